@@ -1,0 +1,290 @@
+"""The kinds of result. A method returns one of these; a figure draws the kind, whatever method made it.
+
+All are frozen, carry their estimates and their origin, and go through `save`/`load` (one npz file without
+pickle: arrays beside a JSON header) unchanged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from analysis.errors import StoreDamaged
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number that says how far to believe it.
+
+    value, [low, high] at `level` by `interval` (how it was made); `null`, what structureless data of the same
+    shape gives (by `null_method`), with [null_low, null_high] where known; n samples, d units.
+    """
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    interval: str = ""
+    null: float | None = None
+    null_low: float | None = None
+    null_high: float | None = None
+    null_method: str = ""
+    p_value: float | None = None
+    n: int = 0
+    d: int = 0
+    estimator: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What made a result: enough to make it again (the recipe)."""
+
+    method: str
+    version: int
+    params: dict
+    inputs: tuple[dict, ...]  # {"name": "store:tap", "digest": ...}
+    seed: int
+    versions: dict
+    seconds: float = 0.0
+    made: str = ""  # ISO time, UTC
+    cost: dict = field(default_factory=dict)  # what was estimated beforehand
+
+    def recipe(self) -> dict:
+        """JSON-ready recipe: method, parameters, inputs with digests, seed, versions."""
+        return {"recipe": SCHEMA, **{k: v for k, v in dataclasses.asdict(self).items() if k not in ("cost",)}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Common part of every kind.
+
+    title : what the picture shows. reading : plain sentences on what it means. caveats : what cannot be
+    concluded. estimates : the numbers beside it. origin : filled in by `pipeline.run`.
+    """
+
+    kind: ClassVar[str] = ""
+    title: str
+    reading: str = ""
+    caveats: tuple[str, ...] = ()
+    estimates: tuple[Estimate, ...] = ()
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scatter(Result):
+    """Points: `positions` (n, 2 or 3); `rows` (n,) index the tap's rows, or units when `of` is "units".
+
+    `columns`: per-point values (n,), numeric or text, that can colour the points (quality measures among them).
+    `colour` names the default one. `axes` label the coordinates; `meaningful_axes` is False where only
+    neighbourhoods mean something (UMAP and kin).
+    """
+
+    kind: ClassVar[str] = "scatter"
+    positions: np.ndarray
+    rows: np.ndarray
+    of: str = "rows"
+    axes: tuple[str, ...] = ("", "")
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+    colour: str = ""
+    meaningful_axes: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix(Result):
+    """`values` (p, q) with names; `row_order`/`column_order` the drawing order (e.g. of a clustering);
+    `linkage` (p - 1, 4) SciPy's; `null_band` the [low, high] that structureless data gives to a cell;
+    `significant` (p, q) bool after false-discovery control."""
+
+    kind: ClassVar[str] = "matrix"
+    values: np.ndarray
+    row_names: tuple[str, ...]
+    column_names: tuple[str, ...]
+    value_name: str = ""
+    row_order: np.ndarray | None = None
+    column_order: np.ndarray | None = None
+    linkage: np.ndarray | None = None
+    null_band: tuple[float, float] | None = None
+    significant: np.ndarray | None = None
+    limits: tuple[float, float] | None = None
+    diverging: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spectrum(Result):
+    """`values` (k,) in falling order, optional bands `low`/`high` (k,), `null` (k,), and `blocks` (k,) int:
+    equal numbers mark values that the sample cannot tell apart."""
+
+    kind: ClassVar[str] = "spectrum"
+    values: np.ndarray
+    value_name: str = "eigenvalue"
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    null: np.ndarray | None = None
+    blocks: np.ndarray | None = None
+    log: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve(Result):
+    """`x` (m,) against named series (m,), each with optional `low`/`high` bands and `null` (m,) by name."""
+
+    kind: ClassVar[str] = "curve"
+    x: np.ndarray
+    x_name: str
+    y_name: str
+    series: dict[str, np.ndarray]
+    low: dict[str, np.ndarray] = field(default_factory=dict)
+    high: dict[str, np.ndarray] = field(default_factory=dict)
+    null: dict[str, np.ndarray] = field(default_factory=dict)
+    log_x: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distribution(Result):
+    """Histogram: `edges` (b + 1,), `counts` by group name (b,); `markers` named vertical lines; `null` (b,)."""
+
+    kind: ClassVar[str] = "distribution"
+    edges: np.ndarray
+    counts: dict[str, np.ndarray]
+    value_name: str
+    markers: dict[str, float] = field(default_factory=dict)
+    null: np.ndarray | None = None
+    log_y: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Result):
+    """`columns` by name, all of one length; `index` names what a row is; `sort` the column drawn first
+    (falling); `help` says what each column means."""
+
+    kind: ClassVar[str] = "table"
+    columns: dict[str, np.ndarray]
+    index: str = "unit"
+    sort: str = ""
+    help: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery(Result):
+    """Groups of rows to look at: `groups` name → row indices, `values` name → activations (same lengths)."""
+
+    kind: ClassVar[str] = "gallery"
+    groups: dict[str, np.ndarray]
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenMap(Result):
+    """`values` (n, tokens) of one quantity over the tokens of the samples `samples` (n,)."""
+
+    kind: ClassVar[str] = "token_map"
+    samples: np.ndarray
+    values: np.ndarray
+    value_name: str
+    grid: tuple[int, int] | None = None
+    leading: int = 0
+
+
+KINDS: dict[str, type[Result]] = {
+    c.kind: c for c in (Scatter, Matrix, Spectrum, Curve, Distribution, Table, Gallery, TokenMap)
+}
+
+
+# ---------------------------------------------------------------------------- to disk and back
+def to_parts(result: Result) -> tuple[dict, dict[str, np.ndarray]]:
+    """Split into a JSON-ready header and named arrays (dicts of arrays as "field/key")."""
+    header: dict = {"kind": result.kind, "schema": SCHEMA, "fields": {}, "keys": {}}
+    arrays: dict[str, np.ndarray] = {}
+    for f in dataclasses.fields(result):
+        value = getattr(result, f.name)
+        if isinstance(value, np.ndarray):
+            arrays[f.name] = value
+        elif isinstance(value, dict) and value and all(isinstance(v, np.ndarray) for v in value.values()):
+            header["keys"][f.name] = list(value)
+            arrays.update({f"{f.name}/{i}": v for i, v in enumerate(value.values())})
+        elif f.name == "estimates":
+            header["fields"][f.name] = [dataclasses.asdict(e) for e in value]
+        elif f.name == "origin":
+            header["fields"][f.name] = None if value is None else dataclasses.asdict(value)
+        else:
+            header["fields"][f.name] = value
+    return header, arrays
+
+
+def from_parts(header: dict, arrays: dict[str, np.ndarray]) -> Result:
+    """The inverse of `to_parts`. Raises StoreDamaged when the kind or a field is unknown."""
+    kind = KINDS.get(header.get("kind", ""))
+    if kind is None:
+        raise StoreDamaged(f"a result of unknown kind {header.get('kind')!r}", "one of " + ", ".join(KINDS))
+    values: dict = {}
+    for f in dataclasses.fields(kind):
+        if f.name in header["keys"]:
+            names = header["keys"][f.name]
+            values[f.name] = {k: arrays[f"{f.name}/{i}"] for i, k in enumerate(names)}
+        elif f.name in arrays:
+            values[f.name] = arrays[f.name]
+        elif f.name in header["fields"]:
+            value = header["fields"][f.name]
+            if f.name == "estimates":
+                value = tuple(Estimate(**e) for e in value)
+            elif f.name == "origin" and value is not None:
+                value = Origin(**{**value, "inputs": tuple(value["inputs"])})
+            elif isinstance(value, list):
+                value = tuple(value)
+            values[f.name] = value
+    return kind(**values)
+
+
+def save(result: Result, path: str | os.PathLike) -> None:
+    """Write one npz file: beside, synced, then renamed."""
+    header, arrays = to_parts(result)
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise TypeError(f"result field {name} holds Python objects; use a numeric or text array")
+    buffer = io.BytesIO()
+    text = json.dumps(header, default=_plain).encode()
+    np.savez_compressed(buffer, __header__=np.frombuffer(text, np.uint8), **arrays)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(beside, "wb") as f:
+        f.write(buffer.getbuffer())
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(beside, path)
+
+
+def load(path: str | os.PathLike) -> Result:
+    """Read what `save` wrote. Raises StoreDamaged naming the file."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            header = json.loads(bytes(data["__header__"]))
+            arrays = {k: data[k] for k in data.files if k != "__header__"}
+        return from_parts(header, arrays)
+    except StoreDamaged:
+        raise
+    except Exception as error:
+        raise StoreDamaged(
+            f"{path} cannot be read as a result ({error})", "", "Delete it and run again"
+        ) from None
+
+
+def _plain(value):
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} cannot go into a result header")
