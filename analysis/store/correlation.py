@@ -1,0 +1,177 @@
+"""Which units go together: candidates from a random sketch, Pearson's r from the data.
+
+Each unit's values over samples are projected on 1,024 buckets with a random sign per sample (CountSketch; Charikar,
+Chen, Farach-Colton 2002): the cosine of two centred sketches estimates r with a standard error of about
+1 / sqrt(1024) = 0.03. The best candidates' columns are then read and r is exact.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.store import sampling
+from analysis.store.index_files import EXACT_VALUES, FOLDER, ArrayFile
+
+if TYPE_CHECKING:
+    from analysis.store.reader import Store
+
+_CANDIDATES = 3  # times k are read and computed exactly
+_LONG = 2_000_000  # rows of a column above which only k are read
+_MINIMUM = 4  # samples: below, Fisher's interval does not exist
+_KEPT_BYTES = 512 << 20
+_kept: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
+_lock = threading.Lock()
+
+
+def correlated(store: Store, tap: str, unit: int, k: int) -> list[tuple[str, int, float, float, float, int]]:
+    """See FeatureIndex.correlated. Cost: a pass over the sketches in memory (4 kB per unit) and 3 k columns."""
+    own = sample_means(store, tap, [unit])[:, 0]
+    if k < 1 or np.isfinite(own).sum() < _MINIMUM or np.nanmax(own) == np.nanmin(own):
+        return []
+    guesses: list[tuple[float, str, int]] = []
+    for name in store.taps:
+        score = _scores(store, name, own)
+        if name == tap:
+            score[unit] = 0
+        wanted = min(len(score), _CANDIDATES * k)
+        best = np.argpartition(-score, wanted - 1)[:wanted]
+        guesses += [(-float(score[j]), name, int(j)) for j in best if score[j] > 0]
+    longest = max(store.activations(name).shape[0] for name in store.taps)
+    read = k if longest > _LONG else _CANDIDATES * k
+    found = []
+    for name, units in _by_tap(sorted(guesses)[:read]).items():
+        columns = sample_means(store, name, units)
+        for j, column in zip(units, columns.T, strict=True):
+            r, n = pearson(own, column)
+            if np.isfinite(r):
+                found.append((name, j, r, *fisher_interval(r, n), n))
+    found.sort(key=lambda line: (-abs(line[2]), line[0], line[1]))
+    return found[:k]
+
+
+def _by_tap(guesses: list[tuple[float, str, int]]) -> dict[str, list[int]]:
+    result: dict[str, list[int]] = {}
+    for _, name, j in guesses:
+        result.setdefault(name, []).append(j)
+    return result
+
+
+def pearson(x: np.ndarray, y: np.ndarray) -> tuple[float, int]:
+    """Pearson's r of the pairs that are finite on both sides, in float64, centred first; (r, pairs)."""
+    both = np.isfinite(x) & np.isfinite(y)
+    n = int(both.sum())
+    if n < _MINIMUM:
+        return np.nan, n
+    x, y = x[both].astype(np.float64), y[both].astype(np.float64)
+    x, y = x - x.mean(), y - y.mean()
+    scale = np.sqrt(_dot(x, x) * _dot(y, y))
+    return (float(np.clip(_dot(x, y) / scale, -1, 1)) if scale > 0 else np.nan), n
+
+
+def _dot(x: np.ndarray, y: np.ndarray) -> float:
+    """x . y in this thread: a threaded BLAS waits for its helpers, milliseconds on a busy server."""
+    return float(np.einsum("i,i->", x, y))
+
+
+def fisher_interval(r: float, n: int) -> tuple[float, float]:
+    """95 % interval of r by Fisher's z; n independent samples."""
+    z = np.arctanh(np.clip(r, -1 + 1e-15, 1 - 1e-15))
+    half = 1.959963984540054 / np.sqrt(max(n - 3, 1))
+    return float(np.tanh(z - half)), float(np.tanh(z + half))
+
+
+def sample_means(store: Store, tap: str, units: list[int]) -> np.ndarray:
+    """Each sample's mean over its tokens, (n_samples, len(units)) float64; NaN where a token is not finite."""
+    activations = store.activations(tap)
+    values = activations.units(units).astype(np.float64)
+    values[~np.isfinite(values)] = np.nan
+    return _over_tokens(values, activations.layout)
+
+
+def _over_tokens(values: np.ndarray, layout) -> np.ndarray:
+    if layout.is_pooled:
+        return values
+    counts = np.diff(layout.offsets)
+    out = np.full((len(counts), values.shape[1]), np.nan)
+    has = np.flatnonzero(counts)
+    if len(has):
+        out[has] = np.add.reduceat(values, layout.offsets[:-1][has], axis=0) / counts[has, None]
+    return out
+
+
+def _scores(store: Store, name: str, own: np.ndarray) -> np.ndarray:
+    """|r|, exact or estimated, of every unit of tap `name` with the values `own` (n_samples,)."""
+    centred = np.where(np.isfinite(own), own - np.nanmean(own), 0.0)
+    centred /= np.sqrt(_dot(centred, centred))
+    if store.n_samples * store.taps[name].n_units <= EXACT_VALUES:
+        return np.abs(_standardised(store, name) @ centred.astype(np.float32))
+    seed = int(store.manifest["settings"].get("seed") or 0)
+    at = np.arange(len(centred))
+    sketch = _sketch(store, name)
+    buckets = sketch.shape[1]
+    query = np.bincount(at % buckets, weights=centred * sampling.signs_of(at, seed), minlength=buckets)
+    query = (query / max(np.sqrt(_dot(query, query)), 1e-300)).astype(np.float32)
+    return np.abs(np.einsum("ij,j->i", sketch, query))  # in this thread, see _dot
+
+
+def _remembered(key: tuple[str, str], make) -> np.ndarray:
+    """Small matrices shared by all cards of a process, least recently used out first."""
+    with _lock:
+        if key in _kept:
+            _kept.move_to_end(key)
+            return _kept[key]
+    value = make()
+    with _lock:
+        _kept[key] = value
+        while len(_kept) > 1 and sum(v.nbytes for v in _kept.values()) > _KEPT_BYTES:
+            _kept.popitem(last=False)
+    return value
+
+
+def _sketch(store: Store, tap: str) -> np.ndarray:
+    """The tap's sketch (units, buckets) float32, each row of length 1 (or 0): 4 kB of memory per unit, kept."""
+
+    def make() -> np.ndarray:
+        out = ArrayFile(store.folder(tap) / FOLDER / "sketch.npy").whole().astype(np.float32)
+        for start in range(0, len(out), 512):
+            part = out[start : start + 512]
+            size = np.sqrt(np.einsum("ij,ij->i", part, part))
+            part /= np.where(size > 0, size, 1)[:, None]
+        return out
+
+    return _remembered(("sketch", store.activations(tap).digest), make)
+
+
+def _standardised(store: Store, tap: str) -> np.ndarray:
+    """(units, n_samples) float32, each row centred to unit length (NaN as 0): r is a product of two rows."""
+
+    def make() -> np.ndarray:
+        activations = store.activations(tap)
+        layout, out = activations.layout, np.zeros((store.taps[tap].n_units, store.n_samples), np.float32)
+        for first, block in activations.blocks():
+            sample = layout.sample_of(np.arange(first, first + block.shape[1]))
+            starts = np.flatnonzero(np.diff(sample, prepend=-1))
+            for u in range(0, len(out), 256):  # a sample may go on in the next shard: add
+                sums = np.add.reduceat(block[u : u + 256].astype(np.float64), starts, axis=1)
+                out[u : u + 256, sample[starts]] += sums
+        out /= np.maximum(np.diff(layout.offsets), 1)
+        for u in range(0, len(out), 256):
+            out[u : u + 256] = _unit_length(out[u : u + 256].astype(np.float64))
+        return out
+
+    return _remembered(("exact", store.activations(tap).digest), make)
+
+
+def _unit_length(x: np.ndarray) -> np.ndarray:
+    """Rows centred over their finite entries and scaled to length 1; what is not finite becomes 0."""
+    finite = np.isfinite(x)
+    mean = np.where(finite, x, 0).sum(axis=1, keepdims=True) / np.maximum(
+        finite.sum(axis=1, keepdims=True), 1
+    )
+    x = np.where(finite, x - mean, 0.0)
+    size = np.sqrt((x * x).sum(axis=1, keepdims=True))
+    return np.divide(x, size, out=np.zeros_like(x), where=size > 0)

@@ -1,0 +1,133 @@
+"""Writing that survives a kill, and full disks said in words.
+
+A file that others read is written beside its name, synced and renamed, so it is there whole or not at all.
+Appended files (journal, write-ahead rows, sample lines) grow by `write_all`; what lies behind the last
+journal line is cut off on resume.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import zlib
+from pathlib import Path
+
+from analysis.errors import Busy, LoupeError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class DiskFull(LoupeError):
+    """No room left while writing a store; everything finished before is kept."""
+
+
+def write_all(fd: int, data) -> int:
+    """Write every byte of `data` (bytes-like) to `fd`; returns the number of bytes. Raises OSError."""
+    view = memoryview(data).cast("B")
+    done = 0
+    while done < len(view):
+        done += os.write(fd, view[done : done + (1 << 30)])
+    return len(view)
+
+
+@contextlib.contextmanager
+def room_for(path: Path, what: str):
+    """Turn "no space left" into a refusal that says what was being written and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise DiskFull(
+            f"the disk is full: {what} could not be written under {path}",
+            "free space",
+            "Free some space and resume: finished batches are kept and the store stays readable",
+        ) from None
+
+
+def sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_file(path: Path, *parts, sync_folder: bool = True) -> None:
+    """Write `parts` (bytes-like) as `path`: beside, synced, then renamed (the caller of many syncs the folder)."""
+    path = Path(path)
+    beside = path.with_name(f"{path.name}.tmp")
+    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        for part in parts:
+            write_all(fd, part)
+        os.fsync(fd)
+    except BaseException:
+        os.close(fd)
+        with contextlib.suppress(OSError):
+            os.unlink(beside)  # a half-written file only takes away room
+        raise
+    os.close(fd)
+    os.replace(beside, path)
+    if sync_folder:
+        sync_directory(path.parent)
+
+
+def file_crc(path: Path) -> int:
+    """CRC-32 of a file, read in pieces of 16 MiB."""
+    crc = 0
+    with open(path, "rb") as f:
+        while piece := f.read(1 << 24):
+            crc = zlib.crc32(piece, crc)
+    return crc
+
+
+class Appender:
+    """A file that only grows. `size` is where the finished part ends; `cut` returns to an earlier end."""
+
+    def __init__(self, path: Path, size: int | None = None) -> None:
+        self.path = Path(path)
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self.size = os.fstat(self._fd).st_size if size is None else size
+        self.cut(self.size)
+
+    def append(self, data) -> int:
+        """Append `data`; returns the new end."""
+        self.size += write_all(self._fd, data)
+        return self.size
+
+    def cut(self, size: int) -> None:
+        os.ftruncate(self._fd, size)
+        self.size = size
+
+    def sync(self) -> None:
+        os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class WriterLock:
+    """One writer per store: an flock on a lock file, released by the kernel when its process dies."""
+
+    def __init__(self, directory: Path) -> None:
+        self._fd = os.open(Path(directory) / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._fd)
+            self._fd = -1
+            raise Busy(
+                f"{directory} is being written by another process",
+                "one writer for a store",
+                "Wait for it to finish, stop it, or record under another name",
+            ) from None
+
+    def release(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,105 @@
+"""A store from arrays in one call: for notebooks, imports and tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from analysis.errors import InputError, ShapeError
+from analysis.spec import no_progress
+from analysis.store.manifest import TapSpec
+from analysis.store.writer import StoreWriter, TapBlock
+
+
+def write_store(
+    directory: str | os.PathLike,
+    *,
+    name: str,
+    taps: Mapping[str, np.ndarray | Sequence[np.ndarray]],
+    samples: Mapping[str, Sequence] | None = None,
+    labels: Sequence | None = None,
+    classes: Sequence[str] = (),
+    dtype: str = "float32",
+    specs: Mapping[str, TapSpec] | None = None,
+    checkpoint: dict | None = None,
+    data: dict | None = None,
+    settings: dict | None = None,
+    thumbnails: Sequence[bytes | None] | None = None,
+    tokens: Sequence[Sequence[str]] | None = None,
+    batch: int = 1024,
+    progress=no_progress,
+):
+    """Write a finished store and open it.
+
+    Parameters
+    ----------
+    taps : name -> (n, units), (n, tokens, units), or a sequence of n arrays (tokens_i, units).
+    samples : columns of length n. labels : (n,) integers into `classes`, or names (then `classes` is their sorted
+        set unless given); they become the column "label" where samples have none.
+    dtype : stored type, "float32" or "float16". specs : TapSpecs that replace the plain ones.
+    batch : samples per append.
+
+    Raises
+    ------
+    InputError, ShapeError
+        Lengths or labels that do not fit.
+    """
+    if not taps:
+        raise InputError(f"store '{name}' has no tap", "at least one array")
+    n = len(next(iter(taps.values())))
+    samples = {k: np.asarray(v) if isinstance(v, np.ndarray) else list(v) for k, v in (samples or {}).items()}
+    index, classes = _classes(labels, classes, n)
+    if index is not None and "label" not in samples:
+        samples["label"] = [classes[i] if i >= 0 else None for i in index]
+    samples.setdefault("id", [str(i) for i in range(n)])
+    specs = specs or {key: _spec(key, values, dtype) for key, values in taps.items()}
+    for key, values in [*taps.items(), *samples.items()]:
+        if len(values) != n:
+            raise ShapeError(f"'{key}' has {len(values)} entries", f"{n}, one per sample")
+    with StoreWriter.create(
+        directory, name=name, taps=list(specs.values()), checkpoint=checkpoint, data=data, settings=settings,
+        classes=classes, n_expected=n,
+    ) as writer:  # fmt: skip
+        for start in range(0, n, batch):
+            at = slice(start, start + batch)
+            writer.append(
+                {key: column[at] for key, column in samples.items()},
+                {key: _block(values[at], specs[key].n_units) for key, values in taps.items()},
+                class_index=None if index is None else index[at],
+                thumbnails=None if thumbnails is None else thumbnails[at],
+                tokens=None if tokens is None else tokens[at],
+            )
+            progress(min(1.0, (start + batch) / max(n, 1)), f"writing {name}")
+        return writer.finish()
+
+
+def _spec(name: str, values, dtype: str) -> TapSpec:
+    if isinstance(values, np.ndarray):
+        return TapSpec(name, values.shape[-1], dtype, tokens="mean" if values.ndim == 2 else "all")
+    return TapSpec(name, np.asarray(values[0]).shape[-1], dtype, tokens="all")
+
+
+def _block(values, n_units: int) -> TapBlock:
+    if isinstance(values, np.ndarray):
+        return TapBlock(values.reshape(-1, values.shape[-1]))
+    counts = np.array([len(v) for v in values])
+    return TapBlock(np.concatenate([np.asarray(v).reshape(-1, n_units) for v in values]), counts)
+
+
+def _classes(labels, classes: Sequence[str], n: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    if labels is None:
+        return None, tuple(classes)
+    labels = np.asarray(labels)
+    if labels.shape != (n,):
+        raise ShapeError(f"labels have shape {labels.shape}", f"({n},)")
+    if labels.dtype.kind in "iu":
+        names = tuple(classes) or tuple(str(i) for i in range(int(labels.max(initial=-1)) + 1))
+        return labels.astype(np.int64), names
+    text = labels.astype(str)
+    names = tuple(classes) or tuple(np.unique(text).tolist())
+    unknown = sorted(set(text.tolist()) - set(names))
+    if unknown:
+        raise InputError(f"label {unknown[0]!r} is not a class", "one of " + ", ".join(names[:20]))
+    return np.array([names.index(t) for t in text], np.int64), names

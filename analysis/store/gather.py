@@ -1,0 +1,61 @@
+"""Row-major pieces, as a network gives them, to one feature-major block, as a shard keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.store.summaries import in_threads
+
+
+class Scratch:
+    """Memory used again from block to block: fresh pages cost more than the transposing itself."""
+
+    def __init__(self) -> None:
+        self._bytes = np.empty(0, np.uint8)
+
+    def array(self, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+        """An uninitialised array; it is valid until the next call."""
+        size = shape[0] * shape[1] * dtype.itemsize
+        if size > self._bytes.size:
+            self._bytes = np.empty(size, np.uint8)
+        return self._bytes[:size].view(dtype).reshape(shape)
+
+
+def feature_major(pieces: Sequence[np.ndarray], scratch: Scratch | None = None) -> np.ndarray:
+    """Join (rows_i, units) arrays of one dtype and transpose to (units, sum of rows_i). Two threads, in tiles.
+
+    With `scratch` the result lies there.
+    """
+    from analysis.store.kernels import transpose_into
+
+    n_units, dtype = pieces[0].shape[1], pieces[0].dtype
+    shape = (n_units, sum(len(p) for p in pieces))
+    out = np.empty(shape, dtype) if scratch is None else scratch.array(shape, dtype)
+    bits = np.uint16 if dtype.itemsize == 2 else np.int32
+    target, at = out.view(bits), 0
+    for piece in pieces:
+        source = np.ascontiguousarray(piece).view(bits)
+        part = target[:, at : at + len(piece)]
+
+        def run(start: int, stop: int, source=source, part=part) -> None:
+            transpose_into(source, part, start, stop)
+
+        in_threads(run, n_units, piece.size)
+        at += len(piece)
+    return out
+
+
+def stored(values: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, int]:
+    """Convert to the stored dtype; also how many finite values became infinite (float16 ends at 65,504)."""
+    values = np.asarray(values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = np.ascontiguousarray(values, dtype=dtype)
+    if converted.dtype == values.dtype or values.size == 0:
+        return converted, 0
+    bits, mask = (np.uint16, 0x7C00) if dtype.itemsize == 2 else (np.uint32, 0x7F800000)
+    suspicious = (converted.view(bits) & bits(mask)) == mask
+    if not suspicious.any():
+        return converted, 0
+    return converted, int(np.isfinite(values[suspicious]).sum())

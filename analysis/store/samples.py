@@ -1,0 +1,180 @@
+"""What is known of the samples: columns, tokens, thumbnails.
+
+While recording, each batch appends one JSON line to `samples.jsonl` (columns, class indices, rows per sample) and
+its thumbnails and token texts to two blob files. Finishing writes `samples.parquet`, the blobs' offset tables and
+`class_index.npy`. Token texts are a blob (JSON per sample) rather than parquet, because a feature card needs those
+of 64 scattered samples at once and a parquet row group costs milliseconds each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from analysis.errors import InputError, StoreDamaged
+from analysis.store.durable import write_file
+
+LINES = "samples.jsonl"
+PARQUET = "samples.parquet"
+CLASS_INDEX = "class_index.npy"
+BLOBS = ("thumbnails", "tokens")
+_WIDE = 64 << 20  # bytes above which a text column is kept with variable width
+
+
+def plain_columns(samples: Mapping[str, Sequence], n: int, first: int) -> dict[str, list]:
+    """Columns as JSON-ready lists of length n; an "id" column is made where there is none."""
+    columns = {}
+    for name, values in samples.items():
+        values = values.tolist() if isinstance(values, np.ndarray) else list(values)
+        if len(values) != n:
+            raise InputError(f"sample column '{name}' has {len(values)} entries", f"{n}, one per sample")
+        columns[str(name)] = [_plain(v, name) for v in values]
+    columns.setdefault("id", [str(first + i) for i in range(n)])
+    columns["id"] = [str(v) for v in columns["id"]]
+    return columns
+
+
+def _plain(value, name: str):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise InputError(f"sample column '{name}' holds {type(value).__name__}", "text, numbers or booleans")
+
+
+def encode_line(
+    columns: dict, classes: list[int] | None, counts: dict[str, list[int]], lengths: dict
+) -> bytes:
+    """One batch as a line. `lengths`: bytes of each sample's blob, for "thumbnails" and "tokens"."""
+    line = {"columns": columns, "classes": classes, "counts": counts, "lengths": lengths}
+    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
+
+
+def encode_tokens(tokens: Sequence[str]) -> bytes:
+    """Token texts of one sample, as the blob keeps them."""
+    return json.dumps([str(t) for t in tokens], ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def decode_tokens(data: bytes) -> list[str]:
+    return json.loads(data.decode("utf-8", "surrogatepass"))
+
+
+def read_lines(path: Path, size: int | None = None) -> Iterator[dict]:
+    """The batches in `samples.jsonl`, up to `size` bytes."""
+    if not path.exists():
+        return
+    with open(path, "rb") as f:
+        at = 0
+        for line in f:
+            at += len(line)
+            if size is not None and at > size:
+                return
+            try:
+                yield json.loads(line)
+            except ValueError:
+                raise StoreDamaged(f"{path} has an unreadable line ending at byte {at}") from None
+
+
+def joined_columns(lines: Sequence[dict]) -> dict[str, list]:
+    """Columns over all batches; a column missing in some batch is empty (None) there."""
+    names = list(dict.fromkeys(name for line in lines for name in line["columns"]))
+    return {
+        name: [v for line in lines for v in line["columns"].get(name, [None] * len(line["columns"]["id"]))]
+        for name in names
+    }
+
+
+def as_column(values: list) -> np.ndarray:
+    """A NumPy column: text (missing: ""), bool, int64, or float64 (missing: NaN)."""
+    known = [v for v in values if v is not None]
+    if any(isinstance(v, str) for v in known):
+        text = ["" if v is None else str(v) for v in values]
+        wide = max((len(v) for v in text), default=1) * 4 * len(text) > _WIDE
+        return np.array(text, dtype=np.dtypes.StringDType() if wide else None)
+    if len(known) == len(values) and known:
+        if all(isinstance(v, bool) for v in known):
+            return np.array(values, dtype=bool)
+        if all(isinstance(v, int) for v in known):
+            return np.array(values, dtype=np.int64)
+    return np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
+
+
+def write_samples(directory: Path, columns: dict[str, list]) -> None:
+    """Write `samples.parquet`. Mixed columns become text."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrays = {}
+    for name, values in columns.items():
+        kinds = {
+            str if isinstance(v, str) else bool if isinstance(v, bool) else float
+            for v in values
+            if v is not None
+        }
+        if len(kinds) > 1:
+            values = [None if v is None else str(v) for v in values]
+        elif any(isinstance(v, float) for v in values):
+            values = [None if v is None else float(v) for v in values]
+        arrays[name] = pa.array(values)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(arrays), sink, compression="zstd")
+    write_file(directory / PARQUET, sink.getvalue())
+
+
+def read_column(directory: Path, name: str) -> np.ndarray:
+    """One column of `samples.parquet`. Raises StoreDamaged."""
+    import pyarrow.parquet as pq
+
+    path = directory / PARQUET
+    try:
+        with pq.ParquetFile(
+            path
+        ) as file:  # `read_table` would import pandas: half a second before the picture
+            values = file.read(columns=[name], use_threads=False).column(name).to_pylist()
+    except Exception as error:
+        raise StoreDamaged(f"{path} cannot be read ({error})", "", "Restore it from a copy") from None
+    return as_column(values)
+
+
+def read_blob(directory: Path, kind: str, sample: int, offsets: np.ndarray) -> bytes | None:
+    """The bytes of one sample's thumbnail or tokens; None where it has none."""
+    start, stop = int(offsets[sample]), int(offsets[sample + 1])
+    if start == stop:
+        return None
+    with open(directory / f"{kind}.bin", "rb") as f:
+        data = os.pread(f.fileno(), stop - start, start)
+    if len(data) != stop - start:
+        raise StoreDamaged(f"{directory / kind}.bin ends before sample {sample}", f"{stop} bytes")
+    return data
+
+
+class SampleColumns(Mapping[str, np.ndarray]):
+    """Sample columns by name, each read when first asked for."""
+
+    def __init__(self, names: Sequence[str], read) -> None:
+        self._names, self._read = tuple(names), read
+        self._kept: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._kept:
+            column = self._read(name)
+            column.flags.writeable = False
+            self._kept[name] = column
+        return self._kept[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names

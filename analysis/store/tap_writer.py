@@ -1,0 +1,206 @@
+"""Writing one tap: write-ahead rows, their gathering into shards, and the running summary."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.errors import StoreDamaged
+from analysis.store.durable import Appender
+from analysis.store.gather import Scratch, feature_major
+from analysis.store.manifest import TapSpec
+from analysis.store.shards import Shard, read_shard, rows_per_shard, shard_name, write_shard
+from analysis.store.summaries import Rows, UnitSummary
+
+
+@dataclass
+class RowMap:
+    """Sample, rows of that sample, and class of every finished row of a tap, batch by batch.
+
+    counts : (n_samples,) rows per sample. classes : (n_samples,) or None.
+    """
+
+    counts: np.ndarray
+    classes: np.ndarray | None
+
+    def rows(self, first: int, n: int) -> Rows:
+        """What belongs to rows first … first + n - 1. O(n_samples) for ragged taps, O(n) for pooled ones."""
+        row = np.arange(first, first + n)
+        if len(self.counts) and (self.counts == 1).all():
+            sample, tokens = row, None
+        else:
+            ends = np.cumsum(self.counts)
+            sample = np.searchsorted(ends, row, side="right")
+            tokens = self.counts[sample]
+        return Rows(row, sample, tokens, None if self.classes is None else self.classes[sample])
+
+
+def shard_of(folder: Path, entry: dict, tap: TapSpec) -> Shard:
+    """The shard that a journal or manifest line describes."""
+    path = folder / shard_name(entry["number"])
+    return Shard(path, entry["first"], entry["rows"], tap.n_units, tap.numpy_dtype, entry["digest"])
+
+
+class TapWriter:
+    """One tap of a store that is being written. `shards`: journal entries of its finished shards."""
+
+    def __init__(self, folder: Path, tap: TapSpec, slug: str, n_classes: int, seed: int) -> None:
+        self.folder, self.tap, self.slug = folder, tap, slug
+        self.shards: list[dict] = []
+        self._pending: list[np.ndarray] = []  # rows in the write-ahead file, as they were appended
+        self._ahead: Appender | None = None
+        self.shard_rows = rows_per_shard(tap.n_units, tap.numpy_dtype)
+        self._n_classes, self._seed = n_classes, seed
+        self._summary: UnitSummary | None = None
+        self._summarised = 0  # shards the summary holds
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def rows_in_shards(self) -> int:
+        return sum(s["rows"] for s in self.shards)
+
+    @property
+    def pending_rows(self) -> int:
+        return sum(len(p) for p in self._pending)
+
+    def _ahead_path(self) -> Path:
+        return self.folder / f"pending-{len(self.shards):06d}.rows"
+
+    def restore(self, shards: list[dict], batches: list[dict]) -> int:
+        """Take up what the journal says is finished; returns how many batches are sound.
+
+        `batches` are journal lines in order. Checks the write-ahead rows against their checksums: a batch
+        after a loss of power may not match, and then it and everything after it is to be recorded again.
+        """
+        self.shards = list(shards)
+        width = self.tap.n_units * self.tap.numpy_dtype.itemsize
+        at, sound, start = 0, 0, self.rows_in_shards
+        self.drop_strays()
+        data = self._ahead_path().read_bytes() if self._ahead_path().exists() else b""
+        used = 0
+        for line in batches:
+            rows = line["rows"][self.slug]
+            if at + rows <= start:
+                at, sound = at + rows, sound + 1
+                continue
+            if at < start:
+                raise StoreDamaged(
+                    f"a shard of {self.tap.name} ends inside batch {line['batch']}", "whole batches"
+                )
+            part = data[used : used + rows * width]
+            if len(part) < rows * width or zlib.crc32(part) != line["crc"].get(self.slug):
+                break
+            if rows:
+                values = np.frombuffer(part, self.tap.numpy_dtype).reshape(rows, self.tap.n_units)
+                self._pending.append(values)
+            used, at, sound = used + len(part), at + rows, sound + 1
+        return sound
+
+    def keep(self, pending_rows: int) -> None:
+        """Cut the write-ahead file (and memory) to its first `pending_rows` rows, a batch border."""
+        kept: list[np.ndarray] = []
+        for piece in self._pending:
+            if sum(len(k) for k in kept) >= pending_rows:
+                break
+            kept.append(piece)
+        self._pending = kept
+        if self._ahead_path().exists():
+            width = self.tap.n_units * self.tap.numpy_dtype.itemsize
+            self._ahead = Appender(self._ahead_path(), self.pending_rows * width)
+
+    def drop_strays(self) -> None:
+        """Remove files that no journal line mentions: half-made shards, old write-ahead files."""
+        known = {shard_name(s["number"]) for s in self.shards} | {self._ahead_path().name, "index"}
+        for path in self.folder.iterdir():
+            if path.name not in known and path.is_file():
+                path.unlink()
+
+    def goes_directly(self, rows: int) -> bool:
+        """A batch that fills (at least half of) a shard by itself is not written twice."""
+        return not self._pending and 2 * rows >= self.shard_rows
+
+    def append_ahead(self, values: np.ndarray) -> int:
+        """Append rows to the write-ahead file; returns their CRC-32. Raises OSError (disk full)."""
+        if not len(values):
+            return zlib.crc32(b"")
+        if self._ahead is None:
+            self._ahead = Appender(self._ahead_path(), 0)
+        size = self._ahead.size
+        try:
+            self._ahead.append(values.data)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._ahead.cut(size)
+            raise
+        self._pending.append(values.copy())  # the caller may use its buffer again
+        return zlib.crc32(values)
+
+    def sync(self) -> None:
+        if self._ahead is not None:
+            self._ahead.sync()
+
+    def write_shards(
+        self, pieces: list[np.ndarray], scratch: Scratch | None = None
+    ) -> list[tuple[dict, np.ndarray]]:
+        """Write `pieces` as shards of about `shard_rows` rows; (entry, block) of each. They count once journaled.
+
+        With `scratch`, a single block lies there: valid until the next one.
+        """
+        total = sum(len(p) for p in pieces)
+        n = max(1, round(total / self.shard_rows))
+        if n > 1 and len(pieces) > 1:
+            pieces = [np.concatenate(pieces)]
+        edges = np.linspace(0, total, n + 1).astype(int)
+        first, number = self.rows_in_shards, len(self.shards)
+        made = []
+        for k in range(n):
+            parts = pieces if n == 1 else [pieces[0][edges[k] : edges[k + 1]]]
+            block = feature_major(parts, scratch if n == 1 else None)
+            digest = write_shard(self.folder / shard_name(number + k), block)
+            entry = {"tap": self.slug, "number": number + k, "first": first + int(edges[k])}
+            made.append(({**entry, "rows": block.shape[1], "digest": digest}, block))
+        return made
+
+    def gather(self, journal: Callable[[list[dict]], None], rows: RowMap, scratch: Scratch) -> None:
+        """Write-ahead rows to shards: shards, then the journal line, then the old file goes."""
+        if not self._pending:
+            return
+        made = self.write_shards(self._pending, scratch)
+        journal([entry for entry, _ in made])
+        old = self._ahead_path()
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
+        self._pending = []
+        self.accept(made, rows)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(old)
+
+    def accept(self, made: list[tuple[dict, np.ndarray]], rows: RowMap) -> None:
+        """Journaled shards enter the list and, from memory, the summary."""
+        summary = self.summary(rows)
+        for entry, block in made:
+            self.shards.append(entry)
+            summary.update(block, rows.rows(entry["first"], entry["rows"]))
+            self._summarised += 1
+
+    def summary(self, rows: RowMap) -> UnitSummary:
+        """The running summary; after a resume it is made from the finished shards, once."""
+        if self._summary is None:
+            self._summary = UnitSummary(self.tap.n_units, self._n_classes, self._seed)
+        while self._summarised < len(self.shards):
+            shard = shard_of(self.folder, self.shards[self._summarised], self.tap)
+            self._summary.update(read_shard(shard), rows.rows(shard.first, shard.rows))
+            self._summarised += 1
+        return self._summary
+
+    def close(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
