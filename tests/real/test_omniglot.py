@@ -1,0 +1,80 @@
+"""Few-shot encoders in float64 on handwritten characters: one-shot recognition from the recorded vectors.
+
+Three of the eight encoders and the first of the two archives, 400 episodes of 20 characters with one drawing to
+know and one to recognise each.
+"""
+
+import zipfile
+
+import numpy as np
+import pytest
+from recorded import recorded, rows
+
+from analysis.sources.data import open_data
+
+ENCODERS = {  # file: lowest and highest share recognised, widened by the noise of 400 x 20 guesses
+    "proto_nets_omniglot_nt=1_kt=60_qt=5_nv=1_kv=20_qv=1.pth": (0.90, 0.96),
+    "matching_nets_omniglot_n=1_k=5_q=15_nv=1_kv=20_qv=1_dist=l2_fce=False.pth": (0.88, 0.92),
+    "matching_nets_omniglot_n=1_k=5_q=15_nv=1_kv=20_qv=1_dist=cosine_fce=False.pth": (0.71, 0.78),
+}
+VECTOR = "16"  # flattened, 64 units
+
+
+@pytest.fixture(scope="module")
+def characters(real, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("omniglot")
+    with zipfile.ZipFile(real / "omniglot" / "images_background_small1.zip") as archive:
+        archive.extractall(folder)
+    return open_data(folder / "images_background_small1", kind="image", label="parent")
+
+
+@pytest.fixture(scope="module")
+def stores(real, characters, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    return [
+        recorded(
+            real / "omniglot" / "encoders" / name, "OmniglotEncoder", characters, folder / str(i), taps=VECTOR,
+            dtype="float32",
+        )
+        for i, name in enumerate(ENCODERS)
+    ]  # fmt: skip
+
+
+def one_shot(vectors: np.ndarray, kinds: np.ndarray, episodes: int = 400) -> float:
+    """Share of drawings whose nearest known drawing (Euclidean) is of the same character."""
+    rng, right = np.random.default_rng(0), 0
+    members = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
+    for _ in range(episodes):
+        pairs = [
+            rng.choice(members[i], 2, replace=False) for i in rng.choice(len(members), 20, replace=False)
+        ]
+        known, asked = (vectors[[p[k] for p in pairs]] for k in (0, 1))
+        right += (((asked[:, None] - known[None]) ** 2).sum(-1).argmin(1) == np.arange(20)).sum()
+    return right / (20 * episodes)
+
+
+def test_2720_drawings_of_136_characters(characters):
+    assert len(characters) == 2720
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_one_shot_recognition(stores, which):
+    low, high = list(ENCODERS.values())[which]
+    folders = np.array([i.rpartition("/")[0] for i in stores[which].samples["id"]])
+    assert len(set(folders)) == 136
+    assert low <= one_shot(rows(stores[which], VECTOR), folders) <= high
+
+
+def test_the_training_objective_separates_the_encoders(stores):
+    def cka(a, b):
+        x, y = (rows(s, VECTOR) - rows(s, VECTOR).mean(0) for s in (a, b))
+        return np.linalg.norm(x.T @ y) ** 2 / np.linalg.norm(x.T @ x) / np.linalg.norm(y.T @ y)
+
+    proto, l2, cosine = stores
+    assert 0.866 - 0.001 <= cka(proto, l2) <= 0.907 + 0.001
+    assert 0.594 - 0.001 <= cka(cosine, proto) <= 0.671 + 0.001
+    assert 0.594 - 0.001 <= cka(cosine, l2) <= 0.671 + 0.001
+
+
+def test_double_precision_weights_stay_double(stores):
+    assert stores[0].manifest["settings"]["parameter_dtype"] == "float64"
