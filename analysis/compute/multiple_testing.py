@@ -1,0 +1,38 @@
+"""Many tests at once: the Benjamini–Hochberg false-discovery rate (Benjamini & Hochberg 1995)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def benjamini_hochberg(p: np.ndarray, tests: int | None = None) -> np.ndarray:
+    """False-discovery-adjusted q-values, same shape as `p`.
+
+    q of the i-th smallest p is min over j >= i of p_(j) m / j. Ties share one q. NaN stays NaN and does not
+    count as a test.
+
+    Parameters
+    ----------
+    p : array of p-values in [0, 1], NaN allowed.
+    tests : int, optional
+        The number of tests made when only the smallest p-values are given; the q-values are then upper bounds.
+    """
+    p = np.asarray(p, dtype=np.float64)
+    q = np.full(p.shape, np.nan)
+    known = np.isfinite(p)
+    values = p[known]
+    if not len(values):
+        return q
+    m = len(values) if tests is None else max(tests, len(values))
+    order = np.argsort(values, kind="stable")
+    scaled = values[order] * m / np.arange(1, len(values) + 1)
+    falling = np.minimum.accumulate(scaled[::-1])[::-1]
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(falling, 1.0)
+    q[known] = adjusted
+    return q
+
+
+def sidak(p: np.ndarray, tests: int) -> np.ndarray:
+    """p-value of the smallest of `tests` independent p-values: 1 - (1 - p)^tests, exact for tiny p."""
+    return -np.expm1(tests * np.log1p(-np.minimum(np.asarray(p, dtype=np.float64), 1 - 1e-16)))

@@ -1,0 +1,127 @@
+"""One line per sample: the tokens of a tap pooled, with the samples' classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import Activations
+from analysis.compute.streaming import Pass, finite_blocks
+from analysis.errors import NotEnoughData, NotFound, TooLarge
+from analysis.spec import Progress, no_progress
+
+MOST_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class LabelledMatrix:
+    """`values` (n, units) float32, one line per sample; `samples` (n,) their positions; `of` (n,) class number;
+    `names` (C,) and `counts` (C,) of the classes; `notes` on what was left out."""
+
+    values: np.ndarray
+    samples: np.ndarray
+    of: np.ndarray
+    names: tuple[str, ...]
+    counts: np.ndarray
+    notes: tuple[str, ...]
+
+
+def labelled_matrix(
+    activations: Activations,
+    column: str = "label",
+    pooling: str = "max",
+    *,
+    minimum: int = 5,
+    maximum_samples: int | None = None,
+    rng: np.random.Generator | None = None,
+    progress: Progress = no_progress,
+    span: tuple[float, float] = (0.0, 1.0),
+) -> LabelledMatrix:
+    """One pooled line per labelled sample, of the classes that have at least `minimum` samples.
+
+    Samples without a label (negative number, NaN, empty text) or without a finite row are left out; above
+    `maximum_samples` a seeded random subset is taken. Time O(n d), memory 8 bytes per sample and unit.
+
+    Raises
+    ------
+    NotFound
+        No such column.
+    NotEnoughData
+        Fewer than two classes with enough samples; what there is, is named.
+    TooLarge
+        The pooled matrix would exceed 4 GiB.
+    """
+    samples, notes = _labelled(activations, column, maximum_samples, rng)
+    values, kept, left_out = _pooled(activations, pooling, samples, progress, span)
+    samples = samples[kept]
+    found, of = np.unique(np.asarray(activations.samples[column])[samples], return_inverse=True)
+    counts = np.bincount(of, minlength=len(found))
+    good = counts >= minimum
+    if good.sum() < 2:
+        listed = ", ".join(f"{v} ({c})" for v, c in zip(found[:20], counts[:20], strict=True)) or "none"
+        raise NotEnoughData(
+            f"{activations.name}: {int(good.sum())} class(es) of '{column}' have {minimum} samples or more: {listed}",
+            "at least two such classes",
+            "Record more samples of the small classes, or choose another column",
+        )
+    if not good.all():
+        few = ", ".join(f"{v} ({c})" for v, c in zip(found[~good][:10], counts[~good][:10], strict=True))
+        notes.append(f"{int((~good).sum())} class(es) with fewer than {minimum} samples left out: {few}.")
+        stay = good[of]
+        samples, values, of = samples[stay], values[stay], (np.cumsum(good) - 1)[of[stay]]
+    names = tuple(str(v) for v in found[good])
+    return LabelledMatrix(values, samples, of, names, counts[good], (*left_out, *notes))
+
+
+def _labelled(activations, column, maximum, rng) -> tuple[np.ndarray, list[str]]:
+    """Positions (rising) of the samples that have a label, at most `maximum` of them, and notes."""
+    if column not in activations.samples:
+        raise NotFound(
+            f"{activations.name} has no sample column '{column}'",
+            "one of " + ", ".join(sorted(activations.samples)),
+            "Record with labels or choose another column",
+        )
+    labels = np.asarray(activations.samples[column])
+    if labels.dtype.kind in "fiu":
+        known = np.isfinite(labels) & (labels >= 0)
+    else:
+        known = labels.astype(str) != ""
+    samples, notes = np.flatnonzero(known), []
+    if not known.all():
+        notes.append(f"{int((~known).sum())} sample(s) without a label left out.")
+    if maximum is not None and len(samples) > maximum:
+        notes.append(f"A random {maximum:,} of {len(samples):,} labelled samples used.")
+        samples = np.sort((rng or np.random.default_rng(0)).choice(samples, size=maximum, replace=False))
+    return samples, notes
+
+
+def _pooled(activations, pooling, samples, progress, span):
+    """Maximum or mean over the finite rows of each sample: values (kept, d), kept (n,) boolean, notes."""
+    d, layout = activations.shape[1], activations.layout
+    size = len(samples) * d * 8
+    if size > MOST_BYTES:
+        raise TooLarge(
+            f"{len(samples):,} samples x {d:,} units need {size / 2**30:.1f} GiB",
+            f"at most {MOST_BYTES / 2**30:.0f} GiB",
+            "Lower 'maximum samples'",
+        )
+    position = np.full(layout.n_samples, -1)
+    position[samples] = np.arange(len(samples))
+    values = np.full((len(samples), d), -np.inf if pooling == "max" else 0.0)
+    rows_of, seen = np.zeros(len(samples)), Pass()
+    combine = np.maximum if pooling == "max" else np.add
+    for rows, block in finite_blocks(activations, seen, progress, "pooling samples", span):
+        owner = position[layout.sample_of(rows)]
+        block, owner = block[owner >= 0], owner[owner >= 0]
+        if len(owner):
+            cuts = np.flatnonzero(np.r_[True, np.diff(owner) != 0])
+            values[owner[cuts]] = combine(values[owner[cuts]], combine.reduceat(block, cuts, axis=0))
+            rows_of[owner[cuts]] += np.diff(np.append(cuts, len(owner)))
+    kept = rows_of > 0
+    if pooling == "mean":
+        values[kept] /= rows_of[kept, None]
+    notes = list(seen.notes)
+    if not layout.is_pooled:
+        notes.append(f"Each sample counts once, by the {pooling} over its tokens.")
+    return values[kept].astype(np.float32), kept, notes

@@ -1,0 +1,317 @@
+"""Every method of the registry keeps the contract of `analysis.spec.Method`, whatever it computes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from analysis import pipeline, registry, results
+from analysis.activations import ArrayActivations, Layout
+from analysis.errors import Cancelled, LoupeError, NotFound, ShapeError
+from analysis.results import Estimate
+from analysis.spec import make_params, params_of
+
+METHODS = list(registry.methods().values())
+IDS = [m.id for m in METHODS]
+every_method = pytest.mark.parametrize("method", METHODS, ids=IDS)
+
+
+def data(method, n=150, d=12, seed=0, dtype=np.float32, tokens=1, nonfinite=0):
+    """As many taps as the method takes: three classes that move the units, `tokens` rows per sample."""
+    taps = []
+    for i in range(method.inputs):
+        rng = np.random.default_rng(seed + i)
+        label = np.arange(n) % 3
+        x = rng.standard_normal((n, d)) + np.linspace(0, 2, d) * label[:, None] + 1.0
+        x = np.repeat(x, tokens, axis=0) + 0.3 * rng.standard_normal((n * tokens, d))
+        x = x.astype(dtype)
+        x[n // 10 : n // 10 + nonfinite, 1] = np.nan
+        if nonfinite >= n:
+            x[:, 1] = np.nan
+        layout = Layout(np.arange(n + 1, dtype=np.int64) * tokens)
+        taps.append(ArrayActivations(x, name=f"tap{i}", samples={"label": label}, layout=layout))
+    return taps
+
+
+def run(method, taps, params=None, seed=0, progress=None):
+    more = {} if progress is None else {"progress": progress}
+    values = make_params(method.params, params or {})
+    return method.function(*taps, params=values, rng=np.random.default_rng(seed), **more)
+
+
+def same(a, b) -> bool:
+    """Equal headers and bit-equal arrays."""
+    (ha, xa), (hb, xb) = results.to_parts(a), results.to_parts(b)
+    plain = [json.dumps(h, default=results._plain, sort_keys=True) for h in (ha, hb)]
+    if plain[0] != plain[1] or xa.keys() != xb.keys():
+        return False
+    return all(xa[k].dtype == xb[k].dtype and xa[k].tobytes() == xb[k].tobytes() for k in xa)
+
+
+# ---------------------------------------------------------------------------- what a result looks like
+def check_scatter(r):
+    n = len(r.positions)
+    assert r.positions.shape == (n, len(r.axes))
+    assert len(r.axes) in (2, 3)
+    assert len(r.rows) == n == len(np.unique(r.rows))
+    assert all(len(c) == n for c in r.columns.values())
+    assert np.isfinite(r.positions).all()
+
+
+def check_matrix(r):
+    p, q = r.values.shape
+    assert (len(r.row_names), len(r.column_names)) == (p, q)
+    assert np.isfinite(r.values).all()
+    for order, length in ((r.row_order, p), (r.column_order, q)):
+        assert order is None or sorted(order) == list(range(length))
+    assert r.linkage is None or r.linkage.shape == (p - 1, 4)
+    assert r.significant is None or (r.significant.shape == (p, q) and r.significant.dtype == bool)
+
+
+def check_spectrum(r):
+    k = len(r.values)
+    assert (np.diff(r.values) <= 0).all()
+    assert all(x is None or len(x) == k for x in (r.low, r.high, r.null, r.blocks))
+    assert r.low is None or ((r.low <= r.values) & (r.values <= r.high)).all()
+
+
+def check_curve(r):
+    for group in (r.series, r.low, r.high, r.null):
+        assert all(len(y) == len(r.x) for y in group.values())
+        assert set(group) <= set(r.series)
+
+
+def check_table(r):
+    lengths = {len(c) for c in r.columns.values()}
+    assert len(lengths) == 1
+    assert not r.sort or r.sort in r.columns
+    assert set(r.help) <= set(r.columns)
+    assert all(c.dtype.kind in "biufUS" for c in r.columns.values())
+
+
+CHECKS = {"scatter": check_scatter, "matrix": check_matrix, "spectrum": check_spectrum, "curve": check_curve,
+          "table": check_table}  # fmt: skip
+
+
+def check_result(method, r):
+    assert isinstance(r, method.result)
+    assert r.title
+    assert r.reading.endswith(".")
+    assert all(c.endswith(".") for c in r.caveats)
+    CHECKS.get(r.kind, lambda r: None)(r)
+    for e in r.estimates:
+        check_estimate(e)
+
+
+def check_estimate(e: Estimate):
+    assert e.name
+    assert np.isfinite(e.value)
+    assert e.n > 0
+    if e.low is not None:
+        assert e.interval, f"{e.name}: an interval that does not say how it was made"
+        assert e.low <= e.value + 1e-9 * abs(e.value)
+        assert e.value <= e.high + 1e-9 * abs(e.value)
+    if e.null is not None:
+        assert e.null_method, f"{e.name}: a null that does not say how it was made"
+    assert e.p_value is None or 0 <= e.p_value <= 1
+
+
+@every_method
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_result(method, tokens):
+    check_result(method, run(method, data(method, tokens=tokens)))
+
+
+@every_method
+def test_at_least_one_estimate_has_a_null_and_one_an_interval(method):
+    estimates = run(method, data(method)).estimates
+    assert any(e.null is not None for e in estimates)
+    assert any(e.low is not None for e in estimates) or method.result is results.Curve
+
+
+@every_method
+def test_same_seed_same_bits(method):
+    taps = data(method)
+    assert same(run(method, taps, seed=3), run(method, taps, seed=3))
+
+
+@every_method
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_other_float_types(method, dtype):
+    check_result(method, run(method, data(method, dtype=dtype)))
+
+
+@every_method
+def test_each_choice_of_each_parameter_runs(method):
+    for p in params_of(method.params):
+        for choice in p.choices:
+            check_result(method, run(method, data(method, d=40), {p.name: choice}))
+
+
+# ---------------------------------------------------------------------------- refusals
+@every_method
+def test_one_row_is_refused(method):
+    with pytest.raises(LoupeError):
+        run(method, data(method, n=1))
+
+
+@every_method
+def test_pipeline_refuses_below_the_floor(method):
+    with pytest.raises(LoupeError):
+        pipeline.run(method.id, data(method, n=max(method.minimum_rows - 1, 1)))
+
+
+@every_method
+def test_constant_units_give_a_refusal_or_numbers(method):
+    taps = [dataclasses.replace(t, values=np.ones_like(t.values), digest="") for t in data(method)]
+    with np.errstate(all="raise", under="ignore"):
+        try:
+            result = run(method, taps)
+        except LoupeError:
+            return
+    for name, array in results.to_parts(result)[1].items():
+        assert array.dtype.kind != "f" or np.isfinite(array).all(), name
+
+
+@every_method
+def test_one_constant_unit_among_others(method):
+    taps = data(method)
+    for t in taps:
+        t.values[:, 2] = 0.0
+    check_result(method, run(method, taps))
+
+
+@every_method
+@pytest.mark.parametrize("d", [1, 2])
+def test_one_or_two_units_give_a_refusal_or_a_result(method, d):
+    taps = data(method, d=12)
+    taps = [dataclasses.replace(t, values=t.values[:, :d].round(1), unit_names=(), digest="") for t in taps]
+    for choices in ({}, {"components": 3} if method.id == "pca" else {}):
+        try:
+            check_result(method, run(method, taps, choices))
+        except LoupeError:
+            return
+
+
+@every_method
+def test_nonfinite_rows_are_left_out_and_counted(method):
+    result = run(method, data(method, nonfinite=4))
+    check_result(method, result)
+    assert any("NaN" in c or "finite" in c for c in result.caveats), result.caveats
+
+
+@every_method
+def test_all_rows_nonfinite_is_refused(method):
+    with pytest.raises(LoupeError):
+        run(method, data(method, n=60, nonfinite=60))
+
+
+@every_method
+@pytest.mark.parametrize("shape", [(40,), (10, 4, 3), (20, 0)])
+def test_wrong_axes_are_refused(method, shape):
+    with pytest.raises(ShapeError):
+        run(method, [np.zeros(shape)] * method.inputs)
+
+
+@every_method
+def test_a_missing_label_is_refused(method):
+    if not any(p.column for p in params_of(method.params)) and not method.needs:
+        pytest.skip("needs no column")
+    with pytest.raises(NotFound):
+        run(method, [np.random.default_rng(0).standard_normal((60, 5))] * method.inputs)
+
+
+# ---------------------------------------------------------------------------- parameters
+@every_method
+def test_defaults_lie_inside_their_ranges_and_round_trip(method):
+    for p in params_of(method.params):
+        assert p.help.rstrip().endswith((".", ")")) or len(p.help) > 10, p.name
+        if p.choices:
+            assert p.default in p.choices
+        if p.kind in ("int", "float") and p.default is not None:
+            assert p.low is None or p.default >= p.low
+            assert p.high is None or p.default <= p.high
+    values = dataclasses.asdict(method.params())
+    assert make_params(method.params, values) == method.params()
+    text = {k: ("" if v is None else str(v)) for k, v in values.items()}
+    assert make_params(method.params, text) == method.params()
+
+
+@every_method
+def test_declaration_in_words(method):
+    assert method.invariance
+    assert "When it lies" in __import__(method.function.__module__, fromlist=["x"]).__doc__
+
+
+# ---------------------------------------------------------------------------- progress, recipe, cost, check
+@every_method
+def test_progress_rises_and_stops_the_work(method):
+    taps, seen = data(method), []
+    run(method, taps, progress=lambda fraction, doing="": seen.append((fraction, doing)))
+    fractions = [f for f, _ in seen]
+    assert len(seen) >= 2
+    assert all(0 <= f <= 1 for f in fractions)
+    assert fractions == sorted(fractions)
+    for stop_at in {0, len(seen) // 2, len(seen) - 1}:
+        calls = iter(range(10**6))
+
+        def stop(fraction, doing="", calls=calls, stop_at=stop_at):
+            if next(calls) == stop_at:
+                raise Cancelled
+
+        try:
+            run(method, taps, progress=stop)
+        except Cancelled:
+            continue
+        if not method.worker:  # a layout reports by the clock, so that the last call may not come again
+            pytest.fail(f"call {stop_at} of {len(seen)} did not stop the work")
+
+
+@every_method
+def test_round_trip_and_recipe(method, tmp_path):
+    result = pipeline.run(method.id, data(method), seed=5)
+    results.save(result, tmp_path / "r.npz")
+    loaded = results.load(tmp_path / "r.npz")
+    assert same(result, loaded)
+    recipe = json.loads(json.dumps(result.origin.recipe()))
+    again = pipeline.run(recipe["method"], data(method), recipe["params"], seed=recipe["seed"])
+    assert same(dataclasses.replace(again, origin=None), dataclasses.replace(loaded, origin=None))
+
+
+SIZES = [(6000, 64), (800, 300)]
+
+
+@every_method
+@pytest.mark.parametrize("shape", SIZES, ids=["tall", "wide"])
+def test_memory_estimate_within_a_factor_of_three(method, shape):
+    n, d = shape
+    few = {"maximum_rows": 1500} if method.id in ("umap", "map_quality") else {}
+    params = make_params(method.params, few)
+    taps = data(method, n=n, d=d)
+    run(method, data(method), few)  # imports and compiled code are not the method's memory
+    tracemalloc.start()
+    try:
+        run(method, taps, few)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    estimated = method.cost(((n, d),) * method.inputs, params).bytes
+    assert peak / 3 <= estimated <= 3 * peak, f"estimated {estimated / 1e6:.1f} MB, used {peak / 1e6:.1f} MB"
+
+
+@every_method
+def test_seconds_are_positive_and_grow(method):
+    params = method.params()
+    small, large = (method.cost(((n, 256),) * method.inputs, params).seconds for n in (500, 4000))
+    assert 0 < small < large
+
+
+@every_method
+def test_the_check_passes(method):
+    lines = method.check()
+    assert lines
+    assert all(line.passed for line in lines), [line for line in lines if not line.passed]
