@@ -1,0 +1,119 @@
+"""What each kind of job does. Arguments and returned values are JSON; heavy results go to the workspace."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from analysis.spec import Progress
+from analysis.workspace import Workspace
+
+
+def run_method(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"method", "inputs": ["store:tap"], "params", "seed"} → {"key"}; the Result is in the cache."""
+    opened = Workspace.open(workspace)
+    given = (arguments["method"], arguments["inputs"], arguments.get("params", {}))
+    seed = int(arguments.get("seed", 0))
+    opened.run(*given, seed=seed, progress=progress)
+    return {"key": opened.key(*given, seed=seed)}
+
+
+def run_check(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"method"} → the check's lines."""
+    from analysis import pipeline
+
+    return pipeline.check(arguments["method"])
+
+
+def dry_run(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"checkpoint", "data", "model"?, "data_options"?} → {"taps": [...], "data": "...", "checkpoint": "..."}."""
+    from analysis.recording.taps import dry_run as run
+
+    progress(0.05, "opening the checkpoint")
+    checkpoint, data = _open(arguments)
+    progress(0.3, "loading the weights")
+    loaded = checkpoint.load()
+    progress(0.6, "one sample through the network")
+    taps = [_plain(info) for info in run(loaded, data)]
+    return {"taps": taps, "checkpoint": checkpoint.architecture, "samples": len(data), "data": data.describe(),
+            "classes": list(data.classes), "skipped": list(data.skipped)}  # fmt: skip
+
+
+def estimate(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """As for `record` → {"bytes", "seconds", "samples_per_second", …}."""
+    from analysis.recording.estimate import estimate as run
+
+    checkpoint, data = _open(arguments)
+    cost = run(checkpoint.load(), data, tuple(arguments["taps"]), directory=workspace, **_settings(arguments))
+    return _plain(cost)
+
+
+def record(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"checkpoint", "data", "name", "taps", "tokens", "batch", "limit", "dtype", "resume"} → {"store"}."""
+    from analysis.recording.recorder import record as run
+
+    opened = Workspace.open(workspace)
+    progress(0.0, "opening the checkpoint")
+    checkpoint, data = _open(arguments)
+    directory = opened.new_store_path(arguments["name"], resume=bool(arguments.get("resume")))
+    run(
+        checkpoint,
+        data,
+        directory,
+        name=arguments["name"],
+        taps=tuple(arguments["taps"]),
+        resume=bool(arguments.get("resume")),
+        seed=int(arguments.get("seed", 0)),
+        progress=progress,
+        **_settings(arguments),
+    )
+    return {"store": arguments["name"]}
+
+
+def import_dump(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"path", "name", "labels"?, "resume"?} → {"store"}."""
+    from analysis.recording.import_dump import import_dump as run
+    from analysis.sources.dumps import open_dump
+
+    opened = Workspace.open(workspace)
+    dump = open_dump(arguments["path"], labels=arguments.get("labels") or None)
+    resume = bool(arguments.get("resume"))
+    directory = opened.new_store_path(arguments["name"], resume=resume)
+    resume = resume and (directory / "manifest.json").exists()  # it may have died before the first byte
+    run(dump, directory, name=arguments["name"], resume=resume, progress=progress)
+    return {"store": arguments["name"]}
+
+
+HANDLERS = {
+    "method": run_method,
+    "check": run_check,
+    "dry_run": dry_run,
+    "estimate": estimate,
+    "record": record,
+    "import": import_dump,
+}
+
+
+def _open(arguments: dict):
+    """Checkpoint and data by path. A model class may only come from the user's own command line, so a job
+    that names one says who asked: `allow_code` is set by `loupe record` and never by a page."""
+    from analysis.sources.checkpoint import open_checkpoint
+    from analysis.sources.data import open_data
+
+    allowed = bool(arguments.get("allow_code"))
+    checkpoint = open_checkpoint(arguments["checkpoint"], model=arguments.get("model"), allow_code=allowed)
+    return checkpoint, open_data(arguments["data"], **(arguments.get("data_options") or {}))
+
+
+def _settings(arguments: dict) -> dict:
+    limit = arguments.get("limit")
+    return {
+        "tokens": arguments.get("tokens") or "mean",
+        "batch": int(arguments.get("batch") or 32),
+        "limit": None if limit in (None, "") else int(limit),
+        "dtype": arguments.get("dtype") or "float16",
+    }
+
+
+def _plain(record) -> dict:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(record).items()}

@@ -1,0 +1,202 @@
+"""The queue: one directory per job, every file replaced whole, so that any process may look at any time.
+
+    jobs/<id>/job.json        what to do (written once)
+    jobs/<id>/progress.json   how far (replaced by the worker)
+    jobs/<id>/outcome.json    how it ended (written once)
+    jobs/<id>/cancel          present when somebody asked it to stop
+
+A job whose worker died is "interrupted": `again` queues it anew, and recording goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from analysis.errors import NotFound
+
+LANES = {"method": "methods", "check": "methods"}  # every other kind is in the lane "recording"
+ENDED = ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """How a job stands. `state`: queued, running, done, failed, cancelled or interrupted."""
+
+    id: str
+    kind: str
+    arguments: dict
+    state: str
+    fraction: float = 0.0
+    doing: str = ""
+    seconds_left: float | None = None
+    error: dict | None = None  # {"found", "expected", "remedy", "id"}
+    result: object = None
+    created: float = 0.0
+    seconds: float | None = None
+    title: str = ""
+    log: str = field(default="", repr=False)
+
+
+def submit(
+    workspace: str | os.PathLike, kind: str, arguments: dict, *, title: str = "", start: bool = True
+) -> str:
+    """Queue a job and make sure a worker for its lane runs; returns the job's id. Cost: two small files."""
+    id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    folder = _jobs(workspace) / id
+    folder.mkdir(parents=True)
+    job = {"id": id, "kind": kind, "arguments": arguments, "created": time.time(), "title": title or kind}
+    write_json(folder / "job.json", job)
+    if start:
+        start_worker(workspace, lane_of(kind))
+    return id
+
+
+def status(workspace: str | os.PathLike, id: str) -> JobStatus:
+    """How a job stands now. Raises NotFound."""
+    folder = _folder(workspace, id)
+    job = read_json(folder / "job.json")
+    if job is None:
+        raise NotFound(f"no job {id!r} in {workspace}", "", "It may have been removed; start it again")
+    common = {k: job.get(k) for k in ("id", "kind", "arguments", "created", "title")}
+    outcome = read_json(folder / "outcome.json")
+    if outcome:
+        fraction = (
+            1.0
+            if outcome["state"] == "done"
+            else (read_json(folder / "progress.json") or {}).get("fraction", 0)
+        )
+        fields = {k: outcome.get(k) for k in ("state", "error", "result", "seconds")}
+        return JobStatus(**common, **fields, fraction=fraction, log=str(folder / "log.txt"))
+    progress = read_json(folder / "progress.json")
+    if progress is None:
+        waiting = not (folder / "taken").exists() or worker_alive(workspace, lane_of(job["kind"]))
+        state = "cancelled" if (folder / "cancel").exists() else "queued" if waiting else "interrupted"
+        return JobStatus(**common, state=state, doing="waiting for the worker")
+    alive = _process_alive(progress.get("pid"))
+    return JobStatus(
+        **common,
+        state="running" if alive else "interrupted",
+        fraction=progress["fraction"],
+        doing=progress["doing"],
+        seconds_left=progress.get("seconds_left"),
+        seconds=progress.get("seconds"),
+    )
+
+
+def listing(workspace: str | os.PathLike, *, limit: int = 50) -> list[JobStatus]:
+    """The newest jobs first."""
+    folder = _jobs(workspace)
+    ids = (
+        sorted((p.name for p in folder.iterdir() if (p / "job.json").exists()), reverse=True)
+        if folder.exists()
+        else []
+    )
+    return [status(workspace, id) for id in ids[:limit]]
+
+
+def cancel(workspace: str | os.PathLike, id: str) -> None:
+    """Ask a job to stop; what it finished is kept."""
+    folder = _folder(workspace, id)
+    if not (folder / "job.json").exists():
+        raise NotFound(f"no job {id!r} in {workspace}")
+    (folder / "cancel").touch()
+
+
+def again(workspace: str | os.PathLike, id: str) -> str:
+    """Queue the same work anew; a recording or import resumes."""
+    old = status(workspace, id)
+    arguments = {**old.arguments, "resume": True} if old.kind in ("record", "import") else old.arguments
+    return submit(workspace, old.kind, arguments, title=old.title)
+
+
+def wait(workspace: str | os.PathLike, id: str, *, timeout: float = 600.0) -> JobStatus:
+    """Block until the job has ended (for notebooks and tests)."""
+    until = time.monotonic() + timeout
+    while True:
+        now = status(workspace, id)
+        if now.state in (*ENDED, "interrupted") or time.monotonic() > until:
+            return now
+        time.sleep(0.05)
+
+
+def lane_of(kind: str) -> str:
+    return LANES.get(kind, "recording")
+
+
+def start_worker(workspace: str | os.PathLike, lane: str) -> None:
+    """Start the lane's worker process unless one is there; it outlives the page that asked."""
+    if worker_alive(workspace, lane):
+        return
+    folder = _jobs(workspace)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"worker-{lane}.log", "ab") as log:
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "analysis.jobs.worker",
+                str(workspace),
+                lane,
+                "--parent",
+                str(os.getpid()),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # a Ctrl-C at the dashboard must not kill a recording
+        )
+
+
+def worker_alive(workspace: str | os.PathLike, lane: str) -> bool:
+    """Whether somebody holds the lane's lock."""
+    path = _jobs(workspace) / f"worker-{lane}.lock"
+    if not path.exists():
+        return False
+    with open(path, "rb") as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
+
+
+def read_json(path: Path) -> dict | None:
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def write_json(path: Path, value: dict) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(json.dumps(value))
+    os.replace(beside, path)
+
+
+def _jobs(workspace: str | os.PathLike) -> Path:
+    return Path(workspace) / "jobs"
+
+
+def _folder(workspace: str | os.PathLike, id: str) -> Path:
+    if not id or Path(id).name != id or id.startswith("."):
+        raise NotFound(f"no job {id!r} in {workspace}")
+    return _jobs(workspace) / id
+
+
+def _process_alive(pid) -> bool:
+    try:
+        os.kill(int(pid), 0)
+        with open(f"/proc/{int(pid)}/stat") as f:  # a zombie no longer works
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return not Path("/proc/self").exists()  # no /proc on this system: the signal was answered
+    except (OSError, TypeError, ValueError):
+        return False

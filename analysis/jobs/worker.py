@@ -1,0 +1,129 @@
+"""One worker process of a lane: takes the oldest queued job, runs it, writes how it ended.
+
+    python -m analysis.jobs.worker WORKSPACE LANE [--parent PID]
+
+Numba (UMAP and kin) and torch live only in these processes: three threads inside Numba abort a web server.
+The worker ends when it is idle and its parent is gone, so that a running job outlives the dashboard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+from analysis.errors import Cancelled
+from analysis.jobs import queue
+from analysis.jobs.handlers import HANDLERS
+from analysis.jobs.unforeseen import in_words
+
+IDLE_SECONDS = 900.0
+log = logging.getLogger("loupe.worker")
+
+
+class Reporter:
+    """The progress function of one job: writes at most ten times a second, raises Cancelled when asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.started, self.last = folder, time.time(), 0.0
+        self(0.0, "starting")
+
+    def __call__(self, fraction: float, doing: str = "") -> None:
+        if (self.folder / "cancel").exists():
+            raise Cancelled()
+        now = time.time()
+        if now - self.last < 0.1 and fraction < 1.0:
+            return
+        self.last = now
+        seconds = now - self.started
+        left = seconds * (1 - fraction) / fraction if fraction > 0.01 and seconds > 1 else None
+        state = {"fraction": float(min(max(fraction, 0.0), 1.0)), "doing": doing, "seconds_left": left}
+        queue.write_json(self.folder / "progress.json", {**state, "pid": os.getpid(), "seconds": seconds})
+
+
+def run_job(workspace: Path, id: str) -> None:
+    """Run one job to its end, whatever that is."""
+    folder = workspace / "jobs" / id
+    job = queue.read_json(folder / "job.json")
+    (folder / "taken").touch()
+    started = time.time()
+    outcome: dict = {"state": "failed"}
+    try:
+        result = HANDLERS[job["kind"]](workspace, job["arguments"], Reporter(folder))
+        json.dumps(result)  # what is not JSON is a fault of the handler, not the end of the worker
+        outcome.update(state="done", result=result)
+    except Cancelled:
+        outcome["state"] = "cancelled"
+    except Exception as error:
+        outcome["error"] = _in_words(error, folder)
+    outcome["seconds"] = time.time() - started
+    queue.write_json(folder / "outcome.json", outcome)
+
+
+def _in_words(error: Exception, folder: Path) -> dict:
+    """A refusal in its three parts. A fault of ours: the traceback goes to the job's log under an id."""
+    refusal = in_words(error, folder, "log.txt")
+    parts = {k: getattr(refusal, k) for k in ("found", "expected", "remedy")}
+    id = getattr(refusal, "id", None)
+    if id is None:
+        return parts
+    log.error("job %s failed, error %s", folder.name, id, exc_info=error)
+    return {**parts, "id": id}
+
+
+def next_job(workspace: Path, lane: str) -> str | None:
+    """The oldest job of the lane that nobody finished or took; cancelled ones are closed on the way."""
+    folder = workspace / "jobs"
+    for path in sorted(p for p in folder.iterdir() if p.is_dir()) if folder.exists() else []:
+        if (path / "outcome.json").exists() or (path / "taken").exists():
+            continue
+        job = queue.read_json(path / "job.json")
+        if job is None or queue.lane_of(job["kind"]) != lane:
+            continue
+        if (path / "cancel").exists():
+            queue.write_json(path / "outcome.json", {"state": "cancelled", "seconds": 0})
+            continue
+        return path.name
+    return None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="analysis.jobs.worker")
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("lane", choices=["methods", "recording"])
+    parser.add_argument("--parent", type=int, default=0)
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    (given.workspace / "jobs").mkdir(parents=True, exist_ok=True)
+    with open(given.workspace / "jobs" / f"worker-{given.lane}.lock", "wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return 0  # another worker of this lane is already there
+        with contextlib.suppress(KeyboardInterrupt):
+            _serve(given.workspace, given.lane, given.parent)
+    return 0
+
+
+def _serve(workspace: Path, lane: str, parent: int) -> None:
+    idle_since = time.monotonic()
+    while True:
+        id = next_job(workspace, lane)
+        if id is not None:
+            run_job(workspace, id)
+            idle_since = time.monotonic()
+            continue
+        orphan = parent and not queue._process_alive(parent)
+        if orphan or time.monotonic() - idle_since > IDLE_SECONDS or not workspace.exists():
+            return
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""A workspace: stores, results, selections, notes and jobs under one directory.
+
+workspace.json   schema and name
+stores/<name>/   one store each
+cache/           results by key
+jobs/            long work
+people.db        selections, stars, notes
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis import pipeline, registry
+from analysis.activations import Activations
+from analysis.errors import InputError, LoupeError, NewerSchema, NotFound, ParameterError
+from analysis.people import People, Selection
+from analysis.results import Result
+from analysis.spec import Progress, make_params, no_progress
+from analysis.store.cache import ResultCache
+from analysis.store.reader import Store
+
+SCHEMA = 1
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._=+-]{0,99}")
+
+
+@dataclass(frozen=True)
+class StoreEntry:
+    """One line of the workspace page: a store that opened, or the reason why it did not."""
+
+    name: str
+    path: Path
+    store: Store | None = None
+    problem: str = ""
+
+
+class Workspace:
+    """Open with `Workspace.open(path)` or make with `Workspace.create(path)`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cache = ResultCache(path / "cache")
+        self.people = People(path / "people.db")
+        self._opened: dict[str, tuple[float, Store]] = {}
+
+    @classmethod
+    def create(cls, path: str | os.PathLike) -> Workspace:
+        """Make the directory (or adopt an empty one); an existing workspace is simply opened."""
+        path = Path(path)
+        if (path / "workspace.json").exists():
+            return cls.open(path)
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path} is a file", "a directory for the workspace")
+        (path / "stores").mkdir(parents=True, exist_ok=True)
+        (path / "workspace.json").write_text(
+            json.dumps({"schema": SCHEMA, "name": path.name}, indent=1) + "\n"
+        )
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> Workspace:
+        """Open an existing workspace. Raises NotFound, NewerSchema, InputError."""
+        path = Path(path)
+        file = path / "workspace.json"
+        if not file.exists():
+            raise NotFound(
+                f"{path} is not a workspace (no workspace.json)",
+                "a workspace directory",
+                "Record or import into it first",
+            )
+        try:
+            schema = int(json.loads(file.read_text())["schema"])
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{file} cannot be read", "a JSON object with a schema number") from None
+        if schema > SCHEMA:
+            raise NewerSchema(f"{path} has schema {schema}", f"at most {SCHEMA}", "Update Feature Loupe")
+        return cls(path)
+
+    # ------------------------------------------------------------------ stores
+    def stores(self) -> list[StoreEntry]:
+        """Every store by name; one that cannot be opened says why and hides no other."""
+        folder = self.path / "stores"
+        entries = []
+        for path in sorted(folder.iterdir()) if folder.exists() else []:
+            if path.name.startswith(".") or not path.is_dir():
+                continue
+            try:
+                entries.append(StoreEntry(path.name, path, self.store(path.name)))
+            except LoupeError as refusal:
+                entries.append(StoreEntry(path.name, path, problem=str(refusal)))
+        return entries
+
+    def store(self, name: str) -> Store:
+        """One store by name, kept open until its manifest changes. Raises NotFound, StoreDamaged, NewerSchema."""
+        path = self._store_path(name)
+        manifest = path / "manifest.json"
+        if not manifest.exists():
+            there = [
+                p.name for p in sorted((self.path / "stores").glob("*")) if (p / "manifest.json").exists()
+            ]
+            raise NotFound(f"no store {name!r} in {self.path}", "one of " + (", ".join(there) or "none yet"))
+        changed = manifest.stat().st_mtime_ns
+        kept = self._opened.get(name)
+        if kept is None or kept[0] != changed:
+            self._opened[name] = kept = (changed, Store.open(path))
+        return kept[1]
+
+    def new_store_path(self, name: str, *, resume: bool = False) -> Path:
+        """Where a new store goes. Raises ParameterError for a name that cannot be one, InputError when taken."""
+        path = self._store_path(name)
+        if (path / "manifest.json").exists() and not resume:
+            raise InputError(
+                f"there is already a store {name!r} in {self.path}",
+                "a new name",
+                "Choose another name, or resume it",
+            )
+        return path
+
+    def activations(self, reference: str) -> Activations:
+        """The activations named "store:tap". Raises NotFound, listing what there is."""
+        name, separator, tap = reference.partition(":")
+        if not separator:
+            raise ParameterError(f"{reference!r} names no tap", "STORE:TAP, such as digits-vit:vit.layers.2")
+        return self.store(name).activations(tap)
+
+    def _store_path(self, name: str) -> Path:
+        if not NAME.fullmatch(name) or ".." in name:
+            raise ParameterError(
+                f"{name!r} cannot name a store",
+                "letters, digits, space and . _ = + - (at most 100, a letter or digit first)",
+            )
+        return self.path / "stores" / name
+
+    # ------------------------------------------------------------------ methods
+    def run(
+        self,
+        method: str,
+        references: Sequence[str],
+        params: dict | None = None,
+        *,
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Result:
+        """Run a method on taps by name, or return what an earlier identical run left."""
+        taps = [self.activations(r) for r in references]
+        return pipeline.run(method, taps, params, seed=seed, cache=self.cache, progress=progress)
+
+    def key(
+        self, method: str, references: Sequence[str], params: dict | None = None, *, seed: int = 0
+    ) -> str:
+        """The cache key of such a run."""
+        found = registry.method(method)
+        values = make_params(found.params, dict(params or {}))
+        return pipeline.key(found, [self.activations(r).digest for r in references], values, seed)
+
+    def cached(
+        self, method: str, references: Sequence[str], params: dict | None = None, *, seed: int = 0
+    ) -> Result | None:
+        """The kept result of such a run, or None; never computes. The last few stay in memory."""
+        key = self.key(method, references, params, seed=seed)
+        return _kept(str(self.cache.path(key))) if self.cache.has(key) else None
+
+    # ------------------------------------------------------------------ people
+    def selections(self, store: str | None = None) -> list[Selection]:
+        return self.people.selections(store)
+
+    def selection(self, name: str) -> Selection:
+        return self.people.selection(name)
+
+    def save_selection(self, selection: Selection) -> Selection:
+        return self.people.save_selection(selection)
+
+    def delete_selection(self, name: str) -> None:
+        self.people.delete_selection(name)
+
+    def stars(self, store: str, tap: str) -> tuple[int, ...]:
+        return self.people.stars(store, tap)
+
+    def star(self, store: str, tap: str, unit: int, on: bool = True) -> None:
+        self.people.star(store, tap, unit, on)
+
+    def notes(self, store: str, tap: str) -> dict[int, str]:
+        return self.people.notes(store, tap)
+
+    def note(self, store: str, tap: str, unit: int, text: str) -> None:
+        self.people.note(store, tap, unit, text)
+
+
+def open_workspace(path: str | os.PathLike) -> Workspace:
+    """Open a workspace directory, as `Workspace.open` does; the notebook's first line."""
+    return Workspace.open(path)
+
+
+@functools.lru_cache(maxsize=32)
+def _kept(path: str) -> Result:
+    """Results are frozen and their files never change under a key, so a few may be shared by all sessions."""
+    from analysis import results
+
+    return results.load(path)

@@ -1,0 +1,109 @@
+"""Jobs: a real worker process, progress, refusal, cancel, a killed worker, and no traceback for the page."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from analysis.errors import NotFound
+from analysis.jobs import queue
+from analysis.store.from_arrays import write_store
+from analysis.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    made = Workspace.create(tmp_path_factory.mktemp("jobs") / "w")
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 100)
+    x = rng.normal(size=(400, 12)).astype(np.float32) + 3 * rng.normal(size=(4, 12))[labels]
+    write_store(made.path / "stores" / "planted", name="planted", taps={"layer": x}, labels=labels)
+    yield made
+    for lane in ("methods", "recording"):
+        for job in queue.listing(made.path):
+            if job.state in ("queued", "running"):
+                queue.cancel(made.path, job.id)
+        progress = [queue.read_json(p) for p in made.path.glob("jobs/*/progress.json")]
+        for pid in {p["pid"] for p in progress if p}:
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                continue
+        assert lane
+
+
+def test_a_method_job_leaves_its_result_in_the_cache(workspace):
+    arguments = {"method": "pca", "inputs": ["planted:layer"], "params": {}, "seed": 0}
+    assert workspace.cached("pca", ["planted:layer"]) is None
+    job = queue.wait(workspace.path, queue.submit(workspace.path, "method", arguments), timeout=120)
+    assert job.state == "done", job
+    result = workspace.cached("pca", ["planted:layer"])
+    assert result.kind == "scatter"
+    assert job.result == {"key": workspace.key("pca", ["planted:layer"])}
+    direct = workspace.run("pca", ["planted:layer"])
+    np.testing.assert_array_equal(direct.positions, result.positions)
+
+
+def test_a_refusal_arrives_in_words(workspace):
+    arguments = {"method": "pca", "inputs": ["planted:nothing"]}
+    job = queue.wait(workspace.path, queue.submit(workspace.path, "method", arguments), timeout=120)
+    assert job.state == "failed"
+    assert "nothing" in job.error["found"]
+    assert "layer" in job.error["expected"] + job.error["remedy"]
+
+
+def test_a_fault_of_ours_has_an_id_and_no_traceback(workspace):
+    job = queue.wait(workspace.path, queue.submit(workspace.path, "method", {"oops": 1}), timeout=120)
+    assert job.state == "failed"
+    assert job.error["id"]
+    assert "Traceback" not in str(job.error)
+    assert "Traceback" in (workspace.path / "jobs" / job.id / "log.txt").read_text()
+
+
+def test_every_quick_check_runs_as_a_job(workspace):
+    for method in ("pca", "unit_statistics", "class_selectivity"):
+        job = queue.wait(
+            workspace.path, queue.submit(workspace.path, "check", {"method": method}), timeout=120
+        )
+        assert job.state == "done", job
+        assert job.result["passed"], job.result
+
+
+def test_cancel_before_and_while_running(workspace):
+    id = queue.submit(workspace.path, "method", {"method": "pca", "inputs": ["planted:layer"]}, start=False)
+    queue.cancel(workspace.path, id)
+    queue.start_worker(workspace.path, "methods")
+    assert queue.wait(workspace.path, id, timeout=60).state == "cancelled"
+
+
+def test_a_killed_worker_leaves_an_interrupted_job_that_runs_again(workspace, monkeypatch):
+    big = np.random.default_rng(1).normal(size=(6000, 64)).astype(np.float32)
+    write_store(workspace.path / "stores" / "big", name="big", taps={"layer": big})
+    arguments = {"method": "umap", "inputs": ["big:layer"], "params": {}}
+    id = queue.submit(workspace.path, "method", arguments)
+    until = time.monotonic() + 120
+    while queue.status(workspace.path, id).state != "running" and time.monotonic() < until:
+        time.sleep(0.01)
+    pid = queue.read_json(workspace.path / "jobs" / id / "progress.json")["pid"]
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.2)
+    assert queue.status(workspace.path, id).state == "interrupted"
+    assert workspace.cached("umap", ["big:layer"]) is None
+    second = queue.again(workspace.path, id)
+    queue.cancel(workspace.path, second)
+    assert queue.wait(workspace.path, second, timeout=120).state in ("cancelled", "done")
+
+
+@pytest.mark.parametrize("id", ["", "..", "../..", "nothing", ".x"])
+def test_unknown_jobs(workspace, id):
+    with pytest.raises(NotFound):
+        queue.status(workspace.path, id)
+
+
+def test_listing_is_newest_first(workspace):
+    ids = [job.id for job in queue.listing(workspace.path)]
+    assert ids == sorted(ids, reverse=True)

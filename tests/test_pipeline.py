@@ -1,0 +1,86 @@
+"""run(): the key holds everything that can change a number, and nothing is computed twice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis import pipeline, registry
+from analysis.activations import ArrayActivations
+from analysis.errors import NotEnoughData, NotFound, ParameterError
+from analysis.spec import make_params
+from analysis.store.cache import ResultCache
+
+
+@pytest.fixture
+def tap(rng):
+    return ArrayActivations(rng.normal(size=(60, 5)), name="planted", samples={"label": np.arange(60) % 3})
+
+
+def test_the_second_run_comes_from_the_cache(tap, tmp_path, monkeypatch):
+    cache = ResultCache(tmp_path)
+    first = pipeline.run("pca", [tap], cache=cache)
+    calls = []
+    monkeypatch.setattr(pipeline, "_origin", lambda *a: calls.append(a))
+    second = pipeline.run("pca", [tap], cache=cache)
+    assert not calls
+    np.testing.assert_array_equal(first.positions, second.positions)
+    assert second.origin == first.origin
+
+
+def test_the_key_changes_with_each_of_its_parts(tap):
+    method = registry.method("pca")
+    params = make_params(method.params, {})
+    base = pipeline.key(method, [tap.digest], params, 0)
+    assert base == pipeline.key(method, [tap.digest], make_params(method.params, {}), 0)
+    others = [
+        pipeline.key(method, [tap.digest], params, 1),
+        pipeline.key(method, ["other"], params, 0),
+        pipeline.key(method, [tap.digest], make_params(method.params, {"components": 3}), 0),
+        pipeline.key(registry.method("unit_statistics"), [tap.digest], params, 0),
+    ]
+    assert len({base, *others}) == 5
+
+
+def test_one_changed_number_changes_the_digest(tap):
+    x = tap.values.copy()
+    x[30, 2] += 1e-9
+    assert ArrayActivations(x, samples=tap.samples).digest != tap.digest
+
+
+def test_the_origin_says_what_made_it(tap):
+    origin = pipeline.run("pca", [tap], {"components": "3"}, seed=7).origin
+    assert origin.params["components"] == 3
+    assert origin.seed == 7
+    assert origin.inputs[0]["digest"] == tap.digest
+    assert "numpy" in origin.versions
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("nothing", 1, {}), NotFound),
+        (("pca", 2, {}), ParameterError),
+        (("pca", 0, {}), ParameterError),
+        (("pca", 1, {"components": 0}), ParameterError),
+        (("pca", 1, {"colour": 1}), ParameterError),
+    ],
+)
+def test_refused_before_anything_is_computed(tap, arguments, error):
+    method, n, params = arguments
+    with pytest.raises(error):
+        pipeline.run(method, [tap] * n, params)
+
+
+def test_too_few_rows_and_missing_labels():
+    with pytest.raises(NotEnoughData, match="at least"):
+        pipeline.run("pca", [np.zeros((1, 4))])
+    with pytest.raises(NotFound, match="label"):
+        pipeline.run("class_selectivity", [np.random.default_rng(0).normal(size=(50, 3))])
+
+
+def test_every_check_passes():
+    for method in registry.methods().values():
+        if not method.worker:  # the others are checked by the method contract, in their own process
+            report = pipeline.check(method.id)
+            assert report["passed"], report
