@@ -1,0 +1,48 @@
+"""Figures: one file per kind of result, on screen (Plotly) and on paper (Matplotlib). No Streamlit here."""
+
+from __future__ import annotations
+
+from analysis.results import Result
+from dashboard.figures.estimates import estimates_table
+from dashboard.figures.export import FORMATS, export, on_paper
+from dashboard.figures.kinds import drawer
+from dashboard.figures.screen import screen_sentence
+from dashboard.figures.strip import strip_on_screen
+from dashboard.figures.style import theme_named
+from dashboard.figures.words import alt_text, caption, table_twin
+
+__all__ = [
+    "FORMATS",
+    "alt_text",
+    "caption",
+    "estimates_table",
+    "export",
+    "null_strip",
+    "on_paper",
+    "on_screen",
+    "table_twin",
+]
+
+
+def on_screen(result: Result, *, theme: str = "light", **options):
+    """A Plotly figure of any kind of result; a sentence where there is nothing to draw.
+
+    Show it with `theme=None` in Streamlit: the figure brings its own fonts and colours. Options of every kind:
+    `height` (pixels), `title` (False where the page has its own heading; notes stay). Options by kind:
+
+    - scatter: colour (a column, an array (n,), "" for none), colour_name, categorical, dimmed or selected (a mask
+      (n,) or indices), point_size, hover (n,) texts
+    - matrix: aggregate ("auto", "max", "mean"); spectrum: log; distribution: mode ("auto", "overlay", "stack"),
+      log_y; table: rows; token_map: tokens (texts per sample)
+    """
+    look = theme_named(theme)
+    module = drawer(result)
+    why = module.empty(result)
+    if why:
+        return screen_sentence(look, result.title, why, show_title=options.get("title", True))
+    return module.screen(result, look, **options)
+
+
+def null_strip(result: Result, theme: str = "light", *, height: int | None = None):
+    """A small Plotly figure: each estimate on a line, value and interval over the grey band of its null."""
+    return strip_on_screen(result, theme_named(theme), height=height)

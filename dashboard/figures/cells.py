@@ -1,0 +1,144 @@
+"""A Matrix made ready to draw: in its drawing order, gathered into blocks where it is too large, with limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.results import Matrix
+from dashboard.figures.text import number, plain
+
+MOST_CELLS = 1_000  # along one side
+MOST_NAMES = 60
+MOST_BRANCHES = 400
+
+
+@dataclass(frozen=True)
+class Cells:
+    """values (p, q) float32 in drawing order; sure (p, q) bool or None; names of rows and columns; colour limits
+    low, high; notes; gathered is the (rows, columns) of one block, (1, 1) when nothing was gathered."""
+
+    values: np.ndarray
+    sure: np.ndarray | None
+    row_names: list[str]
+    column_names: list[str]
+    low: float
+    high: float
+    gathered: tuple[int, int]
+    notes: tuple[str, ...]
+
+
+def order_of(order, n: int) -> np.ndarray:
+    """The drawing order as indices; anything that is not a permutation of n is ignored."""
+    if order is None:
+        return np.arange(n)
+    order = np.asarray(order).astype(np.int64).ravel()
+    return order if len(order) == n and np.array_equal(np.sort(order), np.arange(n)) else np.arange(n)
+
+
+def names_of(names, n: int) -> list[str]:
+    """One name per line; numbers where the result has none."""
+    return [plain(name) for name in names] if len(names) == n else [str(i) for i in range(n)]
+
+
+def cells_of(result: Matrix, *, aggregate: str = "auto") -> Cells:
+    """`aggregate`: "max" keeps the strongest |value| of a block with its sign, "mean" the mean; "auto" takes
+    "max" for signed values and "mean" otherwise."""
+    values = np.asarray(result.values, dtype=np.float64)
+    rows, columns = (
+        order_of(result.row_order, values.shape[0]),
+        order_of(result.column_order, values.shape[1]),
+    )
+    values = values[np.ix_(rows, columns)]
+    sure = None if result.significant is None else np.asarray(result.significant, bool)[np.ix_(rows, columns)]
+    row_names, column_names = (
+        names_of(result.row_names, len(rows)),
+        names_of(result.column_names, len(columns)),
+    )
+    row_names, column_names = [row_names[i] for i in rows], [column_names[j] for j in columns]
+    low, high = colour_limits(result, values)
+    how = aggregate if aggregate != "auto" else ("max" if result.diverging else "mean")
+    block = tuple(-(-side // MOST_CELLS) for side in values.shape)
+    notes = []
+    if block != (1, 1):
+        values = gathered(values, block, how)
+        sure = None if sure is None else gathered(sure.astype(float), block, "max") > 0
+        row_names, column_names = block_names(row_names, block[0]), block_names(column_names, block[1])
+        word = "the strongest |value|" if how == "max" else "the mean"
+        notes.append(
+            f"each cell shows {word} of {block[0]} × {block[1]} cells "
+            f"({result.values.shape[0]:,} × {result.values.shape[1]:,} in all)"
+        )
+    notes += _notes(result, values, sure)
+    return Cells(values.astype(np.float32), sure, row_names, column_names, low, high, block, tuple(notes))
+
+
+def _notes(result: Matrix, values: np.ndarray, sure) -> list[str]:
+    notes = []
+    if result.null_band is not None:
+        ends = " to ".join(number(v) for v in result.null_band)
+        notes.append(f"grey bar at the scale: what structureless data gives, {ends}")
+    if sure is not None:
+        notes.append(f"{int(sure.sum()):,} of {sure.size:,} cells significant; the others are faded")
+    lost = int((~np.isfinite(values)).sum())
+    if lost:
+        notes.append(f"{lost:,} cells without a value are left blank")
+    return notes
+
+
+def colour_limits(result: Matrix, values: np.ndarray) -> tuple[float, float]:
+    """The result's own limits, or those of the finite values; symmetric about zero when diverging."""
+    if result.limits is not None:
+        low, high = map(float, result.limits)
+    else:
+        finite = values[np.isfinite(values)]
+        low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    if result.diverging:
+        high = max(abs(low), abs(high))
+        low = -high
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def gathered(values: np.ndarray, block: tuple[int, int], how: str) -> np.ndarray:
+    """Blocks of `values`: their mean, or the entry of largest magnitude with its sign. NaN is left out."""
+    (p, q), (a, b) = values.shape, block
+    padded = np.full((-(-p // a) * a, -(-q // b) * b), np.nan)
+    padded[:p, :q] = values
+    split = (
+        padded.reshape(-1, a, padded.shape[1] // b, b).swapaxes(1, 2).reshape(-1, padded.shape[1] // b, a * b)
+    )
+    if how == "max":
+        best = np.where(np.isfinite(split), np.abs(split), -1).argmax(axis=2)
+        return np.take_along_axis(split, best[..., None], axis=2)[..., 0]
+    good = np.isfinite(split)
+    with np.errstate(invalid="ignore"):
+        return np.where(good, split, 0).sum(axis=2) / np.where(good.any(axis=2), good.sum(axis=2), np.nan)
+
+
+def block_names(names: list[str], size: int) -> list[str]:
+    """The first and the last name of each block."""
+    if size == 1:
+        return names
+    parts = [names[i : i + size] for i in range(0, len(names), size)]
+    return [part[0] if len(part) == 1 else f"{part[0]} … {part[-1]}" for part in parts]
+
+
+def branches(result: Matrix) -> tuple[np.ndarray, np.ndarray] | None:
+    """The tree beside the rows as one broken line: (height, place), NaN between branches; None without a tree.
+
+    A branch joins two groups at the height of their merge; leaves stand at their place in the drawing order.
+    """
+    p = len(result.values)
+    linkage = None if result.linkage is None else np.asarray(result.linkage, dtype=np.float64)
+    if linkage is None or linkage.shape != (p - 1, 4) or not 1 < p <= MOST_BRANCHES:
+        return None
+    place, height = np.empty(2 * p - 1), np.zeros(2 * p - 1)
+    place[order_of(result.row_order, p)] = np.arange(p)
+    line_h, line_p = [], []
+    for k, (a, b, distance, _) in enumerate(linkage):
+        a, b = int(a), int(b)
+        line_h += [height[a], distance, distance, height[b], np.nan]
+        line_p += [place[a], place[a], place[b], place[b], np.nan]
+        place[p + k], height[p + k] = (place[a] + place[b]) / 2, distance
+    return np.array(line_h, np.float32), np.array(line_p, np.float32)

@@ -1,0 +1,208 @@
+"""Curve: named series over one axis, each with its band and its null, labelled at the line itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.results import Curve
+from dashboard.figures.labels import label_heights
+from dashboard.figures.paper import Page, entry, label_axes, legend_above
+from dashboard.figures.screen import screen_figure
+from dashboard.figures.style import DASHES, MOST_CATEGORIES, Theme
+from dashboard.figures.text import markup, number, plain, power_of_ten, shorten, unique
+from dashboard.figures.traces import band, line
+
+PAPER_SHAPE = 0.66
+DIRECT_LABELS = 8
+
+
+def empty(result: Curve) -> str:
+    if not result.series or len(result.x) == 0:
+        return "There is no line to draw: the curve has no point."
+    if not any(np.isfinite(np.asarray(v, float)).any() for v in result.series.values()):
+        return f"None of the {len(result.series):,} series has a finite value."
+    if result.log_x and not (np.asarray(result.x, float) > 0).any():
+        return "No place is above zero, so a log axis shows nothing."
+    return ""
+
+
+def chosen(result: Curve) -> tuple[list[str], list[str]]:
+    """(names drawn in colour, names drawn as thin grey lines): the first 20 keep a colour."""
+    names = list(result.series)
+    return names[:MOST_CATEGORIES], names[MOST_CATEGORIES:]
+
+
+def notes(result: Curve) -> tuple[str, ...]:
+    said = []
+    coloured, rest = chosen(result)
+    if rest:
+        said.append(
+            f"{len(result.series):,} series: the first {len(coloured)} have a colour, the others are thin grey"
+        )
+    if result.log_x and (np.asarray(result.x, float) <= 0).any():
+        said.append("places at or below zero have none on a log axis and are not drawn")
+    if result.null:
+        said.append("dashed grey: the null, what structureless data gives")
+    return tuple(said)
+
+
+def _span(result: Curve) -> tuple[float, float]:
+    parts = [*result.series.values(), *result.low.values(), *result.high.values(), *result.null.values()]
+    values = np.concatenate([np.asarray(v, float).ravel() for v in parts])
+    values = values[np.isfinite(values)]
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or max(abs(high), 1.0) * 0.1
+    return low - margin, high + margin
+
+
+def _ends(result: Curve, names: list[str]) -> dict[str, tuple[float, float]]:
+    """(x, y) of the last finite point of each series."""
+    x, found = np.asarray(result.x, float), {}
+    for name in names:
+        y = np.asarray(result.series[name], float)
+        good = np.flatnonzero(np.isfinite(y) & np.isfinite(x) & ((x > 0) | (not result.log_x)))
+        if len(good):
+            found[name] = (float(x[good[-1]]), float(y[good[-1]]))
+    return found
+
+
+def screen(result: Curve, theme: Theme, *, height=None, title=True):
+    """Plotly figure."""
+    coloured, rest = chosen(result)
+    direct = len(result.series) <= DIRECT_LABELS
+    height = height or (400 if direct else max(400, 130 + 20 * (len(coloured) + 2)))
+    figure = screen_figure(theme, result.title, notes(result), height=height, show_title=title)
+    x = np.asarray(result.x, np.float32)
+    if result.log_x:  # Plotly would draw a line from the left edge instead of leaving these out
+        x = np.where(x > 0, x, np.float32(np.nan))
+    for k, name in enumerate(rest):
+        group = {"legendgroup": "other", "legendrank": 2000, "showlegend": k == 0, "opacity": 0.5}
+        line(
+            figure, x, result.series[name], theme.missing, f"other ({len(rest):,} series)", width=0.8, **group
+        )
+    for k, name in enumerate(coloured):
+        if name in result.low and name in result.high:
+            band(figure, x, result.low[name], result.high[name], theme.categories[k % 8])
+    for k, name in enumerate(result.null):
+        group = {"legendgroup": "null", "showlegend": k == 0 and not direct}
+        hover = f"null of {markup(name, 30)} %{{y:.4g}}"
+        line(
+            figure, x, result.null[name], theme.missing, "null", width=1.3, dash="dash", hover=hover, **group
+        )
+    for k, name in enumerate(coloured):
+        label, dash = markup(name, 34), DASHES[k // 8 % 4][0]
+        look = {"dash": dash, "markers": direct and len(x) <= 60, "showlegend": not direct}
+        hover = f"{label}<br>%{{x:.4g}}: %{{y:.4g}}"
+        line(figure, x, result.series[name], theme.categories[k % 8], label, hover=hover, **look)
+    kind = "log" if result.log_x else "linear"
+    figure.update_xaxes(title_text=markup(result.x_name, 80), type=kind, exponentformat="power")
+    figure.update_yaxes(title_text=markup(result.y_name, 44), range=_span(result), exponentformat="power")
+    if direct and len(coloured) > 1:
+        _direct(figure, result, coloured, theme, height)
+    return figure
+
+
+def _direct(figure, result: Curve, names: list[str], theme: Theme, height: int) -> None:
+    """Names at the right end of the lines, spread so that none covers another."""
+    ends = _ends(result, names)
+    heights = label_heights([y for _, y in ends.values()], _span(result), 17 / max(height - 120, 100))
+    for (name, _), y in zip(ends.items(), heights, strict=True):
+        colour = theme.categories[names.index(name) % 8]
+        figure.add_annotation(
+            text=markup(name, 26),
+            x=1.01,
+            xref="paper",
+            xanchor="left",
+            y=y,
+            yref="y",
+            yanchor="middle",
+            showarrow=False,
+            font={"size": 12, "color": colour},
+        )
+    longest = max(len(shorten(name, 26)) for name in ends)
+    figure.update_layout(margin_r=int(24 + 6.8 * longest))
+
+
+def paper(result: Curve, page: Page) -> None:
+    """Draw on the page."""
+    axes = page.figure.add_subplot()
+    x = np.asarray(result.x, float)
+    coloured, rest = chosen(result)
+    for name in rest:
+        axes.plot(x, result.series[name], color="#c4c4c4", linewidth=0.4 * page.scale, zorder=1)
+    for k, name in enumerate(coloured):
+        if name in result.low and name in result.high:
+            axes.fill_between(
+                x, result.low[name], result.high[name], color=page.line(k)[0], alpha=0.16, linewidth=0
+            )
+    for values in result.null.values():
+        axes.plot(x, values, color="#8a8a8a", dashes=(4, 2), linewidth=0.8 * page.scale)
+    for k, name in enumerate(coloured):
+        colour, dash = page.line(k)
+        axes.plot(
+            x,
+            result.series[name],
+            color=colour,
+            linestyle=dash,
+            label=entry(name, 26),
+            marker="o" if len(x) <= 30 and len(coloured) <= DIRECT_LABELS else "",
+            markersize=2.2 * page.scale,
+        )
+    if rest:
+        axes.plot([], [], color="#c4c4c4", linewidth=0.4 * page.scale, label=f"other ({len(rest):,} series)")
+    label_axes(page, axes, result.x_name, result.y_name)
+    axes.set_ylim(_span(result))
+    if result.log_x:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(power_of_ten)
+        axes.xaxis.set_minor_formatter("")
+    if 1 < len(result.series) <= DIRECT_LABELS:
+        _paper_labels(axes, result, coloured, page)
+    elif len(result.series) > 1:
+        legend_above(page, axes)
+
+
+def _paper_labels(axes, result: Curve, names: list[str], page: Page) -> None:
+    ends = _ends(result, names)
+    gap = 9.5 * page.scale / (page.figure.get_figheight() * 72 * 0.78)
+    heights = label_heights([y for _, y in ends.values()], _span(result), gap)
+    for (name, _), y in zip(ends.items(), heights, strict=True):
+        axes.annotate(
+            shorten(name, 18),
+            (1.015, y),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            color=page.line(names.index(name))[0],
+            annotation_clip=False,
+        )
+
+
+def table(result: Curve, **_ignored) -> dict[str, np.ndarray]:
+    columns = [(plain(result.x_name) or "x", np.asarray(result.x))]
+    for name, values in result.series.items():
+        columns.append((name, np.asarray(values)))
+        for part in ("low", "high", "null"):
+            if name in getattr(result, part):
+                columns.append((f"{name} {part}", np.asarray(getattr(result, part)[name])))
+    columns += [
+        (f"{name} null", np.asarray(v)) for name, v in result.null.items() if name not in result.series
+    ]
+    return dict(zip(unique([n for n, _ in columns]), [v for _, v in columns], strict=True))
+
+
+def words(result: Curve) -> str:
+    x = np.asarray(result.x, float)
+    parts = [
+        f"{len(result.series):,} line(s) of {plain(result.y_name)} over {plain(result.x_name)} from "
+        f"{number(np.nanmin(x))} to {number(np.nanmax(x))} ({len(x):,} places)."
+    ]
+    for name, values in list(result.series.items())[:6]:
+        y = np.asarray(values, float)
+        if np.isfinite(y).any():
+            good = y[np.isfinite(y)]
+            text = f"{shorten(name)} goes from {number(good[0])} to {number(good[-1])}, highest {number(good.max())}"
+            null = result.null.get(name)
+            parts.append(
+                text + (f", null {number(np.nanmean(null))} on average." if null is not None else ".")
+            )
+    return " ".join(parts)

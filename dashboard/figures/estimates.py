@@ -1,0 +1,71 @@
+"""Estimates in words and as a table: value, interval, null, n, d, estimator."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.results import Estimate, Result
+from dashboard.figures.text import number, plain
+
+_FIELDS = ("value", "low", "high", "level", "null", "null_low", "null_high", "p_value")
+
+
+def estimates_table(result: Result) -> dict[str, np.ndarray]:
+    """One line per estimate: name, value, low, high, level, interval, null …, n, d, estimator, unit."""
+    found: dict[str, np.ndarray] = {"name": np.array([e.name for e in result.estimates], dtype=str)}
+    for name in _FIELDS:
+        given = [getattr(e, name) for e in result.estimates]
+        found[name] = np.array([np.nan if v is None else float(v) for v in given], dtype=np.float64)
+    for name in ("interval", "null_method", "estimator", "unit"):
+        found[name] = np.array([getattr(e, name) for e in result.estimates], dtype=str)
+    for name in ("n", "d"):
+        found[name] = np.array([getattr(e, name) for e in result.estimates], dtype=np.int64)
+    return found
+
+
+def value_words(e: Estimate) -> str:
+    """0.62 [0.58, 0.66] with its unit."""
+    text = number(e.value) + (f" {plain(e.unit)}" if e.unit else "")
+    if e.low is not None and e.high is not None:
+        text += f" [{number(e.low)}, {number(e.high)}]"
+    return text
+
+
+def null_words(e: Estimate) -> str:
+    """What structureless data gives, in a few words; says so when it is not known."""
+    if e.null is None and e.null_low is None:
+        return "null not known"
+    text = "null" + (f" {number(e.null)}" if e.null is not None else "")
+    if e.null_low is not None and e.null_high is not None:
+        text += f" [{number(e.null_low)}, {number(e.null_high)}]"
+    return text
+
+
+def detail_words(e: Estimate) -> str:
+    """Estimator, n, d, how interval and null were made, p."""
+    parts = [plain(e.estimator)] if e.estimator else []
+    parts += [f"n {e.n:,}"] if e.n else []
+    parts += [f"d {e.d:,}"] if e.d else []
+    if e.low is not None and e.interval:
+        parts.append(f"{e.level:.0%} interval: {plain(e.interval)}")
+    if e.null_method:
+        parts.append(f"null: {plain(e.null_method)}")
+    if e.p_value is not None:
+        parts.append(f"p {number(e.p_value, 2)}")
+    return ", ".join(parts)
+
+
+def sentence(e: Estimate) -> str:
+    """One estimate for ears: name, value, interval, null, n, d, estimator."""
+    text = f"{plain(e.name)} {number(e.value)}" + (f" {plain(e.unit)}" if e.unit else "")
+    if e.low is not None and e.high is not None:
+        text += f" ({e.level:.0%} interval {number(e.low)} to {number(e.high)})"
+    if e.null_low is not None and e.null_high is not None:
+        middle = f"{number(e.null)}, " if e.null is not None else ""
+        text += f", null {middle}{number(e.null_low)} to {number(e.null_high)}"
+    else:
+        text += f", null {number(e.null)}"
+    extra = [f"n {e.n:,}"] if e.n else []
+    extra += [f"d {e.d:,}"] if e.d else []
+    extra += [plain(e.estimator)] if e.estimator else []
+    return text + (f" ({', '.join(extra)})" if extra else "")

@@ -1,0 +1,30 @@
+"""Which file draws which kind of result."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from analysis.results import Curve, Distribution, Gallery, Matrix, Result, Scatter, Spectrum, Table, TokenMap
+from dashboard.figures import curve, distribution, gallery, matrix, scatter, spectrum, table, token_map
+
+_DRAWN_BY: dict[type[Result], ModuleType] = {
+    Scatter: scatter,
+    Matrix: matrix,
+    Spectrum: spectrum,
+    Curve: curve,
+    Distribution: distribution,
+    Table: table,
+    Gallery: gallery,
+    TokenMap: token_map,
+}
+
+
+def drawer(result: Result) -> ModuleType:
+    """The module that draws `result`: it has `empty`, `screen`, `paper`, `notes`, `table` and `words`.
+
+    Raises TypeError for something that is not a known kind of result.
+    """
+    for kind, module in _DRAWN_BY.items():
+        if isinstance(result, kind):
+            return module
+    raise TypeError(f"{type(result).__name__} is not a kind of result that can be drawn")

@@ -1,0 +1,249 @@
+"""Matrix: a heat map in its drawing order, with its tree, the null band at the colour bar, and faded cells."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.results import Matrix
+from dashboard.figures.cells import MOST_NAMES, Cells, branches, cells_of, names_of, order_of
+from dashboard.figures.paper import Page
+from dashboard.figures.screen import screen_figure
+from dashboard.figures.style import Theme, steps
+from dashboard.figures.text import markup, number, plain, shorten, unique
+from dashboard.figures.traces import colour_bar
+
+FADED = 0.28
+
+
+def empty(result: Matrix) -> str:
+    values = np.asarray(result.values)
+    if values.ndim != 2 or values.size == 0:
+        return f"There is no cell to draw: the matrix has shape {' × '.join(map(str, values.shape))}."
+    if not np.isfinite(values).any():
+        return f"None of the {values.size:,} cells has a finite value."
+    return ""
+
+
+def shape(result: Matrix) -> float:
+    """Height over width on paper: about square cells within reason."""
+    p, q = np.asarray(result.values).shape
+    return float(np.clip(0.85 * p / q, 0.4, 1.1)) + 0.05
+
+
+def screen(result: Matrix, theme: Theme, *, aggregate="auto", height=None, title=True):
+    """Plotly figure."""
+    cells = cells_of(result, aggregate=aggregate)
+    p, q = cells.values.shape
+    height = height or int(np.clip(150 + max(540 * min(p / q, 1), 19 * p), 320, 700))
+    figure = screen_figure(theme, result.title, cells.notes, height=height, show_title=title)
+    tree = branches(result)
+    right = 1.0 if tree is None else 0.88
+    _heat(figure, cells, result, theme)
+    _names(figure, cells, right)
+    if result.null_band is not None:
+        _null_beside_the_scale(figure, cells, result.null_band, theme)
+    if tree is not None:
+        _tree(figure, tree, theme, right)
+    if 0.5 < p / q < 2:
+        figure.update_yaxes(scaleanchor="x", constrain="domain", selector=0)
+        figure.update_xaxes(constrain="domain", constraintoward="right", selector=0)
+    return figure
+
+
+def _heat(figure, cells: Cells, result: Matrix, theme: Theme) -> None:
+    import plotly.graph_objects as go
+
+    name = markup(result.value_name or "value", 40)
+    shared = {
+        "zmin": cells.low,
+        "zmax": cells.high,
+        "xgap": 0,
+        "ygap": 0,
+        "colorscale": steps(theme.diverging if result.diverging else theme.sequential),
+    }
+    bar = colour_bar(result.value_name or "value", theme, ypad=0, len=1, y=0.5, x=1, xpad=22)
+    template = f"%{{y}}<br>%{{x}}<br>{name} %{{z:.4g}}<extra></extra>"
+    if cells.sure is None:
+        figure.add_trace(go.Heatmap(z=cells.values, colorbar=bar, hovertemplate=template, **shared))
+        return
+    sure = np.where(cells.sure, cells.values, np.float32(np.nan))
+    unsure = template.replace("<extra>", "<br>not significant<extra>")
+    faded = np.where(cells.sure, np.float32(np.nan), cells.values)
+    figure.add_trace(
+        go.Heatmap(z=faded, opacity=FADED, showscale=False, hovertemplate=unsure, hoverongaps=False, **shared)
+    )
+    figure.add_trace(go.Heatmap(z=sure, colorbar=bar, hovertemplate=template, hoverongaps=False, **shared))
+
+
+def _names(figure, cells: Cells, right: float) -> None:
+    bare = {"showline": False, "ticks": "", "selector": 0}
+    for names, update in ((cells.column_names, figure.update_xaxes), (cells.row_names, figure.update_yaxes)):
+        update(
+            tickmode="array",
+            tickvals=np.arange(len(names), dtype=np.float32),
+            ticktext=[markup(name, 22) for name in names],
+            range=[-0.5, len(names) - 0.5],
+            **bare,
+        )
+        if len(names) > MOST_NAMES:  # the names stay for the pointer, in a colour nobody sees
+            update(showticklabels=False, title_text=f"{len(names):,} in drawing order", selector=0)
+    figure.update_xaxes(domain=[0, right], tickangle=_angle(cells.column_names), selector=0)
+    if len(cells.column_names) > 40:
+        figure.update_xaxes(tickfont={"size": 9}, selector=0)
+    figure.update_yaxes(range=[len(cells.row_names) - 0.5, -0.5], selector=0)
+
+
+def _angle(names: list[str]) -> int:
+    """Degrees to turn the column names so that they do not cover each other."""
+    if sum(min(len(name), 22) + 2 for name in names) <= 70:
+        return 0
+    return -45 if len(names) <= 30 else -90
+
+
+def _null_beside_the_scale(figure, cells: Cells, band, theme: Theme) -> None:
+    """A grey bar left of the colour bar, over the values that structureless data reaches."""
+    place = [float(np.clip((v - cells.low) / (cells.high - cells.low), 0, 1)) for v in band]
+    figure.add_shape(
+        type="rect",
+        xref="paper",
+        yref="paper",
+        xsizemode="pixel",
+        xanchor=1,
+        x0=14,
+        x1=19,
+        y0=place[0],
+        y1=place[1],
+        fillcolor=theme.missing,
+        line={"width": 0},
+        layer="above",
+    )
+
+
+def _tree(figure, tree, theme: Theme, right: float) -> None:
+    import plotly.graph_objects as go
+
+    height, place = tree
+    figure.add_trace(
+        go.Scatter(
+            x=height,
+            y=place,
+            xaxis="x2",
+            yaxis="y",
+            mode="lines",
+            showlegend=False,
+            hoverinfo="skip",
+            line={"width": 1, "color": theme.muted},
+        )
+    )
+    figure.update_layout(
+        xaxis2={
+            "domain": [right + 0.01, 1],
+            "anchor": "y",
+            "visible": False,
+            "range": [0, float(np.nanmax(height)) * 1.02 or 1],
+        }
+    )
+
+
+def paper(result: Matrix, page: Page, *, aggregate="auto") -> None:
+    """Draw on the page: sharp cells, the band hatched into the colour bar."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    cells = cells_of(result, aggregate=aggregate)
+    tree = branches(result)
+    panels = page.figure.subplots(
+        1, 2 if tree else 1, squeeze=False, width_ratios=[1, 0.14] if tree else [1]
+    )[0]
+    axes = panels[0]
+    scale = ScalarMappable(Normalize(cells.low, cells.high), page.colour_map(result.diverging))
+    shades = scale.to_rgba(np.ma.masked_invalid(cells.values))[..., :3]
+    shades[~np.isfinite(cells.values)] = 1.0
+    if cells.sure is not None:
+        shades = np.where(cells.sure[..., None], shades, FADED * shades + (1 - FADED))
+    square = 0.5 < cells.values.shape[0] / cells.values.shape[1] < 2 and tree is None
+    axes.imshow(shades, aspect="equal" if square else "auto", interpolation="nearest")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    _paper_names(axes, cells, page)
+    if tree:
+        panels[1].plot(*tree, color="#555555", linewidth=0.6 * page.scale)
+        panels[1].set_ylim(axes.get_ylim())
+        panels[1].set_xlim(0, None)
+        panels[1].set_axis_off()
+    bar = page.figure.colorbar(scale, ax=list(panels), fraction=0.05, pad=0.02, aspect=25)
+    bar.set_label(shorten(result.value_name or "value", 40))
+    bar.outline.set_visible(False)
+    if result.null_band is not None:
+        low, high = (float(np.clip(v, cells.low, cells.high)) for v in result.null_band)
+        bar.ax.axhspan(low, high, facecolor="none", edgecolor="#444444", hatch="//////", linewidth=0.5)
+
+
+def _paper_names(axes, cells: Cells, page: Page) -> None:
+    """Tick names where they fit at the printed size; otherwise how many lines there are."""
+    line = 7.2 * page.scale * 1.1
+    wide, high = page.inches * 72 * 0.66 / line, (page.figure.get_figheight() - 0.6 * page.scale) * 72 / line
+    sides = (
+        (cells.column_names, axes.set_xticks, axes.set_xlabel, wide),
+        (cells.row_names, axes.set_yticks, axes.set_ylabel, high),
+    )
+    for names, put, label, lines in sides:
+        if len(names) <= min(MOST_NAMES, lines):
+            put(np.arange(len(names)), [shorten(name, 16) for name in names])
+        else:
+            put([])
+            label(f"{len(names):,} in order")
+    if (
+        len(cells.column_names) <= min(MOST_NAMES, wide)
+        and sum(len(n[:16]) + 2 for n in cells.column_names) > 30
+    ):
+        axes.tick_params(axis="x", rotation=90)
+
+
+def notes(result: Matrix, *, aggregate="auto") -> tuple[str, ...]:
+    said = cells_of(result, aggregate=aggregate).notes
+    return tuple(note.replace("grey bar at", "hatched on") for note in said)
+
+
+def table(result: Matrix, *, layout="wide", **_ignored) -> dict[str, np.ndarray]:
+    """The whole matrix in drawing order: one line per row ("wide"), or per cell with its significance ("long")."""
+    values = np.asarray(result.values)
+    rows, columns = (
+        order_of(result.row_order, values.shape[0]),
+        order_of(result.column_order, values.shape[1]),
+    )
+    row_names = np.array(names_of(result.row_names, len(rows)), dtype=str)[rows]
+    column_names = np.array(names_of(result.column_names, len(columns)), dtype=str)[columns]
+    drawn = values[np.ix_(rows, columns)]
+    if layout == "long":
+        found = {
+            "row": np.repeat(row_names, len(columns)),
+            "column": np.tile(column_names, len(rows)),
+            plain(result.value_name) or "value": drawn.ravel(),
+        }
+        if result.significant is not None:
+            found["significant"] = np.asarray(result.significant)[np.ix_(rows, columns)].ravel()
+        return found
+    heads = unique(["row", *column_names])
+    return {"row": row_names, **{head: drawn[:, j] for j, head in enumerate(heads[1:])}}
+
+
+def words(result: Matrix) -> str:
+    """The picture in words."""
+    values = np.asarray(result.values, dtype=np.float64)
+    p, q = values.shape
+    parts = [f"Heat map of {p:,} rows by {q:,} columns of {plain(result.value_name) or 'values'}."]
+    finite = np.isfinite(values)
+    low, high = values[finite].min(), values[finite].max()
+    parts.append(f"Values from {number(low)} to {number(high)}, median {number(np.median(values[finite]))}.")
+    i, j = np.unravel_index(np.where(finite, np.abs(values), -1).argmax(), values.shape)
+    names = names_of(result.row_names, p)[i], names_of(result.column_names, q)[j]
+    parts.append(f"The strongest, {number(values[i, j])}, is at {shorten(names[0])} and {shorten(names[1])}.")
+    if result.null_band is not None:
+        inside = ((values >= result.null_band[0]) & (values <= result.null_band[1]))[finite].mean()
+        ends = " to ".join(number(v) for v in result.null_band)
+        parts.append(f"Structureless data (the null) gives {ends}; {inside:.0%} of the cells lie inside.")
+    if result.significant is not None:
+        sure = np.asarray(result.significant, bool)
+        parts.append(f"{int(sure.sum()):,} of {sure.size:,} cells are significant.")
+    return " ".join(parts)

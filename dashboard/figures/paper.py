@@ -1,0 +1,214 @@
+"""The empty printed page: sizes, real text in embedded fonts, and settings that leave the bytes the same."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from analysis.errors import ParameterError
+from dashboard.figures.style import DASHES, GREYS, INCHES, MARKS, OKABE_ITO, POINTS, RED_BLUE, VIRIDIS
+from dashboard.figures.text import power_of_ten, shorten, wrapped
+
+TALLEST = 9.0  # inches on a page
+_PAPER = threading.RLock()  # Matplotlib's settings are global to the process
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a drawing on paper needs to know: the Matplotlib figure, its width preset and its colours."""
+
+    figure: object
+    width: str
+    greyscale: bool
+    heading: object = None  # the title's text, where one is drawn
+
+    @property
+    def inches(self) -> float:
+        return INCHES[self.width]
+
+    @property
+    def scale(self) -> float:
+        """Lines and marks grow with the text: 1 in print, 2 on a slide."""
+        return POINTS[self.width] / 7.5
+
+    @property
+    def characters(self) -> int:
+        """About how many characters fit in one line of the page."""
+        return int(self.inches * 72 / (POINTS[self.width] * 0.56))
+
+    def mark(self, i: int) -> tuple[str, str]:
+        """(colour, Matplotlib marker) of the i-th category."""
+        if self.greyscale:
+            return GREYS[i % len(GREYS)], MARKS[i % len(MARKS)][1]
+        return OKABE_ITO[i % 8], MARKS[i // 8 % len(MARKS)][1]
+
+    def line(self, i: int) -> tuple[str, object]:
+        """(colour, dash) of the i-th line."""
+        if self.greyscale:
+            return GREYS[i // 4 % 3], DASHES[i % 4][1]
+        return OKABE_ITO[i % 8], DASHES[i // 8 % 4][1]
+
+    def colour_map(self, diverging: bool):
+        from matplotlib.colors import LinearSegmentedColormap
+
+        if self.greyscale:
+            return LinearSegmentedColormap.from_list("grey", ["#f2f2f2", "#111111"])
+        stops = RED_BLUE if diverging else VIRIDIS
+        return LinearSegmentedColormap.from_list("signed" if diverging else "sequential", stops)
+
+
+def _settings(width: str) -> dict:
+    """Matplotlib settings of a width preset."""
+    size, scale = POINTS[width], POINTS[width] / 7.5
+    return {
+        "font.family": ["DejaVu Sans"],
+        "font.size": size,
+        "axes.titlesize": size,
+        "axes.labelsize": size,
+        "xtick.labelsize": size - 0.5,
+        "ytick.labelsize": size - 0.5,
+        "legend.fontsize": size - 0.5,
+        "figure.titlesize": size + 0.5,
+        "text.parse_math": False,
+        "text.usetex": False,
+        "pdf.fonttype": 42,
+        "ps.fonttype": 42,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "feature-loupe",
+        "pdf.compression": 6,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.6 * scale,
+        "xtick.major.width": 0.6 * scale,
+        "ytick.major.width": 0.6 * scale,
+        "xtick.major.size": 2.5 * scale,
+        "ytick.major.size": 2.5 * scale,
+        "xtick.minor.size": 1.5 * scale,
+        "ytick.minor.size": 1.5 * scale,
+        "xtick.minor.width": 0.4 * scale,
+        "ytick.minor.width": 0.4 * scale,
+        "lines.linewidth": 1.0 * scale,
+        "legend.frameon": False,
+        "legend.handlelength": 1.4,
+        "legend.borderaxespad": 0.2,
+        "legend.labelspacing": 0.3,
+        "axes.labelpad": 2.5 * scale,
+        "figure.facecolor": "white",
+        "savefig.facecolor": "white",
+        "axes.edgecolor": "#333333",
+        "axes.labelcolor": "#1a1a1a",
+        "xtick.color": "#333333",
+        "ytick.color": "#333333",
+        "text.color": "#1a1a1a",
+        "hatch.linewidth": 0.5 * scale,
+    }
+
+
+@contextmanager
+def paper_style(width: str = "single"):
+    """The printing settings, held by one thread at a time: real text, embedded TrueType, no math markup."""
+    import matplotlib
+
+    if width not in INCHES:
+        raise ParameterError(f"width = {width!r}", "one of " + ", ".join(INCHES))
+    with _PAPER, matplotlib.rc_context(), _quiet_about_glyphs():
+        matplotlib.rcdefaults()  # a user's matplotlibrc must not change the bytes
+        matplotlib.rcParams.update(_settings(width))
+        yield
+
+
+@contextmanager
+def _quiet_about_glyphs():
+    """Names in scripts that the embedded font lacks are drawn as boxes; the warning helps nobody."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*[Gg]lyph.*missing.*")
+        yield
+
+
+def new_page(width: str, height: float, title: str, notes=(), *, greyscale=False, show_title=False) -> Page:
+    """A Matplotlib page `height` inches high (at print scale) with title and notes reserved for."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(INCHES[width], height), layout="constrained")
+    FigureCanvasAgg(figure)
+    heading = None
+    if show_title and title:
+        lines = wrapped(title, int(INCHES[width] * 72 / (POINTS[width] * 0.62)), 2)
+        heading = figure.suptitle("\n".join(lines), x=0.01, ha="left", fontweight="bold")
+    page = Page(figure, width, greyscale, heading)
+    pad = 0.03 * page.scale
+    figure.get_layout_engine().set(w_pad=pad, h_pad=pad, wspace=0.04, hspace=0.04)
+    small = [line for note in notes if note for line in wrapped(note, page.characters + 4, 3)]
+    if small:
+        text = figure.supxlabel("\n".join(small), x=0.01, ha="left", color="#555555")
+        text.set_fontsize(POINTS[width] - 0.5)
+        if width != "slide":
+            figure.set_figheight(min(height + 0.13 * len(small), TALLEST))
+    return page
+
+
+def label_axes(page: Page, axes, x: str, y: str) -> None:
+    """Axis names, cut in the middle where they are longer than their side of the page."""
+    axes.set_xlabel(shorten(x, int(page.characters * 0.8)))
+    axes.set_ylabel(shorten(y, int(page.characters * 0.72 * page.figure.get_figheight() / page.inches)))
+
+
+def entry(name, limit: int = 26) -> str:
+    """A legend entry. Matplotlib drops entries that begin with an underscore, and names may: a space saves them."""
+    text = shorten(name, limit)
+    return " " + text if text.startswith("_") else text
+
+
+def legend_above(page: Page, axes=None, *, handles=None, labels=None, title=None) -> None:
+    """A legend over the plot in as many columns as fit; the page grows by the lines it needs (a slide does not)."""
+    if handles is None:
+        handles, labels = axes.get_legend_handles_labels()
+    longest = max((len(text) for text in labels), default=1)
+    columns = max(1, min(len(labels), int(page.characters / (longest + 6))))
+    lines = -(-len(labels) // columns) + bool(title)
+    bold = {}
+    if page.heading is not None:  # title and legend would take the same place: the legend carries the title
+        title, bold = page.heading.get_text() + (f"\n{title}" if title else ""), {"weight": "bold"}
+        page.heading.set_visible(False)
+        page.heading.set_in_layout(False)
+    page.figure.legend(
+        handles,
+        labels,
+        loc="outside upper left",
+        ncols=columns,
+        title=title,
+        title_fontproperties={"size": POINTS[page.width], **bold},
+        alignment="left",
+        columnspacing=1.0,
+        handletextpad=0.4,
+    )
+    if page.width != "slide":
+        page.figure.set_figheight(min(page.figure.get_figheight() + 0.135 * lines, TALLEST))
+
+
+def paper_sentence(page: Page, sentence: str) -> None:
+    """Say on paper why there is nothing to draw."""
+    axes = page.figure.add_subplot()
+    axes.set_axis_off()
+    axes.text(
+        0.5,
+        0.5,
+        "\n".join(wrapped(sentence, page.characters - 6)),
+        ha="center",
+        va="center",
+        color="#555555",
+        transform=axes.transAxes,
+    )
+
+
+def log_ticks(axis) -> None:
+    """Log tick labels without math markup, which is switched off so that names stay text."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(numticks=7))
+    axis.set_major_formatter(FuncFormatter(power_of_ten))
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,198 @@
+"""Scatter: points by place and colour. Unselected points stay, dimmed; missing values are grey."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.results import Scatter
+from dashboard.figures.points import Points, axis_name, comparable, limits, points_of
+from dashboard.figures.scatter_paper import paper
+from dashboard.figures.screen import screen_figure
+from dashboard.figures.style import MARKS, Theme, steps
+from dashboard.figures.text import markup, number, shorten
+from dashboard.figures.traces import colour_bar
+
+__all__ = ["PAPER_SHAPE", "empty", "notes", "paper", "screen", "table", "words"]
+
+WEBGL_ABOVE = 2_000
+PAPER_SHAPE = 0.78  # height over width
+
+
+def empty(result: Scatter) -> str:
+    """Why there is nothing to draw, or an empty string."""
+    positions = np.asarray(result.positions)
+    if len(positions) == 0:
+        return "There is no point to draw: the result has 0 rows."
+    if positions.ndim != 2 or positions.shape[1] < 2:
+        return "There is nothing to draw: the points have fewer than two coordinates."
+    if not np.isfinite(positions).all(axis=1).any():
+        return f"None of the {len(positions):,} points has a finite position."
+    return ""
+
+
+def screen(result: Scatter, theme: Theme, *, point_size=None, height=560, title=True, **options):
+    """Plotly figure; every point carries its place in the result as `customdata`."""
+    ready = points_of(result, **options)
+    figure = screen_figure(theme, result.title, ready.notes, height=height, show_title=title)
+    size = point_size or float(np.clip(9 - 1.3 * np.log10(len(ready.xy)), 2.5, 7))
+    for mask, marker, label in _layers(ready, theme):
+        _add_points(figure, ready, mask, {"size": size, "line": {"width": 0}, **marker}, label)
+    _screen_axes(figure, result, ready, theme)
+    legend_title = markup(ready.colour.name, 30)
+    figure.update_layout(
+        dragmode="lasso" if ready.xy.shape[1] == 2 else "orbit",
+        legend={"title": {"text": legend_title, "font": {"size": 12}}, "y": 1, "yanchor": "top", "x": 1.01},
+    )
+    return figure
+
+
+def _layers(ready: Points, theme: Theme):
+    """(mask, Plotly marker, label or "") from the lowest layer to the highest."""
+    colour, bright = ready.colour, ~ready.faint
+    if ready.faint.any():
+        yield ready.faint, {"color": theme.dimmed, "opacity": 0.35}, "not selected"
+    if colour.kind == "none":
+        yield bright, {"color": theme.accent, "opacity": 0.75}, ""
+        return
+    if (bright & colour.missing).any():
+        ring = {"color": theme.missing, "symbol": "circle-open", "line": {"width": 1}, "opacity": 0.8}
+        yield bright & colour.missing, ring, f"no {colour.name}"
+    if colour.kind == "category":
+        last = len(colour.labels) - 1
+        order = [last, *range(last)] if colour.gathers else range(last + 1)  # 'other' lies below
+        for i in order:
+            grey = colour.gathers and i == last
+            look = theme.missing if grey else theme.categories[i % 8]
+            symbol = "circle" if grey else MARKS[i // 8 % len(MARKS)][0]
+            mask = bright & (colour.codes == i)
+            if mask.any() or not ready.faint.any():
+                opacity = 0.5 if grey else 0.8
+                yield mask, {"color": look, "symbol": symbol, "opacity": opacity}, colour.labels[i]
+        return
+    if colour.missing.all():
+        return
+    scale = steps(theme.diverging if colour.diverging else theme.sequential)
+    mask = bright & ~colour.missing
+    bar = colour_bar(colour.name, theme, x=1.01, len=0.9)
+    yield (
+        mask,
+        {
+            "color": colour.values[mask],
+            "colorscale": scale,
+            "cmin": colour.low,
+            "cmax": colour.high,
+            "colorbar": bar,
+            "opacity": 0.85,
+        },
+        "",
+    )
+
+
+def _add_points(figure, ready: Points, mask: np.ndarray, marker: dict, label: str) -> None:
+    import plotly.graph_objects as go
+
+    xy = ready.xy[mask]
+    many = len(ready.xy) > WEBGL_ABOVE
+    shared = {
+        "mode": "markers",
+        "name": markup(label, 34),
+        "showlegend": bool(label),
+        "legendrank": 2000 if label.startswith(("other (", "no ")) or label == "not selected" else 1000,
+        "marker": marker,
+        "customdata": ready.index[mask],
+    }
+    if ready.hover is not None:
+        shared["hovertext"] = [markup(ready.hover[i]) for i in np.flatnonzero(mask)]
+        shared["hovertemplate"] = "%{hovertext}<extra></extra>"
+    else:
+        value = "<br>%{marker.color:.4g}" if isinstance(marker["color"], np.ndarray) else ""
+        name = f"<br>{shared['name']}" if label else ""
+        shared["hovertemplate"] = f"row %{{customdata}}{name}{value}<extra></extra>"
+    if xy.shape[1] > 2:
+        marker["size"] = max(2.0, marker["size"] * 0.7)
+        marker["symbol"] = {"triangle-up": "cross", "star": "cross"}.get(
+            marker.get("symbol"), marker.get("symbol")
+        )
+        figure.add_trace(go.Scatter3d(x=xy[:, 0], y=xy[:, 1], z=xy[:, 2], **shared))
+        return
+    kind = go.Scattergl if many else go.Scatter
+    figure.add_trace(kind(x=xy[:, 0], y=xy[:, 1], **shared))
+
+
+def _screen_axes(figure, result: Scatter, ready: Points, theme: Theme) -> None:
+    names = [markup(axis_name(result, i), 52) for i in range(ready.xy.shape[1])]
+    bare = {"showticklabels": False, "ticks": "", "showline": False, "title": None}
+    if ready.xy.shape[1] > 2:
+        look = {
+            "backgroundcolor": "rgba(0,0,0,0)",
+            "gridcolor": theme.grid,
+            "zeroline": False,
+            "tickfont": {"color": theme.muted, "size": 11},
+        }
+        axes = {
+            f"{letter}axis": {**look, "title": {"text": name}}
+            for letter, name in zip("xyz", names, strict=False)
+        }
+        if not result.meaningful_axes:
+            axes = {k: {**v, "showticklabels": False, "title": {"text": ""}} for k, v in axes.items()}
+        figure.update_layout(scene={**axes, "aspectmode": "data" if comparable(result) else "cube"})
+        return
+    for i, update in enumerate((figure.update_xaxes, figure.update_yaxes)):
+        update(title_text=names[i], range=limits(ready.xy[:, i]))
+        if not result.meaningful_axes:
+            update(**bare)
+    if comparable(result):
+        figure.update_yaxes(scaleanchor="x", scaleratio=1)
+        figure.update_layout(margin_l=20 if not result.meaningful_axes else 60)
+
+
+def notes(result: Scatter, **options) -> tuple[str, ...]:
+    """The sentences that must stand beside the picture."""
+    options.pop("point_size", None)
+    return points_of(result, **options).notes
+
+
+def table(result: Scatter, *, colour=None, colour_name="", **_ignored) -> dict[str, np.ndarray]:
+    """One row per point: its row, its coordinates, every column, and the colour that was given as an array."""
+    positions = np.asarray(result.positions)
+    width = positions.shape[1] if positions.ndim == 2 else 0
+    found = {"row" if result.of == "rows" else result.of.rstrip("s"): np.asarray(result.rows)}
+    for i in range(width):
+        found[_free(axis_name(result, i), found)] = positions[:, i]
+    for name, values in result.columns.items():
+        found[_free(name, found)] = np.asarray(values)
+    if colour is not None and not isinstance(colour, str):
+        found[_free(colour_name or "colour", found)] = np.asarray(colour)
+    return found
+
+
+def _free(name: str, taken: dict) -> str:
+    return name if name not in taken else _free(name + " (2)", taken)
+
+
+def words(result: Scatter) -> str:
+    """The picture in words: how many points, the axes and their ranges, and the colour."""
+    positions = np.asarray(result.positions, dtype=np.float64)
+    what = "Map" if not result.meaningful_axes else "Scatter plot"
+    parts = [f"{what} of {len(positions):,} {result.of}."]
+    if not result.meaningful_axes:
+        parts.append("The axes have no unit; only neighbourhoods mean something.")
+    else:
+        good = positions[np.isfinite(positions).all(axis=1)]
+        for i, side in zip(range(good.shape[1]), ("Horizontal", "Vertical", "Depth"), strict=False):
+            parts.append(
+                f"{side} axis: {axis_name(result, i)}, from {number(good[:, i].min())} to "
+                f"{number(good[:, i].max())}."
+            )
+    ready = points_of(result)
+    colour = ready.colour
+    if colour.kind == "category":
+        sizes = sorted(zip(colour.counts, colour.labels, strict=True), reverse=True)[:3]
+        most = ", ".join(f"{shorten(name)} ({count:,})" for count, name in sizes)
+        parts.append(f"Coloured by {colour.name}: {len(colour.labels)} categories, the largest {most}.")
+    elif colour.kind == "value" and not colour.missing.all():
+        parts.append(
+            f"Coloured by {colour.name}, from {number(np.nanmin(colour.values))} to "
+            f"{number(np.nanmax(colour.values))}."
+        )
+    return " ".join(parts)

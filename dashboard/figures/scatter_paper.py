@@ -1,0 +1,103 @@
+"""Scatter on paper: points in a fixed random order, so that no category hides the others."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.results import Scatter
+from dashboard.figures.paper import Page, entry, label_axes, legend_above
+from dashboard.figures.points import Points, axis_name, comparable, limits, points_of
+from dashboard.figures.style import RASTER_ABOVE
+from dashboard.figures.text import shorten
+
+
+def paper(result: Scatter, page: Page, *, point_size=None, **options) -> None:
+    """Draw on the page: points in a fixed random order, so that no category hides the others."""
+    options.pop("hover", None)
+    ready = points_of(result, **options)
+    pairs = [(0, 1)] if ready.xy.shape[1] == 2 else [(0, 1), (0, 2)]
+    panels = page.figure.subplots(1, len(pairs), squeeze=False)[0]
+    for axes, (i, j) in zip(panels, pairs, strict=True):
+        axes.set_rasterization_zorder(1.2 if len(ready.xy) > RASTER_ABOVE else None)
+        picture = _paper_points(axes, page, ready, i, j, point_size)
+        _paper_axes(axes, page, result, ready, i, j)
+    colour = ready.colour
+    if picture is not None and not colour.missing.all():
+        bar = page.figure.colorbar(picture, ax=list(panels), fraction=0.05, pad=0.02, aspect=25)
+        bar.set_label(shorten(colour.name, 40))
+        bar.outline.set_visible(False)
+    elif colour.kind == "category":
+        _paper_legend(page, ready)
+
+
+def _paper_points(axes, page: Page, ready: Points, i: int, j: int, point_size):
+    """Draw the layers; returns what a colour bar needs, or None."""
+    xy, colour, bright = ready.xy[:, [i, j]], ready.colour, ~ready.faint
+    side = (point_size or float(np.clip(5.2 - 0.9 * np.log10(len(xy)), 0.8, 4))) * page.scale
+    look = {"s": side**2, "linewidths": 0, "zorder": 1}
+    order = np.random.default_rng(0).permutation(len(xy))
+    if ready.faint.any():
+        axes.scatter(*xy[ready.faint].T, c="#d0d0d0", alpha=0.6, **{**look, "zorder": 0.5})
+    if colour.kind == "none":
+        axes.scatter(*xy[order][bright[order]].T, c=page.mark(0)[0], alpha=0.75, **look)
+        return None
+    lost = bright & colour.missing
+    if lost.any():
+        axes.scatter(*xy[lost].T, c="#9a9a9a", alpha=0.6, **{**look, "zorder": 0.8})
+    if colour.kind == "value":
+        order = order[(bright & ~colour.missing)[order]]
+        return axes.scatter(
+            *xy[order].T,
+            c=colour.values[order],
+            cmap=page.colour_map(colour.diverging),
+            vmin=colour.low,
+            vmax=colour.high,
+            **look,
+        )
+    marks = [_category_mark(page, ready, k) for k in range(len(colour.labels))]
+    for shape in dict.fromkeys(m for _, m in marks):
+        members = np.array([m == shape for _, m in marks])
+        keep = order[(bright & ~colour.missing)[order]]
+        keep = keep[members[colour.codes[keep]]]
+        shades = np.array([c for c, _ in marks])[colour.codes[keep]]
+        axes.scatter(*xy[keep].T, c=shades, marker=shape, alpha=0.85, **look)
+    return None
+
+
+def _category_mark(page: Page, ready: Points, k: int) -> tuple[str, str]:
+    labels = ready.colour.labels
+    if ready.colour.gathers and k == len(labels) - 1:
+        return "#8a8a8a", "."
+    return page.mark(k)
+
+
+def _paper_legend(page: Page, ready: Points) -> None:
+    """The categories that have a point which is not dimmed, then what is grey."""
+    from matplotlib.lines import Line2D
+
+    colour, seen = ready.colour, np.unique(ready.colour.codes[~ready.faint])
+    entries = [(*_category_mark(page, ready, k), entry(colour.labels[k], 24)) for k in seen if k >= 0]
+    if (colour.missing & ~ready.faint).any():
+        entries.append(("#9a9a9a", "o", f"no {shorten(colour.name, 20)}"))
+    if ready.faint.any():
+        entries.append(("#d0d0d0", "o", "not selected"))
+    handles = [
+        Line2D([], [], linestyle="", color=c, marker=m, markersize=3.5 * page.scale, markeredgewidth=0)
+        for c, m, _ in entries
+    ]
+    legend_above(page, handles=handles, labels=[text for *_, text in entries], title=shorten(colour.name, 40))
+
+
+def _paper_axes(axes, page: Page, result: Scatter, ready: Points, i: int, j: int) -> None:
+    if comparable(result) and np.ptp(ready.xy, axis=0).max() > 0:
+        axes.margins(0.03)
+        axes.set_aspect("equal", adjustable="datalim")
+    else:
+        axes.set_xlim(limits(ready.xy[:, i]))
+        axes.set_ylim(limits(ready.xy[:, j]))
+    if result.meaningful_axes:
+        label_axes(page, axes, axis_name(result, i), axis_name(result, j))
+        return
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)

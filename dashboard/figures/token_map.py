@@ -1,0 +1,238 @@
+"""Token map: one quantity over the tokens of samples, on the image grid where there is one, else in a row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.results import TokenMap
+from dashboard.figures.paper import Page
+from dashboard.figures.screen import screen_figure
+from dashboard.figures.style import Theme, steps
+from dashboard.figures.text import markup, number, plain, shorten
+from dashboard.figures.traces import colour_bar
+
+MOST_SAMPLES = 12
+MOST_LINES = 60
+PAPER_COLUMNS = {"single": 4, "double": 6, "slide": 6}
+
+
+def empty(result: TokenMap) -> str:
+    values = np.asarray(result.values)
+    if values.ndim != 2 or values.size == 0:
+        return f"There is no token to draw: the values have shape {' × '.join(map(str, values.shape))}."
+    if not np.isfinite(values).any():
+        return f"None of the {values.size:,} tokens has a finite value."
+    return ""
+
+
+def on_grid(result: TokenMap) -> bool:
+    """Whether the tokens after the leading ones fill the image grid."""
+    if result.grid is None:
+        return False
+    return np.asarray(result.values).shape[1] == result.leading + int(result.grid[0]) * int(result.grid[1])
+
+
+def _limits(result: TokenMap) -> tuple[float, float, bool]:
+    """(low, high, diverging): symmetric about zero where both signs occur."""
+    values = np.asarray(result.values, float)
+    values = values[np.isfinite(values)]
+    low, high = float(values.min()), float(values.max())
+    diverging = low < 0 < high
+    if diverging:
+        high = max(-low, high)
+        low = -high
+    return (low, high, diverging) if high > low else (low - 0.5, high + 0.5, diverging)
+
+
+def _pictures(result: TokenMap, limit: int) -> np.ndarray:
+    """The first samples as (k, height, width) float32."""
+    height, width = map(int, result.grid)
+    values = np.asarray(result.values, np.float32)[:limit, result.leading :]
+    return values.reshape(-1, height, width)
+
+
+def notes(result: TokenMap, **_ignored) -> tuple[str, ...]:
+    n = len(result.values)
+    limit = MOST_SAMPLES if on_grid(result) else MOST_LINES
+    said = [f"the first {limit} of {n:,} samples"] if n > limit else []
+    if on_grid(result) and result.leading:
+        said.append(f"{result.leading} leading token(s) outside the grid are in the table only")
+    if result.grid is not None and not on_grid(result):
+        said.append("the tokens do not fill the grid, so they are drawn in a row")
+    return tuple(said)
+
+
+def screen(result: TokenMap, theme: Theme, *, tokens=None, height=None, title=True):
+    """Plotly figure; `tokens` (per sample a list of token texts) are shown by the pointer and, when few, in the
+    cells."""
+    import plotly.graph_objects as go
+
+    low, high, diverging = _limits(result)
+    scale = steps(theme.diverging if diverging else theme.sequential)
+    axis = {"colorscale": scale, "cmin": low, "cmax": high, "colorbar": colour_bar(result.value_name, theme)}
+    if on_grid(result):
+        figure = _screen_grid(result, theme, height, title)
+    else:
+        lines = np.asarray(result.values, np.float32)[:MOST_LINES]
+        figure = screen_figure(
+            theme, result.title, notes(result), show_title=title, height=height or 150 + 24 * len(lines)
+        )
+        figure.add_trace(go.Heatmap(z=lines, coloraxis="coloraxis", **_token_texts(lines, tokens)))
+        figure.update_yaxes(
+            tickmode="array",
+            tickvals=np.arange(len(lines), dtype=np.float32),
+            ticks="",
+            ticktext=[f"sample {int(s)}" for s in result.samples[: len(lines)]],
+            range=[len(lines) - 0.5, -0.5],
+            showline=False,
+        )
+        figure.update_xaxes(title_text="token", showline=False)
+    figure.update_layout(coloraxis=axis)
+    return figure
+
+
+def _token_texts(lines: np.ndarray, tokens) -> dict:
+    """Heat map options that show token texts; the text itself is never read as markup."""
+    if tokens is None:
+        return {"hovertemplate": "token %{x}<br>%{z:.4g}<extra></extra>"}
+    width = lines.shape[1]
+    texts = [
+        [markup(t, 24) for t in list(row)[:width]] + [""] * (width - len(row)) for row in tokens[: len(lines)]
+    ]
+    few = width <= 24
+    return {
+        "text": texts,
+        "hovertemplate": "token %{x}: %{text}<br>%{z:.4g}<extra></extra>",
+        **({"texttemplate": "%{text}", "textfont": {"size": 11}} if few else {}),
+    }
+
+
+def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
+    import plotly.graph_objects as go
+
+    pictures = _pictures(result, MOST_SAMPLES)
+    columns = min(4, len(pictures))
+    lines = -(-len(pictures) // columns)
+    figure = screen_figure(
+        theme, result.title, notes(result), show_title=title, height=height or 120 + 190 * lines
+    )
+    hover = "row %{y}, column %{x}<br>%{z:.4g}<extra></extra>"
+    for k, picture in enumerate(pictures):
+        tag = "" if k == 0 else str(k + 1)
+        place = _panel(figure, tag, *divmod(k, columns), lines, columns)
+        panel = {"xaxis": f"x{tag}", "yaxis": f"y{tag}", "coloraxis": "coloraxis"}
+        figure.add_trace(go.Heatmap(z=picture, hovertemplate=hover, **panel))
+        look = {"showarrow": False, "yanchor": "top", "font": {"size": 12, "color": theme.muted}}
+        figure.add_annotation(
+            text=f"sample {int(result.samples[k])}", xref="paper", yref="paper", **place, **look
+        )
+    figure.update_layout(margin={"l": 12, "b": 12})
+    return figure
+
+
+def _panel(figure, tag: str, i: int, j: int, lines: int, columns: int) -> dict:
+    """Lay out the axes of panel (i, j); returns where its name goes."""
+    left, top, bare = j / columns, 1 - i / lines, {"visible": False, "constrain": "domain"}
+    wide = {"domain": [left + 0.01, left + 1 / columns - 0.01], "anchor": f"y{tag}"}
+    high = {"domain": [top - 1 / lines + 0.02, top - 0.09 / lines - 0.02], "anchor": f"x{tag}"}
+    shape = {"scaleanchor": f"x{tag}", "autorange": "reversed"}
+    figure.update_layout({f"xaxis{tag}": {**bare, **wide}, f"yaxis{tag}": {**bare, **high, **shape}})
+    return {"x": left + 0.5 / columns, "y": top}
+
+
+def shape(result: TokenMap) -> float:
+    if not on_grid(result):
+        return float(np.clip(0.25 + 0.035 * len(result.values), 0.3, 1.2))
+    return 0.75
+
+
+def paper_height(result: TokenMap, width: str, **_ignored) -> float | None:
+    """Inches for the panels of a grid; None leaves it to `shape`."""
+    if not on_grid(result):
+        return None
+    inches = {"single": 3.5, "double": 7.2, "slide": 10.0}[width]
+    count = min(len(result.values), MOST_SAMPLES)
+    columns = min(PAPER_COLUMNS[width], count)
+    cell = 0.8 * inches / max(columns, 2) * result.grid[0] / max(result.grid[1], 1)
+    return (min(cell, inches) + 0.22 * (2 if width == "slide" else 1)) * -(-count // columns) + 0.2
+
+
+def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
+    """Draw on the page."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    low, high, diverging = _limits(result)
+    look = {"cmap": page.colour_map(diverging), "vmin": low, "vmax": high, "interpolation": "nearest"}
+    if on_grid(result):
+        pictures = _pictures(result, MOST_SAMPLES)
+        columns = min(PAPER_COLUMNS[page.width], len(pictures))
+        panels = page.figure.subplots(-(-len(pictures) // columns), columns, squeeze=False).ravel()
+        for k, axes in enumerate(panels):
+            axes.set_axis_off()
+            if k < len(pictures):
+                axes.imshow(pictures[k], **look)
+                axes.set_title(f"sample {int(result.samples[k])}", pad=2)
+    else:
+        panels = [page.figure.add_subplot()]
+        _paper_lines(panels[0], result, page, tokens, look)
+    bar = page.figure.colorbar(
+        ScalarMappable(Normalize(low, high), look["cmap"]),
+        ax=list(panels),
+        fraction=0.05,
+        pad=0.02,
+        aspect=25,
+    )
+    bar.set_label(shorten(result.value_name, 40))
+    bar.outline.set_visible(False)
+
+
+def _paper_lines(axes, result: TokenMap, page: Page, tokens, look: dict) -> None:
+    lines = np.asarray(result.values, np.float32)[:MOST_LINES]
+    axes.imshow(lines, aspect="auto", **look)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    fits = len(lines) <= page.figure.get_figheight() * 72 / (9 * page.scale)
+    axes.set_yticks(
+        range(len(lines)) if fits else [],
+        [f"sample {int(s)}" for s in result.samples[: len(lines)]] if fits else [],
+    )
+    axes.set_xlabel("token")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    if tokens is not None and len(lines) == 1 and lines.shape[1] <= 40:
+        axes.set_xticks(
+            range(lines.shape[1]), [shorten(t, 14) for t in tokens[0][: lines.shape[1]]], rotation=90
+        )
+
+
+def table(result: TokenMap, **_ignored) -> dict[str, np.ndarray]:
+    """One line per token: sample, token, value."""
+    values = np.asarray(result.values)
+    n, width = values.shape if values.ndim == 2 else (0, 0)
+    return {
+        "sample": np.repeat(np.asarray(result.samples)[:n], width),
+        "token": np.tile(np.arange(width), n),
+        _value_head(result): values.ravel(),
+    }
+
+
+def _value_head(result: TokenMap) -> str:
+    name = plain(result.value_name) or "value"
+    return name if name not in ("sample", "token") else name + " value"
+
+
+def words(result: TokenMap) -> str:
+    values = np.asarray(result.values, float)
+    n, width = values.shape
+    where = f"on a grid of {result.grid[0]} by {result.grid[1]}" if on_grid(result) else "in a row"
+    parts = [
+        f"{plain(result.value_name)} over {width:,} tokens of {n:,} sample(s), {where}, from "
+        f"{number(np.nanmin(values))} to {number(np.nanmax(values))}."
+    ]
+    for i in range(min(n, 3)):
+        if np.isfinite(values[i]).any():
+            best = int(np.nanargmax(values[i]))
+            parts.append(
+                f"Sample {int(result.samples[i])}: strongest at token {best} ({number(values[i, best])})."
+            )
+    return " ".join(parts)

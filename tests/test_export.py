@@ -1,0 +1,309 @@
+"""Files: the same result gives the same bytes, with real text, embedded fonts and exactly the plotted numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import xml.etree.ElementTree as ET
+from functools import cache
+
+import numpy as np
+import pytest
+from pypdf import PdfReader
+from test_figures_planted import LONG, NASTY, gallery, hostile, matrix, ordinary, scatter, table, token_map
+
+from analysis.errors import ParameterError
+from dashboard.figures import export, on_paper, table_twin
+from dashboard.figures.text import cell, markup, number, plain, power_of_ten, shorten, tex, unique
+
+ORDINARY = ordinary()
+HOSTILE = hostile()
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@cache
+def exported(name: str, format: str) -> bytes:
+    return export({**ORDINARY, **HOSTILE}[name], format)
+
+
+def fonts_of(pdf: PdfReader) -> list:
+    return [font.get_object() for page in pdf.pages for font in page["/Resources"].get("/Font", {}).values()]
+
+
+@pytest.mark.parametrize("name", sorted(ORDINARY))
+def test_pdf_has_embedded_fonts_real_text_and_the_size_asked(name):
+    pdf = PdfReader(io.BytesIO(exported(name, "pdf")))
+    assert len(pdf.pages) == 1
+    assert float(pdf.pages[0].mediabox.width) == pytest.approx(3.5 * 72, abs=0.5)
+    fonts = fonts_of(pdf)
+    assert fonts
+    for font in fonts:
+        assert font["/Subtype"] == "/Type0"  # TrueType (42), not outlines (3)
+        descriptor = font["/DescendantFonts"][0].get_object()["/FontDescriptor"]
+        assert "/FontFile2" in descriptor.get_object()
+    assert pdf.pages[0].extract_text().strip()
+    assert "/CreationDate" not in pdf.metadata
+    assert pdf.metadata.title == ORDINARY[name].title
+    assert "null" in pdf.metadata.subject
+
+
+@pytest.mark.parametrize(("width", "inches"), [("double", 7.2), ("slide", 10.0)])
+def test_pages_have_the_width_asked(width, inches):
+    pdf = PdfReader(io.BytesIO(export(ORDINARY["matrix"], "pdf", width=width)))
+    assert float(pdf.pages[0].mediabox.width) == pytest.approx(inches * 72, abs=0.5)
+
+
+def test_pdf_text_can_be_searched():
+    text = PdfReader(io.BytesIO(exported("scatter", "pdf"))).pages[0].extract_text()
+    for part in ("PC 1 (31.2 %)", "digit 9", "label"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(ORDINARY) | (set(HOSTILE) - {"scatter_big", "scatter_labels", "matrix_big"}))
+)
+def test_svg_is_xml_with_text(name):
+    root = ET.fromstring(exported(name, "svg"))
+    assert root.get("width") == "252pt"
+    words = ["".join(node.itertext()) for node in root.iter(SVG + "text")]
+    assert words
+    assert not list(root.iter(SVG + "script"))
+    assert not list(root.iter(SVG + "b"))
+
+
+def test_markup_in_names_is_text_in_the_svg():
+    result = matrix(
+        2,
+        2,
+        values=np.eye(2),
+        row_names=("$x_1^2$", "<i>a</i>"),
+        column_names=("&amp;", "a_b"),
+        linkage=None,
+        row_order=None,
+        column_order=None,
+        significant=None,
+    )
+    root = ET.fromstring(export(result, "svg"))
+    words = {"".join(node.itertext()) for node in root.iter(SVG + "text")}
+    assert {"$x_1^2$", "<i>a</i>", "&amp;", "a_b"} <= words
+
+
+@pytest.mark.parametrize("format", ["pdf", "svg", "png", "csv", "tex", "json"])
+@pytest.mark.parametrize(
+    "name", ["scatter", "matrix", "curve", "distribution", "table", "token_map", "spectrum", "gallery"]
+)
+def test_same_result_same_bytes(name, format, monkeypatch):
+    first = exported(name, format)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    assert export(ORDINARY[name], format) == first
+
+
+def test_same_bytes_in_another_process():
+    code = (
+        "import sys, hashlib; sys.path.insert(0, 'tests'); from test_figures_planted import scatter\n"
+        "from dashboard.figures import export\n"
+        "print([hashlib.sha256(export(scatter(300), f)).hexdigest() for f in ('pdf', 'svg', 'png', 'csv')])"
+    )
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=root,
+            env={**os.environ, "PYTHONHASHSEED": seed, "SOURCE_DATE_EPOCH": seed},
+        ).stdout
+        for seed in ("1", "2000")
+    }
+    assert len(outputs) == 1
+
+
+def test_threads_draw_the_same_as_one_alone():
+    alone, found = export(ORDINARY["curve"], "svg"), []
+    jobs = [
+        threading.Thread(target=lambda w=w: found.append((w, export(ORDINARY["curve"], "svg", width=w))))
+        for w in ("single", "slide", "single", "double")
+    ]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert all(data == alone for width, data in found if width == "single")
+
+
+def test_a_users_settings_change_nothing():
+    import matplotlib
+
+    alone = export(ORDINARY["curve"], "pdf")
+    with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9, "pdf.fonttype": 3}):
+        assert export(ORDINARY["curve"], "pdf") == alone
+        assert matplotlib.rcParams["font.size"] == 30
+
+
+def test_points_above_3000_are_an_image_inside_the_vector_file():
+    big = exported("scatter_big", "pdf")
+    assert len(big) < 3 << 20
+    page = PdfReader(io.BytesIO(big)).pages[0]
+    assert len(page.images) >= 1
+    assert "PC 1" in page.extract_text()
+    assert not PdfReader(io.BytesIO(export(scatter(2900), "pdf"))).pages[0].images
+    assert len(export(HOSTILE["scatter_big"], "svg")) < 3 << 20
+
+
+def read_csv(data: bytes) -> dict[str, list[str]]:
+    rows = list(csv.reader(io.StringIO(data.decode("utf-8"))))
+    return {name: [row[i] for row in rows[1:]] for i, name in enumerate(rows[0])}
+
+
+@pytest.mark.parametrize("name", sorted(set(ORDINARY) - {"gallery"}))
+def test_csv_gives_the_arrays_back(name):
+    twin, read = table_twin(ORDINARY[name]), read_csv(export(ORDINARY[name], "csv"))
+    assert list(read) == list(twin)
+    for key, column in twin.items():
+        if column.dtype.kind == "f":
+            back = np.array([v or "nan" for v in read[key]], dtype=column.dtype)
+            assert np.array_equal(back, column, equal_nan=True), key
+        else:
+            assert read[key] == [str(v) for v in column.tolist()], key
+
+
+def test_csv_has_the_colour_that_was_given():
+    result, colour = scatter(20), np.linspace(0, 1, 20)
+    read = read_csv(export(result, "csv", colour=colour, colour_name="depth", width="double"))
+    assert np.array_equal(np.array(read["depth"], float), colour)
+
+
+def test_csv_runs_no_formula():
+    names = [
+        "=SUM(1)",
+        "+1+1",
+        "-2+3",
+        "@cmd",
+        "\t=1",
+        "-1",
+        "1e5",
+        "plain",
+        "a,b",
+        'say "so"',
+        "two\nlines",
+        "  =1",
+    ]
+    result = table(1, columns={"=evil()": np.array(names), "x": np.arange(12.0) - 6}, sort="")
+    rows = list(csv.reader(io.StringIO(export(result, "csv").decode())))
+    assert rows[0] == ["'=evil()", "x"]
+    assert [row[0] for row in rows[1:]] == [
+        "'=SUM(1)",
+        "'+1+1",
+        "'-2+3",
+        "'@cmd",
+        "'\t=1",
+        *names[5:11],
+        "'  =1",
+    ]
+    assert [float(row[1]) for row in rows[1:]] == list(np.arange(12.0) - 6)
+    assert cell("－1+1") == "'－1+1"
+
+
+def test_csv_survives_every_hostile_result():
+    for name in set(HOSTILE) - {"matrix_big", "scatter_big"}:
+        data = export(HOSTILE[name], "csv")
+        assert list(csv.reader(io.StringIO(data.decode("utf-8"))))
+
+
+def test_matrix_csv_long_carries_significance():
+    read = read_csv(export(matrix(), "csv", layout="long"))
+    assert len(read["row"]) == 24 * 24
+    assert set(read["significant"]) == {"True", "False"}
+
+
+def test_latex_is_escaped_and_booktabs():
+    result = table(
+        2, columns={"50% & more_$": np.array(["a_b#1", "~^\\{}<x>"]), "n": np.array([1, 2])}, sort=""
+    )
+    text = export(result, "tex").decode()
+    for part in (
+        r"50\% \& more\_\$",
+        r"a\_b\#1",
+        r"\textasciitilde{}\textasciicircum{}\textbackslash{}\{\}",
+        r"\textless{}x\textgreater{}",
+        "\\toprule",
+        "\\midrule",
+        "\\bottomrule",
+        r"\begin{tabular}{lr}",
+    ):
+        assert part in text, part
+    assert "seed 7" in text
+    body = export(scatter(), "tex").decode()
+    assert "trustworthiness" in body
+    assert r"$-$" in export(matrix(4, 4), "tex").decode()
+
+
+def test_recipe_is_the_origins():
+    recipe = json.loads(export(scatter(), "json", width="double"))
+    assert recipe["method"] == "pca"
+    assert recipe["inputs"][0]["digest"].startswith("9f2c")
+    assert recipe["figure"] == {"width": "double"}
+    assert "figure" not in json.loads(export(scatter(), "json"))
+    with pytest.raises(ParameterError):
+        export(scatter(origin=None), "json")
+    with pytest.raises(ParameterError, match="gif"):
+        export(scatter(), "gif")
+
+
+def test_png_has_the_pixels_asked():
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(export(ORDINARY["curve"], "png", width="double", dpi=100)))
+    assert image.size[0] == 720
+    assert "Accuracy of a linear probe" in image.text["Title"]
+
+
+def test_null_strip_on_paper():
+    for width in ("single", "double", "slide"):
+        text = (
+            PdfReader(io.BytesIO(export(scatter(), "pdf", part="estimates", width=width)))
+            .pages[0]
+            .extract_text()
+        )
+        assert "trustworthiness" in text
+        assert "null 0.502" in text
+    assert read_csv(export(scatter(), "csv", part="estimates"))["n"] == ["1797"] * 4
+    with pytest.raises(ParameterError):
+        on_paper(scatter(), part="whole")
+
+
+def test_gallery_of_pictures(rng):
+    result = gallery(3, 20)
+    pictures = {int(row): rng.random((8, 8)) for rows in result.groups.values() for row in rows}
+    data = export(result, "pdf", width="double", pictures=pictures)
+    assert PdfReader(io.BytesIO(data)).pages[0].images
+    assert export(result, "pdf", width="double", pictures=pictures) == data
+
+
+def test_tokens_are_written_under_a_single_sample():
+    tokens = [[f"w{i}" for i in range(19)]]
+    text = export(token_map(1, grid=None), "svg", width="double", tokens=tokens).decode()
+    assert ">w18<" in text
+
+
+@pytest.mark.parametrize("value", [NASTY, LONG, "", "\ud800 lone", "ünïcode 漢字"])
+def test_text_functions_never_fail(value):
+    for turn in (plain, markup, tex, cell):
+        turn(value)
+    assert len(shorten(value, 10)) <= 10
+    assert not set(plain(value)) & {"\x00", "\x07", "\n", "\u202e"}
+    assert "<" not in markup(value)
+
+
+def test_numbers_for_people():
+    shown = [number(v) for v in (1234567, -0.5, 0.000123456, 12345.6, np.nan, np.inf, None, 2.0)]
+    assert shown == ["1,234,567", "−0.5", "0.000123", "12,346", "not a number", "∞", "not known", "2"]
+    assert [number(v, padded=True) for v in (5.0, -1.0, 0.85)] == ["5.00", "−1.00", "0.850"]
+    assert [power_of_ten(v) for v in (1e-4, 0.1, 10, 3e5, 1e6)] == ["10⁻⁴", "0.1", "10", "3×10⁵", "10⁶"]
+    assert unique(["a", "a", "a (2)", "a", "b"]) == ["a", "a (2)", "a (2) (2)", "a (3)", "b"]
