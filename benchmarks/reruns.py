@@ -1,0 +1,151 @@
+"""Server time of a widget's rerun on every page of the sample workspace. Limit: p95 of 60 ms.
+
+    python benchmarks/reruns.py [--clicks 40]
+
+A real server and a real browser; the time is taken inside the server, around the run of the script and whatever
+Streamlit does after it (garbage collection included), so the network and the browser do not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "sample_data" / "workspace"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+LIMIT_MS = 60.0
+
+# page, what to click in turn (button texts or roles)
+CLICKS = {
+    "map": ("", ["label:has-text('Show distortion')"]),
+    "features": ("features", ["button:has-text('Alive')", "button:has-text('All (')"]),
+    "feature card": ("features?unit=3", ["button:has-text('Next')"]),
+    "workspace": ("workspace", ["button:has-text('Jobs')", "button:has-text('Stores')"]),
+    "analyses": ("analyses", None),  # the "r" key: the whole page again
+}
+
+
+def main() -> None:
+    """Click on each page and print the server times."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--clicks", type=int, default=40)
+    parser.add_argument("--serve", nargs=2, metavar=("PORT", "LOG"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:
+        serve(int(given.serve[0]), given.serve[1])
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        log, port = Path(folder) / "seconds.txt", free_port()
+        log.touch()
+        command = [sys.executable, __file__, "--serve", str(port), str(log)]
+        environment = {**os.environ, "LOUPE_WORKSPACE": str(SAMPLE), "PYTHONPATH": str(ROOT)}
+        server = subprocess.Popen(
+            command, env=environment, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL
+        )
+        try:
+            report(drive(port, log, given.clicks))
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait()
+
+
+def serve(port: int, log: str) -> None:
+    """The dashboard's server with a clock around each run of the script."""
+    from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
+    from streamlit.web import cli
+
+    from dashboard.server import command
+
+    plain = ScriptRunner._run_script
+
+    def timed(self, *arguments, **named):
+        started = time.perf_counter()
+        try:
+            return plain(self, *arguments, **named)
+        finally:
+            with open(log, "a") as f:
+                f.write(f"{time.perf_counter() - started}\n")
+
+    ScriptRunner._run_script = timed
+    sys.argv = ["streamlit", *command(port)[3:]]
+    cli.main()
+
+
+def drive(port: int, log: Path, clicks: int) -> dict[str, list[float]]:
+    from playwright.sync_api import sync_playwright
+
+    seconds: dict[str, list[float]] = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        wait_for(port)
+        for name, (path, targets) in CLICKS.items():
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            opened = len(lines(log))
+            page.goto(f"http://127.0.0.1:{port}/{path}")
+            page.wait_for_selector("[data-testid=stSidebar]", timeout=60000)
+            settle(log, opened)
+            before = len(lines(log))
+            for k in range(clicks):
+                if targets is None:
+                    page.keyboard.press("r")
+                else:
+                    page.locator(targets[k % len(targets)]).first.click(timeout=10000)
+                settle(log, before + k)
+            seconds[name] = lines(log)[before:]
+            page.close()
+        browser.close()
+    return seconds
+
+
+def settle(log: Path, more_than: int = -1) -> None:
+    """Until the server has been quiet for a quarter of a second (and has run since)."""
+    until, seen, quiet_since = time.monotonic() + 20, -1, time.monotonic()
+    while time.monotonic() < until:
+        now = len(lines(log))
+        if now != seen:
+            seen, quiet_since = now, time.monotonic()
+        elif now > more_than and time.monotonic() - quiet_since > 0.25:
+            return
+        time.sleep(0.02)
+
+
+def lines(log: Path) -> list[float]:
+    return [float(text) for text in log.read_text().split()]
+
+
+def report(seconds: dict[str, list[float]]) -> None:
+    print(
+        f"{'page':<14}{'reruns':>8}{'median ms':>11}{'p95 ms':>9}{'max ms':>9}   limit {LIMIT_MS:.0f} ms (p95)"
+    )
+    for name, values in seconds.items():
+        ordered = sorted(1000 * v for v in values)
+        p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+        print(f"{name:<14}{len(ordered):>8}{statistics.median(ordered):>11.1f}{p95:>9.1f}{ordered[-1]:>9.1f}")
+
+
+def wait_for(port: int) -> None:
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+if __name__ == "__main__":
+    main()

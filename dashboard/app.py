@@ -1,0 +1,32 @@
+"""The page list and the shared frame: what Streamlit runs for every page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import brand, errors, pages, state
+from dashboard.parts import log_file, sidebar
+
+st.set_page_config(page_title="Feature Loupe", page_icon=brand.icon(), layout="wide")
+log_file.once()
+st.logo(brand.wordmark(state.theme()), icon_image=brand.icon(), size="large")
+
+listed = {
+    info.name: st.Page(
+        info.file,
+        title=info.title,
+        icon=info.icon,
+        default=info.default,
+        url_path=None if info.default else info.name,
+    )
+    for info in pages.pages()
+}
+chosen = st.navigation(list(listed.values()))
+name = next(name for name, page in listed.items() if page is chosen)
+
+state.enter_page(name)
+with st.sidebar, errors.shown():
+    sidebar.draw(name)
+with errors.shown():
+    chosen.run()
+state.leave_page(name)

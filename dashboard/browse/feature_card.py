@@ -1,0 +1,126 @@
+"""What is said about one unit: a sentence with its null, a histogram by class, and its neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import Activations
+from analysis.results import Distribution
+from dashboard.browse.class_shares import best_by_chance
+from dashboard.browse.labels import Labels
+from dashboard.figures.text import number
+
+BINS = 48
+MOST_CLASSES = 12
+
+
+@dataclass(frozen=True)
+class TopClass:
+    """The commonest class among the samples of the strongest rows. `chance` (low, median, high): what the commonest
+    class reaches when labels are shuffled, best of all classes, middle 95 %."""
+
+    name: str
+    count: int
+    n: int
+    base: float
+    chance: tuple[int, int, int]
+
+    @property
+    def beyond_chance(self) -> bool:
+        return self.count > self.chance[2]
+
+
+def strongest_samples(
+    activations: Activations, rows: np.ndarray, values: np.ndarray, column: np.ndarray
+) -> np.ndarray:
+    """The different samples behind the strongest rows; rows where the unit is silent do not count."""
+    rows, values = np.asarray(rows), np.asarray(values)
+    firing = rows >= 0
+    if len(column) and np.nanmin(column) == 0:  # a unit that is never negative: 0 is silence
+        firing &= values > 0
+    samples = activations.layout.sample_of(rows[firing])
+    return samples[np.sort(np.unique(samples, return_index=True)[1])]
+
+
+def top_class(labels: Labels | None, samples: np.ndarray) -> TopClass | None:
+    """The commonest class of some samples against shuffled labels; None without labels or samples."""
+    mine = labels.codes[samples] if labels is not None else np.zeros(0, np.int64)
+    mine = mine[mine >= 0]
+    if not len(mine):
+        return None
+    counts = np.bincount(mine, minlength=len(labels.names))
+    best = int(np.argmax(counts))
+    drawn = best_by_chance(tuple(labels.sizes.tolist()), len(mine))
+    chance = tuple(int(v) for v in np.quantile(drawn, [0.025, 0.5, 0.975], method="nearest"))
+    base = float(labels.sizes[best] / labels.sizes.sum())
+    return TopClass(labels.names[best], int(counts[best]), len(mine), base, chance)
+
+
+def headline(table: dict, unit: int, what: str, strongest: int, top: TopClass | None) -> list[str]:
+    """Two or three sentences (plain text) that sum the unit up, with their null."""
+    if not table["count"][unit]:
+        return ["No finite value of this unit was recorded."]
+    if table["sd"][unit] == 0:
+        return [f"Dead: it is {number(table['mean'][unit])} on all {int(table['count'][unit]):,} {what}."]
+    share = float(table["fraction_positive"][unit])
+    said = [f"Above 0 on {_percent(share)} of {int(table['count'][unit]):,} {what}."]
+    if top is not None:
+        different = "" if top.n == strongest else f" {top.n} different samples among its"
+        said.append(
+            f"Of{different or ' its'} {strongest} strongest {what}, {top.count} are '{top.name}' "
+            f"({_percent(top.count / top.n)}; base rate {_percent(top.base)})."
+        )
+        low, _, high = top.chance
+        verdict = "far beyond chance" if top.beyond_chance else "no more than chance"
+        said.append(f"With shuffled labels the commonest class reaches {low} to {high}: {verdict}.")
+    if table["nonfinite"][unit]:
+        said.append(f"{int(table['nonfinite'][unit]):,} values were not finite and are left out.")
+    return said
+
+
+def _percent(share: float) -> str:
+    shown = 100 * share
+    return f"{shown:.0f} %" if shown >= 10 or shown == 0 else f"{shown:.2g} %"
+
+
+def histogram(
+    activations: Activations, unit: int, column: np.ndarray, labels: Labels | None, name: str
+) -> Distribution:
+    """How often each value occurs, split by class where there are at most 12 (the others together)."""
+    values = np.asarray(column, np.float64)
+    good = np.isfinite(values)
+    low, high = (float(values[good].min()), float(values[good].max())) if good.any() else (0.0, 1.0)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, BINS + 1)
+    place = np.clip(((values[good] - low) / (high - low) * BINS).astype(np.int64), 0, BINS - 1)
+    markers = {"0": 0.0} if low < 0 < high else {}
+    counts = {"all": np.bincount(place, minlength=BINS)}
+    if labels is not None and (labels.sizes > 0).sum() <= MOST_CLASSES:
+        counts = _by_class(place, labels, activations, good)
+    title = f"Values of unit {name}"
+    return Distribution(
+        title=title,
+        edges=edges,
+        counts=counts,
+        value_name="activation",
+        markers=markers,
+        log_y=_needs_log(counts),
+    )
+
+
+def _by_class(place, labels: Labels, activations: Activations, good) -> dict[str, np.ndarray]:
+    layout, n = activations.layout, len(labels.names) + 1
+    code = np.where(labels.codes < 0, n - 1, labels.codes)
+    of_row = code if layout.is_pooled else np.repeat(code, np.diff(layout.offsets))
+    both = np.bincount(of_row[good] * BINS + place, minlength=BINS * n).reshape(n, BINS)
+    return {name: row for name, row in zip((*labels.names, "no label"), both, strict=True) if row.any()}
+
+
+def _needs_log(counts: dict[str, np.ndarray]) -> bool:
+    """A log axis where one bin would flatten all others; stacked classes cannot have one."""
+    total = sum(counts.values())
+    filled = np.sort(total[total > 0])
+    return len(counts) == 1 and len(filled) > 2 and bool(filled[-1] > 50 * np.median(filled))

@@ -1,0 +1,138 @@
+"""Selections between pages: named ones by name, a lasso by the digest of its points.
+
+A lasso that nobody has named yet must survive in a link too, so it is kept as a small result in the cache under
+the digest of what it holds, and the URL says `sel=~digest`. A selection of samples lights up at every tap; one
+of tokens lights up their samples where the points are samples; one of units lights up on maps of units.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+
+import numpy as np
+
+from analysis.activations import Layout
+from analysis.errors import LoupeError
+from analysis.people import Selection
+from analysis.results import Gallery, Scatter
+from dashboard.browse.kept import Kept
+
+UNNAMED = re.compile(r"~[0-9a-f]{16}")
+_unnamed, _masks = Kept(32), Kept(16)
+
+
+def unpacked(text: str, n: int) -> np.ndarray | None:
+    """The points that the map sent (base64 of packed bits) as (n,) bool; None when it cannot be that."""
+    try:
+        bits = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+    except (binascii.Error, ValueError):
+        return None
+    return np.unpackbits(bits, count=n).astype(bool) if len(bits) == (n + 7) // 8 else None
+
+
+def of_points(
+    mask: np.ndarray, result: Scatter, layout: Layout | None, store, tap: str, name: str = ""
+) -> Selection:
+    """The selection that a mask over the points of a map stands for."""
+    rows = np.asarray(result.rows)[mask]
+    if result.of == "units":
+        return Selection(name, "units", store.path.name, tap, tuple(int(r) for r in rows))
+    if layout.is_pooled:
+        ids = np.asarray(store.samples["id"])[layout.sample_of(rows)]
+        return Selection(name, "samples", store.path.name, tap, tuple(str(i) for i in ids))
+    return Selection(name, "rows", store.path.name, tap, tuple(int(r) for r in rows))
+
+
+def keep(workspace, selection: Selection) -> str:
+    """Keep an unnamed selection and return its URL word, "~" and a digest."""
+    head = f"{selection.of}\n{selection.store}\n{selection.tap}\n"
+    word = "~" + hashlib.sha256((head + "\n".join(map(str, selection.ids))).encode()).hexdigest()[:16]
+    key = _key(word)
+    if not workspace.cache.has(key):
+        ids = np.array(selection.ids)
+        workspace.cache.put(key, Gallery(title=head.rstrip("\n"), groups={"ids": ids}))
+    return word
+
+
+def find(workspace, word: str) -> Selection | None:
+    """The selection a URL names; None when there is no such one."""
+    if not word:
+        return None
+    if not UNNAMED.fullmatch(word):
+        try:
+            return workspace.selection(word)
+        except LoupeError:
+            return None
+    return _unnamed.get(word, lambda: _read(workspace, word)) if workspace.cache.has(_key(word)) else None
+
+
+def _read(workspace, word: str) -> Selection | None:
+    kept = workspace.cache.get(_key(word))
+    if kept is None:
+        return None
+    of, store, tap = kept.title.split("\n")
+    return Selection(word, of, store, tap, tuple(kept.groups["ids"].tolist()))
+
+
+def _key(word: str) -> str:
+    return f"lasso-{word.removeprefix('~')}"
+
+
+def rows_of(selection: Selection | None, store, tap: str, layout: Layout) -> np.ndarray | None:
+    """(rows,) bool: the rows of a tap that a selection covers; None when it says nothing about them."""
+    if selection is None or selection.of == "units" or selection.store != store.path.name:
+        return None
+    key = (selection.name, selection.made, hash(selection.ids), store.digest, tap)
+    return _masks.get(key, lambda: _rows_of(selection, store, tap, layout))
+
+
+def _rows_of(selection: Selection, store, tap: str, layout: Layout) -> np.ndarray | None:
+    if selection.of == "rows" and selection.tap == tap:
+        mask = np.zeros(layout.n_rows, bool)
+        ids = np.asarray(selection.ids, np.int64)
+        mask[ids[(ids >= 0) & (ids < layout.n_rows)]] = True
+        return mask
+    samples = samples_of(selection, store)
+    return None if samples is None else np.repeat(samples, np.diff(layout.offsets))
+
+
+def samples_of(selection: Selection | None, store) -> np.ndarray | None:
+    """(samples,) bool: the samples that a selection covers, by id or by their rows."""
+    if selection is None or selection.of == "units" or selection.store != store.path.name:
+        return None
+    if selection.of == "samples":
+        return np.isin(np.asarray(store.samples["id"]).astype(str), np.asarray(selection.ids, str))
+    if selection.tap not in store.taps:
+        return None
+    layout = store.activations(selection.tap).layout
+    mask = np.zeros(store.n_samples, bool)
+    ids = np.asarray(selection.ids, np.int64)
+    mask[layout.sample_of(ids[(ids >= 0) & (ids < layout.n_rows)])] = True
+    return mask
+
+
+def points_of(
+    selection: Selection | None, result: Scatter, layout: Layout | None, store, tap: str
+) -> np.ndarray | None:
+    """(points,) bool: which points of a map a selection covers; None when none."""
+    rows = np.asarray(result.rows)
+    if selection is not None and result.of == "units":
+        if selection.of != "units" or (selection.store, selection.tap) != (store.path.name, tap):
+            return None
+        mask = np.isin(rows, np.asarray(selection.ids, np.int64))
+    else:
+        covered = rows_of(selection, store, tap, layout) if layout is not None else None
+        mask = None if covered is None else covered[rows]
+    return mask if mask is not None and mask.any() else None
+
+
+def in_words(selection: Selection | None) -> str:
+    """ "37 samples", or the name of a named one."""
+    if selection is None:
+        return "none"
+    what = {"samples": "sample", "rows": "token", "units": "unit"}[selection.of]
+    count = f"{len(selection.ids):,} {what}{'' if len(selection.ids) == 1 else 's'}"
+    return count if UNNAMED.fullmatch(selection.name) or not selection.name else f"{selection.name} ({count})"

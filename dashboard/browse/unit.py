@@ -1,0 +1,111 @@
+"""One unit of one tap, read once: what every part of its card draws from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from analysis.activations import Activations
+from dashboard.browse import examples, feature_card
+from dashboard.browse.kept import Kept
+from dashboard.browse.labels import Labels, labels_of
+
+MOST_CORRELATED, WHEN_LARGE, LARGE = 8, 5, 20_000  # each costs three columns read: fewer above 20,000 samples
+_correlated = Kept(512)  # the slowest part of a card at 100,000 samples
+
+
+@dataclass(frozen=True)
+class Unit:
+    """`reference` is "store:tap". Everything else is read when first asked for."""
+
+    store: object
+    reference: str
+    number: int
+
+    @property
+    def tap(self) -> str:
+        return self.reference.partition(":")[2]
+
+    @cached_property
+    def activations(self) -> Activations:
+        return self.store.activations(self.tap)
+
+    @cached_property
+    def index(self):
+        return self.store.index(self.tap)
+
+    @cached_property
+    def name(self) -> str:
+        return str(self.activations.unit_names[self.number])
+
+    @cached_property
+    def column(self) -> np.ndarray:
+        """(rows,) its value everywhere."""
+        return np.asarray(self.activations.unit(self.number), np.float32)
+
+    @cached_property
+    def labels(self) -> Labels | None:
+        return labels_of(self.store)
+
+    @cached_property
+    def strongest(self) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, values) of the 64 strongest, falling."""
+        return self.index.top(self.number)
+
+    @property
+    def is_dead(self) -> bool:
+        return bool(self.index.table()["dead"][self.number])
+
+    @property
+    def row_word(self) -> str:
+        return "samples" if self.activations.layout.is_pooled else "tokens"
+
+    def sentences(self) -> list[str]:
+        """What is said on top of the card."""
+        rows, values = self.strongest
+        samples = feature_card.strongest_samples(self.activations, rows, values, self.column)
+        top = None if self.is_dead else feature_card.top_class(self.labels, samples)
+        return feature_card.headline(self.index.table(), self.number, self.row_word, len(rows), top)
+
+    def tiles(self, limit: int = 12) -> list[dict]:
+        """Its strongest examples."""
+        rows, values = self.strongest
+        return self.tiles_of(rows, values, limit)
+
+    def tiles_of(self, rows, values, limit: int) -> list[dict]:
+        layout = self.activations.layout
+        return examples.tiles(self.store, self.tap, layout, rows, values, self.column, limit)
+
+    def histogram(self):
+        return feature_card.histogram(self.activations, self.number, self.column, self.labels, self.name)
+
+    def class_means(self) -> list[tuple[str, int, float, float, float]]:
+        """(class, rows, mean, low, high) of the classes that have rows."""
+        c = self.index.classes(self.number)
+        found = zip(c.names, c.count, c.mean, c.low, c.high, strict=True)
+        return [
+            (name, int(n), float(m), float(a), float(b)) for name, n, m, a, b in found if n and np.isfinite(m)
+        ]
+
+    def correlated(self) -> tuple[list[tuple], float]:
+        """(tap, unit, r, low, high, n) of the most correlated units, and the |r| that the best of as many
+        independent units would reach by chance in 19 of 20 cases."""
+        key = (self.store.digest, self.tap, self.number)
+        k = WHEN_LARGE if self.store.n_samples > LARGE else MOST_CORRELATED
+        found = [] if self.is_dead else _correlated.get(key, lambda: self.index.correlated(self.number, k))
+        n = min((line[5] for line in found), default=0)
+        units = sum(tap.n_units for tap in self.store.taps.values()) - 1
+        return found, best_correlation_by_chance(units, n)
+
+
+def best_correlation_by_chance(units: int, n: int, level: float = 0.95) -> float:
+    """Quantile of the largest |r| among `units` independent Gaussian units over n samples (Fisher's z)."""
+    if n < 4 or units < 1:
+        return 1.0
+    from scipy.special import ndtri
+
+    z = ndtri(0.5 * (1 + level ** (1 / units)))
+    return math.tanh(float(z) / math.sqrt(n - 3))

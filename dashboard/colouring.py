@@ -1,0 +1,65 @@
+"""Points coloured by what is known about their samples: on the page, in the export, and from a recipe alike.
+
+A recipe only has the colour's name, so `loupe render` must find the same values again from the workspace.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from analysis.results import Result, Scatter
+from dashboard.browse import colour_sources
+from dashboard.browse.colour_sources import Source
+
+UNIT = "Unit "
+
+
+def offered(result: Result, workspace) -> list[Source]:
+    """What the points of a result can be coloured by; nothing for other kinds and for unknown stores."""
+    reference = _reference(result)
+    if not reference:
+        return []
+    store = workspace.store(reference.partition(":")[0])
+    return [s for s in colour_sources.sources(store, result) if s.group != "unit"]
+
+
+def coloured(result: Result, workspace, colour: str) -> Result:
+    """The result with `colour` (a source's id or name, or "Unit 12") among its columns and chosen.
+
+    Anything that this result cannot be coloured by leaves it as it is.
+    """
+    if not isinstance(result, Scatter) or not colour:
+        return result
+    if colour in result.columns:
+        return dataclasses.replace(result, colour=colour)
+    reference = _reference(result)
+    if not reference:
+        return result
+    store, taken = workspace.store(reference.partition(":")[0]), workspace.activations(reference)
+    known = colour_sources.sources(store, result)
+    source = next((s for s in known if colour in (s.id, s.name)), None)
+    unit = _unit(colour, taken) if source is None else None
+    if unit is not None:
+        source = next((s for s in known if s.group == "unit"), None)
+    if source is None or (source.group == "unit" and unit is None):
+        return result
+    values, name, _ = colour_sources.values_of(source, store, result, taken, unit or 0)
+    if values is None:
+        return dataclasses.replace(result, colour="")
+    return dataclasses.replace(result, columns={**result.columns, name: np.asarray(values)}, colour=name)
+
+
+def _reference(result: Result) -> str:
+    """The one "store:tap" whose rows the points are, or ""."""
+    if not isinstance(result, Scatter) or result.origin is None or not result.origin.inputs:
+        return ""
+    return str(result.origin.inputs[0].get("name", ""))
+
+
+def _unit(colour: str, activations) -> int | None:
+    name = colour.removeprefix(UNIT)
+    if name == colour or name not in activations.unit_names:
+        return None
+    return activations.unit_names.index(name)

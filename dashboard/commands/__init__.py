@@ -1,0 +1,22 @@
+"""The commands by name. Each loads only what it needs: the dashboard must not wait for the others' libraries."""
+
+from __future__ import annotations
+
+import importlib
+
+COMMANDS = {
+    "start": "dashboard.commands.starting:start",
+    "record": "dashboard.commands.recording:record",
+    "import": "dashboard.commands.recording:import_",
+    "info": "dashboard.commands.information:info",
+    "render": "dashboard.commands.analyses:render",
+    "methods": "dashboard.commands.analyses:methods",
+    "run": "dashboard.commands.analyses:run",
+    "check": "dashboard.commands.analyses:check",
+}
+
+
+def run(given) -> int:
+    """Run the command that was given; returns its exit code."""
+    module, _, name = COMMANDS[given.command].partition(":")
+    return getattr(importlib.import_module(module), name)(given) or 0

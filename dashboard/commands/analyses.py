@@ -1,0 +1,160 @@
+"""`loupe methods`, `run`, `check` and `render`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from analysis.errors import InputError, NotFound, ParameterError
+from dashboard.commands.output import Bar, format_of, print_json, workspace_of, write_figure
+
+
+def _recipe(path: Path) -> dict:
+    """The recipe in a file, its parts of the right type."""
+    try:
+        recipe = json.loads(path.read_text())
+        sound = (
+            isinstance(recipe["method"], str)
+            and all(isinstance(one["name"], str) for one in recipe["inputs"])
+            and all(isinstance(recipe.get(part) or {}, dict) for part in ("params", "figure"))
+            and isinstance(recipe.get("seed", 0), int)
+        )
+    except FileNotFoundError:
+        raise NotFound(f"{path} does not exist", "a recipe file") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        sound = False
+    if not sound:
+        raise InputError(f"{path} is not a recipe", "JSON with method, inputs, params and seed")
+    return recipe
+
+
+def render(given) -> int:
+    from dashboard import figures
+
+    format_of(given.out)
+    recipe = _recipe(given.recipe)
+    method, inputs = recipe["method"], recipe["inputs"]
+    workspace = workspace_of(given)
+    for one in inputs:
+        now = workspace.activations(one["name"]).digest
+        if one.get("digest") not in (None, now):
+            raise InputError(
+                f"{one['name']} has changed since the recipe was made (digest {now}, recipe {one['digest']})",
+                "the same activations",
+                "Render from the workspace the recipe was made in",
+            )
+    names = [one["name"] for one in inputs]
+    result = workspace.run(
+        method, names, recipe.get("params") or {}, seed=recipe.get("seed", 0), progress=Bar(given)
+    )
+    options = dict(recipe.get("figure") or {})
+    if options.get("colour"):
+        from dashboard.colouring import coloured
+
+        result = coloured(result, workspace, str(options["colour"]))
+        options["colour"] = getattr(result, "colour", "")
+    if given.width:
+        options["width"] = given.width
+    write_figure(figures, result, given.out, options)
+    return print_json({"written": str(given.out)}) if given.json else 0
+
+
+def methods(given) -> int:
+    from analysis import registry
+    from analysis.spec import params_of
+
+    found = registry.methods().values()
+    if given.json:
+        return print_json([_method_facts(m, params_of(m.params)) for m in found])
+    for m in found:
+        print(f"{m.id:<24} {m.family:<14} {m.summary}")
+        for p in params_of(m.params):
+            limits = (
+                ", ".join(map(str, p.choices))
+                or f"{p.low if p.low is not None else ''}..{p.high if p.high is not None else ''}"
+            )
+            print(
+                f"    --set {p.name}={p.default!s:<12} {p.kind} {limits if limits != '..' else ''}  {p.help}"
+            )
+    return 0
+
+
+EXAMPLE = (10_000, 512)  # rows and units for which `loupe methods --json` states the cost
+
+
+def _method_facts(m, params) -> dict:
+    return {"id": m.id, "family": m.family, "title": m.title, "summary": m.summary, "version": m.version,
+            "parameters": [dataclasses.asdict(p) for p in params], "result": m.result.kind, "inputs": m.inputs,
+            "needs": list(m.needs), "minimum_rows": m.minimum_rows, "invariance": m.invariance,
+            "worker": m.worker, "cost": _cost(m), "papers": list(m.papers)}  # fmt: skip
+
+
+def _cost(m) -> dict:
+    cost = m.cost((EXAMPLE,) * m.inputs, m.params())
+    return {"rows": EXAMPLE[0], "units": EXAMPLE[1], "seconds": cost.seconds, "bytes": cost.bytes}
+
+
+def run(given) -> int:
+    from analysis import registry
+
+    registry.method(given.method)
+    if given.out:
+        format_of(given.out)
+    workspace = workspace_of(given)
+    params = dict(_pair(text) for text in given.set)
+    bar = Bar(given)
+    result = workspace.run(given.method, given.inputs, params, seed=given.seed, progress=bar)
+    bar.end()
+    if given.out:
+        from dashboard import figures
+
+        write_figure(figures, result, given.out, {})
+    estimates = [dataclasses.asdict(e) for e in result.estimates]
+    if given.json:
+        return print_json(
+            {
+                "title": result.title,
+                "kind": result.kind,
+                "reading": result.reading,
+                "caveats": list(result.caveats),
+                "estimates": estimates,
+                "recipe": result.origin.recipe(),
+            }
+        )
+    print(result.title)
+    print(result.reading)
+    for e in result.estimates:
+        interval = f" [{e.low:.4g}, {e.high:.4g}]" if e.low is not None else ""
+        null = f"  null {e.null:.4g}" if e.null is not None else ""
+        print(f"  {e.name}: {e.value:.4g}{interval}{null}  (n = {e.n}, d = {e.d})")
+    for caveat in result.caveats:
+        print(f"  note: {caveat}")
+    return 0
+
+
+def check(given) -> int:
+    from analysis import pipeline, registry
+
+    chosen = [registry.method(id).id for id in given.methods] or list(registry.methods())
+    reports = []
+    for id in chosen:
+        report = pipeline.check(id)
+        reports.append(report)
+        if not given.json:
+            print(
+                f"{'ok    ' if report['passed'] else 'FAILED'} {id} ({report['seconds']} s) {report['error']}"
+            )
+            for line in report["lines"]:
+                bound = f"{line['relation']} {line['tolerance']:.2g}"
+                print(f"    {line['name']}: expected {line['expected']:.6g}, got {line['got']:.6g}, {bound}")
+    if given.json:
+        print_json(reports)
+    return 0 if all(r["passed"] for r in reports) else 1
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ParameterError(f"--set {text}", "KEY=VALUE")
+    return key, value

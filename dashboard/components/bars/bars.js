@@ -1,0 +1,34 @@
+/* Numbers with their intervals, one line each, against what chance gives.
+ *
+ * In (`data`): lines [{name, value, low, high, null [low, high] | null, text, title, id | null}], label, low, high, zero
+ *              null_word: what the grey band is.  Out (trigger): open {id} when a line with an id is clicked.
+ */
+const track = (line, data) => {
+  const at = (v) => `${(100 * (Math.min(Math.max(v, data.low), data.high) - data.low)) / Math.max(data.high - data.low, 1e-30)}%`;
+  const span = (a, b) => `left:${at(a)};width:calc(${at(b)} - ${at(a)})`;
+  const box = make("div", { class: "track" });
+  if (line.null) box.append(make("i", { class: "null", style: span(line.null[0], line.null[1]) }));
+  if (data.zero !== null) box.append(make("i", { class: "zero", style: `left:${at(data.zero)}` }));
+  if (Number.isFinite(line.low) && line.low !== null) box.append(make("i", { class: "interval", style: span(line.low, line.high) }));
+  box.append(make("i", { class: "dot", style: `left:${at(line.value)}` }));
+  return box;
+};
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const box = make("div", { class: "bars", role: "table", "aria-label": data.label });
+  for (const line of data.lines) {
+    const clickable = line.id !== null && line.id !== undefined;
+    box.append(make(clickable ? "button" : "div",
+      { class: "line", role: "row", title: line.title, type: clickable ? "button" : null,
+        onclick: clickable ? () => setTriggerValue("open", { id: line.id }) : null },
+      make("span", { class: "name", role: "cell" }, line.name),
+      track(line, data),
+      make("span", { class: "text", role: "cell" }, line.text)));
+  }
+  if (data.null_word) box.append(make("div", { class: "key" },
+    make("span", {}, make("i", { class: "dot sample" }), " value, 95 % interval"),
+    make("span", {}, make("i", { class: "null sample" }), ` ${data.null_word}`)));
+  parentElement.querySelector(".bars")?.remove();
+  parentElement.append(box);
+  return () => box.remove();
+}

@@ -1,0 +1,220 @@
+"""The card of one unit: what it responds to, how strongly, for which classes, and what is like it."""
+
+from __future__ import annotations
+
+import math
+
+import streamlit as st
+
+from dashboard import errors, state
+from dashboard.browse import examples, feature_list, map_state
+from dashboard.browse.colour_sources import UNIT, Source
+from dashboard.browse.feature_list import FeatureList
+from dashboard.browse.unit import Unit
+from dashboard.components.bars import Line, bars
+from dashboard.components.histogram import histogram
+from dashboard.components.sample_map import sample_map
+from dashboard.components.tiles import tiles
+from dashboard.parts import export_menu
+
+FIRST, MORE, MOST_CLASSES = 15, 64, 20
+
+
+def draw(unit: Unit, listed: FeatureList) -> None:
+    """The whole card."""
+    _top(unit, listed)
+    for part in _sentences(unit):
+        st.markdown(part)
+    left, right = st.columns([6, 4], gap="large")
+    with left:
+        for part in (_strongest, _bands, _note):
+            with errors.shown():
+                part(unit)
+    with right:
+        for part in (_histogram, _classes, _correlated, _map):
+            with errors.shown():
+                part(unit)
+
+
+def _sentences(unit: Unit) -> list[str]:
+    with errors.shown():
+        return [errors.escape(" ".join(unit.sentences()))]
+    return []
+
+
+def _top(unit: Unit, listed: FeatureList) -> None:
+    """Name, star, and the ways to other units."""
+    before, after = feature_list.neighbours(listed.units, unit.number)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        back = {"icon": ":material/arrow_back:", "key": "back", "help": "Back to the list"}
+        st.button("All units", **back, on_click=_to, args=(None,))
+        st.markdown(f"### Unit {errors.escape(unit.name)}", width="content")
+        _star(unit)
+        st.space("stretch")
+        for label, icon, target in (
+            ("Previous", "chevron_left", before),
+            ("Next", "chevron_right", after),
+            ("Random", "casino", feature_list.another(listed.units, unit.number)),
+        ):
+            icon, off = f":material/{icon}:", target is None
+            said = f"{label} in the list as filtered"
+            st.button(label, icon=icon, key=label, disabled=off, help=said, on_click=_to, args=(target,))
+
+
+def _to(number: int | None) -> None:
+    """As a callback, before the page is drawn: one run, not two."""
+    state.set_params(unit=number, bands=None)
+
+
+def _star(unit: Unit) -> None:
+    store, _, tap = unit.reference.partition(":")
+    workspace = state.workspace()
+    starred = unit.number in workspace.stars(store, tap)
+    label, icon = ("Starred", ":material/star:") if starred else ("Star", ":material/star_outline:")
+    kind = "primary" if starred else "secondary"
+    if st.button(
+        label, icon=icon, key="star", type=kind, help="Starred units stand first in the list, for everybody"
+    ):
+        workspace.star(store, tap, unit.number, not starred)
+        st.rerun()
+
+
+def _strongest(unit: Unit) -> None:
+    many = state.param("more", False)
+    found = unit.tiles(MORE if many else FIRST)
+    st.markdown("**Strongest examples**" + _how_to_read(unit, found))
+    if unit.is_dead or not found:
+        st.caption("It never varies, so no example is stronger than another.")
+        return
+    _tiles(unit, found, "strongest")
+    if len(found) >= FIRST:
+        st.toggle(
+            "Show all",
+            **state.bound("more", False),
+            help="One tile per sample; at most its 64 strongest rows",
+        )
+
+
+def _tiles(unit: Unit, found: list[dict], key: str) -> None:
+    opened = tiles(found, key=key)
+    for title, path in examples.sounds(unit.store, found):
+        st.caption(errors.escape(title))
+        st.audio(path)
+    if opened is not None:
+        row = int(unit.activations.layout.offsets[opened])
+        state.go("map", tap=unit.reference, focus=row, colour=UNIT, unit=unit.number)
+
+
+def _how_to_read(unit: Unit, found: list[dict]) -> str:
+    if any(t.get("heat") for t in found):
+        return ": the framed patch fires most, orange is where it fires (point at a picture to see it bare)"
+    if any(t.get("shades") for t in found):
+        return ": the framed token fires most, orange shows how strongly the others do"
+    return ", one per sample"
+
+
+def _bands(unit: Unit) -> None:
+    """Weaker examples, read only when asked for."""
+    box = st.expander(
+        "Weaker examples, from strong to none", key="bands", on_change="rerun", icon=":material/stairs:"
+    )
+    if not box.open:
+        return
+    with box:
+        found = unit.index.bands(unit.number)
+        if not found:
+            st.caption("All rows are among the strongest examples already.")
+        for i, band in enumerate(found):
+            st.caption(
+                f"{band.low:.3g} to {band.high:.3g}: {band.n:,} {unit.row_word}, some of them at random"
+            )
+            if len(band.rows):
+                _tiles(unit, unit.tiles_of(band.rows, band.values, 6), f"band{i}")
+
+
+def _histogram(unit: Unit) -> None:
+    found = unit.histogram()
+    st.markdown(f"**How often each value occurs** ({errors.escape(unit.row_word)})")
+    histogram(found, key="histogram", theme=state.theme(), row_name=unit.row_word)
+    export_menu.draw(found, "histogram")
+
+
+def _classes(unit: Unit) -> None:
+    found = sorted(unit.class_means(), key=lambda c: -c[2])
+    if not found:
+        return
+    st.markdown("**Mean per class**, 95 % interval")
+    lines = [
+        Line(name, mean, *(v if math.isfinite(v) else None for v in (low, high)),
+             text=f"{mean:.3g}", title=f"{n:,} {unit.row_word}")
+        for name, n, mean, low, high in found[:MOST_CLASSES]
+    ]  # fmt: skip
+    bars(lines, key="class means", label="Mean activation per class")
+    if len(found) > MOST_CLASSES:
+        st.caption(f"and {len(found) - MOST_CLASSES} classes with lower means")
+    if not unit.activations.layout.is_pooled:
+        st.caption("Tokens of one sample are counted as independent: the intervals are too narrow.")
+
+
+def _correlated(unit: Unit) -> None:
+    found, chance = unit.correlated()
+    if not found:
+        return
+    st.markdown("**Most correlated units**, here and in other taps")
+    lines = [
+        Line(_unit_word(unit, tap, number), r, low, high, (-chance, chance), f"{r:+.2f}",
+             f"{tap}, unit {number}: Pearson's r over {n:,} samples; open its card", f"{number}:{tap}")
+        for tap, number, r, low, high, n in found
+    ]  # fmt: skip
+    opened = bars(
+        lines, key="correlated", label="Most correlated units", null_word="best of as many independent units"
+    )
+    if opened is not None:
+        number, _, tap = opened.partition(":")
+        state.set_params(tap=f"{unit.reference.partition(':')[0]}:{tap}", unit=number, bands=None)
+        st.rerun()
+
+
+def _unit_word(unit: Unit, tap: str, number: int) -> str:
+    """Short enough for a line: the last two parts of another tap's name."""
+    return f"unit {number}" if tap == unit.tap else f"{'.'.join(tap.split('.')[-2:])} · {number}"
+
+
+def _map(unit: Unit) -> None:
+    """Where it lights up: the kept projection of this tap, coloured by the unit."""
+    st.markdown("**Where it lights up on the map**")
+    result = state.workspace().cached("pca", [unit.reference])
+    if result is None:
+        st.caption("The map of this tap has not been drawn yet.")
+    else:
+        source, all_points = Source(UNIT, "", "unit"), len(result.rows)
+        result = map_state.thinned(result)
+        picture = map_state.picture_of(
+            result,
+            unit.store,
+            unit.activations,
+            unit.tap,
+            source=source,
+            unit=unit.number,
+            theme=state.theme(),
+        )
+        sample_map(picture, key="little map", height=220, compact=True)
+        if len(result.rows) < all_points:
+            st.caption(f"A random {len(result.rows):,} of {all_points:,} {unit.row_word}")
+    if st.button("Open the map with these colours", icon=":material/scatter_plot:", key="to map"):
+        state.go("map", tap=unit.reference, colour=UNIT, unit=unit.number, sel=state.param("sel", "") or None)
+
+
+def _note(unit: Unit) -> None:
+    """A text that stays with the unit, for everybody who opens the workspace."""
+    store, _, tap = unit.reference.partition(":")
+    workspace = state.workspace()
+    text = workspace.notes(store, tap).get(unit.number, "")
+    with st.form("note", border=False):
+        written = st.text_area(
+            "Note", text, key=f"note:{unit.reference}:{unit.number}", max_chars=4000, height=100,
+            placeholder="What you think it responds to, and what speaks against it",
+        )  # fmt: skip
+        if st.form_submit_button("Keep the note", icon=":material/save:"):
+            workspace.note(store, tap, unit.number, written)
+            st.toast("Kept. It is shown on this card to everybody who opens this workspace.")

@@ -1,0 +1,123 @@
+"""The list of all units of a tap: filters in the URL, a row opens its card."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import errors, state
+from dashboard.browse import feature_list
+from dashboard.browse.feature_list import KINDS, ORDERS, SHARES, STATISTICS, FeatureList, Tap
+from dashboard.words import count
+
+WORDS = {
+    "": "All",
+    "alive": "Alive",
+    "dead": "Dead",
+    "dense": "Dense",
+    "selective": "Selective",
+    "starred": "Starred",
+}
+SHOWN = 5000  # rows sent to the browser
+
+
+def filters(tap: Tap) -> FeatureList:
+    """Draw the filters and return what they leave."""
+    counts = tap.counts
+    help = "\n\n".join(f"**{WORDS[k]}**: {tap.help_of(k)}" for k in KINDS)
+    st.segmented_control(
+        "Show",
+        list(WORDS),
+        format_func=lambda k: f"{WORDS[k]} ({counts[k]:,})",
+        required=True,
+        help=help,
+        **state.bound("kind", "", list(WORDS)),
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input(
+            "Search", placeholder="12, 40-60 or a name", width=220, max_chars=200, **state.bound("search", "")
+        )
+        if tap.classes:
+            options = ["", *tap.classes]
+            st.selectbox(
+                "Strongest for class",
+                options,
+                format_func=lambda c: c or "any",
+                width=180,
+                **state.bound("class", "", options),
+            )
+        st.selectbox(
+            "Order by",
+            list(ORDERS),
+            format_func=lambda o: STATISTICS.get(o, "Unit number"),
+            width=260,
+            **state.bound("order", "unit", list(ORDERS)),
+        )
+        st.toggle("Smallest first", **state.bound("rising", False))
+    return asked(tap)
+
+
+def asked(tap: Tap) -> FeatureList:
+    """The list that the URL asks for (the card needs its order for previous and next)."""
+    return feature_list.listed(
+        tap,
+        kind=state.param("kind", "", list(WORDS)),
+        top_class=state.param("class", "", tap.classes),
+        search=state.param("search", ""),
+        order=state.param("order", "unit", list(ORDERS)),
+        rising=state.param("rising", False),
+    )
+
+
+def draw(found: FeatureList) -> None:
+    """The table; choosing a row opens its card."""
+    if not len(found.units):
+        st.info(
+            "No unit passes these filters. Choose “All” and clear the search.",
+            icon=":material/filter_alt_off:",
+        )
+        return
+    st.caption(
+        f"{count(len(found.units), 'unit')} of {found.total:,}, starred first. Select a row to open its card."
+        + (f" The first {SHOWN:,} are listed; the filters look at all." if len(found.units) > SHOWN else "")
+    )
+    answer = st.dataframe(
+        {name: column[:SHOWN] for name, column in found.columns.items()},
+        key="features",
+        hide_index=True,
+        height=560,
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config=_columns(found),
+    )
+    rows = answer.selection.rows
+    if rows and rows[0] < len(found.units):
+        state.set_params(unit=int(found.units[rows[0]]))
+        st.rerun()
+
+
+def _columns(found: FeatureList) -> dict:
+    number = {
+        name: st.column_config.NumberColumn(text, help=feature_list.HELP.get(name), format="%.3g")
+        for name, text in STATISTICS.items()
+        if name not in SHARES
+    }
+    share = {
+        name: st.column_config.ProgressColumn(
+            STATISTICS[name], help=feature_list.HELP.get(name), min_value=0, max_value=100, format="%.0f %%"
+        )
+        for name in SHARES
+    }
+    fixed = {
+        "star": st.column_config.TextColumn("★", width="small", help="Starred in this workspace"),
+        "unit": st.column_config.NumberColumn("Unit", format="%d", width="small"),
+        "name": st.column_config.TextColumn("Name"),
+        "top_class": st.column_config.TextColumn(
+            "Strongest for", help="The commonest class among the 64 strongest rows."
+        ),
+    }
+    return {name: spec for name, spec in {**fixed, **number, **share}.items() if name in found.columns}
+
+
+def chosen_words(found: FeatureList) -> str:
+    """ "3 of 64 units" for the card's way back."""
+    return errors.escape(f"{len(found.units):,} of {found.total:,} units")

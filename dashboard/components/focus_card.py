@@ -1,0 +1,54 @@
+"""The point that was clicked: what it is, and which units are unusually strong for it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import errors, state
+from dashboard.browse import focus
+from dashboard.components import redraw
+from dashboard.components.bars import Line, bars
+from dashboard.components.map_panel import Shown
+from dashboard.components.tiles import tiles
+
+
+def focus_card(at: Shown) -> None:
+    """Draw it in a box with a button that closes it."""
+    with st.container(border=True), errors.shown():
+        title, close = st.columns([5, 1], vertical_alignment="center")
+        if close.button("", icon=":material/close:", key="close focus", help="Close"):
+            state.set_params(focus=None)
+            redraw.here()
+        if at.result.of == "units":
+            title.markdown(f"**Unit {errors.escape(at.activations.unit_names[at.focus])}**")
+            if st.button("Open its card", icon=":material/search:", key="open focused unit"):
+                state.go("features", tap=at.reference, unit=at.focus)
+            return
+        _sample(at, title)
+
+
+def _sample(at: Shown, title) -> None:
+    tile = focus.tile(at.store, at.tap, at.activations.layout, at.focus)
+    title.markdown(f"**{errors.escape(tile['title'])}**")
+    tiles([tile], key="focused")
+    found = focus.unusual_units(at.store, at.tap, at.activations, at.focus)
+    if not found:
+        return
+    st.caption("Units unusually strong for it (standard deviations from their mean)")
+    names = at.activations.unit_names
+    chance = (0.0, focus.strongest_by_chance(len(names)))
+    lines = [
+        Line(
+            f"unit {names[u]}",
+            z,
+            null=chance,
+            text=f"{z:+.1f}",
+            title=f"value {v:.3g}; open its card",
+            id=str(u),
+        )
+        for u, z, v in found
+    ]
+    word = f"up to the best of {len(names)} independent units"
+    opened = bars(lines, key="focused units", label="Units unusually strong for this point", null_word=word)
+    if opened is not None:
+        state.go("features", tap=at.reference, unit=opened)

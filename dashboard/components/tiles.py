@@ -1,0 +1,22 @@
+"""Sample tiles: strongest examples with the patch or the token that fires (tiles/tiles.js)."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components.source import joined
+
+SHADE = "#E69F00"
+_tiles = st.components.v2.component(
+    "loupe_tiles", css=joined("tiles", "tiles.css"), js=joined("tiles", "../dom.js", "tiles.js")
+)
+
+
+def tiles(found: list[dict], *, key: str) -> int | None:
+    """Draw tiles (as `browse.examples.tiles` makes them); the sample whose tile was clicked, or None."""
+    wide = any(tile.get("tokens") for tile in found)
+    data = {"tiles": found, "wide": wide, "shade": SHADE}
+    answer = _tiles(key=key, data=data, on_open_change=lambda: None)
+    opened = answer.get("open")
+    sample = opened.get("sample") if isinstance(opened, dict) else None
+    return sample if isinstance(sample, int) and any(t["sample"] == sample for t in found) else None

@@ -1,0 +1,60 @@
+"""What a page says when something goes wrong: found, expected, remedy; never a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import uuid
+from collections.abc import Iterator, Mapping
+
+import streamlit as st
+
+from analysis.errors import LoupeError
+
+log = logging.getLogger("loupe.dashboard")
+
+
+@contextlib.contextmanager
+def shown() -> Iterator[None]:
+    """Turn any failure of the enclosed part of a page into a notice; the rest of the page goes on.
+
+    A refusal (`LoupeError`) is shown in its own words. Anything else is a fault of ours: the traceback goes
+    to the log under an id, and the page shows the id. Streamlit's own control flow passes through (it does
+    not derive from Exception).
+    """
+    try:
+        yield
+    except LoupeError as refusal:
+        notice({k: getattr(refusal, k) for k in ("found", "expected", "remedy")})
+    except Exception as error:
+        id = uuid.uuid4().hex[:8]
+        log.error("error %s", id, exc_info=error)
+        remedy = "The details are in the server's log under that number. Reloading the page is safe"
+        notice({"found": f"This part of the page failed unexpectedly, error {id}", "remedy": remedy})
+
+
+def notice(error: Mapping[str, str | None], *, refused: bool = False) -> None:
+    """Draw one error with its three parts (`refused`: yellow, nothing is broken)."""
+    lines = [f"**{escape(_sentence(error.get('found') or 'Something went wrong'))}**"]
+    if error.get("expected"):
+        lines.append(f"Expected: {escape(_sentence(str(error['expected'])))}")
+    if error.get("remedy"):
+        lines.append(f"What to do: {escape(_sentence(str(error['remedy'])))}")
+    box, icon = (st.warning, ":material/warning:") if refused else (st.error, ":material/error:")
+    box("  \n".join(lines), icon=icon)
+
+
+def escape(text: str) -> str:
+    """Text of unknown origin (file names, labels) as it is, not as Markdown."""
+    for sign in "\\`*_[]$<>#~|":
+        text = (
+            text.replace(sign, "\\" + sign)
+            if sign not in "<>"
+            else text.replace(sign, {"<": "&lt;", ">": "&gt;"}[sign])
+        )
+    return text.replace(":", "\\:")
+
+
+def _sentence(text: str) -> str:
+    text = text.strip().rstrip(".")
+    return f"{text}." if text else ""

@@ -1,0 +1,128 @@
+"""Param → widget: the form of any method, drawn from what the method says about its parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from analysis.spec import Param, params_of
+from dashboard import state
+from dashboard.words import count
+
+PREFIX = "p."  # a parameter "k" is the URL's "p.k"
+FEW = 6  # parameters shown at once; the rest wait behind a line
+LARGEST = (1 << 53) - 1  # a browser's largest exact integer
+
+
+def draw(params: type, columns: Sequence[str] = (), *, across: int = 2) -> dict:
+    """Draw a form for a params dataclass; returns the values that differ from their defaults.
+
+    `columns`: the sample columns that exist, offered wherever a parameter names one. Everything is kept in
+    the URL under `p.<name>`.
+    """
+    listed = params_of(params)
+    values = _grid(listed[:FEW], columns, across)
+    if listed[FEW:]:
+        with st.expander(count(len(listed) - FEW, "more setting")):
+            values |= _grid(listed[FEW:], columns, across)
+    return {p.name: values[p.name] for p in listed if values[p.name] != p.default}
+
+
+def _grid(params: Sequence[Param], columns: Sequence[str], across: int) -> dict:
+    values = {}
+    for start in range(0, len(params), across):
+        cells = st.columns(across, vertical_alignment="bottom")
+        for cell, p in zip(cells, params[start : start + across], strict=False):
+            with cell:
+                values[p.name] = widget(p, columns)
+    return values
+
+
+def widget(p: Param, columns: Sequence[str] = ()) -> object:
+    """One parameter's widget; returns its value. The kind decides which."""
+    if p.column:
+        return _column(p, columns)
+    return _DRAWN[p.kind](p)
+
+
+def _number(p: Param, kind: type) -> object:
+    low, high = (None if bound is None else kind(bound) for bound in (p.low, p.high))
+    if kind is int:
+        low, high = max(-LARGEST, low if low is not None else -LARGEST), min(LARGEST, high or LARGEST)
+    return st.number_input(
+        _label(p),
+        min_value=low,
+        max_value=high,
+        value=None if p.default is None else "min",  # the URL's value comes through the key
+        step=1 if kind is int else _step(p),
+        format=None if kind is int else "%.6g",
+        placeholder="automatic" if p.default is None else None,
+        help=_help(p),
+        **state.bound(PREFIX + p.name, p.default, _or_automatic(p, state.between(low, high, kind))),
+    )
+
+
+def _flag(p: Param) -> object:
+    return st.toggle(_label(p), help=_help(p), **state.bound(PREFIX + p.name, bool(p.default)))
+
+
+def _choice(p: Param) -> object:
+    options = list(p.choices) if p.default is not None else [None, *p.choices]
+    tie = state.bound(PREFIX + p.name, p.default, options)
+    return st.selectbox(_label(p), options, format_func=_option, help=_help(p), **tie)
+
+
+def _column(p: Param, columns: Sequence[str]) -> object:
+    none = [] if p.default in columns else [p.default]
+    options = [*none, *columns]
+    tie = state.bound(PREFIX + p.name, p.default, options)
+    return st.selectbox(_label(p), options, format_func=_option, help=_help(p), **tie)
+
+
+def _text(p: Param) -> object:
+    tie = state.bound(PREFIX + p.name, p.default or "", None)
+    given = st.text_input(_label(p), max_chars=state.LONGEST, help=_help(p), **tie)
+    return p.default if p.default is None and not given else given
+
+
+_DRAWN: dict[str, Callable[[Param], object]] = {
+    "int": lambda p: _number(p, int),
+    "float": lambda p: _number(p, float),
+    "bool": _flag,
+    "choice": _choice,
+    "str": _text,
+}
+
+
+def _or_automatic(p: Param, read: Callable) -> Callable:
+    """Reads a number; "None" is acceptable where the method can choose by itself."""
+    return lambda text: None if p.default is None and text in ("None", "auto", "") else read(text)
+
+
+def _label(p: Param) -> str:
+    return p.label[:1].upper() + p.label[1:]
+
+
+def _help(p: Param) -> str:
+    """The help text with the range and the default, as a tooltip."""
+    parts = [p.help.rstrip(".") + "."]
+    if p.low is not None and p.high is not None:
+        parts.append(f"From {p.low:g} to {p.high:g}.")
+    elif p.low is not None:
+        parts.append(f"At least {p.low:g}.")
+    elif p.high is not None:
+        parts.append(f"At most {p.high:g}.")
+    parts.append(f"Default: {_option(p.default)}.")
+    return " ".join(parts)
+
+
+def _option(value: object) -> str:
+    return "automatic" if value is None else "none" if value == "" else str(value)
+
+
+def _step(p: Param) -> float:
+    """A step of the size of the default's first digit."""
+    size = abs(p.default) if isinstance(p.default, (int, float)) and p.default else 0.1
+    return 10.0 ** math.floor(math.log10(size)) if math.isfinite(size) else 0.1

@@ -1,0 +1,111 @@
+"""Long work, as a page sees it: start it, watch its bar, stop it, be told how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from analysis.jobs import queue
+from analysis.jobs.queue import JobStatus
+from dashboard import errors, state
+from dashboard.words import about
+
+ACTIVE = ("queued", "running")
+EVERY = 0.5  # seconds between two looks at a running job
+
+
+def start(kind: str, arguments: Mapping, title: str, *, patience: float = 0.0) -> str:
+    """Queue a job (unless the same work is already under way) and return its id.
+
+    `patience`: seconds to wait here for the end, so that short work shows no bar at all.
+    """
+    same = find(kind, arguments)
+    if same is not None and same.state in ACTIVE:
+        return same.id
+    path = state.workspace().path
+    id = queue.submit(path, kind, dict(arguments), title=title)
+    if patience:
+        queue.wait(path, id, timeout=patience)
+    return id
+
+
+def find(kind: str, arguments: Mapping) -> JobStatus | None:
+    """The newest job with exactly this work, so that a link shows a running job to whoever opens it."""
+    for job in queue.listing(state.workspace().path, limit=20):
+        if job.kind == kind and job.arguments == dict(arguments):
+            return job
+    return None
+
+
+def status(id: str) -> JobStatus:
+    """How a job stands. Raises NotFound for an id that there is not."""
+    return queue.status(state.workspace().path, id)
+
+
+def recent(limit: int = 8) -> list[JobStatus]:
+    """The newest jobs first."""
+    return queue.listing(state.workspace().path, limit=limit)
+
+
+def running() -> list[JobStatus]:
+    """What is queued or running now."""
+    return [job for job in recent() if job.state in ACTIVE]
+
+
+def watch(id: str, *, key: str = "") -> JobStatus:
+    """Draw the job: a bar with the time left while it runs, its error when it failed; returns its status.
+
+    While it runs only this part of the page is redrawn; when it has ended, the whole page once.
+    """
+    now = status(id)
+    if now.state in ACTIVE:
+        st.fragment(_watched, run_every=EVERY)(id, key)
+    elif now.state != "done":
+        _ended(now, key)
+    return now
+
+
+def _watched(id: str, key: str) -> None:
+    with errors.shown():
+        now = status(id)
+        if now.state not in ACTIVE:
+            st.rerun()
+        bar(now, key)
+
+
+def bar(job: JobStatus, key: str = "") -> None:
+    """One job's bar, with a button that stops it."""
+    line, button = st.columns([6, 1], vertical_alignment="center")
+    line.progress(min(max(job.fraction, 0.0), 1.0), text=progress_text(job))
+    stop = "Stopping" if state.get(f"stopping:{job.id}") else "Cancel"
+    if button.button(stop, key=f"cancel:{key}:{job.id}", disabled=stop == "Stopping", width="stretch"):
+        queue.cancel(state.workspace().path, job.id)
+        state.put(f"stopping:{job.id}", True)
+        st.rerun(scope="fragment")
+
+
+def progress_text(job: JobStatus) -> str:
+    """ "Record digits: 3 of 10 batches, 40 %, about 5 s left"."""
+    if job.state == "queued":
+        return f"{job.title}: waiting for its turn"
+    left = f", {about(job.seconds_left)} left" if job.seconds_left else ""
+    return errors.escape(f"{job.title}: {job.doing or 'working'}, {100 * job.fraction:.0f} %{left}")
+
+
+def _ended(job: JobStatus, key: str) -> None:
+    """A job that did not finish: why, and a button to start it again."""
+    if job.state == "failed":
+        errors.notice(job.error or {"found": f"{job.title} failed without a reason"})
+    elif job.state == "cancelled":
+        kept = " What was finished is kept." if job.kind == "record" else ""
+        st.info(f"{errors.escape(job.title)}: cancelled.{kept}", icon=":material/cancel:")
+    else:
+        lost = {"found": f"{job.title}: its process ended before it was done", "remedy": "Start it again"}
+        errors.notice(lost, refused=True)
+    label = "Resume" if job.kind == "record" else "Start again"
+    if st.button(label, key=f"again:{key}:{job.id}", icon=":material/replay:"):
+        new = queue.again(state.workspace().path, job.id)
+        if state.param("job", "") == job.id:
+            state.set_params(job=new)
+        st.rerun()

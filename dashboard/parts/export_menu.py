@@ -1,0 +1,73 @@
+"""The figure as files: made only when somebody clicks, and the same bytes every time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import streamlit as st
+
+from analysis.results import Result
+from dashboard import figures, state
+
+WIDTHS = {"single": "One column (3.5 in)", "double": "Two columns (7.2 in)", "slide": "Slide (10 in)"}
+PICTURES = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
+NUMBERS = {
+    "csv": ("CSV", "text/csv", "The plotted numbers"),
+    "tex": ("LaTeX", "text/x-tex", "The numbers as a LaTeX table"),
+    "json": (
+        "Recipe",
+        "application/json",
+        "What makes the same file again: loupe render recipe.json --out figure.pdf",
+    ),
+}
+
+
+def draw(result: Result, key: str) -> None:
+    """A button that opens the menu."""
+    with st.popover("Export", icon=":material/download:"):
+        width = st.segmented_control(
+            "Width of the picture",
+            list(WIDTHS),
+            format_func=WIDTHS.get,
+            required=True,
+            **state.bound("width", "single", list(WIDTHS), where=key),
+        )
+        with st.container(horizontal=True):
+            for format, mime in PICTURES.items():
+                _button(result, key, format, format.upper(), mime, width=width)
+        with st.container(horizontal=True):
+            for format, (label, mime, help) in NUMBERS.items():
+                _button(result, key, format, label, mime, help=help, width=width if format == "json" else "")
+        st.caption("Draft of a caption")
+        st.code(figures.caption(result), language=None, wrap_lines=True)
+
+
+def _button(
+    result: Result, key: str, format: str, label: str, mime: str, *, help: str = "", width: str = ""
+) -> None:
+    st.download_button(
+        label,
+        _bytes_of(result, format, width),
+        file_name=f"{file_stem(result)}.{'recipe.json' if format == 'json' else format}",
+        mime=mime,
+        key=f"export:{key}:{format}",
+        help=help or f"{label}, {WIDTHS[width].lower()}",
+        on_click="ignore",
+    )
+
+
+def _bytes_of(result: Result, format: str, width: str) -> Callable[[], bytes]:
+    options = {"width": width} if width else {}
+    if format == "json" and getattr(result, "colour", ""):
+        options["colour"] = result.colour  # so that the recipe's figure has the colours of the screen
+    return lambda: figures.export(result, format, **options)
+
+
+def file_stem(result: Result) -> str:
+    """ "pca-digits-vit-vit.layers.2": a file name from what was run on what."""
+    if result.origin is None:
+        words = [result.kind]
+    else:
+        words = [result.origin.method, *(str(given.get("name", "")) for given in result.origin.inputs)]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words)).strip("-.")[:120]

@@ -1,0 +1,131 @@
+"""A result as every page shows it: picture, what it means, what it does not, its nulls, numbers and files."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analysis.results import Result, Table
+from dashboard import colouring, errors, figures, state
+from dashboard.parts import export_menu, figure_cache
+from dashboard.parts.recipe_text import python_lines
+
+LONGEST_TABLE = 10_000  # rows of the table twin sent to the browser; the CSV has them all
+
+
+def draw(result: Result, key: str, **options: object) -> None:
+    """Draw a result whole. `key` tells two results of one page apart; `options` go to the figure."""
+    result = colour_box(result, key)
+    picture(result, key, **options)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        export_menu.draw(result, key)
+        as_python(result)
+    reading(result)
+    nulls(result, key)
+    numbers(result, key)
+    made_of(result)
+
+
+def colour_box(result: Result, key: str) -> Result:
+    """What points are coloured by, where a result has points; the result in these colours."""
+    with errors.shown():
+        known = {source.id: source.name for source in colouring.offered(result, state.workspace())}
+        if len(known) < 2:
+            return result
+        default = next((id for id in (result.colour, "label", "predicted") if id in known), next(iter(known)))
+        tie = state.bound("colour", default, list(known), where=key)
+        id = st.selectbox("Colour by", list(known), format_func=known.get, width=260, **tie)
+        return colouring.coloured(result, state.workspace(), id)
+    return result
+
+
+def as_python(result: Result) -> None:
+    """The lines that make the result again, to be copied."""
+    with st.popover("Copy as Python", icon=":material/code:"):
+        st.caption("The same result in a notebook or script:")
+        st.code(python_lines(result, str(state.workspace().path)), language="python", wrap_lines=True)
+
+
+def picture(result: Result, key: str, **options: object) -> None:
+    """The chart alone, with its text alternative."""
+    with errors.shown():
+        if isinstance(result, Table):
+            table(result, key)
+            return
+        look = {"theme": state.theme(), **options}
+        figure = figure_cache.figure("screen", result, lambda: figures.on_screen(result, **look), **look)
+        st.plotly_chart(
+            figure,
+            theme=None,
+            key=f"figure:{key}",
+            alt=figures.alt_text(result),
+            config={"displaylogo": False},
+        )
+
+
+def table(result: Table, key: str) -> None:
+    """A table is its own picture: sortable, searchable, with the meaning of every column."""
+    st.markdown(f"**{errors.escape(result.title)}**")
+    _frame(figures.table_twin(result), f"figure:{key}", help=result.help, alt=figures.alt_text(result))
+
+
+def _frame(columns: dict, key: str, *, help: dict | None = None, alt: str | None = None) -> None:
+    """Columns of arrays as a table; floats with four digits, whatever their size."""
+    shown = {name: column[:LONGEST_TABLE] for name, column in columns.items()}
+    length = max((len(column) for column in columns.values()), default=0)
+    look = {}
+    for name, column in shown.items():
+        kind = st.column_config.NumberColumn if column.dtype.kind == "f" else st.column_config.Column
+        format = {"format": "%.4g"} if column.dtype.kind == "f" else {}
+        look[name] = kind(help=(help or {}).get(name), **format)
+    height = min(420, 45 + 35 * max(1, length))
+    st.dataframe(shown, hide_index=True, key=key, column_config=look, height=height, alt=alt)
+    if length > LONGEST_TABLE:
+        st.caption(f"The first {LONGEST_TABLE:,} of {length:,} rows; the CSV export has all of them.")
+
+
+def reading(result: Result) -> None:
+    """What the picture says, and what cannot be concluded from it."""
+    if result.reading:
+        st.markdown(errors.escape(result.reading))
+    if result.caveats:
+        lines = "\n".join(f"- {errors.escape(caveat)}" for caveat in result.caveats)
+        with st.container(border=True):
+            st.markdown(f"**What this does not show**\n\n{lines}")
+
+
+def nulls(result: Result, key: str) -> None:
+    """The numbers with their intervals against what structureless data of the same shape gives."""
+    if not result.estimates:
+        return
+    with errors.shown():
+        st.markdown("**Numbers, with the value that structureless data would give**")
+        theme = state.theme()
+        strip = figure_cache.figure("nulls", result, lambda: figures.null_strip(result, theme), theme=theme)
+        st.plotly_chart(strip, theme=None, key=f"nulls:{key}", config={"displayModeBar": False})
+
+
+def numbers(result: Result, key: str) -> None:
+    """The table twin: the drawn values as text, read only when opened."""
+    if isinstance(result, Table) and not result.estimates:
+        return  # the picture says it all
+    box = st.expander("All numbers as a table", key=f"twin:{key}", on_change="rerun", icon=":material/table:")
+    if not box.open:
+        return
+    with box, errors.shown():
+        if result.estimates:
+            st.caption("Numbers with interval and null")
+            _frame(figures.estimates_table(result), f"estimates:{key}")
+        if not isinstance(result, Table):  # which is there already
+            st.caption("Plotted values")
+            _frame(figures.table_twin(result), f"table:{key}")
+
+
+def made_of(result: Result) -> None:
+    """One line on how the result came about."""
+    origin = result.origin
+    if origin is None:
+        return
+    inputs = ", ".join(str(given.get("name", "")) for given in origin.inputs)
+    parts = [f"{origin.method} version {origin.version} on {inputs}", f"seed {origin.seed}"]
+    parts.append(f"computed in {origin.seconds:.2g} s" + (f" on {origin.made[:10]}" if origin.made else ""))
+    st.caption(errors.escape(" · ".join(parts)))

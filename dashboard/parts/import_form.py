@@ -1,0 +1,43 @@
+"""Activations that were recorded elsewhere, by path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import errors, jobs, state
+from dashboard.parts import outcome
+
+
+def draw() -> None:
+    """Path, labels, name, and the button."""
+    st.markdown("Activations that you recorded yourself: one row per sample, one column per unit.")
+    left, right = st.columns(2)
+    path = left.text_input(
+        "File or directory", placeholder="/path/to/activations.npy",
+        help="npy, npz, safetensors, parquet, or the tensors.tsv of an embedding projector. No pickles.",
+        **state.bound("dump", ""),
+    ).strip()  # fmt: skip
+    labels = right.text_input(
+        "Labels (optional)", placeholder="/path/to/labels.csv", help="A file with one label per row.",
+        **state.bound("dump_labels", ""),
+    ).strip()  # fmt: skip
+    for given in filter(None, (path, labels)):
+        if "\0" in given or not Path(given).expanduser().exists():
+            errors.notice(
+                {"found": f"There is no {given!r} on this machine", "remedy": "Type the full path"},
+                refused=True,
+            )
+            return
+    name = st.text_input(
+        "Name of the store", max_chars=100, **state.bound("dump_name", Path(path).stem or "imported")
+    )
+    if st.button("Import", type="primary", icon=":material/input:", disabled=not path):
+        work = {"path": _full(path), "name": name.strip(), "labels": _full(labels) if labels else None}
+        state.set_params(job=jobs.start("import", work, f"Import {name}", patience=1.0))
+    outcome.draw("import")
+
+
+def _full(path: str) -> str:
+    return str(Path(path).expanduser().resolve())

@@ -1,0 +1,41 @@
+"""The work of this workspace: running, and how the rest ended."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from dashboard import errors, jobs
+from dashboard.words import duration
+
+
+def draw() -> None:
+    """Bars with a cancel button for what runs; a table for what has ended."""
+    found = jobs.recent(30)
+    if not found:
+        st.info(
+            "No work yet. Recordings, imports and analyses appear here while they run.",
+            icon=":material/schedule:",
+        )
+        return
+    active = [job for job in found if job.state in jobs.ACTIVE]
+    for job in active:
+        jobs.watch(job.id, key="list")
+    ended = [job for job in found if job.state not in jobs.ACTIVE]
+    if ended:
+        st.dataframe([_row(job) for job in ended], hide_index=True, key="ended jobs")
+    failed = next((job for job in ended if job.state in ("failed", "interrupted")), None)
+    if failed:
+        with st.expander(f"The last one that failed: {errors.escape(failed.title)}"):
+            jobs.watch(failed.id, key="list")
+
+
+def _row(job) -> dict:
+    return {
+        "Work": job.title,
+        "State": job.state,
+        "Took": duration(job.seconds) if job.seconds is not None else "",
+        "Started": time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created)),
+        "Reason": (job.error or {}).get("found", ""),
+    }

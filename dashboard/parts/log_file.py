@@ -1,0 +1,28 @@
+"""Once per server process: faults of the pages go to dashboard.log in the workspace, with the number the page shows."""
+
+from __future__ import annotations
+
+import logging
+from logging.handlers import RotatingFileHandler
+
+import streamlit as st
+
+from dashboard import errors, state
+
+
+@st.cache_resource(show_spinner=False)
+def once() -> bool:
+    """Open the log. Returns True (something for the cache to hold)."""
+    with errors.shown():
+        _open_log()
+    return True
+
+
+def _open_log() -> None:
+    logger = logging.getLogger("loupe")
+    if any(isinstance(handler, RotatingFileHandler) for handler in logger.handlers):
+        return
+    file = state.workspace().path / "dashboard.log"
+    handler = RotatingFileHandler(file, maxBytes=1 << 20, backupCount=1, delay=True, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)

@@ -1,0 +1,69 @@
+"""Running a method on taps: the cost, the button, the bar, and the result once it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from analysis.results import Result
+from analysis.spec import Method
+from dashboard import forms, jobs, state
+from dashboard.parts import cost_line, tap_picker
+
+SHORT = 1.0  # seconds that a click waits for the result, before a bar is shown instead
+
+
+def inputs(method: Method) -> list[str]:
+    """The taps it works on: the sidebar's, and a box for each further one."""
+    store, tap = state.current_tap()
+    first = f"{store}:{tap}"
+    if method.inputs == 1:
+        return [first]
+    st.markdown(f"**First tap**: {tap_picker.shown(first)} (change it in the sidebar)")
+    names = ["Second", "Third", "Fourth"]
+    more = [tap_picker.extra_input(f"tap{k + 2}", f"{names[k]} tap") for k in range(method.inputs - 1)]
+    return [first, *more]
+
+
+def form(method: Method, references: Sequence[str]) -> tuple[dict, int]:
+    """The settings; returns (what differs from the defaults, seed)."""
+    columns = sorted(set.intersection(*(set(state.workspace().activations(r).samples) for r in references)))
+    params = forms.draw(method.params, columns)
+    seed = st.number_input(
+        "Seed of the random numbers",
+        min_value=0,
+        max_value=2**31 - 1,
+        value="min",
+        step=1,
+        help="The same seed gives the same numbers. Another seed shows what depends on chance.",
+        **state.bound("seed", 0, state.between(0, 2**31 - 1, int)),
+    )
+    return params, int(seed or 0)
+
+
+def run(method: Method, references: Sequence[str], params: dict, seed: int) -> Result | None:
+    """Cost and button; the result when it is kept already, whoever computed it."""
+    work = {"method": method.id, "inputs": list(references), "params": params, "seed": seed}
+    kept = _kept(work)
+    if kept is not None:
+        st.caption("Computed before with these settings: shown at once.")
+        return kept
+    cost_line.draw(method, references, params)
+    if st.button("Run", type="primary", icon=":material/play_arrow:", key="run", width="stretch"):
+        jobs.start("method", work, method.title, patience=SHORT)
+        st.rerun()
+    return None
+
+
+def progress(method: Method, references: Sequence[str], params: dict, seed: int) -> None:
+    """The bar of the run under way, or why the last one failed; a hint where nothing was run yet."""
+    work = {"method": method.id, "inputs": list(references), "params": params, "seed": seed}
+    job = jobs.find("method", work)
+    now = jobs.watch(job.id, key="method") if job else None
+    if now is None or now.state == "done":
+        st.info("Nothing computed with these settings yet. Press **Run**.", icon=":material/play_arrow:")
+
+
+def _kept(work: dict) -> Result | None:
+    return state.workspace().cached(work["method"], work["inputs"], work["params"], seed=work["seed"])

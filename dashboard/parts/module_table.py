@@ -1,0 +1,94 @@
+"""The modules of a network as a table, and three ways to choose which of them to record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+import streamlit as st
+
+from dashboard import state
+from dashboard.words import count, size
+
+BLOCKS, PATTERN, PICK = "The blocks", "By name", "Pick in the table"
+HEIGHT = 320  # pixels: a long tree scrolls inside
+
+
+def draw(taps: Sequence[dict], key: str) -> list[str]:
+    """Draw the modules of a dry run; returns the names or globs to record (empty: nothing chosen yet)."""
+    usable = [tap for tap in taps if not tap.get("problem")]
+    blocks = [tap for tap in usable if tap.get("is_default")]
+    ways = [BLOCKS, PATTERN, PICK] if blocks else [PATTERN, PICK]
+    way = st.segmented_control(
+        "Modules to record", ways, required=True, **state.bound("choose", ways[0], ways)
+    )
+    if way == BLOCKS:
+        st.caption(
+            "The outputs of the repeated blocks, what goes into the first, and the last hidden vector."
+        )
+        _table(blocks, f"blocks:{key}")
+        return ["*blocks*"]
+    if way == PATTERN:
+        return _by_pattern(usable, key)
+    st.caption(
+        f"Tick modules. The magnifying glass above the table searches among {count(len(usable), 'module')}."
+    )
+    rows = _table(usable, f"pick:{key}", select=True)
+    return [usable[row]["name"] for row in rows if row < len(usable)]
+
+
+def unusable(taps: Sequence[dict]) -> None:
+    """Modules that cannot be recorded, with the reason."""
+    refused = [tap for tap in taps if tap.get("problem")]
+    if refused:
+        with st.expander(f"{count(len(refused), 'module')} cannot be recorded"):
+            rows = [{"Module": t["name"], "Type": t["type"], "Why not": t["problem"]} for t in refused]
+            st.dataframe(rows, hide_index=True, height=min(HEIGHT, 60 + 35 * len(rows)), key="unusable")
+
+
+def _by_pattern(usable: Sequence[dict], key: str) -> list[str]:
+    text = st.text_input(
+        "Names, with * for anything (several: separate by spaces)",
+        placeholder="vit.layers.* *.mlp",
+        live="0.3s",
+        **state.bound("pattern", ""),
+    )
+    globs = text.split()
+    found = [tap for tap in usable if any(fnmatchcase(tap["name"], glob) for glob in globs)]
+    if not globs:
+        st.caption("All modules there are:")
+        _table(usable, f"all:{key}")
+        return []
+    missing = [glob for glob in globs if not any(fnmatchcase(tap["name"], glob) for tap in usable)]
+    if missing:
+        st.warning(f"No module is called {', '.join(missing)}.", icon=":material/warning:")
+    st.caption(f"{len(found)} of {count(len(usable), 'module')}:")
+    _table(found, f"found:{key}")
+    return [] if missing else globs
+
+
+def _table(taps: Sequence[dict], key: str, *, select: bool = False) -> list[int]:
+    """The table; returns the ticked rows."""
+    notes = any(tap.get("note") for tap in taps)
+    height = min(HEIGHT, 45 + 35 * max(1, len(taps)))
+    drawn = st.dataframe(
+        [_row(tap, notes) for tap in taps],
+        hide_index=True,
+        height=height,
+        key=f"modules:{key}",
+        on_select="rerun" if select else "ignore",
+        selection_mode="multi-row",
+    )
+    return list(drawn.selection.rows) if select else []
+
+
+def _row(tap: dict, notes: bool) -> dict:
+    row = {
+        "Module": tap["name"],
+        "Type": tap["type"],
+        "Output shape": " × ".join(map(str, tap["shape"])),
+        "Tokens": tap["n_tokens"],
+        "Units": tap["n_units"],
+        "All tokens, per sample": size(tap["bytes_per_sample"]),
+    }
+    return {**row, "Note": tap.get("note", "")} if notes else row

@@ -1,0 +1,61 @@
+"""Choosing what to look at: a store, and one of its taps. The choice is the URL's `tap=store:tap`."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import state
+
+
+def draw() -> None:
+    """Two boxes for the sidebar; nothing where the workspace is empty (the page says what to do then)."""
+    chosen = state.current_tap()
+    if chosen is None:
+        return
+    store, tap = chosen
+    taps = _taps_by_store()
+    with st.container(gap="small"):
+        st.selectbox(
+            "Store",
+            list(taps),
+            help="What one network computed on one data set. Record more on the Workspace page.",
+            **state.tied("sidebar:store", store, lambda name: _change_store(name, tap, taps)),
+        )
+        st.selectbox(
+            "Tap",
+            taps[store],
+            help="The module of the network whose output is shown.",
+            **state.tied("sidebar:tap", tap, lambda name: state.set_params(tap=f"{store}:{name}")),
+        )
+
+
+def extra_input(name: str, label: str) -> str:
+    """A further "store:tap" for methods that compare several, in URL parameter `name`."""
+    known = state.tap_references()
+    current = state.current_tap()
+    first = ":".join(current) if current else ""
+    default = next((r for r in known if r != first and _same_store(r, first)), first)
+    return st.selectbox(label, known, format_func=shown, **state.bound(name, default, known))
+
+
+def shown(reference: str) -> str:
+    """A reference as a person reads it."""
+    store, _, tap = reference.partition(":")
+    return f"{store} › {tap}"
+
+
+def _same_store(a: str, b: str) -> bool:
+    return a.partition(":")[0] == b.partition(":")[0]
+
+
+def _change_store(name: str, tap: str, taps: dict[str, list[str]]) -> None:
+    """Another store keeps the tap of the same name where it has one."""
+    state.set_params(tap=f"{name}:{tap if tap in taps[name] else taps[name][0]}")
+
+
+def _taps_by_store() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for reference in state.tap_references():
+        store, _, tap = reference.partition(":")
+        found.setdefault(store, []).append(tap)
+    return found

@@ -1,0 +1,57 @@
+"""The server process: Streamlit, with what the pages need being loaded while the browser is still connecting.
+
+    python -m dashboard.serving run dashboard/app.py [Streamlit's flags]
+
+Streamlit runs the app's first line when the first visitor is there; by then a second has passed in which this
+process had nothing to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import sys
+import threading
+import time
+
+NEEDED = (  # in the order of need, for the map
+    "analysis.workspace",
+    "pandas",  # Streamlit asks it about whatever is sent to a component
+    "pyarrow.parquet",
+    "dashboard.components.map_panel",
+)
+LATER = ("plotly.graph_objects", "dashboard.figures.strip")  # what is below the map, and other pages
+LATER_SECONDS = 2.0  # by then the map is drawn; before, these would take its processor time
+
+
+def load() -> None:
+    """Import NEEDED and the methods, then LATER, and freeze; whatever fails will fail again where it can be shown."""
+    _import(NEEDED)
+    with contextlib.suppress(Exception):
+        importlib.import_module("analysis.registry").methods()
+    time.sleep(LATER_SECONDS)
+    _import(LATER)
+    gc.collect()
+    gc.freeze()  # these live as long as the process: a full collection that looks at them costs 140 ms
+
+
+def _import(names: tuple[str, ...]) -> None:
+    for name in names:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+
+
+def main() -> None:
+    """Start loading, and serve."""
+    from streamlit.web import cli
+
+    threading.Thread(
+        target=load, name="loading", daemon=True
+    ).start()  # now: sooner, it would delay the server
+    sys.argv[0] = "streamlit"
+    sys.exit(cli.main())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""What a page remembers: the only place that touches `st.session_state` and `st.query_params`.
+
+Whatever decides what a page shows is in its URL, so that a colleague who opens the link sees the same. A
+value that comes from a URL is a stranger's: anything unknown, too long or of the wrong type silently becomes
+the default. Only what concerns nobody else (a text half typed) is kept in the session.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from dashboard.pages import page as page_info
+
+if TYPE_CHECKING:
+    from analysis.workspace import Workspace
+
+LONGEST = 8000  # characters of one URL value that are looked at
+_PAGE, _KEPT, _TAP = "page", "kept", "tap"
+
+
+# ---------------------------------------------------------------------------- the workspace
+def workspace() -> Workspace:
+    """The workspace of this server (environment variable LOUPE_WORKSPACE, else ./workspace), opened once."""
+    return _open_workspace(os.environ.get("LOUPE_WORKSPACE") or "workspace")
+
+
+@st.cache_resource(show_spinner=False)
+def _open_workspace(path: str) -> Workspace:
+    from analysis.workspace import Workspace
+
+    return Workspace.create(Path(path).resolve())  # opens what is already there
+
+
+def current_tap() -> tuple[str, str] | None:
+    """(store name, tap name): from the URL, else the one last looked at, else the first store's deepest tap.
+
+    The answer is written into the URL, so that the link means the same when more stores have been added.
+    None where the workspace has no store with a tap.
+    """
+    known = tap_references()
+    if not known:
+        return None
+    last = get(_TAP)
+    reference = param(_TAP, last if last in known else opening_tap(known), known)
+    put(_TAP, reference)
+    set_params(tap=reference)
+    store, _, tap = reference.partition(":")
+    return store, tap
+
+
+def tap_references() -> list[str]:
+    """Every "store:tap" that can be looked at, in the order of the workspace."""
+    entries = [entry for entry in workspace().stores() if entry.store is not None]
+    return [f"{entry.name}:{tap}" for entry in entries for tap in entry.store.taps]
+
+
+def opening_tap(references: list[str]) -> str:
+    """What to open with: the last hidden tap of the first store, where most of what was learned has come together."""
+    store = references[0].partition(":")[0]
+    hidden = [r for r in references if r.startswith(f"{store}:") and not r.startswith(f"{store}:outputs.")]
+    return (hidden or references)[-1 if hidden else 0]
+
+
+# ---------------------------------------------------------------------------- the URL
+def param(name: str, default: Any, allowed: Collection | Callable[[str], Any] | None = None) -> Any:
+    """The value of URL parameter `name`, or `default` when it is absent or not acceptable.
+
+    `default` gives the type (bool, int, float, str; a list means a repeated parameter). `allowed` is a
+    collection of acceptable values, or a function that turns the text into a value or raises.
+    """
+    texts = st.query_params.get_all(name)
+    if not texts or any(len(text) > LONGEST for text in texts):
+        return default
+    if isinstance(default, (list, tuple)):
+        good = [v for v in (_understood(t, "", allowed) for t in texts) if v is not _BAD]
+        return list(dict.fromkeys(good)) or list(default)
+    value = _understood(texts[-1], default, allowed)
+    return default if value is _BAD else value
+
+
+def set_params(**values: Any) -> None:
+    """Write values into the URL; None or an empty list removes one."""
+    for name, value in values.items():
+        texts = _texts(value)
+        if texts == st.query_params.get_all(name):
+            continue
+        if texts:
+            st.query_params[name] = texts
+        else:
+            st.query_params.pop(name, None)
+
+
+def params(prefix: str) -> dict[str, str]:
+    """The raw URL values whose names begin with `prefix`, by the rest of the name."""
+    found = {n.removeprefix(prefix): v for n, v in st.query_params.items() if n.startswith(prefix)}
+    return {name: value for name, value in found.items() if len(value) <= LONGEST}
+
+
+def clear_params(prefix: str) -> None:
+    """Remove every URL parameter whose name begins with `prefix`."""
+    for name in [n for n in st.query_params if n.startswith(prefix)]:
+        del st.query_params[name]
+
+
+def between(low: float | None, high: float | None, kind: type = float) -> Callable[[str], Any]:
+    """An `allowed` for `param`: a number of type `kind` in [low, high] (None: unbounded)."""
+
+    def read(text: str):
+        number = kind(text)
+        if (low is not None and number < low) or (high is not None and number > high):
+            raise ValueError(text)
+        return number
+
+    return read
+
+
+def bound(name: str, default: Any, allowed=None, *, where: str = "", resets: tuple[str, ...] = ()) -> dict:
+    """Arguments that tie a widget to URL parameter `name`:
+
+        colour = st.selectbox("Colour", columns, **state.bound("colour", "label", columns))
+
+    The widget shows the URL's value and writes back what the user chooses (the default leaves the URL short).
+    `where` tells two widgets of one parameter apart. `resets`: prefixes of parameters that lose their meaning
+    when this one changes. Not for use in `st.form`.
+    """
+
+    def write(value: Any) -> None:
+        for prefix in resets:
+            clear_params(prefix)
+        set_params(**{name: None if value == default else value})
+
+    return tied(f"{where}:{name}", param(name, default, allowed), write)
+
+
+def tied(key: str, shown: Any, write: Callable[[Any], None]) -> dict:
+    """Arguments that make a widget show `shown` and hand what the user chooses to `write`."""
+    key = f"tied:{st.session_state.get(_PAGE, '')}:{key}"
+    st.session_state[key] = shown
+    return {"key": key, "on_change": lambda: write(st.session_state.get(key, shown))}
+
+
+# ---------------------------------------------------------------------------- going elsewhere
+def link(page: str, **values: Any) -> str:
+    """Relative URL of a page with its parameters, to be copied, mailed or put into a href."""
+    info = page_info(page)
+    query = urlencode([(n, t) for n, v in values.items() for t in _texts(v)])
+    return ("./" if info.default else info.name) + (f"?{query}" if query else "")
+
+
+def here() -> str:
+    """Relative URL of the page as it is now."""
+    name = st.session_state.get(_PAGE)
+    return link(name, **{n: st.query_params.get_all(n) for n in st.query_params}) if name else "./"
+
+
+def go(page: str, **values: Any) -> None:
+    """Leave for another page now, with these parameters."""
+    st.switch_page(page_info(page).file, query_params={n: _texts(v) for n, v in values.items() if _texts(v)})
+
+
+def enter_page(name: str) -> None:
+    """Called by the frame before a page runs: coming back by the sidebar finds the page as it was left."""
+    kept = st.session_state.setdefault(_KEPT, {})
+    if name != st.session_state.get(_PAGE) and not len(st.query_params):
+        for key, texts in kept.get(name, {}).items():
+            st.query_params[key] = texts
+        if get(_TAP) and "tap" in st.query_params:  # but the tap is the one chosen last, wherever that was
+            st.query_params["tap"] = get(_TAP)
+    st.session_state[_PAGE] = name
+
+
+def leave_page(name: str) -> None:
+    """Called by the frame after a page has run: remember its URL for this session."""
+    st.session_state.setdefault(_KEPT, {})[name] = {n: st.query_params.get_all(n) for n in st.query_params}
+
+
+# ---------------------------------------------------------------------------- the session
+def get(key: str, default: Any = None) -> Any:
+    """A value of this session only (lost when the tab closes)."""
+    return st.session_state.get(f"own:{key}", default)
+
+
+def put(key: str, value: Any) -> None:
+    """Keep a value in this session only."""
+    st.session_state[f"own:{key}"] = value
+
+
+def theme() -> str:
+    """'light' or 'dark', as the browser shows the page."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+# ---------------------------------------------------------------------------- text and values
+_BAD = object()
+
+
+def _understood(text: str, default: Any, allowed) -> Any:
+    """The value that `text` stands for, or _BAD."""
+    try:
+        if callable(allowed):
+            value = allowed(text)
+        elif isinstance(allowed, range):
+            value = int(text) if int(text) in allowed else _BAD
+        elif allowed is not None:
+            value = next((choice for choice in allowed if _text(choice) == text), _BAD)
+        else:
+            value = _of_type(text, default)
+    except Exception:  # whatever a hostile value makes `allowed` raise
+        return _BAD
+    return _BAD if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _of_type(text: str, default: Any) -> Any:
+    if isinstance(default, bool):
+        return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+    return type(default)(text) if isinstance(default, (int, float)) else text
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _texts(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [_text(v) for v in value] if isinstance(value, (list, tuple)) else [_text(value)]

@@ -1,0 +1,50 @@
+"""Any analysis: choose it, see what it costs, run it, read it, doubt it, take it away."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import errors, state
+from dashboard.components import nothing_yet
+from dashboard.parts import check_block, figure_block, method_picker, method_run
+
+
+def draw() -> None:
+    """Settings on the left, the result on the right."""
+    st.title("Analyses")
+    if state.current_tap() is None:
+        nothing_yet.draw()
+        return
+    method = method_picker.draw()
+    if method is None:
+        return
+    left, right = st.columns([1, 1.9], gap="medium")
+    result, work = None, None
+    with left, errors.shown():
+        references = method_run.inputs(method)
+        work = (references, *method_run.form(method, references))
+        result = method_run.run(method, *work)
+    with right, errors.shown():
+        if result is not None:
+            figure_block.draw(result, key=method.id)
+        elif work is not None:
+            method_run.progress(method, *work)
+    with right:
+        doubts(method)
+
+
+def doubts(method) -> None:
+    """The check, and the method's own words."""
+    box = st.expander("Check this method", icon=":material/fact_check:", key="check", on_change="rerun")
+    if box.open:
+        with box, errors.shown():
+            check_block.draw(method)
+    box = st.expander(
+        "How it works, and when it misleads", icon=":material/menu_book:", key="about", on_change="rerun"
+    )
+    if box.open:
+        with box:
+            method_picker.about(method)
+
+
+draw()

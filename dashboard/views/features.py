@@ -1,0 +1,45 @@
+"""The features: all units of a tap in a table, and one card per unit with its own URL."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import errors, state
+from dashboard.browse.feature_list import Tap
+from dashboard.browse.labels import labels_of
+from dashboard.browse.unit import Unit
+from dashboard.components import feature_card, feature_table, nothing_yet
+
+
+def page() -> None:
+    """The table, or the card that the URL names."""
+    current = state.current_tap()
+    if current is None:
+        st.title("Features")
+        nothing_yet.draw()
+        return
+    store = state.workspace().store(current[0])
+    tap = _tap(store, *current)
+    unit = state.param("unit", -1, range(len(tap.table["unit"])))
+    if unit >= 0:
+        feature_card.draw(Unit(store, ":".join(current), unit), feature_table.asked(tap))
+        return
+    st.title("Features")
+    with errors.shown():
+        feature_table.draw(feature_table.filters(tap))
+
+
+def _tap(store, store_name: str, tap: str) -> Tap:
+    """What the list needs to know."""
+    pooled = store.activations(tap).layout.is_pooled
+    return Tap(
+        table=store.index(tap).table(),
+        classes=store.classes,
+        unit_names=store.taps[tap].unit_names,
+        stars=state.workspace().stars(store_name, tap),
+        labels=labels_of(store),
+        samples_at_top=64 if pooled else 16,
+    )
+
+
+page()

@@ -1,0 +1,65 @@
+"""Opening a page of the dashboard in a test, as a browser with that URL would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+APP = Path(__file__).parents[1] / "dashboard" / "app.py"
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "../../etc/passwd",
+    "\x00",
+    "nan",
+    "-1",
+    "1e999",
+    "x" * 20_000,
+    "😀",
+    "[]",
+    "",
+)
+
+
+def open_page(page: str, **params) -> AppTest:
+    """The page called `page` ("map", "analyses", …) with these URL parameters, run once."""
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    at.switch_page(f"views/{page}.py")
+    for name, value in params.items():
+        at.query_params[name.replace("__", ".")] = value
+    return at.run()
+
+
+def texts(at: AppTest) -> str:
+    """Everything that the page says, in one string."""
+    kinds = (
+        "title",
+        "header",
+        "subheader",
+        "markdown",
+        "caption",
+        "info",
+        "warning",
+        "error",
+        "success",
+        "code",
+    )
+    return "\n".join(str(element.value) for kind in kinds for element in getattr(at, kind))
+
+
+def button(at: AppTest, label: str):
+    """The button with this label; None where there is none."""
+    return next((b for b in at.button if b.label == label), None)
+
+
+def is_whole(at: AppTest) -> bool:
+    """No exception on the page, and nothing that looks like a traceback or a fault of ours."""
+    said = texts(at)
+    return not at.exception and "Traceback" not in said and "failed unexpectedly" not in said
+
+
+def url(at: AppTest) -> dict[str, list[str]]:
+    """The URL's parameters, each as a list."""
+    return {
+        name: [value] if isinstance(value, str) else list(value) for name, value in at.query_params.items()
+    }

@@ -1,0 +1,257 @@
+"""The main journey in a real browser: look, select, name, open a feature, star it, and find it all again by link."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import socket
+import subprocess
+import time
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import page_stores
+import pytest
+
+CHROMIUM = Path("/usr/bin/chromium")
+ROOT = Path(__file__).parents[1]
+ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+SLOW = 40_000  # milliseconds to wait for anything: other work may be going on on the same two cores
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium at /usr/bin/chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return page_stores.make_workspace(tmp_path_factory.mktemp("journey") / "workspace")
+
+
+@pytest.fixture(scope="module")
+def site(workspace, tmp_path_factory):
+    """The dashboard on a free loopback port; ended by its process id."""
+    from dashboard import server
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = (tmp_path_factory.mktemp("log") / "server.log").open("w")
+    command = server.command(port, False)
+    env = {**os.environ, **server.environment(workspace.path)}
+    process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        for _ in range(600):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None, "the server ended"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+        log.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A fresh visitor; whatever the page's own code throws fails the test."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(SLOW)
+    thrown = []
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    yield page
+    context.close()
+    assert not thrown
+
+
+def open_map(page, url: str):
+    """Open a map and wait for its points; returns its box on the screen."""
+    page.goto(url)
+    page.wait_for_selector(".map[data-drawn]")
+    page.wait_for_timeout(400)
+    return page.locator(".map canvas[role=application]").bounding_box()
+
+
+def coloured_pixels(page) -> int:
+    """How many pixels of the points' canvas are neither background nor grey."""
+    from PIL import Image
+
+    shot = Image.open(io.BytesIO(page.locator(".map").screenshot())).convert("RGB")
+    left = np.asarray(shot)[60:-60, : int(shot.width * 0.75)].astype(int)  # without tools, legend and status
+    return int((left.max(axis=2) - left.min(axis=2) > 40).sum())
+
+
+def draw_around(page, box, x0: float, y0: float, x1: float, y1: float) -> None:
+    """Drag along a rectangle, in parts of the map's width and height."""
+    corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=6)
+    page.mouse.up()
+
+
+def point_on_screen(page, box, i: int) -> tuple[float, float]:
+    """Where point i is drawn."""
+    x, y = page.locator(".map").evaluate(
+        "(m, i) => { const map = m.getRootNode().__loupeMap;"
+        " return map.view.toScreen(map.xy[2 * i], map.xy[2 * i + 1]); }",
+        i,
+    )
+    return box["x"] + x, box["y"] + y
+
+
+def selected(page) -> int:
+    """How many points the map says are selected."""
+    text = page.locator(".map .status").inner_text()
+    found = re.match(r"([\d,]+) of [\d,]+ \w+ selected", text)
+    return int(found[1].replace(",", "")) if found else 0
+
+
+def query(page) -> dict:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def test_the_main_journey(browser, page, site, workspace):
+    box = open_map(page, f"{site}/?tap=images:pooled")
+    assert coloured_pixels(page) > 200
+
+    # hovering shows the sample itself
+    card = page.locator(".map .card")
+    page.mouse.move(*point_on_screen(page, box, 17))
+    card.wait_for()
+    assert "Label:" in card.inner_text()
+    page.wait_for_function(
+        "i => i.complete && i.naturalWidth === 8", arg=card.locator("img").element_handle()
+    )
+
+    # a lasso says what distinguishes it, others stay visible
+    bright = coloured_pixels(page)
+    page.keyboard.down("Shift")
+    draw_around(page, box, 0.02, 0.25, 0.4, 0.5)
+    page.keyboard.up("Shift")
+    page.get_by_text("Classes, as a share of the selected samples").wait_for()
+    chosen = selected(page)
+    assert 0 < chosen < 240
+    assert 0 < coloured_pixels(page) < bright
+    assert query(page)["sel"][0].startswith("~")
+
+    # it gets a name, here and for Python
+    page.get_by_label("Name").fill("the middle")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url("**sel=the*middle**")
+    assert len(workspace.selection("the middle").ids) == chosen
+
+    # the unit that differs most opens its card
+    page.locator(".bars button.line").first.click()
+    page.wait_for_url("**/features**")
+    page.get_by_text("Strongest examples").wait_for()
+    unit = int(query(page)["unit"][0])
+    page.get_by_role("button", name="Star", exact=True).click()
+    page.get_by_role("button", name="Starred").wait_for()
+    assert workspace.stars("images", "pooled") == (unit,)
+    link = page.url
+
+    # a colleague opens the two links and sees the same
+    other = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    other.set_default_timeout(SLOW)
+    other.goto(link)
+    other.get_by_role("button", name="Starred").wait_for()
+    assert other.get_by_text(f"Unit {unit}", exact=True).is_visible()
+    assert other.locator(".tile").count() > 3
+    open_map(other, f"{site}/?tap=images:pooled&sel=the+middle")
+    other.get_by_text("the middle (").first.wait_for()
+    assert selected(other) == chosen
+    other.context.close()
+
+
+def test_tokens_and_selections_across_taps(page, site, workspace):
+    """A selection of samples made at one tap lights up as tokens at another."""
+    from analysis.people import Selection
+
+    workspace.save_selection(Selection("ten", "samples", "images", "pooled", tuple(map(str, range(10)))))
+    open_map(page, f"{site}/?tap=images:blocks.0&sel=ten")
+    assert selected(page) == 50
+    assert "tokens" in page.locator(".map .status").inner_text()
+
+
+def test_by_keyboard_and_legend(page, site):
+    box = open_map(page, f"{site}/?tap=images:pooled")
+    before = coloured_pixels(page)
+    page.locator(".map .legend .entry").first.click()  # only this class
+    page.wait_for_timeout(300)
+    assert coloured_pixels(page) < 0.6 * before
+    page.wait_for_url("**hide=**")
+    page.locator(".map canvas[role=application]").focus()
+    page.keyboard.press("+")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**view=**")
+    page.keyboard.press("l")
+    assert page.locator('.map .tools [data-tool="lasso"]').get_attribute("aria-pressed") == "true"
+    draw_around(page, box, 0.01, 0.15, 0.6, 0.85)
+    page.wait_for_url("**sel=**")
+    assert 0 < selected(page) <= 80  # hidden classes are not selected
+    page.locator(".map canvas[role=application]").focus()
+    page.keyboard.press("Escape")
+    page.wait_for_url(lambda url: "sel=" not in url)
+    assert selected(page) == 0
+
+
+def test_nothing_is_left_behind(page, site):
+    """Ten changes of colour and page leave no waiting map and no column behind."""
+    open_map(page, f"{site}/?tap=images:pooled")
+    for _ in range(3):
+        page.get_by_role("link", name="Features").click()
+        page.get_by_text("Select a row to open its card").wait_for()
+        page.get_by_role("link", name="Map").click()
+        page.wait_for_selector(".map[data-drawn]")
+    left = page.evaluate("() => [window.__loupeBuffers.waiting.size, window.__loupeBuffers.held.size]")
+    assert left[0] == 1
+    assert left[1] <= 4
+
+
+def test_without_webgl_the_map_is_drawn_on_a_plain_canvas(browser, site):
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.add_init_script(
+        "const real = HTMLCanvasElement.prototype.getContext;"
+        "HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {"
+        "  return kind === 'webgl2' ? null : real.call(this, kind, ...rest); };"
+    )
+    page = context.new_page()
+    page.set_default_timeout(SLOW)
+    open_map(page, f"{site}/?tap=images:pooled")
+    assert page.locator(".map").get_attribute("data-renderer") == "RendererCanvas"
+    assert coloured_pixels(page) > 200
+    context.close()
+
+
+def test_where_no_pack_is_sent_the_server_answers_a_hover(page, site):
+    """Units as points: the card comes from Python when the pointer rests; a click opens the way to its page."""
+    box = open_map(page, f"{site}/?tap=images:pooled&of=units")
+    page.mouse.move(*point_on_screen(page, box, 5))
+    page.locator(".map .card").get_by_text("unit 6").wait_for()  # the dead unit 0 has no place on the map
+    page.mouse.down()
+    page.mouse.up()
+    page.get_by_role("button", name="Open its card").click()
+    page.wait_for_url("**unit=6**")
+    page.get_by_text("Strongest examples").wait_for()
