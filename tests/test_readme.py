@@ -1,0 +1,37 @@
+"""What the README tells people to type works."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_python_lines_run():
+    code = re.search(r"```python\n(import analysis.*?)```", README, re.DOTALL).group(1)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "null:" in done.stdout
+
+
+def test_every_command_and_option_that_is_named_exists():
+    from dashboard.cli import build_parser
+
+    commands = set(re.findall(r"`loupe (\w+)", README))
+    known = next(
+        a for a in build_parser()._actions if hasattr(a, "choices") and a.choices and "record" in a.choices
+    )
+    assert commands <= set(known.choices)
+    options = {o for p in known.choices.values() for a in p._actions for o in a.option_strings}
+    options |= {o for a in build_parser()._actions for o in a.option_strings}
+    assert set(re.findall(r"(--[a-z][a-z-]*)", re.sub(r"pip install.*", "", README))) <= options
+
+
+def test_quoted_paths_exist():
+    for path in re.findall(r"`((?:docs|benchmarks|sample_data|tests)/[\w./-]+)`", README):
+        assert (ROOT / path).exists(), path
