@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -36,15 +37,14 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(workspace, tmp_path_factory):
-    """The dashboard on a free loopback port; ended by its process id."""
-    from dashboard import server
-
+    """The dashboard, started as the README says on a free loopback port; ended by its process id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = (tmp_path_factory.mktemp("log") / "server.log").open("w")
-    command = server.command(port, False)
-    env = {**os.environ, **server.environment(workspace.path)}
+    options = ["--workspace", str(workspace.path), "--port", str(port), "--no-browser"]
+    command = [sys.executable, "-m", "dashboard.cli", *options]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     try:
         for _ in range(600):
