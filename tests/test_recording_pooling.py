@@ -80,3 +80,24 @@ def test_padding_scales_with_a_network_that_shortens_its_input():
     assert Padding(given).mask(2, 10) is None
     assert Padding(given).mask(3, 100) is None
     assert torch.equal(Padding(given).mask(2, 100), given)
+
+
+def test_all_tokens_become_float16_only_where_every_value_fits():
+    x = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
+    rows, _ = pool(x, "all", half=True)
+    assert rows.dtype == torch.float16
+    np.testing.assert_array_equal(rows.numpy(), x.reshape(15, 4).numpy().astype(np.float16))
+    kept = rows.clone()
+    x.zero_()  # what the network does in place afterwards does not reach the rows
+    assert torch.equal(rows, kept)
+
+
+@pytest.mark.parametrize("value", [1e6, -1e6, float("nan"), float("inf")])
+def test_what_does_not_fit_float16_reaches_the_store_to_be_counted(value):
+    x = torch.ones(3, 5, 4)
+    x[1, 2, 3] = value
+    rows, _ = pool(x, "all", half=True)
+    assert rows.dtype == torch.float32
+    np.testing.assert_array_equal(rows.numpy(), x.reshape(15, 4).numpy())
+    x.zero_()
+    assert float(rows[0, 0]) == 1.0
