@@ -86,7 +86,7 @@ class Activations(Protocol):
 
 @dataclass(frozen=True)
 class ArrayActivations:
-    """Activations held in memory; the digest is taken from the bytes."""
+    """Activations held in memory; the digest is taken from the values, samples, layout and unit names."""
 
     values: np.ndarray
     name: str = "array"
@@ -113,11 +113,17 @@ class ArrayActivations:
                 )
         put(self, "samples", columns)
         if not self.digest:
-            h = hashlib.sha256(np.ascontiguousarray(x).data)
-            h.update(repr((x.shape, x.dtype.str)).encode())
-            for key in sorted(columns):
-                h.update(key.encode() + np.asarray(columns[key]).astype(str).tobytes())
-            put(self, "digest", h.hexdigest()[:32])
+            put(self, "digest", self._content())
+
+    def _content(self) -> str:
+        """Digest of everything that can change a method's result."""
+        x, layout = self.values, self.layout
+        h = hashlib.sha256(np.ascontiguousarray(x).data)
+        h.update(repr((x.shape, x.dtype.str, layout.grid, layout.leading, self.unit_names)).encode())
+        h.update(np.asarray(layout.offsets, np.int64).tobytes())
+        for key in sorted(self.samples):
+            h.update(repr((key, self.samples[key].dtype.kind, self.samples[key].tolist())).encode())
+        return h.hexdigest()[:32]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -147,16 +153,21 @@ def row_column(activations: Activations, column: str) -> np.ndarray:
 
     Raises NotFound, listing what there is, when the samples have no such column.
     """
+    values = sample_column(activations, column)
+    if activations.layout.is_pooled:
+        return values
+    return np.repeat(values, np.diff(activations.layout.offsets))
+
+
+def sample_column(activations: Activations, column: str) -> np.ndarray:
+    """A per-sample column, (n_samples,). Raises NotFound, listing what there is."""
     if column not in activations.samples:
         raise NotFound(
             f"{activations.name} has no sample column '{column}'",
             "one of " + ", ".join(sorted(activations.samples)),
             "Record with labels or choose another column",
         )
-    values = np.asarray(activations.samples[column])
-    if activations.layout.is_pooled:
-        return values
-    return np.repeat(values, np.diff(activations.layout.offsets))
+    return np.asarray(activations.samples[column])
 
 
 @dataclass(frozen=True)
@@ -215,9 +226,7 @@ def load_matrix(
     if chosen is not None:
         values, rows = activations.take(chosen), chosen
     else:
-        blocks = [np.asarray(block) for _, block in activations.chunks()]
-        values = np.concatenate(blocks) if blocks else np.empty((0, d), np.float32)
-        rows = np.arange(n)
+        values, rows = _whole(activations), np.arange(n)
     good = finite_rows(values)
     if not good.all():
         values, rows = values[good], rows[good]
@@ -228,3 +237,13 @@ def load_matrix(
             "Record more samples, or look at the non-finite counts of this tap",
         )
     return LoadedMatrix(values, rows, int((~good).sum()), n)
+
+
+def _whole(activations: Activations) -> np.ndarray:
+    """Every row, (n, d), written into one array: a list of blocks joined at the end would hold them twice."""
+    values = None
+    for start, block in activations.chunks():
+        if values is None:
+            values = np.empty(activations.shape, np.asarray(block).dtype)
+        values[start : start + len(block)] = block
+    return np.empty((0, activations.shape[1]), np.float32) if values is None else values

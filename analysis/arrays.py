@@ -28,7 +28,8 @@ def as_matrix(x, name: str = "array", *, minimum_rows: int = 1) -> np.ndarray:
         raise NotEnoughData(
             f"{name} has {x.shape[0]} row(s)", f"at least {minimum_rows}", "Record or select more samples"
         )
-    return x if x.dtype.kind == "f" else x.astype(np.float32)
+    # float32 holds whole numbers up to 2^24 only
+    return x if x.dtype.kind == "f" else x.astype(np.float32 if x.dtype.itemsize <= 2 else np.float64)
 
 
 def finite_rows(x: np.ndarray) -> np.ndarray:

@@ -6,16 +6,16 @@ import getpass
 import json
 import sqlite3
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis.errors import InputError, NewerSchema, NotFound, ParameterError, StoreDamaged
+from analysis.selection import Selection, ids_from_bytes, to_bytes
 
-SCHEMA = 1
+SCHEMA = 2  # 2: the ids of a selection are packed
 TABLES = """
 CREATE TABLE IF NOT EXISTS selections (
-    name TEXT PRIMARY KEY, of TEXT NOT NULL, store TEXT NOT NULL, tap TEXT NOT NULL, ids TEXT NOT NULL,
+    name TEXT PRIMARY KEY, of TEXT NOT NULL, store TEXT NOT NULL, tap TEXT NOT NULL, ids BLOB NOT NULL,
     note TEXT NOT NULL, author TEXT NOT NULL, made TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS stars (
     store TEXT NOT NULL, tap TEXT NOT NULL, unit INTEGER NOT NULL, author TEXT NOT NULL, made TEXT NOT NULL,
@@ -26,20 +26,6 @@ CREATE TABLE IF NOT EXISTS notes (
 """
 
 
-@dataclass(frozen=True)
-class Selection:
-    """A named set of samples (by id), rows (by index) or units (by index) of a store."""
-
-    name: str
-    of: str  # "samples", "rows" or "units"
-    store: str
-    tap: str
-    ids: tuple
-    note: str = ""
-    author: str = ""
-    made: str = ""
-
-
 class People:
     """The people file. Opened anew for every call, so that any thread or process may use it."""
 
@@ -48,36 +34,28 @@ class People:
 
     def selections(self, store: str | None = None) -> list[Selection]:
         """All selections (of one store), by name."""
-        rows = self._ask("SELECT * FROM selections ORDER BY name")
-        found = [Selection(*row[:4], tuple(json.loads(row[4])), *row[5:]) for row in rows]
-        return [s for s in found if store is None or s.store == store]
+        where = ("", ()) if store is None else (" WHERE store = ?", (store,))
+        return [
+            _selection(row)
+            for row in self._ask(f"SELECT * FROM selections{where[0]} ORDER BY name", where[1])
+        ]
 
     def selection(self, name: str) -> Selection:
         """One selection. Raises NotFound, listing the names."""
-        found = {s.name: s for s in self.selections()}
-        if name not in found:
-            raise NotFound(f"no selection {name!r}", "one of " + (", ".join(found) or "none yet"))
-        return found[name]
+        rows = self._ask("SELECT * FROM selections WHERE name = ?", (name,))
+        if not rows:
+            there = [row[0] for row in self._ask("SELECT name FROM selections ORDER BY name", ())]
+            raise NotFound(f"no selection {name!r}", "one of " + (", ".join(there) or "none yet"))
+        return _selection(rows[0])
 
     def save_selection(self, selection: Selection) -> Selection:
-        """Write or replace a selection. Raises ParameterError for an empty name or set."""
+        """Write or replace a selection. Raises ParameterError for an empty name, InputError for an empty set."""
         if not selection.name.strip():
             raise ParameterError("the selection has no name", "a name", "Type one, such as 'blurred 4s'")
-        if selection.of not in ("samples", "rows", "units"):
-            raise ParameterError(f"a selection of {selection.of!r}", "samples, rows or units")
-        if not selection.ids:
+        if not len(selection):
             raise InputError("the selection is empty", "at least one point", "Draw around some points first")
         s = selection
-        values = (
-            s.name.strip(),
-            s.of,
-            s.store,
-            s.tap,
-            json.dumps(list(s.ids)),
-            s.note,
-            s.author or _me(),
-            _now(),
-        )
+        values = (s.name.strip(), s.of, s.store, s.tap, to_bytes(s), s.note, s.author or _me(), _now())
         self._do("INSERT OR REPLACE INTO selections VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
         return self.selection(s.name.strip())
 
@@ -123,7 +101,7 @@ class People:
                 raise NewerSchema(
                     f"{self.path} has schema {version}", f"at most {SCHEMA}", "Update Feature Loupe"
                 )
-            if fresh or version < SCHEMA:
+            if fresh or version < SCHEMA:  # an older file is read as it is: text ids are JSON
                 connection.executescript(TABLES)
                 connection.execute(f"PRAGMA user_version = {SCHEMA}")
                 connection.commit()
@@ -158,6 +136,12 @@ class People:
                 "the file with selections, stars and notes",
                 "Restore it from a copy, or move it away to begin anew",
             ) from None
+
+
+def _selection(row: tuple) -> Selection:
+    name, of, store, tap, packed, *rest = row
+    ids = json.loads(packed) if isinstance(packed, str) else ids_from_bytes(of, packed)
+    return Selection(name, of, store, tap, ids, *rest)
 
 
 def _me() -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from analysis import registry
 from analysis.activations import Activations, as_activations
+from analysis.compute.kept import keeping
 from analysis.errors import InputError, LoupeError, NotEnoughData, NotFound, ParameterError
 from analysis.results import Origin, Result
 from analysis.spec import Cost, Method, Progress, make_params, no_progress
@@ -62,7 +63,8 @@ def run(
     estimated = method.cost(tuple(tap.shape for tap in taps), values)
     started = time.perf_counter()
     try:
-        result = method.function(*taps, params=values, rng=np.random.default_rng(seed), progress=progress)
+        with keeping(cache):
+            result = method.function(*taps, params=values, rng=np.random.default_rng(seed), progress=progress)
     except MemoryError:
         raise InputError(
             f"{method.title} ran out of memory on {taps[0].name}",
@@ -78,8 +80,9 @@ def run(
 
 def validate(method: Method, taps: Sequence[Activations]) -> None:
     """Refuse what the method cannot use, with the reason."""
-    if len(taps) != method.inputs:
-        raise ParameterError(f"{method.id} was given {len(taps)} tap(s)", f"{method.inputs}")
+    if len(taps) < method.inputs or (len(taps) > method.inputs and not method.more_inputs):
+        expected = f"{method.inputs} or more" if method.more_inputs else f"{method.inputs}"
+        raise ParameterError(f"{method.id} was given {len(taps)} tap(s)", expected)
     for tap in taps:
         n, d = tap.shape
         if n < method.minimum_rows:

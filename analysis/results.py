@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 import os
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -87,7 +88,10 @@ class Scatter(Result):
 
     `columns`: per-point values (n,), numeric or text, that can colour the points (quality measures among them).
     `colour` names the default one. `axes` label the coordinates; `meaningful_axes` is False where only
-    neighbourhoods mean something (UMAP and kin).
+    neighbourhoods mean something (UMAP and kin). `frames` (m, n, 2 or 3) are the places of the same points in a
+    series (layers, checkpoints) named by `frame_names`; `positions` is then the last of them. `edges` (m, 2) int32
+    join points by their places in `positions`, with `edge_values` (m,) called `edge_name`. `ellipses` (m, 5) lie over
+    the map: centre (2), half axes (2), angle of the first in radians.
     """
 
     kind: ClassVar[str] = "scatter"
@@ -98,6 +102,12 @@ class Scatter(Result):
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     colour: str = ""
     meaningful_axes: bool = True
+    frames: np.ndarray | None = None
+    frame_names: tuple[str, ...] = ()
+    edges: np.ndarray | None = None
+    edge_values: np.ndarray | None = None
+    edge_name: str = ""
+    ellipses: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +186,33 @@ class Table(Result):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Partition(Result):
+    """Clusters of rows: `codes` (n,) int32, the cluster of each of `rows` (n,), -1 for none, and `strength` (n,) in
+    [0, 1], how firmly a row belongs; k may be 0. `columns` have one entry per cluster, "name" and "size" among them.
+
+    `levels` (l, k) int32 are groups of clusters, coarse to fine, the last being the clusters themselves;
+    `level_names` (l, k) text names the group of each cluster at each level.
+    """
+
+    kind: ClassVar[str] = "partition"
+    codes: np.ndarray
+    rows: np.ndarray
+    strength: np.ndarray
+    columns: dict[str, np.ndarray]
+    levels: np.ndarray
+    level_names: np.ndarray
+    help: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def n_clusters(self) -> int:
+        return self.levels.shape[1]
+
+    def codes_at(self, level: int) -> np.ndarray:
+        """(n,) group of each row at a level, 0 the coarsest, -1 for none."""
+        return np.where(self.codes >= 0, np.append(self.levels[level], -1)[self.codes], -1).astype(np.int32)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gallery(Result):
     """Groups of rows to look at: `groups` name → row indices, `values` name → activations (same lengths)."""
 
@@ -197,7 +234,7 @@ class TokenMap(Result):
 
 
 KINDS: dict[str, type[Result]] = {
-    c.kind: c for c in (Scatter, Matrix, Spectrum, Curve, Distribution, Table, Gallery, TokenMap)
+    c.kind: c for c in (Scatter, Matrix, Spectrum, Curve, Distribution, Table, Partition, Gallery, TokenMap)
 }
 
 
@@ -257,12 +294,16 @@ def save(result: Result, path: str | os.PathLike) -> None:
     np.savez_compressed(buffer, __header__=np.frombuffer(text, np.uint8), **arrays)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(beside, "wb") as f:
-        f.write(buffer.getbuffer())
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(beside, path)
+    # a name of its own for every writer: two threads of one process may keep the same result at the same time
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with open(beside, "wb") as f:
+            f.write(buffer.getbuffer())
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def load(path: str | os.PathLike) -> Result:

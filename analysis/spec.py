@@ -153,7 +153,8 @@ class Method:
     """An analysis. `function(*activations, params=..., rng=..., progress=...) -> Result`.
 
     id : short unique name ("pca"). family : the folder. title, summary : for the page. version : raise it
-    whenever a number may change. inputs : how many taps. needs : sample columns that must exist ("label").
+    whenever a number may change. inputs : how many taps (with more_inputs: at least as many). needs : sample
+    columns that must exist ("label").
     minimum_rows : refusal floor. cost : (shapes, params) -> Cost, where shapes are (rows, units) pairs.
     check : () -> CheckLines on planted data. worker : must run in the worker process (Numba). long : usually
     over a second, so that pages start it as a job. invariance : the group of changes it ignores, in words.
@@ -171,6 +172,7 @@ class Method:
     check: Callable[[], tuple[CheckLine, ...]]
     cost: Callable[[tuple[tuple[int, int], ...], object], Cost]
     inputs: int = 1
+    more_inputs: bool = False
     needs: tuple[str, ...] = ()
     minimum_rows: int = 3
     worker: bool = False

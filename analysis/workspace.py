@@ -17,11 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from analysis import pipeline, registry
 from analysis.activations import Activations
 from analysis.errors import InputError, LoupeError, NewerSchema, NotFound, ParameterError
-from analysis.people import People, Selection
+from analysis.people import People
 from analysis.results import Result
+from analysis.selection import Selection, row_mask, sample_mask
 from analysis.spec import Progress, make_params, no_progress
 from analysis.store.cache import ResultCache
 from analysis.store.reader import Store
@@ -175,6 +178,47 @@ class Workspace:
 
     def save_selection(self, selection: Selection) -> Selection:
         return self.people.save_selection(selection)
+
+    def combined(self, first: str | Selection, operation: str, second: str | Selection) -> Selection:
+        """Two selections (by name or as they are) joined by "or", "and" or "minus"; unnamed, not saved.
+
+        Where one holds samples and the other tokens, or the two hold tokens of different taps, the tokens
+        stand for their samples, and `note` says so.
+
+        Raises
+        ------
+        NotFound, ParameterError
+            No such selection; two stores; units against samples.
+        """
+        a, b = (self.selection(s) if isinstance(s, str) else s for s in (first, second))
+        kinds = {a.of, b.of}
+        if kinds <= {"samples", "rows"} and (len(kinds) > 1 or (kinds == {"rows"} and a.tap != b.tap)):
+            a, b = self.samples_of(a), self.samples_of(b)
+        return a.combined(operation, b)
+
+    def samples_of(self, selection: Selection) -> Selection:
+        """The samples that a selection of tokens lies in; a selection of samples as it is."""
+        if selection.of == "samples":
+            return selection
+        store = self.store(selection.store)
+        mask = sample_mask(selection, store)
+        if mask is None:
+            raise ParameterError(f"{selection.described}", "samples, or tokens of a tap that is there")
+        name = f"samples of {selection.name or 'some tokens'}"
+        return Selection(name, "samples", selection.store, "", np.asarray(store.samples["id"])[mask])
+
+    def rows(self, selection: str | Selection, reference: str) -> np.ndarray:
+        """Row indices, rising, of the tap "store:tap" that a selection covers: `activations.take(rows)`.
+
+        Raises NotFound, ParameterError when the selection says nothing about that tap.
+        """
+        chosen = self.selection(selection) if isinstance(selection, str) else selection
+        name, _, tap = reference.partition(":")
+        self.activations(reference)
+        mask = row_mask(chosen, self.store(name), tap)
+        if mask is None:
+            raise ParameterError(f"{chosen.described}", f"a selection of samples or tokens of {name}")
+        return np.flatnonzero(mask)
 
     def delete_selection(self, name: str) -> None:
         self.people.delete_selection(name)

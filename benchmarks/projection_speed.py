@@ -1,22 +1,31 @@
-"""Maps and neighbours against their peers, and every method's cost estimate against what it took.
+"""Neighbour maps and graphs against their peers, and every method's cost estimate against what it took.
 
-    python benchmarks/projection_speed.py [peers] [estimates]
+    python benchmarks/projection_speed.py [maps] [parts] [estimates] [--points N ...] [--data NAME ...] [--repeat R]
 
-Ratios in one run on one machine; the seconds alone mean little.
+maps: LocalMAP, PaCMAP and UMAP against umap-learn's defaults (and pacmap.LocalMAP where installed), each in a warm
+process of its own, by turns, the best of R; without the quality measurement, which the peers do not make.
+parts: the graph alone (against scikit-learn) and the layouts alone. Ratios in one run on one machine; the seconds
+alone mean little. "processor" is processor time over two: what a quiet two-core machine would take.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
+import json
+import subprocess
 import sys
+import tempfile
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 
-from analysis import registry
-from analysis.activations import ArrayActivations
-
 SHAPES = [(2_000, 64), (10_000, 256), (20_000, 768)]
+OURS = ("localmap", "pacmap", "umap")
+PEERS = ("umap-learn", "pacmap.LocalMAP")
+MEASURED = 3000  # points whose neighbourhoods are compared
 
 
 def clusters(n: int, d: int) -> np.ndarray:
@@ -24,6 +33,37 @@ def clusters(n: int, d: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     centres = 1.5 * rng.standard_normal((10, d))
     return (centres[rng.integers(0, 10, n)] + rng.standard_normal((n, d))).astype(np.float32)
+
+
+def subspaces(n: int, d: int, k: int = 20, rank: int = 8) -> np.ndarray:
+    """Twenty clusters, each a Gaussian on eight directions of its own, with a little noise; float32."""
+    rng = np.random.default_rng(0)
+    label, centres = rng.integers(0, k, n), rng.standard_normal((k, d))
+    x = 0.1 * rng.standard_normal((n, d)).astype(np.float32)
+    for c in range(k):
+        spread = rng.standard_normal((rank, d))
+        x[label == c] += centres[c] + rng.standard_normal(((label == c).sum(), rank)) @ spread
+    return x
+
+
+def digits(n: int, d: int) -> np.ndarray:
+    """Scikit-learn's 1,797 digits of 64 pixels."""
+    from sklearn.datasets import load_digits
+
+    return load_digits().data[:n].astype(np.float32)
+
+
+def recorded(n: int, d: int) -> np.ndarray:
+    """A recorded layer of the sample workspace: 2,304 tokens of 80 units."""
+    from analysis.workspace import open_workspace
+
+    tap = open_workspace(Path(__file__).parents[1] / "sample_data/workspace").activations(
+        "python-gpt:transformer.h.2"
+    )
+    return np.concatenate([block for _, block in tap.chunks()])[:n].astype(np.float32)
+
+
+DATA = {"clusters": clusters, "subspaces": subspaces, "digits": digits, "recorded": recorded}
 
 
 def timed(action) -> tuple[float, object]:
@@ -39,37 +79,133 @@ def processor_seconds(action) -> float:
     return time.process_time() - started
 
 
-def peers() -> None:
-    """UMAP with exact neighbours and quality against umap-learn's own search; neighbours against scikit-learn."""
-    import umap as umap_learn
+# ---------------------------------------------------------------------------- one map in a process of its own
+def drawer(name: str):
+    """x -> positions, by one of OURS or PEERS with its defaults."""
+    if name == "umap-learn":
+        import umap
+
+        return lambda x: umap.UMAP().fit_transform(x)
+    if name == "pacmap.LocalMAP":
+        import pacmap
+
+        return lambda x: pacmap.LocalMAP(random_state=0).fit_transform(x)
+    return lambda x: own_map(name, x)
+
+
+def own_map(name: str, x: np.ndarray, graph=None) -> np.ndarray:
+    """Graph and layout of ours with the method's defaults, from nothing (or from a graph)."""
+    from analysis.compute import kept
+    from analysis.compute.layout import umap_layout
+    from analysis.compute.neighbour_graph import neighbour_graph
+    from analysis.compute.pair_layout import REACH, laid_out
+
+    rng = np.random.default_rng(0)
+    if graph is None:
+        kept.forget()
+        graph = neighbour_graph(x, 15)
+    if name == "umap":
+        epochs = 500 if len(x) <= 10_000 else 200
+        return umap_layout(x, graph, n_neighbors=15, min_dist=0.1, epochs=epochs, rng=rng)
+    reach = REACH if name == "localmap" else None
+    return laid_out(x, graph, components=2, n_neighbors=10, reach=reach, rng=rng)
+
+
+def child(name: str, data: str, folder: str) -> None:
+    """Serve one map: warm up, then draw once per line of input and answer with the seconds."""
+    warnings.simplefilter("ignore")
+    draw = drawer(name)
+    draw(clusters(6000, 16))  # imports, compilation, threads
+    x = np.load(Path(folder) / f"{data}.npy")
+    print(json.dumps("ready"), flush=True)
+    for _ in sys.stdin:
+        used, started = time.process_time(), time.perf_counter()
+        drawn = draw(x)
+        seconds = time.perf_counter() - started, (time.process_time() - used) / 2
+        np.save(Path(folder) / f"{name}.npy", drawn)
+        print(json.dumps(seconds), flush=True)
+
+
+def maps(points: list[int], names: list[str], repeat: int) -> None:
+    """Every map on every data set, by turns."""
+    drawn_by = [*OURS, *(p for p in PEERS if importlib.util.find_spec(p.split(".")[0].replace("-learn", "")))]
+    for name in names:
+        for n in points if name in ("clusters", "subspaces") else points[:1]:
+            with tempfile.TemporaryDirectory() as folder:
+                x = DATA[name](n, 256)
+                np.save(Path(folder) / f"{name}.npy", x)
+                compare(x, name, folder, drawn_by, repeat)
+
+
+def compare(x: np.ndarray, data: str, folder: str, drawn_by: list[str], repeat: int) -> None:
+    from analysis.compute.map_quality import placement_quality
+
+    def ask(process):
+        process.stdin.write("draw\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    found = {name: [] for name in drawn_by}
+    for _ in range(repeat):
+        for name in drawn_by:
+            command = [sys.executable, __file__, "child", name, data, folder]
+            with subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            ) as process:
+                if json.loads(process.stdout.readline() or '""') != "ready":
+                    continue
+                found[name].append(ask(process))
+                process.stdin.close()
+    peer = np.min(found["umap-learn"], axis=0)
+    for name in drawn_by:
+        if not found[name]:
+            continue
+        wall, used = np.min(found[name], axis=0)
+        q = placement_quality(x, np.load(Path(folder) / f"{name}.npy"), 15, maximum_anchors=MEASURED)
+        print(f"{data:>10} {len(x):>6} x {x.shape[1]:<4}{name:>16} {wall:6.2f} s, processor {used:6.2f} s, "
+              f"{peer[0] / wall:5.1f} ({peer[1] / used:5.1f}) times umap-learn's speed, "
+              f"trust {q.trust.mean():.4f} recall {q.recall.mean():.4f}", flush=True)  # fmt: skip
+
+
+# ---------------------------------------------------------------------------- parts
+def parts(points: list[int], names: list[str], repeat: int) -> None:
+    """The graph alone, exact and approximate, against scikit-learn; the layouts alone, from a graph that is there."""
     from sklearn.neighbors import NearestNeighbors
 
-    from analysis.compute.map_quality import placement_quality
-    from analysis.compute.neighbours import nearest
-    from analysis.methods.projection.umap import umap
+    from analysis.compute import kept
+    from analysis.compute.neighbour_graph import neighbour_graph
 
-    umap(clusters(500, 16))  # compiles
-    umap_learn.UMAP(random_state=0, n_epochs=20).fit_transform(clusters(5000, 16))
-    for n, d in SHAPES[:2]:
-        x = clusters(n, d)
-        ours, result = timed(lambda x=x: umap(x))
-        theirs, drawn = timed(lambda x=x: umap_learn.UMAP(random_state=0, n_epochs=200).fit_transform(x))
-        own = result.columns["recall"].mean()
-        peer = placement_quality(x, drawn, 15, maximum_anchors=2000).recall.mean()
-        print(f"{n} x {d}: UMAP with quality {ours:.1f} s, recall@15 {own:.3f};", end=" ")
-        print(f"umap-learn seeded {theirs:.1f} s ({theirs / ours:.1f} times), recall@15 {peer:.3f}")
-        a, found = timed(lambda x=x: nearest(x, 15))
-        b, brute = timed(
-            lambda x=x: NearestNeighbors(n_neighbors=16, algorithm="brute").fit(x).kneighbors(x)[1]
-        )
-        same = (np.sort(found.indices, 1) == np.sort(brute[:, 1:], 1)).mean()
-        print(
-            f"{n} x {d}: 15 neighbours {a:.2f} s, scikit-learn brute {b:.2f} s ({b / a:.1f} times), same {same:.4f}"
-        )
+    def fresh(x, k, **more):
+        kept.forget()
+        return neighbour_graph(x, k, **more)
+
+    brute = NearestNeighbors(n_neighbors=16, algorithm="brute")
+    own_map("localmap", clusters(6000, 16))
+    fresh(clusters(6000, 16), 15, exact=False)
+    for name in names:
+        for n in points if name in ("clusters", "subspaces") else points[:1]:
+            x = DATA[name](n, 256)
+            jobs = {
+                "scikit-learn brute": lambda x=x: brute.fit(x).kneighbors(x),
+                "graph, exact": lambda x=x: fresh(x, 15, exact=True),
+                "graph, approximate": lambda x=x: fresh(x, 15, exact=False),
+                "graph kept": lambda x=x: neighbour_graph(x, 15),
+            }  # fmt: skip
+            graph = neighbour_graph(x, 15)
+            for own in OURS:
+                jobs[f"layout, {own}"] = lambda x=x, own=own, graph=graph: own_map(own, x, graph)
+            for job, action in jobs.items():
+                best = min((timed(action) for _ in range(repeat)), key=lambda pair: pair[0])
+                note = f", recall {best[1].recall:.4f}" if job.startswith("graph") else ""
+                print(f"{name:>10} {len(x):>6} x {x.shape[1]:<4}{job:>20} {best[0]:6.2f} s{note}", flush=True)
 
 
-def estimates() -> None:
+def estimates(points: list[int], names: list[str], repeat: int) -> None:
     """Seconds announced by `cost` against seconds taken."""
+    from analysis import registry
+    from analysis.activations import ArrayActivations
+    from analysis.compute import kept
+
     for method in registry.methods().values():
         for n, d in SHAPES:
             label = np.arange(n) % 10
@@ -77,6 +213,7 @@ def estimates() -> None:
             announced = method.cost(((n, d),) * method.inputs, method.params()).seconds
             if n == SHAPES[0][0]:
                 method.function(*taps)  # imports and compiled code
+            kept.forget()
             wall = time.perf_counter()
             used = processor_seconds(lambda method=method, taps=taps: method.function(*taps))
             wall = time.perf_counter() - wall
@@ -86,6 +223,16 @@ def estimates() -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    wanted = sys.argv[1:] or ["peers", "estimates"]
-    for name in wanted:
-        {"peers": peers, "estimates": estimates}[name]()
+    if sys.argv[1:2] == ["child"]:
+        child(*sys.argv[2:])
+        raise SystemExit
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="*", choices=["maps", "parts", "estimates", []])
+    parser.add_argument("--points", nargs="+", type=int, default=[10_000, 50_000])
+    parser.add_argument("--data", nargs="+", choices=list(DATA), default=["subspaces", "clusters"])
+    parser.add_argument("--repeat", type=int, default=2)
+    given = parser.parse_args()
+    for name in given.what or ["maps", "parts", "estimates"]:
+        {"maps": maps, "parts": parts, "estimates": estimates}[name](given.points, given.data, given.repeat)

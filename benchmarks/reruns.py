@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -19,10 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from loopback import CHROMIUM, FLAGS, free_port, stop, wait_for
+
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "sample_data" / "workspace"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
 LIMIT_MS = 60.0
 
 # page, what to click in turn (button texts or roles)
@@ -53,10 +51,10 @@ def main() -> None:
             command, env=environment, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL
         )
         try:
+            wait_for(port, server)
             report(drive(port, log, given.clicks))
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait()
+            stop(server)
 
 
 def serve(port: int, log: str) -> None:
@@ -86,8 +84,7 @@ def drive(port: int, log: Path, clicks: int) -> dict[str, list[float]]:
 
     seconds: dict[str, list[float]] = {}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        wait_for(port)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for name, (path, targets) in CLICKS.items():
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             opened = len(lines(log))
@@ -131,20 +128,6 @@ def report(seconds: dict[str, list[float]]) -> None:
         ordered = sorted(1000 * v for v in values)
         p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
         print(f"{name:<14}{len(ordered):>8}{statistics.median(ordered):>11.1f}{p95:>9.1f}{ordered[-1]:>9.1f}")
-
-
-def wait_for(port: int) -> None:
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 if __name__ == "__main__":

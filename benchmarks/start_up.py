@@ -9,9 +9,6 @@ title is; Feature Loupe when the map's points are drawn. Limit: 2.5 times.
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -19,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from loopback import CHROMIUM, FLAGS, free_port, stop, wait_for
+
 ROOT = Path(__file__).parents[1]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
 EMPTY = """
 import streamlit as st
 def one(): st.title("first page")
@@ -40,7 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         script = Path(folder) / "empty.py"
         script.write_text(EMPTY)
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         apps = {
             "empty app": (lambda port: empty_command(script, port), "h1"),
             "Feature Loupe": (loupe_command, "[data-drawn]:not([data-drawn='0'])"),
@@ -85,24 +82,13 @@ def first_picture(browser, command: list[str], marker: str) -> float:
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     try:
         page = context.new_page()
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.02)
+        wait_for(port, process)
         page.goto(f"http://127.0.0.1:{port}")
         page.wait_for_selector(marker, timeout=60000, state="attached")
         return time.perf_counter() - started
     finally:
         context.close()
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        stop(process)
 
 
 if __name__ == "__main__":

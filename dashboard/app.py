@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from dashboard import brand, errors, pages, state
 from dashboard.parts import log_file, sidebar
 
 st.set_page_config(page_title="Feature Loupe", page_icon=brand.icon(), layout="wide")
+st.html(f"<style>{(Path(__file__).parent / 'frame.css').read_text(encoding='utf-8')}</style>")
 log_file.once()
 st.logo(brand.wordmark(state.theme()), icon_image=brand.icon(), size="large")
 

@@ -50,7 +50,8 @@ def widget(p: Param, columns: Sequence[str] = ()) -> object:
 def _number(p: Param, kind: type) -> object:
     low, high = (None if bound is None else kind(bound) for bound in (p.low, p.high))
     if kind is int:
-        low, high = max(-LARGEST, low if low is not None else -LARGEST), min(LARGEST, high or LARGEST)
+        low = max(-LARGEST, low if low is not None else -LARGEST)
+        high = min(LARGEST, high if high is not None else LARGEST)
     return st.number_input(
         _label(p),
         min_value=low,

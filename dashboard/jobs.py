@@ -13,6 +13,7 @@ from dashboard.words import about
 
 ACTIVE = ("queued", "running")
 EVERY = 0.5  # seconds between two looks at a running job
+LOOKED_AT = 60  # newest jobs among which one under way is looked for: a long one has many short ones after it
 
 
 def start(kind: str, arguments: Mapping, title: str, *, patience: float = 0.0) -> str:
@@ -32,7 +33,7 @@ def start(kind: str, arguments: Mapping, title: str, *, patience: float = 0.0) -
 
 def find(kind: str, arguments: Mapping) -> JobStatus | None:
     """The newest job with exactly this work, so that a link shows a running job to whoever opens it."""
-    for job in queue.listing(state.workspace().path, limit=20):
+    for job in recent(LOOKED_AT):
         if job.kind == kind and job.arguments == dict(arguments):
             return job
     return None
@@ -50,7 +51,7 @@ def recent(limit: int = 8) -> list[JobStatus]:
 
 def running() -> list[JobStatus]:
     """What is queued or running now."""
-    return [job for job in recent() if job.state in ACTIVE]
+    return [job for job in recent(LOOKED_AT) if job.state in ACTIVE]
 
 
 def watch(id: str, *, key: str = "") -> JobStatus:
@@ -88,7 +89,7 @@ def bar(job: JobStatus, key: str = "") -> None:
 def progress_text(job: JobStatus) -> str:
     """ "Record digits: 3 of 10 batches, 40 %, about 5 s left"."""
     if job.state == "queued":
-        return f"{job.title}: waiting for its turn"
+        return errors.escape(f"{job.title}: waiting for its turn")
     left = f", {about(job.seconds_left)} left" if job.seconds_left else ""
     return errors.escape(f"{job.title}: {job.doing or 'working'}, {100 * job.fraction:.0f} %{left}")
 

@@ -9,9 +9,9 @@ def duration(seconds: float | None) -> str:
         return "an unknown time"
     if seconds < 1:
         return "under 1 s"
-    if seconds < 60:
+    if round(seconds) < 60:
         return f"{seconds:.0f} s"
-    if seconds < 3600:
+    if round(seconds) < 3600:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, rest = divmod(round(seconds / 60), 60)
@@ -30,7 +30,7 @@ def size(n_bytes: float | None) -> str:
     if n_bytes is None or n_bytes != n_bytes:
         return "an unknown size"
     for unit in ("B", "kB", "MB", "GB", "TB"):
-        if n_bytes < 1000 or unit == "TB":
+        if n_bytes < 999.5 or unit == "TB":  # above, three digits would say 1e+03
             return f"{n_bytes:.0f} B" if unit == "B" else f"{n_bytes:.3g} {unit}"
         n_bytes /= 1000
     return ""

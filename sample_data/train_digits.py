@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from digits import HELDOUT_IMAGES, load_split
+from half import rounded, save_half
 from manifest import library_versions, write_manifest
 from torch.nn import functional as F
 from transformers import (
@@ -119,11 +120,14 @@ def evaluate(network, pixels, split="heldout"):
 
 
 def save_checkpoint(folder, network, pixels, what, seed, step, steps):
-    """Write network, image processor and manifest into a folder, replacing an older one."""
+    """Write network, image processor and manifest into a folder, replacing an older one.
+
+    The manifest's figures are those of the network as it is stored.
+    """
     shutil.rmtree(folder, ignore_errors=True)
-    network.save_pretrained(folder)
+    save_half(network, folder)
     build_processor(pixels).save_pretrained(folder)
-    accuracy, loss = evaluate(network, pixels)
+    accuracy, loss = evaluate(rounded(network), pixels)
     labels = tensors("heldout")[1]
     train_count = len(tensors("train")[1])
     write_manifest(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from half import rounded, save_half
 from manifest import library_versions, write_manifest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch.nn import functional as F
@@ -51,7 +52,7 @@ CONTEXT = 128
 STEPS = 2000
 BATCH = 32
 PEAK_RATE = 3e-3
-SNIPPETS_PER_MODULE = 5
+SNIPPETS_PER_MODULE = 2
 SNIPPET_BYTES = 128
 
 
@@ -230,31 +231,19 @@ Python's licence follows as it stands.
     LICENCE.write_text(note + source.read_text())
 
 
-def main():
-    torch.set_num_threads(2)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    started = time.time()
-    write_snippets()
-    write_licence()
-
-    train_text = joined_bytes(sorted(TRAIN_MODULES))
-    heldout_text = heldout_bytes()
+def save_checkpoint(network, train_text, heldout_text):
+    """Measure the network as it is stored; write it, its tokenizer and its manifest, replacing older ones."""
     baselines = {
         f"{order}-gram": ngram_bits(train_text, heldout_text, order, first=CONTEXT // 2)
         for order in (1, 2, 3, 4, 5, 6)
     }
     print({name: round(bits, 3) for name, bits in baselines.items()}, flush=True)
-
-    torch.manual_seed(SEED)
-    network = build_network()
-    train(network, train_text)
-    bits, accuracy, scored = evaluate(network, heldout_text)
+    bits, accuracy, scored = evaluate(rounded(network), heldout_text)
     if bits >= baselines["3-gram"]:
         raise SystemExit(f"the network ({bits:.3f}) is no better than the 3-gram model")
 
     shutil.rmtree(CHECKPOINT, ignore_errors=True)
-    network.save_pretrained(CHECKPOINT)
+    save_half(network, CHECKPOINT)
     build_tokenizer().save_pretrained(CHECKPOINT)
     write_manifest(
         CHECKPOINT,
@@ -279,6 +268,22 @@ def main():
         versions=library_versions("torch", "transformers", "tokenizers", "safetensors", "numpy"),
     )
     print(f"held-out: {bits:.3f} bits per byte, {accuracy:.3f} of {scored} bytes right")
+
+
+def main():
+    torch.set_num_threads(2)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    started = time.time()
+    write_snippets()
+    write_licence()
+
+    train_text = joined_bytes(sorted(TRAIN_MODULES))
+    heldout_text = heldout_bytes()
+    torch.manual_seed(SEED)
+    network = build_network()
+    train(network, train_text)
+    save_checkpoint(network, train_text, heldout_text)
     print(f"{time.time() - started:.0f} seconds")
 
 

@@ -29,7 +29,9 @@ CHECKPOINTS = Path(__file__).parent / "checkpoints"
 def digits_accuracy(folder):
     """Return the share of held-out PNG files that the classifier in the folder names rightly."""
     processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-    network = AutoModelForImageClassification.from_pretrained(folder, local_files_only=True).eval()
+    network = AutoModelForImageClassification.from_pretrained(
+        folder, local_files_only=True, dtype=torch.float32
+    ).eval()
     paths = sorted(HELDOUT_IMAGES.glob("*/*.png"))
     inputs = processor([Image.open(path) for path in paths], return_tensors="pt")
     guesses = network(**inputs).logits.argmax(dim=1).tolist()
@@ -40,7 +42,7 @@ def digits_accuracy(folder):
 def python_bits(folder):
     """Return bits per byte of the language model in the folder, on the held-out modules."""
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    network = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    network = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     for path in SNIPPETS.glob("*.txt"):
         text = path.read_bytes()
         assert tokenizer.encode(text.decode()) == list(text), path

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("shared", deadline=None)  # a slow machine is no counterexample
+settings.load_profile("shared")
 
 # deterministic and offline: nothing may look for a model hub, and two cores are shared
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -16,3 +20,30 @@ def rng():
     import numpy as np
 
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def proof(tmp_path):
+    """Where a `payload.Payload` would leave its trace; the test fails if it did."""
+    path = tmp_path / "code_ran"
+    yield path
+    assert not path.exists(), "the file's code was run"
+
+
+@pytest.fixture(scope="module")
+def page_stores_made(tmp_path_factory):
+    """A workspace with the stores of `page_stores`, one for the tests of a file."""
+    import page_stores
+
+    return page_stores.make_workspace(tmp_path_factory.mktemp("pages of stores") / "workspace")
+
+
+@pytest.fixture
+def opened(page_stores_made, monkeypatch):
+    """That workspace as the one that pages open; whatever they send to a component must be plain JSON."""
+    import page_stores
+
+    monkeypatch.setenv("LOUPE_WORKSPACE", str(page_stores_made.path))
+    refused = page_stores.refused_messages(monkeypatch)
+    yield page_stores_made
+    assert not refused

@@ -1,4 +1,5 @@
-"""A tiny network and small data for the tests of recording; also run as a script in a process that is killed.
+"""A tiny network and small data for the tests of recording; also run as a script in a process that is
+killed before its last batch.
 
 python recording_subject.py DIRECTORY LOG SECONDS_PER_BATCH
 """
@@ -22,8 +23,11 @@ def network():
     return nn.Sequential(nn.Linear(6, UNITS), nn.ReLU(), nn.Linear(UNITS, 3)).eval()
 
 
-def slow_data(log: Path | None, seconds: float):
-    """Rows whose reading takes time and is written down in `log`, one line per batch read."""
+def slow_data(log: Path | None, seconds: float, *, until: int = N):
+    """Rows whose reading takes time and is written down in `log`, one line per batch read.
+
+    Reading a batch that ends after sample `until` never returns.
+    """
     from analysis.sources.data_source import DataSource
 
     values = np.random.default_rng(1).normal(size=(N, 6)).astype(np.float32)
@@ -31,7 +35,7 @@ def slow_data(log: Path | None, seconds: float):
     class Slow(DataSource):
         def items(self, start: int, stop: int) -> list:
             if log is not None and stop - start > 1:  # the dry run reads one
-                time.sleep(seconds)
+                time.sleep(seconds if stop <= until else 3600)
                 with open(log, "a") as f:
                     f.write(f"{start} {stop}\n")
             return list(values[start:stop])
@@ -64,14 +68,14 @@ def values_of(store, tap):
     return store.activations(tap).take(np.arange(store.activations(tap).shape[0]))
 
 
-def run(directory, log: Path | None, seconds: float = 0.0, **options):
+def run(directory, log: Path | None, seconds: float = 0.0, *, until: int = N, **options):
     from analysis.recording.recorder import record
     from analysis.sources.checkpoint import open_checkpoint
 
     settings = {"name": "subject", "taps": ["0", "1"], "batch": BATCH, **options}
-    return record(open_checkpoint(network()), slow_data(log, seconds), directory, **settings)
+    return record(open_checkpoint(network()), slow_data(log, seconds, until=until), directory, **settings)
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    run(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), resume=True)
+    run(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), until=N - 1, resume=True)

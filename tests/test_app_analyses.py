@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 
 import pytest
 from app_pages import button, is_whole, open_page, texts, url
@@ -83,6 +84,24 @@ def test_too_little_data_is_refused_with_the_reason():
     assert is_whole(at)
     assert any("Expected" in e.value for e in at.error)
     assert button(at, "Run") is None
+    assert "Press" not in texts(at)  # there is no button to press
+
+
+def test_what_is_open_is_in_the_link(full):
+    at = open_page("analyses", tap=TAP, method="pca", about="true")
+    assert is_whole(at)
+    said = registry.method("pca").function.__module__
+    words = sys.modules[said].__doc__.strip()
+    assert words in [code.value for code in at.code]
+    at = open_page("analyses", tap=TAP, method="pca")
+    assert words not in [code.value for code in at.code]
+
+
+def test_a_refused_projection_leaves_the_way_to_another():
+    at = open_page("map", tap="zz-single:" + next(iter_taps("zz-single")), by="umap")
+    assert is_whole(at)
+    assert at.error
+    assert any(box.label == "Projection" for box in at.selectbox)
 
 
 def iter_taps(store):

@@ -13,7 +13,9 @@ from app_pages import button, texts, url
 from page_stores import make_workspace
 from streamlit.testing.v1 import AppTest
 
+from analysis.errors import ParameterError
 from analysis.jobs import queue
+from analysis.selection import Selection
 from analysis.spec import param
 from dashboard import colouring, figures, words
 from dashboard.parts.recipe_text import python_lines
@@ -178,3 +180,85 @@ def test_times_in_words(seconds, said):
 
 def test_sizes_in_words():
     assert [words.size(n) for n in (12, 1500, 2.5e6, 3.25e12)] == ["12 B", "1.5 kB", "2.5 MB", "3.25 TB"]
+    assert [words.size(n) for n in (999.4, 999_700, 999_999_999)] == ["999 B", "1 MB", "1 GB"]  # never 1e+03
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(59.4, "59 s"), (59.7, "1 min"), (3599.7, "1 h")])
+def test_times_are_rounded_before_they_are_named(seconds, said):
+    assert words.duration(seconds) == said
+
+
+@dataclass(frozen=True)
+class BelowZero:
+    k: int = param(-3, "Steps back", low=-9, high=0)
+
+
+def test_a_limit_of_zero_is_a_limit():
+    def page():
+        import streamlit as st
+        from test_app_parts import BelowZero
+
+        from dashboard import forms
+
+        st.code(repr(forms.draw(BelowZero)))
+
+    at = AppTest.from_function(page)
+    at.query_params["p.k"] = "5"
+    at.run()
+    assert not at.exception
+    assert at.number_input[0].max == 0
+    assert values(at) == {}
+
+
+def test_a_picture_without_recipe_offers_none(full):
+    def page(kind):
+        from dashboard import state
+        from dashboard.browse.unit import Unit
+        from dashboard.parts import export_menu
+
+        workspace = state.workspace()
+        unit = Unit(workspace.store("images"), "images:pooled", 3)
+        result = unit.histogram() if kind == "histogram" else workspace.run("pca", ["images:pooled"])
+        export_menu.draw(result, "test")
+
+    for kind, there in (("histogram", False), ("map", True)):
+        at = AppTest.from_function(page, args=(kind,)).run()
+        assert not at.exception, at.exception
+        labels = [element.proto.label for element in at.get("download_button")]
+        assert "PDF" in labels
+        assert ("Recipe" in labels) is there
+
+
+def test_the_recipe_keeps_one_colour_for_all(full):
+    from dashboard.parts import export_menu
+
+    result = colouring.coloured(full.run("pca", ["images:pooled"]), full, "none")
+    assert result.colour == ""
+    recipe = json.loads(export_menu._bytes_of(result, "json", "")())
+    assert recipe["figure"] == {"colour": ""}
+
+
+def test_a_taken_name_is_refused(full):
+    from dashboard.parts import selection_tools
+
+    mine = Selection("mine", "samples", "images", "pooled", ("0", "1"))
+    full.save_selection(mine)
+    selection_tools._refuse_taken("mine", mine)  # the same points: nothing is lost
+    selection_tools._refuse_taken("another", mine)
+    with pytest.raises(ParameterError, match="already"):
+        selection_tools._refuse_taken("mine", Selection("~0", "samples", "images", "pooled", ("2",)))
+
+
+def test_class_means_stand_over_what_shuffled_labels_give(full):
+    from dashboard.browse.feature_card import mean_by_chance
+    from dashboard.browse.unit import Unit
+
+    unit = Unit(full.store("images"), "images:pooled", 5)  # raised in class c only
+    chance = {name: (mean, band) for name, _, mean, _, _, band in unit.class_means()}
+    assert chance["c"][0] > chance["c"][1][1]
+    values = unit.column.astype(float)
+    rng = np.random.default_rng(0)
+    drawn = [rng.choice(values, 80, replace=False).mean() for _ in range(2000)]
+    low, high = mean_by_chance(values.mean(), values.std(), len(values))(80)
+    inside = np.mean([low <= m <= high for m in drawn])
+    assert 0.93 < inside < 0.97

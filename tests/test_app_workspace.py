@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import numpy as np
 import pytest
 from app_pages import button, is_whole, open_page, texts, url
 from page_stores import make_workspace
+from streamlit.testing.v1 import AppTest
 
 from analysis.jobs import queue
-from analysis.people import Selection
+from analysis.selection import Selection
 from analysis.store.manifest import TapSpec
 from analysis.store.writer import StoreWriter, TapBlock
 
@@ -147,5 +149,75 @@ def test_selections_are_listed_and_deleted(full):
     full.save_selection(Selection("odd ones", "samples", "images", "pooled", ("0", "1")))
     at = open_page("workspace", show="selections")
     assert at.dataframe[0].value["Holds"][0] == "2 samples"
+    assert button(at, "Delete").disabled  # it would go for everybody
+    next(box for box in at.checkbox if box.label.startswith("Delete it for everybody")).check().run()
     button(at, "Delete").click().run()
     assert full.selections() == []
+
+
+def test_the_ticks_of_modules_are_in_the_link(full, tmp_path):
+    (tmp_path / "ck").mkdir()
+    where = str(tmp_path / "ck")
+    ended(full, "dry_run", {"checkpoint": where, "data": where, "data_options": {}}, result=TREE)
+    form = {"show": "record", "checkpoint": where, "data": where, "choose": "Pick in the table"}
+    at = open_page("workspace", **form, pick=["net.blocks.7", "net.blocks.2", "not a module"])
+    assert is_whole(at)
+    assert url(at)["pick"] == ["net.blocks.2", "net.blocks.7"]  # in the order of the table
+    assert button(at, "Record") is not None
+    button(at, "Record").click().run()
+    job = next(j for j in queue.listing(full.path) if j.kind == "record")
+    queue.cancel(full.path, job.id)
+    assert job.arguments["taps"] == ["net.blocks.2", "net.blocks.7"]
+    at = open_page("workspace", **form)
+    assert "pick" not in url(at)
+    assert button(at, "Record") is None
+
+
+def test_names_that_no_module_has_are_not_markdown(full, tmp_path):
+    (tmp_path / "ck").mkdir()
+    where = str(tmp_path / "ck")
+    ended(full, "dry_run", {"checkpoint": where, "data": where, "data_options": {}}, result=TREE)
+    form = {"show": "record", "checkpoint": where, "data": where, "choose": "By name"}
+    at = open_page("workspace", **form, pattern="![x](https://elsewhere/y.png)")
+    assert "\\[x\\]" in at.warning[0].value
+
+
+def test_every_item_left_out_is_named(full):
+    """The manifest counts what was skipped and names the first hundred."""
+    store = full.store("table")
+    named = [f"row {i}: no value in *x*" for i in range(100)]
+    data = {**(store.manifest.get("data") or {}), "skipped": 250, "skipped_items": named}
+    store.manifest = {**store.manifest, "data": data}
+
+    def page(store):
+        from dashboard.parts import stores
+
+        stores.details(store)
+
+    at = AppTest.from_function(page, args=(store,)).run()
+    assert not at.exception, at.exception
+    assert any("250 items" in box.label for box in at.expander)
+    assert "first 100 of 250" in texts(at)
+    assert list(next(d.value for d in at.dataframe if "Left out" in d.value)["Left out"]) == named
+    facts = next(d.value for d in at.dataframe if "What" in d.value)
+    assert "250 unreadable items" in list(facts["Value"])
+
+
+def test_accuracy_has_an_interval_and_a_baseline(full):
+    at = open_page("workspace", store="images")
+    said = str(at.dataframe[0].value["Accuracy"][0])
+    value, low, high = (float(v) for v in re.findall(r"[\d.]+", said))
+    assert low < value < high
+    assert '"rows": [0]' in at.dataframe[0].proto.selection_default  # the store of the link is ticked
+    facts = next(d.value for d in at.dataframe if "What" in d.value).set_index("What")["Value"]
+    assert "33.3 % of 240" in facts["Commonest class"]
+
+
+def test_long_work_is_seen_behind_many_short_jobs(full):
+    long = queue.submit(full.path, "record", {"name": "big"}, title="*big*", start=False)
+    for k in range(30):
+        ended(full, "check", {"method": f"m{k}"}, result={})
+    at = open_page("workspace", show="jobs")
+    bars = [bar.proto.text for bar in at.get("progress")]
+    assert any("\\*big\\*" in text and "waiting" in text for text in bars), bars
+    queue.cancel(full.path, long)

@@ -125,6 +125,19 @@ def test_a_recipe_with_a_colour_draws_the_colour(capsys, workspace, tmp_path):
     assert "abel" in out.read_text().splitlines()[0]
 
 
+@pytest.mark.parametrize("figure", [{"colour": "no such column"}, {"nonsense": 1}, {"dpi": 1e9}])
+def test_a_recipe_with_an_unknown_wish_is_refused(capsys, workspace, tmp_path, figure):
+    report = run_json(capsys, "run", "pca", "vit:vit.layers.3", "--workspace", workspace)
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({**report["recipe"], "figure": figure}))
+    for suffix in ("pdf", "csv"):
+        out = tmp_path / f"figure.{suffix}"
+        code, _, err = run(capsys, "render", recipe, "--out", out, "--workspace", workspace)
+        assert code in (1, 2)
+        assert "xpected" in err
+        assert not out.exists()
+
+
 def test_a_recipe_for_changed_data_is_refused(capsys, workspace, tmp_path):
     report = run_json(capsys, "run", "pca", "vit:vit.layers.3", "--workspace", workspace)
     report["recipe"]["inputs"][0]["digest"] = "0" * 32

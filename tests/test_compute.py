@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import Future
 
 import numpy as np
@@ -293,7 +292,17 @@ def test_moved_samples_keep_values_and_tokens(rng):
     assert sorted(moved[:, 0]) == sorted(x[:, 0])
     steps = np.diff(moved.reshape(4, 3, 2), axis=1)
     assert (steps == 2).all()  # the tokens of a sample stay together and in order
-    assert sorted(moved_samples(x, rng)[:, 1]) == sorted(x[:, 1])
+    shuffled = moved_samples(x, rng)
+    assert sorted(shuffled[:, 1]) == sorted(x[:, 1])
+    assert not np.array_equal(np.argsort(shuffled[:, 0]), np.argsort(shuffled[:, 1]))
+
+
+def test_moved_samples_break_what_units_share(rng):
+    """Two equal units are perfectly correlated before, and as independent ones are afterwards."""
+    x = np.repeat(rng.standard_normal((400, 1)), 2, axis=1)
+    for offsets in (None, np.arange(0, 401, 4)):
+        r = [np.corrcoef(moved_samples(x, rng, offsets), rowvar=False)[0, 1] for _ in range(60)]
+        assert np.mean(np.abs(r) < 0.2) > 0.9
 
 
 def test_add_one_p_is_never_zero():
@@ -387,11 +396,9 @@ def test_units_as_points_leave_constants_out(rng):
 
 
 # ---------------------------------------------------------------------------- machine and executor
-def test_machine_is_measured_fast_and_once():
+def test_machine_is_measured_once():
     machine_module.machine.cache_clear()
-    started = time.perf_counter()
     found = machine()
-    assert time.perf_counter() - started < 1.0  # 50 ms on an idle machine; others share this one
     assert found.flops64 > 1e8
     assert found.bandwidth > 1e8
     assert machine() is found

@@ -315,16 +315,17 @@ def test_never_whole_in_memory(tmp_path, suffix):
         parquet.write_table(pa.table({"v": lists}), path, row_group_size=250)
     del x
     dump = open_dump(path)
-    tracemalloc.start()
     arrow = pa.default_memory_pool()
     before = arrow.bytes_allocated()
-    largest = 0
-    n = 0
-    for chunk in dump.chunks(250):
-        n += len(next(iter(chunk.values.values())))
-        largest = max(largest, arrow.bytes_allocated() - before)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    largest = n = 0
+    tracemalloc.start()
+    try:
+        for chunk in dump.chunks(250):
+            n += len(next(iter(chunk.values.values())))
+            largest = max(largest, arrow.bytes_allocated() - before)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
     assert n == 16_000
     assert peak < 8e6
     assert largest < 16e6

@@ -307,3 +307,25 @@ def test_numbers_for_people():
     assert [number(v, padded=True) for v in (5.0, -1.0, 0.85)] == ["5.00", "−1.00", "0.850"]
     assert [power_of_ten(v) for v in (1e-4, 0.1, 10, 3e5, 1e6)] == ["10⁻⁴", "0.1", "10", "3×10⁵", "10⁶"]
     assert unique(["a", "a", "a (2)", "a", "b"]) == ["a", "a (2)", "a (2) (2)", "a (3)", "b"]
+
+
+@pytest.mark.parametrize("format", ["pdf", "csv", "tex", "json"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("scatter", {"colr": "label"}), ("scatter", {"point_size": "big"}), ("scatter", {"dpi": 10**7}),
+        ("matrix", {"aggregate": "median"}), ("curve", {"log": True}), ("spectrum", {"log": "yes"}),
+        ("distribution", {"mode": "pile"}), ("table", {"rows": -1}), ("matrix", {"width": ["single"]}),
+        ("scatter", {"greyscale": 1}), ("scatter", {"part": "all"}),
+    ],
+)  # fmt: skip
+def test_unknown_options_are_refused_in_every_format(name, options, format):
+    with pytest.raises(ParameterError) as refused:
+        export(ORDINARY[name], format, **options)
+    assert next(iter(options)) in refused.value.found
+    assert refused.value.expected
+
+
+def test_a_long_latex_table_says_that_it_was_cut():
+    text = export(table(500), "tex").decode()
+    assert "first 60 of 500 rows" in text.split("\\caption{")[1].split("\n")[0]

@@ -113,6 +113,7 @@ def test_unselected_points_stay_dimmed_and_countable():
         assert f"{chosen.sum()} of 500" in figure.layout.title.text
     with pytest.raises(ShapeError):
         on_screen(result, selected=np.ones(3, bool))
+    assert "not selected" not in [trace.name for trace in on_screen(result, selected=[]).data]
 
 
 def test_colour_by_column_array_or_nothing():
@@ -201,6 +202,8 @@ def test_large_matrices_are_gathered_and_say_so():
     z = np.where(np.isnan(figure.data[1].z), figure.data[0].z, figure.data[1].z)
     block = result.values[:2, :3].ravel()
     assert z[0, 0] == pytest.approx(block[np.abs(block).argmax()], rel=1e-6)
+    sure = f"{int(np.sum(result.significant)):,} of {result.values.size:,} cells significant"
+    assert sure in figure.layout.title.text.replace("<br>", " ")  # cells, not the blocks they are gathered in
     mean = on_screen(result, aggregate="mean")
     assert np.nansum([t.z[0, 0] for t in mean.data]) == pytest.approx(block.mean(), rel=1e-5)
 
@@ -286,6 +289,8 @@ def test_unknown_wishes_are_refused():
             wrong()
     with pytest.raises(TypeError):
         on_screen("a picture")
+    with pytest.raises(ParameterError, match="nonsense"):
+        on_screen(scatter(), nonsense=1)
     assert issubclass(NotFound, LoupeError)
 
 

@@ -15,6 +15,7 @@ from analysis.results import (
     Gallery,
     Matrix,
     Origin,
+    Partition,
     Scatter,
     Spectrum,
     Table,
@@ -211,6 +212,32 @@ def gallery(count=4, each=12, **changes) -> Gallery:
     return Gallery(**{**given, **changes})
 
 
+def partition(k=6, each=40, **changes) -> Partition:
+    rng = np.random.default_rng(0)
+    codes = np.r_[np.repeat(np.arange(k), each), np.full(25, -1)].astype(np.int32)
+    stability = np.linspace(0.98, 0.42, k)
+    names = np.array([f"cluster {i}" for i in range(k)], dtype=str)
+    given = {
+        "title": "Density clusters of digits",
+        "codes": codes,
+        "rows": np.arange(len(codes)),
+        "strength": rng.random(len(codes)).astype(np.float32),
+        "columns": {
+            "name": names,
+            "size": np.full(k, each),
+            "stability": stability,
+            "stability low": stability - 0.1,
+            "stability high": np.minimum(stability + 0.1, 1),
+            "chance": np.full(k, 0.17),
+        },
+        "levels": np.vstack([np.arange(k) // 2, np.arange(k)]).astype(np.int32),
+        "level_names": np.vstack([names, names]),
+        "estimates": ESTIMATES[:1],
+        "origin": ORIGIN,
+    }
+    return Partition(**{**given, **changes})
+
+
 def token_map(n=6, *, grid=(8, 8), leading=1, **changes) -> TokenMap:
     rng = np.random.default_rng(0)
     width = leading + (grid[0] * grid[1] if grid else 18)
@@ -247,6 +274,8 @@ def ordinary() -> dict:
         "distribution": distribution(),
         "distribution_many": distribution(24),
         "table": table(),
+        "partition": partition(),
+        "partition_many": partition(70, 3),
         "gallery": gallery(),
         "token_map": token_map(),
         "token_row": token_map(8, grid=None),
@@ -337,6 +366,12 @@ def hostile() -> dict:
         "table_one": table(1),
         "table_nasty": table(
             3, columns={NASTY: np.array([NASTY, LONG, ""]), "x": np.full(3, np.nan)}, sort="x"
+        ),
+        "partition_none": partition(0),
+        "partition_bare": partition(1, columns={}),
+        "partition_nasty": partition(
+            2,
+            columns={"name": np.array([NASTY, LONG]), "size": np.array([3, 10**9]), "x": np.full(2, np.nan)},
         ),
         "gallery_none": gallery(0),
         "gallery_empty": gallery(2, 0),

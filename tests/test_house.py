@@ -38,7 +38,7 @@ class Refuse:
         if top in HEAVY:
             raise ImportError(f"{name} is not allowed here")
 HEAVY = {"torch", "transformers", "datasets", "pandas", "pyarrow", "sklearn", "umap", "numba", "PIL",
-         "streamlit", "plotly", "matplotlib", "soundfile", "safetensors", "tokenizers", "pynndescent"}
+         "streamlit", "plotly", "matplotlib", "soundfile", "safetensors", "tokenizers", "pynndescent", "openTSNE"}
 sys.meta_path.insert(0, Refuse())
 import analysis, analysis.workspace, analysis.pipeline, analysis.jobs.queue
 from analysis import registry
@@ -78,3 +78,6 @@ def test_ci_runs_what_the_readme_says():
     assert "constraints.txt" in block
     assert "pytest" in block
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text()
+    script = (ROOT / ".ci" / "run").read_text()
+    assert "<!-- test command -->" in script  # it reads the command from there, and has none of its own
+    assert "pip install" not in script

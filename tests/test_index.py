@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from analysis.activations import Activations, row_column
 from analysis.errors import NotFound, ParameterError
-from analysis.store import correlation, index_files, sampling, stored_activations
+from analysis.store import correlation, index_files, manifest, sampling, stored_activations
 from analysis.store.bands import make_bands
 from analysis.store.from_arrays import write_store
 from analysis.store.reader import Store
@@ -38,13 +38,80 @@ def planted():
     return x, labels, other, tokens
 
 
-@pytest.fixture(scope="module")
-def store(planted, tmp_path_factory):
+def _write(planted, path, short_rows: int) -> Store:
     x, labels, other, tokens = planted
-    return write_store(
-        tmp_path_factory.mktemp("index") / "s", name="s", taps={"m": x, "other": other, "tok": tokens},
-        labels=labels, classes=("a", "b", "c", "d"), settings={"seed": 1},
-    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_files, "SHORT_ROWS", short_rows)
+        return write_store(
+            path, name="s", taps={"m": x, "other": other, "tok": tokens},
+            labels=labels, classes=("a", "b", "c", "d"), settings={"seed": 1},
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["files", "columns"])
+def store(request, planted, tmp_path_factory):
+    """The same data with a whole index, and as short taps, which keep their table only."""
+    path = tmp_path_factory.mktemp("index") / "s"
+    return _write(planted, path, 0 if request.param == "files" else 10**6)
+
+
+def _is_short(store: Store, tap: str = "m") -> bool:
+    return [f.name for f in (store.folder(tap) / "index").iterdir()] == ["table.npy"]
+
+
+def test_both_kinds_of_index_say_the_same(planted, tmp_path):
+    """What a card shows of a tap does not depend on whether it is worked out or was kept (but for rows that a
+    slot gave up to the strongest)."""
+    kept, short = _write(planted, tmp_path / "kept", 0), _write(planted, tmp_path / "short", 10**6)
+    assert (_is_short(kept), _is_short(short)) == (False, True)
+    for tap in ("m", "tok"):
+        a, b = kept.index(tap), short.index(tap)
+        assert a.table()["median"].tobytes() == b.table()["median"].tobytes()
+        for j in range(a.n_units):
+            for one, two in zip(a.top(j), b.top(j), strict=True):
+                assert (one.dtype, one.tobytes()) == (two.dtype, two.tobytes())
+            np.testing.assert_array_equal(a.quantile(j, [0.01, 0.3, 0.99]), b.quantile(j, [0.01, 0.3, 0.99]))
+            np.testing.assert_array_equal(a._units.counts(j), b._units.counts(j))
+            np.testing.assert_array_equal(a._units.sample(j), b._units.sample(j))
+            for one, two in zip(a.classes(j)[1:], b.classes(j)[1:], strict=True):
+                np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-12)
+            for k, (one, two) in enumerate(zip(a.bands(j), b.bands(j), strict=True)):
+                assert (one.low, one.high) == (two.low, two.high)
+                if j != 2:  # that unit is far from zero: its bands are finer than the slots
+                    assert one.n == two.n
+                    shown = set(one.rows.tolist()), set(two.rows.tolist())
+                    assert shown[0] == shown[1] or (
+                        k == 0 and shown[0] < shown[1]
+                    )  # its slots hold strongest rows
+
+
+def test_a_store_of_the_first_schema_reads_as_it_is(planted, tmp_path):
+    """It has the whole index for every tap, in wide types; made anew it is of this schema."""
+    now, then = (_write(planted, tmp_path / name, 0) for name in ("now", "then"))
+    wide = {
+        "top_rows": np.int64,
+        "top_values": np.float32,
+        "slot_values": np.float32,
+        "bucket_count": np.uint32,
+    }
+    for name, dtype in wide.items():
+        values = now.index("m").file(name).whole()
+        values = (
+            np.where(values == sampling.EMPTY, -1, values.astype(dtype)) if name == "top_rows" else values
+        )
+        index_files.write_npy(then.folder("m") / "index" / f"{name}.npy", values.astype(dtype))
+    about = manifest.read(then.path)
+    manifest.write(then.path, {**about, "schema": 1})
+    old = Store.open(then.path)
+    for j in (0, 3, 7):
+        for one, two in zip(now.index("m").top(j), old.index("m").top(j), strict=True):
+            np.testing.assert_array_equal(one, two)
+        for one, two in zip(now.index("m").bands(j), old.index("m").bands(j), strict=True):
+            assert (one.n, one.rows.tolist()) == (two.n, two.rows.tolist())
+    rebuild_index(old)
+    assert manifest.read(then.path)["schema"] == manifest.SCHEMA
+    assert _is_short(Store.open(then.path)) == (len(planted[0]) <= index_files.SHORT_ROWS)
+    assert Store.open(then.path).verify() == []
 
 
 def test_table(store, planted):
@@ -71,7 +138,8 @@ def test_top_bands_and_histogram(store, planted):
         np.testing.assert_array_equal(values, x[order, j])
         _, counts = index.histogram(j, bins=32)
         assert counts.sum() == finite.sum()
-        _assert_bands(index.bands(j), x[:, j], set(order.tolist()), exact=j != 2, seed=1)
+        exact = j != 2 or _is_short(store)
+        _assert_bands(index.bands(j), x[:, j], set(order.tolist()), exact=exact, seed=1)
 
 
 def _assert_bands(bands, v, top, exact: bool, seed: int):
@@ -235,7 +303,8 @@ def test_samples_that_go_on_in_the_next_shard(tmp_path):
     means = x.astype(np.float64).mean(axis=1)
     kept = correlation._standardised(store, "m")
     np.testing.assert_allclose(kept @ kept.T, np.corrcoef(means.T), atol=1e-5)
-    np.testing.assert_allclose(correlation.sample_means(store, "m", [2, 0]), means[:, [2, 0]], rtol=1e-6)
+    for unit in (2, 0):
+        np.testing.assert_allclose(correlation.sample_means(store, "m", unit), means[:, unit], rtol=1e-6)
     tap, unit, r, *_, n = store.index("m").correlated(3, k=1)[0]
     assert (tap, n) == ("m", 5)
     assert r == pytest.approx(np.corrcoef(means.T)[3, unit], abs=1e-6)
@@ -263,11 +332,16 @@ def test_sketch_estimates_r(tmp_path, monkeypatch, ragged):
 
 
 def test_rebuilt_index_equals_the_one_made_while_writing(store, tmp_path):
-    for tap in store.taps:
-        rebuilt = summarise_tap(store, tap).finish().arrays()
-        for name, array in rebuilt.items():
-            if name != "sketch":
-                np.testing.assert_array_equal(store.index(tap).file(name).whole().tobytes(), array.tobytes())
+    for tap, spec in store.taps.items():
+        n_rows = 0 if _is_short(store, tap) else 10**9
+        made = index_files.write_index(
+            tmp_path / tap, summarise_tap(store, tap).finish(),
+            dtype=spec.numpy_dtype, n_rows=n_rows, with_sketch=False,
+        )  # fmt: skip
+        kept = store.folder(tap) / "index"
+        assert sorted(f.name for f in made) == sorted(f.name for f in kept.iterdir())
+        for file in made:
+            assert file.read_bytes() == (kept / file.name).read_bytes(), file.name
     damaged = write_store(tmp_path / "s", name="s", taps={"m": np.random.default_rng(0).normal(size=(50, 3))})
     before = damaged.index("m").table()["mean"].copy()
     (damaged.folder("m") / "index" / "table.npy").write_bytes(b"gone")
@@ -335,7 +409,9 @@ def test_few_rows_have_no_bands():
     empty = np.empty(0)
     counts = np.zeros(1281, np.int64)
     counts[640] = 3
-    assert make_bands(counts, 0.0, 3, np.arange(3), np.zeros(3), np.arange(3), np.zeros(3), empty, 0) == []
+    assert (
+        make_bands(counts, 0.0, 3, np.arange(3), np.zeros(3), np.arange(3), np.zeros(3), True, empty, 0) == []
+    )
 
 
 def test_bucket_histogram_counts_are_exact(planted, tmp_path, monkeypatch):

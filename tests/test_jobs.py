@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 
 import numpy as np
@@ -14,6 +15,8 @@ from analysis.jobs import queue
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
 
+LONG = {"method": "umap", "inputs": ["big:layer"], "params": {"epochs": 2000}}  # half a minute and more
+
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
@@ -22,18 +25,23 @@ def workspace(tmp_path_factory):
     labels = np.repeat(np.arange(4), 100)
     x = rng.normal(size=(400, 12)).astype(np.float32) + 3 * rng.normal(size=(4, 12))[labels]
     write_store(made.path / "stores" / "planted", name="planted", taps={"layer": x}, labels=labels)
-    yield made
-    for lane in ("methods", "recording"):
-        for job in queue.listing(made.path):
-            if job.state in ("queued", "running"):
-                queue.cancel(made.path, job.id)
-        progress = [queue.read_json(p) for p in made.path.glob("jobs/*/progress.json")]
-        for pid in {p["pid"] for p in progress if p}:
-            try:
-                os.kill(pid, signal.SIGTERM)
-            except ProcessLookupError:
-                continue
-        assert lane
+    started, popen = [], subprocess.Popen
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            queue.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1]
+        )
+        yield made
+    for worker in started:
+        worker.kill()
+        worker.wait(30)
+    assert not any(queue.worker_alive(made.path, lane) for lane in ("methods", "recording"))
+
+
+def until(condition, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_method_job_leaves_its_result_in_the_cache(workspace):
@@ -73,29 +81,40 @@ def test_every_quick_check_runs_as_a_job(workspace):
         assert job.result["passed"], job.result
 
 
-def test_cancel_before_and_while_running(workspace):
+def test_cancelled_before_it_began(workspace):
     id = queue.submit(workspace.path, "method", {"method": "pca", "inputs": ["planted:layer"]}, start=False)
     queue.cancel(workspace.path, id)
     queue.start_worker(workspace.path, "methods")
     assert queue.wait(workspace.path, id, timeout=60).state == "cancelled"
 
 
-def test_a_killed_worker_leaves_an_interrupted_job_that_runs_again(workspace, monkeypatch):
-    big = np.random.default_rng(1).normal(size=(6000, 64)).astype(np.float32)
-    write_store(workspace.path / "stores" / "big", name="big", taps={"layer": big})
-    arguments = {"method": "umap", "inputs": ["big:layer"], "params": {}}
-    id = queue.submit(workspace.path, "method", arguments)
-    until = time.monotonic() + 120
-    while queue.status(workspace.path, id).state != "running" and time.monotonic() < until:
-        time.sleep(0.01)
-    pid = queue.read_json(workspace.path / "jobs" / id / "progress.json")["pid"]
-    os.kill(pid, signal.SIGKILL)
-    time.sleep(0.2)
+@pytest.fixture(scope="module")
+def big(workspace):
+    x = np.random.default_rng(1).normal(size=(6000, 64)).astype(np.float32)
+    write_store(workspace.path / "stores" / "big", name="big", taps={"layer": x})
+
+
+def test_cancelled_while_running(workspace, big):
+    id = queue.submit(workspace.path, "method", LONG)
+    until(lambda: queue.status(workspace.path, id).state == "running")
+    queue.cancel(workspace.path, id)
+    assert queue.wait(workspace.path, id, timeout=120).state == "cancelled"
+    assert workspace.cached("umap", ["big:layer"], LONG["params"]) is None
+
+
+def test_a_killed_worker_leaves_an_interrupted_job_that_runs_again(workspace, big):
+    id = queue.submit(workspace.path, "method", LONG)
+    until(lambda: queue.status(workspace.path, id).state == "running")
+    os.kill(queue.read_json(workspace.path / "jobs" / id / "progress.json")["pid"], signal.SIGKILL)
+    until(lambda: queue.status(workspace.path, id).state != "running")
     assert queue.status(workspace.path, id).state == "interrupted"
-    assert workspace.cached("umap", ["big:layer"]) is None
+    assert workspace.cached("umap", ["big:layer"], LONG["params"]) is None
+    until(lambda: not queue.worker_alive(workspace.path, "methods"))
     second = queue.again(workspace.path, id)
-    queue.cancel(workspace.path, second)
-    assert queue.wait(workspace.path, second, timeout=120).state in ("cancelled", "done")
+    assert second != id
+    until(lambda: queue.status(workspace.path, second).state == "running")
+    queue.cancel(workspace.path, second)  # the same work again: it would take as long
+    assert queue.wait(workspace.path, second, timeout=120).state == "cancelled"
 
 
 @pytest.mark.parametrize("id", ["", "..", "../..", "nothing", ".x"])

@@ -53,10 +53,16 @@ def site(workspace, tmp_path_factory):
                     break
             assert process.poll() is None, "the server ended"
             time.sleep(0.1)
+        else:
+            pytest.fail("the server did not answer within a minute")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         log.close()
 
 
@@ -157,8 +163,9 @@ def test_the_main_journey(browser, page, site, workspace):
     assert query(page)["sel"][0].startswith("~")
 
     # it gets a name, here and for Python
-    page.get_by_label("Name").fill("the middle")
     page.get_by_role("button", name="Save").click()
+    page.get_by_label("Name").fill("the middle")
+    page.get_by_test_id("stFormSubmitButton").get_by_role("button", name="Save").click()
     page.wait_for_url("**sel=the*middle**")
     assert len(workspace.selection("the middle").ids) == chosen
 
@@ -187,7 +194,7 @@ def test_the_main_journey(browser, page, site, workspace):
 
 def test_tokens_and_selections_across_taps(page, site, workspace):
     """A selection of samples made at one tap lights up as tokens at another."""
-    from analysis.people import Selection
+    from analysis.selection import Selection
 
     workspace.save_selection(Selection("ten", "samples", "images", "pooled", tuple(map(str, range(10)))))
     open_map(page, f"{site}/?tap=images:blocks.0&sel=ten")

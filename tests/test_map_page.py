@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import app_pages
-import page_stores
 import pytest
 
-from analysis.people import Selection
+from analysis.selection import Selection
 from analysis.workspace import Workspace
 from dashboard.browse import selections
 from dashboard.components.sample_map import _event
 
 
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory):
-    return page_stores.make_workspace(tmp_path_factory.mktemp("map page") / "workspace")
-
-
-@pytest.fixture
-def workspace(ready, monkeypatch):
-    monkeypatch.setenv("LOUPE_WORKSPACE", str(ready.path))
-    refused = page_stores.refused_messages(monkeypatch)
-    yield ready
-    assert not refused
-
-
-def test_the_first_picture(workspace):
+def test_the_first_picture(opened):
     at = app_pages.open_page("map", tap="images:pooled")
     assert app_pages.is_whole(at)
     said = app_pages.texts(at)
@@ -43,19 +29,19 @@ def test_an_empty_workspace_says_what_to_do(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("tap", ["texts:h.0", "table:mlp", "images:blocks.0"])
 @pytest.mark.parametrize("of", ["rows", "units"])
-def test_every_sort_of_store(workspace, tap, of):
+def test_every_sort_of_store(opened, tap, of):
     at = app_pages.open_page("map", tap=tap, of=of, focus="1")
     assert app_pages.is_whole(at), app_pages.texts(at)
 
 
-def test_one_sample_is_refused_in_words(workspace):
+def test_one_sample_is_refused_in_words(opened):
     at = app_pages.open_page("map", tap="zz-single:t")
     assert app_pages.is_whole(at)
     assert "at least" in app_pages.texts(at)
 
 
 @pytest.mark.parametrize("name", ["tap", "by", "of", "colour", "unit", "sel", "focus", "view", "hide"])
-def test_hostile_links_are_ignored(workspace, name):
+def test_hostile_links_are_ignored(opened, name):
     for value in app_pages.HOSTILE:
         at = app_pages.open_page("map", **{"tap": "images:pooled", name: value})
         assert app_pages.is_whole(at), (name, value[:40])
@@ -74,35 +60,35 @@ def test_hostile_links_are_ignored(workspace, name):
         {"tap": "no such:tap"},
     ],
 )
-def test_odd_links(workspace, params):
+def test_odd_links(opened, params):
     assert app_pages.is_whole(app_pages.open_page("map", **{"tap": "images:blocks.0", **params}))
 
 
-def test_a_selection_in_the_link_is_described(workspace):
+def test_a_selection_in_the_link_is_described(opened):
     ids = tuple(str(i) for i in range(1, 120, 3))  # class b
-    saved = workspace.save_selection(Selection("all b", "samples", "images", "pooled", ids))
+    saved = opened.save_selection(Selection("all b", "samples", "images", "pooled", ids))
     at = app_pages.open_page("map", tap="images:pooled", sel="all b")
     said = app_pages.texts(at)
     assert app_pages.is_whole(at)
     assert "all b (40 samples)" in said.replace("\\", "")
     assert "standard deviations apart" in said
-    lasso = selections.keep(workspace, saved)
+    lasso = selections.keep(opened, saved)
     said = app_pages.texts(app_pages.open_page("map", tap="images:blocks.0", sel=lasso))
     assert "40 samples" in said
     assert "standard deviations apart" in said
 
 
-def test_naming_a_selection(workspace):
-    lasso = selections.keep(workspace, Selection("", "samples", "images", "pooled", ("1", "4", "7")))
+def test_naming_a_selection(opened):
+    lasso = selections.keep(opened, Selection("", "samples", "images", "pooled", ("1", "4", "7")))
     at = app_pages.open_page("map", tap="images:pooled", sel=lasso)
     next(t for t in at.text_input if t.label == "Name").set_value("three <b> of them")
     at = app_pages.button(at, "Save").click().run()
     assert app_pages.is_whole(at)
-    assert Workspace.open(workspace.path).selection("three <b> of them").ids == ("1", "4", "7")
+    assert Workspace.open(opened.path).selection("three <b> of them").ids.tolist() == ["1", "4", "7"]
     assert app_pages.url(at)["sel"] == ["three <b> of them"]
 
 
-def test_another_projection_without_result_offers_to_compute_it(workspace):
+def test_another_projection_without_result_offers_to_compute_it(opened):
     at = app_pages.open_page("map", tap="images:pooled", by="umap")
     assert app_pages.is_whole(at)
     assert any("UMAP" in b.label for b in at.button)

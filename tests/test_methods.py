@@ -124,7 +124,8 @@ def test_umap_marks_what_it_distorts(rng):
         assert np.isfinite(result.columns[name]).all()
     e = estimate(result, "neighbour recall")
     assert e.value == pytest.approx(result.columns["recall"].mean(), abs=1e-6)
-    assert e.null_high < e.low
+    assert e.null < e.low
+    assert e.null_low is None  # hubs and mutual neighbours widen it by an amount that no closed form gives
 
 
 def test_umap_measures_a_said_sample(rng):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ def test_the_second_run_comes_from_the_cache(tap, tmp_path, monkeypatch):
     assert second.origin == first.origin
 
 
-def test_the_key_changes_with_each_of_its_parts(tap):
+def test_the_key_changes_with_each_of_its_parts(tap, monkeypatch):
     method = registry.method("pca")
     params = make_params(method.params, {})
     base = pipeline.key(method, [tap.digest], params, 0)
@@ -39,7 +41,12 @@ def test_the_key_changes_with_each_of_its_parts(tap):
         pipeline.key(method, [tap.digest], make_params(method.params, {"components": 3}), 0),
         pipeline.key(registry.method("unit_statistics"), [tap.digest], params, 0),
     ]
-    assert len({base, *others}) == 5
+    newer = dataclasses.replace(method, version=method.version + 1)
+    others.append(pipeline.key(newer, [tap.digest], params, 0))
+    others.append(pipeline.key(method, [tap.digest, tap.digest], params, 0))
+    monkeypatch.setattr(pipeline, "versions", lambda libraries=(): {"numpy": "0.1"})
+    others.append(pipeline.key(method, [tap.digest], params, 0))
+    assert len({base, *others}) == 1 + len(others)
 
 
 def test_one_changed_number_changes_the_digest(tap):

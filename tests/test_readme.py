@@ -26,12 +26,16 @@ def test_every_command_and_option_that_is_named_exists():
     known = next(
         a for a in build_parser()._actions if hasattr(a, "choices") and a.choices and "record" in a.choices
     )
-    assert commands <= set(known.choices)
+    assert {"record", "info"} <= commands <= set(known.choices)
     options = {o for p in known.choices.values() for a in p._actions for o in a.option_strings}
     options |= {o for a in build_parser()._actions for o in a.option_strings}
-    assert set(re.findall(r"(--[a-z][a-z-]*)", re.sub(r"pip install.*", "", README))) <= options
+    named = set(re.findall(r"(--[a-z][a-z-]*)", re.sub(r"pip install.*", "", README)))
+    assert named
+    assert named <= options
 
 
 def test_quoted_paths_exist():
-    for path in re.findall(r"`((?:docs|benchmarks|sample_data|tests)/[\w./-]+)`", README):
+    paths = re.findall(r"`((?:docs|benchmarks|sample_data|tests)/[\w./-]+)`", README)
+    assert paths
+    for path in paths:
         assert (ROOT / path).exists(), path

@@ -147,14 +147,18 @@ def test_estimate_warns_of_a_small_disk(tmp_path, monkeypatch):
     assert "only 1 bytes are free" in cost.warning
 
 
-def test_the_bar_says_samples_per_second_and_time_left():
-    said = []
+def test_the_bar_says_samples_per_second_and_time_left(monkeypatch):
+    clock, said = [100.0], []
+    monkeypatch.setattr("analysis.recording.pace.time.perf_counter", lambda: clock[0])
     pace = Pace(5000, 1000, lambda fraction, text: said.append((fraction, text)))
-    pace._marks[0] = (pace._marks[0][0] - 2, 1000)
-    pace.at(1234)
-    fraction, text = said[-1]
-    assert fraction == pytest.approx(0.2468)
-    assert text.startswith("1,234 of 5,000 samples, 117 samples/s, 32 s left")
+    for seconds, done in ((2.0, 1234), (0.1, 1240), (40.0, 3240), (10.0, 5000)):
+        clock[0] += seconds
+        pace.at(done)
+    assert said == [
+        (0.2468, "1,234 of 5,000 samples, 117 samples/s, 32 s left"),
+        (0.648, "3,240 of 5,000 samples, 50 samples/s, 35 s left"),  # 1,240 came too soon to be told
+        (1.0, "5,000 of 5,000 samples, 176 samples/s, 0 s left"),  # the rate is that of the last half minute
+    ]
     assert [duration(s) for s in (5, 200, 7500)] == ["5 s", "3 min 20 s", "2 h 5 min"]
 
 

@@ -21,6 +21,21 @@ def hooks_left(module) -> int:
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules())
 
 
+def free_for_others(module) -> bool:
+    """Whether another thread can take the model's lock (the thread that holds it always can)."""
+    taken = []
+
+    def attempt() -> None:
+        if model_lock(module).acquire(blocking=False):
+            taken.append(1)
+            model_lock(module).release()
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    return bool(taken)
+
+
 def in_place():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=True), nn.Linear(8, 2)).eval()
@@ -48,6 +63,7 @@ def test_hooks_are_removed(end):
         with pytest.raises((RuntimeError, ZeroDivisionError)), Taps(model, wants):
             print(1 / (model(x).shape[0] - 2))
     assert hooks_left(model) == 0
+    assert free_for_others(model)
 
 
 def test_a_wrong_tap_is_refused_and_leaves_nothing():
@@ -58,8 +74,7 @@ def test_a_wrong_tap_is_refused_and_leaves_nothing():
     ):
         pass
     assert hooks_left(model) == 0
-    assert model_lock(model).acquire(blocking=False)
-    model_lock(model).release()
+    assert free_for_others(model)
 
 
 def test_a_tap_that_did_not_run_is_named():

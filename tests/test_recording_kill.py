@@ -1,4 +1,7 @@
-"""kill -9 at several moments, then resume: no hole, no duplicate, nothing finished is computed again."""
+"""kill -9 at several moments, then resume: no hole, no duplicate, nothing finished is computed again.
+
+The killed process never gets its last batch, so that a slow test cannot find it done.
+"""
 
 import os
 import signal
@@ -44,10 +47,7 @@ def whole(tmp_path_factory) -> Store:
 def assert_equal(store: Store, other: Store) -> None:
     assert store.n_samples == other.n_samples == subject.N
     for tap in other.taps:
-        assert store.activations(tap).digest == other.activations(tap).digest or np.array_equal(
-            store.activations(tap).take(np.arange(subject.N)),
-            other.activations(tap).take(np.arange(subject.N)),
-        )
+        np.testing.assert_array_equal(subject.values_of(store, tap), subject.values_of(other, tap))
         mine, theirs = store.index(tap).table(), other.index(tap).table()
         assert set(mine) == set(theirs)
         for name in theirs:

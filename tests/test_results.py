@@ -49,6 +49,14 @@ EXAMPLES = {
         "value_name": "activation",
     },
     "table": {"columns": {"unit": np.arange(3), "name": np.array(["x", "y", "z"])}, "sort": "unit"},
+    "partition": {
+        "codes": np.array([0, 1, -1], np.int32),
+        "rows": np.arange(3),
+        "strength": np.array([1, 0.5, 0], np.float32),
+        "columns": {"name": np.array(["a", "<b>"]), "size": np.array([1, 1])},
+        "levels": np.array([[0, 0], [0, 1]], np.int32),
+        "level_names": np.array([["all", "all"], ["a", "<b>"]]),
+    },
     "gallery": {"groups": {"top": np.arange(3)}, "values": {"top": x[:, 0]}},
     "token_map": {"samples": np.arange(3), "values": x, "value_name": "activation", "grid": (1, 2)},
 }

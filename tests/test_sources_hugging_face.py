@@ -20,7 +20,7 @@ class TestOpening:
         assert checkpoint.modality == "image"
         assert checkpoint.facts == {"heldout_accuracy": 0.5}
         assert checkpoint.n_parameters == sum(p.numel() for p in model.parameters())
-        shapes = {n: line.shapes for line in checkpoint.tree() for n in [line.name]}
+        shapes = {line.name: line.shapes for line in checkpoint.tree()}
         assert shapes["classifier"] == {"bias": (3,), "weight": (3, 16)}
         assert json.dumps(checkpoint.as_dict())
 
@@ -35,7 +35,7 @@ from analysis.sources.checkpoint import open_checkpoint
 open_checkpoint({str(tmp_path)!r}).tree()
 assert not {{"torch", "transformers"}} & set(sys.modules), "heavy import"
 """
-        subprocess.run([sys.executable, "-c", code], check=True)
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
     def test_the_digest_follows_weights_and_settings_not_the_manifest(self, tmp_path):
         image_model(tmp_path)

@@ -42,11 +42,13 @@ def test_selective_units(rng):
 def test_swiss_roll_keeps_distances_along_the_roll(rng):
     values, flat = synthetic.swiss_roll(rng, 4000)
     assert values.shape == (4000, 3)
-    first = rng.integers(0, 4000, 400)
+    first, pairs = rng.integers(0, 4000, 400), 0
     for i in first:
         gaps = np.linalg.norm(flat - flat[i], axis=1)
         near = (gaps > 0) & (gaps < 0.3)  # on so short a way the roll is nearly flat
         np.testing.assert_allclose(np.linalg.norm(values[near] - values[i], axis=1), gaps[near], rtol=0.01)
+        pairs += near.sum()
+    assert pairs > 100
 
 
 def test_the_same_generator_gives_the_same_data():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from analysis.errors import InputError
 from analysis.store import sampling, sketch
-from analysis.store.summaries import SAMPLE_ROWS, Rows, UnitSummary
+from analysis.store.summaries import SAMPLE_ROWS, TOP_ROWS, Rows, UnitSummary
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "q99": 0.99}
 EXACT = ["nonfinite", "positive", "nonzero", "minimum", "maximum", "histogram", "top_values", "top_rows"]
@@ -179,6 +179,12 @@ def test_partials_survive_a_file(tmp_path):
     a, b = again.finish().arrays(), s.finish().arrays()
     for name in a:
         assert a[name].tobytes() == b[name].tobytes(), name
+
+
+def test_the_number_of_strongest_rows_is_one_number():
+    from analysis.store import kernels
+
+    assert kernels.TOP == TOP_ROWS
 
 
 def test_row_sample_and_slots_are_the_smallest_keys():

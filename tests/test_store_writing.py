@@ -429,6 +429,18 @@ def test_a_newer_schema_is_refused(tmp_path):
         StoreWriter.resume(tmp_path / "s")
 
 
+def test_a_recording_begun_under_the_first_schema_ends_under_this_one(tmp_path):
+    x = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
+    with StoreWriter.create(tmp_path / "s", name="s", taps=[TapSpec("m", 3, "float32")]) as writer:
+        writer.append({}, {"m": TapBlock(x[:4])})
+    manifest.write(tmp_path / "s", {**manifest.read(tmp_path / "s"), "schema": 1})
+    with StoreWriter.resume(tmp_path / "s") as writer:
+        writer.append({}, {"m": TapBlock(x[4:])})
+        store = writer.finish()
+    assert store.manifest["schema"] == manifest.SCHEMA
+    assert store.index("m").top(1)[0].tolist() == np.argsort(-x[:, 1]).tolist()
+
+
 def test_wrong_input_is_refused_before_anything_is_written(tmp_path):
     with StoreWriter.create(tmp_path / "w", name="w", taps=[TapSpec("m", 3)], classes=("x",)) as w:
         good = {"m": TapBlock(np.zeros((2, 3)))}
@@ -497,10 +509,29 @@ def test_tap_folders_are_safe_and_unique():
     assert all(len(s) < 100 and "/" not in s and not s.startswith(".") for s in slugs)
 
 
-def test_a_bad_line_inside_the_journal_is_damage(tmp_path):
+def _spoilt(path, line: int, by: bytes) -> None:
+    """Replace one line of the journal."""
+    lines = (path / journal.FILE).read_bytes().splitlines(keepends=True)
+    (path / journal.FILE).write_bytes(b"".join([*lines[:line], by, *lines[line + 1 :]]))
+
+
+def test_a_bad_line_before_a_shard_is_damage(tmp_path):
+    with _create(tmp_path / "w") as writer:
+        _write(writer, 30)
+    assert journal.read(tmp_path / "w").settled > 2
+    _spoilt(tmp_path / "w", 1, b"{oops\n")
+    with pytest.raises(StoreDamaged, match="unreadable line"):
+        StoreWriter.resume(tmp_path / "w")
+
+
+@pytest.mark.parametrize("hole", [b"{oops\n", b"\0" * 300, b"\0" * 300 + b"\n", b'{"batch":1}\n', b"7\n"])
+def test_a_hole_that_a_loss_of_power_left_in_the_journal_is_cut_off(tmp_path, reference, hole):
+    """Nothing after it says that it was synced, so batches from there on are recorded again."""
     with _create(tmp_path / "w") as writer:
         _write(writer, 3)
-    lines = (tmp_path / "w" / journal.FILE).read_bytes().splitlines(keepends=True)
-    (tmp_path / "w" / journal.FILE).write_bytes(b"".join([lines[0], b"{oops\n", *lines[2:]]))
-    with pytest.raises(StoreDamaged):
-        StoreWriter.resume(tmp_path / "w")
+    _spoilt(tmp_path / "w", 1, hole)
+    assert Store.open(tmp_path / "w").n_samples == BATCH
+    with StoreWriter.resume(tmp_path / "w") as writer:
+        assert writer.finished_batches == 1
+        _write(writer, 30)
+        _assert_equal(writer.finish(), reference)

@@ -4,33 +4,16 @@ import io
 import pickle  # to write what must never be read
 import tarfile
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from payload import Payload
 
 from analysis.errors import InputError, LoupeError, UnsafeFile
 from analysis.sources.checkpoint import open_checkpoint
 from analysis.sources.data import open_data
 from analysis.sources.dumps import open_dump
-
-
-class Payload:
-    """Unpickling it creates a file: the proof that code ran."""
-
-    def __init__(self, proof: Path) -> None:
-        self.proof = proof
-
-    def __reduce__(self):
-        return Path.touch, (self.proof,)
-
-
-@pytest.fixture
-def proof(tmp_path):
-    path = tmp_path / "code_ran"
-    yield path
-    assert not path.exists(), "the file's code was run"
 
 
 def test_the_payload_works(tmp_path):

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.special import betaln, stdtr, stdtrit  # scipy.stats would cost half a second of start-up
 
 from analysis.activations import Activations, Layout
-from analysis.compute.moments import Moments, unit_moments_of
+from analysis.compute.moments import Moments, UnitMoments, unit_moments_of
+from analysis.compute.multiple_testing import simultaneous_z
 from analysis.compute.nulls import moved_samples
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.spec import Progress, no_progress
@@ -33,15 +34,21 @@ def correlation_p(r: np.ndarray, n: int) -> np.ndarray:
     return np.minimum(2 * stdtr(n - 2, -t), 1.0)
 
 
-def fisher_interval(r: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """95 % interval (low, high) of r at n independent samples, through artanh (Fisher 1915)."""
-    z = np.arctanh(np.clip(r, -1 + 1e-15, 1 - 1e-15))
-    half = 1.959964 / np.sqrt(max(n - 3, 1))
-    return np.tanh(z - half), np.tanh(z + half)
+def fisher_interval(
+    r: np.ndarray, n: int, *, pairs: int = 1, ranks: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """95 % interval (low, high) of r at n independent samples, through artanh (Fisher 1915).
+
+    `pairs` > 1: wide enough to hold for the strongest of so many pairs. `ranks`: r is Spearman's, whose artanh has
+    variance (1 + r² / 2) / (n - 3) (Bonett & Wright 2000).
+    """
+    r = np.clip(r, -1 + 1e-15, 1 - 1e-15)
+    half = simultaneous_z(pairs) * np.sqrt((1 + r * r / 2 if ranks else 1.0) / max(n - 3, 1))
+    return np.tanh(np.arctanh(r) - half), np.tanh(np.arctanh(r) + half)
 
 
 def absolute_interval(low: float, high: float) -> tuple[float, float]:
-    """The interval of |r| from that of r."""
+    """The interval of |r| from that of r (or of any signed effect)."""
     ends = sorted((abs(float(low)), abs(float(high))))
     return (0.0, ends[1]) if low < 0 < high else (ends[0], ends[1])
 
@@ -87,6 +94,22 @@ def clustered(r: np.ndarray, absolute: bool) -> tuple[np.ndarray, np.ndarray]:
     return leaves_list(tree).astype(np.int64), tree
 
 
+def correlatable_units(
+    activations: Activations, progress: Progress = no_progress, span: tuple[float, float] = (0.0, 1.0)
+) -> tuple[UnitMoments, np.ndarray, Pass]:
+    """Moments of all units, the numbers of those that vary, and the pass that saw them. One pass, O(n d).
+
+    Raises NotEnoughData below four finite rows or samples, or two units that vary.
+    """
+    seen = Pass()
+    moments = unit_moments_of(activations, seen, progress, span)
+    refuse_few(activations.name, moments.n if moments else 0, 4)
+    refuse_few(activations.name, seen.n_samples, 4, "sample(s) with finite values")
+    units = np.flatnonzero(moments.varies())
+    refuse_few(activations.name, len(units), 2, "unit(s) that vary")
+    return moments, units, seen
+
+
 def varying_units(
     activations: Activations,
     maximum: int,
@@ -97,12 +120,7 @@ def varying_units(
 
     Raises NotEnoughData below four finite rows or samples, or two units that vary. One pass, O(n d).
     """
-    seen = Pass()
-    moments = unit_moments_of(activations, seen, progress, span)
-    refuse_few(activations.name, moments.n if moments else 0, 4)
-    refuse_few(activations.name, activations.layout.n_samples, 4, "sample(s)")
-    varies = np.flatnonzero(moments.varies())
-    refuse_few(activations.name, len(varies), 2, "unit(s) that vary")
+    moments, varies, seen = correlatable_units(activations, progress, span)
     notes, d = list(seen.notes), activations.shape[1]
     if len(varies) < d:
         notes.append(f"{d - len(varies)} constant unit(s) have no correlation and are left out.")
@@ -129,10 +147,11 @@ def grouped_moments(blocks, layout, count: int) -> list[Moments]:
 
 def moved_correlations(
     x: np.ndarray, layout: Layout, rows: np.ndarray, draws: int, rng, progress, span
-) -> np.ndarray:
-    """|r| of all pairs when every unit's samples are moved on their own, pooled and sorted.
+) -> tuple[np.ndarray, np.ndarray]:
+    """|r| of all pairs when every unit's samples are moved on their own: pooled and sorted, and the largest of each
+    move (draws,).
 
-    `x` (n, d) are the values (or ranks) at the `rows` (n,) of the tap. Memory O(draws d²).
+    `x` (n, d) are the values (or ranks) at the `rows` (n,) of the tap. Time O(draws n d²), memory O(draws d²).
     """
     counts = np.bincount(layout.sample_of(rows), minlength=layout.n_samples)
     offsets = np.concatenate([[0], np.cumsum(counts[counts > 0])])
@@ -140,4 +159,4 @@ def moved_correlations(
     for i in range(draws):
         progress(span[0] + (span[1] - span[0]) * i / draws, "moving samples")
         found.append(np.abs(upper(Moments.of(moved_samples(x, rng, offsets)).correlation())))
-    return np.sort(np.concatenate(found))
+    return np.sort(np.concatenate(found)), np.array([r.max() for r in found])

@@ -1,89 +1,121 @@
-"""The UMAP layout of a neighbour graph. Starts Numba: only ever called in the worker process or a notebook.
+"""The UMAP layout of a neighbour graph: links of fuzzy strength, then stochastic descent, epoch by epoch.
 
-The graph is ours (`neighbours.py`), the start is the first two principal components, and only umap-learn's two
-central functions are used: the fuzzy graph and the stochastic descent. One seeded thread, so that the same seed
-gives the same bits on the same machine and version.
+The links are those of the paper: p_ij = exp(-(d_ij - ρ_i) / σ_i), joined as p + pᵀ - p pᵀ. A link acts in the share
+p / max p of the epochs; each action pulls its two points together and pushes each away from `NEGATIVES` points drawn
+at random. Where umap-learn moves points one after the other, here all points of an epoch see the positions of the
+epoch before: so the same seed gives the same bits, whatever the number of threads. Starts Numba.
+
+Reference: L. McInnes, J. Healy & J. Melville (2018), "UMAP: uniform manifold approximation and projection".
 """
 
 from __future__ import annotations
 
-import warnings
+import functools
 
 import numpy as np
 
 from analysis.compute.linalg import LARGEST_SIDE, principal_components
-from analysis.compute.neighbours import Neighbours
+from analysis.compute.row_threads import row_threads
 from analysis.spec import Progress, no_progress
+
+NEGATIVES = 5
 
 
 def umap_layout(
     x: np.ndarray,
-    graph: Neighbours,
+    graph,
     *,
     n_neighbors: int,
     min_dist: float,
     epochs: int,
     rng: np.random.Generator,
+    components: int = 2,
+    threads: int | None = None,
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 1.0),
 ) -> np.ndarray:
-    """Positions (n, 2) float32 of the points `x` (n, d) whose neighbours (at least n_neighbors - 1) are `graph`.
+    """Positions (n, components) float32 of the points `x` (n, d).
 
-    `n_neighbors` counts the point itself, as in umap-learn. Time O(n n_neighbors epochs) after about 6 s of
-    compilation in a fresh process; memory O(n n_neighbors).
+    Parameters
+    ----------
+    graph : has `indices` and `distances` (n, at least n_neighbors - 1), nearest first.
+    n_neighbors : counts the point itself, as in umap-learn.
+    min_dist : how close two linked points want to be, in the units of the map.
+
+    Notes
+    -----
+    Time O(n n_neighbors epochs), memory O(n n_neighbors).
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
+    from analysis.compute.umap_kernels import epoch
 
     n, k = len(x), n_neighbors - 1
-    indices = np.hstack([np.arange(n)[:, None], graph.indices[:, :k]]).astype(np.int32)
-    distances = np.hstack([np.zeros((n, 1)), graph.distances[:, :k]]).astype(np.float32)
-    progress(span[0], "building the fuzzy graph")
-    seed = np.random.RandomState(int(rng.integers(2**31 - 1)))
-    start = _start(x, rng)
-    fuzzy, _, _ = fuzzy_simplicial_set(
-        np.empty((n, 1), np.float32), n_neighbors, seed, "euclidean", knn_indices=indices, knn_dists=distances
-    )
-    a, b = find_ab_params(1.0, min_dist)
-    watch = {
-        "file": _Watch(progress, span, epochs),
-        "bar_format": "{n}",
-        "mininterval": 0.1,
-        "disable": False,
-    }
-    positions, _ = simplicial_set_embedding(
-        None, fuzzy, 2, 1.0, a, b, 1.0, 5, epochs, start, seed, "euclidean", {}, False, {}, False,
-        parallel=False, tqdm_kwds=watch,
-    )  # fmt: skip
-    return np.asarray(positions, dtype=np.float32)
+    seed = np.uint64(rng.integers(2**63))
+    y = np.zeros((n, 3), np.float32)
+    y[:, :components] = first_positions(x, components, rng, 10.0)
+    out = np.zeros_like(y)
+    with row_threads(n, threads) as run:
+        progress(span[0], "building the fuzzy graph")
+        starts, ends, strength = fuzzy_links(graph.indices[:, :k], graph.distances[:, :k], run)
+        pull, push = force_tables(*curve(min_dist))
+        for t in range(epochs):
+            if t % 5 == 0:
+                done = span[0] + (span[1] - span[0]) * t / epochs
+                progress(done, f"laying out, epoch {t} of {epochs}")
+            rate = np.float32(1 - t / epochs)
+            run(epoch, y, out, starts, ends, strength, t, rate, NEGATIVES, pull, push, seed)
+            y, out = out, y
+    return np.ascontiguousarray(y[:, :components])
 
 
-def _start(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The first two principal components, scaled to ±10, with a little noise so that no two points coincide."""
+def fuzzy_links(indices: np.ndarray, distances: np.ndarray, run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Links of each point in both directions: (starts, ends, strength in (0, 1], the strongest being 1)."""
+    from scipy.sparse import csr_matrix
+
+    from analysis.compute.umap_kernels import memberships
+
+    n, k = indices.shape
+    away = np.ascontiguousarray(distances, dtype=np.float64)
+    p = np.empty((n, k))
+    run(memberships, away, float(away.mean()), p)
+    one = csr_matrix((p.ravel(), indices.ravel().astype(np.int64), np.arange(0, n * k + 1, k)), shape=(n, n))
+    other = one.T.tocsr()
+    both = (one + other - one.multiply(other)).tocsr()
+    both.sort_indices()
+    strength = both.data / both.data.max()
+    return both.indptr.astype(np.int64), both.indices.astype(np.int32), strength.astype(np.float32)
+
+
+@functools.lru_cache(maxsize=64)
+def curve(min_dist: float, spread: float = 1.0) -> tuple[float, float]:
+    """a, b of 1 / (1 + a d^2b), fitted to 1 up to `min_dist` and exp(-(d - min_dist) / spread) beyond."""
+    from scipy.optimize import curve_fit
+
+    d = np.linspace(0, 3 * spread, 300)
+    wanted = np.where(d < min_dist, 1.0, np.exp(-(d - min_dist) / spread))
+    (a, b), _ = curve_fit(lambda d, a, b: 1 / (1 + a * d ** (2 * b)), d, wanted)
+    return float(a), float(b)
+
+
+def force_tables(a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
+    """Attraction and repulsion per unit of difference, float32, by squared distance (even in its logarithm)."""
+    from analysis.compute.umap_kernels import LOWEST, OCTAVES, PER_OCTAVE
+
+    k = np.arange(OCTAVES * PER_OCTAVE + 1)
+    square = 2.0 ** (LOWEST + k // PER_OCTAVE) * (1 + (k % PER_OCTAVE) / PER_OCTAVE)
+    pull = 2 * a * b * square ** (b - 1) / (1 + a * square**b)
+    push = 2 * b / ((0.001 + square) * (1 + a * square**b))
+    return pull.astype(np.float32), push.astype(np.float32)
+
+
+def first_positions(x: np.ndarray, components: int, rng: np.random.Generator, size: float) -> np.ndarray:
+    """The first principal components (n, components), at most ±size, with a ten-thousandth of a unit of noise so
+    that no two points coincide. Random where both sides of `x` (n, d) exceed 8,192. Time O(n d min(n, d))."""
     n, d = x.shape
     if min(n, d) <= LARGEST_SIDE:
-        mean, directions, _ = principal_components(x, 2)
+        mean, directions, _ = principal_components(x, components)
         start = (x - mean) @ directions.T
-        start = np.pad(start, ((0, 0), (0, 2 - start.shape[1])))
-        start *= 10 / np.abs(start).max()
+        start = np.pad(start, ((0, 0), (0, components - start.shape[1])))
+        start *= size / np.abs(start).max()
     else:
-        start = rng.uniform(-10, 10, size=(n, 2))
-    return (start + rng.normal(scale=1e-4, size=start.shape)).astype(np.float32)
-
-
-class _Watch:
-    """A file for umap-learn's progress bar: each redraw reports the epoch, and may raise `Cancelled`."""
-
-    encoding = "utf-8"
-
-    def __init__(self, progress: Progress, span: tuple[float, float], epochs: int) -> None:
-        self.progress, self.span, self.epochs = progress, span, epochs
-
-    def write(self, text: str) -> None:
-        if (shown := text.strip()).isdigit():
-            done = int(shown) / self.epochs
-            self.progress(self.span[0] + (self.span[1] - self.span[0]) * done, f"laying out, epoch {shown}")
-
-    def flush(self) -> None:
-        """Nothing is held back."""
+        start = rng.uniform(-size, size, size=(n, components))
+    return (start + rng.normal(scale=1e-5 * size, size=start.shape)).astype(np.float32)

@@ -1,8 +1,10 @@
-"""Many tests at once: the Benjamini–Hochberg false-discovery rate (Benjamini & Hochberg 1995)."""
+"""Many tests at once: the Benjamini–Hochberg false-discovery rate (1995), and Šidák's (1967) bounds for the
+largest of many: its p-value, and the half-width with which all of many intervals hold together."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtri
 
 
 def benjamini_hochberg(p: np.ndarray, tests: int | None = None) -> np.ndarray:
@@ -36,3 +38,12 @@ def benjamini_hochberg(p: np.ndarray, tests: int | None = None) -> np.ndarray:
 def sidak(p: np.ndarray, tests: int) -> np.ndarray:
     """p-value of the smallest of `tests` independent p-values: 1 - (1 - p)^tests, exact for tiny p."""
     return -np.expm1(tests * np.log1p(-np.minimum(np.asarray(p, dtype=np.float64), 1 - 1e-16)))
+
+
+def simultaneous_z(tests: int, level: float = 0.95) -> float:
+    """Half-width, in standard errors, with which all of `tests` independent intervals hold together at `level`
+    (at least so often under any dependence of normal estimates: Šidák 1967).
+
+    The interval of whichever of them turned out largest then holds too; 1.96 for one test. Exact for many tests.
+    """
+    return float(-ndtri(-np.expm1(np.log(level) / tests) / 2))

@@ -1,4 +1,4 @@
-"""Exact k nearest neighbours: one graph for the map, for its quality and for whoever needs neighbours.
+"""Exact k nearest neighbours (`neighbour_graph` keeps them, and finds approximate ones for very many points).
 
 Candidates come from chunked float32 matrix products of the centred points; their distances are then computed
 again in float64 from differences. Where float32 cannot prove that no neighbour was missed (near-ties, duplicates,
@@ -18,6 +18,7 @@ from analysis.spec import Progress, no_progress
 
 METRICS = ("euclidean", "cosine")
 BLOCK_BYTES = 64 << 20  # of one block of distances
+TILES_FROM = 4e9  # n² d from which torch and Numba are worth starting
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,16 @@ def as_points(x: np.ndarray, metric: str = "euclidean") -> tuple[np.ndarray, int
     return x, n_zero
 
 
+def near_one(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """`points` (n, d) over a power of two, so that the largest coordinate lies in [0.5, 1), and that power.
+
+    No digit is lost, and no square overflows or vanishes: float32 holds squares of 1e-22 to 1e19 only.
+    """
+    largest = np.abs(points).max(initial=0.0)
+    exponent = int(np.frexp(largest)[1])
+    return np.ldexp(points, -exponent), float(np.ldexp(1.0, exponent))
+
+
 def nearest(
     x: np.ndarray,
     k: int,
@@ -85,18 +96,25 @@ def nearest(
 
     Notes
     -----
-    Time O(n² d) in float32 matrix products, memory O(n d + n k) plus a block of 64 MiB.
+    Time O(n² d) in matrix products, memory O(n d + n k) plus a block of 64 MiB. Where that is much, torch and Numba
+    are started (`exact_tiles`); the answer is the same.
     """
     points, n_zero = as_points(x, metric)
+    points, scale = near_one(points) if metric == "euclidean" else (points, 1.0)
     n = len(points)
     if k < 1:
         raise ParameterError(f"k = {k}", "at least 1")
     if n <= k:
         raise NotEnoughData(f"{n} point(s) for {k} neighbours", f"at least {k + 1}", "Use fewer neighbours")
-    indices, squares, unsure = _candidates(points, k, progress, span)
+    if float(n) * n * points.shape[1] >= TILES_FROM:
+        from analysis.compute.exact_tiles import tiled_nearest
+
+        indices, squares, unsure = tiled_nearest(points, k, progress, span)
+    else:
+        indices, squares, unsure = _candidates(points, k, progress, span)
     if len(unsure):
         indices[unsure], squares[unsure] = _exact(points, unsure, k, progress, span)
-    distances = squares / 2 if metric == "cosine" else np.sqrt(squares)
+    distances = squares / 2 if metric == "cosine" else np.sqrt(squares) * scale
     return Neighbours(indices, distances, n_zero, len(unsure))
 
 
@@ -162,7 +180,8 @@ def _exact(points, rows, k, progress, span):
         away = np.repeat(true, np.diff(starts)[near])
         order = np.lexsort((found, away))
         for i in mine:
-            own = order[found[order] != rows[i]][:k]
+            own = order[: k + 1]
+            own = own[found[own] != rows[i]][:k]
             indices[i], squares[i] = found[own], away[own]
     return indices, squares
 

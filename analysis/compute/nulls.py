@@ -60,11 +60,12 @@ def moved_samples(x: np.ndarray, rng: np.random.Generator, offsets: np.ndarray |
 
     A cyclic shift keeps each unit's values and the order of the tokens inside a sample (exactly when all
     samples have as many tokens, nearly otherwise), and breaks every relation between units. `offsets`
-    (n_samples + 1,) bound the samples; without them each row is a sample, and then rows are shuffled freely.
+    (n_samples + 1,) bound the samples; without them each row is a sample, and then rows are shuffled freely, as
+    they are where there is one sample only.
 
     Time and memory O(n d).
     """
-    if offsets is None or len(offsets) == len(x) + 1:
+    if offsets is None or len(offsets) in (2, len(x) + 1):
         return rng.permuted(x, axis=0)
     out = np.empty_like(x)
     for j, start in enumerate(rng.choice(offsets[:-1], size=x.shape[1])):
@@ -106,6 +107,32 @@ def bootstrap_mean(
     tail = 100 * (1 - level) / 2
     low, high = np.percentile(means, [tail, 100 - tail], axis=0)
     return low.reshape(values.shape[1:]), high.reshape(values.shape[1:])
+
+
+def bootstrap(
+    values: np.ndarray, statistic, rng: np.random.Generator, *, level: float = 0.95, draws: int = 500
+) -> tuple[float | None, float | None]:
+    """Percentile bootstrap interval (low, high) of `statistic`; (None, None) for fewer than two values.
+
+    Parameters
+    ----------
+    values : (n,)
+    statistic : callable
+        (resamples, n) -> (resamples,).
+
+    Notes
+    -----
+    Time O(draws n), in blocks of 50 resamples; memory O(50 n).
+    """
+    n = len(values)
+    if n < 2:
+        return None, None
+    found = [
+        statistic(values[rng.integers(n, size=(min(50, draws - start), n))]) for start in range(0, draws, 50)
+    ]
+    tail = 100 * (1 - level) / 2
+    low, high = np.percentile(np.concatenate(found), [tail, 100 - tail])
+    return float(low), float(high)
 
 
 def wilson(successes: float, n: int, z: float = 1.959964) -> tuple[float, float]:

@@ -23,7 +23,8 @@ OF_HELP = "What a point is: a row (a sample or token), or a unit placed by how i
 @dataclass(frozen=True)
 class PointSet:
     """`points`: Activations whose rows are the points; `index` (n,) of each point in the tap, None when it is
-    the row number; `n_samples` behind each coordinate; `notes` to print as caveats."""
+    the row number; `n_samples` independent observations behind each coordinate (for rows at most, since a pass
+    may find samples without a finite row); `notes` to print as caveats."""
 
     points: Activations
     of: str
@@ -54,7 +55,8 @@ def point_set(
         More than 8,192 units.
     """
     if of == "rows":
-        return PointSet(activations, of, None, activations.layout.n_samples)
+        n = activations.layout.n_samples
+        return PointSet(activations, of, None, n if n > 1 else activations.shape[0])
     d = activations.shape[1]
     if d > MOST_UNITS:
         raise TooLarge(f"{activations.name} has {d:,} units", f"at most {MOST_UNITS:,} as points", "Use rows")
@@ -70,7 +72,7 @@ def point_set(
     points = ArrayActivations(
         values, name=f"units of {activations.name}", digest=activations.digest + "/units"
     )
-    return PointSet(points, of, kept, min(moments.n, activations.layout.n_samples), tuple(notes))
+    return PointSet(points, of, kept, seen.independent, tuple(notes))
 
 
 def correlation_coordinates(r: np.ndarray) -> np.ndarray:

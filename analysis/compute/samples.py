@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import Activations
+from analysis.activations import Activations, sample_column
 from analysis.compute.streaming import Pass, finite_blocks
-from analysis.errors import NotEnoughData, NotFound, TooLarge
+from analysis.errors import NotEnoughData, TooLarge
 from analysis.spec import Progress, no_progress
 
 MOST_BYTES = 4 << 30
+SHOWN = 5  # classes named in a refusal or a note
 
 
 @dataclass(frozen=True)
 class LabelledMatrix:
-    """`values` (n, units) float32, one line per sample; `samples` (n,) their positions; `of` (n,) class number;
+    """`values` (n, units) float64, one line per sample; `samples` (n,) their positions; `of` (n,) class number;
     `names` (C,) and `counts` (C,) of the classes; `notes` on what was left out."""
 
     values: np.ndarray
@@ -59,14 +60,14 @@ def labelled_matrix(
     counts = np.bincount(of, minlength=len(found))
     good = counts >= minimum
     if good.sum() < 2:
-        listed = ", ".join(f"{v} ({c})" for v, c in zip(found[:20], counts[:20], strict=True)) or "none"
         raise NotEnoughData(
-            f"{activations.name}: {int(good.sum())} class(es) of '{column}' have {minimum} samples or more: {listed}",
+            f"{activations.name}: {int(good.sum())} of {len(found)} class(es) of '{column}' have {minimum} samples "
+            f"or more (samples per class: {listed(found, counts)})",
             "at least two such classes",
             "Record more samples of the small classes, or choose another column",
         )
     if not good.all():
-        few = ", ".join(f"{v} ({c})" for v, c in zip(found[~good][:10], counts[~good][:10], strict=True))
+        few = listed(found[~good], counts[~good])
         notes.append(f"{int((~good).sum())} class(es) with fewer than {minimum} samples left out: {few}.")
         stay = good[of]
         samples, values, of = samples[stay], values[stay], (np.cumsum(good) - 1)[of[stay]]
@@ -74,19 +75,23 @@ def labelled_matrix(
     return LabelledMatrix(values, samples, of, names, counts[good], (*left_out, *notes))
 
 
+def known_labels(labels: np.ndarray) -> np.ndarray:
+    """Boolean (n,): which labels (n,) there are; negative numbers, NaN and empty texts are missing."""
+    if labels.dtype.kind in "fiu":
+        return np.isfinite(labels) & (labels >= 0)
+    return labels.astype(str) != ""
+
+
+def listed(names: np.ndarray, counts: np.ndarray) -> str:
+    """The largest classes with their samples, and how many more there are."""
+    order = np.argsort(-counts, kind="stable")[:SHOWN]
+    shown = ", ".join(f"{names[i]} ({counts[i]})" for i in order) or "none"
+    return shown + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
 def _labelled(activations, column, maximum, rng) -> tuple[np.ndarray, list[str]]:
     """Positions (rising) of the samples that have a label, at most `maximum` of them, and notes."""
-    if column not in activations.samples:
-        raise NotFound(
-            f"{activations.name} has no sample column '{column}'",
-            "one of " + ", ".join(sorted(activations.samples)),
-            "Record with labels or choose another column",
-        )
-    labels = np.asarray(activations.samples[column])
-    if labels.dtype.kind in "fiu":
-        known = np.isfinite(labels) & (labels >= 0)
-    else:
-        known = labels.astype(str) != ""
+    known = known_labels(sample_column(activations, column))
     samples, notes = np.flatnonzero(known), []
     if not known.all():
         notes.append(f"{int((~known).sum())} sample(s) without a label left out.")
@@ -124,4 +129,5 @@ def _pooled(activations, pooling, samples, progress, span):
     notes = list(seen.notes)
     if not layout.is_pooled:
         notes.append(f"Each sample counts once, by the {pooling} over its tokens.")
-    return values[kept].astype(np.float32), kept, notes
+    # float64 stays: in float32 a unit with a large mean would get ties that are not in the data
+    return (values if kept.all() else values[kept]), kept, notes

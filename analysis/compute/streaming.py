@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import Activations
+from analysis.activations import Activations, Layout
 from analysis.arrays import finite_rows
 from analysis.errors import NotEnoughData
 from analysis.spec import Progress, no_progress
@@ -15,17 +15,38 @@ from analysis.spec import Progress, no_progress
 
 @dataclass
 class Pass:
-    """What a pass has seen so far: `n_rows` in all, `n_nonfinite` left out."""
+    """What a pass has seen so far: `n_rows` in all, `n_nonfinite` left out, `n_samples` with a finite row."""
 
     n_rows: int = 0
     n_nonfinite: int = 0
+    n_samples: int = 0
+    last_sample: int = -1
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A caveat when rows were left out, otherwise nothing."""
-        if not self.n_nonfinite:
-            return ()
-        return (f"{self.n_nonfinite} of {self.n_rows} rows hold NaN or infinity and were left out.",)
+        """Caveats: rows were left out; there is one sample only."""
+        notes = []
+        if self.n_nonfinite:
+            notes.append(f"{self.n_nonfinite} of {self.n_rows} rows hold NaN or infinity and were left out.")
+        if self.n_samples == 1:
+            notes.append(
+                "There is one sample only: its rows are taken as independent, so intervals and nulls are too narrow."
+            )
+        return tuple(notes)
+
+    @property
+    def independent(self) -> int:
+        """How many observations count as independent: samples, or the rows where there is one sample only."""
+        return self.n_samples if self.n_samples > 1 else self.n_rows - self.n_nonfinite
+
+    def owners(self, layout: Layout, rows: np.ndarray) -> np.ndarray:
+        """The independent observation (m,) that each of `rows` (m,) belongs to, once the pass is over."""
+        return layout.sample_of(rows) if self.n_samples > 1 else rows
+
+    def _count_samples(self, samples: np.ndarray) -> None:
+        """`samples` (m,) of the finite rows, non-decreasing over the pass."""
+        self.n_samples += int((np.diff(samples, prepend=self.last_sample) != 0).sum())
+        self.last_sample = int(samples[-1])
 
 
 def finite_blocks(
@@ -57,11 +78,13 @@ def finite_blocks(
         seen.n_nonfinite += int(len(good) - good.sum())
         if not good.any():
             continue
+        rows = start + np.flatnonzero(good)
+        seen._count_samples(activations.layout.sample_of(rows))
         if units is not None:
             block = block[:, units]
         # a fresh float64 array in every case: the caller may work in place
         kept = np.array(block, dtype=np.float64) if good.all() else block[good].astype(np.float64)
-        yield start + np.flatnonzero(good), kept
+        yield rows, kept
     progress(span[1], doing)
 
 

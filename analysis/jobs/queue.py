@@ -49,7 +49,9 @@ def submit(
     workspace: str | os.PathLike, kind: str, arguments: dict, *, title: str = "", start: bool = True
 ) -> str:
     """Queue a job and make sure a worker for its lane runs; returns the job's id. Cost: two small files."""
-    id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    now = time.time_ns()  # to the microsecond: jobs of the same second run in the order they were submitted
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now // 10**9))
+    id = f"{stamp}-{now // 1000 % 10**6:06d}-{secrets.token_hex(3)}"
     folder = _jobs(workspace) / id
     folder.mkdir(parents=True)
     job = {"id": id, "kind": kind, "arguments": arguments, "created": time.time(), "title": title or kind}
@@ -106,7 +108,7 @@ def cancel(workspace: str | os.PathLike, id: str) -> None:
     """Ask a job to stop; what it finished is kept."""
     folder = _folder(workspace, id)
     if not (folder / "job.json").exists():
-        raise NotFound(f"no job {id!r} in {workspace}")
+        raise NotFound(f"no job {id!r} in {workspace}", "the id of a job", "Look at the list of jobs")
     (folder / "cancel").touch()
 
 
@@ -176,7 +178,7 @@ def read_json(path: Path) -> dict | None:
 
 
 def write_json(path: Path, value: dict) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     beside.write_text(json.dumps(value))
     os.replace(beside, path)
 
@@ -187,7 +189,7 @@ def _jobs(workspace: str | os.PathLike) -> Path:
 
 def _folder(workspace: str | os.PathLike, id: str) -> Path:
     if not id or Path(id).name != id or id.startswith("."):
-        raise NotFound(f"no job {id!r} in {workspace}")
+        raise NotFound(f"no job {id!r} in {workspace}", "the id of a job", "Look at the list of jobs")
     return _jobs(workspace) / id
 
 

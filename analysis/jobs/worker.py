@@ -24,6 +24,7 @@ from analysis.jobs.handlers import HANDLERS
 from analysis.jobs.unforeseen import in_words
 
 IDLE_SECONDS = 900.0
+LOOKS = 10  # at the lock, half a second: whoever asks whether a worker is alive holds it for a moment
 log = logging.getLogger("loupe.worker")
 
 
@@ -77,19 +78,30 @@ def _in_words(error: Exception, folder: Path) -> dict:
     return {**parts, "id": id}
 
 
-def next_job(workspace: Path, lane: str) -> str | None:
-    """The oldest job of the lane that nobody finished or took; cancelled ones are closed on the way."""
-    folder = workspace / "jobs"
-    for path in sorted(p for p in folder.iterdir() if p.is_dir()) if folder.exists() else []:
+def next_job(workspace: Path, lane: str, over: set[str] | None = None) -> str | None:
+    """The oldest job of the lane that nobody finished or took; cancelled ones are closed on the way.
+
+    `over` remembers the jobs that are none of ours any more, so that a long history costs nothing at each look.
+    """
+    folder, over = workspace / "jobs", set() if over is None else over
+    names = (
+        (e.name for e in os.scandir(folder) if e.name not in over and e.is_dir()) if folder.exists() else ()
+    )
+    for name in sorted(names):
+        path = folder / name
         if (path / "outcome.json").exists() or (path / "taken").exists():
+            over.add(name)
             continue
         job = queue.read_json(path / "job.json")
-        if job is None or queue.lane_of(job["kind"]) != lane:
+        if job is None:  # being written
+            continue
+        if queue.lane_of(job["kind"]) != lane:
+            over.add(name)
             continue
         if (path / "cancel").exists():
             queue.write_json(path / "outcome.json", {"state": "cancelled", "seconds": 0})
             continue
-        return path.name
+        return name
     return None
 
 
@@ -101,20 +113,33 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     (given.workspace / "jobs").mkdir(parents=True, exist_ok=True)
-    with open(given.workspace / "jobs" / f"worker-{given.lane}.lock", "wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return 0  # another worker of this lane is already there
-        with contextlib.suppress(KeyboardInterrupt):
-            _serve(given.workspace, given.lane, given.parent)
+    with contextlib.suppress(KeyboardInterrupt):
+        # a job that came between the last look and the end of the lock found this worker alive: look once more
+        while _serve_alone(given.workspace, given.lane, given.parent) and next_job(
+            given.workspace, given.lane
+        ):
+            pass
     return 0
 
 
+def _serve_alone(workspace: Path, lane: str, parent: int) -> bool:
+    """Serve under the lane's lock; False where another worker of this lane is already there."""
+    with open(workspace / "jobs" / f"worker-{lane}.lock", "wb") as lock:
+        for _ in range(LOOKS):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(0.05)
+                continue
+            _serve(workspace, lane, parent)
+            return workspace.exists()
+    return False
+
+
 def _serve(workspace: Path, lane: str, parent: int) -> None:
-    idle_since = time.monotonic()
+    idle_since, over = time.monotonic(), set()
     while True:
-        id = next_job(workspace, lane)
+        id = next_job(workspace, lane, over)
         if id is not None:
             run_job(workspace, id)
             idle_since = time.monotonic()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,8 +52,7 @@ def run_batch(loaded, data, plan: Plan, taps: Taps, start: int, stop: int, *, se
     labels = None if data.labels is None else plan.classes.classes(data.labels[start:stop])
     padding = Padding.of(loaded, inputs)
     taps.padding = padding
-    with torch.random.fork_rng(devices=[]), torch.inference_mode():
-        torch.manual_seed(seed + start)
+    with _seeded(loaded.module, seed + start), torch.inference_mode():
         outputs = _forward(loaded, inputs, labels, f"samples {start} to {stop - 1} ({data.ids[start]}, …)")
         captured = taps.take() | _from_outputs(plan, outputs, padding)
     texts = loaded.tokens(items) if data.kind == "text" else None
@@ -60,6 +60,20 @@ def run_batch(loaded, data, plan: Plan, taps: Taps, start: int, stop: int, *, se
         start, stop, sample_columns(loaded, data, plan.classes, outputs, items, start, stop),
         {name: _block(kept) for name, kept in captured.items()}, labels, data.thumbnails(start, stop), texts,
     )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _seeded(module, seed: int) -> Iterator[None]:
+    """Seed the generators that this network can draw from, and put them back as they were. (`torch.manual_seed` would
+    seed every device, for good.)"""
+    import torch
+
+    devices = sorted({p.device.index for p in module.parameters() if p.is_cuda})
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        for device in devices:
+            torch.cuda.default_generators[device].manual_seed(seed)
+        yield
 
 
 def _forward(loaded, inputs, labels, which: str):

@@ -92,9 +92,9 @@ def _with_choices(info: TapInfo, choices: str, text: str) -> TapInfo:
         key, _, value = choice.partition("=")
         if key == "tokens":
             changes["tokens"] = check_choice(value)
-        elif key == "call" and (value == "last" or (value.isdigit() and int(value) < info.calls)):
+        elif key == "call" and (value == "last" or (value.isdecimal() and int(value) < info.calls)):
             changes["call"] = -1 if value == "last" else int(value)
-        elif key == "leading" and value.isdigit() and int(value) < max(info.n_tokens, 1):
+        elif key == "leading" and value.isdecimal() and int(value) < max(info.n_tokens, 1):
             changes.update(leading=int(value), class_token="said by the user" if int(value) else "")
             if info.grid and info.grid[0] * info.grid[1] != info.n_tokens - int(value):
                 changes["grid"] = None

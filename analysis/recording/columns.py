@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from analysis.recording.labels import ClassMap
 
 OWN = ("id", "label", "predicted", "correct", "confidence", "loss", "text", "media_path", "media_digest")
+
+
+def renamed(names: Iterable[str]) -> dict[str, str]:
+    """Under which name each of the data's own columns is kept: those that would hide one of ours become "data_…"."""
+    names = list(names)
+    taken, kept = {*OWN, *names}, {}
+    for name in names:
+        new = name
+        while new in OWN or (new != name and new in taken):
+            new = f"data_{new}"
+        taken.add(new)
+        kept[name] = new
+    return kept
 
 
 def sample_columns(loaded, data, classes: ClassMap, outputs, items: list, start: int, stop: int) -> dict:
@@ -23,8 +38,8 @@ def sample_columns(loaded, data, classes: ClassMap, outputs, items: list, start:
     if labels is not None:
         columns["label"] = classes.words(labels)
     columns.update(_predictions(loaded, classes, outputs, labels))
-    for name, values in data.columns.items():
-        columns[name if name not in OWN else f"data_{name}"] = np.asarray(values)[start:stop]
+    for name, kept in renamed(data.columns).items():
+        columns[kept] = np.asarray(data.columns[name])[start:stop]
     if data.kind == "text":
         columns["text"] = np.array([str(item) for item in items], dtype=str)
     paths = [data.media_path(i) for i in range(start, stop)]

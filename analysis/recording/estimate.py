@@ -14,9 +14,10 @@ from analysis.recording.choosing import DEFAULT
 from analysis.recording.hooks import Taps
 from analysis.recording.pace import duration
 from analysis.recording.plan import make_plan
-from analysis.store.closing import EXACT_VALUES
+from analysis.store.index_files import EXACT_VALUES, SHORT_ROWS
 from analysis.store.writer import StoreWriter
 
+PER_TAP = 2_000  # bytes of its lines in the manifest, its checksums and the heads of its files
 BATCHES = 2  # the first one also pays for warming up, the second is the one to go by
 
 
@@ -100,9 +101,10 @@ def _priced(
     item = {"float16": 2, "float32": 4}
     activations = sum(rows[s.name] * s.n_units * item[s.dtype] for s in plan.specs)
     index = sum(
-        s.n_units * _index_bytes(rows[s.name], total * s.n_units, len(plan.classes.names)) for s in plan.specs
+        s.n_units * _index_bytes(rows[s.name], total * s.n_units, len(plan.classes.names), item[s.dtype])
+        for s in plan.specs
     )
-    n_bytes = activations + index + extra
+    n_bytes = activations + index + extra + PER_TAP * len(plan.specs)
     free = _free(directory)
     warning = ""
     if free is not None and n_bytes > 0.95 * free:
@@ -110,11 +112,11 @@ def _priced(
     return RecordingCost(n_bytes, per_sample * total, 1 / per_sample, held, total, rows, free, warning)
 
 
-def _index_bytes(rows: int, values: int, n_classes: int) -> int:
-    """Bytes of the feature index per unit, for dense units (sparse ones need a third): strongest rows and table,
-    sampled rows, slots, quantile buckets, class means; a correlation sketch in large stores."""
-    n = 1_000 + 2 * min(rows, 512) + 8 * min(rows, 506) + 6 * min(rows, 400) + 16 * n_classes
-    return n + (1_024 if values > EXACT_VALUES else 0)
+def _index_bytes(rows: int, values: int, n_classes: int, item: int) -> int:
+    """Bytes of the feature index per unit: the table, and a correlation sketch in large stores; in long taps also,
+    for dense units (sparse ones need a third), strongest and sampled rows, slots, quantile buckets, class means."""
+    n = 150 + (1_024 if values > EXACT_VALUES else 0)
+    return n if rows <= SHORT_ROWS else n + (4 + item) * (64 + 506) + item * 512 + 5 * 500 + 15 * n_classes
 
 
 def _free(directory) -> int | None:

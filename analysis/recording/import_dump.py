@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from analysis.errors import InputError, NotFound
+from analysis.recording.columns import renamed
+from analysis.recording.origin import note_once
 from analysis.sources.dumps import Dump, DumpChunk
 from analysis.spec import Progress, no_progress
 from analysis.store.manifest import TapSpec
 from analysis.store.manifest import read as read_manifest
 from analysis.store.reader import Store
 from analysis.store.writer import StoreWriter, TapBlock
-
-OWN = ("id", "label", "predicted", "correct", "confidence", "loss", "text", "media_path", "media_digest")
 
 
 def import_dump(
@@ -85,6 +85,7 @@ def refuse_other(dump: Dump, directory: Path) -> None:
 
 def _write(dump: Dump, writer: StoreWriter, samples: int | None, progress: Progress) -> Store:
     with writer:
+        note_once(writer, beforehand(dump))
         done = writer.finished_samples
         for chunk in dump.chunks(samples):
             part = beyond(chunk, done, dump)
@@ -110,14 +111,16 @@ def create(dump: Dump, directory: Path, name: str) -> StoreWriter:
         "digest": facts["digest"],
         "rules": facts["rules"],
     }
-    writer = StoreWriter.create(
+    return StoreWriter.create(
         directory, name=name, taps=taps, checkpoint=origin, data=facts, settings={"seed": 0}, classes=dump.classes,
         n_expected=len(dump),
     )  # fmt: skip
-    overflow = [t.name for t in dump.taps.values() if t.dtype == "float64"]
-    if overflow:
-        writer.note_problem(f"float64 in the dump, kept as float32: {', '.join(overflow)}")
-    return writer
+
+
+def beforehand(dump: Dump) -> list[str]:
+    """What is to be said before the first chunk, in sentences for `Store.problems`."""
+    narrowed = [t.name for t in dump.taps.values() if t.dtype == "float64"]
+    return [f"float64 in the dump, kept as float32: {', '.join(narrowed)}"] if narrowed else []
 
 
 def beyond(chunk: DumpChunk, done: int, dump: Dump) -> DumpChunk | None:
@@ -139,7 +142,7 @@ def append(writer: StoreWriter, dump: Dump, chunk: DumpChunk) -> None:
     if labels is not None:
         names = np.array([*dump.classes, ""], dtype=object)  # -1 finds the empty name at the end
         columns["label"] = names[labels].tolist()
-    for name, values in dump.columns.items():
-        columns[f"data_{name}" if name in OWN else name] = values[part]
+    for name, kept in renamed(dump.columns).items():
+        columns[kept] = dump.columns[name][part]
     blocks = {name: TapBlock(values) for name, values in chunk.values.items()}
     writer.append(columns, blocks, class_index=labels)

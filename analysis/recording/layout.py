@@ -56,7 +56,7 @@ def batch_axis(x, batch: int) -> int | None:
 
     if x.ndim and x.shape[0] == batch:
         return 0
-    if x.ndim == 3 and x.shape[1] == batch:
+    if x.ndim == 3 and x.shape[1] == batch and x.numel():
         one, other = x[:, 0], x[:, 1]
         if torch.allclose(
             one, other, rtol=1e-3, atol=1e-5 * float(one.abs().nan_to_num().max()), equal_nan=True

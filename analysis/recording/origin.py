@@ -5,6 +5,8 @@ from __future__ import annotations
 from analysis.errors import InputError
 from analysis.recording.plan import Plan
 from analysis.store.manifest import tap_entry
+from analysis.store.text import readable
+from analysis.store.writer import StoreWriter
 
 DECISIVE = (
     "taps", "tokens", "batch", "dtype", "limit", "seed", "eval", "device", "parameter_dtype", "attention", "torch",
@@ -12,6 +14,7 @@ DECISIVE = (
 )  # fmt: skip
 
 MOST_SKIPPED = 100  # skipped items named in the manifest
+MOST_SAID = 10  # of them named among the store's problems
 
 
 def checkpoint_entry(checkpoint, loaded) -> dict:
@@ -30,8 +33,24 @@ def beforehand(data, plan: Plan) -> list[str]:
     """What is wrong before the first batch, in sentences for `Store.problems`."""
     said = [plan.classes.note] if plan.classes.note else []
     if data.skipped:
-        said.append(f"{len(data.skipped)} item(s) were skipped, the first: {data.skipped[0]}")
+        said.append(f"{len(data.skipped)} item(s) were skipped: {_named(data.skipped)}")
     return said
+
+
+def _named(skipped: list[str]) -> str:
+    """The first few, and where the others are."""
+    text, more = "; ".join(skipped[:MOST_SAID]), len(skipped) - MOST_SAID
+    if more <= 0:
+        return text
+    cut = f"; the list ends after {MOST_SKIPPED}" if len(skipped) > MOST_SKIPPED else ""
+    return f"{text}; and {more} more, listed by `loupe info`{cut}"
+
+
+def note_once(writer: StoreWriter, said: list[str]) -> None:
+    """Note each sentence unless the store has it: a recording may have been killed before it could say all."""
+    for text in said:
+        if readable(text) not in writer.problems:
+            writer.note_problem(text)
 
 
 def refuse_other(manifest: dict, checkpoint, data, plan: Plan) -> None:

@@ -26,11 +26,6 @@ class Plan:
     classes: ClassMap
     settings: dict
 
-    def rows_per_sample(self, spec: TapSpec) -> int:
-        """Rows that the dry run's sample gives."""
-        info = next(i for i in self.infos if i.name == spec.name)
-        return info.n_tokens if spec.tokens == "all" else 1
-
 
 def make_plan(
     loaded,

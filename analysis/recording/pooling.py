@@ -22,6 +22,7 @@ import numpy as np
 from analysis.errors import ParameterError
 
 HALF_LARGEST = 65_504.0
+HALF_NORMAL = 2.0**-14  # below it float16 keeps fewer digits
 TOKENS = ("all", "mean", "cls", "last", "spatial-mean")
 
 
@@ -97,13 +98,15 @@ def _rows(x):
 
 def _halved(rows, x):
     """float16 copy of float32 `rows` if all are finite and fit, which halves what is copied and moved; else as they
-    are, so that the store can count what overflows."""
+    are, so that the store can count what overflows, or what becomes 0 where all of them are tiny."""
     import torch
 
     if rows.dtype != torch.float32 or not rows.numel():
         return _owned(rows, x)
     low, high = torch.aminmax(rows)
-    fits = float(low) >= -HALF_LARGEST and float(high) <= HALF_LARGEST  # False for NaN too
+    low, high = float(low), float(high)
+    fits = low >= -HALF_LARGEST and high <= HALF_LARGEST  # False for NaN too
+    fits = fits and (low == high == 0 or max(-low, high) >= HALF_NORMAL)
     return rows.half() if fits else _owned(rows, x)
 
 

@@ -14,7 +14,7 @@ from analysis.recording.batches import Batch, run_batch
 from analysis.recording.behind import Behind
 from analysis.recording.choosing import DEFAULT
 from analysis.recording.hooks import Taps
-from analysis.recording.origin import beforehand, checkpoint_entry, data_entry, refuse_other
+from analysis.recording.origin import beforehand, checkpoint_entry, data_entry, note_once, refuse_other
 from analysis.recording.pace import Pace
 from analysis.recording.plan import Plan, make_plan
 from analysis.spec import Progress, no_progress
@@ -60,7 +60,8 @@ def record(
     limit : int, optional
         Only the first so many samples.
     dtype : "float16" or "float32"
-        On disk. Finite values that float16 cannot hold (above 65,504) are counted as problems of the store.
+        On disk. Finite values that float16 cannot hold (above 65,504), or many that it rounds coarsely (below 6.1e-5),
+        are said among the problems of the store.
     resume : bool
         Go on with a store that was interrupted; the same as starting where there is none, and nothing to do
         where it is complete.
@@ -99,9 +100,8 @@ def record(
             directory, name=name, taps=plan.specs, checkpoint=checkpoint_entry(checkpoint, loaded),
             data=data_entry(data), settings=plan.settings, classes=plan.classes.names, n_expected=total,
         )  # fmt: skip
-        for text in beforehand(data, plan):
-            writer.note_problem(text)
     with writer:
+        note_once(writer, beforehand(data, plan))
         _stream(loaded, data, plan, writer, total, progress, cancelled)
         progress(1.0, f"{total:,} samples recorded, finishing the feature index")
         return writer.finish()

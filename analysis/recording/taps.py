@@ -217,11 +217,12 @@ def _marked(module, infos: list[TapInfo], watch: _Watch, outputs) -> list[TapInf
             if n in good and not n.startswith(first + ".") and watch.made.get(n) == watch.given.get(first)
         ]  # fmt: skip
         last = max(watch.order.index(n) for n in blocks)
-        leaves = {n for n, m in module.named_modules() if not any(True for _ in m.children())}
+        modules = dict(module.named_modules())
+        leaves = {n for n, m in modules.items() if not any(True for _ in m.children())}
         logits = outputs.logits.data_ptr() if outputs.logits is not None else None
         after = [
             n for n in watch.order[last + 1 :]
-            if n in good and n in leaves and watch.made[n] != logits and not _passes_on(dict(module.named_modules())[n])
+            if n in good and n in leaves and watch.made[n] != logits and not _passes_on(modules[n])
         ]  # fmt: skip
         inside = [n for n in after if not any(n.startswith(b + ".") for b in blocks)]
         default |= set(into[-1:]) | set(inside[-1:])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +38,6 @@ class ArrayData(DataSource):
 
     def content(self) -> str:
         return array_digest(self.values)
-
-    @cached_property
-    def item_shape(self) -> tuple[int, ...]:
-        return tuple(self.values.shape[1:])
 
 
 def array_shapes(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:

@@ -40,6 +40,11 @@ class DumpTap:
         return "float16" if self.dtype == "float16" else "float32"
 
     @property
+    def is_read_otherwise(self) -> bool:
+        """Whether pooling or the channel axis makes other rows of the same array than the defaults would."""
+        return self.tokens != "all" or (self.channels != "first" and len(self.shape) == 4)
+
+    @property
     def bytes_per_sample(self) -> int:
         """Bytes of one sample in memory before pooling, as float32."""
         return 4 * int(np.prod(self.shape[1:], dtype=np.int64))

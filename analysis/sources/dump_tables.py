@@ -25,7 +25,10 @@ class ParquetStream:
     dtype: str
 
     def blocks(self, samples: int) -> Iterator[np.ndarray]:
-        """(<= samples, units). Raises InputError for missing values, ShapeError for lists of other lengths."""
+        """(<= samples, units), missing numbers of single columns as NaN.
+
+        Raises InputError for missing values in lists, ShapeError for lists of other lengths.
+        """
         start = 0
         with opened_parquet(self.path) as file:
             for batch in file.iter_batches(batch_size=samples, columns=list(self.columns)):
@@ -97,6 +100,7 @@ def parquet_streams(path: Path, units: Sequence[str] | None) -> tuple[dict, list
             f"{path} has no numeric column ({', '.join(schema.names[:8])})",
             "one column per unit, or one list column",
         )
+    refuse_text(path, schema, chosen)
     types = {str(schema.field(c).type) for c in chosen}
     dtype = (
         {"halffloat": "float16", "double": "float64"}.get(next(iter(types)), "float32")
@@ -112,6 +116,19 @@ def parquet_streams(path: Path, units: Sequence[str] | None) -> tuple[dict, list
     )
     stream = ParquetStream(path, tuple(chosen), False, (n, len(chosen)), dtype)
     return {path.stem: stream}, [name for name in schema.names if name not in chosen], note
+
+
+def refuse_text(path: Path, schema, names: Sequence[str]) -> None:
+    """Raise InputError for a column among the units that holds no numbers."""
+    import pyarrow as pa
+
+    tests = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean)
+    for name in names:
+        kind = schema.field(name).type
+        if not any(test(kind) for test in tests):
+            raise InputError(
+                f"column '{name}' of {path} holds {kind} values", "numbers", "Leave it out of units="
+            )
 
 
 def _is_list(kind) -> bool:

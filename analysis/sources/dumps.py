@@ -58,10 +58,13 @@ class Dump:
 
     @cached_property
     def digest(self) -> str:
-        """32 hexadecimal digits over the file, labels and ids. About 1 s per GB."""
+        """32 hexadecimal digits over the file, labels, ids and how the arrays are read. About 1 s per GB."""
         labels = "" if self.labels is None else array_digest(self.labels)
+        # only what is not the default: whoever resumes with tokens="mean" or channels="last" must not go on
+        # with a store that was begun without
+        read = [f"{t.name}:{t.tokens}:{t.channels}" for t in self.taps.values() if t.is_read_otherwise]
         return text_digest(
-            [file_digest(self.path), labels, *self.classes, array_digest(self.ids), *self.taps]
+            [file_digest(self.path), labels, *self.classes, array_digest(self.ids), *self.taps, *read]
         )
 
     def describe(self) -> str:

@@ -128,7 +128,9 @@ def add_metadata(listing: FolderListing, path: Path, label: str | None) -> None:
         else ("label" if label is None and "label" in listing.columns else None)
     )
     if chosen is not None:
-        listing.label_names = [str(v) for v in listing.columns.pop(chosen).tolist()]
+        listing.columns.pop(chosen)
+        values = column_values(table, chosen).tolist()  # as they are: a gap would make class 3 a "3.0"
+        listing.label_names = [str(values[r]) if r >= 0 else "" for r in rows]
 
 
 def _placed(values: np.ndarray, rows: list[int]) -> np.ndarray:

@@ -80,7 +80,10 @@ def look_at(path: Path) -> Look:
 
     from PIL import Image, UnidentifiedImageError
 
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return Look(f"unreadable ({error.strerror})")
     if not data:
         return Look("empty file (0 bytes)")
     try:

@@ -87,6 +87,9 @@ def open_text_folder(
         except InputError as error:
             skipped.append(str(error))
             continue
+        except OSError as error:
+            skipped.append(f"{name}: unreadable ({error.strerror})")
+            continue
         if not pieces:
             skipped.append(f"{name}: no text in it")
         for line, piece in pieces:

@@ -4,7 +4,8 @@ Eight bands of equal width lie between the 64th strongest value and the 64th wea
 not swallow the range; the lowest band reaches on to the minimum). A unit that is never negative and exactly 0 in
 at least a tenth of its rows has seven bands above zero and one of its silent rows. Edges are moved to edges of the
 sampling slots where that changes no band much; then the number of rows is exact and the rows shown are a uniform
-sample. Otherwise (all values close together, far from zero) the number is estimated from the row sample.
+sample. Otherwise (all values close together, far from zero) the number is estimated from the row sample. In a
+short tap all rows are looked at, so both always hold there.
 
 Slots while recording: the sign, the exponent within 12 octaves of the strongest magnitude and two bits of the
 mantissa; each keeps the 8 rows with the smallest sampling keys. See `sampling`.
@@ -48,13 +49,15 @@ def make_bands(
     top_values: np.ndarray,
     rows: np.ndarray,
     values: np.ndarray,
+    complete: bool,
     sample: np.ndarray,
     seed: int,
 ) -> list[Band]:
     """Bands of one unit.
 
     counts : (N_BUCKETS,) quantile sketch. zeros : rows that are exactly 0. rows, values : sampled rows, from slots
-    and from the uniform row sample (may repeat). sample : values of the uniform row sample.
+    and from the uniform row sample (may repeat); or, where `complete`, all rows, and then every number is exact.
+    sample : values of the uniform row sample.
     """
     n = int(counts.sum())
     if n <= len(top_rows) or len(top_rows) == 0:
@@ -76,13 +79,13 @@ def make_bands(
     for k in range(len(edges) - 1, 0, -1):
         a, b = edges[k - 1], edges[k]
         upper = values <= b if k == len(edges) - 1 or b < 0 else values < b
-        lower = values >= a if k == 1 or a > 0 else values > a
+        lower = values >= a if k == 1 or a >= 0 else values > a
         inside = upper & lower & ~(silent & (values == 0))
-        bands.append(
-            _band(
-                a, b, rows, values, inside, _count(counts, edges, k, top_values, sample, zeros * silent), seed
-            )
-        )
+        if complete:
+            own = int(inside.sum())
+        else:
+            own = _count(counts, edges, k, top_values, sample, zeros * silent)
+        bands.append(_band(a, b, rows, values, inside, own, seed))
     if silent:
         quiet = int(zeros - (top_values == 0).sum())
         bands.append(_band(0.0, 0.0, rows, values, values == 0, quiet, seed))

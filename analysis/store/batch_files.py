@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from analysis.store import journal
 from analysis.store import samples as sample_files
 from analysis.store.batches import Batch
-from analysis.store.durable import Appender
+from analysis.store.durable import Appender, read_at
 
 _NAMES = (sample_files.LINES, *(f"{kind}.bin" for kind in sample_files.BLOBS))
 
@@ -20,10 +19,16 @@ class BatchFiles:
     """Opens the files at the ends that the journal's state names; what lies beyond is cut off."""
 
     def __init__(self, path: Path, state: journal.JournalState) -> None:
-        ends = state.batches[-1]["ends"] if state.batches else {}
-        self._data = {name: Appender(path / name, ends.get(name, 0)) for name in _NAMES}
-        self._log = Appender(path / journal.FILE, state.end)
         self._state = state
+        self._data: dict[str, Appender] = {}
+        try:
+            for name in _NAMES:
+                self._data[name] = Appender(path / name, state.ends.get(name, 0))
+            self._log = Appender(path / journal.FILE, state.end)
+        except BaseException:
+            for file in self._data.values():
+                file.close()
+            raise
 
     def append(self, batch: Batch) -> tuple[dict[str, int], dict[str, int]]:
         """Append sample line and blobs; where each file ends now, and checksums of what was appended."""
@@ -40,7 +45,12 @@ class BatchFiles:
             sync()
             self._log.sync()
         start, data = self._log.size, journal.encode(line)
-        self._log.append(data)
+        try:
+            self._log.append(data)
+        except BaseException:  # a torn line must not stand before the next one
+            with contextlib.suppress(OSError):
+                self._log.cut(start)
+            raise
         if sync is not None:
             self._log.sync()
         self._state.add(line, start, start + len(data))
@@ -55,12 +65,13 @@ class BatchFiles:
 def sound_batches(path: Path, batches: list[dict]) -> int:
     """How many batches, from the first, have their sample line and blobs whole on disk."""
     at = dict.fromkeys(_NAMES, 0)
-    for k, line in enumerate(batches):
-        for name, start in at.items():
-            end = line["ends"][name]
-            with open(path / name, "rb") as f:
-                part = os.pread(f.fileno(), end - start, start)
-            if len(part) != end - start or zlib.crc32(part) != line["crc"][name]:
-                return k
-            at[name] = end
+    with contextlib.ExitStack() as stack:
+        files = {n: stack.enter_context(open(path / n, "rb")) for n in _NAMES if (path / n).exists()}
+        for k, line in enumerate(batches):
+            for name, start in at.items():
+                end = line["ends"][name]
+                part = read_at(files[name].fileno(), end - start, start) if name in files else b""
+                if len(part) != end - start or zlib.crc32(part) != line["crc"][name]:
+                    return k
+                at[name] = end
     return len(batches)

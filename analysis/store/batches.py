@@ -24,13 +24,14 @@ class TapBlock:
 
 @dataclass
 class Batch:
-    """A checked batch of `n` samples. values : per tap, in the stored dtype. overflow : finite values that the
-    stored dtype made infinite. columns, classes : JSON-ready. blobs : bytes per sample."""
+    """A checked batch of `n` samples. values : per tap, in the stored dtype. lost : per kind and tap, values that the
+    stored dtype made infinite ("overflow") or 0 ("underflow"). columns, classes : JSON-ready. blobs : bytes per
+    sample."""
 
     n: int
     values: dict[str, np.ndarray]
     counts: dict[str, np.ndarray]
-    overflow: dict[str, int]
+    lost: dict[str, dict[str, int]]
     columns: dict[str, list]
     classes: list[int] | None
     blobs: dict[str, list[bytes]]
@@ -59,7 +60,7 @@ def prepare(
     n = _batch_size(samples, taps, class_index)
     if set(taps) != set(specs):
         raise InputError(f"a batch has taps {sorted(taps)}", f"exactly {sorted(specs)}")
-    values, counts, overflow = {}, {}, {}
+    values, counts, lost = {}, {}, {"overflow": {}, "underflow": {}}
     for name, block in taps.items():
         x = np.asarray(block.values)
         if x.ndim != 2 or x.shape[1] != specs[name].n_units:
@@ -67,10 +68,10 @@ def prepare(
         if x.dtype.kind not in "fiub":
             raise InputError(f"tap '{name}' gives {x.dtype} values", "numbers")
         counts[name] = _counts(name, x, block.counts, n)
-        values[name], overflow[name] = stored(x, specs[name].numpy_dtype)
+        values[name], lost["overflow"][name], lost["underflow"][name] = stored(x, specs[name].numpy_dtype)
     columns = sample_files.plain_columns(samples, n, first_sample)
     classes = _checked_classes(class_index, n, n_classes)
-    return Batch(n, values, counts, overflow, columns, classes, _blobs(n, thumbnails, tokens))
+    return Batch(n, values, counts, lost, columns, classes, _blobs(n, thumbnails, tokens))
 
 
 def _checked_classes(class_index, n: int, n_classes: int) -> list[int] | None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
+import zipfile
 from pathlib import Path
+
+import numpy as np
 
 from analysis import results
 from analysis.errors import StoreDamaged
@@ -37,3 +41,29 @@ class ResultCache:
 
     def put(self, key: str, result: results.Result) -> None:
         results.save(result, self.path(key))
+
+    def get_arrays(self, key: str) -> dict[str, np.ndarray] | None:
+        """Arrays that several results share (a neighbour graph), or None."""
+        path = self.directory / f"shared-{key}.npz"
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                return {name: data[name] for name in data.files}
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            path.unlink(missing_ok=True)
+            return None
+
+    def put_arrays(self, key: str, arrays: dict[str, np.ndarray]) -> None:
+        """Keep them uncompressed: reading them must be quicker than making them."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / f"shared-{key}.npz"
+        beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+        try:
+            with open(beside, "wb") as file:
+                np.savez(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)

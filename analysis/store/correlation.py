@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analysis.store.reader import Store
 
 _CANDIDATES = 3  # times k are read and computed exactly
-_LONG = 2_000_000  # rows of a column above which only k are read
+_LONG = 2_000_000  # rows of a column above which only the k best guesses are read
 _MINIMUM = 4  # samples: below, Fisher's interval does not exist
 _KEPT_BYTES = 512 << 20
 _kept: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
@@ -28,8 +28,9 @@ _lock = threading.Lock()
 
 
 def correlated(store: Store, tap: str, unit: int, k: int) -> list[tuple[str, int, float, float, float, int]]:
-    """See FeatureIndex.correlated. Cost: a pass over the sketches in memory (4 kB per unit) and 3 k columns."""
-    own = sample_means(store, tap, [unit])[:, 0]
+    """See FeatureIndex.correlated. Cost: a pass over the sketches in memory (4 kB per unit) and 3 k columns, k of taps
+    beyond two million rows; two columns are in memory at a time."""
+    own = sample_means(store, tap, unit)
     if k < 1 or np.isfinite(own).sum() < _MINIMUM or np.nanmax(own) == np.nanmin(own):
         return []
     guesses: list[tuple[float, str, int]] = []
@@ -40,24 +41,15 @@ def correlated(store: Store, tap: str, unit: int, k: int) -> list[tuple[str, int
         wanted = min(len(score), _CANDIDATES * k)
         best = np.argpartition(-score, wanted - 1)[:wanted]
         guesses += [(-float(score[j]), name, int(j)) for j in best if score[j] > 0]
-    longest = max(store.activations(name).shape[0] for name in store.taps)
-    read = k if longest > _LONG else _CANDIDATES * k
     found = []
-    for name, units in _by_tap(sorted(guesses)[:read]).items():
-        columns = sample_means(store, name, units)
-        for j, column in zip(units, columns.T, strict=True):
-            r, n = pearson(own, column)
-            if np.isfinite(r):
-                found.append((name, j, r, *fisher_interval(r, n), n))
+    for rank, (_, name, j) in enumerate(sorted(guesses)[: _CANDIDATES * k]):
+        if rank >= k and store.activations(name).shape[0] > _LONG:
+            continue
+        r, n = pearson(own, sample_means(store, name, j))
+        if np.isfinite(r):
+            found.append((name, j, r, *fisher_interval(r, n), n))
     found.sort(key=lambda line: (-abs(line[2]), line[0], line[1]))
     return found[:k]
-
-
-def _by_tap(guesses: list[tuple[float, str, int]]) -> dict[str, list[int]]:
-    result: dict[str, list[int]] = {}
-    for _, name, j in guesses:
-        result.setdefault(name, []).append(j)
-    return result
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> tuple[float, int]:
@@ -84,22 +76,18 @@ def fisher_interval(r: float, n: int) -> tuple[float, float]:
     return float(np.tanh(z - half)), float(np.tanh(z + half))
 
 
-def sample_means(store: Store, tap: str, units: list[int]) -> np.ndarray:
-    """Each sample's mean over its tokens, (n_samples, len(units)) float64; NaN where a token is not finite."""
+def sample_means(store: Store, tap: str, unit: int) -> np.ndarray:
+    """Each sample's mean over its tokens, (n_samples,) float64; NaN where a token is not finite or there is none."""
     activations = store.activations(tap)
-    values = activations.units(units).astype(np.float64)
+    layout, values = activations.layout, activations.unit(unit)
     values[~np.isfinite(values)] = np.nan
-    return _over_tokens(values, activations.layout)
-
-
-def _over_tokens(values: np.ndarray, layout) -> np.ndarray:
     if layout.is_pooled:
-        return values
+        return values.astype(np.float64)
     counts = np.diff(layout.offsets)
-    out = np.full((len(counts), values.shape[1]), np.nan)
+    out = np.full(len(counts), np.nan)
     has = np.flatnonzero(counts)
     if len(has):
-        out[has] = np.add.reduceat(values, layout.offsets[:-1][has], axis=0) / counts[has, None]
+        out[has] = np.add.reduceat(values, layout.offsets[:-1][has], dtype=np.float64) / counts[has]
     return out
 
 

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 import zlib
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def sync_directory(path: Path) -> None:
 def write_file(path: Path, *parts, sync_folder: bool = True) -> None:
     """Write `parts` (bytes-like) as `path`: beside, synced, then renamed (the caller of many syncs the folder)."""
     path = Path(path)
-    beside = path.with_name(f"{path.name}.tmp")
+    # a name of its own for every writer: two threads of one process may write the same file
+    beside = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.{path.name}.tmp")
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
         for part in parts:
@@ -73,6 +75,28 @@ def write_file(path: Path, *parts, sync_folder: bool = True) -> None:
     os.replace(beside, path)
     if sync_folder:
         sync_directory(path.parent)
+
+
+def made_directory(path: Path) -> Path:
+    """Make `path` with its parents, each entry on the disk: what lies in a folder that a loss of power takes away
+    is lost with it."""
+    missing = [p for p in (path, *path.parents) if not p.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        sync_directory(made.parent)
+    return path
+
+
+def read_at(fd: int, n: int, start: int) -> bytes:
+    """`n` bytes from `start`, fewer only where the file ends. Linux gives at most 2 GiB at once."""
+    data = os.pread(fd, n, start)
+    if len(data) == n or not data:
+        return data
+    pieces, done = [data], len(data)
+    while done < n and (piece := os.pread(fd, n - done, start + done)):
+        pieces.append(piece)
+        done += len(piece)
+    return b"".join(pieces)
 
 
 def file_crc(path: Path) -> int:
@@ -90,8 +114,12 @@ class Appender:
     def __init__(self, path: Path, size: int | None = None) -> None:
         self.path = Path(path)
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        self.size = os.fstat(self._fd).st_size if size is None else size
-        self.cut(self.size)
+        try:
+            self.size = os.fstat(self._fd).st_size if size is None else size
+            self.cut(self.size)
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, data) -> int:
         """Append `data`; returns the new end."""
@@ -111,23 +139,47 @@ class Appender:
             self._fd = -1
 
 
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_ours: set[tuple[int, int]] = set()  # lock files held by this process
+
+
 class WriterLock:
-    """One writer per store: an flock on a lock file, released by the kernel when its process dies."""
+    """One writer per store: an flock on a lock file, released by the kernel when its process dies.
+
+    Raises Busy where somebody writes there; LoupeError on a file system that has no locks.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._fd = os.open(Path(directory) / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        about = os.fstat(self._fd)
+        self._file = (about.st_dev, about.st_ino)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             os.close(self._fd)
             self._fd = -1
-            raise Busy(
-                f"{directory} is being written by another process",
-                "one writer for a store",
-                "Wait for it to finish, stop it, or record under another name",
-            ) from None
+            raise _refused(directory, error, self._file in _ours) from None
+        _ours.add(self._file)
 
-    def release(self) -> None:
+    def close(self) -> None:
         if self._fd >= 0:
+            _ours.discard(self._file)
             os.close(self._fd)
             self._fd = -1
+
+
+def _refused(directory: Path, error: OSError, ours: bool) -> Exception:
+    """Why there is no lock, in words; the error itself where it says nothing about locks."""
+    if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+        return Busy(
+            f"{directory} is being written by {'this process itself' if ours else 'another process'}",
+            "one writer for a store",
+            "Wait for it to finish, stop it, or record under another name",
+        )
+    if error.errno in _NO_LOCKS:
+        return LoupeError(
+            f"{directory} cannot be locked ({error.strerror})",
+            "a file system with file locks, so that two recordings cannot mix",
+            "Put the workspace on a local disk",
+        )
+    return error

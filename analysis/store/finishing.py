@@ -115,12 +115,16 @@ def _sparse_slots(s: UnitSummary) -> dict[str, np.ndarray]:
 
 
 def _correlation_sketch(s: UnitSummary) -> np.ndarray:
-    """Centred over samples and scaled to int8 per unit: cosines of its rows estimate Pearson's r."""
+    """Centred over samples and scaled to int8 per unit: cosines of its rows estimate Pearson's r. A missing value
+    counts neither in a unit's mean nor in what is centred."""
     out = np.zeros(s.sketch.shape, np.int8)
-    mean = s.sample_sum / max(float(s.samples_seen[0]), 1.0)
     for start in range(0, s.n_units, _UNITS):
         at = slice(start, start + _UNITS)
-        centred = s.sketch[at] - mean[at, None] * s.sketch_ones
+        ones, seen = s.sketch_ones, s.samples_seen
+        if s.missing.size:
+            ones, seen = ones - s.missing[at, :-1], seen - s.missing[at, -1]
+        mean = np.divide(s.sample_sum[at], seen, out=np.zeros_like(s.sample_sum[at]), where=seen > 1e-3)
+        centred = s.sketch[at] - mean[:, None] * ones
         peak = np.abs(centred).max(axis=1, keepdims=True)
         scale = np.divide(127.0, peak, out=np.zeros_like(peak), where=peak > 0)
         out[at] = np.round(centred * scale)

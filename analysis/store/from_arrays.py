@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -44,48 +46,74 @@ def write_store(
     Raises
     ------
     InputError, ShapeError
-        Lengths or labels that do not fit.
+        Shapes, lengths or labels that do not fit. Nothing is left behind then, as after any other error.
     """
-    if not taps:
-        raise InputError(f"store '{name}' has no tap", "at least one array")
-    n = len(next(iter(taps.values())))
+    n = _checked(name, taps)
     samples = {k: np.asarray(v) if isinstance(v, np.ndarray) else list(v) for k, v in (samples or {}).items()}
     index, classes = _classes(labels, classes, n)
     if index is not None and "label" not in samples:
         samples["label"] = [classes[i] if i >= 0 else None for i in index]
     samples.setdefault("id", [str(i) for i in range(n)])
-    specs = specs or {key: _spec(key, values, dtype) for key, values in taps.items()}
+    specs = dict(specs or {key: _spec(key, values, dtype) for key, values in taps.items()})
+    if set(specs) != set(taps):
+        raise InputError(f"specs of {sorted(specs)}", f"of {sorted(taps)}")
     for key, values in [*taps.items(), *samples.items()]:
         if len(values) != n:
             raise ShapeError(f"'{key}' has {len(values)} entries", f"{n}, one per sample")
+    path = Path(directory)
+    made_here = not path.exists() or not any(path.iterdir())
     with StoreWriter.create(
-        directory, name=name, taps=list(specs.values()), checkpoint=checkpoint, data=data, settings=settings,
+        path, name=name, taps=list(specs.values()), checkpoint=checkpoint, data=data, settings=settings,
         classes=classes, n_expected=n,
     ) as writer:  # fmt: skip
-        for start in range(0, n, batch):
-            at = slice(start, start + batch)
-            writer.append(
-                {key: column[at] for key, column in samples.items()},
-                {key: _block(values[at], specs[key].n_units) for key, values in taps.items()},
-                class_index=None if index is None else index[at],
-                thumbnails=None if thumbnails is None else thumbnails[at],
-                tokens=None if tokens is None else tokens[at],
-            )
-            progress(min(1.0, (start + batch) / max(n, 1)), f"writing {name}")
-        return writer.finish()
+        try:
+            for start in range(0, n, batch):
+                at = slice(start, start + batch)
+                writer.append(
+                    {key: column[at] for key, column in samples.items()},
+                    {key: _block(values[at], specs[key].n_units) for key, values in taps.items()},
+                    class_index=None if index is None else index[at],
+                    thumbnails=None if thumbnails is None else thumbnails[at],
+                    tokens=None if tokens is None else tokens[at],
+                )
+                progress(min(1.0, (start + batch) / max(n, 1)), f"writing {name}")
+            return writer.finish()
+        except BaseException:  # the arrays are still there: half a store would only take up the name
+            writer.close()
+            if made_here:
+                shutil.rmtree(path, ignore_errors=True)
+            raise
+
+
+def _checked(name: str, taps: Mapping) -> int:
+    """Samples that the first tap has. Raises InputError for none."""
+    if not taps:
+        raise InputError(f"store '{name}' has no tap", "at least one array")
+    key, values = next(iter(taps.items()))
+    if len(values) == 0:
+        raise InputError(f"tap '{key}' of store '{name}' has no sample", "at least one")
+    return len(values)
 
 
 def _spec(name: str, values, dtype: str) -> TapSpec:
     if isinstance(values, np.ndarray):
+        if values.ndim not in (2, 3):
+            raise ShapeError(f"tap '{name}' has shape {values.shape}", "(n, units) or (n, tokens, units)")
         return TapSpec(name, values.shape[-1], dtype, tokens="mean" if values.ndim == 2 else "all")
-    return TapSpec(name, np.asarray(values[0]).shape[-1], dtype, tokens="all")
+    first = np.asarray(values[0])
+    if first.ndim != 2:
+        raise ShapeError(f"the first sample of tap '{name}' has shape {first.shape}", "(tokens, units)")
+    return TapSpec(name, first.shape[-1], dtype, tokens="all")
 
 
 def _block(values, n_units: int) -> TapBlock:
     if isinstance(values, np.ndarray):
         return TapBlock(values.reshape(-1, values.shape[-1]))
-    counts = np.array([len(v) for v in values])
-    return TapBlock(np.concatenate([np.asarray(v).reshape(-1, n_units) for v in values]), counts)
+    parts = [np.asarray(v) for v in values]
+    wrong = [p.shape for p in parts if p.ndim != 2 or p.shape[1] != n_units]
+    if wrong:
+        raise ShapeError(f"a sample has shape {wrong[0]}", f"(tokens, {n_units})")
+    return TapBlock(np.concatenate(parts), np.array([len(p) for p in parts]))
 
 
 def _classes(labels, classes: Sequence[str], n: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -96,6 +124,9 @@ def _classes(labels, classes: Sequence[str], n: int) -> tuple[np.ndarray | None,
         raise ShapeError(f"labels have shape {labels.shape}", f"({n},)")
     if labels.dtype.kind in "iu":
         names = tuple(classes) or tuple(str(i) for i in range(int(labels.max(initial=-1)) + 1))
+        wrong = labels[(labels < -1) | (labels >= len(names))]
+        if len(wrong):
+            raise InputError(f"label {wrong[0]}", f"-1 … {len(names) - 1} ({len(names)} class names)")
         return labels.astype(np.int64), names
     text = labels.astype(str)
     names = tuple(classes) or tuple(np.unique(text).tolist())

@@ -47,15 +47,19 @@ def feature_major(pieces: Sequence[np.ndarray], scratch: Scratch | None = None) 
     return out
 
 
-def stored(values: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, int]:
-    """Convert to the stored dtype; also how many finite values became infinite (float16 ends at 65,504)."""
+def stored(values: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, int, int]:
+    """Convert to the stored dtype; also how many finite values became infinite (float16 ends at 65,504), and how many
+    that were not 0 became 0 (float16 begins at 6e-8). Both are 0 where `values` have that dtype already."""
     values = np.asarray(values)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         converted = np.ascontiguousarray(values, dtype=dtype)
     if converted.dtype == values.dtype or values.size == 0:
-        return converted, 0
-    bits, mask = (np.uint16, 0x7C00) if dtype.itemsize == 2 else (np.uint32, 0x7F800000)
-    suspicious = (converted.view(bits) & bits(mask)) == mask
-    if not suspicious.any():
-        return converted, 0
-    return converted, int(np.isfinite(values[suspicious]).sum())
+        return converted, 0, 0
+    kind, exponent = (np.uint16, 0x7C00) if dtype.itemsize == 2 else (np.uint32, 0x7F800000)
+    size = converted.view(kind) << kind(1)  # without the sign; rises with the magnitude
+    overflow = underflow = 0
+    if int(size.max()) >= 2 * exponent:
+        overflow = int(np.isfinite(values[size >= kind(2 * exponent)]).sum())
+    if int(size.min()) == 0:
+        underflow = int(np.count_nonzero(values != 0)) - int(np.count_nonzero(size))
+    return converted, overflow, underflow

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from analysis.errors import NotFound, ParameterError
-from analysis.store import sampling, sketch
+from analysis.store import sketch
 from analysis.store.bands import Band, make_bands
-from analysis.store.index_files import FOLDER, ArrayFile
+from analysis.store.index_files import FOLDER, ArrayFile, is_short
+from analysis.store.unit_reading import UnitColumns, UnitFiles
 
 if TYPE_CHECKING:
     from analysis.store.reader import Store
@@ -35,7 +36,7 @@ class ClassMeans(NamedTuple):
 class FeatureIndex:
     """Index of one tap; made by `Store.index(tap)`. Every method reads only what it needs; none needs Numba.
 
-    n_units, n_rows : shape of the tap.
+    n_units, n_rows : shape of the tap. seed : of the sampled rows.
     """
 
     def __init__(self, store: Store, tap: str) -> None:
@@ -43,9 +44,11 @@ class FeatureIndex:
         self.folder = store.folder(tap) / FOLDER
         self.n_units = store.taps[tap].n_units
         self.n_rows = int(store.entry(tap)["n_rows"])
-        self._seed = int(store.manifest["settings"].get("seed") or 0)
+        self.seed = int(store.manifest["settings"].get("seed") or 0)
         self._files: dict[str, ArrayFile] = {}
         self._lock = threading.Lock()
+        listed = store.manifest.get("files", {})
+        self._units = UnitColumns(self) if is_short(listed, store.entry(tap)["slug"]) else UnitFiles(self)
 
     def __repr__(self) -> str:
         return f"FeatureIndex({self.store.name}:{self.tap}, {self.n_units} units, {self.n_rows} rows)"
@@ -85,16 +88,6 @@ class FeatureIndex:
         values = self.file("table").row(self._position(unit))
         return {name: values[name].item() for name in values.dtype.names}
 
-    def _counts(self, unit: int) -> np.ndarray:
-        """Bucket counts (N_BUCKETS,) of one unit."""
-        start, stop = self.file("bucket_start").rows(unit, unit + 2)
-        counts = np.zeros(sketch.N_BUCKETS, np.int64)
-        counts[self.file("bucket_index").rows(start, stop)] = self.file("bucket_count").rows(start, stop)
-        return counts
-
-    def _sample(self, unit: int) -> np.ndarray:
-        return self.file("sample_values").row(unit).astype(np.float32)
-
     def quantile(self, unit: int, q) -> float | np.ndarray:
         """The ceil(q n)-th smallest value, within a relative error of 1/16 (see `analysis.store.sketch`);
         exact at q = 0 and 1 and when there are at most 512 rows. `q` may be an array. NaN without finite values."""
@@ -104,7 +97,8 @@ class FeatureIndex:
             raise ParameterError(f"q = {q}", "between 0 and 1")
         row = self.row(unit)
         low, high = (np.array([row[k]], dtype=np.float64) for k in ("minimum", "maximum"))
-        values = sketch.quantiles(self._counts(unit)[None], levels, low, high, self._sample(unit)[None])[0]
+        counts, sample = self._units.counts(unit), self._units.sample(unit)
+        values = sketch.quantiles(counts[None], levels, low, high, sample[None])[0]
         return float(values[0]) if np.ndim(q) == 0 else values
 
     def histogram(self, unit: int, bins: int = 64) -> tuple[np.ndarray, np.ndarray]:
@@ -121,47 +115,33 @@ class FeatureIndex:
         if low == high:
             return np.array([low - 0.5, low + 0.5]), np.array([row["count"]])
         if self.n_rows <= EXACT_HISTOGRAM_ROWS:
-            values = self.store.activations(self.tap).unit(unit)
+            values = self._units.column(unit)
             counts, edges = np.histogram(
                 values[np.isfinite(values)].astype(np.float64), bins=bins, range=(low, high)
             )
             return edges, counts
-        return _bucket_histogram(self._counts(unit), low, high, bins)
+        return _bucket_histogram(self._units.counts(unit), low, high, bins)
 
     def top(self, unit: int) -> tuple[np.ndarray, np.ndarray]:
         """(rows, values) of the 64 strongest, falling, ties by lower row; fewer when there are fewer finite rows."""
-        unit = self._position(unit)
-        rows, values = self.file("top_rows").row(unit), self.file("top_values").row(unit)
-        kept = rows >= 0
-        return rows[kept], values[kept]
+        return self._units.top(self._position(unit))
 
     def bands(self, unit: int) -> list[Band]:
         """Eight bands below the strongest rows, strongest first, with up to 8 seeded-uniform rows from each."""
         unit = self._position(unit)
         row = self.row(unit)
-        start, stop = self.file("slot_start").rows(unit, unit + 2)
-        keys, values = self.file("slot_keys").rows(start, stop), self.file("slot_values").rows(start, stop)
-        sample = self._sample(unit)
-        known = np.isfinite(sample)
-        rows = np.concatenate([sampling.rows_of(keys, self._seed), self._sample_rows[known]])
-        values = np.concatenate([values, sample[known]])
         zeros = row["count"] - round(row["fraction_nonzero"] * row["count"]) if row["count"] else 0
-        top_rows, top_values = self.top(unit)
+        units = self._units
+        counts, sample = units.counts(unit), units.sample(unit)
         return make_bands(
-            self._counts(unit), row["minimum"], zeros, top_rows, top_values, rows, values, sample, self._seed
+            counts, row["minimum"], zeros, *units.top(unit), *units.drawn(unit), sample, self.seed
         )
-
-    @cached_property
-    def _sample_rows(self) -> np.ndarray:
-        return self.file("sample_rows").whole()
 
     def classes(self, unit: int) -> ClassMeans:
         """Mean per class with its 95 % t interval. Empty in a store without classes."""
         from scipy.stats import t as student
 
-        unit = self._position(unit)
-        count = self.file("class_count").row(unit).astype(np.int64)
-        mean, sd = self.file("class_mean").row(unit), self.file("class_sd").row(unit)
+        count, mean, sd = self._units.classes(self._position(unit))
         with np.errstate(invalid="ignore", divide="ignore"):
             half = np.where(
                 count > 1, student.ppf(0.975, np.maximum(count - 1, 1)) * sd / np.sqrt(count), np.nan

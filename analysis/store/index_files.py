@@ -1,28 +1,38 @@
-"""Files of a finished index: plain .npy arrays, unit-major, of which a card reads a few kilobytes each."""
+"""Files of a finished index: plain .npy arrays, unit-major, of which a card reads a few kilobytes each.
+
+A short tap has its table only: the rest is worked out from a unit's column when a card is opened (`unit_reading`).
+The manifest's list of files says which it is.
+"""
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from analysis.errors import NotFound, StoreDamaged
-from analysis.store.durable import sync_directory, write_file
+from analysis.store.durable import read_at, sync_directory, write_file
 from analysis.store.summaries import FinishedIndex
 
 FOLDER = "index"
 EXACT_VALUES = 20_000_000  # samples x units up to which correlations are exact and no sketch is kept
+SHORT_ROWS = 8192  # rows of a tap up to which only the table is kept: columns are read as quickly then
+_AS_STORED = ("sample_values", "slot_values", "top_values")  # values of the tap: its own dtype loses nothing
+_COUNTS = ("bucket_count", "class_count")
 
 
-def write_index(folder: Path, index: FinishedIndex, *, dtype: np.dtype, with_sketch: bool) -> list[Path]:
-    """Write the arrays under `folder`/index; returns the files. The sketch is left out of small stores, where
-    correlations are computed exactly. Raises OSError (disk full)."""
-    arrays = index.arrays()
-    arrays["sample_values"] = arrays["sample_values"].astype(dtype)  # stored values: nothing is lost
-    if not with_sketch:
-        del arrays["sketch"]
+def write_index(
+    folder: Path, index: FinishedIndex, *, dtype: np.dtype, n_rows: int, with_sketch: bool
+) -> list[Path]:
+    """Write the arrays that a tap of `n_rows` rows keeps under `folder`/index; returns the files. The sketch is
+    left out of small stores, where correlations are computed exactly. Raises OSError (disk full)."""
+    arrays = {"table": index.table} if n_rows <= SHORT_ROWS else _narrow(index.arrays(), dtype)
+    arrays.pop("sketch", None)
+    if with_sketch:
+        arrays["sketch"] = index.sketch
     folder = folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for stray in folder.iterdir():
@@ -30,6 +40,19 @@ def write_index(folder: Path, index: FinishedIndex, *, dtype: np.dtype, with_ske
     files = [write_npy(folder / f"{name}.npy", array, sync_folder=False) for name, array in arrays.items()]
     sync_directory(folder)
     return files
+
+
+def is_short(files: Mapping[str, object], slug: str) -> bool:
+    """Whether the tap in folder `slug` keeps its table only, by the manifest's list of files."""
+    return f"taps/{slug}/{FOLDER}/top_rows.npy" not in files
+
+
+def _narrow(arrays: dict[str, np.ndarray], dtype: np.dtype) -> dict[str, np.ndarray]:
+    """The arrays in the smallest type that keeps every number; `dtype` is the tap's."""
+    narrow = {name: arrays[name].astype(dtype) for name in _AS_STORED}
+    narrow |= {n: arrays[n].astype(np.min_scalar_type(int(arrays[n].max(initial=0)))) for n in _COUNTS}
+    narrow["top_rows"] = arrays["top_rows"].astype(np.uint32)  # -1, of a value that is NaN, becomes 2^32 - 1
+    return arrays | narrow
 
 
 def write_npy(path: Path, array: np.ndarray, *, sync_folder: bool = True) -> Path:
@@ -74,7 +97,7 @@ class ArrayFile:
         """Rows start … stop - 1 along the first axis."""
         n = max(int(stop) - int(start), 0)
         with open(self.path, "rb", buffering=0) as f:
-            data = os.pread(f.fileno(), n * self._item, self._start + int(start) * self._item)
+            data = read_at(f.fileno(), n * self._item, self._start + int(start) * self._item)
         if len(data) != n * self._item:
             raise StoreDamaged(f"{self.path} ends early", "", "Rebuild the index")
         return np.frombuffer(data, self.dtype).reshape(n, *self.shape[1:])

@@ -12,10 +12,11 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from analysis.store.sketch import HIGHEST, LOWEST, MANTISSA_BITS, N_BUCKETS, PER_SIGN, ZERO
+from analysis.store.sketch import HIGHEST, LOW, LOWEST, MANTISSA_BITS, N_BUCKETS, PER_SIGN, ZERO
 
 TOP = 64
 PER_SLOT = 8  # rows kept per slot
+RUN = 64  # values looked at together
 OCTAVES = 12  # below the strongest magnitude; everything weaker shares the zero slot
 SLOTS_PER_SIGN = OCTAVES * 4
 ZERO_SLOT = SLOTS_PER_SIGN
@@ -25,6 +26,8 @@ SKETCH = 1024  # buckets of the correlation sketch
 _BASE = (127 + LOWEST) << MANTISSA_BITS
 _SHIFT = 23 - MANTISSA_BITS
 _UP = np.float32(2.0**112)
+_FLOOR = np.append(np.float32(-np.inf), LOW[1:].astype(np.float32))  # no value of a bucket lies below it
+_FLOOR_PLACE = _FLOOR.view(np.int32) ^ ((_FLOOR.view(np.int32) >> 31) & np.int32(0x7FFFFFFF))
 _NO_KEY = np.uint32(0xFFFFFFFF)
 _FLAGS = {"nogil": True, "cache": True}
 
@@ -81,44 +84,27 @@ def _sum(v):
 
 
 @njit(**_FLAGS)
-def _signs(bits):
-    """How many values are positive, and how many nonzero, from their bits."""
+def _scan(bits):
+    """How many values are positive, how many nonzero, and the ends in the order of the values, from their bits
+    (comparing floats does not vectorise)."""
     positive, nonzero = np.uint32(0), np.uint32(0)
+    low, high = np.int32(0x7FFFFFFF), np.int32(-0x7FFFFFFF)  # beyond every finite value
     for i in range(bits.size):
         positive = np.uint32(positive + np.uint32(bits[i] > np.int32(0)))
         nonzero = np.uint32(nonzero + np.uint32((bits[i] & np.int32(0x7FFFFFFF)) != np.int32(0)))
-    return positive, nonzero
+        k = np.int32(bits[i] ^ ((bits[i] >> np.int32(31)) & np.int32(0x7FFFFFFF)))
+        low, high = np.int32(min(low, k)), np.int32(max(high, k))
+    return positive, nonzero, low, high
 
 
 @njit(**_FLAGS)
-def _order(bits, ordered):
-    """Bits as integers in the order of the values (comparing floats does not vectorise); least and greatest."""
-    low, high = np.int32(0x7FFFFFFF), np.int32(-0x7FFFFFFF)  # beyond every finite value
-    for i in range(bits.size):
-        k = bits[i] ^ ((bits[i] >> np.int32(31)) & np.int32(0x7FFFFFFF))
-        ordered[i] = k
-        low, high = min(low, k), max(high, k)
-    return low, high
-
-
-@njit(**_FLAGS)
-def _extremes(bits, ordered):
-    """Minimum and maximum of finite values, from their bits; fills `ordered`."""
-    ends = np.empty(2, np.int32)
-    ends[0], ends[1] = _order(bits, ordered)
+def _values(low, high):
+    """The values at two places of that order."""
+    ends = np.array([low, high], np.int32)
     for k in range(2):
         ends[k] ^= (ends[k] >> np.int32(31)) & np.int32(0x7FFFFFFF)
     values = ends.view(np.float32)
     return values[0] + np.float32(0), values[1] + np.float32(0)  # -0 becomes 0
-
-
-@njit(**_FLAGS)
-def _ordered(x):
-    """The place of one value in that order; -0 just below 0, so 0 as a threshold lets both pass."""
-    b = np.array([x], np.float32).view(np.int32)[0]
-    if b == 0:
-        return np.int32(-1)
-    return np.int32(b ^ ((b >> np.int32(31)) & np.int32(0x7FFFFFFF)))
 
 
 @njit(fastmath=True, **_FLAGS)
@@ -160,9 +146,12 @@ def _buckets(v, bits, bucket):
 
 
 @njit(**_FLAGS)
-def _count_buckets(bucket, scratch, histogram):
-    """Four interleaved histograms: the same bucket twice in a row would otherwise wait for itself."""
-    scratch[:] = 0
+def _count_buckets(bucket, scratch, histogram, first, last):
+    """Count values in buckets first … last; all lie there. Returns the highest bucket that TOP values reach or pass.
+
+    Four interleaved histograms: the same bucket twice in a row would otherwise wait for itself.
+    """
+    scratch[:, first : last + 1] = 0
     a, b, c, d = scratch[0], scratch[1], scratch[2], scratch[3]
     n = bucket.size
     whole = n - n % 4
@@ -173,8 +162,14 @@ def _count_buckets(bucket, scratch, histogram):
         d[np.uintp(bucket[i + 3])] += np.uint32(1)
     for i in range(whole, n):
         a[bucket[i]] += np.uint32(1)
-    for k in range(N_BUCKETS):
-        histogram[k] += a[k] + b[k] + c[k] + d[k]
+    for k in range(first, last + 1):
+        a[k] += b[k] + c[k] + d[k]
+        histogram[k] += a[k]
+    k, reached = last, a[last]
+    while k > 0 and reached < TOP:
+        k -= 1
+        reached += a[k] if k >= first else np.uint32(0)
+    return k
 
 
 @njit(**_FLAGS)
@@ -248,17 +243,33 @@ def insert_top(values, rows, classes, x, row, label):
 
 
 @njit(**_FLAGS)
-def _fill_top(v, ordered, row, label, values, rows, classes):
+def _threshold(bits, later):
+    """The place in the order of the values from which one enters, given the bits of the weakest that is kept: one
+    place higher where rows are `later`, as they lose ties. -0 lies just below 0."""
+    place = bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF))
+    if place == 0 or place == -1:
+        return np.int32(1) if later else np.int32(-1)
+    return np.int32(place + np.int32(later))
+
+
+@njit(**_FLAGS)
+def _fill_top(v, bits, bucket, row, rising, label, values, rows, classes):
+    """What lies below `bucket` cannot enter: this block alone holds TOP stronger values."""
     last = values.size - 1
-    for start in range(0, v.size, 128):  # most runs hold nothing strong enough
-        stop = min(start + 128, v.size)
-        threshold, found = _ordered(values[last]), np.uint32(0)
+    kept_bits, floor, floor_place = values.view(np.int32), _FLOOR[bucket], _FLOOR_PLACE[bucket]
+    threshold = np.int32(max(floor_place, _threshold(kept_bits[last], rising and row[0] > rows[last])))
+    for start in range(0, v.size, RUN):  # most runs hold nothing strong enough
+        stop = min(start + RUN, v.size)
+        found = np.uint32(0)
         for i in range(start, stop):
-            found = np.uint32(found + np.uint32(ordered[i] >= threshold))
+            place = np.int32(bits[i] ^ ((bits[i] >> np.int32(31)) & np.int32(0x7FFFFFFF)))
+            found = np.uint32(found + np.uint32(place >= threshold))
         if found:
             for i in range(start, stop):
-                if v[i] >= values[last]:
+                if v[i] >= floor and v[i] >= values[last]:
                     insert_top(values, rows, classes, v[i], row[i], label[i])
+            later = rising and row[stop - 1] >= rows[last]
+            threshold = np.int32(max(floor_place, _threshold(kept_bits[last], later)))
 
 
 @njit(fastmath=True, **_FLAGS)
@@ -315,9 +326,9 @@ def _fill_sketch(v, weight, bucket, consecutive, total, sketch):
         i, n = 0, v.size
         while i < n:
             run = min(n - i, SKETCH - bucket[i])
-            target = sketch[bucket[i] : bucket[i] + run]
+            target, w, x = sketch[bucket[i] : bucket[i] + run], weight[i : i + run], v[i : i + run]
             for k in range(run):
-                target[k] += weight[i + k] * v[i + k]
+                target[k] += w[k] * x[k]
             i += run
         return total
     total = 0.0
@@ -364,7 +375,8 @@ def summarise(
     """Add units start … stop of `block` (units, rows), as uint16 or int32 bits, to the summary's arrays."""
     n_rows = block.shape[1]
     bits, values = np.empty(n_rows, np.int32), np.empty(n_rows, np.float32)
-    bucket, ordered = np.empty(n_rows, np.int32), np.empty(n_rows, np.int32)
+    bucket, end_buckets = np.empty(n_rows, np.int32), np.empty(2, np.int32)
+    rising = (row[1:] > row[:-1]).all()
     scratch = np.empty((4, N_BUCKETS), np.uint32)
     sorted_values = np.empty(n_rows, np.float32)
     s_order, s_starts = np.empty_like(order), np.empty_like(starts)
@@ -390,19 +402,21 @@ def summarise(
         mean = total / v.size
         s2, s3, s4 = _central(v, mean)
         merge_moments(moments, u, v.size, mean, s2, s3, s4)
-        raw, own, places = v.view(np.int32), bucket[: v.size], ordered[: v.size]
-        n_positive, n_nonzero = _signs(raw)
+        raw, own = v.view(np.int32), bucket[: v.size]
+        n_positive, n_nonzero, lowest, highest = _scan(raw)
         positive[u] += n_positive
         nonzero[u] += n_nonzero
-        low, high = _extremes(raw, places)
+        low, high = _values(lowest, highest)
         minimum[u], maximum[u] = min(minimum[u], low), max(maximum[u], high)
         _buckets(v, raw, own)
-        _count_buckets(own, scratch, histogram[u])
+        ends = np.array([low, high], np.float32)
+        _buckets(ends, ends.view(np.int32), end_buckets)
+        strong = _count_buckets(own, scratch, histogram[u], end_buckets[0], end_buckets[1])
         strongest = np.array([max(abs(low), abs(high))], np.float32).view(np.int32)[0]
         octave = min(max((strongest >> 23) - (127 + LOWEST), -1), HIGHEST - LOWEST - 1)
         raise_octave(slot_keys, slot_values, octaves, u, octave)
         _fill_slots(v, own, y, slot_keys[u], slot_values[u], octaves[u])
-        _fill_top(v, places, r, c, top_values[u], top_rows[u], top_classes[u])
+        _fill_top(v, raw, strong, r, rising, c, top_values[u], top_rows[u], top_classes[u])
         if present.size:
             means = class_count[u], class_mean[u], class_m2[u]
             _fill_classes(v, own_order, own_starts, present, mean, sorted_values, *means)

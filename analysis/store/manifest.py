@@ -13,6 +13,7 @@ import platform
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -20,8 +21,10 @@ import numpy as np
 
 from analysis.errors import InputError, NewerSchema, NotFound, StoreDamaged
 from analysis.store.durable import write_file
+from analysis.store.places import portable, with_path
+from analysis.store.text import readable
 
-SCHEMA = 1
+SCHEMA = 2  # 1: every tap kept the whole index; its stores are read as they are
 FILE = "manifest.json"
 DTYPES = ("float16", "float32")
 TOKENS = ("all", "mean", "cls", "last", "spatial-mean")
@@ -78,6 +81,21 @@ def slugs(taps: Sequence[TapSpec]) -> dict[str, str]:
     return result
 
 
+def begun(
+    directory: Path, *, name: str, taps: Sequence[TapSpec], checkpoint, data, settings, classes, n_expected
+) -> dict:
+    """The manifest of a store that is begun; the arguments are those of `StoreWriter.create`."""
+    folders = slugs(taps)
+    return {
+        "schema": SCHEMA, "name": str(name), "complete": False,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"), "n_samples": 0, "n_expected": n_expected,
+        "classes": [readable(str(c)) for c in classes],
+        "checkpoint": with_path(checkpoint or {}, portable, directory),
+        "data": with_path(data or {}, portable, directory), "settings": dict(settings or {}),
+        "versions": versions(), "taps": [tap_entry(tap, folders[tap.name]) for tap in taps],
+    }  # fmt: skip
+
+
 def tap_entry(tap: TapSpec, slug: str) -> dict:
     """The manifest's line for a tap, with its axes named."""
     return {**dataclasses.asdict(tap), "slug": slug, "axes": ["row", "unit"], "stored_as": ["unit", "row"]}
@@ -105,7 +123,8 @@ def _checksum(manifest: dict) -> str:
 
 
 def write(directory: Path, manifest: dict) -> None:
-    plain = json.loads(json.dumps(manifest, default=_plain))
+    """Write the manifest of the store at `directory`, its texts as valid Unicode. Raises OSError (disk full)."""
+    plain = _valid(json.loads(json.dumps(manifest, default=_plain)))
     plain["checksum"] = _checksum(plain)
     write_file(Path(directory) / FILE, json.dumps(plain, indent=1).encode())
 
@@ -147,6 +166,15 @@ def read(directory: Path) -> dict:
             "Restore it from a copy; it must not be edited by hand",
         )
     return manifest
+
+
+def _valid(value):
+    """A JSON value with every text in it made valid Unicode, which pages and terminals need."""
+    if isinstance(value, str):
+        return readable(value)
+    if isinstance(value, list):
+        return [_valid(v) for v in value]
+    return {readable(k): _valid(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def _plain(value):

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from analysis.store.kernels import N_SLOTS, PER_SLOT, insert_key, insert_top, merge_moments, raise_octave
+from analysis.store.missing import merged
 
 _FLAGS = {"nogil": True}
 
@@ -73,6 +74,7 @@ def merge_into(a, b) -> None:
         "sample_sum",
     ):
         getattr(a, name)[...] += getattr(b, name)
+    a.missing = merged(a.missing, b.missing)
     np.minimum(a.minimum, b.minimum, out=a.minimum)
     np.maximum(a.maximum, b.maximum, out=a.maximum)
     _top(a.top_values, a.top_rows, a.top_classes, b.top_values, b.top_rows, b.top_classes)

@@ -9,24 +9,27 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
+from analysis.store.text import path_from_text, path_to_text
+
 MEDIA_PATH = "media_path"  # the sample column that holds one
 _DEEP = 4  # parts of a common folder that make it a project: / home somebody project
 
 
 def portable(place: str | os.PathLike, store: Path) -> str:
-    """How a store at `store` remembers `place`; an empty text stays empty."""
+    """How a store at `store` remembers `place`, always as valid Unicode; an empty text stays empty."""
     text = os.fspath(place)
     if not text:
         return ""
     store, there = Path(os.path.abspath(store)), Path(os.path.abspath(text))
     common = Path(os.path.commonpath([store, there])) if store.anchor == there.anchor else Path()
     if len(common.parts) < _DEEP:
-        return str(there)
-    return Path(os.path.relpath(there, store)).as_posix()
+        return path_to_text(str(there))
+    return path_to_text(Path(os.path.relpath(there, store)).as_posix())
 
 
 def located(text: str, store: Path) -> str:
     """The absolute path of what `portable` remembered."""
+    text = path_from_text(text)
     if not text or Path(text).is_absolute():
         return text
     return os.path.normpath(Path(os.path.abspath(store)) / PurePosixPath(text))

@@ -6,6 +6,7 @@ pandas; pyarrow is imported when a sample column is read.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable
@@ -19,11 +20,12 @@ from analysis.errors import InputError, NotFound, StoreDamaged
 from analysis.spec import no_progress
 from analysis.store import journal, manifest
 from analysis.store import samples as sample_files
-from analysis.store.durable import file_crc
 from analysis.store.index_files import ArrayFile
 from analysis.store.manifest import TapSpec
+from analysis.store.pending import has_grown, read_pending
 from analysis.store.places import MEDIA_PATH, located, with_path
-from analysis.store.shards import Shard, read_shard, shard_name
+from analysis.store.sample_table import as_column, joined_columns, read_column
+from analysis.store.shards import Shard, shard_name
 from analysis.store.stored_activations import StoredActivations
 
 __all__ = ["Store", "StoredActivations"]
@@ -105,22 +107,29 @@ class Store:
 
     @property
     def n_bytes(self) -> int:
-        return sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file())
+        total = 0
+        for f in self.path.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # a writer may rename or remove it meanwhile
+                total += f.stat().st_size if f.is_file() else 0
+        return total
 
     @cached_property
     def _lines(self) -> list[dict]:
-        """Sample lines of an unfinished store."""
-        ends = self._state.batches[-1]["ends"][sample_files.LINES] if self._state.batches else 0
-        return list(sample_files.read_lines(self.path / sample_files.LINES, ends))
+        """Sample lines of an unfinished store. Raises NotFound where it has been finished meanwhile."""
+        ends = self._state.ends.get(sample_files.LINES, 0)
+        lines = list(sample_files.read_lines(self.path / sample_files.LINES, ends))
+        if len(lines) != self._state.n_batches:
+            raise has_grown(self.path)
+        return lines
 
     @cached_property
     def samples(self) -> sample_files.SampleColumns:
         """Sample columns by name; "id" is always among them."""
         if self._state is None:
-            read: Callable = lambda name: self._located(name, sample_files.read_column(self.path, name))  # noqa: E731
+            read: Callable = lambda name: self._located(name, read_column(self.path, name))  # noqa: E731
             return sample_files.SampleColumns(self.manifest["columns"], read)
-        columns = sample_files.joined_columns(self._lines) or {"id": []}
-        made: Callable = lambda name: self._located(name, sample_files.as_column(columns[name]))  # noqa: E731
+        columns = joined_columns(self._lines) or {"id": []}
+        made: Callable = lambda name: self._located(name, as_column(columns[name]))  # noqa: E731
         return sample_files.SampleColumns(list(columns), made)
 
     def _located(self, name: str, column: np.ndarray) -> np.ndarray:
@@ -158,20 +167,7 @@ class Store:
         """Rows of an unfinished store that are not in a shard yet, (rows, units)."""
         if self._state is None:
             return None
-        spec, slug = self.taps[tap], self.entry(tap)["slug"]
-        rows = self._state.rows.get(slug, 0) - self._state.rows_in_shards(slug)
-        if not rows:
-            return None
-        path = self.folder(tap) / f"pending-{len(self._state.shards.get(slug, ())):06d}.rows"
-        try:
-            values = np.fromfile(path, spec.numpy_dtype, rows * spec.n_units)
-        except FileNotFoundError:
-            raise NotFound(f"{self.path} has grown since it was opened", "", "Open it again") from None
-        if values.size != rows * spec.n_units:
-            raise StoreDamaged(
-                f"{path} is too short", f"{rows} rows", "Resume the recording: it is repaired then"
-            )
-        return values.reshape(rows, spec.n_units)
+        return read_pending(self.folder(tap), self.entry(tap)["slug"], self.taps[tap], self._state)
 
     def activations(self, tap: str) -> StoredActivations:
         """The tap's activations (lazy; `analysis.activations.Activations`). Raises NotFound."""
@@ -227,25 +223,9 @@ class Store:
 
     def verify(self, progress=no_progress) -> list[str]:
         """Read every byte and compare checksums; the damaged chunks in words, [] when all is well."""
-        bad: list[str] = []
-        work = [(tap, shard) for tap in self.taps for shard in self.shards(tap)]
-        files = list(self.manifest.get("files", {}).items())
-        total = max(len(work) + len(files), 1)
-        for k, (tap, shard) in enumerate(work):
-            progress(k / total, f"checking {tap}")
-            try:
-                read_shard(shard)
-            except StoreDamaged as error:
-                bad.append(error.found)
-        for k, (name, (size, crc)) in enumerate(files):
-            progress((len(work) + k) / total, f"checking {name}")
-            path = self.path / name
-            if not path.exists():
-                bad.append(f"file {name} is missing")
-            elif path.stat().st_size != size or file_crc(path) != crc:
-                bad.append(f"file {name} is damaged")
-        progress(1.0, "checked")
-        return bad
+        from analysis.store.checking import damage
+
+        return damage(self, self._state, progress)
 
     def tap_position(self, tap: str, unit: int) -> int:
         """`unit` as a checked integer. Raises NotFound."""

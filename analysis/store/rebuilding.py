@@ -11,8 +11,8 @@ from analysis.spec import no_progress
 from analysis.store import manifest
 from analysis.store.durable import WriterLock, file_crc, room_for
 from analysis.store.index_files import EXACT_VALUES, FOLDER, write_index
+from analysis.store.row_map import RowMap
 from analysis.store.summaries import UnitSummary
-from analysis.store.tap_writer import RowMap
 
 
 def summarise_tap(store, tap: str, progress=no_progress) -> UnitSummary:
@@ -37,12 +37,17 @@ def rebuild_index(store, progress=no_progress) -> None:
     lock = WriterLock(path)
     try:
         with room_for(path, "the index"):
-            files = {k: v for k, v in store.manifest["files"].items() if f"/{FOLDER}/" not in k}
+            folders = tuple(f"taps/{store.entry(tap)['slug']}/{FOLDER}/" for tap in store.taps)
+            files = {k: v for k, v in store.manifest["files"].items() if not k.startswith(folders)}
             for tap, spec in store.taps.items():
                 finished = summarise_tap(store, tap, progress).finish()
                 small = store.n_samples * spec.n_units <= EXACT_VALUES
-                made = write_index(store.folder(tap), finished, dtype=spec.numpy_dtype, with_sketch=not small)
+                made = write_index(
+                    store.folder(tap), finished,
+                    dtype=spec.numpy_dtype, n_rows=int(store.entry(tap)["n_rows"]), with_sketch=not small,
+                )  # fmt: skip
                 files |= {str(f.relative_to(path)): [f.stat().st_size, file_crc(f)] for f in made}
-            manifest.write(path, {**store.manifest, "files": files})
+            about = manifest.read(path)  # with its paths as they were kept
+            manifest.write(path, {**about, "schema": manifest.SCHEMA, "files": files})
     finally:
-        lock.release()
+        lock.close()

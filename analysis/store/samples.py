@@ -1,9 +1,9 @@
 """What is known of the samples: columns, tokens, thumbnails.
 
 While recording, each batch appends one JSON line to `samples.jsonl` (columns, class indices, rows per sample) and
-its thumbnails and token texts to two blob files. Finishing writes `samples.parquet`, the blobs' offset tables and
-`class_index.npy`. Token texts are a blob (JSON per sample) rather than parquet, because a feature card needs those
-of 64 scattered samples at once and a parquet row group costs milliseconds each.
+its thumbnails and token texts to two blob files. Finishing writes `samples.parquet` (see `sample_table`), the blobs'
+offset tables and `class_index.npy`. Token texts are a blob (JSON per sample) rather than parquet, because a feature
+card needs those of 64 scattered samples at once and a parquet row group costs milliseconds each.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from analysis.errors import InputError, StoreDamaged
-from analysis.store.durable import write_file
+from analysis.store.durable import read_at
+from analysis.store.text import readable
 
 LINES = "samples.jsonl"
-PARQUET = "samples.parquet"
 CLASS_INDEX = "class_index.npy"
 BLOBS = ("thumbnails", "tokens")
-_WIDE = 64 << 20  # bytes above which a text column is kept with variable width
 
 
 def plain_columns(samples: Mapping[str, Sequence], n: int, first: int) -> dict[str, list]:
@@ -32,7 +31,7 @@ def plain_columns(samples: Mapping[str, Sequence], n: int, first: int) -> dict[s
         values = values.tolist() if isinstance(values, np.ndarray) else list(values)
         if len(values) != n:
             raise InputError(f"sample column '{name}' has {len(values)} entries", f"{n}, one per sample")
-        columns[str(name)] = [_plain(v, name) for v in values]
+        columns[readable(str(name))] = [_plain(v, name) for v in values]
     columns.setdefault("id", [str(first + i) for i in range(n)])
     columns["id"] = [str(v) for v in columns["id"]]
     return columns
@@ -41,10 +40,12 @@ def plain_columns(samples: Mapping[str, Sequence], n: int, first: int) -> dict[s
 def _plain(value, name: str):
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, (str, bool, int, float)):
-        return value
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        value = os.fsdecode(value)
+    if isinstance(value, str):
+        return readable(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
     raise InputError(f"sample column '{name}' holds {type(value).__name__}", "text, numbers or booleans")
 
 
@@ -58,10 +59,11 @@ def encode_line(
 
 def encode_tokens(tokens: Sequence[str]) -> bytes:
     """Token texts of one sample, as the blob keeps them."""
-    return json.dumps([str(t) for t in tokens], ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return json.dumps([readable(str(t)) for t in tokens], ensure_ascii=False).encode()
 
 
 def decode_tokens(data: bytes) -> list[str]:
+    """What `encode_tokens` wrote; older stores may hold surrogates."""
     return json.loads(data.decode("utf-8", "surrogatepass"))
 
 
@@ -81,74 +83,13 @@ def read_lines(path: Path, size: int | None = None) -> Iterator[dict]:
                 raise StoreDamaged(f"{path} has an unreadable line ending at byte {at}") from None
 
 
-def joined_columns(lines: Sequence[dict]) -> dict[str, list]:
-    """Columns over all batches; a column missing in some batch is empty (None) there."""
-    names = list(dict.fromkeys(name for line in lines for name in line["columns"]))
-    return {
-        name: [v for line in lines for v in line["columns"].get(name, [None] * len(line["columns"]["id"]))]
-        for name in names
-    }
-
-
-def as_column(values: list) -> np.ndarray:
-    """A NumPy column: text (missing: ""), bool, int64, or float64 (missing: NaN)."""
-    known = [v for v in values if v is not None]
-    if any(isinstance(v, str) for v in known):
-        text = ["" if v is None else str(v) for v in values]
-        wide = max((len(v) for v in text), default=1) * 4 * len(text) > _WIDE
-        return np.array(text, dtype=np.dtypes.StringDType() if wide else None)
-    if len(known) == len(values) and known:
-        if all(isinstance(v, bool) for v in known):
-            return np.array(values, dtype=bool)
-        if all(isinstance(v, int) for v in known):
-            return np.array(values, dtype=np.int64)
-    return np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
-
-
-def write_samples(directory: Path, columns: dict[str, list]) -> None:
-    """Write `samples.parquet`. Mixed columns become text."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    arrays = {}
-    for name, values in columns.items():
-        kinds = {
-            str if isinstance(v, str) else bool if isinstance(v, bool) else float
-            for v in values
-            if v is not None
-        }
-        if len(kinds) > 1:
-            values = [None if v is None else str(v) for v in values]
-        elif any(isinstance(v, float) for v in values):
-            values = [None if v is None else float(v) for v in values]
-        arrays[name] = pa.array(values)
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(arrays), sink, compression="zstd")
-    write_file(directory / PARQUET, sink.getvalue())
-
-
-def read_column(directory: Path, name: str) -> np.ndarray:
-    """One column of `samples.parquet`. Raises StoreDamaged."""
-    import pyarrow.parquet as pq
-
-    path = directory / PARQUET
-    try:
-        with pq.ParquetFile(
-            path
-        ) as file:  # `read_table` would import pandas: half a second before the picture
-            values = file.read(columns=[name], use_threads=False).column(name).to_pylist()
-    except Exception as error:
-        raise StoreDamaged(f"{path} cannot be read ({error})", "", "Restore it from a copy") from None
-    return as_column(values)
-
-
 def read_blob(directory: Path, kind: str, sample: int, offsets: np.ndarray) -> bytes | None:
     """The bytes of one sample's thumbnail or tokens; None where it has none."""
     start, stop = int(offsets[sample]), int(offsets[sample + 1])
     if start == stop:
         return None
     with open(directory / f"{kind}.bin", "rb") as f:
-        data = os.pread(f.fileno(), stop - start, start)
+        data = read_at(f.fileno(), stop - start, start)
     if len(data) != stop - start:
         raise StoreDamaged(f"{directory / kind}.bin ends before sample {sample}", f"{stop} bytes")
     return data

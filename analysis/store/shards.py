@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.errors import StoreDamaged
-from analysis.store.durable import write_file
+from analysis.store.durable import read_at, write_file
 
 SHARD_ROWS = 8192  # the running summary costs a fifth less per value than with 4,096
 SHARD_BYTES = 256 << 20  # wider taps get shorter shards: a shard is transposed in memory
@@ -54,6 +54,11 @@ def rows_per_shard(n_units: int, dtype: np.dtype) -> int:
 
 def shard_name(number: int) -> str:
     return f"{number:06d}.rows"
+
+
+def ahead_name(n_shards: int) -> str:
+    """The write-ahead file of a tap with so many shards."""
+    return f"pending-{n_shards:06d}.rows"
 
 
 def unit_checksums(block: np.ndarray) -> np.ndarray:
@@ -154,7 +159,7 @@ def _read_group(shards: list[Shard], j: int, checksums: np.ndarray | None) -> li
                 os.posix_fadvise(fds[-1], j * shard.row_bytes, shard.row_bytes, os.POSIX_FADV_WILLNEED)
         pieces = []
         for k, (shard, fd) in enumerate(zip(shards, fds, strict=True)):
-            data = os.pread(fd, shard.row_bytes, j * shard.row_bytes)
+            data = read_at(fd, shard.row_bytes, j * shard.row_bytes)
             if len(data) != shard.row_bytes:
                 raise damaged(shard, "it is too short")
             if checksums is not None and zlib.crc32(data) != int(checksums[k]):

@@ -28,7 +28,8 @@ class StoredActivations:
 
     Values are returned as float32. `digest` is made from the shards' checksums and the sample table's, so it costs
     no reading. Damaged bytes raise StoreDamaged naming the chunk: always for single units, once per process when
-    streaming.
+    streaming; rows of an unfinished store that are not in a shard yet are checked, and kept in memory, when this is
+    made.
     """
 
     def __init__(self, store: Store, tap: str) -> None:
@@ -59,6 +60,10 @@ class StoredActivations:
     @property
     def samples(self) -> Mapping[str, np.ndarray]:
         return self._store.samples
+
+    def tokens(self, sample: int) -> list[str] | None:
+        """Token texts of one sample; None where there are none."""
+        return self._store.tokens(sample)
 
     @cached_property
     def digest(self) -> str:
@@ -125,10 +130,11 @@ class StoredActivations:
     def take(self, rows) -> np.ndarray:
         """The given rows, (len(rows), units) float32. Reads the shards that hold them (a row is spread over its
         whole shard), so it costs a pass over those shards."""
-        rows = np.atleast_1d(np.asarray(rows, dtype=np.int64))
-        rows = np.where(rows < 0, rows + self._n_rows, rows)
-        if len(rows) and (rows.min() < 0 or rows.max() >= self._n_rows):
-            raise NotFound(f"{self.name} has no row {rows.max()}", f"0 … {self._n_rows - 1}")
+        asked = np.atleast_1d(np.asarray(rows, dtype=np.int64))
+        rows = np.where(asked < 0, asked + self._n_rows, asked)
+        absent = asked[(rows < 0) | (rows >= self._n_rows)]
+        if len(absent):
+            raise NotFound(f"{self.name} has no row {absent[0]}", f"0 … {self._n_rows - 1}")
         out = np.empty((len(rows), self._spec.n_units), np.float32)
         for shard in self._shards:
             inside = np.flatnonzero((rows >= shard.first) & (rows < shard.first + shard.rows))

@@ -17,9 +17,11 @@ import numpy as np
 
 from analysis.errors import InputError, ShapeError, TooLarge
 from analysis.store import sampling
+from analysis.store.missing import add_missing
 from analysis.store.sketch import N_BUCKETS
 
 SAMPLE_ROWS = 512
+TOP_ROWS = 64  # strongest rows kept of each unit; as in kernels.py
 THREADS = 2
 _SMALL = 1 << 19  # values in a block below which a second thread costs more than it gives
 
@@ -85,6 +87,7 @@ class UnitSummary:
         self.class_m2 = np.zeros((u, c))
         self.sketch = np.zeros((u, k.SKETCH), np.float32)
         self.sketch_ones = np.zeros(k.SKETCH)  # the same sketch of the constant 1, for centring
+        self.missing = np.zeros((0, 0), np.float32)  # see `missing`
         self.samples_seen = np.zeros(1)  # sum of 1 / tokens over rows
         self.sample_sum = np.zeros(u)  # sum over samples of the sample's mean
         self.sample_keys = np.full(SAMPLE_ROWS, sampling.EMPTY, np.uint32)
@@ -113,6 +116,7 @@ class UnitSummary:
         order, starts, present = _by_class(label)
         bits = block.view(np.uint16 if block.dtype == np.float16 else np.int32)
         row = np.asarray(rows.row).astype(np.uint32)
+        before = self.nonfinite.copy()
 
         def part(start: int, stop: int) -> None:
             kernels.summarise(
@@ -124,6 +128,8 @@ class UnitSummary:
             )  # fmt: skip
 
         in_threads(part, self.n_units, block.size)
+        gaps = np.flatnonzero(self.nonfinite != before)
+        self.missing = add_missing(self.missing, block, gaps, weight, place, kernels.SKETCH)
         self.n_rows += n
 
     def _places(self, rows: Rows, buckets: int) -> tuple[np.ndarray, np.ndarray, bool]:
@@ -186,15 +192,15 @@ class UnitSummary:
         with np.load(path, allow_pickle=False) as data:
             n_units, n_classes, seed, n_rows = (int(x) for x in data["__head__"])
             summary = UnitSummary(n_units, n_classes, seed)
-            for name, array in summary._arrays().items():
-                array[...] = data[name]
+            for name in summary._arrays():
+                setattr(summary, name, data[name])
         summary.n_rows = n_rows
         return summary
 
 
 @dataclass
 class FinishedIndex:
-    """Arrays of a finished index, unit-major; see `index_files` for the files they become.
+    """Arrays of a finished index, unit-major; see `index_files` for those that become files.
 
     table : (units,) structured. top_values, top_rows, (units, 64), rows -1 where there are fewer. bucket_* : the
     quantile sketch in CSR. slot_* : sampled rows per slot in CSR (see `bands`). sample_* : the uniform row sample.

@@ -6,39 +6,17 @@ import contextlib
 import os
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from analysis.errors import StoreDamaged
-from analysis.store.durable import Appender
+from analysis.store.durable import Appender, made_directory, sync_directory
 from analysis.store.gather import Scratch, feature_major
+from analysis.store.journal import JournalState
 from analysis.store.manifest import TapSpec
-from analysis.store.shards import Shard, read_shard, rows_per_shard, shard_name, write_shard
-from analysis.store.summaries import Rows, UnitSummary
-
-
-@dataclass
-class RowMap:
-    """Sample, rows of that sample, and class of every finished row of a tap, batch by batch.
-
-    counts : (n_samples,) rows per sample. classes : (n_samples,) or None.
-    """
-
-    counts: np.ndarray
-    classes: np.ndarray | None
-
-    def rows(self, first: int, n: int) -> Rows:
-        """What belongs to rows first … first + n - 1. O(n_samples) for ragged taps, O(n) for pooled ones."""
-        row = np.arange(first, first + n)
-        if len(self.counts) and (self.counts == 1).all():
-            sample, tokens = row, None
-        else:
-            ends = np.cumsum(self.counts)
-            sample = np.searchsorted(ends, row, side="right")
-            tokens = self.counts[sample]
-        return Rows(row, sample, tokens, None if self.classes is None else self.classes[sample])
+from analysis.store.row_map import RowMap
+from analysis.store.shards import Shard, ahead_name, read_shard, rows_per_shard, shard_name, write_shard
+from analysis.store.summaries import UnitSummary
 
 
 def shard_of(folder: Path, entry: dict, tap: TapSpec) -> Shard:
@@ -59,7 +37,8 @@ class TapWriter:
         self._n_classes, self._seed = n_classes, seed
         self._summary: UnitSummary | None = None
         self._summarised = 0  # shards the summary holds
-        folder.mkdir(parents=True, exist_ok=True)
+        self._unsynced_name = False  # the folder's entry of the write-ahead file is not on the disk yet
+        made_directory(folder)
 
     @property
     def rows_in_shards(self) -> int:
@@ -70,36 +49,30 @@ class TapWriter:
         return sum(len(p) for p in self._pending)
 
     def _ahead_path(self) -> Path:
-        return self.folder / f"pending-{len(self.shards):06d}.rows"
+        return self.folder / ahead_name(len(self.shards))
 
-    def restore(self, shards: list[dict], batches: list[dict]) -> int:
+    def restore(self, state: JournalState) -> int:
         """Take up what the journal says is finished; returns how many batches are sound.
 
-        `batches` are journal lines in order. Checks the write-ahead rows against their checksums: a batch
-        after a loss of power may not match, and then it and everything after it is to be recorded again.
+        Checks the write-ahead rows against their checksums: a batch after a loss of power may not match, and then it
+        and everything after it is to be recorded again.
         """
-        self.shards = list(shards)
+        self.shards = list(state.shards.get(self.slug, ()))
         width = self.tap.n_units * self.tap.numpy_dtype.itemsize
-        at, sound, start = 0, 0, self.rows_in_shards
+        waiting = state.pending(self.slug)
+        sound = state.n_batches - len(waiting)
         self.drop_strays()
         data = self._ahead_path().read_bytes() if self._ahead_path().exists() else b""
         used = 0
-        for line in batches:
+        for line in waiting:
             rows = line["rows"][self.slug]
-            if at + rows <= start:
-                at, sound = at + rows, sound + 1
-                continue
-            if at < start:
-                raise StoreDamaged(
-                    f"a shard of {self.tap.name} ends inside batch {line['batch']}", "whole batches"
-                )
             part = data[used : used + rows * width]
             if len(part) < rows * width or zlib.crc32(part) != line["crc"].get(self.slug):
                 break
             if rows:
                 values = np.frombuffer(part, self.tap.numpy_dtype).reshape(rows, self.tap.n_units)
                 self._pending.append(values)
-            used, at, sound = used + len(part), at + rows, sound + 1
+            used, sound = used + len(part), sound + 1
         return sound
 
     def keep(self, pending_rows: int) -> None:
@@ -130,7 +103,7 @@ class TapWriter:
         if not len(values):
             return zlib.crc32(b"")
         if self._ahead is None:
-            self._ahead = Appender(self._ahead_path(), 0)
+            self._ahead, self._unsynced_name = Appender(self._ahead_path(), 0), True
         size = self._ahead.size
         try:
             self._ahead.append(values.data)
@@ -144,6 +117,9 @@ class TapWriter:
     def sync(self) -> None:
         if self._ahead is not None:
             self._ahead.sync()
+        if self._unsynced_name:
+            sync_directory(self.folder)
+            self._unsynced_name = False
 
     def write_shards(
         self, pieces: list[np.ndarray], scratch: Scratch | None = None

@@ -11,32 +11,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.errors import InputError, LoupeError, NotEnoughData, StoreDamaged
-from analysis.store import journal, manifest
-from analysis.store import samples as sample_files
-from analysis.store.batch_files import BatchFiles, sound_batches
-from analysis.store.batches import Batch, TapBlock, prepare
-from analysis.store.closing import finish_store
-from analysis.store.durable import WriterLock, room_for, sync_directory
-from analysis.store.gather import Scratch
+from analysis.errors import InputError, LoupeError, NotEnoughData
+from analysis.store import manifest
+from analysis.store.batches import TapBlock, prepare
+from analysis.store.durable import WriterLock, made_directory, room_for, sync_directory
 from analysis.store.manifest import TapSpec
-from analysis.store.places import MEDIA_PATH, portable, with_path
-from analysis.store.tap_writer import RowMap, TapWriter
+from analysis.store.open_files import OpenFiles
+from analysis.store.places import MEDIA_PATH, portable
+from analysis.store.text import readable
 
 if TYPE_CHECKING:
     from analysis.store.reader import Store
 
 __all__ = ["StoreWriter", "TapBlock"]
-
-_SYNC_SECONDS = 2.0
 
 
 class StoreWriter:
@@ -46,21 +39,11 @@ class StoreWriter:
     """
 
     def __init__(self, path: Path, about: dict, lock: WriterLock) -> None:
-        self.path, self._about, self._lock = path, about, lock
+        self.path, self._lock = path, lock
         self.taps = {entry["name"]: manifest.tap_of(entry) for entry in about["taps"]}
-        self._slugs = {entry["name"]: entry["slug"] for entry in about["taps"]}
-        seed, n_classes = int(about["settings"].get("seed") or 0), len(about["classes"])
-        self._writers = {
-            name: TapWriter(path / "taps" / self._slugs[name], tap, self._slugs[name], n_classes, seed)
-            for name, tap in self.taps.items()
-        }
-        self._counts: dict[str, list[np.ndarray]] = {name: [] for name in self.taps}
-        self._classes: list[np.ndarray] = []
-        self._state = journal.JournalState()
-        self._files: BatchFiles | None = None
-        self._scratch = Scratch()
-        self._synced = time.monotonic()
-        self._failed = False
+        self._about = about
+        self._files = OpenFiles(path, about)
+        self._closed = False
 
     # -- opening -----------------------------------------------------------------------------------------
 
@@ -88,33 +71,22 @@ class StoreWriter:
         path = Path(directory)
         if not taps:
             raise InputError(f"store '{name}' has no tap", "at least one", "Choose a tap to record")
+
+        def about() -> dict:
+            if (path / manifest.FILE).exists():
+                raise InputError(
+                    f"{path} already holds a store",
+                    "a new directory",
+                    "Resume it, delete it, or choose a name",
+                )
+            return manifest.begun(
+                path, name=name, taps=taps, checkpoint=checkpoint, data=data, settings=settings, classes=classes,
+                n_expected=n_expected,
+            )  # fmt: skip
+
         with room_for(path, "a new store"):
-            path.mkdir(parents=True, exist_ok=True)
-            lock = WriterLock(path)
-            try:
-                if (path / manifest.FILE).exists():
-                    raise InputError(
-                        f"{path} already holds a store",
-                        "a new directory",
-                        "Resume it, delete it, or choose a name",
-                    )
-                slugs = manifest.slugs(taps)
-                about = {
-                    "schema": manifest.SCHEMA, "name": str(name), "complete": False,
-                    "made": datetime.now(UTC).isoformat(timespec="seconds"), "n_samples": 0,
-                    "n_expected": n_expected, "classes": [str(c) for c in classes],
-                    "checkpoint": with_path(checkpoint or {}, portable, path),
-                    "data": with_path(data or {}, portable, path),
-                    "settings": dict(settings or {}), "versions": manifest.versions(),
-                    "taps": [manifest.tap_entry(tap, slugs[tap.name]) for tap in taps],
-                }  # fmt: skip
-                writer = StoreWriter(path, about, lock)
-                writer._files = BatchFiles(path, writer._state)
-                manifest.write(path, about)
-            except BaseException:
-                lock.release()
-                raise
-        return writer
+            made_directory(path)
+            return StoreWriter._opened(path, about, OpenFiles.begin)
 
     @staticmethod
     def resume(directory: str | os.PathLike) -> StoreWriter:
@@ -123,51 +95,45 @@ class StoreWriter:
         Raises NotFound, NewerSchema, StoreDamaged, Busy; InputError when the store is complete.
         """
         path = Path(directory)
-        about = manifest.read(path)
-        lock = WriterLock(path)
-        try:
-            if manifest.read(path)["complete"]:
+        manifest.read(path)  # no lock file where there is no store
+
+        def about() -> dict:
+            kept = manifest.read(path)  # under the lock: who held it may have finished
+            if kept["complete"]:
                 raise InputError(
                     f"{path} is complete", "an unfinished store", "Open it, or record under another name"
                 )
-            with room_for(path, "the repaired store"):
-                writer = StoreWriter(path, about, lock)
-                writer._restore()
+            return kept
+
+        with room_for(path, "the repaired store"):
+            return StoreWriter._opened(path, about, OpenFiles.restore)
+
+    @staticmethod
+    def _opened(path: Path, about: Callable[[], dict], start: Callable[[OpenFiles], None]) -> StoreWriter:
+        """A writer under its lock; lock and files are given back if anything fails."""
+        lock, writer = WriterLock(path), None
+        try:
+            writer = StoreWriter(path, about(), lock)
+            start(writer._files)
         except BaseException:
-            lock.release()
+            (writer or lock).close()
             raise
         return writer
-
-    def _restore(self) -> None:
-        state = journal.read(self.path)
-        sound = len(state.batches)
-        for name, tap_writer in self._writers.items():
-            shards = state.shards.get(self._slugs[name], [])
-            sound = min(sound, tap_writer.restore(shards, state.batches))
-        sound = min(sound, sound_batches(self.path, state.batches))
-        if sound < state.settled:
-            what = f"batch {sound} of the unfinished store at {self.path} does not match its checksum"
-            raise StoreDamaged(what, "what was written", "Delete the store and record it again")
-        if sound < len(state.batches):  # the tail did not survive a loss of power: record it again
-            os.truncate(self.path / journal.FILE, state.starts[sound])
-            state = journal.read(self.path)
-        self._state = state
-        self._files = BatchFiles(self.path, state)
-        for line in sample_files.read_lines(self.path / sample_files.LINES):
-            self._remember(line["counts"], line["classes"], len(line["columns"]["id"]))
-        for name, tap_writer in self._writers.items():
-            tap_writer.keep(state.rows.get(self._slugs[name], 0) - tap_writer.rows_in_shards)
-            self._gather_if_due(name)
 
     # -- batches -----------------------------------------------------------------------------------------
 
     @property
     def finished_batches(self) -> int:
-        return len(self._state.batches)
+        return self._files.state.n_batches
 
     @property
     def finished_samples(self) -> int:
-        return self._state.n_samples
+        return self._files.state.n_samples
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What `note_problem` was told, before a resume too."""
+        return tuple(self._files.state.problems)
 
     def append(
         self,
@@ -201,83 +167,33 @@ class StoreWriter:
             self.taps, len(self._about["classes"]), self.finished_samples,
             samples, taps, class_index=class_index, thumbnails=thumbnails, tokens=tokens,
         )  # fmt: skip
-        try:
-            with room_for(self.path, f"batch {self.finished_batches}"):
-                self._write_batch(batch)
-        except BaseException:
-            self._failed = True
-            self.close()
-            raise
-
-    def _write_batch(self, batch: Batch) -> None:
-        ends, crc = self._files.append(batch)
-        direct = {name: v for name, v in batch.values.items() if self._writers[name].goes_directly(len(v))}
-        made = {name: self._writers[name].write_shards([v]) for name, v in direct.items()}
-        for name, v in batch.values.items():
-            if name not in direct:
-                crc[self._slugs[name]] = self._writers[name].append_ahead(v)
-        line = {
-            "batch": self.finished_batches, "samples": batch.n, "ends": ends, "crc": crc,
-            "rows": {self._slugs[name]: len(v) for name, v in batch.values.items()},
-            "overflow": {self._slugs[name]: k for name, k in batch.overflow.items() if k},
-        }  # fmt: skip
-        if made:
-            line["shards"] = [entry for parts in made.values() for entry, _ in parts]
-        self._journal(line, sync=bool(made))
-        self._remember({name: c.tolist() for name, c in batch.counts.items()}, batch.classes, batch.n)
-        for name, parts in made.items():
-            self._writers[name].accept(parts, self._row_map(name))
-        for name in batch.values:
-            self._gather_if_due(name)
+        with self._closed_by_failure(f"batch {self.finished_batches}"):
+            self._files.append(batch)
 
     def note_problem(self, text: str) -> None:
-        """Keep a sentence for `Store.problems`: skipped items and the like."""
+        """Keep a sentence for `Store.problems`: skipped items and the like.
+
+        Raises LoupeError when the disk is full; the writer is then closed.
+        """
         self._usable()
-        with room_for(self.path, "a note"):
-            self._journal({"problem": str(text)})
-
-    def _journal(self, line: dict, sync: bool = False) -> None:
-        """Append one line. With `sync`, everything it rests on reaches the disk before it."""
-        due = sync or time.monotonic() - self._synced > _SYNC_SECONDS
-        self._files.log(line, self._sync_taps if due else None)
-        if due:
-            self._synced = time.monotonic()
-
-    def _sync_taps(self) -> None:
-        for tap_writer in self._writers.values():
-            tap_writer.sync()
-
-    def _gather_if_due(self, name: str, *, all_rows: bool = False) -> None:
-        tap_writer = self._writers[name]
-        if tap_writer.pending_rows >= (1 if all_rows else tap_writer.shard_rows):
-            tap_writer.gather(
-                lambda entries: self._journal({"gathered": entries}, sync=True),
-                self._row_map(name),
-                self._scratch,
-            )
-
-    # -- checks and bookkeeping --------------------------------------------------------------------------
+        with self._closed_by_failure("a note"):
+            self._files.journal({"problem": readable(str(text))})
 
     def _usable(self) -> None:
-        if self._failed or self._files is None:
+        if self._closed:
             raise LoupeError(
                 f"the writer of {self.path} is closed", "an open one", "Call StoreWriter.resume first"
             )
 
-    def _remember(self, counts: dict, classes: list[int] | None, n: int) -> None:
-        for name, c in counts.items():
-            self._counts[name].append(np.full(n, c) if isinstance(c, int) else np.asarray(c, dtype=np.int64))
-        if classes is not None:
-            self._classes.append(np.asarray(classes, dtype=np.int32))
-
-    def _row_map(self, name: str) -> RowMap:
-        parts = self._counts[name]
-        if len(parts) > 1:
-            self._counts[name] = parts = [np.concatenate(parts)]
-        if len(self._classes) > 1:
-            self._classes = [np.concatenate(self._classes)]
-        counts = parts[0] if parts else np.empty(0, np.int64)
-        return RowMap(counts, self._classes[0] if self._about["classes"] and self._classes else None)
+    @contextlib.contextmanager
+    def _closed_by_failure(self, what: str) -> Iterator[None]:
+        """Whatever fails while writing closes the writer: only `resume` finds out what reached the disk."""
+        try:
+            with room_for(self.path, what):
+                yield
+        except BaseException:
+            self.close()
+            raise
 
     # -- closing -----------------------------------------------------------------------------------------
 
@@ -293,29 +209,22 @@ class StoreWriter:
             raise NotEnoughData(
                 f"store '{self._about['name']}' has no sample", "at least one", "Append a batch first"
             )
-        try:
-            with room_for(self.path, "the finished store"):
-                for name in self._writers:
-                    self._gather_if_due(name, all_rows=True)
-                rows = {name: self._row_map(name) for name in self._writers}
-                finish_store(self.path, self._about, self._state, self._writers, rows)
-        except BaseException:
-            self._failed = True
-            self.close()
-            raise
+        with self._closed_by_failure("the finished store"):
+            self._files.finish()
         self.close()
         return Store.open(self.path)
 
     def close(self) -> None:
         """Release files and lock; an unfinished store can be resumed."""
-        if self._files is not None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
             self._files.close()
-        for tap_writer in self._writers.values():
-            tap_writer.close()
-        self._files = None
-        with contextlib.suppress(OSError):
-            sync_directory(self.path)
-        self._lock.release()
+            with contextlib.suppress(OSError):
+                sync_directory(self.path)
+        finally:
+            self._lock.close()
 
     def __enter__(self) -> StoreWriter:
         return self

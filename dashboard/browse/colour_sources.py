@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.results import Scatter
+from dashboard.browse.group_colours import group_values
 
 HIDDEN = ("id", "text", "media_path", "media_digest")
 WORDS = {
@@ -33,12 +34,13 @@ STATISTICS = {  # of a unit, where the points are units
     "sd": "Spread (sd)",
     "kurtosis": "Excess kurtosis",
 }
-UNIT, PLAIN, OF_MAP = "unit", "none", "map:"
+UNIT, PLAIN, OF_MAP, CHOSEN, SELECTED = "unit", "none", "map:", "selections", "selection"
 
 
 @dataclass(frozen=True)
 class Source:
-    """`id` is the URL's word for it; `group` is "sample", "placement", "unit" or "none"."""
+    """`id` is the URL's word for it; `group` is "sample", "placement", "statistic", "unit", "selection", "cluster" or
+    "none"."""
 
     id: str
     name: str
@@ -61,6 +63,12 @@ def sources(store, result: Scatter) -> list[Source]:
     return [*found, Source(PLAIN, "One colour", "none")]
 
 
+def of_selections(named: int, chosen: bool) -> list[Source]:
+    """Colouring by selections, where there are some: the present one against the rest, and the named ones."""
+    found = [Source(SELECTED, "Inside the selection", "selection")] if chosen else []
+    return found + ([Source(CHOSEN, "Named selections", "selection")] if named else [])
+
+
 def default_source(known: list[Source]) -> str:
     """Labels where there are some, else the first column."""
     ids = [s.id for s in known]
@@ -72,9 +80,13 @@ def placement(known: list[Source]) -> Source | None:
     return next((s for s in known if s.group == "placement"), None)
 
 
-def values_of(source: Source, store, result: Scatter, activations: Activations, unit: int = 0):
-    """(values per point or None, name, categorical or None) of a source."""
+def values_of(source: Source, store, result: Scatter, activations: Activations, unit: int = 0, groups=()):
+    """(values per point or None, name, categorical or None) of a source; `groups`: the selections that colour."""
     rows = np.asarray(result.rows)
+    if source.group == "selection":
+        tap = activations.name.partition(":")[2]
+        alone = source.id == SELECTED
+        return group_values(groups, result, activations.layout, store, tap, alone=alone), source.name, True
     if source.group == "placement":
         return np.asarray(result.columns[source.id.removeprefix(OF_MAP)]), source.name, None
     if source.group == "unit":

@@ -8,39 +8,51 @@ from analysis import pipeline
 from analysis.activations import Activations
 from analysis.methods.units.selection_contrast import contrast, pack
 from analysis.results import Scatter, Table
+from analysis.spec import params_of
 from dashboard.browse.class_shares import ClassShare, class_shares
 from dashboard.browse.kept import Kept
 from dashboard.browse.labels import labels_of
 
 AT_ONCE = 0.4  # seconds above which the comparison is a job
 GROUPS = 24
+PAIRS = (("inside", "outside"), ("first", "second"), ("a", "b"))
 _comparisons = Kept(16)
 
 
-def units_at_once(activations: Activations, inside: np.ndarray, result: Scatter, name: str) -> Table | None:
-    """The contrast of the rows inside with the others, or None where that takes too long to wait for.
+def units_at_once(
+    activations: Activations,
+    inside: np.ndarray,
+    result: Scatter,
+    name: str,
+    outside: np.ndarray | None = None,
+) -> Table | None:
+    """The contrast of the rows inside with the others (or those `outside`), or None where that takes too long to
+    wait for.
 
     At a tap with one row per sample the null is made of groups of the same size at other places of the map.
     """
     if pipeline.cost("selection_contrast", [activations.shape]).seconds > AT_ONCE:
         return None
-    key = (activations.digest, pack(inside), _map_digest(result))
-    return _comparisons.get(key, lambda: _compared(activations, inside, result, name))
+    other = "" if outside is None else pack(outside)
+    # the name is in the table's title
+    key = (activations.digest, pack(inside), other, _map_digest(result), len(result.rows), name)
+    return _comparisons.get(key, lambda: _compared(activations, inside, outside, result, name))
 
 
-def _compared(activations: Activations, inside: np.ndarray, result: Scatter, name: str) -> Table:
+def _compared(activations: Activations, inside, outside, result: Scatter, name: str) -> Table:
     elsewhere = None
-    if activations.layout.is_pooled and result.of == "rows":
+    if outside is None and activations.layout.is_pooled and result.of == "rows":
         elsewhere = places(np.asarray(result.positions, float)[:, :2], np.asarray(result.rows), inside)
-    return contrast(activations, inside, name=name, drawn=True, elsewhere=elsewhere)
+    return contrast(activations, inside, outside=outside, name=name, drawn=True, elsewhere=elsewhere)
 
 
-def job_arguments(reference: str, inside: np.ndarray) -> dict:
+def job_arguments(reference: str, inside: np.ndarray, outside: np.ndarray | None = None) -> dict:
     """The same comparison as a job, for taps that are too large."""
+    other = {} if outside is None else {"outside": pack(outside)}
     return {
         "method": "selection_contrast",
         "inputs": [reference],
-        "params": {"inside": pack(inside)},
+        "params": {"inside": pack(inside), **other},
         "seed": 0,
     }
 
@@ -84,3 +96,10 @@ def units_sentence(found: Table, units: str = "units") -> str:
         f"The most different of {top.d:,} {units} lies {top.value:.1f} standard deviations apart. Groups of the same "
         f"size {where} reach {low:.1f} to {high:.1f}: {verdict}."
     )
+
+
+def separation_params(method, first: np.ndarray, second: np.ndarray) -> dict:
+    """The two groups as the method reads them: packed memberships, by its own names."""
+    names = [p.name for p in params_of(method.params)]
+    a, b = next((pair for pair in PAIRS if set(pair) <= set(names)), PAIRS[0])
+    return {a: pack(first), b: pack(second)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +28,23 @@ class TopClass:
     n: int
     base: float
     chance: tuple[int, int, int]
+    most_drawn: int  # the largest count in any draw
 
     @property
     def beyond_chance(self) -> bool:
+        """Whether fewer than 1 in 40 shuffles of the labels reach as much."""
         return self.count > self.chance[2]
+
+    @property
+    def verdict(self) -> str:
+        """How it compares with shuffled labels, in words that do not say more than the draws do."""
+        if self.count > self.most_drawn:
+            return "far beyond chance"
+        return (
+            "more than chance, which 1 unit in 40 is without any reason"
+            if self.beyond_chance
+            else "no more than chance"
+        )
 
 
 def strongest_samples(
@@ -55,7 +70,7 @@ def top_class(labels: Labels | None, samples: np.ndarray) -> TopClass | None:
     drawn = best_by_chance(tuple(labels.sizes.tolist()), len(mine))
     chance = tuple(int(v) for v in np.quantile(drawn, [0.025, 0.5, 0.975], method="nearest"))
     base = float(labels.sizes[best] / labels.sizes.sum())
-    return TopClass(labels.names[best], int(counts[best]), len(mine), base, chance)
+    return TopClass(labels.names[best], int(counts[best]), len(mine), base, chance, int(drawn[-1]))
 
 
 def headline(table: dict, unit: int, what: str, strongest: int, top: TopClass | None) -> list[str]:
@@ -73,11 +88,24 @@ def headline(table: dict, unit: int, what: str, strongest: int, top: TopClass | 
             f"({_percent(top.count / top.n)}; base rate {_percent(top.base)})."
         )
         low, _, high = top.chance
-        verdict = "far beyond chance" if top.beyond_chance else "no more than chance"
-        said.append(f"With shuffled labels the commonest class reaches {low} to {high}: {verdict}.")
+        said.append(
+            f"With shuffled labels the commonest class reaches {low} to {high} (95 %): {top.verdict}."
+        )
     if table["nonfinite"][unit]:
         said.append(f"{int(table['nonfinite'][unit]):,} values were not finite and are left out.")
     return said
+
+
+def mean_by_chance(mean: float, sd: float, total: float) -> Callable[[int], tuple[float, float]]:
+    """The middle 95 % of the mean of n rows drawn from all `total` rows without looking at labels: normal
+    approximation with the correction for drawing without putting back."""
+
+    def ends(n: int) -> tuple[float, float]:
+        left = max(total - n, 0.0) / max(total - 1, 1.0)
+        half = 1.959964 * sd * math.sqrt(left / max(n, 1))
+        return mean - half, mean + half
+
+    return ends
 
 
 def _percent(share: float) -> str:

@@ -18,12 +18,14 @@ def tile(store, tap: str, layout: Layout, row: int) -> dict:
     sample, token = int(layout.sample_of(row)), int(layout.token_of(row))
     pooled, image, tokens = layout.is_pooled, picture_url(store, sample), store.tokens(sample)
     known = [[name, text] for name, text in facts(store, sample) if text]
+    where = "" if pooled else token_word(token, spec.leading, spec.grid)
     found = {
         "sample": sample,
         "title": plain(store.samples["id"][sample]),
         "value": "",
-        "where": "" if pooled else token_word(token, spec.leading, spec.grid),
-        "facts": "" if image is None and tokens is None else " · ".join(f"{n}: {t}" for n, t in known[:5]),
+        "where": where,
+        "facts": "",
+        "table": known,
         "image": image,
         "box": None if pooled or not image else patch_box(token, spec.grid, spec.leading),
         "heat": None,
@@ -35,8 +37,6 @@ def tile(store, tap: str, layout: Layout, row: int) -> dict:
             "marked": -1 if pooled else token - first,
             "cut": [first > 0, first + 2 * AROUND + 1 < len(tokens)],
         }
-    elif image is None:
-        found["table"] = known
     return found
 
 

@@ -26,3 +26,6 @@ class Kept:
             while len(self._values) > self._limit:
                 self._values.popitem(last=False)
         return value
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values

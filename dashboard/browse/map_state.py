@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 
 from analysis.activations import Activations
-from analysis.people import Selection
 from analysis.results import Scatter
+from analysis.selection import Selection
 from dashboard.browse import cards, colour_sources, selections
 from dashboard.browse.colour_sources import Source
 from dashboard.browse.kept import Kept
 from dashboard.browse.picture import MapPicture, picture
 
-_pictures, _thin = Kept(12), Kept(4)
+_pictures, _parts = Kept(12), Kept(6)
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """How a person wants the points drawn. `groups`: the selections that colour them; `only`: the one that filters
+    them; `dims`: 2 or 3."""
+
+    source: Source
+    unit: int = 0
+    theme: str = "light"
+    dims: int = 2
+    groups: tuple[Selection, ...] = ()
+    only: Selection | None = None
+
+    @property
+    def key(self) -> tuple:
+        """Equal for equal colours of equal points."""
+        of_unit = self.unit if self.source.id == colour_sources.UNIT else None
+        names = tuple((s.name, s.digest) for s in self.groups)
+        return (self.source.id, of_unit, self.theme, self.dims, names, self.only and self.only.digest)
 
 
 def picture_of(
@@ -24,23 +43,18 @@ def picture_of(
     activations: Activations,
     tap: str,
     *,
-    source: Source,
-    unit: int = 0,
-    theme: str = "light",
+    look: Look,
     selection: Selection | None = None,
     focus: int | None = None,
     card: dict | None = None,
     view: dict | None = None,
 ) -> MapPicture:
-    """All that the map shows. Columns are kept between runs, so that a click does not sort labels again."""
-    key = (
-        activations.digest,
-        identity(result),
-        source.id,
-        unit if source.id == colour_sources.UNIT else None,
-        theme,
-    )
-    drawn = _pictures.get(key, lambda: _coloured(result, store, activations, source, unit, theme))
+    """All that the map shows. Columns are kept between runs, so that a click does not sort labels again.
+
+    `result` is what is left after `look.only` (see `only`).
+    """
+    key = (activations.digest, identity(result), look.key)
+    drawn = _pictures.get(key, lambda: _coloured(result, store, activations, look))
     mask = selections.points_of(selection, result, activations.layout, store, tap)
     place = np.flatnonzero(np.asarray(result.rows) == focus) if focus is not None else []
     return drawn.with_state(
@@ -52,11 +66,23 @@ def picture_of(
     )
 
 
-def _coloured(result, store, activations, source: Source, unit: int, theme: str) -> MapPicture:
-    values, name, categorical = colour_sources.values_of(source, store, result, activations, unit)
+def _coloured(result, store, activations, look: Look) -> MapPicture:
+    source = look.source
+    values, name, categorical = colour_sources.values_of(
+        source, store, result, activations, look.unit, look.groups
+    )
     layout = None if result.of == "units" else activations.layout
     note = colour_sources.PLACEMENT.get(source.name, "") if source.group == "placement" else ""
-    return picture(result, layout, theme=theme, values=values, name=name, categorical=categorical, note=note)
+    return picture(
+        result,
+        layout,
+        theme=look.theme,
+        values=values,
+        name=name,
+        categorical=categorical,
+        note=note,
+        dims=look.dims,
+    )
 
 
 def identity(result: Scatter) -> tuple:
@@ -68,50 +94,54 @@ def identity(result: Scatter) -> tuple:
     return (len(result.rows), o.method, o.version, repr(sorted(o.params.items())), inputs, o.seed)
 
 
+def dims_of(result: Scatter) -> int:
+    """Coordinates of a place on this map: 2 or 3."""
+    return min(int(np.asarray(result.positions).shape[1]), 3)
+
+
+def only(result: Scatter, selection: Selection | None, store, tap: str, layout) -> Scatter:
+    """The points that a selection covers, as a map of their own; the whole map where it covers none."""
+    if selection is None:
+        return result
+    key = ("only", identity(result), selection.digest, store.digest)
+
+    def made() -> Scatter:
+        mask = selections.points_of(selection, result, layout, store, tap)
+        return result if mask is None or mask.all() else part(result, np.flatnonzero(mask))
+
+    return _parts.get(key, made)
+
+
 def thinned(result: Scatter, most: int = 4000) -> Scatter:
     """A seeded random part of the points, for a picture too small for all of them."""
     n = len(result.positions)
     if n <= most:
         return result
-    return _thin.get((identity(result), most), lambda: _part(result, most))
+    return _parts.get((identity(result), most), lambda: _thinned(result, most))
 
 
-def _part(result: Scatter, most: int) -> Scatter:
-    kept = np.sort(np.random.default_rng(0).choice(len(result.positions), most, replace=False))
-    columns = {name: np.asarray(values)[kept] for name, values in result.columns.items()}
+def _thinned(result: Scatter, most: int) -> Scatter:
+    return part(result, np.sort(np.random.default_rng(0).choice(len(result.positions), most, replace=False)))
+
+
+def part(result: Scatter, kept: np.ndarray) -> Scatter:
+    """The points `kept` (indices, rising) of a map, with everything that is known about them."""
     return dataclasses.replace(
         result,
         positions=np.asarray(result.positions)[kept],
         rows=np.asarray(result.rows)[kept],
-        columns=columns,
+        columns={name: np.asarray(values)[kept] for name, values in result.columns.items()},
+        frames=None if result.frames is None else np.asarray(result.frames)[:, kept],
     )
 
 
-def view_params(view: dict) -> dict[str, str | None]:
-    """What the map shows (corner to corner) and which categories it hides, for the URL."""
-    box, hidden = view.get("box"), view.get("hidden")
-    return {
-        "view": None if box is None else "_".join(f"{v:.5g}" for v in box),
-        "hide": "_".join(str(int(c)) for c in hidden) or None,
-    }
-
-
-def view_from(view: str, hide: str) -> dict | None:
-    """The inverse; anything that is not such a text is ignored."""
-    box, hidden = None, [int(c) for c in hide.split("_") if c.isdecimal() and len(c) < 4]
-    try:
-        numbers = [float(v) for v in view.split("_")]
-        good = len(numbers) == 4 and all(map(math.isfinite, numbers))
-        if good and numbers[0] < numbers[2] and numbers[1] < numbers[3]:
-            box = numbers
-    except ValueError:
-        pass
-    return {"box": box, "hidden": hidden} if box or hidden else None
-
-
-def coloured_result(result: Scatter, store, activations: Activations, source: Source, unit: int) -> Scatter:
+def coloured_result(result: Scatter, store, activations: Activations, look: Look) -> Scatter:
     """The projection with the colours of the screen as its own, for the export."""
-    values, name, _ = colour_sources.values_of(source, store, result, activations, unit)
+    values, name, _ = colour_sources.values_of(
+        look.source, store, result, activations, look.unit, look.groups
+    )
+    if look.only is not None:
+        result = dataclasses.replace(result, title=f"{result.title}, only {look.only.name or 'a selection'}")
     if values is None:
         return dataclasses.replace(result, colour="")
     return dataclasses.replace(result, columns={**result.columns, name: np.asarray(values)}, colour=name)

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 
 import numpy as np
 
 from analysis.activations import Layout
 from analysis.errors import LoupeError
-from analysis.people import Selection
 from analysis.results import Gallery, Scatter
+from analysis.selection import KINDS, Selection, row_mask, sample_mask
 from dashboard.browse.kept import Kept
 
 UNNAMED = re.compile(r"~[0-9a-f]{16}")
@@ -39,21 +38,21 @@ def of_points(
     """The selection that a mask over the points of a map stands for."""
     rows = np.asarray(result.rows)[mask]
     if result.of == "units":
-        return Selection(name, "units", store.path.name, tap, tuple(int(r) for r in rows))
+        return Selection(name, "units", store.path.name, tap, rows)
     if layout.is_pooled:
         ids = np.asarray(store.samples["id"])[layout.sample_of(rows)]
-        return Selection(name, "samples", store.path.name, tap, tuple(str(i) for i in ids))
-    return Selection(name, "rows", store.path.name, tap, tuple(int(r) for r in rows))
+        return Selection(name, "samples", store.path.name, tap, ids)
+    return Selection(name, "rows", store.path.name, tap, rows)
 
 
 def keep(workspace, selection: Selection) -> str:
     """Keep an unnamed selection and return its URL word, "~" and a digest."""
-    head = f"{selection.of}\n{selection.store}\n{selection.tap}\n"
-    word = "~" + hashlib.sha256((head + "\n".join(map(str, selection.ids))).encode()).hexdigest()[:16]
+    word = "~" + selection.digest[:16]
     key = _key(word)
     if not workspace.cache.has(key):
-        ids = np.array(selection.ids)
-        workspace.cache.put(key, Gallery(title=head.rstrip("\n"), groups={"ids": ids}))
+        head = f"{selection.of}\n{selection.store}\n{selection.tap}"
+        kept = Gallery(title=head, reading=selection.note, groups={"ids": selection.ids})
+        workspace.cache.put(key, kept)
     return word
 
 
@@ -74,44 +73,26 @@ def _read(workspace, word: str) -> Selection | None:
     if kept is None:
         return None
     of, store, tap = kept.title.split("\n")
-    return Selection(word, of, store, tap, tuple(kept.groups["ids"].tolist()))
+    return Selection(word, of, store, tap, kept.groups["ids"], note=kept.reading)
 
 
 def _key(word: str) -> str:
     return f"lasso-{word.removeprefix('~')}"
 
 
-def rows_of(selection: Selection | None, store, tap: str, layout: Layout) -> np.ndarray | None:
+def rows_of(selection: Selection | None, store, tap: str) -> np.ndarray | None:
     """(rows,) bool: the rows of a tap that a selection covers; None when it says nothing about them."""
-    if selection is None or selection.of == "units" or selection.store != store.path.name:
+    if selection is None:
         return None
-    key = (selection.name, selection.made, hash(selection.ids), store.digest, tap)
-    return _masks.get(key, lambda: _rows_of(selection, store, tap, layout))
-
-
-def _rows_of(selection: Selection, store, tap: str, layout: Layout) -> np.ndarray | None:
-    if selection.of == "rows" and selection.tap == tap:
-        mask = np.zeros(layout.n_rows, bool)
-        ids = np.asarray(selection.ids, np.int64)
-        mask[ids[(ids >= 0) & (ids < layout.n_rows)]] = True
-        return mask
-    samples = samples_of(selection, store)
-    return None if samples is None else np.repeat(samples, np.diff(layout.offsets))
+    key = ("rows", selection.digest, store.digest, tap)
+    return _masks.get(key, lambda: row_mask(selection, store, tap))
 
 
 def samples_of(selection: Selection | None, store) -> np.ndarray | None:
     """(samples,) bool: the samples that a selection covers, by id or by their rows."""
-    if selection is None or selection.of == "units" or selection.store != store.path.name:
+    if selection is None:
         return None
-    if selection.of == "samples":
-        return np.isin(np.asarray(store.samples["id"]).astype(str), np.asarray(selection.ids, str))
-    if selection.tap not in store.taps:
-        return None
-    layout = store.activations(selection.tap).layout
-    mask = np.zeros(store.n_samples, bool)
-    ids = np.asarray(selection.ids, np.int64)
-    mask[layout.sample_of(ids[(ids >= 0) & (ids < layout.n_rows)])] = True
-    return mask
+    return _masks.get(("samples", selection.digest, store.digest), lambda: sample_mask(selection, store))
 
 
 def points_of(
@@ -122,9 +103,9 @@ def points_of(
     if selection is not None and result.of == "units":
         if selection.of != "units" or (selection.store, selection.tap) != (store.path.name, tap):
             return None
-        mask = np.isin(rows, np.asarray(selection.ids, np.int64))
+        mask = np.isin(rows, selection.ids)
     else:
-        covered = rows_of(selection, store, tap, layout) if layout is not None else None
+        covered = rows_of(selection, store, tap) if layout is not None else None
         mask = None if covered is None else covered[rows]
     return mask if mask is not None and mask.any() else None
 
@@ -133,6 +114,26 @@ def in_words(selection: Selection | None) -> str:
     """ "37 samples", or the name of a named one."""
     if selection is None:
         return "none"
-    what = {"samples": "sample", "rows": "token", "units": "unit"}[selection.of]
-    count = f"{len(selection.ids):,} {what}{'' if len(selection.ids) == 1 else 's'}"
+    count = f"{len(selection):,} {KINDS[selection.of]}{'' if len(selection) == 1 else 's'}"
     return count if UNNAMED.fullmatch(selection.name) or not selection.name else f"{selection.name} ({count})"
+
+
+def title(selection: Selection) -> str:
+    """What to call it among others: its name, or what it holds."""
+    unnamed = UNNAMED.fullmatch(selection.name) or not selection.name
+    return in_words(selection) if unnamed else selection.name
+
+
+def is_named(selection: Selection | None) -> bool:
+    """Whether somebody gave it a name (it is then in the workspace)."""
+    return selection is not None and bool(selection.name) and not UNNAMED.fullmatch(selection.name)
+
+
+def carried(selection: Selection, of, to) -> Selection:
+    """The same samples (by id) in another store: what a lasso on the map of another network means here."""
+    mask = samples_of(selection, of)
+    if mask is None:
+        return selection
+    ids = np.asarray(of.samples["id"]).astype(str)[mask]
+    here = np.intersect1d(ids, np.asarray(to.samples["id"]).astype(str))
+    return Selection("", "samples", to.path.name, "", here, note=f"drawn on a map of {of.path.name}")

@@ -27,18 +27,22 @@ class Unit:
 
     @property
     def tap(self) -> str:
+        """Its name within the store."""
         return self.reference.partition(":")[2]
 
     @cached_property
     def activations(self) -> Activations:
+        """All units of the tap; nothing is read yet."""
         return self.store.activations(self.tap)
 
     @cached_property
     def index(self):
+        """The feature index of the tap."""
         return self.store.index(self.tap)
 
     @cached_property
     def name(self) -> str:
+        """Its own name, or its number where it has none."""
         return str(self.activations.unit_names[self.number])
 
     @cached_property
@@ -48,6 +52,7 @@ class Unit:
 
     @cached_property
     def labels(self) -> Labels | None:
+        """The classes of the samples; None without labels."""
         return labels_of(self.store)
 
     @cached_property
@@ -57,10 +62,12 @@ class Unit:
 
     @property
     def is_dead(self) -> bool:
+        """Whether it has the same value on every row."""
         return bool(self.index.table()["dead"][self.number])
 
     @property
     def row_word(self) -> str:
+        """What one row of the tap is: "samples" or "tokens"."""
         return "samples" if self.activations.layout.is_pooled else "tokens"
 
     def sentences(self) -> list[str]:
@@ -76,18 +83,25 @@ class Unit:
         return self.tiles_of(rows, values, limit)
 
     def tiles_of(self, rows, values, limit: int) -> list[dict]:
+        """Tiles of these rows, one per sample."""
         layout = self.activations.layout
         return examples.tiles(self.store, self.tap, layout, rows, values, self.column, limit)
 
     def histogram(self):
+        """How often each value occurs, a Distribution by class."""
         return feature_card.histogram(self.activations, self.number, self.column, self.labels, self.name)
 
-    def class_means(self) -> list[tuple[str, int, float, float, float]]:
-        """(class, rows, mean, low, high) of the classes that have rows."""
-        c = self.index.classes(self.number)
+    def class_means(self) -> list[tuple[str, int, float, float, float, tuple[float, float]]]:
+        """(class, rows, mean, low, high, chance) of the classes that have rows; `chance`: the middle 95 % of the mean
+        of as many rows drawn without looking at labels."""
+        c, table = self.index.classes(self.number), self.index.table()
+        whole = (float(table[name][self.number]) for name in ("mean", "sd", "count"))
+        chance = feature_card.mean_by_chance(*whole)
         found = zip(c.names, c.count, c.mean, c.low, c.high, strict=True)
         return [
-            (name, int(n), float(m), float(a), float(b)) for name, n, m, a, b in found if n and np.isfinite(m)
+            (name, int(n), float(m), float(a), float(b), chance(int(n)))
+            for name, n, m, a, b in found
+            if n and np.isfinite(m)
         ]
 
     def correlated(self) -> tuple[list[tuple], float]:

@@ -30,6 +30,7 @@ def _recipe(path: Path) -> dict:
 
 
 def render(given) -> int:
+    """Make the figure of a recipe again; refuses inputs that have changed since."""
     from dashboard import figures
 
     format_of(given.out)
@@ -52,8 +53,15 @@ def render(given) -> int:
     if options.get("colour"):
         from dashboard.colouring import coloured
 
+        plain = result
         result = coloured(result, workspace, str(options["colour"]))
-        options["colour"] = getattr(result, "colour", "")
+        if result is plain:
+            raise NotFound(
+                f"the recipe's colour {str(options['colour'])[:60]!r}, by which this {result.kind} cannot be coloured",
+                "a column of the samples, or a unit such as 'Unit 3'",
+                'Correct or remove "colour" under "figure" of the recipe',
+            )
+        options["colour"] = result.colour
     if given.width:
         options["width"] = given.width
     write_figure(figures, result, given.out, options)
@@ -61,6 +69,7 @@ def render(given) -> int:
 
 
 def methods(given) -> int:
+    """List the analyses with their parameters."""
     from analysis import registry
     from analysis.spec import params_of
 
@@ -96,6 +105,7 @@ def _cost(m) -> dict:
 
 
 def run(given) -> int:
+    """Run one analysis and print its numbers with intervals and nulls."""
     from analysis import registry
 
     registry.method(given.method)
@@ -134,6 +144,7 @@ def run(given) -> int:
 
 
 def check(given) -> int:
+    """Run known-answer checks; 1 when one of them fails."""
     from analysis import pipeline, registry
 
     chosen = [registry.method(id).id for id in given.methods] or list(registry.methods())

@@ -32,7 +32,7 @@ def _info_workspace(given, workspace: Workspace) -> int:
     entries = workspace.stores()
     stores = [_store_facts(e.store) if e.store else {"name": e.name, "problem": e.problem} for e in entries]
     selections = [
-        {"name": s.name, "of": s.of, "store": s.store, "size": len(s.ids)} for s in workspace.selections()
+        {"name": s.name, "of": s.of, "store": s.store, "size": len(s)} for s in workspace.selections()
     ]
     if given.json:
         return print_json(

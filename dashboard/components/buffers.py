@@ -9,23 +9,36 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis.errors import InputError
 from dashboard.browse.picture import Column
 from dashboard.components.source import joined
 
 # The elements must take no room: a hidden element still adds a gap in Streamlit's layout.
-_CSS = ".stElementContainer:has(.loupe-buffer) { display: none; }"
+HIDDEN_CSS = ".stElementContainer:has(.loupe-buffer) { display: none; }"
+HIDDEN_HTML = '<i class="loupe-buffer"></i>'
+MESSAGE_ROOM = 4096  # bytes of a message beside the column itself
 _buffer = st.components.v2.component(
     "loupe_buffer",
-    html='<i class="loupe-buffer"></i>',
-    css=_CSS,
+    html=HIDDEN_HTML,
+    css=HIDDEN_CSS,
     js=joined(".", "buffer.js"),
     isolate_styles=False,
 )
 
 
 def publish(name: str, column: Column | None) -> str | None:
-    """Make a column available to components under its key. `name` is unique on the page."""
+    """Make a column available to components under its key. `name` is unique on the page.
+
+    Raises InputError when the column is larger than the server's message limit.
+    """
     if column is None:
         return None
+    limit = int(st.get_option("server.maxMessageSize")) * 10**6  # Streamlit counts megabytes in thousands
+    if len(column.data) + MESSAGE_ROOM > limit:
+        raise InputError(
+            f"{name}: a column of {len(column.data):,} bytes",
+            f"at most {limit:,} bytes, the server's message limit",
+            "Draw fewer points, or raise server.maxMessageSize (in megabytes)",
+        )
     _buffer(key=f"buffer-{name}", data=column.key.encode() + column.data)
     return column.key

@@ -7,7 +7,7 @@ import math
 import streamlit as st
 
 from dashboard import errors, state
-from dashboard.browse import examples, feature_list, map_state
+from dashboard.browse import examples, feature_list, map_state, selections
 from dashboard.browse.colour_sources import UNIT, Source
 from dashboard.browse.feature_list import FeatureList
 from dashboard.browse.unit import Unit
@@ -116,7 +116,7 @@ def _how_to_read(unit: Unit, found: list[dict]) -> str:
 def _bands(unit: Unit) -> None:
     """Weaker examples, read only when asked for."""
     box = st.expander(
-        "Weaker examples, from strong to none", key="bands", on_change="rerun", icon=":material/stairs:"
+        "Weaker examples, from strong to none", icon=":material/stairs:", **state.bound("bands", False)
     )
     if not box.open:
         return
@@ -146,14 +146,16 @@ def _classes(unit: Unit) -> None:
     st.markdown("**Mean per class**, 95 % interval")
     lines = [
         Line(name, mean, *(v if math.isfinite(v) else None for v in (low, high)),
-             text=f"{mean:.3g}", title=f"{n:,} {unit.row_word}")
-        for name, n, mean, low, high in found[:MOST_CLASSES]
+             null=chance, text=f"{mean:.3g}", title=f"{n:,} {unit.row_word}")
+        for name, n, mean, low, high, chance in found[:MOST_CLASSES]
     ]  # fmt: skip
-    bars(lines, key="class means", label="Mean activation per class")
+    bars(lines, key="class means", label="Mean activation per class", null_word="shuffled labels (95 %)")
     if len(found) > MOST_CLASSES:
         st.caption(f"and {len(found) - MOST_CLASSES} classes with lower means")
     if not unit.activations.layout.is_pooled:
-        st.caption("Tokens of one sample are counted as independent: the intervals are too narrow.")
+        st.caption(
+            "Tokens of one sample are counted as independent: intervals and grey bands are too narrow."
+        )
 
 
 def _correlated(unit: Unit) -> None:
@@ -194,9 +196,8 @@ def _map(unit: Unit) -> None:
             unit.store,
             unit.activations,
             unit.tap,
-            source=source,
-            unit=unit.number,
-            theme=state.theme(),
+            look=map_state.Look(source, unit.number, state.theme()),
+            selection=selections.find(state.workspace(), state.param("sel", "")),
         )
         sample_map(picture, key="little map", height=220, compact=True)
         if len(result.rows) < all_points:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import errors, state
+from dashboard import state
 from dashboard.browse import feature_list
 from dashboard.browse.feature_list import KINDS, ORDERS, SHARES, STATISTICS, FeatureList, Tap
 from dashboard.words import count
@@ -88,6 +88,7 @@ def draw(found: FeatureList) -> None:
         on_select="rerun",
         selection_mode="single-row",
         column_config=_columns(found),
+        alt=f"{count(len(found.units), 'unit')} with their statistics",
     )
     rows = answer.selection.rows
     if rows and rows[0] < len(found.units):
@@ -108,16 +109,11 @@ def _columns(found: FeatureList) -> dict:
         for name in SHARES
     }
     fixed = {
-        "star": st.column_config.TextColumn("★", width="small", help="Starred in this workspace"),
-        "unit": st.column_config.NumberColumn("Unit", format="%d", width="small"),
+        "star": st.column_config.TextColumn("★", width=40, help="Starred in this workspace"),
+        "unit": st.column_config.NumberColumn("Unit", format="%d", width=60),
         "name": st.column_config.TextColumn("Name"),
         "top_class": st.column_config.TextColumn(
             "Strongest for", help="The commonest class among the 64 strongest rows."
         ),
     }
     return {name: spec for name, spec in {**fixed, **number, **share}.items() if name in found.columns}
-
-
-def chosen_words(found: FeatureList) -> str:
-    """ "3 of 64 units" for the card's way back."""
-    return errors.escape(f"{len(found.units):,} of {found.total:,} units")

@@ -1,15 +1,19 @@
-"""The point that was clicked: what it is, and which units are unusually strong for it."""
+"""The point that was clicked: what it is, and which units are strongest for it."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from dashboard import errors, state
-from dashboard.browse import focus
+from dashboard.browse import focus, searching
 from dashboard.components import redraw
 from dashboard.components.bars import Line, bars
 from dashboard.components.map_panel import Shown
 from dashboard.components.tiles import tiles
+
+LIKE_HELP = (
+    f"Selects the {searching.ALIKE} points that are nearest to it in the data itself, not in this picture."
+)
 
 
 def focus_card(at: Shown) -> None:
@@ -30,13 +34,20 @@ def focus_card(at: Shown) -> None:
 def _sample(at: Shown, title) -> None:
     tile = focus.tile(at.store, at.tap, at.activations.layout, at.focus)
     title.markdown(f"**{errors.escape(tile['title'])}**")
-    tiles([tile], key="focused")
+    tiles([tile], key="focused", leads=False)
+    if st.button("More like this", icon=":material/join:", key="more like this", help=LIKE_HELP):
+        _more_like(at)
+    said = state.get("alike says")
+    if said and said["row"] == at.focus and said["sel"] == state.param("sel", ""):
+        st.caption(errors.escape(said["words"]))
     found = focus.unusual_units(at.store, at.tap, at.activations, at.focus)
     if not found:
         return
-    st.caption("Units unusually strong for it (standard deviations from their mean)")
     names = at.activations.unit_names
     chance = (0.0, focus.strongest_by_chance(len(names)))
+    beyond = sum(z > chance[1] for _, z, _ in found)
+    said = f"{beyond} of them beyond chance" if beyond else "none of them beyond chance"
+    st.caption(f"Its strongest units, in standard deviations above their mean: {said}.")
     lines = [
         Line(
             f"unit {names[u]}",
@@ -49,6 +60,14 @@ def _sample(at: Shown, title) -> None:
         for u, z, v in found
     ]
     word = f"up to the best of {len(names)} independent units"
-    opened = bars(lines, key="focused units", label="Units unusually strong for this point", null_word=word)
+    opened = bars(lines, key="focused units", label="Strongest units of this point", null_word=word)
     if opened is not None:
         state.go("features", tap=at.reference, unit=opened)
+
+
+def _more_like(at: Shown) -> None:
+    found = searching.alike(state.workspace(), at.reference, at.focus)
+    if found.selection:
+        state.set_params(sel=found.selection, vs=None)
+    state.put("alike says", {"row": at.focus, "sel": state.param("sel", ""), "words": found.words})
+    redraw.here()

@@ -1,28 +1,31 @@
-"""The map itself with its colour controls, and what a person's clicks on it do to the URL."""
+"""The map itself, and what a person's clicks on it do to the URL."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-
-import streamlit as st
+from dataclasses import dataclass, field
 
 from analysis.activations import Activations
-from analysis.people import Selection
+from analysis.errors import LoupeError
 from analysis.results import Scatter
-from dashboard import state
-from dashboard.browse import cards, colour_sources, map_state, selections
-from dashboard.browse.colour_sources import Source
+from analysis.selection import Selection
+from dashboard import errors, state
+from dashboard.browse import cards, map_state, map_view, selections
+from dashboard.browse.map_state import Look
 from dashboard.browse.picture import MapPicture
 from dashboard.components import redraw
 from dashboard.components.sample_map import MapEvent, sample_map
 
-HEIGHT = 570
+HEIGHT = 560
+LINK = "map"  # what the two maps of a page share
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What is on the map: everything the panel beside it needs."""
+    """What is on the map: everything the panels beside it need.
+
+    result : the points that are drawn. only : the selection that filters them. whole : the projection with all.
+    """
 
     result: Scatter
     store: object
@@ -30,6 +33,8 @@ class Shown:
     activations: Activations
     selection: Selection | None
     focus: int | None
+    whole: Scatter
+    only: Selection | None = None
 
     @property
     def tap(self) -> str:
@@ -40,81 +45,84 @@ class Shown:
         return self.reference.partition(":")[0]
 
 
+@dataclass(frozen=True)
+class Side:
+    """One of the two maps. `name` tells them apart in the URL and on the page; `layers`: more fields of the picture;
+    `rows`: what identifies the points, where a selection may go from one map to the other in the browser."""
+
+    name: str = ""
+    layers: dict = field(default_factory=dict)
+    rows: str | None = None
+    link: bool = False
+    together: bool = False
+    selects: bool = True
+    height: int = HEIGHT
+
+    @property
+    def key(self) -> str:
+        return f"map{self.name}"
+
+
 def shown(result: Scatter, reference: str) -> Shown:
-    """Read selection and focus from the URL."""
+    """Read selection, filter and focus from the URL."""
     workspace = state.workspace()
     store = workspace.store(reference.partition(":")[0])
     activations = workspace.activations(reference)
     n = activations.shape[1 if result.of == "units" else 0]
     focus = state.param("focus", -1, range(n))
     selection = selections.find(workspace, state.param("sel", ""))
-    return Shown(result, store, reference, activations, selection, None if focus < 0 else focus)
+    only = selections.find(workspace, state.param("only", ""))
+    tap = reference.partition(":")[2]
+    part = map_state.only(result, only, store, tap, activations.layout)
+    only = None if part is result else only
+    return Shown(part, store, reference, activations, selection, None if focus < 0 else focus, result, only)
 
 
-def colour_controls(at: Shown) -> tuple[Source, int]:
-    """What the points are coloured by: (source, unit). Draws into the row that the page has opened."""
-    known = {s.id: s for s in colour_sources.sources(at.store, at.result)}
-    default = colour_sources.default_source(list(known.values()))
-    placement = colour_sources.placement(list(known.values()))
-    id = st.selectbox(
-        "Colour by",
-        list(known),
-        format_func=lambda i: known[i].name,
-        width=220,
-        **state.bound("colour", default, list(known), resets=("hide",)),
-    )
-    unit = _unit_control(at) if id == colour_sources.UNIT else 0
-    if placement is not None:
-        _distortion_switch(id, placement)
-    return known[id], unit
-
-
-def _unit_control(at: Shown) -> int:
-    n = at.activations.shape[1]
-    allowed = range(n)
-    bound = state.bound("unit", 0, allowed)
-    return int(
-        st.number_input(f"Unit (0 to {n - 1})", min_value=0, max_value=n - 1, step=1, width=160, **bound)
-    )
-
-
-def _distortion_switch(id: str, placement: Source) -> None:
-    """Colour by how badly each point is placed, and back."""
-
-    def write(on: bool) -> None:
-        state.clear_params("hide")
-        state.set_params(colour=placement.id if on else None)
-
-    st.toggle(
-        "Show distortion",
-        help=f"Colours each point by its “{placement.name}”: how far the picture can be trusted at that point.",
-        **state.tied("distortion", id == placement.id, write),
-    )
-
-
-def draw(at: Shown, source: Source, unit: int) -> None:
-    """Draw the map; a lasso, a click or a new view goes into the URL and redraws this part of the page."""
+def draw(at: Shown, look: Look, side: Side = Side()) -> None:
+    """Draw a map; a lasso, a click or a new view goes into the URL and redraws this part of the page."""
     picture = map_state.picture_of(
-        at.result, at.store, at.activations, at.tap,
-        source=source, unit=unit, theme=state.theme(), selection=at.selection, focus=at.focus,
-        card=state.get("map card"), view=map_state.view_from(state.param("view", ""), state.param("hide", "")),
+        at.result, at.store, at.activations, at.tap, look=look, selection=at.selection if side.selects else None,
+        focus=at.focus if side.selects else None, card=state.get(f"card of {side.key}"), view=_view(side.name),
     )  # fmt: skip
-    picture = dataclasses.replace(picture, extra={"stamp": state.get("map stamp", 0)})
-    _react(sample_map(picture, key="map", height=HEIGHT), at, picture)
+    extra = {"stamp": state.get(f"stamp of {side.key}", 0)}
+    linked = {"link": LINK, "link_view": side.together, "rows": side.rows} if side.link else {}
+    series = picture.series and dataclasses.replace(picture.series, note=_series_note(at.result))
+    picture = dataclasses.replace(picture, extra=extra, series=series, **linked, **side.layers)
+    event = sample_map(picture, key=side.key, height=side.height)
+    with errors.shown():
+        _react(event, at, picture, side)
 
 
-def _react(event: MapEvent, at: Shown, picture: MapPicture) -> None:
+def _series_note(result: Scatter) -> str:
+    """What the scrubber says beside the name of a frame."""
+    return (
+        "each turned onto the one before, so that what moves really moved"
+        if len(result.frame_names) > 1
+        else ""
+    )
+
+
+def _view(name: str) -> dict | None:
+    """The view that the URL asks for."""
+    texts = {word: state.param(word + name, "") for word in ("view", "draw", "turn")}
+    step = state.param(f"step{name}", -1, range(10_000))
+    return map_view.view_from(**texts, hide=state.param(f"hide{name}", ""), step=None if step < 0 else step)
+
+
+def _react(event: MapEvent, at: Shown, picture: MapPicture, side: Side) -> None:
     rows = at.result.rows
     if event.view is not None:
-        state.set_params(**map_state.view_params(event.view))
-    if event.selected is not None:
-        state.put("map stamp", event.stamp)
-        state.set_params(sel=_kept(event.selected, at, picture.n))
-    if event.clicked is not None:
+        state.set_params(**{word + side.name: v for word, v in map_view.view_params(event.view).items()})
+    if event.step is not None:
+        state.set_params(**{f"step{side.name}": event.step})
+    if event.selected is not None and side.selects:
+        state.put(f"stamp of {side.key}", event.stamp)
+        state.set_params(sel=_kept(event.selected, at, picture.n), vs=None)
+    if event.clicked is not None and side.selects:
         row = int(rows[event.clicked])
         state.set_params(focus=None if row == at.focus else row)
     if event.hovered is not None:
-        state.put("map card", _card(at, event.hovered, int(rows[event.hovered])))
+        state.put(f"card of {side.key}", _card(at, event.hovered, int(rows[event.hovered])))
     if (event.selected, event.clicked, event.hovered) != (None, None, None):
         redraw.here()
 
@@ -125,10 +133,16 @@ def _kept(packed: str, at: Shown, n: int) -> str | None:
     if mask is None or not mask.any():
         return None
     chosen = selections.of_points(mask, at.result, at.activations.layout, at.store, at.tap)
+    home = state.current_tap()
+    if home and home[0] != at.store_name:  # drawn on the map of another network: the same samples here
+        chosen = selections.carried(chosen, at.store, state.workspace().store(home[0]))
     return selections.keep(state.workspace(), chosen)
 
 
 def _card(at: Shown, point: int, row: int) -> dict:
-    if at.result.of == "units":
-        return cards.unit_card(at.store, at.tap, point, row)
-    return cards.card(at.store, at.tap, at.activations.layout, point, row)
+    try:
+        if at.result.of == "units":
+            return cards.unit_card(at.store, at.tap, point, row)
+        return cards.card(at.store, at.tap, at.activations.layout, point, row)
+    except LoupeError as refusal:  # a store that is damaged in one place still shows the rest of its map
+        return {"row": point, "title": str(row), "lines": [refusal.found]}

@@ -6,55 +6,87 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from analysis import pipeline, registry
+from analysis import pipeline
 from analysis.results import Scatter
 from analysis.spec import Method, params_of
-from dashboard import errors, jobs, state
-from dashboard.words import duration
+from dashboard import errors, state
+from dashboard.browse import named_directions, projections
+from dashboard.browse.projections import DEFAULT, PREFIX
+from dashboard.components import projection_settings
+from dashboard.parts import on_demand
 
-AT_ONCE = 3.0  # seconds of computing that a page waits for
-DEFAULT = "pca"
-
-
-def methods() -> dict[str, Method]:
-    """The methods that make a map of one tap, the quick default first."""
-    found = {m.id: m for m in registry.methods().values() if m.result is Scatter and m.inputs == 1}
-    return dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
+RESETS = ("view", "turn", "step", PREFIX, "with")  # what belongs to the projection before
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The projection that the URL asks for: a method, and whether points are rows or units."""
+    """A projection: a method, whether points are rows or units, the taps, and what differs from the defaults."""
 
     method: str
     of: str
+    references: tuple[str, ...]
+    given: tuple[tuple[str, object], ...] = ()
 
     @property
     def params(self) -> dict:
-        return {} if self.of == "rows" else {"of": self.of}
+        """The parameters for the pipeline."""
+        return dict(self.given) | ({} if self.of == "rows" else {"of": self.of})
 
 
-def wanted() -> Wanted:
-    """Read the URL."""
-    known = methods()
-    id = state.param("by", DEFAULT, list(known))
-    both = "of" in [p.name for p in params_of(known[id].params)]
-    return Wanted(id, state.param("of", "rows", ["rows", "units"]) if both else "rows")
+def wanted(reference: str) -> Wanted:
+    """Read the URL: whatever in it cannot be used is as if it were not there."""
+    known = projections.methods()
+    method = known[state.param("by", DEFAULT, list(known))]
+    of = state.param("of", "rows", ["rows", "units"]) if projections.has(method, "of") else "rows"
+    columns = list(state.workspace().activations(reference).samples)
+    given = projections.given(method, state.params(PREFIX), columns)
+    if projections.has(method, "selections"):
+        given |= named_directions.memberships(state.workspace(), reference, given)
+    return Wanted(method.id, of, tuple(inputs(method, reference)), tuple(sorted(given.items())))
+
+
+def inputs(method: Method, reference: str) -> list[str]:
+    """The taps that a method is given: the sidebar's, or for several those in the URL."""
+    if method.inputs == 1 and not method.more_inputs:
+        return [reference]
+    fitting = projections.alike(state.workspace(), reference, state.tap_references())
+    usual = projections.usual_inputs(method, reference, fitting)
+    chosen = state.param("with", usual, fitting)
+    return chosen if len(chosen) >= method.inputs else usual
 
 
 def controls(reference: str) -> None:
-    """The two choices, side by side in whatever container they are drawn."""
-    known = methods()
-    st.segmented_control(
+    """The choices, side by side in whatever container they are drawn."""
+    known = projections.methods()
+    help = "\n\n".join(f"**{name}**: {meaning}." for name, meaning in projections.MEANING.items())
+    id = st.selectbox(
         "Projection",
         list(known),
-        format_func=str.upper,
-        help="\n\n".join(f"**{m.id.upper()}**: {m.summary}" for m in known.values()),
-        required=True,
-        **state.bound("by", DEFAULT, list(known), resets=("view",)),
+        format_func=lambda id: projections.listed_name(known[id]),
+        help=f"{help}\n\n★ is the neighbour map to begin with.",
+        width=265,
+        **state.bound("by", DEFAULT, list(known), resets=RESETS),
     )
-    if "of" not in [p.name for p in params_of(known[wanted().method].params)]:
-        return
+    projection_settings.draw(known[id], reference, inputs(known[id], reference))
+    if projections.has(known[id], "components"):
+        _dimensions(known[id])
+    if projections.has(known[id], "of"):
+        _points_are(reference)
+
+
+def _dimensions(method: Method) -> None:
+    usual = next(p.default for p in params_of(method.params) if p.name == "components")
+    st.segmented_control(
+        "View",
+        [2, 3],
+        format_func={2: "2-D", 3: "3-D"}.get,
+        required=True,
+        help="In 3-D drag to turn the points.",
+        **state.bound(f"{PREFIX}components", usual, [2, 3], resets=("view", "turn")),
+    )
+
+
+def _points_are(reference: str) -> None:
     pooled = state.workspace().activations(reference).layout.is_pooled
     words = {"rows": "Samples" if pooled else "Tokens", "units": "Units"}
     st.segmented_control(
@@ -64,44 +96,42 @@ def controls(reference: str) -> None:
         required=True,
         help="Samples (or their tokens) near each other look alike to the network; units near each other "
         "respond to the same samples.",
-        **state.bound("of", "rows", list(words), resets=("view", "hide", "focus", "colour")),
+        **state.bound("of", "rows", list(words), resets=("view", "turn", "hide", "focus", "colour", "only")),
     )
 
 
-def chosen(reference: str) -> Scatter | None:
+def about(want: Wanted) -> None:
+    """What the chosen projection is for, in a line."""
+    st.caption(errors.escape(projections.about(projections.methods()[want.method])))
+
+
+def chosen(want: Wanted) -> Scatter | None:
     """The projection that the URL asks for; a substitute while a job computes it; None when there is none."""
-    known, want = methods(), wanted()
-    found = result_of(known[want.method], reference, want.params)
-    if found is None and want.method != DEFAULT:
-        found = result_of(known[DEFAULT], reference, want.params)
+    with errors.shown():
+        found = result_of(want)
         if found is not None:
-            st.caption(f"Meanwhile: {DEFAULT.upper()}.")
+            return found
+    substitute = Wanted(DEFAULT, want.of, want.references[:1])
+    if (want.method, want.params) == (DEFAULT, substitute.params):
+        return None
+    found = result_of(substitute)
+    if found is not None:
+        st.caption(f"Meanwhile: {projections.SHORT[DEFAULT]}.")
     return found
 
 
-def result_of(method: Method, reference: str, params: dict) -> Scatter | None:
+def result_of(want: Wanted, key: str = "map") -> Scatter | None:
     """The kept result, or a new one where that is quick; otherwise a job, with its bar (None meanwhile)."""
-    workspace = state.workspace()
-    kept = workspace.cached(method.id, [reference], params)
-    if kept is not None:
-        return kept
-    tap = workspace.activations(reference)
-    pipeline.validate(method, [tap])
-    seconds = pipeline.cost(method.id, [tap.shape], params).seconds
-    if not method.worker and seconds < AT_ONCE:
-        return workspace.run(method.id, [reference], params)
-    return _by_job(method, reference, params, seconds)
-
-
-def _by_job(method: Method, reference: str, params: dict, seconds: float) -> Scatter | None:
-    arguments = {"method": method.id, "inputs": [reference], "params": params, "seed": 0}
-    job = jobs.find("method", arguments)
-    if job is None or job.state == "done":  # done, and yet not in the cache: it was cleared
-        text = f"Compute {method.id.upper()} (about {duration(seconds)}, once; then it is kept)"
-        if not st.button(text, icon=":material/play_arrow:", key=f"compute:{method.id}"):
-            return None
-        jobs.start("method", arguments, f"{method.id.upper()} of {reference}")
-        st.rerun()
-    with errors.shown():
-        jobs.watch(job.id, key=f"map:{method.id}")
-    return None
+    method = projections.methods()[want.method]
+    pipeline.validate(method, [state.workspace().activations(r) for r in want.references])
+    name = projections.short_name(method)
+    title = f"{name} of {want.references[0]}"
+    return on_demand.result(
+        method.id,
+        want.references,
+        want.params,
+        ask=f"Compute {name}",
+        title=title,
+        key=f"{key}:{method.id}",
+        at_once=on_demand.AT_ONCE,
+    )

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 from dataclasses import dataclass
 
 import streamlit as st
 
 from dashboard.browse.picture import MapPicture
-from dashboard.components.buffers import publish
+from dashboard.components.buffers import HIDDEN_CSS, HIDDEN_HTML, publish
 from dashboard.components.source import joined
 
-_FILES = ("geometry.js", "renderer_gl.js", "renderer_canvas.js", "colours.js", "card.js", "map.js")
-_map = st.components.v2.component(
-    "loupe_map", css=joined("map", "map.css"), js=joined("map", "../dom.js", *_FILES)
+_FILES = (
+    "../dom.js", "geometry.js", "view.js", "points.js", "nearest.js", "lasso.js", "lookup.js",
+    "shaders.js", "program_gl.js", "density_cpu.js", "density_gl.js", "renderer_gl.js", "renderer_canvas.js",
+    "card.js", "hover_card.js", "columns.js", "intake.js", "selection.js", "links.js", "drawing.js",
+    "pointer.js", "overlay.js", "labels.js", "legend.js", "toolbar.js", "scrubber.js", "save_picture.js", "map.js",
+)  # fmt: skip
+CODE = f"const MAP_CSS = {json.dumps(joined('map', 'map.css'))};\n{joined('map', *_FILES)}"
+_VERSION = f"const CODE = {json.dumps(hashlib.blake2b(CODE.encode(), digest_size=8).hexdigest())};\n"
+
+# Streamlit sends a component's script again with each changed message, but not an element that has not changed:
+# the map's code is such an element, and the map itself carries a loader of a few lines.
+_code = st.components.v2.component(
+    "loupe_map_code",
+    html=HIDDEN_HTML,
+    css=HIDDEN_CSS,
+    js=_VERSION + CODE + joined("map", "code.js"),
+    isolate_styles=False,
 )
+_map = st.components.v2.component("loupe_map", js=_VERSION + joined("map", "loader.js"))
+_TOLD = ("select", "hover", "click", "view", "step")
 
 
 @dataclass(frozen=True)
@@ -21,7 +40,8 @@ class MapEvent:
     """What a person did since the last run, each None when not.
 
     selected : base64 of packed bits, "" for nothing. stamp : goes back to the map, so that it knows which answer
-    is to which lasso. hovered, clicked : a point. view : {"box", "hidden"}.
+    is to which gesture. hovered, clicked : a point. view : {"box", "hidden"} and, where they are not the usual
+    ones, "mode", "camera" and "step" (see map/map.js). step : the series rests at this step.
     """
 
     selected: str | None = None
@@ -29,39 +49,47 @@ class MapEvent:
     hovered: int | None = None
     clicked: int | None = None
     view: dict | None = None
+    step: int | None = None
 
 
 def sample_map(picture: MapPicture, *, key: str, height: int = 560, compact: bool = False) -> MapEvent:
     """Draw a map and return what a person did. Sends only columns that the browser does not have yet."""
+    _code(key=f"code-{key}")
     keys = {
         name: publish(f"{key}-{name}", column)
-        for name, column in (
-            ("positions", picture.positions),
-            ("members", picture.members),
-            ("cards", None if compact else picture.cards),
-            ("colour", picture.colour_column),
-            ("mask", picture.mask),
-        )
+        for name, column in picture.columns().items()
+        if not (compact and name == "cards")
     }
     data = {
         "n": picture.n,
         "label": picture.label,
         "of": picture.of,
+        "dims": picture.dims,
+        "grid": picture.grid,
         "greys": picture.greys,
+        "density": picture.density,
+        "mode": picture.mode,
         "positions": keys["positions"],
         "members": keys["members"],
-        "cards": keys["cards"],
+        "cards": keys.get("cards"),
         "colour": {**picture.colour, "key": keys["colour"]} if picture.colour else None,
         "mask": {"key": keys["mask"]} if keys["mask"] else None,
         "card": picture.card,
         "focus": picture.focus,
+        "labels": list(picture.labels),
+        "series": _series(picture, keys),
+        "edges": _overlay(picture.edges, keys["edges"], values=keys.get("edge values")),
+        "ellipses": _overlay(picture.ellipses, keys["ellipses"]),
+        "link": picture.link,
+        "linkView": picture.link_view,
+        "rows": picture.rows,
         "view": picture.view,
         "axes": picture.axes,
         "compact": compact,
         "height": height,
         **picture.extra,
     }
-    told = {f"on_{name}_change": _nothing for name in ("select", "hover", "click", "view")}
+    told = {f"on_{name}_change": _nothing for name in _TOLD}
     answer = _map(key=key, data=data, height=height, **told)
     return _event(answer, picture.n)
 
@@ -70,9 +98,21 @@ def _nothing() -> None:
     """A trigger is only returned when it has a callback."""
 
 
+def _series(picture: MapPicture, keys: dict) -> dict | None:
+    series = picture.series
+    if series is None:
+        return None
+    frames = [keys[f"frame {k}"] for k in range(len(series.frames))]
+    return {"keys": frames, "names": list(series.names), "note": series.note, "step": series.step}
+
+
+def _overlay(overlay, key: str | None, **more) -> dict | None:
+    return None if overlay is None else {**overlay.said, "key": key, **more}
+
+
 def _event(answer, n: int) -> MapEvent:
     """Read the triggers; what came from a browser is checked like anything else from outside."""
-    select, view = answer.get("select"), answer.get("view")
+    select, view, step = answer.get("select"), answer.get("view"), answer.get("step")
     mask = select.get("mask") if isinstance(select, dict) and select.get("n") == n else None
     return MapEvent(
         selected=mask if isinstance(mask, str) else None,
@@ -80,6 +120,7 @@ def _event(answer, n: int) -> MapEvent:
         hovered=_row(answer.get("hover"), n),
         clicked=_row(answer.get("click"), n),
         view=_view(view) if isinstance(view, dict) else None,
+        step=_whole(step.get("step")) if isinstance(step, dict) else None,
     )
 
 
@@ -93,8 +134,25 @@ def _row(value, n: int) -> int | None:
     return row if isinstance(row, int) and not isinstance(row, bool) and 0 <= row < n else None
 
 
+def _whole(value) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10_000 else None
+
+
 def _view(value: dict) -> dict:
     box, hidden = value.get("box"), value.get("hidden")
     good = isinstance(box, list) and len(box) == 4 and all(isinstance(v, (int, float)) for v in box)
     codes = [c for c in hidden if isinstance(c, int)] if isinstance(hidden, list) else []
-    return {"box": [float(v) for v in box] if good else None, "hidden": codes[:64]}
+    seen = {"box": [float(v) for v in box] if good else None, "hidden": codes[:64]}
+    return seen | {name: v for name, v in _unusual(value).items() if v is not None}
+
+
+def _unusual(value: dict) -> dict:
+    """Mode, camera and step, where they were sent and mean something."""
+    mode, camera = value.get("mode"), value.get("camera")
+    angles = [camera.get(name) for name in ("yaw", "pitch")] if isinstance(camera, dict) else []
+    turned = angles and all(isinstance(a, (int, float)) and math.isfinite(a) for a in angles)
+    return {
+        "mode": mode if mode in ("points", "density", "both") else None,
+        "camera": {"yaw": float(angles[0]), "pitch": float(angles[1])} if turned else None,
+        "step": _whole(value.get("step")),
+    }

@@ -12,10 +12,13 @@ _tiles = st.components.v2.component(
 )
 
 
-def tiles(found: list[dict], *, key: str) -> int | None:
-    """Draw tiles (as `browse.examples.tiles` makes them); the sample whose tile was clicked, or None."""
-    wide = any(tile.get("tokens") for tile in found)
-    data = {"tiles": found, "wide": wide, "shade": SHADE}
+def tiles(found: list[dict], *, key: str, leads: bool = True) -> int | None:
+    """Draw tiles (as `browse.examples.tiles` makes them); the sample whose tile was clicked, or None.
+
+    `leads`: whether a tile can be clicked; otherwise it is a picture with its facts beside it.
+    """
+    wide = not leads or any(tile.get("tokens") for tile in found)
+    data = {"tiles": found, "wide": wide, "leads": leads, "shade": SHADE}
     answer = _tiles(key=key, data=data, on_open_change=lambda: None)
     opened = answer.get("open")
     sample = opened.get("sample") if isinstance(opened, dict) else None

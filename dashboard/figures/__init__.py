@@ -6,16 +6,18 @@ from analysis.results import Result
 from dashboard.figures.estimates import estimates_table
 from dashboard.figures.export import FORMATS, export, on_paper
 from dashboard.figures.kinds import drawer
+from dashboard.figures.options import checked
 from dashboard.figures.screen import screen_sentence
 from dashboard.figures.strip import strip_on_screen
 from dashboard.figures.style import theme_named
-from dashboard.figures.words import alt_text, caption, table_twin
+from dashboard.figures.words import alt_text, caption, estimates_words, table_twin
 
 __all__ = [
     "FORMATS",
     "alt_text",
     "caption",
     "estimates_table",
+    "estimates_words",
     "export",
     "null_strip",
     "on_paper",
@@ -37,6 +39,7 @@ def on_screen(result: Result, *, theme: str = "light", **options):
     """
     look = theme_named(theme)
     module = drawer(result)
+    checked(result, options)
     why = module.empty(result)
     if why:
         return screen_sentence(look, result.title, why, show_title=options.get("title", True))

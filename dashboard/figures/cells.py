@@ -60,7 +60,7 @@ def cells_of(result: Matrix, *, aggregate: str = "auto") -> Cells:
     low, high = colour_limits(result, values)
     how = aggregate if aggregate != "auto" else ("max" if result.diverging else "mean")
     block = tuple(-(-side // MOST_CELLS) for side in values.shape)
-    notes = []
+    notes, whole = [], _notes(result, values, sure)  # counted before cells are gathered
     if block != (1, 1):
         values = gathered(values, block, how)
         sure = None if sure is None else gathered(sure.astype(float), block, "max") > 0
@@ -70,7 +70,9 @@ def cells_of(result: Matrix, *, aggregate: str = "auto") -> Cells:
             f"each cell shows {word} of {block[0]} × {block[1]} cells "
             f"({result.values.shape[0]:,} × {result.values.shape[1]:,} in all)"
         )
-    notes += _notes(result, values, sure)
+        if sure is not None:
+            notes.append("a gathered cell is faded where none of its cells is significant")
+    notes += whole
     return Cells(values.astype(np.float32), sure, row_names, column_names, low, high, block, tuple(notes))
 
 
@@ -122,6 +124,15 @@ def block_names(names: list[str], size: int) -> list[str]:
         return names
     parts = [names[i : i + size] for i in range(0, len(names), size)]
     return [part[0] if len(part) == 1 else f"{part[0]} … {part[-1]}" for part in parts]
+
+
+def nothing(values: np.ndarray, one: str, whole: str) -> str:
+    """Why a rectangle of values cannot be drawn, or ""; `one` and `whole` are what a page calls its parts."""
+    if values.ndim != 2 or values.size == 0:
+        return f"There is no {one} to draw: the {whole} shape {' × '.join(map(str, values.shape))}."
+    if not np.isfinite(values).any():
+        return f"None of the {values.size:,} {one}s has a finite value."
+    return ""
 
 
 def branches(result: Matrix) -> tuple[np.ndarray, np.ndarray] | None:

@@ -13,10 +13,11 @@ import json
 import numpy as np
 
 from analysis.errors import ParameterError
-from analysis.results import Matrix, Result, Table
+from analysis.results import Matrix, Partition, Result, Table
 from dashboard.figures import strip
 from dashboard.figures.estimates import estimates_table
 from dashboard.figures.kinds import drawer
+from dashboard.figures.options import checked
 from dashboard.figures.paper import TALLEST, new_page, paper_sentence, paper_style
 from dashboard.figures.style import INCHES
 from dashboard.figures.table import is_number, on_page, shown
@@ -33,14 +34,17 @@ def on_paper(
     result: Result, *, width="single", dpi=300, greyscale=False, title=False, part="figure", **options
 ):
     """Draw for print; returns a Matplotlib figure of exactly `width` ("single" 3.5 in, "double" 7.2 in, "slide"
-    10 in). `part="estimates"` draws the null strip. Save it with `export`, which fixes fonts and dates."""
+    10 in). `part="estimates"` draws the null strip. Save it with `export`, which fixes fonts and dates.
+
+    Raises ParameterError for an option that this kind of result does not have."""
+    look = {"width": width, "dpi": dpi, "greyscale": greyscale, "title": title, "part": part}
+    checked(result, {**look, **options})
+    options.pop("layout", None)  # of the CSV file of a matrix
     with paper_style(width):
         return _drawn(result, width, dpi, greyscale, title, part, options)
 
 
 def _drawn(result: Result, width: str, dpi: int, greyscale: bool, title: bool, part: str, options: dict):
-    if part not in ("figure", "estimates"):
-        raise ParameterError(f"part = {part!r}", "one of figure, estimates")
     module, why = drawer(result), ""
     look = {"greyscale": greyscale, "show_title": title or width == "slide"}
     if part == "estimates":
@@ -64,7 +68,8 @@ def _drawn(result: Result, width: str, dpi: int, greyscale: bool, title: bool, p
 def _notes(module, result: Result, width: str, options: dict):
     if isinstance(result, Table):
         return on_page(result, width)[3]
-    return module.notes(result, **options, **({"width": width} if "pictures" in options else {}))
+    fits = "pictures" in options or isinstance(result, Partition)  # how much is shown depends on the width
+    return module.notes(result, **options, **({"width": width} if fits else {}))
 
 
 def _height(module, result: Result, width: str, options: dict, why: str, look: dict) -> float:
@@ -83,10 +88,11 @@ def _height(module, result: Result, width: str, options: dict, why: str, look: d
 def export(result: Result, format: str, **options) -> bytes:
     """The file as bytes. `format` is one of pdf, svg, png, csv, tex, json; options as of `on_paper` and of the kind.
 
-    Raises ParameterError for an unknown format.
+    Raises ParameterError for an unknown format, and for an option that this kind of result does not have.
     """
     if format not in FORMATS:
         raise ParameterError(f"format = {format!r}", "one of " + ", ".join(FORMATS))
+    checked(result, options)
     if format in ("pdf", "svg", "png"):
         return _picture(result, format, options)
     if format == "json":
@@ -157,14 +163,16 @@ def _tex(result: Result, columns: dict, part: str) -> str:
         table = estimates_table(result)
         columns = {k: v for k, v in table.items() if k in ("name", "value", "low", "high", "null", "n", "d")}
     n = min((len(v) for v in columns.values()), default=0)
-    keep = slice(0, MOST_TEX_ROWS)
+    keep, cut = slice(0, MOST_TEX_ROWS), ""
+    if n > MOST_TEX_ROWS:  # in the caption: a comment would not be printed
+        cut = f" The first {MOST_TEX_ROWS} of {n:,} rows; the CSV file has them all."
     cells = [[tex(text) for text in shown(np.asarray(v)[keep], 40)] for v in columns.values()]
     sides = "".join("r" if is_number(v) else "l" for v in columns.values())
     lines = [
         "% needs \\usepackage{booktabs}",
         "\\begin{table}",
         "\\centering",
-        f"\\caption{{{tex(caption(result))}}}",
+        f"\\caption{{{tex(caption(result) + cut)}}}",
         f"\\begin{{tabular}}{{{sides}}}",
         "\\toprule",
         " & ".join(tex(k) for k in columns) + r" \\",
@@ -172,6 +180,4 @@ def _tex(result: Result, columns: dict, part: str) -> str:
     ]
     lines += [" & ".join(row) + r" \\" for row in zip(*cells, strict=True)]
     lines += ["\\bottomrule", "\\end{tabular}"]
-    if n > MOST_TEX_ROWS:
-        lines.append(f"% the first {MOST_TEX_ROWS} of {n:,} rows; the CSV file has them all")
     return "\n".join([*lines, "\\end{table}", ""])

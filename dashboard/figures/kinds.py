@@ -4,8 +4,29 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from analysis.results import Curve, Distribution, Gallery, Matrix, Result, Scatter, Spectrum, Table, TokenMap
-from dashboard.figures import curve, distribution, gallery, matrix, scatter, spectrum, table, token_map
+from analysis.results import (
+    Curve,
+    Distribution,
+    Gallery,
+    Matrix,
+    Partition,
+    Result,
+    Scatter,
+    Spectrum,
+    Table,
+    TokenMap,
+)
+from dashboard.figures import (
+    curve,
+    distribution,
+    gallery,
+    matrix,
+    partition,
+    scatter,
+    spectrum,
+    table,
+    token_map,
+)
 
 _DRAWN_BY: dict[type[Result], ModuleType] = {
     Scatter: scatter,
@@ -14,6 +35,7 @@ _DRAWN_BY: dict[type[Result], ModuleType] = {
     Curve: curve,
     Distribution: distribution,
     Table: table,
+    Partition: partition,
     Gallery: gallery,
     TokenMap: token_map,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Matrix
-from dashboard.figures.cells import MOST_NAMES, Cells, branches, cells_of, names_of, order_of
+from dashboard.figures.cells import MOST_NAMES, Cells, branches, cells_of, names_of, nothing, order_of
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme, steps
@@ -16,12 +16,8 @@ FADED = 0.28
 
 
 def empty(result: Matrix) -> str:
-    values = np.asarray(result.values)
-    if values.ndim != 2 or values.size == 0:
-        return f"There is no cell to draw: the matrix has shape {' × '.join(map(str, values.shape))}."
-    if not np.isfinite(values).any():
-        return f"None of the {values.size:,} cells has a finite value."
-    return ""
+    """Why there is nothing to draw, or ""."""
+    return nothing(np.asarray(result.values), "cell", "matrix has")
 
 
 def shape(result: Matrix) -> float:

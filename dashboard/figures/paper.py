@@ -58,11 +58,36 @@ class Page:
         return LinearSegmentedColormap.from_list("signed" if diverging else "sequential", stops)
 
 
+_ALWAYS = {
+    "font.family": ["DejaVu Sans"],
+    "text.parse_math": False,
+    "text.usetex": False,
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "feature-loupe",
+    "pdf.compression": 6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "legend.handlelength": 1.4,
+    "legend.borderaxespad": 0.2,
+    "legend.labelspacing": 0.3,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "axes.edgecolor": "#333333",
+    "axes.labelcolor": "#1a1a1a",
+    "xtick.color": "#333333",
+    "ytick.color": "#333333",
+    "text.color": "#1a1a1a",
+}
+
+
 def _settings(width: str) -> dict:
     """Matplotlib settings of a width preset."""
     size, scale = POINTS[width], POINTS[width] / 7.5
     return {
-        "font.family": ["DejaVu Sans"],
+        **_ALWAYS,
         "font.size": size,
         "axes.titlesize": size,
         "axes.labelsize": size,
@@ -70,15 +95,6 @@ def _settings(width: str) -> dict:
         "ytick.labelsize": size - 0.5,
         "legend.fontsize": size - 0.5,
         "figure.titlesize": size + 0.5,
-        "text.parse_math": False,
-        "text.usetex": False,
-        "pdf.fonttype": 42,
-        "ps.fonttype": 42,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "feature-loupe",
-        "pdf.compression": 6,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
         "axes.linewidth": 0.6 * scale,
         "xtick.major.width": 0.6 * scale,
         "ytick.major.width": 0.6 * scale,
@@ -89,18 +105,7 @@ def _settings(width: str) -> dict:
         "xtick.minor.width": 0.4 * scale,
         "ytick.minor.width": 0.4 * scale,
         "lines.linewidth": 1.0 * scale,
-        "legend.frameon": False,
-        "legend.handlelength": 1.4,
-        "legend.borderaxespad": 0.2,
-        "legend.labelspacing": 0.3,
         "axes.labelpad": 2.5 * scale,
-        "figure.facecolor": "white",
-        "savefig.facecolor": "white",
-        "axes.edgecolor": "#333333",
-        "axes.labelcolor": "#1a1a1a",
-        "xtick.color": "#333333",
-        "ytick.color": "#333333",
-        "text.color": "#1a1a1a",
         "hatch.linewidth": 0.5 * scale,
     }
 

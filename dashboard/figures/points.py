@@ -83,7 +83,7 @@ def _faint(n: int, dimmed, selected) -> np.ndarray:
         if len(mask) != n:
             raise ShapeError(f"a selection over {len(mask)} points", f"one entry per point ({n})")
         faint = ~mask if turn else mask
-        return faint if not faint.all() else np.ones(n, bool)
+        return np.zeros(n, bool) if turn and faint.all() else faint
     return np.zeros(n, bool)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Scatter
+from dashboard.figures import overlays
 from dashboard.figures.points import Points, axis_name, comparable, limits, points_of
 from dashboard.figures.scatter_paper import paper
 from dashboard.figures.screen import screen_figure
@@ -37,6 +38,7 @@ def screen(result: Scatter, theme: Theme, *, point_size=None, height=560, title=
     size = point_size or float(np.clip(9 - 1.3 * np.log10(len(ready.xy)), 2.5, 7))
     for mask, marker, label in _layers(ready, theme):
         _add_points(figure, ready, mask, {"size": size, "line": {"width": 0}, **marker}, label)
+    overlays.on_screen(figure, result, theme)
     _screen_axes(figure, result, ready, theme)
     legend_title = markup(ready.colour.name, 30)
     figure.update_layout(
@@ -195,4 +197,5 @@ def words(result: Scatter) -> str:
             f"Coloured by {colour.name}, from {number(np.nanmin(colour.values))} to "
             f"{number(np.nanmax(colour.values))}."
         )
-    return " ".join(parts)
+    parts.append(overlays.words(result))
+    return " ".join(part for part in parts if part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Scatter
+from dashboard.figures import overlays
 from dashboard.figures.paper import Page, entry, label_axes, legend_above
 from dashboard.figures.points import Points, axis_name, comparable, limits, points_of
 from dashboard.figures.style import RASTER_ABOVE
@@ -19,6 +20,7 @@ def paper(result: Scatter, page: Page, *, point_size=None, **options) -> None:
     panels = page.figure.subplots(1, len(pairs), squeeze=False)[0]
     for axes, (i, j) in zip(panels, pairs, strict=True):
         axes.set_rasterization_zorder(1.2 if len(ready.xy) > RASTER_ABOVE else None)
+        overlays.on_paper(axes, page, result, i, j)
         picture = _paper_points(axes, page, ready, i, j, point_size)
         _paper_axes(axes, page, result, ready, i, j)
     colour = ready.colour

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from analysis.errors import ParameterError
 
-FONT_ON_SCREEN = "Source Sans Pro, sans-serif"
+FONT_ON_SCREEN = (
+    "Source Sans, Source Sans Pro, sans-serif"  # as the page calls its own font, then as others do
+)
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
 GREYS = ("#1a1a1a", "#6e6e6e", "#a6a6a6", "#cfcfcf")
 MARKS = (("circle", "o"), ("square", "s"), ("triangle-up", "^"), ("diamond", "D"), ("x", "X"), ("star", "*"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import TokenMap
+from dashboard.figures.cells import nothing
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme, steps
@@ -17,12 +18,8 @@ PAPER_COLUMNS = {"single": 4, "double": 6, "slide": 6}
 
 
 def empty(result: TokenMap) -> str:
-    values = np.asarray(result.values)
-    if values.ndim != 2 or values.size == 0:
-        return f"There is no token to draw: the values have shape {' × '.join(map(str, values.shape))}."
-    if not np.isfinite(values).any():
-        return f"None of the {values.size:,} tokens has a finite value."
-    return ""
+    """Why there is nothing to draw, or ""."""
+    return nothing(np.asarray(result.values), "token", "values have")
 
 
 def on_grid(result: TokenMap) -> bool:

@@ -22,12 +22,18 @@ def alt_text(result: Result) -> str:
     interval and its null."""
     module = drawer(result)
     parts = [_ended(plain(result.title)), module.empty(result) or module.words(result)]
-    if result.estimates:
-        said = "; ".join(sentence(e) for e in result.estimates[:_IN_ALT_TEXT])
-        more = len(result.estimates) - _IN_ALT_TEXT
-        parts.append(f"Estimates: {said}{f'; and {more:,} more' if more > 0 else ''}.")
+    parts.append(estimates_words(result))
     parts += [_ended(plain(text)) for text in result.caveats[:3]]
     return " ".join(part for part in parts if part)
+
+
+def estimates_words(result: Result) -> str:
+    """The null strip for ears: the first estimates with interval and null, and how many more there are."""
+    if not result.estimates:
+        return ""
+    said = "; ".join(sentence(e) for e in result.estimates[:_IN_ALT_TEXT])
+    more = len(result.estimates) - _IN_ALT_TEXT
+    return f"Estimates: {said}{f'; and {more:,} more' if more > 0 else ''}."
 
 
 def caption(result: Result) -> str:

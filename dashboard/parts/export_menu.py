@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from analysis.results import Result
+from analysis.results import Result, Scatter
 from dashboard import figures, state
 
 WIDTHS = {"single": "One column (3.5 in)", "double": "Two columns (7.2 in)", "slide": "Slide (10 in)"}
@@ -38,6 +38,8 @@ def draw(result: Result, key: str) -> None:
                 _button(result, key, format, format.upper(), mime, width=width)
         with st.container(horizontal=True):
             for format, (label, mime, help) in NUMBERS.items():
+                if format == "json" and result.origin is None:  # drawn straight from the store by no method
+                    continue
                 _button(result, key, format, label, mime, help=help, width=width if format == "json" else "")
         st.caption("Draft of a caption")
         st.code(figures.caption(result), language=None, wrap_lines=True)
@@ -59,8 +61,10 @@ def _button(
 
 def _bytes_of(result: Result, format: str, width: str) -> Callable[[], bytes]:
     options = {"width": width} if width else {}
-    if format == "json" and getattr(result, "colour", ""):
-        options["colour"] = result.colour  # so that the recipe's figure has the colours of the screen
+    if format == "json" and isinstance(result, Scatter):
+        options["colour"] = (
+            result.colour
+        )  # so that the recipe's figure has the colours of the screen, or none
     return lambda: figures.export(result, format, **options)
 
 

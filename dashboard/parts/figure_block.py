@@ -53,13 +53,8 @@ def picture(result: Result, key: str, **options: object) -> None:
             return
         look = {"theme": state.theme(), **options}
         figure = figure_cache.figure("screen", result, lambda: figures.on_screen(result, **look), **look)
-        st.plotly_chart(
-            figure,
-            theme=None,
-            key=f"figure:{key}",
-            alt=figures.alt_text(result),
-            config={"displaylogo": False},
-        )
+        alt = figure_cache.figure("alt", result, lambda: figures.alt_text(result))
+        st.plotly_chart(figure, theme=None, key=f"figure:{key}", alt=alt, config={"displaylogo": False})
 
 
 def table(result: Table, key: str) -> None:
@@ -77,7 +72,7 @@ def _frame(columns: dict, key: str, *, help: dict | None = None, alt: str | None
         kind = st.column_config.NumberColumn if column.dtype.kind == "f" else st.column_config.Column
         format = {"format": "%.4g"} if column.dtype.kind == "f" else {}
         look[name] = kind(help=(help or {}).get(name), **format)
-    height = min(420, 45 + 35 * max(1, length))
+    height = min(420, 38 + 35 * max(1, length))
     st.dataframe(shown, hide_index=True, key=key, column_config=look, height=height, alt=alt)
     if length > LONGEST_TABLE:
         st.caption(f"The first {LONGEST_TABLE:,} of {length:,} rows; the CSV export has all of them.")
@@ -101,14 +96,16 @@ def nulls(result: Result, key: str) -> None:
         st.markdown("**Numbers, with the value that structureless data would give**")
         theme = state.theme()
         strip = figure_cache.figure("nulls", result, lambda: figures.null_strip(result, theme), theme=theme)
-        st.plotly_chart(strip, theme=None, key=f"nulls:{key}", config={"displayModeBar": False})
+        alt = figures.estimates_words(result)
+        st.plotly_chart(strip, theme=None, key=f"nulls:{key}", alt=alt, config={"displayModeBar": False})
 
 
 def numbers(result: Result, key: str) -> None:
     """The table twin: the drawn values as text, read only when opened."""
     if isinstance(result, Table) and not result.estimates:
         return  # the picture says it all
-    box = st.expander("All numbers as a table", key=f"twin:{key}", on_change="rerun", icon=":material/table:")
+    tie = state.bound("numbers", False, where=key)
+    box = st.expander("All numbers as a table", icon=":material/table:", **tie)
     if not box.open:
         return
     with box, errors.shown():

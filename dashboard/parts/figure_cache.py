@@ -7,32 +7,20 @@ are shared between sessions and must not be changed by whoever draws them.
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
+from typing import TypeVar
 
 from analysis.results import Result
+from dashboard.browse.kept import Kept
 
-MOST = 32
-_kept: OrderedDict[str, object] = OrderedDict()
-_lock = Lock()
+T = TypeVar("T")
+_kept = Kept(48)
 
 
-def figure(what: str, result: Result, make: Callable[[], object], **options: object) -> object:
-    """The figure called `what` of a result: the kept one, or what `make` gives."""
+def figure(what: str, result: Result, make: Callable[[], T], **options: object) -> T:
+    """The figure (or its words) called `what` of a result: the kept one, or what `make` gives."""
     name = _name(what, result, options)
-    if name is None:
-        return make()
-    with _lock:
-        if name in _kept:
-            _kept.move_to_end(name)
-            return _kept[name]
-    made = make()
-    with _lock:
-        _kept[name] = made
-        while len(_kept) > MOST:
-            _kept.popitem(last=False)
-    return made
+    return make() if name is None else _kept.get(name, make)
 
 
 def _name(what: str, result: Result, options: dict) -> str | None:

@@ -9,10 +9,12 @@ import streamlit as st
 from dashboard import errors, jobs
 from dashboard.words import duration
 
+SHOWN = 30
+
 
 def draw() -> None:
     """Bars with a cancel button for what runs; a table for what has ended."""
-    found = jobs.recent(30)
+    found = jobs.recent(SHOWN)
     if not found:
         st.info(
             "No work yet. Recordings, imports and analyses appear here while they run.",
@@ -24,7 +26,11 @@ def draw() -> None:
         jobs.watch(job.id, key="list")
     ended = [job for job in found if job.state not in jobs.ACTIVE]
     if ended:
-        st.dataframe([_row(job) for job in ended], hide_index=True, key="ended jobs")
+        st.dataframe(
+            [_row(job) for job in ended], hide_index=True, key="ended jobs", alt="Work that has ended"
+        )
+    if len(found) == SHOWN:
+        st.caption(f"The newest {SHOWN} are listed.")
     failed = next((job for job in ended if job.state in ("failed", "interrupted")), None)
     if failed:
         with st.expander(f"The last one that failed: {errors.escape(failed.title)}"):

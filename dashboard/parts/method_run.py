@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.results import Result
 from analysis.spec import Method
-from dashboard import forms, jobs, state
+from dashboard import errors, forms, jobs, state
 from dashboard.parts import cost_line, tap_picker
 
 SHORT = 1.0  # seconds that a click waits for the result, before a bar is shown instead
@@ -20,9 +20,8 @@ def inputs(method: Method) -> list[str]:
     first = f"{store}:{tap}"
     if method.inputs == 1:
         return [first]
-    st.markdown(f"**First tap**: {tap_picker.shown(first)} (change it in the sidebar)")
-    names = ["Second", "Third", "Fourth"]
-    more = [tap_picker.extra_input(f"tap{k + 2}", f"{names[k]} tap") for k in range(method.inputs - 1)]
+    st.markdown(f"**Tap 1**: {errors.escape(tap_picker.shown(first))} (change it in the sidebar)")
+    more = [tap_picker.extra_input(f"tap{k}", f"Tap {k}") for k in range(2, method.inputs + 1)]
     return [first, *more]
 
 
@@ -47,7 +46,7 @@ def run(method: Method, references: Sequence[str], params: dict, seed: int) -> R
     work = {"method": method.id, "inputs": list(references), "params": params, "seed": seed}
     kept = _kept(work)
     if kept is not None:
-        st.caption("Computed before with these settings: shown at once.")
+        st.caption("Kept with these settings: whoever asks again is shown at once.")
         return kept
     cost_line.draw(method, references, params)
     if st.button("Run", type="primary", icon=":material/play_arrow:", key="run", width="stretch"):

@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 
 import streamlit as st
 
-from dashboard import state
+from dashboard import errors, state
+from dashboard.figures.text import listed
 from dashboard.words import count, size
 
 BLOCKS, PATTERN, PICK = "The blocks", "By name", "Pick in the table"
@@ -33,8 +34,19 @@ def draw(taps: Sequence[dict], key: str) -> list[str]:
     st.caption(
         f"Tick modules. The magnifying glass above the table searches among {count(len(usable), 'module')}."
     )
-    rows = _table(usable, f"pick:{key}", select=True)
-    return [usable[row]["name"] for row in rows if row < len(usable)]
+    return _picked(usable, key)
+
+
+def _picked(usable: Sequence[dict], key: str) -> list[str]:
+    """The ticked modules. They are in the URL, so that a link opens with the same ticks."""
+    names = [tap["name"] for tap in usable]
+    before = state.param("pick", [], names)
+    rows = _table(usable, f"pick:{key}", ticked=[names.index(name) for name in before])
+    picked = [
+        names[row] for row in sorted(rows) if row < len(names)
+    ]  # not in the order of ticking: the same work
+    state.set_params(pick=picked)
+    return picked
 
 
 def unusable(taps: Sequence[dict]) -> None:
@@ -61,25 +73,33 @@ def _by_pattern(usable: Sequence[dict], key: str) -> list[str]:
         return []
     missing = [glob for glob in globs if not any(fnmatchcase(tap["name"], glob) for tap in usable)]
     if missing:
-        st.warning(f"No module is called {', '.join(missing)}.", icon=":material/warning:")
+        st.warning(f"No module is called {errors.escape(listed(missing))}.", icon=":material/warning:")
     st.caption(f"{len(found)} of {count(len(usable), 'module')}:")
     _table(found, f"found:{key}")
     return [] if missing else globs
 
 
-def _table(taps: Sequence[dict], key: str, *, select: bool = False) -> list[int]:
-    """The table; returns the ticked rows."""
+def _table(taps: Sequence[dict], key: str, *, ticked: list[int] | None = None) -> list[int]:
+    """The table; returns the ticked rows. `ticked`: the rows to begin with; None for a table without ticks."""
     notes = any(tap.get("note") for tap in taps)
-    height = min(HEIGHT, 45 + 35 * max(1, len(taps)))
+    look = {
+        "hide_index": True,
+        "height": min(HEIGHT, 38 + 35 * max(1, len(taps))),
+        "key": f"modules:{key}",
+        "alt": f"{count(len(taps), 'module')} with type, output shape and size",
+    }
+    rows = [_row(tap, notes) for tap in taps]
+    if ticked is None:
+        st.dataframe(rows, **look)
+        return []
     drawn = st.dataframe(
-        [_row(tap, notes) for tap in taps],
-        hide_index=True,
-        height=height,
-        key=f"modules:{key}",
-        on_select="rerun" if select else "ignore",
+        rows,
+        on_select="rerun",
         selection_mode="multi-row",
+        selection_default={"selection": {"rows": ticked}},
+        **look,
     )
-    return list(drawn.selection.rows) if select else []
+    return list(drawn.selection.rows)
 
 
 def _row(tap: dict, notes: bool) -> dict:

@@ -49,8 +49,9 @@ def _same_store(a: str, b: str) -> bool:
 
 
 def _change_store(name: str, tap: str, taps: dict[str, list[str]]) -> None:
-    """Another store keeps the tap of the same name where it has one."""
-    state.set_params(tap=f"{name}:{tap if tap in taps[name] else taps[name][0]}")
+    """Another store keeps the tap of the same name where it has one, else opens like any store."""
+    known = [f"{name}:{one}" for one in taps[name]]
+    state.set_params(tap=f"{name}:{tap}" if tap in taps[name] else state.opening_tap(known))
 
 
 def _taps_by_store() -> dict[str, list[str]]:

@@ -22,8 +22,9 @@ def draw() -> None:
     result, work = None, None
     with left, errors.shown():
         references = method_run.inputs(method)
-        work = (references, *method_run.form(method, references))
-        result = method_run.run(method, *work)
+        asked = (references, *method_run.form(method, references))
+        result = method_run.run(method, *asked)
+        work = asked  # not before: what is refused has nothing to run and nothing to watch
     with right, errors.shown():
         if result is not None:
             figure_block.draw(result, key=method.id)
@@ -35,12 +36,12 @@ def draw() -> None:
 
 def doubts(method) -> None:
     """The check, and the method's own words."""
-    box = st.expander("Check this method", icon=":material/fact_check:", key="check", on_change="rerun")
+    box = st.expander("Check this method", icon=":material/fact_check:", **state.bound("check", False))
     if box.open:
         with box, errors.shown():
             check_block.draw(method)
     box = st.expander(
-        "How it works, and when it misleads", icon=":material/menu_book:", key="about", on_change="rerun"
+        "How it works, and when it misleads", icon=":material/menu_book:", **state.bound("about", False)
     )
     if box.open:
         with box:

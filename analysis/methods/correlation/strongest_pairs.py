@@ -5,11 +5,11 @@ matrix is one pass; above, pairs of blocks of 4,096 units are done one after the
 
 When it lies: as for the correlation matrix; and the strongest of millions of pairs is large even for unrelated
 units, so its null is that of the largest pair. The q-values use the listed pairs among all pairs made and are upper
-bounds.
+bounds. An interval in the table holds its pair fixed; that of the largest |r| holds for all pairs together.
 
 Cost: O(n d²) operations, ⌈d / 4096⌉ (⌈d / 4096⌉ + 1) / 2 passes, memory O(min(d, 4096)²).
 
-References: R. A. Fisher (1915); Y. Benjamini & Y. Hochberg (1995).
+References: R. A. Fisher (1915); Y. Benjamini & Y. Hochberg (1995); Z. Šidák (1967).
 """
 
 from __future__ import annotations
@@ -19,11 +19,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.correlations import absolute_interval, correlation_p, fisher_interval, null_quantile
+from analysis.compute.correlations import (
+    correlatable_units,
+    correlation_p,
+    fisher_interval,
+    null_quantile,
+)
 from analysis.compute.machine import machine
-from analysis.compute.moments import CrossMoments, UnitMoments, unit_moments_of
+from analysis.compute.moments import CrossMoments, UnitMoments
 from analysis.compute.multiple_testing import benjamini_hochberg, sidak
-from analysis.compute.streaming import Pass, finite_blocks, refuse_few
+from analysis.compute.pair_tests import largest_estimate
+from analysis.compute.streaming import finite_blocks
 from analysis.errors import TooLarge
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -81,13 +87,8 @@ def strongest_pairs(
         raise TooLarge(
             f"{activations.name} has {d:,} units", f"at most {MOST_UNITS:,}", "Choose a narrower tap"
         )
-    seen = Pass()
-    moments = unit_moments_of(activations, seen, progress, (0.0, 0.2))
-    refuse_few(activations.name, moments.n if moments else 0, 4)
-    refuse_few(activations.name, activations.layout.n_samples, 4, "sample(s)")
-    units = np.flatnonzero(moments.varies())
-    refuse_few(activations.name, len(units), 2, "unit(s) that vary")
-    samples = min(moments.n, activations.layout.n_samples)
+    moments, units, seen = correlatable_units(activations, progress, (0.0, 0.2))
+    samples = seen.n_samples
     a, b, r = _strongest(activations, moments, units, params, progress)
     total = len(units) * (len(units) - 1) // 2
     columns = _columns(activations, a, b, r, samples, total)
@@ -139,7 +140,9 @@ def _keep(best, left, right, r, params):
     score = np.where(np.isnan(score), -np.inf, score)
     if len(score) > params.pairs:
         cut = np.partition(score, len(score) - params.pairs)[len(score) - params.pairs]
-        flat = np.flatnonzero(score >= max(cut, np.nextafter(0, 1)))[: 4 * params.pairs]
+        cut = max(cut, np.nextafter(0, 1))
+        # all above the cut, and of the many that may tie with it only as many as could be listed
+        flat = np.append(np.flatnonzero(score > cut), np.flatnonzero(score == cut)[: params.pairs])
     else:
         flat = np.flatnonzero(score > 0)
     rows, columns = np.divmod(flat, r.shape[1])
@@ -170,14 +173,9 @@ def _columns(activations, a, b, r, samples: int, total: int) -> dict[str, np.nda
 def _estimates(columns, samples: int, total: int, d: int) -> tuple[Estimate, ...]:
     if not len(columns["r"]):
         return ()
-    of_all = [null_quantile(samples, level ** (1 / total)) for level in (0.5, 0.025, 0.975)]
-    ends = absolute_interval(columns["low"][0], columns["high"][0])
     common = {"n": samples, "d": d, "estimator": "pearson"}
     return (
-        Estimate("largest |r|", float(columns["|r|"][0]), *ends,
-                 interval="Fisher, this pair held fixed", null=of_all[0], null_low=of_all[1], null_high=of_all[2],
-                 null_method=f"largest of {total:,} unrelated Gaussian pairs",
-                 p_value=float(columns["p of the largest"][0]), **common),
+        largest_estimate(columns["r"][0], total, samples, common, p=float(columns["p of the largest"][0])),
         Estimate("listed pairs with q < 0.05", float((columns["q"] < 0.05).sum()), null=0.0, unit="pairs",
                  null_method="false-discovery control", **common),
     )  # fmt: skip
@@ -228,7 +226,7 @@ METHODS = (
         family="correlation",
         title="Strongest pairs",
         summary="The unit pairs that correlate most, from all pairs of a tap.",
-        version=1,
+        version=2,
         function=strongest_pairs,
         params=StrongestPairsParams,
         result=Table,

@@ -8,11 +8,14 @@ correlate through their zeros; a common cause (brightness, token position) makes
 one sample depend on each other, so the null counts samples, not rows. Units that never change have no correlation
 and are left out.
 
+The permutation null compares like with like: it is drawn for the very rows whose r is shown, a seeded random subset
+above `maximum_rows`. The interval of the largest |r| holds for all pairs together.
+
 Cost: one or two passes, O(n d²) operations and O(d²) memory for d drawn units; Spearman also O(n d ln n) and the
 rows in memory.
 
-References: R. A. Fisher (1915) for the null; Y. Benjamini & Y. Hochberg (1995); Z. Bar-Joseph et al. (2001) for
-the optimal leaf order.
+References: R. A. Fisher (1915) for the null; D. Bonett & T. Wright (2000) for the interval of ranks; Z. Šidák (1967);
+Y. Benjamini & Y. Hochberg (1995); Z. Bar-Joseph et al. (2001) for the optimal leaf order.
 """
 
 from __future__ import annotations
@@ -25,24 +28,24 @@ import numpy as np
 from analysis.activations import as_activations, load_matrix
 from analysis.compute.auroc import midranks
 from analysis.compute.correlations import (
-    absolute_interval,
     clustered,
-    correlation_p,
-    fisher_interval,
     grouped_moments,
     jackknife_mean_absolute,
     mean_absolute,
-    mean_absolute_null,
-    moved_correlations,
-    null_quantile,
     upper,
     varying_units,
 )
 from analysis.compute.machine import machine
 from analysis.compute.moments import Moments
-from analysis.compute.multiple_testing import benjamini_hochberg
 from analysis.compute.nulls import wilson
-from analysis.compute.streaming import finite_blocks
+from analysis.compute.pair_tests import (
+    PairTests,
+    analytic_tests,
+    largest_estimate,
+    mean_estimate,
+    moved_tests,
+)
+from analysis.compute.streaming import Pass, finite_blocks, refuse_few
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -94,27 +97,17 @@ def unit_correlation(
     activations = as_activations(activations)
     rng = rng or np.random.default_rng(0)
     units, notes = varying_units(activations, params.maximum_units, progress, (0.0, 0.2))
-    r, half, samples = _correlation(activations, units, params, rng, notes, progress)
+    found = _measured(activations, units, params, rng, notes, progress)
     progress(0.7, "testing pairs")
-    pairs = np.abs(upper(r))
-    if params.null == "analytic":
-        null = None
-        p, band = correlation_p(pairs, samples), null_quantile(samples, 0.95)
-    else:
-        loaded, x = _loaded(activations, units, params, rng)
-        x = midranks(x)[0] if params.method == "spearman" else x
-        null = moved_correlations(x, activations.layout, loaded.rows, PERMUTATIONS, rng, progress, (0.7, 0.9))
-        above = len(null) - np.searchsorted(null, pairs - 1e-12)
-        p, band = (1 + above) / (1 + len(null)), float(np.quantile(null, 0.95))
-        notes.append(f"Null from {PERMUTATIONS} moves of the samples, pooled over all pairs.")
-    q = benjamini_hochberg(p)
+    tested = _tested(found, activations.layout, params, rng, notes, progress)
+    r, band = found.r, tested.band
     significant = np.zeros(r.shape, dtype=bool)
-    significant[np.triu_indices(len(r), 1)] = q < params.level
+    significant[np.triu_indices(len(r), 1)] = tested.q < params.level
     significant |= significant.T
     progress(0.9, "ordering units")
     order, tree = clustered(r, params.order == "absolute")
     names = tuple(str(activations.unit_names[j]) for j in units)
-    estimates = _estimates(r, half, q, null, samples, params)
+    estimates = _estimates(found, tested, params)
     return Matrix(
         title=f"{params.method.capitalize()} correlation between units of {activations.name}",
         reading=_reading(estimates, band, len(r), params),
@@ -134,68 +127,70 @@ def unit_correlation(
     )
 
 
-def _correlation(activations, units, params, rng, notes, progress):
-    """r (d, d), half-width of the interval of the mean |r| (None where not made), independent samples."""
-    layout = activations.layout
-    if params.method == "spearman":
-        blocks = [_ranked(activations, units, params, rng, notes, progress)]
+@dataclass(frozen=True)
+class _Measured:
+    """`r` (d, d); `half`-width of the interval of the mean |r|, None where not made; independent `samples`; the
+    `rows` (n,) and their values or ranks `x` (n, d) where they had to be in memory."""
+
+    r: np.ndarray
+    half: float | None
+    samples: int
+    rows: np.ndarray | None = None
+    x: np.ndarray | None = None
+
+
+def _measured(activations, units, params, rng, notes, progress) -> _Measured:
+    layout, seen, rows, x = activations.layout, Pass(), None, None
+    if params.method == "spearman" or params.null == "permutation":
+        rows, x = _in_memory(activations, units, params, rng, notes, progress)
+        blocks = [(rows, x)]
     else:
-        blocks = finite_blocks(activations, None, progress, "correlating", (0.2, 0.7), units)
+        blocks = finite_blocks(activations, seen, progress, "correlating", (0.2, 0.7), units)
     groups = grouped_moments(blocks, layout, GROUPS if len(units) <= GROUP_UNITS else 1)
     whole = functools.reduce(Moments.merge, groups)
     half = jackknife_mean_absolute(groups) if len(groups) == GROUPS else None
-    samples = min(whole.n, layout.n_samples)
+    samples = seen.n_samples if rows is None else len(np.unique(layout.sample_of(rows)))
+    refuse_few(activations.name, samples, 4, "sample(s) among the rows used")
     if not layout.is_pooled:
         notes.append(
             f"Tokens of one sample depend on each other: the null and the tests count {samples:,} samples, not "
             f"{whole.n:,} rows, and are on the cautious side."
         )
-    return whole.correlation(), half, samples
+    return _Measured(whole.correlation(), half, samples, rows, x)
 
 
-def _loaded(activations, units, params, rng):
-    """Finite rows of the chosen units in memory, at most `maximum_rows`."""
+def _in_memory(activations, units, params, rng, notes, progress):
+    """Row numbers (n,) and values or midranks (n, d) of the chosen units, at most `maximum_rows` finite rows."""
+    progress(0.3, "reading")
     loaded = load_matrix(activations, maximum_rows=params.maximum_rows, minimum_rows=4, rng=rng)
-    return loaded, np.asarray(loaded.values[:, units], dtype=np.float64)
-
-
-def _ranked(activations, units, params, rng, notes, progress):
-    """(rows, midranks (n, d)) of the chosen units."""
-    progress(0.3, "ranking")
-    loaded, x = _loaded(activations, units, params, rng)
     if loaded.is_sampled:
-        notes.append(f"A random {len(loaded.rows):,} of {loaded.n_total:,} rows ranked.")
-    return loaded.rows, midranks(x)[0]
+        notes.append(f"A random {len(loaded.rows):,} of {loaded.n_total:,} rows used.")
+    x = np.asarray(loaded.values[:, units], dtype=np.float64)
+    if params.method == "spearman":
+        progress(0.4, "ranking")
+        x = midranks(x)[0]
+    return loaded.rows, x
 
 
-def _estimates(r, half, q, null, samples: int, params) -> tuple[Estimate, ...]:
+def _tested(found: _Measured, layout, params, rng, notes, progress) -> PairTests:
+    if params.null == "analytic":
+        return analytic_tests(found.r, found.samples)
+    notes.append(f"Null from {PERMUTATIONS} moves of the samples, pooled over all pairs.")
+    return moved_tests(found.r, found.x, layout, found.rows, PERMUTATIONS, rng, progress, (0.7, 0.9))
+
+
+def _estimates(found: _Measured, tested: PairTests, params) -> tuple[Estimate, ...]:
+    r, samples = found.r, found.samples
     d, pairs = len(r), np.abs(upper(r))
     common = {"n": samples, "d": d, "estimator": params.method}
-    mean = mean_absolute(r)
-    expected = mean_absolute_null(samples) if null is None else float(null.mean())
-    spread = 1.96 * np.sqrt(max(1 / max(samples - 1, 1) - expected**2, 0) / len(pairs))
-    by = "unrelated Gaussian units (closed form)" if null is None else "samples moved unit by unit"
-    ends = (None, None) if half is None else (max(0.0, mean - half), min(1.0, mean + half))
-    found = [
-        Estimate("mean |r|", mean, *ends, interval="jackknife over ten groups of samples" if half else "",
-                 null=expected, null_low=float(expected - spread), null_high=float(expected + spread),
-                 null_method=by, **common),
-    ]  # fmt: skip
-    top = int(pairs.argmax())
-    low, high = absolute_interval(*fisher_interval(upper(r)[top], samples))
-    of_all = [null_quantile(samples, level ** (1 / len(pairs))) for level in (0.5, 0.025, 0.975)]
-    found.append(
-        Estimate("largest |r|", float(pairs[top]), low, high, interval="Fisher, this pair held fixed",
-                 null=of_all[0], null_low=of_all[1], null_high=of_all[2],
-                 null_method=f"largest of {len(pairs):,} unrelated Gaussian pairs", **common)
-    )  # fmt: skip
-    share = float((q < params.level).mean())
+    share = float((tested.q < params.level).mean())
     low, high = wilson(share * d, d)
-    found.append(
+    return (
+        mean_estimate(mean_absolute(r), found.half, len(pairs), samples, tested, common),
+        largest_estimate(upper(r)[pairs.argmax()], len(pairs), samples, common, tested.largest),
         Estimate(f"share of pairs with q < {params.level:g}", share, low, high, interval="Wilson, units as draws",
-                 null=0.0, null_method="false-discovery control", **common)
+                 null=0.0, null_method="false-discovery control", **common),
     )  # fmt: skip
-    return tuple(found)
 
 
 def _reading(estimates, band: float, d: int, params) -> str:
@@ -252,7 +247,7 @@ METHODS = (
         family="correlation",
         title="Unit correlation",
         summary="Which units of a tap go together, ordered so that groups show.",
-        version=1,
+        version=2,
         function=unit_correlation,
         params=UnitCorrelationParams,
         result=Matrix,

@@ -21,14 +21,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations, load_matrix
-from analysis.compute.layout import umap_layout
-from analysis.compute.linalg import principal_components
+from analysis.compute.drawn_map import DRAWINGS, HELP, LINEAR, drawing_seconds, drawn_map, graph_for
 from analysis.compute.machine import machine
-from analysis.compute.map_quality import placement_quality, quality_estimates, random_map
-from analysis.compute.neighbours import METRICS, nearest
+from analysis.compute.map_quality import EXACT_POINTS, placement_quality, quality_estimates, random_map
+from analysis.compute.neighbours import METRICS
 from analysis.compute.nulls import bootstrap_mean
 from analysis.compute.points import OF_HELP, point_set
-from analysis.errors import InputError, NotEnoughData
+from analysis.errors import InputError
 from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -39,13 +38,15 @@ NEIGHBOURS = 15
 @dataclass(frozen=True)
 class MapQualityParams:
     projection: str = param(
-        "pca", "The map to judge: principal components, a random plane (a baseline), or UMAP.",
-        choices=("pca", "random plane", "umap"),
+        "pca", HELP, choices=DRAWINGS,
     )  # fmt: skip
     maximum_k: int = param(100, "Largest neighbourhood size.", label="largest k", low=2, high=1000)
     metric: str = param("euclidean", "How neighbours are found in the data.", choices=METRICS)
     maximum_rows: int = param(
-        3000, "Most points; a seeded random subset above. All of them are measured.", low=50, high=20_000
+        3000,
+        "Most points; a seeded random subset above. All of them are measured, exactly up to 5,000.",
+        low=50,
+        high=200_000,
     )
     of: str = param("rows", OF_HELP, label="points are", choices=("rows", "units"))
 
@@ -79,11 +80,17 @@ def map_quality(activations, params: MapQualityParams = MapQualityParams(), rng=
             f"all rows of {activations.name} are equal", "rows that differ", "Choose another tap"
         )
     ks = sizes(len(x), params.maximum_k)
-    placed = place(x, params, rng, progress)
+    graph = None
+    if len(x) > EXACT_POINTS or params.projection not in LINEAR:
+        graph = graph_for(
+            x, params.projection, params.metric, at_least=int(ks[-1]), progress=progress, span=(0.1, 0.3)
+        )
+    placed = drawn_map(
+        x, params.projection, rng, metric=params.metric, graph=graph, progress=progress, span=(0.3, 0.6)
+    )
     quality = placement_quality(
-        x, placed, tuple(ks), metric=params.metric, maximum_anchors=len(x), rng=rng, progress=progress,
-        span=(0.6, 1.0),
-    )  # fmt: skip
+        x, placed, tuple(ks), metric=params.metric, graph=graph, rng=rng, progress=progress, span=(0.6, 1.0)
+    )
     at = int(np.searchsorted(ks, NEIGHBOURS)) if ks[-1] >= NEIGHBOURS else len(ks) - 1
     chance = random_map(quality.n, ks)
     series, low, high, null = {}, {}, {}, {}
@@ -95,7 +102,7 @@ def map_quality(activations, params: MapQualityParams = MapQualityParams(), rng=
     return Curve(
         title=f"Map quality: {params.projection} of {activations.name}",
         reading=_reading(params, estimates, int(ks[at])),
-        caveats=_caveats(points, loaded),
+        caveats=(*_caveats(points, loaded), *((quality.note,) if quality.note else ())),
         estimates=estimates,
         x=ks,
         x_name="neighbourhood size k",
@@ -115,28 +122,6 @@ def sizes(n: int, largest: int) -> np.ndarray:
         np.append(np.geomspace(min(2, top), top, 10).round().astype(np.int64), min(NEIGHBOURS, top))
     )
     return ks[ks >= 1]
-
-
-def place(x: np.ndarray, params: MapQualityParams, rng, progress=no_progress) -> np.ndarray:
-    """The map (n, 2) of the points `x` (n, d) by the chosen projection."""
-    if params.projection == "umap":
-        if len(x) <= 2 * NEIGHBOURS:
-            raise NotEnoughData(f"{len(x)} points for UMAP", f"more than {2 * NEIGHBOURS}", "Choose pca")
-        graph = nearest(x, NEIGHBOURS, params.metric, progress, (0.1, 0.2))
-        return umap_layout(
-            x,
-            graph,
-            n_neighbors=NEIGHBOURS,
-            min_dist=0.1,
-            epochs=200,
-            rng=rng,
-            progress=progress,
-            span=(0.2, 0.6),
-        )
-    if params.projection == "pca":
-        mean, directions, _ = principal_components(x, 2)
-        return (x - mean) @ directions.T
-    return (x - x.mean(axis=0)) @ np.linalg.qr(rng.standard_normal((x.shape[1], min(2, x.shape[1]))))[0]
 
 
 def _reading(params, estimates, k: int) -> str:
@@ -164,9 +149,9 @@ def _caveats(points, loaded) -> tuple[str, ...]:
 def _cost(shapes, params: MapQualityParams) -> Cost:
     (rows, units), m = shapes[0], machine()
     n, d = (min(rows, params.maximum_rows), units) if params.of == "rows" else (units, units)
-    seconds = m.seconds(flops64=2.0 * n * n * d + 2.0 * n * d * min(n, d), moved=n * n * 250.0, calls=n * 25)
-    if params.projection == "umap":
-        seconds += n * NEIGHBOURS * 200 * 2.5e-7
+    a = min(n, EXACT_POINTS)
+    seconds = m.seconds(flops64=2.0 * a * n * d, moved=a * n * 250.0, calls=a * 25)
+    seconds += drawing_seconds(n, d, params.projection)
     if params.of == "units":
         seconds += m.seconds(flops64=2.0 * rows * d * d + 40.0 * d**3)
     return Cost(seconds + 0.05, n * d * 8 * 4 + min(n * n * 40, 250e6) + 1e6)
@@ -209,7 +194,7 @@ METHODS = (
         family="projection",
         title="Map quality",
         summary="What a two-dimensional map keeps of the data's neighbourhoods, at every size.",
-        version=1,
+        version=3,
         function=map_quality,
         params=MapQualityParams,
         result=Curve,

@@ -17,7 +17,7 @@ principal component analysis".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -77,8 +77,10 @@ def pca(activations, params: PcaParams = PcaParams(), rng=None, progress=no_prog
     points = point_set(activations, params.of, progress, (0.0, 0.3))
     seen = Pass()
     axes = principal_axes(points.points, params.components + 1, seen, progress, (0.3, 0.6))
-    drawn, columns, errors = _project(points, axes, params, rng, progress)
+    drawn, columns, errors = _project(points, axes, seen, params, rng, progress)
     positions, rows = drawn
+    if params.of == "rows":
+        points = replace(points, n_samples=errors.n_samples)
     progress(0.9, "drawing the null")
     null = null_shares(points, axes, rng)
     shares = axes.eigenvalues / axes.total
@@ -97,7 +99,7 @@ def pca(activations, params: PcaParams = PcaParams(), rng=None, progress=no_prog
     )
 
 
-def _project(points: PointSet, axes: PrincipalAxes, params: PcaParams, rng, progress):
+def _project(points: PointSet, axes: PrincipalAxes, seen: Pass, params: PcaParams, rng, progress):
     """Second pass: (positions, rows), columns, and standard errors of the axes."""
     n, layout = points.points.shape[0], points.points.layout
     k = min(params.components, len(axes.directions))
@@ -106,7 +108,7 @@ def _project(points: PointSet, axes: PrincipalAxes, params: PcaParams, rng, prog
     total = AxisErrorSum(axes)
     positions, rows, left, far = [], [], [], []
     for numbers, scores, norms in scored_blocks(points.points, axes, progress, (0.6, 0.9)):
-        total.add(layout.sample_of(numbers), scores, norms)
+        total.add(seen.owners(layout, numbers), scores, norms)
         pick = wanted[numbers]
         inside = (scores[pick, :k] ** 2).sum(axis=1)
         outside = 1 - np.divide(inside, norms[pick], out=np.ones_like(inside), where=norms[pick] > 0)
@@ -225,7 +227,7 @@ METHODS = (
         family="projection",
         title="Principal components",
         summary="The flat picture that keeps the most variance, with how sure its axes are.",
-        version=1,
+        version=2,
         function=pca,
         params=PcaParams,
         result=Scatter,

@@ -97,14 +97,14 @@ def pca_spectrum(
     axes = principal_axes(activations, min(activations.shape), seen, progress, (0.0, 0.4))
     total = AxisErrorSum(axes, rank_gradients(axes.eigenvalues[: len(axes.directions)]))
     for rows, scores, norms in scored_blocks(activations, axes, progress, (0.4, 0.7)):
-        total.add(activations.layout.sample_of(rows), scores, norms)
+        total.add(seen.owners(activations.layout, rows), scores, norms)
     errors = total.finish()
     progress(0.7, "drawing the null")
-    draws = params.draws or null_draws(axes.d)
+    draws = _draws(params, axes.d)
     if params.null == "matched Gaussian":
-        null = gaussian_eigenvalues(axes.variances, min(axes.n, activations.layout.n_samples), rng, draws)
+        null = gaussian_eigenvalues(axes.variances, seen.independent, rng, draws)
     else:
-        null = moved_eigenvalues(activations, axes, min(draws, 20), rng, progress, (0.7, 1.0))
+        null = moved_eigenvalues(activations, axes, draws, rng, progress, (0.7, 1.0))
     low, high = positive_interval(axes.eigenvalues, errors.eigenvalue)
     p = separation_p(axes.eigenvalues, axes.n, errors.inflation)
     blocks = unresolved_blocks(p, params.level)
@@ -121,6 +121,11 @@ def pca_spectrum(
         null=null.mean(axis=0)[: len(axes.eigenvalues)],
         blocks=blocks,
     )
+
+
+def _draws(params: PcaSpectrumParams, d: int) -> int:
+    """Null spectra: as many as were asked for; moves of real data cost a pass each, so fewer by default."""
+    return params.draws or min(null_draws(d), 100 if params.null == "matched Gaussian" else 20)
 
 
 def _estimates(axes: PrincipalAxes, errors: AxisErrors, null: np.ndarray, params) -> tuple[Estimate, ...]:
@@ -198,12 +203,12 @@ def _caveats(activations, axes: PrincipalAxes, errors: AxisErrors) -> list[str]:
 def _cost(shapes, params: PcaSpectrumParams) -> Cost:
     (n, d), m = shapes[0], machine()
     side, chunk = min(n, d), min(n, 4096)
-    draws = params.draws or null_draws(d)
+    draws = _draws(params, d)
     held = n * d * 8 * 2.5 if n < d else chunk * (d * 8 * 2 + side * 8 * 9)
     flops = 4.0 * n * d * side + (20 + 25 * draws) * side**3
     if params.null == "permutation":
         held += n * d * 20
-        flops += min(draws, 20) * 2.0 * n * d * side
+        flops += draws * 2.0 * n * d * side
     return Cost(m.seconds(flops64=flops, moved=n * d * 300) + 0.03, held + 4 * side**2 * 8)
 
 
@@ -239,7 +244,7 @@ METHODS = (
         family="projection",
         title="Eigenvalue spectrum",
         summary="How many directions a tap uses, which of them are told apart, and which exceed noise.",
-        version=1,
+        version=2,
         function=pca_spectrum,
         params=PcaSpectrumParams,
         result=Spectrum,

@@ -79,7 +79,7 @@ def class_means(activations, params: ClassMeansParams = ClassMeansParams(), rng=
     band = float(1.96 * np.sqrt((1 - smallest / n) / smallest))
     order, tree = _order(z[pick])
     estimate = _estimate(eta, data, rng)
-    limit = float(np.abs(z[pick]).max())
+    limit = float(np.abs(z[pick]).max()) or 1.0
     return Matrix(
         title=f"Class means of {activations.name} ({params.column})",
         reading=(
@@ -104,9 +104,8 @@ def class_means(activations, params: ClassMeansParams = ClassMeansParams(), rng=
 
 def _measure(data: LabelledMatrix, name: str):
     """Units that vary, z (units, C), q (units, C) and η² (units,)."""
-    x = data.values.astype(np.float64)
-    n, mean = len(x), x.mean(axis=0)
-    x -= mean
+    n, mean = len(data.values), data.values.mean(axis=0)
+    x = data.values - mean
     units = np.flatnonzero(is_varying((x**2).sum(axis=0) / (n - 1), mean))
     refuse_few(name, len(units), 2, "unit(s) that vary")
     x = x[:, units]
@@ -181,7 +180,7 @@ METHODS = (
         family="units",
         title="Class means",
         summary="How far each class moves each unit, in standard deviations.",
-        version=1,
+        version=2,
         function=class_means,
         params=ClassMeansParams,
         result=Matrix,

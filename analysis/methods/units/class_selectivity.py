@@ -25,7 +25,7 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.auroc import class_auroc, delong_interval, midranks
 from analysis.compute.machine import machine
 from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.nulls import add_one_p, bootstrap_mean, wilson
+from analysis.compute.nulls import add_one_p, bootstrap, wilson
 from analysis.compute.samples import LabelledMatrix, labelled_matrix
 from analysis.compute.selectivity import BLOCK, held_out, measure
 from analysis.results import Estimate, Table
@@ -138,17 +138,20 @@ def _estimates(columns, data: LabelledMatrix, null, rng) -> tuple[Estimate, ...]
     n, d = data.values.shape
     common, made = {"n": n, "d": d}, f"labels permuted {len(null)} times, best of {len(data.names)} classes"
     found = []
-    for name, values, chance in (
+    for name, values, chances in (
         ("mean AUROC of the best class", columns["AUROC"], null.mean(axis=1)),
-        ("mean held-out AUROC", columns["held out"], np.array([0.5])),
+        ("mean held-out AUROC", columns["held out"], None),
     ):
-        low, high = bootstrap_mean(values, rng)
-        by = made if len(chance) > 1 else "class picked on the other half"
+        low, high = bootstrap(values, lambda drawn: drawn.mean(axis=1), rng, draws=1000)
+        if chances is None:  # fair on average; how far luck spreads depends on how the units hang together
+            band, by = (0.5, None, None), "class picked on the other half"
+        else:
+            band, by = (float(v) for v in (chances.mean(), *np.percentile(chances, [2.5, 97.5]))), made
+        expected, least, most = band
         found.append(
             Estimate(
-                name, float(values.mean()), float(low), float(high), interval="bootstrap over units",
-                null=float(chance.mean()), null_low=float(np.percentile(chance, 2.5)),
-                null_high=float(np.percentile(chance, 97.5)), null_method=by, estimator="Mann-Whitney", **common,
+                name, float(values.mean()), low, high, interval="" if low is None else "bootstrap over units",
+                null=expected, null_low=least, null_high=most, null_method=by, estimator="Mann-Whitney", **common,
             )
         )  # fmt: skip
     top, chance = int(columns["AUROC"].argmax()), null.max(axis=1)
@@ -195,7 +198,7 @@ def _cost(shapes, params: ClassSelectivityParams) -> Cost:
     n, block = min(rows, params.maximum_samples), min(d, BLOCK)
     flops = 2.0 * n * d * 10 * params.permutations  # ten classes, where nothing is known about them
     onehot = 10.0 * params.permutations * n * 8 * -(-d // BLOCK)
-    memory = n * d * 12 + params.permutations * (n * 21 + d * 4) + n * block * 60
+    memory = n * d * 16 + params.permutations * (n * 21 + d * 4) + n * block * 60
     return Cost(m.seconds(flops32=flops, moved=n * d * 1500.0 + onehot, calls=d * 100) + 0.01, memory)
 
 
@@ -236,7 +239,7 @@ METHODS = (
         family="units",
         title="Class selectivity",
         summary="The class each unit fires for, how well it separates it, and how much of that is luck.",
-        version=1,
+        version=2,
         function=class_selectivity,
         params=ClassSelectivityParams,
         result=Table,

@@ -10,10 +10,14 @@ When it lies: skewness and kurtosis of heavy-tailed units are set by a handful o
 believing them); "nonzero" means something only behind a ReLU or a top-k, after GELU or a LayerNorm every value is
 nonzero; a unit that is dead here may live on other data.
 
+Of n samples of a Gaussian unit, the kurtosis excess has mean -6 / (n + 1) and variance
+24 n (n - 2) (n - 3) / ((n + 1)² (n + 3) (n + 5)) (Fisher 1930), which "kurtosis z" uses.
+
 Cost: one pass, O(n d) operations, O(d) memory beside a chunk.
 
 References: P. Pébay (2008), "Formulas for robust, one-pass parallel computation of covariances and arbitrary-order
-statistical moments"; A. Treves & E. Rolls (1991); B. Paria et al. (2020) for the usage ratio.
+statistical moments"; R. A. Fisher (1930), "The moments of the distribution for normal samples of measures of
+departure from normality"; A. Treves & E. Rolls (1991); B. Paria et al. (2020) for the usage ratio.
 """
 
 from __future__ import annotations
@@ -21,12 +25,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
 from analysis.compute.moments import UnitMoments, unit_moments_of
-from analysis.compute.nulls import bootstrap_mean, wilson
+from analysis.compute.nulls import bootstrap, wilson
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -36,11 +40,11 @@ HELP = {
     "name": "name of the unit",
     "state": "alive, constant (one value only), or dead (exactly 0 on every row)",
     "mean": "mean activation",
-    "mean ±": "half of the 95 % interval of the mean, samples as the independent units",
+    "mean ±": "half of the 95 % interval of the mean (Student), samples as the independent units",
     "sd": "standard deviation over rows",
     "skewness": "asymmetry: 0 for a symmetric unit, positive with a long right tail",
     "kurtosis excess": "heaviness of the tails: 0 for a Gaussian, large when few rows carry the activity",
-    "kurtosis z": "kurtosis excess over its standard error for a Gaussian unit, sqrt(24 / samples)",
+    "kurtosis z": "kurtosis excess less its mean for a Gaussian unit, over its standard deviation there",
     "minimum": "smallest activation",
     "maximum": "largest activation",
     "fraction positive": "share of rows above 0",
@@ -84,7 +88,7 @@ def unit_statistics(
     seen = Pass()
     moments = unit_moments_of(activations, seen, progress)
     refuse_few(activations.name, moments.n if moments else 0, 8)
-    samples = min(moments.n, activations.layout.n_samples)
+    samples = seen.independent
     columns = _columns(activations, moments, samples)
     dead = int((columns["state"] == "dead").sum())
     constant = int((columns["state"] == "constant").sum())
@@ -115,16 +119,17 @@ def _columns(activations, m: UnitMoments, samples: int) -> dict[str, np.ndarray]
     power = m.m2 / m.n + m.mean**2
     spread = np.divide((m.absolute / m.n) ** 2, power, out=np.ones_like(power), where=power > 0)
     z = np.divide(m.mean, sd, out=np.sign(m.mean) * 40.0, where=sd > 0)
+    expected, error = gaussian_kurtosis(samples)
     return {
         "unit": np.arange(len(sd)),
         "name": np.array(activations.unit_names, dtype=str),
         "state": np.where(m.nonzero == 0, "dead", np.where(varies, "alive", "constant")),
         "mean": m.mean,
-        "mean ±": 1.96 * sd / np.sqrt(samples),
+        "mean ±": stdtrit(samples - 1, 0.975) * sd / np.sqrt(samples),
         "sd": sd,
         "skewness": skewness,
         "kurtosis excess": kurtosis,
-        "kurtosis z": kurtosis / np.sqrt(24.0 / samples),
+        "kurtosis z": np.where(varies, (kurtosis - expected) / error, 0.0),
         "minimum": m.minimum,
         "maximum": m.maximum,
         "fraction positive": m.positive / m.n,
@@ -132,6 +137,16 @@ def _columns(activations, m: UnitMoments, samples: int) -> dict[str, np.ndarray]
         "fraction nonzero": m.nonzero / m.n,
         "sparseness": np.clip(1.0 - spread, 0.0, 1.0),
     }
+
+
+def gaussian_kurtosis(n: int) -> tuple[float, float]:
+    """Mean and standard deviation of the kurtosis excess m4 / m2² - 3 of n samples of a Gaussian (Fisher 1930).
+
+    Below four samples it hardly can vary; the deviation at four is used.
+    """
+    n = max(n, 4)
+    variance = 24.0 * n * (n - 2) * (n - 3) / ((n + 1) ** 2 * (n + 3) * (n + 5))
+    return -6.0 / (n + 1), float(np.sqrt(variance))
 
 
 def _estimates(columns, m: UnitMoments, samples: int, rng) -> tuple[Estimate, ...]:
@@ -144,18 +159,19 @@ def _estimates(columns, m: UnitMoments, samples: int, rng) -> tuple[Estimate, ..
                  null_method="Gaussian units are never exactly 0", estimator="exactly 0 on every row", **common),
     ]  # fmt: skip
     kurtosis = columns["kurtosis excess"][alive] if alive.any() else np.zeros(1)
-    draws = np.median(kurtosis[rng.integers(len(kurtosis), size=(500, len(kurtosis)))], axis=1)
-    half = 1.96 * np.sqrt(24.0 / samples)
+    low, high = bootstrap(kurtosis, lambda drawn: np.median(drawn, axis=1), rng)
+    expected, error = gaussian_kurtosis(samples)
     found.append(
-        Estimate("median kurtosis excess", float(np.median(kurtosis)), *map(float, np.percentile(draws, [2.5, 97.5])),
-                 interval="bootstrap over units", null=0.0, null_low=float(-half), null_high=float(half),
-                 null_method="Gaussian unit, sqrt(24 / samples)", estimator="m4 / m2² - 3", **common)
+        Estimate("median kurtosis excess", float(np.median(kurtosis)), low, high,
+                 interval="" if low is None else "bootstrap over units", null=expected,
+                 null_low=expected - 1.96 * error, null_high=expected + 1.96 * error,
+                 null_method="one Gaussian unit, Fisher (1930)", estimator="m4 / m2² - 3", **common)
     )  # fmt: skip
     ratio = np.divide(np.abs(m.mean), columns["sd"], out=np.zeros(d), where=columns["sd"] > 0)
+    null = [float(-ndtri((1 - level ** (1 / d)) / 2) / np.sqrt(samples)) for level in (0.5, 0.025, 0.975)]
     found.append(
-        Estimate("largest |mean| / sd of a unit", float(ratio.max()), null=0.0, estimator="plug-in",
-                 null_high=float(-ndtri(0.025 / d) / np.sqrt(samples)), null_method="largest of d centred units",
-                 **common)
+        Estimate("largest |mean| / sd of a unit", float(ratio.max()), null=null[0], null_low=null[1],
+                 null_high=null[2], null_method="largest of d centred Gaussian units", estimator="plug-in", **common)
     )  # fmt: skip
     return (*found, *_unevenness(columns["fraction nonzero"], samples, rng, common))
 
@@ -165,14 +181,19 @@ def _unevenness(rate: np.ndarray, samples: int, rng, common) -> tuple[Estimate, 
     if rate.sum() == 0:
         return ()
     p = float(rate.mean())
-    low, high = bootstrap_mean(np.stack([rate**2, rate], axis=1), rng, draws=500)
     value = float((rate**2).mean() / p**2)
+    low, high = bootstrap(rate, _uneven, rng)
     return (
-        Estimate("usage unevenness", value, float(low[0] / high[1] ** 2) if high[1] else None,
-                 float(high[0] / low[1] ** 2) if low[1] else None, interval="bootstrap over units, bounds combined",
+        Estimate("usage unevenness", value, low, high, interval="" if low is None else "bootstrap over units",
                  null=1.0 + (1.0 - p) / max(p * samples, 1e-12), null_method="all units used equally often",
                  estimator="d Σp² / (Σp)²", **common),
     )  # fmt: skip
+
+
+def _uneven(rates: np.ndarray) -> np.ndarray:
+    """d Σp² / (Σp)² of each line of `rates` (resamples, d); 1 where no unit is used."""
+    square = rates.mean(axis=1) ** 2
+    return np.divide((rates**2).mean(axis=1), square, out=np.ones_like(square), where=square > 0)
 
 
 def _caveats(m: UnitMoments, samples: int) -> list[str]:
@@ -217,7 +238,7 @@ METHODS = (
         family="units",
         title="Unit statistics",
         summary="Level, spread, tails, activity and dead units, one line per unit.",
-        version=1,
+        version=2,
         function=unit_statistics,
         params=UnitStatisticsParams,
         result=Table,

@@ -15,18 +15,19 @@ const track = (line, data) => {
 };
 
 export default function ({ data, parentElement, setTriggerValue }) {
-  const box = make("div", { class: "bars", role: "table", "aria-label": data.label });
+  const box = make("div", { class: "bars", role: "group", "aria-label": data.label });
   for (const line of data.lines) {
     const clickable = line.id !== null && line.id !== undefined;
     box.append(make(clickable ? "button" : "div",
-      { class: "line", role: "row", title: line.title, type: clickable ? "button" : null,
+      { class: "line", role: clickable ? null : "img", "aria-label": `${line.name}: ${line.text}`, title: line.title, type: clickable ? "button" : null,
         onclick: clickable ? () => setTriggerValue("open", { id: line.id }) : null },
-      make("span", { class: "name", role: "cell" }, line.name),
+      make("span", { class: "name" }, line.name),
       track(line, data),
-      make("span", { class: "text", role: "cell" }, line.text)));
+      make("span", { class: "text" }, line.text)));
   }
+  const interval = data.lines.some((line) => Number.isFinite(line.low)) ? ", 95 % interval" : "";
   if (data.null_word) box.append(make("div", { class: "key" },
-    make("span", {}, make("i", { class: "dot sample" }), " value, 95 % interval"),
+    make("span", {}, make("i", { class: "dot sample" }), ` value${interval}`),
     make("span", {}, make("i", { class: "null sample" }), ` ${data.null_word}`)));
   parentElement.querySelector(".bars")?.remove();
   parentElement.append(box);

@@ -1,114 +1,228 @@
-/* Points with WebGL2. Buffers: positions (float32), colours (rgba8), drawing order (uint32) and flags (uint8:
- * bit 0 selected, the bits above it the mark: circle, square, triangle, diamond, cross, ring).
- * Each is uploaded only when it changes; drawing is two calls (context points below, selected ones above). */
-
-const VERTEX = `#version 300 es
-layout(location=0) in vec2 position;
-layout(location=1) in vec4 colour;
-layout(location=2) in float flag;
-uniform vec2 centre, span;
-uniform float size, above;
-out vec4 paint;
-flat out int mark;
-void main() {
-  int bits = int(flag + 0.5);
-  bool selected = (bits & 1) == 1;
-  mark = bits >> 1;
-  gl_Position = selected == (above > 0.5) && colour.a > 0.0
-    ? vec4((position - centre) / span * 2.0, 0.0, 1.0) : vec4(2.0, 2.0, 2.0, 1.0);
-  gl_PointSize = size * (selected ? 1.25 : 1.0);
-  paint = colour;
-}`;
-const FRAGMENT = `#version 300 es
-precision highp float;
-in vec4 paint;
-flat in int mark;
-uniform float size;
-out vec4 pixel;
-float outside(vec2 p) { // 0.5 on the border of the mark
-  vec2 a = abs(p);
-  if (mark == 1) return max(a.x, a.y) * 1.13;
-  if (mark == 2) return max(a.x * 0.95 - p.y * 0.5, p.y * 1.2) + 0.08;
-  if (mark == 3) return (a.x + a.y) * 0.95;
-  if (mark == 4) return max(min(a.x, a.y) * 3.0, max(a.x, a.y));
-  if (mark == 5) return abs(length(p) - 0.36) * 3.4;
-  return length(p);
-}
-void main() {
-  float edge = size < 3.0 ? 1.0 : smoothstep(0.5, 0.5 - 1.2 / size, outside(gl_PointCoord - 0.5));
-  pixel = vec4(paint.rgb, 1.0) * paint.a * edge;
-}`;
+/* The picture with WebGL2. Buffers: each frame of positions (float32), the raw colour column, selection flags
+ * (uint8), the drawing order (uint32) and the edges. Each is uploaded only when it changes. Drawing: counts for the
+ * density shading, then its picture, edges, unselected points, selected points on top. */
+const UNIT = { counts: 0, most: 1, ramp: 2, lookup: 3 };
 
 class RendererGL {
   /* null when this browser has no WebGL2 to give. */
   static on(canvas) {
     const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true });
-    const made = gl && new RendererGL(canvas, gl);
-    return made && gl.getProgramParameter(made.program, gl.LINK_STATUS) ? made : null;
+    return gl && new RendererGL(canvas, gl);
   }
   constructor(canvas, gl) {
-    Object.assign(this, { canvas, gl, n: 0, last: {} });
+    Object.assign(this, { canvas, gl, order: null, frames: [], edges: [], busySince: null });
+    Object.assign(this, { look: lookupOf(null), ramp: rampOf(), flags: null });
     this.prepare();
   }
   prepare() {
-    const gl = this.gl, program = (this.program = gl.createProgram());
-    for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
-      const shader = gl.createShader(kind);
-      gl.shaderSource(shader, text);
-      gl.compileShader(shader);
-      gl.attachShader(program, shader);
-      gl.deleteShader(shader);
-    }
-    gl.linkProgram(program);
-    this.at = Object.fromEntries(
-      ["centre", "span", "size", "above"].map((name) => [name, gl.getUniformLocation(program, name)]),
-    );
-    this.buffers = Object.fromEntries(
-      ["positions", "colours", "flags", "order"].map((name) => [name, gl.createBuffer()]),
-    );
+    const gl = this.gl;
+    this.points = new Program(gl, POINT_VERTEX, POINT_FRAGMENT);
+    this.lines = new Program(gl, LINE_VERTEX, LINE_FRAGMENT);
+    this.density = new DensityGL(gl);
+    Object.assign(this, { buffers: new Map(), textures: { lookup: gl.createTexture(), ramp: gl.createTexture() } });
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   }
-  set(name, values) {
-    const gl = this.gl, target = name === "order" ? gl.ELEMENT_ARRAY_BUFFER : gl.ARRAY_BUFFER;
-    this.last[name] = values; // to restore after a lost context
-    gl.bindBuffer(target, this.buffers[name]);
-    gl.bufferData(target, values, gl.STATIC_DRAW);
-    if (name === "order") this.n = values.length;
-  }
+  /* After a lost context everything is gone: made anew from what is held here. */
   restore() {
+    this.busy = this.some = null;
     this.prepare();
-    for (const [name, values] of Object.entries(this.last)) this.set(name, values);
+    this.fill("lookup", this.look.table);
+    this.fill("ramp", this.ramp);
   }
-  draw(view, size) {
-    const gl = this.gl, ratio = this.canvas.width / view.width;
+  get lost() {
+    return this.gl.isContextLost();
+  }
+  /* Whether this card would not take the programs. */
+  get fails() {
+    const { count, shade } = this.density.programs;
+    return Boolean(this.points.fails || count.fails || shade.fails);
+  }
+
+  // ------------------------------------------------------------------ what is drawn
+  setOrder(order) {
+    this.forget(this.order);
+    this.order = order;
+  }
+  setFrames(frames) {
+    this.frames.filter((frame) => !frames.includes(frame)).forEach((frame) => this.forget(frame));
+    this.frames = [...frames];
+  }
+  setColour(look) {
+    if (look.column !== this.look.column) this.forget(this.look.column);
+    this.look = look;
+    this.fill("lookup", look.table);
+  }
+  setFlags(flags) {
+    if (flags === this.flags) return;
+    this.forget(this.flags);
+    this.flags = flags;
+  }
+  setRamp(table) {
+    this.ramp = table;
+    this.fill("ramp", table);
+  }
+  /* [{pairs: Uint32Array, ink: [r, g, b, a]}]: lines between points, by colour. */
+  setEdges(groups) {
+    this.edges.forEach(({ pairs }) => this.forget(pairs));
+    this.edges = groups;
+  }
+  fill(name, table) {
+    const gl = this.gl, size = table.length / 4, wide = Math.min(size, 256), high = Math.ceil(size / 256);
+    const whole = wide * high * 4 === table.length ? table : new Uint8Array(wide * high * 4);
+    if (whole !== table) whole.set(table);
+    gl.bindTexture(gl.TEXTURE_2D, this.textures[name]);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, wide, high, 0, gl.RGBA, gl.UNSIGNED_BYTE, whole);
+    for (const side of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, side, gl.NEAREST);
+  }
+  /* The buffer of an array, uploaded at its first use. */
+  buffer(values, target = this.gl.ARRAY_BUFFER) {
+    const gl = this.gl, known = this.buffers.get(values);
+    if (known) return void gl.bindBuffer(target, known);
+    const made = gl.createBuffer();
+    this.buffers.set(values, made);
+    gl.bindBuffer(target, made);
+    gl.bufferData(target, values, gl.STATIC_DRAW);
+  }
+  forget(values) {
+    const buffer = values && this.buffers.get(values);
+    if (!buffer) return;
+    this.gl.deleteBuffer(buffer);
+    this.buffers.delete(values);
+  }
+
+  // ------------------------------------------------------------------ drawing
+  /* Whether the card still works on the last picture; a new one would only queue up behind it. */
+  working() {
+    const gl = this.gl;
+    if (!this.busy) return false;
+    const done = gl.isContextLost() || gl.getSyncParameter(this.busy, gl.SYNC_STATUS) === gl.SIGNALED;
+    if (!done && performance.now() - this.began < 4000) return true;
+    gl.deleteSync(this.busy);
+    this.busy = null;
+    this.took = performance.now() - this.began;
+    return false;
+  }
+  /* Whether the processor counts for the density shading; it needs the places on the plane then (scene.flat). */
+  get countsByHand() {
+    return this.density.byHand && this.density.format?.type === this.gl.FLOAT;
+  }
+  /* Whether a picture is nothing but cells counted by the processor. */
+  onlyCells(scene) {
+    return this.countsByHand && !scene.chosen && (scene.mode === "density" || isCrisp(scene));
+  }
+  /* How many points go into a picture of which only `share` is wanted. */
+  part(share) {
+    return Math.max(1, Math.round((this.order?.length ?? 0) * share));
+  }
+  draw(view, scene) {
+    const gl = this.gl, n = this.part(scene.share), { from, to, part } = scene.between;
+    if (this.lost || !this.order?.length || !this.frames[from]) return;
+    this.began = performance.now();
+    const some = scene.chosen > 0, context = some ? 0 : -1, each = this.order.length / n;
+    const common = { ...this.camera(view, part), ...this.colours(scene) };
+    this.bind(this.frames[from], this.frames[to] ?? this.frames[from], view.dims);
+    const dense = scene.mode !== "points" && this.density.format, crowd = Math.min(1, (scene.size / scene.cell) ** 2);
+    const crisp = isCrisp(scene);
+    if (dense && this.countsByHand) this.density.countByHand(view, n, { view, scene, look: this.look, flags: this.flags, order: this.order });
+    else if (dense) {
+      this.density.count(view, scene.cell, (program) => {
+        program.use({ ...common, pass: context, faint: some });
+        if (each === 1) gl.drawArrays(gl.POINTS, 0, n); // a sum has no order, and in file order it is sooner done
+        else gl.drawElements(gl.POINTS, n, gl.UNSIGNED_INT, 0);
+      });
+    }
     gl.viewport(0, 0, this.canvas.width, this.canvas.height);
     gl.clearColor(0, 0, 0, 0);
-    gl.clear(gl.COLOR_BUFFER_BIT);
-    if (!this.n) return;
-    gl.useProgram(this.program);
-    const bind = (name, place, length, type, normal) => {
-      gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[name]);
-      gl.enableVertexAttribArray(place);
-      gl.vertexAttribPointer(place, length, type, normal, 0, 0);
-    };
-    bind("positions", 0, 2, gl.FLOAT, false);
-    bind("colours", 1, 4, gl.UNSIGNED_BYTE, true);
-    bind("flags", 2, 1, gl.UNSIGNED_BYTE, false);
-    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.buffers.order);
-    gl.uniform2f(this.at.centre, view.cx, view.cy);
-    gl.uniform2f(this.at.span, view.width / view.scale, view.height / view.scale);
-    gl.uniform1f(this.at.size, size * ratio);
-    for (const above of [0, 1]) {
-      gl.uniform1f(this.at.above, above);
-      gl.drawElements(gl.POINTS, this.n, gl.UNSIGNED_INT, 0);
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    const shading = { each, crowd, crisp, ramped: scene.mode === "density" && !some };
+    if (dense) this.density.shade(this.textures.ramp, shading, this.canvas.width, this.canvas.height);
+    if (scene.edges) this.drawEdges(common);
+    const instead = dense && (crisp || scene.mode === "density"); // cells, of the unselected points
+    this.drawPoints(n, view, { ...scene, instead }, common, dense ? (each * crowd) / this.density.format.unit : 0);
+    this.busy = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    gl.flush();
+  }
+  drawPoints(n, view, scene, common, thin) {
+    const gl = this.gl, solid = view.dims === 3, some = scene.chosen > 0;
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.buffers.get(this.order));
+    const shared = { ...common, solid, size: scene.size * (this.canvas.width / view.width), ground: scene.ground };
+    if (scene.instead && !some) return;
+    if (this.countsByHand) n = this.pick(n, view, scene, thin);
+    if (solid) gl.enable(gl.DEPTH_TEST);
+    if (thin) {
+      gl.activeTexture(gl.TEXTURE0 + UNIT.counts);
+      gl.bindTexture(gl.TEXTURE_2D, this.density.counts);
+    }
+    if (!scene.instead) {
+      this.points.use({ ...shared, pass: some ? 0 : -1, faint: some, thin });
+      gl.drawElements(gl.POINTS, n, gl.UNSIGNED_INT, 0);
+    }
+    if (some) {
+      this.points.use({ ...shared, pass: 1, faint: false, thin: 0 });
+      gl.drawElements(gl.POINTS, n, gl.UNSIGNED_INT, 0);
+    }
+    gl.disable(gl.DEPTH_TEST);
+  }
+  /* An imitated card takes long over each point: hand it only those that will be seen. Returns how many. */
+  pick(n, view, scene, thin) {
+    const gl = this.gl, { levels: [cells], sums } = this.density;
+    if (this.picked?.length !== this.order.length) this.picked = new Uint32Array(this.order.length);
+    const shading = thin ? { sums, wide: cells.width, high: cells.height, thin } : null;
+    const count = pickSeen(this.picked, n, { view, scene, flags: this.flags, order: this.order }, shading);
+    this.some ??= gl.createBuffer();
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.some);
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, this.picked.subarray(0, count), gl.STREAM_DRAW);
+    return count;
+  }
+  drawEdges(common) {
+    const gl = this.gl;
+    for (const { pairs, ink } of this.edges) {
+      this.buffer(pairs, gl.ELEMENT_ARRAY_BUFFER);
+      this.lines.use({ ...common, ink });
+      gl.drawElements(gl.LINES, pairs.length, gl.UNSIGNED_INT, 0);
     }
   }
+  camera(view, part) {
+    const span = [view.width / view.scale, view.height / view.scale];
+    return { turn: view.turn, pivot: view.pivot, reach: view.reach, centre: [view.cx, view.cy], span, part };
+  }
+  colours(scene) {
+    const { kind, steps, scale } = this.look;
+    const { low = 0, per = 1, lost = Infinity } = scale ?? {}; // lost must be finite in a uniform
+    const inks = { plain: scene.plain, missing: scene.missing, dimmed: scene.dimmed };
+    return { kind, steps, low, per, lost: Math.min(lost, 3e38), ...inks, lookup: UNIT.lookup, counts: UNIT.counts };
+  }
+  bind(from, to, dims) {
+    const gl = this.gl, { column } = this.look;
+    const at = (place, values, length, type) => {
+      if (!values) return gl.disableVertexAttribArray(place), gl.vertexAttrib1f(place, 0);
+      this.buffer(values);
+      gl.enableVertexAttribArray(place);
+      return gl.vertexAttribPointer(place, length, type, false, 0, 0);
+    };
+    at(0, from, dims, gl.FLOAT);
+    at(1, to, dims, gl.FLOAT);
+    at(2, column, 1, { 1: gl.UNSIGNED_BYTE, 2: gl.UNSIGNED_SHORT, 4: gl.FLOAT }[column?.BYTES_PER_ELEMENT]);
+    at(3, this.flags, 1, gl.UNSIGNED_BYTE);
+    this.buffer(this.order, gl.ELEMENT_ARRAY_BUFFER);
+    gl.activeTexture(gl.TEXTURE0 + UNIT.lookup);
+    gl.bindTexture(gl.TEXTURE_2D, this.textures.lookup);
+    gl.activeTexture(gl.TEXTURE0);
+  }
+  /* For the legend, at rest: the greatest count of a cell, and what a cell can count to on this card. */
+  greatest() {
+    return this.lost || !this.density.format ? null : { count: this.density.greatest(), most: this.density.format.most };
+  }
   destroy() {
-    Object.values(this.buffers).forEach((buffer) => this.gl.deleteBuffer(buffer));
-    this.gl.deleteProgram(this.program);
-    this.last = {};
+    const gl = this.gl;
+    this.buffers.forEach((buffer) => gl.deleteBuffer(buffer));
+    Object.values(this.textures).forEach((texture) => gl.deleteTexture(texture));
+    if (this.some) gl.deleteBuffer(this.some);
+    if (this.busy) gl.deleteSync(this.busy);
+    for (const part of [this.points, this.lines, this.density]) part.destroy();
+    Object.assign(this, { buffers: new Map(), frames: [], order: null, flags: null, busy: null });
     // Browsers allow about sixteen contexts a page: give this one back at once.
-    this.gl.getExtension("WEBGL_lose_context")?.loseContext();
+    gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
 }

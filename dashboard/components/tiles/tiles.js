@@ -3,7 +3,7 @@
  * In (`data`): tiles [{sample, title, value, where, facts,
  *                image (data URL), box [x, y, w, h] in fractions, heat {grid [h, w], values base64 bytes},
  *                tokens [text], shades base64 bytes | null, marked, cut [bool, bool], table [[name, text]]}]
- *              wide: one tile per line (text).  shade: hex colour of the strongest activation.
+ *              wide: one tile per line (text).  leads: a tile is a button.  shade: hex colour of the strongest activation.
  * Out (trigger): open {sample} when a tile is clicked.
  */
 const heatCanvas = ({ grid: [height, width], values }, shade) => {
@@ -43,16 +43,20 @@ const rows = (table) =>
   make("table", {}, ...table.map(([name, text]) => make("tr", {}, make("th", {}, name), make("td", {}, text))));
 
 const tileOf = (tile, shade, open) => {
-  return make("button", { type: "button", class: "tile", title: "Show this sample on the map", onclick: () => open(tile.sample) },
+  const parts = [
     tile.image ? picture(tile, shade) : null,
     tile.tokens ? tokenStrip(tile, shade) : null,
-    tile.table ? rows(tile.table) : null,
-    make("div", { class: "value" }, tile.value, tile.where ? make("span", { class: "where" }, ` ${tile.where}`) : null),
-    tile.table ? null : make("div", { class: "facts" }, tile.facts || tile.title));
+    make("div", { class: "words" },
+      tile.table ? rows(tile.table) : null,
+      make("div", { class: "value" }, tile.value, tile.where ? make("span", { class: "where" }, ` ${tile.where}`) : null),
+      tile.table ? null : make("div", { class: "facts" }, tile.facts || tile.title)),
+  ];
+  if (!open) return make("div", { class: tile.tokens ? "tile" : "tile beside" }, ...parts);
+  return make("button", { type: "button", class: "tile", title: "Show this sample on the map", onclick: () => open(tile.sample) }, ...parts);
 };
 
 export default function ({ data, parentElement, setTriggerValue }) {
-  const open = (sample) => setTriggerValue("open", { sample });
+  const open = data.leads ? (sample) => setTriggerValue("open", { sample }) : null;
   const box = make("div", { class: data.wide ? "tiles wide" : "tiles" }, ...data.tiles.map((t) => tileOf(t, data.shade, open)));
   parentElement.querySelector(".tiles")?.remove();
   parentElement.append(box);

@@ -1,0 +1,132 @@
+"""PaCMAP: a map from near, mid-near and further pairs, which keeps the rough arrangement better than UMAP.
+
+With d = 1 + |y_i - y_j|² on the map, the loss w_N Σ d / (10 + d) over near pairs + w_M Σ d / (10⁴ + d) over mid-near
+pairs + w_F Σ 1 / (1 + d) over further pairs is lowered in three phases: the mid-near pairs (the second nearest of six
+random points) arrange the whole, then the near pairs take over. See `analysis.compute.pair_layout`. Full-batch
+descent (Adam) from the first principal components.
+
+Near pairs are chosen by scaled distance among 5 more neighbours than used (the paper: among 50 more), so that all
+neighbour maps share one graph; recall did not suffer. LocalMAP, which adjusts the graph late, keeps more neighbours
+and is the default.
+
+When it lies: axes, sizes of clusters, densities and distances between clusters mean nothing, though the arrangement
+of clusters says more than on a UMAP. Structureless data show clumps too. Low "trust" marks points whose neighbours on
+the map are not neighbours in the data, low "recall" points whose neighbours were torn away. Another seed gives
+another map: believe what stays.
+
+Cost: neighbours O(n² d) (above 1.5e12 coordinate pairs about O(n^1.14 d), approximate), layout O(n n_neighbors
+steps); quality O(points measured · n d). Memory O(n d).
+
+Reference: Y. Wang, H. Huang, C. Rudin & Y. Shaposhnik (2021), "Understanding how dimension reduction tools work".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.compute.map_report import QUALITY_HELP
+from analysis.compute.neighbour_map import (
+    COMPONENTS_HELP,
+    METRIC_HELP,
+    ROWS_HELP,
+    neighbour_map,
+    neighbour_map_cost,
+)
+from analysis.compute.neighbours import METRICS, nearest
+from analysis.compute.pair_layout import MORE, laid_out, phases
+from analysis.compute.points import OF_HELP
+from analysis.results import Scatter
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+
+
+@dataclass(frozen=True)
+class PacmapParams:
+    n_neighbors: int = param(
+        10, "Near pairs per point: small shows fine structure, large shows the whole.", label="neighbours",
+        low=3, high=100,
+    )  # fmt: skip
+    components: int = param(2, COMPONENTS_HELP, choices=(2, 3))
+    metric: str = param("euclidean", METRIC_HELP, choices=METRICS)
+    steps: int = param(450, "Steps of the descent.", low=90, high=4500)
+    maximum_rows: int = param(50_000, ROWS_HELP, low=50, high=1_000_000)
+    of: str = param("rows", OF_HELP, label="points are", choices=("rows", "units"))
+    quality_points: int = param(2000, QUALITY_HELP, low=50, high=50_000)
+
+
+def pacmap(activations, params: PacmapParams = PacmapParams(), rng=None, progress=no_progress) -> Scatter:
+    """PaCMAP of a tap, with its distortion per point.
+
+    Parameters
+    ----------
+    activations : Activations or array (rows, units)
+
+    Returns
+    -------
+    Scatter
+        `positions` (points, 2 or 3), no unit; columns "trust", "continuity" and "recall" per point (NaN where not
+        measured), each in [0, 1]. Estimates: their means with bootstrap intervals and what a random map gives.
+
+    Raises
+    ------
+    NotEnoughData
+        Not more than twice as many points as neighbours.
+    InputError
+        All points are equal.
+    TooLarge
+        More than 8 GiB of rows, or more than 8,192 units as points.
+    """
+    rng = rng or np.random.default_rng(0)
+
+    def lay_out(cloud, graph, progress, span):
+        return laid_out(
+            cloud.x, graph, components=params.components, n_neighbors=params.n_neighbors, reach=None,
+            steps=phases(params.steps), rng=rng, progress=progress, span=span,
+        )  # fmt: skip
+
+    return neighbour_map(
+        activations, params, rng, progress, title="PaCMAP", k=params.n_neighbors + MORE, lay_out=lay_out
+    )
+
+
+def _cost(shapes, params: PacmapParams) -> Cost:
+    return neighbour_map_cost(shapes, params, lambda n: n * params.n_neighbors * params.steps * 1.7e-8)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """Six far-apart clusters stay apart; the same seed draws the same map."""
+    rng = np.random.default_rng(3)
+    label = np.repeat(np.arange(6), 50)
+    x = 12 * np.eye(6, 16)[label] + rng.standard_normal((300, 16))
+    first, second = (pacmap(x, PacmapParams(), np.random.default_rng(1)) for _ in range(2))
+    near = nearest(first.positions, 10).indices
+    same = float((label[near] == label[:, None]).mean())
+    return (
+        CheckLine("map neighbours in the same cluster", 1.0, same, 0.0),
+        CheckLine("trustworthiness", 0.95, first.estimates[0].value, 0.0, "at least"),
+        CheckLine(
+            "same seed, largest difference", 0.0, float(np.abs(first.positions - second.positions).max()), 0.0
+        ),
+    )
+
+
+METHODS = (
+    Method(
+        id="pacmap",
+        family="projection",
+        title="PaCMAP",
+        summary="A neighbour map that keeps the rough arrangement, coloured by what it distorts.",
+        version=1,
+        function=pacmap,
+        params=PacmapParams,
+        result=Scatter,
+        check=_check,
+        cost=_cost,
+        minimum_rows=10,
+        worker=True,
+        invariance="rotating, shifting or rescaling all activations together keeps the neighbours (euclidean), "
+        "but not the drawn positions",
+        libraries=("numba",),
+    ),
+)

@@ -1,0 +1,164 @@
+"""Which ways there are to draw a tap as a map, in the groups and words of a person who chooses one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from analysis import registry
+from analysis.errors import LoupeError
+from analysis.results import Scatter
+from analysis.spec import Method, make_params, params_of
+from dashboard.browse.kept import Kept
+
+DEFAULT = "pca"  # quick, and its axes mean something
+LINEAR, NEIGHBOURS, TARGET, SEVERAL = "Linear", "Neighbours", "Target", "Several taps"
+GROUPS = {
+    LINEAR: ("pca", "rotated_pca", "sparse_pca", "directions"),
+    NEIGHBOURS: ("localmap", "pacmap", "umap", "tsne", "laplacian_eigenmaps", "local_linear_maps"),
+    TARGET: ("discriminant", "partial_least_squares", "response_maps", "expected_order"),
+    SEVERAL: ("aligned_series", "graph_fusion"),
+}
+MEANING = {
+    LINEAR: "straight axes that can be read: distances and directions are those of the data, seen from one side",
+    NEIGHBOURS: "points that are alike lie together; distances between groups and empty space mean little",
+    TARGET: "axes made to show a column that you choose, drawn on samples that did not make them",
+    SEVERAL: "one picture of several layers or networks",
+}
+SHORT = {
+    "pca": "PCA", "umap": "UMAP", "tsne": "t-SNE", "localmap": "LocalMAP", "pacmap": "PaCMAP",
+}  # fmt: skip
+RECOMMENDED = (
+    "localmap",
+    "pacmap",
+    "umap",
+)  # the neighbour map to begin with: the first of these that is there
+WHY = {
+    "localmap": "the neighbour map to begin with: on 10,000 points of 256 units it kept as many neighbours as UMAP "
+    "(44 % of the nearest) in 2.7 s instead of 6.8 s",
+    "pacmap": "the neighbour map to begin with: quick, and as true to the neighbours as UMAP",
+    "umap": "the neighbour map to begin with",
+}
+ASIDE = ("map_null",)  # makes a map too, but to be shown beside another
+HIDDEN = (
+    "of",
+    "components",
+    "selections",
+    "inside",
+    "outside",
+)  # parameters with a place of their own on the page
+ELSEWHERE = ("of", "selections", "inside", "outside")  # of these, what a link says in another way
+PREFIX = "p."  # as in forms.py: the parameter "k" is the URL's "p.k"
+_alike = Kept(64)
+
+
+def methods() -> dict[str, Method]:
+    """The methods that make a map, in the order of the groups; one that no group names stands last in its own."""
+    found = {
+        m.id: m
+        for m in registry.methods().values()
+        if m.result is Scatter and m.family == "projection" and m.id not in ASIDE
+    }
+    place = {id: k for k, id in enumerate(id for ids in GROUPS.values() for id in ids)}
+    return dict(sorted(found.items(), key=lambda item: (place.get(item[0], len(place)), item[0])))
+
+
+def group_of(method: Method) -> str:
+    """What sort of map a method makes."""
+    named = next((group for group, ids in GROUPS.items() if method.id in ids), None)
+    return named or (SEVERAL if method.inputs > 1 else NEIGHBOURS if method.worker else LINEAR)
+
+
+def short_name(method: Method) -> str:
+    """A projection as the field writes it, others by their title."""
+    return SHORT.get(method.id, method.title)
+
+
+def recommended() -> str | None:
+    """The neighbour map to begin with; None where there is none."""
+    known = methods()
+    return next((id for id in RECOMMENDED if id in known), None)
+
+
+def listed_name(method: Method) -> str:
+    """As the choice lists it: "Neighbours: UMAP"."""
+    mark = " ★" if method.id == recommended() else ""
+    return f"{group_of(method)}: {short_name(method)}{mark}"
+
+
+def about(method: Method) -> str:
+    """One sentence or two on what the chosen one is for."""
+    why = f" ★ {WHY.get(method.id, WHY['umap'])}." if method.id == recommended() else ""
+    meaning = MEANING[group_of(method)]
+    return f"{method.summary.rstrip('.')}. {meaning[:1].upper()}{meaning[1:]}.{why}"
+
+
+def has(method: Method, name: str) -> bool:
+    """Whether a method has a parameter of this name."""
+    return name in [p.name for p in params_of(method.params)]
+
+
+def settings_of(method: Method) -> list:
+    """The parameters for the settings box: all but those with a place of their own."""
+    return [p for p in params_of(method.params) if p.name not in HIDDEN]
+
+
+def given(method: Method, texts: Mapping[str, str], columns: Sequence[str] | None = None) -> dict:
+    """The parameters in a link that differ from the defaults; a value that the method cannot take is left out.
+
+    `texts`: by name, as the URL has them. `columns`: the sample columns that exist (None: not looked at).
+    """
+    found = {}
+    for p in params_of(method.params):
+        if p.name not in texts or p.name in ELSEWHERE:
+            continue
+        try:
+            value = getattr(make_params(method.params, {p.name: texts[p.name]}), p.name)
+        except LoupeError:
+            continue
+        unknown = p.column and columns is not None and value not in columns
+        if value != p.default and not unknown:
+            found[p.name] = value
+    return found
+
+
+# ---------------------------------------------------------------------------- taps that go together
+def alike(workspace, reference: str, known: Sequence[str]) -> list[str]:
+    """The taps among `known` with the same rows of the same samples as this one, itself included."""
+    first = workspace.activations(reference)
+    return [r for r in known if _same_rows(first, workspace.activations(r))]
+
+
+def _same_rows(a, b) -> bool:
+    return _alike.get((a.digest, b.digest), lambda: _compared(a, b))
+
+
+def _compared(a, b) -> bool:
+    if a.shape[0] != b.shape[0] or not np.array_equal(a.layout.offsets, b.layout.offsets):
+        return False
+    return np.array_equal(*(np.asarray(t.samples["id"]).astype(str) for t in (a, b)))
+
+
+def usual_inputs(method: Method, reference: str, fitting: Sequence[str]) -> list[str]:
+    """The taps that a method of several is given until a person chooses: the hidden layers of this store in order.
+
+    A store with a single one is set beside the same tap of the others.
+    """
+    store, _, tap = reference.partition(":")
+    layers = [r for r in fitting if r.partition(":")[0] == store and not _is_output(r)]
+    if len(layers) < 2 or reference not in layers:
+        layers = [reference, *[r for r in fitting if r.partition(":")[2] == tap and r != reference]]
+    if len(layers) < 2:
+        layers = list(dict.fromkeys([reference, *fitting]))
+    return layers if method.more_inputs else layers[: method.inputs]
+
+
+def _is_output(reference: str) -> bool:
+    return reference.partition(":")[2].startswith("outputs.")
+
+
+def same_tap_elsewhere(reference: str, fitting: Sequence[str]) -> list[str]:
+    """This tap in every store of the same samples (checkpoints, seeds), in the order of the workspace."""
+    tap = reference.partition(":")[2]
+    return [r for r in fitting if r.partition(":")[2] == tap]

@@ -1,0 +1,99 @@
+"""What lies over a scatter besides its points: edges, darker where their value is high, and ellipses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.results import Scatter
+from dashboard.figures.style import Theme
+from dashboard.figures.text import number
+
+STEPS = 4  # groups of edges by value
+OUTLINE = 40  # corners of a drawn ellipse
+
+
+def edge_groups(result: Scatter) -> list[np.ndarray]:
+    """Edges (m, 2) in groups of rising value, about a quarter of the edges each; nothing without edges."""
+    if result.edges is None or not len(result.edges):
+        return []
+    edges = np.asarray(result.edges)
+    places = np.asarray(result.positions, dtype=np.float64)
+    good = np.isfinite(places[edges]).all(axis=(1, 2))
+    values = np.zeros(len(edges)) if result.edge_values is None else np.asarray(result.edge_values)
+    order = np.flatnonzero(good)[np.argsort(values[good], kind="stable")]
+    return [edges[part] for part in np.array_split(order, STEPS) if len(part)]
+
+
+def outlines(result: Scatter) -> np.ndarray:
+    """Corners (m, OUTLINE + 1, 2) of the ellipses, closed."""
+    if result.ellipses is None or not len(result.ellipses):
+        return np.empty((0, OUTLINE + 1, 2))
+    x, y, a, b, angle = np.asarray(result.ellipses, dtype=np.float64).T[:, :, None]
+    turn = np.linspace(0, 2 * np.pi, OUTLINE + 1)
+    along, across = a * np.cos(turn), b * np.sin(turn)
+    c, s = np.cos(angle), np.sin(angle)
+    return np.stack([x + c * along - s * across, y + s * along + c * across], axis=2)
+
+
+def on_paper(axes, page, result: Scatter, i: int, j: int) -> None:
+    """Edges below the points of the coordinates i and j, ellipses above (of a plane map only)."""
+    from matplotlib.collections import LineCollection
+
+    places = np.asarray(result.positions, dtype=np.float64)[:, [i, j]]
+    for step, edges in enumerate(edge_groups(result)):
+        shade = str(round(0.8 - 0.22 * step, 2))
+        axes.add_collection(
+            LineCollection(
+                places[edges],
+                colors=shade,
+                linewidths=(0.3 + 0.15 * step) * page.scale,
+                zorder=0.3 + step / 100,
+            )
+        )
+    corners = outlines(result) if places.shape[1] == np.asarray(result.positions).shape[1] else []
+    if len(corners):
+        axes.add_collection(LineCollection(corners, colors="#222222", linewidths=0.5 * page.scale, zorder=2))
+
+
+def on_screen(figure, result: Scatter, theme: Theme) -> None:
+    """The same as Plotly traces; edges go below the points that are already there."""
+    import plotly.graph_objects as go
+
+    places = np.asarray(result.positions, dtype=np.float64)
+    flat = places.shape[1] == 2
+    groups, before = edge_groups(result), len(figure.data)
+    for step, edges in enumerate(groups):
+        line = {"color": theme.muted, "width": 0.5 + 0.4 * step}
+        ends = np.full((len(edges), 3, places.shape[1]), np.nan)
+        ends[:, :2] = places[edges]
+        where = dict(zip("xyz", ends.reshape(-1, places.shape[1]).T, strict=False))
+        plane = go.Scattergl if len(places) > 2_000 else go.Scatter  # as the points, or they would be covered
+        kind = plane if flat else go.Scatter3d
+        figure.add_trace(kind(**where, mode="lines", line=line, opacity=0.4 + 0.15 * step, hoverinfo="skip",
+                              showlegend=False))  # fmt: skip
+    if groups:
+        figure.data = figure.data[before:] + figure.data[:before]
+    corners = outlines(result) if flat else []
+    if len(corners):
+        broken = np.concatenate([corners, np.full((len(corners), 1, 2), np.nan)], axis=1).reshape(-1, 2)
+        figure.add_trace(
+            go.Scatter(x=broken[:, 0], y=broken[:, 1], mode="lines", line={"color": theme.text, "width": 1},
+                       hoverinfo="skip", showlegend=False)
+        )  # fmt: skip
+
+
+def words(result: Scatter) -> str:
+    """The edges and ellipses in words; empty when there are none."""
+    parts = []
+    if result.edges is not None and len(result.edges):
+        parts.append(f"{len(result.edges):,} lines join points")
+        if result.edge_values is not None:
+            low, high = np.min(result.edge_values), np.max(result.edge_values)
+            parts[0] += (
+                f"; the darker, the larger their {result.edge_name or 'value'} ({number(low)} to {number(high)})"
+            )
+    if result.ellipses is not None and len(result.ellipses):
+        parts.append(
+            f"{len(result.ellipses):,} ellipses show what the map makes of a small ball of the data there"
+        )
+    return " ".join(part + "." for part in parts)

@@ -1,0 +1,75 @@
+"""A result where it is wanted: taken from the cache, computed now, or offered as a job with its bar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from analysis import pipeline, registry
+from analysis.results import Result
+from dashboard import errors, jobs, state
+from dashboard.words import about
+
+AT_ONCE = 3.0  # seconds of computing that a page waits for
+
+
+def kept(method: str, references: Sequence[str], params: Mapping, *, seed: int = 0) -> Result | None:
+    """The result when somebody has computed it already."""
+    return state.workspace().cached(method, list(references), dict(params), seed=seed)
+
+
+def seconds_for(method: str, references: Sequence[str], params: Mapping) -> float:
+    """What a run would take on this machine. Raises LoupeError where the method cannot take these taps."""
+    taps = [state.workspace().activations(reference) for reference in references]
+    pipeline.validate(registry.method(method), taps)
+    return pipeline.cost(method, [tap.shape for tap in taps], dict(params)).seconds
+
+
+def result(
+    method: str,
+    references: Sequence[str],
+    params: Mapping,
+    *,
+    ask: str,
+    title: str,
+    key: str,
+    seed: int = 0,
+    at_once: float = 0.0,
+    patience: float = 0.0,
+    starts: bool = False,
+) -> Result | None:
+    """The kept result, or one computed now where that takes less than `at_once` seconds; otherwise a button
+    (`ask`, with the time it will take), then the job's bar (None meanwhile).
+
+    `patience`: seconds that a click waits before it shows a bar. `starts`: the click has happened elsewhere.
+    Raises LoupeError where the method cannot take these taps.
+    """
+    references, params = list(references), dict(params)
+    found = kept(method, references, params, seed=seed)
+    if found is not None:
+        return found
+    seconds = seconds_for(method, references, params)
+    if not registry.method(method).worker and seconds < at_once:
+        return state.workspace().run(method, references, params, seed=seed)
+    work = {"method": method, "inputs": references, "params": params, "seed": seed}
+    job = jobs.find("method", work)
+    if job is None or job.state == "done":  # done, and yet not in the cache: it was cleared
+        text = f"{ask} ({about(seconds)}, once; then it is kept)"
+        if not (starts or st.button(text, icon=":material/play_arrow:", key=f"ask:{key}")):
+            return None
+        jobs.start("method", work, title, patience=patience)
+        if not starts:
+            st.rerun()
+        return _after_start(work, key)
+    with errors.shown():
+        jobs.watch(job.id, key=key)
+    return None
+
+
+def _after_start(work: dict, key: str) -> Result | None:
+    job = jobs.find("method", work)
+    if job is not None and job.state != "done":
+        jobs.watch(job.id, key=key)
+        return None
+    return kept(work["method"], work["inputs"], work["params"], seed=work["seed"])
