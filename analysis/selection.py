@@ -162,5 +162,17 @@ def row_mask(selection: Selection, store, tap: str) -> np.ndarray | None:
     return None if samples is None else np.repeat(samples, np.diff(layout.offsets))
 
 
+def selection_of_rows(mask: np.ndarray, store, tap: str, note: str = "") -> Selection:
+    """The rows of a tap where `mask` (rows,) is true, unnamed: of samples where whole samples are meant, which then
+    light up at every tap, otherwise of tokens."""
+    layout = store.activations(tap).layout
+    rows = np.flatnonzero(mask)
+    samples = np.unique(layout.sample_of(rows))
+    if layout.is_pooled or np.diff(layout.offsets)[samples].sum() == len(rows):
+        ids = np.asarray(store.samples["id"])[samples]
+        return Selection("", "samples", store.path.name, tap, ids, note=note)
+    return Selection("", "rows", store.path.name, tap, rows, note=note)
+
+
 def _within(ids: np.ndarray, n: int) -> np.ndarray:
     return ids[(ids >= 0) & (ids < n)]

@@ -24,7 +24,8 @@ from analysis.activations import Activations
 from analysis.errors import InputError, LoupeError, NewerSchema, NotFound, ParameterError
 from analysis.people import People
 from analysis.results import Result
-from analysis.selection import Selection, row_mask, sample_mask
+from analysis.search import search_store
+from analysis.selection import Selection, row_mask, sample_mask, selection_of_rows
 from analysis.spec import Progress, make_params, no_progress
 from analysis.store.cache import ResultCache
 from analysis.store.reader import Store
@@ -219,6 +220,17 @@ class Workspace:
         if mask is None:
             raise ParameterError(f"{chosen.described}", f"a selection of samples or tokens of {name}")
         return np.flatnonzero(mask)
+
+    def search(self, reference: str, query: str) -> Selection:
+        """What a query such as "label = 4 and unit 12 > 3" finds at the tap "store:tap"; unnamed, not saved.
+
+        The language is described in `analysis.search.query`; raises ParameterError, NotFound for one that cannot be
+        read. `analysis.search.search` says how many rows each condition has by itself.
+        """
+        name, _, tap = reference.partition(":")
+        self.activations(reference)
+        store = self.store(name)
+        return selection_of_rows(search_store(store, tap, query).mask, store, tap, f"search: {query}")
 
     def delete_selection(self, name: str) -> None:
         self.people.delete_selection(name)

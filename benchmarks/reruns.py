@@ -24,8 +24,9 @@ SAMPLE = ROOT / "sample_data" / "workspace"
 LIMIT_MS = 60.0
 
 # page, what to click in turn (button texts or roles)
+OPENS = {"map": "button:has-text('Layers')"}  # the box that holds what is clicked
 CLICKS = {
-    "map": ("", ["label:has-text('Show distortion')"]),
+    "map": ("", ["label:has-text('Spanning tree')", "label:has-text('Distortion ellipses')"]),
     "features": ("features", ["button:has-text('Alive')", "button:has-text('All (')"]),
     "feature card": ("features?unit=3", ["button:has-text('Next')"]),
     "workspace": ("workspace", ["button:has-text('Jobs')", "button:has-text('Stores')"]),
@@ -91,6 +92,9 @@ def drive(port: int, log: Path, clicks: int) -> dict[str, list[float]]:
             page.goto(f"http://127.0.0.1:{port}/{path}")
             page.wait_for_selector("[data-testid=stSidebar]", timeout=60000)
             settle(log, opened)
+            if name in OPENS:
+                page.locator(OPENS[name]).first.click(timeout=10000)
+                settle(log)
             before = len(lines(log))
             for k in range(clicks):
                 if targets is None:

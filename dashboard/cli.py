@@ -107,6 +107,9 @@ def _add_reading(commands) -> None:
     p.add_argument(
         "--verify", action="store_true", help="read every byte of a store and compare it with its checksums"
     )
+    p.add_argument(
+        "--rebuild-index", action="store_true", help="make a store's feature index again from its activations"
+    )
     _data_options(p)
     p = _command(commands, "render", "make the figure of a recipe again")
     p.add_argument("recipe", type=Path)

@@ -10,10 +10,11 @@ import dataclasses
 import numpy as np
 
 from analysis.results import Result, Scatter
-from dashboard.browse import colour_sources
+from dashboard.browse import colour_sources, selections
 from dashboard.browse.colour_sources import Source
+from dashboard.browse.group_colours import OTHERS
 
-UNIT = "Unit "
+UNIT, SELECTION = "Unit ", "Selection: "
 
 
 def offered(result: Result, workspace) -> list[Source]:
@@ -22,7 +23,29 @@ def offered(result: Result, workspace) -> list[Source]:
     if not reference:
         return []
     store = workspace.store(reference.partition(":")[0])
-    return [s for s in colour_sources.sources(store, result) if s.group != "unit"]
+    known = [s for s in colour_sources.sources(store, result) if s.group != "unit"]
+    named = [
+        s.name for s in workspace.selections(store.path.name) if (s.of == "units") == (result.of == "units")
+    ]
+    return [*known, *(Source(SELECTION + name, SELECTION + name, "selection") for name in named)]
+
+
+def covered(result: Result, workspace, selection) -> np.ndarray | None:
+    """(points,) bool: which points of a result a selection covers; None where that cannot be said, or none."""
+    reference = _reference(result)
+    if not reference or selection is None:
+        return None
+    store, taken = workspace.store(reference.partition(":")[0]), workspace.activations(reference)
+    return selections.points_of(selection, result, taken.layout, store, reference.partition(":")[2])
+
+
+def _by_selection(result: Scatter, workspace, colour: str) -> Scatter:
+    selection = selections.find(workspace, colour.removeprefix(SELECTION))
+    mask = covered(result, workspace, selection)
+    if mask is None:
+        return result
+    values = np.where(mask, selections.title(selection), OTHERS)
+    return dataclasses.replace(result, columns={**result.columns, colour: values}, colour=colour)
 
 
 def coloured(result: Result, workspace, colour: str) -> Result:
@@ -34,6 +57,8 @@ def coloured(result: Result, workspace, colour: str) -> Result:
         return result
     if colour in result.columns:
         return dataclasses.replace(result, colour=colour)
+    if colour.startswith(SELECTION):
+        return _by_selection(result, workspace, colour)
     reference = _reference(result)
     if not reference:
         return result

@@ -16,13 +16,13 @@ FEW = 6  # parameters shown at once; the rest wait behind a line
 LARGEST = (1 << 53) - 1  # a browser's largest exact integer
 
 
-def draw(params: type, columns: Sequence[str] = (), *, across: int = 2) -> dict:
+def draw(params: type, columns: Sequence[str] = (), *, across: int = 2, without: Sequence[str] = ()) -> dict:
     """Draw a form for a params dataclass; returns the values that differ from their defaults.
 
-    `columns`: the sample columns that exist, offered wherever a parameter names one. Everything is kept in
-    the URL under `p.<name>`.
+    `columns`: the sample columns that exist, offered wherever a parameter names one. `without`: names of those that
+    the page asks for in another way. Everything is kept in the URL under `p.<name>`.
     """
-    listed = params_of(params)
+    listed = [p for p in params_of(params) if p.name not in without]
     values = _grid(listed[:FEW], columns, across)
     if listed[FEW:]:
         with st.expander(count(len(listed) - FEW, "more setting")):
@@ -53,7 +53,7 @@ def _number(p: Param, kind: type) -> object:
         low = max(-LARGEST, low if low is not None else -LARGEST)
         high = min(LARGEST, high if high is not None else LARGEST)
     return st.number_input(
-        _label(p),
+        label(p),
         min_value=low,
         max_value=high,
         value=None if p.default is None else "min",  # the URL's value comes through the key
@@ -66,25 +66,25 @@ def _number(p: Param, kind: type) -> object:
 
 
 def _flag(p: Param) -> object:
-    return st.toggle(_label(p), help=_help(p), **state.bound(PREFIX + p.name, bool(p.default)))
+    return st.toggle(label(p), help=_help(p), **state.bound(PREFIX + p.name, bool(p.default)))
 
 
 def _choice(p: Param) -> object:
     options = list(p.choices) if p.default is not None else [None, *p.choices]
     tie = state.bound(PREFIX + p.name, p.default, options)
-    return st.selectbox(_label(p), options, format_func=_option, help=_help(p), **tie)
+    return st.selectbox(label(p), options, format_func=_option, help=_help(p), **tie)
 
 
 def _column(p: Param, columns: Sequence[str]) -> object:
     none = [] if p.default in columns else [p.default]
     options = [*none, *columns]
     tie = state.bound(PREFIX + p.name, p.default, options)
-    return st.selectbox(_label(p), options, format_func=_option, help=_help(p), **tie)
+    return st.selectbox(label(p), options, format_func=_option, help=_help(p), **tie)
 
 
 def _text(p: Param) -> object:
     tie = state.bound(PREFIX + p.name, p.default or "", None)
-    given = st.text_input(_label(p), max_chars=state.LONGEST, help=_help(p), **tie)
+    given = st.text_input(label(p), max_chars=state.LONGEST, help=_help(p), **tie)
     return p.default if p.default is None and not given else given
 
 
@@ -102,7 +102,8 @@ def _or_automatic(p: Param, read: Callable) -> Callable:
     return lambda text: None if p.default is None and text in ("None", "auto", "") else read(text)
 
 
-def _label(p: Param) -> str:
+def label(p: Param) -> str:
+    """What a parameter is called on a page."""
     return p.label[:1].upper() + p.label[1:]
 
 

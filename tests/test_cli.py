@@ -73,6 +73,23 @@ def test_a_taken_name_is_refused_and_nothing_lost(capsys, workspace):
     assert run_json(capsys, "info", workspace) == before
 
 
+def test_a_damaged_index_is_named_and_made_again(capsys, workspace, tmp_path):
+    import shutil
+
+    copied = tmp_path / "copied"
+    shutil.copytree(workspace / "stores" / "vit", copied)
+    table = next(copied.glob("taps/*/index/table.npy"))
+    whole = table.read_bytes()
+    table.write_bytes(whole[: len(whole) // 2])
+    code, _, _ = run(capsys, "info", copied, "--verify")
+    assert code == 1
+    code, out, _ = run(capsys, "info", copied, "--rebuild-index", "--verify")
+    assert code == 0
+    assert "every byte is as written" in out
+    assert table.read_bytes() == whole
+    assert run(capsys, "info", workspace, "--rebuild-index")[0] == 2
+
+
 def test_info_of_a_checkpoint_and_of_data(capsys):
     facts = run_json(capsys, "info", VIT)
     assert facts["kind"] == "checkpoint"

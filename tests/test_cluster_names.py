@@ -28,8 +28,16 @@ def test_terms_by_hand():
     """Both words lie in two texts of their cluster; the commoner one of a cluster weighs more; "the" is everywhere."""
     texts = ["the sea sea", "the sea wave wave", "the dog", "the dog"]
     found = cluster_terms(texts, np.array([0, 0, 1, 1]), 2, np.random.default_rng(0))
-    assert found == [["sea"], ["dog", "the"]]
+    assert found == [["sea"], ["dog"]]  # "the": 2 of 4 words against 2 of 7, not twice as frequent
     assert cluster_terms(["a b", ""], np.array([-1, 0]), 1, np.random.default_rng(0)) == [[]]
+
+
+def test_a_common_word_needs_to_be_twice_as_frequent(monkeypatch):
+    texts = ["the dog of"] * 4 + ["the cat"] * 4 + ["sat the"] * 3
+    codes = np.repeat([0, 1], [4, 7])
+    assert cluster_terms(texts, codes, 2, np.random.default_rng(0)) == [["dog", "of"], ["cat", "sat"]]
+    monkeypatch.setattr("analysis.compute.cluster_terms.LIFT", 1.0)
+    assert "the" in cluster_terms(texts, codes, 2, np.random.default_rng(0))[1]
 
 
 def test_term_weight_is_the_papers():

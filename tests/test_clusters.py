@@ -19,6 +19,7 @@ from analysis.compute.kmeans import kmeans as centres_of
 from analysis.compute.kmeans import prediction_strength
 from analysis.compute.metric_space import Space, nearest_of
 from analysis.compute.neighbour_consistency import consistency, mean_entropy, purity, soft_assignment
+from analysis.compute.nulls import add_one_p
 from analysis.compute.partition_agreement import (
     Contingency,
     adjusted_rand,
@@ -81,6 +82,40 @@ def test_clusters_are_scikit_learns():
         table = Contingency.of(ours.codes + 1, theirs + 1)
         assert adjusted_rand(table) > 0.99
         assert len(ours.birth) == theirs.max() + 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_density_clusters_of_unequal_distances_are_exactly_scikit_learns(seed):
+    """With one or two rows for density no two reachabilities that matter are equal, and nothing is left to choose. With
+    more, many equal one row's core distance; scikit-learn splits those two by two, here they part at once: a row or
+    two at the rim of a cluster may differ."""
+    from sklearn.cluster import HDBSCAN
+
+    rng = np.random.default_rng(seed)
+    x = 4 * rng.standard_normal((4, 4))[rng.integers(4, size=500)] + rng.standard_normal((500, 4))
+    for smallest, around in ((10, 1), (25, 1), (15, 2), (10, 5), (40, 25)):
+        theirs = HDBSCAN(min_cluster_size=smallest, min_samples=around, copy=True).fit(x).labels_
+        ours = density(x, smallest, around).codes
+        if around <= 2:
+            assert same_parts(ours, theirs)
+            np.testing.assert_array_equal(ours < 0, theirs < 0)
+        assert adjusted_rand(Contingency.of(ours + 1, theirs + 1)) > 0.99
+        assert ((ours < 0) != (theirs < 0)).sum() <= 2
+
+
+def test_centres_are_as_good_as_scikit_learns_best_of_many():
+    """The objective, computed anew from the parts and again from the centres."""
+    from sklearn.cluster import KMeans
+
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        x = 2 * rng.standard_normal((6, 5))[rng.integers(6, size=400)] + rng.standard_normal((400, 5))
+        found = centres_of(x, 6, rng, 10)
+        inside = sum(((x[found.codes == c] - x[found.codes == c].mean(axis=0)) ** 2).sum() for c in range(6))
+        nearest = ((x[:, None] - found.centres) ** 2).sum(axis=2).min(axis=1).sum()
+        assert found.within == pytest.approx(inside, rel=1e-6)
+        assert found.within == pytest.approx(nearest, rel=1e-6)
+        assert found.within <= 1.005 * KMeans(6, n_init=30, random_state=seed).fit(x).inertia_
 
 
 @given(seed=st.integers(0, 10_000), rounded=st.booleans())
@@ -191,6 +226,44 @@ def test_no_cluster_is_found_as_rarely_as_said():
     gap = gap_statistic(subset_cloud(x, Space.of(x), rng), 6, "gaussian", 20, rng)
     assert gap.chosen == 3
     assert gap.p <= 0.05
+
+
+def false_alarms(p_of, draws: int = 200) -> int:
+    """How many of so many Gaussian clouds, each of another shape, have p <= 0.05."""
+    found = 0
+    for seed in range(draws):
+        rng = np.random.default_rng(seed)
+        found += p_of(rng.standard_normal((60, 3)) * rng.uniform(0.3, 3, 3), rng) <= 0.05
+    return found
+
+
+def by_gap(x, rng):
+    return gap_statistic(subset_cloud(x, Space.of(x), rng), 3, "gaussian", 20, rng).p
+
+
+def by_density(x, rng):
+    cloud = subset_cloud(x, Space.of(x), rng)
+    null = [density(null_cloud(cloud, "gaussian", rng), 6, 5).prominence for _ in range(20)]
+    return add_one_p(density(cloud.points, 6, 5).prominence, np.array(null))
+
+
+@pytest.mark.parametrize("p_of", [by_gap, by_density])
+def test_two_hundred_gaussian_clouds_raise_the_promised_alarms(p_of):
+    """With 20 clouds of the null p <= 0.05 is promised in 1 of 21 clouds: at most 19 of 200 (chance of more: 0.001),
+    and in some (chance of none: 0.0001). Three planted clumps are found in every one of ten."""
+    assert 1 <= false_alarms(p_of) <= 19
+    for seed in range(10):
+        assert p_of(clumps(3, 20, 3, 9.0, seed)[0], np.random.default_rng(seed)) <= 0.05
+
+
+def test_the_promised_rate_can_be_missed():
+    """The bounds above can fail: against the lowest quarter of the null, alarms are far too many."""
+
+    def too_low(x, rng):
+        gap = gap_statistic(subset_cloud(x, Space.of(x), rng), 3, "gaussian", 20, rng)
+        return add_one_p(gap.statistic, np.repeat(np.sort(gap.null)[:5], 4))
+
+    assert false_alarms(too_low, 40) > 19
 
 
 def test_the_gaussian_null_has_the_covariance():

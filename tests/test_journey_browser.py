@@ -262,3 +262,87 @@ def test_where_no_pack_is_sent_the_server_answers_a_hover(page, site):
     page.get_by_role("button", name="Open its card").click()
     page.wait_for_url("**unit=6**")
     page.get_by_text("Strongest examples").wait_for()
+
+
+def map_data(page, name: str):
+    """A field of what the map was last sent."""
+    return page.locator(".map").evaluate("(m, name) => m.getRootNode().__loupeMap.data[name]", name)
+
+
+def lasso(page, box, *corners: float) -> None:
+    """A new selection: Shift would add to the one there is."""
+    page.locator(".map canvas[role=application]").focus()
+    page.keyboard.press("l")
+    draw_around(page, box, *corners)
+
+
+def save_as(page, name: str) -> None:
+    page.get_by_role("button", name="Save").click()
+    page.get_by_label("Name").fill(name)
+    page.get_by_test_id("stFormSubmitButton").get_by_role("button", name="Save").click()
+    page.wait_for_url(f"**sel={name}**")
+
+
+def test_two_groups_are_drawn_and_compared(page, site, workspace):
+    """Do the two lassoed groups really differ, and are they apart in the data itself?"""
+    box = open_map(page, f"{site}/?tap=images:pooled")
+    for name, x0, x1 in (("west", 0.02, 0.45), ("east", 0.45, 0.75)):
+        before = page.url
+        lasso(page, box, x0, 0.15, x1, 0.9)
+        page.wait_for_url(lambda url, before=before: url != before and "sel=~" in url.replace("%7E", "~"))
+        page.get_by_role("button", name="Save").wait_for()
+        save_as(page, name)
+    assert not set(workspace.selection("west").ids) & set(workspace.selection("east").ids)
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.get_by_role("button", name="Compare them").click()
+    page.wait_for_url("**vs=west**")
+    page.get_by_text("false-discovery rate of 5 %").wait_for()
+    test = page.get_by_role("button", name=re.compile("Test it in the original space"))
+    test.wait_for()
+    test.click()
+    page.locator('[data-testid="stMain"]').get_by_text(
+        re.compile("permutation|exchang|apart", re.I)
+    ).first.wait_for()
+    link = page.url
+    open_map(page, link)
+    page.get_by_text("false-discovery rate of 5 %").wait_for()
+    assert selected(page) == len(workspace.selection("east"))
+
+
+def test_hits_of_a_search_light_up(page, site):
+    open_map(page, f"{site}/?tap=images:pooled")
+    bright = coloured_pixels(page)
+    search = page.locator('[data-testid="stTextInput"] input').first
+    search.fill("label = b")
+    page.keyboard.press("Enter")
+    page.get_by_text("80 samples found").wait_for()
+    page.wait_for_url("**sel=**")
+    page.wait_for_timeout(500)
+    assert selected(page) == 80
+    assert 0 < coloured_pixels(page) < 0.7 * bright
+    open_map(page, page.url)
+    assert selected(page) == 80
+    assert search.input_value() == "label = b"
+
+
+def test_layers_are_switched_and_the_link_brings_them_back(page, site):
+    open_map(page, f"{site}/?tap=images:pooled")
+    assert map_data(page, "edges") is None
+    page.get_by_role("button", name="Layers").click()
+    page.get_by_text("Spanning tree", exact=True).click()
+    page.wait_for_url("**tree=true**")
+    page.get_by_text("Distortion ellipses", exact=True).click()
+    page.wait_for_url("**ellipses=true**")
+    page.keyboard.press("Escape")
+    open_map(page, page.url + "&names=by:label&colour=correct&hide=1&draw=both&focus=7")
+    names = page.locator(".map .labels span")
+    assert names.count() >= 1
+    assert names.first.inner_text() in "abc"
+    open_map(page, page.url + "&view=-3_-3_3_3")
+    assert map_data(page, "edges")["label"].startswith("Tree")
+    assert map_data(page, "ellipses")["label"] == "Distortion"
+    assert [label["text"] for label in map_data(page, "labels")] == ["a", "b", "c"]
+    assert map_data(page, "colour")["label"] == "Right or wrong"
+    assert map_data(page, "focus") == 7
+    view = map_data(page, "view")
+    assert (view["box"], view["hidden"], view["mode"]) == ([-3, -3, 3, 3], [1], "both")

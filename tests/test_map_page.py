@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import app_pages
+import numpy as np
 import pytest
 
+from analysis import registry
+from analysis.jobs import queue
 from analysis.selection import Selection
+from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
-from dashboard.browse import selections
+from dashboard.browse import projections, selections
+from dashboard.components import map_panel
 from dashboard.components.sample_map import _event
+from dashboard.parts import on_demand
 
 
 def test_the_first_picture(opened):
@@ -88,11 +96,75 @@ def test_naming_a_selection(opened):
     assert app_pages.url(at)["sel"] == ["three <b> of them"]
 
 
-def test_another_projection_without_result_offers_to_compute_it(opened):
+def test_another_projection_is_computed_when_it_is_chosen(opened):
+    """Quick work starts by the choice itself; meanwhile there is PCA."""
     at = app_pages.open_page("map", tap="images:pooled", by="umap")
     assert app_pages.is_whole(at)
-    assert any("UMAP" in b.label for b in at.button)
     assert "Meanwhile" in app_pages.texts(at)
+    job = next(j for j in queue.listing(opened.path) if j.arguments.get("method") == "umap")
+    assert queue.wait(opened.path, job.id, timeout=120).state == "done"
+    at = app_pages.open_page("map", tap="images:pooled", by="umap")
+    assert "Meanwhile" not in app_pages.texts(at)
+
+
+def test_long_work_is_offered_with_its_time(opened, monkeypatch):
+    monkeypatch.setattr(on_demand, "STARTS", 0.0)
+    at = app_pages.open_page("map", tap="images:pooled", by="tsne")
+    assert any(re.search(r"t-SNE \((about|less than)", b.label) for b in at.button)
+    assert "Meanwhile" in app_pages.texts(at)
+
+
+def test_a_cancelled_projection_leaves_the_page_usable(opened):
+    work = {"method": "pacmap", "inputs": ["images:pooled"], "params": {}, "seed": 0}
+    id = queue.submit(opened.path, "method", work, title="PaCMAP", start=False)
+    queue.cancel(opened.path, id)
+    assert queue.status(opened.path, id).state == "cancelled"
+    at = app_pages.open_page("map", tap="images:pooled", by="pacmap")
+    said = app_pages.texts(at)
+    assert app_pages.is_whole(at), said
+    assert "cancelled" in said
+    assert "Meanwhile" in said
+    assert app_pages.button(at, "Start again")
+
+
+@pytest.mark.parametrize("second", ["null", "by:umap", "at:images:blocks.0", "at:texts:h.0"])
+def test_a_second_map(opened, second):
+    at = app_pages.open_page("map", tap="images:pooled", second=second, together="true", sel="~" + "0" * 16)
+    assert app_pages.is_whole(at), app_pages.texts(at)
+
+
+def test_the_null_is_one_click_away(opened):
+    if "map_null" not in registry.methods():
+        pytest.skip("the method is not installed")
+    at = app_pages.open_page("map", tap="images:pooled")
+    at = app_pages.button(at, "Show the null beside it").click().run(timeout=60)
+    assert app_pages.url(at)["second"] == ["null"]
+    assert app_pages.is_whole(at), app_pages.texts(at)
+    assert "What noise looks like" in app_pages.texts(at)
+    assert not any(b.label.startswith("Draw what noise looks like") for b in at.button)
+
+
+def test_a_series_says_how_much_moves(opened, monkeypatch):
+    """The scrubber's note holds the residual of the alignment and what unrelated points would give."""
+    x = np.random.default_rng(0).standard_normal((240, 16))
+    ids = [str(i) for i in range(240)]
+    for k in (1, 2):
+        write_store(
+            opened.path / "stores" / f"step {k}", name=f"step {k}", taps={"t": x * k + k}, samples={"id": ids}
+        )
+    seen, real = [], map_panel.sample_map
+    monkeypatch.setattr(map_panel, "sample_map", lambda p, **more: seen.append(p) or real(p, **more))
+    at = app_pages.open_page("map", tap="step 1:t", by="aligned_series", **{"with": ["step 1:t", "step 2:t"]})
+    assert app_pages.is_whole(at), app_pages.texts(at)
+    series = seen[-1].series
+    assert len(series.frames) == len(series.names) == 2
+    assert "at most 0% of the squared places is movement (unrelated points: " in series.note
+
+
+def test_the_default_and_its_reason_are_said(opened):
+    said = app_pages.texts(app_pages.open_page("map", tap="images:pooled")).replace("\\", "")
+    assert projections.why() in said
+    assert projections.why().startswith("★ LocalMAP is the neighbour map to begin with")
 
 
 def test_what_a_browser_sends_is_checked():

@@ -47,6 +47,7 @@ def test_pca_says_when_axes_are_unresolved(rng):
     assert any("PC 1 and PC 2 are unresolved" in c for c in ring.caveats)
     assert not any("PC 2 and PC 3" in c for c in ring.caveats)
     assert "not told apart" in ring.reading
+    assert ["one block PC 1–2" in axis for axis in ring.axes] == [True, True]
     assert estimate(ring, "variance of PC 2").p_value < 1e-6
 
 

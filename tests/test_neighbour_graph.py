@@ -97,6 +97,39 @@ def test_the_two_exact_searches_agree(rng, monkeypatch):
     np.testing.assert_allclose(plain.distances, tiled.distances, rtol=1e-12)
 
 
+@quick
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 20),
+    st.integers(1, 3),
+    st.sampled_from(["real", "lattice", "places"]),
+)
+def test_the_tree_finds_what_every_pair_gives(seed, k, d, kind):
+    """Also with hundreds of ties (a lattice) and of duplicates (few places)."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((300, d)) if kind == "real" else rng.integers(0, 5, (300, d)).astype(float)
+    x = x[rng.integers(0, 6, 300)] if kind == "places" else x
+    indices, squares = neighbours._by_tree(x, k, no_progress, (0, 1))
+    expected, away = brute(x, k)
+    np.testing.assert_array_equal(indices, expected)
+    np.testing.assert_allclose(squares, away, rtol=1e-12)
+
+
+def test_many_points_of_few_units_go_to_the_tree(rng, monkeypatch):
+    x = rng.standard_normal((1200, 3))
+    by_tree = nearest(x, 12)
+    monkeypatch.setattr(neighbours, "TREE_FROM", 10**9)
+    by_pairs = nearest(x, 12)
+    np.testing.assert_array_equal(by_tree.indices, by_pairs.indices)
+    np.testing.assert_allclose(by_tree.distances, by_pairs.distances, rtol=1e-12)
+    monkeypatch.undo()
+    monkeypatch.setattr(neighbours, "_candidates", None)  # what compares every pair is not called
+    assert nearest(x, 12, "cosine").indices.shape == (
+        1200,
+        12,
+    )  # three units and no zero vector: three coordinates
+
+
 def test_threads_of_torch_are_as_before(rng):
     import torch
 
@@ -226,6 +259,7 @@ def test_descent_is_the_same_for_any_number_of_threads_and_differs_by_seed(rng):
 def test_where_every_pair_is_compared():
     assert neighbour_graph.is_exact(50_000, 256)
     assert not neighbour_graph.is_exact(120_000, 256)
+    assert neighbour_graph.is_exact(5_000_000, 3)
 
 
 # ---------------------------------------------------------------------------- computed once
@@ -279,6 +313,49 @@ def test_parameters_of_the_layout_and_other_methods_find_the_graph_on_disk(rng, 
     kept.forget()
     pipeline.run("umap", [x], {"epochs": 25}, cache=cache)
     assert counted == [16, 16]
+
+
+AGAIN = """
+import sys
+import numpy as np
+from analysis.compute import neighbour_graph, neighbours
+from analysis.workspace import open_workspace
+
+def refused(*_):
+    raise AssertionError("the graph was computed again")
+
+neighbour_graph.nearest = refused
+workspace = open_workspace(sys.argv[1])
+for method, params in (
+    ("umap", {"epochs": 30, "min_dist": 0.4}), ("umap", {"epochs": 40}), ("localmap", {"steps": 120}),
+    ("tsne", {"iterations": 50, "perplexity": 9.0}),
+):
+    assert np.isfinite(workspace.run(method, ["s:t"], params).positions).all()
+print("all found")
+"""
+
+
+def test_another_process_finds_the_graph_in_the_workspace(rng, tmp_path, counted):
+    """Other epochs, another minimum distance, another perplexity, another method: one graph for all. Without the kept
+    file the same process computes, and is caught at it."""
+    import subprocess
+    import sys
+
+    from analysis.store.from_arrays import write_store
+    from analysis.workspace import Workspace
+
+    workspace = Workspace.create(tmp_path / "w")
+    write_store(workspace.new_store_path("s"), name="s", taps={"t": rng.standard_normal((150, 6))})
+    workspace.run("tsne", ["s:t"], {"iterations": 50})
+    workspace.run("umap", ["s:t"], {"epochs": 20})
+    assert counted == [128]
+    command = [sys.executable, "-c", AGAIN, str(tmp_path / "w")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert "all found" in done.stdout, done.stderr[-2000:]
+    for path in (tmp_path / "w" / "cache").glob("*"):
+        path.unlink()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert "the graph was computed again" in done.stderr
 
 
 def test_kept_arrays_cannot_be_changed(rng):

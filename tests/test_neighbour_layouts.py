@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.compute import layout, pair_kernels, pair_layout
+from analysis.compute.graph_laplacian import adjacency
 from analysis.compute.layout import curve, force_tables, fuzzy_links, umap_layout
 from analysis.compute.map_quality import placement_quality
 from analysis.compute.neighbour_graph import neighbour_graph
@@ -300,3 +301,23 @@ def test_first_positions_of_one_axis_and_of_no_eigenproblem(rng, monkeypatch):
     assert 0 < np.abs(line[:, 1]).max() < 1e-2
     monkeypatch.setattr(layout, "LARGEST_SIDE", 10)
     assert layout.first_positions(rng.standard_normal((50, 20)), 3, rng, 10.0).shape == (50, 3)
+
+
+def test_a_map_may_begin_at_the_slow_directions_of_the_graph(rng):
+    """Of a rolled-up strip: the first coordinate follows the strip, where components cannot; far islands are joined."""
+    from scipy.stats import spearmanr
+
+    turn = np.sort(rng.uniform(4.7, 14, 500))
+    x = np.column_stack([turn * np.cos(turn), 6 * rng.random(500), turn * np.sin(turn)])
+    graph = neighbour_graph(x, 10)
+    links = adjacency(graph.indices, graph.distances)
+    start = layout.graph_positions(links, x, 2, rng, 10.0)
+    assert abs(spearmanr(start[:, 0], turn)[0]) > 0.99
+    assert np.abs(start).max() == pytest.approx(10, rel=1e-3)
+    flat = layout.first_positions(x, 2, rng, 10.0)
+    assert max(abs(spearmanr(flat[:, i], turn)[0]) for i in range(2)) < 0.7
+    params = UmapParams(begin="graph", epochs=40)
+    apart = np.vstack([x, x + 1000])
+    a, b = (umap(apart, params, np.random.default_rng(3)).positions for _ in range(2))
+    assert np.isfinite(a).all()
+    np.testing.assert_array_equal(a, b)

@@ -19,6 +19,15 @@ def test_the_python_lines_run():
     assert "null:" in done.stdout
 
 
+def test_the_lines_about_selections_run():
+    import analysis
+
+    workspace = analysis.open_workspace(ROOT / "sample_data" / "workspace")
+    code = re.search(r"```python\n(unsure = .*?)```", README, re.DOTALL).group(1)
+    exec(compile(code, "README.md", "exec"), names := {"workspace": workspace})
+    assert 0 < len(names["unsure"] & names["wrong"]) <= len(names["wrong"]) < len(names["unsure"])
+
+
 def test_every_command_and_option_that_is_named_exists():
     from dashboard.cli import build_parser
 

@@ -47,6 +47,26 @@ def test_half_a_million_neighbouring_rows_are_small():
     assert len(to_bytes(rows(np.arange(500_000)))) < 30_000  # of 4,000,000
 
 
+@pytest.mark.parametrize("kind", ["rows", "samples"])
+def test_a_million_ids_come_back_from_a_workspace(tmp_path, kind):
+    """Every third of three million, and every other one combined with it, saved, and opened anew."""
+    from analysis.workspace import Workspace
+
+    numbers = np.arange(0, 3_000_000, 3)
+    ids = numbers if kind == "rows" else np.char.add("sample ", numbers.astype(str))
+    workspace = Workspace.create(tmp_path / "w")
+    whole = Selection("thirds", kind, "s", "t" if kind == "rows" else "", ids[::-1])
+    workspace.save_selection(whole)
+    workspace.save_selection(Selection("half", kind, "s", "t" if kind == "rows" else "", ids[::2]))
+    again = Workspace.open(tmp_path / "w")
+    assert len(again.selection("thirds")) == 1_000_000
+    assert again.selection("thirds") == whole
+    np.testing.assert_array_equal(again.selection("thirds").ids, np.sort(ids))
+    for operation, expected in (("and", ids[::2]), ("minus", ids[1::2]), ("or", ids)):
+        joined = again.combined("thirds", operation, "half")
+        np.testing.assert_array_equal(joined.ids, np.sort(expected))
+
+
 @pytest.mark.parametrize("packed", [b"", b"nonsense", to_bytes(rows([1, 2]))[:-3]])
 def test_damaged_ids_are_refused(packed):
     with pytest.raises(StoreDamaged):

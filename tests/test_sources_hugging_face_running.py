@@ -76,7 +76,7 @@ class TestText:
         loaded = open_checkpoint(tmp_path).load()
         inputs = loaded.prepare(["a b " * 30, "c"])
         assert inputs["input_ids"].shape == (2, 8)
-        assert list(loaded.preparer.cut.values()) == [60]
+        assert (loaded.text_inputs.limit, loaded.text_inputs.left_out) == (8, [52, 0])
         assert len(loaded.tokens(["a b " * 30])[0]) == 8
 
     @pytest.mark.parametrize("special", [{"eos_token": "[EOS]"}, {"unk_token": "[UNK]"}])

@@ -19,6 +19,7 @@ from analysis.store.journal import JournalState
 from analysis.store.manifest import TapSpec
 from analysis.store.reader import Store
 from analysis.store.rebuilding import rebuild_index
+from analysis.store.row_map import SampleLog
 from analysis.store.writer import StoreWriter, TapBlock
 
 
@@ -150,6 +151,37 @@ def test_a_store_opened_unfinished_is_not_silently_empty_when_it_is_finished(tmp
     assert len(kept.samples["id"]) == 20  # what was read stays
 
 
+@pytest.mark.parametrize("rows", [256, 20])
+def test_a_check_of_a_store_that_is_finished_meanwhile_finds_no_damage(tmp_path, monkeypatch, rows):
+    """With 20 rows to a shard, every row is in one already, and only the sample lines go."""
+    monkeypatch.setattr(shards, "rows_per_shard", lambda *_: rows)
+    monkeypatch.setattr("analysis.store.tap_writer.rows_per_shard", lambda *_: rows)
+    with begun(tmp_path / "s", 2) as writer:
+        store = Store.open(tmp_path / "s")
+        assert store.verify() == []
+        writer.finish()
+    with pytest.raises(NotFound, match="has grown"):
+        store.verify()
+    assert Store.open(tmp_path / "s").verify() == []
+
+
+def test_a_note_seen_half_written_is_not_there_yet(tmp_path):
+    """Whatever part of a line has reached the file, a reader sees the batches before it and all earlier notes."""
+    with begun(tmp_path / "s", 1) as writer:
+        writer.note_problem("first")
+        file = tmp_path / "s" / journal.FILE
+        size = file.stat().st_size
+        writer.note_problem("second")
+        whole = file.read_bytes()
+        for end in range(size, len(whole) + 1):
+            (tmp_path / "look").mkdir(exist_ok=True)
+            (tmp_path / "look" / journal.FILE).write_bytes(whole[:end])
+            state = journal.read(tmp_path / "look")
+            assert state.n_batches == 1
+            assert state.problems == (["first", "second"] if end == len(whole) else ["first"])
+        assert Store.open(tmp_path / "s").problems[1:] == ["first", "second"]
+
+
 @pytest.mark.parametrize("name", ["pending-000000.rows", "samples.jsonl", "tokens.bin"])
 def test_a_changed_byte_of_an_unfinished_store_is_noticed(tmp_path, name):
     begun(tmp_path / "s", 3).close()
@@ -197,6 +229,27 @@ def test_a_long_recording_keeps_totals_and_no_lines(tmp_path):
     with StoreWriter.resume(tmp_path / "s") as writer:
         assert writer._files.state.batches == []
         assert writer.finished_samples == 50
+
+
+def test_what_belongs_to_rows_is_not_copied_with_every_batch():
+    """A batch that fills a shard asks for all samples before it: no copy of them, now and then a larger room."""
+    rng, log = np.random.default_rng(0), SampleLog(["one", "ragged"], True)
+    counts, classes, rooms = rng.integers(0, 4, 3000), rng.integers(-1, 3, 3000), {}
+    for k in range(0, 3000, 3):
+        at = slice(k, k + 3)
+        log.add({"one": 1, "ragged": counts[at].tolist()}, classes[at].tolist(), 3)
+        for tap in ("one", "ragged"):
+            ends = log.row_map(tap).ends
+            rooms[ends.__array_interface__["data"][0]] = ends.base  # kept, so that no address comes twice
+    assert len(rooms) < 2 * 14  # 3 · 2^10 > 3000
+    sample = np.repeat(np.arange(3000), counts)
+    rows = log.row_map("ragged").rows(100, 500)
+    np.testing.assert_array_equal(rows.sample, sample[100:600])
+    np.testing.assert_array_equal(rows.tokens, counts[sample[100:600]])
+    np.testing.assert_array_equal(rows.label, classes[sample[100:600]])
+    np.testing.assert_array_equal(log.row_map("ragged").counts, counts)
+    assert log.row_map("one").rows(2990, 10).tokens is None
+    np.testing.assert_array_equal(log.row_map("one").rows(2990, 10).label, classes[2990:])
 
 
 def test_a_bad_journal_line_changes_nothing():

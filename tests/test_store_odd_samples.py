@@ -48,6 +48,36 @@ def test_names_that_are_not_utf8_do_not_lose_the_recording(tmp_path):
     assert store.manifest["data"]["path"] == str(file)
 
 
+def test_a_text_may_end_in_nul(tmp_path):
+    """NumPy drops NULs at the end of a text: two ids would be one."""
+    columns = {"id": ["a\0", "a", "\0"], "text\0": ["x\0y", "\0", None]}
+    for found in written(tmp_path / "s", columns, classes=("c\0", "c"), settings={"from": "a\0"}):
+        assert found["id"].tolist() == ["a\\x00", "a", "\\x00"]
+        assert found["text\\x00"].tolist() == ["x\\x00y", "\\x00", ""]
+    store = Store.open(tmp_path / "s")
+    assert store.classes == ("c\\x00", "c")
+    assert store.manifest["settings"]["from"] == "a\\x00"
+
+
+def test_data_may_have_ids_that_end_in_nul():
+    from analysis.sources.data_source import as_text
+
+    assert as_text(["a", "a\0"]).tolist() == ["a", "a\0"]
+
+
+def test_names_without_a_name_are_no_class(tmp_path):
+    store = write_store(tmp_path / "s", name="s", taps={"t": np.ones((3, 2))}, labels=["b", None, "a"])
+    assert store.classes == ("a", "b")
+    assert store.class_index.tolist() == [1, -1, 0]
+    assert store.samples["label"].tolist() == ["b", "", "a"]
+
+
+def test_the_manifest_keeps_numbers_beyond_64_bits(tmp_path):
+    facts = {"big": 2**70, "small": -(2**90), "unsigned": np.uint64(2**63)}
+    store = write_store(tmp_path / "s", name="s", taps={"t": np.ones((3, 2))}, data=facts, settings=facts)
+    assert Store.open(store.path).manifest["data"] == {**facts, "unsigned": 2**63}
+
+
 def test_a_recording_that_such_a_name_had_stopped_can_be_finished(tmp_path, monkeypatch):
     """Lines that are on the disk already hold the name as it was."""
     path = str(tmp_path / ODD)
@@ -122,24 +152,42 @@ def test_a_data_column_is_never_written_over(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "said"),
     [
-        {"labels": [0, 3], "classes": ("a", "b")},
-        {"labels": [0, -2], "classes": ("a", "b")},
-        {"taps": {"t": []}},
-        {"taps": {"t": np.empty((0, 3))}},
-        {"taps": {"t": [np.ones((2, 3)), np.ones((2, 4))]}},
-        {"taps": {"t": [np.ones(3), np.ones(3)]}},
-        {"specs": {"other": TapSpec("other", 3)}},
-        {"thumbnails": [b"1"]},
-        {"tokens": [["a"]]},
-        {"samples": {"x": [object(), 1]}},
+        ({"labels": [0, 3], "classes": ("a", "b")}, r"label 3\. Expected -1 … 1 \(2 class names\)"),
+        ({"labels": [0, -2], "classes": ("a", "b")}, "label -2"),
+        ({"labels": [0]}, r"labels have shape \(1,\)\. Expected \(2,\)"),
+        ({"labels": [0.5, 1.0]}, r"label 0\.5 \(float\)\. Expected whole numbers, or names and None"),
+        ({"labels": np.array([0, None], object)}, r"label 0 \(int\)"),
+        ({"labels": ["a", "c"], "classes": ("a", "b")}, "label 'c' is not a class. Expected one of a, b"),
+        ({"taps": {}}, "has no tap"),
+        ({"taps": {"t": []}}, "tap 't' of store 's' has no sample"),
+        ({"taps": {"t": np.empty((0, 3))}}, "no sample"),
+        ({"taps": {"t": np.array(7.0)}}, "no sample"),
+        ({"taps": {"t": np.ones((2, 3)), "u": np.ones((3, 3))}}, "'u' has 3 samples. Expected 2, as many as tap 't'"),
+        ({"taps": {"t": np.ones(2)}}, r"tap 't' has shape \(2,\)\. Expected \(n, units\) or \(n, tokens, units\)"),
+        ({"taps": {"t": np.ones((2, 1, 4, 4))}}, r"tap 't' has shape \(2, 1, 4, 4\)\..*positions of a map into"),
+        ({"taps": {"t": np.ones((2, 0))}}, "tap 't' has 0 units"),
+        ({"taps": {"t": np.array([[None, 1], [2, 3]], object)}}, "tap 't' gives object values. Expected numbers"),
+        ({"taps": {"t": np.array([["a"], ["b"]])}}, "tap 't' gives <U1 values. Expected numbers"),
+        ({"taps": {"t": np.ones((2, 3), complex)}}, "tap 't' gives complex128 values. Expected numbers"),
+        ({"taps": {"t": [np.ones((2, 3)), np.ones((2, 4))]}}, r"sample of tap 't' has shape \(2, 4\)"),
+        ({"taps": {"t": [np.ones(3), np.ones(3)]}}, r"first sample of tap 't' has shape \(3,\)"),
+        ({"taps": {"t\0": np.ones((2, 3))}}, "text without NUL"),
+        ({"specs": {"other": TapSpec("other", 3)}}, "specs of"),
+        ({"thumbnails": [b"1"]}, "1 thumbnails for 2 samples"),
+        ({"tokens": [["a"]]}, "1 tokens for 2 samples"),
+        ({"samples": {"x": [object(), 1]}}, "sample column 'x' holds object"),
+        ({"samples": {"x": [1]}}, "sample column 'x' has 1 entries. Expected 2, one per sample"),
+        ({"samples": {"x": [10**5000, 1]}}, "whole number of 16,610 bits"),
+        ({"samples": {"id": ["a", "a"]}}, r"1 id\(s\) are there more than once \('a'\)"),
+        ({"samples": {"id": [1, "1"]}}, "more than once"),
     ],
-)
-def test_wrong_arrays_are_refused_in_words_and_leave_nothing(tmp_path, wrong):
+)  # fmt: skip
+def test_wrong_arrays_are_refused_in_words_and_leave_nothing(tmp_path, wrong, said):
     from analysis.errors import InputError
 
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=said):
         write_store(tmp_path / "s", name="s", **{"taps": {"t": np.ones((2, 3))}, **wrong})
     assert not (tmp_path / "s").exists()
     write_store(tmp_path / "s", name="s", taps={"t": np.ones((2, 3))})

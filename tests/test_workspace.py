@@ -159,3 +159,23 @@ def test_a_read_only_workspace_says_so(tmp_path):
             People(tmp_path / "people.db").star("s", "t", 1)
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_search_gives_samples_where_whole_samples_are_meant_and_tokens_otherwise():
+    from pathlib import Path
+
+    import numpy as np
+
+    sample = Workspace.open(Path(__file__).parents[1] / "sample_data" / "workspace")
+    store = sample.store("digits-vit-patches")
+    label = np.asarray(store.samples["label"]).astype(str)
+    whole = sample.search("digits-vit-patches:vit.layers.3", "label = 4")
+    assert whole.of == "samples"
+    assert set(whole.ids) == set(np.asarray(store.samples["id"])[label == "4"])
+    values = store.activations("vit.layers.3").unit(5)
+    some = sample.search("digits-vit-patches:vit.layers.3", f"unit 5 > {float(np.median(values))!r}")
+    assert some.of == "rows"
+    assert np.array_equal(some.ids, np.flatnonzero(values > np.median(values)))
+    assert not len(sample.search("digits-vit-patches:vit.layers.3", "unit 5 > 1e9"))
+    with pytest.raises(NotFound, match="column"):
+        sample.search("digits-vit-patches:vit.layers.3", "colour = red")

@@ -94,6 +94,30 @@ def unresolved_blocks(p: np.ndarray, level: float = 0.05) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(p < level)]).astype(np.int64)
 
 
+def component_names(shares: np.ndarray, p: np.ndarray, level: float = 0.05) -> tuple[str, ...]:
+    """Names of the first axes, one per share of the variance: "PC 1 (31.2% of variance)"; an axis that is not told
+    apart from its neighbours, drawn or not, names the block: "PC 2 (9.1% of variance; one block PC 2–3)"."""
+    blocks, names = unresolved_blocks(p, level), []
+    for i, share in enumerate(shares):
+        members = np.flatnonzero(blocks == blocks[i]) + 1 if i < len(blocks) else [i]
+        block = f"; one block PC {members[0]}–{members[-1]}" if len(members) > 1 else ""
+        names.append(f"PC {i + 1} ({share:.1%} of variance{block})")
+    return tuple(names)
+
+
+def block_words(blocks: np.ndarray) -> str:
+    """What the first block of `unresolved_blocks` means, in words; "" where every axis stands alone."""
+    sizes = np.bincount(blocks)
+    if sizes.max(initial=0) < 2:
+        return ""
+    first = int(np.argmax(sizes > 1))
+    return (
+        "Axes that share a block cannot be told apart by these data: the first block starts at axis "
+        f"{sizes[:first].sum() + 1} and holds {sizes[first]}. Only the subspace they span means something, "
+        "not each axis."
+    )
+
+
 def positive_interval(value, error):
     """95 % interval (low, high) of positive numbers from their standard errors, on the logarithmic scale."""
     value = np.asarray(value, dtype=np.float64)

@@ -28,13 +28,16 @@ class Cloud:
     def n_samples(self) -> int:
         return len(self.sample_numbers)
 
+    @property
+    def offsets(self) -> np.ndarray:
+        """(n_samples + 1,): the points of sample i are offsets[i] … offsets[i + 1] - 1."""
+        return np.searchsorted(self.sample, np.arange(self.n_samples + 1))
+
     def sample_means(self) -> np.ndarray:
         """(n_samples, d) mean over the points of each sample. O(n d)."""
         if self.n_samples == len(self.x):
             return self.x
-        starts = np.searchsorted(self.sample, np.arange(self.n_samples))
-        counts = np.diff(np.append(starts, len(self.x)))
-        return np.add.reduceat(self.x, starts, axis=0) / counts[:, None]
+        return np.add.reduceat(self.x, self.offsets[:-1], axis=0) / np.diff(self.offsets)[:, None]
 
 
 def point_cloud(

@@ -2,10 +2,11 @@
 
 All texts of a cluster are one document. Weight of term t in cluster c: tf(t, c) / |c| · log(1 + A / f(t)), with
 tf the term's count in the cluster, |c| all counts there, f(t) its count over all clusters, A the mean of |c|. A term
-must lie in at least two texts of the cluster and be relatively more frequent there than elsewhere.
+must lie in at least two texts of the cluster and be twice as frequent there as elsewhere: among short texts the
+weight alone lets "of" and "the" name clusters in which they are a little more frequent.
 
 Tokens: lower-case runs of letters and digits of any script, at least two characters, numbers alone left out. No
-stemming, no list of stop words: a word that is everywhere has nearly the same share everywhere and falls behind.
+stemming, no list of stop words: a word that is everywhere has nearly the same share everywhere and is left out.
 
 Reference: M. Grootendorst (2022), "BERTopic: Neural topic modeling with a class-based TF-IDF procedure".
 """
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 WORD = re.compile(r"\w{2,40}")
+LIFT = 2.0  # share of a term in the cluster over its share elsewhere
 MOST_TEXTS, LONGEST = 50_000, 4000  # texts read, characters of each
 
 
@@ -59,6 +61,6 @@ def _strongest(
     weighed = [
         (-n / size * float(np.log1p(mean / everywhere[t])), t)
         for t, n in own.items()
-        if in_texts[t] >= 2 and n * total > everywhere[t] * size
+        if in_texts[t] >= 2 and n * (total - size) > LIFT * (everywhere[t] - n) * size
     ]
     return [t for _, t in sorted(weighed)[:most]]

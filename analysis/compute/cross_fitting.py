@@ -70,3 +70,20 @@ def cross_fitted(
     return CrossFitted(
         mean, weights, fold, np.array(means), np.array(turned), apart / whole if whole else 0.0
     )
+
+
+def held_out_errors(
+    x: np.ndarray, y: np.ndarray, fold: np.ndarray, fit: Fit, predict
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared errors (n,) of responses `y` (n, r) predicted from held-out coordinates, and of the training mean.
+
+    predict : (coordinates of the training samples, their responses, coordinates to predict) -> responses.
+    """
+    left, whole = np.empty(len(x)), np.empty(len(x))
+    for f in range(fold.max() + 1):
+        train, test = fold != f, fold == f
+        mean, weights = fit(f)
+        a, b = (x[train] - mean) @ weights, (x[test] - mean) @ weights
+        left[test] = ((y[test] - predict(a, y[train], b)) ** 2).sum(axis=1)
+        whole[test] = ((y[test] - y[train].mean(axis=0)) ** 2).sum(axis=1)
+    return left, whole

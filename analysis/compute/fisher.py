@@ -131,3 +131,16 @@ def inside_principal(basis: Basis, weights: np.ndarray, share: float = 0.9) -> E
         null_method=f"random subspaces: {components} of {len(falling)} directions", n=len(basis.z), d=basis.d_full,
         estimator=f"overlap with {components} principal components",
     )  # fmt: skip
+
+
+def with_largest_rest(basis: Basis, weights: np.ndarray, components: int) -> np.ndarray:
+    """Weights (r, components): those given (r, k), then directions of the largest variance outside their span, each
+    scaled to unit variance; 0 where nothing is left."""
+    frame = np.linalg.qr(weights)[0]
+    if frame.shape[1] < components and len(basis.values) > frame.shape[1]:
+        rest = np.eye(len(basis.values)) - frame @ frame.T
+        values, vectors = np.linalg.eigh(rest * basis.values @ rest)
+        more = components - frame.shape[1]
+        scale = np.sqrt(np.maximum(values[-more:], 1e-300))
+        weights = np.hstack([weights, (vectors[:, -more:] / scale)[:, ::-1]])
+    return np.pad(weights, ((0, 0), (0, components - weights.shape[1])))

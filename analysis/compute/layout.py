@@ -14,11 +14,14 @@ import functools
 
 import numpy as np
 
+from analysis.compute.graph_laplacian import joined, slow_coordinates, slow_eigenvectors
 from analysis.compute.linalg import LARGEST_SIDE, principal_components
+from analysis.compute.neighbours import as_points, near_one
 from analysis.compute.row_threads import row_threads
 from analysis.spec import Progress, no_progress
 
 NEGATIVES = 5
+STARTS = ("components", "graph")
 
 
 def umap_layout(
@@ -30,6 +33,7 @@ def umap_layout(
     epochs: int,
     rng: np.random.Generator,
     components: int = 2,
+    begin: str = "components",
     threads: int | None = None,
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 1.0),
@@ -38,24 +42,32 @@ def umap_layout(
 
     Parameters
     ----------
-    graph : has `indices` and `distances` (n, at least n_neighbors - 1), nearest first.
+    graph : NeighbourGraph of at least n_neighbors - 1 neighbours.
     n_neighbors : counts the point itself, as in umap-learn.
     min_dist : how close two linked points want to be, in the units of the map.
+    begin : "components" of the points, or the slow directions of the "graph".
 
     Notes
     -----
     Time O(n n_neighbors epochs), memory O(n n_neighbors).
     """
+    from scipy.sparse import csr_array
+
     from analysis.compute.umap_kernels import epoch
 
     n, k = len(x), n_neighbors - 1
     seed = np.uint64(rng.integers(2**63))
     y = np.zeros((n, 3), np.float32)
-    y[:, :components] = first_positions(x, components, rng, 10.0)
     out = np.zeros_like(y)
     with row_threads(n, threads) as run:
         progress(span[0], "building the fuzzy graph")
         starts, ends, strength = fuzzy_links(graph.indices[:, :k], graph.distances[:, :k], run)
+        if begin == "graph":
+            points = near_one(as_points(x, graph.metric)[0])[0]
+            links = csr_array((strength.astype(np.float64), ends, starts), shape=(n, n))
+            y[:, :components] = graph_positions(links, points, components, rng, 10.0, progress, span[0])
+        else:
+            y[:, :components] = first_positions(x, components, rng, 10.0)
         pull, push = force_tables(*curve(min_dist))
         for t in range(epochs):
             if t % 5 == 0:
@@ -118,4 +130,17 @@ def first_positions(x: np.ndarray, components: int, rng: np.random.Generator, si
         start *= size / np.abs(start).max()
     else:
         start = rng.uniform(-size, size, size=(n, components))
+    return (start + rng.normal(scale=1e-5 * size, size=start.shape)).astype(np.float32)
+
+
+def graph_positions(links, points, components: int, rng, size: float, progress=no_progress, at: float = 0.0):
+    """The slowest coordinates (n, components) of a sparse graph, scaled as above: a sheet that is rolled up in the data
+    begins unrolled. Pieces are linked by the shortest gaps between the points (n, d).
+
+    Raises InputError above 200 pieces. Time O(links steps), and O(piece n d) for every piece.
+    """
+    whole, _ = joined(links, points, progress, at)
+    progress(at, "slow directions of the graph")
+    start = slow_coordinates(whole, slow_eigenvectors(whole, components + 1, rng)[1][:, 1:])
+    start *= size / np.abs(start).max()
     return (start + rng.normal(scale=1e-5 * size, size=start.shape)).astype(np.float32)

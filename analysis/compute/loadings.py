@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from analysis.compute.ratios import sample_sums
+
 SPELLED = 6  # units of an axis that are named
 
 
@@ -94,3 +96,20 @@ def simplicity(frame: np.ndarray) -> float:
     """Mean over the columns of `frame` (d, m, unit length) of Σ loading⁴: 1 for single units, 1 / d when all units
     share equally; its inverse is how many units an axis has, in effect."""
     return float((frame**4).sum(axis=0).mean())
+
+
+def adjusted_shares_interval(x, scores, sample, rng, draws: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    """95 % bootstrap interval (low (k,), high (k,)) over samples of `adjusted_variances` as shares of the variance of
+    `x` (n, d) centred, from sums of products of the `scores` (n, k) per `sample` (n,). O(n k² + draws k² samples)."""
+    products = sample_sums(scores[:, :, None] * scores[:, None, :], sample)
+    total = sample_sums((x**2).sum(axis=1), sample)
+    drawn = []
+    for _ in range(draws):
+        weights = rng.multinomial(len(total), np.full(len(total), 1 / len(total)))
+        gram = np.tensordot(weights, products, axes=1)
+        whole = weights @ total
+        if whole > 0 and np.linalg.eigvalsh(gram)[0] > 0:
+            drawn.append(np.diag(np.linalg.cholesky(gram)) ** 2 / whole)
+    if not drawn:
+        return np.full(scores.shape[1], np.inf), np.full(scores.shape[1], -np.inf)
+    return tuple(np.percentile(drawn, [2.5, 97.5], axis=0))

@@ -16,6 +16,8 @@ import numpy as np
 
 from analysis.spec import Progress, no_progress
 
+LARGEST = 1e6  # of a reported anisotropy
+
 
 @dataclass(frozen=True)
 class LocalMaps:
@@ -131,3 +133,13 @@ def fit_local_maps(
         loss, start.maps.ravel(), jac=True, method="L-BFGS-B", callback=watch, options={"maxiter": steps}
     )
     return replace(start, maps=found.x.reshape(shape))
+
+
+def ellipses(jacobian: np.ndarray) -> dict[str, np.ndarray]:
+    """Expansion sqrt(det J Jᵀ), anisotropy σ₁ / σ₂ and angle (degrees in (-90, 90]) of J (n, 2, p)."""
+    u, s, _ = np.linalg.svd(jacobian, full_matrices=False)
+    ratio = np.minimum(s[:, 0] / np.maximum(s[:, 1], s[:, 0] / LARGEST + 1e-300), LARGEST)
+    angle = np.degrees(np.arctan2(u[:, 1, 0], u[:, 0, 0]))
+    angle = np.where(angle <= -90, angle + 180, np.where(angle > 90, angle - 180, angle))
+    found = {"jacobian expansion": s[:, 0] * s[:, 1], "anisotropy": ratio, "ellipse angle": angle}
+    return {name: column.astype(np.float32) for name, column in found.items()}

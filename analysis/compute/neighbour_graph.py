@@ -1,9 +1,10 @@
 """The neighbour graph that every neighbour method shares: computed once per (points, metric, size) and kept.
 
-Exact up to `EXACT_WORK` coordinate pairs (50,000 points of 256 units, 20,000 of 3,072), whatever the machine, so that
-a recipe gives the same graph everywhere; above, by neighbour descent, and then a seeded sample of points is compared
-with their exact neighbours and the share found is stated with its interval. Graphs come in a few sizes (16, 32, 64 …
-neighbours), so that most changes of a method's parameters find one ready; a larger one serves all smaller questions.
+Exact up to `EXACT_WORK` coordinate pairs (50,000 points of 256 units, 20,000 of 3,072; any number of points of three),
+whatever the machine, so that a recipe gives the same graph everywhere; above, by neighbour descent, and then a seeded
+sample of points is compared with their exact neighbours and the share found is stated with its interval. Graphs come
+in a few sizes (16, 32, 64 … neighbours), so that most changes of a method's parameters find one ready; a larger one
+serves all smaller questions.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from analysis.activations import Activations, load_matrix
 from analysis.compute import kept
-from analysis.compute.neighbours import METRICS, as_points, near_one, nearest
+from analysis.compute.neighbours import METRICS, TREE_UNITS, as_points, near_one, nearest
 from analysis.compute.nulls import bootstrap_mean
 from analysis.errors import NotEnoughData, ParameterError
 from analysis.spec import Progress, no_progress
@@ -129,8 +130,8 @@ def neighbour_graph(
 
 
 def is_exact(n: int, d: int) -> bool:
-    """Whether a graph of n points of d units is computed from every pair."""
-    return float(n) * n * d <= EXACT_WORK
+    """Whether a graph of n points of d units is exact: every pair is compared, or a k-d tree answers."""
+    return d <= TREE_UNITS or float(n) * n * d <= EXACT_WORK
 
 
 def ladder(k: int, n: int) -> list[int]:

@@ -19,6 +19,7 @@ from analysis.spec import Progress, no_progress
 METRICS = ("euclidean", "cosine")
 BLOCK_BYTES = 64 << 20  # of one block of distances
 TILES_FROM = 4e9  # n² d from which torch and Numba are worth starting
+TREE_UNITS, TREE_FROM = 3, 1000  # at most so many coordinates of at least so many points: by a k-d tree
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def nearest(
     Notes
     -----
     Time O(n² d) in matrix products, memory O(n d + n k) plus a block of 64 MiB. Where that is much, torch and Numba
-    are started (`exact_tiles`); the answer is the same.
+    are started (`exact_tiles`); up to three coordinates take O(n k log n) by a k-d tree. The answer is the same.
     """
     points, n_zero = as_points(x, metric)
     points, scale = near_one(points) if metric == "euclidean" else (points, 1.0)
@@ -106,7 +107,9 @@ def nearest(
         raise ParameterError(f"k = {k}", "at least 1")
     if n <= k:
         raise NotEnoughData(f"{n} point(s) for {k} neighbours", f"at least {k + 1}", "Use fewer neighbours")
-    if float(n) * n * points.shape[1] >= TILES_FROM:
+    if points.shape[1] <= TREE_UNITS and n >= TREE_FROM:
+        indices, squares, unsure = *_by_tree(points, k, progress, span), np.empty(0, np.int64)
+    elif float(n) * n * points.shape[1] >= TILES_FROM:
         from analysis.compute.exact_tiles import tiled_nearest
 
         indices, squares, unsure = tiled_nearest(points, k, progress, span)
@@ -146,6 +149,16 @@ def _candidates(points, k, progress, span):
             bound = 2 * outside + norms[rows] * (1 - slack)  # nothing left out can be nearer
             unsure.append(rows[squares[rows, -1] >= bound])
     return indices, squares, np.concatenate(unsure) if unsure else np.empty(0, np.int64)
+
+
+def _by_tree(points: np.ndarray, k: int, progress: Progress, span) -> tuple[np.ndarray, np.ndarray]:
+    from analysis.compute.map_neighbours import nearest_on_map
+
+    progress(span[0], "finding neighbours")
+    chosen = nearest_on_map(points, k)[0].astype(np.int64)
+    squares = _squares(points, np.arange(len(points)), chosen)
+    order = np.lexsort((chosen, squares), axis=1)
+    return np.take_along_axis(chosen, order, axis=1), np.take_along_axis(squares, order, axis=1)
 
 
 def _squares(points: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -82,6 +82,17 @@ def add_one_p(observed: float | np.ndarray, null: np.ndarray) -> np.ndarray:
     return (1 + (null >= np.asarray(observed)).sum(axis=0)) / (1 + len(null))
 
 
+def against(observed: float, null: np.ndarray) -> dict[str, float]:
+    """What an `Estimate` says of its null (draws,): mean, middle 95 %, and the p-value of `add_one_p`."""
+    low, high = np.percentile(null, [2.5, 97.5])
+    return {
+        "null": float(null.mean()),
+        "null_low": float(low),
+        "null_high": float(high),
+        "p_value": float(add_one_p(observed, null)),
+    }
+
+
 def bootstrap_mean(
     values: np.ndarray, rng: np.random.Generator, *, level: float = 0.95, draws: int = 1000
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -40,11 +40,20 @@ def dry_run(workspace: Path, arguments: dict, progress: Progress) -> dict:
 
 
 def estimate(workspace: Path, arguments: dict, progress: Progress) -> dict:
-    """As for `record` → {"bytes", "seconds", "samples_per_second", …}."""
+    """As for `record` → {"bytes", "seconds", "samples_per_second", …}; with "resume", of what is left of "name"."""
     from analysis.recording.estimate import estimate as run
 
+    resume, directory = bool(arguments.get("resume")), Path(workspace)
+    if resume:
+        directory = Workspace.open(workspace).new_store_path(arguments["name"], resume=True)
     checkpoint, data = _open(arguments)
-    cost = run(checkpoint.load(), data, tuple(arguments["taps"]), directory=workspace, **_settings(arguments))
+    given = {
+        "directory": directory,
+        "resume": resume,
+        "seed": int(arguments.get("seed", 0)),
+        **_settings(arguments),
+    }
+    cost = run(checkpoint.load(), data, tuple(arguments["taps"]), **given)
     return _plain(cost)
 
 

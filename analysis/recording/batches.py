@@ -16,7 +16,7 @@ from analysis.recording.padding import Padding
 from analysis.recording.plan import Plan
 from analysis.recording.pooling import pool
 from analysis.recording.tap_info import LOGITS
-from analysis.store.writer import TapBlock
+from analysis.store.writer import StoreWriter, TapBlock
 
 
 @dataclass
@@ -30,6 +30,11 @@ class Batch:
     class_index: np.ndarray | None
     thumbnails: list[bytes] | None
     tokens: list[list[str]] | None
+
+    def append_to(self, writer: StoreWriter) -> None:
+        writer.append(
+            self.samples, self.taps, class_index=self.class_index, thumbnails=self.thumbnails, tokens=self.tokens
+        )  # fmt: skip
 
     @property
     def n_bytes(self) -> int:

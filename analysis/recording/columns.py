@@ -8,7 +8,8 @@ import numpy as np
 
 from analysis.recording.labels import ClassMap
 
-OWN = ("id", "label", "predicted", "correct", "confidence", "loss", "text", "media_path", "media_digest")
+CUT = "cut_tokens"
+OWN = ("id", "label", "predicted", "correct", "confidence", "loss", "text", "media_path", "media_digest", CUT)
 
 
 def renamed(names: Iterable[str]) -> dict[str, str]:
@@ -30,10 +31,11 @@ def sample_columns(loaded, data, classes: ClassMap, outputs, items: list, start:
     label, predicted : class names (text), numbers where no names are known; `predicted` is a number for
     regressions and the most likely next token for language models. correct : bool, None without a label.
     confidence : softmax probability of the prediction. loss : nats (cross entropy; for language models the mean
-    over the next tokens).
+    over the next tokens). cut_tokens : of a text that is longer than the network takes, the tokens left out; empty for
+    others, and not there in a batch without any.
     """
     n = stop - start
-    columns: dict = {"id": np.asarray(data.ids[start:stop]).astype(str)}
+    columns: dict = {"id": [str(i) for i in data.ids[start:stop]]}
     labels = None if data.labels is None else classes.classes(data.labels[start:stop])
     if labels is not None:
         columns["label"] = classes.words(labels)
@@ -41,7 +43,10 @@ def sample_columns(loaded, data, classes: ClassMap, outputs, items: list, start:
     for name, kept in renamed(data.columns).items():
         columns[kept] = np.asarray(data.columns[name])[start:stop]
     if data.kind == "text":
-        columns["text"] = np.array([str(item) for item in items], dtype=str)
+        columns["text"] = [str(item) for item in items]
+        left_out = loaded.text_inputs.left_out if loaded.text_inputs is not None else []
+        if any(left_out):
+            columns[CUT] = [k or None for k in left_out]
     paths = [data.media_path(i) for i in range(start, stop)]
     if any(paths):
         columns["media_path"] = np.array(["" if p is None else str(p) for p in paths], dtype=str)

@@ -9,8 +9,8 @@ import numpy as np
 
 from analysis.errors import InputError, NotFound
 from analysis.recording.columns import renamed
-from analysis.recording.origin import note_once
-from analysis.sources.dumps import Dump, DumpChunk
+from analysis.recording.origin import first_few, note_once
+from analysis.sources.dump import Dump, DumpChunk
 from analysis.spec import Progress, no_progress
 from analysis.store.manifest import TapSpec
 from analysis.store.manifest import read as read_manifest
@@ -120,7 +120,7 @@ def create(dump: Dump, directory: Path, name: str) -> StoreWriter:
 def beforehand(dump: Dump) -> list[str]:
     """What is to be said before the first chunk, in sentences for `Store.problems`."""
     narrowed = [t.name for t in dump.taps.values() if t.dtype == "float64"]
-    return [f"float64 in the dump, kept as float32: {', '.join(narrowed)}"] if narrowed else []
+    return [f"float64 in the dump, kept as float32: {first_few(narrowed, ', ')}"] if narrowed else []
 
 
 def beyond(chunk: DumpChunk, done: int, dump: Dump) -> DumpChunk | None:

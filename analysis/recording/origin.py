@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from analysis.errors import InputError
+from analysis.recording.columns import CUT
 from analysis.recording.plan import Plan
 from analysis.store.manifest import tap_entry
+from analysis.store.samples import LINES, read_lines
 from analysis.store.text import readable
 from analysis.store.writer import StoreWriter
 
@@ -14,7 +19,7 @@ DECISIVE = (
 )  # fmt: skip
 
 MOST_SKIPPED = 100  # skipped items named in the manifest
-MOST_SAID = 10  # of them named among the store's problems
+MOST_SAID = 10  # items named in one of the store's problems
 
 
 def checkpoint_entry(checkpoint, loaded) -> dict:
@@ -39,11 +44,30 @@ def beforehand(data, plan: Plan) -> list[str]:
 
 def _named(skipped: list[str]) -> str:
     """The first few, and where the others are."""
-    text, more = "; ".join(skipped[:MOST_SAID]), len(skipped) - MOST_SAID
-    if more <= 0:
-        return text
+    if len(skipped) <= MOST_SAID:
+        return first_few(skipped)
     cut = f"; the list ends after {MOST_SKIPPED}" if len(skipped) > MOST_SKIPPED else ""
-    return f"{text}; and {more} more, listed by `loupe info`{cut}"
+    return f"{first_few(skipped)}, listed by `loupe info`{cut}"
+
+
+def first_few(items: Sequence[str], between: str = "; ") -> str:
+    """At most ten of them, and how many more there are."""
+    more = len(items) - MOST_SAID
+    return between.join([*items[:MOST_SAID], *([f"and {more} more"] if more > 0 else [])])
+
+
+def said_of_cuts(directory: Path, limit: int) -> list[str]:
+    """How many of the recorded texts were cut at `limit` tokens, in a sentence; [] for none."""
+    n = most = 0
+    for line in read_lines(Path(directory) / LINES):
+        left_out = [k for k in line["columns"].get(CUT) or () if k]
+        n, most = n + len(left_out), max([most, *left_out])
+    if not n:
+        return []
+    return [
+        f"{n:,} text(s) were cut at {limit:,} tokens, the most that the network takes (of the longest {most:,} more "
+        f"were left out): column {CUT} says how many of each"
+    ]
 
 
 def note_once(writer: StoreWriter, said: list[str]) -> None:

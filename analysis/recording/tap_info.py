@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.errors import ParameterError
 from analysis.recording.hooks import Want
@@ -78,3 +78,17 @@ class TapInfo:
         """The hook's instruction for this tap."""
         module = "" if self.name == MODEL else self.name
         return Want(self.name, module, self.layout, self.kept(tokens), self.leading, self.call)
+
+
+def sized(info: TapInfo, shape, axes: Axes, note: str) -> TapInfo:
+    """With the numbers of tokens and units; `shape` from here on is without the batch."""
+    n_tokens = 1
+    for i in axes.tokens:
+        n_tokens *= shape[i]
+    n_units = 1 if axes.unit is None else shape[axes.unit]
+    problem = "" if n_tokens and n_units else f"its output {shape} is empty"
+    return replace(
+        info, shape=tuple(s for i, s in enumerate(shape) if i != axes.batch), axes=axes.words, layout=axes,
+        n_tokens=n_tokens, n_units=n_units, bytes_per_sample=2 * n_tokens * n_units, problem=problem,
+        note="; ".join(filter(None, (info.note, note))),
+    )  # fmt: skip

@@ -16,12 +16,12 @@ from analysis.recording.choosing import DEFAULT, choose_taps
 from analysis.recording.grids import GridFinder
 from analysis.recording.hooks import model_lock, pick_tensor
 from analysis.recording.layout import Axes, AxisTrace, batch_axis
-from analysis.recording.tap_info import LOGITS, MODEL, TOKEN_LOSS, TapInfo
+from analysis.recording.output_taps import output_infos
+from analysis.recording.tap_info import MODEL, TapInfo, sized
 
 __all__ = ["DEFAULT", "TapInfo", "choose_taps", "dry_run"]
 
 TWICE = 2
-MOST_LOGITS = 2048  # classes up to which the logits are recorded unasked
 CLASS_TOKENS = ("[CLS]", "<s>", "<cls>")
 
 
@@ -67,7 +67,7 @@ def dry_run(loaded, data) -> list[TapInfo]:
     watch.word_class_token = _word_class_token(loaded, item)
     infos = [watch.info(name, module) for name, module in _listed(loaded.module)]
     infos = _marked(loaded.module, infos, watch, outputs)
-    return infos + _output_infos(outputs)
+    return infos + output_infos(outputs)
 
 
 def _listed(module):
@@ -141,7 +141,7 @@ class _Watch:
             reason = "it does not depend on the sample, or windows or heads are folded into that axis"
             return dataclasses.replace(info, problem=f"no axis of {shape} is the batch of {TWICE}: {reason}")
         if len(shape) == 1:
-            return _sized(info, shape, Axes(0, None, ()), "")
+            return sized(info, shape, Axes(0, None, ()), "")
         unit, assumed = (
             (len(shape) - 1, False) if batch == 1 and len(shape) == 3 else self._unit(module, x, given)
         )
@@ -150,7 +150,7 @@ class _Watch:
             return dataclasses.replace(info, problem=f"batch and unit axes of {shape} cannot be told apart")
         if len(axes.tokens) == 2:
             self.grids.saw(module, tuple(shape[i] for i in axes.tokens))
-        return _sized(info, shape, axes, "the unit axis is assumed, nothing tells it" if assumed else "")
+        return sized(info, shape, axes, "the unit axis is assumed, nothing tells it" if assumed else "")
 
     def _unit(self, module, x, given) -> tuple[int, bool]:
         axis, assumed = self.trace.unit_axis(module, x, given)
@@ -187,20 +187,6 @@ class _Watch:
         return dataclasses.replace(info, grid=grid, leading=leading, class_token=why)
 
 
-def _sized(info: TapInfo, shape, axes: Axes, note: str) -> TapInfo:
-    """With the numbers of tokens and units; `shape` from here on is without the batch."""
-    n_tokens = 1
-    for i in axes.tokens:
-        n_tokens *= shape[i]
-    n_units = 1 if axes.unit is None else shape[axes.unit]
-    problem = "" if n_tokens and n_units else f"its output {shape} is empty"
-    return dataclasses.replace(
-        info, shape=tuple(s for i, s in enumerate(shape) if i != axes.batch), axes=axes.words, layout=axes,
-        n_tokens=n_tokens, n_units=n_units, bytes_per_sample=2 * n_tokens * n_units, problem=problem,
-        note="; ".join(filter(None, (info.note, note))),
-    )  # fmt: skip
-
-
 def _marked(module, infos: list[TapInfo], watch: _Watch, outputs) -> list[TapInfo]:
     """With `is_block` and `is_default`: the blocks, what goes into the first, and the last vector before the head.
 
@@ -234,24 +220,3 @@ def _passes_on(module) -> bool:
     from torch.nn.modules.dropout import _DropoutNd
 
     return isinstance(module, (nn.Identity, _DropoutNd))
-
-
-def _output_infos(outputs) -> list[TapInfo]:
-    """Taps made of the outputs: the logits, and the loss at every token of a language model."""
-    infos = []
-    x = outputs.logits
-    if x is not None and x.ndim in (2, 3):
-        per_token = x.ndim == 3
-        axes = Axes(0, x.ndim - 1, (1,) if per_token else ())
-        info = _sized(TapInfo(LOGITS, "logits", calls=1), tuple(x.shape), axes, "")
-        infos.append(dataclasses.replace(info, is_default=not per_token and x.shape[1] <= MOST_LOGITS))
-    if outputs.token_loss is not None and outputs.token_loss.shape[1] > 1:
-        shape = (TWICE, outputs.token_loss.shape[1] - 1, 1)
-        note = "-ln p of the next token, at the position that predicts it; the last token of a text has none"
-        infos.append(
-            dataclasses.replace(
-                _sized(TapInfo(TOKEN_LOSS, "token loss", calls=1), shape, Axes(0, 2, (1,)), note),
-                is_default=True,
-            )
-        )
-    return infos

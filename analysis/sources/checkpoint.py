@@ -18,6 +18,7 @@ from analysis.sources.module_tree import (
     tree_of_module,
     tree_of_shapes,
 )
+from analysis.sources.state_files import read_state
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
@@ -121,22 +122,6 @@ class Checkpoint:
         state, notes = read_state(self.path, self.options.get("state_key"))
         notes = notes + load_into(module, state, str(self.path), self.options.get("strip"))
         return wrap(module, notes=notes, input_size=self.options.get("input_size"))
-
-
-def read_state(path: Path, state_key: str | None = None) -> tuple[dict, list[str]]:
-    """State dict of a file and notes on where in it it was. By content, whatever the file's suffix."""
-    if magic(path) == "safetensors":
-        from safetensors.torch import load_file
-
-        from analysis.sources.safetensors_file import opened
-
-        with opened(path):  # its refusals, in words
-            pass
-        return load_file(str(path), device="cpu"), []
-    from analysis.sources.state_dict import find_state_dict
-    from analysis.sources.torch_files import load_weights
-
-    return find_state_dict(load_weights(path), str(path), state_key)
 
 
 def open_checkpoint(

@@ -106,11 +106,13 @@ PLURAL = {"image": "images", "text": "texts", "table": "rows", "array": "arrays"
 
 
 def as_text(values) -> np.ndarray:
-    """(n,) str array; an object array where one long text would make a rectangular one huge."""
+    """(n,) str array; an object array where one long text would make a rectangular one huge, or where a text ends in
+    NUL, which a rectangular one drops."""
     values = values.tolist() if isinstance(values, np.ndarray) else list(values)
     texts = [v if isinstance(v, str) else ("" if v is None else str(v)) for v in values]
     longest = max(map(len, texts), default=0)
-    return np.array(texts, dtype=object) if longest > 256 else np.array(texts, dtype=str)
+    odd = longest > 256 or any(t.endswith("\0") for t in texts)
+    return np.array(texts, dtype=object if odd else str)
 
 
 def refuse_duplicates(

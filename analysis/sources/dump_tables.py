@@ -101,12 +101,7 @@ def parquet_streams(path: Path, units: Sequence[str] | None) -> tuple[dict, list
             "one column per unit, or one list column",
         )
     refuse_text(path, schema, chosen)
-    types = {str(schema.field(c).type) for c in chosen}
-    dtype = (
-        {"halffloat": "float16", "double": "float64"}.get(next(iter(types)), "float32")
-        if len(types) == 1
-        else "float64"
-    )
+    dtype = _common_dtype({str(schema.field(c).type) for c in chosen})
     note = (
         []
         if units
@@ -116,6 +111,13 @@ def parquet_streams(path: Path, units: Sequence[str] | None) -> tuple[dict, list
     )
     stream = ParquetStream(path, tuple(chosen), False, (n, len(chosen)), dtype)
     return {path.stem: stream}, [name for name in schema.names if name not in chosen], note
+
+
+def _common_dtype(types: set[str]) -> str:
+    """The NumPy type in which columns of these Arrow types stand side by side."""
+    if len(types) > 1:
+        return "float64"
+    return {"halffloat": "float16", "double": "float64"}.get(next(iter(types)), "float32")
 
 
 def refuse_text(path: Path, schema, names: Sequence[str]) -> None:

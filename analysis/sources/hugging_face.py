@@ -176,7 +176,7 @@ def assembled(folder: Path, model, config, modality: str | None, notes: list[str
         masked="ForMaskedLM" in architecture or "ForPreTraining" in architecture or "ForCTC" in architecture,
     )
     if text is not None:
-        loaded.token_texts, loaded.decode = text.texts, text.decode
+        loaded.token_texts, loaded.decode, loaded.text_inputs = text.texts, text.decode, text
     elif modality == "audio":
         loaded.preparer = AudioInputs(folder, notes)
         loaded.sampling_rate = loaded.preparer.sampling_rate
@@ -202,7 +202,7 @@ def image_or_text(folder: Path, config, notes: list[str], loaded: LoadedModel):
 
     if not any((folder / name).exists() for name in TOKENIZER_FILES):
         return images
-    texts = TextInputs(folder, getattr(config, "text_config", config), notes)
+    loaded.text_inputs = texts = TextInputs(folder, getattr(config, "text_config", config), notes)
     loaded.token_texts = lambda items: texts.texts(items) if isinstance(items[0], str) else None
     return lambda items: texts(items) if isinstance(items[0], str) else images(items)
 

@@ -89,14 +89,17 @@ def as_image(item):
 
 @dataclass
 class TextInputs:
-    """Token ids and attention mask, padded on the right; texts longer than `limit` tokens are cut and counted."""
+    """Token ids and attention mask, padded on the right; texts longer than `limit` tokens are cut.
+
+    left_out : tokens beyond the limit, of each text of the last batch.
+    """
 
     folder: Path
     config: object
     notes: list[str]
     tokenizer: object = None
     limit: int = DEFAULT_LIMIT
-    cut: dict[str, int] = field(default_factory=dict)
+    left_out: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         from transformers import AutoTokenizer
@@ -127,13 +130,11 @@ class TextInputs:
         texts = [self._text(item) for item in items]
         whole = self.tokenizer(texts, truncation=False, verbose=False)["input_ids"]
         ids = self.tokenizer(texts, truncation=True, max_length=self.limit)["input_ids"]
-        for text, long, short in zip(texts, whole, ids, strict=True):
-            if len(long) > len(short):
-                self.cut[text[:40]] = len(long)
-            if not short:
-                raise InputError(
-                    "a text without any token (empty?)", "at least one token", "Leave empty texts out"
-                )
+        if not all(ids):
+            raise InputError(
+                "a text without any token (empty?)", "at least one token", "Leave empty texts out"
+            )
+        self.left_out = [len(long) - len(short) for long, short in zip(whole, ids, strict=True)]
         return [list(i) for i in ids]
 
     def __call__(self, items: list) -> dict:

@@ -42,6 +42,8 @@ class LoadedModel:
     class_names : names of the output classes, empty when unknown.
     notes : what was decided while loading, in words, to be shown to the person.
     sampling_rate : Hz that an audio network expects, or None.
+    text_inputs : for texts, an object with `limit` (the most tokens of a text) and `left_out` (tokens beyond it, of
+    each text of the last prepared batch); None where nothing is known to be cut.
     causal : a language model that predicts the next token; `masked`: one that fills gaps (no next-token loss).
     """
 
@@ -55,6 +57,7 @@ class LoadedModel:
     call: Callable | None = None
     decode: Callable[[int], str] | None = None
     sampling_rate: int | None = None
+    text_inputs: object = None
     causal: bool = False
     masked: bool = False
 

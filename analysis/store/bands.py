@@ -78,9 +78,7 @@ def make_bands(
     bands = []
     for k in range(len(edges) - 1, 0, -1):
         a, b = edges[k - 1], edges[k]
-        upper = values <= b if k == len(edges) - 1 or b < 0 else values < b
-        lower = values >= a if k == 1 or a >= 0 else values > a
-        inside = upper & lower & ~(silent & (values == 0))
+        inside = _inside(values, edges, k) & ~(silent & (values == 0))
         if complete:
             own = int(inside.sum())
         else:
@@ -90,6 +88,14 @@ def make_bands(
         quiet = int(zeros - (top_values == 0).sum())
         bands.append(_band(0.0, 0.0, rows, values, values == 0, quiet, seed))
     return bands
+
+
+def _inside(values: np.ndarray, edges: np.ndarray, k: int) -> np.ndarray:
+    """Which values lie in band `k`. An edge belongs to the band away from 0; the outermost belong to theirs."""
+    a, b = edges[k - 1], edges[k]
+    upper = values <= b if k == len(edges) - 1 or b < 0 else values < b
+    lower = values >= a if k == 1 or a >= 0 else values > a
+    return upper & lower
 
 
 def _count(counts, edges, k, top_values, sample, zeros: int) -> int:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from analysis.errors import StoreDamaged
 from analysis.spec import Progress, no_progress
+from analysis.store import manifest
 from analysis.store.batch_files import sound_batches
 from analysis.store.durable import file_crc
 from analysis.store.journal import JournalState
+from analysis.store.pending import has_grown
 from analysis.store.shards import read_shard
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ def damage(store: Store, state: JournalState | None, progress: Progress = no_pro
 
 def _unfinished(store: Store, state: JournalState) -> list[str]:
     """Rows that are not in shards, and what each batch wrote of its samples."""
+    if manifest.read(store.path)["complete"]:
+        raise has_grown(store.path)
     bad = []
     for tap in store.taps:
         try:

@@ -90,7 +90,7 @@ def _finish_tap(path: Path, entry: dict, state: JournalState, writer: TapWriter,
     """Index, offsets and checksum table of one tap; its manifest entry, files and problems in words."""
     folder, tap = writer.folder, writer.tap
     summary = writer.summary(rows)
-    small = len(rows.counts) * tap.n_units <= EXACT_VALUES
+    small = len(rows.ends) * tap.n_units <= EXACT_VALUES
     finished = summary.finish()
     files = write_index(
         folder, finished, dtype=tap.numpy_dtype, n_rows=writer.rows_in_shards, with_sketch=not small
@@ -99,14 +99,15 @@ def _finish_tap(path: Path, entry: dict, state: JournalState, writer: TapWriter,
     for k, line in enumerate(writer.shards):
         checksums[:, k] = read_checksums(shard_of(folder, line, tap))
     files.append(write_npy(folder / "checksums.npy", checksums))
-    equal = len(set(rows.counts.tolist())) == 1
+    counts = rows.counts
+    equal = bool((counts == counts[0]).all())
     if not equal:
-        offsets = np.concatenate([[0], np.cumsum(rows.counts)]).astype(np.int64)
+        offsets = np.concatenate([[0], rows.ends]).astype(np.int64)
         files.append(write_npy(folder / "offsets.npy", offsets))
     lost = {kind: counts.get(entry["slug"], 0) for kind, counts in state.lost.items()}
     bad = finished.table["nonfinite"]
     done = {
-        **entry, "n_rows": writer.rows_in_shards, "tokens_per_sample": int(rows.counts[0]) if equal else None,
+        **entry, "n_rows": writer.rows_in_shards, "tokens_per_sample": int(counts[0]) if equal else None,
         "shards": writer.shards, "nonfinite": int(bad.sum()), **lost,
     }  # fmt: skip
     said = [*_lost_values(tap, summary, lost["underflow"], lost["overflow"]), *_nonfinite(tap.name, bad)]

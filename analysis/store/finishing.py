@@ -17,7 +17,6 @@ TABLE = np.dtype(
     + [(name, "<f8") for name in (*QUANTILES, "skewness", "kurtosis")]
     + [("top_class", "<i4"), ("top_class_share", "<f8"), ("dead", "?")]
 )
-_UNITS = 1024  # units per step, to bound memory
 
 
 def finish(s: UnitSummary) -> FinishedIndex:
@@ -83,13 +82,20 @@ def _top_class(s: UnitSummary) -> tuple[np.ndarray, np.ndarray]:
     counted &= (s.minimum < s.maximum)[:, None]
     best, share = np.full(s.n_units, -1), np.full(s.n_units, np.nan)
     votes = counted.sum(axis=1)
-    k = s.top_classes.shape[1]
+    if not votes.any():
+        return best, share
     most = np.zeros(s.n_units, np.int64)
-    for i in range(k):  # 64 x 64 comparisons per unit instead of a table of all classes
-        own = s.top_classes[:, i]
-        n = ((s.top_classes == own[:, None]) & counted).sum(axis=1)
-        better = counted[:, i] & ((n > most) | ((n == most) & (own < best)))
-        most, best = np.where(better, n, most), np.where(better, own, best)
+
+    def part(start: int, stop: int) -> None:
+        at = slice(start, stop)
+        classes, counts = s.top_classes[at], counted[at]
+        for i in range(classes.shape[1]):  # 64 x 64 comparisons per unit instead of a table of all classes
+            own = classes[:, i]
+            n = ((classes == own[:, None]) & counts).sum(axis=1)
+            better = counts[:, i] & ((n > most[at]) | ((n == most[at]) & (own < best[at])))
+            most[at], best[at] = np.where(better, n, most[at]), np.where(better, own, best[at])
+
+    in_threads(part, s.n_units, s.top_classes.size * s.top_classes.shape[1])
     np.divide(most, votes, out=share, where=votes > 0)
     return best, share
 
@@ -118,8 +124,9 @@ def _correlation_sketch(s: UnitSummary) -> np.ndarray:
     """Centred over samples and scaled to int8 per unit: cosines of its rows estimate Pearson's r. A missing value
     counts neither in a unit's mean nor in what is centred."""
     out = np.zeros(s.sketch.shape, np.int8)
-    for start in range(0, s.n_units, _UNITS):
-        at = slice(start, start + _UNITS)
+
+    def part(start: int, stop: int) -> None:
+        at = slice(start, stop)
         ones, seen = s.sketch_ones, s.samples_seen
         if s.missing.size:
             ones, seen = ones - s.missing[at, :-1], seen - s.missing[at, -1]
@@ -128,4 +135,6 @@ def _correlation_sketch(s: UnitSummary) -> np.ndarray:
         peak = np.abs(centred).max(axis=1, keepdims=True)
         scale = np.divide(127.0, peak, out=np.zeros_like(peak), where=peak > 0)
         out[at] = np.round(centred * scale)
+
+    in_threads(part, s.n_units, s.sketch.size)
     return out

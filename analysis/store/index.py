@@ -11,7 +11,7 @@ import numpy as np
 from analysis.errors import NotFound, ParameterError
 from analysis.store import sketch
 from analysis.store.bands import Band, make_bands
-from analysis.store.index_files import FOLDER, ArrayFile, is_short
+from analysis.store.index_files import FOLDER, REBUILD, ArrayFile, is_short
 from analysis.store.unit_reading import UnitColumns, UnitFiles
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ class FeatureIndex:
     def _table(self) -> np.ndarray:
         table = self.file("table").whole()
         if len(table) != self.n_units:
-            raise NotFound(
-                f"the index of {self.tap} has {len(table)} units", f"{self.n_units}", "Rebuild the index"
-            )
+            raise NotFound(f"the index of {self.tap} has {len(table)} units", f"{self.n_units}", REBUILD)
         return table
 
     def table(self) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ from analysis.store.durable import read_at, sync_directory, write_file
 from analysis.store.summaries import FinishedIndex
 
 FOLDER = "index"
+REBUILD = "Make the index again with `loupe info STORE --rebuild-index`"
 EXACT_VALUES = 20_000_000  # samples x units up to which correlations are exact and no sketch is kept
 SHORT_ROWS = 8192  # rows of a tap up to which only the table is kept: columns are read as quickly then
 _AS_STORED = ("sample_values", "slot_values", "top_values")  # values of the tap: its own dtype loses nothing
@@ -84,11 +85,9 @@ class ArrayFile:
                 self._start = f.tell()
                 size = os.fstat(f.fileno()).st_size
         except FileNotFoundError:
-            raise NotFound(f"{self.path} is missing", "a finished index", "Rebuild the index") from None
+            raise NotFound(f"{self.path} is missing", "a finished index", REBUILD) from None
         except ValueError as error:
-            raise StoreDamaged(
-                f"{self.path} is not a readable array ({error})", "", "Rebuild the index"
-            ) from None
+            raise StoreDamaged(f"{self.path} is not a readable array ({error})", "", REBUILD) from None
         self._item = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
         if size != self._start + self._item * self.shape[0]:
             raise StoreDamaged(f"{self.path} has {size} bytes", f"{self._start + self._item * self.shape[0]}")
@@ -99,7 +98,7 @@ class ArrayFile:
         with open(self.path, "rb", buffering=0) as f:
             data = read_at(f.fileno(), n * self._item, self._start + int(start) * self._item)
         if len(data) != n * self._item:
-            raise StoreDamaged(f"{self.path} ends early", "", "Rebuild the index")
+            raise StoreDamaged(f"{self.path} ends early", "", REBUILD)
         return np.frombuffer(data, self.dtype).reshape(n, *self.shape[1:])
 
     def row(self, i: int) -> np.ndarray:

@@ -51,6 +51,8 @@ class TapSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "unit_names", tuple(str(u) for u in self.unit_names))
         object.__setattr__(self, "grid", None if self.grid is None else tuple(int(g) for g in self.grid))
+        if readable(self.name) != self.name or not self.name:
+            raise InputError(f"tap name {self.name!r}", "text without NUL and lone surrogates", "Rename it")
         if self.dtype not in DTYPES:
             raise InputError(f"tap '{self.name}' asks for dtype {self.dtype!r}", "float16 or float32")
         if self.tokens not in TOKENS:

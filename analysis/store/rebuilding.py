@@ -19,7 +19,7 @@ def summarise_tap(store, tap: str, progress=no_progress) -> UnitSummary:
     """One pass over the tap's shards. Equal, bit for bit, to the summary made while recording."""
     activations, spec = store.activations(tap), store.taps[tap]
     summary = UnitSummary(spec.n_units, len(store.classes), int(store.manifest["settings"].get("seed") or 0))
-    rows = RowMap(np.diff(activations.layout.offsets), store.class_index)
+    rows = RowMap.of(np.diff(activations.layout.offsets), store.class_index)
     for first, block in activations.blocks():
         progress(first / max(activations.shape[0], 1), f"indexing {tap}")
         summary.update(block, rows.rows(first, block.shape[1]))

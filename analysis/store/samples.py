@@ -22,6 +22,7 @@ from analysis.store.text import readable
 LINES = "samples.jsonl"
 CLASS_INDEX = "class_index.npy"
 BLOBS = ("thumbnails", "tokens")
+_MOST_BITS = 14_000  # Python writes whole numbers of at most 4,300 digits
 
 
 def plain_columns(samples: Mapping[str, Sequence], n: int, first: int) -> dict[str, list]:
@@ -44,6 +45,12 @@ def _plain(value, name: str):
         value = os.fsdecode(value)
     if isinstance(value, str):
         return readable(value)
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        raise InputError(
+            f"sample column '{name}' holds a whole number of {value.bit_length():,} bits",
+            f"at most {_MOST_BITS:,}",
+            "Keep it as text",
+        )
     if value is None or isinstance(value, (bool, int, float)):
         return value
     raise InputError(f"sample column '{name}' holds {type(value).__name__}", "text, numbers or booleans")

@@ -42,7 +42,7 @@ class TapWriter:
 
     @property
     def rows_in_shards(self) -> int:
-        return sum(s["rows"] for s in self.shards)
+        return self.shards[-1]["first"] + self.shards[-1]["rows"] if self.shards else 0
 
     @property
     def pending_rows(self) -> int:
@@ -77,12 +77,8 @@ class TapWriter:
 
     def keep(self, pending_rows: int) -> None:
         """Cut the write-ahead file (and memory) to its first `pending_rows` rows, a batch border."""
-        kept: list[np.ndarray] = []
-        for piece in self._pending:
-            if sum(len(k) for k in kept) >= pending_rows:
-                break
-            kept.append(piece)
-        self._pending = kept
+        ends = np.cumsum([len(piece) for piece in self._pending], dtype=np.int64)
+        self._pending = self._pending[: int(np.searchsorted(ends, pending_rows, side="right"))]
         if self._ahead_path().exists():
             width = self.tap.n_units * self.tap.numpy_dtype.itemsize
             self._ahead = Appender(self._ahead_path(), self.pending_rows * width)

@@ -1,4 +1,5 @@
-"""Text that any file can hold: file names that are not UTF-8 reach Python with lone surrogates in them."""
+"""Text that any file can hold: file names that are not UTF-8 reach Python with lone surrogates in them, and NumPy
+drops NULs at the end of a text."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ _BYTES = "bytes:"  # starts a path that is kept byte by byte
 
 
 def readable(text: str) -> str:
-    """`text` as valid Unicode: lone surrogates become backslash escapes, so b"caf\\xe9" reads "caf\\udce9"."""
+    """`text` as valid Unicode without NUL: b"caf\\xe9" reads "caf\\udce9" with a backslash, and NUL "\\x00"."""
+    if "\0" in text:
+        text = text.replace("\0", "\\x00")
     if text.isascii():
         return text
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

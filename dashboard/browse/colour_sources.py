@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations
-from analysis.results import Scatter
+from analysis.results import Partition, Scatter
+from dashboard.browse import cluster_labels, clusters
 from dashboard.browse.group_colours import group_values
 
 HIDDEN = ("id", "text", "media_path", "media_digest")
@@ -35,6 +36,7 @@ STATISTICS = {  # of a unit, where the points are units
     "kurtosis": "Excess kurtosis",
 }
 UNIT, PLAIN, OF_MAP, CHOSEN, SELECTED = "unit", "none", "map:", "selections", "selection"
+CLUSTERS = "cluster:"  # and the method that made them
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,14 @@ def of_selections(named: int, chosen: bool) -> list[Source]:
     return found + ([Source(CHOSEN, "Named selections", "selection")] if named else [])
 
 
+def of_clusters(result: Scatter) -> list[Source]:
+    """Colouring by the clusters of the original space, where a method for them is installed."""
+    return [
+        Source(CLUSTERS + id, f"Clusters ({clusters.SHORT[id]})", "cluster")
+        for id in clusters.methods(result)
+    ]
+
+
 def default_source(known: list[Source]) -> str:
     """Labels where there are some, else the first column."""
     ids = [s.id for s in known]
@@ -80,9 +90,23 @@ def placement(known: list[Source]) -> Source | None:
     return next((s for s in known if s.group == "placement"), None)
 
 
-def values_of(source: Source, store, result: Scatter, activations: Activations, unit: int = 0, groups=()):
-    """(values per point or None, name, categorical or None) of a source; `groups`: the selections that colour."""
+def values_of(
+    source: Source,
+    store,
+    result: Scatter,
+    activations: Activations,
+    unit: int = 0,
+    groups=(),
+    found: Partition | None = None,
+):
+    """(values per point or None, name, categorical or None) of a source.
+
+    `groups`: the selections that colour; `found`: the clusters that do (None: not computed yet, one colour).
+    """
     rows = np.asarray(result.rows)
+    if source.group == "cluster":
+        names = None if found is None else cluster_labels.names_of_points(found, result)
+        return names, source.name, True
     if source.group == "selection":
         tap = activations.name.partition(":")[2]
         alone = source.id == SELECTED

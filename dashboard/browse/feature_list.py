@@ -115,8 +115,9 @@ def listed(
     search: str = "",
     order: str = "unit",
     rising: bool = False,
+    among: np.ndarray | None = None,
 ) -> FeatureList:
-    """Filter and order the units, starred ones first; "alive" means not dead."""
+    """Filter and order the units, starred ones first; "alive" means not dead. `among`: only these numbers."""
     table, n = tap.table, len(tap.table["unit"])
     keep = np.ones(n, bool)
     if kind in tap.kinds:
@@ -125,6 +126,8 @@ def listed(
         keep &= ~tap.kinds["dead"]
     if top_class in tap.classes:
         keep &= np.asarray(table["top_class"]) == tap.classes.index(top_class)
+    if among is not None:
+        keep &= np.isin(np.arange(n), among)
     if search.strip():
         keep &= _matches(search, n, tap.unit_names)
     units = np.flatnonzero(keep)

@@ -7,11 +7,12 @@ import dataclasses
 import numpy as np
 
 from analysis.activations import Activations
-from analysis.results import Scatter
+from analysis.results import Partition, Scatter
 from analysis.selection import Selection
 from dashboard.browse import cards, colour_sources, selections
 from dashboard.browse.colour_sources import Source
 from dashboard.browse.kept import Kept
+from dashboard.browse.map_identity import identity
 from dashboard.browse.picture import MapPicture, picture
 
 _pictures, _parts = Kept(12), Kept(6)
@@ -20,7 +21,7 @@ _pictures, _parts = Kept(12), Kept(6)
 @dataclasses.dataclass(frozen=True)
 class Look:
     """How a person wants the points drawn. `groups`: the selections that colour them; `only`: the one that filters
-    them; `dims`: 2 or 3."""
+    them; `dims`: 2 or 3; `clusters`: those that colour them."""
 
     source: Source
     unit: int = 0
@@ -28,13 +29,16 @@ class Look:
     dims: int = 2
     groups: tuple[Selection, ...] = ()
     only: Selection | None = None
+    clusters: Partition | None = None
 
     @property
     def key(self) -> tuple:
         """Equal for equal colours of equal points."""
         of_unit = self.unit if self.source.id == colour_sources.UNIT else None
         names = tuple((s.name, s.digest) for s in self.groups)
-        return (self.source.id, of_unit, self.theme, self.dims, names, self.only and self.only.digest)
+        only = self.only and self.only.digest
+        made = self.clusters and identity(self.clusters)
+        return (self.source.id, of_unit, self.theme, self.dims, names, only, made)
 
 
 def picture_of(
@@ -69,7 +73,7 @@ def picture_of(
 def _coloured(result, store, activations, look: Look) -> MapPicture:
     source = look.source
     values, name, categorical = colour_sources.values_of(
-        source, store, result, activations, look.unit, look.groups
+        source, store, result, activations, look.unit, look.groups, look.clusters
     )
     layout = None if result.of == "units" else activations.layout
     note = colour_sources.PLACEMENT.get(source.name, "") if source.group == "placement" else ""
@@ -83,15 +87,6 @@ def _coloured(result, store, activations, look: Look) -> MapPicture:
         note=note,
         dims=look.dims,
     )
-
-
-def identity(result: Scatter) -> tuple:
-    """What tells one projection from another: points, method, version, parameters, inputs, seed."""
-    o = result.origin
-    if o is None:
-        return (id(result),)
-    inputs = tuple(str(i.get("digest")) for i in o.inputs)
-    return (len(result.rows), o.method, o.version, repr(sorted(o.params.items())), inputs, o.seed)
 
 
 def dims_of(result: Scatter) -> int:
@@ -128,6 +123,7 @@ def part(result: Scatter, kept: np.ndarray) -> Scatter:
     """The points `kept` (indices, rising) of a map, with everything that is known about them."""
     return dataclasses.replace(
         result,
+        **_edges_among(result, kept),
         positions=np.asarray(result.positions)[kept],
         rows=np.asarray(result.rows)[kept],
         columns={name: np.asarray(values)[kept] for name, values in result.columns.items()},
@@ -135,10 +131,22 @@ def part(result: Scatter, kept: np.ndarray) -> Scatter:
     )
 
 
+def _edges_among(result: Scatter, kept: np.ndarray) -> dict:
+    """The edges with both ends among the kept points."""
+    if result.edges is None:
+        return {}
+    place = np.full(len(result.positions), -1, np.int32)
+    place[kept] = np.arange(len(kept))
+    ends = place[np.asarray(result.edges)]
+    there = (ends >= 0).all(axis=1)
+    values = None if result.edge_values is None else np.asarray(result.edge_values)[there]
+    return {"edges": ends[there], "edge_values": values}
+
+
 def coloured_result(result: Scatter, store, activations: Activations, look: Look) -> Scatter:
     """The projection with the colours of the screen as its own, for the export."""
     values, name, _ = colour_sources.values_of(
-        look.source, store, result, activations, look.unit, look.groups
+        look.source, store, result, activations, look.unit, look.groups, look.clusters
     )
     if look.only is not None:
         result = dataclasses.replace(result, title=f"{result.title}, only {look.only.name or 'a selection'}")

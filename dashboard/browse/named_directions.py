@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from analysis.compute.membership import pack_named
 from dashboard.browse import selections
 
-KIND = "selection:"
+KIND, PARAMETER = "selection:", "selections"
 
 
 def memberships(workspace, reference: str, given: Mapping) -> dict[str, str]:
@@ -23,7 +23,7 @@ def memberships(workspace, reference: str, given: Mapping) -> dict[str, str]:
             mask = selections.rows_of(selection, store, tap)
             if mask is not None:
                 found[selection.name] = mask
-    return {"selections": pack_named(found)} if found else {}
+    return {PARAMETER: pack_named(found)} if found else {}
 
 
 def _mentions(rest: str, name: str) -> bool:

@@ -40,7 +40,7 @@ WHY = {
     "pacmap": "the neighbour map to begin with: quick, and as true to the neighbours as UMAP",
     "umap": "the neighbour map to begin with",
 }
-ASIDE = ("map_null",)  # makes a map too, but to be shown beside another
+ASIDE = ("map_null", "map_stability", "spanning_tree", "separation")  # make a map too, but about another
 HIDDEN = (
     "of",
     "components",
@@ -89,9 +89,14 @@ def listed_name(method: Method) -> str:
 
 def about(method: Method) -> str:
     """One sentence or two on what the chosen one is for."""
-    why = f" ★ {WHY.get(method.id, WHY['umap'])}." if method.id == recommended() else ""
     meaning = MEANING[group_of(method)]
-    return f"{method.summary.rstrip('.')}. {meaning[:1].upper()}{meaning[1:]}.{why}"
+    return f"{method.summary.rstrip('.')}. {meaning[:1].upper()}{meaning[1:]}."
+
+
+def why() -> str:
+    """Which neighbour map to begin with, and the measurement behind it; "" where there is none."""
+    id = recommended()
+    return f"★ {SHORT[id]} is {WHY[id]}." if id else ""
 
 
 def has(method: Method, name: str) -> bool:

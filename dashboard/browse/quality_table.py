@@ -11,8 +11,8 @@ from analysis.compute.map_quality import placement_quality, random_map
 from analysis.compute.nulls import bootstrap_mean
 from analysis.results import Scatter
 from dashboard.browse.kept import Kept
+from dashboard.browse.map_identity import identity
 from dashboard.browse.map_points import pairs
-from dashboard.browse.map_state import identity
 
 SIZES = (5, 15, 50, 150)
 ANCHORS = 1000  # points that are measured, each against all others
@@ -76,13 +76,14 @@ def _measure(result: Scatter, activations: Activations) -> list[QualityLine]:
 
 
 def as_rows(found: list[QualityLine]) -> list[dict]:
-    """For a table: one row per size, "value [low, high]" and chance of every measure."""
+    """For a table: one row per size, "value [low, high]" of every measure, and chance (one for the first two)."""
     rows = []
     for k in sorted({line.k for line in found}):
         row: dict = {"k nearest": k}
         for line in (line for line in found if line.k == k):
             row[WORDS[line.name][0]] = f"{line.value:.3f} [{line.low:.3f}, {line.high:.3f}]"
-            row[f"{WORDS[line.name][0]}: chance"] = f"{line.null:.3f}"
+            if line.name != "trust":  # chance is the same for trustworthiness and continuity
+                row["By chance" if line.name == "continuity" else "Kept by chance"] = f"{line.null:.3f}"
         rows.append(row)
     return rows
 

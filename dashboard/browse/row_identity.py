@@ -8,14 +8,18 @@ import numpy as np
 
 from analysis.results import Scatter
 from dashboard.browse.kept import Kept
-from dashboard.browse.map_state import identity
+from dashboard.browse.map_identity import identity
 
 _found = Kept(16)
 
 
-def rows_word(result: Scatter, store, layout) -> str:
-    """A digest of which samples and tokens the points are, in their order; of the units where those are the points."""
-    return _found.get((identity(result), store.digest, id(layout)), lambda: _digest(result, store, layout))
+def rows_word(result: Scatter, store, layout, part: str = "") -> str:
+    """A digest of which samples and tokens the points are, in their order; of the units where those are the points.
+
+    `part`: the digest of the selection that filters the map, since filtered maps may have equally many points.
+    """
+    key = (identity(result), store.digest, id(layout), part)
+    return _found.get(key, lambda: _digest(result, store, layout))
 
 
 def _digest(result: Scatter, store, layout) -> str:

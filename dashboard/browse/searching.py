@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import Layout
 from analysis.errors import LoupeError
 from analysis.search import more_like, search_store
-from analysis.selection import KINDS, Selection
+from analysis.selection import KINDS, Selection, selection_of_rows
 from dashboard.browse import selections
 from dashboard.words import count
 
@@ -45,10 +44,9 @@ def found(workspace, reference: str, text: str, *, of: str = "rows") -> Found:
         hits = search_store(store, tap, text)
     except LoupeError as refusal:
         return Found(_fault(refusal), fault=True)
-    layout = store.activations(tap).layout
     if not hits.mask.any():
         return Found(" ".join(["Nothing found.", *_parts(hits), *hits.notes]), fault=True)
-    chosen = selection_of(hits.mask, store, tap, layout, f"search: {text}")
+    chosen = selection_of_rows(hits.mask, store, tap, f"search: {text}")
     return Found(_words(hits, chosen), selections.keep(workspace, chosen))
 
 
@@ -70,18 +68,6 @@ def _parts(hits) -> list[str]:
     return ["; ".join(f"{match.condition}: {match.rows:,}" for match in hits.matches) + "."]
 
 
-def selection_of(mask: np.ndarray, store, tap: str, layout: Layout, note: str) -> Selection:
-    """Rows of a tap as a selection: of samples where whole samples are meant, otherwise of tokens."""
-    rows = np.flatnonzero(mask)
-    samples = np.unique(layout.sample_of(rows))
-    sizes = np.diff(layout.offsets)
-    if layout.is_pooled or sizes[samples].sum() == len(rows):
-        return Selection(
-            "", "samples", store.path.name, tap, np.asarray(store.samples["id"])[samples], note=note
-        )
-    return Selection("", "rows", store.path.name, tap, rows, note=note)
-
-
 def alike(workspace, reference: str, row: int, k: int = ALIKE) -> Found:
     """The rows nearest to one in the original space, with itself, kept as a selection."""
     name, _, tap = reference.partition(":")
@@ -94,5 +80,5 @@ def alike(workspace, reference: str, row: int, k: int = ALIKE) -> Found:
     mask = np.zeros(activations.shape[0], bool)
     mask[np.append(near.rows, row)] = True
     sample = store.samples["id"][int(activations.layout.sample_of(row))]
-    chosen = selection_of(mask, store, tap, activations.layout, f"the {len(near.rows)} most like {sample}")
+    chosen = selection_of_rows(mask, store, tap, f"the {len(near.rows)} most like {sample}")
     return Found(near.sentence, selections.keep(workspace, chosen))

@@ -15,14 +15,22 @@ def info(given) -> int:
         raise NotFound(f"{path} does not exist", "a workspace, a store, a checkpoint or data")
     if (path / "workspace.json").exists():
         workspace = Workspace.open(path)
+        if given.rebuild_index:
+            raise ParameterError(
+                f"--rebuild-index with {path}", "a store", f"Name one under {path / 'stores'}"
+            )
         return _verify_all(given, workspace) if given.verify else _info_workspace(given, workspace)
     if (path / "manifest.json").exists() and (path / "taps").exists():
         from analysis.store.reader import Store
 
+        if given.rebuild_index:
+            _rebuild(given, Store.open(path))
         store = Store.open(path)
         return _verify(given, store) if given.verify else print_store(given, store)
     if given.verify:
         raise ParameterError(f"--verify with {path}", "a store or a workspace")
+    if given.rebuild_index:
+        raise ParameterError(f"--rebuild-index with {path}", "a store")
     if (path / "config.json").exists() or path.suffix in (".safetensors", ".pt", ".pth"):
         return _info_checkpoint(given, path)
     return _info_data(given, path)
@@ -59,6 +67,14 @@ def _verify_all(given, workspace: Workspace) -> int:
 
 def _verify(given, store) -> int:
     return _print_damage(given, {store.name: _damage(given, store)})
+
+
+def _rebuild(given, store) -> None:
+    from analysis.store.rebuilding import rebuild_index
+
+    bar = Bar(given)
+    rebuild_index(store, bar)
+    bar.end()
 
 
 def _damage(given, store) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from analysis.workspace import Workspace
 from dashboard.commands.information import print_store
@@ -28,6 +29,11 @@ def record(given) -> int:
     directory = workspace.new_store_path(given.name, resume=given.resume)
     bar = Bar(given)
     extra = {"taps": tuple(given.taps)} if given.taps else {}
+
+    def announce(cost) -> None:
+        bar.end()
+        say(given, f"to record: {cost.words}")
+
     run(
         checkpoint,
         data,
@@ -36,6 +42,7 @@ def record(given) -> int:
         resume=given.resume,
         seed=given.seed,
         progress=bar,
+        announce=announce,
         **settings,
         **extra,
     )
@@ -52,7 +59,11 @@ def _dry_run(given, checkpoint, data, settings: dict) -> int:
     infos = dry_run(loaded, data)
     globs = tuple(given.taps or DEFAULT)
     names = {t.name for t in choose_taps(infos, globs)}
-    cost = estimate(loaded, data, globs, directory=given.workspace, **settings)
+    directory = Path(given.workspace)
+    resume = given.resume and (directory / "workspace.json").exists()
+    if resume:
+        directory = Workspace.open(directory).new_store_path(given.name, resume=True)
+    cost = estimate(loaded, data, globs, directory=directory, resume=resume, seed=given.seed, **settings)
     if given.json:
         taps = [plain(t) | {"chosen": t.name in names} for t in infos]
         return print_json({"taps": taps, "cost": plain(cost)})

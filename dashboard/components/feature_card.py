@@ -11,6 +11,7 @@ from dashboard.browse import examples, feature_list, map_state, selections
 from dashboard.browse.colour_sources import UNIT, Source
 from dashboard.browse.feature_list import FeatureList
 from dashboard.browse.unit import Unit
+from dashboard.components import card_selection
 from dashboard.components.bars import Line, bars
 from dashboard.components.histogram import histogram
 from dashboard.components.sample_map import sample_map
@@ -27,7 +28,7 @@ def draw(unit: Unit, listed: FeatureList) -> None:
         st.markdown(part)
     left, right = st.columns([6, 4], gap="large")
     with left:
-        for part in (_strongest, _bands, _note):
+        for part in (_strongest, card_selection.draw, _bands, _note):
             with errors.shown():
                 part(unit)
     with right:

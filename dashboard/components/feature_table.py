@@ -53,11 +53,19 @@ def filters(tap: Tap) -> FeatureList:
             **state.bound("order", "unit", list(ORDERS)),
         )
         st.toggle("Smallest first", **state.bound("rising", False))
+        named = _selections()
+        if named:
+            st.selectbox(
+                "Only a selection", ["", *named], format_func=lambda name: name or "all units", width=200,
+                help="Units that were selected on a map of units and named.", **state.bound("among", "", list(named)),
+            )  # fmt: skip
     return asked(tap)
 
 
 def asked(tap: Tap) -> FeatureList:
     """The list that the URL asks for (the card needs its order for previous and next)."""
+    named = _selections()
+    only = state.param("among", "", list(named))
     return feature_list.listed(
         tap,
         kind=state.param("kind", "", list(WORDS)),
@@ -65,7 +73,14 @@ def asked(tap: Tap) -> FeatureList:
         search=state.param("search", ""),
         order=state.param("order", "unit", list(ORDERS)),
         rising=state.param("rising", False),
+        among=named[only].ids if only else None,
     )
+
+
+def _selections() -> dict:
+    """Named selections of units of this tap."""
+    store, tap = state.current_tap()
+    return {s.name: s for s in state.workspace().selections(store) if s.of == "units" and s.tap == tap}
 
 
 def draw(found: FeatureList) -> None:

@@ -28,6 +28,7 @@ def draw(result: Scatter, reference: str) -> None:
     with right, errors.shown():
         _doubts(result, reference)
     figure_block.nulls(result, "map")
+    st.caption(errors.escape(projections.why()))
     figure_block.made_of(result)
 
 
@@ -81,7 +82,7 @@ def _stability(result: Scatter, reference: str) -> None:
     if params is None:
         return
     found = on_demand.result(
-        STABILITY, [reference], params, ask="Is it stable? Draw it again with other seeds and samples",
+        STABILITY, [reference], params, ask="Is it stable? Draw it again",
         title="Stability of the map", key="stability",
     )  # fmt: skip
     if found is None:

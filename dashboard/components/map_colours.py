@@ -17,7 +17,7 @@ def sources(at: Shown) -> dict[str, Source]:
     """Everything that can colour this map, by its word in the URL."""
     named = state.workspace().selections(at.store_name)
     more = colour_sources.of_selections(len(named), at.selection is not None)
-    known = [*colour_sources.sources(at.store, at.result), *more]
+    known = [*colour_sources.sources(at.store, at.result), *more, *colour_sources.of_clusters(at.whole)]
     return {source.id: source for source in known}
 
 
@@ -29,7 +29,7 @@ def controls(at: Shown) -> Look:
         "Colour by",
         list(known),
         format_func=lambda i: known[i].name,
-        width=205,
+        width=175,
         **state.bound("colour", default, list(known), resets=("hide",)),
     )
     unit = _unit_control(at) if id == colour_sources.UNIT else 0
@@ -43,7 +43,7 @@ def _unit_control(at: Shown) -> int:
     n = at.activations.shape[1]
     bound = state.bound("unit", 0, range(n))
     return int(
-        st.number_input(f"Unit (0 to {n - 1})", min_value=0, max_value=n - 1, step=1, width=150, **bound)
+        st.number_input(f"Unit (0 to {n - 1})", min_value=0, max_value=n - 1, step=1, width=120, **bound)
     )
 
 
@@ -89,7 +89,7 @@ def filter_control(at: Shown) -> None:
         "Show only",
         list(words),
         format_func=words.get,
-        width=190,
+        width=165,
         help="Leaves out all other points. The places stay those of the whole map.",
         **state.tied("only", word, _show_only),
     )

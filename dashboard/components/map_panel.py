@@ -16,7 +16,7 @@ from dashboard.browse.picture import MapPicture
 from dashboard.components import redraw
 from dashboard.components.sample_map import MapEvent, sample_map
 
-HEIGHT = 560
+HEIGHT = 640
 LINK = "map"  # what the two maps of a page share
 
 
@@ -87,19 +87,26 @@ def draw(at: Shown, look: Look, side: Side = Side()) -> None:
     extra = {"stamp": state.get(f"stamp of {side.key}", 0)}
     linked = {"link": LINK, "link_view": side.together, "rows": side.rows} if side.link else {}
     series = picture.series and dataclasses.replace(picture.series, note=_series_note(at.result))
-    picture = dataclasses.replace(picture, extra=extra, series=series, **linked, **side.layers)
+    axes = _short_axes(picture.axes, picture.dims)
+    picture = dataclasses.replace(picture, extra=extra, series=series, axes=axes, **linked, **side.layers)
     event = sample_map(picture, key=side.key, height=side.height)
     with errors.shown():
         _react(event, at, picture, side)
 
 
 def _series_note(result: Scatter) -> str:
-    """What the scrubber says beside the name of a frame."""
-    return (
-        "each turned onto the one before, so that what moves really moved"
-        if len(result.frame_names) > 1
-        else ""
-    )
+    """What the scrubber says beside the name of a frame: how much of the places is movement, against no relation."""
+    left = [e for e in result.estimates if e.name.startswith("residual of ")]
+    if not left:
+        return ""
+    most = max(left, key=lambda e: e.value)
+    null = "" if most.null is None else f" (unrelated points: {most.null:.0%})"
+    return f"turned onto each other; at most {most.value:.0%} of the squared places is movement{null}"
+
+
+def _short_axes(axes: tuple[str, ...] | None, dims: int) -> tuple[str, ...] | None:
+    """In the corner of a turned map there is room for "PC 1", not for its share of the variance."""
+    return axes if axes is None or dims < 3 else tuple(axis.partition(" (")[0] for axis in axes)
 
 
 def _view(name: str) -> dict | None:

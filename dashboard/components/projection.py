@@ -13,7 +13,7 @@ from dashboard import errors, state
 from dashboard.browse import named_directions, projections
 from dashboard.browse.projections import DEFAULT, PREFIX
 from dashboard.components import projection_settings
-from dashboard.parts import on_demand
+from dashboard.parts import on_demand, tap_list
 
 RESETS = ("view", "turn", "step", PREFIX, "with")  # what belongs to the projection before
 
@@ -42,17 +42,7 @@ def wanted(reference: str) -> Wanted:
     given = projections.given(method, state.params(PREFIX), columns)
     if projections.has(method, "selections"):
         given |= named_directions.memberships(state.workspace(), reference, given)
-    return Wanted(method.id, of, tuple(inputs(method, reference)), tuple(sorted(given.items())))
-
-
-def inputs(method: Method, reference: str) -> list[str]:
-    """The taps that a method is given: the sidebar's, or for several those in the URL."""
-    if method.inputs == 1 and not method.more_inputs:
-        return [reference]
-    fitting = projections.alike(state.workspace(), reference, state.tap_references())
-    usual = projections.usual_inputs(method, reference, fitting)
-    chosen = state.param("with", usual, fitting)
-    return chosen if len(chosen) >= method.inputs else usual
+    return Wanted(method.id, of, tuple(tap_list.inputs(method, reference)), tuple(sorted(given.items())))
 
 
 def controls(reference: str) -> None:
@@ -63,11 +53,11 @@ def controls(reference: str) -> None:
         "Projection",
         list(known),
         format_func=lambda id: projections.listed_name(known[id]),
-        help=f"{help}\n\n★ is the neighbour map to begin with.",
-        width=265,
+        help=f"{help}\n\n{projections.why()}",
+        width=225,
         **state.bound("by", DEFAULT, list(known), resets=RESETS),
     )
-    projection_settings.draw(known[id], reference, inputs(known[id], reference))
+    projection_settings.draw(known[id], reference, tap_list.inputs(known[id], reference))
     if projections.has(known[id], "components"):
         _dimensions(known[id])
     if projections.has(known[id], "of"):
@@ -100,9 +90,11 @@ def _points_are(reference: str) -> None:
     )
 
 
-def about(want: Wanted) -> None:
-    """What the chosen projection is for, in a line."""
-    st.caption(errors.escape(projections.about(projections.methods()[want.method])))
+def about(result: Scatter) -> None:
+    """What the projection on the screen shows and what not, in a line."""
+    method = projections.methods().get(result.origin.method) if result.origin else None
+    if method is not None:
+        st.caption(errors.escape(projections.about(method)), width="stretch")
 
 
 def chosen(want: Wanted) -> Scatter | None:
@@ -134,4 +126,5 @@ def result_of(want: Wanted, key: str = "map") -> Scatter | None:
         title=title,
         key=f"{key}:{method.id}",
         at_once=on_demand.AT_ONCE,
+        starts_below=on_demand.STARTS,  # choosing it was asking for it
     )

@@ -17,7 +17,8 @@ _FILES = (
     "../dom.js", "geometry.js", "view.js", "points.js", "nearest.js", "lasso.js", "lookup.js",
     "shaders.js", "program_gl.js", "density_cpu.js", "density_gl.js", "renderer_gl.js", "renderer_canvas.js",
     "card.js", "hover_card.js", "columns.js", "intake.js", "selection.js", "links.js", "drawing.js",
-    "pointer.js", "overlay.js", "labels.js", "legend.js", "toolbar.js", "scrubber.js", "save_picture.js", "map.js",
+    "pointer.js", "overlay.js", "labels.js", "sizing.js", "legend.js", "icons.js", "toolbar.js", "scrubber.js",
+    "save_picture.js", "map.js",
 )  # fmt: skip
 CODE = f"const MAP_CSS = {json.dumps(joined('map', 'map.css'))};\n{joined('map', *_FILES)}"
 _VERSION = f"const CODE = {json.dumps(hashlib.blake2b(CODE.encode(), digest_size=8).hexdigest())};\n"

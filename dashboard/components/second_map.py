@@ -83,8 +83,17 @@ def first_side(at: Shown, layers: dict, second: Second | None) -> Side:
     """How the first map is drawn: alone, or linked to the second."""
     if second is None:
         return Side(layers=layers)
-    rows = row_identity.rows_word(at.result, at.store, at.activations.layout)
+    rows = row_identity.rows_word(
+        at.result, at.store, at.activations.layout, at.only.digest if at.only else ""
+    )
     return Side(layers=layers, rows=rows, link=True, together=second.together, height=HEIGHT)
+
+
+def title_of_first(at: Shown) -> None:
+    """What the first map is, on the line where the second says it."""
+    method = projections.methods().get(at.whole.origin.method) if at.whole.origin else None
+    name = f"{projections.short_name(method)} of " if method else ""
+    st.markdown(f"**{errors.escape(name + tap_picker.shown(at.reference))}**")
 
 
 def draw(at: Shown, look: Look, second: Second) -> None:
@@ -103,12 +112,13 @@ def draw(at: Shown, look: Look, second: Second) -> None:
     source = look.source
     if source.id not in [s.id for s in colour_sources.sources(other.store, other.result)]:
         known = colour_sources.sources(other.store, other.result)
-        if source.group != "selection":
+        if source.group not in ("selection", "cluster"):
             source = next(s for s in known if s.id == colour_sources.default_source(known))
     dims = map_panel.map_state.dims_of(other.result)
     unit = min(look.unit, other.activations.shape[1] - 1)
     same = dataclasses.replace(look, source=source, unit=unit, dims=dims, only=other.only)
-    rows = row_identity.rows_word(other.result, other.store, other.activations.layout)
+    part = other.only.digest if other.only else ""
+    rows = row_identity.rows_word(other.result, other.store, other.activations.layout, part)
     map_panel.draw(other, same, Side(NAME, rows=rows, link=True, together=second.together, height=HEIGHT))
     with st.expander("What can be read off this one"):
         st.markdown(errors.escape(other.whole.reading))
@@ -141,7 +151,7 @@ def _null(at: Shown, second: Second) -> None:
         return
     found = on_demand.result(
         NULL, [at.reference], params, ask="Draw what noise looks like", title="The map of shuffled data",
-        key="null", at_once=1.0, patience=1.0,
+        key="null", at_once=1.0, patience=1.0, starts_below=on_demand.STARTS,
     )  # fmt: skip
     if found is None:
         return

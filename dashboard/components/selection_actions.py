@@ -24,7 +24,7 @@ def draw(at: Shown) -> None:
     """A row of small boxes that open."""
     named = selections.is_named(at.selection)
     others = [s for s in state.workspace().selections(at.store_name) if s.name != at.selection.name]
-    with st.container(horizontal=True, gap="small"), errors.shown():
+    with st.container(horizontal=True, gap="xsmall"), errors.shown():
         with st.popover(
             "Rename" if named else "Save",
             icon=":material/edit:" if named else ":material/save:",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from analysis.results import Result, Table
+from analysis.results import Result, Scatter, Table
 from dashboard import colouring, errors, figures, state
+from dashboard.browse import selections
 from dashboard.parts import export_menu, figure_cache
 from dashboard.parts.recipe_text import python_lines
 
@@ -14,8 +15,10 @@ LONGEST_TABLE = 10_000  # rows of the table twin sent to the browser; the CSV ha
 
 def draw(result: Result, key: str, **options: object) -> None:
     """Draw a result whole. `key` tells two results of one page apart; `options` go to the figure."""
-    result = colour_box(result, key)
-    picture(result, key, **options)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        result = colour_box(result, key)
+        lit = highlight_box(result, key)
+    picture(result, key, **options, **lit)
     with st.container(horizontal=True, vertical_alignment="center"):
         export_menu.draw(result, key)
         as_python(result)
@@ -36,6 +39,31 @@ def colour_box(result: Result, key: str) -> Result:
         id = st.selectbox("Colour by", list(known), format_func=known.get, width=260, **tie)
         return colouring.coloured(result, state.workspace(), id)
     return result
+
+
+def highlight_box(result: Result, key: str) -> dict:
+    """A named selection that stays bright while other points are dimmed (the URL's `sel`); an option of the figure."""
+    with errors.shown():
+        if not isinstance(result, Scatter):
+            return {}
+        chosen = selections.find(state.workspace(), state.param("sel", ""))
+        named = {s.name: s for s in state.workspace().selections()} | (
+            {chosen.name: chosen} if chosen else {}
+        )
+        lit = {
+            n: m
+            for n, s in named.items()
+            if (m := colouring.covered(result, state.workspace(), s)) is not None
+        }
+        if not lit:
+            return {}
+        word = chosen.name if chosen is not None and chosen.name in lit else ""
+        st.selectbox(
+            "Highlight", ["", *lit], format_func=lambda n: selections.title(named[n]) if n else "nothing", width=220,
+            **state.tied(f"lit:{key}", word, lambda name: state.set_params(sel=name or None)),
+        )  # fmt: skip
+        return {"selected": lit[word]} if word else {}
+    return {}
 
 
 def as_python(result: Result) -> None:

@@ -9,15 +9,18 @@ import streamlit as st
 from analysis.results import Result
 from analysis.spec import Method
 from dashboard import errors, forms, jobs, state
-from dashboard.parts import cost_line, tap_picker
+from dashboard.parts import cost_line, membership_form, tap_list, tap_picker
 
 SHORT = 1.0  # seconds that a click waits for the result, before a bar is shown instead
 
 
 def inputs(method: Method) -> list[str]:
-    """The taps it works on: the sidebar's, and a box for each further one."""
-    store, tap = state.current_tap()
-    first = f"{store}:{tap}"
+    """The taps it works on: the sidebar's, and a box for each further one; a list where there may be any number."""
+    first = ":".join(state.current_tap())
+    if method.more_inputs:
+        chosen = tap_list.inputs(method, first)
+        tap_list.draw(method, first, chosen)
+        return chosen
     if method.inputs == 1:
         return [first]
     st.markdown(f"**Tap 1**: {errors.escape(tap_picker.shown(first))} (change it in the sidebar)")
@@ -28,7 +31,10 @@ def inputs(method: Method) -> list[str]:
 def form(method: Method, references: Sequence[str]) -> tuple[dict, int]:
     """The settings; returns (what differs from the defaults, seed)."""
     columns = sorted(set.intersection(*(set(state.workspace().activations(r).samples) for r in references)))
-    params = forms.draw(method.params, columns)
+    packed = [p.name for p in membership_form.packed(method)]
+    params = forms.draw(method.params, columns, without=packed)
+    if packed:
+        params |= membership_form.draw(method, references[0], params)
     seed = st.number_input(
         "Seed of the random numbers",
         min_value=0,

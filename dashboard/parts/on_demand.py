@@ -8,10 +8,12 @@ import streamlit as st
 
 from analysis import pipeline, registry
 from analysis.results import Result
+from analysis.spec import params_of
 from dashboard import errors, jobs, state
 from dashboard.words import about
 
 AT_ONCE = 3.0  # seconds of computing that a page waits for
+STARTS = 20.0  # seconds of work that a switch may start without asking again
 
 
 def kept(method: str, references: Sequence[str], params: Mapping, *, seed: int = 0) -> Result | None:
@@ -26,6 +28,13 @@ def seconds_for(method: str, references: Sequence[str], params: Mapping) -> floa
     return pipeline.cost(method, [tap.shape for tap in taps], dict(params)).seconds
 
 
+def understood(method: str, asked: Mapping) -> dict:
+    """Those of the wanted parameters that a method has and that differ from its defaults."""
+    known = {p.name: p for p in params_of(registry.method(method).params)}
+    fits = {n: v for n, v in asked.items() if n in known and (not known[n].choices or v in known[n].choices)}
+    return {name: value for name, value in fits.items() if value != known[name].default}
+
+
 def result(
     method: str,
     references: Sequence[str],
@@ -38,11 +47,13 @@ def result(
     at_once: float = 0.0,
     patience: float = 0.0,
     starts: bool = False,
+    starts_below: float = 0.0,
 ) -> Result | None:
     """The kept result, or one computed now where that takes less than `at_once` seconds; otherwise a button
     (`ask`, with the time it will take), then the job's bar (None meanwhile).
 
-    `patience`: seconds that a click waits before it shows a bar. `starts`: the click has happened elsewhere.
+    `patience`: seconds that a click waits before it shows a bar. `starts`: the click has happened elsewhere;
+    `starts_below`: it has, where the work takes less than this many seconds.
     Raises LoupeError where the method cannot take these taps.
     """
     references, params = list(references), dict(params)
@@ -52,11 +63,15 @@ def result(
     seconds = seconds_for(method, references, params)
     if not registry.method(method).worker and seconds < at_once:
         return state.workspace().run(method, references, params, seed=seed)
+    starts = starts or seconds < starts_below
     work = {"method": method, "inputs": references, "params": params, "seed": seed}
     job = jobs.find("method", work)
     if job is None or job.state == "done":  # done, and yet not in the cache: it was cleared
-        text = f"{ask} ({about(seconds)}, once; then it is kept)"
-        if not (starts or st.button(text, icon=":material/play_arrow:", key=f"ask:{key}")):
+        text, help = (
+            f"{ask} ({about(seconds)})",
+            "Computed once and kept: whoever asks again is shown at once.",
+        )
+        if not (starts or st.button(text, icon=":material/play_arrow:", key=f"ask:{key}", help=help)):
             return None
         jobs.start("method", work, title, patience=patience)
         if not starts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import streamlit as st
 
 from analysis.results import Scatter
@@ -9,6 +11,7 @@ from dashboard import errors, state
 from dashboard.browse import map_state
 from dashboard.components import (
     honesty,
+    map_body,
     map_colours,
     map_layers,
     map_panel,
@@ -16,9 +19,10 @@ from dashboard.components import (
     projection,
     search_box,
     second_map,
-    selection_panel,
 )
 from dashboard.parts import export_menu
+
+ROW = {"horizontal": True, "vertical_alignment": "bottom", "gap": "xsmall"}
 
 
 def page() -> None:
@@ -30,9 +34,6 @@ def page() -> None:
         return
     reference = ":".join(current)
     asked = projection.wanted(reference)
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        st.title("Map", width="content")
-        projection.about(asked)
     result = None
     with errors.shown():  # a refusal leaves the controls, which lead on to another projection
         result = projection.chosen(asked)
@@ -43,7 +44,8 @@ def page() -> None:
 
 def _map(result: Scatter | None, reference: str, asked: projection.Wanted) -> None:
     """Redrawn alone when a person points, draws, zooms or recolours; another projection redraws the page."""
-    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
+    top, row = st.container(**{**ROW, "vertical_alignment": "center"}), st.container(**ROW)
+    top.title("Map", width="content")
     with row, errors.shown():
         projection.controls(reference)
     if projection.wanted(reference) != asked:
@@ -54,21 +56,17 @@ def _map(result: Scatter | None, reference: str, asked: projection.Wanted) -> No
         at = map_panel.shown(result, reference)
         with row:
             look = map_colours.controls(at)
-        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-            search_box.draw(at)
             map_colours.filter_control(at)
-            layers = map_layers.controls(at)
+        with top:
+            search_box.draw(at)
+            map_layers.controls(at)
             second = second_map.controls(at, asked)
         search_box.says(at)
-        left, right = st.columns([7, 3] if second is None else [1, 1], gap="medium")
-        with left, errors.shown():
-            map_panel.draw(at, look, second_map.first_side(at, layers, second))
+        layers = map_layers.chosen(at, look.source.id)
+        look = dataclasses.replace(look, clusters=layers.clusters)
+        with top:
             export_menu.draw(map_state.coloured_result(at.result, at.store, at.activations, look), "map")
-        with right, errors.shown():
-            if second is not None:
-                second_map.draw(at, look, second)
-        with right if second is None else st.container(), errors.shown():
-            selection_panel.draw(at)
+        map_body.draw(at, look, layers, second)
 
 
 page()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 
 import torch
@@ -46,8 +47,14 @@ def large() -> nn.Module:
 
 
 class Slow(nn.Module):
+    """After a dozen batches it waits for as long as the file named in the environment is there."""
+
+    batches = 0
+
     def forward(self, x):
-        time.sleep(0.05)
+        self.batches += 1
+        while self.batches > 12 and os.path.exists(os.environ.get("SLOW_UNTIL_GONE", "")):
+            time.sleep(0.01)
         return x
 
 

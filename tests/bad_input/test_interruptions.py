@@ -79,11 +79,20 @@ def test_an_import_on_a_full_disk_resumes(capsys, spare, rows, monkeypatch):
     assert job(spare, "import", {"path": str(rows), "name": "new", "resume": True}).state == "done"
 
 
+def gate(store: Path) -> Path:
+    return store.parent.parent.with_name("gate")
+
+
 @contextlib.contextmanager
 def started(arguments: list, store: Path, samples: int):
-    """`loupe record` in a process of its own, once it has written that many samples; ended when left."""
+    """`loupe record` in a process of its own, once it has written that many samples; ended when left.
+
+    The slow network goes on beyond a dozen of them only when `gate(store)` is taken away.
+    """
     here = Path(__file__).parent
+    gate(store).touch()
     environment = {**os.environ, "PYTHONPATH": f"{here}:{here.parents[1]}", "OMP_NUM_THREADS": "1"}
+    environment["SLOW_UNTIL_GONE"] = str(gate(store))
     command = [sys.executable, "-m", "dashboard.cli", *map(str, arguments)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True)
     until = time.monotonic() + 60
@@ -106,6 +115,7 @@ def test_interrupted_killed_busy_and_resumed(capsys, spare, tmp_path, rows):
         refused(capsys, *given, says="already a store")
         refused(capsys, *given, "--resume", says="another process")
         process.send_signal(signal.SIGINT)
+        gate(store).unlink()
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "what was finished is kept" in err

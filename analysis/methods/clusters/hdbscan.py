@@ -239,7 +239,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="hdbscan", family="clusters", title="Density clusters (HDBSCAN)", version=1, function=hdbscan,
+        id="hdbscan", family="clusters", title="Density clusters (HDBSCAN)", version=2, function=hdbscan,
         summary="Dense groups of the rows, noise left out, with stability, names and whether there is any.",
         params=HdbscanParams, result=Partition, check=_check, cost=_cost, minimum_rows=MINIMUM, worker=True,
         invariance="rotating, shifting or rescaling all activations together (euclidean; cosine: rotating all, "

@@ -27,11 +27,18 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations, sample_column
 from analysis.compute.cloud import point_cloud
 from analysis.compute.cross_fitting import CrossFitted, cross_fitted, folds_of
-from analysis.compute.fisher import Basis, accuracies, basis_of, discriminants, inside_principal
+from analysis.compute.fisher import (
+    Basis,
+    accuracies,
+    basis_of,
+    discriminants,
+    inside_principal,
+    with_largest_rest,
+)
 from analysis.compute.labelled_cloud import Response, with_classes
 from analysis.compute.machine import machine
 from analysis.compute.map_report import QUALITY_HELP, MapReport, map_report, report_bytes, report_cost
-from analysis.compute.nulls import add_one_p, wilson
+from analysis.compute.nulls import against, wilson
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -90,14 +97,8 @@ def discriminant(
     found = _estimates(x, of, fold, bases, len(data.names), axes, params.shuffles, rng, progress)
     positions = crossed.held_out(data.cloud.x, data.cloud.sample)
     report = map_report(
-        data.cloud.x,
-        positions,
-        rng,
-        maximum_anchors=params.quality_points,
-        drawn="supervised",
-        progress=progress,
-        span=(0.7, 1.0),
-    )
+        data.cloud.x, positions, rng, maximum_anchors=params.quality_points, drawn="supervised", progress=progress
+    )  # fmt: skip
     shuffled = "" if params.labels == "as recorded" else " (shuffled labels)"
     columns = {"class": np.array(data.names)[of[data.cloud.sample]], **report.columns}
     return Scatter(
@@ -122,15 +123,7 @@ def _crossed(x, of, fold, bases: dict[int, Basis], classes: int, components: int
     def fit(f):
         basis = bases[f]
         found = discriminants(basis, of[fold != f], classes).weights[:, :components]
-        frame = np.linalg.qr(found)[0]
-        if frame.shape[1] < components and len(basis.values) > frame.shape[1]:
-            rest = np.eye(len(basis.values)) - frame @ frame.T
-            values, vectors = np.linalg.eigh(rest * basis.values @ rest)
-            more = components - frame.shape[1]
-            scale = np.sqrt(np.maximum(values[-more:], 1e-300))
-            found = np.hstack([found, (vectors[:, -more:] / scale)[:, ::-1]])
-        found = np.pad(found, ((0, 0), (0, components - found.shape[1])))
-        return basis.mean, basis.vectors @ found
+        return basis.mean, basis.vectors @ with_largest_rest(basis, found, components)
 
     return cross_fitted(x, fold, fit)
 
@@ -153,12 +146,10 @@ def _estimates(x, of, fold, bases, classes, axes, shuffles, rng, progress) -> tu
         if i == 1 and axes == classes - 1:
             continue
         low, high = (None, None) if i == 3 else wilson(value * n, n)
-        band = np.percentile(null[:, i], [2.5, 97.5])
         found.append(
             Estimate(
-                name, float(value), low, high, interval="" if i == 3 else "Wilson", null=float(null[:, i].mean()),
-                null_low=float(band[0]), null_high=float(band[1]), null_method=f"labels shuffled {shuffles} times, "
-                "axes made anew", p_value=float(add_one_p(value, null[:, i])), n=n, d=d,
+                name, float(value), low, high, interval="" if i == 3 else "Wilson", **against(value, null[:, i]),
+                null_method=f"labels shuffled {shuffles} times, axes made anew", n=n, d=d,
                 estimator="generalised eigenvalue" if i == 3 else f"nearest class mean, {FOLDS} folds",
             )
         )  # fmt: skip
@@ -168,11 +159,8 @@ def _estimates(x, of, fold, bases, classes, axes, shuffles, rng, progress) -> tu
 
 def _reading(found, classes: int, axes: int) -> str:
     first = found[0]
-    word = (
-        "tell the classes apart"
-        if first.low > first.null_high
-        else "do not tell the classes apart beyond luck"
-    )
+    apart = first.low > first.null_high
+    word = "tell the classes apart" if apart else "do not tell the classes apart beyond luck"
     return (
         f"The drawn axes {word}: on samples that had no part in making them, {first.value:.0%} lie nearest to the "
         f"mean of their own class of {classes}; with shuffled labels {first.null:.0%}. Coordinates are in "

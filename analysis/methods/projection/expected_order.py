@@ -24,12 +24,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations, sample_column
+from analysis.compute.class_means import class_means, resampled_means
 from analysis.compute.cloud import point_cloud
 from analysis.compute.labelled_cloud import Response, with_classes
 from analysis.compute.linalg import principal_components
 from analysis.compute.machine import machine
 from analysis.compute.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
-from analysis.compute.nulls import add_one_p
+from analysis.compute.nulls import against
 from analysis.compute.order import cosines, line_correlation, order_distance, order_fall, ring_correlation
 from analysis.errors import InputError, ParameterError
 from analysis.results import Estimate, Scatter
@@ -77,7 +78,7 @@ def expected_order(
     cloud = point_cloud(activations, rng, maximum_rows=params.maximum_rows, progress=progress)
     data = _ordered(with_classes(activations, cloud, params.column, 2), params.order)
     x, of, m = data.cloud.sample_means(), data.of, len(data.names)
-    means = _means(x, of, m)
+    means = class_means(x, of, m)
     middle, axes, _ = _plane(means, activations.name)
     flat = (means - middle) @ axes.T
     progress(0.3, "random orders")
@@ -128,21 +129,6 @@ def _ordered(data: Response, order: str) -> Response:
     return data.only(wanted)
 
 
-def _means(x: np.ndarray, of: np.ndarray, m: int) -> np.ndarray:
-    counts = np.bincount(of, minlength=m)
-    return ((of[:, None] == np.arange(m)).T.astype(float) @ x) / np.maximum(counts, 1)[:, None]
-
-
-def _resampled(x: np.ndarray, of: np.ndarray, m: int, rng) -> np.ndarray:
-    """Class means (draws, m, d) of samples drawn again inside their classes; fewer draws of many classes."""
-    draws = int(np.clip(5e7 / (m * x.shape[1]), 40, DRAWS))
-    out = np.empty((draws, m, x.shape[1]))
-    for c in range(m):
-        mine = x[of == c]
-        out[:, c] = rng.multinomial(len(mine), np.full(len(mine), 1 / len(mine)), draws) / len(mine) @ mine
-    return out
-
-
 def _plane(means: np.ndarray, name: str):
     if (means == means[0]).all():
         raise InputError(f"all class means of {name} are equal", "classes that differ", "Choose another tap")
@@ -174,7 +160,7 @@ def _estimates(x, of, means, flat, axes, params, rng) -> tuple[Estimate, ...]:
         [[_follow(flat[o], params.cyclic), order_fall(similar[o][:, o], distance)] for o in orders]
     )
     drawn = []
-    for other in _resampled(x, of, m, rng):
+    for other in resampled_means(x, of, m, DRAWS, rng):
         other = other - other.mean(axis=0)
         drawn.append((_follow(other @ axes.T, params.cyclic), order_fall(cosines(other), distance)))
     values = _follow(flat, params.cyclic), order_fall(similar, distance)
@@ -184,10 +170,8 @@ def _estimates(x, of, means, flat, axes, params, rng) -> tuple[Estimate, ...]:
     return tuple(
         Estimate(
             names[i], values[i], min(low[i], values[i]), max(high[i], values[i]),
-            interval="bootstrap over samples in their classes", null=float(null[:, i].mean()),
-            null_low=float(np.percentile(null[:, i], 2.5)), null_high=float(np.percentile(null[:, i], 97.5)),
-            null_method=f"{params.permutations} random orders of the {m} classes",
-            p_value=float(add_one_p(values[i] - 1e-12, null[:, i])), n=n, d=d,
+            interval="bootstrap over samples in their classes", **against(values[i] - 1e-12, null[:, i]),
+            null_method=f"{params.permutations} random orders of the {m} classes", n=n, d=d,
             estimator="class means in their plane" if i == 0 else "Spearman over pairs of class means",
         )
         for i in range(2)

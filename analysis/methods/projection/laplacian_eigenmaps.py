@@ -97,7 +97,7 @@ def laplacian_eigenmaps(
     null = np.empty((params.null_draws, params.components))
     for i in range(params.null_draws):
         start, stop = (0.4 + 0.3 * j / params.null_draws for j in (i, i + 1))
-        moved = moved_samples(cloud.x, rng, _offsets(cloud))
+        moved = moved_samples(cloud.x, rng, cloud.offsets)
         other = nearest(moved, k, params.metric, progress, (start, stop))  # never asked for again: not kept
         null[i] = _mapped(moved, other, params, rng, progress, stop)[0]
     found = _estimates(values, null, count, params, cloud)
@@ -136,10 +136,6 @@ def _mapped(x: np.ndarray, graph, params, rng, progress, at: float):
     rank[order] = np.arange(1, count + 1)
     degree = np.diff(weights.indptr).astype(np.int64)
     return values[1:], slow_coordinates(whole, vectors[:, 1:]), count, rank[of], degree
-
-
-def _offsets(cloud: Cloud) -> np.ndarray:
-    return np.append(np.searchsorted(cloud.sample, np.arange(cloud.n_samples)), len(cloud.x))
 
 
 def _estimates(values, null, count: int, params, cloud: Cloud) -> tuple[Estimate, ...]:

@@ -30,6 +30,7 @@ from analysis.compute.loadings import in_words
 from analysis.compute.local_maps import (
     LocalMaps,
     LocalStrain,
+    ellipses,
     fit_local_maps,
     spread_centres,
     start_at_components,
@@ -42,7 +43,6 @@ from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST = 20  # points
-LARGEST = 1e6  # of a reported anisotropy
 
 
 @dataclass(frozen=True)
@@ -120,16 +120,6 @@ def fitted(
     return fit_local_maps(start_at_components(centres, 2, params.width), z, params.steps, progress, span)
 
 
-def ellipses(jacobian: np.ndarray) -> dict[str, np.ndarray]:
-    """Expansion sqrt(det J Jᵀ), anisotropy σ₁ / σ₂ and angle (degrees in (-90, 90]) of J (n, 2, p)."""
-    u, s, _ = np.linalg.svd(jacobian, full_matrices=False)
-    ratio = np.minimum(s[:, 0] / np.maximum(s[:, 1], s[:, 0] / LARGEST + 1e-300), LARGEST)
-    angle = np.degrees(np.arctan2(u[:, 1, 0], u[:, 0, 0]))
-    angle = np.where(angle <= -90, angle + 180, np.where(angle > 90, angle - 180, angle))
-    found = {"jacobian expansion": s[:, 0] * s[:, 1], "anisotropy": ratio, "ellipse angle": angle}
-    return {name: column.astype(np.float32) for name, column in found.items()}
-
-
 def _words(jacobian, region, m: int, directions, names) -> list[tuple[str, str]]:
     """What right and up mean in each region: the mean Jacobian in units, each row of unit length."""
     words = []
@@ -155,11 +145,10 @@ def held_out_gain(
 def _gain(z, cloud: Cloud, params, rng, progress) -> Estimate:
     half = halves(np.zeros(cloud.n_samples), rng)[cloud.sample]
     value = held_out_gain(z, half, params, rng, progress, (0.35, 0.5))
-    offsets = np.append(np.searchsorted(cloud.sample, np.arange(cloud.n_samples)), len(z))
     null = np.empty(params.null_draws)
     for i in range(len(null)):
         span = 0.5 + 0.19 * i / len(null), 0.5 + 0.19 * (i + 1) / len(null)
-        null[i] = held_out_gain(moved_samples(z, rng, offsets), half, params, rng, progress, span)
+        null[i] = held_out_gain(moved_samples(z, rng, cloud.offsets), half, params, rng, progress, span)
     return Estimate(
         "local strain saved against principal components", value, null=float(null.mean()),
         null_low=float(null.min()), null_high=float(null.max()), n=len(z), d=cloud.x.shape[1],

@@ -31,7 +31,7 @@ from analysis.compute.least_squares_components import simpls
 from analysis.compute.machine import machine
 from analysis.compute.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
 from analysis.compute.moments import is_varying
-from analysis.compute.nulls import add_one_p
+from analysis.compute.nulls import against
 from analysis.compute.ratios import ratio_interval
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -96,14 +96,8 @@ def partial_least_squares(
     found = _estimates(x, y, fold, params, rng, progress)
     positions = crossed.held_out(points, data.cloud.sample)
     report = map_report(
-        data.cloud.x,
-        positions,
-        rng,
-        maximum_anchors=params.quality_points,
-        drawn="supervised",
-        progress=progress,
-        span=(0.7, 1.0),
-    )
+        data.cloud.x, positions, rng, maximum_anchors=params.quality_points, drawn="supervised", progress=progress
+    )  # fmt: skip
     return Scatter(
         title=f"Partial least squares of {activations.name} on {params.column}",
         reading=_reading(found[0], params) + " " + report.sentence,
@@ -168,13 +162,11 @@ def _estimates(x, y, fold, params, rng, progress) -> tuple[Estimate, ...]:
     for axes in (k, 1):
         value = 1 - left[:, axes].sum() / left[:, 0].sum()
         low, high = ratio_interval(left[:, 0] - left[:, axes], left[:, 0], rng, draws=500)
-        band = np.percentile(null[:, axes], [2.5, 97.5])
         found.append(
             Estimate(
                 f"Q² of {axes} {'axis' if axes == 1 else 'axes'}", float(value), min(low, value), max(high, value),
-                interval="bootstrap over samples, fits held fixed", null=float(null[:, axes].mean()),
-                null_low=float(band[0]), null_high=float(band[1]), null_method=f"response shuffled {params.shuffles} "
-                "times, axes made anew", p_value=float(add_one_p(value, null[:, axes])), n=n, d=d,
+                interval="bootstrap over samples, fits held fixed", **against(value, null[:, axes]),
+                null_method=f"response shuffled {params.shuffles} times, axes made anew", n=n, d=d,
                 estimator=f"held-out share of the response's variance, {FOLDS} folds",
             )
         )  # fmt: skip

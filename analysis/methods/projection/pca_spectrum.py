@@ -29,6 +29,7 @@ from analysis.activations import as_activations
 from analysis.compute.axis_error import (
     AxisErrors,
     AxisErrorSum,
+    block_words,
     positive_interval,
     scored_blocks,
     separation_p,
@@ -108,12 +109,11 @@ def pca_spectrum(
     low, high = positive_interval(axes.eigenvalues, errors.eigenvalue)
     p = separation_p(axes.eigenvalues, axes.n, errors.inflation)
     blocks = unresolved_blocks(p, params.level)
-    estimates = _estimates(axes, errors, null, params)
     return Spectrum(
         title=f"Eigenvalue spectrum of {activations.name}",
         reading=_reading(axes, null, blocks),
         caveats=(*seen.notes, *_caveats(activations, axes, errors)),
-        estimates=estimates,
+        estimates=_estimates(axes, errors, null, params),
         values=axes.eigenvalues,
         value_name="eigenvalue of the covariance",
         low=low,
@@ -167,20 +167,8 @@ def _above(axes: PrincipalAxes, null: np.ndarray) -> int:
 
 
 def _reading(axes: PrincipalAxes, null: np.ndarray, blocks: np.ndarray) -> str:
-    above = _above(axes, null)
-    sizes = np.bincount(blocks)
-    merged = int((sizes > 1).sum())
-    lines = [
-        f"{above} of {len(axes.eigenvalues)} axes carry more variance than the largest axis of unrelated units."
-    ]
-    if merged:
-        first = int(np.argmax(sizes > 1))
-        at = int(sizes[:first].sum())
-        lines.append(
-            f"Axes that share a block cannot be told apart by these data: the first block starts at axis {at + 1} "
-            f"and holds {sizes[first]}. Only the subspace they span means something, not each axis."
-        )
-    return " ".join(lines)
+    first = f"{_above(axes, null)} of {len(blocks)} axes carry more variance than the largest axis of unrelated units."
+    return f"{first} {block_words(blocks)}".rstrip()
 
 
 def _caveats(activations, axes: PrincipalAxes, errors: AxisErrors) -> list[str]:

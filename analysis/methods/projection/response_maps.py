@@ -27,12 +27,12 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations, sample_column
 from analysis.compute.cloud import point_cloud
-from analysis.compute.cross_fitting import cross_fitted, folds_of
+from analysis.compute.cross_fitting import cross_fitted, folds_of, held_out_errors
 from analysis.compute.labelled_cloud import with_classes, with_numbers
 from analysis.compute.loadings import in_words
 from analysis.compute.machine import machine
 from analysis.compute.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
-from analysis.compute.nulls import add_one_p
+from analysis.compute.nulls import against
 from analysis.compute.ratios import ratio_interval
 from analysis.compute.stein import (
     ORDERS,
@@ -104,22 +104,13 @@ def response_maps(
     found = _estimates(x, y, fold, white, params, rng, progress)
     positions = crossed.held_out(data.cloud.x, data.cloud.sample)
     report = map_report(
-        data.cloud.x,
-        positions,
-        rng,
-        maximum_anchors=params.quality_points,
-        drawn="supervised",
-        progress=progress,
-    )
+        data.cloud.x, positions, rng, maximum_anchors=params.quality_points, drawn="supervised", progress=progress
+    )  # fmt: skip
+    notes = (*data.notes, *data.cloud.notes, *report.notes)
     return Scatter(
         title=f"Response map of {activations.name} for {params.column} ({_order(params)})",
         reading=_reading(found, crossed.weights, activations.unit_names, params) + " " + report.sentence,
-        caveats=(
-            *_caveats(crossed.residual, x, kept, params, found),
-            *data.notes,
-            *data.cloud.notes,
-            *report.notes,
-        ),
+        caveats=(*_caveats(crossed.residual, x, kept, params, found), *notes),
         estimates=(*found, *report.estimates),
         positions=positions.astype(np.float32),
         rows=data.cloud.rows,
@@ -142,15 +133,9 @@ def _fit(x, y, white, params) -> tuple[np.ndarray, np.ndarray]:
 
 def _left_over(x, y, fold, white, params) -> tuple[np.ndarray, np.ndarray]:
     """Squared held-out errors (n,) of the quadratic prediction and of the mean."""
-    left, whole = np.empty(len(x)), np.empty(len(x))
-    for f in range(FOLDS):
-        train, test = fold != f, fold == f
-        mean, weights = _fit(x[train], y[train], white[f + 1], params)
-        a, b = (x[train] - mean) @ weights, (x[test] - mean) @ weights
-        middle = y[train].mean(axis=0)
-        left[test] = ((y[test] - quadratic_fit(a, y[train], b)) ** 2).sum(axis=1)
-        whole[test] = ((y[test] - middle) ** 2).sum(axis=1)
-    return left, whole
+    return held_out_errors(
+        x, y, fold, lambda f: _fit(x[fold != f], y[fold != f], white[f + 1], params), quadratic_fit
+    )
 
 
 def _strengths(x, y, white, params) -> np.ndarray:
@@ -171,13 +156,11 @@ def _estimates(x, y, fold, white, params, rng, progress) -> tuple[Estimate, ...]
     low, high = ratio_interval(whole - left, whole, rng, draws=500)
     found = []
     for i, name in enumerate(("Q² of the drawn axes", "strength of axis 1", "strength of axis 2")):
-        band = np.percentile(null[:, i], [2.5, 97.5])
+        sure = (min(low, values[i]), max(high, values[i])) if i == 0 else (None, None)
         found.append(
             Estimate(
-                name, float(values[i]), min(low, values[i]) if i == 0 else None, max(high, values[i]) if i == 0 else
-                None, interval="" if i else "bootstrap over samples, fits held fixed", null=float(null[:, i].mean()),
-                null_low=float(band[0]), null_high=float(band[1]), null_method=f"response shuffled {params.shuffles} "
-                "times", p_value=float(add_one_p(values[i], null[:, i])), n=n, d=d,
+                name, float(values[i]), *sure, interval="" if i else "bootstrap over samples, fits held fixed",
+                **against(values[i], null[:, i]), null_method=f"response shuffled {params.shuffles} times", n=n, d=d,
                 estimator="quadratic in the axes, held out" if i == 0 else "singular value of the moments",
             )
         )  # fmt: skip

@@ -24,13 +24,17 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.cloud import Cloud, point_cloud
-from analysis.compute.loadings import adjusted_variances, in_words, sparse_directions
+from analysis.compute.loadings import (
+    adjusted_shares_interval,
+    adjusted_variances,
+    in_words,
+    sparse_directions,
+)
 from analysis.compute.machine import machine
 from analysis.compute.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
 from analysis.compute.mean_difference import halves
 from analysis.compute.moments import is_varying
 from analysis.compute.nulls import add_one_p, moved_samples
-from analysis.compute.ratios import sample_sums
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -113,12 +117,11 @@ def _prepared(x: np.ndarray, standardise: bool) -> np.ndarray:
 def _estimates(x, scores, frame, cloud: Cloud, params, r, rng, progress) -> tuple[Estimate, ...]:
     n, d = x.shape
     shares = adjusted_variances(scores) * (n - 1) / (x**2).sum()
-    low, high = _interval(x, scores, cloud, rng)
-    offsets = np.append(np.searchsorted(cloud.sample, np.arange(cloud.n_samples)), n)
+    low, high = adjusted_shares_interval(x, scores, cloud.sample, rng)
     null = np.zeros((params.null_draws, len(frame)))
     for i in range(params.null_draws):
         progress(0.2 + 0.4 * i / params.null_draws, "moving units apart")
-        moved = moved_samples(x, rng, offsets)
+        moved = moved_samples(x, rng, cloud.offsets)
         other = sparse_directions(moved, len(frame), r, steps=50)
         null[i, : len(other)] = adjusted_variances(moved @ other.T) * (n - 1) / (x**2).sum()
     found = [
@@ -133,22 +136,6 @@ def _estimates(x, scores, frame, cloud: Cloud, params, r, rng, progress) -> tupl
     ]  # fmt: skip
     progress(0.6, "choosing units on both halves")
     return (*found, *_found_again(x, frame, cloud, r, rng))
-
-
-def _interval(x, scores, cloud: Cloud, rng, draws: int = 300) -> tuple[np.ndarray, np.ndarray]:
-    """Bootstrap over samples of the adjusted shares (k,), from per-sample sums of products."""
-    products = sample_sums(scores[:, :, None] * scores[:, None, :], cloud.sample)
-    total = sample_sums((x**2).sum(axis=1), cloud.sample)
-    drawn = []
-    for _ in range(draws):
-        weights = rng.multinomial(len(total), np.full(len(total), 1 / len(total)))
-        gram = np.tensordot(weights, products, axes=1)
-        whole = weights @ total
-        if whole > 0 and np.linalg.eigvalsh(gram)[0] > 0:
-            drawn.append(np.diag(np.linalg.cholesky(gram)) ** 2 / whole)
-    if not drawn:
-        return np.full(scores.shape[1], np.inf), np.full(scores.shape[1], -np.inf)
-    return tuple(np.percentile(drawn, [2.5, 97.5], axis=0))
 
 
 def _found_again(x, frame, cloud: Cloud, r: int, rng) -> list[Estimate]:

@@ -1,7 +1,9 @@
 """UMAP: a map on which points stay near their neighbours, coloured by what it distorts.
 
 Each point's n_neighbors nearest neighbours make a weighted graph; points are laid out so that linked ones are near
-and others apart (stochastic gradient descent on a cross entropy, from the first principal components). The graph is
+and others apart (stochastic gradient descent on a cross entropy). It begins at the first principal components, or,
+as umap-learn does, at the slow directions of the graph: those unroll a rolled-up sheet, where components leave it
+rolled and may draw its windings into each other; they take longer and tell far-apart clusters badly. The graph is
 shared with the other neighbour maps and kept: another min_dist, seed or number of epochs does not compute it again.
 Graph and layout are our own; unlike umap-learn all points of an epoch move at once, so that a seed gives the same
 map whatever the number of threads (see `analysis.compute.layout`).
@@ -23,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute.layout import umap_layout
+from analysis.compute.layout import STARTS, umap_layout
 from analysis.compute.map_report import QUALITY_HELP
 from analysis.compute.neighbour_map import (
     COMPONENTS_HELP,
@@ -56,6 +58,10 @@ class UmapParams:
     epochs: int | None = param(
         None, "Passes of the layout; automatic: 500 up to 10,000 points, 200 above.", low=20, high=2000
     )
+    begin: str = param(
+        "components", "First positions: principal components, or slow directions of the neighbour graph, which unroll "
+        "curved sheets.", label="begin at", choices=STARTS,
+    )  # fmt: skip
     maximum_rows: int = param(50_000, ROWS_HELP, low=50, high=1_000_000)
     of: str = param("rows", OF_HELP, label="points are", choices=("rows", "units"))
     quality_points: int = param(2000, QUALITY_HELP, low=50, high=50_000)
@@ -79,7 +85,7 @@ def umap(activations, params: UmapParams = UmapParams(), rng=None, progress=no_p
     NotEnoughData
         Not more than twice as many points as neighbours.
     InputError
-        All points are equal.
+        All points are equal; more than 200 pieces of the graph to begin at.
     TooLarge
         More than 8 GiB of rows, or more than 8,192 units as points.
     """
@@ -89,7 +95,7 @@ def umap(activations, params: UmapParams = UmapParams(), rng=None, progress=no_p
         epochs = params.epochs or (500 if len(cloud.x) <= 10_000 else 200)
         return umap_layout(
             cloud.x, graph, n_neighbors=params.n_neighbors, min_dist=params.min_dist, epochs=epochs,
-            components=params.components, rng=rng, progress=progress, span=span,
+            components=params.components, begin=params.begin, rng=rng, progress=progress, span=span,
         )  # fmt: skip
 
     return neighbour_map(
@@ -99,7 +105,8 @@ def umap(activations, params: UmapParams = UmapParams(), rng=None, progress=no_p
 
 def _cost(shapes, params: UmapParams) -> Cost:
     def seconds(n: int) -> float:
-        return n * params.n_neighbors * (params.epochs or (500 if n <= 10_000 else 200)) * 6.5e-8
+        begun = n * params.n_neighbors * 5e-6 if params.begin == "graph" else 0.0
+        return begun + n * params.n_neighbors * (params.epochs or (500 if n <= 10_000 else 200)) * 6.5e-8
 
     return neighbour_map_cost(shapes, params, seconds)
 

@@ -1,14 +1,15 @@
 /* Taking over the columns that have arrived (buffer.js): each once, when its key is new. */
 class Columns {
   constructor(map) {
-    Object.assign(this, { map, keys: {} });
+    Object.assign(this, { map, keys: {}, awaits: false });
     this.shelf = window.__loupeBuffers ??= { held: new Map(), users: new Map(), waiting: new Set() };
-    this.wake = () => map.take();
+    this.wake = () => this.awaits && map.take(); // columns of other maps are no reason to draw
     this.shelf.waiting.add(this.wake);
   }
   /* The bytes of a column that is new and there; otherwise null. */
   arrived(name, key) {
-    if (!key || this.keys[name] === key || !this.shelf.held.has(key)) return null;
+    if (!key || this.keys[name] === key) return null;
+    if (!this.shelf.held.has(key)) return (this.awaits = true), null;
     this.keys[name] = key;
     return this.shelf.held.get(key);
   }

@@ -8,6 +8,7 @@ class Intake {
   /* Take over whatever columns have arrived; called again when another one does. */
   take() {
     const { map } = this, { data, columns } = map, { keys } = columns;
+    columns.awaits = false;
     this.places();
     map.members = columns.integers("members", data.members) ?? (data.members ? map.members : ((keys.members = null), null));
     const cards = columns.arrived("cards", data.cards);
@@ -48,10 +49,12 @@ class Intake {
     map.renderer.setFrames(points.frames);
     map.selection.fresh();
     this.recoloured();
-    map.resize();
+    map.sizing.resize();
+    map.sizing.make();
     view.settle(points.extent, dims);
     const shape = `${dims} ${points.n}`, box = first && map.data.view?.box;
-    if (!stay || this.shape !== shape) view.fit(box || view.home, box ? 0 : 0.06);
+    if (box) view.fit(box);
+    else if (!stay || this.shape !== shape) view.goHome();
     this.shape = shape;
     if (points.n > AT_ONCE) map.drawing.stir(); // a part of them at once, all of them next
   }
@@ -115,7 +118,7 @@ class Intake {
     map.frame.dataset.renderer = renderer.constructor.name;
     map.marked();
     this.recoloured();
-    map.resize();
+    map.sizing.resize();
     this.take();
   }
 }

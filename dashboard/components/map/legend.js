@@ -1,23 +1,45 @@
 /* The legend: what the colours mean, and isolating or hiding categories. */
-const SEARCHED_FROM = 13, MOST_ENTRIES = 300;
+const SEARCHED_FROM = 13, MOST_ENTRIES = 300, LEGEND_WIDE = 176; // pixels, with the gaps beside it
+const NARROW = 460; // a map less wide than this starts with its legend folded
 
 class Legend {
   constructor(map) {
     this.map = map;
     this.box = make("div", { class: "legend", role: "group", "aria-label": "Legend" });
-    this.sought = "";
+    Object.assign(this, { sought: "", folds: null });
     this.search = make("input", { type: "search", class: "search", "aria-label": "Search the legend", oninput: () => this.seek() });
   }
   seek() {
     this.sought = this.search.value;
     this.fill(this.box.querySelector(".entries"), this.map.colour, this.map.hidden);
   }
+  /* Whether there is something to say at all; it can be folded away, since it lies over the picture. */
+  get wanted() {
+    const { data, colour, mode } = this.map;
+    return !data.compact && Boolean(colour || data.colour || data.edges || data.ellipses || mode !== "points");
+  }
+  get folded() {
+    return this.folds ?? this.map.view.width < NARROW;
+  }
+  get open() {
+    return this.wanted && !this.folded;
+  }
+  fold() {
+    this.folds = !this.folded;
+    this.map.drawParts();
+  }
   draw() {
-    const typing = this.box.getRootNode().activeElement === this.search;
-    const { colour, hidden, data } = this.map, parts = data.compact ? [] : [this.ofColour(colour, hidden), this.ofEdges(), this.ofEllipses(), this.ofDensity()];
-    this.box.replaceChildren(...parts.flat().filter(Boolean));
-    this.box.hidden = !this.box.children.length;
-    if (typing) this.search.focus(); // putting it back in its place took the focus away
+    const { box } = this, { colour, hidden } = this.map, held = box.getRootNode().activeElement, list = box.querySelector(".entries")?.scrollTop ?? 0;
+    const parts = this.open ? [this.ofColour(colour, hidden), this.ofEdges(), this.ofEllipses(), this.ofDensity()] : [];
+    const inside = box.contains(held);
+    box.replaceChildren(...parts.flat().filter(Boolean));
+    box.hidden = !box.children.length;
+    box.querySelector(".entries")?.scrollTo(0, list);
+    if (inside) this.focus(held); // what had the focus was taken away, or put back in its place
+  }
+  focus(held) {
+    const again = held === this.search ? held : this.box.querySelector(held.dataset.code ? `[data-code="${held.dataset.code}"]` : ".entry");
+    again?.focus();
   }
   ofColour(colour, hidden) {
     if (!colour) return [];
@@ -47,8 +69,8 @@ class Legend {
   entry(colour, code, hidden) {
     const choose = (e) => this.map.hide(chosenHidden(code, colour.names.length, this.map.hidden, e.shiftKey || e.ctrlKey || e.metaKey));
     const count = colour.counts ? make("span", { class: "count" }, colour.counts[code].toLocaleString("en")) : null;
-    return make("button", { type: "button", class: "entry", "aria-pressed": String(!hidden.has(code)), onclick: choose,
-      title: "Click: only this one. Shift-click: hide or show." },
+    return make("button", { type: "button", class: "entry", "aria-pressed": String(!hidden.has(code)), "data-code": code, onclick: choose,
+      title: `${colour.names[code]}\nClick or Enter: only this one. With Shift: hide or show.` },
     make("i", { class: `mark${colour.marks?.[code] ?? 0}`, style: `background:${colour.palette[code]}` }),
     make("span", { class: "name" }, colour.names[code]), count);
   }

@@ -37,12 +37,13 @@
  * A second call with new `data` updates in place: a column is uploaded again only when its key changed.
  */
 const VIEW_MS = 500, MANY = 500000, TILTED = [-0.5, 0.35];
+const SELECTING = { lasso: "Draw around points to select them", box: "Drag a box around points to select them" };
 const PLAIN = "Drag to move, wheel to zoom, Shift-drag to select; click a point to look at it";
 const SOLID = "Drag to turn, right-drag or Shift-drag to move, wheel to zoom; Lasso to select; click a point to look at it";
 
 class SampleMap {
   constructor(root) {
-    Object.assign(this, { root, data: { n: 0 }, view: new View(), points: new Points(), hidden: new Set(), tool: "pan", mode: "points" });
+    Object.assign(this, { root, data: { n: 0 }, view: new View(), points: new Points(), hidden: new Set(), tool: "pan", mode: "points", help: "" });
     Object.assign(this, { colour: null, column: null, hovered: -1, echo: -1, size: 2, timers: {}, shows: { edges: true, ellipses: true } });
     this.stop = new AbortController(); // one signal takes every listener off again
     const on = (target, kind, work, more = {}) => target.addEventListener(kind, work, { signal: this.stop.signal, ...more });
@@ -51,7 +52,7 @@ class SampleMap {
     this.canvas = make("canvas", { tabindex: 0, role: "application" }); // what lies over them; takes the pointer
     this.card = make("div", { class: "card", role: "status", hidden: "" });
     this.status = make("div", { class: "status", "aria-live": "polite" });
-    for (const [name, Part] of Object.entries({ columns: Columns, intake: Intake, selection: Selection, finder: Finder, drawing: Drawing, overlay: Overlay,
+    for (const [name, Part] of Object.entries({ sizing: Sizing, columns: Columns, intake: Intake, selection: Selection, finder: Finder, drawing: Drawing, overlay: Overlay,
       labels: Labels, legend: Legend, toolbar: Toolbar, scrubber: Scrubber, links: Links })) this[name] = new Part(this);
     this.frame = make("div", { class: "map" }, this.under, this.labels.box, this.canvas, this.toolbar.bar, this.toolbar.keys,
       this.legend.box, this.scrubber.box, this.card, this.status);
@@ -59,7 +60,7 @@ class SampleMap {
     root.append(this.style, this.frame);
     this.pointer = new Pointer(this, on);
     listenToKeys(this, on);
-    this.watcher = new ResizeObserver(() => this.resize());
+    this.watcher = new ResizeObserver(() => this.sizing.resize());
     this.watcher.observe(this.frame);
     this.use("pan");
   }
@@ -77,6 +78,7 @@ class SampleMap {
     this.labels.take(data.labels ?? []);
     this.scrubber.take(first);
     this.take();
+    this.say();
   }
   begin({ hidden, mode, camera, step }) {
     if (hidden) this.hidden = new Set(hidden);
@@ -93,18 +95,6 @@ class SampleMap {
   }
 
   // ------------------------------------------------------------------ drawing
-  /* All that a renderer needs to know beside the view. */
-  scene(share) {
-    const { points, view, data } = this, n = Math.max(points.n, 1), many = points.n > 20000;
-    const size = Math.min(Math.max(Math.sqrt((view.width * view.height) / n) * 0.45, 1.6), 8) * Math.min(view.zoom, 12) ** 0.35;
-    this.size = Math.max(1.5, size);
-    const [plain, missing, dimmed] = (data.greys ?? ["#0072B2", "#9A9DA8", "#B9BCC4"]).map((hex) => hexToRgb(hex).map((v) => v / 255));
-    const ground = (getComputedStyle(this.frame).backgroundColor.match(/[\d.]+/g) ?? [255, 255, 255]).slice(0, 3).map((v) => v / 255);
-    const strong = points.n > 200000 ? 0.55 : many ? 0.75 : 0.92;
-    return { share, size: this.size, cell: cellFor(points.n), ground, mode: this.mode, chosen: this.count, between: points.between, edges: this.shows.edges,
-      plain: [...plain, strong], missing: [...missing, strong], dimmed: [...dimmed, many ? 0.27 : 0.75],
-      flat: this.renderer.countsByHand ? points.flat(view) : null };
-  }
   redraw() {
     this.drawing.soon();
   }
@@ -113,17 +103,8 @@ class SampleMap {
     this.legend.draw();
     this.toolbar.draw();
     this.scrubber.draw();
+    this.sizing.make();
     this.say();
-    this.redraw();
-  }
-  resize() {
-    const width = Math.max(this.frame.clientWidth, 1), height = Math.max(this.frame.clientHeight, 1), { view } = this;
-    const ratio = Math.min(window.devicePixelRatio || 1, 2), before = view.zoom;
-    if (width === view.width && height === view.height && this.canvas.width === Math.round(width * ratio)) return;
-    const placed = this.points.n && view.width > 1;
-    Object.assign(view, { width, height });
-    if (placed && Number.isFinite(before)) view.scale *= before / view.zoom;
-    for (const canvas of [this.canvas, this.under]) [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
     this.redraw();
   }
   say() {
@@ -131,7 +112,9 @@ class SampleMap {
     const chosen = count ? `${count.toLocaleString("en")} of ${n} ${what} selected` : `${n} ${what}`;
     const share = this.drawing.moving ? this.drawing.part ?? 1 : 1, how = this.selection.how;
     const moving = share < 1 ? ` · while moving: 1 in ${Math.round(1 / share)} drawn` : "";
-    const next = how === "replace" ? this.help : how === "add" ? "The next outline adds (A)" : "The next outline subtracts (S)";
+    if (!this.points.n && this.data.n) return void (this.status.textContent = `Waiting for ${this.data.n.toLocaleString("en")} ${what} …`);
+    const drag = SELECTING[this.tool] ? `${SELECTING[this.tool]}; Shift adds, Alt subtracts` : this.help;
+    const next = how === "replace" ? drag : how === "add" ? "The next outline adds (A)" : "The next outline subtracts (S)";
     this.status.textContent = `${chosen}${moving} · ${next}`;
   }
 
@@ -148,10 +131,11 @@ class SampleMap {
     this.tool = tool;
     this.canvas.style.cursor = tool === "pan" ? "grab" : "crosshair";
     this.toolbar.draw();
+    this.say();
   }
   home() {
     if (this.view.dims === 3) this.view.orbit(...TILTED);
-    this.view.fit(this.view.home);
+    this.view.goHome();
     this.moved();
   }
   zoomBy(factor, x = this.view.width / 2, y = this.view.height / 2) {
@@ -175,22 +159,17 @@ class SampleMap {
   hide(hidden) {
     this.hidden = hidden;
     this.intake.recoloured();
-    this.legend.draw();
-    this.redraw();
+    this.drawParts();
     this.viewed();
   }
   show(overlay) {
     this.shows[overlay] = !this.shows[overlay];
-    this.toolbar.draw();
-    this.legend.draw();
-    this.redraw();
+    this.drawParts();
   }
   setMode(mode) {
     this.mode = mode;
     this.densest = null;
-    this.toolbar.draw();
-    this.legend.draw();
-    this.redraw();
+    this.drawParts();
     this.viewed();
   }
   /* The selection has changed. */

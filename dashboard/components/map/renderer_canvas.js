@@ -71,7 +71,7 @@ class RendererCanvas {
     for (const above of passes) {
       for (const { x, y, rgb, alpha, mark } of seen(above)) {
         this.context.fillStyle = `rgba(${rgb[0]},${rgb[1]},${rgb[2]},${alpha})`;
-        this.mark(mark, x, y, (scene.size * (scene.chosen && above ? 1.25 : 1)) / 2);
+        drawMark(this.context, mark, x, y, (scene.size * (scene.chosen && above ? 1.25 : 1)) / 2);
       }
     }
   }
@@ -124,19 +124,21 @@ class RendererCanvas {
       c.stroke();
     }
   }
-  mark(mark, x, y, r) {
-    const c = this.context, corners = { 1: 4, 2: 3, 3: 4 }[mark];
-    c.beginPath();
-    if (mark === 4) c.rect(x - r, y - r / 3, 2 * r, r / 1.5), c.rect(x - r / 3, y - r, r / 1.5, 2 * r);
-    else if (mark === 5) c.arc(x, y, r, 0, 6.2832), c.arc(x, y, r / 2, 0, 6.2832, true);
-    else if (!corners) c.arc(x, y, r, 0, 6.2832);
-    for (let k = 0; corners && k < corners; k++) {
-      const turn = (k / corners) * 6.2832 + (mark === 1 ? 0.7854 : -1.5708);
-      c.lineTo(x + r * 1.2 * Math.cos(turn), y + r * 1.2 * Math.sin(turn));
-    }
-    c.fill();
-  }
   destroy() {
     Object.assign(this, { order: null, frames: [], flags: null, edges: [] });
   }
 }
+
+/* The mark of a category, as the shader draws it: disc, square, triangle, diamond, cross, ring. */
+const drawMark = (c, mark, x, y, r) => {
+  const corners = { 1: 4, 2: 3, 3: 4 }[mark];
+  c.beginPath();
+  if (mark === 4) c.rect(x - r, y - r / 3, 2 * r, r / 1.5), c.rect(x - r / 3, y - r, r / 1.5, 2 * r);
+  else if (mark === 5) c.arc(x, y, r, 0, 6.2832), c.arc(x, y, r / 2, 0, 6.2832, true);
+  else if (!corners) c.arc(x, y, r, 0, 6.2832);
+  for (let k = 0; corners && k < corners; k++) {
+    const turn = (k / corners) * 6.2832 + (mark === 1 ? 0.7854 : -1.5708);
+    c.lineTo(x + r * 1.2 * Math.cos(turn), y + r * 1.2 * Math.sin(turn));
+  }
+  c.fill();
+};

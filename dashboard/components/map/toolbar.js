@@ -1,8 +1,9 @@
-/* The tools above the map, and the list of keys. Every tool is a real button or select: reachable by Tab. */
+/* The tools above the map, and the list of keys. Every tool is a real button or select, reachable by Tab, with its
+ * name for who does not see the icon; what it does is shown beside it when the pointer or the focus is on it. */
 const TOOLS = [
-  ["pan", "Move", "Drag to move, wheel to zoom (P)"],
-  ["lasso", "Lasso", "Draw around points to select them (L)"],
-  ["box", "Box", "Drag a box to select (B)"],
+  ["pan", "Move", "Move: drag to move, wheel to zoom (P)"],
+  ["lasso", "Lasso", "Lasso: draw around points to select them (L)"],
+  ["box", "Box", "Box: drag a box to select (B)"],
 ];
 const MODES = [["points", "Points"], ["density", "Density"], ["both", "Both"]];
 const KEYS = [
@@ -14,27 +15,37 @@ const KEYS = [
 class Toolbar {
   constructor(map) {
     this.map = map;
-    const button = (text, title, work, more = {}) => make("button", { type: "button", title, onclick: work, ...more }, text);
-    this.tools = TOOLS.map(([name, text, title]) => button(text, title, () => map.use(name), { "data-tool": name }));
+    const tool = (picture, name, tip, work, more = {}) => // aria-description is also the text of the tooltip (map.css)
+      make("button", { type: "button", class: "icon", "aria-label": name, "aria-description": tip, onclick: work, ...more }, icon(picture));
+    const { selection } = map, group = (...parts) => make("span", { class: "group" }, ...parts);
+    this.tools = TOOLS.map(([name, text, tip]) => tool(name, text, tip, () => map.use(name), { "data-tool": name }));
     this.mode = make("select", { title: "Points, density shading where they overlap, or both (D)", "aria-label": "How points are drawn",
       onchange: (e) => map.setMode(e.target.value) }, ...MODES.map(([value, text]) => make("option", { value }, text)));
-    this.add = button("Add", "The next outlines add to the selection (A; or hold Shift)", () => map.selection.combine("add"));
-    this.remove = button("Subtract", "The next outlines are taken from the selection (S; or hold Alt)", () => map.selection.combine("remove"));
-    this.invert = button("Invert", "Select what is not selected, among what is shown (I)", () => map.selection.invert());
-    this.clear = button("Clear selection", "Select nothing (Esc)", () => map.selection.clear());
-    this.edges = button("Edges", "Show or hide the lines between points", () => map.show("edges"));
-    this.ellipses = button("Ellipses", "Show or hide the local distortion", () => map.show("ellipses"));
-    this.png = button("PNG", "Save exactly this picture", () => savePicture(map));
-    this.help = button("?", "Keys", () => this.showKeys(this.keys.hidden), { "aria-expanded": "false" });
-    this.bar = make("div", { class: "tools", role: "toolbar", "aria-label": "Map tools" }, ...this.tools,
-      button("+", "Zoom in (+)", () => map.zoomBy(1.5)), button("−", "Zoom out (-)", () => map.zoomBy(1 / 1.5)),
-      button("Fit", "Show everything (0)", () => map.home()), this.mode, this.edges, this.ellipses,
-      this.add, this.remove, this.invert, this.clear, this.png, this.help);
+    this.add = tool("add", "Add", "Add: the next outlines add to the selection (A; or hold Shift)", () => selection.combine("add"));
+    this.remove = tool("remove", "Subtract", "Subtract: the next outlines are taken from the selection (S; or hold Alt)", () => selection.combine("remove"));
+    this.chosen = group(this.add, this.remove,
+      tool("invert", "Invert", "Invert: select what is not selected, among what is shown (I)", () => selection.invert()),
+      tool("clear", "Clear selection", "Select nothing (Esc)", () => this.clear()));
+    const layer = (name, tip) => make("button", { type: "button", "aria-description": tip, onclick: () => map.show(name) });
+    this.edges = layer("edges", "Show or hide the lines between points");
+    this.ellipses = layer("ellipses", "Show or hide the local distortion");
+    this.legend = tool("legend", "Legend", "Show or fold the legend", () => map.legend.fold());
+    this.help = tool("help", "Keys", "All keys (?)", () => this.showKeys(this.keys.hidden), { "aria-expanded": "false" });
+    this.bar = make("div", { class: "tools", role: "toolbar", "aria-label": "Map tools" }, group(...this.tools),
+      group(tool("nearer", "Zoom in", "Zoom in (+)", () => map.zoomBy(1.5)), tool("farther", "Zoom out", "Zoom out (-)", () => map.zoomBy(1 / 1.5)),
+        tool("fit", "Fit", "Fit: show everything (0)", () => map.home())),
+      this.mode, this.edges, this.ellipses, this.chosen,
+      make("span", { class: "group end" }, tool("save", "PNG", "Save exactly this picture as PNG", () => savePicture(map)), this.help, this.legend));
     this.keys = make("dl", { class: "keys", hidden: "" }, ...KEYS.flatMap(([key, does]) => [make("dt", {}, key), make("dd", {}, does)]));
   }
   showKeys(open) {
     this.keys.hidden = !open;
     this.help.setAttribute("aria-expanded", String(open));
+  }
+  /* The button goes away with the selection; the focus must not be lost with it. */
+  clear() {
+    this.map.selection.clear();
+    this.map.canvas.focus();
   }
   draw() {
     const { map } = this, press = (button, on) => button.setAttribute("aria-pressed", String(on));
@@ -45,8 +56,10 @@ class Toolbar {
       this[name].textContent = map.data[name]?.button ?? { edges: "Edges", ellipses: "Ellipses" }[name];
       press(this[name], map.shows[name]);
     }
-    for (const button of [this.add, this.remove, this.invert, this.clear]) button.hidden = !map.count;
+    this.chosen.hidden = !map.count;
     press(this.add, map.selection.how === "add");
     press(this.remove, map.selection.how === "remove");
+    this.legend.hidden = !map.legend.wanted;
+    this.legend.setAttribute("aria-expanded", String(!map.legend.folded));
   }
 }

@@ -1,0 +1,56 @@
+"""The taps of a method that takes several, in their order: the URL's `with`, and boxes to change it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analysis.spec import Method
+from dashboard import state
+from dashboard.browse import projections
+from dashboard.parts import tap_picker
+
+
+def inputs(method: Method, reference: str) -> list[str]:
+    """The taps that a method is given: the sidebar's, or for several those in the URL."""
+    if method.inputs == 1 and not method.more_inputs:
+        return [reference]
+    fitting = _fitting(reference)
+    usual = projections.usual_inputs(method, reference, fitting)
+    chosen = state.param("with", usual, fitting)
+    enough = len(chosen) >= method.inputs and (method.more_inputs or len(chosen) == method.inputs)
+    return chosen if enough else usual
+
+
+def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str, ...] = ()) -> None:
+    """The boxes: one to add and remove taps, and the usual choices with one click."""
+    fitting = _fitting(reference)
+    usual = projections.usual_inputs(method, reference, fitting)
+    own = f"{reference.partition(':')[0]}:"
+    change = {"usual": usual, "fewest": method.inputs, "resets": resets}
+    st.multiselect(
+        "Taps, in order",
+        fitting,
+        format_func=lambda r: r.removeprefix(own) if r.startswith(own) else tap_picker.shown(r),
+        placeholder="Add a tap",
+        max_selections=None if method.more_inputs else method.inputs,
+        help=f"At least {method.inputs}. Only taps with the same rows of the same samples can be chosen.",
+        **state.tied("with", chosen, lambda picked: _choose(picked, **change)),
+    )
+    elsewhere = projections.same_tap_elsewhere(reference, fitting)
+    with st.container(horizontal=True):
+        st.button("Layers of this store", on_click=_choose, args=(usual,), kwargs=change, key="layers")
+        if len(elsewhere) >= method.inputs:
+            st.button(
+                "This tap in other stores", on_click=_choose, args=(elsewhere,), kwargs=change, key="elsewhere",
+                help="Other checkpoints or seeds that were recorded on the same samples.",
+            )  # fmt: skip
+
+
+def _fitting(reference: str) -> list[str]:
+    return projections.alike(state.workspace(), reference, state.tap_references())
+
+
+def _choose(picked: list[str], *, usual: list[str], fewest: int, resets: tuple[str, ...]) -> None:
+    for name in resets:
+        state.clear_params(name)
+    state.set_params(**{"with": None if picked == usual or len(picked) < fewest else picked})
