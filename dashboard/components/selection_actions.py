@@ -24,6 +24,7 @@ def draw(at: Shown) -> None:
     """A row of small boxes that open."""
     named = selections.is_named(at.selection)
     others = [s for s in state.workspace().selections(at.store_name) if s.name != at.selection.name]
+    others.sort(key=lambda s: s.made, reverse=True)  # whoever has just made two wants the other one
     with st.container(horizontal=True, gap="xsmall"), errors.shown():
         with st.popover(
             "Rename" if named else "Save",
