@@ -424,3 +424,19 @@ def test_a_late_column_is_taken_up_and_those_of_others_are_no_reason_to_draw(sta
     stage.rest()
     x, y = stage.place(2, 3)
     assert near(stage.shot()[y, x], PALETTE[1])
+
+
+# ---------------------------------------------------------------------- a page that has no room for it yet
+@pytest.mark.parametrize("asked", [None, [1, 1, 3, 3]])
+def test_points_that_come_while_the_map_is_hidden_are_all_seen_once_it_shows(stage, asked):
+    hidden = stage.page.add_style_tag(content=".place { display: none }")
+    more = {} if asked is None else {"view": {"box": asked}}
+    stage.show(points=GRID, colour=stage.categories(CODES), **more)
+    stage.page.wait_for_function("map().points.n > 0")
+    hidden.evaluate("style => style.remove()")
+    stage.page.wait_for_function("map().view.width > 100")
+    spread = np.ptp(on_screen(stage, GRID)[:, 1])
+    if asked is None:
+        assert 0.6 < spread / stage.map("m.view.height") < 0.94
+    else:  # two units high, on a picture lower than wide
+        assert stage.map("m.view.height / m.view.scale") == pytest.approx(2)

@@ -9,7 +9,7 @@ than j, which is counted on m references drawn at random without replacement, c 
 an unbiased count, so that every penalty max(0, r - k) with k <= K, and each mean of them, is unbiased too. The
 references are the same for all points, so the error of the mean is taken over references, not over points. On the
 map the neighbours come from a k-d tree, and the ranks beyond them from references in the same way.
-Starts Numba. Points at exactly equal distances beyond the graph count as not nearer.
+Starts Numba. Points at equal distances beyond the graph (squares to single precision) count as not nearer.
 """
 
 from __future__ import annotations
