@@ -13,7 +13,21 @@ import numpy as np
 from analysis.errors import ParameterError, StoreDamaged
 
 KINDS = {"samples": "sample", "rows": "token", "units": "unit"}
-OPERATIONS = {"or": np.union1d, "and": np.intersect1d, "minus": np.setdiff1d}
+
+
+def _each_once(ids: np.ndarray) -> np.ndarray:
+    """Sorted, each once. What is so already is only looked at: `numpy.unique` takes a second for a million texts."""
+    if (ids[1:] > ids[:-1]).all():
+        return ids
+    ids = np.sort(ids, kind="stable")
+    return ids[np.concatenate([[True], ids[1:] != ids[:-1]])]
+
+
+OPERATIONS = {  # of two arrays that are sorted, each id once
+    "or": lambda a, b: _each_once(np.concatenate([a, b])),
+    "and": lambda a, b: np.intersect1d(a, b, assume_unique=True),
+    "minus": lambda a, b: np.setdiff1d(a, b, assume_unique=True),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +111,11 @@ class Selection:
 
 def _sorted(of: str, ids) -> np.ndarray:
     if of == "samples":
-        return np.unique(np.asarray(ids, dtype=str)) if len(ids) else np.empty(0, "<U1")
+        return _each_once(np.array(ids, dtype=str).ravel()) if len(ids) else np.empty(0, "<U1")
     whole = np.asarray(ids)
     if len(whole) and whole.dtype.kind not in "iu":
         raise ParameterError(f"{of} ids of type {whole.dtype}", "whole numbers")
-    return np.unique(whole.astype(np.int64))
+    return _each_once(np.array(whole, dtype=np.int64).ravel())
 
 
 def _packed(of: str, ids: np.ndarray) -> bytes:

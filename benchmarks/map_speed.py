@@ -26,8 +26,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.loopback import CHROMIUM, FLAGS, free_port, stop, wait_for
-from benchmarks.map_pages import DATA, OURS, PAGES, PLOTLY, REGL, WATCH, regl_bundle
+from loopback import CHROMIUM, FLAGS, free_port, stop, wait_for
+from map_pages import DATA, OURS, PAGES, PLOTLY, REGL, WATCH, regl_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS, LEAST_STEPS, ENOUGH_MS = 20, 3, 8000  # of a gesture: fewer steps where one takes seconds

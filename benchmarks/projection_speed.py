@@ -5,7 +5,7 @@
 
 maps: LocalMAP, PaCMAP and UMAP against umap-learn's defaults, openTSNE, and the package pacmap where installed, each in
 a process of its own, by turns, the best of R; without the quality measurement, which the peers do not make. A process
-first draws 6,000 points of 16 units twice: the difference is what the first fit of a process costs in imports and
+first draws 6,000 points of 256 units twice: the difference is what the first fit of a process costs in imports and
 compilation. "first" is with whatever compiled code lies on disk (a person's second start), which umap-learn mostly does
 not keep; "afresh" (ours only) is with none (after an installation). The maps that are timed come after, all warm.
 The limits are those of the default map: LocalMAP at 50,000 x 256 at least 3 times umap-learn's speed, trustworthiness
@@ -127,7 +127,7 @@ def child(name: str, data: str, folder: str) -> None:
     """Serve one map: draw a small one twice and say how long each took, then draw once per line of input and answer
     with the seconds."""
     warnings.simplefilter("ignore")
-    small = clusters(6000, 16)
+    small = clusters(6000, 256)  # large enough to start all that a larger one needs
     seconds = [
         timed(lambda: drawer(name)(small))[0] for _ in range(2)
     ]  # the first: imports, compilation, threads
@@ -180,7 +180,7 @@ def compilation(drawn_by: list[str]) -> None:
                 process.communicate()
                 if seconds:
                     print(f"{name:>16}  {kind:>6}: {seconds[0] - seconds[1]:5.1f} s of imports and compilation "
-                          f"(6,000 x 16 in {seconds[1]:.2f} s)", flush=True)  # fmt: skip
+                          f"(6,000 x 256 in {seconds[1]:.2f} s)", flush=True)  # fmt: skip
 
 
 def compare(x: np.ndarray, data: str, folder: str, drawn_by: list[str], repeat: int) -> list[str]:
@@ -244,8 +244,8 @@ def parts(points: list[int], names: list[str], repeat: int) -> None:
         return neighbour_graph(x, k, **more)
 
     brute = NearestNeighbors(n_neighbors=16, algorithm="brute")
-    own_map("localmap", clusters(6000, 16))
-    fresh(clusters(6000, 16), 15, exact=False)
+    own_map("localmap", clusters(6000, 256))
+    fresh(clusters(6000, 256), 15, exact=False)
     for name in names:
         for n in points if name in ("clusters", "subspaces") else points[:1]:
             x = DATA[name](n, 256)

@@ -77,10 +77,11 @@ def _watched(id: str, key: str) -> None:
 
 def bar(job: JobStatus, key: str = "") -> None:
     """One job's bar, with a button that stops it."""
-    line, button = st.columns([6, 1], vertical_alignment="center")
-    line.progress(min(max(job.fraction, 0.0), 1.0), text=progress_text(job))
-    stop = "Stopping" if state.get(f"stopping:{job.id}") else "Cancel"
-    if button.button(stop, key=f"cancel:{key}:{job.id}", disabled=stop == "Stopping", width="stretch"):
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
+        st.progress(min(max(job.fraction, 0.0), 1.0), text=progress_text(job))
+        stop = "Stopping" if state.get(f"stopping:{job.id}") else "Cancel"
+        pressed = st.button(stop, key=f"cancel:{key}:{job.id}", disabled=stop == "Stopping")
+    if pressed:
         queue.cancel(state.workspace().path, job.id)
         state.put(f"stopping:{job.id}", True)
         st.rerun(scope="fragment")

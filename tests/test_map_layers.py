@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import app_pages
 import numpy as np
 import pytest
@@ -239,3 +241,15 @@ def test_colours_by_cluster_need_rows(opened):
     rows, units = (opened.run("pca", ["images:pooled"], {"of": of}) for of in ("rows", "units"))
     assert [s.id for s in colour_sources.of_clusters(rows)] == ["cluster:hdbscan", "cluster:kmeans"]
     assert colour_sources.of_clusters(units) == []
+
+
+def test_lines_that_a_result_brings_are_drawn_with_its_own_words():
+    found = scatter(np.arange(8.0).reshape(4, 2))
+    brought = dataclasses.replace(
+        found, edges=np.array([[0, 1], [1, 3]], np.int32), edge_values=np.array([2.0, 5.0]), edge_name="distance"
+    )
+    overlay = overlays.own_lines(brought, brought)
+    assert overlay.said["label"] == "Lines: distance"
+    assert np.frombuffer(overlay.column.data, np.int32).tolist() == [0, 1, 1, 3]
+    assert np.frombuffer(overlay.values.data, np.float32).tolist() == [2.0, 5.0]
+    assert overlays.own_lines(found, found) is None

@@ -23,7 +23,7 @@ import numpy as np
 from analysis.compute.machine import machine
 from analysis.spec import Progress
 
-ROWS, COLUMNS = 512, 2048  # of a tile: it stays in the second-level cache of one core
+ROWS, COLUMNS = 1024, 2048  # of a tile: about what the second-level cache of one core holds
 FAR = 1e37
 _one_at_a_time = threading.Lock()
 
@@ -71,14 +71,16 @@ def _search_order(points: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]
     return np.concatenate(order), tiles
 
 
-def _rounded(points: np.ndarray, order: np.ndarray, tiles, narrow: bool) -> _Rounded:
+def _rounded(points: np.ndarray, order: np.ndarray, tiles, narrow: bool, pool) -> _Rounded:
     import torch
 
     dtype, parts = (torch.bfloat16, 3) if narrow else (torch.float32, 2)
     n, d = len(order), points.shape[1]
     values = torch.zeros((n, d + 2 * parts), dtype=dtype)
     norms, errors = np.zeros(n), np.zeros(n)
-    for start in range(0, n, 4096):
+
+    def part_from(start: int) -> None:
+        torch.set_num_threads(1)  # of this thread
         span = slice(start, start + 4096)
         part = points[order[span]]
         part[order[span] < 0] = 0.0
@@ -88,6 +90,8 @@ def _rounded(points: np.ndarray, order: np.ndarray, tiles, narrow: bool) -> _Rou
         norms[span] = np.einsum("ij,ij->i", back, back)
         part -= back
         errors[span] = np.sqrt(np.einsum("ij,ij->i", part, part))
+
+    list(pool.map(part_from, range(0, n, 4096)))
     values[:, d : d + parts] = _split(-norms / 2, dtype, parts)
     values[torch.from_numpy(order < 0), d] = -FAR
     values[:, d + parts :] = 1
@@ -123,12 +127,14 @@ def tiled_nearest(
     """
     n = len(points)
     order, tiles = _search_order(points)
-    rounded = _rounded(points, order, tiles, has_tiles() if narrow is None else narrow)
     indices, squares = np.empty((n, k), np.int64), np.empty((n, k))
     wanted = np.flatnonzero(order >= 0 if rows is None else np.isin(order, rows))
-    blocks = [wanted[i : i + ROWS] for i in range(0, len(wanted), ROWS)]
+    cores = machine().cores
+    height = max(64, min(ROWS, len(wanted) // (8 * cores)))  # enough blocks for all cores to end together
+    blocks = [wanted[i : i + height] for i in range(0, len(wanted), height)]
     done, unsure = 0, []
-    with _one_at_a_time, _single_threaded(), ThreadPoolExecutor(machine().cores) as pool:
+    with _one_at_a_time, _single_threaded(), ThreadPoolExecutor(cores) as pool:
+        rounded = _rounded(points, order, tiles, has_tiles() if narrow is None else narrow, pool)
         jobs = [pool.submit(_block, points, order, rounded, block, indices, squares) for block in blocks]
         try:
             for job in jobs:

@@ -11,14 +11,12 @@ from analysis.compute.cloud import Cloud, point_cloud
 from analysis.compute.machine import machine
 from analysis.compute.map_report import map_report, report_bytes, report_cost
 from analysis.compute.neighbour_graph import NeighbourGraph, is_exact, neighbour_graph
+from analysis.compute.neighbours import nearest
 from analysis.errors import NotEnoughData
 from analysis.results import Scatter
-from analysis.spec import Cost, Progress
+from analysis.spec import CheckLine, Cost, Progress
 
-NOTHING = (
-    "Axes, cluster sizes, densities and distances between clusters mean nothing; structureless data form "
-    "clumps too."
-)
+NOTHING = "Structureless data form clumps, too, under this method: compare the picture with its null."
 COMPONENTS_HELP = "Number of coordinates: a plane or a space."
 ROWS_HELP = "Most points on the map; a seeded random subset above."
 METRIC_HELP = "How neighbours are found in the data."
@@ -71,8 +69,7 @@ def neighbour_map(
     torn = float(np.mean(measured < 0.2))
     return Scatter(
         title=f"{title} of {activations.name}" + (" (units as points)" if params.of == "units" else ""),
-        reading=f"{report.sentence} {torn:.0%} of the points keep fewer than a fifth of their neighbours: "
-        "colour by recall.",
+        reading=f"{report.sentence}{_torn(torn)}",
         caveats=(NOTHING, *cloud.notes, *graph.notes, *report.notes),
         estimates=report.estimates,
         positions=positions,
@@ -81,6 +78,16 @@ def neighbour_map(
         axes=("",) * positions.shape[1],
         columns=report.columns,
         meaningful_axes=False,
+    )
+
+
+def _torn(share: float) -> str:
+    """Which points not to believe, where there are any."""
+    if share == 0:
+        return ""
+    shown = f"{share:.1%}" if share >= 0.001 else "Less than 0.1%"
+    return (
+        f" {shown} of the points keep fewer than a fifth of their neighbours: colour by recall to see which."
     )
 
 
@@ -98,3 +105,19 @@ def neighbour_map_cost(shapes, params, layout_seconds: Callable[[int], float]) -
         seconds += m.seconds(flops64=2.0 * rows * d * d + 40.0 * d**3)
     seconds += layout_seconds(n) / min(m.cores, max(1, n // 4096), 8)
     return Cost(seconds + 0.05, n * d * 8 * 4.0 + n * 16 * 100.0 + report_bytes(n, d) / 4 + 2e6)
+
+
+def six_clusters_apart(draw: Callable[[np.ndarray, np.random.Generator], Scatter]) -> tuple[CheckLine, ...]:
+    """A known answer: no point's neighbours leave its cluster of six far-apart ones; a seed draws one map."""
+    rng = np.random.default_rng(3)
+    label = np.repeat(np.arange(6), 50)
+    x = 12 * np.eye(6, 16)[label] + rng.standard_normal((300, 16))
+    first, second = (draw(x, np.random.default_rng(1)) for _ in range(2))
+    near = nearest(first.positions, 10).indices
+    same = float((label[near] == label[:, None]).mean())
+    apart = float(np.abs(first.positions - second.positions).max())
+    return (
+        CheckLine("map neighbours in the same cluster", 1.0, same, 0.0),
+        CheckLine("trustworthiness", 0.95, first.estimates[0].value, 0.0, "at least"),
+        CheckLine("same seed, largest difference", 0.0, apart, 0.0),
+    )

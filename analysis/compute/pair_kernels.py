@@ -10,6 +10,9 @@ import numpy as np
 from numba import njit
 
 _FLAGS = {"nogil": True, "cache": True}
+# no check for a division by zero (d >= 1), and indices without a sign (Numba looks for negative ones): both keep the
+# compiler from working on several pairs at a time
+_FORCES = {"fastmath": True, "error_model": "numpy", **_FLAGS}
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -87,35 +90,42 @@ def choose_far(near, seed, out, start, stop):
 
 
 @njit(**_FLAGS)
-def choose_far_nearby(y, near, reach, sides, low, cell, starts, members, seed, out, start, stop):
+def choose_far_nearby(y, near, reach, sides, cell, starts, members, seed, out, start, stop):
     """Further pairs anew: points within `reach` on the map, by cells of that side; else the old pair stays.
 
-    y (n, 2 or 3); cell (n,) of each point; members[starts[c] : starts[c + 1]] are the points of cell c; sides (3,)
-    how many cells there are along each axis."""
-    dims = y.shape[1]
-    deep = 1 if dims == 3 else 0
-    around = np.empty(27, np.int64)
-    for i in range(start, stop):
+    members (n,) are the points in the order of their cells, y (n, 2 or 3) and cell (n,) in that order too; those from
+    starts[c] to starts[c + 1] lie in cell c; sides (3,) how many cells there are along each axis."""
+    deep = 1 if y.shape[1] == 3 else 0
+    first, count = (
+        np.empty(9, np.int64),
+        np.empty(9, np.int64),
+    )  # neighbouring cells of a row lie one after another
+    for at in range(start, stop):
+        i = members[at]
         state = mixed(np.uint64(seed) ^ mixed(np.uint64(i)))
-        c = np.int64(cell[i])
+        c = np.int64(cell[at])
         cx, cy, cz = c % sides[0], (c // sides[0]) % sides[1], c // (sides[0] * sides[1])
-        total, count = 0, 0
+        total, runs = 0, 0
         for z in range(max(cz - deep, 0), min(cz + deep, sides[2] - 1) + 1):
             for v in range(max(cy - 1, 0), min(cy + 1, sides[1] - 1) + 1):
-                for u in range(max(cx - 1, 0), min(cx + 1, sides[0] - 1) + 1):
-                    around[count] = u + sides[0] * (v + sides[1] * z)
-                    total += starts[around[count] + 1] - starts[around[count]]
-                    count += 1
+                row = sides[0] * (v + sides[1] * z)
+                first[runs] = starts[row + max(cx - 1, 0)]
+                count[runs] = starts[row + min(cx + 1, sides[0] - 1) + 1] - first[runs]
+                total += count[runs]
+                runs += 1
         for slot in range(out.shape[1]):
             for _ in range(8):
                 state = mixed(state)
                 rank, w = below(state, total), 0
-                while rank >= starts[around[w] + 1] - starts[around[w]]:
-                    rank -= starts[around[w] + 1] - starts[around[w]]
+                while rank >= count[w]:
+                    rank -= count[w]
                     w += 1
-                j = members[starts[around[w]] + rank]
-                away = _apart(y[i], y[j])
-                if away <= reach * reach and j != i and not _holds(near[i], near.shape[1], j):
+                there = np.uint64(first[w] + rank)
+                away = _apart(y[at], y[there])
+                if away > reach * reach or there == at:
+                    continue
+                j = members[there]
+                if not _holds(near[i], near.shape[1], j):
                     out[i, slot] = j
                     break
 
@@ -141,14 +151,14 @@ def both_ways(pairs, starts, ends):
             place[j] += 1
 
 
-@njit(fastmath=True, **_FLAGS)
+@njit(**_FORCES)
 def _force2(y, ends, a, b, i, scale, offset, local):
     """Σ_j c_ij (y_i - y_j) over ends[a : b] in the plane, c = scale / (offset + d)², d = 1 + |y_i - y_j|²."""
     x0, x1 = y[i, 0], y[i, 1]
     g0, g1 = np.float32(0), np.float32(0)
     one = np.float32(1)
-    for p in range(a, b):
-        j = ends[p]
+    for p in range(np.uint64(a), np.uint64(b)):
+        j = np.uint64(ends[p])
         d0, d1 = x0 - y[j, 0], x1 - y[j, 1]
         d = one + d0 * d0 + d1 * d1
         q = offset + d
@@ -160,14 +170,14 @@ def _force2(y, ends, a, b, i, scale, offset, local):
     return g0, g1
 
 
-@njit(fastmath=True, **_FLAGS)
+@njit(**_FORCES)
 def _force3(y, ends, a, b, i, scale, offset, local):
     """The same in space."""
     x0, x1, x2 = y[i, 0], y[i, 1], y[i, 2]
     g0, g1, g2 = np.float32(0), np.float32(0), np.float32(0)
     one = np.float32(1)
-    for p in range(a, b):
-        j = ends[p]
+    for p in range(np.uint64(a), np.uint64(b)):
+        j = np.uint64(ends[p])
         d0, d1, d2 = x0 - y[j, 0], x1 - y[j, 1], x2 - y[j, 2]
         d = one + d0 * d0 + d1 * d1 + d2 * d2
         q = offset + d
@@ -207,7 +217,7 @@ def gradient(y, near_at, near, mid_at, mid, far_at, far, w_near, w_mid, w_far, l
                 g[i, 2] += a2
 
 
-@njit(**_FLAGS)
+@njit(error_model="numpy", **_FLAGS)
 def step(y, out, m, v, g, rate, start, stop):
     """Adam for rows start … stop: from y (read by all) to out; m, v the running moments, rate bias-corrected."""
     keep1, keep2, tiny = np.float32(0.9), np.float32(0.999), np.float32(1e-7)

@@ -167,12 +167,22 @@ def laid_out(
     span: tuple[float, float] = (0.0, 1.0),
 ) -> np.ndarray:
     """The same for points `x` (n, d) and their `NeighbourGraph`, whose metric it takes."""
-    points = near_one(as_points(x, graph.metric)[0])[0].astype(np.float32)
     start = first_positions(x, components, rng, START)
     return pair_layout(
-        points, graph.indices, graph.distances, start, n_neighbors=n_neighbors, reach=reach, steps=steps,
-        seed=int(rng.integers(2**62)), progress=progress, span=span,
+        _points(x, graph.metric), graph.indices, graph.distances, start, n_neighbors=n_neighbors, reach=reach,
+        steps=steps, seed=int(rng.integers(2**62)), progress=progress, span=span,
     )  # fmt: skip
+
+
+def _points(x: np.ndarray, metric: str) -> np.ndarray:
+    """(n, d) float32 for comparing distances; their scale does not matter."""
+    if metric == "euclidean" and x.dtype == np.float32:  # the same, at a fifth of the time
+        points = x - np.median(x[:: max(1, len(x) // 500)], axis=0)
+        largest = max(float(points.max()), -float(points.min()))
+        if 1e-30 < largest < 1e30:
+            points *= np.float32(2.0 ** -np.frexp(largest)[1])
+            return points
+    return near_one(as_points(x, metric)[0])[0].astype(np.float32)
 
 
 def _draw_nearby(y: np.ndarray, pairs: Pairs, reach: float, seed: int, run) -> None:
@@ -187,6 +197,6 @@ def _draw_nearby(y: np.ndarray, pairs: Pairs, reach: float, seed: int, run) -> N
     members = np.argsort(cell, kind="stable").astype(np.int32)
     starts = np.searchsorted(cell[members], np.arange(sides.prod() + 1))
     run(
-        kernels.choose_far_nearby, y, pairs.near, np.float32(reach), sides, low, cell, starts, members,
+        kernels.choose_far_nearby, y[members], pairs.near, np.float32(reach), sides, cell[members], starts, members,
         np.uint64(seed), pairs.far,
     )  # fmt: skip

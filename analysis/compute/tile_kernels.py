@@ -115,13 +115,17 @@ def start_heaps(tile, first, order, rows, slack, errors, relative, heaps):
     scratch = np.zeros(1, np.int32)
     value = scratch.view(np.float32)
     for i in range(tile.shape[0]):
+        limit = np.inf  # of half + off: _at_most of more would not enter the heap
         for c in range(tile.shape[1]):
-            if first + c == rows[i] or order[first + c] < 0:
-                continue
             half = -_decode(tile[i, c], narrow, scratch, value)
-            high = _at_most(half, relative * half + slack[i], errors[i])
+            off = relative * half + slack[i]
+            if half + off > limit or first + c == rows[i] or order[first + c] < 0:
+                continue
+            high = _at_most(half, off, errors[i])
             if high < heaps[i, 0]:
                 _sift(heaps[i], high)
+                if heaps[i, 0] < np.inf:
+                    limit = max(heaps[i, 0] - errors[i], 0.0) ** 2 / 2
 
 
 @njit(**_FLAGS)

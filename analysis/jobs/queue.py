@@ -18,12 +18,14 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from analysis.errors import NotFound
 
 LANES = {"method": "methods", "check": "methods"}  # every other kind is in the lane "recording"
-ENDED = ("done", "failed", "cancelled")
+ENDED = ("done", "failed", "cancelled")  # for good: an outcome is written once
+MOST_KEPT = 2000
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ class JobStatus:
     log: str = field(default="", repr=False)
 
 
+_ended: dict[Path, JobStatus] = {}  # what was read once need not be read at every run of a page
+
+
 def submit(
     workspace: str | os.PathLike, kind: str, arguments: dict, *, title: str = "", start: bool = True
 ) -> str:
@@ -62,8 +67,20 @@ def submit(
 
 
 def status(workspace: str | os.PathLike, id: str) -> JobStatus:
-    """How a job stands now. Raises NotFound."""
+    """How a job stands now. Raises NotFound. Cost: a look at two small files; for an ended job at none."""
     folder = _folder(workspace, id)
+    kept = _ended.get(folder)
+    if kept is not None and folder.exists():
+        return kept
+    found = _read_status(workspace, id, folder)
+    if found.log:  # its outcome is written
+        if len(_ended) >= MOST_KEPT:
+            _ended.clear()
+        _ended[folder] = found
+    return found
+
+
+def _read_status(workspace: str | os.PathLike, id: str, folder: Path) -> JobStatus:
     job = read_json(folder / "job.json")
     if job is None:
         raise NotFound(f"no job {id!r} in {workspace}", "", "It may have been removed; start it again")
@@ -96,12 +113,11 @@ def status(workspace: str | os.PathLike, id: str) -> JobStatus:
 def listing(workspace: str | os.PathLike, *, limit: int = 50) -> list[JobStatus]:
     """The newest jobs first."""
     folder = _jobs(workspace)
-    ids = (
-        sorted((p.name for p in folder.iterdir() if (p / "job.json").exists()), reverse=True)
-        if folder.exists()
-        else []
+    names = (
+        sorted((e.name for e in os.scandir(folder) if e.is_dir()), reverse=True) if folder.exists() else []
     )
-    return [status(workspace, id) for id in ids[:limit]]
+    there = (id for id in names if (folder / id / "job.json").exists())
+    return [status(workspace, id) for id in islice(there, limit)]
 
 
 def cancel(workspace: str | os.PathLike, id: str) -> None:

@@ -24,6 +24,7 @@ from analysis.jobs.handlers import HANDLERS
 from analysis.jobs.unforeseen import in_words
 
 IDLE_SECONDS = 900.0
+SURE_AFTER = 20.0  # seconds of work after which even a small part done tells the pace
 LOOKS = 10  # at the lock, half a second: whoever asks whether a worker is alive holds it for a moment
 log = logging.getLogger("loupe.worker")
 
@@ -33,6 +34,7 @@ class Reporter:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.started, self.last = folder, time.time(), 0.0
+        self.since: tuple[float, float] | None = None  # when, and how far, the first part was done
         self(0.0, "starting")
 
     def __call__(self, fraction: float, doing: str = "") -> None:
@@ -42,10 +44,21 @@ class Reporter:
         if now - self.last < 0.1 and fraction < 1.0:
             return
         self.last = now
-        seconds = now - self.started
-        left = seconds * (1 - fraction) / fraction if fraction > 0.01 and seconds > 1 else None
+        seconds, left = now - self.started, self._left(now, fraction)
         state = {"fraction": float(min(max(fraction, 0.0), 1.0)), "doing": doing, "seconds_left": left}
         queue.write_json(self.folder / "progress.json", {**state, "pid": os.getpid(), "seconds": seconds})
+
+    def _left(self, now: float, fraction: float) -> float | None:
+        """Seconds left at the pace since the first part was done; None while too little is known to say.
+
+        A fresh process imports and compiles at first, so that the first seconds tell little of a short job.
+        """
+        if fraction <= 0:
+            return None
+        began, at = self.since = self.since or (now, fraction)
+        seconds, done = now - began, fraction - at
+        enough = 1 if done >= 0.05 * (1 - at) else SURE_AFTER
+        return seconds * (1 - fraction) / done if seconds >= enough and done > 0 else None
 
 
 def run_job(workspace: Path, id: str) -> None:

@@ -8,11 +8,12 @@ from analysis.compute.membership import pack_named
 from dashboard.browse import selections
 
 KIND, PARAMETER = "selection:", "selections"
+AXES = ("horizontal", "vertical", "control")  # parameters that may name a selection
 
 
 def memberships(workspace, reference: str, given: Mapping) -> dict[str, str]:
     """{"selections": memberships of every named selection that an axis could mean}; {} where none is named."""
-    asked = [str(v).strip() for n, v in given.items() if n in ("horizontal", "vertical")]
+    asked = [str(v).strip() for n, v in given.items() if n in AXES]
     rests = [text[len(KIND) :].strip() for text in asked if text.lower().startswith(KIND)]
     if not rests:
         return {}

@@ -25,7 +25,8 @@ ELLIPSES_ARE = (
     "what the map makes of equal small balls of the data: large where it stretches, small where it squeezes"
 )
 TREE_IS = "the shortest that join all points in the data: where one crosses the picture, the picture has torn"
-ELLIPSE_NOTE, TREE_NOTE = "large: stretched; small: squeezed", "short ones join what is alike"
+ELLIPSE_NOTE = "large: stretched; small: squeezed"
+TREE_WORDS = {"label": "Tree: length in the data", "button": "Tree", "note": "short ones join what is alike"}
 _distortions, _trees = Kept(24), Kept(12)
 
 
@@ -117,8 +118,14 @@ def tree_of(result: Scatter) -> Tree:
     return Tree(np.asarray(result.rows)[np.asarray(result.edges)], lengths)
 
 
-def tree_on(tree: Tree, drawn: Scatter, theme: str = "light") -> Overlay | None:
-    """As the map draws it: the edges with both ends on it; None where there are none."""
+def own_lines(result: Scatter, drawn: Scatter, theme: str = "light") -> Overlay | None:
+    """The lines that a result brings itself, such as the sides between exemplars; None where it has none."""
+    name = result.edge_name or "length"
+    return tree_on(tree_of(result), drawn, theme, {"label": f"Lines: {name}", "button": "Lines", "note": ""})
+
+
+def tree_on(tree: Tree, drawn: Scatter, theme: str = "light", words: dict = TREE_WORDS) -> Overlay | None:
+    """As the map draws it: the edges with both ends on it; None where there are none. `words` are for its legend."""
     if not len(tree.edges):
         return None
     ends = places_of(tree.edges.ravel(), drawn).reshape(-1, 2)
@@ -127,10 +134,8 @@ def tree_on(tree: Tree, drawn: Scatter, theme: str = "light") -> Overlay | None:
         return None
     lengths = np.asarray(tree.lengths, np.float32)[there]
     low, high = float(lengths.min()), float(lengths.max())
-    said = {
-        "label": "Tree: length in the data", "button": "Tree", "note": TREE_NOTE, "low": low,
-        "high": high if high > low else low + 1.0, "stops": list(theme_named(theme).sequential),
-    }  # fmt: skip
+    high = high if high > low else low + 1.0
+    said = {**words, "low": low, "high": high, "stops": list(theme_named(theme).sequential)}
     return Overlay(Column(ends[there].astype(np.int32).tobytes()), said, Column(lengths.tobytes()))
 
 

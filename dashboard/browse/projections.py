@@ -15,9 +15,9 @@ from dashboard.browse.kept import Kept
 DEFAULT = "pca"  # quick, and its axes mean something
 LINEAR, NEIGHBOURS, TARGET, SEVERAL = "Linear", "Neighbours", "Target", "Several taps"
 GROUPS = {
-    LINEAR: ("pca", "rotated_pca", "sparse_pca", "directions"),
+    LINEAR: ("pca", "rotated_pca", "sparse_pca", "exemplar_axes", "directions"),
     NEIGHBOURS: ("localmap", "pacmap", "umap", "tsne", "laplacian_eigenmaps", "local_linear_maps"),
-    TARGET: ("discriminant", "partial_least_squares", "response_maps", "expected_order"),
+    TARGET: ("discriminant", "partial_least_squares", "response_maps", "expected_order", "against_control"),
     SEVERAL: ("aligned_series", "graph_fusion"),
 }
 MEANING = {
@@ -35,8 +35,7 @@ RECOMMENDED = (
     "umap",
 )  # the neighbour map to begin with: the first of these that is there
 WHY = {
-    "localmap": "the neighbour map to begin with: on 10,000 points of 256 units it kept as many neighbours as UMAP "
-    "(44 % of the nearest) in 2.7 s instead of 6.8 s",
+    "localmap": "the neighbour map to begin with: the quickest here, and it keeps as many neighbours as UMAP",
     "pacmap": "the neighbour map to begin with: quick, and as true to the neighbours as UMAP",
     "umap": "the neighbour map to begin with",
 }
@@ -94,7 +93,7 @@ def about(method: Method) -> str:
 
 
 def why() -> str:
-    """Which neighbour map to begin with, and the measurement behind it; "" where there is none."""
+    """Which neighbour map to begin with, and why; "" where there is none."""
     id = recommended()
     return f"★ {SHORT[id]} is {WHY[id]}." if id else ""
 

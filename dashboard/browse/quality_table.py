@@ -22,6 +22,10 @@ WORDS = {
     "continuity": ("Continuity", "near in the data → near here"),
     "recall": ("Neighbours kept", "share of the k nearest"),
 }
+CHANCE = (
+    "near by chance",
+    "kept by chance",
+)  # of the first two measures, which have it in common; of the third
 _measured = Kept(24)
 
 
@@ -83,7 +87,7 @@ def as_rows(found: list[QualityLine]) -> list[dict]:
         for line in (line for line in found if line.k == k):
             row[WORDS[line.name][0]] = f"{line.value:.3f} [{line.low:.3f}, {line.high:.3f}]"
             if line.name != "trust":  # chance is the same for trustworthiness and continuity
-                row["By chance" if line.name == "continuity" else "Kept by chance"] = f"{line.null:.3f}"
+                row[CHANCE[line.name == "recall"]] = f"{line.null:.3f}"
         rows.append(row)
     return rows
 

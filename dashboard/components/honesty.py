@@ -28,7 +28,6 @@ def draw(result: Scatter, reference: str) -> None:
     with right, errors.shown():
         _doubts(result, reference)
     figure_block.nulls(result, "map")
-    st.caption(errors.escape(projections.why()))
     figure_block.made_of(result)
 
 
@@ -45,10 +44,15 @@ def _quality(result: Scatter, reference: str) -> None:
     if not found:
         st.caption("Too few points to measure it.")
         return
-    st.markdown(errors.escape(quality_table.sentence(found)))
-    rows = quality_table.as_rows(found)
-    help = {name: st.column_config.Column(help=meaning) for name, meaning in quality_table.WORDS.values()}
-    st.dataframe(rows, hide_index=True, key="quality", column_config=help, alt=quality_table.sentence(found))
+    if not any(e.name.startswith("neighbour recall") for e in result.estimates):  # else its reading says so
+        st.markdown(errors.escape(quality_table.sentence(found)))
+    columns = {name: st.column_config.Column(help=meaning) for name, meaning in quality_table.WORDS.values()}
+    columns |= {name: st.column_config.Column("By chance", width=76) for name in quality_table.CHANCE}
+    columns["k nearest"] = st.column_config.Column(
+        "k", width=40, help="How many nearest neighbours are compared."
+    )
+    rows, said = quality_table.as_rows(found), quality_table.sentence(found)
+    st.dataframe(rows, hide_index=True, key="quality", column_config=columns, alt=said)
     n = len(result.rows)
     measured = f"{min(n, quality_table.ANCHORS):,} of {n:,} points, each against all" if n > quality_table.ANCHORS \
         else f"all {n:,} points"  # fmt: skip

@@ -99,9 +99,11 @@ def chosen(at: Shown, colour: str) -> Layers:
             fields |= _field(
                 "ellipses", overlays.ellipses_on(overlays.distortion(at.whole, at.activations), at.result)
             )
-    if state.param("tree", False):
-        with errors.shown():
+    with errors.shown():
+        if state.param("tree", False):
             fields |= _field("edges", _tree(at))
+        elif at.whole.edges is not None:
+            fields |= _field("edges", overlays.own_lines(at.whole, at.result, state.theme()))
     return Layers(fields, found.get(by_colour))
 
 

@@ -91,10 +91,12 @@ def _points_are(reference: str) -> None:
 
 
 def about(result: Scatter) -> None:
-    """What the projection on the screen shows and what not, in a line."""
+    """What the projection on the screen shows and what not, in a line; where to begin, if one begins here."""
     method = projections.methods().get(result.origin.method) if result.origin else None
     if method is not None:
-        st.caption(errors.escape(projections.about(method)), width="stretch")
+        begins = method.id == DEFAULT or projections.group_of(method) == projections.NEIGHBOURS
+        why = f" {projections.why()}" if begins else ""
+        st.caption(errors.escape(projections.about(method) + why), width="stretch")
 
 
 def chosen(want: Wanted) -> Scatter | None:

@@ -40,7 +40,8 @@ def on_paper(axes, page, result: Scatter, i: int, j: int) -> None:
     from matplotlib.collections import LineCollection
 
     places = np.asarray(result.positions, dtype=np.float64)[:, [i, j]]
-    for step, edges in enumerate(edge_groups(result)):
+    groups = edge_groups(result)
+    for step, edges in enumerate(groups, STEPS - len(groups)):  # a few lines are all dark
         shade = str(round(0.8 - 0.22 * step, 2))
         axes.add_collection(
             LineCollection(
@@ -62,7 +63,7 @@ def on_screen(figure, result: Scatter, theme: Theme) -> None:
     places = np.asarray(result.positions, dtype=np.float64)
     flat = places.shape[1] == 2
     groups, before = edge_groups(result), len(figure.data)
-    for step, edges in enumerate(groups):
+    for step, edges in enumerate(groups, STEPS - len(groups)):
         line = {"color": theme.muted, "width": 0.5 + 0.4 * step}
         ends = np.full((len(edges), 3, places.shape[1]), np.nan)
         ends[:, :2] = places[edges]

@@ -223,7 +223,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="spanning_tree", family="projection", title="Spanning tree over a map", version=1,
+        id="spanning_tree", family="projection", title="Spanning tree over a map", version=2,
         function=spanning_tree_map, params=SpanningTreeParams, result=Scatter, check=_check, cost=_cost,
         summary="The tree that joins the points in the data, over a map: gaps, branches, and what the map tears.",
         minimum_rows=10, worker=True, invariance="the tree: rotating, shifting or rescaling all activations together; "

@@ -32,6 +32,7 @@ class Scrubber {
     this.slider.value = t;
     const said = series.names?.[Math.round(t)] ?? `step ${Math.round(t) + 1}`;
     this.name.textContent = Number.isInteger(t) ? `${said}${series.note ? ` · ${series.note}` : ""}` : `on the way to ${series.names?.[Math.ceil(t)] ?? `step ${Math.ceil(t) + 1}`}`;
+    this.name.title = this.name.textContent;
     this.slider.setAttribute("aria-valuetext", said);
     this.button.textContent = this.playing ? "Pause" : "Play";
   }
