@@ -1,6 +1,6 @@
 """The map against Plotly's scattergl and against regl-scatterplot, in one run, one browser, one machine.
 
-    python -m benchmarks.map_speed [--small] [--repeats 3] [--without-regl] [--without-plotly]
+    python benchmarks/map_speed.py [--small] [--repeats 3] [--without-regl] [--without-plotly]
 
 Each is a Streamlit page of its own with the same points (twenty groups) coloured by group, drawn at the same size.
 Times are medians over `repeats` visits in fresh contexts after one that warms the server. A first picture is timed
@@ -138,13 +138,13 @@ class Visit:
         return (self.now() - self.page.evaluate("lifted")) / 1000
 
     def recolour(self, name: str) -> tuple[float, float]:
-        """Seconds from the click until the whole picture has the new colours, and megabytes received."""
+        """Seconds from the end of the click until the whole picture has the new colours; megabytes received."""
         self.settled()
         self.bytes, start = 0, self.now()
         self.page.get_by_text(name, exact=True).click()
         done = self.picture(start, name)
         self.page.wait_for_timeout(300)
-        return (done - start) / 1000, self.bytes / 1e6
+        return (done - self.page.evaluate("lifted")) / 1000, self.bytes / 1e6
 
     def close(self) -> None:
         self.context.close()

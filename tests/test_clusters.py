@@ -228,7 +228,7 @@ def test_no_cluster_is_found_as_rarely_as_said():
     assert gap.p <= 0.05
 
 
-def false_alarms(p_of, draws: int = 200) -> int:
+def false_alarms(p_of, draws: int = 120) -> int:
     """How many of so many Gaussian clouds, each of another shape, have p <= 0.05."""
     found = 0
     for seed in range(draws):
@@ -248,10 +248,10 @@ def by_density(x, rng):
 
 
 @pytest.mark.parametrize("p_of", [by_gap, by_density])
-def test_two_hundred_gaussian_clouds_raise_the_promised_alarms(p_of):
-    """With 20 clouds of the null p <= 0.05 is promised in 1 of 21 clouds: at most 19 of 200 (chance of more: 0.001),
-    and in some (chance of none: 0.0001). Three planted clumps are found in every one of ten."""
-    assert 1 <= false_alarms(p_of) <= 19
+def test_gaussian_clouds_raise_the_promised_alarms(p_of):
+    """With 20 clouds of the null p <= 0.05 is promised in 1 of 21 clouds: at most 14 of 120 (chance of more: 0.001),
+    and in some (chance of none: 0.003). Three planted clumps are found in every one of ten."""
+    assert 1 <= false_alarms(p_of) <= 14
     for seed in range(10):
         assert p_of(clumps(3, 20, 3, 9.0, seed)[0], np.random.default_rng(seed)) <= 0.05
 
@@ -263,7 +263,7 @@ def test_the_promised_rate_can_be_missed():
         gap = gap_statistic(subset_cloud(x, Space.of(x), rng), 3, "gaussian", 20, rng)
         return add_one_p(gap.statistic, np.repeat(np.sort(gap.null)[:5], 4))
 
-    assert false_alarms(too_low, 40) > 19
+    assert false_alarms(too_low, 40) > 14
 
 
 def test_the_gaussian_null_has_the_covariance():

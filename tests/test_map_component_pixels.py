@@ -277,7 +277,7 @@ def test_card_and_processor_count_alike(stage, rng, dims):
     colours = [stage.categories(codes), {**number, "key": stage.column(values)}, None]
     for mode in ("density", "both"):
         for colour in colours:
-            for chosen in (None, mask):
+            for chosen in (None, mask) if mode == "both" else (mask,):
                 stage.show(points=points, colour=colour, mask=np.zeros(1, bool) if chosen is None else chosen)
                 stage.map(
                     f"(m.setMode('{mode}'), m.hidden = new Set(m.colour?.palette ? [1] : []), m.intake.recoloured())"
@@ -290,6 +290,29 @@ def test_card_and_processor_count_alike(stage, rng, dims):
                 # a card snaps points to sixteenths of a cell: some on the border fall into the next cell
                 differ = np.abs(shots[0] - shots[1]).mean()
                 assert differ < 3, (mode, colour and colour["kind"], chosen is not None, differ)
+
+
+def test_other_colours_draw_the_same_points_without_choosing_them_again(stage, rng):
+    points = rng.standard_normal((30_000, 2)).astype(np.float32)
+    stage.show(points=points, colour=stage.categories(rng.integers(0, 5, len(points))))
+    stage.map("m.setMode('both')")
+    count_on(stage, "processor")
+    stage.map("void (window.chosen = m.renderer.asked)")
+    stage.show(colour=stage.categories(rng.integers(0, 5, len(points))))
+    stage.rest()
+    assert stage.map("m.renderer.asked === window.chosen")
+    recoloured = stage.shot()
+    stage.map("(m.renderer.asked = null, m.redraw())")
+    stage.rest()
+    np.testing.assert_array_equal(recoloured, stage.shot())
+    stage.map("(m.hidden = new Set([1]), m.intake.recoloured(), m.redraw())")
+    stage.rest()
+    assert not stage.map("m.renderer.asked === window.chosen")
+    hidden = stage.shot()
+    stage.map("(m.renderer.asked = null, m.redraw())")
+    stage.rest()
+    np.testing.assert_array_equal(hidden, stage.shot())
+    assert (hidden != recoloured).any()
 
 
 def test_points_without_a_place_are_not_drawn(stage):

@@ -26,13 +26,18 @@ _buffer = st.components.v2.component(
 )
 
 
-def publish(name: str, column: Column | None) -> str | None:
-    """Make a column available to components under its key. `name` is unique on the page.
+def publish(name: str, column: Column) -> str:
+    """Make a column available to components under its key, which is returned. `name` is unique on the page.
 
     Raises InputError when the column is larger than the server's message limit.
     """
-    if column is None:
-        return None
+    key = sendable(name, column)
+    _buffer(key=f"buffer-{name}", data=key.encode() + column.data)
+    return key
+
+
+def sendable(name: str, column: Column) -> str:
+    """The key of a column that can be published. Raises InputError like `publish`."""
     limit = int(st.get_option("server.maxMessageSize")) * 10**6  # Streamlit counts megabytes in thousands
     if len(column.data) + MESSAGE_ROOM > limit:
         raise InputError(
@@ -40,5 +45,4 @@ def publish(name: str, column: Column | None) -> str | None:
             f"at most {limit:,} bytes, the server's message limit",
             "Draw fewer points, or raise server.maxMessageSize (in megabytes)",
         )
-    _buffer(key=f"buffer-{name}", data=column.key.encode() + column.data)
     return column.key

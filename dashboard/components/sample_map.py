@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from dashboard.browse.picture import MapPicture
-from dashboard.components.buffers import HIDDEN_CSS, HIDDEN_HTML, publish
+from dashboard.components.buffers import HIDDEN_CSS, HIDDEN_HTML, publish, sendable
 from dashboard.components.source import joined
 
 _FILES = (
@@ -34,6 +34,9 @@ _code = st.components.v2.component(
 )
 _map = st.components.v2.component("loupe_map", js=_VERSION + joined("map", "loader.js"))
 _TOLD = ("select", "hover", "click", "view", "step")
+# Columns that a recolouring or a selection does not change. Streamlit reads them anew at every run to see that, tens of
+# milliseconds for a million points: they come after the map, which by then is on its way.
+_LASTING = ("positions", "members", "cards", "frame ")
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,10 @@ class MapEvent:
 def sample_map(picture: MapPicture, *, key: str, height: int = 560, compact: bool = False) -> MapEvent:
     """Draw a map and return what a person did. Sends only columns that the browser does not have yet."""
     _code(key=f"code-{key}")
-    keys = {
-        name: publish(f"{key}-{name}", column)
-        for name, column in picture.columns().items()
-        if not (compact and name == "cards")
-    }
+    columns = {n: c for n, c in picture.columns().items() if c is not None and not (compact and n == "cards")}
+    lasting = {name: columns.pop(name) for name in list(columns) if name.startswith(_LASTING)}
+    keys = {name: sendable(f"{key}-{name}", column) for name, column in lasting.items()}
+    keys |= {name: publish(f"{key}-{name}", column) for name, column in columns.items()}
     data = {
         "n": picture.n,
         "label": picture.label,
@@ -71,16 +73,16 @@ def sample_map(picture: MapPicture, *, key: str, height: int = 560, compact: boo
         "density": picture.density,
         "mode": picture.mode,
         "positions": keys["positions"],
-        "members": keys["members"],
+        "members": keys.get("members"),
         "cards": keys.get("cards"),
-        "colour": {**picture.colour, "key": keys["colour"]} if picture.colour else None,
-        "mask": {"key": keys["mask"]} if keys["mask"] else None,
+        "colour": {**picture.colour, "key": keys.get("colour")} if picture.colour else None,
+        "mask": {"key": keys["mask"]} if "mask" in keys else None,
         "card": picture.card,
         "focus": picture.focus,
         "labels": list(picture.labels),
         "series": _series(picture, keys),
-        "edges": _overlay(picture.edges, keys["edges"], values=keys.get("edge values")),
-        "ellipses": _overlay(picture.ellipses, keys["ellipses"]),
+        "edges": _overlay(picture.edges, keys.get("edges"), values=keys.get("edge values")),
+        "ellipses": _overlay(picture.ellipses, keys.get("ellipses")),
         "link": picture.link,
         "linkView": picture.link_view,
         "rows": picture.rows,
@@ -92,6 +94,8 @@ def sample_map(picture: MapPicture, *, key: str, height: int = 560, compact: boo
     }
     told = {f"on_{name}_change": _nothing for name in _TOLD}
     answer = _map(key=key, data=data, height=height, **told)
+    for name, column in lasting.items():
+        publish(f"{key}-{name}", column)
     return _event(answer, picture.n)
 
 

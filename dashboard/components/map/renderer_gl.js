@@ -25,7 +25,7 @@ class RendererGL {
   }
   /* After a lost context everything is gone: made anew from what is held here. */
   restore() {
-    this.busy = this.some = null;
+    this.busy = this.some = this.asked = null;
     this.prepare();
     this.fill("lookup", this.look.table);
     this.fill("ramp", this.ramp);
@@ -166,10 +166,17 @@ class RendererGL {
   }
   /* An imitated card takes long over each point: hand it only those that will be seen. Returns how many. */
   pick(n, view, scene, thin) {
-    const gl = this.gl, { levels: [cells], sums } = this.density;
+    const gl = this.gl, { levels: [cells], sums } = this.density, [some, look] = [scene.chosen > 0, this.look];
+    const counted = look.table.some((v, k) => k % 4 === 3 && v === 0) ? look : null; // hidden points count for nothing
+    const asked = [n, thin, scene.flat, this.order, some && this.flags, counted, cells?.width, cells?.height, view.scale, ...view.box];
+    if (this.some && this.asked?.every((v, k) => v === asked[k])) { // other colours alone: the same points
+      gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.some);
+      return this.pickedCount;
+    }
+    this.asked = asked;
     if (this.picked?.length !== this.order.length) this.picked = new Uint32Array(this.order.length);
     const shading = thin ? { sums, wide: cells.width, high: cells.height, thin } : null;
-    const count = pickSeen(this.picked, n, { view, scene, flags: this.flags, order: this.order }, shading);
+    const count = (this.pickedCount = pickSeen(this.picked, n, { view, scene, flags: this.flags, order: this.order }, shading));
     this.some ??= gl.createBuffer();
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.some);
     gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, this.picked.subarray(0, count), gl.STREAM_DRAW);
