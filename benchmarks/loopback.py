@@ -13,7 +13,9 @@ CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 
-signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before it was done"))  # so that `finally` stops the servers
+signal.signal(
+    signal.SIGTERM, lambda *_: sys.exit("ended before it was done")
+)  # so that `finally` stops the servers
 
 
 def free_port() -> int:

@@ -21,7 +21,7 @@ NEEDED = (  # in the order of need, for the map
     "pyarrow.parquet",
     "dashboard.components.map_panel",
 )
-LATER = ("plotly.graph_objects", "dashboard.figures.strip")  # what is below the map, and other pages
+LATER = ("plotly.graph_objects", "dashboard.figures.screen")  # what other pages draw with
 LATER_SECONDS = 2.0  # by then the map is drawn; before, these would take its processor time
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import sys
 import time
 
@@ -250,14 +252,25 @@ def test_table_shows_200_rows_and_says_so():
     assert table_twin(table(300))["sd"][0] == table(300).columns["sd"].max()
 
 
+def parts_of_strip(html: str, kind: str) -> list[tuple[float, float | None]]:
+    """Left end and width, in per cent of the line, of every part of one kind."""
+    found = re.findall(
+        rf"data-part='{kind}' style='position:absolute;left:([-\d.]+)%;(?:width:([\d.]+)%)?", html
+    )
+    return [(float(left), float(wide) if wide else None) for left, wide in found]
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_null_strip_draws_value_interval_and_null(theme):
-    figure = null_strip(scatter(), theme)
-    assert len(figure.data) == len(ESTIMATES)
-    assert figure.data[0].error_x.array[0] > 0
-    bands = [shape for shape in figure.layout.shapes if shape.type == "rect"]
-    assert len(bands) == 2
-    words = " ".join(note.text for note in figure.layout.annotations)
+    html = null_strip(scatter(), theme)
+    assert len(parts_of_strip(html, "line")) == len(parts_of_strip(html, "value")) == len(ESTIMATES)
+    assert len(parts_of_strip(html, "null-band")) == 2
+    e = ESTIMATES[0]  # a share, so its line runs from 0 to the greatest of its numbers
+    top = max(v for v in (e.value, e.high, e.null, e.null_high) if v is not None)
+    assert parts_of_strip(html, "value")[0][0] == pytest.approx(100 * e.value / top, abs=1e-3)
+    assert parts_of_strip(html, "null")[0][0] == pytest.approx(100 * e.null / top, abs=1e-3)
+    interval = (100 * e.low / top, 100 * (e.high - e.low) / top)
+    assert parts_of_strip(html, "interval")[0] == pytest.approx(interval, abs=1e-3)
     for part in (
         "trustworthiness",
         "0.934 [0.921, 0.947]",
@@ -266,9 +279,19 @@ def test_null_strip_draws_value_interval_and_null(theme):
         "d 64",
         "null not known",
     ):
-        assert part in words, part
-    assert "no estimate" in null_strip(scatter(estimates=()), theme).layout.annotations[0].text
+        assert part in html, part
+    assert "no estimate" in null_strip(scatter(estimates=()), theme)
     assert estimates_table(scatter())["null"][0] == 0.502
+
+
+def test_null_strip_shows_markup_as_text():
+    hostile = dataclasses.replace(
+        ESTIMATES[0], name="<img src=x onerror='a()'>\"", estimator="</div><script>"
+    )
+    html = null_strip(scatter(estimates=(hostile,)))
+    assert "<img" not in html
+    assert "<script" not in html
+    assert "onerror=&#x27;" in html
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])

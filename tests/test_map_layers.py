@@ -246,7 +246,10 @@ def test_colours_by_cluster_need_rows(opened):
 def test_lines_that_a_result_brings_are_drawn_with_its_own_words():
     found = scatter(np.arange(8.0).reshape(4, 2))
     brought = dataclasses.replace(
-        found, edges=np.array([[0, 1], [1, 3]], np.int32), edge_values=np.array([2.0, 5.0]), edge_name="distance"
+        found,
+        edges=np.array([[0, 1], [1, 3]], np.int32),
+        edge_values=np.array([2.0, 5.0]),
+        edge_name="distance",
     )
     overlay = overlays.own_lines(brought, brought)
     assert overlay.said["label"] == "Lines: distance"

@@ -27,7 +27,7 @@ def draw(result: Scatter, reference: str) -> None:
         _quality(result, reference)
     with right, errors.shown():
         _doubts(result, reference)
-    figure_block.nulls(result, "map")
+    figure_block.nulls(result)
     figure_block.made_of(result)
 
 
@@ -92,7 +92,7 @@ def _stability(result: Scatter, reference: str) -> None:
     if found is None:
         return
     st.markdown(errors.escape(found.reading))
-    figure_block.nulls(found, "stability")
+    figure_block.nulls(found)
     if params_of(method.params):
         name = projections.short_name(projections.methods()[result.origin.method])
         st.caption(f"{errors.escape(name)}, {len(result.rows):,} points.")

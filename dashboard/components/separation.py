@@ -29,4 +29,4 @@ def draw(at: Shown, first, second, names: tuple[str, str]) -> None:
         )
         return
     st.markdown(errors.escape(found.reading))
-    figure_block.nulls(found, "separation")
+    figure_block.nulls(found)

@@ -8,16 +8,15 @@ from dashboard.figures.export import FORMATS, export, on_paper
 from dashboard.figures.kinds import drawer
 from dashboard.figures.options import checked
 from dashboard.figures.screen import screen_sentence
-from dashboard.figures.strip import strip_on_screen
+from dashboard.figures.strip_on_page import strip_on_page
 from dashboard.figures.style import theme_named
-from dashboard.figures.words import alt_text, caption, estimates_words, table_twin
+from dashboard.figures.words import alt_text, caption, table_twin
 
 __all__ = [
     "FORMATS",
     "alt_text",
     "caption",
     "estimates_table",
-    "estimates_words",
     "export",
     "null_strip",
     "on_paper",
@@ -46,6 +45,6 @@ def on_screen(result: Result, *, theme: str = "light", **options):
     return module.screen(result, look, **options)
 
 
-def null_strip(result: Result, theme: str = "light", *, height: int | None = None):
-    """A small Plotly figure: each estimate on a line, value and interval over the grey band of its null."""
-    return strip_on_screen(result, theme_named(theme), height=height)
+def null_strip(result: Result, theme: str = "light") -> str:
+    """HTML: each estimate on a line, value and interval over the grey band of its null."""
+    return strip_on_page(result, theme_named(theme))

@@ -23,7 +23,7 @@ def draw(result: Result, key: str, **options: object) -> None:
         export_menu.draw(result, key)
         as_python(result)
     reading(result)
-    nulls(result, key)
+    nulls(result)
     numbers(result, key)
     made_of(result)
 
@@ -116,7 +116,7 @@ def reading(result: Result) -> None:
             st.markdown(f"**What this does not show**\n\n{lines}")
 
 
-def nulls(result: Result, key: str) -> None:
+def nulls(result: Result) -> None:
     """The numbers with their intervals against what structureless data of the same shape gives."""
     if not result.estimates:
         return
@@ -124,8 +124,7 @@ def nulls(result: Result, key: str) -> None:
         st.markdown("**Numbers, with the value that structureless data would give**")
         theme = state.theme()
         strip = figure_cache.figure("nulls", result, lambda: figures.null_strip(result, theme), theme=theme)
-        alt = figures.estimates_words(result)
-        st.plotly_chart(strip, theme=None, key=f"nulls:{key}", alt=alt, config={"displayModeBar": False})
+        st.html(strip)
 
 
 def numbers(result: Result, key: str) -> None:
