@@ -90,26 +90,31 @@ class Workspace:
     def stores(self) -> list[StoreEntry]:
         """Every store by name; one that cannot be opened says why and hides no other."""
         folder = self.path / "stores"
+        try:
+            with os.scandir(folder) as there:
+                names = sorted(e.name for e in there if not e.name.startswith(".") and e.is_dir())
+        except FileNotFoundError:
+            return []
         entries = []
-        for path in sorted(folder.iterdir()) if folder.exists() else []:
-            if path.name.startswith(".") or not path.is_dir():
-                continue
+        for name in names:
             try:
-                entries.append(StoreEntry(path.name, path, self.store(path.name)))
+                entries.append(StoreEntry(name, folder / name, self.store(name)))
             except LoupeError as refusal:
-                entries.append(StoreEntry(path.name, path, problem=str(refusal)))
+                entries.append(StoreEntry(name, folder / name, problem=str(refusal)))
         return entries
 
     def store(self, name: str) -> Store:
         """One store by name, kept open until its manifest changes. Raises NotFound, StoreDamaged, NewerSchema."""
         path = self._store_path(name)
-        manifest = path / "manifest.json"
-        if not manifest.exists():
+        try:
+            changed = os.stat(os.path.join(path, "manifest.json")).st_mtime_ns
+        except (FileNotFoundError, NotADirectoryError):
             there = [
                 p.name for p in sorted((self.path / "stores").glob("*")) if (p / "manifest.json").exists()
             ]
-            raise NotFound(f"no store {name!r} in {self.path}", "one of " + (", ".join(there) or "none yet"))
-        changed = manifest.stat().st_mtime_ns
+            raise NotFound(
+                f"no store {name!r} in {self.path}", "one of " + (", ".join(there) or "none yet")
+            ) from None
         kept = self._opened.get(name)
         if kept is None or kept[0] != changed:
             self._opened[name] = kept = (changed, Store.open(path))
