@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import Future
 
 import numpy as np
@@ -412,7 +413,10 @@ def square(x: int) -> int:
 
 
 @pytest.mark.parametrize("kind", ["serial", "threads", "process"])
-def test_executors_do_the_same(kind):
+def test_executors_do_the_same(kind, monkeypatch):
+    # a page that was tested before leaves its script as the main module, which a new process would run
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None, raising=False)
     with open_executor(kind) as executor:
         assert list(executor.map(square, range(4))) == [0, 1, 4, 9]
         refused: Future = executor.submit(square, -1)

@@ -223,6 +223,9 @@ def test_labels_do_not_cover_each_other_and_more_come_with_zoom(stage):
     boxes = [(x, y, x + w, y + h) for x, y, w, h, *_ in boxes]
     for k, a in enumerate(boxes):
         assert all(a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1] for b in boxes[k + 1 :])
+    stage.map("m.zoomBy(1 / 20)")
+    stage.rest()
+    assert stage.map(shown) == ["group 3"]  # the coarse names stay, however small the map
 
 
 def test_pinching_zooms(open_stage):

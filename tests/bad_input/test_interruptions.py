@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,10 @@ def started(arguments: list, store: Path, samples: int):
     environment = {**os.environ, "PYTHONPATH": f"{here}:{here.parents[1]}", "OMP_NUM_THREADS": "1"}
     environment["SLOW_UNTIL_GONE"] = str(gate(store))
     command = [sys.executable, "-m", "dashboard.cli", *map(str, arguments)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True)
+    hears = partial(
+        signal.signal, signal.SIGINT, signal.SIG_DFL
+    )  # tests that run in the background inherit deafness
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True, preexec_fn=hears)
     until = time.monotonic() + 60
     try:
         while not (store / "manifest.json").exists() or Store.open(store).n_samples < samples:

@@ -18,7 +18,7 @@ class Labels {
     this.all.sort((a, b) => a.level - b.level || b.size - a.size).splice(KNOWN);
   }
   draw() {
-    const { map } = this, { view } = map, finest = Math.log2(Math.max(view.zoom / HOME, 1e-6)) / Math.log2(LEVEL_ZOOM) + 0.05;
+    const { map } = this, { view } = map, finest = Math.max(0, Math.log2(Math.max(view.zoom / HOME, 1e-6)) / Math.log2(LEVEL_ZOOM) + 0.05);
     const placed = [], free = (r) => placed.every((q) => r[0] > q[2] || r[2] < q[0] || r[1] > q[3] || r[3] < q[1]);
     for (const label of this.all) {
       const [x, y] = view.toScreen(label.x, label.y, label.z ?? 0);
