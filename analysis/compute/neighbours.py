@@ -68,8 +68,10 @@ def near_one(points: np.ndarray) -> tuple[np.ndarray, float]:
 
     No digit is lost, and no square overflows or vanishes: float32 holds squares of 1e-22 to 1e19 only.
     """
-    largest = np.abs(points).max(initial=0.0)
+    largest = max(points.max(initial=0.0), -points.min(initial=0.0))
     exponent = int(np.frexp(largest)[1])
+    if abs(exponent) < 1000:  # the same without a library call for each number
+        return points * np.ldexp(1.0, -exponent), float(np.ldexp(1.0, exponent))
     return np.ldexp(points, -exponent), float(np.ldexp(1.0, exponent))
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from analysis.compute.machine import machine
 
 SMALL = 4096  # rows below which a thread costs more than it gains
+PIECES = 4  # that each thread would take of the rows were all alike: no thread waits long for another
 
 
 @contextlib.contextmanager
@@ -19,15 +20,21 @@ def row_threads(n: int, threads: int | None = None) -> Iterator[Callable]:
     any number of threads.
     """
     count = max(1, min(threads or machine().cores, 16, -(-n // SMALL)))
-    edges = [n * t // count for t in range(count + 1)]
+    pieces = count * PIECES
+    edges = [n * t // pieces for t in range(pieces + 1)]
     if count == 1:
         yield lambda part, *arguments: part(*arguments, 0, n)
         return
     with ThreadPoolExecutor(count - 1) as pool:
 
+        def take(turns, part, arguments) -> None:
+            for t in turns:  # handed out once each, to whoever is free
+                part(*arguments, edges[t], edges[t + 1])
+
         def run(part, *arguments) -> None:
-            jobs = [pool.submit(part, *arguments, edges[t], edges[t + 1]) for t in range(1, count)]
-            part(*arguments, 0, edges[1])
+            turns = iter(range(pieces))
+            jobs = [pool.submit(take, turns, part, arguments) for _ in range(1, count)]
+            take(turns, part, arguments)
             for job in jobs:
                 job.result()
 
