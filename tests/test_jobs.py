@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from analysis.errors import NotFound
-from analysis.jobs import queue
+from analysis.jobs import queue, worker
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
 
@@ -31,9 +32,9 @@ def workspace(tmp_path_factory):
             queue.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1]
         )
         yield made
-    for worker in started:
-        worker.kill()
-        worker.wait(30)
+    for process in started:
+        process.kill()
+        process.wait(30)
     assert not any(queue.worker_alive(made.path, lane) for lane in ("methods", "recording"))
 
 
@@ -126,3 +127,44 @@ def test_unknown_jobs(workspace, id):
 def test_listing_is_newest_first(workspace):
     ids = [job.id for job in queue.listing(workspace.path)]
     assert ids == sorted(ids, reverse=True)
+
+
+def test_an_ended_job_is_read_once_and_a_removed_one_is_gone(tmp_path, monkeypatch):
+    id = queue.submit(tmp_path, "method", {"k": 1}, start=False)
+    assert queue.status(tmp_path, id).state == "queued"
+    queue.write_json(tmp_path / "jobs" / id / "outcome.json", {"state": "done", "result": 7, "seconds": 1.0})
+    assert queue.status(tmp_path, id).result == 7
+    reads = []
+    monkeypatch.setattr(queue, "read_json", lambda path: reads.append(path))
+    assert queue.listing(tmp_path)[0].result == 7
+    assert not reads
+    shutil.rmtree(tmp_path / "jobs" / id)
+    with pytest.raises(NotFound):
+        queue.status(tmp_path, id)
+
+
+def test_time_left_is_told_by_the_pace_after_the_start(tmp_path, monkeypatch):
+    """A process that imports for ten seconds and then does a hundredth a second has 90 seconds left at a tenth."""
+    now = [1000.0]
+    monkeypatch.setattr(worker.time, "time", lambda: now[0])
+    report = worker.Reporter(tmp_path)
+
+    def left(at: float, fraction: float):
+        now[0] = 1000 + at
+        report(fraction)
+        return queue.read_json(tmp_path / "progress.json")["seconds_left"]
+
+    assert left(10, 0.01) is None  # nothing to measure the pace by
+    assert left(12, 0.03) is None  # too little done to say
+    assert left(19, 0.10) == pytest.approx(90)
+    assert left(59, 0.50) == pytest.approx(50)
+
+
+def test_a_long_job_tells_its_time_after_a_while(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(worker.time, "time", lambda: now[0])
+    report = worker.Reporter(tmp_path)
+    for at, fraction in ((1, 0.0001), (22, 0.0022)):
+        now[0] = 1000 + at
+        report(fraction)
+    assert queue.read_json(tmp_path / "progress.json")["seconds_left"] == pytest.approx(9978)
