@@ -63,16 +63,17 @@ def as_points(x: np.ndarray, metric: str = "euclidean") -> tuple[np.ndarray, int
     return x, n_zero
 
 
-def near_one(points: np.ndarray) -> tuple[np.ndarray, float]:
+def near_one(points: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, float]:
     """`points` (n, d) over a power of two, so that the largest coordinate lies in [0.5, 1), and that power.
 
-    No digit is lost, and no square overflows or vanishes: float32 holds squares of 1e-22 to 1e19 only.
+    No digit is lost, and no square overflows or vanishes: float32 holds squares of 1e-22 to 1e19 only. `out` : where
+    they go, `points` itself if nobody else needs them.
     """
     largest = max(points.max(initial=0.0), -points.min(initial=0.0))
     exponent = int(np.frexp(largest)[1])
     if abs(exponent) < 1000:  # the same without a library call for each number
-        return points * np.ldexp(1.0, -exponent), float(np.ldexp(1.0, exponent))
-    return np.ldexp(points, -exponent), float(np.ldexp(1.0, exponent))
+        return np.multiply(points, np.ldexp(1.0, -exponent), out=out), float(np.ldexp(1.0, exponent))
+    return np.ldexp(points, -exponent, out=out), float(np.ldexp(1.0, exponent))
 
 
 def nearest(
@@ -103,7 +104,7 @@ def nearest(
     are started (`exact_tiles`); up to three coordinates take O(n k log n) by a k-d tree. The answer is the same.
     """
     points, n_zero = as_points(x, metric)
-    points, scale = near_one(points) if metric == "euclidean" else (points, 1.0)
+    points, scale = near_one(points, out=points) if metric == "euclidean" else (points, 1.0)
     n = len(points)
     if k < 1:
         raise ParameterError(f"k = {k}", "at least 1")
