@@ -535,3 +535,20 @@ def test_a_hole_that_a_loss_of_power_left_in_the_journal_is_cut_off(tmp_path, re
         assert writer.finished_batches == 1
         _write(writer, 30)
         _assert_equal(writer.finish(), reference)
+
+
+def test_batches_of_several_shards_are_summarised_from_their_own_rows(tmp_path):
+    x = np.random.default_rng(3).normal(size=(40_000, 3)).astype(np.float32)
+    taps = [TapSpec("m", 3, "float32"), TapSpec("n", 3, "float32")]
+    with StoreWriter.create(tmp_path / "w", name="w", taps=taps) as writer:
+        for part in (x[:20_000], x[20_000:]):
+            writer.append({"id": range(len(part))}, {"m": TapBlock(part), "n": TapBlock(part + 7)})
+        store = writer.finish()
+    assert len(store.entry("m")["shards"]) == 4
+    for tap, shift in (("m", 0), ("n", 7)):
+        table = store.index(tap).table()
+        np.testing.assert_allclose(
+            table["mean"], (x + np.float32(shift)).astype(np.float64).mean(axis=0), atol=1e-6
+        )
+        np.testing.assert_array_equal(table["maximum"], (x + np.float32(shift)).max(axis=0))
+        np.testing.assert_array_equal(store.activations(tap).unit(1), (x + np.float32(shift))[:, 1])

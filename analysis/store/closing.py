@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from analysis.store.manifest import TapSpec
 from analysis.store.row_map import RowMap
 from analysis.store.sample_table import PARQUET, ColumnKind, write_samples
 from analysis.store.shards import read_checksums
-from analysis.store.summaries import UnitSummary
+from analysis.store.summaries import THREADS, UnitSummary
 from analysis.store.tap_writer import TapWriter, shard_of
 
 # buckets of the quantile sketch between 0 and float16's smallest normal number, 2^-14
@@ -41,8 +42,13 @@ def finish_store(
     if about["classes"]:
         files.append(write_npy(path / sample_files.CLASS_INDEX, np.concatenate(known.classes)))
     problems, entries = list(state.problems), []
-    for entry in about["taps"]:
-        done, made, said = _finish_tap(path, entry, state, writers[entry["name"]], rows[entry["name"]])
+
+    def finished(entry: dict) -> tuple[dict, list[Path], list[str]]:
+        return _finish_tap(path, entry, state, writers[entry["name"]], rows[entry["name"]])
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        finished_taps = list(pool.map(finished, about["taps"]))
+    for done, made, said in finished_taps:
         entries.append(done)
         files += made
         problems += said

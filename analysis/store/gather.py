@@ -13,34 +13,32 @@ class Scratch:
     """Memory used again from block to block: fresh pages cost more than the transposing itself."""
 
     def __init__(self) -> None:
-        self._bytes = np.empty(0, np.uint8)
+        self._parts: list[np.ndarray] = []
 
-    def array(self, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
-        """An uninitialised array; it is valid until the next call."""
+    def array(self, shape: tuple[int, int], dtype: np.dtype, part: int = 0) -> np.ndarray:
+        """An uninitialised array; it is valid until the next call for the same `part`."""
         size = shape[0] * shape[1] * dtype.itemsize
-        if size > self._bytes.size:
-            self._bytes = np.empty(size, np.uint8)
-        return self._bytes[:size].view(dtype).reshape(shape)
+        self._parts += [np.empty(0, np.uint8)] * (part + 1 - len(self._parts))
+        if size > self._parts[part].size:
+            self._parts[part] = np.empty(size, np.uint8)
+        return self._parts[part][:size].view(dtype).reshape(shape)
 
 
-def feature_major(pieces: Sequence[np.ndarray], scratch: Scratch | None = None) -> np.ndarray:
-    """Join (rows_i, units) arrays of one dtype and transpose to (units, sum of rows_i). Two threads, in tiles.
-
-    With `scratch` the result lies there.
-    """
+def feature_major(pieces: Sequence[np.ndarray], scratch: Scratch, part: int = 0) -> np.ndarray:
+    """Join (rows_i, units) arrays of one dtype and transpose to (units, sum of rows_i), which lies in `part` of
+    `scratch`. Two threads, in tiles."""
     from analysis.store.kernels import transpose_into
 
     n_units, dtype = pieces[0].shape[1], pieces[0].dtype
-    shape = (n_units, sum(len(p) for p in pieces))
-    out = np.empty(shape, dtype) if scratch is None else scratch.array(shape, dtype)
+    out = scratch.array((n_units, sum(len(p) for p in pieces)), dtype, part)
     bits = np.uint16 if dtype.itemsize == 2 else np.int32
     target, at = out.view(bits), 0
     for piece in pieces:
         source = np.ascontiguousarray(piece).view(bits)
-        part = target[:, at : at + len(piece)]
+        own = target[:, at : at + len(piece)]
 
-        def run(start: int, stop: int, source=source, part=part) -> None:
-            transpose_into(source, part, start, stop)
+        def run(start: int, stop: int, source=source, own=own) -> None:
+            transpose_into(source, own, start, stop)
 
         in_threads(run, n_units, piece.size)
         at += len(piece)

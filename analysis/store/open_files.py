@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from analysis.store import journal, manifest
@@ -14,6 +15,7 @@ from analysis.store.closing import finish_store
 from analysis.store.gather import Scratch
 from analysis.store.restoring import restored
 from analysis.store.row_map import SampleLog
+from analysis.store.summaries import THREADS
 from analysis.store.tap_writer import TapWriter
 
 _SYNC_SECONDS = 2.0
@@ -60,7 +62,9 @@ class OpenFiles:
         """Add a checked batch; it is finished when this returns. Raises OSError (disk full)."""
         ends, crc = self._batches.append(batch)
         direct = {name: v for name, v in batch.values.items() if self._taps[name].goes_directly(len(v))}
-        made = {name: self._taps[name].write_shards([v]) for name, v in direct.items()}
+        with ThreadPoolExecutor(THREADS) as pool:  # one waits for the disk while the other works
+            written = pool.map(lambda name: self._taps[name].write_directly(direct[name]), direct)
+            made = dict(zip(direct, written, strict=True))
         for name, v in batch.values.items():
             if name not in direct:
                 crc[self._slugs[name]] = self._taps[name].append_ahead(v)

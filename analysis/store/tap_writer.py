@@ -33,6 +33,9 @@ class TapWriter:
         self.shards: list[dict] = []
         self._pending: list[np.ndarray] = []  # rows in the write-ahead file, as they were appended
         self._ahead: Appender | None = None
+        self._direct = (
+            Scratch()
+        )  # its own: the blocks of one batch are held until all of its taps are journaled
         self.shard_rows = rows_per_shard(tap.n_units, tap.numpy_dtype)
         self._n_classes, self._seed = n_classes, seed
         self._summary: UnitSummary | None = None
@@ -117,12 +120,14 @@ class TapWriter:
             sync_directory(self.folder)
             self._unsynced_name = False
 
-    def write_shards(
-        self, pieces: list[np.ndarray], scratch: Scratch | None = None
-    ) -> list[tuple[dict, np.ndarray]]:
+    def write_directly(self, values: np.ndarray) -> list[tuple[dict, np.ndarray]]:
+        """Write a batch that fills a shard by itself; as `write_shards`, the blocks valid until the next one."""
+        return self.write_shards([values], self._direct)
+
+    def write_shards(self, pieces: list[np.ndarray], scratch: Scratch) -> list[tuple[dict, np.ndarray]]:
         """Write `pieces` as shards of about `shard_rows` rows; (entry, block) of each. They count once journaled.
 
-        With `scratch`, a single block lies there: valid until the next one.
+        The blocks lie in `scratch`.
         """
         total = sum(len(p) for p in pieces)
         n = max(1, round(total / self.shard_rows))
@@ -133,7 +138,7 @@ class TapWriter:
         made = []
         for k in range(n):
             parts = pieces if n == 1 else [pieces[0][edges[k] : edges[k + 1]]]
-            block = feature_major(parts, scratch if n == 1 else None)
+            block = feature_major(parts, scratch, k)
             digest = write_shard(self.folder / shard_name(number + k), block)
             entry = {"tap": self.slug, "number": number + k, "first": first + int(edges[k])}
             made.append(({**entry, "rows": block.shape[1], "digest": digest}, block))
