@@ -7,6 +7,7 @@ the default. Only what concerns nobody else (a text half typed) is kept in the s
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable, Collection
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from analysis.workspace import Workspace
 
 LONGEST = 8000  # characters of one URL value that are looked at
-_PAGE, _KEPT, _TAP = "page", "kept", "tap"
+_PAGE, _KEPT, _TAP, _KNOWN = "page", "kept", "tap", "known"
 
 
 # ---------------------------------------------------------------------------- the workspace
@@ -31,7 +32,7 @@ def workspace() -> Workspace:
     return _open_workspace(os.environ.get("LOUPE_WORKSPACE") or "workspace")
 
 
-@st.cache_resource(show_spinner=False)
+@functools.cache  # Streamlit's own cache takes 0.2 ms a call, and a page asks dozens of times
 def _open_workspace(path: str) -> Workspace:
     from analysis.workspace import Workspace
 
@@ -56,9 +57,15 @@ def current_tap() -> tuple[str, str] | None:
 
 
 def tap_references() -> list[str]:
-    """Every "store:tap" that can be looked at, in the order of the workspace."""
+    """Every "store:tap" that can be looked at, in the order of the workspace; the same throughout one run of a page."""
+    known = get(_KNOWN)
+    if known:
+        return known
     entries = [entry for entry in workspace().stores() if entry.store is not None]
-    return [f"{entry.name}:{tap}" for entry in entries for tap in entry.store.taps]
+    found = [f"{entry.name}:{tap}" for entry in entries for tap in entry.store.taps]
+    if known is not None:
+        put(_KNOWN, found)
+    return found
 
 
 def opening_tap(references: list[str]) -> str:
@@ -174,11 +181,13 @@ def enter_page(name: str) -> None:
         if get(_TAP) and "tap" in st.query_params:  # but the tap is the one chosen last, wherever that was
             st.query_params["tap"] = get(_TAP)
     st.session_state[_PAGE] = name
+    put(_KNOWN, [])  # from here on asked once: it takes a millisecond
 
 
 def leave_page(name: str) -> None:
     """Called by the frame after a page has run: remember its URL for this session."""
     st.session_state.setdefault(_KEPT, {})[name] = {n: st.query_params.get_all(n) for n in st.query_params}
+    put(_KNOWN, None)
 
 
 # ---------------------------------------------------------------------------- the session

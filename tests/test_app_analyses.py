@@ -47,7 +47,8 @@ def test_a_run_gives_the_result_and_a_link_shows_it_at_once(full):
     assert again.get("plotly_chart")
     assert any("null-band" in html.proto.body for html in again.get("html"))  # the strip of nulls
     assert "analysis.open_workspace" in texts(again)
-    assert {b.proto.label for b in again.get("download_button")} >= {
+    again.session_state["export:pca"] = True
+    assert {b.proto.label for b in again.run().get("download_button")} >= {
         "PDF",
         "SVG",
         "PNG",

@@ -219,10 +219,13 @@ def test_a_picture_without_recipe_offers_none(full):
         workspace = state.workspace()
         unit = Unit(workspace.store("images"), "images:pooled", 3)
         result = unit.histogram() if kind == "histogram" else workspace.run("pca", ["images:pooled"])
-        export_menu.draw(result, "test")
+        export_menu.draw(lambda: result, "test")
 
     for kind, there in (("histogram", False), ("map", True)):
         at = AppTest.from_function(page, args=(kind,)).run()
+        assert not at.get("download_button")  # made when the menu is opened
+        at.session_state["export:test"] = True
+        at.run()
         assert not at.exception, at.exception
         labels = [element.proto.label for element in at.get("download_button")]
         assert "PDF" in labels

@@ -23,6 +23,7 @@ from test_figures_planted import (
 )
 
 from analysis.errors import LoupeError, NotFound, ParameterError, ShapeError
+from analysis.results import Curve
 from dashboard.figures import alt_text, caption, estimates_table, null_strip, on_paper, on_screen, table_twin
 from dashboard.figures.colours import colouring
 from dashboard.figures.labels import label_heights
@@ -189,11 +190,44 @@ def test_matrix_is_drawn_in_its_order_and_fades_what_is_not_significant():
     drawn = result.values[np.ix_(result.row_order, result.column_order)]
     faded, sure = (t.z for t in figure.data if t.type == "heatmap")
     assert np.allclose(np.where(np.isnan(sure), faded, sure), drawn, atol=1e-6)
-    assert (figure.data[0].zmin, figure.data[0].zmax) == (-1, 1)
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (-1, 1)
     assert list(figure.layout.yaxis.ticktext) == [f"unit {i}" for i in result.row_order]
     band = figure.layout.shapes[0]
     assert (band.y0, band.y1) == pytest.approx((0.345, 0.655))
     assert on_screen(matrix(70, 61)).layout.yaxis.showticklabels is False
+
+
+def test_a_matrix_without_a_significant_cell_keeps_its_scale():
+    """Plotly draws no scale for a trace without a value; one that all share is drawn for those that have some."""
+    result = matrix()
+    figure = on_screen(dataclasses.replace(result, significant=np.zeros_like(result.values, bool)))
+    drawn = [t for t in figure.data if t.type == "heatmap" and np.isfinite(np.asarray(t.z, float)).any()]
+    assert [t.coloraxis for t in drawn] == ["coloraxis"]
+    assert drawn[0].showscale is not False
+    assert figure.layout.coloraxis.colorbar.title.text
+
+
+@pytest.mark.parametrize(
+    ("x", "ticks"),
+    [
+        ([1, 2, 5, 10, 50], ["1", "2", "5", "10", "20", "50"]),
+        ([0.02, 0, 0.3], ["0.01", "0.02", "0.05", "0.1", "0.2", "0.5"]),
+    ],
+)
+def test_a_log_axis_has_plain_numbers(x, ticks):
+    result = Curve(
+        title="t", x=np.array(x, float), series={"a": np.arange(len(x))}, x_name="x", y_name="y", log_x=True
+    )
+    axis = on_screen(result).layout.xaxis
+    assert axis.type == "log"
+    assert list(axis.ticktext) == ticks
+    assert list(axis.tickvals) == pytest.approx([float(t) for t in ticks])
+
+
+def test_a_log_axis_of_many_decades_has_powers():
+    x = np.geomspace(1, 1e8, 20)
+    result = Curve(title="t", x=x, series={"a": x}, x_name="x", y_name="y", log_x=True)
+    assert on_screen(result).layout.xaxis.dtick == 1
 
 
 def test_large_matrices_are_gathered_and_say_so():

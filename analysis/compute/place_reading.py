@@ -21,7 +21,8 @@ def place_reading(
     estimates: tuple[Estimate, ...],
 ) -> str:
     """`recall`: the estimates at each N of `at`; `estimates`: all, for the direction."""
-    first, later = recall[0], recall[min(np.searchsorted(at, 10), len(at) - 1)]
+    tenth = min(int(np.searchsorted(at, 10)), len(at) - 1)
+    first, later = recall[0], recall[tenth]
     beyond = first.low > first.null_high
     lines = [
         f"For {first.value:.0%} of {first.n:,} queries ({first.low:.0%} to {first.high:.0%}) the nearest other sample "
@@ -29,8 +30,7 @@ def place_reading(
         + ("." if beyond else ", so this is no more than luck.")
     ]
     if len(at) > 1:
-        n = int(at[min(np.searchsorted(at, 10), len(at) - 1)])
-        lines.append(f"Among the {n} nearest it is {later.value:.0%} (random: {later.null:.0%}).")
+        lines.append(f"Among the {int(at[tenth])} nearest it is {later.value:.0%} (random: {later.null:.0%}).")
     if first.null > HIGH_NULL:
         lines.append("Most answers are right by chance alone: lower the threshold.")
     share = next((e for e in estimates if e.name.startswith("share of the positions")), None)

@@ -137,7 +137,7 @@ def _histogram(unit: Unit) -> None:
     found = unit.histogram()
     st.markdown(f"**How often each value occurs** ({errors.escape(unit.row_word)})")
     histogram(found, key="histogram", theme=state.theme(), row_name=unit.row_word)
-    export_menu.draw(found, "histogram")
+    export_menu.draw(lambda: found, "histogram")
 
 
 def _classes(unit: Unit) -> None:

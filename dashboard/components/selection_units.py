@@ -23,7 +23,7 @@ def against_all(at: Shown, mask) -> None:
     st.markdown("**Units**, standard deviations higher (+) or lower (−) than outside")
     _bars(at, found, "units", ("inside", "outside"), "groups like this one, elsewhere")
     st.caption(describe.units_sentence(found))
-    export_menu.draw(found, "contrast")
+    export_menu.draw(lambda: found, "contrast")
 
 
 def two_groups(at: Shown, mask, other: Selection) -> None:
@@ -49,7 +49,7 @@ def two_groups(at: Shown, mask, other: Selection) -> None:
             )
             _how_many(found)
             st.caption(describe.units_sentence(found))
-            export_menu.draw(found, "contrast of two")
+            export_menu.draw(lambda: found, "contrast of two")
     with errors.shown():
         separation.draw(at, mask & ~outside, outside & ~mask, (a, b))
 

@@ -14,6 +14,7 @@ from dashboard.figures.traces import band, line
 
 PAPER_SHAPE = 0.66
 DIRECT_LABELS = 8
+MOST_DECADES = 3  # up to which a log axis has ticks at 2 and 5, too
 
 
 def empty(result: Curve) -> str:
@@ -94,12 +95,22 @@ def screen(result: Curve, theme: Theme, *, height=None, title=True):
         look = {"dash": dash, "markers": direct and len(x) <= 60, "showlegend": not direct}
         hover = f"{label}<br>%{{x:.4g}}: %{{y:.4g}}"
         line(figure, x, result.series[name], theme.categories[k % 8], label, hover=hover, **look)
-    kind = "log" if result.log_x else "linear"
-    figure.update_xaxes(title_text=markup(result.x_name, 80), type=kind, exponentformat="power")
+    kind = _log_axis(x) if result.log_x else {"type": "linear"}
+    figure.update_xaxes(title_text=markup(result.x_name, 80), exponentformat="power", **kind)
     figure.update_yaxes(title_text=markup(result.y_name, 44), range=_span(result), exponentformat="power")
     if direct and len(coloured) > 1:
         _direct(figure, result, coloured, theme, height)
     return figure
+
+
+def _log_axis(x: np.ndarray) -> dict:
+    """Ticks at 1, 2, 5, 10 … in one size (Plotly mixes sizes and powers); at powers of ten over many decades."""
+    x = x[np.isfinite(x)].astype(float)
+    first, last = np.floor(np.log10([x.min(), x.max()])).astype(int)
+    if last - first > MOST_DECADES:
+        return {"type": "log", "dtick": 1}
+    places = [b * 10.0**e for e in range(first, last + 1) for b in (1, 2, 5)]
+    return {"type": "log", "tickmode": "array", "tickvals": places, "ticktext": [f"{v:g}" for v in places]}
 
 
 def _direct(figure, result: Curve, names: list[str], theme: Theme, height: int) -> None:

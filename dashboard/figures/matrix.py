@@ -50,25 +50,24 @@ def _heat(figure, cells: Cells, result: Matrix, theme: Theme) -> None:
     import plotly.graph_objects as go
 
     name = markup(result.value_name or "value", 40)
-    shared = {
-        "zmin": cells.low,
-        "zmax": cells.high,
-        "xgap": 0,
-        "ygap": 0,
-        "colorscale": steps(theme.diverging if result.diverging else theme.sequential),
-    }
-    bar = colour_bar(result.value_name or "value", theme, ypad=0, len=1, y=0.5, x=1, xpad=22)
+    shared = {"xgap": 0, "ygap": 0, "coloraxis": "coloraxis"}
+    figure.update_layout(  # the scale belongs to no trace: Plotly leaves out that of one without a value
+        coloraxis={
+            "cmin": cells.low,
+            "cmax": cells.high,
+            "colorscale": steps(theme.diverging if result.diverging else theme.sequential),
+            "colorbar": colour_bar(result.value_name or "value", theme, ypad=0, len=1, y=0.5, x=1, xpad=22),
+        }
+    )
     template = f"%{{y}}<br>%{{x}}<br>{name} %{{z:.4g}}<extra></extra>"
     if cells.sure is None:
-        figure.add_trace(go.Heatmap(z=cells.values, colorbar=bar, hovertemplate=template, **shared))
+        figure.add_trace(go.Heatmap(z=cells.values, hovertemplate=template, **shared))
         return
     sure = np.where(cells.sure, cells.values, np.float32(np.nan))
     unsure = template.replace("<extra>", "<br>not significant<extra>")
     faded = np.where(cells.sure, np.float32(np.nan), cells.values)
-    figure.add_trace(
-        go.Heatmap(z=faded, opacity=FADED, showscale=False, hovertemplate=unsure, hoverongaps=False, **shared)
-    )
-    figure.add_trace(go.Heatmap(z=sure, colorbar=bar, hovertemplate=template, hoverongaps=False, **shared))
+    figure.add_trace(go.Heatmap(z=faded, opacity=FADED, hovertemplate=unsure, hoverongaps=False, **shared))
+    figure.add_trace(go.Heatmap(z=sure, hovertemplate=template, hoverongaps=False, **shared))
 
 
 def _names(figure, cells: Cells, right: float) -> None:

@@ -23,9 +23,13 @@ NUMBERS = {
 }
 
 
-def draw(result: Result, key: str) -> None:
-    """A button that opens the menu."""
-    with st.popover("Export", icon=":material/download:"):
+def draw(result_of: Callable[[], Result], key: str) -> None:
+    """A button that opens the menu; the result is asked for then."""
+    menu = st.popover("Export", icon=":material/download:", key=f"export:{key}", on_change="rerun")
+    if not menu.open:
+        return
+    result = result_of()
+    with menu:
         width = st.segmented_control(
             "Width of the picture",
             list(WIDTHS),

@@ -20,7 +20,7 @@ def draw(result: Result, key: str, **options: object) -> None:
         lit = highlight_box(result, key)
     picture(result, key, **options, **lit)
     with st.container(horizontal=True, vertical_alignment="center"):
-        export_menu.draw(result, key)
+        export_menu.draw(lambda: result, key)
         as_python(result)
     reading(result)
     nulls(result)

@@ -65,7 +65,9 @@ def _map(result: Scatter | None, reference: str, asked: projection.Wanted) -> No
         layers = map_layers.chosen(at, look.source.id)
         look = dataclasses.replace(look, clusters=layers.clusters)
         with top:
-            export_menu.draw(map_state.coloured_result(at.result, at.store, at.activations, look), "map")
+            export_menu.draw(
+                lambda: map_state.coloured_result(at.result, at.store, at.activations, look), "map"
+            )
         map_body.draw(at, look, layers, second)
 
 

@@ -10,8 +10,8 @@ same units: a collapse), how many serve one class only, and how many gates use t
 
 When it lies: a gate does not know a unit's sign, so that two classes may share a unit which rises for one and falls
 for the other; with few classes, one that stands far out moves "all others" so that the rest seem to stand out as well,
-and two classes have the same gate by construction;
-a unit with much signal is in many gates, which random gates know nothing of; units that repeat each other count each.
+and two classes have the same gate by construction; a unit with much signal is in many gates, which random gates know
+nothing of; units that repeat each other count each.
 
 Cost: O(n d C) for the gates and for each shuffle of the labels, O(C² d) for each draw of random gates. Memory O(n d).
 
