@@ -174,6 +174,16 @@ def test_shapes_types_and_order(rng):
     assert (g.exact, g.recall, g.notes) == (True, 1.0, ())
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_caller_keeps_the_points_as_they_were(rng, dtype, exact, metric):
+    x = (rng.standard_normal((600, 8)) + 5).astype(dtype)
+    before = x.copy()
+    neighbour_graph.neighbour_graph(x, 5, metric, exact=exact)
+    np.testing.assert_array_equal(x, before)
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_duplicates_by_the_thousand(rng, exact):
     x = rng.standard_normal((3000, 10))
@@ -268,9 +278,9 @@ def counted(monkeypatch):
     """How often a graph is computed, and of which size."""
     sizes = []
 
-    def counting(x, k, *more):
+    def counting(x, k, *more, **named):
         sizes.append(k)
-        return nearest(x, k, *more)
+        return nearest(x, k, *more, **named)
 
     monkeypatch.setattr(neighbour_graph, "nearest", counting)
     return sizes

@@ -106,8 +106,8 @@ def neighbour_graph(
     -----
     Exact: O(n² d) in matrix products of the fastest kind there is. Approximate: about O(n^1.14 d). Memory O(n d + n k).
     """
-    values = load_matrix(x).values if isinstance(x, Activations) else x
-    values = np.asarray(values, dtype=np.float64)
+    given = load_matrix(x).values if isinstance(x, Activations) else x
+    values = np.asarray(given, dtype=np.float64)
     if metric not in METRICS or k < 1:
         raise ParameterError(f"metric {metric!r}, k = {k}", f"one of {', '.join(METRICS)}, and at least 1")
     n = len(values)
@@ -124,7 +124,8 @@ def neighbour_graph(
             progress(span[1], "neighbours are known already")
             return _opened(found, metric).first(k)
     make = _exact_graph if exact else _approximate_graph
-    graph = make(values, sizes[0], metric, seed, threads, progress, span)
+    own = not np.may_share_memory(values, given)
+    graph = make(values, sizes[0], metric, seed, own, threads, progress, span)
     kept.keep("neighbours", {**made_of, "k": sizes[0]}, _packed(graph))
     return graph.first(k)
 
@@ -144,16 +145,17 @@ def ladder(k: int, n: int) -> list[int]:
     return sorted(set(sizes))
 
 
-def _exact_graph(values, k, metric, seed, threads, progress, span) -> NeighbourGraph:
-    found = nearest(values, k, metric, progress, span)
+def _exact_graph(values, k, metric, seed, own, threads, progress, span) -> NeighbourGraph:
+    """`own` : the values are a copy that nobody else has."""
+    found = nearest(values, k, metric, progress, span, overwrite=own)
     return _graph(found.indices, found.distances, metric, True, found.n_zero)
 
 
-def _approximate_graph(values, k, metric, seed, threads, progress, span) -> NeighbourGraph:
+def _approximate_graph(values, k, metric, seed, own, threads, progress, span) -> NeighbourGraph:
     from analysis.compute.neighbour_descent import descended_nearest
 
-    points, n_zero = as_points(values, metric)
-    points, scale = near_one(points)
+    points, n_zero = as_points(values, metric, overwrite=own)
+    points, scale = near_one(points, out=points)
     middle = span[0] + 0.9 * (span[1] - span[0])
     indices, squares = descended_nearest(
         points, k, seed, threads=threads, progress=progress, span=(span[0], middle)

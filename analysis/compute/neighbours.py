@@ -35,8 +35,10 @@ class Neighbours:
     n_exact: int = 0
 
 
-def as_points(x: np.ndarray, metric: str = "euclidean") -> tuple[np.ndarray, int]:
+def as_points(x: np.ndarray, metric: str = "euclidean", *, overwrite: bool = False) -> tuple[np.ndarray, int]:
     """Centred float64 points whose Euclidean distances stand for `metric`, and the number of zero vectors.
+
+    `overwrite` : nobody else needs `x`, and its memory may be theirs.
 
     Cosine distance 1 - cos is half the squared distance of unit vectors. A zero vector has no direction: it is
     given an axis of its own, so that it lies at 1 from every other vector and at 0 from another zero vector.
@@ -45,7 +47,7 @@ def as_points(x: np.ndarray, metric: str = "euclidean") -> tuple[np.ndarray, int
     """
     if metric not in METRICS:
         raise ParameterError(f"metric {metric!r}", "one of " + ", ".join(METRICS))
-    x = np.array(as_matrix(x, "points"), dtype=np.float64)
+    x = (np.asarray if overwrite else np.array)(as_matrix(x, "points"), dtype=np.float64)
     if not np.isfinite(x).all():
         raise InputError("the points hold NaN or infinity", "finite coordinates", "Drop those rows first")
     n_zero = 0
@@ -82,6 +84,8 @@ def nearest(
     metric: str = "euclidean",
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 1.0),
+    *,
+    overwrite: bool = False,
 ) -> Neighbours:
     """The k nearest other points of each point.
 
@@ -90,6 +94,8 @@ def nearest(
     x : (n, d) finite array of any float dtype.
     k : int, 1 <= k < n.
     metric : "euclidean" or "cosine"
+    overwrite : bool
+        Nobody else needs `x`: its memory is used.
 
     Raises
     ------
@@ -103,7 +109,7 @@ def nearest(
     Time O(n² d) in matrix products, memory O(n d + n k) plus a block of 64 MiB. Where that is much, torch and Numba
     are started (`exact_tiles`); up to three coordinates take O(n k log n) by a k-d tree. The answer is the same.
     """
-    points, n_zero = as_points(x, metric)
+    points, n_zero = as_points(x, metric, overwrite=overwrite)
     points, scale = near_one(points, out=points) if metric == "euclidean" else (points, 1.0)
     n = len(points)
     if k < 1:

@@ -30,7 +30,9 @@ def place_reading(
         + ("." if beyond else ", so this is no more than luck.")
     ]
     if len(at) > 1:
-        lines.append(f"Among the {int(at[tenth])} nearest it is {later.value:.0%} (random: {later.null:.0%}).")
+        lines.append(
+            f"Among the {int(at[tenth])} nearest it is {later.value:.0%} (random: {later.null:.0%})."
+        )
     if first.null > HIGH_NULL:
         lines.append("Most answers are right by chance alone: lower the threshold.")
     share = next((e for e in estimates if e.name.startswith("share of the positions")), None)
