@@ -1,11 +1,11 @@
 """How long one feature card takes on the server, with the unit's bytes out of the page cache.
 
-    python -m benchmarks.card_speed [--small] [--directory DIR]
+    python benchmarks/card_speed.py [--small] [--directory DIR]
 
 Writes a store of 100,000 samples x 16,384 units (float16, 3.3 GB; removed afterwards), then opens cards of random
-units: table row, top, bands, histogram (the unit's column), class means; and, apart, its correlated units. Before
-each card every file that it reads is dropped from the page cache. Also: writing with and without the index, and
-the table of all units.
+units: table row, top, bands, histogram (the unit's column), class means; and, apart and with the rest, its correlated
+units. Before each card every file that it reads is dropped from the page cache. Also: writing with the index, and the
+table of all units. Limit: p95 of 100 ms for the whole card.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def main() -> None:
             f"open {1000 * (opened - start):.1f} ms, table {1000 * (time.perf_counter() - opened):.1f} ms, both cold"
         )
         print("                          median      p95      max   ms")
-        print(f"card, cold             {timed(path, chosen, card, cold=True)}   (p95 <= 100)")
+        print(f"card, cold             {timed(path, chosen, card, cold=True)}")
         print(f"card, warm             {timed(path, chosen, card, cold=False)}")
         column = lambda s, u: s.activations("m").unit(u)  # noqa: E731
         print(f"one unit, cold         {timed(path, chosen, column, cold=True)}")
@@ -112,6 +112,8 @@ def main() -> None:
         related = lambda s, u: s.index("m").correlated(u)  # noqa: E731
         print(f"correlated, cold       {timed(path, chosen[:20], related, cold=True)}")
         print(f"correlated, warm       {timed(path, chosen[:20], related, cold=False)}")
+        both = lambda s, u: (card(s, u), related(s, u))  # noqa: E731
+        print(f"whole card, cold       {timed(path, chosen, both, cold=True)}   (p95 <= 100)")
         start = time.perf_counter()
         for _ in store.activations("m").chunks():
             pass

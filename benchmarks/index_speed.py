@@ -1,6 +1,6 @@
 """How long the feature index takes, as ratios in one run on this machine.
 
-    python -m benchmarks.index_speed [--small]
+    python benchmarks/index_speed.py [--small]
 
 Against (a) one float32 matrix product of the same array with a (units, 256) matrix, (b) looping over units with
 torch.topk, np.histogram and np.quantile. The index is timed from row-major blocks as a network gives them:

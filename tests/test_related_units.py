@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from analysis.store import correlation
-from analysis.store.correlation import fisher_interval, pearson
+from analysis.store.correlation import Pearson, fisher_interval
 from analysis.store.from_arrays import write_store
 from analysis.store.summaries import Rows, UnitSummary
 
@@ -18,7 +18,7 @@ from analysis.store.summaries import Rows, UnitSummary
 def test_r_and_its_interval_agree_with_scipy(rng, n):
     x = rng.standard_normal(n) + 1e4
     y = 0.5 * x + rng.standard_normal(n)
-    r, pairs = pearson(x, y)
+    r, pairs = Pearson(x).with_(y)
     expected = stats.pearsonr(x, y)
     assert pairs == n
     assert r == pytest.approx(expected.statistic, rel=1e-9)
@@ -29,15 +29,29 @@ def test_r_and_its_interval_agree_with_scipy(rng, n):
 def test_pairs_that_are_not_finite_do_not_count(rng):
     x, y = rng.standard_normal((2, 50))
     x[:7], y[5:12] = np.nan, np.inf
-    r, pairs = pearson(x, y)
+    r, pairs = Pearson(x).with_(y)
     assert pairs == 38
     assert r == pytest.approx(np.corrcoef(x[12:], y[12:])[0, 1], rel=1e-9)
 
 
+def test_one_column_is_compared_with_many_of_either_precision(rng):
+    """Each answer stands alone, whatever was asked before: memory is used again."""
+    x = rng.standard_normal(60) + 100
+    to_x = Pearson(x)
+    for k in range(6):
+        y = (0.3 * k * x + rng.standard_normal(60)).astype(np.float32 if k % 2 else np.float64)
+        y[: 3 * (k % 3)] = np.nan
+        r, pairs = to_x.with_(y)
+        assert pairs == 60 - 3 * (k % 3)
+        assert r == pytest.approx(
+            np.corrcoef(x[60 - pairs :], y[60 - pairs :].astype(np.float64))[0, 1], abs=1e-12
+        )
+
+
 def test_what_has_no_correlation_says_nan(rng):
     x = rng.standard_normal(10)
-    assert np.isnan(pearson(x, np.full(10, 2.0))[0])
-    assert np.isnan(pearson(x[:3], x[:3])[0])
+    assert np.isnan(Pearson(x).with_(np.full(10, 2.0))[0])
+    assert np.isnan(Pearson(x[:3]).with_(x[:3])[0])
     low, high = fisher_interval(1.0, 10)
     assert 0.99 < low <= high <= 1
 
@@ -47,13 +61,13 @@ def test_only_the_best_guesses_are_read_of_a_long_tap_and_all_of_a_short_one(tmp
     x = rng.standard_normal((200, 10, 8)).astype(np.float32)
     store = write_store(tmp_path / "s", name="s", taps={"long": x, "short": x.mean(axis=1)})
     read = []
-    real = correlation.sample_means
+    real = correlation._by_sample
 
     def counted(store, tap, unit):
         read.append(tap)
         return real(store, tap, unit)
 
-    monkeypatch.setattr(correlation, "sample_means", counted)
+    monkeypatch.setattr(correlation, "_by_sample", counted)
     monkeypatch.setattr(correlation, "_LONG", 1000)
     found = store.index("short").correlated(0, k=2)
     assert found[0][:2] == ("long", 0)

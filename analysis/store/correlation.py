@@ -41,27 +41,40 @@ def correlated(store: Store, tap: str, unit: int, k: int) -> list[tuple[str, int
         wanted = min(len(score), _CANDIDATES * k)
         best = np.argpartition(-score, wanted - 1)[:wanted]
         guesses += [(-float(score[j]), name, int(j)) for j in best if score[j] > 0]
-    found = []
+    found, to_own = [], Pearson(own)
     for rank, (_, name, j) in enumerate(sorted(guesses)[: _CANDIDATES * k]):
         if rank >= k and store.activations(name).shape[0] > _LONG:
             continue
-        r, n = pearson(own, sample_means(store, name, j))
+        r, n = to_own.with_(_by_sample(store, name, j))
         if np.isfinite(r):
             found.append((name, j, r, *fisher_interval(r, n), n))
     found.sort(key=lambda line: (-abs(line[2]), line[0], line[1]))
     return found[:k]
 
 
-def pearson(x: np.ndarray, y: np.ndarray) -> tuple[float, int]:
-    """Pearson's r of the pairs that are finite on both sides, in float64, centred first; (r, pairs)."""
-    both = np.isfinite(x) & np.isfinite(y)
-    n = int(both.sum())
-    if n < _MINIMUM:
-        return np.nan, n
-    x, y = x[both].astype(np.float64), y[both].astype(np.float64)
-    x, y = x - x.mean(), y - y.mean()
-    scale = np.sqrt(_dot(x, x) * _dot(y, y))
-    return (float(np.clip(_dot(x, y) / scale, -1, 1)) if scale > 0 else np.nan), n
+class Pearson:
+    """Pearson's r of one column `own` (n_samples,) with many others: of the pairs that are finite on both sides, in
+    float64, centred first. Memory is used again from one to the next: fresh pages cost more than the sums."""
+
+    def __init__(self, own: np.ndarray) -> None:
+        self._own, self._finite = own.astype(np.float64, copy=False), np.isfinite(own)
+        self._space = np.empty(len(own))
+        self._centred = self._own - self._own.mean() if self._finite.all() else None
+
+    def with_(self, other: np.ndarray) -> tuple[float, int]:
+        """(r, pairs); r is NaN below four pairs, and where one side does not vary."""
+        both = self._finite & np.isfinite(other)
+        n = int(np.count_nonzero(both))
+        if n < _MINIMUM:
+            return np.nan, n
+        if n == len(both):
+            x, y = self._centred, other
+        else:
+            x, y = self._own[both], other[both]
+            x = x - x.mean()
+        y = np.subtract(y, y.mean(dtype=np.float64), out=self._space[:n], dtype=np.float64)
+        scale = np.sqrt(_dot(x, x) * _dot(y, y))
+        return (float(np.clip(_dot(x, y) / scale, -1, 1)) if scale > 0 else np.nan), n
 
 
 def _dot(x: np.ndarray, y: np.ndarray) -> float:
@@ -78,11 +91,16 @@ def fisher_interval(r: float, n: int) -> tuple[float, float]:
 
 def sample_means(store: Store, tap: str, unit: int) -> np.ndarray:
     """Each sample's mean over its tokens, (n_samples,) float64; NaN where a token is not finite or there is none."""
+    return _by_sample(store, tap, unit).astype(np.float64, copy=False)
+
+
+def _by_sample(store: Store, tap: str, unit: int) -> np.ndarray:
+    """The same, float32 where each sample has one row."""
     activations = store.activations(tap)
     layout, values = activations.layout, activations.unit(unit)
     values[~np.isfinite(values)] = np.nan
     if layout.is_pooled:
-        return values.astype(np.float64)
+        return values
     counts = np.diff(layout.offsets)
     out = np.full(len(counts), np.nan)
     has = np.flatnonzero(counts)
