@@ -41,7 +41,8 @@ OPTIONS = {
     "server.allowedHosts": (HOST, "localhost"),  # a foreign name that resolves here is refused
     "server.fileWatcherType": "none",
     "server.maxUploadSize": 1,  # nothing is uploaded: data stay where they are, by path
-    "server.headless": "true",
+    "server.headless": "true",  # a browser is opened by us: otherwise Streamlit advertises its tools on every page
+    "logger.hideWelcomeMessage": "true",  # the address is printed before
     "server.showEmailPrompt": "false",
     "client.showErrorDetails": "none",
     "client.showErrorLinks": "false",
@@ -74,12 +75,13 @@ def serve(workspace: Path, port: int | None = None, open_browser: bool = True) -
         The port is taken.
     """
     port = free_port() if port is None else require_free(port)
-    print(f"Feature Loupe on http://{HOST}:{port}  (workspace {workspace}, stop with Ctrl-C)", flush=True)
+    url = f"http://{HOST}:{port}"
+    print(f"Feature Loupe on {url}  (workspace {workspace}, stop with Ctrl-C)", flush=True)
     if (
         os.name == "posix"
     ):  # become the server: whoever stops this process stops the server, whatever the signal
-        os.execve(sys.executable, command(port, open_browser), environment(workspace))
-    process = subprocess.Popen(command(port, open_browser), env=environment(workspace))
+        os.execve(sys.executable, command(port), environment(workspace, url if open_browser else ""))
+    process = subprocess.Popen(command(port), env=environment(workspace, url if open_browser else ""))
     try:
         return process.wait()
     except KeyboardInterrupt:
@@ -88,9 +90,9 @@ def serve(workspace: Path, port: int | None = None, open_browser: bool = True) -
         return 0
 
 
-def command(port: int, open_browser: bool = False) -> list[str]:
+def command(port: int) -> list[str]:
     """The command line that starts Streamlit on `port`."""
-    options = {**OPTIONS, "server.port": port, "server.headless": str(not open_browser).lower()}
+    options = {**OPTIONS, "server.port": port}
     for section, colours in THEMES.items():
         options.update({f"{section}.{name}": value for name, value in colours.items()})
     flags = []
@@ -100,11 +102,13 @@ def command(port: int, open_browser: bool = False) -> list[str]:
     return [sys.executable, "-m", "dashboard.serving", "run", str(Path(__file__).with_name("app.py")), *flags]
 
 
-def environment(workspace: Path) -> dict[str, str]:
-    """The environment of the server process; the packages of this program come first on its path."""
+def environment(workspace: Path, opened: str = "") -> dict[str, str]:
+    """The environment of the server process; the packages of this program come first on its path. `opened` : an
+    address to show in a browser as soon as it answers."""
     root = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
-    return {**os.environ, "LOUPE_WORKSPACE": str(Path(workspace).resolve()), "PYTHONPATH": path}
+    own = {"LOUPE_WORKSPACE": str(Path(workspace).resolve()), "LOUPE_OPEN": opened, "PYTHONPATH": path}
+    return {**os.environ, **own}
 
 
 def free_port() -> int:

@@ -11,9 +11,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import os
+import socket
 import sys
 import threading
 import time
+import webbrowser
+from urllib.parse import urlsplit
 
 NEEDED = (  # in the order of need, for the map
     "analysis.workspace",
@@ -22,6 +26,7 @@ NEEDED = (  # in the order of need, for the map
     "dashboard.components.map_panel",
 )
 LATER = ("plotly.graph_objects", "dashboard.figures.screen")  # what other pages draw with
+SHOW_WITHIN = 60.0  # seconds for the server to answer; later, no browser is opened
 LATER_SECONDS = 2.0  # by then the map is drawn; before, these would take its processor time
 
 
@@ -34,6 +39,21 @@ def load() -> None:
     _import(LATER)
     gc.collect()
     gc.freeze()  # these live as long as the process: a full collection that looks at them costs 140 ms
+
+
+def show(url: str) -> None:
+    """Open a browser at `url` once something listens there; nothing where there is no screen."""
+    if sys.platform.startswith("linux") and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
+        return
+    at = urlsplit(url)
+    until = time.monotonic() + SHOW_WITHIN
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection((at.hostname, at.port), timeout=1):
+            break
+        time.sleep(0.05)
+    else:
+        return
+    webbrowser.open(url)
 
 
 def _import(names: tuple[str, ...]) -> None:
@@ -49,6 +69,8 @@ def main() -> None:
     threading.Thread(
         target=load, name="loading", daemon=True
     ).start()  # now: sooner, it would delay the server
+    if url := os.environ.get("LOUPE_OPEN"):
+        threading.Thread(target=show, args=(url,), name="showing", daemon=True).start()
     sys.argv[0] = "streamlit"
     sys.exit(cli.main())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 
@@ -34,6 +35,45 @@ def test_a_taken_port_is_refused():
         other.listen()
         with pytest.raises(InputError, match="is taken"):
             server.require_free(other.getsockname()[1])
+
+
+def test_a_browser_is_opened_once_the_server_answers(monkeypatch):
+    """By us and not by Streamlit, which would then take the visitor for a developer and advertise on every page."""
+    from dashboard import serving
+
+    opened = []
+    monkeypatch.setattr(serving.webbrowser, "open", lambda url: opened.append((url, listening)))
+    monkeypatch.setenv("DISPLAY", ":0")
+    with socket.socket() as later:
+        later.bind((server.HOST, 0))
+        url, listening = f"http://{server.HOST}:{later.getsockname()[1]}", False
+        asking = threading.Thread(target=serving.show, args=(url,))
+        asking.start()
+        time.sleep(0.3)
+        assert not opened
+        listening = True
+        later.listen()
+        asking.join(10)
+    assert opened == [(url, True)]
+
+
+def test_without_a_screen_no_browser_is_opened(monkeypatch):
+    from dashboard import serving
+
+    monkeypatch.setattr(serving.webbrowser, "open", lambda url: pytest.fail("opened"))
+    monkeypatch.setattr(serving, "SHOW_WITHIN", 0.2)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(serving.sys, "platform", "linux")
+    with socket.socket() as there:
+        there.bind((server.HOST, 0))
+        there.listen()
+        serving.show(f"http://{server.HOST}:{there.getsockname()[1]}")
+
+
+def test_only_the_start_command_asks_for_a_browser(tmp_path):
+    assert server.environment(tmp_path)["LOUPE_OPEN"] == ""
+    assert server.environment(tmp_path, "http://127.0.0.1:9")["LOUPE_OPEN"] == "http://127.0.0.1:9"
 
 
 def test_it_answers(tmp_path):
