@@ -54,7 +54,7 @@ def labelled_matrix(
         The pooled matrix would exceed 4 GiB.
     """
     samples, notes = _labelled(activations, column, maximum_samples, rng)
-    values, kept, left_out = _pooled(activations, pooling, samples, progress, span)
+    values, kept, left_out = pooled_samples(activations, pooling, samples, progress, span)
     samples = samples[kept]
     found, of = np.unique(np.asarray(activations.samples[column])[samples], return_inverse=True)
     counts = np.bincount(of, minlength=len(found))
@@ -101,8 +101,11 @@ def _labelled(activations, column, maximum, rng) -> tuple[np.ndarray, list[str]]
     return samples, notes
 
 
-def _pooled(activations, pooling, samples, progress, span):
-    """Maximum or mean over the finite rows of each sample: values (kept, d), kept (n,) boolean, notes."""
+def pooled_samples(
+    activations: Activations, pooling: str, samples: np.ndarray, progress: Progress, span: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Maximum ("max") or mean ("mean") over the finite rows of each of the `samples` (n,), positions in any order:
+    values (kept, d) in that order, kept (n,) boolean, notes. Time O(rows d). Raises TooLarge above 4 GiB."""
     d, layout = activations.shape[1], activations.layout
     size = len(samples) * d * 8
     if size > MOST_BYTES:
