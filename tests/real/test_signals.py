@@ -5,6 +5,7 @@ import pytest
 from networks import SparseAutoencoder
 from recorded import recorded, rows
 
+from analysis.methods.similarity.cka import CkaParams, cka
 from analysis.sources.data import open_data
 
 POOLED = "features.12"  # the global average: 256 units
@@ -63,6 +64,20 @@ def test_sparse_autoencoder(seed, real):
     mean = torch.load(path, weights_only=True, map_location="cpu")["mean"].numpy()
     x, back = rows(store, POOLED), rows(latents, "decoder") + mean
     assert 1 - ((x - back) ** 2).sum() / ((x - x.mean(0)) ** 2).sum() == pytest.approx(explained, abs=0.0001)
+
+
+def test_cka_between_the_five_seeds(real, signals, tmp_path):
+    stores = [
+        recorded(
+            real / "rf_sae" / f"seed_{k}" / "classifier.pt", "SignalNet", signals, tmp_path / str(k), taps=[POOLED],
+            dtype="float32", batch=66,
+        )
+        for k in FACTS
+    ]  # fmt: skip
+    found = cka(*(s.activations(POOLED) for s in stores), params=CkaParams(estimator="biased")).values
+    values = found[np.triu_indices(5, 1)]
+    assert found[3, 4] == values.min() == pytest.approx(0.726, abs=0.0006)
+    assert found[0, 2] == values.max() == pytest.approx(0.983, abs=0.0006)
 
 
 def test_one_dimensional_maps_are_channels_first(real, signals, tmp_path):
