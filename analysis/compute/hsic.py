@@ -31,25 +31,17 @@ ROUNDING = 1e-12  # of the biased inner product
 
 @dataclass(frozen=True)
 class Side:
-    """One representation: `parts`, centred features of each group of samples (n_g, r), r <= n; squared `norms` (n_g,)
-    of their rows; and, without each group, the new `shift` (G, r) of the mean."""
+    """One representation: `parts`, centred features of each group of samples (n_g, r), r <= n; without each group, the
+    `shift` (G, r) of the mean; and squared `norms` of all rows about the mean, first of all samples, then of those
+    outside each group."""
 
     parts: tuple[np.ndarray, ...]
-    norms: tuple[np.ndarray, ...]
     shift: np.ndarray
+    norms: tuple[np.ndarray, ...]
 
     @property
     def n(self) -> int:
-        return sum(len(p) for p in self.parts)
-
-    def norms_without(self, g: int) -> np.ndarray:
-        """Squared norms (n - n_g,) about the mean of the samples outside group g (-1: of all samples)."""
-        if g < 0:
-            return np.concatenate(self.norms)
-        a = self.shift[g]
-        return np.concatenate(
-            [k - 2 * (x @ a) + a @ a for j, (x, k) in enumerate(zip(self.parts, self.norms, strict=True)) if j != g]
-        )  # fmt: skip
+        return len(self.norms[0])
 
 
 @dataclass(frozen=True)
@@ -78,29 +70,41 @@ def side_of(x: np.ndarray, group: np.ndarray) -> Side:
         centred = np.linalg.qr(centred.T, mode="r").T
     parts = tuple(centred[group == g] for g in range(group.max() + 1))
     shift = np.array([-p.sum(axis=0) / (len(x) - len(p)) for p in parts])
-    return Side(parts, tuple(np.einsum("ij,ij->i", p, p) for p in parts), shift)
+    own = [np.einsum("ij,ij->i", p, p) for p in parts]
+    norms = [np.concatenate(own)]
+    for g, a in enumerate(shift):
+        moved = [k - 2 * (p @ a) + a @ a for j, (p, k) in enumerate(zip(parts, own, strict=True)) if j != g]
+        norms.append(np.concatenate(moved))
+    return Side(parts, shift, tuple(norms))
 
 
 def inner(one: Side, other: Side) -> Inner:
     """Time O(n p q), memory O(G p q)."""
     crosses = [x.T @ y for x, y in zip(one.parts, other.parts, strict=True)]
-    whole, n = np.sum(crosses, axis=0), one.n
-    biased, unbiased, traces = [], [], 0.0
-    for g in range(-1, len(crosses)):
-        cross, m = whole, n
-        if g >= 0:
-            m = n - len(one.parts[g])
-            cross = whole - crosses[g] - m * np.outer(one.shift[g], other.shift[g])
-        k, l = one.norms_without(g), other.norms_without(g)  # noqa: E741
-        biased.append(float(np.einsum("ij,ij->", cross, cross)))
-        both = float(k.sum()) * float(l.sum())
-        traces = traces if g >= 0 else both
-        unbiased.append(
-            biased[-1] - m / (m - 2) * float(k @ l) + both / ((m - 1) * (m - 2)) if m >= FEWEST else np.nan
-        )
+    biased = _squares(crosses, one, other)
+    unbiased = np.array([_unbiased(*v) for v in zip(biased, one.norms, other.norms, strict=True)])
     if one is other:  # what rounding leaves of equal distances is no length
-        unbiased = [u if not u <= ROUNDING * b else 0.0 for u, b in zip(unbiased, biased, strict=True)]
-    return Inner(np.array(biased), np.array(unbiased), traces, n)
+        unbiased[unbiased <= ROUNDING * biased] = 0.0
+    return Inner(biased, unbiased, float(one.norms[0].sum() * other.norms[0].sum()), one.n)
+
+
+def _squares(crosses: list[np.ndarray], one: Side, other: Side) -> np.ndarray:
+    """|XᵀY|² (1 + G,) of all samples, then without each group: the rest's product is C - C_g - m a bᵀ for m samples
+    whose means moved by a and b."""
+    whole = np.sum(crosses, axis=0)
+    out = [np.vdot(whole, whole)]
+    for part, cross, a, b in zip(one.parts, crosses, one.shift, other.shift, strict=True):
+        m = one.n - len(part)
+        rest = whole - cross
+        out.append(np.vdot(rest, rest) - 2 * m * (a @ rest @ b) + m**2 * (a @ a) * (b @ b))
+    return np.maximum(out, 0.0)
+
+
+def _unbiased(biased: float, k: np.ndarray, l: np.ndarray) -> float:  # noqa: E741
+    n = len(k)
+    if n < FEWEST:
+        return np.nan
+    return biased - n / (n - 2) * float(k @ l) + float(k.sum()) * float(l.sum()) / ((n - 1) * (n - 2))
 
 
 def null_deviation(n: int) -> float:

@@ -121,8 +121,11 @@ def pooled_samples(
     combine = np.maximum if pooling == "max" else np.add
     for rows, block in finite_blocks(activations, seen, progress, "pooling samples", span):
         owner = position[layout.sample_of(rows)]
-        block, owner = block[owner >= 0], owner[owner >= 0]
-        if len(owner):
+        if not (owner >= 0).all():
+            block, owner = block[owner >= 0], owner[owner >= 0]
+        if layout.is_pooled:
+            values[owner], rows_of[owner] = block, 1
+        elif len(owner):
             cuts = np.flatnonzero(np.r_[True, np.diff(owner) != 0])
             values[owner[cuts]] = combine(values[owner[cuts]], combine.reduceat(block, cuts, axis=0))
             rows_of[owner[cuts]] += np.diff(np.append(cuts, len(owner)))

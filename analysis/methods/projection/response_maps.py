@@ -202,7 +202,9 @@ def _cost(shapes, params: ResponseMapsParams) -> Cost:
     r, p = min(n, d), min(params.kept, d)
     bases = (7 + 20) * (2.0 * n * d * r + 10.0 * r**3)
     each = 12.0 * n * d * p + 6 * 10 * 2.0 * n * p * p
-    seconds = m.seconds(flops64=1.4 * (bases + (params.shuffles + 8) * each), moved=params.shuffles * n * d * 60.0)
+    seconds = m.seconds(
+        flops64=1.4 * (bases + (params.shuffles + 8) * each), moved=params.shuffles * n * d * 60.0
+    )
     seconds += m.seconds(**report_cost(n, d, params.quality_points))
     return Cost(seconds + 0.05, n * d * 8 * 5.0 + 3 * r * r * 8 + report_bytes(n, d) / 4)
 
