@@ -154,7 +154,7 @@ def _cost(shapes, params: CodingRateParams) -> Cost:
     (rows, d), m = shapes[0], machine()
     n = min(rows, params.maximum_rows)
     side, times = min(n, d), 2 * (params.permutations + FOLDS + 1)
-    once = m.seconds(flops64=1.2 * n * d * side + 7.0 * side**3, moved=16.0 * n * d)
+    once = m.seconds(flops64=0.6 * n * d * side + 3.5 * side**3, moved=16.0 * n * d)
     return Cost(times * once + 0.02, n * d * 8 * 5.5 + side * side * 16 + 1e6)
 
 

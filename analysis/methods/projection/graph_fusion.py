@@ -193,7 +193,7 @@ def _cost(shapes, params: GraphFusionParams) -> Cost:
     d, k, taps = sum(s[1] for s in shapes), min(params.n_neighbors, n - 1), len(shapes)
     runs = (1 + params.null_draws) * (taps + 1)
     solve = 10.0 * n**3 * runs if n <= DENSE else 0.0
-    steps = 0.0 if n <= DENSE else runs * 300.0 * n * (k * 24 + 60 * 16)
+    steps = 0.0 if n <= DENSE else runs * 130.0 * n * (k * 24 + 60 * 16)
     seconds = m.seconds(flops32=2.0 * n * n * d, flops64=solve, moved=taps * n * n * 40.0 + steps)
     seconds += m.seconds(**report_cost(n, d, params.quality_points))
     dense = 8.0 * n**2 * 5 if n <= DENSE else 8.0 * n * 200

@@ -213,7 +213,7 @@ def _cost(shapes, params: SeparationParams) -> Cost:
     (rows, d), m = shapes[0], machine()
     n = min(rows, params.maximum_rows)
     t, r = min(n, 1500), min(n, d)
-    flops = 12.0 * n * d * r + 60.0 * r**3 + 2.0 * t * t * (d + 2 * params.permutations)
+    flops = 8.0 * n * d * r + 40.0 * r**3 + 2.0 * t * t * (d + 2 * params.permutations)
     flops += params.permutations * 5 * (8.0 * n * r + n * d) + 2.0 * rows * (d * 17)
     seconds = m.seconds(flops64=flops, moved=params.permutations * n * 1500.0 + rows * d * 8.0)
     return Cost(seconds + 0.3, n * d * 8 * 7.0 + t * t * 8 * 2.0 + rows * 24 + 2e6)

@@ -160,9 +160,9 @@ def _cost(shapes, params: PlaceParams) -> Cost:
     (rows, d), m = shapes[0], machine()
     n = min(rows, params.maximum_rows)
     passes = 2 if params.heading else 1
-    seconds = m.seconds(flops64=passes * 2.0 * n * n * d, moved=passes * n * n * 300.0 + n * 500 * 60.0)
+    seconds = m.seconds(flops64=passes * 2.0 * n * n * d, moved=passes * n * n * 170.0 + n * 500 * 40.0)
     block, paired = min(n * n, 1 << 20), min(n, PAIRED)
-    return Cost(seconds + 0.1, n * d * 8 * 5.0 + block * 40.0 + paired**2 * 16.0 + passes * 2e6)
+    return Cost(seconds + 0.05, n * d * 8 * 5.0 + block * 40.0 + paired**2 * 16.0 + passes * 2e6)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -197,7 +197,7 @@ def _cost(shapes, params: CkaParams) -> Cost:
     whole, largest = sum(units for _, units in shapes), max(d)
     moved = 8.0 * n * whole * 12 + len(d) ** 2 * 12 * 8.0 * largest**2
     return Cost(
-        m.seconds(flops64=flops, moved=moved) + 0.03, 8.0 * n * (whole + sum(d)) * 2 + 12 * 8.0 * largest**2
+        m.seconds(flops64=flops, moved=moved) + 0.01, 8.0 * n * (whole + sum(d)) * 2 + 12 * 8.0 * largest**2
     )
 
 

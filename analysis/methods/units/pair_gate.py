@@ -207,7 +207,7 @@ def _cost(shapes, params: PairGateParams) -> Cost:
     fits *= params.goal == "separate"
     flops = (3 + params.permutations) * (4.0 * half * d * r + 20.0 * r**3)
     return Cost(
-        m.seconds(flops64=flops, moved=fits * half * d * 160.0) + fits * 1.5e-3 + 0.05, n * d * 8 * 4.0 + 1e6
+        m.seconds(flops64=flops, moved=fits * half * d * 160.0) + fits * 0.7e-3 + 0.05, n * d * 8 * 4.0 + 1e6
     )
 
 
