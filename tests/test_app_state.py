@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from app_pages import button, open_page, url
 from page_stores import make_workspace
@@ -90,3 +92,29 @@ def test_coming_back_finds_the_page_as_it_was_left(tmp_path, monkeypatch):
     at.run()
     assert url(at)["method"] == ["pca_spectrum"]
     assert button(at, "Run") is not None
+
+
+def test_the_taps_are_asked_for_once_a_run_and_anew_afterwards(monkeypatch):
+    """A store that comes while a page is drawn is not half there; what runs between two runs, and the next, see it."""
+    asked = []
+
+    def listed():
+        asked.append(1)
+        stores = (SimpleNamespace(name=str(k), store=SimpleNamespace(taps=["t"])) for k in range(len(asked)))
+        return list(stores)
+
+    def page():
+        import streamlit as st
+
+        from dashboard import state
+
+        state.enter_page("map")
+        inside = [state.tap_references() for _ in range(3)]
+        state.leave_page("map")
+        st.text(repr(inside))
+        st.text(repr(state.tap_references()))
+
+    monkeypatch.setattr(state, "workspace", lambda: SimpleNamespace(stores=listed))
+    at = AppTest.from_function(page).run()
+    assert [t.value for t in at.text] == [repr([["0:t"]] * 3), repr(["0:t", "1:t"])]
+    assert at.run().text[0].value == repr([["0:t", "1:t", "2:t"]] * 3)
