@@ -114,7 +114,8 @@ class Scatter(Result):
 class Matrix(Result):
     """`values` (p, q) with names; `row_order`/`column_order` the drawing order (e.g. of a clustering);
     `linkage` (p - 1, 4) SciPy's; `null_band` the [low, high] that structureless data gives to a cell;
-    `significant` (p, q) bool after false-discovery control."""
+    `significant` (p, q) bool after false-discovery control. `null` (p, q) is what structureless data gives to each
+    cell on average, `low` and `high` (p, q) its interval, `few` (p, q) bool where samples are too few to say."""
 
     kind: ClassVar[str] = "matrix"
     values: np.ndarray
@@ -128,6 +129,10 @@ class Matrix(Result):
     significant: np.ndarray | None = None
     limits: tuple[float, float] | None = None
     diverging: bool = False
+    null: np.ndarray | None = None
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    few: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import hsic
+from analysis.compute import cka_grid, hsic, hsic_batches, hsic_kernel
 from analysis.compute.common_samples import common_samples
-from analysis.compute.hsic import alignment, groups_of, inner, null_deviation, null_p, side_of
+from analysis.compute.exchange_moments import Centred, Hollow, cantelli_p, centred_moments, hollow_moments
+from analysis.compute.hsic import alignment, inner, null_deviation, side_of
+from analysis.compute.similarity_grid import NETWORKS, groups_of
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.methods.similarity import cka as module
 from analysis.methods.similarity.cka import CkaParams, cka
@@ -71,7 +73,7 @@ def test_mean_and_deviation_of_the_null_are_exact():
     assert every.mean() == pytest.approx(0, abs=1e-12)
     assert every.std() == pytest.approx(null_deviation(6), rel=1e-12)
     for c in (0.1, 0.5, 0.9):
-        assert (every >= c).mean() <= null_p(np.array(c), 6)
+        assert (every >= c).mean() <= cantelli_p(c, 0, null_deviation(6))
 
 
 def test_the_floor_of_the_biased_estimate_is_the_exact_mean():
@@ -103,6 +105,128 @@ def test_the_interval_covers_what_many_samples_say():
         e = cka(x, y, rng=rng).estimates[0]
         hits += e.low <= 17 / 19 <= e.high
     assert hits >= 85
+
+
+# ---------------------------------------------------------------------------- other kernels and estimates
+def brute_kernels(x, y, share):
+    """Gaussian kernels with their diagonals, and their widths' definition, by hand."""
+    out = []
+    for m in (x, y):
+        distance = np.linalg.norm(m[:, None] - m[None], axis=2)
+        width = share * np.median(distance[np.triu_indices(len(m), 1)])
+        out.append(np.exp(-(distance**2) / (2 * width**2)))
+    return out
+
+
+@FEW
+@given(st.integers(0, 10**6), st.sampled_from([0.2, 1.0]), st.sampled_from([1, 1 << 28]))
+def test_gaussian_kernels_are_those_of_the_definition_whatever_the_tiles(seed, share, tile):
+    rng = np.random.default_rng(seed)
+    x, y = rng.standard_normal((30, 4)), rng.standard_normal((30, 3)) * 50
+    y += 30 * x[:, :3]
+    k, l = brute_kernels(x, y, share)  # noqa: E741
+    a, b = centred(k), centred(l)
+    expected = (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
+    h = np.eye(30) - 1 / 30
+    p, q = h @ k @ h, h @ l @ h
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hsic_kernel, "TILE_BYTES", tile)
+        found = cka(x, y, params=CkaParams(kernel="Gaussian", bandwidth=share))
+        biased = cka(x, y, params=CkaParams(kernel="Gaussian", bandwidth=share, estimator="biased"))
+    assert found.values[0, 1] == pytest.approx(expected, abs=1e-9)
+    assert biased.values[0, 1] == pytest.approx(
+        (p * q).sum() / np.linalg.norm(p) / np.linalg.norm(q), abs=1e-9
+    )
+    e = biased.estimates[0]
+    mean, variance = centred_moments(Centred.of(p), Centred.of(q))
+    scale = np.linalg.norm(p) * np.linalg.norm(q)
+    assert (e.null, e.null_high) == pytest.approx(
+        (mean / scale, (mean + 1.959964 * variance**0.5) / scale), rel=1e-9
+    )
+
+
+def test_gaussian_kernels_without_each_group_are_those_of_the_rest(rng):
+    x, y = rng.standard_normal((25, 3)), rng.standard_normal((25, 2))
+    group, widths = groups_of(25, rng), (1.0, 2.0)
+    _, unbiased, _ = hsic_kernel.kernel_products([x, y], widths, group)
+    for g in range(group.max() + 1):
+        stay = group != g
+        grams = [
+            centred(np.exp(-(np.linalg.norm(m[stay][:, None] - m[stay][None], axis=2) ** 2) / (2 * s**2)))
+            for m, s in zip((x, y), widths, strict=True)
+        ]
+        assert unbiased[1 + g, 0, 1] == pytest.approx((grams[0] * grams[1]).sum(), rel=1e-9)
+
+
+def test_a_wide_gaussian_kernel_is_the_linear_one(rng):
+    x, y = rng.standard_normal((200, 6)), rng.standard_normal((200, 4))
+    y += x[:, :4]
+    assert value(x, y, kernel="Gaussian", bandwidth=20.0) == pytest.approx(value(x, y), abs=0.01)
+
+
+def test_batches_of_all_samples_are_the_whole_and_small_ones_agree_on_average(rng):
+    x, y = rng.standard_normal((960, 20)), rng.standard_normal((960, 20))
+    y[:, :12] = x[:, :12]
+    whole = value(x, y)
+    assert value(x, y, estimator="minibatch", batch=960) == pytest.approx(whole, abs=1e-9)
+    small = [
+        float(
+            cka(x, y, params=CkaParams(estimator="minibatch", batch=b), rng=np.random.default_rng(s)).values[
+                0, 1
+            ]
+        )
+        for b in (8, 32, 120)
+        for s in range(4)
+    ]
+    assert np.abs(np.array(small) - whole).max() < 0.03
+    ratios = [value(x[i : i + 8], y[i : i + 8], estimator="biased") for i in range(0, 960, 8)]
+    assert np.mean(ratios) > whole + 0.2  # what averaging biased ratios gives
+
+
+def test_the_null_of_batches_is_exact():
+    """All 36 exchanges within two batches of... three are too few: all 576 within two batches of four."""
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((8, 2)), rng.exponential(size=(8, 2))
+    products, variance, count = hsic_batches.batch_products([x, y], np.arange(8), 4, lambda m, _: m @ m.T)
+    assert count == 2
+    every = []
+    for p in permutations(range(4)):
+        for q in permutations(range(4)):
+            moved = y[[*p, *(4 + i for i in q)]]
+            every.append(
+                hsic_batches.batch_products([x, moved], np.arange(8), 4, lambda m, _: m @ m.T)[0][0, 0, 1]
+            )
+    assert np.mean(every) == pytest.approx(0, abs=1e-12)
+    assert np.var(every) == pytest.approx(variance[0, 1], rel=1e-9)
+    assert products[0, 0, 1] in np.array(every)
+
+
+def test_minibatches_larger_than_the_data_are_refused(rng):
+    with pytest.raises(NotEnoughData, match="one minibatch of 128"):
+        cka(*rng.standard_normal((2, 50, 3)), params=CkaParams(estimator="minibatch"))
+
+
+# ---------------------------------------------------------------------------- nulls by three numbers of a matrix
+@pytest.mark.parametrize("n", [5, 6])
+def test_exchange_moments_are_those_of_all_exchanges(n):
+    rng = np.random.default_rng(n)
+    h = np.eye(n) - 1 / n
+    a, b = (h @ (m + m.T) @ h for m in rng.exponential(size=(2, n, n)) ** 2)
+    c, d = (m + m.T - 2 * np.diag(np.diag(m)) for m in rng.exponential(size=(2, n, n)) ** 2)
+    for one, other, found in (
+        (a, b, centred_moments(Centred.of(a), Centred.of(b))),
+        (c, d, hollow_moments(Hollow.of(c), Hollow.of(d))),
+    ):
+        every = [(one * other[np.ix_(p, p)]).sum() for p in map(list, permutations(range(n)))]
+        assert found == pytest.approx((np.mean(every), np.var(every)), rel=1e-9)
+
+
+def test_a_projection_is_known_by_its_basis(rng):
+    q = np.linalg.qr(rng.standard_normal((9, 3)))[0]
+    of, expected = Centred.of_projection(q), Centred.of(q @ q.T)
+    assert (of.trace, of.squared, of.diagonal) == pytest.approx(
+        (expected.trace, expected.squared, expected.diagonal)
+    )
 
 
 # ---------------------------------------------------------------------------- invariances
@@ -140,9 +264,30 @@ def test_the_matrix_is_symmetric_whole_and_marks_what_is_beyond_chance(rng):
     np.testing.assert_array_equal(np.diag(found.values), 1.0)
     assert found.row_names == ("a", "b", "c")
     assert found.significant.tolist() == [[True, True, False], [True, True, False], [False, False, True]]
-    assert "1 of 3 pairs are beyond chance" in found.reading
+    assert "1 of 3 pairs are more alike than chance" in found.reading
     assert "Most alike are a and b" in found.reading
     assert found.null_band == pytest.approx((-1.959964 * null_deviation(300), 1.959964 * null_deviation(300)))
+
+
+def test_one_network_against_another_is_a_rectangle(rng):
+    x = rng.standard_normal((100, 5))
+    names = ["a:1", "a:2", "b:1", "b:2", "b:3"]
+    taps = [tap(x + (0.2 + i) * rng.standard_normal((100, 5)), name=name) for i, name in enumerate(names)]
+    whole, part = cka(*taps), cka(*taps, params=CkaParams(arrangement=NETWORKS))
+    assert (part.row_names, part.column_names) == (("a:1", "a:2"), ("b:1", "b:2", "b:3"))
+    for field in ("values", "null", "low", "high"):
+        np.testing.assert_allclose(getattr(part, field), getattr(whole, field)[:2, 2:], atol=1e-12)
+    with pytest.raises(ParameterError, match="taps of two networks"):
+        cka(*taps[:2], params=CkaParams(arrangement=NETWORKS))
+
+
+def test_few_samples_are_hatched_and_said(rng):
+    x = rng.standard_normal((12, 4))
+    found = cka(x, x + rng.standard_normal((12, 4)), rng.standard_normal((12, 4)))
+    assert found.few[np.triu_indices(3, 1)].all()
+    assert not np.diag(found.few).any()
+    assert any("12 samples are few" in c for c in found.caveats)
+    assert not cka(*[x.repeat(40, axis=0) + 0.1 * rng.standard_normal((480, 4)) for _ in range(2)]).few.any()
 
 
 def test_samples_are_matched_by_id_whatever_their_order(rng):
@@ -229,15 +374,17 @@ def test_a_random_part_is_used_above_the_most_and_said(rng):
 
 def _never_unbiased(one, other):
     found = hsic.inner(one, other)
-    return hsic.Inner(found.biased, found.biased, found.traces, found.n)
+    return hsic.Inner(found.biased, found.biased)
 
 
 @pytest.mark.parametrize(
     ("where", "name", "broken"),
     [
         (hsic, "ROUNDING", 10.0),
-        (module, "side_of", lambda x, group: hsic.side_of(x + np.linspace(0, 9, len(x))[:, None], group)),
-        (module, "inner", _never_unbiased),
+        (cka_grid, "side_of", lambda x, group: hsic.side_of(x + np.linspace(0, 9, len(x))[:, None], group)),
+        (cka_grid, "inner", _never_unbiased),
+        (cka_grid, "bandwidth", lambda x, share, rng: 1e-3 * x.shape[1]),
+        (hsic_batches, "u_centred", lambda gram: gram),
     ],
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):

@@ -70,9 +70,11 @@ def common_samples(
         x, finite, notes = pooled_samples(
             tap, pooling, at, progress, (span[0] + i * step, span[0] + (i + 1) * step)
         )
-        whole = np.full((n, tap.shape[1]), np.nan)
-        whole[finite] = x
-        values.append(whole)
+        if not finite.all():
+            whole = np.full((n, tap.shape[1]), np.nan)
+            whole[finite] = x
+            x = whole
+        values.append(x)
         good &= finite
         said += [f"{tap.name}: {note}" for note in notes]
     if not good.all():

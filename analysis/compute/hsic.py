@@ -8,13 +8,13 @@ K = X Xᵀ and L = Y Yᵀ of centred X (n, p), Y (n, q), with diagonals k and l.
 and CKA = U(X, Y) / sqrt(U(X, X) U(Y, Y)), an inner product of unit vectors and so never beyond 1.
 
 Null: when the samples of one side are exchanged, U has mean exactly 0 and CKA a variance of exactly 2 / (n (n - 3)),
-whatever the data; so P(CKA >= c) <= s² / (s² + c²) with that variance s² (Cantelli), without any assumption. The
-biased CKA has the exact mean tr K tr L / ((n - 1) |K| |L|) instead.
+whatever the data. The biased <K, L> has the mean and variance of `exchange_moments`.
 
-Intervals: delete-a-group jackknife; all groups together cost one product more.
+Every product is made group by group of samples, so that the values without each group (the jackknife) come from the
+same products: with C_g = X_gᵀ Y_g and W their sum, |W - C_g|² needs only the inner products of the C_g.
 
 References: L. Song et al. (2012), "Feature selection via dependence maximization" (unbiased HSIC); S. Kornblith et al.
-(2019); G. Székely & M. Rizzo (2014); F. Kazi-Aoual et al. (1995) for moments under exchange.
+(2019); G. Székely & M. Rizzo (2014).
 """
 
 from __future__ import annotations
@@ -22,101 +22,73 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+
+from analysis.compute.exchange_moments import Centred
 
 FEWEST = 4  # samples: below, nothing is left after U-centring
-GROUPS = 10
 ROUNDING = 1e-12  # of the biased inner product
-
-
-@dataclass(frozen=True)
-class Side:
-    """One representation: `parts`, centred features of each group of samples (n_g, r), r <= n; without each group, the
-    `shift` (G, r) of the mean; and squared `norms` of all rows about the mean, first of all samples, then of those
-    outside each group."""
-
-    parts: tuple[np.ndarray, ...]
-    shift: np.ndarray
-    norms: tuple[np.ndarray, ...]
-
-    @property
-    def n(self) -> int:
-        return len(self.norms[0])
+BLOCK_BYTES = 64 << 20  # of the groups' products at a time
 
 
 @dataclass(frozen=True)
 class Inner:
-    """Inner products of two sides on all `n` samples, then without each group, (1 + G,): `biased` and `unbiased`; and
-    `traces`, tr K tr L on all samples."""
+    """Inner products of two sides on all `n` samples, then without each group, (1 + G,): `biased` and `unbiased`."""
 
     biased: np.ndarray
     unbiased: np.ndarray
-    traces: float
-    n: int
 
 
-def groups_of(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Group (n,) of each sample for the jackknife, at random: ten groups, or one sample each below 20."""
-    return rng.permutation(np.arange(n) % (GROUPS if n >= 2 * GROUPS else n))
+@dataclass(frozen=True)
+class Side:
+    """One representation of n samples in G groups, centred, with r <= n features.
+
+    `parts` (G, m, r), rows of zeros where a group is smaller; `shift` (G, r), the mean without each group; `moved`
+    (G m,), each row times its own group's shift; `norms` (1 + G, G m), squared lengths of rows about the mean, of all,
+    then without each group, 0 for rows that are not there; `counts` (1 + G,) samples of each; `own` inner products;
+    `gram` what the exchange of samples needs to know.
+    """
+
+    parts: np.ndarray
+    shift: np.ndarray
+    moved: np.ndarray
+    norms: np.ndarray
+    counts: np.ndarray
+    own: Inner
+    gram: Centred
 
 
 def side_of(x: np.ndarray, group: np.ndarray) -> Side:
-    """`x` (n, d) in groups. With more units than samples, n features with the same Gram matrix stand for them.
-    Time O(n d min(n, d)) then, O(n d) otherwise."""
-    centred = x - x.mean(axis=0)
-    largest = np.abs(centred).max(initial=0.0)
-    centred /= largest if largest > 0 else 1.0  # its scale does not matter, its fourth power could overflow
-    if centred.shape[1] > len(centred):
-        centred = np.linalg.qr(centred.T, mode="r").T
-    parts = tuple(centred[group == g] for g in range(group.max() + 1))
-    shift = np.array([-p.sum(axis=0) / (len(x) - len(p)) for p in parts])
-    own = [np.einsum("ij,ij->i", p, p) for p in parts]
-    norms = [np.concatenate(own)]
-    for g, a in enumerate(shift):
-        moved = [k - 2 * (p @ a) + a @ a for j, (p, k) in enumerate(zip(parts, own, strict=True)) if j != g]
-        norms.append(np.concatenate(moved))
-    return Side(parts, shift, tuple(norms))
+    """`x` (n, d) in groups (n,). With more units than samples, n features with the same Gram matrix stand for them.
+    Time O(n d min(n, d)), memory 8 bytes per sample and feature."""
+    parts = _in_groups(_features(x, np.argsort(group, kind="stable")), np.bincount(group))
+    n, (groups, m, r) = len(x), parts.shape
+    there = np.sort(group)
+    filled = np.arange(m) < np.bincount(there, minlength=groups)[:, None]
+    counts = np.append(n, n - filled.sum(axis=1)).astype(np.float64)
+    shift = -parts.sum(axis=1) / counts[1:, None]
+    flat = parts.reshape(groups * m, r)
+    lengths = np.einsum("ij,ij->i", flat, flat)
+    along = flat @ shift.T
+    of = np.repeat(np.arange(groups), m)
+    norms = np.concatenate(
+        [lengths[None], lengths - 2 * along.T + np.einsum("gr,gr->g", shift, shift)[:, None]]
+    )
+    norms *= filled.ravel()
+    norms[1:][of == np.arange(groups)[:, None]] = 0.0
+    bare = Side(parts, shift, along[np.arange(len(of)), of], norms, counts, None, None)
+    biased = _squares(bare, bare)
+    unbiased = _unbiased(biased, bare, bare)
+    unbiased[unbiased <= ROUNDING * biased] = 0.0  # what rounding leaves of equal distances is no length
+    gram = Centred(float(norms[0].sum()), float(biased[0]), float(norms[0] @ norms[0]), n)
+    return Side(parts, shift, bare.moved, norms, counts, Inner(biased, unbiased), gram)
 
 
 def inner(one: Side, other: Side) -> Inner:
-    """Time O(n p q), memory O(G p q)."""
-    crosses = [x.T @ y for x, y in zip(one.parts, other.parts, strict=True)]
-    biased = _squares(crosses, one, other)
-    unbiased = np.array([_unbiased(*v) for v in zip(biased, one.norms, other.norms, strict=True)])
-    if one is other:  # what rounding leaves of equal distances is no length
-        unbiased[unbiased <= ROUNDING * biased] = 0.0
-    return Inner(biased, unbiased, float(one.norms[0].sum() * other.norms[0].sum()), one.n)
-
-
-def _squares(crosses: list[np.ndarray], one: Side, other: Side) -> np.ndarray:
-    """|XᵀY|² (1 + G,) of all samples, then without each group: the rest's product is C - C_g - m a bᵀ for m samples
-    whose means moved by a and b."""
-    whole = np.sum(crosses, axis=0)
-    out = [np.vdot(whole, whole)]
-    for part, cross, a, b in zip(one.parts, crosses, one.shift, other.shift, strict=True):
-        m = one.n - len(part)
-        rest = whole - cross
-        out.append(np.vdot(rest, rest) - 2 * m * (a @ rest @ b) + m**2 * (a @ a) * (b @ b))
-    return np.maximum(out, 0.0)
-
-
-def _unbiased(biased: float, k: np.ndarray, l: np.ndarray) -> float:  # noqa: E741
-    n = len(k)
-    if n < FEWEST:
-        return np.nan
-    return biased - n / (n - 2) * float(k @ l) + float(k.sum()) * float(l.sum()) / ((n - 1) * (n - 2))
-
-
-def null_deviation(n: int) -> float:
-    """Standard deviation of the unbiased CKA when samples are exchanged, exact for any data."""
-    return float(np.sqrt(2 / (n * (n - 3))))
-
-
-def null_p(cka: np.ndarray, n: int) -> np.ndarray:
-    """Upper bound (Cantelli) of the chance that exchanged samples give as much; 1 for values at or below 0."""
-    cka = np.maximum(np.asarray(cka, dtype=np.float64), 0.0)
-    variance = null_deviation(n) ** 2
-    return variance / (variance + cka**2)
+    """Time O(n p q), memory O(G p q) up to 64 MB."""
+    if one is other:
+        return one.own
+    biased = _squares(one, other)
+    return Inner(biased, _unbiased(biased, one, other))
 
 
 def alignment(cross: np.ndarray, own: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -126,12 +98,66 @@ def alignment(cross: np.ndarray, own: np.ndarray, others: np.ndarray) -> np.ndar
     return np.clip(np.divide(cross, scale, out=0 * cross, where=scale > 0), -1.0, 1.0)
 
 
-def jackknife_half(values: np.ndarray) -> float | None:
-    """Half-width of the 95 % interval of values[0] from values[1:], those without each group; None where they cannot be
-    had."""
-    without = values[1:]
-    g = len(without)
-    if g < 3 or not np.isfinite(without).all():
-        return None
-    spread = (g - 1) / g * float(((without - without.mean()) ** 2).sum())
-    return float(stdtrit(g - 1, 0.975) * np.sqrt(spread))
+def null_deviation(n: int) -> float:
+    """Standard deviation of the unbiased CKA when samples are exchanged, exact for any data."""
+    return float(np.sqrt(2 / (n * (n - 3))))
+
+
+def _features(x: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Centred features (n, r), in this order, with the Gram matrix of `x` up to its scale, r <= n."""
+    centred = x[order]
+    centred -= x.mean(axis=0)
+    largest = max(centred.max(initial=0.0), -centred.min(initial=0.0))
+    if largest > 0:
+        centred /= largest  # its scale does not matter, its fourth power could overflow
+    return np.linalg.qr(centred.T, mode="r").T if centred.shape[1] > len(centred) else centred
+
+
+def _in_groups(x: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """(G, m, r), rows of zeros behind the smaller groups; `x` (n, r) has its groups one after the other."""
+    if (sizes == sizes[0]).all():
+        return x.reshape(len(sizes), sizes[0], x.shape[1])
+    parts = np.zeros((len(sizes), sizes.max(), x.shape[1]))
+    for part, group in zip(parts, np.split(x, np.cumsum(sizes)[:-1]), strict=True):
+        part[: len(group)] = group
+    return parts
+
+
+def _squares(one: Side, other: Side) -> np.ndarray:
+    """|XᵀY|² (1 + G,) of all samples, then without each group: the rest's product is W - C_g - m a bᵀ for m samples
+    whose means moved by a and b."""
+    groups, _, p = one.parts.shape
+    products, along = np.zeros((groups, groups)), np.zeros(groups)
+    for columns in _blocks(p, groups * other.parts.shape[2] * 8):
+        crosses = _crosses(one.parts[:, :, columns], other.parts)
+        flat = crosses.reshape(groups, -1)
+        products += flat @ flat.T
+        whole = crosses.sum(axis=0)
+        along += ((one.shift[:, columns] @ whole) * other.shift).sum(axis=1)
+    along -= (one.moved * other.moved).reshape(groups, -1).sum(axis=1)
+    m, total = one.counts[1:], products.sum()
+    rest = total - 2 * products.sum(axis=1) + np.diag(products)
+    a, b = (np.einsum("gr,gr->g", s.shift, s.shift) for s in (one, other))
+    return np.maximum(np.append(total, rest - 2 * m * along + m**2 * a * b), 0.0)
+
+
+def _crosses(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """X_gᵀ Y_g (G, p, q)."""
+    out = np.empty((len(x), x.shape[2], y.shape[2]))
+    for g in range(len(x)):
+        np.matmul(x[g].T, y[g], out=out[g])  # with itself half of the work
+    return out
+
+
+def _blocks(columns: int, bytes_each: int):
+    step = max(1, min(columns, BLOCK_BYTES // bytes_each))
+    return (slice(start, min(start + step, columns)) for start in range(0, columns, step))
+
+
+def _unbiased(biased: np.ndarray, one: Side, other: Side) -> np.ndarray:
+    n = one.counts
+    product = np.einsum("gi,gi->g", one.norms, other.norms)
+    sums = one.norms.sum(axis=1) * other.norms.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = biased - n / (n - 2) * product + sums / ((n - 1) * (n - 2))
+    return np.where(n >= FEWEST, found, np.nan)

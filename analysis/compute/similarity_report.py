@@ -1,0 +1,181 @@
+"""A grid of similarities as a Matrix: estimates, what it says and what it does not, the same for every measure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from analysis.compute.multiple_testing import benjamini_hochberg
+from analysis.compute.similarity_grid import Grid
+from analysis.compute.tap_names import tap_names
+from analysis.results import Estimate, Matrix
+
+LEVEL = 0.05  # false-discovery rate
+UNSURE = 0.1  # half-width of an interval, as a share of the scale, from which on samples count as too few
+Z = 1.959964
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a measure is spoken of: `name` ("CKA"), `estimator`, `null_method`; its value for a tap and itself
+    (`perfect`), the `bounds` it cannot leave; `distance`: small means alike. `arrow`: how a cell of an asymmetric
+    measure reads, such as "{0} from {1}"."""
+
+    name: str
+    estimator: str
+    null_method: str
+    perfect: float = 1.0
+    bounds: tuple[float, float] = (-1.0, 1.0)
+    limits: tuple[float, float] = (0.0, 1.0)
+    distance: bool = False
+    arrow: str = "{0} and {1}"
+    interval: str = "jackknife over groups of samples, t"
+
+
+def similarity_matrix(grid: Grid, words: Words, names: Sequence[str], notes: Sequence[str] = ()) -> Matrix:
+    """`names` as the taps call themselves ("store:tap"); `notes`: caveats of the measure and of the data."""
+    short = tap_names(names)
+    low, high = intervals(grid, words)
+    sure = beyond_chance(grid)
+    few = grid.few | np.nan_to_num((high - low) > 2 * UNSURE * abs(words.limits[1] - words.limits[0]))
+    estimates = _estimates(grid, words, short, low, high)
+    i, j = grid.different()
+    band = np.array([grid.null - Z * grid.deviation, grid.null + Z * grid.deviation])[:, i, j]
+    title = f"{words.name} of " + (words.arrow.format(*short) if len(short) == 2 else f"{len(short)} taps")
+    return Matrix(
+        title=title, reading=_reading(grid, words, short, estimates, sure),
+        caveats=(*_few_notes(few, grid), *dict.fromkeys(notes)), estimates=estimates, values=grid.values,
+        row_names=tuple(short[a] for a in grid.rows), column_names=tuple(short[b] for b in grid.columns),
+        value_name=words.name, significant=sure, limits=words.limits, few=few,
+        null_band=None if not np.isfinite(band).any() else (float(np.nanmin(band)), float(np.nanmax(band))),
+        null=np.where(grid.own, words.perfect, grid.null),
+        low=None if np.isnan(low).all() else np.where(np.isnan(low), grid.values, low),
+        high=None if np.isnan(high).all() else np.where(np.isnan(high), grid.values, high),
+    )  # fmt: skip
+
+
+def beyond_chance(grid: Grid) -> np.ndarray:
+    """(p, q) whether a pair is more alike than chance, at a false-discovery rate of 5 %; a tap with itself is."""
+    sure = grid.own.copy()
+    i, j = grid.different()
+    found = benjamini_hochberg(grid.p[i, j]) < LEVEL
+    sure[i, j] = found
+    if grid.square and grid.symmetric:
+        sure[j, i] = found
+    return sure
+
+
+def intervals(grid: Grid, words: Words) -> tuple[np.ndarray, np.ndarray]:
+    """(p, q) ends of the 95 % jackknife interval of each cell, within the bounds; NaN where it cannot be had."""
+    half = jackknife_half(grid.series)
+    half = np.where(grid.own, 0.0, half)
+    return tuple(np.clip(grid.values + sign * half, *words.bounds) for sign in (-1, 1))
+
+
+def jackknife_half(series: np.ndarray) -> np.ndarray:
+    """Half-width of the 95 % interval of series[0] from series[1:], the values without each group; any trailing shape,
+    NaN where there are fewer than three groups."""
+    without = series[1:]
+    g = len(without)
+    if g < 3:
+        return np.full(series.shape[1:], np.nan)
+    spread = (g - 1) / g * ((without - without.mean(axis=0)) ** 2).sum(axis=0)
+    return stdtrit(g - 1, 0.975) * np.sqrt(spread)
+
+
+def _estimates(grid: Grid, words: Words, names, low, high) -> tuple[Estimate, ...]:
+    i, j = grid.different()
+    common = {"n": grid.n, "estimator": words.estimator}
+
+    def null_of(null: float, deviation: float) -> dict:
+        if not np.isfinite(null):
+            return {}
+        ends = {"null_low": null - Z * deviation, "null_high": null + Z * deviation}
+        return {"null": null, "null_method": words.null_method, **(ends if np.isfinite(deviation) else {})}
+
+    def ends_of(value: float, below: float, above: float) -> dict:
+        if not (np.isfinite(below) and np.isfinite(above)):
+            return {}
+        return {"low": min(below, value), "high": max(above, value), "interval": words.interval}
+
+    def of_cell(word: str, at: int) -> Estimate:
+        r, c = i[at], j[at]
+        a, b = grid.rows[r], grid.columns[c]
+        value, p = float(grid.values[r, c]), float(grid.p[r, c])
+        return Estimate(
+            f"{word}{words.name} of {words.arrow.format(names[a], names[b])}", value,
+            **ends_of(value, float(low[r, c]), float(high[r, c])),
+            **null_of(float(grid.null[r, c]), float(grid.deviation[r, c])),
+            **({"p_value": p} if np.isfinite(p) else {}), d=max(grid.units[a], grid.units[b]), **common,
+        )  # fmt: skip
+
+    if len(i) <= 2:
+        return tuple(of_cell("", at) for at in range(len(i)))
+    means = grid.series[:, i, j].mean(axis=1)
+    value, half = float(means[0]), float(jackknife_half(means))
+    bounded = [float(np.clip(value + sign * half, *words.bounds)) for sign in (-1, 1)]
+    mean = Estimate(
+        f"mean {words.name} of two taps", value, **ends_of(value, *bounded),
+        **null_of(float(np.nanmean(grid.null[i, j])), float(np.nanmean(grid.deviation[i, j]))),
+        d=max(grid.units), **common,
+    )  # fmt: skip
+    flat = grid.values[i, j] * (-1 if words.distance else 1)
+    return mean, of_cell("most alike: ", int(flat.argmax())), of_cell("least alike: ", int(flat.argmin()))
+
+
+def _reading(grid: Grid, words: Words, names, estimates, sure) -> str:
+    i, j = grid.different()
+    unrelated = _unrelated(grid)
+    if len(i) <= 2:
+        return " ".join(
+            _pair_sentence(e, unrelated, bool(sure[r, c]), k)
+            for k, (e, r, c) in enumerate(zip(estimates, i, j, strict=True))
+        )
+    mean, most, least = estimates
+    tested = np.isfinite(grid.p[i, j])
+    beyond = (
+        f" {int(sure[i, j].sum())} of {len(i)} pairs are more alike than chance (q < {LEVEL:g})."
+        if tested.any()
+        else ""
+    )
+    return (
+        f"Two taps have a {words.name} of {_number(mean.value)} on average{unrelated}. Most alike are "
+        f"{most.name.partition(' of ')[2]} ({_number(most.value)}), least alike {least.name.partition(' of ')[2]} "
+        f"({_number(least.value)}).{beyond}"
+    )
+
+
+def _pair_sentence(e: Estimate, unrelated: str, sure: bool, k: int) -> str:
+    within = "" if e.low is None else f" ({_number(e.low)} to {_number(e.high)})"
+    verdict = "" if e.p_value is None else ": beyond chance" if sure else ": not shown to be more than chance"
+    return f"{e.name} is {_number(e.value)}{within}{unrelated if k == 0 else ''}{verdict}."
+
+
+def _unrelated(grid: Grid) -> str:
+    i, j = grid.different()
+    null, deviation = grid.null[i, j], grid.deviation[i, j]
+    if not np.isfinite(null).any():
+        return ""
+    low, high, reach = np.nanmin(null), np.nanmax(null), np.nanmax(np.append(deviation, -np.inf))
+    given = _number(low) if high - low < 0.005 else f"{_number(low)} to {_number(high)}"
+    if np.isfinite(reach):
+        given += f" ± {Z * reach:.2g}"
+    return f"; unrelated representations of {grid.n:,} samples give {given}"
+
+
+def _number(value: float) -> str:
+    """Two decimals, without a sign before nothing."""
+    text = f"{value:.2f}"
+    return "0" if float(text) == 0 else text
+
+
+def _few_notes(few: np.ndarray, grid: Grid) -> list[str]:
+    i, j = grid.different()
+    count = int(few[i, j].sum())
+    if not count:
+        return []
+    which = "this" if len(i) == 1 else f"{count} of {len(i)} pairs (hatched)"
+    return [f"{grid.n:,} samples are few for {which}: do not read much into the value."]
