@@ -166,7 +166,7 @@ def test_the_recipe_keeps_width_and_colour(full):
     from dashboard.parts import export_menu
 
     result = colouring.coloured(full.run("pca", ["images:pooled"]), full, "label")
-    recipe = json.loads(export_menu._bytes_of(result, "json", "double")())
+    recipe = json.loads(export_menu._bytes_of(result, "json", width="double")())
     assert recipe["figure"] == {"width": "double", "colour": result.colour}
 
 
@@ -237,7 +237,7 @@ def test_the_recipe_keeps_one_colour_for_all(full):
 
     result = colouring.coloured(full.run("pca", ["images:pooled"]), full, "none")
     assert result.colour == ""
-    recipe = json.loads(export_menu._bytes_of(result, "json", "")())
+    recipe = json.loads(export_menu._bytes_of(result, "json")())
     assert recipe["figure"] == {"colour": ""}
 
 

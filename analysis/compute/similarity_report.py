@@ -51,7 +51,7 @@ def similarity_matrix(grid: Grid, words: Words, names: Sequence[str], notes: Seq
         row_names=tuple(short[a] for a in grid.rows), column_names=tuple(short[b] for b in grid.columns),
         value_name=words.name, significant=sure, limits=words.limits, few=few,
         null_band=None if not np.isfinite(band).any() else (float(np.nanmin(band)), float(np.nanmax(band))),
-        null=np.where(grid.own, words.perfect, grid.null),
+        null=grid.null,
         low=None if np.isnan(low).all() else np.where(np.isnan(low), grid.values, low),
         high=None if np.isnan(high).all() else np.where(np.isnan(high), grid.values, high),
     )  # fmt: skip

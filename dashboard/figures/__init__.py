@@ -33,8 +33,8 @@ def on_screen(result: Result, *, theme: str = "light", **options):
 
     - scatter: colour (a column, an array (n,), "" for none), colour_name, categorical, dimmed or selected (a mask
       (n,) or indices), point_size, hover (n,) texts
-    - matrix: aggregate ("auto", "max", "mean"); spectrum: log; distribution: mode ("auto", "overlay", "stack"),
-      log_y; table: rows; token_map: tokens (texts per sample)
+    - matrix: aggregate ("auto", "max", "mean"), show ("value", "excess" over the null); spectrum: log; distribution:
+      mode ("auto", "overlay", "stack"), log_y; table: rows; token_map: tokens (texts per sample)
     """
     look = theme_named(theme)
     module = drawer(result)

@@ -12,19 +12,26 @@ from dashboard.figures.text import number, plain
 MOST_CELLS = 1_000  # along one side
 MOST_NAMES = 60
 MOST_BRANCHES = 400
+MOST_BESIDE = 40_000  # cells whose null and interval go to the browser
 
 
 @dataclass(frozen=True)
 class Cells:
-    """values (p, q) float32 in drawing order; sure (p, q) bool or None; names of rows and columns; colour limits
-    low, high; notes; gathered is the (rows, columns) of one block, (1, 1) when nothing was gathered."""
+    """values (p, q) float32 in drawing order; sure and few (p, q) bool or None; beside (p, q, 3) null and ends of the
+    interval of each cell, None where the result has none or cells were gathered; names of rows and columns; colour
+    limits low, high; value_name; diverging; notes; gathered is the (rows, columns) of one block, (1, 1) when nothing
+    was gathered."""
 
     values: np.ndarray
     sure: np.ndarray | None
+    few: np.ndarray | None
+    beside: np.ndarray | None
     row_names: list[str]
     column_names: list[str]
     low: float
     high: float
+    value_name: str
+    diverging: bool
     gathered: tuple[int, int]
     notes: tuple[str, ...]
 
@@ -42,28 +49,36 @@ def names_of(names, n: int) -> list[str]:
     return [plain(name) for name in names] if len(names) == n else [str(i) for i in range(n)]
 
 
-def cells_of(result: Matrix, *, aggregate: str = "auto") -> Cells:
+def cells_of(result: Matrix, *, aggregate: str = "auto", show: str = "value") -> Cells:
     """`aggregate`: "max" keeps the strongest |value| of a block with its sign, "mean" the mean; "auto" takes
-    "max" for signed values and "mean" otherwise."""
+    "max" for signed values and "mean" otherwise. `show`: "value", or "excess" over the null of each cell (where the
+    result has one)."""
+    excess = show == "excess" and result.null is not None
     values = np.asarray(result.values, dtype=np.float64)
     rows, columns = (
         order_of(result.row_order, values.shape[0]),
         order_of(result.column_order, values.shape[1]),
     )
-    values = values[np.ix_(rows, columns)]
-    sure = None if result.significant is None else np.asarray(result.significant, bool)[np.ix_(rows, columns)]
+    ordered = np.ix_(rows, columns)
+    values = (values - np.asarray(result.null) if excess else values)[ordered]
+    sure, few = (
+        None if m is None else np.asarray(m, bool)[ordered] for m in (result.significant, result.few)
+    )
     row_names, column_names = (
         names_of(result.row_names, len(rows)),
         names_of(result.column_names, len(columns)),
     )
     row_names, column_names = [row_names[i] for i in rows], [column_names[j] for j in columns]
-    low, high = colour_limits(result, values)
-    how = aggregate if aggregate != "auto" else ("max" if result.diverging else "mean")
+    low, high = _symmetric(values) if excess else colour_limits(result, values)
+    diverging = result.diverging or excess
+    how = aggregate if aggregate != "auto" else ("max" if diverging else "mean")
     block = tuple(-(-side // MOST_CELLS) for side in values.shape)
-    notes, whole = [], _notes(result, values, sure)  # counted before cells are gathered
+    notes, whole = [], _notes(result, values, sure, few, excess)  # counted before cells are gathered
+    beside = _beside(result, ordered)
     if block != (1, 1):
+        beside = None
         values = gathered(values, block, how)
-        sure = None if sure is None else gathered(sure.astype(float), block, "max") > 0
+        sure, few = (None if m is None else gathered(m.astype(float), block, "max") > 0 for m in (sure, few))
         row_names, column_names = block_names(row_names, block[0]), block_names(column_names, block[1])
         word = "the strongest |value|" if how == "max" else "the mean"
         notes.append(
@@ -73,20 +88,59 @@ def cells_of(result: Matrix, *, aggregate: str = "auto") -> Cells:
         if sure is not None:
             notes.append("a gathered cell is faded where none of its cells is significant")
     notes += whole
-    return Cells(values.astype(np.float32), sure, row_names, column_names, low, high, block, tuple(notes))
+    name = f"{result.value_name or 'value'} − null" if excess else result.value_name or "value"
+    return Cells(
+        values.astype(np.float32), sure, few, beside, row_names, column_names, low, high, name, diverging, block,
+        tuple(notes),
+    )  # fmt: skip
 
 
-def _notes(result: Matrix, values: np.ndarray, sure) -> list[str]:
+def _beside(result: Matrix, ordered) -> np.ndarray | None:
+    """Null and ends of the interval of each cell (p, q, 3), NaN for what the result does not have."""
+    parts = [result.null, result.low, result.high]
+    if all(part is None for part in parts) or result.values.size > MOST_BESIDE:
+        return None
+    blank = np.full(result.values.shape, np.nan)
+    return np.stack([(blank if m is None else np.asarray(m, float))[ordered] for m in parts], axis=2)
+
+
+def counted(result: Matrix) -> tuple[int, int]:
+    """How many cells are significant, and how many were tested: where rows and columns are the same things, pairs of
+    two different ones."""
+    sure = np.asarray(result.significant, bool)
+    if sure.shape[0] != sure.shape[1] or tuple(result.row_names) != tuple(result.column_names):
+        return int(sure.sum()), sure.size
+    n, off = len(sure), ~np.eye(len(sure), dtype=bool)
+    if np.array_equal(sure, sure.T) and np.array_equal(
+        result.values, np.asarray(result.values).T, equal_nan=True
+    ):
+        return int(sure[off].sum()) // 2, n * (n - 1) // 2
+    return int(sure[off].sum()), n * (n - 1)
+
+
+def _notes(result: Matrix, values: np.ndarray, sure, few, excess: bool) -> list[str]:
     notes = []
-    if result.null_band is not None:
+    if excess:
+        notes.append("what is beyond the null of each cell: 0 is what unrelated data gives")
+    elif result.null_band is not None:
         ends = " to ".join(number(v) for v in result.null_band)
         notes.append(f"grey bar at the scale: what structureless data gives, {ends}")
     if sure is not None:
-        notes.append(f"{int(sure.sum()):,} of {sure.size:,} cells significant; the others are faded")
+        found, tested = counted(result)
+        what = "cells" if tested == sure.size else "pairs"
+        notes.append(f"{found:,} of {tested:,} {what} significant; the others are faded")
+    if few is not None and few.any():
+        notes.append("hatched: samples are too few to read much into the value")
     lost = int((~np.isfinite(values)).sum())
     if lost:
         notes.append(f"{lost:,} cells without a value are left blank")
     return notes
+
+
+def _symmetric(values: np.ndarray) -> tuple[float, float]:
+    finite = np.abs(values[np.isfinite(values)])
+    high = float(finite.max(initial=0.0)) or 0.5
+    return -high, high
 
 
 def colour_limits(result: Matrix, values: np.ndarray) -> tuple[float, float]:

@@ -99,6 +99,8 @@ def export(result: Result, format: str, **options) -> bytes:
         return _recipe(result, options)
     kept = {k: v for k, v in options.items() if k not in _PICTURE}
     part = kept.pop("part", "figure")
+    if format == "tex" and isinstance(result, Matrix):
+        kept.setdefault("layout", "wide")  # a page has no room for a line per cell
     columns = estimates_table(result) if part == "estimates" else drawer(result).table(result, **kept)
     return csv_bytes(columns) if format == "csv" else _tex(result, columns, part).encode()
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Matrix
-from dashboard.figures.cells import MOST_NAMES, Cells, branches, cells_of, names_of, nothing, order_of
+from dashboard.figures.cells import (
+    MOST_NAMES,
+    Cells,
+    branches,
+    cells_of,
+    counted,
+    names_of,
+    nothing,
+    order_of,
+)
+from dashboard.figures.hatching import hatch_on_paper, hatch_on_screen
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme, steps
@@ -26,17 +36,19 @@ def shape(result: Matrix) -> float:
     return float(np.clip(0.85 * p / q, 0.4, 1.1)) + 0.05
 
 
-def screen(result: Matrix, theme: Theme, *, aggregate="auto", height=None, title=True):
+def screen(result: Matrix, theme: Theme, *, aggregate="auto", show="value", height=None, title=True):
     """Plotly figure."""
-    cells = cells_of(result, aggregate=aggregate)
+    cells = cells_of(result, aggregate=aggregate, show=show)
     p, q = cells.values.shape
     height = height or int(np.clip(150 + max(540 * min(p / q, 1), 19 * p), 320, 700))
     figure = screen_figure(theme, result.title, cells.notes, height=height, show_title=title)
     tree = branches(result)
     right = 1.0 if tree is None else 0.88
-    _heat(figure, cells, result, theme)
+    _heat(figure, cells, theme)
+    if cells.few is not None:
+        hatch_on_screen(figure, cells.few, theme.muted)
     _names(figure, cells, right)
-    if result.null_band is not None:
+    if result.null_band is not None and show != "excess":
         _null_beside_the_scale(figure, cells, result.null_band, theme)
     if tree is not None:
         _tree(figure, tree, theme, right)
@@ -46,20 +58,19 @@ def screen(result: Matrix, theme: Theme, *, aggregate="auto", height=None, title
     return figure
 
 
-def _heat(figure, cells: Cells, result: Matrix, theme: Theme) -> None:
+def _heat(figure, cells: Cells, theme: Theme) -> None:
     import plotly.graph_objects as go
 
-    name = markup(result.value_name or "value", 40)
-    shared = {"xgap": 0, "ygap": 0, "coloraxis": "coloraxis"}
+    shared = {"xgap": 0, "ygap": 0, "coloraxis": "coloraxis", "customdata": cells.beside}
     figure.update_layout(  # the scale belongs to no trace: Plotly leaves out that of one without a value
         coloraxis={
             "cmin": cells.low,
             "cmax": cells.high,
-            "colorscale": steps(theme.diverging if result.diverging else theme.sequential),
-            "colorbar": colour_bar(result.value_name or "value", theme, ypad=0, len=1, y=0.5, x=1, xpad=22),
+            "colorscale": steps(theme.diverging if cells.diverging else theme.sequential),
+            "colorbar": colour_bar(cells.value_name, theme, ypad=0, len=1, y=0.5, x=1, xpad=22),
         }
     )
-    template = f"%{{y}}<br>%{{x}}<br>{name} %{{z:.4g}}<extra></extra>"
+    template = _under_the_pointer(cells)
     if cells.sure is None:
         figure.add_trace(go.Heatmap(z=cells.values, hovertemplate=template, **shared))
         return
@@ -68,6 +79,17 @@ def _heat(figure, cells: Cells, result: Matrix, theme: Theme) -> None:
     faded = np.where(cells.sure, np.float32(np.nan), cells.values)
     figure.add_trace(go.Heatmap(z=faded, opacity=FADED, hovertemplate=unsure, hoverongaps=False, **shared))
     figure.add_trace(go.Heatmap(z=sure, hovertemplate=template, hoverongaps=False, **shared))
+
+
+def _under_the_pointer(cells: Cells) -> str:
+    text = f"%{{y}}<br>%{{x}}<br>{markup(cells.value_name, 40)} %{{z:.4g}}"
+    if cells.beside is not None:
+        has = np.isfinite(cells.beside).any(axis=(0, 1))
+        if has[1] and has[2]:
+            text += "<br>95 % interval %{customdata[1]:.3g} to %{customdata[2]:.3g}"
+        if has[0]:
+            text += "<br>null %{customdata[0]:.3g}"
+    return text + "<extra></extra>"
 
 
 def _names(figure, cells: Cells, right: float) -> None:
@@ -140,24 +162,26 @@ def _tree(figure, tree, theme: Theme, right: float) -> None:
     )
 
 
-def paper(result: Matrix, page: Page, *, aggregate="auto") -> None:
+def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None:
     """Draw on the page: sharp cells, the band hatched into the colour bar."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    cells = cells_of(result, aggregate=aggregate)
+    cells = cells_of(result, aggregate=aggregate, show=show)
     tree = branches(result)
     panels = page.figure.subplots(
         1, 2 if tree else 1, squeeze=False, width_ratios=[1, 0.14] if tree else [1]
     )[0]
     axes = panels[0]
-    scale = ScalarMappable(Normalize(cells.low, cells.high), page.colour_map(result.diverging))
+    scale = ScalarMappable(Normalize(cells.low, cells.high), page.colour_map(cells.diverging))
     shades = scale.to_rgba(np.ma.masked_invalid(cells.values))[..., :3]
     shades[~np.isfinite(cells.values)] = 1.0
     if cells.sure is not None:
         shades = np.where(cells.sure[..., None], shades, FADED * shades + (1 - FADED))
     square = 0.5 < cells.values.shape[0] / cells.values.shape[1] < 2 and tree is None
     axes.imshow(shades, aspect="equal" if square else "auto", interpolation="nearest")
+    if cells.few is not None:
+        hatch_on_paper(axes, cells.few, page.scale)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     _paper_names(axes, cells, page)
@@ -167,9 +191,9 @@ def paper(result: Matrix, page: Page, *, aggregate="auto") -> None:
         panels[1].set_xlim(0, None)
         panels[1].set_axis_off()
     bar = page.figure.colorbar(scale, ax=list(panels), fraction=0.05, pad=0.02, aspect=25)
-    bar.set_label(shorten(result.value_name or "value", 40))
+    bar.set_label(shorten(cells.value_name, 40))
     bar.outline.set_visible(False)
-    if result.null_band is not None:
+    if result.null_band is not None and show != "excess":
         low, high = (float(np.clip(v, cells.low, cells.high)) for v in result.null_band)
         bar.ax.axhspan(low, high, facecolor="none", edgecolor="#444444", hatch="//////", linewidth=0.5)
 
@@ -195,13 +219,14 @@ def _paper_names(axes, cells: Cells, page: Page) -> None:
         axes.tick_params(axis="x", rotation=90)
 
 
-def notes(result: Matrix, *, aggregate="auto") -> tuple[str, ...]:
-    said = cells_of(result, aggregate=aggregate).notes
+def notes(result: Matrix, *, aggregate="auto", show="value") -> tuple[str, ...]:
+    said = cells_of(result, aggregate=aggregate, show=show).notes
     return tuple(note.replace("grey bar at", "hatched on") for note in said)
 
 
-def table(result: Matrix, *, layout="wide", **_ignored) -> dict[str, np.ndarray]:
-    """The whole matrix in drawing order: one line per row ("wide"), or per cell with its significance ("long")."""
+def table(result: Matrix, *, layout="auto", **_ignored) -> dict[str, np.ndarray]:
+    """The whole matrix in drawing order: one line per row ("wide"), or per cell with all that is known of it ("long");
+    "auto" is long where cells have a null of their own."""
     values = np.asarray(result.values)
     rows, columns = (
         order_of(result.row_order, values.shape[0]),
@@ -210,14 +235,21 @@ def table(result: Matrix, *, layout="wide", **_ignored) -> dict[str, np.ndarray]
     row_names = np.array(names_of(result.row_names, len(rows)), dtype=str)[rows]
     column_names = np.array(names_of(result.column_names, len(columns)), dtype=str)[columns]
     drawn = values[np.ix_(rows, columns)]
-    if layout == "long":
+    if layout == "long" or (layout == "auto" and result.null is not None):
         found = {
             "row": np.repeat(row_names, len(columns)),
             "column": np.tile(column_names, len(rows)),
             plain(result.value_name) or "value": drawn.ravel(),
         }
-        if result.significant is not None:
-            found["significant"] = np.asarray(result.significant)[np.ix_(rows, columns)].ravel()
+        beside = {
+            "low": result.low,
+            "high": result.high,
+            "null": result.null,
+            "significant": result.significant,
+        }
+        for name, known in {**beside, "too few samples": result.few}.items():
+            if known is not None:
+                found[name] = np.asarray(known)[np.ix_(rows, columns)].ravel()
         return found
     heads = unique(["row", *column_names])
     return {"row": row_names, **{head: drawn[:, j] for j, head in enumerate(heads[1:])}}
@@ -239,6 +271,9 @@ def words(result: Matrix) -> str:
         ends = " to ".join(number(v) for v in result.null_band)
         parts.append(f"Structureless data (the null) gives {ends}; {inside:.0%} of the cells lie inside.")
     if result.significant is not None:
-        sure = np.asarray(result.significant, bool)
-        parts.append(f"{int(sure.sum()):,} of {sure.size:,} cells are significant.")
+        found, tested = counted(result)
+        what = "cells" if tested == values.size else "pairs"
+        parts.append(f"{found:,} of {tested:,} {what} are significant.")
+    if result.few is not None and np.any(result.few):
+        parts.append(f"{int(np.sum(result.few)):,} cells are hatched: samples are too few.")
     return " ".join(parts)

@@ -60,7 +60,10 @@ _BY_KIND: dict[type[Result], dict[str, Check]] = {
         "colour": _ANY, "colour_name": _TEXT, "categorical": _or_none(_SWITCH), "dimmed": _ANY, "selected": _ANY,
         "hover": _ANY, "point_size": _or_none(_number(0.1, 100)),
     },
-    Matrix: {"aggregate": _one_of("auto", "max", "mean"), "layout": _one_of("wide", "long")},
+    Matrix: {
+        "aggregate": _one_of("auto", "max", "mean"), "layout": _one_of("auto", "wide", "long"),
+        "show": _one_of("value", "excess"),
+    },
     Spectrum: {"log": _or_none(_SWITCH)},
     Curve: {},
     Distribution: {"mode": _one_of("auto", "overlay", "stack"), "log_y": _or_none(_SWITCH)},

@@ -23,8 +23,9 @@ NUMBERS = {
 }
 
 
-def draw(result_of: Callable[[], Result], key: str) -> None:
-    """A button that opens the menu; the result is asked for then."""
+def draw(result_of: Callable[[], Result], key: str, **options: object) -> None:
+    """A button that opens the menu; the result is asked for then. `options` of the figure go into pictures and
+    recipe."""
     menu = st.popover("Export", icon=":material/download:", key=f"export:{key}", on_change="rerun")
     if not menu.open:
         return
@@ -39,36 +40,36 @@ def draw(result_of: Callable[[], Result], key: str) -> None:
         )
         with st.container(horizontal=True):
             for format, mime in PICTURES.items():
-                _button(result, key, format, format.upper(), mime, width=width)
+                _button(result, key, format, format.upper(), mime, width=width, **options)
         with st.container(horizontal=True):
             for format, (label, mime, help) in NUMBERS.items():
                 if format == "json" and result.origin is None:  # drawn straight from the store by no method
                     continue
-                _button(result, key, format, label, mime, help=help, width=width if format == "json" else "")
+                more = {"width": width, **options} if format == "json" else {}
+                _button(result, key, format, label, mime, help=help, **more)
         st.caption("Draft of a caption")
         st.code(figures.caption(result), language=None, wrap_lines=True)
 
 
 def _button(
-    result: Result, key: str, format: str, label: str, mime: str, *, help: str = "", width: str = ""
+    result: Result, key: str, format: str, label: str, mime: str, *, help: str = "", **options: object
 ) -> None:
     st.download_button(
         label,
-        _bytes_of(result, format, width),
+        _bytes_of(result, format, **options),
         file_name=f"{file_stem(result)}.{'recipe.json' if format == 'json' else format}",
         mime=mime,
         key=f"export:{key}:{format}",
-        help=help or f"{label}, {WIDTHS[width].lower()}",
+        help=help or f"{label}, {WIDTHS[options['width']].lower()}",
         on_click="ignore",
     )
 
 
-def _bytes_of(result: Result, format: str, width: str) -> Callable[[], bytes]:
-    options = {"width": width} if width else {}
-    if format == "json" and isinstance(result, Scatter):
-        options["colour"] = (
-            result.colour
-        )  # so that the recipe's figure has the colours of the screen, or none
+def _bytes_of(result: Result, format: str, **options: object) -> Callable[[], bytes]:
+    if format == "json" and isinstance(
+        result, Scatter
+    ):  # so that the recipe's figure has the colours of the screen
+        options = {**options, "colour": result.colour}
     return lambda: figures.export(result, format, **options)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from analysis.results import Result, Scatter, Table
+from analysis.results import Matrix, Result, Scatter, Table
 from dashboard import colouring, errors, figures, state
 from dashboard.browse import selections
 from dashboard.parts import export_menu, figure_cache
 from dashboard.parts.recipe_text import python_lines
 
+SHOWN = {"value": "Value", "excess": "Excess over the null"}
 LONGEST_TABLE = 10_000  # rows of the table twin sent to the browser; the CSV has them all
 
 
@@ -18,9 +19,10 @@ def draw(result: Result, key: str, **options: object) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         result = colour_box(result, key)
         lit = highlight_box(result, key)
-    picture(result, key, **options, **lit)
+        shown = null_switch(result, key)
+    picture(result, key, **options, **lit, **shown)
     with st.container(horizontal=True, vertical_alignment="center"):
-        export_menu.draw(lambda: result, key)
+        export_menu.draw(lambda: result, key, **shown)
         as_python(result)
     reading(result)
     nulls(result)
@@ -64,6 +66,15 @@ def highlight_box(result: Result, key: str) -> dict:
         )  # fmt: skip
         return {"selected": lit[word]} if word else {}
     return {}
+
+
+def null_switch(result: Result, key: str) -> dict:
+    """Whether a heat map shows its values or what they are beyond the null of each cell; an option of the figure."""
+    if not isinstance(result, Matrix) or result.null is None:
+        return {}
+    tie = state.bound("show", "value", list(SHOWN), where=key)
+    show = st.segmented_control("Cells show", list(SHOWN), format_func=SHOWN.get, required=True, **tie)
+    return {} if show == "value" else {"show": show}
 
 
 def as_python(result: Result) -> None:
