@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis import pipeline
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import cka_grid, hsic, hsic_batches, hsic_kernel
+from analysis.compute import cka_grid, hsic, hsic_batches, hsic_kernel, kept
+from analysis.compute import common_samples as common
 from analysis.compute.common_samples import common_samples
 from analysis.compute.exchange_moments import Centred, Hollow, cantelli_p, centred_moments, hollow_moments
 from analysis.compute.hsic import alignment, inner, null_deviation, side_of
@@ -18,6 +20,7 @@ from analysis.compute.similarity_grid import NETWORKS, groups_of
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.methods.similarity import cka as module
 from analysis.methods.similarity.cka import CkaParams, cka
+from analysis.store.cache import ResultCache
 
 FEW = settings(max_examples=20, deadline=None)
 
@@ -307,6 +310,34 @@ def test_tokens_are_pooled_and_a_tap_without_tokens_fits(rng):
     found = cka(tap(tokens.reshape(120, 5), layout=layout), tap(y))
     assert found.values[0, 1] == pytest.approx(brute(tokens.mean(axis=1), y), abs=1e-9)
     assert any("mean over its tokens" in c for c in found.caveats)
+
+
+def test_tokens_are_pooled_once_for_each_tap_however_often_it_is_compared(rng, monkeypatch, tmp_path):
+    kept.forget()
+    layout, passes = Layout(np.arange(41) * 3), []
+    taps = [tap(rng.standard_normal((120, 5)), name=f"s:{i}", layout=layout) for i in range(4)]
+    real = common.pooled_samples
+    monkeypatch.setattr(common, "pooled_samples", lambda t, *more: passes.append(t.name) or real(t, *more))
+    cache = ResultCache(tmp_path)
+    first = pipeline.run("cka", taps[:2], cache=cache)
+    kept.forget()  # as in another process
+    both = pipeline.run("cka", taps, cache=cache)
+    assert passes == ["s:0", "s:1", "s:2", "s:3"]
+    assert both.values[0, 1] == first.values[0, 1]
+
+
+def test_pooled_tokens_that_were_kept_serve_any_part_of_the_samples(rng):
+    tokens = rng.standard_normal((30, 3, 4))
+    tokens[5] = np.nan
+    tokens[7, 1, 2] = np.inf
+    one = tap(tokens.reshape(90, 4), name="one", layout=Layout(np.arange(31) * 3))
+    other = tap(rng.standard_normal((12, 2)), ids=[str(i) for i in range(3, 15)], name="other")
+    for _ in range(2):
+        data = common_samples([one, other], rng, maximum=100, minimum=4)
+        assert list(data.ids) == [str(i) for i in range(3, 15) if i != 5]
+        expected = np.array([np.nanmean(tokens[i], axis=0) for i in (3, 4, 6)])
+        np.testing.assert_allclose(data.values[0][:3], expected, rtol=1e-12)
+        np.testing.assert_allclose(data.values[0][3], tokens[7][[0, 2]].mean(axis=0), rtol=1e-12)
 
 
 def test_rows_with_nan_are_left_out_on_both_sides(rng):

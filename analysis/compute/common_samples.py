@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations
+from analysis.compute import kept
 from analysis.compute.samples import pooled_samples
 from analysis.errors import InputError, NotEnoughData, ParameterError, TooLarge
 from analysis.spec import Progress, no_progress
 
 MOST_BYTES = 4 << 30
+KEPT_BYTES = 256 << 20  # of one tap's pooled tokens
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,9 @@ def common_samples(
 ) -> CommonSamples:
     """The samples that every tap has, in the order of the first, at most `maximum` of them (a seeded random subset).
 
-    Tokens are pooled by `pooling` ("mean" or "max") over the finite rows of a sample; samples without a finite row in
-    some tap are left out. Time O(n Σ d), memory 8 bytes per sample and unit.
+    Tokens are pooled by `pooling` ("mean" or "max") over the finite rows of a sample, in one pass over a tap that is
+    kept for the next comparison; samples without a finite row in some tap are left out. Time O(n Σ d), memory 8 bytes
+    per sample and unit.
 
     Raises
     ------
@@ -67,7 +70,7 @@ def common_samples(
     values, good = [], np.ones(n, bool)
     for i, (tap, at) in enumerate(zip(taps, positions, strict=True)):
         step = (span[1] - span[0]) / len(taps)
-        x, finite, notes = pooled_samples(
+        x, finite, notes = _sample_vectors(
             tap, pooling, at, progress, (span[0] + i * step, span[0] + (i + 1) * step)
         )
         if not finite.all():
@@ -93,6 +96,23 @@ def common_samples(
             )
     ids = np.asarray(taps[0].samples["id"]).astype(str)[positions[0][good]]
     return CommonSamples(tuple(values), ids, tuple(dict.fromkeys(said)))
+
+
+def _sample_vectors(tap: Activations, pooling: str, at: np.ndarray, progress: Progress, span):
+    """`pooled_samples` of the samples `at`. Pooling reads every token, so what it gives is kept, of all samples."""
+    n, d = tap.layout.n_samples, tap.shape[1]
+    if tap.layout.is_pooled or 8 * n * d > KEPT_BYTES:
+        return pooled_samples(tap, pooling, at, progress, span)
+    made_of = {"tap": tap.digest, "pooling": pooling, "version": 1}
+    found = kept.find("sample vectors", made_of)
+    if found is None:
+        x, finite, notes = pooled_samples(tap, pooling, np.arange(n), progress, span)
+        arrays = {"values": x, "finite": finite, "notes": np.array(notes, dtype=str)}
+        found = kept.keep("sample vectors", made_of, arrays)
+    finite = found["finite"]
+    place = np.cumsum(finite) - 1
+    chosen = at[finite[at]]
+    return found["values"][place[chosen]], finite[at], [str(note) for note in found["notes"]]
 
 
 def _shared(taps: Sequence[Activations], minimum: int) -> tuple[np.ndarray, list[str]]:

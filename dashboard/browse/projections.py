@@ -150,7 +150,7 @@ def usual_inputs(method: Method, reference: str, fitting: Sequence[str]) -> list
     A store with a single one is set beside the same tap of the others.
     """
     store, _, tap = reference.partition(":")
-    layers = [r for r in fitting if r.partition(":")[0] == store and not _is_output(r)]
+    layers = [r for r in fitting if r.partition(":")[0] == store and not is_output(r)]
     if len(layers) < 2 or reference not in layers:
         layers = [reference, *[r for r in fitting if r.partition(":")[2] == tap and r != reference]]
     if len(layers) < 2:
@@ -158,7 +158,8 @@ def usual_inputs(method: Method, reference: str, fitting: Sequence[str]) -> list
     return layers if method.more_inputs else layers[: method.inputs]
 
 
-def _is_output(reference: str) -> bool:
+def is_output(reference: str) -> bool:
+    """Whether a tap is an output of the network (logits, losses), not one of its layers."""
     return reference.partition(":")[2].startswith("outputs.")
 
 

@@ -19,6 +19,7 @@ from dashboard.figures.hatching import hatch_on_paper, hatch_on_screen
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme, steps
+from dashboard.figures.targets import MOST, add_targets
 from dashboard.figures.text import markup, number, plain, shorten, unique
 from dashboard.figures.traces import colour_bar
 
@@ -36,8 +37,10 @@ def shape(result: Matrix) -> float:
     return float(np.clip(0.85 * p / q, 0.4, 1.1)) + 0.05
 
 
-def screen(result: Matrix, theme: Theme, *, aggregate="auto", show="value", height=None, title=True):
-    """Plotly figure."""
+def screen(
+    result: Matrix, theme: Theme, *, aggregate="auto", show="value", targets=False, height=None, title=True
+):
+    """Plotly figure. `targets`: cells can be clicked, where they are few enough."""
     cells = cells_of(result, aggregate=aggregate, show=show)
     p, q = cells.values.shape
     height = height or int(np.clip(150 + max(540 * min(p / q, 1), 19 * p), 320, 700))
@@ -52,6 +55,8 @@ def screen(result: Matrix, theme: Theme, *, aggregate="auto", show="value", heig
         _null_beside_the_scale(figure, cells, result.null_band, theme)
     if tree is not None:
         _tree(figure, tree, theme, right)
+    if targets and cells.gathered == (1, 1) and p * q <= MOST:
+        _targets(figure, cells)
     if 0.5 < p / q < 2:
         figure.update_yaxes(scaleanchor="x", constrain="domain", selector=0)
         figure.update_xaxes(constrain="domain", constraintoward="right", selector=0)
@@ -79,6 +84,15 @@ def _heat(figure, cells: Cells, theme: Theme) -> None:
     faded = np.where(cells.sure, np.float32(np.nan), cells.values)
     figure.add_trace(go.Heatmap(z=faded, opacity=FADED, hovertemplate=unsure, hoverongaps=False, **shared))
     figure.add_trace(go.Heatmap(z=sure, hovertemplate=template, hoverongaps=False, **shared))
+
+
+def _targets(figure, cells: Cells) -> None:
+    beside = np.zeros((*cells.values.shape, 0)) if cells.beside is None else cells.beside
+    template = _under_the_pointer(cells).replace("%{y}<br>%{x}", "%{text}").replace("%{z", "%{customdata[3]")
+    if cells.beside is None:
+        template = template.replace("customdata[3]", "customdata[0]")
+    names = ([markup(name) for name in names] for names in (cells.row_names, cells.column_names))
+    add_targets(figure, *names, template, np.concatenate([beside, cells.values[..., None]], axis=2))
 
 
 def _under_the_pointer(cells: Cells) -> str:

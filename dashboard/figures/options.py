@@ -62,7 +62,7 @@ _BY_KIND: dict[type[Result], dict[str, Check]] = {
     },
     Matrix: {
         "aggregate": _one_of("auto", "max", "mean"), "layout": _one_of("auto", "wide", "long"),
-        "show": _one_of("value", "excess"),
+        "show": _one_of("value", "excess"), "targets": _SWITCH,
     },
     Spectrum: {"log": _or_none(_SWITCH)},
     Curve: {},

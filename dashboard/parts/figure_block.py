@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from analysis.results import Matrix, Result, Scatter, Table
@@ -14,17 +16,30 @@ SHOWN = {"value": "Value", "excess": "Excess over the null"}
 LONGEST_TABLE = 10_000  # rows of the table twin sent to the browser; the CSV has them all
 
 
-def draw(result: Result, key: str, **options: object) -> None:
-    """Draw a result whole. `key` tells two results of one page apart; `options` go to the figure."""
+def draw(
+    result: Result, key: str, *, clicked: Callable[[int], None] | None = None, **options: object
+) -> None:
+    """Draw a result whole. `key` tells two results of one page apart; `options` go to the figure. `clicked` is told
+    the place of a clicked point in its trace (of a cell: row-major, with the option `targets`)."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         result = colour_box(result, key)
         lit = highlight_box(result, key)
         shown = null_switch(result, key)
-    picture(result, key, **options, **lit, **shown)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        export_menu.draw(lambda: result, key, **shown)
-        as_python(result)
+    picture(result, key, clicked=clicked, **options, **lit, **shown)
+    files(result, key, **shown)
     reading(result)
+    beside(result, key)
+
+
+def files(result: Result, key: str, **options: object) -> None:
+    """What can be taken away."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        export_menu.draw(lambda: result, key, **options)
+        as_python(result)
+
+
+def beside(result: Result, key: str) -> None:
+    """The numbers with their nulls, the numbers as a table, and how they came about."""
     nulls(result)
     numbers(result, key)
     made_of(result)
@@ -84,7 +99,9 @@ def as_python(result: Result) -> None:
         st.code(python_lines(result, str(state.workspace().path)), language="python", wrap_lines=True)
 
 
-def picture(result: Result, key: str, **options: object) -> None:
+def picture(
+    result: Result, key: str, *, clicked: Callable[[int], None] | None = None, **options: object
+) -> None:
     """The chart alone, with its text alternative."""
     with errors.shown():
         if isinstance(result, Table):
@@ -93,7 +110,13 @@ def picture(result: Result, key: str, **options: object) -> None:
         look = {"theme": state.theme(), **options}
         figure = figure_cache.figure("screen", result, lambda: figures.on_screen(result, **look), **look)
         alt = figure_cache.figure("alt", result, lambda: figures.alt_text(result))
-        st.plotly_chart(figure, theme=None, key=f"figure:{key}", alt=alt, config={"displaylogo": False})
+        chart = {"theme": None, "key": f"figure:{key}", "alt": alt, "config": {"displaylogo": False}}
+        if clicked is None:
+            st.plotly_chart(figure, **chart)
+            return
+        points = st.plotly_chart(figure, **chart, on_select="rerun", selection_mode="points").selection.points
+        if points:
+            clicked(int(points[0]["point_index"]))
 
 
 def table(result: Table, key: str) -> None:

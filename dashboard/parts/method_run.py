@@ -24,15 +24,17 @@ def inputs(method: Method) -> list[str]:
     if method.inputs == 1:
         return [first]
     st.markdown(f"**Tap 1**: {errors.escape(tap_picker.shown(first))} (change it in the sidebar)")
-    more = [tap_picker.extra_input(f"tap{k}", f"Tap {k}") for k in range(2, method.inputs + 1)]
+    fitting = tap_list.fitting_taps(method, first)
+    more = [tap_picker.extra_input(f"tap{k}", f"Tap {k}", fitting) for k in range(2, method.inputs + 1)]
     return [first, *more]
 
 
-def form(method: Method, references: Sequence[str]) -> tuple[dict, int]:
-    """The settings; returns (what differs from the defaults, seed)."""
+def form(method: Method, references: Sequence[str], *, without: Sequence[str] = ()) -> tuple[dict, int]:
+    """The settings, but for those that the page asks for in another way; returns (what differs from the defaults,
+    seed)."""
     columns = sorted(set.intersection(*(set(state.workspace().activations(r).samples) for r in references)))
     packed = [p.name for p in membership_form.packed(method)]
-    params = forms.draw(method.params, columns, without=packed)
+    params = forms.draw(method.params, columns, without=[*packed, *without])
     if packed:
         params |= membership_form.draw(method, references[0], params)
     seed = st.number_input(

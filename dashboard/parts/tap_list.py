@@ -6,15 +6,20 @@ import streamlit as st
 
 from analysis.spec import Method
 from dashboard import state
-from dashboard.browse import projections
+from dashboard.browse import comparable, projections
 from dashboard.parts import tap_picker
+
+CAN_BE_CHOSEN = {
+    "rows": "Only taps with the same rows of the same samples can be chosen.",
+    "samples": "Taps of any network that was recorded on some of the same samples; these are matched by id.",
+}
 
 
 def inputs(method: Method, reference: str) -> list[str]:
     """The taps that a method is given: the sidebar's, or for several those in the URL."""
     if method.inputs == 1 and not method.more_inputs:
         return [reference]
-    fitting = _fitting(reference)
+    fitting = fitting_taps(method, reference)
     usual = projections.usual_inputs(method, reference, fitting)
     chosen = state.param("with", usual, fitting)
     enough = len(chosen) >= method.inputs and (method.more_inputs or len(chosen) == method.inputs)
@@ -23,7 +28,7 @@ def inputs(method: Method, reference: str) -> list[str]:
 
 def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str, ...] = ()) -> None:
     """The boxes: one to add and remove taps, and the usual choices with one click."""
-    fitting = _fitting(reference)
+    fitting = fitting_taps(method, reference)
     usual = projections.usual_inputs(method, reference, fitting)
     own = f"{reference.partition(':')[0]}:"
     change = {"usual": usual, "fewest": method.inputs, "resets": resets}
@@ -33,7 +38,7 @@ def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str
         format_func=lambda r: r.removeprefix(own) if r.startswith(own) else tap_picker.shown(r),
         placeholder="Add a tap",
         max_selections=None if method.more_inputs else method.inputs,
-        help=f"At least {method.inputs}. Only taps with the same rows of the same samples can be chosen.",
+        help=f"At least {method.inputs}. {CAN_BE_CHOSEN[method.matches]}",
         **state.tied("with", chosen, lambda picked: _choose(picked, **change)),
     )
     elsewhere = projections.same_tap_elsewhere(reference, fitting)
@@ -46,8 +51,10 @@ def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str
             )  # fmt: skip
 
 
-def _fitting(reference: str) -> list[str]:
-    return projections.alike(state.workspace(), reference, state.tap_references())
+def fitting_taps(method: Method, reference: str) -> list[str]:
+    """The taps that a method of several can take beside this one."""
+    choose = projections.alike if method.matches == "rows" else comparable.comparable
+    return choose(state.workspace(), reference, state.tap_references())
 
 
 def _choose(picked: list[str], *, usual: list[str], fewest: int, resets: tuple[str, ...]) -> None:

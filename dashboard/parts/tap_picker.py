@@ -29,12 +29,11 @@ def draw() -> None:
         )
 
 
-def extra_input(name: str, label: str) -> str:
-    """A further "store:tap" for methods that compare several, in URL parameter `name`."""
-    known = state.tap_references()
+def extra_input(name: str, label: str, known: list[str]) -> str:
+    """A further "store:tap" among `known` for methods that compare several, in URL parameter `name`."""
     current = state.current_tap()
     first = ":".join(current) if current else ""
-    default = next((r for r in known if r != first and _same_store(r, first)), first)
+    default = next((r for r in known if r != first and _same_store(r, first)), known[0])
     return st.selectbox(label, known, format_func=shown, **state.bound(name, default, known))
 
 

@@ -236,6 +236,7 @@ METHODS = (
         cost=_cost,
         inputs=2,
         more_inputs=True,
+        matches="rows",
         minimum_rows=FEWEST,
         invariance="rotating or shifting each tap changes nothing; nor does rescaling one when frames are scaled",
     ),

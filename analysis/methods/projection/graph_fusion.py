@@ -238,6 +238,7 @@ METHODS = (
         cost=_cost,
         inputs=2,
         more_inputs=True,
+        matches="rows",
         minimum_rows=FEWEST,
         worker=True,
         libraries=("numba",),
