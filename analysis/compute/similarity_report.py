@@ -44,17 +44,33 @@ def similarity_matrix(grid: Grid, words: Words, names: Sequence[str], notes: Seq
     estimates = _estimates(grid, words, short, low, high)
     i, j = grid.different()
     band = np.array([grid.null - Z * grid.deviation, grid.null + Z * grid.deviation])[:, i, j]
+    rows, columns = short, short
     title = f"{words.name} of " + (words.arrow.format(*short) if len(short) == 2 else f"{len(short)} taps")
+    if not grid.square and len(short) > 2:
+        rows, columns, title = _two_networks(grid, words, names)
     return Matrix(
         title=title, reading=_reading(grid, words, short, estimates, sure),
         caveats=(*_few_notes(few, grid), *dict.fromkeys(notes)), estimates=estimates, values=grid.values,
-        row_names=tuple(short[a] for a in grid.rows), column_names=tuple(short[b] for b in grid.columns),
+        row_names=tuple(rows[a] for a in grid.rows), column_names=tuple(columns[b] for b in grid.columns),
         value_name=words.name, significant=sure, limits=words.limits, few=few,
         null_band=None if not np.isfinite(band).any() else (float(np.nanmin(band)), float(np.nanmax(band))),
         null=grid.null,
         low=None if np.isnan(low).all() else np.where(np.isnan(low), grid.values, low),
         high=None if np.isnan(high).all() else np.where(np.isnan(high), grid.values, high),
     )  # fmt: skip
+
+
+def _two_networks(grid: Grid, words: Words, names: Sequence[str]) -> tuple[list[str], list[str], str]:
+    """Row and column names by number of tap, without the store where a side has one; the title says it then."""
+    sides, said = [], []
+    for numbers in (grid.rows, grid.columns):
+        short = list(names)
+        for number, name in zip(numbers, tap_names([names[a] for a in numbers]), strict=True):
+            short[number] = name
+        sides.append(short)
+        stores = {names[a].partition(":")[0] for a in numbers}
+        said.append(next(iter(stores)) if len(stores) == 1 else f"{len(stores)} networks")
+    return *sides, f"{words.name} of taps of {said[0]} (rows) and {said[1]} (columns)"
 
 
 def beyond_chance(grid: Grid) -> np.ndarray:
@@ -119,7 +135,7 @@ def _estimates(grid: Grid, words: Words, names, low, high) -> tuple[Estimate, ..
     bounded = [float(np.clip(value + sign * half, *words.bounds)) for sign in (-1, 1)]
     mean = Estimate(
         f"mean {words.name} of two taps", value, **ends_of(value, *bounded),
-        **null_of(float(np.nanmean(grid.null[i, j])), float(np.nanmean(grid.deviation[i, j]))),
+        **null_of(_mean(grid.null[i, j]), _mean(grid.deviation[i, j])),
         d=max(grid.units), **common,
     )  # fmt: skip
     flat = grid.values[i, j] * (-1 if words.distance else 1)
@@ -164,6 +180,12 @@ def _unrelated(grid: Grid) -> str:
     if np.isfinite(reach):
         given += f" ± {Z * reach:.2g}"
     return f"; unrelated representations of {grid.n:,} samples give {given}"
+
+
+def _mean(values: np.ndarray) -> float:
+    """Of those that are known; NaN where none is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else np.nan
 
 
 def _number(value: float) -> str:

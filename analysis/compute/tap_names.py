@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 
 def tap_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Tap names, without the store where all share it; numbered where they repeat."""
-    stores = {name.partition(":")[0] for name in names if ":" in name}
+    """Tap names, without the store where all share it, or the tap where three or more share it; numbered where they
+    repeat."""
     names = list(names)
-    if len(stores) == 1 and all(":" in name for name in names):
-        names = [name.partition(":")[2] for name in names]
+    stores, taps = ({name.partition(":")[k] for name in names} for k in (0, 2))
+    if all(":" in name for name in names):
+        if len(stores) == 1:
+            names = [name.partition(":")[2] for name in names]
+        elif len(taps) == 1 and len(names) > 2:
+            names = [name.partition(":")[0] for name in names]
     seen: dict[str, int] = {}
     out = []
     for name in names:

@@ -1,0 +1,104 @@
+"""In which sense two representations are the same: one similarity for each group of changes, from strict to lax.
+
+    same units               mean |r| of units matched one to one   ignores order, sign and size of units
+    same up to a rotation    unbiased CKA                           ignores rotations, one common scale
+    same up to a linear map  mean squared canonical correlation     ignores every invertible linear map
+
+All three are 1 for a signed permutation, the last two for a rotation (where the first falls to about 0.9 sqrt(2 ln d /
+d)), the last alone for an invertible linear map. Of two representations of which one holds the other and more, no
+similarity is 1; that shows in how well each is predicted linearly from the other, R² both ways on held-out samples.
+
+A sense *holds* where its whole interval is above the level that counts as the same, *fails* where its whole interval is
+below, and is *open* where samples are too few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.compute.similarity_report import Z, jackknife_half
+
+HOLDS, FAILS, OPEN = "holds", "fails", "open"
+UNITS, SUBSPACE, INFORMATION = "same units", "same up to a rotation", "same up to a linear map"
+PREDICTED = "{0} predicted linearly from {1}"
+IGNORES = {
+    UNITS: "order, sign and size of units",
+    SUBSPACE: "rotation, reflection, one common scale",
+    INFORMATION: "any invertible linear map",
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One sense: `measure`, its `series` (1 + G,), its `null` and the `deviation` of that (NaN: not known), `p`; `few`
+    samples, which make the value too high, so that it can only speak against; `held_out`, the low end of what the same
+    pairs are worth on samples that had no part in choosing them (NaN: nothing was chosen)."""
+
+    sense: str
+    measure: str
+    series: np.ndarray
+    null: float
+    deviation: float
+    p: float
+    few: bool = False
+    held_out: float = np.nan
+    null_method: str = ""
+
+    @property
+    def value(self) -> float:
+        return float(self.series[0])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 %, NaN where it cannot be had."""
+        half = float(jackknife_half(self.series))
+        return max(self.value - half, -1.0), min(self.value + half, 1.0)
+
+    @property
+    def null_high(self) -> float:
+        return self.null + Z * self.deviation
+
+    def says(self, same: float) -> str:
+        """Whether the two are the same in this sense, `same` being the level that counts."""
+        low, high = self.interval
+        if high < same:
+            return FAILS
+        return HOLDS if low >= same and not self.few and not self.held_out < same else OPEN
+
+
+def held_whole(ways: Sequence[Evidence], names: Sequence[str], same: float) -> str:
+    """Whether one of the two holds the other and more: `ways` R² of the second from the first, and the reverse."""
+    if len(ways) != 2:
+        return ""
+    there, back = (e.says(same) for e in ways)
+    if (there, back) == (HOLDS, FAILS):
+        return f" {names[0]} holds {names[1]} and more: it predicts it linearly, which fails the other way."
+    if (there, back) == (FAILS, HOLDS):
+        return f" {names[1]} holds {names[0]} and more: it predicts it linearly, which fails the other way."
+    return ""
+
+
+def verdict(found: Sequence[Evidence], same: float, level: float = 0.05) -> str:
+    """The strictest sense that holds, in words; `found` from strict to lax."""
+    said = [e.says(same) for e in found]
+    if HOLDS in said:
+        at = said.index(HOLDS)
+        before = [e.sense for e, s in zip(found[:at], said[:at], strict=True) if s == OPEN]
+        doubt = f" Whether they are even the {before[0]} cannot be said from these samples." if before else ""
+        return {
+            UNITS: "They are the same units, up to their order, sign and size.",
+            SUBSPACE: "They are the same subspace in another basis: a rotation apart, not the same units.",
+            INFORMATION: "They hold the same information, linearly re-mixed: neither the same units nor a rotation.",
+        }[found[at].sense] + doubt
+    related = [e for e in found if e.p < level]
+    if OPEN in said:
+        tail = "they are related beyond chance" if related else "a relation beyond chance is not shown either"
+        return f"These samples are too few to tell in which sense they are the same; {tail}."
+    if related:
+        return (
+            "They are related beyond chance, and the same in none of these senses: different representations."
+        )
+    return "They are different: no relation beyond chance is shown."
