@@ -57,8 +57,8 @@ def common_samples(
     positions, said = _shared(taps, minimum)
     if positions.shape[1] > maximum:
         said.append(f"A random {maximum:,} of {positions.shape[1]:,} samples used.")
-        kept = np.sort(rng.choice(positions.shape[1], size=maximum, replace=False))
-        positions = positions[:, kept]
+        chosen = np.sort(rng.choice(positions.shape[1], size=maximum, replace=False))
+        positions = positions[:, chosen]
     n = positions.shape[1]
     size = 8 * n * sum(t.shape[1] for t in taps)
     if size > MOST_BYTES:

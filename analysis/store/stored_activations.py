@@ -33,8 +33,8 @@ class StoredActivations:
     """
 
     def __init__(self, store: Store, tap: str) -> None:
-        self._store, self._tap = store, tap
-        self._spec = store.taps[tap] if tap in store.taps else store.entry(tap)
+        self.store, self.tap = store, tap
+        self.spec = store.taps[tap] if tap in store.taps else store.entry(tap)
         self._shards: list[Shard] = store.shards(tap)
         self._pending = store.pending(tap)
         self.name = f"{store.name}:{tap}"
@@ -47,33 +47,33 @@ class StoredActivations:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self._n_rows, self._spec.n_units
+        return self._n_rows, self.spec.n_units
 
     @cached_property
     def unit_names(self) -> tuple[str, ...]:
-        return self._spec.unit_names or tuple(str(j) for j in range(self._spec.n_units))
+        return self.spec.unit_names or tuple(str(j) for j in range(self.spec.n_units))
 
     @cached_property
     def layout(self) -> Layout:
-        return self._store.layout(self._tap)
+        return self.store.layout(self.tap)
 
     @property
     def samples(self) -> Mapping[str, np.ndarray]:
-        return self._store.samples
+        return self.store.samples
 
     def tokens(self, sample: int) -> list[str] | None:
         """Token texts of one sample; None where there are none."""
-        return self._store.tokens(sample)
+        return self.store.tokens(sample)
 
     @cached_property
     def digest(self) -> str:
-        h = hashlib.sha256(repr((self.shape, self._spec.dtype, self._spec.tokens)).encode())
+        h = hashlib.sha256(repr((self.shape, self.spec.dtype, self.spec.tokens)).encode())
         h.update("".join(s.digest for s in self._shards).encode())
         if self._pending is not None:
             h.update(self._pending.tobytes())
-        files = self._store.manifest.get("files", {})
+        files = self.store.manifest.get("files", {})
         kept = {k: v for k, v in files.items() if k == "samples.parquet" or k.endswith("offsets.npy")}
-        h.update(json.dumps([kept, self._store.n_samples], sort_keys=True).encode())
+        h.update(json.dumps([kept, self.store.n_samples], sort_keys=True).encode())
         return h.hexdigest()[:32]
 
     def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[tuple[int, np.ndarray]]:
@@ -110,14 +110,14 @@ class StoredActivations:
         pieces = read_unit(self._shards, j, checksums)
         if self._pending is not None:
             pieces.append(self._pending[:, j])
-        return np.concatenate(pieces) if pieces else np.empty(0, self._spec.numpy_dtype)
+        return np.concatenate(pieces) if pieces else np.empty(0, self.spec.numpy_dtype)
 
     @cached_property
     def _checksums(self) -> ArrayFile | None:
-        return ArrayFile(self._store.folder(self._tap) / "checksums.npy") if self._store.complete else None
+        return ArrayFile(self.store.folder(self.tap) / "checksums.npy") if self.store.complete else None
 
     def _position(self, j: int) -> int:
-        return self._store.tap_position(self._tap, j)
+        return self.store.tap_position(self.tap, j)
 
     def units(self, js) -> np.ndarray:
         """Several units, (rows, len(js)) float32, reading only theirs."""
@@ -135,7 +135,7 @@ class StoredActivations:
         absent = asked[(rows < 0) | (rows >= self._n_rows)]
         if len(absent):
             raise NotFound(f"{self.name} has no row {absent[0]}", f"0 … {self._n_rows - 1}")
-        out = np.empty((len(rows), self._spec.n_units), np.float32)
+        out = np.empty((len(rows), self.spec.n_units), np.float32)
         for shard in self._shards:
             inside = np.flatnonzero((rows >= shard.first) & (rows < shard.first + shard.rows))
             if len(inside):
