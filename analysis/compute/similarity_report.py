@@ -49,7 +49,7 @@ def similarity_matrix(grid: Grid, words: Words, names: Sequence[str], notes: Seq
     if not grid.square and len(short) > 2:
         rows, columns, title = _two_networks(grid, words, names)
     return Matrix(
-        title=title, reading=_reading(grid, words, short, estimates, sure),
+        title=title[:1].upper() + title[1:], reading=_reading(grid, words, short, estimates, sure),
         caveats=(*_few_notes(few, grid), *dict.fromkeys(notes)), estimates=estimates, values=grid.values,
         row_names=tuple(rows[a] for a in grid.rows), column_names=tuple(columns[b] for b in grid.columns),
         value_name=words.name, significant=sure, limits=words.limits, few=few,
@@ -158,7 +158,7 @@ def _reading(grid: Grid, words: Words, names, estimates, sure) -> str:
         else ""
     )
     return (
-        f"Two taps have a {words.name} of {_number(mean.value)} on average{unrelated}. Most alike are "
+        f"The mean {words.name} of two taps is {_number(mean.value)}{unrelated}. Most alike are "
         f"{most.name.partition(' of ')[2]} ({_number(most.value)}), least alike {least.name.partition(' of ')[2]} "
         f"({_number(least.value)}).{beyond}"
     )
