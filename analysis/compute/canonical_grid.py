@@ -37,7 +37,7 @@ NULL_METHODS = {
     PLAIN: "random subspaces of as many dimensions; p of mean ρ² under exchanged samples, by Cantelli's bound",
 }
 ENOUGH = 10  # samples for each dimension of the larger side
-DRAWN = 4000  # correlations drawn for a null, at most 1,000 times and at least 16
+DRAWN = 4000  # correlations drawn for a null, at most 400 times and at least 16
 ROUNDING = 1e-9  # of mean ρ², when its deviation under exchange is smaller still
 MOST_BYTES = 4 << 30
 
@@ -153,7 +153,7 @@ class _Nulls:
     def __call__(self, p: int, q: int, variation: float) -> tuple[float, float]:
         key, k = (min(p, q), max(p, q)), min(p, q)
         if key not in self.known:
-            drawn = null_correlations(p, q, self.n, int(np.clip(DRAWN // k, 16, 1000)), self.rng)
+            drawn = null_correlations(p, q, self.n, int(np.clip(DRAWN // k, 16, 400)), self.rng)
             means = drawn.mean(axis=1)
             within = float(((drawn - means[:, None]) ** 2).sum(axis=1).mean())
             self.known[key] = float(means.mean()), float(means.var()), within

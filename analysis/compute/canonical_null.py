@@ -6,7 +6,8 @@ those of random subspaces of p and q of n - 1 dimensions, which they are exactly
 squares follow the Jacobi ensemble, drawn here through its bidiagonal model (A. Edelman & B. Sutton 2008, "The
 beta-Jacobi matrix model, the CS decomposition, and generalized singular value problems"), which takes O(min(p, q)²)
 for a draw and does not depend on n. Where p + q > n - 1, p + q - n + 1 of them are 1, and the others are those of the
-complements."""
+complements.
+"""
 
 from __future__ import annotations
 

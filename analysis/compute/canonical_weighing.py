@@ -2,7 +2,8 @@
 
 w_i = Σ_j |<h_i, x_j>| for canonical variates h_i of length 1 and centred units x_j as they are (A. Morcos et al.
 2018). In random subspaces the variates are turned at random: their weights then vary by what the units themselves are
-like, which `variation` tells."""
+like, which `variation` tells.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ singular value decompositions more. Memory O(n Σ d + 10 Σ r²).
 
 References: H. Hotelling (1936), "Relations between two sets of variates"; M. Raghu et al. (2017), "SVCCA"; S.
 Kornblith et al. (2019), "Similarity of neural network representations revisited"; F. Kazi-Aoual et al. (1995) for the
-null."""
+null.
+"""
 
 from __future__ import annotations
 

@@ -12,8 +12,9 @@ weights of randomly turned variates are. A pair counts as alike where its mean �
 exactly, passes Cantelli's bound and Benjamini-Hochberg at 5 %.
 
 When it lies: weights are sums of sizes, so that a unit of huge scale decides (the invariance of CCA is gone on the
-weighing side); it weighs by size only, and the variates of largest weight are not those of largest variance; with few
-samples for each direction it has CCA's floor.
+weighing side); it weighs by size only, and the variates of largest weight are not those of largest variance; where
+correlations are equal, their variates, and so the weights, are arbitrary; with few samples for each direction it has
+CCA's floor.
 
 Cost: that of CCA by mean ρ, with the singular vectors; both directions of a pair from one decomposition. Memory
 O(n Σ d + 20 Σ r² + Σ r d).
@@ -126,8 +127,8 @@ def _cost(shapes, params: PwccaParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """An invertible map: 1 both ways. One of two independent units shared, three times as large: 3/4 of what X holds
-    is in Y, and all of Y in X. Unrelated data: the floor of mean ρ."""
+    """An invertible map: 1 both ways. One of two independent units shared, three times as large as the other: 3/4 of
+    what X holds is in Y, and 1/2 of what Y holds is in X. Unrelated data: the floor of mean ρ."""
     rng = np.random.default_rng(8)
     x, y = rng.standard_normal((500, 20)), rng.standard_normal((500, 40))
     z = np.linalg.qr(np.column_stack([np.ones(400), rng.standard_normal((400, 3))]))[0][:, 1:]
