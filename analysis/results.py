@@ -136,6 +136,48 @@ class Matrix(Result):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Heatmap(Result):
+    """A matrix that may be too large to hold. `overview` (<= 512, <= 512) float32 is the whole of `shape` (p, q) in
+    its drawing order: each cell the entry of largest magnitude, with its sign, of `gathered` x `gathered` cells.
+
+    `tiles` is the key of the folder in the result cache that holds every cell in the drawing order
+    (`store.tiles.Tiles`), "" where `overview` has them all. The names `row_names` (p,) text and the unit numbers
+    `row_units` (p,) int64 are in the tap's order, and `row_order` (p,) int64 is the drawing order: line i shows
+    row_units[row_order[i]]; columns likewise. `of` says what the numbers count: "units", or "samples" (positions in
+    the tap's samples).
+
+    `linkage` (g - 1, 4) is SciPy's, of the rows, over g groups of neighbouring lines that are numbered in drawing
+    order; group k is the lines row_groups[k]:row_groups[k + 1], single lines where p <= 512. `column_linkage` and
+    `column_groups` likewise. `null_band` is the [low, high] that structureless data gives to a cell; a cell counts as
+    significant from |value| >= `threshold` on (NaN: none does, or no one threshold tells), the `share_significant` of
+    all cells (of the pairs, where rows and columns are the same).
+    """
+
+    kind: ClassVar[str] = "heatmap"
+    overview: np.ndarray
+    shape: tuple[int, int]
+    row_names: np.ndarray
+    column_names: np.ndarray
+    row_units: np.ndarray
+    column_units: np.ndarray
+    row_order: np.ndarray
+    column_order: np.ndarray
+    gathered: int = 1
+    of: str = "units"
+    linkage: np.ndarray | None = None
+    row_groups: np.ndarray | None = None
+    column_linkage: np.ndarray | None = None
+    column_groups: np.ndarray | None = None
+    null_band: tuple[float, float] | None = None
+    limits: tuple[float, float] | None = None
+    value_name: str = ""
+    diverging: bool = False
+    tiles: str = ""
+    share_significant: float = 0.0
+    threshold: float = float("nan")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spectrum(Result):
     """`values` (k,) in falling order, optional bands `low`/`high` (k,), `null` (k,), and `blocks` (k,) int:
     equal numbers mark values that the sample cannot tell apart."""
@@ -239,7 +281,8 @@ class TokenMap(Result):
 
 
 KINDS: dict[str, type[Result]] = {
-    c.kind: c for c in (Scatter, Matrix, Spectrum, Curve, Distribution, Table, Partition, Gallery, TokenMap)
+    c.kind: c
+    for c in (Scatter, Matrix, Heatmap, Spectrum, Curve, Distribution, Table, Partition, Gallery, TokenMap)
 }
 
 

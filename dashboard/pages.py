@@ -27,6 +27,7 @@ _PLANNED = (
     PageInfo("workspace", "Workspace", ":material/folder_open:"),
     PageInfo("map", "Map", ":material/scatter_plot:", default=True),
     PageInfo("features", "Features", ":material/search:"),
+    PageInfo("compare", "Compare", ":material/compare:"),
     PageInfo("analyses", "Analyses", ":material/analytics:"),
 )
 

@@ -67,7 +67,7 @@ def order_by_features(
     if len(found) < 2:
         return DrawingOrder(np.arange(p))
     middles = np.array([turned[group == g].mean(axis=0, dtype=np.float64) for g in found])
-    among = order_by_similarity(_products(middles, True))
+    among = order_by_similarity(_products(middles, signed))
     pieces = []
     for g in found[among.order]:
         mine = np.flatnonzero(group == g)

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from analysis.compute.canonical import Side, cross_products, side_of, span_of, whitener
-from analysis.compute.similarity_grid import GROUPS
+from analysis.compute.sample_groups import GROUPS
 from analysis.spec import Progress, no_progress
 
 FOLDS = 5

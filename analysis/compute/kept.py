@@ -1,17 +1,22 @@
 """Arrays that several methods share, such as a neighbour graph: made once, kept under a digest of all that made them.
 
 The last few stay in memory; a `Shelf` (the workspace's result cache, put there by the pipeline) keeps them on disk.
+What is too large for memory (the cells of a heat map) gets a folder there; without a shelf, as in a notebook, that
+folder lies in a temporary directory and lives as long as the process.
 """
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import hashlib
 import json
+import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +34,8 @@ class Shelf(Protocol):
     def get_arrays(self, key: str) -> Arrays | None: ...
 
     def put_arrays(self, key: str, arrays: Arrays) -> None: ...
+
+    def folder(self, key: str) -> Path: ...
 
 
 _shelf: contextvars.ContextVar[Shelf | None] = contextvars.ContextVar("shelf", default=None)
@@ -77,6 +84,18 @@ def keep(name: str, made_of: dict, arrays: Arrays) -> Arrays:
         with contextlib.suppress(OSError):
             shelf.put_arrays(key, arrays)
     return _remember(key, arrays)
+
+
+def folder(key: str) -> Path:
+    """Where a large thing lies, or is to be put, under a key of `key_of`: beside the results of the shelf; without a
+    shelf in a temporary directory that goes with this process. Whoever writes it writes beside and renames."""
+    shelf = _shelf.get()
+    return Path(_temporary().name) / key if shelf is None else shelf.folder(key)
+
+
+@functools.cache
+def _temporary() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="feature-loupe-", ignore_cleanup_errors=True)
 
 
 def forget() -> None:

@@ -4,16 +4,17 @@ Up to `PRECISE` units a side, and for float64 data, everything is float64. Beyon
 float32, at twice the speed, and added up in float64:
 
 1. each chunk is shifted by its own mean rounded to float32 (the difference of two float32 numbers has one rounding);
-   units that take one value often, as 0 behind a ReLU, by that value: the same product added again and again is rounded
-   the same way each time, while 0 adds nothing (the variance is at least that value's share of the shifted square);
-2. BLAS multiplies the shifted chunk, some thousand rows, in float32;
+   units that take one value often by that value, which then adds nothing (`compute.clumps`; the variance is at least
+   that value's share of the shifted square);
+2. BLAS multiplies the shifted chunk, some thousand rows, in float32; units that take a second value often, or whose
+   product with themselves is off, are multiplied in float64 too, and that counts;
 3. the products of chunks are added in float64, and what the shifts left over, and that the chunks' means differ, is
    put right in float64: sum over chunks of (P - m r r') + m (mu - mean) (mu - mean)' (Chan, Golub & LeVeque 1983).
 
 Worst cases of float32 are much larger than what happens (Higham & Mary 2019), so it is measured, not assumed: the
-pairs of `CHECKED` random units are multiplied in float64 too, and the product of every unit with itself, where all
-terms have one sign and rounding adds up most, is compared with its float64 sum of squares. The largest difference, as
-a correlation, is `error`; where it is above `TOLERANCE` the pass is made again in float64.
+pairs of `CHECKED` random units are multiplied in float64 too, and of one tap the product of every unit with itself,
+where all terms have one sign and rounding adds up most, is compared with its float64 sum of squares. The largest
+difference, as a correlation, is `error`; where it is above `TOLERANCE` the pass is made again in float64.
 
 References: T. Chan, G. Golub & R. LeVeque (1983); N. Higham & T. Mary (2019), "A new approach to probabilistic rounding
 error analysis".
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.compute.clumps import Clumps, clumps
 from analysis.compute.machine import machine
 from analysis.compute.moments import is_varying
 from analysis.compute.streaming import Pass
@@ -35,7 +37,8 @@ from analysis.spec import Progress, no_progress
 PRECISE = 1024
 CHECKED = 128
 TOLERANCE = 1e-6  # of a correlation
-OFTEN = 0.1  # of the first chunk's rows
+SUSPECT = 2.5e-7  # of a unit with itself in one chunk
+DIFFICULT = 0.25  # share of units from which on all are multiplied in float64
 ROWS = 256  # at a time through the processor's cache
 CHUNK_VALUES = 8192 * 4096  # of the wider tap, multiplied at a time
 SMALLEST, LARGEST = 1e-28, 1e32  # mean squares that float32 products can hold
@@ -101,11 +104,15 @@ def pair_sums(
     sums = None
     many = int(np.clip(CHUNK_VALUES // max(rows.shape), 256, 8192))
     for _, blocks in rows.blocks(progress, "multiplying units", span, seen, many):
-        x, y = (_taken(block, u) for block, u in ((blocks[0], left), (blocks[-1], right)))
+        x = _taken(blocks[0], left)
+        y = x if alone else _taken(blocks[-1], right)
         if sums is None:
             single = not wanted and all(block.dtype.itemsize <= 4 for block in blocks)
-            sums = _Sums(p, q, np.float32 if single else np.float64, alone)
-        sums.add(x, x if alone else y)
+            known = tuple(clumps(z) for z in ((x,) if alone else (x, y))) if single else ()
+            if precise is None and any(c.several.mean() > DIFFICULT for c in known):
+                single = False
+            sums = _Sums(p, q, known if single else (), alone)
+        sums.add(x, y)
     if sums is None:
         return PairSums(0, np.zeros(p), np.zeros(q), np.zeros(p), np.zeros(q), np.zeros((p, q)))
     found = sums.finish()
@@ -126,17 +133,15 @@ def _taken(block: np.ndarray, units: np.ndarray | None) -> np.ndarray:
 class _Side:
     """The units of one side: a line a chunk of their means, of what the shift left of them, and of squares."""
 
-    def __init__(self, width: int, kind, pool: ThreadPoolExecutor) -> None:
-        self.width, self.kind, self.pool = width, kind, pool
+    def __init__(self, width: int, known: Clumps | None, pool: ThreadPoolExecutor) -> None:
+        self.width, self.known, self.pool = width, known, pool
+        self.kind = np.float64 if known is None else np.float32
         rng = np.random.default_rng(width)
         self.some = np.sort(rng.choice(width, min(width, CHECKED), replace=False))  # units that are checked
         self.means: list[np.ndarray] = []
         self.left: list[np.ndarray] = []
         self.squares: list[np.ndarray] = []
-        self._space = np.empty((0, width), kind)
-        self._anchor: np.ndarray | None = (
-            None  # the shift of units that often take one value, NaN for the others
-        )
+        self._space = np.empty((0, width), self.kind)
 
     def shifted(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """x (m, width) minus its mean, in memory that the next chunk uses again, and `some` of it in float64."""
@@ -147,9 +152,8 @@ class _Side:
         parts = [slice(start, min(start + ROWS, m)) for start in range(0, m, ROWS)]
         sums = sum(self.pool.map(lambda part: x[part].sum(axis=0, dtype=np.float64), parts))
         shift = (sums / m).astype(self.kind)
-        if self.kind == np.float32:
-            self._anchor = often(x) if self._anchor is None else self._anchor
-            shift = np.where(np.isnan(self._anchor), shift, self._anchor)
+        if self.known is not None:
+            shift = np.where(np.isnan(self.known.value), shift, self.known.value)
 
         def shift_part(part: slice) -> tuple[np.ndarray, np.ndarray]:
             np.subtract(x[part], shift, out=z[part], dtype=self.kind)
@@ -172,27 +176,17 @@ class _Side:
         return mean, np.maximum(square, 0.0), apart
 
 
-def often(x: np.ndarray) -> np.ndarray:
-    """The value (units,) that each column of `x` (m, units) takes on a tenth of the rows or more, of 0, its smallest
-    and its largest; NaN where none is so frequent."""
-    found, share = np.full(x.shape[1], np.nan, np.float32), np.full(x.shape[1], OFTEN)
-    for value in (np.zeros(x.shape[1]), x.min(axis=0), x.max(axis=0)):
-        frequent = (x == value).mean(axis=0)
-        better = frequent >= share
-        found[better], share[better] = value[better], frequent[better]
-    return found
-
-
 class _Sums:
     """Adds chunks up; see the head of the file."""
 
-    def __init__(self, p: int, q: int, kind, alone: bool) -> None:
-        self.alone, self.single, self.counts = alone, kind == np.float32, []
+    def __init__(self, p: int, q: int, known: tuple[Clumps, ...], alone: bool) -> None:
+        """`known` of either side where they are multiplied in float32."""
+        self.alone, self.single, self.counts = alone, bool(known), []
         self.pool = ThreadPoolExecutor(min(machine().cores, 16))
-        self.x = _Side(p, kind, self.pool)
-        self.y = self.x if alone else _Side(q, kind, self.pool)
+        self.x = _Side(p, known[0] if known else None, self.pool)
+        self.y = self.x if alone else _Side(q, known[-1] if known else None, self.pool)
         self.cross = np.zeros((p, q), order="F")
-        self.product = np.zeros((p, q), kind, order="F")
+        self.product = np.zeros((p, q), self.x.kind, order="F")
         self.exact = np.zeros((len(self.x.some), len(self.y.some)))
 
     def add(self, x: np.ndarray, y: np.ndarray) -> None:
@@ -204,15 +198,43 @@ class _Sums:
                 _square(zx, self.product)
             else:
                 np.matmul(zy.T, zx, out=self.product.T)
+        hard = self._difficult() if self.single else (np.empty(0, np.int64),) * 2
+        self.product[hard[0]] = 0.0
+        self.product[:, hard[1]] = 0.0
         list(self.pool.map(self._accumulate, range(0, self.cross.shape[1], ROWS)))
         if self.single:
+            self._in_double(zx, zy, *hard)
             self.exact += some_x.T @ some_y
 
+    def _difficult(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the units of either side that single precision does not do justice to in this chunk."""
+        if not self.alone:
+            return np.flatnonzero(self.x.known.several), np.flatnonzero(self.y.known.several)
+        true = self.x.squares[-1]
+        with np.errstate(invalid="ignore"):
+            off = ~(np.abs(np.diag(self.product) - true) <= SUSPECT * true)
+        if off.mean() > DIFFICULT:  # then it is no matter of some units: the whole pass will be made again
+            off[:] = False
+        return (np.flatnonzero(self.x.known.several | off),) * 2
+
+    def _in_double(self, zx: np.ndarray, zy: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
+        """Add the products of the units `left` of x with all of y, and of the units `right` of y with all others of x;
+        of one tap what lies above the diagonal is enough."""
+        if not len(left) and not len(right):
+            return
+        others = np.setdiff1d(np.arange(zx.shape[1]), left)
+        first, second = np.zeros((len(left), zy.shape[1])), np.zeros((len(others), len(right)))
+        for start in range(0, len(zx), 4 * ROWS):
+            x, y = (z[start : start + 4 * ROWS].astype(np.float64) for z in (zx, zy))
+            first += x[:, left].T @ y
+            if not self.alone:
+                second += x[:, others].T @ y[:, right]
+        self.cross[left] += first
+        self.cross[np.ix_(others, right)] += first[:, others].T if self.alone else second
+
     def _accumulate(self, j: int) -> None:
-        part = (
-            slice(0, j + ROWS if self.alone else None),
-            slice(j, j + ROWS),
-        )  # the rest lies below the diagonal
+        above = slice(0, j + ROWS if self.alone else None)  # the rest lies below the diagonal
+        part = above, slice(j, j + ROWS)
         self.cross[part] += self.product[part]
 
     def finish(self) -> PairSums:

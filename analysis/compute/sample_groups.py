@@ -11,9 +11,14 @@ GROUPS = 10
 FEWEST = 3  # groups: with fewer there is no spread to speak of
 
 
+def groups_of(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Group (n,) of each sample, at random: ten groups, or one sample each below 20."""
+    return rng.permutation(np.arange(n) % (GROUPS if n >= 2 * GROUPS else n))
+
+
 def sample_groups(n: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Sample numbers (rising) of each of ten random groups; of each sample alone below 20 samples."""
-    of = rng.permutation(np.arange(n) % (GROUPS if n >= 2 * GROUPS else n))
+    """Sample numbers (rising) of each of these groups."""
+    of = groups_of(n, rng)
     return [np.flatnonzero(of == g) for g in range(of.max() + 1)]
 
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis.compute.exchange_moments import cantelli_p
+from analysis.compute.sample_groups import groups_of as groups_of  # a measure needs it beside a grid
 from analysis.errors import ParameterError
 from analysis.spec import Progress, no_progress
 
 ALL, NETWORKS = "every tap with every other", "the first network's taps with the others'"
 ARRANGEMENTS = (ALL, NETWORKS)
-GROUPS = 10
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,6 @@ class Grid:
         if self.square and self.symmetric:
             return np.triu_indices(len(self.rows), 1)
         return np.nonzero(~self.own)
-
-
-def groups_of(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Group (n,) of each sample for the jackknife, at random: ten groups, or one sample each below 20."""
-    return rng.permutation(np.arange(n) % (GROUPS if n >= 2 * GROUPS else n))
 
 
 def arranged(names: Sequence[str], arrangement: str) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from analysis.compute.multiple_testing import benjamini_hochberg
+from analysis.compute.sample_groups import FEWEST, jackknife_error
 from analysis.compute.similarity_grid import Grid
 from analysis.compute.tap_names import tap_names
 from analysis.results import Estimate, Matrix
@@ -95,11 +96,9 @@ def jackknife_half(series: np.ndarray) -> np.ndarray:
     """Half-width of the 95 % interval of series[0] from series[1:], the values without each group; any trailing shape,
     NaN where there are fewer than three groups."""
     without = series[1:]
-    g = len(without)
-    if g < 3:
+    if len(without) < FEWEST:
         return np.full(series.shape[1:], np.nan)
-    spread = (g - 1) / g * ((without - without.mean(axis=0)) ** 2).sum(axis=0)
-    return stdtrit(g - 1, 0.975) * np.sqrt(spread)
+    return stdtrit(len(without) - 1, 0.975) * jackknife_error(without)
 
 
 def _estimates(grid: Grid, words: Words, names, low, high) -> tuple[Estimate, ...]:

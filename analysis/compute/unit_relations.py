@@ -34,7 +34,8 @@ Orders = tuple[DrawingOrder, DrawingOrder]
 class Whole:
     """All `values` (p, q) between `units` (p,) and (q,) of the taps; `tested` (p, q), in [-1, 1], what the test is made
     of where that is not the values; `samples` count as independent, of `n` rows; `half`-width of the interval of the
-    mean magnitude where known; `means` (p,) and (q,) and `squares` about them where the null needs them."""
+    mean magnitude, and `error` of a value, where known; `moments`, of either side the units' means and sums of squares
+    about them, where the null needs them."""
 
     values: np.ndarray
     units: tuple[np.ndarray, np.ndarray]
@@ -81,13 +82,12 @@ class Panels:
     error: float = 0.0
 
     def by_groups(self, signed: bool, rng: np.random.Generator) -> Orders:
+        """Of one tap by estimated correlations; of two by estimated cosines of whole rows, and of columns."""
         if self.symmetric:
-            order = order_by_features(self.sketches[0].lines[self.units[0]], signed, rng, SKETCHED)
+            order = _by_sketch(self.sketches[0].lines[self.units[0]], signed, rng)
             return order, order
         one, other = (replace(s, lines=s.lines[u]) for s, u in zip(self.sketches, self.units, strict=True))
-        return tuple(
-            order_by_features(profiles(*pair), signed, rng, SKETCHED) for pair in ((one, other), (other, one))
-        )
+        return _by_sketch(profiles(one, other), signed, rng), _by_sketch(profiles(other, one), signed, rng)
 
     def blocks(self, orders: Orders, progress: Progress = no_progress, span=(0.0, 1.0)) -> Iterator[Block]:
         """As those of `Whole`; O(n p q), memory a gigabyte beside the chunks, whatever the size."""
@@ -104,6 +104,13 @@ class Panels:
                     np.fill_diagonal(r, 1.0)
                     np.fill_diagonal(shown, 1.0)
                 yield start + line, first + skip, shown, r if self.cosine else None
+
+
+def _by_sketch(lines: np.ndarray, signed: bool, rng: np.random.Generator) -> DrawingOrder:
+    order = order_by_features(lines, signed, rng, SKETCHED)
+    if order.note or len(lines) < 3:
+        return order
+    return replace(order, note=f"{len(lines):,} lines are ordered by average linkage, from {SKETCHED}.")
 
 
 def lines_of(sums: PairSums, part: slice) -> PairSums:

@@ -29,18 +29,24 @@ class ResultCache:
         return self.path(key).is_file()
 
     def get(self, key: str) -> results.Result | None:
-        """The result, or None. O(size of the file)."""
+        """The result, or None; None too where the folder that it tells its large part from is gone. O(file)."""
         path = self.path(key)
         if not path.is_file():
             return None
         try:
-            return results.load(path)
+            result = results.load(path)
         except StoreDamaged:
             path.unlink(missing_ok=True)
             return None
+        tiles = getattr(result, "tiles", "")
+        return result if not tiles or self.folder(tiles).is_dir() else None
 
     def put(self, key: str, result: results.Result) -> None:
         results.save(result, self.path(key))
+
+    def folder(self, key: str) -> Path:
+        """Where a large thing that results refer to by key lies (the tiles of a heat map), or is to be put."""
+        return self.directory / f"shared-{key}"
 
     def get_arrays(self, key: str) -> dict[str, np.ndarray] | None:
         """Arrays that several results share (a neighbour graph), or None."""

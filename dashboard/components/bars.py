@@ -29,14 +29,20 @@ class Line:
 
 
 def bars(
-    lines: list[Line], *, key: str, label: str, null_word: str = "", zero: float | None = 0.0
+    lines: list[Line],
+    *,
+    key: str,
+    label: str,
+    null_word: str = "",
+    zero: float | None = 0.0,
+    reach: float | None = None,
 ) -> str | None:
-    """Draw the lines on one scale; the id of the line that was clicked, or None."""
+    """Draw the lines on one scale, which holds `zero` and `reach`; the id of the line that was clicked, or None."""
     lines = [line for line in lines if math.isfinite(line.value)]
     ends = [
         v for line in lines for v in (line.value, line.low, line.high, *(line.null or ())) if v is not None
     ]
-    ends += [] if zero is None else [zero]
+    ends += [v for v in (zero, reach) if v is not None]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     data = {"lines": [asdict(line) for line in lines], "label": label, "low": low, "high": high, "zero": zero,
             "null_word": null_word}  # fmt: skip

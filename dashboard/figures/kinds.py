@@ -8,6 +8,7 @@ from analysis.results import (
     Curve,
     Distribution,
     Gallery,
+    Heatmap,
     Matrix,
     Partition,
     Result,
@@ -20,6 +21,7 @@ from dashboard.figures import (
     curve,
     distribution,
     gallery,
+    heatmap,
     matrix,
     partition,
     scatter,
@@ -31,6 +33,7 @@ from dashboard.figures import (
 _DRAWN_BY: dict[type[Result], ModuleType] = {
     Scatter: scatter,
     Matrix: matrix,
+    Heatmap: heatmap,
     Spectrum: spectrum,
     Curve: curve,
     Distribution: distribution,

@@ -24,6 +24,7 @@ from dashboard.figures.text import markup, number, plain, shorten, unique
 from dashboard.figures.traces import colour_bar
 
 FADED = 0.28
+MOST_WRITTEN = 12  # cells along a side that show their number
 
 
 def empty(result: Matrix) -> str:
@@ -56,7 +57,7 @@ def screen(
     if tree is not None:
         _tree(figure, tree, theme, right)
     if targets and cells.gathered == (1, 1) and p * q <= MOST:
-        _targets(figure, cells)
+        _targets(figure, cells, theme)
     if 0.5 < p / q < 2:
         figure.update_yaxes(scaleanchor="x", constrain="domain", selector=0)
         figure.update_xaxes(constrain="domain", constraintoward="right", selector=0)
@@ -76,6 +77,8 @@ def _heat(figure, cells: Cells, theme: Theme) -> None:
         }
     )
     template = _under_the_pointer(cells)
+    if _has_room(cells):
+        shared |= {"texttemplate": "%{z:.2f}", "textfont": {"size": 11}}
     if cells.sure is None:
         figure.add_trace(go.Heatmap(z=cells.values, hovertemplate=template, **shared))
         return
@@ -86,13 +89,20 @@ def _heat(figure, cells: Cells, theme: Theme) -> None:
     figure.add_trace(go.Heatmap(z=sure, hovertemplate=template, hoverongaps=False, **shared))
 
 
-def _targets(figure, cells: Cells) -> None:
+def _has_room(cells: Cells) -> bool:
+    """Whether every cell can hold its number."""
+    return cells.gathered == (1, 1) and max(cells.values.shape) <= MOST_WRITTEN
+
+
+def _targets(figure, cells: Cells, theme: Theme) -> None:
     beside = np.zeros((*cells.values.shape, 0)) if cells.beside is None else cells.beside
     template = _under_the_pointer(cells).replace("%{y}<br>%{x}", "%{text}").replace("%{z", "%{customdata[3]")
     if cells.beside is None:
         template = template.replace("customdata[3]", "customdata[0]")
     names = ([markup(name) for name in names] for names in (cells.row_names, cells.column_names))
-    add_targets(figure, *names, template, np.concatenate([beside, cells.values[..., None]], axis=2))
+    add_targets(
+        figure, *names, template, np.concatenate([beside, cells.values[..., None]], axis=2), theme.ground
+    )
 
 
 def _under_the_pointer(cells: Cells) -> str:
@@ -196,6 +206,8 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
     axes.imshow(shades, aspect="equal" if square else "auto", interpolation="nearest")
     if cells.few is not None:
         hatch_on_paper(axes, cells.few, page.scale)
+    if _has_room(cells):
+        _written(axes, cells, shades, page)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     _paper_names(axes, cells, page)
@@ -210,6 +222,16 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
     if result.null_band is not None and show != "excess":
         low, high = (float(np.clip(v, cells.low, cells.high)) for v in result.null_band)
         bar.ax.axhspan(low, high, facecolor="none", edgecolor="#444444", hatch="//////", linewidth=0.5)
+
+
+def _written(axes, cells: Cells, shades: np.ndarray, page: Page) -> None:
+    """The number in each cell, dark on light and light on dark."""
+    size = min(7.0, 0.3 * page.inches * 72 * 0.66 / max(cells.values.shape)) * page.scale
+    bright = shades @ [0.299, 0.587, 0.114]
+    for (i, j), value in np.ndenumerate(cells.values):
+        if np.isfinite(value):
+            ink = "#111111" if bright[i, j] > 0.5 else "#ffffff"
+            axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=size, color=ink)
 
 
 def _paper_names(axes, cells: Cells, page: Page) -> None:

@@ -8,9 +8,9 @@ MOST = 2_500  # marks; a larger matrix is zoomed and read, not clicked
 
 
 def add_targets(
-    figure, row_names: list[str], column_names: list[str], template: str, shown: np.ndarray
+    figure, row_names: list[str], column_names: list[str], template: str, shown: np.ndarray, colour: str
 ) -> None:
-    """`shown` (p, q, 4): value, null and interval as the pointer reads them; a click gives the place in row-major
+    """`shown` (p, q, m): what the pointer reads, in a label of this `colour`; a click gives the place in row-major
     order."""
     import plotly.graph_objects as go
 
@@ -20,7 +20,8 @@ def add_targets(
         go.Scatter(
             x=j, y=i, mode="markers", showlegend=False, customdata=shown.reshape(p * q, -1),
             text=[f"{row_names[a]}<br>{column_names[b]}" for a, b in zip(i, j, strict=True)],
-            marker={"size": 18, "symbol": "square", "opacity": 0.0}, hovertemplate=template,
+            marker={"size": max(6, min(90, 420 // max(p, q))), "symbol": "square", "opacity": 0.0, "color": colour},
+            hovertemplate=template, hoverlabel={"bgcolor": colour},
             selected={"marker": {"opacity": 0.0}}, unselected={"marker": {"opacity": 0.0}},
         )
     )  # fmt: skip

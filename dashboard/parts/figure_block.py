@@ -144,6 +144,11 @@ def reading(result: Result) -> None:
     """What the picture says, and what cannot be concluded from it."""
     if result.reading:
         st.markdown(errors.escape(result.reading))
+    caveats(result)
+
+
+def caveats(result: Result) -> None:
+    """What cannot be concluded."""
     if result.caveats:
         lines = "\n".join(f"- {errors.escape(caveat)}" for caveat in result.caveats)
         with st.container(border=True):

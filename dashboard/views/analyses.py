@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import errors, state
 from dashboard.components import nothing_yet
-from dashboard.parts import check_block, figure_block, method_picker, method_run
+from dashboard.parts import doubts, figure_block, method_picker, method_run
 
 
 def draw() -> None:
@@ -31,21 +31,7 @@ def draw() -> None:
         elif work is not None:
             method_run.progress(method, *work)
     with right:
-        doubts(method)
-
-
-def doubts(method) -> None:
-    """The check, and the method's own words."""
-    box = st.expander("Check this method", icon=":material/fact_check:", **state.bound("check", False))
-    if box.open:
-        with box, errors.shown():
-            check_block.draw(method)
-    box = st.expander(
-        "How it works, and when it misleads", icon=":material/menu_book:", **state.bound("about", False)
-    )
-    if box.open:
-        with box:
-            method_picker.about(method)
+        doubts.draw(method)
 
 
 draw()

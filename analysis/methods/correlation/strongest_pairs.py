@@ -1,13 +1,14 @@
 """The unit pairs of a tap that correlate most, from all pairs, whatever the width of the tap.
 
-Pearson's r of every pair from float64 cross-moments; only the strongest are kept. Up to 4,096 units the whole
-matrix is one pass; above, pairs of blocks of 4,096 units are done one after the other, a pass each.
+Pearson's r of every pair; only the strongest are kept. Up to 1,024 units from float64 cross-moments in one pass after
+that for the moments; above, float32 chunks added up in float64 and checked (`compute.pair_sums`), one pass up to 4,096
+units, then one for each panel of units.
 
 When it lies: as for the correlation matrix; and the strongest of millions of pairs is large even for unrelated
 units, so its null is that of the largest pair. The q-values use the listed pairs among all pairs made and are upper
 bounds. An interval in the table holds its pair fixed; that of the largest |r| holds for all pairs together.
 
-Cost: O(n d²) operations, ⌈d / 4096⌉ (⌈d / 4096⌉ + 1) / 2 passes, memory O(min(d, 4096)²).
+Cost: O(n d²) operations; memory up to about a gigabyte and a half beside the tap's own chunks, whatever its width.
 
 References: R. A. Fisher (1915); Y. Benjamini & Y. Hochberg (1995); Z. Šidák (1967).
 """
@@ -19,37 +20,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.correlations import (
-    correlatable_units,
-    correlation_p,
-    fisher_interval,
-    null_quantile,
-)
+from analysis.compute.correlations import correlatable_units, null_quantile
+from analysis.compute.drawing_order import EXACT
 from analysis.compute.machine import machine
-from analysis.compute.moments import CrossMoments, UnitMoments
-from analysis.compute.multiple_testing import benjamini_hochberg, sidak
-from analysis.compute.pair_tests import largest_estimate
+from analysis.compute.moments import CrossMoments
+from analysis.compute.pair_list import HELP, pair_caveats, pair_columns, pair_estimates
+from analysis.compute.pair_sums import CHUNK_VALUES, PRECISE
 from analysis.compute.streaming import finite_blocks
+from analysis.compute.strongest import Strongest, StrongestFound, strongest
+from analysis.compute.tap_rows import TapRows
 from analysis.errors import TooLarge
-from analysis.results import Estimate, Table
+from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 BLOCK = 4096
 MOST_UNITS = 32_768
-
-HELP = {
-    "unit a": "number of the first unit",
-    "unit b": "number of the second unit",
-    "name a": "its name",
-    "name b": "its name",
-    "r": "Pearson correlation over the rows",
-    "|r|": "its size",
-    "low": "lower end of the 95 % interval (Fisher), samples as independent",
-    "high": "upper end of the 95 % interval (Fisher), samples as independent",
-    "p": "chance of such an |r| for one pair of unrelated units",
-    "p of the largest": "chance that the largest of all pairs reaches it, were all units unrelated",
-    "q": "false-discovery rate among all pairs (upper bound)",
-}
 
 
 @dataclass(frozen=True)
@@ -71,8 +56,8 @@ def strongest_pairs(
     Returns
     -------
     Table
-        One line per pair, strongest first; see `HELP`. Estimates: the largest |r| and how many listed pairs have
-        q < 0.05.
+        One line per pair, strongest first; see `compute.pair_list.HELP`. Estimates: the largest |r| and how many
+        listed pairs have q < 0.05.
 
     Raises
     ------
@@ -87,11 +72,10 @@ def strongest_pairs(
         raise TooLarge(
             f"{activations.name} has {d:,} units", f"at most {MOST_UNITS:,}", "Choose a narrower tap"
         )
-    moments, units, seen = correlatable_units(activations, progress, (0.0, 0.2))
-    samples = seen.n_samples
-    a, b, r = _strongest(activations, moments, units, params, progress)
-    total = len(units) * (len(units) - 1) // 2
-    columns = _columns(activations, a, b, r, samples, total)
+    found = (_few if d <= PRECISE else _many)(activations, params, progress)
+    samples, units, r = found.samples, found.units[0], found.r
+    total = units * (units - 1) // 2
+    columns = pair_columns((activations, activations), found, total)
     return Table(
         title=f"Strongest unit pairs of {activations.name}",
         reading=(
@@ -99,8 +83,8 @@ def strongest_pairs(
             f"(q < 0.05). The strongest has |r| = {abs(r[0]) if len(r) else 0:.3f}; the largest of as many unrelated "
             f"pairs would reach {null_quantile(samples, 0.5 ** (1 / total)):.3f}."
         ),
-        caveats=(*seen.notes, *_caveats(activations, d, units, samples, moments.n)),
-        estimates=_estimates(columns, samples, total, len(units)),
+        caveats=(*found.notes, *_caveats(d, found)),
+        estimates=pair_estimates(columns, samples, total, units),
         columns=columns,
         index="pair",
         sort="|r|",
@@ -108,12 +92,16 @@ def strongest_pairs(
     )
 
 
-def _strongest(activations, moments: UnitMoments, units: np.ndarray, params, progress):
-    """Unit numbers and r of the strongest pairs, falling by |r|, ties by unit number."""
-    scale = np.sqrt(moments.m2)
+def _many(activations, params, progress) -> StrongestFound:
+    return strongest(TapRows((activations,)), params.pairs, params.sign, progress)
+
+
+def _few(activations, params, progress) -> StrongestFound:
+    """In float64 throughout: moments, then cross-moments of blocks of units."""
+    moments, units, seen = correlatable_units(activations, progress, (0.0, 0.2))
+    scale, best = np.sqrt(moments.m2), Strongest(params.pairs, params.sign)
     starts = list(range(0, len(units), BLOCK))
     jobs = [(i, j) for i in starts for j in starts if i <= j]
-    best = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     for done, (i, j) in enumerate(jobs):
         left, right = units[i : i + BLOCK], units[j : j + BLOCK]
         span = (0.2 + 0.8 * done / len(jobs), 0.2 + 0.8 * (done + 1) / len(jobs))
@@ -122,8 +110,8 @@ def _strongest(activations, moments: UnitMoments, units: np.ndarray, params, pro
         r /= scale[right]
         if i == j:
             r[np.tril_indices(len(left))] = np.nan  # each pair once, no unit with itself
-        best = _keep(best, left, right, np.clip(r, -1.0, 1.0, out=r), params)
-    return best
+        best.add(left, right, np.clip(r, -1.0, 1.0, out=r))
+    return StrongestFound(*best.found(), (len(units),) * 2, moments.n, seen.n_samples, 0.0, seen.notes)
 
 
 def _cross(activations, left, right, progress, span) -> CrossMoments:
@@ -134,71 +122,22 @@ def _cross(activations, left, right, progress, span) -> CrossMoments:
     return total
 
 
-def _keep(best, left, right, r, params):
-    """The strongest pairs of `best` and of the block `r` together."""
-    score = {"both": np.abs(r), "positive": r, "negative": -r}[params.sign].ravel()
-    score = np.where(np.isnan(score), -np.inf, score)
-    if len(score) > params.pairs:
-        cut = np.partition(score, len(score) - params.pairs)[len(score) - params.pairs]
-        cut = max(cut, np.nextafter(0, 1))
-        # all above the cut, and of the many that may tie with it only as many as could be listed
-        flat = np.append(np.flatnonzero(score > cut), np.flatnonzero(score == cut)[: params.pairs])
-    else:
-        flat = np.flatnonzero(score > 0)
-    rows, columns = np.divmod(flat, r.shape[1])
-    a, b = np.append(best[0], left[rows]), np.append(best[1], right[columns])
-    values = np.append(best[2], r.ravel()[flat])
-    order = np.lexsort((b, a, -np.abs(values)))[: params.pairs]
-    return a[order], b[order], values[order]
-
-
-def _columns(activations, a, b, r, samples: int, total: int) -> dict[str, np.ndarray]:
-    names = np.array(activations.unit_names, dtype=str)
-    p, (low, high) = correlation_p(r, samples), fisher_interval(r, samples)
-    return {
-        "unit a": a,
-        "unit b": b,
-        "name a": names[a],
-        "name b": names[b],
-        "r": r,
-        "|r|": np.abs(r),
-        "low": low,
-        "high": high,
-        "p": p,
-        "p of the largest": sidak(p, total),
-        "q": benjamini_hochberg(p, tests=total),
-    }
-
-
-def _estimates(columns, samples: int, total: int, d: int) -> tuple[Estimate, ...]:
-    if not len(columns["r"]):
-        return ()
-    common = {"n": samples, "d": d, "estimator": "pearson"}
-    return (
-        largest_estimate(columns["r"][0], total, samples, common, p=float(columns["p of the largest"][0])),
-        Estimate("listed pairs with q < 0.05", float((columns["q"] < 0.05).sum()), null=0.0, unit="pairs",
-                 null_method="false-discovery control", **common),
-    )  # fmt: skip
-
-
-def _caveats(activations, d: int, units, samples: int, n: int) -> list[str]:
+def _caveats(d: int, found: StrongestFound) -> list[str]:
     notes = []
-    if len(units) < d:
-        notes.append(f"{d - len(units)} constant unit(s) have no correlation and are left out.")
-    if samples < n:
-        notes.append(f"Tests and intervals count {samples:,} samples, not {n:,} dependent rows.")
-    notes.append("Gaussian null: for rarely active units a few shared rows make a large r.")
-    return notes
+    if found.units[0] < d:
+        notes.append(f"{d - found.units[0]} constant unit(s) have no correlation and are left out.")
+    return notes + pair_caveats(found)
 
 
 def _cost(shapes, params: StrongestPairsParams) -> Cost:
     (n, d), m = shapes[0], machine()
-    block, blocks = min(d, BLOCK), -(-d // BLOCK)
-    passes = blocks * (blocks + 1) / 2
-    memory = 7 * block**2 * 8 + min(n, 4096) * (d * 8 + block * 8 * 4)
-    return Cost(
-        m.seconds(flops64=2.0 * n * block**2 * passes, moved=n * d * 250 + passes * block**2 * 600), memory
-    )
+    if d <= PRECISE:
+        memory = 7 * d**2 * 8 + min(n, 4096) * d * 40
+        return Cost(m.seconds(flops64=2.0 * n * d**2, moved=n * d * 250 + d**2 * 600), memory)
+    panels, height = -(-d // EXACT), min(d, EXACT)
+    memory = 12.0 * height * d + min(n, CHUNK_VALUES // d) * d * 12.0 + 3e8
+    flops = n * d * (d + height) if panels > 1 else n * d * d
+    return Cost(m.seconds(flops32=1.0 * flops, moved=n * d * 60.0 * panels + d * d * 100.0), memory)
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -226,7 +165,7 @@ METHODS = (
         family="correlation",
         title="Strongest pairs",
         summary="The unit pairs that correlate most, from all pairs of a tap.",
-        version=2,
+        version=3,
         function=strongest_pairs,
         params=StrongestPairsParams,
         result=Table,

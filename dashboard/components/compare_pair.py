@@ -1,0 +1,92 @@
+"""Two taps: in which sense are they the same, with the evidence for each sense, and where to look further."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analysis import registry
+from analysis.results import Table
+from dashboard import errors, state
+from dashboard.components.bars import Line, bars
+from dashboard.parts import doubts, figure_block, method_run, on_demand, pair_of_taps
+
+METHOD = "verdict"
+
+
+def draw() -> None:
+    """The two taps, the verdict, what it rests on."""
+    method = registry.method(METHOD)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        a, b = pair_of_taps.draw()
+        box = st.popover("Settings", icon=":material/tune:")
+    with box, errors.shown():
+        params, seed = method_run.form(method, [a, b])
+    if a == b:
+        st.info("A tap with itself is the same in every sense. Choose another one.", icon=":material/info:")
+        return
+    left, right = st.columns([1.9, 1], gap="large")
+    with left, errors.shown():
+        result = on_demand.result(
+            METHOD,
+            [a, b],
+            params,
+            seed=seed,
+            ask="Compare",
+            title=method.title,
+            key="pair",
+            at_once=1.5,
+            patience=1.0,
+        )
+        if result is not None:
+            said, _, numbers = result.reading.partition("\n\n")
+            st.markdown(f"### {errors.escape(said)}")
+            _senses(result)
+            st.markdown(errors.escape(numbers))
+            figure_block.files(result, METHOD)
+            figure_block.caveats(result)
+            figure_block.table(result, METHOD)
+            figure_block.beside(result, METHOD)
+    with right:
+        _further(a, b)
+        doubts.draw(method, "Check this verdict")
+
+
+def _senses(result: Table) -> None:
+    """The similarities on one scale, from strict to lax, each over its null."""
+    found = [
+        dict(zip(result.columns, line, strict=True)) for line in zip(*result.columns.values(), strict=True)
+    ]
+    bands = {e.name.partition(": ")[0]: (e.null_low, e.null_high) for e in result.estimates}
+    lines = [
+        Line(
+            str(line["sense"]), float(line["value"]), float(line["low"]), float(line["high"]),
+            null=bands.get(str(line["sense"])), text=f"{line['value']:.2f} {line['the same']}",
+            title=f"{line['measure']}; ignores {line['ignores']}",
+        )
+        for line in found
+    ]  # fmt: skip
+    bars(
+        lines,
+        key="senses",
+        label="Similarity in each sense, 1 where the two are the same",
+        null_word="unrelated",
+        reach=1.0,
+    )
+
+
+def _further(a: str, b: str) -> None:
+    """The other questions about the same two."""
+    st.markdown("**Ask further**")
+    link = {
+        "Which unit is which": state.link("compare", view="units", tap=a, tap2=b),
+        "How all their units correlate": state.link("compare", view="correlations", tap=a, other=b),
+        "Which directions they share (canonical correlations)": _analysis("canonical_spectrum", a, b),
+        "How many units of one tell a unit of the other": _analysis("sparse_prediction", a, b),
+        "What is transported where": _analysis("unit_transport", a, b),
+    }
+    st.markdown("\n".join(f"- [{text}]({target})" for text, target in link.items() if target))
+
+
+def _analysis(method: str, a: str, b: str) -> str:
+    known = method in registry.methods()
+    return state.link("analyses", method=method, tap=a, tap2=b) if known else ""
