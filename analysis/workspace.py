@@ -173,7 +173,11 @@ class Workspace:
     ) -> Result | None:
         """The kept result of such a run, or None; never computes. The last few stay in memory."""
         key = self.key(method, references, params, seed=seed)
-        return _kept(str(self.cache.path(key))) if self.cache.has(key) else None
+        if not self.cache.has(key):
+            return None
+        found = _kept(str(self.cache.path(key)))
+        tiles = getattr(found, "tiles", "")
+        return found if not tiles or self.cache.folder(tiles).is_dir() else None
 
     # ------------------------------------------------------------------ people
     def selections(self, store: str | None = None) -> list[Selection]:

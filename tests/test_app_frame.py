@@ -18,6 +18,10 @@ PARAMS = {
     "workspace": ("show", "store", "checkpoint", "data", "job", "choose", "batch", "dump", "name"),
     "map": ("tap", "by", "of", "colour", "unit", "sel", "focus", "view", "hide"),
     "features": ("tap", "unit", "sort", "q"),
+    "compare": (
+        "tap", "tap2", "view", "other", "with", "measure", "show", "verdict", "pair", "what", "range", "cell",
+        "examples", "fade", "seed", "p.measure", "p.order", "p.level", "p.maximum_units", "p.column",
+    ),
     "analyses": ("tap", "tap2", "method", "seed", "p.components", "p.column", "colour", "width"),
 }
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from scipy.cluster.hierarchy import dendrogram, linkage
 
+from analysis.results import Origin
 from dashboard.browse import heat_picture
 from dashboard.components.heat_map import HeatEvent, _event
 
@@ -156,6 +157,27 @@ def test_the_strongest_of_a_gathered_cell_is_no_unit_with_itself():
     assert i == j
     small = heatmap(values)
     assert heat_picture.strongest(small, None, (44, 45, 40, 41)) == (44, 40)
+
+
+def test_units_of_two_taps_with_the_same_numbers_are_not_the_same():
+    """Unit 3 of one layer with unit 3 of the next is a pair like any other, and often the strongest."""
+    values = np.full((8, 8), 0.1)
+    np.fill_diagonal(values, 0.9)
+    names = {"row_names": np.arange(8).astype(str), "column_names": np.arange(8).astype(str)}
+    given = {"method": "m", "version": 1, "params": {}, "seed": 0, "versions": {}}
+    tree = {"linkage": linkage(np.arange(8.0)[:, None]), "row_groups": np.arange(9)}
+    tree |= {"column_linkage": tree["linkage"], "column_groups": np.arange(9)}
+    one, two = (
+        heatmap(values, **names, **tree, threshold=0.5, origin=Origin(inputs=({"name": "t"},) * k, **given))
+        for k in (1, 2)
+    )
+    assert heat_picture.strongest(two, None, (2, 5, 2, 5)) == (2, 2)
+    i, j = heat_picture.strongest(one, None, (2, 5, 2, 5))
+    assert i != j
+    assert "of the pairs" in heat_picture.threshold_words(one)
+    assert "of the cells" in heat_picture.threshold_words(two)
+    shown = [heat_picture.picture(r, theme="light", titles=("", ""), label="", help="") for r in (one, two)]
+    assert [made.trees[1] is None for made in shown] == [True, False]
 
 
 def test_the_drawing_order_decides_which_units_are_the_same():

@@ -90,7 +90,7 @@ def claim_reading(lines: Sequence[Line], found: np.ndarray) -> str:
     if not some:
         return f"None of the {tested} consequences of the claim exceeds its null: the data do not support it."
     listed = "; ".join(
-        f"{line.name} {line.value:.2f} (null {line.null.mean():.2f}, claimed {line.claimed:g})"
+        f"{line.name} {line.value:.2f} (null {line.null.mean():.2f}, claimed {line.claimed:.3g})"
         for line in some
     )
     text = f"Beyond the null at a false-discovery rate of 5 %: {listed}."

@@ -90,7 +90,10 @@ def folder(key: str) -> Path:
     """Where a large thing lies, or is to be put, under a key of `key_of`: beside the results of the shelf; without a
     shelf in a temporary directory that goes with this process. Whoever writes it writes beside and renames."""
     shelf = _shelf.get()
-    return Path(_temporary().name) / key if shelf is None else shelf.folder(key)
+    if shelf is not None:
+        return shelf.folder(key)
+    with _lock:  # two threads must not make two, of which one goes
+        return Path(_temporary().name) / key
 
 
 @functools.cache

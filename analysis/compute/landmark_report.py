@@ -17,7 +17,7 @@ def landmark_estimates(far, tolerant, null, distance, inside, choices, rng) -> t
     out = [
         Estimate("NME", float(nme.mean()), **mean_interval(nme, 0.0), null=float(null.mean()),
                  null_method=f"samples exchanged, {draws} draws", estimator=f"error over {size}", **common),
-        Estimate(f"share of samples with an NME above {failure:g}", float(failed.mean()), 
+        Estimate(f"share of samples with an NME above {failure:g}", float(failed.mean()),
                  **share_interval(failed), estimator="share of samples", **common),
         Estimate("Procrustes distance", float(distance.mean()), **mean_interval(distance, 0.0, 1.0),
                  estimator="full Procrustes distance, mean over samples", **common),

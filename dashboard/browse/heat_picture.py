@@ -73,7 +73,7 @@ def _columns(result: Heatmap) -> tuple[Column, tuple[Column, Column], tuple[Tree
     cells = packed(overview, level, (0, 0), scale_of(overview))
     rows = named(np.asarray(result.row_names)[np.asarray(result.row_order)])
     columns = named(np.asarray(result.column_names)[np.asarray(result.column_order)])
-    across = None if rows.key == columns.key else tree(result.column_linkage, result.column_groups)
+    across = None if is_square(result) else tree(result.column_linkage, result.column_groups)
     return cells, (rows, columns), (tree(result.linkage, result.row_groups), across)
 
 
@@ -177,7 +177,9 @@ def strongest(result: Heatmap, tiles, box: Box) -> tuple[int, int]:
 
 
 def is_square(result: Heatmap) -> bool:
-    """Whether rows and columns are the same units."""
+    """Whether rows and columns are the same units: those of one tap. Two taps may have the same numbers and names."""
+    if result.origin is not None and len(result.origin.inputs) > 1:
+        return False
     return np.array_equal(result.row_units, result.column_units) and np.array_equal(
         result.row_names, result.column_names
     )

@@ -97,14 +97,24 @@ def unit_pair(*taps, params: UnitPairParams = UnitPairParams(), rng=None, progre
         kept = np.sort(rng.choice(len(at), params.maximum_points, replace=False))
         notes.append(f"A random {len(kept):,} of {len(at):,} points drawn; the numbers are of all.")
     shown = {"strongest of": _membership(sets, of[kept], names)}
-    if "label" in rows.taps[0].samples:
-        shown["label"] = np.asarray(rows.taps[0].samples["label"])[of[kept]]
-    matched = rows.taps[0] is not columns[0] and not taps[0].layout.is_pooled
+    matched = rows.taps[0] is not columns[0]  # by id: places among the samples in common, which the page cannot know
+    if matched:
+        of = _places(rows.taps[0].samples["id"], taps[0].samples["id"])[of]
+        at = of
+    if "label" in taps[0].samples:
+        shown["label"] = np.asarray(taps[0].samples["label"])[of[kept]]
     return Scatter(
-        title=f"{names[0]} and {names[1]}", reading=_reading(estimates, params, names), caveats=tuple(notes),
+        title=_capital(f"{names[0]} and {names[1]}"), reading=_reading(estimates, params, names), caveats=tuple(notes),
         estimates=estimates, positions=values[kept], rows=at[kept].astype(np.int64), axes=names, columns=shown,
-        of="samples" if matched else "rows", colour="strongest of",
+        of="samples" if matched and not taps[0].layout.is_pooled else "rows", colour="strongest of",
     )  # fmt: skip
+
+
+def _places(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Where each of the `ids` stands among the `known` ones."""
+    known = np.asarray(known).astype(str)
+    order = np.argsort(known)
+    return order[np.searchsorted(known, np.asarray(ids).astype(str), sorter=order)]
 
 
 def _names(taps, params) -> tuple[str, str]:
@@ -182,13 +192,18 @@ def _membership(sets, of: np.ndarray, names) -> np.ndarray:
 def _reading(estimates, params, names) -> str:
     r, rank, shared = estimates[0], estimates[1], estimates[-1]
     beyond = "beyond" if r.p_value < 0.05 else "not beyond"
-    text = (
+    text = _capital(
         f"{names[0]} and {names[1]} have r = {r.value:.2f} ({r.low:.2f} to {r.high:.2f}), {beyond} what one pair of "
         f"unrelated units shows (±{r.null_high:.2f}); in ranks {rank.value:.2f}."
     )
     if len(estimates) == 4 and estimates[2].p_value < 0.05 <= min(r.p_value, rank.p_value):
         text += " Their distances go together although neither a line nor a rising curve shows it: look at the shape."
     return text + f" They share {shared.value:.0f} of their strongest samples ({shared.null:.1f} by chance)."
+
+
+def _capital(text: str) -> str:
+    """A unit without a tap's name begins in lower case."""
+    return f"U{text[1:]}" if text.startswith("unit ") else text
 
 
 def _caveats(n: int, samples: int) -> list[str]:

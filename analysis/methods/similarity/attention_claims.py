@@ -45,7 +45,7 @@ HELP = {
     "null": "The same with the tokens of V shuffled (of G's dimensions: of each unit of the keys).",
     "null low": "Lower end of the middle 95 % of shuffles.",
     "null high": "Upper end of it.",
-    "p": "Chance of as much by shuffling (draws + 1).",
+    "p": "Chance of as much or more by shuffling; never 0 (Phipson and Smyth).",
     "verdict": "Whether it exceeds shuffled tokens, after Benjamini-Hochberg; lines without a test have none.",
 }
 
