@@ -47,7 +47,6 @@ TITLES = (
     "UniFork: Exploring Modality Alignment for Unified Multimodal Understanding and Generation",
     "Reversible Column Networks",
     "Balanced Mixture of SuperNets for Learning the CNN Pooling Architecture",
-    "FerKD: Surgical Label Adaptation for Efficient Distillation",
     "MetaFormer Is Actually What You Need for Vision",
     "Distilling from Similar Tasks for Transfer Learning on a Budget",
     "MEAL V2: Boosting Vanilla ResNet-50 to 80%+ Top-1 Accuracy on ImageNet without Tricks",

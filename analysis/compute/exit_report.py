@@ -121,7 +121,11 @@ def exit_caveats(e: Exits, constant, layers) -> list[str]:
              "Bands take the folds' fits as they are and are a little too narrow."]  # fmt: skip
     flat = [f"{name} ({c} of {FOLDS} folds)" for name, c in zip(layers, constant, strict=True) if c]
     if flat:
-        notes.append("No exit was better than a constant on the fold set aside for the penalty: " + ", ".join(flat) + ".")
+        notes.append(
+            "No exit was better than a constant on the fold set aside for the penalty: "
+            + ", ".join(flat)
+            + "."
+        )
     if len(layers) > SHOWN:
         notes.append(
             f"Estimates are listed for the first {SHOWN} of {len(layers)} layers; the curve has all."

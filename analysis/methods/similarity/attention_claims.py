@@ -151,10 +151,10 @@ def _check() -> tuple[CheckLine, ...]:
     the roots of the eigenvalues: kernel CKA 1. Unrelated values: CKA 0, nothing beyond the null. Queries in the span of
     the keys, linear kernel: all captured by all components."""
     rng = np.random.default_rng(55)
-    layout = Layout(np.arange(5) * 40)
-    q, k, noise = rng.standard_normal((3, 160, 6))
-    spaces = [key_space(q[i : i + 40], k[i : i + 40], "linear") for i in range(0, 160, 40)]
-    soft = [key_space(q[i : i + 40], k[i : i + 40], "softmax") for i in range(0, 160, 40)]
+    layout = Layout(np.arange(3) * 40)
+    q, k, noise = rng.standard_normal((3, 80, 6))
+    spaces = [key_space(q[i : i + 40], k[i : i + 40], "linear") for i in range(0, 80, 40)]
+    soft = [key_space(q[i : i + 40], k[i : i + 40], "softmax") for i in range(0, 80, 40)]
     made = np.vstack([s.vectors[:, :6] for s in spaces])
     scaled = np.vstack([s.vectors[:, :6] * np.sqrt(s.values[:6]) for s in spaces])
     smooth = np.vstack([s.vectors[:, :6] for s in soft])

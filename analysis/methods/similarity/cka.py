@@ -212,6 +212,8 @@ METHODS = (
         invariance="rotating, scaling or shifting either side changes nothing; stretching one direction does",
         papers=(
             "One-for-All: Bridge the Gap Between Heterogeneous Architectures in Knowledge Distillation",
+            "Counter-Current Learning: A Biologically Plausible Dual Network Approach for Deep Learning",
+            "Reversible Column Networks",
         ),
     ),
 )  # fmt: skip

@@ -241,6 +241,7 @@ METHODS = (
         papers=(
             "One-for-All: Bridge the Gap Between Heterogeneous Architectures in Knowledge Distillation",
             "MetaFormer Is Actually What You Need for Vision",
+            "Balanced Mixture of SuperNets for Learning the CNN Pooling Architecture",
         ),
     ),
 )  # fmt: skip
