@@ -373,6 +373,30 @@ def test_equal_distances_have_no_direction_and_that_is_said(rng):
     found = cka(np.eye(12), rng.standard_normal((12, 3)))
     assert found.values[0, 1] == 0
     assert any("equally far from each other" in c for c in found.caveats)
+
+
+def test_taps_whose_samples_are_mostly_equal_have_a_bandwidth(rng):
+    """Fifteen of sixty samples at which anything fires, in both: more than half of all distances are 0."""
+    x, y = np.zeros((60, 4)), np.zeros((60, 5))
+    x[rng.choice(60, 15, replace=False)] = rng.standard_normal((15, 4))
+    y[rng.choice(60, 15, replace=False)] = rng.standard_normal((15, 5))
+    for estimator in ("unbiased", "biased", "minibatch"):
+        found = cka(x, y, params=CkaParams(kernel="Gaussian", estimator=estimator, batch=20))
+        assert abs(found.values[0, 1]) < 0.5
+        assert np.isfinite(found.estimates[0].null)
+    assert not found.significant[0, 1]
+
+
+def test_standardised_units_that_only_round_are_refused(rng):
+    flat = 1e8 + np.linspace(0, 1.5e-8, 20)[:, None] * np.ones((20, 2))
+    if (flat == flat[0]).all():
+        flat[0] += 1.5e-8
+    with pytest.raises(InputError, match=r"beyond rounding|all samples"):
+        cka(rng.standard_normal((20, 3)), flat, params=CkaParams(scaling="standardised"))
+
+
+def test_numbers_stay_finite_where_nothing_can_be_alike(rng):
+    found = cka(np.eye(12), rng.standard_normal((12, 3)))
     assert np.isfinite(found.values).all()
 
 

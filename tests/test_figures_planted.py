@@ -13,6 +13,7 @@ from analysis.results import (
     Distribution,
     Estimate,
     Gallery,
+    Heatmap,
     Matrix,
     Origin,
     Partition,
@@ -255,6 +256,28 @@ def token_map(n=6, *, grid=(8, 8), leading=1, **changes) -> TokenMap:
     return TokenMap(**{**given, **changes})
 
 
+def heatmap(p=24, **changes) -> Heatmap:
+    whole = matrix(p)
+    order = np.asarray(whole.row_order)
+    given = {
+        "title": whole.title,
+        "overview": whole.values[np.ix_(order, order)].astype(np.float32),
+        "shape": (p, p),
+        **{f"{side}_names": np.array(whole.row_names) for side in ("row", "column")},
+        **{f"{side}_units": np.arange(p) for side in ("row", "column")},
+        **{f"{side}_order": order for side in ("row", "column")},
+        "null_band": whole.null_band,
+        "limits": whole.limits,
+        "value_name": whole.value_name,
+        "diverging": True,
+        "threshold": 0.4,
+        "share_significant": 0.2,
+        "estimates": ESTIMATES[:2],
+        "origin": ORIGIN,
+    }
+    return Heatmap(**{**given, **changes})
+
+
 @cache
 def ordinary() -> dict:
     """One or more of each kind that a person would meet."""
@@ -268,6 +291,7 @@ def ordinary() -> dict:
         "matrix": matrix(),
         "matrix_wide": matrix(12, 60),
         "matrix_plain": matrix(significant=None, linkage=None),
+        "heatmap": heatmap(),
         "spectrum": spectrum(),
         "curve": curve(),
         "curve_many": curve(lines=26),
@@ -378,6 +402,8 @@ def hostile() -> dict:
         "gallery_nasty": gallery(1, 3, groups={NASTY: np.arange(3), LONG: np.arange(200)}, values={}),
         "token_none": token_map(0),
         "token_one": token_map(1, grid=None, leading=0),
+        "heatmap_nan": heatmap(overview=np.full((24, 24), np.nan, np.float32)),
+        "heatmap_names": heatmap(row_names=np.array([NASTY] * 24), value_name=NASTY),
         "token_nan": token_map(2, values=np.full((2, 65), np.nan)),
         "token_misfit": token_map(3, leading=0, grid=(9, 9), values=np.ones((3, 7))),
         "token_long": token_map(100, grid=None, value_name=NASTY),

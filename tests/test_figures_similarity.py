@@ -54,6 +54,8 @@ def test_pairs_are_counted_and_not_the_diagonal():
     assert counted(one_way) == (2, 6)
     between = similarity(column_names=("x", "y", "z"))
     assert counted(between) == (5, 9)
+    seeds = similarity(null=np.full((3, 3), 0.1))  # two networks of one architecture: the same names, other things
+    assert counted(seeds) == (5, 9)
     assert any("1 of 3 pairs significant" in note for note in cells_of(similarity()).notes)
 
 
@@ -65,7 +67,8 @@ def test_on_screen_cells_say_their_interval_and_null_and_few_are_hatched(show, t
     lines = [t for t in figure.data if t.type == "scatter"]
     assert "null %{customdata[0]" in heat[-1].hovertemplate
     assert "95 % interval" in heat[-1].hovertemplate
-    np.testing.assert_allclose(heat[-1].customdata[0, 1], [0.1, 0.75, 0.85])
+    ends = [0.75, 0.85] if show == "value" else [0.65, 0.75]  # the interval is of what is shown
+    np.testing.assert_allclose(heat[-1].customdata[0, 1], [0.1, *ends])
     assert len(lines) == 1
     assert np.isfinite(lines[0].x).sum() == 2 * 6  # two cells, three strokes of two ends each
 

@@ -35,6 +35,17 @@ EXAMPLES = {
         "column_names": ("d", "e"),
         "null_band": (-0.1, 0.1),
     },
+    "heatmap": {
+        "overview": x.astype(np.float32),
+        "shape": x.shape,
+        "row_names": np.array(["a", "<b>", "ü"]),
+        "column_names": np.array(["d", "e"]),
+        "row_units": np.arange(3),
+        "column_units": np.arange(2),
+        "row_order": np.array([2, 0, 1]),
+        "column_order": np.arange(2),
+        "threshold": 0.4,
+    },
     "spectrum": {"values": x[:, 0], "null": x[:, 1]},
     "curve": {
         "x": x[:, 0],

@@ -65,14 +65,17 @@ def test_a_representation_that_holds_the_other_and_more(rng):
     x = rng.standard_normal((900, 12))
     part = x[:, :5] @ turned(rng, 5)
     found = same_in_which_sense(x, part)
-    assert "holds array (2) and more" in found.reading
+    assert found.reading.startswith("Array (1) holds array (2) and more")
+    assert HOLDS not in found.columns["the same"]  # units and directions without a partner count as 0
     r2 = {e.name: e.value for e in found.estimates if "predicted" in e.name}
     assert r2["array (2) predicted linearly from array (1): held-out R², ridge"] == pytest.approx(1, abs=1e-6)
     assert r2["array (1) predicted linearly from array (2): held-out R², ridge"] == pytest.approx(
         5 / 12, abs=0.05
     )
     back = same_in_which_sense(part, x)
-    assert "array (2) holds array (1) and more" in back.reading
+    assert back.reading.startswith("Array (2) holds array (1) and more")
+    subset = same_in_which_sense(np.hstack([x] * 2 + [rng.standard_normal((900, 6))]), x[:, :1])
+    assert HOLDS not in subset.columns["the same"]
     assert "and more" not in same_in_which_sense(x, x @ turned(rng, 12)).reading
 
 
@@ -133,7 +136,14 @@ def test_verdicts_in_words(values, begins):
 
 def test_doubts_in_words():
     found = [evidence(UNITS, 0.9, half=0.2), evidence(SUBSPACE, 0.99), evidence(INFORMATION, 0.99)]
-    assert "Whether they are even the same units cannot be said" in verdict(found, 0.9)
+    assert verdict(found, 0.9) == (
+        "They are the same subspace in another basis, a rotation apart. "
+        "Whether they are even the same units cannot be said from these samples."
+    )
+    lax = [evidence(UNITS, 0.9, half=0.2), evidence(SUBSPACE, 0.5), evidence(INFORMATION, 0.99)]
+    assert verdict(lax, 0.9).startswith(
+        "They hold the same information, linearly re-mixed, and not the same up to a"
+    )
     unrelated = [evidence(s, 0.1, p=0.8) for s in (UNITS, SUBSPACE, INFORMATION)]
     assert verdict(unrelated, 0.9) == "They are different: no relation beyond chance is shown."
     unclear = [evidence(s, 0.9, half=0.5) for s in (UNITS, SUBSPACE, INFORMATION)]
@@ -151,7 +161,7 @@ def test_samples_are_matched_by_id_tokens_pooled_and_constant_units_left_out(rng
     )
     other = np.hstack([pooled[order], np.ones((80, 2))])
     found = same_in_which_sense(one, ArrayActivations(other, samples={"id": ids[order]}, name="other"))
-    assert found.columns["the same"].tolist() == [HOLDS] * 3
+    assert found.columns["the same"].tolist() == [HOLDS] * 3  # constant units are none
     assert any("constant unit" in c for c in found.caveats)
     assert any("no partner" in c for c in found.caveats)
 

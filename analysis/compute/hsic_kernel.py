@@ -21,13 +21,16 @@ from analysis.spec import Progress, no_progress
 
 PAIRS = 2000  # samples whose distances give the median
 TILE_BYTES = 256 << 20
+ROUNDING = 1e-12  # of the largest squared distance: what rounding leaves between equal samples
 
 
 def bandwidth(x: np.ndarray, share: float, rng: np.random.Generator) -> float:
-    """`share` of the median distance between two samples of x (n, d); of at most 2,000 of them."""
+    """`share` of the median distance between two different samples of x (n, d); of at most 2,000 of them. 0 where all
+    are equal. Equal samples say nothing of the scale, and there may be more of them than of others (dead units)."""
     part = x if len(x) <= PAIRS else x[rng.choice(len(x), PAIRS, replace=False)]
-    squared = squared_distances(part, part)
-    return float(share * np.sqrt(np.median(squared[np.triu_indices(len(part), 1)])))
+    squared = squared_distances(part, part)[np.triu_indices(len(part), 1)]
+    apart = squared[squared > ROUNDING * squared.max(initial=0.0)]
+    return float(share * np.sqrt(np.median(apart))) if len(apart) else 0.0
 
 
 def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:

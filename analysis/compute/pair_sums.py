@@ -37,7 +37,7 @@ from analysis.spec import Progress, no_progress
 PRECISE = 1024
 CHECKED = 128
 TOLERANCE = 1e-6  # of a correlation
-SUSPECT = 2.5e-7  # of a unit with itself in one chunk
+SUSPECT = 1e-6  # of a unit with itself in one chunk
 DIFFICULT = 0.25  # share of units from which on all are multiplied in float64
 ROWS = 256  # at a time through the processor's cache
 CHUNK_VALUES = 8192 * 4096  # of the wider tap, multiplied at a time
@@ -234,8 +234,8 @@ class _Sums:
 
     def _accumulate(self, j: int) -> None:
         above = slice(0, j + ROWS if self.alone else None)  # the rest lies below the diagonal
-        part = above, slice(j, j + ROWS)
-        self.cross[part] += self.product[part]
+        cross = self.cross[above, j : j + ROWS]
+        np.add(cross, self.product[above, j : j + ROWS], out=cross)
 
     def finish(self) -> PairSums:
         self.pool.shutdown()

@@ -5,8 +5,9 @@
     same up to a linear map  mean squared canonical correlation     ignores every invertible linear map
 
 All three are 1 for a signed permutation, the last two for a rotation (where the first falls to about 0.9 sqrt(2 ln d /
-d)), the last alone for an invertible linear map. Of two representations of which one holds the other and more, no
-similarity is 1; that shows in how well each is predicted linearly from the other, R² both ways on held-out samples.
+d)), the last alone for an invertible linear map. Units and directions without a partner count as 0, so that of two
+representations of which one holds the other and more, no similarity is 1; that shows in how well each is predicted
+linearly from the other, R² both ways on held-out samples.
 
 A sense *holds* where its whole interval is above the level that counts as the same, *fails* where its whole interval is
 below, and is *open* where samples are too few.
@@ -35,7 +36,8 @@ IGNORES = {
 class Evidence:
     """One sense: `measure`, its `series` (1 + G,), its `null` and the `deviation` of that (NaN: not known), `p`; `few`
     samples, which make the value too high, so that it can only speak against; `held_out`, the low end of what the same
-    pairs are worth on samples that had no part in choosing them (NaN: nothing was chosen)."""
+    pairs are worth on samples that had no part in choosing them (NaN: nothing was chosen). `least`: the smallest value
+    there is."""
 
     sense: str
     measure: str
@@ -46,6 +48,7 @@ class Evidence:
     few: bool = False
     held_out: float = np.nan
     null_method: str = ""
+    least: float = -1.0
 
     @property
     def value(self) -> float:
@@ -55,7 +58,7 @@ class Evidence:
     def interval(self) -> tuple[float, float]:
         """95 %, NaN where it cannot be had."""
         half = float(jackknife_half(self.series))
-        return max(self.value - half, -1.0), min(self.value + half, 1.0)
+        return max(self.value - half, self.least), min(self.value + half, 1.0)
 
     @property
     def null_high(self) -> float:
@@ -74,11 +77,10 @@ def held_whole(ways: Sequence[Evidence], names: Sequence[str], same: float) -> s
     if len(ways) != 2:
         return ""
     there, back = (e.says(same) for e in ways)
-    if (there, back) == (HOLDS, FAILS):
-        return f" {names[0]} holds {names[1]} and more: it predicts it linearly, which fails the other way."
-    if (there, back) == (FAILS, HOLDS):
-        return f" {names[1]} holds {names[0]} and more: it predicts it linearly, which fails the other way."
-    return ""
+    if (there, back) not in ((HOLDS, FAILS), (FAILS, HOLDS)):
+        return ""
+    more, less = names if there == HOLDS else names[::-1]
+    return f"{more} holds {less} and more: it predicts it linearly, which fails the other way."
 
 
 def verdict(found: Sequence[Evidence], same: float, level: float = 0.05) -> str:
@@ -86,13 +88,17 @@ def verdict(found: Sequence[Evidence], same: float, level: float = 0.05) -> str:
     said = [e.says(same) for e in found]
     if HOLDS in said:
         at = said.index(HOLDS)
-        before = [e.sense for e, s in zip(found[:at], said[:at], strict=True) if s == OPEN]
-        doubt = f" Whether they are even the {before[0]} cannot be said from these samples." if before else ""
-        return {
-            UNITS: "They are the same units, up to their order, sign and size.",
-            SUBSPACE: "They are the same subspace in another basis: a rotation apart, not the same units.",
-            INFORMATION: "They hold the same information, linearly re-mixed: neither the same units nor a rotation.",
-        }[found[at].sense] + doubt
+        before = list(zip((e.sense for e in found[:at]), said[:at], strict=True))
+        denied, unsure = (" or ".join(sense for sense, s in before if s == what) for what in (FAILS, OPEN))
+        text = {
+            UNITS: "They are the same units, up to their order, sign and size",
+            SUBSPACE: "They are the same subspace in another basis, a rotation apart",
+            INFORMATION: "They hold the same information, linearly re-mixed",
+        }[found[at].sense]
+        text += f", and not the {denied}." if denied else "."
+        return text + (
+            f" Whether they are even the {unsure} cannot be said from these samples." if unsure else ""
+        )
     related = [e for e in found if e.p < level]
     if OPEN in said:
         tail = "they are related beyond chance" if related else "a relation beyond chance is not shown either"

@@ -34,15 +34,16 @@ def of_units(data: CommonSamples, names, rng, progress) -> tuple[Evidence, Estim
     partner = pair_units(sides.x, sides.y, signed=False)
     i = np.flatnonzero(partner >= 0)
     pairs = GroupedPairs.of(sides.x, sides.y, i, partner[i], group, int(group.max()) + 1)
-    series = jackknifed(pairs, signed=False)
+    share = len(i) / max(len(sides.x), len(sides.y))  # units without a partner count as 0
+    series = jackknifed(pairs, signed=False) * share
     halves = held_out(sides, group, False, progress, (0.4, 0.5))
     null = pairing_null(sides, False, moves(len(sides.x), len(sides.y)), rng, progress, (0.5, 0.8))
-    means = null.matched.mean(axis=1)
-    apart = Evidence(UNITS, "", halves.series, 0.0, np.nan, np.nan)
+    means = null.matched.mean(axis=1) * share
+    apart = Evidence(UNITS, "", halves.series * share, 0.0, np.nan, np.nan)
     low, high = apart.interval
     found = Evidence(
         UNITS, "mean |r| of units matched one to one", series, float(means.mean()), float(means.std(ddof=1)),
-        float(add_one_p(series[0], means)), held_out=low,
+        float(add_one_p(series[0], means)), held_out=low, least=0.0,
         null_method=f"samples moved, matched again, {len(means)} times",
     )  # fmt: skip
     estimate = Estimate(
@@ -67,14 +68,15 @@ def of_information(data: CommonSamples, names, rng, progress) -> Evidence:
     """Mean squared canonical correlation; `few` where samples are fewer than ten for each direction."""
     progress(0.85, "canonical correlations")
     a, b = canonical_sides(data.values, names, rng, tolerance=TOLERANCE)
-    n, k = len(data.ids), min(a.rank, b.rank)
+    n, k = len(data.ids), max(a.rank, b.rank)  # directions without a partner count as 0
+    share = min(a.rank, b.rank) / k
     whole, rest = cross_products(a, b)
-    series = whole_series([mean_squared(c) for c in (whole, *rest)])
+    series = whole_series([mean_squared(c) for c in (whole, *rest)]) * share
     mean, variance = (m / s for m, s in zip(centred_moments(a.gram, b.gram), (k, k * k), strict=True))
     few = n < ENOUGH * max(a.rank, b.rank)
     return Evidence(
         INFORMATION, "mean squared canonical correlation", series, mean, float(np.sqrt(variance)),
-        float(cantelli_p(series[0], mean, np.sqrt(variance))), few=few,
+        float(cantelli_p(series[0], mean, np.sqrt(variance))), few=few, least=0.0,
         null_method="samples exchanged, exact moments",
     )  # fmt: skip
 
@@ -96,7 +98,7 @@ def of_prediction(data: CommonSamples, names, rng, progress) -> list[Evidence]:
             Evidence(
                 PREDICTED.format(names[b], names[a]), "held-out R², ridge", fit.series(group), float(null), np.nan,
                 float(fit.p), any(len(f.singular) >= f.n - 1 for f in one.fits),
-                null_method="samples exchanged and fitted anew, once",
+                null_method="samples exchanged and fitted anew, once", least=-np.inf,
             )
         )  # fmt: skip
     return found

@@ -15,6 +15,7 @@ from analysis.compute.tap_names import tap_names
 from analysis.results import Estimate, Matrix
 
 LEVEL = 0.05  # false-discovery rate
+FEWEST_KNOWN = 8  # samples below which an interval by leaving some out says little
 UNSURE = 0.1  # half-width of an interval, as a share of the scale, from which on samples count as too few
 Z = 1.959964
 
@@ -41,7 +42,9 @@ def similarity_matrix(grid: Grid, words: Words, names: Sequence[str], notes: Seq
     short = tap_names(names)
     low, high = intervals(grid, words)
     sure = beyond_chance(grid)
-    few = grid.few | np.nan_to_num((high - low) > 2 * UNSURE * abs(words.limits[1] - words.limits[0]))
+    half = jackknife_half(grid.series)  # not cut at the bounds
+    unsure = ~(half <= UNSURE * abs(words.limits[1] - words.limits[0])) & (len(grid.series) > 1)
+    few = grid.few | (unsure & ~grid.own) | ((grid.n < FEWEST_KNOWN) & ~grid.own)
     estimates = _estimates(grid, words, short, low, high)
     i, j = grid.different()
     band = np.array([grid.null - Z * grid.deviation, grid.null + Z * grid.deviation])[:, i, j]

@@ -9,6 +9,7 @@ from analysis.results import Matrix
 from analysis.spec import Method
 from dashboard import errors, state
 from dashboard.browse import comparable, measures, projections
+from dashboard.figures.targets import MOST as CLICKABLE
 from dashboard.parts import doubts, figure_block, method_run, on_demand, tap_picker
 
 ITSELF = ""
@@ -26,18 +27,28 @@ def draw() -> None:
         method = _measure(known, method)
         asked = (references, *_settings(method, references, other))
     with right, errors.shown():
-        if asked is not None:
-            result = on_demand.result(
-                method.id, asked[0], asked[1], seed=asked[2], ask="Compare", title=method.title, key="similarity",
-                at_once=AT_ONCE, patience=1.0,
-            )  # fmt: skip
+        if asked is not None and len(asked[0]) < 2:
+            st.info(
+                "This network has one tap only: choose another network to compare it with.",
+                icon=":material/info:",
+            )
+        elif asked is not None:
+            result = _result(method, asked)
         if result is not None:
             figure_block.draw(
                 result, method.id, targets=True, clicked=lambda at: _open_pair(result, asked[0], at)
             )
-            st.caption("Click a cell to ask in which sense these two are the same.")
+            if result.values.size <= CLICKABLE:
+                st.caption("Click a cell to ask in which sense these two are the same.")
     with right:
         doubts.draw(method, "Check this measure")
+
+
+def _result(method: Method, asked: tuple) -> Matrix | None:
+    return on_demand.result(
+        method.id, asked[0], asked[1], seed=asked[2], ask="Compare", title=method.title, key="similarity",
+        at_once=AT_ONCE, patience=1.0,
+    )  # fmt: skip
 
 
 def _taps() -> tuple[list[str], str]:
@@ -53,8 +64,9 @@ def _taps() -> tuple[list[str], str]:
     )  # fmt: skip
     fitting = [r for name in (store, other) if name for r in known if r.partition(":")[0] == name]
     usual = [r for r in fitting if not projections.is_output(r)]
-    usual = usual if len(usual) > 1 else fitting
+    usual = usual if _enough(usual, store, other) else fitting
     chosen = state.param("with", usual, fitting)
+    chosen = [r for r in fitting if r in chosen] if _enough(chosen, store, other) else usual
     own = f"{store}:"
     with st.expander(f"{len(chosen)} taps", icon=":material/layers:"):
         st.multiselect(
@@ -65,6 +77,12 @@ def _taps() -> tuple[list[str], str]:
     if other:
         st.caption(f"{comparable.common_samples(state.workspace(), store, other):,} samples in common")
     return chosen, other
+
+
+def _enough(chosen: list[str], store: str, other: str) -> bool:
+    """Two taps or more, of both networks where there are two."""
+    stores = {r.partition(":")[0] for r in chosen}
+    return len(chosen) > 1 and (not other or stores == {store, other})
 
 
 def _measure(known: dict[str, Method], method: Method) -> Method:

@@ -74,7 +74,7 @@ def cells_of(result: Matrix, *, aggregate: str = "auto", show: str = "value") ->
     how = aggregate if aggregate != "auto" else ("max" if diverging else "mean")
     block = tuple(-(-side // MOST_CELLS) for side in values.shape)
     notes, whole = [], _notes(result, values, sure, few, excess)  # counted before cells are gathered
-    beside = _beside(result, ordered)
+    beside = _beside(result, ordered, excess)
     if block != (1, 1):
         beside = None
         values = gathered(values, block, how)
@@ -95,20 +95,32 @@ def cells_of(result: Matrix, *, aggregate: str = "auto", show: str = "value") ->
     )  # fmt: skip
 
 
-def _beside(result: Matrix, ordered) -> np.ndarray | None:
+def _beside(result: Matrix, ordered, excess: bool) -> np.ndarray | None:
     """Null and ends of the interval of each cell (p, q, 3), NaN for what the result does not have."""
     parts = [result.null, result.low, result.high]
     if all(part is None for part in parts) or result.values.size > MOST_BESIDE:
         return None
     blank = np.full(result.values.shape, np.nan)
-    return np.stack([(blank if m is None else np.asarray(m, float))[ordered] for m in parts], axis=2)
+    null, low, high = (blank if m is None else np.asarray(m, float) for m in parts)
+    if excess:
+        low, high = low - null, high - null
+    return np.stack([m[ordered] for m in (null, low, high)], axis=2)
+
+
+def itself_on_the_diagonal(result: Matrix) -> bool:
+    """Whether rows and columns are the same things. Two networks of one architecture have the same names and are not:
+    then every cell has a null."""
+    p, q = np.asarray(result.values).shape
+    if p != q or tuple(result.row_names) != tuple(result.column_names):
+        return False
+    return result.null is None or bool(np.isnan(np.diag(result.null)).all())
 
 
 def counted(result: Matrix) -> tuple[int, int]:
     """How many cells are significant, and how many were tested: where rows and columns are the same things, pairs of
     two different ones."""
     sure = np.asarray(result.significant, bool)
-    if sure.shape[0] != sure.shape[1] or tuple(result.row_names) != tuple(result.column_names):
+    if not itself_on_the_diagonal(result):
         return int(sure.sum()), sure.size
     n, off = len(sure), ~np.eye(len(sure), dtype=bool)
     if np.array_equal(sure, sure.T) and np.array_equal(

@@ -36,7 +36,7 @@ from analysis.compute.machine import machine
 from analysis.compute.moments import is_varying
 from analysis.compute.similarity_grid import ALL, ARRANGEMENTS, Grid, arranged
 from analysis.compute.similarity_report import Words, similarity_matrix
-from analysis.errors import NotEnoughData
+from analysis.errors import InputError, NotEnoughData
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -95,10 +95,11 @@ def cka(*taps, params: CkaParams = CkaParams(), rng=None, progress=no_progress) 
     if params.kernel == "Gaussian" and params.estimator != "minibatch":
         most = min(most, MOST_GAUSSIAN)
     data = common_samples(taps, rng, maximum=most, minimum=minimum, pooling=params.pooling, progress=progress)
-    values = [_scaled(x, params.scaling) for x in data.values]
+    values = [_scaled(x, params.scaling, tap.name) for x, tap in zip(data.values, taps, strict=True)]
     grid, lengths, notes = _compared(values, rows, columns, params, rng, progress)
     notes += [
-        f"{tap.name}: all samples are equally far from each other, so nothing can be like it (CKA 0)."
+        f"{tap.name}: its distances are sums of the two samples' own terms (all samples equally far from each other, "
+        "or one apart from the rest), so nothing can be like it (CKA 0)."
         for tap, length in zip(taps, lengths, strict=True)
         if length <= 0
     ]
@@ -137,11 +138,15 @@ def _compared(values, rows, columns, params: CkaParams, rng, progress) -> tuple[
     return *found, []
 
 
-def _scaled(x: np.ndarray, scaling: str) -> np.ndarray:
+def _scaled(x: np.ndarray, scaling: str, name: str) -> np.ndarray:
     if scaling != "standardised":
         return x
     mean, spread = x.mean(axis=0), x.std(axis=0)
     varies = is_varying(spread**2, mean)
+    if not varies.any():
+        raise InputError(
+            f"no unit of {name} varies beyond rounding", "units that differ", "Choose another tap"
+        )
     return (x - mean)[:, varies] / spread[varies]
 
 

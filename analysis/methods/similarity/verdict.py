@@ -44,7 +44,7 @@ HELP = {
     "low": "lower end of its 95 % interval (jackknife over groups of samples)",
     "high": "upper end",
     "null": "what unrelated representations of these shapes give on average",
-    "p": "chance of as much for unrelated ones",
+    "p": "chance of as much for unrelated ones, at most (Cantelli); of units at least 1 / (moves + 1)",
     "the same": "holds: the whole interval is above the level that counts as the same (of matched units on held-out "
                 "samples too); fails: all of it is below; open: these samples cannot say",
 }  # fmt: skip
@@ -127,6 +127,9 @@ def _columns(found: list[Evidence], same: float) -> dict[str, np.ndarray]:
 
 
 def _reading(found: list[Evidence], ways: list[Evidence], names, same: float, n: int) -> str:
+    said, held = verdict(found, same), held_whole(ways, names, same)
+    if held and HOLDS not in [e.says(same) for e in found]:
+        said = held[:1].upper() + held[1:]
     parts = []
     for e in (*found, *ways):
         low, high = e.interval
@@ -134,7 +137,7 @@ def _reading(found: list[Evidence], ways: list[Evidence], names, same: float, n:
         name = e.measure if e.sense in IGNORES else f"{e.measure} of {e.sense}"
         parts.append(f"{name} {e.value:.2f} ({within}unrelated {e.null:.2f})")
     return (
-        f"{verdict(found, same)}{held_whole(ways, names, same)}\n\n{names[0]} and {names[1]} on {n:,} samples: "
+        f"{said}\n\n{names[0]} and {names[1]} on {n:,} samples: "
         f"{'; '.join(parts)}. The same counts as {same:g} or more."
     )
 
@@ -143,7 +146,9 @@ def _caveats(found: list[Evidence], data, params: VerdictParams) -> list[str]:
     p, q = (x.shape[1] for x in data.values)
     notes = []
     if p != q:
-        notes.append(f"Of {p} and {q} units only {min(p, q)} pairs can be made: the others have no partner.")
+        notes.append(
+            f"Of {p} and {q} units only {min(p, q)} pairs can be made: the others have no partner and count as 0."
+        )
     if found[2].few:
         notes.append(
             f"Canonical correlations of up to {max(p, q)} directions from fewer than ten times as many samples are "
