@@ -19,8 +19,12 @@ def draw() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         a, b = pair_of_taps.draw()
         box = st.popover("Settings", icon=":material/tune:")
+    asked = None
     with box, errors.shown():
-        params, seed = method_run.form(method, [a, b])
+        asked = method_run.form(method, [a, b])
+    if asked is None:
+        return
+    params, seed = asked
     if a == b:
         st.info("A tap with itself is the same in every sense. Choose another one.", icon=":material/info:")
         return

@@ -25,8 +25,12 @@ def draw() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         a, b = pair_of_taps.draw()
         box = st.popover("Settings", icon=":material/tune:")
+    asked = None
     with box, errors.shown():
-        params, seed = method_run.form(method, [a, b])
+        asked = method_run.form(method, [a, b])
+    if asked is None:
+        return
+    params, seed = asked
     with errors.shown():
         result = on_demand.result(
             METHOD, [a, b], params, seed=seed, ask="Match the units", title=method.title, key="units", at_once=1.5,
