@@ -24,6 +24,7 @@ from analysis.compute.distance_correlation import (
 from analysis.compute.drawing_order import order_by, order_by_features, order_by_similarity
 from analysis.compute.kept import folder
 from analysis.compute.map_tests import cosine_null
+from analysis.compute.multiple_testing import benjamini_hochberg
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, ShapeError, TooLarge
 from analysis.methods.correlation import map as map_module
 from analysis.methods.correlation.map import CorrelationMapParams, correlation_map
@@ -257,6 +258,19 @@ def test_small_p_values_of_distance_correlation_are_near_those_of_exchanged_rows
             p = float(distance_p(signed_root(distance_correlations(x)), 60)[0, 1])
             assert exchanged / 2 <= p <= 2 * exchanged
     assert compared >= 3
+
+
+@pytest.mark.parametrize("measure", ["distance correlation", "mutual information"])
+def test_what_is_below_chance_does_not_count_as_significant(rng, measure):
+    """At a lenient level, where it would: the share is that of the rule on the p-values themselves."""
+    x = rng.standard_normal((60, 25))
+    x[:, 1] += 0.6 * x[:, 0] ** 2
+    found = mapped(x, measure=measure, level=0.5, bins=3)
+    if measure == "distance correlation":
+        p = distance_p(upper(signed_root(distance_correlations(x))), 60)
+    else:
+        p = upper(information(x, None, 3, 60).p)
+    assert found.share_significant == pytest.approx((benjamini_hochberg(p) <= 0.5).mean(), abs=1 / len(p))
 
 
 @pytest.mark.parametrize("zeros", [False, True])

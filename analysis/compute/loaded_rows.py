@@ -13,7 +13,7 @@ from analysis.compute.streaming import Pass, refuse_few
 from analysis.compute.tap_rows import TapRows, refuse_few_samples
 from analysis.spec import Progress, no_progress
 
-MOST_BYTES = 1 << 30  # of all values, in float32
+MOST_BYTES = 1 << 29  # of all values, in float32; reading and ranking hold them three times
 COLUMNS = 128  # ranked at a time
 
 
@@ -38,8 +38,8 @@ def loaded_rows(
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 0.3),
 ) -> LoadedRows:
-    """The units `kept` (all where None) of at most `maximum` rows, a seeded random part above, and never more than 1 GB
-    of float32. Raises NotEnoughData below four samples, or where too few units vary."""
+    """The units `kept` (all where None) of at most `maximum` rows, a seeded random part above, and never more than half
+    a GB of float32. Raises NotEnoughData below four samples, or where too few units vary."""
     width = sum(tap.shape[1] if k is None else len(k) for tap, k in zip(rows.taps, kept, strict=True))
     n, most = rows.taps[0].shape[0], max(16, min(maximum, MOST_BYTES // (4 * width)))
     chosen = np.sort(rng.choice(n, most, replace=False)) if n > most else np.arange(n)

@@ -111,7 +111,7 @@ def _distances(rows: TapRows, kept, params, rng, notes, progress, span) -> Measu
     other = None if rows.is_one else data.values[1]
     values = signed_root(distance_correlations(data.values[0], other, progress, _part(span, 0.2, 1)))
     notes.append("Distance correlation has no sign: it says how strong a relation is, not which way it goes.")
-    relation = _whole(values, data, rows.is_one)
+    relation = _whole(values, data, rows.is_one, np.maximum(values, 0.0))  # below 0 speaks for nothing
     return Measured(relation, relation.units, distance_null(data.samples), (0.0, 1.0), 1.0, tuple(notes))
 
 

@@ -29,6 +29,7 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.correlation_reading import map_caveats, map_sentence
 from analysis.compute.drawing_order import DrawingOrder
 from analysis.compute.kept import folder, key_of
+from analysis.compute.loaded_rows import MOST_BYTES
 from analysis.compute.machine import machine
 from analysis.compute.map_orders import BY_COLUMN, order_by_column
 from analysis.compute.map_tests import estimates_of
@@ -175,7 +176,7 @@ def _cost(shapes, params: CorrelationMapParams) -> Cost:
         seconds += m.seconds(flops64=1.0 * rows**2 * p * q, moved=rows**2 * (p + q) * 20.0)
         memory += rows * sum(d) * 60.0 + 1.2e8
     else:
-        rows = min(n, params.maximum_rows)
+        rows = min(n, params.maximum_rows, MOST_BYTES // (4 * sum(d)))
         factor = 2.0 * params.bins**2 if params.measure == "mutual information" else 2.0
         seconds += m.seconds(flops32=factor * rows * p * q, moved=rows * sum(d) * 400.0 + p * q * 900)
         memory += rows * sum(d) * 30.0
