@@ -54,7 +54,9 @@ def test_pairs_are_counted_and_not_the_diagonal():
     assert counted(one_way) == (2, 6)
     between = similarity(column_names=("x", "y", "z"))
     assert counted(between) == (5, 9)
-    seeds = similarity(null=np.full((3, 3), 0.1))  # two networks of one architecture: the same names, other things
+    seeds = similarity(
+        null=np.full((3, 3), 0.1)
+    )  # two networks of one architecture: the same names, other things
     assert counted(seeds) == (5, 9)
     assert any("1 of 3 pairs significant" in note for note in cells_of(similarity()).notes)
 

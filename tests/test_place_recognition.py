@@ -370,7 +370,7 @@ def turned(known):
 
 
 def test_the_registry_has_the_family():
-    assert [m.id for m in registry.families()["retrieval"]] == ["place_recognition"]
+    assert "place_recognition" in [m.id for m in registry.families()["retrieval"]]
 
 
 def test_the_analyses_page_lists_the_family_and_runs_it(opened):

@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.compute import kept
+from analysis.compute.row_number_ids import row_number_notes
 from analysis.compute.samples import pooled_samples
 from analysis.errors import InputError, NotEnoughData, ParameterError, TooLarge
 from analysis.spec import Progress, no_progress
@@ -119,7 +120,7 @@ def _shared(taps: Sequence[Activations], minimum: int) -> tuple[np.ndarray, list
     """Positions (taps, n) of the common samples in each tap, in the order of the first; notes."""
     all_ids = [np.asarray(t.samples["id"]).astype(str) for t in taps]
     if all(np.array_equal(all_ids[0], ids) for ids in all_ids[1:]):
-        return np.tile(np.arange(len(all_ids[0])), (len(taps), 1)), []
+        return np.tile(np.arange(len(all_ids[0])), (len(taps), 1)), row_number_notes(taps)
     common = None
     for tap, ids in zip(taps, all_ids, strict=True):
         kinds, counts = np.unique(ids, return_counts=True)
@@ -143,4 +144,5 @@ def _shared(taps: Sequence[Activations], minimum: int) -> tuple[np.ndarray, list
     for ids in all_ids:
         by_id = np.argsort(ids)
         found.append(by_id[np.searchsorted(ids, order, sorter=by_id)])
-    return np.array(found), [f"{len(common):,} samples matched by id ({counted})."]
+    notes = row_number_notes(taps, np.array(found))
+    return np.array(found), [f"{len(common):,} samples matched by id ({counted}).", *notes]

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.compute.exchange_moments import Centred
+from analysis.compute.sample_groups import GROUPS
 
 FEWEST = 4  # samples: below, nothing is left after U-centring
 ROUNDING = 1e-12  # of the biased inner product
@@ -96,6 +97,11 @@ def alignment(cross: np.ndarray, own: np.ndarray, others: np.ndarray) -> np.ndar
     where samples are too few."""
     scale = np.sqrt(np.maximum(own, 0.0) * np.maximum(others, 0.0))
     return np.clip(np.divide(cross, scale, out=0 * cross, where=scale > 0), -1.0, 1.0)
+
+
+def block_bytes(features: int) -> float:
+    """Memory of the groups' products of two sides with so many features each."""
+    return min(float(BLOCK_BYTES), 8.0 * GROUPS * features**2)
 
 
 def null_deviation(n: int) -> float:

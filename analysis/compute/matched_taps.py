@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analysis.activations import Activations
 from analysis.arrays import finite_rows
+from analysis.compute.row_number_ids import row_number_notes
 from analysis.errors import InputError, NotEnoughData, ParameterError, TooLarge
 from analysis.spec import Progress, no_progress
 
@@ -74,7 +75,8 @@ def matched_taps(
     for tap, v in zip(taps, values, strict=True):
         if (v == v[0]).all():
             raise InputError(f"all rows of {tap.name} are equal", "rows that differ", "Choose another tap")
-    return _matched(taps[0], values, rows, int((~good).sum()), len(chosen) < n)
+    found = _matched(taps[0], values, rows, int((~good).sum()), len(chosen) < n)
+    return replace(found, notes=(*found.notes, *row_number_notes(taps)))
 
 
 def _matched(tap: Activations, values, rows, n_bad: int, sampled: bool) -> MatchedTaps:

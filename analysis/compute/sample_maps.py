@@ -10,6 +10,7 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.arrays import finite_rows
 from analysis.compute.common_samples import common_samples
+from analysis.compute.row_number_ids import row_number_notes
 from analysis.compute.samples import pooled_samples
 from analysis.errors import InputError, NotEnoughData, TooLarge
 from analysis.spec import Progress, no_progress
@@ -80,7 +81,7 @@ def _finite(taps, values: list[np.ndarray], good: np.ndarray, minimum: int, n: i
             raise InputError(
                 f"all samples of {tap.name} are equal", "samples that differ", "Choose another tap"
             )
-    return SampleMaps(tuple(values), tuple(notes))
+    return SampleMaps(tuple(values), (*notes, *row_number_notes(taps)))
 
 
 def _have_equal_positions(taps: Sequence[Activations]) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.arrays import finite_rows
 from analysis.compute.grid_resampling import bilinear
+from analysis.compute.row_number_ids import row_number_notes
 from analysis.errors import InputError, NotEnoughData, TooLarge
 from analysis.spec import Progress
 
@@ -100,7 +101,7 @@ def _common(taps, minimum: int) -> tuple[np.ndarray, list[str]]:
     """Positions (taps, S) of the common samples in the order of the first tap; notes."""
     ids = [np.asarray(t.samples["id"]).astype(str) for t in taps]
     if all(np.array_equal(ids[0], other) for other in ids[1:]):
-        return np.tile(np.arange(len(ids[0])), (len(taps), 1)), []
+        return np.tile(np.arange(len(ids[0])), (len(taps), 1)), row_number_notes(taps)
     if any(len(np.unique(i)) < len(i) for i in ids):
         raise InputError("two samples have the same id", "an id of its own for each sample")
     kept = np.logical_and.reduce([np.isin(ids[0], other) for other in ids[1:]])
@@ -110,7 +111,8 @@ def _common(taps, minimum: int) -> tuple[np.ndarray, list[str]]:
             "Record all on the same data",
         )  # fmt: skip
     places = [np.argsort(i)[np.searchsorted(np.sort(i), ids[0][kept])] for i in ids]
-    return np.array(places), [f"{int(kept.sum()):,} samples matched by id."]
+    notes = row_number_notes(taps, np.array(places))
+    return np.array(places), [f"{int(kept.sum()):,} samples matched by id.", *notes]
 
 
 def _resampled(taps, at: np.ndarray) -> bool:

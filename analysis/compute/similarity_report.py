@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from analysis.compute.multiple_testing import benjamini_hochberg
 from analysis.compute.sample_groups import FEWEST, jackknife_error
@@ -17,6 +17,7 @@ from analysis.results import Estimate, Matrix
 LEVEL = 0.05  # false-discovery rate
 FEWEST_KNOWN = 8  # samples below which an interval by leaving some out says little
 UNSURE = 0.1  # half-width of an interval, as a share of the scale, from which on samples count as too few
+BAND = 0.05  # of the values of unrelated pairs lie outside of the null's band
 Z = 1.959964
 
 
@@ -108,11 +109,13 @@ def _estimates(grid: Grid, words: Words, names, low, high) -> tuple[Estimate, ..
     i, j = grid.different()
     common = {"n": grid.n, "estimator": words.estimator}
 
-    def null_of(null: float, deviation: float) -> dict:
+    def null_of(null: float, deviation: float, tries: int = 1) -> dict:
         if not np.isfinite(null):
             return {}
-        ends = {"null_low": null - Z * deviation, "null_high": null + Z * deviation}
-        return {"null": null, "null_method": words.null_method, **(ends if np.isfinite(deviation) else {})}
+        z = Z if tries == 1 else float(ndtri(1 - BAND / 2 / tries))
+        ends = {"null_low": null - z * deviation, "null_high": null + z * deviation}
+        how = words.null_method + (f"; band and p for one chosen of {tries} pairs" if tries > 1 else "")
+        return {"null": null, "null_method": how, **(ends if np.isfinite(deviation) else {})}
 
     def ends_of(value: float, below: float, above: float) -> dict:
         if not (np.isfinite(below) and np.isfinite(above)):
@@ -120,14 +123,16 @@ def _estimates(grid: Grid, words: Words, names, low, high) -> tuple[Estimate, ..
         return {"low": min(below, value), "high": max(above, value), "interval": words.interval}
 
     def of_cell(word: str, at: int) -> Estimate:
+        """A cell; one that was chosen among all (`word`) has the band and the p-value of a choice (Bonferroni)."""
         r, c = i[at], j[at]
         a, b = grid.rows[r], grid.columns[c]
-        value, p = float(grid.values[r, c]), float(grid.p[r, c])
+        tries = len(i) if word else 1
+        value, p = float(grid.values[r, c]), tries * float(grid.p[r, c])
         return Estimate(
             f"{word}{words.name} of {words.arrow.format(names[a], names[b])}", value,
             **ends_of(value, float(low[r, c]), float(high[r, c])),
-            **null_of(float(grid.null[r, c]), float(grid.deviation[r, c])),
-            **({"p_value": p} if np.isfinite(p) else {}), d=max(grid.units[a], grid.units[b]), **common,
+            **null_of(float(grid.null[r, c]), float(grid.deviation[r, c]), tries),
+            **({"p_value": min(p, 1.0)} if np.isfinite(p) else {}), d=max(grid.units[a], grid.units[b]), **common,
         )  # fmt: skip
 
     if len(i) <= 2:
@@ -137,7 +142,7 @@ def _estimates(grid: Grid, words: Words, names, low, high) -> tuple[Estimate, ..
     bounded = [float(np.clip(value + sign * half, *words.bounds)) for sign in (-1, 1)]
     mean = Estimate(
         f"mean {words.name} of two taps", value, **ends_of(value, *bounded),
-        **null_of(_mean(grid.null[i, j]), _mean(grid.deviation[i, j])),
+        **null_of(_mean(grid.null[i, j]), _mean(grid.deviation[i, j])),  # the widest: as if all pairs moved as one
         d=max(grid.units), **common,
     )  # fmt: skip
     flat = grid.values[i, j] * (-1 if words.distance else 1)

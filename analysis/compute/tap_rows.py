@@ -14,6 +14,7 @@ import numpy as np
 from analysis.activations import CHUNK_ROWS, Activations, ArrayActivations
 from analysis.arrays import finite_rows
 from analysis.compute.common_samples import common_samples
+from analysis.compute.row_number_ids import row_number_notes
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import ParameterError
 from analysis.spec import Progress, no_progress
@@ -106,7 +107,7 @@ def tap_rows(
     if len(taps) > 2:
         raise ParameterError(f"{len(taps)} taps", "one or two")
     if len(taps) == 1 or _same_rows(*taps):
-        return TapRows(taps)
+        return TapRows(taps, tuple(row_number_notes(taps)))
     data = common_samples(
         taps, rng, maximum=maximum, minimum=FEWEST, pooling=pooling, progress=progress, span=span
     )

@@ -11,6 +11,7 @@ from dashboard.figures.cells import (
     branches,
     cells_of,
     counted,
+    itself_on_the_diagonal,
     names_of,
     nothing,
     order_of,
@@ -99,10 +100,20 @@ def _targets(figure, cells: Cells, theme: Theme) -> None:
     template = _under_the_pointer(cells).replace("%{y}<br>%{x}", "%{text}").replace("%{z", "%{customdata[3]")
     if cells.beside is None:
         template = template.replace("customdata[3]", "customdata[0]")
+    template = template.replace("<extra>", "%{hovertext}<extra>")
     names = ([markup(name) for name in names] for names in (cells.row_names, cells.column_names))
-    add_targets(
-        figure, *names, template, np.concatenate([beside, cells.values[..., None]], axis=2), theme.ground
-    )
+    shown = np.concatenate([beside, cells.values[..., None]], axis=2)
+    add_targets(figure, *names, template, shown, _remarks(cells), theme.ground)
+
+
+def _remarks(cells: Cells) -> np.ndarray:
+    """(p, q) what fading and hatching say of a cell, in words: the pointer meets the targets, which lie above them."""
+    found = np.full(cells.values.shape, "", dtype=object)
+    if cells.sure is not None:
+        found[~cells.sure] += "<br>not significant"
+    if cells.few is not None:
+        found[cells.few] += "<br>too few samples"
+    return found
 
 
 def _under_the_pointer(cells: Cells) -> str:
@@ -297,11 +308,15 @@ def words(result: Matrix) -> str:
     p, q = values.shape
     parts = [f"Heat map of {p:,} rows by {q:,} columns of {plain(result.value_name) or 'values'}."]
     finite = np.isfinite(values)
+    if itself_on_the_diagonal(result) and (finite & ~np.eye(p, dtype=bool)).any():
+        finite &= ~np.eye(p, dtype=bool)
+        parts.append("Each with itself left out:")
     low, high = values[finite].min(), values[finite].max()
     parts.append(f"Values from {number(low)} to {number(high)}, median {number(np.median(values[finite]))}.")
     i, j = np.unravel_index(np.where(finite, np.abs(values), -1).argmax(), values.shape)
     names = names_of(result.row_names, p)[i], names_of(result.column_names, q)[j]
-    parts.append(f"The strongest, {number(values[i, j])}, is at {shorten(names[0])} and {shorten(names[1])}.")
+    word = "largest" if low >= 0 else "largest in magnitude"
+    parts.append(f"The {word}, {number(values[i, j])}, is at {shorten(names[0])} and {shorten(names[1])}.")
     if result.null_band is not None:
         inside = ((values >= result.null_band[0]) & (values <= result.null_band[1]))[finite].mean()
         ends = " to ".join(number(v) for v in result.null_band)

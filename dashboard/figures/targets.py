@@ -8,10 +8,16 @@ MOST = 2_500  # marks; a larger matrix is zoomed and read, not clicked
 
 
 def add_targets(
-    figure, row_names: list[str], column_names: list[str], template: str, shown: np.ndarray, colour: str
+    figure,
+    row_names: list[str],
+    column_names: list[str],
+    template: str,
+    shown: np.ndarray,
+    remarks: np.ndarray,
+    colour: str,
 ) -> None:
-    """`shown` (p, q, m): what the pointer reads, in a label of this `colour`; a click gives the place in row-major
-    order."""
+    """`shown` (p, q, m): what the pointer reads, with the text of `remarks` (p, q) behind, in a label of this `colour`;
+    a click gives the place in row-major order."""
     import plotly.graph_objects as go
 
     p, q = shown.shape[:2]
@@ -20,6 +26,7 @@ def add_targets(
         go.Scatter(
             x=j, y=i, mode="markers", showlegend=False, customdata=shown.reshape(p * q, -1),
             text=[f"{row_names[a]}<br>{column_names[b]}" for a, b in zip(i, j, strict=True)],
+            hovertext=remarks.ravel(),
             marker={"size": max(6, min(90, 420 // max(p, q))), "symbol": "square", "opacity": 0.0, "color": colour},
             hovertemplate=template, hoverlabel={"bgcolor": colour},
             selected={"marker": {"opacity": 0.0}}, unselected={"marker": {"opacity": 0.0}},

@@ -97,7 +97,9 @@ def unit_pair(*taps, params: UnitPairParams = UnitPairParams(), rng=None, progre
         kept = np.sort(rng.choice(len(at), params.maximum_points, replace=False))
         notes.append(f"A random {len(kept):,} of {len(at):,} points drawn; the numbers are of all.")
     shown = {"strongest of": _membership(sets, of[kept], names)}
-    matched = rows.taps[0] is not columns[0]  # by id: places among the samples in common, which the page cannot know
+    matched = (
+        rows.taps[0] is not columns[0]
+    )  # by id: places among the samples in common, which the page cannot know
     if matched:
         of = _places(rows.taps[0].samples["id"], taps[0].samples["id"])[of]
         at = of

@@ -31,7 +31,8 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.cka_grid import batch_grid, kernel_grid, linear_grid
 from analysis.compute.common_samples import common_samples
-from analysis.compute.hsic import FEWEST, null_deviation
+from analysis.compute.hsic import FEWEST, block_bytes, null_deviation
+from analysis.compute.hsic_kernel import PAIRS
 from analysis.compute.machine import machine
 from analysis.compute.moments import is_varying
 from analysis.compute.similarity_grid import ALL, ARRANGEMENTS, Grid, arranged
@@ -103,10 +104,14 @@ def cka(*taps, params: CkaParams = CkaParams(), rng=None, progress=no_progress) 
         for tap, length in zip(taps, lengths, strict=True)
         if length <= 0
     ]
+    batches = params.estimator == "minibatch"
     words = Words(
         "CKA", f"{params.kernel} CKA, {_ESTIMATORS[params.estimator]}",
-        "samples exchanged" + (" within batches" if params.estimator == "minibatch" else "") + ", exact moments",
+        f"samples exchanged{' within batches' * batches}, exact moments; p by Cantelli's bound",
+        interval=f"jackknife over groups of {'batches' if batches else 'samples'}, t",
     )  # fmt: skip
+    if params.kernel == "Gaussian" and len(data.ids) > PAIRS:
+        notes.append(f"The median distance is that of a random {PAIRS:,} samples.")
     return similarity_matrix(grid, words, [t.name for t in taps], (*notes, *_caveats(params), *data.notes))
 
 
@@ -182,7 +187,8 @@ def _cost(shapes, params: CkaParams) -> Cost:
         d = [min(units, n) for _, units in shapes]
         flops = 2.0 * n * (sum(d) ** 2 + sum(p * p for p in d)) / 2
         flops += sum(2.0 * n * n * units for _, units in shapes if units > n)
-        moved, more = 8.0 * n * whole * 16 + 80.0 * sum(d) ** 2, 8.0 * (8 << 20) + 8.0 * n * (sum(d) + 24 * k)
+        moved = 8.0 * n * whole * 16 + 80.0 * sum(d) ** 2
+        more = block_bytes(max(d)) + 8.0 * n * (sum(d) + 24 * k)
     return Cost(m.seconds(flops64=flops, moved=moved) + 0.01, 8.0 * n * whole * 2 + more)
 
 

@@ -122,7 +122,8 @@ def _matrix(found, names, classes, params, lost, constant: int, n: int, data_not
     )  # fmt: skip
     words = Words(
         f"{params.estimate} R²", f"{params.estimate} R² of least squares on {params.variance:.3g} of the variance",
-        "the logit's samples exchanged, exact moments", bounds=(-np.inf, 1.0), arrow="{1} from {0}",
+        "the logit's samples exchanged, exact moments; p by Cantelli's bound", bounds=(-np.inf, 1.0),
+        arrow="{1} from {0}",
         interval="jackknife over groups of samples, t" + (", fits fixed" if params.estimate == HELD else ""),
     )  # fmt: skip
     notes = ["Kept dimensions: " + ", ".join(f"{m} {r}" for m, r in zip(names, ranks, strict=False)) + "."]

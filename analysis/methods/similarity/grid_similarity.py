@@ -89,8 +89,8 @@ def grid_similarity(
     what = {WHOLE: "CKA over positions", DC: "DC CKA", AC: "AC CKA over positions"}
     words = Words(
         what[params.part], "unbiased (U-statistic over samples), linear",
-        "samples exchanged, positions kept; deviation an upper bound" if maps.grid != (1, 1) and params.part != DC
-        else "samples exchanged, exact moments",
+        ("samples exchanged, positions kept; deviation an upper bound" if maps.grid != (1, 1) and params.part != DC
+         else "samples exchanged, exact moments") + "; p by Cantelli's bound",
     )  # fmt: skip
     return similarity_matrix(grid, words, [t.name for t in taps], (*notes, *maps.notes))
 

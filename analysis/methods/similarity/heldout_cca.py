@@ -93,7 +93,7 @@ def heldout_cca(
     )  # fmt: skip
     words = Words(
         "held-out CCA", f"mean held-out ρ of {params.components} components, {FOLDS} folds, ridge {params.ridge:g}",
-        "samples exchanged, exact mean; deviation at most that of one fold",
+        "samples exchanged, exact mean; deviation at most that of one fold; p by Cantelli's bound",
         interval="jackknife over groups of held-out samples, t, directions fixed",
     )  # fmt: skip
     notes = (*_notes(in_sample, sides, params), *data.notes)

@@ -7,7 +7,8 @@ of the difference reaches 0, so that a wide band says that many layers would do.
 
 Null: unrelated networks have a CKA of 0 with a known deviation (`compute.hsic`); a layer whose match is not beyond it
 has no match, and its point is left out. Whether deeper layers correspond to deeper ones is Spearman's correlation of
-the two depths, against all orders of the layers.
+the two depths, against all orders of the layers. The best of several layers is beyond 0 by chance: the
+mean CKA of each layer's best stands beside what the best of as many unrelated layers can have at most, on average.
 
 When it lies: relative depth means little between networks of different kinds (a stem of three layers is one tap or
 three); a residual stream makes neighbouring layers alike, whence wide bands; CKA is ruled by the directions of largest
@@ -31,7 +32,7 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.auroc import midranks
 from analysis.compute.cka_grid import linear_grid
 from analysis.compute.common_samples import common_samples
-from analysis.compute.hsic import FEWEST
+from analysis.compute.hsic import FEWEST, block_bytes, null_deviation
 from analysis.compute.machine import machine
 from analysis.compute.nulls import add_one_p
 from analysis.compute.similarity_grid import Grid
@@ -66,7 +67,7 @@ def layer_correspondence(
     Curve
         `x` relative depth in the first network; a series for each other network with the relative depth of the match,
         `low` and `high` those of all layers not clearly less alike. Estimates: the order kept (Spearman), mean CKA of
-        the matches, for each other network.
+        each layer's best, for each other network.
 
     Raises
     ------
@@ -123,6 +124,12 @@ def depths(count: int) -> np.ndarray:
     return np.linspace(0, 1, count) if count > 1 else np.ones(1)
 
 
+def best_of_unrelated(n: int, layers: int) -> float:
+    """Upper bound of the mean of the largest of so many CKAs, each of mean 0 and the null's deviation, however they
+    depend on each other: deviation sqrt(layers - 1) (T. Aven 1985)."""
+    return null_deviation(n) * float(np.sqrt(layers - 1))
+
+
 def _networks(names: list[str]) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for i, name in enumerate(names):
@@ -155,8 +162,9 @@ def _estimates(grid: Grid, found: Matches, name: str, rng) -> list[Estimate]:
     value, half = float(mean[0]), float(jackknife_half(mean))
     ends = {"low": max(value - half, -1.0), "high": min(value + half, 1.0)} if np.isfinite(half) else {}
     out.append(
-        Estimate(f"mean CKA of the matches in {name}", value, **ends, interval=how if ends else "",
-                 null=0.0, null_method="unrelated layers, exact mean; matches are the best of several", n=n,
+        Estimate(f"mean CKA of each layer's best in {name}", value, **ends, interval=how if ends else "",
+                 null=best_of_unrelated(n, found.layers),
+                 null_method=f"best of {found.layers} unrelated layers, upper bound of its mean", n=n,
                  d=max(grid.units), estimator="unbiased linear CKA")
     )  # fmt: skip
     known = np.flatnonzero(found.sure)
@@ -206,7 +214,7 @@ def _cost(shapes, params: LayerCorrespondenceParams) -> Cost:
     flops += sum(2.0 * n * n * units for _, units in shapes if units > n)
     whole = sum(units for _, units in shapes)
     moved = 8.0 * n * whole * 16 + 80.0 * sum(d) ** 2
-    memory = 16.0 * n * whole + 8.0 * (8 << 20) + 8.0 * n * (sum(d) + 24 * len(shapes))
+    memory = 16.0 * n * whole + block_bytes(max(d)) + 8.0 * n * (sum(d) + 24 * len(shapes))
     return Cost(m.seconds(flops64=flops, moved=moved) + 0.02, memory)
 
 

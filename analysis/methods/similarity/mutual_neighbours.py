@@ -84,7 +84,7 @@ def mutual_neighbours(
     )  # fmt: skip
     words = Words(
         f"mutual {params.k}-neighbour overlap", f"mutual neighbours, k = {params.k}, {params.metric}",
-        "samples exchanged, exact moments", bounds=(0.0, 1.0),
+        "samples exchanged, exact moments; p by Cantelli's bound", bounds=(0.0, 1.0),
     )  # fmt: skip
     notes = [f"{name}: {note}" for name, near in zip(names, found, strict=True) for note in near.notes]
     notes.append(f"The value depends on k = {params.k} and on the {len(group):,} samples.")

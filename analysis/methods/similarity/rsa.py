@@ -109,7 +109,8 @@ def rsa(*taps, params: RsaParams = RsaParams(), rng=None, progress=no_progress) 
     grid, bounds = _compared(vectors, rows, columns, units, progress)
     words = Words(
         f"RSA ({params.agreement})", f"{params.distance} distances, {params.agreement}",
-        "samples exchanged, " + ("asymptotic deviation" if params.agreement == KENDALL else "exact moments"),
+        "samples exchanged, " + ("asymptotic deviation" if params.agreement == KENDALL else "exact moments")
+        + "; p by Cantelli's bound",
     )  # fmt: skip
     if params.mean_pattern == "removed":
         notes.append("The mean activation over the samples was taken off each tap first.")

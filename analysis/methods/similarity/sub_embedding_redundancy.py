@@ -85,7 +85,9 @@ def sub_embedding_redundancy(
         for name, length in zip(blocks.names, lengths, strict=True)
         if length <= 0
     ]
-    words = Words("CKA", "linear CKA, unbiased (U-statistic)", "samples exchanged, exact moments")
+    words = Words(
+        "CKA", "linear CKA, unbiased (U-statistic)", "samples exchanged, exact moments; p by Cantelli's bound"
+    )
     found = similarity_matrix(grid, words, blocks.names, (*silent, *blocks.notes, *notes, *read))
     reading = found.reading.replace("Two taps have", "Two blocks have")
     return replace(found, title=f"CKA of {len(blocks)} blocks of {tap.name}", reading=reading)
