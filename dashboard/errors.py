@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import streamlit as st
 
@@ -42,6 +42,15 @@ def notice(error: Mapping[str, str | None], *, refused: bool = False) -> None:
         lines.append(f"What to do: {escape(_sentence(str(error['remedy'])))}")
     box, icon = (st.warning, ":material/warning:") if refused else (st.error, ":material/error:")
     box("  \n".join(lines), icon=icon)
+
+
+def left_out(taps: Sequence[str], refusal: LoupeError) -> None:
+    """Say that these taps cannot be used, and why; what is shown is of the others."""
+    text = f"**{escape(', '.join(taps))} left out**: {escape(_sentence(refusal.found))}"
+    st.warning(
+        f"{text}  \n{escape(_sentence(refusal.remedy))}" if refusal.remedy else text,
+        icon=":material/warning:",
+    )
 
 
 def escape(text: str) -> str:

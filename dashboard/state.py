@@ -110,6 +110,11 @@ def params(prefix: str) -> dict[str, str]:
     return {name: value for name, value in found.items() if len(value) <= LONGEST}
 
 
+def kept(*names: str) -> dict[str, list[str]]:
+    """Those of these URL parameters that are there, to be taken along by `go` or `link`."""
+    return {name: st.query_params.get_all(name) for name in names if name in st.query_params}
+
+
 def clear_params(prefix: str) -> None:
     """Remove every URL parameter whose name begins with `prefix`."""
     for name in [n for n in st.query_params if n.startswith(prefix)]:

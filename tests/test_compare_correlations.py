@@ -61,7 +61,7 @@ def test_a_heat_map_is_drawn_with_its_null_and_what_is_significant(opened):
 
 
 def test_units_of_another_tap_and_the_link_from_a_pair_of_taps(opened):
-    at = open_page(tap=POOLED, other=TOKENS)
+    at = open_page(tap=POOLED, tap2=TOKENS)
     assert is_whole(at)
     told = heat(at)
     assert told["titles"] == ["units of pooled", "units of blocks.0"]
@@ -70,7 +70,7 @@ def test_units_of_another_tap_and_the_link_from_a_pair_of_taps(opened):
     assert "blocks.0" in box.options
     assert "zz-single › t" not in box.options  # no four samples in common
     box.set_value("").run()
-    assert "other" not in url(at)
+    assert "tap2" not in url(at)
     assert heat(at)["titles"] == ["units of pooled", "units of pooled"]
 
 
@@ -98,7 +98,7 @@ def test_points_that_are_no_rows_of_one_tap_are_not_coloured_by_them(opened):
     """Samples matched by id have no row at a tap of tokens: nothing of that tap's rows may be painted on them."""
     labels = [s.label for s in open_page(tap=TOKENS, cell="3_5").selectbox]
     assert "Colour by" in labels
-    at = open_page(tap=TOKENS, other=POOLED, cell="3_5")
+    at = open_page(tap=TOKENS, tap2=POOLED, cell="3_5")
     assert is_whole(at)
     assert at.get("plotly_chart")
     assert "Colour by" not in [s.label for s in at.selectbox]
@@ -147,7 +147,7 @@ def test_measure_and_order_stand_beside_and_the_rest_in_the_settings(opened):
     assert labels.count("Measure") == labels.count("Order") == 1
 
 
-NAMES = ("view", "what", "other", "range", "cell", "examples", "fade", "seed", "colour", "p.measure", "p.order",
+NAMES = ("view", "what", "tap2", "range", "cell", "examples", "fade", "seed", "colour", "p.measure", "p.order",
          "p.level", "p.maximum_units", "p.column")  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def test_a_damaged_store_is_said_in_words(tmp_path, monkeypatch, rng):
     at = open_page(tap="bad:t")
     assert is_whole(at)
     assert at.error
-    at = open_page(tap="good:t", other="bad:t")
+    at = open_page(tap="good:t", tap2="bad:t")
     assert is_whole(at)
     assert at.error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
 
 STEP = 3  # a level has about a third of the groups of the finer one
 FEWEST = 3  # groups of the coarsest level
@@ -16,6 +15,8 @@ def levels(centres: np.ndarray) -> np.ndarray:
     fine = np.arange(k, dtype=np.int32)
     if k < 2 * FEWEST - 1:
         return fine[None]
+    from scipy.cluster.hierarchy import fcluster, linkage  # a fifth of a second to import
+
     tree = linkage(centres, "ward")
     found, wanted = [fine], k // STEP
     while wanted >= FEWEST:

@@ -74,6 +74,10 @@ def common_samples(
         x, finite, notes = _sample_vectors(
             tap, pooling, at, progress, (span[0] + i * step, span[0] + (i + 1) * step)
         )
+        if not finite.any():
+            raise InputError(
+                f"no sample of {tap.name} has a finite row", "finite activations", "Choose another tap"
+            )
         if not finite.all():
             whole = np.full((n, tap.shape[1]), np.nan)
             whole[finite] = x

@@ -17,7 +17,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 FLAT = 1e-10  # of the largest eigenvalue: directions below are none
 LARGEST = 300.0  # exponent: a query this far from all keys has a share of 0 anyway
@@ -83,6 +82,8 @@ def unit_columns(v: np.ndarray) -> np.ndarray:
 
 def assigned(found: np.ndarray) -> float:
     """Mean over columns of the cosines (c, r) of the one-to-one pairs with the largest sum."""
+    from scipy.optimize import linear_sum_assignment
+
     i, j = linear_sum_assignment(found, maximize=True)
     return float(found[i, j].mean())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from analysis.compute.cloud import Cloud
 from analysis.compute.named_axes import NamedAxis
@@ -171,7 +171,7 @@ def angle_estimate(first: np.ndarray, second: np.ndarray, draws: list[np.ndarray
     if len(cosine) > 1:
         low, high = np.percentile(np.degrees(np.arccos(cosine)), [2.5, 97.5])
         low, high = min(float(low), value), max(float(high), value)
-    largest = 1.0 if d == 1 else float(np.sqrt(beta.ppf(0.95, 0.5, (d - 1) / 2)))  # of |cosine|
+    largest = 1.0 if d == 1 else float(np.sqrt(betaincinv(0.5, (d - 1) / 2, 0.95)))  # of |cosine|
     reach = float(np.degrees(np.arcsin(largest)))
     return Estimate(
         "angle between the axes", value, low, high, interval="" if low is None else "bootstrap over samples, "

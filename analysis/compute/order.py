@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
 
 def ring_correlation(angles: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -16,6 +15,8 @@ def ring_correlation(angles: np.ndarray, expected: np.ndarray) -> tuple[np.ndarr
 
 def line_correlation(values: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Magnitude of Spearman's rank correlation over the last axis; 0 where nothing varies."""
+    from scipy.stats import rankdata  # a third of a second to import
+
     a, b = rankdata(values, axis=-1), rankdata(expected, axis=-1)
     a, b = a - a.mean(axis=-1, keepdims=True), b - b.mean(axis=-1, keepdims=True)
     scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
@@ -38,6 +39,8 @@ def cosines(means: np.ndarray) -> np.ndarray:
 def order_fall(similarity: np.ndarray, distance: np.ndarray) -> float:
     """Spearman's correlation over pairs between similarity (m, m) and nearness in the order, -distance (m, m)."""
     i, j = np.triu_indices(len(similarity), 1)
+    from scipy.stats import rankdata
+
     a, b = rankdata(similarity[i, j]), rankdata(-distance[i, j])
     a, b = a - a.mean(), b - b.mean()
     scale = np.sqrt((a**2).sum() * (b**2).sum())

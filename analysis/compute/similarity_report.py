@@ -159,10 +159,10 @@ def _reading(grid: Grid, words: Words, names, estimates, sure) -> str:
         )
     mean, most, least = estimates
     tested = np.isfinite(grid.p[i, j])
+    known = int(sure[i, j].sum())
+    word = "is" if known == 1 else "are"
     beyond = (
-        f" {int(sure[i, j].sum())} of {len(i)} pairs are more alike than chance (q < {LEVEL:g})."
-        if tested.any()
-        else ""
+        f" {known} of {len(i)} pairs {word} more alike than chance (q < {LEVEL:g})." if tested.any() else ""
     )
     return (
         f"The mean {words.name} of two taps is {_number(mean.value)}{unrelated}. Most alike are "

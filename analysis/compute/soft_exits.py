@@ -17,7 +17,6 @@ Böhning 1992). Scaled by its root the problem is round and L-BFGS takes few ste
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize
 
 from analysis.compute.divergences import kl
 from analysis.spec import Progress, no_progress
@@ -113,6 +112,8 @@ def _fitted(scores, variances, p, penalty: float, weights, bias) -> tuple[np.nda
     n, (r, classes) = len(p), weights.shape
     scale = np.append(np.sqrt(variances / 2 + penalty), np.sqrt(0.5))[:, None]
     ridge = np.append(np.full(r, penalty), 0.0)[:, None]
+
+    from scipy.optimize import minimize
 
     def loss(flat):
         theta = flat.reshape(r + 1, classes) / scale

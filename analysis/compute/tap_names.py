@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 
 def tap_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -15,9 +16,9 @@ def tap_names(names: Sequence[str]) -> tuple[str, ...]:
             names = [name.partition(":")[2] for name in names]
         elif len(taps) == 1 and len(names) > 2:
             names = [name.partition(":")[0] for name in names]
-    seen: dict[str, int] = {}
-    out = []
+    out: list[str] = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if names.count(name) == 1 else f"{name} ({seen[name]})")
+        numbered = (f"{name} ({k})" for k in count(1))
+        free = (other for other in numbered if other not in names and other not in out)
+        out.append(name if names.count(name) == 1 else next(free))
     return tuple(out)

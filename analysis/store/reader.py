@@ -25,7 +25,7 @@ from analysis.store.manifest import TapSpec
 from analysis.store.pending import has_grown, read_pending
 from analysis.store.places import MEDIA_PATH, located, with_path
 from analysis.store.sample_table import as_column, joined_columns, read_column
-from analysis.store.shards import Shard, shard_name
+from analysis.store.shards import Shard, read_checksums, shard_name
 from analysis.store.stored_activations import StoredActivations
 
 __all__ = ["Store", "StoredActivations"]
@@ -220,6 +220,12 @@ class Store:
     def thumbnail(self, sample: int) -> bytes | None:
         """PNG thumbnail of one sample; None where there is none."""
         return self._blob("thumbnails", int(sample))
+
+    def look_at(self, tap: str) -> None:
+        """Raises StoreDamaged naming the chunk where a file of the tap is missing, too short or too long, or has other
+        checksums than were written. Reads the checksums only."""
+        for shard in self.shards(tap):
+            read_checksums(shard)
 
     def verify(self, progress=no_progress) -> list[str]:
         """Read every byte and compare checksums; the damaged chunks in words, [] when all is well."""

@@ -63,7 +63,7 @@ def _senses(result: Table) -> None:
     bands = {e.name.partition(": ")[0]: (e.null_low, e.null_high) for e in result.estimates}
     lines = [
         Line(
-            str(line["sense"]), float(line["value"]), float(line["low"]), float(line["high"]),
+            str(line["sense"]), float(line["value"]), *_known(line["low"], line["high"]),
             null=bands.get(str(line["sense"])), text=f"{line['value']:.2f} {line['the same']}",
             title=f"{line['measure']}; ignores {line['ignores']}",
         )
@@ -78,12 +78,16 @@ def _senses(result: Table) -> None:
     )
 
 
+def _known(low: float, high: float) -> tuple[float | None, float | None]:
+    return (float(low), float(high)) if low == low and high == high else (None, None)
+
+
 def _further(a: str, b: str) -> None:
     """The other questions about the same two."""
     st.markdown("**Ask further**")
     link = {
         "Which unit is which": state.link("compare", view="units", tap=a, tap2=b),
-        "How all their units correlate": state.link("compare", view="correlations", tap=a, other=b),
+        "How all their units correlate": state.link("compare", view="correlations", tap=a, tap2=b),
         "Which directions they share (canonical correlations)": _analysis("canonical_spectrum", a, b),
         "How many units of one tell a unit of the other": _analysis("sparse_prediction", a, b),
         "What is transported where": _analysis("unit_transport", a, b),

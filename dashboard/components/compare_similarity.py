@@ -10,10 +10,13 @@ from analysis.spec import Method
 from dashboard import errors, state
 from dashboard.browse import comparable, measures, projections
 from dashboard.figures.targets import MOST as CLICKABLE
-from dashboard.parts import doubts, figure_block, method_run, on_demand, tap_picker
+from dashboard.parts import doubts, figure_block, method_run, readable_taps, tap_picker
+from dashboard.words import count
 
 ITSELF = ""
+BACK = ("measure", "other", "with")  # what this view finds again when one comes back from a pair
 AT_ONCE = 1.5  # seconds of computing that the page waits for
+PATIENCE = 1.0  # and of a job before there is a bar
 
 
 def draw() -> None:
@@ -33,10 +36,10 @@ def draw() -> None:
                 icon=":material/info:",
             )
         elif asked is not None:
-            result = _result(method, asked)
+            result, references = _result(method, asked)
         if result is not None:
             figure_block.draw(
-                result, method.id, targets=True, clicked=lambda at: _open_pair(result, asked[0], at)
+                result, method.id, targets=True, clicked=lambda at: _open_pair(result, references, at)
             )
             if result.values.size <= CLICKABLE:
                 st.caption("Click a cell to ask in which sense these two are the same.")
@@ -44,10 +47,17 @@ def draw() -> None:
         doubts.draw(method, "Check this measure")
 
 
-def _result(method: Method, asked: tuple) -> Matrix | None:
-    return on_demand.result(
-        method.id, asked[0], asked[1], seed=asked[2], ask="Compare", title=method.title, key="similarity",
-        at_once=AT_ONCE, patience=1.0,
+def _result(method: Method, asked: tuple) -> tuple[Matrix | None, list[str]]:
+    """The result, and the taps that it is of: one that cannot be read is left out."""
+    references, params, seed = asked
+    networks = {r.partition(":")[0] for r in references}
+
+    def enough(rest: list[str]) -> bool:
+        return len(rest) > 1 and {r.partition(":")[0] for r in rest} == networks
+
+    return readable_taps.result(
+        method.id, references, params, enough=enough, seed=seed, ask="Compare", title=method.title, key="similarity",
+        at_once=AT_ONCE, patience=PATIENCE,
     )  # fmt: skip
 
 
@@ -68,7 +78,7 @@ def _taps() -> tuple[list[str], str]:
     chosen = state.param("with", usual, fitting)
     chosen = [r for r in fitting if r in chosen] if _enough(chosen, store, other) else usual
     own = f"{store}:"
-    with st.expander(f"{len(chosen)} taps", icon=":material/layers:"):
+    with st.expander(count(len(chosen), "tap"), icon=":material/layers:"):
         st.multiselect(
             "Taps, in order", fitting, label_visibility="collapsed",
             format_func=lambda r: r.removeprefix(own) if not other else tap_picker.shown(r),
@@ -111,4 +121,4 @@ def _open_pair(result: Matrix, references: list[str], at: int) -> None:
         columns = [n for n in names if n not in rows]
     i, j = divmod(at, len(columns))
     if rows[i] != columns[j]:
-        state.go("compare", view="pair", tap=rows[i], tap2=columns[j])
+        state.go("compare", view="pair", tap=rows[i], tap2=columns[j], **state.kept(*BACK))

@@ -66,15 +66,29 @@ def _pairs(result: Table, a: str, b: str) -> None:
     )
     listed = rows[:ROWS]
     answer = st.dataframe(
-        {name: result.columns[name][listed] for name in LISTED}, key="pairs", hide_index=True, height=330,
+        {name: result.columns[name][listed] for name in LISTED}, key=_identity(result, shown), hide_index=True,
+        height=330,
         on_select="rerun", selection_mode="single-row", column_config=_columns(result),
         alt=f"{count(len(listed), 'pair')} of units with their correlation",
     )  # fmt: skip
+    named = {name: k for k, name in enumerate(_names(result))}
     if answer.selection.rows and answer.selection.rows[0] < len(listed):
-        state.set_params(pair=int(listed[answer.selection.rows[0]]))
-    at = state.param("pair", -1, range(len(verdict)))
-    if at >= 0:
-        _side_by_side(result, at, a, b)
+        state.set_params(pair=list(named)[listed[answer.selection.rows[0]]])
+    chosen = state.param("pair", "", named)
+    if chosen:
+        _side_by_side(result, named[chosen], a, b)
+
+
+def _identity(result: Table, shown: str) -> str:
+    """A key that is another one for other taps, settings or lines: a chosen row must not outlive them."""
+    made_of = result.origin
+    return f"pairs {shown} {[i['digest'] for i in made_of.inputs]} {sorted(made_of.params.items())} {made_of.seed}"
+
+
+def _names(result: Table) -> list[str]:
+    """The numbers of both units, as the URL has them: "3_5", or "3_" for one without a partner."""
+    sides = (result.columns[side] for side in ("unit a", "unit b"))
+    return ["_".join(str(k) if k >= 0 else "" for k in pair) for pair in zip(*sides, strict=True)]
 
 
 def _columns(result: Table) -> dict:

@@ -102,5 +102,5 @@ def _other(first: str) -> str:
         options,
         format_func=shown,
         help="Taps of every network that was recorded on some of the same samples; these are matched by id.",
-        **state.bound("other", ITSELF, options, resets=RESETS),
+        **state.bound("tap2", ITSELF, options, resets=(*RESETS, "pair")),
     )

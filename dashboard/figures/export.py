@@ -108,12 +108,13 @@ def export(result: Result, format: str, **options) -> bytes:
 def _picture(result: Result, format: str, options: dict) -> bytes:
     dpi, width = options.get("dpi", 300), options.get("width", "single")
     about = {"Title": plain(result.title), "Creator": "Feature Loupe"}
+    said = alt_text(result, show=options.get("show", "value"))
     if format == "pdf":
-        about |= {"Subject": alt_text(result), "Producer": None, "CreationDate": None}
+        about |= {"Subject": said, "Producer": None, "CreationDate": None}
     elif format == "svg":
-        about |= {"Description": alt_text(result), "Date": None}
+        about |= {"Description": said, "Date": None}
     else:
-        about = {"Title": about["Title"], "Description": alt_text(result), "Software": "Feature Loupe"}
+        about = {"Title": about["Title"], "Description": said, "Software": "Feature Loupe"}
     out = io.BytesIO()
     with paper_style(width):
         figure = on_paper(result, **options)

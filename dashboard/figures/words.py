@@ -17,11 +17,11 @@ def table_twin(result: Result, **options) -> dict[str, np.ndarray]:
     return drawer(result).table(result, **options)
 
 
-def alt_text(result: Result) -> str:
+def alt_text(result: Result, *, show: str = "value") -> str:
     """What a blind colleague needs: the kind, the axes with their ranges, how many, and every estimate with its
-    interval and its null."""
+    interval and its null. `show` as the picture has it."""
     module = drawer(result)
-    parts = [_ended(plain(result.title)), module.empty(result) or module.words(result)]
+    parts = [_ended(plain(result.title)), module.empty(result) or module.words(result), *_beyond(show)]
     parts.append(estimates_words(result))
     parts += [_ended(plain(text)) for text in result.caveats[:3]]
     return " ".join(part for part in parts if part)
@@ -36,9 +36,10 @@ def estimates_words(result: Result) -> str:
     return f"Estimates: {said}{f'; and {more:,} more' if more > 0 else ''}."
 
 
-def caption(result: Result) -> str:
-    """A caption draft: title, reading, estimates, method with its parameters, seed and input digests."""
-    parts = [_ended(plain(result.title))]
+def caption(result: Result, *, show: str = "value") -> str:
+    """A caption draft: title, reading, estimates, method with its parameters, seed and input digests. `show` as the
+    picture has it."""
+    parts = [_ended(plain(result.title)), *_beyond(show)]
     if result.reading:
         parts.append(_ended(plain(result.reading)))
     if result.estimates:
@@ -46,6 +47,10 @@ def caption(result: Result) -> str:
     parts += [_ended(plain(text)) for text in result.caveats]
     parts.append(_made_by(result.origin) if result.origin else "Drawn without a recorded recipe.")
     return " ".join(part for part in parts if part)
+
+
+def _beyond(show: str) -> list[str]:
+    return ["Each cell is drawn as its value less its null."] if show == "excess" else []
 
 
 def _made_by(origin: Origin) -> str:

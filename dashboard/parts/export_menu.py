@@ -48,7 +48,7 @@ def draw(result_of: Callable[[], Result], key: str, **options: object) -> None:
                 more = {"width": width, **options} if format == "json" else {}
                 _button(result, key, format, label, mime, help=help, **more)
         st.caption("Draft of a caption")
-        st.code(figures.caption(result), language=None, wrap_lines=True)
+        st.code(figures.caption(result, show=options.get("show", "value")), language=None, wrap_lines=True)
 
 
 def _button(

@@ -109,7 +109,8 @@ def picture(
             return
         look = {"theme": state.theme(), **options}
         figure = figure_cache.figure("screen", result, lambda: figures.on_screen(result, **look), **look)
-        alt = figure_cache.figure("alt", result, lambda: figures.alt_text(result))
+        show = options.get("show", "value")
+        alt = figure_cache.figure("alt", result, lambda: figures.alt_text(result, show=show), show=show)
         chart = {"theme": None, "key": f"figure:{key}", "alt": alt, "config": {"displaylogo": False}}
         if clicked is None:
             st.plotly_chart(figure, **chart)

@@ -112,7 +112,6 @@ def _estimate(e: Evidence, data) -> Estimate:
 
 def _columns(found: list[Evidence], same: float) -> dict[str, np.ndarray]:
     ends = np.array([e.interval for e in found])
-    ends = np.where(np.isfinite(ends), ends, np.array([[e.value, e.value] for e in found]))
     return {
         "sense": np.array([e.sense for e in found]),
         "the same": np.array([e.says(same) for e in found]),
