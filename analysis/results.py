@@ -261,11 +261,13 @@ class Partition(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery(Result):
-    """Groups of rows to look at: `groups` name → row indices, `values` name → activations (same lengths)."""
+    """Groups of rows to look at: `groups` name → row indices, `values` name → what each row has (same lengths), which
+    `value_name` says what it is."""
 
     kind: ClassVar[str] = "gallery"
     groups: dict[str, np.ndarray]
     values: dict[str, np.ndarray] = field(default_factory=dict)
+    value_name: str = "activation"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,9 @@ def ten(tmp_path, monkeypatch, rng):
     workspace = Workspace.create(tmp_path / "w")
     x = rng.standard_normal((60, 8))
     taps = {name: x + k * rng.standard_normal((60, 8)) for k, name in enumerate(NAMES)}
-    write_store(workspace.path / "stores" / "net", name="net", taps=taps, samples={"id": [f"s{i}" for i in range(60)]})
+    write_store(
+        workspace.path / "stores" / "net", name="net", taps=taps, samples={"id": [f"s{i}" for i in range(60)]}
+    )
     monkeypatch.setenv("LOUPE_WORKSPACE", str(workspace.path))
     return workspace
 
@@ -99,7 +101,9 @@ def test_a_tap_without_values_or_without_differences(tmp_path, monkeypatch, rng,
     workspace = Workspace.create(tmp_path / "w")
     taps = {name: rng.standard_normal((60, 8)) for name in NAMES}
     taps["blocks.1"] = np.full((60, 8), fill)
-    write_store(workspace.path / "stores" / "net", name="net", taps=taps, samples={"id": [f"s{i}" for i in range(60)]})
+    write_store(
+        workspace.path / "stores" / "net", name="net", taps=taps, samples={"id": [f"s{i}" for i in range(60)]}
+    )
     monkeypatch.setenv("LOUPE_WORKSPACE", str(workspace.path))
     at = open_ten()
     the_nine_are_shown(at, workspace)

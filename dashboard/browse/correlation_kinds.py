@@ -11,18 +11,20 @@ from analysis.spec import Method
 @dataclass(frozen=True)
 class Kind:
     """A question about pairs. method : its id. takes_other : whether the columns may be another tap's units. pairs :
-    the methods that list the strongest pairs of one tap and of two, "" where there are none."""
+    the methods that list the strongest pairs of one tap and of two, "" where there are none. rows_are_units : of a
+    matrix that is drawn whole."""
 
     name: str
     title: str
     method: str
     takes_other: bool = False
     pairs: tuple[str, str] = ("", "")
+    rows_are_units: bool = False
 
 
 KINDS = (
     Kind("units", "Units", "correlation_map", True, ("strongest_pairs", "strongest_pairs_across")),
-    Kind("columns", "Units with sample columns", "unit_metadata_correlation"),
+    Kind("columns", "Units with sample columns", "unit_metadata_correlation", rows_are_units=True),
     Kind("classes", "Classes", "class_correlation"),
     Kind("samples", "Samples", "sample_similarity"),
 )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from analysis.results import Heatmap, Result
-from dashboard import errors
+from analysis.results import Heatmap, Matrix, Result
+from dashboard import errors, state
 from dashboard.components import correlation_choice, correlation_heat, correlation_pair, strongest_table
 from dashboard.components.correlation_choice import Asked
+from dashboard.figures.cells import order_of
+from dashboard.figures.targets import MOST as CLICKABLE
 from dashboard.parts import cost_line, doubts, figure_block, on_demand
 
 HEIGHT = 620  # pixels of a small matrix: its names are to be seen without scrolling
@@ -25,7 +27,7 @@ def draw() -> None:
     if isinstance(result, Heatmap):
         _beside_each_other(result, asked)
     elif result is not None:
-        _as_figure(result, asked.method.id)
+        _as_figure(result, asked)
     doubts.draw(asked.method)
 
 
@@ -55,13 +57,35 @@ def _beside_each_other(result: Heatmap, asked: Asked) -> None:
             correlation_pair.draw(result, asked)
 
 
-def _as_figure(result: Result, key: str) -> None:
-    """A small matrix, whose cells all have their names: beside what it means."""
+def _as_figure(result: Result, asked: Asked) -> None:
+    """A small matrix, whose cells all have their names: beside what it means. Where rows are units, a cell leads to
+    its unit."""
     left, right = st.columns([1.9, 1], gap="medium")
+    key = asked.method.id
     with left:
         shown = figure_block.null_switch(result, key)
-        figure_block.picture(result, key, height=HEIGHT, **shown)
+        if asked.kind.rows_are_units and result.values.size <= CLICKABLE:
+            figure_block.picture(
+                result,
+                key,
+                height=HEIGHT,
+                targets=True,
+                clicked=lambda at: _open_unit(result, asked, at),
+                **shown,
+            )
+            st.caption("Click a cell to open its unit.")
+        else:
+            figure_block.picture(result, key, height=HEIGHT, **shown)
         figure_block.files(result, key, **shown)
     with right:
         figure_block.reading(result)
     figure_block.beside(result, key)
+
+
+def _open_unit(result: Matrix, asked: Asked, at: int) -> None:
+    """The card of the unit in whose row the cell is; `at` counts cells as they are drawn."""
+    rows, columns = result.values.shape
+    name = result.row_names[order_of(result.row_order, rows)[at // columns]]
+    names = list(state.workspace().activations(asked.references[0]).unit_names)
+    if name in names:
+        state.go("features", tap=asked.references[0], unit=names.index(name))

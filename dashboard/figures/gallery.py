@@ -1,4 +1,4 @@
-"""Gallery: groups of rows to look at; as pictures where they are given, otherwise as their activations."""
+"""Gallery: groups of rows to look at; as pictures where they are given, otherwise as their values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from analysis.results import Gallery
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme
-from dashboard.figures.text import listed, markup, number, shorten
+from dashboard.figures.text import listed, markup, number, plain, shorten
 
 MOST_GROUPS = 20
 PER_GROUP = {"single": 8, "double": 16, "slide": 12}
@@ -25,7 +25,7 @@ def _shown(result: Gallery) -> list[str]:
 
 
 def _values(result: Gallery, name: str) -> np.ndarray:
-    """float32 activations of a group, its places 1, 2, … where the result gives none."""
+    """float32 values of a group, its places 1, 2, … where the result gives none."""
     rows = result.groups[name]
     values = result.values.get(name)
     if values is None or len(values) != len(rows):
@@ -41,13 +41,13 @@ def notes(result: Gallery, *, pictures=None, width=None, **_ignored) -> tuple[st
         most = max(len(rows) for rows in result.groups.values())
         if most > PER_GROUP[width]:
             said.append(
-                f"the first {PER_GROUP[width]} of up to {most:,} rows of each group, activation below"
+                f"the first {PER_GROUP[width]} of up to {most:,} rows of each group, {plain(result.value_name)} below"
             )
     return tuple(said)
 
 
 def screen(result: Gallery, theme: Theme, *, height=None, title=True):
-    """Plotly strip: one line per group, one dot per row at its activation. The page shows the items themselves."""
+    """Plotly strip: one line per group, one dot per row at its value. The page shows the items themselves."""
     import plotly.graph_objects as go
 
     names = _shown(result)
@@ -84,7 +84,7 @@ def screen(result: Gallery, theme: Theme, *, height=None, title=True):
 
 
 def _axis(result: Gallery) -> str:
-    return "activation" if result.values else "place in the group"
+    return plain(result.value_name) if result.values else "place in the group"
 
 
 def shape(result: Gallery) -> float:
@@ -92,7 +92,7 @@ def shape(result: Gallery) -> float:
 
 
 def paper(result: Gallery, page: Page, *, pictures=None) -> None:
-    """`pictures` maps a row to an image array (height, width[, 3 or 4]); without it, a strip of activations."""
+    """`pictures` maps a row to an image array (height, width[, 3 or 4]); without it, a strip of values."""
     if pictures is not None:
         _pictures(result, page, pictures)
         return
@@ -118,7 +118,7 @@ def paper(result: Gallery, page: Page, *, pictures=None) -> None:
 
 
 def _pictures(result: Gallery, page: Page, pictures) -> None:
-    """A row of pictures per group, sharp pixels, the activation below each."""
+    """A row of pictures per group, sharp pixels, the value below each."""
     names = _shown(result)
     columns = min(PER_GROUP[page.width], max(len(rows) for rows in result.groups.values()))
     grid = page.figure.subplots(len(names), columns, squeeze=False)
@@ -158,7 +158,7 @@ def paper_height(result: Gallery, width: str, *, pictures=None, **_ignored) -> f
 
 
 def table(result: Gallery, **_ignored) -> dict[str, np.ndarray]:
-    """One line per row: group, place in the group, row, activation."""
+    """One line per row: group, place in the group, row, value."""
     names = [n for n, rows in result.groups.items() if len(rows)]
     if not names:
         return {"group": np.zeros(0, "U1"), "place": np.zeros(0, int), "row": np.zeros(0, int)}
@@ -170,7 +170,7 @@ def table(result: Gallery, **_ignored) -> dict[str, np.ndarray]:
     }
     if result.values:
         blank = [np.full(s, np.nan) for s in sizes]
-        found["activation"] = np.concatenate(
+        found[plain(result.value_name)] = np.concatenate(
             [
                 np.asarray(result.values[n]) if len(result.values.get(n, ())) == s else b
                 for n, s, b in zip(names, sizes, blank, strict=True)
@@ -187,6 +187,6 @@ def words(result: Gallery) -> str:
         rows = listed(np.asarray(result.groups[name])[:5])
         ends = ""
         if len(values) and np.isfinite(values).any():
-            ends = f", activations from {number(np.nanmin(values))} to {number(np.nanmax(values))}"
+            ends = f", {plain(result.value_name)} from {number(np.nanmin(values))} to {number(np.nanmax(values))}"
         parts.append(f"{shorten(name)}: {len(result.groups[name]):,} rows, first {rows}{ends}.")
     return " ".join(parts)

@@ -14,6 +14,7 @@ from dashboard.figures.traces import colour_bar
 
 MOST_SAMPLES = 12
 MOST_LINES = 60
+NO_VALUE = "#c9c9c9"  # on paper; on screen the theme's
 PAPER_COLUMNS = {"single": 4, "double": 6, "slide": 6}
 
 
@@ -52,6 +53,9 @@ def notes(result: TokenMap, **_ignored) -> tuple[str, ...]:
     n = len(result.values)
     limit = MOST_SAMPLES if on_grid(result) else MOST_LINES
     said = [f"the first {limit} of {n:,} samples"] if n > limit else []
+    shown = np.asarray(result.values, float)[:limit, result.leading if on_grid(result) else 0 :]
+    if not np.isfinite(shown).all():
+        said.append("grey: no value there")
     if on_grid(result) and result.leading:
         said.append(f"{result.leading} leading token(s) outside the grid are in the table only")
     if result.grid is not None and not on_grid(result):
@@ -74,7 +78,10 @@ def screen(result: TokenMap, theme: Theme, *, tokens=None, height=None, title=Tr
         figure = screen_figure(
             theme, result.title, notes(result), show_title=title, height=height or 150 + 24 * len(lines)
         )
-        figure.add_trace(go.Heatmap(z=lines, coloraxis="coloraxis", **_token_texts(lines, tokens)))
+        _add_missing(figure, lines, theme)
+        figure.add_trace(
+            go.Heatmap(z=lines, coloraxis="coloraxis", hoverongaps=False, **_token_texts(lines, tokens))
+        )
         figure.update_yaxes(
             tickmode="array",
             tickvals=np.arange(len(lines), dtype=np.float32),
@@ -86,6 +93,19 @@ def screen(result: TokenMap, theme: Theme, *, tokens=None, height=None, title=Tr
         figure.update_xaxes(title_text="token", showline=False)
     figure.update_layout(coloraxis=axis)
     return figure
+
+
+def _add_missing(figure, values: np.ndarray, theme: Theme, **panel) -> None:
+    """Grey where there is no value: the ground would look like a pale one."""
+    import plotly.graph_objects as go
+
+    missing = ~np.isfinite(values)
+    if missing.any():
+        z = np.where(missing, np.float32(0), np.float32(np.nan))
+        grey = {"colorscale": [[0, theme.missing], [1, theme.missing]], "showscale": False}
+        figure.add_trace(
+            go.Heatmap(z=z, hoverongaps=False, hovertemplate="no value<extra></extra>", **grey, **panel)
+        )
 
 
 def _token_texts(lines: np.ndarray, tokens) -> dict:
@@ -117,8 +137,11 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
     for k, picture in enumerate(pictures):
         tag = "" if k == 0 else str(k + 1)
         place = _panel(figure, tag, *divmod(k, columns), lines, columns)
-        panel = {"xaxis": f"x{tag}", "yaxis": f"y{tag}", "coloraxis": "coloraxis"}
-        figure.add_trace(go.Heatmap(z=picture, hovertemplate=hover, **panel))
+        panel = {"xaxis": f"x{tag}", "yaxis": f"y{tag}"}
+        _add_missing(figure, picture, theme, **panel)
+        figure.add_trace(
+            go.Heatmap(z=picture, hovertemplate=hover, hoverongaps=False, coloraxis="coloraxis", **panel)
+        )
         look = {"showarrow": False, "yanchor": "top", "font": {"size": 12, "color": theme.muted}}
         figure.add_annotation(
             text=f"sample {int(result.samples[k])}", xref="paper", yref="paper", **place, **look
@@ -160,7 +183,9 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
     from matplotlib.colors import Normalize
 
     low, high, diverging = _limits(result)
-    look = {"cmap": page.colour_map(diverging), "vmin": low, "vmax": high, "interpolation": "nearest"}
+    colours = page.colour_map(diverging)
+    colours.set_bad(NO_VALUE)
+    look = {"cmap": colours, "vmin": low, "vmax": high, "interpolation": "nearest"}
     if on_grid(result):
         pictures = _pictures(result, MOST_SAMPLES)
         columns = min(PAPER_COLUMNS[page.width], len(pictures))

@@ -79,7 +79,7 @@ def worst_disagreements(
         title="Where " + (" and ".join(data.names) if len(taps) == 2 else f"{len(taps)} models") + " differ most",
         reading=_reading(data, each, groups, estimates, params), caveats=(*_caveats(each, params), *data.notes),
         estimates=estimates, groups={name: data.rows[at] for name, at in groups.items()},
-        values={name: each[at] for name, at in groups.items()},
+        values={name: each[at] for name, at in groups.items()}, value_name=params.measure,
     )  # fmt: skip
 
 
