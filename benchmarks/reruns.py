@@ -33,6 +33,10 @@ CLICKS = {
     "feature card": ("features?unit=3", ["button:has-text('Next')"]),
     "workspace": ("workspace", ["button:has-text('Jobs')", "button:has-text('Stores')"]),
     "analyses": ("analyses", None),  # the "r" key: the whole page again
+    "similarity": ("compare", ["button:has-text('Excess over the null')", "button:has-text('Value')"]),
+    "pair": ("compare?view=pair", None),
+    "units": ("compare?view=units", ["button:has-text('matched (')", "button:has-text('all (')"]),
+    "correlations": ("compare?view=correlations", None),
 }
 
 

@@ -267,7 +267,7 @@ def test_the_matrix_is_symmetric_whole_and_marks_what_is_beyond_chance(rng):
     np.testing.assert_array_equal(np.diag(found.values), 1.0)
     assert found.row_names == ("a", "b", "c")
     assert found.significant.tolist() == [[True, True, False], [True, True, False], [False, False, True]]
-    assert "1 of 3 pairs are more alike than chance" in found.reading
+    assert "1 of 3 pairs is more alike than chance" in found.reading
     assert "Most alike are a and b" in found.reading
     assert found.null_band == pytest.approx((-1.959964 * null_deviation(300), 1.959964 * null_deviation(300)))
 

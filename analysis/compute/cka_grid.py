@@ -108,7 +108,8 @@ def batch_grid(
     def compare(a: int, b: int) -> Pair:
         scale = np.sqrt(max(own[0, a], 0) * max(own[0, b], 0))
         deviation = np.sqrt(variance[a, b]) / scale if scale > 0 else np.nan
-        return Pair.with_moments(_whole(alignment(of[:, a, b], own[:, a], own[:, b])), 0.0, deviation)
+        series = _whole(alignment(of[:, a, b], own[:, a], own[:, b]))
+        return Pair.with_moments(series, 0.0, deviation, few=len(series) == 1)
 
     units = [x.shape[1] for x in values]
     return compared(range(len(values)), compare, rows, columns, n=count * batch, units=units), own[0], count

@@ -49,6 +49,7 @@ def similarity_matrix(grid: Grid, words: Words, names: Sequence[str], notes: Seq
     estimates = _estimates(grid, words, short, low, high)
     i, j = grid.different()
     band = np.array([grid.null - Z * grid.deviation, grid.null + Z * grid.deviation])[:, i, j]
+    known = np.isfinite(low[~grid.own]).any()
     rows, columns = short, short
     title = f"{words.name} of " + (words.arrow.format(*short) if len(short) == 2 else f"{len(short)} taps")
     if not grid.square and len(short) > 2:
@@ -59,9 +60,7 @@ def similarity_matrix(grid: Grid, words: Words, names: Sequence[str], notes: Seq
         row_names=tuple(rows[a] for a in grid.rows), column_names=tuple(columns[b] for b in grid.columns),
         value_name=words.name, significant=sure, limits=words.limits, few=few,
         null_band=None if not np.isfinite(band).any() else (float(np.nanmin(band)), float(np.nanmax(band))),
-        null=grid.null,
-        low=None if np.isnan(low).all() else np.where(np.isnan(low), grid.values, low),
-        high=None if np.isnan(high).all() else np.where(np.isnan(high), grid.values, high),
+        null=grid.null, low=low if known else None, high=high if known else None,
     )  # fmt: skip
 
 
