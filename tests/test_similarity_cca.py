@@ -387,7 +387,7 @@ def test_the_matrix_is_symmetric_whole_and_marks_what_is_beyond_chance(rng, meth
     assert ((found.low <= found.values) & (found.values <= found.high)).all()
     assert ((found.low >= 0) & (found.high <= 1)).all()
     assert not found.few.any()
-    assert "1 of 3 pairs are more alike than chance" in found.reading
+    assert "1 of 3 pairs is more alike than chance" in found.reading
     assert method(*(tap(t.values[:70], name=t.name) for t in taps)).few[0, 1]
 
 
