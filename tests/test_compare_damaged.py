@@ -122,8 +122,8 @@ def test_one_of_two_is_a_refusal(tmp_path, monkeypatch, rng):
 
 
 def test_blocks_1_is_not_blocks_10(ten):
-    from dashboard.parts.readable_taps import _names
     from dashboard import state
+    from dashboard.parts.readable_taps import _names
 
     ten_names = ["net:blocks.1", "net:blocks.10"]
     write_store(ten.path / "stores" / "more", name="more", taps={"a.1": np.eye(9), "a.10": np.eye(9)})

@@ -51,6 +51,7 @@ TITLES = (
     "Distilling from Similar Tasks for Transfer Learning on a Budget",
     "MEAL V2: Boosting Vanilla ResNet-50 to 80%+ Top-1 Accuracy on ImageNet without Tricks",
     "Transformer Fusion with Optimal Transport",
+    "FerKD: Surgical Label Adaptation for Efficient Distillation",
 )
 
 
