@@ -149,8 +149,8 @@ class Heatmap(Result):
     `linkage` (g - 1, 4) is SciPy's, of the rows, over g groups of neighbouring lines that are numbered in drawing
     order; group k is the lines row_groups[k]:row_groups[k + 1], single lines where p <= 512. `column_linkage` and
     `column_groups` likewise. `null_band` is the [low, high] that structureless data gives to a cell; a cell counts as
-    significant from |value| >= `threshold` on (NaN: none does, or no one threshold tells), the `share_significant` of
-    all cells (of the pairs, where rows and columns are the same).
+    significant from |value| >= `threshold` on (infinite: none does; NaN: no one threshold tells), the
+    `share_significant` of all cells (of the pairs, where rows and columns are the same).
     """
 
     kind: ClassVar[str] = "heatmap"

@@ -9,6 +9,7 @@ from analysis.activations import ArrayActivations
 from analysis.compute.common_samples import common_samples
 from analysis.compute.matched_taps import matched_taps
 from analysis.compute.row_number_ids import row_number_notes
+from analysis.errors import InputError
 
 
 def tap(name: str, rng, n: int = 30, **columns) -> ArrayActivations:
@@ -64,3 +65,17 @@ def test_what_compares_samples_and_what_compares_rows_say_it(rng):
         matched_taps(taps, rng, maximum_rows=100, minimum=4),
     ):
         assert any("row numbers" in note for note in data.notes)
+
+
+def test_other_labels_are_other_samples(rng):
+    """Labels of other samples agree by chance only: such a comparison is refused, with the count."""
+    label = rng.integers(0, 5, 30)
+    taps = [tap("one:a", rng, label=label), tap("two:a", rng, label=rng.permutation(label))]
+    with pytest.raises(InputError, match="'label' differs for .. of 30 samples of one and two"):
+        common_samples(taps, rng, maximum=100, minimum=4)
+
+
+def test_a_column_of_one_kind_says_nothing(rng):
+    label = np.zeros(30, int)
+    (note,) = row_number_notes([tap("one:a", rng, label=label), tap("two:a", rng, label=label)])
+    assert "row numbers" in note

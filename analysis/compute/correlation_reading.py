@@ -31,7 +31,7 @@ def map_sentence(
             f"Seen whole, a cell stands for {gathered} × {gathered} pairs and shows the strongest of them; zoom in to "
             "see each."
         )
-    if params.order.startswith("clusters") and shape[0] > 2:
+    if params.order.startswith("clusters") and shape[0] > 2 and share.value > 0:
         same = "Blocks on the diagonal are groups of units that say the same thing."
         other = "Blocks are groups of units of the one side that go with the same units of the other."
         parts.append(same if tally.symmetric else other)

@@ -54,14 +54,14 @@ class PairTally:
         return self.total / max(self.pairs, 1)
 
     def significant(self, p_of: Callable[[np.ndarray], np.ndarray], level: float) -> tuple[float, float]:
-        """(threshold of the tested statistic, share of the pairs beyond it) at false-discovery rate `level`; NaN and 0
-        where no pair is. `p_of` gives the p-values of statistics."""
+        """(threshold of the tested statistic, share of the pairs beyond it) at false-discovery rate `level`; infinite
+        and 0 where no pair is. `p_of` gives the p-values of statistics."""
         bins = np.flatnonzero(
             self._counts
         )  # between two of them the pairs beyond are the same and p is larger
         edges, beyond = bins / BINS, np.cumsum(self._counts[bins][::-1])[::-1]
         good = p_of(edges) * self.pairs <= level * beyond
         if not good.any():
-            return float("nan"), 0.0
+            return float("inf"), 0.0
         first = int(good.argmax())
         return float(edges[first]), float(beyond[first] / self.pairs)

@@ -10,7 +10,8 @@ representations of which one holds the other and more, no similarity is 1; that 
 linearly from the other, R² both ways on held-out samples.
 
 A sense *holds* where its whole interval is above the level that counts as the same, *fails* where its whole interval is
-below, and is *open* where samples are too few.
+below, and is *open* where samples are too few. CKA weighs directions by their variance, squared: where it is above the
+level and yet not all directions are shared, even up to a linear map, it holds *for large variance* only.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 
 from analysis.compute.similarity_report import Z, jackknife_half
 
-HOLDS, FAILS, OPEN = "holds", "fails", "open"
+HOLDS, FAILS, OPEN, LARGE = "holds", "fails", "open", "for large variance"
 UNITS, SUBSPACE, INFORMATION = "same units", "same up to a rotation", "same up to a linear map"
 PREDICTED = "{0} predicted linearly from {1}"
 IGNORES = {
@@ -72,6 +73,15 @@ class Evidence:
         return HOLDS if low >= same and not self.few and not self.held_out < same else OPEN
 
 
+def senses(found: Sequence[Evidence], same: float) -> list[str]:
+    """What each sense says; `found` from strict to lax. What two share up to a rotation they share up to a linear map:
+    where that fails, the rotation is one of the directions of large variance."""
+    said = {e.sense: e.says(same) for e in found}
+    if said.get(SUBSPACE) == HOLDS and said.get(INFORMATION) == FAILS:
+        said[SUBSPACE] = LARGE
+    return list(said.values())
+
+
 def held_whole(ways: Sequence[Evidence], names: Sequence[str], same: float) -> str:
     """Whether one of the two holds the other and more: `ways` R² of the second from the first, and the reverse."""
     if len(ways) != 2:
@@ -85,7 +95,7 @@ def held_whole(ways: Sequence[Evidence], names: Sequence[str], same: float) -> s
 
 def verdict(found: Sequence[Evidence], same: float, level: float = 0.05) -> str:
     """The strictest sense that holds, in words; `found` from strict to lax."""
-    said = [e.says(same) for e in found]
+    said = senses(found, same)
     if HOLDS in said:
         at = said.index(HOLDS)
         before = list(zip((e.sense for e in found[:at]), said[:at], strict=True))
@@ -99,6 +109,8 @@ def verdict(found: Sequence[Evidence], same: float, level: float = 0.05) -> str:
         return text + (
             f" Whether they are even the {unsure} cannot be said from these samples." if unsure else ""
         )
+    if LARGE in said:
+        return "Their directions of large variance are the same, a rotation apart; not all of their directions are."
     related = [e for e in found if e.p < level]
     if OPEN in said:
         tail = "they are related beyond chance" if related else "a relation beyond chance is not shown either"

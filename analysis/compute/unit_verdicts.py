@@ -32,8 +32,9 @@ HELP = {
     "|r|": "its size",
     "low": "lower end of the 95 % interval of r (Fisher), for this pair had it been named beforehand",
     "high": "upper end of that interval",
-    "held-out r": "pairs made on one half of the samples, r on the other with the sign it had where the pair was made, "
-                  "mean of both ways; 0 on average for unrelated units",
+    "held-out r": "pairs made on one half of the samples, r on the other, mean of both ways (negative for opposite "
+                  "units); where 'same in both halves' is false of the partner that each half chose; 0 on average for "
+                  "unrelated units",
     "same in both halves": "whether both halves give it the same partner",
     "null": "what the pair of the same rank has when samples are moved: mean",
     "null low": "the same: lower end of 95 % of the moves",
@@ -115,6 +116,8 @@ def _lines(found: Matched, sides: UnitSides, at: np.ndarray, verdict: np.ndarray
     rank = np.minimum(np.cumsum(paired) - 1, n_paired - 1)
     band = [np.where(paired, v[np.maximum(rank, 0)], 0.0) for v in _bands(found.null.matched)]
     halves = (found.halves.of_x, found.halves.of_y)[side][at]
+    if not found.signed:
+        halves = np.where(r < 0, -halves, halves)
     return {
         "unit a": unit_a, "name a": name_a, "unit b": unit_b, "name b": name_b, "r": r, "|r|": np.abs(r),
         "low": np.where(paired, low, 0.0), "high": np.where(paired, high, 0.0), "held-out r": halves,

@@ -18,6 +18,7 @@ MISSING = -STEPS - 1
 MOST_CELLS = 512  # a side that travel at once
 NAMES_BYTES = 800_000  # of all names of one side; longer ones are shortened
 LONGEST_NAME = 60
+BEYOND_ALL = 1e300  # the threshold where nothing is significant; JSON has no infinity
 Box = tuple[int, int, int, int]  # rows [0:1], columns [2:3]
 _kept = Kept(16)
 
@@ -49,7 +50,7 @@ def picture(result: Heatmap, *, theme: str, titles: tuple[str, str], label: str,
     cells, names, trees = _columns(result) if key is None else _kept.get(key, lambda: _columns(result))
     look = theme_named(theme)
     low, high = colour_limits(result)
-    threshold = float(result.threshold) if math.isfinite(result.threshold) else None
+    threshold = None if math.isnan(result.threshold) else min(float(result.threshold), BEYOND_ALL)
     said = {
         "label": label,
         "titles": [plain(title) for title in titles],
@@ -99,8 +100,10 @@ def null_words(result: Heatmap) -> str:
 
 def threshold_words(result: Heatmap) -> str:
     """What the legend says of the marks at the scale, and how many cells are beyond them."""
-    if not math.isfinite(result.threshold):
+    if math.isnan(result.threshold):
         return ""
+    if math.isinf(result.threshold):
+        return f"none of the {'pairs' if is_square(result) else 'cells'} is significant"
     sign = "±" if result.diverging else ""
     of = "pairs" if is_square(result) else "cells"
     return (

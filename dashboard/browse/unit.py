@@ -14,6 +14,7 @@ from dashboard.browse.kept import Kept
 from dashboard.browse.labels import Labels, labels_of
 
 MOST_CORRELATED, WHEN_LARGE, LARGE = 8, 5, 20_000  # each costs three columns read: fewer above 20,000 samples
+LOWEST = 64
 _correlated = Kept(512)  # the slowest part of a card at 100,000 samples
 
 
@@ -77,9 +78,18 @@ class Unit:
         top = None if self.is_dead else feature_card.top_class(self.labels, samples)
         return feature_card.headline(self.index.table(), self.number, self.row_word, len(rows), top)
 
-    def tiles(self, limit: int = 12) -> list[dict]:
-        """Its strongest examples."""
-        rows, values = self.strongest
+    @property
+    def lowest(self) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, values) of the 64 lowest, rising. Reads the unit's column."""
+        values = np.where(np.isfinite(self.column), self.column, np.inf)
+        k = min(LOWEST, int(np.isfinite(values).sum()))
+        rows = np.argpartition(values, k - 1)[:k] if k else np.zeros(0, np.int64)
+        rows = rows[np.argsort(values[rows], kind="stable")]
+        return rows, self.column[rows]
+
+    def tiles(self, limit: int = 12, *, lowest: bool = False) -> list[dict]:
+        """Its strongest examples, or the lowest."""
+        rows, values = self.lowest if lowest else self.strongest
         return self.tiles_of(rows, values, limit)
 
     def tiles_of(self, rows, values, limit: int) -> list[dict]:

@@ -52,7 +52,7 @@ def draw() -> None:
             figure_block.beside(result, METHOD)
     with right:
         _further(a, b)
-        doubts.draw(method, "Check this verdict")
+    doubts.draw(method, "Check this verdict")
 
 
 def _senses(result: Table) -> None:

@@ -10,7 +10,7 @@ from analysis.spec import Method
 from dashboard import errors, state
 from dashboard.browse import comparable, measures, projections
 from dashboard.figures.targets import MOST as CLICKABLE
-from dashboard.parts import doubts, figure_block, method_run, readable_taps, tap_picker
+from dashboard.parts import doubts, figure_block, method_run, readable_taps, tap_picker, unlike
 from dashboard.words import count
 
 ITSELF = ""
@@ -38,11 +38,11 @@ def draw() -> None:
         elif asked is not None:
             result, references = _result(method, asked)
         if result is not None:
+            if result.values.size <= CLICKABLE:
+                st.caption("Click a cell to ask in which sense these two are the same.")
             figure_block.draw(
                 result, method.id, targets=True, clicked=lambda at: _open_pair(result, references, at)
             )
-            if result.values.size <= CLICKABLE:
-                st.caption("Click a cell to ask in which sense these two are the same.")
     with right:
         doubts.draw(method, "Check this measure")
 
@@ -72,6 +72,7 @@ def _taps() -> tuple[list[str], str]:
         "is chosen in the sidebar.",
         **state.bound("other", ITSELF, [ITSELF, *others], resets=("with",)),
     )  # fmt: skip
+    unlike.say_store(store, [ITSELF, *others])
     fitting = [r for name in (store, other) if name for r in known if r.partition(":")[0] == name]
     usual = [r for r in fitting if not projections.is_output(r)]
     usual = usual if _enough(usual, store, other) else fitting

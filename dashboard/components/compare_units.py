@@ -108,13 +108,20 @@ def _side_by_side(result: Table, at: int, a: str, b: str) -> None:
     st.markdown(f"**{line['verdict'].capitalize()}**: {errors.escape(_in_words(line))}")
     sides = st.columns(2, gap="large")
     with sides[0]:
-        _unit(a, left if left >= 0 else best, "its strongest unit here" if left < 0 else "", "a")
+        _unit(a, left if left >= 0 else best, "most like it here" if left < 0 else "", "a")
     with sides[1]:
         parts = _parts(line, b) if line["verdict"] == "split" and left >= 0 else []
         for number in parts:
             _unit(b, number, "one of its parts", f"b{number}", EXAMPLES // 2)
         if not parts:
-            _unit(b, right if right >= 0 else best, "its strongest unit there" if right < 0 else "", "b")
+            opposite = float(line["r"] if right >= 0 and left >= 0 else line["best r"]) < 0
+            _unit(
+                b,
+                right if right >= 0 else best,
+                "most like it there" if right < 0 else "",
+                "b",
+                lowest=opposite,
+            )
 
 
 def _parts(line: dict, reference: str) -> list[int]:
@@ -129,15 +136,19 @@ def _in_words(line: dict) -> str:
         return f"no partner is left for it; the unit most like it has r = {line['best r']:.2f}."
     text = (
         f"r = {line['r']:.2f} ({line['low']:.2f} to {line['high']:.2f}), {line['held-out r']:.2f} on samples that had "
-        f"no part in the matching; a pair of this rank of unrelated units has {line['null']:.2f}."
+        f"no part in the matching{'' if line['same in both halves'] else ' (which gave it other partners)'}; a pair of "
+        f"this rank of unrelated units has |r| = {line['null']:.2f}."
     )
     if line["r"] < 0:
         text += " They are opposite: one is strong where the other is weak."
     return text + (f" Told together by {line['told by']}." if line["verdict"] == "split" else "")
 
 
-def _unit(reference: str, number: int, note: str, key: str, most: int = EXAMPLES) -> None:
-    """Its name, which leads to its card, and its strongest examples."""
+def _unit(
+    reference: str, number: int, note: str, key: str, most: int = EXAMPLES, *, lowest: bool = False
+) -> None:
+    """Its name, which leads to its card, and its strongest examples; of a unit that is opposite to the one beside it
+    the `lowest`, which are to be compared with the other's strongest."""
     store = state.workspace().store(reference.partition(":")[0])
     unit = Unit(store, reference, number)
     link = state.link("features", tap=reference, unit=number)
@@ -145,7 +156,8 @@ def _unit(reference: str, number: int, note: str, key: str, most: int = EXAMPLES
         f"[Unit {errors.escape(unit.name)}]({link}) of {errors.escape(reference)}"
         + (f", {note}" if note else "")
     )
-    found = unit.tiles(most)
+    st.caption("Where it is lowest" if lowest else "Where it is strongest")
+    found = unit.tiles(most, lowest=lowest)
     if unit.is_dead or not found:
         st.caption("It never varies, so no example is stronger than another.")
         return

@@ -140,7 +140,9 @@ def _notes(result: Matrix, values: np.ndarray, sure, few, excess: bool) -> list[
     if sure is not None:
         found, tested = counted(result)
         what = "cells" if tested == sure.size else "pairs"
-        notes.append(f"{found:,} of {tested:,} {what} significant; the others are faded")
+        notes.append(
+            f"{found:,} of {tested:,} {what} significant" + "; the others are faded" * (found < tested)
+        )
     if few is not None and few.any():
         notes.append("hatched: samples are too few to read much into the value")
     lost = int((~np.isfinite(values)).sum())

@@ -22,7 +22,7 @@ def as_matrix(result: Heatmap) -> Matrix:
     for names, order in ((result.row_names, result.row_order), (result.column_names, result.column_order)):
         named = names_of(np.asarray(names, dtype=str), len(order))
         sides.append(tuple(block_names([named[i] for i in order], result.gathered)))
-    sure = np.abs(result.overview) >= result.threshold if single and np.isfinite(result.threshold) else None
+    sure = np.abs(result.overview) >= result.threshold if single and not np.isnan(result.threshold) else None
     return Matrix(
         title=result.title, reading=result.reading, caveats=result.caveats, estimates=result.estimates,
         origin=result.origin, values=result.overview, row_names=sides[0], column_names=sides[1],
@@ -102,6 +102,6 @@ def words(result: Heatmap) -> str:
     if result.gathered > 1:
         p, q = result.shape
         said = f"Overview of {p:,} rows by {q:,} columns, each cell the strongest of its square. {said}"
-    elif np.isfinite(result.threshold):
+    elif not np.isnan(result.threshold):
         return said  # it counts the significant cells
     return f"{said} {text[0].upper()}{text[1:]}."

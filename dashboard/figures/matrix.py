@@ -19,12 +19,14 @@ from dashboard.figures.cells import (
 from dashboard.figures.hatching import hatch_on_paper, hatch_on_screen
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
+from dashboard.figures.short_names import told_apart
 from dashboard.figures.style import Theme, steps
 from dashboard.figures.targets import MOST, add_targets
 from dashboard.figures.text import markup, number, plain, shorten, unique
 from dashboard.figures.traces import colour_bar
 
 FADED = 0.28
+NAME, PAPER_NAME = 22, 16  # characters at most, on screen and on paper
 MOST_WRITTEN = 12  # cells along a side that show their number
 
 
@@ -78,15 +80,20 @@ def _heat(figure, cells: Cells, theme: Theme) -> None:
         }
     )
     template = _under_the_pointer(cells)
+    pale = {}
     if _has_room(cells):
         shared |= {"texttemplate": "%{z:.2f}", "textfont": {"size": 11}}
+        pale = {
+            "textfont": {"size": 11, "color": theme.text}
+        }  # the ground shines through: white would be lost on it
     if cells.sure is None:
         figure.add_trace(go.Heatmap(z=cells.values, hovertemplate=template, **shared))
         return
     sure = np.where(cells.sure, cells.values, np.float32(np.nan))
     unsure = template.replace("<extra>", "<br>not significant<extra>")
     faded = np.where(cells.sure, np.float32(np.nan), cells.values)
-    figure.add_trace(go.Heatmap(z=faded, opacity=FADED, hovertemplate=unsure, hoverongaps=False, **shared))
+    look = {**shared, **pale}
+    figure.add_trace(go.Heatmap(z=faded, opacity=FADED, hovertemplate=unsure, hoverongaps=False, **look))
     figure.add_trace(go.Heatmap(z=sure, hovertemplate=template, hoverongaps=False, **shared))
 
 
@@ -133,7 +140,7 @@ def _names(figure, cells: Cells, right: float) -> None:
         update(
             tickmode="array",
             tickvals=np.arange(len(names), dtype=np.float32),
-            ticktext=[markup(name, 22) for name in names],
+            ticktext=[markup(name) for name in told_apart(names, NAME)],
             range=[-0.5, len(names) - 0.5],
             **bare,
         )
@@ -147,7 +154,7 @@ def _names(figure, cells: Cells, right: float) -> None:
 
 def _angle(names: list[str]) -> int:
     """Degrees to turn the column names so that they do not cover each other."""
-    if sum(min(len(name), 22) + 2 for name in names) <= 70:
+    if sum(min(len(name), NAME) + 2 for name in names) <= 70:
         return 0
     return -45 if len(names) <= 30 else -90
 
@@ -255,13 +262,13 @@ def _paper_names(axes, cells: Cells, page: Page) -> None:
     )
     for names, put, label, lines in sides:
         if len(names) <= min(MOST_NAMES, lines):
-            put(np.arange(len(names)), [shorten(name, 16) for name in names])
+            put(np.arange(len(names)), told_apart(names, PAPER_NAME))
         else:
             put([])
             label(f"{len(names):,} in order")
     if (
         len(cells.column_names) <= min(MOST_NAMES, wide)
-        and sum(len(n[:16]) + 2 for n in cells.column_names) > 30
+        and sum(min(len(n), PAPER_NAME) + 2 for n in cells.column_names) > 30
     ):
         axes.tick_params(axis="x", rotation=90)
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import state
 from dashboard.browse import comparable
-from dashboard.parts import tap_picker
+from dashboard.parts import tap_picker, unlike
 
 
 def draw() -> tuple[str, str]:
@@ -19,6 +19,7 @@ def draw() -> tuple[str, str]:
     )
     tie = state.bound("tap2", default, fitting, resets=("pair",))
     second = st.selectbox("Other tap", fitting, format_func=tap_picker.shown, width=320, **tie)
+    unlike.say_tap(first, fitting)
     if second != first:
         st.button("Swap", icon=":material/swap_horiz:", on_click=_swap, args=(first, second), key="swap")
     return first, second

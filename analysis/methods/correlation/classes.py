@@ -24,6 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.class_means import class_means, resampled_means
@@ -97,14 +98,14 @@ def class_correlation(
     low, high = _interval(value, drawn)
     order, tree = clustered(value, absolute=False)
     estimates = _estimates(value, drawn, null, spread, low, high, data, x.shape[1], params)
-    few = data.counts < FEW
+    few, own = data.counts < FEW, np.eye(k, dtype=bool)
     return Matrix(
         title=f"Classes of {activations.name} ({params.column})", reading=_reading(estimates, k, q, band),
         caveats=(*notes, "A mean says nothing about overlap: classes in one direction may be well apart."),
         estimates=estimates, values=value, row_names=data.names, column_names=data.names,
         value_name="cosine of class means" if params.measure == "cosine" else "r of class means",
         row_order=order, column_order=order, linkage=tree, null_band=band, significant=q < 0.05, limits=(-1.0, 1.0),
-        diverging=True, null=null, low=low, high=high, few=(few[:, None] | few) & ~np.eye(k, dtype=bool),
+        diverging=True, null=np.where(own, np.nan, null), low=low, high=high, few=(few[:, None] | few) & ~own,
     )  # fmt: skip
 
 
@@ -178,9 +179,11 @@ def _estimates(value, drawn, null, spread, low, high, data, d: int, params) -> t
             interval="samples drawn again inside classes", **common,
         )
     ]  # fmt: skip
+    wide = float(ndtri(1 - 0.025 / len(i)))  # one chosen among so many (Bonferroni)
+    common["null_method"] += f", band for one chosen of {len(i)} pairs"
     for word, at in (("most alike", upper(value).argmax()), ("least alike", upper(value).argmin())):
         a, b = i[at], j[at]
-        middle, reach = float(null[a, b]), 1.959964 * float(spread[a, b])
+        middle, reach = float(null[a, b]), wide * float(spread[a, b])
         found.append(
             Estimate(
                 f"{word}: {data.names[a]} and {data.names[b]}", float(value[a, b]), float(low[a, b]),

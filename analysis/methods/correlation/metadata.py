@@ -101,7 +101,7 @@ def unit_metadata_correlation(
         values=value[pick], row_names=tuple(str(activations.unit_names[j]) for j in units[pick]),
         column_names=tuple(r.column.name for r in found), value_name="r with numbers, η with classes",
         row_order=order, column_order=np.arange(len(found)), linkage=tree,
-        null_band=(-band, band) if any(r.column.of is None for r in found) else None,
+        null_band=(-band, band) if all(r.column.of is None for r in found) else None,
         significant=q[pick] < params.level, limits=(-1.0, 1.0), diverging=True,
         null=np.broadcast_to([r.null for r in found], value[pick].shape).copy(),
         low=np.stack([low for low, _ in ends], axis=1), high=np.stack([high for _, high in ends], axis=1),
@@ -170,6 +170,8 @@ def _reading(estimates, params, found: list[Relation], band: float) -> str:
     text = f"{share.value:.0%} of the cells are beyond chance (false-discovery rate {params.level:g})."
     if any(r.column.of is None for r in found):
         text += f" A unit that has nothing to do with a number shows an r within ±{band:.3f}."
+    if any(r.column.of is not None for r in found):
+        text += " With classes a cell is η: its square is the share of a unit's variance that the classes explain."
     for e in strongest[:2]:
         text += f" The {e.name} ({e.value:.2f}; the strongest of as many unrelated units: {e.null:.2f})."
     return text

@@ -195,11 +195,11 @@ def _estimates(found: _Measured, tested: PairTests, params) -> tuple[Estimate, .
 
 def _reading(estimates, band: float, d: int, params) -> str:
     mean, top, share = estimates
+    blocks = " Blocks on the diagonal are groups of units that say the same thing." if share.value > 0 else ""
     return (
         f"{share.value:.0%} of the pairs of the {d} units correlate beyond chance (false-discovery rate "
         f"{params.level:g}). A cell within ±{band:.3f} is what unrelated units show; the mean |r| is {mean.value:.3f} "
-        f"against {mean.null:.3f} by chance, the strongest pair {top.value:.2f}. Blocks on the diagonal are groups of "
-        "units that say the same thing."
+        f"against {mean.null:.3f} by chance, the strongest pair {top.value:.2f}.{blocks}"
     )
 
 

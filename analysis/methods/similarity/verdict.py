@@ -29,7 +29,7 @@ from analysis.activations import as_activations
 from analysis.compute.common_samples import common_samples
 from analysis.compute.machine import machine
 from analysis.compute.pairing_tests import moves
-from analysis.compute.sameness import HOLDS, IGNORES, Evidence, held_whole, verdict
+from analysis.compute.sameness import HOLDS, IGNORES, LARGE, Evidence, held_whole, senses, verdict
 from analysis.compute.sameness_evidence import of_information, of_prediction, of_subspace, of_units
 from analysis.compute.tap_names import tap_names
 from analysis.compute.unit_sides import FEWEST
@@ -46,7 +46,8 @@ HELP = {
     "null": "what unrelated representations of these shapes give on average",
     "p": "chance of as much for unrelated ones, at most (Cantelli); of units at least 1 / (moves + 1)",
     "the same": "holds: the whole interval is above the level that counts as the same (of matched units on held-out "
-                "samples too); fails: all of it is below; open: these samples cannot say",
+                "samples too); fails: all of it is below; open: these samples cannot say; for large variance: it holds "
+                "by CKA, which small directions hardly count for, and not all directions are shared",
 }  # fmt: skip
 
 
@@ -114,7 +115,7 @@ def _columns(found: list[Evidence], same: float) -> dict[str, np.ndarray]:
     ends = np.array([e.interval for e in found])
     return {
         "sense": np.array([e.sense for e in found]),
-        "the same": np.array([e.says(same) for e in found]),
+        "the same": np.array(senses(found, same)),
         "value": np.array([e.value for e in found]),
         "low": ends[:, 0],
         "high": ends[:, 1],
@@ -127,8 +128,9 @@ def _columns(found: list[Evidence], same: float) -> dict[str, np.ndarray]:
 
 def _reading(found: list[Evidence], ways: list[Evidence], names, same: float, n: int) -> str:
     said, held = verdict(found, same), held_whole(ways, names, same)
-    if held and HOLDS not in [e.says(same) for e in found]:
-        said = held[:1].upper() + held[1:]
+    if held and HOLDS not in senses(found, same):
+        tail = f" {said}" if LARGE in senses(found, same) else ""
+        said = held[:1].upper() + held[1:] + tail
     parts = []
     for e in (*found, *ways):
         low, high = e.interval

@@ -151,7 +151,7 @@ class Paint {
     c.globalAlpha = 0.5;
     c.strokeRect(x - 0.5, y - 0.5, w + 1, tall + 1);
     c.globalAlpha = 1;
-    if (data.threshold !== null) for (const end of data.low < 0 ? [-1, 1] : [1]) notch(c, place(end * data.threshold), y + tall + 1);
+    if (data.threshold !== null && data.threshold <= data.high) for (const end of data.low < 0 ? [-1, 1] : [1]) notch(c, place(end * data.threshold), y + tall + 1);
     c.font = NAME_FONT(c.family);
     c.textBaseline = "top";
     for (const [value, side] of [[data.low, "left"], [(data.low + data.high) / 2, "center"], [data.high, "right"]]) {
