@@ -71,7 +71,7 @@ def test_other_labels_are_other_samples(rng):
     """Labels of other samples agree by chance only: such a comparison is refused, with the count."""
     label = rng.integers(0, 5, 30)
     taps = [tap("one:a", rng, label=label), tap("two:a", rng, label=rng.permutation(label))]
-    with pytest.raises(InputError, match="'label' differs for .. of 30 samples of one and two"):
+    with pytest.raises(InputError, match=r"'label' differs for .. of 30 samples of one and two"):
         common_samples(taps, rng, maximum=100, minimum=4)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.errors import InputError
 
-SAYING = ("label", "text", "file")  # columns that are of the sample, whatever the network
+SAYING = ("label", "text")  # columns that are of the sample, whatever the network
 
 
 def row_number_notes(taps: Sequence[Activations], positions: np.ndarray | None = None) -> list[str]:
