@@ -88,7 +88,7 @@ def validate(method: Method, taps: Sequence[Activations]) -> None:
         if n < method.minimum_rows:
             raise NotEnoughData(
                 f"{tap.name} has {n} row(s)",
-                f"at least {method.minimum_rows} for {method.title.lower()}",
+                f"at least {method.minimum_rows} for '{method.title}'",
                 "Record more samples",
             )
         if d < 1:

@@ -253,13 +253,14 @@ def test_a_sense_without_an_interval_is_drawn_without_one(nets, monkeypatch):
     drawn = []
     monkeypatch.setattr(compare_pair, "bars", lambda lines, **more: drawn.extend(lines))
     result = nets.run("verdict", ["a:one", "b:one"])
-    compare_pair._senses(result)
-    for line, low, high in zip(drawn, result.columns["low"], result.columns["high"], strict=True):
+    compare_pair._senses(result, 0.9)
+    senses = drawn[: len(result.columns["low"])]
+    for line, low, high in zip(senses, result.columns["low"], result.columns["high"], strict=True):
         assert (line.low, line.high) == (low, high)
     drawn.clear()
     unknown = {end: np.where(np.arange(3) == 1, np.nan, result.columns[end]) for end in ("low", "high")}
-    compare_pair._senses(dataclasses.replace(result, columns={**result.columns, **unknown}))
-    assert [(line.low is None, line.high is None) for line in drawn] == [
+    compare_pair._senses(dataclasses.replace(result, columns={**result.columns, **unknown}), 0.9)
+    assert [(line.low is None, line.high is None) for line in drawn[:3]] == [
         (False,) * 2,
         (True,) * 2,
         (False,) * 2,

@@ -284,7 +284,7 @@ def test_the_interval_covers_what_many_samples_say():
 def test_the_matrix(rng):
     x = rng.standard_normal((120, 8))
     taps = [
-        ArrayActivations(v, name=f"s:{i}")
+        ArrayActivations(v, name=f"seed{i}:layer")
         for i, v in enumerate([x, x + rng.standard_normal((120, 8)), x[::-1]])
     ]
     found = rsa(*taps)
@@ -292,6 +292,8 @@ def test_the_matrix(rng):
     np.testing.assert_array_equal(np.diag(found.values), 1.0)
     assert found.significant.tolist() == [[True, True, False], [True, True, False], [False, False, True]]
     assert "repeats of one thing" in found.reading
+    layers = [ArrayActivations(t.values, name=f"net:{i}") for i, t in enumerate(taps)]
+    assert "repeats" not in rsa(*layers).reading  # other layers are no repeats
 
 
 def test_samples_without_a_direction_are_counted(rng):

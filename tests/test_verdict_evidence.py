@@ -12,6 +12,7 @@ from analysis.activations import ArrayActivations
 from analysis.compute.common_samples import common_samples
 from analysis.compute.sameness import FAILS, HOLDS, INFORMATION, OPEN, SUBSPACE, UNITS, Evidence, verdict
 from analysis.compute.sameness_evidence import of_information, of_prediction, of_subspace, of_units
+from analysis.compute.similarity_report import two_decimals
 from analysis.methods.similarity import verdict as module
 from analysis.methods.similarity.verdict import VerdictParams, same_in_which_sense
 from analysis.spec import no_progress
@@ -78,7 +79,7 @@ def test_unrelated_data_is_not_called_related(unrelated):
 def test_the_reading_says_the_null_of_every_number(unrelated):
     at = lines(unrelated[0])
     for line in at.values():
-        assert f"unrelated {line['null']:.2f})" in unrelated[0].reading
+        assert f"unrelated {two_decimals(line['null'])})" in unrelated[0].reading
 
 
 def test_predictions_are_beside_what_exchanged_samples_give(rng):

@@ -56,7 +56,7 @@ def of_units(data: CommonSamples, names, rng, progress) -> tuple[Evidence, Estim
 
 def of_subspace(data: CommonSamples, rng, progress) -> Evidence:
     """Unbiased CKA."""
-    progress(0.8, "CKA")
+    progress(0.32, "CKA")
     grid, _ = linear_grid(data.values, np.array([0]), np.array([1]), rng)
     return Evidence(
         SUBSPACE, "unbiased linear CKA", grid.series[:, 0, 0], float(grid.null[0, 0]), float(grid.deviation[0, 0]),

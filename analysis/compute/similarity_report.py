@@ -50,6 +50,9 @@ def similarity_matrix(grid: Grid, words: Words, names: Sequence[str], notes: Seq
     i, j = grid.different()
     band = np.array([grid.null - Z * grid.deviation, grid.null + Z * grid.deviation])[:, i, j]
     known = np.isfinite(low[~grid.own]).any()
+    direction = "" if grid.symmetric else f", {words.arrow.format('row', 'column')}"
+    if not grid.symmetric and not grid.square:
+        notes = (*notes, "The other direction is had by choosing the other network first.")
     rows, columns = short, short
     title = f"{words.name} of " + (words.arrow.format(*short) if len(short) == 2 else f"{len(short)} taps")
     if not grid.square and len(short) > 2:
@@ -58,7 +61,7 @@ def similarity_matrix(grid: Grid, words: Words, names: Sequence[str], notes: Seq
         title=title[:1].upper() + title[1:], reading=_reading(grid, words, short, estimates, sure),
         caveats=(*_few_notes(few, grid), *dict.fromkeys(notes)), estimates=estimates, values=grid.values,
         row_names=tuple(rows[a] for a in grid.rows), column_names=tuple(columns[b] for b in grid.columns),
-        value_name=words.name, significant=sure, limits=words.limits, few=few,
+        value_name=words.name + direction, significant=sure, limits=words.limits, few=few,
         null_band=None if not np.isfinite(band).any() else (float(np.nanmin(band)), float(np.nanmax(band))),
         null=grid.null, low=low if known else None, high=high if known else None,
     )  # fmt: skip
@@ -164,16 +167,16 @@ def _reading(grid: Grid, words: Words, names, estimates, sure) -> str:
         f" {known} of {len(i)} pairs {word} more alike than chance (q < {LEVEL:g})." if tested.any() else ""
     )
     return (
-        f"The mean {words.name} of two taps is {_number(mean.value)}{unrelated}. Most alike are "
-        f"{most.name.partition(' of ')[2]} ({_number(most.value)}), least alike {least.name.partition(' of ')[2]} "
-        f"({_number(least.value)}).{beyond}"
+        f"The mean {words.name} of two taps is {two_decimals(mean.value)}{unrelated}. Most alike are "
+        f"{most.name.partition(' of ')[2]} ({two_decimals(most.value)}), least alike {least.name.partition(' of ')[2]} "
+        f"({two_decimals(least.value)}).{beyond}"
     )
 
 
 def _pair_sentence(e: Estimate, unrelated: str, sure: bool, k: int) -> str:
-    within = "" if e.low is None else f" ({_number(e.low)} to {_number(e.high)})"
+    within = "" if e.low is None else f" ({two_decimals(e.low)} to {two_decimals(e.high)})"
     verdict = "" if e.p_value is None else ": beyond chance" if sure else ": not shown to be more than chance"
-    return f"{e.name} is {_number(e.value)}{within}{unrelated if k == 0 else ''}{verdict}."
+    return f"{e.name} is {two_decimals(e.value)}{within}{unrelated if k == 0 else ''}{verdict}."
 
 
 def _unrelated(grid: Grid) -> str:
@@ -182,7 +185,8 @@ def _unrelated(grid: Grid) -> str:
     if not np.isfinite(null).any():
         return ""
     low, high, reach = np.nanmin(null), np.nanmax(null), np.nanmax(np.append(deviation, -np.inf))
-    given = _number(low) if high - low < 0.005 else f"{_number(low)} to {_number(high)}"
+    ends = two_decimals(low), two_decimals(high)
+    given = ends[0] if high - low < 0.005 or ends[0] == ends[1] else " to ".join(ends)
     if np.isfinite(reach):
         given += f" ± {Z * reach:.2g}"
     return f"; unrelated representations of {grid.n:,} samples give {given}"
@@ -194,8 +198,8 @@ def _mean(values: np.ndarray) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def _number(value: float) -> str:
-    """Two decimals, without a sign before nothing."""
+def two_decimals(value: float) -> str:
+    """A number as sentences say it, without a sign before nothing."""
     text = f"{value:.2f}"
     return "0" if float(text) == 0 else text
 

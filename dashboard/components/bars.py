@@ -36,16 +36,19 @@ def bars(
     null_word: str = "",
     zero: float | None = 0.0,
     reach: float | None = None,
+    mark: float | None = None,
+    mark_word: str = "",
 ) -> str | None:
-    """Draw the lines on one scale, which holds `zero` and `reach`; the id of the line that was clicked, or None."""
+    """Draw the lines on one scale, which holds `zero` and `reach`, with a dashed line at `mark` that `mark_word`
+    explains; the id of the line that was clicked, or None."""
     lines = [line for line in lines if math.isfinite(line.value)]
     ends = [
         v for line in lines for v in (line.value, line.low, line.high, *(line.null or ())) if v is not None
     ]
-    ends += [v for v in (zero, reach) if v is not None]
+    ends += [v for v in (zero, reach, mark) if v is not None]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     data = {"lines": [asdict(line) for line in lines], "label": label, "low": low, "high": high, "zero": zero,
-            "null_word": null_word}  # fmt: skip
+            "null_word": null_word, "mark": mark, "mark_word": mark_word}  # fmt: skip
     answer = _bars(key=key, data=data, on_open_change=lambda: None)
     opened = answer.get("open")
     id = opened.get("id") if isinstance(opened, dict) else None

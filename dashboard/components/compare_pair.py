@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import streamlit as st
 
 from analysis import registry
 from analysis.results import Table
+from analysis.spec import Method, params_of
 from dashboard import errors, state
 from dashboard.components.bars import Line, bars
 from dashboard.parts import doubts, figure_block, method_run, on_demand, pair_of_taps
 
 METHOD = "verdict"
+LOWEST = -0.25  # where the scale ends for an R², which may lie as far below 0 as it likes
 
 
 def draw() -> None:
@@ -44,7 +48,7 @@ def draw() -> None:
         if result is not None:
             said, _, numbers = result.reading.partition("\n\n")
             st.markdown(f"### {errors.escape(said)}")
-            _senses(result)
+            _senses(result, float(params.get("same", _usual(method, "same"))))
             st.markdown(errors.escape(numbers))
             figure_block.files(result, METHOD)
             figure_block.caveats(result)
@@ -55,8 +59,13 @@ def draw() -> None:
     doubts.draw(method, "Check this verdict")
 
 
-def _senses(result: Table) -> None:
-    """The similarities on one scale, from strict to lax, each over its null."""
+def _usual(method: Method, name: str) -> float:
+    return next(p.default for p in params_of(method.params) if p.name == name)
+
+
+def _senses(result: Table, same: float) -> None:
+    """The similarities on one scale, from strict to lax, each over its null; then how well each is predicted from the
+    other, which tells whether one holds the other. `same`: from where on two count as the same."""
     found = [
         dict(zip(result.columns, line, strict=True)) for line in zip(*result.columns.values(), strict=True)
     ]
@@ -69,12 +78,19 @@ def _senses(result: Table) -> None:
         )
         for line in found
     ]  # fmt: skip
+    for e in result.estimates:
+        what = e.name.partition(": ")[0]
+        if "predicted linearly" in what:
+            ends = _known(*(math.nan if v is None else max(v, LOWEST) for v in (e.low, e.high)))
+            lines.append(Line(what, max(e.value, LOWEST), *ends, text=f"{e.value:.2f} R²", title=e.estimator))
     bars(
         lines,
         key="senses",
         label="Similarity in each sense, 1 where the two are the same",
         null_word="unrelated",
         reach=1.0,
+        mark=same,
+        mark_word=f"counts as the same from {same:g} on",
     )
 
 

@@ -40,9 +40,18 @@ def draw() -> None:
         if result is not None:
             if result.values.size <= CLICKABLE:
                 st.caption("Click a cell to ask in which sense these two are the same.")
-            figure_block.draw(
-                result, method.id, targets=True, clicked=lambda at: _open_pair(result, references, at)
+            shown = figure_block.null_switch(result, method.id)
+            st.markdown(errors.escape(result.reading))
+            figure_block.picture(
+                result,
+                method.id,
+                targets=True,
+                clicked=lambda at: _open_pair(result, references, at),
+                **shown,
             )
+            figure_block.files(result, method.id, **shown)
+            figure_block.caveats(result)
+            figure_block.beside(result, method.id)
     with right:
         doubts.draw(method, "Check this measure")
 

@@ -10,7 +10,7 @@ from analysis.results import Table
 from dashboard import errors, state
 from dashboard.browse.unit import Unit
 from dashboard.components.tiles import tiles
-from dashboard.parts import figure_block, method_run, on_demand, pair_of_taps
+from dashboard.parts import doubts, figure_block, method_run, on_demand, pair_of_taps
 from dashboard.words import count
 
 METHOD = "unit_matching"
@@ -42,6 +42,7 @@ def draw() -> None:
             figure_block.caveats(result)
             figure_block.files(result, METHOD)
             figure_block.beside(result, METHOD)
+    doubts.draw(method, "Check this matching")
 
 
 def _pairs(result: Table, a: str, b: str) -> None:
@@ -55,6 +56,7 @@ def _pairs(result: Table, a: str, b: str) -> None:
         "Pairs", kinds, format_func=lambda kind: f"{kind} ({counts[kind]:,})",
         required=True, label_visibility="collapsed", **state.bound("verdict", ALL, kinds, resets=("pair",)),
     )  # fmt: skip
+    st.caption(errors.escape(result.help["verdict"]))
     rows = np.arange(len(verdict)) if shown == ALL else np.flatnonzero(verdict == shown)
     st.caption(
         "Select a row to see both units side by side."

@@ -183,8 +183,7 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
     from matplotlib.colors import Normalize
 
     low, high, diverging = _limits(result)
-    colours = page.colour_map(diverging)
-    colours.set_bad(NO_VALUE)
+    colours = page.colour_map(diverging).with_extremes(bad=NO_VALUE)
     look = {"cmap": colours, "vmin": low, "vmax": high, "interpolation": "nearest"}
     if on_grid(result):
         pictures = _pictures(result, MOST_SAMPLES)

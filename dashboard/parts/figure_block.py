@@ -153,7 +153,7 @@ def caveats(result: Result) -> None:
     if result.caveats:
         lines = "\n".join(f"- {errors.escape(caveat)}" for caveat in result.caveats)
         with st.container(border=True):
-            st.markdown(f"**What this does not show**\n\n{lines}")
+            st.markdown(f"**Before you rely on it**\n\n{lines}")
 
 
 def nulls(result: Result) -> None:

@@ -92,7 +92,8 @@ def linear_predictivity(
     )  # fmt: skip
     words = Words(
         "held-out R²", f"ridge, {FOLDS} folds, variance-weighted",
-        f"samples exchanged and fitted anew, {params.exchanges} time(s)", bounds=(-np.inf, 1.0),
+        f"samples exchanged and fitted anew, {'once' if params.exchanges == 1 else f'{params.exchanges} times'}",
+        bounds=(-np.inf, 1.0),
         arrow="{1} from {0}", interval="jackknife over groups of held-out samples, fits kept",
     )  # fmt: skip
     notes.insert(0, f"p-values come from {EXCHANGES} exchanges, so none is below {2 / (1 + EXCHANGES):.2g}.")

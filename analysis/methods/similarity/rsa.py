@@ -8,9 +8,9 @@ Null: samples exchanged between two taps (pairs of samples are not independent: 
 themselves would make everything significant). Mean and deviation are exact, for τ-a 2/3 of that of Spearman's ρ-a
 (asymptotic); a pair counts as alike where Cantelli's bound on chance passes Benjamini-Hochberg at 5 %.
 
-Noise ceiling, from three taps on: if the taps are repeats of one thing, such as seeds, how well could any single
-geometry agree with them? Lower bound: each with the mean of the others; upper bound: with the mean of all. A single
-network has no measurement noise, so no ceiling comes from splitting it.
+Noise ceiling, from three taps of one name on: if the taps are repeats of one thing, such as seeds, how well could any
+single geometry agree with them? Lower bound: each with the mean of the others; upper bound: with the mean of all. A
+single network has no measurement noise, so no ceiling comes from splitting it.
 
 When it lies: few classes make most pairs of samples far or near, and any two networks that tell them apart agree;
 cosine and correlation distance depend on the mean activation, which may be common to all samples (remove it to see);
@@ -86,7 +86,7 @@ def rsa(*taps, params: RsaParams = RsaParams(), rng=None, progress=no_progress) 
     Matrix
         `values` (k, k), symmetric, 1 on the diagonal, or the first network's taps by the others'; `null`, `low` and
         `high` of each cell; `few` where the interval is wider than ± 0.1. Estimates of three taps or more end with
-        the lower and upper noise ceiling over all taps.
+        the lower and upper noise ceiling over all taps, where these have one name (repeats).
 
     Raises
     ------
@@ -115,7 +115,12 @@ def rsa(*taps, params: RsaParams = RsaParams(), rng=None, progress=no_progress) 
     if params.mean_pattern == "removed":
         notes.append("The mean activation over the samples was taken off each tap first.")
     matrix = similarity_matrix(grid, words, names, [*notes, *data.notes])
-    return matrix if bounds is None else _with_ceiling(matrix, bounds, vectors, n, max(units), words)
+    repeats = len({name.partition(":")[2] for name in names}) == 1  # other layers of a network are none
+    return (
+        matrix
+        if bounds is None or not repeats
+        else _with_ceiling(matrix, bounds, vectors, n, max(units), words)
+    )
 
 
 def _dissimilarities(values, names, params: RsaParams, progress) -> tuple[list[np.ndarray], list[str]]:

@@ -31,6 +31,7 @@ from analysis.compute.machine import machine
 from analysis.compute.pairing_tests import moves
 from analysis.compute.sameness import HOLDS, IGNORES, LARGE, Evidence, held_whole, senses, verdict
 from analysis.compute.sameness_evidence import of_information, of_prediction, of_subspace, of_units
+from analysis.compute.similarity_report import two_decimals
 from analysis.compute.tap_names import tap_names
 from analysis.compute.unit_sides import FEWEST
 from analysis.results import Estimate, Table
@@ -86,8 +87,11 @@ def same_in_which_sense(
         taps, rng, maximum=params.maximum_samples, minimum=FEWEST, pooling=params.pooling, progress=progress
     )
     names = tap_names([t.name for t in taps])
+    subspace = of_subspace(
+        data, rng, progress
+    )  # first, so that its groups of samples are those of the CKA method
     units, apart, notes = of_units(data, names, rng, progress)
-    found = [units, of_subspace(data, rng, progress), of_information(data, names, rng, progress)]
+    found = [units, subspace, of_information(data, names, rng, progress)]
     ways = of_prediction(data, names, rng, progress)
     estimates = (*(_estimate(e, data) for e in (*found, *ways)), apart)
     return Table(
@@ -134,9 +138,9 @@ def _reading(found: list[Evidence], ways: list[Evidence], names, same: float, n:
     parts = []
     for e in (*found, *ways):
         low, high = e.interval
-        within = f"{low:.2f} to {high:.2f}, " if np.isfinite(low) else ""
+        within = f"{two_decimals(low)} to {two_decimals(high)}, " if np.isfinite(low) else ""
         name = e.measure if e.sense in IGNORES else f"{e.measure} of {e.sense}"
-        parts.append(f"{name} {e.value:.2f} ({within}unrelated {e.null:.2f})")
+        parts.append(f"{name} {two_decimals(e.value)} ({within}unrelated {two_decimals(e.null)})")
     return (
         f"{said}\n\n{names[0]} and {names[1]} on {n:,} samples: "
         f"{'; '.join(parts)}. The same counts as {same:g} or more."

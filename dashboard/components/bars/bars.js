@@ -1,7 +1,7 @@
 /* Numbers with their intervals, one line each, against what chance gives.
  *
  * In (`data`): lines [{name, value, low, high, null [low, high] | null, text, title, id | null}], label, low, high, zero
- *              null_word: what the grey band is.  Out (trigger): open {id} when a line with an id is clicked.
+ *              null_word: what the grey band is; mark, mark_word: where a dashed line is, and what it is.  Out (trigger): open {id} when a line with an id is clicked.
  */
 const track = (line, data) => {
   const at = (v) => `${(100 * (Math.min(Math.max(v, data.low), data.high) - data.low)) / Math.max(data.high - data.low, 1e-30)}%`;
@@ -9,6 +9,7 @@ const track = (line, data) => {
   const box = make("div", { class: "track" });
   if (line.null) box.append(make("i", { class: "null", style: span(line.null[0], line.null[1]) }));
   if (data.zero !== null) box.append(make("i", { class: "zero", style: `left:${at(data.zero)}` }));
+  if (Number.isFinite(data.mark)) box.append(make("i", { class: "mark", style: `left:${at(data.mark)}` }));
   if (Number.isFinite(line.low) && line.low !== null) box.append(make("i", { class: "interval", style: span(line.low, line.high) }));
   box.append(make("i", { class: "dot", style: `left:${at(line.value)}` }));
   return box;
@@ -28,7 +29,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const interval = data.lines.some((line) => Number.isFinite(line.low)) ? ", 95 % interval" : "";
   if (data.null_word) box.append(make("div", { class: "key" },
     make("span", {}, make("i", { class: "dot sample" }), ` value${interval}`),
-    make("span", {}, make("i", { class: "null sample" }), ` ${data.null_word}`)));
+    make("span", {}, make("i", { class: "null sample" }), ` ${data.null_word}`),
+    ...(data.mark_word ? [make("span", {}, make("i", { class: "mark sample" }), ` ${data.mark_word}`)] : [])));
   parentElement.querySelector(".bars")?.remove();
   parentElement.append(box);
   return () => box.remove();
