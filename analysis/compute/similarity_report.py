@@ -50,7 +50,9 @@ def similarity_matrix(grid: Grid, words: Words, names: Sequence[str], notes: Seq
     i, j = grid.different()
     band = np.array([grid.null - Z * grid.deviation, grid.null + Z * grid.deviation])[:, i, j]
     known = np.isfinite(low[~grid.own]).any()
-    direction = "" if grid.symmetric else f", {words.arrow.format('row', 'column')}"
+    direction = ", small is alike" * words.distance
+    if not grid.symmetric:
+        direction += f", {words.arrow.format('row', 'column')}"
     if not grid.symmetric and not grid.square:
         notes = (*notes, "The other direction is had by choosing the other network first.")
     rows, columns = short, short

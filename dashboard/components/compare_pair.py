@@ -23,6 +23,7 @@ def draw() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         a, b = pair_of_taps.draw()
         box = st.popover("Settings", icon=":material/tune:")
+    pair_of_taps.say_unlike()
     asked = None
     with box, errors.shown():
         asked = method_run.form(method, [a, b])
@@ -82,7 +83,16 @@ def _senses(result: Table, same: float) -> None:
         what = e.name.partition(": ")[0]
         if "predicted linearly" in what:
             ends = _known(*(math.nan if v is None else max(v, LOWEST) for v in (e.low, e.high)))
-            lines.append(Line(what, max(e.value, LOWEST), *ends, text=f"{e.value:.2f} R²", title=e.estimator))
+            which = ("second from first", "first from second")[len(lines) - len(found)]
+            lines.append(
+                Line(
+                    which,
+                    max(e.value, LOWEST),
+                    *ends,
+                    text=f"{e.value:.2f} R²",
+                    title=f"{what}; {e.estimator}",
+                )
+            )
     bars(
         lines,
         key="senses",

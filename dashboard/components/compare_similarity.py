@@ -16,6 +16,7 @@ from dashboard.words import count
 ITSELF = ""
 BACK = ("measure", "other", "with")  # what this view finds again when one comes back from a pair
 AT_ONCE = 1.5  # seconds of computing that the page waits for
+HEIGHT, FEW = 560, 24  # pixels of a heat map with so few lines: all of it is seen without scrolling
 PATIENCE = 1.0  # and of a job before there is a bar
 
 
@@ -47,6 +48,7 @@ def draw() -> None:
                 method.id,
                 targets=True,
                 clicked=lambda at: _open_pair(result, references, at),
+                height=None if max(result.values.shape) > FEW else HEIGHT,
                 **shown,
             )
             figure_block.files(result, method.id, **shown)

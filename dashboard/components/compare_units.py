@@ -25,6 +25,7 @@ def draw() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         a, b = pair_of_taps.draw()
         box = st.popover("Settings", icon=":material/tune:")
+    pair_of_taps.say_unlike()
     asked = None
     with box, errors.shown():
         asked = method_run.form(method, [a, b])

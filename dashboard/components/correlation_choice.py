@@ -12,7 +12,7 @@ from analysis.spec import Method, Param, params_of
 from dashboard import errors, forms, state
 from dashboard.browse import comparable, correlation_kinds
 from dashboard.browse.correlation_kinds import SHOWN, Kind
-from dashboard.parts import method_run, tap_picker, unlike
+from dashboard.parts import method_run, pair_of_taps, tap_picker
 
 RESETS = ("range", "cell")  # what belongs to the picture before
 ITSELF = ""
@@ -56,6 +56,8 @@ def draw() -> Asked | None:
         with next(cells):
             other = _other(first)
         references = (first, other) if other else references
+    if kind.takes_other:
+        pair_of_taps.say_unlike()
     return _settings(kind, references, beside, cells)
 
 
@@ -90,7 +92,6 @@ def _other(first: str) -> str:
     """Another tap, or "" for the same one."""
     known = comparable.comparable(state.workspace(), first, state.tap_references())
     options = [ITSELF, *(r for r in known if r != first)]
-    unlike.say_tap(first, [first, *options])
     own = f"{first.partition(':')[0]}:"
 
     def shown(reference: str) -> str:

@@ -19,10 +19,15 @@ def draw() -> tuple[str, str]:
     )
     tie = state.bound("tap2", default, fitting, resets=("pair",))
     second = st.selectbox("Other tap", fitting, format_func=tap_picker.shown, width=320, **tie)
-    unlike.say_tap(first, fitting)
     if second != first:
         st.button("Swap", icon=":material/swap_horiz:", on_click=_swap, args=(first, second), key="swap")
     return first, second
+
+
+def say_unlike() -> None:
+    """Where the URL asks for another tap than can be compared; for below the line of controls."""
+    first = ":".join(state.current_tap())
+    unlike.say_tap(first, comparable.comparable(state.workspace(), first, state.tap_references()))
 
 
 def usual_partner(first: str, fitting: list[str]) -> str:

@@ -36,5 +36,5 @@ def _why(first: str, asked: str) -> str:
 
 
 def _say(asked: str, first: str, why: str) -> None:
-    text = f"{asked} is not compared with {first}: {why}. What is shown instead is the comparison named here."
+    text = f"{asked} is not compared with {first}: {why}. Shown instead is the comparison named above."
     st.warning(errors.escape(text), icon=":material/warning:")
