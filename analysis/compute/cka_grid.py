@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.compute.exchange_moments import Centred, centred_moments
-from analysis.compute.hsic import Side, alignment, inner, null_deviation, side_of
+from analysis.compute.hsic import Scratch, Side, alignment, inner, null_deviation, side_of
 from analysis.compute.hsic_batches import batch_products
 from analysis.compute.hsic_kernel import bandwidth, kernel_products, squared_distances
 from analysis.compute.similarity_grid import Grid, Pair, compared, groups_of
@@ -34,13 +34,13 @@ def linear_grid(
     """
     n = len(values[0])
     group = groups_of(n, rng)
-    sides = []
+    sides, scratch = [], Scratch()
     for i, x in enumerate(values):
         progress(0.3 + 0.1 * i / len(values), "preparing taps")
-        sides.append(side_of(x, group))
+        sides.append(side_of(x, group, scratch))
 
     def compare(a: Side, b: Side) -> Pair:
-        found = inner(a, b)
+        found = inner(a, b, scratch)
         if biased:
             return _biased_pair(found.biased, a.own.biased, b.own.biased, a.gram, b.gram)
         series = alignment(found.unbiased, a.own.unbiased, b.own.unbiased)

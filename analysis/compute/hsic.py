@@ -58,7 +58,21 @@ class Side:
     gram: Centred
 
 
-def side_of(x: np.ndarray, group: np.ndarray) -> Side:
+class Scratch:
+    """Memory for the groups' products, used again for every pair: the system would clear as much each time."""
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0)
+
+    def array(self, *shape: int) -> np.ndarray:
+        """Uninitialised; it is the same memory at every call."""
+        size = int(np.prod(shape))
+        if size > self._memory.size:
+            self._memory = np.empty(size)
+        return self._memory[:size].reshape(shape)
+
+
+def side_of(x: np.ndarray, group: np.ndarray, scratch: Scratch | None = None) -> Side:
     """`x` (n, d) in groups (n,). With more units than samples, n features with the same Gram matrix stand for them.
     Time O(n d min(n, d)), memory 8 bytes per sample and feature."""
     parts = _in_groups(_features(x, np.argsort(group, kind="stable")), np.bincount(group))
@@ -77,18 +91,18 @@ def side_of(x: np.ndarray, group: np.ndarray) -> Side:
     norms *= filled.ravel()
     norms[1:][of == np.arange(groups)[:, None]] = 0.0
     bare = Side(parts, shift, along[np.arange(len(of)), of], norms, counts, None, None)
-    biased = _squares(bare, bare)
+    biased = _squares(bare, bare, scratch or Scratch())
     unbiased = _unbiased(biased, bare, bare)
     unbiased[unbiased <= ROUNDING * biased] = 0.0  # what rounding leaves of equal distances is no length
     gram = Centred(float(norms[0].sum()), float(biased[0]), float(norms[0] @ norms[0]), n)
     return Side(parts, shift, bare.moved, norms, counts, Inner(biased, unbiased), gram)
 
 
-def inner(one: Side, other: Side) -> Inner:
+def inner(one: Side, other: Side, scratch: Scratch | None = None) -> Inner:
     """Time O(n p q), memory O(G p q) up to 64 MB."""
     if one is other:
         return one.own
-    biased = _squares(one, other)
+    biased = _squares(one, other, scratch or Scratch())
     return Inner(biased, _unbiased(biased, one, other))
 
 
@@ -129,13 +143,13 @@ def _in_groups(x: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return parts
 
 
-def _squares(one: Side, other: Side) -> np.ndarray:
+def _squares(one: Side, other: Side, scratch: Scratch) -> np.ndarray:
     """|XᵀY|² (1 + G,) of all samples, then without each group: the rest's product is W - C_g - m a bᵀ for m samples
     whose means moved by a and b."""
     groups, _, p = one.parts.shape
     products, along = np.zeros((groups, groups)), np.zeros(groups)
     for columns in _blocks(p, groups * other.parts.shape[2] * 8):
-        crosses = _crosses(one.parts[:, :, columns], other.parts)
+        crosses = _crosses(one.parts[:, :, columns], other.parts, scratch)
         flat = crosses.reshape(groups, -1)
         products += flat @ flat.T
         whole = crosses.sum(axis=0)
@@ -147,9 +161,9 @@ def _squares(one: Side, other: Side) -> np.ndarray:
     return np.maximum(np.append(total, rest - 2 * m * along + m**2 * a * b), 0.0)
 
 
-def _crosses(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _crosses(x: np.ndarray, y: np.ndarray, scratch: Scratch) -> np.ndarray:
     """X_gᵀ Y_g (G, p, q)."""
-    out = np.empty((len(x), x.shape[2], y.shape[2]))
+    out = scratch.array(len(x), x.shape[2], y.shape[2])
     for g in range(len(x)):
         np.matmul(x[g].T, y[g], out=out[g])  # with itself half of the work
     return out
