@@ -428,7 +428,7 @@ def test_a_random_part_is_used_above_the_most_and_said(rng):
     assert any("A random 50 of 200" in note for note in data.notes)
 
 
-def _never_unbiased(one, other):
+def _never_unbiased(one, other, scratch):
     found = hsic.inner(one, other)
     return hsic.Inner(found.biased, found.biased)
 
@@ -437,7 +437,11 @@ def _never_unbiased(one, other):
     ("where", "name", "broken"),
     [
         (hsic, "ROUNDING", 10.0),
-        (cka_grid, "side_of", lambda x, group: hsic.side_of(x + np.linspace(0, 9, len(x))[:, None], group)),
+        (
+            cka_grid,
+            "side_of",
+            lambda x, group, scratch: hsic.side_of(x + np.linspace(0, 9, len(x))[:, None], group),
+        ),
         (cka_grid, "inner", _never_unbiased),
         (cka_grid, "bandwidth", lambda x, share, rng: 1e-3 * x.shape[1]),
         (hsic_batches, "u_centred", lambda gram: gram),

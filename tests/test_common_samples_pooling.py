@@ -52,3 +52,29 @@ def test_other_tokens_under_the_same_name_are_another_tap(rng):
     for tokens in rng.standard_normal((2, 20, 3, 4)):
         data = common_samples([tap(tokens, "s:one")] * 2, rng, maximum=100, minimum=4)
         np.testing.assert_allclose(data.values[0], tokens.mean(axis=1), rtol=1e-12)
+
+
+def test_values_as_stored_are_the_same_numbers(rng):
+    """A tap without tokens keeps its precision, all of it or some samples; one with tokens is pooled in float64."""
+    x = (rng.standard_normal((30, 4)) + 1e4).astype(np.float32)
+    tokens = ArrayActivations(rng.standard_normal((60, 3)), layout=Layout(np.arange(31) * 2), name="tokens")
+    for taps in ([ArrayActivations(x), ArrayActivations(x[:, :2].copy())], [ArrayActivations(x), tokens]):
+        for maximum in (100, 20):
+            plain, stored = (
+                common_samples(taps, np.random.default_rng(0), maximum=maximum, minimum=4, as_stored=kept)
+                for kept in (False, True)
+            )
+            for one, other in zip(plain.values, stored.values, strict=True):
+                np.testing.assert_array_equal(one, other)
+            assert stored.values[0].dtype == np.float32
+            assert plain.values[0].dtype == np.float64
+
+
+def test_a_row_that_is_not_finite_is_left_out_of_values_as_stored(rng):
+    x, y = rng.standard_normal((2, 30, 4)).astype(np.float32)
+    x[3, 1] = np.nan
+    found = common_samples(
+        [ArrayActivations(x), ArrayActivations(y)], rng, maximum=100, minimum=4, as_stored=True
+    )
+    assert [v.shape for v in found.values] == [(29, 4)] * 2
+    np.testing.assert_array_equal(found.values[1], np.delete(y, 3, axis=0))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import Activations
+from analysis.activations import Activations, ArrayActivations
+from analysis.arrays import finite_rows
 from analysis.compute import kept
 from analysis.compute.row_number_ids import row_number_notes
 from analysis.compute.samples import pooled_samples
@@ -20,8 +21,8 @@ KEPT_BYTES = 256 << 20  # of one tap's pooled tokens
 
 @dataclass(frozen=True)
 class CommonSamples:
-    """`values`, one (n, d_i) float64 array per tap, of the same samples; their `ids` (n,); `notes` on what was left
-    out."""
+    """`values`, one (n, d_i) array per tap, float64 unless asked otherwise, of the same samples; their `ids` (n,);
+    `notes` on what was left out."""
 
     values: tuple[np.ndarray, ...]
     ids: np.ndarray
@@ -37,12 +38,14 @@ def common_samples(
     pooling: str = "mean",
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 0.3),
+    as_stored: bool = False,
 ) -> CommonSamples:
     """The samples that every tap has, in the order of the first, at most `maximum` of them (a seeded random subset).
 
     Tokens are pooled by `pooling` ("mean" or "max") over the finite rows of a sample, in one pass over a tap that is
     kept for the next comparison; samples without a finite row in some tap are left out. Time O(n Σ d), memory 8 bytes
-    per sample and unit.
+    per sample and unit. `as_stored`: values of a tap without tokens stay in the precision they have, and are not to be
+    written to, for who centres them in float64 anyway.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def common_samples(
     for i, (tap, at) in enumerate(zip(taps, positions, strict=True)):
         step = (span[1] - span[0]) / len(taps)
         x, finite, notes = _sample_vectors(
-            tap, pooling, at, progress, (span[0] + i * step, span[0] + (i + 1) * step)
+            tap, pooling, at, progress, (span[0] + i * step, span[0] + (i + 1) * step), as_stored
         )
         if not finite.any():
             raise InputError(
@@ -95,7 +98,7 @@ def common_samples(
             "Record more samples",
         )
     for tap, v in zip(taps, values, strict=True):
-        if (v == v[0]).all():
+        if (v[:8] == v[0]).all() and (v == v[0]).all():
             raise InputError(
                 f"all samples of {tap.name} are equal", "samples that differ", "Choose another tap"
             )
@@ -103,9 +106,19 @@ def common_samples(
     return CommonSamples(tuple(values), ids, tuple(dict.fromkeys(said)))
 
 
-def _sample_vectors(tap: Activations, pooling: str, at: np.ndarray, progress: Progress, span):
+def _sample_vectors(
+    tap: Activations, pooling: str, at: np.ndarray, progress: Progress, span, as_stored: bool
+):
     """`pooled_samples` of the samples `at`. Pooling reads every token, so what it gives is kept, of all samples."""
     n, d = tap.layout.n_samples, tap.shape[1]
+    if as_stored and tap.layout.is_pooled:
+        if (
+            isinstance(tap, ArrayActivations)
+            and np.array_equal(at, np.arange(n))
+            and finite_rows(tap.values).all()
+        ):
+            return tap.values, np.ones(n, bool), []
+        return pooled_samples(tap, pooling, at, progress, span, as_stored=True)
     if tap.layout.is_pooled or 8 * n * d > KEPT_BYTES:
         return pooled_samples(tap, pooling, at, progress, span)
     made_of = {"tap": tap.digest, "pooling": pooling, "version": 1}

@@ -29,6 +29,7 @@ from analysis.compute.sample_groups import GROUPS
 FEWEST = 4  # samples: below, nothing is left after U-centring
 ROUNDING = 1e-12  # of the biased inner product
 BLOCK_BYTES = 64 << 20  # of the groups' products at a time
+AT_ONCE = 128  # rows
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class Scratch:
 
 
 def side_of(x: np.ndarray, group: np.ndarray, scratch: Scratch | None = None) -> Side:
-    """`x` (n, d) in groups (n,). With more units than samples, n features with the same Gram matrix stand for them.
-    Time O(n d min(n, d)), memory 8 bytes per sample and feature."""
+    """`x` (n, d), of single or double precision, in groups (n,). With more units than samples, n features with the same
+    Gram matrix stand for them. Time O(n d min(n, d)), memory 8 bytes per sample and feature."""
     parts = _in_groups(_features(x, np.argsort(group, kind="stable")), np.bincount(group))
     n, (groups, m, r) = len(x), parts.shape
     there = np.sort(group)
@@ -125,11 +126,15 @@ def null_deviation(n: int) -> float:
 
 def _features(x: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Centred features (n, r), in this order, with the Gram matrix of `x` up to its scale, r <= n."""
-    centred = x[order]
-    centred -= x.mean(axis=0)
-    largest = max(centred.max(initial=0.0), -centred.min(initial=0.0))
-    if largest > 0:
-        centred /= largest  # its scale does not matter, its fourth power could overflow
+    mean = x.mean(axis=0, dtype=np.float64)
+    largest = max((x.max(axis=0) - mean).max(initial=0.0), (mean - x.min(axis=0)).max(initial=0.0))
+    centred = np.empty(x.shape)
+    for start in range(0, len(x), AT_ONCE):  # few rows stay in the processor's memory from step to step
+        block = centred[start : start + AT_ONCE]
+        block[...] = x[order[start : start + AT_ONCE]]
+        block -= mean
+        if largest > 0:
+            block /= largest  # its scale does not matter, its fourth power could overflow
     return np.linalg.qr(centred.T, mode="r").T if centred.shape[1] > len(centred) else centred
 
 

@@ -102,10 +102,17 @@ def _labelled(activations, column, maximum, rng) -> tuple[np.ndarray, list[str]]
 
 
 def pooled_samples(
-    activations: Activations, pooling: str, samples: np.ndarray, progress: Progress, span: tuple[float, float]
+    activations: Activations,
+    pooling: str,
+    samples: np.ndarray,
+    progress: Progress,
+    span: tuple[float, float],
+    *,
+    as_stored: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Maximum ("max") or mean ("mean") over the finite rows of each of the `samples` (n,), positions in any order:
-    values (kept, d) in that order, kept (n,) boolean, notes. Time O(rows d). Raises TooLarge above 4 GiB."""
+    values (kept, d) in that order, float64 (`as_stored`: those of a tap without tokens as they are), kept (n,) boolean,
+    notes. Time O(rows d). Raises TooLarge above 4 GiB."""
     d, layout = activations.shape[1], activations.layout
     size = len(samples) * d * 8
     if size > MOST_BYTES:
@@ -116,11 +123,16 @@ def pooled_samples(
         )
     position = np.full(layout.n_samples, -1)
     position[samples] = np.arange(len(samples))
-    shape = (len(samples), d)
-    values = np.empty(shape) if layout.is_pooled else np.full(shape, -np.inf if pooling == "max" else 0.0)
+    shape, blank = (len(samples), d), -np.inf if pooling == "max" else 0.0
+    values, stored = None, as_stored and layout.is_pooled
     rows_of, seen = np.zeros(len(samples)), Pass()
     combine = np.maximum if pooling == "max" else np.add
-    for rows, block in finite_blocks(activations, seen, progress, "pooling samples", span):
+    for rows, block in finite_blocks(
+        activations, seen, progress, "pooling samples", span, as_stored=layout.is_pooled
+    ):
+        if values is None:
+            kind = block.dtype if stored else np.float64
+            values = np.empty(shape, kind) if layout.is_pooled else np.full(shape, blank, kind)
         owner = position[layout.sample_of(rows)]
         if not (owner >= 0).all():
             block, owner = block[owner >= 0], owner[owner >= 0]
@@ -130,6 +142,8 @@ def pooled_samples(
             cuts = np.flatnonzero(np.r_[True, np.diff(owner) != 0])
             values[owner[cuts]] = combine(values[owner[cuts]], combine.reduceat(block, cuts, axis=0))
             rows_of[owner[cuts]] += np.diff(np.append(cuts, len(owner)))
+    if values is None:
+        values = np.full(shape, blank)
     kept = rows_of > 0
     if pooling == "mean" and not layout.is_pooled:
         values[kept] /= rows_of[kept, None]

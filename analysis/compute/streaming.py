@@ -56,6 +56,7 @@ def finite_blocks(
     doing: str = "reading",
     span: tuple[float, float] = (0.0, 1.0),
     units: np.ndarray | None = None,
+    as_stored: bool = False,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (row indices (m,), finite block (m, units) in float64) chunk by chunk.
 
@@ -68,6 +69,8 @@ def finite_blocks(
         `progress` is called before each chunk with a fraction inside `span`; it may raise `Cancelled`.
     units : int array, optional
         Only these columns (a row is finite when all its units are, chosen or not).
+    as_stored
+        The block in the type it is stored in, and not to be written to: for who copies it anyway.
     """
     seen = Pass() if seen is None else seen
     total = max(1, activations.shape[0])
@@ -82,6 +85,9 @@ def finite_blocks(
         seen._count_samples(activations.layout.sample_of(rows))
         if units is not None:
             block = block[:, units]
+        if as_stored:
+            yield rows, block if good.all() else block[good]
+            continue
         # a fresh float64 array in every case: the caller may work in place
         kept = np.array(block, dtype=np.float64) if good.all() else block[good].astype(np.float64)
         yield rows, kept

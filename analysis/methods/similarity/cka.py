@@ -95,7 +95,10 @@ def cka(*taps, params: CkaParams = CkaParams(), rng=None, progress=no_progress) 
     most, minimum = params.maximum_samples, FEWEST
     if params.kernel == "Gaussian" and params.estimator != "minibatch":
         most = min(most, MOST_GAUSSIAN)
-    data = common_samples(taps, rng, maximum=most, minimum=minimum, pooling=params.pooling, progress=progress)
+    plain = params.kernel == "linear" and params.estimator != "minibatch" and params.scaling != "standardised"
+    data = common_samples(
+        taps, rng, maximum=most, minimum=minimum, pooling=params.pooling, progress=progress, as_stored=plain
+    )
     values = [_scaled(x, params.scaling, tap.name) for x, tap in zip(data.values, taps, strict=True)]
     grid, lengths, notes = _compared(values, rows, columns, params, rng, progress)
     notes += [

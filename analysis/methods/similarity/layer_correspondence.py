@@ -79,8 +79,9 @@ def layer_correspondence(
     networks = _networks([t.name for t in taps])
     first, others = next(iter(networks)), list(networks)[1:]
     data = common_samples(
-        taps, rng, maximum=params.maximum_samples, minimum=FEWEST, pooling=params.pooling, progress=progress
-    )
+        taps, rng, maximum=params.maximum_samples, minimum=FEWEST, pooling=params.pooling, progress=progress,
+        as_stored=True,
+    )  # fmt: skip
     rows = np.array(networks[first])
     columns = np.concatenate([networks[name] for name in others])
     grid, _ = linear_grid(data.values, rows, columns, rng, progress=progress)
