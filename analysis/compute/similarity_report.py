@@ -166,7 +166,9 @@ def _reading(grid: Grid, words: Words, names, estimates, sure) -> str:
     known = int(sure[i, j].sum())
     word = "is" if known == 1 else "are"
     beyond = (
-        f" {known} of {len(i)} pairs {word} more alike than chance (q < {LEVEL:g})." if tested.any() else ""
+        f" {known:,} of {len(i):,} pairs {word} more alike than chance (q < {LEVEL:g})."
+        if tested.any()
+        else ""
     )
     return (
         f"The mean {words.name} of two taps is {two_decimals(mean.value)}{unrelated}. Most alike are "

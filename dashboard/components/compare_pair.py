@@ -7,6 +7,7 @@ import math
 import streamlit as st
 
 from analysis import registry
+from analysis.compute.similarity_report import two_decimals
 from analysis.results import Table
 from analysis.spec import Method, params_of
 from dashboard import errors, state
@@ -74,7 +75,7 @@ def _senses(result: Table, same: float) -> None:
     lines = [
         Line(
             str(line["sense"]), float(line["value"]), *_known(line["low"], line["high"]),
-            null=bands.get(str(line["sense"])), text=f"{line['value']:.2f} {line['the same']}",
+            null=bands.get(str(line["sense"])), text=f"{two_decimals(line['value'])} {line['the same']}",
             title=f"{line['measure']}; ignores {line['ignores']}",
         )
         for line in found
@@ -89,7 +90,7 @@ def _senses(result: Table, same: float) -> None:
                     which,
                     max(e.value, LOWEST),
                     *ends,
-                    text=f"{e.value:.2f} R²",
+                    text=f"{two_decimals(e.value)} R²",
                     title=f"{what}; {e.estimator}",
                 )
             )

@@ -149,6 +149,8 @@ def _names(figure, cells: Cells, right: float) -> None:
     figure.update_xaxes(domain=[0, right], tickangle=_angle(cells.column_names), selector=0)
     if len(cells.column_names) > 40:
         figure.update_xaxes(tickfont={"size": 9}, selector=0)
+    if len(cells.row_names) > 40:  # closer than the usual size is high
+        figure.update_yaxes(tickfont={"size": 8}, selector=0)
     figure.update_yaxes(range=[len(cells.row_names) - 0.5, -0.5], selector=0)
 
 

@@ -230,7 +230,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="unit_matching", family="matching", title="Unit matching (one to one)", version=1, function=unit_matching,
+        id="unit_matching", family="matching", title="Unit matching (one to one)", version=2, function=unit_matching,
         summary="Which unit of one network is which unit of another, and which have no partner, are split or merged.",
         params=UnitMatchingParams, result=Table, check=_check, cost=_cost, inputs=2, minimum_rows=FEWEST,
         invariance="permuting, shifting or rescaling units of either side changes nothing (with |r| flipping signs "

@@ -182,7 +182,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="worst_disagreements", family="populations", title="Samples that models disagree on", version=1,
+        id="worst_disagreements", family="populations", title="Samples that models disagree on", version=2,
         function=worst_disagreements,
         summary="The samples on which two or more models differ most, with the pairs of answers they give.",
         params=WorstDisagreementsParams, result=Gallery, check=_check, cost=_cost, inputs=2, more_inputs=True,

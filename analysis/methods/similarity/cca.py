@@ -139,7 +139,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="cca", family="similarity", title="CCA (canonical correlations)", version=1, function=cca,
+        id="cca", family="similarity", title="CCA (canonical correlations)", version=2, function=cca,
         summary="Whether two or more layers or networks span the same directions, in whatever basis.",
         params=CcaParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True, minimum_rows=FEWEST,
         invariance="any invertible linear map and any shift of either side changes nothing; losing a direction does",

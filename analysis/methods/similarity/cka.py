@@ -220,7 +220,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="cka", family="similarity", title="CKA (centred kernel alignment)", version=2, function=cka,
+        id="cka", family="similarity", title="CKA (centred kernel alignment)", version=3, function=cka,
         summary="Whether the same pairs of samples are alike in two or more layers or networks.",
         params=CkaParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True, minimum_rows=FEWEST,
         invariance="rotating, scaling or shifting either side changes nothing; stretching one direction does",

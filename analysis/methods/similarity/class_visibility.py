@@ -228,7 +228,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="class_visibility", family="similarity", title="Where a class becomes visible", version=1,
+        id="class_visibility", family="similarity", title="Where a class becomes visible", version=2,
         function=class_visibility, params=ClassVisibilityParams, result=Matrix, check=_check, cost=_cost, inputs=2,
         summary="How well each layer tells each class's logit; the last tap is the logits.", more_inputs=True,
         minimum_rows=FEWEST, papers=("SVCCA",),

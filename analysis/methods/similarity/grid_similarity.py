@@ -149,7 +149,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="grid_similarity", family="similarity", title="Similarity place by place", version=1,
+        id="grid_similarity", family="similarity", title="Similarity place by place", version=2,
         function=grid_similarity,
         summary="Whether the maps of two or more layers or networks are alike position by position, on a common grid.",
         params=GridSimilarityParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,

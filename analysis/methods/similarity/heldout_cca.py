@@ -166,7 +166,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="heldout_cca", family="similarity", title="Held-out CCA", version=1, function=heldout_cca,
+        id="heldout_cca", family="similarity", title="Held-out CCA", version=2, function=heldout_cca,
         summary="Whether directions that two or more layers or networks share on some samples correlate on others.",
         params=HeldoutCcaParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,
         minimum_rows=FEWEST, papers=("SVCCA",),

@@ -151,7 +151,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="linear_predictivity", family="similarity", title="Linear predictivity", version=1,
+        id="linear_predictivity", family="similarity", title="Linear predictivity", version=2,
         function=linear_predictivity,
         summary="How much of each layer or network is a linear function of each other one, both ways.",
         params=LinearPredictivityParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,

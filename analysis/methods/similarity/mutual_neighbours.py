@@ -130,7 +130,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="mutual_neighbours", family="similarity", title="Mutual nearest neighbours", version=1,
+        id="mutual_neighbours", family="similarity", title="Mutual nearest neighbours", version=2,
         function=mutual_neighbours,
         summary="Whether two or more layers or networks put the same samples next to each other.",
         params=MutualNeighboursParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,

@@ -132,7 +132,7 @@ def _halves(rng) -> tuple[np.ndarray, np.ndarray]:
 
 METHODS = (
     Method(
-        id="procrustes", family="similarity", title="Procrustes similarity", version=1, function=procrustes,
+        id="procrustes", family="similarity", title="Procrustes similarity", version=2, function=procrustes,
         summary="How well one layer or network can be turned onto another.",
         params=ProcrustesParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,
         minimum_rows=FEWEST, papers=("SVCCA",),

@@ -153,7 +153,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="pwcca", family="similarity", title="PWCCA (projection-weighted CCA)", version=1, function=pwcca,
+        id="pwcca", family="similarity", title="PWCCA (projection-weighted CCA)", version=2, function=pwcca,
         summary="How much of what one layer or network holds is also in another, weighted by how much it holds of it.",
         params=PwccaParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True, minimum_rows=FEWEST,
         invariance="any invertible linear map of the column's tap changes nothing; of the row's tap only shifting, one "

@@ -241,7 +241,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="rsa", family="similarity", title="RSA (representational similarity analysis)", version=1, function=rsa,
+        id="rsa", family="similarity", title="RSA (representational similarity analysis)", version=2, function=rsa,
         summary="Whether two or more layers or networks find the same samples alike, with a noise ceiling.",
         params=RsaParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True, minimum_rows=FEWEST,
         invariance="Euclidean: rotating, scaling or shifting a side; cosine: rotating it or scaling each sample; "

@@ -196,7 +196,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="shape_distance", family="similarity", title="Shape distance", version=1, function=shape_distance,
+        id="shape_distance", family="similarity", title="Shape distance", version=2, function=shape_distance,
         summary="How far apart layers or networks are as shapes, in a metric that ignores what you say.",
         params=ShapeDistanceParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,
         minimum_rows=FEWEST,

@@ -127,7 +127,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="sub_embedding_redundancy", family="similarity", title="Redundancy of sub-embeddings", version=1,
+        id="sub_embedding_redundancy", family="similarity", title="Redundancy of sub-embeddings", version=2,
         function=sub_embedding_redundancy,
         summary="Whether the learners of an embedding, blocks of its dimensions, say the same of the samples.",
         params=RedundancyParams, result=Matrix, check=_check, cost=_cost, minimum_rows=FEWEST,

@@ -142,7 +142,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="svcca", family="similarity", title="SVCCA", version=1, function=svcca,
+        id="svcca", family="similarity", title="SVCCA", version=2, function=svcca,
         summary="Whether the directions with nearly all of the variance are shared by two or more layers or networks.",
         params=SvccaParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True, minimum_rows=FEWEST,
         invariance="rotating, scaling or shifting either side changes nothing, nor does any invertible map of the kept "

@@ -205,7 +205,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="verdict", family="similarity", title="The same in which sense?", version=1, function=same_in_which_sense,
+        id="verdict", family="similarity", title="The same in which sense?", version=2, function=same_in_which_sense,
         summary="Whether two layers or networks have the same units, the same subspace, the same information, or none.",
         params=VerdictParams, result=Table, check=_check, cost=_cost, inputs=2, minimum_rows=FEWEST,
         invariance="each line of the table says what it ignores; the first ignores order, sign and size of units",
