@@ -17,6 +17,7 @@ const track = (line, data) => {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const box = make("div", { class: "bars", role: "group", "aria-label": data.label });
+  box.style.setProperty("--words", `${Math.max(...data.lines.map((line) => line.text.length), 0)}ch`);  // one scale for all lines
   for (const line of data.lines) {
     const clickable = line.id !== null && line.id !== undefined;
     box.append(make(clickable ? "button" : "div",
