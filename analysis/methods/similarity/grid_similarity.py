@@ -103,7 +103,7 @@ def _cost(shapes, params: GridSimilarityParams) -> Cost:
     whole, k = sum(units for _, units in shapes), len(shapes)
     flops = 2.0 * n * (whole**2 / 2 + positions * whole)
     read = sum(8.0 * rows * units for rows, units in shapes)
-    held = sum(8.0 * n * units * 2.5 for _, units in shapes) + 8.0 * n * k * 2
+    held = sum(8.0 * n * units * 1.5 for _, units in shapes) + 8.0 * n * k * 2
     widest = max(units for _, units in shapes)
     return Cost(
         m.seconds(flops64=flops, moved=4 * read + 8.0 * n * whole * 6) + 0.02,
