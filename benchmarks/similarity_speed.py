@@ -7,13 +7,15 @@ with exact nulls, p-values and jackknife intervals of every cell. The products i
 one XᵀX for each layer. The peers are what is commonly run, per pair two n x n Gram matrices, timed on a few pairs and
 multiplied: U-centred, with three inner products of them (the original notebook's way), in float32 as activations come
 and in float64, which is as exact as ours; and with HSIC as the trace of a matrix product, three for each pair (the way
-of the common package for PyTorch), in float32.
+of the common package for PyTorch), in float32. Last a third network is added in a workspace that keeps
+what it finds: its own layers alone are passed over, its own pairs alone are made.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,9 +23,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from analysis import pipeline
 from analysis.activations import ArrayActivations
+from analysis.compute import cka_grid, hsic
 from analysis.compute.similarity_grid import NETWORKS
 from analysis.methods.similarity.cka import CkaParams, cka
+from analysis.store.cache import ResultCache
 
 
 def layers(n: int, d: int, count: int, seed: int) -> list[np.ndarray]:
@@ -74,6 +79,32 @@ def timed(action) -> tuple[float, object]:
     return time.perf_counter() - started, found
 
 
+def added(taps: list[ArrayActivations], count: int) -> None:
+    """Print what a third network costs, by passes, by pairs and in seconds."""
+    done = {"passes": 0, "pairs": 0}
+
+    def counted(what, real):
+        def call(*args):
+            done[what] += 1
+            return real(*args)
+
+        return call
+
+    hsic._with_itself = counted("passes", hsic._with_itself)
+    cka_grid.inner = counted("pairs", cka_grid.inner)
+    print(f"{count} x {count} layers, then another network of {count} layers beside them:")
+    with tempfile.TemporaryDirectory() as folder:
+        cache, before = ResultCache(Path(folder)), None
+        for k in (2 * count, 3 * count):
+            done.update(passes=0, pairs=0)
+            seconds, _ = timed(
+                lambda k=k: pipeline.run("cka", taps[:k], {"arrangement": NETWORKS}, cache=cache)
+            )
+            ratio = "" if before is None else f", {seconds / before:.2f} times the first"
+            print(f"  {k} layers: {done['passes']} passes, {done['pairs']} pairs, {seconds:.1f} s{ratio}")
+            before = seconds
+
+
 def main() -> None:
     """Print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -82,7 +113,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=12)
     asked = parser.parse_args()
     n, d, count = asked.samples, asked.units, asked.layers
-    one, other = layers(n, d, count, 1), layers(n, d, count, 2)
+    one, other, third = (layers(n, d, count, seed) for seed in (1, 2, 3))
     pairs = count * count
     a, b = one[0].astype(np.float64), other[1].astype(np.float64)
     a.T @ b
@@ -91,10 +122,10 @@ def main() -> None:
     needed = pairs * product + 2 * count * itself
     taps = [
         ArrayActivations(x, name=f"{name}:{i}", digest=f"{name}{i}")
-        for name, xs in (("one", one), ("other", other))
+        for name, xs in (("one", one), ("other", other), ("third", third))
         for i, x in enumerate(xs)
     ]
-    ours, result = timed(lambda: cka(*taps, params=CkaParams(arrangement=NETWORKS)))
+    ours, result = timed(lambda: cka(*taps[: 2 * count], params=CkaParams(arrangement=NETWORKS)))
     print(f"{count} x {count} layers, {n:,} samples, {d} units: ours {ours:.1f} s")
     print(f"  float64 products it needs {needed:.1f} s: {ours / needed:.2f} times as long (limit 2)")
     every = ((0, 1), (1, count // 2), (count - 1, count - 1))
@@ -113,6 +144,7 @@ def main() -> None:
         print(
             f"  {name}: {whole:.0f} s, {whole / ours:.1f} times ours (limit 20); largest difference {max(gaps):.1e}"
         )
+    added(taps, count)
 
 
 if __name__ == "__main__":

@@ -440,7 +440,7 @@ def _never_unbiased(one, other, scratch):
         (
             cka_grid,
             "side_of",
-            lambda x, group, scratch: hsic.side_of(x + np.linspace(0, 9, len(x))[:, None], group),
+            lambda x, group, *_: hsic.side_of(x + np.linspace(0, 9, len(x))[:, None], group),
         ),
         (cka_grid, "inner", _never_unbiased),
         (cka_grid, "bandwidth", lambda x, share, rng: 1e-3 * x.shape[1]),

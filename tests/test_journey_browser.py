@@ -134,6 +134,11 @@ def selected(page) -> int:
     return int(found[1].replace(",", "")) if found else 0
 
 
+def settled(page) -> None:
+    """Wait until the page is drawn to its end: what is clicked before may be about to be drawn anew."""
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+
+
 def query(page) -> dict:
     return parse_qs(urlsplit(page.url).query)
 
@@ -170,6 +175,7 @@ def test_the_main_journey(browser, page, site, workspace):
     assert len(workspace.selection("the middle").ids) == chosen
 
     # the unit that differs most opens its card
+    settled(page)
     page.locator(".bars button.line").first.click()
     page.wait_for_url("**/features**")
     page.get_by_text("Strongest examples").wait_for()

@@ -8,6 +8,7 @@ batches   unbiased inner products of small batches (`hsic_batches`)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product as product_of
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from analysis.compute.exchange_moments import Centred, centred_moments
 from analysis.compute.hsic import Scratch, Side, alignment, inner, null_deviation, side_of
 from analysis.compute.hsic_batches import batch_products
 from analysis.compute.hsic_kernel import bandwidth, kernel_products, squared_distances
+from analysis.compute.known_products import KnownProducts, Own
 from analysis.compute.similarity_grid import Grid, Pair, compared, groups_of
 from analysis.spec import Progress, no_progress
 
@@ -26,30 +28,54 @@ def linear_grid(
     rng: np.random.Generator,
     *,
     biased: bool = False,
+    keys: Sequence[str] | None = None,
     progress: Progress = no_progress,
 ) -> tuple[Grid, np.ndarray]:
     """The grid, and the length (k,) of each representation (0: all of its samples are equally far from each other).
 
-    Time O(n p q) for each pair, O(n d min(n, d)) for each tap, memory O(n Σ min(n, d)).
+    With `keys`, one per tap that says what its values are made of, nothing is done twice: not a pair that was compared
+    before on these samples, nor what a tap is to itself.
+
+    Time O(n p q) for each new pair, O(n d min(n, d)) for each new tap, memory O(n Σ min(n, d)).
     """
     n = len(values[0])
     group = groups_of(n, rng)
-    sides, scratch = [], Scratch()
-    for i, x in enumerate(values):
-        progress(0.3 + 0.1 * i / len(values), "preparing taps")
-        sides.append(side_of(x, group, scratch))
+    known, scratch = KnownProducts(keys, group), Scratch()
+    sides = _needed_sides(values, rows, columns, known, group, scratch, progress)
 
-    def compare(a: Side, b: Side) -> Pair:
-        found = inner(a, b, scratch)
+    def compare(a: int, b: int) -> Pair:
+        found = known.pair(a, b)
+        if found is None:
+            found = inner(sides[a], sides[b], scratch)
+            known.add(a, b, found, *(Own(sides[i].own, sides[i].gram) for i in (a, b)))
+        one, other = known.own(a) or sides[a], known.own(b) or sides[b]
         if biased:
-            return _biased_pair(found.biased, a.own.biased, b.own.biased, a.gram, b.gram)
-        series = alignment(found.unbiased, a.own.unbiased, b.own.unbiased)
+            return _biased_pair(found.biased, one.own.biased, other.own.biased, one.gram, other.gram)
+        series = alignment(found.unbiased, one.own.unbiased, other.own.unbiased)
         return Pair.with_moments(_whole(series), 0.0, null_deviation(n))
 
-    grid = compared(
-        sides, compare, rows, columns, n=n, units=[x.shape[1] for x in values], progress=progress, span=(0.4, 1.0)
-    )  # fmt: skip
-    return grid, np.array([s.own.unbiased[0] for s in sides])
+    try:
+        grid = compared(
+            range(len(values)), compare, rows, columns, n=n, units=[x.shape[1] for x in values],
+            progress=progress, span=(0.4, 1.0),
+        )  # fmt: skip
+    finally:  # what a cancelled comparison has found serves the next
+        known.save()
+    return grid, np.array([(known.own(i) or sides[i]).own.unbiased[0] for i in range(len(values))])
+
+
+def _needed_sides(values, rows, columns, known: KnownProducts, group, scratch, progress) -> dict[int, Side]:
+    """The taps of which some pair, or what they are to themselves, is not known yet."""
+    needed = {i for i in range(len(values)) if known.own(i) is None}
+    for a, b in product_of(rows.tolist(), columns.tolist()):
+        if a != b and known.pair(min(a, b), max(a, b)) is None:
+            needed |= {a, b}
+    sides = {}
+    for count, i in enumerate(sorted(needed)):
+        progress(0.3 + 0.1 * count / len(needed), "preparing taps")
+        own = known.own(i)
+        sides[i] = side_of(values[i], group, scratch, None if own is None else own.own)
+    return sides
 
 
 def kernel_grid(

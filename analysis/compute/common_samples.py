@@ -22,11 +22,13 @@ KEPT_BYTES = 256 << 20  # of one tap's pooled tokens
 @dataclass(frozen=True)
 class CommonSamples:
     """`values`, one (n, d_i) array per tap, float64 unless asked otherwise, of the same samples; their `ids` (n,);
-    `notes` on what was left out."""
+    `notes` on what was left out; `keys`, one digest per tap of what its values are made of: equal keys mean equal
+    values, whatever the other taps are."""
 
     values: tuple[np.ndarray, ...]
     ids: np.ndarray
     notes: tuple[str, ...]
+    keys: tuple[str, ...] = ()
 
 
 def common_samples(
@@ -103,7 +105,14 @@ def common_samples(
                 f"all samples of {tap.name} are equal", "samples that differ", "Choose another tap"
             )
     ids = np.asarray(taps[0].samples["id"]).astype(str)[positions[0][good]]
-    return CommonSamples(tuple(values), ids, tuple(dict.fromkeys(said)))
+    keys = tuple(_key(tap, pooling, at[good]) for tap, at in zip(taps, positions, strict=True))
+    return CommonSamples(tuple(values), ids, tuple(dict.fromkeys(said)), keys)
+
+
+def _key(tap: Activations, pooling: str, at: np.ndarray) -> str:
+    how = None if tap.layout.is_pooled else pooling
+    made_of = {"tap": tap.digest, "pooling": how, "at": kept.content_digest(at)}
+    return kept.key_of("common samples", made_of)
 
 
 def _sample_vectors(

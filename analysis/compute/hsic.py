@@ -73,9 +73,12 @@ class Scratch:
         return self._memory[:size].reshape(shape)
 
 
-def side_of(x: np.ndarray, group: np.ndarray, scratch: Scratch | None = None) -> Side:
+def side_of(
+    x: np.ndarray, group: np.ndarray, scratch: Scratch | None = None, own: Inner | None = None
+) -> Side:
     """`x` (n, d), of single or double precision, in groups (n,). With more units than samples, n features with the same
-    Gram matrix stand for them. Time O(n d min(n, d)), memory 8 bytes per sample and feature."""
+    Gram matrix stand for them. Time O(n d min(n, d)), and O(n d) where its `own` inner products are known and d <= n;
+    memory 8 bytes per sample and feature."""
     parts = _in_groups(_features(x, np.argsort(group, kind="stable")), np.bincount(group))
     n, (groups, m, r) = len(x), parts.shape
     there = np.sort(group)
@@ -92,11 +95,16 @@ def side_of(x: np.ndarray, group: np.ndarray, scratch: Scratch | None = None) ->
     norms *= filled.ravel()
     norms[1:][of == np.arange(groups)[:, None]] = 0.0
     bare = Side(parts, shift, along[np.arange(len(of)), of], norms, counts, None, None)
-    biased = _squares(bare, bare, scratch or Scratch())
-    unbiased = _unbiased(biased, bare, bare)
+    own = own or _with_itself(bare, scratch or Scratch())
+    gram = Centred(float(norms[0].sum()), float(own.biased[0]), float(norms[0] @ norms[0]), n)
+    return Side(parts, shift, bare.moved, norms, counts, own, gram)
+
+
+def _with_itself(side: Side, scratch: Scratch) -> Inner:
+    biased = _squares(side, side, scratch)
+    unbiased = _unbiased(biased, side, side)
     unbiased[unbiased <= ROUNDING * biased] = 0.0  # what rounding leaves of equal distances is no length
-    gram = Centred(float(norms[0].sum()), float(biased[0]), float(norms[0] @ norms[0]), n)
-    return Side(parts, shift, bare.moved, norms, counts, Inner(biased, unbiased), gram)
+    return Inner(biased, unbiased)
 
 
 def inner(one: Side, other: Side, scratch: Scratch | None = None) -> Inner:

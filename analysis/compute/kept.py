@@ -51,6 +51,11 @@ def keeping(shelf: Shelf | None) -> Iterator[None]:
         _shelf.reset(token)
 
 
+def shelved() -> bool:
+    """Whether there is a shelf. What would hide that a check or a notebook runs the code anew is kept there only."""
+    return _shelf.get() is not None
+
+
 def content_digest(x: np.ndarray) -> str:
     """Digest of shape, type and bytes: 32 hexadecimal characters. About a second per GB."""
     x = np.ascontiguousarray(x)

@@ -15,7 +15,8 @@ When it lies: the directions of largest variance rule (a single outlying unit or
 standardised units); it ignores rotations only, so that two networks may hold the same information and differ; a high
 value on few classes says that both tell the classes apart, and little else; pooled tokens hide where things are.
 
-Cost: linear: a product O(n p q) for each pair, one pass over each tap, memory O(n Σ d + p q). Gaussian: O(n² Σ d).
+Cost: linear: a product O(n p q) for each pair, one pass over each tap, memory O(n Σ d + p q); pairs and taps that an
+earlier comparison of the same samples had cost nothing. Gaussian: O(n² Σ d).
 
 References: S. Kornblith et al. (2019), "Similarity of neural network representations revisited"; L. Song et al. (2012)
 for the unbiased estimate; T. Nguyen et al. (2021) for minibatches; G. Székely & M. Rizzo (2014); F. Cantelli (1928);
@@ -100,7 +101,7 @@ def cka(*taps, params: CkaParams = CkaParams(), rng=None, progress=no_progress) 
         taps, rng, maximum=most, minimum=minimum, pooling=params.pooling, progress=progress, as_stored=plain
     )
     values = [_scaled(x, params.scaling, tap.name) for x, tap in zip(data.values, taps, strict=True)]
-    grid, lengths, notes = _compared(values, rows, columns, params, rng, progress)
+    grid, lengths, notes = _compared(values, data.keys, rows, columns, params, rng, progress)
     notes += [
         f"{tap.name}: its distances are sums of the two samples' own terms (all samples equally far from each other, "
         "or one apart from the rest), so nothing can be like it (CKA 0)."
@@ -123,7 +124,7 @@ _ESTIMATORS = {
 }  # fmt: skip
 
 
-def _compared(values, rows, columns, params: CkaParams, rng, progress) -> tuple[Grid, np.ndarray, list[str]]:
+def _compared(values, keys, rows, columns, params: CkaParams, rng, progress) -> tuple[Grid, np.ndarray, list[str]]:
     biased = params.estimator == "biased"
     if params.estimator == "minibatch":
         n = len(values[0])
@@ -142,7 +143,9 @@ def _compared(values, rows, columns, params: CkaParams, rng, progress) -> tuple[
             values, rows, columns, rng, share=params.bandwidth, biased=biased, progress=progress
         )
     else:
-        found = linear_grid(values, rows, columns, rng, biased=biased, progress=progress)
+        if params.scaling == "standardised":
+            keys = [f"{key} standardised" for key in keys]
+        found = linear_grid(values, rows, columns, rng, biased=biased, keys=keys, progress=progress)
     return *found, []
 
 

@@ -84,7 +84,7 @@ def layer_correspondence(
     )  # fmt: skip
     rows = np.array(networks[first])
     columns = np.concatenate([networks[name] for name in others])
-    grid, _ = linear_grid(data.values, rows, columns, rng, progress=progress)
+    grid, _ = linear_grid(data.values, rows, columns, rng, keys=data.keys, progress=progress)
     series, low, high, estimates, said, notes = {}, {}, {}, [], [], []
     for name in others:
         found = _matched(grid, np.isin(columns, networks[name]))
