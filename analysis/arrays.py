@@ -51,6 +51,11 @@ def centred(x: np.ndarray) -> np.ndarray:
     return x - x.mean(axis=0, keepdims=True)
 
 
+def upper(matrix: np.ndarray) -> np.ndarray:
+    """The entries above the diagonal, row by row."""
+    return matrix[np.triu_indices(len(matrix), 1)]
+
+
 def first_sign(vectors: np.ndarray) -> np.ndarray:
     """Flip rows of `vectors` (k, d) so that the entry of largest magnitude is positive (deterministic)."""
     pivot = np.abs(vectors).argmax(axis=1)

@@ -24,8 +24,8 @@ import numpy as np
 
 from analysis import pipeline, registry
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute.tap_rows import TapRows
-from analysis.compute.unit_relations import correlated
+from analysis.compute.correlation.unit_relations import correlated
+from analysis.compute.rows.tap_rows import TapRows
 from analysis.spec import make_params
 from analysis.store.cache import ResultCache
 from analysis.store.tiles import Tiles

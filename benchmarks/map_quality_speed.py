@@ -40,8 +40,8 @@ def timed(action) -> tuple[float, float, object]:
 def localmap(x: np.ndarray):
     """Graph and layout as the method makes them, from nothing: positions and the graph."""
     from analysis.compute import kept
-    from analysis.compute.neighbour_graph import neighbour_graph
-    from analysis.compute.pair_layout import REACH, laid_out
+    from analysis.compute.maps.pair_layout import REACH, laid_out
+    from analysis.compute.neighbours.neighbour_graph import neighbour_graph
 
     kept.forget()
     graph = neighbour_graph(x, 15)
@@ -56,7 +56,7 @@ def umap_learn(x: np.ndarray):
 
 
 def quality(x: np.ndarray, drawn: np.ndarray, graph, k: int):
-    from analysis.compute.map_quality import placement_quality
+    from analysis.compute.maps.map_quality import placement_quality
 
     return placement_quality(x, drawn, k, graph=graph, rng=np.random.default_rng(0))
 

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from analysis.activations import ArrayActivations
-from analysis.compute.linalg import principal_axes
+from analysis.compute.linear.linalg import principal_axes
 
 SHAPES = [(20_000, 256), (50_000, 256), (20_000, 768)]
 COMPONENTS = 10

@@ -108,9 +108,9 @@ def drawer(name: str):
 def own_map(name: str, x: np.ndarray, graph=None) -> np.ndarray:
     """Graph and layout of ours with the method's defaults, from nothing (or from a graph)."""
     from analysis.compute import kept
-    from analysis.compute.layout import umap_layout
-    from analysis.compute.neighbour_graph import neighbour_graph
-    from analysis.compute.pair_layout import REACH, laid_out
+    from analysis.compute.maps.layout import umap_layout
+    from analysis.compute.maps.pair_layout import REACH, laid_out
+    from analysis.compute.neighbours.neighbour_graph import neighbour_graph
 
     rng = np.random.default_rng(0)
     if graph is None:
@@ -185,7 +185,7 @@ def compilation(drawn_by: list[str]) -> None:
 
 def compare(x: np.ndarray, data: str, folder: str, drawn_by: list[str], repeat: int) -> list[str]:
     """Print a line per map; the verdicts on the default one."""
-    from analysis.compute.map_quality import placement_quality
+    from analysis.compute.maps.map_quality import placement_quality
 
     found = {name: [] for name in drawn_by}
     for _ in range(repeat):
@@ -237,7 +237,7 @@ def parts(points: list[int], names: list[str], repeat: int) -> None:
     from sklearn.neighbors import NearestNeighbors
 
     from analysis.compute import kept
-    from analysis.compute.neighbour_graph import neighbour_graph
+    from analysis.compute.neighbours.neighbour_graph import neighbour_graph
 
     def fresh(x, k, **more):
         kept.forget()

@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from analysis import pipeline
 from analysis.activations import ArrayActivations
-from analysis.compute import cka_grid, hsic
-from analysis.compute.similarity_grid import NETWORKS
+from analysis.compute.similarity import cka_grid, hsic
+from analysis.compute.similarity.similarity_grid import NETWORKS
 from analysis.methods.similarity.cka import CkaParams, cka
 from analysis.store.cache import ResultCache
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import control_whitening as whitening
-from analysis.compute.control_whitening import (
+from analysis.compute.maps import control_whitening as whitening
+from analysis.compute.maps.control_whitening import (
     batch_estimates,
     control_whitening,
     eta_squared,
@@ -19,7 +19,7 @@ from analysis.compute.control_whitening import (
     ratio_estimates,
     variance_ratios,
 )
-from analysis.compute.membership import pack_named
+from analysis.compute.rows.membership import pack_named
 from analysis.errors import InputError, LoupeError, NotEnoughData, NotFound, ParameterError
 from analysis.jobs import queue
 from analysis.methods.projection import against_control as module

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import head_claims, kernel_attention
-from analysis.compute.claim_report import Line, beyond, claim_reading
-from analysis.compute.head_claims import QUANTITIES
-from analysis.compute.kernel_attention import (
+from analysis.compute.networks import head_claims, kernel_attention
+from analysis.compute.networks.claim_report import Line, beyond, claim_reading
+from analysis.compute.networks.head_claims import QUANTITIES
+from analysis.compute.networks.kernel_attention import (
     assigned,
     captured,
     cosines,

@@ -11,14 +11,14 @@ from scipy.stats import kendalltau
 from sklearn.metrics import normalized_mutual_info_score, roc_auc_score, silhouette_score
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import attribute_auc, dimension_blocks
-from analysis.compute.attribute_auc import attribute_aucs, ordered_right
-from analysis.compute.coding_rate import unit_rows
-from analysis.compute.cross_fitting import folds_of
-from analysis.compute.dimension_blocks import best_cut, blocks_of, silhouette
-from analysis.compute.gallery_search import RECALL, Task, chance_alone
-from analysis.compute.known_factors import factor_of
-from analysis.compute.similarity_grid import groups_of
+from analysis.compute.clusters.coding_rate import unit_rows
+from analysis.compute.linear.cross_fitting import folds_of
+from analysis.compute.retrieval.gallery_search import RECALL, Task, chance_alone
+from analysis.compute.rows.known_factors import factor_of
+from analysis.compute.similarity import attribute_auc, dimension_blocks
+from analysis.compute.similarity.attribute_auc import attribute_aucs, ordered_right
+from analysis.compute.similarity.dimension_blocks import best_cut, blocks_of, silhouette
+from analysis.compute.similarity.similarity_grid import groups_of
 from analysis.errors import NotEnoughData, NotFound, ParameterError, TooLarge
 from analysis.methods.similarity import sub_embedding_attributes as attributes_module
 from analysis.methods.similarity import sub_embedding_redundancy as redundancy_module

@@ -11,12 +11,19 @@ from hypothesis import strategies as st
 
 from analysis import pipeline
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import cka_grid, hsic, hsic_batches, hsic_kernel, kept
-from analysis.compute import common_samples as common
-from analysis.compute.common_samples import common_samples
-from analysis.compute.exchange_moments import Centred, Hollow, cantelli_p, centred_moments, hollow_moments
-from analysis.compute.hsic import alignment, inner, null_deviation, side_of
-from analysis.compute.similarity_grid import NETWORKS, groups_of
+from analysis.compute import kept
+from analysis.compute.rows import common_samples as common
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.similarity import cka_grid, hsic, hsic_batches, hsic_kernel
+from analysis.compute.similarity.hsic import alignment, inner, null_deviation, side_of
+from analysis.compute.similarity.similarity_grid import NETWORKS, groups_of
+from analysis.compute.statistics.exchange_moments import (
+    Centred,
+    Hollow,
+    cantelli_p,
+    centred_moments,
+    hollow_moments,
+)
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.methods.similarity import cka as module
 from analysis.methods.similarity.cka import CkaParams, cka

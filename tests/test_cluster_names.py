@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.compute.cluster_names import Evidence, cluster_names, numbered
-from analysis.compute.cluster_terms import cluster_terms, tokens
-from analysis.compute.cluster_units import unit_differences
+from analysis.compute.clusters.cluster_names import Evidence, cluster_names, numbered
+from analysis.compute.clusters.cluster_terms import cluster_terms, tokens
+from analysis.compute.clusters.cluster_units import unit_differences
 
 CODES = np.repeat([0, 1], 40)
 
@@ -36,12 +36,12 @@ def test_a_common_word_needs_to_be_twice_as_frequent(monkeypatch):
     texts = ["the dog of"] * 4 + ["the cat"] * 4 + ["sat the"] * 3
     codes = np.repeat([0, 1], [4, 7])
     assert cluster_terms(texts, codes, 2, np.random.default_rng(0)) == [["dog", "of"], ["cat", "sat"]]
-    monkeypatch.setattr("analysis.compute.cluster_terms.LIFT", 1.0)
+    monkeypatch.setattr("analysis.compute.clusters.cluster_terms.LIFT", 1.0)
     assert "the" in cluster_terms(texts, codes, 2, np.random.default_rng(0))[1]
 
 
 def test_term_weight_is_the_papers():
-    import analysis.compute.cluster_terms as module
+    import analysis.compute.clusters.cluster_terms as module
 
     own, everywhere = module.Counter(a=3, b=3), module.Counter(a=3, b=5)
     both = module.Counter(a=2, b=2)

@@ -10,24 +10,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.cluster_levels import levels
-from analysis.compute.cluster_null import gap_statistic, null_cloud, subset_cloud
-from analysis.compute.cluster_stability import overlaps, silhouettes, stability
-from analysis.compute.coding_rate import rates, unit_rows
-from analysis.compute.density_tree import density_clusters
-from analysis.compute.kmeans import kmeans as centres_of
-from analysis.compute.kmeans import prediction_strength
-from analysis.compute.metric_space import Space, nearest_of
-from analysis.compute.neighbour_consistency import consistency, mean_entropy, purity, soft_assignment
-from analysis.compute.nulls import add_one_p
-from analysis.compute.partition_agreement import (
+from analysis.compute.clusters.cluster_levels import levels
+from analysis.compute.clusters.cluster_null import gap_statistic, null_cloud, subset_cloud
+from analysis.compute.clusters.cluster_stability import overlaps, silhouettes, stability
+from analysis.compute.clusters.coding_rate import rates, unit_rows
+from analysis.compute.clusters.density_tree import density_clusters
+from analysis.compute.clusters.kmeans import kmeans as centres_of
+from analysis.compute.clusters.kmeans import prediction_strength
+from analysis.compute.neighbours.neighbour_consistency import (
+    consistency,
+    mean_entropy,
+    purity,
+    soft_assignment,
+)
+from analysis.compute.neighbours.spanning_tree import _boruvka, _prim, _reachability, spanning_tree
+from analysis.compute.rows.metric_space import Space, nearest_of
+from analysis.compute.statistics.nulls import add_one_p
+from analysis.compute.statistics.partition_agreement import (
     Contingency,
     adjusted_rand,
     agreement,
     matched_accuracy,
     mutual_information,
 )
-from analysis.compute.spanning_tree import _boruvka, _prim, _reachability, spanning_tree
 from analysis.errors import InputError, LoupeError, NotEnoughData, NotFound
 from analysis.methods.clusters.hdbscan import HdbscanParams, hdbscan
 from analysis.methods.clusters.kmeans import KMeansParams, kmeans
@@ -136,7 +141,7 @@ def test_density_clusters_do_not_depend_on_order_rotation_or_scale(seed, rounded
 def test_order_decides_when_equal_distances_are_split_in_pairs(monkeypatch):
     """The tolerance above can fail: a tree that splits ties two by two is caught."""
     monkeypatch.setattr(
-        "analysis.compute.density_tree._parts",
+        "analysis.compute.clusters.density_tree._parts",
         lambda node, n, h, left, right, w: [left[node - n], right[node - n]],
     )
     differ = 0

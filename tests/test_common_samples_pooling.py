@@ -8,7 +8,7 @@ import pytest
 from analysis import pipeline
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute import kept
-from analysis.compute.common_samples import common_samples
+from analysis.compute.rows.common_samples import common_samples
 from analysis.store.cache import ResultCache
 
 POOLED = {"mean": lambda tokens: tokens.mean(axis=1), "max": lambda tokens: tokens.max(axis=1)}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from app_pages import button, is_whole, open_page, texts, url
 
-from analysis.compute.similarity_grid import NETWORKS
+from analysis.compute.similarity.similarity_grid import NETWORKS
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
 from dashboard.components import compare_pair, compare_similarity, compare_units

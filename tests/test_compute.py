@@ -13,33 +13,33 @@ from hypothesis.extra.numpy import arrays
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute import machine as machine_module
-from analysis.compute.axis_error import (
+from analysis.compute.correlation.correlations import correlation_p, mean_absolute_null, null_quantile
+from analysis.compute.executor import merge_over, open_executor
+from analysis.compute.linear.axis_error import (
     AxisErrorSum,
     scored_blocks,
     separation_p,
     unresolved_blocks,
 )
-from analysis.compute.correlations import correlation_p, mean_absolute_null, null_quantile
-from analysis.compute.executor import merge_over, open_executor
-from analysis.compute.linalg import principal_axes, principal_components
+from analysis.compute.linear.linalg import principal_axes, principal_components
+from analysis.compute.linear.spectra import (
+    axes_for,
+    entropy_rank,
+    entropy_rank_gradient,
+    marchenko_pastur_edges,
+    participation_ratio,
+)
 from analysis.compute.machine import free_bytes, machine
-from analysis.compute.moments import CrossMoments, Moments, UnitMoments, moments_of
-from analysis.compute.multiple_testing import benjamini_hochberg, sidak
-from analysis.compute.nulls import (
+from analysis.compute.rows.points import correlation_coordinates, point_set
+from analysis.compute.statistics.moments import CrossMoments, Moments, UnitMoments, moments_of
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg, sidak
+from analysis.compute.statistics.nulls import (
     add_one_p,
     bootstrap_mean,
     gaussian_correlation,
     gaussian_eigenvalues,
     moved_samples,
     wilson,
-)
-from analysis.compute.points import correlation_coordinates, point_set
-from analysis.compute.spectra import (
-    axes_for,
-    entropy_rank,
-    entropy_rank_gradient,
-    marchenko_pastur_edges,
-    participation_ratio,
 )
 from analysis.compute.streaming import Pass, SampleSums, finite_blocks
 from analysis.errors import (

@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute.auroc import (
+from analysis.compute.maps.map_quality import placement_quality, random_map
+from analysis.compute.neighbours.neighbours import nearest
+from analysis.compute.rows.samples import labelled_matrix
+from analysis.compute.statistics.auroc import (
     class_auroc,
     delong_interval,
     hanley_mcneil_variance,
@@ -16,9 +19,6 @@ from analysis.compute.auroc import (
     null_sd,
     two_sided_p,
 )
-from analysis.compute.map_quality import placement_quality, random_map
-from analysis.compute.neighbours import nearest
-from analysis.compute.samples import labelled_matrix
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, ShapeError, TooLarge
 
 quick = settings(max_examples=40, deadline=None)
@@ -279,7 +279,7 @@ def test_labelled_matrix_refuses(rng, monkeypatch):
         labelled_matrix(a)
     with pytest.raises(NotFound, match="id"):
         labelled_matrix(a, "species")
-    monkeypatch.setattr("analysis.compute.samples.MOST_BYTES", 100)
+    monkeypatch.setattr("analysis.compute.rows.samples.MOST_BYTES", 100)
     with pytest.raises(TooLarge):
         labelled_matrix(a)
 

@@ -12,19 +12,25 @@ from hypothesis import strategies as st
 
 from analysis import pipeline
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import binned_information, drawing_order, map_tests, pair_sums, unit_relations
-from analysis.compute.binned_information import bins_for, information
-from analysis.compute.correlations import upper
-from analysis.compute.distance_correlation import (
+from analysis.arrays import upper
+from analysis.compute.correlation import (
+    binned_information,
+    drawing_order,
+    map_tests,
+    pair_sums,
+    unit_relations,
+)
+from analysis.compute.correlation.binned_information import bins_for, information
+from analysis.compute.correlation.distance_correlation import (
     distance_band,
     distance_correlations,
     distance_p,
     signed_root,
 )
-from analysis.compute.drawing_order import order_by, order_by_features, order_by_similarity
+from analysis.compute.correlation.drawing_order import order_by, order_by_features, order_by_similarity
+from analysis.compute.correlation.map_tests import cosine_null
 from analysis.compute.kept import folder
-from analysis.compute.map_tests import cosine_null
-from analysis.compute.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, ShapeError, TooLarge
 from analysis.methods.correlation import map as map_module
 from analysis.methods.correlation.map import CorrelationMapParams, correlation_map
@@ -681,17 +687,18 @@ def _first_lines(sums, part):
     return unit_relations.lines_of(sums, slice(0, 5))
 
 
-measured, tests = "analysis.compute.measured_map", "analysis.compute.map_tests"
-relations = "analysis.compute.unit_relations"
+measured, tests = "analysis.compute.correlation.measured_map", "analysis.compute.correlation.map_tests"
+relations = "analysis.compute.correlation.unit_relations"
 BROKEN = [
-    ("correlation_map", "analysis.compute.moments.Moments.correlation", _wrong_moments),
+    ("correlation_map", "analysis.compute.statistics.moments.Moments.correlation", _wrong_moments),
     ("correlation_map", f"{relations}.order_by_similarity", lambda r: order_by(np.arange(len(r)) % 2)),
     ("correlation_map", f"{tests}.correlation_p", lambda r, n: np.zeros(np.shape(r))),
     ("correlation_map", f"{measured}.signed_root", _uncorrected),
     ("correlation_map", f"{measured}.information", _unbiased_by_half),
-    ("correlation_map", "analysis.compute.loaded_rows.midranks", lambda v: (np.argsort(v, axis=0) * 1.0, None)),
-    ("strongest_pairs_across", "analysis.compute.pair_sums._scaled", lambda cross, *_: np.clip(cross / 700, -1, 1)),
-    ("strongest_pairs_across", "analysis.compute.strongest.lines_of", _first_lines),
+    ("correlation_map", "analysis.compute.rows.loaded_rows.midranks", lambda v: (np.argsort(v, axis=0) * 1.0, None)),
+    ("strongest_pairs_across", "analysis.compute.correlation.pair_sums._scaled",
+     lambda cross, *_: np.clip(cross / 700, -1, 1)),
+    ("strongest_pairs_across", "analysis.compute.correlation.strongest.lines_of", _first_lines),
 ]  # fmt: skip
 
 

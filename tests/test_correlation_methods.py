@@ -10,9 +10,8 @@ from scipy import stats
 
 from analysis import pipeline, registry
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import class_gap as gaps
-from analysis.compute.correlations import upper
-from analysis.compute.metadata_relations import (
+from analysis.arrays import upper
+from analysis.compute.correlation.metadata_relations import (
     Column,
     interval,
     largest_by_chance,
@@ -20,8 +19,9 @@ from analysis.compute.metadata_relations import (
     relate,
     usable_columns,
 )
-from analysis.compute.sample_relations import lines_of, null_similarities, tail
-from analysis.compute.tap_rows import TapRows
+from analysis.compute.correlation.sample_relations import lines_of, null_similarities, tail
+from analysis.compute.retrieval import class_gap as gaps
+from analysis.compute.rows.tap_rows import TapRows
 from analysis.errors import NotEnoughData, NotFound
 from analysis.methods.correlation.classes import ClassCorrelationParams, class_correlation
 from analysis.methods.correlation.metadata import UnitMetadataParams, unit_metadata_correlation
@@ -298,7 +298,7 @@ def test_many_samples_go_to_tiles_and_come_back(tmp_path, rng, monkeypatch):
     monkeypatch.setattr("analysis.store.heat_cells.MOST", 20)
     monkeypatch.setattr("analysis.methods.correlation.samples.MOST", 20)
     monkeypatch.setattr("analysis.store.tiles.SIDE", 8)
-    monkeypatch.setattr("analysis.compute.sample_relations.LINES", 7)
+    monkeypatch.setattr("analysis.compute.correlation.sample_relations.LINES", 7)
     x = rng.standard_normal((70, 5))
     x[11] *= 40  # an outlier: similarities below -1
     for measure in ("cosine", "distance"):
@@ -408,7 +408,7 @@ def _uncentred(x, measure, centred):
 BROKEN = [
     ("unit_metadata_correlation", "analysis.methods.correlation.metadata.relate",
      lambda x, column, ranks: relate(x[np.random.default_rng(0).permutation(len(x))], column, ranks)),
-    ("unit_metadata_correlation", "analysis.compute.metadata_relations.fdtrc", lambda *_: np.zeros(30)),
+    ("unit_metadata_correlation", "analysis.compute.correlation.metadata_relations.fdtrc", lambda *_: np.zeros(30)),
     ("class_correlation", "analysis.methods.correlation.classes._alike",
      lambda means, measure: np.tile(np.eye(means.shape[-2]), (*means.shape[:-2], 1, 1))),
     ("class_correlation", "analysis.methods.correlation.classes.benjamini_hochberg", lambda p: np.ones(p.shape)),

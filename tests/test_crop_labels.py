@@ -12,13 +12,10 @@ from scipy.special import softmax
 from scipy.stats import entropy, spearmanr
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import clustered_means, crop_labelling, crop_reading, crop_report, within_groups
-from analysis.compute.clustered_means import (
-    clustered_error,
-    clustered_mean_interval,
-    clustered_share_interval,
-)
-from analysis.compute.crop_labelling import (
+from analysis.compute.groups import within_groups
+from analysis.compute.groups.within_groups import spearman_within
+from analysis.compute.outputs import crop_labelling, crop_reading, crop_report
+from analysis.compute.outputs.crop_labelling import (
     entropies,
     entropy_by_chance,
     kinds_by_chance,
@@ -26,8 +23,13 @@ from analysis.compute.crop_labelling import (
     labels_used,
     softened,
 )
-from analysis.compute.nulls import wilson
-from analysis.compute.within_groups import spearman_within
+from analysis.compute.statistics import clustered_means
+from analysis.compute.statistics.clustered_means import (
+    clustered_error,
+    clustered_mean_interval,
+    clustered_share_interval,
+)
+from analysis.compute.statistics.nulls import wilson
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
 from analysis.methods.populations import crop_labels as module
 from analysis.methods.populations.crop_labels import CropLabelsParams, crop_labels

@@ -13,10 +13,10 @@ from scipy import stats
 from scipy.special import rel_entr, softmax
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import column_grid
-from analysis.compute.column_grid import ColumnGrid, cell_means, grid_of, grid_test
-from analysis.compute.column_places import places_of
-from analysis.compute.divergences import LN2
+from analysis.compute.outputs.divergences import LN2
+from analysis.compute.rows import column_grid
+from analysis.compute.rows.column_grid import ColumnGrid, cell_means, grid_of, grid_test
+from analysis.compute.rows.column_places import places_of
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, TooLarge
 from analysis.methods.populations import disagreement_surface as module
 from analysis.methods.populations.disagreement_surface import DisagreementSurfaceParams, disagreement_surface

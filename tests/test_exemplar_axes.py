@@ -13,9 +13,9 @@ from scipy.spatial.distance import pdist
 
 from analysis import registry
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import barycentric as bary
-from analysis.compute.barycentric import principal_cloud
-from analysis.compute.exemplar_luck import gaussian_exemplars, loneliness, random_exemplars
+from analysis.compute.linear import barycentric as bary
+from analysis.compute.linear.barycentric import principal_cloud
+from analysis.compute.maps.exemplar_luck import gaussian_exemplars, loneliness, random_exemplars
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, TooLarge
 from analysis.methods.projection.exemplar_axes import ExemplarAxesParams, exemplar_axes
 from dashboard.browse import projections
@@ -483,11 +483,14 @@ def test_every_map_measures_itself_per_point(rng):
 @pytest.mark.parametrize(
     ("target", "broken"),
     [
-        ("analysis.compute.barycentric.principal_nested", lambda v, k: 0.9 * v.sum() / np.arange(1, k + 2)),
-        ("analysis.compute.barycentric.Flat.weights", lambda self, c: np.full((len(c), len(self.corners)), 1 / 3)),
-        ("analysis.compute.barycentric.forward", lambda cloud, count, *_: [0, 1, 2]),
-        ("analysis.compute.exemplar_report.add_one_p", lambda value, null: 1 / (1 + len(null))),
-        ("analysis.compute.exemplar_report.principal_nested", lambda v, k: np.full(k + 1, 0.9 * v.sum())),
+        ("analysis.compute.linear.barycentric.principal_nested", lambda v, k: 0.9 * v.sum() / np.arange(1, k + 2)),
+        (
+            "analysis.compute.linear.barycentric.Flat.weights",
+            lambda self, c: np.full((len(c), len(self.corners)), 1 / 3),
+        ),
+        ("analysis.compute.linear.barycentric.forward", lambda cloud, count, *_: [0, 1, 2]),
+        ("analysis.compute.maps.exemplar_report.add_one_p", lambda value, null: 1 / (1 + len(null))),
+        ("analysis.compute.maps.exemplar_report.principal_nested", lambda v, k: np.full(k + 1, 0.9 * v.sum())),
     ],
     ids=["flag", "weights", "choice", "p", "best"],
 )  # fmt: skip

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.special import rel_entr
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import soft_exits
-from analysis.compute.divergences import kl
-from analysis.compute.soft_exits import constant_exit, held_out_exit, log_softmax
+from analysis.compute.outputs import soft_exits
+from analysis.compute.outputs.divergences import kl
+from analysis.compute.outputs.soft_exits import constant_exit, held_out_exit, log_softmax
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, TooLarge
 from analysis.methods.similarity import exit_divergence as module
 from analysis.methods.similarity.exit_divergence import KL, SAME, ExitParams, exit_divergence

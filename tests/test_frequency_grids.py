@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from scipy.fft import dctn
 
 from analysis.activations import Activations, ArrayActivations, Layout
-from analysis.compute import common_maps as maps_module
-from analysis.compute import grid_alignment, map_frequencies, position_hsic
-from analysis.compute.common_maps import AC, DC, WHOLE, common_maps
-from analysis.compute.grid_alignment import MapRows, area_weights, common_grid, grid_of, resized
-from analysis.compute.hsic import alignment, null_deviation
-from analysis.compute.map_frequencies import bands, frequencies, map_energies
-from analysis.compute.position_hsic import inner, map_side
-from analysis.compute.similarity_grid import NETWORKS, groups_of
+from analysis.compute.grids import common_maps as maps_module
+from analysis.compute.grids import grid_alignment, map_frequencies, position_hsic
+from analysis.compute.grids.common_maps import AC, DC, WHOLE, common_maps
+from analysis.compute.grids.grid_alignment import MapRows, area_weights, common_grid, grid_of, resized
+from analysis.compute.grids.map_frequencies import bands, frequencies, map_energies
+from analysis.compute.grids.position_hsic import inner, map_side
+from analysis.compute.similarity.hsic import alignment, null_deviation
+from analysis.compute.similarity.similarity_grid import NETWORKS, groups_of
 from analysis.errors import InputError, NotEnoughData, ParameterError, TooLarge
 from analysis.methods.similarity import frequency_bands as bands_module
 from analysis.methods.similarity import frequency_split as split_module
@@ -449,7 +449,7 @@ def test_refusals(method, rng):
 
 
 def test_maps_that_do_not_fit_are_refused(monkeypatch, rng):
-    monkeypatch.setattr("analysis.compute.common_samples.MOST_BYTES", 1000)
+    monkeypatch.setattr("analysis.compute.rows.common_samples.MOST_BYTES", 1000)
     x = rng.standard_normal((10, 2, 2, 3))
     with pytest.raises(TooLarge):
         grid_similarity(tap(x), tap(x))

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from analysis.activations import ArrayActivations
-from analysis.compute.class_gates import class_gates, mean_interval
-from analysis.compute.set_overlap import (
+from analysis.compute.groups.class_gates import class_gates, mean_interval
+from analysis.compute.statistics.set_overlap import (
     jaccard,
     jaccard_by_chance,
     overlap_p,

@@ -9,13 +9,13 @@ import pytest
 
 from analysis import results
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute.correlations import fisher_interval
-from analysis.compute.group_sums import GroupSums, entries_of, entry_means
-from analysis.compute.map_quality import placement_quality
-from analysis.compute.multiple_testing import simultaneous_z
-from analysis.compute.neighbours import nearest
-from analysis.compute.nulls import bootstrap
-from analysis.compute.samples import labelled_matrix
+from analysis.compute.correlation.correlations import fisher_interval
+from analysis.compute.groups.group_sums import GroupSums, entries_of, entry_means
+from analysis.compute.maps.map_quality import placement_quality
+from analysis.compute.neighbours.neighbours import nearest
+from analysis.compute.rows.samples import labelled_matrix
+from analysis.compute.statistics.multiple_testing import simultaneous_z
+from analysis.compute.statistics.nulls import bootstrap
 from analysis.errors import NotEnoughData, NotFound
 from analysis.jobs import queue, worker
 from analysis.methods.correlation.strongest_pairs import StrongestPairsParams, strongest_pairs

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import factor_weights, ridge_probe, sample_spectrum, spectrum_lines
-from analysis.compute.cross_fitting import folds_of
-from analysis.compute.factor_weights import probes, share_of_variance
-from analysis.compute.known_factors import factor_of, factors_of
-from analysis.compute.ridge_probe import held_out_predictions
-from analysis.compute.sample_spectrum import log_interval, spectrum_of
-from analysis.compute.spectra import ranks
+from analysis.compute.linear import ridge_probe, sample_spectrum, spectrum_lines
+from analysis.compute.linear.cross_fitting import folds_of
+from analysis.compute.linear.ridge_probe import held_out_predictions
+from analysis.compute.linear.sample_spectrum import log_interval, spectrum_of
+from analysis.compute.linear.spectra import ranks
+from analysis.compute.rows.known_factors import factor_of, factors_of
+from analysis.compute.similarity import factor_weights
+from analysis.compute.similarity.factor_weights import probes, share_of_variance
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
 from analysis.methods.similarity import head_factors as factors_module
 from analysis.methods.similarity import head_spectra as spectra_module

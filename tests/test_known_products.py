@@ -5,8 +5,9 @@ import pytest
 
 from analysis import pipeline
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import cka_grid, hsic, kept
-from analysis.compute.similarity_grid import ALL, NETWORKS
+from analysis.compute import kept
+from analysis.compute.similarity import cka_grid, hsic
+from analysis.compute.similarity.similarity_grid import ALL, NETWORKS
 from analysis.methods.similarity.cka import CkaParams, cka
 from analysis.store.cache import ResultCache
 

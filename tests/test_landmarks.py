@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.spatial import procrustes
 
 from analysis.activations import ArrayActivations
-from analysis.compute import landmark_shapes
-from analysis.compute.landmark_shapes import (
+from analysis.compute.similarity import landmark_shapes
+from analysis.compute.similarity.landmark_shapes import (
     as_complex,
     as_real,
     error_ellipses,

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from scipy import stats
 
 from analysis.activations import ArrayActivations
-from analysis.compute.similarity_grid import Grid
+from analysis.compute.similarity.similarity_grid import Grid
 from analysis.methods.similarity import layer_correspondence as module
 from analysis.methods.similarity.layer_correspondence import best_of_unrelated, layer_correspondence
 

@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from analysis import registry
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute import kept
-from analysis.compute.distance_ranks import distance_ranks
-from analysis.compute.graph_quality import graph_quality
-from analysis.compute.group_tests import auroc_of, energy_coefficients
-from analysis.compute.local_expansion import neighbour_expansion
-from analysis.compute.map_neighbours import nearest_on_map
-from analysis.compute.map_quality import placement_quality
-from analysis.compute.map_runs import compared, map_of_rows, resampled_rows, run_interval
-from analysis.compute.membership import pack
-from analysis.compute.neighbour_graph import neighbour_graph
-from analysis.compute.nulls import moved_samples
-from analysis.compute.spanning_tree import spanning_tree
-from analysis.compute.tree_on_map import codes, near_pairs, tree_of_points, tree_of_tap
-from analysis.compute.two_groups import Entries, relabelled
-from analysis.compute.valley import bandwidth, density, depths, filled, valley
+from analysis.compute.groups.group_tests import auroc_of, energy_coefficients
+from analysis.compute.groups.two_groups import Entries, relabelled
+from analysis.compute.groups.valley import bandwidth, density, depths, filled, valley
+from analysis.compute.maps.distance_ranks import distance_ranks
+from analysis.compute.maps.graph_quality import graph_quality
+from analysis.compute.maps.local_expansion import neighbour_expansion
+from analysis.compute.maps.map_quality import placement_quality
+from analysis.compute.maps.map_runs import compared, map_of_rows, resampled_rows, run_interval
+from analysis.compute.maps.tree_on_map import codes, near_pairs, tree_of_points, tree_of_tap
+from analysis.compute.neighbours.map_neighbours import nearest_on_map
+from analysis.compute.neighbours.neighbour_graph import neighbour_graph
+from analysis.compute.neighbours.spanning_tree import spanning_tree
+from analysis.compute.rows.membership import pack
+from analysis.compute.statistics.nulls import moved_samples
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
 from analysis.methods.projection.map_null import MapNullParams, map_null
 from analysis.methods.projection.map_stability import MapStabilityParams, map_stability
@@ -219,7 +219,7 @@ def test_the_tree_of_many_points_is_the_matrix_one(monkeypatch):
     x = points(0, 900, 3, "plain")
     x[100:400] = x[7]
     whole = spanning_tree(x - x.mean(axis=0), 1)[1]
-    monkeypatch.setattr("analysis.compute.spanning_tree.SMALL", 10)
+    monkeypatch.setattr("analysis.compute.neighbours.spanning_tree.SMALL", 10)
     np.testing.assert_allclose(spanning_tree(x - x.mean(axis=0), 1)[1], whole, atol=1e-7)
 
 
@@ -416,8 +416,8 @@ def drawn_groups(x, first, second, **more):
 
 def test_the_lassoed_clumps_of_a_noise_map_are_one_cloud_cut_in_two():
     """LocalMAP draws clumps of one Gaussian; two of them, lassoed, differ beyond doubt and have no valley between."""
-    from analysis.compute.drawn_map import drawn_map
-    from analysis.compute.kmeans import kmeans
+    from analysis.compute.clusters.kmeans import kmeans
+    from analysis.compute.maps.drawn_map import drawn_map
 
     rng = np.random.default_rng(6)
     x = rng.standard_normal((900, 10))
@@ -477,14 +477,14 @@ def test_meaningless_groups_in_more_units_than_samples():
 
 # ---------------------------------------------------------------------------- the checks can fail
 BROKEN = [
-    ("map_null", "analysis.compute.shuffled_points.moved_samples", lambda x, rng, offsets: x),
-    ("map_stability", "analysis.compute.map_runs.rotation_onto", lambda a, b: np.eye(2)),
-    ("map_stability", "analysis.compute.map_runs.shared_neighbours", lambda a, b: np.full(len(a), 0.5)),
-    ("separation", "analysis.compute.between_groups.valley",
+    ("map_null", "analysis.compute.maps.shuffled_points.moved_samples", lambda x, rng, offsets: x),
+    ("map_stability", "analysis.compute.maps.map_runs.rotation_onto", lambda a, b: np.eye(2)),
+    ("map_stability", "analysis.compute.maps.map_runs.shared_neighbours", lambda a, b: np.full(len(a), 0.5)),
+    ("separation", "analysis.compute.groups.between_groups.valley",
      lambda y, ends, draws, rng: valley(np.r_[y[y < 0] - 9, y[y >= 0] + 9], ends, draws, rng)),
-    ("separation", "analysis.compute.group_tests.rule_scores",
+    ("separation", "analysis.compute.groups.group_tests.rule_scores",
      lambda basis, labels, points: np.tile(points[:, 3:4], len(labels))),
-    ("spanning_tree", "analysis.compute.spanning_tree._prim",
+    ("spanning_tree", "analysis.compute.neighbours.spanning_tree._prim",
      lambda d: (np.column_stack([np.zeros(len(d) - 1, int), np.arange(1, len(d))]), d[0, 1:])),
 ]  # fmt: skip
 

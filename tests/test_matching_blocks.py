@@ -11,8 +11,8 @@ from scipy.optimize import linprog
 from scipy.special import logsumexp
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import co_clustering, soft_plan
-from analysis.compute.co_clustering import (
+from analysis.compute.matching import co_clustering, soft_plan
+from analysis.compute.matching.co_clustering import (
     clusters_by_gap,
     co_clusters_of,
     contrast,
@@ -21,7 +21,7 @@ from analysis.compute.co_clustering import (
     modularity,
     share_inside,
 )
-from analysis.compute.partition_agreement import Contingency, adjusted_rand
+from analysis.compute.statistics.partition_agreement import Contingency, adjusted_rand
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.methods.matching import co_clusters as clusters_module
 from analysis.methods.matching import unit_transport as transport_module
@@ -388,11 +388,12 @@ def test_refusals(method, rng):
 @pytest.mark.parametrize(
     ("module", "target", "broken"),
     [
-        (clusters_module, "analysis.compute.co_clustering_tests.co_clusters_of",
+        (clusters_module, "analysis.compute.matching.co_clustering_tests.co_clusters_of",
          lambda w, k, rng: (rng.integers(0, k, w.shape[0]), rng.integers(0, k, w.shape[1]))),
-        (clusters_module, "analysis.compute.co_clustering_tests.moved_order", lambda s, n, rng: np.arange(n)),
-        (clusters_module, "analysis.compute.co_clustering_tests.joint_values", lambda w: np.ones(5)),
-        (clusters_module, "analysis.compute.co_clustering_tests.modularity", lambda w, a, b: SHARE(w, a, b) - 0.2),
+        (clusters_module, "analysis.compute.matching.co_clustering_tests.moved_order", lambda s, n, rng: np.arange(n)),
+        (clusters_module, "analysis.compute.matching.co_clustering_tests.joint_values", lambda w: np.ones(5)),
+        (clusters_module, "analysis.compute.matching.co_clustering_tests.modularity",
+         lambda w, a, b: SHARE(w, a, b) - 0.2),
         (transport_module, "analysis.methods.matching.unit_transport.exact_transport",
          lambda cost: np.full(cost.shape, 1 / cost.size)),
         (transport_module, "analysis.methods.matching.unit_transport.soft_plan", lambda c, e: exp_of(-c / e)),

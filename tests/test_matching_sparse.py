@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import sparse_prediction as compute
-from analysis.compute.sample_groups import jackknife_half
-from analysis.compute.sparse_prediction import FOLDS, told_by
-from analysis.compute.told_units import PredictionParams
-from analysis.compute.unit_sides import unit_norm
+from analysis.compute.matching import sparse_prediction as compute
+from analysis.compute.matching.sparse_prediction import FOLDS, told_by
+from analysis.compute.matching.told_units import PredictionParams
+from analysis.compute.matching.unit_sides import unit_norm
+from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.errors import InputError, NotEnoughData
 from analysis.methods.matching import sparse_prediction as curve_module
 from analysis.methods.matching import sparse_prediction_units as units_module
@@ -266,10 +266,10 @@ FORWARD = compute.forward_paths
 @pytest.mark.parametrize(
     ("target", "broken"),
     [
-        ("analysis.compute.sparse_prediction._HeldOut.errors", _on_the_fitted),
-        ("analysis.compute.sparse_prediction.forward_paths", _always_the_first),
-        ("analysis.compute.sparse_prediction.held_out_r2", lambda e, s: 1 - 0.9 * (e / s[..., None]).mean(0)),
-        ("analysis.compute.told_units.ToldUnits.needed", lambda self, enough: np.full(len(self.p), 2)),
+        ("analysis.compute.matching.sparse_prediction._HeldOut.errors", _on_the_fitted),
+        ("analysis.compute.matching.sparse_prediction.forward_paths", _always_the_first),
+        ("analysis.compute.matching.sparse_prediction.held_out_r2", lambda e, s: 1 - 0.9 * (e / s[..., None]).mean(0)),
+        ("analysis.compute.matching.told_units.ToldUnits.needed", lambda self, enough: np.full(len(self.p), 2)),
     ],
 )  # fmt: skip
 def test_the_check_fails_on_broken_code(monkeypatch, module, target, broken):

@@ -13,13 +13,14 @@ from scipy.integrate import quad
 from scipy.optimize import linear_sum_assignment
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import forward_selection, told_together, unit_pairing
-from analysis.compute.correlations import correlation_p
-from analysis.compute.pairing_tests import GroupedPairs, held_out, jackknifed, pairing_null, pooled_p
-from analysis.compute.sample_groups import jackknife_half
-from analysis.compute.told_together import parts_of
-from analysis.compute.unit_pairing import greedy, pair_units, strongest
-from analysis.compute.unit_sides import column_groups, moved_order, unit_norm, unit_sides
+from analysis.compute.correlation.correlations import correlation_p
+from analysis.compute.linear import forward_selection
+from analysis.compute.matching import told_together, unit_pairing
+from analysis.compute.matching.pairing_tests import GroupedPairs, held_out, jackknifed, pairing_null, pooled_p
+from analysis.compute.matching.told_together import parts_of
+from analysis.compute.matching.unit_pairing import greedy, pair_units, strongest
+from analysis.compute.matching.unit_sides import column_groups, moved_order, unit_norm, unit_sides
+from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.errors import InputError, NotEnoughData
 from analysis.methods.matching import unit_matching as module
 from analysis.methods.matching.unit_matching import UnitMatchingParams, unit_matching
@@ -538,13 +539,25 @@ def _first_come(scores):
 @pytest.mark.parametrize(
     ("where", "name", "broken"),
     [
-        ("analysis.compute.matched_units", "hungarian", _first_come),
-        ("analysis.compute.pairing_tests", "hungarian", _first_come),
-        ("analysis.compute.pairing_tests", "moved_order", lambda sample, n, rng: np.arange(len(sample))),
-        ("analysis.compute.pairing_tests", "pair_units", lambda x, y, signed: np.arange(len(x)) % len(y)),
-        ("analysis.compute.matched_units", "parts_of", lambda x, y, c, *_, **__: _no_parts(x)),
-        ("analysis.compute.unit_verdicts", "_is_part", lambda others, best: np.zeros(len(best), bool)),
-        ("analysis.compute.matched_units", "score", lambda r, signed: -np.abs(r)),
+        ("analysis.compute.matching.matched_units", "hungarian", _first_come),
+        ("analysis.compute.matching.pairing_tests", "hungarian", _first_come),
+        (
+            "analysis.compute.matching.pairing_tests",
+            "moved_order",
+            lambda sample, n, rng: np.arange(len(sample)),
+        ),
+        (
+            "analysis.compute.matching.pairing_tests",
+            "pair_units",
+            lambda x, y, signed: np.arange(len(x)) % len(y),
+        ),
+        ("analysis.compute.matching.matched_units", "parts_of", lambda x, y, c, *_, **__: _no_parts(x)),
+        (
+            "analysis.compute.matching.unit_verdicts",
+            "_is_part",
+            lambda others, best: np.zeros(len(best), bool),
+        ),
+        ("analysis.compute.matching.matched_units", "score", lambda r, signed: -np.abs(r)),
     ],
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):

@@ -8,15 +8,19 @@ import numpy as np
 import pytest
 
 from analysis import registry
-from analysis.compute import coding_rate, fisher, graph_laplacian, mean_difference, moments, stein
-from analysis.compute import map_quality as quality
-from analysis.compute.group_sums import SMALLEST
-from analysis.compute.moments import CrossMoments, Moments, UnitMoments
+from analysis.compute.clusters import coding_rate
+from analysis.compute.groups import mean_difference
+from analysis.compute.groups.group_sums import SMALLEST
+from analysis.compute.linear import fisher, stein
+from analysis.compute.maps import map_quality as quality
+from analysis.compute.neighbours import graph_laplacian
+from analysis.compute.statistics import moments
+from analysis.compute.statistics.moments import CrossMoments, Moments, UnitMoments
 
 
 def turned_axes(x, k):
     """Axes off by a millionth of a radian."""
-    from analysis.compute.linalg import principal_components
+    from analysis.compute.linear.linalg import principal_components
 
     mean, directions, values = principal_components(x, k)
     other = np.linalg.qr(np.vstack([directions, np.eye(directions.shape[1])[:1]]).T)[0][:, -1]
@@ -53,7 +57,7 @@ def over_the_total_deviation(sums, shift, deviation):
 
 
 def label_blind(*args, **more):
-    from analysis.compute.samples import labelled_matrix
+    from analysis.compute.rows.samples import labelled_matrix
 
     data = labelled_matrix(*args, **more)
     return dataclasses.replace(data, of=np.random.default_rng(0).permutation(data.of))
@@ -75,7 +79,7 @@ def deflated_by_weights(x, y, k):
 
 
 def codes_by_row(points, k, rng, starts=3):
-    from analysis.compute.kmeans import kmeans
+    from analysis.compute.clusters.kmeans import kmeans
 
     found = kmeans(points, k, rng, starts)
     return dataclasses.replace(found, codes=np.roll(found.codes, 1))
@@ -99,34 +103,50 @@ BROKEN = [
     ("pca", f"{projection}.pca.separation_p", lambda lam, n, inflation: np.zeros(len(inflation) - 1)),
     (
         "pca",
-        "analysis.compute.axis_null.gaussian_eigenvalues",
+        "analysis.compute.linear.axis_null.gaussian_eigenvalues",
         lambda variances, n, rng: np.ones((5, len(variances))),
     ),
-    ("pca_spectrum", "analysis.compute.spectra.participation_ratio", lambda lam: 1.0001 * len(lam)),
-    ("pca_spectrum", "analysis.compute.spectra.entropy_rank", lambda w: float(len(w)) * 1.01),
+    ("pca_spectrum", "analysis.compute.linear.spectra.participation_ratio", lambda lam: 1.0001 * len(lam)),
+    ("pca_spectrum", "analysis.compute.linear.spectra.entropy_rank", lambda w: float(len(w)) * 1.01),
     ("pca_spectrum", f"{projection}.pca_spectrum.unresolved_blocks", lambda p, level: np.arange(len(p) + 1)),
     ("umap", f"{projection}.umap.umap_layout", noise_layout),
-    ("map_quality", "analysis.compute.map_quality._ranks", lambda a, b: 1 + RANKS(a, b)),
-    ("unit_statistics", "analysis.compute.moments.UnitMoments.merge", unit_moments_without_the_mixed_term),
-    ("class_selectivity", "analysis.compute.selectivity.midranks", ordinal_ranks),
+    ("map_quality", "analysis.compute.maps.map_quality._ranks", lambda a, b: 1 + RANKS(a, b)),
+    (
+        "unit_statistics",
+        "analysis.compute.statistics.moments.UnitMoments.merge",
+        unit_moments_without_the_mixed_term,
+    ),
+    ("class_selectivity", "analysis.compute.groups.selectivity.midranks", ordinal_ranks),
     ("class_selectivity", f"{units}.class_selectivity.labelled_matrix", label_blind),
     ("class_means", f"{units}.class_means.labelled_matrix", label_blind),
-    ("selection_contrast", "analysis.compute.group_sums.GroupSums._effect", over_the_total_deviation),
+    ("selection_contrast", "analysis.compute.groups.group_sums.GroupSums._effect", over_the_total_deviation),
     ("unit_correlation", f"{correlation}.units.clustered", lambda r, absolute: (np.arange(len(r)), None)),
-    ("unit_correlation", "analysis.compute.pair_tests.correlation_p", lambda r, n: np.zeros(len(r))),
+    (
+        "unit_correlation",
+        "analysis.compute.correlation.pair_tests.correlation_p",
+        lambda r, n: np.zeros(len(r)),
+    ),
     ("kmeans", f"{clusters}.kmeans.fit_centres", codes_by_row),
-    ("kmeans", "analysis.compute.cluster_null.add_one_p", never_surprised),
-    ("kmeans", "analysis.compute.cluster_stability.overlaps", lambda a, b, k: np.full(k, 0.9)),
+    ("kmeans", "analysis.compute.clusters.cluster_null.add_one_p", never_surprised),
+    ("kmeans", "analysis.compute.clusters.cluster_stability.overlaps", lambda a, b, k: np.full(k, 0.9)),
     (
         "kmeans",
-        "analysis.compute.cluster_names._labels",
+        "analysis.compute.clusters.cluster_names._labels",
         lambda c, k, *_: (np.full(k, "a"), np.full(k, 0.99)),
     ),
-    ("hdbscan", "analysis.compute.spanning_tree._reachability", lambda x, k: np.abs(x[:, :1] - x[:, 0])),
-    ("hdbscan", "analysis.compute.density_tree._most_mass", lambda own, parent: np.arange(len(own)) == 1),
-    ("hdbscan", "analysis.compute.density_tree._prominence", lambda *_: 1.0),
+    (
+        "hdbscan",
+        "analysis.compute.neighbours.spanning_tree._reachability",
+        lambda x, k: np.abs(x[:, :1] - x[:, 0]),
+    ),
+    (
+        "hdbscan",
+        "analysis.compute.clusters.density_tree._most_mass",
+        lambda own, parent: np.arange(len(own)) == 1,
+    ),
+    ("hdbscan", "analysis.compute.clusters.density_tree._prominence", lambda *_: 1.0),
     ("hdbscan", f"{clusters}.hdbscan.add_one_p", never_surprised),
-    ("coding_rate", "analysis.compute.coding_rate.rate", lambda z, e: 1.0001 * RATE(z, e)),
+    ("coding_rate", "analysis.compute.clusters.coding_rate.rate", lambda z, e: 1.0001 * RATE(z, e)),
     ("coding_rate", f"{clusters}.coding_rate.rates", without_the_sizes),
     ("coding_rate", f"{clusters}.coding_rate.unit_rows", lambda x, centre: np.asarray(x, float)),
     ("neighbour_consistency", f"{clusters}.neighbour_consistency.purity", lambda of, i: np.ones(i.shape)),
@@ -140,13 +160,13 @@ BROKEN = [
         f"{clusters}.neighbour_consistency.mean_entropy",
         lambda p: float(np.log(p.shape[1])),
     ),
-    ("strongest_pairs", "analysis.compute.moments.CrossMoments.merge", cross_without_the_means),
+    ("strongest_pairs", "analysis.compute.statistics.moments.CrossMoments.merge", cross_without_the_means),
 ]
 BROKEN += [
     ("tsne", f"{projection}.tsne.tsne_layout", lambda x, *_, **more: (noise_layout(x, None), 0.0)),
-    ("directions", "analysis.compute.mean_difference.direction",
+    ("directions", "analysis.compute.groups.mean_difference.direction",
      lambda e, groups: (np.eye(e.values.shape[1])[0], np.zeros(e.values.shape[1]))),
-    ("directions", "analysis.compute.mean_difference.separations", lambda e, sides: 0.7 * SEPARATIONS(e, sides)),
+    ("directions", "analysis.compute.groups.mean_difference.separations", lambda e, sides: 0.7 * SEPARATIONS(e, sides)),
     ("discriminant", f"{projection}.discriminant.discriminants", ignored_labels),
     ("discriminant", f"{projection}.discriminant.accuracies", lambda *_: (0.9, 0.9, 0.9, 1.0)),
     ("partial_least_squares", f"{projection}.partial_least_squares.simpls", deflated_by_weights),
@@ -156,7 +176,7 @@ BROKEN += [
     ("laplacian_eigenmaps", f"{projection}.laplacian_eigenmaps.slow_eigenvectors",
      lambda w, k, rng: (1.001 * SLOW(w, k, rng)[0], SLOW(w, k, rng)[1])),
     ("laplacian_eigenmaps", f"{projection}.laplacian_eigenmaps.pieces", lambda w: (1, np.zeros(w.shape[0], int))),
-    ("local_linear_maps", "analysis.compute.local_maps.LocalMaps.jacobian", with_fixed_weights),
+    ("local_linear_maps", "analysis.compute.maps.local_maps.LocalMaps.jacobian", with_fixed_weights),
     ("local_linear_maps", f"{projection}.local_linear_maps.fit_local_maps", lambda start, *_: start),
     ("response_maps", f"{projection}.response_maps.second_moment", lambda z, y: 1.5 * SECOND(z, y)),
     ("response_maps", f"{projection}.response_maps.first_moment", lambda z, y: np.abs(z).T @ y / len(z)),

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from analysis import pipeline
 from analysis.activations import ArrayActivations
-from analysis.compute import kept, neighbour_graph, neighbours
-from analysis.compute.exact_tiles import tiled_nearest
-from analysis.compute.neighbour_descent import descended_nearest
-from analysis.compute.neighbours import as_points, near_one, nearest
+from analysis.compute import kept
+from analysis.compute.neighbours import neighbour_graph, neighbours
+from analysis.compute.neighbours.exact_tiles import tiled_nearest
+from analysis.compute.neighbours.neighbour_descent import descended_nearest
+from analysis.compute.neighbours.neighbours import as_points, near_one, nearest
 from analysis.errors import Cancelled, InputError, NotEnoughData, ParameterError
 from analysis.spec import no_progress
 from analysis.store.cache import ResultCache
@@ -246,7 +247,7 @@ def test_descent_finds_nearly_all_and_says_how_many(rng):
 
 def test_a_graph_with_gaps_says_so(rng, monkeypatch):
     """Without descent and with one tree the recall is poor, and the number follows."""
-    from analysis.compute import neighbour_descent
+    from analysis.compute.neighbours import neighbour_descent
 
     monkeypatch.setattr(neighbour_descent, "TREES", 1)
     monkeypatch.setattr(neighbour_descent, "ROUNDS", 0)
@@ -328,7 +329,7 @@ def test_parameters_of_the_layout_and_other_methods_find_the_graph_on_disk(rng, 
 AGAIN = """
 import sys
 import numpy as np
-from analysis.compute import neighbour_graph, neighbours
+from analysis.compute.neighbours import neighbour_graph, neighbours
 from analysis.workspace import open_workspace
 
 def refused(*_, **__):

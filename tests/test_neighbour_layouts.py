@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.compute import layout, pair_kernels, pair_layout
-from analysis.compute.graph_laplacian import adjacency
-from analysis.compute.layout import curve, force_tables, fuzzy_links, umap_layout
-from analysis.compute.map_quality import placement_quality
-from analysis.compute.neighbour_graph import neighbour_graph
-from analysis.compute.neighbours import nearest
-from analysis.compute.pair_layout import near_pairs, phases, weights
-from analysis.compute.pair_layout import pair_layout as lay_out_pairs
+from analysis.compute.maps import layout, pair_kernels, pair_layout
+from analysis.compute.maps.layout import curve, force_tables, fuzzy_links, umap_layout
+from analysis.compute.maps.map_quality import placement_quality
+from analysis.compute.maps.pair_layout import near_pairs, phases, weights
+from analysis.compute.maps.pair_layout import pair_layout as lay_out_pairs
+from analysis.compute.neighbours.graph_laplacian import adjacency
+from analysis.compute.neighbours.neighbour_graph import neighbour_graph
+from analysis.compute.neighbours.neighbours import nearest
 from analysis.compute.row_threads import row_threads
 from analysis.errors import Cancelled, InputError, LoupeError, NotEnoughData
 from analysis.methods.projection.localmap import LocalMapParams, localmap
@@ -172,7 +172,7 @@ def test_the_curve_and_the_links_are_those_of_umap_learn(rng):
 def test_the_tables_of_forces():
     a, b = curve(0.1)
     pull, push = force_tables(a, b)
-    from analysis.compute.umap_kernels import _looked_up
+    from analysis.compute.maps.umap_kernels import _looked_up
 
     scratch = np.zeros(1, np.float32)
     for square in (1e-6, 0.013, 0.5, 1.0, 7.7, 900.0):
@@ -276,7 +276,7 @@ def test_refusals(rng, method):
 
 @EVERY
 def test_an_approximate_graph_is_said_on_the_map(rng, method, monkeypatch):
-    monkeypatch.setattr("analysis.compute.neighbour_graph.EXACT_WORK", 0.0)
+    monkeypatch.setattr("analysis.compute.neighbours.neighbour_graph.EXACT_WORK", 0.0)
     result = method(rng.standard_normal((700, 5)), QUICK[method])
     assert any("Neighbours are approximate" in c for c in result.caveats)
 

@@ -13,13 +13,18 @@ from scipy import optimize, stats
 
 from analysis import registry
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import sparse_logistic
-from analysis.compute.gated_pair import gated, halved
-from analysis.compute.group_effects import group_effects
-from analysis.compute.group_tests import auroc_of, rule_scores
-from analysis.compute.membership import pack
-from analysis.compute.sparse_logistic import chosen_penalty, largest_penalty, log_losses, sparse_weights
-from analysis.compute.two_groups import Entries
+from analysis.compute.groups import sparse_logistic
+from analysis.compute.groups.gated_pair import gated, halved
+from analysis.compute.groups.group_effects import group_effects
+from analysis.compute.groups.group_tests import auroc_of, rule_scores
+from analysis.compute.groups.sparse_logistic import (
+    chosen_penalty,
+    largest_penalty,
+    log_losses,
+    sparse_weights,
+)
+from analysis.compute.groups.two_groups import Entries
+from analysis.compute.rows.membership import pack
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
 from analysis.methods.units.pair_gate import PairGateParams, pair_gate
 
@@ -316,8 +321,8 @@ def test_a_given_penalty_says_which_unit_enters_alone(rng):
 @pytest.mark.parametrize(
     ("target", "broken"),
     [
-        ("analysis.compute.gated_pair.chosen_penalty", lambda x, first, fold: 1e-3),
-        ("analysis.compute.gated_pair.auroc_of", lambda scores, first: np.full(3, 0.8)),
+        ("analysis.compute.groups.gated_pair.chosen_penalty", lambda x, first, fold: 1e-3),
+        ("analysis.compute.groups.gated_pair.auroc_of", lambda scores, first: np.full(3, 0.8)),
         ("analysis.methods.units.gate_overlap.jaccard", lambda sets: 0.5 + 0.5 * np.eye(len(sets))),
         ("analysis.methods.units.gate_overlap.usage", lambda sets: (0.5, 0.5, 1.0)),
     ],

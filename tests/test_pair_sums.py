@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import clumps as clumping
-from analysis.compute import pair_sums as module
-from analysis.compute.clumps import clumps
-from analysis.compute.pair_sums import TOLERANCE, pair_sums
-from analysis.compute.pair_tally import PairTally
+from analysis.compute.correlation import clumps as clumping
+from analysis.compute.correlation import pair_sums as module
+from analysis.compute.correlation.clumps import clumps
+from analysis.compute.correlation.pair_sums import TOLERANCE, pair_sums
+from analysis.compute.correlation.pair_tally import PairTally
+from analysis.compute.correlation.strongest import Strongest
+from analysis.compute.correlation.unit_relations import panels
+from analysis.compute.correlation.unit_sketch import profiles, unit_sketches
+from analysis.compute.rows.tap_rows import TapRows, tap_rows
 from analysis.compute.streaming import Pass
-from analysis.compute.strongest import Strongest
-from analysis.compute.tap_rows import TapRows, tap_rows
-from analysis.compute.unit_relations import panels
-from analysis.compute.unit_sketch import profiles, unit_sketches
 from analysis.errors import NotEnoughData, ParameterError
 
 FEW = settings(max_examples=20, deadline=None)
@@ -195,8 +195,8 @@ def test_constant_units_have_no_correlation_and_rows_with_nan_are_left_out(rng):
 
 @pytest.mark.parametrize("two", [False, True])
 def test_panels_cover_every_pair_once(rng, monkeypatch, two):
-    monkeypatch.setattr("analysis.compute.unit_relations.LINES", 4)
-    monkeypatch.setattr("analysis.compute.unit_relations.PANEL_BYTES", 12 * 5 * 13)
+    monkeypatch.setattr("analysis.compute.correlation.unit_relations.LINES", 4)
+    monkeypatch.setattr("analysis.compute.correlation.unit_relations.PANEL_BYTES", 12 * 5 * 13)
     x, y = (rng.standard_normal((50, d)).astype(np.float32) for d in (13, 13))
     rows = rows_of(x, y) if two else rows_of(x)
     order = rng.permutation(13)
@@ -271,8 +271,8 @@ def test_a_tally_in_blocks_is_that_of_the_whole(rng, symmetric):
 
 @pytest.mark.parametrize("strength", [0.0, 0.15, 0.4])
 def test_the_threshold_is_that_of_benjamini_and_hochberg(rng, strength):
-    from analysis.compute.correlations import correlation_p
-    from analysis.compute.multiple_testing import benjamini_hochberg
+    from analysis.compute.correlation.correlations import correlation_p
+    from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 
     x = rng.standard_normal((200, 50)) + strength * rng.standard_normal((200, 1))
     r, tally = np.corrcoef(x, rowvar=False), PairTally(True)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from analysis import pipeline, registry
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import recall_at
-from analysis.compute.heading_similarity import heading_difference
-from analysis.compute.places import confusions, direction_estimates, main_direction, places
-from analysis.compute.recall_at import blocks, chances, miss, places_asked, ranked, recalls
+from analysis.compute.retrieval import recall_at
+from analysis.compute.retrieval.heading_similarity import heading_difference
+from analysis.compute.retrieval.places import confusions, direction_estimates, main_direction, places
+from analysis.compute.retrieval.recall_at import blocks, chances, miss, places_asked, ranked, recalls
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
 from analysis.methods.retrieval import place_recognition as module
 from analysis.methods.retrieval.place_recognition import PlaceParams, place_recognition

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations
-from analysis.compute import model_features as linking
-from analysis.compute import model_pairs, model_population
-from analysis.compute.linalg import principal_components
-from analysis.compute.model_features import (
+from analysis.compute.linear.linalg import principal_components
+from analysis.compute.populations import model_features as linking
+from analysis.compute.populations import model_population
+from analysis.compute.populations.model_features import (
     components_of,
     cut,
     features_of,
@@ -23,8 +23,9 @@ from analysis.compute.model_features import (
     shown,
     tree_of,
 )
-from analysis.compute.model_pairs import pair_correlation, renamed
-from analysis.compute.planted_models import planted_models
+from analysis.compute.populations.planted_models import planted_models
+from analysis.compute.statistics import model_pairs
+from analysis.compute.statistics.model_pairs import pair_correlation, renamed
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, TooLarge
 from analysis.methods.populations import (
     feature_agreement as agreement_module,

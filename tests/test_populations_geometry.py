@@ -13,12 +13,12 @@ from scipy import stats
 from scipy.special import softmax
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import matched_rows, row_matching
-from analysis.compute.grid_resampling import bilinear, region_means
-from analysis.compute.matched_rows import paired_rows, random_pairings
-from analysis.compute.row_matching import halves_of, match
-from analysis.compute.sample_alignment import alignment_of_each, gram, larger_p
-from analysis.compute.weight_rows import least_beyond_chance, weights_of
+from analysis.compute.matching import matched_rows, row_matching
+from analysis.compute.matching.matched_rows import paired_rows, random_pairings
+from analysis.compute.matching.row_matching import halves_of, match
+from analysis.compute.matching.weight_rows import least_beyond_chance, weights_of
+from analysis.compute.rows.grid_resampling import bilinear, region_means
+from analysis.compute.similarity.sample_alignment import alignment_of_each, gram, larger_p
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, ShapeError
 from analysis.methods.populations import divergence_by_layer as layer_module
 from analysis.methods.populations import matched_geometry as geometry_module

@@ -14,14 +14,14 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr, softmax
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import calibration as bins_module
-from analysis.compute import divergences
-from analysis.compute.calibration import bins_of, ece_by_chance
-from analysis.compute.column_places import explained, explained_by_chance, places_of
-from analysis.compute.divergences import exchanged_mean, flips, js, kl
-from analysis.compute.ensemble import cace, disagreement, error, labels_exchanged, votes_of
-from analysis.compute.model_outputs import labels_of, log_probabilities, model_outputs
-from analysis.compute.planted_models import planted_predictions
+from analysis.compute.outputs import calibration as bins_module
+from analysis.compute.outputs import divergences
+from analysis.compute.outputs.calibration import bins_of, ece_by_chance
+from analysis.compute.outputs.divergences import exchanged_mean, flips, js, kl
+from analysis.compute.outputs.ensemble import cace, disagreement, error, labels_exchanged, votes_of
+from analysis.compute.outputs.model_outputs import labels_of, log_probabilities, model_outputs
+from analysis.compute.populations.planted_models import planted_predictions
+from analysis.compute.rows.column_places import explained, explained_by_chance, places_of
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
 from analysis.methods.populations import (
     disagreement_by as by_module,
@@ -611,7 +611,7 @@ def without_exponential(x, *_):
 
 
 KL = divergences.kl
-REPORT, CASES = "analysis.compute.disagreement_report", "analysis.compute.calibration_cases"
+REPORT, CASES = "analysis.compute.outputs.disagreement_report", "analysis.compute.outputs.calibration_cases"
 
 
 @pytest.mark.parametrize(

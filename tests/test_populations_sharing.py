@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import comparative, sharing_cells, unit_sharing
-from analysis.compute.exchange_tests import pooled_p
-from analysis.compute.sample_groups import (
+from analysis.compute.matching import unit_sharing
+from analysis.compute.matching.unit_sharing import correlations, correlations_without, once, units_of
+from analysis.compute.populations import comparative, sharing_cells
+from analysis.compute.statistics.exchange_tests import pooled_p
+from analysis.compute.statistics.sample_groups import (
     jackknife_error,
     mean_interval,
     sample_groups,
     share_interval,
 )
-from analysis.compute.unit_sharing import correlations, correlations_without, once, units_of
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.methods.populations import comparative_sharedness as comparative_module
 from analysis.methods.populations import sharing as sharing_module

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.compute.axis_error import component_names
+from analysis.compute.linear.axis_error import component_names
 from analysis.methods.projection.pca import PcaParams, pca
 
 N = 500

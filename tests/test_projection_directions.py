@@ -8,12 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute.cross_fitting import cross_fitted, folds_of
-from analysis.compute.fisher import basis_of, discriminants
-from analysis.compute.least_squares_components import simpls
-from analysis.compute.membership import pack, pack_named, unpack_named
-from analysis.compute.order import cosines, line_correlation, order_distance, order_fall, ring_correlation
-from analysis.compute.stein import first_moment, response_directions, second_moment, span_angle
+from analysis.compute.linear.cross_fitting import cross_fitted, folds_of
+from analysis.compute.linear.fisher import basis_of, discriminants
+from analysis.compute.linear.least_squares_components import simpls
+from analysis.compute.linear.stein import first_moment, response_directions, second_moment, span_angle
+from analysis.compute.maps.order import (
+    cosines,
+    line_correlation,
+    order_distance,
+    order_fall,
+    ring_correlation,
+)
+from analysis.compute.rows.membership import pack, pack_named, unpack_named
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, TooLarge
 from analysis.methods.projection.directions import DirectionsParams, directions
 from analysis.methods.projection.discriminant import DiscriminantParams, discriminant

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import neighbour_graph as graphs
-from analysis.compute.graph_laplacian import (
+from analysis.compute.maps.tsne_layout import graph_size, tsne_layout
+from analysis.compute.neighbours import neighbour_graph as graphs
+from analysis.compute.neighbours.graph_laplacian import (
     adjacency,
     joined,
     merged_eigenvectors,
@@ -17,8 +18,7 @@ from analysis.compute.graph_laplacian import (
     slow_coordinates,
     slow_eigenvectors,
 )
-from analysis.compute.neighbours import nearest
-from analysis.compute.tsne_layout import graph_size, tsne_layout
+from analysis.compute.neighbours.neighbours import nearest
 from analysis.errors import Cancelled, InputError, NotEnoughData, ParameterError
 from analysis.methods.projection.graph_fusion import GraphFusionParams, graph_fusion
 from analysis.methods.projection.laplacian_eigenmaps import LaplacianEigenmapsParams, laplacian_eigenmaps
@@ -146,7 +146,7 @@ def test_pieces_are_joined_by_their_shortest_gaps():
 def test_iterative_and_dense_solvers_agree(monkeypatch, rng):
     weights = graph_of(rng.standard_normal((400, 3)), 8, "heat")
     dense = slow_eigenvectors(weights, 4, rng)
-    monkeypatch.setattr("analysis.compute.graph_laplacian.DENSE", 10)
+    monkeypatch.setattr("analysis.compute.neighbours.graph_laplacian.DENSE", 10)
     lanczos = slow_eigenvectors(weights, 4, rng)
     np.testing.assert_allclose(lanczos[0], dense[0], atol=1e-8)
     np.testing.assert_allclose(np.abs((lanczos[1] * dense[1]).sum(axis=0)), 1, atol=1e-6)
@@ -207,7 +207,7 @@ def test_fusing_equal_graphs_returns_the_graphs_own_subspace(rng):
 def test_fusing_solves_its_own_eigenproblem_above_the_dense_size(monkeypatch, rng):
     graphs = [graph_of(rng.standard_normal((120, 3)), 6) for _ in range(2)]
     dense, _ = merged_eigenvectors(graphs, 3, 0.7, rng)
-    monkeypatch.setattr("analysis.compute.graph_laplacian.DENSE", 10)
+    monkeypatch.setattr("analysis.compute.neighbours.graph_laplacian.DENSE", 10)
     lanczos, _ = merged_eigenvectors(graphs, 3, 0.7, rng)
     np.testing.assert_allclose(np.linalg.svd(dense.T @ lanczos, compute_uv=False), 1, atol=1e-6)
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from analysis import pipeline, registry, results
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute.cloud import point_cloud
-from analysis.compute.loadings import (
+from analysis.compute.linear.loadings import (
     adjusted_variances,
     in_words,
     simplicity,
@@ -20,12 +19,13 @@ from analysis.compute.loadings import (
     truncated,
     varimax,
 )
-from analysis.compute.local_maps import LocalStrain, fit_local_maps, spread_centres, start_at_components
-from analysis.compute.map_quality import placement_quality
-from analysis.compute.map_report import map_report
-from analysis.compute.matched_taps import matched_taps
-from analysis.compute.procrustes import best_residual, residual_share, rotation_onto
-from analysis.compute.ratios import random_direction_shares, ratio_interval, sample_sums
+from analysis.compute.linear.procrustes import best_residual, residual_share, rotation_onto
+from analysis.compute.maps.local_maps import LocalStrain, fit_local_maps, spread_centres, start_at_components
+from analysis.compute.maps.map_quality import placement_quality
+from analysis.compute.maps.map_report import map_report
+from analysis.compute.rows.cloud import point_cloud
+from analysis.compute.rows.matched_taps import matched_taps
+from analysis.compute.statistics.ratios import random_direction_shares, ratio_interval, sample_sums
 from analysis.errors import InputError, NotEnoughData, ParameterError, TooLarge
 from analysis.methods.projection.aligned_series import AlignedSeriesParams, aligned_series, in_series
 from analysis.methods.projection.local_linear_maps import (

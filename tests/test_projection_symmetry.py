@@ -7,8 +7,8 @@ import pytest
 from scipy.spatial.distance import pdist
 
 from analysis import registry
-from analysis.compute.neighbours import nearest
-from analysis.compute.procrustes import residual_share, rotation_onto
+from analysis.compute.linear.procrustes import residual_share, rotation_onto
+from analysis.compute.neighbours.neighbours import nearest
 from analysis.sources.synthetic import gaussian_clusters
 
 # equal up to a rotation or reflection of the picture, and equal up to a scale where the method has none of its own

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from analysis.activations import ArrayActivations
-from analysis.compute.common_samples import common_samples
-from analysis.compute.matched_taps import matched_taps
-from analysis.compute.row_number_ids import row_number_notes
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.matched_taps import matched_taps
+from analysis.compute.rows.row_number_ids import row_number_notes
 from analysis.errors import InputError
 
 

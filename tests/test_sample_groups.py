@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 from scipy import stats
 
-from analysis.compute import similarity_report
-from analysis.compute.cka_grid import linear_grid
-from analysis.compute.sample_groups import (
+from analysis.compute.similarity import similarity_report
+from analysis.compute.similarity.cka_grid import linear_grid
+from analysis.compute.statistics.sample_groups import (
     GROUPS,
     groups_of,
     jackknife_error,

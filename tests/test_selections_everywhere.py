@@ -6,7 +6,7 @@ import app_pages
 import numpy as np
 import pytest
 
-from analysis.compute.membership import unpack
+from analysis.compute.rows.membership import unpack
 from analysis.errors import NotFound
 from analysis.jobs import queue
 from analysis.registry import method

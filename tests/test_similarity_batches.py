@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.compute.cka_grid import batch_grid
-from analysis.compute.hsic_batches import batch_products
+from analysis.compute.similarity.cka_grid import batch_grid
+from analysis.compute.similarity.hsic_batches import batch_products
 from analysis.methods.similarity.cka import CkaParams, cka
 
 

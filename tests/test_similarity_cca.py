@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import canonical, canonical_grid, canonical_weighing
-from analysis.compute.canonical import correlations, cross_products, forced, side_of, span_of
-from analysis.compute.canonical_null import largest_correlations, null_correlations
-from analysis.compute.similarity_grid import NETWORKS, groups_of
+from analysis.compute.similarity import canonical, canonical_grid, canonical_weighing
+from analysis.compute.similarity.canonical import correlations, cross_products, forced, side_of, span_of
+from analysis.compute.similarity.canonical_null import largest_correlations, null_correlations
+from analysis.compute.similarity.similarity_grid import NETWORKS, groups_of
 from analysis.errors import InputError, NotEnoughData, ParameterError, TooLarge
 from analysis.methods.similarity.cca import METHODS as CCA
 from analysis.methods.similarity.cca import CcaParams, cca

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations
-from analysis.compute import aligned_split, alignment_steps
-from analysis.compute.aligned_split import aligned
-from analysis.compute.mate_search import cosine, exchanged_hits, mate_search, nearness, small_cka
-from analysis.compute.modality_gap import gap_estimates, mate_angle
+from analysis.compute.retrieval.mate_search import cosine, exchanged_hits, mate_search, nearness, small_cka
+from analysis.compute.similarity import aligned_split, alignment_steps
+from analysis.compute.similarity.aligned_split import aligned
+from analysis.compute.similarity.modality_gap import gap_estimates, mate_angle
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.methods.similarity import alignment_sweep as module
 from analysis.methods.similarity.alignment_sweep import AlignmentSweepParams, alignment_sweep
@@ -275,7 +275,7 @@ def _unplaced(x, name, **more):
     """Weights that do not belong to the basis."""
     from dataclasses import replace
 
-    from analysis.compute.canonical import span_of
+    from analysis.compute.similarity.canonical import span_of
 
     span = span_of(x, name, **more)
     return replace(span, weights=np.roll(span.weights, 1, axis=1))

@@ -11,11 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations
-from analysis.compute import heldout_canonical, left_out_fit
-from analysis.compute.canonical import side_of, span_of
-from analysis.compute.heldout_canonical import FOLDS, folds_and_groups, held_out, leading, ridge_sides
-from analysis.compute.left_out_fit import held_out_shares, in_sample_shares, without_lonely
-from analysis.compute.similarity_grid import groups_of
+from analysis.compute.similarity import heldout_canonical, left_out_fit
+from analysis.compute.similarity.canonical import side_of, span_of
+from analysis.compute.similarity.heldout_canonical import (
+    FOLDS,
+    folds_and_groups,
+    held_out,
+    leading,
+    ridge_sides,
+)
+from analysis.compute.similarity.left_out_fit import held_out_shares, in_sample_shares, without_lonely
+from analysis.compute.similarity.similarity_grid import groups_of
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.methods.similarity import canonical_spectrum as spectrum_module
 from analysis.methods.similarity import class_visibility as visibility_module

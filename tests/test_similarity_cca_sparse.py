@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations
-from analysis.compute import sparse_canonical, sparse_canonical_fit, sparse_canonical_path
-from analysis.compute.sparse_canonical import Covariances, lasso, sparse_pairs, violations
-from analysis.compute.sparse_canonical_fit import fit_of
-from analysis.compute.sparse_canonical_path import Cohort, Path, followed, penalties_of
+from analysis.compute.similarity import sparse_canonical, sparse_canonical_fit, sparse_canonical_path
+from analysis.compute.similarity.sparse_canonical import Covariances, lasso, sparse_pairs, violations
+from analysis.compute.similarity.sparse_canonical_fit import fit_of
+from analysis.compute.similarity.sparse_canonical_path import Cohort, Path, followed, penalties_of
 from analysis.errors import InputError, NotEnoughData, ParameterError, TooLarge
 from analysis.methods.similarity import sparse_cca as module
 from analysis.methods.similarity import sparse_cca_path as path_module

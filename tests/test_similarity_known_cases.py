@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.compute.shapes import SIGNED
+from analysis.compute.similarity.shapes import SIGNED
 from analysis.methods.similarity.cka import cka
 from analysis.methods.similarity.linear_predictivity import linear_predictivity
 from analysis.methods.similarity.mutual_neighbours import MutualNeighboursParams, mutual_neighbours

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import kept, neighbour_overlap
-from analysis.compute.depth_curves import at_depths, common_depths, networks_of, parting
-from analysis.compute.directed_exchange import Arrows, arrow_moments
-from analysis.compute.exchange_moments import Hollow, hollow_moments
-from analysis.compute.neighbour_overlap import neighbourhood, overlap
-from analysis.compute.similarity_grid import groups_of
+from analysis.compute import kept
+from analysis.compute.similarity import neighbour_overlap
+from analysis.compute.similarity.depth_curves import at_depths, common_depths, networks_of, parting
+from analysis.compute.similarity.neighbour_overlap import neighbourhood, overlap
+from analysis.compute.similarity.similarity_grid import groups_of
+from analysis.compute.statistics.directed_exchange import Arrows, arrow_moments
+from analysis.compute.statistics.exchange_moments import Hollow, hollow_moments
 from analysis.errors import InputError, NotEnoughData
 from analysis.methods.similarity import alignment_by_depth as depth_module
 from analysis.methods.similarity import mutual_neighbours as module

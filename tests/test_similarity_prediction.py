@@ -13,8 +13,8 @@ from scipy.stats import pearsonr
 from sklearn.linear_model import LinearRegression, Ridge
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import cross_prediction
-from analysis.compute.cross_prediction import (
+from analysis.compute.linear import cross_prediction
+from analysis.compute.linear.cross_prediction import (
     PENALTIES,
     orders_of,
     predict,
@@ -23,7 +23,7 @@ from analysis.compute.cross_prediction import (
     reduced,
     unit_chances,
 )
-from analysis.compute.similarity_grid import NETWORKS, groups_of
+from analysis.compute.similarity.similarity_grid import NETWORKS, groups_of
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.methods.similarity import linear_predictivity as module
 from analysis.methods.similarity import predicted_units as units_module

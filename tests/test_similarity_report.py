@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.compute.cka_grid import linear_grid
-from analysis.compute.similarity_grid import Grid, Pair
-from analysis.compute.similarity_report import Words, beyond_chance, similarity_matrix
+from analysis.compute.similarity.cka_grid import linear_grid
+from analysis.compute.similarity.similarity_grid import Grid, Pair
+from analysis.compute.similarity.similarity_report import Words, beyond_chance, similarity_matrix
 from dashboard.figures.cells import cells_of
 
 CKA = Words("CKA", "unbiased", "samples exchanged")

@@ -13,8 +13,8 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import kendalltau, pearsonr, rankdata, spearmanr
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import dissimilarity_agreement as agreement
-from analysis.compute.dissimilarity import (
+from analysis.compute.similarity import dissimilarity_agreement as agreement
+from analysis.compute.similarity.dissimilarity import (
     CORRELATION,
     COSINE,
     EUCLIDEAN,
@@ -22,7 +22,7 @@ from analysis.compute.dissimilarity import (
     dissimilarities,
     label_dissimilarities,
 )
-from analysis.compute.dissimilarity_agreement import (
+from analysis.compute.similarity.dissimilarity_agreement import (
     AGREEMENTS,
     KENDALL,
     PEARSON,
@@ -31,7 +31,7 @@ from analysis.compute.dissimilarity_agreement import (
     chance_moments,
     kendall_a,
 )
-from analysis.compute.similarity_grid import groups_of
+from analysis.compute.similarity.similarity_grid import groups_of
 from analysis.errors import InputError, NotEnoughData, ParameterError, TooLarge
 from analysis.methods.similarity import rsa as module
 from analysis.methods.similarity.rsa import RsaParams, rsa

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.linalg import orthogonal_procrustes, subspace_angles
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import shape_null, shape_pairs, shapes
-from analysis.compute.shape_null import Spread, chance, unrelated_deviation, unrelated_mean
-from analysis.compute.shapes import (
+from analysis.compute.similarity import shape_null, shape_pairs, shapes
+from analysis.compute.similarity.shape_null import Spread, chance, unrelated_deviation, unrelated_mean
+from analysis.compute.similarity.shapes import (
     IGNORED,
     NOTHING,
     PERMUTATIONS,
@@ -25,7 +25,7 @@ from analysis.compute.shapes import (
     shape_of,
     similarities,
 )
-from analysis.compute.similarity_grid import NETWORKS, groups_of
+from analysis.compute.similarity.similarity_grid import NETWORKS, groups_of
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.methods.similarity import procrustes as procrustes_module
 from analysis.methods.similarity import shape_distance as shape_module

@@ -15,11 +15,11 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import label_evidence
-from analysis.compute.class_codes import class_codes
-from analysis.compute.cross_prediction import predictor, reduced
-from analysis.compute.label_evidence import exchanged_mean, held_out_classes, log_likelihoods, mixture
-from analysis.compute.task_report import highest_correlation
+from analysis.compute.linear import label_evidence
+from analysis.compute.linear.cross_prediction import predictor, reduced
+from analysis.compute.linear.label_evidence import exchanged_mean, held_out_classes, log_likelihoods, mixture
+from analysis.compute.rows.class_codes import class_codes
+from analysis.compute.similarity.task_report import highest_correlation
 from analysis.errors import InputError, NotEnoughData, NotFound, TooLarge
 from analysis.methods.similarity import task_similarity as module
 from analysis.methods.similarity.cka import cka
@@ -235,7 +235,7 @@ def test_refusals(rng, monkeypatch):
         task_similarity(source(x, np.arange(30) % 2, ids=np.arange(30) % 2))
     with pytest.raises(InputError, match="all samples"):
         task_similarity(source(np.ones((30, 2)), np.arange(30) % 2))
-    from analysis.compute import dissimilarity_agreement
+    from analysis.compute.similarity import dissimilarity_agreement
 
     monkeypatch.setattr(dissimilarity_agreement, "MOST_BYTES", 1000)
     with pytest.raises(TooLarge):

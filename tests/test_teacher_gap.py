@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import mapped_gap, shared_places
+from analysis.compute.rows import shared_places
+from analysis.compute.similarity import mapped_gap
 from analysis.errors import InputError, NotEnoughData, ParameterError, TooLarge
 from analysis.methods.similarity import feature_gap as gap_module
 from analysis.methods.similarity import mask_overlap as mask_module

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import row_angles
-from analysis.compute.row_angles import (
+from analysis.compute.similarity import row_angles
+from analysis.compute.similarity.row_angles import (
     angles,
     median_interval,
     random_below,

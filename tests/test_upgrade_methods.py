@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations
-from analysis.compute import mixed_gallery, pair_inequalities, upgrade_breaks
-from analysis.compute.gallery_search import MEASURES, RECALL, Task, scores
-from analysis.compute.mixed_gallery import mixed_scores, orders_of
-from analysis.compute.model_versions import ORTHOGONAL
-from analysis.compute.pair_inequalities import pair_inequalities as pairs_of
-from analysis.compute.similarity_grid import groups_of
+from analysis.compute.retrieval import mixed_gallery, pair_inequalities, upgrade_breaks
+from analysis.compute.retrieval.gallery_search import MEASURES, RECALL, Task, scores
+from analysis.compute.retrieval.mixed_gallery import mixed_scores, orders_of
+from analysis.compute.retrieval.model_versions import ORTHOGONAL
+from analysis.compute.retrieval.pair_inequalities import pair_inequalities as pairs_of
+from analysis.compute.similarity.similarity_grid import groups_of
 from analysis.errors import NotEnoughData, ParameterError
 from analysis.methods.retrieval import backfill_curve as backfill
 from analysis.methods.retrieval import compatibility_inequalities as inequalities

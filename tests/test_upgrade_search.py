@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import gallery_search, model_versions, paired_gain
-from analysis.compute.class_drift import class_means, drifts, simplex_distance
-from analysis.compute.gallery_search import (
+from analysis.compute.retrieval import gallery_search, model_versions
+from analysis.compute.retrieval.class_drift import class_means, drifts, simplex_distance
+from analysis.compute.retrieval.gallery_search import (
     MEASURES,
     PRECISION,
     RECALL,
@@ -26,8 +26,9 @@ from analysis.compute.gallery_search import (
     margins,
     scores,
 )
-from analysis.compute.model_versions import ORTHOGONAL, SPLIT, in_share, versions_of
-from analysis.compute.paired_gain import flipped_sums, gain_p, paired_interval
+from analysis.compute.retrieval.model_versions import ORTHOGONAL, SPLIT, in_share, versions_of
+from analysis.compute.statistics import paired_gain
+from analysis.compute.statistics.paired_gain import flipped_sums, gain_p, paired_interval
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
 from analysis.methods.retrieval import upgrade_matrix as module
 from analysis.methods.retrieval.upgrade_matrix import UpgradeParams, upgrade_matrix

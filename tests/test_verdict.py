@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import sameness_evidence
-from analysis.compute.sameness import FAILS, HOLDS, INFORMATION, OPEN, SUBSPACE, UNITS, Evidence, verdict
+from analysis.compute.similarity import sameness_evidence
+from analysis.compute.similarity.sameness import (
+    FAILS,
+    HOLDS,
+    INFORMATION,
+    OPEN,
+    SUBSPACE,
+    UNITS,
+    Evidence,
+    verdict,
+)
 from analysis.errors import InputError, NotEnoughData
 from analysis.methods.similarity import verdict as module
 from analysis.methods.similarity.verdict import VerdictParams, same_in_which_sense

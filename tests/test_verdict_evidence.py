@@ -9,10 +9,19 @@ import pytest
 from scipy import stats
 
 from analysis.activations import ArrayActivations
-from analysis.compute.common_samples import common_samples
-from analysis.compute.sameness import FAILS, HOLDS, INFORMATION, OPEN, SUBSPACE, UNITS, Evidence, verdict
-from analysis.compute.sameness_evidence import of_information, of_prediction, of_subspace, of_units
-from analysis.compute.similarity_report import two_decimals
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.similarity.sameness import (
+    FAILS,
+    HOLDS,
+    INFORMATION,
+    OPEN,
+    SUBSPACE,
+    UNITS,
+    Evidence,
+    verdict,
+)
+from analysis.compute.similarity.sameness_evidence import of_information, of_prediction, of_subspace, of_units
+from analysis.compute.similarity.similarity_report import two_decimals
 from analysis.methods.similarity import verdict as module
 from analysis.methods.similarity.verdict import VerdictParams, same_in_which_sense
 from analysis.spec import no_progress

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.compute.sameness import FAILS, HOLDS, INFORMATION, LARGE, SUBSPACE, Evidence, senses, verdict
+from analysis.compute.similarity.sameness import (
+    FAILS,
+    HOLDS,
+    INFORMATION,
+    LARGE,
+    SUBSPACE,
+    Evidence,
+    senses,
+    verdict,
+)
 from analysis.methods.similarity.verdict import same_in_which_sense
 
 

@@ -331,7 +331,7 @@ def test_transport_follows_the_layers_before(tmp_path, rng):
 
 
 def test_symmetry_of_a_checkpoints_layers(tmp_path, rng):
-    from analysis.compute.coalescing import grown
+    from analysis.compute.networks.coalescing import grown
     from analysis.methods.weights.neighbour_symmetry import (
         WEIGHTS,
         NeighbourSymmetryParams,

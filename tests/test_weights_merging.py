@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import feature_merging as compute
-from analysis.compute.feature_merging import (
+from analysis.compute.networks import feature_merging as compute
+from analysis.compute.networks.feature_merging import (
     EQUAL,
     RELU,
     folded_outgoing,

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations
-from analysis.compute import coalescing as compute
-from analysis.compute.coalescing import (
+from analysis.compute.networks import coalescing as compute
+from analysis.compute.networks.coalescing import (
     coalesced,
     coalescing,
     growing,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.compute.feature_merging import EQUAL, folded_outgoing, merge_path
-from analysis.compute.network_alignment import aligned_network, average, axes_of, shuffled_network
+from analysis.compute.networks.feature_merging import EQUAL, folded_outgoing, merge_path
+from analysis.compute.networks.network_alignment import aligned_network, average, axes_of, shuffled_network
 from analysis.errors import InputError, NotFound
 from analysis.methods.weights.feature_merging import FeatureMergingParams, feature_merging
 from analysis.methods.weights.fusion_readiness import FusionReadinessParams, fusion_readiness

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp, ttest_rel
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute.relations import cell_tests, groups_of, relation
+from analysis.compute.networks.relations import cell_tests, groups_of, relation
 from analysis.errors import InputError, NotEnoughData, ParameterError, TooLarge
 from analysis.methods.weights import relation_matrix as module
 from analysis.methods.weights.relation_matrix import RelationMatrixParams, relation_matrix

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import transport, unit_fusion
-from analysis.compute.transport import exact_transport, sinkhorn
-from analysis.compute.unit_fusion import (
+from analysis.compute.matching import transport, unit_fusion
+from analysis.compute.matching.transport import exact_transport, sinkhorn
+from analysis.compute.matching.unit_fusion import (
     COSINE,
     SQUARED,
     cost_of,

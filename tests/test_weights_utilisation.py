@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute import utilisation as compute
-from analysis.compute.utilisation import (
+from analysis.compute.networks import utilisation as compute
+from analysis.compute.networks.utilisation import (
     count,
     directions,
     fitted_weight,

@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.arrays import finite_rows
-from analysis.compute.metric_space import METRICS, Space, squared_distances
+from analysis.compute.rows.metric_space import METRICS, Space, squared_distances
 from analysis.errors import InputError, NotFound, ParameterError
 from analysis.spec import Progress, no_progress
 

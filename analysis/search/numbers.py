@@ -6,7 +6,7 @@ import operator
 
 import numpy as np
 
-from analysis.compute.samples import known_labels
+from analysis.compute.rows.samples import known_labels
 from analysis.errors import ParameterError
 from analysis.search.query import Compare
 

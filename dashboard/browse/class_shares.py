@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.nulls import wilson
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.nulls import wilson
 from dashboard.browse.labels import Labels
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.activations import Activations
-from analysis.compute.points import point_set
+from analysis.compute.rows.points import point_set
 from analysis.results import Scatter
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from analysis.compute.membership import pack_named
+from analysis.compute.rows.membership import pack_named
 from dashboard.browse import selections
 
 KIND, PARAMETER = "selection:", "selections"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations
-from analysis.compute.local_expansion import ellipses, grid_rows, local_surrogates
-from analysis.compute.metric_space import squared_distances
-from analysis.compute.neighbours import as_points, near_one
-from analysis.compute.spanning_tree import SMALL, spanning_tree
+from analysis.compute.maps.local_expansion import ellipses, grid_rows, local_surrogates
+from analysis.compute.neighbours.neighbours import as_points, near_one
+from analysis.compute.neighbours.spanning_tree import SMALL, spanning_tree
+from analysis.compute.rows.metric_space import squared_distances
 from analysis.results import Scatter
 from dashboard.browse import map_points
 from dashboard.browse.kept import Kept

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations
-from analysis.compute.map_quality import placement_quality, random_map
-from analysis.compute.nulls import bootstrap_mean
+from analysis.compute.maps.map_quality import placement_quality, random_map
+from analysis.compute.statistics.nulls import bootstrap_mean
 from analysis.results import Scatter
 from dashboard.browse.kept import Kept
 from dashboard.browse.map_identity import identity

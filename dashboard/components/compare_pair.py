@@ -7,7 +7,7 @@ import math
 import streamlit as st
 
 from analysis import registry
-from analysis.compute.similarity_report import two_decimals
+from analysis.compute.similarity.similarity_report import two_decimals
 from analysis.results import Table
 from analysis.spec import Method, params_of
 from dashboard import errors, state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from analysis.compute.similarity_grid import NETWORKS
+from analysis.compute.similarity.similarity_grid import NETWORKS
 from analysis.results import Matrix
 from analysis.spec import Method
 from dashboard import errors, state

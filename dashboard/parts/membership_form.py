@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from analysis.compute.membership import pack
+from analysis.compute.rows.membership import pack
 from analysis.spec import Method, Param, params_of
 from dashboard import forms, state
 from dashboard.browse import named_directions, selections

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from analysis.compute.nulls import wilson
+from analysis.compute.statistics.nulls import wilson
 from dashboard import errors, jobs, state
 from dashboard.browse.labels import labels_of
 from dashboard.figures.text import listed

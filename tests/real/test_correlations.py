@@ -5,8 +5,8 @@ import pytest
 from recorded import recorded, rows
 
 from analysis.activations import ArrayActivations
-from analysis.compute.pair_sums import TOLERANCE, pair_sums
-from analysis.compute.tap_rows import TapRows
+from analysis.compute.correlation.pair_sums import TOLERANCE, pair_sums
+from analysis.compute.rows.tap_rows import TapRows
 from analysis.methods.correlation.map import CorrelationMapParams, correlation_map
 from analysis.methods.correlation.metadata import unit_metadata_correlation
 from analysis.methods.correlation.strongest_pairs_across import strongest_pairs_across

@@ -14,11 +14,11 @@ import pytest
 from mapped import arxiv, clothes, imported, mammoth
 from scipy.stats import rankdata, spearmanr
 
-from analysis.compute.graph_laplacian import adjacency, joined
-from analysis.compute.local_expansion import local_surrogates
-from analysis.compute.map_report import map_report
-from analysis.compute.neighbour_graph import neighbour_graph
-from analysis.compute.neighbours import nearest
+from analysis.compute.maps.local_expansion import local_surrogates
+from analysis.compute.maps.map_report import map_report
+from analysis.compute.neighbours.graph_laplacian import adjacency, joined
+from analysis.compute.neighbours.neighbour_graph import neighbour_graph
+from analysis.compute.neighbours.neighbours import nearest
 from analysis.search import more_like, search_store
 from analysis.selection import Selection
 from analysis.workspace import Workspace

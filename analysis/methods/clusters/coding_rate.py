@@ -1,9 +1,9 @@
 """Do the classes lie in subspaces of their own? The coding rate of all rows, of the classes, and the difference.
 
 R(Z) = ½ log det(I + d / (n ε²) Z Zᵀ), R_c the same within classes, weighted by their sizes, ΔR = R - R_c
-(`compute.coding_rate`). Large ΔR: together the rows fill many dimensions, each class only few of its own. ΔR = 0
-exactly where all classes have the same second moment. Rows are made unit length first (the rate depends on scale) and,
-unless switched off, the mean of all rows is taken off before (a common offset makes all classes look alike).
+(`compute.clusters.coding_rate`). Large ΔR: together the rows fill many dimensions, each class only few of its own. ΔR =
+0 exactly where all classes have the same second moment. Rows are made unit length first (the rate depends on scale)
+and, unless switched off, the mean of all rows is taken off before (a common offset makes all classes look alike).
 
 When it lies: ε changes which of two networks looks better: look at the curve. With few rows per class any split
 gives ΔR > 0, the more the smaller ε: the null shuffles the classes over the samples, and only what exceeds it speaks
@@ -22,11 +22,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.cloud import Cloud, point_cloud
-from analysis.compute.coding_rate import Rates, rates, unit_rows
-from analysis.compute.labelled_cloud import with_classes
+from analysis.compute.clusters.coding_rate import Rates, rates, unit_rows
 from analysis.compute.machine import machine
-from analysis.compute.nulls import add_one_p
+from analysis.compute.rows.cloud import Cloud, point_cloud
+from analysis.compute.rows.labelled_cloud import with_classes
+from analysis.compute.statistics.nulls import add_one_p
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

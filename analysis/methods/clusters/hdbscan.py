@@ -1,9 +1,10 @@
 """Density clusters of the rows of a tap, in the original space: how many there are, whether any, and which come back.
 
-HDBSCAN: the minimum spanning tree of mutual reachability (`compute.spanning_tree`), condensed to parts of at least
-"smallest cluster" rows, of which those with the largest excess of mass are taken (`compute.density_tree`). Written
-from the papers because the tree is needed (for the prominence of a split); the same clusters as
-scikit-learn's, but that equal distances split at once, so that the order of the rows decides nothing.
+HDBSCAN: the minimum spanning tree of mutual reachability (`compute.neighbours.spanning_tree`), condensed to parts of at
+least "smallest cluster" rows, of which those with the largest excess of mass are taken
+(`compute.clusters.density_tree`). Written from the papers because the tree is needed (for the prominence of a split);
+the same clusters as scikit-learn's, but that equal distances split at once, so that the order of the rows decides
+nothing.
 
 Whether there is any: the *prominence* of the clearest split (how many times further apart two parts are than their
 points) against clouds without clusters. Rows in no cluster are noise (-1).
@@ -28,16 +29,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute import cluster_report as report
-from analysis.compute.cloud import point_cloud
-from analysis.compute.cluster_columns import COLUMN_HELP, NAMES_HELP, label_column
-from analysis.compute.cluster_names import SOURCES
-from analysis.compute.cluster_null import LEVEL, NULLS, null_cloud, subset_cloud
-from analysis.compute.density_tree import DensityClusters, density_clusters
+from analysis.compute.clusters import cluster_report as report
+from analysis.compute.clusters.cluster_names import SOURCES
+from analysis.compute.clusters.cluster_null import LEVEL, NULLS, null_cloud, subset_cloud
+from analysis.compute.clusters.density_tree import DensityClusters, density_clusters
 from analysis.compute.machine import machine
-from analysis.compute.metric_space import METRICS, Space, nearest_of
-from analysis.compute.nulls import add_one_p, wilson
-from analysis.compute.spanning_tree import spanning_tree
+from analysis.compute.neighbours.spanning_tree import spanning_tree
+from analysis.compute.rows.cloud import point_cloud
+from analysis.compute.rows.cluster_columns import COLUMN_HELP, NAMES_HELP, label_column
+from analysis.compute.rows.metric_space import METRICS, Space, nearest_of
+from analysis.compute.statistics.nulls import add_one_p, wilson
 from analysis.results import Estimate, Partition
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

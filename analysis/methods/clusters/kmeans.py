@@ -1,9 +1,9 @@
 """k-means clusters of the rows of a tap, in the original space: how many, whether there are any, which come back.
 
 Minimises W_k, the sum of squared distances to the nearest of k centres (scikit-learn's k-means, ten starts). The
-number of clusters is given, or chosen by the gap statistic (`compute.cluster_null`) or by prediction strength (the
-largest k at 0.8 or more); both can answer that no cluster is detectable. Beside each cluster: stability over halves
-of the samples with what chance gives, silhouette, agreement with labels, a name and where it comes from.
+number of clusters is given, or chosen by the gap statistic (`compute.clusters.cluster_null`) or by prediction strength
+(the largest k at 0.8 or more); both can answer that no cluster is detectable. Beside each cluster: stability over
+halves of the samples with what chance gives, silhouette, agreement with labels, a name and where it comes from.
 
 When it lies: every cloud can be cut into k parts; parts of an elongated cloud without clusters come back too (look at
 the null beside stability). The Gaussian null is beaten by anything that is not Gaussian, such as a bent sheet or heavy
@@ -25,15 +25,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute import cluster_report as report
-from analysis.compute.cloud import point_cloud
-from analysis.compute.cluster_columns import COLUMN_HELP, NAMES_HELP, label_column
-from analysis.compute.cluster_names import SOURCES
-from analysis.compute.cluster_null import LEVEL, NULLS, Gap, gap_statistic, subset_cloud
-from analysis.compute.kmeans import Centres, prediction_strength, to_centres
-from analysis.compute.kmeans import kmeans as fit_centres
+from analysis.compute.clusters import cluster_report as report
+from analysis.compute.clusters.cluster_names import SOURCES
+from analysis.compute.clusters.cluster_null import LEVEL, NULLS, Gap, gap_statistic, subset_cloud
+from analysis.compute.clusters.kmeans import Centres, prediction_strength, to_centres
+from analysis.compute.clusters.kmeans import kmeans as fit_centres
 from analysis.compute.machine import machine
-from analysis.compute.metric_space import METRICS, Space, squared_distances
+from analysis.compute.rows.cloud import point_cloud
+from analysis.compute.rows.cluster_columns import COLUMN_HELP, NAMES_HELP, label_column
+from analysis.compute.rows.metric_space import METRICS, Space, squared_distances
 from analysis.results import Estimate, Partition
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

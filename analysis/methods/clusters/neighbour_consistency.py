@@ -3,7 +3,7 @@
 Grouping by neighbours (SCAN and kin) cannot be better than the neighbours are: the share of a row's k nearest
 neighbours that have its class ("purity") is shown first, with a warning below 60 %. Beside it, for k-means with as
 many clusters as classes: consistency (-log of how far neighbours agree; 0 is full agreement) and the entropy of the
-mean assignment (log C when all clusters are used alike). Formulas in `compute.neighbour_consistency`.
+mean assignment (log C when all clusters are used alike). Formulas in `compute.neighbours.neighbour_consistency`.
 
 When it lies: purity depends on the mixture of classes (the null is what random neighbours give), and on how many
 rows there are: more rows have nearer neighbours. Low purity says that nearness is not class here, not that the
@@ -22,21 +22,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.cloud import Cloud, point_cloud
-from analysis.compute.kmeans import kmeans
-from analysis.compute.labelled_cloud import with_classes
+from analysis.compute.clusters.kmeans import kmeans
 from analysis.compute.machine import machine
-from analysis.compute.metric_space import METRICS, Space
-from analysis.compute.neighbour_consistency import (
+from analysis.compute.neighbours.neighbour_consistency import (
     chance_purity,
     consistency,
     mean_entropy,
     purity,
     soft_assignment,
 )
-from analysis.compute.neighbours import nearest
-from analysis.compute.nulls import bootstrap_mean
-from analysis.compute.partition_agreement import Contingency, matched_accuracy
+from analysis.compute.neighbours.neighbours import nearest
+from analysis.compute.rows.cloud import Cloud, point_cloud
+from analysis.compute.rows.labelled_cloud import with_classes
+from analysis.compute.rows.metric_space import METRICS, Space
+from analysis.compute.statistics.nulls import bootstrap_mean
+from analysis.compute.statistics.partition_agreement import Contingency, matched_accuracy
 from analysis.errors import NotEnoughData
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

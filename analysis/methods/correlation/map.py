@@ -4,7 +4,8 @@ Pearson's r (a straight line), Spearman's (a rising curve), the cosine of the un
 distance correlation (any relation), or the mutual information between binned units (any relation, in nats). Units are
 drawn by their groups or by what is known of each; up to 32,768 of them, cells on disk as tiles to zoom into.
 
-Null: see `compute.map_tests`; a cell beyond the threshold passes Benjamini and Hochberg's rule over all pairs.
+Null: see `compute.correlation.map_tests`; a cell beyond the threshold passes Benjamini and Hochberg's rule over all
+pairs.
 
 When it lies: Pearson and Spearman see lines and rising curves only; distance correlation and mutual information say
 that there is a relation, not which; units that are rarely active go together through their zeros; a common cause
@@ -15,8 +16,9 @@ Cost: O(n p q). Pearson and cosine in one pass up to 4,096 units a side, beyond 
 of some thousand units, a gigabyte of memory; ranks, distances and bins need their rows in memory (said where a part is
 used); distances O(n² p q) of at most 512 units, and of as many rows as 4e12 operations allow.
 
-References: see `compute.pair_sums`, `compute.distance_correlation`, `compute.binned_information`; Y. Benjamini & Y.
-Hochberg (1995); R. Sokal & C. Michener (1958) for average linkage.
+References: see `compute.correlation.pair_sums`, `compute.correlation.distance_correlation`,
+`compute.correlation.binned_information`; Y. Benjamini & Y. Hochberg (1995); R. Sokal & C. Michener (1958) for average
+linkage.
 """
 
 from __future__ import annotations
@@ -26,16 +28,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.correlation_reading import map_caveats, map_sentence
-from analysis.compute.drawing_order import DrawingOrder
+from analysis.compute.correlation.correlation_reading import map_caveats, map_sentence
+from analysis.compute.correlation.drawing_order import DrawingOrder
+from analysis.compute.correlation.map_orders import BY_COLUMN, order_by_column
+from analysis.compute.correlation.map_tests import estimates_of
+from analysis.compute.correlation.measured_map import MEASURES, SLOW_UNITS, Measured, measured
+from analysis.compute.correlation.pair_tally import PairTally
 from analysis.compute.kept import folder, key_of
-from analysis.compute.loaded_rows import MOST_BYTES
 from analysis.compute.machine import machine
-from analysis.compute.map_orders import BY_COLUMN, order_by_column
-from analysis.compute.map_tests import estimates_of
-from analysis.compute.measured_map import MEASURES, SLOW_UNITS, Measured, measured
-from analysis.compute.pair_tally import PairTally
-from analysis.compute.tap_names import tap_names
+from analysis.compute.rows.loaded_rows import MOST_BYTES
+from analysis.compute.rows.tap_names import tap_names
 from analysis.results import Heatmap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.store.heat_cells import MOST, HeatCells

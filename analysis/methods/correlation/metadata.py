@@ -23,13 +23,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.correlations import clustered, null_quantile
+from analysis.compute.correlation.correlations import clustered, null_quantile
+from analysis.compute.correlation.metadata_relations import (
+    Relation,
+    interval,
+    largest_by_chance,
+    relate,
+    usable_columns,
+)
 from analysis.compute.machine import machine
-from analysis.compute.metadata_relations import Relation, interval, largest_by_chance, relate, usable_columns
-from analysis.compute.moments import is_varying
-from analysis.compute.multiple_testing import benjamini_hochberg, sidak
-from analysis.compute.nulls import wilson
-from analysis.compute.samples import pooled_samples
+from analysis.compute.rows.samples import pooled_samples
+from analysis.compute.statistics.moments import is_varying
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg, sidak
+from analysis.compute.statistics.nulls import wilson
 from analysis.compute.streaming import refuse_few
 from analysis.errors import NotFound
 from analysis.results import Estimate, Matrix

@@ -20,18 +20,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.auroc import midranks
-from analysis.compute.correlations import correlation_p, fisher_interval, null_quantile
-from analysis.compute.distance_correlation import (
+from analysis.compute.correlation.correlations import correlation_p, fisher_interval, null_quantile
+from analysis.compute.correlation.distance_correlation import (
     distance_band,
     distance_correlations,
     distance_p,
     signed_root,
 )
-from analysis.compute.set_overlap import shared_by_chance
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.rows.tap_rows import refuse_few_samples, tap_rows
+from analysis.compute.statistics.auroc import midranks
+from analysis.compute.statistics.set_overlap import shared_by_chance
 from analysis.compute.streaming import Pass, refuse_few
-from analysis.compute.tap_names import tap_names
-from analysis.compute.tap_rows import refuse_few_samples, tap_rows
 from analysis.errors import NotFound
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -70,7 +70,7 @@ def unit_pair(*taps, params: UnitPairParams = UnitPairParams(), rng=None, progre
     NotFound, NotEnoughData
         No such unit; fewer than four samples, or a unit that does not vary.
     ParameterError, InputError, TooLarge
-        As `compute.tap_rows.tap_rows` does.
+        As `compute.rows.tap_rows.tap_rows` does.
     """
     taps = tuple(as_activations(t) for t in taps)
     rng = rng or np.random.default_rng(0)

@@ -24,13 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.class_gap import CLASS_SAMPLES, EXCHANGES, class_gap
-from analysis.compute.kept import folder, key_of
-from analysis.compute.machine import machine
-from analysis.compute.moments import is_varying
-from analysis.compute.nulls import wilson
-from analysis.compute.pair_tally import PairTally
-from analysis.compute.sample_relations import (
+from analysis.compute.correlation.pair_tally import PairTally
+from analysis.compute.correlation.sample_relations import (
     NULL_PAIRS,
     NULL_SAMPLES,
     Lines,
@@ -40,7 +35,12 @@ from analysis.compute.sample_relations import (
     sample_blocks,
     tail,
 )
-from analysis.compute.samples import known_labels, pooled_samples
+from analysis.compute.kept import folder, key_of
+from analysis.compute.machine import machine
+from analysis.compute.retrieval.class_gap import CLASS_SAMPLES, EXCHANGES, class_gap
+from analysis.compute.rows.samples import known_labels, pooled_samples
+from analysis.compute.statistics.moments import is_varying
+from analysis.compute.statistics.nulls import wilson
 from analysis.compute.streaming import refuse_few
 from analysis.errors import NotFound
 from analysis.results import Estimate, Heatmap

@@ -1,8 +1,8 @@
 """The unit pairs of a tap that correlate most, from all pairs, whatever the width of the tap.
 
 Pearson's r of every pair; only the strongest are kept. Up to 1,024 units from float64 cross-moments in one pass after
-that for the moments; above, float32 chunks added up in float64 and checked (`compute.pair_sums`), one pass up to 4,096
-units, then one for each panel of units.
+that for the moments; above, float32 chunks added up in float64 and checked (`compute.correlation.pair_sums`), one pass
+up to 4,096 units, then one for each panel of units.
 
 When it lies: as for the correlation matrix; and the strongest of millions of pairs is large even for unrelated
 units, so its null is that of the largest pair. The q-values use the listed pairs among all pairs made and are upper
@@ -20,15 +20,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.correlations import correlatable_units, null_quantile
-from analysis.compute.drawing_order import EXACT
+from analysis.compute.correlation.correlations import correlatable_units, null_quantile
+from analysis.compute.correlation.drawing_order import EXACT
+from analysis.compute.correlation.pair_list import HELP, pair_caveats, pair_columns, pair_estimates
+from analysis.compute.correlation.pair_sums import CHUNK_VALUES, PRECISE
+from analysis.compute.correlation.strongest import Strongest, StrongestFound, strongest
 from analysis.compute.machine import machine
-from analysis.compute.moments import CrossMoments
-from analysis.compute.pair_list import HELP, pair_caveats, pair_columns, pair_estimates
-from analysis.compute.pair_sums import CHUNK_VALUES, PRECISE
+from analysis.compute.rows.tap_rows import TapRows
+from analysis.compute.statistics.moments import CrossMoments
 from analysis.compute.streaming import finite_blocks
-from analysis.compute.strongest import Strongest, StrongestFound, strongest
-from analysis.compute.tap_rows import TapRows
 from analysis.errors import TooLarge
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -56,8 +56,8 @@ def strongest_pairs(
     Returns
     -------
     Table
-        One line per pair, strongest first; see `compute.pair_list.HELP`. Estimates: the largest |r| and how many
-        listed pairs have q < 0.05.
+        One line per pair, strongest first; see `compute.correlation.pair_list.HELP`. Estimates: the largest |r| and how
+        many listed pairs have q < 0.05.
 
     Raises
     ------

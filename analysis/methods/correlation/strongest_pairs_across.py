@@ -20,14 +20,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.correlations import null_quantile
-from analysis.compute.drawing_order import EXACT
+from analysis.compute.correlation.correlations import null_quantile
+from analysis.compute.correlation.drawing_order import EXACT
+from analysis.compute.correlation.pair_list import HELP, pair_caveats, pair_columns, pair_estimates
+from analysis.compute.correlation.pair_sums import CHUNK_VALUES, PRECISE
+from analysis.compute.correlation.strongest import SIGNS, strongest
 from analysis.compute.machine import machine
-from analysis.compute.pair_list import HELP, pair_caveats, pair_columns, pair_estimates
-from analysis.compute.pair_sums import CHUNK_VALUES, PRECISE
-from analysis.compute.strongest import SIGNS, strongest
-from analysis.compute.tap_names import tap_names
-from analysis.compute.tap_rows import tap_rows
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.rows.tap_rows import tap_rows
 from analysis.errors import TooLarge
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -63,14 +63,14 @@ def strongest_pairs_across(
     Returns
     -------
     Table
-        One line per pair, strongest first; see `compute.pair_list.HELP`; units a are of `one`, units b of `other`.
-        Estimates: the largest |r| and how many listed pairs have q < 0.05.
+        One line per pair, strongest first; see `compute.correlation.pair_list.HELP`; units a are of `one`, units b of
+        `other`. Estimates: the largest |r| and how many listed pairs have q < 0.05.
 
     Raises
     ------
     InputError, NotEnoughData, TooLarge
-        As `compute.tap_rows.tap_rows` does; fewer than four samples, or a tap without a unit that varies; more than
-        32,768 units.
+        As `compute.rows.tap_rows.tap_rows` does; fewer than four samples, or a tap without a unit that varies; more
+        than 32,768 units.
     """
     taps = (as_activations(one), as_activations(other))
     rng = rng or np.random.default_rng(0)

@@ -26,25 +26,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations, load_matrix
-from analysis.compute.auroc import midranks
-from analysis.compute.correlations import (
+from analysis.arrays import upper
+from analysis.compute.correlation.correlations import (
     clustered,
     grouped_moments,
     jackknife_mean_absolute,
     mean_absolute,
-    upper,
     varying_units,
 )
-from analysis.compute.machine import machine
-from analysis.compute.moments import Moments
-from analysis.compute.nulls import wilson
-from analysis.compute.pair_tests import (
+from analysis.compute.correlation.pair_tests import (
     PairTests,
     analytic_tests,
     largest_estimate,
     mean_estimate,
     moved_tests,
 )
+from analysis.compute.machine import machine
+from analysis.compute.statistics.auroc import midranks
+from analysis.compute.statistics.moments import Moments
+from analysis.compute.statistics.nulls import wilson
 from analysis.compute.streaming import Pass, finite_blocks, refuse_few
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -1,8 +1,8 @@
 """Many to many: groups of units of one layer that belong to groups of units of another. Units x units, in blocks.
 
 The correlations |r| between the units of both sides are the weights of a bipartite graph, cut by the singular vectors
-of D^(-1/2) |R| E^(-1/2) (`compute.co_clustering`). A cluster holds units of both sides: whatever is told by a group in
-one network is told by its group in the other, without one-to-one partners.
+of D^(-1/2) |R| E^(-1/2) (`compute.matching.co_clustering`). A cluster holds units of both sides: whatever is told by a
+group in one network is told by its group in the other, without one-to-one partners.
 
 The number of clusters stands before the widest gap of these values, or is given; one cluster where |R|, less what its
 row and column sums explain, has no singular value above those of moved samples (95 % of the largest). Null of
@@ -28,7 +28,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.co_clustering_tests import (
+from analysis.compute.correlation.correlations import correlation_p, null_quantile
+from analysis.compute.machine import machine
+from analysis.compute.matching.co_clustering_tests import (
     DRAWS,
     MOVES,
     CoClustered,
@@ -37,12 +39,10 @@ from analysis.compute.co_clustering_tests import (
     inside,
     without_groups,
 )
-from analysis.compute.correlations import correlation_p, null_quantile
-from analysis.compute.machine import machine
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.nulls import against
-from analysis.compute.sample_groups import jackknife_half
-from analysis.compute.unit_sides import FEWEST, UnitSides, column_groups, unit_sides
+from analysis.compute.matching.unit_sides import FEWEST, UnitSides, column_groups, unit_sides
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.nulls import against
+from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -19,10 +19,8 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.nulls import against, wilson
-from analysis.compute.sample_groups import jackknife_half
-from analysis.compute.sparse_prediction import FOLDS
-from analysis.compute.told_units import (
+from analysis.compute.matching.sparse_prediction import FOLDS
+from analysis.compute.matching.told_units import (
     DEFAULTS,
     LEVEL,
     PredictionParams,
@@ -30,7 +28,9 @@ from analysis.compute.told_units import (
     prediction_cost,
     told_units,
 )
-from analysis.compute.unit_sides import FEWEST
+from analysis.compute.matching.unit_sides import FEWEST
+from analysis.compute.statistics.nulls import against, wilson
+from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Method, no_progress
 

@@ -9,7 +9,8 @@ Null: the samples of B are moved against those of A and the whole matching is ma
 partners is far from 0 for unrelated units: 0.109 at 64 units and 500 samples. A unit's p-value compares its pair with
 all such pairs together; q is Benjamini-Hochberg over the pairs. Free of the choice are held-out values: pairs made on
 one half of the samples, scored on the other, both ways, 0 for unrelated units. "Split", "merged" and the other verdicts
-are defined in the column's help (`compute.unit_verdicts`); parts are sought among a unit's 16 strongest partners.
+are defined in the column's help (`compute.matching.unit_verdicts`); parts are sought among a unit's 16 strongest
+partners.
 
 When it lies: units that are rarely active correlate through a few samples, and a null of all pairs together is too
 narrow for them; classes that both networks tell apart correlate everything with everything; r sees straight lines only;
@@ -30,14 +31,14 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.matched_units import Matched, matched_units
-from analysis.compute.nulls import against, wilson
-from analysis.compute.pairing_tests import GroupedPairs, jackknifed, moves
-from analysis.compute.sample_groups import jackknife_half
-from analysis.compute.told_together import CANDIDATES
-from analysis.compute.unit_pairing import is_exact
-from analysis.compute.unit_sides import FEWEST, UnitSides, column_groups, unit_sides
-from analysis.compute.unit_verdicts import HELP, VERDICTS, verdict_columns
+from analysis.compute.matching.matched_units import Matched, matched_units
+from analysis.compute.matching.pairing_tests import GroupedPairs, jackknifed, moves
+from analysis.compute.matching.told_together import CANDIDATES
+from analysis.compute.matching.unit_pairing import is_exact
+from analysis.compute.matching.unit_sides import FEWEST, UnitSides, column_groups, unit_sides
+from analysis.compute.matching.unit_verdicts import HELP, VERDICTS, verdict_columns
+from analysis.compute.statistics.nulls import against, wilson
+from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -5,9 +5,9 @@ Every unit of A holds 1 / p of the mass, every unit of B takes 1 / q; moving mas
 
     Σ P_ij c_ij - e H(P),     rows of P summing to 1 / p, columns to 1 / q
 
-(Sinkhorn's iteration, finished by Newton's method: `compute.soft_plan`). Without entropy and with equal widths it is
-the one-to-one matching; unequal widths split units; much entropy spreads every unit over all, P_ij = 1 / (p q). In
-between, exp of the entropy of a row times p counts the units that share it: its effective number of partners.
+(Sinkhorn's iteration, finished by Newton's method: `compute.matching.soft_plan`). Without entropy and with equal widths
+it is the one-to-one matching; unequal widths split units; much entropy spreads every unit over all, P_ij = 1 / (p q).
+In between, exp of the entropy of a row times p counts the units that share it: its effective number of partners.
 
 Null: the samples of one side moved, the plan made anew. Unrelated units have the same masses to place and place them
 somewhere: a plan always exists, so read its cost and its partners against the null before its cells.
@@ -31,12 +31,10 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.nulls import against
-from analysis.compute.sample_groups import jackknife_half
-from analysis.compute.soft_plan import diagonal_order, effective_partners, soft_plan
-from analysis.compute.transport import exact_transport
-from analysis.compute.unit_pairing import correlation, score
-from analysis.compute.unit_sides import (
+from analysis.compute.matching.soft_plan import diagonal_order, effective_partners, soft_plan
+from analysis.compute.matching.transport import exact_transport
+from analysis.compute.matching.unit_pairing import correlation, score
+from analysis.compute.matching.unit_sides import (
     FEWEST,
     UnitSides,
     column_groups,
@@ -44,6 +42,8 @@ from analysis.compute.unit_sides import (
     unit_norm,
     unit_sides,
 )
+from analysis.compute.statistics.nulls import against
+from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.errors import ParameterError
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -5,7 +5,7 @@ The first tap is the network asked about; the next `members` taps are the group 
 
     Δ_i = s_i (min over G of ρ_it² - max over H of ρ_it²)
 
-(`compute.comparative`). Taps may be of different networks: samples are matched by id, tokens are pooled.
+(`compute.populations.comparative`). Taps may be of different networks: samples are matched by id, tokens are pooled.
 
 Two things must be more than chance for a unit to count, each after Benjamini-Hochberg over the units: that it is shared
 with *every* tap of G (exchanged samples; the largest p over G, an intersection-union test), and that the difference of
@@ -30,13 +30,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.common_samples import common_samples
-from analysis.compute.comparative import Sharedness, sharedness
-from analysis.compute.exchange_tests import FEWEST
 from analysis.compute.machine import machine
-from analysis.compute.sample_groups import jackknife_half, sample_groups, share_interval
-from analysis.compute.tap_names import tap_names
-from analysis.compute.unit_sharing import unit_notes, units_of
+from analysis.compute.matching.unit_sharing import unit_notes, units_of
+from analysis.compute.populations.comparative import Sharedness, sharedness
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.statistics.exchange_tests import FEWEST
+from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups, share_interval
 from analysis.errors import ParameterError
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -9,11 +9,12 @@ class, or its largest one. Two thresholds part the crops:
     hard negative     confidence < lower               label used: (1 - ε) · truth + ε / C, the softened ground truth
 
 The share of each kind, the entropy of the labels used, and Spearman's correlation of area and confidence within images
-(`compute.within_groups`) stand beside.
+(`compute.groups.within_groups`) stand beside.
 
 Null: of shares, true classes and entropies the true labels exchanged over the crops, exact mean (none for the kinds
 where confidence is the largest probability, which knows no label); of the correlation the areas exchanged within each
-image. Intervals: the crops of an image are not independent; images are (jackknife, `compute.clustered_means`).
+image. Intervals: the crops of an image are not independent; images are (jackknife,
+`compute.statistics.clustered_means`).
 
 When it lies: a teacher that is sure and wrong makes easy positives of the largest probability; a large crop can miss
 the object and a small one can be it; the thresholds are a choice and the shares follow them; without an image column
@@ -34,12 +35,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.crop_labelling import KIND_NAMES, entropies, kinds_of, labels_used
-from analysis.compute.crop_reading import FEWEST, read_crops
-from analysis.compute.crop_report import CORRELATION, crop_caveats, crop_estimates, crop_summary
+from analysis.compute.groups.within_groups import DRAWS, spearman_within
 from analysis.compute.machine import machine
-from analysis.compute.model_outputs import KINDS
-from analysis.compute.within_groups import DRAWS, spearman_within
+from analysis.compute.outputs.crop_labelling import KIND_NAMES, entropies, kinds_of, labels_used
+from analysis.compute.outputs.crop_reading import FEWEST, read_crops
+from analysis.compute.outputs.crop_report import CORRELATION, crop_caveats, crop_estimates, crop_summary
+from analysis.compute.outputs.model_outputs import KINDS
 from analysis.errors import ParameterError
 from analysis.results import Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -3,7 +3,7 @@
 The column may be the parameter of a transform (shift, angle, strength) that made the samples, or anything else that is
 known of them. Numbers with more values than bins are cut into bins of about equal counts; each value of a text column
 is a place of its own, in alphabetical order. The mean of KL(first || second), of the Jensen-Shannon divergence or of
-"different top class" is drawn at each place (`compute.divergences`), with its interval over samples.
+"different top class" is drawn at each place (`compute.outputs.divergences`), with its interval over samples.
 
 Null (dashed): the mean of all samples, which is what every place has if the column does not matter. η² is the share of
 the differences between samples that the column explains; with G places and n samples it is (G - 1) / (n - 1) on average
@@ -29,12 +29,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations, sample_column
-from analysis.compute.column_places import Places, explained, explained_by_chance, places_of
-from analysis.compute.divergences import BY_ROW, LN2, MEASURES, UNIT, exchanged_mean
 from analysis.compute.machine import machine
-from analysis.compute.model_outputs import KINDS, Outputs, model_outputs
-from analysis.compute.nulls import add_one_p
-from analysis.compute.sample_groups import mean_interval, share_interval
+from analysis.compute.outputs.divergences import BY_ROW, LN2, MEASURES, UNIT, exchanged_mean
+from analysis.compute.outputs.model_outputs import KINDS, Outputs, model_outputs
+from analysis.compute.rows.column_places import Places, explained, explained_by_chance, places_of
+from analysis.compute.statistics.nulls import add_one_p
+from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

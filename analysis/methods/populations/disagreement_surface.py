@@ -3,15 +3,16 @@
 The columns are the parameters of a transform (shift in x and y, angle and scale) that made the samples, or anything
 else known of them; numbers with more values than bins are cut into bins of about equal counts. A cell is the mean of
 KL(first || second), of the Jensen-Shannon divergence (at most ln 2) or of "different top class" over its samples
-(`compute.divergences`). A pair that is equally (in)variant has a flat surface, one model twice a surface of 0; a cell
-that rises shows transforms that only one of the two has learned to ignore. Without a second column there is one row.
+(`compute.outputs.divergences`). A pair that is equally (in)variant has a flat surface, one model twice a surface of 0;
+a cell that rises shows transforms that only one of the two has learned to ignore. Without a second column there is one
+row.
 
 Null of a cell: the places exchanged over the samples, mean exact. With `within`, the column that names the original of
 each transformed sample, they are exchanged inside each original only. Flatness: the share of the differences between
 samples that the cells explain (η²), exact mean (G - 1)/(n - 1) for G filled cells, p of 999 exchanges. The highest cell
 was chosen because it is the highest: its p is against the highest cell of each exchange, and its interval holds for all
 compared cells together (Šidák). Cells stand out in full colour where they differ from their null by more than the
-largest difference anywhere in 95 % of the exchanges (`compute.column_grid`).
+largest difference anywhere in 95 % of the exchanges (`compute.rows.column_grid`).
 
 When it lies: a column that goes with difficulty explains disagreement without causing it; few samples in a cell, or a
 few large KL in one, make peaks; columns that go together leave cells empty; the grid searches where samples are, so
@@ -30,12 +31,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations, sample_column
-from analysis.compute.column_grid import DRAWS, FEWEST, ColumnGrid, cell_means, grid_of, grid_test
-from analysis.compute.column_places import places_of
-from analysis.compute.divergences import BY_ROW, LN2, MEASURES, UNIT
 from analysis.compute.machine import machine
-from analysis.compute.model_outputs import KINDS, model_outputs
-from analysis.compute.surface_report import cell_ends, surface_caveats, surface_estimates, surface_reading
+from analysis.compute.outputs.divergences import BY_ROW, LN2, MEASURES, UNIT
+from analysis.compute.outputs.model_outputs import KINDS, model_outputs
+from analysis.compute.outputs.surface_report import (
+    cell_ends,
+    surface_caveats,
+    surface_estimates,
+    surface_reading,
+)
+from analysis.compute.rows.column_grid import DRAWS, FEWEST, ColumnGrid, cell_means, grid_of, grid_test
+from analysis.compute.rows.column_places import places_of
 from analysis.errors import InputError, NotEnoughData, ParameterError, TooLarge
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

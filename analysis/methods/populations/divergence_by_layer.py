@@ -2,10 +2,10 @@
 
 Taps: the layers of the first network in their order, its outputs last; then as many of the second. For each pair of
 layers and each sample the divergence is 1 less the alignment of the sample, the correlation of its similarities to all
-other samples in the two networks (`compute.sample_alignment`): 0 where it lies in the same place among the others, 1
-where there is no relation. Drawn are the mean over the samples whose answers differ most (Jensen-Shannon divergence of
-the class probabilities) and over the rest. The first layer where the former exceeds the latter beyond chance (Welch's
-test, one-sided, Benjamini-Hochberg over the layers) is where the two part.
+other samples in the two networks (`compute.similarity.sample_alignment`): 0 where it lies in the same place among the
+others, 1 where there is no relation. Drawn are the mean over the samples whose answers differ most (Jensen-Shannon
+divergence of the class probabilities) and over the rest. The first layer where the former exceeds the latter beyond
+chance (Welch's test, one-sided, Benjamini-Hochberg over the layers) is where the two part.
 
 Null (dashed): the second network's samples exchanged, mean of five draws. Bands: Student's t over samples.
 
@@ -26,14 +26,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.common_samples import common_samples
-from analysis.compute.divergences import js
 from analysis.compute.machine import machine
-from analysis.compute.model_outputs import KINDS, log_probabilities, refuse_single_class
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.sample_alignment import alignment_of_each, gram, larger_p
-from analysis.compute.sample_groups import mean_interval
-from analysis.compute.tap_names import tap_names
+from analysis.compute.outputs.divergences import js
+from analysis.compute.outputs.model_outputs import KINDS, log_probabilities, refuse_single_class
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.similarity.sample_alignment import alignment_of_each, gram, larger_p
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError, ParameterError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

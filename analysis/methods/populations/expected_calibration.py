@@ -2,7 +2,7 @@
 
 Samples are put into bins by the probability of their top class; drawn is the share that is right in each bin over the
 mean confidence there, with Wilson's interval. On the dashed diagonal confidence and accuracy are the same. ECE is the
-mean distance from it, weighted by samples (`compute.calibration`).
+mean distance from it, weighted by samples (`compute.outputs.calibration`).
 
 With `output`, one unit is judged by itself: the sigmoid of its logit (or the value, where all lie in [0, 1]) against a
 column of 0 and 1, or of shares, as for a question that a further head answers. Its AUC is given, too.
@@ -29,13 +29,13 @@ import numpy as np
 from scipy.special import ndtr
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.auroc import class_auroc, delong_interval, midranks, null_sd, two_sided_p
-from analysis.compute.calibration import BINNING, DRAWS, Bins, bins_of, ece_by_chance
-from analysis.compute.calibration_cases import Cases, one_output, top_class
 from analysis.compute.machine import machine
-from analysis.compute.model_outputs import KINDS
-from analysis.compute.nulls import against, wilson
-from analysis.compute.sample_groups import mean_interval, share_interval
+from analysis.compute.outputs.calibration import BINNING, DRAWS, Bins, bins_of, ece_by_chance
+from analysis.compute.outputs.calibration_cases import Cases, one_output, top_class
+from analysis.compute.outputs.model_outputs import KINDS
+from analysis.compute.statistics.auroc import class_auroc, delong_interval, midranks, null_sd, two_sided_p
+from analysis.compute.statistics.nulls import against, wilson
+from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.errors import NotEnoughData
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -1,12 +1,12 @@
 """Do models that share more features agree more often? One point for each pair of models.
 
-Across: the number of features that both have (`compute.model_features`). Up: the share of samples to which both give
-the same top class. Answers come from a sample column, such as "predicted", where every tap has it; otherwise the second
-half of the taps are the outputs of the first half's models, in the same order.
+Across: the number of features that both have (`compute.populations.model_features`). Up: the share of samples to which
+both give the same top class. Answers come from a sample column, such as "predicted", where every tap has it; otherwise
+the second half of the taps are the outputs of the first half's models, in the same order.
 
 Null of the agreement of a pair: the same answers to exchanged samples, its mean exact (a column of the points). The
 relation over the pairs is Spearman's; pairs are not independent, so its p is Mantel's: models renamed on one side, in
-all ways up to six models (`compute.model_pairs`). Its interval leaves out one model at a time.
+all ways up to six models (`compute.statistics.model_pairs`). Its interval leaves out one model at a time.
 
 When it lies: few models have few pairs (three models: three points); a model that is better than the rest agrees with
 nobody and shares with nobody; where all models are nearly always right there is no agreement to explain.
@@ -24,9 +24,8 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.model_answers import answers_of, split_halves
-from analysis.compute.model_pairs import DRAWS, pair_correlation, renamed
-from analysis.compute.model_population import (
+from analysis.compute.outputs.model_answers import answers_of, split_halves
+from analysis.compute.populations.model_population import (
     FEWEST,
     Population,
     PopulationParams,
@@ -34,9 +33,10 @@ from analysis.compute.model_population import (
     population_cost,
     population_of,
 )
-from analysis.compute.nulls import add_one_p
-from analysis.compute.planted_models import planted_models
-from analysis.compute.sample_groups import jackknife_half, share_interval
+from analysis.compute.populations.planted_models import planted_models
+from analysis.compute.statistics.model_pairs import DRAWS, pair_correlation, renamed
+from analysis.compute.statistics.nulls import add_one_p
+from analysis.compute.statistics.sample_groups import jackknife_half, share_interval
 from analysis.errors import ParameterError
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

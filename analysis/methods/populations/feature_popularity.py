@@ -2,7 +2,8 @@
 
 Along *popularity*: how many features at least 1, 2, … of the models have. Along the *threshold*: how many features
 there are, how many two or more models have, and how many all have, for thresholds from 0.1 to 0.95. Features are cuts
-of one complete-linkage tree (`compute.model_features`), so that their number never falls as the threshold rises.
+of one complete-linkage tree (`compute.populations.model_features`), so that their number never falls as the threshold
+rises.
 
 Null (dashed): the samples of each model exchanged, its components kept together. Bands: samples drawn again, the
 components kept as they are, widened to hold the value.
@@ -25,8 +26,8 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.model_features import cut, popularity_counts
-from analysis.compute.model_population import (
+from analysis.compute.populations.model_features import cut, popularity_counts
+from analysis.compute.populations.model_population import (
     DRAWS,
     FEWEST,
     RESAMPLES,
@@ -39,7 +40,7 @@ from analysis.compute.model_population import (
     population_of,
     shared_estimates,
 )
-from analysis.compute.planted_models import planted_models
+from analysis.compute.populations.planted_models import planted_models
 from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

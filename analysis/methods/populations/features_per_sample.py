@@ -1,7 +1,7 @@
 """How many features does a sample show? A histogram over the samples, against features that know nothing of each other.
 
-A sample shows a feature of the population (`compute.model_features`) when more than half of the models that have it
-show it, that is, have the sample among the share of the samples with the largest values.
+A sample shows a feature of the population (`compute.populations.model_features`) when more than half of the models that
+have it show it, that is, have the sample among the share of the samples with the largest values.
 
 Null, exact: every feature shown in as many samples as it is, but in samples of its own. The number shown in one sample
 is then Poisson-binomial, with mean Σ c_t / n and variance Σ (c_t / n) (1 - c_t / n). The mean is always the same; a
@@ -25,16 +25,16 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.model_features import poisson_binomial, shown
-from analysis.compute.model_population import (
+from analysis.compute.populations.model_features import poisson_binomial, shown
+from analysis.compute.populations.model_population import (
     FEWEST,
     PopulationParams,
     population_caveats,
     population_cost,
     population_of,
 )
-from analysis.compute.nulls import add_one_p
-from analysis.compute.sample_groups import jackknife_half, sample_groups
+from analysis.compute.statistics.nulls import add_one_p
+from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
 from analysis.errors import NotEnoughData
 from analysis.results import Distribution, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -2,7 +2,7 @@
 the models.
 
 Ω is 1 where model m has feature t and sample n is among the share of the samples with its largest values of it
-(`compute.model_features`). A cell counts the models.
+(`compute.populations.model_features`). A cell counts the models.
 
 Null of a cell, exact: models that have the feature and show it in as many samples as they do, but in samples of their
 own; the count is then Poisson-binomial with chances c_mt / n. A cell is marked where even Benjamini-Hochberg over all
@@ -26,8 +26,8 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.model_features import Features, poisson_binomial, shown
-from analysis.compute.model_population import (
+from analysis.compute.populations.model_features import Features, poisson_binomial, shown
+from analysis.compute.populations.model_population import (
     FEWEST,
     Population,
     PopulationParams,
@@ -36,9 +36,9 @@ from analysis.compute.model_population import (
     population_cost,
     population_of,
 )
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.planted_models import planted_models
-from analysis.compute.sample_groups import jackknife_half, sample_groups
+from analysis.compute.populations.planted_models import planted_models
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -5,7 +5,7 @@ unit, such as a decoder direction; columns where rows do not fit). On one half o
 to the unit of B with which it correlates best (many to one), or one to one; pairs no better than the best of as many
 unrelated partners are dropped. The *other* half gives the correlation that is reported, so that it is not inflated by
 the matching. Then the weight rows of the pairs are compared: SVCCA, and RSA, Spearman's correlation of their cosines
-(`compute.matched_rows`). Neither depends on the order of units or on a rotation of either weight space.
+(`compute.matching.matched_rows`). Neither depends on the order of units or on a rotation of either weight space.
 
 Nulls: the same rows paired at random (199 draws), which keeps each side's own structure; and, as estimates of their
 own, both scores after matching on exchanged samples. Intervals: jackknife over groups of pairs.
@@ -27,14 +27,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.common_samples import common_samples
 from analysis.compute.machine import machine
-from analysis.compute.matched_report import geometry_estimates
-from analysis.compute.matched_rows import FEWEST, PairedRows, paired_rows, random_pairings, without_groups
-from analysis.compute.row_matching import EXCHANGES, Halves, Matched, chance_matching, halves_of, match
-from analysis.compute.sample_groups import sample_groups
-from analysis.compute.tap_names import tap_names
-from analysis.compute.weight_rows import Weights, least_beyond_chance, weights_of
+from analysis.compute.matching.matched_rows import (
+    FEWEST,
+    PairedRows,
+    paired_rows,
+    random_pairings,
+    without_groups,
+)
+from analysis.compute.matching.row_matching import (
+    EXCHANGES,
+    Halves,
+    Matched,
+    chance_matching,
+    halves_of,
+    match,
+)
+from analysis.compute.matching.weight_rows import Weights, least_beyond_chance, weights_of
+from analysis.compute.networks.matched_report import geometry_estimates
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.statistics.sample_groups import sample_groups
 from analysis.errors import NotEnoughData
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

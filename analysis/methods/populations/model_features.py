@@ -1,8 +1,8 @@
 """Which model has which feature: models x features, the most popular features first.
 
 A feature is a set of components of different models of which every two correlate at least `threshold`
-(`compute.model_features`); a model has it or lacks it. A cell is 1 or 0, or the share of the model's variance that its
-component holds. Lone components are features of one model, drawn faint.
+(`compute.populations.model_features`); a model has it or lacks it. A cell is 1 or 0, or the share of the model's
+variance that its component holds. Lone components are features of one model, drawn faint.
 
 Null and intervals are those of the counts beside the picture: each model's samples exchanged, and samples drawn again.
 Models are drawn in the order of how many features they share.
@@ -24,7 +24,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.model_population import (
+from analysis.compute.populations.model_population import (
     DRAWS,
     FEWEST,
     RESAMPLES,
@@ -35,8 +35,8 @@ from analysis.compute.model_population import (
     population_of,
     shared_estimates,
 )
-from analysis.compute.nulls import add_one_p
-from analysis.compute.planted_models import planted_models
+from analysis.compute.populations.planted_models import planted_models
+from analysis.compute.statistics.nulls import add_one_p
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

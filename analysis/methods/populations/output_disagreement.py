@@ -1,17 +1,17 @@
 """How often, and how far, do models disagree about the same samples? Models x models; and does that tell their error?
 
 A cell is the share of samples with a different top class, or the mean KL(row || column) or Jensen-Shannon divergence
-of the class probabilities in nats (`compute.divergences`). Taps are outputs: logits, or probabilities that sum to 1.
-A further line can hold the ensemble, the mean of the probabilities: of all models, or of all but the first (a student
-against its teachers).
+of the class probabilities in nats (`compute.outputs.divergences`). Taps are outputs: logits, or probabilities that sum
+to 1. A further line can hold the ensemble, the mean of the probabilities: of all models, or of all but the first (a
+student against its teachers).
 
 Null of a cell: the same answers to exchanged samples, its mean exact (top class, KL) or of 20 seeded exchanges (JS).
 Intervals: samples; each counts once, by the mean over its tokens.
 
 *Disagreement as an error estimate*: the mean disagreement of two models equals their mean error where the label is like
-one more vote (`compute.ensemble`). With labels this is put to the test: disagreement less error, and the calibration
-error of the votes (CACE), which bounds that difference, each against the label exchanged with a random vote; and the
-calibration error (ECE) of the mean prediction, against answers that are right with their own confidence.
+one more vote (`compute.outputs.ensemble`). With labels this is put to the test: disagreement less error, and the
+calibration error of the votes (CACE), which bounds that difference, each against the label exchanged with a random
+vote; and the calibration error (ECE) of the mean prediction, against answers that are right with their own confidence.
 
 When it lies: models that are not independent (copies, checkpoints of one run, points of one path) disagree less than
 they err — copies not at all; so does any ensemble off the distribution it is calibrated on; a disagreement of 0 on few
@@ -30,18 +30,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.disagreement_report import (
+from analysis.compute.machine import machine
+from analysis.compute.outputs.disagreement_report import (
     Trial,
     calibration_estimates,
     disagreement_caveats,
     disagreement_reading,
     trial_of,
 )
-from analysis.compute.divergences import BY_ROW, LN2, MEASURES, UNIT, exchanged_mean
-from analysis.compute.machine import machine
-from analysis.compute.model_outputs import KINDS, Outputs, labels_of, model_outputs, refuse_no_label
-from analysis.compute.planted_models import planted_predictions
-from analysis.compute.sample_groups import mean_interval, share_interval
+from analysis.compute.outputs.divergences import BY_ROW, LN2, MEASURES, UNIT, exchanged_mean
+from analysis.compute.outputs.model_outputs import KINDS, Outputs, labels_of, model_outputs, refuse_no_label
+from analysis.compute.populations.planted_models import planted_predictions
+from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

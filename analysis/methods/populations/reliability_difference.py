@@ -26,12 +26,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.grid_resampling import region_means
 from analysis.compute.machine import machine
-from analysis.compute.model_outputs import KINDS, labels_of, refuse_no_label
-from analysis.compute.nulls import add_one_p
-from analysis.compute.peer_outputs import Peers, peer_outputs
-from analysis.compute.sample_groups import mean_interval
+from analysis.compute.outputs.model_outputs import KINDS, labels_of, refuse_no_label
+from analysis.compute.outputs.peer_outputs import Peers, peer_outputs
+from analysis.compute.rows.grid_resampling import region_means
+from analysis.compute.statistics.nulls import add_one_p
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import ParameterError
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

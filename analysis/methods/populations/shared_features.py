@@ -2,8 +2,8 @@
 
 Each model's leading principal components (or its units) on the same samples are correlated with those of all other
 models and put together by complete linkage: in one feature every two components correlate at least `threshold`, and a
-model has at most one component in it (`compute.model_features`). One line for each feature; its popularity is the
-number of models that have it.
+model has at most one component in it (`compute.populations.model_features`). One line for each feature; its popularity
+is the number of models that have it.
 
 Null: the samples of each model exchanged, its components kept together. p of a feature is the chance that *any* two
 components of different models then correlate as much as the least alike two of the feature, so it holds for all
@@ -27,7 +27,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.model_population import (
+from analysis.compute.populations.model_population import (
     DRAWS,
     FEWEST,
     RESAMPLES,
@@ -40,8 +40,8 @@ from analysis.compute.model_population import (
     population_of,
     shared_estimates,
 )
-from analysis.compute.nulls import add_one_p
-from analysis.compute.planted_models import planted_models
+from analysis.compute.populations.planted_models import planted_models
+from analysis.compute.statistics.nulls import add_one_p
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress
 

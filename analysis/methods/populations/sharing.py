@@ -1,13 +1,13 @@
 """How much of each network's activation lies in units that another network has too. Taps x taps, row into column.
 
 wMPPC(A -> B) = Σ s_i ρ_i / Σ s_i: ρ_i is the best Pearson correlation of unit i of A with any unit of B, s_i its total
-activation Σ |x_i| (`compute.unit_sharing`). 1 of a tap with itself. It is not symmetric: a small network may be
-contained in a large one. Taps may be of different networks: samples are matched by id, tokens are pooled.
+activation Σ |x_i| (`compute.matching.unit_sharing`). 1 of a tap with itself. It is not symmetric: a small network
+may be contained in a large one. Taps may be of different networks: samples are matched by id, tokens are pooled.
 
 Null: samples exchanged between the two sides, seeded. It is above 0, since ρ_i is the best of many, and rises with the
 units of B and falls with samples: only what exceeds it is shared. Cells are beyond chance where the excess, measured in
-deviations of their exchanged values (`compute.exchange_tests`), passes Benjamini-Hochberg at 5 %. Interval: jackknife
-over groups of samples; it is that of wMPPC, maximum included, and not of an unbiased quantity.
+deviations of their exchanged values (`compute.statistics.exchange_tests`), passes Benjamini-Hochberg at 5 %. Interval:
+jackknife over groups of samples; it is that of wMPPC, maximum included, and not of an unbiased quantity.
 
 When it lies: many units of A may find the same unit of B (matched *once* forbids it); a few units with a large offset
 can hold most of the activation (weights "equal" shows it); a feature split over two units, or turned into another
@@ -27,14 +27,14 @@ from itertools import combinations_with_replacement
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.common_samples import common_samples
-from analysis.compute.exchange_tests import FEWEST, pooled_p
 from analysis.compute.machine import machine
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.sample_groups import jackknife_half, sample_groups
-from analysis.compute.sharing_cells import Counting, sharing_cells
-from analysis.compute.tap_names import tap_names
-from analysis.compute.unit_sharing import Units, unit_notes, units_of
+from analysis.compute.matching.unit_sharing import Units, unit_notes, units_of
+from analysis.compute.populations.sharing_cells import Counting, sharing_cells
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.statistics.exchange_tests import FEWEST, pooled_p
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

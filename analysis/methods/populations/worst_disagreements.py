@@ -26,10 +26,10 @@ from itertools import combinations
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.divergences import BY_ROW, UNIT
 from analysis.compute.machine import machine
-from analysis.compute.model_outputs import KINDS, Outputs, model_outputs
-from analysis.compute.sample_groups import mean_interval
+from analysis.compute.outputs.divergences import BY_ROW, UNIT
+from analysis.compute.outputs.model_outputs import KINDS, Outputs, model_outputs
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.results import Estimate, Gallery
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -3,7 +3,7 @@
 Every point is measured in the spread of a control (untreated wells, one class, a named selection): its mean is taken
 off and its covariance is made the identity, W = V (Λ + ε I)^(-1/2). The axes are the principal components of the
 whitened others. Variation that the control has as well (staining, brightness, pose) has length 1 in every direction
-and no longer rules the picture, as it does in plain PCA. Formulas in `compute.control_whitening`.
+and no longer rules the picture, as it does in plain PCA. Formulas in `compute.maps.control_whitening`.
 
 A random half of the control whitens and a random half of the others makes the axes; only the other halves are drawn
 and measured. The held-out control beside them is the null: what it shows is what the picture makes of nothing.
@@ -26,8 +26,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.cloud import point_cloud
-from analysis.compute.control_fit import (
+from analysis.compute.groups.mean_difference import Entries, entries, halves
+from analysis.compute.machine import machine
+from analysis.compute.maps.control_fit import (
     FEWEST,
     GRAMMAR,
     ControlFit,
@@ -37,17 +38,16 @@ from analysis.compute.control_fit import (
     owners,
     refuse_few,
 )
-from analysis.compute.control_reading import control_caveats, control_name, control_reading, group_names
-from analysis.compute.control_whitening import (
+from analysis.compute.maps.control_reading import control_caveats, control_name, control_reading, group_names
+from analysis.compute.maps.control_whitening import (
     batch_estimates,
     control_whitening,
     level_estimate,
     ratio_estimates,
 )
-from analysis.compute.machine import machine
-from analysis.compute.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
-from analysis.compute.mean_difference import Entries, entries, halves
-from analysis.compute.membership import pack_named, unpack_named
+from analysis.compute.maps.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
+from analysis.compute.rows.cloud import point_cloud
+from analysis.compute.rows.membership import pack_named, unpack_named
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

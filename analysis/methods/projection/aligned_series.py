@@ -24,13 +24,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.linalg import principal_components
+from analysis.compute.linear.linalg import principal_components
+from analysis.compute.linear.procrustes import best_residual, residual_share, rotation_onto
 from analysis.compute.machine import machine
-from analysis.compute.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
-from analysis.compute.matched_taps import MatchedTaps, matched_taps
-from analysis.compute.nulls import add_one_p
-from analysis.compute.procrustes import best_residual, residual_share, rotation_onto
-from analysis.compute.ratios import ratio_interval, sample_sums
+from analysis.compute.maps.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
+from analysis.compute.rows.matched_taps import MatchedTaps, matched_taps
+from analysis.compute.statistics.nulls import add_one_p
+from analysis.compute.statistics.ratios import ratio_interval, sample_sums
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -25,18 +25,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.cloud import point_cloud
-from analysis.compute.machine import machine
-from analysis.compute.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
-from analysis.compute.mean_difference import (
+from analysis.compute.groups.mean_difference import (
     angle_estimate,
     bootstrap_directions,
     placed_axes,
     separation_estimate,
 )
-from analysis.compute.membership import pack_named, unpack_named
-from analysis.compute.named_axes import named_axis
-from analysis.compute.ratios import random_direction_shares, variance_share
+from analysis.compute.linear.named_axes import named_axis
+from analysis.compute.machine import machine
+from analysis.compute.maps.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
+from analysis.compute.rows.cloud import point_cloud
+from analysis.compute.rows.membership import pack_named, unpack_named
+from analysis.compute.statistics.ratios import random_direction_shares, variance_share
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

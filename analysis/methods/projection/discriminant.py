@@ -25,9 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations, sample_column
-from analysis.compute.cloud import point_cloud
-from analysis.compute.cross_fitting import CrossFitted, cross_fitted, folds_of
-from analysis.compute.fisher import (
+from analysis.compute.linear.cross_fitting import CrossFitted, cross_fitted, folds_of
+from analysis.compute.linear.fisher import (
     Basis,
     accuracies,
     basis_of,
@@ -35,10 +34,11 @@ from analysis.compute.fisher import (
     inside_principal,
     with_largest_rest,
 )
-from analysis.compute.labelled_cloud import Response, with_classes
 from analysis.compute.machine import machine
-from analysis.compute.map_report import QUALITY_HELP, MapReport, map_report, report_bytes, report_cost
-from analysis.compute.nulls import against, wilson
+from analysis.compute.maps.map_report import QUALITY_HELP, MapReport, map_report, report_bytes, report_cost
+from analysis.compute.rows.cloud import point_cloud
+from analysis.compute.rows.labelled_cloud import Response, with_classes
+from analysis.compute.statistics.nulls import against, wilson
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -26,11 +26,11 @@ from itertools import combinations
 import numpy as np
 
 from analysis.activations import Activations, as_activations, sample_column
-from analysis.compute import barycentric as bary
-from analysis.compute.barycentric import PrincipalCloud, principal_cloud
-from analysis.compute.cloud import Cloud, point_cloud
-from analysis.compute.exemplar_luck import EXACT
-from analysis.compute.exemplar_report import (
+from analysis.compute.linear import barycentric as bary
+from analysis.compute.linear.barycentric import PrincipalCloud, principal_cloud
+from analysis.compute.machine import machine
+from analysis.compute.maps.exemplar_luck import EXACT
+from analysis.compute.maps.exemplar_report import (
     Corners,
     exemplar_caveats,
     exemplar_columns,
@@ -39,9 +39,9 @@ from analysis.compute.exemplar_report import (
     fitted,
     placed,
 )
-from analysis.compute.exemplars import class_exemplars, named_points, point_name, short
-from analysis.compute.machine import machine
-from analysis.compute.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
+from analysis.compute.maps.exemplars import class_exemplars, named_points, point_name, short
+from analysis.compute.maps.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
+from analysis.compute.rows.cloud import Cloud, point_cloud
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.results import Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

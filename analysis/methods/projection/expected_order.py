@@ -24,14 +24,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations, sample_column
-from analysis.compute.class_means import class_means, resampled_means
-from analysis.compute.cloud import point_cloud
-from analysis.compute.labelled_cloud import Response, with_classes
-from analysis.compute.linalg import principal_components
+from analysis.compute.groups.class_means import class_means, resampled_means
+from analysis.compute.linear.linalg import principal_components
 from analysis.compute.machine import machine
-from analysis.compute.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
-from analysis.compute.nulls import against
-from analysis.compute.order import cosines, line_correlation, order_distance, order_fall, ring_correlation
+from analysis.compute.maps.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
+from analysis.compute.maps.order import (
+    cosines,
+    line_correlation,
+    order_distance,
+    order_fall,
+    ring_correlation,
+)
+from analysis.compute.rows.cloud import point_cloud
+from analysis.compute.rows.labelled_cloud import Response, with_classes
+from analysis.compute.statistics.nulls import against
 from analysis.errors import InputError, ParameterError
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

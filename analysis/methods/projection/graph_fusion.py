@@ -22,7 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.graph_laplacian import (
+from analysis.compute.machine import machine
+from analysis.compute.maps.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
+from analysis.compute.neighbours.graph_laplacian import (
     DENSE,
     WEIGHTS,
     adjacency,
@@ -32,12 +34,10 @@ from analysis.compute.graph_laplacian import (
     slow_coordinates,
     slow_eigenvectors,
 )
-from analysis.compute.machine import machine
-from analysis.compute.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
-from analysis.compute.matched_taps import MatchedTaps, matched_taps
-from analysis.compute.neighbour_graph import neighbour_graph
-from analysis.compute.neighbours import METRICS, as_points, nearest
-from analysis.compute.nulls import add_one_p
+from analysis.compute.neighbours.neighbour_graph import neighbour_graph
+from analysis.compute.neighbours.neighbours import METRICS, as_points, nearest
+from analysis.compute.rows.matched_taps import MatchedTaps, matched_taps
+from analysis.compute.statistics.nulls import add_one_p
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

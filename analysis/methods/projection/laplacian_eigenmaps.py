@@ -23,8 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.cloud import Cloud, point_cloud
-from analysis.compute.graph_laplacian import (
+from analysis.compute.machine import machine
+from analysis.compute.maps.map_report import QUALITY_HELP, MapReport, map_report, report_bytes, report_cost
+from analysis.compute.neighbours.graph_laplacian import (
     DENSE,
     WEIGHTS,
     adjacency,
@@ -33,12 +34,11 @@ from analysis.compute.graph_laplacian import (
     slow_coordinates,
     slow_eigenvectors,
 )
-from analysis.compute.machine import machine
-from analysis.compute.map_report import QUALITY_HELP, MapReport, map_report, report_bytes, report_cost
-from analysis.compute.neighbour_graph import NeighbourGraph, neighbour_graph
-from analysis.compute.neighbours import METRICS, as_points, nearest
-from analysis.compute.nulls import moved_samples
-from analysis.compute.points import OF_HELP
+from analysis.compute.neighbours.neighbour_graph import NeighbourGraph, neighbour_graph
+from analysis.compute.neighbours.neighbours import METRICS, as_points, nearest
+from analysis.compute.rows.cloud import Cloud, point_cloud
+from analysis.compute.rows.points import OF_HELP
+from analysis.compute.statistics.nulls import moved_samples
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

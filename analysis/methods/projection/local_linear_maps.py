@@ -24,10 +24,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.cloud import Cloud, point_cloud
-from analysis.compute.linalg import principal_components
-from analysis.compute.loadings import in_words
-from analysis.compute.local_maps import (
+from analysis.compute.groups.mean_difference import halves
+from analysis.compute.linear.linalg import principal_components
+from analysis.compute.linear.loadings import in_words
+from analysis.compute.machine import machine
+from analysis.compute.maps.local_maps import (
     LocalMaps,
     LocalStrain,
     ellipses,
@@ -35,10 +36,9 @@ from analysis.compute.local_maps import (
     spread_centres,
     start_at_components,
 )
-from analysis.compute.machine import machine
-from analysis.compute.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
-from analysis.compute.mean_difference import halves
-from analysis.compute.nulls import moved_samples
+from analysis.compute.maps.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
+from analysis.compute.rows.cloud import Cloud, point_cloud
+from analysis.compute.statistics.nulls import moved_samples
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -1,8 +1,8 @@
 """LocalMAP: the default neighbour map. Local structure as on a UMAP, in less time, with clearer borders.
 
 Near pairs attract, mid-near pairs attract at first so that the rough arrangement settles, further pairs repel
-(PaCMAP, see `analysis.compute.pair_layout` for the loss and its three phases). In the last phase the graph is adjusted
-where it is wrong: a near pair that is still far apart on the map, d = 1 + |y_i - y_j|², pulls with a factor
+(PaCMAP, see `analysis.compute.maps.pair_layout` for the loss and its three phases). In the last phase the graph is
+adjusted where it is wrong: a near pair that is still far apart on the map, d = 1 + |y_i - y_j|², pulls with a factor
 5 / √d only, and the further pairs are drawn again among points at most `reach` apart on the map, so that borders
 between touching clusters open. Full-batch descent (Adam) from the first principal components.
 
@@ -30,8 +30,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute.map_report import QUALITY_HELP
-from analysis.compute.neighbour_map import (
+from analysis.compute.maps.map_report import QUALITY_HELP
+from analysis.compute.maps.neighbour_map import (
     COMPONENTS_HELP,
     METRIC_HELP,
     ROWS_HELP,
@@ -39,9 +39,9 @@ from analysis.compute.neighbour_map import (
     neighbour_map_cost,
     six_clusters_apart,
 )
-from analysis.compute.neighbours import METRICS
-from analysis.compute.pair_layout import MORE, REACH, laid_out, phases
-from analysis.compute.points import OF_HELP
+from analysis.compute.maps.pair_layout import MORE, REACH, laid_out, phases
+from analysis.compute.neighbours.neighbours import METRICS
+from analysis.compute.rows.points import OF_HELP
 from analysis.results import Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

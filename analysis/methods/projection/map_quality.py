@@ -2,7 +2,7 @@
 
 Trustworthiness (are the neighbours shown real?), continuity (are the real neighbours shown?) and neighbour recall
 (the share kept) against the size k, for a plane of principal components, a random plane or UMAP. Formulas in
-`analysis.compute.map_quality`.
+`analysis.compute.maps.map_quality`.
 
 When it lies: the numbers judge ranks, not distances, so a map may score well and still distort every scale;
 trustworthiness is high for any map of a few tight clusters (compare maps of the same data, not of different data);
@@ -21,12 +21,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations, load_matrix
-from analysis.compute.drawn_map import DRAWINGS, HELP, LINEAR, drawing_seconds, drawn_map, graph_for
 from analysis.compute.machine import machine
-from analysis.compute.map_quality import EXACT_POINTS, placement_quality, quality_estimates, random_map
-from analysis.compute.neighbours import METRICS
-from analysis.compute.nulls import bootstrap_mean
-from analysis.compute.points import OF_HELP, point_set
+from analysis.compute.maps.drawn_map import DRAWINGS, HELP, LINEAR, drawing_seconds, drawn_map, graph_for
+from analysis.compute.maps.map_quality import EXACT_POINTS, placement_quality, quality_estimates, random_map
+from analysis.compute.neighbours.neighbours import METRICS
+from analysis.compute.rows.points import OF_HELP, point_set
+from analysis.compute.statistics.nulls import bootstrap_mean
 from analysis.errors import InputError
 from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

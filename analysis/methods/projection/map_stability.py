@@ -28,10 +28,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.cloud import Cloud, point_cloud
-from analysis.compute.drawn_map import DRAWINGS, LINEAR, NAMES, drawing_seconds
 from analysis.compute.machine import machine
-from analysis.compute.map_runs import (
+from analysis.compute.maps.drawn_map import DRAWINGS, LINEAR, NAMES, drawing_seconds
+from analysis.compute.maps.map_runs import (
     RESAMPLING,
     SAMPLES,
     SEEDS,
@@ -42,9 +41,10 @@ from analysis.compute.map_runs import (
     mean_over_runs,
     run_interval,
 )
-from analysis.compute.neighbours import METRICS
-from analysis.compute.points import OF_HELP
-from analysis.compute.shuffled_points import shuffled_points
+from analysis.compute.maps.shuffled_points import shuffled_points
+from analysis.compute.neighbours.neighbours import METRICS
+from analysis.compute.rows.cloud import Cloud, point_cloud
+from analysis.compute.rows.points import OF_HELP
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -2,7 +2,7 @@
 
 With d = 1 + |y_i - y_j|² on the map, the loss w_N Σ d / (10 + d) over near pairs + w_M Σ d / (10⁴ + d) over mid-near
 pairs + w_F Σ 1 / (1 + d) over further pairs is lowered in three phases: the mid-near pairs (the second nearest of six
-random points) arrange the whole, then the near pairs take over. See `analysis.compute.pair_layout`. Full-batch
+random points) arrange the whole, then the near pairs take over. See `analysis.compute.maps.pair_layout`. Full-batch
 descent (Adam) from the first principal components.
 
 Near pairs are chosen by scaled distance among 5 more neighbours than used (the paper: among 50 more), so that all
@@ -26,8 +26,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute.map_report import QUALITY_HELP
-from analysis.compute.neighbour_map import (
+from analysis.compute.maps.map_report import QUALITY_HELP
+from analysis.compute.maps.neighbour_map import (
     COMPONENTS_HELP,
     METRIC_HELP,
     ROWS_HELP,
@@ -35,9 +35,9 @@ from analysis.compute.neighbour_map import (
     neighbour_map_cost,
     six_clusters_apart,
 )
-from analysis.compute.neighbours import METRICS
-from analysis.compute.pair_layout import MORE, laid_out, phases
-from analysis.compute.points import OF_HELP
+from analysis.compute.maps.pair_layout import MORE, laid_out, phases
+from analysis.compute.neighbours.neighbours import METRICS
+from analysis.compute.rows.points import OF_HELP
 from analysis.results import Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

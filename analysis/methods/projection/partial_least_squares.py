@@ -24,15 +24,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations, sample_column
-from analysis.compute.cloud import point_cloud
-from analysis.compute.cross_fitting import cross_fitted, folds_of
-from analysis.compute.labelled_cloud import Response, with_classes, with_numbers
-from analysis.compute.least_squares_components import simpls
+from analysis.compute.linear.cross_fitting import cross_fitted, folds_of
+from analysis.compute.linear.least_squares_components import simpls
 from analysis.compute.machine import machine
-from analysis.compute.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
-from analysis.compute.moments import is_varying
-from analysis.compute.nulls import against
-from analysis.compute.ratios import ratio_interval
+from analysis.compute.maps.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
+from analysis.compute.rows.cloud import point_cloud
+from analysis.compute.rows.labelled_cloud import Response, with_classes, with_numbers
+from analysis.compute.statistics.moments import is_varying
+from analysis.compute.statistics.nulls import against
+from analysis.compute.statistics.ratios import ratio_interval
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

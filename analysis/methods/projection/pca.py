@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.axis_error import (
+from analysis.compute.linear.axis_error import (
     AxisErrors,
     AxisErrorSum,
     component_names,
@@ -32,11 +32,11 @@ from analysis.compute.axis_error import (
     separation_p,
     share_interval,
 )
-from analysis.compute.axis_null import null_shares
-from analysis.compute.linalg import PrincipalAxes, principal_axes, principal_components
+from analysis.compute.linear.axis_null import null_shares
+from analysis.compute.linear.linalg import PrincipalAxes, principal_axes, principal_components
 from analysis.compute.machine import machine
-from analysis.compute.nulls import against, null_draws
-from analysis.compute.points import OF_HELP, PointSet, point_set
+from analysis.compute.rows.points import OF_HELP, PointSet, point_set
+from analysis.compute.statistics.nulls import against, null_draws
 from analysis.compute.streaming import Pass
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

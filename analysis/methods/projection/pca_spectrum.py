@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.axis_error import (
+from analysis.compute.linear.axis_error import (
     AxisErrors,
     AxisErrorSum,
     block_words,
@@ -35,11 +35,9 @@ from analysis.compute.axis_error import (
     separation_p,
     unresolved_blocks,
 )
-from analysis.compute.axis_null import moved_eigenvalues
-from analysis.compute.linalg import PrincipalAxes, principal_axes
-from analysis.compute.machine import machine
-from analysis.compute.nulls import gaussian_eigenvalues, null_draws
-from analysis.compute.spectra import (
+from analysis.compute.linear.axis_null import moved_eigenvalues
+from analysis.compute.linear.linalg import PrincipalAxes, principal_axes
+from analysis.compute.linear.spectra import (
     axes_for,
     entropy_rank,
     marchenko_pastur_edges,
@@ -47,6 +45,8 @@ from analysis.compute.spectra import (
     rankme,
     ranks,
 )
+from analysis.compute.machine import machine
+from analysis.compute.statistics.nulls import gaussian_eigenvalues, null_draws
 from analysis.compute.streaming import Pass
 from analysis.results import Estimate, Spectrum
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -23,14 +23,14 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.arrays import first_sign
-from analysis.compute.cloud import Cloud, point_cloud
-from analysis.compute.linalg import principal_components
-from analysis.compute.loadings import in_words, simplicity, varimax
+from analysis.compute.groups.mean_difference import halves
+from analysis.compute.linear.linalg import principal_components
+from analysis.compute.linear.loadings import in_words, simplicity, varimax
 from analysis.compute.machine import machine
-from analysis.compute.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
-from analysis.compute.mean_difference import halves
-from analysis.compute.nulls import add_one_p
-from analysis.compute.ratios import random_direction_shares, variance_share
+from analysis.compute.maps.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
+from analysis.compute.rows.cloud import Cloud, point_cloud
+from analysis.compute.statistics.nulls import add_one_p
+from analysis.compute.statistics.ratios import random_direction_shares, variance_share
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -3,8 +3,8 @@
 Two questions, and where the groups come from decides which one answers.
 
 *Do they differ?* Energy distance, and the AUROC of a linear rule on samples that did not make it, both against labels
-exchanged between whole samples (formulas in `analysis.compute.group_tests`). This answers for groups from labels or
-metadata, which were named without a look at the activations.
+exchanged between whole samples (formulas in `analysis.compute.groups.group_tests`). This answers for groups from labels
+or metadata, which were named without a look at the activations.
 
 *Is there a valley between them?* Groups drawn on a picture of these same activations were chosen to be apart: cut one
 Gaussian in two, and both halves differ beyond any doubt. Exchanged labels are then no null. So the density along the
@@ -32,16 +32,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations, row_column
-from analysis.compute.auroc import delong_interval
-from analysis.compute.between_groups import Between, between
-from analysis.compute.group_tests import Told, energy, held_out
+from analysis.compute.groups.between_groups import Between, between
+from analysis.compute.groups.group_tests import Told, energy, held_out
+from analysis.compute.groups.two_groups import pooled, read_groups
+from analysis.compute.groups.valley import LEVEL
 from analysis.compute.machine import machine
-from analysis.compute.membership import pack, unpack
-from analysis.compute.nulls import add_one_p
-from analysis.compute.samples import known_labels, listed
-from analysis.compute.separation_reading import separation_reading
-from analysis.compute.two_groups import pooled, read_groups
-from analysis.compute.valley import LEVEL
+from analysis.compute.maps.separation_reading import separation_reading
+from analysis.compute.rows.membership import pack, unpack
+from analysis.compute.rows.samples import known_labels, listed
+from analysis.compute.statistics.auroc import delong_interval
+from analysis.compute.statistics.nulls import add_one_p
 from analysis.errors import InputError, NotFound
 from analysis.results import Distribution, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -29,13 +29,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.cloud import point_cloud
-from analysis.compute.drawn_map import DRAWINGS, LINEAR, NAMES, drawing_seconds, drawn_map, graph_for
 from analysis.compute.machine import machine
-from analysis.compute.neighbours import METRICS
-from analysis.compute.points import OF_HELP
-from analysis.compute.shuffled_points import MOVED, shuffled_points
-from analysis.compute.tree_on_map import EXCHANGES, growth_dimension, tree_of_points, tree_on_map
+from analysis.compute.maps.drawn_map import DRAWINGS, LINEAR, NAMES, drawing_seconds, drawn_map, graph_for
+from analysis.compute.maps.shuffled_points import MOVED, shuffled_points
+from analysis.compute.maps.tree_on_map import EXCHANGES, growth_dimension, tree_of_points, tree_on_map
+from analysis.compute.neighbours.neighbours import METRICS
+from analysis.compute.rows.cloud import point_cloud
+from analysis.compute.rows.points import OF_HELP
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

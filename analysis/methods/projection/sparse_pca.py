@@ -23,18 +23,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.cloud import Cloud, point_cloud
-from analysis.compute.loadings import (
+from analysis.compute.groups.mean_difference import halves
+from analysis.compute.linear.loadings import (
     adjusted_shares_interval,
     adjusted_variances,
     in_words,
     sparse_directions,
 )
 from analysis.compute.machine import machine
-from analysis.compute.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
-from analysis.compute.mean_difference import halves
-from analysis.compute.moments import is_varying
-from analysis.compute.nulls import add_one_p, moved_samples
+from analysis.compute.maps.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
+from analysis.compute.rows.cloud import Cloud, point_cloud
+from analysis.compute.statistics.moments import is_varying
+from analysis.compute.statistics.nulls import add_one_p, moved_samples
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

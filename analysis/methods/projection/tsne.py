@@ -25,14 +25,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.cloud import Cloud, point_cloud
 from analysis.compute.machine import machine
-from analysis.compute.map_report import QUALITY_HELP, MapReport, map_report, report_bytes, report_cost
-from analysis.compute.neighbour_graph import NeighbourGraph, neighbour_graph
-from analysis.compute.neighbour_map import NOTHING, six_clusters_apart
-from analysis.compute.neighbours import METRICS
-from analysis.compute.points import OF_HELP
-from analysis.compute.tsne_layout import EARLY, graph_size, tsne_layout
+from analysis.compute.maps.map_report import QUALITY_HELP, MapReport, map_report, report_bytes, report_cost
+from analysis.compute.maps.neighbour_map import NOTHING, six_clusters_apart
+from analysis.compute.maps.tsne_layout import EARLY, graph_size, tsne_layout
+from analysis.compute.neighbours.neighbour_graph import NeighbourGraph, neighbour_graph
+from analysis.compute.neighbours.neighbours import METRICS
+from analysis.compute.rows.cloud import Cloud, point_cloud
+from analysis.compute.rows.points import OF_HELP
 from analysis.results import Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -6,7 +6,7 @@ as umap-learn does, at the slow directions of the graph: those unroll a rolled-u
 rolled and may draw its windings into each other; they take longer and tell far-apart clusters badly. The graph is
 shared with the other neighbour maps and kept: another min_dist, seed or number of epochs does not compute it again.
 Graph and layout are our own; unlike umap-learn all points of an epoch move at once, so that a seed gives the same
-map whatever the number of threads (see `analysis.compute.layout`).
+map whatever the number of threads (see `analysis.compute.maps.layout`).
 
 When it lies: axes, sizes of clusters, densities and the distances between clusters mean nothing. Structureless
 data are drawn as clumps too. Low "trust" marks points whose neighbours on the map are not neighbours in the data,
@@ -25,9 +25,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute.layout import STARTS, umap_layout
-from analysis.compute.map_report import QUALITY_HELP
-from analysis.compute.neighbour_map import (
+from analysis.compute.maps.layout import STARTS, umap_layout
+from analysis.compute.maps.map_report import QUALITY_HELP
+from analysis.compute.maps.neighbour_map import (
     COMPONENTS_HELP,
     METRIC_HELP,
     ROWS_HELP,
@@ -35,8 +35,8 @@ from analysis.compute.neighbour_map import (
     neighbour_map_cost,
     six_clusters_apart,
 )
-from analysis.compute.neighbours import METRICS
-from analysis.compute.points import OF_HELP
+from analysis.compute.neighbours.neighbours import METRICS
+from analysis.compute.rows.points import OF_HELP
 from analysis.results import Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

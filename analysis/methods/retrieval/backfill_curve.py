@@ -26,11 +26,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.gallery_search import MEASURES, PRECISION, RECALL, chance_by_class, scores
 from analysis.compute.machine import machine
-from analysis.compute.metric_space import METRICS
-from analysis.compute.mixed_gallery import mixed_scores, orders_of
-from analysis.compute.model_versions import (
+from analysis.compute.retrieval.gallery_search import MEASURES, PRECISION, RECALL, chance_by_class, scores
+from analysis.compute.retrieval.mixed_gallery import mixed_scores, orders_of
+from analysis.compute.retrieval.model_versions import (
     ALIGNMENTS,
     AS_THEY_ARE,
     ASKING,
@@ -41,8 +40,9 @@ from analysis.compute.model_versions import (
     versions_of,
     width_notes,
 )
-from analysis.compute.nulls import bootstrap_mean
-from analysis.compute.upgrade_report import DRAWS, INTERVAL, with_intervals
+from analysis.compute.retrieval.upgrade_report import DRAWS, INTERVAL, with_intervals
+from analysis.compute.rows.metric_space import METRICS
+from analysis.compute.statistics.nulls import bootstrap_mean
 from analysis.errors import ParameterError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -29,8 +29,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.metric_space import METRICS
-from analysis.compute.model_versions import (
+from analysis.compute.retrieval.model_versions import (
     ALIGNMENTS,
     AS_THEY_ARE,
     EVERY,
@@ -39,9 +38,10 @@ from analysis.compute.model_versions import (
     versions_of,
     width_notes,
 )
-from analysis.compute.pair_inequalities import PairCounts, pair_inequalities
-from analysis.compute.similarity_grid import groups_of
-from analysis.compute.similarity_report import jackknife_half
+from analysis.compute.retrieval.pair_inequalities import PairCounts, pair_inequalities
+from analysis.compute.rows.metric_space import METRICS
+from analysis.compute.similarity.similarity_grid import groups_of
+from analysis.compute.similarity.similarity_report import jackknife_half
 from analysis.errors import NotEnoughData, ParameterError
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

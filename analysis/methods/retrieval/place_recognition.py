@@ -4,10 +4,10 @@ Each sample queries all others. *Recall@N* is the share of the queries with at l
 within a threshold of the query's position, among their N nearest samples. Beside it stands the recall of a random
 ranking, 1 - C(m - r, N) / C(m, N) for a query with r right answers among m candidates, exactly. Samples of the
 query's own sequence (a drive, a clip) can be left out: the frame before is a right answer that needs no recognition.
-Formulas in `compute.recall_at`.
+Formulas in `compute.retrieval.recall_at`.
 
 With a heading, how much of their similarity two pictures of one place lose while the camera turns
-(`compute.heading_similarity`); with two coordinates, the main direction of the positions (the street's).
+(`compute.retrieval.heading_similarity`); with two coordinates, the main direction of the positions (the street's).
 
 When it lies: without the sequences the recall is mostly that of neighbouring frames; a large threshold makes every
 answer right (see the null); queries without a right answer are left out, so a lonely place counts for nothing; near
@@ -26,13 +26,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.heading_similarity import HeadingCurve, heading_curve, some_pairs, turn_estimate
 from analysis.compute.machine import machine
-from analysis.compute.metric_space import METRICS
-from analysis.compute.place_queries import FEWEST, Queries, queries_of, refuse_few
-from analysis.compute.place_reading import heading_sentence, place_caveats, place_reading
-from analysis.compute.places import PAIRED, direction_estimates
-from analysis.compute.recall_at import (
+from analysis.compute.retrieval.heading_similarity import (
+    HeadingCurve,
+    heading_curve,
+    some_pairs,
+    turn_estimate,
+)
+from analysis.compute.retrieval.place_queries import FEWEST, Queries, queries_of, refuse_few
+from analysis.compute.retrieval.place_reading import heading_sentence, place_caveats, place_reading
+from analysis.compute.retrieval.places import PAIRED, direction_estimates
+from analysis.compute.retrieval.recall_at import (
     Ranked,
     blocks,
     chances,
@@ -41,6 +45,7 @@ from analysis.compute.recall_at import (
     recall_estimates,
     recalls,
 )
+from analysis.compute.rows.metric_space import METRICS
 from analysis.errors import NotEnoughData, ParameterError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

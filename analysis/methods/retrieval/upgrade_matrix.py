@@ -29,10 +29,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.gallery_search import MEASURES, PRECISION, RECALL, chance_by_class, scores
 from analysis.compute.machine import machine
-from analysis.compute.metric_space import METRICS
-from analysis.compute.model_versions import (
+from analysis.compute.retrieval.gallery_search import MEASURES, PRECISION, RECALL, chance_by_class, scores
+from analysis.compute.retrieval.model_versions import (
     ALIGNMENTS,
     AS_THEY_ARE,
     ASKING,
@@ -44,15 +43,16 @@ from analysis.compute.model_versions import (
     versions_of,
     width_notes,
 )
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.paired_gain import gain_p
-from analysis.compute.upgrade_report import (
+from analysis.compute.retrieval.upgrade_report import (
     DRAWS,
     fit_notes,
     upgrade_estimates,
     upgrade_reading,
     with_intervals,
 )
+from analysis.compute.rows.metric_space import METRICS
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.paired_gain import gain_p
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

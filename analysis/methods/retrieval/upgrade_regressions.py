@@ -29,11 +29,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.class_drift import class_means, drifts, simplex_distance
-from analysis.compute.gallery_search import RECALL, scores
 from analysis.compute.machine import machine
-from analysis.compute.metric_space import METRICS
-from analysis.compute.model_versions import (
+from analysis.compute.retrieval.class_drift import class_means, drifts, simplex_distance
+from analysis.compute.retrieval.gallery_search import RECALL, scores
+from analysis.compute.retrieval.model_versions import (
     ALIGNMENTS,
     AS_THEY_ARE,
     EVERY,
@@ -43,7 +42,8 @@ from analysis.compute.model_versions import (
     versions_of,
     width_notes,
 )
-from analysis.compute.upgrade_breaks import by_class, by_query, drift_estimates, flip_estimates
+from analysis.compute.retrieval.upgrade_breaks import by_class, by_query, drift_estimates, flip_estimates
+from analysis.compute.rows.metric_space import METRICS
 from analysis.errors import ParameterError
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -27,13 +27,13 @@ from itertools import combinations
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.cka_grid import linear_grid
-from analysis.compute.common_samples import common_samples
-from analysis.compute.depth_curves import Network, at_depths, common_depths, networks_of, parting
 from analysis.compute.machine import machine
-from analysis.compute.neighbour_overlap import neighbourhood, overlap
-from analysis.compute.similarity_grid import Grid, compared, groups_of
-from analysis.compute.similarity_report import Z, beyond_chance, jackknife_half
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.similarity.cka_grid import linear_grid
+from analysis.compute.similarity.depth_curves import Network, at_depths, common_depths, networks_of, parting
+from analysis.compute.similarity.neighbour_overlap import neighbourhood, overlap
+from analysis.compute.similarity.similarity_grid import Grid, compared, groups_of
+from analysis.compute.similarity.similarity_report import Z, beyond_chance, jackknife_half
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

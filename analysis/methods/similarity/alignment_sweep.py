@@ -30,13 +30,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.aligned_split import Aligned, aligned
-from analysis.compute.alignment_steps import FULL, MEASURES, SIMILARITIES, Steps, steps_of
-from analysis.compute.common_samples import common_samples
 from analysis.compute.machine import machine
-from analysis.compute.modality_gap import gap_estimates, mate_angle
-from analysis.compute.similarity_grid import groups_of
-from analysis.compute.tap_names import tap_names
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.similarity.aligned_split import Aligned, aligned
+from analysis.compute.similarity.alignment_steps import FULL, MEASURES, SIMILARITIES, Steps, steps_of
+from analysis.compute.similarity.modality_gap import gap_estimates, mate_angle
+from analysis.compute.similarity.similarity_grid import groups_of
 from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -1,8 +1,8 @@
 """Is this attention head kernel principal component analysis of its keys? The claim's consequences, each beside chance.
 
 Taps: queries, keys and values of one layer at the same tokens of the same samples. If the claim were true
-(`compute.kernel_attention`), the columns of V would be eigenvectors of the centred Gram matrix G of the keys. Per
-sequence, then averaged over sequences:
+(`compute.networks.kernel_attention`), the columns of V would be eigenvectors of the centred Gram matrix G of the keys.
+Per sequence, then averaged over sequences:
 
     largest and assigned |cosine|   of a column of V with an eigenvector: the best one, and one-to-one (largest sum)
     linear CKA, kernel CKA          of V with the first eigenvectors, and of V Vᵀ with G; unbiased
@@ -31,10 +31,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.claim_report import Line, beyond, claim_columns, claim_estimates, claim_reading
-from analysis.compute.head_claims import QUANTITIES, SPECTRUM_DRAWS, head_claims, sequences
-from analysis.compute.kernel_attention import KERNELS, key_space
 from analysis.compute.machine import machine
+from analysis.compute.networks.claim_report import Line, beyond, claim_columns, claim_estimates, claim_reading
+from analysis.compute.networks.head_claims import QUANTITIES, SPECTRUM_DRAWS, head_claims, sequences
+from analysis.compute.networks.kernel_attention import KERNELS, key_space
 from analysis.errors import InputError, ParameterError
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -29,16 +29,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.canonical import Side, correlations, cross_products, side_of, span_of
-from analysis.compute.canonical_grid import canonical_flops, refuse_forced
-from analysis.compute.canonical_null import largest_correlations, null_correlations
-from analysis.compute.common_samples import common_samples
-from analysis.compute.heldout_canonical import FEWEST, FOLDS, HeldOut, folds_and_groups, held_out, ridge_sides
 from analysis.compute.machine import machine
-from analysis.compute.nulls import against
-from analysis.compute.similarity_grid import groups_of
-from analysis.compute.similarity_report import jackknife_half
-from analysis.compute.tap_names import tap_names
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.similarity.canonical import Side, correlations, cross_products, side_of, span_of
+from analysis.compute.similarity.canonical_grid import canonical_flops, refuse_forced
+from analysis.compute.similarity.canonical_null import largest_correlations, null_correlations
+from analysis.compute.similarity.heldout_canonical import (
+    FEWEST,
+    FOLDS,
+    HeldOut,
+    folds_and_groups,
+    held_out,
+    ridge_sides,
+)
+from analysis.compute.similarity.similarity_grid import groups_of
+from analysis.compute.similarity.similarity_report import jackknife_half
+from analysis.compute.statistics.nulls import against
 from analysis.results import Estimate, Spectrum
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -30,8 +30,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.canonical import TOLERANCE
-from analysis.compute.canonical_grid import (
+from analysis.compute.machine import machine
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.similarity.canonical import TOLERANCE
+from analysis.compute.similarity.canonical_grid import (
     NULL_METHODS,
     PLAIN,
     SQUARED,
@@ -41,11 +44,8 @@ from analysis.compute.canonical_grid import (
     rank_note,
     side_notes,
 )
-from analysis.compute.common_samples import common_samples
-from analysis.compute.machine import machine
-from analysis.compute.similarity_grid import ALL, ARRANGEMENTS, arranged
-from analysis.compute.similarity_report import Words, similarity_matrix
-from analysis.compute.tap_names import tap_names
+from analysis.compute.similarity.similarity_grid import ALL, ARRANGEMENTS, arranged
+from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

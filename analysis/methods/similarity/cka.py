@@ -1,8 +1,8 @@
 """Centred kernel alignment: are the same pairs of samples alike in two representations? Taps x taps.
 
-CKA(X, Y) = U(X, Y) / sqrt(U(X, X) U(Y, Y)) with U the unbiased HSIC of linear or Gaussian kernels (`compute.hsic`): 1
-when one is the other up to rotation and scale, 0 on average when they have nothing in common. Taps may be of different
-networks: samples are matched by id, tokens are pooled.
+CKA(X, Y) = U(X, Y) / sqrt(U(X, X) U(Y, Y)) with U the unbiased HSIC of linear or Gaussian kernels
+(`compute.similarity.hsic`): 1 when one is the other up to rotation and scale, 0 on average when they have nothing in
+common. Taps may be of different networks: samples are matched by id, tokens are pooled.
 
 Null: samples exchanged between the two sides. Its mean is 0 and its deviation sqrt(2 / (n (n - 3))) exactly, for any
 data and kernel; a pair counts as alike where even Cantelli's bound on chance passes Benjamini-Hochberg at 5 %. The
@@ -30,14 +30,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.cka_grid import batch_grid, kernel_grid, linear_grid
-from analysis.compute.common_samples import common_samples
-from analysis.compute.hsic import FEWEST, block_bytes, null_deviation
-from analysis.compute.hsic_kernel import PAIRS
 from analysis.compute.machine import machine
-from analysis.compute.moments import is_varying
-from analysis.compute.similarity_grid import ALL, ARRANGEMENTS, Grid, arranged
-from analysis.compute.similarity_report import Words, similarity_matrix
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.similarity.cka_grid import batch_grid, kernel_grid, linear_grid
+from analysis.compute.similarity.hsic import FEWEST, block_bytes, null_deviation
+from analysis.compute.similarity.hsic_kernel import PAIRS
+from analysis.compute.similarity.similarity_grid import ALL, ARRANGEMENTS, Grid, arranged
+from analysis.compute.similarity.similarity_report import Words, similarity_matrix
+from analysis.compute.statistics.moments import is_varying
 from analysis.errors import InputError, NotEnoughData
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -124,7 +124,9 @@ _ESTIMATORS = {
 }  # fmt: skip
 
 
-def _compared(values, keys, rows, columns, params: CkaParams, rng, progress) -> tuple[Grid, np.ndarray, list[str]]:
+def _compared(
+    values, keys, rows, columns, params: CkaParams, rng, progress
+) -> tuple[Grid, np.ndarray, list[str]]:
     biased = params.estimator == "biased"
     if params.estimator == "minibatch":
         n = len(values[0])

@@ -26,15 +26,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.canonical import Side, side_of, span_of
-from analysis.compute.common_samples import common_samples
-from analysis.compute.exchange_moments import cantelli_p
-from analysis.compute.left_out_fit import Explained, held_out_shares, in_sample_shares, without_lonely
 from analysis.compute.machine import machine
-from analysis.compute.moments import is_varying
-from analysis.compute.similarity_grid import Grid, groups_of
-from analysis.compute.similarity_report import Words, similarity_matrix
-from analysis.compute.tap_names import tap_names
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.similarity.canonical import Side, side_of, span_of
+from analysis.compute.similarity.left_out_fit import (
+    Explained,
+    held_out_shares,
+    in_sample_shares,
+    without_lonely,
+)
+from analysis.compute.similarity.similarity_grid import Grid, groups_of
+from analysis.compute.similarity.similarity_report import Words, similarity_matrix
+from analysis.compute.statistics.exchange_moments import cantelli_p
+from analysis.compute.statistics.moments import is_varying
 from analysis.errors import InputError, NotEnoughData
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -2,7 +2,7 @@
 
 Taps: layers in their order, the network's outputs (logits or probabilities) last. On each layer an exit is trained to
 mimic the network's own probabilities p: multinomial logistic regression with soft labels, five folds of samples, its
-penalty chosen inside the training samples (`compute.soft_exits`). Drawn over the layers is the mean divergence
+penalty chosen inside the training samples (`compute.outputs.soft_exits`). Drawn over the layers is the mean divergence
 KL(p || exit) on held-out samples, in nats, or the share of samples with the network's top class, and with the right
 class where there are labels.
 
@@ -29,10 +29,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.common_samples import CommonSamples, common_samples
-from analysis.compute.constant_units import constant_notes
-from analysis.compute.divergences import kl
-from analysis.compute.exit_report import (
+from analysis.compute.machine import machine
+from analysis.compute.outputs.divergences import kl
+from analysis.compute.outputs.exit_report import (
     KL,
     SAME,
     Exits,
@@ -42,16 +41,17 @@ from analysis.compute.exit_report import (
     exit_reading,
     shares,
 )
-from analysis.compute.machine import machine
-from analysis.compute.model_outputs import (
+from analysis.compute.outputs.model_outputs import (
     KINDS,
     labels_of,
     log_probabilities,
     refuse_no_label,
     refuse_single_class,
 )
-from analysis.compute.soft_exits import FOLDS, constant_exit, held_out_exit, log_softmax
-from analysis.compute.tap_names import tap_names
+from analysis.compute.outputs.soft_exits import FOLDS, constant_exit, held_out_exit, log_softmax
+from analysis.compute.rows.common_samples import CommonSamples, common_samples
+from analysis.compute.rows.constant_units import constant_notes
+from analysis.compute.rows.tap_names import tap_names
 from analysis.errors import TooLarge
 from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

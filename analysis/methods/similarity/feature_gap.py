@@ -34,10 +34,10 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.mapped_gap import gaps, masked_estimates
-from analysis.compute.sample_groups import mean_interval
-from analysis.compute.shared_places import SharedPlaces, shared_places
-from analysis.compute.tap_names import tap_names
+from analysis.compute.rows.shared_places import SharedPlaces, shared_places
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.similarity.mapped_gap import gaps, masked_estimates
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError, ParameterError
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -25,13 +25,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.common_maps import common_maps
-from analysis.compute.hsic import FEWEST
+from analysis.compute.grids.common_maps import common_maps
+from analysis.compute.grids.map_frequencies import MapEnergies, bands, frequencies, map_energies
 from analysis.compute.machine import machine
-from analysis.compute.map_frequencies import MapEnergies, bands, frequencies, map_energies
-from analysis.compute.similarity_grid import groups_of
-from analysis.compute.similarity_report import jackknife_half
-from analysis.compute.tap_names import tap_names
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.similarity.hsic import FEWEST
+from analysis.compute.similarity.similarity_grid import groups_of
+from analysis.compute.similarity.similarity_report import jackknife_half
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -26,16 +26,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.common_maps import AC, DC, PARTS, WHOLE, common_maps
-from analysis.compute.grid_alignment import grid_of
-from analysis.compute.hsic import FEWEST, null_deviation
+from analysis.compute.grids.common_maps import AC, DC, PARTS, WHOLE, common_maps
+from analysis.compute.grids.grid_alignment import grid_of
+from analysis.compute.grids.map_frequencies import MapEnergies, map_energies
+from analysis.compute.grids.position_hsic import position_grid
 from analysis.compute.machine import machine
-from analysis.compute.map_frequencies import MapEnergies, map_energies
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.position_hsic import position_grid
-from analysis.compute.similarity_grid import Grid, groups_of
-from analysis.compute.similarity_report import jackknife_half
-from analysis.compute.tap_names import tap_names
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.similarity.hsic import FEWEST, null_deviation
+from analysis.compute.similarity.similarity_grid import Grid, groups_of
+from analysis.compute.similarity.similarity_report import jackknife_half
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -3,8 +3,8 @@ levels of a feature pyramid, all averaged to one grid.
 
 Maps of different height and width are averaged over areas to the finest grid that all taps have; then positions x
 samples are the rows that linear CKA compares. Pairs of positions of one sample are left out and every position is
-centred over the samples (`compute.position_hsic`), so that what two networks share because both know the *place* does
-not count, only what varies with the picture.
+centred over the samples (`compute.grids.position_hsic`), so that what two networks share because both know the *place*
+does not count, only what varies with the picture.
 
 *Whole* compares the maps, *DC* their means over space (as CKA of pooled taps does), *AC* what is left of the maps
 without these: what is alike beyond the average.
@@ -31,12 +31,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.common_maps import AC, DC, PARTS, WHOLE, common_maps
-from analysis.compute.hsic import FEWEST, null_deviation
+from analysis.compute.grids.common_maps import AC, DC, PARTS, WHOLE, common_maps
+from analysis.compute.grids.position_hsic import position_grid
 from analysis.compute.machine import machine
-from analysis.compute.position_hsic import position_grid
-from analysis.compute.similarity_grid import ALL, ARRANGEMENTS, arranged
-from analysis.compute.similarity_report import Words, similarity_matrix
+from analysis.compute.similarity.hsic import FEWEST, null_deviation
+from analysis.compute.similarity.similarity_grid import ALL, ARRANGEMENTS, arranged
+from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -32,14 +32,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.common_samples import common_samples
-from analysis.compute.cross_fitting import folds_of
-from analysis.compute.factor_verdicts import WORDS, verdict_columns
-from analysis.compute.factor_weights import probes, share_of_variance
-from analysis.compute.known_factors import factors_of
+from analysis.compute.linear.cross_fitting import folds_of
+from analysis.compute.linear.sample_spectrum import spectrum_of
 from analysis.compute.machine import machine
-from analysis.compute.sample_spectrum import spectrum_of
-from analysis.compute.tap_names import tap_names
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.known_factors import factors_of
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.similarity.factor_verdicts import WORDS, verdict_columns
+from analysis.compute.similarity.factor_weights import probes, share_of_variance
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

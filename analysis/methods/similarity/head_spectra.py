@@ -33,13 +33,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.common_samples import common_samples
+from analysis.compute.linear.sample_spectrum import spectrum_of
+from analysis.compute.linear.spectra import ranks
+from analysis.compute.linear.spectrum_lines import SpectrumLine, imitated, rank_estimates
 from analysis.compute.machine import machine
-from analysis.compute.nulls import gaussian_eigenvalues, null_draws
-from analysis.compute.sample_spectrum import spectrum_of
-from analysis.compute.spectra import ranks
-from analysis.compute.spectrum_lines import SpectrumLine, imitated, rank_estimates
-from analysis.compute.tap_names import tap_names
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.statistics.nulls import gaussian_eigenvalues, null_draws
 from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

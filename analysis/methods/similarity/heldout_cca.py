@@ -30,11 +30,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.common_samples import common_samples
-from analysis.compute.heldout_canonical import FEWEST, FOLDS, HeldOut, folds_and_groups, held_out, ridge_sides
 from analysis.compute.machine import machine
-from analysis.compute.similarity_grid import ALL, ARRANGEMENTS, Pair, arranged, compared
-from analysis.compute.similarity_report import Words, similarity_matrix
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.similarity.heldout_canonical import (
+    FEWEST,
+    FOLDS,
+    HeldOut,
+    folds_and_groups,
+    held_out,
+    ridge_sides,
+)
+from analysis.compute.similarity.similarity_grid import ALL, ARRANGEMENTS, Pair, arranged, compared
+from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

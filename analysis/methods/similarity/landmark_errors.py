@@ -30,12 +30,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.common_samples import common_samples
-from analysis.compute.landmark_report import landmark_estimates, landmark_reading
-from analysis.compute.landmark_shapes import error_ellipses, procrustes_distance, shape_modes
 from analysis.compute.machine import machine
-from analysis.compute.sample_groups import mean_interval
-from analysis.compute.tap_names import tap_names
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.similarity.landmark_report import landmark_estimates, landmark_reading
+from analysis.compute.similarity.landmark_shapes import error_ellipses, procrustes_distance, shape_modes
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

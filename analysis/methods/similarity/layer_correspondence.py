@@ -5,9 +5,9 @@ network with the largest value is its match. Depth is the place among the taps g
 last. The band holds all layers that are not clearly less alike than the match: those for which the jackknife interval
 of the difference reaches 0, so that a wide band says that many layers would do.
 
-Null: unrelated networks have a CKA of 0 with a known deviation (`compute.hsic`); a layer whose match is not beyond it
-has no match, and its point is left out. Whether deeper layers correspond to deeper ones is Spearman's correlation of
-the two depths, against all orders of the layers. The best of several layers is beyond 0 by chance: the
+Null: unrelated networks have a CKA of 0 with a known deviation (`compute.similarity.hsic`); a layer whose match is not
+beyond it has no match, and its point is left out. Whether deeper layers correspond to deeper ones is Spearman's
+correlation of the two depths, against all orders of the layers. The best of several layers is beyond 0 by chance: the
 mean CKA of each layer's best stands beside what the best of as many unrelated layers can have at most, on average.
 
 When it lies: relative depth means little between networks of different kinds (a stem of three layers is one tap or
@@ -29,14 +29,14 @@ from math import factorial
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.auroc import midranks
-from analysis.compute.cka_grid import linear_grid
-from analysis.compute.common_samples import common_samples
-from analysis.compute.hsic import FEWEST, block_bytes, null_deviation
 from analysis.compute.machine import machine
-from analysis.compute.nulls import add_one_p
-from analysis.compute.similarity_grid import Grid
-from analysis.compute.similarity_report import beyond_chance, jackknife_half
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.similarity.cka_grid import linear_grid
+from analysis.compute.similarity.hsic import FEWEST, block_bytes, null_deviation
+from analysis.compute.similarity.similarity_grid import Grid
+from analysis.compute.similarity.similarity_report import beyond_chance, jackknife_half
+from analysis.compute.statistics.auroc import midranks
+from analysis.compute.statistics.nulls import add_one_p
 from analysis.errors import ParameterError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -7,7 +7,7 @@ symmetric: a wide tap may hold all of a narrow one, and not the reverse.
 
 Null: the samples of b exchanged, everything fitted anew, a given number of times: at or a little below 0. (In-sample
 R² of unrelated data would be p / (n - 1) by least squares: here nothing is in-sample.) p-values hold for any data, by
-999 exchanges of the held-out samples under the fits of each fold (`compute.cross_prediction`).
+999 exchanges of the held-out samples under the fits of each fold (`compute.linear.cross_prediction`).
 
 When it lies: large units and directions rule the mean (`predicted_units` shows each); with more units than training
 samples a low value says that samples are few; what is there but curved is not seen; the interval takes the fits as
@@ -27,12 +27,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.common_samples import common_samples
-from analysis.compute.constant_units import constant_notes
-from analysis.compute.cross_prediction import EXCHANGES, Predictor, orders_of, predict, predictor, reduced
+from analysis.compute.linear.cross_prediction import (
+    EXCHANGES,
+    Predictor,
+    orders_of,
+    predict,
+    predictor,
+    reduced,
+)
 from analysis.compute.machine import machine
-from analysis.compute.similarity_grid import ALL, ARRANGEMENTS, Pair, arranged, compared, groups_of
-from analysis.compute.similarity_report import Words, similarity_matrix
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.constant_units import constant_notes
+from analysis.compute.similarity.similarity_grid import ALL, ARRANGEMENTS, Pair, arranged, compared, groups_of
+from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

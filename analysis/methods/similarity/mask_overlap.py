@@ -31,9 +31,9 @@ from scipy.special import stdtr, stdtrit
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.sample_groups import jackknife_error, sample_groups
-from analysis.compute.shared_places import SharedPlaces, shared_places
+from analysis.compute.rows.shared_places import SharedPlaces, shared_places
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.sample_groups import jackknife_error, sample_groups
 from analysis.errors import InputError, TooLarge
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

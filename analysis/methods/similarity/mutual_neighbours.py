@@ -5,7 +5,7 @@ samples: 1 when all neighbourhoods are the same, k / (n - 1) when they have noth
 not how far the others are, so that two networks agree on it which differ in everything global.
 
 Null: samples exchanged between the two taps; mean k / (n - 1) and deviation exact for any two neighbour graphs
-(`compute.directed_exchange`), and a bound of the chance (Cantelli) that assumes nothing.
+(`compute.statistics.directed_exchange`), and a bound of the chance (Cantelli) that assumes nothing.
 
 When it lies: the value depends on k and n (compare with the null, and only values of one k and n); samples that are
 equal, or nearly, are each other's neighbours in every network; hubs, which are near to everything, are shared by chance
@@ -24,11 +24,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.common_samples import common_samples
 from analysis.compute.machine import machine
-from analysis.compute.neighbour_overlap import neighbourhood, overlap
-from analysis.compute.similarity_grid import ALL, ARRANGEMENTS, arranged, compared, groups_of
-from analysis.compute.similarity_report import Words, similarity_matrix
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.similarity.neighbour_overlap import neighbourhood, overlap
+from analysis.compute.similarity.similarity_grid import ALL, ARRANGEMENTS, arranged, compared, groups_of
+from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -29,14 +29,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.common_samples import common_samples
-from analysis.compute.constant_units import varies
-from analysis.compute.cross_prediction import Predictor, combined, predicted, predictor, reduced, unit_chances
+from analysis.compute.linear.cross_prediction import (
+    Predictor,
+    combined,
+    predicted,
+    predictor,
+    reduced,
+    unit_chances,
+)
 from analysis.compute.machine import machine
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.nulls import wilson
-from analysis.compute.similarity_grid import groups_of
-from analysis.compute.similarity_report import jackknife_half
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.constant_units import varies
+from analysis.compute.similarity.similarity_grid import groups_of
+from analysis.compute.similarity.similarity_report import jackknife_half
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.nulls import wilson
 from analysis.errors import InputError
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

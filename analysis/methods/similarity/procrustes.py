@@ -7,7 +7,7 @@ clouds, because the arccos of a number near 1 loses all below 1e-8.
 
 Null: samples exchanged between the two sides. s is never 0: unrelated clouds of p units give about 0.85 √(p / n). The
 mean is that of clouds turned freely against each other, the chance of as much is an upper bound that holds for any data
-(`compute.shape_null`); pairs count as alike after Benjamini-Hochberg at 5 %.
+(`compute.similarity.shape_null`); pairs count as alike after Benjamini-Hochberg at 5 %.
 
 When it lies: directions of large variance rule; with few samples per unit everything can be turned onto everything
 (compare with the null, never with 0); it ignores rotations only, so that two networks may hold the same information and
@@ -28,13 +28,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.common_samples import common_samples
-from analysis.compute.constant_units import constant_notes
-from analysis.compute.shape_cost import shape_cost
-from analysis.compute.shape_pairs import ANGLE, CHORD, NULL_METHODS, SIMILARITY, shape_pair
-from analysis.compute.shapes import ROTATIONS, shape_of
-from analysis.compute.similarity_grid import ALL, ARRANGEMENTS, arranged, compared, groups_of
-from analysis.compute.similarity_report import Words, similarity_matrix
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.constant_units import constant_notes
+from analysis.compute.similarity.shape_cost import shape_cost
+from analysis.compute.similarity.shape_pairs import ANGLE, CHORD, NULL_METHODS, SIMILARITY, shape_pair
+from analysis.compute.similarity.shapes import ROTATIONS, shape_of
+from analysis.compute.similarity.similarity_grid import ALL, ARRANGEMENTS, arranged, compared, groups_of
+from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

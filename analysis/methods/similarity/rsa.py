@@ -31,9 +31,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.common_samples import common_samples
-from analysis.compute.dissimilarity import CORRELATION, EUCLIDEAN, KINDS, dissimilarities, pair_count
-from analysis.compute.dissimilarity_agreement import (
+from analysis.compute.machine import machine
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.similarity.dissimilarity import (
+    CORRELATION,
+    EUCLIDEAN,
+    KINDS,
+    dissimilarities,
+    pair_count,
+)
+from analysis.compute.similarity.dissimilarity_agreement import (
     AGREEMENTS,
     KENDALL,
     PEARSON,
@@ -45,9 +52,16 @@ from analysis.compute.dissimilarity_agreement import (
     kendall_a,
     refuse_large,
 )
-from analysis.compute.machine import machine
-from analysis.compute.similarity_grid import ALL, ARRANGEMENTS, Grid, Pair, arranged, compared, groups_of
-from analysis.compute.similarity_report import Words, jackknife_half, similarity_matrix
+from analysis.compute.similarity.similarity_grid import (
+    ALL,
+    ARRANGEMENTS,
+    Grid,
+    Pair,
+    arranged,
+    compared,
+    groups_of,
+)
+from analysis.compute.similarity.similarity_report import Words, jackknife_half, similarity_matrix
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -1,7 +1,7 @@
 """Shape distances: metrics on representations, each blind to a group of transformations that is stated. Taps x taps.
 
 A centred representation is whitened in part, X (α I + (1 - α) Σ^(-1/2)); its distance to another one is the angle (or
-the Euclidean distance) after the best transformation of what is to be ignored (`compute.shapes`):
+the Euclidean distance) after the best transformation of what is to be ignored (`compute.similarity.shapes`):
 
 - *rotations*, α = 1: the Procrustes angle. α = 0: every invertible linear map is ignored; the angle is
   arccos(Σ ρ_i / √(p q)) of the canonical correlations. Between: in part.
@@ -13,9 +13,9 @@ The angle also ignores scale; the Euclidean distance (root mean square per sampl
 All are metrics: symmetric, 0 for a tap with itself, and never more than by way of a third tap. Whitened, p of q
 directions lie arccos √(p / q) from all q of them: every direction of either side counts.
 
-Null: samples exchanged. Rotations: mean of freely turned clouds and a bound of p for any data (`compute.shape_null`);
-nothing: exact moments; permutations: the given number of exchanges, p with one added, so never below
-1 / (1 + exchanges).
+Null: samples exchanged. Rotations: mean of freely turned clouds and a bound of p for any data
+(`compute.similarity.shape_null`); nothing: exact moments; permutations: the given number of exchanges, p with one
+added, so never below 1 / (1 + exchanges).
 
 When it lies: whitening (α < 1) makes the smallest directions count as much as the largest, so that it needs many more
 samples than directions; unrelated clouds of many units lie at angles well below a right one; α between 0 and 1 has no
@@ -35,13 +35,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.common_samples import common_samples
-from analysis.compute.constant_units import constant_notes
-from analysis.compute.shape_cost import shape_cost
-from analysis.compute.shape_pairs import ANGLE, DISTANCE, NULL_METHODS, shape_pair
-from analysis.compute.shapes import IGNORED, NOTHING, PERMUTATIONS, ROTATIONS, SIGNED, shape_of
-from analysis.compute.similarity_grid import ALL, ARRANGEMENTS, Grid, arranged, compared, groups_of
-from analysis.compute.similarity_report import Words, similarity_matrix
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.constant_units import constant_notes
+from analysis.compute.similarity.shape_cost import shape_cost
+from analysis.compute.similarity.shape_pairs import ANGLE, DISTANCE, NULL_METHODS, shape_pair
+from analysis.compute.similarity.shapes import IGNORED, NOTHING, PERMUTATIONS, ROTATIONS, SIGNED, shape_of
+from analysis.compute.similarity.similarity_grid import ALL, ARRANGEMENTS, Grid, arranged, compared, groups_of
+from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.errors import ParameterError
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -32,12 +32,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.common_samples import common_samples
 from analysis.compute.machine import machine
-from analysis.compute.sparse_canonical_fit import FEWEST, SparseFit, fit_of, held_out_estimates
-from analysis.compute.sparse_canonical_path import FOLDS, cohort_bytes
-from analysis.compute.sparse_canonical_view import heat_map, weight_map
-from analysis.compute.tap_names import tap_names
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.similarity.sparse_canonical_fit import FEWEST, SparseFit, fit_of, held_out_estimates
+from analysis.compute.similarity.sparse_canonical_path import FOLDS, cohort_bytes
+from analysis.compute.similarity.sparse_canonical_view import heat_map, weight_map
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

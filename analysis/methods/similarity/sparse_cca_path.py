@@ -25,11 +25,18 @@ import numpy as np
 from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.common_samples import common_samples
 from analysis.compute.machine import machine
-from analysis.compute.sparse_canonical_fit import FEWEST
-from analysis.compute.sparse_canonical_path import FOLDS, Cohort, Path, cohort_bytes, followed, penalties_of
-from analysis.compute.tap_names import tap_names
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.similarity.sparse_canonical_fit import FEWEST
+from analysis.compute.similarity.sparse_canonical_path import (
+    FOLDS,
+    Cohort,
+    Path,
+    cohort_bytes,
+    followed,
+    penalties_of,
+)
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -25,14 +25,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.attribute_auc import AttributeAuc, attribute_aucs
-from analysis.compute.cross_fitting import folds_of
-from analysis.compute.dimension_blocks import DRAWS, MOST_UNITS, Blocks, blocks_of
-from analysis.compute.known_factors import Factor, factors_of
+from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.samples import pooled_samples
-from analysis.compute.similarity_grid import groups_of
+from analysis.compute.rows.known_factors import Factor, factors_of
+from analysis.compute.rows.samples import pooled_samples
+from analysis.compute.similarity.attribute_auc import AttributeAuc, attribute_aucs
+from analysis.compute.similarity.dimension_blocks import DRAWS, MOST_UNITS, Blocks, blocks_of
+from analysis.compute.similarity.similarity_grid import groups_of
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -24,12 +24,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.cka_grid import linear_grid
-from analysis.compute.dimension_blocks import DRAWS, MOST_UNITS, blocks_of
-from analysis.compute.hsic import FEWEST, null_deviation
 from analysis.compute.machine import machine
-from analysis.compute.samples import pooled_samples
-from analysis.compute.similarity_report import Words, similarity_matrix
+from analysis.compute.rows.samples import pooled_samples
+from analysis.compute.similarity.cka_grid import linear_grid
+from analysis.compute.similarity.dimension_blocks import DRAWS, MOST_UNITS, blocks_of
+from analysis.compute.similarity.hsic import FEWEST, null_deviation
+from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.errors import NotEnoughData
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -27,17 +27,17 @@ import numpy as np
 from scipy.special import ndtr
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.coding_rate import unit_rows
-from analysis.compute.dimension_blocks import DRAWS, MOST_UNITS, Blocks, blocks_of
-from analysis.compute.gallery_search import RECALL, Task, chance_alone, scores
-from analysis.compute.kmeans import kmeans
+from analysis.compute.clusters.coding_rate import unit_rows
+from analysis.compute.clusters.kmeans import kmeans
 from analysis.compute.machine import machine
-from analysis.compute.metric_space import METRICS
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.paired_gain import gain_interval, gain_p
-from analysis.compute.partition_agreement import Contingency, mutual_information
-from analysis.compute.samples import labelled_matrix
-from analysis.compute.upgrade_report import INTERVAL, with_intervals
+from analysis.compute.retrieval.gallery_search import RECALL, Task, chance_alone, scores
+from analysis.compute.retrieval.upgrade_report import INTERVAL, with_intervals
+from analysis.compute.rows.metric_space import METRICS
+from analysis.compute.rows.samples import labelled_matrix
+from analysis.compute.similarity.dimension_blocks import DRAWS, MOST_UNITS, Blocks, blocks_of
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.paired_gain import gain_interval, gain_p
+from analysis.compute.statistics.partition_agreement import Contingency, mutual_information
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -5,7 +5,7 @@ All sources (taps) saw the same target samples, whose labels are known. A line f
 - *distances, labels*: Spearman's correlation of its pairwise distances with those of the labels (0 in a class, 1
   between); *CKA, labels*: unbiased linear CKA with class membership;
 - *evidence*: log-likelihood of a label from the k nearest neighbours above its mean when labels are exchanged, in nats
-  (like LEEP with samples for source classes: `compute.label_evidence`);
+  (like LEEP with samples for source classes: `compute.linear.label_evidence`);
 - *distances* and *CKA, reference*: the same with the first source;
 - *probe accuracy*: a ridge classifier on samples that it did not see (five folds), to hold the others against;
 - *weight*: the correlation of distances, its positive part to the given power, as a share of all; *stacked weight*: the
@@ -34,30 +34,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations, ArrayActivations, as_activations, sample_column
-from analysis.compute.class_codes import ClassCodes, class_codes
-from analysis.compute.common_samples import common_samples
-from analysis.compute.cross_fitting import folds_of
-from analysis.compute.cross_prediction import predictor, reduced
-from analysis.compute.dissimilarity import (
+from analysis.compute.linear.cross_fitting import folds_of
+from analysis.compute.linear.cross_prediction import predictor, reduced
+from analysis.compute.linear.label_evidence import exchanged_mean, held_out_classes, log_likelihoods, mixture
+from analysis.compute.machine import machine
+from analysis.compute.neighbours.neighbour_graph import neighbour_graph
+from analysis.compute.rows.class_codes import ClassCodes, class_codes
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.similarity.dissimilarity import (
     EUCLIDEAN,
     KINDS,
     dissimilarities,
     label_dissimilarities,
     pair_count,
 )
-from analysis.compute.dissimilarity_agreement import (
+from analysis.compute.similarity.dissimilarity_agreement import (
     SPEARMAN,
     Vectors,
     bytes_needed,
     chance_moments,
     refuse_large,
 )
-from analysis.compute.hsic import Side, alignment, inner, null_deviation, side_of
-from analysis.compute.label_evidence import exchanged_mean, held_out_classes, log_likelihoods, mixture
-from analysis.compute.machine import machine
-from analysis.compute.neighbour_graph import neighbour_graph
-from analysis.compute.similarity_grid import groups_of
-from analysis.compute.task_report import HELP, TaskScores, task_estimates, task_reading
+from analysis.compute.similarity.hsic import Side, alignment, inner, null_deviation, side_of
+from analysis.compute.similarity.similarity_grid import groups_of
+from analysis.compute.similarity.task_report import HELP, TaskScores, task_estimates, task_reading
 from analysis.errors import InputError
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

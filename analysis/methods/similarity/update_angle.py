@@ -2,8 +2,8 @@
 
 Rows are vectors of the same units, matched by sample id: what a learning rule would add to the weights of a layer and
 the gradient of the loss with its sign turned, a concept direction in two layers of one width, a sample's activations in
-two checkpoints. Drawn is the distribution of their angles (`compute.row_angles`). An update below 90 degrees from the
-negative gradient is a descent direction: a small enough step along it lowers the loss.
+two checkpoints. Drawn is the distribution of their angles (`compute.similarity.row_angles`). An update below 90 degrees
+from the negative gradient is a descent direction: a small enough step along it lowers the loss.
 
 Null (grey): random directions of the same space, exact: cos² is Beta(1/2, (d - 1)/2), symmetric about 90 degrees, with
 a spread of about 57 / √d degrees. The share below 90 degrees is tested by the signs (exact), the median by the signed
@@ -30,7 +30,7 @@ from scipy.special import ndtr
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.row_angles import (
+from analysis.compute.similarity.row_angles import (
     FEWEST,
     RIGHT,
     ROUNDING,
@@ -43,7 +43,7 @@ from analysis.compute.row_angles import (
     rank_test,
     sign_test,
 )
-from analysis.compute.sample_groups import mean_interval, share_interval
+from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.results import Distribution, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -2,7 +2,7 @@
 
 Rows are vectors of the same units, matched by sample id, such as each step's update of a layer and its true gradient;
 the median of their angles is drawn at each place of the column: at each of its values, or in bins of about equal counts
-where there are more values than bins (`compute.column_places`, `compute.row_angles`).
+where there are more values than bins (`compute.rows.column_places`, `compute.similarity.row_angles`).
 
 Null (dashed): random directions, median 90 degrees exactly, which is where random feedback starts. Whether the angle
 goes along a numeric column is Spearman's correlation, against the column exchanged over the pairs, 999 draws.
@@ -26,10 +26,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations, sample_column
-from analysis.compute.column_places import Places, places_of
 from analysis.compute.machine import machine
-from analysis.compute.nulls import add_one_p
-from analysis.compute.row_angles import (
+from analysis.compute.rows.column_places import Places, places_of
+from analysis.compute.similarity.row_angles import (
     FEWEST,
     RIGHT,
     median_interval,
@@ -37,6 +36,7 @@ from analysis.compute.row_angles import (
     random_median,
     rank_test,
 )
+from analysis.compute.statistics.nulls import add_one_p
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

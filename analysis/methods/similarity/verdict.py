@@ -1,10 +1,10 @@
 """In which sense two representations are the same: the same units, a rotation apart, linearly re-mixed, or different.
 
-Three similarities that ignore more and more (`compute.sameness`): matched units (Hungarian; order, sign and size of
-units), unbiased CKA (rotations), mean squared canonical correlation (every invertible linear map). The verdict is the
-strictest sense whose whole interval lies above the level that counts as the same. Beside them, how well the units of
-each are predicted linearly from the other on held-out samples, which tells a representation that holds the other and
-more from one that only overlaps with it.
+Three similarities that ignore more and more (`compute.similarity.sameness`): matched units (Hungarian; order, sign and
+size of units), unbiased CKA (rotations), mean squared canonical correlation (every invertible linear map). The verdict
+is the strictest sense whose whole interval lies above the level that counts as the same. Beside them, how well the
+units of each are predicted linearly from the other on held-out samples, which tells a representation that holds the
+other and more from one that only overlaps with it.
 
 Null: of matched units, the samples of one side moved and the matching repeated; of CKA and of canonical correlations,
 exact moments under exchanged samples; of predictions, 0 or less.
@@ -26,14 +26,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.common_samples import common_samples
 from analysis.compute.machine import machine
-from analysis.compute.pairing_tests import moves
-from analysis.compute.sameness import HOLDS, IGNORES, LARGE, Evidence, held_whole, senses, verdict
-from analysis.compute.sameness_evidence import of_information, of_prediction, of_subspace, of_units
-from analysis.compute.similarity_report import two_decimals
-from analysis.compute.tap_names import tap_names
-from analysis.compute.unit_sides import FEWEST
+from analysis.compute.matching.pairing_tests import moves
+from analysis.compute.matching.unit_sides import FEWEST
+from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.similarity.sameness import HOLDS, IGNORES, LARGE, Evidence, held_whole, senses, verdict
+from analysis.compute.similarity.sameness_evidence import of_information, of_prediction, of_subspace, of_units
+from analysis.compute.similarity.similarity_report import two_decimals
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

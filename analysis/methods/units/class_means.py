@@ -18,12 +18,12 @@ import numpy as np
 from scipy.special import betaincinv, stdtr
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.correlations import clustered
+from analysis.compute.correlation.correlations import clustered
 from analysis.compute.machine import machine
-from analysis.compute.moments import is_varying
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.nulls import bootstrap_mean
-from analysis.compute.samples import LabelledMatrix, labelled_matrix
+from analysis.compute.rows.samples import LabelledMatrix, labelled_matrix
+from analysis.compute.statistics.moments import is_varying
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.nulls import bootstrap_mean
 from analysis.compute.streaming import refuse_few
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

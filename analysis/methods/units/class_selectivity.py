@@ -22,12 +22,12 @@ import numpy as np
 from scipy.special import ndtr
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.auroc import class_auroc, delong_interval, midranks
+from analysis.compute.groups.selectivity import BLOCK, held_out, measure
 from analysis.compute.machine import machine
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.nulls import add_one_p, bootstrap, wilson
-from analysis.compute.samples import LabelledMatrix, labelled_matrix
-from analysis.compute.selectivity import BLOCK, held_out, measure
+from analysis.compute.rows.samples import LabelledMatrix, labelled_matrix
+from analysis.compute.statistics.auroc import class_auroc, delong_interval, midranks
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.nulls import add_one_p, bootstrap, wilson
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

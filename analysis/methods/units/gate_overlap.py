@@ -26,7 +26,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.class_gates import (
+from analysis.arrays import upper
+from analysis.compute.correlation.correlations import clustered
+from analysis.compute.groups.class_gates import (
     Gates,
     class_gates,
     mean_interval,
@@ -34,11 +36,10 @@ from analysis.compute.class_gates import (
     shares_more,
     usage,
 )
-from analysis.compute.correlations import clustered, upper
 from analysis.compute.machine import machine
-from analysis.compute.nulls import against, bootstrap_mean, wilson
-from analysis.compute.samples import LabelledMatrix, labelled_matrix
-from analysis.compute.set_overlap import jaccard, jaccard_by_chance
+from analysis.compute.rows.samples import LabelledMatrix, labelled_matrix
+from analysis.compute.statistics.nulls import against, bootstrap_mean, wilson
+from analysis.compute.statistics.set_overlap import jaccard, jaccard_by_chance
 from analysis.compute.streaming import refuse_few
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

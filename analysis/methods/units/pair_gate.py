@@ -27,12 +27,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.class_pairs import pair_by_column, pair_by_selection
-from analysis.compute.gated_pair import LEVEL, Gate, Pair, gate_estimates, gated, halved
-from analysis.compute.group_effects import GroupEffects, group_effects
+from analysis.compute.groups.class_pairs import pair_by_column, pair_by_selection
+from analysis.compute.groups.gated_pair import LEVEL, Gate, Pair, gate_estimates, gated, halved
+from analysis.compute.groups.group_effects import GroupEffects, group_effects
+from analysis.compute.groups.two_groups import pooled, read_groups, relabelled
 from analysis.compute.machine import machine
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.two_groups import pooled, read_groups, relabelled
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 

@@ -24,12 +24,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.activations import as_activations, row_column
-from analysis.compute.correlations import absolute_interval
-from analysis.compute.group_sums import GroupSums, entries_of, entry_means
-from analysis.compute.membership import pack as pack  # also for those who draw groups
-from analysis.compute.membership import unpack
-from analysis.compute.multiple_testing import benjamini_hochberg, sidak, simultaneous_z
-from analysis.compute.samples import known_labels, listed
+from analysis.compute.correlation.correlations import absolute_interval
+from analysis.compute.groups.group_sums import GroupSums, entries_of, entry_means
+from analysis.compute.rows.membership import pack as pack  # also for those who draw groups
+from analysis.compute.rows.membership import unpack
+from analysis.compute.rows.samples import known_labels, listed
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg, sidak, simultaneous_z
 from analysis.errors import NotEnoughData, NotFound, ShapeError
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -29,8 +29,8 @@ from scipy.special import ndtr, ndtri, stdtrit
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.moments import UnitMoments, unit_moments_of
-from analysis.compute.nulls import bootstrap, wilson
+from analysis.compute.statistics.moments import UnitMoments, unit_moments_of
+from analysis.compute.statistics.nulls import bootstrap, wilson
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

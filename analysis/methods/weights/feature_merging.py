@@ -2,10 +2,10 @@
 
     complexity(beta) = units left when no two are closer than beta, over all units
 
-Distance and merging as in `compute.feature_merging`: for ReLU up to a positive scale, otherwise between equal weights;
-0 for equivalent units, about √2 for unrelated ones. Needs no data: the tap says whose checkpoint, `layer` which layer
-of it. A further tap with the activations of these units after the nonlinearity shows the error of the merged layer.
-An array is a table of weights itself: one column per unit, one row per input (and the bias as one more).
+Distance and merging as in `compute.networks.feature_merging`: for ReLU up to a positive scale, otherwise between equal
+weights; 0 for equivalent units, about √2 for unrelated ones. Needs no data: the tap says whose checkpoint, `layer`
+which layer of it. A further tap with the activations of these units after the nonlinearity shows the error of the
+merged layer. An array is a table of weights itself: one column per unit, one row per input (and the bias as one more).
 
 Where the checkpoint is a Hugging Face directory and its data are still there, `accuracy` runs the merged network.
 
@@ -29,7 +29,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.feature_merging import (
+from analysis.compute.machine import machine
+from analysis.compute.networks.feature_merging import (
     EQUAL,
     MOST_INPUTS,
     RELU,
@@ -41,8 +42,7 @@ from analysis.compute.feature_merging import (
     output_errors,
     random_path,
 )
-from analysis.compute.machine import machine
-from analysis.compute.merging_reading import (
+from analysis.compute.networks.merging_reading import (
     accuracy_estimate,
     complexity_estimates,
     error_estimate,

@@ -3,16 +3,16 @@
     kept(t) = var((1 - t) A + t B') / ((1 - t) var A + t var B),    B' = B carried onto A's units
 
 summed over units, for activations A (n, p), B (n, q) of the same samples and B' by optimal transport between units
-(`compute.unit_fusion`). Averaging the weights of two linear layers that read the same averages their activations, so
-this is what the fused layer has to work with: 1 all along where units agree; units that do not agree cancel, half the
-variance at t = 1/2, and everything after the layer sees a signal that fades ("variance collapse").
+(`compute.matching.unit_fusion`). Averaging the weights of two linear layers that read the same averages their
+activations, so this is what the fused layer has to work with: 1 all along where units agree; units that do not agree
+cancel, half the variance at t = 1/2, and everything after the layer sees a signal that fades ("variance collapse").
 
 The plan is made from one half of the samples and measured on the other, and the other way round. Null: samples of B
 exchanged, transport anew. Without alignment units are joined as they are numbered; or to a random partner, in closed
 form, which unequal widths leave as the only choice.
 
 With `networks`, the weights themselves are averaged and run on the data of the first: as numbered, and with B's units
-reordered (`compute.network_alignment`), which leaves what B computes as it was.
+reordered (`compute.networks.network_alignment`), which leaves what B computes as it was.
 
 When it lies: the layer alone says nothing of networks: deeper weights are averaged with whatever their inputs have
 become, so a good curve is needed and not enough; permutations are few, so that networks which an average destroys may
@@ -33,11 +33,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.fusion_reading import BOOTSTRAPS, fusion_reading, kept_estimates, network_estimates
 from analysis.compute.machine import machine
-from analysis.compute.network_alignment import aligned_network, average, shuffled_network
-from analysis.compute.transport_profiles import activation_profiles
-from analysis.compute.unit_fusion import (
+from analysis.compute.matching.transport_profiles import activation_profiles
+from analysis.compute.matching.unit_fusion import (
     COSINE,
     SQUARED,
     cost_of,
@@ -47,6 +45,13 @@ from analysis.compute.unit_fusion import (
     plan_of,
     random_moments,
 )
+from analysis.compute.networks.fusion_reading import (
+    BOOTSTRAPS,
+    fusion_reading,
+    kept_estimates,
+    network_estimates,
+)
+from analysis.compute.networks.network_alignment import aligned_network, average, shuffled_network
 from analysis.errors import InputError, TooLarge
 from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

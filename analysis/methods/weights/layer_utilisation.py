@@ -2,9 +2,9 @@
 
     utilisation(δ) = min(k_in, k_out) / min(inputs, outputs)
 
-with k the fewest directions that hold 1 - δ of the energy (`compute.utilisation`). First tap: what goes into a linear
-layer; second: what comes out of it, of the same rows. Where the outputs are a linear function of the inputs, the error
-of the layer with W' = P_out W P_in is shown too; the weights are recovered from the data and need no file.
+with k the fewest directions that hold 1 - δ of the energy (`compute.networks.utilisation`). First tap: what goes into a
+linear layer; second: what comes out of it, of the same rows. Where the outputs are a linear function of the inputs, the
+error of the layer with W' = P_out W P_in is shown too; the weights are recovered from the data and need no file.
 
 Energy is counted about the mean, with the mean restored by the bias, unless `centred` is off: then about the origin,
 and the mean is a direction that holds much. This can move k by one, and more where means are large.
@@ -28,9 +28,7 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.matched_taps import matched_taps
-from analysis.compute.nulls import gaussian_eigenvalues, null_draws
-from analysis.compute.utilisation import (
+from analysis.compute.networks.utilisation import (
     LINEAR,
     count,
     directions,
@@ -39,6 +37,8 @@ from analysis.compute.utilisation import (
     output_error,
     projected,
 )
+from analysis.compute.rows.matched_taps import matched_taps
+from analysis.compute.statistics.nulls import gaussian_eigenvalues, null_draws
 from analysis.errors import NotEnoughData
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.correlations import fisher_interval
-from analysis.compute.feature_merging import (
+from analysis.compute.correlation.correlations import fisher_interval
+from analysis.compute.machine import machine
+from analysis.compute.networks.feature_merging import (
     EQUAL,
     MOST_INPUTS,
     RELU,
@@ -35,9 +36,8 @@ from analysis.compute.feature_merging import (
     output_errors,
     pair_correlations,
 )
-from analysis.compute.machine import machine
-from analysis.compute.merging_reading import MOVED, merging_caveats
-from analysis.compute.nulls import wilson
+from analysis.compute.networks.merging_reading import MOVED, merging_caveats
+from analysis.compute.statistics.nulls import wilson
 from analysis.results import Estimate, Table
 from analysis.sources.unit_weights import layer_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -3,7 +3,7 @@
 A network that was widened by doubling its channels has equal neighbours, 2i and 2i + 1, and one that was deepened by
 doubling its layers has layers that do the same, until training tells them apart. Rows of the table: the channels of
 each tap; then each tap with the next one, unit by unit. Likeness is 1 only where two units are equal (Lin's concordance
-of activations, its counterpart for incoming weights; `compute.coalescing`).
+of activations, its counterpart for incoming weights; `compute.networks.coalescing`).
 
 An array is activations or a table of weights, as `by` says: one column per unit. Of a store, weights are those of the
 modules that were recorded, or of `layers` of the checkpoint.
@@ -29,11 +29,18 @@ import numpy as np
 from scipy.special import stdtrit
 
 from analysis.activations import as_activations
-from analysis.compute.coalescing import DRAWS, EQUAL, Neighbours, grown, neighbours_between, neighbours_in
+from analysis.compute.grids.sample_maps import one_row_a_sample
 from analysis.compute.machine import machine
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.sample_maps import one_row_a_sample
-from analysis.compute.tap_names import tap_names
+from analysis.compute.networks.coalescing import (
+    DRAWS,
+    EQUAL,
+    Neighbours,
+    grown,
+    neighbours_between,
+    neighbours_in,
+)
+from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.errors import ParameterError
 from analysis.results import Estimate, Table
 from analysis.sources.unit_weights import is_table, unit_weights

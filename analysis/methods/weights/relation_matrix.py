@@ -6,9 +6,9 @@ Two taps of one network give G. Four give the difference: the teacher's layers i
 have as many units. Taps with the same tokens are related position by position; otherwise a sample counts by its mean.
 
 Null: samples exchanged between the layers, position for position; the mean maps alone then give
-Σ_p M_i(p) M_j(p)ᵀ / positions, exactly (`compute.relations`). Activations that are never negative have a large G that
-way, without any relation. A cell counts where a t-test over samples, after Benjamini-Hochberg at 5 %, sets it apart
-from that null; in a difference, from 0.
+Σ_p M_i(p) M_j(p)ᵀ / positions, exactly (`compute.networks.relations`). Activations that are never negative have a large
+G that way, without any relation. A cell counts where a t-test over samples, after Benjamini-Hochberg at 5 %, sets it
+apart from that null; in a difference, from 0.
 
 When it lies: G is no correlation, so units of large scale or mean rule it (centre, standardise); a student may hold the
 teacher's relations in other units or another scale, and then all cells differ; taps pooled before they were recorded
@@ -26,11 +26,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
+from analysis.compute.grids.sample_maps import sample_maps
 from analysis.compute.machine import machine
-from analysis.compute.multiple_testing import benjamini_hochberg
-from analysis.compute.nulls import wilson
-from analysis.compute.relations import Relation, cell_tests, groups_of, jackknife_interval, relation
-from analysis.compute.sample_maps import sample_maps
+from analysis.compute.networks.relations import Relation, cell_tests, groups_of, jackknife_interval, relation
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.nulls import wilson
 from analysis.errors import InputError, ParameterError, TooLarge
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param

@@ -1,8 +1,8 @@
 """Which unit of one network stands for which of another: optimal transport between the units of a layer. A x B.
 
 A cell is the share of A's unit that goes to B's unit: the plan P between uniform masses, times the number of A's units
-(`compute.unit_fusion`). Units are compared by incoming weights, or by centred activations on common samples. Entropy 0
-gives whole units to whole units, a permutation for equal widths; with much entropy every cell is 1 / q.
+(`compute.matching.unit_fusion`). Units are compared by incoming weights, or by centred activations on common samples.
+Entropy 0 gives whole units to whole units, a permutation for equal widths; with much entropy every cell is 1 / q.
 
 An array is a table of weights itself: one column per unit, one row per input. In a store, `layer` names the layer of
 the checkpoint, and `before` the layers that feed it, first to last: their plans are applied to B's inputs in turn.
@@ -28,9 +28,9 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.transport_profiles import Profiles, activation_profiles, weight_tables
-from analysis.compute.transport_reading import LEVEL, transport_estimates, transport_reading
-from analysis.compute.unit_fusion import (
+from analysis.compute.matching.transport_profiles import Profiles, activation_profiles, weight_tables
+from analysis.compute.matching.transport_reading import LEVEL, transport_estimates, transport_reading
+from analysis.compute.matching.unit_fusion import (
     COSINE,
     SQUARED,
     Partners,

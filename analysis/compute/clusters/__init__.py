@@ -1,0 +1,1 @@
+"""Clusters of rows: finding, naming and doubting them."""

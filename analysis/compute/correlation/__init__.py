@@ -1,0 +1,1 @@
+"""How units go together, pair by pair: heat maps and lists."""

@@ -1,0 +1,1 @@
+"""Maps of positions (image grids) of several taps."""

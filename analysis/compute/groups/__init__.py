@@ -1,0 +1,1 @@
+"""Groups of samples against each other, unit by unit and as clouds."""

@@ -1,0 +1,54 @@
+"""Which rows make up a pair of groups: two values of a sample column, one value cut in two, or packed selections."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.activations import Activations, sample_column
+from analysis.compute.rows.membership import unpack
+from analysis.compute.rows.samples import known_labels, listed
+from analysis.errors import NotFound
+
+
+def pair_by_column(
+    activations: Activations, column: str, first: str, second: str, rng: np.random.Generator
+) -> tuple[np.ndarray, tuple[str, str]]:
+    """Side (rows,) 1, -1 or 0, and the names of both groups. Empty names: the most frequent value, and the most
+    frequent other one. The same value twice: its samples are cut in two at random.
+
+    Raises NotFound, listing the values.
+    """
+    labels = sample_column(activations, column)
+    known, values = known_labels(labels), labels.astype(str)
+    kinds, counts = np.unique(values[known], return_counts=True)
+    order = [str(kinds[i]) for i in np.argsort(-counts, kind="stable")]
+    first = first or next((v for v in order if v != second), "")
+    second = second or next((v for v in order if v != first), "")
+    for value in (first, second):
+        if value not in order:
+            raise NotFound(
+                f"{activations.name} has no two groups {column} = {first!r} and {second!r}",
+                "two values of it (samples each): " + listed(kinds, counts),
+                "Name other values or another column",
+            )
+    mine = known & (values == first)
+    if first == second:
+        side = np.zeros(len(values), np.int64)
+        of = rng.permutation(np.flatnonzero(mine))
+        side[of[::2]], side[of[1::2]] = 1, -1
+        names = (f"{column} {first}, one half", f"{column} {first}, the other half")
+    else:
+        side = np.where(mine, 1, np.where(known & (values == second), -1, 0))
+        names = (f"{column} {first}", f"{column} {second}")
+    return np.repeat(side, np.diff(activations.layout.offsets)), names
+
+
+def pair_by_selection(inside: str, outside: str, n_rows: int) -> tuple[np.ndarray, tuple[str, str]]:
+    """The same for packed memberships; without `outside`, all other rows. Rows in both count for neither.
+
+    Raises ParameterError for a membership of another length.
+    """
+    one = unpack(inside, n_rows)
+    other = unpack(outside, n_rows) if outside else ~one
+    side = np.where(one == other, 0, np.where(one, 1, -1))
+    return side, ("the first selection", "the second selection" if outside else "all other rows")

@@ -1,0 +1,1 @@
+"""Moments, axes and linear fits."""

@@ -1,0 +1,1 @@
+"""Which units of two taps are the same."""

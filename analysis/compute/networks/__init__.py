@@ -1,0 +1,1 @@
+"""Weights and heads: relations, merging, alignment and fusion of networks."""

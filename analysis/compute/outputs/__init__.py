@@ -1,0 +1,1 @@
+"""What networks answer: probabilities, calibration, disagreement, early exits."""

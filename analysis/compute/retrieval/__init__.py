@@ -1,0 +1,1 @@
+"""Searching a gallery with embeddings, of one version or several."""

@@ -1,0 +1,1 @@
+"""How alike whole representations are."""

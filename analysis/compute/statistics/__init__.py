@@ -1,0 +1,1 @@
+"""Nulls, intervals, tests and scores that any method may need."""
