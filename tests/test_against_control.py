@@ -52,13 +52,13 @@ def mixed(rng, n, d):
 @FEW
 @given(st.integers(0, 10**6), st.integers(1, 10))
 def test_the_whitened_control_is_white(seed, d):
-    """To 2e-14 where the mixture is not extreme; the eigenvectors of the covariance miss that."""
+    """To 5e-14 where the mixture is not extreme; the eigenvectors of the covariance miss that."""
     rng = np.random.default_rng(seed)
     q = np.linalg.qr(rng.standard_normal((d, d)))[0]
     x = rng.standard_normal((300, d)) @ (q * np.geomspace(1, 20, d)) @ q.T
     fitted = control_whitening(x, 0.0)
     white = fitted.place(x)
-    assert np.abs(np.cov(white.T).reshape(d, d) - np.eye(d)).max() < 2e-14
+    assert np.abs(np.cov(white.T).reshape(d, d) - np.eye(d)).max() < 5e-14
     assert np.abs(white.mean(axis=0)).max() < 1e-13
     assert fitted.level == pytest.approx(1, abs=1e-12)
 
