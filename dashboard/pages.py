@@ -28,6 +28,7 @@ _PLANNED = (
     PageInfo("map", "Map", ":material/scatter_plot:", default=True),
     PageInfo("features", "Features", ":material/search:"),
     PageInfo("compare", "Compare", ":material/compare:"),
+    PageInfo("subspaces", "Subspaces", ":material/view_in_ar:"),
     PageInfo("analyses", "Analyses", ":material/analytics:"),
 )
 

@@ -1,0 +1,66 @@
+"""A page's list of questions: which method answers the chosen one, on which taps, and the answer.
+
+What takes a moment is answered at once; what takes longer says how long and waits for a click.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from analysis import registry
+from analysis.results import Result
+from analysis.spec import Method
+from dashboard import errors, state
+from dashboard.parts import doubts, figure_block, method_run, on_demand, readable_taps
+
+AT_ONCE = 1.5  # seconds of computing that the page waits for
+PATIENCE = 1.0  # and of a job before there is a bar
+RESETS = ("p.", "seed", "with", "tap2")  # what belongs to the question before
+
+
+def draw(ids: Sequence[str], key: str) -> None:
+    """Questions and settings on the left, the answer on the right. `ids` are methods; `key` names the view."""
+    known = {id: method for id, method in registry.methods().items() if id in ids}
+    known = {id: known[id] for id in ids if id in known}
+    left, right = st.columns([1, 1.9], gap="medium")
+    asked = None
+    with left, errors.shown():
+        method = _question(known)
+        references = method_run.inputs(method)
+        with st.expander("Settings", icon=":material/tune:", **state.bound("settings", False)):
+            asked = (references, *method_run.form(method, references))
+    with right, errors.shown():
+        result = None if asked is None else _answer(method, *asked, key)
+        if result is not None:
+            figure_block.draw(result, key=method.id)
+    with right:
+        doubts.draw(method)
+
+
+def _question(known: dict[str, Method]) -> Method:
+    first = next(iter(known))
+    chosen = st.selectbox(
+        "Question", list(known), format_func=lambda id: known[id].title,
+        **state.bound("ask", first, list(known), resets=RESETS),
+    )  # fmt: skip
+    method = known[chosen]
+    st.caption(errors.escape(method.summary))
+    if method.invariance:
+        st.caption(f"**Invariance**: {errors.escape(method.invariance)}.")
+    return method
+
+
+def _answer(method: Method, references: list[str], params: dict, seed: int, key: str) -> Result | None:
+    how = {"ask": "Compute", "title": method.title, "key": key, "at_once": AT_ONCE, "patience": PATIENCE}
+    if not method.more_inputs:
+        return on_demand.result(method.id, references, params, seed=seed, **how)
+    fewest = max(2, method.inputs)
+    if len(references) < fewest:
+        st.info(f"This question needs {fewest} taps or more: add some on the left.", icon=":material/info:")
+        return None
+    result, _ = readable_taps.result(
+        method.id, references, params, seed=seed, enough=lambda rest: len(rest) >= fewest, **how
+    )
+    return result
