@@ -104,9 +104,10 @@ def tap_spectrum(
     tokens: str = EVERY,
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 1.0),
+    keep: bool = True,
 ) -> TapSpectrum:
     """Of the samples `positions` (m,), rising (None: all), with `tokens` as rows or pooled (`rows.some_samples`); kept
-    in a workspace. Two passes and O(n d min(n, d)) the first time; memory O(d²), or O(n d) where rows are fewer than
+    in a workspace unless told otherwise. Two passes and O(n d min(n, d)) the first time; memory O(d²), or O(n d) where rows are fewer than
     units or tokens are pooled.
 
     Raises
@@ -116,12 +117,13 @@ def tap_spectrum(
     """
     chosen = None if positions is None else kept.content_digest(np.asarray(positions))
     made_of = {"tap": activations.digest, "samples": chosen, "tokens": tokens, "version": 1}
-    found = kept.find("tap spectrum", made_of) if kept.shelved() else None
+    keep = keep and kept.shelved()
+    found = kept.find("tap spectrum", made_of) if keep else None
     if found is None:
         first = span[0] + (0.0 if tokens == EVERY else 0.2) * (span[1] - span[0])
         rows, notes = some_samples(activations, positions, tokens, progress, (span[0], first))
-        found = _measured(rows, notes, progress, (first, span[1]))
-        if kept.shelved():
+        found = _measured(rows, notes, keep, progress, (first, span[1]))
+        if keep:
             kept.keep("tap spectrum", made_of, found)
     progress(span[1], f"measured {activations.name}")
     n, samples = (int(v) for v in found["counts"])
@@ -129,9 +131,9 @@ def tap_spectrum(
     return TapSpectrum(activations.name, n, samples, **rest, notes=tuple(str(t) for t in found["notes"]))
 
 
-def _measured(activations: Activations, notes, progress: Progress, span) -> kept.Arrays:
+def _measured(activations: Activations, notes, keep: bool, progress: Progress, span) -> kept.Arrays:
     seen, half = Pass(), (span[0] + span[1]) / 2
-    axes = _axes(activations, seen, progress, (span[0], half))
+    axes = _axes(activations, seen, keep, progress, (span[0], half))
     basis, raw = _raw_axes(axes)
     values = axes.eigenvalues[: len(axes.directions)]
     group = _groups(activations, seen)
@@ -152,7 +154,7 @@ def _measured(activations: Activations, notes, progress: Progress, span) -> kept
     }  # fmt: skip
 
 
-def _axes(activations: Activations, seen: Pass, progress: Progress, span) -> PrincipalAxes:
+def _axes(activations: Activations, seen: Pass, keep: bool, progress: Progress, span) -> PrincipalAxes:
     """As `principal_axes`, from the kept moments where there are at least as many rows as units."""
     n, d = activations.shape
     if n < d:
@@ -164,7 +166,7 @@ def _axes(activations: Activations, seen: Pass, progress: Progress, span) -> Pri
             f"{activations.name} needs a dense {d:,} x {d:,} eigenproblem", f"at most {LARGEST_SIDE:,} units",
             "Use fewer samples than that, or a narrower tap",
         )  # fmt: skip
-    moments = kept_moments(activations, seen, progress, span)
+    moments = (kept_moments if keep else moments_of)(activations, seen, progress, span)
     refuse_few(activations.name, moments.n if moments else 0, FEWEST)
     return axes_of(moments, activations.name)
 

@@ -38,14 +38,23 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """Independent `samples`, units `d`, and those `alive` that change."""
+
+    samples: int
+    d: int
+    alive: int
+
+
+@dataclass(frozen=True)
 class Notion:
-    """`of` (spectrum (r,), independent samples, units, settings) -> number; `raw`: of the μ; `counted`: a whole number,
+    """`of` (spectrum (r,), shape, settings) -> number; `raw`: of the μ; `counted`: a whole number,
     whose (low, high) `band` (spectrum, `without` groups, tap, settings) gives, None for a property of the data at hand;
     `cap` (r, d, settings): the most that r directions of d units can give."""
 
     name: str
     formula: str
-    of: Callable[[np.ndarray, int, int, Settings], float]
+    of: Callable[[np.ndarray, Shape, Settings], float]
     raw: bool = False
     counted: bool = False
     band: Callable | None = None
@@ -63,12 +72,12 @@ def _numerical(lam: np.ndarray, d: int) -> int:
     return int((lam > lam[0] * d * np.finfo(float).eps).sum())
 
 
-def _edge(lam: np.ndarray, n: int, d: int) -> float:
+def _edge(lam: np.ndarray, at: Shape) -> float:
     """The 95 % point of the largest eigenvalue of white noise, whose variance is estimated from the median. Units that
     repeat others bring no noise of their own: a spectrum that stops early has as many units as directions."""
-    lam = lam[: _numerical(lam, d)]
-    d = len(lam) if len(lam) < min(n - 1, d) else d
-    return noise_variance(lam, n, d) * noise_edge(n, d)
+    lam = lam[: _numerical(lam, at.d)]
+    d = len(lam) if len(lam) < min(at.samples - 1, at.alive) else at.alive
+    return noise_variance(lam, at.samples, d) * noise_edge(at.samples, d)
 
 
 def _share_band(share: float):
@@ -93,7 +102,7 @@ def _tolerance_band(lam, without, tap: TapSpectrum, settings) -> tuple[int, int]
 
 def _edge_band(lam, without, tap: TapSpectrum, settings) -> tuple[int, int]:
     low, high = positive_interval(lam, tap.half_width(without) / 1.959964)
-    edge = _edge(lam, tap.samples, varying(tap))
+    edge = _edge(lam, shape_of(tap))
     return int((low > edge).sum()), int((high > edge).sum())
 
 
@@ -107,23 +116,23 @@ TOLERANCE, NUMERICAL = "ε-rank", "numerical rank"
 AXES_90, AXES_99, RATE, ABOVE = "axes for 90 %", "axes for 99 %", "coding rate", "axes above noise"
 
 NOTIONS = (
-    Notion(PARTICIPATION, "(Σλ)² / Σλ²", lambda s, n, d, o: participation_ratio(s)),
-    Notion(ENTROPY, "exp(-Σ p ln p), p = λ / Σλ", lambda s, n, d, o: entropy_rank(s)),
-    Notion(CENTRED_SIGMA, "exp(-Σ p ln p), p = √λ / Σ√λ", lambda s, n, d, o: entropy_rank(np.sqrt(s))),
-    Notion(RANKME, "exp(-Σ p ln p), p = √μ / Σ√μ: rows not centred", lambda s, n, d, o: entropy_rank(np.sqrt(s)), True),
-    Notion(STABLE, "Σλ / λ_1", lambda s, n, d, o: float(s.sum() / s[0])),
-    Notion(RAW_STABLE, "‖X‖²_F / ‖X‖²_2 = Σμ / μ_1: rows not centred", lambda s, n, d, o: float(s.sum() / s[0]), True),
-    Notion(TOLERANCE, "number of √λ ≥ ε √λ_1", lambda s, n, d, o: float((s >= o.tolerance**2 * s[0]).sum()),
+    Notion(PARTICIPATION, "(Σλ)² / Σλ²", lambda s, at, o: participation_ratio(s)),
+    Notion(ENTROPY, "exp(-Σ p ln p), p = λ / Σλ", lambda s, at, o: entropy_rank(s)),
+    Notion(CENTRED_SIGMA, "exp(-Σ p ln p), p = √λ / Σ√λ", lambda s, at, o: entropy_rank(np.sqrt(s))),
+    Notion(RANKME, "exp(-Σ p ln p), p = √μ / Σ√μ: rows not centred", lambda s, at, o: entropy_rank(np.sqrt(s)), True),
+    Notion(STABLE, "Σλ / λ_1", lambda s, at, o: float(s.sum() / s[0])),
+    Notion(RAW_STABLE, "‖X‖²_F / ‖X‖²_2 = Σμ / μ_1: rows not centred", lambda s, at, o: float(s.sum() / s[0]), True),
+    Notion(TOLERANCE, "number of √λ ≥ ε √λ_1", lambda s, at, o: float((s >= o.tolerance**2 * s[0]).sum()),
            counted=True, band=_tolerance_band),
-    Notion(NUMERICAL, "number of λ > λ_1 d 2⁻⁵²", lambda s, n, d, o: float(_numerical(s, d)), counted=True),
-    Notion(AXES_90, "smallest k with Σ_{i≤k} λ_i ≥ 0.90 Σλ", lambda s, n, d, o: float(axes_for(s, 0.90)), counted=True,
+    Notion(NUMERICAL, "number of λ > λ_1 d 2⁻⁵²", lambda s, at, o: float(_numerical(s, at.d)), counted=True),
+    Notion(AXES_90, "smallest k with Σ_{i≤k} λ_i ≥ 0.90 Σλ", lambda s, at, o: float(axes_for(s, 0.90)), counted=True,
            band=_share_band(0.90)),
-    Notion(AXES_99, "smallest k with Σ_{i≤k} λ_i ≥ 0.99 Σλ", lambda s, n, d, o: float(axes_for(s, 0.99)), counted=True,
+    Notion(AXES_99, "smallest k with Σ_{i≤k} λ_i ≥ 0.99 Σλ", lambda s, at, o: float(axes_for(s, 0.99)), counted=True,
            band=_share_band(0.99)),
-    Notion(RATE, "½ Σ log2(1 + d λ / (ε² Σλ))", lambda s, n, d, o: coding_rate(s, d, o.epsilon), unit="bits",
+    Notion(RATE, "½ Σ log2(1 + d λ / (ε² Σλ))", lambda s, at, o: coding_rate(s, at.d, o.epsilon), unit="bits",
            cap=_rate_cap),
     Notion(ABOVE, "number of λ above the Marchenko-Pastur edge, noise by the median λ",
-           lambda s, n, d, o: float((s > _edge(s, n, d)).sum()), counted=True, band=_edge_band),
+           lambda s, at, o: float((s > _edge(s, at)).sum()), counted=True, band=_edge_band),
 )  # fmt: skip
 NAMES = tuple(notion.name for notion in NOTIONS)
 BY_NAME = dict(zip(NAMES, NOTIONS, strict=True))
@@ -145,9 +154,8 @@ class Ranked:
         return float(self.null.mean())
 
 
-def varying(tap: TapSpectrum) -> int:
-    """Units that change; constant ones hold no noise either."""
-    return tap.d - tap.constant
+def shape_of(tap: TapSpectrum) -> Shape:
+    return Shape(tap.samples, tap.d, tap.d - tap.constant)
 
 
 def ranked(tap: TapSpectrum, null: np.ndarray, names=NAMES, settings: Settings = Settings()) -> list[Ranked]:
@@ -156,16 +164,16 @@ def ranked(tap: TapSpectrum, null: np.ndarray, names=NAMES, settings: Settings =
 
 
 def _ranked(notion: Notion, tap: TapSpectrum, null: np.ndarray, settings: Settings) -> Ranked:
-    spectrum, d = tap.raw if notion.raw else tap.values, varying(tap)
+    spectrum, at = tap.raw if notion.raw else tap.values, shape_of(tap)
     value = number(notion, spectrum, tap, settings)
-    cap = notion.cap(min(tap.n, tap.d) if notion.raw else min(tap.n - 1, d), d, settings)
-    chance = np.array([notion.of(row[row > 0], tap.samples, d, settings) for row in null])
+    cap = notion.cap(min(tap.n, tap.d) if notion.raw else min(tap.n - 1, at.alive), tap.d, settings)
+    chance = np.array([notion.of(row[row > 0], at, settings) for row in null])
     return Ranked(notion, value, *interval(notion, tap, settings, value, cap), chance, cap)
 
 
 def number(notion: Notion, spectrum: np.ndarray, tap: TapSpectrum, settings: Settings) -> float:
     """The notion of a spectrum (r,) with the tap's samples and units."""
-    return notion.of(spectrum, tap.samples, varying(tap), settings)
+    return notion.of(spectrum, shape_of(tap), settings)
 
 
 def interval(notion: Notion, tap: TapSpectrum, settings: Settings, value: float, cap: float):
@@ -233,10 +241,10 @@ def shared_caveats(tap: TapSpectrum) -> list[str]:
     """What every page of ranks says of a tap."""
     notes = [*tap.notes]
     if tap.constant:
-        notes.append(f"{tap.name}: {tap.constant} constant unit(s) add nothing and are not counted as units.")
-    if tap.n < 5 * varying(tap):
+        notes.append(f"{tap.name}: {tap.constant} constant unit(s) add nothing and are not counted where the noise edge is sought.")
+    if tap.n < 5 * (tap.d - tap.constant):
         notes.append(
-            f"{tap.name}: {tap.n:,} rows for {varying(tap):,} units: the spectrum is spread by sampling alone, as the "
+            f"{tap.name}: {tap.n:,} rows for {(tap.d - tap.constant):,} units: the spectrum is spread by sampling alone, as the "
             "null shows; intervals leave that out."
         )
     if tap.samples < tap.n:
