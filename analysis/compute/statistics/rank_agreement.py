@@ -7,6 +7,8 @@ from itertools import permutations
 
 import numpy as np
 
+from analysis.compute.statistics.auroc import midranks
+
 MOST_EXACT, DRAWS = 8, 20_000  # 40,320 orders
 
 
@@ -20,17 +22,10 @@ class Agreement:
     p: float
 
 
-def midranks(values: np.ndarray) -> np.ndarray:
-    """(k,) ranks from 1, equal values sharing their mean rank."""
-    _, of, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return ((last - counts + 1 + last) / 2)[of]
-
-
 def spearman(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Agreement | None:
     """Of two numbers (k,) of k things; None where one of them is the same for all. Up to eight things every order is
     counted, the seen one among them; beyond, 20,000 seeded ones, and the seen one once."""
-    a, b = (midranks(v) - (len(v) + 1) / 2 for v in (np.asarray(x), np.asarray(y)))
+    a, b = (midranks(np.asarray(v)[:, None])[0][:, 0] - (len(v) + 1) / 2 for v in (x, y))
     scale = np.sqrt((a @ a) * (b @ b))
     if scale == 0:
         return None

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.compute import kept
-from analysis.compute.linear.axis_error import positive_interval
+from analysis.compute.linear.axis_error import Z95, positive_interval
 from analysis.compute.linear.spectra import axes_for, entropy_rank, participation_ratio
-from analysis.compute.linear.spiked import noise_edge, noise_variance
+from analysis.compute.linear.spiked import mean_edge, noise_edge, noise_variance
 from analysis.compute.linear.tap_spectrum import TapSpectrum
 from analysis.compute.statistics.nulls import gaussian_eigenvalues, null_draws
 from analysis.results import Estimate
@@ -72,12 +72,14 @@ def _numerical(lam: np.ndarray, d: int) -> int:
     return int((lam > lam[0] * d * np.finfo(float).eps).sum())
 
 
-def _edge(lam: np.ndarray, at: Shape) -> float:
-    """The 95 % point of the largest eigenvalue of white noise, whose variance is estimated from the median. Units that
-    repeat others bring no noise of their own: a spectrum that stops early has as many units as directions."""
+def _edges(lam: np.ndarray, at: Shape) -> tuple[float, float]:
+    """The 95 % point of the largest eigenvalue of white noise, whose variance is estimated from the median, and its
+    mean. Units that repeat others bring no noise of their own: a spectrum that stops early has as many units as
+    directions."""
     lam = lam[: _numerical(lam, at.d)]
     d = len(lam) if len(lam) < min(at.samples - 1, at.alive) else at.alive
-    return noise_variance(lam, at.samples, d) * noise_edge(at.samples, d)
+    variance = noise_variance(lam, at.samples, d)
+    return variance * noise_edge(at.samples, d), variance * mean_edge(at.samples, d)
 
 
 def _share_band(share: float):
@@ -96,14 +98,15 @@ def _first(reached: np.ndarray) -> int:
 def _tolerance_band(lam, without, tap: TapSpectrum, settings) -> tuple[int, int]:
     ratio = lam / lam[0]
     half = tap.half_width(without / np.maximum(without[:, :1], 1e-300))
-    low, high = positive_interval(ratio, half / 1.959964)
+    low, high = positive_interval(ratio, half / Z95)
     return int((low >= settings.tolerance**2).sum()), int((high >= settings.tolerance**2).sum())
 
 
 def _edge_band(lam, without, tap: TapSpectrum, settings) -> tuple[int, int]:
-    low, high = positive_interval(lam, tap.half_width(without) / 1.959964)
-    edge = _edge(lam, shape_of(tap))
-    return int((low > edge).sum()), int((high > edge).sum())
+    """At least those whose interval is above the edge; at most those above the mean of the largest of noise."""
+    low, _ = positive_interval(lam, tap.half_width(without) / Z95)
+    edge, mean = _edges(lam, shape_of(tap))
+    return int((low > edge).sum()), int((lam > mean).sum())
 
 
 def _rate_cap(r: int, d: int, settings: Settings) -> float:
@@ -132,7 +135,7 @@ NOTIONS = (
     Notion(RATE, "½ Σ log2(1 + d λ / (ε² Σλ))", lambda s, at, o: coding_rate(s, at.d, o.epsilon), unit="bits",
            cap=_rate_cap),
     Notion(ABOVE, "number of λ above the Marchenko-Pastur edge, noise by the median λ",
-           lambda s, at, o: float((s > _edge(s, at)).sum()), counted=True, band=_edge_band),
+           lambda s, at, o: float((s > _edges(s, at)[0]).sum()), counted=True, band=_edge_band),
 )  # fmt: skip
 NAMES = tuple(notion.name for notion in NOTIONS)
 BY_NAME = dict(zip(NAMES, NOTIONS, strict=True))
@@ -241,10 +244,12 @@ def shared_caveats(tap: TapSpectrum) -> list[str]:
     """What every page of ranks says of a tap."""
     notes = [*tap.notes]
     if tap.constant:
-        notes.append(f"{tap.name}: {tap.constant} constant unit(s) add nothing and are not counted where the noise edge is sought.")
+        notes.append(
+            f"{tap.name}: {tap.constant} constant unit(s) add nothing and are not counted where the noise edge is sought."
+        )
     if tap.n < 5 * (tap.d - tap.constant):
         notes.append(
-            f"{tap.name}: {tap.n:,} rows for {(tap.d - tap.constant):,} units: the spectrum is spread by sampling alone, as the "
+            f"{tap.name}: {tap.n:,} rows for {tap.d - tap.constant:,} units: the spectrum is spread by sampling alone, as the "
             "null shows; intervals leave that out."
         )
     if tap.samples < tap.n:

@@ -34,8 +34,9 @@ from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.rows.some_samples import EVERY, MEAN, equal_samples
 from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.statistics.auroc import midranks
 from analysis.compute.statistics.nulls import null_draws, wilson
-from analysis.compute.statistics.rank_agreement import Agreement, midranks, spearman
+from analysis.compute.statistics.rank_agreement import Agreement, spearman
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.subspaces.rank_notions import (
     BY_NAME,
@@ -171,8 +172,8 @@ def _table(names, found, probed, spectra, agreement, params, notes) -> Table:
             "rank high": np.array([one.value if one.high is None else one.high for one in found]),
             "rank null": np.array([one.null_mean for one in found]), "accuracy": accuracy,
             "accuracy low": bounds[:, 0], "accuracy high": bounds[:, 1],
-            "chance": np.array([p.chance for p in probed]), "place by rank": midranks(-value),
-            "place by accuracy": midranks(-accuracy),
+            "chance": np.array([p.chance for p in probed]), "place by rank": _places(-value),
+            "place by accuracy": _places(-accuracy),
         },
     )  # fmt: skip
 
@@ -207,6 +208,11 @@ def _estimates(names, found: list[Ranked], probed: list[Probed], spectra: list[T
                      null_method="shuffled labels, exact mean", n=len(p.right), d=spectrum.d, estimator="five folds")
         )  # fmt: skip
     return tuple(made), matched
+
+
+def _places(values: np.ndarray) -> np.ndarray:
+    """(k,) from 1, the smallest."""
+    return midranks(values[:, None])[0][:, 0]
 
 
 def _reading(names, value, accuracy, agreement: Agreement | None, notion: str) -> str:
