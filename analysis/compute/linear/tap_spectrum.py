@@ -107,8 +107,8 @@ def tap_spectrum(
     keep: bool = True,
 ) -> TapSpectrum:
     """Of the samples `positions` (m,), rising (None: all), with `tokens` as rows or pooled (`rows.some_samples`); kept
-    in a workspace unless told otherwise. Two passes and O(n d min(n, d)) the first time; memory O(d²), or O(n d) where rows are fewer than
-    units or tokens are pooled.
+    in a workspace unless told otherwise. Two passes and O(n d min(n, d)) the first time; memory O(d²), or O(n d) where
+    rows are fewer than units or tokens are pooled.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Some samples of a tap, read chunk by chunk; and as many samples of each of several taps, the same ones where ids agree.
+"""Some samples of a tap, read chunk by chunk; as many samples of each of several taps, the same where ids agree.
 
 Numbers that grow with the number of samples are compared at equal n only. A view reads the chunks of its tap and gives
 the rows of the chosen samples, so that nothing is held but one chunk.
@@ -117,7 +117,9 @@ def equal_samples(
     found, notes = _shared(ids, minimum)
     if found is None:
         found = [np.arange(len(i)) for i in ids]
-        found = [at if len(at) == smallest else np.sort(rng.choice(at, smallest, replace=False)) for at in found]
+        found = [
+            at if len(at) == smallest else np.sort(rng.choice(at, smallest, replace=False)) for at in found
+        ]
         notes = [
             f"The taps share fewer than {minimum} samples by id: each has {smallest:,} of its own, so that the "
             "networks and the data differ at once."

@@ -31,7 +31,7 @@ def spearman(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Agreemen
         return None
     k, value = len(a), float(a @ b / scale)
     exact = k <= MOST_EXACT
-    orders = np.array(list(permutations(range(k)))) if exact else rng.permuted(np.tile(np.arange(k), (DRAWS, 1)), axis=1)
-    null = b[orders] @ a / scale
+    every = list(permutations(range(k))) if exact else rng.permuted(np.tile(np.arange(k), (DRAWS, 1)), axis=1)
+    null = b[np.array(every)] @ a / scale
     extreme = int((np.abs(null) >= abs(value) - 1e-12).sum())
     return Agreement(value, null, exact, extreme / len(null) if exact else (extreme + 1) / (len(null) + 1))

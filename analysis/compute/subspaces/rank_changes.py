@@ -27,8 +27,8 @@ class Noise:
 
 @dataclass(frozen=True)
 class Change:
-    """`make` (rows (n, d), generator, noise) -> rows; `moves` the notions that it changes in general, and `law` the same
-    in words; `same_samples`: whether the rows stay those of the same samples."""
+    """`make` (rows (n, d), generator, noise) -> rows; `moves` the notions that it changes in general, `law` the same in
+    words; `same_samples`: whether the rows stay those of the same samples."""
 
     name: str
     make: Callable[[np.ndarray, np.random.Generator, Noise], np.ndarray]
@@ -86,9 +86,9 @@ CHANGES = (
            "Scaling one unit changes all but the numerical rank."),
     Change("rotating", _rotated, (), "Rotating changes none."),
     Change("half of the samples", _halved, NAMES, "Fewer samples lower most, until n is many times d.", False),
-    Change("adding noise units", _with_noise, NAMES, "Units of pure noise raise nearly all: none of these numbers tells "
-           "noise from signal but the count above the noise edge."),
+    Change("adding noise units", _with_noise, NAMES, "Units of pure noise raise nearly all: none of these numbers "
+           "tells noise from signal but the count above the noise edge."),
     Change("every unit twice", _duplicated, (RATE, ABOVE),
-           "A copy of every unit changes no spectrum but for its scale; the coding rate counts units, and the noise edge "
-           "of a spectrum that stops early counts directions."),
+           "A copy of every unit changes no spectrum but for its scale; the coding rate counts units, and the noise "
+           "edge of a spectrum that stops early counts directions."),
 )  # fmt: skip

@@ -23,7 +23,7 @@ import numpy as np
 from analysis.compute import kept
 from analysis.compute.linear.axis_error import Z95, positive_interval
 from analysis.compute.linear.spectra import axes_for, entropy_rank, participation_ratio
-from analysis.compute.linear.spiked import mean_edge, noise_edge, noise_variance
+from analysis.compute.linear.spiked import Noise, noise_in
 from analysis.compute.linear.tap_spectrum import TapSpectrum
 from analysis.compute.statistics.nulls import gaussian_eigenvalues, null_draws
 from analysis.results import Estimate
@@ -72,14 +72,8 @@ def _numerical(lam: np.ndarray, d: int) -> int:
     return int((lam > lam[0] * d * np.finfo(float).eps).sum())
 
 
-def _edges(lam: np.ndarray, at: Shape) -> tuple[float, float]:
-    """The 95 % point of the largest eigenvalue of white noise, whose variance is estimated from the median, and its
-    mean. Units that repeat others bring no noise of their own: a spectrum that stops early has as many units as
-    directions."""
-    lam = lam[: _numerical(lam, at.d)]
-    d = len(lam) if len(lam) < min(at.samples - 1, at.alive) else at.alive
-    variance = noise_variance(lam, at.samples, d)
-    return variance * noise_edge(at.samples, d), variance * mean_edge(at.samples, d)
+def _noise(lam: np.ndarray, at: Shape) -> Noise:
+    return noise_in(lam[: _numerical(lam, at.d)], at.samples, at.alive)
 
 
 def _share_band(share: float):
@@ -105,15 +99,19 @@ def _tolerance_band(lam, without, tap: TapSpectrum, settings) -> tuple[int, int]
 def _edge_band(lam, without, tap: TapSpectrum, settings) -> tuple[int, int]:
     """At least those whose interval is above the edge; at most those above the mean of the largest of noise."""
     low, _ = positive_interval(lam, tap.half_width(without) / Z95)
-    edge, mean = _edges(lam, shape_of(tap))
-    return int((low > edge).sum()), int((lam > mean).sum())
+    noise = _noise(lam, shape_of(tap))
+    return int((low > noise.edge).sum()), int((lam > noise.middle).sum())
 
 
 def _rate_cap(r: int, d: int, settings: Settings) -> float:
     return r * float(np.log1p(d / (settings.epsilon**2 * r))) / (2 * np.log(2))
 
 
-PARTICIPATION, ENTROPY, CENTRED_SIGMA = "participation ratio", "entropy rank of σ²", "entropy rank of σ, centred"
+PARTICIPATION, ENTROPY, CENTRED_SIGMA = (
+    "participation ratio",
+    "entropy rank of σ²",
+    "entropy rank of σ, centred",
+)
 RANKME, STABLE, RAW_STABLE = "RankMe", "stable rank, centred", "stable rank"
 TOLERANCE, NUMERICAL = "ε-rank", "numerical rank"
 AXES_90, AXES_99, RATE, ABOVE = "axes for 90 %", "axes for 99 %", "coding rate", "axes above noise"
@@ -135,7 +133,7 @@ NOTIONS = (
     Notion(RATE, "½ Σ log2(1 + d λ / (ε² Σλ))", lambda s, at, o: coding_rate(s, at.d, o.epsilon), unit="bits",
            cap=_rate_cap),
     Notion(ABOVE, "number of λ above the Marchenko-Pastur edge, noise by the median λ",
-           lambda s, at, o: float((s > _edges(s, at)[0]).sum()), counted=True, band=_edge_band),
+           lambda s, at, o: float((s > _noise(s, at).edge).sum()), counted=True, band=_edge_band),
 )  # fmt: skip
 NAMES = tuple(notion.name for notion in NOTIONS)
 BY_NAME = dict(zip(NAMES, NOTIONS, strict=True))
@@ -221,7 +219,7 @@ def estimate(one: Ranked, tap: TapSpectrum, name: str = "") -> Estimate:
     low, high = np.percentile(one.null, [2.5, 97.5]) if draws >= 20 else (one.null.min(), one.null.max())
     made = {} if one.low is None else {
         "low": one.low, "high": one.high,
-        "interval": "from intervals of the eigenvalues" if one.notion.counted else "jackknife over groups of samples, t",
+        "interval": "intervals of what is counted" if one.notion.counted else "jackknife over groups of samples, t",
     }  # fmt: skip
     return Estimate(
         name or f"{one.notion.name}, {one.notion.formula}", one.value, **made, null=one.null_mean, null_low=float(low),
@@ -245,12 +243,12 @@ def shared_caveats(tap: TapSpectrum) -> list[str]:
     notes = [*tap.notes]
     if tap.constant:
         notes.append(
-            f"{tap.name}: {tap.constant} constant unit(s) add nothing and are not counted where the noise edge is sought."
+            f"{tap.name}: {tap.constant} constant unit(s) add nothing and are not counted for the noise edge."
         )
     if tap.n < 5 * (tap.d - tap.constant):
         notes.append(
-            f"{tap.name}: {tap.n:,} rows for {tap.d - tap.constant:,} units: the spectrum is spread by sampling alone, as the "
-            "null shows; intervals leave that out."
+            f"{tap.name}: {tap.n:,} rows for {tap.d - tap.constant:,} units: sampling alone spreads the spectrum, as "
+            "the null shows; intervals leave that out."
         )
     if tap.samples < tap.n:
         notes.append(

@@ -10,8 +10,8 @@ the regret; for the probe the agreement of its answers with shuffled labels, exa
 correlation (Fisher, Bonett & Wright), over samples for accuracies and regrets.
 
 When it lies: taps of one network are no independent runs, so that a correlation along layers says little about a choice
-of runs; with four taps no correlation can have p below 2 / 24; the best accuracy is the best of these samples too, which
-flatters it; a probe reads linearly; a rank taken at small n orders taps by width.
+of runs; with four taps no correlation can have p below 2 / 24; the best accuracy is the best of these samples too,
+which flatters it; a probe reads linearly; a rank taken at small n orders taps by width.
 
 Cost: for a tap its spectrum (kept in a workspace) and five ridge fits, O(n d min(n, d)). Memory O(n d).
 
@@ -24,14 +24,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import Activations, ArrayActivations, as_activations, sample_column
+from analysis.activations import ArrayActivations, as_activations, sample_column
 from analysis.compute.correlation.correlations import fisher_interval
-from analysis.compute.linear.cross_fitting import folds_of
-from analysis.compute.linear.ridge_probe import held_out_predictions
+from analysis.compute.linear.class_probe import FOLDS, Probed, class_probe
 from analysis.compute.linear.tap_spectrum import TapSpectrum, tap_spectrum
 from analysis.compute.machine import machine
-from analysis.compute.rows.class_codes import class_codes
-from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.rows.some_samples import EVERY, MEAN, equal_samples
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.auroc import midranks
@@ -54,7 +51,7 @@ from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, TAPS, FOLDS, SMALLEST = 20, 4, 5, 5
+FEWEST, TAPS = 20, 4
 HELP = {
     "rank": "The chosen number, with its 95 % interval and the mean of its null.",
     "accuracy": "Share of held-out samples that a linear probe names rightly, with its 95 % interval.",
@@ -69,20 +66,6 @@ class RankAgainstAccuracyParams:
     notion: str = param(RANKME, "Which number, as the rank dossier defines them.", choices=NAMES)
     column: str = param("label", "The sample column that the probe tells.", column=True)
     maximum_samples: int = param(5000, "Most samples; a seeded random subset above.", low=20, high=200_000)
-
-
-@dataclass(frozen=True)
-class Probed:
-    """`right` (m,) of the labelled samples `ids` (m,), and the agreement with shuffled labels by `chance`."""
-
-    right: np.ndarray
-    ids: np.ndarray
-    chance: float
-    notes: tuple[str, ...]
-
-    @property
-    def accuracy(self) -> float:
-        return float(self.right.mean())
 
 
 def rank_against_accuracy(
@@ -107,7 +90,9 @@ def rank_against_accuracy(
     taps = [as_activations(t) for t in taps]
     rng = rng or np.random.default_rng(0)
     if len(taps) < TAPS:
-        raise NotEnoughData(f"{len(taps)} tap(s)", f"at least {TAPS} to compare", "Choose more runs or layers")
+        raise NotEnoughData(
+            f"{len(taps)} tap(s)", f"at least {TAPS} to compare", "Choose more runs or layers"
+        )
     for tap in taps:
         sample_column(tap, params.column)
     seed = int(rng.integers(2**32))
@@ -117,36 +102,15 @@ def rank_against_accuracy(
         start, step = i / len(taps), 1 / len(taps)
         whole = len(at) == tap.layout.n_samples
         tokens = EVERY if tap.layout.is_pooled else MEAN
-        spectra.append(
-            tap_spectrum(tap, None if whole else at, tokens, progress, (start, start + step / 2))
-        )
+        spectra.append(tap_spectrum(tap, None if whole else at, tokens, progress, (start, start + step / 2)))
         null = null_spectra(spectra[-1], seed, min(null_draws(spectra[-1].d), 20))
         found += ranked(spectra[-1], null, (params.notion,))
         ends = start + step / 2, start + step
-        probed.append(_probed(tap, at, params.column, np.random.default_rng([seed, 1]), progress, ends))
-    agreement = spearman(
-        np.array([one.value for one in found]), np.array([p.accuracy for p in probed]), rng
-    )
-    return _table(tap_names([t.name for t in taps]), found, probed, spectra, agreement, params, notes)
-
-
-def _probed(tap: Activations, at: np.ndarray, column: str, rng, progress, span) -> Probed:
-    """Held-out answers for the labelled samples of classes with at least five."""
-    middle = (span[0] + span[1]) / 2
-    x, good, _ = pooled_samples(tap, "mean", at, progress, (span[0], middle))
-    at = at[good]
-    classes = class_codes(sample_column(tap, column)[at], column, SMALLEST)
-    x, codes, ids = x[classes.stay], classes.codes, np.asarray(tap.samples["id"]).astype(str)[at[classes.stay]]
-    if len(x) < FEWEST:
-        raise NotEnoughData(
-            f"{tap.name} has {len(x)} sample(s) with a label", f"at least {FEWEST}", "Record more labelled samples"
+        probed.append(
+            class_probe(tap, at, params.column, FEWEST, np.random.default_rng([seed, 1]), progress, ends)
         )
-    y, fold = classes.one_hot(), folds_of(codes, FOLDS, rng)
-    group, indicators = np.zeros(y.shape[1], np.int64), np.array([True])
-    answers = held_out_predictions(x, y, group, fold, indicators, progress, (middle, span[1])).argmax(axis=1)
-    said = np.bincount(answers, minlength=y.shape[1]) / len(x)
-    chance = float(said @ (classes.counts / classes.counts.sum()))
-    return Probed(answers == codes, ids, chance, classes.notes)
+    agreement = spearman(np.array([one.value for one in found]), np.array([p.accuracy for p in probed]), rng)
+    return _table(tap_names([t.name for t in taps]), found, probed, spectra, agreement, params, notes)
 
 
 def _table(names, found, probed, spectra, agreement, params, notes) -> Table:
@@ -178,12 +142,14 @@ def _table(names, found, probed, spectra, agreement, params, notes) -> Table:
     )  # fmt: skip
 
 
-def _estimates(names, found: list[Ranked], probed: list[Probed], spectra: list[TapSpectrum], agreement, params):
+def _estimates(
+    names, found: list[Ranked], probed: list[Probed], spectra: list[TapSpectrum], agreement, params
+):
     k, made = len(found), []
     if agreement is not None:
         low, high = fisher_interval(np.array(agreement.value), k, ranks=True)
         ends = np.percentile(agreement.null, [2.5, 97.5])
-        how = "all orders of the taps" if agreement.exact else f"{len(agreement.null):,} random orders of the taps"
+        how = f"{'all' if agreement.exact else 'random'} orders of the taps ({len(agreement.null):,})"
         made.append(
             Estimate("Spearman's correlation of rank and accuracy", agreement.value, float(low), float(high),
                      interval="over taps, Fisher with Bonett and Wright's variance", null=0.0, null_low=float(ends[0]),
@@ -259,7 +225,9 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("more directions, more classes: correlation", 1.0, like.estimates[0].value, 0.0),
         CheckLine("its p of 120 orders", 2 / 120, like.estimates[0].p_value, 1e-12),
         CheckLine("regret of the highest rank", 0.0, like.estimates[1].value, 0.0),
-        CheckLine("less noise, more classes and fewer directions", -0.5, unlike.estimates[0].value, 0.0, "at most"),
+        CheckLine(
+            "less noise, more classes and fewer directions", -0.5, unlike.estimates[0].value, 0.0, "at most"
+        ),
         CheckLine("probe of noise: chance", 1 / 8, float(blind["accuracy"][0]), 0.06),
         CheckLine("chance as said", 1 / 8, float(blind["chance"][0]), 0.01),
     )

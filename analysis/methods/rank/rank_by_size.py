@@ -51,7 +51,9 @@ class RankBySizeParams:
     notion: str = param(RANKME, "Which number, as the rank dossier defines them.", choices=NAMES)
     tokens: str = param(MEAN, "What a row is, where the taps have tokens.", choices=TOKENS)
     sizes: int = param(8, "Most sizes: all samples, half of them, a quarter, and so on.", low=2, high=20)
-    maximum_samples: int = param(20_000, "Most samples; a seeded random subset above.", low=16, high=10_000_000)
+    maximum_samples: int = param(
+        20_000, "Most samples; a seeded random subset above.", low=16, high=10_000_000
+    )
     draws: int | None = param(None, "Null spectra at each size; automatic: 3 to 20.", low=3, high=500)
 
 
@@ -87,7 +89,9 @@ def rank_by_size(
             step = 1.0 / len(taps)
             ends = (i + sizes[:k].sum() / sizes.sum()) * step, (i + sizes[: k + 1].sum() / sizes.sum()) * step
             whole = n == tap.layout.n_samples
-            spectrum = tap_spectrum(tap, None if whole else np.sort(at[order[:n]]), params.tokens, progress, ends)
+            spectrum = tap_spectrum(
+                tap, None if whole else np.sort(at[order[:n]]), params.tokens, progress, ends
+            )
             null = null_spectra(spectrum, seed, params.draws or min(null_draws(spectrum.d), 20))
             line += ranked(spectrum, null, (params.notion,))
         found.append(line)
@@ -105,7 +109,11 @@ def _curve(names, sizes, found: list[list[Ranked]], last, params, notes) -> Curv
     notion = BY_NAME[params.notion]
     series = {name: np.array([one.value for one in line]) for name, line in zip(names, found, strict=True)}
     null = {name: np.array([one.null_mean for one in line]) for name, line in zip(names, found, strict=True)}
-    band = {name: line for name, line in zip(names, found, strict=True) if all(one.low is not None for one in line)}
+    band = {
+        name: line
+        for name, line in zip(names, found, strict=True)
+        if all(one.low is not None for one in line)
+    }
     said = [c for spectrum in last for c in shared_caveats(spectrum)]
     return Curve(
         title=f"{notion.name} by number of samples", reading=_reading(names, sizes, found, notion),
@@ -135,7 +143,9 @@ def _rise(line: list[Ranked]) -> tuple[float, float]:
 def _estimates(names, found, last) -> list[Estimate]:
     made = []
     for name, line, spectrum in zip(names, found, last, strict=True):
-        made.append(estimate(line[-1], spectrum, f"{line[-1].notion.name} of {name} at all {spectrum.n:,} rows"))
+        made.append(
+            estimate(line[-1], spectrum, f"{line[-1].notion.name} of {name} at all {spectrum.n:,} rows")
+        )
         rise, chance = _rise(line)
         made.append(
             Estimate(f"relative rise of {name} over the last doubling of samples", rise, null=chance, n=spectrum.n,
@@ -162,7 +172,9 @@ def _reading(names, sizes, found, notion) -> str:
         said.append(
             f"At equal n the order of the taps is {'the same at every size' if same else 'not the same at every size'}."
         )
-    said.append("An isotropic source of 256 dimensions would have a RankMe of 118 at n = 128 and 255 at n = 8,192.")
+    said.append(
+        "An isotropic source of 256 dimensions would have a RankMe of 118 at n = 128 and 255 at n = 8,192."
+    )
     return " ".join(said)
 
 
@@ -180,7 +192,7 @@ def _cost(shapes, params: RankBySizeParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """The isotropic source of 256 dimensions: RankMe 118, 206, 237 at 128, 256, 512; ten directions settle; the null."""
+    """The isotropic source of 256 dimensions: RankMe 118, 206, 237 at 128, 256, 512; ten directions settle."""
     rng = np.random.default_rng(3)
     x = rng.standard_normal((512, 256))
     found = rank_by_size(x, params=RankBySizeParams(sizes=3))

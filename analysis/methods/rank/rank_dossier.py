@@ -9,9 +9,9 @@ Null: independent Gaussian units of the same variances and as many independent s
 100 groups of samples.
 
 When it lies: nearly all of them grow with the number of samples until n is many times d (an isotropic source of 256
-dimensions has RankMe 118 at n = 128 and 255 at n = 8,192); one large mean brings RankMe and the stable rank of rows that
-are not centred near 1; a unit of large scale owns every one of them; noise raises them as signal does. The axes above
-noise take the noise as equally strong in every direction; with units of unlike variances look at the null instead.
+dimensions has RankMe 118 at n = 128 and 255 at n = 8,192); one large mean brings RankMe and the stable rank of rows
+that are not centred near 1; a unit of large scale owns every one of them; noise raises them as signal does. The axes
+above noise take the noise as equally strong in every direction; with units of unlike variances look at the null instead.
 
 Cost: the first time two passes, O(n d min(n, d)), memory O(d²); in a workspace the moments are kept, and every later
 dossier of the tap takes O(d) for each notion and the null, O(d³) a draw, which is kept as well.
@@ -98,7 +98,8 @@ def rank_dossier(
     rng = rng or np.random.default_rng(0)
     seed = int(rng.integers(2**32))
     at, notes = equal_samples([tap], params.samples or tap.layout.n_samples, 1, rng)
-    spectrum = tap_spectrum(tap, None if len(at[0]) == tap.layout.n_samples else at[0], params.tokens, progress, (0.0, 0.8))
+    chosen = None if len(at[0]) == tap.layout.n_samples else at[0]
+    spectrum = tap_spectrum(tap, chosen, params.tokens, progress, (0.0, 0.8))
     settings = Settings(params.tolerance, params.epsilon)
     null = null_spectra(spectrum, seed, params.draws)
     progress(0.9, "counting")
@@ -131,8 +132,9 @@ def _reading(found: list[Ranked], tap: TapSpectrum) -> str:
     by = {one.notion.name: one for one in found}
     three = [by[name].value for name in (PARTICIPATION, ENTROPY, CENTRED_SIGMA)]
     said = (
-        f"The same {tap.n:,} rows of {tap.d:,} units have a rank of {three[0]:.3g} (participation ratio), {three[1]:.3g} "
-        f"(entropy of σ²) or {three[2]:.3g} (entropy of σ), in this order always; RankMe, which does not centre, says "
+        f"The same {tap.n:,} rows of {tap.d:,} units have a rank of {three[0]:.3g} (participation ratio), "
+        f"{three[1]:.3g} (entropy of σ²) or {three[2]:.3g} (entropy of σ), in this order always; RankMe, which does "
+        f"not centre, says "
         f"{by[RANKME].value:.3g}. Unrelated units of the same variances would have "
         + ", ".join(f"{by[name].null_mean:.3g}" for name in (PARTICIPATION, ENTROPY, CENTRED_SIGMA))
         + f" and {by[RANKME].null_mean:.3g}."
@@ -157,7 +159,9 @@ def _cost(shapes, params: RankDossierParams) -> Cost:
     side, draws, chunk = min(n, d), params.draws or null_draws(d), min(n, 4096)
     flops = 6.0 * n * d * side + 15.0 * side**3 + 12.0 * draws * d**3
     held = n * d * 8 * 2.5 if n < d else chunk * (d * 8 * 5 + 100 * 8)
-    return Cost(m.seconds(flops64=flops, moved=n * d * 100.0) + 0.05, held + 6.0 * side**2 * 8 + 100.0 * side * 8 * 4)
+    return Cost(
+        m.seconds(flops64=flops, moved=n * d * 100.0) + 0.05, held + 6.0 * side**2 * 8 + 100.0 * side * 8 * 4
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -201,7 +205,8 @@ METHODS = (
         "rescaling single units changes all but the numerical rank",
         papers=(
             "RankMe: Assessing the downstream performance of pretrained self-supervised representations by their rank",
-            "Low Rank Optimization for Efficient Deep Learning: Making A Balance between Compact Architecture and Fast Training",
+            "Low Rank Optimization for Efficient Deep Learning: Making A Balance between Compact Architecture and Fast "
+            "Training",
             "Residual Connections Harm Generative Representation Learning",
             "Information Shapes Koopman Representation",
         ),

@@ -57,11 +57,15 @@ NAMED = 24  # taps with an estimate each; of more, the first and last of each ne
 class RankSeriesParams:
     notion: str = param(RANKME, "Which number, as the rank dossier defines them.", choices=NAMES)
     tokens: str = param(MEAN, "What a row is, where the taps have tokens.", choices=TOKENS)
-    maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=16, high=10_000_000)
+    maximum_samples: int = param(
+        10_000, "Most samples; a seeded random subset above.", low=16, high=10_000_000
+    )
     draws: int | None = param(None, "Null spectra of each tap; automatic: 3 to 20.", low=3, high=500)
 
 
-def rank_series(*taps, params: RankSeriesParams = RankSeriesParams(), rng=None, progress=no_progress) -> Curve:
+def rank_series(
+    *taps, params: RankSeriesParams = RankSeriesParams(), rng=None, progress=no_progress
+) -> Curve:
     """A rank number along taps.
 
     Parameters
@@ -138,7 +142,7 @@ def _unequal(spectra: list[TapSpectrum]) -> list[str]:
     rows = [s.n for s in spectra]
     if min(rows) == max(rows):
         return []
-    return [f"The taps have {min(rows):,} to {max(rows):,} rows, so that n is not quite equal: see the caveats of each."]
+    return [f"The taps have {min(rows):,} to {max(rows):,} usable rows, so that n is not quite equal."]
 
 
 def _estimates(networks, found, spectra, names) -> list[Estimate]:
@@ -160,8 +164,8 @@ def _reading(networks, found: list[Ranked], names, notion: Notion) -> str:
         if not apart:
             word = f"is {first.value:.3g} at the first and {last.value:.3g} at the last, whose intervals do not part"
         said.append(
-            f"{network.name}: {notion.name} {word}; highest at {names[top]} ({values.max():.3g}; unrelated units of the "
-            f"same variances {found[top].null_mean:.3g})."
+            f"{network.name}: {notion.name} {word}; highest at {names[top]} ({values.max():.3g}; unrelated units of "
+            f"the same variances {found[top].null_mean:.3g})."
         )
     return " ".join(said) if len(said) <= 6 else " ".join([*said[:6], f"And {len(said) - 6} more networks."])
 
@@ -171,7 +175,9 @@ def _cost(shapes, params: RankSeriesParams) -> Cost:
     for rows, d in shapes:
         n = min(rows, params.maximum_samples)
         side, draws = min(n, d), params.draws or min(null_draws(d), 20)
-        seconds += m.seconds(flops64=6.0 * n * d * side + 15.0 * side**3 + 12.0 * draws * d**3, moved=n * d * 100.0)
+        seconds += m.seconds(
+            flops64=6.0 * n * d * side + 15.0 * side**3 + 12.0 * draws * d**3, moved=n * d * 100.0
+        )
         more = n * d * 8 * 2.5 if n < d else min(n, 4096) * (d * 8 * 5 + 800)
         held = max(held, more + 6.0 * side**2 * 8 + 3200.0 * side)
     return Cost(seconds, held)

@@ -1,4 +1,4 @@
-"""Detectability: which directions of variance can be told from noise, how strong they are, how well their axes are known.
+"""Detectability: which directions of variance can be told from noise, how strong they are, how sure their axes.
 
 With n samples of d units and noise of one variance v, c = d / n, eigenvalues of pure noise end at v (1 + √c)². A
 direction of additional variance l v shows only if l > √c, then at λ = v (1 + l)(1 + c / l), and its axis overlaps with
@@ -6,7 +6,8 @@ the truth by (1 - c / l²) / (1 + c / l) in squared cosine. Read backwards: from
 the overlap, which says how far the axis can be trusted at this n; a weaker direction is there for more samples only.
 
 The noise variance is the median eigenvalue over that of the Marchenko-Pastur law. Edge: what the largest eigenvalue of
-that noise exceeds in 5 % of cases (Tracy & Widom; 5 to 10 %, since its variance is estimated), or, by permutation, of the units' samples moved each on its own.
+that noise exceeds in 5 % of cases (Tracy & Widom; 5 to 10 %, since its variance is estimated), or, by permutation, that
+of the units' samples moved each on its own.
 
 When it lies: noise is not equally strong in all directions, as units of unlike variance show at once: standardise them,
 or take the permutation edge; when most directions are signal the median is no noise; heavy tails bring single samples
@@ -29,16 +30,7 @@ from analysis.activations import Activations, ArrayActivations, as_activations, 
 from analysis.compute.linear.axis_error import positive_interval
 from analysis.compute.linear.axis_null import moved_eigenvalues
 from analysis.compute.linear.linalg import principal_axes
-from analysis.compute.linear.spiked import (
-    axis_overlap,
-    mean_edge,
-    noise_edge,
-    noise_p,
-    noise_variance,
-    quantiles,
-    shown_at,
-    strength,
-)
+from analysis.compute.linear.spiked import axis_overlap, noise_in, noise_p, quantiles, shown_at, strength
 from analysis.compute.linear.tap_spectrum import TapSpectrum, tap_spectrum
 from analysis.compute.machine import machine
 from analysis.compute.rows.some_samples import EVERY, MEAN, some_samples
@@ -66,7 +58,8 @@ class SpectrumEdgesParams:
 
 @dataclass(frozen=True)
 class Edges:
-    """`variance` of the noise, the `middle` of where its largest eigenvalue lies and the `edge` above which an eigenvalue (r,) is `signal`, `p` (r,) and ratio `c`."""
+    """`variance` of the noise, the `middle` of where its largest eigenvalue lies, the `edge` above which an eigenvalue
+    (r,) is `signal`, `p` (r,) and the ratio `c`; all but the first in noise variances."""
 
     variance: float
     edge: float
@@ -74,7 +67,6 @@ class Edges:
     signal: np.ndarray
     p: np.ndarray
     c: float
-    units: int
 
 
 def spectrum_edges(
@@ -135,30 +127,32 @@ def _rows(tap: Activations, params: SpectrumEdgesParams, progress) -> tuple[Acti
 
 
 def _edges(spectrum: TapSpectrum, rows, params: SpectrumEdgesParams, rng, progress) -> Edges:
-    n, alive, lam = spectrum.n, spectrum.d - spectrum.constant, spectrum.values
-    d = len(lam) if len(lam) < min(n - 1, alive) else alive  # units that repeat others bring no noise of their own
-    variance = noise_variance(lam, n, d)
-    c = d / max(n - 1, 1)
+    lam = spectrum.values
+    noise = noise_in(lam, spectrum.n, spectrum.d - spectrum.constant)
+    v = noise.variance
     if params.edge == LAW:
-        edge, middle, p = noise_edge(n, d), mean_edge(n, d), noise_p(lam / variance, n, d)
-    else:
-        progress(0.6, "moving samples")
-        axes = principal_axes(rows, 1)
-        moved = moved_eigenvalues(rows, axes, DRAWS, rng, progress, (0.6, 1.0))[:, 0]
-        edge, middle = float(moved.max()) / variance, float(np.median(moved)) / variance
-        p = add_one_p(lam, np.tile(moved[:, None], len(lam)))
-    return Edges(variance, edge, middle, lam / variance > edge, p, c, d)
+        p = noise_p(lam / v, noise.n, noise.units)
+        return Edges(v, noise.edge / v, noise.middle / v, lam > noise.edge, p, noise.c)
+    progress(0.6, "moving samples")
+    moved = moved_eigenvalues(rows, principal_axes(rows, 1), DRAWS, rng, progress, (0.6, 1.0))[:, 0]
+    p = add_one_p(lam, np.tile(moved[:, None], len(lam)))
+    return Edges(v, float(moved.max()) / v, float(np.median(moved)) / v, lam > moved.max(), p, noise.c)
 
 
 def _estimates(values, low, high, found: Edges, spectrum: TapSpectrum, params) -> list[Estimate]:
     made = {"n": spectrum.n, "d": spectrum.d}
     sure = int(found.signal.sum())
     band = int((low > found.edge).sum()), int((values > found.middle).sum())
-    how = "noise of one variance, Tracy and Widom" if params.edge == LAW else f"{DRAWS} moves of the units' samples"
+    how = (
+        "noise of one variance, Tracy and Widom"
+        if params.edge == LAW
+        else f"{DRAWS} moves of the units' samples"
+    )
     out = [
         Estimate("directions above noise", sure, min(band[0], sure), max(band[1], sure),
-                 interval="intervals above the edge; above the middle of noise", null=0.0, null_method=how, unit="directions",
-                 p_value=float(found.p[0]), estimator=f"above {found.edge:.3g} noise variances", **made),
+                 interval="intervals above the edge; above the middle of noise", null=0.0, null_method=how,
+                 unit="directions", p_value=float(found.p[0]), estimator=f"above {found.edge:.3g} noise variances",
+                 **made),
         Estimate("noise variance", found.variance, estimator="median eigenvalue over that of the law", **made),
         Estimate("least strength that shows, √c", float(np.sqrt(found.c)), unit="noise variances", **made),
     ]  # fmt: skip
@@ -168,8 +162,9 @@ def _estimates(values, low, high, found: Edges, spectrum: TapSpectrum, params) -
     for i in range(bounds.shape[1]):
         out.append(
             Estimate(f"strength of direction {i + 1}", *(float(v) for v in strong[:, i]), unit="noise variances",
-                     interval="from that of the eigenvalue", null=float(np.sqrt(found.c)), null_method="least that shows",
-                     p_value=float(found.p[i]), estimator="λ = (1 + l)(1 + c / l) solved for l", **made)
+                     interval="from that of the eigenvalue", null=float(np.sqrt(found.c)),
+                     null_method="least that shows", p_value=float(found.p[i]),
+                     estimator="λ = (1 + l)(1 + c / l) solved for l", **made)
         )  # fmt: skip
         out.append(
             Estimate(f"squared overlap of axis {i + 1} with the truth", *(float(v) for v in overlap[:, i]),
@@ -188,8 +183,8 @@ def _reading(values: np.ndarray, found: Edges) -> str:
         )
     overlap = axis_overlap(strength(values[:count], found.c), found.c)
     return (
-        f"{count} of {len(values)} eigenvalues stand out of noise (edge {found.edge:.3g} noise variances). The weakest of "
-        f"them has a strength of {strength(values[count - 1 : count], found.c)[0]:.3g}, so that its axis has a squared "
+        f"{count} of {len(values)} eigenvalues stand out of noise (edge {found.edge:.3g} noise variances). The weakest "
+        f"has a strength of {strength(values[count - 1 : count], found.c)[0]:.3g}, so that its axis has a squared "
         f"cosine of {overlap[-1]:.2f} with the true direction; the strongest {overlap[0]:.2f}. What is weaker than "
         f"{np.sqrt(found.c):.3g} noise variances cannot show with so many samples."
     )
@@ -197,7 +192,7 @@ def _reading(values: np.ndarray, found: Edges) -> str:
 
 def _caveats(spectrum: TapSpectrum, found: Edges, params) -> list[str]:
     notes = [
-        "The law holds for noise of one variance in all directions, few directions of signal, and many samples and units."
+        "The law is that of noise of one variance in all directions, few directions of signal, many samples and units."
     ]
     if found.signal.mean() > 0.3:
         notes.append(
@@ -209,8 +204,8 @@ def _caveats(spectrum: TapSpectrum, found: Edges, params) -> list[str]:
     spread = spectrum.variances[spectrum.variances > 0]
     if params.scaling == "as recorded" and spread.max() > 4 * np.median(spread):
         notes.append(
-            f"The largest variance of a unit is {spread.max() / np.median(spread):.3g} times the median: a unit may stand "
-            "out by its scale alone; standardise, or take the permutation edge."
+            f"The largest variance of a unit is {spread.max() / np.median(spread):.3g} times the median: a unit may "
+            "stand out by its scale alone; standardise, or take the permutation edge."
         )
     return notes
 
@@ -219,7 +214,8 @@ def _cost(shapes, params: SpectrumEdgesParams) -> Cost:
     (n, d), m = shapes[0], machine()
     side, chunk = min(n, d), min(n, 4096)
     loaded = params.edge == MOVED or params.scaling == "standardised"
-    flops = 6.0 * n * d * side + 15.0 * side**3 + (DRAWS * (2.0 * n * d * side + 5.0 * side**3)) * (params.edge == MOVED)
+    flops = 6.0 * n * d * side + 15.0 * side**3
+    flops += DRAWS * (2.0 * n * d * side + 5.0 * side**3) * (params.edge == MOVED)
     held = n * d * 8 * 2.5 if n < d else chunk * (d * 8 * 5 + 800)
     held += n * d * 8 * 3.0 * loaded + 6.0 * side**2 * 8 + 3200.0 * side
     return Cost(m.seconds(flops64=flops, moved=n * d * 100.0) + 0.02, held)
@@ -246,7 +242,8 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("λ of strength 3, found", 14 / 3, float(strong.values[0]), 0.5),
         CheckLine("directions above noise", 1.0, by["directions above noise"].value, 1.0),
         CheckLine("its strength", 3.0, by["strength of direction 1"].value, 0.5),
-        CheckLine("overlap said and true", float(axis[0] ** 2), by["squared overlap of axis 1 with the truth"].value, 0.05),
+        CheckLine("overlap said and true", float(axis[0] ** 2),
+                  by["squared overlap of axis 1 with the truth"].value, 0.05),
         CheckLine("noise variance", 49.0, by["noise variance"].value, 1.5),
         CheckLine("strength 0.4: directions above noise", 0.0, weak.estimates[0].value, 0.0),
     )  # fmt: skip
@@ -255,7 +252,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="spectrum_edges", family="rank", title="Detectable directions", version=1, function=spectrum_edges,
-        summary="Which eigenvalues stand out of noise, how strong their directions are, and how well the axes are known.",
+        summary="Which eigenvalues stand out of noise, how strong their directions are, and how sure their axes.",
         params=SpectrumEdgesParams, result=Spectrum, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotating, shifting or scaling all activations; not rescaling single units, unless standardised",
         papers=(
