@@ -1,0 +1,263 @@
+"""Detectability: which directions of variance can be told from noise, how strong they are, how sure their axes.
+
+With n samples of d units and noise of one variance v, c = d / n, eigenvalues of pure noise end at v (1 + √c)². A
+direction of additional variance l v shows only if l > √c, then at λ = v (1 + l)(1 + c / l), and its axis overlaps with
+the truth by (1 - c / l²) / (1 + c / l) in squared cosine. Read backwards: from each λ above the edge the strength l and
+the overlap, which says how far the axis can be trusted at this n; a weaker direction is there for more samples only.
+
+The noise variance is the median eigenvalue over that of the Marchenko-Pastur law. Edge: what the largest eigenvalue of
+that noise exceeds in 5 % of cases (Tracy & Widom; 5 to 10 %, since its variance is estimated), or, by permutation, that
+of the units' samples moved each on its own.
+
+When it lies: noise is not equally strong in all directions, as units of unlike variance show at once: standardise them,
+or take the permutation edge; when most directions are signal the median is no noise; heavy tails bring single samples
+above the edge; tokens of one sample are not independent, so that they are averaged.
+
+Cost: two passes, O(n d min(n, d)); 20 times the same for the permutation edge. Memory O(d²), O(n d) with permutations
+or standardised units.
+
+References: J. Baik, G. Ben Arous & S. Péché (2005); D. Paul (2007); I. Johnstone (2001); M. Gavish & D. Donoho (2014);
+H. Lebeau, M. Seddik & J. de Morais Goulart (2024), "Performance gaps in multi-view clustering".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import Activations, ArrayActivations, as_activations, load_matrix
+from analysis.compute.linear.axis_error import positive_interval
+from analysis.compute.linear.axis_null import moved_eigenvalues
+from analysis.compute.linear.linalg import principal_axes
+from analysis.compute.linear.spiked import axis_overlap, noise_in, noise_p, quantiles, shown_at, strength
+from analysis.compute.linear.tap_spectrum import TapSpectrum, tap_spectrum
+from analysis.compute.machine import machine
+from analysis.compute.rows.some_samples import EVERY, MEAN, some_samples
+from analysis.compute.statistics.moments import is_varying
+from analysis.compute.statistics.nulls import add_one_p
+from analysis.compute.streaming import refuse_few
+from analysis.results import Estimate, Spectrum
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+
+FEWEST, DRAWS, SHOWN = 10, 20, 10
+LAW, MOVED = "Marchenko-Pastur", "permutation"
+
+
+@dataclass(frozen=True)
+class SpectrumEdgesParams:
+    scaling: str = param(
+        "as recorded", "Units as they are, or each with deviation 1, so that their noise is more alike.",
+        choices=("as recorded", "standardised"),
+    )  # fmt: skip
+    edge: str = param(
+        LAW, "The edge of noise of one variance, or of the units' own values moved over the samples.",
+        choices=(LAW, MOVED),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Edges:
+    """`variance` of the noise, the `middle` of where its largest eigenvalue lies, the `edge` above which an eigenvalue
+    (r,) is `signal`, `p` (r,) and the ratio `c`; all but the first in noise variances."""
+
+    variance: float
+    edge: float
+    middle: float
+    signal: np.ndarray
+    p: np.ndarray
+    c: float
+
+
+def spectrum_edges(
+    activations, params: SpectrumEdgesParams = SpectrumEdgesParams(), rng=None, progress=no_progress
+) -> Spectrum:
+    """The spectrum against its noise, and what is above.
+
+    Parameters
+    ----------
+    activations : Activations or array (rows, units); tokens are averaged.
+
+    Returns
+    -------
+    Spectrum
+        Eigenvalues over the noise variance, with interval; `null` those of noise. Estimates: noise variance, edge,
+        directions above it, and strength and overlap of the first ten.
+
+    Raises
+    ------
+    NotEnoughData, InputError, TooLarge
+        Fewer than ten samples; nothing varies; samples and units both above 8,192.
+    """
+    tap = as_activations(activations)
+    rng = rng or np.random.default_rng(0)
+    refuse_few(tap.name, tap.layout.n_samples, FEWEST, "sample(s)")
+    rows, notes, used = _rows(tap, params, progress)
+    spectrum = tap_spectrum(rows, None, used, progress, (0.2, 0.6 if params.edge == MOVED else 0.95))
+    refuse_few(tap.name, spectrum.n, FEWEST)
+    found = _edges(spectrum, rows, params, rng, progress)
+    values = spectrum.values / found.variance
+    low, high = positive_interval(values, spectrum.half_width(spectrum.without() / found.variance) / 1.959964)
+    r = len(values)
+    null = quantiles(found.c, 1 - (np.arange(r) + 0.5) / r)
+    return Spectrum(
+        title=f"Detectable directions of {tap.name}", reading=_reading(values, found),
+        caveats=tuple(dict.fromkeys((*notes, *_caveats(spectrum, found, params), *spectrum.notes))),
+        estimates=tuple(_estimates(values, low, high, found, spectrum, params)), values=values,
+        value_name="eigenvalue over the noise variance", low=np.minimum(low, values), high=np.maximum(high, values),
+        null=null,
+    )  # fmt: skip
+
+
+def _rows(tap: Activations, params: SpectrumEdgesParams, progress) -> tuple[Activations, list[str], str]:
+    """What is analysed, and whether tokens are still to be averaged."""
+    if params.edge == LAW and params.scaling == "as recorded":
+        return tap, [], EVERY if tap.layout.is_pooled else MEAN
+    rows, more = some_samples(tap, None, MEAN, progress, (0.0, 0.1))
+    loaded = load_matrix(rows, minimum_rows=FEWEST)
+    x, notes = np.asarray(loaded.values, dtype=np.float64), list(more)
+    if loaded.n_nonfinite:
+        notes.append(f"{loaded.n_nonfinite} of {loaded.n_total} rows hold NaN or infinity and were left out.")
+    if params.scaling == "standardised":
+        mean, spread = x.mean(axis=0), x.std(axis=0)
+        varies = is_varying(spread**2, mean)
+        x = np.where(varies, (x - mean) / np.where(varies, spread, 1.0), 0.0)
+        notes.append("Units were standardised: strengths are those of standardised units.")
+    return ArrayActivations(x, tap.name), notes, EVERY
+
+
+def _edges(spectrum: TapSpectrum, rows, params: SpectrumEdgesParams, rng, progress) -> Edges:
+    lam = spectrum.values
+    noise = noise_in(lam, spectrum.n, spectrum.d - spectrum.constant)
+    v = noise.variance
+    if params.edge == LAW:
+        p = noise_p(lam / v, noise.n, noise.units)
+        return Edges(v, noise.edge / v, noise.middle / v, lam > noise.edge, p, noise.c)
+    progress(0.6, "moving samples")
+    moved = moved_eigenvalues(rows, principal_axes(rows, 1), DRAWS, rng, progress, (0.6, 1.0))[:, 0]
+    p = add_one_p(lam, np.tile(moved[:, None], len(lam)))
+    return Edges(v, float(moved.max()) / v, float(np.median(moved)) / v, lam > moved.max(), p, noise.c)
+
+
+def _estimates(values, low, high, found: Edges, spectrum: TapSpectrum, params) -> list[Estimate]:
+    made = {"n": spectrum.n, "d": spectrum.d}
+    sure = int(found.signal.sum())
+    band = int((low > found.edge).sum()), int((values > found.middle).sum())
+    how = (
+        "noise of one variance, Tracy and Widom"
+        if params.edge == LAW
+        else f"{DRAWS} moves of the units' samples"
+    )
+    out = [
+        Estimate("directions above noise", sure, min(band[0], sure), max(band[1], sure),
+                 interval="intervals above the edge; above the middle of noise", null=0.0, null_method=how,
+                 unit="directions", p_value=float(found.p[0]), estimator=f"above {found.edge:.3g} noise variances",
+                 **made),
+        Estimate("noise variance", found.variance, estimator="median eigenvalue over that of the law", **made),
+        Estimate("least strength that shows, √c", float(np.sqrt(found.c)), unit="noise variances", **made),
+    ]  # fmt: skip
+    bounds = np.stack([values, low, high])[:, : min(sure, SHOWN)]
+    strong = strength(bounds, found.c)
+    overlap = np.where(bounds > (1 + np.sqrt(found.c)) ** 2, axis_overlap(strong, found.c), 0.0)
+    for i in range(bounds.shape[1]):
+        out.append(
+            Estimate(f"strength of direction {i + 1}", *(float(v) for v in strong[:, i]), unit="noise variances",
+                     interval="from that of the eigenvalue", null=float(np.sqrt(found.c)),
+                     null_method="least that shows", p_value=float(found.p[i]),
+                     estimator="λ = (1 + l)(1 + c / l) solved for l", **made)
+        )  # fmt: skip
+        out.append(
+            Estimate(f"squared overlap of axis {i + 1} with the truth", *(float(v) for v in overlap[:, i]),
+                     interval="from that of the eigenvalue", null=0.0, null_method="a direction that does not show",
+                     estimator="(1 - c / l²) / (1 + c / l)", **made)
+        )  # fmt: skip
+    return out
+
+
+def _reading(values: np.ndarray, found: Edges) -> str:
+    count = int(found.signal.sum())
+    if not count:
+        return (
+            f"No direction stands out of noise: the largest eigenvalue is {values[0]:.3g} noise variances, the edge "
+            f"{found.edge:.3g}. A direction weaker than {np.sqrt(found.c):.3g} noise variances would not show."
+        )
+    overlap = axis_overlap(strength(values[:count], found.c), found.c)
+    return (
+        f"{count} of {len(values)} eigenvalues stand out of noise (edge {found.edge:.3g} noise variances). The weakest "
+        f"has a strength of {strength(values[count - 1 : count], found.c)[0]:.3g}, so that its axis has a squared "
+        f"cosine of {overlap[-1]:.2f} with the true direction; the strongest {overlap[0]:.2f}. What is weaker than "
+        f"{np.sqrt(found.c):.3g} noise variances cannot show with so many samples."
+    )
+
+
+def _caveats(spectrum: TapSpectrum, found: Edges, params) -> list[str]:
+    notes = [
+        "The law is that of noise of one variance in all directions, few directions of signal, many samples and units."
+    ]
+    if found.signal.mean() > 0.3:
+        notes.append(
+            f"{found.signal.mean():.0%} of the eigenvalues are above the edge: the median is then hardly noise, or the "
+            "noise is not alike in all directions; strengths are those above the median direction."
+        )
+    if spectrum.constant:
+        notes.append(f"{spectrum.constant} constant unit(s) are left out of the count of units.")
+    spread = spectrum.variances[spectrum.variances > 0]
+    if params.scaling == "as recorded" and spread.max() > 4 * np.median(spread):
+        notes.append(
+            f"The largest variance of a unit is {spread.max() / np.median(spread):.3g} times the median: a unit may "
+            "stand out by its scale alone; standardise, or take the permutation edge."
+        )
+    return notes
+
+
+def _cost(shapes, params: SpectrumEdgesParams) -> Cost:
+    (n, d), m = shapes[0], machine()
+    side, chunk = min(n, d), min(n, 4096)
+    loaded = params.edge == MOVED or params.scaling == "standardised"
+    flops = 6.0 * n * d * side + 15.0 * side**3
+    flops += DRAWS * (2.0 * n * d * side + 5.0 * side**3) * (params.edge == MOVED)
+    held = n * d * 8 * 2.5 if n < d else chunk * (d * 8 * 5 + 800)
+    held += n * d * 8 * 3.0 * loaded + 6.0 * side**2 * 8 + 3200.0 * side
+    return Cost(m.seconds(flops64=flops, moved=n * d * 100.0) + 0.02, held)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """A direction of strength 3 (n = 2,000, d = 1,000 in the law; half of it here), one of 0.4, and none."""
+    rng = np.random.default_rng(4)
+    n, d = 1000, 500
+
+    def planted(l: float) -> tuple[Spectrum, np.ndarray]:  # noqa: E741
+        truth = np.zeros(d)
+        truth[0] = 1.0
+        x = rng.standard_normal((n, d)) * np.sqrt(1 + l * truth)
+        return spectrum_edges(7 * x + 2), x
+
+    strong, x = planted(3.0)
+    weak, _ = planted(0.4)
+    axis = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)[2][0]
+    by = {e.name: e for e in strong.estimates}
+    return (
+        CheckLine("λ of strength 3 at c = 1/2, by the law", 14 / 3, float(shown_at(np.array(3.0), 0.5)), 1e-12),
+        CheckLine("overlap by the law", 0.8095, float(axis_overlap(np.array(3.0), 0.5)), 1e-4),
+        CheckLine("λ of strength 3, found", 14 / 3, float(strong.values[0]), 0.5),
+        CheckLine("directions above noise", 1.0, by["directions above noise"].value, 1.0),
+        CheckLine("its strength", 3.0, by["strength of direction 1"].value, 0.5),
+        CheckLine("overlap said and true", float(axis[0] ** 2),
+                  by["squared overlap of axis 1 with the truth"].value, 0.05),
+        CheckLine("noise variance", 49.0, by["noise variance"].value, 1.5),
+        CheckLine("strength 0.4: directions above noise", 0.0, weak.estimates[0].value, 0.0),
+    )  # fmt: skip
+
+
+METHODS = (
+    Method(
+        id="spectrum_edges", family="rank", title="Detectable directions", version=1, function=spectrum_edges,
+        summary="Which eigenvalues stand out of noise, how strong their directions are, and how sure their axes.",
+        params=SpectrumEdgesParams, result=Spectrum, check=_check, cost=_cost, minimum_rows=FEWEST,
+        invariance="rotating, shifting or scaling all activations; not rescaling single units, unless standardised",
+        papers=(
+            "Performance Gaps in Multi-view Clustering under the Nested Matrix-Tensor Model",
+            "A geometric framework for asymptotic inference of principal subspaces in PCA",
+        ),
+    ),
+)  # fmt: skip
