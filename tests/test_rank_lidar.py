@@ -79,7 +79,7 @@ def test_directions_have_unit_variance_within_and_the_eigenvalue_between(rng):
 
 # ---------------------------------------------------------------------------- published facts
 def test_pure_noise_doubles_the_plain_rank_and_leaves_lidar(rng):
-    x, of = items(rng, count=800)
+    x, of = items(rng, count=800, spread=0.1)
     noisy = np.hstack([x, 1.05 * rng.standard_normal((len(x), 8))])
     one, both = (lidar(tap(v, of), LidarParams(classes_are=VIEWS)).estimates for v in (x, noisy))
     assert one[0].value == pytest.approx(7.95, abs=0.06)

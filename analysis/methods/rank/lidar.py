@@ -244,7 +244,7 @@ METHODS = (
         id="lidar", family="rank", title="LiDAR (discriminant rank)", version=1, function=lidar,
         summary="How many directions tell items apart beyond the spread of their own views.",
         params=LidarParams, result=Spectrum, check=_check, cost=_cost, minimum_rows=6,
-        invariance="shifting, rotating, with the relative ridge scaling; any invertible linear map as the ridge nears 0",
+        invariance="shifting, rotating, with the relative ridge scaling; any invertible map as the ridge nears 0",
         papers=("LiDAR: linear-discriminant-analysis rank",),
     ),
 )  # fmt: skip

@@ -152,7 +152,7 @@ def _check() -> tuple[CheckLine, ...]:
     x[:, 0] += 30.0 * far[of]
     turn = np.linalg.qr(rng.standard_normal((10, 10)))[0]
     tap = ArrayActivations(x @ turn, samples={"label": of})
-    found = lidar_directions(tap, LidarDirectionsParams(number=5, directions=1))
+    found = lidar_directions(tap, LidarDirectionsParams(number=5, directions=1, ridge=1e-8))
     ends = [set(of[found.groups[f"direction 1, {end}"]]) for end in ("high", "low")]
     share = max(len(end & set(range(5))) for end in ends)
     expected = 900 * np.var(far.astype(float)) + 1 / 12
