@@ -87,7 +87,8 @@ def near_points(
 ) -> Near:
     """The k nearest others of `points` (n, d); `shared`: by the graph that all neighbour methods use. O(n² d)."""
     if shared:
-        graph = neighbour_graph(points, k, exact=True, progress=progress, span=span)
+        progress(span[0], "finding neighbours")  # once, whether they are known already or not
+        graph = neighbour_graph(points, k, exact=True)
         return Near(graph.indices, graph.distances.astype(np.float64))
     found = nearest(points, k, progress=progress, span=span)
     return Near(found.indices, found.distances)

@@ -210,18 +210,17 @@ def null_range(found: np.ndarray, kind: str) -> dict:
 def calibration(n: int, k: int, tree: bool, progress: Progress = no_progress, span=(0.0, 1.0)) -> dict[str, np.ndarray]:
     """Mean reading (dimensions of TRUE,) by estimator of n points of standard Gaussians: the same for everybody, and
     kept. O(n² Σ TRUE)."""
-    made_of = {"n": n, "k": k, "tree": tree, "version": VERSION}
-    found = kept.find("dimension calibration", made_of)
-    if found is None:
-        names = estimators(tree)
-        out = np.zeros((len(names), len(TRUE)))
-        for i, dimension in enumerate(TRUE):
-            progress(span[0] + (span[1] - span[0]) * i / len(TRUE), "reading Gaussians of known dimension")
-            for draw in range(TRUE_DRAWS):
-                rng = np.random.default_rng([n, dimension, draw])
-                out[:, i] += _once(rng.standard_normal((n, dimension)), k, tree, rng) / TRUE_DRAWS
-        found = kept.keep("dimension calibration", made_of, dict(zip(names, out, strict=True)))
-    return found
+    names, lines = estimators(tree), []
+    for i, dimension in enumerate(TRUE):
+        progress(span[0] + (span[1] - span[0]) * i / len(TRUE), "reading Gaussians of known dimension")
+        made_of = {"n": n, "k": k, "tree": tree, "dimension": dimension, "version": VERSION}
+        found = kept.find("dimension calibration", made_of)
+        if found is None:
+            draws = [np.random.default_rng([n, dimension, draw]) for draw in range(TRUE_DRAWS)]
+            read = [_once(rng.standard_normal((n, dimension)), k, tree, rng) for rng in draws]
+            found = kept.keep("dimension calibration", made_of, {"read": np.mean(read, axis=0)})
+        lines.append(found["read"])
+    return dict(zip(names, np.array(lines).T, strict=True))
 
 
 def _once(x: np.ndarray, k: int, tree: bool, rng: np.random.Generator) -> np.ndarray:

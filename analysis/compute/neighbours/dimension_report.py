@@ -1,11 +1,19 @@
-"""Readings of intrinsic dimension as estimates and sentences: the interval, the null, and what Gaussians are read as."""
+"""Readings of intrinsic dimension as estimates and sentences: interval, null, and what Gaussians are read as."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from analysis.compute.neighbours.dimension_estimators import Apart, Near, same_sample_share, tied_share
-from analysis.compute.neighbours.dimension_readings import GRIDE, MLE, TREE, TRUE, TWO_NN, Readings, read_alike
+from analysis.compute.neighbours.dimension_readings import (
+    GRIDE,
+    MLE,
+    TREE,
+    TRUE,
+    TWO_NN,
+    Readings,
+    read_alike,
+)
 from analysis.results import Estimate
 
 FORMULA = {

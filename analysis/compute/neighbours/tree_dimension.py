@@ -16,7 +16,7 @@ from analysis.compute.neighbours.neighbours import as_points, near_one
 from analysis.compute.neighbours.spanning_tree import spanning_tree
 
 SIZES = 4  # all, halves, quarters, eighths
-STEEPEST = 1 - 1e-3  # slope above which there is no dimension to tell
+STEEPEST = 1 - 1e-3  # slope: larger ones are all read as 1,000 dimensions
 
 
 def tree_length(x: np.ndarray) -> float:
@@ -42,9 +42,9 @@ def mean_lengths(x: np.ndarray, part: np.ndarray, levels: int) -> tuple[np.ndarr
 
 
 def growth_dimension(sizes: np.ndarray, lengths: np.ndarray) -> float:
-    """1 / (1 - slope) of log length on log size; infinite where the length grows as fast as the number of points."""
+    """1 / (1 - slope) of log length on log size, at most 1,000: there the length grows as the number of points does."""
     slope = float(np.polyfit(np.log(sizes), np.log(lengths), 1)[0])
-    return 1.0 / (1.0 - slope) if slope < STEEPEST else float("inf")
+    return 1.0 / (1.0 - min(slope, STEEPEST))
 
 
 def tree_dimension(x: np.ndarray, part: np.ndarray) -> float:
