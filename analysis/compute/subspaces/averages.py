@@ -7,7 +7,7 @@ themselves; it is found by reweighting, w_i = 1 / distance_i (Weiszfeld), each s
 no other minimum near by in practice, yet nothing proves that it has none.
 
 References: A. Srivastava & E. Klassen (2002); T. Marrinan et al. (2014), "Finding the subspace mean or median to fit your
-need"; N. Mankovich, G. Camps-Valls & T. Birdal (2023), "Chordal averaging on flag manifolds and its applications".
+need"; N. Mankovich & T. Birdal (2023), "Chordal averaging on flag manifolds and its applications".
 """
 
 from __future__ import annotations

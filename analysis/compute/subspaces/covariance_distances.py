@@ -13,7 +13,7 @@ The first needs no full rank and is that of optimal transport between Gaussians;
 
 References: X. Pennec (2006), "A Riemannian framework for tensor computing"; V. Arsigny et al. (2006), "Log-Euclidean
 metrics"; R. Bhatia, T. Jain & Y. Lim (2019), "On the Bures-Wasserstein distance between positive definite matrices";
-T. Szwagier & X. Pennec (2024), on flags of eigenspaces.
+B. Buet & X. Pennec (2023), "Flagfolds".
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ to the others' mean; the map keeps two dimensions of many.
 
 Cost: O(n d²) for each tap and more for each of ten groups left out; O(D N² k²) for each mean, up to 500 for the median.
 
-References: T. Marrinan et al. (2014), "Finding the subspace mean or median to fit your need"; N. Mankovich,
-G. Camps-Valls & T. Birdal (2023), "Chordal averaging on flag manifolds and its applications"; B. Iglewicz &
+References: T. Marrinan et al. (2014), "Finding the subspace mean or median to fit your need"; N. Mankovich &
+T. Birdal (2023), "Chordal averaging on flag manifolds and its applications"; B. Iglewicz &
 D. Hoaglin (1993).
 """
 

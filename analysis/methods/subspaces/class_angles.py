@@ -13,7 +13,7 @@ of every class; what all classes have in common counts as shared.
 
 Cost: O(n_c d min(n_c, d)), that for each of ten groups left out, O(k³) for each of 20 to 200 random pairs.
 
-References: Å. Björck & G. Golub (1973); T. W. Anderson (1963); H. Wang & Z. Li (2023), on classes as subspaces.
+References: Å. Björck & G. Golub (1973); T. W. Anderson (1963); H. Wang, Z. Li & W. Zhang (2023), on classes as subspaces.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ units in common; all that is not variance (means, shapes, clusters) is ignored.
 
 Cost: O(n d²) for each tap and O(d³) for each pair, each eleven times; 5 to 50 random rotations a pair, O(d³) each.
 
-References: T. Szwagier & X. Pennec (2024), on flags of eigenspaces; R. Bhatia, T. Jain & Y. Lim (2019); X. Pennec (2006);
+References: B. Buet & X. Pennec (2023), "Flagfolds"; R. Bhatia, T. Jain & Y. Lim (2019); X. Pennec (2006);
 V. Arsigny et al. (2006).
 """
 
