@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.compute.statistics.exchange_moments import cantelli_p
 from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.compute.subspaces.angles import overlap, overlap_by_chance, principal_angles
-from analysis.compute.subspaces.random_subspaces import random_angles
+from analysis.compute.subspaces.random_subspaces import overlap_p, random_angles
 from analysis.compute.subspaces.tap_subspaces import TapSubspaces
 from analysis.results import Curve, Estimate
 
@@ -71,8 +70,8 @@ def _estimates(found: TapSubspaces, series: np.ndarray, drawn: np.ndarray) -> tu
     whole = Estimate(
         "overlap, Σ cos² θ / m", float(overlaps[0]), **_interval(overlaps, 1.0), null=mean, null_low=mean - 1.96 * deviation,
         null_high=mean + 1.96 * deviation, estimator="plug-in", **common,
-        null_method="random subspaces, exact mean and deviation; p by Cantelli's bound",
-        p_value=float(cantelli_p(overlaps[0], mean, deviation)),
+        null_method="random subspaces, exact mean and deviation; p by the beta distribution that has them",
+        p_value=float(overlap_p(overlaps[0], a.k, b.k, found.dimensions)),
     )  # fmt: skip
     below = (drawn < SHARED).sum(axis=1)
     shared = Estimate(

@@ -6,8 +6,8 @@ case of the flag mean (Marrinan et al. 2014; Mankovich et al. 2023). The median 
 themselves; it is found by reweighting, w_i = 1 / distance_i (Weiszfeld), each step of which lowers the sum; the sum has
 no other minimum near by in practice, yet nothing proves that it has none.
 
-References: A. Srivastava & E. Klassen (2002); T. Marrinan et al. (2014), "Finding the subspace mean or median to fit your
-need"; N. Mankovich & T. Birdal (2023), "Chordal averaging on flag manifolds and its applications".
+References: A. Srivastava & E. Klassen (2002); T. Marrinan et al. (2014), "Finding the subspace mean or median to fit
+your need"; N. Mankovich & T. Birdal (2023), "Chordal averaging on flag manifolds and its applications".
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def median_subspace(bases: Sequence[np.ndarray]) -> Average:
     """Chordal median of N subspaces (d, k), from their mean on; up to 500 steps of O(d N² k²)."""
     found = mean_subspace(bases)
     last = np.inf
-    for step in range(1, STEPS + 1):
+    step = 0
+    while step < STEPS:
+        step += 1
         distances = chordal_to(found.basis, bases)
         total = distances.sum()
         if not total < last * (1 - SETTLED):

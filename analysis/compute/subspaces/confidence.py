@@ -11,7 +11,8 @@ chi-squared variables, whose 95 % quantile Satterthwaite's matched one gives: th
 subspaces around the one that was found.
 
 References: T. W. Anderson (1963), "Asymptotic theory for principal component analysis"; C. Davis & W. Kahan (1970);
-D. Rabenoro & X. Pennec (2022), "A geometric framework for asymptotic inference of principal subspaces in PCA"; F. Satterthwaite (1946).
+D. Rabenoro & X. Pennec (2022), "A geometric framework for asymptotic inference of principal subspaces in PCA"; F.
+Satterthwaite (1946).
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def bootstrap_error(
 ) -> np.ndarray:
     """(draws, most) ‖sin Θ‖² between the span of the first k = 1 .. most axes and that of resampled samples; `scores`
     (n, r) on all axes. O(n r² + r³) a draw."""
-    n, r = scores.shape
+    n = len(scores)
     found = np.empty((draws, most))
     for i in range(draws):
         progress(span[0] + (span[1] - span[0]) * i / draws, "resampling")

@@ -8,12 +8,13 @@
 For one dimension, p = q, all but Martin's are metrics; Martin's breaks the triangle inequality (it is convex along a
 turning line: from 0 to 2a is more than twice from 0 to a) and is infinite where an angle is right.
 
-Different dimensions (Ye & Lim 2016), two readings. *Inside*: the m angles there are; it is the distance from the smaller
-one to the nearest subspace of its dimension inside the larger one, 0 where one holds the other, and no metric. *Metric*:
-|p - q| right angles are added. That is the distance of A ⊕ E_{r - p} and B ⊕ E_{r - q}, where r is any dimension as
-large as both and E_j spans the first j of r new coordinates that all subspaces share (min(r - p, r - q) of them give
-angles of 0, the other |p - q| are at right angles to everything): so every metric of one dimension is one across
-dimensions. The chordal one is sqrt(max(p, q) - Σ cos² θ), the symmetric directional distance of Sun, Wang & Feng (2007).
+Different dimensions (Ye & Lim 2016), two readings. *Inside*: the m angles there are; it is the distance from the
+smaller one to the nearest subspace of its dimension inside the larger one, 0 where one holds the other, and no
+metric. *Metric*: |p - q| right angles are added. That is the distance of A ⊕ E_{r - p} and B ⊕ E_{r - q}, where r is
+any dimension as large as both and E_j spans the first j of r new coordinates that all subspaces share (min(r - p, r -
+q) of them give angles of 0, the other |p - q| are at right angles to everything): so every metric of one dimension is
+one across dimensions. The chordal one is sqrt(max(p, q) - Σ cos² θ), the symmetric directional distance of Sun, Wang
+& Feng (2007).
 
 References: K. Ye & L.-H. Lim (2016), "Schubert varieties and distances between subspaces of different dimensions";
 A. Edelman, T. Arias & S. Smith (1998), "The geometry of algorithms with orthogonality constraints"; R. Martin (2000),

@@ -1,8 +1,8 @@
 """How much of one energy lies along the leading directions of another, and how much would by chance.
 
 An energy is a symmetric, positive semi-definite matrix C (d, d): a covariance, or W Wᵀ of weights W whose columns are
-vectors of the d units. Its share inside a subspace with projection P of rank k is tr(P C) / tr C. For a uniformly random
-subspace, with λ the eigenvalues of C,
+vectors of the d units. Its share inside a subspace with projection P of rank k is tr(P C) / tr C. For a uniformly
+random subspace, with λ the eigenvalues of C,
 
     mean k / d,    variance 2 k (d - k) / (d (d - 1) (d + 2)) (Σ λ² - (Σ λ)² / d) / (Σ λ)²
 

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from analysis.activations import Activations, ArrayActivations
+from analysis.compute.linear.spectra import axes_for
 from analysis.compute.rows.common_samples import CommonSamples, common_samples
 from analysis.compute.statistics.moments import Moments, is_varying
 from analysis.compute.statistics.sample_groups import sample_groups
@@ -25,7 +26,7 @@ from analysis.spec import Progress, no_progress
 UNITS, SAMPLES = "units", "samples"
 SPACES = (UNITS, SAMPLES)
 FEWEST = 8  # samples
-MOST_AUTOMATIC = 64  # dimensions of a cut that nobody asked for
+MOST_AUTOMATIC, MOST_SHARE = 64, 0.999  # dimensions of a cut that nobody asked for; what is beyond is no gap to cut at
 
 
 @dataclass(frozen=True)
@@ -125,16 +126,23 @@ def chosen_cut(cuts: Cuts, dimension: int | None, share: float | None) -> Subspa
     """At the dimension, at the share, or at the widest gap."""
     if dimension is not None:
         return cuts.at(dimension)
-    return cuts.automatic(MOST_AUTOMATIC) if share is None else cuts.holding(share)
+    return cuts.automatic(_widest(cuts)) if share is None else cuts.holding(share)
+
+
+def _widest(cuts: Cuts) -> int:
+    """The most dimensions of an automatic cut: a gap behind all of the variance (the direction that a normalisation
+    took away, rounding) is the widest of all and separates nothing."""
+    return min(MOST_AUTOMATIC, axes_for(cuts.values, MOST_SHARE))
 
 
 def common_dimension(every: Sequence[Cuts]) -> int:
     """The dimension at which all can be cut and the product of their gaps is largest. Raises NotEnoughData."""
     held = set.intersection(*(set(c.held[c.held < len(c.values)].tolist()) for c in every))
-    held = sorted(k for k in held if k <= MOST_AUTOMATIC)
+    most = min(_widest(cuts) for cuts in every)
+    held = sorted(k for k in held if k <= most)
     if not held:
         raise NotEnoughData(
-            f"no dimension up to {MOST_AUTOMATIC} at which all {len(every)} spectra have a gap",
+            f"no dimension up to {most} at which all {len(every)} spectra have a gap",
             "one at which every subspace is defined",
             "Record more samples, or leave out what has no gap",
         )

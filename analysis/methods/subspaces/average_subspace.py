@@ -8,9 +8,9 @@ first k eigenvectors of Σ X_i X_iᵀ, and a chordal median, which a single odd 
 
 to the mean, to the median and to the mean of all others, with its weight in the median and its place on a map of all.
 
-Outliers: *as far as chance*, where the distance to the mean of the others is one that random subspaces have (95 %); *far
-from the others*, with five members or more, where the distance to the median exceeds that of the rest by 3.5 scaled
-median deviations (Iglewicz & Hoaglin 1993).
+Outliers: *as far as chance*, where the distance to the mean of the others is one that random subspaces have (95 %);
+*far from the others*, with five members or more, where the distance to the median exceeds that of the rest by 3.5
+scaled median deviations (Iglewicz & Hoaglin 1993).
 
 Null: random subspaces of k in D dimensions, drawn, and for the mean distance as many of them as there are members, with
 their own mean, which is nearer to them than a stranger is. Intervals: samples left out in
@@ -219,7 +219,7 @@ def _estimates(found: TapSubspaces, series, mean: Average, chance: _Chance, verd
 
 
 def _reading(estimates, names, verdicts) -> str:
-    to_mean, _, to_others, shared, _ = estimates
+    _, _, to_others, shared, _ = estimates
     said = (
         f"The mean subspace holds {shared.value:.0%} of its members, of random ones {shared.null:.0%}. A member is "
         f"{to_others.value:.2f} from the mean of the others, a random subspace {to_others.null:.2f}."

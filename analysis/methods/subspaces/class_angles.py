@@ -1,8 +1,8 @@
 """All principal angles between the subspaces of two classes of one tap, beside those of random subspaces.
 
-The subspace of a class is the span of the first k principal axes of its samples about their own mean: how samples of the
-class differ. θ_1 <= … <= θ_k are the angles between two of them (Björck & Golub 1973): angles near 0 are ways to vary
-that both classes have.
+The subspace of a class is the span of the first k principal axes of its samples about their own mean: how samples of
+the class differ. θ_1 <= … <= θ_k are the angles between two of them (Björck & Golub 1973): angles near 0 are ways to
+vary that both classes have.
 
 Null: uniformly random subspaces of k dimensions among the units that vary. Intervals: samples of each class left out in
 groups, axes found anew.
@@ -13,7 +13,8 @@ of every class; what all classes have in common counts as shared.
 
 Cost: O(n_c d min(n_c, d)), that for each of ten groups left out, O(k³) for each of 20 to 200 random pairs.
 
-References: Å. Björck & G. Golub (1973); T. W. Anderson (1963); H. Wang, Z. Li & W. Zhang (2023), on classes as subspaces.
+References: Å. Björck & G. Golub (1973); T. W. Anderson (1963); H. Wang, Z. Li & W. Zhang (2023), on classes as
+subspaces.
 """
 
 from __future__ import annotations

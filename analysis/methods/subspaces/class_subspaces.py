@@ -1,23 +1,23 @@
 """Each class as a subspace: which classes vary along the same directions? Classes x classes, overlap Σ cos² θ / k.
 
-The subspace of a class is the span of the first k principal axes of its samples, about its own mean (how samples of the
-class differ among each other) or about the mean of all (then where the class lies is one of its directions). Two classes
-overlap by 1 where they vary along the same k directions, by k / D on average where one is turned at random in the D
-dimensions that the data span.
+The subspace of a class is the span of the first k principal axes of its samples, about its own mean (how samples of
+the class differ among each other) or about the mean of all (then where the class lies is one of its directions). Two
+classes overlap by 1 where they vary along the same k directions, by k / D on average where one is turned at random in
+the D dimensions that the data span.
 
 Two comparisons, since the answer needs both. *Chance*: a random subspace, k / D, exact with its deviation: more overlap
 than that is common structure. *Exchanged labels*: the centred samples are dealt out to classes of the same sizes at
 random, so that all classes have one covariance: less overlap than that means directions of their own; with few samples
 a class's axes are noise, and exchanged labels show how much of the missing overlap that is.
 
-When it lies: k is one number for all; a class whose k-th and (k + 1)-th eigenvalue are not told apart has no subspace of
-k dimensions to speak of (its cells are marked); few samples of a class, many units; one unit of large deviation is an
-axis of all classes; classes need not be flat; sign is lost, opposite directions are one.
+When it lies: k is one number for all; a class whose k-th and (k + 1)-th eigenvalue are not told apart has no subspace
+of k dimensions to speak of (its cells are marked); few samples of a class, many units; one unit of large deviation is
+an axis of all classes; classes need not be flat; sign is lost, opposite directions are one.
 
 Cost: O(n_c² d) or O(n_c d²) for each class, that for each of ten groups left out and each draw; O(C² d k²) for each.
 
-References: H. Wang, Z. Li & W. Zhang (2023), "Get the best of both worlds: improving accuracy and transferability by Grassmann
-class representation"; A. Björck & G. Golub (1973); T. W. Anderson (1963).
+References: H. Wang, Z. Li & W. Zhang (2023), "Get the best of both worlds: improving accuracy and transferability by
+Grassmann class representation"; A. Björck & G. Golub (1973); T. W. Anderson (1963).
 """
 
 from __future__ import annotations
@@ -31,13 +31,19 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.samples import LabelledMatrix, labelled_matrix
 from analysis.compute.similarity.similarity_grid import Grid, Pair, compared
 from analysis.compute.similarity.similarity_report import Words, similarity_matrix
-from analysis.compute.statistics.moments import is_varying
 from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import sample_groups
 from analysis.compute.subspaces.angles import overlap_by_chance
-from analysis.compute.subspaces.subspace import cuts_of
-from analysis.compute.subspaces.tap_subspaces import leading_axes
-from analysis.errors import NotEnoughData
+from analysis.compute.subspaces.class_overlap import (
+    CentredClasses,
+    axes_without_groups,
+    centred_classes,
+    class_axes,
+    dealt_at_random,
+    defined,
+    overlaps,
+)
+from analysis.compute.subspaces.random_subspaces import overlap_p
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -87,106 +93,51 @@ def class_subspaces(
         activations, params.column, params.pooling, minimum=least, maximum_samples=params.maximum_samples, rng=rng,
         progress=progress, span=(0.0, 0.2),
     )  # fmt: skip
-    x, spanned, notes = _centred(data, params, k)
+    classes = centred_classes(data, params.about == OWN, k)
     progress(0.2, "finding the axes of classes")
-    whole = _axes(x, data.of, len(data.names), k)
-    groups = sample_groups(len(x), rng)
-    series = [whole, *_without(x, data, groups, k, progress)]
-    exchanged = _exchanged(x, data, params, rng, progress)
-    mean, deviation = overlap_by_chance(k, k, spanned)
-    grid = _grid(data, series, mean, deviation, spanned)
-    clear, shares = _defined(x, data, params, k)
+    whole = class_axes(classes.x, classes.of, len(classes.names), k)
+    groups = sample_groups(len(classes.x), rng)
+    series = [whole, *axes_without_groups(classes, groups, k, progress, (0.25, 0.6))]
+    exchanged = dealt_at_random(classes, k, params.draws, rng, progress, (0.6, 0.95))
+    grid = _grid(classes, series, k)
+    clear, shares = defined(classes, k)
     words = Words(
         "class overlap", f"Σ cos² θ / {k}, about {params.about}",
-        "a random subspace, exact mean and deviation; p by Cantelli's bound", bounds=(0.0, 1.0),
+        "a random subspace, exact mean and deviation; p by the beta distribution that has them", bounds=(0.0, 1.0),
         interval="jackknife over groups of samples, axes found anew, t",
     )  # fmt: skip
-    found = similarity_matrix(grid, words, data.names, (*data.notes, *notes, *_caveats(data, clear, k, params)))
-    own = _against_exchanged(grid, exchanged, found, len(x), spanned)
+    notes = (*data.notes, *classes.notes, *_caveats(data, clear, k, params))
+    found = _of_classes(similarity_matrix(grid, words, data.names, notes), len(data.of))
+    own = _against_exchanged(grid, exchanged, found, classes)
     doubtful = ~(clear[:, None] & clear[None, :]) & ~np.eye(len(clear), dtype=bool)
     return replace(
         found, title=f"Overlap of class subspaces of {activations.name}", few=found.few | doubtful,
         reading=f"{found.reading} {_reading(own)}",
-        estimates=(*found.estimates, own, *_share_estimates(data, shares, spanned, k)),
+        estimates=(*found.estimates, own, *_share_estimates(data, shares, classes.dimensions, k)),
     )  # fmt: skip
 
 
-def _centred(data: LabelledMatrix, params, k: int) -> tuple[np.ndarray, int, list[str]]:
-    """Values about the mean that was asked for; the dimensions they span; notes."""
-    x = data.values - data.values.mean(axis=0)
-    varies = is_varying(x.var(axis=0), data.values.mean(axis=0))
-    if params.about == OWN:
-        for c in range(len(data.names)):
-            x[data.of == c] -= x[data.of == c].mean(axis=0)
-    free = len(x) - (len(data.names) if params.about == OWN else 1)
-    spanned = min(int(varies.sum()), free)
-    if spanned <= k:
-        raise NotEnoughData(
-            f"the samples of {params.column!r} span {spanned} dimension(s)", f"more than the {k} of each subspace",
-            "Lower the dimension, or choose a wider tap",
-        )  # fmt: skip
-    still = int((~varies).sum())
-    return x, spanned, [f"{still} constant unit(s) add nothing."] if still else []
+def _of_classes(found: Matrix, n: int) -> Matrix:
+    """The words of a comparison of taps, said of classes."""
+    estimates = tuple(replace(e, name=e.name.replace("two taps", "two classes")) for e in found.estimates)
+    said = found.reading.replace("two taps", "two classes")
+    said = said.replace(f"unrelated representations of {n:,} samples", "random subspaces")
+    return replace(found, reading=said, estimates=estimates)
 
 
-def _axes(x: np.ndarray, of: np.ndarray, classes: int, k: int) -> np.ndarray:
-    """(C, d, k) first axes of the samples `x` (n, d), centred as they shall be, of each class."""
-    return np.stack([leading_axes(x[of == c], k) for c in range(classes)])
-
-
-def _without(x, data: LabelledMatrix, groups, k: int, progress) -> list[np.ndarray]:
-    """The same without each group; a class that keeps too few samples for k axes ends it: no interval."""
-    found = []
-    for i, g in enumerate(groups):
-        progress(0.25 + 0.35 * i / len(groups), "leaving samples out")
-        stay = np.setdiff1d(np.arange(len(x)), g)
-        if np.bincount(data.of[stay], minlength=len(data.names)).min() <= k:
-            return []
-        found.append(_axes(x[stay], data.of[stay], len(data.names), k))
-    return found
-
-
-def _exchanged(x, data: LabelledMatrix, params, rng, progress) -> np.ndarray:
-    """(draws,) mean overlap of two classes when centred samples are dealt to classes of these sizes at random."""
-    found = np.empty(params.draws)
-    for i in range(params.draws):
-        progress(0.6 + 0.35 * i / params.draws, "exchanging labels")
-        found[i] = _mean_overlap(_axes(x, rng.permutation(data.of), len(data.names), params.dimension))
-    return found
-
-
-def _overlaps(axes: np.ndarray) -> np.ndarray:
-    """(C, C) overlaps of subspaces (C, d, k): ‖AᵀB‖² / k, one product. O(C² d k²)."""
-    classes, d, k = axes.shape
-    flat = np.moveaxis(axes, 0, 1).reshape(d, classes * k)
-    squares = (flat.T @ flat) ** 2
-    return np.minimum(squares.reshape(classes, k, classes, k).sum(axis=(1, 3)) / k, 1.0)
-
-
-def _mean_overlap(axes: np.ndarray) -> float:
-    return float(_overlaps(axes)[np.triu_indices(len(axes), 1)].mean())
-
-
-def _grid(data: LabelledMatrix, series, mean: float, deviation: float, spanned: int) -> Grid:
-    every, all_of = np.arange(len(data.names)), np.stack([_overlaps(axes) for axes in series])
+def _grid(classes: CentredClasses, series: list[np.ndarray], k: int) -> Grid:
+    """Of every two classes, from their axes on all samples and without each group."""
+    every, all_of = np.arange(len(classes.names)), np.stack([overlaps(axes) for axes in series])
+    d = classes.dimensions
+    mean, deviation = overlap_by_chance(k, k, d)
 
     def compare(a: int, b: int) -> Pair:
-        return Pair.with_moments(all_of[:, a, b], mean, deviation)
+        return Pair(all_of[:, a, b], mean, deviation, float(overlap_p(all_of[0, a, b], k, k, d)))
 
-    return compared(every, compare, every, every, n=len(data.of), units=[spanned] * len(every))
-
-
-def _defined(x, data: LabelledMatrix, params, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of each class (C,): does a gap define its k axes (Anderson's test); share of its variance inside them."""
-    clear, shares = [], []
-    for c in range(len(data.names)):
-        cuts = cuts_of(ArrayActivations(x[data.of == c], name=data.names[c], digest="held"))
-        clear.append(bool((cuts.held == k).any()))
-        shares.append(float(cuts.values[:k].sum() / cuts.values.sum()))
-    return np.array(clear), np.array(shares)
+    return compared(every, compare, every, every, n=len(classes.of), units=[d] * len(every))
 
 
-def _against_exchanged(grid: Grid, exchanged, found: Matrix, n: int, d: int) -> Estimate:
+def _against_exchanged(grid: Grid, exchanged, found: Matrix, classes: CentredClasses) -> Estimate:
     """The mean overlap against that of exchanged labels; p that it is as low."""
     i, j = grid.different()
     value = float(grid.values[i, j].mean())
@@ -196,7 +147,7 @@ def _against_exchanged(grid: Grid, exchanged, found: Matrix, n: int, d: int) -> 
     low, high = np.percentile(exchanged, [2.5, 97.5])
     return Estimate(
         "mean class overlap, against exchanged labels", value, **ends, null=float(exchanged.mean()),
-        null_low=float(low), null_high=float(high), p_value=said["p_value"], n=n, d=d, estimator="Σ cos² θ / k",
+        null_low=float(low), null_high=float(high), p_value=said["p_value"], n=grid.n, d=classes.dimensions, estimator="Σ cos² θ / k",
         null_method=f"centred samples dealt to classes of the same sizes, {len(exchanged)} draws",
     )  # fmt: skip
 

@@ -1,8 +1,8 @@
 """All principal angles between the leading subspaces of two taps, beside those of random subspaces.
 
-θ_1 <= … <= θ_m: the smallest angle between a direction of one and a direction of the other, then the smallest at right
-angles to these, and so on (Björck & Golub 1973). Angles near 0 are directions that both have; a spectrum that starts at 0
-and leaps to right angles says that a part is shared and the rest is not, which no single number tells.
+θ_1 <= … <= θ_m: the smallest angle between a direction of one and a direction of the other, then the smallest at
+right angles to these, and so on (Björck & Golub 1973). Angles near 0 are directions that both have; a spectrum that
+starts at 0 and leaps to right angles says that a part is shared and the rest is not, which no single number tells.
 
 The subspaces are those of `compute.subspaces.tap_subspaces`: cut where two eigenvalues are told apart, in the space of
 the units or of the samples.

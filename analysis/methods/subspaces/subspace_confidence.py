@@ -2,11 +2,11 @@
 
     E ‖sin Θ‖² = (1/n) Σ_{i <= k < j} κ_ij / (λ_i - λ_j)²,    ‖sin Θ‖² = Σ sin² θ between found and true span
 
-with κ_ij = λ_i λ_j for Gaussian data, and E s_i² s_j² of the scores for any (`compute.subspaces.confidence`). The error of
-a span is that of its gap alone: inside it axes may turn freely. Three lines: the formula for Gaussian data, the one for
-any tails, and the bootstrap over samples, which needs no formula and has a band; where they part, believe the bootstrap.
-The 95 % radius says: the true span lies within this distance ‖sin Θ‖ of the one found. Axes whose eigenvalues are not
-told apart form a block, and only the block's span means something.
+with κ_ij = λ_i λ_j for Gaussian data, and E s_i² s_j² of the scores for any (`compute.subspaces.confidence`). The
+error of a span is that of its gap alone: inside it axes may turn freely. Three lines: the formula for Gaussian data,
+the one for any tails, and the bootstrap over samples, which needs no formula and has a band; where they part, believe
+the bootstrap. The 95 % radius says: the true span lies within this distance ‖sin Θ‖ of the one found. Axes whose
+eigenvalues are not told apart form a block, and only the block's span means something.
 
 Null: a random subspace, ‖sin Θ‖² = k (d - k) / d on average. Formulas are shown up to it.
 
@@ -16,8 +16,8 @@ around the span found, and has ties; tokens of a sample are pooled, so that this
 
 Cost: O(n d min(n, d)) for the axes and as much for each of 20 to 200 resamples, with O(min(n, d)³).
 
-References: T. W. Anderson (1963); C. Davis & W. Kahan (1970); D. Rabenoro & X. Pennec (2022), "A geometric framework for
-asymptotic inference of principal subspaces in PCA"; B. Efron (1979).
+References: T. W. Anderson (1963); C. Davis & W. Kahan (1970); D. Rabenoro & X. Pennec (2022), "A geometric framework
+for asymptotic inference of principal subspaces in PCA"; B. Efron (1979).
 """
 
 from __future__ import annotations

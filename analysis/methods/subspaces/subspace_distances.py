@@ -1,7 +1,7 @@
 """How far apart are the leading subspaces of taps? Taps x taps, beside what random subspaces give.
 
-Each tap's subspace is the span of its first principal axes, cut where two eigenvalues are told apart (at the widest gap,
-at a dimension, or at a share of the variance; refused elsewhere, `compute.subspaces.subspace`). Two of them, of
+Each tap's subspace is the span of its first principal axes, cut where two eigenvalues are told apart (at the widest
+gap, at a dimension, or at a share of the variance; refused elsewhere, `compute.subspaces.subspace`). Two of them, of
 dimensions p and q in D dimensions, are compared by
 
     overlap  Σ cos² θ / min(p, q)          1 where one holds the other
@@ -13,8 +13,9 @@ subspace inside the larger (Ye & Lim 2016), or |p - q| right angles are added, w
 *Space.* Axes of the same units (layers of one residual stream, checkpoints), D units that vary; or the components
 themselves as vectors over the common samples, D = n - 1, which any two networks can be compared by.
 
-Null: one subspace turned at random. For the overlap its mean is max(p, q) / D and its deviation is known exactly; for
-distances 20 to 200 pairs are drawn. p by Cantelli's bound. Intervals: samples left out in groups, axes found anew.
+Null: one subspace turned at random. For the overlap its mean is max(p, q) / D and its deviation is known exactly, and p
+is that of the beta distribution which has them (exact where one is a line); for distances 20 to 1,000 pairs are drawn.
+Intervals: samples left out in groups, axes found anew.
 
 When it lies: a cut makes all directions inside equal and all outside nothing, however little the eigenvalues at the cut
 differ; chance is about subspaces turned freely, and units of large deviation that both taps have in common beat it
@@ -23,8 +24,8 @@ few samples spoil weak axes, and the distance between two samples of the same ta
 
 Cost: O(n d²) for each tap, O(d² k) and more for each of ten groups left out, O(d k²) for each pair and group.
 
-References: A. Björck & G. Golub (1973); K. Ye & L.-H. Lim (2016), "Schubert varieties and distances between subspaces of
-different dimensions"; P.-A. Absil, A. Edelman & P. Koev (2006); F. Cantelli (1928).
+References: A. Björck & G. Golub (1973); K. Ye & L.-H. Lim (2016), "Schubert varieties and distances between subspaces
+of different dimensions"; P.-A. Absil, A. Edelman & P. Koev (2006).
 """
 
 from __future__ import annotations
@@ -35,17 +36,16 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.similarity.similarity_grid import Grid, Pair, compared
+from analysis.compute.similarity.similarity_grid import Grid
 from analysis.compute.similarity.similarity_report import Words, similarity_matrix
-from analysis.compute.subspaces.angles import overlap, overlap_by_chance, principal_angles
-from analysis.compute.subspaces.distances import DISTANCES, INSIDE, METRIC, UNEQUAL, distance
+from analysis.compute.similarity.subspace_grid import OVERLAP, SubspaceMeasure, subspace_grid
+from analysis.compute.subspaces.angles import principal_angles
+from analysis.compute.subspaces.distances import DISTANCES, INSIDE, UNEQUAL
 from analysis.compute.subspaces.random_subspaces import draws_for, random_angles
 from analysis.compute.subspaces.tap_subspaces import FEWEST, SPACES, UNITS, TapSubspaces, tap_subspaces
-from analysis.errors import InputError
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-OVERLAP = "overlap"
 SHOWN = 12  # angles of a pair among the estimates
 
 
@@ -99,72 +99,23 @@ def subspace_distances(
         taps, rng, space=params.space, dimension=params.dimension, share=params.share, maximum=params.maximum_samples,
         progress=progress,
     )  # fmt: skip
-    grid = _grid(found, params, rng, progress)
-    distant = params.measure != OVERLAP
-    drawn = "drawn" if distant else "exact mean and deviation"
-    name = "overlap" if not distant else f"{params.measure} distance"
-    top = _largest(found, params)
-    words = Words(
-        f"subspace {name}", "Σ cos² θ / m" if not distant else DISTANCES[params.measure].formula,
-        f"random subspaces of these dimensions, {drawn}; p by Cantelli's bound", perfect=0.0 if distant else 1.0,
-        bounds=(0.0, top), limits=(0.0, top if np.isfinite(top) else float(grid.values.max()) or 1.0),
-        distance=distant, interval="jackknife over groups of samples, axes found anew, t",
-    )  # fmt: skip
+    measure = SubspaceMeasure(params.measure, params.unequal)
+    grid = subspace_grid(found, measure, rng, progress)
+    words = _words(measure, measure.largest([m.k for m in found.members]), grid)
     result = similarity_matrix(grid, words, found.names, (*found.notes, *_caveats(found, taps, params)))
     more = _pair_angles(found, rng) if len(taps) == 2 else ()
-    return replace(result, estimates=(*result.estimates, *more, *_dimensions(found, len(grid.units))))
+    said = result.reading.replace(f"unrelated representations of {found.n:,} samples", "random subspaces")
+    return replace(result, reading=said, estimates=(*result.estimates, *more, *_dimensions(found)))
 
 
-def _grid(found: TapSubspaces, params: SubspaceDistancesParams, rng, progress) -> Grid:
-    """Of every two members; what random subspaces give is found once for each two dimensions."""
-    chance: dict[tuple[int, int], tuple[float, float]] = {}
-    distant = params.measure != OVERLAP
-
-    def by_chance(p: int, q: int) -> tuple[float, float]:
-        if not distant:
-            return overlap_by_chance(p, q, found.dimensions)
-        drawn = distance(params.measure, random_angles(p, q, found.dimensions, rng), p, q, params.unequal)
-        return float(drawn.mean()), float(drawn.std(ddof=1))
-
-    def compare(a, b) -> Pair:
-        key = tuple(sorted((a.k, b.k)))
-        series = [_value(principal_angles(x, y), a.k, b.k, params) for x, y in zip(a.bases, b.bases, strict=False)]
-        if not np.isfinite(series).all():
-            raise InputError(
-                f"{params.measure}'s distance between {a.name} ({a.k}) and {b.name} ({b.k}) is infinite",
-                "subspaces of one dimension without a right angle between them", "Choose another distance",
-            )  # fmt: skip
-        if len(a.bases) != len(b.bases):
-            series = series[:1]
-        if key not in chance:
-            chance[key] = by_chance(*key)
-        return Pair.with_moments(_padded(series, depth), *chance[key], distance=distant)
-
-    depth = max(len(m.bases) for m in found.members)
-    every = np.arange(len(found.members))
-    return compared(
-        found.members, compare, every, every, n=found.n, units=[found.dimensions] * len(every),
-        perfect=0.0 if distant else 1.0, progress=progress, span=(0.7, 1.0),
+def _words(measure: SubspaceMeasure, top: float, grid: Grid) -> Words:
+    made = "drawn" if measure.distant else "exact mean and deviation; p by the beta distribution that has them"
+    return Words(
+        f"{measure.name} distance of subspaces" if measure.distant else "subspace overlap", measure.formula,
+        f"random subspaces of these dimensions, {made}", perfect=0.0 if measure.distant else 1.0, bounds=(0.0, top),
+        limits=(0.0, top if np.isfinite(top) else float(grid.values.max()) or 1.0), distance=measure.distant,
+        interval="jackknife over groups of samples, axes found anew, t",
     )  # fmt: skip
-
-
-def _padded(series, depth: int) -> np.ndarray:
-    """NaN for the groups where one of the two has no interval."""
-    return np.append(series, np.full(depth - len(series), np.nan))
-
-
-def _value(angles: np.ndarray, p: int, q: int, params: SubspaceDistancesParams) -> float:
-    if params.measure == OVERLAP:
-        return float(overlap(angles))
-    return float(distance(params.measure, angles, p, q, params.unequal))
-
-
-def _largest(found: TapSubspaces, params: SubspaceDistancesParams) -> float:
-    """What the measure cannot exceed."""
-    if params.measure == OVERLAP:
-        return 1.0
-    widths = sorted(m.k for m in found.members)
-    return float(DISTANCES[params.measure].most(widths[-1] if params.unequal == METRIC else widths[-2]))
 
 
 def _pair_angles(found: TapSubspaces, rng) -> tuple[Estimate, ...]:
@@ -183,13 +134,13 @@ def _pair_angles(found: TapSubspaces, rng) -> tuple[Estimate, ...]:
     )  # fmt: skip
 
 
-def _dimensions(found: TapSubspaces, count: int) -> tuple[Estimate, ...]:
+def _dimensions(found: TapSubspaces) -> tuple[Estimate, ...]:
     return tuple(
         Estimate(
             f"dimension of {m.name} ({m.subspace.share:.0%} of the variance)", m.k, n=m.subspace.n, d=m.subspace.d,
             p_value=m.subspace.p, estimator=f"cut at λ ratio {m.subspace.gap:.3g}, Anderson's test", unit="axes",
         )
-        for m in found.members[:count]
+        for m in found.members
     )  # fmt: skip
 
 

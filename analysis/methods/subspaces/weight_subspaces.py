@@ -14,9 +14,10 @@ data, where activations need fewer directions than the weights offer.
 Null: a random subspace, mean and deviation exact (`compute.subspaces.shared_energy`); p by Cantelli's bound. Intervals:
 samples left out in groups (weights have no sampling error).
 
-When it lies: activations of a residual stream are sums over all that was written before, of which one layer is a part;
-a normalisation between the weights and the tap turns and scales; W of full rank spans everything, so look at the leading
-directions; one unit of large deviation owns the variance; biases are ignored, as is all that is not variance.
+When it lies: activations of a residual stream are sums over all that was written before, of which one layer is a
+part; a normalisation between the weights and the tap turns and scales; W of full rank spans everything, so look at
+the leading directions; one unit of large deviation owns the variance; biases are ignored, as is all that is not
+variance.
 
 Cost: two passes, O(n d²) operations, O(d³) for each of two spectra; memory O(d²).
 
@@ -38,6 +39,7 @@ from analysis.compute.statistics.moments import moments_of
 from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
 from analysis.compute.streaming import Pass, finite_blocks, refuse_few
 from analysis.compute.subspaces.angles import overlap, overlap_by_chance, principal_angles
+from analysis.compute.subspaces.random_subspaces import overlap_p
 from analysis.compute.subspaces.shared_energy import Energy, share_by_chance
 from analysis.errors import InputError, TooLarge
 from analysis.results import Curve, Estimate
@@ -51,6 +53,8 @@ OWN = "variance inside its own axes"
 ENERGY = "weights' energy inside the activations' axes"
 ENERGY_OWN = "weights' energy inside their own directions"
 NULL = "a random subspace, exact mean and deviation; p by Cantelli's bound"
+
+BETA = "random subspaces, exact mean and deviation; p by the beta distribution that has them"
 
 
 @dataclass(frozen=True)
@@ -189,7 +193,7 @@ def _estimates(lines, series, data: Energy, space: Energy, n: int, share: float)
         ),
         Estimate(
             "overlap of the two, Σ cos² θ / m", both, null=mean, null_low=mean - 1.96 * deviation,
-            null_high=mean + 1.96 * deviation, null_method=NULL, p_value=float(cantelli_p(both, mean, deviation)),
+            null_high=mean + 1.96 * deviation, null_method=BETA, p_value=float(overlap_p(both, k, q, d)),
             estimator="plug-in", **common,
         ),
         Estimate(f"directions for {share:.0%} of the weights' energy", k, estimator="count", unit="directions", **common),
@@ -198,7 +202,7 @@ def _estimates(lines, series, data: Energy, space: Energy, n: int, share: float)
 
 
 def _reading(found, name: str, params: WeightSubspacesParams) -> str:
-    inside, energy, both, *counts = found
+    inside, energy, _, *counts = found
     verdict = "more than chance" if inside.p_value < 0.05 else "not shown to be more than chance"
     return (
         f"{counts[0].value} of {inside.d:,} directions hold {params.share:.0%} of what {name} {params.side}; "
