@@ -6,7 +6,7 @@ An array, or a store said to hold a table, is one matrix itself: one column per 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,11 +21,11 @@ TABLE = "table"
 
 @dataclass(frozen=True)
 class LayerMatrices:
-    """`names` of layers as in the file; of each the `weights`, one (units, inputs) float64 array for each tap, all of
-    one shape; `notes` on what was left out and how kernels are laid out."""
+    """`names` of layers as in the file; `read` gives those of a layer, one (units, inputs) float64 array for each tap,
+    all of one shape; `notes` on what was left out and how kernels are laid out."""
 
     names: tuple[str, ...]
-    weights: tuple[tuple[np.ndarray, ...], ...]
+    read: Callable[[str], tuple[np.ndarray, ...]]
     notes: tuple[str, ...]
 
 
@@ -53,7 +53,10 @@ def layer_matrices(taps: Sequence, layers: str = "", table: bool = False) -> Lay
         raise ParameterError("tables of weights beside checkpoints", "all of one sort")
     networks = [weights_of(t) for t in taps]
     first, wanted, notes = networks[0], [p.strip() for p in layers.split(",") if p.strip()], []
-    names = [k for k in first.layers if not wanted or any(fnmatch.fnmatchcase(k, p) for p in wanted)]
+    found = {first.find(p) for p in wanted}
+    names = [
+        k for k in first.layers if not wanted or k in found or any(fnmatch.fnmatchcase(k, p) for p in wanted)
+    ]
     if not names:
         raise NotFound(f"no layer of {first.path.name} is called {layers or 'anything'}", first.some_layers(layers))
     shared = [k for k in names if all(_same_shape(first, other, k) for other in networks[1:])]
@@ -66,10 +69,9 @@ def layer_matrices(taps: Sequence, layers: str = "", table: bool = False) -> Lay
         lost = [k for k in names if k not in shared]
         more = " and more" if len(lost) > SHOWN else ""
         notes.append(f"{len(lost)} layer(s) not in every checkpoint left out: {', '.join(lost[:SHOWN])}{more}.")
-    read = [tuple(network.layer(k) for network in networks) for k in shared]
-    if any(int(np.prod(one[0].kernel)) > 1 for one in read):
+    if any(int(np.prod(first.shapes[f"{k}.weight"][2:])) > 1 for k in shared):
         notes.append("A kernel is laid out as units x (channels and positions).")
-    return LayerMatrices(tuple(shared), tuple(tuple(w.weight for w in one) for one in read), tuple(notes))
+    return LayerMatrices(tuple(shared), lambda k: tuple(n.layer(k).weight for n in networks), tuple(notes))
 
 
 def _same_shape(first, other, name: str) -> bool:
@@ -92,4 +94,4 @@ def _tables(taps: Sequence) -> LayerMatrices:
         notes.append(f"{int((~good).sum())} input(s) with NaN or infinity left out.")
         read = [x[good] for x in read]
     name = taps[0].name if len(taps) == 1 else TABLE
-    return LayerMatrices((name,), (tuple(x.T for x in read),), tuple(notes))
+    return LayerMatrices((name,), lambda _: tuple(x.T for x in read), tuple(notes))

@@ -12,8 +12,8 @@ When it lies: energy of weights is not importance: inputs may never use a strong
 a trained matrix of full rank may still be factored after more training; scaling one unit, which the next layer can
 undo, changes every rank; a kernel's rank depends on how it is laid out. Rank is neither good nor bad in itself.
 
-Cost: O(units inputs min(units, inputs)) for each layer, and 3 to 20 null spectra for each shape; memory of the largest
-layers twice.
+Cost: O(units inputs min(units, inputs)) for each layer, and 3 to 20 null spectra for each shape; memory of the
+largest layer three times.
 
 References: C. Ou et al. (2023), "Low rank optimization for efficient deep learning"; O. Roy & M. Vetterli (2007), "The
 effective rank"; V. Marchenko & L. Pastur (1967).
@@ -95,8 +95,9 @@ def weight_spectra(tap, params: WeightSpectraParams = WeightSpectraParams(), rng
     progress(0.0, "reading weights")
     read = layer_matrices([tap], params.layers, params.table)
     rows, names, nulls, empty = [], [], [], 0
-    for i, (name, (weight,)) in enumerate(zip(read.names, read.weights, strict=True)):
+    for i, name in enumerate(read.names):
         progress(0.1 + 0.9 * i / len(read.names), f"decomposing {name}")
+        (weight,) = read.read(name)
         sigma = singular_values(weight)
         if not sigma[0] > 0:
             empty += 1

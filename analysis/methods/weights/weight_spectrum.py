@@ -34,7 +34,7 @@ from analysis.compute.linear.matrix_ranks import (
 )
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import null_draws, wilson
-from analysis.errors import InputError
+from analysis.errors import InputError, ParameterError
 from analysis.results import Estimate, Spectrum
 from analysis.sources.layer_weights import layer_matrices
 from analysis.sources.unit_weights import is_table
@@ -72,7 +72,10 @@ def weight_spectrum(
     progress(0.0, "reading weights")
     named = params.layer or ("" if is_table(tap, params.table) else tap.tap)
     read = layer_matrices([tap], named, params.table)
-    name, (weight,) = read.names[0], read.weights[0]
+    if len(read.names) > 1:
+        raise ParameterError(f"layer '{named}' fits {len(read.names)} layers", "one", "See 'weight_spectra' for several")
+    name = read.names[0]
+    (weight,) = read.read(name)
     progress(0.2, f"decomposing {name}")
     sigma = singular_values(weight)
     if not sigma[0] > 0:
