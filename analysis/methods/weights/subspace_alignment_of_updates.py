@@ -80,11 +80,13 @@ def subspace_alignment_of_updates(
         progress(0.05 + 0.95 * i / len(read.names), f"decomposing {name}")
         base, *tuned = read.read(name)
         updates = [w - base for w in tuned]
-        merged = [_merged(updates, t if params.merged == OTHERS else None, params) for t in range(len(updates))]
+        each = range(len(updates)) if params.merged == OTHERS else [None]
+        merged = [_merged(updates, t, params) for t in each]
         if not all(u.any() for u in (*updates, *merged)):
             still.append(name)
             continue
-        cuts = [leading(m, params.rank) for m in (merged if params.merged == OTHERS else merged[:1] * len(updates))]
+        cuts = [leading(m, params.rank) for m in merged]
+        cuts *= len(updates) // len(cuts)
         names.append(name)
         found.append([(alignment(u, c), np.sqrt(c.shape[1] / len(u))) for u, c in zip(updates, cuts, strict=True)])
     if not names:
