@@ -1,0 +1,72 @@
+"""Ranks of a matrix under their formulas, what it costs to keep fewer, and what entries without structure would give.
+
+With singular values σ of a (units, inputs) matrix: exp-entropy of σ and of σ² (they differ), stable rank
+‖W‖_F² / ‖W‖₂², the fewest that hold 90 or 99 % of Σ σ², and Σ σ / ‖W‖_F. All are k for k equal singular values, but the
+last, which is √k. Rank r stores r (units + inputs) numbers: fewer than the matrix only below units inputs / (units +
+inputs).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.compute.linear.spectra import axes_for, entropy_rank
+from analysis.compute.statistics.nulls import gaussian_eigenvalues, null_draws
+
+GAUSSIAN, MOVED = "Gaussian entries", "entries moved"
+ENTROPY, ENTROPY2, STABLE = "entropy rank of σ", "entropy rank of σ²", "stable rank"
+HALF, MOST, RATIO = "rank for 90 % of energy", "rank for 99 % of energy", "nuclear / Frobenius"
+RANKS = (ENTROPY, ENTROPY2, STABLE, HALF, MOST, RATIO)
+MOST_DRAWS = 20
+
+
+def singular_values(weight: np.ndarray) -> np.ndarray:
+    """(min(units, inputs),) falling; exactly 0 below rounding. O(units inputs min(units, inputs))."""
+    found = np.linalg.svd(weight, compute_uv=False)
+    return np.where(found > found[0] * max(weight.shape) * np.finfo(float).eps, found, 0.0)
+
+
+def rank_numbers(sigma: np.ndarray) -> dict[str, float]:
+    """The six numbers of `RANKS` from falling singular values; all 0 for a matrix of zeros."""
+    if not sigma[0] > 0:
+        return dict.fromkeys(RANKS, 0.0)
+    s = sigma / sigma[0]
+    energy = s * s
+    return {
+        ENTROPY: entropy_rank(s), ENTROPY2: entropy_rank(energy), STABLE: float(energy.sum()),
+        HALF: float(axes_for(energy, 0.9)), MOST: float(axes_for(energy, 0.99)),
+        RATIO: float(s.sum() / np.sqrt(energy.sum())),
+    }  # fmt: skip
+
+
+def break_even(units: int, inputs: int) -> float:
+    """The rank at which two factors hold as many numbers as the matrix."""
+    return units * inputs / (units + inputs)
+
+
+def saved(units: int, inputs: int, rank: float) -> float:
+    """Share of the parameters that factors of this rank save; negative beyond `break_even`, 1 for rank 0."""
+    return 1.0 - rank / break_even(units, inputs)
+
+
+def null_singular_values(weight: np.ndarray, how: str, rng: np.random.Generator) -> np.ndarray:
+    """(draws, min(units, inputs)) of matrices of the same shape and Frobenius norm: independent Gaussian entries with
+    mean 0, or the matrix's own entries in another order. O(min(units, inputs)³) for each draw, or O(units inputs min)."""
+    units, inputs = weight.shape
+    small, large = min(units, inputs), max(units, inputs)
+    draws = min(null_draws(small), MOST_DRAWS)
+    if how == MOVED:
+        return np.array([
+            np.linalg.svd(rng.permutation(weight.ravel()).reshape(units, inputs), compute_uv=False)
+            for _ in range(draws)
+        ])  # fmt: skip
+    found = np.sqrt(gaussian_eigenvalues(np.ones(small), large + 1, rng, draws))
+    return found * np.linalg.norm(weight) / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def noise_edge(weight: np.ndarray, null: np.ndarray) -> float:
+    """The singular value that such matrices do not pass: the largest of all draws, or Marchenko and Pastur's edge
+    s (√units + √inputs), with s the entries' root mean square, where that is larger."""
+    units, inputs = weight.shape
+    scale = np.linalg.norm(weight) / np.sqrt(units * inputs)
+    return float(max(null.max(), scale * (np.sqrt(units) + np.sqrt(inputs))))
