@@ -77,7 +77,9 @@ class Concept:
 
     @property
     def described(self) -> str:
-        return f"{self.name}, a number" if self.is_number else f"{self.name} ({', '.join(self.classes[:4])}{' …' if len(self.classes) > 4 else ''})"
+        if self.is_number:
+            return f"{self.name}, a number"
+        return f"{self.name} ({', '.join(self.classes[:4])}{' …' if len(self.classes) > 4 else ''})"
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,12 @@ def concept_samples(
     minimum: int,
     maximum: int,
     rng: np.random.Generator,
+    as_number: bool = False,
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 0.1),
 ) -> ConceptSamples:
-    """The samples that have the concept, at most `maximum` of them (a seeded random subset). O(n d).
+    """The samples that have the concept, at most `maximum` of them (a seeded random subset). O(n d). `as_number`: of a
+    column that orders the samples, the number; two groups become 0 and 1.
 
     Raises
     ------
@@ -115,7 +119,7 @@ def concept_samples(
     TooLarge, ParameterError
         More than 50 classes; a membership of another length.
     """
-    at, concept, notes = asked_concept(activations, ask, minimum)
+    at, concept, notes = (ordered_concept if as_number else asked_concept)(activations, ask, minimum)
     if len(at) > maximum:
         notes.append(f"A random {maximum:,} of {len(at):,} samples used.")
         chosen = np.sort(rng.choice(len(at), size=maximum, replace=False))
@@ -157,6 +161,41 @@ def asked_concept(
             f"'{name}' has {len(codes.names)} classes", f"at most {MOST_CLASSES}", "Name two of its values instead"
         )
     return np.flatnonzero(codes.stay), Concept(name, codes.codes, codes.names, None), list(codes.notes)
+
+
+def ordered_concept(
+    activations: Activations, ask: ConceptParams, minimum: int
+) -> tuple[np.ndarray, Concept, list[str]]:
+    """The same as a number: of a column of numbers, or of texts that are numbers, its values; two groups are 0 and 1.
+
+    Raises also InputError for more than two classes that are no numbers.
+    """
+    if not (ask.inside or ask.first):
+        column, notes = sample_column(activations, ask.column), []
+        values = _as_numbers(column)
+        if values is not None:
+            at = np.flatnonzero(np.isfinite(values))
+            if len(at) < len(column):
+                notes.append(f"{len(column) - len(at)} sample(s) without a value of '{ask.column}' left out.")
+            return at, Concept(ask.column, None, (), values[at]), notes
+    at, concept, notes = asked_concept(activations, ask, minimum)
+    if len(concept.classes) > 2:
+        raise InputError(
+            f"'{ask.column}' has {len(concept.classes)} classes without an order ({', '.join(concept.classes[:5])} …)",
+            "numbers, or two groups", "Name one or two of its values",
+        )  # fmt: skip
+    return at, Concept(concept.name, None, (), concept.of.astype(np.float64)), notes
+
+
+def _as_numbers(column: np.ndarray) -> np.ndarray | None:
+    """(n,) float64, NaN where there is none; None for a column that has texts that are no numbers."""
+    if column.dtype.kind in "biuf":
+        return column.astype(np.float64)
+    text = column.astype(str)
+    try:
+        return np.array([float(t) if t else np.nan for t in text])
+    except ValueError:
+        return None
 
 
 def _two_groups(activations: Activations, ask: ConceptParams) -> tuple[np.ndarray, Concept, list[str]]:

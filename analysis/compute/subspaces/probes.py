@@ -143,7 +143,7 @@ def _mlp(x: np.ndarray, concept: Concept, test: np.ndarray, rng: np.random.Gener
     best, chosen = -np.inf, None
     for decay in DECAYS[::-1]:
         make = MLPRegressor if concept.is_number else MLPClassifier
-        model = make((HIDDEN,), solver="lbfgs", alpha=decay, max_iter=ITERATIONS, random_state=seed)
+        model = make(hidden_layer_sizes=(HIDDEN,), solver="lbfgs", alpha=decay, max_iter=ITERATIONS, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are a limit by choice
             model.fit(x[~inner], y[~inner])

@@ -115,7 +115,7 @@ def concept_erasure(
         for e in erasers for probe in PROBES
     )  # fmt: skip
     return Table(
-        title=f"{data.concept.name.capitalize()} erased from {activations.name}", columns=columns, index="method",
+        title=f"Erasing {data.concept.name} from {activations.name}", columns=columns, index="method",
         help=HELP, reading=_reading(columns, scores, data.concept), estimates=(*estimates, *_edits(halves, erasers)),
         caveats=(*_caveats(data, halves, erasers, k), *data.notes),
     )  # fmt: skip

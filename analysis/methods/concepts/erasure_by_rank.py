@@ -130,7 +130,7 @@ def _curve(name: str, params, data, halves: Halves, x: np.ndarray, scores) -> Cu
     d, blind = halves.x.shape[1], _blind_from(x, scores[LINEAR])
     ends = ((0, "nothing erased"), (-1, f"{x[-1]:.0f} dimension(s) erased"))
     estimates = [
-        scores[p][at].estimate(f"{p} probe, {when}", d, p) for at, when in ends for p in (*PROBES, RANDOM)
+        scores[p][at].estimate(f"{p}, {when}", d, LINEAR if p == RANDOM else p) for at, when in ends for p in (*PROBES, RANDOM)
     ]
     if blind is not None:
         estimates.append(
@@ -139,7 +139,7 @@ def _curve(name: str, params, data, halves: Halves, x: np.ndarray, scores) -> Cu
                      estimator=f"fewest tried by {params.method} from which on it is at chance")
         )  # fmt: skip
     return Curve(
-        title=f"{data.concept.name.capitalize()} erased from {name} by {params.method}, dimension by dimension",
+        title=f"Erasing {data.concept.name} from {name} by {params.method}, dimension by dimension",
         x=x, x_name="dimensions erased", y_name=f"held-out {'R²' if number else 'accuracy'}", series=lines, low=low,
         high=high, null=null, reading=_reading(params.method, x, scores, blind, chance, number),
         estimates=tuple(estimates), caveats=(*_caveats(params, halves, x), *data.notes),
