@@ -246,14 +246,14 @@ def _check() -> tuple[CheckLine, ...]:
     lines = []
     expected = {3.0: (0.887, 0.952, 0.943), 1.0: (0.301, 0.663, 0.686), 0.3: (0.011, 0.209, 0.269)}
     for signal, (two, far, least) in expected.items():
-        data = planted(4000, 64, signal, rng)
-        got = rankability(data).columns["held-out rho"]
+        data = planted(8000, 64, signal, rng)
+        got = rankability(data, RankabilityParams(maximum_samples=8000)).columns["held-out rho"]
         lines += [
             CheckLine(f"two samples, signal {signal:g}", two, float(got[0]), 0.06),
             CheckLine(f"50 + 50 extremes, signal {signal:g}", far, float(got[2]), 0.06),
             CheckLine(f"ridge, signal {signal:g}", least, float(got[4]), 0.06),
         ]
-    bent = rankability(data, RankabilityParams(column="exp")).columns["held-out rho"]
+    bent = rankability(data, RankabilityParams(column="exp", maximum_samples=8000)).columns["held-out rho"]
     noise = ArrayActivations(rng.standard_normal((100, 64)), samples={"label": rng.standard_normal(100)})
     luck = rankability(noise)
     return (
