@@ -54,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_record(commands)
     _add_import(commands)
+    _add_erase(commands)
     _add_reading(commands)
     _add_methods(commands)
     return parser
@@ -99,6 +100,19 @@ def _add_import(commands) -> None:
     p.add_argument("--name", required=True)
     p.add_argument("--labels", help="a file with one label per row")
     p.add_argument("--resume", action="store_true", help="go on with an interrupted import")
+
+
+def _add_erase(commands) -> None:
+    p = _command(commands, "erase", "write a store again with a concept erased from one tap")
+    p.add_argument("input", metavar="STORE:TAP")
+    p.add_argument("column", help="sample column that holds the concept: classes, or a number")
+    p.add_argument("--first", default="", help="one value of it, for a concept of two groups")
+    p.add_argument("--second", default="", help="the value it is set against (default: all others)")
+    p.add_argument("--method", default="LEACE", help="LEACE, R-LACE, INLP, 'mean projection', …")
+    p.add_argument("--dimensions", type=int, default=None, help="how many (default: what a linear probe reads)")
+    p.add_argument("--name", default="", help="of the new store (default: STORE without COLUMN)")
+    p.add_argument("--seed", type=_seed, default=0)
+    _workspace(p, "the workspace (default: the sample workspace)")
 
 
 def _add_reading(commands) -> None:

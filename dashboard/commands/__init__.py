@@ -8,6 +8,7 @@ COMMANDS = {
     "start": "dashboard.commands.starting:start",
     "record": "dashboard.commands.recording:record",
     "import": "dashboard.commands.recording:import_",
+    "erase": "dashboard.commands.deriving:erase",
     "info": "dashboard.commands.information:info",
     "render": "dashboard.commands.analyses:render",
     "methods": "dashboard.commands.analyses:methods",

@@ -1,0 +1,288 @@
+"""A concept erased by six methods side by side: what linear, MLP and nearest-neighbour probes read before and after.
+
+x' = x - (x - μ) A Bᵀ with A, B (d, k): mean projection, cross-covariance projection, LEACE, R-LACE, INLP and LDA (the
+formulas are in `analysis.compute.subspaces`), and k random directions as a control. Directions are found on one half
+of the samples; on the other half probes are fitted and judged in folds, and the edit E‖x - x'‖² is measured.
+
+A method blinds a probe whose held-out score is not beyond that of exchanged values (p >= 0.05), or whose interval
+reaches down to the majority rate. Among the methods that blind the linear probe the one with the least edit is marked: on the samples of
+the fit no affine map that makes Σ_xz = 0 edits less than LEACE (Belrose et al. 2023).
+
+Null: the concept's values exchanged between the held-out samples while predictions stay.
+
+When it lies: a linear probe that is blinded says nothing of other readers, so look at the MLP and kNN; with few samples
+per unit the directions do not carry over to the other half and probes there read what is left; LDA removes the best
+reader and not what it reads; a probe that fails may be too weak; what is erased here can be made again by later layers.
+
+Cost: one factorisation O(d³); R-LACE 80 steps of O(n d C + d³), INLP its rounds; 24 probes in folds. Memory O(n d + d²).
+
+References: S. Ravfogel et al. (2022), "Linear Adversarial Concept Erasure"; N. Belrose et al. (2023), "LEACE: Perfect
+linear concept erasure in closed form"; S. Ravfogel et al. (2020), "Null It Out"; S. Shao et al. (2023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import ArrayActivations, as_activations
+from analysis.compute.groups.concept import ConceptParams, concept_samples
+from analysis.compute.machine import machine
+from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.compute.subspaces.erasing import (
+    ERASERS,
+    FEWEST,
+    INLP,
+    LDA,
+    LEACE,
+    MEAN,
+    RLACE,
+    Halves,
+    covariance_left,
+    erased,
+    expected_rest,
+    halved,
+    squared_edits,
+)
+from analysis.compute.subspaces.erasure import Eraser, orthogonal, random_projection
+from analysis.compute.subspaces.probes import LINEAR, PROBES, Score, scored
+from analysis.results import Estimate, Table
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+
+NOTHING = "nothing erased"
+HELP = {
+    "method": "how the directions are found",
+    "dimensions": "directions removed",
+    "edit": "mean ‖x - x'‖² on samples that did not find the directions",
+    "edit low": "lower end of its 95 % interval",
+    "edit high": "upper end of its 95 % interval",
+    "edit share": "edit divided by the variance of all units together",
+    "covariance left": "‖Σ_x'z‖ / ‖Σ_xz‖ on the samples that found the directions: 0 where no linear probe is left there",
+    "blinds": "whether the linear probe is no better than on exchanged values, or its interval reaches the majority rate",
+    "least edit": "the smallest edit among the methods that blind the linear probe",
+}
+for _p in PROBES:
+    HELP[_p] = f"held-out accuracy (of a number R²) of the {_p} probe"
+    HELP |= {f"{_p} low": "lower end of its 95 % interval", f"{_p} high": "upper end of its 95 % interval"}
+    HELP[f"{_p} p"] = "p of scoring so well on exchanged values"
+
+
+@dataclass(frozen=True)
+class ConceptErasureParams(ConceptParams):
+    rank: int | None = param(
+        None, "Dimensions to remove; empty: as many as a linear probe reads (classes - 1, one for a number).",
+        low=1, high=512,
+    )  # fmt: skip
+    folds: int = param(4, "Folds in which probes are fitted and judged.", low=2, high=10)
+    maximum_samples: int = param(2000, "Most samples; a seeded random subset above.", low=50, high=50_000)
+
+
+def concept_erasure(
+    activations, params: ConceptErasureParams = ConceptErasureParams(), rng=None, progress=no_progress
+) -> Table:
+    """Probe scores before and after erasing, and the size of the edit.
+
+    Parameters
+    ----------
+    activations : Activations or array (rows, units); tokens count once per sample, by their mean.
+
+    Returns
+    -------
+    Table
+        One line per method, after "nothing erased", see `HELP`. Estimates: every score with interval and null.
+
+    Raises
+    ------
+    NotFound, ParameterError
+        No such column or value; a membership of another length.
+    NotEnoughData, InputError, TooLarge
+        Fewer than two classes with 16 samples; half of the samples fewer than units + 1; a constant concept; more
+        than 50 classes.
+    """
+    activations = as_activations(activations)
+    rng = rng or np.random.default_rng(0)
+    data = concept_samples(
+        activations, params, minimum=FEWEST, maximum=params.maximum_samples, rng=rng, progress=progress
+    )
+    halves = halved(data, params.folds, rng)
+    k = min(params.rank or data.concept.rank, data.x.shape[1])
+    erasers = _erasers(halves, k, rng, progress)
+    scores = _scores(halves, erasers, rng, progress)
+    columns = _columns(halves, erasers, scores)
+    estimates = tuple(
+        scores[e.name, probe].estimate(f"{probe} probe, {e.name}", data.x.shape[1], probe)
+        for e in erasers for probe in PROBES
+    )  # fmt: skip
+    return Table(
+        title=f"Erasing {data.concept.name} from {activations.name}", columns=columns, index="method",
+        help=HELP, reading=_reading(columns, scores, data.concept), estimates=(*estimates, *_edits(halves, erasers)),
+        caveats=(*_caveats(data, halves, erasers, k), *data.notes),
+    )  # fmt: skip
+
+
+def _erasers(halves: Halves, k: int, rng, progress) -> list[Eraser]:
+    d, found = halves.x.shape[1], []
+    found.append(orthogonal(NOTHING, halves.moments.mean, np.zeros((d, 0))))
+    for i, name in enumerate(ERASERS):
+        progress(0.1 + 0.3 * i / len(ERASERS), f"finding directions: {name}")
+        found.append(erased(name, halves.fit, halves.fit_concept, halves.moments, k))
+    return [*found, random_projection(halves.moments, k, rng)]
+
+
+def _scores(halves: Halves, erasers: list[Eraser], rng, progress) -> dict[tuple[str, str], Score]:
+    scores, seed = {}, int(rng.integers(2**31))
+    for i, e in enumerate(erasers):
+        left = e(halves.x)
+        for j, probe in enumerate(PROBES):
+            progress(0.4 + 0.6 * (i + j / len(PROBES)) / len(erasers), f"{probe} probe: {e.name}")
+            own = np.random.default_rng(seed)  # the same draws for all, so that they differ by the edit alone
+            scores[e.name, probe] = scored(left, halves.concept, halves.fold, probe, halves.moments.scale, own)
+    return scores
+
+
+def _columns(halves: Halves, erasers: list[Eraser], scores) -> dict[str, np.ndarray]:
+    edits = [squared_edits(e, halves.x) for e in erasers]
+    mean = np.array([v.mean() for v in edits])
+    bounds = [mean_interval(v, least=0.0) for v in edits]
+    blinds = np.array([not scores[e.name, LINEAR].reads for e in erasers])
+    named = np.array([e.name in ERASERS for e in erasers])
+    able = np.flatnonzero(blinds & named)
+    least = np.zeros(len(erasers), bool)
+    if len(able) and not blinds[0]:
+        least[able[np.argmin(mean[able])]] = True
+    columns = {
+        "method": np.array([e.name for e in erasers]), "dimensions": np.array([e.rank for e in erasers]),
+        "edit": mean, "edit low": np.array([b["low"] for b in bounds]),
+        "edit high": np.array([b["high"] for b in bounds]),
+        "edit share": mean / float(np.trace(halves.moments.covariance)),
+        "covariance left": np.array([covariance_left(e, halves.moments) for e in erasers]),
+        "blinds": blinds, "least edit": least,
+    }  # fmt: skip
+    for probe in PROBES:
+        own = [scores[e.name, probe] for e in erasers]
+        columns |= {
+            probe: np.array([s.value for s in own]), f"{probe} low": np.array([s.low for s in own]),
+            f"{probe} high": np.array([s.high for s in own]), f"{probe} p": np.array([s.p for s in own]),
+        }  # fmt: skip
+    return columns
+
+
+def _edits(halves: Halves, erasers: list[Eraser]) -> tuple[Estimate, ...]:
+    """The edit of each method; its null is that of as many random directions."""
+    d = halves.x.shape[1]
+    whole = float(np.trace(halves.moments.covariance))
+    return tuple(
+        Estimate(
+            f"edit, {e.name}", float(v.mean()), **mean_interval(v, least=0.0), null=whole * e.rank / d,
+            null_method="as many random directions, on average: variance · k / d", n=len(v), d=d,
+            estimator="mean squared distance on held-out samples",
+        )
+        for e, v in ((e, squared_edits(e, halves.x)) for e in erasers if e.name in ERASERS)
+    )  # fmt: skip
+
+
+def _reading(columns, scores, concept) -> str:
+    def said(name: str) -> str:
+        return ", ".join(f"{p} {scores[name, p].value:.2f}" for p in PROBES)
+
+    chance, what = scores[NOTHING, LINEAR].chance, "R²" if concept.is_number else "accuracy"
+    floor = "0 for the mean" if concept.is_number else f"majority {chance:.2f}"
+    first = f"Before erasing, held-out {what} is {said(NOTHING)} ({floor})."
+    if columns["blinds"][0]:
+        return f"{first} There is nothing that a linear probe reads, so nothing is shown by erasing it."
+    if not columns["least edit"].any():
+        return (
+            f"{first} After no method is the linear probe at chance on samples that did not find the directions: more "
+            "samples, or more dimensions, are needed."
+        )
+    at = int(np.flatnonzero(columns["least edit"])[0])
+    best = str(columns["method"][at])
+    others = [p for p in PROBES[1:] if scores[best, p].reads]
+    after = f"After {best} ({columns['dimensions'][at]} dimension(s)) it is {said(best)}"
+    rest = f"; the {' and the '.join(others)} still read(s) it." if others else "; no probe reads it any more."
+    return (
+        f"{first} {int(columns['blinds'][1:-1].sum())} of {len(ERASERS)} methods blind the linear probe; of these "
+        f"{best} edits least ({columns['edit'][at]:.3g}, {columns['edit share'][at]:.0%} of the variance). {after}{rest}"
+    )
+
+
+def _caveats(data, halves: Halves, erasers, k: int) -> list[str]:
+    n, d = halves.fit.shape
+    notes = [
+        f"Directions are found on {n:,} samples, probes are fitted and judged on {len(halves.x):,} others, in "
+        f"{int(halves.fold.max()) + 1} folds; tests of methods are not corrected for their number.",
+        "Mean and cross-covariance projection are the same for two classes, and at full rank.",
+        "R-LACE on a number is the cross-covariance projection, the closed form of its game."
+        if data.concept.is_number
+        else "R-LACE is a search: covariance left above 0 says how far from its optimum it stopped.",
+    ]
+    short = [f"{e.name} {e.rank}" for e in erasers if e.name in ERASERS and e.rank < k]
+    if short:
+        notes.append(f"Fewer than {k} dimensions carry the concept for: {', '.join(short)}.")
+    if k < data.concept.rank:
+        notes.append(f"A linear probe reads {data.concept.rank} dimensions: {k} are not expected to blind it.")
+    if expected_rest(halves):
+        notes.append(expected_rest(halves))
+    if n < 10 * d:
+        notes.append(
+            f"{n:,} samples for {d} units find directions that carry over only in part: what probes read after "
+            "erasing is an upper bound of what a larger fit would leave."
+        )
+    return notes
+
+
+def _cost(shapes, params: ConceptErasureParams) -> Cost:
+    (rows, d), m = shapes[0], machine()
+    n = min(rows, params.maximum_samples) / 2
+    c, side = 6, min(n, d)
+    steps = 80 * 30 + 900 + 24 * 0 + 8 * params.folds * 5 * 60
+    flops = steps * 4.0 * n * d * c + 90 * 20.0 * d**3
+    flops += 8 * params.folds * 3 * 75 * 4.0 * n * d * 32 + 8 * params.folds * 2.0 * n * n * d
+    flops += 20.0 * side**3
+    memory = 8.0 * (6 * n * d + 6 * d * d) + 10.0 * n * n / params.folds + 3e5
+    return Cost(m.seconds(flops64=flops, calls=4e5) + 0.3, memory)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """Two Gaussian classes in correlated units: mean projection, cross-covariance and LEACE leave no covariance where
+    they were found and blind the linear probe elsewhere; LEACE edits least of them; R-LACE finds the same direction;
+    random directions leave everything; two classes that differ in spread alone are read by the MLP only, and nothing
+    linear can be erased."""
+    rng = np.random.default_rng(5)
+    label, mix = np.arange(4000) % 2, rng.standard_normal((5, 5))
+    x = rng.standard_normal((4000, 5)) @ mix + 1.5 * label[:, None] * rng.standard_normal(5) + 9
+    found = concept_erasure(ArrayActivations(x, samples={"label": label}), ConceptErasureParams(maximum_samples=4000))
+    at = {str(name): i for i, name in enumerate(found.columns["method"])}
+    c = found.columns
+    spread = rng.standard_normal((1600, 4)) * np.where(label[:1600], 3.0, 0.7)[:, None]
+    curved = concept_erasure(ArrayActivations(spread, samples={"label": label[:1600]})).columns
+    exact = max(c["covariance left"][at[name]] for name in (LEACE, MEAN))
+    return (
+        CheckLine("linear accuracy before", 0.85, float(c[LINEAR][0]), 0.0, "at least"),
+        CheckLine("covariance left by mean projection and LEACE", 0.0, float(exact), 1e-9),
+        CheckLine("linear probe after LEACE, held out", 0.5, float(c[LINEAR][at[LEACE]]), 0.06),
+        CheckLine("edit of LEACE over that of mean projection", 1.0, float(c["edit"][at[LEACE]] / c["edit"][at[MEAN]]),
+                  0.0, "at most"),
+        CheckLine("R-LACE leaves as little", 0.0, float(c["covariance left"][at[RLACE]]), 0.03),
+        CheckLine("INLP and LDA of one dimension leave more", 0.05,
+                  float(min(c["covariance left"][at[INLP]], c["covariance left"][at[LDA]])), 0.0, "at least"),
+        CheckLine("linear probe after a random direction", 0.6, float(c[LINEAR][-1]), 0.0, "at least"),
+        CheckLine("spread alone: linear probe", 0.5, float(curved[LINEAR][0]), 0.06),
+        CheckLine("spread alone: MLP", 0.85, float(curved["MLP"][0]), 0.0, "at least"),
+        CheckLine("LEACE marked as the least edit", 1.0, float(c["least edit"][at[LEACE]]), 0.0),
+    )  # fmt: skip
+
+
+METHODS = (
+    Method(
+        id="concept_erasure", family="concepts", title="Erase a concept, six ways", version=1,
+        function=concept_erasure, params=ConceptErasureParams, result=Table, check=_check, cost=_cost,
+        summary="What linear, MLP and neighbour probes read of a concept before and after six ways of erasing it, and "
+        "which way changes the activations least.",
+        minimum_rows=2 * FEWEST, libraries=("scikit-learn",),
+        invariance="shifting the activations or scaling all of them by one factor changes no score; a rotation "
+        "changes none but for rounding; LEACE's directions follow any linear change of the units",
+        papers=("Linear Adversarial Concept Erasure (R-LACE)", "Linear Adversarial Concept Erasure"),
+    ),
+)  # fmt: skip
