@@ -9,12 +9,19 @@ import numpy as np
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.statistics.nulls import add_one_p, wilson
 from analysis.compute.statistics.sample_groups import GROUPS, jackknife_half
-from analysis.compute.subspaces.neural_collapse import NAMES, collapse, nearest_mean
+from analysis.compute.subspaces.neural_collapse import (
+    NAMES,
+    class_means,
+    collapse,
+    nearest_mean,
+    self_duality,
+)
 from analysis.errors import InputError
 from analysis.results import Estimate
 from analysis.spec import Progress, no_progress
 
 FEWEST = 4  # samples of a class: two are left when one group is out
+EXCHANGES = 500  # of the rows of a head between classes
 LOGARITHMIC = (0, 1)  # positive and without a bound
 SMALLER, LARGER = (0, 1), (2,)  # than by chance, where classes have collapsed
 HOW = ("plug-in", "without what sampling adds")
@@ -141,3 +148,23 @@ def agreement_estimate(
         name, value, min(low, value), max(high, value), interval="Wilson", null=float(p @ q), n=n, d=d,
         null_method="answers exchanged between samples: exact mean", estimator=estimator,
     )  # fmt: skip
+
+
+def duality_estimate(
+    x: np.ndarray, of: np.ndarray, head: np.ndarray, rng: np.random.Generator
+) -> tuple[Estimate, np.ndarray]:
+    """NC3 of rows `x` (n, d) with class `of` (n,) and the head's rows `head` (C, d), and its cosines (C,)."""
+    x, classes = x - x.mean(axis=0), len(head)
+    means, fold = class_means(x, of, classes).means, folds_of(of, GROUPS, rng)
+    apart, cosines = self_duality(means, head)
+    chance = np.array([self_duality(means, head[rng.permutation(classes)])[0] for _ in range(EXCHANGES)])
+    without = [class_means(x[fold != f], of[fold != f], classes).means for f in range(GROUPS)]
+    half = float(jackknife_half(np.array([self_duality(m, head)[0] for m in without])))
+    low, high = (float(v) for v in np.percentile(chance, [2.5, 97.5]))
+    return Estimate(
+        "NC3, distance of class means from the head's rows", apart, max(apart - half, 0.0), min(apart + half, 4.0),
+        interval=f"jackknife over {GROUPS} groups of samples, t, the head held fixed", null=float(chance.mean()),
+        null_low=low, null_high=high, p_value=float(add_one_p(-apart, -chance)), n=len(x), d=x.shape[1],
+        null_method=f"rows of the head exchanged between classes, {EXCHANGES} times",
+        estimator="both centred, unit length",
+    ), cosines  # fmt: skip

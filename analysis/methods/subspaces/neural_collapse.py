@@ -32,18 +32,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
 from analysis.compute.rows.samples import LabelledMatrix, labelled_matrix
-from analysis.compute.statistics.sample_groups import GROUPS, jackknife_half
 from analysis.compute.subspaces.collapse_report import (
     FEWEST,
     Collapse,
     agreement_estimate,
     collapse_estimates,
+    duality_estimate,
     measured,
 )
-from analysis.compute.subspaces.neural_collapse import ClassMeans, class_means, cosines_of, self_duality
+from analysis.compute.subspaces.neural_collapse import ClassMeans, class_means, cosines_of
 from analysis.errors import LoupeError
 from analysis.results import Estimate, Table
 from analysis.sources.classifier_head import head_of
@@ -109,7 +108,7 @@ def neural_collapse(
     means = class_means(data.values - data.values.mean(axis=0), data.of, classes)
     progress(0.95, "reading the head")
     answers = _answers(activations, params.answers, data)
-    duality, cosines, said = _third(activations, data, means, answers, params, rng)
+    duality, cosines, said = _third(activations, data, answers, params, rng)
     fourth, more = _fourth(found, data, answers, params)
     columns = _columns(data, means, found, cosines)
     return Table(
@@ -127,7 +126,7 @@ def _answers(activations, column: str, data: LabelledMatrix) -> np.ndarray | Non
     return given if np.isin(given, data.names).any() else None
 
 
-def _third(activations, data, means: ClassMeans, answers, params, rng):
+def _third(activations, data: LabelledMatrix, answers, params, rng):
     """NC3: estimates, a cosine for each class, notes. None of them where no head fits."""
     if params.head == "none":
         return [], None, []
@@ -137,39 +136,19 @@ def _third(activations, data, means: ClassMeans, answers, params, rng):
         if params.head:
             raise
         return [], None, [f"NC3 is left out: {why.found}."]
-    apart, cosines = self_duality(means.means, head.weight)
-    classes = len(data.names)
-    orders = [rng.permutation(classes) for _ in range(500)]
-    chance = np.array([self_duality(means.means, head.weight[order])[0] for order in orders])
-    low, high = np.percentile(chance, [2.5, 97.5])
-    half = float(_duality_error(data, head.weight, rng))
-    made = Estimate(
-        "NC3, distance of class means from the head's rows", apart, max(apart - half, 0.0), min(apart + half, 4.0),
-        interval=f"jackknife over {GROUPS} groups of samples, t, the head held fixed", null=float(chance.mean()),
-        null_low=float(low), null_high=float(high), p_value=float((1 + (chance <= apart).sum()) / 501), n=len(data.of), d=len(means.means[0]),
-        null_method="rows of the head exchanged between classes, 500 times", estimator="both centred, unit length",
-    )  # fmt: skip
+    made, cosines = duality_estimate(data.values, data.of, head.weight, rng)
     note = f"NC3 takes '{head.name}' for the layer that reads this tap"
     if answers is None:
         return [made], cosines, [f"{note}; there is no column of answers to test that with."]
     own = np.array(data.names)[(data.values @ head.weight.T + head.bias).argmax(axis=1)]
-    same = agreement_estimate("answers of the head on this tap, as recorded", own, answers, made.d, "W x + b")
+    name = "answers of the head on this tap, as recorded"
+    same = agreement_estimate(name, own, answers, made.d, "W x + b")
     why = " It does not read this tap as it was pooled: mistrust NC3." if same.value < SAME else ""
     return (
         [made, same],
         cosines,
         [f"{note}: its answers are those recorded for {same.value:.1%} of samples.{why}"],
     )
-
-
-def _duality_error(data: LabelledMatrix, head: np.ndarray, rng) -> float:
-    """Half-width of NC3's interval from class means without a tenth of the samples at a time."""
-    fold = folds_of(data.of, GROUPS, rng)
-    series = []
-    for keep in (fold != f for f in range(GROUPS)):
-        means = class_means(data.values[keep], data.of[keep], len(data.names)).means
-        series.append(self_duality(means, head)[0])
-    return jackknife_half(np.array(series))
 
 
 def _fourth(found: Collapse, data: LabelledMatrix, answers, params) -> tuple[list[Estimate], list[str]]:
@@ -225,8 +204,8 @@ def _caveats(found: Collapse, data: LabelledMatrix) -> list[str]:
     notes = []
     if not found.resolved:
         notes.append(
-            "A class mean lies no further from the mean of all than sampling puts it: lengths and angles (NC2) are those "
-            "of noise, and are not given without it."
+            "A class mean lies no further from the mean of all than sampling puts it: lengths and angles (NC2) are "
+            "those of noise, and are not given without it."
         )
     if found.classes == 2:
         notes.append("Two class means are always equally long and opposite: NC2 says nothing.")
@@ -294,7 +273,7 @@ METHODS = (
         id="neural_collapse", family="subspaces", title="Neural collapse", version=1, function=neural_collapse,
         summary="Whether classes have become points at equal angles that the classifier's rows point to.",
         params=NeuralCollapseParams, result=Table, check=_check, cost=_cost, minimum_rows=8,
-        invariance="rotating, shifting or scaling all activations together changes nothing; rescaling single units does",
+        invariance="rotating, shifting or scaling all activations together; not the scale of single units",
         papers=(),
     ),
 )  # fmt: skip

@@ -150,10 +150,10 @@ def _reading(series, null, names) -> str:
     best = int(within.argmin())
     return (
         f"From {names[0]} to {names[-1]} the share of the variance within classes goes from {within[0]:.0%} to "
-        f"{within[-1]:.0%} (least at {names[best]}: {within[best]:.0%}), and the samples that do not lie nearest to their "
-        f"own class mean from {errors[0]:.0%} to {errors[-1]:.0%}. At the last, class means differ in length by "
-        f"{series['lengths'][-1]:.0%} and lie {series['angles'][-1]:.2f} from the angles of a simplex (exchanged classes: "
-        f"{null['lengths'][-1]:.0%} and {null['angles'][-1]:.2f})."
+        f"{within[-1]:.0%} (least at {names[best]}: {within[best]:.0%}), and the samples that do not lie nearest to "
+        f"their own class mean from {errors[0]:.0%} to {errors[-1]:.0%}. At the last, class means differ in length by "
+        f"{series['lengths'][-1]:.0%} and lie {series['angles'][-1]:.2f} from the angles of a simplex (exchanged "
+        f"classes: {null['lengths'][-1]:.0%} and {null['angles'][-1]:.2f})."
     )
 
 
