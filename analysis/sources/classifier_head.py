@@ -42,7 +42,7 @@ def head_of(activations, classes: Sequence[str], layer: str = "") -> Head:
             f"'{found.name}' reads {found.weight.shape[1]} units and {activations.name} has {d}",
             "the layer that reads this tap", "Choose the last tap before it, or name another layer",
         )  # fmt: skip
-    rows = _rows(network, classes, len(found.weight))
+    rows = rows_of_classes(network, classes, len(found.weight))
     bias = np.zeros(len(found.weight)) if found.bias is None else found.bias
     return Head(found.name, found.weight[rows], bias[rows])
 
@@ -61,7 +61,8 @@ def _only_fit(network: NetworkWeights, d: int, classes: int) -> str:
     )
 
 
-def _rows(network: NetworkWeights, classes: Sequence[str], rows: int) -> list[int]:
+def rows_of_classes(network: NetworkWeights, classes: Sequence[str], rows: int) -> list[int]:
+    """Which of a head's `rows` is each class. Raises InputError where a class has none."""
     if all(name.isdigit() for name in classes):
         found = [int(name) for name in classes]
     else:
