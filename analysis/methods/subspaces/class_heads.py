@@ -75,9 +75,9 @@ def class_heads(
     Returns
     -------
     Curve
-        x = k; accuracies of class subspaces, of a linear probe and of the nearest mean, and shares of the squared length
-        in the own and in other subspaces, all held out, with 95 % bands and nulls. Estimates: each at `dimension`, and
-        the difference to the linear probe.
+        x = k; accuracies of class subspaces, of a linear probe and of the nearest mean, and shares of the squared
+        length in the own and in other subspaces, all held out, with 95 % bands and nulls. Estimates: each at
+        `dimension`, and the difference to the linear probe.
 
     Raises
     ------
@@ -186,8 +186,9 @@ def _estimates(right, probe, near, own, others, k: int, chance: float, shape) ->
                              null_method="answers as frequent as the classes, exchanged between samples",
                              estimator=f"{FOLDS} folds", **common))  # fmt: skip
     gain = right - probe
-    made.append(Estimate(f"class subspaces less linear probe, k = {k}", float(gain.mean()), **mean_interval(gain, -1, 1),
-                         null=0.0, null_method="both right equally often", estimator="same samples", **common))  # fmt: skip
+    made.append(Estimate(f"class subspaces less linear probe, k = {k}", float(gain.mean()),
+                         **mean_interval(gain, -1, 1), null=0.0, null_method="both right equally often",
+                         estimator="same samples", **common))  # fmt: skip
     for name, each in ((f"{OWN}, k = {k}", own), (f"{OTHERS}, k = {k}", others)):
         made.append(Estimate(name, float(each.mean()), **mean_interval(each, 0.0, 1.0), null=k / d,
                              null_method="a random subspace, k / d exactly", estimator="mean over samples",
@@ -205,9 +206,11 @@ def _reading(e, values, at: int) -> str:
         else "worse than"
     )
     return (
-        f"With {at + 1} dimension(s) a class, subspaces name {e[0].value:.1%} of held-out samples right, {than} a linear "
+        f"With {at + 1} dimension(s) a class, subspaces name {e[0].value:.1%} of held-out samples right, {than} a "
+        f"linear "
         f"probe ({e[1].value:.1%}; the nearest class mean {e[2].value:.1%}, by chance {e[0].null:.1%}). A sample has "
-        f"{e[4].value:.0%} of its squared length in the subspace of its own class, {e[5].value:.0%} in those of others, "
+        f"{e[4].value:.0%} of its squared length in the subspace of its own class, {e[5].value:.0%} in those of "
+        f"others, "
         f"{e[4].null:.0%} in a random one."
     )
 
@@ -215,7 +218,8 @@ def _reading(e, values, at: int) -> str:
 def _caveats(params, data: LabelledMatrix, values) -> list[str]:
     notes, best = [], values[SUBSPACES]
     notes.append(
-        f"The best k of the curve is {int(best.argmax()) + 1} ({best.max():.1%}); it was chosen on these samples and is "
+        f"The best k of the curve is {int(best.argmax()) + 1} ({best.max():.1%}); it was chosen on these samples and "
+        f"is "
         "a little too good."
     )
     if params.origin == RECORDED:
@@ -268,7 +272,8 @@ METHODS = (
         id="class_heads", family="subspaces", title="Classes as subspaces", version=1, function=class_heads,
         summary="How well a subspace for each class names held-out samples, against a linear probe and class means.",
         params=ClassHeadsParams, result=Curve, check=_check, cost=_cost, minimum_rows=10,
-        invariance="rotating or scaling all activations together changes nothing, nor does the sign of any sample where "
+        invariance="rotating or scaling all activations together changes nothing, nor does the sign of any sample "
+        "where "
         "the origin is as recorded (for the subspaces); shifting does",
         papers=("Grassmann Class Representation (GCR)",),
     ),
