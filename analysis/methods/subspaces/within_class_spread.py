@@ -179,8 +179,8 @@ def _columns(data: LabelledMatrix, found: Spread, gaps: np.ndarray) -> dict[str,
     spread = found.columns["spread"]
     columns = {
         "class": np.array(data.names), "samples": data.counts, "spread": spread * scale,
-        "share of the spread": spread**2 / (spread**2).sum(), "participation ratio": found.columns["participation ratio"],
-        "gap dimension": gaps,
+        "share of the spread": spread**2 / (spread**2).sum(),
+        "participation ratio": found.columns["participation ratio"], "gap dimension": gaps,
     }  # fmt: skip
     return columns | {name: found.columns[name] for name in list(found.columns)[2:]}
 
