@@ -1,4 +1,4 @@
-"""Doubly stochastic membership: sums, optimality, planted unions of subspaces, floors, refusals, and coding-rate facts."""
+"""Doubly stochastic membership: sums, optimality, planted unions of subspaces, floors and refusals."""
 
 from __future__ import annotations
 
@@ -129,33 +129,14 @@ def test_refusals(rng):
         method.sinkhorn_membership(tap(rng.standard_normal((8, 3)), np.arange(8) % 2))
 
 
-# ---------------------------------------------------------------------------- facts of the coding rate
-@settings(max_examples=25, deadline=None)
-@given(
-    seed=st.integers(0, 10**6), d=st.integers(1, 12), classes=st.integers(1, 5), epsilon=st.floats(0.05, 3.0)
-)
-def test_the_reduction_is_never_negative(seed, d, classes, epsilon):
-    rng = np.random.default_rng(seed)
-    x, of = rng.standard_normal((30, d)) * rng.uniform(0, 3, d), rng.integers(classes, size=30)
-    of = np.unique(of, return_inverse=True)[1]
-    assert rates(x, of, np.array([epsilon])).reduction[0] >= -1e-10
-
-
-def test_it_is_0_only_for_equal_second_moments(rng):
+# ---------------------------------------------------------------------------- the coding rate
+def test_the_rate_reduction_is_0_only_for_equal_second_moments(rng):
     x = rng.standard_normal((40, 6))
     of = np.repeat([0, 1], 40)
     e = np.array([0.3, 1.0])
     turned = np.linalg.qr(rng.standard_normal((40, 40)))[0] @ x  # other samples, the same second moment
     np.testing.assert_allclose(rates(np.vstack([x, turned]), of, e).reduction, 0, atol=1e-10)
     assert (rates(np.vstack([x, 1.1 * x]), of, e).reduction > 1e-4).all()
-
-
-def test_rotation_leaves_it_and_scale_does_not(rng):
-    x, of = union(rng, noise=0.2)
-    q, e = np.linalg.qr(rng.standard_normal((20, 20)))[0], np.array([0.5])
-    plain = rates(x, of, e).reduction[0]
-    assert rates(x @ q, of, e).reduction[0] == pytest.approx(plain)
-    assert abs(rates(3 * x, of, e).reduction[0] / plain - 1) > 0.05
 
 
 SCALED = doubly_stochastic

@@ -1,8 +1,8 @@
 """Who belongs with whom, as a doubly stochastic matrix, and clusters from its eigenvectors.
 
 Unit rows z_i: kernel K_ij = exp(|z_iᵀz_j| / γ), scaled to Π = diag(v) K diag(v) whose rows and columns sum to 1
-(Sinkhorn; for a symmetric positive K the v is unique). Π is the matrix of all such that maximises Σ Π_ij |z_iᵀz_j| + γ ·
-entropy. Its leading eigenvectors, rows made unit length, are clustered by k-means: clusters are blocks of Π.
+(Sinkhorn; for a symmetric positive K the v is unique). Π is the matrix of all such that maximises Σ Π_ij |z_iᵀz_j| +
+γ · entropy. Its leading eigenvectors, rows made unit length, are clustered by k-means: clusters are blocks of Π.
 
 References: R. Sinkhorn & P. Knopp (1967); P. Knight, D. Ruiz & B. Uçar (2014) for the symmetric iteration; T. Ding et
 al. (2023), "Unsupervised manifold linearizing and clustering".
