@@ -109,7 +109,9 @@ def _add_erase(commands) -> None:
     p.add_argument("--first", default="", help="one value of it, for a concept of two groups")
     p.add_argument("--second", default="", help="the value it is set against (default: all others)")
     p.add_argument("--method", default="LEACE", help="LEACE, R-LACE, INLP, 'mean projection', …")
-    p.add_argument("--dimensions", type=int, default=None, help="how many (default: what a linear probe reads)")
+    p.add_argument(
+        "--dimensions", type=int, default=None, help="how many (default: what a linear probe reads)"
+    )
     p.add_argument("--name", default="", help="of the new store (default: STORE without COLUMN)")
     p.add_argument("--seed", type=_seed, default=0)
     _workspace(p, "the workspace (default: the sample workspace)")

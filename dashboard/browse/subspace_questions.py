@@ -1,4 +1,4 @@
-"""What the Subspaces page asks, view by view, and which methods answer it."""
+"""What the Subspaces page asks, view by view, and which method answers each question."""
 
 from __future__ import annotations
 
@@ -7,14 +7,126 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class View:
-    """`methods`: ids, the most asked for first."""
+    """`asks`: method by question, the most asked for first; the page shows those that are installed."""
 
     title: str
-    question: str
-    methods: tuple[str, ...]
+    about: str
+    asks: dict[str, str]
 
 
 QUESTIONS = {  # by name in the URL
-    "rank": View("Rank", "How many directions does this layer really use?", ("pca_spectrum", "layer_utilisation")),
-    "classes": View("Classes", "Does each class have a space of its own?", ("coding_rate", "pair_gate", "gate_overlap")),
-}  # fmt: skip
+    "rank": View(
+        "Rank",
+        "How many directions does a layer really use? Every formula under its own name: three of them are published as "
+        '"effective rank".',
+        {
+            "How many directions, by every formula?": "rank_dossier",
+            "Which axes are told apart, which are noise?": "pca_spectrum",
+            "Which directions could be detected at all?": "spectrum_edges",
+            "Are there samples enough for this number?": "rank_by_size",
+            "What would change this number?": "rank_changes",
+            "How does it change along layers and checkpoints?": "rank_series",
+            "Does it say which run is better?": "rank_against_accuracy",
+            "How many directions tell items apart (LiDAR)?": "lidar",
+            "Which samples differ along these directions?": "lidar_directions",
+            "How many groups does a random walk tell apart (DSE)?": "diffusion_spectral_entropy",
+            "The same from layer to layer?": "diffusion_entropy_by_layer",
+            "How many input directions does a layer answer to?": "local_rank",
+            "How much of a linear layer do its data use?": "layer_utilisation",
+            "When did each direction appear in training?": "training_film",
+            "How many latents does a decoder need?": "latent_volume",
+            "Do sequences stay alive in it (Koopman)?": "koopman_health",
+            "Which modes turn, decay or stay?": "koopman_modes",
+            "Does a graph smooth everything away?": "over_smoothing",
+        },
+    ),
+    "dimension": View(
+        "Dimension",
+        "How many numbers does it take to say where a point lies, however bent the set of points is?",
+        {
+            "How many dimensions, at every scale?": "intrinsic_dimension",
+            "How does that change from layer to layer?": "intrinsic_dimension_by_layer",
+            "How many dimensions has each class?": "dimension_of_classes",
+            "More dimensions than the targets need?": "features_against_targets",
+            "Is it a union of flat pieces?": "subspace_mixture",
+            "Do directions fill the sphere, or have they collapsed?": "uniformity",
+            "In how few random directions can a probe be trained?": "probe_landscape",
+        },
+    ),
+    "geometry": View(
+        "Geometry",
+        "Where does each layer live, beside what two random subspaces of these dimensions would share?",
+        {
+            "How far apart are the layers' subspaces?": "subspace_distances",
+            "Which angles lie between two of them?": "principal_angle_spectrum",
+            "How far apart, with no dimension to choose?": "flag_distances",
+            "What do several have in common, and which is unlike?": "average_subspace",
+            "How sure is a principal subspace?": "subspace_confidence",
+            "Do activations vary where the weights write?": "weight_subspaces",
+            "How far apart are two sides of the same samples?": "modality_gap",
+            "Which real samples span the space?": "exemplar_axes",
+        },
+    ),
+    "movement": View(
+        "Movement",
+        "How does the space turn along depth or training, and what moved? A steady turn has no acceleration.",
+        {
+            "How fast does it turn, and where does the path bend?": "subspace_movie",
+            "Which samples moved?": "moved_samples",
+            "Which units moved?": "moved_units",
+            "What is left of the first layer in a residual stream?": "shortcut_echo",
+            "Does a product of two branches use more directions?": "star_product",
+            "What does training change in the weights?": "weight_update",
+            "How many numbers store that change?": "update_energy",
+            "Do several updates agree with their merger?": "subspace_alignment_of_updates",
+            "How many directions do all weight matrices have?": "weight_spectra",
+            "Which singular values of one are not noise?": "weight_spectrum",
+            "Which quadratic forms does a star block compute?": "star_forms",
+        },
+    ),
+    "classes": View(
+        "Classes",
+        "Does each class have a space of its own, and have classes become points?",
+        {
+            "Have the classes collapsed to points at equal angles?": "neural_collapse",
+            "From which layer on?": "neural_collapse_by_layer",
+            "Which classes vary along the same directions?": "class_subspaces",
+            "Which angles lie between two classes?": "class_angles",
+            "In how many directions does each class spread?": "within_class_spread",
+            "Does a subspace for each class name samples?": "class_heads",
+            "Which classes share directions of such a head?": "class_head_overlap",
+            "Would clustering find the classes as subspaces?": "sinkhorn_membership",
+            "How many bits does knowing the class save?": "coding_rate",
+            "Which direction separates two groups, which do they share?": "pair_direction",
+            "Which few units separate two groups?": "pair_gate",
+            "Which classes are singled out by the same units?": "gate_overlap",
+            "Do several class tokens see different things?": "class_tokens",
+        },
+    ),
+    "concepts": View(
+        "Concepts",
+        "Which direction carries a concept? Define it by a column of the samples, rank by it, erase it, edit along it.",
+        {
+            "Rank: how well is an attribute ranked?": "rankability",
+            "Rank: all samples along the axis": "rank_along_axis",
+            "Rank: how many labels does the axis need?": "rank_label_curve",
+            "Rank: do concepts share a direction?": "axis_cosines",
+            "Erase: six ways side by side": "concept_erasure",
+            "Erase: how many dimensions must go?": "erasure_by_rank",
+            "Erase: what else is lost?": "collateral_damage",
+            "Edit: one axis for each attribute": "attribute_projection",
+            "Edit: separate subspaces of attributes": "attribute_subspaces",
+            "Edit: where does it lead, and how far off the data?": "edit_neighbours",
+            "Edit: one sample, step by step": "edit_path",
+            "Edit: units that follow an attribute": "faders",
+            "Test: at which layer do two sets separate?": "layer_trajectory",
+            "Test: in which part of the spectrum is it?": "band_probe",
+            "Test: does a probe carry over to other domains?": "transfer_matrix",
+            "Test: does each part know only what it should?": "leak_test",
+            "Test: do tokens know where they are?": "position_leakage",
+            "Test: does a probe gain by being trained against itself?": "adversarial_augmentation",
+            "Test: do classes lie alike in two taps?": "gaussian_classes",
+            "Weights: directions that a layer can edit": "householder_directions",
+        },
+    ),
+}

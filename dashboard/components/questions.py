@@ -5,7 +5,7 @@ What takes a moment is answered at once; what takes longer says how long and wai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import streamlit as st
 
@@ -20,10 +20,10 @@ PATIENCE = 1.0  # and of a job before there is a bar
 RESETS = ("p.", "seed", "with", "tap2")  # what belongs to the question before
 
 
-def draw(ids: Sequence[str], key: str) -> None:
-    """Questions and settings on the left, the answer on the right. `ids` are methods; `key` names the view."""
-    known = {id: method for id, method in registry.methods().items() if id in ids}
-    known = {id: known[id] for id in ids if id in known}
+def draw(asks: Mapping[str, str], key: str) -> None:
+    """Questions and settings on the left, the answer on the right. `asks`: method by question; `key` names the view."""
+    installed = registry.methods()
+    known = {id: question for question, id in asks.items() if id in installed}
     left, right = st.columns([1, 1.9], gap="medium")
     asked = None
     with left, errors.shown():
@@ -39,14 +39,14 @@ def draw(ids: Sequence[str], key: str) -> None:
         doubts.draw(method)
 
 
-def _question(known: dict[str, Method]) -> Method:
+def _question(known: Mapping[str, str]) -> Method:
     first = next(iter(known))
     chosen = st.selectbox(
-        "Question", list(known), format_func=lambda id: known[id].title,
+        "Question", list(known), format_func=known.get,
         **state.bound("ask", first, list(known), resets=RESETS),
     )  # fmt: skip
-    method = known[chosen]
-    st.caption(errors.escape(method.summary))
+    method = registry.method(chosen)
+    st.caption(f"**{errors.escape(method.title)}**: {errors.escape(method.summary)}")
     if method.invariance:
         st.caption(f"**Invariance**: {errors.escape(method.invariance)}.")
     return method

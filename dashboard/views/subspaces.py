@@ -27,8 +27,8 @@ def page() -> None:
         nothing_yet.draw()
         return
     with errors.shown():
-        st.markdown(QUESTIONS[shown].question)
-        questions.draw(QUESTIONS[shown].methods, shown)
+        st.caption(QUESTIONS[shown].about)
+        questions.draw(QUESTIONS[shown].asks, shown)
 
 
 page()
