@@ -1,5 +1,5 @@
-"""Notions of rank: every formula against the singular values, closed forms, orders, invariances, intervals, moments kept,
-samples chosen, and the spiked covariance."""
+"""Notions of rank: every formula against the singular values, closed forms, orders, invariances, intervals, moments
+kept, samples chosen, and the spiked covariance."""
 
 from __future__ import annotations
 
@@ -269,10 +269,9 @@ def test_memory_is_bounded_by_the_units_whatever_the_rows():
 
     class Endless:
         name, digest, unit_names, shape = "s:a", "d", tuple(map(str, range(d))), (100_000, d)
-        samples = {"id": np.arange(100_000).astype(str)}
 
         def __init__(self):
-            self.layout = layout
+            self.layout, self.samples = layout, {"id": np.arange(100_000).astype(str)}
 
         def chunks(self, rows=4096):
             for start in range(0, 100_000, 4096):
@@ -286,7 +285,9 @@ def test_memory_is_bounded_by_the_units_whatever_the_rows():
     tracemalloc.stop()
     assert found.n == 100_000
     assert peak < 0.5 * 100_000 * d * 8
-    kept_bytes = sum(getattr(found, k).nbytes for k in ("values", "raw", "parts", "raw_parts", "mean", "variances"))
+    kept_bytes = sum(
+        getattr(found, k).nbytes for k in ("values", "raw", "parts", "raw_parts", "mean", "variances")
+    )
     assert kept_bytes < 2 * 100 * (d + 1) * 8 + 8 * 8 * d
 
 
@@ -306,7 +307,9 @@ def test_rows_that_cannot_be_used(rng):
     found = measured(tap(x))
     assert found.n == 48
     assert "2 of 50 rows" in found.notes[0]
-    np.testing.assert_allclose(found.values, np.linalg.eigvalsh(np.cov(np.delete(x, [3, 10], 0), rowvar=False))[::-1])
+    np.testing.assert_allclose(
+        found.values, np.linalg.eigvalsh(np.cov(np.delete(x, [3, 10], 0), rowvar=False))[::-1]
+    )
     with pytest.raises(InputError, match="constant"):
         measured(tap(np.ones((20, 3))))
     doubled = measured(tap(np.hstack([x[20:], x[20:], np.ones((30, 2))])))

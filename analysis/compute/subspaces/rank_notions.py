@@ -222,9 +222,10 @@ def estimate(one: Ranked, tap: TapSpectrum, name: str = "") -> Estimate:
         "interval": "intervals of what is counted" if one.notion.counted else "jackknife over groups of samples, t",
     }  # fmt: skip
     return Estimate(
-        name or f"{one.notion.name}, {one.notion.formula}", one.value, **made, null=one.null_mean, null_low=float(low),
-        null_high=float(high), null_method=f"independent Gaussian units of the same variances, {draws} draws",
-        n=tap.n, d=tap.d, estimator="plug-in", unit=one.notion.unit,
+        name or f"{one.notion.name}, {one.notion.formula}", one.value, **made, null=one.null_mean,
+        null_low=min(float(low), one.null_mean), null_high=max(float(high), one.null_mean),
+        null_method=f"independent Gaussian units of the same variances, {draws} draws", n=tap.n, d=tap.d,
+        estimator="plug-in", unit=one.notion.unit,
     )  # fmt: skip
 
 

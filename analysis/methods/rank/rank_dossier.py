@@ -11,7 +11,7 @@ Null: independent Gaussian units of the same variances and as many independent s
 When it lies: nearly all of them grow with the number of samples until n is many times d (an isotropic source of 256
 dimensions has RankMe 118 at n = 128 and 255 at n = 8,192); one large mean brings RankMe and the stable rank of rows
 that are not centred near 1; a unit of large scale owns every one of them; noise raises them as signal does. The axes
-above noise take the noise as equally strong in every direction; with units of unlike variances look at the null instead.
+above noise take the noise as equally strong in every direction; with units of unlike variances look at the null.
 
 Cost: the first time two passes, O(n d min(n, d)), memory O(d²); in a workspace the moments are kept, and every later
 dossier of the tap takes O(d) for each notion and the null, O(d³) a draw, which is kept as well.
@@ -98,6 +98,8 @@ def rank_dossier(
     rng = rng or np.random.default_rng(0)
     seed = int(rng.integers(2**32))
     at, notes = equal_samples([tap], params.samples or tap.layout.n_samples, 1, rng)
+    if params.samples and len(at[0]) < params.samples:
+        notes = (*notes, f"{params.samples:,} samples were asked for; there are {len(at[0]):,}.")
     chosen = None if len(at[0]) == tap.layout.n_samples else at[0]
     spectrum = tap_spectrum(tap, chosen, params.tokens, progress, (0.0, 0.8))
     settings = Settings(params.tolerance, params.epsilon)
