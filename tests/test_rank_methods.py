@@ -371,7 +371,7 @@ def test_tokens_are_averaged_before_the_edge_is_drawn(rng):
 
 
 # ---------------------------------------------------------------------------- checks that can fail
-RATE = notions.coding_rate
+RATE, NUMBER = notions.coding_rate, notions.number
 MEASURED = tap_spectrum._measured
 BROKEN = [
     ("rank_dossier", "analysis.compute.subspaces.rank_notions.participation_ratio", lambda s: 1.001 * len(s)),
@@ -383,8 +383,8 @@ BROKEN = [
     ("rank_by_size", "analysis.methods.rank.rank_by_size._sizes", lambda n, most: np.array([n, n, n])),
     ("rank_by_size", "analysis.methods.rank.rank_by_size.null_spectra", lambda s, seed, draws: np.ones((3, s.d))),
     ("rank_changes", "analysis.compute.subspaces.rank_changes._size", lambda x: 0.01),
-    ("rank_changes", "analysis.methods.rank.rank_changes.number",
-     lambda n, s, t, o: float(s[0]) if n.name == "participation ratio" else notions.number(n, s, t, o)),
+    ("rank_changes", "analysis.compute.subspaces.rank_changes.number",
+     lambda n, s, t, o: float(s[0]) if n.name == "participation ratio" else NUMBER(n, s, t, o)),
     ("rank_series", "analysis.methods.rank.rank_series.equal_samples",
      lambda taps, *_: ([np.arange(t.layout.n_samples) for t in taps], ())),
     ("rank_series", "analysis.methods.rank.rank_series.at_depths", lambda x, network, s: s[:, ::-1]),

@@ -27,19 +27,8 @@ from analysis.activations import ArrayActivations, Layout, as_activations, load_
 from analysis.compute.linear.tap_spectrum import TapSpectrum, tap_spectrum
 from analysis.compute.machine import machine
 from analysis.compute.rows.some_samples import MEAN, TOKENS, equal_samples, some_samples
-from analysis.compute.subspaces.rank_changes import CHANGES, Change, Noise
-from analysis.compute.subspaces.rank_notions import (
-    NAMES,
-    NEITHER,
-    NOTIONS,
-    RANKME,
-    Notion,
-    Settings,
-    interval,
-    logs_without,
-    number,
-    shared_caveats,
-)
+from analysis.compute.subspaces.rank_changes import CHANGES, Noise, moved
+from analysis.compute.subspaces.rank_notions import NAMES, NEITHER, NOTIONS, RANKME, shared_caveats
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -120,7 +109,7 @@ def _moved(x, owners, seed: int, noise: Noise, progress, span, name: str):
             kinds = np.unique(owners)
             stay = np.isin(owners, change.make(kinds[:, None], rng, noise)[:, 0])
             after = _spectrum(x[stay], owners[stay], progress, ends, name)
-        lines.append([_cell(notion, before, after, change) for notion in NOTIONS])
+        lines.append([moved(notion, before, after, change.same_samples) for notion in NOTIONS])
     return before, lines
 
 
@@ -129,25 +118,6 @@ def _spectrum(x: np.ndarray, owners: np.ndarray, progress, span, name: str) -> T
     offsets = np.flatnonzero(np.r_[True, np.diff(owners) != 0, True])
     made = ArrayActivations(x, name, layout=Layout(offsets), digest="made for one change")
     return tap_spectrum(made, progress=progress, span=span, keep=False)
-
-
-def _cell(
-    notion: Notion, before: TapSpectrum, after: TapSpectrum, change: Change
-) -> tuple[float, float, float]:
-    settings = Settings()
-    one, other = (number(notion, t.raw if notion.raw else t.values, t, settings) for t in (before, after))
-    value = (other - one) / (max(one, 1.0) if notion.counted else one)
-    if notion.counted:
-        ends = [interval(notion, t, settings, v, np.inf) for t, v in ((before, one), (after, other))]
-        if value == 0 or ends[0][0] is None:
-            return value, value, value
-        (a, b), (c, d) = ends
-        return value, min((c - b) / max(b, 1.0), value), max((d - a) / max(a, 1.0), value)
-    logs = [logs_without(notion, t, settings) for t in (before, after)]
-    paired = change.same_samples and len(logs[0]) == len(logs[1])
-    half = before.half_width(logs[1] - logs[0]) if paired else np.hypot(*(before.half_width(s) for s in logs))
-    ratio = other / one
-    return value, float(ratio * np.exp(-half)) - 1, float(ratio * np.exp(min(half, 700.0))) - 1
 
 
 def _against_theory(values: np.ndarray) -> np.ndarray:

@@ -28,14 +28,12 @@ import numpy as np
 
 from analysis.activations import Activations, ArrayActivations, as_activations, load_matrix
 from analysis.compute.linear.axis_error import positive_interval
-from analysis.compute.linear.axis_null import moved_eigenvalues
-from analysis.compute.linear.linalg import principal_axes
-from analysis.compute.linear.spiked import axis_overlap, noise_in, noise_p, quantiles, shown_at, strength
+from analysis.compute.linear.noise_edges import Edges, edges_of, moved_edges
+from analysis.compute.linear.spiked import axis_overlap, quantiles, shown_at, strength
 from analysis.compute.linear.tap_spectrum import TapSpectrum, tap_spectrum
 from analysis.compute.machine import machine
 from analysis.compute.rows.some_samples import EVERY, MEAN, some_samples
 from analysis.compute.statistics.moments import is_varying
-from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.streaming import refuse_few
 from analysis.results import Estimate, Spectrum
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -54,19 +52,6 @@ class SpectrumEdgesParams:
         LAW, "The edge of noise of one variance, or of the units' own values moved over the samples.",
         choices=(LAW, MOVED),
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Edges:
-    """`variance` of the noise, the `middle` of where its largest eigenvalue lies, the `edge` above which an eigenvalue
-    (r,) is `signal`, `p` (r,) and the ratio `c`; all but the first in noise variances."""
-
-    variance: float
-    edge: float
-    middle: float
-    signal: np.ndarray
-    p: np.ndarray
-    c: float
 
 
 def spectrum_edges(
@@ -95,7 +80,9 @@ def spectrum_edges(
     rows, notes, used = _rows(tap, params, progress)
     spectrum = tap_spectrum(rows, None, used, progress, (0.2, 0.6 if params.edge == MOVED else 0.95))
     refuse_few(tap.name, spectrum.n, FEWEST)
-    found = _edges(spectrum, rows, params, rng, progress)
+    found = edges_of(spectrum)
+    if params.edge == MOVED:
+        found = moved_edges(spectrum, rows, DRAWS, rng, progress, (0.6, 1.0))
     values = spectrum.values / found.variance
     low, high = positive_interval(values, spectrum.half_width(spectrum.without() / found.variance) / 1.959964)
     r = len(values)
@@ -124,19 +111,6 @@ def _rows(tap: Activations, params: SpectrumEdgesParams, progress) -> tuple[Acti
         x = np.where(varies, (x - mean) / np.where(varies, spread, 1.0), 0.0)
         notes.append("Units were standardised: strengths are those of standardised units.")
     return ArrayActivations(x, tap.name), notes, EVERY
-
-
-def _edges(spectrum: TapSpectrum, rows, params: SpectrumEdgesParams, rng, progress) -> Edges:
-    lam = spectrum.values
-    noise = noise_in(lam, spectrum.n, spectrum.d - spectrum.constant)
-    v = noise.variance
-    if params.edge == LAW:
-        p = noise_p(lam / v, noise.n, noise.units)
-        return Edges(v, noise.edge / v, noise.middle / v, lam > noise.edge, p, noise.c)
-    progress(0.6, "moving samples")
-    moved = moved_eigenvalues(rows, principal_axes(rows, 1), DRAWS, rng, progress, (0.6, 1.0))[:, 0]
-    p = add_one_p(lam, np.tile(moved[:, None], len(lam)))
-    return Edges(v, float(moved.max()) / v, float(np.median(moved)) / v, lam > moved.max(), p, noise.c)
 
 
 def _estimates(values, low, high, found: Edges, spectrum: TapSpectrum, params) -> list[Estimate]:
