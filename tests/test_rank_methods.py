@@ -326,6 +326,19 @@ def test_planted_directions_are_found_with_their_strengths(rng):
         )
 
 
+def test_the_span_above_noise_has_its_expected_error(rng):
+    """Six units, two strong: what many samples say of Σ sin² θ lies in the interval."""
+    lam = np.array([9.0, 5.0, 1.0, 1.0, 1.0, 1.0])
+    e = next(
+        e
+        for e in spectrum_edges(rng.standard_normal((2000, 6)) * np.sqrt(lam)).estimates
+        if "sin² θ" in e.name
+    )
+    truth = sum(lam[i] * lam[j] / (lam[i] - lam[j]) ** 2 for i in range(2) for j in range(2, 6)) / 2000
+    assert e.low <= truth <= e.high
+    assert e.null == pytest.approx(2 * (1 - 2 / 6))
+
+
 @pytest.mark.parametrize("edge", ["Marchenko-Pastur", "permutation"])
 @pytest.mark.parametrize("shape", [(300, 60), (60, 300)])
 def test_noise_has_no_direction(edge, shape):
@@ -391,6 +404,7 @@ BROKEN = [
     ("rank_against_accuracy", "analysis.compute.statistics.rank_agreement.midranks", lambda v: (-np.abs(v), None)),
     ("rank_against_accuracy", "analysis.methods.rank.rank_against_accuracy.class_probe",
      lambda t, at, c, m, rng, *_: accuracy_module.Probed(np.ones(len(at), bool), at.astype(str), 0.5, ())),
+    ("spectrum_edges", "analysis.methods.rank.spectrum_edges.subspace_error", lambda s, k, n, d: 0.5),
     ("spectrum_edges", "analysis.methods.rank.spectrum_edges.strength", lambda v, c: v),
     ("spectrum_edges", "analysis.methods.rank.spectrum_edges.axis_overlap", lambda l, c: np.ones_like(l)),  # noqa: E741
     ("spectrum_edges", "analysis.compute.linear.spiked.noise_variance", lambda s, n, d: float(np.median(s))),

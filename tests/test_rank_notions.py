@@ -20,6 +20,7 @@ from analysis.compute.rows.some_samples import EVERY, MEAN, SomeSamples, equal_s
 from analysis.compute.statistics.rank_agreement import spearman
 from analysis.compute.streaming import Pass
 from analysis.compute.subspaces import rank_notions as notions
+from analysis.compute.subspaces.subspace_error import error_by_chance, subspace_error
 from analysis.errors import InputError, NotEnoughData
 from analysis.store.cache import ResultCache
 
@@ -408,6 +409,38 @@ def test_the_law_of_noise(n, d):
     p = spiked.noise_p(largest, n, d)
     assert abs(np.mean(p) - 0.5) < 0.15
     assert spiked.noise_p(np.array([spiked.noise_edge(n, d)]), n, d)[0] == pytest.approx(0.05, abs=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_the_span_of_leading_axes_is_as_far_off_as_its_spectrum_says(k):
+    lam, n, found = np.array([6.0, 4.0, 2.0, 1.5, 0.6, 0.3]), 1500, []
+    for seed in range(150):
+        x = np.random.default_rng(seed).standard_normal((n, 6)) * np.sqrt(lam)
+        axes = np.linalg.eigh(np.cov(x, rowvar=False))[1][:, ::-1][:, :k]
+        found.append(k - (axes[:k] ** 2).sum())
+    expected = sum(lam[i] * lam[j] / (lam[i] - lam[j]) ** 2 for i in range(k) for j in range(k, 6)) / n
+    assert subspace_error(lam, k, n, 6) == pytest.approx(expected, rel=1e-12)
+    assert np.mean(found) == pytest.approx(expected, rel=0.2)
+
+
+def test_a_cut_between_equal_eigenvalues_is_not_known_at_all_and_the_laws_agree_in_large_samples():
+    assert subspace_error(np.array([2.0, 1.0, 1.0]), 2, 1000, 3) == 1
+    assert subspace_error(np.array([2.0, 1.0]), 2, 1000, 5) == 0  # nothing follows
+    d, n, strength = 100, 10**6, 3.0
+    spectrum = np.r_[1 + strength, np.ones(d - 1)]
+    outside = 1 - spiked.axis_overlap(np.array(strength), (d - 1) / n)
+    assert subspace_error(spectrum, 1, n, d) == pytest.approx(outside, rel=1e-3)
+
+
+@FEW
+@given(st.integers(1, 9), st.integers(0, 10**6))
+def test_a_random_span_is_as_far_off_as_chance(k, seed):
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(300):
+        q = np.linalg.qr(rng.standard_normal((10, k)))[0]
+        found.append(k - (q[:k] ** 2).sum())
+    assert np.mean(found) == pytest.approx(error_by_chance(k, 10), abs=5 * np.std(found) / np.sqrt(300))
 
 
 # ---------------------------------------------------------------------------- agreement of orders

@@ -15,7 +15,7 @@ and the stable rank of rows that are not centred follow the mean.
 Cost: of each tap, the first time, two passes, O(n d min(n, d)), and a null, O(d³) a draw; both are kept in a workspace,
 so that another notion, or the next checkpoint, costs next to nothing. Memory O(d²), one tap at a time.
 
-References: Q. Garrido et al. (2023), "RankMe"; X. Zhang et al. (2025), "Residual connections harm generative
+References: Q. Garrido et al. (2023), "RankMe"; X. Zhang et al. (2024), "Residual connections harm generative
 representation learning", for the opposite sign.
 """
 
