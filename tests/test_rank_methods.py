@@ -98,10 +98,10 @@ def test_taps_are_compared_on_nested_samples_that_they_share(rng):
     x = rng.standard_normal((256, 12))
     ids = np.arange(256).astype(str)
     order = rng.permutation(256)
-    taps = [tap(x, "a", id=ids), tap(2 * x[order] @ np.diag(np.ones(12)), "b", id=ids[order])]
+    taps = [tap(x, "a", id=ids), tap(2 * x[order], "b", id=ids[order])]
     found = rank_by_size(*taps, params=RankBySizeParams(sizes=4))
     assert found.x.tolist() == [32, 64, 128, 256]
-    np.testing.assert_allclose(found.series["a"][-1], found.series["b"][-1], rtol=1e-9)
+    np.testing.assert_allclose(found.series["a"], found.series["b"], rtol=1e-9)
     assert "order of the taps" in found.reading
     few = rank_by_size(tap(x, "a", id=ids), tap(x[:40], "c", id=ids[:40]), params=RankBySizeParams(sizes=2))
     assert few.x.tolist() == [20, 40]
@@ -272,6 +272,27 @@ def test_labels_that_say_nothing_are_told_by_chance():
     taps = runs((0, 0, 0, 0), (1.0,) * 4, n=600)
     found = rank_against_accuracy(*taps)
     assert (np.abs(found.columns["accuracy"] - found.columns["chance"]) < 4 * np.sqrt(5 / 36 / 600)).all()
+
+
+def test_runs_are_matched_by_id_whatever_the_order_of_their_samples(rng):
+    taps = runs((1, 2, 3, 6), (0.5,) * 4)
+    order = rng.permutation(400)
+    label, ids = taps[2].samples["label"], taps[2].samples["id"]
+    moved = [*taps[:2], tap(taps[2].values[order], "run2:x", label=label[order], id=ids[order]), taps[3]]
+    here, there = rank_against_accuracy(*taps), rank_against_accuracy(*moved)
+    for column in ("rank", "accuracy", "accuracy low"):
+        np.testing.assert_allclose(there.columns[column], here.columns[column], rtol=1e-9)
+    assert there.estimates[1].interval == here.estimates[1].interval != ""
+
+
+def test_notes_on_many_taps_are_said_once(rng):
+    taps = [tap(np.hstack([rng.standard_normal((60, 30)), np.ones((60, 1))]), f"s:{i}") for i in range(20)]
+    found = rank_series(*taps)
+    said = [c for c in found.caveats if "constant" in c]
+    assert len(said) == 1
+    assert said[0].startswith("s:0, s:1, s:2 and 17 more: 1 constant")
+    unlike = [tap(rng.standard_normal((60, 30 + i)), f"s:{i}") for i in range(20)]
+    assert any("8 more such notes" in c for c in rank_series(*unlike).caveats)
 
 
 def test_runs_on_other_samples_have_no_paired_interval(rng):

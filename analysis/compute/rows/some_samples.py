@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.activations import CHUNK_ROWS, Activations, ArrayActivations, Layout
 from analysis.compute import kept
+from analysis.compute.rows.row_number_ids import row_number_notes
 from analysis.compute.rows.samples import pooled_samples
 from analysis.errors import NotEnoughData
 from analysis.spec import Progress, no_progress
@@ -75,7 +76,7 @@ def some_samples(
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 0.1),
 ) -> tuple[Activations, tuple[str, ...]]:
-    """Activations of the samples `positions` (m,), rising (None: all), and notes.
+    """Activations of the samples `positions` (m,), put in rising order (None: all), and notes.
 
     `tokens`: EVERY keeps the rows; MEAN gives one row for each sample that has a finite one, which takes 8 bytes per
     sample and unit where there are tokens. O(rows d).
@@ -86,7 +87,7 @@ def some_samples(
         No sample has a finite row; pooled samples above 4 GiB.
     """
     whole = positions is None or len(positions) == tap.layout.n_samples
-    at = np.arange(tap.layout.n_samples) if whole else np.asarray(positions)
+    at = np.arange(tap.layout.n_samples) if whole else np.sort(positions)
     if tokens == EVERY or tap.layout.is_pooled:
         return (tap if whole else SomeSamples.of(tap, at)), ()
     values, good, notes = pooled_samples(tap, "mean", at, progress, span)
@@ -101,9 +102,9 @@ def some_samples(
 def equal_samples(
     taps: Sequence[Activations], maximum: int, minimum: int, rng: np.random.Generator
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Positions (n,), rising, of as many samples of each tap, and notes: the samples that all have by id; where these
-    are fewer than `minimum`, or ids repeat, a random n of each tap's own, n being the smallest tap's number. At most
-    `maximum`, a random subset above.
+    """Positions (n,) of as many samples of each tap, and notes: the samples that all have by id, in one order; where
+    these are fewer than `minimum`, or ids repeat, a random n of each tap's own, n being the smallest tap's number. At
+    most `maximum`, a random subset above.
 
     Raises NotEnoughData where the smallest tap has fewer than `minimum` samples.
     """
@@ -131,7 +132,9 @@ def equal_samples(
         notes.append(f"A random {maximum:,} of {n:,} samples used.")
     elif len({len(i) for i in ids}) > 1:
         notes.append(f"{n:,} samples of each tap used, so that n is equal.")
-    return [np.sort(at) for at in found], tuple(notes)
+    if len(taps) > 1:
+        notes += row_number_notes(taps, np.array(found))
+    return found, tuple(notes)
 
 
 def _shared(ids: list[np.ndarray], minimum: int) -> tuple[list[np.ndarray] | None, list[str]]:

@@ -48,9 +48,9 @@ class Shape:
 
 @dataclass(frozen=True)
 class Notion:
-    """`of` (spectrum (r,), shape, settings) -> number; `raw`: of the μ; `counted`: a whole number,
-    whose (low, high) `band` (spectrum, `without` groups, tap, settings) gives, None for a property of the data at hand;
-    `cap` (r, d, settings): the most that r directions of d units can give."""
+    """`of` (spectrum (r,), shape, settings) -> number; `raw`: of the μ; `counted`: a whole number, whose (low, high)
+    `band` (spectrum, `without` groups, tap, settings) gives, None for a property of the data at hand; `cap` (r, d,
+    settings): the most that r directions of d units can give."""
 
     name: str
     formula: str
@@ -230,30 +230,58 @@ def estimate(one: Ranked, tap: TapSpectrum, name: str = "") -> Estimate:
 
 
 GROWS = (
-    "All of these numbers grow with the number of samples until n is many times d, and none exceeds min(n, d): compare "
-    "taps at equal n only."
+    "Nearly all of these numbers grow with the number of samples until n is many times d, and no number of directions "
+    "exceeds min(n, d): compare taps at equal n only."
 )
 NEITHER = (
     "A higher or lower rank is neither good nor bad: published work reports high rank with good representations "
     "(RankMe) and low rank with good ones (decayed residual connections)."
 )
+MOST_NOTES, MOST_NAMES = 12, 3
 
 
-def shared_caveats(tap: TapSpectrum) -> list[str]:
-    """What every page of ranks says of a tap."""
-    notes = [*tap.notes]
+def notion_note(notion: Notion, settings: Settings = Settings()) -> str:
+    """What a page that shows one notion says of it."""
+    note = f"{notion.name}: {notion.formula}."
+    if notion.name == TOLERANCE:
+        note += f" Here ε = {settings.tolerance:g}."
+    if notion.name == RATE:
+        note += f" Here ε = {settings.epsilon:g}."
+    return f"{note} Its null is that of units with mean 0." if notion.raw else note
+
+
+def shared_caveats(*taps: TapSpectrum) -> list[str]:
+    """What every page of ranks says of its taps, the same words once for all taps they hold for."""
+    found: dict[str, list[str]] = {}
+    for tap in taps:
+        for note in _notes(tap):
+            found.setdefault(note, []).append(tap.name)
+    lines = [f"{_listed(names)}: {note}" for note, names in found.items()]
+    if len(lines) > MOST_NOTES:
+        lines = [
+            *lines[:MOST_NOTES],
+            f"{len(lines) - MOST_NOTES} more such notes on single taps are not shown.",
+        ]
+    return lines
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _notes(tap: TapSpectrum) -> list[str]:
+    notes, alive = [*tap.notes], tap.d - tap.constant
     if tap.constant:
+        notes.append(f"{tap.constant} constant unit(s) add nothing and are not counted for the noise edge.")
+    if tap.n < 5 * alive:
         notes.append(
-            f"{tap.name}: {tap.constant} constant unit(s) add nothing and are not counted for the noise edge."
-        )
-    if tap.n < 5 * (tap.d - tap.constant):
-        notes.append(
-            f"{tap.name}: {tap.n:,} rows for {tap.d - tap.constant:,} units: sampling alone spreads the spectrum, as "
-            "the null shows; intervals leave that out."
+            f"{tap.n:,} rows for {alive:,} units: sampling alone spreads the spectrum, as the null shows; intervals "
+            "leave that out."
         )
     if tap.samples < tap.n:
         notes.append(
-            f"{tap.name}: {tap.n:,} rows of {tap.samples:,} samples; nulls count the samples, and intervals keep the "
-            "rows of a sample together."
+            f"{tap.n:,} rows of {tap.samples:,} samples; nulls count the samples, and intervals keep the rows of a "
+            "sample together."
         )
     return notes

@@ -43,6 +43,7 @@ from analysis.compute.subspaces.rank_notions import (
     RANKME,
     Ranked,
     estimate,
+    notion_note,
     null_spectra,
     ranked,
     shared_caveats,
@@ -115,7 +116,6 @@ def rank_against_accuracy(
 
 def _table(names, found, probed, spectra, agreement, params, notes) -> Table:
     estimates, matched = _estimates(names, found, probed, spectra, agreement, params)
-    said = [c for s in spectra for c in shared_caveats(s)]
     if not matched:
         notes = (*notes, "The probes are not of the same samples, so that regrets have no interval.")
     notion, accuracy = BY_NAME[params.notion], np.array([p.accuracy for p in probed])
@@ -125,9 +125,9 @@ def _table(names, found, probed, spectra, agreement, params, notes) -> Table:
         title=f"{notion.name} against probe accuracy of '{params.column}', {len(names)} taps",
         reading=_reading(names, value, accuracy, agreement, notion.name),
         caveats=(
-            *notes, f"{notion.name}: {notion.formula}.", NEITHER, GROWS,
+            *notes, notion_note(notion), NEITHER, GROWS,
             "The best accuracy is the best of these samples, which flatters it: regrets are a little too large.",
-            *dict.fromkeys(c for p in probed for c in p.notes), *dict.fromkeys(said),
+            *dict.fromkeys(c for p in probed for c in p.notes), *shared_caveats(*spectra),
         ),
         estimates=estimates, index="tap", sort="accuracy", help=HELP,
         columns={

@@ -33,8 +33,8 @@ from analysis.compute.subspaces.rank_notions import (
     NEITHER,
     RANKME,
     Ranked,
-    Settings,
     estimate,
+    notion_note,
     null_spectra,
     ranked,
     shared_caveats,
@@ -89,9 +89,7 @@ def rank_by_size(
             step = 1.0 / len(taps)
             ends = (i + sizes[:k].sum() / sizes.sum()) * step, (i + sizes[: k + 1].sum() / sizes.sum()) * step
             whole = n == tap.layout.n_samples
-            spectrum = tap_spectrum(
-                tap, None if whole else np.sort(at[order[:n]]), params.tokens, progress, ends
-            )
+            spectrum = tap_spectrum(tap, None if whole else at[order[:n]], params.tokens, progress, ends)
             null = null_spectra(spectrum, seed, params.draws or min(null_draws(spectrum.d), 20))
             line += ranked(spectrum, null, (params.notion,))
         found.append(line)
@@ -114,22 +112,17 @@ def _curve(names, sizes, found: list[list[Ranked]], last, params, notes) -> Curv
         for name, line in zip(names, found, strict=True)
         if all(one.low is not None for one in line)
     }
-    said = [c for spectrum in last for c in shared_caveats(spectrum)]
     return Curve(
         title=f"{notion.name} by number of samples", reading=_reading(names, sizes, found, notion),
         caveats=(
-            *notes, f"{notion.name}: {notion.formula}. {_settings()}", NEITHER,
-            "Compare taps at one n of this curve; where it still rises, at no other.", *dict.fromkeys(said),
+            *notes, notion_note(notion), NEITHER,
+            "Compare taps at one n of this curve; where it still rises, at no other.", *shared_caveats(*last),
         ),
         estimates=tuple(_estimates(names, found, last)), x=sizes.astype(np.float64), x_name="samples",
         y_name=f"{notion.name} ({notion.unit})", series=series,
         low={name: np.array([one.low for one in line]) for name, line in band.items()},
         high={name: np.array([one.high for one in line]) for name, line in band.items()}, null=null, log_x=True,
     )  # fmt: skip
-
-
-def _settings() -> str:
-    return f"ε of the ε-rank is {Settings().tolerance:g}, of the coding rate {Settings().epsilon:g}."
 
 
 def _rise(line: list[Ranked]) -> tuple[float, float]:

@@ -161,7 +161,7 @@ def _caveats(noise: Noise) -> list[str]:
     return [
         *(change.law for change in CHANGES),
         f"{noise.units} unit(s) of Gaussian noise were added, of {noise.scale:g} times the units' root mean variance.",
-        "Counts change relative to at least 1; the numerical rank has no interval.",
+        "Counts change relative to at least 1; the numerical rank has no interval. The null takes rows as independent.",
     ]
 
 

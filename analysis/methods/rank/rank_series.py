@@ -40,8 +40,8 @@ from analysis.compute.subspaces.rank_notions import (
     RANKME,
     Notion,
     Ranked,
-    Settings,
     estimate,
+    notion_note,
     null_spectra,
     ranked,
     shared_caveats,
@@ -101,8 +101,8 @@ def rank_series(
     return Curve(
         title=f"{notion.name} along {len(taps)} taps", reading=_reading(networks, found, tap_names(names), notion),
         caveats=(
-            *notes, f"{notion.name}: {notion.formula}. {_settings()}", GROWS, NEITHER,
-            *_unequal(spectra), *dict.fromkeys(c for s in spectra for c in shared_caveats(s)),
+            *notes, notion_note(notion), GROWS, NEITHER,
+            *_unequal(spectra), *shared_caveats(*spectra),
         ),
         estimates=tuple(_estimates(networks, found, spectra, tap_names(names))), x=x, x_name=x_name,
         y_name=f"{notion.name} ({notion.unit})", series={name: line[0] for name, line in lines.items()},
@@ -131,10 +131,6 @@ def _line(x: np.ndarray, network: Network, found: list[Ranked]) -> np.ndarray:
         [one.value if one.high is None else one.high for one in mine], [one.null_mean for one in mine],
     ]  # fmt: skip
     return at_depths(x, network, np.array(lines))
-
-
-def _settings() -> str:
-    return f"ε of the ε-rank is {Settings().tolerance:g}, of the coding rate {Settings().epsilon:g}."
 
 
 def _unequal(spectra: list[TapSpectrum]) -> list[str]:

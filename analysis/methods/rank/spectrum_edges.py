@@ -124,8 +124,8 @@ def _estimates(values, low, high, found: Edges, spectrum: TapSpectrum, params) -
     out = [
         Estimate("directions above noise", sure, min(band[0], sure), max(band[1], sure),
                  interval="intervals above the edge; above the middle of noise", null=0.0,
-                 null_method=how[params.edge], unit="directions", p_value=float(found.p[0]), estimator=f"above {found.edge:.3g} noise variances",
-                 **made),
+                 null_method=how[params.edge], unit="directions", p_value=float(found.p[0]),
+                 estimator=f"above {found.edge:.3g} noise variances", **made),
         Estimate("noise variance", found.variance, estimator="median eigenvalue over that of the law", **made),
         Estimate("least strength that shows, √c", float(np.sqrt(found.c)), unit="noise variances", **made),
     ]  # fmt: skip
