@@ -13,6 +13,7 @@ from analysis.activations import ArrayActivations, Layout
 from analysis.compute import kept
 from analysis.compute.clusters.coding_rate import rate
 from analysis.compute.linear import spiked, tap_spectrum
+from analysis.compute.rows.some_samples import EqualSamples
 from analysis.compute.subspaces import rank_changes as changes
 from analysis.compute.subspaces import rank_notions as notions
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
@@ -420,7 +421,7 @@ BROKEN = [
     ("rank_changes", "analysis.compute.subspaces.rank_changes.number",
      lambda n, s, t, o: float(s[0]) if n.name == "participation ratio" else NUMBER(n, s, t, o)),
     ("rank_series", "analysis.methods.rank.rank_series.equal_samples",
-     lambda taps, *_: ([np.arange(t.layout.n_samples) for t in taps], ())),
+     lambda taps, *_: EqualSamples(tuple(np.arange(t.layout.n_samples) for t in taps), True, ())),
     ("rank_series", "analysis.methods.rank.rank_series.at_depths", lambda x, network, s: s[:, ::-1]),
     ("rank_against_accuracy", "analysis.compute.statistics.rank_agreement.midranks", lambda v: (-np.abs(v), None)),
     ("rank_against_accuracy", "analysis.methods.rank.rank_against_accuracy.class_probe",

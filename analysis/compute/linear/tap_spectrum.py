@@ -106,9 +106,9 @@ def tap_spectrum(
     span: tuple[float, float] = (0.0, 1.0),
     keep: bool = True,
 ) -> TapSpectrum:
-    """Of the samples `positions` (m,), in any order (None: all), with `tokens` as rows or pooled (`rows.some_samples`); kept
-    in a workspace unless told otherwise. Two passes and O(n d min(n, d)) the first time; memory O(d²), or O(n d) where
-    rows are fewer than units or tokens are pooled.
+    """Of the samples `positions` (m,), in any order (None: all), with `tokens` as rows or pooled (`rows.some_samples`);
+    kept in a workspace unless told otherwise. Two passes and O(n d min(n, d)) the first time; memory O(d²), or O(n d)
+    where rows are fewer than units or tokens are pooled.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from analysis.activations import CHUNK_ROWS, Activations, ArrayActivations, Layo
 from analysis.compute import kept
 from analysis.compute.rows.row_number_ids import row_number_notes
 from analysis.compute.rows.samples import pooled_samples
-from analysis.errors import NotEnoughData
+from analysis.errors import InputError, NotEnoughData
 from analysis.spec import Progress, no_progress
 
 EVERY, MEAN = "every token is a row", "mean over the tokens of a sample"
@@ -99,12 +99,21 @@ def some_samples(
     return ArrayActivations(values, tap.name, columns, None, tap.unit_names, key), tuple(notes)
 
 
+@dataclass(frozen=True)
+class EqualSamples:
+    """`positions`, an array (n,) for each tap, in one order where the samples are the `same`; `notes`."""
+
+    positions: tuple[np.ndarray, ...]
+    same: bool
+    notes: tuple[str, ...]
+
+
 def equal_samples(
     taps: Sequence[Activations], maximum: int, minimum: int, rng: np.random.Generator
-) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Positions (n,) of as many samples of each tap, and notes: the samples that all have by id, in one order; where
-    these are fewer than `minimum`, or ids repeat, a random n of each tap's own, n being the smallest tap's number. At
-    most `maximum`, a random subset above.
+) -> EqualSamples:
+    """As many samples of each tap: those that all have by id; where these are fewer than `minimum`, ids repeat, or row
+    numbers match samples with other labels, a random n of each tap's own, n being the smallest tap's number. At most
+    `maximum`, a random subset above.
 
     Raises NotEnoughData where the smallest tap has fewer than `minimum` samples.
     """
@@ -115,15 +124,19 @@ def equal_samples(
         raise NotEnoughData(
             f"{least.name} has {smallest} sample(s)", f"at least {minimum}", "Record more samples"
         )
-    found, notes = _shared(ids, minimum)
+    found, notes = _shared(ids, minimum), []
+    if found is not None and len(taps) > 1:
+        try:
+            notes = row_number_notes(taps, np.array(found))
+        except InputError:
+            found = None
+    same = found is not None
     if found is None:
-        found = [np.arange(len(i)) for i in ids]
-        found = [
-            at if len(at) == smallest else np.sort(rng.choice(at, smallest, replace=False)) for at in found
-        ]
+        every = [np.arange(len(i)) for i in ids]
+        found = [at if len(at) == smallest else rng.choice(at, smallest, replace=False) for at in every]
         notes = [
-            f"The taps share fewer than {minimum} samples by id: each has {smallest:,} of its own, so that the "
-            "networks and the data differ at once."
+            f"The taps do not share their samples by id: each has {smallest:,} of its own, so that the networks and "
+            "the data differ at once."
         ]
     n = len(found[0])
     if n > maximum:
@@ -132,21 +145,19 @@ def equal_samples(
         notes.append(f"A random {maximum:,} of {n:,} samples used.")
     elif len({len(i) for i in ids}) > 1:
         notes.append(f"{n:,} samples of each tap used, so that n is equal.")
-    if len(taps) > 1:
-        notes += row_number_notes(taps, np.array(found))
-    return found, tuple(notes)
+    return EqualSamples(tuple(found), same, tuple(notes))
 
 
-def _shared(ids: list[np.ndarray], minimum: int) -> tuple[list[np.ndarray] | None, list[str]]:
+def _shared(ids: list[np.ndarray], minimum: int) -> list[np.ndarray] | None:
     """Positions of the samples that all have, in the first one's order; None where there are too few."""
     if all(np.array_equal(ids[0], other) for other in ids[1:]):
-        return [np.arange(len(ids[0]))] * len(ids), []
+        return [np.arange(len(ids[0]))] * len(ids)
     if any(len(np.unique(i)) < len(i) for i in ids):
-        return None, []
+        return None
     common = ids[0]
     for other in ids[1:]:
         common = common[np.isin(common, other)]
     if len(common) < minimum:
-        return None, []
+        return None
     order = [np.argsort(i) for i in ids]
-    return [o[np.searchsorted(i, common, sorter=o)] for i, o in zip(ids, order, strict=True)], []
+    return [o[np.searchsorted(i, common, sorter=o)] for i, o in zip(ids, order, strict=True)]

@@ -30,15 +30,12 @@ from analysis.compute.statistics.nulls import null_draws
 from analysis.compute.subspaces.rank_notions import (
     BY_NAME,
     NAMES,
-    NEITHER,
     RANKME,
     Ranked,
-    estimate,
-    notion_note,
     null_spectra,
     ranked,
-    shared_caveats,
 )
+from analysis.compute.subspaces.rank_report import NEITHER, estimate, notion_note, shared_caveats
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -79,11 +76,11 @@ def rank_by_size(
     taps = [as_activations(t) for t in taps]
     rng = rng or np.random.default_rng(0)
     seed = int(rng.integers(2**32))
-    positions, notes = equal_samples(taps, params.maximum_samples, FEWEST, rng)
-    order = rng.permutation(len(positions[0]))
+    equal = equal_samples(taps, params.maximum_samples, FEWEST, rng)
+    order = rng.permutation(len(equal.positions[0]))
     sizes = _sizes(len(order), params.sizes)
     names, found, last = tap_names([t.name for t in taps]), [], []
-    for i, (tap, at) in enumerate(zip(taps, positions, strict=True)):
+    for i, (tap, at) in enumerate(zip(taps, equal.positions, strict=True)):
         line = []
         for k, n in enumerate(sizes):
             step = 1.0 / len(taps)
@@ -94,7 +91,7 @@ def rank_by_size(
             line += ranked(spectrum, null, (params.notion,))
         found.append(line)
         last.append(spectrum)
-    return _curve(names, sizes, found, last, params, notes)
+    return _curve(names, sizes, found, last, params, equal.notes)
 
 
 def _sizes(n: int, most: int) -> np.ndarray:

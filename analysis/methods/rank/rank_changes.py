@@ -28,7 +28,12 @@ from analysis.compute.linear.tap_spectrum import TapSpectrum, tap_spectrum
 from analysis.compute.machine import machine
 from analysis.compute.rows.some_samples import MEAN, TOKENS, equal_samples, some_samples
 from analysis.compute.subspaces.rank_changes import CHANGES, Noise, moved
-from analysis.compute.subspaces.rank_notions import NAMES, NEITHER, NOTIONS, RANKME, shared_caveats
+from analysis.compute.subspaces.rank_notions import (
+    NAMES,
+    NOTIONS,
+    RANKME,
+)
+from analysis.compute.subspaces.rank_report import NEITHER, shared_caveats
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -70,12 +75,12 @@ def rank_changes(
     """
     tap = as_activations(activations)
     rng = rng or np.random.default_rng(0)
-    at, notes = equal_samples([tap], params.maximum_samples, 1, rng)
-    rows, more = some_samples(tap, at[0], params.tokens, progress, (0.0, 0.1))
+    equal = equal_samples([tap], params.maximum_samples, 1, rng)
+    rows, more = some_samples(tap, equal.positions[0], params.tokens, progress, (0.0, 0.1))
     loaded = load_matrix(rows, minimum_rows=FEWEST)
     if loaded.n_nonfinite:
-        notes = (
-            *notes,
+        more = (
+            *more,
             f"{loaded.n_nonfinite} of {loaded.n_total} rows hold NaN or infinity and were left out.",
         )
     x = np.asarray(loaded.values, dtype=np.float64)
@@ -89,7 +94,7 @@ def rank_changes(
     sure = (np.abs(values) > SAME) & ((low > 0) | (high < 0))
     return Matrix(
         title=f"What moves the rank of {tap.name}", reading=_reading(values, sure),
-        caveats=(*notes, *more, *_caveats(noise), NEITHER, *shared_caveats(before)),
+        caveats=(*equal.notes, *more, *_caveats(noise), NEITHER, *shared_caveats(before)),
         estimates=tuple(_estimates(values, low, high, null, before)), values=values, null=null, low=low, high=high,
         row_names=tuple(change.name for change in CHANGES), column_names=NAMES, significant=sure,
         value_name="relative change", diverging=True,

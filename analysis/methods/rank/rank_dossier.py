@@ -34,17 +34,14 @@ from analysis.compute.statistics.nulls import null_draws
 from analysis.compute.subspaces.rank_notions import (
     CENTRED_SIGMA,
     ENTROPY,
-    GROWS,
-    NEITHER,
     PARTICIPATION,
     RANKME,
     Ranked,
     Settings,
-    estimate,
     null_spectra,
     ranked,
-    shared_caveats,
 )
+from analysis.compute.subspaces.rank_report import GROWS, NEITHER, estimate, shared_caveats
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -97,10 +94,11 @@ def rank_dossier(
     tap = as_activations(activations)
     rng = rng or np.random.default_rng(0)
     seed = int(rng.integers(2**32))
-    at, notes = equal_samples([tap], params.samples or tap.layout.n_samples, 1, rng)
-    if params.samples and len(at[0]) < params.samples:
-        notes = (*notes, f"{params.samples:,} samples were asked for; there are {len(at[0]):,}.")
-    chosen = None if len(at[0]) == tap.layout.n_samples else at[0]
+    equal = equal_samples([tap], params.samples or tap.layout.n_samples, 1, rng)
+    (at,), notes = equal.positions, equal.notes
+    if params.samples and len(at) < params.samples:
+        notes = (*notes, f"{params.samples:,} samples were asked for; there are {len(at):,}.")
+    chosen = None if len(at) == tap.layout.n_samples else at
     spectrum = tap_spectrum(tap, chosen, params.tokens, progress, (0.0, 0.8))
     settings = Settings(params.tolerance, params.epsilon)
     null = null_spectra(spectrum, seed, params.draws)
@@ -151,7 +149,8 @@ def _caveats(params: RankDossierParams) -> list[str]:
         f"The ε-rank is for ε = {params.tolerance:g}, the coding rate for ε = {params.epsilon:g}: both depend on it.",
         "RankMe leaves out the 1e-7 that its paper adds to every share, which changes it by less than 0.01 % for a "
         "thousand directions; its null is that of units with mean 0.",
-        "The numerical rank is what float64 moments resolve: singular values below about 1e-7 of the largest are lost.",
+        "Moments in float64 resolve singular values down to about 1e-7 of the largest, which the numerical rank counts "
+        "and beyond which RankMe and the entropy rank of σ see none.",
     ]
 
 

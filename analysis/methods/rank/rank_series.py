@@ -34,18 +34,14 @@ from analysis.compute.similarity.depth_curves import Network, at_depths, common_
 from analysis.compute.statistics.nulls import null_draws
 from analysis.compute.subspaces.rank_notions import (
     BY_NAME,
-    GROWS,
     NAMES,
-    NEITHER,
     RANKME,
     Notion,
     Ranked,
-    estimate,
-    notion_note,
     null_spectra,
     ranked,
-    shared_caveats,
 )
+from analysis.compute.subspaces.rank_report import GROWS, NEITHER, estimate, notion_note, shared_caveats
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -86,9 +82,9 @@ def rank_series(
     taps = [as_activations(t) for t in taps]
     rng = rng or np.random.default_rng(0)
     seed = int(rng.integers(2**32))
-    positions, notes = equal_samples(taps, params.maximum_samples, FEWEST, rng)
+    equal = equal_samples(taps, params.maximum_samples, FEWEST, rng)
     spectra, found = [], []
-    for i, (tap, at) in enumerate(zip(taps, positions, strict=True)):
+    for i, (tap, at) in enumerate(zip(taps, equal.positions, strict=True)):
         whole, ends = len(at) == tap.layout.n_samples, (i / len(taps), (i + 1) / len(taps))
         spectra.append(tap_spectrum(tap, None if whole else at, params.tokens, progress, ends))
         null = null_spectra(spectra[-1], seed, params.draws or min(null_draws(spectra[-1].d), 20))
@@ -101,7 +97,7 @@ def rank_series(
     return Curve(
         title=f"{notion.name} along {len(taps)} taps", reading=_reading(networks, found, tap_names(names), notion),
         caveats=(
-            *notes, notion_note(notion), GROWS, NEITHER,
+            *equal.notes, notion_note(notion), GROWS, NEITHER,
             *_unequal(spectra), *shared_caveats(*spectra),
         ),
         estimates=tuple(_estimates(networks, found, spectra, tap_names(names))), x=x, x_name=x_name,
