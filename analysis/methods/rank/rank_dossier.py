@@ -206,10 +206,7 @@ METHODS = (
         "rescaling single units changes all but the numerical rank",
         papers=(
             "RankMe: Assessing the downstream performance of pretrained self-supervised representations by their rank",
-            "Low Rank Optimization for Efficient Deep Learning: Making A Balance between Compact Architecture and Fast "
-            "Training",
             "Residual Connections Harm Generative Representation Learning",
-            "Information Shapes Koopman Representation",
         ),
     ),
 )  # fmt: skip
