@@ -191,6 +191,19 @@ def test_intervals_cover_what_many_samples_say(tokens):
     assert min(hits.values()) >= 88, hits
 
 
+@pytest.mark.parametrize(("n", "d"), [(1000, 20), (400, 100), (60, 120)])
+def test_intervals_are_as_wide_as_other_samples_differ_or_wider_where_units_are_many(n, d):
+    values, errors = [], []
+    for seed in range(40):
+        x = np.random.default_rng(seed).standard_normal((n, d)) * np.linspace(0.3, 1.5, d)
+        found = notions.ranked(measured(tap(x)), np.ones((1, d)), SMOOTH)
+        values.append([np.log(one.value) for one in found])
+        errors.append([np.log(one.value / one.low) / 1.984 for one in found])
+    ratio = np.mean(errors, axis=0) / np.std(values, axis=0)
+    assert ratio.min() > 0.8
+    assert ratio.max() < (1.3 if n == 1000 else 7.0)
+
+
 def test_intervals_that_take_tokens_as_samples_would_be_too_narrow(rng):
     x = np.repeat(rng.standard_normal((300, 5)) * [3, 2, 1, 1, 1], 10, axis=0)
     together, apart = measured(tap(x, tokens=10)), measured(tap(x))

@@ -73,7 +73,7 @@ def _notes(tap: TapSpectrum) -> list[str]:
     if tap.n < 5 * alive:
         notes.append(
             f"{tap.n:,} rows for {alive:,} units: sampling alone spreads the spectrum, as the null shows; intervals "
-            "leave that out."
+            "leave that out, and are rather too wide."
         )
     if tap.samples < tap.n:
         notes.append(
