@@ -106,16 +106,17 @@ def tap_spectrum(
     span: tuple[float, float] = (0.0, 1.0),
     keep: bool = True,
 ) -> TapSpectrum:
-    """Of the samples `positions` (m,), rising (None: all), with `tokens` as rows or pooled (`rows.some_samples`); kept
-    in a workspace unless told otherwise. Two passes and O(n d min(n, d)) the first time; memory O(d²), or O(n d) where
-    rows are fewer than units or tokens are pooled.
+    """Of the samples `positions` (m,), in any order (None: all), with `tokens` as rows or pooled (`rows.some_samples`);
+    kept in a workspace unless told otherwise. Two passes and O(n d min(n, d)) the first time; memory O(d²), or O(n d)
+    where rows are fewer than units or tokens are pooled.
 
     Raises
     ------
     NotEnoughData, InputError, TooLarge
         Fewer than four finite rows; every unit constant; rows and units both above 8,192.
     """
-    chosen = None if positions is None else kept.content_digest(np.asarray(positions))
+    positions = None if positions is None else np.sort(positions)
+    chosen = None if positions is None else kept.content_digest(positions)
     made_of = {"tap": activations.digest, "samples": chosen, "tokens": tokens, "version": 1}
     keep = keep and kept.shelved()
     found = kept.find("tap spectrum", made_of) if keep else None
@@ -164,7 +165,7 @@ def _axes(activations: Activations, seen: Pass, keep: bool, progress: Progress, 
     if d > LARGEST_SIDE:
         raise TooLarge(
             f"{activations.name} needs a dense {d:,} x {d:,} eigenproblem", f"at most {LARGEST_SIDE:,} units",
-            "Use fewer samples than that, or a narrower tap",
+            f"Use at most {LARGEST_SIDE:,} samples, or a narrower tap",
         )  # fmt: skip
     moments = (kept_moments if keep else moments_of)(activations, seen, progress, span)
     refuse_few(activations.name, moments.n if moments else 0, FEWEST)

@@ -13,8 +13,9 @@ import numpy as np
 
 from analysis.activations import CHUNK_ROWS, Activations, ArrayActivations, Layout
 from analysis.compute import kept
+from analysis.compute.rows.row_number_ids import row_number_notes
 from analysis.compute.rows.samples import pooled_samples
-from analysis.errors import NotEnoughData
+from analysis.errors import InputError, NotEnoughData
 from analysis.spec import Progress, no_progress
 
 EVERY, MEAN = "every token is a row", "mean over the tokens of a sample"
@@ -75,7 +76,7 @@ def some_samples(
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 0.1),
 ) -> tuple[Activations, tuple[str, ...]]:
-    """Activations of the samples `positions` (m,), rising (None: all), and notes.
+    """Activations of the samples `positions` (m,), put in rising order (None: all), and notes.
 
     `tokens`: EVERY keeps the rows; MEAN gives one row for each sample that has a finite one, which takes 8 bytes per
     sample and unit where there are tokens. O(rows d).
@@ -86,7 +87,7 @@ def some_samples(
         No sample has a finite row; pooled samples above 4 GiB.
     """
     whole = positions is None or len(positions) == tap.layout.n_samples
-    at = np.arange(tap.layout.n_samples) if whole else np.asarray(positions)
+    at = np.arange(tap.layout.n_samples) if whole else np.sort(positions)
     if tokens == EVERY or tap.layout.is_pooled:
         return (tap if whole else SomeSamples.of(tap, at)), ()
     values, good, notes = pooled_samples(tap, "mean", at, progress, span)
@@ -98,11 +99,20 @@ def some_samples(
     return ArrayActivations(values, tap.name, columns, None, tap.unit_names, key), tuple(notes)
 
 
+@dataclass(frozen=True)
+class EqualSamples:
+    """`positions`, an array (n,) for each tap, in one order where the samples are the `same`; `notes`."""
+
+    positions: tuple[np.ndarray, ...]
+    same: bool
+    notes: tuple[str, ...]
+
+
 def equal_samples(
     taps: Sequence[Activations], maximum: int, minimum: int, rng: np.random.Generator
-) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Positions (n,), rising, of as many samples of each tap, and notes: the samples that all have by id; where these
-    are fewer than `minimum`, or ids repeat, a random n of each tap's own, n being the smallest tap's number. At most
+) -> EqualSamples:
+    """As many samples of each tap: those that all have by id; where these are fewer than `minimum`, ids repeat, or row
+    numbers match samples with other labels, a random n of each tap's own, n being the smallest tap's number. At most
     `maximum`, a random subset above.
 
     Raises NotEnoughData where the smallest tap has fewer than `minimum` samples.
@@ -114,15 +124,19 @@ def equal_samples(
         raise NotEnoughData(
             f"{least.name} has {smallest} sample(s)", f"at least {minimum}", "Record more samples"
         )
-    found, notes = _shared(ids, minimum)
+    found, notes = _shared(ids, minimum), []
+    if found is not None and len(taps) > 1:
+        try:
+            notes = row_number_notes(taps, np.array(found))
+        except InputError:
+            found = None
+    same = found is not None
     if found is None:
-        found = [np.arange(len(i)) for i in ids]
-        found = [
-            at if len(at) == smallest else np.sort(rng.choice(at, smallest, replace=False)) for at in found
-        ]
+        every = [np.arange(len(i)) for i in ids]
+        found = [at if len(at) == smallest else rng.choice(at, smallest, replace=False) for at in every]
         notes = [
-            f"The taps share fewer than {minimum} samples by id: each has {smallest:,} of its own, so that the "
-            "networks and the data differ at once."
+            f"The taps do not share their samples by id: each has {smallest:,} of its own, so that the networks and "
+            "the data differ at once."
         ]
     n = len(found[0])
     if n > maximum:
@@ -131,19 +145,19 @@ def equal_samples(
         notes.append(f"A random {maximum:,} of {n:,} samples used.")
     elif len({len(i) for i in ids}) > 1:
         notes.append(f"{n:,} samples of each tap used, so that n is equal.")
-    return [np.sort(at) for at in found], tuple(notes)
+    return EqualSamples(tuple(found), same, tuple(notes))
 
 
-def _shared(ids: list[np.ndarray], minimum: int) -> tuple[list[np.ndarray] | None, list[str]]:
+def _shared(ids: list[np.ndarray], minimum: int) -> list[np.ndarray] | None:
     """Positions of the samples that all have, in the first one's order; None where there are too few."""
     if all(np.array_equal(ids[0], other) for other in ids[1:]):
-        return [np.arange(len(ids[0]))] * len(ids), []
+        return [np.arange(len(ids[0]))] * len(ids)
     if any(len(np.unique(i)) < len(i) for i in ids):
-        return None, []
+        return None
     common = ids[0]
     for other in ids[1:]:
         common = common[np.isin(common, other)]
     if len(common) < minimum:
-        return None, []
+        return None
     order = [np.argsort(i) for i in ids]
-    return [o[np.searchsorted(i, common, sorter=o)] for i, o in zip(ids, order, strict=True)], []
+    return [o[np.searchsorted(i, common, sorter=o)] for i, o in zip(ids, order, strict=True)]

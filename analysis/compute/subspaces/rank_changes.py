@@ -11,7 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute.subspaces.rank_notions import ABOVE, NAMES, NUMERICAL, RANKME, RATE, RAW_STABLE
+from analysis.compute.linear.tap_spectrum import TapSpectrum
+from analysis.compute.subspaces.rank_notions import (
+    ABOVE,
+    NAMES,
+    NUMERICAL,
+    RANKME,
+    RATE,
+    RAW_STABLE,
+    Notion,
+    Settings,
+    interval,
+    logs_without,
+    number,
+)
 
 UNCENTRED = (RANKME, RAW_STABLE)
 SHIFT, SCALE, ONE_UNIT = 3.0, 10.0, 10.0
@@ -92,3 +105,24 @@ CHANGES = (
            "A copy of every unit changes no spectrum but for its scale; the coding rate counts units, and the noise "
            "edge of a spectrum that stops early counts directions."),
 )  # fmt: skip
+
+
+def moved(
+    notion: Notion, before: TapSpectrum, after: TapSpectrum, same_samples: bool
+) -> tuple[float, float, float]:
+    """Relative change of a notion, with its 95 % interval: of the logarithm, paired by groups where the samples are the
+    same; of counts (relative to at least 1) from the intervals of both."""
+    settings = Settings()
+    one, other = (number(notion, t.raw if notion.raw else t.values, t, settings) for t in (before, after))
+    value = (other - one) / (max(one, 1.0) if notion.counted else one)
+    if notion.counted:
+        ends = [interval(notion, t, settings, v, np.inf) for t, v in ((before, one), (after, other))]
+        if value == 0 or ends[0][0] is None:
+            return value, value, value
+        (a, b), (c, d) = ends
+        return value, min((c - b) / max(b, 1.0), value), max((d - a) / max(a, 1.0), value)
+    logs = [logs_without(notion, t, settings) for t in (before, after)]
+    paired = same_samples and len(logs[0]) == len(logs[1])
+    half = before.half_width(logs[1] - logs[0]) if paired else np.hypot(*(before.half_width(s) for s in logs))
+    ratio = other / one
+    return value, float(ratio * np.exp(-half)) - 1, float(ratio * np.exp(min(half, 700.0))) - 1

@@ -29,7 +29,7 @@ from analysis.compute.correlation.correlations import fisher_interval
 from analysis.compute.linear.class_probe import FOLDS, Probed, class_probe
 from analysis.compute.linear.tap_spectrum import TapSpectrum, tap_spectrum
 from analysis.compute.machine import machine
-from analysis.compute.rows.some_samples import EVERY, MEAN, equal_samples
+from analysis.compute.rows.some_samples import EVERY, MEAN, EqualSamples, equal_samples
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.auroc import midranks
 from analysis.compute.statistics.nulls import null_draws, wilson
@@ -37,16 +37,13 @@ from analysis.compute.statistics.rank_agreement import Agreement, spearman
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.subspaces.rank_notions import (
     BY_NAME,
-    GROWS,
     NAMES,
-    NEITHER,
     RANKME,
     Ranked,
-    estimate,
     null_spectra,
     ranked,
-    shared_caveats,
 )
+from analysis.compute.subspaces.rank_report import GROWS, NEITHER, estimate, notion_note, shared_caveats
 from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -96,9 +93,9 @@ def rank_against_accuracy(
     for tap in taps:
         sample_column(tap, params.column)
     seed = int(rng.integers(2**32))
-    positions, notes = equal_samples(taps, params.maximum_samples, FEWEST, rng)
+    equal = equal_samples(taps, params.maximum_samples, FEWEST, rng)
     found, probed, spectra = [], [], []
-    for i, (tap, at) in enumerate(zip(taps, positions, strict=True)):
+    for i, (tap, at) in enumerate(zip(taps, equal.positions, strict=True)):
         start, step = i / len(taps), 1 / len(taps)
         whole = len(at) == tap.layout.n_samples
         tokens = EVERY if tap.layout.is_pooled else MEAN
@@ -110,12 +107,11 @@ def rank_against_accuracy(
             class_probe(tap, at, params.column, FEWEST, np.random.default_rng([seed, 1]), progress, ends)
         )
     agreement = spearman(np.array([one.value for one in found]), np.array([p.accuracy for p in probed]), rng)
-    return _table(tap_names([t.name for t in taps]), found, probed, spectra, agreement, params, notes)
+    return _table(tap_names([t.name for t in taps]), found, probed, spectra, agreement, params, equal)
 
 
-def _table(names, found, probed, spectra, agreement, params, notes) -> Table:
-    estimates, matched = _estimates(names, found, probed, spectra, agreement, params)
-    said = [c for s in spectra for c in shared_caveats(s)]
+def _table(names, found, probed, spectra, agreement, params, equal: EqualSamples) -> Table:
+    notes, matched = equal.notes, equal.same and all(np.array_equal(p.ids, probed[0].ids) for p in probed)
     if not matched:
         notes = (*notes, "The probes are not of the same samples, so that regrets have no interval.")
     notion, accuracy = BY_NAME[params.notion], np.array([p.accuracy for p in probed])
@@ -125,11 +121,12 @@ def _table(names, found, probed, spectra, agreement, params, notes) -> Table:
         title=f"{notion.name} against probe accuracy of '{params.column}', {len(names)} taps",
         reading=_reading(names, value, accuracy, agreement, notion.name),
         caveats=(
-            *notes, f"{notion.name}: {notion.formula}.", NEITHER, GROWS,
+            *notes, notion_note(notion), NEITHER, GROWS,
             "The best accuracy is the best of these samples, which flatters it: regrets are a little too large.",
-            *dict.fromkeys(c for p in probed for c in p.notes), *dict.fromkeys(said),
+            *dict.fromkeys(c for p in probed for c in p.notes), *shared_caveats(*spectra),
         ),
-        estimates=estimates, index="tap", sort="accuracy", help=HELP,
+        estimates=_estimates(names, found, probed, spectra, agreement, params, matched), index="tap",
+        sort="accuracy", help=HELP,
         columns={
             "tap": np.array(names), "rank": value,
             "rank low": np.array([one.value if one.low is None else one.low for one in found]),
@@ -143,8 +140,14 @@ def _table(names, found, probed, spectra, agreement, params, notes) -> Table:
 
 
 def _estimates(
-    names, found: list[Ranked], probed: list[Probed], spectra: list[TapSpectrum], agreement, params
-):
+    names,
+    found: list[Ranked],
+    probed: list[Probed],
+    spectra: list[TapSpectrum],
+    agreement,
+    params,
+    matched: bool,
+) -> tuple[Estimate, ...]:
     k, made = len(found), []
     if agreement is not None:
         low, high = fisher_interval(np.array(agreement.value), k, ranks=True)
@@ -157,7 +160,6 @@ def _estimates(
         )  # fmt: skip
     value, accuracy = np.array([one.value for one in found]), np.array([p.accuracy for p in probed])
     best = int(accuracy.argmax())
-    matched = all(np.array_equal(p.ids, probed[0].ids) for p in probed)
     for word, chosen in (("highest", int(value.argmax())), ("lowest", int(value.argmin()))):
         apart = probed[best].right.astype(float) - probed[chosen].right if matched else np.zeros(1)
         made.append(
@@ -173,7 +175,7 @@ def _estimates(
             Estimate(f"probe accuracy of {name}", p.accuracy, low, high, interval="Wilson", null=p.chance,
                      null_method="shuffled labels, exact mean", n=len(p.right), d=spectrum.d, estimator="five folds")
         )  # fmt: skip
-    return tuple(made), matched
+    return tuple(made)
 
 
 def _places(values: np.ndarray) -> np.ndarray:

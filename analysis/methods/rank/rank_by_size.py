@@ -30,15 +30,12 @@ from analysis.compute.statistics.nulls import null_draws
 from analysis.compute.subspaces.rank_notions import (
     BY_NAME,
     NAMES,
-    NEITHER,
     RANKME,
     Ranked,
-    Settings,
-    estimate,
     null_spectra,
     ranked,
-    shared_caveats,
 )
+from analysis.compute.subspaces.rank_report import NEITHER, estimate, notion_note, shared_caveats
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -79,24 +76,22 @@ def rank_by_size(
     taps = [as_activations(t) for t in taps]
     rng = rng or np.random.default_rng(0)
     seed = int(rng.integers(2**32))
-    positions, notes = equal_samples(taps, params.maximum_samples, FEWEST, rng)
-    order = rng.permutation(len(positions[0]))
+    equal = equal_samples(taps, params.maximum_samples, FEWEST, rng)
+    order = rng.permutation(len(equal.positions[0]))
     sizes = _sizes(len(order), params.sizes)
     names, found, last = tap_names([t.name for t in taps]), [], []
-    for i, (tap, at) in enumerate(zip(taps, positions, strict=True)):
+    for i, (tap, at) in enumerate(zip(taps, equal.positions, strict=True)):
         line = []
         for k, n in enumerate(sizes):
             step = 1.0 / len(taps)
             ends = (i + sizes[:k].sum() / sizes.sum()) * step, (i + sizes[: k + 1].sum() / sizes.sum()) * step
             whole = n == tap.layout.n_samples
-            spectrum = tap_spectrum(
-                tap, None if whole else np.sort(at[order[:n]]), params.tokens, progress, ends
-            )
+            spectrum = tap_spectrum(tap, None if whole else at[order[:n]], params.tokens, progress, ends)
             null = null_spectra(spectrum, seed, params.draws or min(null_draws(spectrum.d), 20))
             line += ranked(spectrum, null, (params.notion,))
         found.append(line)
         last.append(spectrum)
-    return _curve(names, sizes, found, last, params, notes)
+    return _curve(names, sizes, found, last, params, equal.notes)
 
 
 def _sizes(n: int, most: int) -> np.ndarray:
@@ -114,22 +109,17 @@ def _curve(names, sizes, found: list[list[Ranked]], last, params, notes) -> Curv
         for name, line in zip(names, found, strict=True)
         if all(one.low is not None for one in line)
     }
-    said = [c for spectrum in last for c in shared_caveats(spectrum)]
     return Curve(
         title=f"{notion.name} by number of samples", reading=_reading(names, sizes, found, notion),
         caveats=(
-            *notes, f"{notion.name}: {notion.formula}. {_settings()}", NEITHER,
-            "Compare taps at one n of this curve; where it still rises, at no other.", *dict.fromkeys(said),
+            *notes, notion_note(notion), NEITHER,
+            "Compare taps at one n of this curve; where it still rises, at no other.", *shared_caveats(*last),
         ),
         estimates=tuple(_estimates(names, found, last)), x=sizes.astype(np.float64), x_name="samples",
         y_name=f"{notion.name} ({notion.unit})", series=series,
         low={name: np.array([one.low for one in line]) for name, line in band.items()},
         high={name: np.array([one.high for one in line]) for name, line in band.items()}, null=null, log_x=True,
     )  # fmt: skip
-
-
-def _settings() -> str:
-    return f"ε of the ε-rank is {Settings().tolerance:g}, of the coding rate {Settings().epsilon:g}."
 
 
 def _rise(line: list[Ranked]) -> tuple[float, float]:

@@ -27,19 +27,13 @@ from analysis.activations import ArrayActivations, Layout, as_activations, load_
 from analysis.compute.linear.tap_spectrum import TapSpectrum, tap_spectrum
 from analysis.compute.machine import machine
 from analysis.compute.rows.some_samples import MEAN, TOKENS, equal_samples, some_samples
-from analysis.compute.subspaces.rank_changes import CHANGES, Change, Noise
+from analysis.compute.subspaces.rank_changes import CHANGES, Noise, moved
 from analysis.compute.subspaces.rank_notions import (
     NAMES,
-    NEITHER,
     NOTIONS,
     RANKME,
-    Notion,
-    Settings,
-    interval,
-    logs_without,
-    number,
-    shared_caveats,
 )
+from analysis.compute.subspaces.rank_report import NEITHER, shared_caveats
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -81,12 +75,12 @@ def rank_changes(
     """
     tap = as_activations(activations)
     rng = rng or np.random.default_rng(0)
-    at, notes = equal_samples([tap], params.maximum_samples, 1, rng)
-    rows, more = some_samples(tap, at[0], params.tokens, progress, (0.0, 0.1))
+    equal = equal_samples([tap], params.maximum_samples, 1, rng)
+    rows, more = some_samples(tap, equal.positions[0], params.tokens, progress, (0.0, 0.1))
     loaded = load_matrix(rows, minimum_rows=FEWEST)
     if loaded.n_nonfinite:
-        notes = (
-            *notes,
+        more = (
+            *more,
             f"{loaded.n_nonfinite} of {loaded.n_total} rows hold NaN or infinity and were left out.",
         )
     x = np.asarray(loaded.values, dtype=np.float64)
@@ -100,7 +94,7 @@ def rank_changes(
     sure = (np.abs(values) > SAME) & ((low > 0) | (high < 0))
     return Matrix(
         title=f"What moves the rank of {tap.name}", reading=_reading(values, sure),
-        caveats=(*notes, *more, *_caveats(noise), NEITHER, *shared_caveats(before)),
+        caveats=(*equal.notes, *more, *_caveats(noise), NEITHER, *shared_caveats(before)),
         estimates=tuple(_estimates(values, low, high, null, before)), values=values, null=null, low=low, high=high,
         row_names=tuple(change.name for change in CHANGES), column_names=NAMES, significant=sure,
         value_name="relative change", diverging=True,
@@ -120,7 +114,7 @@ def _moved(x, owners, seed: int, noise: Noise, progress, span, name: str):
             kinds = np.unique(owners)
             stay = np.isin(owners, change.make(kinds[:, None], rng, noise)[:, 0])
             after = _spectrum(x[stay], owners[stay], progress, ends, name)
-        lines.append([_cell(notion, before, after, change) for notion in NOTIONS])
+        lines.append([moved(notion, before, after, change.same_samples) for notion in NOTIONS])
     return before, lines
 
 
@@ -129,25 +123,6 @@ def _spectrum(x: np.ndarray, owners: np.ndarray, progress, span, name: str) -> T
     offsets = np.flatnonzero(np.r_[True, np.diff(owners) != 0, True])
     made = ArrayActivations(x, name, layout=Layout(offsets), digest="made for one change")
     return tap_spectrum(made, progress=progress, span=span, keep=False)
-
-
-def _cell(
-    notion: Notion, before: TapSpectrum, after: TapSpectrum, change: Change
-) -> tuple[float, float, float]:
-    settings = Settings()
-    one, other = (number(notion, t.raw if notion.raw else t.values, t, settings) for t in (before, after))
-    value = (other - one) / (max(one, 1.0) if notion.counted else one)
-    if notion.counted:
-        ends = [interval(notion, t, settings, v, np.inf) for t, v in ((before, one), (after, other))]
-        if value == 0 or ends[0][0] is None:
-            return value, value, value
-        (a, b), (c, d) = ends
-        return value, min((c - b) / max(b, 1.0), value), max((d - a) / max(a, 1.0), value)
-    logs = [logs_without(notion, t, settings) for t in (before, after)]
-    paired = change.same_samples and len(logs[0]) == len(logs[1])
-    half = before.half_width(logs[1] - logs[0]) if paired else np.hypot(*(before.half_width(s) for s in logs))
-    ratio = other / one
-    return value, float(ratio * np.exp(-half)) - 1, float(ratio * np.exp(min(half, 700.0))) - 1
 
 
 def _against_theory(values: np.ndarray) -> np.ndarray:
@@ -191,7 +166,7 @@ def _caveats(noise: Noise) -> list[str]:
     return [
         *(change.law for change in CHANGES),
         f"{noise.units} unit(s) of Gaussian noise were added, of {noise.scale:g} times the units' root mean variance.",
-        "Counts change relative to at least 1; the numerical rank has no interval.",
+        "Counts change relative to at least 1; the numerical rank has no interval. The null takes rows as independent.",
     ]
 
 

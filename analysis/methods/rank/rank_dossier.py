@@ -11,7 +11,7 @@ Null: independent Gaussian units of the same variances and as many independent s
 When it lies: nearly all of them grow with the number of samples until n is many times d (an isotropic source of 256
 dimensions has RankMe 118 at n = 128 and 255 at n = 8,192); one large mean brings RankMe and the stable rank of rows
 that are not centred near 1; a unit of large scale owns every one of them; noise raises them as signal does. The axes
-above noise take the noise as equally strong in every direction; with units of unlike variances look at the null instead.
+above noise take the noise as equally strong in every direction; with units of unlike variances look at the null.
 
 Cost: the first time two passes, O(n d min(n, d)), memory O(d²); in a workspace the moments are kept, and every later
 dossier of the tap takes O(d) for each notion and the null, O(d³) a draw, which is kept as well.
@@ -34,17 +34,14 @@ from analysis.compute.statistics.nulls import null_draws
 from analysis.compute.subspaces.rank_notions import (
     CENTRED_SIGMA,
     ENTROPY,
-    GROWS,
-    NEITHER,
     PARTICIPATION,
     RANKME,
     Ranked,
     Settings,
-    estimate,
     null_spectra,
     ranked,
-    shared_caveats,
 )
+from analysis.compute.subspaces.rank_report import GROWS, NEITHER, estimate, shared_caveats
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -97,8 +94,11 @@ def rank_dossier(
     tap = as_activations(activations)
     rng = rng or np.random.default_rng(0)
     seed = int(rng.integers(2**32))
-    at, notes = equal_samples([tap], params.samples or tap.layout.n_samples, 1, rng)
-    chosen = None if len(at[0]) == tap.layout.n_samples else at[0]
+    equal = equal_samples([tap], params.samples or tap.layout.n_samples, 1, rng)
+    (at,), notes = equal.positions, equal.notes
+    if params.samples and len(at) < params.samples:
+        notes = (*notes, f"{params.samples:,} samples were asked for; there are {len(at):,}.")
+    chosen = None if len(at) == tap.layout.n_samples else at
     spectrum = tap_spectrum(tap, chosen, params.tokens, progress, (0.0, 0.8))
     settings = Settings(params.tolerance, params.epsilon)
     null = null_spectra(spectrum, seed, params.draws)
@@ -149,7 +149,8 @@ def _caveats(params: RankDossierParams) -> list[str]:
         f"The ε-rank is for ε = {params.tolerance:g}, the coding rate for ε = {params.epsilon:g}: both depend on it.",
         "RankMe leaves out the 1e-7 that its paper adds to every share, which changes it by less than 0.01 % for a "
         "thousand directions; its null is that of units with mean 0.",
-        "The numerical rank is what float64 moments resolve: singular values below about 1e-7 of the largest are lost.",
+        "Moments in float64 resolve singular values down to about 1e-7 of the largest, which the numerical rank counts "
+        "and beyond which RankMe and the entropy rank of σ see none.",
     ]
 
 
@@ -205,10 +206,7 @@ METHODS = (
         "rescaling single units changes all but the numerical rank",
         papers=(
             "RankMe: Assessing the downstream performance of pretrained self-supervised representations by their rank",
-            "Low Rank Optimization for Efficient Deep Learning: Making A Balance between Compact Architecture and Fast "
-            "Training",
             "Residual Connections Harm Generative Representation Learning",
-            "Information Shapes Koopman Representation",
         ),
     ),
 )  # fmt: skip

@@ -15,7 +15,7 @@ and the stable rank of rows that are not centred follow the mean.
 Cost: of each tap, the first time, two passes, O(n d min(n, d)), and a null, O(d³) a draw; both are kept in a workspace,
 so that another notion, or the next checkpoint, costs next to nothing. Memory O(d²), one tap at a time.
 
-References: Q. Garrido et al. (2023), "RankMe"; X. Zhang et al. (2025), "Residual connections harm generative
+References: Q. Garrido et al. (2023), "RankMe"; X. Zhang et al. (2024), "Residual connections harm generative
 representation learning", for the opposite sign.
 """
 
@@ -34,18 +34,14 @@ from analysis.compute.similarity.depth_curves import Network, at_depths, common_
 from analysis.compute.statistics.nulls import null_draws
 from analysis.compute.subspaces.rank_notions import (
     BY_NAME,
-    GROWS,
     NAMES,
-    NEITHER,
     RANKME,
     Notion,
     Ranked,
-    Settings,
-    estimate,
     null_spectra,
     ranked,
-    shared_caveats,
 )
+from analysis.compute.subspaces.rank_report import GROWS, NEITHER, estimate, notion_note, shared_caveats
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -86,9 +82,9 @@ def rank_series(
     taps = [as_activations(t) for t in taps]
     rng = rng or np.random.default_rng(0)
     seed = int(rng.integers(2**32))
-    positions, notes = equal_samples(taps, params.maximum_samples, FEWEST, rng)
+    equal = equal_samples(taps, params.maximum_samples, FEWEST, rng)
     spectra, found = [], []
-    for i, (tap, at) in enumerate(zip(taps, positions, strict=True)):
+    for i, (tap, at) in enumerate(zip(taps, equal.positions, strict=True)):
         whole, ends = len(at) == tap.layout.n_samples, (i / len(taps), (i + 1) / len(taps))
         spectra.append(tap_spectrum(tap, None if whole else at, params.tokens, progress, ends))
         null = null_spectra(spectra[-1], seed, params.draws or min(null_draws(spectra[-1].d), 20))
@@ -101,8 +97,8 @@ def rank_series(
     return Curve(
         title=f"{notion.name} along {len(taps)} taps", reading=_reading(networks, found, tap_names(names), notion),
         caveats=(
-            *notes, f"{notion.name}: {notion.formula}. {_settings()}", GROWS, NEITHER,
-            *_unequal(spectra), *dict.fromkeys(c for s in spectra for c in shared_caveats(s)),
+            *equal.notes, notion_note(notion), GROWS, NEITHER,
+            *_unequal(spectra), *shared_caveats(*spectra),
         ),
         estimates=tuple(_estimates(networks, found, spectra, tap_names(names))), x=x, x_name=x_name,
         y_name=f"{notion.name} ({notion.unit})", series={name: line[0] for name, line in lines.items()},
@@ -131,10 +127,6 @@ def _line(x: np.ndarray, network: Network, found: list[Ranked]) -> np.ndarray:
         [one.value if one.high is None else one.high for one in mine], [one.null_mean for one in mine],
     ]  # fmt: skip
     return at_depths(x, network, np.array(lines))
-
-
-def _settings() -> str:
-    return f"ε of the ε-rank is {Settings().tolerance:g}, of the coding rate {Settings().epsilon:g}."
 
 
 def _unequal(spectra: list[TapSpectrum]) -> list[str]:

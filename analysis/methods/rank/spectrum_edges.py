@@ -4,6 +4,7 @@ With n samples of d units and noise of one variance v, c = d / n, eigenvalues of
 direction of additional variance l v shows only if l > √c, then at λ = v (1 + l)(1 + c / l), and its axis overlaps with
 the truth by (1 - c / l²) / (1 + c / l) in squared cosine. Read backwards: from each λ above the edge the strength l and
 the overlap, which says how far the axis can be trusted at this n; a weaker direction is there for more samples only.
+How far the span of all of them is from the true one, Σ sin² θ, is that of large samples with any spectrum.
 
 The noise variance is the median eigenvalue over that of the Marchenko-Pastur law. Edge: what the largest eigenvalue of
 that noise exceeds in 5 % of cases (Tracy & Widom; 5 to 10 %, since its variance is estimated), or, by permutation, that
@@ -17,7 +18,8 @@ Cost: two passes, O(n d min(n, d)); 20 times the same for the permutation edge. 
 or standardised units.
 
 References: J. Baik, G. Ben Arous & S. Péché (2005); D. Paul (2007); I. Johnstone (2001); M. Gavish & D. Donoho (2014);
-H. Lebeau, M. Seddik & J. de Morais Goulart (2024), "Performance gaps in multi-view clustering".
+T. W. Anderson (1963); D. Rabenoro & X. Pennec (2022), "A geometric framework for asymptotic inference of principal
+subspaces in PCA"; H. Lebeau, M. Seddik & J. de Morais Goulart (2024), "Performance gaps in multi-view clustering".
 """
 
 from __future__ import annotations
@@ -28,15 +30,14 @@ import numpy as np
 
 from analysis.activations import Activations, ArrayActivations, as_activations, load_matrix
 from analysis.compute.linear.axis_error import positive_interval
-from analysis.compute.linear.axis_null import moved_eigenvalues
-from analysis.compute.linear.linalg import principal_axes
-from analysis.compute.linear.spiked import axis_overlap, noise_in, noise_p, quantiles, shown_at, strength
+from analysis.compute.linear.noise_edges import Edges, edges_of, moved_edges
+from analysis.compute.linear.spiked import axis_overlap, quantiles, shown_at, strength
 from analysis.compute.linear.tap_spectrum import TapSpectrum, tap_spectrum
 from analysis.compute.machine import machine
 from analysis.compute.rows.some_samples import EVERY, MEAN, some_samples
 from analysis.compute.statistics.moments import is_varying
-from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.streaming import refuse_few
+from analysis.compute.subspaces.subspace_error import error_by_chance, subspace_error
 from analysis.results import Estimate, Spectrum
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -54,19 +55,6 @@ class SpectrumEdgesParams:
         LAW, "The edge of noise of one variance, or of the units' own values moved over the samples.",
         choices=(LAW, MOVED),
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Edges:
-    """`variance` of the noise, the `middle` of where its largest eigenvalue lies, the `edge` above which an eigenvalue
-    (r,) is `signal`, `p` (r,) and the ratio `c`; all but the first in noise variances."""
-
-    variance: float
-    edge: float
-    middle: float
-    signal: np.ndarray
-    p: np.ndarray
-    c: float
 
 
 def spectrum_edges(
@@ -95,7 +83,9 @@ def spectrum_edges(
     rows, notes, used = _rows(tap, params, progress)
     spectrum = tap_spectrum(rows, None, used, progress, (0.2, 0.6 if params.edge == MOVED else 0.95))
     refuse_few(tap.name, spectrum.n, FEWEST)
-    found = _edges(spectrum, rows, params, rng, progress)
+    found = edges_of(spectrum)
+    if params.edge == MOVED:
+        found = moved_edges(spectrum, rows, DRAWS, rng, progress, (0.6, 1.0))
     values = spectrum.values / found.variance
     low, high = positive_interval(values, spectrum.half_width(spectrum.without() / found.variance) / 1.959964)
     r = len(values)
@@ -126,52 +116,49 @@ def _rows(tap: Activations, params: SpectrumEdgesParams, progress) -> tuple[Acti
     return ArrayActivations(x, tap.name), notes, EVERY
 
 
-def _edges(spectrum: TapSpectrum, rows, params: SpectrumEdgesParams, rng, progress) -> Edges:
-    lam = spectrum.values
-    noise = noise_in(lam, spectrum.n, spectrum.d - spectrum.constant)
-    v = noise.variance
-    if params.edge == LAW:
-        p = noise_p(lam / v, noise.n, noise.units)
-        return Edges(v, noise.edge / v, noise.middle / v, lam > noise.edge, p, noise.c)
-    progress(0.6, "moving samples")
-    moved = moved_eigenvalues(rows, principal_axes(rows, 1), DRAWS, rng, progress, (0.6, 1.0))[:, 0]
-    p = add_one_p(lam, np.tile(moved[:, None], len(lam)))
-    return Edges(v, float(moved.max()) / v, float(np.median(moved)) / v, lam > moved.max(), p, noise.c)
-
-
 def _estimates(values, low, high, found: Edges, spectrum: TapSpectrum, params) -> list[Estimate]:
     made = {"n": spectrum.n, "d": spectrum.d}
     sure = int(found.signal.sum())
     band = int((low > found.edge).sum()), int((values > found.middle).sum())
-    how = (
-        "noise of one variance, Tracy and Widom"
-        if params.edge == LAW
-        else f"{DRAWS} moves of the units' samples"
-    )
+    how = {LAW: "noise of one variance, Tracy and Widom", MOVED: f"{DRAWS} moves of the units' samples"}
     out = [
         Estimate("directions above noise", sure, min(band[0], sure), max(band[1], sure),
-                 interval="intervals above the edge; above the middle of noise", null=0.0, null_method=how,
-                 unit="directions", p_value=float(found.p[0]), estimator=f"above {found.edge:.3g} noise variances",
-                 **made),
+                 interval="intervals above the edge; above the middle of noise", null=0.0,
+                 null_method=how[params.edge], unit="directions", p_value=float(found.p[0]),
+                 estimator=f"above {found.edge:.3g} noise variances", **made),
         Estimate("noise variance", found.variance, estimator="median eigenvalue over that of the law", **made),
         Estimate("least strength that shows, √c", float(np.sqrt(found.c)), unit="noise variances", **made),
     ]  # fmt: skip
     bounds = np.stack([values, low, high])[:, : min(sure, SHOWN)]
+    if 0 < sure < len(values):
+        out.append(_span(values, sure, spectrum))
     strong = strength(bounds, found.c)
     overlap = np.where(bounds > (1 + np.sqrt(found.c)) ** 2, axis_overlap(strong, found.c), 0.0)
+    made["interval"] = "from that of the eigenvalue"
     for i in range(bounds.shape[1]):
-        out.append(
+        out += [
             Estimate(f"strength of direction {i + 1}", *(float(v) for v in strong[:, i]), unit="noise variances",
-                     interval="from that of the eigenvalue", null=float(np.sqrt(found.c)),
-                     null_method="least that shows", p_value=float(found.p[i]),
-                     estimator="λ = (1 + l)(1 + c / l) solved for l", **made)
-        )  # fmt: skip
-        out.append(
-            Estimate(f"squared overlap of axis {i + 1} with the truth", *(float(v) for v in overlap[:, i]),
-                     interval="from that of the eigenvalue", null=0.0, null_method="a direction that does not show",
-                     estimator="(1 - c / l²) / (1 + c / l)", **made)
-        )  # fmt: skip
+                     null=float(np.sqrt(found.c)), null_method="least that shows", p_value=float(found.p[i]),
+                     estimator="λ = (1 + l)(1 + c / l) solved for l", **made),
+            Estimate(f"squared overlap of axis {i + 1} with the truth", *(float(v) for v in overlap[:, i]), null=0.0,
+                     null_method="a direction that does not show", estimator="(1 - c / l²) / (1 + c / l)", **made),
+        ]  # fmt: skip
     return out
+
+
+def _span(values: np.ndarray, k: int, spectrum: TapSpectrum) -> Estimate:
+    """How far the span of the first k axes is from the true one."""
+    n, d = spectrum.n, spectrum.d
+    value = max(subspace_error(values, k, n, d), 1e-300)
+    half = spectrum.half_width(
+        np.log([max(subspace_error(row, k, n, d), 1e-300) for row in spectrum.without()])
+    )
+    ends = value * np.exp(-half), min(value * np.exp(min(half, 700.0)), max(float(min(k, d - k)), value))
+    return Estimate(
+        f"expected Σ sin² θ of the span of the first {k}", value, *(float(v) for v in ends),
+        interval="jackknife over groups of samples, t", null=error_by_chance(k, d), null_method="random subspaces", n=n,
+        d=d, estimator="Σ λ_i λ_j / (λ_i - λ_j)² / n, large samples",
+    )  # fmt: skip
 
 
 def _reading(values: np.ndarray, found: Edges) -> str:
@@ -192,7 +179,8 @@ def _reading(values: np.ndarray, found: Edges) -> str:
 
 def _caveats(spectrum: TapSpectrum, found: Edges, params) -> list[str]:
     notes = [
-        "The law is that of noise of one variance in all directions, few directions of signal, many samples and units."
+        "Σ sin² θ is that of Gaussian rows, many for each unit; with heavy tails or fewer samples it is more.",
+        "The law is that of noise of one variance in all directions, few directions of signal, many samples and units.",
     ]
     if found.signal.mean() > 0.3:
         notes.append(
@@ -236,6 +224,8 @@ def _check() -> tuple[CheckLine, ...]:
     weak, _ = planted(0.4)
     axis = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)[2][0]
     by = {e.name: e for e in strong.estimates}
+    two = spectrum_edges(rng.standard_normal((2000, 6)) * [3, 5**0.5, 1, 1, 1, 1])
+    clear = next(e.value for e in two.estimates if "sin² θ" in e.name)
     return (
         CheckLine("λ of strength 3 at c = 1/2, by the law", 14 / 3, float(shown_at(np.array(3.0), 0.5)), 1e-12),
         CheckLine("overlap by the law", 0.8095, float(axis_overlap(np.array(3.0), 0.5)), 1e-4),
@@ -244,6 +234,7 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("its strength", 3.0, by["strength of direction 1"].value, 0.5),
         CheckLine("overlap said and true", float(axis[0] ** 2),
                   by["squared overlap of axis 1 with the truth"].value, 0.05),
+        CheckLine("Σ sin² θ of two clear directions, over its expectation", 1.0, clear / 0.00090625, 0.3),
         CheckLine("noise variance", 49.0, by["noise variance"].value, 1.5),
         CheckLine("strength 0.4: directions above noise", 0.0, weak.estimates[0].value, 0.0),
     )  # fmt: skip
