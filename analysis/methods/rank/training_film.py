@@ -4,9 +4,9 @@
     (`compute.subspaces.tracked_modes`); or the effective ranks of all eigenvalues, the staircase that jumps make.
 
 A *jump* is a step between checkpoints in which a mode at least doubles and grows more than twice as fast as if its
-whole growth were spread evenly over the checkpoints, beyond sampling error (one-sided, Benjamini-Hochberg over all modes
-and steps). Even growth is the null of a jump; for the eigenvalues it is the largest one of unrelated units with the
-same variances, for the ranks theirs.
+whole growth were spread evenly over the checkpoints, beyond sampling error (one-sided, Benjamini-Hochberg over all
+modes and steps). Even growth is the null of a jump; for the eigenvalues it is the largest one of unrelated units with
+the same variances, for the ranks theirs.
 
 When it lies: steps are seen only from small beginnings, and only where checkpoints are dense enough; modes of equal
 eigenvalue mix, and then their overlap with their neighbours in time is low, which is counted; a mode that is not yet
