@@ -143,8 +143,8 @@ def _reading(estimates, series) -> str:
     better = int((series[LINEAR] < series[STILL]).sum())
     return (
         f"One step ahead the linear map leaves {linear.value:.1%} of the variance ({linear.null:.1%} for shuffled "
-        f"time), persistence {still.value:.1%}; the map is the better one at {better} of {len(series[LINEAR])} horizons. "
-        f"Its largest eigenvalue has magnitude {radius.value:.3f}, its eigenvectors the condition number "
+        f"time), persistence {still.value:.1%}; the map is the better one at {better} of {len(series[LINEAR])} "
+        f"horizons. Its largest eigenvalue has magnitude {radius.value:.3f}, its eigenvectors the condition number "
         f"{condition.value:.3g}. The space keeps exp S = {entropy.value:.1f} of {entropy.d} directions alive "
         f"({entropy.null:.1f} for unrelated units)."
     )
