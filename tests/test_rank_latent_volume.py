@@ -74,7 +74,11 @@ def test_a_dead_latent_changes_nothing(rng):
     assert other.series[ERROR][-1] == pytest.approx(other.series[ERROR][-2], abs=1e-14)
     assert other.estimates[2].value == pytest.approx(one.estimates[2].value, rel=1e-6)
     assert any("1 latent(s) never vary" in c for c in other.caveats)
-    assert latent_volume(dead, y, LatentVolumeParams(eta=0.1)).estimates[2].value < one.estimates[2].value
+    few, more = (latent_volume(v, y, LatentVolumeParams(eta=0.1)).estimates[2] for v in (z, dead))
+    by_hand = np.append(z.std(axis=0, ddof=1), 0) + 0.1 * z.std(axis=0, ddof=1).max()
+    norm = np.linalg.norm(fitted_decoder(z, y), 2)
+    assert more.value == pytest.approx(norm * np.exp(np.log(by_hand).mean()), rel=1e-9)
+    assert more.low < more.value < min(more.high, few.value)
 
 
 def test_latents_needed_is_the_last_that_matters():

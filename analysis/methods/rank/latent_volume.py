@@ -1,8 +1,8 @@
 """How many latents an autoencoder needs: their deviations, what pruning the smallest costs, and the volume they fill.
 
 First tap: latents z; second: what they stand for (inputs or reconstructions), of the same samples. Latents are ordered
-by deviation σ, the largest first, and held at their mean one after the other from the end; the error of a linear decoder
-fitted on all of them (`compute.linear.pruned_decoder`), on samples held out, over the number kept.
+by deviation σ, the largest first, and held at their mean one after the other from the end; drawn is the error of a
+linear decoder fitted on all of them (`compute.linear.pruned_decoder`), on samples held out, over the number kept.
 
     volume = (Π (σ_i + η))^(1/m)
 
@@ -93,7 +93,7 @@ def latent_volume(
             f"{n:,} samples for {m:,} latents", f"at least {2 * m + 4:,}: each half of them must define a decoder",
             "Record more samples",
         )  # fmt: skip
-    size = z.std(axis=0, ddof=1)
+    size = _deviations(z)
     order, fold = np.argsort(-size, kind="stable"), rng.permutation(np.arange(n) % 2)
     found = pruned_errors(z, y, order, fold)
     chance = []
@@ -140,32 +140,35 @@ def _estimates(z, y, found: PrunedErrors, chance, order, params, ends) -> tuple[
 def _volume(z: np.ndarray, bound: float, params) -> Estimate:
     """Volume times the bound: the same after z / c with a decoder times c. Of latents that vary."""
     n, m = z.shape
-    centred = z - z.mean(axis=0)
-    size = centred.std(axis=0, ddof=1)
-    eta = params.eta * size.max()
-    if eta == 0:
-        centred, size = centred[:, size > 0], size[size > 0]
-    value = bound * float(np.exp(np.log(size + eta).mean()))
-    safe = np.maximum(size, 1e-300)
-    changes = ((centred**2 / safe**2 - 1) / 2 * (size / (size + eta)) * (size > 0)).mean(
-        axis=1, keepdims=True
+    size = _deviations(z)
+    eta, alive = params.eta * float(size.max()), size > 0
+    counted = size if eta > 0 else size[alive]  # without η a dead latent would make any volume 0
+    value = bound * float(np.exp(np.log(counted + eta).mean()))
+    some, centred = size[alive], z[:, alive] - z[:, alive].mean(axis=0)
+    changes = ((centred**2 / some**2 - 1) / 2 * (some / (some + eta))).sum(axis=1, keepdims=True) / len(
+        counted
     )
     low, high = log_interval(np.array([value]), changes)
     return Estimate(
         "volume times the decoder's bound", value, float(low[0]), float(high[0]), n=n, d=m,
-        interval="infinitesimal jackknife over samples", null=bound * (float(np.sqrt((size**2).mean())) + eta),
+        interval="infinitesimal jackknife over samples", null=bound * (float(np.sqrt((counted**2).mean())) + eta),
         null_method="equal deviations of the same sum of variances: the largest volume",
         estimator="geometric mean of deviations, "
         + ("given bound" if params.lipschitz else "norm of the linear decoder"),
     )  # fmt: skip
 
 
+def _deviations(z: np.ndarray) -> np.ndarray:
+    """(m,) of the latents, exactly 0 where they never vary."""
+    return np.where((z != z[0]).any(axis=0), z.std(axis=0, ddof=1), 0.0)
+
+
 def _reading(estimates, m: int, params) -> str:
     error, count, *volume = estimates
     said = (
         f"A linear decoder of all {m} latents leaves {error.value:.1%} of the targets' variance. The "
-        f"{int(count.value)} latents of largest deviation do as well (within {params.tolerance:g}); in random order {count.null:.0f} are "
-        "needed."
+        f"{int(count.value)} latents of largest deviation do as well (within {params.tolerance:g}); in random order "
+        f"{count.null:.0f} are needed."
     )
     if not volume:
         return said + (
@@ -205,7 +208,8 @@ def _cost(shapes, params: LatentVolumeParams) -> Cost:
 
 def _check() -> tuple[CheckLine, ...]:
     """A linear autoencoder with an orthonormal decoder: latents are principal scores, and the error of k is the
-    variance that k components leave. A dead latent costs nothing. Latents over c and targets as they are: the same volume."""
+    variance that k components leave. A dead latent costs nothing. Latents over 100 for the same targets:
+    the same volume."""
     rng = np.random.default_rng(65)
     frame = np.linalg.qr(rng.standard_normal((20, 6)))[0]
     z = rng.standard_normal((4000, 6)) * [6, 4, 2, 1, 0.5, 0.0]
