@@ -157,6 +157,22 @@ def test_gaps_are_not_stepped_over(rng):
     assert np.abs(model.eigenvalues()).max() == pytest.approx(0.95, abs=1e-6)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_long_sequences_count_by_their_tenths_and_no_step_leaves_a_gap(rng, count):
+    activations = orbits(rng, stable(rng, 3, 1.0), count=count, length=60)
+    data = sequences_of(activations, 10**4, rng)
+    assert data.groups == 10
+    left = data.only(data.group != 3)
+    for h in (1, 4):
+        for i in left.starts(h):
+            at = np.flatnonzero((data.x == left.x[i]).all(axis=1))[0]
+            np.testing.assert_array_equal(data.x[at + h], left.x[i + h])
+    assert np.abs(step_map(left, 1.0).eigenvalues()).max() == pytest.approx(1, abs=1e-6)
+    for e in koopman_health(activations, WHOLE).estimates:
+        assert np.isfinite([e.value, e.low, e.high]).all()
+    assert koopman_modes(activations).estimates[0].low is not None
+
+
 def test_shuffling_stays_inside_a_sequence(rng):
     data = sequences_of(orbits(rng, stable(rng, 3)), 10**4, rng)
     mixed = data.shuffled(rng)
@@ -168,12 +184,15 @@ def test_shuffling_stays_inside_a_sequence(rng):
 
 # ---------------------------------------------------------------------------- bad input
 def test_bad_input(rng):
-    with pytest.raises(NotEnoughData, match="finite rows"):
+    with pytest.raises(NotEnoughData, match="finite row"):
         koopman_health(rng.standard_normal((19, 3)))
     with pytest.raises(NotEnoughData, match="0 steps"):
         koopman_health(ArrayActivations(
             np.where(np.arange(60)[:, None] % 2, np.nan, rng.standard_normal((60, 3))), layout=Layout(np.arange(31) * 2)
         ))  # fmt: skip
+    uneven = ArrayActivations(rng.standard_normal((80, 3)), layout=Layout(np.r_[np.arange(11), 80]))
+    with pytest.raises(NotEnoughData, match="0 of them in one half"):
+        koopman_health(uneven)
     with pytest.raises(InputError, match="equal"):
         koopman_modes(np.ones((60, 3)))
     found = koopman_health(tap(rng.standard_normal((20, 4, 3))))

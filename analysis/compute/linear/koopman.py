@@ -19,7 +19,7 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.compute.linear.spectra import axes_for
-from analysis.compute.streaming import Pass, finite_blocks
+from analysis.compute.streaming import Pass, finite_blocks, refuse_few
 from analysis.errors import InputError, NotEnoughData, TooLarge
 from analysis.spec import Progress, no_progress
 
@@ -56,9 +56,11 @@ class Sequences:
         return int(np.bincount(self.run).max()) - 1
 
     def only(self, mine: np.ndarray) -> Sequences:
-        """The rows `mine` (m,) bool, whole stretches of them."""
-        group = np.unique(self.group[mine], return_inverse=True)[1]
-        return replace(self, x=self.x[mine], run=self.run[mine], group=group, fold=self.fold[mine])
+        """The rows `mine` (m,) bool; a stretch of which the middle is left out becomes two."""
+        at = np.flatnonzero(mine)
+        run = np.r_[0, np.cumsum((np.diff(at) != 1) | (np.diff(self.run[at]) != 0))]
+        group = np.unique(self.group[at], return_inverse=True)[1]
+        return replace(self, x=self.x[at], run=run, group=group, fold=self.fold[at])
 
     def shuffled(self, rng: np.random.Generator) -> Sequences:
         """The rows of each stretch in random order: no step means anything."""
@@ -90,53 +92,57 @@ def sequences_of(
     span: tuple[float, float] = (0.0, 0.2),
 ) -> Sequences:  # fmt: skip
     """At most `maximum` rows, of the first samples; a tap without tokens is one sequence in the order of its rows.
+    Below ten sequences the tenths of all rows stand for them, and the first half of the rows is one fold.
 
     Raises
     ------
     NotEnoughData, InputError, TooLarge
-        Fewer than twenty steps, or two stretches; rows that are all equal; over 4 GiB.
+        Fewer than twenty steps, or ten in one half; rows that are all equal; over 4 GiB.
     """
+    n, layout, name = activations.shape[0], activations.layout, activations.name
+    x, rows, notes = _first_rows(activations, maximum, progress, span)
+    if len(x) == maximum < n:
+        notes.append(f"The first {len(x):,} of {n:,} rows used.")
+    owner = np.zeros(len(x), int) if layout.is_pooled else layout.sample_of(rows)
+    numbers, group = np.unique(owner, return_inverse=True)
+    if layout.is_pooled:
+        notes.append("The rows of the tap, in their order, are taken as one sequence.")
+    if len(numbers) < SEGMENTS:
+        notes.append(f"There are {len(numbers)} sequence(s): tenths of all rows count as independent.")
+        group = np.arange(len(x)) * SEGMENTS // len(x)
+        fold = (group >= SEGMENTS // 2).astype(int)
+    else:
+        fold = rng.permutation(np.arange(len(numbers)) % 2)[group]
+    gap = (np.diff(rows) != 1) | (np.diff(fold) != 0) | (np.diff(owner) != 0)
+    found = Sequences(x - x.mean(axis=0), np.r_[0, np.cumsum(gap)], group, fold, tuple(notes))
+    steps = np.bincount(fold[found.starts(1)], minlength=2)
+    if steps.sum() < FEWEST_STEPS or steps.min() < FEWEST_STEPS // 2:
+        raise NotEnoughData(
+            f"{name} has {steps.sum()} steps from one row to the next, {steps.min()} of them in one half",
+            f"at least {FEWEST_STEPS}, and {FEWEST_STEPS // 2} in each half", "Record more or longer sequences",
+        )  # fmt: skip
+    return found
+
+
+def _first_rows(activations, maximum: int, progress, span) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Finite rows (m, d) of the first `maximum`, their numbers (m,), and notes."""
     n, d = activations.shape
     if 8 * min(n, maximum) * d > MOST_BYTES:
         raise TooLarge(f"{min(n, maximum):,} rows of {d:,} units", "at most 4 GiB", "Lower 'maximum rows'")
-    seen, rows, blocks, held = Pass(), [], [], 0
+    seen, rows, blocks, held = Pass(), [np.empty(0, int)], [np.empty((0, d))], 0
     for at, block in finite_blocks(activations, seen, progress, "reading sequences", span):
         rows.append(at[: maximum - held])
         blocks.append(block[: maximum - held])
         held += len(rows[-1])
         if held >= maximum:
             break
-    if held < FEWEST_STEPS:
-        raise NotEnoughData(
-            f"{activations.name} has {held} finite rows", f"at least {FEWEST_STEPS + 1}", "Record more"
-        )
     x, rows = np.concatenate(blocks), np.concatenate(rows)
+    refuse_few(activations.name, len(x), FEWEST_STEPS + 1)
     if (x == x[0]).all():
         raise InputError(
             f"all rows of {activations.name} are equal", "rows that differ", "Choose another tap"
         )
-    layout, notes = activations.layout, [n for n in seen.notes if not n.startswith("There is one sample")]
-    single = layout.is_pooled or layout.n_samples == 1
-    if single:
-        notes.append(
-            "The rows of the tap, in their order, are taken as one sequence; its tenths count as independent."
-        )
-        group = np.arange(len(x)) * SEGMENTS // len(x)
-        fold = (group >= SEGMENTS // 2).astype(int)
-    else:
-        group = np.unique(layout.sample_of(rows), return_inverse=True)[1]
-        fold = rng.permutation(np.arange(group[-1] + 1) % 2)[group]
-    if held < n - seen.n_nonfinite:
-        notes.append(f"The first {held:,} of {n:,} rows used.")
-    gap = (np.diff(rows) != 1) | (np.diff(fold) != 0) | ((np.diff(group) != 0) & (not single))
-    found = Sequences(x - x.mean(axis=0), np.r_[0, np.cumsum(gap)], group, fold, tuple(notes))
-    steps = len(found.starts(1))
-    if steps < FEWEST_STEPS or min((fold == 0).sum(), (fold == 1).sum()) < FEWEST_STEPS // 2:
-        raise NotEnoughData(
-            f"{activations.name} has {steps} steps from one row to the next", f"at least {FEWEST_STEPS}, in two halves",
-            "Record more or longer sequences",
-        )  # fmt: skip
-    return found
+    return x, rows, [note for note in seen.notes if not note.startswith("There is one sample")]
 
 
 def step_map(data: Sequences, share: float) -> StepMap:

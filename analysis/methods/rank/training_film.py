@@ -137,7 +137,8 @@ def _estimates(film: Tracked, steps, p, spectra, chance, values) -> tuple[Estima
         out.append(Estimate(
             f"mode {j + 1}: largest growth of a step, to {steps[i + 1]:g}", float(np.exp(g)), float(np.exp(g - e)),
             float(np.exp(g + e)), interval="infinitesimal jackknife over samples, paired", unit="times",
-            null=float(np.exp(growth[:, j].mean())), null_method="its growth spread evenly over the checkpoints",
+            null=float(np.exp(growth[:, j].mean())),
+            null_method="its growth spread evenly over the checkpoints; p: of twice that, or of doubling",
             p_value=float(p[i, j]), estimator="ratio of eigenvalues", **made,
         ))  # fmt: skip
         if np.isfinite(half[j]):
