@@ -178,6 +178,14 @@ def test_modes_that_are_lost_are_counted(rng):
     assert not any("have an overlap below" in c for c in film([same] * 4, modes=2).caveats)
 
 
+def test_a_jump_out_of_noise_is_said_to_be_unsure(rng):
+    """Before the jump there is no such mode: nothing links it to what comes after."""
+    u = patterns_of(rng, 200, 1)
+    xs = [rng.standard_normal((200, 4)) + (20 * u if i > 2 else 0) for i in range(5)]
+    found = film(xs, modes=1)
+    assert "In 1 of these steps the mode is hardly the same before and after" in found.reading
+
+
 def test_checkpoints_of_different_widths_and_few_directions(rng):
     x = rng.standard_normal((40, 2))
     found = film([x @ rng.standard_normal((2, 50)), np.c_[x, x], x * 3], modes=8)

@@ -172,10 +172,12 @@ def _reading(film: Tracked, steps, jumps, estimates, ids) -> str:
     i, j = at[np.argmax(film.growth()[jumps])]
     moved = np.diff(film.patterns[:, :, j] * np.sqrt(film.eigenvalues[:, j])[:, None], axis=0)[i]
     most = ", ".join(ids[np.argsort(-np.abs(moved), kind="stable")[:MOVED]])
+    unsure = int((film.overlaps[jumps] < LOST).sum())
+    where = f" In {unsure} of these steps the mode is hardly the same before and after." if unsure else ""
     return said + (
         f"{len(set(at[:, 1].tolist()))} of the {k} modes jump, in {len(at)} step(s). The largest jump is that of "
         f"mode {j + 1} from step {steps[i]:g} to {steps[i + 1]:g}, {np.exp(film.growth()[i, j]):.3g} times; the "
-        f"samples that move most along it are {most}."
+        f"samples that move most along it are {most}.{where}"
     )
 
 
