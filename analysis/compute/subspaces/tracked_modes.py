@@ -1,9 +1,9 @@
 """Principal modes of one set of samples through a series of checkpoints, followed by what they look like.
 
-A mode is an eigenvalue λ of the covariance with its pattern over the samples, the unit vector u (n,) of scores. Patterns
-can be compared between checkpoints whatever the units are, their number, or how the network has rotated them. From the
-last checkpoint backwards each mode is given to the mode before it with the largest overlap (uᵀu')², one to one (a linear
-assignment), so that eigenvalues that cross keep their names; counted by size they would seem to jump.
+A mode is an eigenvalue λ of the covariance with its pattern over the samples, the unit vector u (n,) of scores. Such
+patterns can be compared between checkpoints whatever the units are, their number, or how the network has rotated them.
+From the last checkpoint backwards each mode is given to the mode before it with the largest overlap (uᵀu')², one to one
+(a linear assignment), so that eigenvalues that cross keep their names; counted by size they would seem to jump.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.special import ndtr
 
 from analysis.compute.linear.linalg import principal_components
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.errors import NotEnoughData
 
 CANDIDATES = 4  # times the modes asked for: how far down the spectrum a mode is looked for
+LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -90,3 +93,13 @@ def halfway(x: np.ndarray, eigenvalues: np.ndarray) -> np.ndarray:
             share = np.log(values[-1] / 2 / values[i]) / np.log(values[i + 1] / values[i])
             out[j] = x[i] + share * (x[i + 1] - x[i])
     return out
+
+
+def jumps_of(film: Tracked) -> tuple[np.ndarray, np.ndarray]:
+    """(S - 1, k) whether a mode jumps between two checkpoints: it at least doubles and grows more than twice as much as
+    on average, beyond sampling error (Benjamini-Hochberg over all); and the p-values of growing no more than that."""
+    growth, error = film.growth(), film.growth_error()
+    even = np.maximum(growth.mean(axis=0), 0.0)
+    beyond = growth - np.maximum(2.0 * even, np.log(2.0))
+    p = ndtr(-beyond / np.maximum(error, 1e-12))
+    return benjamini_hochberg(p.ravel()).reshape(p.shape) < LEVEL, p

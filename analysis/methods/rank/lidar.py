@@ -141,7 +141,7 @@ def _estimates(x, main: BetweenSpectrum, without, null, tenfold: float) -> tuple
                  **exchanged_by, **against(float(main.values[0]), null[:, 0]), estimator="λ(Σ)"),
         Estimate("directions above exchanged labels", int((main.values > edge).sum()), null=0.0, n=n, d=d,
                  estimator="λ(Σ) above the 95 % quantile of the null's largest", unit="directions", **exchanged_by),
-        Estimate("entropy rank of √λ of the same samples (RankMe, centred)", rankme(mean, axes, lam, n), n=n, d=d,
+        Estimate("entropy rank of √λ of the same samples (centred)", rankme(mean, axes, lam, n), n=n, d=d,
                  estimator="singular values of the centred samples, views not told from items"),
     )  # fmt: skip
 
