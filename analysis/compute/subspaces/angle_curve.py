@@ -70,8 +70,8 @@ def _estimates(found: TapSubspaces, series: np.ndarray, drawn: np.ndarray) -> tu
     whole = Estimate(
         "overlap, Σ cos² θ / m", float(overlaps[0]), **_interval(overlaps, 1.0), null=mean, null_low=mean - 1.96 * deviation,
         null_high=mean + 1.96 * deviation, estimator="plug-in", **common,
-        null_method="random subspaces, exact mean and deviation; p by the beta distribution that has them",
-        p_value=float(overlap_p(overlaps[0], a.k, b.k, found.dimensions)),
+        null_method="random subspaces, exact mean and deviation; p exact for a line, else drawn",
+        p_value=float(overlap_p(overlaps[0], a.k, b.k, found.dimensions, np.radians(drawn))),
     )  # fmt: skip
     below = (drawn < SHARED).sum(axis=1)
     shared = Estimate(

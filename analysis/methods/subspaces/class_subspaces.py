@@ -43,7 +43,7 @@ from analysis.compute.subspaces.class_overlap import (
     defined,
     overlaps,
 )
-from analysis.compute.subspaces.random_subspaces import overlap_p
+from analysis.compute.subspaces.random_subspaces import overlap_p, random_angles
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -99,11 +99,11 @@ def class_subspaces(
     groups = sample_groups(len(classes.x), rng)
     series = [whole, *axes_without_groups(classes, groups, k, progress, (0.25, 0.6))]
     exchanged = dealt_at_random(classes, k, params.draws, rng, progress, (0.6, 0.95))
-    grid = _grid(classes, series, k)
+    grid = _grid(classes, series, k, rng)
     clear, shares = defined(classes, k)
     words = Words(
         "class overlap", f"Σ cos² θ / {k}, about {params.about}",
-        "a random subspace, exact mean and deviation; p by the beta distribution that has them", bounds=(0.0, 1.0),
+        "a random subspace, exact mean and deviation; p exact for a line, else drawn", bounds=(0.0, 1.0),
         interval="jackknife over groups of samples, axes found anew, t",
     )  # fmt: skip
     notes = (*data.notes, *classes.notes, *_caveats(data, clear, k, params))
@@ -125,14 +125,15 @@ def _of_classes(found: Matrix, n: int) -> Matrix:
     return replace(found, reading=said, estimates=estimates)
 
 
-def _grid(classes: CentredClasses, series: list[np.ndarray], k: int) -> Grid:
+def _grid(classes: CentredClasses, series: list[np.ndarray], k: int, rng) -> Grid:
     """Of every two classes, from their axes on all samples and without each group."""
     every, all_of = np.arange(len(classes.names)), np.stack([overlaps(axes) for axes in series])
     d = classes.dimensions
     mean, deviation = overlap_by_chance(k, k, d)
+    drawn = random_angles(k, k, d, rng)
 
     def compare(a: int, b: int) -> Pair:
-        return Pair(all_of[:, a, b], mean, deviation, float(overlap_p(all_of[0, a, b], k, k, d)))
+        return Pair(all_of[:, a, b], mean, deviation, float(overlap_p(all_of[0, a, b], k, k, d, drawn)))
 
     return compared(every, compare, every, every, n=len(classes.of), units=[d] * len(every))
 

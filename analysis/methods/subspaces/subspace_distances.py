@@ -14,7 +14,7 @@ subspace inside the larger (Ye & Lim 2016), or |p - q| right angles are added, w
 themselves as vectors over the common samples, D = n - 1, which any two networks can be compared by.
 
 Null: one subspace turned at random. For the overlap its mean is max(p, q) / D and its deviation is known exactly, and p
-is that of the beta distribution which has them (exact where one is a line); for distances 20 to 1,000 pairs are drawn.
+is exact where one is a line; else, and for distances, 20 to 1,000 random pairs are drawn (below 200, Cantelli's bound).
 Intervals: samples left out in groups, axes found anew.
 
 When it lies: a cut makes all directions inside equal and all outside nothing, however little the eigenvalues at the cut
@@ -109,7 +109,7 @@ def subspace_distances(
 
 
 def _words(measure: SubspaceMeasure, top: float, grid: Grid) -> Words:
-    made = "drawn" if measure.distant else "exact mean and deviation; p by the beta distribution that has them"
+    made = "drawn" if measure.distant else "exact mean and deviation; p exact for a line, else drawn"
     return Words(
         f"{measure.name} distance of subspaces" if measure.distant else "subspace overlap", measure.formula,
         f"random subspaces of these dimensions, {made}", perfect=0.0 if measure.distant else 1.0, bounds=(0.0, top),

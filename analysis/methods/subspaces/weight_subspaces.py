@@ -39,7 +39,7 @@ from analysis.compute.statistics.moments import moments_of
 from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
 from analysis.compute.streaming import Pass, finite_blocks, refuse_few
 from analysis.compute.subspaces.angles import overlap, overlap_by_chance, principal_angles
-from analysis.compute.subspaces.random_subspaces import overlap_p
+from analysis.compute.subspaces.random_subspaces import overlap_p, random_angles
 from analysis.compute.subspaces.shared_energy import Energy, share_by_chance
 from analysis.errors import InputError, TooLarge
 from analysis.results import Curve, Estimate
@@ -54,7 +54,7 @@ ENERGY = "weights' energy inside the activations' axes"
 ENERGY_OWN = "weights' energy inside their own directions"
 NULL = "a random subspace, exact mean and deviation; p by Cantelli's bound"
 
-BETA = "random subspaces, exact mean and deviation; p by the beta distribution that has them"
+BETA = "random subspaces, exact mean and deviation; p exact for a line, else drawn"
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def weight_subspaces(
     bands = {} if half is None else {
         "low": {INSIDE: np.maximum(lines[INSIDE] - half, 0.0)}, "high": {INSIDE: np.minimum(lines[INSIDE] + half, 1.0)}
     }  # fmt: skip
-    found = _estimates(lines, series, data, space, moments.n, params.share)
+    found = _estimates(lines, series, data, space, moments.n, params.share, rng)
     still = int((~moments.varies()).sum())
     said = [f"{still} constant unit(s) add nothing to the variance."] if still else []
     return Curve(
@@ -166,7 +166,7 @@ def _series(squares: np.ndarray) -> np.ndarray:
     return np.array([np.cumsum(np.maximum(s, 0.0)) / np.maximum(s, 0.0).sum() for s in every])
 
 
-def _estimates(lines, series, data: Energy, space: Energy, n: int, share: float) -> tuple[Estimate, ...]:
+def _estimates(lines, series, data: Energy, space: Energy, n: int, share: float, rng) -> tuple[Estimate, ...]:
     d = len(data.values)
     k, q = axes_for(space.values, share), axes_for(data.values, share)
     common = {"n": n, "d": d}
@@ -193,7 +193,7 @@ def _estimates(lines, series, data: Energy, space: Energy, n: int, share: float)
         ),
         Estimate(
             "overlap of the two, Σ cos² θ / m", both, null=mean, null_low=mean - 1.96 * deviation,
-            null_high=mean + 1.96 * deviation, null_method=BETA, p_value=float(overlap_p(both, k, q, d)),
+            null_high=mean + 1.96 * deviation, null_method=BETA, p_value=float(overlap_p(both, k, q, d, random_angles(k, q, d, rng))),
             estimator="plug-in", **common,
         ),
         Estimate(f"directions for {share:.0%} of the weights' energy", k, estimator="count", unit="directions", **common),
