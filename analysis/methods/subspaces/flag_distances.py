@@ -6,15 +6,15 @@ divided by their trace and compared by the Bures-Wasserstein distance (any rank;
 the affine-invariant one (full rank only: more samples than units, no
 constant unit). Dividing by the trace costs the last one its name: it still ignores rotations of both, not every map.
 
-Null: the axes of one turned at random, its eigenvalues kept: what the two spectra alone make of the distance. Beside it
-the distance between two halves of the samples of one tap, which no true distance of 0 can be seen below. Intervals:
-samples left out in groups.
+Null: the axes of one turned at random, its eigenvalues kept: what the two spectra alone make of the distance; p from
+200 turns, above 114 units by Cantelli's bound from fewer. Beside it the distance between two halves of the samples of
+one tap, which no true distance of 0 can be seen below. Intervals: samples left out in groups.
 
 When it lies: sampling spreads eigenvalues, so that distances are biased upwards, those with logarithms most, since
 weak directions count there as much as strong ones; units of large variance rule the first; taps of two networks have no
 units in common; all that is not variance (means, shapes, clusters) is ignored.
 
-Cost: O(n d²) for each tap and O(d³) for each pair, each eleven times; 5 to 50 random rotations a pair, O(d³) each.
+Cost: O(n d²) for each tap and O(d³) for each pair, each eleven times; 5 to 200 random rotations a pair, O(d³) each.
 
 References: B. Buet & X. Pennec (2023), "Flagfolds"; R. Bhatia, T. Jain & Y. Lim (2019); X. Pennec (2006);
 V. Arsigny et al. (2006).
@@ -32,6 +32,7 @@ from analysis.compute.rows.common_samples import CommonSamples
 from analysis.compute.similarity.similarity_grid import Grid, Pair, compared
 from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.compute.statistics.moments import Moments, is_varying
+from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.statistics.sample_groups import sample_groups
 from analysis.compute.subspaces.covariance_distances import (
     AFFINE,
@@ -50,6 +51,7 @@ from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 WIDEST = 4096  # units: 11 eigenproblems a tap
+MOST_DRAWS = 200
 ENOUGH = 5  # samples per unit, below which logarithms say more of sampling than of the data
 
 
@@ -94,9 +96,10 @@ def flag_distances(
     series = _series(values, spreads, params.distance, rng, progress)
     grid = _grid(spreads, series, params.distance, len(values[0]), rng, progress)
     top = float(np.sqrt(2)) if params.distance == BURES else np.inf
+    few = "; p by Cantelli's bound" if _draws(d) < MOST_DRAWS else ""
     words = Words(
         f"{params.distance} distance", f"{params.distance}, covariances of trace 1",
-        f"axes of one turned at random, {_draws(d)} draws; p by Cantelli's bound", perfect=0.0, bounds=(0.0, top),
+        f"axes of one turned at random, {_draws(d)} draws{few}", perfect=0.0, bounds=(0.0, top),
         limits=(0.0, top if np.isfinite(top) else float(grid.values.max()) or 1.0), distance=True,
     )  # fmt: skip
     found = similarity_matrix(grid, words, names, (*data.notes, *notes, *_caveats(values, params)))
@@ -150,7 +153,7 @@ def _all(spreads, distance: str) -> np.ndarray:
 
 
 def _draws(d: int) -> int:
-    return int(np.clip(2e9 / d**3, 5, 50))
+    return int(np.clip(3e8 / d**3, 5, MOST_DRAWS))
 
 
 def _grid(spreads, series, distance: str, n: int, rng, progress) -> Grid:
@@ -158,7 +161,10 @@ def _grid(spreads, series, distance: str, n: int, rng, progress) -> Grid:
 
     def compare(a: int, b: int) -> Pair:
         drawn = turned_at_random(distance, spreads[a], spreads[b], _draws(d), rng)
-        return Pair.with_moments(series[:, a, b], drawn.mean(), drawn.std(ddof=1), distance=True)
+        mean, deviation = float(drawn.mean()), float(drawn.std(ddof=1))
+        if len(drawn) < MOST_DRAWS:
+            return Pair.with_moments(series[:, a, b], mean, deviation, distance=True)
+        return Pair(series[:, a, b], mean, deviation, float(add_one_p(-series[0, a, b], -drawn)))
 
     every = np.arange(len(spreads))
     return compared(
