@@ -71,7 +71,10 @@ def test_the_mean_beats_5000_random_subspaces_and_2000_near_ones(rng):
 
     assert costs([mean.basis])[0] == pytest.approx(cost)
     assert costs(random_basis(12, 3, rng) for _ in range(5000)).min() > cost
-    moved = (np.linalg.qr(mean.basis + 10 ** rng.uniform(-3, -0.5) * rng.standard_normal((12, 3)))[0] for _ in range(2000))
+    moved = (
+        np.linalg.qr(mean.basis + 10 ** rng.uniform(-3, -0.5) * rng.standard_normal((12, 3)))[0]
+        for _ in range(2000)
+    )
     assert costs(moved).min() > cost - 1e-12
     projections = sum(b @ b.T for b in members) / 6
     known = np.linalg.eigh(projections)
@@ -111,7 +114,9 @@ def test_one_random_member_moves_the_median_less_than_the_mean():
         rng = np.random.default_rng(seed)
         _, members = near(rng, 8, d=20, turn=0.1)
         odd = [*members[:-1], random_basis(20, 3, rng)]
-        moved = [chordal_to(find(odd).basis, [find(members).basis])[0] for find in (mean_subspace, median_subspace)]
+        moved = [
+            chordal_to(find(odd).basis, [find(members).basis])[0] for find in (mean_subspace, median_subspace)
+        ]
         less += moved[1] < moved[0]
     assert less == 30
 
@@ -130,7 +135,9 @@ def test_an_odd_member_is_flagged_and_the_rest_are_not(rng):
     odd = [*members, random_basis(24, 3, rng)]
     found = average_subspace(*(tap(rng, b) for b in odd), params=AverageSubspaceParams(dimension=3))
     assert found.columns["outlier"].tolist() == [""] * 6 + [RANDOM]
-    np.testing.assert_allclose(found.columns["to the mean"], chordal_to(mean_subspace(odd).basis, odd), atol=0.05)
+    np.testing.assert_allclose(
+        found.columns["to the mean"], chordal_to(mean_subspace(odd).basis, odd), atol=0.05
+    )
     fine = average_subspace(*(tap(rng, b) for b in members), params=AverageSubspaceParams(dimension=3))
     assert fine.estimates[4].value == 0
     assert fine.estimates[0].value < 0.5 * fine.estimates[0].null
@@ -139,7 +146,9 @@ def test_an_odd_member_is_flagged_and_the_rest_are_not(rng):
 def test_a_member_apart_from_a_tight_rest_is_far_though_nearer_than_chance(rng):
     centre, members = near(rng, 6, d=24, turn=0.02)
     away = np.linalg.qr(centre + 0.25 * rng.standard_normal((24, 3)))[0]
-    found = average_subspace(*(tap(rng, b) for b in (*members, away)), params=AverageSubspaceParams(dimension=3))
+    found = average_subspace(
+        *(tap(rng, b) for b in (*members, away)), params=AverageSubspaceParams(dimension=3)
+    )
     assert found.columns["outlier"].tolist() == [""] * 6 + ["far from the others"]
 
 
@@ -165,7 +174,11 @@ def test_the_common_dimension_is_where_all_have_a_gap(rng):
         average_subspace(two[0], rng.standard_normal((300, 5)))
     with pytest.raises(ParameterError):
         average_subspace(two[0])
-    by_samples = average_subspace(two[0], ArrayActivations(two[0].values @ rng.standard_normal((20, 7))), params=AverageSubspaceParams("samples", 2))
+    by_samples = average_subspace(
+        two[0],
+        ArrayActivations(two[0].values @ rng.standard_normal((20, 7))),
+        params=AverageSubspaceParams("samples", 2),
+    )
     assert len(by_samples.columns["tap"]) == 2
 
 
@@ -234,7 +247,13 @@ def test_only_the_affine_invariant_distance_ignores_a_map_of_both(rng):
     seen = {}
     for name in NAMES:
         plain, mapped = (
-            between(name, *(prepared(name, Spread(x, *(lambda e: (e[0][::-1], e[1][:, ::-1]))(np.linalg.eigh(x)))) for x in pair))
+            between(
+                name,
+                *(
+                    prepared(name, Spread(x, *(lambda e: (e[0][::-1], e[1][:, ::-1]))(np.linalg.eigh(x))))
+                    for x in pair
+                ),
+            )
             for pair in ((a, b), (m @ a @ m.T, m @ b @ m.T))
         )
         seen[name] = abs(mapped / plain - 1) < 1e-6
@@ -263,7 +282,10 @@ def test_random_turns_are_those_of_scipy(rng):
     a, b = (Spread.of(covariance(rng)) for _ in "ab")
     for name in NAMES:
         drawn = turned_at_random(name, a, b, 300, rng)
-        known = [between(name, prepared(name, a), prepared(name, b.turned(q))) for q in ortho_group.rvs(7, 300, random_state=1)]
+        known = [
+            between(name, prepared(name, a), prepared(name, b.turned(q)))
+            for q in ortho_group.rvs(7, 300, random_state=1)
+        ]
         assert drawn.mean() == pytest.approx(np.mean(known), abs=4 * np.std(known) * np.sqrt(2 / 300))
 
 

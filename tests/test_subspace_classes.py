@@ -29,7 +29,9 @@ def classes(rng, bases, n=100, size=4.0, noise=0.3, apart=5.0):
 
 
 def run(x, labels, **more):
-    return class_subspaces(ArrayActivations(x, samples={"label": labels}), params=ClassSubspacesParams(**more))
+    return class_subspaces(
+        ArrayActivations(x, samples={"label": labels}), params=ClassSubspacesParams(**more)
+    )
 
 
 def brute(x, labels, k, about_all=False):
@@ -55,7 +57,9 @@ def test_where_a_class_lies_matters_about_the_mean_of_all_only(rng):
     moved = x + 60 * np.eye(12)[:3][labels]
     plain, away = run(x, labels, dimension=2), run(moved, labels, dimension=2)
     np.testing.assert_allclose(plain.values, away.values, atol=1e-9)
-    assert run(moved, labels, dimension=1, about=ALL).values[0, 1] == pytest.approx(0.25, abs=0.01)  # (-1/2)², 3 corners
+    assert run(moved, labels, dimension=1, about=ALL).values[0, 1] == pytest.approx(
+        0.25, abs=0.01
+    )  # (-1/2)², 3 corners
 
 
 @given(seed=st.integers(0, 2**31))
@@ -104,7 +108,9 @@ def test_chance_is_k_of_the_dimensions_that_are_spanned(rng):
 def test_classes_without_a_gap_are_marked_and_named(rng):
     x, labels = classes(rng, [random_basis(12, 3, rng), random_basis(12, 3, rng), np.eye(12)], n=80)
     found = run(x, labels)
-    np.testing.assert_array_equal(found.few, [[False, False, True], [False, False, True], [True, True, False]])
+    np.testing.assert_array_equal(
+        found.few, [[False, False, True], [False, False, True], [True, True, False]]
+    )
     assert any("not told apart in 1 of 3 classes (2)" in c for c in found.caveats)
 
 
@@ -134,7 +140,9 @@ def test_refusals_and_odd_input(rng):
     assert any("30 sample(s) without a label" in c for c in found.caveats)
     doubled = run(np.hstack([x, x]), labels, dimension=2)
     np.testing.assert_allclose(doubled.values, run(x, labels, dimension=2).values, atol=1e-9)
-    tokens = ArrayActivations(np.repeat(x, 2, axis=0), samples={"label": labels}, layout=Layout(np.arange(0, 181, 2)))
+    tokens = ArrayActivations(
+        np.repeat(x, 2, axis=0), samples={"label": labels}, layout=Layout(np.arange(0, 181, 2))
+    )
     pooled = class_subspaces(tokens, params=ClassSubspacesParams(dimension=2))
     np.testing.assert_allclose(pooled.values, run(x, labels, dimension=2).values, atol=1e-9)
 
@@ -146,7 +154,9 @@ def test_angles_of_two_classes_are_those_of_their_singular_vectors(rng):
         ArrayActivations(x, samples={"label": labels}), params=ClassAnglesParams(first="2", second="0")
     )
     bases = [np.linalg.svd(x[labels == c] - x[labels == c].mean(axis=0))[2][:3].T for c in (2, 0)]
-    np.testing.assert_allclose(found.series["principal angles"], np.degrees(np.sort(subspace_angles(*bases))), atol=1e-6)
+    np.testing.assert_allclose(
+        found.series["principal angles"], np.degrees(np.sort(subspace_angles(*bases))), atol=1e-6
+    )
     assert "class 2 (3) and class 0 (3)" in found.title
     assert (found.low["principal angles"] <= found.series["principal angles"]).all()
 
@@ -155,14 +165,19 @@ def test_the_two_largest_classes_are_taken_and_what_cannot_be_is_refused(rng):
     x, labels = classes(rng, [random_basis(15, 2, rng) for _ in range(3)], n=60)
     tap = ArrayActivations(x[20:], samples={"label": labels[20:]})
     assert "class 1 (2) and class 2 (2)" in class_angles(tap, params=ClassAnglesParams(dimension=2)).title
-    assert "class 0 (2) and class 1 (2)" in class_angles(tap, params=ClassAnglesParams(first="0", dimension=2)).title
+    assert (
+        "class 0 (2) and class 1 (2)"
+        in class_angles(tap, params=ClassAnglesParams(first="0", dimension=2)).title
+    )
     with pytest.raises(NotFound, match="no class '7'"):
         class_angles(tap, params=ClassAnglesParams(first="7"))
     with pytest.raises(ParameterError, match="twice"):
         class_angles(tap, params=ClassAnglesParams(first="1", second="1"))
     with pytest.raises(NotEnoughData, match="direction"):
         class_angles(tap, params=ClassAnglesParams(dimension=40))
-    assert any("not told apart" in c for c in class_angles(tap, params=ClassAnglesParams(dimension=4)).caveats)
+    assert any(
+        "not told apart" in c for c in class_angles(tap, params=ClassAnglesParams(dimension=4)).caveats
+    )
 
 
 # ---------------------------------------------------------------------------- checks that can fail

@@ -46,7 +46,11 @@ def turned(lam, n, rng, k, draws, tails=None):
     """(draws,) ‖sin Θ‖² between the span of the first k sample axes and the true one."""
     d, found = len(lam), np.empty(draws)
     for i in range(draws):
-        x = rng.standard_normal((n, d)) if tails is None else rng.standard_t(tails, (n, d)) * np.sqrt((tails - 2) / tails)
+        x = (
+            rng.standard_normal((n, d))
+            if tails is None
+            else rng.standard_t(tails, (n, d)) * np.sqrt((tails - 2) / tails)
+        )
         axes = np.linalg.eigh(np.cov((x * np.sqrt(lam)).T))[1][:, ::-1][:, :k]
         found[i] = k - (axes[:k] ** 2).sum()
     return found
@@ -77,8 +81,12 @@ def test_heavy_tails_need_the_fourth_moments(rng):
     direct = turned(lam, n, rng, 1, 600, tails=5).mean()
     assert abs(direct / free.mean[0] - 1) < 0.2
     own = fourth_moments(x, 2)
-    np.testing.assert_allclose(own, [[(x[:, i] ** 2 * x[:, j] ** 2).mean() for j in range(3)] for i in range(2)])
-    shared = x * np.sqrt(rng.chisquare(6, (200_000, 1)) / 4)  # one scale for a whole row: axes that are large together
+    np.testing.assert_allclose(
+        own, [[(x[:, i] ** 2 * x[:, j] ** 2).mean() for j in range(3)] for i in range(2)]
+    )
+    shared = x * np.sqrt(
+        rng.chisquare(6, (200_000, 1)) / 4
+    )  # one scale for a whole row: axes that are large together
     wild = expected_error(lam, n, 2, fourth_moments(shared * np.sqrt(lam / shared.var(axis=0)), 2))
     assert wild.mean[0] > 1.2 * plain.mean[0]
 
@@ -158,14 +166,21 @@ def test_tokens_are_pooled_and_odd_input_is_refused_or_measured(rng):
     x = rng.standard_normal((60, 4)) * [4, 3, 2, 1]
     tokens = ArrayActivations(np.repeat(x, 3, axis=0), layout=Layout(np.arange(0, 181, 3)))
     np.testing.assert_allclose(subspace_confidence(tokens).series[ANY], subspace_confidence(x).series[ANY])
-    for values in (np.hstack([x, np.ones((60, 2))]), np.hstack([x, x]), rng.standard_normal((20, 90)), x.astype(np.float16)):
+    for values in (
+        np.hstack([x, np.ones((60, 2))]),
+        np.hstack([x, x]),
+        rng.standard_normal((20, 90)),
+        x.astype(np.float16),
+    ):
         found = subspace_confidence(values)
         assert all(np.isfinite(line).all() for line in found.series.values())
     assert any("2 constant unit" in c for c in subspace_confidence(np.hstack([x, np.ones((60, 2))])).caveats)
     for values, refusal in ((x[:7], NotEnoughData), (x[:, :1], InputError), (np.ones((30, 3)), InputError)):
         with pytest.raises(refusal):
             subspace_confidence(values)
-    few = subspace_confidence(np.random.default_rng(0).standard_normal((300, 4)), SubspaceConfidenceParams(maximum_samples=100))
+    few = subspace_confidence(
+        np.random.default_rng(0).standard_normal((300, 4)), SubspaceConfidenceParams(maximum_samples=100)
+    )
     assert any("A random 100 of 300" in c for c in few.caveats)
 
 
@@ -192,7 +207,9 @@ def test_shares_are_projections(rng):
     np.testing.assert_allclose(found.null[INSIDE], np.arange(1, 8) / 7)
     assert (found.low[INSIDE] <= found.series[INSIDE] + 1e-12).all()
     k, q = (int(e.value) for e in found.estimates[3:])
-    assert found.estimates[2].value == pytest.approx((np.cos(subspace_angles(left[:, :k], axes[:, :q])) ** 2).mean())
+    assert found.estimates[2].value == pytest.approx(
+        (np.cos(subspace_angles(left[:, :k], axes[:, :q])) ** 2).mean()
+    )
 
 
 def test_the_rank_of_an_output_is_at_most_that_of_its_weights(rng):

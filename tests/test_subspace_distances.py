@@ -19,7 +19,10 @@ from analysis.compute.subspaces.random_subspaces import overlap_p, random_angles
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.methods.subspaces import principal_angle_spectrum as angles_module
 from analysis.methods.subspaces import subspace_distances as module
-from analysis.methods.subspaces.principal_angle_spectrum import PrincipalAngleSpectrumParams, principal_angle_spectrum
+from analysis.methods.subspaces.principal_angle_spectrum import (
+    PrincipalAngleSpectrumParams,
+    principal_angle_spectrum,
+)
 from analysis.methods.subspaces.subspace_distances import SubspaceDistancesParams, subspace_distances
 
 NAMES = sorted(dist.DISTANCES)
@@ -38,16 +41,20 @@ def by_matrices(name, a, b):
     volume = abs(np.linalg.det(product))
     p, q = a @ a.T, b @ b.T
     left, _, right = np.linalg.svd(product)
-    return {
-        "chordal": np.linalg.norm(p - q) / np.sqrt(2),
-        "projection": np.linalg.norm(p - q, 2),
-        "Procrustes": np.linalg.norm(a @ left - b @ right.T),
-        "Binet-Cauchy": np.sqrt(1 - volume**2),
-        "Fubini-Study": np.arccos(volume),
-        "Martin": np.sqrt(-2 * np.log(volume)),
-        "geodesic": np.linalg.norm(subspace_angles(a, b)),
-        "Asimov": np.arccos(sizes.min()),
-    }[name] if k else 0.0
+    return (
+        {
+            "chordal": np.linalg.norm(p - q) / np.sqrt(2),
+            "projection": np.linalg.norm(p - q, 2),
+            "Procrustes": np.linalg.norm(a @ left - b @ right.T),
+            "Binet-Cauchy": np.sqrt(1 - volume**2),
+            "Fubini-Study": np.arccos(volume),
+            "Martin": np.sqrt(-2 * np.log(volume)),
+            "geodesic": np.linalg.norm(subspace_angles(a, b)),
+            "Asimov": np.arccos(sizes.min()),
+        }[name]
+        if k
+        else 0.0
+    )
 
 
 # ---------------------------------------------------------------------------- formulas
@@ -90,7 +97,9 @@ def test_the_triangle_inequality_within_and_across_dimensions(name, seed):
 def test_martin_and_the_inside_reading_are_no_metrics():
     lines = [np.array([[np.cos(t)], [np.sin(t)]]) for t in (0.0, 0.6, 1.2)]
     assert not dist.DISTANCES["Martin"].metric
-    assert between("Martin", lines[0], lines[2]) > between("Martin", *lines[:2]) + between("Martin", *lines[1:])
+    assert between("Martin", lines[0], lines[2]) > between("Martin", *lines[:2]) + between(
+        "Martin", *lines[1:]
+    )
     known = [np.sqrt(-2 * np.log(np.cos(t))) for t in (1.2, 0.6)]
     assert between("Martin", lines[0], lines[2]) == pytest.approx(known[0])
     assert known[0] > 1.14 * 2 * known[1]
@@ -108,7 +117,9 @@ def test_inside_is_the_distance_to_the_nearest_subspace_inside_the_larger_one(na
     assert between(name, a, nearest) == pytest.approx(value, rel=1e-9)
     others = [between(name, a, b @ random_basis(4, 2, rng)) for _ in range(2000)]
     assert min(others) >= value - 1e-12
-    outside = null_space(np.hstack([b, a - b @ (b.T @ a)]).T)  # and the nearest of the larger dimension that holds a
+    outside = null_space(
+        np.hstack([b, a - b @ (b.T @ a)]).T
+    )  # and the nearest of the larger dimension that holds a
     rest = b @ null_space((b.T @ nearest).T)
     holding = np.linalg.qr(np.hstack([a, rest]))[0]
     assert between(name, holding, b) == pytest.approx(value, rel=1e-9)
@@ -150,7 +161,9 @@ def test_small_angles_keep_their_digits_and_right_angles_the_largest_value(name)
 def test_random_angles_are_those_of_random_bases(p, q, d):
     rng = np.random.default_rng(0)
     drawn = random_angles(p, q, d, rng, 1500)
-    direct = np.array([subspace_angles(random_basis(d, p, rng), random_basis(d, q, rng))[::-1] for _ in range(600)])
+    direct = np.array(
+        [subspace_angles(random_basis(d, p, rng), random_basis(d, q, rng))[::-1] for _ in range(600)]
+    )
     assert drawn.shape == (1500, min(p, q))
     assert (np.diff(drawn, axis=1) >= 0).all()
     np.testing.assert_allclose(drawn.mean(axis=0), direct.mean(axis=0), atol=0.04)
@@ -184,7 +197,10 @@ def planted(rng, basis, sizes, n=600, noise=0.02):
 
 
 def taps_of(rng, *dims, d=14):
-    return [ArrayActivations(planted(rng, random_basis(d, k, rng), np.linspace(5, 4, k)), name=f"net:t{k}") for k in dims]
+    return [
+        ArrayActivations(planted(rng, random_basis(d, k, rng), np.linspace(5, 4, k)), name=f"net:t{k}")
+        for k in dims
+    ]
 
 
 def test_planted_subspaces_are_cut_at_their_dimension_and_compared_as_their_bases(rng):
@@ -205,7 +221,8 @@ def test_planted_subspaces_are_cut_at_their_dimension_and_compared_as_their_base
 def test_every_distance_is_that_of_the_bases(name, rng):
     a, b = random_basis(12, 3, rng), random_basis(12, 3, rng)
     found = subspace_distances(
-        *(planted(rng, x, 4.0, noise=1e-4) for x in (a, b)), params=SubspaceDistancesParams(measure=name, dimension=3)
+        *(planted(rng, x, 4.0, noise=1e-4) for x in (a, b)),
+        params=SubspaceDistancesParams(measure=name, dimension=3),
     )
     assert found.values[0, 1] == pytest.approx(between(name, a, b), abs=2e-3)
     assert found.values[0, 0] == 0
@@ -229,7 +246,9 @@ def test_what_is_ignored(seed):
 def test_subspaces_of_samples_are_those_of_the_left_singular_vectors(rng):
     s = rng.standard_normal((80, 3)) * [6, 5, 4]
     x = s @ random_basis(9, 3, rng).T + 0.01 * rng.standard_normal((80, 9))
-    y = (s[:, :2] + rng.standard_normal((80, 2))) @ random_basis(17, 2, rng).T + 0.01 * rng.standard_normal((80, 17))
+    y = (s[:, :2] + rng.standard_normal((80, 2))) @ random_basis(17, 2, rng).T + 0.01 * rng.standard_normal(
+        (80, 17)
+    )
     found = subspace_distances(x, y, params=SubspaceDistancesParams("geodesic", "samples"))
     left = [np.linalg.svd(z - z.mean(axis=0), full_matrices=False)[0][:, :k] for z, k in ((x, 3), (y, 2))]
     assert found.values[0, 1] == pytest.approx(np.linalg.norm(subspace_angles(*left)), rel=1e-8)
@@ -273,7 +292,8 @@ def test_a_shared_part_is_beyond_chance_in_every_measure(rng):
     b = np.linalg.qr(a + 0.05 * rng.standard_normal((30, 3)))[0]
     for name in ("overlap", *NAMES):
         found = subspace_distances(
-            *(planted(rng, x, [5, 4, 3]) for x in (a, b)), params=SubspaceDistancesParams(measure=name, dimension=3)
+            *(planted(rng, x, [5, 4, 3]) for x in (a, b)),
+            params=SubspaceDistancesParams(measure=name, dimension=3),
         )
         assert found.significant[0, 1], name
         assert found.estimates[0].p_value < 0.01
@@ -283,7 +303,9 @@ def test_tokens_are_pooled_and_samples_matched_by_id(rng):
     x = planted(rng, random_basis(6, 2, rng), [4, 3], n=90)
     tokens = np.repeat(x, 2, axis=0) + np.tile([[1.0], [-1.0]], (90, 6))
     order = rng.permutation(90)
-    one = ArrayActivations(tokens, "a", {"id": np.array([f"s{i}" for i in range(90)])}, Layout(np.arange(0, 181, 2)))
+    one = ArrayActivations(
+        tokens, "a", {"id": np.array([f"s{i}" for i in range(90)])}, Layout(np.arange(0, 181, 2))
+    )
     other = ArrayActivations(x[order], "b", {"id": np.array([f"s{i}" for i in order])})
     found = subspace_distances(one, other, params=SubspaceDistancesParams("chordal", "samples", 2))
     assert found.values[0, 1] < 1e-7
@@ -308,7 +330,9 @@ def test_refusals(rng):
     x, wide = taps_of(rng, 2)[0], ArrayActivations(planted(rng, random_basis(20, 2, rng), [5, 4]))
     with pytest.raises(InputError, match=r"14 units.*20.*samples instead"):
         subspace_distances(x, wide)
-    assert np.isfinite(subspace_distances(x, wide, params=SubspaceDistancesParams(space="samples")).values).all()
+    assert np.isfinite(
+        subspace_distances(x, wide, params=SubspaceDistancesParams(space="samples")).values
+    ).all()
     with pytest.raises(ParameterError, match="one of the two"):
         subspace_distances(x, x, params=SubspaceDistancesParams(dimension=2, share=0.5))
     with pytest.raises(ParameterError, match="1 tap"):
@@ -361,7 +385,9 @@ def test_the_jackknife_of_a_matrix_is_that_of_its_series(rng):
     kept = tap_subspaces.tap_subspaces(taps, np.random.default_rng(0), dimension=2)
     a, b = kept.members
     series = np.array([overlap(principal_angles(x, y)) for x, y in zip(a.bases, b.bases, strict=True)])
-    found = subspace_distances(*taps, params=SubspaceDistancesParams(dimension=2), rng=np.random.default_rng(0))
+    found = subspace_distances(
+        *taps, params=SubspaceDistancesParams(dimension=2), rng=np.random.default_rng(0)
+    )
     assert found.high[0, 1] - found.values[0, 1] == pytest.approx(float(jackknife_half(series[1:])), rel=1e-9)
 
 

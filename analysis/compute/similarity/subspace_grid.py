@@ -63,7 +63,9 @@ class Chance:
         draws; Cantelli's bound where these are few."""
         value, angles = float(series[0]), self._angles(p, q)
         if not self.measure.distant:
-            return Pair(series, *overlap_by_chance(p, q, self.d), float(overlap_p(value, p, q, self.d, angles)))
+            return Pair(
+                series, *overlap_by_chance(p, q, self.d), float(overlap_p(value, p, q, self.d, angles))
+            )
         drawn = self.measure.of(angles, p, q)
         mean, deviation = float(drawn.mean()), float(drawn.std(ddof=1))
         if len(drawn) < FEWEST_DRAWS:

@@ -97,5 +97,7 @@ def _caveats(found: TapSubspaces) -> list[str]:
     a, b = found.members
     extra = a.k + b.k - found.dimensions
     if extra > 0:
-        notes.append(f"{extra} angle(s) are 0 whatever the data: {a.k} + {b.k} axes in {found.dimensions} dimensions.")
+        notes.append(
+            f"{extra} angle(s) are 0 whatever the data: {a.k} + {b.k} axes in {found.dimensions} dimensions."
+        )
     return notes

@@ -93,9 +93,7 @@ def _bures(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.linalg.norm(a - b @ left @ right))
 
 
-def turned_at_random(
-    name: str, a: Spread, b: Spread, draws: int, rng: np.random.Generator
-) -> np.ndarray:
+def turned_at_random(name: str, a: Spread, b: Spread, draws: int, rng: np.random.Generator) -> np.ndarray:
     """(draws,) distances when the axes of `b` have nothing to do with those of `a`: `b` turned uniformly."""
     d, found = len(a.values), np.empty(draws)
     first = prepared(name, Spread(np.diag(a.values), a.values, np.eye(d)))

@@ -153,7 +153,9 @@ def _varying(values: Sequence[np.ndarray]) -> tuple[int, list[str]]:
     """How many units vary in one of the taps at least, and a note on those that do not."""
     varies = np.any([is_varying(x.var(axis=0), x.mean(axis=0)) for x in values], axis=0)
     still = int((~varies).sum())
-    return int(varies.sum()), [f"{still} unit(s) that are constant everywhere left out of chance."] if still else []
+    return int(varies.sum()), [
+        f"{still} unit(s) that are constant everywhere left out of chance."
+    ] if still else []
 
 
 def _bases(x: np.ndarray, subspace: Subspace, groups, space: str) -> tuple[np.ndarray, ...]:

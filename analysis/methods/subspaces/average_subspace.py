@@ -149,7 +149,9 @@ class _Chance:
         sets = []
         for _ in range(DRAWS):
             bases = [random_basis(d, k, rng) for _ in range(members)]
-            sets.append([chordal_to(find(bases).basis, bases).mean() for find in (mean_subspace, median_subspace)])
+            sets.append(
+                [chordal_to(find(bases).basis, bases).mean() for find in (mean_subspace, median_subspace)]
+            )
         return cls(chordal(random_angles(k, k, d, rng)), np.array(sets))
 
     @property
@@ -257,18 +259,30 @@ def _check() -> tuple[CheckLine, ...]:
         return ArrayActivations(s @ basis.T + 0.05 * rng.standard_normal((400, len(basis))))
 
     lines = np.array([[np.cos(a), np.sin(a), 0.0, 0.0] for a in np.radians([-40, 0, 40])])
-    three = average_subspace(*(tap(line[:, None]) for line in lines), params=AverageSubspaceParams(dimension=1))
+    three = average_subspace(
+        *(tap(line[:, None]) for line in lines), params=AverageSubspaceParams(dimension=1)
+    )
     truth = random_basis(30, 3, rng)
     near = [np.linalg.qr(truth + 0.03 * rng.standard_normal((30, 3)))[0] for _ in range(5)]
     odd = [*near, random_basis(30, 3, rng)]
     moved = [chordal_to(find(odd).basis, [truth])[0] for find in (mean_subspace, median_subspace)]
     six = average_subspace(*map(tap, odd), params=AverageSubspaceParams(dimension=3))
     return (
-        CheckLine("lines at -40, 0, 40 degrees: the outer ones", np.sin(np.radians(40)), three.columns["to the mean"][0], 0.01),
+        CheckLine(
+            "lines at -40, 0, 40 degrees: the outer ones",
+            np.sin(np.radians(40)),
+            three.columns["to the mean"][0],
+            0.01,
+        ),
         CheckLine("the middle one", 0.0, three.columns["to the mean"][1], 0.01),
         CheckLine("one random member of six: outliers", 1.0, six.estimates[4].value, 0.0),
         CheckLine("it is the sixth", 1.0, float(six.columns["outlier"][5] == RANDOM), 0.0),
-        CheckLine("its weight in the median is the least", 5.0, float(six.columns["weight in the median"].argmin()), 0.0),
+        CheckLine(
+            "its weight in the median is the least",
+            5.0,
+            float(six.columns["weight in the median"].argmin()),
+            0.0,
+        ),
         CheckLine("it moves the median less than the mean", float(moved[0]), float(moved[1]), 0.0, "at most"),
     )
 

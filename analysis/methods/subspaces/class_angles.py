@@ -80,7 +80,9 @@ def class_angles(
         cut, said = _asked(cuts, params.dimension)
         groups = sample_groups(len(x), rng)
         few = cut.k > len(x) - max(map(len, groups)) - 2
-        members.append(TapSubspace(cut.name, cut, (cut.basis, *([] if few else axes_without(x, cut.k, groups)))))
+        members.append(
+            TapSubspace(cut.name, cut, (cut.basis, *([] if few else axes_without(x, cut.k, groups))))
+        )
         notes += said
     varies = np.any([is_varying(x.var(axis=0), x.mean(axis=0)) for x in parts], axis=0)
     if not varies.all():

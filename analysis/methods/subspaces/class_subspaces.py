@@ -194,7 +194,9 @@ def _cost(shapes, params: ClassSubspacesParams) -> Cost:
     again = 12 + params.draws
     flops = again * (2.0 * n * d * side + classes * 9.0 * side**3 + 2.0 * d * (classes * k) ** 2)
     held = 8.0 * (n * d * 3.5 + 12 * classes * d * k + 6 * side**2 + 6 * side * d)
-    return Cost(m.seconds(flops64=flops, moved=8.0 * n * d * 4 * again, calls=again * classes * 50) + 0.03, held)
+    return Cost(
+        m.seconds(flops64=flops, moved=8.0 * n * d * 4 * again, calls=again * classes * 50) + 0.03, held
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -219,7 +221,9 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("planes at right angles", 0.0, float(found.values[0, 3]), 1e-3),
         CheckLine("chance: 2 of 12 dimensions", 2 / 12, float(found.null[0, 3]), 1e-12),
         CheckLine("own planes: as low by exchanged labels (p)", 0.05, _own(found).p_value, 0.0, "at most"),
-        CheckLine("one covariance: overlap is that of exchanged labels", _own(same).null, _own(same).value, 0.02),
+        CheckLine(
+            "one covariance: overlap is that of exchanged labels", _own(same).null, _own(same).value, 0.02
+        ),
         CheckLine("one covariance: beyond chance", 1.0, float(same.significant.all()), 0.0),
     )
 

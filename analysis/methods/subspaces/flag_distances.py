@@ -139,7 +139,9 @@ def _series(values, spreads, distance: str, rng, progress) -> np.ndarray:
     found = [_all(spreads, distance)]
     for i, g in enumerate(groups):
         progress(0.2 + 0.6 * i / len(groups), "leaving samples out")
-        found.append(_all([Spread.of(Moments.of(np.delete(x, g, axis=0)).covariance) for x in values], distance))
+        found.append(
+            _all([Spread.of(Moments.of(np.delete(x, g, axis=0)).covariance) for x in values], distance)
+        )
     return np.array(found)
 
 
@@ -203,7 +205,9 @@ def _caveats(values, params: FlagDistancesParams) -> list[str]:
     n, d = values[0].shape
     notes = ["Each covariance is divided by its trace: overall size is ignored."]
     if params.distance != BURES and n < ENOUGH * d:
-        notes.append(f"{n:,} samples for {d:,} units: the weak eigenvalues, which count in full, are mostly sampling.")
+        notes.append(
+            f"{n:,} samples for {d:,} units: the weak eigenvalues, which count in full, are mostly sampling."
+        )
     if params.distance == BURES and n <= d:
         notes.append(f"{n:,} samples span fewer directions than there are units ({d:,}).")
     return notes

@@ -52,7 +52,11 @@ class PrincipalAngleSpectrumParams:
 
 
 def principal_angle_spectrum(
-    one, other, params: PrincipalAngleSpectrumParams = PrincipalAngleSpectrumParams(), rng=None, progress=no_progress
+    one,
+    other,
+    params: PrincipalAngleSpectrumParams = PrincipalAngleSpectrumParams(),
+    rng=None,
+    progress=no_progress,
 ) -> Curve:
     """Principal angles between the subspaces of two taps.
 
@@ -105,9 +109,13 @@ def _check() -> tuple[CheckLine, ...]:
     asked = PrincipalAngleSpectrumParams(dimension=3)
     pair = principal_angle_spectrum(ArrayActivations(x), ArrayActivations(y), params=asked)
     same = principal_angle_spectrum(
-        ArrayActivations(x), ArrayActivations(5 * x[:, ::-1] @ q), params=PrincipalAngleSpectrumParams("samples", 3)
+        ArrayActivations(x),
+        ArrayActivations(5 * x[:, ::-1] @ q),
+        params=PrincipalAngleSpectrumParams("samples", 3),
     )
-    free = [rng.standard_normal((1500, 3)) * size @ np.linalg.qr(rng.standard_normal((60, 3)))[0].T for _ in "ab"]
+    free = [
+        rng.standard_normal((1500, 3)) * size @ np.linalg.qr(rng.standard_normal((60, 3)))[0].T for _ in "ab"
+    ]
     chance = principal_angle_spectrum(*map(ArrayActivations, free), params=asked)
     return (
         *(

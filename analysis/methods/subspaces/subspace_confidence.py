@@ -53,7 +53,9 @@ GAUSSIAN, ANY, BOOTSTRAP, RADIUS = "Gaussian formula", "formula for any tails", 
 @dataclass(frozen=True)
 class SubspaceConfidenceParams:
     dimensions: int = param(20, "Spans of up to this many axes.", low=1, high=256)
-    resamples: int | None = param(None, "Resamples of the bootstrap; automatic: as many as are cheap.", low=10, high=2000)
+    resamples: int | None = param(
+        None, "Resamples of the bootstrap; automatic: as many as are cheap.", low=10, high=2000
+    )
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(20_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
 
@@ -129,7 +131,9 @@ def _estimates(cuts: Cuts, free: ExpectedError, drawn, null, blocks, d: int) -> 
     common = {"n": n, "d": d}
     angles = np.degrees(np.arcsin(np.sqrt(np.clip(drawn[:, 0], 0.0, 1.0))))
     low, high = np.percentile(angles, [2.5, 97.5])
-    chance = [np.degrees(random_line_angle(d, share)) for share in (0.5, 0.025, 0.975)] if d > 1 else [0.0] * 3
+    chance = (
+        [np.degrees(random_line_angle(d, share)) for share in (0.5, 0.025, 0.975)] if d > 1 else [0.0] * 3
+    )
     first = Estimate(
         "angle of the first axis to the true one (median)", float(np.median(angles)), float(low), float(high),
         interval=f"bootstrap over samples, middle 95 % of {len(drawn)}", null=chance[0], null_low=chance[1],
@@ -168,7 +172,9 @@ def _caveats(cuts: Cuts, free: ExpectedError, null, draws: int, r: int) -> list[
     notes = [f"The bootstrap has {draws} resamples."]
     lost = int((~(np.sqrt(free.mean) < null)).sum())
     if lost:
-        notes.append(f"For {lost} of {len(null)} spans the formulas exceed a random subspace's error and are cut there.")
+        notes.append(
+            f"For {lost} of {len(null)} spans the formulas exceed a random subspace's error and are cut there."
+        )
     if cuts.axes.n < 5 * cuts.axes.d:
         notes.append(
             f"{cuts.axes.n:,} samples for {cuts.axes.d:,} units: eigenvalues are spread by sampling, so that errors are "
@@ -206,7 +212,9 @@ def _check() -> tuple[CheckLine, ...]:
     return (
         CheckLine("formula by hand, k = 2", by_hand, known, 1e-12),
         CheckLine("200 fresh samples against the formula: ratio", 1.0, float(np.mean(fresh) / known), 0.2),
-        CheckLine("bootstrap of one sample, ratio of ‖sin Θ‖", 1.0, one.series[BOOTSTRAP][1] / np.sqrt(known), 0.35),
+        CheckLine(
+            "bootstrap of one sample, ratio of ‖sin Θ‖", 1.0, one.series[BOOTSTRAP][1] / np.sqrt(known), 0.35
+        ),
         CheckLine("any tails of one Gaussian sample, ratio", 1.0, one.series[ANY][1] / np.sqrt(known), 0.35),
         CheckLine("random plane of five dimensions", np.sqrt(6 / 5), float(one.null[BOOTSTRAP][1]), 1e-12),
         CheckLine("three equal eigenvalues: axes told apart", 3.0, ties.estimates[-1].value, 0.0),

@@ -206,7 +206,12 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("the same: overlap", 0.875, value(x, y), 1e-3),
         CheckLine("the same: chance of two planes in six dimensions", 1 / 3, null.estimates[0].null, 1e-12),
         CheckLine("both turned alike: overlap", value(x, y), value(x @ q, y @ q), 1e-9),
-        CheckLine("the same components in other units: overlap of samples", 1.0, value(x, x @ q, space="samples"), 1e-9),
+        CheckLine(
+            "the same components in other units: overlap of samples",
+            1.0,
+            value(x, x @ q, space="samples"),
+            1e-9,
+        ),
         CheckLine("the same: overlap of units is not 1", 0.9, value(x, x @ q), 0.0, "at most"),
     )
 

@@ -60,18 +60,26 @@ BETA = "random subspaces, exact mean and deviation; p exact for a line, else dra
 @dataclass(frozen=True)
 class WeightSubspacesParams:
     layer: str = param(
-        "", "Layer of the second tap's checkpoint, as its file names it; empty: the module that this tap recorded."
+        "",
+        "Layer of the second tap's checkpoint, as its file names it; empty: the module that this tap recorded.",
     )
     side: str = param(
         WRITES, "The activations are what the layer writes into (its units), or what it reads (its inputs).",
         choices=(WRITES, READS),
     )  # fmt: skip
-    table: bool = param(False, "The second tap holds a table of weight vectors: a column for each unit of the first, a row for each vector.")
+    table: bool = param(
+        False,
+        "The second tap holds a table of weight vectors: a column for each unit of the first, a row for each vector.",
+    )
     share: float = param(0.9, "Share of the energy at which numbers are given.", low=0.1, high=0.999)
 
 
 def weight_subspaces(
-    activations, weights, params: WeightSubspacesParams = WeightSubspacesParams(), rng=None, progress=no_progress
+    activations,
+    weights,
+    params: WeightSubspacesParams = WeightSubspacesParams(),
+    rng=None,
+    progress=no_progress,
 ) -> Curve:
     """Variance of activations along the singular directions of a layer's weights, and the other way round.
 
@@ -106,7 +114,9 @@ def weight_subspaces(
     moments = moments_of(tap, seen, progress, (0.1, 0.5))
     refuse_few(tap.name, moments.n if moments else 0, FEWEST)
     if not moments.varies().any():
-        raise InputError(f"every unit of {tap.name} is constant", "activations that differ", "Choose another tap")
+        raise InputError(
+            f"every unit of {tap.name} is constant", "activations that differ", "Choose another tap"
+        )
     data, space = Energy.of(moments.covariance), Energy.of(gram)
     squares = _squares_by_group(tap, moments.mean, space.axes, seen, rng, progress)
     series = _series(squares)
@@ -246,7 +256,9 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("outputs: overlap of weights and activations", 1.0, found.estimates[2].value, 1e-6),
         CheckLine("unrelated: variance inside 5 of 30", 5 / 30, flat.value, 0.015),
         CheckLine("unrelated: its chance", 5 / 30, flat.null, 1e-12),
-        CheckLine("white inputs, where it reads: 5 of 40", 5 / 40, value(inputs, narrow, share=0.999).value, 0.02),
+        CheckLine(
+            "white inputs, where it reads: 5 of 40", 5 / 40, value(inputs, narrow, share=0.999).value, 0.02
+        ),
     )
 
 
