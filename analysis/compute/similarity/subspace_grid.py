@@ -59,8 +59,8 @@ class Chance:
         return self._drawn[key]
 
     def pair(self, series: np.ndarray, p: int, q: int) -> Pair:
-        """Moments of the overlap are exact, those of distances drawn. p: exact for the overlap with a line, else from the
-        draws; Cantelli's bound where these are few."""
+        """Moments of the overlap are exact, those of distances drawn. p: exact for the overlap with a line, else from
+        the draws; Cantelli's bound where these are few."""
         value, angles = float(series[0]), self._angles(p, q)
         if not self.measure.distant:
             return Pair(

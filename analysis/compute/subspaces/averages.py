@@ -23,8 +23,8 @@ STEPS, SETTLED = 500, 1e-12
 
 @dataclass(frozen=True)
 class Average:
-    """`basis` (d, k) and the eigenvalues (N k,) of the weighted mean projection, falling: in [0, 1] for weights with sum
-    1; what they have beyond k is what the members do not share. `weights` (N,) with sum 1; `steps` taken."""
+    """`basis` (d, k) and the eigenvalues (N k,) of the weighted mean projection, falling: in [0, 1] for weights with
+    sum 1; what they have beyond k is what the members do not share. `weights` (N,) with sum 1; `steps` taken."""
 
     basis: np.ndarray
     eigenvalues: np.ndarray

@@ -82,7 +82,7 @@ def between(name: str, a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _bures(a: np.ndarray, b: np.ndarray) -> float:
-    """Of the roots: the trace formula, and where that cancels the rotation that brings one root nearest to the other."""
+    """Of the roots: the trace formula, and where that cancels the rotation that brings one root nearest the other."""
     product = a @ b
     squares = np.maximum(np.linalg.eigvalsh(product @ product.T), 0.0)
     both = float(np.vdot(a, a) + np.vdot(b, b))

@@ -43,7 +43,7 @@ def random_angles(p: int, q: int, d: int, rng: np.random.Generator, draws: int |
 
 
 def _wishart_factors(draws: int, q: int, freedom: int, rng: np.random.Generator) -> np.ndarray:
-    """`draws` upper-trapezoidal R (min(q, freedom), q), RᵀR as of `freedom` rows of q independent standard Gaussians."""
+    """`draws` upper-trapezoidal R (min(q, freedom), q), RᵀR as of `freedom` rows of q independent Gaussians."""
     k = min(q, freedom)
     factors = np.triu(rng.standard_normal((draws, k, q)), 1)
     factors[:, np.arange(k), np.arange(k)] = np.sqrt(rng.chisquare(freedom - np.arange(k), size=(draws, k)))

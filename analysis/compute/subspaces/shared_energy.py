@@ -15,6 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.activations import Activations
+from analysis.compute.statistics.sample_groups import groups_of
+from analysis.compute.streaming import Pass, finite_blocks
+from analysis.spec import Progress
+
 
 @dataclass(frozen=True)
 class Energy:
@@ -42,3 +47,33 @@ def share_by_chance(k: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.n
     uneven = max(float((values**2).sum() / total**2 - 1.0 / d), 0.0)
     variance = 2.0 * k * (d - k) / (d * max(d - 1, 1) * (d + 2)) * uneven
     return k / d, np.sqrt(variance)
+
+
+def squares_by_group(
+    tap: Activations,
+    mean: np.ndarray,
+    directions: np.ndarray,
+    seen: Pass,
+    rng: np.random.Generator,
+    progress: Progress,
+    span: tuple[float, float],
+) -> np.ndarray:
+    """(G, d) sums of squared scores on `directions` (d, d), of ten random groups of samples."""
+    owners = tap.layout.n_samples if seen.n_samples > 1 else tap.shape[0]
+    group = groups_of(owners, rng)
+    found = np.zeros((group.max() + 1, directions.shape[1]))
+    for rows, block in finite_blocks(tap, None, progress, "projecting", span):
+        squares = ((block - mean) @ directions) ** 2
+        of = group[seen.owners(tap.layout, rows)]
+        for g in np.unique(of):
+            found[g] += squares[of == g].sum(axis=0)
+    return found
+
+
+def share_series(squares: np.ndarray) -> np.ndarray:
+    """(1 + G, d) share of the variance inside the first k directions: of all, then without each group; no groups where
+    one leaves nothing that varies."""
+    whole = squares.sum(axis=0)
+    without = whole - squares
+    every = [whole, *without] if (without.sum(axis=1) > 1e-9 * whole.sum()).all() else [whole]
+    return np.array([np.cumsum(np.maximum(s, 0.0)) / np.maximum(s, 0.0).sum() for s in every])

@@ -129,8 +129,8 @@ def chosen_cut(cuts: Cuts, dimension: int | None, share: float | None) -> Subspa
 
 
 def _widest(cuts: Cuts) -> int:
-    """The most dimensions of an automatic cut: half of the units. Any two wider ones share directions whatever the data,
-    and the gap before the one direction that a normalisation takes away would be the widest of all."""
+    """The most dimensions of an automatic cut: half of the units. Any two wider ones share directions whatever the
+    data, and the gap before the one direction that a normalisation takes away would be the widest of all."""
     return min(MOST_AUTOMATIC, max(1, cuts.axes.d // 2))
 
 
@@ -175,8 +175,8 @@ def left_basis(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
 
 
 def axes_without(x: np.ndarray, k: int, groups: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """First `k` axes (d, k) of `x` (n, d) without each of the `groups`, which hold every row once. Time O(n d²) in all and O(d³) a group,
-    with fewer rows than units O(n² d) a group."""
+    """First `k` axes (d, k) of `x` (n, d) without each of the `groups`, which hold every row once. Time O(n d²) in
+    all and O(d³) a group, with fewer rows than units O(n² d) a group."""
     n, d = x.shape
     if n >= d:
         parts = [Moments.of(x[g]) for g in groups]

@@ -163,7 +163,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="class_angles", family="subspaces", title="Principal angles of two classes", version=1, function=class_angles,
+        id="class_angles", family="subspaces", title="Principal angles of two classes", version=1,
+        function=class_angles,
         summary="Every principal angle between the subspaces of two classes, beside those of random subspaces.",
         params=ClassAnglesParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * FEWEST,
         invariance="rotating, shifting or scaling the activations, and moving a class as a whole",

@@ -55,7 +55,8 @@ class ClassSubspacesParams:
     column: str = param("label", "Sample column that holds the class.", column=True)
     dimension: int = param(3, "Principal axes of each class.", low=1, high=512)
     about: str = param(
-        OWN, "Its own mean: how samples of a class differ; the mean of all: also where the class lies.", choices=(OWN, ALL)
+        OWN, "Its own mean: how samples of a class differ; the mean of all: also where the class lies.",
+        choices=(OWN, ALL),
     )  # fmt: skip
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     minimum_samples: int = param(
@@ -148,7 +149,8 @@ def _against_exchanged(grid: Grid, exchanged, found: Matrix, classes: CentredCla
     low, high = np.percentile(exchanged, [2.5, 97.5])
     return Estimate(
         "mean class overlap, against exchanged labels", value, **ends, null=float(exchanged.mean()),
-        null_low=float(low), null_high=float(high), p_value=said["p_value"], n=grid.n, d=classes.dimensions, estimator="Σ cos² θ / k",
+        null_low=float(low), null_high=float(high), p_value=said["p_value"], n=grid.n, d=classes.dimensions,
+        estimator="Σ cos² θ / k",
         null_method=f"centred samples dealt to classes of the same sizes, {len(exchanged)} draws",
     )  # fmt: skip
 

@@ -29,11 +29,14 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.common_samples import CommonSamples
-from analysis.compute.similarity.similarity_grid import Grid, Pair, compared
+from analysis.compute.similarity.covariance_grid import (
+    MOST_DRAWS,
+    covariance_grid,
+    distance_series,
+    draws_for,
+)
 from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.compute.statistics.moments import Moments, is_varying
-from analysis.compute.statistics.nulls import add_one_p
-from analysis.compute.statistics.sample_groups import sample_groups
 from analysis.compute.subspaces.covariance_distances import (
     AFFINE,
     BURES,
@@ -43,7 +46,6 @@ from analysis.compute.subspaces.covariance_distances import (
     between,
     flag,
     prepared,
-    turned_at_random,
 )
 from analysis.compute.subspaces.tap_subspaces import FEWEST, UNITS, shared_samples
 from analysis.errors import NotEnoughData, TooLarge
@@ -51,7 +53,6 @@ from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 WIDEST = 4096  # units: 11 eigenproblems a tap
-MOST_DRAWS = 200
 ENOUGH = 5  # samples per unit, below which logarithms say more of sampling than of the data
 
 
@@ -93,13 +94,13 @@ def flag_distances(
     spreads = [Spread.of(Moments.of(x).covariance) for x in values]
     if params.distance != BURES:
         _refuse_singular(spreads, names, len(values[0]), params.distance)
-    series = _series(values, spreads, params.distance, rng, progress)
-    grid = _grid(spreads, series, params.distance, len(values[0]), rng, progress)
+    series = distance_series(values, spreads, params.distance, rng, progress)
+    grid = covariance_grid(spreads, series, params.distance, len(values[0]), rng, progress)
     top = float(np.sqrt(2)) if params.distance == BURES else np.inf
-    few = "; p by Cantelli's bound" if _draws(d) < MOST_DRAWS else ""
+    few = "; p by Cantelli's bound" if draws_for(d) < MOST_DRAWS else ""
     words = Words(
         f"{params.distance} distance", f"{params.distance}, covariances of trace 1",
-        f"axes of one turned at random, {_draws(d)} draws{few}", perfect=0.0, bounds=(0.0, top),
+        f"axes of one turned at random, {draws_for(d)} draws{few}", perfect=0.0, bounds=(0.0, top),
         limits=(0.0, top if np.isfinite(top) else float(grid.values.max()) or 1.0), distance=True,
     )  # fmt: skip
     found = similarity_matrix(grid, words, names, (*data.notes, *notes, *_caveats(values, params)))
@@ -128,50 +129,6 @@ def _refuse_singular(spreads, names, n: int, distance: str) -> None:
                 f"full rank for the {distance} distance",
                 f"Choose the {BURES} distance, or record more samples; leave out constant units",
             )
-
-
-def _series(values, spreads, distance: str, rng, progress) -> np.ndarray:
-    """(1 + G, k, k) distances on all samples and without each group; no groups where a covariance loses its rank."""
-    n, d = values[0].shape
-    groups = sample_groups(n, rng)
-    if distance != BURES and n - max(map(len, groups)) - 1 < d:
-        groups = []
-    found = [_all(spreads, distance)]
-    for i, g in enumerate(groups):
-        progress(0.2 + 0.6 * i / len(groups), "leaving samples out")
-        found.append(
-            _all([Spread.of(Moments.of(np.delete(x, g, axis=0)).covariance) for x in values], distance)
-        )
-    return np.array(found)
-
-
-def _all(spreads, distance: str) -> np.ndarray:
-    ready = [prepared(distance, s) for s in spreads]
-    found = np.zeros((len(ready), len(ready)))
-    for i in range(len(ready)):
-        for j in range(i):
-            found[i, j] = found[j, i] = between(distance, ready[j], ready[i])
-    return found
-
-
-def _draws(d: int) -> int:
-    return int(np.clip(3e8 / d**3, 5, MOST_DRAWS))
-
-
-def _grid(spreads, series, distance: str, n: int, rng, progress) -> Grid:
-    d = len(spreads[0].values)
-
-    def compare(a: int, b: int) -> Pair:
-        drawn = turned_at_random(distance, spreads[a], spreads[b], _draws(d), rng)
-        mean, deviation = float(drawn.mean()), float(drawn.std(ddof=1))
-        if len(drawn) < MOST_DRAWS:
-            return Pair.with_moments(series[:, a, b], mean, deviation, distance=True)
-        return Pair(series[:, a, b], mean, deviation, float(add_one_p(-series[0, a, b], -drawn)))
-
-    every = np.arange(len(spreads))
-    return compared(
-        every, compare, every, every, n=n, units=[d] * len(every), perfect=0.0, progress=progress, span=(0.8, 1.0)
-    )  # fmt: skip
 
 
 def _halves(values, distance: str, rng) -> Estimate | None:
@@ -216,7 +173,7 @@ def _caveats(values, params: FlagDistancesParams) -> list[str]:
 def _cost(shapes, params: FlagDistancesParams) -> Cost:
     m, n = machine(), min(min(rows for rows, _ in shapes), params.maximum_samples)
     d, k = max(units for _, units in shapes), len(shapes)
-    flops = 13.0 * k * (2.0 * n * d * d + 14.0 * d**3) + k * k / 2 * (11 + _draws(d)) * 18.0 * d**3
+    flops = 13.0 * k * (2.0 * n * d * d + 14.0 * d**3) + k * k / 2 * (11 + draws_for(d)) * 18.0 * d**3
     held = 8.0 * (n * d * (k + 2.5) + d * d * (4 * k + 8))
     return Cost(m.seconds(flops64=flops, moved=8.0 * n * d * k * 40) + 0.03, held)
 

@@ -1,4 +1,4 @@
-"""How sure is the span of the first k principal axes? Its sampling error for every k, and where axes cannot be told apart.
+"""How sure is the span of the first k principal axes? Its sampling error, and axes that cannot be told apart.
 
     E ‖sin Θ‖² = (1/n) Σ_{i <= k < j} κ_ij / (λ_i - λ_j)²,    ‖sin Θ‖² = Σ sin² θ between found and true span
 
@@ -72,8 +72,8 @@ def subspace_confidence(
     Returns
     -------
     Curve
-        ‖sin Θ‖ over k by two formulas and by the bootstrap (with its middle 95 %), the 95 % radius, and that of a random
-        subspace. Estimates: the error at each cut that the data define, the angle of the first axis, the blocks.
+        ‖sin Θ‖ over k by two formulas and by the bootstrap (with its middle 95 %), the 95 % radius, and that of a
+        random subspace. Estimates: the error at each cut that the data define, the angle of the first axis, the blocks.
 
     Raises
     ------
@@ -147,8 +147,8 @@ def _estimates(cuts: Cuts, free: ExpectedError, drawn, null, blocks, d: int) -> 
         spans.append(Estimate(
             f"error of the span of the first {k} (95 % radius {min(free.radius[k - 1], np.sqrt(k)):.2g})", value,
             float(min(low, value)), float(max(high, value)), interval=f"bootstrap, middle 95 % of {len(drawn)}",
-            null=float(null[k - 1]), null_method="a random subspace, exact root mean square", estimator="‖sin Θ‖, bootstrap",
-            p_value=float(cuts.p[k - 1]), **common,
+            null=float(null[k - 1]), null_method="a random subspace, exact root mean square",
+            estimator="‖sin Θ‖, bootstrap", p_value=float(cuts.p[k - 1]), **common,
         ))  # fmt: skip
     alone = (np.bincount(blocks)[blocks] == 1)[: most + 1]
     told = Estimate(
@@ -177,8 +177,8 @@ def _caveats(cuts: Cuts, free: ExpectedError, null, draws: int, r: int) -> list[
         )
     if cuts.axes.n < 5 * cuts.axes.d:
         notes.append(
-            f"{cuts.axes.n:,} samples for {cuts.axes.d:,} units: eigenvalues are spread by sampling, so that errors are "
-            "larger than shown."
+            f"{cuts.axes.n:,} samples for {cuts.axes.d:,} units: eigenvalues are spread by sampling, so that errors "
+            "are larger than shown."
         )
     constant = int((cuts.axes.variances == 0).sum())
     if constant:
@@ -197,7 +197,7 @@ def _cost(shapes, params: SubspaceConfidenceParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Planted spectra: the formula predicts what fresh samples do; one resample says nearly the same; ties are a block."""
+    """Planted spectra: the formula predicts what fresh samples do; one sample says nearly as much; ties are a block."""
     rng = np.random.default_rng(8)
     lam = np.array([6.0, 4.0, 1.5, 1.0, 0.5])
     fresh = []
@@ -225,7 +225,7 @@ METHODS = (
     Method(
         id="subspace_confidence", family="subspaces", title="Confidence of principal subspaces", version=1,
         function=subspace_confidence,
-        summary="How far the span of the first principal axes would turn in other samples, and which axes are one block.",
+        summary="How far the span of the first principal axes would turn in other samples, and which are one block.",
         params=SubspaceConfidenceParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotating, shifting or scaling the activations",
         papers=("A geometric framework for asymptotic inference of principal subspaces in PCA",),

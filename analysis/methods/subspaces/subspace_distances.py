@@ -52,7 +52,7 @@ SHOWN = 12  # angles of a pair among the estimates
 @dataclass(frozen=True)
 class SubspaceDistancesParams:
     measure: str = param(
-        OVERLAP, "Overlap is 1 where one subspace holds the other; the rest are distances made of the principal angles.",
+        OVERLAP, "Overlap is 1 where one subspace holds the other; the rest are distances made of principal angles.",
         choices=(OVERLAP, *DISTANCES),
     )  # fmt: skip
     space: str = param(
@@ -66,7 +66,7 @@ class SubspaceDistancesParams:
         None, "Cut at this share of the variance instead, at the next gap.", low=0.01, high=1.0
     )
     unequal: str = param(
-        INSIDE, "Across dimensions: from the smaller one to the inside of the larger, or a metric with right angles added.",
+        INSIDE, "Across dimensions: from the smaller to the inside of the larger, or a metric with right angles added.",
         choices=UNEQUAL,
     )  # fmt: skip
     maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
@@ -150,8 +150,8 @@ def _caveats(found: TapSubspaces, taps, params: SubspaceDistancesParams) -> list
     stores = {t.name.partition(":")[0] for t in taps if ":" in t.name}
     if params.space == UNITS and len(stores) > 1:
         notes.append(
-            "These are taps of different stores: where they are not checkpoints of one network their units have no order "
-            "in common, and subspaces of samples are what can be compared."
+            "These are taps of different stores: where they are not checkpoints of one network their units have no "
+            "order in common, and subspaces of samples are what can be compared."
         )
     if len({m.k for m in found.members}) > 1 and params.measure != OVERLAP:
         notes.append(
