@@ -95,6 +95,18 @@ def test_the_median_has_the_least_sum_of_distances_near_by(rng):
     assert median.weights.sum() == pytest.approx(1)
 
 
+def test_of_several_minima_the_lowest_is_taken():
+    """Members that lie apart: what reweighting finds from anywhere is no better, nor is any member itself."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        members = [random_basis(8, 2, rng) for _ in range(4)]
+        total = chordal_to(median_subspace(members).basis, members).sum()
+        assert total <= min(chordal_to(b, members).sum() for b in members) + 1e-6
+        for _ in range(15):
+            other = median_subspace(members, rng.dirichlet(np.ones(4)))
+            assert total <= chordal_to(other.basis, members).sum() + 1e-6
+
+
 @pytest.mark.parametrize("find", [mean_subspace, median_subspace])
 @given(seed=seeds)
 @settings(max_examples=10, deadline=None)

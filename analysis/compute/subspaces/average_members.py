@@ -30,20 +30,23 @@ HELP = {
 }
 
 
-def distances_to_averages(bases: Sequence[np.ndarray]) -> np.ndarray:
-    """(3, N) distances to the mean, to the median and to the mean of the others."""
+def distances_to_averages(
+    bases: Sequence[np.ndarray], weights: np.ndarray | None = None
+) -> np.ndarray:
+    """(3, N) distances to the mean, to the median and to the mean of the others; the median from the mean with `weights`
+    on, where they are given."""
     others = [mean_subspace([b for j, b in enumerate(bases) if j != i]).basis for i in range(len(bases))]
     return np.array([
         chordal_to(mean_subspace(bases).basis, bases),
-        chordal_to(median_subspace(bases).basis, bases),
+        chordal_to(median_subspace(bases, weights).basis, bases),
         [float(chordal_to(basis, [bases[i]])[0]) for i, basis in enumerate(others)],
     ])  # fmt: skip
 
 
 @dataclass(frozen=True)
 class MemberChance:
-    """Of random subspaces: distances (m,) to a fixed one; of sets of N their mean distance to their mean, their median
-    (draws, 2)."""
+    """Of random subspaces: distances (m,) to a fixed one; of sets of N their mean distance to their mean and to
+    their median (found from the mean), (draws, 2)."""
 
     single: np.ndarray
     sets: np.ndarray
@@ -53,9 +56,8 @@ class MemberChance:
         sets = []
         for _ in range(DRAWS):
             bases = [random_basis(d, k, rng) for _ in range(members)]
-            sets.append(
-                [chordal_to(find(bases).basis, bases).mean() for find in (mean_subspace, median_subspace)]
-            )
+            equal = np.full(members, 1.0 / members)
+            sets.append([chordal_to(f(bases, equal).basis, bases).mean() for f in (mean_subspace, median_subspace)])
         return cls(chordal(random_angles(k, k, d, rng)), np.array(sets))
 
     @property

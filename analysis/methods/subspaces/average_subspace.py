@@ -20,7 +20,8 @@ When it lies: an average of members that share little lies near none of them (se
 anywhere between where angles are right; distances to a mean that a member is part of are too small, so judge by those
 to the others' mean; the map keeps two dimensions of many.
 
-Cost: O(n d²) for each tap and more for each of ten groups left out; O(D N² k²) for each mean, up to 500 for the median.
+Cost: O(n d²) for each tap and more for each of ten groups left out; O(D N² k²) for each mean, and
+200 (N + 1) times at most for the median.
 
 References: T. Marrinan et al. (2014), "Finding the subspace mean or median to fit your need"; N. Mankovich &
 T. Birdal (2023), "Chordal averaging on flag manifolds and its applications"; B. Iglewicz &
@@ -101,8 +102,8 @@ def average_subspace(
     progress(0.7, "averaging")
     bases = [m.bases[0] for m in found.members]
     depth = min(len(m.bases) for m in found.members)
-    series = [distances_to_averages([m.bases[g] for m in found.members]) for g in range(depth)]
     mean, median = mean_subspace(bases), median_subspace(bases)
+    series = [distances_to_averages([m.bases[g] for m in found.members], median.weights) for g in range(depth)]
     progress(0.9, "drawing random subspaces")
     chance = MemberChance.drawn(len(bases), bases[0].shape[1], found.dimensions, rng)
     flagged = verdicts(series[0], chance)
@@ -196,7 +197,7 @@ def _cost(shapes, params: AverageSubspaceParams) -> Cost:
     m, n = machine(), min(min(rows for rows, _ in shapes), params.maximum_samples)
     d, members, k = max(units for _, units in shapes), len(shapes), params.dimension or 16
     side, whole = min(n, d), sum(units for _, units in shapes)
-    flops = sum(6.0 * n * u * min(n, u) + 14.0 * min(n, u) ** 3 for _, u in shapes)
+    flops = sum(6.0 * n * u * min(n, u) + 45.0 * min(n, u) ** 3 for _, u in shapes)
     flops += 20.0 * 2.0 * n * n * whole if n < d * 1.01 else 0.0
     flops += (11 * (members + 60) + DRAWS * 60) * 6.0 * d * (members * k) ** 2 / 4
     held = 8.0 * (n * whole * 2 + 12 * side**2 + 4096 * side * 6 + n * d * 2)

@@ -181,7 +181,7 @@ def _caveats(data: LabelledMatrix, clear: np.ndarray, k: int, params) -> list[st
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         notes.append(
             f"Eigenvalues {k} and {k + 1} are not told apart in {len(names)} of {len(clear)} classes "
-            f"({', '.join(names[:5])}{more}): their subspace of {k} dimensions is partly arbitrary (hatched)."
+            f"({', '.join(names[:5])}{more}): the span of their first {k} is partly arbitrary (hatched)."
         )
     if params.about == ALL:
         notes.append("About the mean of all, where a class lies is one of its directions, with either sign.")

@@ -171,7 +171,7 @@ def _cost(shapes, params: SubspaceDistancesParams) -> Cost:
     m, n = machine(), min(min(rows for rows, _ in shapes), params.maximum_samples)
     side, k = max(min(n, d) for _, d in shapes), params.dimension or 32
     whole = sum(d for _, d in shapes)
-    flops = sum(6.0 * n * d * min(n, d) + 14.0 * min(n, d) ** 3 for _, d in shapes)
+    flops = sum(6.0 * n * d * min(n, d) + 45.0 * min(n, d) ** 3 for _, d in shapes)
     if n < side * 1.01:
         flops += 10 * 2.0 * n * n * whole
     pairs = len(shapes) ** 2 / 2 * 11 + 1
