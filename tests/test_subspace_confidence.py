@@ -289,6 +289,10 @@ def _of_twice_as_many(values, n, most, fourth=None):
     return expected_error(values, 2 * n, most, fourth)
 
 
+def _uneven(weight, name, tap, side):
+    return np.diag(np.arange(1.0, tap.shape[1] + 1))
+
+
 def _thrice(scores, most, rng, draws, *_):
     return 3 * bootstrap_error(scores, most, rng, draws)
 
@@ -302,7 +306,7 @@ def _thrice(scores, most, rng, draws, *_):
         (confidence_module, confidence_module, "unresolved_blocks", lambda p, level: np.arange(len(p) + 1)),
         (weights_module, weights_module, "share_by_chance", lambda k, v: (0.9 * k / len(v), 0.1)),
         (weights_module, weights_module, "principal_angles", lambda a, b: np.full(3, 0.1)),
-        (weights_module, weights_module, "_gram", lambda layer, tap, side: np.diag(np.arange(1.0, tap.shape[1] + 1))),
+        (weights_module, weights_module, "weight_energy", _uneven),
     ],
 )  # fmt: skip
 def test_the_check_fails_on_broken_code(monkeypatch, module, where, name, broken):

@@ -18,7 +18,10 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.compute.statistics.sample_groups import groups_of
 from analysis.compute.streaming import Pass, finite_blocks
+from analysis.errors import InputError
 from analysis.spec import Progress
+
+WRITES, READS = "writes", "reads"  # a layer into its units, or from its inputs
 
 
 @dataclass(frozen=True)
@@ -77,3 +80,19 @@ def share_series(squares: np.ndarray) -> np.ndarray:
     without = whole - squares
     every = [whole, *without] if (without.sum(axis=1) > 1e-9 * whole.sum()).all() else [whole]
     return np.array([np.cumsum(np.maximum(s, 0.0)) / np.maximum(s, 0.0).sum() for s in every])
+
+
+def weight_energy(w: np.ndarray, name: str, tap: Activations, side: str) -> np.ndarray:
+    """(d, d) energy of the weights `w` (units, inputs) of the layer `name` in the space of the tap's units. Raises
+    InputError where they do not fit, are all 0 or not finite."""
+    d = tap.shape[1]
+    have, what = (len(w), "units") if side == WRITES else (w.shape[1], "inputs")
+    if have != d:
+        raise InputError(
+            f"{name} has {have:,} {what} and {tap.name} has {d:,} units",
+            f"as many of them as there are units, to compare with what the layer {side}",
+            "Choose the tap that it writes into or reads, or the other side",
+        )  # fmt: skip
+    if not np.isfinite(w).all() or not (w != 0).any():
+        raise InputError(f"the weights of {name} are all 0 or hold NaN or infinity", "finite weights")
+    return w @ w.T if side == WRITES else w.T @ w

@@ -37,7 +37,6 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.tap_names import tap_names
-from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.compute.subspaces.average_members import (
     DRAWS,
     ENOUGH,
@@ -46,6 +45,8 @@ from analysis.compute.subspaces.average_members import (
     RANDOM,
     MemberChance,
     distances_to_averages,
+    half_width,
+    member_columns,
     verdicts,
 )
 from analysis.compute.subspaces.averages import (
@@ -103,7 +104,9 @@ def average_subspace(
     bases = [m.bases[0] for m in found.members]
     depth = min(len(m.bases) for m in found.members)
     mean, median = mean_subspace(bases), median_subspace(bases)
-    series = [distances_to_averages([m.bases[g] for m in found.members], median.weights) for g in range(depth)]
+    series = [
+        distances_to_averages([m.bases[g] for m in found.members], median.weights) for g in range(depth)
+    ]
     progress(0.9, "drawing random subspaces")
     chance = MemberChance.drawn(len(bases), bases[0].shape[1], found.dimensions, rng)
     flagged = verdicts(series[0], chance)
@@ -114,30 +117,8 @@ def average_subspace(
         title=f"Average of {len(taps)} subspaces of dimension {bases[0].shape[1]}",
         reading=_reading(estimates, names, flagged), estimates=estimates, index="tap", sort="to the others' mean",
         caveats=(*found.notes, *_caveats(found, kept)), help=HELP,
-        columns=_columns(found, names, series, median, chance, flagged, places),
+        columns=member_columns(found, names, series, median, chance, flagged, places),
     )  # fmt: skip
-
-
-def _half(series: list[np.ndarray], pick) -> float | None:
-    """Half-width of the interval of `pick`ed numbers; None where fewer than three groups were left out."""
-    return jackknife_half(np.array([pick(s) for s in series[1:]]))
-
-
-def _columns(
-    found: TapSubspaces, names, series, median: Average, chance: MemberChance, flagged, places
-) -> dict:
-    to_mean, to_median, to_others = series[0]
-    half = _half(series, lambda s: s[0])
-    half = np.zeros(len(to_mean)) if half is None else half
-    n = len(to_mean)
-    return {
-        "tap": np.array(names), "to the mean": to_mean, "low": np.maximum(to_mean - half, 0.0),
-        "high": to_mean + half, "to the others' mean": to_others, "chance": np.full(n, chance.single.mean()),
-        "chance, lowest 2.5 %": np.full(n, chance.lowest), "to the median": to_median,
-        "weight in the median": median.weights, "outlier": np.array(flagged),
-        "share of variance": np.array([m.subspace.share for m in found.members]), "map x": places[:, 0],
-        "map y": places[:, 1],
-    }  # fmt: skip
 
 
 def _estimates(
@@ -147,7 +128,7 @@ def _estimates(
     common = {"n": found.n, "d": found.dimensions}
 
     def of(name: str, row: int, drawn: np.ndarray, how: str) -> Estimate:
-        value, half = float(series[0][row].mean()), _half(series, lambda s: s[row].mean())
+        value, half = float(series[0][row].mean()), half_width(series, lambda s: s[row].mean())
         ends = {} if half is None else {
             "low": max(value - float(half), 0.0), "high": min(value + float(half), top),
             "interval": "jackknife over groups of samples, averages found anew, t",

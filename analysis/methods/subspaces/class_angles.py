@@ -11,7 +11,7 @@ When it lies: where eigenvalues k and k + 1 of a class are not told apart its su
 said; few samples turn axes and widen all angles, two halves of one class included; a unit of large deviation is an axis
 of every class; what all classes have in common counts as shared.
 
-Cost: O(n_c d min(n_c, d)), that for each of ten groups left out, O(k³) for each of 20 to 200 random pairs.
+Cost: O(n_c d min(n_c, d)), that for each of ten groups left out, O(k³) for each of 20 to 1,000 random pairs.
 
 References: Å. Björck & G. Golub (1973); T. W. Anderson (1963); H. Wang, Z. Li & W. Zhang (2023), on classes as
 subspaces.

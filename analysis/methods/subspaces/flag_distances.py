@@ -107,7 +107,9 @@ def flag_distances(
     halves = _halves(values, params.distance, rng)
     flags = [_flag_estimate(n, s, len(values[0])) for n, s in zip(names, spreads, strict=True)]
     more = () if halves is None else (halves,)
-    spoken = found.reading.replace(f"unrelated representations of {grid.n:,} samples", "axes turned at random")
+    spoken = found.reading.replace(
+        f"unrelated representations of {grid.n:,} samples", "axes turned at random"
+    )
     said = "" if halves is None else f" Two halves of the samples of one tap are {halves.value:.2f} apart."
     return replace(found, reading=spoken + said, estimates=(*found.estimates, *more, *flags))
 

@@ -15,7 +15,7 @@ When it lies: directions inside a cut count alike, those just outside not at all
 axis i of the other, so the n-th angle is of no particular axis; sampling error turns weak axes and angles are biased
 upwards: two samples of one subspace have angles above 0; unit spaces of two networks are not one space.
 
-Cost: O(n d²), O(d² k) and more for each of ten groups left out; O((p + q) q²) for each of 20 to 200 random pairs.
+Cost: O(n d²), O(d² k) and more for each of ten groups left out; O((p + q) q²) for each of 20 to 1,000 random pairs.
 
 References: Å. Björck & G. Golub (1973), "Numerical methods for computing angles between linear subspaces"; A. Knyazev &
 M. Argentati (2002); K. Wachter (1980).

@@ -40,13 +40,20 @@ from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.compute.subspaces.angles import overlap, overlap_by_chance, principal_angles
 from analysis.compute.subspaces.random_subspaces import overlap_p, random_angles
-from analysis.compute.subspaces.shared_energy import Energy, share_by_chance, share_series, squares_by_group
+from analysis.compute.subspaces.shared_energy import (
+    READS,
+    WRITES,
+    Energy,
+    share_by_chance,
+    share_series,
+    squares_by_group,
+    weight_energy,
+)
 from analysis.errors import InputError, TooLarge
 from analysis.results import Curve, Estimate
 from analysis.sources.unit_weights import is_table, unit_weights
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-WRITES, READS = "writes", "reads"
 WIDEST, FEWEST = 8192, 8
 INSIDE = "variance inside the weights' directions"
 OWN = "variance inside its own axes"
@@ -109,7 +116,7 @@ def weight_subspaces(
     progress(0.0, "reading weights")
     table = is_table(source, params.table)
     layer = unit_weights(source, layer=params.layer, norm="" if table else "none", table=params.table)
-    gram = _gram(layer, tap, WRITES if table else params.side)
+    gram = weight_energy(layer.weight, layer.name, tap, WRITES if table else params.side)
     seen = Pass()
     moments = moments_of(tap, seen, progress, (0.1, 0.5))
     refuse_few(tap.name, moments.n if moments else 0, FEWEST)
@@ -137,21 +144,6 @@ def weight_subspaces(
         caveats=(*seen.notes, *layer.notes, *said, *_caveats(moments.n, d)), estimates=found, x=ks.astype(np.float64),
         x_name="directions (k)", y_name="share", series=lines, null={INSIDE: ks / d, ENERGY: ks / d}, **bands,
     )  # fmt: skip
-
-
-def _gram(layer, tap, side: str) -> np.ndarray:
-    """(d, d) energy of the weights in the space of the tap's units."""
-    w, d = layer.weight, tap.shape[1]
-    have, what = (len(w), "units") if side == WRITES else (w.shape[1], "inputs")
-    if have != d:
-        raise InputError(
-            f"{layer.name} has {have:,} {what} and {tap.name} has {d:,} units",
-            f"as many of them as there are units, to compare with what the layer {side}",
-            "Choose the tap that it writes into or reads, or the other side",
-        )  # fmt: skip
-    if not np.isfinite(w).all() or not (w != 0).any():
-        raise InputError(f"the weights of {layer.name} are all 0 or hold NaN or infinity", "finite weights")
-    return w @ w.T if side == WRITES else w.T @ w
 
 
 def _estimates(lines, series, data: Energy, space: Energy, n: int, share: float, rng) -> tuple[Estimate, ...]:
