@@ -10,7 +10,7 @@ from analysis.compute.similarity.similarity_grid import Grid, Pair, compared
 from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.subspaces.angles import overlap, overlap_by_chance, principal_angles
 from analysis.compute.subspaces.distances import DISTANCES, METRIC, distance
-from analysis.compute.subspaces.random_subspaces import overlap_p, random_angles
+from analysis.compute.subspaces.random_subspaces import FEWEST_DRAWS, overlap_p, random_angles
 from analysis.compute.subspaces.tap_subspaces import TapSubspaces
 from analysis.errors import InputError
 from analysis.spec import Progress, no_progress
@@ -52,19 +52,25 @@ class Chance:
         self.measure, self.d, self.rng = measure, d, rng
         self._drawn: dict[tuple[int, int], np.ndarray] = {}
 
-    def drawn(self, p: int, q: int) -> np.ndarray:
+    def _angles(self, p: int, q: int) -> np.ndarray:
         key = (min(p, q), max(p, q))
         if key not in self._drawn:
-            self._drawn[key] = self.measure.of(random_angles(*key, self.d, self.rng), *key)
+            self._drawn[key] = random_angles(*key, self.d, self.rng)
         return self._drawn[key]
 
     def pair(self, series: np.ndarray, p: int, q: int) -> Pair:
-        """The overlap's moments are exact, those of distances drawn; so are their p-values."""
-        value = float(series[0])
+        """Moments of the overlap are exact, those of distances drawn. p: exact for the overlap with a line, else from
+        the draws; Cantelli's bound where these are few."""
+        value, angles = float(series[0]), self._angles(p, q)
         if not self.measure.distant:
-            return Pair(series, *overlap_by_chance(p, q, self.d), float(overlap_p(value, p, q, self.d)))
-        drawn = self.drawn(p, q)
-        return Pair(series, float(drawn.mean()), float(drawn.std(ddof=1)), float(add_one_p(-value, -drawn)))
+            return Pair(
+                series, *overlap_by_chance(p, q, self.d), float(overlap_p(value, p, q, self.d, angles))
+            )
+        drawn = self.measure.of(angles, p, q)
+        mean, deviation = float(drawn.mean()), float(drawn.std(ddof=1))
+        if len(drawn) < FEWEST_DRAWS:
+            return Pair.with_moments(series, mean, deviation, distance=True)
+        return Pair(series, mean, deviation, float(add_one_p(-value, -drawn)))
 
 
 def subspace_grid(

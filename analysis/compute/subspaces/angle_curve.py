@@ -59,8 +59,9 @@ def _estimates(found: TapSubspaces, series: np.ndarray, drawn: np.ndarray) -> tu
 
     def angle(word: str, i: int) -> Estimate:
         return Estimate(
-            f"{word} principal angle", float(series[0, i]), **_interval(series[:, i], 90.0), null=float(drawn[:, i].mean()),
-            null_low=float(low[i]), null_high=float(high[i]), null_method=f"random subspaces, {len(drawn)} draws",
+            f"{word} principal angle", float(series[0, i]), **_interval(series[:, i], 90.0),
+            null=float(drawn[:, i].mean()), null_low=float(low[i]), null_high=float(high[i]),
+            null_method=f"random subspaces, {len(drawn)} draws",
             p_value=float((1 + (drawn[:, i] <= series[0, i]).sum()) / (1 + len(drawn))), unit="degrees",
             estimator="arc cosine, arc sine when small", **common,
         )  # fmt: skip
@@ -68,10 +69,10 @@ def _estimates(found: TapSubspaces, series: np.ndarray, drawn: np.ndarray) -> tu
     overlaps = overlap(np.radians(series))
     mean, deviation = overlap_by_chance(a.k, b.k, found.dimensions)
     whole = Estimate(
-        "overlap, Σ cos² θ / m", float(overlaps[0]), **_interval(overlaps, 1.0), null=mean, null_low=mean - 1.96 * deviation,
-        null_high=mean + 1.96 * deviation, estimator="plug-in", **common,
-        null_method="random subspaces, exact mean and deviation; p by the beta distribution that has them",
-        p_value=float(overlap_p(overlaps[0], a.k, b.k, found.dimensions)),
+        "overlap, Σ cos² θ / m", float(overlaps[0]), **_interval(overlaps, 1.0), null=mean,
+        null_low=mean - 1.96 * deviation, null_high=mean + 1.96 * deviation, estimator="plug-in", **common,
+        null_method="random subspaces, exact mean and deviation; p exact for a line, else drawn",
+        p_value=float(overlap_p(overlaps[0], a.k, b.k, found.dimensions, np.radians(drawn))),
     )  # fmt: skip
     below = (drawn < SHARED).sum(axis=1)
     shared = Estimate(
@@ -87,8 +88,8 @@ def _reading(angles: np.ndarray, drawn: np.ndarray, estimates) -> str:
     below = int((angles < np.percentile(drawn, 2.5, axis=0)).sum())
     return (
         f"The {len(angles)} angle(s) run from {smallest.value:.1f} to {largest.value:.1f} degrees; random subspaces of "
-        f"these dimensions give {smallest.null:.1f} to {largest.null:.1f}. {below} lie(s) below the 95 % of random ones, "
-        f"{shared.value} below {SHARED:g} degrees. The overlap is {whole.value:.2f}, by chance {whole.null:.2f}."
+        f"these dimensions give {smallest.null:.1f} to {largest.null:.1f}. {below} lie(s) below the 95 % of random "
+        f"ones, {shared.value} below {SHARED:g} degrees. The overlap is {whole.value:.2f}, by chance {whole.null:.2f}."
     )
 
 
@@ -97,5 +98,7 @@ def _caveats(found: TapSubspaces) -> list[str]:
     a, b = found.members
     extra = a.k + b.k - found.dimensions
     if extra > 0:
-        notes.append(f"{extra} angle(s) are 0 whatever the data: {a.k} + {b.k} axes in {found.dimensions} dimensions.")
+        notes.append(
+            f"{extra} angle(s) are 0 whatever the data: {a.k} + {b.k} axes in {found.dimensions} dimensions."
+        )
     return notes

@@ -54,7 +54,11 @@ def class_axes(x: np.ndarray, of: np.ndarray, classes: int, k: int) -> np.ndarra
 
 
 def axes_without_groups(
-    data: CentredClasses, groups: Sequence[np.ndarray], k: int, progress: Progress = no_progress, span=(0.0, 1.0)
+    data: CentredClasses,
+    groups: Sequence[np.ndarray],
+    k: int,
+    progress: Progress = no_progress,
+    span=(0.0, 1.0),
 ) -> list[np.ndarray]:
     """The same without each group of samples; none where a class keeps too few samples for k axes."""
     found = []
@@ -81,7 +85,12 @@ def mean_overlap(axes: np.ndarray) -> float:
 
 
 def dealt_at_random(
-    data: CentredClasses, k: int, draws: int, rng: np.random.Generator, progress: Progress = no_progress, span=(0.0, 1.0)
+    data: CentredClasses,
+    k: int,
+    draws: int,
+    rng: np.random.Generator,
+    progress: Progress = no_progress,
+    span=(0.0, 1.0),
 ) -> np.ndarray:
     """(draws,) mean overlap when the centred samples are dealt to classes of the same sizes at random."""
     found = np.empty(draws)

@@ -82,7 +82,7 @@ def between(name: str, a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _bures(a: np.ndarray, b: np.ndarray) -> float:
-    """Of the roots: the trace formula, and where that cancels the rotation that brings one root nearest to the other."""
+    """Of the roots: the trace formula, and where that cancels the rotation that brings one root nearest the other."""
     product = a @ b
     squares = np.maximum(np.linalg.eigvalsh(product @ product.T), 0.0)
     both = float(np.vdot(a, a) + np.vdot(b, b))
@@ -93,9 +93,7 @@ def _bures(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.linalg.norm(a - b @ left @ right))
 
 
-def turned_at_random(
-    name: str, a: Spread, b: Spread, draws: int, rng: np.random.Generator
-) -> np.ndarray:
+def turned_at_random(name: str, a: Spread, b: Spread, draws: int, rng: np.random.Generator) -> np.ndarray:
     """(draws,) distances when the axes of `b` have nothing to do with those of `a`: `b` turned uniformly."""
     d, found = len(a.values), np.empty(draws)
     first = prepared(name, Spread(np.diag(a.values), a.values, np.eye(d)))

@@ -15,9 +15,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import betainc
 
-from analysis.compute.subspaces.angles import overlap_by_chance
+from analysis.compute.statistics.exchange_moments import cantelli_p
+from analysis.compute.subspaces.angles import overlap, overlap_by_chance
 
-DRAWS = 1000
+DRAWS, FEWEST_DRAWS = 1000, 200
 WORK = 5e9  # operations that the draws for one pair of dimensions may take
 BLOCK = 1 << 20  # numbers at a time
 
@@ -42,27 +43,25 @@ def random_angles(p: int, q: int, d: int, rng: np.random.Generator, draws: int |
 
 
 def _wishart_factors(draws: int, q: int, freedom: int, rng: np.random.Generator) -> np.ndarray:
-    """`draws` upper-trapezoidal R (min(q, freedom), q), RᵀR as of `freedom` rows of q independent standard Gaussians."""
+    """`draws` upper-trapezoidal R (min(q, freedom), q), RᵀR as of `freedom` rows of q independent Gaussians."""
     k = min(q, freedom)
     factors = np.triu(rng.standard_normal((draws, k, q)), 1)
     factors[:, np.arange(k), np.arange(k)] = np.sqrt(rng.chisquare(freedom - np.arange(k), size=(draws, k)))
     return factors
 
 
-def overlap_p(value: np.ndarray, p: int, q: int, d: int) -> np.ndarray:
-    """Chance of an overlap Σ cos² θ / min(p, q) of `value` or more between random subspaces: that of the beta
-    distribution with its exact mean and variance on the interval that it can have. Exact where one is a line, near it
-    otherwise; 1 where the overlap cannot vary."""
-    m = min(p, q)
-    least = max(p + q - d, 0) / m  # directions that any two of them share
-    mean, deviation = overlap_by_chance(p, q, d)
-    width = 1.0 - least
-    if deviation < 1e-12 or width <= 0:
-        return np.ones_like(np.asarray(value, dtype=np.float64))
-    middle, variance = (mean - least) / width, (deviation / width) ** 2
-    size = middle * (1 - middle) / variance - 1
-    at = np.clip((np.asarray(value, dtype=np.float64) - least) / width, 0.0, 1.0)
-    return betainc((1 - middle) * size, middle * size, 1.0 - at)
+def overlap_p(value: np.ndarray, p: int, q: int, d: int, angles: np.ndarray) -> np.ndarray:
+    """Chance of an overlap Σ cos² θ / min(p, q) of `value` or more between random subspaces, shaped as `value`: exact
+    where one is a line (cos² is beta distributed), else from drawn `angles`, Cantelli's bound where these are few."""
+    value, wide = np.asarray(value, dtype=np.float64), max(p, q)
+    if wide == d:
+        return np.ones_like(value)
+    if min(p, q) == 1:
+        return betainc((d - wide) / 2, wide / 2, 1.0 - np.clip(value, 0.0, 1.0))
+    if len(angles) < FEWEST_DRAWS:
+        return cantelli_p(value, *overlap_by_chance(p, q, d))
+    drawn = np.sort(overlap(angles))
+    return (1 + len(drawn) - np.searchsorted(drawn, value - 1e-12)) / (1 + len(drawn))
 
 
 def random_basis(d: int, k: int, rng: np.random.Generator) -> np.ndarray:

@@ -15,6 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.activations import Activations
+from analysis.compute.statistics.sample_groups import groups_of
+from analysis.compute.streaming import Pass, finite_blocks
+from analysis.errors import InputError
+from analysis.spec import Progress
+
+WRITES, READS = "writes", "reads"  # a layer into its units, or from its inputs
+
 
 @dataclass(frozen=True)
 class Energy:
@@ -42,3 +50,49 @@ def share_by_chance(k: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.n
     uneven = max(float((values**2).sum() / total**2 - 1.0 / d), 0.0)
     variance = 2.0 * k * (d - k) / (d * max(d - 1, 1) * (d + 2)) * uneven
     return k / d, np.sqrt(variance)
+
+
+def squares_by_group(
+    tap: Activations,
+    mean: np.ndarray,
+    directions: np.ndarray,
+    seen: Pass,
+    rng: np.random.Generator,
+    progress: Progress,
+    span: tuple[float, float],
+) -> np.ndarray:
+    """(G, d) sums of squared scores on `directions` (d, d), of ten random groups of samples."""
+    owners = tap.layout.n_samples if seen.n_samples > 1 else tap.shape[0]
+    group = groups_of(owners, rng)
+    found = np.zeros((group.max() + 1, directions.shape[1]))
+    for rows, block in finite_blocks(tap, None, progress, "projecting", span):
+        squares = ((block - mean) @ directions) ** 2
+        of = group[seen.owners(tap.layout, rows)]
+        for g in np.unique(of):
+            found[g] += squares[of == g].sum(axis=0)
+    return found
+
+
+def share_series(squares: np.ndarray) -> np.ndarray:
+    """(1 + G, d) share of the variance inside the first k directions: of all, then without each group; no groups where
+    one leaves nothing that varies."""
+    whole = squares.sum(axis=0)
+    without = whole - squares
+    every = [whole, *without] if (without.sum(axis=1) > 1e-9 * whole.sum()).all() else [whole]
+    return np.array([np.cumsum(np.maximum(s, 0.0)) / np.maximum(s, 0.0).sum() for s in every])
+
+
+def weight_energy(w: np.ndarray, name: str, tap: Activations, side: str) -> np.ndarray:
+    """(d, d) energy of the weights `w` (units, inputs) of the layer `name` in the space of the tap's units. Raises
+    InputError where they do not fit, are all 0 or not finite."""
+    d = tap.shape[1]
+    have, what = (len(w), "units") if side == WRITES else (w.shape[1], "inputs")
+    if have != d:
+        raise InputError(
+            f"{name} has {have:,} {what} and {tap.name} has {d:,} units",
+            f"as many of them as there are units, to compare with what the layer {side}",
+            "Choose the tap that it writes into or reads, or the other side",
+        )  # fmt: skip
+    if not np.isfinite(w).all() or not (w != 0).any():
+        raise InputError(f"the weights of {name} are all 0 or hold NaN or infinity", "finite weights")
+    return w @ w.T if side == WRITES else w.T @ w

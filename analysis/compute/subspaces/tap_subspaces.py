@@ -15,7 +15,6 @@ import numpy as np
 from scipy.linalg import eigh
 
 from analysis.activations import Activations, ArrayActivations
-from analysis.compute.linear.spectra import axes_for
 from analysis.compute.rows.common_samples import CommonSamples, common_samples
 from analysis.compute.statistics.moments import Moments, is_varying
 from analysis.compute.statistics.sample_groups import sample_groups
@@ -26,7 +25,7 @@ from analysis.spec import Progress, no_progress
 UNITS, SAMPLES = "units", "samples"
 SPACES = (UNITS, SAMPLES)
 FEWEST = 8  # samples
-MOST_AUTOMATIC, MOST_SHARE = 64, 0.999  # dimensions of a cut that nobody asked for; what is beyond is no gap to cut at
+MOST_AUTOMATIC = 64  # dimensions of a cut that nobody asked for
 
 
 @dataclass(frozen=True)
@@ -130,9 +129,9 @@ def chosen_cut(cuts: Cuts, dimension: int | None, share: float | None) -> Subspa
 
 
 def _widest(cuts: Cuts) -> int:
-    """The most dimensions of an automatic cut: a gap behind all of the variance (the direction that a normalisation
-    took away, rounding) is the widest of all and separates nothing."""
-    return min(MOST_AUTOMATIC, axes_for(cuts.values, MOST_SHARE))
+    """The most dimensions of an automatic cut: half of the units. Any two wider ones share directions whatever the
+    data, and the gap before the one direction that a normalisation takes away would be the widest of all."""
+    return min(MOST_AUTOMATIC, max(1, cuts.axes.d // 2))
 
 
 def common_dimension(every: Sequence[Cuts]) -> int:
@@ -154,7 +153,9 @@ def _varying(values: Sequence[np.ndarray]) -> tuple[int, list[str]]:
     """How many units vary in one of the taps at least, and a note on those that do not."""
     varies = np.any([is_varying(x.var(axis=0), x.mean(axis=0)) for x in values], axis=0)
     still = int((~varies).sum())
-    return int(varies.sum()), [f"{still} unit(s) that are constant everywhere left out of chance."] if still else []
+    return int(varies.sum()), [
+        f"{still} unit(s) that are constant everywhere left out of chance."
+    ] if still else []
 
 
 def _bases(x: np.ndarray, subspace: Subspace, groups, space: str) -> tuple[np.ndarray, ...]:
@@ -174,8 +175,8 @@ def left_basis(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
 
 
 def axes_without(x: np.ndarray, k: int, groups: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """First `k` axes (d, k) of `x` (n, d) without each of the `groups` of rows. Time O(n d²) in all and O(d³) a group,
-    with fewer rows than units O(n² d) a group."""
+    """First `k` axes (d, k) of `x` (n, d) without each of the `groups`, which hold every row once. Time O(n d²) in
+    all and O(d³) a group, with fewer rows than units O(n² d) a group."""
     n, d = x.shape
     if n >= d:
         parts = [Moments.of(x[g]) for g in groups]

@@ -20,7 +20,8 @@ When it lies: an average of members that share little lies near none of them (se
 anywhere between where angles are right; distances to a mean that a member is part of are too small, so judge by those
 to the others' mean; the map keeps two dimensions of many.
 
-Cost: O(n d²) for each tap and more for each of ten groups left out; O(D N² k²) for each mean, up to 500 for the median.
+Cost: O(n d²) for each tap and more for each of ten groups left out; O(D N² k²) for each mean, and
+200 (N + 1) times at most for the median.
 
 References: T. Marrinan et al. (2014), "Finding the subspace mean or median to fit your need"; N. Mankovich &
 T. Birdal (2023), "Chordal averaging on flag manifolds and its applications"; B. Iglewicz &
@@ -36,7 +37,18 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.tap_names import tap_names
-from analysis.compute.statistics.sample_groups import jackknife_half
+from analysis.compute.subspaces.average_members import (
+    DRAWS,
+    ENOUGH,
+    FINE,
+    HELP,
+    RANDOM,
+    MemberChance,
+    distances_to_averages,
+    half_width,
+    member_columns,
+    verdicts,
+)
 from analysis.compute.subspaces.averages import (
     Average,
     all_chordal,
@@ -45,29 +57,10 @@ from analysis.compute.subspaces.averages import (
     mean_subspace,
     median_subspace,
 )
-from analysis.compute.subspaces.distances import chordal
-from analysis.compute.subspaces.random_subspaces import random_angles, random_basis
+from analysis.compute.subspaces.random_subspaces import random_basis
 from analysis.compute.subspaces.tap_subspaces import FEWEST, SPACES, UNITS, TapSubspaces, tap_subspaces
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-
-DRAWS = 20  # sets of random members
-APART, ENOUGH = 3.5, 5  # scaled median deviations; members from which on they say something
-RANDOM, FAR, FINE = "as far as chance", "far from the others", ""
-HELP = {
-    "to the mean": "chordal distance to the mean of all members",
-    "low": "lower end of its 95 % interval (jackknife over samples)",
-    "high": "upper end of its 95 % interval",
-    "to the others' mean": "chordal distance to the mean of all other members",
-    "chance": "what a random subspace gives on average",
-    "chance, lowest 2.5 %": "a distance above this one is one that random subspaces have",
-    "to the median": "chordal distance to the median of all members",
-    "weight in the median": "share with which the member enters the median; 1 / members in the mean",
-    "outlier": f"'{RANDOM}': not nearer to the others than random; '{FAR}': apart from the rest by {APART} deviations",
-    "share of variance": "of the tap, inside its subspace",
-    "map x": "place on a map of all chordal distances (classical scaling)",
-    "map y": "second coordinate of that place",
-}
 
 
 @dataclass(frozen=True)
@@ -110,90 +103,32 @@ def average_subspace(
     progress(0.7, "averaging")
     bases = [m.bases[0] for m in found.members]
     depth = min(len(m.bases) for m in found.members)
-    series = [_distances([m.bases[g] for m in found.members]) for g in range(depth)]
     mean, median = mean_subspace(bases), median_subspace(bases)
+    series = [
+        distances_to_averages([m.bases[g] for m in found.members], median.weights) for g in range(depth)
+    ]
     progress(0.9, "drawing random subspaces")
-    chance = _Chance.drawn(len(bases), bases[0].shape[1], found.dimensions, rng)
-    verdicts = _verdicts(series[0], chance)
+    chance = MemberChance.drawn(len(bases), bases[0].shape[1], found.dimensions, rng)
+    flagged = verdicts(series[0], chance)
     places, kept = classical_scaling(all_chordal(bases))
-    estimates = _estimates(found, series, mean, chance, verdicts)
+    estimates = _estimates(found, series, mean, chance, flagged)
     names = tap_names([t.name for t in taps])
     return Table(
         title=f"Average of {len(taps)} subspaces of dimension {bases[0].shape[1]}",
-        reading=_reading(estimates, names, verdicts), estimates=estimates, index="tap", sort="to the others' mean",
+        reading=_reading(estimates, names, flagged), estimates=estimates, index="tap", sort="to the others' mean",
         caveats=(*found.notes, *_caveats(found, kept)), help=HELP,
-        columns=_columns(found, names, series, median, chance, verdicts, places),
+        columns=member_columns(found, names, series, median, chance, flagged, places),
     )  # fmt: skip
 
 
-def _distances(bases) -> np.ndarray:
-    """(3, N) distances to the mean, to the median and to the mean of the others."""
-    others = [mean_subspace([b for j, b in enumerate(bases) if j != i]).basis for i in range(len(bases))]
-    return np.array([
-        chordal_to(mean_subspace(bases).basis, bases),
-        chordal_to(median_subspace(bases).basis, bases),
-        [float(chordal_to(basis, [bases[i]])[0]) for i, basis in enumerate(others)],
-    ])  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Chance:
-    """Of random subspaces: distances (m,) to a fixed one; of sets of N their mean distance to their mean, their median
-    (draws, 2)."""
-
-    single: np.ndarray
-    sets: np.ndarray
-
-    @classmethod
-    def drawn(cls, members: int, k: int, d: int, rng: np.random.Generator) -> _Chance:
-        sets = []
-        for _ in range(DRAWS):
-            bases = [random_basis(d, k, rng) for _ in range(members)]
-            sets.append([chordal_to(find(bases).basis, bases).mean() for find in (mean_subspace, median_subspace)])
-        return cls(chordal(random_angles(k, k, d, rng)), np.array(sets))
-
-    @property
-    def lowest(self) -> float:
-        return float(np.percentile(self.single, 2.5))
-
-
-def _verdicts(distances: np.ndarray, chance: _Chance) -> list[str]:
-    _, to_median, to_others = distances
-    middle = np.median(to_median)
-    scale = 1.4826 * np.median(np.abs(to_median - middle))
-    far = (to_median - middle > APART * scale) & (scale > 1e-9) & (len(to_median) >= ENOUGH)
-    return [
-        RANDOM if other >= chance.lowest else FAR if apart else FINE
-        for other, apart in zip(to_others, far, strict=True)
-    ]
-
-
-def _half(series: list[np.ndarray], pick) -> float | None:
-    """Half-width of the interval of `pick`ed numbers; None where fewer than three groups were left out."""
-    return jackknife_half(np.array([pick(s) for s in series[1:]]))
-
-
-def _columns(found: TapSubspaces, names, series, median: Average, chance: _Chance, verdicts, places) -> dict:
-    to_mean, to_median, to_others = series[0]
-    half = _half(series, lambda s: s[0])
-    half = np.zeros(len(to_mean)) if half is None else half
-    n = len(to_mean)
-    return {
-        "tap": np.array(names), "to the mean": to_mean, "low": np.maximum(to_mean - half, 0.0),
-        "high": to_mean + half, "to the others' mean": to_others, "chance": np.full(n, chance.single.mean()),
-        "chance, lowest 2.5 %": np.full(n, chance.lowest), "to the median": to_median,
-        "weight in the median": median.weights, "outlier": np.array(verdicts),
-        "share of variance": np.array([m.subspace.share for m in found.members]), "map x": places[:, 0],
-        "map y": places[:, 1],
-    }  # fmt: skip
-
-
-def _estimates(found: TapSubspaces, series, mean: Average, chance: _Chance, verdicts) -> tuple[Estimate, ...]:
+def _estimates(
+    found: TapSubspaces, series, mean: Average, chance: MemberChance, flagged
+) -> tuple[Estimate, ...]:
     k, top = found.members[0].k, float(np.sqrt(found.members[0].k))
     common = {"n": found.n, "d": found.dimensions}
 
     def of(name: str, row: int, drawn: np.ndarray, how: str) -> Estimate:
-        value, half = float(series[0][row].mean()), _half(series, lambda s: s[row].mean())
+        value, half = float(series[0][row].mean()), half_width(series, lambda s: s[row].mean())
         ends = {} if half is None else {
             "low": max(value - float(half), 0.0), "high": min(value + float(half), top),
             "interval": "jackknife over groups of samples, averages found anew, t",
@@ -205,26 +140,28 @@ def _estimates(found: TapSubspaces, series, mean: Average, chance: _Chance, verd
         )  # fmt: skip
 
     sets = f"as many random subspaces and their own average, {len(chance.sets)} draws"
+    single = f"a random subspace, {len(chance.single)} draws"
     shared = mean.eigenvalues[:k].mean()
     return (
         of("mean distance to the mean", 0, chance.sets[:, 0], sets),
         of("mean distance to the median", 1, chance.sets[:, 1], sets),
-        of("mean distance to the mean of the others", 2, chance.single, f"a random subspace, {len(chance.single)} draws"),
+        of("mean distance to the mean of the others", 2, chance.single, single),
         Estimate(
-            "share of the members inside their mean", float(shared), null=float(1 - (chance.sets[:, 0] ** 2).mean() / k),
-            null_method=sets, estimator="Σ cos² θ / k, mean over members", **common,
+            "share of the members inside their mean", float(shared),
+            null=float(1 - (chance.sets[:, 0] ** 2).mean() / k), null_method=sets,
+            estimator="Σ cos² θ / k, mean over members", **common,
         ),
-        Estimate("outliers", sum(v != FINE for v in verdicts), estimator="count", unit="members", **common),
+        Estimate("outliers", sum(v != FINE for v in flagged), estimator="count", unit="members", **common),
     )  # fmt: skip
 
 
-def _reading(estimates, names, verdicts) -> str:
+def _reading(estimates, names, flagged) -> str:
     _, _, to_others, shared, _ = estimates
     said = (
         f"The mean subspace holds {shared.value:.0%} of its members, of random ones {shared.null:.0%}. A member is "
         f"{to_others.value:.2f} from the mean of the others, a random subspace {to_others.null:.2f}."
     )
-    odd = [f"{n} ({v})" for n, v in zip(names, verdicts, strict=True) if v != FINE]
+    odd = [f"{n} ({v})" for n, v in zip(names, flagged, strict=True) if v != FINE]
     return said + (f" Unlike the others: {', '.join(odd)}." if odd else " None of them is an outlier.")
 
 
@@ -241,7 +178,7 @@ def _cost(shapes, params: AverageSubspaceParams) -> Cost:
     m, n = machine(), min(min(rows for rows, _ in shapes), params.maximum_samples)
     d, members, k = max(units for _, units in shapes), len(shapes), params.dimension or 16
     side, whole = min(n, d), sum(units for _, units in shapes)
-    flops = sum(6.0 * n * u * min(n, u) + 14.0 * min(n, u) ** 3 for _, u in shapes)
+    flops = sum(6.0 * n * u * min(n, u) + 45.0 * min(n, u) ** 3 for _, u in shapes)
     flops += 20.0 * 2.0 * n * n * whole if n < d * 1.01 else 0.0
     flops += (11 * (members + 60) + DRAWS * 60) * 6.0 * d * (members * k) ** 2 / 4
     held = 8.0 * (n * whole * 2 + 12 * side**2 + 4096 * side * 6 + n * d * 2)
@@ -249,7 +186,7 @@ def _cost(shapes, params: AverageSubspaceParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Lines at -40, 0 and 40 degrees have their mean at 0; one random member of six is found and moves the median less."""
+    """Lines at -40, 0 and 40 degrees have their mean at 0; one random member of six moves the median less."""
     rng = np.random.default_rng(12)
 
     def tap(basis: np.ndarray, d: int = 30) -> ArrayActivations:
@@ -257,18 +194,30 @@ def _check() -> tuple[CheckLine, ...]:
         return ArrayActivations(s @ basis.T + 0.05 * rng.standard_normal((400, len(basis))))
 
     lines = np.array([[np.cos(a), np.sin(a), 0.0, 0.0] for a in np.radians([-40, 0, 40])])
-    three = average_subspace(*(tap(line[:, None]) for line in lines), params=AverageSubspaceParams(dimension=1))
+    three = average_subspace(
+        *(tap(line[:, None]) for line in lines), params=AverageSubspaceParams(dimension=1)
+    )
     truth = random_basis(30, 3, rng)
     near = [np.linalg.qr(truth + 0.03 * rng.standard_normal((30, 3)))[0] for _ in range(5)]
     odd = [*near, random_basis(30, 3, rng)]
     moved = [chordal_to(find(odd).basis, [truth])[0] for find in (mean_subspace, median_subspace)]
     six = average_subspace(*map(tap, odd), params=AverageSubspaceParams(dimension=3))
     return (
-        CheckLine("lines at -40, 0, 40 degrees: the outer ones", np.sin(np.radians(40)), three.columns["to the mean"][0], 0.01),
+        CheckLine(
+            "lines at -40, 0, 40 degrees: the outer ones",
+            np.sin(np.radians(40)),
+            three.columns["to the mean"][0],
+            0.01,
+        ),
         CheckLine("the middle one", 0.0, three.columns["to the mean"][1], 0.01),
         CheckLine("one random member of six: outliers", 1.0, six.estimates[4].value, 0.0),
         CheckLine("it is the sixth", 1.0, float(six.columns["outlier"][5] == RANDOM), 0.0),
-        CheckLine("its weight in the median is the least", 5.0, float(six.columns["weight in the median"].argmin()), 0.0),
+        CheckLine(
+            "its weight in the median is the least",
+            5.0,
+            float(six.columns["weight in the median"].argmin()),
+            0.0,
+        ),
         CheckLine("it moves the median less than the mean", float(moved[0]), float(moved[1]), 0.0, "at most"),
     )
 

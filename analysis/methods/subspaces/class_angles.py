@@ -11,7 +11,7 @@ When it lies: where eigenvalues k and k + 1 of a class are not told apart its su
 said; few samples turn axes and widen all angles, two halves of one class included; a unit of large deviation is an axis
 of every class; what all classes have in common counts as shared.
 
-Cost: O(n_c d min(n_c, d)), that for each of ten groups left out, O(k³) for each of 20 to 200 random pairs.
+Cost: O(n_c d min(n_c, d)), that for each of ten groups left out, O(k³) for each of 20 to 1,000 random pairs.
 
 References: Å. Björck & G. Golub (1973); T. W. Anderson (1963); H. Wang, Z. Li & W. Zhang (2023), on classes as
 subspaces.
@@ -80,7 +80,9 @@ def class_angles(
         cut, said = _asked(cuts, params.dimension)
         groups = sample_groups(len(x), rng)
         few = cut.k > len(x) - max(map(len, groups)) - 2
-        members.append(TapSubspace(cut.name, cut, (cut.basis, *([] if few else axes_without(x, cut.k, groups)))))
+        members.append(
+            TapSubspace(cut.name, cut, (cut.basis, *([] if few else axes_without(x, cut.k, groups))))
+        )
         notes += said
     varies = np.any([is_varying(x.var(axis=0), x.mean(axis=0)) for x in parts], axis=0)
     if not varies.all():
@@ -161,7 +163,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="class_angles", family="subspaces", title="Principal angles of two classes", version=1, function=class_angles,
+        id="class_angles", family="subspaces", title="Principal angles of two classes", version=1,
+        function=class_angles,
         summary="Every principal angle between the subspaces of two classes, beside those of random subspaces.",
         params=ClassAnglesParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * FEWEST,
         invariance="rotating, shifting or scaling the activations, and moving a class as a whole",

@@ -43,7 +43,7 @@ from analysis.compute.subspaces.class_overlap import (
     defined,
     overlaps,
 )
-from analysis.compute.subspaces.random_subspaces import overlap_p
+from analysis.compute.subspaces.random_subspaces import overlap_p, random_angles
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -55,7 +55,8 @@ class ClassSubspacesParams:
     column: str = param("label", "Sample column that holds the class.", column=True)
     dimension: int = param(3, "Principal axes of each class.", low=1, high=512)
     about: str = param(
-        OWN, "Its own mean: how samples of a class differ; the mean of all: also where the class lies.", choices=(OWN, ALL)
+        OWN, "Its own mean: how samples of a class differ; the mean of all: also where the class lies.",
+        choices=(OWN, ALL),
     )  # fmt: skip
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     minimum_samples: int = param(
@@ -99,11 +100,11 @@ def class_subspaces(
     groups = sample_groups(len(classes.x), rng)
     series = [whole, *axes_without_groups(classes, groups, k, progress, (0.25, 0.6))]
     exchanged = dealt_at_random(classes, k, params.draws, rng, progress, (0.6, 0.95))
-    grid = _grid(classes, series, k)
+    grid = _grid(classes, series, k, rng)
     clear, shares = defined(classes, k)
     words = Words(
         "class overlap", f"Σ cos² θ / {k}, about {params.about}",
-        "a random subspace, exact mean and deviation; p by the beta distribution that has them", bounds=(0.0, 1.0),
+        "a random subspace, exact mean and deviation; p exact for a line, else drawn", bounds=(0.0, 1.0),
         interval="jackknife over groups of samples, axes found anew, t",
     )  # fmt: skip
     notes = (*data.notes, *classes.notes, *_caveats(data, clear, k, params))
@@ -125,14 +126,15 @@ def _of_classes(found: Matrix, n: int) -> Matrix:
     return replace(found, reading=said, estimates=estimates)
 
 
-def _grid(classes: CentredClasses, series: list[np.ndarray], k: int) -> Grid:
+def _grid(classes: CentredClasses, series: list[np.ndarray], k: int, rng) -> Grid:
     """Of every two classes, from their axes on all samples and without each group."""
     every, all_of = np.arange(len(classes.names)), np.stack([overlaps(axes) for axes in series])
     d = classes.dimensions
     mean, deviation = overlap_by_chance(k, k, d)
+    drawn = random_angles(k, k, d, rng)
 
     def compare(a: int, b: int) -> Pair:
-        return Pair(all_of[:, a, b], mean, deviation, float(overlap_p(all_of[0, a, b], k, k, d)))
+        return Pair(all_of[:, a, b], mean, deviation, float(overlap_p(all_of[0, a, b], k, k, d, drawn)))
 
     return compared(every, compare, every, every, n=len(classes.of), units=[d] * len(every))
 
@@ -147,7 +149,8 @@ def _against_exchanged(grid: Grid, exchanged, found: Matrix, classes: CentredCla
     low, high = np.percentile(exchanged, [2.5, 97.5])
     return Estimate(
         "mean class overlap, against exchanged labels", value, **ends, null=float(exchanged.mean()),
-        null_low=float(low), null_high=float(high), p_value=said["p_value"], n=grid.n, d=classes.dimensions, estimator="Σ cos² θ / k",
+        null_low=float(low), null_high=float(high), p_value=said["p_value"], n=grid.n, d=classes.dimensions,
+        estimator="Σ cos² θ / k",
         null_method=f"centred samples dealt to classes of the same sizes, {len(exchanged)} draws",
     )  # fmt: skip
 
@@ -178,7 +181,7 @@ def _caveats(data: LabelledMatrix, clear: np.ndarray, k: int, params) -> list[st
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         notes.append(
             f"Eigenvalues {k} and {k + 1} are not told apart in {len(names)} of {len(clear)} classes "
-            f"({', '.join(names[:5])}{more}): their subspace of {k} dimensions is partly arbitrary (hatched)."
+            f"({', '.join(names[:5])}{more}): the span of their first {k} is partly arbitrary (hatched)."
         )
     if params.about == ALL:
         notes.append("About the mean of all, where a class lies is one of its directions, with either sign.")
@@ -193,7 +196,9 @@ def _cost(shapes, params: ClassSubspacesParams) -> Cost:
     again = 12 + params.draws
     flops = again * (2.0 * n * d * side + classes * 9.0 * side**3 + 2.0 * d * (classes * k) ** 2)
     held = 8.0 * (n * d * 3.5 + 12 * classes * d * k + 6 * side**2 + 6 * side * d)
-    return Cost(m.seconds(flops64=flops, moved=8.0 * n * d * 4 * again, calls=again * classes * 50) + 0.03, held)
+    return Cost(
+        m.seconds(flops64=flops, moved=8.0 * n * d * 4 * again, calls=again * classes * 50) + 0.03, held
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -218,7 +223,9 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("planes at right angles", 0.0, float(found.values[0, 3]), 1e-3),
         CheckLine("chance: 2 of 12 dimensions", 2 / 12, float(found.null[0, 3]), 1e-12),
         CheckLine("own planes: as low by exchanged labels (p)", 0.05, _own(found).p_value, 0.0, "at most"),
-        CheckLine("one covariance: overlap is that of exchanged labels", _own(same).null, _own(same).value, 0.02),
+        CheckLine(
+            "one covariance: overlap is that of exchanged labels", _own(same).null, _own(same).value, 0.02
+        ),
         CheckLine("one covariance: beyond chance", 1.0, float(same.significant.all()), 0.0),
     )
 

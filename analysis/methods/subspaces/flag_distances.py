@@ -6,15 +6,15 @@ divided by their trace and compared by the Bures-Wasserstein distance (any rank;
 the affine-invariant one (full rank only: more samples than units, no
 constant unit). Dividing by the trace costs the last one its name: it still ignores rotations of both, not every map.
 
-Null: the axes of one turned at random, its eigenvalues kept: what the two spectra alone make of the distance. Beside it
-the distance between two halves of the samples of one tap, which no true distance of 0 can be seen below. Intervals:
-samples left out in groups.
+Null: the axes of one turned at random, its eigenvalues kept: what the two spectra alone make of the distance; p from
+200 turns, above 114 units by Cantelli's bound from fewer. Beside it the distance between two halves of the samples of
+one tap, which no true distance of 0 can be seen below. Intervals: samples left out in groups.
 
 When it lies: sampling spreads eigenvalues, so that distances are biased upwards, those with logarithms most, since
 weak directions count there as much as strong ones; units of large variance rule the first; taps of two networks have no
 units in common; all that is not variance (means, shapes, clusters) is ignored.
 
-Cost: O(n d²) for each tap and O(d³) for each pair, each eleven times; 5 to 50 random rotations a pair, O(d³) each.
+Cost: O(n d²) for each tap and O(d³) for each pair, each eleven times; 5 to 200 random rotations a pair, O(d³) each.
 
 References: B. Buet & X. Pennec (2023), "Flagfolds"; R. Bhatia, T. Jain & Y. Lim (2019); X. Pennec (2006);
 V. Arsigny et al. (2006).
@@ -29,10 +29,14 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.common_samples import CommonSamples
-from analysis.compute.similarity.similarity_grid import Grid, Pair, compared
+from analysis.compute.similarity.covariance_grid import (
+    MOST_DRAWS,
+    covariance_grid,
+    distance_series,
+    draws_for,
+)
 from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.compute.statistics.moments import Moments, is_varying
-from analysis.compute.statistics.sample_groups import sample_groups
 from analysis.compute.subspaces.covariance_distances import (
     AFFINE,
     BURES,
@@ -42,7 +46,6 @@ from analysis.compute.subspaces.covariance_distances import (
     between,
     flag,
     prepared,
-    turned_at_random,
 )
 from analysis.compute.subspaces.tap_subspaces import FEWEST, UNITS, shared_samples
 from analysis.errors import NotEnoughData, TooLarge
@@ -91,20 +94,24 @@ def flag_distances(
     spreads = [Spread.of(Moments.of(x).covariance) for x in values]
     if params.distance != BURES:
         _refuse_singular(spreads, names, len(values[0]), params.distance)
-    series = _series(values, spreads, params.distance, rng, progress)
-    grid = _grid(spreads, series, params.distance, len(values[0]), rng, progress)
+    series = distance_series(values, spreads, params.distance, rng, progress)
+    grid = covariance_grid(spreads, series, params.distance, len(values[0]), rng, progress)
     top = float(np.sqrt(2)) if params.distance == BURES else np.inf
+    few = "; p by Cantelli's bound" if draws_for(d) < MOST_DRAWS else ""
     words = Words(
         f"{params.distance} distance", f"{params.distance}, covariances of trace 1",
-        f"axes of one turned at random, {_draws(d)} draws; p by Cantelli's bound", perfect=0.0, bounds=(0.0, top),
+        f"axes of one turned at random, {draws_for(d)} draws{few}", perfect=0.0, bounds=(0.0, top),
         limits=(0.0, top if np.isfinite(top) else float(grid.values.max()) or 1.0), distance=True,
     )  # fmt: skip
     found = similarity_matrix(grid, words, names, (*data.notes, *notes, *_caveats(values, params)))
     halves = _halves(values, params.distance, rng)
     flags = [_flag_estimate(n, s, len(values[0])) for n, s in zip(names, spreads, strict=True)]
     more = () if halves is None else (halves,)
+    spoken = found.reading.replace(
+        f"unrelated representations of {grid.n:,} samples", "axes turned at random"
+    )
     said = "" if halves is None else f" Two halves of the samples of one tap are {halves.value:.2f} apart."
-    return replace(found, reading=found.reading + said, estimates=(*found.estimates, *more, *flags))
+    return replace(found, reading=spoken + said, estimates=(*found.estimates, *more, *flags))
 
 
 def _varying(data: CommonSamples) -> tuple[list[np.ndarray], list[str]]:
@@ -125,45 +132,6 @@ def _refuse_singular(spreads, names, n: int, distance: str) -> None:
                 f"full rank for the {distance} distance",
                 f"Choose the {BURES} distance, or record more samples; leave out constant units",
             )
-
-
-def _series(values, spreads, distance: str, rng, progress) -> np.ndarray:
-    """(1 + G, k, k) distances on all samples and without each group; no groups where a covariance loses its rank."""
-    n, d = values[0].shape
-    groups = sample_groups(n, rng)
-    if distance != BURES and n - max(map(len, groups)) - 1 < d:
-        groups = []
-    found = [_all(spreads, distance)]
-    for i, g in enumerate(groups):
-        progress(0.2 + 0.6 * i / len(groups), "leaving samples out")
-        found.append(_all([Spread.of(Moments.of(np.delete(x, g, axis=0)).covariance) for x in values], distance))
-    return np.array(found)
-
-
-def _all(spreads, distance: str) -> np.ndarray:
-    ready = [prepared(distance, s) for s in spreads]
-    found = np.zeros((len(ready), len(ready)))
-    for i in range(len(ready)):
-        for j in range(i):
-            found[i, j] = found[j, i] = between(distance, ready[j], ready[i])
-    return found
-
-
-def _draws(d: int) -> int:
-    return int(np.clip(2e9 / d**3, 5, 50))
-
-
-def _grid(spreads, series, distance: str, n: int, rng, progress) -> Grid:
-    d = len(spreads[0].values)
-
-    def compare(a: int, b: int) -> Pair:
-        drawn = turned_at_random(distance, spreads[a], spreads[b], _draws(d), rng)
-        return Pair.with_moments(series[:, a, b], drawn.mean(), drawn.std(ddof=1), distance=True)
-
-    every = np.arange(len(spreads))
-    return compared(
-        every, compare, every, every, n=n, units=[d] * len(every), perfect=0.0, progress=progress, span=(0.8, 1.0)
-    )  # fmt: skip
 
 
 def _halves(values, distance: str, rng) -> Estimate | None:
@@ -197,7 +165,9 @@ def _caveats(values, params: FlagDistancesParams) -> list[str]:
     n, d = values[0].shape
     notes = ["Each covariance is divided by its trace: overall size is ignored."]
     if params.distance != BURES and n < ENOUGH * d:
-        notes.append(f"{n:,} samples for {d:,} units: the weak eigenvalues, which count in full, are mostly sampling.")
+        notes.append(
+            f"{n:,} samples for {d:,} units: the weak eigenvalues, which count in full, are mostly sampling."
+        )
     if params.distance == BURES and n <= d:
         notes.append(f"{n:,} samples span fewer directions than there are units ({d:,}).")
     return notes
@@ -206,7 +176,7 @@ def _caveats(values, params: FlagDistancesParams) -> list[str]:
 def _cost(shapes, params: FlagDistancesParams) -> Cost:
     m, n = machine(), min(min(rows for rows, _ in shapes), params.maximum_samples)
     d, k = max(units for _, units in shapes), len(shapes)
-    flops = 13.0 * k * (2.0 * n * d * d + 14.0 * d**3) + k * k / 2 * (11 + _draws(d)) * 18.0 * d**3
+    flops = 13.0 * k * (2.0 * n * d * d + 14.0 * d**3) + k * k / 2 * (11 + draws_for(d)) * 18.0 * d**3
     held = 8.0 * (n * d * (k + 2.5) + d * d * (4 * k + 8))
     return Cost(m.seconds(flops64=flops, moved=8.0 * n * d * k * 40) + 0.03, held)
 

@@ -15,7 +15,7 @@ When it lies: directions inside a cut count alike, those just outside not at all
 axis i of the other, so the n-th angle is of no particular axis; sampling error turns weak axes and angles are biased
 upwards: two samples of one subspace have angles above 0; unit spaces of two networks are not one space.
 
-Cost: O(n d²), O(d² k) and more for each of ten groups left out; O((p + q) q²) for each of 20 to 200 random pairs.
+Cost: O(n d²), O(d² k) and more for each of ten groups left out; O((p + q) q²) for each of 20 to 1,000 random pairs.
 
 References: Å. Björck & G. Golub (1973), "Numerical methods for computing angles between linear subspaces"; A. Knyazev &
 M. Argentati (2002); K. Wachter (1980).
@@ -52,7 +52,11 @@ class PrincipalAngleSpectrumParams:
 
 
 def principal_angle_spectrum(
-    one, other, params: PrincipalAngleSpectrumParams = PrincipalAngleSpectrumParams(), rng=None, progress=no_progress
+    one,
+    other,
+    params: PrincipalAngleSpectrumParams = PrincipalAngleSpectrumParams(),
+    rng=None,
+    progress=no_progress,
 ) -> Curve:
     """Principal angles between the subspaces of two taps.
 
@@ -84,7 +88,7 @@ def _cost(shapes, params: PrincipalAngleSpectrumParams) -> Cost:
     m, n = machine(), min(min(rows for rows, _ in shapes), params.maximum_samples)
     d, k = max(units for _, units in shapes), params.dimension or 32
     side = min(n, d)
-    flops = len(shapes) * (6.0 * n * d * side + 14.0 * side**3) + 10.0 * draws_for(k, k) * 2 * k**3
+    flops = len(shapes) * (6.0 * n * d * side + 45.0 * side**3) + 10.0 * draws_for(k, k) * 2 * k**3
     if n < d * 1.01:
         flops += 10 * 2.0 * n * n * d * len(shapes)
     held = 8.0 * (n * d * (2 * len(shapes) + 2) + 12 * side**2 + 4096 * side * 6)
@@ -105,9 +109,13 @@ def _check() -> tuple[CheckLine, ...]:
     asked = PrincipalAngleSpectrumParams(dimension=3)
     pair = principal_angle_spectrum(ArrayActivations(x), ArrayActivations(y), params=asked)
     same = principal_angle_spectrum(
-        ArrayActivations(x), ArrayActivations(5 * x[:, ::-1] @ q), params=PrincipalAngleSpectrumParams("samples", 3)
+        ArrayActivations(x),
+        ArrayActivations(5 * x[:, ::-1] @ q),
+        params=PrincipalAngleSpectrumParams("samples", 3),
     )
-    free = [rng.standard_normal((1500, 3)) * size @ np.linalg.qr(rng.standard_normal((60, 3)))[0].T for _ in "ab"]
+    free = [
+        rng.standard_normal((1500, 3)) * size @ np.linalg.qr(rng.standard_normal((60, 3)))[0].T for _ in "ab"
+    ]
     chance = principal_angle_spectrum(*map(ArrayActivations, free), params=asked)
     return (
         *(

@@ -1,4 +1,4 @@
-"""How sure is the span of the first k principal axes? Its sampling error for every k, and where axes cannot be told apart.
+"""How sure is the span of the first k principal axes? Its sampling error, and axes that cannot be told apart.
 
     E ‖sin Θ‖² = (1/n) Σ_{i <= k < j} κ_ij / (λ_i - λ_j)²,    ‖sin Θ‖² = Σ sin² θ between found and true span
 
@@ -53,7 +53,9 @@ GAUSSIAN, ANY, BOOTSTRAP, RADIUS = "Gaussian formula", "formula for any tails", 
 @dataclass(frozen=True)
 class SubspaceConfidenceParams:
     dimensions: int = param(20, "Spans of up to this many axes.", low=1, high=256)
-    resamples: int | None = param(None, "Resamples of the bootstrap; automatic: as many as are cheap.", low=10, high=2000)
+    resamples: int | None = param(
+        None, "Resamples of the bootstrap; automatic: as many as are cheap.", low=10, high=2000
+    )
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(20_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
 
@@ -70,8 +72,8 @@ def subspace_confidence(
     Returns
     -------
     Curve
-        ‖sin Θ‖ over k by two formulas and by the bootstrap (with its middle 95 %), the 95 % radius, and that of a random
-        subspace. Estimates: the error at each cut that the data define, the angle of the first axis, the blocks.
+        ‖sin Θ‖ over k by two formulas and by the bootstrap (with its middle 95 %), the 95 % radius, and that of a
+        random subspace. Estimates: the error at each cut that the data define, the angle of the first axis, the blocks.
 
     Raises
     ------
@@ -129,7 +131,9 @@ def _estimates(cuts: Cuts, free: ExpectedError, drawn, null, blocks, d: int) -> 
     common = {"n": n, "d": d}
     angles = np.degrees(np.arcsin(np.sqrt(np.clip(drawn[:, 0], 0.0, 1.0))))
     low, high = np.percentile(angles, [2.5, 97.5])
-    chance = [np.degrees(random_line_angle(d, share)) for share in (0.5, 0.025, 0.975)] if d > 1 else [0.0] * 3
+    chance = (
+        [np.degrees(random_line_angle(d, share)) for share in (0.5, 0.025, 0.975)] if d > 1 else [0.0] * 3
+    )
     first = Estimate(
         "angle of the first axis to the true one (median)", float(np.median(angles)), float(low), float(high),
         interval=f"bootstrap over samples, middle 95 % of {len(drawn)}", null=chance[0], null_low=chance[1],
@@ -143,8 +147,8 @@ def _estimates(cuts: Cuts, free: ExpectedError, drawn, null, blocks, d: int) -> 
         spans.append(Estimate(
             f"error of the span of the first {k} (95 % radius {min(free.radius[k - 1], np.sqrt(k)):.2g})", value,
             float(min(low, value)), float(max(high, value)), interval=f"bootstrap, middle 95 % of {len(drawn)}",
-            null=float(null[k - 1]), null_method="a random subspace, exact root mean square", estimator="‖sin Θ‖, bootstrap",
-            p_value=float(cuts.p[k - 1]), **common,
+            null=float(null[k - 1]), null_method="a random subspace, exact root mean square",
+            estimator="‖sin Θ‖, bootstrap", p_value=float(cuts.p[k - 1]), **common,
         ))  # fmt: skip
     alone = (np.bincount(blocks)[blocks] == 1)[: most + 1]
     told = Estimate(
@@ -168,11 +172,13 @@ def _caveats(cuts: Cuts, free: ExpectedError, null, draws: int, r: int) -> list[
     notes = [f"The bootstrap has {draws} resamples."]
     lost = int((~(np.sqrt(free.mean) < null)).sum())
     if lost:
-        notes.append(f"For {lost} of {len(null)} spans the formulas exceed a random subspace's error and are cut there.")
+        notes.append(
+            f"For {lost} of {len(null)} spans the formulas exceed a random subspace's error and are cut there."
+        )
     if cuts.axes.n < 5 * cuts.axes.d:
         notes.append(
-            f"{cuts.axes.n:,} samples for {cuts.axes.d:,} units: eigenvalues are spread by sampling, so that errors are "
-            "larger than shown."
+            f"{cuts.axes.n:,} samples for {cuts.axes.d:,} units: eigenvalues are spread by sampling, so that errors "
+            "are larger than shown."
         )
     constant = int((cuts.axes.variances == 0).sum())
     if constant:
@@ -191,7 +197,7 @@ def _cost(shapes, params: SubspaceConfidenceParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Planted spectra: the formula predicts what fresh samples do; one resample says nearly the same; ties are a block."""
+    """Planted spectra: the formula predicts what fresh samples do; one sample says nearly as much; ties are a block."""
     rng = np.random.default_rng(8)
     lam = np.array([6.0, 4.0, 1.5, 1.0, 0.5])
     fresh = []
@@ -206,7 +212,9 @@ def _check() -> tuple[CheckLine, ...]:
     return (
         CheckLine("formula by hand, k = 2", by_hand, known, 1e-12),
         CheckLine("200 fresh samples against the formula: ratio", 1.0, float(np.mean(fresh) / known), 0.2),
-        CheckLine("bootstrap of one sample, ratio of ‖sin Θ‖", 1.0, one.series[BOOTSTRAP][1] / np.sqrt(known), 0.35),
+        CheckLine(
+            "bootstrap of one sample, ratio of ‖sin Θ‖", 1.0, one.series[BOOTSTRAP][1] / np.sqrt(known), 0.35
+        ),
         CheckLine("any tails of one Gaussian sample, ratio", 1.0, one.series[ANY][1] / np.sqrt(known), 0.35),
         CheckLine("random plane of five dimensions", np.sqrt(6 / 5), float(one.null[BOOTSTRAP][1]), 1e-12),
         CheckLine("three equal eigenvalues: axes told apart", 3.0, ties.estimates[-1].value, 0.0),
@@ -217,7 +225,7 @@ METHODS = (
     Method(
         id="subspace_confidence", family="subspaces", title="Confidence of principal subspaces", version=1,
         function=subspace_confidence,
-        summary="How far the span of the first principal axes would turn in other samples, and which axes are one block.",
+        summary="How far the span of the first principal axes would turn in other samples, and which are one block.",
         params=SubspaceConfidenceParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotating, shifting or scaling the activations",
         papers=("A geometric framework for asymptotic inference of principal subspaces in PCA",),

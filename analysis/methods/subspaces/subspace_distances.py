@@ -14,7 +14,7 @@ subspace inside the larger (Ye & Lim 2016), or |p - q| right angles are added, w
 themselves as vectors over the common samples, D = n - 1, which any two networks can be compared by.
 
 Null: one subspace turned at random. For the overlap its mean is max(p, q) / D and its deviation is known exactly, and p
-is that of the beta distribution which has them (exact where one is a line); for distances 20 to 1,000 pairs are drawn.
+is exact where one is a line; else, and for distances, 20 to 1,000 random pairs are drawn (below 200, Cantelli's bound).
 Intervals: samples left out in groups, axes found anew.
 
 When it lies: a cut makes all directions inside equal and all outside nothing, however little the eigenvalues at the cut
@@ -52,7 +52,7 @@ SHOWN = 12  # angles of a pair among the estimates
 @dataclass(frozen=True)
 class SubspaceDistancesParams:
     measure: str = param(
-        OVERLAP, "Overlap is 1 where one subspace holds the other; the rest are distances made of the principal angles.",
+        OVERLAP, "Overlap is 1 where one subspace holds the other; the rest are distances made of principal angles.",
         choices=(OVERLAP, *DISTANCES),
     )  # fmt: skip
     space: str = param(
@@ -66,7 +66,7 @@ class SubspaceDistancesParams:
         None, "Cut at this share of the variance instead, at the next gap.", low=0.01, high=1.0
     )
     unequal: str = param(
-        INSIDE, "Across dimensions: from the smaller one to the inside of the larger, or a metric with right angles added.",
+        INSIDE, "Across dimensions: from the smaller to the inside of the larger, or a metric with right angles added.",
         choices=UNEQUAL,
     )  # fmt: skip
     maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
@@ -109,7 +109,7 @@ def subspace_distances(
 
 
 def _words(measure: SubspaceMeasure, top: float, grid: Grid) -> Words:
-    made = "drawn" if measure.distant else "exact mean and deviation; p by the beta distribution that has them"
+    made = "drawn" if measure.distant else "exact mean and deviation; p exact for a line, else drawn"
     return Words(
         f"{measure.name} distance of subspaces" if measure.distant else "subspace overlap", measure.formula,
         f"random subspaces of these dimensions, {made}", perfect=0.0 if measure.distant else 1.0, bounds=(0.0, top),
@@ -150,8 +150,8 @@ def _caveats(found: TapSubspaces, taps, params: SubspaceDistancesParams) -> list
     stores = {t.name.partition(":")[0] for t in taps if ":" in t.name}
     if params.space == UNITS and len(stores) > 1:
         notes.append(
-            "These are taps of different stores: where they are not checkpoints of one network their units have no order "
-            "in common, and subspaces of samples are what can be compared."
+            "These are taps of different stores: where they are not checkpoints of one network their units have no "
+            "order in common, and subspaces of samples are what can be compared."
         )
     if len({m.k for m in found.members}) > 1 and params.measure != OVERLAP:
         notes.append(
@@ -171,7 +171,7 @@ def _cost(shapes, params: SubspaceDistancesParams) -> Cost:
     m, n = machine(), min(min(rows for rows, _ in shapes), params.maximum_samples)
     side, k = max(min(n, d) for _, d in shapes), params.dimension or 32
     whole = sum(d for _, d in shapes)
-    flops = sum(6.0 * n * d * min(n, d) + 14.0 * min(n, d) ** 3 for _, d in shapes)
+    flops = sum(6.0 * n * d * min(n, d) + 45.0 * min(n, d) ** 3 for _, d in shapes)
     if n < side * 1.01:
         flops += 10 * 2.0 * n * n * whole
     pairs = len(shapes) ** 2 / 2 * 11 + 1
@@ -206,7 +206,12 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("the same: overlap", 0.875, value(x, y), 1e-3),
         CheckLine("the same: chance of two planes in six dimensions", 1 / 3, null.estimates[0].null, 1e-12),
         CheckLine("both turned alike: overlap", value(x, y), value(x @ q, y @ q), 1e-9),
-        CheckLine("the same components in other units: overlap of samples", 1.0, value(x, x @ q, space="samples"), 1e-9),
+        CheckLine(
+            "the same components in other units: overlap of samples",
+            1.0,
+            value(x, x @ q, space="samples"),
+            1e-9,
+        ),
         CheckLine("the same: overlap of units is not 1", 0.9, value(x, x @ q), 0.0, "at most"),
     )
 

@@ -36,17 +36,24 @@ from analysis.compute.linear.spectra import axes_for
 from analysis.compute.machine import machine
 from analysis.compute.statistics.exchange_moments import cantelli_p
 from analysis.compute.statistics.moments import moments_of
-from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
-from analysis.compute.streaming import Pass, finite_blocks, refuse_few
+from analysis.compute.statistics.sample_groups import jackknife_half
+from analysis.compute.streaming import Pass, refuse_few
 from analysis.compute.subspaces.angles import overlap, overlap_by_chance, principal_angles
-from analysis.compute.subspaces.random_subspaces import overlap_p
-from analysis.compute.subspaces.shared_energy import Energy, share_by_chance
+from analysis.compute.subspaces.random_subspaces import overlap_p, random_angles
+from analysis.compute.subspaces.shared_energy import (
+    READS,
+    WRITES,
+    Energy,
+    share_by_chance,
+    share_series,
+    squares_by_group,
+    weight_energy,
+)
 from analysis.errors import InputError, TooLarge
 from analysis.results import Curve, Estimate
 from analysis.sources.unit_weights import is_table, unit_weights
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-WRITES, READS = "writes", "reads"
 WIDEST, FEWEST = 8192, 8
 INSIDE = "variance inside the weights' directions"
 OWN = "variance inside its own axes"
@@ -54,24 +61,32 @@ ENERGY = "weights' energy inside the activations' axes"
 ENERGY_OWN = "weights' energy inside their own directions"
 NULL = "a random subspace, exact mean and deviation; p by Cantelli's bound"
 
-BETA = "random subspaces, exact mean and deviation; p by the beta distribution that has them"
+DRAWN = "random subspaces, exact mean and deviation; p exact for a line, else drawn"
 
 
 @dataclass(frozen=True)
 class WeightSubspacesParams:
     layer: str = param(
-        "", "Layer of the second tap's checkpoint, as its file names it; empty: the module that this tap recorded."
+        "",
+        "Layer of the second tap's checkpoint, as its file names it; empty: the module that this tap recorded.",
     )
     side: str = param(
         WRITES, "The activations are what the layer writes into (its units), or what it reads (its inputs).",
         choices=(WRITES, READS),
     )  # fmt: skip
-    table: bool = param(False, "The second tap holds a table of weight vectors: a column for each unit of the first, a row for each vector.")
+    table: bool = param(
+        False,
+        "The second tap holds a table of weight vectors: a column for each unit of the first, a row for each vector.",
+    )
     share: float = param(0.9, "Share of the energy at which numbers are given.", low=0.1, high=0.999)
 
 
 def weight_subspaces(
-    activations, weights, params: WeightSubspacesParams = WeightSubspacesParams(), rng=None, progress=no_progress
+    activations,
+    weights,
+    params: WeightSubspacesParams = WeightSubspacesParams(),
+    rng=None,
+    progress=no_progress,
 ) -> Curve:
     """Variance of activations along the singular directions of a layer's weights, and the other way round.
 
@@ -101,15 +116,17 @@ def weight_subspaces(
     progress(0.0, "reading weights")
     table = is_table(source, params.table)
     layer = unit_weights(source, layer=params.layer, norm="" if table else "none", table=params.table)
-    gram = _gram(layer, tap, WRITES if table else params.side)
+    gram = weight_energy(layer.weight, layer.name, tap, WRITES if table else params.side)
     seen = Pass()
     moments = moments_of(tap, seen, progress, (0.1, 0.5))
     refuse_few(tap.name, moments.n if moments else 0, FEWEST)
     if not moments.varies().any():
-        raise InputError(f"every unit of {tap.name} is constant", "activations that differ", "Choose another tap")
+        raise InputError(
+            f"every unit of {tap.name} is constant", "activations that differ", "Choose another tap"
+        )
     data, space = Energy.of(moments.covariance), Energy.of(gram)
-    squares = _squares_by_group(tap, moments.mean, space.axes, seen, rng, progress)
-    series = _series(squares)
+    squares = squares_by_group(tap, moments.mean, space.axes, seen, rng, progress, (0.6, 1.0))
+    series = share_series(squares)
     lines = {
         INSIDE: series[0], OWN: np.cumsum(data.values), ENERGY: np.cumsum(space.along(data.axes)),
         ENERGY_OWN: np.cumsum(space.values),
@@ -119,7 +136,7 @@ def weight_subspaces(
     bands = {} if half is None else {
         "low": {INSIDE: np.maximum(lines[INSIDE] - half, 0.0)}, "high": {INSIDE: np.minimum(lines[INSIDE] + half, 1.0)}
     }  # fmt: skip
-    found = _estimates(lines, series, data, space, moments.n, params.share)
+    found = _estimates(lines, series, data, space, moments.n, params.share, rng)
     still = int((~moments.varies()).sum())
     said = [f"{still} constant unit(s) add nothing to the variance."] if still else []
     return Curve(
@@ -129,44 +146,7 @@ def weight_subspaces(
     )  # fmt: skip
 
 
-def _gram(layer, tap, side: str) -> np.ndarray:
-    """(d, d) energy of the weights in the space of the tap's units."""
-    w, d = layer.weight, tap.shape[1]
-    have, what = (len(w), "units") if side == WRITES else (w.shape[1], "inputs")
-    if have != d:
-        raise InputError(
-            f"{layer.name} has {have:,} {what} and {tap.name} has {d:,} units",
-            f"as many of them as there are units, to compare with what the layer {side}",
-            "Choose the tap that it writes into or reads, or the other side",
-        )  # fmt: skip
-    if not np.isfinite(w).all() or not (w != 0).any():
-        raise InputError(f"the weights of {layer.name} are all 0 or hold NaN or infinity", "finite weights")
-    return w @ w.T if side == WRITES else w.T @ w
-
-
-def _squares_by_group(tap, mean, directions, seen: Pass, rng, progress) -> np.ndarray:
-    """(G, d) sums of squared scores on `directions` (d, d), of ten random groups of samples."""
-    owners = tap.layout.n_samples if seen.n_samples > 1 else tap.shape[0]
-    group = groups_of(owners, rng)
-    found = np.zeros((group.max() + 1, directions.shape[1]))
-    for rows, block in finite_blocks(tap, None, progress, "projecting", (0.6, 1.0)):
-        squares = ((block - mean) @ directions) ** 2
-        of = group[seen.owners(tap.layout, rows)]
-        for g in np.unique(of):
-            found[g] += squares[of == g].sum(axis=0)
-    return found
-
-
-def _series(squares: np.ndarray) -> np.ndarray:
-    """(1 + G, d) share of the variance inside the first k directions: of all, then without each group; no groups where
-    one leaves nothing that varies."""
-    whole = squares.sum(axis=0)
-    without = whole - squares
-    every = [whole, *without] if (without.sum(axis=1) > 1e-9 * whole.sum()).all() else [whole]
-    return np.array([np.cumsum(np.maximum(s, 0.0)) / np.maximum(s, 0.0).sum() for s in every])
-
-
-def _estimates(lines, series, data: Energy, space: Energy, n: int, share: float) -> tuple[Estimate, ...]:
+def _estimates(lines, series, data: Energy, space: Energy, n: int, share: float, rng) -> tuple[Estimate, ...]:
     d = len(data.values)
     k, q = axes_for(space.values, share), axes_for(data.values, share)
     common = {"n": n, "d": d}
@@ -174,8 +154,9 @@ def _estimates(lines, series, data: Energy, space: Energy, n: int, share: float)
     def inside(name: str, value: float, dimension: int, values: np.ndarray, **ends) -> Estimate:
         mean, deviation = (float(v) for v in share_by_chance(np.float64(dimension), values))
         return Estimate(
-            name, value, null=mean, null_low=max(mean - 1.96 * deviation, 0.0), null_high=min(mean + 1.96 * deviation, 1.0),
-            null_method=NULL, p_value=float(cantelli_p(value, mean, deviation)), estimator="tr(P C) / tr C", **ends, **common,
+            name, value, null=mean, null_low=max(mean - 1.96 * deviation, 0.0),
+            null_high=min(mean + 1.96 * deviation, 1.0), null_method=NULL, estimator="tr(P C) / tr C",
+            p_value=float(cantelli_p(value, mean, deviation)), **ends, **common,
         )  # fmt: skip
 
     value, half = float(lines[INSIDE][k - 1]), jackknife_half(series[1:, k - 1])
@@ -186,17 +167,20 @@ def _estimates(lines, series, data: Energy, space: Energy, n: int, share: float)
     both = float(overlap(principal_angles(space.axes[:, :k], data.axes[:, :q])))
     mean, deviation = overlap_by_chance(k, q, d)
     return (
-        inside(f"variance inside the {k} directions with {share:.0%} of the weights' energy", value, k, data.values, **ends),
+        inside(
+            f"variance inside the {k} directions with {share:.0%} of the weights' energy", value, k, data.values, **ends
+        ),
         inside(
             f"weights' energy inside the {q} axes with {share:.0%} of the variance", float(lines[ENERGY][q - 1]), q,
             space.values,
         ),
         Estimate(
             "overlap of the two, Σ cos² θ / m", both, null=mean, null_low=mean - 1.96 * deviation,
-            null_high=mean + 1.96 * deviation, null_method=BETA, p_value=float(overlap_p(both, k, q, d)),
+            null_high=mean + 1.96 * deviation, null_method=DRAWN,
+            p_value=float(overlap_p(both, k, q, d, random_angles(k, q, d, rng))),
             estimator="plug-in", **common,
         ),
-        Estimate(f"directions for {share:.0%} of the weights' energy", k, estimator="count", unit="directions", **common),
+        Estimate(f"directions for {share:.0%} of the weights' energy", k, estimator="count", unit="axes", **common),
         Estimate(f"axes for {share:.0%} of the variance", q, estimator="count", unit="axes", **common),
     )  # fmt: skip
 
@@ -206,7 +190,7 @@ def _reading(found, name: str, params: WeightSubspacesParams) -> str:
     verdict = "more than chance" if inside.p_value < 0.05 else "not shown to be more than chance"
     return (
         f"{counts[0].value} of {inside.d:,} directions hold {params.share:.0%} of what {name} {params.side}; "
-        f"{inside.value:.0%} of the activations' variance lies there (random directions: {inside.null:.0%}), {verdict}. "
+        f"{inside.value:.0%} of the activations' variance lies there (random ones: {inside.null:.0%}), {verdict}. "
         f"{counts[1].value} axes hold {params.share:.0%} of the variance and {energy.value:.0%} of the weights' energy "
         f"(random: {energy.null:.0%})."
     )
@@ -246,7 +230,9 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("outputs: overlap of weights and activations", 1.0, found.estimates[2].value, 1e-6),
         CheckLine("unrelated: variance inside 5 of 30", 5 / 30, flat.value, 0.015),
         CheckLine("unrelated: its chance", 5 / 30, flat.null, 1e-12),
-        CheckLine("white inputs, where it reads: 5 of 40", 5 / 40, value(inputs, narrow, share=0.999).value, 0.02),
+        CheckLine(
+            "white inputs, where it reads: 5 of 40", 5 / 40, value(inputs, narrow, share=0.999).value, 0.02
+        ),
     )
 
 
