@@ -40,7 +40,9 @@ class SeriesParams:
         None, "Axes of each subspace; automatic: where eigenvalues are told apart.", low=1, high=256
     )
     cut: str = param(
-        ONE, "An automatic dimension is the same for all taps, or at the largest gap of each.", choices=(ONE, OWN)
+        ONE,
+        "An automatic dimension is the same for all taps, or at the largest gap of each.",
+        choices=(ONE, OWN),
     )
     most: int = param(10, "Most axes of an automatic dimension.", low=1, high=256)
     space: str = param(

@@ -120,9 +120,7 @@ def _reading(series, found, estimates, q, params) -> str:
     dims = sorted({int(k) for k in series.dims if k})
     size = f"{dims[0]}" if len(dims) == 1 else f"{dims[0]} to {dims[-1]}"
     what = "step(s) move" if params.order == VELOCITY else "tap(s) lie off half-way"
-    said = (
-        f"Subspaces of {size} dimension(s) in the space of {params.space}. The largest {best.name} is {best.value:.3g}"
-    )
+    said = f"Subspaces of {size} dimension(s) in the space of {params.space}. The largest {best.name} is {best.value:.3g}"
     if best.low is not None:
         said += f" ({best.low:.3g} to {best.high:.3g})"
     return said + (
@@ -143,13 +141,19 @@ def _caveats(series, found, params) -> list[str]:
         size = 1 if params.order == VELOCITY else 2
         steps = len(series.names) - size - len(found)
         notes.append(f"{steps} step(s) left out, next to taps without a held cut: {'; '.join(lost)}.")
-    square = [series.names[m.taps[1]] for m in found if params.order == ACCELERATION and m.difference.is_square]
+    square = [
+        series.names[m.taps[1]] for m in found if params.order == ACCELERATION and m.difference.is_square
+    ]
     if square:
         notes.append(f"A direction turned by 90 degrees at {', '.join(square)}.")
     if params.space == SAMPLES:
-        notes.append("In the space of samples a subspace is what the axes say of these samples, not of others.")
+        notes.append(
+            "In the space of samples a subspace is what the axes say of these samples, not of others."
+        )
     if len({int(k) for k in series.dims if k}) > 1:
-        notes.append("Of unequal dimensions the angles of the smaller one count; what only the wider has does not.")
+        notes.append(
+            "Of unequal dimensions the angles of the smaller one count; what only the wider has does not."
+        )
     notes.append("Movement cannot be below 0, so sampling adds to it: compare it with its null, not with 0.")
     return notes
 
@@ -205,7 +209,7 @@ METHODS = (
     Method(
         id="subspace_movie", family="subspaces", title="Subspace movie (velocity and acceleration)", version=1,
         function=subspace_movie,
-        summary="How far the main subspace turns from tap to tap, along layers or checkpoints, and where its path bends.",
+        summary="How far the main subspace turns from tap to tap, layers or checkpoints, and where its path bends.",
         params=SubspaceMovieParams, result=Curve, check=_check, cost=_cost, inputs=3, more_inputs=True,
         minimum_rows=FEWEST,
         invariance="any basis of a subspace; rotating all taps alike; in the space of samples, rotating each tap by "
