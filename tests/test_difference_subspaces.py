@@ -232,22 +232,31 @@ def test_sample_space_is_that_of_left_singular_vectors(rng):
         movie(taps, dimension=2)
 
 
-def test_what_only_sampling_moves_stays_within_the_null():
-    p = []
+@pytest.mark.parametrize("order", ["velocity", "acceleration"])
+@pytest.mark.parametrize("shared", [0.0, 1.0])
+def test_what_only_sampling_moves_stays_within_the_null(order, shared):
+    """Taps of one population: of other samples, and of the same samples with other noise (which move far less)."""
+    p, values = [], []
     for seed in range(25):
         rng = np.random.default_rng(seed)
-        taps = [rng.standard_normal((150, 6)) * np.sqrt([40, 25, *[1] * 4]) for _ in range(3)]
-        found = subspace_movie(*taps, params=SubspaceMovieParams(dimension=2, draws=20), rng=rng)
+        scale, one = np.sqrt([40, 25, *[1] * 4]), rng.standard_normal((150, 6))
+        noise = 0.3 * rng.standard_normal((3, 150, 6)) if shared else rng.standard_normal((3, 150, 6)) * scale
+        params = SubspaceMovieParams(dimension=2, draws=30, order=order)
+        found = subspace_movie(*(shared * one * scale + noise), params=params, rng=rng)
         p += [e.p_value for e in found.estimates]
+        values += [(e.value, e.null) for e in found.estimates]
     assert np.mean(np.array(p) < 0.1) < 0.3  # 0.1 if exact
-    assert 0.25 < np.mean(np.array(p) < 0.5) < 0.75
+    assert 0.2 < np.mean(np.array(p) < 0.5) < 0.8
+    mean = np.mean(values, axis=0)
+    assert mean[0] == pytest.approx(mean[1], rel=0.35)
+    assert (mean[0] < 5e-4) == bool(shared)
 
 
 def test_a_real_turn_exceeds_its_null_and_its_interval_holds(rng):
     x = rng.standard_normal((400, 8)) * np.sqrt([40, 25, *[1] * 6])
-    found = movie([x, x @ rotation(8, 0, 3, 0.5).T, x @ rotation(8, 0, 3, 0.5).T], dimension=2)
+    taps = [x, x @ rotation(8, 0, 3, 0.5).T, x @ rotation(8, 0, 3, 0.5).T]
+    found = subspace_movie(*taps, params=SubspaceMovieParams(dimension=2))
     first, second = found.estimates
-    # the same samples: the top plane turns by the same angle whatever was sampled
     assert first.low < (2 * np.sin(0.25)) ** 2 < first.high
     assert first.p_value < 0.05
     assert second.value < 1e-20

@@ -6,9 +6,9 @@ import numpy as np
 
 
 def left_out_votes(x: np.ndarray, codes: np.ndarray, k: int) -> np.ndarray:
-    """Boolean (n,): the majority of the k nearest other rows of `x` (n, d), Euclidean, has the row's class `codes` (n,).
+    """Boolean (n,): whether the majority of the k nearest other rows of `x` (n, d), Euclidean, has the row's own class.
 
-    The class of the nearer rows wins a tie. Time O(n² d), memory O(n²).
+    `codes` (n,) number the classes from 0; the class of the nearer rows wins a tie. Time O(n² d), memory O(n²).
     """
     x = x - x.mean(axis=0)
     squares = (x * x).sum(axis=1)

@@ -6,8 +6,8 @@ block l writes w_l = x_l - α_l x_{l-1}, and unrolled
     x_L = Πα x_0 + Σ_l (Π_{j > l} α_j) w_l      exactly.
 
 For each state: cos(x_l, x_0); the share of the final state that comes from each write, ⟨c w_l, x_L⟩ / ‖x_L‖², which
-with the echo's (at 0) sums to 1; its norm ‖c w_l‖ / ‖x_L‖; the entropy rank of σ² over the units; the accuracy of nearest
-neighbours left one out, where there are labels. All are means over samples.
+with the echo's (at 0) sums to 1; its norm ‖c w_l‖ / ‖x_L‖; the entropy rank of σ² over the units; the accuracy of
+nearest neighbours left one out, where there are labels.
 
 Null: other samples' first states, writes and labels: the cosine and share that the common mean alone gives, by exact
 averages over all pairs of different samples, and the share of the largest class. Rank has none that says more than its

@@ -6,14 +6,15 @@ acceleration the same between S_t and the point half-way between S_{t-1} and S_{
 spaced on one geodesic, above 0 where the series bends or changes its speed (`compute.subspaces.differences`).
 
 A subspace is cut only where the data tell eigenvalue k from k + 1; steps next to a tap without such a cut are left out
-and named. Interval: jackknife over groups of samples. Null: a tap against itself, with its axes found on samples drawn
-again: what independent sets of as many samples would move. Neighbouring taps share their samples and mostly move less
-by chance. Beside it, what random subspaces give.
+and named. Interval: jackknife over groups of samples. Null: samples drawn again, the same ones at all taps: how far the
+difference of two subspaces is uncertain is what sampling would make of a series that stands. Taps of the same samples
+err alike, so this is less than the error of each. Beside it, what random subspaces give.
 
 When it lies: in the space of units, taps must share their units, as checkpoints of one layer and the blocks of a
 residual stream do; elsewhere a relabelling of units looks like movement (take the space of samples). Only directions of
-large variance are followed. Movement is at least 0, so sampling makes it too large on average. Acceleration includes
-changes of speed along a straight path.
+large variance are followed. Movement is at least 0, so sampling makes it too large on average. The null holds where
+sampling turns axes little, and is too small where it turns them by tens of degrees. Acceleration includes changes of
+speed along a straight path.
 
 Cost: O((11 + draws) n d min(n, d)) for each tap; memory O(n Σ d + draws Σ d k).
 
@@ -46,7 +47,7 @@ from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 LEVEL = 0.05
-NULL = "a tap against itself, samples drawn again"
+NULL = "a series that stands, samples drawn again"
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,12 @@ def _reading(series, found, estimates, q, params) -> str:
     dims = sorted({int(k) for k in series.dims if k})
     size = f"{dims[0]}" if len(dims) == 1 else f"{dims[0]} to {dims[-1]}"
     what = "step(s) move" if params.order == VELOCITY else "tap(s) lie off half-way"
-    said = f"Subspaces of {size} dimension(s) in the space of {params.space}. The largest {best.name} is {best.value:.3g}"
+    said = f"Subspaces of {size} dimension(s) in the space of {params.space}. "
+    said += f"The largest {best.name} is {best.value:.3g}"
     if best.low is not None:
         said += f" ({best.low:.3g} to {best.high:.3g})"
     return said + (
-        f"; other samples alone would give {best.null:.3g}, random subspaces {top.random:.3g}. {sure} of {len(found)} "
+        f"; sampling alone would give {best.null:.3g}, random subspaces {top.random:.3g}. {sure} of {len(found)} "
         f"{what} further than that (false-discovery rate {LEVEL:.0%})."
     )
 

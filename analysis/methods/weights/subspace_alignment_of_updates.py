@@ -118,7 +118,8 @@ def subspace_alignment_of_updates(
     return Matrix(
         title=f"Alignment of {len(tasks)} updates with their merged update",
         reading=f"On average {mean.value:.2f} of an update's norm lies in the subspace of the merged one "
-        f"({params.merging}, {params.merged}); an unrelated update would have {mean.null:.2f}. Least is {worst.name}: {worst.value:.2f}.",
+        f"({params.merging}, {params.merged}); an unrelated update would have {mean.null:.2f}. "
+        f"Least is {worst.name}: {worst.value:.2f}.",
         caveats=tuple(caveats), estimates=estimates, values=values, row_names=tasks, column_names=tuple(names),
         value_name="subspace alignment ratio", limits=(0.0, 1.0), null=null,
     )  # fmt: skip
