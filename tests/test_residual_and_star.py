@@ -137,6 +137,8 @@ def test_streams_that_are_none_are_refused(rng):
         shortcut_echo(states[0], states[1][:, :5], states[2])
     with pytest.raises(NotEnoughData):
         shortcut_echo(*(x[:6] for x in states))
+    one = [ArrayActivations(x, name="s", samples={"label": np.ones(60, int)}) for x in states]
+    assert NEAR not in shortcut_echo(*one).series  # one class has no neighbours of another
     silent = [x.copy() for x in states]
     silent[1][3] = 0.0
     assert any("1 sample(s) that are 0" in c for c in shortcut_echo(*silent).caveats)

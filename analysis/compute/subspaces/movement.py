@@ -23,8 +23,8 @@ RANDOM_DRAWS = 20
 @dataclass(frozen=True)
 class Movement:
     """One step or bend of a series, over the `taps`: the `difference`; its `value` with `half` the width of the 95 %
-    interval (None: too few groups); `luck` (draws,), what sampling alone would make of a series that stands; `random`, the
-    mean for random subspaces of the same dimensions."""
+    interval (None: too few groups); `luck` (draws,), what sampling alone would make of a series that stands; `random`,
+    the mean for random subspaces of the same dimensions."""
 
     taps: tuple[int, ...]
     difference: Difference

@@ -1,8 +1,8 @@
 """A series of subspaces, one of each tap, with what sampling alone does to them.
 
 The axes of a tap are found on all samples, without each of ten groups of samples (intervals), and on samples drawn
-again, the same at every tap (what sampling alone moves). Subspaces lie in the space of units, where taps must share their units, or of
-samples: the scores along the same axes, orthonormalised, which any networks share.
+again, the same at every tap (what sampling alone moves). Subspaces lie in the space of units, where taps must share
+their units, or of samples: the scores along the same axes, orthonormalised, which any networks share.
 """
 
 from __future__ import annotations

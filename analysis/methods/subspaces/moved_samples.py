@@ -29,6 +29,7 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
+from analysis.compute.rows.columns_by_id import column_by_id
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.constant_units import constant_notes
 from analysis.compute.rows.tap_names import tap_names
@@ -111,13 +112,7 @@ def moved_samples(
 
 
 def _labels(tap, ids: np.ndarray) -> dict[str, np.ndarray]:
-    if "label" not in tap.samples:
-        return {}
-    own = np.asarray(tap.samples["id"]).astype(str)
-    order = np.argsort(own, kind="stable")
-    return {
-        "label": np.asarray(tap.samples["label"])[order[np.searchsorted(own, ids, sorter=order)]].astype(str)
-    }
+    return {"label": column_by_id(tap, ids, "label").astype(str)} if "label" in tap.samples else {}
 
 
 def _estimates(found, what, name, top, moved, series, params) -> tuple[Estimate, ...]:

@@ -15,7 +15,7 @@ shape; it is neither good nor bad: published results report both signs.
 
 When it lies: cosines are taken about the origin, so a large common mean makes everything similar (see the null); a unit
 of huge scale rules cosine and share; shares may be negative, where a block takes away; taps that are not states of one
-stream (a normalisation between them) still add up, and mean nothing; tokens are pooled before anything is measured.
+stream (a normalisation between them) still add up, and mean nothing; tokens are averaged before anything is measured.
 
 Cost: O(L n d min(n, d)) for ranks, O(L n² d) for neighbours; memory O(n Σ d + n²).
 
@@ -29,7 +29,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import as_activations, sample_column
+from analysis.activations import as_activations
 from analysis.compute.machine import machine
 from analysis.compute.neighbours.left_out_votes import left_out_votes
 from analysis.compute.networks.residual_stream import (
@@ -39,6 +39,7 @@ from analysis.compute.networks.residual_stream import (
     unit_rows,
     unrolled,
 )
+from analysis.compute.rows.columns_by_id import column_by_id
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.samples import known_labels
 from analysis.compute.rows.tap_names import tap_names
@@ -60,16 +61,12 @@ FEWEST = 8  # samples
 @dataclass(frozen=True)
 class ShortcutEchoParams:
     decay: float = param(
-        1.0,
-        "Shortcut weight of the last block, falling linearly with depth from 1; 1: ordinary.",
-        low=0.0,
-        high=1.0,
-    )
+        1.0, "Shortcut weight of the last block, falling linearly with depth from 1; 1: ordinary.", low=0.0, high=1.0
+    )  # fmt: skip
     column: str = param(
         "", "Labels for the accuracy of neighbours; empty: 'label', where there is one.", column=True
     )
     neighbours: int = param(5, "Neighbours that vote.", low=1, high=50)
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(2000, "Most samples; a seeded random subset above.", low=50, high=20_000)
 
 
@@ -95,11 +92,9 @@ def shortcut_echo(
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
     names = tap_names([t.name for t in taps])
-    data = common_samples(
-        taps, rng, maximum=params.maximum_samples, minimum=FEWEST, pooling=params.pooling, progress=progress
-    )
-    labels = _labels(taps[0], data.ids, params.column)
-    states, labels, notes = _usable(data.values, labels, names)
+    data = common_samples(taps, rng, maximum=params.maximum_samples, minimum=FEWEST, progress=progress)
+    states, good, notes = _usable(data.values, names)
+    labels = _labels(taps[0], data.ids[good], params.column)
     progress(0.35, "unrolling the stream")
     parts, last = unrolled(states, decaying(params.decay, len(states) - 1)), states[-1]
     length = (last**2).sum(axis=1, keepdims=True)
@@ -133,8 +128,8 @@ def shortcut_echo(
 
 
 # ---------------------------------------------------------------------------- samples
-def _usable(values, labels, names):
-    """States of one width, without samples that are 0 in the first or last state or have no label."""
+def _usable(values, names):
+    """States of one width, without samples that are 0 in some state; which (n,) stayed; notes."""
     widths = [x.shape[1] for x in values]
     if len(set(widths)) > 1:
         raise InputError(
@@ -148,24 +143,22 @@ def _usable(values, labels, names):
         raise NotEnoughData(
             f"{int(good.sum())} sample(s) that are not 0 in any of {', '.join(names)}", f"{FEWEST}"
         )
-    return [x[good] for x in values], None if labels is None else labels[good], notes
+    return [x[good] for x in values], good, notes
 
 
 def _labels(tap, ids: np.ndarray, column: str) -> np.ndarray | None:
+    """None where there are none, or fewer than two classes among them."""
     if not column and "label" not in tap.samples:
         return None
-    own = np.asarray(tap.samples["id"]).astype(str)
-    order = np.argsort(own, kind="stable")
-    return sample_column(tap, column or "label")[order[np.searchsorted(own, ids, sorter=order)]]
+    labels = column_by_id(tap, ids, column or "label")
+    return labels if len(np.unique(labels[known_labels(labels)])) > 1 else None
 
 
 # ---------------------------------------------------------------------------- numbers
 def _mean(name: str, values: np.ndarray, null: float | None, n: int, d: int) -> Estimate:
-    chance = (
-        {} if null is None else {"null": null, "null_method": "other samples', exact mean over all pairs"}
-    )
-    band = mean_interval(values)
-    return Estimate(name, float(values.mean()), **band, **chance, n=n, d=d, estimator="mean over samples")
+    known = {} if null is None else {"null": null, "null_method": "other samples', exact mean over all pairs"}
+    known |= mean_interval(values)
+    return Estimate(name, float(values.mean()), **known, n=n, d=d, estimator="mean over samples")
 
 
 def _rank(x: np.ndarray, groups, at: str) -> Estimate:

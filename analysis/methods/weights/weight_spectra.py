@@ -164,8 +164,8 @@ def _reading(columns, estimates) -> str:
     return (
         f"{len(smaller)} layer(s): {estimates[0].value:.1%} of their singular values lie beyond noise. Two factors "
         f"with 99 % of the energy would be smaller than the matrix in {int(smaller.sum())}. Furthest below a matrix "
-        f"without structure is {columns['layer'][least]}: entropy rank of σ² {columns[ENTROPY2][least]:.1f}, without it "
-        f"{columns[f'{ENTROPY2}, null'][least]:.1f}."
+        f"without structure is {columns['layer'][least]}: entropy rank of σ² {columns[ENTROPY2][least]:.1f}, "
+        f"without it {columns[f'{ENTROPY2}, null'][least]:.1f}."
     )
 
 
