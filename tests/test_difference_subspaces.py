@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.linalg import subspace_angles
 
 from analysis.activations import ArrayActivations, Layout
+from analysis.compute.subspaces import movement
 from analysis.compute.subspaces.angles import principal_angles
 from analysis.compute.subspaces.differences import (
     ARC,
@@ -250,6 +251,27 @@ def test_what_only_sampling_moves_stays_within_the_null(order, shared):
     mean = np.mean(values, axis=0)
     assert mean[0] == pytest.approx(mean[1], rel=0.35)
     assert (mean[0] < 5e-4) == bool(shared)
+
+
+@pytest.mark.parametrize("dims", [(3, 3, 3, 3), (2, 3, 2, 3)])
+def test_the_spread_of_a_difference_by_dense_projections(rng, dims):
+    a, b, c, d = (frame(rng, 9, k) for k in dims)
+    dense = np.linalg.norm(projector(a) - projector(b) - projector(c) + projector(d)) ** 2 / 4
+    assert movement._apart((a, b), (c, d)) == pytest.approx(dense, abs=1e-12)
+    tiny = np.linalg.qr(a + 1e-3 * rng.standard_normal(a.shape))[0]
+    # |P_A - P_T|² is 2 Σ sin² θ; two draws of a standing series that differ so by chance
+    assert movement._apart((a, a), (a, tiny)) == pytest.approx(difference(a, tiny).movement() / 2, rel=1e-4)
+
+
+def test_constant_and_repeated_units_change_nothing_else(rng):
+    x = planted(rng)
+    taps = [x, x @ rotation(8, 0, 2, 0.2).T, x]
+    base = movie(taps, dimension=2)
+    still = movie([np.c_[t, np.full(len(t), 7.0)] for t in taps], dimension=2)
+    np.testing.assert_allclose(still.series["velocity"], base.series["velocity"], atol=1e-10)
+    assert any("1 of 9 units never change" in c for c in still.caveats)
+    twice = movie([np.c_[t, t] for t in taps], dimension=2)  # every axis is spread over both copies alike
+    np.testing.assert_allclose(twice.series["velocity"], base.series["velocity"], atol=1e-10)
 
 
 def test_a_real_turn_exceeds_its_null_and_its_interval_holds(rng):

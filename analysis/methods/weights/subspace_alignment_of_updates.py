@@ -6,7 +6,7 @@ same), U_k the leading left singular vectors of M:
     SAR(Δ_t; M) = ‖U_k U_kᵀ Δ_t‖_F / ‖Δ_t‖_F,  k the smallest rank with ‖M - M_k‖_F <= 5 % of ‖M‖_F
 
 1: the merged update has room for all of the task's; tasks that keep little of theirs tend to lose accuracy. The other
-rule takes ‖M_k‖_F >= 95 % of ‖M‖_F, as released code does: a far smaller k, so that numbers by the two do not compare.
+rule takes ‖M_k‖_F >= 95 % of ‖M‖_F, as code in circulation does: a far smaller k, and numbers that do not compare.
 Isotropic merging (Iso-C) replaces every singular value of M by their mean: the nuclear norm stays, the Frobenius norm
 never rises, and k grows, since no direction is weak any more.
 
