@@ -78,7 +78,7 @@ def star_forms(
     """
     taps = [as_activations(t) for t in (first, second)]
     progress(0.0, "reading weights")
-    w1, w2, names, biased, notes = _branches(taps, params)
+    w1, w2, titles, names, biased, notes = _branches(taps, params)
     if w1.shape != w2.shape:
         raise InputError(
             f"branches of {w1.shape[0]:,} and {w2.shape[0]:,} units over {w1.shape[1]:,} and {w2.shape[1]:,} inputs",
@@ -105,7 +105,7 @@ def star_forms(
     progress(1.0, "done")
     share, mean = estimates
     return Table(
-        title=f"Quadratic forms of {taps[0].name} and {taps[1].name}",
+        title=f"Quadratic forms of {titles[0]} and {titles[1]}",
         reading=f"{share.value:.1%} of {len(p)} channels have branches more parallel or opposed than 95 % of random "
         f"directions (5 % by chance); the mean cosine is {mean.value:.3g}. With {inputs - biased} inputs and the "
         f"constant such products span at most {function_count(inputs - biased):,} functions.",
@@ -115,20 +115,20 @@ def star_forms(
 
 
 def _branches(taps, params):
-    """Weights (units, inputs) of both branches with the bias as one more input, names of the channels, whether there
-    is a bias, and notes. Inputs that are not finite in one of two tables are left out of both."""
+    """Weights (units, inputs) of both branches with the bias as one more input, names of the branches and of the
+    channels, whether there is a bias, and notes. Inputs that are not finite in one of two tables are left out of both."""
     if all(is_table(t, params.table) for t in taps):
         read = layer_matrices(taps, params.first or params.second, params.table)
-        return *read.read(read.names[0]), taps[0].unit_names, False, list(read.notes)
+        return *read.read(read.names[0]), [t.name for t in taps], taps[0].unit_names, False, list(read.notes)
     asked = zip(taps, (params.first, params.second), strict=True)
     units = [unit_weights(t, layer=k, table=params.table) for t, k in asked]
     notes = list(dict.fromkeys(note for u in units for note in u.notes))
-    biased = any(u.bias is not None for u in units)
+    biased, titles = any(u.bias is not None for u in units), [u.name for u in units]
     if not biased:
-        return *(u.weight for u in units), units[0].unit_names, False, notes
+        return *(u.weight for u in units), titles, units[0].unit_names, False, notes
     zero = [np.zeros(len(u.weight)) if u.bias is None else u.bias for u in units]
     wide = [np.column_stack([u.weight, z]) for u, z in zip(units, zero, strict=True)]
-    return *wide, units[0].unit_names, True, notes
+    return *wide, titles, units[0].unit_names, True, notes
 
 
 def chance(cosine: np.ndarray, inputs: int) -> np.ndarray:

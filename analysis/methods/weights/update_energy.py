@@ -99,13 +99,13 @@ def update_energy(
         series[name] = energy_within(sigma, cost, grid)
         null[name] = np.mean([energy_within(s, cost, grid) for s in drawn], axis=0)
         estimates.append(_estimate(name, sigma, drawn, cost, params, (m, n)))
-    best = min(estimates, key=lambda e: e.value)
+    best, last = (pick(estimates, key=lambda e: e.value) for pick in (min, max))
     progress(1.0, "done")
     return Curve(
         title=f"Energy of the update of {read.names[0]}",
         reading=f"For {params.energy:.0%} of the energy of the update, the cheapest of these is {best.name}, with "
-        f"{best.value:,.0f} numbers (a Gaussian update {best.null:,.0f}); low rank needs {estimates[0].value:,.0f}, "
-        f"all entries are {m * n:,}.",
+        f"{best.value:,.0f} numbers (a Gaussian update needs {best.null:,.0f} so); {last.name} comes last with "
+        f"{last.value:,.0f}, and all entries are {m * n:,}.",
         caveats=(*read.notes, f"{len(forms) - 1} of {len(factor_shapes(m, n))} Kronecker shapes are drawn, those of "
                  "least cost a term.", "Weights are known exactly, so the numbers have no interval."),
         estimates=tuple(estimates), x=grid.astype(float), x_name="numbers stored", y_name="share of the energy",

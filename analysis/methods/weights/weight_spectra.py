@@ -122,7 +122,7 @@ def weight_spectra(
         )
     progress(1.0, "done")
     return Table(
-        title=f"Weight spectra of {tap.name}", reading=_reading(columns, estimates), caveats=tuple(caveats),
+        title=f"Weight spectra of {tap.name.partition(':')[0]}", reading=_reading(columns, estimates), caveats=tuple(caveats),
         estimates=estimates, columns=columns, index="layer", help=HELP,
     )  # fmt: skip
 

@@ -114,7 +114,7 @@ def weight_update(
     )
     progress(1.0, "done")
     return Table(
-        title=f"Updates from {taps[0].name} to {taps[1].name}", reading=_reading(columns, params, still),
+        title="Updates from {} to {}".format(*(t.name.partition(":")[0] for t in taps)), reading=_reading(columns, params, still),
         caveats=tuple(caveats), estimates=estimates, columns=columns, index="layer", sort="relative size", help=HELP,
     )  # fmt: skip
 
