@@ -116,7 +116,7 @@ def star_forms(
 
 def _branches(taps, params):
     """Weights (units, inputs) of both branches with the bias as one more input, names of the branches and of the
-    channels, whether there is a bias, and notes. Inputs that are not finite in one of two tables are left out of both."""
+    channels, whether there is a bias, and notes. Inputs that are not finite in one table are left out of both."""
     if all(is_table(t, params.table) for t in taps):
         read = layer_matrices(taps, params.first or params.second, params.table)
         return *read.read(read.names[0]), [t.name for t in taps], taps[0].unit_names, False, list(read.notes)

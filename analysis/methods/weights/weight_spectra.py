@@ -122,8 +122,8 @@ def weight_spectra(
         )
     progress(1.0, "done")
     return Table(
-        title=f"Weight spectra of {tap.name.partition(':')[0]}", reading=_reading(columns, estimates), caveats=tuple(caveats),
-        estimates=estimates, columns=columns, index="layer", help=HELP,
+        title=f"Weight spectra of {tap.name.partition(':')[0]}", reading=_reading(columns, estimates),
+        caveats=tuple(caveats), estimates=estimates, columns=columns, index="layer", help=HELP,
     )  # fmt: skip
 
 
