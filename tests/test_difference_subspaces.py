@@ -298,6 +298,15 @@ def test_steps_beside_a_tap_without_a_cut_are_left_out(rng):
         movie([noise, noise + 1e-3 * planted(rng), noise])
 
 
+def test_a_middle_that_is_not_one_place_is_said(rng):
+    x = planted(rng)
+    taps = [x, x @ rotation(8, 0, 2, 0.5).T, x @ rotation(8, 0, 2, np.pi / 2).T]
+    found = movie(taps, dimension=2, order="acceleration")
+    assert any("array (2) stand at 90 degrees" in c for c in found.caveats)
+    near = movie([taps[0], taps[1], x @ rotation(8, 0, 2, 1.4).T], dimension=2, order="acceleration")
+    assert not any("90 degrees" in c for c in near.caveats)
+
+
 def test_own_cuts_may_have_unequal_dimensions(rng):
     one, two = planted(rng, spread=(40, 1)), planted(rng, spread=(40, 36, 1))
     found = movie([one, two, one], cut="of each tap")

@@ -34,6 +34,7 @@ from analysis.compute.rows.constant_units import constant_notes
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import against
+from analysis.compute.subspaces.differences import difference
 from analysis.compute.subspaces.movement import movements
 from analysis.compute.subspaces.series import (
     ACCELERATION,
@@ -143,11 +144,13 @@ def _caveats(series, found, params) -> list[str]:
         size = 1 if params.order == VELOCITY else 2
         steps = len(series.names) - size - len(found)
         notes.append(f"{steps} step(s) left out, next to taps without a held cut: {'; '.join(lost)}.")
-    square = [
-        series.names[m.taps[1]] for m in found if params.order == ACCELERATION and m.difference.is_square
-    ]
+    bends = [m.taps for m in found if params.order == ACCELERATION]
+    ends = {run: [series.seen(t, series.axes[t]) for t in (run[0], run[2])] for run in bends}
+    square = [series.names[run[1]] for run in bends if difference(*ends[run]).is_square]
     if square:
-        notes.append(f"A direction turned by 90 degrees at {', '.join(square)}.")
+        notes.append(
+            f"The neighbours of {', '.join(square)} stand at 90 degrees: half-way is not one place there."
+        )
     if params.space == SAMPLES:
         notes.append(
             "In the space of samples a subspace is what the axes say of these samples, not of others."

@@ -115,7 +115,8 @@ def weight_update(
     progress(1.0, "done")
     return Table(
         title="Updates from {} to {}".format(*(t.name.partition(":")[0] for t in taps)),
-        reading=_reading(columns, params, still), caveats=tuple(caveats), estimates=estimates, columns=columns, index="layer", sort="relative size", help=HELP,
+        reading=_reading(columns, params, still), caveats=tuple(caveats), estimates=estimates,
+        columns=columns, index="layer", sort="relative size", help=HELP,
     )  # fmt: skip
 
 
