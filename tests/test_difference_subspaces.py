@@ -7,8 +7,16 @@ from hypothesis import strategies as st
 from scipy.linalg import subspace_angles
 
 from analysis.activations import ArrayActivations, Layout
+from analysis.compute.subspaces import movement
 from analysis.compute.subspaces.angles import principal_angles
-from analysis.compute.subspaces.differences import ARC, CHORD, difference, midpoint, random_movement, second_difference
+from analysis.compute.subspaces.differences import (
+    ARC,
+    CHORD,
+    difference,
+    midpoint,
+    random_movement,
+    second_difference,
+)
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.methods.subspaces.moved_samples import PART, SHARE, MovedSamplesParams, moved_samples
 from analysis.methods.subspaces.moved_units import MovedUnitsParams, moved_units
@@ -44,7 +52,9 @@ def test_eigenvalues_of_the_summed_projectors(seed, shape):
     np.testing.assert_allclose(values[: len(mine)], mine, atol=1e-12)
     np.testing.assert_allclose(values[len(mine) :], 0, atol=1e-12)
     np.testing.assert_allclose(found.angles, principal_angles(a, b), atol=1e-12)
-    np.testing.assert_allclose(found.angles, np.sort(subspace_angles(a, b)), atol=3e-8)  # SciPy's own for an angle 0
+    np.testing.assert_allclose(
+        found.angles, np.sort(subspace_angles(a, b)), atol=3e-8
+    )  # SciPy's own for an angle 0
     np.testing.assert_allclose(total @ found.mean, found.mean * (1 + np.cos(found.angles)), atol=1e-12)
     apart = 1 - np.cos(found.angles[found.moved])
     np.testing.assert_allclose(total @ found.directions, found.directions * apart, atol=1e-12)
@@ -108,7 +118,9 @@ def test_tiny_angles_keep_a_direction(rng, angle, turned):
     assert found.angles[-1] == pytest.approx(angle, rel=1e-3)
     assert found.moved.sum() == 1
     expected = q[:, 0] * np.sin(angle / 2) - q[:, 6] * np.cos(angle / 2)
-    assert abs(float(expected @ found.directions[:, 0])) == pytest.approx(1, abs=1e-3 if angle < 1e-9 else 1e-7)
+    assert abs(float(expected @ found.directions[:, 0])) == pytest.approx(
+        1, abs=1e-3 if angle < 1e-9 else 1e-7
+    )
     np.testing.assert_allclose(abs(found.unmatched.T @ q[:, 5]), 1, atol=1e-9)
     assert not found.is_square
 
@@ -187,19 +199,27 @@ def test_the_movie_of_a_geodesic(rng, measure):
     size = (2 * np.sin(0.1)) ** 2 if measure == CHORD else 0.04
     np.testing.assert_allclose(found.series["velocity"], size, atol=1e-10)
     np.testing.assert_array_equal(found.x, [2, 3, 4])
-    np.testing.assert_allclose(movie(taps, measure=measure, order="acceleration").series["acceleration"], 0, atol=1e-14)
+    np.testing.assert_allclose(
+        movie(taps, measure=measure, order="acceleration").series["acceleration"], 0, atol=1e-14
+    )
 
 
 def test_rotating_all_taps_changes_nothing_and_one_tap_much(rng):
     taps = [rng.standard_normal((200, 8)) * np.sqrt([40, 25, *[1] * 6]) for _ in range(3)]
     turn = frame(rng, 8, 8)
     base = movie(taps, dimension=2).series["velocity"]
-    np.testing.assert_allclose(movie([x @ turn for x in taps], dimension=2).series["velocity"], base, atol=1e-9)
-    np.testing.assert_allclose(movie([3 * x + 7 for x in taps], dimension=2).series["velocity"], base, atol=1e-9)
+    np.testing.assert_allclose(
+        movie([x @ turn for x in taps], dimension=2).series["velocity"], base, atol=1e-9
+    )
+    np.testing.assert_allclose(
+        movie([3 * x + 7 for x in taps], dimension=2).series["velocity"], base, atol=1e-9
+    )
     turned = [taps[0], taps[1] @ turn, taps[2]]
     assert np.abs(movie(turned, dimension=2).series["velocity"] - base).min() > 0.1
     flat = movie(taps, dimension=2, space="samples").series["velocity"]
-    np.testing.assert_allclose(movie(turned, dimension=2, space="samples").series["velocity"], flat, atol=1e-9)
+    np.testing.assert_allclose(
+        movie(turned, dimension=2, space="samples").series["velocity"], flat, atol=1e-9
+    )
 
 
 def test_sample_space_is_that_of_left_singular_vectors(rng):
@@ -213,22 +233,52 @@ def test_sample_space_is_that_of_left_singular_vectors(rng):
         movie(taps, dimension=2)
 
 
-def test_what_only_sampling_moves_stays_within_the_null():
-    p = []
+@pytest.mark.parametrize("order", ["velocity", "acceleration"])
+@pytest.mark.parametrize("shared", [0.0, 1.0])
+def test_what_only_sampling_moves_stays_within_the_null(order, shared):
+    """Taps of one population: of other samples, and of the same samples with other noise (which move far less)."""
+    p, values = [], []
     for seed in range(25):
         rng = np.random.default_rng(seed)
-        taps = [rng.standard_normal((150, 6)) * np.sqrt([40, 25, *[1] * 4]) for _ in range(3)]
-        found = subspace_movie(*taps, params=SubspaceMovieParams(dimension=2, draws=20), rng=rng)
+        scale, one = np.sqrt([40, 25, *[1] * 4]), rng.standard_normal((150, 6))
+        noise = 0.3 * rng.standard_normal((3, 150, 6)) if shared else rng.standard_normal((3, 150, 6)) * scale
+        params = SubspaceMovieParams(dimension=2, draws=30, order=order)
+        found = subspace_movie(*(shared * one * scale + noise), params=params, rng=rng)
         p += [e.p_value for e in found.estimates]
+        values += [(e.value, e.null) for e in found.estimates]
     assert np.mean(np.array(p) < 0.1) < 0.3  # 0.1 if exact
-    assert 0.25 < np.mean(np.array(p) < 0.5) < 0.75
+    assert 0.2 < np.mean(np.array(p) < 0.5) < 0.8
+    mean = np.mean(values, axis=0)
+    assert mean[0] == pytest.approx(mean[1], rel=0.35)
+    assert (mean[0] < 5e-4) == bool(shared)
+
+
+@pytest.mark.parametrize("dims", [(3, 3, 3, 3), (2, 3, 2, 3)])
+def test_the_spread_of_a_difference_by_dense_projections(rng, dims):
+    a, b, c, d = (frame(rng, 9, k) for k in dims)
+    dense = np.linalg.norm(projector(a) - projector(b) - projector(c) + projector(d)) ** 2 / 4
+    assert movement._apart((a, b), (c, d)) == pytest.approx(dense, abs=1e-12)
+    tiny = np.linalg.qr(a + 1e-3 * rng.standard_normal(a.shape))[0]
+    # |P_A - P_T|² is 2 Σ sin² θ; two draws of a standing series that differ so by chance
+    assert movement._apart((a, a), (a, tiny)) == pytest.approx(difference(a, tiny).movement() / 2, rel=1e-4)
+
+
+def test_constant_and_repeated_units_change_nothing_else(rng):
+    x = planted(rng)
+    taps = [x, x @ rotation(8, 0, 2, 0.2).T, x]
+    base = movie(taps, dimension=2)
+    still = movie([np.c_[t, np.full(len(t), 7.0)] for t in taps], dimension=2)
+    np.testing.assert_allclose(still.series["velocity"], base.series["velocity"], atol=1e-10)
+    assert any("1 of 9 units never change" in c for c in still.caveats)
+    twice = movie([np.c_[t, t] for t in taps], dimension=2)  # every axis is spread over both copies alike
+    np.testing.assert_allclose(twice.series["velocity"], base.series["velocity"], atol=1e-10)
 
 
 def test_a_real_turn_exceeds_its_null_and_its_interval_holds(rng):
     x = rng.standard_normal((400, 8)) * np.sqrt([40, 25, *[1] * 6])
-    found = movie([x, x @ rotation(8, 0, 3, 0.5).T, x @ rotation(8, 0, 3, 0.5).T], dimension=2)
+    taps = [x, x @ rotation(8, 0, 3, 0.5).T, x @ rotation(8, 0, 3, 0.5).T]
+    found = subspace_movie(*taps, params=SubspaceMovieParams(dimension=2))
     first, second = found.estimates
-    # the same samples: the top plane turns by the same angle whatever was sampled
     assert first.low < (2 * np.sin(0.25)) ** 2 < first.high
     assert first.p_value < 0.05
     assert second.value < 1e-20
@@ -248,6 +298,15 @@ def test_steps_beside_a_tap_without_a_cut_are_left_out(rng):
         movie([noise, noise + 1e-3 * planted(rng), noise])
 
 
+def test_a_middle_that_is_not_one_place_is_said(rng):
+    x = planted(rng)
+    taps = [x, x @ rotation(8, 0, 2, 0.5).T, x @ rotation(8, 0, 2, np.pi / 2).T]
+    found = movie(taps, dimension=2, order="acceleration")
+    assert any("array (2) stand at 90 degrees" in c for c in found.caveats)
+    near = movie([taps[0], taps[1], x @ rotation(8, 0, 2, 1.4).T], dimension=2, order="acceleration")
+    assert not any("90 degrees" in c for c in near.caveats)
+
+
 def test_own_cuts_may_have_unequal_dimensions(rng):
     one, two = planted(rng, spread=(40, 1)), planted(rng, spread=(40, 36, 1))
     found = movie([one, two, one], cut="of each tap")
@@ -258,7 +317,10 @@ def test_own_cuts_may_have_unequal_dimensions(rng):
 def test_tokens_are_pooled_and_other_samples_matched(rng):
     x = planted(rng, n=120)
     ids = np.array([f"s{i}" for i in range(120)])
-    plain = [ArrayActivations(x @ rotation(8, 0, 2, 0.3 * t).T, name=f"t{t}", samples={"id": ids}) for t in range(3)]
+    plain = [
+        ArrayActivations(x @ rotation(8, 0, 2, 0.3 * t).T, name=f"t{t}", samples={"id": ids})
+        for t in range(3)
+    ]
     order = rng.permutation(120)
     mixed = [
         ArrayActivations(np.repeat(t.values[order], 2, axis=0), name=t.name, samples={"id": ids[order]},
@@ -266,7 +328,9 @@ def test_tokens_are_pooled_and_other_samples_matched(rng):
         if i == 1 else t
         for i, t in enumerate(plain)
     ]  # fmt: skip
-    np.testing.assert_allclose(movie(mixed, dimension=2).series["velocity"], (2 * np.sin(0.15)) ** 2, atol=1e-9)
+    np.testing.assert_allclose(
+        movie(mixed, dimension=2).series["velocity"], (2 * np.sin(0.15)) ** 2, atol=1e-9
+    )
     with pytest.raises(NotEnoughData):
         movie([ArrayActivations(t.values[:12], name=t.name) for t in plain])
 
@@ -302,7 +366,9 @@ def test_permuting_units_permutes_their_parts(rng):
     y = x @ rotation(8, 0, 4, 0.3).T
     order = rng.permutation(8)
     a = moved_units(x, y, y, params=MovedUnitsParams(dimension=2, step=2)).columns
-    b = moved_units(x[:, order], y[:, order], y[:, order], params=MovedUnitsParams(dimension=2, step=2)).columns
+    b = moved_units(
+        x[:, order], y[:, order], y[:, order], params=MovedUnitsParams(dimension=2, step=2)
+    ).columns
     mine, other = (dict(zip(c["unit"].tolist(), c["part"].tolist(), strict=True)) for c in (a, b))
     assert [other[str(i)] for i in range(8)] == pytest.approx([mine[str(j)] for j in order], abs=1e-10)
 
@@ -339,13 +405,15 @@ BROKEN = [
      lambda self, measure=CHORD: (self.directions**2).sum(axis=1)),
     ("moved_samples", "analysis.compute.subspaces.differences.Difference.shares",
      lambda self, measure=CHORD: (self.directions**2).sum(axis=1)),
-    ("moved_samples", "analysis.compute.subspaces.movement.difference", lambda a, b: difference(a, np.roll(b, 1, axis=0))),
+    ("moved_samples", "analysis.compute.subspaces.movement.difference",
+     lambda a, b: difference(a, np.roll(b, 1, axis=0))),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "target", "broken"), BROKEN, ids=[f"{m}-{t.split('.')[-1]}" for m, t, _ in BROKEN])
+@pytest.mark.parametrize(
+    ("method", "target", "broken"), BROKEN, ids=[f"{m}-{t.split('.')[-1]}" for m, t, _ in BROKEN]
+)
 def test_the_checks_fail_on_broken_code(monkeypatch, method, target, broken):
     assert all(line.passed for line in methods()[method].check())
     monkeypatch.setattr(target, broken)
     assert not all(line.passed for line in methods()[method].check())
-

@@ -47,7 +47,9 @@ def layer_matrices(taps: Sequence, layers: str = "", table: bool = False) -> Lay
     kinds = {is_table(t, table) for t in taps}
     if kinds == {True}:
         if layers:
-            raise ParameterError(f"layers '{layers}' were asked of {taps[0].name}, a table of weights", "no layers")
+            raise ParameterError(
+                f"layers '{layers}' were asked of {taps[0].name}, a table of weights", "no layers"
+            )
         return _tables(taps)
     if len(kinds) > 1:
         raise ParameterError("tables of weights beside checkpoints", "all of one sort")
@@ -58,7 +60,9 @@ def layer_matrices(taps: Sequence, layers: str = "", table: bool = False) -> Lay
         k for k in first.layers if not wanted or k in found or any(fnmatch.fnmatchcase(k, p) for p in wanted)
     ]
     if not names:
-        raise NotFound(f"no layer of {first.path.name} is called {layers or 'anything'}", first.some_layers(layers))
+        raise NotFound(
+            f"no layer of {first.path.name} is called {layers or 'anything'}", first.some_layers(layers)
+        )
     shared = [k for k in names if all(_same_shape(first, other, k) for other in networks[1:])]
     if not shared:
         raise InputError(
@@ -68,7 +72,9 @@ def layer_matrices(taps: Sequence, layers: str = "", table: bool = False) -> Lay
     if len(shared) < len(names):
         lost = [k for k in names if k not in shared]
         more = " and more" if len(lost) > SHOWN else ""
-        notes.append(f"{len(lost)} layer(s) not in every checkpoint left out: {', '.join(lost[:SHOWN])}{more}.")
+        notes.append(
+            f"{len(lost)} layer(s) not in every checkpoint left out: {', '.join(lost[:SHOWN])}{more}."
+        )
     if any(int(np.prod(first.shapes[f"{k}.weight"][2:])) > 1 for k in shared):
         notes.append("A kernel is laid out as units x (channels and positions).")
     return LayerMatrices(tuple(shared), lambda k: tuple(n.layer(k).weight for n in networks), tuple(notes))

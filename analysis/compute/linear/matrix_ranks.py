@@ -51,7 +51,7 @@ def saved(units: int, inputs: int, rank: float) -> float:
 
 def null_singular_values(weight: np.ndarray, how: str, rng: np.random.Generator) -> np.ndarray:
     """(draws, min(units, inputs)) of matrices of the same shape and Frobenius norm: independent Gaussian entries with
-    mean 0, or the matrix's own entries in another order. O(min(units, inputs)³) for each draw, or O(units inputs min)."""
+    mean 0, or the matrix's own entries in another order. O(min(units, inputs)³), or O(units inputs min), a draw."""
     units, inputs = weight.shape
     small, large = min(units, inputs), max(units, inputs)
     draws = min(null_draws(small), MOST_DRAWS)

@@ -1,8 +1,8 @@
 """Where an update of a weight matrix lies beside the matrix it changed: its top directions, and intruders.
 
-Overlap: Σ cos² / k between the k leading left (or right) singular subspaces of ΔW and of W0, k / m by chance. Intruders:
-leading left singular vectors of the tuned matrix whose largest |cosine| with any of W0's stays below a bound; a random
-update of the same norm makes some, too (Shuttleworth et al. 2024).
+Overlap: Σ cos² / k between the k leading left (or right) singular subspaces of ΔW and of W0, k / m by chance.
+Intruders: leading left singular vectors of the tuned matrix whose largest |cosine| with any of W0's stays below a
+bound; a random update of the same norm makes some, too (Shuttleworth et al. 2024).
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> Difference:
     if a.shape[1] < b.shape[1]:
         t = difference(b, a)
         return Difference(t.angles, t.second, t.first, t.mean, -t.directions, t.moved, t.unmatched)
-    p, q = a.shape[1], b.shape[1]
+    q = b.shape[1]
     x = a.T @ b
     rest = b - a @ x
     rest -= a @ (a.T @ rest)  # twice is enough

@@ -48,7 +48,9 @@ def chosen_step(series: Series, order: str, measure: str, place: int) -> Step:
         if not run:
             there = ", ".join(str(w[1] + 1) for w in windows)
             why = series.why[place - 1] if place <= len(series.why) else ""
-            raise ParameterError(f"step = {place}, where nothing is known ({why or 'no such step'})", f"one of {there}")
+            raise ParameterError(
+                f"step = {place}, where nothing is known ({why or 'no such step'})", f"one of {there}"
+            )
         windows = run
     found = [(run, turned([series.seen(t, series.axes[t]) for t in run])) for run in windows]
     run, best = max(found, key=lambda f: f[1].movement(measure))

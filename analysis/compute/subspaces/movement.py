@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.compute.statistics.sample_groups import jackknife_half
-from analysis.compute.subspaces.differences import Difference, difference, random_movement, second_difference
-from analysis.compute.subspaces.series import VELOCITY, Series
+from analysis.compute.subspaces.differences import (
+    Difference,
+    difference,
+    midpoint,
+    random_movement,
+    second_difference,
+)
+from analysis.compute.subspaces.series import Series
 from analysis.spec import Progress, no_progress
 
 RANDOM_DRAWS = 20
@@ -17,8 +23,8 @@ RANDOM_DRAWS = 20
 @dataclass(frozen=True)
 class Movement:
     """One step or bend of a series, over the `taps`: the `difference`; its `value` with `half` the width of the 95 %
-    interval (None: too few groups); `luck` (draws,), what samples drawn again move a tap against itself; `random`, the
-    mean for random subspaces of the same dimensions."""
+    interval (None: too few groups); `luck` (draws,), what sampling alone would make of a series that stands; `random`,
+    the mean for random subspaces of the same dimensions."""
 
     taps: tuple[int, ...]
     difference: Difference
@@ -43,7 +49,6 @@ def movements(
 ) -> list[Movement]:
     """Every step ("velocity") or bend ("acceleration") between taps that have a subspace."""
     found, windows = [], series.windows(order)
-    luck = {t: _luck(series, t, order, measure) for t in sorted({t for run in windows for t in run})}
     chance: dict[tuple[int, ...], float] = {}
     for i, run in enumerate(windows):
         progress(span[0] + (span[1] - span[0]) * i / len(windows), "measuring movement")
@@ -57,14 +62,28 @@ def movements(
             for g, left in enumerate(series.groups)
         ]
         half = jackknife_half(np.array(without))
-        own = np.concatenate([luck[t] for t in (run if order == VELOCITY else run[1:2])])
-        found.append(Movement(run, whole, whole.movement(measure), half, own, chance[dims]))
+        found.append(Movement(run, whole, whole.movement(measure), half, _luck(series, run), chance[dims]))
     return found
 
 
-def _luck(series: Series, t: int, order: str, measure: str) -> np.ndarray:
-    """(draws,) movement of a tap against itself, each time with its axes found on other samples."""
-    bases = [series.seen(t, basis) for basis in series.redrawn[t]]
-    size, count = 2 if order == VELOCITY else 3, len(bases)
-    runs = [[bases[(i + j) % count] for j in range(size)] for i in range(count)]
-    return np.array([turned(run).movement(measure) for run in runs])
+def _luck(series: Series, run: tuple[int, ...]) -> np.ndarray:
+    """(draws,) movement that a standing series would seem to make: how far the difference of the two projections lies
+    from that of other samples, the same at all taps. With Δ = P_A - P_B of two draws it is |Δ - Δ'|² / 4: |P_A - P_B|²
+    is 2 Σ sin² θ, and two draws differ by twice the variance of one."""
+    pairs = [
+        _ends([series.seen(t, series.redrawn[t][b]) for t in run]) for b in range(len(series.redrawn[run[0]]))
+    ]
+    return np.array([_apart(pairs[b - 1], pairs[b]) for b in range(len(pairs))])
+
+
+def _ends(bases) -> tuple[np.ndarray, np.ndarray]:
+    """The two subspaces whose difference is the step, or the bend."""
+    return (bases[0], bases[1]) if len(bases) == 2 else (midpoint(bases[0], bases[2]), bases[1])
+
+
+def _apart(one, other) -> float:
+    """|P_A - P_B - P_A' + P_B'|² / 4 from inner products of the bases."""
+    bases, signs = (*one, *other), (1, -1, -1, 1)
+    whole = sum(s * t * float(((a.T @ b) ** 2).sum()) for a, s in zip(bases, signs, strict=True)
+                for b, t in zip(bases, signs, strict=True))  # fmt: skip
+    return max(whole, 0.0) / 4

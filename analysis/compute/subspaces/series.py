@@ -1,8 +1,8 @@
 """A series of subspaces, one of each tap, with what sampling alone does to them.
 
 The axes of a tap are found on all samples, without each of ten groups of samples (intervals), and on samples drawn
-again (what a tap moves against itself). Subspaces lie in the space of units, where taps must share their units, or of
-samples: the scores along the same axes, orthonormalised, which any networks share.
+again, the same at every tap (what sampling alone moves). Subspaces lie in the space of units, where taps must share
+their units, or of samples: the scores along the same axes, orthonormalised, which any networks share.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class SeriesParams:
         None, "Axes of each subspace; automatic: where eigenvalues are told apart.", low=1, high=256
     )
     cut: str = param(
-        ONE, "An automatic dimension is the same for all taps, or at the largest gap of each.", choices=(ONE, OWN)
+        ONE,
+        "An automatic dimension is the same for all taps, or at the largest gap of each.",
+        choices=(ONE, OWN),
     )
     most: int = param(10, "Most axes of an automatic dimension.", low=1, high=256)
     space: str = param(
@@ -128,13 +130,15 @@ def subspace_series(
         cuts.append(cuts_of(ArrayActivations(x, name=name, digest=" ")))
     dims, why = _dimensions(cuts, params)
     groups = sample_groups(len(data.values[0]), rng)
+    n = len(data.values[0])
+    counts = [np.bincount(rng.integers(n, size=n), minlength=n).astype(float) for _ in range(draws)]
     axes, without, redrawn, gaps = [], [], [], np.ones(len(names))
     for t, (x, cut, k) in enumerate(zip(data.values, cuts, dims, strict=True)):
         progress(half + (span[1] - half) * t / len(names), f"drawing samples of {names[t]} again")
         axes.append(cut.axes.directions[:k].T)
         gaps[t] = cut.values[k - 1] / cut.values[k] if 0 < k < len(cut.values) else 1.0
         without.append(_without(x, k, groups))
-        redrawn.append(_redrawn(x, k, rng, draws))
+        redrawn.append(tuple(leading_axes(x, k, w) for w in counts) if k else ())
     found = Series(
         tuple(names), data.values, np.array(dims), tuple(why), gaps, tuple(axes), tuple(without), tuple(redrawn),
         tuple(groups), params.space,
@@ -198,9 +202,3 @@ def _without(x: np.ndarray, k: int, groups: Sequence[np.ndarray]) -> tuple[np.nd
     if k == 0:
         return ()
     return tuple(leading_axes(np.delete(x, group, axis=0), k) for group in groups)
-
-
-def _redrawn(x: np.ndarray, k: int, rng: np.random.Generator, draws: int) -> tuple[np.ndarray, ...]:
-    n = len(x)
-    counts = [np.bincount(rng.integers(n, size=n), minlength=n).astype(float) for _ in range(draws)]
-    return tuple(leading_axes(x, k, w) for w in counts) if k else ()

@@ -13,8 +13,8 @@ sample counts as moved where it exceeds that, and the mean sample, by more than 
 without each group of samples (Student's t, Benjamini-Hochberg at 5 %).
 
 When it lies: activations are never spread evenly, so that an average sample has a larger share than in random
-directions (both are stated); a share says where a sample lies, not that it is the cause; samples far from the mean pull the axes
-towards themselves; only directions of large variance are followed.
+directions (both are stated); a share says where a sample lies, not that it is the cause; samples far from the mean pull
+the axes towards themselves; only directions of large variance are followed.
 
 Cost: as the subspace movie without its null: O(12 n d min(n, d)) for each tap; memory O(n Σ d).
 
@@ -29,6 +29,7 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
+from analysis.compute.rows.columns_by_id import column_by_id
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.constant_units import constant_notes
 from analysis.compute.rows.tap_names import tap_names
@@ -55,7 +56,10 @@ HELP = {
 @dataclass(frozen=True)
 class MovedSamplesParams(SeriesParams):
     step: int = param(
-        0, "Place in the series of the tap that the step leads to, from 1; 0: the largest.", low=0, high=10_000
+        0,
+        "Place in the series of the tap that the step leads to, from 1; 0: the largest.",
+        low=0,
+        high=10_000,
     )
 
 
@@ -108,11 +112,7 @@ def moved_samples(
 
 
 def _labels(tap, ids: np.ndarray) -> dict[str, np.ndarray]:
-    if "label" not in tap.samples:
-        return {}
-    own = np.asarray(tap.samples["id"]).astype(str)
-    order = np.argsort(own, kind="stable")
-    return {"label": np.asarray(tap.samples["label"])[order[np.searchsorted(own, ids, sorter=order)]].astype(str)}
+    return {"label": column_by_id(tap, ids, "label").astype(str)} if "label" in tap.samples else {}
 
 
 def _estimates(found, what, name, top, moved, series, params) -> tuple[Estimate, ...]:
@@ -134,8 +134,8 @@ def _reading(estimates, step, series, where, what, params) -> str:
     form = f"{top.value:.1%}" if what == SHARE else f"{top.value:.3g}"
     return (
         f"The {params.order} {where} is {size:.3g}. {top.name[0].upper()}{top.name[1:]}: {form}, "
-        f"{top.value / mean.value:.1f} times the mean and {top.value / top.null:.1f} times what random directions give. "
-        f"{count.value:.0f} of {series.n:,} samples exceed the mean and random directions by more than their spread."
+        f"{top.value / mean.value:.1f} times the mean and {top.value / top.null:.1f} times what random directions "
+        f"give. {count.value:.0f} of {series.n:,} samples exceed both by more than their spread."
     )
 
 

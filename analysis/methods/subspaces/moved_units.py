@@ -50,10 +50,17 @@ HELP = {
 @dataclass(frozen=True)
 class MovedUnitsParams(SeriesParams):
     space: str = param(UNITS, "Units have a part in the space of units only.", choices=(UNITS,))
-    step: int = param(0, "Place in the series of the tap that the step leads to, from 1; 0: the largest.", low=0, high=10_000)
+    step: int = param(
+        0,
+        "Place in the series of the tap that the step leads to, from 1; 0: the largest.",
+        low=0,
+        high=10_000,
+    )
 
 
-def moved_units(*taps, params: MovedUnitsParams = MovedUnitsParams(), rng=None, progress=no_progress) -> Table:
+def moved_units(
+    *taps, params: MovedUnitsParams = MovedUnitsParams(), rng=None, progress=no_progress
+) -> Table:
     """Parts of all units in one step, or bend, of a series of subspaces.
 
     Parameters
@@ -87,11 +94,17 @@ def moved_units(*taps, params: MovedUnitsParams = MovedUnitsParams(), rng=None, 
         "projection": (step.difference.directions**2).sum(axis=1), "moved": moved,
     }  # fmt: skip
     top = int(order[0])
-    common = {"n": series.n, "d": series.d, "estimator": params.measure, "null_method": "random directions, exact"}
+    common = {
+        "n": series.n,
+        "d": series.d,
+        "estimator": params.measure,
+        "null_method": "random directions, exact",
+    }
     estimates = (
         Estimate(f"largest part, unit {units[top]}", float(found.values[top]), float(found.low[top]),
                  float(found.high[top]), interval="jackknife over groups of samples, t", null=found.null, **common),
-        Estimate("units that moved", float(moved.sum()), null=0.0, **common | {"null_method": "false-discovery control"}),
+        Estimate("units that moved", float(moved.sum()), null=0.0,
+                 **common | {"null_method": "false-discovery control"}),
     )  # fmt: skip
     progress(1.0, "done")
     half = int(np.searchsorted(np.cumsum(np.sort(found.values)[::-1]), whole / 2)) + 1

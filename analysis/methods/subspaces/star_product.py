@@ -1,11 +1,11 @@
 """Does a star product live in a larger space than its branches? Ranks of branch 1, branch 2 and their product.
 
 A star block multiplies two linear branches unit by unit. Taps are the two branches, of the same rows; the product is
-made here. For each of the three: entropy rank of the covariance's eigenvalues λ, participation ratio (Σλ)² / Σλ², rank, and
-the share of entries near zero, |value| below `near` times the unit's root mean square, where a gate is closed.
+made here. For each of the three: entropy rank of the covariance's eigenvalues λ, participation ratio (Σλ)² / Σλ², rank,
+and the share of entries near zero, |value| below `near` times the unit's root mean square, where a gate is closed.
 
-Products of affine functions of d inputs span up to (d + 1)(d + 2) / 2 functions, 15 for d = 4, one of them the constant,
-which a covariance does not see.
+Products of affine functions of d inputs span up to (d + 1)(d + 2) / 2 functions, 15 for d = 4; one of them is the
+constant, which a covariance does not see.
 
 Null: of the product, branch 1 multiplied with branch 2 of other samples (their tokens kept together): multiplying alone
 makes ranks grow, whatever goes together. Of a branch, independent Gaussian units with its deviations. Of the share near
@@ -55,8 +55,10 @@ HELP = {
 
 @dataclass(frozen=True)
 class StarProductParams:
-    near: float = param(0.1, "Below this many root mean squares of its unit a value is near zero.", low=0.001, high=1.0)
-    draws: int = param(20, "Times that samples are exchanged between the branches.", low=5, high=500)
+    near: float = param(
+        0.1, "Below this many root mean squares of its unit a value is near zero.", low=0.001, high=1.0
+    )
+    draws: int = param(40, "Times that samples are exchanged between the branches.", low=5, high=500)
     maximum_rows: int = param(5000, "Most rows; a seeded random subset above.", low=50, high=200_000)
 
 
@@ -86,18 +88,24 @@ def star_product(
     a, b = (x / (np.abs(x).max() or 1.0) for x in data.values)  # no number here depends on the scale
     product, names = a * b, ("branch 1", "branch 2", "product")
     if not varies(product).any():
-        raise InputError("the product of the branches does not vary", "branches that are not 0", "Choose other taps")
+        raise InputError(
+            "the product of the branches does not vary", "branches that are not 0", "Choose other taps"
+        )
     numbers, left = {}, [np.flatnonzero(np.isin(data.sample, g)) for g in sample_groups(data.n_samples, rng)]
     for i, (name, x) in enumerate(zip(names, (a, b, product), strict=True)):
         progress(0.1 + 0.2 * i, f"decomposing {name}")
         without = np.array([_numbers(np.delete(x, g, axis=0), params.near) for g in left])
         numbers[name] = (_numbers(x, params.near), jackknife_half(without))
     progress(0.7, "exchanging samples")
-    chance = {name: _gaussian(x, params.near, data.n_samples, rng) for name, x in zip(names, (a, b), strict=False)}
+    chance = {
+        name: _gaussian(x, params.near, data.n_samples, rng) for name, x in zip(names, (a, b), strict=False)
+    }
     chance["product"] = np.array([
         _numbers(a * b[_exchanged(data, rng)], params.near) for _ in range(params.draws)
     ])  # fmt: skip
-    estimates = {name: _estimates(name, *numbers[name], chance[name], params, product.shape) for name in names}
+    estimates = {
+        name: _estimates(name, *numbers[name], chance[name], params, product.shape) for name in names
+    }
     progress(1.0, "done")
     return Table(
         title=f"Star product of {taps[0].name} and {taps[1].name}", reading=_reading(estimates),
@@ -150,7 +158,16 @@ def _estimates(name: str, values, half, chance, params, shape) -> tuple[Estimate
         if name != "product" and what == NEAR:
             drawn = {"null": float(chance[0, i])}
         found.append(
-            Estimate(f"{what}, {name}", value, **band, **drawn, null_method=how, n=shape[0], d=shape[1], estimator=what)
+            Estimate(
+                f"{what}, {name}",
+                value,
+                **band,
+                **drawn,
+                null_method=how,
+                n=shape[0],
+                d=shape[1],
+                estimator=what,
+            )
         )
     return tuple(found)
 
@@ -171,7 +188,9 @@ def _columns(estimates) -> dict[str, np.ndarray]:
 def _reading(estimates) -> str:
     one, two, both = (estimates[k][0] for k in ("branch 1", "branch 2", "product"))
     near = estimates["branch 1"][2]
-    against_null = "above" if both.value > both.null_high else "below" if both.value < both.null_low else "within"
+    against_null = (
+        "above" if both.value > both.null_high else "below" if both.value < both.null_low else "within"
+    )
     return (
         f"The product uses {both.value:.1f} directions (entropy rank of λ), the branches {one.value:.1f} and "
         f"{two.value:.1f}; multiplied with other samples' branch 2 it would use {both.null:.1f}, and it is "
@@ -186,7 +205,8 @@ def _cost(shapes, params: StarProductParams) -> Cost:
     small = min(n, d)
     flops = (33 + params.draws) * (2.0 * n * d * small + 9.0 * small**3) + 40 * 15.0 * d**3
     return Cost(
-        m.seconds(flops64=flops, moved=8.0 * n * d * 10 * (33 + params.draws)) + 0.02, 8.0 * (9.5 * n * d + 4 * d * d)
+        m.seconds(flops64=flops, moved=8.0 * n * d * 10 * (33 + params.draws)) + 0.02,
+        8.0 * (9.5 * n * d + 4 * d * d),
     )
 
 
@@ -199,21 +219,24 @@ def _check() -> tuple[CheckLine, ...]:
     rank = star_product(a, b).columns[RANK]
     left = star_product(a, 1.0 + 1e-9 * b)
     wide = star_product(rng.standard_normal((4000, 12)), rng.standard_normal((4000, 12)))
-    near = wide.columns[NEAR][0]
+    flat = np.linalg.qr(np.c_[np.ones(4000), rng.standard_normal((4000, 2))])[0][:, 1:]
+    two = star_product(flat @ np.linalg.qr(rng.standard_normal((24, 2)))[0].T, b).columns
     return (
         CheckLine("rank of an affine branch of 4 inputs", 4.0, float(rank[0]), 0.0),
         CheckLine("rank of the product: 15 with the constant, less it", 14.0, float(rank[2]), 0.0),
         CheckLine("branch of ones: product over branch 1", 1.0,
                   float(left.columns[ENTROPY][2] / left.columns[ENTROPY][0]), 1e-6),
         CheckLine("independent units: entropy rank of the product", 12.0, float(wide.columns[ENTROPY][2]), 0.1),
-        CheckLine("Gaussian values near zero", float(erf(0.1 / np.sqrt(2))), float(near), 0.006),
+        CheckLine("two equal directions in 24 units: entropy rank", 2.0, float(two[ENTROPY][0]), 1e-9),
+        CheckLine("two equal directions in 24 units: participation ratio", 2.0, float(two[RATIO][0]), 1e-9),
+        CheckLine("Gaussian values near zero", float(erf(0.1 / np.sqrt(2))), float(wide.columns[NEAR][0]), 0.006),
     )  # fmt: skip
 
 
 METHODS = (
     Method(
         id="star_product", family="subspaces", title="Star product (two branches)", version=1, function=star_product,
-        summary="Whether the product of two branches uses more directions than each of them, and how often a gate is shut.",
+        summary="Whether the product of two branches uses more directions than each of them, and how often gates shut.",
         params=StarProductParams, result=Table, check=_check, cost=_cost, inputs=2, minimum_rows=FEWEST,
         matches="rows", invariance="scaling either branch as a whole; reordering units in both branches alike",
         papers=("Rewrite the Stars (StarNet)",),

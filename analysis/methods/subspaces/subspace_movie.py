@@ -6,14 +6,15 @@ acceleration the same between S_t and the point half-way between S_{t-1} and S_{
 spaced on one geodesic, above 0 where the series bends or changes its speed (`compute.subspaces.differences`).
 
 A subspace is cut only where the data tell eigenvalue k from k + 1; steps next to a tap without such a cut are left out
-and named. Interval: jackknife over groups of samples. Null: a tap against itself, with its axes found on samples drawn
-again: what independent sets of as many samples would move. Neighbouring taps share their samples and mostly move less
-by chance. Beside it, what random subspaces give.
+and named. Interval: jackknife over groups of samples. Null: samples drawn again, the same ones at all taps: how far the
+difference of two subspaces is uncertain is what sampling would make of a series that stands. Taps of the same samples
+err alike, so this is less than the error of each. Beside it, what random subspaces give.
 
 When it lies: in the space of units, taps must share their units, as checkpoints of one layer and the blocks of a
 residual stream do; elsewhere a relabelling of units looks like movement (take the space of samples). Only directions of
-large variance are followed. Movement is at least 0, so sampling makes it too large on average. Acceleration includes
-changes of speed along a straight path.
+large variance are followed. Movement is at least 0, so sampling makes it too large on average. The null holds where
+sampling turns axes little, and is too small where it turns them by tens of degrees. Acceleration includes changes of
+speed along a straight path.
 
 Cost: O((11 + draws) n d min(n, d)) for each tap; memory O(n Σ d + draws Σ d k).
 
@@ -33,6 +34,7 @@ from analysis.compute.rows.constant_units import constant_notes
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import against
+from analysis.compute.subspaces.differences import difference
 from analysis.compute.subspaces.movement import movements
 from analysis.compute.subspaces.series import (
     ACCELERATION,
@@ -46,7 +48,7 @@ from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 LEVEL = 0.05
-NULL = "a tap against itself, samples drawn again"
+NULL = "a series that stands, samples drawn again"
 
 
 @dataclass(frozen=True)
@@ -120,13 +122,12 @@ def _reading(series, found, estimates, q, params) -> str:
     dims = sorted({int(k) for k in series.dims if k})
     size = f"{dims[0]}" if len(dims) == 1 else f"{dims[0]} to {dims[-1]}"
     what = "step(s) move" if params.order == VELOCITY else "tap(s) lie off half-way"
-    said = (
-        f"Subspaces of {size} dimension(s) in the space of {params.space}. The largest {best.name} is {best.value:.3g}"
-    )
+    said = f"Subspaces of {size} dimension(s) in the space of {params.space}. "
+    said += f"The largest {best.name} is {best.value:.3g}"
     if best.low is not None:
         said += f" ({best.low:.3g} to {best.high:.3g})"
     return said + (
-        f"; other samples alone would give {best.null:.3g}, random subspaces {top.random:.3g}. {sure} of {len(found)} "
+        f"; sampling alone would give {best.null:.3g}, random subspaces {top.random:.3g}. {sure} of {len(found)} "
         f"{what} further than that (false-discovery rate {LEVEL:.0%})."
     )
 
@@ -143,13 +144,21 @@ def _caveats(series, found, params) -> list[str]:
         size = 1 if params.order == VELOCITY else 2
         steps = len(series.names) - size - len(found)
         notes.append(f"{steps} step(s) left out, next to taps without a held cut: {'; '.join(lost)}.")
-    square = [series.names[m.taps[1]] for m in found if params.order == ACCELERATION and m.difference.is_square]
+    bends = [m.taps for m in found if params.order == ACCELERATION]
+    ends = {run: [series.seen(t, series.axes[t]) for t in (run[0], run[2])] for run in bends}
+    square = [series.names[run[1]] for run in bends if difference(*ends[run]).is_square]
     if square:
-        notes.append(f"A direction turned by 90 degrees at {', '.join(square)}.")
+        notes.append(
+            f"The neighbours of {', '.join(square)} stand at 90 degrees: half-way is not one place there."
+        )
     if params.space == SAMPLES:
-        notes.append("In the space of samples a subspace is what the axes say of these samples, not of others.")
+        notes.append(
+            "In the space of samples a subspace is what the axes say of these samples, not of others."
+        )
     if len({int(k) for k in series.dims if k}) > 1:
-        notes.append("Of unequal dimensions the angles of the smaller one count; what only the wider has does not.")
+        notes.append(
+            "Of unequal dimensions the angles of the smaller one count; what only the wider has does not."
+        )
     notes.append("Movement cannot be below 0, so sampling adds to it: compare it with its null, not with 0.")
     return notes
 
@@ -205,7 +214,7 @@ METHODS = (
     Method(
         id="subspace_movie", family="subspaces", title="Subspace movie (velocity and acceleration)", version=1,
         function=subspace_movie,
-        summary="How far the main subspace turns from tap to tap, along layers or checkpoints, and where its path bends.",
+        summary="How far the main subspace turns from tap to tap, layers or checkpoints, and where its path bends.",
         params=SubspaceMovieParams, result=Curve, check=_check, cost=_cost, inputs=3, more_inputs=True,
         minimum_rows=FEWEST,
         invariance="any basis of a subspace; rotating all taps alike; in the space of samples, rotating each tap by "

@@ -30,7 +30,8 @@ from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import wilson
 from analysis.errors import InputError
 from analysis.results import Estimate, Table
-from analysis.sources.unit_weights import unit_weights
+from analysis.sources.layer_weights import layer_matrices
+from analysis.sources.unit_weights import is_table, unit_weights
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 LEVEL = 0.05
@@ -47,7 +48,9 @@ HELP = {
 
 @dataclass(frozen=True)
 class StarFormsParams:
-    first: str = param("", "Layer of branch 1, as the checkpoint names it; empty: the module that the tap recorded.")
+    first: str = param(
+        "", "Layer of branch 1, as the checkpoint names it; empty: the module that the tap recorded."
+    )
     second: str = param("", "Layer of branch 2; empty: the module that its tap recorded.")
     table: bool = param(False, "The taps hold tables of weights: a column per unit, a row per input.")
 
@@ -75,12 +78,12 @@ def star_forms(
     """
     taps = [as_activations(t) for t in (first, second)]
     progress(0.0, "reading weights")
-    units = [unit_weights(t, layer=k, table=params.table) for t, k in zip(taps, (params.first, params.second), strict=True)]
-    if units[0].weight.shape != units[1].weight.shape:
-        shapes = " and ".join("{:,} x {:,}".format(*u.weight.shape) for u in units)
-        raise InputError(f"branches of {shapes} units and inputs", "as many units of the same inputs in both")
-    biased = any(u.bias is not None for u in units)
-    w1, w2 = (_with_constant(u, biased) for u in units)
+    w1, w2, titles, names, biased, notes = _branches(taps, params)
+    if w1.shape != w2.shape:
+        raise InputError(
+            f"branches of {w1.shape[0]:,} and {w2.shape[0]:,} units over {w1.shape[1]:,} and {w2.shape[1]:,} inputs",
+            "as many units of the same inputs in both",
+        )
     progress(0.5, "measuring forms")
     positive, negative = form_eigenvalues(w1, w2)
     size, inputs = positive - negative, w1.shape[1]
@@ -91,10 +94,9 @@ def star_forms(
     p = chance(cosine, inputs)
     order = np.argsort(-size[alive], kind="stable")
     columns = {
-        "channel": np.array(units[0].unit_names)[alive], "positive": positive[alive], "negative": negative[alive],
+        "channel": np.array(names)[alive], "positive": positive[alive], "negative": negative[alive],
         "size": size[alive], "cosine": cosine, "p": p, "q": benjamini_hochberg(p),
     }  # fmt: skip
-    notes = list(dict.fromkeys(note for u in units for note in u.notes))
     if not alive.all():
         notes.append(f"{int((~alive).sum())} channel(s) with a branch of zeros left out.")
     if biased:
@@ -103,19 +105,30 @@ def star_forms(
     progress(1.0, "done")
     share, mean = estimates
     return Table(
-        title=f"Quadratic forms of {units[0].name} and {units[1].name}",
+        title=f"Quadratic forms of {titles[0]} and {titles[1]}",
         reading=f"{share.value:.1%} of {len(p)} channels have branches more parallel or opposed than 95 % of random "
-        f"directions (5 % by chance); the mean cosine is {mean.value:.3g}. With {inputs - biased} inputs and the constant "
-        f"such products span at most {function_count(inputs - biased):,} functions.",
+        f"directions (5 % by chance); the mean cosine is {mean.value:.3g}. With {inputs - biased} inputs and the "
+        f"constant such products span at most {function_count(inputs - biased):,} functions.",
         caveats=tuple(notes), estimates=estimates, columns={k: v[order] for k, v in columns.items()}, index="channel",
         sort="size", help=HELP,
     )  # fmt: skip
 
 
-def _with_constant(units, biased: bool) -> np.ndarray:
+def _branches(taps, params):
+    """Weights (units, inputs) of both branches with the bias as one more input, names of the branches and of the
+    channels, whether there is a bias, and notes. Inputs that are not finite in one table are left out of both."""
+    if all(is_table(t, params.table) for t in taps):
+        read = layer_matrices(taps, params.first or params.second, params.table)
+        return *read.read(read.names[0]), [t.name for t in taps], taps[0].unit_names, False, list(read.notes)
+    asked = zip(taps, (params.first, params.second), strict=True)
+    units = [unit_weights(t, layer=k, table=params.table) for t, k in asked]
+    notes = list(dict.fromkeys(note for u in units for note in u.notes))
+    biased, titles = any(u.bias is not None for u in units), [u.name for u in units]
     if not biased:
-        return units.weight
-    return np.column_stack([units.weight, np.zeros(len(units.weight)) if units.bias is None else units.bias])
+        return *(u.weight for u in units), titles, units[0].unit_names, False, notes
+    zero = [np.zeros(len(u.weight)) if u.bias is None else u.bias for u in units]
+    wide = [np.column_stack([u.weight, z]) for u, z in zip(units, zero, strict=True)]
+    return *wide, titles, units[0].unit_names, True, notes
 
 
 def chance(cosine: np.ndarray, inputs: int) -> np.ndarray:
@@ -137,8 +150,8 @@ def _estimates(columns, inputs: int) -> tuple[Estimate, ...]:
     mean = float(cosine.mean())
     return (
         Estimate(f"share of channels with |cosine| above {edge:.2f}", beyond / n, low, high,
-                 interval="Wilson, channels as draws", null=LEVEL if inputs > 1 else 0.0, estimator="cosine of w₁ and w₂",
-                 **common),
+                 interval="Wilson, channels as draws", null=LEVEL if inputs > 1 else 0.0,
+                 estimator="cosine of w₁ and w₂", **common),
         Estimate("mean cosine of the branches", mean, null=0.0, null_low=-spread, null_high=spread,
                  estimator="mean over channels", **common),
     )  # fmt: skip

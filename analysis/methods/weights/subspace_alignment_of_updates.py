@@ -6,7 +6,7 @@ same), U_k the leading left singular vectors of M:
     SAR(Δ_t; M) = ‖U_k U_kᵀ Δ_t‖_F / ‖Δ_t‖_F,  k the smallest rank with ‖M - M_k‖_F <= 5 % of ‖M‖_F
 
 1: the merged update has room for all of the task's; tasks that keep little of theirs tend to lose accuracy. The other
-rule takes ‖M_k‖_F >= 95 % of ‖M‖_F, as released code does: a far smaller k, so that numbers by the two do not compare.
+rule takes ‖M_k‖_F >= 95 % of ‖M‖_F, as code in circulation does: a far smaller k, and numbers that do not compare.
 Isotropic merging (Iso-C) replaces every singular value of M by their mean: the nuclear norm stays, the Frobenius norm
 never rises, and k grows, since no direction is weak any more.
 
@@ -46,14 +46,19 @@ ALL, OTHERS = "all tasks", "the other tasks"
 @dataclass(frozen=True)
 class SubspaceAlignmentOfUpdatesParams:
     layers: str = param("", "Layers, as the checkpoint names them, with commas and * allowed; empty: all.")
-    merging: str = param(SUM, "Sum of the updates, or the sum with its spectrum made flat.", choices=(SUM, ISO))
+    merging: str = param(
+        SUM, "Sum of the updates, or the sum with its spectrum made flat.", choices=(SUM, ISO)
+    )
     merged: str = param(ALL, "Which updates are merged, seen from one task.", choices=(ALL, OTHERS))
     rank: str = param(ERROR, "Rank at which the merged update is cut.", choices=(ERROR, NORM))
     table: bool = param(False, "The taps hold tables of weights: a column per unit, a row per input.")
 
 
 def subspace_alignment_of_updates(
-    *taps, params: SubspaceAlignmentOfUpdatesParams = SubspaceAlignmentOfUpdatesParams(), rng=None, progress=no_progress
+    *taps,
+    params: SubspaceAlignmentOfUpdatesParams = SubspaceAlignmentOfUpdatesParams(),
+    rng=None,
+    progress=no_progress,
 ) -> Matrix:
     """Subspace alignment ratios of two or more tuned checkpoints.
 
@@ -88,25 +93,33 @@ def subspace_alignment_of_updates(
         cuts = [leading(m, params.rank) for m in merged]
         cuts *= len(updates) // len(cuts)
         names.append(name)
-        found.append([(alignment(u, c), np.sqrt(c.shape[1] / len(u))) for u, c in zip(updates, cuts, strict=True)])
+        found.append(
+            [(alignment(u, c), np.sqrt(c.shape[1] / len(u))) for u, c in zip(updates, cuts, strict=True)]
+        )
     if not names:
         raise InputError(
-            f"no layer has an update in every checkpoint ({', '.join(still[:6])})", "checkpoints that differ from the base"
+            f"no layer has an update in every checkpoint ({', '.join(still[:6])})",
+            "checkpoints that differ from the base",
         )
     values, null = np.moveaxis(np.array(found), 2, 0).transpose(0, 2, 1)
     tasks = tap_names([t.name for t in taps])[1:]
     estimates = _estimates(values, null, tasks, params)
     caveats = [*read.notes]
     if still:
-        caveats.append(f"{len(still)} layer(s) in which a checkpoint, or what is merged, has no update left out.")
+        caveats.append(
+            f"{len(still)} layer(s) in which a checkpoint, or what is merged, has no update left out."
+        )
     if params.merged == ALL:
-        caveats.append("The merged update contains the task's own, which alone lifts the ratio above its null.")
+        caveats.append(
+            "The merged update contains the task's own, which alone lifts the ratio above its null."
+        )
     progress(1.0, "done")
     mean, worst = estimates[0], min(estimates[1:], key=lambda e: e.value)
     return Matrix(
         title=f"Alignment of {len(tasks)} updates with their merged update",
-        reading=f"On average {mean.value:.2f} of an update's norm lies in the subspace of the merged one ({params.merging}, "
-        f"{params.merged}); an unrelated update would have {mean.null:.2f}. Least is {worst.name}: {worst.value:.2f}.",
+        reading=f"On average {mean.value:.2f} of an update's norm lies in the subspace of the merged one "
+        f"({params.merging}, {params.merged}); an unrelated update would have {mean.null:.2f}. "
+        f"Least is {worst.name}: {worst.value:.2f}.",
         caveats=tuple(caveats), estimates=estimates, values=values, row_names=tasks, column_names=tuple(names),
         value_name="subspace alignment ratio", limits=(0.0, 1.0), null=null,
     )  # fmt: skip
@@ -149,7 +162,11 @@ def _estimates(values, null, tasks, params) -> tuple[Estimate, ...]:
     for task, row, chance in zip(tasks, values, null, strict=True):
         band = mean_interval(row, 0.0, 1.0)
         band = band | {"interval": "Student's t over layers"} if band else {}
-        each.append(Estimate(task, float(row.mean()), **band, null=float(chance.mean()), n=len(row), d=len(row), **common))
+        each.append(
+            Estimate(
+                task, float(row.mean()), **band, null=float(chance.mean()), n=len(row), d=len(row), **common
+            )
+        )
     return whole, *each
 
 
@@ -157,7 +174,9 @@ def _cost(shapes, params: SubspaceAlignmentOfUpdatesParams) -> Cost:
     (n, d), count, m = shapes[0], len(shapes), machine()
     small = min(n, d)
     flops = 10.0 * n * d * small * (1 + count * (params.merged == OTHERS)) * (1 + (params.merging == ISO))
-    return Cost(m.seconds(flops64=flops, moved=8.0 * n * d * 20 * count) + 0.02, 8.0 * (4.0 * count) * n * d + 5e4)
+    return Cost(
+        m.seconds(flops64=flops, moved=8.0 * n * d * 20 * count) + 0.02, 8.0 * (4.0 * count) * n * d + 5e4
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -177,7 +196,9 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("unrelated, k = 10 of 40", np.sqrt(10 / 40), float(two.values[1, 0]), 0.03),
         CheckLine("its null", np.sqrt(10 / 40), float(two.null[1, 0]), 1e-12),
         CheckLine("Iso-C: nuclear norm", float(before.sum()), float(after.sum()), 1e-9),
-        CheckLine("Iso-C: Frobenius norm", float(np.linalg.norm(one)), float(np.linalg.norm(flat)), 0.0, "at most"),
+        CheckLine(
+            "Iso-C: Frobenius norm", float(np.linalg.norm(one)), float(np.linalg.norm(flat)), 0.0, "at most"
+        ),
     )
 
 

@@ -44,7 +44,9 @@ LOW_RANK = "low rank"
 
 @dataclass(frozen=True)
 class UpdateEnergyParams:
-    layer: str = param("", "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded.")
+    layer: str = param(
+        "", "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded."
+    )
     energy: float = param(0.9, "Share of the energy, at which numbers are given.", low=0.01, high=1.0)
     shapes: int = param(3, "Kronecker shapes drawn, those that cost least a term first.", low=1, high=18)
     table: bool = param(False, "The taps hold tables of weights: a column per unit, a row per input.")
@@ -76,11 +78,15 @@ def update_energy(
     named = params.layer or ("" if is_table(taps[0], params.table) else taps[0].tap)
     read = layer_matrices(taps, named, params.table)
     if len(read.names) > 1:
-        raise ParameterError(f"layer '{named}' fits {len(read.names)} layers", "one", "See 'weight_update' for several")
+        raise ParameterError(
+            f"layer '{named}' fits {len(read.names)} layers", "one", "See 'weight_update' for several"
+        )
     w0, w1 = read.read(read.names[0])
     update, (m, n) = w1 - w0, w0.shape
     if not update.any():
-        raise InputError(f"{read.names[0]} is the same in both", "checkpoints that differ in it", "Choose another layer")
+        raise InputError(
+            f"{read.names[0]} is the same in both", "checkpoints that differ", "Choose another layer"
+        )
     forms = {LOW_RANK: ((m, 1), m + n)}
     for a, b in factor_shapes(m, n)[: params.shapes]:
         forms[f"Kronecker {a} x {b}"] = ((a, b), term_cost((a, b), m, n))
@@ -93,13 +99,13 @@ def update_energy(
         series[name] = energy_within(sigma, cost, grid)
         null[name] = np.mean([energy_within(s, cost, grid) for s in drawn], axis=0)
         estimates.append(_estimate(name, sigma, drawn, cost, params, (m, n)))
-    best = min(estimates, key=lambda e: e.value)
+    best, last = (pick(estimates, key=lambda e: e.value) for pick in (min, max))
     progress(1.0, "done")
     return Curve(
         title=f"Energy of the update of {read.names[0]}",
         reading=f"For {params.energy:.0%} of the energy of the update, the cheapest of these is {best.name}, with "
-        f"{best.value:,.0f} numbers (a Gaussian update {best.null:,.0f}); low rank needs {estimates[0].value:,.0f}, all "
-        f"entries are {m * n:,}.",
+        f"{best.value:,.0f} numbers (a Gaussian update needs {best.null:,.0f} so); {last.name} comes last with "
+        f"{last.value:,.0f}, and all entries are {m * n:,}.",
         caveats=(*read.notes, f"{len(forms) - 1} of {len(factor_shapes(m, n))} Kronecker shapes are drawn, those of "
                  "least cost a term.", "Weights are known exactly, so the numbers have no interval."),
         estimates=tuple(estimates), x=grid.astype(float), x_name="numbers stored", y_name="share of the energy",
@@ -121,7 +127,9 @@ def _cost(shapes, params: UpdateEnergyParams) -> Cost:
     n, d = shapes[0]
     small, side, m = min(n, d), int(np.sqrt(n * d)), machine()
     flops = (1 + DRAWS) * 4.0 * n * d * (small + params.shapes * side)
-    return Cost(m.seconds(flops64=flops, moved=8.0 * n * d * 40) + 0.02, 8.0 * 8.0 * n * d + 8.0 * 3 * small**2)
+    return Cost(
+        m.seconds(flops64=flops, moved=8.0 * n * d * 40) + 0.02, 8.0 * 8.0 * n * d + 8.0 * 3 * small**2
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:

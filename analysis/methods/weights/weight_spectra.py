@@ -73,7 +73,9 @@ class WeightSpectraParams:
     table: bool = param(False, "The tap holds a table of weights: a column per unit, a row per input.")
 
 
-def weight_spectra(tap, params: WeightSpectraParams = WeightSpectraParams(), rng=None, progress=no_progress) -> Table:
+def weight_spectra(
+    tap, params: WeightSpectraParams = WeightSpectraParams(), rng=None, progress=no_progress
+) -> Table:
     """Ranks of all weight matrices of the checkpoint that a tap was recorded from.
 
     Parameters
@@ -115,11 +117,13 @@ def weight_spectra(tap, params: WeightSpectraParams = WeightSpectraParams(), rng
     if empty:
         caveats.append(f"{empty} layer(s) of zeros left out.")
     if len(rows) > MOST_ESTIMATES:
-        caveats.append(f"Stable ranks of the first {MOST_ESTIMATES} of {len(rows)} layers are listed as estimates.")
+        caveats.append(
+            f"Stable ranks of the first {MOST_ESTIMATES} of {len(rows)} layers are listed as estimates."
+        )
     progress(1.0, "done")
     return Table(
-        title=f"Weight spectra of {tap.name}", reading=_reading(columns, estimates), caveats=tuple(caveats),
-        estimates=estimates, columns=columns, index="layer", help=HELP,
+        title=f"Weight spectra of {tap.name.partition(':')[0]}", reading=_reading(columns, estimates),
+        caveats=tuple(caveats), estimates=estimates, columns=columns, index="layer", help=HELP,
     )  # fmt: skip
 
 
@@ -158,10 +162,10 @@ def _reading(columns, estimates) -> str:
     ratio = columns[ENTROPY2] / columns[f"{ENTROPY2}, null"]
     least = int(np.argmin(ratio))
     return (
-        f"{len(smaller)} layer(s): {estimates[0].value:.1%} of their singular values lie beyond noise. Two factors with "
-        f"99 % of the energy would be smaller than the matrix in {int(smaller.sum())}. Furthest below a matrix without "
-        f"structure is {columns['layer'][least]}: entropy rank of σ² {columns[ENTROPY2][least]:.1f}, without structure "
-        f"{columns[f'{ENTROPY2}, null'][least]:.1f}."
+        f"{len(smaller)} layer(s): {estimates[0].value:.1%} of their singular values lie beyond noise. Two factors "
+        f"with 99 % of the energy would be smaller than the matrix in {int(smaller.sum())}. Furthest below a matrix "
+        f"without structure is {columns['layer'][least]}: entropy rank of σ² {columns[ENTROPY2][least]:.1f}, "
+        f"without it {columns[f'{ENTROPY2}, null'][least]:.1f}."
     )
 
 
@@ -170,7 +174,9 @@ def _cost(shapes, params: WeightSpectraParams) -> Cost:
     small, m = min(n, d), machine()
     draws = min(null_draws(small), 20)
     flops = 8.0 * n * d * small * (1 + draws * (params.null == MOVED)) + draws * 15.0 * small**3
-    return Cost(m.seconds(flops64=flops, moved=8.0 * n * d * 10) + 0.02, 8.0 * (2.5 * n * d + 4.0 * small**2) + 5e4)
+    return Cost(
+        m.seconds(flops64=flops, moved=8.0 * n * d * 10) + 0.02, 8.0 * (2.5 * n * d + 4.0 * small**2) + 5e4
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -179,11 +185,15 @@ def _check() -> tuple[CheckLine, ...]:
     rng = np.random.default_rng(3)
     a, b = (np.linalg.qr(rng.standard_normal((k, 5)))[0] for k in (30, 10))
     flat = weight_spectra(3.0 * a @ b.T).columns
+    two = weight_spectra(a[:, :2] * [2.0, 1.0] @ b[:, :2].T).columns
     noise = weight_spectra(rng.standard_normal((120, 60)))
     lines = [CheckLine(f"five equal: {k}", 5.0, float(flat[k][0]), 1e-9) for k in ("rank", *RANKS[:5])]
     return (
         *lines,
         CheckLine("five equal: nuclear / Frobenius", np.sqrt(5), float(flat[RATIO][0]), 1e-9),
+        CheckLine("σ of 2 and 1: entropy rank of σ", 3 / 2 ** (2 / 3), float(two[ENTROPY][0]), 1e-9),
+        CheckLine("σ of 2 and 1: entropy rank of σ²", 5 / 4**0.8, float(two[ENTROPY2][0]), 1e-9),
+        CheckLine("σ of 2 and 1: stable rank", 1.25, float(two[STABLE][0]), 1e-9),
         CheckLine("break-even rank of 10 x 30", 7.5, float(flat["break-even rank"][0]), 1e-12),
         CheckLine("saved by rank 5", 1 / 3, float(flat["saved at 99 %"][0]), 1e-12),
         CheckLine("noise: beyond noise", 0.0, noise.estimates[0].value, 0.02),

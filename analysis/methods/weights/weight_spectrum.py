@@ -43,7 +43,9 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 @dataclass(frozen=True)
 class WeightSpectrumParams:
-    layer: str = param("", "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded.")
+    layer: str = param(
+        "", "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded."
+    )
     null: str = param(GAUSSIAN, "Matrices without structure to compare with.", choices=(GAUSSIAN, MOVED))
     table: bool = param(False, "The tap holds a table of weights: a column per unit, a row per input.")
 
@@ -73,7 +75,9 @@ def weight_spectrum(
     named = params.layer or ("" if is_table(tap, params.table) else tap.tap)
     read = layer_matrices([tap], named, params.table)
     if len(read.names) > 1:
-        raise ParameterError(f"layer '{named}' fits {len(read.names)} layers", "one", "See 'weight_spectra' for several")
+        raise ParameterError(
+            f"layer '{named}' fits {len(read.names)} layers", "one", "See 'weight_spectra' for all"
+        )
     name = read.names[0]
     (weight,) = read.read(name)
     progress(0.2, f"decomposing {name}")
@@ -121,7 +125,9 @@ def _cost(shapes, params: WeightSpectrumParams) -> Cost:
     small, m = min(n, d), machine()
     draws = min(null_draws(small), 20)
     flops = 8.0 * n * d * small * (1 + draws * (params.null == MOVED)) + draws * 15.0 * small**3
-    return Cost(m.seconds(flops64=flops, moved=8.0 * n * d * 10) + 0.02, 8.0 * (2.5 * n * d + 4.0 * small**2) + 5e4)
+    return Cost(
+        m.seconds(flops64=flops, moved=8.0 * n * d * 10) + 0.02, 8.0 * (2.5 * n * d + 4.0 * small**2) + 5e4
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -131,7 +137,9 @@ def _check() -> tuple[CheckLine, ...]:
     values = np.array([5.0, 4.0, 2.0, 1.0])
     found = weight_spectrum(a * values @ b.T)
     noise = rng.standard_normal((100, 50))
-    spike = 3 * (np.sqrt(100) + np.sqrt(50)) * np.outer(*(v / np.linalg.norm(v) for v in (noise[:, 0], noise[0])))
+    spike = (
+        3 * (np.sqrt(100) + np.sqrt(50)) * np.outer(*(v / np.linalg.norm(v) for v in (noise[:, 0], noise[0])))
+    )
     one = weight_spectrum(noise + spike)
     return (
         CheckLine("planted singular values", 0.0, float(np.abs(found.values[:4] - values).max()), 1e-12),
@@ -145,7 +153,7 @@ METHODS = (
     Method(
         id="weight_spectrum", family="weights", title="Weight spectrum of one layer", version=1,
         function=weight_spectrum,
-        summary="The singular values of one weight matrix, and which of them a matrix without structure would not have.",
+        summary="The singular values of one weight matrix, and which of them one without structure would not have.",
         params=WeightSpectrumParams, result=Spectrum, check=_check, cost=_cost, minimum_rows=2,
         invariance="rotating units or inputs; scaling the layer scales the values and leaves the ranks",
         papers=(

@@ -109,11 +109,14 @@ def weight_update(
     still = int((columns["relative size"] == 0).sum())
     if still:
         caveats.append(f"{still} layer(s) are the same in both; all their numbers are 0.")
-    caveats.append(f"Kronecker: the {params.shapes} shape(s) of least cost a term were tried, if there are as many.")
+    caveats.append(
+        f"Kronecker: the {params.shapes} shape(s) of least cost a term were tried, if there are as many."
+    )
     progress(1.0, "done")
     return Table(
-        title=f"Updates from {taps[0].name} to {taps[1].name}", reading=_reading(columns, params, still),
-        caveats=tuple(caveats), estimates=estimates, columns=columns, index="layer", sort="relative size", help=HELP,
+        title="Updates from {} to {}".format(*(t.name.partition(":")[0] for t in taps)),
+        reading=_reading(columns, params, still), caveats=tuple(caveats), estimates=estimates,
+        columns=columns, index="layer", sort="relative size", help=HELP,
     )  # fmt: skip
 
 
@@ -126,7 +129,9 @@ def _row(w0: np.ndarray, w1: np.ndarray, params, rng) -> dict:
     u0, most = u0[:, s0 > s0[0] * max(m, n) * np.finfo(float).eps], min(params.directions, m, n)
     found = rank_numbers(sigma)
     numbers, shape = cheapest_products(update, params)
-    counts = [intruders(w, u0, most, params.bound) if size > 0 and u0.shape[1] else 0 for w in (w1, w0 + drawn)]
+    counts = [
+        intruders(w, u0, most, params.bound) if size > 0 and u0.shape[1] else 0 for w in (w1, w0 + drawn)
+    ]
     return {
         "units": m, "inputs": n, "relative size": size / norm if norm > 0 else 0.0, "rank": int((sigma > 0).sum()),
         **{k: found[k] for k in (ENTROPY2, STABLE, HALF, MOST)}, "numbers, full": m * n,
@@ -162,7 +167,9 @@ def _estimates(columns, params) -> tuple[Estimate, ...]:
     if whole:
         low, high = wilson(count, whole)
         chance |= {"low": low, "high": high, "interval": "Wilson, directions as draws"}
-    found = [Estimate("share of intruders among leading directions", count / max(whole, 1), **chance, **common)]
+    found = [
+        Estimate("share of intruders among leading directions", count / max(whole, 1), **chance, **common)
+    ]
     for i in range(min(MOST_ESTIMATES, len(k))):
         m = int(columns["units"][i])
         mean, spread = overlap_by_chance(int(k[i]), int(k[i]), m) if k[i] else (0.0, 0.0)
@@ -194,7 +201,9 @@ def _cost(shapes, params: WeightUpdateParams) -> Cost:
     n, d = shapes[0]
     small, side, m = min(n, d), int(np.sqrt(n * d)), machine()
     flops = 8.0 * n * d * small * 6 + 2 * params.shapes * 4.0 * n * d * side
-    return Cost(m.seconds(flops64=flops, moved=8.0 * n * d * 60) + 0.02, 8.0 * 10.0 * n * d + 8.0 * 6 * small**2 + 1e5)
+    return Cost(
+        m.seconds(flops64=flops, moved=8.0 * n * d * 60) + 0.02, 8.0 * 10.0 * n * d + 8.0 * 6 * small**2 + 1e5
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -202,10 +211,14 @@ def _check() -> tuple[CheckLine, ...]:
     full; equal checkpoints give zeros; an update along W0's own directions makes no intruder."""
     rng = np.random.default_rng(9)
     w0 = rng.standard_normal((24, 36))
-    u, s, v = np.linalg.svd(w0, full_matrices=False)
-    low = weight_update(w0.T, (w0 + 0.5 * u[:, :3] @ v[:3]).T, params=WeightUpdateParams(directions=3)).columns
+    u, _, v = np.linalg.svd(w0, full_matrices=False)
+    low = weight_update(
+        w0.T, (w0 + 0.5 * u[:, :3] @ v[:3]).T, params=WeightUpdateParams(directions=3)
+    ).columns
     b, c = rng.standard_normal((4, 6)), rng.standard_normal((6, 6))
-    kron = weight_update(w0.T, (w0 + np.kron(b, c)).T, params=WeightUpdateParams(shapes=100, energy=0.999)).columns
+    kron = weight_update(
+        w0.T, (w0 + np.kron(b, c)).T, params=WeightUpdateParams(shapes=100, energy=0.999)
+    ).columns
     same = weight_update(w0, w0)
     zeros = [v for k, v in same.columns.items() if v.dtype.kind == "f" and "null" not in k]
     return (
