@@ -65,8 +65,8 @@ def test_permuting_units_permutes_the_weights(rng):
     x, first = two(rng)
     order = rng.permutation(8)
     a, b = pair_axes(split(x, first), first), pair_axes(split(x[:, order], first), first)
-    for one, other in zip(a, b, strict=True):
-        np.testing.assert_allclose(one[order], other, atol=1e-4)
+    for one, other, off in zip(a, b, (1e-9, 1e-9, 2e-3, 1e-9), strict=True):  # the sparse fit stops at 1e-5 of its loss
+        np.testing.assert_allclose(one[order], other, atol=off)
 
 
 def test_rescaling_and_shifting_units_changes_nothing(rng):
@@ -89,7 +89,7 @@ def test_exchanging_the_groups_turns_the_directions(rng):
 
 
 def test_a_planted_difference_in_noise_that_two_units_share(rng):
-    """Units 0 and 1 carry one noise of deviation 3: apart Φ(1 / √2 / √9.08…) each, together almost free of it."""
+    """Units 0 and 1 carry one noise of deviation 3, of which their difference is free: variance 2 · 0.09."""
     first = np.arange(3000) % 2 == 0
     noise = 3 * rng.standard_normal(3000)
     x = np.column_stack(

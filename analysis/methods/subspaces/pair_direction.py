@@ -1,8 +1,8 @@
 """The one direction that separates two groups, and the one they share, beside the few units that do the same.
 
-Groups are two values of a sample column or two packed selections. On a random half of the samples four directions
-are made of standardised units: mean difference, Fisher's with a shrunk covariance, a sparse logistic regression (whose units
-are the gate), and the direction of the largest spread within the groups on which their means agree
+Groups are two values of a sample column or two packed selections. On a random half of the samples four directions are
+made of standardised units: mean difference, Fisher's with a shrunk covariance, a sparse logistic regression (whose
+units are the gate), and the direction of the largest spread within the groups on which their means agree
 (`compute.subspaces.pair_axes`). The other half says how well each tells the two apart: AUROC, 0.5 for nothing.
 
 With as many units as samples any two groups are perfectly apart on the half that made a direction: the AUROC there is
@@ -10,7 +10,8 @@ shown only to be disbelieved. Null: labels exchanged between samples, directions
 
 When it lies: Fisher's direction says how to tell the groups apart, not where they lie: its weights can be large for
 units that only cancel noise; of units that say the same the sparse one keeps one; the shared direction agrees in means,
-groups may spread differently along it; half of the samples found each direction, so that all would find a better one; groups drawn on a map of these same activations must differ, whatever p says.
+groups may spread differently along it; half of the samples found each direction, so that all would find a better one;
+groups drawn on a map of these same activations must differ, whatever p says.
 
 Cost: one eigenproblem, and about 12 sparse fits of O(n d) a sweep for each exchange. Memory O(n d).
 
@@ -77,8 +78,7 @@ def pair_direction(
     -------
     Table
         All units, largest gate first, see `HELP`; weights are those of standardised units. Tokens count once per
-        sample, by their mean. Estimates: AUROC of each direction on the other half, of Fisher's where it was made, and the
-        share of units in the sparse one.
+        sample, by their mean. Estimates: AUROC of each direction on the other half, and of Fisher's where it was made.
 
     Raises
     ------
