@@ -15,7 +15,7 @@ these samples and is too good, k is a parameter. Subspaces made after training u
 
 Cost: for each of five folds O(n d (min(n, d) + C k)); memory O(n (d + k) + C d k).
 
-Reference: H. Wang, Z. Li & W. Zuo (2023), "Get the best of both worlds: improving accuracy and transferability by
+Reference: H. Wang, Z. Li & W. Zhang (2023), "Get the best of both worlds: improving accuracy and transferability by
 Grassmann class representation".
 """
 
