@@ -1,5 +1,5 @@
-"""Told apart by their history: later samples against the mean of each group's earlier ones, before and after a projection
-that was made for just these groups.
+"""Told apart by their history: later samples against the mean of each group's earlier ones, before and after a
+projection that was made for just these groups.
 
 Features are centred by the history's mean. Before: as they are. After: Fisher's discriminants of the history, S_b w = λ
 ((1 - a) S_w + a μ I) w with Ledoit and Wolf's a (`compute.linear.fisher`). Similarity is the cosine of a later sample

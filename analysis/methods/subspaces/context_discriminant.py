@@ -118,7 +118,8 @@ def context_discriminant(
     return Matrix(
         title=f"Groups of {activations.name} told apart ({params.column}), {params.show}", values=values,
         row_names=names, column_names=names,
-        value_name="cosine" if params.show != "change" else "change of the cosine", limits=(-1.0, 1.0) if params.show != "change" else None, diverging=True, estimates=estimates,
+        value_name="cosine" if params.show != "change" else "change of the cosine",
+        limits=(-1.0, 1.0) if params.show != "change" else None, diverging=True, estimates=estimates,
         reading=_reading(estimates, after, before, names),
         caveats=(*_caveats(x, later), *said, *notes, *data.notes),
     )  # fmt: skip
@@ -239,8 +240,8 @@ def _reading(e, after, before, names) -> str:
     return (
         f"A projection made for these {len(names)} groups {what} telling their later samples apart: {e[2].value:.1%} "
         f"are nearest to their own history after it, {e[3].value:.1%} before (exchanged groups: {e[2].null:.1%}); the "
-        f"margin of groups goes from {e[1].value:.2f} to {e[0].value:.2f}. Most easily confused: {names[a]} for {names[b]} "
-        f"(cosine {off[a, b]:.2f}, before {before[a, b]:.2f})."
+        f"margin of groups goes from {e[1].value:.2f} to {e[0].value:.2f}. Most easily confused: {names[a]} for "
+        f"{names[b]} (cosine {off[a, b]:.2f}, before {before[a, b]:.2f})."
     )
 
 
@@ -263,12 +264,15 @@ def _cost(shapes, params: ContextDiscriminantParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Five groups that differ in 5 of 30 units by less than the others vary: told apart after, not before; labels that
-    mean nothing are at chance; at most K - 1 ratios, which no invertible map changes without shrinkage."""
+    """Five groups under noise along two directions that cross theirs: told apart after, not before; labels that mean
+    nothing are at chance; at most K - 1 ratios, which no invertible map changes without shrinkage."""
     rng = np.random.default_rng(1)
-    of = np.arange(500) % 5
-    x = 5 * rng.standard_normal((500, 30))
-    x[:, :5] = 4 * np.eye(5)[of] + 0.7 * rng.standard_normal((500, 5))
+    of, crossing = np.arange(500) % 5, rng.standard_normal((2, 30))
+    x = (
+        3 * np.eye(5, 30)[of]
+        + 6 * rng.standard_normal((500, 2)) @ crossing
+        + 0.5 * rng.standard_normal((500, 30))
+    )
     ask = ContextDiscriminantParams(permutations=19)
     e = context_discriminant(
         ArrayActivations(x, samples={"label": of}), ask, np.random.default_rng(0)
@@ -280,7 +284,7 @@ def _check() -> tuple[CheckLine, ...]:
     mapped = told_apart(x @ rng.standard_normal((30, 30)), of, later, 5, 0.0).ratios
     return (
         CheckLine("nearest to their group, after", 1.0, e[2].value, 0.04),
-        CheckLine("and before, at most", 0.9, e[3].value, 0.0, "at most"),
+        CheckLine("and before, at most", 0.6, e[3].value, 0.0, "at most"),
         CheckLine("noise: nearest to their group, after", 0.2, luck[2].value, 0.17),
         CheckLine("noise: margin on the history, at least", 0.5, luck[5].value, 0.0, "at least"),
         CheckLine("noise: margin on later samples, at most", 0.0, luck[0].value, 0.0, "at most"),
