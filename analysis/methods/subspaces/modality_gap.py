@@ -150,7 +150,8 @@ def _shift(x, y, group, signs) -> Estimate:
     reach = 0.0 if half is None else float(half)
     return Estimate(
         "share of the mates' squared distance that is one shift", value, max(value - reach, 0.0),
-        min(value + reach, 1.0), interval="jackknife over groups of samples, t", **against(value, null), n=len(x), d=x.shape[1],
+        min(value + reach, 1.0), interval="jackknife over groups of samples, t", **against(value, null), n=len(x),
+        d=x.shape[1],
         null_method=f"sides of each sample swapped at random, {len(null)} times", estimator="|Δ|² / mean |x - y|²",
     )  # fmt: skip
 
