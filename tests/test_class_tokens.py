@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
+from analysis.compute.retrieval import token_report as report
 from analysis.compute.retrieval.token_retrieval import average_precisions, ranked, rescues, unit_tokens
 from analysis.errors import InputError, NotEnoughData, NotFound
 from analysis.methods.subspaces import class_tokens as method
@@ -151,16 +152,16 @@ RANKED, RESCUED = ranked, rescues
 
 
 @pytest.mark.parametrize(
-    ("name", "broken"),
+    ("module", "name", "broken"),
     [
-        ("rescues", lambda first: RESCUED(first) + 0.01),
-        ("ranked", lambda similar, of, out: RANKED(similar, of, out & False)),
-        ("average_precisions", lambda ranking, of: np.full(len(of), 0.5)),
-        ("unit_tokens", lambda x: x),
+        (method, "rescues", lambda first: RESCUED(first) + 0.01),
+        (report, "ranked", lambda similar, of, out: RANKED(similar, of, out & False)),
+        (report, "average_precisions", lambda ranking, of: np.full(len(of), 0.5)),
+        (method, "unit_tokens", lambda x: x),
     ],
 )
-def test_the_check_fails_on_broken_code(monkeypatch, name, broken):
+def test_the_check_fails_on_broken_code(monkeypatch, module, name, broken):
     check = method.METHODS[0].check
     assert all(line.passed for line in check())
-    monkeypatch.setattr(method, name, broken)
+    monkeypatch.setattr(module, name, broken)
     assert not all(line.passed for line in check())

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.linalg import eigh
 
 from analysis.activations import ArrayActivations
+from analysis.compute.subspaces import told_apart_report as report
 from analysis.compute.subspaces.told_apart import group_margin, group_similarity, sample_margins, told_apart
 from analysis.errors import InputError, NotEnoughData, NotFound
 from analysis.methods.subspaces import context_discriminant as method
@@ -145,18 +146,19 @@ TOLD = told_apart
 
 
 @pytest.mark.parametrize(
-    ("name", "broken"),
+    ("module", "name", "broken"),
     [
         (
+            method,
             "told_apart",
             lambda x, of, later, k, a=None: TOLD(x, np.roll(of, 1) * later + of * ~later, later, k, a),
         ),
-        ("sample_margins", lambda similar, of: -np.ones(len(of))),
-        ("group_margin", lambda similar, of: 0.3),
+        (report, "sample_margins", lambda similar, of: -np.ones(len(of))),
+        (report, "group_margin", lambda similar, of: 0.3),
     ],
 )
-def test_the_check_fails_on_broken_code(monkeypatch, name, broken):
+def test_the_check_fails_on_broken_code(monkeypatch, module, name, broken):
     check = method.METHODS[0].check
     assert all(line.passed for line in check())
-    monkeypatch.setattr(method, name, broken)
+    monkeypatch.setattr(module, name, broken)
     assert not all(line.passed for line in check())

@@ -29,13 +29,12 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations, sample_column
 from analysis.arrays import finite_rows
 from analysis.compute.machine import machine
-from analysis.compute.retrieval.token_retrieval import average_precisions, ranked, rescues, unit_tokens
+from analysis.compute.retrieval.token_report import diversity_of, retrieved, spread_of
+from analysis.compute.retrieval.token_retrieval import rescues, unit_tokens
 from analysis.compute.rows.class_codes import class_codes
-from analysis.compute.statistics.nulls import against
-from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.compute.subspaces.sinkhorn import random_cosine
-from analysis.errors import InputError, NotEnoughData
-from analysis.results import Estimate, Matrix
+from analysis.errors import InputError
+from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST, MOST_TOKENS, SHOWN = 2, 64, 12
@@ -93,15 +92,15 @@ def class_tokens(
         progress(0.2 + 0.6 * t / count, f"ranking by {names[t]}")
         similar = z[:, t] @ z[:, t].T
         fused += similar / count
-        found, made = _retrieval(similar, of, left_out, draws, names[t], d)
+        found, made = retrieved(similar, of, left_out, draws, names[t], d)
         first.append(found.first[found.asks])
         if t < SHOWN:
-            estimates += [*made, _spread(z[:, t], of, draws, names[t])]
+            estimates += [*made, spread_of(z[:, t], of, draws, names[t])]
     progress(0.8, "ranking by all tokens")
-    _, whole = _retrieval(fused, of, left_out, draws, "fused", count * d)
+    _, whole = retrieved(fused, of, left_out, draws, "fused", count * d)
     cosines = np.abs(np.einsum("ntd,nsd->nts", z, z))
     diversity, rescue = cosines.mean(axis=0), rescues(np.array(first))
-    apart = _diversity(cosines, d)
+    apart = diversity_of(cosines, d)
     shown = diversity if params.show == DIVERSITY else rescue
     chance = np.full_like(shown, random_cosine(d)) if params.show == DIVERSITY else None
     if chance is not None:
@@ -143,66 +142,6 @@ def _read(activations, params, rng, progress):
     return x[again.stay], again.codes, cameras, notes + list(again.notes)
 
 
-def _retrieval(similar, of, left_out, draws, name: str, d: int):
-    """Ranking and its two estimates; exchanged classes keep the ranking and who is left out."""
-    found = ranked(similar, of, left_out)
-    if found.asks.sum() < 2:
-        raise NotEnoughData(
-            "no sample has another of its class to be found", "some that have", "Leave the camera out"
-        )
-    precision = average_precisions(found, of)[found.asks]
-    first = found.first[found.asks]
-    null = np.array([_exchanged(found, of[order]) for order in draws])
-    made = []
-    for label, values, chance, interval in (
-        (f"{name}: rank 1", first, null[:, 0], share_interval(first)),
-        (f"{name}: mean average precision", precision, null[:, 1], mean_interval(precision, 0.0, 1.0)),
-    ):
-        made.append(Estimate(label, float(values.mean()), **interval, **against(values.mean(), chance),
-                             null_method=f"classes exchanged, {len(draws)} times", n=len(values), d=d,
-                             estimator="cosine, all other samples ranked"))  # fmt: skip
-    return found, made
-
-
-def _exchanged(found, of: np.ndarray) -> tuple[float, float]:
-    hit = (of[found.order[:, 0]] == of) & (found.order[:, 0] >= 0)
-    asks = ((of[found.order] == of[:, None]) & (found.order >= 0)).any(axis=1)
-    if not asks.any():
-        return 0.0, 0.0
-    return float(hit[asks].mean()), float(average_precisions(found, of)[asks].mean())
-
-
-def _spread(z: np.ndarray, of: np.ndarray, draws, name: str) -> Estimate:
-    def distances(codes: np.ndarray) -> np.ndarray:
-        means = (codes == np.arange(codes.max() + 1)[:, None]).astype(np.float64) @ z
-        length = np.linalg.norm(means, axis=1, keepdims=True)
-        return 1 - (z * np.divide(means, length, out=np.zeros_like(means), where=length > 0)[codes]).sum(
-            axis=1
-        )
-
-    values = distances(of)
-    null = np.array([distances(of[order]).mean() for order in draws])
-    about = against(values.mean(), null)
-    about["p_value"] = float((1 + (null <= values.mean()).sum()) / (1 + len(null)))
-    return Estimate(
-        f"{name}: spread within a class", float(values.mean()), **mean_interval(values, 0.0, 2.0), **about,
-        null_method=f"classes exchanged, {len(draws)} times", n=len(z), d=z.shape[1],
-        estimator="mean of 1 - cosine with the class's mean direction",
-    )  # fmt: skip
-
-
-def _diversity(cosines: np.ndarray, d: int) -> list[Estimate]:
-    count = cosines.shape[1]
-    if count < 2:
-        return []
-    each = cosines[:, *np.triu_indices(count, 1)].mean(axis=1)
-    return [Estimate(
-        "mean |cosine| of two tokens of a sample", float(each.mean()), **mean_interval(each, 0.0, 1.0),
-        null=random_cosine(d), null_method="random directions, exactly", n=len(each), d=d,
-        estimator="mean over samples",
-    )]  # fmt: skip
-
-
 def _reading(diversity, rescue, whole, estimates, names) -> str:
     fused = (
         f"All tokens together find a sample of the same class first for {whole[0].value:.1%} of samples (exchanged "
@@ -215,8 +154,8 @@ def _reading(diversity, rescue, whole, estimates, names) -> str:
         (e for e in estimates if e.name.endswith("rank 1") and e.name[0] == "t"), key=lambda e: e.value
     )
     return (
-        f"{fused}; the best one alone, {best.name.partition(':')[0]}, for {best.value:.1%}. Two tokens of a sample have "
-        f"a mean |cosine| of {estimates[0].value:.2f} (random directions: {estimates[0].null:.2f}). Most rescues: "
+        f"{fused}; the best one alone, {best.name.partition(':')[0]}, for {best.value:.1%}. Two tokens of a sample "
+        f"have a mean |cosine| of {estimates[0].value:.2f} (random directions: {estimates[0].null:.2f}). Most rescues: "
         f"{names[b]} is right where {names[a]} is wrong for {rescue[a, b]:.1%} of samples."
     )
 

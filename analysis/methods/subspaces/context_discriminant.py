@@ -24,32 +24,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations, sample_column
-from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
 from analysis.compute.rows.samples import LabelledMatrix, labelled_matrix
-from analysis.compute.statistics.nulls import against, wilson
-from analysis.compute.statistics.sample_groups import GROUPS, jackknife_half, mean_interval
+from analysis.compute.statistics.sample_groups import GROUPS
 from analysis.compute.subspaces.told_apart import (
-    ToldApart,
-    group_margin,
     group_similarity,
-    sample_margins,
     told_apart,
 )
+from analysis.compute.subspaces.told_apart_report import NAMES, estimates_of, margin_errors, numbers_of
 from analysis.errors import InputError, NotEnoughData
-from analysis.results import Estimate, Matrix
+from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST = 6  # samples of a group
-NAMES = (
-    "margin of groups, after",
-    "margin of groups, before",
-    "share of later samples nearest to their group, after",
-    "share of later samples nearest to their group, before",
-    "mean margin of a sample, after less before",
-    "margin of groups on the history itself, after (do not believe)",
-    "largest ratio λ",
-)
 
 
 @dataclass(frozen=True)
@@ -110,9 +97,9 @@ def context_discriminant(
         turned = of.copy()  # within each part, so that every group keeps its size in both
         for part in (later, ~later):
             turned[part] = rng.permutation(of[part])
-        null[i] = _numbers(told_apart(scaled, turned, later, len(names)))
-    half = _error(scaled, of, later, len(names), rng, progress)
-    estimates = _estimates(found, half, null, len(x), x.shape[1], params)
+        null[i] = numbers_of(told_apart(scaled, turned, later, len(names)))
+    half = margin_errors(scaled, of, later, len(names), rng, progress)
+    estimates = estimates_of(found, half, null, len(x), x.shape[1], params)
     before, after = (group_similarity(v, found.of) for v in (found.before, found.after))
     values = {"after": after, "before": before, "change": after - before}[params.show]
     return Matrix(
@@ -184,51 +171,6 @@ def _random_part(of: np.ndarray, history: float, rng) -> np.ndarray:
     rank = np.empty(len(of), np.int64)
     rank[order] = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
     return rank >= np.clip(np.round(history * counts), 2, np.maximum(counts - 2, 2))[of]
-
-
-def _numbers(t: ToldApart) -> np.ndarray:
-    """The numbers of `NAMES`."""
-    after, before = (sample_margins(v, t.of) for v in (t.after, t.before))
-    return np.array([
-        group_margin(t.after, t.of), group_margin(t.before, t.of), (after > 0).mean(), (before > 0).mean(),
-        (after - before).mean(), group_margin(t.own, t.past), t.ratios[0] if len(t.ratios) else 0.0,
-    ])  # fmt: skip
-
-
-def _error(x, of, later, groups: int, rng, progress) -> np.ndarray:
-    """Half-widths of the margins from leaving out a tenth of the samples of each group and part."""
-    fold, series = folds_of(2 * of + later, GROUPS, rng), []
-    for f in range(GROUPS):
-        progress(0.8 + 0.2 * f / GROUPS, "leaving samples out")
-        keep = fold != f
-        if all((np.bincount(of[keep & part], minlength=groups) > 0).all() for part in (later, ~later)):
-            series.append(_numbers(told_apart(x[keep], of[keep], later[keep], groups)))
-    return jackknife_half(np.array(series)) if len(series) == GROUPS else None
-
-
-def _estimates(t: ToldApart, half, null, n: int, d: int, params) -> tuple[Estimate, ...]:
-    values, made, m = _numbers(t), [], len(t.of)
-    gain = sample_margins(t.after, t.of) - sample_margins(t.before, t.of)
-    for i, name in enumerate(NAMES):
-        value, ends = float(values[i]), {}
-        if i in (2, 3):
-            low, high = wilson(value * m, m)
-            ends = {"low": min(low, value), "high": max(high, value), "interval": "Wilson over later samples"}
-        elif i == 4:
-            ends = mean_interval(gain)
-        elif half is not None and i in (0, 1):
-            reach = float(half[i])
-            ends = {
-                "low": value - reach,
-                "high": value + reach,
-                "interval": f"jackknife over {GROUPS} groups, t",
-            }
-        made.append(Estimate(
-            name, value, **ends, **against(value, null[:, i]), null_method=f"groups exchanged, {len(null)} times, "
-            "projection made anew", n=n if i > 4 else m, d=d, estimator="min intra - max inter" if "of groups" in name
-            else "cosine with the history's mean" if i < 5 else "generalised eigenvalue, shrunk",
-        ))  # fmt: skip
-    return tuple(made)
 
 
 def _reading(e, after, before, names) -> str:
