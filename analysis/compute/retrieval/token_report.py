@@ -34,6 +34,7 @@ def retrieved(similar, of, left_out, draws, name: str, d: int):
 
 
 def exchanged(found, of: np.ndarray) -> tuple[float, float]:
+    """Rank 1 and mean average precision of a ranking under other classes `of` (n,)."""
     hit = (of[found.order[:, 0]] == of) & (found.order[:, 0] >= 0)
     asks = ((of[found.order] == of[:, None]) & (found.order >= 0)).any(axis=1)
     if not asks.any():
@@ -42,6 +43,8 @@ def exchanged(found, of: np.ndarray) -> tuple[float, float]:
 
 
 def spread_of(z: np.ndarray, of: np.ndarray, draws, name: str) -> Estimate:
+    """Mean of 1 - cosine of unit rows `z` (n, d) with the mean direction of their class."""
+
     def distances(codes: np.ndarray) -> np.ndarray:
         means = (codes == np.arange(codes.max() + 1)[:, None]).astype(np.float64) @ z
         length = np.linalg.norm(means, axis=1, keepdims=True)
@@ -61,6 +64,7 @@ def spread_of(z: np.ndarray, of: np.ndarray, draws, name: str) -> Estimate:
 
 
 def diversity_of(cosines: np.ndarray, d: int) -> list[Estimate]:
+    """Mean of `cosines` (n, T, T) over pairs of tokens; nothing for one token."""
     count = cosines.shape[1]
     if count < 2:
         return []

@@ -17,6 +17,7 @@ OWN, OTHERS = "squared length inside the own subspace", "inside those of other c
 
 
 def bands_of(lines: dict[str, np.ndarray], k: int) -> tuple[dict, dict, dict]:
+    """Means, low and high ends (k,) of each line (n, k) or (n, 1), which is then the same at every k."""
     values, low, high = {}, {}, {}
     for name, each in lines.items():
         mean, n = each.mean(axis=0), len(each)
@@ -31,11 +32,13 @@ def bands_of(lines: dict[str, np.ndarray], k: int) -> tuple[dict, dict, dict]:
 
 
 def share_ends(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean of `values` (n,) in [0, 1]."""
     found = mean_interval(values, 0.0, 1.0)
     return found["low"], found["high"]
 
 
 def estimates_of(right, probe, near, own, others, k: int, chance: float, shape) -> tuple[Estimate, ...]:
+    """At one k: each line (n,) by itself, and the gain over the probe; `chance` of a right answer; `shape` (n, d)."""
     n, d = shape
     common, made = {"n": n, "d": d}, []
     for name, each in ((f"{SUBSPACES}, k = {k}", right), (PROBE, probe), (NEAREST, near)):

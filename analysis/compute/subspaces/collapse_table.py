@@ -40,6 +40,7 @@ def class_columns(data: LabelledMatrix, means: ClassMeans, found: Collapse, cosi
 
 
 def collapse_caveats(found: Collapse, data: LabelledMatrix) -> list[str]:
+    """What cannot be concluded from the numbers of a tap."""
     notes = []
     if not found.resolved:
         notes.append(

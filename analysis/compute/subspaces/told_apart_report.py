@@ -41,7 +41,8 @@ def margin_errors(x, of, later, groups: int, rng, progress) -> np.ndarray:
     return jackknife_half(np.array(series)) if len(series) == GROUPS else None
 
 
-def estimates_of(t: ToldApart, half, null, n: int, d: int, params) -> tuple[Estimate, ...]:
+def estimates_of(t: ToldApart, half, null, n: int, d: int) -> tuple[Estimate, ...]:
+    """Each number of `NAMES` with `half` (7,) or None, its half-widths, and `null` (draws, 7)."""
     values, made, m = numbers_of(t), [], len(t.of)
     gain = sample_margins(t.after, t.of) - sample_margins(t.before, t.of)
     for i, name in enumerate(NAMES):

@@ -99,7 +99,7 @@ def context_discriminant(
             turned[part] = rng.permutation(of[part])
         null[i] = numbers_of(told_apart(scaled, turned, later, len(names)))
     half = margin_errors(scaled, of, later, len(names), rng, progress)
-    estimates = estimates_of(found, half, null, len(x), x.shape[1], params)
+    estimates = estimates_of(found, half, null, len(x), x.shape[1])
     before, after = (group_similarity(v, found.of) for v in (found.before, found.after))
     values = {"after": after, "before": before, "change": after - before}[params.show]
     return Matrix(
