@@ -7,7 +7,7 @@ random frame E ‖Sᵀx‖² = (k / d) ‖x‖².
 After the fact S_c is the k leading eigenvectors of the class's second moment Σ x xᵀ / n_c, not centred: of all frames
 it holds most of the squared length of the class.
 
-Reference: H. Wang, Z. Li & W. Zuo (2023), "Get the best of both worlds: improving accuracy and transferability by
+Reference: H. Wang, Z. Li & W. Zhang (2023), "Get the best of both worlds: improving accuracy and transferability by
 Grassmann class representation".
 """
 

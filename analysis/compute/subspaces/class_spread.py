@@ -39,11 +39,6 @@ def participation(trace: np.ndarray, square: np.ndarray, counts: np.ndarray, d: 
     return np.where(trace > 0, np.clip(found, 1.0, d), 0.0)
 
 
-def plain_participation(trace: np.ndarray, square: np.ndarray) -> np.ndarray:
-    """(tr S)² / tr S² as it is; 0 without any spread."""
-    return np.divide(trace**2, square, out=np.zeros(len(trace)), where=square > 0)
-
-
 def between_basis(x: np.ndarray, of: np.ndarray, classes: int) -> np.ndarray:
     """Orthonormal (d, r) span of the centred class means, r <= C - 1."""
     sums = (of == np.arange(classes)[:, None]).astype(np.float64) @ x

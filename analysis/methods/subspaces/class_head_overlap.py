@@ -14,7 +14,7 @@ are not orthonormal are made so, which is said: the span stays, the logits do no
 
 Cost: O(C² d k²) for the angles, O(n d min(n, d)) for frames made here, eleven times for intervals.
 
-Reference: H. Wang, Z. Li & W. Zuo (2023), "Get the best of both worlds: improving accuracy and transferability by
+Reference: H. Wang, Z. Li & W. Zhang (2023), "Get the best of both worlds: improving accuracy and transferability by
 Grassmann class representation".
 """
 

@@ -15,7 +15,7 @@ these samples and is too good, k is a parameter. Subspaces made after training u
 
 Cost: for each of five folds O(n d (min(n, d) + C k)); memory O(n (d + k) + C d k).
 
-Reference: H. Wang, Z. Li & W. Zuo (2023), "Get the best of both worlds: improving accuracy and transferability by
+Reference: H. Wang, Z. Li & W. Zhang (2023), "Get the best of both worlds: improving accuracy and transferability by
 Grassmann class representation".
 """
 
@@ -30,22 +30,23 @@ from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.linear.ridge_probe import held_out_predictions
 from analysis.compute.machine import machine
 from analysis.compute.rows.samples import LabelledMatrix, labelled_matrix
-from analysis.compute.statistics.nulls import wilson
-from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.subspaces.class_frames import class_frames, right_and_shares
+from analysis.compute.subspaces.class_heads_report import (
+    NEAREST,
+    OTHERS,
+    OWN,
+    PROBE,
+    SUBSPACES,
+    bands_of,
+    estimates_of,
+)
 from analysis.compute.subspaces.neural_collapse import nearest_mean
 from analysis.errors import InputError
-from analysis.results import Curve, Estimate
+from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FOLDS, FEWEST = 5, 5
 RECORDED, CENTRED = "as recorded", "mean taken off"
-SUBSPACES, PROBE, NEAREST = (
-    "accuracy of class subspaces",
-    "accuracy of a linear probe",
-    "accuracy of the nearest mean",
-)
-OWN, OTHERS = "squared length inside the own subspace", "inside those of other classes"
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,9 @@ def class_heads(
     near = (nearest_mean(x - x.mean(axis=0), data.of, len(data.names), fold) == data.of).astype(float)
     chance = _chance(data)
     at = min(params.dimension, k) - 1
-    estimates = _estimates(right[:, at], probe, near, own[:, at], others[:, at], at + 1, chance, x.shape)
+    estimates = estimates_of(right[:, at], probe, near, own[:, at], others[:, at], at + 1, chance, x.shape)
     lines = {SUBSPACES: right, PROBE: probe[:, None], NEAREST: near[:, None], OWN: own, OTHERS: others}
-    values, low, high = _bands(lines, k)
+    values, low, high = bands_of(lines, k)
     every, share = np.full(k, chance), np.arange(1, k + 1) / x.shape[1]
     return Curve(
         title=f"Classes of {activations.name} as subspaces ({params.column})", x=np.arange(1, k + 1),
@@ -155,45 +156,6 @@ def _probe(x, data: LabelledMatrix, fold, progress) -> np.ndarray:
 def _chance(data: LabelledMatrix) -> float:
     """Right by chance when answers are as frequent as classes."""
     return float(((data.counts / data.counts.sum()) ** 2).sum())
-
-
-def _bands(lines: dict[str, np.ndarray], k: int) -> tuple[dict, dict, dict]:
-    values, low, high = {}, {}, {}
-    for name, each in lines.items():
-        mean, n = each.mean(axis=0), len(each)
-        if name in (OWN, OTHERS):
-            ends = np.array([_ends(each[:, j]) for j in range(each.shape[1])])
-        else:
-            ends = np.array([wilson(float(m) * n, n) for m in mean])
-        values[name] = np.resize(mean, k)
-        low[name] = np.minimum(np.resize(ends[:, 0], k), values[name])
-        high[name] = np.maximum(np.resize(ends[:, 1], k), values[name])
-    return values, low, high
-
-
-def _ends(values: np.ndarray) -> tuple[float, float]:
-    found = mean_interval(values, 0.0, 1.0)
-    return found["low"], found["high"]
-
-
-def _estimates(right, probe, near, own, others, k: int, chance: float, shape) -> tuple[Estimate, ...]:
-    n, d = shape
-    common, made = {"n": n, "d": d}, []
-    for name, each in ((f"{SUBSPACES}, k = {k}", right), (PROBE, probe), (NEAREST, near)):
-        value = float(each.mean())
-        low, high = wilson(value * n, n)
-        made.append(Estimate(name, value, min(low, value), max(high, value), interval="Wilson", null=chance,
-                             null_method="answers as frequent as the classes, exchanged between samples",
-                             estimator=f"{FOLDS} folds", **common))  # fmt: skip
-    gain = right - probe
-    made.append(Estimate(f"class subspaces less linear probe, k = {k}", float(gain.mean()),
-                         **mean_interval(gain, -1, 1), null=0.0, null_method="both right equally often",
-                         estimator="same samples", **common))  # fmt: skip
-    for name, each in ((f"{OWN}, k = {k}", own), (f"{OTHERS}, k = {k}", others)):
-        made.append(Estimate(name, float(each.mean()), **mean_interval(each, 0.0, 1.0), null=k / d,
-                             null_method="a random subspace, k / d exactly", estimator="mean over samples",
-                             **common))  # fmt: skip
-    return tuple(made)
 
 
 def _reading(e, values, at: int) -> str:

@@ -42,25 +42,14 @@ from analysis.compute.subspaces.collapse_report import (
     duality_estimate,
     measured,
 )
-from analysis.compute.subspaces.neural_collapse import ClassMeans, class_means, cosines_of
+from analysis.compute.subspaces.collapse_table import HELP, class_columns, collapse_caveats
+from analysis.compute.subspaces.neural_collapse import class_means
 from analysis.errors import LoupeError
 from analysis.results import Estimate, Table
 from analysis.sources.classifier_head import head_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 SAME = 0.99  # share of recorded answers that the head must give for it to read this tap
-HELP = {
-    "class": "value of the column",
-    "samples": "samples of the class",
-    "length": "distance of the class mean from the mean of all class means",
-    "noise": "what sampling adds to that length, squared and averaged, as a length",
-    "spread": "root of the mean squared distance of a sample from its class mean",
-    "spread over length": "the two divided: small where the class has collapsed",
-    "largest cosine": "of its centred mean with that of another class; -1 / (C - 1) in a simplex",
-    "closest class": "the class of that cosine",
-    "own mean nearest": "share of its samples that lie nearest to their own class mean, held out",
-    "cosine with the head": "NC3: of its centred mean with its centred row of the classifier",
-}
 
 
 @dataclass(frozen=True)
@@ -110,12 +99,12 @@ def neural_collapse(
     answers = _answers(activations, params.answers, data)
     duality, cosines, said = _third(activations, data, answers, params, rng)
     fourth, more = _fourth(found, data, answers, params)
-    columns = _columns(data, means, found, cosines)
+    columns = class_columns(data, means, found, cosines)
     return Table(
         title=f"Neural collapse of {activations.name} ({params.column})", columns=columns, index="class",
         sort="spread over length", help={k: v for k, v in HELP.items() if k in columns},
         reading=_reading(found, duality, fourth, data), estimates=(*collapse_estimates(found), *duality, *fourth),
-        caveats=(*_caveats(found, data), *said, *more, *data.notes),
+        caveats=(*collapse_caveats(found, data), *said, *more, *data.notes),
     )  # fmt: skip
 
 
@@ -161,22 +150,6 @@ def _fourth(found: Collapse, data: LabelledMatrix, answers, params) -> tuple[lis
             *made], []  # fmt: skip
 
 
-def _columns(data: LabelledMatrix, means: ClassMeans, found: Collapse, cosines) -> dict[str, np.ndarray]:
-    classes = len(data.names)
-    gram = means.gram(False)
-    between = cosines_of(gram)
-    np.fill_diagonal(between, -np.inf)
-    length, spread = np.sqrt(np.diag(gram)), np.sqrt(means.within)
-    added = np.diag(gram) - np.diag(means.gram(True))
-    right = np.bincount(data.of, found.nearest == data.of, classes) / data.counts
-    columns = {
-        "class": np.array(data.names), "samples": data.counts, "length": length, "noise": np.sqrt(np.maximum(added, 0)),
-        "spread": spread, "spread over length": spread / length, "largest cosine": between.max(axis=1),
-        "closest class": np.array(data.names)[between.argmax(axis=1)], "own mean nearest": right,
-    }  # fmt: skip
-    return columns if cosines is None else columns | {"cosine with the head": cosines}
-
-
 def _reading(found: Collapse, duality, fourth, data: LabelledMatrix) -> str:
     v, null = found.values, found.null.mean(axis=0)
     row = int(found.resolved)
@@ -198,28 +171,6 @@ def _reading(found: Collapse, duality, fourth, data: LabelledMatrix) -> str:
         text
         + f" {fourth[0].name[0].upper()}{fourth[0].name[1:]} for {fourth[0].value:.0%} of samples held out."
     )
-
-
-def _caveats(found: Collapse, data: LabelledMatrix) -> list[str]:
-    notes = []
-    if not found.resolved:
-        notes.append(
-            "A class mean lies no further from the mean of all than sampling puts it: lengths and angles (NC2) are "
-            "those of noise, and are not given without it."
-        )
-    if found.classes == 2:
-        notes.append("Two class means are always equally long and opposite: NC2 says nothing.")
-    if found.null[:, 5].mean() < 0.2 and found.classes > 2:
-        notes.append(
-            f"Noise alone makes class means a simplex here (exchanged classes: {found.null[:, 5].mean():.2f} from it): "
-            "of NC2 believe only what is without sampling."
-        )
-    if len(set(data.counts)) > 1:
-        notes.append("Classes differ in size; each counts once.")
-    notes.append(
-        "NC1 by Σ_B⁺ is not freed of sampling: compare it at equal numbers of samples, classes and units."
-    )
-    return notes
 
 
 def _cost(shapes, params: NeuralCollapseParams) -> Cost:

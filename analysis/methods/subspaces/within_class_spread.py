@@ -36,15 +36,8 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.samples import LabelledMatrix, labelled_matrix
 from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import GROUPS, jackknife_half
-from analysis.compute.subspaces.class_spread import (
-    along_means,
-    class_moments,
-    frame_overlaps,
-    mean_cosines,
-    participation,
-)
-from analysis.compute.subspaces.subspace import cuts_of
-from analysis.errors import InputError, LoupeError
+from analysis.compute.subspaces.class_spread_report import NAMES, Spread, gaps_of, spread_of
+from analysis.errors import InputError
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -62,14 +55,6 @@ HELP = {
     "overlap": "mean Σ cos² θ / k of its k leading directions about zero with those of other classes",
     "overlap less mean": "the same after the mean of all samples is taken off",
 }
-NAMES = (
-    "mean participation ratio of a class",
-    "share of the spread along the class means",
-    "mean |cosine| of two class means",
-    "the same, less the mean of all",
-    "mean overlap of two class subspaces",
-    "the same overlap, less the mean of all",
-)
 
 
 @dataclass(frozen=True)
@@ -79,15 +64,6 @@ class WithinClassSpreadParams:
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     permutations: int = param(19, "Exchanges of the classes for the null.", low=19, high=2000)
     maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Columns (C,) by name, and the numbers (6,) of `NAMES`."""
-
-    columns: dict[str, np.ndarray]
-    numbers: np.ndarray
-    rank: int
 
 
 def within_class_spread(
@@ -118,60 +94,26 @@ def within_class_spread(
     classes, d = len(data.names), data.values.shape[1]
     k, x = min(params.dimension, d), data.values / max(float(np.abs(data.values).max()), 1e-300)
     fold, group = folds_of(data.of, FOLDS, rng), folds_of(data.of, GROUPS, rng)
-    found = _spread(x, data.of, classes, fold, k)
+    found = spread_of(x, data.of, classes, fold, k)
     if found.columns["spread"].max() < 1e-12:
         raise InputError(f"no class of {activations.name} spreads beyond rounding", "samples that differ")
     without = []
     for g in range(GROUPS):
         progress(0.2 + 0.3 * g / GROUPS, "leaving samples out")
         keep = group != g
-        without.append(_spread(x[keep], data.of[keep], classes, fold[keep], k).numbers)
+        without.append(spread_of(x[keep], data.of[keep], classes, fold[keep], k).numbers)
     null = np.empty((params.permutations, len(NAMES)))
     for i in range(params.permutations):
         progress(0.5 + 0.4 * i / params.permutations, "exchanging classes")
-        null[i] = _spread(x, rng.permutation(data.of), classes, fold, k).numbers
+        null[i] = spread_of(x, rng.permutation(data.of), classes, fold, k).numbers
     progress(0.9, "looking for gaps")
-    columns = _columns(data, found, _gaps(data))
+    columns = _columns(data, found, gaps_of(data))
     estimates = _estimates(found, jackknife_half(np.array(without)), null, len(x), d, k)
     return Table(
         title=f"Spread of the classes of {activations.name} ({params.column})", columns=columns, index="class",
         sort="spread", help=HELP, reading=_reading(estimates, classes), estimates=estimates,
         caveats=(*_caveats(found, data, k, params), *data.notes),
     )  # fmt: skip
-
-
-def _spread(x, of, classes: int, fold, k: int) -> Spread:
-    d = x.shape[1]
-    trace, square, counts = class_moments(x, of, classes)
-    along, whole, rank = along_means(x, of, classes, fold)
-    above, below = np.bincount(of, along, classes), np.bincount(of, whole, classes)
-    columns = {
-        "spread": np.sqrt(trace), "participation ratio": participation(trace, square, counts, d),
-        "along the means": np.divide(above, below, out=np.zeros(classes), where=below > 0),
-    }  # fmt: skip
-    off = x - x.mean(axis=0)
-    for name, values in (
-        ("cosine of means", np.abs(mean_cosines(x, of, classes))),
-        ("cosine less mean", np.abs(mean_cosines(off, of, classes))),
-       
-        ("overlap", frame_overlaps(x, of, classes, k)), ("overlap less mean", frame_overlaps(off, of, classes, k)),
-    ):  # fmt: skip
-        columns[name] = (values.sum(axis=1) - np.diag(values)) / (classes - 1)
-    numbers = [columns["participation ratio"].mean(), above.sum() / max(below.sum(), 1e-300)]
-    numbers += [columns[name].mean() for name in list(columns)[3:]]
-    return Spread(columns, np.array(numbers), rank)
-
-
-def _gaps(data: LabelledMatrix) -> np.ndarray:
-    """(C,) dimension before the largest gap of each class's eigenvalues among those that are told apart, or 0."""
-    out = np.zeros(len(data.names), np.int64)
-    for c in range(len(out)):
-        try:
-            cuts = cuts_of(ArrayActivations(data.values[data.of == c], name=data.names[c]))
-            out[c] = cuts.automatic(max(1, len(cuts.values) // 2)).k
-        except LoupeError:  # nothing varies, or no two eigenvalues are told apart
-            continue
-    return out
 
 
 def _columns(data: LabelledMatrix, found: Spread, gaps: np.ndarray) -> dict[str, np.ndarray]:
