@@ -2,13 +2,14 @@
 
 TwoNN, (n - 1) / Σ log(r2 / r1), and the MLE of each class's samples (tokens pooled). Every reading depends on the
 number of samples, and classes differ in it, so each class has a null of its own size: as many samples drawn at random
-from all classes together, without putting any back. A class that reads lower than its null is flatter than the whole at the same
-number of points; p is two-sided, corrected over the classes (Benjamini-Hochberg). Intervals come from random halves of
-a class's samples.
+from all classes together, without putting any back. A class that reads lower than its null is flatter than the whole at
+the same number of points; p is two-sided, corrected over the classes (Benjamini-Hochberg). Intervals come from random
+halves of a class's samples.
 
 When it lies: a class of a few hundred samples cannot read more than some ten dimensions, whatever its dimension; a
-random set is spread over classes, so its points lie further apart than those of a class, and a reading at another scale is a
-part of the difference; classes of several kinds (a breed, a font) read a mean of theirs; equal points are left out.
+random set is spread over classes, so its points lie further apart than those of a class, and a reading at another scale
+is a part of the difference; classes of several kinds (a breed, a font) read a mean of theirs; equal points are left
+out.
 
 Cost: O(Σ n_c² d draws); memory O(n d) for the pooled samples.
 
@@ -147,8 +148,8 @@ def _reading(columns, estimates) -> str:
     higher = int(((p < LEVEL) & (values > columns["null"])).sum())
     return (
         f"Classes read {mean.value:.1f} dimensions on average, random sets of the same sizes {mean.null:.1f}; {lower} "
-        f"of {len(values)} class(es) read less than their null and {higher} more (two-sided, false-discovery rate 5 %). "
-        f"The highest is {names[values.argmax()]} ({values.max():.1f}), the lowest {names[values.argmin()]} "
+        f"of {len(values)} class(es) read less than their null and {higher} more (two-sided, false-discovery rate 5 %)"
+        f". The highest is {names[values.argmax()]} ({values.max():.1f}), the lowest {names[values.argmin()]} "
         f"({values.min():.1f}): {spread.value:.2f} times, where equal classes would give {spread.null:.2f}."
     )
 
