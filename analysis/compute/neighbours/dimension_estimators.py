@@ -117,7 +117,8 @@ def gride(distances: np.ndarray, k: int) -> float:
     _some(float(logs.sum()), len(r))
 
     def slope(dimension: float) -> float:  # of the log likelihood
-        return (1 - 1 / len(logs)) / dimension - (2 * k - 1) * logs.mean() + (k - 1) * (logs / -np.expm1(-dimension * logs)).mean()
+        near = (logs / -np.expm1(-dimension * logs)).mean()
+        return (1 - 1 / len(logs)) / dimension - (2 * k - 1) * logs.mean() + (k - 1) * near
 
     return float(brentq(slope, 1e-6 / logs.mean(), 4 * k / logs.mean(), xtol=1e-12, rtol=1e-12))
 
