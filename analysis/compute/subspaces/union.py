@@ -2,7 +2,7 @@
 
 K-subspaces alternates between two steps, as k-means does: give each sample to the subspace that keeps most of it,
 k(x) = argmax |U_kᵀ x|², and put each subspace through the leading directions of its samples. Many random starts,
-because most of them end in a local minimum. The probabilistic model behind it is a mixture of N(0, s² U_k U_kᵀ + γ² I), whose
+because most of them end in a local minimum. The model behind it is a mixture of N(0, s² U_k U_kᵀ + γ² I), whose
 posterior weights and posterior mean have closed forms:
 
     w_k ∝ π_k exp(s² |U_kᵀ x|² / (2 γ² (s² + γ²))) (s² + γ²)^(-d_k / 2) γ^(d_k)
