@@ -1,5 +1,5 @@
-"""Objective landscapes in random subspaces: the block-sum toy of the paper in closed form, the ends d = 0 and d = D, dense
-and sparse subspaces, a probe against scikit-learn, and broken code."""
+"""Objective landscapes in random subspaces: the block-sum toy of the paper in closed form, the ends d = 0 and d = D,
+dense and sparse subspaces, a probe against scikit-learn, and broken code."""
 
 from __future__ import annotations
 
@@ -180,14 +180,25 @@ def test_whole_probe_is_that_of_scikit_learn(rng):
     assert probe.full(np.random.default_rng(1)) == pytest.approx(other.score(x[others], label[others]), abs=0.01)
 
 
-def test_easier_classes_take_fewer_directions(rng):
+def test_more_classes_take_more_directions(rng):
     found = []
-    for apart in (1.0, 4.0):
-        x, label = classes(rng, n=300, d=24, apart=apart)
+    for k in (2, 8):
+        x, label = classes(rng, n=400, d=24, k=k, apart=5.0)
         found.append(probe_landscape(ArrayActivations(x, samples={"label": label})))
-    hard, easy = (f.estimates[0].value for f in found)
-    assert easy < hard
-    assert found[0].x[-1] == 75  # all parameters
+    assert 3 * found[0].estimates[0].value < found[1].estimates[0].value
+    assert found[0].x[-1] == 50  # all parameters
+    assert found[1].x[-1] == 200
+
+
+def test_repeated_units_change_nothing(rng):
+    """A random weight for each of eight copies is one random weight, eight times the variance."""
+    x, label = classes(rng, n=300, d=12, apart=4.0)
+    params = ProbeLandscapeParams(runs=9)
+    one, eight = (
+        probe_landscape(ArrayActivations(v, samples={"label": label}), params) for v in (x, np.tile(x, 8))
+    )
+    few, many = (f.estimates[0].value for f in (one, eight))
+    assert 0.6 <= many / few <= 1.7  # a step of the dimensions tried
 
 
 def test_scale_and_shift_of_units_do_not_count(rng):

@@ -164,7 +164,8 @@ def performance_curve(
                                      null_method="the number of parameters", n=runs, d=size,
                                      estimator=f"smallest d with {share:.0%} {counted}"))  # fmt: skip
     if len(some) < runs:
-        notes.append(f"{runs - len(some)} of {runs} run(s) do not reach {share:.0%} {counted} by {dims[-1]} dimensions.")
+        short = runs - len(some)
+        notes.append(f"{short} of {runs} run(s) do not reach {share:.0%} {counted} by {dims[-1]} dimensions.")
     if (at == 0).any():
         notes.append(f"The start has {share:.0%} {counted} already in {int((at == 0).sum())} run(s).")
     ends = [_over_runs(line) for line in found.T]
@@ -189,6 +190,6 @@ def _reading(estimates, size: int, share: float, counted: str, name: str) -> str
     e = estimates[0]
     return (
         f"{e.value:.0f} random directions ({e.low:.0f} to {e.high:.0f} over runs) of {size:,} parameters reach "
-        f"{share:.0%} {counted} ({estimates[1].value:.3g}) on {name}: solutions fill about {size - e.value:,.0f} of {size:,} "
-        "dimensions."
+        f"{share:.0%} {counted} ({estimates[1].value:.3g}) on {name}: solutions fill about {size - e.value:,.0f} "
+        f"of {size:,} dimensions."
     )

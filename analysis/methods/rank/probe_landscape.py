@@ -2,18 +2,20 @@
 
 A softmax probe on a tap (units standardised, one line a sample) has D = (units + 1) x classes parameters. It is trained
 in random subspaces, θ = θ0 + P θ_d, of growing d; d_int90 is the smallest d whose held-out accuracy is 90 % of that of
-the whole probe. A small d_int90 says that nearly any few directions of parameters hold a solution, hence that classes
-are easy to read here; taps with the same classes are comparable, also of different widths. The loss is convex, so that
-nothing depends on the optimiser but for its last steps: L-BFGS from θ0, weights 0 and the classes' log shares as
+the whole probe. A small d_int90 says that nearly any few directions of parameters hold a solution as good as the whole
+probe's; units that repeat others change nothing, so taps of different widths are comparable. The loss is convex, so
+that nothing depends on the optimiser but for its last steps: L-BFGS from θ0, weights 0 and the classes' log shares as
 offsets, with a penalty of 1e-4 |W|² / 2 on the mean cross-entropy.
 
-Null (dashed): the start, which names the largest class; a share that counts from there can be chosen. Each run draws its
-own halves for training and testing, and its own subspaces. The same for a network of your own:
+Null (dashed): the start, which names the largest class; a share that counts from there can be chosen. Each run draws
+its own halves for training and testing, and its own subspaces. The same for a network of your own:
 `analysis.compute.subspaces.landscape.landscape_dimension` with a function that trains.
 
-When it lies: the start alone has 90 % where one class is that large; 90 % is a convention; with accuracies near chance
-the curve is noise; d_int rises with the number of classes, each of which needs about a direction, and is at least
-that of reading them apart, which says nothing of what the network does with them.
+When it lies: it is relative to the whole probe of the same tap, and 90 % of a poor accuracy are reached in fewer
+directions than 90 % of a good one, so compare taps only where the whole probes are alike; the start alone has 90 %
+where one class is that large; 90 % is a convention; with accuracies near chance the curve is noise; d_int rises with
+the number of classes, each of which needs about a direction, and is at least that of reading them apart, which says
+nothing of what the network does with them.
 
 Cost: runs x dimensions x some 60 steps of O(n D + D d); memory O(D d).
 
@@ -36,7 +38,7 @@ from analysis.compute.statistics.moments import is_varying
 from analysis.compute.subspaces.landscape import (
     OF_FULL,
     OF_WAY,
-    Subspace,
+    RandomSubspace,
     landscape_dimension,
     random_subspace,
 )
@@ -100,6 +102,7 @@ def probe_landscape(
     )  # fmt: skip
     lost = int((~used).sum())
     notes = [f"{lost} constant unit(s) left out."] if lost else []
+    notes.append("The share is of this tap's own whole probe: compare d_int of taps whose whole probes are alike.")
     notes.append("Accuracy is on the half of the samples that was not trained on, drawn anew in each run.")
     return replace(found, y_name="held-out accuracy", caveats=(*found.caveats, *notes, *data.notes))
 
@@ -136,7 +139,7 @@ class Probe:
         theta[-1] = np.log(np.bincount(self.of[self.halves(rng)[0]], minlength=self.classes))
         return theta.ravel()
 
-    def train(self, space: Subspace, rng: np.random.Generator) -> float:
+    def train(self, space: RandomSubspace, rng: np.random.Generator) -> float:
         """Held-out accuracy after training in the subspace."""
         some, others = self.halves(rng)
         inside = np.zeros(space.d)
@@ -151,9 +154,9 @@ class Probe:
         state = rng.bit_generator.state
         theta = self.start(rng)
         rng.bit_generator.state = state
-        return self.train(Subspace(theta, _Identity(len(theta))), rng)
+        return self.train(RandomSubspace(theta, _Identity(len(theta))), rng)
 
-    def _loss(self, inside, space: Subspace, some: np.ndarray) -> tuple[float, np.ndarray]:
+    def _loss(self, inside, space: RandomSubspace, some: np.ndarray) -> tuple[float, np.ndarray]:
         theta = space.place(inside).reshape(-1, self.classes)
         x, of = self.x[some], self.of[some]
         logits = x @ theta[:-1] + theta[-1]
@@ -188,7 +191,8 @@ def _cost(shapes, params: ProbeLandscapeParams) -> Cost:
     dims = _dimensions(size, params.most)
     steps = params.runs * 60
     flops = sum(4.0 * n / 2 * size + 4.0 * size * k for k in (*dims, 0))
-    seconds = m.seconds(flops64=steps * flops, moved=steps * 8.0 * (n * d + sum(dims) * size / 4), calls=steps * len(dims) * 60)
+    moved = steps * 8.0 * (n * d + sum(dims) * size / 4)
+    seconds = m.seconds(flops64=steps * flops, moved=moved, calls=steps * len(dims) * 60)
     return Cost(seconds + 0.05, 8.0 * rows * d + 8.0 * n * d * 3 + 8.0 * size * 0.3 * dims[-1] * 2)
 
 
@@ -200,7 +204,7 @@ def _check() -> tuple[CheckLine, ...]:
 
     def residual(d: int) -> float:
         space = random_subspace(np.zeros(1000), d, rng)
-        sums = np.asarray(space.columns).reshape(10, 100, d).sum(axis=1)
+        sums = np.add.reduceat(np.asarray(space.columns), np.arange(0, 1000, 100))
         return float(((sums @ np.linalg.lstsq(sums, wanted, rcond=None)[0] - wanted) ** 2).sum())
 
     label = np.repeat([0, 1], 100)
@@ -217,9 +221,11 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="probe_landscape", family="rank", title="Objective landscape of a probe", version=1, function=probe_landscape,
+        id="probe_landscape", family="rank", title="Objective landscape of a probe", version=1,
+        function=probe_landscape,
         summary="In how few random directions of its parameters a linear probe can learn to tell the classes apart.",
         params=ProbeLandscapeParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * FEWEST,
-        invariance="rescaling or shifting each unit", papers=("Measuring the Intrinsic Dimension of Objective Landscapes",),
+        invariance="rescaling or shifting each unit",
+        papers=("Measuring the Intrinsic Dimension of Objective Landscapes",),
     ),
 )  # fmt: skip
