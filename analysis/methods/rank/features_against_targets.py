@@ -38,12 +38,14 @@ from analysis.compute.neighbours.dimension_estimators import apart
 from analysis.compute.neighbours.dimension_readings import (
     COVARIANCE,
     FEWEST,
+    HOW,
     MLE,
     TWO_NN,
     Readings,
     bytes_of,
     decimated,
     gaussian_like,
+    half_width,
     null_range,
 )
 from analysis.compute.neighbours.dimension_report import LOW, dimension_estimates
@@ -55,8 +57,6 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 DRAWS = 3
 DISTINCT = 0.5  # share of different targets below which they have no dimension
-HOW = "10 random halves of the samples, the same for both, t"
-T = 2.262157  # Student's t, 9 degrees of freedom
 
 
 @dataclass(frozen=True)
@@ -163,10 +163,10 @@ def _estimates(read, null, shape, params, n: int) -> list[Estimate]:
     for e in (TWO_NN, MLE) if len(read) == 2 else ():
         h, y = read["features"], read["targets"]
         value, chance = float(h.values[e][-1] / y.values[e][-1]), null["features"][e][:, -1] / null["targets"][e][:, -1]
-        ends, halves = {}, h.halves[e][:, -1] / y.halves[e][:, -1] if len(h.halves[e]) else np.empty(0)
-        if len(halves) > 2 and np.isfinite(halves).all():
-            width = T * float(halves.std())
-            ends = {"low": max(value - width, 0.0), "high": value + width, "interval": HOW}
+        width, ends = half_width(h.halves[e] / y.halves[e]), {}
+        if width is not None:
+            low, high = max(value - float(width[-1]), 0.0), value + float(width[-1])
+            ends = {"low": low, "high": high, "interval": f"{HOW}; the same halves for both"}
         made.append(
             Estimate(f"ID_H / ID_Y ({e})", value, **ends, **null_range(chance, COVARIANCE), n=n, d=shape[1],
                      estimator="ratio at the same samples")

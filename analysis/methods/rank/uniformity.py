@@ -31,11 +31,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.neighbours.dimension_readings import half_samples
+from analysis.compute.neighbours.dimension_readings import half_samples, half_width
 from analysis.compute.neighbours.tree_dimension import edge_lengths
 from analysis.compute.rows.cloud import Cloud, point_cloud
 from analysis.compute.statistics.moments import is_varying
@@ -143,9 +142,9 @@ def _estimates(lengths, uniform, matched, halves, n: int, d: int) -> tuple[Estim
     same = f"Gaussian of independent units with the same means and variances, {MATCHED} draws: mean, least, most"
 
     def ends(value: float) -> dict:
-        if len(halves) < 3 or not (halves > 0).all():
+        half = half_width(np.log(halves)) if (halves > 0).all() else None
+        if half is None:
             return {}
-        half = stdtrit(len(halves) - 1, 0.975) * np.log(halves).std()
         how = f"jackknife by {len(halves)} random halves of the samples, of the logarithm, t"
         return {"low": float(value * np.exp(-half)), "high": float(value * np.exp(half)), "interval": how}
 
