@@ -101,7 +101,10 @@ def test_two_nn_is_that_of_scikit_dimension(d, known):
 
 
 # scikit-dimension 0.5.0, GRIDE(n1=k, n2=2 * k)
-@pytest.mark.parametrize(("d", "known"), [(4, (3.9781808309, 3.9296504012, 3.9802123410)), (20, (15.4351255770, 15.0943175257, 14.2810266975))])
+@pytest.mark.parametrize(
+    ("d", "known"),
+    [(4, (3.9781808309, 3.9296504012, 3.9802123410)), (20, (15.4351255770, 15.0943175257, 14.2810266975))],
+)
 def test_gride_is_that_of_scikit_dimension(d, known):
     r = near_points(np.random.default_rng(d).standard_normal((1000, d)), 16).distances
     np.testing.assert_allclose([gride(r, k) for k in (2, 4, 8)], known, rtol=1e-6)

@@ -159,8 +159,9 @@ def _reading(columns, estimates) -> str:
     higher = int(((p < LEVEL) & (values > columns["null"])).sum())
     return (
         f"Classes read {mean.value:.1f} dimensions on average, random sets of the same sizes {mean.null:.1f}, and "
-        f"Gaussians with the classes' covariances {columns['Gaussian'].mean():.1f}; {lower} of {len(values)} class(es) read "
-        f"less than their null and {higher} more (two-sided, false-discovery rate 5 %). The highest is {names[values.argmax()]} ({values.max():.1f}), the lowest {names[values.argmin()]} "
+        f"Gaussians with the classes' covariances {columns['Gaussian'].mean():.1f}; {lower} of "
+        f"{len(values)} class(es) read less than their null and {higher} more (two-sided, false-discovery rate 5 %). "
+        f"The highest is {names[values.argmax()]} ({values.max():.1f}), the lowest {names[values.argmin()]} "
         f"({values.min():.1f}): {spread.value:.2f} times, where equal classes would give {spread.null:.2f}."
     )
 

@@ -17,8 +17,8 @@ the variance outside; r / (n - 1) for the variance explained and r / rank(H) for
 
 When it lies: targets that repeat (classes, rounded numbers) have no dimension that distances tell, and none is given;
 noise in features or targets raises its dimension at small scales; above ten dimensions both read too little, and the
-higher one more, so ratios are drawn towards 1; the readout is fitted here, on the same samples, and is not the
-network's own.
+higher one more, so ratios are drawn towards 1; the readout is fitted here on the same samples without a penalty, is
+not the network's own, and leans on directions of little variance, so that its overlap can lie below chance.
 
 Cost: O(n² (d + m)) some seven times; eleven decompositions, O(n d min(n, d)) each.
 

@@ -53,7 +53,10 @@ MEAN, ZERO = "the mean", "zero"
 class SubspaceMixtureParams:
     components: int = param(3, "Number of subspaces K.", low=2, high=20)
     dimension: int | None = param(None, "Dimensions of each; automatic is at the steepest fall.", low=1, high=50)
-    most: int = param(8, "Most dimensions that automatic tries.", label="most dimensions", low=1, high=30)
+    most: int = param(
+        8, "Most dimensions that automatic tries, and never more than half of the axes.", label="most dimensions",
+        low=1, high=30,
+    )  # fmt: skip
     through: str = param(MEAN, "The point that all subspaces go through.", choices=(MEAN, ZERO))
     axes: int = param(40, "Principal axes used.", label="principal axes", low=3, high=200)
     restarts: int = param(10, "Random starts of each fit.", low=2, high=100)
@@ -128,7 +131,7 @@ def _axes(x: np.ndarray, params) -> tuple[np.ndarray, float]:
 def _dimension(x: np.ndarray, params, rng, progress) -> int:
     """The dimension that was asked for, or that at which components' spectra fall most steeply."""
     n, q = x.shape
-    most = min(params.dimension or params.most, q - 1)
+    most = min(params.dimension or min(params.most, max(1, q // 2)), q - 1)
     if params.dimension and params.dimension > most:
         raise ParameterError(f"dimension = {params.dimension} in {q} axes", f"at most {most}", "Raise 'principal axes'")
     room = n // (2 * params.components) - 1
