@@ -7,7 +7,8 @@ distances tell D and neither the density nor the number of units matters. With r
     MLE      1 / D = mean over points and j < k of log(r_k / r_j)        (inverses averaged: MacKay & Ghahramani)
     Gride    the D of greatest likelihood of μ = r_2k / r_k,  f(μ) = D (μ^D - 1)^(k-1) / (B(k, k) μ^(D (2k-1) + 1))
 
-TwoNN is the MLE with two neighbours and Gride with k = 1. All read too little from about ten dimensions on, because no
+TwoNN is Gride with k = 1 and, but for n - 1 in the place of n, the MLE with two neighbours (that n - 1 takes its bias
+away; Gride has it too). All read too little from about ten dimensions on, because no
 sample is dense there.
 
 References: E. Facco et al. (2017), "Estimating the intrinsic dimension of datasets by a minimal neighborhood
@@ -111,15 +112,13 @@ def gride(distances: np.ndarray, k: int) -> float:
     r = _positive(distances[:, [k - 1, 2 * k - 1]])
     logs = np.log(r[:, 1] / r[:, 0])
     if k == 1:
-        return len(r) / _some(float(logs.sum()), len(r))
+        return two_nn(r)
+    logs = logs[logs > 0]  # a tie has no likelihood
     _some(float(logs.sum()), len(r))
-    ties = logs <= 0
-    if ties.all():
-        raise _equal()
-    logs = logs[~ties]
 
     def slope(dimension: float) -> float:  # of the log likelihood
-        return 1 / dimension - (2 * k - 1) * logs.mean() + (k - 1) * (logs / -np.expm1(-dimension * logs)).mean()
+        near = (logs / -np.expm1(-dimension * logs)).mean()
+        return (1 - 1 / len(logs)) / dimension - (2 * k - 1) * logs.mean() + (k - 1) * near
 
     return float(brentq(slope, 1e-6 / logs.mean(), 4 * k / logs.mean(), xtol=1e-12, rtol=1e-12))
 

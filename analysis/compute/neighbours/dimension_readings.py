@@ -51,10 +51,7 @@ class Readings:
 
     def half(self, name: str) -> np.ndarray | None:
         """Half-width (m,) of the 95 % interval, None where there is none."""
-        found = self.halves[name]
-        if len(found) < 3 or not np.isfinite(found).all():
-            return None
-        return stdtrit(len(found) - 1, 0.975) * found.std(axis=0)
+        return half_width(self.halves[name])
 
     def interval(self, name: str, at: int = -1) -> dict:
         """Of one reading, as an `Estimate` takes it."""
@@ -62,6 +59,14 @@ class Readings:
         if half is None:
             return {}
         return {"low": max(value - float(half[at]), 0.0), "high": value + float(half[at]), "interval": HOW}
+
+
+def half_width(halves: np.ndarray) -> np.ndarray | None:
+    """Half-width of the 95 % interval of a statistic from its values on random halves of the samples, `halves` (h, …);
+    None for fewer than three, or where one of them has none."""
+    if len(halves) < 3 or not np.isfinite(halves).all():
+        return None
+    return stdtrit(len(halves) - 1, 0.975) * halves.std(axis=0)
 
 
 def estimators(tree: bool) -> tuple[str, ...]:

@@ -19,10 +19,15 @@ SIZES = 4  # all, halves, quarters, eighths
 STEEPEST = 1 - 1e-3  # slope: larger ones are all read as 1,000 dimensions
 
 
-def tree_length(x: np.ndarray) -> float:
-    """Length of the minimum spanning tree of the points `x` (n, d), n >= 2. O(n² d)."""
+def edge_lengths(x: np.ndarray) -> np.ndarray:
+    """Lengths (n - 1,), rising, of the edges of the minimum spanning tree of the points `x` (n, d), n >= 2. O(n² d)."""
     points, scale = near_one(as_points(x)[0])
-    return float(spanning_tree(points, 1)[1].sum() * scale)
+    return spanning_tree(points, 1)[1] * scale
+
+
+def tree_length(x: np.ndarray) -> float:
+    """Length of that tree."""
+    return float(edge_lengths(x).sum())
 
 
 def parts_of(n: int, levels: int, rng: np.random.Generator) -> np.ndarray:

@@ -2,13 +2,15 @@
 
 TwoNN, (n - 1) / Σ log(r2 / r1), and the MLE of each class's samples (tokens pooled). Every reading depends on the
 number of samples, and classes differ in it, so each class has a null of its own size: as many samples drawn at random
-from all classes together, without putting any back. A class that reads lower than its null is flatter than the whole at the same
-number of points; p is two-sided, corrected over the classes (Benjamini-Hochberg). Intervals come from random halves of
-a class's samples.
+from all classes together, without putting any back. A class that reads lower than its null is flatter than the whole at
+the same number of points; p is two-sided, corrected over the classes (Benjamini-Hochberg). Beside it what Gaussian
+samples with the class's own covariance read: a bent class reads less. Intervals come from random halves of a class's
+samples.
 
 When it lies: a class of a few hundred samples cannot read more than some ten dimensions, whatever its dimension; a
-random set is spread over classes, so its points lie further apart than those of a class, and a reading at another scale is a
-part of the difference; classes of several kinds (a breed, a font) read a mean of theirs; equal points are left out.
+random set is spread over classes, so its points lie further apart than those of a class, and a reading at another scale
+is a part of the difference; classes of several kinds (a breed, a font) read a mean of theirs; equal points are left
+out.
 
 Cost: O(Σ n_c² d draws); memory O(n d) for the pooled samples.
 
@@ -26,7 +28,14 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.neighbours.dimension_estimators import apart, mle, near_points, two_nn
-from analysis.compute.neighbours.dimension_readings import HOW, MLE, TWO_NN, decimated
+from analysis.compute.neighbours.dimension_readings import (
+    COVARIANCE,
+    HOW,
+    MLE,
+    TWO_NN,
+    decimated,
+    gaussian_like,
+)
 from analysis.compute.neighbours.dimension_report import LOW
 from analysis.compute.rows.samples import labelled_matrix
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
@@ -37,6 +46,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST = 30  # samples of a class
 LEVEL = 0.05
+GAUSSIANS = 9  # draws for each class
 
 
 @dataclass(frozen=True)
@@ -109,13 +119,15 @@ def _class(x: np.ndarray, mine: np.ndarray, params, rng) -> dict:
     for i in range(params.draws):
         r = near_points(x[rng.choice(len(x), len(mine), replace=False)], params.k).distances
         chance[i] = two_nn(r), mle(r, params.k)
+    gauss = [near_points(gaussian_like(x[mine], COVARIANCE, rng), 2).distances for _ in range(GAUSSIANS)]
     below, above = (chance[:, 0] <= value).sum(), (chance[:, 0] >= value).sum()
     low, high = np.percentile(chance[:, 0], [2.5, 97.5])
     return {
         TWO_NN: value, "low": ends["low"], "high": ends["high"], "null": float(chance[:, 0].mean()),
         "null low": float(low), "null high": float(high),
         "p": min(1.0, 2 * (1 + min(below, above)) / (1 + params.draws)),
-        MLE: float(found.values[MLE][0]), "null of the MLE": float(chance[:, 1].mean()), "chance": chance,
+        MLE: float(found.values[MLE][0]), "null of the MLE": float(chance[:, 1].mean()),
+        "Gaussian": float(np.mean([two_nn(r) for r in gauss])), "chance": chance,
     }  # fmt: skip
 
 
@@ -146,15 +158,20 @@ def _reading(columns, estimates) -> str:
     lower = int(((p < LEVEL) & (values < columns["null"])).sum())
     higher = int(((p < LEVEL) & (values > columns["null"])).sum())
     return (
-        f"Classes read {mean.value:.1f} dimensions on average, random sets of the same sizes {mean.null:.1f}; {lower} "
-        f"of {len(values)} class(es) read less than their null and {higher} more (two-sided, false-discovery rate 5 %). "
+        f"Classes read {mean.value:.1f} dimensions on average, random sets of the same sizes {mean.null:.1f}, and "
+        f"Gaussians with the classes' covariances {columns['Gaussian'].mean():.1f}; {lower} of "
+        f"{len(values)} class(es) read less than their null and {higher} more (two-sided, false-discovery rate 5 %). "
         f"The highest is {names[values.argmax()]} ({values.max():.1f}), the lowest {names[values.argmin()]} "
         f"({values.min():.1f}): {spread.value:.2f} times, where equal classes would give {spread.null:.2f}."
     )
 
 
 def _caveats(columns) -> list[str]:
-    notes = [f"Readings beyond about {LOW} dimensions are too small, and those of few samples sooner."]
+    notes = [
+        f"Readings beyond about {LOW} dimensions are too small, and those of few samples sooner.",
+        "Where classes are far apart, random sets are clusters of few points and read less than any class does: then "
+        "compare with the Gaussian of the class's own covariance.",
+    ]
     if columns["samples"].max() > 1.5 * columns["samples"].min():
         notes.append("Classes differ in size: compare each with its own null before two of them with each other.")
     return notes
@@ -167,6 +184,7 @@ def _help(params) -> dict[str, str]:
         "null": "Mean TwoNN of as many random samples of all classes.", "null low": "2.5 % of those draws.",
         "null high": "97.5 % of those draws.", "p": "Two-sided, corrected over the classes (Benjamini-Hochberg).",
         MLE: f"Inverse mean of log(r_k / r_j), k = {params.k}.", "null of the MLE": "Its mean for random samples.",
+        "Gaussian": "Mean TwoNN of Gaussian samples with the covariance of the class: what a flat class would read.",
     }  # fmt: skip
 
 

@@ -41,6 +41,7 @@ from analysis.compute.neighbours.dimension_readings import (
     calibration,
     decimated,
     gaussian_like,
+    half_width,
     null_range,
 )
 from analysis.compute.neighbours.dimension_report import calibration_note, dimension_estimates
@@ -51,7 +52,6 @@ from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 DRAWS = 2  # of the null, for each tap
-T = 2.262157  # Student's t, 9 degrees of freedom
 
 
 @dataclass(frozen=True)
@@ -147,11 +147,10 @@ def _estimates(names, found, null, values, params) -> tuple[Estimate, ...]:
         made.append(Estimate(**{**e.__dict__, "name": f"TwoNN dimension of {name}"}))
     top = int(np.argmax([r.values[TWO_NN][-1] for r in found]))
     gap = float(found[top].values[TWO_NN][-1] - found[-1].values[TWO_NN][-1])
-    apart_ = found[top].halves[TWO_NN] - found[-1].halves[TWO_NN]
-    ends = {}
-    if len(apart_) >= 3 and np.isfinite(apart_).all():
-        half = T * float(apart_[:, -1].std())
-        ends = {"low": gap - half, "high": gap + half, "interval": f"{HOW}; the same halves at both taps"}
+    half, ends = half_width(found[top].halves[TWO_NN] - found[-1].halves[TWO_NN]), {}
+    if half is not None:
+        low, high = gap - float(half[-1]), gap + float(half[-1])
+        ends = {"low": low, "high": high, "interval": f"{HOW}; the same halves at both taps"}
     made.append(
         Estimate("TwoNN, highest less last", gap, **ends, n=len(values[0]), estimator=f"{names[top]} less {names[-1]}")
     )
