@@ -99,6 +99,7 @@ QUESTIONS = {  # by name in the URL
             "How many bits does knowing the class save?": "coding_rate",
             "Which direction separates two groups, which do they share?": "pair_direction",
             "Which few units separate two groups?": "pair_gate",
+            "Are a few groups told apart later on, too?": "context_discriminant",
             "Which classes are singled out by the same units?": "gate_overlap",
             "Do several class tokens see different things?": "class_tokens",
         },
