@@ -6,21 +6,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc
 
 from analysis.compute.linear.cross_fitting import folds_of
+from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
 from analysis.compute.subspaces.attribute_axes import attribute_axes, outside, ridge_weights
 from analysis.compute.subspaces.probe_r2 import Held, held_errors, joined
 from analysis.spec import Progress, no_progress
 
 FOLDS = 5
+MOVES = 999
 
 
 @dataclass(frozen=True)
 class Effects:
     """`values` (m, m): deviations that the read-out of j moves when attribute i is raised by one deviation, with `low`
-    and `high`; `null_deviation` (m, m) of the same along a random direction, and `p` (m, m), two-sided."""
+    and `high`; `null_deviation` (m, m) of the same along random moves of the step's length, and `p` (m, m), two-sided."""
 
     values: np.ndarray
     low: np.ndarray
@@ -52,33 +53,50 @@ def edit_effects(
     span: tuple[float, float] = (0.0, 1.0),
 ) -> Effects:
     """Of values `x` (n, d) and standardised attributes `y` (n, m). Two fits of each kind for every one of ten groups left
-    out: O(10 n d min(n, d)). A random direction of a step's length has an effect of mean 0 and deviation |step| |w| /
-    √d, whose squared share is Beta(1/2, (d - 1)/2)."""
+    out: O(10 n d min(n, d)). Random moves go from one sample towards another: along any direction of the space instead,
+    read-outs would move by much, since their weights are large where the data have no variance."""
     group = groups_of(len(x), rng)
     count = int(group.max()) + 1
-    values, _ = _effects(x, y, halves, fit)
+    values = _effects(x, y, halves, fit)
     without = []
     for g in range(count):
         progress(span[0] + (span[1] - span[0]) * g / count, "leaving samples out")
-        without.append(_effects(x, y, [h[group[h] != g] for h in halves], fit)[0])
+        without.append(_effects(x, y, [h[group[h] != g] for h in halves], fit))
     half = jackknife_half(np.array(without))
-    d = x.shape[1]
-    lengths = _effects(x, y, halves, fit)[1]
-    share = np.clip(values**2 / np.maximum(lengths**2, 1e-300), 0.0, 1.0)
-    p = 1 - betainc(0.5, (d - 1) / 2, share) if d > 1 else np.ones_like(share)
-    return Effects(values, values - half, values + half, lengths / np.sqrt(d), p)
+    moves = np.abs(_random_effects(x, y, halves, fit, rng))
+    return Effects(values, values - half, values + half, np.sqrt((moves**2).mean(axis=0)), add_one_p(np.abs(values), moves))
 
 
-def _effects(x, y, halves, fit) -> tuple[np.ndarray, np.ndarray]:
-    """Mean effects (m, m) over both ways round, and mean products (m, m) of the lengths of step and weights."""
-    steps, weights = [], []
-    for h in halves:
-        steps.append(steps_of(x[h], y[h], attribute_axes(x[h], y[h], fit)))
-        weights.append(ridge_weights(x[h], y[h]))
-    pairs = [(steps[0], weights[1]), (steps[1], weights[0])]
-    values = np.mean([s @ w for s, w in pairs], axis=0)
-    norm = np.linalg.norm
-    return values, np.mean([np.outer(norm(s, axis=1), norm(w, axis=0)) for s, w in pairs], axis=0)
+def real_directions(x: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, d) of unit length: from one random sample of `x` (n, d) to another."""
+    out = np.empty((0, x.shape[1]))
+    while len(out) < count:
+        a = rng.integers(len(x), size=count)
+        step = x[(a + rng.integers(1, len(x), size=count)) % len(x)] - x[a]
+        length = np.linalg.norm(step, axis=1)
+        out = np.vstack([out, step[length > 0] / length[length > 0, None]])
+    return out[:count]
+
+
+def _fits(x, y, halves, fit) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(steps (m, d), weights (d, m)) both ways round: steps of one half, weights of the other."""
+    steps = [steps_of(x[h], y[h], attribute_axes(x[h], y[h], fit)) for h in halves]
+    weights = [ridge_weights(x[h], y[h]) for h in halves]
+    return [(steps[0], weights[1]), (steps[1], weights[0])]
+
+
+def _effects(x, y, halves, fit) -> np.ndarray:
+    """Mean effects (m, m) over both ways round."""
+    return np.mean([steps @ weights for steps, weights in _fits(x, y, halves, fit)], axis=0)
+
+
+def _random_effects(x, y, halves, fit, rng) -> np.ndarray:
+    """(MOVES, m, m) the same for random moves as long as the steps."""
+    directions = real_directions(x, MOVES, rng)
+    fits = _fits(x, y, halves, fit)
+    return np.mean(
+        [np.linalg.norm(steps, axis=1)[:, None] * (directions @ weights)[:, None] for steps, weights in fits], axis=0
+    )
 
 
 def read_in_and_out(

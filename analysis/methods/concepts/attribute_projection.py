@@ -11,8 +11,8 @@ by about the correlation follows the data; attributes that go together share dir
 Leakage is measured with axes from one half of the samples and probes on the other. On the samples of the fit it is exactly
 0 for the cross-covariance fit, whatever remains.
 
-Null: of R², attributes moved to other samples; of a read-out's move, a random direction of the step's length (mean 0,
-deviation |step| |w| / √d, exact); of a correlation, samples exchanged (mean 0). Intervals leave groups of samples out.
+Null: of R², attributes moved to other samples; of a read-out's move, moves of the step's length from one random sample
+towards another (mean 0); of a correlation, samples exchanged (mean 0). Intervals leave groups of samples out.
 
 When it lies: read-outs are linear probes, other read-outs may move otherwise; nothing says that z' is a place where data
 are (`edit_neighbours`); units with a large variance rule the axes; an attribute that is there only nonlinearly is neither
@@ -45,7 +45,7 @@ from analysis.compute.subspaces.attribute_axes import (
     ridge_weights,
 )
 from analysis.compute.subspaces.attribute_data import AttributeData, attribute_data
-from analysis.compute.subspaces.edit_effects import Effects, edit_effects, halves_of, read_in_and_out
+from analysis.compute.subspaces.edit_effects import MOVES, Effects, edit_effects, halves_of, read_in_and_out
 from analysis.compute.subspaces.probe_r2 import INTERVAL, ProbeR2, probe_r2
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -148,7 +148,8 @@ def _estimates(data: AttributeData, read: dict[str, ProbeR2], effects: Effects) 
         out.append(Estimate(
             f"largest move of another attribute: {data.names[at[0]]} raised, {data.names[at[1]]} read",
             float(effects.values[at]), float(effects.low[at]), float(effects.high[at]), interval=INTERVAL, null=0.0,
-            null_low=-1.96 * spread, null_high=1.96 * spread, null_method="random directions of the step's length",
+            null_low=-1.96 * spread, null_high=1.96 * spread,
+            null_method=f"{MOVES} moves as long, from one sample towards another",
             p_value=float(min(1.0, tests * effects.p[at])), n=n, d=d, unit="deviations",
             estimator="probes of the other half; the largest of all, its p counts them, its interval does not",
         ))  # fmt: skip
