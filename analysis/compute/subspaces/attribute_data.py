@@ -33,7 +33,8 @@ class SampleValues:
 @dataclass(frozen=True)
 class AttributeData:
     """`x` (n, d) centred values of the samples whose attributes are all known; `y` (n, m) standardised attributes with
-    their `names` (m,), `binary` (m,) and the number of their factor `of` (m,); `factors` cut to these samples."""
+    their `names` (m,), `binary` (m,) and the number of their factor `of` (m,); `factors` cut to these samples; `units` bool
+    of the tap's, which of them the d columns are."""
 
     x: np.ndarray
     y: np.ndarray
@@ -41,6 +42,7 @@ class AttributeData:
     binary: np.ndarray
     of: np.ndarray
     factors: tuple[Factor, ...]
+    units: np.ndarray
     notes: tuple[str, ...]
 
 
@@ -125,7 +127,7 @@ def attribute_data(
         x - x.mean(axis=0), (y - y.mean(axis=0)) / spread, names,
         np.concatenate([np.full(len(names), b) for _, names, b in made]),
         np.concatenate([np.full(len(names), i) for i, (_, names, _) in enumerate(made)]),
-        tuple(factors), (*said, *_references(factors), *found.notes),
+        tuple(factors), found.units, (*said, *_references(factors), *found.notes),
     )  # fmt: skip
 
 
