@@ -34,6 +34,7 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.class_codes import ClassCodes, class_codes
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.known_factors import factors_of
+from analysis.compute.statistics.cramers_v import cramers_v
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import wilson
 from analysis.compute.subspaces.attribute_data import sample_values
@@ -156,18 +157,12 @@ def _cell(x: np.ndarray, codes: ClassCodes, rng) -> tuple[float, float, float, f
 
 
 def _agreement(targets) -> float | None:
-    """Cramér's V of the two targets."""
+    """Cramér's V of the two targets, of the samples that have both."""
     if len(targets) < 2:
         return None
     (_, a), (_, b) = targets
     both = a.stay & b.stay
-    one, two = a.codes[both[a.stay]], b.codes[both[b.stay]]
-    counts = np.zeros((len(a.names), len(b.names)))
-    np.add.at(counts, (one, two), 1)
-    counts = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0]
-    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / max(counts.sum(), 1)
-    freedom = min(counts.shape) - 1
-    return float(np.sqrt(((counts - expected) ** 2 / expected).sum() / (counts.sum() * freedom))) if freedom > 0 else 0.0
+    return cramers_v(a.codes[both[a.stay]], b.codes[both[b.stay]])
 
 
 def _estimates(names, parts, targets, cells) -> tuple[Estimate, ...]:

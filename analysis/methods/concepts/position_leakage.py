@@ -35,6 +35,7 @@ from analysis.compute.rows.known_factors import factor_of
 from analysis.compute.statistics.nulls import wilson
 from analysis.compute.statistics.sample_groups import groups_of
 from analysis.compute.subspaces.attribute_axes import COVARIANCE, REGRESSION
+from analysis.compute.subspaces.neighbour_votes import nearest, voted
 from analysis.compute.subspaces.position_removal import PlacedTokens, explained, placed_tokens, removed_by_round, without
 from analysis.compute.subspaces.probe_r2 import INTERVAL, ProbeR2, held_errors, joined, probe_r2
 from analysis.results import Curve, Estimate
@@ -152,26 +153,13 @@ def _neighbours(tap, data: PlacedTokens, params: PositionLeakageParams, rng):
     orders = [rng.permutation(len(use)) for _ in range(DRAWS)]
     values, null = [], []
     for basis in bases:
-        near = _nearest(without(means[use], basis), params.neighbours)
-        right = [_voted(near, factor.of[use][o]) for o in (np.arange(len(use)), *orders)]
+        near = nearest(without(means[use], basis), params.neighbours)
+        right = [voted(near, factor.of[use][o]) for o in (np.arange(len(use)), *orders)]
         values.append(right[0])
         null.append(np.mean(right[1:]))
     ends = np.array([wilson(v * len(use), len(use)) for v in values])
     values = np.array(values)
     return (values, np.array(null), np.minimum(ends[:, 0], values), np.maximum(ends[:, 1], values), len(use)), notes
-
-
-def _nearest(x: np.ndarray, k: int) -> np.ndarray:
-    x = x - x.mean(axis=0)
-    norms = (x**2).sum(axis=1)
-    away = norms[:, None] + norms - 2 * x @ x.T
-    np.fill_diagonal(away, np.inf)
-    return np.argsort(away, axis=1, kind="stable")[:, : min(k, len(x) - 1)]
-
-
-def _voted(near: np.ndarray, of: np.ndarray) -> float:
-    votes = (of[near][:, :, None] == np.arange(of.max() + 1)).sum(axis=1)
-    return float((votes.argmax(axis=1) == of).mean())
 
 
 def _estimates(data: PlacedTokens, held, series, null, near) -> tuple[Estimate, ...]:
