@@ -201,7 +201,7 @@ def _check() -> tuple[CheckLine, ...]:
     means mends it, random directions do not. Everything taken out: the majority rate. Random parts: no gap."""
     rng = np.random.default_rng(5)
     n, d = 900, 6
-    label, domain = rng.integers(2, size=n), np.arange(n) % 3
+    label, domain = (rng.random(n) < 0.6).astype(int), np.arange(n) % 3
     x = rng.standard_normal((n, d))
     x[:, 0] += 3 * (2 * label - 1)
     x[:, 1] += 12 * domain
