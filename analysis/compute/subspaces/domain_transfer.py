@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.compute.linear.class_probe import class_probe, held_out_classes
 from analysis.compute.subspaces.domain_samples import DomainSamples
+from analysis.compute.subspaces.factor_subspaces import group_directions
 from analysis.compute.subspaces.position_removal import without
 from analysis.errors import ParameterError
 from analysis.spec import Progress, no_progress
@@ -70,9 +71,9 @@ def mean_of_means(parts: Sequence[np.ndarray]) -> tuple[float, float]:
     return value, float(error)
 
 
-def candidates(data: DomainSamples, how: str, size: int) -> list[Candidate]:
-    """Subspaces of the samples: 1, 2, 4, … up to `size` principal components; the span of the domains' means; each of `size`
-    equal slices of the tap's units (heads); none."""
+def candidates(data: DomainSamples, how: str, size: int, rng: np.random.Generator) -> list[Candidate]:
+    """Subspaces of the samples: 1, 2, 4, … up to `size` principal components; the directions in which the domains' means
+    differ beyond chance; each of `size` equal slices of the tap's units (heads); none."""
     x, domain, d = data.x, data.domain, data.x.shape[1]
     if how == COMPONENTS:
         vectors = np.linalg.svd(x, full_matrices=False)[2]
@@ -80,10 +81,8 @@ def candidates(data: DomainSamples, how: str, size: int) -> list[Candidate]:
         counts = sorted({min(2**i, most) for i in range(most.bit_length() + 1)})
         return [Candidate(f"{k} principal component(s)", vectors[:k].T) for k in counts]
     if how == MEANS:
-        means = np.stack([x[domain == i].mean(axis=0) for i in range(int(domain.max()) + 1)])
-        _, s, vectors = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
-        basis = vectors[s > 1e-9 * max(float(s[0]), 1e-300)][: len(means) - 1].T
-        return [Candidate(f"the span of {len(means)} domain means", basis)]
+        basis = group_directions(x, domain, d, rng)
+        return [Candidate(f"{basis.shape[1]} direction(s) of the domain means", basis)]
     if how == SLICES:
         numbers = np.flatnonzero(data.units)
         cuts = [c for c in np.array_split(np.arange(len(data.units)), min(size, len(data.units))) if np.isin(c, numbers).any()]

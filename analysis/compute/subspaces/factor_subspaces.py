@@ -31,12 +31,16 @@ class FactorMoves:
 def factor_basis(
     x: np.ndarray, factor: Factor, at: np.ndarray, directions: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """(d, k) orthonormal: the leading directions in which the means of the factor's groups differ, of the samples `at` of
-    centred `x` (n, d). Groups of a number are `directions` + 1 quantiles. A direction counts where its singular value
-    exceeds the largest of every one of 19 exchanges of the groups (level 1/20), the first in any case; at most
-    `directions`, and one fewer than there are groups."""
-    groups = _groups(factor, directions)[at]
-    x = x[at] - x[at].mean(axis=0)
+    """(d, k) orthonormal: `group_directions` of the factor's classes, or of `directions` + 1 quantiles of a number, of the
+    samples `at` of `x` (n, d)."""
+    return group_directions(x[at], _groups(factor, directions)[at], directions, rng)
+
+
+def group_directions(x: np.ndarray, groups: np.ndarray, directions: int, rng: np.random.Generator) -> np.ndarray:
+    """(d, k) orthonormal: the leading directions in which the means of `groups` (n,) of `x` (n, d) differ. A direction counts
+    where its singular value exceeds the largest of every one of 19 exchanges of the groups (level 1/20), the first in any
+    case; at most `directions`, and one fewer than there are groups."""
+    x = x - x.mean(axis=0)
     left, s, _ = np.linalg.svd(_scaled_means(x, groups).T, full_matrices=False)
     largest = max(np.linalg.norm(_scaled_means(x, rng.permutation(groups)), 2) for _ in range(EXCHANGES))
     most = min(directions, len(np.unique(groups)) - 1, int((s > largest).sum()))

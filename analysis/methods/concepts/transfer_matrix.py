@@ -1,8 +1,8 @@
 """Does a probe trained in one domain work in another, and does it help to take a subspace out?
 
 Cell (i, j): accuracy in domain j of a linear probe (Fisher's, with the classes' frequencies) trained in domain i; held out
-on the diagonal. First as recorded; then without a subspace: principal components, the span of the domains' means, or a slice
-of the units (a head). What is taken out changes the mean *in-domain* accuracy (diagonal) and the mean *out-of-domain*
+on the diagonal. First as recorded; then without a subspace: principal components, the directions in which the domains'
+means differ beyond chance (domains exchanged), or a slice of the units (a head). What is taken out changes the mean *in-domain* accuracy (diagonal) and the mean *out-of-domain*
 accuracy (the rest).
 
 Where several subspaces are tried, the best is chosen by the accuracy in one *validation domain*, and the numbers beside are
@@ -11,7 +11,8 @@ those of all other domains: chosen on the tested one, the best of many would gai
 Null: of a cell the majority rate of the tested domain; of the change, random subspaces of the same dimension taken out (10).
 Intervals: Wilson's for cells, normal for means, with samples as draws and probes held fixed.
 
-When it lies: domains with other frequencies of classes are harder without any shift of features; few samples in the trained
+When it lies: domains with other frequencies of classes are harder without any shift of features, and their means then differ
+along the classes, so that taking these out hurts; few samples in the trained
 domain look like a shift; in-domain probes are trained on four fifths of a domain and the others on all of it; domain means
 and components are those of all samples, the tested ones too, though never their classes; domains are few, and intervals say nothing of other domains.
 
@@ -91,7 +92,7 @@ def transfer_matrix(
     none = np.zeros((data.x.shape[1], 0))
     progress(0.2, "training in each domain")
     before = transfer(data.x, data.of, data.domain, fold, none)
-    tried = candidates(data, params.remove, params.size)
+    tried = candidates(data, params.remove, params.size, rng)
     chosen, after, tested, notes = choose(data, before, tried, fold, params.validation, progress, (0.3, 0.7))
     chance = []
     for i in range(DRAWS if after is not None else 0):
