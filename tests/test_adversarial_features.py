@@ -127,7 +127,9 @@ def test_gains_are_exact_tests_of_discordant_samples_with_holm(rng):
     b[np.flatnonzero(plain)[:3]] = False
     found = _gains({"linear probe": plain, "a": a, "b": b})
     assert found["a"][0] == pytest.approx(12 / 200)
-    assert found["a"][3] == pytest.approx(2 * binomtest(0, 12).pvalue)  # two gains: the smaller p counts twice
+    assert found["a"][3] == pytest.approx(
+        2 * binomtest(0, 12).pvalue
+    )  # two gains: the smaller p counts twice
     assert found["b"][3] == pytest.approx(max(binomtest(0, 3).pvalue, found["a"][3]))
     assert _gains({"linear probe": plain, "a": plain})["a"] == (0.0, 0.0, 0.0, 1.0)
 
@@ -154,7 +156,9 @@ def test_a_batch_that_spans_everything_is_said(rng):
 def test_refusals(rng):
     label = np.arange(60) % 3
     with pytest.raises(NotEnoughData, match="at least 50"):
-        adversarial_augmentation(ArrayActivations(rng.standard_normal((40, 3)), samples={"label": label[:40]}))
+        adversarial_augmentation(
+            ArrayActivations(rng.standard_normal((40, 3)), samples={"label": label[:40]})
+        )
     with pytest.raises(InputError, match="are equal"):
         adversarial_augmentation(ArrayActivations(np.ones((60, 3)), samples={"label": label}))
     with pytest.raises(NotFound):
@@ -168,7 +172,11 @@ def test_refusals(rng):
         (module, "on_span", lambda g, others: 0.99 * on_span(g, others)),
         (module, "gradients", lambda x, y, w, b: -gradients(x, y, w, b)),
         (mathematics, "probabilities", lambda x, w, b: np.full((len(x), w.shape[1]), 1 / w.shape[1])),
-        (module, "train", lambda x, of, c, kind, e, **_: (np.random.default_rng().standard_normal((x.shape[1], c)), 0.0)),
+        (
+            module,
+            "train",
+            lambda x, of, c, kind, e, **_: (np.random.default_rng().standard_normal((x.shape[1], c)), 0.0),
+        ),
     ],
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):

@@ -1,4 +1,5 @@
-"""Axes of attributes: identities of edits, what is left outside, faders and their scores, separate subspaces, refusals."""
+"""Axes of attributes: identities of edits, what is left outside, faders and their scores, separate subspaces,
+refusals."""
 
 from __future__ import annotations
 
@@ -144,7 +145,9 @@ def test_r2_by_its_definition_and_null_near_zero(rng):
     found = probe_r2(held, np.arange(300) % 10)
     predicted = held_out_predictions(x, y, np.arange(2), fold)
     middle = np.array([y[fold != f].mean(axis=0) for f in range(5)])[fold]
-    np.testing.assert_allclose(found.value, 1 - ((y - predicted) ** 2).sum(0) / ((y - middle) ** 2).sum(0), rtol=1e-10)
+    np.testing.assert_allclose(
+        found.value, 1 - ((y - predicted) ** 2).sum(0) / ((y - middle) ** 2).sum(0), rtol=1e-10
+    )
     assert found.value[0] > 0.5 > 0.05 > abs(found.value[1])
     assert np.abs(found.null).max() < 0.05
     assert found.p[0] < 1e-6 < 1e-3 < found.p[1]
@@ -228,7 +231,9 @@ def test_refusals(rng):
     with pytest.raises(NotEnoughData, match="at least 40"):
         attribute_projection(tap(x[:30], y[:30]), AttributeProjectionParams(columns="a0"))
     with pytest.raises(InputError, match="independent directions"):
-        attribute_projection(tap(x, np.column_stack([y, y[:, 0]])), AttributeProjectionParams(columns="a0, a2"))
+        attribute_projection(
+            tap(x, np.column_stack([y, y[:, 0]])), AttributeProjectionParams(columns="a0, a2")
+        )
     with pytest.raises(InputError, match="independent directions"):
         attribute_projection(tap(x[:, :1], y), AttributeProjectionParams(columns="a0, a1"))
     with pytest.raises(InputError, match="no unit"):

@@ -10,10 +10,20 @@ from scipy.linalg import sqrtm
 
 from analysis.activations import ArrayActivations
 from analysis.compute.subspaces import gaussian_classes as mathematics
-from analysis.compute.subspaces.gaussian_classes import DiagonalGaussians, gaussians_of, harmonic_mean, wasserstein
+from analysis.compute.subspaces.gaussian_classes import (
+    DiagonalGaussians,
+    gaussians_of,
+    harmonic_mean,
+    wasserstein,
+)
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
 from analysis.methods.concepts import gaussian_classes as module
-from analysis.methods.concepts.gaussian_classes import CONFUSION, POSTERIORS, GaussianClassesParams, gaussian_classes
+from analysis.methods.concepts.gaussian_classes import (
+    CONFUSION,
+    POSTERIORS,
+    GaussianClassesParams,
+    gaussian_classes,
+)
 
 FEW = settings(max_examples=30, deadline=None)
 
@@ -52,7 +62,9 @@ def test_the_harmonic_mean_is_at_most_twice_the_smaller(a, b):
 def test_a_mixture_of_posteriors_has_the_moments_of_its_draws(rng):
     means, variances = rng.standard_normal((40, 2)), rng.uniform(0.1, 3.0, (40, 2))
     found = gaussians_of(means, np.zeros(40, int), 1, variances)
-    drawn = (means[:, None] + np.sqrt(variances)[:, None] * rng.standard_normal((40, 20_000, 2))).reshape(-1, 2)
+    drawn = (means[:, None] + np.sqrt(variances)[:, None] * rng.standard_normal((40, 20_000, 2))).reshape(
+        -1, 2
+    )
     np.testing.assert_allclose(found.means[0], drawn.mean(axis=0), atol=0.01)
     np.testing.assert_allclose(found.deviations[0], drawn.std(axis=0), rtol=0.01)
 
@@ -72,7 +84,7 @@ def made(rng, n=300, c=4, d=5):
 
 
 def test_an_unseen_class_whose_attributes_lie_elsewhere_has_accuracy_0_and_so_has_the_harmonic_mean(rng):
-    label, centres, (x, y) = made(rng)
+    label, _, (x, y) = made(rng)
     y[label == 3] += 500.0
     found = gaussian_classes(tap(x, label), tap(y, label), GaussianClassesParams(unseen="3", show=CONFUSION))
     one = {e.name: e.value for e in found.estimates}

@@ -15,14 +15,28 @@ from analysis.compute.linear.fisher import basis_of, discriminants
 from analysis.compute.statistics.cramers_v import cramers_v
 from analysis.compute.subspaces import domain_samples, domain_transfer, neighbour_votes, position_removal
 from analysis.compute.subspaces.attribute_axes import COVARIANCE, REGRESSION
-from analysis.compute.subspaces.domain_transfer import COMPONENTS, MEANS, NOTHING, SLICES, candidates, mean_of_means, transfer
+from analysis.compute.subspaces.domain_transfer import (
+    COMPONENTS,
+    MEANS,
+    NOTHING,
+    SLICES,
+    candidates,
+    mean_of_means,
+    transfer,
+)
 from analysis.compute.subspaces.position_removal import explained, placed_tokens, removed_by_round, without
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
 from analysis.methods.concepts import leak_test as leaks
 from analysis.methods.concepts import position_leakage as positions
 from analysis.methods.concepts import transfer_matrix as transfers
 from analysis.methods.concepts.leak_test import LeakTestParams, leak_test
-from analysis.methods.concepts.position_leakage import HELD, NEAR, SAME, PositionLeakageParams, position_leakage
+from analysis.methods.concepts.position_leakage import (
+    HELD,
+    NEAR,
+    SAME,
+    PositionLeakageParams,
+    position_leakage,
+)
 from analysis.methods.concepts.transfer_matrix import TransferMatrixParams, transfer_matrix
 
 FEW = settings(max_examples=15, deadline=None)
@@ -39,7 +53,9 @@ def test_the_probe_is_bayes_rule_for_gaussians_of_one_shape(rng):
     means = np.array([x[of == c].mean(axis=0) for c in range(3)])
     within = (x - means[of]).T @ (x - means[of]) / len(x)
     shape = (1 - a) * within + a * np.trace(within) / 4 * np.eye(4)
-    logs = np.array([multivariate_normal(m, shape).logpdf(x) for m in means]).T + np.log(np.bincount(of) / 300)
+    logs = np.array([multivariate_normal(m, shape).logpdf(x) for m in means]).T + np.log(
+        np.bincount(of) / 300
+    )
     ours = found.scores(x)
     np.testing.assert_allclose(ours - ours[:, :1], logs - logs[:, :1], atol=1e-8)
 
@@ -190,7 +206,9 @@ def test_one_of_several_is_chosen_in_a_domain_that_is_not_judged_by(rng):
     assert any("chosen by the accuracy in 'b'" in c for c in found.caveats)
     data = domain_samples.domain_samples(activations, "label", "site", rng, pooling="mean", maximum=1000)
     before = transfer(data.x, data.of, data.domain, np.arange(600) % 5, np.zeros((6, 0)))
-    _, _, rest, _ = domain_transfer.choose(data, before, candidates(data, SLICES, 6, rng), np.arange(600) % 5, "b")
+    _, _, rest, _ = domain_transfer.choose(
+        data, before, candidates(data, SLICES, 6, rng), np.arange(600) % 5, "b"
+    )
     assert rest == [0, 2, 3]
     with pytest.raises(ParameterError, match="domain 'z'"):
         transfer_matrix(activations, TransferMatrixParams(domain="site", remove=COMPONENTS, validation="z"))
@@ -283,9 +301,13 @@ def test_places_of_a_grid_without_the_leading_token(rng):
     data = placed_tokens(activations, rng, maximum_rows=10_000, minimum=20)
     assert data.names == ("row", "column")
     assert len(data.x) == 40 * 20
-    first = data.position[:20] * np.array([np.std(np.repeat(np.arange(4), 5)), np.std(np.tile(np.arange(5), 4))])
+    first = data.position[:20] * np.array(
+        [np.std(np.repeat(np.arange(4), 5)), np.std(np.tile(np.arange(5), 4))]
+    )
     np.testing.assert_allclose(first - first[0], np.column_stack(np.divmod(np.arange(20), 5)), atol=1e-12)
-    np.testing.assert_allclose(data.x[:20] - data.x[0], activations.values[1:21] - activations.values[1], atol=1e-9)
+    np.testing.assert_allclose(
+        data.x[:20] - data.x[0], activations.values[1:21] - activations.values[1], atol=1e-9
+    )
     few = placed_tokens(activations, rng, maximum_rows=500, minimum=20)
     assert len(few.samples) == 23
     assert any("random 23 of 40" in n for n in few.notes)

@@ -26,7 +26,9 @@ def made(rng, n=240, d=5, apart=6.0):
 
 
 def path_of(x, label, rng, target="1", source="0"):
-    return edit_path(tap(x, label), "label", target, source, rng, pooling="mean", maximum=10_000, most_moved=1000)
+    return edit_path(
+        tap(x, label), "label", target, source, rng, pooling="mean", maximum=10_000, most_moved=1000
+    )
 
 
 def test_neighbours_and_distances_by_brute_force(rng):
@@ -55,8 +57,8 @@ def test_the_three_parts_do_not_meet(rng):
 
 
 def test_an_axis_of_nothing_leads_nowhere():
-    """Labels at random, many units: averaged over data sets, neighbours are targets as often as all are. Axes made from the
-    references themselves would find 10 % more."""
+    """Labels at random, many units: averaged over data sets, neighbours are targets as often as all are. Axes made
+    from the references themselves would find 10 % more."""
     gains = []
     for seed in range(30):
         rng = np.random.default_rng(seed)
@@ -119,7 +121,9 @@ def test_shift_rotation_and_scale_change_nothing(rng):
 def test_rows_of_the_gallery_are_those_of_the_samples_with_tokens_too(rng):
     x, label = made(rng)
     layout = Layout(np.arange(len(x) + 1) * 3)
-    found = edit_path_of_one(tap(np.repeat(x, 3, axis=0), label, layout=layout), EditPathParams(target="1", source="0"))
+    found = edit_path_of_one(
+        tap(np.repeat(x, 3, axis=0), label, layout=layout), EditPathParams(target="1", source="0")
+    )
     plain = edit_path_of_one(tap(x, label), EditPathParams(target="1", source="0"))
     assert list(found.groups) == list(plain.groups)
     for name in found.groups:
@@ -151,7 +155,12 @@ def test_refusals(rng):
 @pytest.mark.parametrize(
     ("module", "where", "name", "broken"),
     [
-        (many, path_module.EditPath, "landed", lambda self, steps, u, k: (np.zeros((2, len(self.moved), len(steps))))),
+        (
+            many,
+            path_module.EditPath,
+            "landed",
+            lambda self, steps, u, k: np.zeros((2, len(self.moved), len(steps))),
+        ),
         (many, path_module, "_midrank_share", lambda s, v: np.full(len(v), 0.5)),
         (many, path_module.Ends, "axis", lambda self, x, these: np.eye(x.shape[1])[1]),
         (one, path_module.EditPath, "nearest", lambda self, i, step, k: (np.arange(k), np.arange(k) + 0.5)),

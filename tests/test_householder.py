@@ -18,7 +18,10 @@ from analysis.compute.subspaces.householder import (
 )
 from analysis.errors import InputError, LoupeError, NotEnoughData
 from analysis.methods.concepts import householder_directions as module
-from analysis.methods.concepts.householder_directions import HouseholderDirectionsParams, householder_directions
+from analysis.methods.concepts.householder_directions import (
+    HouseholderDirectionsParams,
+    householder_directions,
+)
 
 FEW = settings(max_examples=30, deadline=None)
 
@@ -29,7 +32,9 @@ def test_reflections_and_their_products(seed, d, k):
     """HHᵀ = I, determinant -1, eigenvalues (-1, 1, …); k of them: orthogonal with determinant (-1)^k."""
     vectors = np.random.default_rng(seed).standard_normal((k, d))
     h = product(vectors[:1])
-    np.testing.assert_allclose(h, np.eye(d) - 2 * np.outer(vectors[0], vectors[0]) / (vectors[0] @ vectors[0]), atol=1e-12)
+    np.testing.assert_allclose(
+        h, np.eye(d) - 2 * np.outer(vectors[0], vectors[0]) / (vectors[0] @ vectors[0]), atol=1e-12
+    )
     np.testing.assert_allclose(h @ h.T, np.eye(d), atol=1e-12)
     np.testing.assert_allclose(np.sort(np.linalg.eigvalsh(h)), [-1, *np.ones(d - 1)], atol=1e-10)
     many = product(vectors)
@@ -122,7 +127,11 @@ def test_refusals(rng):
         (module, "equal_blocks", lambda values, tolerance: np.arange(len(values))),
         (module, "reflections_of", lambda frame: (frame.T.copy(), np.ones(frame.shape[1]))),
         (module, "NUMBERS", {**module.NUMBERS, "orthogonality defect": lambda s: defect(s) + 0.01}),
-        (module, "NUMBERS", {**module.NUMBERS, "effective directions, participation ratio": lambda s: float(len(s))}),
+        (
+            module,
+            "NUMBERS",
+            {**module.NUMBERS, "effective directions, participation ratio": lambda s: float(len(s))},
+        ),
     ],
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):

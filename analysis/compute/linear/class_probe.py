@@ -1,10 +1,10 @@
-"""A linear probe of classes that knows how frequent they are: Fisher's discriminants with a shrunk covariance, and Bayes'
-rule for Gaussian classes of one shape.
+"""A linear probe of classes that knows how frequent they are: Fisher's discriminants with a shrunk covariance, and
+Bayes' rule for Gaussian classes of one shape.
 
     class of z = argmax_c  t·m_c - |m_c|² / 2 + ln π_c         t, m_c: z and the class mean on the discriminants
 
-With nothing to tell classes apart it names the most frequent one, so that its floor is the majority rate; the nearest of the
-class means instead would be right as often as classes are frequent.
+With nothing to tell classes apart it names the most frequent one, so that its floor is the majority rate; the nearest
+of the class means instead would be right as often as classes are frequent.
 
 References: R. Fisher (1936); C. Rao (1948); O. Ledoit & M. Wolf (2004) for the shrinkage.
 """
@@ -37,7 +37,8 @@ class ClassProbe:
 
 
 def class_probe(x: np.ndarray, of: np.ndarray, classes: int, basis: Basis | None = None) -> ClassProbe:
-    """Fitted to `x` (n, d) with class numbers `of` (n,); `basis` is `basis_of(x)` where it is known. O(n d min(n, d))."""
+    """Fitted to `x` (n, d) with class numbers `of` (n,); `basis` is `basis_of(x)` where it is known. O(n d min(n,
+    d))."""
     basis = basis_of(x) if basis is None else basis
     found = discriminants(basis, of, classes)
     counts = np.bincount(of, minlength=classes).astype(np.float64)
@@ -51,8 +52,8 @@ def class_probe(x: np.ndarray, of: np.ndarray, classes: int, basis: Basis | None
 def held_out_classes(
     x: np.ndarray, labellings: list[np.ndarray], classes: int, fold: np.ndarray
 ) -> np.ndarray:
-    """(labellings, n) class named for every sample by the probe of the other folds, for each labelling (n,) of the same
-    samples `x` (n, d). O(folds (n d min(n, d) + labellings n d classes))."""
+    """(labellings, n) class named for every sample by the probe of the other folds, for each labelling (n,) of the
+    same samples `x` (n, d). O(folds (n d min(n, d) + labellings n d classes))."""
     out = np.empty((len(labellings), len(x)), np.int64)
     for f in range(int(fold.max()) + 1):
         train, test = fold != f, fold == f

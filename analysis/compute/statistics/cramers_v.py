@@ -18,4 +18,6 @@ def cramers_v(one: np.ndarray, two: np.ndarray) -> float:
     np.add.at(counts, (a, b), 1)
     expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / len(one)
     freedom = min(counts.shape) - 1
-    return float(np.sqrt(((counts - expected) ** 2 / expected).sum() / (len(one) * freedom))) if freedom else 0.0
+    return (
+        float(np.sqrt(((counts - expected) ** 2 / expected).sum() / (len(one) * freedom))) if freedom else 0.0
+    )

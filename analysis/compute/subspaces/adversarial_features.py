@@ -1,12 +1,12 @@
 """A softmax probe trained on features that are moved against it, along directions that other features span.
 
-The gradient of the loss by a feature x of class y is g = Wᵀ (p - e_y): moving along it makes the probe fail soonest. Most of
-it leads where no feature lies, so that it is projected on the span of other examples of the batch (Qian et al. 2024): each
-half of a batch on the span of the other half. The projection lies in that span and is no longer than g; with as many examples
-as units it is g itself.
+The gradient of the loss by a feature x of class y is g = Wᵀ (p - e_y): moving along it makes the probe fail soonest.
+Most of it leads where no feature lies, so that it is projected on the span of other examples of the batch (Qian et al.
+2024): each half of a batch on the span of the other half. The projection lies in that span and is no longer than g;
+with as many examples as units it is g itself.
 
-References: Q. Qian, Y. Xu & J. Hu (2024), "SeA: semantic adversarial augmentation for last layer features from unsupervised
-representation learning".
+References: Q. Qian, Y. Xu & J. Hu (2024), "SeA: semantic adversarial augmentation for last layer features from
+unsupervised representation learning".
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def train(
     rate: float,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (d, C) and bias (C,) by stochastic gradient descent with momentum on each batch and its moved copy; the order
-    of the samples is that of `seed` for every kind, so that 0 moves give the plain probe exactly."""
+    """Weights (d, C) and bias (C,) by stochastic gradient descent with momentum on each batch and its moved copy; the
+    order of the samples is that of `seed` for every kind, so that 0 moves give the plain probe exactly."""
     order_rng, move_rng = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     weights, bias = np.zeros((x.shape[1], classes)), np.zeros(classes)
     speed, bias_speed = np.zeros_like(weights), np.zeros_like(bias)

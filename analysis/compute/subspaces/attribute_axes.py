@@ -1,17 +1,17 @@
 """Orthonormal axes that belong to attributes, and edits along them.
 
-Matrix subspace projection (Li et al. 2020) asks for a row-orthonormal M (m, d) with M z ≈ y and z ≈ Mᵀ y + the rest. For
-given z the second has a closed form: ‖z - Mᵀ y‖² is least for M = V Uᵀ, where U S Vᵀ is the singular value decomposition
-of Cov(z, y) (orthogonal Procrustes). Its rows span Cov(z, y), so that what is left of z has no covariance with y at all:
-on the samples of the fit no linear probe finds an attribute there (Ravfogel et al. 2020; Shao et al. 2023). Axes nearest
-to the weights of a regression instead read attributes better and leave more behind, since a regression weight is not
-where an attribute moves the data (Haufe et al. 2014).
+Matrix subspace projection (Li et al. 2020) asks for a row-orthonormal M (m, d) with M z ≈ y and z ≈ Mᵀ y + the rest.
+For given z the second has a closed form: ‖z - Mᵀ y‖² is least for M = V Uᵀ, where U S Vᵀ is the singular value
+decomposition of Cov(z, y) (orthogonal Procrustes). Its rows span Cov(z, y), so that what is left of z has no
+covariance with y at all: on the samples of the fit no linear probe finds an attribute there (Ravfogel et al. 2020;
+Shao et al. 2023). Axes nearest to the weights of a regression instead read attributes better and leave more behind,
+since a regression weight is not where an attribute moves the data (Haufe et al. 2014).
 
-An edit gives the coordinates M z new values c: z' = z + Mᵀ (c - M z). Exactly: M z' = c, (I - MᵀM) z' = (I - MᵀM) z, c =
-M z changes nothing, and edits of different coordinates commute, because the rows of M are orthonormal.
+An edit gives the coordinates M z new values c: z' = z + Mᵀ (c - M z). Exactly: M z' = c, (I - MᵀM) z' = (I - MᵀM) z, c
+= M z changes nothing, and edits of different coordinates commute, because the rows of M are orthonormal.
 
-References: X. Li et al. (2020), "Latent space factorisation and manipulation via matrix subspace projection"; S. Haufe et
-al. (2014); S. Shao et al. (2023), "Gold doesn't always glitter".
+References: X. Li et al. (2020), "Latent space factorisation and manipulation via matrix subspace projection"; S. Haufe
+et al. (2014); S. Shao et al. (2023), "Gold doesn't always glitter".
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def attribute_axes(x: np.ndarray, y: np.ndarray, fit: str = COVARIANCE) -> np.nd
 
 
 def edited(z: np.ndarray, axes: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
-    """`z` (n, d) moved inside the span of `axes` (m, d) until its coordinates there are `coordinates` (n, m) or (m,)."""
+    """`z` (n, d) moved inside the span of `axes` (m, d) until its coordinates there are `coordinates` (n, m) or
+    (m,)."""
     return z + (coordinates - z @ axes.T) @ axes
 
 

@@ -33,8 +33,8 @@ class SampleValues:
 @dataclass(frozen=True)
 class AttributeData:
     """`x` (n, d) centred values of the samples whose attributes are all known; `y` (n, m) standardised attributes with
-    their `names` (m,), `binary` (m,) and the number of their factor `of` (m,); `factors` cut to these samples; `units` bool
-    of the tap's, which of them the d columns are."""
+    their `names` (m,), `binary` (m,) and the number of their factor `of` (m,); `factors` cut to these samples; `units`
+    bool of the tap's, which of them the d columns are."""
 
     x: np.ndarray
     y: np.ndarray

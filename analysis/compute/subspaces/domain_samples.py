@@ -31,11 +31,17 @@ class DomainSamples:
 
 
 def domain_samples(
-    tap: Activations, column: str, domain: str, rng: np.random.Generator, *, pooling: str, maximum: int,
+    tap: Activations,
+    column: str,
+    domain: str,
+    rng: np.random.Generator,
+    *,
+    pooling: str,
+    maximum: int,
     progress: Progress = no_progress,
 ) -> DomainSamples:
-    """Samples with a class in `column` and a domain in `domain` ("": three random parts), of the domains that have at least
-    two classes of five samples, and the classes that have as many in all of these.
+    """Samples with a class in `column` and a domain in `domain` ("": three random parts), of the domains that have at
+    least two classes of five samples, and the classes that have as many in all of these.
 
     Raises NotFound, NotEnoughData (fewer than two such domains or classes, over 30 domains), InputError, TooLarge.
     """
@@ -59,10 +65,14 @@ def domain_samples(
             f"{SMALLEST} samples in each", "two domains and two classes", "Choose other columns, or record more samples",
         )  # fmt: skip
     if good.sum() > MOST_DOMAINS:
-        raise NotEnoughData(f"{int(good.sum())} domains", f"at most {MOST_DOMAINS}", "Choose a coarser column")
+        raise NotEnoughData(
+            f"{int(good.sum())} domains", f"at most {MOST_DOMAINS}", "Choose a coarser column"
+        )
     left_out = [w for w, g in zip(where, good, strict=True) if not g]
     if left_out:
-        notes.append(f"Domains without two classes of {SMALLEST} samples left out: {', '.join(left_out[:5])}.")
+        notes.append(
+            f"Domains without two classes of {SMALLEST} samples left out: {', '.join(left_out[:5])}."
+        )
     if not shared.all():
         few = [n for n, s in zip(codes.names, shared, strict=True) if not s]
         notes.append(f"Classes that are not in every domain left out: {', '.join(few[:5])}.")

@@ -1,7 +1,7 @@
 """Probes trained in one domain and tested in another, with subspaces taken out.
 
-Every sample is tested by the probe of every domain: those of other domains are fitted to all their samples, that of its own
-by cross-validation. A cell of the transfer matrix is the mean over the samples of the tested domain.
+Every sample is tested by the probe of every domain: those of other domains are fitted to all their samples, that of
+its own by cross-validation. A cell of the transfer matrix is the mean over the samples of the tested domain.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class Transfer:
     @property
     def matrix(self) -> np.ndarray:
         """(D, D) accuracy, trained in the row, tested in the column."""
-        return np.stack([self.right[self.domain == j].mean(axis=0) for j in range(self.right.shape[1])], axis=1)
+        return np.stack(
+            [self.right[self.domain == j].mean(axis=0) for j in range(self.right.shape[1])], axis=1
+        )
 
     def shares(self, domains: Sequence[int], same: bool) -> list[np.ndarray]:
         """For each tested domain, of each of its samples: the share of right probes among those of its own domain
@@ -53,8 +55,11 @@ class Transfer:
         return out
 
 
-def transfer(x: np.ndarray, of: np.ndarray, domain: np.ndarray, fold: np.ndarray, basis: np.ndarray) -> Transfer:
-    """Of centred samples `x` (n, d) without `basis` (d, k), classes `of` and `domain` (n,). O(D folds n d min(n, d))."""
+def transfer(
+    x: np.ndarray, of: np.ndarray, domain: np.ndarray, fold: np.ndarray, basis: np.ndarray
+) -> Transfer:
+    """Of centred samples `x` (n, d) without `basis` (d, k), classes `of` and `domain` (n,). O(D folds n d min(n,
+    d))."""
     x, classes, domains = without(x, basis), int(of.max()) + 1, int(domain.max()) + 1
     right = np.empty((len(x), domains))
     for i in range(domains):
@@ -65,15 +70,16 @@ def transfer(x: np.ndarray, of: np.ndarray, domain: np.ndarray, fold: np.ndarray
 
 
 def mean_of_means(parts: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Mean over domains of the mean over samples, and its standard error; samples are draws, probes and domains fixed."""
+    """Mean over domains of the mean over samples, and its standard error; samples are draws, probes and domains
+    fixed."""
     value = float(np.mean([p.mean() for p in parts]))
     error = np.sqrt(sum(p.var(ddof=1) / len(p) for p in parts)) / len(parts)
     return value, float(error)
 
 
 def candidates(data: DomainSamples, how: str, size: int, rng: np.random.Generator) -> list[Candidate]:
-    """Subspaces of the samples: 1, 2, 4, … up to `size` principal components; the directions in which the domains' means
-    differ beyond chance; each of `size` equal slices of the tap's units (heads); none."""
+    """Subspaces of the samples: 1, 2, 4, … up to `size` principal components; the directions in which the domains'
+    means differ beyond chance; each of `size` equal slices of the tap's units (heads); none."""
     x, domain, d = data.x, data.domain, data.x.shape[1]
     if how == COMPONENTS:
         vectors = np.linalg.svd(x, full_matrices=False)[2]
@@ -85,7 +91,11 @@ def candidates(data: DomainSamples, how: str, size: int, rng: np.random.Generato
         return [Candidate(f"{basis.shape[1]} direction(s) of the domain means", basis)]
     if how == SLICES:
         numbers = np.flatnonzero(data.units)
-        cuts = [c for c in np.array_split(np.arange(len(data.units)), min(size, len(data.units))) if np.isin(c, numbers).any()]
+        cuts = [
+            c
+            for c in np.array_split(np.arange(len(data.units)), min(size, len(data.units)))
+            if np.isin(c, numbers).any()
+        ]
         return [Candidate(f"units {c[0]} to {c[-1]}", np.eye(d)[:, np.isin(numbers, c)]) for c in cuts]
     return []
 
@@ -99,10 +109,12 @@ def choose(
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 1.0),
 ) -> tuple[Candidate, Transfer | None, list[int], list[str]]:
-    """The subspace to take out, the transfer without it (None where nothing is tried), the domains to be judged by, notes.
+    """The subspace to take out, the transfer without it (None where nothing is tried), the domains to be judged by,
+    notes.
 
-    One of several is chosen by the accuracy of the other domains' probes in the domain `validation` ("": the smallest), which
-    then is not judged by; with two domains the largest is taken. Raises ParameterError where there is no such domain.
+    One of several is chosen by the accuracy of the other domains' probes in the domain `validation` ("": the
+    smallest), which then is not judged by; with two domains the largest is taken. Raises ParameterError where there is
+    no such domain.
     """
     every, names = list(range(len(data.names))), data.names
     if validation and validation not in names:

@@ -1,5 +1,5 @@
-"""What an edit along the axis of one attribute does to the read-outs of all: fitted on one half of the samples, read by
-probes of the other, both ways round."""
+"""What an edit along the axis of one attribute does to the read-outs of all: fitted on one half of the samples, read
+by probes of the other, both ways round."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ MOVES = 999
 @dataclass(frozen=True)
 class Effects:
     """`values` (m, m): deviations that the read-out of j moves when attribute i is raised by one deviation, with `low`
-    and `high`; `null_deviation` (m, m) of the same along random moves of the step's length, and `p` (m, m), two-sided."""
+    and `high`; `null_deviation` (m, m) of the same along random moves of the step's length, and `p` (m, m),
+    two-sided."""
 
     values: np.ndarray
     low: np.ndarray
@@ -52,9 +53,9 @@ def edit_effects(
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 1.0),
 ) -> Effects:
-    """Of values `x` (n, d) and standardised attributes `y` (n, m). Two fits of each kind for every one of ten groups left
-    out: O(10 n d min(n, d)). Random moves go from one sample towards another: along any direction of the space instead,
-    read-outs would move by much, since their weights are large where the data have no variance."""
+    """Of values `x` (n, d) and standardised attributes `y` (n, m). Two fits of each kind for every one of ten groups
+    left out: O(10 n d min(n, d)). Random moves go from one sample towards another: along any direction of the space
+    instead, read-outs would move by much, since their weights are large where the data have no variance."""
     group = groups_of(len(x), rng)
     count = int(group.max()) + 1
     values = _effects(x, y, halves, fit)
@@ -64,7 +65,13 @@ def edit_effects(
         without.append(_effects(x, y, [h[group[h] != g] for h in halves], fit))
     half = jackknife_half(np.array(without))
     moves = np.abs(_random_effects(x, y, halves, fit, rng))
-    return Effects(values, values - half, values + half, np.sqrt((moves**2).mean(axis=0)), add_one_p(np.abs(values), moves))
+    return Effects(
+        values,
+        values - half,
+        values + half,
+        np.sqrt((moves**2).mean(axis=0)),
+        add_one_p(np.abs(values), moves),
+    )
 
 
 def real_directions(x: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -95,7 +102,8 @@ def _random_effects(x, y, halves, fit, rng) -> np.ndarray:
     directions = real_directions(x, MOVES, rng)
     fits = _fits(x, y, halves, fit)
     return np.mean(
-        [np.linalg.norm(steps, axis=1)[:, None] * (directions @ weights)[:, None] for steps, weights in fits], axis=0
+        [np.linalg.norm(steps, axis=1)[:, None] * (directions @ weights)[:, None] for steps, weights in fits],
+        axis=0,
     )
 
 
@@ -109,8 +117,8 @@ def read_in_and_out(
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 1.0),
 ) -> dict[str, Held]:
-    """Errors of cross-validated probes on all units ("all"), on the coordinates along the axes ("inside") and on what is
-    left without them ("outside"). Axes come from the other half: on the samples that made them, what is left has no
+    """Errors of cross-validated probes on all units ("all"), on the coordinates along the axes ("inside") and on what
+    is left without them ("outside"). Axes come from the other half: on the samples that made them, what is left has no
     covariance with the attributes, and a probe fitted there would find nothing whatever remains."""
     parts: dict[str, list] = {"all": [], "inside": [], "outside": []}
     for i, (fitted, read) in enumerate([(halves[0], halves[1]), (halves[1], halves[0])]):

@@ -1,9 +1,10 @@
-"""Where an edit leads: real samples moved along the axis of an attribute, and the real samples nearest to where they land.
+"""Where an edit leads: real samples moved along the axis of an attribute, and the real samples nearest to where they
+land.
 
-The samples are cut in three: one part makes the axis, the *references* are the ones looked for, and samples of the last
-part are moved. So none finds itself, and an axis made of nothing leads nowhere: samples that had a part in it lean along
-it by chance, and moved samples would find more and more of them. How far off the data a moved sample is, is told by the
-distances of unmoved samples to their own nearest reference: the share of these that are smaller.
+The samples are cut in three: one part makes the axis, the *references* are the ones looked for, and samples of the
+last part are moved. So none finds itself, and an axis made of nothing leads nowhere: samples that had a part in it
+lean along it by chance, and moved samples would find more and more of them. How far off the data a moved sample is, is
+told by the distances of unmoved samples to their own nearest reference: the share of these that are smaller.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ RANDOM = (BETWEEN, ANY)
 
 @dataclass(frozen=True)
 class Ends:
-    """`target` and `source` (n,) bool, the samples an edit leads to and those that are moved, with their names; `numbers`
-    (n,) where the attribute is one, NaN where not known."""
+    """`target` and `source` (n,) bool, the samples an edit leads to and those that are moved, with their names;
+    `numbers` (n,) where the attribute is one, NaN where not known."""
 
     target: np.ndarray
     source: np.ndarray
@@ -46,7 +47,9 @@ class Ends:
             axis = (x[these] - x[these].mean(axis=0)).T @ (number - number.mean()) / len(number)
         length = float(np.linalg.norm(axis))
         if not length > 1e-12 * float(np.abs(x).max()):
-            raise InputError(f"'{self.names[0]}' and '{self.names[1]}' have the same mean", "groups that differ")
+            raise InputError(
+                f"'{self.names[0]}' and '{self.names[1]}' have the same mean", "groups that differ"
+            )
         return axis / length
 
 
@@ -54,7 +57,8 @@ class Ends:
 class EditPath:
     """`references` (r, d) and `moved` (q, d) samples, their positions `reference_samples`, `moved_samples` in the tap;
     `axis` (d,) of unit length; `deviation` along it; `apart`, the distance of the two groups' means along it, in
-    deviations; `is_target` (r,) bool; `real` (h,) rising distances of samples that are no references to their nearest one."""
+    deviations; `is_target` (r,) bool; `real` (h,) rising distances of samples that are no references to their nearest
+    one."""
 
     references: np.ndarray
     moved: np.ndarray
@@ -70,7 +74,8 @@ class EditPath:
 
     def landed(self, steps: np.ndarray, directions: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Every moved sample at every step along one unit direction for each (q, d): `share` (q, s) of the k nearest
-        references that are targets, and `off` (q, s), the share of other samples that are nearer to theirs. O(q r (d + s))."""
+        references that are targets, and `off` (q, s), the share of other samples that are nearer to theirs. O(q r (d +
+        s))."""
         start = _squared(self.moved, self.references)
         along = np.einsum("ij,ij->i", self.moved, directions)[:, None] - directions @ self.references.T
         share, off = np.empty((2, len(self.moved), len(steps)))
@@ -102,8 +107,8 @@ class EditPath:
 
 
 def ends_of(factor: Factor, target: str, source: str) -> Ends:
-    """Which samples an edit starts from and leads to: classes by name ("": the most frequent and the next; "others": all
-    but the target), of a number the lowest and the highest quarter.
+    """Which samples an edit starts from and leads to: classes by name ("": the most frequent and the next; "others":
+    all but the target), of a number the lowest and the highest quarter.
 
     Raises ParameterError where a name is not one of the classes.
     """
@@ -116,9 +121,13 @@ def ends_of(factor: Factor, target: str, source: str) -> Ends:
         return Ends(*ends, names, np.where(factor.known, factor.values, np.nan))
     order = np.argsort(-np.bincount(factor.of[factor.known], minlength=len(factor.classes)), kind="stable")
     for name in (target, source):
-        if name and name not in (*factor.classes, OTHERS) or target == OTHERS:
+        if (name and name not in (*factor.classes, OTHERS)) or target == OTHERS:
             raise ParameterError(f"class {name!r}", "one of " + ", ".join(factor.classes), "Name a class")
-    first = factor.classes.index(target) if target else int(order[0] if factor.classes[order[0]] != source else order[1])
+    first = (
+        factor.classes.index(target)
+        if target
+        else int(order[0] if factor.classes[order[0]] != source else order[1])
+    )
     rest = [int(c) for c in order if c != first]
     second = rest if source == OTHERS else [factor.classes.index(source) if source else rest[0]]
     if first in second:
@@ -151,7 +160,9 @@ def edit_path(
         Fewer than eight samples of a group in one part.
     """
     values = sample_column(tap, column)
-    found = sample_values(tap, rng, pooling=pooling, maximum=maximum, minimum=6 * FEWEST, progress=progress, span=span)
+    found = sample_values(
+        tap, rng, pooling=pooling, maximum=maximum, minimum=6 * FEWEST, progress=progress, span=span
+    )
     factor = factor_of(column, np.asarray(values)[found.samples])
     if factor is None:
         raise ParameterError(

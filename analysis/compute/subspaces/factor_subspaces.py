@@ -1,4 +1,5 @@
-"""A subspace for each known factor, all orthogonal to each other, and how far moves inside one carry the read-outs of all."""
+"""A subspace for each known factor, all orthogonal to each other, and how far moves inside one carry the read-outs of
+all."""
 
 from __future__ import annotations
 
@@ -31,15 +32,17 @@ class FactorMoves:
 def factor_basis(
     x: np.ndarray, factor: Factor, at: np.ndarray, directions: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """(d, k) orthonormal: `group_directions` of the factor's classes, or of `directions` + 1 quantiles of a number, of the
-    samples `at` of `x` (n, d)."""
+    """(d, k) orthonormal: `group_directions` of the factor's classes, or of `directions` + 1 quantiles of a number, of
+    the samples `at` of `x` (n, d)."""
     return group_directions(x[at], _groups(factor, directions)[at], directions, rng)
 
 
-def group_directions(x: np.ndarray, groups: np.ndarray, directions: int, rng: np.random.Generator) -> np.ndarray:
-    """(d, k) orthonormal: the leading directions in which the means of `groups` (n,) of `x` (n, d) differ. A direction counts
-    where its singular value exceeds the largest of every one of 19 exchanges of the groups (level 1/20), the first in any
-    case; at most `directions`, and one fewer than there are groups."""
+def group_directions(
+    x: np.ndarray, groups: np.ndarray, directions: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(d, k) orthonormal: the leading directions in which the means of `groups` (n,) of `x` (n, d) differ. A direction
+    counts where its singular value exceeds the largest of every one of 19 exchanges of the groups (level 1/20), the
+    first in any case; at most `directions`, and one fewer than there are groups."""
     x = x - x.mean(axis=0)
     left, s, _ = np.linalg.svd(_scaled_means(x, groups).T, full_matrices=False)
     largest = max(np.linalg.norm(_scaled_means(x, rng.permutation(groups)), 2) for _ in range(EXCHANGES))
@@ -63,8 +66,8 @@ def _groups(factor: Factor, directions: int) -> np.ndarray:
 def factor_moves(
     x: np.ndarray, factors: Sequence[Factor], fitted: np.ndarray, read: np.ndarray, directions: int, seed: int
 ) -> tuple[FactorMoves, list[np.ndarray], list[np.ndarray]]:
-    """Subspaces from the samples `fitted` of centred `x` (n, d), read-outs from `read`; also the bases (d, k_i) and the
-    weights (d, c_j) of the standardised targets. Raises InputError where the subspaces meet."""
+    """Subspaces from the samples `fitted` of centred `x` (n, d), read-outs from `read`; also the bases (d, k_i) and
+    the weights (d, c_j) of the standardised targets. Raises InputError where the subspaces meet."""
     rng = np.random.default_rng(seed)
     bases = separate_subspaces([factor_basis(x, f, fitted, directions, rng) for f in factors])
     weights = [ridge_weights(x[read], _standardised(f, read)) for f in factors]
@@ -83,8 +86,8 @@ def covariance(x: np.ndarray) -> np.ndarray:
 
 
 def moves_of(spread: np.ndarray, bases: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> FactorMoves:
-    """Of given bases and weights; one deviation is that of data of the covariance `spread` (d, d) along a random direction
-    of the subspace."""
+    """Of given bases and weights; one deviation is that of data of the covariance `spread` (d, d) along a random
+    direction of the subspace."""
     values = np.empty((len(bases), len(weights)))
     coordinates = np.empty((len(bases), len(bases)))
     for i, basis in enumerate(bases):
@@ -97,6 +100,7 @@ def moves_of(spread: np.ndarray, bases: Sequence[np.ndarray], weights: Sequence[
 
 
 def random_bases(x: np.ndarray, sizes: Sequence[int], rng: np.random.Generator) -> list[np.ndarray]:
-    """Subspaces (d, k_i), orthogonal to each other, spanned by random moves from one sample of `x` (n, d) to another."""
+    """Subspaces (d, k_i), orthogonal to each other, spanned by random moves from one sample of `x` (n, d) to
+    another."""
     frame = np.linalg.qr(real_directions(x, int(sum(sizes)), rng).T)[0]
     return np.split(frame, np.cumsum(sizes)[:-1], axis=1)

@@ -1,15 +1,15 @@
-"""How axis-aligned attributes are: squared correlations and information of every unit with every attribute, and the two
-scores made from the gap between the best and the second best unit.
+"""How axis-aligned attributes are: squared correlations and information of every unit with every attribute, and the
+two scores made from the gap between the best and the second best unit.
 
     SAP   mean over attributes of R²_(1) - R²_(2)                      (Kumar, Sattigeri & Balakrishnan 2018)
     MIG   mean over attributes of (I_(1) - I_(2)) / H(attribute)       (Chen et al. 2018)
 
-R² is the squared correlation, of classes too, where Kumar et al. take the accuracy of a threshold. I is between bins of
-equal mass, less its first-order bias. A squared correlation of unrelated values is 1 / (n - 1) on average, exactly, when
-samples are exchanged.
+R² is the squared correlation, of classes too, where Kumar et al. take the accuracy of a threshold. I is between bins
+of equal mass, less its first-order bias. A squared correlation of unrelated values is 1 / (n - 1) on average, exactly,
+when samples are exchanged.
 
-References: A. Kumar, P. Sattigeri & A. Balakrishnan (2018), "Variational inference of disentangled latent concepts"; R.
-Chen et al. (2018), "Isolating sources of disentanglement".
+References: A. Kumar, P. Sattigeri & A. Balakrishnan (2018), "Variational inference of disentangled latent concepts";
+R. Chen et al. (2018), "Isolating sources of disentanglement".
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def entropies(y: np.ndarray, bins: int) -> np.ndarray:
 
 
 def sap_and_mig(x: np.ndarray, y: np.ndarray, orders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(1 + draws, m) gaps of R² and of information over entropy, of attributes `y` (n, m) as they are and with samples in
-    each of `orders` (draws, n). O(n d m draws b²)."""
+    """(1 + draws, m) gaps of R² and of information over entropy, of attributes `y` (n, m) as they are and with samples
+    in each of `orders` (draws, n). O(n d m draws b²)."""
     every = np.stack([y, *(y[order] for order in orders)])  # (1 + draws, n, m)
     flat = every.transpose(1, 0, 2).reshape(len(y), -1)
     bins = bins_for(len(y), MOST_BINS)

@@ -2,8 +2,8 @@
 
     W₂² = |μ_1 - μ_2|² + |σ_1 - σ_2|²
 
-for Gaussians whose covariances are diagonal (Dowson & Landau 1982; Olkin & Pukelsheim 1982): 0 only for equal ones. The
-harmonic mean 2 S U / (S + U) of two accuracies is at most twice the smaller and 0 where either is.
+for Gaussians whose covariances are diagonal (Dowson & Landau 1982; Olkin & Pukelsheim 1982): 0 only for equal ones.
+The harmonic mean 2 S U / (S + U) of two accuracies is at most twice the smaller and 0 where either is.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ class DiagonalGaussians:
     deviations: np.ndarray
 
 
-def gaussians_of(x: np.ndarray, of: np.ndarray, classes: int, variances: np.ndarray | None = None) -> DiagonalGaussians:
-    """Of the classes `of` (n,) of samples `x` (n, d). Where a sample is itself a Gaussian with `variances` (n, d), the class
-    has the moments of their mixture: the mean variance and the variance of the means."""
+def gaussians_of(
+    x: np.ndarray, of: np.ndarray, classes: int, variances: np.ndarray | None = None
+) -> DiagonalGaussians:
+    """Of the classes `of` (n,) of samples `x` (n, d). Where a sample is itself a Gaussian with `variances` (n, d), the
+    class has the moments of their mixture: the mean variance and the variance of the means."""
     onehot = (of == np.arange(classes)[:, None]).astype(np.float64)
     onehot /= np.maximum(onehot.sum(axis=1, keepdims=True), 1)
     means = onehot @ x
@@ -37,7 +39,9 @@ def wasserstein(one: DiagonalGaussians, two: DiagonalGaussians) -> np.ndarray:
     """(C_1, C_2) 2-Wasserstein distances. O(C_1 C_2 d)."""
     out = np.empty((len(one.means), len(two.means)))
     for i in range(len(out)):
-        out[i] = ((one.means[i] - two.means) ** 2).sum(axis=1) + ((one.deviations[i] - two.deviations) ** 2).sum(axis=1)
+        out[i] = ((one.means[i] - two.means) ** 2).sum(axis=1) + (
+            (one.deviations[i] - two.deviations) ** 2
+        ).sum(axis=1)
     return np.sqrt(out)
 
 

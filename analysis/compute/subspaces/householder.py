@@ -1,7 +1,7 @@
 """Householder reflections, H = I - 2 v vᵀ / |v|², their products, and matrices as such products.
 
-A reflection is orthogonal and symmetric with eigenvalues -1 once and 1 otherwise, so its determinant is -1 and that of a
-product of k is (-1)^k. Every orthonormal frame of k columns is the first k columns of such a product, up to signs.
+A reflection is orthogonal and symmetric with eigenvalues -1 once and 1 otherwise, so its determinant is -1 and that of
+a product of k is (-1)^k. Every orthonormal frame of k columns is the first k columns of such a product, up to signs.
 
 References: A. Householder (1958); Y. Song et al. (2023), "Householder projector".
 """
@@ -26,7 +26,8 @@ def product(vectors: np.ndarray) -> np.ndarray:
 
 
 def reflections_of(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`vectors` (k, d) and `signs` (k,) with (H_1 … H_k)[:, :k] · signs = `frame` (d, k) of orthonormal columns. O(d k²).
+    """`vectors` (k, d) and `signs` (k,) with (H_1 … H_k)[:, :k] · signs = `frame` (d, k) of orthonormal columns. O(d
+    k²).
 
     Column by column: H_j takes what is left of column j to the axis j, with the sign that avoids cancellation.
     """
@@ -48,12 +49,14 @@ def defect(values: np.ndarray) -> float:
 
 
 def change_to_orthogonal(values: np.ndarray) -> float:
-    """|W - s U Vᵀ| / |W| with the best scale s, from the singular values (k,): what equal singular values would change."""
+    """|W - s U Vᵀ| / |W| with the best scale s, from the singular values (k,): what equal singular values would
+    change."""
     return float(np.sqrt(max(0.0, 1 - values.sum() ** 2 / (len(values) * (values**2).sum()))))
 
 
 def equal_blocks(values: np.ndarray, tolerance: float) -> np.ndarray:
-    """Block number (k,) of falling singular values: a block ends where one is below (1 - `tolerance`) times the first of it."""
+    """Block number (k,) of falling singular values: a block ends where one is below (1 - `tolerance`) times the first
+    of it."""
     out, first = np.zeros(len(values), np.int64), values[0]
     for i in range(1, len(values)):
         new = values[i] < (1 - tolerance) * first

@@ -1,9 +1,9 @@
 """Where a token is, as numbers, and the subspaces that tell it: removed at once, or one regression after the other.
 
-Let x be tokens (centred) and p their positions (row and column, centred). After removing the span of Cov(x, p) the tokens
-have no covariance with p, so that on the same tokens a linear regression explains exactly nothing. The weights of one
-regression, Cov(x)⁺ Cov(x, p), span another subspace; without it there is covariance left, and the next regression finds it
-(Ravfogel et al. 2020 iterate this).
+Let x be tokens (centred) and p their positions (row and column, centred). After removing the span of Cov(x, p) the
+tokens have no covariance with p, so that on the same tokens a linear regression explains exactly nothing. The weights
+of one regression, Cov(x)⁺ Cov(x, p), span another subspace; without it there is covariance left, and the next
+regression finds it (Ravfogel et al. 2020 iterate this).
 
 References: S. Venkataramanan et al. (2025), "Franca"; S. Ravfogel et al. (2020), "Null it out".
 """
@@ -34,9 +34,11 @@ class PlacedTokens:
     notes: tuple[str, ...]
 
 
-def placed_tokens(tap: Activations, rng: np.random.Generator, *, maximum_rows: int, minimum: int) -> PlacedTokens:
-    """Tokens of random samples with their place: row and column on a grid (leading tokens left out), the number of the token
-    without one; of a pooled tap the number of the sample in the recording.
+def placed_tokens(
+    tap: Activations, rng: np.random.Generator, *, maximum_rows: int, minimum: int
+) -> PlacedTokens:
+    """Tokens of random samples with their place: row and column on a grid (leading tokens left out), the number of the
+    token without one; of a pooled tap the number of the sample in the recording.
 
     Raises NotEnoughData below `minimum` samples, InputError where there is one place only or nothing varies.
     """
@@ -58,11 +60,15 @@ def placed_tokens(tap: Activations, rng: np.random.Generator, *, maximum_rows: i
         x, rows = x[good], rows[good]
     samples, sample = np.unique(layout.sample_of(rows), return_inverse=True)
     if len(samples) < minimum:
-        raise NotEnoughData(f"{tap.name} has {len(samples)} finite sample(s)", f"at least {minimum}", "Record more samples")
+        raise NotEnoughData(
+            f"{tap.name} has {len(samples)} finite sample(s)", f"at least {minimum}", "Record more samples"
+        )
     position, names = _positions(layout, rows)
     stay = position.std(axis=0) > 0
     if not stay.any():
-        raise InputError(f"all tokens of {tap.name} have one place", "tokens at several places", "Choose another tap")
+        raise InputError(
+            f"all tokens of {tap.name} have one place", "tokens at several places", "Choose another tap"
+        )
     position = position[:, stay]
     units = is_varying(x.var(axis=0), x.mean(axis=0))
     if not units.any():
@@ -82,12 +88,15 @@ def _positions(layout, rows: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     token = layout.token_of(rows) - layout.leading
     if layout.grid is None:
         return token[:, None].astype(np.float64), ("token",)
-    return np.column_stack([token // layout.grid[1], token % layout.grid[1]]).astype(np.float64), ("row", "column")
+    return np.column_stack([token // layout.grid[1], token % layout.grid[1]]).astype(np.float64), (
+        "row",
+        "column",
+    )
 
 
 def removed_by_round(x: np.ndarray, position: np.ndarray, rounds: int, how: str) -> list[np.ndarray]:
-    """Orthonormal bases (d, k_r) of all that is removed after each of 0 … `rounds` rounds, fitted to tokens `x` (n, d) and
-    their `position` (n, p). A round that finds nothing removes nothing."""
+    """Orthonormal bases (d, k_r) of all that is removed after each of 0 … `rounds` rounds, fitted to tokens `x` (n, d)
+    and their `position` (n, p). A round that finds nothing removes nothing."""
     x, position = x - x.mean(axis=0), position - position.mean(axis=0)
     basis, scale = np.zeros((x.shape[1], 0)), float(np.linalg.norm(x.T @ position))
     out = [basis]

@@ -60,9 +60,7 @@ def held_errors(
     )
     middle = np.stack([targets[fold != f].mean(axis=0) for f in range(int(fold.max()) + 1)])[fold]
     shape = (len(y), y.shape[1], 1 + len(moves))
-    return Held(
-        ((targets - predicted) ** 2).reshape(shape), ((targets - middle) ** 2).reshape(shape)
-    )
+    return Held(((targets - predicted) ** 2).reshape(shape), ((targets - middle) ** 2).reshape(shape))
 
 
 def joined(parts: list[tuple[np.ndarray, Held]], n: int) -> Held:
@@ -81,7 +79,9 @@ def probe_r2(held: Held, group: np.ndarray) -> ProbeR2:
     without = []
     for g in range(int(group.max()) + 1):
         out = group == g
-        without.append(1 - (left - held.left[out].sum(axis=0))[:, 0] / (whole - held.whole[out].sum(axis=0))[:, 0])
+        without.append(
+            1 - (left - held.left[out].sum(axis=0))[:, 0] / (whole - held.whole[out].sum(axis=0))[:, 0]
+        )
     half = jackknife_half(np.array(without))
     half = np.full(len(value), np.inf) if half is None else half
     spread = null.std(axis=1, ddof=1)

@@ -2,25 +2,25 @@
 neighbours, and the probe with semantic adversarial augmentation, on held-out samples.
 
 SeA moves every feature by ε along the gradient of its loss, projected on the span of other examples of the batch
-(`compute.subspaces.adversarial_features`), and trains on both copies. Features are centred and of unit length, ε in lengths.
-Two controls have steps as long: the gradient as it is, and a random direction in the same span: what these gain is not due
-to the projection, or not to the adversary.
+(`compute.subspaces.adversarial_features`), and trains on both copies. Features are centred and of unit length, ε in
+lengths. Two controls have steps as long: the gradient as it is, and a random direction in the same span: what these
+gain is not due to the projection, or not to the adversary.
 
-All probes are tested on the same held-out samples in the same folds, and start from the same order of batches, so that ε = 0
-is the linear probe exactly.
+All probes are tested on the same held-out samples in the same folds, and start from the same order of batches, so that
+ε = 0 is the linear probe exactly.
 
-Null: the majority rate for accuracies, 0 for a gain, with the exact test of discordant samples (McNemar), Holm's over the
-gains. Intervals: Wilson's for accuracies, the normal one of the paired differences for gains; training's own chance (the
-seed of the batches) is in neither.
+Null: the majority rate for accuracies, 0 for a gain, with the exact test of discordant samples (McNemar), Holm's over
+the gains. Intervals: Wilson's for accuracies, the normal one of the paired differences for gains; training's own
+chance (the seed of the batches) is in neither.
 
-When it lies: gains of 2 % need thousands of samples to be told from 0; ε, rate and epochs were not tuned, and choosing them
-by this table would be choosing on the test; a probe at its ceiling gains nothing; with a batch wider than twice the units
-the span is everything, and SeA is the plain gradient.
+When it lies: gains of 2 % need thousands of samples to be told from 0; ε, rate and epochs were not tuned, and choosing
+them by this table would be choosing on the test; a probe at its ceiling gains nothing; with a batch wider than twice
+the units the span is everything, and SeA is the plain gradient.
 
 Cost: 5 folds x 4 probes x epochs of O(n d (classes + batch)); memory O(n d).
 
-References: Q. Qian, Y. Xu & J. Hu (2024), "SeA: semantic adversarial augmentation for last layer features from unsupervised
-representation learning"; Q. McNemar (1947); S. Holm (1979).
+References: Q. Qian, Y. Xu & J. Hu (2024), "SeA: semantic adversarial augmentation for last layer features from
+unsupervised representation learning"; Q. McNemar (1947); S. Holm (1979).
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ HELP = {
 class AdversarialAugmentationParams:
     column: str = param("label", "The sample column with the classes.", column=True)
     epsilon: float = param(0.1, "How far features are moved, in their own length.", low=0.0, high=2.0)
-    batch: int = param(64, "Examples of a batch; each half is projected on the span of the other.", low=4, high=2048)
+    batch: int = param(
+        64, "Examples of a batch; each half is projected on the span of the other.", low=4, high=2048
+    )
     epochs: int = param(30, "Passes over the samples.", low=1, high=500)
     rate: float = param(1.0, "First step size, falling to 0.", low=1e-4, high=20.0)
     neighbours: int = param(10, "Nearest training samples that vote.", low=1, high=100)
@@ -74,7 +76,10 @@ class AdversarialAugmentationParams:
 
 
 def adversarial_augmentation(
-    activations, params: AdversarialAugmentationParams = AdversarialAugmentationParams(), rng=None, progress=no_progress
+    activations,
+    params: AdversarialAugmentationParams = AdversarialAugmentationParams(),
+    rng=None,
+    progress=no_progress,
 ) -> Table:
     """Probes of one tap on held-out samples.
 
@@ -98,7 +103,9 @@ def adversarial_augmentation(
         progress=progress, span=(0.0, 0.1),
     )  # fmt: skip
     if len(data.values) < FEWEST:
-        raise NotEnoughData(f"{len(data.values)} labelled sample(s)", f"at least {FEWEST}", "Record more samples")
+        raise NotEnoughData(
+            f"{len(data.values)} labelled sample(s)", f"at least {FEWEST}", "Record more samples"
+        )
     if (data.values == data.values[0]).all():
         raise InputError(f"all samples of {tap.name} are equal", "features that differ", "Choose another tap")
     right = _right(data.values, data.of, len(data.names), params, rng, progress)
@@ -115,7 +122,10 @@ def adversarial_augmentation(
 
 def _right(x, of, classes: int, params, rng, progress) -> dict[str, np.ndarray]:
     """(n,) bool by probe, of samples that it did not see."""
-    fold, out = folds_of(of, FOLDS, rng), {name: np.zeros(len(x), bool) for name in (*KINDS.values(), NEAREST)}
+    fold, out = (
+        folds_of(of, FOLDS, rng),
+        {name: np.zeros(len(x), bool) for name in (*KINDS.values(), NEAREST)},
+    )
     for f in range(FOLDS):
         stay, test = fold != f, fold == f
         middle = x[stay].mean(axis=0)
@@ -198,7 +208,9 @@ def _reading(right, gains, majority: float, params) -> str:
 
 
 def _caveats(d: int, params) -> list[str]:
-    notes = ["Step size, rate and epochs were not tuned; choosing them by this table would be choosing on the test."]
+    notes = [
+        "Step size, rate and epochs were not tuned; choosing them by this table would be choosing on the test."
+    ]
     if params.batch >= 2 * d:
         notes.append("Half a batch has as many examples as there are units: it can span everything, and projecting changes "
                      "nothing.")  # fmt: skip
@@ -215,8 +227,8 @@ def _cost(shapes, params: AdversarialAugmentationParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """The projected gradient lies in the span and is no longer; a span of everything changes nothing; ε = 0 is the linear
-    probe; the gradient is that of finite differences; separable classes are told, labels at random are not."""
+    """The projected gradient lies in the span and is no longer; a span of everything changes nothing; ε = 0 is the
+    linear probe; the gradient is that of finite differences; separable classes are told, labels at random are not."""
     rng = np.random.default_rng(4)
     n, d, c = 300, 12, 3
     label = np.arange(n) % c

@@ -1,27 +1,28 @@
-"""Sliders for attributes: how well a subspace with one axis for each attribute holds them, what is left outside, and what
-moving one attribute does to the others.
+"""Sliders for attributes: how well a subspace with one axis for each attribute holds them, what is left outside, and
+what moving one attribute does to the others.
 
     M = argmin ‖z - Mᵀ y‖²,  M Mᵀ = I          z' = z + Mᵀ (y_new - M z)
 
-(`compute.subspaces.attribute_axes`). Rows are attributes; columns are R² of held-out linear probes on all units, on the
-coordinates M z, and on (I - MᵀM) z, the *leakage*; then, for every attribute, how many deviations its read-out moves when
-the row's attribute is raised by one deviation, and beside it the correlation of the two in the data. A read-out that moves
-by about the correlation follows the data; attributes that go together share directions, and no axes part them.
+(`compute.subspaces.attribute_axes`). Rows are attributes; columns are R² of held-out linear probes on all units, on
+the coordinates M z, and on (I - MᵀM) z, the *leakage*; then, for every attribute, how many deviations its read-out
+moves when the row's attribute is raised by one deviation, and beside it the correlation of the two in the data. A
+read-out that moves by about the correlation follows the data; attributes that go together share directions, and no
+axes part them.
 
-Leakage is measured with axes from one half of the samples and probes on the other. On the samples of the fit it is exactly
-0 for the cross-covariance fit, whatever remains.
+Leakage is measured with axes from one half of the samples and probes on the other. On the samples of the fit it is
+exactly 0 for the cross-covariance fit, whatever remains.
 
 Null: of R², attributes moved to other samples; of a read-out's move, moves of the step's length from one random sample
 towards another (mean 0); of a correlation, samples exchanged (mean 0). Intervals leave groups of samples out.
 
-When it lies: read-outs are linear probes, other read-outs may move otherwise; nothing says that z' is a place where data
-are (`edit_neighbours`); units with a large variance rule the axes; an attribute that is there only nonlinearly is neither
-found inside nor outside; a leakage of 0 is about linear probes.
+When it lies: read-outs are linear probes, other read-outs may move otherwise; nothing says that z' is a place where
+data are (`edit_neighbours`); units with a large variance rule the axes; an attribute that is there only nonlinearly is
+neither found inside nor outside; a leakage of 0 is about linear probes.
 
 Cost: O(n d min(n, d)) for each of 30 fits, memory O(n d + n m draws).
 
-References: X. Li et al. (2020), "Latent space factorisation and manipulation via matrix subspace projection"; N. Belrose
-et al. (2023), "LEACE"; S. Haufe et al. (2014).
+References: X. Li et al. (2020), "Latent space factorisation and manipulation via matrix subspace projection"; N.
+Belrose et al. (2023), "LEACE"; S. Haufe et al. (2014).
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ PARTS = {"all": "R² from all units", "inside": "R² inside", "outside": "R² ou
 
 @dataclass(frozen=True)
 class AttributeProjectionParams:
-    columns: str = param("label", "Sample columns that are attributes, with commas between; empty: all that can be.")
+    columns: str = param(
+        "label", "Sample columns that are attributes, with commas between; empty: all that can be."
+    )
     fit: str = param(
         COVARIANCE, "Axes nearest to where attributes move the data, or to the weights that read them best.",
         choices=FITS,
@@ -66,7 +69,10 @@ class AttributeProjectionParams:
 
 
 def attribute_projection(
-    activations, params: AttributeProjectionParams = AttributeProjectionParams(), rng=None, progress=no_progress
+    activations,
+    params: AttributeProjectionParams = AttributeProjectionParams(),
+    rng=None,
+    progress=no_progress,
 ) -> Matrix:
     """Attributes by what is read of them inside and outside their subspace, and by what an edit moves.
 
@@ -82,8 +88,8 @@ def attribute_projection(
     Raises
     ------
     NotFound, NotEnoughData, InputError, TooLarge
-        No such column; fewer than 40 samples with all attributes; attributes that determine each other, or more of them
-        than units.
+        No such column; fewer than 40 samples with all attributes; attributes that determine each other, or more of
+        them than units.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     data = attribute_data(
@@ -120,7 +126,10 @@ def _cells(data: AttributeData, read: dict[str, ProbeR2], effects: Effects, grou
     half = jackknife_half(np.array(without))
     n, zero = len(data.y), np.zeros_like(r)
     p = 1 - betainc(0.5, (n - 2) / 2, np.minimum(r**2, 1.0))
-    first = {k: np.column_stack([getattr(read[name], k) for name in PARTS]) for k in ("value", "low", "high", "null", "p")}
+    first = {
+        k: np.column_stack([getattr(read[name], k) for name in PARTS])
+        for k in ("value", "low", "high", "null", "p")
+    }
     return {
         "value": np.hstack([first["value"], effects.values, r]),
         "low": np.hstack([first["low"], effects.low, np.maximum(r - half, -1.0)]),
@@ -193,15 +202,18 @@ def _cost(shapes, params: AttributeProjectionParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """The identities of an edit; planted axes: R², no leakage, no move of others. Correlated noise along another axis: a
-    regression's axes leave what the covariance's do not. Two attributes with correlation r on one axis each: moves r."""
+    """The identities of an edit; planted axes: R², no leakage, no move of others. Correlated noise along another axis:
+    a regression's axes leave what the covariance's do not. Two attributes with correlation r on one axis each: moves
+    r."""
     rng = np.random.default_rng(12)
     n, d, m = 1000, 10, 2
     y = rng.standard_normal((n, m))
     frame = np.linalg.qr(rng.standard_normal((d, d)))[0]
     z = y @ frame[:, :m].T + 0.3 * rng.standard_normal((n, d))
     samples = {"one": y[:, 0], "two": y[:, 1]}
-    planted = attribute_projection(ArrayActivations(z, samples=samples), AttributeProjectionParams(columns="one, two"))
+    planted = attribute_projection(
+        ArrayActivations(z, samples=samples), AttributeProjectionParams(columns="one, two")
+    )
     noisy = np.column_stack([y[:, :1] + 2 * y[:, 1:], y[:, 1:], 0.3 * rng.standard_normal((n, 3))])
     left = {}
     for fit in FITS:

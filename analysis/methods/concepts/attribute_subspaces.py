@@ -1,15 +1,16 @@
 """One subspace for each attribute, all orthogonal to each other: does moving inside one move the others' scores?
 
-Part i is the span of the first k left singular vectors of the means of attribute i's groups: its classes, or quantiles of a
-number; k counts those above what exchanged groups give. All parts together are replaced by the nearest orthonormal frame, so that U_iᵀ U_j = 0 exactly and none
-is put before another (`compute.subspaces.attribute_axes`). Two blocks of columns:
+Part i is the span of the first k left singular vectors of the means of attribute i's groups: its classes, or quantiles
+of a number; k counts those above what exchanged groups give. All parts together are replaced by the nearest
+orthonormal frame, so that U_iᵀ U_j = 0 exactly and none is put before another (`compute.subspaces.attribute_axes`).
+Two blocks of columns:
 
     moves j         s_i |U_iᵀ W_j| / sqrt(k_i c_j): root mean square move of the held-out read-outs of attribute j, in its
                     deviations, along a direction in subspace i, by one deviation s_i of the data there
     coordinate j    |U_iᵀ U_j| / sqrt(k_i): 1 for its own, 0 for others, exactly
 
-The second is zero off the diagonal by construction, the first is not: *orthogonal coordinates are not separate scores*.
-Diagonal dominance is Σ_i M_ii / Σ_ij M_ij of the moves; 1 where each subspace moves its own attribute only.
+The second is zero off the diagonal by construction, the first is not: *orthogonal coordinates are not separate
+scores*. Diagonal dominance is Σ_i M_ii / Σ_ij M_ij of the moves; 1 where each subspace moves its own attribute only.
 
 Subspaces come from one half of the samples, read-outs (ridge) from the other, both ways round.
 
@@ -22,8 +23,8 @@ have long steps.
 
 Cost: 22 fits of O(n d min(n, d)), 200 random frames O(d² Σ k); memory O(n d + d²).
 
-References: C. Naveh & Y. Hel-Or (2022), "Multi-directional subspace editing in style-space", which learns the subspaces
-with a generator; P.-O. Löwdin (1950) for the frame.
+References: C. Naveh & Y. Hel-Or (2022), "Multi-directional subspace editing in style-space", which learns the
+subspaces with a generator; P.-O. Löwdin (1950) for the frame.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ FEWEST, DRAWS, LEVEL, SHOWN = 40, 200, 0.05, 6
 
 @dataclass(frozen=True)
 class AttributeSubspacesParams:
-    columns: str = param("label", "Sample columns that are attributes, with commas between; empty: all that can be.")
+    columns: str = param(
+        "label", "Sample columns that are attributes, with commas between; empty: all that can be."
+    )
     directions: int = param(3, "Most directions of an attribute's subspace.", low=1, high=50)
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(2000, "Most samples; a seeded random subset above.", low=50, high=20_000)
@@ -72,8 +75,8 @@ def attribute_subspaces(
     Raises
     ------
     NotFound, NotEnoughData, InputError, TooLarge
-        No such column; fewer than 40 samples with all attributes; subspaces that meet, or need more dimensions than there
-        are units.
+        No such column; fewer than 40 samples with all attributes; subspaces that meet, or need more dimensions than
+        there are units.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     data = attribute_data(
@@ -83,18 +86,25 @@ def attribute_subspaces(
     halves, group = halves_of(len(data.x), rng), groups_of(len(data.x), rng)
     progress(0.2, "fitting subspaces")
     seed = int(rng.integers(2**31))
-    ways = [factor_moves(data.x, data.factors, halves[i], halves[1 - i], params.directions, seed) for i in (0, 1)]
+    ways = [
+        factor_moves(data.x, data.factors, halves[i], halves[1 - i], params.directions, seed) for i in (0, 1)
+    ]
     values, own = np.mean([w[0].values for w in ways], axis=0), ways[0][0]
     without = []
     for g in range(int(group.max()) + 1):
         progress(0.3 + 0.04 * g, "leaving samples out")
         less = [h[group[h] != g] for h in halves]
-        found = [factor_moves(data.x, data.factors, less[i], less[1 - i], params.directions, seed)[0] for i in (0, 1)]
+        found = [
+            factor_moves(data.x, data.factors, less[i], less[1 - i], params.directions, seed)[0]
+            for i in (0, 1)
+        ]
         without.append(np.mean([f.values for f in found], axis=0))
     chance = _chance(data, halves, ways, rng, progress)
     half = jackknife_half(np.array(without))
     coordinates = np.mean([w[0].coordinates for w in ways], axis=0)
-    expected = np.sqrt(np.tile(own.sizes, (len(own.sizes), 1)) / data.x.shape[1])  # of |U_iᵀ R| / sqrt(k_i), R random
+    expected = np.sqrt(
+        np.tile(own.sizes, (len(own.sizes), 1)) / data.x.shape[1]
+    )  # of |U_iᵀ R| / sqrt(k_i), R random
     p = add_one_p(values, chance)
     names = tuple(f.name for f in data.factors)
     estimates = _estimates(data, values, half, np.array(without), chance, p)
@@ -118,7 +128,9 @@ def _chance(data: AttributeData, halves, ways, rng, progress) -> np.ndarray:
         if i % 20 == 0:
             progress(0.7 + 0.3 * i / DRAWS, "drawing random subspaces")
         bases = random_bases(data.x, ways[0][0].sizes, rng)
-        out.append(np.mean([moves_of(s, bases, w[2]).values for s, w in zip(spreads, ways, strict=True)], axis=0))
+        out.append(
+            np.mean([moves_of(s, bases, w[2]).values for s, w in zip(spreads, ways, strict=True)], axis=0)
+        )
     return np.array(out)
 
 
@@ -128,8 +140,15 @@ def _dominance(values: np.ndarray) -> np.ndarray:
 
 
 def _estimates(data: AttributeData, values, half, without, chance, p) -> tuple[Estimate, ...]:
-    made = {"n": len(data.x), "d": data.x.shape[1], "null_method": f"orthogonal subspaces of random moves between samples, {DRAWS} draws"}
-    score, around = float(_dominance(values)), float(np.ravel(jackknife_half(_dominance(without)[:, None]))[0])
+    made = {
+        "n": len(data.x),
+        "d": data.x.shape[1],
+        "null_method": f"orthogonal subspaces of random moves between samples, {DRAWS} draws",
+    }
+    score, around = (
+        float(_dominance(values)),
+        float(np.ravel(jackknife_half(_dominance(without)[:, None]))[0]),
+    )
     out = [Estimate(
         "diagonal dominance", score, max(score - around, 0.0), min(score + around, 1.0), interval=INTERVAL,
         **against(score, _dominance(chance)), **made, estimator="subspaces of one half, ridge read-outs of the other",
@@ -166,7 +185,9 @@ def _caveats(names, sizes, params: AttributeSubspacesParams) -> list[str]:
         notes.append("Of one attribute the diagonal is everything: its dominance of 1 means nothing.")
     short = [n for n, k in zip(names, sizes, strict=True) if k < params.directions]
     if short:
-        notes.append(f"Fewer than {params.directions} directions beyond chance tell the groups apart of {', '.join(short)}.")
+        notes.append(
+            f"Fewer than {params.directions} directions beyond chance tell the groups apart of {', '.join(short)}."
+        )
     return notes
 
 
@@ -179,14 +200,18 @@ def _cost(shapes, params: AttributeSubspacesParams) -> Cost:
     (rows, d), m = shapes[0], machine()
     n = min(rows, params.maximum_samples)
     small, size = min(n / 2, d), 3 * params.directions
-    flops = 22 * (4.0 * n / 2 * d * small + 10.0 * small**3 + 19 * n * d * 8.0) + DRAWS * 4.0 * d * d * size + 4.0 * n * d * d
+    flops = (
+        22 * (4.0 * n / 2 * d * small + 10.0 * small**3 + 19 * n * d * 8.0)
+        + DRAWS * 4.0 * d * d * size
+        + 4.0 * n * d * d
+    )
     held = 8.0 * (n * d * 4.5 + 3.0 * d * d + 4.0 * small**2)
     return Cost(m.seconds(flops64=flops, moved=24.0 * rows * d, calls=DRAWS * 200) + 0.05, held)
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Attributes on axes of their own: the diagonal has all moves. The same axes mixed by correlated noise: coordinates
-    still 0, scores not. Random subspaces: 1 / p of the moves on the diagonal."""
+    """Attributes on axes of their own: the diagonal has all moves. The same axes mixed by correlated noise:
+    coordinates still 0, scores not. Random subspaces: 1 / p of the moves on the diagonal."""
     rng = np.random.default_rng(7)
     n, d = 1500, 10
     one, two = rng.integers(4, size=n), rng.standard_normal(n)

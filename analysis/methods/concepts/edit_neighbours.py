@@ -3,21 +3,22 @@
     z'(t) = z + t s u        u the unit axis from the source's mean to the target's (or Cov(z, number)), s the deviation
                              along it, t = 0 … strength
 
-At each step: the share of the k nearest real samples of z' that have the target attribute, and how far z' is off the data:
-the share of other real samples that lie nearer to their own nearest neighbour than z' does to its. A third of the samples
-makes the axis, a third is looked for, and samples of the last third are moved. It needs no decoder.
+At each step: the share of the k nearest real samples of z' that have the target attribute, and how far z' is off the
+data: the share of other real samples that lie nearer to their own nearest neighbour than z' does to its. A third of
+the samples makes the axis, a third is looked for, and samples of the last third are moved. It needs no decoder.
 
 Null: the same samples moved as far along random directions: differences of two real samples, or any direction, which
 leaves the data sooner. The share of targets among all references is the prevalence. Intervals resample moved samples.
 
-When it lies: nearest samples are near in all units together: a z' far off the data has neighbours too, and their attribute
-then says little (look at both curves); in many dimensions all distances are alike; a target that is much more frequent or
-compact than the rest attracts neighbours; near the data does not mean that a decoder would draw the target.
+When it lies: nearest samples are near in all units together: a z' far off the data has neighbours too, and their
+attribute then says little (look at both curves); in many dimensions all distances are alike; a target that is much
+more frequent or compact than the rest attracts neighbours; near the data does not mean that a decoder would draw the
+target.
 
 Cost: O(q r (d + steps)) for q moved and r reference samples, for each of 20 random moves; memory O(n d + q r).
 
-References: X. Li et al. (2020), "Latent space factorisation and manipulation via matrix subspace projection"; H. Tan & D.
-Herremans (2020), "Music FaderNets".
+References: X. Li et al. (2020), "Latent space factorisation and manipulation via matrix subspace projection"; H. Tan &
+D. Herremans (2020), "Music FaderNets".
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class EditNeighboursParams:
     column: str = param("label", "The sample column with the attribute: classes, or a number.", column=True)
     target: str = param("", "Class to move towards; empty: the most frequent one.")
     source: str = param("", "Class to move from, or 'others'; empty: the next most frequent one.")
-    strength: float = param(3.0, "Length of the path, in deviations of the data along the axis.", low=0.1, high=50.0)
+    strength: float = param(
+        3.0, "Length of the path, in deviations of the data along the axis.", low=0.1, high=50.0
+    )
     neighbours: int = param(10, "How many nearest real samples are looked at.", low=1, high=100)
     random: str = param(BETWEEN, "Random moves to compare with.", choices=RANDOM)
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
@@ -69,8 +72,8 @@ def edit_neighbours(
     Raises
     ------
     NotFound, ParameterError, NotEnoughData, InputError, TooLarge
-        No such column or class; fewer than eight samples of a group in a third; fewer references than neighbours; groups
-        with the same mean.
+        No such column or class; fewer than eight samples of a group in a third; fewer references than neighbours;
+        groups with the same mean.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     path = edit_path(
@@ -78,7 +81,9 @@ def edit_neighbours(
         maximum=params.maximum_samples, most_moved=params.maximum_moved, progress=progress,
     )  # fmt: skip
     if params.neighbours > len(path.references):
-        raise ParameterError(f"{params.neighbours} neighbours", f"at most {len(path.references)}, the references")
+        raise ParameterError(
+            f"{params.neighbours} neighbours", f"at most {len(path.references)}, the references"
+        )
     steps = np.linspace(0.0, params.strength, STEPS)
     found = path.landed(steps, np.tile(path.axis, (len(path.moved), 1)), params.neighbours)
     chance = []
@@ -157,8 +162,8 @@ def _cost(shapes, params: EditNeighboursParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Two far groups: the path ends in the target and on the data; twice as far it leaves the data. An attribute without
-    any relation: neighbours as prevalent as ever."""
+    """Two far groups: the path ends in the target and on the data; twice as far it leaves the data. An attribute
+    without any relation: neighbours as prevalent as ever."""
     rng = np.random.default_rng(3)
     n, d = 600, 8
     label = np.arange(n) % 2

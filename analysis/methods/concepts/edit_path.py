@@ -1,14 +1,14 @@
 """One sample, edited step by step: the nearest real samples along the axis of an attribute, to look at.
 
-z'(t) = z + t s u, as in `edit_neighbours`, of one sample; each group of the gallery holds the real samples nearest to z' at
-one step, with their distances. What changes from group to group is what the axis stands for in the data; where all
-distances are long, z' is off the data and the samples shown say little.
+z'(t) = z + t s u, as in `edit_neighbours`, of one sample; each group of the gallery holds the real samples nearest to
+z' at one step, with their distances. What changes from group to group is what the axis stands for in the data; where
+all distances are long, z' is off the data and the samples shown say little.
 
-Null: the same sample moved as far along random directions. The numbers beside are those of this one sample: the share of
-the target among its neighbours at the end, and how far off the data it ended.
+Null: the same sample moved as far along random directions. The numbers beside are those of this one sample: the share
+of the target among its neighbours at the end, and how far off the data it ended.
 
-When it lies: one sample is an example, not evidence (`edit_neighbours` has many); the nearest samples of a far place are
-near to nothing; near in all units together is not alike to the eye.
+When it lies: one sample is an example, not evidence (`edit_neighbours` has many); the nearest samples of a far place
+are near to nothing; near in all units together is not alike to the eye.
 
 Cost: that of `edit_neighbours` for one sample; memory O(n d).
 
@@ -38,7 +38,9 @@ class EditPathParams:
     target: str = param("", "Class to move towards; empty: the most frequent one.")
     source: str = param("", "Class to move from, or 'others'; empty: the next most frequent one.")
     number: int = param(0, "Which of the movable samples, from the most typical of its group (0) on.", low=0)
-    strength: float = param(3.0, "Length of the path, in deviations of the data along the axis.", low=0.1, high=50.0)
+    strength: float = param(
+        3.0, "Length of the path, in deviations of the data along the axis.", low=0.1, high=50.0
+    )
     steps: int = param(5, "Places along the path, the start among them.", low=2, high=12)
     neighbours: int = param(10, "How many nearest real samples are shown at each.", low=1, high=50)
     random: str = param(BETWEEN, "Random moves to compare with.", choices=RANDOM)
@@ -72,7 +74,9 @@ def edit_path_of_one(
         maximum=params.maximum_samples, most_moved=params.maximum_samples, progress=progress,
     )  # fmt: skip
     if params.neighbours > len(path.references):
-        raise ParameterError(f"{params.neighbours} neighbours", f"at most {len(path.references)}, the references")
+        raise ParameterError(
+            f"{params.neighbours} neighbours", f"at most {len(path.references)}, the references"
+        )
     if params.number >= len(path.moved):
         raise ParameterError(f"movable sample {params.number}", f"a number up to {len(path.moved) - 1}")
     typical = np.argsort(((path.moved - path.moved.mean(axis=0)) ** 2).sum(axis=1), kind="stable")
@@ -104,7 +108,11 @@ def _estimates(one: EditPath, steps, params: EditPathParams, rng) -> tuple[Estim
     share, off = (part[0, -1] for part in one.landed(steps[-1:], one.axis[None], params.neighbours))
     many = replace(one, moved=np.repeat(one.moved, DRAWS, axis=0))
     chance = many.landed(steps[-1:], many.random_directions(params.random, rng), params.neighbours)
-    made = {"n": len(one.references), "d": len(one.axis), "null_method": f"moved as far {params.random}, {DRAWS} times"}
+    made = {
+        "n": len(one.references),
+        "d": len(one.axis),
+        "null_method": f"moved as far {params.random}, {DRAWS} times",
+    }
     hits = round(float(share) * params.neighbours)
     low, high = wilson(hits, params.neighbours)
     return (
@@ -129,12 +137,14 @@ def _cost(shapes, params: EditPathParams) -> Cost:
     (rows, d), m = shapes[0], machine()
     n = min(rows, params.maximum_samples)
     held = 8.0 * (n * d * 3.0 + 1.3 * n * n / 4.5 + 5.0 * DRAWS * n / 3)
-    return Cost(m.seconds(flops64=2.0 * n * n / 4.5 * d, moved=24.0 * rows * d + 8.0 * DRAWS * n * 6) + 0.02, held)
+    return Cost(
+        m.seconds(flops64=2.0 * n * n / 4.5 * d, moved=24.0 * rows * d + 8.0 * DRAWS * n * 6) + 0.02, held
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Two far groups: the path starts among the one and ends among the other, at real places; the first of the references
-    at each step is the nearest by brute force."""
+    """Two far groups: the path starts among the one and ends among the other, at real places; the first of the
+    references at each step is the nearest by brute force."""
     rng = np.random.default_rng(4)
     n, d = 400, 6
     label = np.arange(n) % 2

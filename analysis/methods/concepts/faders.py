@@ -1,24 +1,27 @@
 """Faders: single units tied to attributes. Does each follow its attribute along a straight line, and only its own?
 
-Rows are faders, one unit for each attribute: those given, or the unit of the largest correlation on one half of the samples.
-Columns, on the other half: R² of the straight line between fader and each attribute, then Spearman's ρ, which asks for a
-rising response only. A perfect set of faders has R² of 1 on the diagonal and as much elsewhere as attributes share with
-each other. Beside: SAP and MIG of all units (`compute.subspaces.fader_scores`), the gap between the best and the second
-best unit of an attribute, and the diagonal's share of all R².
+Rows are faders, one unit for each attribute: those given, or the unit of the largest correlation on one half of the
+samples. Columns, on the other half: R² of the straight line between fader and each attribute, then Spearman's ρ, which
+asks for a rising response only. A perfect set of faders has R² of 1 on the diagonal and as much elsewhere as
+attributes share with each other. Beside: SAP and MIG of all units (`compute.subspaces.fader_scores`), the gap between
+the best and the second best unit of an attribute, and the diagonal's share of all R².
 
-Without a decoder the response is read from real samples: what the attribute is where the fader stands. Classes are 0 and 1
-for each class against the rest, so that R² of a unit that tells them apart but has more than two values stays below 1.
+Without a decoder the response is read from real samples: what the attribute is where the fader stands. Classes are 0
+and 1 for each class against the rest, so that R² of a unit that tells them apart but has more than two values stays
+below 1.
 
-Null: samples exchanged: R² is 1 / (n - 1) and ρ 0 on average, exactly; SAP and MIG by 30 exchanges (SAP and MIG of noise
-are not 0). Intervals leave groups of samples out; the choice of faders is not in them but was made on other samples.
+Null: samples exchanged: R² is 1 / (n - 1) and ρ 0 on average, exactly; SAP and MIG by 30 exchanges (SAP and MIG of
+noise are not 0). Intervals leave groups of samples out; the choice of faders is not in them but was made on other
+samples.
 
-When it lies: two units that share one attribute make both gaps small although the attribute is well there; a rotation of a
-perfect code has no faders at all; an attribute of the data need not be what the fader would change in an output; R² of
-rare classes is small.
+When it lies: two units that share one attribute make both gaps small although the attribute is well there; a rotation
+of a perfect code has no faders at all; an attribute of the data need not be what the fader would change in an output;
+R² of rare classes is small.
 
 Cost: O(n d m) and 31 counts of bins O(n d m b²); memory O(n d + d m).
 
-References: H. Tan & D. Herremans (2020), "Music FaderNets"; A. Kumar et al. (2018) for SAP; R. Chen et al. (2018) for MIG.
+References: H. Tan & D. Herremans (2020), "Music FaderNets"; A. Kumar et al. (2018) for SAP; R. Chen et al. (2018) for
+MIG.
 """
 
 from __future__ import annotations
@@ -53,9 +56,12 @@ EXCHANGED = "samples exchanged, exact mean"
 
 @dataclass(frozen=True)
 class FadersParams:
-    columns: str = param("label", "Sample columns that are attributes, with commas between; empty: all that can be.")
+    columns: str = param(
+        "label", "Sample columns that are attributes, with commas between; empty: all that can be."
+    )
     faders: str = param(
-        "", "Units by number or name, one for each attribute in the order of the rows, with commas; empty: chosen."
+        "",
+        "Units by number or name, one for each attribute in the order of the rows, with commas; empty: chosen.",
     )
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(2000, "Most samples; a seeded random subset above.", low=50, high=20_000)
@@ -114,9 +120,12 @@ def _given(tap: Activations, units: np.ndarray, text: str, data: AttributeData) 
     names = [name.strip() for name in text.split(",") if name.strip()]
     if len(names) != len(data.names):
         raise ParameterError(
-            f"{len(names)} fader(s) for {len(data.names)} attribute(s)", f"one for each of {', '.join(data.names)}"
+            f"{len(names)} fader(s) for {len(data.names)} attribute(s)",
+            f"one for each of {', '.join(data.names)}",
         )
-    numbers = {str(j): j for j in range(len(tap.unit_names))} | {name: j for j, name in enumerate(tap.unit_names)}
+    numbers = {str(j): j for j in range(len(tap.unit_names))} | {
+        name: j for j, name in enumerate(tap.unit_names)
+    }
     missing = [name for name in names if name not in numbers]
     if missing:
         raise ParameterError(f"unit '{missing[0]}'", f"one of the {len(tap.unit_names)} units of {tap.name}")
@@ -132,7 +141,9 @@ def _measured(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> tuple[np.ndarr
     ranks = [midranks(z)[0] for z in (x, y)]
 
     def both(stay) -> np.ndarray:
-        return np.hstack([squared_correlations(x[stay], y[stay]), signed_correlations(*(r[stay] for r in ranks))])
+        return np.hstack(
+            [squared_correlations(x[stay], y[stay]), signed_correlations(*(r[stay] for r in ranks))]
+        )
 
     values = both(np.ones(len(x), bool))
     half = jackknife_half(np.array([both(group != g) for g in range(int(group.max()) + 1)]))
@@ -184,7 +195,9 @@ def _caveats(data: AttributeData, chosen, params: FadersParams) -> list[str]:
     if len(set(chosen.tolist())) < len(chosen):
         notes.append("One unit is the fader of several attributes.")
     if data.binary.any():
-        notes.append("Of classes, R² is with 0 and 1: a unit that tells them apart but has other values too stays below 1.")
+        notes.append(
+            "Of classes, R² is with 0 and 1: a unit that tells them apart but has other values too stays below 1."
+        )
     return notes
 
 
@@ -193,13 +206,18 @@ def _cost(shapes, params: FadersParams) -> Cost:
     n, targets = min(rows, params.maximum_samples), 4 * (DRAWS + 1)
     half = n / 2
     flops = 2.0 * half * d * targets + 0.5 * half * d * targets * MOST_BINS**2
-    held = 8.0 * n * d * 4.5 + 4.0 * half * MOST_BINS * 128 * 2 + 8.0 * d * targets * 4 + 8.0 * half * targets * 4
+    held = (
+        8.0 * n * d * 4.5
+        + 4.0 * half * MOST_BINS * 128 * 2
+        + 8.0 * d * targets * 4
+        + 8.0 * half * targets * 4
+    )
     return Cost(m.seconds(flops64=flops, moved=24.0 * rows * d) + 0.05, held)
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Perfect faders: R² and ρ of 1 on the diagonal, 0 elsewhere, SAP and MIG near 1. A cube of a uniform number: ρ 1 and
-    R² 21/25. Exchanged attributes: R² of 1 / (n - 1) on average."""
+    """Perfect faders: R² and ρ of 1 on the diagonal, 0 elsewhere, SAP and MIG near 1. A cube of a uniform number: ρ 1
+    and R² 21/25. Exchanged attributes: R² of 1 / (n - 1) on average."""
     rng = np.random.default_rng(2)
     n, d = 1000, 8
     y = rng.random((n, 2))

@@ -2,25 +2,28 @@
 
     W₂² = |μ_1 - μ_2|² + |σ_1 - σ_2|²                           for each two classes, one of each tap
 
-With images in the first tap and class attributes in the second, both encoded into one latent space, the diagonal should be
-small. *Confusion*: which class of the second tap has its mean nearest to each sample of the first; its diagonal is the
-accuracy of classifying by attributes alone. Given the unseen classes' names, accuracies of seen and unseen classes (means
-over classes, all classes competing) and their harmonic mean are given, as in generalised zero-shot learning.
+With images in the first tap and class attributes in the second, both encoded into one latent space, the diagonal
+should be small. *Confusion*: which class of the second tap has its mean nearest to each sample of the first; its
+diagonal is the accuracy of classifying by attributes alone. Given the unseen classes' names, accuracies of seen and
+unseen classes (means over classes, all classes competing) and their harmonic mean are given, as in generalised
+zero-shot learning.
 
-Taps need not hold the same samples: classes are matched by name. A tap may hold samples, or the means and log-variances of
-a variational encoder side by side; then a class has the moments of its samples' mixture, so that posterior variance counts.
+Taps need not hold the same samples: classes are matched by name. A tap may hold samples, or the means and
+log-variances of a variational encoder side by side; then a class has the moments of its samples' mixture, so that
+posterior variance counts.
 
-Null: the second tap's classes exchanged: the mean of the row for a distance, 1 / classes for an accuracy, exactly; p of the
-mean distance by 999 exchanges. Intervals: distances by leaving groups of samples out, accuracies from Jeffreys' posterior.
+Null: the second tap's classes exchanged: the mean of the row for a distance, 1 / classes for an accuracy, exactly; p
+of the mean distance by 999 exchanges. Intervals: distances by leaving groups of samples out, accuracies from Jeffreys'
+posterior.
 
-When it lies: classes are not Gaussian nor diagonal (rotating both taps changes W₂); with few samples two equal classes are
-apart by sampling alone, about sqrt(d (1/n + 1/m)) deviations; a shift or scale common to all classes makes every distance
-large (see whether the diagonal is small for its row); frequencies of classes play no part.
+When it lies: classes are not Gaussian nor diagonal (rotating both taps changes W₂); with few samples two equal classes
+are apart by sampling alone, about sqrt(d (1/n + 1/m)) deviations; a shift or scale common to all classes makes every
+distance large (see whether the diagonal is small for its row); frequencies of classes play no part.
 
 Cost: O(n d) for Gaussians, O(n C d) for neighbours, 10 times for intervals; memory O(n d + n C).
 
-References: E. Schönfeld et al. (2019), "Generalized zero- and few-shot learning via aligned variational autoencoders"; D.
-Dowson & B. Landau (1982); Y. Xian et al. (2018) for the accuracies.
+References: E. Schönfeld et al. (2019), "Generalized zero- and few-shot learning via aligned variational autoencoders";
+D. Dowson & B. Landau (1982); Y. Xian et al. (2018) for the accuracies.
 """
 
 from __future__ import annotations
@@ -54,7 +57,9 @@ class GaussianClassesParams:
     holds: str = param(SAMPLES, "What the units are: values, or a variational encoder's means and log-variances.",
                        choices=(SAMPLES, POSTERIORS))  # fmt: skip
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(5000, "Most samples of a tap; a seeded random subset above.", low=50, high=100_000)
+    maximum_samples: int = param(
+        5000, "Most samples of a tap; a seeded random subset above.", low=50, high=100_000
+    )
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,11 @@ class Side:
 
 
 def gaussian_classes(
-    images, attributes, params: GaussianClassesParams = GaussianClassesParams(), rng=None, progress=no_progress
+    images,
+    attributes,
+    params: GaussianClassesParams = GaussianClassesParams(),
+    rng=None,
+    progress=no_progress,
 ) -> Matrix:
     """Classes of one tap by classes of another.
 
@@ -108,14 +117,19 @@ def gaussian_classes(
     groups, without = [folds_of(s.of, GROUPS, rng) for s in sides], []
     for g in range(GROUPS):
         progress(0.4 + 0.05 * g, "leaving samples out")
-        without.append(wasserstein(*(s.gaussians(group != g, c) for s, group in zip(sides, groups, strict=True))))
+        without.append(
+            wasserstein(*(s.gaussians(group != g, c) for s, group in zip(sides, groups, strict=True)))
+        )
     half = jackknife_half(np.array(without))
     progress(0.9, "looking for the nearest class")
     near = _nearest(sides[0].x, whole[1].means)
     counts = np.array([np.bincount(near[sides[0].of == i], minlength=c) for i in range(c)])
     share = counts / counts.sum(axis=1, keepdims=True)
     progress(1.0, "done")
-    estimates = (_mean_distance(distance, np.array(without), sides, rng), *_accuracies(counts, unseen, sides, rng))
+    estimates = (
+        _mean_distance(distance, np.array(without), sides, rng),
+        *_accuracies(counts, unseen, sides, rng),
+    )
     shown = params.show == DISTANCE
     low, high = (np.maximum(distance - half, 0.0), distance + half) if shown else (None, None)
     return Matrix(
@@ -128,13 +142,19 @@ def gaussian_classes(
     )  # fmt: skip
 
 
-def _sides(tables: list[LabelledMatrix], params: GaussianClassesParams) -> tuple[list[Side], list[str], list[str]]:
+def _sides(
+    tables: list[LabelledMatrix], params: GaussianClassesParams
+) -> tuple[list[Side], list[str], list[str]]:
     names = [n for n in tables[0].names if n in tables[1].names]
     if len(names) < 2:
         raise NotEnoughData(
-            f"{len(names)} class(es) of '{params.column}' are in both taps", "at least two", "Choose another column"
+            f"{len(names)} class(es) of '{params.column}' are in both taps",
+            "at least two",
+            "Choose another column",
         )
-    notes = [] if all(len(t.names) == len(names) for t in tables) else [f"{len(names)} classes are in both taps."]
+    notes = (
+        [] if all(len(t.names) == len(names) for t in tables) else [f"{len(names)} classes are in both taps."]
+    )
     sides = []
     for table in tables:
         place = np.array([names.index(n) if n in names else -1 for n in table.names])
@@ -155,7 +175,9 @@ def _unseen(text: str, names: list[str]) -> np.ndarray | None:
     asked = [n.strip() for n in text.split(",") if n.strip()]
     missing = [n for n in asked if n not in names]
     if missing or len(asked) == len(names):
-        raise ParameterError(f"unseen classes {', '.join(missing or asked)}", "some, not all, of " + ", ".join(names))
+        raise ParameterError(
+            f"unseen classes {', '.join(missing or asked)}", "some, not all, of " + ", ".join(names)
+        )
     return np.isin(names, asked) if asked else None
 
 
@@ -189,7 +211,10 @@ def _accuracies(counts: np.ndarray, unseen, sides, rng) -> list[Estimate]:
         parts = [(f"accuracy of {name} classes", share[m].mean(), drawn[:, m].mean(axis=1))
                  for name, m in (("seen", ~unseen), ("unseen", unseen))]  # fmt: skip
         both = [p[1] for p in parts], [p[2] for p in parts]
-        found += [*parts, ("harmonic mean of seen and unseen", harmonic_mean(*both[0]), harmonic_mean(*both[1]))]
+        found += [
+            *parts,
+            ("harmonic mean of seen and unseen", harmonic_mean(*both[0]), harmonic_mean(*both[1])),
+        ]
     out = []
     for name, value, draws in found:
         low, high = np.percentile(draws, [2.5, 97.5])
@@ -210,7 +235,9 @@ def _reading(distance, estimates, names) -> str:
         f"({accuracy.null:.0%} by chance), averaged over classes."
     )
     if len(estimates) > 2:
-        text += " Seen {:.0%}, unseen {:.0%}, harmonic mean {:.0%}.".format(*(e.value for e in estimates[2:5]))
+        text += " Seen {:.0%}, unseen {:.0%}, harmonic mean {:.0%}.".format(
+            *(e.value for e in estimates[2:5])
+        )
     return text
 
 
@@ -227,21 +254,29 @@ def _caveats(sides, params: GaussianClassesParams) -> list[str]:
 def _cost(shapes, params: GaussianClassesParams) -> Cost:
     m, d = machine(), shapes[0][1]
     n = sum(min(rows, params.maximum_samples) for rows, _ in shapes)
-    return Cost(m.seconds(flops64=12 * 2.0 * n * d * 10, moved=12 * 8.0 * n * d * 4) + 0.02, 8.0 * n * d * 3.0)
+    return Cost(
+        m.seconds(flops64=12 * 2.0 * n * d * 10, moved=12 * 8.0 * n * d * 4) + 0.02, 8.0 * n * d * 3.0
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """W₂ by its formula; the same Gaussians: 0; aligned classes find themselves; harmonic mean at most twice the smaller."""
+    """W₂ by its formula; the same Gaussians: 0; aligned classes find themselves; harmonic mean at most twice the
+    smaller."""
     rng = np.random.default_rng(6)
     n, d, c = 3000, 4, 3
     label = np.arange(n) % c
     centres, spreads = 6 * rng.standard_normal((c, d)), rng.uniform(0.5, 1.5, (c, d))
     draw = rng.standard_normal((n, d))
-    x, same = (ArrayActivations(centres[label] + spreads[label] * z, samples={"label": label}) for z in (draw, draw[::-1]))
+    x, same = (
+        ArrayActivations(centres[label] + spreads[label] * z, samples={"label": label})
+        for z in (draw, draw[::-1])
+    )
     moved = ArrayActivations(x.values * 1.0 + np.array([3.0, 0, 0, 0]), samples={"label": label})
     found, apart = gaussian_classes(x, same, GaussianClassesParams(unseen="2")), gaussian_classes(x, moved)
     expected = np.sqrt(((centres[0] - centres[1]) ** 2).sum() + ((spreads[0] - spreads[1]) ** 2).sum())
-    posterior = ArrayActivations(np.hstack([centres[label], np.log(spreads[label] ** 2)]), samples={"label": label})
+    posterior = ArrayActivations(
+        np.hstack([centres[label], np.log(spreads[label] ** 2)]), samples={"label": label}
+    )
     exact = gaussian_classes(posterior, posterior, GaussianClassesParams(holds=POSTERIORS))
     seen, unseen, both = (e.value for e in found.estimates[2:5])
     return (

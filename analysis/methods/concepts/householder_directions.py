@@ -1,5 +1,5 @@
-"""Directions that a layer's weights single out: singular values as blocks, how far from orthogonal the layer is, and what
-making it orthogonal would change.
+"""Directions that a layer's weights single out: singular values as blocks, how far from orthogonal the layer is, and
+what making it orthogonal would change.
 
     W = U diag(σ) Vᵀ        the rows of Vᵀ are directions of the layer's inputs, σ how strongly it answers each
     defect                  |WᵀW / mean - I| / sqrt(k) over the k directions, 0 where all σ are equal, sqrt(k - 1) at rank 1
@@ -7,17 +7,17 @@ making it orthogonal would change.
     orthogonalised          U Vᵀ times one scale, whose frames are products of Householder reflections
                             (`compute.subspaces.householder`)
 
-Singular values that agree form a block: any rotation inside it answers as strongly, so that its vectors are a choice of basis
-and no ranking. *An orthogonal layer is one block*: all its "top directions" are arbitrary.
+Singular values that agree form a block: any rotation inside it answers as strongly, so that its vectors are a choice
+of basis and no ranking. *An orthogonal layer is one block*: all its "top directions" are arbitrary.
 
 A tap's weights come from its checkpoint; an array is a table of weights, one column per unit and one row per input.
 
-Null: independent Gaussian weights of the same shape (20 draws), whose singular values spread by Marchenko and Pastur's law.
-Intervals leave groups of units out, or of inputs where there are more of them.
+Null: independent Gaussian weights of the same shape (20 draws), whose singular values spread by Marchenko and Pastur's
+law. Intervals leave groups of units out, or of inputs where there are more of them.
 
-When it lies: inputs are not white: a direction with a large σ may never occur, and a small one all the time; a normalisation
-before or after rescales what these weights do; a convolution's kernel places count as inputs of their own; near-equal values
-are called equal by the tolerance, there being no sampling error in weights.
+When it lies: inputs are not white: a direction with a large σ may never occur, and a small one all the time; a
+normalisation before or after rescales what these weights do; a convolution's kernel places count as inputs of their
+own; near-equal values are called equal by the tolerance, there being no sampling error in weights.
 
 Cost: O(d m min(d, m)) for the decomposition of (units m, inputs d), ten more for intervals, O(k³) each draw.
 
@@ -61,12 +61,17 @@ NUMBERS = {
 @dataclass(frozen=True)
 class HouseholderDirectionsParams:
     layer: str = param("", "Of a store: the layer of the checkpoint; empty: the module that was recorded.")
-    tolerance: float = param(0.01, "Singular values that differ by a smaller share count as equal.", low=1e-9, high=0.5)
+    tolerance: float = param(
+        0.01, "Singular values that differ by a smaller share count as equal.", low=1e-9, high=0.5
+    )
     table: bool = param(False, "The tap holds a table of weights: a column per unit, a row per input.")
 
 
 def householder_directions(
-    activations, params: HouseholderDirectionsParams = HouseholderDirectionsParams(), rng=None, progress=no_progress
+    activations,
+    params: HouseholderDirectionsParams = HouseholderDirectionsParams(),
+    rng=None,
+    progress=no_progress,
 ) -> Spectrum:
     """Singular values of a layer's weights.
 
@@ -82,16 +87,21 @@ def householder_directions(
     Raises
     ------
     NotFound, InputError, NotEnoughData, TooLarge
-        No such layer or weights; weights that are all 0; fewer than two units or inputs; over 4,096 on the smaller side.
+        No such layer or weights; weights that are all 0; fewer than two units or inputs; over 4,096 on the smaller
+        side.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     progress(0.0, "reading weights")
     units = unit_weights(tap, layer=params.layer, table=params.table)
     w = np.asarray(units.weight, dtype=np.float64)
     if min(w.shape) < 2:
-        raise NotEnoughData(f"{units.name} has {w.shape[0]} unit(s) of {w.shape[1]} input(s)", "at least two of each")
+        raise NotEnoughData(
+            f"{units.name} has {w.shape[0]} unit(s) of {w.shape[1]} input(s)", "at least two of each"
+        )
     if min(w.shape) > MOST:
-        raise TooLarge(f"{units.name} has {w.shape[0]:,} units of {w.shape[1]:,} inputs", f"{MOST:,} on the smaller side")
+        raise TooLarge(
+            f"{units.name} has {w.shape[0]:,} units of {w.shape[1]:,} inputs", f"{MOST:,} on the smaller side"
+        )
     if not w.any():
         raise InputError(f"all weights of {units.name} are 0", "weights")
     progress(0.1, "decomposing")
@@ -166,12 +176,16 @@ def _reading(values, blocks, estimates, w, params) -> str:
 def _caveats(values, full, blocks, w, params) -> list[str]:
     notes = ["Directions of equal singular values are a choice of basis: their order means nothing."]
     if len(values) < len(full):
-        notes.append(f"{len(full) - len(values)} singular value(s) are 0 up to rounding and not drawn; numbers count them.")
+        notes.append(
+            f"{len(full) - len(values)} singular value(s) are 0 up to rounding and not drawn; numbers count them."
+        )
     dead = int((~w.any(axis=1)).sum())
     if dead:
         notes.append(f"{dead} unit(s) have no weights at all.")
     if w.shape[0] < w.shape[1]:
-        notes.append(f"{w.shape[1] - w.shape[0]} direction(s) of the inputs have no answer, there being fewer units.")
+        notes.append(
+            f"{w.shape[1] - w.shape[0]} direction(s) of the inputs have no answer, there being fewer units."
+        )
     return notes
 
 
@@ -179,12 +193,14 @@ def _cost(shapes, params: HouseholderDirectionsParams) -> Cost:
     (rows, d), m = shapes[0], machine()
     short = min(rows, d, MOST)
     flops = 11 * 6.0 * rows * d * short + DRAWS * 12.0 * short**3
-    return Cost(m.seconds(flops64=flops, moved=24.0 * rows * d) + 0.02, 8.0 * (rows * d * 3.5 + 5.0 * short**2))
+    return Cost(
+        m.seconds(flops64=flops, moved=24.0 * rows * d) + 0.02, 8.0 * (rows * d * 3.5 + 5.0 * short**2)
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """A reflection: orthogonal, determinant -1; a product of k: (-1)^k. An orthogonal layer: no defect, one block, nothing to
-    change. A planted block of five. A frame rebuilt from its reflections."""
+    """A reflection: orthogonal, determinant -1; a product of k: (-1)^k. An orthogonal layer: no defect, one block,
+    nothing to change. A planted block of five. A frame rebuilt from its reflections."""
     rng = np.random.default_rng(1)
     d, k = 12, 5
     vectors = rng.standard_normal((k, d))

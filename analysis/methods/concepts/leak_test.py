@@ -1,18 +1,18 @@
-"""Does the part that should hold the meaning also hold the domain, and the other way round? Parts of a representation by
-targets, each cell the held-out accuracy of a linear probe.
+"""Does the part that should hold the meaning also hold the domain, and the other way round? Parts of a representation
+by targets, each cell the held-out accuracy of a linear probe.
 
 A representation split into a *semantic* and a *noise* part (two taps, or one tap cut in two) is disentangled where the
-semantic part tells the class and not the domain, and the noise part the domain and not the class. The probe is Fisher's
-with the classes' frequencies (`compute.linear.class_probe`): knowing nothing, it is right as often as the most frequent
-class is, so the floor is the majority rate and not 1 / K.
+semantic part tells the class and not the domain, and the noise part the domain and not the class. The probe is
+Fisher's with the classes' frequencies (`compute.linear.class_probe`): knowing nothing, it is right as often as the
+most frequent class is, so the floor is the majority rate and not 1 / K.
 
-Null: the majority rate of each target; p from 30 exchanges of the labels, the probe fitted again (Student's t). Intervals
-are Wilson's, samples as draws. A part leaks where its accuracy passes Benjamini-Hochberg at 5 % over the table and lies
-above the majority rate.
+Null: the majority rate of each target; p from 30 exchanges of the labels, the probe fitted again (Student's t).
+Intervals are Wilson's, samples as draws. A part leaks where its accuracy passes Benjamini-Hochberg at 5 % over the
+table and lies above the majority rate.
 
-When it lies: a linear probe; what it does not find may be there otherwise; where class and domain go together in the data,
-each part that tells one tells the other, without any leak (their agreement is said); a part with more units has more to
-read from.
+When it lies: a linear probe; what it does not find may be there otherwise; where class and domain go together in the
+data, each part that tells one tells the other, without any leak (their agreement is said); a part with more units has
+more to read from.
 
 Cost: 5 fits of O(n d min(n, d)) for each part and target, and 31 times O(n d classes); memory O(n d).
 
@@ -48,12 +48,16 @@ ANSWERS = ("predicted", "correct")  # the network's own: no domain
 
 @dataclass(frozen=True)
 class LeakTestParams:
-    semantic: str = param("label", "Sample column that the first part should tell (the grade, the class).", column=True)
+    semantic: str = param(
+        "label", "Sample column that the first part should tell (the grade, the class).", column=True
+    )
     domain: str = param(
         "", "Sample column that the second part should tell (the hospital, the scanner); empty: the first other one.",
         column=True,
     )  # fmt: skip
-    units: int = param(0, "Of one tap: how many units, from the first on, are the first part; 0: half of them.", low=0)
+    units: int = param(
+        0, "Of one tap: how many units, from the first on, are the first part; 0: half of them.", low=0
+    )
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(3000, "Most samples; a seeded random subset above.", low=50, high=20_000)
 
@@ -115,7 +119,9 @@ def _parts(taps, params: LeakTestParams, rng, progress):
     first = np.flatnonzero(found.units) < cut
     if not 0 < cut < d or not first.any() or first.all():
         raise ParameterError(
-            f"{cut} of {d} unit(s) as the first part", "a cut with units that vary on both sides", "Change 'units'"
+            f"{cut} of {d} unit(s) as the first part",
+            "a cut with units that vary on both sides",
+            "Change 'units'",
         )
     ids = np.asarray(tap.samples["id"]).astype(str)[found.samples]
     names = (f"units 0 to {cut - 1}", f"units {cut} to {d - 1}")
@@ -189,7 +195,9 @@ def _reading(names, targets, values, null, significant) -> str:
     text = "; ".join(said) + "."
     if len(targets) == 2:
         leaks = int(significant[0, 1]) + int(significant[1, 0])
-        text += f" {leaks} of the 2 crossed cells leak" + ("." if leaks else ": as far as linear probes see, none does.")
+        text += f" {leaks} of the 2 crossed cells leak" + (
+            "." if leaks else ": as far as linear probes see, none does."
+        )
     return text
 
 
@@ -215,8 +223,8 @@ def _cost(shapes, params: LeakTestParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """A perfectly disentangled pair: diagonal near 1, crossed cells at the majority rate of unequal classes. A domain that
-    is also in the semantic part: found there."""
+    """A perfectly disentangled pair: diagonal near 1, crossed cells at the majority rate of unequal classes. A domain
+    that is also in the semantic part: found there."""
     rng = np.random.default_rng(9)
     n = 1200
     grade, hospital = (rng.random(n) < 0.2).astype(int), rng.choice(3, size=n, p=[0.7, 0.2, 0.1])

@@ -1,21 +1,22 @@
-"""Do tokens tell where they are, and can that be taken out? Linear R² of the tokens' places, round after round of removal.
+"""Do tokens tell where they are, and can that be taken out? Linear R² of the tokens' places, round after round of
+removal.
 
     R²(round) = mean over row and column of R² of a linear probe on (I - B Bᵀ) x
 
 with B either the span of Cov(x, position), which is all there is to remove linearly, or the weights of one regression
-after the other (`compute.subspaces.position_removal`). Two R² each: on the same tokens by least squares (the covariance
-leaves exactly 0; one regression does not), and of tokens of samples that had no part: B from half of the samples, probes
-cross-validated in the other half. Beside them, how often a sample's nearest neighbours (means of its tokens, the covariance
-removed) have its class: it should not drop.
+after the other (`compute.subspaces.position_removal`). Two R² each: on the same tokens by least squares (the
+covariance leaves exactly 0; one regression does not), and of tokens of samples that had no part: B from half of the
+samples, probes cross-validated in the other half. Beside them, how often a sample's nearest neighbours (means of its
+tokens, the covariance removed) have its class: it should not drop.
 
-Places are row and column on a grid, without the leading tokens; the token's number where there is no grid; of a pooled tap
-the place of the sample in the recording, which should tell nothing.
+Places are row and column on a grid, without the leading tokens; the token's number where there is no grid; of a pooled
+tap the place of the sample in the recording, which should tell nothing.
 
-Null: places exchanged within each sample (over all samples for a pooled tap) for probes, rank / (n - 1) on the same tokens
-(exact for places exchanged freely), classes exchanged for neighbours. Intervals leave groups of samples out.
+Null: places exchanged within each sample (over all samples for a pooled tap) for probes, rank / (n - 1) on the same
+tokens (exact for places exchanged freely), classes exchanged for neighbours. Intervals leave groups of samples out.
 
-When it lies: position may be there nonlinearly; what a picture shows at a place (sky above) is position too, and is taken
-out with it; with few samples the held-out R² after removal is what sampling error of B left.
+When it lies: position may be there nonlinearly; what a picture shows at a place (sky above) is position too, and is
+taken out with it; with few samples the held-out R² after removal is what sampling error of B left.
 
 Cost: O(rounds n d min(n, d)), memory O(n d).
 
@@ -36,7 +37,13 @@ from analysis.compute.statistics.nulls import wilson
 from analysis.compute.statistics.sample_groups import groups_of
 from analysis.compute.subspaces.attribute_axes import COVARIANCE, REGRESSION
 from analysis.compute.subspaces.neighbour_votes import nearest, voted
-from analysis.compute.subspaces.position_removal import PlacedTokens, explained, placed_tokens, removed_by_round, without
+from analysis.compute.subspaces.position_removal import (
+    PlacedTokens,
+    explained,
+    placed_tokens,
+    removed_by_round,
+    without,
+)
 from analysis.compute.subspaces.probe_r2 import INTERVAL, ProbeR2, held_errors, joined, probe_r2
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -68,8 +75,8 @@ def position_leakage(
     Returns
     -------
     Curve
-        Over rounds 0 …: R² for both ways of removing, of other samples and on the same tokens, and the neighbours' share;
-        each with its null, and intervals but for the same tokens.
+        Over rounds 0 …: R² for both ways of removing, of other samples and on the same tokens, and the neighbours'
+        share; each with its null, and intervals but for the same tokens.
 
     Raises
     ------
@@ -116,7 +123,9 @@ def _held_out(data: PlacedTokens, pooled: bool, rounds: int, rng, progress) -> d
         for how in HELD:
             bases = removed_by_round(data.x[fitted], data.position[fitted], rounds, how)
             for r, basis in enumerate(bases):
-                progress(0.05 + 0.8 * (i + (how == REGRESSION) / 2 + r / (2 * rounds + 2)) / 2, "probing places")
+                progress(
+                    0.05 + 0.8 * (i + (how == REGRESSION) / 2 + r / (2 * rounds + 2)) / 2, "probing places"
+                )
                 same = r and basis.shape[1] == bases[r - 1].shape[1]
                 errors = parts[how][r - 1][-1][1] if same else held_errors(
                     without(data.x[read], basis), data.position[read], fold[read], moves
@@ -159,7 +168,13 @@ def _neighbours(tap, data: PlacedTokens, params: PositionLeakageParams, rng):
         null.append(np.mean(right[1:]))
     ends = np.array([wilson(v * len(use), len(use)) for v in values])
     values = np.array(values)
-    return (values, np.array(null), np.minimum(ends[:, 0], values), np.maximum(ends[:, 1], values), len(use)), notes
+    return (
+        values,
+        np.array(null),
+        np.minimum(ends[:, 0], values),
+        np.maximum(ends[:, 1], values),
+        len(use),
+    ), notes
 
 
 def _estimates(data: PlacedTokens, held, series, null, near) -> tuple[Estimate, ...]:
@@ -220,7 +235,11 @@ def _check() -> tuple[CheckLine, ...]:
     samples, h, w, d = 60, 4, 4, 12
     label = np.arange(samples) % 3
     row, column = np.divmod(np.tile(np.arange(h * w), samples), w)
-    noise = rng.standard_normal((samples * h * w, d)) @ np.diag(np.linspace(0.3, 2.0, d)) @ rng.standard_normal((d, d))
+    noise = (
+        rng.standard_normal((samples * h * w, d))
+        @ np.diag(np.linspace(0.3, 2.0, d))
+        @ rng.standard_normal((d, d))
+    )
     # each place along a direction that noise is strong in too, so that regression weights point elsewhere
     x = noise + np.outer(row, rng.standard_normal(d)) * 4 + np.outer(column, rng.standard_normal(d)) * 4
     x += 12 * np.repeat(np.eye(d)[label], h * w, axis=0)

@@ -1,24 +1,27 @@
 """Does a probe trained in one domain work in another, and does it help to take a subspace out?
 
-Cell (i, j): accuracy in domain j of a linear probe (Fisher's, with the classes' frequencies) trained in domain i; held out
-on the diagonal. First as recorded; then without a subspace: principal components, the directions in which the domains'
-means differ beyond chance (domains exchanged), or a slice of the units (a head). What is taken out changes the mean *in-domain* accuracy (diagonal) and the mean *out-of-domain*
-accuracy (the rest).
+Cell (i, j): accuracy in domain j of a linear probe (Fisher's, with the classes' frequencies) trained in domain i; held
+out on the diagonal. First as recorded; then without a subspace: principal components, the directions in which the
+domains' means differ beyond chance (domains exchanged), or a slice of the units (a head). What is taken out changes
+the mean *in-domain* accuracy (diagonal) and the mean *out-of-domain* accuracy (the rest).
 
-Where several subspaces are tried, the best is chosen by the accuracy in one *validation domain*, and the numbers beside are
-those of all other domains: chosen on the tested one, the best of many would gain from nothing. How many were tried is said.
+Where several subspaces are tried, the best is chosen by the accuracy in one *validation domain*, and the numbers
+beside are those of all other domains: chosen on the tested one, the best of many would gain from nothing. How many
+were tried is said.
 
-Null: of a cell the majority rate of the tested domain; of the change, random subspaces of the same dimension taken out (10).
-Intervals: Wilson's for cells, normal for means, with samples as draws and probes held fixed.
+Null: of a cell the majority rate of the tested domain; of the change, random subspaces of the same dimension taken out
+(10). Intervals: Wilson's for cells, normal for means, with samples as draws and probes held fixed.
 
-When it lies: domains with other frequencies of classes are harder without any shift of features, and their means then differ
-along the classes, so that taking these out hurts; few samples in the trained
-domain look like a shift; in-domain probes are trained on four fifths of a domain and the others on all of it; domain means
-and components are those of all samples, the tested ones too, though never their classes; domains are few, and intervals say nothing of other domains.
+When it lies: domains with other frequencies of classes are harder without any shift of features, and their means then
+differ along the classes, so that taking these out hurts; few samples in the trained domain look like a shift;
+in-domain probes are trained on four fifths of a domain and the others on all of it; domain means and components are
+those of all samples, the tested ones too, though never their classes; domains are few, and intervals say nothing of
+other domains.
 
 Cost: (tried + 11) fits of O(domains folds n d min(n, d)); memory O(n d).
 
-References: K. Kuznetsov et al. (2024), "Robust AI-generated text detection by restricted embeddings"; R. Fisher (1936).
+References: K. Kuznetsov et al. (2024), "Robust AI-generated text detection by restricted embeddings"; R. Fisher
+(1936).
 """
 
 from __future__ import annotations
@@ -57,7 +60,9 @@ class TransferMatrixParams:
     domain: str = param("", "Sample column with the domains; empty: three random parts, between which nothing differs.",
                         column=True)  # fmt: skip
     remove: str = param(MEANS, "What is taken out.", choices=REMOVALS)
-    size: int = param(8, "Most principal components, or the number of slices of the units (heads).", low=1, high=512)
+    size: int = param(
+        8, "Most principal components, or the number of slices of the units (heads).", low=1, high=512
+    )
     validation: str = param("", "Domain on which one of several subspaces is chosen; empty: the smallest.")
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(3000, "Most samples; a seeded random subset above.", low=50, high=20_000)
@@ -102,7 +107,9 @@ def transfer_matrix(
     progress(1.0, "done")
     estimates = _estimates(data, before, after, chance, chosen, tested, len(tried))
     grids = [before.matrix] if after is None else [before.matrix, after.matrix]
-    names = data.names if after is None else (*data.names, *(f"{n}, without {chosen.name}" for n in data.names))
+    names = (
+        data.names if after is None else (*data.names, *(f"{n}, without {chosen.name}" for n in data.names))
+    )
     low, high, null = _bounds(data, grids)
     return Matrix(
         title=f"Transfer between domains in {tap.name}", reading=_reading(data, estimates, chosen, len(tried)),
@@ -122,7 +129,9 @@ def _bounds(data: DomainSamples, grids) -> tuple[np.ndarray, np.ndarray, np.ndar
     return np.minimum(ends[:, :, 0], values), np.maximum(ends[:, :, 1], values), null
 
 
-def _estimates(data: DomainSamples, before, after, chance, chosen, tested, count: int) -> tuple[Estimate, ...]:
+def _estimates(
+    data: DomainSamples, before, after, chance, chosen, tested, count: int
+) -> tuple[Estimate, ...]:
     n, d = data.x.shape
     sizes = np.bincount(data.domain)
     majority = float(np.mean([np.bincount(data.of[data.domain == j]).max() / sizes[j] for j in tested]))
@@ -181,9 +190,13 @@ def _caveats(data: DomainSamples, params: TransferMatrixParams) -> list[str]:
     sizes = np.bincount(data.domain)
     notes = [f"Samples by domain: {', '.join(f'{n} {s}' for n, s in zip(data.names, sizes, strict=True))}."]
     if not params.domain:
-        notes.append("No column of domains was named: random parts show what no difference between domains looks like.")
+        notes.append(
+            "No column of domains was named: random parts show what no difference between domains looks like."
+        )
     if params.remove in (COMPONENTS, MEANS):
-        notes.append("What is taken out comes from the values of all samples, the tested ones too, never from their classes.")
+        notes.append(
+            "What is taken out comes from the values of all samples, the tested ones too, never from their classes."
+        )
     return notes
 
 
@@ -194,12 +207,14 @@ def _cost(shapes, params: TransferMatrixParams) -> Cost:
     small = min(n / domains, d)
     flops = (tried + DRAWS + 1) * (FOLDS + 1) * (4.0 * n * d * small + domains * 10.0 * small**3)
     held = 8.0 * (n * d * 4.5 + 4.0 * small**2 + n * domains * (tried + DRAWS + 2))
-    return Cost(m.seconds(flops64=flops, moved=24.0 * rows * d, calls=(tried + DRAWS) * domains * 500) + 0.05, held)
+    return Cost(
+        m.seconds(flops64=flops, moved=24.0 * rows * d, calls=(tried + DRAWS) * domains * 500) + 0.05, held
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """A class along one unit and a domain that moves another, which the probe of one domain mistakes: taking out the domain
-    means mends it, random directions do not. Everything taken out: the majority rate. Random parts: no gap."""
+    """A class along one unit and a domain that moves another, which the probe of one domain mistakes: taking out the
+    domain means mends it, random directions do not. Everything taken out: the majority rate. Random parts: no gap."""
     rng = np.random.default_rng(5)
     n, d = 900, 6
     label, domain = (rng.random(n) < 0.6).astype(int), np.arange(n) % 3
