@@ -62,7 +62,8 @@ def domain_samples(
     if good.sum() < 2 or shared.sum() < 2:
         raise NotEnoughData(
             f"{int(good.sum())} domain(s) of '{domain or 'random parts'}' share {int(shared.sum())} class(es) with "
-            f"{SMALLEST} samples in each", "two domains and two classes", "Choose other columns, or record more samples",
+            f"{SMALLEST} samples in each", "two domains and two classes",
+            "Choose other columns, or record more samples",
         )  # fmt: skip
     if good.sum() > MOST_DOMAINS:
         raise NotEnoughData(

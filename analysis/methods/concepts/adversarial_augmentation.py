@@ -184,13 +184,15 @@ def _estimates(right, gains, majority: float, d: int) -> tuple[Estimate, ...]:
     n = len(next(iter(right.values())))
     made = {"n": n, "d": d, "estimator": f"{FOLDS} folds, the same for all"}
     out = [
-        Estimate(f"accuracy, {name}", float(r.mean()), *_interval(r), interval="Wilson, samples as draws", null=majority,
+        Estimate(f"accuracy, {name}", float(r.mean()), *_interval(r), interval="Wilson, samples as draws",
+            null=majority,
                  null_method="majority rate", **made)
         for name, r in right.items()
     ]  # fmt: skip
     for name, (value, low, high, p) in gains.items():
         out.append(Estimate(
-            f"gain over the linear probe, {name}", value, low, high, interval="normal, paired samples as draws", null=0.0,
+            f"gain over the linear probe, {name}", value, low, high, interval="normal, paired samples as draws",
+            null=0.0,
             null_method="either probe right as often (McNemar, Holm)", p_value=p, **made,
         ))  # fmt: skip
     return tuple(out)
@@ -202,8 +204,9 @@ def _reading(right, gains, majority: float, params) -> str:
     verdict = "beyond chance" if p < 0.05 else "not told from 0"
     return (
         f"The linear probe is right in {right[KINDS[PLAIN]].mean():.1%} of held-out samples, nearest neighbours in "
-        f"{right[NEAREST].mean():.1%} (majority {majority:.1%}). SeA with ε = {params.epsilon:g} changes the probe by "
-        f"{value:+.1%} [{low:+.1%}, {high:+.1%}], {verdict}; random steps in the same span by {gains[KINDS[RANDOM]][0]:+.1%}."
+        f"{right[NEAREST].mean():.1%} (majority {majority:.1%}). SeA with ε = {params.epsilon:g} changes the probe "
+        f"by {value:+.1%} [{low:+.1%}, {high:+.1%}], {verdict}; random steps in the same span by "
+        f"{gains[KINDS[RANDOM]][0]:+.1%}."
     )
 
 
@@ -212,8 +215,10 @@ def _caveats(d: int, params) -> list[str]:
         "Step size, rate and epochs were not tuned; choosing them by this table would be choosing on the test."
     ]
     if params.batch >= 2 * d:
-        notes.append("Half a batch has as many examples as there are units: it can span everything, and projecting changes "
-                     "nothing.")  # fmt: skip
+        notes.append(
+            "Half a batch has as many examples as there are units: it can span everything, and projecting then changes "
+            "nothing."
+        )
     return notes
 
 
@@ -267,7 +272,7 @@ METHODS = (
     Method(
         id="adversarial_augmentation", family="concepts", title="Probes with adversarial augmentation", version=1,
         function=adversarial_augmentation,
-        summary="A linear probe, nearest neighbours and a probe trained on features moved against it, on held-out samples.",
+        summary="How a linear probe, nearest neighbours and a probe trained on features moved against it do on new samples.",
         params=AdversarialAugmentationParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotating, shifting or scaling all activations alike changes nothing but the random control",
         papers=("SeA: semantic adversarial augmentation of last-layer features",),

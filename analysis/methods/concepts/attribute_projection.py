@@ -169,9 +169,9 @@ def _reading(data: AttributeData, read: dict[str, ProbeR2], effects: Effects) ->
     inside, left = read["inside"], read["outside"]
     leaking = benjamini_hochberg(left.p) < LEVEL
     text = (
-        f"The subspace of {len(data.names)} axes holds a held-out R² of {inside.value.mean():.2f} on average, all units "
-        f"{read['all'].value.mean():.2f}; {int(leaking.sum())} of {len(data.names)} attribute(s) can still be read "
-        f"outside it (mean R² {left.value.mean():.2f})."
+        f"The subspace of {len(data.names)} axes holds a held-out R² of {inside.value.mean():.2f} on average, all "
+        f"units {read['all'].value.mean():.2f}; {int(leaking.sum())} of {len(data.names)} attribute(s) can still be "
+        f"read outside it (mean R² {left.value.mean():.2f})."
     )
     own = np.diag(effects.values)
     if len(own) > 1:
@@ -186,8 +186,8 @@ def _caveats(data: AttributeData) -> list[str]:
     if r.max() > 0.3:
         i, j = np.unravel_index(r.argmax(), r.shape)
         notes.append(
-            f"{data.names[i]} and {data.names[j]} correlate ({r[i, j]:.2f} in size): they share directions, and an edit "
-            "of one moves the other."
+            f"{data.names[i]} and {data.names[j]} correlate ({r[i, j]:.2f} in size): they share directions, and an "
+            "edit of one moves the other."
         )
     return notes
 

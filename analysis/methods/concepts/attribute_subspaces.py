@@ -5,8 +5,8 @@ of a number; k counts those above what exchanged groups give. All parts together
 orthonormal frame, so that U_iᵀ U_j = 0 exactly and none is put before another (`compute.subspaces.attribute_axes`).
 Two blocks of columns:
 
-    moves j         s_i |U_iᵀ W_j| / sqrt(k_i c_j): root mean square move of the held-out read-outs of attribute j, in its
-                    deviations, along a direction in subspace i, by one deviation s_i of the data there
+    moves j         s_i |U_iᵀ W_j| / sqrt(k_i c_j): root mean square move of the held-out read-outs of attribute j, in
+                    its deviations, along a direction in subspace i, by one deviation s_i of the data there
     coordinate j    |U_iᵀ U_j| / sqrt(k_i): 1 for its own, 0 for others, exactly
 
 The second is zero off the diagonal by construction, the first is not: *orthogonal coordinates are not separate
@@ -110,9 +110,11 @@ def attribute_subspaces(
     estimates = _estimates(data, values, half, np.array(without), chance, p)
     progress(1.0, "done")
     return Matrix(
-        title=f"Subspaces of attributes in {tap.name}", reading=_reading(names, values, coordinates, estimates, own.sizes),
+        title=f"Subspaces of attributes in {tap.name}",
+        reading=_reading(names, values, coordinates, estimates, own.sizes),
         caveats=(*_caveats(names, own.sizes, params), *_without_references(data)), estimates=estimates,
-        values=np.hstack([values, coordinates]), row_names=tuple(f"{n} ({k}-d)" for n, k in zip(names, own.sizes, strict=True)),
+        values=np.hstack([values, coordinates]),
+        row_names=tuple(f"{n} ({k}-d)" for n, k in zip(names, own.sizes, strict=True)),
         column_names=(*(f"moves {n}" for n in names), *(f"coordinate {n}" for n in names)),
         value_name="deviations moved; coordinate", limits=(0.0, 1.0), null=np.hstack([chance.mean(axis=0), expected]),
         low=np.hstack([np.maximum(values - half, 0.0), coordinates]), high=np.hstack([values + half, coordinates]),
@@ -156,8 +158,10 @@ def _estimates(data: AttributeData, values, half, without, chance, p) -> tuple[E
     for i, factor in enumerate(data.factors[:SHOWN]):
         v, band = float(values[i, i]), np.percentile(chance[:, i, i], [2.5, 97.5])
         out.append(Estimate(
-            f"move of {factor.name} in its own subspace", v, max(v - half[i, i], 0.0), v + half[i, i], interval=INTERVAL,
-            null=float(chance[:, i, i].mean()), null_low=float(band[0]), null_high=float(band[1]), p_value=float(p[i, i]),
+            f"move of {factor.name} in its own subspace", v, max(v - half[i, i], 0.0), v + half[i, i],
+            interval=INTERVAL,
+            null=float(chance[:, i, i].mean()), null_low=float(band[0]), null_high=float(band[1]),
+            p_value=float(p[i, i]),
             **made, unit="deviations",
         ))  # fmt: skip
     return tuple(out)
@@ -167,8 +171,9 @@ def _reading(names, values, coordinates, estimates, sizes) -> str:
     if len(names) == 1:
         own = estimates[1]
         return (
-            f"One attribute, {names[0]}, in {sizes[0]} direction(s): its read-outs move {own.value:.2f} deviations inside, "
-            f"{own.null:.2f} in a random subspace. With a second attribute leakage between the two can be measured."
+            f"One attribute, {names[0]}, in {sizes[0]} direction(s): its read-outs move {own.value:.2f} deviations "
+            f"inside, {own.null:.2f} in a random subspace. With a second attribute leakage between the two can be "
+            "measured."
         )
     e, apart = estimates[0], ~np.eye(len(names), dtype=bool)
     i, j = np.unravel_index(np.argmax(values * apart), values.shape)
@@ -245,7 +250,7 @@ METHODS = (
     Method(
         id="attribute_subspaces", family="concepts", title="Separate subspaces of attributes", version=1,
         function=attribute_subspaces,
-        summary="An orthogonal subspace for each attribute, and how far moving inside one moves the scores of the others.",
+        summary="An orthogonal subspace for each attribute: how far a move inside one moves the scores of the others.",
         params=AttributeSubspacesParams, result=Matrix, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotating, shifting or scaling all activations alike changes nothing; rescaling single units does",
         papers=("Multi-Directional Subspace Editing in Style-Space",),

@@ -98,7 +98,8 @@ def edit_neighbours(
     estimates = _estimates(path, values, bands, chance, params)
     prevalence = float(path.is_target.mean())
     return Curve(
-        title=f"Moved from {path.names[1]} to {path.names[0]} in {tap.name}", reading=_reading(path, estimates, prevalence),
+        title=f"Moved from {path.names[1]} to {path.names[0]} in {tap.name}",
+        reading=_reading(path, estimates, prevalence),
         caveats=(*_caveats(path, prevalence, params), *path.notes), estimates=estimates, x=steps,
         x_name="deviations moved along the axis", y_name="share", series=dict(zip((TARGET, OFF), values, strict=True)),
         low={name: band[0] for name, band in zip((TARGET, OFF), bands, strict=True)},
@@ -137,10 +138,10 @@ def _reading(path: EditPath, estimates, prevalence: float) -> str:
         else "off the data: farther than nearly all real samples, so that their neighbours say little"
     )  # fmt: skip
     return (
-        f"Moved all the way, {target.value:.0%} of the nearest real samples are {path.names[0]} ({start.value:.0%} before "
-        f"the move, {target.null:.0%} after a random one, {prevalence:.0%} of all); moved samples end {where} "
-        f"({off.value:.0%} of other real samples are nearer, {off.null:.0%} after a random move). The means of the two groups "
-        f"lie {apart.value:.1f} deviations apart."
+        f"Moved all the way, {target.value:.0%} of the nearest real samples are {path.names[0]} ({start.value:.0%} "
+        f"before the move, {target.null:.0%} after a random one, {prevalence:.0%} of all); moved samples end {where} "
+        f"({off.value:.0%} of other real samples are nearer, {off.null:.0%} after a random move). The means of the "
+        f"two groups lie {apart.value:.1f} deviations apart."
     )
 
 
@@ -189,12 +190,13 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="edit_neighbours", family="concepts", title="Where an edit leads", version=1, function=edit_neighbours,
-        summary="Samples moved along the axis of an attribute: which real samples they land near, and how far off the data.",
+        summary="Samples moved along the axis of an attribute: what real samples they land near, how far off the data.",
         params=EditNeighboursParams, result=Curve, check=_check, cost=_cost, minimum_rows=6 * FEWEST,
         invariance="rotating, shifting or scaling all activations alike changes nothing; rescaling single units does",
         papers=(
             "Matrix Subspace Projection (latent factorisation)",
-            "Music FaderNets: Controllable Music Generation Based On High-Level Features via Low-Level Feature Modelling",
+            "Music FaderNets: Controllable Music Generation Based On High-Level Features via Low-Level Feature "
+            "Modelling",
         ),
     ),
 )  # fmt: skip

@@ -94,7 +94,8 @@ def edit_path_of_one(
     estimates = _estimates(one, steps, params, rng)
     progress(1.0, "done")
     return Gallery(
-        title=f"One sample moved from {path.names[1]} to {path.names[0]} in {tap.name}", reading=_reading(one, estimates),
+        title=f"One sample moved from {path.names[1]} to {path.names[0]} in {tap.name}",
+        reading=_reading(one, estimates),
         caveats=(
             "One sample is an example, not evidence.",
             "A third of the samples made the axis, a third is looked for, and the sample is of the last third.",
@@ -117,9 +118,11 @@ def _estimates(one: EditPath, steps, params: EditPathParams, rng) -> tuple[Estim
     low, high = wilson(hits, params.neighbours)
     return (
         Estimate("neighbours with the target attribute at the end", float(share), min(low, float(share)),
-                 max(high, float(share)), interval="Wilson, neighbours as draws", **against(float(share), chance[0][:, 0]),
+                 max(high, float(share)), interval="Wilson, neighbours as draws",
+                 **against(float(share), chance[0][:, 0]),
                  **made, estimator=f"{params.neighbours} nearest references"),
-        Estimate("real samples that are nearer to the data at the end", float(off), **against(float(off), chance[1][:, 0]),
+        Estimate("real samples that are nearer to the data at the end", float(off),
+            **against(float(off), chance[1][:, 0]),
                  **made, estimator="distance to the nearest reference"),
     )  # fmt: skip
 
@@ -127,9 +130,9 @@ def _estimates(one: EditPath, steps, params: EditPathParams, rng) -> tuple[Estim
 def _reading(one: EditPath, estimates) -> str:
     target, off = estimates
     return (
-        f"At the end of the path {target.value:.0%} of the nearest real samples are {one.names[0]} (after a random move "
-        f"{target.null:.0%}, of all {one.is_target.mean():.0%}), and {off.value:.0%} of real samples are nearer to the data "
-        f"than the moved one."
+        f"At the end of the path {target.value:.0%} of the nearest real samples are {one.names[0]} (after a random "
+        f"move {target.null:.0%}, of all {one.is_target.mean():.0%}), and {off.value:.0%} of real samples are nearer "
+        "to the data than the moved one."
     )
 
 

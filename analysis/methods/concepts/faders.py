@@ -182,9 +182,10 @@ def _reading(data: AttributeData, names, r2, dominance: float, sap, mig) -> str:
     own = np.diag(r2)
     best = int(own.argmax())
     return (
-        f"The straightest of {len(names)} fader(s) is unit {names[best]} for {data.names[best]} (R² {own[best]:.2f}), the "
-        f"mean is {own.mean():.2f}; {dominance:.0%} of all R² is on the diagonal. SAP {sap[0].mean():.3f} "
-        f"({sap[1:].mean():.3f} by chance), MIG {mig[0].mean():.3f} ({mig[1:].mean():.3f} by chance)."
+        f"The straightest of {len(names)} fader(s) is unit {names[best]} for {data.names[best]} (R² "
+        f"{own[best]:.2f}), the mean is {own.mean():.2f}; {dominance:.0%} of all R² is on the diagonal. SAP "
+        f"{sap[0].mean():.3f} ({sap[1:].mean():.3f} by chance), MIG {mig[0].mean():.3f} ({mig[1:].mean():.3f} by "
+        "chance)."
     )
 
 
@@ -250,7 +251,8 @@ METHODS = (
         params=FadersParams, result=Matrix, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="shifting and rescaling single units changes nothing; mixing units does",
         papers=(
-            "Music FaderNets: Controllable Music Generation Based On High-Level Features via Low-Level Feature Modelling",
+            "Music FaderNets: Controllable Music Generation Based On High-Level Features via Low-Level Feature "
+            "Modelling",
         ),
     ),
 )  # fmt: skip

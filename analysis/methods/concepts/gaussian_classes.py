@@ -101,11 +101,13 @@ def gaussian_classes(
     taps, rng = [as_activations(t) for t in (images, attributes)], rng or np.random.default_rng(0)
     if taps[0].shape[1] != taps[1].shape[1]:
         raise InputError(
-            f"{taps[0].name} has {taps[0].shape[1]} units and {taps[1].name} {taps[1].shape[1]}", "two taps of one space",
+            f"{taps[0].name} has {taps[0].shape[1]} units and {taps[1].name} {taps[1].shape[1]}",
+            "two taps of one space",
             "Choose the two encoders' latents",
         )  # fmt: skip
     tables = [
-        labelled_matrix(t, params.column, params.pooling, minimum=SMALLEST, maximum_samples=params.maximum_samples, rng=rng,
+        labelled_matrix(t, params.column, params.pooling, minimum=SMALLEST, maximum_samples=params.maximum_samples,
+            rng=rng,
                         progress=progress, span=(0.2 * i, 0.2 + 0.2 * i))
         for i, t in enumerate(taps)
     ]  # fmt: skip
@@ -230,9 +232,9 @@ def _reading(distance, estimates, names) -> str:
     own, accuracy = estimates[:2]
     first = int((distance.argmin(axis=1) == np.arange(len(names))).sum())
     text = (
-        f"A class lies {own.value:.3g} from itself in the other tap, {own.null:.3g} from any class; {first} of {len(names)} "
-        f"classes are nearest to themselves. The nearest class is right for {accuracy.value:.0%} of samples "
-        f"({accuracy.null:.0%} by chance), averaged over classes."
+        f"A class lies {own.value:.3g} from itself in the other tap, {own.null:.3g} from any class; {first} of "
+        f"{len(names)} classes are nearest to themselves. The nearest class is right for {accuracy.value:.0%} of "
+        f"samples ({accuracy.null:.0%} by chance), averaged over classes."
     )
     if len(estimates) > 2:
         text += " Seen {:.0%}, unseen {:.0%}, harmonic mean {:.0%}.".format(

@@ -2,7 +2,7 @@
 what making it orthogonal would change.
 
     W = U diag(σ) Vᵀ        the rows of Vᵀ are directions of the layer's inputs, σ how strongly it answers each
-    defect                  |WᵀW / mean - I| / sqrt(k) over the k directions, 0 where all σ are equal, sqrt(k - 1) at rank 1
+    defect                  |WᵀW / mean - I| / sqrt(k) over k directions: 0 where all σ are equal, sqrt(k - 1) at rank 1
     effective directions    (Σ σ²)² / Σ σ⁴ (participation ratio) and exp of the entropy of σ² / Σ σ²
     orthogonalised          U Vᵀ times one scale, whose frames are products of Householder reflections
                             (`compute.subspaces.householder`)
@@ -168,8 +168,8 @@ def _reading(values, blocks, estimates, w, params) -> str:
         else f"No two singular values agree within {params.tolerance:g}."
     )
     return (
-        f"{len(values)} direction(s), of which {effective.value:.1f} are effective (Gaussian weights {effective.null:.1f}); "
-        f"orthogonality defect {off.value:.2f} (Gaussian {off.null:.2f}). {said}"
+        f"{len(values)} direction(s), of which {effective.value:.1f} are effective (Gaussian weights "
+        f"{effective.null:.1f}); orthogonality defect {off.value:.2f} (Gaussian {off.null:.2f}). {said}"
     )
 
 
@@ -214,9 +214,11 @@ def _check() -> tuple[CheckLine, ...]:
     low = householder_directions((left[:, :4] * 2.0) @ right[:4])
     return (
         CheckLine("HHᵀ = I", 0.0, float(np.abs(one @ one.T - np.eye(d)).max()), 1e-12),
-        CheckLine("eigenvalues of H: -1 once, 1 otherwise", 0.0, float(np.abs(eigen - np.r_[-1, np.ones(d - 1)]).max()), 1e-12),
+        CheckLine("eigenvalues of H: -1 once, 1 otherwise", 0.0,
+            float(np.abs(eigen - np.r_[-1, np.ones(d - 1)]).max()), 1e-12),
         CheckLine(f"determinant of {k} reflections", (-1.0) ** k, float(np.linalg.det(many)), 1e-10),
-        CheckLine("a frame from its reflections", 0.0, float(np.abs(product(found)[:, :k] * signs - frame).max()), 1e-12),
+        CheckLine("a frame from its reflections", 0.0, float(np.abs(product(found)[:, :k] * signs - frame).max()),
+            1e-12),
         CheckLine("orthogonal layer: defect", 0.0, flat.estimates[0].value, 1e-12),
         CheckLine("orthogonal layer: blocks", 0.0, float(flat.blocks.max()), 0.0),
         CheckLine("orthogonal layer: nothing to change", 0.0, flat.estimates[3].value, 1e-6),

@@ -93,7 +93,8 @@ def leak_test(*taps, params: LeakTestParams = LeakTestParams(), rng=None, progre
     values, low, high, null, p = np.moveaxis(cells, 2, 0)
     significant = (benjamini_hochberg(p) < LEVEL) & (values > null)
     return Matrix(
-        title=f"What the parts {names[0]} and {names[1]} tell", reading=_reading(names, targets, values, null, significant),
+        title=f"What the parts {names[0]} and {names[1]} tell",
+        reading=_reading(names, targets, values, null, significant),
         caveats=(*_caveats(targets, agreement), *(n for _, c in targets for n in c.notes), *notes),
         estimates=_estimates(names, parts, targets, cells), values=values, row_names=names,
         column_names=tuple(name for name, _ in targets), value_name="held-out accuracy", limits=(0.0, 1.0), null=null,
@@ -207,7 +208,8 @@ def _caveats(targets, agreement) -> list[str]:
         notes.append("There is one column of classes only: without a second there are no crossed cells.")
     elif agreement > 0.2:
         notes.append(
-            f"The two columns go together (Cramér's V {agreement:.2f}): a part that tells one tells the other without a leak."
+            f"The two columns go together (Cramér's V {agreement:.2f}): a part that tells one tells the other "
+            "without a leak."
         )
     return notes
 

@@ -105,7 +105,8 @@ def position_leakage(
     estimates = _estimates(data, held, series, null, near)
     return Curve(
         title=f"Position in the tokens of {tap.name}", reading=_reading(data, series, near),
-        caveats=(*notes, *data.notes), estimates=estimates, x=np.arange(params.rounds + 1.0), x_name="rounds of removal",
+        caveats=(*notes, *data.notes), estimates=estimates, x=np.arange(params.rounds + 1.0),
+        x_name="rounds of removal",
         y_name="R²; share", series=series, low=low, high=high, null=null,
     )  # fmt: skip
 
@@ -181,12 +182,15 @@ def _estimates(data: PlacedTokens, held, series, null, near) -> tuple[Estimate, 
     n, d, out = len(data.samples), data.x.shape[1], []
     places = f"places exchanged, {DRAWS} times"
     for how, r, said in ((COVARIANCE, 0, "before any removal"), (COVARIANCE, 1, "the covariance removed"),
-                         (REGRESSION, 1, "one regression removed"), (REGRESSION, -1, "all rounds of regressions removed")):  # fmt: skip
+                         (REGRESSION, 1, "one regression removed"),
+                         (REGRESSION, -1, "all rounds of regressions removed")):  # fmt: skip
         f = held[how][r]
         out.append(Estimate(
-            f"R² of {' and '.join(data.names)}, {said}", float(f.value.mean()), float(f.low.mean()), float(f.high.mean()),
+            f"R² of {' and '.join(data.names)}, {said}", float(f.value.mean()), float(f.low.mean()),
+            float(f.high.mean()),
             interval=INTERVAL, null=float(f.null.mean()), null_low=float(f.null_low.mean()),
-            null_high=float(f.null_high.mean()), null_method=places, p_value=float(min(1.0, len(f.p) * f.p.min())), n=n, d=d,
+            null_high=float(f.null_high.mean()), null_method=places, p_value=float(min(1.0, len(f.p) * f.p.min())),
+            n=n, d=d,
             estimator="held-out ridge; what is removed is from other samples",
         ))  # fmt: skip
     for how in SAME:
@@ -200,7 +204,8 @@ def _estimates(data: PlacedTokens, held, series, null, near) -> tuple[Estimate, 
         for r, said in ((0, "before any removal"), (1, "the covariance removed")):
             out.append(Estimate(
                 f"neighbours of one class, {said}", float(values[r]), float(low[r]), float(high[r]),
-                interval="Wilson, samples as draws", null=float(chance[r]), null_method=f"classes exchanged, {DRAWS} times",
+                interval="Wilson, samples as draws", null=float(chance[r]),
+                null_method=f"classes exchanged, {DRAWS} times",
                 n=count, d=d, estimator="vote of the nearest means over tokens",
             ))  # fmt: skip
     return tuple(out)
@@ -209,8 +214,8 @@ def _estimates(data: PlacedTokens, held, series, null, near) -> tuple[Estimate, 
 def _reading(data: PlacedTokens, series, near) -> str:
     by, same = series[HELD[COVARIANCE]], series[SAME[COVARIANCE]]
     text = (
-        f"Tokens tell {' and '.join(data.names)} with a held-out R² of {by[0]:.2f}; with the span of their covariance removed "
-        f"{by[1]:.2f} (on the tokens of the fit {same[1]:.1e}), with one regression removed "
+        f"Tokens tell {' and '.join(data.names)} with a held-out R² of {by[0]:.2f}; with the span of their "
+        f"covariance removed {by[1]:.2f} (on the tokens of the fit {same[1]:.1e}), with one regression removed "
         f"{series[HELD[REGRESSION]][1]:.2f}, with {len(by) - 1} {series[HELD[REGRESSION]][-1]:.2f}."
     )
     if near is not None:
@@ -254,9 +259,11 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("places told", 0.8, float(planted.series[HELD[COVARIANCE]][0]), 0.0, "at least"),
         CheckLine("covariance removed, same tokens", 0.0, float(planted.series[SAME[COVARIANCE]][1]), 1e-12),
         CheckLine("covariance removed, other samples", 0.0, float(planted.series[HELD[COVARIANCE]][1]), 0.05),
-        CheckLine("one regression removed, same tokens", 0.1, float(planted.series[SAME[REGRESSION]][1]), 0.0, "at least"),
+        CheckLine("one regression removed, same tokens", 0.1, float(planted.series[SAME[REGRESSION]][1]), 0.0,
+            "at least"),
         CheckLine("places exchanged", 0.0, float(shuffled.series[HELD[COVARIANCE]][0]), 0.02),
-        CheckLine("places exchanged, same tokens", d / (len(x) - 1), float(shuffled.series[SAME[COVARIANCE]][0]), 0.015),
+        CheckLine("places exchanged, same tokens", d / (len(x) - 1), float(shuffled.series[SAME[COVARIANCE]][0]),
+            0.015),
         CheckLine("the class after removal", 1.0, float(planted.series[NEAR][1]), 0.1),
     )  # fmt: skip
 

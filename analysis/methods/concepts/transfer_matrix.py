@@ -165,15 +165,16 @@ def _change(before: Transfer, after: Transfer, chance, chosen, tested, count: in
     random = np.array([mean_of_means(parts(t))[0] for t in chance])
     return Estimate(
         f"change out of domain without {chosen.name} ({count} tried)", value, value - Z * error, value + Z * error,
-        **against(value, random), null_method=f"random {chosen.basis.shape[1]}-dimensional subspaces, {DRAWS} draws", **made,
+        **against(value, random), null_method=f"random {chosen.basis.shape[1]}-dimensional subspaces, {DRAWS} draws",
+        **made,
     )  # fmt: skip
 
 
 def _reading(data: DomainSamples, estimates, chosen, count: int) -> str:
     inside, across, gap = (e.value for e in estimates[:3])
     text = (
-        f"A probe trained in one of {len(data.names)} domains is right in {inside:.0%} of its own held-out samples and in "
-        f"{across:.0%} of other domains' (gap {gap:+.1%}, majority {estimates[0].null:.0%})."
+        f"A probe trained in one of {len(data.names)} domains is right in {inside:.0%} of its own held-out samples "
+        f"and in {across:.0%} of other domains' (gap {gap:+.1%}, majority {estimates[0].null:.0%})."
     )
     if len(estimates) == 3:
         return text
@@ -236,7 +237,8 @@ def _check() -> tuple[CheckLine, ...]:
     return (
         CheckLine("in-domain accuracy", 1.0, one["mean in-domain accuracy, as recorded"].value, 0.02),
         CheckLine("out of domain", 0.7, one["mean out-of-domain accuracy, as recorded"].value, 0.0, "at most"),
-        CheckLine("out of domain, domain means taken out", 1.0, one["mean out-of-domain accuracy, taken out"].value, 0.03),
+        CheckLine("out of domain, domain means taken out", 1.0, one["mean out-of-domain accuracy, taken out"].value,
+            0.03),
         CheckLine("change by random directions", 0.2, one["change out of domain"].null, 0.0, "at most"),
         CheckLine("random parts: gap", 0.0, parts.estimates[2].value, 0.02),
         CheckLine("everything taken out: the majority of the trained domain", float(np.mean(same)),
