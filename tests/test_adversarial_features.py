@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 from scipy.stats import binomtest
 
 from analysis.activations import ArrayActivations
+from analysis.compute.statistics.discordant import gains_over
 from analysis.compute.subspaces import adversarial_features as mathematics
 from analysis.compute.subspaces.adversarial_features import (
     ADVERSARIAL,
@@ -28,7 +29,6 @@ from analysis.errors import InputError, NotEnoughData, NotFound
 from analysis.methods.concepts import adversarial_augmentation as module
 from analysis.methods.concepts.adversarial_augmentation import (
     AdversarialAugmentationParams,
-    _gains,
     adversarial_augmentation,
 )
 
@@ -125,13 +125,15 @@ def test_gains_are_exact_tests_of_discordant_samples_with_holm(rng):
     a, b = plain.copy(), plain.copy()
     a[np.flatnonzero(~plain)[:12]] = True
     b[np.flatnonzero(plain)[:3]] = False
-    found = _gains({"linear probe": plain, "a": a, "b": b})
+    found = gains_over({"linear probe": plain, "a": a, "b": b}, "linear probe")
     assert found["a"][0] == pytest.approx(12 / 200)
     assert found["a"][3] == pytest.approx(
         2 * binomtest(0, 12).pvalue
     )  # two gains: the smaller p counts twice
     assert found["b"][3] == pytest.approx(max(binomtest(0, 3).pvalue, found["a"][3]))
-    assert _gains({"linear probe": plain, "a": plain})["a"] == (0.0, 0.0, 0.0, 1.0)
+    value, low, high, p = gains_over({"linear probe": plain, "a": plain}, "linear probe")["a"]
+    assert (value, p) == (0.0, 1.0)
+    assert -0.03 < low < 0.0 < high < 0.03  # a width where nothing changed
 
 
 def test_classes_without_relation_are_right_as_often_as_chance(rng):

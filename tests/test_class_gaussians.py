@@ -145,7 +145,7 @@ def test_refusals(rng):
     [
         (module, "wasserstein", lambda a, b: np.linalg.norm(a.means[:, None] - b.means, axis=2)),
         (module, "harmonic_mean", lambda a, b: (np.asarray(a) + b) / 1.9),
-        (module, "_nearest", lambda x, means: np.zeros(len(x), int)),
+        (module, "nearest_mean", lambda x, means: np.zeros(len(x), int)),
         (mathematics, "DiagonalGaussians", lambda means, deviations: DiagonalGaussians(means, deviations**2)),
     ],
 )

@@ -24,6 +24,7 @@ from analysis.compute.subspaces.domain_transfer import (
     mean_of_means,
     transfer,
 )
+from analysis.compute.subspaces.position_probes import moved_places
 from analysis.compute.subspaces.position_removal import explained, placed_tokens, removed_by_round, without
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
 from analysis.methods.concepts import leak_test as leaks
@@ -342,10 +343,10 @@ def test_shuffled_places_tell_nothing_and_the_floor_of_the_same_tokens_is_exact(
 def test_moved_places_stay_in_their_sample(rng):
     sample = np.repeat(np.arange(6), [3, 1, 4, 2, 5, 2])
     for _ in range(20):
-        moved = positions._moved(sample, False, rng)
+        moved = moved_places(sample, False, rng)
         np.testing.assert_array_equal(sample[moved], sample)
         assert sorted(moved) == list(range(17))
-    assert (positions._moved(np.arange(30), True, rng) != np.arange(30)).any()
+    assert (moved_places(np.arange(30), True, rng) != np.arange(30)).any()
 
 
 def test_neighbours_by_brute_force(rng):

@@ -10,7 +10,7 @@ All probes are tested on the same held-out samples in the same folds, and start 
 ε = 0 is the linear probe exactly.
 
 Null: the majority rate for accuracies, 0 for a gain, with the exact test of discordant samples (McNemar), Holm's over
-the gains. Intervals: Wilson's for accuracies, the normal one of the paired differences for gains; training's own
+the gains. Intervals: Wilson's for accuracies, Newcombe's of paired shares for gains; training's own
 chance (the seed of the batches) is in neither.
 
 When it lies: gains of 2 % need thousands of samples to be told from 0; ε, rate and epochs were not tuned, and choosing
@@ -28,12 +28,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtr
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
 from analysis.compute.rows.samples import labelled_matrix
+from analysis.compute.statistics.discordant import gains_over
 from analysis.compute.statistics.nulls import wilson
 from analysis.compute.subspaces.adversarial_features import (
     ADVERSARIAL,
@@ -49,7 +49,7 @@ from analysis.errors import InputError, NotEnoughData
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, SMALLEST, FOLDS, Z = 50, 5, 5, 1.959964
+FEWEST, SMALLEST, FOLDS = 50, 5, 5
 KINDS = {PLAIN: "linear probe", ADVERSARIAL: "probe with SeA", FREE: "probe, gradient not projected",
          RANDOM: "probe, random in the span"}  # fmt: skip
 NEAREST = "nearest neighbours"
@@ -111,7 +111,7 @@ def adversarial_augmentation(
     right = _right(data.values, data.of, len(data.names), params, rng, progress)
     progress(1.0, "done")
     majority = float(data.counts.max() / len(data.of))
-    gains = _gains(right)
+    gains = gains_over(right, KINDS[PLAIN])
     return Table(
         title=f"Probes of {tap.name}", reading=_reading(right, gains, majority, params),
         caveats=(*_caveats(tap.shape[1], params), *data.notes),
@@ -144,25 +144,6 @@ def _right(x, of, classes: int, params, rng, progress) -> dict[str, np.ndarray]:
     return out
 
 
-def _gains(right: dict[str, np.ndarray]) -> dict[str, tuple[float, float, float, float]]:
-    """Gain over the linear probe, low, high and p by probe."""
-    plain, out = right[KINDS[PLAIN]].astype(float), {}
-    for name, own in right.items():
-        if name == KINDS[PLAIN]:
-            continue
-        change = own - plain
-        half = Z * float(change.std(ddof=1)) / np.sqrt(len(change))
-        better, worse = int((change > 0).sum()), int((change < 0).sum())
-        p = min(1.0, 2 * float(bdtr(min(better, worse), better + worse, 0.5))) if better + worse else 1.0
-        out[name] = (float(change.mean()), float(change.mean()) - half, float(change.mean()) + half, p)
-    order = sorted(out, key=lambda name: out[name][3])
-    running = 0.0
-    for i, name in enumerate(order):
-        running = max(running, min(1.0, (len(order) - i) * out[name][3]))
-        out[name] = (*out[name][:3], running)
-    return out
-
-
 def _columns(right, gains) -> dict[str, np.ndarray]:
     ends = [_interval(r) for r in right.values()]
     none = (0.0, 0.0, 0.0, 1.0)
@@ -191,7 +172,7 @@ def _estimates(right, gains, majority: float, d: int) -> tuple[Estimate, ...]:
     ]  # fmt: skip
     for name, (value, low, high, p) in gains.items():
         out.append(Estimate(
-            f"gain over the linear probe, {name}", value, low, high, interval="normal, paired samples as draws",
+            f"gain over the linear probe, {name}", value, low, high, interval="Newcombe's, of paired shares",
             null=0.0,
             null_method="either probe right as often (McNemar, Holm)", p_value=p, **made,
         ))  # fmt: skip
@@ -272,7 +253,7 @@ METHODS = (
     Method(
         id="adversarial_augmentation", family="concepts", title="Probes with adversarial augmentation", version=1,
         function=adversarial_augmentation,
-        summary="How a linear probe, nearest neighbours and a probe trained on features moved against it do on new samples.",
+        summary="A linear probe, nearest neighbours and a probe trained against itself, on held-out samples.",
         params=AdversarialAugmentationParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotating, shifting or scaling all activations alike changes nothing but the random control",
         papers=("SeA: semantic adversarial augmentation of last-layer features",),

@@ -35,16 +35,16 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
-from analysis.compute.rows.samples import LabelledMatrix, labelled_matrix
+from analysis.compute.rows.samples import labelled_matrix
 from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.statistics.sample_groups import GROUPS, jackknife_half
-from analysis.compute.subspaces.gaussian_classes import gaussians_of, harmonic_mean, wasserstein
-from analysis.errors import InputError, NotEnoughData, ParameterError
+from analysis.compute.subspaces.gaussian_classes import harmonic_mean, wasserstein
+from analysis.compute.subspaces.gaussian_sides import FEWEST, nearest_mean, sides_of
+from analysis.errors import InputError, ParameterError
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 SMALLEST, EXCHANGES, DRAWS = 5, 999, 2000
-FEWEST = 20  # samples of a tap
 DISTANCE, CONFUSION = "2-Wasserstein distance", "nearest-attribute confusion"
 SAMPLES, POSTERIORS = "samples", "means, then log-variances"
 
@@ -60,19 +60,6 @@ class GaussianClassesParams:
     maximum_samples: int = param(
         5000, "Most samples of a tap; a seeded random subset above.", low=50, high=100_000
     )
-
-
-@dataclass(frozen=True)
-class Side:
-    """Samples `x` (n, d) of the classes `of` (n,), their `variances` (n, d) or None."""
-
-    x: np.ndarray
-    of: np.ndarray
-    variances: np.ndarray | None
-
-    def gaussians(self, stay, classes: int):
-        variances = None if self.variances is None else self.variances[stay]
-        return gaussians_of(self.x[stay], self.of[stay], classes, variances)
 
 
 def gaussian_classes(
@@ -111,7 +98,7 @@ def gaussian_classes(
                         progress=progress, span=(0.2 * i, 0.2 + 0.2 * i))
         for i, t in enumerate(taps)
     ]  # fmt: skip
-    sides, names, notes = _sides(tables, params)
+    sides, names, notes = sides_of(tables, params.column, params.holds == POSTERIORS)
     unseen = _unseen(params.unseen, names)
     c = len(names)
     whole = [s.gaussians(np.ones(len(s.x), bool), c) for s in sides]
@@ -124,7 +111,7 @@ def gaussian_classes(
         )
     half = jackknife_half(np.array(without))
     progress(0.9, "looking for the nearest class")
-    near = _nearest(sides[0].x, whole[1].means)
+    near = nearest_mean(sides[0].x, whole[1].means)
     counts = np.array([np.bincount(near[sides[0].of == i], minlength=c) for i in range(c)])
     share = counts / counts.sum(axis=1, keepdims=True)
     progress(1.0, "done")
@@ -144,35 +131,6 @@ def gaussian_classes(
     )  # fmt: skip
 
 
-def _sides(
-    tables: list[LabelledMatrix], params: GaussianClassesParams
-) -> tuple[list[Side], list[str], list[str]]:
-    names = [n for n in tables[0].names if n in tables[1].names]
-    if len(names) < 2:
-        raise NotEnoughData(
-            f"{len(names)} class(es) of '{params.column}' are in both taps",
-            "at least two",
-            "Choose another column",
-        )
-    notes = (
-        [] if all(len(t.names) == len(names) for t in tables) else [f"{len(names)} classes are in both taps."]
-    )
-    sides = []
-    for table in tables:
-        place = np.array([names.index(n) if n in names else -1 for n in table.names])
-        of = place[table.of]
-        x, of, variances = table.values[of >= 0], of[of >= 0], None
-        if len(x) < FEWEST:
-            raise NotEnoughData(f"{len(x)} sample(s) of the common classes in a tap", f"at least {FEWEST}")
-        if params.holds == POSTERIORS:
-            if x.shape[1] % 2:
-                raise InputError(f"{x.shape[1]} units", "as many means as log-variances", "Change 'holds'")
-            x, logs = np.split(x, 2, axis=1)
-            variances = np.exp(np.clip(logs, -60.0, 60.0))
-        sides.append(Side(x, of, variances))
-    return sides, names, notes
-
-
 def _unseen(text: str, names: list[str]) -> np.ndarray | None:
     asked = [n.strip() for n in text.split(",") if n.strip()]
     missing = [n for n in asked if n not in names]
@@ -181,12 +139,6 @@ def _unseen(text: str, names: list[str]) -> np.ndarray | None:
             f"unseen classes {', '.join(missing or asked)}", "some, not all, of " + ", ".join(names)
         )
     return np.isin(names, asked) if asked else None
-
-
-def _nearest(x: np.ndarray, means: np.ndarray) -> np.ndarray:
-    middle = means.mean(axis=0)
-    x, means = x - middle, means - middle
-    return ((means**2).sum(axis=1) - 2 * x @ means.T).argmin(axis=1)
 
 
 def _mean_distance(distance, without, sides, rng) -> Estimate:

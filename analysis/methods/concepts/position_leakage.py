@@ -34,9 +34,9 @@ from analysis.activations import ArrayActivations, Layout, as_activations, sampl
 from analysis.compute.machine import machine
 from analysis.compute.rows.known_factors import factor_of
 from analysis.compute.statistics.nulls import wilson
-from analysis.compute.statistics.sample_groups import groups_of
 from analysis.compute.subspaces.attribute_axes import COVARIANCE, REGRESSION
 from analysis.compute.subspaces.neighbour_votes import nearest, voted
+from analysis.compute.subspaces.position_probes import FOLDS, read_by_round
 from analysis.compute.subspaces.position_removal import (
     PlacedTokens,
     explained,
@@ -44,11 +44,11 @@ from analysis.compute.subspaces.position_removal import (
     removed_by_round,
     without,
 )
-from analysis.compute.subspaces.probe_r2 import INTERVAL, ProbeR2, held_errors, joined, probe_r2
+from analysis.compute.subspaces.probe_r2 import INTERVAL
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, DRAWS, FOLDS, MOST_NEIGHBOURS = 20, 20, 3, 2000
+FEWEST, DRAWS, MOST_NEIGHBOURS = 20, 20, 2000
 HELD = {COVARIANCE: "R², covariance removed", REGRESSION: "R², regressions removed"}
 SAME = {k: f"{v}, same tokens" for k, v in HELD.items()}
 NEAR = "neighbours of one class, covariance removed"
@@ -86,7 +86,7 @@ def position_leakage(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     progress(0.0, "reading tokens")
     data = placed_tokens(tap, rng, maximum_rows=params.maximum_rows, minimum=FEWEST)
-    held = _held_out(data, tap.layout.is_pooled, params.rounds, rng, progress)
+    held = read_by_round(data, tap.layout.is_pooled, params.rounds, DRAWS, rng, progress, (0.05, 0.85))
     series, null = {}, {}
     for how, found in held.items():
         series[HELD[how]] = np.array([f.value.mean() for f in found])
@@ -109,40 +109,6 @@ def position_leakage(
         x_name="rounds of removal",
         y_name="R²; share", series=series, low=low, high=high, null=null,
     )  # fmt: skip
-
-
-def _held_out(data: PlacedTokens, pooled: bool, rounds: int, rng, progress) -> dict[str, list[ProbeR2]]:
-    """R² of tokens of other samples than those that made what is removed, both ways round, by round."""
-    count = int(data.sample.max()) + 1
-    half = (rng.permutation(count) % 2)[data.sample]
-    fold = rng.permutation(np.arange(count) % FOLDS)[data.sample]
-    group = groups_of(count, rng)[data.sample]
-    parts: dict[str, list[list]] = {how: [[] for _ in range(rounds + 1)] for how in HELD}
-    for i in (0, 1):
-        fitted, read = np.flatnonzero(half == i), np.flatnonzero(half != i)
-        moves = np.array([_moved(data.sample[read], pooled, rng) for _ in range(DRAWS)])
-        for how in HELD:
-            bases = removed_by_round(data.x[fitted], data.position[fitted], rounds, how)
-            for r, basis in enumerate(bases):
-                progress(
-                    0.05 + 0.8 * (i + (how == REGRESSION) / 2 + r / (2 * rounds + 2)) / 2, "probing places"
-                )
-                same = r and basis.shape[1] == bases[r - 1].shape[1]
-                errors = parts[how][r - 1][-1][1] if same else held_errors(
-                    without(data.x[read], basis), data.position[read], fold[read], moves
-                )  # fmt: skip
-                parts[how][r].append((read, errors))
-    return {how: [probe_r2(joined(p, len(data.x)), group) for p in found] for how, found in parts.items()}
-
-
-def _moved(sample: np.ndarray, pooled: bool, rng) -> np.ndarray:
-    """(n,) tokens exchanged within each sample, or all samples where each has one."""
-    if pooled:
-        return rng.permutation(len(sample))
-    order = np.lexsort((rng.random(len(sample)), sample))
-    out = np.empty(len(sample), np.int64)
-    out[np.argsort(sample, kind="stable")] = order
-    return out
 
 
 def _neighbours(tap, data: PlacedTokens, params: PositionLeakageParams, rng):
