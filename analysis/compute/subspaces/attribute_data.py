@@ -45,6 +45,12 @@ class AttributeData:
     units: np.ndarray
     notes: tuple[str, ...]
 
+    @property
+    def keys(self) -> np.ndarray:
+        """(n,) number of each combination of classes, by which samples are cut into parts: rare classes are in each."""
+        codes = [f.of for f in self.factors if not f.is_number] or [np.zeros(len(self.x), np.int64)]
+        return np.unique(np.stack(codes), axis=1, return_inverse=True)[1].reshape(-1)
+
 
 def sample_values(
     tap: Activations,

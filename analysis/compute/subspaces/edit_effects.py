@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.statistics.nulls import add_one_p
-from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
+from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.compute.subspaces.attribute_axes import attribute_axes, outside, ridge_weights
 from analysis.compute.subspaces.probe_r2 import Held, held_errors, joined
 from analysis.spec import Progress, no_progress
@@ -31,10 +31,10 @@ class Effects:
     p: np.ndarray
 
 
-def halves_of(n: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Two random halves, positions rising."""
-    order = rng.permutation(n)
-    return [np.sort(order[: n // 2]), np.sort(order[n // 2 :])]
+def halves_of(keys: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Two random halves, positions rising, each with as many of every key (n,) as can be."""
+    half = folds_of(keys, 2, rng)
+    return [np.flatnonzero(half == i) for i in (0, 1)]
 
 
 def steps_of(x: np.ndarray, y: np.ndarray, axes: np.ndarray) -> np.ndarray:
@@ -49,14 +49,14 @@ def edit_effects(
     y: np.ndarray,
     halves: list[np.ndarray],
     fit: str,
+    group: np.ndarray,
     rng: np.random.Generator,
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 1.0),
 ) -> Effects:
-    """Of values `x` (n, d) and standardised attributes `y` (n, m). Two fits of each kind for every one of ten groups
-    left out: O(10 n d min(n, d)). Random moves go from one sample towards another: along any direction of the space
+    """Of values `x` (n, d) and standardised attributes `y` (n, m). Two fits of each kind for every `group` (n,) left
+    out: O(10 n d min(n, d)). Random moves go from one sample towards another: along any direction of the space
     instead, read-outs would move by much, since their weights are large where the data have no variance."""
-    group = groups_of(len(x), rng)
     count = int(group.max()) + 1
     values = _effects(x, y, halves, fit)
     without = []

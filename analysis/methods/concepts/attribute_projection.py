@@ -33,9 +33,10 @@ import numpy as np
 from scipy.special import betainc
 
 from analysis.activations import ArrayActivations, as_activations
+from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
-from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
+from analysis.compute.statistics.sample_groups import GROUPS, jackknife_half
 from analysis.compute.subspaces.attribute_axes import (
     COVARIANCE,
     FITS,
@@ -96,11 +97,11 @@ def attribute_projection(
         tap, params.columns, rng, pooling=params.pooling, maximum=params.maximum_samples, minimum=FEWEST,
         progress=progress,
     )  # fmt: skip
-    halves = halves_of(len(data.x), rng)
+    halves = halves_of(data.keys, rng)
     held = read_in_and_out(data.x, data.y, halves, params.fit, DRAWS, rng, progress, (0.2, 0.6))
-    group = groups_of(len(data.x), rng)
+    group = folds_of(data.keys, GROUPS, rng)
     read = {name: probe_r2(errors, group) for name, errors in held.items()}
-    effects = edit_effects(data.x, data.y, halves, params.fit, rng, progress, (0.6, 1.0))
+    effects = edit_effects(data.x, data.y, halves, params.fit, group, rng, progress, (0.6, 1.0))
     progress(1.0, "done")
     cells = _cells(data, read, effects, group)
     names = data.names

@@ -34,10 +34,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
+from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import add_one_p, against
-from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
+from analysis.compute.statistics.sample_groups import GROUPS, jackknife_half
 from analysis.compute.subspaces.attribute_data import AttributeData, attribute_data
 from analysis.compute.subspaces.edit_effects import halves_of
 from analysis.compute.subspaces.factor_subspaces import covariance, factor_moves, moves_of, random_bases
@@ -83,7 +84,7 @@ def attribute_subspaces(
         tap, params.columns, rng, pooling=params.pooling, maximum=params.maximum_samples, minimum=FEWEST,
         progress=progress,
     )  # fmt: skip
-    halves, group = halves_of(len(data.x), rng), groups_of(len(data.x), rng)
+    halves, group = halves_of(data.keys, rng), folds_of(data.keys, GROUPS, rng)
     progress(0.2, "fitting subspaces")
     seed = int(rng.integers(2**31))
     ways = [

@@ -90,7 +90,7 @@ def faders(activations, params: FadersParams = FadersParams(), rng=None, progres
         progress=progress,
     )  # fmt: skip
     units = np.flatnonzero(data.units)
-    choosing, measuring = halves_of(len(data.x), rng)
+    choosing, measuring = halves_of(data.keys, rng)
     first = squared_correlations(data.x[choosing], data.y[choosing])
     chosen = _given(tap, units, params.faders, data) if params.faders.strip() else first.argmax(axis=0)
     x, y, group = data.x[measuring], data.y[measuring], groups_of(len(measuring), rng)
