@@ -242,6 +242,17 @@ def test_mean_of_means_and_its_error():
     assert error == pytest.approx(np.std(values), rel=0.1)
 
 
+def test_samples_without_a_class_or_a_domain_are_left_out_and_said(rng):
+    x, label, domain = domains(rng)
+    label[:50], domain[50:90] = -1, -1
+    activations = ArrayActivations(x, samples={"label": label, "site": domain})
+    data = domain_samples.domain_samples(activations, "label", "site", rng, pooling="mean", maximum=1000)
+    assert len(data.x) == 510
+    assert data.names == ("0", "1", "2")
+    assert set(data.of) == {0, 1}
+    assert any("90 sample(s) without a label" in n for n in data.notes)
+
+
 def test_transfer_refuses(rng):
     x, label, domain = domains(rng)
     samples = {"label": label, "site": domain, "one": np.zeros(600, int), "same": label}

@@ -53,6 +53,7 @@ def domain_samples(
         known = known_labels(domains)
     else:
         domains, known = rng.permutation(np.arange(len(labels)) % 3) + 1, np.ones(len(labels), bool)
+    known = known & known_labels(labels)
     codes = class_codes(np.where(known, labels.astype(str), ""), column, 2 * SMALLEST)
     where, place = np.unique(domains[codes.stay].astype(str), return_inverse=True)
     counts = np.zeros((len(where), len(codes.names)), np.int64)
