@@ -137,10 +137,10 @@ def test_refusals(rng):
     with pytest.raises(NotFound):
         edit_neighbours(tap(x, label), EditNeighboursParams(column="nothing"))
     with pytest.raises(NotEnoughData, match="in one third"):
-        edit_neighbours(tap(x, np.where(np.arange(240) < 20, "a", np.where(label > 0, "b", "c"))),
+        edit_neighbours(tap(x, np.where(np.arange(240) < 14, "a", np.where(label > 0, "b", "c"))),
                         EditNeighboursParams(target="a"))  # fmt: skip
     with pytest.raises(NotEnoughData):
-        edit_neighbours(tap(x[:40], label[:40]))
+        edit_neighbours(tap(x[:30], label[:30]))
     with pytest.raises(ParameterError, match="neighbours"):
         edit_neighbours(tap(x, label), EditNeighboursParams(neighbours=100))
     with pytest.raises(ParameterError, match="neither"):

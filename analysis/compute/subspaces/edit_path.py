@@ -20,7 +20,7 @@ from analysis.compute.subspaces.attribute_data import SampleValues, sample_value
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.spec import Progress, no_progress
 
-FEWEST = 8  # samples of a group in each part
+FEWEST = 6  # samples of a group in each part
 OTHERS = "others"
 ANY, BETWEEN = "any direction", "from one sample to another"
 RANDOM = (BETWEEN, ANY)
@@ -157,7 +157,7 @@ def edit_path(
     NotFound, ParameterError
         No such column; no such class, or a column that is neither classes nor a number.
     NotEnoughData
-        Fewer than eight samples of a group in one part.
+        Fewer than six samples of a group in one part.
     """
     values = sample_column(tap, column)
     found = sample_values(

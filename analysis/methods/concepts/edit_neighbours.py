@@ -72,7 +72,7 @@ def edit_neighbours(
     Raises
     ------
     NotFound, ParameterError, NotEnoughData, InputError, TooLarge
-        No such column or class; fewer than eight samples of a group in a third; fewer references than neighbours;
+        No such column or class; fewer than six samples of a group in a third; fewer references than neighbours;
         groups with the same mean.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
