@@ -21,7 +21,7 @@ from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.known_factors import factor_of
 from analysis.compute.rows.samples import known_labels, pooled_samples
 from analysis.compute.statistics.moments import is_varying
-from analysis.errors import InputError, NotEnoughData, NotFound, TooLarge
+from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, TooLarge
 from analysis.spec import Progress, no_progress, param
 
 MOST_CLASSES = 50
@@ -135,6 +135,31 @@ def concept_samples(
         more.append(f"{int((~varies).sum())} constant unit(s) left out.")
         x = x[:, varies]
     return ConceptSamples(x, at, np.flatnonzero(varies), concept, (*left_out, *notes, *more))
+
+
+def clicked_axis(
+    activations: Activations, low: str, high: str, data: ConceptSamples
+) -> tuple[np.ndarray, tuple[int, int]] | None:
+    """The vector (d,) from one clicked sample to another, named by id, and their places in `data`; None for no ids.
+
+    Raises ParameterError (one id, or the same twice), NotFound, InputError (equal activations).
+    """
+    if not (low or high):
+        return None
+    if not low or not high or low == high:
+        raise ParameterError(f"samples {low!r} and {high!r}", "the ids of two different samples, one low and one high")
+    ids, places = np.asarray(activations.samples["id"]).astype(str)[data.samples], []
+    for one in (low, high):
+        found = np.flatnonzero(ids == one)
+        if not len(found):
+            raise NotFound(
+                f"no sample {one!r} with a value of '{data.concept.name}' and a finite row", "an id of this store"
+            )
+        places.append(int(found[0]))
+    axis = data.x[places[1]] - data.x[places[0]]
+    if np.linalg.norm(axis) <= 1e-12 * np.linalg.norm(data.x[places], axis=1).max():
+        raise InputError(f"samples {low!r} and {high!r} have equal activations", "two samples that differ")
+    return axis, (places[0], places[1])
 
 
 def asked_concept(

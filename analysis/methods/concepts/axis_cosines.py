@@ -94,7 +94,9 @@ def axis_cosines(
         if i % 10 == 0:
             progress(0.5 + 0.5 * i / params.draws, "exchanging values")
         null[i] = _unit(read(x.T @ rng.permuted(z, axis=0))).T @ axes
-    return _matrix(activations.name, params, names, axes.T @ axes, half, null, n, x.shape[1], (*more, *notes))
+    values = np.clip(axes.T @ axes, -1.0, 1.0)
+    np.fill_diagonal(values, 1.0)
+    return _matrix(activations.name, params, names, values, half, null, n, x.shape[1], (*more, *notes))
 
 
 def _targets(activations, params, rng) -> tuple[list[str], np.ndarray, list[str], np.ndarray]:

@@ -27,7 +27,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.groups.concept import Concept, ConceptParams, ConceptSamples, concept_samples
+from analysis.compute.groups.concept import (
+    Concept,
+    ConceptParams,
+    ConceptSamples,
+    clicked_axis,
+    concept_samples,
+)
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.linear.ranking_axes import (
     difference_axis,
@@ -42,7 +48,6 @@ from analysis.compute.linear.ranking_axes import (
 from analysis.compute.linear.softmax_regression import softmax_fit
 from analysis.compute.machine import machine
 from analysis.compute.subspaces.probes import MLP, READERS
-from analysis.errors import InputError, NotFound, ParameterError
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -95,7 +100,7 @@ def rankability(
     data = concept_samples(
         activations, params, minimum=FEWEST, maximum=params.maximum_samples, as_number=True, rng=rng, progress=progress
     )
-    clicked = _clicked(activations, params, data)
+    clicked = clicked_axis(activations, params.low, params.high, data)
     y, x = data.concept.values, data.x
     half = folds_of(np.unique(y, return_inverse=True)[1].reshape(-1), 2, rng)
     train, test = half == 0, half == 1
@@ -108,29 +113,6 @@ def rankability(
     z, part = (x - middle) / scale, Concept(data.concept.name, None, (), y[train])
     bent = READERS[MLP](z[train], part, z, np.random.default_rng(int(rng.integers(2**31))))
     return _table(activations.name, data, train, test, axes, bent)
-
-
-def _clicked(activations, params, data: ConceptSamples):
-    """The vector between two clicked samples and their places in the data; None where none were."""
-    if not (params.low or params.high):
-        return None
-    if not params.low or not params.high or params.low == params.high:
-        raise ParameterError(
-            f"samples {params.low!r} and {params.high!r}", "the ids of two different samples, one low and one high"
-        )
-    ids = np.asarray(activations.samples["id"]).astype(str)[data.samples]
-    places = []
-    for one in (params.low, params.high):
-        found = np.flatnonzero(ids == one)
-        if not len(found):
-            raise NotFound(f"no sample {one!r} with an attribute and a finite row", "an id of this store")
-        places.append(int(found[0]))
-    axis = data.x[places[1]] - data.x[places[0]]
-    if np.linalg.norm(axis) <= 1e-12 * np.linalg.norm(data.x[places], axis=1).max():
-        raise InputError(
-            f"samples {params.low!r} and {params.high!r} have equal activations", "two samples that differ"
-        )
-    return axis, tuple(places)
 
 
 def _axes(x, y, train, clicked, rng) -> dict[str, tuple[np.ndarray, int]]:
