@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from analysis.compute.groups.concept import Concept, ConceptSamples
+from analysis.compute.groups.concept import Concept
+from analysis.compute.groups.concept_samples import ConceptSamples
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.subspaces.adversarial_erasure import adversarial_projection
 from analysis.compute.subspaces.erasure import (

@@ -26,7 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.groups.concept import ConceptParams, concept_samples
+from analysis.compute.groups.concept import ConceptParams
+from analysis.compute.groups.concept_samples import concept_samples
 from analysis.compute.linear.linalg import principal_components
 from analysis.compute.machine import machine
 from analysis.compute.subspaces.probes import LINEAR, PROBES, Score, probe_folds, scored
@@ -52,13 +53,17 @@ HELP = {
 
 @dataclass(frozen=True)
 class BandProbeParams(ConceptParams):
-    shares: str = param("10, 25, 50, 75, 90, 95", "Percent of the variance, from the top and from the bottom each.")
+    shares: str = param(
+        "10, 25, 50, 75, 90, 95", "Percent of the variance, from the top and from the bottom each."
+    )
     probe: str = param(LINEAR, "What reads the bands.", choices=PROBES)
     folds: int = param(4, "Folds in which the probe is fitted and judged.", low=2, high=10)
     maximum_samples: int = param(2000, "Most samples; a seeded random subset above.", low=50, high=50_000)
 
 
-def band_probe(activations, params: BandProbeParams = BandProbeParams(), rng=None, progress=no_progress) -> Table:
+def band_probe(
+    activations, params: BandProbeParams = BandProbeParams(), rng=None, progress=no_progress
+) -> Table:
     """Probe scores by band of principal components.
 
     Parameters
@@ -87,12 +92,17 @@ def band_probe(activations, params: BandProbeParams = BandProbeParams(), rng=Non
     mean, directions, values = principal_components(data.x, min(data.x.shape))
     z, held = (data.x - mean) @ directions.T, values / values.sum()
     bands, fold = _bands(held, shares), probe_folds(data.concept, params.folds, rng)
-    turn, seed, rows = np.linalg.qr(rng.standard_normal((len(held), len(held))))[0], int(rng.integers(2**31)), []
+    turn, seed, rows = (
+        np.linalg.qr(rng.standard_normal((len(held), len(held))))[0],
+        int(rng.integers(2**31)),
+        [],
+    )
     for i, (name, first, last) in enumerate(bands):
         progress(0.15 + 0.85 * i / len(bands), f"probing {name}")
         k = last - first
         read = [
-            _score(part, data.concept, fold, params.probe, seed) for part in (z[:, first:last], z @ turn[:, :k])
+            _score(part, data.concept, fold, params.probe, seed)
+            for part in (z[:, first:last], z @ turn[:, :k])
         ]
         rows.append((name, first + 1, last, k, float(held[first:last].sum()), *read))
     return _table(activations.name, params, data, held, rows, shares)
@@ -104,7 +114,7 @@ def _shares(text: str) -> list[float]:
     except ValueError:
         found = []
     if not found or found[0] <= 0 or found[-1] >= 100:
-        raise ParameterError(f"shares {text!r}", "percentages between 0 and 100 with commas between, such as 10, 50, 90")
+        raise ParameterError(f"shares {text!r}", "percentages between 0 and 100, such as 10, 50, 90")
     return found
 
 
@@ -138,15 +148,14 @@ def _table(name: str, params, data, held, rows, shares) -> Table:
                  null_method="equal eigenvalues: share of the components", estimator="sum of eigenvalues / all of them")
         for where, v, k in (("up to", held[:cut].sum(), cut), ("after", held[cut:].sum(), len(held) - cut))
     ]  # fmt: skip
-    estimates = (*(s.estimate(f"{params.probe} probe, {row[0]}", d, params.probe) for s, row in zip(own, rows, strict=True)),
-                 *energies)  # fmt: skip
+    probed = [row[5].estimate(f"{params.probe} probe, {row[0]}", d, params.probe) for row in rows]
     return Table(
-        title=f"{data.concept.name} by band of principal components of {name}", columns=columns, index="band", help=HELP,
-        reading=_reading(rows, data.concept), estimates=estimates,
+        title=f"{data.concept.name} by band of principal components of {name}", columns=columns, index="band",
+        help=HELP, reading=_reading(rows, data.concept), estimates=(*probed, *energies),
         caveats=(
-            f"Components are those of all {len(data.x):,} samples, without looking at the concept; probes are fitted and "
-            f"judged in {params.folds} folds. Bands are not corrected for their number.",
-            "Compare a band with as many random directions, which mix all components: a band of many is read for that.",
+            f"Components are those of all {len(data.x):,} samples, without looking at the concept; probes are fitted "
+            f"and judged in {params.folds} folds. Bands are not corrected for their number.",
+            "Compare a band with as many random directions, which mix all components: many are read for their number.",
             *data.notes,
         ),
     )  # fmt: skip
@@ -172,11 +181,14 @@ def _cost(shapes, params: BandProbeParams) -> Cost:
     n, c, bands = min(rows, params.maximum_samples), 6, 2 * len(params.shares.split(",")) + 1
     steps = {LINEAR: 5 * 60 * c, "MLP": 3 * 75 * 32, "kNN": n / 2}[params.probe]
     flops = bands * 2 * params.folds * steps * 4.0 * n * min(n, d) * 0.6 + 20.0 * min(n, d) ** 3
-    return Cost(m.seconds(flops64=flops, calls=2e5) + 0.05, 8.0 * n * d * 4.0 + 8.0 * 3 * min(n, d) ** 2 + 2e5)
+    return Cost(
+        m.seconds(flops64=flops, calls=2e5) + 0.05, 8.0 * n * d * 4.0 + 8.0 * 3 * min(n, d) ** 2 + 2e5
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """The label in the component of least variance: only the bottom is read; in the one of most: the top. Variance above
+    """The label in the component of least variance: only the bottom is read; in the one of most: the top. Variance
+    above
     and below a cut adds to 1."""
     rng = np.random.default_rng(8)
     label, n = np.arange(1200) % 2, 1200
@@ -206,11 +218,12 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="band_probe", family="concepts", title="Where in the spectrum a concept lies", version=1, function=band_probe,
+        id="band_probe", family="concepts", title="Where in the spectrum a concept lies", version=1,
+        function=band_probe,
         summary="The same probe in the principal components of largest and of smallest variance.",
         params=BandProbeParams, result=Table, check=_check, cost=_cost, minimum_rows=16, libraries=("scikit-learn",),
-        invariance="rotating, shifting or scaling all units by one factor changes nothing but rounding; rescaling single "
-        "units does",
+        invariance="rotating, shifting or scaling all units by one factor changes nothing but rounding; rescaling "
+        "single units does",
         papers=("Learning by Reconstruction Produces Uninformative Features",),
     ),
 )  # fmt: skip

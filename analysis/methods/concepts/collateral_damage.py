@@ -25,14 +25,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations, sample_column
-from analysis.compute.groups.concept import Concept, ConceptParams, ConceptSamples, concept_samples
+from analysis.compute.groups.concept import Concept, ConceptParams
+from analysis.compute.groups.concept_samples import ConceptSamples, concept_samples
 from analysis.compute.machine import machine
 from analysis.compute.rows.known_factors import MOST_CLASSES, NOT_FACTORS, factor_of
-from analysis.compute.statistics.nulls import bootstrap
-from analysis.compute.statistics.paired_gain import gain_interval
+from analysis.compute.subspaces.collateral import Loss, loss_of
 from analysis.compute.subspaces.erasing import ERASERS, FEWEST, LEACE, Halves, erased, halved
 from analysis.compute.subspaces.erasure import Eraser, orthogonal, random_projection
-from analysis.compute.subspaces.probes import LINEAR, PROBES, Score, probe_folds, scored
+from analysis.compute.subspaces.probes import LINEAR, PROBES
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -53,7 +53,7 @@ HELP = {
     "random": "mean damage by as many random directions",
     "random most": "most damage by one draw of them",
     "damaged": "it was read before, the interval lies above 0, and no draw of random directions did as much",
-    "association": "share of the concept's variance that the column explains over these samples (R² of one on the other)",
+    "association": "share of the concept's variance that the column explains over these samples (R²)",
 }
 
 
@@ -68,24 +68,6 @@ class CollateralDamageParams(ConceptParams):
     draws: int = param(5, "Draws of random directions.", low=2, high=50)
     folds: int = param(4, "Folds in which probes are fitted and judged.", low=2, high=10)
     maximum_samples: int = param(2000, "Most samples; a seeded random subset above.", low=50, high=50_000)
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One column: its concept over `at` (m,) of the held-out samples, and its scores."""
-
-    concept: Concept
-    at: np.ndarray
-    association: float
-    before: Score
-    after: Score
-    random: list[float]
-    damage: tuple[float, float, float]
-
-    @property
-    def damaged(self) -> bool:
-        value, low, _ = self.damage
-        return self.before.reads and low > 0 and value > max(self.random)
 
 
 def collateral_damage(
@@ -122,7 +104,9 @@ def collateral_damage(
     lines = []
     for i, (concept, at) in enumerate(columns):
         progress(0.3 + 0.7 * i / len(columns), f"reading {concept.name}")
-        lines.append(_line(halves, (nothing, eraser, *random), concept, at, params, rng))
+        lines.append(
+            loss_of(halves, (nothing, eraser, *random), concept, at, (params.folds, params.probe), rng)
+        )
     return _table(activations.name, params, data, halves, eraser, lines, left_out)
 
 
@@ -148,44 +132,7 @@ def _columns(activations, data: ConceptSamples, halves: Halves, params) -> tuple
     return found, left_out
 
 
-def _line(halves: Halves, erasers, concept: Concept, at: np.ndarray, params, rng) -> _Line:
-    fold, seed = probe_folds(concept, params.folds, rng), int(rng.integers(2**31))
-    scores = [
-        scored(e(halves.x[at]), concept, fold, params.probe, halves.moments.scale, np.random.default_rng(seed))
-        for e in erasers
-    ]
-    before, after, *random = scores
-    return _Line(
-        concept, at, _association(halves.concept.only(at), concept), before, after,
-        [before.value - s.value for s in random], _damage(before, after, rng),
-    )  # fmt: skip
-
-
-def _damage(before: Score, after: Score, rng) -> tuple[float, float, float]:
-    """Value and 95 % interval of before - after, of the same samples."""
-    value = before.value - after.value
-    if before.right.ndim == 1:
-        low, high = gain_interval(after.right, before.right, rng)
-        return value, low, high
-    more, whole = after.right[:, 0] - before.right[:, 0], before.right[:, 1]
-    low, high = bootstrap(np.arange(len(more)), lambda i: more[i].sum(axis=1) / whole[i].sum(axis=1), rng)
-    return value, min(low, value), max(high, value)
-
-
-def _association(one: Concept, other: Concept) -> float:
-    """Share of the squares of `one` (indicators or number, centred) that least squares on `other` explains."""
-    z, basis = (_spread(c) for c in (one, other))
-    frame = np.linalg.svd(basis, full_matrices=False)
-    inside = frame[0][:, frame[1] > 1e-9 * max(frame[1][0], 1e-300)]
-    return float(((inside.T @ z) ** 2).sum() / max((z**2).sum(), 1e-300))
-
-
-def _spread(c: Concept) -> np.ndarray:
-    z = c.values[:, None] if c.is_number else (c.of[:, None] == np.arange(len(c.classes))).astype(float)
-    return z - z.mean(axis=0)
-
-
-def _table(name: str, params, data, halves: Halves, eraser: Eraser, lines: list[_Line], left_out) -> Table:
+def _table(name: str, params, data, halves: Halves, eraser: Eraser, lines: list[Loss], left_out) -> Table:
     columns = {
         "column": np.array([f"{n.concept.name}{' (erased)' if not i else ''}" for i, n in enumerate(lines)]),
         "kind": np.array(["number" if n.concept.is_number else f"{len(n.concept.classes)} classes" for n in lines]),
@@ -204,7 +151,7 @@ def _table(name: str, params, data, halves: Halves, eraser: Eraser, lines: list[
             interval="bootstrap over samples" if n.concept.is_number else "paired over samples (Newcombe)",
             null=float(np.mean(n.random)), null_low=min(n.random), null_high=max(n.random),
             null_method=f"{params.draws} draws of {eraser.rank} random direction(s), their range", n=len(n.at), d=d,
-            estimator=f"held-out {'R²' if n.concept.is_number else 'accuracy'} of a {params.probe} probe, before - after",
+            estimator=f"{'R²' if n.concept.is_number else 'accuracy'} of a {params.probe} probe, before - after",
         )
         for n in lines
     )  # fmt: skip
@@ -215,11 +162,11 @@ def _table(name: str, params, data, halves: Halves, eraser: Eraser, lines: list[
     )  # fmt: skip
 
 
-def _reading(lines: list[_Line], eraser: Eraser) -> str:
+def _reading(lines: list[Loss], eraser: Eraser) -> str:
     own, others = lines[0], lines[1:]
     first = (
-        f"{eraser.name} of {eraser.rank} dimension(s) takes the probe of {own.concept.name} from {own.before.value:.2f} "
-        f"to {own.after.value:.2f} (chance {own.before.chance:.2f})."
+        f"{eraser.name} of {eraser.rank} dimension(s) takes the probe of {own.concept.name} from "
+        f"{own.before.value:.2f} to {own.after.value:.2f} (chance {own.before.chance:.2f})."
     )
     if not others:
         return f"{first} The samples have no other column that could lose."
@@ -235,8 +182,8 @@ def _reading(lines: list[_Line], eraser: Eraser) -> str:
 
 def _caveats(params, halves: Halves, lines, left_out) -> list[str]:
     notes = [
-        f"Directions are found on {len(halves.fit):,} samples, probes are fitted and judged on {len(halves.x):,} others "
-        f"in {params.folds} folds.",
+        f"Directions are found on {len(halves.fit):,} samples, probes are fitted and judged on {len(halves.x):,} "
+        f"others in {params.folds} folds.",
         "A column that goes with the concept in these samples loses with it: read the damage beside the association.",
     ]
     weak = [n.concept.name for n in lines[1:] if not n.before.reads]
@@ -273,8 +220,9 @@ def _check() -> tuple[CheckLine, ...]:
     x[:, 3] += 2.0 * two * rng.standard_normal(n)
     columns = {"label": one, "two": two, "twin": twin, "lost": lost}
     data = ArrayActivations(x + 3, samples=columns)
+    keys = ("column", "damage", "damaged")
     real, none = (
-        dict(zip(r.columns["column"].tolist(), zip(r.columns["damage"], r.columns["damaged"], strict=True), strict=True))
+        {str(c): (float(v), bool(b)) for c, v, b in zip(*(r.columns[k] for k in keys), strict=True)}
         for r in (collateral_damage(data), collateral_damage(data, CollateralDamageParams(column="lost")))
     )
     spared = [float(damage) for name, (damage, _) in none.items() if "erased" not in name]

@@ -1,16 +1,16 @@
 """At which layer two sets of samples become separable: the difference of their means in each layer, judged held out.
 
-In every layer Δ = μ_1 - μ_2 from the training folds, and a held-out sample's place is (x - m) · Δ / ‖Δ‖² with m the middle of
-the two means, so that the training means lie at ±1/2 (at ±‖Δ‖ / 2 in units of the activations). Shown is the AUROC of
-that place: the chance that a sample of the first set lies above one of the second. Interval: DeLong's.
+In every layer Δ = μ_1 - μ_2 from the training folds, and a held-out sample's place is (x - m) · Δ / ‖Δ‖² with m the
+middle of the two means, so that the training means lie at ±1/2 (at ±‖Δ‖ / 2 in units of the activations). Shown is
+the AUROC of that place: the chance that a sample of the first set lies above one of the second. Interval: DeLong's.
 
 Null: the sets' names exchanged between samples and everything repeated, folds included: means 0.5 with the spread that
 this many samples in this many units have. The first separable layer is the first whose interval lies above the largest
 that 95 % of the exchanges reach in any layer.
 
 When it lies: the difference of means is one direction, and a layer can hold the sets apart along another, or by a
-curve; sets that differ in length or topic are separable from the first layer for that reason; a direction that separates
-need not be one that later layers use: to see that, it has to be removed while the network runs.
+curve; sets that differ in length or topic are separable from the first layer for that reason; a direction that
+separates need not be one that later layers use: to see that, it has to be removed while the network runs.
 
 Cost: (draws + 1) products O(n d) for each fold and layer. Memory O(n Σ d).
 
@@ -56,7 +56,8 @@ def layer_trajectory(
 
     Parameters
     ----------
-    *taps : Activations or arrays (rows, units), the layers in order; samples are matched by id. Without names of the two
+    *taps : Activations or arrays (rows, units), the layers in order; samples are matched by id. Without names of the
+    two
         groups, of a column with more classes the two most frequent are taken.
 
     Returns
@@ -75,7 +76,12 @@ def layer_trajectory(
     taps = [as_activations(t) for t in taps]
     rng = rng or np.random.default_rng(0)
     data = common_samples(
-        taps, rng, maximum=params.maximum_samples, minimum=2 * FEWEST, pooling=params.pooling, progress=progress
+        taps,
+        rng,
+        maximum=params.maximum_samples,
+        minimum=2 * FEWEST,
+        pooling=params.pooling,
+        progress=progress,
     )
     first, at, groups, notes = _sets(taps[0], params, data.ids)
     fold, draws = folds_of(first.astype(np.int64), params.folds, rng), [first]
@@ -88,7 +94,9 @@ def layer_trajectory(
         places.append(found[:, 0])
         null[i] = [_auroc(found[:, j + 1], labels[j + 1]) for j in range(params.draws)]
     names = tap_names([t.name for t in taps])
-    return _curve(names, groups, first, places, null, [x.shape[1] for x in data.values], (*notes, *data.notes))
+    return _curve(
+        names, groups, first, places, null, [x.shape[1] for x in data.values], (*notes, *data.notes)
+    )
 
 
 def _sets(tap, params: LayerTrajectoryParams, ids: np.ndarray):
@@ -96,7 +104,9 @@ def _sets(tap, params: LayerTrajectoryParams, ids: np.ndarray):
     where, concept, notes = asked_concept(tap, params, FEWEST)
     if concept.is_number:
         raise InputError(
-            f"'{concept.name}' is a number", "two sets of samples", "Name two values, or choose two selections"
+            f"'{concept.name}' is a number",
+            "two sets of samples",
+            "Name two values, or choose two selections",
         )
     own = np.asarray(tap.samples["id"]).astype(str)[where]
     order = np.argsort(own, kind="stable")
@@ -171,8 +181,8 @@ def _curve(names, groups, first, places, null, widths, notes) -> Curve:
         estimates=tuple(estimates),
         caveats=(
             f"Layers: {listed}.",
-            f"{int(first.sum()):,} and {int((~first).sum()):,} samples. With exchanged names 95 % of the largest AUROC over "
-            f"all layers stay below {most:.2f}, which a layer's interval must exceed to be called separable.",
+            f"{int(first.sum()):,} and {int((~first).sum()):,} samples. With exchanged names 95 % of the largest AUROC "
+            f"over all layers stay below {most:.2f}, which a layer's interval must exceed to be called separable.",
             "Intervals hold layer by layer; the difference of means is one direction, and others may separate earlier.",
             *notes,
         ),
@@ -183,8 +193,8 @@ def _reading(names, groups, value, low, high, able, most: float) -> str:
     best = int(value.argmax())
     if not len(able):
         return (
-            f"{groups[0]} and {groups[1]} are separable in no layer beyond exchanged names (highest AUROC {value[best]:.2f} "
-            f"in {names[best]}, needed above {most:.2f})."
+            f"{groups[0]} and {groups[1]} are separable in no layer beyond exchanged names (highest AUROC "
+            f"{value[best]:.2f} in {names[best]}, needed above {most:.2f})."
         )
     start = int(able[0])
     return (
@@ -203,7 +213,8 @@ def _cost(shapes, params: LayerTrajectoryParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Layers in which two sets come apart along one of 16 units by 0, 0.5 and 3 deviations: AUROC 0.5, less than Φ(0.5 /
+    """Layers in which two sets come apart along one of 16 units by 0, 0.5 and 3 deviations: AUROC 0.5, less than
+    Φ(0.5 /
     √2), Φ(3 / √2); training means lie at ±1/2; rescaling a layer changes nothing."""
     rng = np.random.default_rng(9)
     label, base = np.arange(800) % 2, rng.standard_normal((3, 800, 16))
@@ -212,7 +223,8 @@ def _check() -> tuple[CheckLine, ...]:
     layers = [ArrayActivations(x, name=f"m:{i}", samples={"label": label}) for i, x in enumerate(base)]
     found = layer_trajectory(*layers)
     value = found.series[AUROC]
-    again = layer_trajectory(layers[0], layers[1], ArrayActivations(7 * base[2] - 4, name="m:2", samples={"label": label}))
+    scaled = ArrayActivations(7 * base[2] - 4, name="m:2", samples={"label": label})
+    again = layer_trajectory(layers[0], layers[1], scaled)
     first = label == 1
     own = placed(np.vstack([base[2], base[2]]), np.tile(first, 2)[None], np.repeat([0, 1], 800))[800:, 0]
     kept = [e.value for e in found.estimates if e.name.startswith("distance")]
@@ -233,8 +245,8 @@ METHODS = (
         function=layer_trajectory, params=LayerTrajectoryParams, result=Curve, check=_check, cost=_cost, inputs=2,
         more_inputs=True, minimum_rows=2 * FEWEST,
         summary="How well the difference of two sets' means separates samples it has not seen, layer by layer.",
-        invariance="rotating, shifting or scaling any layer by one factor changes nothing; exchanging the two sets turns "
-        "the direction and leaves the AUROC",
+        invariance="rotating, shifting or scaling any layer by one factor changes nothing; exchanging the two sets "
+        "turns the direction and leaves the AUROC",
         papers=("Mechanistic interpretability for adversarial inputs (subspace rerouting)",),
     ),
 )  # fmt: skip

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations, ArrayActivations, as_activations
-from analysis.compute.groups.concept import ConceptParams, ConceptSamples, clicked_axis, concept_samples
+from analysis.compute.groups.concept import ConceptParams
+from analysis.compute.groups.concept_samples import ConceptSamples, all_samples, clicked_axis, concept_samples
 from analysis.compute.linear.cross_fitting import cross_fitted, folds_of
 from analysis.compute.linear.ranking_axes import (
     difference_axis,
@@ -33,7 +34,8 @@ from analysis.compute.linear.ranking_axes import (
     spearman_estimate,
 )
 from analysis.compute.machine import machine
-from analysis.results import Gallery
+from analysis.compute.statistics.ratios import ratio_interval
+from analysis.results import Estimate, Gallery
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST, FOLDS = 10, 5
@@ -62,8 +64,8 @@ def rank_along_axis(
     Returns
     -------
     Gallery
-        `groups` the parts of the order from low to high with rows, `values` their positions in deviations. Estimate:
-        Spearman's ρ with the attribute, held out.
+        `groups` the parts of the order from low to high with rows, `values` their positions in deviations. Estimates:
+        Spearman's ρ with the attribute, held out (two clicks need no attribute), and the axis's share of the variance.
 
     Raises
     ------
@@ -72,10 +74,12 @@ def rank_along_axis(
     """
     activations = as_activations(activations)
     rng = rng or np.random.default_rng(0)
-    data = concept_samples(
-        activations, params, minimum=FEWEST, maximum=params.maximum_samples, as_number=True, rng=rng,
-        progress=progress, span=(0.0, 0.3),
-    )  # fmt: skip
+    how = {"maximum": params.maximum_samples, "rng": rng, "progress": progress, "span": (0.0, 0.3)}
+    bare = bool(params.low or params.high) and not (params.inside or params.column in activations.samples)
+    if bare:  # two clicks need no attribute
+        data = all_samples(activations, minimum=2 * FEWEST, keep=(params.low, params.high), **how)
+    else:
+        data = concept_samples(activations, params, minimum=FEWEST, as_number=True, **how)
     x, y = data.x, data.concept.values
     clicked = clicked_axis(activations, params.low, params.high, data)
     judged = np.ones(len(y), bool)
@@ -89,14 +93,16 @@ def rank_along_axis(
     placed = (placed - placed.mean()) / (spread if spread > 0 else 1.0)
     progress(0.9, "choosing examples")
     groups, values = _strip(activations, data, placed, weights, params)
-    how = "two clicked samples" if clicked is not None else params.axis
-    e = spearman_estimate(
+    made = "two clicked samples" if clicked is not None else params.axis
+    share = _share(x, weights, rng)
+    rho = spearman_estimate(
         f"held-out ρ with {data.concept.name}", spearman(placed[judged], y[judged]), int(judged.sum()), x.shape[1],
-        f"Spearman, {how}",
+        f"Spearman, {made}",
     )  # fmt: skip
     return Gallery(
-        title=f"{activations.name} along {data.concept.name} ({how})", groups=groups, values=values,
-        value_name="position in deviations", reading=_reading(e, placed, y, data.concept.name), estimates=(e,),
+        title=f"{activations.name} along {'an axis' if bare else data.concept.name} ({made})", groups=groups,
+        values=values, value_name="position in deviations", estimates=(share,) if bare else (rho, share),
+        reading=_bare_reading(share) if bare else _reading(rho, placed, y, data.concept.name),
         caveats=(*_caveats(activations, clicked, len(y), params), *data.notes),
     )  # fmt: skip
 
@@ -141,14 +147,33 @@ def _row(activations: Activations, data: ConceptSamples, place: int, weights) ->
     return start + int(np.argmax(np.where(np.isfinite(tokens), tokens, -np.inf)))
 
 
+def _share(x: np.ndarray, weights: np.ndarray, rng) -> Estimate:
+    """Variance along the axis over that of all units."""
+    centred = x - x.mean(axis=0)
+    along = (centred @ weights) ** 2 / max(float(weights @ weights), 1e-300)
+    low, high = ratio_interval(along, (centred**2).sum(axis=1), rng)
+    return Estimate(
+        "share of the variance along the axis", float(along.sum() / (centred**2).sum()), low=low, high=high,
+        interval="bootstrap over samples", null=1 / x.shape[1], null_method="a random direction, on average: 1 / d",
+        n=len(x), d=x.shape[1], estimator="variance of the positions / variance of all units",
+    )  # fmt: skip
+
+
+def _bare_reading(share) -> str:
+    return (
+        f"Samples are sorted along the line through two of them, which holds {share.value:.1%} of the variance (a "
+        f"random direction {share.null:.1%}). Without an attribute nothing says whether the order means anything."
+    )
+
+
 def _reading(e, placed, y, name: str) -> str:
     fifth = max(1, len(y) // 5)
     order = np.argsort(placed, kind="stable")
     low, high = float(y[order[:fifth]].mean()), float(y[order[-fifth:]].mean())
     if e.low <= 0:
         return (
-            f"The order says nothing about {name} beyond chance: ρ = {e.value:.2f} [{e.low:.2f}, {e.high:.2f}] for samples "
-            "placed by an axis they did not make."
+            f"The order says nothing about {name} beyond chance: ρ = {e.value:.2f} [{e.low:.2f}, {e.high:.2f}] for "
+            "samples placed by an axis they did not make."
         )
     return (
         f"Samples placed by an axis they did not make are ordered by {name} with ρ = {e.value:.2f} [{e.low:.2f}, "
@@ -160,11 +185,17 @@ def _caveats(activations, clicked, n: int, params) -> list[str]:
     how = (
         "The axis is the line through two samples; those two do not count for ρ."
         if clicked is not None
-        else f"Each sample is placed by an axis made from the other {FOLDS - 1} of {FOLDS} folds, scaled to one deviation."
+        else f"Each sample is placed by an axis made from the other {FOLDS - 1} of {FOLDS} folds, at one scale."
     )
-    notes = [how, f"Each of {min(params.steps, n)} parts holds a like number of samples and shows those nearest to its median."]
+    parts = min(params.steps, n)
+    notes = [
+        how,
+        f"Each of {parts} parts holds a like number of samples and shows those nearest to its median.",
+    ]
     if not activations.layout.is_pooled:
-        notes.append("Samples are sorted by the mean of their tokens; the token shown is the one furthest along the axis.")
+        notes.append(
+            "Samples are sorted by the mean of their tokens; shown is the token furthest along the axis."
+        )
     return notes
 
 
@@ -176,7 +207,8 @@ def _cost(shapes, params: RankAlongAxisParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """A number along one unit at signal 3: ρ as theory says, parts in order; two clicked extremes on the same data order
+    """A number along one unit at signal 3: ρ as theory says, parts in order; two clicked extremes on the same data
+    order
     it as well; noise has ρ 0 although the axis has as many units as it likes."""
     rng = np.random.default_rng(6)
     y = rng.standard_normal(2000)

@@ -1,9 +1,9 @@
 """Can an attribute be read off as an order? One axis made in several ways, judged by rank on samples it has not seen.
 
-Half of the samples make an axis w; the others are sorted by w · x, and Spearman's ρ says how well that is their order by
-the attribute. Axes, from few labels to many: one low and one high sample (two clicks), two groups (halves by the
-median, or two selections), the 50 lowest against the 50 highest, least squares, ridge, and a logistic probe of the upper
-against the lower half. An MLP, which need not go along an axis, says what a line leaves out.
+Half of the samples make an axis w; the others are sorted by w · x, and Spearman's ρ says how well that is their order
+by the attribute. Axes, from few labels to many: one low and one high sample (two clicks), two groups (halves by the
+median, or two selections), the 50 lowest against the 50 highest, least squares, ridge, and a logistic probe of the
+upper against the lower half. An MLP, which need not go along an axis, says what a line leaves out.
 
 Only held-out ρ is shown as a result: with fewer samples than units least squares orders its own samples perfectly,
 whatever the attribute (ρ = 1 on noise). Training values stand beside it to show that.
@@ -27,13 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.groups.concept import (
-    Concept,
-    ConceptParams,
-    ConceptSamples,
-    clicked_axis,
-    concept_samples,
-)
+from analysis.compute.groups.concept import Concept, ConceptParams
+from analysis.compute.groups.concept_samples import ConceptSamples, clicked_axis, concept_samples
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.linear.ranking_axes import (
     difference_axis,
@@ -68,7 +63,9 @@ HELP = {
 
 @dataclass(frozen=True)
 class RankabilityParams(ConceptParams):
-    low: str = param("", "Id of a sample that stands low, as clicked; with `high` it makes the two-sample axis.")
+    low: str = param(
+        "", "Id of a sample that stands low, as clicked; with `high` it makes the two-sample axis."
+    )
     high: str = param("", "Id of a sample that stands high.")
     maximum_samples: int = param(4000, "Most samples; a seeded random subset above.", low=40, high=50_000)
 
@@ -98,7 +95,13 @@ def rankability(
     activations = as_activations(activations)
     rng = rng or np.random.default_rng(0)
     data = concept_samples(
-        activations, params, minimum=FEWEST, maximum=params.maximum_samples, as_number=True, rng=rng, progress=progress
+        activations,
+        params,
+        minimum=FEWEST,
+        maximum=params.maximum_samples,
+        as_number=True,
+        rng=rng,
+        progress=progress,
     )
     clicked = clicked_axis(activations, params.low, params.high, data)
     y, x = data.concept.values, data.x
@@ -194,7 +197,9 @@ def _reading(estimates, name: str) -> str:
 
 def _caveats(data: ConceptSamples, train, columns) -> list[str]:
     n, d, y = int(train.sum()), data.x.shape[1], data.concept.values
-    notes = ["Axes are made on one half of the samples and judged on the other; the best of them is chosen after."]
+    notes = [
+        "Axes are made on one half of the samples and judged on the other; the best of them is chosen after."
+    ]
     if n < d + 1:
         notes.append(
             f"{n} training samples for {d} units: least squares orders its own samples perfectly whatever the "
@@ -203,7 +208,7 @@ def _caveats(data: ConceptSamples, train, columns) -> list[str]:
     kinds, counts = np.unique(y, return_counts=True)
     ties = float((counts * (counts - 1.0)).sum() / (len(y) * (len(y) - 1.0)))
     if ties > 0.05:
-        notes.append(f"{ties:.0%} of all pairs tie in the attribute ({len(kinds)} values): ρ stays below 1 for any axis.")
+        notes.append(f"{ties:.0%} of all pairs tie in the attribute ({len(kinds)} values): ρ stays below 1.")
     return notes
 
 
@@ -241,7 +246,9 @@ def _check() -> tuple[CheckLine, ...]:
     return (
         *lines,
         CheckLine("extremes by exp of the attribute, signal 0.3", float(got[2]), float(bent[2]), 1e-12),
-        CheckLine("noise, 50 samples in 64 units: training ρ", 1.0, float(luck.columns["training rho"][3]), 1e-9),
+        CheckLine(
+            "noise, 50 samples in 64 units: training ρ", 1.0, float(luck.columns["training rho"][3]), 1e-9
+        ),
         CheckLine("the same held out", 0.0, abs(float(luck.columns["held-out rho"][3])), 0.35, "at most"),
     )
 

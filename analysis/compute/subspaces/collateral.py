@@ -1,0 +1,74 @@
+"""What one column loses when a concept is erased: paired scores, as many random directions, and the association."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.compute.groups.concept import Concept
+from analysis.compute.statistics.nulls import bootstrap
+from analysis.compute.statistics.paired_gain import gain_interval
+from analysis.compute.subspaces.erasing import Halves
+from analysis.compute.subspaces.erasure import Eraser
+from analysis.compute.subspaces.probes import Score, probe_folds, scored
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One column: its concept over `at` (m,) of the held-out samples, and its scores."""
+
+    concept: Concept
+    at: np.ndarray
+    association: float
+    before: Score
+    after: Score
+    random: list[float]
+    damage: tuple[float, float, float]
+
+    @property
+    def damaged(self) -> bool:
+        value, low, _ = self.damage
+        return self.before.reads and low > 0 and value > max(self.random)
+
+
+def loss_of(
+    halves: Halves, erasers: Sequence[Eraser], concept: Concept, at: np.ndarray, how: tuple[int, str], rng
+) -> Loss:
+    """Of one column over the held-out samples `at`; `erasers`: nothing, the one asked about, random ones; `how`: number
+    of folds and probe."""
+    fold, seed = probe_folds(concept, how[0], rng), int(rng.integers(2**31))
+    scores = [
+        scored(e(halves.x[at]), concept, fold, how[1], halves.moments.scale, np.random.default_rng(seed))
+        for e in erasers
+    ]
+    before, after, *random = scores
+    return Loss(
+        concept, at, _association(halves.concept.only(at), concept), before, after,
+        [before.value - s.value for s in random], _damage(before, after, rng),
+    )  # fmt: skip
+
+
+def _damage(before: Score, after: Score, rng) -> tuple[float, float, float]:
+    """Value and 95 % interval of before - after, of the same samples."""
+    value = before.value - after.value
+    if before.right.ndim == 1:
+        low, high = gain_interval(after.right, before.right, rng)
+        return value, low, high
+    more, whole = after.right[:, 0] - before.right[:, 0], before.right[:, 1]
+    low, high = bootstrap(np.arange(len(more)), lambda i: more[i].sum(axis=1) / whole[i].sum(axis=1), rng)
+    return value, min(low, value), max(high, value)
+
+
+def _association(one: Concept, other: Concept) -> float:
+    """Share of the squares of `one` (indicators or number, centred) that least squares on `other` explains."""
+    z, basis = (_spread(c) for c in (one, other))
+    frame = np.linalg.svd(basis, full_matrices=False)
+    inside = frame[0][:, frame[1] > 1e-9 * max(frame[1][0], 1e-300)]
+    return float(((inside.T @ z) ** 2).sum() / max((z**2).sum(), 1e-300))
+
+
+def _spread(c: Concept) -> np.ndarray:
+    z = c.values[:, None] if c.is_number else (c.of[:, None] == np.arange(len(c.classes))).astype(float)
+    return z - z.mean(axis=0)
