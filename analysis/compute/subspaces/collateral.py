@@ -8,46 +8,64 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.compute.groups.concept import Concept
-from analysis.compute.statistics.nulls import bootstrap
+from analysis.compute.statistics.nulls import add_one_p, bootstrap
 from analysis.compute.statistics.paired_gain import gain_interval
 from analysis.compute.subspaces.erasing import Halves
 from analysis.compute.subspaces.erasure import Eraser
 from analysis.compute.subspaces.probes import Score, probe_folds, scored
 
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Controls:
+    """`nothing` taken; the `eraser` asked about; as many `random` directions; the same method on `exchanged` values."""
+
+    nothing: Eraser
+    eraser: Eraser
+    random: Sequence[Eraser]
+    exchanged: Sequence[Eraser]
+
 
 @dataclass(frozen=True)
 class Loss:
-    """One column: its concept over `at` (m,) of the held-out samples, and its scores."""
+    """One column: its concept over `at` (m,) of the held-out samples, its scores before and after, the `damage` with
+    its interval, and the damage by draws of `random` directions and of `exchanged` values."""
 
     concept: Concept
     at: np.ndarray
     association: float
     before: Score
     after: Score
-    random: list[float]
+    random: np.ndarray
+    exchanged: np.ndarray
     damage: tuple[float, float, float]
+
+    @property
+    def p(self) -> float:
+        """Of so much damage from erasing a meaningless concept the same way."""
+        return float(add_one_p(self.damage[0], self.exchanged))
 
     @property
     def damaged(self) -> bool:
         value, low, _ = self.damage
-        return self.before.reads and low > 0 and value > max(self.random)
+        return self.before.reads and low > 0 and value > self.random.max() and self.p <= LEVEL
 
 
 def loss_of(
-    halves: Halves, erasers: Sequence[Eraser], concept: Concept, at: np.ndarray, how: tuple[int, str], rng
+    halves: Halves, controls: Controls, concept: Concept, at: np.ndarray, how: tuple[int, str], rng
 ) -> Loss:
-    """Of one column over the held-out samples `at`; `erasers`: nothing, the one asked about, random ones; `how`: number
-    of folds and probe."""
+    """Of one column over the held-out samples `at`; `how`: number of folds and probe."""
     fold, seed = probe_folds(concept, how[0], rng), int(rng.integers(2**31))
     scores = [
         scored(e(halves.x[at]), concept, fold, how[1], halves.moments.scale, np.random.default_rng(seed))
-        for e in erasers
+        for e in (controls.nothing, controls.eraser, *controls.random, *controls.exchanged)
     ]
-    before, after, *random = scores
-    return Loss(
-        concept, at, _association(halves.concept.only(at), concept), before, after,
-        [before.value - s.value for s in random], _damage(before, after, rng),
-    )  # fmt: skip
+    before, after = scores[:2]
+    lost = np.array([before.value - s.value for s in scores[2:]])
+    random, exchanged = np.split(lost, [len(controls.random)])
+    association = _association(halves.concept.only(at), concept)
+    return Loss(concept, at, association, before, after, random, exchanged, _damage(before, after, rng))
 
 
 def _damage(before: Score, after: Score, rng) -> tuple[float, float, float]:

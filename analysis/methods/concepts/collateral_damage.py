@@ -2,18 +2,20 @@
 
 The concept's directions are found on one half of the samples and removed from the other half. There one probe is fitted
 and judged in folds for each column (classes, or a number), before and after; the difference is of the same samples with
-the same folds. As many random directions, drawn several times, say what removing directions that mean nothing costs.
+the same folds. Two controls: as many random directions, and the same method on the concept's values exchanged between
+samples. The second takes more: directions found in noise lie along the largest principal axes, where others live.
 
 damage = score before - score after, with an interval over samples (paired). A column counts as damaged where it was
-read before, that interval lies above 0, and no draw of random directions did as much.
+read before, that interval lies above 0, no draw of random directions did as much, and at most 5 % of exchanges did.
 
-Null: the damage by random directions of the same number; scores by themselves are held against exchanged values.
+Null: the damage from erasing exchanged values; scores by themselves are held against exchanged values, too.
 
 When it lies: a column that is associated with the concept in these samples must lose, whether or not the network uses
 one for the other: what is shown in `association`; a column that the probe could not read before has nothing to lose; a
 more flexible probe may find again what a linear one lost; columns such as `predicted` are made from these activations.
 
-Cost: the directions as in concept_erasure, and (2 + draws) probes in folds for each column. Memory O(n d + d²).
+Cost: the directions as in concept_erasure, once more for each exchange, and (7 + exchanges) probes in folds for each
+column. Memory O(n d + d²).
 
 References: S. Ravfogel et al. (2022), "Linear Adversarial Concept Erasure"; N. Belrose et al. (2023), "LEACE".
 """
@@ -29,13 +31,14 @@ from analysis.compute.groups.concept import Concept, ConceptParams
 from analysis.compute.groups.concept_samples import ConceptSamples, concept_samples
 from analysis.compute.machine import machine
 from analysis.compute.rows.known_factors import MOST_CLASSES, NOT_FACTORS, factor_of
-from analysis.compute.subspaces.collateral import Loss, loss_of
+from analysis.compute.subspaces.collateral import Controls, Loss, loss_of
 from analysis.compute.subspaces.erasing import ERASERS, FEWEST, LEACE, Halves, erased, halved
-from analysis.compute.subspaces.erasure import Eraser, orthogonal, random_projection
+from analysis.compute.subspaces.erasure import Eraser, concept_moments, orthogonal, random_projection
 from analysis.compute.subspaces.probes import LINEAR, PROBES
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
+RANDOM = 5  # draws of random directions
 HELP = {
     "column": "sample column that the probe reads; the erased concept comes first",
     "kind": "what it is: classes, or a number",
@@ -52,7 +55,9 @@ HELP = {
     "damage high": "upper end of its 95 % interval over samples",
     "random": "mean damage by as many random directions",
     "random most": "most damage by one draw of them",
-    "damaged": "it was read before, the interval lies above 0, and no draw of random directions did as much",
+    "exchanged": "mean damage from erasing exchanged values of the concept by the same method",
+    "p": "chance of so much damage from exchanged values",
+    "damaged": "read before, interval above 0, more than random directions ever did, and p at most 0.05",
     "association": "share of the concept's variance that the column explains over these samples (R²)",
 }
 
@@ -65,7 +70,7 @@ class CollateralDamageParams(ConceptParams):
         low=1, high=512,
     )  # fmt: skip
     probe: str = param(LINEAR, "What reads the columns.", choices=PROBES)
-    draws: int = param(5, "Draws of random directions.", low=2, high=50)
+    draws: int = param(19, "Exchanges of the concept's values, each erased again.", low=19, high=999)
     folds: int = param(4, "Folds in which probes are fitted and judged.", low=2, high=10)
     maximum_samples: int = param(2000, "Most samples; a seeded random subset above.", low=50, high=50_000)
 
@@ -82,7 +87,7 @@ def collateral_damage(
     Returns
     -------
     Table
-        The erased concept, then the other columns, see `HELP`. Estimates: the damage to each, null random directions.
+        The erased concept, then the other columns, see `HELP`. Estimates: the damage to each.
 
     Raises
     ------
@@ -99,15 +104,25 @@ def collateral_damage(
     k = min(params.rank or data.concept.rank, data.x.shape[1])
     eraser = erased(params.method, halves.fit, halves.fit_concept, halves.moments, k)
     nothing = orthogonal("nothing", halves.moments.mean, np.zeros((data.x.shape[1], 0)))
-    random = [random_projection(halves.moments, eraser.rank, rng) for _ in range(params.draws)]
+    controls = Controls(
+        nothing, eraser, [random_projection(halves.moments, eraser.rank, rng) for _ in range(RANDOM)],
+        _exchanged(halves, params.method, k, params.draws, rng, progress),
+    )  # fmt: skip
     columns, left_out = _columns(activations, data, halves, params)
     lines = []
     for i, (concept, at) in enumerate(columns):
         progress(0.3 + 0.7 * i / len(columns), f"reading {concept.name}")
-        lines.append(
-            loss_of(halves, (nothing, eraser, *random), concept, at, (params.folds, params.probe), rng)
-        )
+        lines.append(loss_of(halves, controls, concept, at, (params.folds, params.probe), rng))
     return _table(activations.name, params, data, halves, eraser, lines, left_out)
+
+
+def _exchanged(halves: Halves, method: str, k: int, draws: int, rng, progress) -> list[Eraser]:
+    found = []
+    for i in range(draws):
+        progress(0.15 + 0.15 * i / draws, "finding directions of exchanged values")
+        concept = halves.fit_concept.shuffled(rng)
+        found.append(erased(method, halves.fit, concept, concept_moments(halves.fit, concept), k))
+    return found
 
 
 def _columns(activations, data: ConceptSamples, halves: Halves, params) -> tuple[list, list[str]]:
@@ -142,6 +157,7 @@ def _table(name: str, params, data, halves: Halves, eraser: Eraser, lines: list[
         "chance": np.array([n.before.chance for n in lines]),
         **{f"damage{end}": np.array([n.damage[i] for n in lines]) for i, end in enumerate(("", " low", " high"))},
         "random": np.array([np.mean(n.random) for n in lines]), "random most": np.array([max(n.random) for n in lines]),
+        "exchanged": np.array([n.exchanged.mean() for n in lines]), "p": np.array([n.p for n in lines]),
         "damaged": np.array([n.damaged for n in lines]), "association": np.array([n.association for n in lines]),
     }  # fmt: skip
     d = halves.x.shape[1]
@@ -149,8 +165,9 @@ def _table(name: str, params, data, halves: Halves, eraser: Eraser, lines: list[
         Estimate(
             f"damage to {n.concept.name}", n.damage[0], low=n.damage[1], high=n.damage[2],
             interval="bootstrap over samples" if n.concept.is_number else "paired over samples (Newcombe)",
-            null=float(np.mean(n.random)), null_low=min(n.random), null_high=max(n.random),
-            null_method=f"{params.draws} draws of {eraser.rank} random direction(s), their range", n=len(n.at), d=d,
+            null=float(n.exchanged.mean()), null_low=float(n.exchanged.min()), null_high=float(n.exchanged.max()),
+            null_method=f"{params.draws} exchanges of the concept's values, erased the same way; their range",
+            p_value=n.p, n=len(n.at), d=d,
             estimator=f"{'R²' if n.concept.is_number else 'accuracy'} of a {params.probe} probe, before - after",
         )
         for n in lines
@@ -172,7 +189,7 @@ def _reading(lines: list[Loss], eraser: Eraser) -> str:
         return f"{first} The samples have no other column that could lose."
     hurt = [n for n in others if n.damaged]
     if not hurt:
-        return f"{first} None of the {len(others)} other column(s) loses more than random directions take."
+        return f"{first} None of the {len(others)} other column(s) loses more than erasing nothing in particular takes."
     told = "; ".join(
         f"{n.concept.name} loses {n.damage[0]:.2f} [{n.damage[1]:.2f}, {n.damage[2]:.2f}], {n.association:.0%} of the "
         "concept goes with it" for n in sorted(hurt, key=lambda n: -n.damage[0])[:6]
@@ -186,6 +203,12 @@ def _caveats(params, halves: Halves, lines, left_out) -> list[str]:
         f"others in {params.folds} folds.",
         "A column that goes with the concept in these samples loses with it: read the damage beside the association.",
     ]
+    same = [n.concept.name for n in lines[1:] if n.damage[1] > 0 and not n.damaged and n.before.reads]
+    if same:
+        notes.append(
+            f"Loses, but no more than by random directions or a meaningless concept (a loss all the same): "
+            f"{', '.join(same)}."
+        )
     weak = [n.concept.name for n in lines[1:] if not n.before.reads]
     if weak:
         notes.append(f"Not read before erasing, so with nothing to lose: {', '.join(weak)}.")
@@ -203,9 +226,9 @@ def _cost(shapes, params: CollateralDamageParams) -> Cost:
     (rows, d), m = shapes[0], machine()
     n, c, columns = min(rows, params.maximum_samples) / 2, 6, 4
     steps = {LINEAR: 5 * 60 * c, "MLP": 3 * 75 * 32, "kNN": n / 2}[params.probe]
-    flops = columns * (2 + params.draws) * params.folds * steps * 4.0 * n * d + 20.0 * d**3
+    flops = columns * (2 + RANDOM + params.draws) * params.folds * steps * 4.0 * n * d + 20.0 * d**3
     if params.method not in (LEACE,):
-        flops += 80 * 30 * 4.0 * n * d * c + 90 * 20.0 * d**3
+        flops += (1 + params.draws) * (80 * 30 * 4.0 * n * d * c + 90 * 20.0 * d**3)
     return Cost(m.seconds(flops64=flops, calls=2e5) + 0.1, 8.0 * (6 * n * d + 5 * d * d) + 3e5)
 
 
@@ -213,7 +236,7 @@ def _check() -> tuple[CheckLine, ...]:
     """Three labels in 12 units: `one` and `two` along their own units, `twin` equal to `one` for 9 of 10 samples.
     Erasing `one` blinds it, hurts `twin` and spares `two`; erasing a random label spares everything."""
     rng = np.random.default_rng(11)
-    n = 2000
+    n = 1200
     one, two, lost = rng.integers(2, size=(3, n))
     twin = np.where(rng.random(n) < 0.9, one, 1 - one)
     x = rng.standard_normal((n, 12)) + 3 * np.column_stack([one, two, *[0 * one] * 10])

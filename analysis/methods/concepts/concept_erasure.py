@@ -214,7 +214,7 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("linear accuracy before", 0.85, float(c[LINEAR][0]), 0.0, "at least"),
         CheckLine("covariance left by mean projection and LEACE", 0.0, float(exact), 1e-9),
         CheckLine("linear probe after LEACE, held out", 0.5, float(c[LINEAR][at[LEACE]]), 0.06),
-        CheckLine("edit of LEACE over that of mean projection", 1.0, float(c["edit"][at[LEACE]] / c["edit"][at[MEAN]]),
+        CheckLine("edit of LEACE over that of mean projection", 0.9, float(c["edit"][at[LEACE]] / c["edit"][at[MEAN]]),
                   0.0, "at most"),
         CheckLine("R-LACE leaves as little", 0.0, float(c["covariance left"][at[RLACE]]), 0.03),
         CheckLine("INLP and LDA of one dimension leave more", 0.05,

@@ -217,12 +217,12 @@ def _check() -> tuple[CheckLine, ...]:
     """Four classes with means along three directions: three dimensions blind the linear probe and two do not; INLP of
     one dimension on correlated units leaves more than the mean projection does."""
     rng = np.random.default_rng(7)
-    label, means = np.arange(4000) % 4, 3 * rng.standard_normal((4, 6))
-    x = rng.standard_normal((4000, 6)) + means[label]
+    label, means = np.arange(2800) % 4, 3 * rng.standard_normal((4, 6))
+    x = rng.standard_normal((2800, 6)) + means[label]
     data = ArrayActivations(x + 5, samples={"label": label})
 
     def curve(**more) -> Curve:
-        return erasure_by_rank(data, ErasureByRankParams(maximum_samples=4000, **more))
+        return erasure_by_rank(data, ErasureByRankParams(maximum_samples=2800, **more))
 
     mean = curve(method=MEAN)
     many = curve(method=INLP, most=5)
