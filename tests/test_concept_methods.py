@@ -11,8 +11,8 @@ import pytest
 
 from analysis import registry
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute.groups.concept import ConceptParams, asked_concept, ordered_concept
-from analysis.compute.groups.concept_samples import concept_samples
+from analysis.compute.groups.concept import Concept, ConceptParams, asked_concept, ordered_concept
+from analysis.compute.groups.concept_samples import ConceptSamples, concept_samples
 from analysis.compute.linear import ranking_axes
 from analysis.compute.linear.ranking_axes import (
     ends,
@@ -23,7 +23,7 @@ from analysis.compute.linear.ranking_axes import (
     spearman_p,
 )
 from analysis.compute.rows.membership import pack
-from analysis.compute.subspaces.erasing import ERASERS, LEACE, MEAN
+from analysis.compute.subspaces.erasing import ERASERS, LEACE, MEAN, halved
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, TooLarge
 from analysis.methods.concepts.axis_cosines import AxisCosinesParams, axis_cosines
 from analysis.methods.concepts.band_probe import BandProbeParams, band_probe
@@ -151,6 +151,14 @@ def test_half_of_the_samples_must_exceed_the_units(method, rng):
         method(tap(rng.standard_normal((80, 40)), label=label))
     x = np.hstack([rng.standard_normal((80, 20)), np.ones((80, 30))])  # constant units do not count
     assert any("30 constant" in c for c in method(tap(x, label=label)).caveats)
+
+
+def test_a_number_that_is_constant_in_a_half_is_refused():
+    x = np.random.default_rng(0).standard_normal((60, 2))
+    concept = Concept("y", None, (), np.r_[5.0, np.ones(59)])
+    data = ConceptSamples(x, np.arange(60), np.arange(2), concept, ())
+    with pytest.raises(NotEnoughData, match="varies in both halves"):
+        halved(data, 4, np.random.default_rng(0))
 
 
 def test_two_clicked_samples(rng):

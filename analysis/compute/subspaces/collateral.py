@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.activations import Activations, sample_column
 from analysis.compute.groups.concept import Concept
+from analysis.compute.rows.known_factors import NOT_FACTORS, factor_of
 from analysis.compute.statistics.nulls import add_one_p, bootstrap
 from analysis.compute.statistics.paired_gain import gain_interval
-from analysis.compute.subspaces.erasing import Halves
+from analysis.compute.subspaces.erasing import FEWEST, Halves
 from analysis.compute.subspaces.erasure import Eraser
 from analysis.compute.subspaces.probes import Score, probe_folds, scored
 
@@ -50,6 +52,28 @@ class Loss:
     def damaged(self) -> bool:
         value, low, _ = self.damage
         return self.before.reads and low > 0 and value > self.random.max() and self.p <= LEVEL
+
+
+def readable_columns(
+    activations: Activations, held: np.ndarray, erased: Concept, own: str, fewest: int
+) -> tuple[list[tuple[Concept, np.ndarray]], list[str]]:
+    """(concept, which of the samples `held` (m,) have it) of the erased concept and of every column but `own`, with
+    `fewest` samples of each class; the names of columns left out."""
+    found, left_out = [(erased, np.arange(len(held)))], []
+    for name in activations.samples:
+        if name in NOT_FACTORS or name == own:
+            continue
+        factor, concept = factor_of(name, sample_column(activations, name)[held]), None
+        if factor is not None:
+            at = np.flatnonzero(factor.known)
+            of, values = (None, factor.values[at]) if factor.is_number else (factor.of[at], None)
+            if len(at) >= 2 * FEWEST and (of is None or np.bincount(of).min() >= fewest):
+                concept = Concept(name, of, factor.classes, values)
+        if concept is None:
+            left_out.append(name)
+        else:
+            found.append((concept, at))
+    return found, left_out
 
 
 def loss_of(

@@ -142,7 +142,7 @@ def _mlp(x: np.ndarray, concept: Concept, test: np.ndarray, rng: np.random.Gener
 
     inner, seed = _fifth(concept, rng), int(rng.integers(2**31))
     y = concept.values if concept.is_number else concept.of
-    middle, spread = (y.mean(), y.std()) if concept.is_number else (0, 1)
+    middle, spread = (y.mean(), y.std() or 1.0) if concept.is_number else (0, 1)
     y = (y - middle) / spread if concept.is_number else y
     best, chosen = -np.inf, None
     for decay in DECAYS[::-1]:

@@ -26,12 +26,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import ArrayActivations, as_activations, sample_column
-from analysis.compute.groups.concept import Concept, ConceptParams
-from analysis.compute.groups.concept_samples import ConceptSamples, concept_samples
+from analysis.activations import ArrayActivations, as_activations
+from analysis.compute.groups.concept import ConceptParams
+from analysis.compute.groups.concept_samples import concept_samples
 from analysis.compute.machine import machine
-from analysis.compute.rows.known_factors import MOST_CLASSES, NOT_FACTORS, factor_of
-from analysis.compute.subspaces.collateral import Controls, Loss, loss_of
+from analysis.compute.rows.known_factors import MOST_CLASSES
+from analysis.compute.subspaces.collateral import Controls, Loss, loss_of, readable_columns
 from analysis.compute.subspaces.erasing import ERASERS, FEWEST, LEACE, Halves, erased, halved
 from analysis.compute.subspaces.erasure import Eraser, concept_moments, orthogonal, random_projection
 from analysis.compute.subspaces.probes import LINEAR, PROBES
@@ -108,7 +108,9 @@ def collateral_damage(
         nothing, eraser, [random_projection(halves.moments, eraser.rank, rng) for _ in range(RANDOM)],
         _exchanged(halves, params.method, k, params.draws, rng, progress),
     )  # fmt: skip
-    columns, left_out = _columns(activations, data, halves, params)
+    own = "" if params.inside or params.first else params.column
+    held = data.samples[halves.held]
+    columns, left_out = readable_columns(activations, held, halves.concept, own, params.folds + 1)
     lines = []
     for i, (concept, at) in enumerate(columns):
         progress(0.3 + 0.7 * i / len(columns), f"reading {concept.name}")
@@ -123,28 +125,6 @@ def _exchanged(halves: Halves, method: str, k: int, draws: int, rng, progress) -
         concept = halves.fit_concept.shuffled(rng)
         found.append(erased(method, halves.fit, concept, concept_moments(halves.fit, concept), k))
     return found
-
-
-def _columns(activations, data: ConceptSamples, halves: Halves, params) -> tuple[list, list[str]]:
-    """(concept, which held-out samples have it) of the erased concept and of every other column; those left out."""
-    held, found, left_out = data.samples[halves.held], [(halves.concept, np.arange(len(halves.held)))], []
-    own = "" if params.inside else params.column
-    for name in activations.samples:
-        if name in NOT_FACTORS or (name == own and not params.first):
-            continue
-        factor = factor_of(name, sample_column(activations, name)[held])
-        concept = None
-        if factor is not None:
-            at = np.flatnonzero(factor.known)
-            of, values = (None, factor.values[at]) if factor.is_number else (factor.of[at], None)
-            concept = Concept(name, of, factor.classes, values)
-            if len(at) < 2 * FEWEST or (of is not None and np.bincount(of).min() < params.folds + 1):
-                concept = None
-        if concept is None:
-            left_out.append(name)
-        else:
-            found.append((concept, at))
-    return found, left_out
 
 
 def _table(name: str, params, data, halves: Halves, eraser: Eraser, lines: list[Loss], left_out) -> Table:
