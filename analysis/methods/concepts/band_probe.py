@@ -222,7 +222,7 @@ METHODS = (
         function=band_probe,
         summary="The same probe in the principal components of largest and of smallest variance.",
         params=BandProbeParams, result=Table, check=_check, cost=_cost, minimum_rows=16, libraries=("scikit-learn",),
-        invariance="rotating, shifting or scaling all units by one factor changes nothing but rounding; rescaling "
+        invariance="rotating, shifting or scaling all units by one factor changes nothing but draws; rescaling "
         "single units does",
         papers=("Learning by Reconstruction Produces Uninformative Features",),
     ),

@@ -246,7 +246,7 @@ METHODS = (
         summary="What probes of all other sample columns lose when one concept is erased, against random directions.",
         minimum_rows=2 * FEWEST, libraries=("scikit-learn",),
         invariance="shifting the activations or scaling all of them by one factor changes nothing; a rotation changes "
-        "nothing but the draw of random directions",
+        "nothing but the draws of the MLP and of random directions",
         papers=("Linear Adversarial Concept Erasure (R-LACE)", "Linear Adversarial Concept Erasure"),
     ),
 )  # fmt: skip

@@ -260,7 +260,7 @@ METHODS = (
         "by an attribute that it has not seen.",
         params=RankabilityParams, result=Table, check=_check, cost=_cost, minimum_rows=20, libraries=("scikit-learn",),
         invariance="any increasing change of the attribute leaves ρ of axes made from its order alone; shifting the "
-        "activations or scaling all of them by one factor changes nothing, a rotation nothing but rounding",
+        "activations or scaling all of them by one factor changes nothing, a rotation nothing but the draw of the MLP",
         papers=("On the rankability of visual embeddings",),
     ),
 )  # fmt: skip
