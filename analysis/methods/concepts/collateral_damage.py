@@ -216,7 +216,7 @@ def _check() -> tuple[CheckLine, ...]:
     """Three labels in 12 units: `one` and `two` along their own units, `twin` equal to `one` for 9 of 10 samples.
     Erasing `one` blinds it, hurts `twin` and spares `two`; erasing a random label spares everything."""
     rng = np.random.default_rng(11)
-    n = 1200
+    n = 2000
     one, two, lost = rng.integers(2, size=(3, n))
     twin = np.where(rng.random(n) < 0.9, one, 1 - one)
     x = rng.standard_normal((n, 12)) + 3 * np.column_stack([one, two, *[0 * one] * 10])

@@ -234,7 +234,7 @@ METHODS = (
         "which way changes the activations least.",
         minimum_rows=2 * FEWEST, libraries=("scikit-learn",),
         invariance="shifting the activations or scaling all of them by one factor changes no score; a rotation "
-        "only the draws of the MLP and of the random directions; LEACE's directions follow any linear change of the units",
+        "only the draws of the MLP and of random directions; LEACE follows every linear change of the units",
         papers=("Linear Adversarial Concept Erasure (R-LACE)", "Linear Adversarial Concept Erasure"),
     ),
 )  # fmt: skip
