@@ -17,12 +17,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.compute.groups.concept import ConceptParams, concept_samples
+from analysis.compute.groups.concept import ConceptParams
+from analysis.compute.groups.concept_samples import concept_samples
 from analysis.compute.subspaces.erasing import ERASERS, FEWEST, LEACE, erased
 from analysis.compute.subspaces.erasure import Eraser, concept_moments, refuse_few_for_units
 from analysis.errors import ParameterError
 from analysis.spec import Progress, no_progress
-from analysis.store.manifest import TapSpec
 from analysis.store.reader import Store
 from analysis.store.writer import StoreWriter, TapBlock
 
@@ -68,7 +68,12 @@ def erased_store(
     source, name = workspace.store(store), name or f"{store} without {column}"
     directory = workspace.new_store_path(name)
     eraser, units, concept = found_eraser(
-        source.activations(tap), ConceptParams(column, first, second, inside, outside), method, k, seed, progress
+        source.activations(tap),
+        ConceptParams(column, first, second, inside, outside),
+        method,
+        k,
+        seed,
+        progress,
     )
     made_here = not directory.exists()
     try:
@@ -82,17 +87,30 @@ def erased_store(
 
 
 def found_eraser(
-    activations, ask: ConceptParams, method: str, k: int | None, seed: int = 0, progress: Progress = no_progress
+    activations,
+    ask: ConceptParams,
+    method: str,
+    k: int | None,
+    seed: int = 0,
+    progress: Progress = no_progress,
 ) -> tuple[Eraser, np.ndarray, str]:
     """The eraser on all samples that have the concept, the units (m,) it is about, and the concept in words."""
     rng = np.random.default_rng(seed)
-    data = concept_samples(activations, ask, minimum=FEWEST, maximum=MOST, rng=rng, progress=progress, span=(0, 0.3))
+    data = concept_samples(
+        activations, ask, minimum=FEWEST, maximum=MOST, rng=rng, progress=progress, span=(0, 0.3)
+    )
     refuse_few_for_units(len(data.x), data.x.shape[1], "samples with the concept")
     moments = concept_moments(data.x, data.concept)
-    return erased(method, data.x, data.concept, moments, k or data.concept.rank), data.units, data.concept.described
+    return (
+        erased(method, data.x, data.concept, moments, k or data.concept.rank),
+        data.units,
+        data.concept.described,
+    )
 
 
-def _created(source: Store, tap: str, directory, name, method, eraser: Eraser, concept: str, seed: int) -> StoreWriter:
+def _created(
+    source: Store, tap: str, directory, name, method, eraser: Eraser, concept: str, seed: int
+) -> StoreWriter:
     about = source.manifest
     of = f"{source.name}:{tap}"
     facts = {

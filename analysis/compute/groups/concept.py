@@ -19,10 +19,9 @@ from analysis.activations import Activations, sample_column
 from analysis.compute.groups.class_pairs import pair_by_column, pair_by_selection
 from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.known_factors import factor_of
-from analysis.compute.rows.samples import known_labels, pooled_samples
-from analysis.compute.statistics.moments import is_varying
-from analysis.errors import InputError, NotEnoughData, NotFound, TooLarge
-from analysis.spec import Progress, no_progress, param
+from analysis.compute.rows.samples import known_labels
+from analysis.errors import InputError, NotFound, TooLarge
+from analysis.spec import param
 
 MOST_CLASSES = 50
 
@@ -82,61 +81,6 @@ class Concept:
         return f"{self.name} ({', '.join(self.classes[:4])}{' …' if len(self.classes) > 4 else ''})"
 
 
-@dataclass(frozen=True)
-class ConceptSamples:
-    """`x` (n, d) float64, one line for each of `samples` (n,), positions in the tap; `units` (d,) the units that vary;
-    their `concept`; `notes` on what was left out."""
-
-    x: np.ndarray
-    samples: np.ndarray
-    units: np.ndarray
-    concept: Concept
-    notes: tuple[str, ...]
-
-
-def concept_samples(
-    activations: Activations,
-    ask: ConceptParams,
-    *,
-    minimum: int,
-    maximum: int,
-    rng: np.random.Generator,
-    as_number: bool = False,
-    progress: Progress = no_progress,
-    span: tuple[float, float] = (0.0, 0.1),
-) -> ConceptSamples:
-    """The samples that have the concept, at most `maximum` of them (a seeded random subset). O(n d). `as_number`: of a
-    column that orders the samples, the number; two groups become 0 and 1.
-
-    Raises
-    ------
-    NotFound
-        No such column or value.
-    NotEnoughData
-        Fewer than two classes with `minimum` samples, or fewer than 2 `minimum` samples with a number.
-    InputError
-        The concept, or every unit, is constant.
-    TooLarge, ParameterError
-        More than 50 classes; a membership of another length.
-    """
-    at, concept, notes = (ordered_concept if as_number else asked_concept)(activations, ask, minimum)
-    if len(at) > maximum:
-        notes.append(f"A random {maximum:,} of {len(at):,} samples used.")
-        chosen = np.sort(rng.choice(len(at), size=maximum, replace=False))
-        at, concept = at[chosen], concept.only(chosen)
-    x, kept, left_out = pooled_samples(activations, "mean", at, progress, span)
-    at, concept = at[kept], concept.only(kept)
-    concept, stay, more = _large_enough(concept, minimum)
-    x, at = x[stay], at[stay]
-    varies = is_varying(x.var(axis=0), x.mean(axis=0))
-    if not varies.any():
-        raise InputError(f"every unit of {activations.name} is constant", "units that vary", "Choose another tap")
-    if not varies.all():
-        more.append(f"{int((~varies).sum())} constant unit(s) left out.")
-        x = x[:, varies]
-    return ConceptSamples(x, at, np.flatnonzero(varies), concept, (*left_out, *notes, *more))
-
-
 def asked_concept(
     activations: Activations, ask: ConceptParams, minimum: int
 ) -> tuple[np.ndarray, Concept, list[str]]:
@@ -158,7 +102,9 @@ def asked_concept(
     codes = class_codes(column, name, minimum)
     if len(codes.names) > MOST_CLASSES:
         raise TooLarge(
-            f"'{name}' has {len(codes.names)} classes", f"at most {MOST_CLASSES}", "Name two of its values instead"
+            f"'{name}' has {len(codes.names)} classes",
+            f"at most {MOST_CLASSES}",
+            "Name two of its values instead",
         )
     return np.flatnonzero(codes.stay), Concept(name, codes.codes, codes.names, None), list(codes.notes)
 
@@ -224,21 +170,3 @@ def _two_groups(activations: Activations, ask: ConceptParams) -> tuple[np.ndarra
     notes = [f"{int(both.sum())} sample(s) with tokens in both selections left out."] if both.any() else []
     of = np.where(plus[at] > 0, 1, 0)
     return at, Concept(f"{names[0]} against {names[1]}", of, (names[1], names[0]), None), notes
-
-
-def _large_enough(concept: Concept, minimum: int) -> tuple[Concept, np.ndarray, list[str]]:
-    """What a subset, and rows that are not finite, leave: the concept, which samples stay (n,) bool, notes."""
-    if concept.is_number:
-        if concept.n < 2 * minimum:
-            raise NotEnoughData(
-                f"{concept.n} sample(s) have a finite row and a value of '{concept.name}'", f"at least {2 * minimum}",
-                "Record more samples",
-            )  # fmt: skip
-        if not is_varying(concept.values.var(), concept.values.mean()):
-            raise InputError(f"'{concept.name}' is constant", "a number that varies", "Choose another column")
-        return concept, np.ones(concept.n, bool), []
-    codes = class_codes(np.asarray(concept.classes)[concept.of], concept.name, minimum)
-    order = [concept.classes.index(c) for c in codes.names]
-    back = np.argsort(np.argsort(order))  # keep the order that the classes had
-    names = tuple(codes.names[i] for i in np.argsort(order))
-    return Concept(concept.name, back[codes.codes], names, None), codes.stay, list(codes.notes)

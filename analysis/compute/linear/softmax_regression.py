@@ -28,7 +28,12 @@ class Softmax:
 
 
 def softmax_fit(
-    x: np.ndarray, of: np.ndarray, classes: int, penalty: float, start: Softmax | None = None, steps: int = 200
+    x: np.ndarray,
+    of: np.ndarray,
+    classes: int,
+    penalty: float,
+    start: Softmax | None = None,
+    steps: int = 200,
 ) -> Softmax:
     """Fit to rows `x` (n, d) of class `of` (n,). O(n d C) for each of at most `steps` steps."""
     from scipy.optimize import minimize

@@ -2,11 +2,11 @@
 
     max over P in F_k  min over θ   (1 / n) Σ log loss(y_i, softmax((I - P) x_i Θ + b)) + λ / 2 ‖Θ‖²
 
-F_k = {0 ⪯ P ⪯ I, tr P = k}, the Fantope, is the convex hull of the projections of rank k. The inner minimum is solved by
-L-BFGS from where it was, P moves along the gradient there (Danskin) by √k / step, and is put back into F_k by shifting
-and clipping its eigenvalues. Now and then P is rounded to its k leading eigenvectors and an almost free probe fitted to
-what those leave; the rounding with the largest loss is returned. The loss of a constant is the most there can be: the
-search ends there.
+F_k = {0 ⪯ P ⪯ I, tr P = k}, the Fantope, is the convex hull of the projections of rank k. The inner minimum is solved
+by L-BFGS from where it was, P moves along the gradient there (Danskin) by √k / step, and is put back into F_k by
+shifting and clipping its eigenvalues. Now and then P is rounded to its k leading eigenvectors and an almost free
+probe fitted to what those leave; the rounding with the largest loss is returned. The loss of a constant is the most
+there can be: the search ends there.
 
 At k = classes - 1 the answer is known, since a linear probe is constant exactly where all class means are equal: the
 span of their differences. Below it the game chooses. For least squares (a number) the closed form is the

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from analysis.compute.groups.concept import Concept, ConceptSamples
+from analysis.compute.groups.concept import Concept
+from analysis.compute.groups.concept_samples import ConceptSamples
 from analysis.compute.linear.cross_fitting import folds_of
+from analysis.compute.statistics.moments import is_varying
 from analysis.compute.subspaces.adversarial_erasure import adversarial_projection
 from analysis.compute.subspaces.erasure import (
     ConceptMoments,
@@ -22,6 +24,7 @@ from analysis.compute.subspaces.erasure import (
 )
 from analysis.compute.subspaces.iterated_erasure import iterated_nullspace
 from analysis.compute.subspaces.probes import probe_folds
+from analysis.errors import NotEnoughData
 
 FEWEST = 16  # samples of a class: eight find the directions, eight are read in folds
 MEAN, COVARIANCE, LEACE = "mean projection", "cross-covariance projection", "LEACE"
@@ -46,12 +49,20 @@ class Halves:
 
 
 def halved(data: ConceptSamples, folds: int, rng: np.random.Generator) -> Halves:
-    """Two random halves with the same share of each class. Raises NotEnoughData for half < d + 1 samples."""
+    """Two random halves with the same share of each class. Raises NotEnoughData for half < d + 1 samples,
+    or a number that is constant in a half."""
     half = folds_of(data.concept.keys, 2, rng)
     first, held = np.flatnonzero(half == 0), np.flatnonzero(half == 1)
     refuse_few_for_units(len(first), data.x.shape[1], "samples, half of those with the concept,")
     concept = data.concept.only(held)
     made = data.concept.only(first)
+    for part in (made, concept) if concept.is_number else ():
+        if not is_varying(part.values.var(), part.values.mean()):
+            raise NotEnoughData(
+                f"half of the {len(data.x):,} samples have one value of '{concept.name}'",
+                "a number that varies in both halves",
+                "Record more samples, or choose another column",
+            )  # fmt: skip
     return Halves(
         data.x[first], made, concept_moments(data.x[first], made), data.x[held], concept,
         probe_folds(concept, folds, rng), held,

@@ -92,14 +92,18 @@ def scored(
             made[test] = READERS[probe](z[train], part, z[test], np.random.default_rng(seed + f))
     if linear_number:
         made = held_out_predictions(z, concept.values[:, None], np.zeros(1, np.int64), fold)[:, 0]
-    return _number_score(made, middle, concept, rng) if concept.is_number else _class_score(made, concept, rng)
+    return (
+        _number_score(made, middle, concept, rng) if concept.is_number else _class_score(made, concept, rng)
+    )
 
 
 def _class_score(made: np.ndarray, concept: Concept, rng: np.random.Generator) -> Score:
     right = made == concept.of
     value, n = float(right.mean()), len(right)
     null = np.array([(made == rng.permutation(concept.of)).mean() for _ in range(DRAWS)])
-    named, there = (np.bincount(v.astype(np.int64), minlength=len(concept.classes)) / n for v in (made, concept.of))
+    named, there = (
+        np.bincount(v.astype(np.int64), minlength=len(concept.classes)) / n for v in (made, concept.of)
+    )
     low, high = wilson(float(right.sum()), n)
     return Score(
         value, low, high, float(named @ there), *(float(q) for q in np.percentile(null, [2.5, 97.5])),
@@ -138,12 +142,14 @@ def _mlp(x: np.ndarray, concept: Concept, test: np.ndarray, rng: np.random.Gener
 
     inner, seed = _fifth(concept, rng), int(rng.integers(2**31))
     y = concept.values if concept.is_number else concept.of
-    middle, spread = (y.mean(), y.std()) if concept.is_number else (0, 1)
+    middle, spread = (y.mean(), y.std() or 1.0) if concept.is_number else (0, 1)
     y = (y - middle) / spread if concept.is_number else y
     best, chosen = -np.inf, None
     for decay in DECAYS[::-1]:
         make = MLPRegressor if concept.is_number else MLPClassifier
-        model = make(hidden_layer_sizes=(HIDDEN,), solver="lbfgs", alpha=decay, max_iter=ITERATIONS, random_state=seed)
+        model = make(
+            hidden_layer_sizes=(HIDDEN,), solver="lbfgs", alpha=decay, max_iter=ITERATIONS, random_state=seed
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are a limit by choice
             model.fit(x[~inner], y[~inner])

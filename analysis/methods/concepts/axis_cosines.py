@@ -1,8 +1,8 @@
 """Do concepts share a direction? Cosines between the axes of all sample columns, against exchanged values.
 
-An axis for every number, for two classes, and for each class against the rest: the difference of means (of a number: its
-covariance with the units), or the same brought through (Σ + λ I)⁻¹, λ a hundredth of the mean variance, which is the
-direction that a linear probe reads. cos = aᵀb / (‖a‖ ‖b‖), in the space of the units as they are.
+An axis for every number, for two classes, and for each class against the rest: the difference of means (of a number:
+its covariance with the units), or the same brought through (Σ + λ I)⁻¹, λ a hundredth of the mean variance, which is
+the direction that a linear probe reads. cos = aᵀb / (‖a‖ ‖b‖), in the space of the units as they are.
 
 Null: of each cell, by exchanging the values of the row's column between samples: directions made from nothing are not
 uniform but lie along the large principal axes, so that their cosines with a real axis spread more than 1 / √d.
@@ -77,12 +77,17 @@ def axis_cosines(
         raise NotEnoughData(f"{n} sample(s) with a finite row", f"at least {FEWEST}", "Record more samples")
     varies = is_varying(x.var(axis=0), x.mean(axis=0))
     if not varies.any():
-        raise InputError(f"every unit of {activations.name} is constant", "units that vary", "Choose another tap")
+        raise InputError(
+            f"every unit of {activations.name} is constant", "units that vary", "Choose another tap"
+        )
     x = x[:, varies] - x[:, varies].mean(axis=0)
     z = np.where(np.isnan(z), 0.0, z - np.nanmean(z, axis=0))  # a sample without a value pulls nowhere
     spread = np.sqrt((z**2).sum(axis=0))
     if (spread == 0).any():
-        raise NotEnoughData(f"'{names[int(np.argmin(spread))]}' is constant over the finite samples", "a value that varies")
+        lost = names[int(np.argmin(spread))]
+        raise NotEnoughData(
+            f"'{lost}' is constant over the finite samples", "values that vary", "Name other columns"
+        )
     read = _reader(x, params.axis)
     axes = _unit(read(x.T @ z))
     progress(0.4, "leaving groups of samples out")
@@ -94,7 +99,9 @@ def axis_cosines(
         if i % 10 == 0:
             progress(0.5 + 0.5 * i / params.draws, "exchanging values")
         null[i] = _unit(read(x.T @ rng.permuted(z, axis=0))).T @ axes
-    return _matrix(activations.name, params, names, axes.T @ axes, half, null, n, x.shape[1], (*more, *notes))
+    values = np.clip(axes.T @ axes, -1.0, 1.0)
+    np.fill_diagonal(values, 1.0)
+    return _matrix(activations.name, params, names, values, half, null, n, x.shape[1], (*more, *notes))
 
 
 def _targets(activations, params, rng) -> tuple[list[str], np.ndarray, list[str], np.ndarray]:
@@ -114,12 +121,16 @@ def _targets(activations, params, rng) -> tuple[list[str], np.ndarray, list[str]
         groups = [] if f.is_number else ([1] if len(f.classes) == 2 else range(len(f.classes)))
         if f.is_number:
             names.append(f.name)
-            columns.append(np.where(f.known, (f.values - f.values[f.known].mean()) / f.values[f.known].std(), np.nan))
+            columns.append(
+                np.where(f.known, (f.values - f.values[f.known].mean()) / f.values[f.known].std(), np.nan)
+            )
         for c in groups:
             names.append(f"{f.name} {f.classes[c]}")
             columns.append(np.where(f.known, (f.of == c).astype(float), np.nan))
     if len(names) < 2:
-        raise NotEnoughData(f"{len(names)} axis ({', '.join(names)})", "at least two", "Add a column, or name others")
+        raise NotEnoughData(
+            f"{len(names)} axis ({', '.join(names)})", "at least two", "Add a column, or name others"
+        )
     if len(names) > MOST_AXES:
         raise TooLarge(f"{len(names)} axes", f"at most {MOST_AXES}", "Name fewer columns in 'others'")
     return names, np.column_stack(columns), [*notes, *more], at
@@ -149,13 +160,17 @@ def _cosines(axes: np.ndarray) -> np.ndarray:
 def _matrix(name: str, params, names, values, half, null, n: int, d: int, notes) -> Matrix:
     m = len(names)
     upper = np.triu_indices(m, 1)
-    null = np.maximum(np.abs(null), np.abs(null.transpose(0, 2, 1)))  # either of the two exchanged: the larger
+    null = np.maximum(
+        np.abs(null), np.abs(null.transpose(0, 2, 1))
+    )  # either of the two exchanged: the larger
     p = (1 + (null >= np.abs(values)).sum(axis=0)) / (1 + len(null))
     q = benjamini_hochberg(p[upper])
     significant = np.zeros((m, m), bool)
     significant[upper] = q < 0.05
     significant |= significant.T
-    low, high = (None, None) if half is None else (np.clip(values - half, -1, 1), np.clip(values + half, -1, 1))
+    low, high = (
+        (None, None) if half is None else (np.clip(values - half, -1, 1), np.clip(values + half, -1, 1))
+    )
     band = np.percentile(null, 95, axis=0)
     cells = [(i, j) for i, j in zip(*upper, strict=True)]
     cells.sort(key=lambda c: -abs(values[c]))
@@ -163,9 +178,10 @@ def _matrix(name: str, params, names, values, half, null, n: int, d: int, notes)
         Estimate(
             f"cosine of {names[i]} and {names[j]}", float(values[i, j]),
             low=None if half is None else float(low[i, j]), high=None if half is None else float(high[i, j]),
-            interval="" if half is None else "jackknife over groups of samples, t", null=0.0, null_low=-float(band[i, j]),
-            null_high=float(band[i, j]), null_method=f"{params.draws} exchanges of the values of either column; 95 % of "
-            "the larger magnitude", p_value=float(p[i, j]), n=n, d=d, estimator=f"cosine, {params.axis}",
+            interval="" if half is None else "jackknife over groups of samples, t", null=0.0,
+            null_low=-float(band[i, j]), null_high=float(band[i, j]), p_value=float(p[i, j]), n=n, d=d,
+            null_method=f"{params.draws} exchanges of the values of either column; 95 % of the larger magnitude",
+            estimator=f"cosine, {params.axis}",
         )
         for i, j in cells[:20]
     )  # fmt: skip
@@ -186,7 +202,9 @@ def _matrix(name: str, params, names, values, half, null, n: int, d: int, notes)
 
 def _reading(names, values, significant, upper) -> str:
     told = [(i, j) for i, j in zip(*upper, strict=True) if significant[i, j]]
-    first = f"{len(told)} of {len(upper[0])} pairs of axes are further from a right angle than exchanged values (q < 0.05)."
+    first = (
+        f"{len(told)} of {len(upper[0])} pairs of axes are further from a right angle than chance (q < 0.05)."
+    )
     if not told:
         return first
     told.sort(key=lambda c: -abs(values[c]))
@@ -215,7 +233,9 @@ def _check() -> tuple[CheckLine, ...]:
     plain = axis_cosines(data, AxisCosinesParams(column="one"))
     means = np.repeat(np.linalg.qr(rng.standard_normal((d, 3)))[0].T * 4, 200, axis=0)
     classes = axis_cosines(
-        ArrayActivations(means + 0.1 * rng.standard_normal((600, d)), samples={"label": np.repeat([0, 1, 2], 200)})
+        ArrayActivations(
+            means + 0.1 * rng.standard_normal((600, d)), samples={"label": np.repeat([0, 1, 2], 200)}
+        )
     )
     return (
         CheckLine("60 degrees", 0.5, float(plain.values[0, 1]), 0.06),

@@ -2,18 +2,20 @@
 
 The concept's directions are found on one half of the samples and removed from the other half. There one probe is fitted
 and judged in folds for each column (classes, or a number), before and after; the difference is of the same samples with
-the same folds. As many random directions, drawn several times, say what removing directions that mean nothing costs.
+the same folds. Two controls: as many random directions, and the same method on the concept's values exchanged between
+samples. The second takes more: directions found in noise lie along the largest principal axes, where others live.
 
 damage = score before - score after, with an interval over samples (paired). A column counts as damaged where it was
-read before, that interval lies above 0, and no draw of random directions did as much.
+read before, that interval lies above 0, no draw of random directions did as much, and at most 5 % of exchanges did.
 
-Null: the damage by random directions of the same number; scores by themselves are held against exchanged values.
+Null: the damage from erasing exchanged values; scores by themselves are held against exchanged values, too.
 
 When it lies: a column that is associated with the concept in these samples must lose, whether or not the network uses
 one for the other: what is shown in `association`; a column that the probe could not read before has nothing to lose; a
 more flexible probe may find again what a linear one lost; columns such as `predicted` are made from these activations.
 
-Cost: the directions as in concept_erasure, and (2 + draws) probes in folds for each column. Memory O(n d + d²).
+Cost: the directions as in concept_erasure, once more for each exchange, and (7 + exchanges) probes in folds for each
+column. Memory O(n d + d²).
 
 References: S. Ravfogel et al. (2022), "Linear Adversarial Concept Erasure"; N. Belrose et al. (2023), "LEACE".
 """
@@ -24,18 +26,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import ArrayActivations, as_activations, sample_column
-from analysis.compute.groups.concept import Concept, ConceptParams, ConceptSamples, concept_samples
+from analysis.activations import ArrayActivations, as_activations
+from analysis.compute.groups.concept import ConceptParams
+from analysis.compute.groups.concept_samples import concept_samples
 from analysis.compute.machine import machine
-from analysis.compute.rows.known_factors import MOST_CLASSES, NOT_FACTORS, factor_of
-from analysis.compute.statistics.nulls import bootstrap
-from analysis.compute.statistics.paired_gain import gain_interval
+from analysis.compute.rows.known_factors import MOST_CLASSES
+from analysis.compute.subspaces.collateral import Controls, Loss, loss_of, readable_columns
 from analysis.compute.subspaces.erasing import ERASERS, FEWEST, LEACE, Halves, erased, halved
-from analysis.compute.subspaces.erasure import Eraser, orthogonal, random_projection
-from analysis.compute.subspaces.probes import LINEAR, PROBES, Score, probe_folds, scored
+from analysis.compute.subspaces.erasure import Eraser, concept_moments, orthogonal, random_projection
+from analysis.compute.subspaces.probes import LINEAR, PROBES
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
+RANDOM = 5  # draws of random directions
 HELP = {
     "column": "sample column that the probe reads; the erased concept comes first",
     "kind": "what it is: classes, or a number",
@@ -52,8 +55,10 @@ HELP = {
     "damage high": "upper end of its 95 % interval over samples",
     "random": "mean damage by as many random directions",
     "random most": "most damage by one draw of them",
-    "damaged": "it was read before, the interval lies above 0, and no draw of random directions did as much",
-    "association": "share of the concept's variance that the column explains over these samples (R² of one on the other)",
+    "exchanged": "mean damage from erasing exchanged values of the concept by the same method",
+    "p": "chance of so much damage from exchanged values",
+    "damaged": "read before, interval above 0, more than random directions ever did, and p at most 0.05",
+    "association": "share of the concept's variance that the column explains over these samples (R²)",
 }
 
 
@@ -65,27 +70,9 @@ class CollateralDamageParams(ConceptParams):
         low=1, high=512,
     )  # fmt: skip
     probe: str = param(LINEAR, "What reads the columns.", choices=PROBES)
-    draws: int = param(5, "Draws of random directions.", low=2, high=50)
+    draws: int = param(19, "Exchanges of the concept's values, each erased again.", low=19, high=999)
     folds: int = param(4, "Folds in which probes are fitted and judged.", low=2, high=10)
     maximum_samples: int = param(2000, "Most samples; a seeded random subset above.", low=50, high=50_000)
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One column: its concept over `at` (m,) of the held-out samples, and its scores."""
-
-    concept: Concept
-    at: np.ndarray
-    association: float
-    before: Score
-    after: Score
-    random: list[float]
-    damage: tuple[float, float, float]
-
-    @property
-    def damaged(self) -> bool:
-        value, low, _ = self.damage
-        return self.before.reads and low > 0 and value > max(self.random)
 
 
 def collateral_damage(
@@ -100,7 +87,7 @@ def collateral_damage(
     Returns
     -------
     Table
-        The erased concept, then the other columns, see `HELP`. Estimates: the damage to each, null random directions.
+        The erased concept, then the other columns, see `HELP`. Estimates: the damage to each.
 
     Raises
     ------
@@ -117,75 +104,30 @@ def collateral_damage(
     k = min(params.rank or data.concept.rank, data.x.shape[1])
     eraser = erased(params.method, halves.fit, halves.fit_concept, halves.moments, k)
     nothing = orthogonal("nothing", halves.moments.mean, np.zeros((data.x.shape[1], 0)))
-    random = [random_projection(halves.moments, eraser.rank, rng) for _ in range(params.draws)]
-    columns, left_out = _columns(activations, data, halves, params)
+    controls = Controls(
+        nothing, eraser, [random_projection(halves.moments, eraser.rank, rng) for _ in range(RANDOM)],
+        _exchanged(halves, params.method, k, params.draws, rng, progress),
+    )  # fmt: skip
+    own = "" if params.inside or params.first else params.column
+    held = data.samples[halves.held]
+    columns, left_out = readable_columns(activations, held, halves.concept, own, params.folds + 1)
     lines = []
     for i, (concept, at) in enumerate(columns):
         progress(0.3 + 0.7 * i / len(columns), f"reading {concept.name}")
-        lines.append(_line(halves, (nothing, eraser, *random), concept, at, params, rng))
+        lines.append(loss_of(halves, controls, concept, at, (params.folds, params.probe), rng))
     return _table(activations.name, params, data, halves, eraser, lines, left_out)
 
 
-def _columns(activations, data: ConceptSamples, halves: Halves, params) -> tuple[list, list[str]]:
-    """(concept, which held-out samples have it) of the erased concept and of every other column; those left out."""
-    held, found, left_out = data.samples[halves.held], [(halves.concept, np.arange(len(halves.held)))], []
-    own = "" if params.inside else params.column
-    for name in activations.samples:
-        if name in NOT_FACTORS or (name == own and not params.first):
-            continue
-        factor = factor_of(name, sample_column(activations, name)[held])
-        concept = None
-        if factor is not None:
-            at = np.flatnonzero(factor.known)
-            of, values = (None, factor.values[at]) if factor.is_number else (factor.of[at], None)
-            concept = Concept(name, of, factor.classes, values)
-            if len(at) < 2 * FEWEST or (of is not None and np.bincount(of).min() < params.folds + 1):
-                concept = None
-        if concept is None:
-            left_out.append(name)
-        else:
-            found.append((concept, at))
-    return found, left_out
+def _exchanged(halves: Halves, method: str, k: int, draws: int, rng, progress) -> list[Eraser]:
+    found = []
+    for i in range(draws):
+        progress(0.15 + 0.15 * i / draws, "finding directions of exchanged values")
+        concept = halves.fit_concept.shuffled(rng)
+        found.append(erased(method, halves.fit, concept, concept_moments(halves.fit, concept), k))
+    return found
 
 
-def _line(halves: Halves, erasers, concept: Concept, at: np.ndarray, params, rng) -> _Line:
-    fold, seed = probe_folds(concept, params.folds, rng), int(rng.integers(2**31))
-    scores = [
-        scored(e(halves.x[at]), concept, fold, params.probe, halves.moments.scale, np.random.default_rng(seed))
-        for e in erasers
-    ]
-    before, after, *random = scores
-    return _Line(
-        concept, at, _association(halves.concept.only(at), concept), before, after,
-        [before.value - s.value for s in random], _damage(before, after, rng),
-    )  # fmt: skip
-
-
-def _damage(before: Score, after: Score, rng) -> tuple[float, float, float]:
-    """Value and 95 % interval of before - after, of the same samples."""
-    value = before.value - after.value
-    if before.right.ndim == 1:
-        low, high = gain_interval(after.right, before.right, rng)
-        return value, low, high
-    more, whole = after.right[:, 0] - before.right[:, 0], before.right[:, 1]
-    low, high = bootstrap(np.arange(len(more)), lambda i: more[i].sum(axis=1) / whole[i].sum(axis=1), rng)
-    return value, min(low, value), max(high, value)
-
-
-def _association(one: Concept, other: Concept) -> float:
-    """Share of the squares of `one` (indicators or number, centred) that least squares on `other` explains."""
-    z, basis = (_spread(c) for c in (one, other))
-    frame = np.linalg.svd(basis, full_matrices=False)
-    inside = frame[0][:, frame[1] > 1e-9 * max(frame[1][0], 1e-300)]
-    return float(((inside.T @ z) ** 2).sum() / max((z**2).sum(), 1e-300))
-
-
-def _spread(c: Concept) -> np.ndarray:
-    z = c.values[:, None] if c.is_number else (c.of[:, None] == np.arange(len(c.classes))).astype(float)
-    return z - z.mean(axis=0)
-
-
-def _table(name: str, params, data, halves: Halves, eraser: Eraser, lines: list[_Line], left_out) -> Table:
+def _table(name: str, params, data, halves: Halves, eraser: Eraser, lines: list[Loss], left_out) -> Table:
     columns = {
         "column": np.array([f"{n.concept.name}{' (erased)' if not i else ''}" for i, n in enumerate(lines)]),
         "kind": np.array(["number" if n.concept.is_number else f"{len(n.concept.classes)} classes" for n in lines]),
@@ -195,6 +137,7 @@ def _table(name: str, params, data, halves: Halves, eraser: Eraser, lines: list[
         "chance": np.array([n.before.chance for n in lines]),
         **{f"damage{end}": np.array([n.damage[i] for n in lines]) for i, end in enumerate(("", " low", " high"))},
         "random": np.array([np.mean(n.random) for n in lines]), "random most": np.array([max(n.random) for n in lines]),
+        "exchanged": np.array([n.exchanged.mean() for n in lines]), "p": np.array([n.p for n in lines]),
         "damaged": np.array([n.damaged for n in lines]), "association": np.array([n.association for n in lines]),
     }  # fmt: skip
     d = halves.x.shape[1]
@@ -202,9 +145,10 @@ def _table(name: str, params, data, halves: Halves, eraser: Eraser, lines: list[
         Estimate(
             f"damage to {n.concept.name}", n.damage[0], low=n.damage[1], high=n.damage[2],
             interval="bootstrap over samples" if n.concept.is_number else "paired over samples (Newcombe)",
-            null=float(np.mean(n.random)), null_low=min(n.random), null_high=max(n.random),
-            null_method=f"{params.draws} draws of {eraser.rank} random direction(s), their range", n=len(n.at), d=d,
-            estimator=f"held-out {'R²' if n.concept.is_number else 'accuracy'} of a {params.probe} probe, before - after",
+            null=float(n.exchanged.mean()), null_low=float(n.exchanged.min()), null_high=float(n.exchanged.max()),
+            null_method=f"{params.draws} exchanges of the concept's values, erased the same way; their range",
+            p_value=n.p, n=len(n.at), d=d,
+            estimator=f"{'R²' if n.concept.is_number else 'accuracy'} of a {params.probe} probe, before - after",
         )
         for n in lines
     )  # fmt: skip
@@ -215,17 +159,17 @@ def _table(name: str, params, data, halves: Halves, eraser: Eraser, lines: list[
     )  # fmt: skip
 
 
-def _reading(lines: list[_Line], eraser: Eraser) -> str:
+def _reading(lines: list[Loss], eraser: Eraser) -> str:
     own, others = lines[0], lines[1:]
     first = (
-        f"{eraser.name} of {eraser.rank} dimension(s) takes the probe of {own.concept.name} from {own.before.value:.2f} "
-        f"to {own.after.value:.2f} (chance {own.before.chance:.2f})."
+        f"{eraser.name} of {eraser.rank} dimension(s) takes the probe of {own.concept.name} from "
+        f"{own.before.value:.2f} to {own.after.value:.2f} (chance {own.before.chance:.2f})."
     )
     if not others:
         return f"{first} The samples have no other column that could lose."
     hurt = [n for n in others if n.damaged]
     if not hurt:
-        return f"{first} None of the {len(others)} other column(s) loses more than random directions take."
+        return f"{first} None of the {len(others)} other column(s) loses more than erasing nothing in particular takes."
     told = "; ".join(
         f"{n.concept.name} loses {n.damage[0]:.2f} [{n.damage[1]:.2f}, {n.damage[2]:.2f}], {n.association:.0%} of the "
         "concept goes with it" for n in sorted(hurt, key=lambda n: -n.damage[0])[:6]
@@ -235,10 +179,16 @@ def _reading(lines: list[_Line], eraser: Eraser) -> str:
 
 def _caveats(params, halves: Halves, lines, left_out) -> list[str]:
     notes = [
-        f"Directions are found on {len(halves.fit):,} samples, probes are fitted and judged on {len(halves.x):,} others "
-        f"in {params.folds} folds.",
+        f"Directions are found on {len(halves.fit):,} samples, probes are fitted and judged on {len(halves.x):,} "
+        f"others in {params.folds} folds.",
         "A column that goes with the concept in these samples loses with it: read the damage beside the association.",
     ]
+    same = [n.concept.name for n in lines[1:] if n.damage[1] > 0 and not n.damaged and n.before.reads]
+    if same:
+        notes.append(
+            f"Loses, but no more than by random directions or a meaningless concept (a loss all the same): "
+            f"{', '.join(same)}."
+        )
     weak = [n.concept.name for n in lines[1:] if not n.before.reads]
     if weak:
         notes.append(f"Not read before erasing, so with nothing to lose: {', '.join(weak)}.")
@@ -256,9 +206,9 @@ def _cost(shapes, params: CollateralDamageParams) -> Cost:
     (rows, d), m = shapes[0], machine()
     n, c, columns = min(rows, params.maximum_samples) / 2, 6, 4
     steps = {LINEAR: 5 * 60 * c, "MLP": 3 * 75 * 32, "kNN": n / 2}[params.probe]
-    flops = columns * (2 + params.draws) * params.folds * steps * 4.0 * n * d + 20.0 * d**3
+    flops = columns * (2 + RANDOM + params.draws) * params.folds * steps * 4.0 * n * d + 20.0 * d**3
     if params.method not in (LEACE,):
-        flops += 80 * 30 * 4.0 * n * d * c + 90 * 20.0 * d**3
+        flops += (1 + params.draws) * (80 * 30 * 4.0 * n * d * c + 90 * 20.0 * d**3)
     return Cost(m.seconds(flops64=flops, calls=2e5) + 0.1, 8.0 * (6 * n * d + 5 * d * d) + 3e5)
 
 
@@ -273,8 +223,9 @@ def _check() -> tuple[CheckLine, ...]:
     x[:, 3] += 2.0 * two * rng.standard_normal(n)
     columns = {"label": one, "two": two, "twin": twin, "lost": lost}
     data = ArrayActivations(x + 3, samples=columns)
+    keys = ("column", "damage", "damaged")
     real, none = (
-        dict(zip(r.columns["column"].tolist(), zip(r.columns["damage"], r.columns["damaged"], strict=True), strict=True))
+        {str(c): (float(v), bool(b)) for c, v, b in zip(*(r.columns[k] for k in keys), strict=True)}
         for r in (collateral_damage(data), collateral_damage(data, CollateralDamageParams(column="lost")))
     )
     spared = [float(damage) for name, (damage, _) in none.items() if "erased" not in name]
@@ -295,7 +246,7 @@ METHODS = (
         summary="What probes of all other sample columns lose when one concept is erased, against random directions.",
         minimum_rows=2 * FEWEST, libraries=("scikit-learn",),
         invariance="shifting the activations or scaling all of them by one factor changes nothing; a rotation changes "
-        "nothing but the draw of random directions",
+        "nothing but the draws of the MLP and of random directions",
         papers=("Linear Adversarial Concept Erasure (R-LACE)", "Linear Adversarial Concept Erasure"),
     ),
 )  # fmt: skip

@@ -26,7 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.groups.concept import ConceptParams, concept_samples
+from analysis.compute.groups.concept import ConceptParams
+from analysis.compute.groups.concept_samples import concept_samples
 from analysis.compute.machine import machine
 from analysis.compute.subspaces.erasing import (
     BOUNDED,
@@ -54,7 +55,10 @@ RANDOM, MAJORITY = "linear, random directions", "majority"
 class ErasureByRankParams(ConceptParams):
     method: str = param(INLP, "How the directions are found.", choices=ERASERS)
     most: int | None = param(
-        None, "Most dimensions; empty: twice as many as a linear probe reads, and at least 8.", low=1, high=512
+        None,
+        "Most dimensions; empty: twice as many as a linear probe reads, and at least 8.",
+        low=1,
+        high=512,
     )
     folds: int = param(4, "Folds in which probes are fitted and judged.", low=2, high=10)
     maximum_samples: int = param(2000, "Most samples; a seeded random subset above.", low=50, high=50_000)
@@ -130,8 +134,9 @@ def _curve(name: str, params, data, halves: Halves, x: np.ndarray, scores) -> Cu
     d, blind = halves.x.shape[1], _blind_from(x, scores[LINEAR])
     ends = ((0, "nothing erased"), (-1, f"{x[-1]:.0f} dimension(s) erased"))
     estimates = [
-        scores[p][at].estimate(f"{p}, {when}", d, LINEAR if p == RANDOM else p) for at, when in ends for p in (*PROBES, RANDOM)
-    ]
+        scores[p][at].estimate(f"{p}, {when}", d, LINEAR if p == RANDOM else p)
+        for at, when in ends for p in (*PROBES, RANDOM)
+    ]  # fmt: skip
     if blind is not None:
         estimates.append(
             Estimate("dimensions after which the linear probe is blind", blind, null=float(d),
@@ -167,7 +172,9 @@ def _reading(method, x, scores, blind, chance: float, number: bool) -> str:
         else f"The linear probe is blind from {blind:.0f} dimension(s) on."
     )
     still = [p for p in PROBES[1:] if scores[p][-1].reads]
-    rest = f" At the end the {' and the '.join(still)} still read(s) it." if still and blind is not None else ""
+    rest = (
+        f" At the end the {' and the '.join(still)} still read(s) it." if still and blind is not None else ""
+    )
     return f"{first} {how}{rest} As many random directions leave it at {scores[RANDOM][-1].value:.2f}."
 
 
@@ -179,9 +186,13 @@ def _caveats(params, halves: Halves, x) -> list[str]:
         "most frequent class scores.",
     ]
     if params.method in BOUNDED:
-        notes.append(f"{params.method} has no more dimensions than the concept: the curve ends at {x[-1]:.0f}.")
+        notes.append(
+            f"{params.method} has no more dimensions than the concept: the curve ends at {x[-1]:.0f}."
+        )
     if params.method == INLP:
-        notes.append("INLP removes more dimensions than the class means span: compare it with LEACE or mean projection.")
+        notes.append(
+            "INLP removes more dimensions than the class means span: compare LEACE or mean projection."
+        )
     if expected_rest(halves):
         notes.append(expected_rest(halves))
     return notes
@@ -192,7 +203,9 @@ def _cost(shapes, params: ErasureByRankParams) -> Cost:
     n, c = min(rows, params.maximum_samples) / 2, 6
     most = min(params.most or 12, d)
     points = 2 + np.log2(most)
-    flops = points * params.folds * (2 * 5 * 60 * 4.0 * n * d * c + 3 * 75 * 4.0 * n * d * 32 + 2.0 * n * n * d)
+    flops = (
+        points * params.folds * (2 * 5 * 60 * 4.0 * n * d * c + 3 * 75 * 4.0 * n * d * 32 + 2.0 * n * n * d)
+    )
     flops += most * 200 * 4.0 * n * d * c + 20.0 * min(n, d) ** 3
     if params.method not in NESTED:
         flops += points * (80 * 30 * 4.0 * n * d * c + 90 * 20.0 * d**3)
@@ -204,12 +217,12 @@ def _check() -> tuple[CheckLine, ...]:
     """Four classes with means along three directions: three dimensions blind the linear probe and two do not; INLP of
     one dimension on correlated units leaves more than the mean projection does."""
     rng = np.random.default_rng(7)
-    label, means = np.arange(4000) % 4, 3 * rng.standard_normal((4, 6))
-    x = rng.standard_normal((4000, 6)) + means[label]
+    label, means = np.arange(2800) % 4, 3 * rng.standard_normal((4, 6))
+    x = rng.standard_normal((2800, 6)) + means[label]
     data = ArrayActivations(x + 5, samples={"label": label})
 
     def curve(**more) -> Curve:
-        return erasure_by_rank(data, ErasureByRankParams(maximum_samples=4000, **more))
+        return erasure_by_rank(data, ErasureByRankParams(maximum_samples=2800, **more))
 
     mean = curve(method=MEAN)
     many = curve(method=INLP, most=5)
@@ -220,7 +233,7 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("fewest that blind the linear probe", 3.0, blind[0] if blind else -1.0, 0.0),
         CheckLine("linear accuracy after two", 0.4, float(mean.series[LINEAR][2]), 0.0, "at least"),
         CheckLine("linear accuracy after three", 0.25, float(mean.series[LINEAR][3]), 0.04),
-        CheckLine("cross-covariance leaves the same", float(mean.series[LINEAR][3]), float(same.series[LINEAR][-1]), 0.01),
+        CheckLine("cross-covariance leaves it", float(mean.series[LINEAR][3]), float(same.series[LINEAR][-1]), 0.01),
         CheckLine("before: four separate classes", 0.9, float(mean.series[LINEAR][0]), 0.0, "at least"),
         CheckLine("INLP reaches five dimensions", 5.0, float(many.x[-1]), 0.0),
         CheckLine("majority", 0.25, float(mean.series[MAJORITY][0]), 0.01),
@@ -234,7 +247,7 @@ METHODS = (
         summary="What linear, MLP and neighbour probes read of a concept as more and more dimensions are erased.",
         minimum_rows=2 * FEWEST, libraries=("scikit-learn",),
         invariance="shifting the activations or scaling all of them by one factor changes nothing; a rotation changes "
-        "nothing but the draw of random directions",
+        "nothing but the draws of the MLP and of random directions",
         papers=("Linear Adversarial Concept Erasure (R-LACE)", "Linear Adversarial Concept Erasure"),
     ),
 )  # fmt: skip

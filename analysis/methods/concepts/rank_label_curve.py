@@ -1,9 +1,9 @@
 """How many labels an axis needs: held-out rank correlation against the number of labelled samples.
 
 Half of the samples may be labelled, the others judge. For m = 4, 8, 16, … labels drawn at random from the first half,
-an axis is made by ridge regression, by the difference of the means of the upper and the lower half of the m, and from the
-m / 2 lowest and m / 2 highest of all (whoever looks for extremes has seen more than m samples). Spearman's ρ is that of
-the other half. The line is the mean of 20 draws, the band their middle 95 %.
+an axis is made by ridge regression, by the difference of the means of the upper and the lower half of the m, and from
+the m / 2 lowest and m / 2 highest of all (whoever looks for extremes has seen more than m samples). Spearman's ρ is
+that of the other half. The line is the mean of 20 draws, the band their middle 95 %.
 
 Null: the attribute exchanged between samples; ρ has mean 0 and deviation 1 / √(n - 1).
 
@@ -22,7 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.groups.concept import ConceptParams, concept_samples
+from analysis.compute.groups.concept import ConceptParams
+from analysis.compute.groups.concept_samples import concept_samples
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.linear.ranking_axes import (
     difference_axis,
@@ -69,7 +70,13 @@ def rank_label_curve(
     activations = as_activations(activations)
     rng = rng or np.random.default_rng(0)
     data = concept_samples(
-        activations, params, minimum=FEWEST, maximum=params.maximum_samples, as_number=True, rng=rng, progress=progress
+        activations,
+        params,
+        minimum=FEWEST,
+        maximum=params.maximum_samples,
+        as_number=True,
+        rng=rng,
+        progress=progress,
     )
     y, x = data.concept.values, data.x
     half = folds_of(np.unique(y, return_inverse=True)[1].reshape(-1), 2, rng)
@@ -118,9 +125,9 @@ def _curve(name: str, data, counts, found, far, n: int, draws: int) -> Curve:
         high={k: b[1] for k, b in band.items()}, null={k: np.zeros(len(counts)) for k in series}, log_x=True,
         reading=_reading(counts, series, n, data.concept.name), estimates=tuple(estimates),
         caveats=(
-            f"Judged on {n:,} samples that are never labelled; if the attribute had nothing to do with them, ρ would lie "
-            f"within ±{1.96 / np.sqrt(n - 1):.2f}.",
-            "Bands are the middle 95 % of draws of the labels; the intervals of the estimates are over judging samples.",
+            f"Judged on {n:,} samples that are never labelled; if the attribute had nothing to do with them, ρ would "
+            f"lie within ±{1.96 / np.sqrt(n - 1):.2f}.",
+            "Bands are the middle 95 % of draws of labels; the intervals of the estimates are over judging samples.",
             "Extremes are chosen among all samples of the first half, so more of them have been looked at.",
             *data.notes,
         ),
@@ -130,7 +137,9 @@ def _curve(name: str, data, counts, found, far, n: int, draws: int) -> Curve:
 def _reading(counts, series, n: int, name: str) -> str:
     ridge = series[RIDGE]
     if ridge[-1] <= 1.96 / np.sqrt(n - 1):
-        return f"Even with all {counts[-1]:.0f} labels no axis ranks {name} beyond chance (ρ {ridge[-1]:.2f})."
+        return (
+            f"Even with all {counts[-1]:.0f} labels no axis ranks {name} beyond chance (ρ {ridge[-1]:.2f})."
+        )
     enough = int(np.argmax(ridge >= 0.9 * ridge[-1]))
     best = max((key for key in series), key=lambda k: series[k][0])
     return (
@@ -143,7 +152,9 @@ def _cost(shapes, params: RankLabelCurveParams) -> Cost:
     (rows, d), m = shapes[0], machine()
     n = min(rows, params.maximum_samples) / 2
     flops = params.draws * (30.0 * 2 * n * d * min(n, d) + 40.0 * n * d)
-    return Cost(m.seconds(flops64=flops, calls=60 * params.draws * np.log2(n + 4)) + 0.05, 8.0 * n * d * 5.0 + 2e5)
+    return Cost(
+        m.seconds(flops64=flops, calls=60 * params.draws * np.log2(n + 4)) + 0.05, 8.0 * n * d * 5.0 + 2e5
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:

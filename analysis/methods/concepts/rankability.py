@@ -1,9 +1,9 @@
 """Can an attribute be read off as an order? One axis made in several ways, judged by rank on samples it has not seen.
 
-Half of the samples make an axis w; the others are sorted by w · x, and Spearman's ρ says how well that is their order by
-the attribute. Axes, from few labels to many: one low and one high sample (two clicks), two groups (halves by the
-median, or two selections), the 50 lowest against the 50 highest, least squares, ridge, and a logistic probe of the upper
-against the lower half. An MLP, which need not go along an axis, says what a line leaves out.
+Half of the samples make an axis w; the others are sorted by w · x, and Spearman's ρ says how well that is their order
+by the attribute. Axes, from few labels to many: one low and one high sample (two clicks), two groups (halves by the
+median, or two selections), the 50 lowest against the 50 highest, least squares, ridge, and a logistic probe of the
+upper against the lower half. An MLP, which need not go along an axis, says what a line leaves out.
 
 Only held-out ρ is shown as a result: with fewer samples than units least squares orders its own samples perfectly,
 whatever the attribute (ρ = 1 on noise). Training values stand beside it to show that.
@@ -27,7 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.groups.concept import Concept, ConceptParams, ConceptSamples, concept_samples
+from analysis.compute.groups.concept import Concept, ConceptParams
+from analysis.compute.groups.concept_samples import ConceptSamples, clicked_axis, concept_samples
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.linear.ranking_axes import (
     difference_axis,
@@ -42,7 +43,6 @@ from analysis.compute.linear.ranking_axes import (
 from analysis.compute.linear.softmax_regression import softmax_fit
 from analysis.compute.machine import machine
 from analysis.compute.subspaces.probes import MLP, READERS
-from analysis.errors import InputError, NotFound, ParameterError
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -63,7 +63,9 @@ HELP = {
 
 @dataclass(frozen=True)
 class RankabilityParams(ConceptParams):
-    low: str = param("", "Id of a sample that stands low, as clicked; with `high` it makes the two-sample axis.")
+    low: str = param(
+        "", "Id of a sample that stands low, as clicked; with `high` it makes the two-sample axis."
+    )
     high: str = param("", "Id of a sample that stands high.")
     maximum_samples: int = param(4000, "Most samples; a seeded random subset above.", low=40, high=50_000)
 
@@ -93,9 +95,15 @@ def rankability(
     activations = as_activations(activations)
     rng = rng or np.random.default_rng(0)
     data = concept_samples(
-        activations, params, minimum=FEWEST, maximum=params.maximum_samples, as_number=True, rng=rng, progress=progress
+        activations,
+        params,
+        minimum=FEWEST,
+        maximum=params.maximum_samples,
+        as_number=True,
+        rng=rng,
+        progress=progress,
     )
-    clicked = _clicked(activations, params, data)
+    clicked = clicked_axis(activations, params.low, params.high, data)
     y, x = data.concept.values, data.x
     half = folds_of(np.unique(y, return_inverse=True)[1].reshape(-1), 2, rng)
     train, test = half == 0, half == 1
@@ -108,29 +116,6 @@ def rankability(
     z, part = (x - middle) / scale, Concept(data.concept.name, None, (), y[train])
     bent = READERS[MLP](z[train], part, z, np.random.default_rng(int(rng.integers(2**31))))
     return _table(activations.name, data, train, test, axes, bent)
-
-
-def _clicked(activations, params, data: ConceptSamples):
-    """The vector between two clicked samples and their places in the data; None where none were."""
-    if not (params.low or params.high):
-        return None
-    if not params.low or not params.high or params.low == params.high:
-        raise ParameterError(
-            f"samples {params.low!r} and {params.high!r}", "the ids of two different samples, one low and one high"
-        )
-    ids = np.asarray(activations.samples["id"]).astype(str)[data.samples]
-    places = []
-    for one in (params.low, params.high):
-        found = np.flatnonzero(ids == one)
-        if not len(found):
-            raise NotFound(f"no sample {one!r} with an attribute and a finite row", "an id of this store")
-        places.append(int(found[0]))
-    axis = data.x[places[1]] - data.x[places[0]]
-    if np.linalg.norm(axis) <= 1e-12 * np.linalg.norm(data.x[places], axis=1).max():
-        raise InputError(
-            f"samples {params.low!r} and {params.high!r} have equal activations", "two samples that differ"
-        )
-    return axis, tuple(places)
 
 
 def _axes(x, y, train, clicked, rng) -> dict[str, tuple[np.ndarray, int]]:
@@ -212,7 +197,9 @@ def _reading(estimates, name: str) -> str:
 
 def _caveats(data: ConceptSamples, train, columns) -> list[str]:
     n, d, y = int(train.sum()), data.x.shape[1], data.concept.values
-    notes = ["Axes are made on one half of the samples and judged on the other; the best of them is chosen after."]
+    notes = [
+        "Axes are made on one half of the samples and judged on the other; the best of them is chosen after."
+    ]
     if n < d + 1:
         notes.append(
             f"{n} training samples for {d} units: least squares orders its own samples perfectly whatever the "
@@ -221,7 +208,7 @@ def _caveats(data: ConceptSamples, train, columns) -> list[str]:
     kinds, counts = np.unique(y, return_counts=True)
     ties = float((counts * (counts - 1.0)).sum() / (len(y) * (len(y) - 1.0)))
     if ties > 0.05:
-        notes.append(f"{ties:.0%} of all pairs tie in the attribute ({len(kinds)} values): ρ stays below 1 for any axis.")
+        notes.append(f"{ties:.0%} of all pairs tie in the attribute ({len(kinds)} values): ρ stays below 1.")
     return notes
 
 
@@ -259,7 +246,9 @@ def _check() -> tuple[CheckLine, ...]:
     return (
         *lines,
         CheckLine("extremes by exp of the attribute, signal 0.3", float(got[2]), float(bent[2]), 1e-12),
-        CheckLine("noise, 50 samples in 64 units: training ρ", 1.0, float(luck.columns["training rho"][3]), 1e-9),
+        CheckLine(
+            "noise, 50 samples in 64 units: training ρ", 1.0, float(luck.columns["training rho"][3]), 1e-9
+        ),
         CheckLine("the same held out", 0.0, abs(float(luck.columns["held-out rho"][3])), 0.35, "at most"),
     )
 
@@ -271,7 +260,7 @@ METHODS = (
         "by an attribute that it has not seen.",
         params=RankabilityParams, result=Table, check=_check, cost=_cost, minimum_rows=20, libraries=("scikit-learn",),
         invariance="any increasing change of the attribute leaves ρ of axes made from its order alone; shifting the "
-        "activations or scaling all of them by one factor changes nothing, a rotation nothing but rounding",
+        "activations or scaling all of them by one factor changes nothing, a rotation nothing but the draw of the MLP",
         papers=("On the rankability of visual embeddings",),
     ),
 )  # fmt: skip
