@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, multivariate_normal
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute.linear import class_probe as probes
-from analysis.compute.linear.class_probe import class_probe, held_out_classes
+from analysis.compute.linear import bayes_probe as probes
+from analysis.compute.linear.bayes_probe import class_probe, held_out_classes
 from analysis.compute.linear.fisher import basis_of, discriminants
 from analysis.compute.statistics.cramers_v import cramers_v
 from analysis.compute.subspaces import domain_samples, domain_transfer, neighbour_votes, position_removal

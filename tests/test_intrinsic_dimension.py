@@ -79,7 +79,9 @@ def test_gride_is_the_maximum_of_its_likelihood(rng, k):
     log_mu = np.log(r[:, 2 * k - 1] / r[:, k - 1])
 
     def minus(d):
-        line = np.log(d) + (k - 1) * np.log(np.expm1(d * log_mu)) - betaln(k, k) - (d * (2 * k - 1) + 1) * log_mu
+        line = (
+            np.log(d) + (k - 1) * np.log(np.expm1(d * log_mu)) - betaln(k, k) - (d * (2 * k - 1) + 1) * log_mu
+        )
         return np.log(d) - line.sum()  # n - 1 in the place of n
 
     best = minimize_scalar(minus, bounds=(0.5, 12), method="bounded", options={"xatol": 1e-9}).x
@@ -94,7 +96,9 @@ def test_mle_is_that_of_scikit_dimension(d, known):
 
 
 # scikit-dimension 0.5.0, TwoNN(discard_fraction=0, method="mle")
-@pytest.mark.parametrize(("d", "known"), [(4, 4.033898437), (10, 9.450030117), (20, 16.555808952), (40, 26.513199008)])
+@pytest.mark.parametrize(
+    ("d", "known"), [(4, 4.033898437), (10, 9.450030117), (20, 16.555808952), (40, 26.513199008)]
+)
 def test_two_nn_is_that_of_scikit_dimension(d, known):
     x = np.random.default_rng(d).standard_normal((1000, d))
     assert two_nn(near_points(x, 2).distances) == pytest.approx(known, rel=1e-9)
@@ -159,7 +163,9 @@ def test_tree_dimension_of_a_cube_and_length_of_a_square():
 @given(st.integers(3, 9), st.floats(0.01, 100))
 @settings(max_examples=10, deadline=None)
 def test_regular_simplex(n, edge):
-    assert tree_dimension.tree_length(np.eye(n) * edge / np.sqrt(2)) == pytest.approx((n - 1) * edge, rel=1e-9)
+    assert tree_dimension.tree_length(np.eye(n) * edge / np.sqrt(2)) == pytest.approx(
+        (n - 1) * edge, rel=1e-9
+    )
 
 
 def test_a_simplex_has_no_dimension():
@@ -179,7 +185,9 @@ def test_turning_stretching_and_moving_change_nothing(seed, scale, shift):
     assert mle(ra, 10) == pytest.approx(mle(rb, 10), rel=1e-5)
     assert gride(ra, 4) == pytest.approx(gride(rb, 4), rel=1e-5)
     part = tree_dimension.parts_of(120, 3, r)
-    assert tree_dimension.tree_dimension(a, part) == pytest.approx(tree_dimension.tree_dimension(b, part), rel=1e-5)
+    assert tree_dimension.tree_dimension(a, part) == pytest.approx(
+        tree_dimension.tree_dimension(b, part), rel=1e-5
+    )
 
 
 def test_stretching_one_unit_does_change_it(rng):
@@ -252,9 +260,14 @@ def test_calibration_is_read_backwards():
 # ---------------------------------------------------------------------------- the method
 def test_equal_points_are_left_out_and_counted(rng):
     x = rng.random((300, 3))
-    once, twice = intrinsic_dimension(x), intrinsic_dimension(np.vstack([x, x[:100], -0.0 * x[:1], 0.0 * x[:1]]))
+    once, twice = (
+        intrinsic_dimension(x),
+        intrinsic_dimension(np.vstack([x, x[:100], -0.0 * x[:1], 0.0 * x[:1]])),
+    )
     assert value(twice, "TwoNN dimension").n == 301
-    assert value(twice, "TwoNN dimension").value == pytest.approx(value(once, "TwoNN dimension").value, rel=0.05)
+    assert value(twice, "TwoNN dimension").value == pytest.approx(
+        value(once, "TwoNN dimension").value, rel=0.05
+    )
     assert any("101 point(s) that lie exactly" in c for c in twice.caveats)
 
 
@@ -267,7 +280,9 @@ def test_values_on_a_grid_are_told(rng):
 def test_neighbours_of_the_same_sample_are_counted(rng):
     x = np.repeat(rng.standard_normal((60, 4)), 5, axis=0) + 1e-3 * rng.standard_normal((300, 4))
     tap = ArrayActivations(x, layout=Layout(np.arange(61) * 5))
-    assert any("nearest neighbour of 100% of the rows is a token" in c for c in intrinsic_dimension(tap).caveats)
+    assert any(
+        "nearest neighbour of 100% of the rows is a token" in c for c in intrinsic_dimension(tap).caveats
+    )
 
 
 def test_the_reading_says_that_it_is_too_small(rng):
@@ -289,7 +304,9 @@ def test_refusals_of_dimension(rng):
 
 
 def test_more_units_than_points_and_few_samples(rng):
-    tap = ArrayActivations(rng.standard_normal((90, 400)).astype(np.float16), layout=Layout(np.arange(4) * 30))
+    tap = ArrayActivations(
+        rng.standard_normal((90, 400)).astype(np.float16), layout=Layout(np.arange(4) * 30)
+    )
     found = intrinsic_dimension(tap)
     assert value(found, "TwoNN dimension").low is None
     assert any("Fewer than eight samples" in c for c in found.caveats)
@@ -372,7 +389,9 @@ def test_regimes_are_told_in_words(rng):
 
 def test_unrelated_features_have_the_nulls(rng):
     y = rng.standard_normal((400, 2))
-    shares = [value(regression(rng.standard_normal((400, 10)), y), "target variance explained") for _ in range(5)]
+    shares = [
+        value(regression(rng.standard_normal((400, 10)), y), "target variance explained") for _ in range(5)
+    ]
     assert shares[0].null == 2 / 399
     assert np.mean([e.value for e in shares]) == pytest.approx(2 / 399, abs=0.006)
     found = regression(rng.standard_normal((400, 10)), y)
@@ -386,10 +405,14 @@ def test_collapse_by_hand(rng):
     found = regression(h, y, scaling="as recorded")
     c, t = h - h.mean(0), y - y.mean(0)
     lam, vectors = np.linalg.eigh(c.T @ c)
-    assert value(found, "feature variance outside").value == pytest.approx(1 - lam[-2:].sum() / lam.sum(), rel=1e-9)
+    assert value(found, "feature variance outside").value == pytest.approx(
+        1 - lam[-2:].sum() / lam.sum(), rel=1e-9
+    )
     scores = c @ vectors[:, -2:]
     fit = scores @ np.linalg.lstsq(scores, t, rcond=None)[0]
-    assert value(found, "target variance explained").value == pytest.approx((fit**2).sum() / (t**2).sum(), rel=1e-9)
+    assert value(found, "target variance explained").value == pytest.approx(
+        (fit**2).sum() / (t**2).sum(), rel=1e-9
+    )
     readout = np.linalg.qr(np.linalg.lstsq(c, t, rcond=None)[0])[0]
     cosines = np.linalg.svd(readout.T @ vectors[:, -2:], compute_uv=False)
     assert value(found, "overlap with the readout").value == pytest.approx((cosines**2).mean(), rel=1e-9)
@@ -431,7 +454,9 @@ def test_lengths_of_points_do_not_count(rng):
     again = uniformity(x, UniformityParams(directions="from the mean"))
     assert value(from_mean, "uniformity").value == pytest.approx(value(again, "uniformity").value, rel=1e-6)
     assert value(uniformity(x + 50), "uniformity").value < 0.2
-    assert value(uniformity(x + 50), "uniformity against independent units").value == pytest.approx(1, abs=0.1)
+    assert value(uniformity(x + 50), "uniformity against independent units").value == pytest.approx(
+        1, abs=0.1
+    )
 
 
 def test_uniform_points_are_uniform_and_histograms_whole(rng):

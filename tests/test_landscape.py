@@ -177,7 +177,9 @@ def test_whole_probe_is_that_of_scikit_learn(rng):
     probe = Probe(x, label, 3)
     some, others = probe.halves(np.random.default_rng(1))
     other = LogisticRegression(C=1 / (file.PENALTY * len(some)), max_iter=2000).fit(x[some], label[some])
-    assert probe.full(np.random.default_rng(1)) == pytest.approx(other.score(x[others], label[others]), abs=0.01)
+    assert probe.full(np.random.default_rng(1)) == pytest.approx(
+        other.score(x[others], label[others]), abs=0.01
+    )
 
 
 def test_more_classes_take_more_directions(rng):
@@ -204,7 +206,8 @@ def test_repeated_units_change_nothing(rng):
 def test_scale_and_shift_of_units_do_not_count(rng):
     x, label = classes(rng)
     one, other = (
-        probe_landscape(ArrayActivations(v, samples={"label": label})) for v in (x, x * np.logspace(-3, 3, 8) + 40)
+        probe_landscape(ArrayActivations(v, samples={"label": label}))
+        for v in (x, x * np.logspace(-3, 3, 8) + 40)
     )
     np.testing.assert_allclose(one.series["performance"], other.series["performance"], atol=0.02)
 
@@ -212,7 +215,9 @@ def test_scale_and_shift_of_units_do_not_count(rng):
 def test_classes_without_relation_are_refused_or_at_chance(rng):
     x, label = rng.standard_normal((200, 5)), np.arange(200) % 2
     try:
-        found = probe_landscape(ArrayActivations(x, samples={"label": label}), ProbeLandscapeParams(counted=OF_WAY))
+        found = probe_landscape(
+            ArrayActivations(x, samples={"label": label}), ProbeLandscapeParams(counted=OF_WAY)
+        )
     except InputError:
         return
     assert abs(found.series["performance"] - 0.5).max() < 0.12
@@ -234,7 +239,11 @@ def test_refusals_of_the_probe(rng):
 @pytest.mark.parametrize(
     ("where", "name", "broken"),
     [
-        (file, "random_subspace", lambda start, d, rng, sparse=None: random_subspace(start, max(d - 1, 0), rng)),
+        (
+            file,
+            "random_subspace",
+            lambda start, d, rng, sparse=None: random_subspace(start, max(d - 1, 0), rng),
+        ),
         (file.Probe, "_accuracy", lambda self, theta, some: float(np.mean(self.of[some] == 0))),
         (landscape, "reached", lambda dims, found, *_: np.full(len(found), dims[-1])),
     ],

@@ -65,7 +65,9 @@ def test_permuting_units_permutes_the_weights(rng):
     x, first = two(rng)
     order = rng.permutation(8)
     a, b = pair_axes(split(x, first), first), pair_axes(split(x[:, order], first), first)
-    for one, other, off in zip(a, b, (1e-9, 1e-9, 2e-3, 1e-9), strict=True):  # the sparse fit stops at 1e-5 of its loss
+    for one, other, off in zip(
+        a, b, (1e-9, 1e-9, 2e-3, 1e-9), strict=True
+    ):  # the sparse fit stops at 1e-5 of its loss
         np.testing.assert_allclose(one[order], other, atol=off)
 
 

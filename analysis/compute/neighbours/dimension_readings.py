@@ -131,7 +131,10 @@ def _levels(points, part, levels, k, tree, shared, progress, span) -> np.ndarray
     for level in range(levels + 1):
         of = part >> (levels + SIZES - 1 - level)
         for i in range(2**level):
-            progress(span[0] + (span[1] - span[0]) * 0.5 * (level + i / 2**level) / (levels + 1), "finding neighbours")
+            progress(
+                span[0] + (span[1] - span[0]) * 0.5 * (level + i / 2**level) / (levels + 1),
+                "finding neighbours",
+            )
             some = points if level == 0 else points[of == i]
             out[:2, level] += _two(some, k, shared and level == 0) / 2**level
     if tree:
@@ -212,7 +215,9 @@ def null_range(found: np.ndarray, kind: str) -> dict:
 
 
 # ---------------------------------------------------------------------------- calibration
-def calibration(n: int, k: int, tree: bool, progress: Progress = no_progress, span=(0.0, 1.0)) -> dict[str, np.ndarray]:
+def calibration(
+    n: int, k: int, tree: bool, progress: Progress = no_progress, span=(0.0, 1.0)
+) -> dict[str, np.ndarray]:
     """Mean reading (dimensions of TRUE,) by estimator of n points of standard Gaussians: the same for everybody, and
     kept. O(n² Σ TRUE)."""
     names, lines = estimators(tree), []

@@ -60,7 +60,9 @@ def random_subspace(
     from scipy.sparse import csc_array
 
     each = max(1, round(np.sqrt(size)))
-    rows = np.concatenate([np.sort(rng.choice(size, each, replace=False)) for _ in range(d)] or [np.empty(0, int)])
+    rows = np.concatenate(
+        [np.sort(rng.choice(size, each, replace=False)) for _ in range(d)] or [np.empty(0, int)]
+    )
     values = rng.choice([-1.0, 1.0], each * d) / np.sqrt(each)
     return RandomSubspace(start, csc_array((values, rows, np.arange(d + 1) * each), shape=(size, d)))
 
@@ -108,7 +110,9 @@ def landscape_dimension(
     rng = rng or np.random.default_rng(0)
     dims = np.unique(np.append(0, np.asarray(dimensions, int)))
     if len(dims) != len(dimensions) + (0 not in dimensions) or dims[0] < 0 or len(dims) < 2:
-        raise ParameterError(f"dimensions {list(dimensions)}", "different whole numbers, at least one above 0")
+        raise ParameterError(
+            f"dimensions {list(dimensions)}", "different whole numbers, at least one above 0"
+        )
     if counted not in (OF_FULL, OF_WAY):
         raise ParameterError(f"counted {counted!r}", f"'{OF_FULL}' or '{OF_WAY}'")
     found, whole, size = np.empty((seeds, len(dims))), np.empty(seeds), 0
@@ -120,7 +124,9 @@ def landscape_dimension(
             raise ParameterError(f"dimension {dims[-1]} of {size} parameters", f"at most {size}")
         directions = np.random.default_rng([seed, 1])
         for i, d in enumerate(dims):
-            progress(span[0] + (span[1] - span[0]) * (run + i / len(dims)) / seeds, f"training in {d} dimension(s)")
+            progress(
+                span[0] + (span[1] - span[0]) * (run + i / len(dims)) / seeds, f"training in {d} dimension(s)"
+            )
             space = random_subspace(first, int(d), directions, sparse)
             found[run, i] = train(space, np.random.default_rng(seed))
         whole[run] = full(np.random.default_rng(seed))

@@ -82,7 +82,9 @@ def collapse_estimates(
             low, high = max(float(value - width), 0.0), min(float(value + width), 1.0)
             ends = {"low": low, "high": high, "interval": "jackknife over groups of samples, t"}
         made.append(
-            Estimate(name, float(value), **ends, **null, n=n, d=d, estimator=f"r = {r} direction(s) of the targets")
+            Estimate(
+                name, float(value), **ends, **null, n=n, d=d, estimator=f"r = {r} direction(s) of the targets"
+            )
         )
     return tuple(made)
 

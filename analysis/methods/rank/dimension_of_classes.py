@@ -91,7 +91,8 @@ def dimension_of_classes(
     good = np.flatnonzero(counts >= least)
     if len(good) < 2:
         raise NotEnoughData(
-            f"{len(good)} class(es) of '{params.column}' have {least} different samples", "at least two such classes"
+            f"{len(good)} class(es) of '{params.column}' have {least} different samples",
+            "at least two such classes",
         )
     lines = []
     for i, c in enumerate(good):
@@ -141,7 +142,12 @@ def _estimates(columns, lines, shape, params) -> tuple[Estimate, ...]:
 
     def null(found) -> dict:
         low, high = np.percentile(found, [2.5, 97.5])
-        return {"null": float(found.mean()), "null_low": float(low), "null_high": float(high), "null_method": how}
+        return {
+            "null": float(found.mean()),
+            "null_low": float(low),
+            "null_high": float(high),
+            "null_method": how,
+        }
 
     return (
         Estimate("mean TwoNN dimension of a class", float(values.mean()),
@@ -173,7 +179,9 @@ def _caveats(columns) -> list[str]:
         "compare with the Gaussian of the class's own covariance.",
     ]
     if columns["samples"].max() > 1.5 * columns["samples"].min():
-        notes.append("Classes differ in size: compare each with its own null before two of them with each other.")
+        notes.append(
+            "Classes differ in size: compare each with its own null before two of them with each other."
+        )
     return notes
 
 
@@ -204,7 +212,9 @@ def _check() -> tuple[CheckLine, ...]:
     label = np.repeat([0, 1, 2], 300)
     x = np.zeros((900, 12))
     for c, d in enumerate((2, 4, 8)):
-        x[label == c] = rng.standard_normal((300, d)) @ np.linalg.qr(rng.standard_normal((12, 12)))[0][:d] + 30 * c
+        x[label == c] = (
+            rng.standard_normal((300, d)) @ np.linalg.qr(rng.standard_normal((12, 12)))[0][:d] + 30 * c
+        )
     found = dimension_of_classes(ArrayActivations(x, samples={"label": label})).columns
     mixed = dimension_of_classes(ArrayActivations(x, samples={"label": rng.permutation(label)})).columns
     return (

@@ -75,7 +75,10 @@ class FeaturesAgainstTargetsParams:
 
 
 def features_against_targets(
-    *taps, params: FeaturesAgainstTargetsParams = FeaturesAgainstTargetsParams(), rng=None, progress=no_progress
+    *taps,
+    params: FeaturesAgainstTargetsParams = FeaturesAgainstTargetsParams(),
+    rng=None,
+    progress=no_progress,
 ) -> Curve:
     """Dimension of features and of targets, and regression collapse.
 
@@ -114,11 +117,17 @@ def features_against_targets(
         kept = np.intersect1d(kept, different)
         sides["targets"] = y
     else:
-        notes.append("The targets take too few different values for a dimension: classes or rounded numbers have none.")
+        notes.append(
+            "The targets take too few different values for a dimension: classes or rounded numbers have none."
+        )
     if len(kept) < least:
-        raise NotEnoughData(f"{len(kept)} samples differ from all others", f"at least {least}", "Record more samples")
+        raise NotEnoughData(
+            f"{len(kept)} samples differ from all others", f"at least {least}", "Record more samples"
+        )
     if len(kept) < len(h):
-        notes.append(f"{len(h) - len(kept)} sample(s) that lie exactly on another one left out of the dimensions.")
+        notes.append(
+            f"{len(h) - len(kept)} sample(s) that lie exactly on another one left out of the dimensions."
+        )
     read, null = _read({side: x[kept] for side, x in sides.items()}, params, rng, progress)
     progress(0.85, "measuring collapse")
     estimates = (*_estimates(read, null, h.shape, params, len(kept)), *collapse_estimates(h, y, rng, notes))
@@ -148,7 +157,9 @@ def _read(sides, params, rng, progress) -> tuple[dict[str, Readings], dict]:
         for j in range(DRAWS):
             drawn, span = gaussian_like(x, COVARIANCE, rng), (at + 0.2 + 0.02 * j, at + 0.22 + 0.02 * j)
             draws.append(
-                decimated(drawn, owner, params.k, rng, tree=False, intervals=False, progress=progress, span=span)
+                decimated(
+                    drawn, owner, params.k, rng, tree=False, intervals=False, progress=progress, span=span
+                )
             )
         null[side] = {e: np.array([r.values[e] for r in draws]) for e in (TWO_NN, MLE)}
     return read, null
@@ -162,7 +173,10 @@ def _estimates(read, null, shape, params, n: int) -> list[Estimate]:
         made += [Estimate(**{**e.__dict__, "name": f"{symbol[side]} ({e.name.split()[0]})"}) for e in found]
     for e in (TWO_NN, MLE) if len(read) == 2 else ():
         h, y = read["features"], read["targets"]
-        value, chance = float(h.values[e][-1] / y.values[e][-1]), null["features"][e][:, -1] / null["targets"][e][:, -1]
+        value, chance = (
+            float(h.values[e][-1] / y.values[e][-1]),
+            null["features"][e][:, -1] / null["targets"][e][:, -1],
+        )
         width, ends = half_width(h.halves[e] / y.halves[e]), {}
         if width is not None:
             low, high = max(value - float(width[-1]), 0.0), value + float(width[-1])
@@ -193,7 +207,8 @@ def _reading(estimates, known: bool) -> str:
         where = "fewer dimensions than the targets (the regime called over-compressed)"
     return (
         f"TwoNN reads {value['ID_H (TwoNN)'].value:.1f} dimensions of the features and "
-        f"{value['ID_Y (TwoNN)'].value:.1f} of the targets, a ratio of {ratio.value:.2f}{band}: {where}. " + said
+        f"{value['ID_Y (TwoNN)'].value:.1f} of the targets, a ratio of {ratio.value:.2f}{band}: {where}. "
+        + said
     )
 
 

@@ -74,7 +74,9 @@ class IntrinsicDimensionParams:
     )  # fmt: skip
     k: int = param(20, "Neighbours of the MLE.", label="neighbours", low=3, high=100)
     null: str = param(
-        INDEPENDENT, "Gaussian points of which kind are read for comparison.", choices=(INDEPENDENT, COVARIANCE)
+        INDEPENDENT,
+        "Gaussian points of which kind are read for comparison.",
+        choices=(INDEPENDENT, COVARIANCE),
     )
     tree: bool = param(True, "Read the spanning tree too, the slowest of the three.", label="spanning tree")
     maximum_rows: int = param(2000, "Most points; a seeded random subset above.", low=FEWEST, high=20_000)
@@ -110,7 +112,14 @@ def intrinsic_dimension(
     n, d = points.points.shape
     near = near_points(points.points, params.k, shared=True, progress=progress, span=(0.1, 0.2))
     whole = decimated(
-        points.points, points.owner, params.k, rng, tree=params.tree, shared=True, progress=progress, span=(0.2, 0.5)
+        points.points,
+        points.owner,
+        params.k,
+        rng,
+        tree=params.tree,
+        shared=True,
+        progress=progress,
+        span=(0.2, 0.5),
     )
     drawn = whole
     if params.over == NEIGHBOURS:
@@ -141,7 +150,15 @@ def _null(points, drawn, params, rng, progress) -> tuple[dict, dict]:
         x, owner = gaussian_like(points.points, params.null, rng), np.arange(len(points.points))
         levels = len(drawn.x) - 1 if params.over == POINTS else 0
         found = decimated(
-            x, owner, params.k, rng, tree=params.tree, levels=levels, intervals=False, progress=progress, span=span
+            x,
+            owner,
+            params.k,
+            rng,
+            tree=params.tree,
+            levels=levels,
+            intervals=False,
+            progress=progress,
+            span=span,
         )
         whole.append({name: v[-1] for name, v in found.values.items()})
         lines.append((found if params.over == POINTS else at_scales(x, owner, rng, intervals=False)).values)
@@ -167,9 +184,13 @@ def _reading(estimates, whole, params) -> str:
 
 
 def _caveats(params) -> list[str]:
-    notes = ["The dimension of the Gaussian that is read alike corrects for n, not for borders, clusters or noise."]
+    notes = [
+        "The dimension of the Gaussian that is read alike corrects for n, not for borders, clusters or noise."
+    ]
     if params.null == INDEPENDENT:
-        notes.append("A reading below this null can be due to correlated units alone; look at the same covariance.")
+        notes.append(
+            "A reading below this null can be due to correlated units alone; look at the same covariance."
+        )
     return notes
 
 

@@ -58,7 +58,9 @@ DRAWS = 2  # of the null, for each tap
 class DimensionByLayerParams:
     k: int = param(20, "Neighbours of the MLE.", label="neighbours", low=3, high=100)
     null: str = param(
-        COVARIANCE, "Gaussian points of which kind are read for comparison.", choices=(COVARIANCE, INDEPENDENT)
+        COVARIANCE,
+        "Gaussian points of which kind are read for comparison.",
+        choices=(COVARIANCE, INDEPENDENT),
     )
     tree: bool = param(False, "Read the spanning tree too, which takes longest.", label="spanning tree")
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
@@ -107,9 +109,14 @@ def intrinsic_dimension_by_layer(
     line = {name: np.array([r.values[name][-1] for r in found]) for name in found[0].values}
     half = {name: np.array([h[-1] for r in found if (h := r.half(name)) is not None]) for name in line}
     half = {name: h for name, h in half.items() if len(h) == len(found)}
-    notes = [calibration_note(known, len(values[0])), "Bands hold for one tap at a time, not for the whole curve."]
+    notes = [
+        calibration_note(known, len(values[0])),
+        "Bands hold for one tap at a time, not for the whole curve.",
+    ]
     if dropped:
-        notes.append(f"{dropped:,} sample(s) that lie exactly on another one at some tap left out at all taps.")
+        notes.append(
+            f"{dropped:,} sample(s) that lie exactly on another one at some tap left out at all taps."
+        )
     return Curve(
         title=f"Intrinsic dimension over {len(taps)} taps", reading=_reading(names, estimates, line[TWO_NN], params),
         caveats=(*notes, *data.notes), estimates=estimates, x=np.arange(1, len(taps) + 1), x_name="tap",
@@ -152,7 +159,13 @@ def _estimates(names, found, null, values, params) -> tuple[Estimate, ...]:
         low, high = gap - float(half[-1]), gap + float(half[-1])
         ends = {"low": low, "high": high, "interval": f"{HOW}; the same halves at both taps"}
     made.append(
-        Estimate("TwoNN, highest less last", gap, **ends, n=len(values[0]), estimator=f"{names[top]} less {names[-1]}")
+        Estimate(
+            "TwoNN, highest less last",
+            gap,
+            **ends,
+            n=len(values[0]),
+            estimator=f"{names[top]} less {names[-1]}",
+        )
     )
     return tuple(made)
 
@@ -189,7 +202,9 @@ def _check() -> tuple[CheckLine, ...]:
     x = rng.random((800, 6))
     turn = np.linalg.qr(rng.standard_normal((12, 12)))[0]
     sheet = np.column_stack([np.cos(4 * x[:, 0]), np.sin(4 * x[:, 0]), x[:, 1]])
-    taps = [ArrayActivations(v @ turn[: v.shape[1]], name=f"n:{i}") for i, v in enumerate((sheet, x, x[:, :3]))]
+    taps = [
+        ArrayActivations(v @ turn[: v.shape[1]], name=f"n:{i}") for i, v in enumerate((sheet, x, x[:, :3]))
+    ]
     found = intrinsic_dimension_by_layer(*taps)
     same = intrinsic_dimension_by_layer(taps[1], ArrayActivations(5 * taps[1].values @ turn - 2, name="n:3"))
     return (

@@ -55,7 +55,9 @@ class ProbeLandscapeParams:
     column: str = param("label", "The sample column that holds the classes.", column=True)
     share: float = param(0.9, "Share of the performance that counts as reached.", low=0.5, high=1.0)
     counted: str = param(
-        OF_FULL, "Share of the whole probe's accuracy, or of what it gains over the start.", choices=(OF_FULL, OF_WAY)
+        OF_FULL,
+        "Share of the whole probe's accuracy, or of what it gains over the start.",
+        choices=(OF_FULL, OF_WAY),
     )
     most: int = param(256, "Most dimensions trained in.", label="most dimensions", low=2, high=4096)
     runs: int = param(5, "Runs, each with its own halves and subspaces.", low=2, high=30)
@@ -102,7 +104,9 @@ def probe_landscape(
     )  # fmt: skip
     lost = int((~used).sum())
     notes = [f"{lost} constant unit(s) left out."] if lost else []
-    notes.append("The share is of this tap's own whole probe: compare d_int of taps whose whole probes are alike.")
+    notes.append(
+        "The share is of this tap's own whole probe: compare d_int of taps whose whole probes are alike."
+    )
     notes.append("Accuracy is on the half of the samples that was not trained on, drawn anew in each run.")
     return replace(found, y_name="held-out accuracy", caveats=(*found.caveats, *notes, *data.notes))
 
@@ -145,7 +149,11 @@ class Probe:
         inside = np.zeros(space.d)
         if space.d:
             inside = minimize(
-                lambda t: self._loss(t, space, some), inside, jac=True, method="L-BFGS-B", options={"maxiter": STEPS}
+                lambda t: self._loss(t, space, some),
+                inside,
+                jac=True,
+                method="L-BFGS-B",
+                options={"maxiter": STEPS},
             ).x
         return self._accuracy(space.place(inside), others)
 

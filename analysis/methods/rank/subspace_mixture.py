@@ -52,7 +52,9 @@ MEAN, ZERO = "the mean", "zero"
 @dataclass(frozen=True)
 class SubspaceMixtureParams:
     components: int = param(3, "Number of subspaces K.", low=2, high=20)
-    dimension: int | None = param(None, "Dimensions of each; automatic is at the steepest fall.", low=1, high=50)
+    dimension: int | None = param(
+        None, "Dimensions of each; automatic is at the steepest fall.", low=1, high=50
+    )
     most: int = param(
         8, "Most dimensions that automatic tries, and never more than half of the axes.", label="most dimensions",
         low=1, high=30,
@@ -123,7 +125,9 @@ def _axes(x: np.ndarray, params) -> tuple[np.ndarray, float]:
     directions, squares = leading(x, min(params.axes, x.shape[1]))
     used = squares[: directions.shape[1]] > squares[0] * 1e-12
     if used.sum() < 2:
-        raise NotEnoughData(f"the points span {int(used.sum())} direction(s)", "at least 2", "Choose another tap")
+        raise NotEnoughData(
+            f"the points span {int(used.sum())} direction(s)", "at least 2", "Choose another tap"
+        )
     z = x @ directions[:, used]
     return z, float((z**2).sum() / (x**2).sum())
 
@@ -133,7 +137,9 @@ def _dimension(x: np.ndarray, params, rng, progress) -> int:
     n, q = x.shape
     most = min(params.dimension or min(params.most, max(1, q // 2)), q - 1)
     if params.dimension and params.dimension > most:
-        raise ParameterError(f"dimension = {params.dimension} in {q} axes", f"at most {most}", "Raise 'principal axes'")
+        raise ParameterError(
+            f"dimension = {params.dimension} in {q} axes", f"at most {most}", "Raise 'principal axes'"
+        )
     room = n // (2 * params.components) - 1
     if room < (params.dimension or 1):
         raise NotEnoughData(

@@ -118,10 +118,14 @@ def _varying(cloud: Cloud, params, name: str) -> tuple[np.ndarray, np.ndarray, l
     else:
         used = (x != 0).any(axis=0)
     if used.sum() < 2:
-        raise InputError(f"{name} has {int(used.sum())} unit(s) that vary", "at least 2", "Choose another tap")
+        raise InputError(
+            f"{name} has {int(used.sum())} unit(s) that vary", "at least 2", "Choose another tap"
+        )
     if not used.all():
         lost = int((~used).sum())
-        notes.append(f"{lost} unit(s) without a value of their own left out: the sphere has fewer dimensions.")
+        notes.append(
+            f"{lost} unit(s) without a value of their own left out: the sphere has fewer dimensions."
+        )
         x = x[:, used]
     x = x / np.abs(x).max()
     size = np.linalg.norm(x, axis=1)
@@ -139,7 +143,9 @@ def _estimates(lengths, uniform, matched, halves, n: int, d: int) -> tuple[Estim
     mean, power = float(chance.mean()), (d - 2) / (d - 1) if d > 2 else 0.0
     about = {"n": n, "d": d, "estimator": "minimum spanning tree on the unit sphere"}
     even = f"{DRAWS} draws of uniform points on the sphere: mean, least, most"
-    same = f"Gaussian of independent units with the same means and variances, {MATCHED} draws: mean, least, most"
+    same = (
+        f"Gaussian of independent units with the same means and variances, {MATCHED} draws: mean, least, most"
+    )
 
     def ends(value: float) -> dict:
         half = half_width(np.log(halves)) if (halves > 0).all() else None
@@ -190,7 +196,10 @@ def _reading(estimates, lengths, n: int) -> str:
     wide = "no gap beyond theirs"
     if gap.value > 1.5 * gap.null_high:
         wide = "longer than in uniform points, as between clusters"
-    return " ".join(said) + f" The longest edge is {gap.value:.1f} times the median one ({gap.null:.1f}): {wide}."
+    return (
+        " ".join(said)
+        + f" The longest edge is {gap.value:.1f} times the median one ({gap.null:.1f}): {wide}."
+    )
 
 
 def _cost(shapes, params: UniformityParams) -> Cost:
