@@ -230,7 +230,8 @@ def test_sample_space_is_that_of_left_singular_vectors(rng):
         angles = subspace_angles(left[i], left[i + 1])
         assert value == pytest.approx((2 - 2 * np.cos(angles)).sum(), abs=1e-9)
     with pytest.raises(InputError, match="'space' to 'samples'"):
-        movie(taps, dimension=2)
+        movie(taps, dimension=2, space="units")
+    np.testing.assert_array_equal(movie(taps, dimension=2).series["velocity"], found)
 
 
 @pytest.mark.parametrize("order", ["velocity", "acceleration"])

@@ -9,6 +9,7 @@ from scipy.linalg import subspace_angles
 from analysis.activations import ArrayActivations
 from analysis.compute.subspaces import angles as module
 from analysis.compute.subspaces.angles import all_angles, overlap, overlap_by_chance, principal_angles
+from analysis.compute.subspaces.spaces import space_of
 from analysis.compute.subspaces.subspace import cuts_of
 from analysis.errors import NotEnoughData
 
@@ -108,3 +109,22 @@ def test_dependent_tokens_need_more_rows(rng):
     many = ArrayActivations(np.repeat(x, 20, axis=0), name="s:t", layout=Layout(np.arange(151) * 20))
     assert cuts_of(many).p[0] == pytest.approx(alone.p[0], rel=0.35)
     assert cuts_of(ArrayActivations(np.repeat(x, 20, axis=0), name="s:t")).p[0] < 1e-6 * alone.p[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "widths", "expected"),
+    [
+        (("a:one", "a:two"), (5, 5), "units"),
+        (("a:one", "b:one"), (5, 5), "units"),
+        (("a:one", "b:two"), (5, 5), "samples"),
+        (("a:one", "a:two"), (5, 6), "samples"),
+    ],
+)
+def test_units_are_compared_only_where_they_can_be_the_same_ones(rng, names, widths, expected):
+    taps = [
+        ArrayActivations(rng.standard_normal((6, d)), name=name)
+        for name, d in zip(names, widths, strict=True)
+    ]
+    assert space_of("automatic", taps) == expected
+    assert space_of("units", taps) == "units"
+    assert space_of("samples", taps) == "samples"

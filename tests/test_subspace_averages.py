@@ -185,7 +185,7 @@ def test_the_common_dimension_is_where_all_have_a_gap(rng):
     with pytest.raises(NotEnoughData, match="have a gap"):
         average_subspace(*(rng.standard_normal((60, 8)) for _ in range(2)))
     with pytest.raises(InputError, match="units"):
-        average_subspace(two[0], rng.standard_normal((300, 5)))
+        average_subspace(two[0], rng.standard_normal((300, 5)), params=AverageSubspaceParams("units"))
     with pytest.raises(ParameterError):
         average_subspace(two[0])
     by_samples = average_subspace(

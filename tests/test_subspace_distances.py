@@ -329,7 +329,9 @@ def test_one_more_axis_needs_a_gap(rng):
 def test_refusals(rng):
     x, wide = taps_of(rng, 2)[0], ArrayActivations(planted(rng, random_basis(20, 2, rng), [5, 4]))
     with pytest.raises(InputError, match=r"14 units.*20.*samples instead"):
-        subspace_distances(x, wide)
+        subspace_distances(x, wide, params=SubspaceDistancesParams(space="units"))
+    found = subspace_distances(x, wide)
+    assert "Compared are subspaces of the samples." in found.caveats
     assert np.isfinite(
         subspace_distances(x, wide, params=SubspaceDistancesParams(space="samples")).values
     ).all()

@@ -17,11 +17,11 @@ from analysis.activations import ArrayActivations
 from analysis.compute.rows.common_samples import CommonSamples
 from analysis.compute.statistics.sample_groups import sample_groups
 from analysis.compute.subspaces.differences import ARC, CHORD
+from analysis.compute.subspaces.spaces import AUTOMATIC, SAMPLES, SPACE_HELP, SPACES, UNITS
 from analysis.compute.subspaces.subspace import Cuts, cuts_of
 from analysis.errors import InputError, NotEnoughData
 from analysis.spec import Progress, no_progress, param
 
-UNITS, SAMPLES = "units", "samples"
 ONE, OWN = "one for all taps", "of each tap"
 VELOCITY, ACCELERATION = "velocity", "acceleration"
 FEWEST = 20  # samples: ten groups of two
@@ -45,10 +45,7 @@ class SeriesParams:
         choices=(ONE, OWN),
     )
     most: int = param(10, "Most axes of an automatic dimension.", low=1, high=256)
-    space: str = param(
-        UNITS, "Where subspaces lie: of units, which the taps must share, or of samples, for any taps.",
-        choices=(UNITS, SAMPLES),
-    )  # fmt: skip
+    space: str = param(AUTOMATIC, SPACE_HELP, choices=SPACES)
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(5000, "Most samples; a seeded random subset above.", low=50, high=100_000)
 

@@ -18,12 +18,11 @@ from analysis.activations import Activations, ArrayActivations
 from analysis.compute.rows.common_samples import CommonSamples, common_samples
 from analysis.compute.statistics.moments import Moments, is_varying
 from analysis.compute.statistics.sample_groups import sample_groups
+from analysis.compute.subspaces.spaces import UNITS
 from analysis.compute.subspaces.subspace import Cuts, Subspace, cuts_of
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.spec import Progress, no_progress
 
-UNITS, SAMPLES = "units", "samples"
-SPACES = (UNITS, SAMPLES)
 FEWEST = 8  # samples
 MOST_AUTOMATIC = 64  # dimensions of a cut that nobody asked for
 

@@ -30,7 +30,7 @@ D. Hoaglin (1993).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,17 +58,15 @@ from analysis.compute.subspaces.averages import (
     median_subspace,
 )
 from analysis.compute.subspaces.random_subspaces import random_basis
-from analysis.compute.subspaces.tap_subspaces import FEWEST, SPACES, UNITS, TapSubspaces, tap_subspaces
+from analysis.compute.subspaces.spaces import AUTOMATIC, SPACE_HELP, SPACES, space_of, space_words
+from analysis.compute.subspaces.tap_subspaces import FEWEST, TapSubspaces, tap_subspaces
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 
 @dataclass(frozen=True)
 class AverageSubspaceParams:
-    space: str = param(
-        UNITS, "Axes of the same units, or components as vectors over the common samples, for taps of any networks.",
-        choices=SPACES,
-    )  # fmt: skip
+    space: str = param(AUTOMATIC, SPACE_HELP, choices=SPACES)
     dimension: int | None = param(
         None, "Axes of each subspace; automatic: where all spectra have a gap.", low=1, high=4096
     )
@@ -96,6 +94,7 @@ def average_subspace(
         Fewer than two taps; different units in the space of units; fewer than eight common samples; no gap in common.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
+    params = replace(params, space=space_of(params.space, taps))
     found = tap_subspaces(
         taps, rng, space=params.space, dimension=params.dimension, common=True, maximum=params.maximum_samples,
         progress=progress,
@@ -116,7 +115,7 @@ def average_subspace(
     return Table(
         title=f"Average of {len(taps)} subspaces of dimension {bases[0].shape[1]}",
         reading=_reading(estimates, names, flagged), estimates=estimates, index="tap", sort="to the others' mean",
-        caveats=(*found.notes, *_caveats(found, kept)), help=HELP,
+        caveats=(space_words(params.space), *found.notes, *_caveats(found, kept)), help=HELP,
         columns=member_columns(found, names, series, median, chance, flagged, places),
     )  # fmt: skip
 

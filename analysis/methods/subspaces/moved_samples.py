@@ -23,7 +23,7 @@ References: K. Fukui et al. (2024), "Second-order difference subspace"; K. Fukui
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,7 +35,8 @@ from analysis.compute.rows.constant_units import constant_notes
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.subspaces.moved import chosen_step, coordinate_parts, energy_parts, step_words
-from analysis.compute.subspaces.series import FEWEST, SAMPLES, UNITS, SeriesParams, subspace_series
+from analysis.compute.subspaces.series import FEWEST, SeriesParams, subspace_series
+from analysis.compute.subspaces.spaces import SAMPLES, UNITS, space_of, space_words
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -83,6 +84,7 @@ def moved_samples(
         No such step; nothing moves; other widths in the space of units; no taps with a held cut; fewer than 20 samples.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
+    params = replace(params, space=space_of(params.space, taps))
     data = common_samples(
         taps, rng, maximum=params.maximum_samples, minimum=FEWEST, pooling=params.pooling, progress=progress
     )
@@ -102,6 +104,7 @@ def moved_samples(
     return Table(
         title=f"Samples that moved {where}", reading=_reading(estimates, step, series, where, what, params),
         caveats=(
+            space_words(params.space),
             f"The difference subspace has {int(step.difference.moved.sum())} dimension(s).",
             "The most moved sample was picked because it is: its interval is that of a sample chosen beforehand.",
             *constant_notes(names, data.values), *data.notes,

@@ -23,7 +23,7 @@ M. Argentati (2002); K. Wachter (1980).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,17 +31,15 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.subspaces.angle_curve import ANGLES, angle_curve
 from analysis.compute.subspaces.random_subspaces import draws_for, random_angles
-from analysis.compute.subspaces.tap_subspaces import FEWEST, SPACES, UNITS, tap_subspaces
+from analysis.compute.subspaces.spaces import AUTOMATIC, SPACE_HELP, SPACES, space_of, space_words
+from analysis.compute.subspaces.tap_subspaces import FEWEST, tap_subspaces
 from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 
 @dataclass(frozen=True)
 class PrincipalAngleSpectrumParams:
-    space: str = param(
-        UNITS, "Axes of the same units, or components as vectors over the common samples, for taps of any networks.",
-        choices=SPACES,
-    )  # fmt: skip
+    space: str = param(AUTOMATIC, SPACE_HELP, choices=SPACES)
     dimension: int | None = param(
         None, "Axes of both subspaces; automatic: each at its widest gap.", low=1, high=4096
     )
@@ -76,12 +74,14 @@ def principal_angle_spectrum(
         Both a dimension and a share; different units; fewer than eight common samples; no gap at the cut.
     """
     taps, rng = [as_activations(t) for t in (one, other)], rng or np.random.default_rng(0)
+    params = replace(params, space=space_of(params.space, taps))
     found = tap_subspaces(
         taps, rng, space=params.space, dimension=params.dimension, share=params.share, maximum=params.maximum_samples,
         progress=progress, span=(0.0, 0.9),
     )  # fmt: skip
     progress(0.9, "drawing random subspaces")
-    return angle_curve(found, rng)
+    curve = angle_curve(found, rng)
+    return replace(curve, caveats=(space_words(params.space), *curve.caveats))
 
 
 def _cost(shapes, params: PrincipalAngleSpectrumParams) -> Cost:

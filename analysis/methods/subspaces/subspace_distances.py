@@ -42,7 +42,8 @@ from analysis.compute.similarity.subspace_grid import OVERLAP, SubspaceMeasure, 
 from analysis.compute.subspaces.angles import principal_angles
 from analysis.compute.subspaces.distances import DISTANCES, INSIDE, UNEQUAL
 from analysis.compute.subspaces.random_subspaces import draws_for, random_angles
-from analysis.compute.subspaces.tap_subspaces import FEWEST, SPACES, UNITS, TapSubspaces, tap_subspaces
+from analysis.compute.subspaces.spaces import AUTOMATIC, SPACE_HELP, SPACES, UNITS, space_of, space_words
+from analysis.compute.subspaces.tap_subspaces import FEWEST, TapSubspaces, tap_subspaces
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -55,10 +56,7 @@ class SubspaceDistancesParams:
         OVERLAP, "Overlap is 1 where one subspace holds the other; the rest are distances made of principal angles.",
         choices=(OVERLAP, *DISTANCES),
     )  # fmt: skip
-    space: str = param(
-        UNITS, "Axes of the same units, or components as vectors over the common samples, for taps of any networks.",
-        choices=SPACES,
-    )  # fmt: skip
+    space: str = param(AUTOMATIC, SPACE_HELP, choices=SPACES)
     dimension: int | None = param(
         None, "Axes of each subspace; automatic: each tap at its widest gap.", low=1, high=4096
     )
@@ -95,6 +93,7 @@ def subspace_distances(
         dimension and a share; an infinite distance.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
+    params = replace(params, space=space_of(params.space, taps))
     found = tap_subspaces(
         taps, rng, space=params.space, dimension=params.dimension, share=params.share, maximum=params.maximum_samples,
         progress=progress,
@@ -102,7 +101,9 @@ def subspace_distances(
     measure = SubspaceMeasure(params.measure, params.unequal)
     grid = subspace_grid(found, measure, rng, progress)
     words = _words(measure, measure.largest([m.k for m in found.members]), grid)
-    result = similarity_matrix(grid, words, found.names, (*found.notes, *_caveats(found, taps, params)))
+    result = similarity_matrix(
+        grid, words, found.names, (space_words(params.space), *found.notes, *_caveats(found, taps, params))
+    )
     more = _pair_angles(found, rng) if len(taps) == 2 else ()
     said = result.reading.replace(f"unrelated representations of {found.n:,} samples", "random subspaces")
     return replace(result, reading=said, estimates=(*result.estimates, *more, *_dimensions(found)))

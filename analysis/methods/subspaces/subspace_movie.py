@@ -23,7 +23,7 @@ References: K. Fukui et al. (2024), "Second-order difference subspace"; K. Fukui
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,6 +44,7 @@ from analysis.compute.subspaces.series import (
     SeriesParams,
     subspace_series,
 )
+from analysis.compute.subspaces.spaces import space_of, space_words
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -77,6 +78,7 @@ def subspace_movie(
         Different widths in the space of units; no two (three) neighbouring taps with a subspace; fewer than 20 samples.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
+    params = replace(params, space=space_of(params.space, taps))
     data = common_samples(
         taps, rng, maximum=params.maximum_samples, minimum=FEWEST, pooling=params.pooling, progress=progress
     )
@@ -92,7 +94,8 @@ def subspace_movie(
     return Curve(
         title=f"{name.capitalize()} of subspaces from {names[0]} to {names[-1]}",
         reading=_reading(series, found, estimates, q, params),
-        caveats=(*_caveats(series, found, params), *constant_notes(names, data.values), *data.notes),
+        caveats=(space_words(params.space), *_caveats(series, found, params), *constant_notes(names, data.values),
+                 *data.notes),
         estimates=estimates, x=at, x_name="place of the tap in the series", y_name=params.measure,
         series={name: np.array([m.value for m in found]), "random subspaces": np.array([m.random for m in found])},
         low={name: np.array([e.low for e in estimates])} if banded else {},
