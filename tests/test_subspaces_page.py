@@ -4,9 +4,10 @@ import shutil
 
 import numpy as np
 import pytest
-from app_pages import HOSTILE, is_whole, open_page, texts, url
+from app_pages import HOSTILE, button, is_whole, open_page, texts, url
 
 from analysis import registry
+from analysis.jobs import queue
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
 from dashboard import errors
@@ -97,3 +98,36 @@ def test_an_empty_workspace_says_what_to_do(tmp_path, monkeypatch):
     at = open_page("subspaces")
     assert is_whole(at)
     assert "Workspace" in texts(at)
+
+
+def test_a_concept_is_erased_for_good_and_the_map_is_offered(net, monkeypatch):
+    monkeypatch.setattr(questions, "AT_ONCE", 0.0)
+    at = open_page("subspaces", view="concepts", ask="concept_erasure", tap="net:one", erase="true")
+    assert is_whole(at), texts(at)
+    button(at, "Write the store").click().run()
+    job = url(at)["job"][0]
+    assert queue.wait(net.path, job, timeout=120).state == "done"
+    at = open_page("subspaces", view="concepts", ask="concept_erasure", tap="net:one", erase="true", job=job)
+    assert "net without label" in texts(at)
+    assert button(at, "Show it on the map")
+    made = net.store("net without label")
+    assert list(made.taps) == ["one"]
+    label = made.samples["label"]
+    x = made.activations("one").take(np.arange(N)).astype(float)
+    means = np.array([x[label == c].mean(axis=0) for c in np.unique(label)])
+    assert np.ptp(means, axis=0).max() < 1e-5  # no linear probe of these samples reads it
+    named = next(t.value for t in at.text_input if t.label == "Name of the store")
+    assert named == "net without label 2"
+    at = open_page("subspaces", view="rank", tap="net without label:one")
+    assert is_whole(at)
+
+
+def test_a_name_that_is_taken_is_refused_in_words(net):
+    at = open_page(
+        "subspaces", view="concepts", ask="concept_erasure", tap="net:one", erase="true", erased_name="net"
+    )
+    button(at, "Write the store").click().run()
+    job = queue.wait(net.path, url(at)["job"][0], timeout=120)
+    assert job.state == "failed"
+    assert "net" in job.error["found"]
+    assert list(net.store("net").taps) == ["one", "two", "three"]

@@ -93,6 +93,20 @@ def import_dump(workspace: Path, arguments: dict, progress: Progress) -> dict:
     return {"store": arguments["name"]}
 
 
+def erase(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"store", "tap", "column", "method", "k", "name", "first"?, "second"?, "inside"?, "outside"?} → {"store"}."""
+    from analysis.recording.erased import erased_store
+
+    asked = {
+        name: arguments[name] for name in ("first", "second", "inside", "outside") if arguments.get(name)
+    }
+    made = erased_store(
+        Workspace.open(workspace), arguments["store"], arguments["tap"], arguments["column"], arguments["method"],
+        arguments.get("k"), arguments.get("name") or "", progress=progress, **asked,
+    )  # fmt: skip
+    return {"store": made.name}
+
+
 HANDLERS = {
     "method": run_method,
     "check": run_check,
@@ -100,6 +114,7 @@ HANDLERS = {
     "estimate": estimate,
     "record": record,
     "import": import_dump,
+    "erase": erase,
 }
 
 

@@ -5,7 +5,8 @@ What takes a moment is answered at once; what takes longer says how long and wai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import streamlit as st
 
@@ -20,8 +21,9 @@ PATIENCE = 1.0  # and of a job before there is a bar
 RESETS = ("p.", "seed", "with", "tap2")  # what belongs to the question before
 
 
-def draw(asks: Mapping[str, str], key: str) -> None:
-    """Questions and settings on the left, the answer on the right. `asks`: method by question; `key` names the view."""
+def draw(asks: Mapping[str, str], key: str, more: Mapping[str, Callable] = MappingProxyType({})) -> None:
+    """Questions and settings on the left, the answer on the right. `asks`: method by question; `key` names the view;
+    `more`: by method, what is drawn below its settings, given the taps and the settings."""
     installed = registry.methods()
     known = {id: question for question, id in asks.items() if id in installed}
     left, right = st.columns([1, 1.9], gap="medium")
@@ -31,6 +33,8 @@ def draw(asks: Mapping[str, str], key: str) -> None:
         references = method_run.inputs(method)
         with st.expander("Settings", icon=":material/tune:", **state.bound("settings", False)):
             asked = (references, *method_run.form(method, references))
+        if method.id in more:
+            more[method.id](references, asked[1])
     with right, errors.shown():
         result = None if asked is None else _answer(method, *asked, key)
         if result is not None:

@@ -7,7 +7,9 @@ import streamlit as st
 from dashboard import errors, state
 from dashboard.browse.subspace_questions import QUESTIONS
 from dashboard.components import nothing_yet, questions
+from dashboard.parts import erase_form
 
+ERASING = dict.fromkeys(("concept_erasure", "erasure_by_rank", "collateral_damage"), erase_form.draw)
 RESETS = ("p.", "seed", "ask", "with", "tap2")  # what belongs to the view before
 
 
@@ -28,7 +30,7 @@ def page() -> None:
         return
     with errors.shown():
         st.caption(QUESTIONS[shown].about)
-        questions.draw(QUESTIONS[shown].asks, shown)
+        questions.draw(QUESTIONS[shown].asks, shown, ERASING)
 
 
 page()
