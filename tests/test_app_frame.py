@@ -40,6 +40,23 @@ PARAMS = {
         "p.maximum_units",
         "p.column",
     ),
+    "subspaces": (
+        "tap",
+        "tap2",
+        "view",
+        "ask",
+        "with",
+        "seed",
+        "settings",
+        "erase",
+        "eraser",
+        "erased_k",
+        "job",
+        "p.column",
+        "p.notion",
+        "p.space",
+        "p.dimension",
+    ),
     "analyses": ("tap", "tap2", "method", "seed", "p.components", "p.column", "colour", "width"),
 }
 
