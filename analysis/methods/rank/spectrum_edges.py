@@ -230,7 +230,7 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("λ of strength 3 at c = 1/2, by the law", 14 / 3, float(shown_at(np.array(3.0), 0.5)), 1e-12),
         CheckLine("overlap by the law", 0.8095, float(axis_overlap(np.array(3.0), 0.5)), 1e-4),
         CheckLine("λ of strength 3, found", 14 / 3, float(strong.values[0]), 0.5),
-        CheckLine("directions above noise, mean of 20 (noise adds one in 5 to 10 %)", 1.0, float(np.mean(counts)), 0.25),
+        CheckLine("directions above noise, mean of 20 (noise adds one in 5-10 %)", 1.0, float(np.mean(counts)), 0.25),
         CheckLine("its strength", 3.0, by["strength of direction 1"].value, 0.5),
         CheckLine("overlap said and true", float(axis[0] ** 2),
                   by["squared overlap of axis 1 with the truth"].value, 0.05),
