@@ -1,6 +1,8 @@
 """The Subspaces page: every question is asked, answered or refused in words; links, and strangers' values."""
 
+import re
 import shutil
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from app_pages import HOSTILE, button, is_whole, open_page, texts, url
 
 from analysis import registry
 from analysis.jobs import queue
+from analysis.selection import Selection
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
 from dashboard import errors
@@ -131,3 +134,34 @@ def test_a_name_that_is_taken_is_refused_in_words(net):
     assert job.state == "failed"
     assert "net" in job.error["found"]
     assert list(net.store("net").taps) == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("two", [False, True])
+def test_groups_of_the_map_are_taken_along_by_their_names(net, two, monkeypatch):
+    net.save_selection(
+        Selection("the zeros", "samples", "net", "one", tuple(f"s{i}" for i in range(0, N, 3)))
+    )
+    net.save_selection(Selection("the ones", "samples", "net", "one", tuple(f"s{i}" for i in range(1, N, 3))))
+    more = {"vs": "the ones"} if two else {}
+    at = open_page("map", tap="net:one", sel="the zeros", **more)
+    assert is_whole(at), texts(at)
+    links = re.findall(r"\]\((subspaces\?[^)]*)\)", texts(at))
+    assert len(links) == 3
+    monkeypatch.setattr(questions, "AT_ONCE", 20.0)
+    for link in links:
+        asked = {n.replace(".", "__"): v[0] for n, v in parse_qs(urlsplit(link).query).items()}
+        assert asked["p__inside"] == "the zeros"
+        assert ("p__outside" in asked) == two
+        at = open_page("subspaces", **asked)
+        assert is_whole(at), texts(at)
+        assert not at.error, texts(at)
+        assert at.dataframe or at.get("plotly_chart") or "percent" in texts(at)
+
+
+def test_a_group_without_a_name_is_told_to_get_one(net):
+    from dashboard.browse import selections
+
+    word = selections.keep(net, Selection("", "samples", "net", "one", tuple(f"s{i}" for i in range(30))))
+    at = open_page("map", tap="net:one", sel=word)
+    assert is_whole(at)
+    assert "Save it under a name" in texts(at)

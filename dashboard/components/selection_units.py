@@ -7,7 +7,7 @@ import streamlit as st
 from analysis.selection import Selection
 from dashboard import errors, jobs, state
 from dashboard.browse import describe, selections
-from dashboard.components import separation
+from dashboard.components import group_questions, separation
 from dashboard.components.bars import Line, bars
 from dashboard.components.map_panel import Shown
 from dashboard.parts import export_menu
@@ -24,6 +24,7 @@ def against_all(at: Shown, mask) -> None:
     _bars(at, found, "units", ("inside", "outside"), "groups like this one, elsewhere")
     st.caption(describe.units_sentence(found))
     export_menu.draw(lambda: found, "contrast")
+    group_questions.draw(at.reference, at.selection)
 
 
 def two_groups(at: Shown, mask, other: Selection) -> None:
@@ -52,6 +53,7 @@ def two_groups(at: Shown, mask, other: Selection) -> None:
             export_menu.draw(lambda: found, "contrast of two")
     with errors.shown():
         separation.draw(at, mask & ~outside, outside & ~mask, (a, b))
+        group_questions.draw(at.reference, at.selection, other)
 
 
 def _how_many(found) -> None:
