@@ -27,7 +27,12 @@ def test_angles_are_scipys(seed, shape):
     rng = np.random.default_rng(seed)
     d, p, q = shape
     a, b = frame(rng, d, p), frame(rng, d, q)
-    np.testing.assert_allclose(principal_angles(a, b), subspace_angles(a, b)[::-1], atol=1e-13)
+    found, expected = principal_angles(a, b), subspace_angles(a, b)[::-1]
+    shared = max(
+        0, p + q - d
+    )  # angles of exactly 0, which SciPy takes by their cosines now and then: to 1e-7 only
+    assert found[:shared].max(initial=0) < 1e-14
+    np.testing.assert_allclose(found[shared:], expected[shared:], atol=1e-13)
 
 
 @pytest.mark.parametrize("angle", [1e-12, 1e-9, 1e-6, 1e-3, 0.049, 0.051, 0.5, np.pi / 2])
