@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import orth, sqrtm
 
-from analysis.compute.groups.concept import Concept
+from analysis.activations import ArrayActivations, Layout
+from analysis.compute.groups.concept import Concept, ConceptParams
+from analysis.compute.groups.concept_samples import concept_samples
 from analysis.compute.linear.softmax_regression import constant_loss, softmax_fit
 from analysis.compute.subspaces.adversarial_erasure import adversarial_projection, onto_fantope
 from analysis.compute.subspaces.angles import principal_angles
+from analysis.compute.subspaces.concept_moments import concept_moments, tap_concept_moments
 from analysis.compute.subspaces.erasing import (
     ERASERS,
     NESTED,
@@ -21,7 +24,6 @@ from analysis.compute.subspaces.erasing import (
     squared_edits,
 )
 from analysis.compute.subspaces.erasure import (
-    concept_moments,
     covariance_projection,
     discriminant_projection,
     leace,
@@ -360,3 +362,40 @@ def test_random_directions_are_orthonormal_and_seeded():
     one, two = (random_projection(m, 3, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_allclose(one.read.T @ one.read, np.eye(3), atol=1e-12)
     np.testing.assert_array_equal(one.read, two.read)
+
+
+# ---------------------------------------------------------------------------- moments of a tap of any length
+@pytest.mark.parametrize("kind", ["classes", "number", "ties"])
+def test_moments_of_a_tap_are_those_of_its_pooled_samples(kind, monkeypatch):
+    """Chunks that cut samples in two, rows that are not finite, samples without the concept, a constant unit: as from
+    the matrix of pooled samples at once (`concept_samples`), whose covariance NumPy makes."""
+    rng = np.random.default_rng(5)
+    tokens = rng.integers(1, 9, 300)
+    offsets = np.r_[0, np.cumsum(tokens)]
+    label = rng.integers(-1, 3, 300)  # -1: none
+    values = rng.standard_normal((offsets[-1], 7)) + 30 + np.repeat(label, tokens)[:, None]
+    values[:, 4] = 2.0
+    values[rng.choice(len(values), 40, replace=False), 1] = np.nan
+    values[offsets[11] : offsets[12]] = np.inf
+    number = np.where(label < 0, np.nan, label + 0.0 if kind == "ties" else rng.standard_normal(300))
+    samples = {"label": label, "number": number + (1e-3 * (label == 2) if kind == "ties" else 0)}
+    tap = ArrayActivations(values.astype(np.float32), "t", samples=samples, layout=Layout(offsets))
+    pieces = ArrayActivations.chunks
+    monkeypatch.setattr(ArrayActivations, "chunks", lambda self, rows=37: pieces(self, min(rows, 37)))
+    ask = ConceptParams("label" if kind == "classes" else "number")
+    found, units, concept = tap_concept_moments(tap, ask, minimum=5)
+    data = concept_samples(tap, ask, minimum=5, maximum=10**6, rng=rng)
+    np.testing.assert_array_equal(units, data.units)
+    assert (concept.classes, concept.n, found.n) == (data.concept.classes, len(data.x), len(data.x))
+    np.testing.assert_allclose(found.covariance, np.cov(data.x.T, bias=True), rtol=1e-11, atol=1e-12)
+    whole = concept_moments(data.x, data.concept)
+    for name in ("mean", "cross", "between", *(() if kind == "classes" else ("halves",))):
+        np.testing.assert_allclose(getattr(found, name), getattr(whole, name), rtol=1e-10, atol=1e-11)
+
+
+def test_the_halves_of_a_number_are_the_means_of_its_halves():
+    x, _ = clouds(n=101)
+    y = np.random.default_rng(0).standard_normal(101)
+    upper = y > np.median(y)
+    expected = x[upper].mean(axis=0) - x[~upper].mean(axis=0)
+    np.testing.assert_allclose(concept_moments(x, number(y)).halves, expected, atol=1e-12)

@@ -1,8 +1,10 @@
 """A store with a concept erased from one tap: a derived feature set, on which everything else runs as on any store.
 
-The eraser is found on the samples that have the concept (at most 50,000, held in memory), tokens pooled by their mean,
-and applied to every row of the tap, token by token, batch by batch. It is affine, so the mean of erased tokens is the
-erased mean; single tokens may still tell. Rows with NaN or infinity, and constant units, stay as they are.
+The eraser is found on the samples that have the concept, tokens pooled by their mean: LEACE, mean and cross-covariance
+projection from second moments of all of them, with a few (units, units) in memory however many there are; the other
+methods from at most 50,000 samples, held in memory. It is applied to every row of the tap, token by token, batch by
+batch. It is affine, so the mean of erased tokens is the erased mean; single tokens may still tell. Rows with NaN or
+infinity, and constant units, stay as they are.
 
 What is written says of what it was made: `data.erased` in the manifest names the source tap with its digest, the
 concept, the method and the dimensions removed, and `problems` says it in words. Since all samples with the concept
@@ -19,14 +21,15 @@ import numpy as np
 
 from analysis.compute.groups.concept import ConceptParams
 from analysis.compute.groups.concept_samples import concept_samples
-from analysis.compute.subspaces.erasing import ERASERS, FEWEST, LEACE, erased
-from analysis.compute.subspaces.erasure import Eraser, concept_moments, refuse_few_for_units
+from analysis.compute.subspaces.concept_moments import concept_moments, tap_concept_moments
+from analysis.compute.subspaces.erasing import BY_MOMENTS, ERASERS, FEWEST, LEACE, erased
+from analysis.compute.subspaces.erasure import Eraser, refuse_few_for_units
 from analysis.errors import ParameterError
 from analysis.spec import Progress, no_progress
 from analysis.store.reader import Store
 from analysis.store.writer import StoreWriter, TapBlock
 
-MOST = 50_000  # samples that find the directions
+MOST = 50_000  # samples that find the directions of a method that needs them all at once
 BATCH = 256  # samples written at a time
 
 
@@ -94,7 +97,13 @@ def found_eraser(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> tuple[Eraser, np.ndarray, str]:
-    """The eraser on all samples that have the concept, the units (m,) it is about, and the concept in words."""
+    """The eraser on the samples that have the concept, the units (m,) it is about, and the concept in words."""
+    if method in BY_MOMENTS:
+        moments, units, concept = tap_concept_moments(
+            activations, ask, minimum=FEWEST, progress=progress, span=(0, 0.3)
+        )
+        refuse_few_for_units(moments.n, len(units), "samples with the concept")
+        return BY_MOMENTS[method](moments, k or concept.rank), units, concept.described
     rng = np.random.default_rng(seed)
     data = concept_samples(
         activations, ask, minimum=FEWEST, maximum=MOST, rng=rng, progress=progress, span=(0, 0.3)

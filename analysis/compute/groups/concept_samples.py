@@ -59,7 +59,7 @@ def concept_samples(
         at, concept = at[chosen], concept.only(chosen)
     x, kept, left_out = pooled_samples(activations, "mean", at, progress, span)
     at, concept = at[kept], concept.only(kept)
-    concept, stay, more = _large_enough(concept, minimum)
+    concept, stay, more = large_enough(concept, minimum)
     x, at = x[stay], at[stay]
     x, units, lost = _varying(activations.name, x)
     return ConceptSamples(x, at, units, concept, (*left_out, *notes, *more, *lost))
@@ -132,7 +132,7 @@ def clicked_axis(
     return axis, (places[0], places[1])
 
 
-def _large_enough(concept: Concept, minimum: int) -> tuple[Concept, np.ndarray, list[str]]:
+def large_enough(concept: Concept, minimum: int) -> tuple[Concept, np.ndarray, list[str]]:
     """What a subset, and rows that are not finite, leave: the concept, which samples stay (n,) bool, notes."""
     if concept.is_number:
         if concept.n < 2 * minimum:

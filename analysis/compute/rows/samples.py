@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,6 +153,33 @@ def pooled_samples(
         notes.append(f"Each sample counts once, by the {pooling} over its tokens.")
     # float64 stays: in float32 a unit with a large mean would get ties that are not in the data
     return (values if kept.all() else values[kept]), kept, notes
+
+
+def pooled_means(
+    activations: Activations, seen: Pass, progress: Progress, span: tuple[float, float]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (samples (m,), rising, mean over the finite rows of each (m, d) float64), chunk by chunk: whole samples,
+    also where a sample lies in two chunks. Memory: a chunk."""
+    layout = activations.layout
+    left = None  # of the sample that may go on: its number, its sum, its rows
+    for rows, block in finite_blocks(activations, seen, progress, "pooling samples", span):
+        owner = layout.sample_of(rows)
+        if layout.is_pooled:
+            yield owner, block
+            continue
+        cuts = np.flatnonzero(np.r_[True, np.diff(owner) != 0])
+        sums, counts = np.add.reduceat(block, cuts, axis=0), np.diff(np.append(cuts, len(owner)))
+        samples = owner[cuts]
+        if left is not None and left[0] == samples[0]:
+            sums[0] += left[1]
+            counts[0] += left[2]
+        elif left is not None:
+            yield np.array([left[0]]), left[1][None] / left[2]
+        left = int(samples[-1]), sums[-1].copy(), int(counts[-1])
+        if len(samples) > 1:
+            yield samples[:-1], sums[:-1] / counts[:-1, None]
+    if left is not None:
+        yield np.array([left[0]]), left[1][None] / left[2]
 
 
 def _place(rows: np.ndarray) -> np.ndarray | slice:

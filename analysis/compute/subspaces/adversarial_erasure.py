@@ -23,7 +23,8 @@ import numpy as np
 
 from analysis.compute.groups.concept import Concept
 from analysis.compute.linear.softmax_regression import Softmax, constant_loss, loss_and_slope, softmax_fit
-from analysis.compute.subspaces.erasure import ConceptMoments, Eraser, covariance_projection, orthogonal
+from analysis.compute.subspaces.concept_moments import ConceptMoments
+from analysis.compute.subspaces.erasure import Eraser, covariance_projection, orthogonal
 
 STEPS, EVERY = 80, 10
 PLAYING = 0.1  # λ of data scaled to unit mean variance: without it a probe undoes any P short of a projection

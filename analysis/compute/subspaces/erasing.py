@@ -12,10 +12,9 @@ from analysis.compute.groups.concept_samples import ConceptSamples
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.statistics.moments import is_varying
 from analysis.compute.subspaces.adversarial_erasure import adversarial_projection
+from analysis.compute.subspaces.concept_moments import ConceptMoments, concept_moments
 from analysis.compute.subspaces.erasure import (
-    ConceptMoments,
     Eraser,
-    concept_moments,
     covariance_projection,
     discriminant_projection,
     leace,
@@ -32,6 +31,7 @@ INLP, RLACE, LDA = "INLP", "R-LACE", "LDA projection"
 ERASERS = (LEACE, MEAN, COVARIANCE, RLACE, INLP, LDA)
 NESTED = (LEACE, MEAN, COVARIANCE, INLP, LDA)  # fewer dimensions are the first of more
 BOUNDED = (LEACE, MEAN, COVARIANCE, LDA)  # have no more dimensions than the concept
+BY_MOMENTS = {LEACE: leace, MEAN: mean_projection, COVARIANCE: covariance_projection}  # need no rows
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def erased(name: str, x: np.ndarray, concept: Concept, m: ConceptMoments, k: int
         return adversarial_projection(x, concept, m, k)
     if name == LDA:
         return discriminant_projection(x, concept, m, k)
-    return {MEAN: mean_projection, COVARIANCE: covariance_projection, LEACE: leace}[name](m, k)
+    return BY_MOMENTS[name](m, k)
 
 
 def first_dimensions(eraser: Eraser, k: int) -> Eraser:

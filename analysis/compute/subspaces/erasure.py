@@ -31,6 +31,7 @@ import numpy as np
 
 from analysis.compute.groups.concept import Concept
 from analysis.compute.linear.fisher import basis_of, discriminants
+from analysis.compute.subspaces.concept_moments import ConceptMoments
 from analysis.errors import NotEnoughData
 
 RANK = 1e-9  # singular values below this share of the scale of the data are rounding
@@ -59,44 +60,6 @@ class Eraser:
     def matrix(self) -> np.ndarray:
         """(d, d) P with x' - μ = (x - μ) P."""
         return np.eye(len(self.mean)) - self.read @ self.write.T
-
-
-@dataclass(frozen=True)
-class ConceptMoments:
-    """`mean` (d,) and `covariance` (d, d) of n rows (divided by n); `cross` (d, q) = Σ_xz of the indicators of the
-    classes, or of the standardised number; `between` (d, q), the columns √p_c (μ_c - μ), or `cross` again; `halves`
-    (d,) what the mean projection of a number removes. `n` rows."""
-
-    n: int
-    mean: np.ndarray
-    covariance: np.ndarray
-    cross: np.ndarray
-    between: np.ndarray
-    halves: np.ndarray | None = None
-
-    @property
-    def scale(self) -> float:
-        """Root mean variance of a unit."""
-        return float(np.sqrt(np.trace(self.covariance) / len(self.mean)))
-
-
-def concept_moments(x: np.ndarray, concept: Concept) -> ConceptMoments:
-    """Of rows `x` (n, d). O(n d²)."""
-    mean = x.mean(axis=0)
-    centred, n = x - mean, len(x)
-    covariance = centred.T @ centred / n
-    if concept.is_number:
-        z = (concept.values - concept.values.mean()) / concept.values.std()
-        cross = (centred.T @ z)[:, None] / n
-        upper = concept.values > np.median(concept.values)
-        if not upper.any():  # more than half share the largest value
-            upper = concept.values == concept.values.max()
-        halves = centred[upper].mean(axis=0) - centred[~upper].mean(axis=0)
-        return ConceptMoments(n, mean, covariance, cross, cross, halves)
-    shares = np.bincount(concept.of, minlength=len(concept.classes)) / n
-    onehot = (concept.of[:, None] == np.arange(len(shares))).astype(np.float64)
-    cross = centred.T @ onehot / n
-    return ConceptMoments(n, mean, covariance, cross, cross / np.sqrt(np.maximum(shares, 1e-300)))
 
 
 def mean_projection(m: ConceptMoments, k: int) -> Eraser:

@@ -13,7 +13,8 @@ import numpy as np
 
 from analysis.compute.groups.concept import Concept
 from analysis.compute.linear.softmax_regression import softmax_fit
-from analysis.compute.subspaces.erasure import ConceptMoments, Eraser, orthogonal
+from analysis.compute.subspaces.concept_moments import ConceptMoments
+from analysis.compute.subspaces.erasure import Eraser, orthogonal
 
 PENALTY = 1e-3  # ridge on weights of data scaled to unit mean variance
 

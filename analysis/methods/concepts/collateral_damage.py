@@ -32,8 +32,9 @@ from analysis.compute.groups.concept_samples import concept_samples
 from analysis.compute.machine import machine
 from analysis.compute.rows.known_factors import MOST_CLASSES
 from analysis.compute.subspaces.collateral import Controls, Loss, loss_of, readable_columns
+from analysis.compute.subspaces.concept_moments import concept_moments
 from analysis.compute.subspaces.erasing import ERASERS, FEWEST, LEACE, Halves, erased, halved
-from analysis.compute.subspaces.erasure import Eraser, concept_moments, orthogonal, random_projection
+from analysis.compute.subspaces.erasure import Eraser, orthogonal, random_projection
 from analysis.compute.subspaces.probes import LINEAR, PROBES
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
