@@ -103,7 +103,11 @@ class _Sums:
 
     def add(self, x: np.ndarray, z: np.ndarray) -> None:
         """Rows (m, d) with their columns (m, q)."""
-        own, cross = Moments.of(x), CrossMoments.of(x, z)
+        x, z = np.asarray(x, dtype=np.float64), np.asarray(z, dtype=np.float64)
+        mean, of = x.mean(axis=0), z.mean(axis=0)
+        centred = x - mean  # once for both
+        own = Moments(len(x), mean, centred.T @ centred)
+        cross = CrossMoments(len(x), mean, of, centred.T @ (z - of))
         self.x = own if self.x is None else self.x.merge(own)
         self.xz = cross if self.xz is None else self.xz.merge(cross)
 
