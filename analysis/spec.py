@@ -173,9 +173,7 @@ class Method:
     cost: Callable[[tuple[tuple[int, int], ...], object], Cost]
     inputs: int = 1
     more_inputs: bool = False
-    matches: str = (
-        "samples"  # what several taps must share: "samples" (by id, tokens pooled) or the same "rows"
-    )
+    matches: str = "samples"  # what several taps must share: "samples" (by id, tokens pooled), the same "rows" or "nothing"
     needs: tuple[str, ...] = ()
     minimum_rows: int = 3
     worker: bool = False
