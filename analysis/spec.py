@@ -173,7 +173,9 @@ class Method:
     cost: Callable[[tuple[tuple[int, int], ...], object], Cost]
     inputs: int = 1
     more_inputs: bool = False
-    matches: str = "samples"  # what several taps must share: "samples" (by id, tokens pooled), the same "rows" or "nothing"
+    matches: str = (
+        "samples"  # shared by several taps: "samples" (by id, tokens pooled), the same "rows", "nothing"
+    )
     needs: tuple[str, ...] = ()
     minimum_rows: int = 3
     worker: bool = False

@@ -126,6 +126,7 @@ QUESTIONS = {  # by name in the URL
             "Test: at which layer do two sets separate?": "layer_trajectory",
             "Test: in which part of the spectrum is it?": "band_probe",
             "Test: does a probe carry over?": "transfer_matrix",
+            "Test: which heads carry the domain?": "head_removal",
             "Test: does a part know what it should not?": "leak_test",
             "Test: do tokens know where they are?": "position_leakage",
             "Test: does adversarial training help a probe?": "adversarial_augmentation",
