@@ -61,6 +61,8 @@ QUESTIONS = {  # by name in the URL
             "How far apart are the layers' subspaces?": "subspace_distances",
             "Which angles lie between two of them?": "principal_angle_spectrum",
             "How far apart, with no dimension to choose?": "flag_distances",
+            "Can I see all these distances on a map?": "flag_map",
+            "What lies between two layers' spectra?": "spectrum_path",
             "What is their average, and which is odd?": "average_subspace",
             "How sure is a principal subspace?": "subspace_confidence",
             "Do activations vary where the weights write?": "weight_subspaces",

@@ -20,8 +20,8 @@ Z = 1.959964
 @dataclass(frozen=True)
 class SliceRemovals:
     """Of one layer: `base`, its mean out-of-domain accuracy as recorded, its `base_error`, and `majority`; `change`
-    (H,) of it without each slice with standard `error` (H,); `chance` (draws,) changes by random subspaces of a slice's
-    size; `validation` (H,) changes in the domain kept for choosing (NaN where there is none); `n` samples, `d` units."""
+    (H,) of it without each slice, standard `error` (H,); `chance` (draws,) changes by random subspaces of its size;
+    `validation` (H,) changes in the domain kept for choosing (NaN where there is none); `n` samples, `d` units."""
 
     base: float
     base_error: float
