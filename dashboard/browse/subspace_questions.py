@@ -38,6 +38,8 @@ QUESTIONS = {  # by name in the URL
             "How many latents does a decoder need?": "latent_volume",
             "Do sequences stay alive in it (Koopman)?": "koopman_health",
             "Which modes turn, decay or stay?": "koopman_modes",
+            "Where do modes lie on the unit disc?": "koopman_disc",
+            "How many directions does denoising keep?": "denoiser_rank",
             "Does a graph smooth everything away?": "over_smoothing",
         },
     ),

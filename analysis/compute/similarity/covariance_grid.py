@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from analysis.activations import Activations
 from analysis.compute.similarity.similarity_grid import Grid, Pair, compared
 from analysis.compute.statistics.moments import Moments, is_varying
 from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.statistics.sample_groups import sample_groups
 from analysis.compute.subspaces.covariance_distances import BURES, Spread, between, prepared, turned_at_random
-from analysis.errors import NotEnoughData
+from analysis.errors import InputError, NotEnoughData
 from analysis.spec import Progress
 
 MOST_DRAWS = 200
@@ -23,6 +24,17 @@ def varying_units(values: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[
     still = int((~varies).sum())
     said = [f"{still} unit(s) that are constant everywhere left out."] if still else []
     return [x if varies.all() else x[:, varies] for x in values], said
+
+
+def refuse_other_widths(taps: Sequence[Activations]) -> None:
+    """Raise InputError where taps have different numbers of units: covariances of these cannot be compared."""
+    odd = next((t for t in taps if t.shape[1] != taps[0].shape[1]), None)
+    if odd is not None:
+        raise InputError(
+            f"{taps[0].name} has {taps[0].shape[1]:,} units and {odd.name} has {odd.shape[1]:,}",
+            "taps with the same units",
+            "Choose layers of one width, such as a residual stream's, or one tap of several checkpoints",
+        )
 
 
 def refuse_singular(spreads: Sequence[Spread], names: Sequence[str], n: int, distance: str) -> None:

@@ -146,7 +146,7 @@ def _places(held: list[_Held]) -> np.ndarray:
 def _estimate(name: str, one: _Held, share: float) -> Estimate:
     low, high = np.percentile(one.null, [2.5, 97.5])
     return Estimate(
-        f"share of directions for {share:.4g} of the variance, {name}", one.share_for(share),
+        f"share of directions for {100 * share:.4g} % of the variance, {name}", one.share_for(share),
         one.share_for(share, 2), one.share_for(share, 1), interval="jackknife over groups of samples, of the curve",
         null=float(one.null.mean()), null_low=float(low), null_high=float(high),
         null_method=f"isotropic Gaussian samples of the same n and d, {len(one.null)} draws", n=one.spectrum.n,
@@ -158,9 +158,9 @@ def _reading(names, found, share: float) -> str:
     order = np.argsort([e.value for e in found], kind="stable")
     few, many = found[order[0]], found[order[-1]]
     return (
-        f"{share:.4g} of the variance lies in {few.value:.0%} of the directions of {names[order[0]]}, the narrowest, "
-        f"and in {many.value:.0%} of those of {names[order[-1]]}, the widest; isotropic noise of the same size needs "
-        f"{few.null:.0%} and {many.null:.0%}."
+        f"{100 * share:.4g} % of the variance lies in {few.value:.0%} of the directions of {names[order[0]]}, the "
+        f"narrowest, and in {many.value:.0%} of those of {names[order[-1]]}, the widest; isotropic noise of the same "
+        f"size needs {few.null:.0%} and {many.null:.0%}."
     )
 
 

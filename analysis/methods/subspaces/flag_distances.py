@@ -33,6 +33,7 @@ from analysis.compute.similarity.covariance_grid import (
     covariance_grid,
     distance_series,
     draws_for,
+    refuse_other_widths,
     refuse_singular,
     varying_units,
 )
@@ -87,6 +88,7 @@ def flag_distances(
         taken; more than 4,096 units; fewer than two taps.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
+    refuse_other_widths(taps)
     data = shared_samples(taps, UNITS, rng, params.maximum_samples, progress)
     values, notes = varying_units(data.values)
     names, d = [t.name for t in taps], values[0].shape[1]

@@ -30,7 +30,12 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.maps.classical_scaling import Scaled, classical_scaling, exchanged_stress, stress
 from analysis.compute.rows.tap_names import tap_names
-from analysis.compute.similarity.covariance_grid import distance_series, refuse_singular, varying_units
+from analysis.compute.similarity.covariance_grid import (
+    distance_series,
+    refuse_other_widths,
+    refuse_singular,
+    varying_units,
+)
 from analysis.compute.statistics.moments import Moments
 from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import jackknife_half
@@ -72,6 +77,7 @@ def flag_map(*taps, params: FlagMapParams = FlagMapParams(), rng=None, progress=
         logarithms are taken; over 4,096 units.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
+    refuse_other_widths(taps)
     data = shared_samples(taps, UNITS, rng, params.maximum_samples, progress)
     values, notes = varying_units(data.values)
     n, d = values[0].shape

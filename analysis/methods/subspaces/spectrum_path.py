@@ -5,9 +5,9 @@ Covariances of trace 1 are joined by the shortest way (Bures-Wasserstein, that o
 it. Whole numbers of the horizontal axis are the taps themselves.
 
 Two taps with the same axes and other eigenvalues change shares steadily on both. Where axes differ the two ways part:
-optimal transport *turns* them into each other (a line becomes another line and is one all the way), the logarithms *mix*
-them, so that the middle is flatter, of larger participation ratio (Σλ)² / Σλ², than either end. That axes differ at all
-is said by the length of the way.
+optimal transport *turns* them into each other (a line becomes another line and is one all the way); logarithms *mix*
+them, and log λ never spreads wider than the mean of the ends (axes exchanged meet in a circle). Whether axes differ is
+said by the length of the way, not by its middle.
 
 Null: the axes of the next tap turned at random, eigenvalues kept. Intervals: samples left out in groups.
 
@@ -29,7 +29,7 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.tap_names import tap_names
-from analysis.compute.similarity.covariance_grid import refuse_singular, varying_units
+from analysis.compute.similarity.covariance_grid import refuse_other_widths, refuse_singular, varying_units
 from analysis.compute.statistics.moments import Moments
 from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
@@ -75,6 +75,7 @@ def spectrum_path(
         1,024 units; fewer than two taps.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
+    refuse_other_widths(taps)
     data = shared_samples(taps, UNITS, rng, params.maximum_samples, progress)
     values, notes = varying_units(data.values)
     n, d = values[0].shape
@@ -150,9 +151,9 @@ def _reading(ways: list[Way], estimates, names) -> str:
     for i, way in enumerate(ways[:3]):
         middle, (a, b) = estimates[2 * i], way.ends()
         said.append(
-            f"Halfway from {names[i]} ({a:.1f} axes by the participation ratio) to {names[i + 1]} ({b:.1f}) there are "
-            f"{middle.value:.1f} (axes turned at random: {middle.null:.1f}); the way is {estimates[2 * i + 1].value:.2f} long "
-            f"({estimates[2 * i + 1].null:.2f})."
+            f"Halfway from {names[i]} ({a:.1f} axes by the participation ratio) to {names[i + 1]} ({b:.1f}) there "
+            f"are {middle.value:.1f} (axes turned at random: {middle.null:.1f}); the way is "
+            f"{estimates[2 * i + 1].value:.2f} long ({estimates[2 * i + 1].null:.2f})."
         )
     more = f" And {len(ways) - 3} more ways." if len(ways) > 3 else ""
     return " ".join(said) + more
@@ -181,7 +182,7 @@ def _cost(shapes, params: SpectrumPathParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """The same axes: roots of the eigenvalues on straight lines (Bures), logarithms (log-Euclidean). One line turned into
+    """The same axes: roots of the eigenvalues on straight lines (Bures), logarithms (log-Euclidean). A line turned into
     another is a line all the way; logarithms of exchanged axes meet at a circle. There and back."""
     rng = np.random.default_rng(3)
     white = rng.standard_normal((200, 6))
