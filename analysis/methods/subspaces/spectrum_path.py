@@ -155,7 +155,7 @@ def _reading(ways: list[Way], estimates, names) -> str:
             f"are {middle.value:.1f} (axes turned at random: {middle.null:.1f}); the way is "
             f"{estimates[2 * i + 1].value:.2f} long ({estimates[2 * i + 1].null:.2f})."
         )
-    more = f" And {len(ways) - 3} more ways." if len(ways) > 3 else ""
+    more = f" Of {len(ways)} ways the first three are told." if len(ways) > 3 else ""
     return " ".join(said) + more
 
 
