@@ -84,14 +84,16 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Scatter(Result):
-    """Points: `positions` (n, 2 or 3); `rows` (n,) index the tap's rows, or units when `of` is "units".
+    """Points: `positions` (n, 2 or 3); `rows` (n,) index the tap's rows, its units when `of` is "units", or things of
+    which a store knows nothing, such as "atoms" or "taps".
 
     `columns`: per-point values (n,), numeric or text, that can colour the points (quality measures among them).
     `colour` names the default one. `axes` label the coordinates; `meaningful_axes` is False where only
     neighbourhoods mean something (UMAP and kin). `frames` (m, n, 2 or 3) are the places of the same points in a
     series (layers, checkpoints) named by `frame_names`; `positions` is then the last of them. `edges` (m, 2) int32
     join points by their places in `positions`, with `edge_values` (m,) called `edge_name`. `ellipses` (m, 5) lie over
-    the map: centre (2), half axes (2), angle of the first in radians.
+    the map: centre (2), half axes (2), angle of the first in radians. `guides` (m, 2) by name are lines to read the
+    points against, such as a unit circle or a level by chance; each is named at its last point.
     """
 
     kind: ClassVar[str] = "scatter"
@@ -108,6 +110,7 @@ class Scatter(Result):
     edge_values: np.ndarray | None = None
     edge_name: str = ""
     ellipses: np.ndarray | None = None
+    guides: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

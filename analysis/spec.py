@@ -174,7 +174,7 @@ class Method:
     inputs: int = 1
     more_inputs: bool = False
     matches: str = (
-        "samples"  # what several taps must share: "samples" (by id, tokens pooled) or the same "rows"
+        "samples"  # shared by several taps: "samples" (by id, tokens pooled), the same "rows", "nothing"
     )
     needs: tuple[str, ...] = ()
     minimum_rows: int = 3

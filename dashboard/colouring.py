@@ -15,13 +15,15 @@ from dashboard.browse.colour_sources import Source
 from dashboard.browse.group_colours import OTHERS
 
 UNIT, SELECTION = "Unit ", "Selection: "
+OF_A_STORE = ("rows", "samples", "units")
 
 
 def offered(result: Result, workspace) -> list[Source]:
     """What the points of a result can be coloured by; nothing for other kinds and for unknown stores."""
     reference = _reference(result)
-    if not reference:
-        return []
+    if not reference:  # of what no store knows there are the result's own columns
+        own = isinstance(result, Scatter) and result.of not in OF_A_STORE
+        return [Source(name, name, "placement") for name in result.columns] if own else []
     store = workspace.store(reference.partition(":")[0])
     known = [s for s in colour_sources.sources(store, result) if s.group != "unit"]
     named = [
@@ -78,7 +80,8 @@ def coloured(result: Result, workspace, colour: str) -> Result:
 
 def _reference(result: Result) -> str:
     """The one "store:tap" whose rows the points are, or ""."""
-    if not isinstance(result, Scatter) or result.origin is None or not result.origin.inputs:
+    known = isinstance(result, Scatter) and result.of in OF_A_STORE
+    if not known or result.origin is None or not result.origin.inputs:
         return ""
     return str(result.origin.inputs[0].get("name", ""))
 

@@ -71,6 +71,10 @@ def check_scatter(r):
     if r.ellipses is not None:
         assert r.ellipses.shape[1] == 5
         assert (r.ellipses[:, 2] >= r.ellipses[:, 3]).all()
+    for guide in r.guides.values():
+        assert guide.ndim == 2
+        assert guide.shape[1] == 2
+        assert np.isfinite(guide).all()
 
 
 def check_matrix(r):

@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.linear import koopman as compute
+from analysis.compute.linear import koopman_modes as koopman_modes_compute
 from analysis.compute.linear.koopman import prediction_sums, sequences_of, step_map
 from analysis.errors import InputError, NotEnoughData
+from analysis.methods.rank import koopman_disc as disc_module
 from analysis.methods.rank import koopman_health as module
 from analysis.methods.rank import koopman_modes as modes_module
+from analysis.methods.rank.koopman_disc import SHUFFLED, UNIT, koopman_disc
 from analysis.methods.rank.koopman_health import LINEAR, STILL, KoopmanHealthParams, koopman_health
 from analysis.methods.rank.koopman_modes import KoopmanModesParams, koopman_modes
 
@@ -226,8 +229,13 @@ STEP, SUMS = compute.step_map, compute.prediction_sums
         (module, compute, "step_map", _no_shift),
         (module, module, "prediction_sums", _same_half),
         (module, module, "ranks", lambda lam: {"a": 3.0, "b": 2.0, "c": 1.0}),
-        (modes_module, modes_module, "step_map", _no_shift),
-        (modes_module, modes_module, "_modes", lambda data, model: (MODES(data, model)[0], np.full(2, 0.5))),
+        (modes_module, koopman_modes_compute, "step_map", _no_shift),
+        (
+            modes_module,
+            koopman_modes_compute,
+            "eigenmodes",
+            lambda data, model: (MODES(data, model)[0], np.full(2, 0.5)),
+        ),
     ],
 )
 def test_the_check_fails_on_broken_code(monkeypatch, checked, where, name, broken):
@@ -236,4 +244,34 @@ def test_the_check_fails_on_broken_code(monkeypatch, checked, where, name, broke
     assert not all(line.passed for line in check())
 
 
-MODES = modes_module._modes
+MODES = koopman_modes_compute.eigenmodes
+
+
+# ---------------------------------------------------------------------------- on the unit disc
+def test_the_disc_has_the_modes_of_the_table_and_their_conjugates(rng):
+    data = orbits(rng, stable(rng, 5), noise=0.05)
+    table = koopman_modes(data, rng=np.random.default_rng(3)).columns
+    disc = koopman_disc(data, rng=np.random.default_rng(3))
+    upper = disc.positions[: len(table["mode"])]
+    np.testing.assert_allclose(upper, np.column_stack([table["real"], table["imaginary"]]))
+    np.testing.assert_allclose(disc.columns["magnitude"], np.hypot(*disc.positions.T))
+    assert len(disc.positions) == 5
+    assert disc.positions[:, 1].sum() == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(np.hypot(*disc.guides[UNIT].T), 1)
+    assert np.hypot(*disc.guides[SHUFFLED][0]) < 1
+
+
+def test_what_a_mode_does_is_said_only_beyond_shuffled_time(rng):
+    turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
+    assert set(koopman_disc(orbits(rng, turn)).columns["what it does"]) == {"lasts"}
+    assert set(koopman_disc(orbits(rng, 0.8 * turn)).columns["what it does"]) == {"decays"}
+    assert set(koopman_disc(orbits(rng, 1.2 * turn)).columns["what it does"]) == {"grows"}
+    noise = koopman_disc(tap(rng.standard_normal((60, 20, 4))))
+    assert (noise.columns["what it does"] == "not told from shuffled time").mean() >= 0.5
+
+
+def test_a_wrong_disc_fails_its_check(monkeypatch):
+    assert all(line.passed for line in disc_module._check())
+    monkeypatch.setattr(koopman_modes_compute, "eigenmodes", lambda data, model: (MODES(data, model)[0] * 0.9,
+                                                                                  MODES(data, model)[1]))  # fmt: skip
+    assert not all(line.passed for line in disc_module._check())

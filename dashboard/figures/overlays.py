@@ -1,4 +1,4 @@
-"""What lies over a scatter besides its points: edges, darker where their value is high, and ellipses."""
+"""What lies over a scatter besides its points: edges, darker where their value is high, ellipses, and named guides."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.results import Scatter
 from dashboard.figures.style import Theme
-from dashboard.figures.text import number
+from dashboard.figures.text import markup, number, plain
 
 STEPS = 4  # groups of edges by value
 OUTLINE = 40  # corners of a drawn ellipse
@@ -35,6 +35,12 @@ def outlines(result: Scatter) -> np.ndarray:
     return np.stack([x + c * along - s * across, y + s * along + c * across], axis=2)
 
 
+def reach(result: Scatter, xy: np.ndarray) -> np.ndarray:
+    """Places (m, …) that must be in view: those of the points and of the guides of a plane map."""
+    guides = [np.asarray(g, dtype=np.float64) for g in result.guides.values()] if xy.shape[1] == 2 else []
+    return np.concatenate([xy, *guides])
+
+
 def on_paper(axes, page, result: Scatter, i: int, j: int) -> None:
     """Edges below the points of the coordinates i and j, ellipses above (of a plane map only)."""
     from matplotlib.collections import LineCollection
@@ -54,6 +60,12 @@ def on_paper(axes, page, result: Scatter, i: int, j: int) -> None:
     corners = outlines(result) if places.shape[1] == np.asarray(result.positions).shape[1] else []
     if len(corners):
         axes.add_collection(LineCollection(corners, colors="#222222", linewidths=0.5 * page.scale, zorder=2))
+    for name, guide in result.guides.items() if np.asarray(result.positions).shape[1] == 2 else ():
+        axes.plot(
+            *np.asarray(guide).T, color="#777777", linewidth=0.6 * page.scale, linestyle="--", zorder=0.9
+        )
+        axes.annotate(plain(name), guide[-1], (0, 1.5), textcoords="offset points", ha="right", va="bottom",
+                      color="#555555", fontsize="x-small", zorder=3)  # fmt: skip
 
 
 def on_screen(figure, result: Scatter, theme: Theme) -> None:
@@ -62,13 +74,13 @@ def on_screen(figure, result: Scatter, theme: Theme) -> None:
 
     places = np.asarray(result.positions, dtype=np.float64)
     flat = places.shape[1] == 2
+    plane = go.Scattergl if len(places) > 2_000 else go.Scatter  # as the points, or they would be covered
     groups, before = edge_groups(result), len(figure.data)
     for step, edges in enumerate(groups, STEPS - len(groups)):
         line = {"color": theme.muted, "width": 0.5 + 0.4 * step}
         ends = np.full((len(edges), 3, places.shape[1]), np.nan)
         ends[:, :2] = places[edges]
         where = dict(zip("xyz", ends.reshape(-1, places.shape[1]).T, strict=False))
-        plane = go.Scattergl if len(places) > 2_000 else go.Scatter  # as the points, or they would be covered
         kind = plane if flat else go.Scatter3d
         figure.add_trace(kind(**where, mode="lines", line=line, opacity=0.4 + 0.15 * step, hoverinfo="skip",
                               showlegend=False))  # fmt: skip
@@ -81,10 +93,16 @@ def on_screen(figure, result: Scatter, theme: Theme) -> None:
             go.Scatter(x=broken[:, 0], y=broken[:, 1], mode="lines", line={"color": theme.text, "width": 1},
                        hoverinfo="skip", showlegend=False)
         )  # fmt: skip
+    for name, guide in result.guides.items() if flat else ():
+        x, y = np.asarray(guide, dtype=np.float64).T
+        line = {"color": theme.muted, "width": 1.2, "dash": "dash"}
+        figure.add_trace(plane(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False))
+        figure.add_annotation(x=x[-1], y=y[-1], text=markup(name, 60), showarrow=False, xanchor="right",
+                              yanchor="bottom", font={"color": theme.muted, "size": 11})  # fmt: skip
 
 
 def words(result: Scatter) -> str:
-    """The edges and ellipses in words; empty when there are none."""
+    """The edges, ellipses and guides in words; empty when there are none."""
     parts = []
     if result.edges is not None and len(result.edges):
         parts.append(f"{len(result.edges):,} lines join points")
@@ -96,5 +114,9 @@ def words(result: Scatter) -> str:
     if result.ellipses is not None and len(result.ellipses):
         parts.append(
             f"{len(result.ellipses):,} ellipses show what the map makes of a small ball of the data there"
+        )
+    if result.guides:
+        parts.append(
+            "Dashed, to read the points against: " + ", ".join(plain(name) for name in result.guides)
         )
     return " ".join(part + "." for part in parts)

@@ -10,7 +10,7 @@ from dashboard.figures.points import Points, axis_name, comparable, limits, poin
 from dashboard.figures.scatter_paper import paper
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import MARKS, Theme, steps
-from dashboard.figures.text import markup, number, shorten
+from dashboard.figures.text import markup, number, plain, shorten
 from dashboard.figures.traces import colour_bar
 
 __all__ = ["PAPER_SHAPE", "empty", "notes", "paper", "screen", "table", "words"]
@@ -37,7 +37,7 @@ def screen(result: Scatter, theme: Theme, *, point_size=None, height=560, title=
     figure = screen_figure(theme, result.title, ready.notes, height=height, show_title=title)
     size = point_size or float(np.clip(9 - 1.3 * np.log10(len(ready.xy)), 2.5, 7))
     for mask, marker, label in _layers(ready, theme):
-        _add_points(figure, ready, mask, {"size": size, "line": {"width": 0}, **marker}, label)
+        _add_points(figure, ready, mask, {"size": size, "line": {"width": 0}, **marker}, label, noun(result))
     overlays.on_screen(figure, result, theme)
     _screen_axes(figure, result, ready, theme)
     legend_title = markup(ready.colour.name, 30)
@@ -90,7 +90,7 @@ def _layers(ready: Points, theme: Theme):
     )
 
 
-def _add_points(figure, ready: Points, mask: np.ndarray, marker: dict, label: str) -> None:
+def _add_points(figure, ready: Points, mask: np.ndarray, marker: dict, label: str, noun: str) -> None:
     import plotly.graph_objects as go
 
     xy = ready.xy[mask]
@@ -109,7 +109,7 @@ def _add_points(figure, ready: Points, mask: np.ndarray, marker: dict, label: st
     else:
         value = "<br>%{marker.color:.4g}" if isinstance(marker["color"], np.ndarray) else ""
         name = f"<br>{shared['name']}" if label else ""
-        shared["hovertemplate"] = f"row %{{customdata}}{name}{value}<extra></extra>"
+        shared["hovertemplate"] = f"{noun} %{{customdata}}{name}{value}<extra></extra>"
     if xy.shape[1] > 2:
         marker["size"] = max(2.0, marker["size"] * 0.7)
         marker["symbol"] = {"triangle-up": "cross", "star": "cross"}.get(
@@ -119,6 +119,11 @@ def _add_points(figure, ready: Points, mask: np.ndarray, marker: dict, label: st
         return
     kind = go.Scattergl if many else go.Scatter
     figure.add_trace(kind(x=xy[:, 0], y=xy[:, 1], **shared))
+
+
+def noun(result: Scatter) -> str:
+    """What one point is: row, unit, atom, tap."""
+    return plain(result.of).removesuffix("s")
 
 
 def _screen_axes(figure, result: Scatter, ready: Points, theme: Theme) -> None:
@@ -139,8 +144,9 @@ def _screen_axes(figure, result: Scatter, ready: Points, theme: Theme) -> None:
             axes = {k: {**v, "showticklabels": False, "title": {"text": ""}} for k, v in axes.items()}
         figure.update_layout(scene={**axes, "aspectmode": "data" if comparable(result) else "cube"})
         return
+    within = overlays.reach(result, ready.xy)
     for i, update in enumerate((figure.update_xaxes, figure.update_yaxes)):
-        update(title_text=names[i], range=limits(ready.xy[:, i]))
+        update(title_text=names[i], range=limits(within[:, i]))
         if not result.meaningful_axes:
             update(**bare)
     if comparable(result):
@@ -158,7 +164,7 @@ def table(result: Scatter, *, colour=None, colour_name="", **_ignored) -> dict[s
     """One row per point: its row, its coordinates, every column, and the colour that was given as an array."""
     positions = np.asarray(result.positions)
     width = positions.shape[1] if positions.ndim == 2 else 0
-    found = {"row" if result.of == "rows" else result.of.rstrip("s"): np.asarray(result.rows)}
+    found = {noun(result): np.asarray(result.rows)}
     for i in range(width):
         found[_free(axis_name(result, i), found)] = positions[:, i]
     for name, values in result.columns.items():

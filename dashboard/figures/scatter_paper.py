@@ -91,12 +91,13 @@ def _paper_legend(page: Page, ready: Points) -> None:
 
 
 def _paper_axes(axes, page: Page, result: Scatter, ready: Points, i: int, j: int) -> None:
-    if comparable(result) and np.ptp(ready.xy, axis=0).max() > 0:
+    within = overlays.reach(result, ready.xy)
+    if comparable(result) and np.ptp(within, axis=0).max() > 0:
         axes.margins(0.03)
         axes.set_aspect("equal", adjustable="datalim")
     else:
-        axes.set_xlim(limits(ready.xy[:, i]))
-        axes.set_ylim(limits(ready.xy[:, j]))
+        axes.set_xlim(limits(within[:, i]))
+        axes.set_ylim(limits(within[:, j]))
     if result.meaningful_axes:
         label_axes(page, axes, axis_name(result, i), axis_name(result, j))
         return

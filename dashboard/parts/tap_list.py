@@ -11,6 +11,7 @@ from dashboard.parts import tap_picker
 
 CAN_BE_CHOSEN = {
     "rows": "Only taps with the same rows of the same samples can be chosen.",
+    "nothing": "Any tap.",
     "samples": "Taps of any network that was recorded on some of the same samples; these are matched by id.",
 }
 
@@ -53,6 +54,8 @@ def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str
 
 def fitting_taps(method: Method, reference: str) -> list[str]:
     """The taps that a method of several can take beside this one."""
+    if method.matches == "nothing":
+        return state.tap_references()
     choose = projections.alike if method.matches == "rows" else comparable.comparable
     return choose(state.workspace(), reference, state.tap_references())
 

@@ -6,14 +6,48 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from analysis.activations import Activations
 from analysis.compute.similarity.similarity_grid import Grid, Pair, compared
-from analysis.compute.statistics.moments import Moments
+from analysis.compute.statistics.moments import Moments, is_varying
 from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.statistics.sample_groups import sample_groups
 from analysis.compute.subspaces.covariance_distances import BURES, Spread, between, prepared, turned_at_random
+from analysis.errors import InputError, NotEnoughData
 from analysis.spec import Progress
 
 MOST_DRAWS = 200
+
+
+def varying_units(values: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[str]]:
+    """Values (n, d) of each tap of the units that vary in one of the taps at least, and a note on the others."""
+    varies = np.any([is_varying(x.var(axis=0), x.mean(axis=0)) for x in values], axis=0)
+    still = int((~varies).sum())
+    said = [f"{still} unit(s) that are constant everywhere left out."] if still else []
+    return [x if varies.all() else x[:, varies] for x in values], said
+
+
+def refuse_other_widths(taps: Sequence[Activations]) -> None:
+    """Raise InputError where taps have different numbers of units: covariances of these cannot be compared."""
+    odd = next((t for t in taps if t.shape[1] != taps[0].shape[1]), None)
+    if odd is not None:
+        raise InputError(
+            f"{taps[0].name} has {taps[0].shape[1]:,} units and {odd.name} has {odd.shape[1]:,}",
+            "taps with the same units",
+            "Choose layers of one width, such as a residual stream's, or one tap of several checkpoints",
+        )
+
+
+def refuse_singular(spreads: Sequence[Spread], names: Sequence[str], n: int, distance: str) -> None:
+    """Raise NotEnoughData where a covariance of `n` samples has no full rank, for what takes logarithms."""
+    for name, spread in zip(names, spreads, strict=True):
+        d = len(spread.values)
+        rank = min(spread.rank, n - 1)
+        if rank < d:
+            raise NotEnoughData(
+                f"the covariance of {name} has rank {rank:,} of {d:,} ({n:,} samples): its logarithm is infinite",
+                f"full rank for the {distance} distance",
+                f"Choose the {BURES} distance, or record more samples; leave out constant units",
+            )
 
 
 def distance_series(

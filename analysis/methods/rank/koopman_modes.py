@@ -23,14 +23,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.linear.koopman import Sequences, StepMap, sequences_of, step_map
+from analysis.compute.linear.koopman import sequences_of
+from analysis.compute.linear.koopman_modes import DRAWS, mode_caveats, mode_estimates, modes_of
 from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import against
-from analysis.compute.statistics.sample_groups import jackknife_error, sample_groups
-from analysis.results import Estimate, Table
+from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-DRAWS = 10
 HELP = {
     "mode": "Number of the mode, by falling magnitude.",
     "magnitude": "|κ|: 1 persists, below 1 decays by this factor each step.",
@@ -71,54 +69,20 @@ def koopman_modes(
     """
     activations, rng = as_activations(activations), rng or np.random.default_rng(0)
     data = sequences_of(activations, params.maximum_rows, rng, progress)
-    model = step_map(data, params.share)
-    values, energy = _modes(data, model)
-    null = []
-    for i in range(DRAWS):
-        progress(0.2 + 0.04 * i, "shuffling time")
-        null.append(np.abs(step_map(data.shuffled(rng), params.share).eigenvalues()).max())
-    nearest = []
-    for left in sample_groups(data.groups, rng):
-        progress(0.6, "leaving sequences out")
-        other = step_map(data.only(~np.isin(data.group, left)), params.share).eigenvalues()
-        nearest.append(np.abs(other[np.abs(values[:, None] - other).argmin(axis=1)]))
-    error, size = jackknife_error(np.array(nearest)), np.abs(values)
-    beyond = size > np.max(null)
+    found = modes_of(data, params.share, rng, progress)
+    values, error, size, beyond = found.values, found.error, np.abs(found.values), found.beyond
     columns = {
         "mode": np.arange(1, len(values) + 1), "magnitude": size, "error": error,
         "frequency": np.abs(np.angle(values)) / (2 * np.pi), "real": values.real, "imaginary": values.imag,
-        "energy": energy, "beyond shuffled time": beyond,
+        "energy": found.energy, "beyond shuffled time": beyond,
     }  # fmt: skip
-    condition = model.condition()
-    estimates = (
-        Estimate(
-            "largest magnitude", float(size[0]), max(float(size[0] - 1.96 * error[0]), 0.0),
-            float(size[0] + 1.96 * error[0]), interval="jackknife over groups of sequences", n=data.groups,
-            d=data.x.shape[1], null_method=f"rows of each sequence in random order, {DRAWS} draws",
-            estimator="least squares", **against(float(size[0]), np.array(null)),
-        ),
-        Estimate("condition number of the eigenvectors", condition, n=data.groups, d=data.x.shape[1], null=1.0,
-                 null_method="a normal map", estimator="unit eigenvectors"),
-    )  # fmt: skip
+    estimates = mode_estimates(found, data.groups, data.x.shape[1])
     progress(1.0, "done")
     return Table(
         title=f"Koopman modes of {activations.name}", reading=_reading(values, beyond, estimates),
-        caveats=(*data.notes, *_caveats(data, model, condition)), estimates=estimates, columns=columns, index="mode",
-        sort="magnitude", help=HELP,
+        caveats=(*data.notes, *mode_caveats(found, data.x.shape[1])), estimates=estimates, columns=columns,
+        index="mode", sort="magnitude", help=HELP,
     )  # fmt: skip
-
-
-def _modes(data: Sequences, model: StepMap) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues (modes,), of pairs the one above the real axis, by falling magnitude; energies (modes,) of sum 1."""
-    values, vectors = np.linalg.eig(model.matrix)
-    amplitude = np.linalg.pinv(vectors) @ ((data.x - model.mean) @ model.basis.T).T
-    energy = (np.abs(amplitude) ** 2).mean(axis=1)
-    tiny = 1e-12 * np.abs(values).max()
-    upper = values.imag >= -tiny
-    energy = np.where(np.abs(values.imag) > tiny, 2.0, 1.0) * energy
-    values, energy = values[upper], energy[upper]
-    order = np.argsort(-np.abs(values), kind="stable")
-    return values[order], (energy / max(energy.sum(), 1e-300))[order]
 
 
 def _reading(values, beyond, estimates) -> str:
@@ -130,19 +94,6 @@ def _reading(values, beyond, estimates) -> str:
         f"{first.value:.3f} (shuffled {first.null:.3f}) and {how}. The eigenvectors have the condition number "
         f"{condition.value:.3g}, 1 if they were orthogonal."
     )
-
-
-def _caveats(data: Sequences, model: StepMap, condition: float) -> list[str]:
-    notes = [
-        f"The map lives on {len(model.basis)} of {data.x.shape[1]} principal axes.",
-        "Noise pulls eigenvalues towards 0: a persistent mode in noise seems to decay.",
-    ]
-    if condition > 100:
-        notes.append(
-            "The eigenvectors are far from orthogonal: single eigenvalues and energies mean little here, and errors "
-            "can grow for some steps although all modes decay."
-        )
-    return notes
 
 
 def _cost(shapes, params: KoopmanModesParams) -> Cost:

@@ -28,15 +28,17 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.rows.common_samples import CommonSamples
 from analysis.compute.similarity.covariance_grid import (
     MOST_DRAWS,
     covariance_grid,
     distance_series,
     draws_for,
+    refuse_other_widths,
+    refuse_singular,
+    varying_units,
 )
 from analysis.compute.similarity.similarity_report import Words, similarity_matrix
-from analysis.compute.statistics.moments import Moments, is_varying
+from analysis.compute.statistics.moments import Moments
 from analysis.compute.subspaces.covariance_distances import (
     AFFINE,
     BURES,
@@ -48,7 +50,7 @@ from analysis.compute.subspaces.covariance_distances import (
     prepared,
 )
 from analysis.compute.subspaces.tap_subspaces import FEWEST, UNITS, shared_samples
-from analysis.errors import NotEnoughData, TooLarge
+from analysis.errors import TooLarge
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -86,14 +88,15 @@ def flag_distances(
         taken; more than 4,096 units; fewer than two taps.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
+    refuse_other_widths(taps)
     data = shared_samples(taps, UNITS, rng, params.maximum_samples, progress)
-    values, notes = _varying(data)
+    values, notes = varying_units(data.values)
     names, d = [t.name for t in taps], values[0].shape[1]
     if d > WIDEST:
         raise TooLarge(f"{d:,} units", f"at most {WIDEST:,}", "Choose narrower taps")
     spreads = [Spread.of(Moments.of(x).covariance) for x in values]
     if params.distance != BURES:
-        _refuse_singular(spreads, names, len(values[0]), params.distance)
+        refuse_singular(spreads, names, len(values[0]), params.distance)
     series = distance_series(values, spreads, params.distance, rng, progress)
     grid = covariance_grid(spreads, series, params.distance, len(values[0]), rng, progress)
     top = float(np.sqrt(2)) if params.distance == BURES else np.inf
@@ -112,26 +115,6 @@ def flag_distances(
     )
     said = "" if halves is None else f" Two halves of the samples of one tap are {halves.value:.2f} apart."
     return replace(found, reading=spoken + said, estimates=(*found.estimates, *more, *flags))
-
-
-def _varying(data: CommonSamples) -> tuple[list[np.ndarray], list[str]]:
-    """Values of the units that vary in one of the taps at least."""
-    varies = np.any([is_varying(x.var(axis=0), x.mean(axis=0)) for x in data.values], axis=0)
-    still = int((~varies).sum())
-    said = [f"{still} unit(s) that are constant everywhere left out."] if still else []
-    return [x if varies.all() else x[:, varies] for x in data.values], said
-
-
-def _refuse_singular(spreads, names, n: int, distance: str) -> None:
-    for name, spread in zip(names, spreads, strict=True):
-        d = len(spread.values)
-        rank = min(spread.rank, n - 1)
-        if rank < d:
-            raise NotEnoughData(
-                f"the covariance of {name} has rank {rank:,} of {d:,} ({n:,} samples): its logarithm is infinite",
-                f"full rank for the {distance} distance",
-                f"Choose the {BURES} distance, or record more samples; leave out constant units",
-            )
 
 
 def _halves(values, distance: str, rng) -> Estimate | None:
