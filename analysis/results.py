@@ -115,7 +115,8 @@ class Matrix(Result):
     """`values` (p, q) with names; `row_order`/`column_order` the drawing order (e.g. of a clustering);
     `linkage` (p - 1, 4) SciPy's; `null_band` the [low, high] that structureless data gives to a cell;
     `significant` (p, q) bool after false-discovery control. `null` (p, q) is what structureless data gives to each
-    cell on average, `low` and `high` (p, q) its interval, `few` (p, q) bool where samples are too few to say."""
+    cell on average, `low` and `high` (p, q) its interval, `few` (p, q) bool where samples are too few to say, or what
+    `few_means` says of them instead: these cells are hatched."""
 
     kind: ClassVar[str] = "matrix"
     values: np.ndarray
@@ -133,6 +134,7 @@ class Matrix(Result):
     low: np.ndarray | None = None
     high: np.ndarray | None = None
     few: np.ndarray | None = None
+    few_means: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,6 +102,8 @@ QUESTIONS = {  # by name in the URL
             "Are a few groups told apart later on, too?": "context_discriminant",
             "Which classes have units in common?": "gate_overlap",
             "Do class tokens see different things?": "class_tokens",
+            "Does each adapter own its own task?": "adapter_tasks",
+            "Are made-up prototypes of old classes right?": "prototype_matrix",
         },
     ),
     "concepts": View(
