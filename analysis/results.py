@@ -91,7 +91,9 @@ class Scatter(Result):
     neighbourhoods mean something (UMAP and kin). `frames` (m, n, 2 or 3) are the places of the same points in a
     series (layers, checkpoints) named by `frame_names`; `positions` is then the last of them. `edges` (m, 2) int32
     join points by their places in `positions`, with `edge_values` (m,) called `edge_name`. `ellipses` (m, 5) lie over
-    the map: centre (2), half axes (2), angle of the first in radians.
+    the map: centre (2), half axes (2), angle of the first in radians. `ellipse_name` says what they are where it is not
+    what the map makes of a small ball; `ellipse_columns` have a value for each (m,), those that are also in `columns`
+    colour them like their points; `ellipse_dashed` (m,) bool sets some apart.
     """
 
     kind: ClassVar[str] = "scatter"
@@ -108,6 +110,9 @@ class Scatter(Result):
     edge_values: np.ndarray | None = None
     edge_name: str = ""
     ellipses: np.ndarray | None = None
+    ellipse_name: str = ""
+    ellipse_columns: dict[str, np.ndarray] = field(default_factory=dict)
+    ellipse_dashed: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

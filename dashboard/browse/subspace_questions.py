@@ -129,6 +129,7 @@ QUESTIONS = {  # by name in the URL
             "Test: do tokens know where they are?": "position_leakage",
             "Test: does adversarial training help a probe?": "adversarial_augmentation",
             "Test: do classes lie alike in two taps?": "gaussian_classes",
+            "Test: where do two taps put each class?": "gaussian_map",
             "Weights: directions that a layer can edit": "householder_directions",
         },
     ),

@@ -38,7 +38,7 @@ def screen(result: Scatter, theme: Theme, *, point_size=None, height=560, title=
     size = point_size or float(np.clip(9 - 1.3 * np.log10(len(ready.xy)), 2.5, 7))
     for mask, marker, label in _layers(ready, theme):
         _add_points(figure, ready, mask, {"size": size, "line": {"width": 0}, **marker}, label)
-    overlays.on_screen(figure, result, theme)
+    overlays.on_screen(figure, result, theme, ready.colour)
     _screen_axes(figure, result, ready, theme)
     legend_title = markup(ready.colour.name, 30)
     figure.update_layout(
@@ -139,8 +139,12 @@ def _screen_axes(figure, result: Scatter, ready: Points, theme: Theme) -> None:
             axes = {k: {**v, "showticklabels": False, "title": {"text": ""}} for k, v in axes.items()}
         figure.update_layout(scene={**axes, "aspectmode": "data" if comparable(result) else "cube"})
         return
+    drawn = [ready.xy]
+    if result.ellipse_columns:  # which may reach beyond their points
+        drawn.append(overlays.outlines(result).reshape(-1, 2))
+    drawn = np.concatenate(drawn)
     for i, update in enumerate((figure.update_xaxes, figure.update_yaxes)):
-        update(title_text=names[i], range=limits(ready.xy[:, i]))
+        update(title_text=names[i], range=limits(drawn[:, i]))
         if not result.meaningful_axes:
             update(**bare)
     if comparable(result):
@@ -165,7 +169,22 @@ def table(result: Scatter, *, colour=None, colour_name="", **_ignored) -> dict[s
         found[_free(name, found)] = np.asarray(values)
     if colour is not None and not isinstance(colour, str):
         found[_free(colour_name or "colour", found)] = np.asarray(colour)
-    return found
+    lines = overlays.ellipse_lines(result, [axis_name(result, i) for i in range(width)])
+    return _with_lines(lines, found) if lines else found
+
+
+def _with_lines(lines: dict[str, np.ndarray], points: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A line for each ellipse, then one for each point; what one of them does not have is empty."""
+    n, m = (len(next(iter(t.values()))) for t in (points, lines))
+    out = {"drawn": np.array(["ellipse"] * m + ["point"] * n)}
+    for name in dict.fromkeys([*points, *lines]):
+        parts = [np.asarray(t[name]) if name in t else None for t in (lines, points)]
+        text = any(p is not None and p.dtype.kind not in "fiub" for p in parts)
+        blank = "" if text else np.nan
+        parts = [np.full(k, blank) if p is None else p.astype(str if text else float)
+                 for p, k in zip(parts, (m, n), strict=True)]  # fmt: skip
+        out[name] = np.concatenate(parts)
+    return out
 
 
 def _free(name: str, taken: dict) -> str:
