@@ -179,7 +179,7 @@ def _estimates(codes, others, null, sizes) -> tuple[Estimate, ...]:
         drawn = np.array([purities(c[i], c[i - 1])[0] @ np.bincount(c[i]) / n for c in others])
         out.append(Estimate(
             f"beyond random units, {name}", value - float(drawn.mean()), **_over_draws(value - drawn),
-            **against(value - float(drawn.mean()), drawn - drawn.mean()), n=n, d=int(sizes[i]),
+            **{**against(value - float(drawn.mean()), drawn - drawn.mean()), "null": 0.0}, n=n, d=int(sizes[i]),
             null_method=f"{len(drawn)} random orders about their mean",
             estimator="share of samples less that of random units",
         ))  # fmt: skip

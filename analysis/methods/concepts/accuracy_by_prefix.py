@@ -150,9 +150,10 @@ def _estimates(right, series, low, high, null, sizes, params) -> tuple[Estimate,
     for k, reader in enumerate(READERS):
         gain = right[0, at, k] - right[1:, at, k].mean(axis=0)
         drawn = right[1:, at, k].mean(axis=1)
+        beyond = {**against(float(gain.mean()), drawn - drawn.mean()), "null": 0.0}
         out.append(Estimate(
             f"{reader}: what the first {sizes[at]} units have beyond random ones", float(gain.mean()),
-            **mean_interval(gain), **against(float(gain.mean()), drawn - drawn.mean()), n=n, d=int(sizes[at]),
+            **mean_interval(gain), **beyond, n=n, d=int(sizes[at]),
             null_method=f"{len(drawn)} random orders about their mean", estimator="accuracy less mean of random units",
         ))  # fmt: skip
     return tuple(out)
