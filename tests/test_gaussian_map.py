@@ -213,6 +213,9 @@ def test_the_table_has_a_line_for_each_ellipse_before_the_points(two):
     said = scatter.words(found)
     assert "8 ellipses show a class in image (solid) or attribute (dashed), 2 deviations wide" in said
     assert "small ball" not in said
+    assert scatter.notes(found) == (
+        "ellipses: a class in image (solid) or attribute (dashed), 2 deviations wide",
+    )
 
 
 def test_on_paper_as_many_outlines_with_dashes(two):

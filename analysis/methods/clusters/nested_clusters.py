@@ -56,7 +56,7 @@ class NestedClustersParams:
     clusters: int = param(16, "Clusters of all units; of half of them, half as many.", low=2, high=500)
     levels: int = param(3, "Levels of the tree: 3 are a quarter, a half and all of the units.", low=2, high=8)
     column: str = param(
-        "", "Sample column with labels to say what is in a cluster; empty: none.", column=True
+        "", "Sample column that says what is in a cluster; empty: label, if there.", column=True
     )
     draws: int = param(19, "Random orders of the units; p cannot be below 1 / (1 + draws).", low=2, high=500)
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
@@ -85,7 +85,8 @@ def nested_clusters(
         No such column; fewer than twenty finite samples or than clusters; a single unit; equal samples; over 4 GiB.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    labels = None if not params.column else sample_column(tap, params.column)
+    named = params.column or ("label" if "label" in tap.samples else "")
+    labels = sample_column(tap, named) if named else None
     x, samples, notes = _samples(tap, params, rng, progress)
     sizes = prefix_sizes(x.shape[1], params.levels)
     counts = np.maximum(np.round(params.clusters * sizes / sizes[-1]).astype(int), 2)
@@ -191,7 +192,7 @@ def _over_draws(values: np.ndarray) -> dict:
 
 
 def _reading(estimates, sizes, codes) -> str:
-    counts = ", ".join(f"{int(c.max()) + 1} of {s}" for c, s in zip(codes, sizes, strict=True))
+    counts = ", ".join(f"{int(c.max()) + 1} from {s}" for c, s in zip(codes, sizes, strict=True))
     said = []
     for nested, beyond in zip(estimates[::2], estimates[1::2], strict=True):
         name = nested.name.rpartition(", ")[2]
@@ -200,7 +201,7 @@ def _reading(estimates, sizes, codes) -> str:
             f"{name}: {nested.value:.0%} of samples are in the parent of their cluster (shuffled {nested.null:.0%}), "
             f"{order} with random units ({nested.value - beyond.value:.0%}, p = {beyond.p_value:.2g})."
         )
-    return f"Clusters by first units: {counts}. " + " ".join(said)
+    return f"Clusters: {counts} units. " + " ".join(said)
 
 
 def _cost(shapes, params: NestedClustersParams) -> Cost:
