@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from analysis import pipeline
 from analysis.activations import ArrayActivations
 from analysis.compute.subspaces import gaussian_plane as mathematics
 from analysis.compute.subspaces.gaussian_classes import gaussians_of, wasserstein
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.methods.concepts import gaussian_map as module
 from analysis.methods.concepts.gaussian_map import POINTS, POSTERIORS, GaussianMapParams, gaussian_map
+from analysis.results import Origin
 from analysis.selection import Selection
-from analysis.store.from_arrays import write_store
-from analysis.workspace import Workspace
 from dashboard import colouring
 from dashboard.figures import scatter
 from dashboard.figures.export import export, on_paper
@@ -228,22 +229,17 @@ def test_on_paper_as_many_outlines_with_dashes(two):
     assert export(asked(two), "pdf")[:4] == b"%PDF"
 
 
-def test_points_of_two_taps_are_coloured_by_their_own_columns_only(two, tmp_path):
+def test_points_of_two_taps_are_coloured_by_their_own_columns_only(two):
     """Their rows are not the first tap's, whose labels and units would colour the wrong points."""
-    x, label, *_ = two
-    workspace = Workspace.create(tmp_path / "ws")
-    write_store(
-        workspace.path / "stores" / "net", name="net", taps={"one": x, "other": x[::-1].copy()},
-        samples={"id": [f"s{i}" for i in range(240)], "label": label.astype(str)},
-    )  # fmt: skip
-    taps = [workspace.activations(f"net:{name}") for name in ("one", "other")]
-    result = pipeline.run("gaussian_map", taps)
+    store = SimpleNamespace(samples={"label": two[1]}, complete=True)
+    workspace = SimpleNamespace(store=lambda name: store, activations=lambda name: tap(two[0], two[1]))
+    origin = Origin("gaussian_map", 1, {}, ({"name": "net:image"}, {"name": "net:attribute"}), 0, {})
+    result = replace(asked(two), origin=origin)
     ids = [s.id for s in colouring.offered(result, workspace)]
     assert ids == [*(f"map:{c}" for c in result.columns), "none"]
     assert colouring.coloured(result, workspace, "map:tap").colour == "tap"
     assert colouring.coloured(result, workspace, "label").colour == "class"
-    chosen = Selection("some", "samples", "net", "", ["s0", "s1"])
-    assert colouring.covered(result, workspace, chosen) is None
+    assert colouring.covered(result, workspace, Selection("some", "samples", "net", "", ["0", "1"])) is None
 
 
 @pytest.mark.parametrize(
