@@ -92,8 +92,11 @@ class Scatter(Result):
     neighbourhoods mean something (UMAP and kin). `frames` (m, n, 2 or 3) are the places of the same points in a
     series (layers, checkpoints) named by `frame_names`; `positions` is then the last of them. `edges` (m, 2) int32
     join points by their places in `positions`, with `edge_values` (m,) called `edge_name`. `ellipses` (m, 5) lie over
-    the map: centre (2), half axes (2), angle of the first in radians. `guides` (m, 2) by name are lines to read the
-    points against, such as a unit circle or a level by chance; each is named at its last point.
+    the map: centre (2), half axes (2), angle of the first in radians. `ellipse_name` says what they are where it is not
+    what the map makes of a small ball; `ellipse_columns` have a value for each (m,), those that are also in `columns`
+    colour them like their points; `ellipse_dashed` (m,) bool sets some apart. `guides` (m, 2) by
+    name are lines to read the points against, such as a unit circle or a level by chance; each is named at its last
+    point.
     """
 
     kind: ClassVar[str] = "scatter"
@@ -111,6 +114,9 @@ class Scatter(Result):
     edge_name: str = ""
     ellipses: np.ndarray | None = None
     guides: dict[str, np.ndarray] = field(default_factory=dict)
+    ellipse_name: str = ""
+    ellipse_columns: dict[str, np.ndarray] = field(default_factory=dict)
+    ellipse_dashed: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +124,8 @@ class Matrix(Result):
     """`values` (p, q) with names; `row_order`/`column_order` the drawing order (e.g. of a clustering);
     `linkage` (p - 1, 4) SciPy's; `null_band` the [low, high] that structureless data gives to a cell;
     `significant` (p, q) bool after false-discovery control. `null` (p, q) is what structureless data gives to each
-    cell on average, `low` and `high` (p, q) its interval, `few` (p, q) bool where samples are too few to say."""
+    cell on average, `low` and `high` (p, q) its interval, `few` (p, q) bool where samples are too few to say, or what
+    `few_means` says of them instead: these cells are hatched."""
 
     kind: ClassVar[str] = "matrix"
     values: np.ndarray
@@ -136,6 +143,7 @@ class Matrix(Result):
     low: np.ndarray | None = None
     high: np.ndarray | None = None
     few: np.ndarray | None = None
+    few_means: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,8 @@ def offered(result: Result, workspace) -> list[Source]:
         return [Source(name, name, "placement") for name in result.columns] if own else []
     store = workspace.store(reference.partition(":")[0])
     known = [s for s in colour_sources.sources(store, result) if s.group != "unit"]
+    if result.of not in ("rows", "units"):
+        return known
     named = [
         s.name for s in workspace.selections(store.path.name) if (s.of == "units") == (result.of == "units")
     ]
@@ -35,7 +37,7 @@ def offered(result: Result, workspace) -> list[Source]:
 def covered(result: Result, workspace, selection) -> np.ndarray | None:
     """(points,) bool: which points of a result a selection covers; None where that cannot be said, or none."""
     reference = _reference(result)
-    if not reference or selection is None:
+    if not reference or selection is None or result.of not in ("rows", "units"):
         return None
     store, taken = workspace.store(reference.partition(":")[0]), workspace.activations(reference)
     return selections.points_of(selection, result, taken.layout, store, reference.partition(":")[2])

@@ -10,6 +10,7 @@ from scipy.linalg import sqrtm
 
 from analysis.activations import ArrayActivations
 from analysis.compute.subspaces import gaussian_classes as mathematics
+from analysis.compute.subspaces import gaussian_report as report
 from analysis.compute.subspaces.gaussian_classes import (
     DiagonalGaussians,
     gaussians_of,
@@ -144,7 +145,7 @@ def test_refusals(rng):
     ("where", "name", "broken"),
     [
         (module, "wasserstein", lambda a, b: np.linalg.norm(a.means[:, None] - b.means, axis=2)),
-        (module, "harmonic_mean", lambda a, b: (np.asarray(a) + b) / 1.9),
+        (report, "harmonic_mean", lambda a, b: (np.asarray(a) + b) / 1.9),
         (module, "nearest_mean", lambda x, means: np.zeros(len(x), int)),
         (mathematics, "DiagonalGaussians", lambda means, deviations: DiagonalGaussians(means, deviations**2)),
     ],

@@ -51,12 +51,12 @@ class Source:
 
 def sources(store, result: Scatter) -> list[Source]:
     """Label, prediction, error and metadata of the samples (statistics, where the points are units); how well
-    each point is placed; any unit; nothing."""
+    each point is placed; any unit; nothing. Points that are neither rows nor units have their own columns only."""
     found = []
     if result.of == "units" and store.complete:
         named = {c: name for c, name in STATISTICS.items() if store.classes or not c.startswith("top_class")}
         found += [Source(c, name, "statistic") for c, name in named.items()]
-    if result.of != "units":
+    if result.of == "rows":
         columns = [c for c in store.samples if c not in HIDDEN]
         columns.sort(key=lambda c: (FIRST.index(c) if c in FIRST else len(FIRST), c))
         found += [Source(c, WORDS.get(c, c), "sample") for c in columns]

@@ -34,6 +34,7 @@ class Cells:
     diverging: bool
     gathered: tuple[int, int]
     notes: tuple[str, ...]
+    few_means: str = ""
 
 
 def order_of(order, n: int) -> np.ndarray:
@@ -91,7 +92,7 @@ def cells_of(result: Matrix, *, aggregate: str = "auto", show: str = "value") ->
     name = f"{result.value_name or 'value'} − null" if excess else result.value_name or "value"
     return Cells(
         values.astype(np.float32), sure, few, beside, row_names, column_names, low, high, name, diverging, block,
-        tuple(notes),
+        tuple(notes), plain(result.few_means),
     )  # fmt: skip
 
 
@@ -144,7 +145,9 @@ def _notes(result: Matrix, values: np.ndarray, sure, few, excess: bool) -> list[
             f"{found:,} of {tested:,} {what} significant" + "; the others are faded" * (found < tested)
         )
     if few is not None and few.any():
-        notes.append("hatched: samples are too few to read much into the value")
+        notes.append(
+            f"hatched: {plain(result.few_means) or 'samples are too few to read much into the value'}"
+        )
     lost = int((~np.isfinite(values)).sum())
     if lost:
         notes.append(f"{lost:,} cells without a value are left blank")

@@ -119,7 +119,7 @@ def _remarks(cells: Cells) -> np.ndarray:
     if cells.sure is not None:
         found[~cells.sure] += "<br>not significant"
     if cells.few is not None:
-        found[cells.few] += "<br>too few samples"
+        found[cells.few] += "<br>" + (markup(cells.few_means) or "too few samples")
     return found
 
 
@@ -303,7 +303,7 @@ def table(result: Matrix, *, layout="auto", **_ignored) -> dict[str, np.ndarray]
             "null": result.null,
             "significant": result.significant,
         }
-        for name, known in {**beside, "too few samples": result.few}.items():
+        for name, known in {**beside, plain(result.few_means) or "too few samples": result.few}.items():
             if known is not None:
                 found[name] = np.asarray(known)[np.ix_(rows, columns)].ravel()
         return found
@@ -335,5 +335,6 @@ def words(result: Matrix) -> str:
         what = "cells" if tested == values.size else "pairs"
         parts.append(f"{found:,} of {tested:,} {what} are significant.")
     if result.few is not None and np.any(result.few):
-        parts.append(f"{int(np.sum(result.few)):,} cells are hatched: samples are too few.")
+        why = plain(result.few_means) or "samples are too few"
+        parts.append(f"{int(np.sum(result.few)):,} cells are hatched: {why}.")
     return " ".join(parts)

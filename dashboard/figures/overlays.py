@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Scatter
+from dashboard.figures.colours import Colouring
 from dashboard.figures.style import Theme
 from dashboard.figures.text import markup, number, plain
 
@@ -36,12 +37,39 @@ def outlines(result: Scatter) -> np.ndarray:
 
 
 def reach(result: Scatter, xy: np.ndarray) -> np.ndarray:
-    """Places (m, …) that must be in view: those of the points and of the guides of a plane map."""
+    """Places (m, …) that must be in view: of the points, of guides and of ellipses that stand for something."""
     guides = [np.asarray(g, dtype=np.float64) for g in result.guides.values()] if xy.shape[1] == 2 else []
+    if result.ellipse_columns:  # which may reach beyond their points
+        guides.append(outlines(result).reshape(-1, 2))
     return np.concatenate([xy, *guides])
 
 
-def on_paper(axes, page, result: Scatter, i: int, j: int) -> None:
+def ellipse_groups(result: Scatter, colour: Colouring | None) -> list[tuple[int, bool, np.ndarray]]:
+    """(label of the colouring or -1, dashed, numbers of the ellipses): those that look alike. An ellipse has the
+    colour of its points where the column that colours them is one of the ellipses', too."""
+    count = 0 if result.ellipses is None else len(result.ellipses)
+    dashed = (
+        np.zeros(count, bool) if result.ellipse_dashed is None else np.asarray(result.ellipse_dashed, bool)
+    )
+    code = np.full(count, -1)
+    if colour is not None and colour.kind == "category" and colour.name in result.ellipse_columns:
+        labels = {label: i for i, label in enumerate(colour.labels)}
+        values = np.asarray(result.ellipse_columns[colour.name])
+        code = np.array([labels.get(plain(str(v)), -1) for v in values])
+    looks = sorted(set(zip(code.tolist(), dashed.tolist(), strict=True)))
+    return [(c, d, np.flatnonzero((code == c) & (dashed == d))) for c, d in looks]
+
+
+def _of_ellipse(result: Scatter, i: int) -> str:
+    """What the pointer says on an outline."""
+    said = [(name, np.asarray(values)[i]) for name, values in result.ellipse_columns.items()]
+    return "<br>".join(
+        f"{markup(name, 30)} {number(v) if isinstance(v, np.floating) else markup(str(v), 40)}"
+        for name, v in said
+    )
+
+
+def on_paper(axes, page, result: Scatter, i: int, j: int, colour: Colouring | None = None) -> None:
     """Edges below the points of the coordinates i and j, ellipses above (of a plane map only)."""
     from matplotlib.collections import LineCollection
 
@@ -58,8 +86,13 @@ def on_paper(axes, page, result: Scatter, i: int, j: int) -> None:
             )
         )
     corners = outlines(result) if places.shape[1] == np.asarray(result.positions).shape[1] else []
-    if len(corners):
-        axes.add_collection(LineCollection(corners, colors="#222222", linewidths=0.5 * page.scale, zorder=2))
+    for code, dashed, which in ellipse_groups(result, colour) if len(corners) else []:
+        look = {
+            "colors": "#222222" if code < 0 else page.mark(code)[0],
+            "linestyles": "dashed" if dashed else "solid",
+        }
+        width = (0.5 if code < 0 else 0.9) * page.scale
+        axes.add_collection(LineCollection(corners[which], linewidths=width, zorder=2, **look))
     for name, guide in result.guides.items() if np.asarray(result.positions).shape[1] == 2 else ():
         axes.plot(
             *np.asarray(guide).T, color="#777777", linewidth=0.6 * page.scale, linestyle="--", zorder=0.9
@@ -68,7 +101,7 @@ def on_paper(axes, page, result: Scatter, i: int, j: int) -> None:
                       color="#555555", fontsize="x-small", zorder=3)  # fmt: skip
 
 
-def on_screen(figure, result: Scatter, theme: Theme) -> None:
+def on_screen(figure, result: Scatter, theme: Theme, colour: Colouring | None = None) -> None:
     """The same as Plotly traces; edges go below the points that are already there."""
     import plotly.graph_objects as go
 
@@ -87,11 +120,19 @@ def on_screen(figure, result: Scatter, theme: Theme) -> None:
     if groups:
         figure.data = figure.data[before:] + figure.data[:before]
     corners = outlines(result) if flat else []
-    if len(corners):
-        broken = np.concatenate([corners, np.full((len(corners), 1, 2), np.nan)], axis=1).reshape(-1, 2)
+    for code, dashed, which in ellipse_groups(result, colour) if len(corners) else []:
+        broken = np.concatenate([corners[which], np.full((len(which), 1, 2), np.nan)], axis=1).reshape(-1, 2)
+        line = {
+            "color": theme.text if code < 0 else theme.categories[code % 8],
+            "width": 1 if code < 0 else 1.8,
+        }
+        hover = {"hoverinfo": "skip"}
+        if result.ellipse_columns:
+            texts = np.repeat([_of_ellipse(result, k) for k in which], corners.shape[1] + 1)
+            hover = {"hovertext": texts.tolist(), "hovertemplate": "%{hovertext}<extra></extra>"}
         figure.add_trace(
-            go.Scatter(x=broken[:, 0], y=broken[:, 1], mode="lines", line={"color": theme.text, "width": 1},
-                       hoverinfo="skip", showlegend=False)
+            go.Scatter(x=broken[:, 0], y=broken[:, 1], mode="lines", showlegend=False, **hover,
+                       line={**line, **({"dash": "dash"} if dashed else {})})
         )  # fmt: skip
     for name, guide in result.guides.items() if flat else ():
         x, y = np.asarray(guide, dtype=np.float64).T
@@ -112,11 +153,20 @@ def words(result: Scatter) -> str:
                 f"; the darker, the larger their {result.edge_name or 'value'} ({number(low)} to {number(high)})"
             )
     if result.ellipses is not None and len(result.ellipses):
-        parts.append(
-            f"{len(result.ellipses):,} ellipses show what the map makes of a small ball of the data there"
-        )
+        what = plain(result.ellipse_name) or "what the map makes of a small ball of the data there"
+        parts.append(f"{len(result.ellipses):,} ellipses show {what}")
     if result.guides:
         parts.append(
             "Dashed, to read the points against: " + ", ".join(plain(name) for name in result.guides)
         )
     return " ".join(part + "." for part in parts)
+
+
+def ellipse_lines(result: Scatter, names: list[str]) -> dict[str, np.ndarray]:
+    """What a table says of ellipses that stand for something: their centres under the coordinates' `names`, half axes,
+    angle and columns; nothing otherwise."""
+    if result.ellipses is None or not len(result.ellipses) or not result.ellipse_columns:
+        return {}
+    centre, half, angle = np.split(np.asarray(result.ellipses, dtype=np.float64), [2, 4], axis=1)
+    axes = {"longer half axis": half[:, 0], "shorter half axis": half[:, 1], "angle": angle[:, 0]}
+    return {**dict(zip(names, centre.T, strict=False)), **axes, **result.ellipse_columns}

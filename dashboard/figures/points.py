@@ -38,6 +38,8 @@ def points_of(
     good = np.isfinite(positions).all(axis=1) if positions.shape[1] >= 2 else np.zeros(n, bool)
     shown = colouring(None if values is None else values[good], name, categorical=categorical)
     notes = [] if result.meaningful_axes else [NO_UNIT]
+    if result.ellipse_name and result.ellipses is not None and positions.shape[1] == 2:
+        notes.append(f"ellipses: {plain(result.ellipse_name)}")
     if n and not good.all():
         notes.append(f"{int((~good).sum()):,} of {n:,} points have no finite position and are not drawn")
     if shown.note:

@@ -38,7 +38,7 @@ def screen(result: Scatter, theme: Theme, *, point_size=None, height=560, title=
     size = point_size or float(np.clip(9 - 1.3 * np.log10(len(ready.xy)), 2.5, 7))
     for mask, marker, label in _layers(ready, theme):
         _add_points(figure, ready, mask, {"size": size, "line": {"width": 0}, **marker}, label, noun(result))
-    overlays.on_screen(figure, result, theme)
+    overlays.on_screen(figure, result, theme, ready.colour)
     _screen_axes(figure, result, ready, theme)
     legend_title = markup(ready.colour.name, 30)
     figure.update_layout(
@@ -171,7 +171,22 @@ def table(result: Scatter, *, colour=None, colour_name="", **_ignored) -> dict[s
         found[_free(name, found)] = np.asarray(values)
     if colour is not None and not isinstance(colour, str):
         found[_free(colour_name or "colour", found)] = np.asarray(colour)
-    return found
+    lines = overlays.ellipse_lines(result, [axis_name(result, i) for i in range(width)])
+    return _with_lines(lines, found) if lines else found
+
+
+def _with_lines(lines: dict[str, np.ndarray], points: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A line for each ellipse, then one for each point; what one of them does not have is empty."""
+    n, m = (len(next(iter(t.values()))) for t in (points, lines))
+    out = {"drawn": np.array(["ellipse"] * m + ["point"] * n)}
+    for name in dict.fromkeys([*points, *lines]):
+        parts = [np.asarray(t[name]) if name in t else None for t in (lines, points)]
+        text = any(p is not None and p.dtype.kind not in "fiub" for p in parts)
+        blank = "" if text else np.nan
+        parts = [np.full(k, blank) if p is None else p.astype(str if text else float)
+                 for p, k in zip(parts, (m, n), strict=True)]  # fmt: skip
+        out[name] = np.concatenate(parts)
+    return out
 
 
 def _free(name: str, taken: dict) -> str:

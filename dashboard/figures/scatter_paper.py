@@ -20,7 +20,7 @@ def paper(result: Scatter, page: Page, *, point_size=None, **options) -> None:
     panels = page.figure.subplots(1, len(pairs), squeeze=False)[0]
     for axes, (i, j) in zip(panels, pairs, strict=True):
         axes.set_rasterization_zorder(1.2 if len(ready.xy) > RASTER_ABOVE else None)
-        overlays.on_paper(axes, page, result, i, j)
+        overlays.on_paper(axes, page, result, i, j, ready.colour)
         picture = _paper_points(axes, page, ready, i, j, point_size)
         _paper_axes(axes, page, result, ready, i, j)
     colour = ready.colour

@@ -9,6 +9,7 @@ import streamlit as st
 from analysis.results import Matrix, Result, Scatter, Table
 from dashboard import colouring, errors, figures, state
 from dashboard.browse import selections
+from dashboard.browse.colour_sources import OF_MAP
 from dashboard.parts import export_menu, figure_cache
 from dashboard.parts.recipe_text import python_lines
 
@@ -51,7 +52,8 @@ def colour_box(result: Result, key: str) -> Result:
         known = {source.id: source.name for source in colouring.offered(result, state.workspace())}
         if len(known) < 2:
             return result
-        default = next((id for id in (result.colour, "label", "predicted") if id in known), next(iter(known)))
+        first = (result.colour, "label", "predicted", OF_MAP + result.colour)
+        default = next((id for id in first if id in known), next(iter(known)))
         tie = state.bound("colour", default, list(known), where=key)
         id = st.selectbox("Colour by", list(known), format_func=known.get, width=260, **tie)
         return colouring.coloured(result, state.workspace(), id)

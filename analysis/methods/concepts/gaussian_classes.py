@@ -36,15 +36,15 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
 from analysis.compute.rows.samples import labelled_matrix
-from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.statistics.sample_groups import GROUPS, jackknife_half
-from analysis.compute.subspaces.gaussian_classes import harmonic_mean, wasserstein
+from analysis.compute.subspaces.gaussian_classes import wasserstein
+from analysis.compute.subspaces.gaussian_report import accuracies, mean_distance, unseen_of
 from analysis.compute.subspaces.gaussian_sides import FEWEST, nearest_mean, sides_of
-from analysis.errors import InputError, ParameterError
-from analysis.results import Estimate, Matrix
+from analysis.errors import InputError
+from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-SMALLEST, EXCHANGES, DRAWS = 5, 999, 2000
+SMALLEST = 5
 DISTANCE, CONFUSION = "2-Wasserstein distance", "nearest-attribute confusion"
 SAMPLES, POSTERIORS = "samples", "means, then log-variances"
 
@@ -99,7 +99,7 @@ def gaussian_classes(
         for i, t in enumerate(taps)
     ]  # fmt: skip
     sides, names, notes = sides_of(tables, params.column, params.holds == POSTERIORS)
-    unseen = _unseen(params.unseen, names)
+    unseen = unseen_of(params.unseen, names)
     c = len(names)
     whole = [s.gaussians(np.ones(len(s.x), bool), c) for s in sides]
     distance = wasserstein(*whole)
@@ -116,8 +116,8 @@ def gaussian_classes(
     share = counts / counts.sum(axis=1, keepdims=True)
     progress(1.0, "done")
     estimates = (
-        _mean_distance(distance, np.array(without), sides, rng),
-        *_accuracies(counts, unseen, sides, rng),
+        mean_distance(distance, np.array(without), sides, rng),
+        *accuracies(counts, unseen, sides, rng),
     )
     shown = params.show == DISTANCE
     low, high = (np.maximum(distance - half, 0.0), distance + half) if shown else (None, None)
@@ -129,55 +129,6 @@ def gaussian_classes(
         null=np.tile((distance if shown else share).mean(axis=1)[:, None], (1, c)), low=low, high=high,
         limits=None if shown else (0.0, 1.0),
     )  # fmt: skip
-
-
-def _unseen(text: str, names: list[str]) -> np.ndarray | None:
-    asked = [n.strip() for n in text.split(",") if n.strip()]
-    missing = [n for n in asked if n not in names]
-    if missing or len(asked) == len(names):
-        raise ParameterError(
-            f"unseen classes {', '.join(missing or asked)}", "some, not all, of " + ", ".join(names)
-        )
-    return np.isin(names, asked) if asked else None
-
-
-def _mean_distance(distance, without, sides, rng) -> Estimate:
-    c, value = len(distance), float(np.trace(distance) / len(distance))
-    half = float(jackknife_half((np.trace(without, axis1=1, axis2=2) / c)[:, None])[0])
-    chance = np.array([distance[np.arange(c), rng.permutation(c)].mean() for _ in range(EXCHANGES)])
-    low, high = np.percentile(chance, [2.5, 97.5])
-    return Estimate(
-        "mean distance of a class to itself in the other tap", value, max(value - half, 0.0), value + half,
-        interval="jackknife over groups of samples, t", null=float(distance.mean()), null_low=float(low),
-        null_high=float(high), null_method="classes of the second tap exchanged, exact mean",
-        p_value=float(add_one_p(-value, -chance)), n=sum(len(s.x) for s in sides), d=sides[0].x.shape[1],
-        estimator="2-Wasserstein, diagonal Gaussians",
-    )  # fmt: skip
-
-
-def _accuracies(counts: np.ndarray, unseen, sides, rng) -> list[Estimate]:
-    """Means over classes, of all, the seen, the unseen, and the harmonic mean of these two."""
-    right, n, c = np.diag(counts), counts.sum(axis=1), len(counts)
-    drawn = rng.beta(right + 0.5, n - right + 0.5, size=(DRAWS, c))
-    share = right / n
-    found = [("accuracy by the nearest class of the other tap", float(share.mean()), drawn.mean(axis=1))]
-    if unseen is not None:
-        parts = [(f"accuracy of {name} classes", share[m].mean(), drawn[:, m].mean(axis=1))
-                 for name, m in (("seen", ~unseen), ("unseen", unseen))]  # fmt: skip
-        both = [p[1] for p in parts], [p[2] for p in parts]
-        found += [
-            *parts,
-            ("harmonic mean of seen and unseen", harmonic_mean(*both[0]), harmonic_mean(*both[1])),
-        ]
-    out = []
-    for name, value, draws in found:
-        low, high = np.percentile(draws, [2.5, 97.5])
-        out.append(Estimate(
-            name, float(value), min(float(low), float(value)), max(float(high), float(value)),
-            interval="Jeffreys' posterior of each class", null=1 / c, null_method="classes of the second tap exchanged",
-            n=int(n.sum()), d=sides[0].x.shape[1], estimator="mean over classes, nearest mean",
-        ))  # fmt: skip
-    return out
 
 
 def _reading(distance, estimates, names) -> str:
