@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute.linear.bayes_probe import class_probe, held_out_classes
+from analysis.compute.linear.bayes_probe import bayes_probe, held_out_classes
 from analysis.compute.subspaces.domain_samples import DomainSamples
 from analysis.compute.subspaces.factor_subspaces import group_directions
 from analysis.compute.subspaces.position_removal import without
@@ -64,7 +64,7 @@ def transfer(
     right = np.empty((len(x), domains))
     for i in range(domains):
         mine = domain == i
-        right[~mine, i] = class_probe(x[mine], of[mine], classes).named(x[~mine]) == of[~mine]
+        right[~mine, i] = bayes_probe(x[mine], of[mine], classes).named(x[~mine]) == of[~mine]
         right[mine, i] = held_out_classes(x[mine], [of[mine]], classes, fold[mine])[0] == of[mine]
     return Transfer(right, domain)
 
