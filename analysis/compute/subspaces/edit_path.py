@@ -166,7 +166,9 @@ def edit_path(
     factor = factor_of(column, np.asarray(values)[found.samples])
     if factor is None:
         raise ParameterError(
-            f"column '{column}' is neither 2 to 50 classes of five samples nor a number", "an attribute"
+            f"column '{column}' is no attribute: neither 2 to 50 classes of five samples nor a number that varies",
+            "one or the other",
+            "Choose another column, or record more samples of its classes",
         )
     ends = ends_of(factor, target, source)
     part = folds_of(ends.target * 2 + ends.source, 3, rng)
