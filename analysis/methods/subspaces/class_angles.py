@@ -120,7 +120,7 @@ def _two_classes(data: LabelledMatrix, params: ClassAnglesParams) -> list[int]:
             )
         chosen.append(data.names.index(name) if name else None)
     if chosen[0] is not None and chosen[0] == chosen[1]:
-        raise ParameterError(f"the class {params.first!r} twice", "two classes")
+        raise ParameterError(f"the class {params.first!r} twice", "two classes", "Name another one")
     for i in (0, 1):
         if chosen[i] is None:
             chosen[i] = next(c for c in order if c not in chosen)

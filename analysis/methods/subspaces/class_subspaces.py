@@ -85,7 +85,8 @@ def class_subspaces(
     Raises
     ------
     NotFound, NotEnoughData
-        No such column; fewer than two classes with enough samples; no more dimensions than the subspaces have.
+        No such column; fewer than two classes with enough samples; no more dimensions than the subspaces have, or fewer
+        in a class.
     """
     activations, rng = as_activations(activations), rng or np.random.default_rng(0)
     k = params.dimension
@@ -96,12 +97,12 @@ def class_subspaces(
     )  # fmt: skip
     classes = centred_classes(data, params.about == OWN, k)
     progress(0.2, "finding the axes of classes")
+    clear, shares = defined(classes, k)
     whole = class_axes(classes.x, classes.of, len(classes.names), k)
     groups = sample_groups(len(classes.x), rng)
     series = [whole, *axes_without_groups(classes, groups, k, progress, (0.25, 0.6))]
     exchanged = dealt_at_random(classes, k, params.draws, rng, progress, (0.6, 0.95))
     grid = _grid(classes, series, k, rng)
-    clear, shares = defined(classes, k)
     words = Words(
         "class overlap", f"Σ cos² θ / {k}, about {params.about}",
         "a random subspace, exact mean and deviation; p exact for a line, else drawn", bounds=(0.0, 1.0),

@@ -144,7 +144,9 @@ def _later(activations, x, of, names, data: LabelledMatrix, params, rng):
         when = np.asarray(sample_column(activations, params.time))[data.samples][stay]
         if when.dtype.kind not in "biuf" or not np.isfinite(when.astype(float)).all():
             raise InputError(
-                f"column '{params.time}' does not hold a number for every sample", "times or frames"
+                f"column '{params.time}' does not hold a number for every sample",
+                "times or frames",
+                "Choose a column of numbers without gaps, or leave the time empty",
             )
         cut = np.quantile(when.astype(float), params.history)
         later = when > cut  # one moment for all: nothing of the future is known
