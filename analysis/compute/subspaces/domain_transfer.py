@@ -118,7 +118,9 @@ def choose(
     """
     every, names = list(range(len(data.names))), data.names
     if validation and validation not in names:
-        raise ParameterError(f"domain '{validation}'", "one of " + ", ".join(names))
+        raise ParameterError(
+            f"domain '{validation}'", "one of " + ", ".join(names), "Name one of them, or leave it empty"
+        )
     if not tried:
         return Candidate(NOTHING, np.zeros((data.x.shape[1], 0))), None, every, []
     single = len(tried) == 1 or len(every) < 3

@@ -48,7 +48,9 @@ class Ends:
         length = float(np.linalg.norm(axis))
         if not length > 1e-12 * float(np.abs(x).max()):
             raise InputError(
-                f"'{self.names[0]}' and '{self.names[1]}' have the same mean", "groups that differ"
+                f"'{self.names[0]}' and '{self.names[1]}' have the same mean",
+                "groups that differ",
+                "Choose other classes or another tap",
             )
         return axis / length
 
@@ -114,7 +116,11 @@ def ends_of(factor: Factor, target: str, source: str) -> Ends:
     """
     if factor.is_number:
         if target or source:
-            raise ParameterError(f"'{target or source}' of '{factor.name}', a number", "no class")
+            raise ParameterError(
+                f"'{target or source}' of '{factor.name}', a number",
+                "no class",
+                "Leave both empty: samples of the lowest quarter are moved towards the highest",
+            )
         low, high = np.quantile(factor.values[factor.known], [0.25, 0.75])
         ends = factor.known & (factor.values >= high), factor.known & (factor.values <= low)
         names = (f"{factor.name} in its highest quarter", f"{factor.name} in its lowest quarter")
@@ -131,7 +137,9 @@ def ends_of(factor: Factor, target: str, source: str) -> Ends:
     rest = [int(c) for c in order if c != first]
     second = rest if source == OTHERS else [factor.classes.index(source) if source else rest[0]]
     if first in second:
-        raise ParameterError(f"target and source are both {target!r}", "two different classes")
+        raise ParameterError(
+            f"target and source are both {target!r}", "two different classes", "Name another class"
+        )
     inside, other = factor.of == first, np.isin(factor.of, second)
     name = OTHERS if source == OTHERS else factor.classes[second[0]]
     return Ends(inside, other, (f"{factor.name} = {factor.classes[first]}", f"{factor.name} = {name}"))
