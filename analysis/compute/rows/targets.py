@@ -61,7 +61,11 @@ def features_and_targets(
 def _with_columns(tap, columns: str, rng, maximum: int, pooling: str, progress, span):
     names, notes = [name.strip() for name in columns.split(",") if name.strip()], []
     if not names:
-        raise ParameterError("no target column", "a sample column of numbers, or a second tap")
+        raise ParameterError(
+            "no target column",
+            "a sample column of numbers, or a second tap",
+            "Name a column, or add the tap that holds the targets",
+        )
     wanted = np.column_stack([_numbers(tap, name) for name in names])
     samples = np.flatnonzero(np.isfinite(wanted).all(axis=1))
     if len(samples) < len(wanted):

@@ -102,7 +102,9 @@ def householder_directions(
         )
     if min(w.shape) > MOST:
         raise TooLarge(
-            f"{units.name} has {w.shape[0]:,} units of {w.shape[1]:,} inputs", f"{MOST:,} on the smaller side"
+            f"{units.name} has {w.shape[0]:,} units of {w.shape[1]:,} inputs",
+            f"{MOST:,} on the smaller side",
+            "Choose a smaller layer",
         )
     if not w.any():
         raise InputError(f"all weights of {units.name} are 0", "some that are not", "Choose another layer")

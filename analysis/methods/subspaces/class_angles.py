@@ -117,6 +117,7 @@ def _two_classes(data: LabelledMatrix, params: ClassAnglesParams) -> list[int]:
             raise NotFound(
                 f"no class {name!r} with {FEWEST} samples or more in '{params.column}'",
                 "one of " + ", ".join(data.names[:12]),
+                "Name another class, or record more samples of it",
             )
         chosen.append(data.names.index(name) if name else None)
     if chosen[0] is not None and chosen[0] == chosen[1]:

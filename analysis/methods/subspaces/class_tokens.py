@@ -80,7 +80,11 @@ def class_tokens(
         x = x - x.mean(axis=0)
     z, d = unit_tokens(x), x.shape[2]
     if not z.any():
-        raise InputError(f"all class tokens of {activations.name} are 0", "tokens that have a direction")
+        raise InputError(
+            f"all class tokens of {activations.name} are 0",
+            "tokens that have a direction",
+            "Choose another tap",
+        )
     n, count = z.shape[:2]
     left_out = np.eye(n, dtype=bool)
     if cameras is not None:

@@ -120,6 +120,7 @@ def _groups(data: LabelledMatrix, params):
         raise NotEnoughData(
             f"'{missing[0]}' is no group with {FEWEST} samples or more",
             "some of " + ", ".join(data.names[:8]),
+            "Name others, or record more samples of it",
         )
     order = np.argsort(-data.counts, kind="stable")
     chosen = [data.names.index(name) for name in wanted] if wanted else sorted(order[: params.most_groups])

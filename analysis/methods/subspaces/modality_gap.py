@@ -83,7 +83,7 @@ def modality_gap(
     """
     taps = [as_activations(t) for t in taps]
     if len(taps) != 2:
-        raise ParameterError(f"{len(taps)} tap(s)", "two: the two sides")
+        raise ParameterError(f"{len(taps)} tap(s)", "two: the two sides", "Choose the taps of both sides")
     if taps[0].shape[1] != taps[1].shape[1]:
         raise InputError(
             f"{taps[0].name} has {taps[0].shape[1]} units and {taps[1].name} has {taps[1].shape[1]}",

@@ -71,7 +71,7 @@ def neural_collapse_by_layer(
     """
     taps = [as_activations(t) for t in taps]
     if len(taps) < 2:
-        raise ParameterError(f"{len(taps)} tap(s)", "two or more")
+        raise ParameterError(f"{len(taps)} tap(s)", "two or more", "Choose more layers")
     rng = rng or np.random.default_rng(0)
     names, found, notes, wrong = tap_names([t.name for t in taps]), [], [], []
     for i, (tap, name) in enumerate(zip(taps, names, strict=True)):

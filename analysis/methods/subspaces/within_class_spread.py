@@ -96,7 +96,11 @@ def within_class_spread(
     fold, group = folds_of(data.of, FOLDS, rng), folds_of(data.of, GROUPS, rng)
     found = spread_of(x, data.of, classes, fold, k)
     if found.columns["spread"].max() < 1e-12:
-        raise InputError(f"no class of {activations.name} spreads beyond rounding", "samples that differ")
+        raise InputError(
+            f"no class of {activations.name} spreads beyond rounding",
+            "samples that differ",
+            "Choose another tap",
+        )
     without = []
     for g in range(GROUPS):
         progress(0.2 + 0.3 * g / GROUPS, "leaving samples out")
