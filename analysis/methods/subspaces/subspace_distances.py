@@ -225,6 +225,6 @@ METHODS = (
         params=SubspaceDistancesParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,
         minimum_rows=FEWEST,
         invariance="rotating all taps alike, shifting or scaling any; for subspaces of samples, rotating any of them",
-        papers=(),
+        papers=("Beyond Not-Forgetting: Continual Learning with Backward Knowledge Transfer",),
     ),
 )  # fmt: skip
