@@ -258,6 +258,9 @@ METHODS = (
         summary="How far two sides of the same samples lie apart, whether a plane tells which is which, and why.",
         params=ModalityGapParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotating or scaling both sides by the same; shifting both sides by the same, as recorded",
-        papers=(),
+        papers=(
+            "Escaping Plato's Cave: aligning 3D and text latent spaces",
+            "MM-Embed: Universal Multimodal Retrieval with Multimodal LLMs",
+        ),
     ),
 )  # fmt: skip

@@ -197,6 +197,6 @@ METHODS = (
         summary="From which layer on the classes are points at equal angles, and how far each layer is from it.",
         params=CollapseByLayerParams, result=Curve, check=_check, cost=_cost, minimum_rows=8,
         invariance="rotating, shifting or scaling all activations of a tap together changes nothing",
-        papers=(),
+        papers=("FedLoGe: Joint Local and Generic Federated Learning under Long-tailed Data",),
     ),
 )  # fmt: skip

@@ -236,6 +236,10 @@ METHODS = (
         params=PairGateParams, result=Table, check=_check, cost=_cost, minimum_rows=16,
         invariance="shifting or rescaling a unit (by a positive factor) changes nothing; permuting units permutes the "
         "gate; which class is named first matters for the sign of the differences only",
-        papers=("Rethinking Positive Pairs in Contrastive Learning",), libraries=("scikit-learn",),
+        papers=(
+            "Rethinking Positive Pairs in Contrastive Learning",
+            "Rethinking Positive Pairs in Contrastive Learning (Hydra)",
+        ),
+        libraries=("scikit-learn",),
     ),
 )  # fmt: skip
