@@ -186,12 +186,14 @@ def edit_path(
             f"{few} sample(s) of '{ends.names[0]}' or '{ends.names[1]}' in one third", f"at least {FEWEST}",
             "Record more samples, or choose larger groups",
         )  # fmt: skip
-    return _path(found, ends, part, rng, most_moved)
+    lost = int((~factor.known).sum())
+    said = [f"{lost} sample(s) without a usable '{column}' are neither moved nor a target."] if lost else []
+    return _path(found, ends, part, rng, most_moved, said)
 
 
-def _path(found: SampleValues, ends: Ends, part, rng, most_moved: int) -> EditPath:
+def _path(found: SampleValues, ends: Ends, part, rng, most_moved: int, said: list[str]) -> EditPath:
     makes, is_reference = part == 0, part == 1
-    x, notes = found.values, list(found.notes)
+    x, notes = found.values, [*found.notes, *said]
     references, axis = x[is_reference], ends.axis(x, makes)
     movable = np.flatnonzero((part == 2) & ends.source)
     if len(movable) > most_moved:
