@@ -19,7 +19,8 @@ or standardised units.
 
 References: J. Baik, G. Ben Arous & S. Péché (2005); D. Paul (2007); I. Johnstone (2001); M. Gavish & D. Donoho (2014);
 T. W. Anderson (1963); D. Rabenoro & X. Pennec (2022), "A geometric framework for asymptotic inference of principal
-subspaces in PCA"; H. Lebeau, M. Seddik & J. de Morais Goulart (2024), "Performance gaps in multi-view clustering".
+subspaces in PCA"; H. Lebeau, M. Seddik & J. de Morais Goulart (2024), "Performance gaps in multi-view clustering
+under the nested matrix-tensor model".
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ an axis of all classes; classes need not be flat; sign is lost, opposite directi
 Cost: O(n_c² d) or O(n_c d²) for each class, that for each of ten groups left out and each draw; O(C² d k²) for each.
 
 References: H. Wang, Z. Li & W. Zhang (2023), "Get the best of both worlds: improving accuracy and transferability by
-Grassmann class representation"; A. Björck & G. Golub (1973); T. W. Anderson (1963).
+Grassmann class representation"; Å. Björck & G. Golub (1973); T. W. Anderson (1963).
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ directions are all there are where C > d, so that everything lies along the mean
 
 Cost: O(n d min(n, d)) for each of 11 fits and each exchange; memory O(n d).
 
-References: V. Papyan (2020), "Traces of class/cross-class structure pervade deep learning spectra"; P. Gao & S. Ganguli
-(2015) for the participation ratio.
+References: V. Papyan (2020), "Traces of class/cross-class structure pervade deep learning spectra"; P. Gao et al.
+(2017) for the participation ratio.
 """
 
 from __future__ import annotations
