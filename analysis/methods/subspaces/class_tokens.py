@@ -145,7 +145,7 @@ def _read(activations, params, rng, progress):
     again = class_codes(np.asarray(labels)[chosen], params.column, FEWEST)
     cameras = None if cameras is None else cameras[chosen[again.stay]]
     x = x[again.stay]
-    if (x == x[0]).all():
+    if x.any() and (x == x[0]).all():
         raise InputError(
             f"all samples of {activations.name} are equal", "samples that differ", "Choose another tap"
         )
