@@ -71,6 +71,12 @@ def run(
             f"about {estimated.bytes / 2**30:.1f} GiB free",
             "Use fewer rows or a pooled tap",
         ) from None
+    except OverflowError:
+        raise InputError(
+            f"{method.title} meets numbers on {taps[0].name} whose squares are too large for a computer",
+            "activations below about 1e75 in size",
+            "Rescale them, or look at the largest values of this tap",
+        ) from None
     origin = _origin(method, taps, values, seed, time.perf_counter() - started, estimated)
     result = dataclasses.replace(result, origin=origin)
     if cache is not None:

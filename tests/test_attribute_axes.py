@@ -11,7 +11,7 @@ from scipy import stats
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.linear import ridge_probe
-from analysis.compute.linear.ridge_probe import held_out_predictions
+from analysis.compute.linear.ridge_probe import held_out_predictions, ridge_weights
 from analysis.compute.rows.known_factors import factor_of
 from analysis.compute.subspaces import attribute_axes, edit_effects, factor_subspaces, fader_scores
 from analysis.compute.subspaces import probe_r2 as probing
@@ -22,7 +22,6 @@ from analysis.compute.subspaces.attribute_axes import (
     edited,
     nearest_orthonormal,
     outside,
-    ridge_weights,
     separate_subspaces,
 )
 from analysis.compute.subspaces.attribute_data import attribute_data

@@ -10,7 +10,7 @@ from scipy.stats import chi2_contingency, multivariate_normal
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.linear import bayes_probe as probes
-from analysis.compute.linear.bayes_probe import class_probe, held_out_classes
+from analysis.compute.linear.bayes_probe import bayes_probe, held_out_classes
 from analysis.compute.linear.fisher import basis_of, discriminants
 from analysis.compute.statistics.cramers_v import cramers_v
 from analysis.compute.subspaces import domain_samples, domain_transfer, neighbour_votes, position_removal
@@ -48,7 +48,7 @@ def test_the_probe_is_bayes_rule_for_gaussians_of_one_shape(rng):
     """Against densities by SciPy, with the shrunk covariance that the discriminants have."""
     of = rng.choice(3, size=300, p=[0.6, 0.3, 0.1])
     x = rng.standard_normal((300, 4)) + 1.5 * np.eye(4)[of]
-    found = class_probe(x, of, 3)
+    found = bayes_probe(x, of, 3)
     basis = basis_of(x)
     a = discriminants(basis, of, 3).shrinkage
     means = np.array([x[of == c].mean(axis=0) for c in range(3)])
@@ -66,14 +66,14 @@ def test_knowing_nothing_it_names_the_most_frequent_class():
     of = np.where(rng.random(600) < 0.8, 0, 1 + rng.integers(3, size=600))
     named = held_out_classes(rng.standard_normal((600, 5)), [of], 4, np.arange(600) % 5)[0]
     assert (named == of).mean() == pytest.approx((of == 0).mean(), abs=0.01)
-    flat = class_probe(np.zeros((50, 3)), np.repeat([0, 1], [30, 20]), 2)
+    flat = bayes_probe(np.zeros((50, 3)), np.repeat([0, 1], [30, 20]), 2)
     assert (flat.named(rng.standard_normal((10, 3))) == 0).all()
 
 
 def test_a_class_it_never_saw_is_never_named(rng):
     x = rng.standard_normal((60, 3))
-    assert class_probe(x, np.repeat([0, 2], 30), 4).named(100 * x).max() <= 2
-    assert 1 not in class_probe(x, np.repeat([0, 2], 30), 4).named(100 * x)
+    assert bayes_probe(x, np.repeat([0, 2], 30), 4).named(100 * x).max() <= 2
+    assert 1 not in bayes_probe(x, np.repeat([0, 2], 30), 4).named(100 * x)
 
 
 @FEW
@@ -170,7 +170,7 @@ def test_cells_by_brute_force(rng):
             if i == j:
                 right = held_out_classes(x[own], [label[own]], 2, fold[own])[0] == label[own]
             else:
-                right = class_probe(x[own], label[own], 2).named(x[test]) == label[test]
+                right = bayes_probe(x[own], label[own], 2).named(x[test]) == label[test]
             assert found[i, j] == pytest.approx(right.mean())
 
 
@@ -390,17 +390,17 @@ def test_position_leakage_refuses(rng):
 # ---------------------------------------------------------------------------- checks can fail
 def _nearest_mean(x, of, classes, basis=None):
     """A probe that ignores how frequent classes are."""
-    found = class_probe(x, of, classes, basis)
+    found = bayes_probe(x, of, classes, basis)
     centres = -((found.centres) ** 2).sum(axis=1) / 2
-    return probes.ClassProbe(found.mean, found.weights, found.centres, centres)
+    return probes.BayesProbe(found.mean, found.weights, found.centres, centres)
 
 
 @pytest.mark.parametrize(
     ("module", "where", "name", "broken"),
     [
-        (leaks, probes, "class_probe", _nearest_mean),
+        (leaks, probes, "bayes_probe", _nearest_mean),
         (leaks, leaks, "held_out_classes", lambda x, every, c, fold: np.array(every)),
-        (transfers, domain_transfer, "class_probe", _nearest_mean),
+        (transfers, domain_transfer, "bayes_probe", _nearest_mean),
         (transfers, domain_transfer, "without", lambda x, basis: x),
         (transfers, transfers, "random_basis", lambda d, k, rng: np.eye(d)[:, :2]),
         (positions, position_removal, "ridge_weights", lambda x, p: x.T @ p),

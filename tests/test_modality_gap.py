@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from analysis.activations import ArrayActivations
+from analysis.compute.similarity import two_sides
 from analysis.errors import InputError, ParameterError
 from analysis.methods.subspaces import modality_gap as method
+from analysis.results import Estimate
 
 FEW = method.ModalityGapParams(swaps=19)
 
@@ -27,7 +29,7 @@ def test_the_squared_distance_splits_into_shift_and_rest(seed, shift):
     apart = x - y
     rest = ((apart - apart.mean(axis=0)) ** 2).sum(axis=1).mean()
     whole = (apart**2).sum(axis=1).mean()
-    assert method._share(x, y) == pytest.approx(1 - rest / whole)
+    assert two_sides.share_of_shift(x, y) == pytest.approx(1 - rest / whole)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0, 4.0])
@@ -65,7 +67,7 @@ def test_equal_sides_have_no_gap_and_every_mate(rng):
 
 def test_recall_shares_ties():
     x = np.repeat(np.eye(3), 10, axis=0)
-    e, (own, strangers) = method._recall(x, x, "x")
+    e, (own, strangers) = two_sides.recall_estimate(x, x, "x")
     assert e.value == pytest.approx(0.1)
     assert own == 1
     assert strangers == pytest.approx(9 / 29)
@@ -106,25 +108,23 @@ def test_refusals(rng):
         method.modality_gap(x, np.ones((40, 4)))
 
 
-PREPARED = method._prepared
-
-
 @pytest.mark.parametrize(
-    ("name", "broken"),
+    ("where", "name", "broken"),
     [
-        ("_prepared", lambda x, y, step, fold: (x, y)),
-        ("_share", lambda a, b: 0.5),
+        (method, "prepared", lambda x, y, step, fold: (x, y)),
+        (two_sides, "share_of_shift", lambda a, b: 0.5),
         (
-            "_recall",
+            method,
+            "recall_estimate",
             lambda a, b, step: (
-                method.Estimate("recall at 1", 0.4, null=0.1, null_method="x", n=9),
+                Estimate("recall at 1", 0.4, null=0.1, null_method="x", n=9),
                 (0.0, 0.0),
             ),
         ),
     ],
 )
-def test_the_check_fails_on_broken_code(monkeypatch, name, broken):
+def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):
     check = method.METHODS[0].check
     assert all(line.passed for line in check())
-    monkeypatch.setattr(method, name, broken)
+    monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

@@ -82,10 +82,10 @@ def test_rescaling_and_shifting_units_changes_nothing(rng):
 def test_exchanging_the_groups_turns_the_directions(rng):
     x, first = two(rng)
     a = method.pair_direction(
-        tap(x, first.astype(int)), method.PairDirectionParams("label", "1", "0", 19)
+        tap(x, first.astype(int)), method.PairDirectionParams(first="1", second="0", permutations=19)
     ).estimates
     b = method.pair_direction(
-        tap(x, first.astype(int)), method.PairDirectionParams("label", "0", "1", 19)
+        tap(x, first.astype(int)), method.PairDirectionParams(first="0", second="1", permutations=19)
     ).estimates
     assert [e.value for e in a[:3]] == pytest.approx([e.value for e in b[:3]], abs=0.02)
 
@@ -107,7 +107,7 @@ def test_one_group_cut_in_two_and_many_units_are_at_chance_held_out(seed):
     rng = np.random.default_rng(seed)
     found = method.pair_direction(
         tap(rng.standard_normal((60, 300)), np.zeros(60, int)),
-        method.PairDirectionParams("label", "0", "0", 19),
+        method.PairDirectionParams(first="0", second="0", permutations=19),
         rng,
     )
     e = {v.name: v for v in found.estimates}
@@ -120,7 +120,7 @@ def test_one_group_cut_in_two_and_many_units_are_at_chance_held_out(seed):
 def test_lassoed_groups(rng):
     x, first = two(rng, 200, 5, 2.0)
     by_column = method.pair_direction(
-        tap(x, first.astype(int)), method.PairDirectionParams("label", "1", "0", 19)
+        tap(x, first.astype(int)), method.PairDirectionParams(first="1", second="0", permutations=19)
     )
     packed = method.PairDirectionParams(inside=pack(first), outside=pack(~first), permutations=19)
     by_lasso = method.pair_direction(ArrayActivations(x), packed)

@@ -424,7 +424,7 @@ BROKEN = [
      lambda taps, *_: EqualSamples(tuple(np.arange(t.layout.n_samples) for t in taps), True, ())),
     ("rank_series", "analysis.methods.rank.rank_series.at_depths", lambda x, network, s: s[:, ::-1]),
     ("rank_against_accuracy", "analysis.compute.statistics.rank_agreement.midranks", lambda v: (-np.abs(v), None)),
-    ("rank_against_accuracy", "analysis.methods.rank.rank_against_accuracy.class_probe",
+    ("rank_against_accuracy", "analysis.methods.rank.rank_against_accuracy.tap_probe",
      lambda t, at, c, m, rng, *_: accuracy_module.Probed(np.ones(len(at), bool), at.astype(str), 0.5, ())),
     ("spectrum_edges", "analysis.methods.rank.spectrum_edges.subspace_error", lambda s, k, n, d: 0.5),
     ("spectrum_edges", "analysis.methods.rank.spectrum_edges.strength", lambda v, c: v),

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute.subspaces import union_fits
+from analysis.compute.subspaces import union_fits, union_report
 from analysis.compute.subspaces.angles import overlap, principal_angles
 from analysis.compute.subspaces.union import (
     gap_dimension,
@@ -169,7 +169,7 @@ def test_refusals(rng):
     ("where", "name", "broken"),
     [
         (union_fits, "assigned", lambda x, bases: (np.zeros(len(x), int), ((x @ bases[0]) ** 2).sum(axis=1))),
-        (file, "gap_dimension", lambda values, most: (most, 1.0)),
+        (union_report, "gap_dimension", lambda values, most: (most, 1.0)),
         (file, "gaussian_like", lambda x, kind, rng: x),
     ],
 )

@@ -72,10 +72,15 @@ def rows_of_classes(network: NetworkWeights, classes: Sequence[str], rows: int) 
             raise InputError(
                 f"class '{missing[0]}' is not among the labels of {network.path.name}",
                 "classes that are row numbers, or named by id2label of its configuration",
+                "Choose the column that the head was trained on",
             )
         found = [named[name] for name in classes]
     if max(found) >= rows:
-        raise InputError(f"class {max(found)} of a head with {rows} rows", f"classes 0 to {rows - 1}")
+        raise InputError(
+            f"class {max(found)} of a head with {rows} rows",
+            f"classes 0 to {rows - 1}",
+            "Choose the head of these classes, or another column",
+        )
     return found
 
 

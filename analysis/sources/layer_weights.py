@@ -48,11 +48,17 @@ def layer_matrices(taps: Sequence, layers: str = "", table: bool = False) -> Lay
     if kinds == {True}:
         if layers:
             raise ParameterError(
-                f"layers '{layers}' were asked of {taps[0].name}, a table of weights", "no layers"
+                f"layers '{layers}' were asked of {taps[0].name}, a table of weights",
+                "no layers",
+                "Leave the layers empty",
             )
         return _tables(taps)
     if len(kinds) > 1:
-        raise ParameterError("tables of weights beside checkpoints", "all of one sort")
+        raise ParameterError(
+            "tables of weights beside checkpoints",
+            "all of one sort",
+            "Choose taps that all have a checkpoint, or tables only",
+        )
     networks = [weights_of(t) for t in taps]
     first, wanted, notes = networks[0], [p.strip() for p in layers.split(",") if p.strip()], []
     found = {first.find(p) for p in wanted}
@@ -61,13 +67,16 @@ def layer_matrices(taps: Sequence, layers: str = "", table: bool = False) -> Lay
     ]
     if not names:
         raise NotFound(
-            f"no layer of {first.path.name} is called {layers or 'anything'}", first.some_layers(layers)
+            f"no layer of {first.path.name} is called {layers or 'anything'}",
+            first.some_layers(layers),
+            "Name another layer, or leave it empty",
         )
     shared = [k for k in names if all(_same_shape(first, other, k) for other in networks[1:])]
     if not shared:
         raise InputError(
             f"no layer of {first.path.name} is found under its name and shape in the other checkpoint(s)",
             "checkpoints of one architecture",
+            "Choose checkpoints of the same network",
         )
     if len(shared) < len(names):
         lost = [k for k in names if k not in shared]
@@ -89,12 +98,18 @@ def _tables(taps: Sequence) -> LayerMatrices:
     shapes = {t.shape for t in taps}
     if len(shapes) > 1:
         raise InputError(
-            "tables of " + " and ".join(f"{n:,} x {d:,}" for n, d in sorted(shapes)), "tables of one shape"
+            "tables of " + " and ".join(f"{n:,} x {d:,}" for n, d in sorted(shapes)),
+            "tables of one shape",
+            "Choose tables of one layer",
         )
     read = [np.asarray(t.take(np.arange(t.shape[0])), dtype=np.float64) for t in taps]
     good = np.logical_and.reduce([finite_rows(x) for x in read])
     if good.sum() < 2:
-        raise NotEnoughData(f"{taps[0].name} has {int(good.sum())} finite input(s)", "at least 2")
+        raise NotEnoughData(
+            f"{taps[0].name} has {int(good.sum())} finite input(s)",
+            "at least 2",
+            "Look at the values of this table",
+        )
     notes = []
     if not good.all():
         notes.append(f"{int((~good).sum())} input(s) with NaN or infinity left out.")

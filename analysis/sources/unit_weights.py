@@ -58,6 +58,7 @@ def unit_weights(tap, *, layer: str = "", norm: str = "", table: bool = False) -
             raise ParameterError(
                 f"layer '{layer or norm}' was asked of {tap.name}, which is a table of weights itself",
                 "no layer",
+                "Leave the layer empty",
             )
         return _of_table(tap)
     network, notes = weights_of(tap), []
@@ -113,6 +114,7 @@ def reader_weights(units: UnitWeights, outgoing: str) -> tuple[LayerWeights | No
         raise InputError(
             f"'{reader.name}' reads {units.network.inputs(reader.name)} inputs",
             f"the {len(units.weight)} units of '{units.layer}'",
+            "Name the layer that reads them, or leave it empty",
         )
     how = "as named" if outgoing else "by name and shape"
     return reader, f"'{reader.name}' is taken to read these units ({how})."
@@ -210,4 +212,8 @@ def _after_nonlinearity(taps, units: UnitWeights, relu: bool, maximum_rows: int,
 
 def _refuse_other_width(width: int, units: UnitWeights, name: str) -> None:
     if width != len(units.weight):
-        raise InputError(f"{name} has {width} units", f"the {len(units.weight)} of {units.name}")
+        raise InputError(
+            f"{name} has {width} units",
+            f"the {len(units.weight)} of {units.name}",
+            "Choose the tap of that layer",
+        )

@@ -75,7 +75,9 @@ class NetworkWeights:
         found = self.find(name)
         if found is None:
             raise NotFound(
-                f"{self.path.name} has no layer '{name}' with a weight for each unit", self.some_layers(name)
+                f"{self.path.name} has no layer '{name}' with a weight for each unit",
+                self.some_layers(name),
+                "Name another layer, or leave it empty",
             )
         weight = self.tensor(f"{found}.weight")
         bias = self.tensor(f"{found}.bias") if f"{found}.bias" in self.shapes else None
@@ -156,14 +158,20 @@ class NetworkWeights:
         """The layer with its BatchNorm in evaluation folded into it: gain (W x + b - mean) + shift."""
         if f"{norm}.running_var" not in self.shapes:
             found = [k.removesuffix(".running_mean") for k in self.shapes if k.endswith(".running_mean")]
-            raise NotFound(f"no BatchNorm '{norm}'", "one of " + (", ".join(found[:SHOWN]) or "none there"))
+            raise NotFound(
+                f"no BatchNorm '{norm}'",
+                "one of " + (", ".join(found[:SHOWN]) or "none there"),
+                "Name another, or leave it empty",
+            )
         mean, variance = (self.tensor(f"{norm}.{k}") for k in ("running_mean", "running_var"))
         ones = np.ones(len(mean))
         gain = self.tensor(f"{norm}.weight") if f"{norm}.weight" in self.shapes else ones
         shift = self.tensor(f"{norm}.bias") if f"{norm}.bias" in self.shapes else 0 * ones
         if len(mean) != len(layer.weight):
             raise InputError(
-                f"'{norm}' normalises {len(mean)} units", f"{len(layer.weight)}, as '{layer.name}' has"
+                f"'{norm}' normalises {len(mean)} units",
+                f"{len(layer.weight)}, as '{layer.name}' has",
+                "Name the one behind this layer",
             )
         scale = gain / np.sqrt(variance + SMALL)
         bias = (0.0 if layer.bias is None else layer.bias) - mean

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from analysis.activations import Activations, sample_column
 from analysis.compute.rows.membership import unpack
 from analysis.compute.rows.samples import known_labels, listed
 from analysis.errors import NotFound
+from analysis.spec import param
+
+
+@dataclass(frozen=True)
+class PairParams:
+    """How a person names two groups; the first parameters of every method about one pair. Unlike those of a concept
+    (`groups.concept`) they always mean two groups: empty values are the two most frequent ones."""
+
+    column: str = param("label", "Sample column that names the two groups.", column=True)
+    first: str = param("", "Value of that column in the first group; empty: its most frequent value.")
+    second: str = param(
+        "", "Value in the second group; empty: the most frequent other value. The same twice: a control."
+    )
+    inside: str = param("", "Membership of the first group, packed by a lasso; replaces the column.")
+    outside: str = param("", "Membership of the second group, packed likewise; empty: all other rows.")
+
+
+def asked_pair(
+    activations: Activations, ask: PairParams, rng: np.random.Generator
+) -> tuple[np.ndarray, tuple[str, str]]:
+    """Side (rows,) 1, -1 or 0, and the names of both groups. Raises as the two below."""
+    if ask.inside:
+        return pair_by_selection(ask.inside, ask.outside, activations.shape[0])
+    return pair_by_column(activations, ask.column, ask.first, ask.second, rng)
 
 
 def pair_by_column(

@@ -9,6 +9,7 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.compute.groups.concept import Concept, ConceptParams, asked_concept, ordered_concept
 from analysis.compute.rows.class_codes import class_codes
+from analysis.compute.rows.copies import copies_note
 from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.statistics.moments import is_varying
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
@@ -62,7 +63,7 @@ def concept_samples(
     concept, stay, more = large_enough(concept, minimum)
     x, at = x[stay], at[stay]
     x, units, lost = _varying(activations.name, x)
-    return ConceptSamples(x, at, units, concept, (*left_out, *notes, *more, *lost))
+    return ConceptSamples(x, at, units, concept, (*left_out, *notes, *more, *lost, *copies_note(x)))
 
 
 def all_samples(
@@ -91,7 +92,7 @@ def all_samples(
         )
     x, units, more = _varying(activations.name, x)
     concept = Concept("no attribute", None, (), np.zeros(len(x)))
-    return ConceptSamples(x, at[finite], units, concept, (*left_out, *notes, *more))
+    return ConceptSamples(x, at[finite], units, concept, (*left_out, *notes, *more, *copies_note(x)))
 
 
 def _varying(name: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -115,7 +116,9 @@ def clicked_axis(
         return None
     if not low or not high or low == high:
         raise ParameterError(
-            f"samples {low!r} and {high!r}", "the ids of two different samples, one low and one high"
+            f"samples {low!r} and {high!r}",
+            "the ids of two different samples, one low and one high",
+            "Click one that stands low and one that stands high",
         )
     ids, places = np.asarray(activations.samples["id"]).astype(str)[data.samples], []
     for one in (low, high):
@@ -124,11 +127,16 @@ def clicked_axis(
             raise NotFound(
                 f"no sample {one!r} with a value of '{data.concept.name}' and a finite row among those used",
                 "an id of this store",
+                "Click another sample, or choose the column that it has a value of",
             )
         places.append(int(found[0]))
     axis = data.x[places[1]] - data.x[places[0]]
     if np.linalg.norm(axis) <= 1e-12 * np.linalg.norm(data.x[places], axis=1).max():
-        raise InputError(f"samples {low!r} and {high!r} have equal activations", "two samples that differ")
+        raise InputError(
+            f"samples {low!r} and {high!r} have equal activations",
+            "two samples that differ",
+            "Click another one",
+        )
     return axis, (places[0], places[1])
 
 
@@ -141,7 +149,10 @@ def large_enough(concept: Concept, minimum: int) -> tuple[Concept, np.ndarray, l
                 "Record more samples",
             )  # fmt: skip
         if not is_varying(concept.values.var(), concept.values.mean()):
-            raise InputError(f"'{concept.name}' is constant", "a number that varies", "Choose another column")
+            raise InputError(
+                f"'{concept.name}' is constant over the {concept.n} samples with a finite row", "values that differ",
+                "Choose another column or tap",
+            )  # fmt: skip
         return concept, np.ones(concept.n, bool), []
     codes = class_codes(np.asarray(concept.classes)[concept.of], concept.name, minimum)
     order = [concept.classes.index(c) for c in codes.names]

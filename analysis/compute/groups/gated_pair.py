@@ -73,7 +73,10 @@ def halved(e: Entries, rng: np.random.Generator) -> Pair:
     mean, spread = chosen.mean(axis=0), chosen.std(axis=0, ddof=1)
     varies = is_varying(spread**2, mean)
     if not varies.any():
-        raise InputError("no unit varies over the half of the samples that chooses the gate", "one that does")
+        raise InputError(
+            "no unit varies over the half of the samples that chooses the gate", "one that does",
+            "Choose another tap, or larger groups",
+        )  # fmt: skip
     x = np.where(varies, (e.values - mean) / np.where(varies, spread, 1.0), 0.0)
     return Pair(x[fold >= 0], x[fold < 0], fold, varies, basis_of(x[fold >= 0][:, varies]))
 

@@ -79,7 +79,11 @@ def entries(x: np.ndarray, sample: np.ndarray, side: np.ndarray, fit: np.ndarray
     order = np.argsort(key, kind="stable")
     found, first, counts = np.unique(key[order], return_index=True, return_counts=True)
     if not len(found):
-        raise NotEnoughData("no point belongs to either group", f"at least {2 * FEWEST} samples in each")
+        raise NotEnoughData(
+            "no point belongs to either group",
+            f"at least {2 * FEWEST} samples in each",
+            "Select more samples",
+        )
     values = np.add.reduceat(x[here[order]], first, axis=0) / counts[:, None]
     return Entries(values, np.where(found % 2 == 1, 1, -1), fit[found // 2])
 
@@ -105,7 +109,11 @@ def direction(e: Entries, groups: tuple[str, str]) -> tuple[np.ndarray, np.ndarr
     first, second = (e.values[e.fit & (e.side == s)].mean(axis=0) for s in (1, -1))
     length = np.linalg.norm(first - second)
     if length <= 1e-12 * (np.abs(first).max() + np.abs(second).max()):
-        raise InputError(f"groups {groups[0]!r} and {groups[1]!r} have the same mean", "means that differ")
+        raise InputError(
+            f"groups {groups[0]!r} and {groups[1]!r} have the same mean",
+            "means that differ",
+            "Choose other groups or another tap",
+        )
     return (first - second) / length, (first + second) / 2
 
 

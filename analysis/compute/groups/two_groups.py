@@ -9,6 +9,7 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.arrays import finite_rows
 from analysis.compute.groups.mean_difference import FEWEST
+from analysis.compute.rows.copies import copies_note
 from analysis.errors import NotEnoughData
 from analysis.spec import Progress, no_progress
 
@@ -63,6 +64,7 @@ def read_groups(
     if activations.layout.n_samples == 1:
         owner = rows
         notes.append("There is one sample only: its rows are taken as independent.")
+    notes += copies_note(x, "rows")
     first = side[rows] > 0
     for name, mine in zip(names, (first, ~first), strict=True):
         count = len(np.unique(owner[mine]))

@@ -4,7 +4,7 @@ Bayes' rule for Gaussian classes of one shape.
     class of z = argmax_c  t·m_c - |m_c|² / 2 + ln π_c         t, m_c: z and the class mean on the discriminants
 
 With nothing to tell classes apart it names the most frequent one, so that its floor is the majority rate; the nearest
-of the class means instead would be right as often as classes are frequent.
+of the class means instead (`linear.tap_probe`) would be right as often as classes are frequent.
 
 References: R. Fisher (1936); C. Rao (1948); O. Ledoit & M. Wolf (2004) for the shrinkage.
 """
@@ -19,7 +19,7 @@ from analysis.compute.linear.fisher import Basis, basis_of, discriminants
 
 
 @dataclass(frozen=True)
-class ClassProbe:
+class BayesProbe:
     """`mean` (d,), `weights` (d, k), `centres` (C, k), `offsets` (C,); -infinite for a class it never saw."""
 
     mean: np.ndarray
@@ -36,7 +36,7 @@ class ClassProbe:
         return self.scores(x).argmax(axis=1)
 
 
-def class_probe(x: np.ndarray, of: np.ndarray, classes: int, basis: Basis | None = None) -> ClassProbe:
+def bayes_probe(x: np.ndarray, of: np.ndarray, classes: int, basis: Basis | None = None) -> BayesProbe:
     """Fitted to `x` (n, d) with class numbers `of` (n,); `basis` is `basis_of(x)` where it is known. O(n d min(n,
     d))."""
     basis = basis_of(x) if basis is None else basis
@@ -46,7 +46,7 @@ def class_probe(x: np.ndarray, of: np.ndarray, classes: int, basis: Basis | None
     centres = (onehot @ (basis.z @ found.weights)) / np.maximum(counts, 1)[:, None]
     offsets = np.log(np.maximum(counts, 1) / len(of)) - (centres**2).sum(axis=1) / 2
     offsets = np.where(counts > 0, offsets, -np.inf)
-    return ClassProbe(basis.mean, basis.vectors @ found.weights, centres, offsets)
+    return BayesProbe(basis.mean, basis.vectors @ found.weights, centres, offsets)
 
 
 def held_out_classes(
@@ -59,5 +59,5 @@ def held_out_classes(
         train, test = fold != f, fold == f
         basis = basis_of(x[train])
         for i, of in enumerate(labellings):
-            out[i, test] = class_probe(x[train], of[train], classes, basis).named(x[test])
+            out[i, test] = bayes_probe(x[train], of[train], classes, basis).named(x[test])
     return out

@@ -178,9 +178,14 @@ def views_of(
 
 
 def refuse_equal_views(name: str, found: Classes) -> None:
-    """Raises InputError where no sample differs from the mean of its class beyond rounding."""
+    """Raises InputError where no sample differs from the mean of its class, or no class from the others, beyond
+    rounding."""
     if found.variance <= 1e-26 * float((found.means**2).mean()):
         raise InputError(f"samples of a class are all equal in {name}", "views that differ", "Choose others")
+    if found.means.var(axis=0).mean() <= 1e-26 * found.variance:
+        raise InputError(
+            f"the classes have equal means in {name}", "classes that differ", "Choose another column or tap"
+        )
 
 
 def without_groups(x: np.ndarray, of: np.ndarray, found: Classes, ridge: Ridge, rng) -> np.ndarray:

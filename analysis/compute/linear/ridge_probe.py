@@ -41,6 +41,18 @@ def held_out_predictions(
     return out
 
 
+def ridge_weights(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(d, m) weights of the probes of the columns of `y` (n, m) on all samples `x` (n, d), each with its own penalty.
+    O(n d min(n, d))."""
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    left, s, right = _decomposed(x)
+    if not len(s):
+        return np.zeros((x.shape[1], y.shape[1]))
+    along, lam = left.T @ y, PENALTIES * float((s**2).mean())
+    chosen = _chosen(along, s, lam, (y**2).sum(axis=0), len(x), np.arange(y.shape[1]))
+    return right @ (along * (s[:, None] / (s[:, None] ** 2 + lam[chosen])))
+
+
 def _fold(x, y, test, group, indicators) -> np.ndarray:
     mean, middle = x.mean(axis=0), y.mean(axis=0)
     left, s, right = _decomposed(x - mean)

@@ -12,6 +12,7 @@ import numpy as np
 def participation_ratio(eigenvalues: np.ndarray) -> float:
     """(Σ λ)² / Σ λ² of covariance eigenvalues λ >= 0."""
     lam = np.maximum(eigenvalues, 0.0)
+    lam = lam / lam.max()  # squares of very large ones are infinite
     return float(lam.sum() ** 2 / (lam**2).sum())
 
 

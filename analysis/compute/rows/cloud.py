@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations, LoadedMatrix, load_matrix
+from analysis.compute.rows.copies import copies_note
 from analysis.compute.rows.points import PointSet, point_set
 from analysis.errors import InputError
 from analysis.spec import Progress, no_progress
@@ -73,7 +74,7 @@ def point_cloud(
         )
     owner = points.points.layout.sample_of(loaded.rows)
     numbers, sample = np.unique(owner, return_inverse=True)
-    notes = _notes(points, loaded)
+    notes = (*_notes(points, loaded), *copies_note(x, "rows" if of == "rows" else "units"))
     if len(numbers) == 1:
         numbers, sample = owner, np.arange(len(x))
         notes += ("There is one sample only: its rows are taken as independent.",)

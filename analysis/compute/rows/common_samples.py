@@ -10,6 +10,7 @@ import numpy as np
 from analysis.activations import Activations, ArrayActivations
 from analysis.arrays import finite_rows
 from analysis.compute import kept
+from analysis.compute.rows.copies import copies, copies_note
 from analysis.compute.rows.row_number_ids import row_number_notes
 from analysis.compute.rows.samples import pooled_samples
 from analysis.errors import InputError, NotEnoughData, ParameterError, TooLarge
@@ -104,6 +105,8 @@ def common_samples(
             raise InputError(
                 f"all samples of {tap.name} are equal", "samples that differ", "Choose another tap"
             )
+    worst = int(np.argmax([copies(v) for v in values]))
+    said += copies_note(values[worst], f"samples of {taps[worst].name}")
     ids = np.asarray(taps[0].samples["id"]).astype(str)[positions[0][good]]
     keys = tuple(_key(tap, pooling, at[good]) for tap, at in zip(taps, positions, strict=True))
     return CommonSamples(tuple(values), ids, tuple(dict.fromkeys(said)), keys)

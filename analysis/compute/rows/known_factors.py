@@ -73,7 +73,13 @@ def factors_of(
                 columns[name] = np.asarray(tap.samples[name])[at]
     missing = [name for name in asked if name not in columns]
     if missing:
-        raise NotFound(f"no sample column '{missing[0]}'", "one of " + (", ".join(columns) or "none"))
+        raise NotFound(
+            f"no sample column '{missing[0]}'",
+            "one of " + ", ".join(columns)
+            if columns
+            else "a column with labels or metadata, of which there is none",
+            "Name another column, or record with labels or metadata",
+        )
     found, none = [], []
     for name in asked or columns:
         factor = factor_of(name, columns[name])

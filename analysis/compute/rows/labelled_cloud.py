@@ -81,10 +81,16 @@ def with_numbers(activations: Activations, cloud: Cloud, column: str, minimum: i
     values = values.astype(np.float64)
     keep = np.flatnonzero(np.isfinite(values))
     if len(keep) < minimum:
-        raise NotEnoughData(f"{len(keep)} sample(s) with a number in '{column}'", f"at least {minimum}")
+        raise NotEnoughData(
+            f"{len(keep)} sample(s) with a number in '{column}'",
+            f"at least {minimum}",
+            "Choose another column, or record more samples",
+        )
     values = values[keep]
     if (values == values[0]).all():
-        raise ParameterError(f"column '{column}' holds one value only", "numbers that differ")
+        raise ParameterError(
+            f"column '{column}' holds one value only", "numbers that differ", "Choose another column"
+        )
     lost = cloud.n_samples - len(keep)
     notes = (f"{lost} sample(s) without a finite number in '{column}' left out.",) if lost else ()
     return Response(_only(cloud, keep), None, (), values, notes)

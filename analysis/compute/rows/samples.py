@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations, sample_column
+from analysis.compute.rows.copies import copies_note
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import NotEnoughData, TooLarge
 from analysis.spec import Progress, no_progress
@@ -73,6 +74,7 @@ def labelled_matrix(
         stay = good[of]
         samples, values, of = samples[stay], values[stay], (np.cumsum(good) - 1)[of[stay]]
     names = tuple(str(v) for v in found[good])
+    notes += copies_note(values)
     return LabelledMatrix(values, samples, of, names, counts[good], (*left_out, *notes))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.activations import Activations, sample_column
 from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.copies import copies_note
 from analysis.compute.rows.samples import pooled_samples
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.spec import Progress, no_progress
@@ -54,13 +55,17 @@ def features_and_targets(
         raise InputError("the targets or the features do not vary", "numbers that differ", "Choose others")
     if not varies.all():
         notes.append(f"{int((~varies).sum())} target(s) that do not vary left out.")
-    return h, y[:, varies] / (spread[varies] if standardised else 1.0), notes
+    return h, y[:, varies] / (spread[varies] if standardised else 1.0), [*notes, *copies_note(h)]
 
 
 def _with_columns(tap, columns: str, rng, maximum: int, pooling: str, progress, span):
     names, notes = [name.strip() for name in columns.split(",") if name.strip()], []
     if not names:
-        raise ParameterError("no target column", "a sample column of numbers, or a second tap")
+        raise ParameterError(
+            "no target column",
+            "a sample column of numbers, or a second tap",
+            "Name a column, or add the tap that holds the targets",
+        )
     wanted = np.column_stack([_numbers(tap, name) for name in names])
     samples = np.flatnonzero(np.isfinite(wanted).all(axis=1))
     if len(samples) < len(wanted):

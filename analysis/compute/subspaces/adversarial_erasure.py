@@ -10,7 +10,7 @@ there can be: the search ends there.
 
 At k = classes - 1 the answer is known, since a linear probe is constant exactly where all class means are equal: the
 span of their differences. Below it the game chooses. For least squares (a number) the closed form is the
-cross-covariance projection (Ravfogel et al., proposition 3.1), which is returned.
+cross-covariance projection (Ravfogel et al.), which is returned.
 
 Reference: S. Ravfogel, M. Twiton, Y. Goldberg & R. Cotterell (2022), "Linear Adversarial Concept Erasure".
 """

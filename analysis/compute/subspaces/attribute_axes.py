@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.compute.linear.ridge_probe import PENALTIES, _chosen, _decomposed
+from analysis.compute.linear.ridge_probe import ridge_weights
 from analysis.errors import InputError
 
 COVARIANCE, REGRESSION = "cross-covariance", "regression"
@@ -39,18 +39,6 @@ def nearest_orthonormal(a: np.ndarray) -> np.ndarray:
             "Name fewer columns",
         )
     return left @ right
-
-
-def ridge_weights(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(d, m) weights of linear probes of the columns of `y` (n, m), each with its own penalty by generalised
-    cross-validation. O(n d min(n, d))."""
-    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    left, s, right = _decomposed(x)
-    if not len(s):
-        return np.zeros((x.shape[1], y.shape[1]))
-    along, lam = left.T @ y, PENALTIES * float((s**2).mean())
-    chosen = _chosen(along, s, lam, (y**2).sum(axis=0), len(x), np.arange(y.shape[1]))
-    return right @ (along * (s[:, None] / (s[:, None] ** 2 + lam[chosen])))
 
 
 def attribute_axes(x: np.ndarray, y: np.ndarray, fit: str = COVARIANCE) -> np.ndarray:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations
+from analysis.compute.rows.copies import copies_note
 from analysis.compute.rows.known_factors import Factor, factors_of
 from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.statistics.moments import is_varying
@@ -81,7 +82,7 @@ def sample_values(
     if not units.all():
         notes.append(f"{int((~units).sum())} constant unit(s) left out.")
         x = x[:, units]
-    return SampleValues(x, units, chosen[kept], (*notes, *read))
+    return SampleValues(x, units, chosen[kept], (*notes, *read, *copies_note(x)))
 
 
 def attribute_data(

@@ -2,7 +2,7 @@
 
 With projections P_i = X_i X_iᵀ the squared chordal distance is ½ ‖P - P_i‖² = k - ‖XᵀX_i‖² = Σ sin² θ. So the subspace
 with the least (weighted) sum of squared distances holds the first k eigenvectors of Σ w_i P_i, exactly: the Grassmann
-case of the flag mean (Marrinan et al. 2014; Mankovich et al. 2023). The median has the least sum of distances
+case of the flag mean (Marrinan et al. 2014; Mankovich & Birdal 2023). The median has the least sum of distances
 themselves; it is found by reweighting, w_i = 1 / distance_i (Weiszfeld), each step of which lowers the sum. The sum may
 have several minima, often at members that lie apart, so that it is started from many places and the lowest is taken.
 

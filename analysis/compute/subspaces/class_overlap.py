@@ -101,10 +101,16 @@ def dealt_at_random(
 
 
 def defined(data: CentredClasses, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of each class (C,): does a gap define its k axes; share of its variance inside them."""
+    """Of each class (C,): does a gap define its k axes; share of its variance inside them. Raises NotEnoughData where a
+    class has fewer."""
     clear, shares = [], []
     for c, name in enumerate(data.names):
         cuts = cuts_of(ArrayActivations(data.x[data.of == c], name=f"class {name}", digest="held"))
+        if len(cuts.values) < k:
+            raise NotEnoughData(
+                f"class {name} varies in {len(cuts.values)} direction(s)", f"at least {k}",
+                "Lower the dimension, or record more samples",
+            )  # fmt: skip
         clear.append(bool((cuts.held == k).any()))
         shares.append(float(cuts.values[:k].sum() / cuts.values.sum()))
     return np.array(clear), np.array(shares)

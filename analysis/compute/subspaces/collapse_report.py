@@ -65,10 +65,11 @@ def measured(
     scale = float(np.abs(x).max())
     x = x / scale if scale > 0 else x
     values = np.array([collapse(x, of, classes, corrected) for corrected in (False, True)])
-    if not np.isfinite(values[0]).all():
+    if not np.isfinite(values[0]).all() or values[0, 1] > 1e24:
         raise InputError(
-            f"two class means of {name} are the same", "classes that differ", "Choose another tap"
-        )
+            f"class means of {name} are the same, all or two of them", "classes that differ",
+            "Choose another tap or column",
+        )  # fmt: skip
     if values[0, 1] < 1e-24:
         raise InputError(
             f"no sample of {name} differs from its class mean beyond rounding",

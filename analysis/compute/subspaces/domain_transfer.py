@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute.linear.bayes_probe import class_probe, held_out_classes
+from analysis.compute.linear.bayes_probe import bayes_probe, held_out_classes
 from analysis.compute.subspaces.domain_samples import DomainSamples
 from analysis.compute.subspaces.factor_subspaces import group_directions
 from analysis.compute.subspaces.position_removal import without
@@ -64,7 +64,7 @@ def transfer(
     right = np.empty((len(x), domains))
     for i in range(domains):
         mine = domain == i
-        right[~mine, i] = class_probe(x[mine], of[mine], classes).named(x[~mine]) == of[~mine]
+        right[~mine, i] = bayes_probe(x[mine], of[mine], classes).named(x[~mine]) == of[~mine]
         right[mine, i] = held_out_classes(x[mine], [of[mine]], classes, fold[mine])[0] == of[mine]
     return Transfer(right, domain)
 
@@ -118,7 +118,9 @@ def choose(
     """
     every, names = list(range(len(data.names))), data.names
     if validation and validation not in names:
-        raise ParameterError(f"domain '{validation}'", "one of " + ", ".join(names))
+        raise ParameterError(
+            f"domain '{validation}'", "one of " + ", ".join(names), "Name one of them, or leave it empty"
+        )
     if not tried:
         return Candidate(NOTHING, np.zeros((data.x.shape[1], 0))), None, every, []
     single = len(tried) == 1 or len(every) < 3

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.compute.linear.cross_fitting import folds_of
+from analysis.compute.linear.ridge_probe import ridge_weights
 from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.statistics.sample_groups import jackknife_half
-from analysis.compute.subspaces.attribute_axes import attribute_axes, outside, ridge_weights
+from analysis.compute.subspaces.attribute_axes import attribute_axes, outside
 from analysis.compute.subspaces.probe_r2 import Held, held_errors, joined
 from analysis.spec import Progress, no_progress
 

@@ -48,7 +48,9 @@ class Ends:
         length = float(np.linalg.norm(axis))
         if not length > 1e-12 * float(np.abs(x).max()):
             raise InputError(
-                f"'{self.names[0]}' and '{self.names[1]}' have the same mean", "groups that differ"
+                f"'{self.names[0]}' and '{self.names[1]}' have the same mean",
+                "groups that differ",
+                "Choose other classes or another tap",
             )
         return axis / length
 
@@ -114,7 +116,11 @@ def ends_of(factor: Factor, target: str, source: str) -> Ends:
     """
     if factor.is_number:
         if target or source:
-            raise ParameterError(f"'{target or source}' of '{factor.name}', a number", "no class")
+            raise ParameterError(
+                f"'{target or source}' of '{factor.name}', a number",
+                "no class",
+                "Leave both empty: samples of the lowest quarter are moved towards the highest",
+            )
         low, high = np.quantile(factor.values[factor.known], [0.25, 0.75])
         ends = factor.known & (factor.values >= high), factor.known & (factor.values <= low)
         names = (f"{factor.name} in its highest quarter", f"{factor.name} in its lowest quarter")
@@ -131,7 +137,9 @@ def ends_of(factor: Factor, target: str, source: str) -> Ends:
     rest = [int(c) for c in order if c != first]
     second = rest if source == OTHERS else [factor.classes.index(source) if source else rest[0]]
     if first in second:
-        raise ParameterError(f"target and source are both {target!r}", "two different classes")
+        raise ParameterError(
+            f"target and source are both {target!r}", "two different classes", "Name another class"
+        )
     inside, other = factor.of == first, np.isin(factor.of, second)
     name = OTHERS if source == OTHERS else factor.classes[second[0]]
     return Ends(inside, other, (f"{factor.name} = {factor.classes[first]}", f"{factor.name} = {name}"))
@@ -166,7 +174,9 @@ def edit_path(
     factor = factor_of(column, np.asarray(values)[found.samples])
     if factor is None:
         raise ParameterError(
-            f"column '{column}' is neither 2 to 50 classes of five samples nor a number", "an attribute"
+            f"column '{column}' is no attribute: neither 2 to 50 classes of five samples nor a number that varies",
+            "one or the other",
+            "Choose another column, or record more samples of its classes",
         )
     ends = ends_of(factor, target, source)
     part = folds_of(ends.target * 2 + ends.source, 3, rng)
@@ -176,12 +186,14 @@ def edit_path(
             f"{few} sample(s) of '{ends.names[0]}' or '{ends.names[1]}' in one third", f"at least {FEWEST}",
             "Record more samples, or choose larger groups",
         )  # fmt: skip
-    return _path(found, ends, part, rng, most_moved)
+    lost = int((~factor.known).sum())
+    said = [f"{lost} sample(s) without a usable '{column}' are neither moved nor a target."] if lost else []
+    return _path(found, ends, part, rng, most_moved, said)
 
 
-def _path(found: SampleValues, ends: Ends, part, rng, most_moved: int) -> EditPath:
+def _path(found: SampleValues, ends: Ends, part, rng, most_moved: int, said: list[str]) -> EditPath:
     makes, is_reference = part == 0, part == 1
-    x, notes = found.values, list(found.notes)
+    x, notes = found.values, [*found.notes, *said]
     references, axis = x[is_reference], ends.axis(x, makes)
     movable = np.flatnonzero((part == 2) & ends.source)
     if len(movable) > most_moved:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.compute.linear.ridge_probe import ridge_weights
 from analysis.compute.rows.known_factors import Factor
-from analysis.compute.subspaces.attribute_axes import ridge_weights, separate_subspaces
+from analysis.compute.subspaces.attribute_axes import separate_subspaces
 from analysis.compute.subspaces.edit_effects import real_directions
 
 EXCHANGES = 19

@@ -52,7 +52,15 @@ def sides_of(
         of = place[table.of]
         x, of, variances = table.values[of >= 0], of[of >= 0], None
         if len(x) < FEWEST:
-            raise NotEnoughData(f"{len(x)} sample(s) of the common classes in a tap", f"at least {FEWEST}")
+            raise NotEnoughData(
+                f"{len(x)} sample(s) of the common classes in a tap", f"at least {FEWEST}",
+                "Record more samples",
+            )  # fmt: skip
+        if (x == x[0]).all():
+            raise InputError(
+                "all samples of the common classes are equal in a tap", "samples that differ",
+                "Choose another tap",
+            )  # fmt: skip
         if posteriors:
             if x.shape[1] % 2:
                 raise InputError(f"{x.shape[1]} units", "as many means as log-variances", "Change 'holds'")

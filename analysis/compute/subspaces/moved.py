@@ -74,7 +74,7 @@ def parts(values: np.ndarray, without: np.ndarray, null: float) -> Parts:
     """Tests each of `values` (p,) against `null`, or their mean where it is larger, by its spread `without` (G, p)
     groups, Student's t."""
     if len(without) < FEWEST:
-        raise InputError(f"{len(without)} group(s) of samples", f"at least {FEWEST}")
+        raise InputError(f"{len(without)} group(s) of samples", f"at least {FEWEST}", "Record more samples")
     half, error = jackknife_half(without), jackknife_error(without)
     safe = np.maximum(error, 1e-12 * max(float(np.abs(values).max()), 1e-300))
     p = stdtr(len(without) - 1, (max(null, float(values.mean())) - values) / safe)

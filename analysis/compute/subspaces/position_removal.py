@@ -16,8 +16,9 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.arrays import finite_rows
+from analysis.compute.linear.ridge_probe import ridge_weights
 from analysis.compute.statistics.moments import is_varying
-from analysis.compute.subspaces.attribute_axes import COVARIANCE, ridge_weights
+from analysis.compute.subspaces.attribute_axes import COVARIANCE
 from analysis.errors import InputError, NotEnoughData
 
 

@@ -94,5 +94,9 @@ def weight_energy(w: np.ndarray, name: str, tap: Activations, side: str) -> np.n
             "Choose the tap that it writes into or reads, or the other side",
         )  # fmt: skip
     if not np.isfinite(w).all() or not (w != 0).any():
-        raise InputError(f"the weights of {name} are all 0 or hold NaN or infinity", "finite weights")
+        raise InputError(
+            f"the weights of {name} are all 0 or hold NaN or infinity",
+            "finite weights",
+            "Choose another layer, or look at the checkpoint's values",
+        )
     return w @ w.T if side == WRITES else w.T @ w

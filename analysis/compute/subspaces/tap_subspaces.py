@@ -98,7 +98,9 @@ def tap_subspaces(
         Different numbers of units in unit space; fewer than eight common samples; a cut that the data do not define.
     """
     if dimension is not None and share is not None:
-        raise ParameterError("a dimension and a share of the variance", "one of the two")
+        raise ParameterError(
+            "a dimension and a share of the variance", "one of the two", "Leave one of them empty"
+        )
     middle = span[0] + 0.3 * (span[1] - span[0])
     data = shared_samples(taps, space, rng, maximum, progress, (span[0], middle))
     every = []

@@ -68,7 +68,9 @@ def tracked(series: Sequence[Modes], count: int) -> Tracked:
     """
     k = min(count, *(m.patterns.shape[1] for m in series))
     if k < 1:
-        raise NotEnoughData("a checkpoint without a direction that varies", "one at least")
+        raise NotEnoughData(
+            "a checkpoint without a direction that varies", "one at least", "Leave that checkpoint out"
+        )
     last = series[-1]
     values, patterns, overlaps = [last.eigenvalues[:k]], [last.patterns[:, :k]], []
     for modes in series[-2::-1]:

@@ -34,6 +34,7 @@ from scipy.special import betainc
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.linear.cross_fitting import folds_of
+from analysis.compute.linear.ridge_probe import ridge_weights
 from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.sample_groups import GROUPS, jackknife_half
@@ -44,7 +45,6 @@ from analysis.compute.subspaces.attribute_axes import (
     attribute_axes,
     edited,
     outside,
-    ridge_weights,
 )
 from analysis.compute.subspaces.attribute_data import AttributeData, attribute_data
 from analysis.compute.subspaces.edit_effects import MOVES, Effects, edit_effects, halves_of, read_in_and_out

@@ -25,6 +25,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.rows.copies import copies_note
 from analysis.compute.rows.known_factors import NOT_FACTORS, factors_of
 from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.statistics.moments import is_varying
@@ -72,7 +73,7 @@ def axis_cosines(
     rng = rng or np.random.default_rng(0)
     names, z, notes, at = _targets(activations, params, rng)
     x, kept, more = pooled_samples(activations, "mean", at, progress, (0.0, 0.3))
-    z, n = z[kept], int(kept.sum())
+    z, n, more = z[kept], int(kept.sum()), [*more, *copies_note(x)]
     if n < FEWEST:
         raise NotEnoughData(f"{n} sample(s) with a finite row", f"at least {FEWEST}", "Record more samples")
     varies = is_varying(x.var(axis=0), x.mean(axis=0))

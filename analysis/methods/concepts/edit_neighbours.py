@@ -82,7 +82,9 @@ def edit_neighbours(
     )  # fmt: skip
     if params.neighbours > len(path.references):
         raise ParameterError(
-            f"{params.neighbours} neighbours", f"at most {len(path.references)}, the references"
+            f"{params.neighbours} neighbours",
+            f"at most {len(path.references)}, the references",
+            "Lower it, or record more samples",
         )
     steps = np.linspace(0.0, params.strength, STEPS)
     found = path.landed(steps, np.tile(path.axis, (len(path.moved), 1)), params.neighbours)

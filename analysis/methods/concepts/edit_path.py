@@ -75,7 +75,9 @@ def edit_path_of_one(
     )  # fmt: skip
     if params.neighbours > len(path.references):
         raise ParameterError(
-            f"{params.neighbours} neighbours", f"at most {len(path.references)}, the references"
+            f"{params.neighbours} neighbours",
+            f"at most {len(path.references)}, the references",
+            "Lower it, or record more samples",
         )
     if params.number >= len(path.moved):
         raise ParameterError(f"movable sample {params.number}", f"a number up to {len(path.moved) - 1}")

@@ -122,17 +122,22 @@ def _given(tap: Activations, units: np.ndarray, text: str, data: AttributeData) 
         raise ParameterError(
             f"{len(names)} fader(s) for {len(data.names)} attribute(s)",
             f"one for each of {', '.join(data.names)}",
+            "Name a fader for each, or leave 'faders' empty",
         )
     numbers = {str(j): j for j in range(len(tap.unit_names))} | {
         name: j for j, name in enumerate(tap.unit_names)
     }
     missing = [name for name in names if name not in numbers]
     if missing:
-        raise ParameterError(f"unit '{missing[0]}'", f"one of the {len(tap.unit_names)} units of {tap.name}")
+        raise ParameterError(
+            f"unit '{missing[0]}'",
+            f"one of the {len(tap.unit_names)} units of {tap.name}",
+            "Name units of this tap, or leave 'faders' empty",
+        )
     place = {int(u): i for i, u in enumerate(units)}
     dead = [name for name in names if numbers[name] not in place]
     if dead:
-        raise ParameterError(f"unit '{dead[0]}' does not vary", "a fader that moves")
+        raise ParameterError(f"unit '{dead[0]}' does not vary", "a fader that moves", "Name another unit")
     return np.array([place[numbers[name]] for name in names])
 
 

@@ -96,14 +96,18 @@ def householder_directions(
     w = np.asarray(units.weight, dtype=np.float64)
     if min(w.shape) < 2:
         raise NotEnoughData(
-            f"{units.name} has {w.shape[0]} unit(s) of {w.shape[1]} input(s)", "at least two of each"
+            f"{units.name} has {w.shape[0]} unit(s) of {w.shape[1]} input(s)",
+            "at least two of each",
+            "Choose another layer",
         )
     if min(w.shape) > MOST:
         raise TooLarge(
-            f"{units.name} has {w.shape[0]:,} units of {w.shape[1]:,} inputs", f"{MOST:,} on the smaller side"
+            f"{units.name} has {w.shape[0]:,} units of {w.shape[1]:,} inputs",
+            f"{MOST:,} on the smaller side",
+            "Choose a smaller layer",
         )
     if not w.any():
-        raise InputError(f"all weights of {units.name} are 0", "weights")
+        raise InputError(f"all weights of {units.name} are 0", "some that are not", "Choose another layer")
     progress(0.1, "decomposing")
     full = _singular(w)
     values = full[full > full[0] * ROUNDING]

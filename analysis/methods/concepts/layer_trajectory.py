@@ -194,7 +194,8 @@ def _reading(names, groups, value, low, high, able, most: float) -> str:
     if not len(able):
         return (
             f"{groups[0]} and {groups[1]} are separable in no layer beyond exchanged names (highest AUROC "
-            f"{value[best]:.2f} in {names[best]}, needed above {most:.2f})."
+            f"{value[best]:.2f} [{low[best]:.2f}, {high[best]:.2f}] in {names[best]}; the interval must begin above "
+            f"{most:.2f})."
         )
     start = int(able[0])
     return (

@@ -144,7 +144,9 @@ def _targets(tap, ids: np.ndarray, params: LeakTestParams) -> list[tuple[str, Cl
         except LoupeError:  # no other column is one of classes: one target
             pass
     if len(set(names)) < len(names):
-        raise ParameterError(f"'{names[0]}' as class and as domain", "two different columns")
+        raise ParameterError(
+            f"'{names[0]}' as class and as domain", "two different columns", "Name another one for the domain"
+        )
     return [(name, class_codes(sample_column(tap, name)[at], name, SMALLEST)) for name in names]
 
 

@@ -93,6 +93,7 @@ def dimension_of_classes(
         raise NotEnoughData(
             f"{len(good)} class(es) of '{params.column}' have {least} different samples",
             "at least two such classes",
+            "Record more samples of each, or choose another column",
         )
     lines = []
     for i, c in enumerate(good):

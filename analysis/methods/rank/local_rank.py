@@ -109,7 +109,9 @@ def _layer(tap, params: LocalRankParams, progress, span) -> LocalSpectrum:
         layer = stored_jacobians(tap, params.maximum_samples, progress, span)
     lost = (layer.values[:, 0] > 0).sum()
     if not lost:
-        raise InputError(f"all Jacobians of {tap.name} are 0", "a layer that depends on the input")
+        raise InputError(
+            f"all Jacobians of {tap.name} are 0", "a layer that depends on the input", "Choose another tap"
+        )
     refuse_few(tap.name, len(layer.values), FEWEST, "sample(s) with a Jacobian")
     return layer
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations, sample_column
 from analysis.compute.correlation.correlations import fisher_interval
-from analysis.compute.linear.class_probe import FOLDS, Probed, class_probe
+from analysis.compute.linear.tap_probe import FOLDS, Probed, tap_probe
 from analysis.compute.linear.tap_spectrum import TapSpectrum, tap_spectrum
 from analysis.compute.machine import machine
 from analysis.compute.rows.some_samples import EVERY, MEAN, EqualSamples, equal_samples
@@ -104,7 +104,7 @@ def rank_against_accuracy(
         found += ranked(spectra[-1], null, (params.notion,))
         ends = start + step / 2, start + step
         probed.append(
-            class_probe(tap, at, params.column, FEWEST, np.random.default_rng([seed, 1]), progress, ends)
+            tap_probe(tap, at, params.column, FEWEST, np.random.default_rng([seed, 1]), progress, ends)
         )
     agreement = spearman(np.array([one.value for one in found]), np.array([p.accuracy for p in probed]), rng)
     return _table(tap_names([t.name for t in taps]), found, probed, spectra, agreement, params, equal)

@@ -19,7 +19,8 @@ or standardised units.
 
 References: J. Baik, G. Ben Arous & S. Péché (2005); D. Paul (2007); I. Johnstone (2001); M. Gavish & D. Donoho (2014);
 T. W. Anderson (1963); D. Rabenoro & X. Pennec (2022), "A geometric framework for asymptotic inference of principal
-subspaces in PCA"; H. Lebeau, M. Seddik & J. de Morais Goulart (2024), "Performance gaps in multi-view clustering".
+subspaces in PCA"; H. Lebeau, M. Seddik & J. de Morais Goulart (2024), "Performance gaps in multi-view clustering
+under the nested matrix-tensor model".
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ from analysis.compute.rows.some_samples import EVERY, MEAN, some_samples
 from analysis.compute.statistics.moments import is_varying
 from analysis.compute.streaming import refuse_few
 from analysis.compute.subspaces.subspace_error import error_by_chance, subspace_error
+from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Spectrum
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, DRAWS, SHOWN = 10, 20, 10
+FEWEST, LEAST, DRAWS, SHOWN = 10, 3, 20, 10
 LAW, MOVED = "Marchenko-Pastur", "permutation"
 
 
@@ -75,7 +77,7 @@ def spectrum_edges(
     Raises
     ------
     NotEnoughData, InputError, TooLarge
-        Fewer than ten samples; nothing varies; samples and units both above 8,192.
+        Fewer than ten samples or three directions; nothing varies; samples and units both above 8,192.
     """
     tap = as_activations(activations)
     rng = rng or np.random.default_rng(0)
@@ -83,6 +85,12 @@ def spectrum_edges(
     rows, notes, used = _rows(tap, params, progress)
     spectrum = tap_spectrum(rows, None, used, progress, (0.2, 0.6 if params.edge == MOVED else 0.95))
     refuse_few(tap.name, spectrum.n, FEWEST)
+    if len(spectrum.values) < LEAST:
+        raise NotEnoughData(
+            f"{tap.name} varies in {len(spectrum.values)} direction(s)",
+            f"at least {LEAST}, the middle one of which is taken for noise",
+            "Choose a tap with more units that differ",
+        )
     found = edges_of(spectrum)
     if params.edge == MOVED:
         found = moved_edges(spectrum, rows, DRAWS, rng, progress, (0.6, 1.0))

@@ -131,7 +131,11 @@ def _varying(cloud: Cloud, params, name: str) -> tuple[np.ndarray, np.ndarray, l
     size = np.linalg.norm(x, axis=1)
     some = size > 1e-12 * size.max()
     if some.sum() < FEWEST:
-        raise NotEnoughData(f"{int(some.sum())} point(s) of {name} have a direction", f"at least {FEWEST}")
+        raise NotEnoughData(
+            f"{int(some.sum())} point(s) of {name} have a direction",
+            f"at least {FEWEST}",
+            "Choose another tap, or record more samples",
+        )
     if not some.all():
         notes.append(f"{int((~some).sum())} point(s) at the centre have no direction and are left out.")
     return x[some], np.unique(cloud.sample[some], return_inverse=True)[1].reshape(-1), notes

@@ -132,6 +132,9 @@ METHODS = (
         summary="Whether the learners of an embedding, blocks of its dimensions, say the same of the samples.",
         params=RedundancyParams, result=Matrix, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotating, scaling or shifting inside a declared block changes nothing; mixing blocks does",
-        papers=("Attention-based Dynamic Subspace Learners for Medical Image Analysis",),
+        papers=(
+            "Attention-based Dynamic Subspace Learners for Medical Image Analysis",
+            "Attention-based Dynamic Subspace Learners (medical)",
+        ),
     ),
 )  # fmt: skip

@@ -237,6 +237,10 @@ METHODS = (
         summary="What each learner of an embedding, or block of its dimensions, finds, and what it adds to the others.",
         params=SubEmbeddingParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotating or scaling inside a declared block changes nothing; mixing blocks does",
-        papers=("Attention-based Dynamic Subspace Learners for Medical Image Analysis",), libraries=("scikit-learn",),
+        papers=(
+            "Attention-based Dynamic Subspace Learners for Medical Image Analysis",
+            "Attention-based Dynamic Subspace Learners (medical)",
+        ),
+        libraries=("scikit-learn",),
     ),
 )  # fmt: skip

@@ -117,10 +117,11 @@ def _two_classes(data: LabelledMatrix, params: ClassAnglesParams) -> list[int]:
             raise NotFound(
                 f"no class {name!r} with {FEWEST} samples or more in '{params.column}'",
                 "one of " + ", ".join(data.names[:12]),
+                "Name another class, or record more samples of it",
             )
         chosen.append(data.names.index(name) if name else None)
     if chosen[0] is not None and chosen[0] == chosen[1]:
-        raise ParameterError(f"the class {params.first!r} twice", "two classes")
+        raise ParameterError(f"the class {params.first!r} twice", "two classes", "Name another one")
     for i in (0, 1):
         if chosen[i] is None:
             chosen[i] = next(c for c in order if c not in chosen)

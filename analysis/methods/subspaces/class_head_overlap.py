@@ -119,11 +119,14 @@ def _of_file(network: NetworkWeights, key: str, data: LabelledMatrix):
         raise NotFound(
             f"{network.path.name} has no tensor '{key}'",
             "one of " + (", ".join(stacks[:8]) or "those with three axes, of which there is none"),
+            "Name one that holds a frame for each class, or leave it empty",
         )
     stack = network.tensor(key)
     if stack.ndim != 3 or stack.shape[2] > stack.shape[1] or len(stack) < 2:
         raise InputError(
-            f"'{key}' has shape {stack.shape}", "[classes, units, k] with k no larger than the units"
+            f"'{key}' has shape {stack.shape}",
+            "[classes, units, k] with k no larger than the units",
+            "Name another tensor, or leave it empty",
         )
     d = data.values.shape[1]
     if stack.shape[1] != d:

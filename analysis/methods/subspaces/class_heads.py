@@ -94,12 +94,14 @@ def class_heads(
     x = _scaled(data.values, activations.name)
     fold = folds_of(data.of, FOLDS, rng)
     k, notes = _widest(data, fold, params)
-    right, own, others = _held_out(x, data, fold, k, params.origin, progress)
+    right, own, others, fewest = _held_out(x, data, fold, k, params.origin, progress)
     progress(0.8, "fitting a linear probe")
     probe = _probe(x, data, fold, progress)
     near = (nearest_mean(x - x.mean(axis=0), data.of, len(data.names), fold) == data.of).astype(float)
     chance = _chance(data)
     at = min(params.dimension, k) - 1
+    if fewest < at + 1:
+        notes.append(f"A class has {fewest} direction(s) and no more: at larger k its subspace holds these.")
     estimates = estimates_of(right[:, at], probe, near, own[:, at], others[:, at], at + 1, chance, x.shape)
     lines = {SUBSPACES: right, PROBE: probe[:, None], NEAREST: near[:, None], OWN: own, OTHERS: others}
     values, low, high = bands_of(lines, k)
@@ -131,18 +133,20 @@ def _widest(data: LabelledMatrix, fold: np.ndarray, params) -> tuple[int, list[s
 
 
 def _held_out(x, data: LabelledMatrix, fold, k: int, origin: str, progress):
-    """Right answers, own and other shares (n, k), each by frames that did not see the sample."""
-    out = tuple(np.empty((len(x), k)) for _ in range(3))
+    """Right answers, own and other shares (n, k), each by frames that did not see the sample; the fewest directions of
+    a frame."""
+    out, fewest = tuple(np.empty((len(x), k)) for _ in range(3)), k
     for f in range(FOLDS):
         progress(0.2 + 0.6 * f / FOLDS, "subspaces of classes")
         train, test = fold != f, fold == f
         centre = x[train].mean(axis=0) if origin == CENTRED else 0.0
         frames = class_frames(x[train] - centre, data.of[train], len(data.names), k)
+        fewest = min(fewest, *(frame.shape[1] for frame in frames))
         for line, found in zip(
             out, right_and_shares(x[test] - centre, data.of[test], frames, k), strict=True
         ):
             line[test] = found
-    return out
+    return *out, fewest
 
 
 def _probe(x, data: LabelledMatrix, fold, progress) -> np.ndarray:

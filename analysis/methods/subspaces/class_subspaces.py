@@ -17,7 +17,7 @@ an axis of all classes; classes need not be flat; sign is lost, opposite directi
 Cost: O(n_c² d) or O(n_c d²) for each class, that for each of ten groups left out and each draw; O(C² d k²) for each.
 
 References: H. Wang, Z. Li & W. Zhang (2023), "Get the best of both worlds: improving accuracy and transferability by
-Grassmann class representation"; A. Björck & G. Golub (1973); T. W. Anderson (1963).
+Grassmann class representation"; Å. Björck & G. Golub (1973); T. W. Anderson (1963).
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def class_subspaces(
     Raises
     ------
     NotFound, NotEnoughData
-        No such column; fewer than two classes with enough samples; no more dimensions than the subspaces have.
+        No such column; fewer than two classes with enough samples; no more dimensions than the subspaces have, or fewer
+        in a class.
     """
     activations, rng = as_activations(activations), rng or np.random.default_rng(0)
     k = params.dimension
@@ -96,12 +97,12 @@ def class_subspaces(
     )  # fmt: skip
     classes = centred_classes(data, params.about == OWN, k)
     progress(0.2, "finding the axes of classes")
+    clear, shares = defined(classes, k)
     whole = class_axes(classes.x, classes.of, len(classes.names), k)
     groups = sample_groups(len(classes.x), rng)
     series = [whole, *axes_without_groups(classes, groups, k, progress, (0.25, 0.6))]
     exchanged = dealt_at_random(classes, k, params.draws, rng, progress, (0.6, 0.95))
     grid = _grid(classes, series, k, rng)
-    clear, shares = defined(classes, k)
     words = Words(
         "class overlap", f"Σ cos² θ / {k}, about {params.about}",
         "a random subspace, exact mean and deviation; p exact for a line, else drawn", bounds=(0.0, 1.0),

@@ -32,6 +32,7 @@ from analysis.compute.machine import machine
 from analysis.compute.retrieval.token_report import diversity_of, retrieved, spread_of
 from analysis.compute.retrieval.token_retrieval import rescues, unit_tokens
 from analysis.compute.rows.class_codes import class_codes
+from analysis.compute.rows.copies import copies_note
 from analysis.compute.subspaces.sinkhorn import random_cosine
 from analysis.errors import InputError
 from analysis.results import Matrix
@@ -71,7 +72,7 @@ def class_tokens(
     Raises
     ------
     NotFound, NotEnoughData, InputError
-        No such column; fewer than two classes with two samples; samples with fewer tokens than asked for.
+        No such column; fewer than two classes with two samples; samples with fewer tokens than asked for, or all equal.
     """
     activations = as_activations(activations)
     rng = rng or np.random.default_rng(0)
@@ -80,7 +81,11 @@ def class_tokens(
         x = x - x.mean(axis=0)
     z, d = unit_tokens(x), x.shape[2]
     if not z.any():
-        raise InputError(f"all class tokens of {activations.name} are 0", "tokens that have a direction")
+        raise InputError(
+            f"all class tokens of {activations.name} are 0",
+            "tokens that have a direction",
+            "Choose another tap",
+        )
     n, count = z.shape[:2]
     left_out = np.eye(n, dtype=bool)
     if cameras is not None:
@@ -139,7 +144,12 @@ def _read(activations, params, rng, progress):
     chosen, x = chosen[good], x.reshape(len(good), count, -1)[good]
     again = class_codes(np.asarray(labels)[chosen], params.column, FEWEST)
     cameras = None if cameras is None else cameras[chosen[again.stay]]
-    return x[again.stay], again.codes, cameras, notes + list(again.notes)
+    x = x[again.stay]
+    if x.any() and (x == x[0]).all():
+        raise InputError(
+            f"all samples of {activations.name} are equal", "samples that differ", "Choose another tap"
+        )
+    return x, again.codes, cameras, [*notes, *again.notes, *copies_note(x.reshape(len(x), -1))]
 
 
 def _reading(diversity, rescue, whole, estimates, names) -> str:

@@ -120,6 +120,7 @@ def _groups(data: LabelledMatrix, params):
         raise NotEnoughData(
             f"'{missing[0]}' is no group with {FEWEST} samples or more",
             "some of " + ", ".join(data.names[:8]),
+            "Name others, or record more samples of it",
         )
     order = np.argsort(-data.counts, kind="stable")
     chosen = [data.names.index(name) for name in wanted] if wanted else sorted(order[: params.most_groups])
@@ -144,7 +145,9 @@ def _later(activations, x, of, names, data: LabelledMatrix, params, rng):
         when = np.asarray(sample_column(activations, params.time))[data.samples][stay]
         if when.dtype.kind not in "biuf" or not np.isfinite(when.astype(float)).all():
             raise InputError(
-                f"column '{params.time}' does not hold a number for every sample", "times or frames"
+                f"column '{params.time}' does not hold a number for every sample",
+                "times or frames",
+                "Choose a column of numbers without gaps, or leave the time empty",
             )
         cut = np.quantile(when.astype(float), params.history)
         later = when > cut  # one moment for all: nothing of the future is known

@@ -29,20 +29,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.linear.ridge_probe import held_out_predictions
 from analysis.compute.machine import machine
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.similarity.modality_gap import gap_estimates
-from analysis.compute.statistics.auroc import class_auroc, midranks
-from analysis.compute.statistics.nulls import against, wilson
-from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
+from analysis.compute.similarity.two_sides import (
+    FOLDS,
+    STEPS,
+    gap_of,
+    prepared,
+    recall_estimate,
+    share_of_shift,
+    shift_estimate,
+    told_estimate,
+)
+from analysis.compute.statistics.sample_groups import groups_of
 from analysis.errors import InputError, ParameterError
-from analysis.results import Estimate, Table
+from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, FOLDS = 20, 5
-STEPS = ("as recorded", "unit length", "unit length, less the means")
+FEWEST = 20
 HELP = {
     "preparation": "what was done to both sides before they are compared",
     "gap": "distance between the two means",
@@ -83,7 +89,7 @@ def modality_gap(
     """
     taps = [as_activations(t) for t in taps]
     if len(taps) != 2:
-        raise ParameterError(f"{len(taps)} tap(s)", "two: the two sides")
+        raise ParameterError(f"{len(taps)} tap(s)", "two: the two sides", "Choose the taps of both sides")
     if taps[0].shape[1] != taps[1].shape[1]:
         raise InputError(
             f"{taps[0].name} has {taps[0].shape[1]} units and {taps[1].name} has {taps[1].shape[1]}",
@@ -99,16 +105,16 @@ def modality_gap(
     group, fold = groups_of(n, rng), rng.permutation(np.arange(n) % FOLDS)
     signs = np.vstack([np.ones(n), rng.choice([-1.0, 1.0], size=(params.swaps, n))])
     estimates, lines = (
-        [*gap_estimates(*data.values, group, params.swaps, rng), _shift(x, y, group, signs)],
+        [*gap_estimates(*data.values, group, params.swaps, rng), shift_estimate(x, y, group, signs)],
         [],
     )
     for i, step in enumerate(STEPS):
         progress(0.3 + 0.7 * i / len(STEPS), f"{step}: telling the sides apart")
-        a, b = _prepared(x, y, step, fold)
-        told = _told(a, b, fold, signs, group, step)
-        recall, cosines = _recall(a, b, step)
-        gap = _gap(a, b) * (scale if step == STEPS[0] else 1)
-        lines.append((gap, _share(a, b), *cosines, told.value, recall.value))
+        a, b = prepared(x, y, step, fold)
+        told = told_estimate(a, b, fold, signs, group, step)
+        recall, cosines = recall_estimate(a, b, step)
+        gap = gap_of(a, b) * (scale if step == STEPS[0] else 1)
+        lines.append((gap, share_of_shift(a, b), *cosines, told.value, recall.value))
         estimates += [told, recall]
     columns = dict(zip(list(HELP)[1:], np.array(lines).T, strict=True))
     return Table(
@@ -116,86 +122,6 @@ def modality_gap(
         index="preparation", help=HELP, reading=_reading(estimates, columns, names), estimates=tuple(estimates),
         caveats=(*_caveats(x, y, columns), *data.notes),
     )  # fmt: skip
-
-
-def _prepared(x, y, step: str, fold) -> tuple[np.ndarray, np.ndarray]:
-    if step == STEPS[0]:
-        return x, y
-    out = []
-    for v in (x, y):
-        length = np.linalg.norm(v, axis=1, keepdims=True)
-        u = np.divide(v, length, out=np.zeros_like(v), where=length > 0)
-        if step == STEPS[2]:
-            u = u - np.array([u[fold != f].mean(axis=0) for f in range(FOLDS)])[fold]
-        out.append(u)
-    return out[0], out[1]
-
-
-def _gap(a, b) -> float:
-    return float(np.linalg.norm((a - b).mean(axis=0)))
-
-
-def _share(a, b) -> float:
-    """|Δ|² over the mean squared distance of mates; 0 where all mates are equal."""
-    whole = float(((a - b) ** 2).sum(axis=1).mean())
-    return _gap(a, b) ** 2 / whole if whole > 0 else 0.0
-
-
-def _shift(x, y, group, signs) -> Estimate:
-    apart = x - y
-    whole = float((apart**2).sum(axis=1).mean())
-    value = _share(x, y)
-    half = jackknife_half(np.array([_share(x[group != g], y[group != g]) for g in range(group.max() + 1)]))
-    null = ((signs[1:] @ apart / len(x)) ** 2).sum(axis=1) / whole if whole > 0 else np.zeros(len(signs) - 1)
-    reach = 0.0 if half is None else float(half)
-    return Estimate(
-        "share of the mates' squared distance that is one shift", value, max(value - reach, 0.0),
-        min(value + reach, 1.0), interval="jackknife over groups of samples, t", **against(value, null), n=len(x),
-        d=x.shape[1],
-        null_method=f"sides of each sample swapped at random, {len(null)} times", estimator="|Δ|² / mean |x - y|²",
-    )  # fmt: skip
-
-
-def _told(a, b, fold, signs, group, step: str) -> Estimate:
-    """AUROC of a held-out linear probe for the side; swapped sides are further targets of the same fit."""
-    n, stack = len(a), np.vstack([a, b])
-    targets = np.vstack([signs.T, -signs.T])
-    scores = held_out_predictions(stack, targets, np.arange(len(signs)), np.tile(fold, 2))
-    values = np.array([_auroc(scores[:, j], targets[:, j] > 0) for j in range(len(signs))])
-    both = np.tile(group, 2)
-    without = [_auroc(scores[both != g, 0], np.arange(2 * n)[both != g] < n) for g in range(group.max() + 1)]
-    half, value = jackknife_half(np.array(without)), float(values[0])
-    reach = 0.0 if half is None else float(half)
-    return Estimate(
-        f"{step}: sides told apart by a linear probe (AUROC)", value, max(value - reach, 0.0), min(value + reach, 1.0),
-        interval="jackknife over groups of samples, probe held fixed, t", **against(value, values[1:]), n=n,
-        d=a.shape[1], null_method=f"sides of each sample swapped at random, {len(signs) - 1} times",
-        estimator=f"ridge, {FOLDS} folds of samples",
-    )  # fmt: skip
-
-
-def _auroc(scores: np.ndarray, first: np.ndarray) -> float:
-    of = first.astype(int)
-    return float(class_auroc(midranks(scores[:, None])[0], of, np.bincount(of, minlength=2))[1, 0])
-
-
-def _recall(a, b, step: str) -> tuple[Estimate, tuple[float, float]]:
-    """Recall at 1 both ways with ties shared, and mean cosines of mates and of strangers."""
-    unit = [np.divide(v, w, out=np.zeros_like(v), where=w > 0)
-            for v in (a, b) for w in (np.linalg.norm(v, axis=1, keepdims=True),)]  # fmt: skip
-    cosines = unit[0] @ unit[1].T
-    own, n = np.diag(cosines), len(a)
-    hits = 0.0
-    for similar in (cosines, cosines.T):
-        best = similar.max(axis=1)
-        tied = (similar >= (best - 1e-12)[:, None]).sum(axis=1)
-        hits += float(((own >= best - 1e-12) / tied).mean()) / 2
-    low, high = wilson(hits * n, n)
-    strangers = (float(cosines.sum()) - float(own.sum())) / (n * (n - 1))
-    return Estimate(
-        f"{step}: recall at 1", hits, min(low, hits), max(high, hits), interval="Wilson, samples as draws", null=1 / n,
-        null_method="mates exchanged: 1 / n exactly", n=n, d=a.shape[1], estimator="cosine, both ways",
-    ), (float(own.mean()), strangers)  # fmt: skip
 
 
 def _reading(e, columns, names) -> str:
@@ -258,6 +184,9 @@ METHODS = (
         summary="How far two sides of the same samples lie apart, whether a plane tells which is which, and why.",
         params=ModalityGapParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotating or scaling both sides by the same; shifting both sides by the same, as recorded",
-        papers=(),
+        papers=(
+            "Escaping Plato's Cave: aligning 3D and text latent spaces",
+            "MM-Embed: Universal Multimodal Retrieval with Multimodal LLMs",
+        ),
     ),
 )  # fmt: skip

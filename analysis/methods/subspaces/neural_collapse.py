@@ -225,6 +225,6 @@ METHODS = (
         summary="Whether classes have become points at equal angles that the classifier's rows point to.",
         params=NeuralCollapseParams, result=Table, check=_check, cost=_cost, minimum_rows=8,
         invariance="rotating, shifting or scaling all activations together; not the scale of single units",
-        papers=(),
+        papers=("FedLoGe: Joint Local and Generic Federated Learning under Long-tailed Data",),
     ),
 )  # fmt: skip

@@ -71,7 +71,7 @@ def neural_collapse_by_layer(
     """
     taps = [as_activations(t) for t in taps]
     if len(taps) < 2:
-        raise ParameterError(f"{len(taps)} tap(s)", "two or more")
+        raise ParameterError(f"{len(taps)} tap(s)", "two or more", "Choose more layers")
     rng = rng or np.random.default_rng(0)
     names, found, notes, wrong = tap_names([t.name for t in taps]), [], [], []
     for i, (tap, name) in enumerate(zip(taps, names, strict=True)):
@@ -197,6 +197,6 @@ METHODS = (
         summary="From which layer on the classes are points at equal angles, and how far each layer is from it.",
         params=CollapseByLayerParams, result=Curve, check=_check, cost=_cost, minimum_rows=8,
         invariance="rotating, shifting or scaling all activations of a tap together changes nothing",
-        papers=(),
+        papers=("FedLoGe: Joint Local and Generic Federated Learning under Long-tailed Data",),
     ),
 )  # fmt: skip

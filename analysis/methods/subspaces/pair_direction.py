@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.groups.class_pairs import pair_by_column, pair_by_selection
+from analysis.compute.groups.class_pairs import PairParams, asked_pair
 from analysis.compute.groups.gated_pair import Pair, halved
 from analysis.compute.groups.group_tests import auroc_of
 from analysis.compute.groups.two_groups import pooled, read_groups, relabelled
@@ -51,18 +51,11 @@ HELP = {
 
 
 @dataclass(frozen=True)
-class PairDirectionParams:
-    column: str = param("label", "Sample column that names the two groups.", column=True)
-    first: str = param("", "Value of that column in the first group; empty: its most frequent value.")
-    second: str = param(
-        "", "Value in the second group; empty: the most frequent other value. The same twice: a control."
-    )
+class PairDirectionParams(PairParams):
     permutations: int = param(39, "Exchanges of the labels, each with its own directions.", low=19, high=2000)
     maximum_rows: int = param(
         4000, "Most rows of the two groups; a seeded random subset above.", low=50, high=50_000
     )
-    inside: str = param("", "Membership of the first group, packed by a lasso; replaces the column.")
-    outside: str = param("", "Membership of the second group, packed likewise; empty: all other rows.")
 
 
 def pair_direction(
@@ -89,10 +82,7 @@ def pair_direction(
     """
     activations = as_activations(activations)
     rng = rng or np.random.default_rng(0)
-    if params.inside:
-        side, names = pair_by_selection(params.inside, params.outside, activations.shape[0])
-    else:
-        side, names = pair_by_column(activations, params.column, params.first, params.second, rng)
+    side, names = asked_pair(activations, params, rng)
     groups = read_groups(activations, side, names, params.maximum_rows, rng, progress)
     e = pooled(groups)
     pair = halved(e, rng)

@@ -138,6 +138,6 @@ METHODS = (
         summary="Every principal angle between the leading subspaces of two taps, beside those of random subspaces.",
         params=PrincipalAngleSpectrumParams, result=Curve, check=_check, cost=_cost, inputs=2, minimum_rows=FEWEST,
         invariance="rotating both alike, shifting or scaling either; for subspaces of samples, rotating either",
-        papers=(),
+        papers=("Beyond Not-Forgetting: Continual Learning with Backward Knowledge Transfer",),
     ),
 )  # fmt: skip

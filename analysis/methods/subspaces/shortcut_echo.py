@@ -141,7 +141,9 @@ def _usable(values, names):
         notes.append(f"{int((~good).sum())} sample(s) that are 0 in some state left out.")
     if good.sum() < FEWEST:
         raise NotEnoughData(
-            f"{int(good.sum())} sample(s) that are not 0 in any of {', '.join(names)}", f"{FEWEST}"
+            f"{int(good.sum())} sample(s) that are not 0 in any of {', '.join(names)}",
+            f"{FEWEST}",
+            "Record more samples, or leave out taps that are 0",
         )
     return [x[good] for x in values], good, notes
 

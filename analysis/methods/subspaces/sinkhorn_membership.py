@@ -86,7 +86,11 @@ def sinkhorn_membership(
     k = min(params.clusters or len(data.names), len(z) - 1)
     similar = affinity(z)
     if np.ptp(similar[np.triu_indices(len(z), 1)]) < 1e-12:
-        raise InputError(f"all samples of {activations.name} are equally alike", "samples that differ")
+        raise InputError(
+            f"all samples of {activations.name} are equally alike",
+            "samples that differ",
+            "Choose another tap",
+        )
     progress(0.3, "scaling rows and columns")
     pi, off = doubly_stochastic(similar, params.gamma)
     codes = spectral_codes(pi, k, rng)

@@ -83,7 +83,11 @@ def star_product(
     """
     taps, rng = [as_activations(t) for t in (first, second)], rng or np.random.default_rng(0)
     if taps[0].shape[1] != taps[1].shape[1]:
-        raise InputError(f"branches of {taps[0].shape[1]} and {taps[1].shape[1]} units", "as many in both")
+        raise InputError(
+            f"branches of {taps[0].shape[1]} and {taps[1].shape[1]} units",
+            "as many in both",
+            "Choose the two branches of one block",
+        )
     data = matched_taps(taps, rng, maximum_rows=params.maximum_rows, minimum=FEWEST, progress=progress)
     a, b = (x / (np.abs(x).max() or 1.0) for x in data.values)  # no number here depends on the scale
     product, names = a * b, ("branch 1", "branch 2", "product")

@@ -29,6 +29,7 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.linear.axis_error import block_words, unresolved_blocks
 from analysis.compute.machine import machine
+from analysis.compute.rows.copies import copies_note
 from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.streaming import refuse_few
 from analysis.compute.subspaces.confidence import (
@@ -123,7 +124,7 @@ def _samples(activations, params, rng, progress) -> tuple[np.ndarray, list[str]]
         notes.append(f"A random {len(chosen):,} of {total:,} samples used.")
     x, _, said = pooled_samples(activations, params.pooling, chosen, progress, (0.0, 0.2))
     refuse_few(activations.name, len(x), FEWEST, "finite sample(s)")
-    return x, [*notes, *said]
+    return x, [*notes, *said, *copies_note(x)]
 
 
 def _estimates(cuts: Cuts, free: ExpectedError, drawn, null, blocks, d: int) -> tuple[Estimate, ...]:

@@ -24,7 +24,7 @@ few samples spoil weak axes, and the distance between two samples of the same ta
 
 Cost: O(n d²) for each tap, O(d² k) and more for each of ten groups left out, O(d k²) for each pair and group.
 
-References: A. Björck & G. Golub (1973); K. Ye & L.-H. Lim (2016), "Schubert varieties and distances between subspaces
+References: Å. Björck & G. Golub (1973); K. Ye & L.-H. Lim (2016), "Schubert varieties and distances between subspaces
 of different dimensions"; P.-A. Absil, A. Edelman & P. Koev (2006).
 """
 
@@ -225,6 +225,6 @@ METHODS = (
         params=SubspaceDistancesParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,
         minimum_rows=FEWEST,
         invariance="rotating all taps alike, shifting or scaling any; for subspaces of samples, rotating any of them",
-        papers=(),
+        papers=("Beyond Not-Forgetting: Continual Learning with Backward Knowledge Transfer",),
     ),
 )  # fmt: skip

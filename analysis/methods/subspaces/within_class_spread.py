@@ -20,8 +20,8 @@ directions are all there are where C > d, so that everything lies along the mean
 
 Cost: O(n d min(n, d)) for each of 11 fits and each exchange; memory O(n d).
 
-References: V. Papyan (2020), "Traces of class/cross-class structure pervade deep learning spectra"; P. Gao & S. Ganguli
-(2015) for the participation ratio.
+References: V. Papyan (2020), "Traces of class/cross-class structure pervade deep learning spectra"; P. Gao et al.
+(2017) for the participation ratio.
 """
 
 from __future__ import annotations
@@ -96,7 +96,11 @@ def within_class_spread(
     fold, group = folds_of(data.of, FOLDS, rng), folds_of(data.of, GROUPS, rng)
     found = spread_of(x, data.of, classes, fold, k)
     if found.columns["spread"].max() < 1e-12:
-        raise InputError(f"no class of {activations.name} spreads beyond rounding", "samples that differ")
+        raise InputError(
+            f"no class of {activations.name} spreads beyond rounding",
+            "samples that differ",
+            "Choose another tap",
+        )
     without = []
     for g in range(GROUPS):
         progress(0.2 + 0.3 * g / GROUPS, "leaving samples out")

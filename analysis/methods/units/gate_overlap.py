@@ -234,6 +234,9 @@ METHODS = (
         params=GateOverlapParams, result=Matrix, check=_check, cost=_cost, minimum_rows=10,
         invariance="shifting or rescaling a unit, or permuting the units, changes no overlap; nor does the order of "
         "the classes, but for the drawing order",
-        papers=("Rethinking Positive Pairs in Contrastive Learning",),
+        papers=(
+            "Rethinking Positive Pairs in Contrastive Learning",
+            "Rethinking Positive Pairs in Contrastive Learning (Hydra)",
+        ),
     ),
 )  # fmt: skip

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.groups.class_pairs import pair_by_column, pair_by_selection
+from analysis.compute.groups.class_pairs import PairParams, asked_pair
 from analysis.compute.groups.gated_pair import LEVEL, Gate, Pair, gate_estimates, gated, halved
 from analysis.compute.groups.group_effects import GroupEffects, group_effects
 from analysis.compute.groups.two_groups import pooled, read_groups, relabelled
@@ -51,12 +51,7 @@ HELP = {
 
 
 @dataclass(frozen=True)
-class PairGateParams:
-    column: str = param("label", "Sample column that names the two classes.", column=True)
-    first: str = param("", "Value of that column in the first class; empty: its most frequent value.")
-    second: str = param(
-        "", "Value in the second class; empty: the most frequent other value. The same twice: a control."
-    )
+class PairGateParams(PairParams):
     goal: str = param(
         "separate", "Units that separate the two, or units on which they coincide.",
         choices=("separate", "coincide"),
@@ -75,8 +70,6 @@ class PairGateParams:
     maximum_rows: int = param(
         4000, "Most rows of the two groups; a seeded random subset above.", low=50, high=50_000
     )
-    inside: str = param("", "Membership of the first group, packed by a lasso; replaces the column.")
-    outside: str = param("", "Membership of the second group, packed likewise; empty: all other rows.")
 
 
 def pair_gate(
@@ -104,10 +97,7 @@ def pair_gate(
     """
     activations = as_activations(activations)
     rng = rng or np.random.default_rng(0)
-    if params.inside:
-        side, names = pair_by_selection(params.inside, params.outside, activations.shape[0])
-    else:
-        side, names = pair_by_column(activations, params.column, params.first, params.second, rng)
+    side, names = asked_pair(activations, params, rng)
     groups = read_groups(activations, side, names, params.maximum_rows, rng, progress)
     e = pooled(groups)
     pair = halved(e, rng)
@@ -246,6 +236,10 @@ METHODS = (
         params=PairGateParams, result=Table, check=_check, cost=_cost, minimum_rows=16,
         invariance="shifting or rescaling a unit (by a positive factor) changes nothing; permuting units permutes the "
         "gate; which class is named first matters for the sign of the differences only",
-        papers=("Rethinking Positive Pairs in Contrastive Learning",), libraries=("scikit-learn",),
+        papers=(
+            "Rethinking Positive Pairs in Contrastive Learning",
+            "Rethinking Positive Pairs in Contrastive Learning (Hydra)",
+        ),
+        libraries=("scikit-learn",),
     ),
 )  # fmt: skip

@@ -83,6 +83,7 @@ def star_forms(
         raise InputError(
             f"branches of {w1.shape[0]:,} and {w2.shape[0]:,} units over {w1.shape[1]:,} and {w2.shape[1]:,} inputs",
             "as many units of the same inputs in both",
+            "Choose the two branches of one block",
         )
     progress(0.5, "measuring forms")
     positive, negative = form_eigenvalues(w1, w2)

@@ -100,6 +100,7 @@ def subspace_alignment_of_updates(
         raise InputError(
             f"no layer has an update in every checkpoint ({', '.join(still[:6])})",
             "checkpoints that differ from the base",
+            "Choose other checkpoints or layers",
         )
     values, null = np.moveaxis(np.array(found), 2, 0).transpose(0, 2, 1)
     tasks = tap_names([t.name for t in taps])[1:]

@@ -1,8 +1,10 @@
-"""How well a linear probe tells the classes of samples that it did not see.
+"""How well a linear probe tells the classes of a tap's samples that it did not see.
 
 Ridge regression onto class membership, read by the nearest class mean of the fitted values (`linear.ridge_probe`), in
 five folds with as many of each class as can be. With nothing to tell, the answers agree with the labels as they do when
-the labels are shuffled: Σ (share of class c) (share of answers c), exactly.
+the labels are shuffled: Σ (share of class c) (share of answers c), exactly. It favours no frequent class, so that
+accuracies of taps whose classes are unequal can be compared; where the majority rate is to be the floor, as it is
+after something was taken out, `linear.bayes_probe` is the one.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class Probed:
         return float(self.right.mean())
 
 
-def class_probe(
+def tap_probe(
     tap: Activations,
     at: np.ndarray,
     column: str,
