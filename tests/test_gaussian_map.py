@@ -236,8 +236,8 @@ def test_points_of_two_taps_are_coloured_by_their_own_columns_only(two):
     origin = Origin("gaussian_map", 1, {}, ({"name": "net:image"}, {"name": "net:attribute"}), 0, {})
     result = replace(asked(two), origin=origin)
     ids = [s.id for s in colouring.offered(result, workspace)]
-    assert ids == [*(f"map:{c}" for c in result.columns), "none"]
-    assert colouring.coloured(result, workspace, "map:tap").colour == "tap"
+    assert ids == list(result.columns)
+    assert colouring.coloured(result, workspace, "tap").colour == "tap"
     assert colouring.coloured(result, workspace, "label").colour == "class"
     assert colouring.covered(result, workspace, Selection("some", "samples", "net", "", ["0", "1"])) is None
 

@@ -39,7 +39,7 @@ def outlines(result: Scatter) -> np.ndarray:
 def reach(result: Scatter, xy: np.ndarray) -> np.ndarray:
     """Places (m, …) that must be in view: of the points, of guides and of ellipses that stand for something."""
     guides = [np.asarray(g, dtype=np.float64) for g in result.guides.values()] if xy.shape[1] == 2 else []
-    if result.ellipse_columns:  # which may reach beyond their points
+    if result.ellipse_columns and xy.shape[1] == 2:  # which may reach beyond their points
         guides.append(outlines(result).reshape(-1, 2))
     return np.concatenate([xy, *guides])
 
