@@ -51,6 +51,7 @@ QUESTIONS = {  # by name in the URL
             "Is it a union of flat pieces?": "subspace_mixture",
             "Do they fill the sphere or collapse?": "uniformity",
             "In how few directions can a probe learn?": "probe_landscape",
+            "And a network, by the runs that you recorded?": "dimension_runs",
         },
     ),
     "geometry": View(
