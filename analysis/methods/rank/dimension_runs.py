@@ -191,6 +191,7 @@ def _check() -> tuple[CheckLine, ...]:
     by_name = {e.name: e for e in found.estimates}
     narrow, wide = by_name["narrow: d_int90"], by_name["wide: d_int90"]
     half = dimension_runs(planted_runs(np.random.default_rng(0)), DimensionRunsParams(**names, share=0.5))
+    line = found.series["narrow"]
     noise = np.random.default_rng(3).standard_normal((60, 1))
     flat = dimension_runs(ArrayActivations(5 + noise, samples={"label": np.arange(60) % 6}))
     return (
@@ -200,7 +201,7 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("of 20,000 parameters", 20_000, narrow.null or 0.0, 0.0),
         CheckLine("numbers that describe it: d and a seed", 117, by_name["narrow: numbers to store"].value, 0.0),
         CheckLine("50 ln 2 = 34.7, next recorded", 100, half.estimates[0].value, 0.0),
-        CheckLine("d = D is full training", 0.98, float(found.series["narrow"][np.isfinite(found.series["narrow"])][-1]), 1e-9),
+        CheckLine("d = D is full training", 0.98, float(line[np.isfinite(line)][-1]), 1e-9),
         CheckLine("no rise in noise: p", 0.01, flat.estimates[-1].p_value, 0.0, "at least"),
     )  # fmt: skip
 
