@@ -31,7 +31,6 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.rows.samples import labelled_matrix
 from analysis.compute.statistics.discordant import gains_over
 from analysis.compute.subspaces.adversarial_features import (
     ADVERSARIAL,
@@ -42,18 +41,18 @@ from analysis.compute.subspaces.adversarial_features import (
     on_span,
 )
 from analysis.compute.subspaces.compared_probes import (
+    FEWEST,
     FOLDS,
     NEAREST,
     Training,
     accuracy_interval,
+    probe_samples,
     probes_cost,
     right_by_probe,
 )
-from analysis.errors import InputError, NotEnoughData
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, SMALLEST = 50, 5
 KINDS = {PLAIN: "linear probe", ADVERSARIAL: "probe with SeA", FREE: "probe, gradient not projected",
          RANDOM: "probe, random in the span"}  # fmt: skip
 HELP = {
@@ -101,16 +100,7 @@ def adversarial_augmentation(
         No such column; fewer than two classes of five samples, or 50 samples; features that are all equal.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    data = labelled_matrix(
-        tap, params.column, params.pooling, minimum=SMALLEST, maximum_samples=params.maximum_samples, rng=rng,
-        progress=progress, span=(0.0, 0.1),
-    )  # fmt: skip
-    if len(data.values) < FEWEST:
-        raise NotEnoughData(
-            f"{len(data.values)} labelled sample(s)", f"at least {FEWEST}", "Record more samples"
-        )
-    if (data.values == data.values[0]).all():
-        raise InputError(f"all samples of {tap.name} are equal", "features that differ", "Choose another tap")
+    data = probe_samples(tap, params.column, params, rng, progress, (0.0, 0.1))
     right = right_by_probe(
         data.values, data.of, len(data.names), KINDS, _training(params), rng, progress, (0.1, 1.0)
     )
