@@ -131,6 +131,8 @@ QUESTIONS = {  # by name in the URL
             "Test: which samples does it hold by a thread?": "fragile_samples",
             "Test: which samples lead one to failure?": "failure_direction",
             "Test: do classes lie alike in two taps?": "gaussian_classes",
+            "Atoms: which rebuild, which tell the labels?": "supervised_atoms",
+            "Atoms: what does telling cost in rebuilding?": "supervised_dictionary",
             "Weights: directions that a layer can edit": "householder_directions",
         },
     ),

@@ -131,7 +131,7 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("projected over free gradient: longest", 1.0, float(ratio.max()), 1e-12, "at most"),
         CheckLine("a span of six: shortened", 0.95, float(ratio.mean()), 0.0, "at most"),
         CheckLine("a span of everything: no change", 0.0, float(np.abs(wide - g).max()), 1e-10),
-        CheckLine("planted sample: place in the list", 0, found.columns["sample"].tolist().index("s0"), 0.0),
+        CheckLine("planted sample leads the list", 1.0, float(found.columns["sample"][0] == "s0"), 0.0),
         CheckLine("its margin over the median of the list", 0.3,
                   float(found.columns["margin"][0] / np.median(found.columns["margin"])), 0.0, "at most"),
     )  # fmt: skip
