@@ -25,6 +25,7 @@ from analysis.spec import Progress
 
 FREE, NONNEGATIVE = "unconstrained", "not negative (NMF)"
 FEWEST, SMALLEST = 40, 6
+CLOSE = {"rounds": 12, "settled": 1e-4}  # each point of a path begins near its end
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,10 @@ def path(problem: Problem, weights: np.ndarray, rng, ticked) -> list[Dictionary]
     found = [reconstructive(problem, rng)]
     for xi in weights:
         ticked()
-        found.append(fit(replace(problem, xi=float(xi)), found[-1]))
+        found.append(fit(replace(problem, xi=float(xi)), found[-1], **CLOSE))
     ticked()
     last = replace(problem, xi=0.0)
-    found.append(fit(last, found[-1] if problem.nonnegative else discriminative(last)))
+    found.append(fit(last, found[-1] if problem.nonnegative else discriminative(last), **CLOSE))
     return found
 
 

@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 
 from analysis.compute.linear.softmax_regression import loss_and_slope, softmax_fit
 
-SWEEPS, FEW_SWEEPS, SETTLED = 200, 4, 1e-6
+SWEEPS, FEW_SWEEPS = 200, 4
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,11 @@ def objective(problem: Problem, d: Dictionary, codes: np.ndarray) -> float:
     return problem.xi * left + loss + problem.penalty / 2 * ridge
 
 
-def fit(problem: Problem, start: Dictionary, rounds: int = 30, steps: int = 20) -> Dictionary:
-    """From `start` down: codes, and all else, in turn, until a round gains less than 1e-6 of the objective. Each round
-    O(n d (r + C steps)). What a block finds is kept only where the objective does not rise."""
+def fit(
+    problem: Problem, start: Dictionary, rounds: int = 30, steps: int = 20, settled: float = 1e-6
+) -> Dictionary:
+    """From `start` down: codes, and all else, in turn, until a round gains less than `settled` of the objective. What a
+    block finds is kept only where the objective does not rise. Each round O(n d (r + C steps))."""
     now, codes = start, start.codes(problem.x, problem.nonnegative)
     trace = [objective(problem, now, codes)]
     for _ in range(rounds):
@@ -110,7 +112,7 @@ def fit(problem: Problem, start: Dictionary, rounds: int = 30, steps: int = 20) 
         if value <= trace[-1]:
             codes = new_codes
             trace.append(value)
-        if before - trace[-1] <= SETTLED * abs(before):
+        if before - trace[-1] <= settled * abs(before):
             break
     return replace(now, objective=tuple(trace))
 
