@@ -205,7 +205,10 @@ class Spectrum(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class Curve(Result):
-    """`x` (m,) against named series (m,), each with optional `low`/`high` bands and `null` (m,) by name."""
+    """`x` (m,) against named series (m,), each with optional `low`/`high` bands and `null` (m,) by name.
+
+    `marks` by series: places of `x` that stand out on its line, called `mark_name`. `joined`: lines run on across
+    places where a series has no value (series that were measured at different places)."""
 
     kind: ClassVar[str] = "curve"
     x: np.ndarray
@@ -216,6 +219,9 @@ class Curve(Result):
     high: dict[str, np.ndarray] = field(default_factory=dict)
     null: dict[str, np.ndarray] = field(default_factory=dict)
     log_x: bool = False
+    marks: dict[str, np.ndarray] = field(default_factory=dict)
+    mark_name: str = ""
+    joined: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

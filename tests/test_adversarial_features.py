@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from analysis.activations import ArrayActivations
 from analysis.compute.statistics.discordant import gains_over
 from analysis.compute.subspaces import adversarial_features as mathematics
+from analysis.compute.subspaces import compared_probes
 from analysis.compute.subspaces.adversarial_features import (
     ADVERSARIAL,
     FREE,
@@ -175,7 +176,7 @@ def test_refusals(rng):
         (module, "gradients", lambda x, y, w, b: -gradients(x, y, w, b)),
         (mathematics, "probabilities", lambda x, w, b: np.full((len(x), w.shape[1]), 1 / w.shape[1])),
         (
-            module,
+            compared_probes,
             "train",
             lambda x, of, c, kind, e, **_: (np.random.default_rng().standard_normal((x.shape[1], c)), 0.0),
         ),

@@ -9,7 +9,8 @@ import pytest
 from analysis import registry
 from analysis.activations import ArrayActivations
 from analysis.compute.groups.concept import Concept
-from analysis.compute.subspaces.erasure import concept_moments, leace
+from analysis.compute.subspaces.concept_moments import concept_moments
+from analysis.compute.subspaces.erasure import leace
 from analysis.methods.clusters.coding_rate import CodingRateParams, coding_rate
 from analysis.methods.concepts.rankability import RankabilityParams, rankability
 from analysis.methods.rank.koopman_health import koopman_health

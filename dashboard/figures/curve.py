@@ -44,7 +44,19 @@ def notes(result: Curve) -> tuple[str, ...]:
         said.append("places at or below zero have none on a log axis and are not drawn")
     if result.null:
         said.append("dashed grey: the null, what structureless data gives")
+    if any(len(places) for places in result.marks.values()):
+        said.append(f"diamonds: {plain(result.mark_name)}")
     return tuple(said)
+
+
+def _drawn(result: Curve, x: np.ndarray, name: str) -> np.ndarray:
+    """(m,) bool: the places of a line that are handed over; a gap is left out where lines run on across it."""
+    return np.isfinite(np.asarray(result.series[name], float)) if result.joined else np.ones(len(x), bool)
+
+
+def _marked(result: Curve, name: str) -> np.ndarray:
+    """(m,) bool: the places of a series that stand out."""
+    return np.isin(np.asarray(result.x, float), np.asarray(result.marks.get(name, ()), float))
 
 
 def _span(result: Curve) -> tuple[float, float]:
@@ -83,7 +95,9 @@ def screen(result: Curve, theme: Theme, *, height=None, title=True):
         )
     for k, name in enumerate(coloured):
         if name in result.low and name in result.high:
-            band(figure, x, result.low[name], result.high[name], theme.categories[k % 8])
+            good = _drawn(result, x, name)
+            ends = result.low[name][good], result.high[name][good]
+            band(figure, x[good], *ends, theme.categories[k % 8])
     for k, name in enumerate(result.null):
         group = {"legendgroup": "null", "showlegend": k == 0 and not direct}
         hover = f"null of {markup(name, 30)} %{{y:.4g}}"
@@ -94,13 +108,30 @@ def screen(result: Curve, theme: Theme, *, height=None, title=True):
         label, dash = markup(name, 34), DASHES[k // 8 % 4][0]
         look = {"dash": dash, "markers": direct and len(x) <= 60, "showlegend": not direct}
         hover = f"{label}<br>%{{x:.4g}}: %{{y:.4g}}"
-        line(figure, x, result.series[name], theme.categories[k % 8], label, hover=hover, **look)
+        good = _drawn(result, x, name)
+        line(figure, x[good], result.series[name][good], theme.categories[k % 8], label, hover=hover, **look)
+        _diamonds(figure, result, x, name, theme.categories[k % 8])
     kind = _log_axis(x) if result.log_x else {"type": "linear"}
     figure.update_xaxes(title_text=markup(result.x_name, 80), exponentformat="power", **kind)
     figure.update_yaxes(title_text=markup(result.y_name, 44), range=_span(result), exponentformat="power")
     if direct and len(coloured) > 1:
         _direct(figure, result, coloured, theme, height)
     return figure
+
+
+def _diamonds(figure, result: Curve, x: np.ndarray, name: str, colour: str) -> None:
+    import plotly.graph_objects as go
+
+    at = _marked(result, name)
+    if at.any():
+        hover = (
+            f"{markup(name, 34)}<br>{markup(result.mark_name, 30)}: %{{x:.4g}} (%{{y:.4g}})<extra></extra>"
+        )
+        look = {"symbol": "diamond", "size": 12, "color": colour, "line": {"width": 1.5, "color": "white"}}
+        y = np.asarray(result.series[name], np.float32)[at]
+        figure.add_trace(
+            go.Scatter(x=x[at], y=y, mode="markers", marker=look, hovertemplate=hover, showlegend=False)
+        )
 
 
 def _log_axis(x: np.ndarray) -> dict:
@@ -143,22 +174,25 @@ def paper(result: Curve, page: Page) -> None:
         axes.plot(x, result.series[name], color="#c4c4c4", linewidth=0.4 * page.scale, zorder=1)
     for k, name in enumerate(coloured):
         if name in result.low and name in result.high:
-            axes.fill_between(
-                x, result.low[name], result.high[name], color=page.line(k)[0], alpha=0.16, linewidth=0
-            )
+            good = _drawn(result, x, name)
+            ends = result.low[name][good], result.high[name][good]
+            axes.fill_between(x[good], *ends, color=page.line(k)[0], alpha=0.16, linewidth=0)
     for values in result.null.values():
         axes.plot(x, values, color="#8a8a8a", dashes=(4, 2), linewidth=0.8 * page.scale)
     for k, name in enumerate(coloured):
         colour, dash = page.line(k)
+        good, at = _drawn(result, x, name), _marked(result, name)
         axes.plot(
-            x,
-            result.series[name],
+            x[good],
+            result.series[name][good],
             color=colour,
             linestyle=dash,
             label=entry(name, 26),
             marker="o" if len(x) <= 30 and len(coloured) <= DIRECT_LABELS else "",
             markersize=2.2 * page.scale,
         )
+        size = 5 * page.scale
+        axes.plot(x[at], result.series[name][at], "D", color=colour, markersize=size, markeredgecolor="white")
     if rest:
         axes.plot([], [], color="#c4c4c4", linewidth=0.4 * page.scale, label=f"other ({len(rest):,} series)")
     label_axes(page, axes, result.x_name, result.y_name)
@@ -216,4 +250,7 @@ def words(result: Curve) -> str:
             parts.append(
                 text + (f", null {number(np.nanmean(null))} on average." if null is not None else ".")
             )
+        places = np.asarray(result.marks.get(name, ()), float)
+        if len(places):
+            parts.append(f"{plain(result.mark_name)} of {shorten(name)}: {', '.join(map(number, places))}.")
     return " ".join(parts)

@@ -118,7 +118,7 @@ def attribute_data(
             "Name fewer columns, or record more samples",
         )
     factors = [_cut(f, known) for f in factors]
-    made = [_attributes(f) for f in factors]
+    made = [attributes_of(f) for f in factors]
     y = np.column_stack([column for columns, _, _ in made for column in columns])
     names = tuple(name for _, names, _ in made for name in names)
     spread = y.std(axis=0)
@@ -143,7 +143,7 @@ def _cut(factor: Factor, known: np.ndarray) -> Factor:
     return Factor(factor.name, np.ones(len(of), bool), factor.classes, of, values)
 
 
-def _attributes(factor: Factor) -> tuple[list[np.ndarray], list[str], bool]:
+def attributes_of(factor: Factor) -> tuple[list[np.ndarray], list[str], bool]:
     """Columns (n,), their names, and whether they are 0 and 1."""
     if factor.is_number:
         return [factor.values], [factor.name], False

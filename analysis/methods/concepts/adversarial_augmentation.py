@@ -30,11 +30,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
-from analysis.compute.rows.samples import labelled_matrix
 from analysis.compute.statistics.discordant import gains_over
-from analysis.compute.statistics.nulls import wilson
 from analysis.compute.subspaces.adversarial_features import (
     ADVERSARIAL,
     FREE,
@@ -42,17 +39,22 @@ from analysis.compute.subspaces.adversarial_features import (
     RANDOM,
     gradients,
     on_span,
-    train,
-    unit_rows,
 )
-from analysis.errors import InputError, NotEnoughData
+from analysis.compute.subspaces.compared_probes import (
+    FEWEST,
+    FOLDS,
+    NEAREST,
+    Training,
+    accuracy_interval,
+    probe_samples,
+    probes_cost,
+    right_by_probe,
+)
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, SMALLEST, FOLDS = 50, 5, 5
 KINDS = {PLAIN: "linear probe", ADVERSARIAL: "probe with SeA", FREE: "probe, gradient not projected",
          RANDOM: "probe, random in the span"}  # fmt: skip
-NEAREST = "nearest neighbours"
 HELP = {
     "probe": "How held-out samples are classified.",
     "accuracy": "Share of held-out samples classified right.",
@@ -98,17 +100,10 @@ def adversarial_augmentation(
         No such column; fewer than two classes of five samples, or 50 samples; features that are all equal.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    data = labelled_matrix(
-        tap, params.column, params.pooling, minimum=SMALLEST, maximum_samples=params.maximum_samples, rng=rng,
-        progress=progress, span=(0.0, 0.1),
-    )  # fmt: skip
-    if len(data.values) < FEWEST:
-        raise NotEnoughData(
-            f"{len(data.values)} labelled sample(s)", f"at least {FEWEST}", "Record more samples"
-        )
-    if (data.values == data.values[0]).all():
-        raise InputError(f"all samples of {tap.name} are equal", "features that differ", "Choose another tap")
-    right = _right(data.values, data.of, len(data.names), params, rng, progress)
+    data = probe_samples(tap, params.column, params, rng, progress, (0.0, 0.1))
+    right = right_by_probe(
+        data.values, data.of, len(data.names), KINDS, _training(params), rng, progress, (0.1, 1.0)
+    )
     progress(1.0, "done")
     majority = float(data.counts.max() / len(data.of))
     gains = gains_over(right, KINDS[PLAIN])
@@ -120,32 +115,12 @@ def adversarial_augmentation(
     )  # fmt: skip
 
 
-def _right(x, of, classes: int, params, rng, progress) -> dict[str, np.ndarray]:
-    """(n,) bool by probe, of samples that it did not see."""
-    fold, out = (
-        folds_of(of, FOLDS, rng),
-        {name: np.zeros(len(x), bool) for name in (*KINDS.values(), NEAREST)},
-    )
-    for f in range(FOLDS):
-        stay, test = fold != f, fold == f
-        middle = x[stay].mean(axis=0)
-        known, new = unit_rows(x[stay] - middle), unit_rows(x[test] - middle)
-        seed = int(rng.integers(2**31))
-        for i, (kind, name) in enumerate(KINDS.items()):
-            progress(0.1 + 0.9 * (f + i / len(KINDS)) / FOLDS, f"training: {name}")
-            weights, bias = train(
-                known, of[stay], classes, kind, params.epsilon, epochs=params.epochs, batch=params.batch,
-                rate=params.rate, seed=seed,
-            )  # fmt: skip
-            out[name][test] = (new @ weights + bias).argmax(axis=1) == of[test]
-        near = np.argsort(-(new @ known.T), axis=1, kind="stable")[:, : params.neighbours]
-        votes = (of[stay][near][:, :, None] == np.arange(classes)).sum(axis=1)
-        out[NEAREST][test] = votes.argmax(axis=1) == of[test]
-    return out
+def _training(params: AdversarialAugmentationParams) -> Training:
+    return Training(params.epsilon, params.batch, params.epochs, params.rate, params.neighbours)
 
 
 def _columns(right, gains) -> dict[str, np.ndarray]:
-    ends = [_interval(r) for r in right.values()]
+    ends = [accuracy_interval(r) for r in right.values()]
     none = (0.0, 0.0, 0.0, 1.0)
     rows = [gains.get(name, none) for name in right]
     return {
@@ -156,16 +131,11 @@ def _columns(right, gains) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def _interval(right: np.ndarray) -> tuple[float, float]:
-    low, high = wilson(int(right.sum()), len(right))
-    return min(low, float(right.mean())), max(high, float(right.mean()))
-
-
 def _estimates(right, gains, majority: float, d: int) -> tuple[Estimate, ...]:
     n = len(next(iter(right.values())))
     made = {"n": n, "d": d, "estimator": f"{FOLDS} folds, the same for all"}
     out = [
-        Estimate(f"accuracy, {name}", float(r.mean()), *_interval(r), interval="Wilson, samples as draws",
+        Estimate(f"accuracy, {name}", float(r.mean()), *accuracy_interval(r), interval="Wilson, samples as draws",
             null=majority,
                  null_method="majority rate", **made)
         for name, r in right.items()
@@ -205,11 +175,8 @@ def _caveats(d: int, params) -> list[str]:
 
 def _cost(shapes, params: AdversarialAugmentationParams) -> Cost:
     (rows, d), m = shapes[0], machine()
-    n, half = min(rows, params.maximum_samples), min(params.batch / 2, d)
-    steps = FOLDS * len(KINDS) * params.epochs * (0.8 * n / params.batch + 1)
-    flops = steps * (params.batch * d * 10 * 8.0 + 2 * 8.0 * d * half**2)
-    held = 8.0 * (n * d * 3.5 + 0.2 * n * 0.8 * n * 3.5 + 10 * params.batch * d)
-    return Cost(m.seconds(flops64=flops, moved=24.0 * rows * d, calls=steps * 60) + 0.05, held)
+    flops, calls, held = probes_cost(min(rows, params.maximum_samples), d, _training(params), len(KINDS))
+    return Cost(m.seconds(flops64=flops, moved=24.0 * rows * d, calls=calls) + 0.05, held)
 
 
 def _check() -> tuple[CheckLine, ...]:
