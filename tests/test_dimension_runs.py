@@ -213,8 +213,8 @@ def test_drawn_with_diamonds_on_screen_and_on_paper(tmp_path):
     assert [float(t.x[0]) for t in diamonds] == [found.marks["narrow"][0], found.marks["wide"][0]]
     lines = [t for t in figure.data if t.mode == "lines+markers"]
     assert all(np.isfinite(t.y).all() for t in lines)
-    assert "d_int of narrow: " in curve.words(found)
-    assert any("diamonds: d_int" in n for n in curve.notes(found))
+    assert "d_int90 of narrow: " in curve.words(found)
+    assert any("diamonds: d_int90" in n for n in curve.notes(found))
 
 
 @pytest.mark.parametrize(

@@ -185,9 +185,31 @@ def test_coefficients_of_two_classes_are_those_of_logistic_regression(rng):
     design = np.hstack([x, np.ones((200, 1))])
     error = np.sqrt(np.diag(np.linalg.inv(design.T @ ((share * (1 - share))[:, None] * design))))[:2]
     np.testing.assert_allclose(2 * c.errors[:, 1], error, rtol=1e-3)
-    from scipy.stats import norm
+    from scipy.optimize import minimize
+    from scipy.stats import chi2
 
-    np.testing.assert_allclose(c.p, 2 * norm.sf(np.abs(w) / error), rtol=0.02, atol=1e-12)
+    def least(columns):
+        z = design[:, columns]
+        return minimize(lambda t: np.log1p(np.exp(-(2 * of - 1) * (z @ t))).sum(), np.zeros(len(columns))).fun
+
+    ratios = np.array([least([1, 2]), least([0, 2])]) - least([0, 1, 2])
+    np.testing.assert_allclose(c.p, chi2.sf(2 * ratios, 1), rtol=1e-3, atol=1e-12)
+
+
+def test_classes_told_almost_without_error_are_still_found(rng):
+    """Wald's test would find nothing there; the likelihood ratio does, and nothing for noise."""
+    of = np.arange(200) % 3
+    x = np.hstack([20 * np.eye(3)[of][:, :2] + rng.standard_normal((200, 2)), rng.standard_normal((200, 1))])
+    c = softmax_coefficients((x - x.mean(axis=0)) / x.std(axis=0), of, 3)
+    assert (c.p[:2] < 1e-6).all()
+    assert c.p[2] > 0.05
+    assert (np.abs(c.values) < c.half).all()  # why Wald's would not
+    tap = ArrayActivations(x, samples={"label": of})
+    found = supervised_atoms(tap, SupervisedAtomsParams(atoms=2))
+    assert (
+        found.columns["q"][0] < 1e-6
+    )  # one principal axis may tell all three, so that the other adds nothing
+    assert any("almost without error" in c for c in found.caveats)
 
 
 def test_p_of_several_classes_is_even_for_noise():

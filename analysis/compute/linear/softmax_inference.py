@@ -1,9 +1,11 @@
 """Coefficients of a multinomial logistic regression with their covariance: which predictors tell classes apart.
 
 Coefficients are centred over the classes, so that none is the reference. Covariance: the inverse of the information at
-the maximum, with the ridge in it (Wald); p of a predictor by Wald's χ² over all its classes, C - 1 degrees of freedom.
+the maximum, with the ridge in it (Wald). p of a predictor by the likelihood ratio of a fit without it, χ² with C - 1
+degrees of freedom: Wald's own test fails where classes are told almost without error, since errors then grow faster
+than coefficients (Hauck & Donner 1977).
 
-Reference: A. Agresti (2013), "Categorical data analysis".
+References: A. Agresti (2013), "Categorical data analysis"; W. Hauck & A. Donner (1977).
 """
 
 from __future__ import annotations
@@ -13,18 +15,19 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtrc
 
-from analysis.compute.linear.softmax_regression import softmax_fit
+from analysis.compute.linear.softmax_regression import Softmax, softmax_fit
 from analysis.compute.statistics.multiple_testing import simultaneous_z
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """`values`, `errors` (m, C) and `p` (m,) of m predictors; ends at the level at which those of all C classes of a
-    predictor hold together (Šidák)."""
+    """`values`, `errors` (m, C) and `p` (m,) of m predictors, with the mean log `loss` of the fit; ends at
+    the level at which those of all C classes of a predictor hold together (Šidák)."""
 
     values: np.ndarray
     errors: np.ndarray
     p: np.ndarray
+    loss: float = 0.0
 
     @property
     def half(self) -> np.ndarray:
@@ -33,7 +36,7 @@ class Coefficients:
 
 
 def softmax_coefficients(x: np.ndarray, of: np.ndarray, classes: int, penalty: float = 1e-5) -> Coefficients:
-    """Of the predictors `x` (n, m), best standardised. O(n m² C²), memory O(m² C²)."""
+    """Of the predictors `x` (n, m), best standardised. O(n m² C²) and m fits, memory O(m² C²)."""
     n, m = x.shape
     found = softmax_fit(x, of, classes, penalty, steps=1000)
     z = x @ found.weights + found.intercept
@@ -54,6 +57,11 @@ def softmax_coefficients(x: np.ndarray, of: np.ndarray, classes: int, penalty: f
     for j in range(m):
         own = covariance[:, j, :, j]
         errors[j] = np.sqrt(np.maximum(np.diag(centring @ own @ centring.T), 0.0))
-        difference = values[j, :-1] - values[j, -1]
-        p[j] = chdtrc(k, max(float(difference @ np.linalg.pinv(own, hermitian=True) @ difference), 0.0))
-    return Coefficients(values, errors, p)
+        rest = np.delete(np.arange(m), j)
+        without = softmax_fit(x[:, rest], of, classes, penalty, _without(found, rest), steps=1000)
+        p[j] = chdtrc(k, max(2 * n * (without.loss - found.loss), 0.0))
+    return Coefficients(values, errors, p, found.loss)
+
+
+def _without(found: Softmax, rest: np.ndarray) -> Softmax:
+    return Softmax(found.weights[rest], found.intercept, 0.0)

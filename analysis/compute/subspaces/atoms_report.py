@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.compute.linear.softmax_inference import Coefficients, softmax_coefficients
+from analysis.compute.linear.softmax_regression import constant_loss
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.ratios import ratio_interval
 from analysis.compute.statistics.sample_groups import mean_interval
@@ -22,13 +23,14 @@ from analysis.compute.subspaces.supervised_dictionary import Dictionary
 from analysis.results import Estimate
 
 NAMED, MOST_ESTIMATED = 3, 8
+NEARLY = 0.1  # of the log loss of class shares
 HELP = {
     "predictor": "Atom, by the share it rebuilds, or covariate.",
     "loading": "Log odds of the class against the mean of all classes, for one deviation more.",
     "class": "The class with the largest loading, in size.",
     "loading low": "Lower end of its 95 % interval, which holds for all classes together.",
     "loading high": "Upper end.",
-    "q": "Whether it tells any class: Wald's test, Benjamini and Hochberg's over the predictors.",
+    "q": "Whether it tells any class: likelihood ratio of a fit without it; Benjamini and Hochberg's.",
     "variance": "Share of the held-out squares along the atom alone.",
     "units": "The units with the largest weights in the atom.",
     "samples": "Held-out samples with the largest scores.",
@@ -115,7 +117,8 @@ def atom_reading(judged: Judged, names, estimates: tuple[Estimate, ...]) -> str:
     q, r = benjamini_hochberg(judged.coefficients.p), judged.scores.shape[1]
     tell, count = int((q[:r] < 0.05).sum()), len(names) - r
     said = (
-        f"On samples that did not make them {tell} of {r} atoms tell the labels (q below 0.05); together they leave "
+        f"On samples that did not make them {tell} of {r} atoms tell the labels beside the others (q below "
+        "0.05); together they leave "
         f"{estimates[1].value:.1%} of the squares and tell labels with a log loss of {estimates[0].value:.3f} (class "
         f"shares {estimates[0].null:.3f})."
     )
@@ -132,6 +135,11 @@ def atom_caveats(data: SupervisedData, judged: Judged, params) -> list[str]:
         notes.append("Atoms that may be mixed freely are shown as the principal axes of what they span.")
     else:
         notes.append("Units with negative values were moved up to begin at 0.")
+    if judged.coefficients.loss < NEARLY * constant_loss(data.of[judged.others], len(data.names)):
+        notes.append(
+            "Classes are told almost without error: loadings then have no finite size and wide intervals. Go by q, "
+            "which compares fits with and without a predictor."
+        )
     predictors = len(judged.coefficients.p)
     if len(judged.others) < 10 * predictors * (len(data.names) - 1):
         notes.append(

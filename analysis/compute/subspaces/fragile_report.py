@@ -62,12 +62,17 @@ class FragileData:
 def fragile_data(tap, params, refits: int, rng, progress) -> FragileData:
     """The samples of a tap with margins, directions and what these are made of."""
     data = probe_samples(tap, params.column, params, rng, progress, (0.0, 0.1))
+    others = others_of(params.others, tap.shape[1])
     found = fragile(
-        data.values, data.of, len(data.names), training(params), params.others, refits, rng, progress,
-        (0.1, 0.95),
+        data.values, data.of, len(data.names), training(params), others, refits, rng, progress, (0.1, 0.95),
     )  # fmt: skip
     ids = np.asarray(tap.samples["id"]).astype(str)[data.samples]
     return FragileData(found, data.of, data.names, ids, data.samples, tap.shape[1], data.notes)
+
+
+def others_of(asked: int | None, d: int) -> int:
+    """How many other samples make the span: as asked, or so few that they cannot span everything."""
+    return asked or min(64, max(2, d // 2))
 
 
 def training(params) -> Training:

@@ -73,7 +73,9 @@ def _worth(runs: Runs) -> bool:
     return runs.full > runs.means[0]
 
 
-def runs_curve(found: Found, estimates, sign: float, *, name: str, reading: str, caveats) -> Curve:
+def runs_curve(
+    found: Found, estimates, sign: float, *, name: str, mark_name: str, reading: str, caveats
+) -> Curve:
     """All networks over all their dimensions; full training stands at the number of parameters, where it is known."""
     whole = [r.size for r, _ in found if r.size and r.full_runs]
     x = np.unique(np.concatenate([*(r.dims for r, _ in found), whole]).astype(np.int64))
@@ -96,7 +98,7 @@ def runs_curve(found: Found, estimates, sign: float, *, name: str, reading: str,
     return Curve(
         title="Performance of training in random subspaces", reading=reading, caveats=tuple(caveats),
         estimates=estimates, x=x, x_name="dimensions trained", y_name=name, series=series, low=low, high=high,
-        null=null, log_x=bool(positive[-1] >= 50 * positive[0]), marks=marks, mark_name="d_int", joined=True,
+        null=null, log_x=bool(positive[-1] >= 50 * positive[0]), marks=marks, mark_name=mark_name, joined=True,
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from analysis.compute.subspaces.fragile_report import (
     fragile_caveats,
     fragile_data,
     fragile_estimates,
+    others_of,
     training,
 )
 from analysis.errors import NotFound, ParameterError
@@ -46,7 +47,10 @@ class FailureDirectionParams:
     samples: str = param("", "Ids, with commas between; empty: the most fragile ones.")
     count: int = param(3, "How many of the most fragile ones, where none is named.", low=1, high=MOST_NAMED)
     examples: int = param(8, "Samples shown on either side.", low=1, high=30)
-    others: int = param(64, "Other samples whose span the direction is projected on.", low=2, high=2048)
+    others: int | None = param(
+        None, "Other samples whose span the direction is projected on; empty: half as many as units, at most 64.",
+        low=2, high=2048,
+    )  # fmt: skip
     epsilon: float = param(0.1, "Length of the step where no class leads on the way.", low=0.001, high=2.0)
     epochs: int = param(30, "Passes over the samples.", low=1, high=500)
     batch: int = param(64, "Examples of a batch in training.", low=4, high=2048)
@@ -102,7 +106,7 @@ def _place(data: FragileData, name: str) -> int:
 
 def _parts(data: FragileData, i: int, params) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """(name, places, coefficients) of the three groups; an empty side is left out."""
-    own = f"{data.ids[i]} ({data.names[data.of[i]]})"
+    own = f"{data.ids[i]}, class {data.names[data.of[i]]}"
     out = [(own, np.array([i]), np.ones(1))]
     for sign, word in ((1, "towards"), (-1, "away from")):
         places, c = data.leading(i, params.epsilon, params.examples, sign)
@@ -128,7 +132,7 @@ def _reading(data: FragileData, chosen: list[int], epsilon: float) -> str:
 def _cost(shapes, params: FailureDirectionParams) -> Cost:
     (rows, d), m = shapes[0], machine()
     n = min(rows, params.maximum_samples)
-    flops, calls, held = fragile_cost(n, d, training(params), params.others, REFITS)
+    flops, calls, held = fragile_cost(n, d, training(params), others_of(params.others, d), REFITS)
     return Cost(m.seconds(flops64=flops, moved=24.0 * rows * d, calls=calls) + 0.05, held)
 
 
@@ -140,7 +144,8 @@ def _check() -> tuple[CheckLine, ...]:
     x = 0.1 * rng.standard_normal((80, 6))
     x[:, 0] += np.where(label, 1.0, -1.0)
     found = failure_direction(
-        ArrayActivations(x, samples={"label": label}), FailureDirectionParams(samples="0", epochs=5)
+        ArrayActivations(x, samples={"label": label}),
+        FailureDirectionParams(samples="0", epochs=5, others=30),
     )
     own, towards, away = found.groups.values()
     weight = found.estimates[-1]
@@ -148,7 +153,7 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("the sample itself", 0, float(own[0]), 0.0),
         CheckLine("towards: of the other class", 1.0, float(label[towards].mean()), 0.0),
         CheckLine("away from: of its own class", 0.0, float(label[away].mean()), 0.0),
-        CheckLine("towards: positive", 0.0, float(found.values["0 (0): towards"].min()), 0.0, "at least"),
+        CheckLine("towards: positive", 0.0, float(found.values["0, class 0: towards"].min()), 0.0, "at least"),
         CheckLine("weight on the class it fails as", 0.95, weight.value, 0.0, "at least"),
         CheckLine("by chance", 0.5, weight.null, 0.1),
     )  # fmt: skip

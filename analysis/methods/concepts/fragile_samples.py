@@ -40,6 +40,7 @@ from analysis.compute.subspaces.fragile_report import (
     fragile_data,
     fragile_estimates,
     fragile_reading,
+    others_of,
     training,
 )
 from analysis.results import Table
@@ -50,7 +51,10 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 class FragileSamplesParams:
     column: str = param("label", "The sample column with the classes.", column=True)
     shown: int = param(50, "Samples in the list, the smallest margins first.", low=1, high=5000)
-    others: int = param(64, "Other samples whose span the direction is projected on.", low=2, high=2048)
+    others: int | None = param(
+        None, "Other samples whose span the direction is projected on; empty: half as many as units, at most 64.",
+        low=2, high=2048,
+    )  # fmt: skip
     epsilon: float = param(0.1, "A step that counts as small, in feature lengths.", low=0.0, high=2.0)
     refits: int = param(3, "Times that all probes are trained, with other folds and batches.", low=2, high=20)
     epochs: int = param(30, "Passes over the samples.", low=1, high=500)
@@ -96,7 +100,7 @@ def fragile_samples(
 def _cost(shapes, params: FragileSamplesParams) -> Cost:
     (rows, d), m = shapes[0], machine()
     n = min(rows, params.maximum_samples)
-    flops, calls, held = fragile_cost(n, d, training(params), params.others, params.refits)
+    flops, calls, held = fragile_cost(n, d, training(params), others_of(params.others, d), params.refits)
     return Cost(m.seconds(flops64=flops, moved=24.0 * rows * d, calls=calls) + 0.05, held)
 
 

@@ -6,15 +6,16 @@ gives each a loading on every class, centred over the classes, with intervals an
 part in. Atoms come in one gauge: of length 1, and where they may be negative the principal axes of their span, since
 atoms that may be mixed freely are no more determined than that.
 
-Null of a loading: 0 (Wald; intervals hold for all classes of a predictor together, Šidák); q is Benjamini and
-Hochberg's over the predictors. Of the variance along an atom: a random direction, 1 / d.
+Null of a loading: 0 (intervals: Wald, for all classes of a predictor together, Šidák); q is of the likelihood ratio of
+a fit without the predictor, Benjamini and Hochberg's over the predictors. Of the variance
+along an atom: a random direction, 1 / d.
 
 When it lies: halves are halves, the other split gives other atoms; scores that go together share a loading between
-them; classes that are told without error have no finite loadings, which the small ridge then makes up; association
+them; classes that are told without error have no finite loadings, only q can then be read; association
 with the label is no cause of it; with fewer samples than some ten for each predictor and class Wald's intervals are too
 short.
 
-Cost: some 30 rounds of O(n d (r + 20 C)), and a regression of O(n (r + q)² C²). Memory O(n d + (r + q)² C²).
+Cost: some 30 rounds of O(n d (r + 20 C)), and r + q regressions of O(n (r + q) C) a step. Memory O(n d + (r + q)² C²).
 
 References: J. Lee, H. Lyu & W. Yao (2022), "Supervised dictionary learning with auxiliary covariates"; A. Agresti
 (2013), "Categorical data analysis".

@@ -97,7 +97,7 @@ def dimension_runs(
     progress(1.0, "done")
     return runs_curve(
         found, estimates, sign, name=params.performance or f"mean of the {tap.shape[1]} units of {tap.name}",
-        reading=runs_reading(found, rises, params.share, of_way),
+        mark_name=f"d_int{round(100 * params.share)}", reading=runs_reading(found, rises, params.share, of_way),
         caveats=(*runs_caveats(found, rises, params.share, of_way), *few, *notes),
     )  # fmt: skip
 
