@@ -89,15 +89,19 @@ def coordinate_parts(series: Series, step: Step, measure: str) -> Parts:
 
 
 def energy_parts(series: Series, step: Step) -> Parts:
-    """The share of each sample's distance from the mean (squared, over the taps) that lies in the difference subspace.
+    """The share of each sample's distance from the mean (squared, over the taps and its tokens) that lies in the
+    difference subspace.
 
     A sample at the mean of every tap has share 0. The null is that of a random subspace: dimension / units.
     """
     centred = [series.values[t] - series.values[t].mean(axis=0) for t in step.taps]
     whole = sum((x * x).sum(axis=1) for x in centred)
 
+    whole = np.bincount(series.sample, whole)
+
     def shares(d: Difference) -> np.ndarray:
         inside = sum(((x @ d.directions) ** 2).sum(axis=1) for x in centred)
+        inside = np.bincount(series.sample, inside)
         return np.divide(inside, whole, out=np.zeros_like(inside), where=whole > 0)
 
     without = np.array([shares(w) for w in step.without])

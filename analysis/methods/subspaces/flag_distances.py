@@ -28,7 +28,8 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.rows.common_samples import CommonSamples
+from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP, CommonRows
+from analysis.compute.rows.some_samples import MEAN, TOKENS
 from analysis.compute.similarity.covariance_grid import (
     MOST_DRAWS,
     covariance_grid,
@@ -47,7 +48,7 @@ from analysis.compute.subspaces.covariance_distances import (
     flag,
     prepared,
 )
-from analysis.compute.subspaces.tap_subspaces import FEWEST, UNITS, shared_samples
+from analysis.compute.subspaces.tap_subspaces import FEWEST, UNITS, shared_rows
 from analysis.errors import NotEnoughData, TooLarge
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -61,7 +62,8 @@ class FlagDistancesParams:
     distance: str = param(
         BURES, "Bures-Wasserstein works for any rank; the other two take logarithms and need full rank.", choices=NAMES
     )  # fmt: skip
-    maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
+    tokens: str = param(MEAN, TOKENS_HELP, choices=TOKENS)
+    maximum_samples: int = param(10_000, MOST_HELP, low=50, high=200_000)
 
 
 def flag_distances(
@@ -71,7 +73,7 @@ def flag_distances(
 
     Parameters
     ----------
-    *taps : Activations or arrays (rows, units), of the same samples (matched by id; tokens pooled) and units.
+    *taps : Activations or arrays (rows, units), of the same samples (matched by id) and units.
 
     Returns
     -------
@@ -86,7 +88,7 @@ def flag_distances(
         taken; more than 4,096 units; fewer than two taps.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
-    data = shared_samples(taps, UNITS, rng, params.maximum_samples, progress)
+    data = shared_rows(taps, UNITS, params.tokens, rng, params.maximum_samples, progress)
     values, notes = _varying(data)
     names, d = [t.name for t in taps], values[0].shape[1]
     if d > WIDEST:
@@ -94,8 +96,8 @@ def flag_distances(
     spreads = [Spread.of(Moments.of(x).covariance) for x in values]
     if params.distance != BURES:
         _refuse_singular(spreads, names, len(values[0]), params.distance)
-    series = distance_series(values, spreads, params.distance, rng, progress)
-    grid = covariance_grid(spreads, series, params.distance, len(values[0]), rng, progress)
+    series = distance_series(values, spreads, params.distance, data.groups(rng), progress)
+    grid = covariance_grid(spreads, series, params.distance, data.n_samples, rng, progress)
     top = float(np.sqrt(2)) if params.distance == BURES else np.inf
     few = "; p by Cantelli's bound" if draws_for(d) < MOST_DRAWS else ""
     words = Words(
@@ -103,9 +105,11 @@ def flag_distances(
         f"axes of one turned at random, {draws_for(d)} draws{few}", perfect=0.0, bounds=(0.0, top),
         limits=(0.0, top if np.isfinite(top) else float(grid.values.max()) or 1.0), distance=True,
     )  # fmt: skip
-    found = similarity_matrix(grid, words, names, (*data.notes, *notes, *_caveats(values, params)))
-    halves = _halves(values, params.distance, rng)
-    flags = [_flag_estimate(n, s, len(values[0])) for n, s in zip(names, spreads, strict=True)]
+    found = similarity_matrix(
+        grid, words, names, (*data.notes, *notes, *_caveats(data.n_samples, values, params))
+    )
+    halves = _halves(values, data, params.distance, rng)
+    flags = [_flag_estimate(n, s, data.n_samples) for n, s in zip(names, spreads, strict=True)]
     more = () if halves is None else (halves,)
     spoken = found.reading.replace(
         f"unrelated representations of {grid.n:,} samples", "axes turned at random"
@@ -114,7 +118,7 @@ def flag_distances(
     return replace(found, reading=spoken + said, estimates=(*found.estimates, *more, *flags))
 
 
-def _varying(data: CommonSamples) -> tuple[list[np.ndarray], list[str]]:
+def _varying(data: CommonRows) -> tuple[list[np.ndarray], list[str]]:
     """Values of the units that vary in one of the taps at least."""
     varies = np.any([is_varying(x.var(axis=0), x.mean(axis=0)) for x in data.values], axis=0)
     still = int((~varies).sum())
@@ -134,12 +138,12 @@ def _refuse_singular(spreads, names, n: int, distance: str) -> None:
             )
 
 
-def _halves(values, distance: str, rng) -> Estimate | None:
+def _halves(values, data: CommonRows, distance: str, rng) -> Estimate | None:
     """Mean distance of two halves of the samples of a tap; None where a half has no full rank and needs it."""
-    n, d = values[0].shape
-    if distance != BURES and n // 2 - 1 < d:
+    n, d = data.n_samples, values[0].shape[1]
+    half = (rng.permutation(n) < n // 2)[data.sample]
+    if distance != BURES and min(half.sum(), (~half).sum()) - 1 < d:
         return None
-    half = rng.permutation(n) < n // 2
     each = []
     for x in values:
         sides = [Spread.of(Moments.of(part).covariance) for part in (x[half], x[~half])]
@@ -161,14 +165,15 @@ def _flag_estimate(name: str, spread: Spread, n: int) -> Estimate:
     )  # fmt: skip
 
 
-def _caveats(values, params: FlagDistancesParams) -> list[str]:
-    n, d = values[0].shape
+def _caveats(n: int, values, params: FlagDistancesParams) -> list[str]:
+    """Of `n` samples."""
+    rows, d = values[0].shape
     notes = ["Each covariance is divided by its trace: overall size is ignored."]
     if params.distance != BURES and n < ENOUGH * d:
         notes.append(
             f"{n:,} samples for {d:,} units: the weak eigenvalues, which count in full, are mostly sampling."
         )
-    if params.distance == BURES and n <= d:
+    if params.distance == BURES and rows <= d:
         notes.append(f"{n:,} samples span fewer directions than there are units ({d:,}).")
     return notes
 
@@ -212,7 +217,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="flag_distances", family="subspaces", title="Distances between flags (covariances)", version=1,
+        id="flag_distances", family="subspaces", title="Distances between flags (covariances)", version=2,
         function=flag_distances,
         summary="How far layers or checkpoints are apart as nested subspaces of all dimensions, with none to choose.",
         params=FlagDistancesParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,
