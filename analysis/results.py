@@ -194,7 +194,8 @@ class Spectrum(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class Curve(Result):
-    """`x` (m,) against named series (m,), each with optional `low`/`high` bands and `null` (m,) by name."""
+    """`x` (m,) against named series (m,), each with optional `low`/`high` bands and `null` (m,) by name; `x_labels` (m)
+    names the places where these are taps or checkpoints, and the axis then shows names."""
 
     kind: ClassVar[str] = "curve"
     x: np.ndarray
@@ -205,6 +206,7 @@ class Curve(Result):
     high: dict[str, np.ndarray] = field(default_factory=dict)
     null: dict[str, np.ndarray] = field(default_factory=dict)
     log_x: bool = False
+    x_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,7 +59,8 @@ def test_the_dossier_judges_nothing_and_names_every_formula(rng):
 def test_a_dossier_of_so_many_samples_is_that_of_a_subset(rng):
     x = rng.standard_normal((400, 5)) * [3, 2, 1, 1, 1]
     found = rank_dossier(tap(x, tokens=2), RankDossierParams(samples=50, tokens="every token is a row"))
-    assert found.estimates[0].n == 100
+    assert found.estimates[0].n == 50  # samples; their tokens are 100 rows
+    assert "100 rows" in found.reading
     assert any("random 50 of 200" in c for c in found.caveats)
     again = rank_dossier(tap(x, tokens=2), RankDossierParams(samples=900, tokens="every token is a row"))
     assert again.estimates[0].n == 400
@@ -401,7 +402,8 @@ def test_units_that_repeat_or_never_change_and_wide_data(rng, params):
 def test_tokens_are_averaged_before_the_edge_is_drawn(rng):
     x = np.repeat(rng.standard_normal((100, 20)), 6, axis=0) + 0.01 * rng.standard_normal((600, 20))
     found = spectrum_edges(tap(x, tokens=6))
-    assert found.estimates[0].n == 100
+    assert found.estimates[0].n == 50  # samples; their tokens are 100 rows
+    assert "100 rows" in found.reading
     assert found.estimates[0].value == 0
 
 

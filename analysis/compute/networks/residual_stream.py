@@ -60,8 +60,8 @@ def rank_share(x: np.ndarray) -> float:
 
 
 def usable_states(data: CommonRows, names) -> tuple[CommonRows, list[str]]:
-    """`data` of states of one width, without rows that are 0 in some state; notes. Raises InputError where widths differ,
-    NotEnoughData below eight samples."""
+    """`data` of states of one width, without rows that are 0 in some state; notes. Raises InputError where widths
+    differ, NotEnoughData below eight samples."""
     widths = [x.shape[1] for x in data.values]
     if len(set(widths)) > 1:
         raise InputError(

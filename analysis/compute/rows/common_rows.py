@@ -1,7 +1,7 @@
 """Rows of several taps side by side: one for each sample that they share, or every token of these samples.
 
-Tokens of one sample depend on each other. So what repeats (intervals, samples drawn again) takes whole samples, and n is
-their number, however many rows there are.
+Tokens of one sample depend on each other. So what repeats (intervals, samples drawn again) takes whole samples, and n
+is their number, however many rows there are.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def shortcut_echo(
         title=f"Echo of {names[0]} along {len(names)} states", reading=_reading(estimates, names),
         caveats=(*notes, *data.notes, *_caveats(params, len(states) - 1, labels, data)),
         estimates=tuple(e for each in estimates.values() for e in each), x=np.arange(len(states), dtype=float),
-        x_name="depth in the series of states", y_name="per sample, on average", series=series,
+        x_name="state", x_labels=names, y_name="per sample, on average", series=series,
         low={k: np.array([e.low for e in v]) for k, v in estimates.items()},
         high={k: np.array([e.high for e in v]) for k, v in estimates.items()},
         null={k: np.array([e.null for e in v]) for k, v in estimates.items() if v[0].null is not None},
