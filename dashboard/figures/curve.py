@@ -16,7 +16,7 @@ from dashboard.figures.traces import band, line
 PAPER_SHAPE = 0.66
 DIRECT_LABELS = 8
 MOST_TICKS = 24  # names along the axis; of more, every second, third, …
-ON_SCREEN, NAME = 110, 22  # characters of all names of the axis, and of one at most
+ON_SCREEN, NAME = 75, 22  # characters of all names of the axis, and of one at most
 MOST_DECADES = 3  # up to which a log axis has ticks at 2 and 5, too
 
 

@@ -49,7 +49,8 @@ class SeriesParams:
         VELOCITY, "Velocity is the movement of one step; acceleration is how far a tap lies from half-way between its "
         "neighbours.", choices=(VELOCITY, ACCELERATION),
     )  # fmt: skip
-    measure: str = param(CHORD, "Sum over angles that is called movement.", choices=(CHORD, ARC))
+    space: str = param(AUTOMATIC, SPACE_HELP, choices=SPACES)
+    tokens: str = param(MEAN, TOKENS_HELP, choices=TOKENS_OF_ALL)
     dimension: int | None = param(
         None, "Axes of each subspace; automatic: where eigenvalues are told apart.", low=1, high=256
     )
@@ -59,8 +60,7 @@ class SeriesParams:
         choices=(ONE, OWN),
     )
     most: int = param(10, "Most axes of an automatic dimension.", low=1, high=256)
-    space: str = param(AUTOMATIC, SPACE_HELP, choices=SPACES)
-    tokens: str = param(MEAN, TOKENS_HELP, choices=TOKENS_OF_ALL)
+    measure: str = param(CHORD, "Sum over angles that is called movement.", choices=(CHORD, ARC))
     maximum_samples: int = param(5000, MOST_HELP, low=50, high=100_000)
 
 
