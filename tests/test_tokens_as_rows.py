@@ -1,5 +1,7 @@
 """Every token as a row: the same numbers where samples have one token, whole samples left out where they have more."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.linalg import subspace_angles
@@ -67,7 +69,7 @@ def test_the_velocity_of_a_planted_turn(rng):
     taps = series(rng)
     found = subspace_movie(*taps, params=SubspaceMovieParams(tokens=EVERY, dimension=2, draws=10))
     planes = [np.linalg.svd(t.values - t.values.mean(axis=0))[2][:2].T for t in taps]
-    angles = [subspace_angles(*pair) for pair in zip(planes, planes[1:], strict=False)]
+    angles = [subspace_angles(*pair) for pair in pairwise(planes)]
     expected = [((2 * np.sin(a / 2)) ** 2).sum() for a in angles]
     np.testing.assert_allclose(found.series["velocity"], expected, rtol=1e-7)
     assert expected[0] == pytest.approx((2 * np.sin(0.075)) ** 2, rel=0.1)

@@ -31,11 +31,12 @@ def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str
     fitting = fitting_taps(method, reference)
     usual = projections.usual_inputs(method, reference, fitting)
     own = f"{reference.partition(':')[0]}:"
+    alone = all(r.startswith(own) for r in chosen)
     change = {"usual": usual, "fewest": method.inputs, "resets": resets}
     st.multiselect(
         "Taps, in order",
         fitting,
-        format_func=lambda r: r.removeprefix(own) if r.startswith(own) else tap_picker.shown(r),
+        format_func=lambda r: r.removeprefix(own) if alone and r.startswith(own) else tap_picker.shown(r),
         placeholder="Add a tap",
         max_selections=None if method.more_inputs else method.inputs,
         help=f"At least {method.inputs}. {CAN_BE_CHOSEN[method.matches]}",

@@ -3,7 +3,7 @@ the part without each group of samples (intervals, tests) and that of a random d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import stdtr
@@ -105,4 +105,5 @@ def energy_parts(series: Series, step: Step) -> Parts:
         return np.divide(inside, whole, out=np.zeros_like(inside), where=whole > 0)
 
     without = np.array([shares(w) for w in step.without])
-    return parts(shares(step.difference), without, step.difference.directions.shape[1] / series.d)
+    found = parts(shares(step.difference), without, step.difference.directions.shape[1] / series.d)
+    return replace(found, high=np.minimum(found.high, 1.0))
