@@ -402,8 +402,7 @@ def test_units_that_repeat_or_never_change_and_wide_data(rng, params):
 def test_tokens_are_averaged_before_the_edge_is_drawn(rng):
     x = np.repeat(rng.standard_normal((100, 20)), 6, axis=0) + 0.01 * rng.standard_normal((600, 20))
     found = spectrum_edges(tap(x, tokens=6))
-    assert found.estimates[0].n == 50  # samples; their tokens are 100 rows
-    assert "100 rows" in found.reading
+    assert found.estimates[0].n == 100
     assert found.estimates[0].value == 0
 
 
