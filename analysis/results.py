@@ -208,7 +208,8 @@ class Curve(Result):
     """`x` (m,) against named series (m,), each with optional `low`/`high` bands and `null` (m,) by name.
 
     `marks` by series: places of `x` that stand out on its line, called `mark_name`. `joined`: lines run on across
-    places where a series has no value (series that were measured at different places)."""
+    places where a series has no value (series that were measured at different places). `x_labels` (m)
+    names the places where these are taps or checkpoints, and the axis then shows names."""
 
     kind: ClassVar[str] = "curve"
     x: np.ndarray
@@ -222,6 +223,7 @@ class Curve(Result):
     marks: dict[str, np.ndarray] = field(default_factory=dict)
     mark_name: str = ""
     joined: bool = False
+    x_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -365,3 +365,40 @@ def test_labels_that_begin_with_an_underscore_stay_in_the_legend():
     result = curve(5, 0, series={name: np.arange(5.0) + i for i, name in enumerate(names)}, null={})
     legend = on_paper(result).legends[0]
     assert [text.get_text().strip() for text in legend.get_texts()] == names
+
+
+NAMES = tuple(f"encoder.very.deep.module.blocks.{i}.output" for i in range(9))
+
+
+def test_places_with_names_are_drawn_by_them():
+    """On screen, on paper, in the table and in words; short, unlike, and with the whole name under the pointer."""
+    from matplotlib.figure import Figure
+
+    curve = Curve(
+        title="t", x=np.arange(2.0, 11.0), x_name="tap", y_name="y", series={"a": np.arange(9.0)},
+        low={"a": np.arange(9.0) - 1}, high={"a": np.arange(9.0) + 1}, x_labels=NAMES,
+    )  # fmt: skip
+    axis = on_screen(curve).layout.xaxis
+    assert list(axis.tickvals) == list(curve.x)
+    assert len(set(axis.ticktext)) == 9
+    assert all(len(text) <= 22 and str(i) in text for i, text in enumerate(axis.ticktext))
+    line = next(t for t in on_screen(curve).data if t.name == "a")
+    assert line.text[3] == f"{NAMES[3]} (5)"
+    assert "%{text}" in line.hovertemplate
+    page = on_paper(curve)
+    assert isinstance(page, Figure)
+    shown = [text.get_text() for text in page.axes[0].get_xticklabels()]
+    assert len(set(shown)) == 9
+    assert shown[8] != NAMES[8]
+    columns = table_twin(curve)
+    assert columns["tap"].tolist() == list(NAMES)
+    assert columns["place"].tolist() == list(curve.x)
+    assert NAMES[0][:10] in alt_text(curve)
+
+
+def test_of_many_named_places_some_are_named():
+    many = Curve(title="t", x=np.arange(100.0), x_name="tap", y_name="y", series={"a": np.ones(100)},
+                 x_labels=tuple(f"step-{i:05d}" for i in range(100)))  # fmt: skip
+    shown = on_screen(many).layout.xaxis
+    assert 10 <= len(shown.tickvals) <= 24
+    assert len(set(shown.ticktext)) == len(shown.tickvals)

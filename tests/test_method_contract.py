@@ -98,6 +98,7 @@ def check_curve(r):
     for group in (r.series, r.low, r.high, r.null):
         assert all(len(y) == len(r.x) for y in group.values())
         assert set(group) <= set(r.series)
+    assert len(r.x_labels) in (0, len(r.x))
 
 
 def check_table(r):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -49,6 +50,7 @@ HIDDEN = (
 )  # parameters with a place of their own on the page
 ELSEWHERE = ("of", "selections", "inside", "outside")  # of these, what a link says in another way
 PREFIX = "p."  # as in forms.py: the parameter "k" is the URL's "p.k"
+_NUMBERS = re.compile(r"(\d+)")
 _alike = Kept(64)
 
 
@@ -164,6 +166,22 @@ def is_output(reference: str) -> bool:
 
 
 def same_tap_elsewhere(reference: str, fitting: Sequence[str]) -> list[str]:
-    """This tap in every store of the same samples (checkpoints, seeds), in the order of the workspace."""
+    """This tap in every store of the same samples (checkpoints, seeds), by name, numbers in them as numbers."""
     tap = reference.partition(":")[2]
-    return [r for r in fitting if r.partition(":")[2] == tap]
+    return sorted((r for r in fitting if r.partition(":")[2] == tap), key=_by_number)
+
+
+def same_tap_in_series(reference: str, fitting: Sequence[str]) -> list[str]:
+    """Of these, the stores whose names differ from this one's in one number at most (checkpoints of one run, seeds)."""
+    own = _NUMBERS.split(reference.partition(":")[0])
+    found = []
+    for other in same_tap_elsewhere(reference, fitting):
+        parts = _NUMBERS.split(other.partition(":")[0])
+        if parts[::2] == own[::2] and sum(a != b for a, b in zip(parts, own, strict=True)) <= 1:
+            found.append(other)
+    return found
+
+
+def _by_number(reference: str) -> list[tuple[str, int]]:
+    parts = _NUMBERS.split(reference.partition(":")[0])
+    return [(text, int(digits)) for text, digits in zip(parts[::2], [*parts[1::2], "0"], strict=True)]

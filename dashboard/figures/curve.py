@@ -8,12 +8,15 @@ from analysis.results import Curve
 from dashboard.figures.labels import label_heights
 from dashboard.figures.paper import Page, entry, label_axes, legend_above
 from dashboard.figures.screen import screen_figure
+from dashboard.figures.short_names import told_apart
 from dashboard.figures.style import DASHES, MOST_CATEGORIES, Theme
 from dashboard.figures.text import markup, number, plain, power_of_ten, shorten, unique
 from dashboard.figures.traces import band, line
 
 PAPER_SHAPE = 0.66
 DIRECT_LABELS = 8
+MOST_TICKS = 24  # names along the axis; of more, every second, third, …
+ON_SCREEN, NAME = 75, 22  # characters of all names of the axis, and of one at most
 MOST_DECADES = 3  # up to which a log axis has ticks at 2 and 5, too
 
 
@@ -85,7 +88,7 @@ def screen(result: Curve, theme: Theme, *, height=None, title=True):
     direct = len(result.series) <= DIRECT_LABELS
     height = height or (400 if direct else max(400, 130 + 20 * (len(coloured) + 2)))
     figure = screen_figure(theme, result.title, notes(result), height=height, show_title=title)
-    x = np.asarray(result.x, np.float32)
+    x, named = np.asarray(result.x, np.float32), {"text": _hovered(result)} if result.x_labels else {}
     if result.log_x:  # Plotly would draw a line from the left edge instead of leaving these out
         x = np.where(x > 0, x, np.float32(np.nan))
     for k, name in enumerate(rest):
@@ -104,14 +107,28 @@ def screen(result: Curve, theme: Theme, *, height=None, title=True):
         line(
             figure, x, result.null[name], theme.missing, "null", width=1.3, dash="dash", hover=hover, **group
         )
+    at = "%{text}" if named else "%{x:.4g}"
     for k, name in enumerate(coloured):
         label, dash = markup(name, 34), DASHES[k // 8 % 4][0]
         look = {"dash": dash, "markers": direct and len(x) <= 60, "showlegend": not direct}
-        hover = f"{label}<br>%{{x:.4g}}: %{{y:.4g}}"
+        hover = f"{label}<br>{at}: %{{y:.4g}}"
         good = _drawn(result, x, name)
-        line(figure, x[good], result.series[name][good], theme.categories[k % 8], label, hover=hover, **look)
+        said = {key: np.asarray(texts, object)[good].tolist() for key, texts in named.items()}
+        line(
+            figure,
+            x[good],
+            result.series[name][good],
+            theme.categories[k % 8],
+            label,
+            hover=hover,
+            **look,
+            **said,
+        )
         _diamonds(figure, result, x, name, theme.categories[k % 8])
     kind = _log_axis(x) if result.log_x else {"type": "linear"}
+    if result.x_labels:
+        places, names = _ticks(result, ON_SCREEN)
+        kind |= {"tickmode": "array", "tickvals": places, "ticktext": [markup(name) for name in names]}
     figure.update_xaxes(title_text=markup(result.x_name, 80), exponentformat="power", **kind)
     figure.update_yaxes(title_text=markup(result.y_name, 44), range=_span(result), exponentformat="power")
     if direct and len(coloured) > 1:
@@ -132,6 +149,19 @@ def _diamonds(figure, result: Curve, x: np.ndarray, name: str, colour: str) -> N
         figure.add_trace(
             go.Scatter(x=x[at], y=y, mode="markers", marker=look, hovertemplate=hover, showlegend=False)
         )
+
+
+def _ticks(result: Curve, room: int) -> tuple[np.ndarray, list[str]]:
+    """Places along x and their names, shortened to so many characters in all where that leaves something of them."""
+    x = np.asarray(result.x, float)
+    shown = np.arange(0, len(x), -(-len(x) // MOST_TICKS))
+    names = told_apart(result.x_labels, int(np.clip(room // max(len(shown), 1) - 1, 8, NAME)))
+    return x[shown], [names[i] for i in shown]
+
+
+def _hovered(result: Curve) -> list[str]:
+    """The whole name of each place, with its number."""
+    return [f"{markup(name, 60)} ({number(at)})" for name, at in zip(result.x_labels, result.x, strict=True)]
 
 
 def _log_axis(x: np.ndarray) -> dict:
@@ -201,10 +231,21 @@ def paper(result: Curve, page: Page) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(power_of_ten)
         axes.xaxis.set_minor_formatter("")
+    if result.x_labels:
+        _paper_ticks(page, axes, result)
     if 1 < len(result.series) <= DIRECT_LABELS:
         _paper_labels(axes, result, coloured, page)
     elif len(result.series) > 1:
         legend_above(page, axes)
+
+
+def _paper_ticks(page: Page, axes, result: Curve) -> None:
+    """Names along the axis, slanted where they would touch."""
+    places, names = _ticks(result, page.characters)
+    slanted = sum(len(name) + 2 for name in names) > 0.8 * page.characters
+    look = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    axes.minorticks_off()
+    axes.set_xticks(places, names, **look)
 
 
 def _paper_labels(axes, result: Curve, names: list[str], page: Page) -> None:
@@ -224,6 +265,8 @@ def _paper_labels(axes, result: Curve, names: list[str], page: Page) -> None:
 
 def table(result: Curve, **_ignored) -> dict[str, np.ndarray]:
     columns = [(plain(result.x_name) or "x", np.asarray(result.x))]
+    if result.x_labels:
+        columns = [(columns[0][0], np.array([plain(name) for name in result.x_labels])), ("place", result.x)]
     for name, values in result.series.items():
         columns.append((name, np.asarray(values)))
         for part in ("low", "high", "null"):
@@ -237,9 +280,12 @@ def table(result: Curve, **_ignored) -> dict[str, np.ndarray]:
 
 def words(result: Curve) -> str:
     x = np.asarray(result.x, float)
+    ends = [number(np.nanmin(x)), number(np.nanmax(x))]
+    if result.x_labels:
+        ends = [shorten(result.x_labels[int(i)], 40) for i in (np.nanargmin(x), np.nanargmax(x))]
     parts = [
         f"{len(result.series):,} line(s) of {plain(result.y_name)} over {plain(result.x_name)} from "
-        f"{number(np.nanmin(x))} to {number(np.nanmax(x))} ({len(x):,} places)."
+        f"{ends[0]} to {ends[1]} ({len(x):,} places)."
     ]
     for name, values in list(result.series.items())[:6]:
         y = np.asarray(values, float)

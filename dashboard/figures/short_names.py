@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dashboard.figures.text import plain, shorten
 
-_PARTS = re.compile(r"(?<=[./:_ ])")  # module paths, files, words
+_PARTS = re.compile(r"(?<=[./:_ -])")  # module paths, files, words
 
 
 def told_apart(names: Sequence[str], limit: int) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.spec import Method
-from dashboard import state
+from dashboard import errors, state
 from dashboard.browse import comparable, projections
 from dashboard.parts import tap_picker
 
@@ -32,19 +32,27 @@ def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str
     fitting = fitting_taps(method, reference)
     usual = projections.usual_inputs(method, reference, fitting)
     own = f"{reference.partition(':')[0]}:"
+    alone = all(r.startswith(own) for r in chosen)
     change = {"usual": usual, "fewest": method.inputs, "resets": resets}
     st.multiselect(
         "Taps, in order",
         fitting,
-        format_func=lambda r: r.removeprefix(own) if r.startswith(own) else tap_picker.shown(r),
+        format_func=lambda r: r.removeprefix(own) if alone and r.startswith(own) else tap_picker.shown(r),
         placeholder="Add a tap",
         max_selections=None if method.more_inputs else method.inputs,
         help=f"At least {method.inputs}. {CAN_BE_CHOSEN[method.matches]}",
         **state.tied("with", chosen, lambda picked: _choose(picked, **change)),
     )
     elsewhere = projections.same_tap_elsewhere(reference, fitting)
+    series = projections.same_tap_in_series(reference, fitting)
     with st.container(horizontal=True):
         st.button("Layers of this store", on_click=_choose, args=(usual,), kwargs=change, key="layers")
+        if method.inputs <= len(series) < len(elsewhere):
+            ends = " to ".join(r.partition(":")[0] for r in (series[0], series[-1]))
+            st.button(
+                f"This tap in its series of {len(series)}", on_click=_choose, args=(series,), kwargs=change,
+                key="series", help=f"{errors.escape(ends)}: stores whose names differ in one number, in its order.",
+            )  # fmt: skip
         if len(elsewhere) >= method.inputs:
             st.button(
                 "This tap in other stores", on_click=_choose, args=(elsewhere,), kwargs=change, key="elsewhere",

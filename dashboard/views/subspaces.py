@@ -10,7 +10,7 @@ from dashboard.components import nothing_yet, questions
 from dashboard.parts import erase_form
 
 ERASING = dict.fromkeys(("concept_erasure", "erasure_by_rank", "collateral_damage"), erase_form.draw)
-RESETS = ("p.", "seed", "ask", "with", "tap2")  # what belongs to the view before
+RESETS = ("p.", "seed", "ask", "tap2")  # what belongs to the view before
 
 
 def page() -> None:

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from recorded import recorded, rows
 
+from analysis.methods.rank.rank_dossier import rank_dossier
 from analysis.methods.similarity.cka import CkaParams, cka
+from analysis.methods.subspaces.average_subspace import AverageSubspaceParams, average_subspace
+from analysis.methods.subspaces.subspace_distances import SubspaceDistancesParams, subspace_distances
 from analysis.sources.data import open_data
 
 MATCHING = "matching_nets_omniglot_n=1_k=5_q=15_nv={}_dist={}_fce=False.pth"
@@ -102,3 +105,24 @@ def test_the_training_objective_and_not_the_seed_separates_the_encoders(stores):
 
 def test_double_precision_weights_stay_double(stores):
     assert stores[0].manifest["settings"]["parameter_dtype"] == "float64"
+
+
+def test_encoders_trained_with_cosines_use_half_of_the_units_and_are_the_odd_ones_out(stores):
+    """As subspaces of samples, averaged: the two lie together, and far from the other six; the rest is of full rank."""
+    taps = [s.activations(VECTOR) for s in stores]
+    odd = np.array([limits == COSINE for limits in ENCODERS.values()])
+    found = average_subspace(*taps, params=AverageSubspaceParams(space="samples", dimension=1))
+    assert ((found.columns["outlier"] != "") == odd).all()
+    overlaps = subspace_distances(*taps, params=SubspaceDistancesParams(space="samples", dimension=1)).values
+    assert overlaps[np.ix_(~odd, ~odd)].min() == pytest.approx(0.856, abs=0.005)
+    assert overlaps[np.ix_(odd, ~odd)].max() == pytest.approx(0.784, abs=0.005)
+    assert overlaps[2, 7] == pytest.approx(0.964, abs=0.005)
+    ranks = np.array(
+        [dict(zip(*map(rank_dossier(t).columns.get, ("notion", "value")), strict=True)) for t in taps]
+    )
+    whole = np.array([r["numerical rank"] for r in ranks])
+    assert (whole[~odd] == 64).all()
+    assert whole[odd].tolist() == [30, 28]
+    spread = np.array([r["participation ratio"] for r in ranks])
+    assert spread[odd].max() < 5
+    assert spread[~odd].min() > 10

@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 from recorded import recorded, rows
 
+from analysis.compute.rows.some_samples import EVERY, MEAN
+from analysis.methods.rank.rank_series import RankSeriesParams, rank_series
+from analysis.methods.subspaces.subspace_movie import SubspaceMovieParams, subspace_movie
 from analysis.recording.taps import dry_run
 from analysis.sources.checkpoint import open_checkpoint
 from analysis.sources.data import open_data
+
+BLOCKS = [f"transformer.layers.{i}" for i in range(6)]
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +44,8 @@ def test_accuracy(store):
 
 
 def test_blocks_and_patch_tokens(store):
-    blocks = [f"transformer.layers.{i}" for i in range(6)]
-    assert set(blocks) < set(store.taps)
-    for block in blocks:
+    assert set(BLOCKS) < set(store.taps)
+    for block in BLOCKS:
         layout = store.activations(block).layout
         assert (layout.grid, layout.leading) == ((7, 7), 1)
         assert layout.n_rows == 1797 * 50
@@ -88,3 +92,34 @@ def test_the_dry_run_finds_grid_and_class_token_without_a_config(real, digits):
     info = {i.name: i for i in dry_run(loaded, digits)}["transformer.layers.5"]
     assert (info.n_tokens, info.n_units, info.grid, info.leading) == (50, 64, (7, 7), 1)
     assert "7 x 7 patches and 1 before" in info.class_token
+
+
+def test_the_rank_of_tokens_falls_with_depth_where_that_of_their_means_rises(store):
+    """What a row is decides the sign: tokens of an image become alike while images become less alike."""
+    taps = [store.activations(block) for block in BLOCKS]
+    lines = {}
+    for tokens in (MEAN, EVERY):
+        found = rank_series(*taps, params=RankSeriesParams(notion="participation ratio", tokens=tokens))
+        lines[tokens] = found.series[store.name]
+        assert found.x_labels == tuple(BLOCKS)
+        assert {e.n for e in found.estimates} == {1797}
+    np.testing.assert_allclose(lines[MEAN], [6.23, 4.37, 4.74, 5.33, 6.05, 6.31], atol=0.02)
+    np.testing.assert_allclose(lines[EVERY], [13.84, 13.80, 10.97, 11.47, 9.90, 10.13], atol=0.02)
+    x = np.asarray(taps[3].take(np.arange(1797 * 50)), np.float64)
+    lam = np.linalg.eigvalsh(np.cov(x, rowvar=False))
+    assert lines[EVERY][3] == pytest.approx(lam.sum() ** 2 / (lam**2).sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize("tokens", [MEAN, EVERY])
+def test_the_main_subspace_turns_in_the_first_blocks_and_hardly_in_the_last(store, tokens):
+    taps = [store.activations(block) for block in BLOCKS]
+    found = subspace_movie(*taps, params=SubspaceMovieParams(tokens=tokens, draws=20))
+    moved, random = found.series["velocity"], found.series["random subspaces"]
+    assert moved.argmax() == 0
+    assert moved.argmin() == 4
+    assert moved[0] > 0.7 * random[0]
+    assert moved[4] < 0.15 * random[4]
+    for e in found.estimates:
+        assert e.n == 1797 if tokens == MEAN else 1600 < e.n < 1797  # 5,000 of the tokens are not of all
+        assert e.low > e.null
+    assert found.x_labels == tuple(BLOCKS[1:])

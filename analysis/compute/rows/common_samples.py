@@ -61,7 +61,7 @@ def common_samples(
     """
     if len(taps) < 2:
         raise ParameterError(f"{len(taps)} tap(s)", "two or more")
-    positions, said = _shared(taps, minimum)
+    positions, said = shared_positions(taps, minimum)
     if positions.shape[1] > maximum:
         said.append(f"A random {maximum:,} of {positions.shape[1]:,} samples used.")
         chosen = np.sort(rng.choice(positions.shape[1], size=maximum, replace=False))
@@ -145,8 +145,9 @@ def _sample_vectors(
     return found["values"][place[chosen]], finite[at], [str(note) for note in found["notes"]]
 
 
-def _shared(taps: Sequence[Activations], minimum: int) -> tuple[np.ndarray, list[str]]:
-    """Positions (taps, n) of the common samples in each tap, in the order of the first; notes."""
+def shared_positions(taps: Sequence[Activations], minimum: int) -> tuple[np.ndarray, list[str]]:
+    """Positions (taps, n) of the common samples in each tap, in the order of the first; notes. Raises as
+    `common_samples` does for ids."""
     all_ids = [np.asarray(t.samples["id"]).astype(str) for t in taps]
     if all(np.array_equal(all_ids[0], ids) for ids in all_ids[1:]):
         return np.tile(np.arange(len(all_ids[0])), (len(taps), 1)), row_number_notes(taps)

@@ -10,7 +10,6 @@ from analysis.activations import Activations
 from analysis.compute.similarity.similarity_grid import Grid, Pair, compared
 from analysis.compute.statistics.moments import Moments, is_varying
 from analysis.compute.statistics.nulls import add_one_p
-from analysis.compute.statistics.sample_groups import sample_groups
 from analysis.compute.subspaces.covariance_distances import BURES, Spread, between, prepared, turned_at_random
 from analysis.errors import InputError, NotEnoughData
 from analysis.spec import Progress
@@ -54,12 +53,12 @@ def distance_series(
     values: Sequence[np.ndarray],
     spreads: Sequence[Spread],
     distance: str,
-    rng: np.random.Generator,
+    groups: Sequence[np.ndarray],
     progress: Progress,
 ) -> np.ndarray:
-    """(1 + G, k, k) distances on all samples and without each group; no groups where a covariance loses its rank."""
+    """(1 + G, k, k) distances on all rows and without each of the `groups` of them; none of these where a covariance
+    loses its rank."""
     n, d = values[0].shape
-    groups = sample_groups(n, rng)
     if distance != BURES and n - max(map(len, groups)) - 1 < d:
         groups = []
     found = [_all(spreads, distance)]

@@ -34,6 +34,13 @@ def common_depths(networks: Sequence[Network]) -> np.ndarray:
     return np.unique(np.concatenate([network.depth for network in networks]).round(9))
 
 
+def layer_names(networks: Sequence[Network], names: Sequence[str]) -> tuple[str, ...]:
+    """What the depths of `common_depths` are called: the layers' names without their store, () where networks differ in
+    number or names of their layers. `names` are those of all taps."""
+    each = {tuple(names[i].partition(":")[2] or names[i] for i in network.layers) for network in networks}
+    return each.pop() if len(each) == 1 else ()
+
+
 def at_depths(x: np.ndarray, network: Network, series: np.ndarray) -> np.ndarray:
     """A network's `series` (…, layers) at the depths (x,): on the straight line between its two nearest layers, and
     that of its first or last layer beyond these."""

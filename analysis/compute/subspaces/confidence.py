@@ -54,10 +54,16 @@ def expected_error(values: np.ndarray, n: int, most: int, fourth: np.ndarray | N
     return ExpectedError(mean, np.where(np.isfinite(mean), radius, np.inf))
 
 
-def fourth_moments(scores: np.ndarray, most: int) -> np.ndarray:
-    """(most, r) mean of s_i² s_j² of centred `scores` (n, r). O(n r most)."""
-    squares = scores**2
-    return squares[:, :most].T @ squares / len(scores)
+def fourth_moments(scores: np.ndarray, most: int, sample: np.ndarray | None = None) -> np.ndarray:
+    """(most, r) mean of s_i² s_j² of centred `scores` (n, r). With rows that depend on each other inside a `sample`
+    (n,), rising: n times the variance of the mean of s_i s_j, Σ over samples of (Σ s_i s_j over its rows)² / n.
+    O(n r most)."""
+    if sample is None or sample[-1] + 1 == len(sample):
+        squares = scores**2
+        return squares[:, :most].T @ squares / len(scores)
+    starts = np.flatnonzero(np.diff(sample, prepend=-1))
+    sums = (np.add.reduceat(scores * scores[:, i, None], starts, axis=0) for i in range(most))
+    return np.array([(s**2).sum(axis=0) for s in sums]) / len(scores)
 
 
 def bootstrap_error(
@@ -67,15 +73,17 @@ def bootstrap_error(
     draws: int,
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 1.0),
+    sample: np.ndarray | None = None,
 ) -> np.ndarray:
     """(draws, most) ‖sin Θ‖² between the span of the first k = 1 .. most axes and that of resampled samples; `scores`
-    (n, r) on all axes. O(n r² + r³) a draw."""
-    n = len(scores)
+    (n, r) on all axes, each row a sample or one of the rows of its `sample` (n,). O(n r² + r³) a draw."""
+    sample = np.arange(len(scores)) if sample is None else sample
+    samples = int(sample.max()) + 1
     found = np.empty((draws, most))
     for i in range(draws):
         progress(span[0] + (span[1] - span[0]) * i / draws, "resampling")
-        counts = rng.multinomial(n, np.full(n, 1.0 / n))
-        kept = counts > 0
+        counts = rng.multinomial(samples, np.full(samples, 1.0 / samples))[sample]
+        kept, n = counts > 0, counts.sum()
         weighted = scores[kept] * counts[kept, None]
         mean = weighted.sum(axis=0) / n
         covariance = scores[kept].T @ weighted / n - np.outer(mean, mean)

@@ -3,7 +3,7 @@ the part without each group of samples (intervals, tests) and that of a random d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import stdtr
@@ -89,16 +89,21 @@ def coordinate_parts(series: Series, step: Step, measure: str) -> Parts:
 
 
 def energy_parts(series: Series, step: Step) -> Parts:
-    """The share of each sample's distance from the mean (squared, over the taps) that lies in the difference subspace.
+    """The share of each sample's distance from the mean (squared, over the taps and its tokens) that lies in the
+    difference subspace.
 
     A sample at the mean of every tap has share 0. The null is that of a random subspace: dimension / units.
     """
     centred = [series.values[t] - series.values[t].mean(axis=0) for t in step.taps]
     whole = sum((x * x).sum(axis=1) for x in centred)
 
+    whole = np.bincount(series.sample, whole)
+
     def shares(d: Difference) -> np.ndarray:
         inside = sum(((x @ d.directions) ** 2).sum(axis=1) for x in centred)
+        inside = np.bincount(series.sample, inside)
         return np.divide(inside, whole, out=np.zeros_like(inside), where=whole > 0)
 
     without = np.array([shares(w) for w in step.without])
-    return parts(shares(step.difference), without, step.difference.directions.shape[1] / series.d)
+    found = parts(shares(step.difference), without, step.difference.directions.shape[1] / series.d)
+    return replace(found, high=np.minimum(found.high, 1.0))

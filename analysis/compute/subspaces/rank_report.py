@@ -30,7 +30,7 @@ def estimate(one: Ranked, tap: TapSpectrum, name: str = "") -> Estimate:
     return Estimate(
         name or f"{one.notion.name}, {one.notion.formula}", one.value, **made, null=one.null_mean,
         null_low=min(float(low), one.null_mean), null_high=max(float(high), one.null_mean),
-        null_method=f"independent Gaussian units of the same variances, {draws} draws", n=tap.n, d=tap.d,
+        null_method=f"independent Gaussian units of the same variances, {draws} draws", n=tap.samples, d=tap.d,
         estimator="plug-in", unit=one.notion.unit,
     )  # fmt: skip
 

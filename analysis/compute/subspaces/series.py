@@ -13,11 +13,25 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
-from analysis.activations import ArrayActivations
-from analysis.compute.rows.common_samples import CommonSamples
-from analysis.compute.statistics.sample_groups import sample_groups
+from analysis.activations import Activations
+from analysis.compute.rows.common_rows import (
+    MOST_HELP,
+    TOKENS_HELP,
+    TOKENS_OF_ALL,
+    CommonRows,
+    common_rows,
+    naming_tokens,
+)
+from analysis.compute.rows.some_samples import MEAN
 from analysis.compute.subspaces.differences import ARC, CHORD
-from analysis.compute.subspaces.spaces import AUTOMATIC, SAMPLES, SPACE_HELP, SPACES, UNITS
+from analysis.compute.subspaces.spaces import (
+    AUTOMATIC,
+    SAMPLES,
+    SPACE_HELP,
+    SPACES,
+    UNITS,
+    refuse_tokens_of_samples,
+)
 from analysis.compute.subspaces.subspace import Cuts, cuts_of
 from analysis.errors import InputError, NotEnoughData
 from analysis.spec import Progress, no_progress, param
@@ -35,7 +49,8 @@ class SeriesParams:
         VELOCITY, "Velocity is the movement of one step; acceleration is how far a tap lies from half-way between its "
         "neighbours.", choices=(VELOCITY, ACCELERATION),
     )  # fmt: skip
-    measure: str = param(CHORD, "Sum over angles that is called movement.", choices=(CHORD, ARC))
+    space: str = param(AUTOMATIC, SPACE_HELP, choices=SPACES)
+    tokens: str = param(MEAN, TOKENS_HELP, choices=TOKENS_OF_ALL)
     dimension: int | None = param(
         None, "Axes of each subspace; automatic: where eigenvalues are told apart.", low=1, high=256
     )
@@ -45,16 +60,15 @@ class SeriesParams:
         choices=(ONE, OWN),
     )
     most: int = param(10, "Most axes of an automatic dimension.", low=1, high=256)
-    space: str = param(AUTOMATIC, SPACE_HELP, choices=SPACES)
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(5000, "Most samples; a seeded random subset above.", low=50, high=100_000)
+    measure: str = param(CHORD, "Sum over angles that is called movement.", choices=(CHORD, ARC))
+    maximum_samples: int = param(5000, MOST_HELP, low=50, high=100_000)
 
 
 @dataclass(frozen=True)
 class Series:
     """Of m taps: `values` (n, d) each; `dims` (m,), 0 where no cut is held, with the reason in `why`; `gaps` (m,)
     λ_k / λ_{k+1}; `axes`, `without` (G of them) and `redrawn` (B of them) bases (d, k) of each tap, empty where no cut
-    is held; `groups`, the samples left out; `space`."""
+    is held; `groups`, the rows left out; `space`; the `sample` (n,) of each row, of `samples` in all."""
 
     names: tuple[str, ...]
     values: tuple[np.ndarray, ...]
@@ -66,10 +80,13 @@ class Series:
     redrawn: tuple[tuple[np.ndarray, ...], ...]
     groups: tuple[np.ndarray, ...]
     space: str
+    sample: np.ndarray
+    samples: int
 
     @property
     def n(self) -> int:
-        return len(self.values[0])
+        """What counts as independent: samples, however many rows each has."""
+        return self.samples
 
     @property
     def d(self) -> int:
@@ -95,8 +112,29 @@ class Series:
         return np.linalg.qr((x - x.mean(axis=0)) @ basis)[0]
 
 
+def series_rows(
+    taps: Sequence[Activations],
+    params: SeriesParams,
+    rng: np.random.Generator,
+    progress: Progress = no_progress,
+    span: tuple[float, float] = (0.0, 0.3),
+) -> CommonRows:
+    """What a series is made of. Raises as `common_rows`, and InputError for tokens in the space of samples."""
+    refuse_tokens_of_samples(params.space, params.tokens, taps)
+    return common_rows(
+        taps,
+        rng,
+        tokens=params.tokens,
+        maximum=params.maximum_samples,
+        minimum=FEWEST,
+        progress=progress,
+        span=span,
+    )
+
+
 def subspace_series(
-    data: CommonSamples,
+    taps: Sequence[Activations],
+    data: CommonRows,
     names: Sequence[str],
     params: SeriesParams,
     rng: np.random.Generator,
@@ -104,7 +142,7 @@ def subspace_series(
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.3, 0.9),
 ) -> Series:
-    """Subspaces of the taps in `data`. Time O((11 + draws) n d min(n, d)) for each.
+    """Subspaces of the `taps`, whose rows are `data`. Time O((11 + draws) n d min(n, d)) for each.
 
     Raises
     ------
@@ -122,13 +160,13 @@ def subspace_series(
         )
     half = (span[0] + 2 * span[1]) / 3
     cuts = []
-    for i, (x, name) in enumerate(zip(data.values, names, strict=True)):
+    for i, name in enumerate(names):
         progress(span[0] + (half - span[0]) * i / len(names), f"cutting {name}")
-        cuts.append(cuts_of(ArrayActivations(x, name=name, digest=" ")))
-    dims, why = _dimensions(cuts, params)
-    groups = sample_groups(len(data.values[0]), rng)
-    n = len(data.values[0])
-    counts = [np.bincount(rng.integers(n, size=n), minlength=n).astype(float) for _ in range(draws)]
+        cuts.append(cuts_of(data.tap(i, name)))
+    with naming_tokens(taps, params.tokens):
+        dims, why = _dimensions(cuts, params)
+    groups, n = data.groups(rng), data.n_samples
+    counts = [np.bincount(rng.integers(n, size=n), minlength=n)[data.sample] for _ in range(draws)]
     axes, without, redrawn, gaps = [], [], [], np.ones(len(names))
     for t, (x, cut, k) in enumerate(zip(data.values, cuts, dims, strict=True)):
         progress(half + (span[1] - half) * t / len(names), f"drawing samples of {names[t]} again")
@@ -138,15 +176,16 @@ def subspace_series(
         redrawn.append(tuple(leading_axes(x, k, w) for w in counts) if k else ())
     found = Series(
         tuple(names), data.values, np.array(dims), tuple(why), gaps, tuple(axes), tuple(without), tuple(redrawn),
-        tuple(groups), params.space,
+        tuple(groups), params.space, data.sample, n,
     )  # fmt: skip
     if not found.windows(params.order):
         size = "two" if params.order == VELOCITY else "three"
-        raise NotEnoughData(
-            f"no {size} neighbouring taps have a subspace ({'; '.join(w for w in why if w)})",
-            f"{size} taps in a row that are cut where eigenvalues differ",
-            "Choose another dimension, or record more samples",
-        )
+        with naming_tokens(taps, params.tokens):
+            raise NotEnoughData(
+                f"no {size} neighbouring taps have a subspace ({'; '.join(w for w in why if w)})",
+                f"{size} taps in a row that are cut where eigenvalues differ",
+                "Choose another dimension, or record more samples",
+            )
     return found
 
 
@@ -184,7 +223,7 @@ def _shared_dimension(cuts: list[Cuts], most: int) -> int:
 
 
 def leading_axes(x: np.ndarray, k: int, weights: np.ndarray | None = None) -> np.ndarray:
-    """(d, k) principal axes of `x` (n, d), samples counted `weights` (n,) times. O(n d min(n, d))."""
+    """(d, k) principal axes of `x` (n, d), rows counted `weights` (n,) times. O(n d min(n, d))."""
     w = np.ones(len(x)) if weights is None else weights
     x, w = x[w > 0], w[w > 0]
     centred = (x - w @ x / w.sum()) * np.sqrt(w)[:, None]

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
-from analysis.activations import Activations, ArrayActivations
-from analysis.compute.rows.common_samples import CommonSamples, common_samples
+from analysis.activations import Activations
+from analysis.compute.rows.common_rows import CommonRows, common_rows, naming_tokens
+from analysis.compute.rows.some_samples import MEAN
 from analysis.compute.statistics.moments import Moments, is_varying
-from analysis.compute.statistics.sample_groups import sample_groups
-from analysis.compute.subspaces.spaces import UNITS
+from analysis.compute.subspaces.spaces import UNITS, refuse_tokens_of_samples
 from analysis.compute.subspaces.subspace import Cuts, Subspace, cuts_of
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.spec import Progress, no_progress
@@ -55,12 +55,22 @@ class TapSubspaces:
         return [m.name for m in self.members]
 
 
-def shared_samples(
-    taps: Sequence[Activations], space: str, rng, maximum: int, progress: Progress, span=(0.0, 0.2)
-) -> CommonSamples:
-    """`common_samples` of taps that can be compared in that space. Raises InputError where their units differ."""
+def shared_rows(
+    taps: Sequence[Activations],
+    space: str,
+    tokens: str,
+    rng,
+    maximum: int,
+    progress: Progress,
+    span=(0.0, 0.2),
+) -> CommonRows:
+    """`common_rows` of taps that can be compared in that space. Raises InputError where their units differ, or for
+    tokens in the space of samples."""
     refuse_other_units(taps, space)
-    return common_samples(taps, rng, maximum=maximum, minimum=FEWEST, progress=progress, span=span)
+    refuse_tokens_of_samples(space, tokens, taps)
+    return common_rows(
+        taps, rng, tokens=tokens, maximum=maximum, minimum=FEWEST, progress=progress, span=span
+    )
 
 
 def refuse_other_units(taps: Sequence[Activations], space: str) -> None:
@@ -82,6 +92,7 @@ def tap_subspaces(
     dimension: int | None = None,
     share: float | None = None,
     common: bool = False,
+    tokens: str = MEAN,
     maximum: int = 10_000,
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 0.7),
@@ -102,21 +113,22 @@ def tap_subspaces(
             "a dimension and a share of the variance", "one of the two", "Leave one of them empty"
         )
     middle = span[0] + 0.3 * (span[1] - span[0])
-    data = shared_samples(taps, space, rng, maximum, progress, (span[0], middle))
+    data = shared_rows(taps, space, tokens, rng, maximum, progress, (span[0], middle))
     every = []
-    for i, x in enumerate(data.values):
+    for i, tap in enumerate(taps):
         at = middle + 0.3 * (span[1] - middle) * i / len(taps)
         progress(at, "finding axes")
-        every.append(cuts_of(ArrayActivations(x, name=taps[i].name, digest="held")))
-    if common:
-        dimension = common_dimension(every) if dimension is None else dimension
-    chosen = [chosen_cut(cuts, dimension, share) for cuts in every]
-    groups = sample_groups(len(data.ids), rng)
+        every.append(cuts_of(data.tap(i, tap.name)))
+    with naming_tokens(taps, tokens):
+        if common:
+            dimension = common_dimension(every) if dimension is None else dimension
+        chosen = [chosen_cut(cuts, dimension, share) for cuts in every]
+    groups = data.groups(rng)
     members = []
     for i, (x, subspace) in enumerate(zip(data.values, chosen, strict=True)):
         progress(middle + (0.3 + 0.7 * i / len(taps)) * (span[1] - middle), "leaving samples out")
         members.append(TapSubspace(taps[i].name, subspace, _bases(x, subspace, groups, space)))
-    n = len(data.ids)
+    n = data.n_samples
     varying, said = _varying(data.values) if space == UNITS else (n - 1, [])
     notes = (*data.notes, *dict.fromkeys(note for cuts in every for note in cuts.notes), *said)
     return TapSubspaces(tuple(members), varying, n, notes)

@@ -173,14 +173,12 @@ def _curve(names, groups, first, places, null, widths, notes) -> Curve:
             null_method="sets that do not differ", n=len(first), d=widths[i],
             estimator="distance of held-out means along the axis, in distances of the training means",
         ))  # fmt: skip
-    listed = "; ".join(f"{i + 1} {name}" for i, name in enumerate(names))
     return Curve(
         title=f"{groups[0]} against {groups[1]}, layer by layer", x=np.arange(1.0, len(names) + 1), x_name="layer",
-        y_name=AUROC, series={AUROC: value}, low={AUROC: low}, high={AUROC: high},
+        x_labels=names, y_name=AUROC, series={AUROC: value}, low={AUROC: low}, high={AUROC: high},
         null={AUROC: np.full(len(names), HALF)}, reading=_reading(names, groups, value, low, high, able, most),
         estimates=tuple(estimates),
         caveats=(
-            f"Layers: {listed}.",
             f"{int(first.sum()):,} and {int((~first).sum()):,} samples. With exchanged names 95 % of the largest AUROC "
             f"over all layers stay below {most:.2f}, which a layer's interval must exceed to be called separable.",
             "Intervals hold layer by layer; the difference of means is one direction, and others may separate earlier.",
@@ -242,7 +240,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="layer_trajectory", family="concepts", title="At which layer two sets separate", version=1,
+        id="layer_trajectory", family="concepts", title="At which layer two sets separate", version=2,
         function=layer_trajectory, params=LayerTrajectoryParams, result=Curve, check=_check, cost=_cost, inputs=2,
         more_inputs=True, minimum_rows=2 * FEWEST,
         summary="How well the difference of two sets' means separates samples it has not seen, layer by layer.",

@@ -102,7 +102,7 @@ def diffusion_entropy_by_layer(
     return Curve(
         title=f"Diffusion spectral entropy of {len(taps)} taps", reading=_reading(estimates, names, n, params),
         caveats=(*data.notes, *_caveats(n, names, codes, params)), estimates=estimates, x=np.arange(1, len(taps) + 1),
-        x_name="tap, in the order given", y_name="bits", series=series,
+        x_name="tap, in the order given", x_labels=names, y_name="bits", series=series,
         null={k: v.mean(axis=1) for k, v in null.items()},
         low={k: np.maximum(v - bands[k], 0.0 if k == ENTROPY else -np.inf) for k, v in series.items()},
         high={k: np.minimum(v + bands[k], ceiling[k]) for k, v in series.items()},
@@ -222,7 +222,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="diffusion_entropy_by_layer", family="rank", title="Diffusion spectral entropy by layer", version=1,
+        id="diffusion_entropy_by_layer", family="rank", title="Diffusion spectral entropy by layer", version=2,
         function=diffusion_entropy_by_layer,
         summary="How many groups a random walk between samples tells apart, from layer to layer.",
         params=DiffusionByLayerParams, result=Curve, check=_check, cost=_cost, inputs=2, more_inputs=True,

@@ -120,7 +120,7 @@ def intrinsic_dimension_by_layer(
     return Curve(
         title=f"Intrinsic dimension over {len(taps)} taps", reading=_reading(names, estimates, line[TWO_NN], params),
         caveats=(*notes, *data.notes), estimates=estimates, x=np.arange(1, len(taps) + 1), x_name="tap",
-        y_name="dimension", series=line,
+        x_labels=names, y_name="dimension", series=line,
         low={name: np.maximum(line[name] - h, 0.0) for name, h in half.items()},
         high={name: line[name] + h for name, h in half.items()},
         null={name: np.array([n[name].mean() for n in null]) for name in line},
@@ -219,7 +219,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="intrinsic_dimension_by_layer", family="rank", title="Intrinsic dimension by layer", version=1,
+        id="intrinsic_dimension_by_layer", family="rank", title="Intrinsic dimension by layer", version=2,
         function=intrinsic_dimension_by_layer, params=DimensionByLayerParams, result=Curve, check=_check, cost=_cost,
         summary="How the dimension of the same samples changes over taps, against Gaussians of the same covariance.",
         inputs=2, more_inputs=True, minimum_rows=FEWEST,

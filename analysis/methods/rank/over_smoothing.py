@@ -112,7 +112,8 @@ def over_smoothing(
         title=f"Smoothing of {names[0]}" if alone else f"Smoothness of {len(taps)} layers",
         reading=_reading(series, chance, graph, rate, depth, alone),
         caveats=(*notes, *graph.notes, *_caveats(graph, rate)),
-        estimates=estimates, x=depth, x_name="times averaged over neighbours" if alone else "layer", y_name="share",
+        estimates=estimates, x=depth, x_name="times averaged over neighbours" if alone else "layer",
+        x_labels=() if alone else names, y_name="share",
         series=series, null={ENERGY: chance[:, 0], PASSING: chance[:, 1]},
     )  # fmt: skip
 
@@ -239,7 +240,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="over_smoothing", family="rank", title="Over-smoothing on a graph", version=1, function=over_smoothing,
+        id="over_smoothing", family="rank", title="Over-smoothing on a graph", version=2, function=over_smoothing,
         summary="How fast features of nodes become alike as they are averaged over neighbours, or from layer to layer.",
         params=OverSmoothingParams, result=Curve, check=_check, cost=_cost, more_inputs=True, minimum_rows=FEWEST,
         invariance="the order of nodes; rotating the features or scaling them together",

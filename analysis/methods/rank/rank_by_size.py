@@ -203,7 +203,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="rank_by_size", family="rank", title="Rank by sample size", version=1, function=rank_by_size,
+        id="rank_by_size", family="rank", title="Rank by sample size", version=2, function=rank_by_size,
         summary="Whether a rank number has stopped growing with the number of samples, and taps compared at equal n.",
         params=RankBySizeParams, result=Curve, check=_check, cost=_cost, inputs=1, more_inputs=True,
         minimum_rows=FEWEST,

@@ -199,7 +199,7 @@ def _by_name(table: Table) -> dict[str, float]:
 
 METHODS = (
     Method(
-        id="rank_dossier", family="rank", title="Rank dossier", version=1, function=rank_dossier,
+        id="rank_dossier", family="rank", title="Rank dossier", version=2, function=rank_dossier,
         summary="Every number that is called the rank of a representation, side by side and named by its formula.",
         params=RankDossierParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotating or scaling all activations changes none; shifting only those that do not centre; "

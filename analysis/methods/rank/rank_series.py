@@ -30,7 +30,13 @@ from analysis.compute.linear.tap_spectrum import TapSpectrum, tap_spectrum
 from analysis.compute.machine import machine
 from analysis.compute.rows.some_samples import MEAN, TOKENS, equal_samples
 from analysis.compute.rows.tap_names import tap_names
-from analysis.compute.similarity.depth_curves import Network, at_depths, common_depths, networks_of
+from analysis.compute.similarity.depth_curves import (
+    Network,
+    at_depths,
+    common_depths,
+    layer_names,
+    networks_of,
+)
 from analysis.compute.statistics.nulls import null_draws
 from analysis.compute.subspaces.rank_notions import (
     BY_NAME,
@@ -90,7 +96,7 @@ def rank_series(
         null = null_spectra(spectra[-1], seed, params.draws or min(null_draws(spectra[-1].d), 20))
         found += ranked(spectra[-1], null, (params.notion,))
     names = [t.name for t in taps]
-    networks, x, x_name = _axis(names)
+    networks, x, x_name, x_labels = _axis(names)
     notion = BY_NAME[params.notion]
     lines = {network.name: _line(x, network, found) for network in networks}
     banded = all(one.low is not None for one in found)
@@ -100,7 +106,7 @@ def rank_series(
             *equal.notes, notion_note(notion), GROWS, NEITHER,
             *_unequal(spectra), *shared_caveats(*spectra),
         ),
-        estimates=tuple(_estimates(networks, found, spectra, tap_names(names))), x=x, x_name=x_name,
+        estimates=tuple(_estimates(networks, found, spectra, tap_names(names))), x=x, x_name=x_name, x_labels=x_labels,
         y_name=f"{notion.name} ({notion.unit})", series={name: line[0] for name, line in lines.items()},
         low={name: line[1] for name, line in lines.items()} if banded else {},
         high={name: line[2] for name, line in lines.items()} if banded else {},
@@ -108,15 +114,21 @@ def rank_series(
     )  # fmt: skip
 
 
-def _axis(names: list[str]) -> tuple[tuple[Network, ...], np.ndarray, str]:
-    """Networks, the depths at which they are drawn, and what these are."""
+def _axis(names: list[str]) -> tuple[tuple[Network, ...], np.ndarray, str, tuple[str, ...]]:
+    """Networks, the depths at which they are drawn, what these are, and their names."""
     networks = networks_of(names)
     if all(len(network.layers) == 1 for network in networks):
         place = np.arange(len(names), dtype=np.float64)
         taps = {name.partition(":")[2] for name in names}
         one = taps.pop() if len(taps) == 1 else "all taps"
-        return (Network(one, np.arange(len(names)), place),), place, "place in the order given"
-    return networks, common_depths(networks), "relative depth"
+        return (
+            (Network(one, np.arange(len(names)), place),),
+            place,
+            "tap, in the order given",
+            tap_names(names),
+        )
+    labels = layer_names(networks, names)
+    return networks, common_depths(networks), "layer" if labels else "relative depth", labels
 
 
 def _line(x: np.ndarray, network: Network, found: list[Ranked]) -> np.ndarray:
@@ -199,7 +211,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="rank_series", family="rank", title="Rank along layers and checkpoints", version=1, function=rank_series,
+        id="rank_series", family="rank", title="Rank along layers and checkpoints", version=2, function=rank_series,
         summary="One rank number of many taps at equal n, along layers, checkpoints or both, with null and interval.",
         params=RankSeriesParams, result=Curve, check=_check, cost=_cost, inputs=2, more_inputs=True,
         minimum_rows=FEWEST,

@@ -97,6 +97,7 @@ def training_film(
         title=f"Training film of {names[0]} to {names[-1]}",
         reading=_reading(film, steps, jumps, estimates, data.ids), estimates=estimates,
         caveats=(*data.notes, *_caveats(film, numbered)), x=steps, x_name="training step" if numbered else "checkpoint",
+        x_labels=() if numbered else names,
         y_name="effective rank" if params.show == RANKS else "eigenvalue of the covariance",
         log_x=bool(numbered and (steps > 0).all()), **drawn,
     )  # fmt: skip
@@ -244,7 +245,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="training_film", family="rank", title="Training film of eigenvalues", version=1, function=training_film,
+        id="training_film", family="rank", title="Training film of eigenvalues", version=2, function=training_film,
         summary="Every large eigenvalue from checkpoint to checkpoint, followed through crossings, with its jumps.",
         params=TrainingFilmParams, result=Curve, check=_check, cost=_cost, inputs=3, more_inputs=True,
         minimum_rows=FEWEST, invariance="rotating or shifting the activations of any checkpoint on its own",

@@ -36,6 +36,8 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP
+from analysis.compute.rows.some_samples import MEAN, TOKENS
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.subspaces.average_members import (
     DRAWS,
@@ -70,7 +72,8 @@ class AverageSubspaceParams:
     dimension: int | None = param(
         None, "Axes of each subspace; automatic: where all spectra have a gap.", low=1, high=4096
     )
-    maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
+    tokens: str = param(MEAN, TOKENS_HELP, choices=TOKENS)
+    maximum_samples: int = param(10_000, MOST_HELP, low=50, high=200_000)
 
 
 def average_subspace(
@@ -80,7 +83,7 @@ def average_subspace(
 
     Parameters
     ----------
-    *taps : two or more Activations or arrays (rows, units), of the same samples (matched by id; tokens pooled).
+    *taps : two or more Activations or arrays (rows, units), of the same samples (matched by id).
 
     Returns
     -------
@@ -96,8 +99,8 @@ def average_subspace(
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
     params = replace(params, space=space_of(params.space, taps))
     found = tap_subspaces(
-        taps, rng, space=params.space, dimension=params.dimension, common=True, maximum=params.maximum_samples,
-        progress=progress,
+        taps, rng, space=params.space, dimension=params.dimension, common=True, tokens=params.tokens,
+        maximum=params.maximum_samples, progress=progress,
     )  # fmt: skip
     progress(0.7, "averaging")
     bases = [m.bases[0] for m in found.members]
@@ -223,7 +226,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="average_subspace", family="subspaces", title="Average subspace and outliers", version=1,
+        id="average_subspace", family="subspaces", title="Average subspace and outliers", version=2,
         function=average_subspace,
         summary="The mean and median of the subspaces of several taps, and which of them is unlike the others.",
         params=AverageSubspaceParams, result=Table, check=_check, cost=_cost, inputs=2, more_inputs=True,

@@ -28,6 +28,8 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP, CommonRows
+from analysis.compute.rows.some_samples import MEAN, TOKENS
 from analysis.compute.similarity.covariance_grid import (
     MOST_DRAWS,
     covariance_grid,
@@ -49,7 +51,7 @@ from analysis.compute.subspaces.covariance_distances import (
     flag,
     prepared,
 )
-from analysis.compute.subspaces.tap_subspaces import FEWEST, UNITS, shared_samples
+from analysis.compute.subspaces.tap_subspaces import FEWEST, UNITS, shared_rows
 from analysis.errors import TooLarge
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -63,7 +65,8 @@ class FlagDistancesParams:
     distance: str = param(
         BURES, "Bures-Wasserstein works for any rank; the other two take logarithms and need full rank.", choices=NAMES
     )  # fmt: skip
-    maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
+    tokens: str = param(MEAN, TOKENS_HELP, choices=TOKENS)
+    maximum_samples: int = param(10_000, MOST_HELP, low=50, high=200_000)
 
 
 def flag_distances(
@@ -73,7 +76,7 @@ def flag_distances(
 
     Parameters
     ----------
-    *taps : Activations or arrays (rows, units), of the same samples (matched by id; tokens pooled) and units.
+    *taps : Activations or arrays (rows, units), of the same samples (matched by id) and units.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def flag_distances(
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
     refuse_other_widths(taps)
-    data = shared_samples(taps, UNITS, rng, params.maximum_samples, progress)
+    data = shared_rows(taps, UNITS, params.tokens, rng, params.maximum_samples, progress)
     values, notes = varying_units(data.values)
     names, d = [t.name for t in taps], values[0].shape[1]
     if d > WIDEST:
@@ -97,8 +100,8 @@ def flag_distances(
     spreads = [Spread.of(Moments.of(x).covariance) for x in values]
     if params.distance != BURES:
         refuse_singular(spreads, names, len(values[0]), params.distance)
-    series = distance_series(values, spreads, params.distance, rng, progress)
-    grid = covariance_grid(spreads, series, params.distance, len(values[0]), rng, progress)
+    series = distance_series(values, spreads, params.distance, data.groups(rng), progress)
+    grid = covariance_grid(spreads, series, params.distance, data.n_samples, rng, progress)
     top = float(np.sqrt(2)) if params.distance == BURES else np.inf
     few = "; p by Cantelli's bound" if draws_for(d) < MOST_DRAWS else ""
     words = Words(
@@ -106,9 +109,11 @@ def flag_distances(
         f"axes of one turned at random, {draws_for(d)} draws{few}", perfect=0.0, bounds=(0.0, top),
         limits=(0.0, top if np.isfinite(top) else float(grid.values.max()) or 1.0), distance=True,
     )  # fmt: skip
-    found = similarity_matrix(grid, words, names, (*data.notes, *notes, *_caveats(values, params)))
-    halves = _halves(values, params.distance, rng)
-    flags = [_flag_estimate(n, s, len(values[0])) for n, s in zip(names, spreads, strict=True)]
+    found = similarity_matrix(
+        grid, words, names, (*data.notes, *notes, *_caveats(data.n_samples, values, params))
+    )
+    halves = _halves(values, data, params.distance, rng)
+    flags = [_flag_estimate(n, s, data.n_samples) for n, s in zip(names, spreads, strict=True)]
     more = () if halves is None else (halves,)
     spoken = found.reading.replace(
         f"unrelated representations of {grid.n:,} samples", "axes turned at random"
@@ -117,12 +122,12 @@ def flag_distances(
     return replace(found, reading=spoken + said, estimates=(*found.estimates, *more, *flags))
 
 
-def _halves(values, distance: str, rng) -> Estimate | None:
+def _halves(values, data: CommonRows, distance: str, rng) -> Estimate | None:
     """Mean distance of two halves of the samples of a tap; None where a half has no full rank and needs it."""
-    n, d = values[0].shape
-    if distance != BURES and n // 2 - 1 < d:
+    n, d = data.n_samples, values[0].shape[1]
+    half = (rng.permutation(n) < n // 2)[data.sample]
+    if distance != BURES and min(half.sum(), (~half).sum()) - 1 < d:
         return None
-    half = rng.permutation(n) < n // 2
     each = []
     for x in values:
         sides = [Spread.of(Moments.of(part).covariance) for part in (x[half], x[~half])]
@@ -144,14 +149,15 @@ def _flag_estimate(name: str, spread: Spread, n: int) -> Estimate:
     )  # fmt: skip
 
 
-def _caveats(values, params: FlagDistancesParams) -> list[str]:
-    n, d = values[0].shape
+def _caveats(n: int, values, params: FlagDistancesParams) -> list[str]:
+    """Of `n` samples."""
+    rows, d = values[0].shape
     notes = ["Each covariance is divided by its trace: overall size is ignored."]
     if params.distance != BURES and n < ENOUGH * d:
         notes.append(
             f"{n:,} samples for {d:,} units: the weak eigenvalues, which count in full, are mostly sampling."
         )
-    if params.distance == BURES and n <= d:
+    if params.distance == BURES and rows <= d:
         notes.append(f"{n:,} samples span fewer directions than there are units ({d:,}).")
     return notes
 
@@ -195,7 +201,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="flag_distances", family="subspaces", title="Distances between flags (covariances)", version=1,
+        id="flag_distances", family="subspaces", title="Distances between flags (covariances)", version=2,
         function=flag_distances,
         summary="How far layers or checkpoints are apart as nested subspaces of all dimensions, with none to choose.",
         params=FlagDistancesParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,

@@ -29,6 +29,8 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.maps.classical_scaling import Scaled, classical_scaling, exchanged_stress, stress
+from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP
+from analysis.compute.rows.some_samples import MEAN, TOKENS
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.similarity.covariance_grid import (
     distance_series,
@@ -40,7 +42,7 @@ from analysis.compute.statistics.moments import Moments
 from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.compute.subspaces.covariance_distances import BURES, NAMES, Spread
-from analysis.compute.subspaces.tap_subspaces import FEWEST, UNITS, shared_samples
+from analysis.compute.subspaces.tap_subspaces import FEWEST, UNITS, shared_rows
 from analysis.errors import InputError, TooLarge
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -54,7 +56,8 @@ class FlagMapParams:
     distance: str = param(
         BURES, "Bures-Wasserstein works for any rank; the other two take logarithms and need full rank.", choices=NAMES
     )  # fmt: skip
-    maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
+    tokens: str = param(MEAN, TOKENS_HELP, choices=TOKENS)
+    maximum_samples: int = param(10_000, MOST_HELP, low=50, high=200_000)
 
 
 def flag_map(*taps, params: FlagMapParams = FlagMapParams(), rng=None, progress=no_progress) -> Scatter:
@@ -62,7 +65,7 @@ def flag_map(*taps, params: FlagMapParams = FlagMapParams(), rng=None, progress=
 
     Parameters
     ----------
-    *taps : Activations or arrays (rows, units), of the same samples (matched by id; tokens pooled) and units.
+    *taps : Activations or arrays (rows, units), of the same samples (matched by id) and units.
 
     Returns
     -------
@@ -78,16 +81,16 @@ def flag_map(*taps, params: FlagMapParams = FlagMapParams(), rng=None, progress=
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
     refuse_other_widths(taps)
-    data = shared_samples(taps, UNITS, rng, params.maximum_samples, progress)
+    data = shared_rows(taps, UNITS, params.tokens, rng, params.maximum_samples, progress)
     values, notes = varying_units(data.values)
-    n, d = values[0].shape
+    n, d = data.n_samples, values[0].shape[1]
     if d > WIDEST:
         raise TooLarge(f"{d:,} units", f"at most {WIDEST:,}", "Choose narrower taps")
     names = tap_names([t.name for t in taps])
     spreads = [Spread.of(Moments.of(x).covariance) for x in values]
     if params.distance != BURES:
-        refuse_singular(spreads, names, n, params.distance)
-    series = distance_series(values, spreads, params.distance, rng, progress)
+        refuse_singular(spreads, names, len(values[0]), params.distance)
+    series = distance_series(values, spreads, params.distance, data.groups(rng), progress)
     if series[0].max() <= 1e-7:
         raise InputError(
             "all taps have the same covariance up to a factor", "taps that differ", "Choose other taps"

@@ -30,12 +30,11 @@ import numpy as np
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.columns_by_id import column_by_id
-from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.constant_units import constant_notes
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.subspaces.moved import chosen_step, coordinate_parts, energy_parts, step_words
-from analysis.compute.subspaces.series import FEWEST, SeriesParams, subspace_series
+from analysis.compute.subspaces.series import FEWEST, SeriesParams, series_rows, subspace_series
 from analysis.compute.subspaces.spaces import SAMPLES, UNITS, space_of, space_words
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -71,7 +70,7 @@ def moved_samples(
 
     Parameters
     ----------
-    *taps : three or more Activations or arrays (rows, units), of the same samples (matched by id, tokens pooled).
+    *taps : three or more Activations or arrays (rows, units), of the same samples (matched by id).
 
     Returns
     -------
@@ -85,11 +84,9 @@ def moved_samples(
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
     params = replace(params, space=space_of(params.space, taps))
-    data = common_samples(
-        taps, rng, maximum=params.maximum_samples, minimum=FEWEST, pooling=params.pooling, progress=progress
-    )
+    data = series_rows(taps, params, rng, progress)
     names = tap_names([t.name for t in taps])
-    series = subspace_series(data, names, params, rng, 0, progress)
+    series = subspace_series(taps, data, names, params, rng, 0, progress)
     progress(0.95, "finding what moved")
     step = chosen_step(series, params.order, params.measure, params.step)
     by_unit = params.space == UNITS
@@ -181,7 +178,7 @@ def _scores(x: np.ndarray) -> np.ndarray:
 
 METHODS = (
     Method(
-        id="moved_samples", family="subspaces", title="Samples that moved", version=1, function=moved_samples,
+        id="moved_samples", family="subspaces", title="Samples that moved", version=2, function=moved_samples,
         summary="Which samples lie along a step, or a bend, in the path of the main subspace.",
         params=MovedSamplesParams, result=Table, check=_check, cost=_cost, inputs=3, more_inputs=True,
         minimum_rows=FEWEST,

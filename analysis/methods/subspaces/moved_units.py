@@ -27,11 +27,10 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.constant_units import constant_notes
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.subspaces.moved import chosen_step, coordinate_parts, step_words
-from analysis.compute.subspaces.series import FEWEST, UNITS, SeriesParams, subspace_series
+from analysis.compute.subspaces.series import FEWEST, UNITS, SeriesParams, series_rows, subspace_series
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -78,11 +77,9 @@ def moved_units(
         No such step; nothing moves; other widths; no taps with a held cut; fewer than 20 samples.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
-    data = common_samples(
-        taps, rng, maximum=params.maximum_samples, minimum=FEWEST, pooling=params.pooling, progress=progress
-    )
+    data = series_rows(taps, params, rng, progress)
     names = tap_names([t.name for t in taps])
-    series = subspace_series(data, names, params, rng, 0, progress)
+    series = subspace_series(taps, data, names, params, rng, 0, progress)
     progress(0.95, "finding what moved")
     step = chosen_step(series, params.order, params.measure, params.step)
     found = coordinate_parts(series, step, params.measure)
@@ -151,7 +148,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="moved_units", family="subspaces", title="Units that moved", version=1, function=moved_units,
+        id="moved_units", family="subspaces", title="Units that moved", version=2, function=moved_units,
         summary="Which units make up a step, or a bend, in the path of the main subspace.",
         params=MovedUnitsParams, result=Table, check=_check, cost=_cost, inputs=3, more_inputs=True,
         minimum_rows=FEWEST,

@@ -93,11 +93,10 @@ def neural_collapse_by_layer(
     notes.append(
         "Lengths and angles are without what sampling adds; their dashed lines are what it makes alone."
     )
-    notes.append("Taps: " + ", ".join(f"{i + 1} {name}" for i, name in enumerate(names)) + ".")
     return Curve(
         title=f"Neural collapse by layer ({params.column})", reading=_reading(series, null, names),
         caveats=tuple(dict.fromkeys(notes)), estimates=_estimates(found, names), x=np.arange(1, len(taps) + 1),
-        x_name="tap", y_name="0: collapsed", series=series, low=low, high=high, null=null,
+        x_name="tap", x_labels=names, y_name="0: collapsed", series=series, low=low, high=high, null=null,
     )  # fmt: skip
 
 
@@ -192,7 +191,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="neural_collapse_by_layer", family="subspaces", title="Neural collapse by layer", version=1,
+        id="neural_collapse_by_layer", family="subspaces", title="Neural collapse by layer", version=2,
         function=neural_collapse_by_layer, inputs=2, more_inputs=True,
         summary="From which layer on the classes are points at equal angles, and how far each layer is from it.",
         params=CollapseByLayerParams, result=Curve, check=_check, cost=_cost, minimum_rows=8,

@@ -29,6 +29,8 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP
+from analysis.compute.rows.some_samples import MEAN, TOKENS
 from analysis.compute.subspaces.angle_curve import ANGLES, angle_curve
 from analysis.compute.subspaces.random_subspaces import draws_for, random_angles
 from analysis.compute.subspaces.spaces import AUTOMATIC, SPACE_HELP, SPACES, space_of, space_words
@@ -46,7 +48,8 @@ class PrincipalAngleSpectrumParams:
     share: float | None = param(
         None, "Cut each at this share of the variance instead, at the next gap.", low=0.01, high=1.0
     )
-    maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
+    tokens: str = param(MEAN, TOKENS_HELP, choices=TOKENS)
+    maximum_samples: int = param(10_000, MOST_HELP, low=50, high=200_000)
 
 
 def principal_angle_spectrum(
@@ -60,7 +63,7 @@ def principal_angle_spectrum(
 
     Parameters
     ----------
-    one, other : Activations or arrays (rows, units), of the same samples (matched by id; tokens pooled by their mean).
+    one, other : Activations or arrays (rows, units), of the same samples (matched by id).
 
     Returns
     -------
@@ -76,8 +79,8 @@ def principal_angle_spectrum(
     taps, rng = [as_activations(t) for t in (one, other)], rng or np.random.default_rng(0)
     params = replace(params, space=space_of(params.space, taps))
     found = tap_subspaces(
-        taps, rng, space=params.space, dimension=params.dimension, share=params.share, maximum=params.maximum_samples,
-        progress=progress, span=(0.0, 0.9),
+        taps, rng, space=params.space, dimension=params.dimension, share=params.share, tokens=params.tokens,
+        maximum=params.maximum_samples, progress=progress, span=(0.0, 0.9),
     )  # fmt: skip
     progress(0.9, "drawing random subspaces")
     curve = angle_curve(found, rng)
@@ -133,7 +136,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="principal_angle_spectrum", family="subspaces", title="Principal angles", version=1,
+        id="principal_angle_spectrum", family="subspaces", title="Principal angles", version=2,
         function=principal_angle_spectrum,
         summary="Every principal angle between the leading subspaces of two taps, beside those of random subspaces.",
         params=PrincipalAngleSpectrumParams, result=Curve, check=_check, cost=_cost, inputs=2, minimum_rows=FEWEST,

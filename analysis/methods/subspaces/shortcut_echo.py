@@ -15,7 +15,9 @@ shape; it is neither good nor bad: published results report both signs.
 
 When it lies: cosines are taken about the origin, so a large common mean makes everything similar (see the null); a unit
 of huge scale rules cosine and share; shares may be negative, where a block takes away; taps that are not states of one
-stream (a normalisation between them) still add up, and mean nothing; tokens are averaged before anything is measured.
+stream (a normalisation between them) still add up, and mean nothing; the mean over tokens is not what any token holds
+(with every token as a row the null takes other samples' tokens at the same place, so that what a place alone gives
+belongs to it).
 
 Cost: O(L n d min(n, d)) for ranks, O(L n² d) for neighbours; memory O(n Σ d + n²).
 
@@ -33,29 +35,29 @@ from analysis.activations import as_activations
 from analysis.compute.machine import machine
 from analysis.compute.neighbours.left_out_votes import left_out_votes
 from analysis.compute.networks.residual_stream import (
+    FEWEST,
     decaying,
     paired_product,
     rank_share,
     unit_rows,
     unrolled,
+    usable_states,
 )
 from analysis.compute.rows.columns_by_id import column_by_id
-from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP, CommonRows, common_rows
 from analysis.compute.rows.samples import known_labels
+from analysis.compute.rows.some_samples import MEAN, TOKENS
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.sample_groups import (
     jackknife_half,
     mean_interval,
-    sample_groups,
     share_interval,
 )
-from analysis.errors import InputError, NotEnoughData
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 COSINE, SHARE, NORM = "cosine with the first state", "share of the final state", "norm over the final state's"
 RANK, NEAR = "entropy rank over units", "accuracy of neighbours"
-FEWEST = 8  # samples
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class ShortcutEchoParams:
         "", "Labels for the accuracy of neighbours; empty: 'label', where there is one.", column=True
     )
     neighbours: int = param(5, "Neighbours that vote.", low=1, high=50)
-    maximum_samples: int = param(2000, "Most samples; a seeded random subset above.", low=50, high=20_000)
+    tokens: str = param(MEAN, TOKENS_HELP, choices=TOKENS)
+    maximum_samples: int = param(2000, MOST_HELP, low=50, high=20_000)
 
 
 def shortcut_echo(
@@ -92,35 +95,43 @@ def shortcut_echo(
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
     names = tap_names([t.name for t in taps])
-    data = common_samples(taps, rng, maximum=params.maximum_samples, minimum=FEWEST, progress=progress)
-    states, good, notes = _usable(data.values, names)
-    labels = _labels(taps[0], data.ids[good], params.column)
+    data, notes = usable_states(
+        common_rows(
+            taps, rng, tokens=params.tokens, maximum=params.maximum_samples, minimum=FEWEST, progress=progress
+        ),
+        names,
+    )
+    states, place = data.values, data.place
+    labels = None if data.has_tokens else _labels(taps[0], data.ids, params.column)
     progress(0.35, "unrolling the stream")
     parts, last = unrolled(states, decaying(params.decay, len(states) - 1)), states[-1]
     length = (last**2).sum(axis=1, keepdims=True)
     found = {
-        COSINE: [paired_product(unit_rows(x), unit_rows(states[0])) for x in states],
-        SHARE: [paired_product(p, last / length) for p in parts],
+        COSINE: [paired_product(unit_rows(x), unit_rows(states[0]), place) for x in states],
+        SHARE: [paired_product(p, last / length, place) for p in parts],
         NORM: [(np.linalg.norm(p, axis=1) / np.sqrt(length[:, 0]), None) for p in parts],
     }
-    n, d = last.shape
+    d = last.shape[1]
     estimates = {
-        name: [_mean(f"{name}, {at}", *pair, n, d) for at, pair in zip(names, each, strict=True)]
+        name: [
+            _mean(f"{name}, {at}", data.per_sample(own), null, data, d)
+            for at, (own, null) in zip(names, each, strict=True)
+        ]
         for name, each in found.items()
     }
-    groups = sample_groups(n, rng)
+    groups = data.groups(rng)
     for i, (x, at) in enumerate(zip(states, names, strict=True)):
         progress(0.4 + 0.6 * i / len(states), f"rank and neighbours of {at}")
-        estimates.setdefault(RANK, []).append(_rank(x, groups, at))
+        estimates.setdefault(RANK, []).append(_rank(x, groups, data.n_samples, at))
         if labels is not None:
             estimates.setdefault(NEAR, []).append(_accuracy(x, labels, params.neighbours, at))
     progress(1.0, "done")
     series = {k: np.array([e.value for e in v]) for k, v in estimates.items()}
     return Curve(
         title=f"Echo of {names[0]} along {len(names)} states", reading=_reading(estimates, names),
-        caveats=(*notes, *data.notes, *_caveats(params, len(states) - 1, labels)),
+        caveats=(*notes, *data.notes, *_caveats(params, len(states) - 1, labels, data)),
         estimates=tuple(e for each in estimates.values() for e in each), x=np.arange(len(states), dtype=float),
-        x_name="depth in the series of states", y_name="per sample, on average", series=series,
+        x_name="state", x_labels=names, y_name="per sample, on average", series=series,
         low={k: np.array([e.low for e in v]) for k, v in estimates.items()},
         high={k: np.array([e.high for e in v]) for k, v in estimates.items()},
         null={k: np.array([e.null for e in v]) for k, v in estimates.items() if v[0].null is not None},
@@ -128,26 +139,6 @@ def shortcut_echo(
 
 
 # ---------------------------------------------------------------------------- samples
-def _usable(values, names):
-    """States of one width, without samples that are 0 in some state; which (n,) stayed; notes."""
-    widths = [x.shape[1] for x in values]
-    if len(set(widths)) > 1:
-        raise InputError(
-            "states of " + ", ".join(f"{w:,}" for w in dict.fromkeys(widths)) + " units", "states of one stream",
-            "Choose taps of one width",
-        )  # fmt: skip
-    good, notes = np.logical_and.reduce([(x != 0).any(axis=1) for x in values]), []
-    if not good.all():
-        notes.append(f"{int((~good).sum())} sample(s) that are 0 in some state left out.")
-    if good.sum() < FEWEST:
-        raise NotEnoughData(
-            f"{int(good.sum())} sample(s) that are not 0 in any of {', '.join(names)}",
-            f"{FEWEST}",
-            "Record more samples, or leave out taps that are 0",
-        )
-    return [x[good] for x in values], good, notes
-
-
 def _labels(tap, ids: np.ndarray, column: str) -> np.ndarray | None:
     """None where there are none, or fewer than two classes among them."""
     if not column and "label" not in tap.samples:
@@ -157,14 +148,19 @@ def _labels(tap, ids: np.ndarray, column: str) -> np.ndarray | None:
 
 
 # ---------------------------------------------------------------------------- numbers
-def _mean(name: str, values: np.ndarray, null: float | None, n: int, d: int) -> Estimate:
-    known = {} if null is None else {"null": null, "null_method": "other samples', exact mean over all pairs"}
+def _mean(name: str, values: np.ndarray, null: float | None, data: CommonRows, d: int) -> Estimate:
+    where = " at the same place" if data.has_tokens else ""
+    known = (
+        {}
+        if null is None
+        else {"null": null, "null_method": f"other samples'{where}, exact mean over all pairs"}
+    )
     known |= mean_interval(values)
-    return Estimate(name, float(values.mean()), **known, n=n, d=d, estimator="mean over samples")
+    return Estimate(name, float(values.mean()), **known, n=data.n_samples, d=d, estimator="mean over samples")
 
 
-def _rank(x: np.ndarray, groups, at: str) -> Estimate:
-    n, d = x.shape
+def _rank(x: np.ndarray, groups, n: int, at: str) -> Estimate:
+    d = x.shape[1]
     value, without = rank_share(x), [rank_share(np.delete(x, g, axis=0)) for g in groups]
     half = jackknife_half(np.array(without))
     return Estimate(f"{RANK}, {at}", value, max(0.0, value - half), value + half, n=n, d=d,
@@ -199,13 +195,15 @@ def _reading(estimates, names) -> str:
     )
 
 
-def _caveats(params, blocks: int, labels) -> list[str]:
+def _caveats(params, blocks: int, labels, data: CommonRows) -> list[str]:
     left = float(np.prod(decaying(params.decay, blocks)))
     notes = [
         f"The first state's weight in the last is {left:.3g}, with shortcut weights down to {params.decay:g}."
     ]
     if params.decay == 1.0:
         notes.append("Every shortcut is taken to be plain; a network with weighted ones needs its 'decay'.")
+    if data.has_tokens:
+        notes.append("Neighbours name samples, not tokens: their accuracy is left out.")
     if labels is not None and not known_labels(labels).all():
         notes.append(
             f"{int((~known_labels(labels)).sum())} sample(s) without a label have no part in neighbours."
@@ -248,7 +246,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="shortcut_echo", family="subspaces", title="Shortcut echo (residual stream)", version=1,
+        id="shortcut_echo", family="subspaces", title="Shortcut echo (residual stream)", version=2,
         function=shortcut_echo,
         summary="How much of a residual stream's first state is left at each depth, and what each block wrote.",
         params=ShortcutEchoParams, result=Curve, check=_check, cost=_cost, inputs=3, more_inputs=True,

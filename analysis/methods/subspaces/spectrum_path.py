@@ -28,14 +28,16 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP
+from analysis.compute.rows.some_samples import MEAN, TOKENS
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.similarity.covariance_grid import refuse_other_widths, refuse_singular, varying_units
 from analysis.compute.statistics.moments import Moments
 from analysis.compute.statistics.nulls import against
-from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
+from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.compute.subspaces.covariance_distances import BURES, LOG, Spread
 from analysis.compute.subspaces.covariance_path import DRAWS, PATHS, Way, held_shares, way_between
-from analysis.compute.subspaces.tap_subspaces import FEWEST, UNITS, shared_samples
+from analysis.compute.subspaces.tap_subspaces import FEWEST, UNITS, shared_rows
 from analysis.errors import TooLarge
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -50,7 +52,8 @@ class SpectrumPathParams:
     )
     steps: int = param(8, "Steps from one tap to the next.", low=2, high=40)
     lines: int = param(6, "Lines: the first 1, 2, 4, … axes.", low=1, high=8)
-    maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
+    tokens: str = param(MEAN, TOKENS_HELP, choices=TOKENS)
+    maximum_samples: int = param(10_000, MOST_HELP, low=50, high=200_000)
 
 
 def spectrum_path(
@@ -60,7 +63,7 @@ def spectrum_path(
 
     Parameters
     ----------
-    *taps : Activations or arrays (rows, units), of the same samples (matched by id; tokens pooled) and units.
+    *taps : Activations or arrays (rows, units), of the same samples (matched by id) and units.
 
     Returns
     -------
@@ -76,16 +79,16 @@ def spectrum_path(
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
     refuse_other_widths(taps)
-    data = shared_samples(taps, UNITS, rng, params.maximum_samples, progress)
+    data = shared_rows(taps, UNITS, params.tokens, rng, params.maximum_samples, progress)
     values, notes = varying_units(data.values)
-    n, d = values[0].shape
+    n, d = data.n_samples, values[0].shape[1]
     if d > WIDEST:
         raise TooLarge(f"{d:,} units", f"at most {WIDEST:,}", "Choose narrower taps")
-    names, groups = tap_names([t.name for t in taps]), sample_groups(n, rng)
+    names, groups = tap_names([t.name for t in taps]), data.groups(rng)
     spreads = [[Spread.of(Moments.of(x).covariance)] for x in values]
     if params.path == LOG:
-        refuse_singular([s[0] for s in spreads], names, n, LOG)
-        groups = [] if n - max(map(len, groups)) - 1 < d else groups
+        refuse_singular([s[0] for s in spreads], names, len(values[0]), LOG)
+        groups = [] if len(values[0]) - max(map(len, groups)) - 1 < d else groups
     for i, g in enumerate(groups):
         progress(0.2 + 0.2 * i / len(groups), "leaving samples out")
         for x, found in zip(values, spreads, strict=True):

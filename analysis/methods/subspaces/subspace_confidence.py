@@ -12,7 +12,8 @@ Null: a random subspace, ‖sin Θ‖² = k (d - k) / d on average. Formulas are
 
 When it lies: formulas are first order in 1 / n: near or above the null the span is simply not known; with few samples
 for the units eigenvalues are spread, gaps look wider than they are, and all of these are too small; the bootstrap turns
-around the span found, and has ties; tokens of a sample are pooled, so that this is about samples.
+around the span found, and has ties; with every token as a row all but the Gaussian formula, which is left out then,
+count samples as a whole, and few samples say little about themselves.
 
 Cost: O(n d min(n, d)) for the axes and as much for each of 20 to 200 resamples, with O(min(n, d)³).
 
@@ -26,12 +27,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import ArrayActivations, as_activations
+from analysis.activations import as_activations
 from analysis.compute.linear.axis_error import block_words, unresolved_blocks
 from analysis.compute.machine import machine
+from analysis.compute.rows.common_rows import (
+    MOST_HELP,
+    TOKENS_OF_ALL,
+    CommonRows,
+    rows_of_one,
+)
 from analysis.compute.rows.copies import copies_note
-from analysis.compute.rows.samples import pooled_samples
-from analysis.compute.streaming import refuse_few
+from analysis.compute.rows.some_samples import MEAN
 from analysis.compute.subspaces.confidence import (
     ExpectedError,
     bootstrap_error,
@@ -57,8 +63,8 @@ class SubspaceConfidenceParams:
     resamples: int | None = param(
         None, "Resamples of the bootstrap; automatic: as many as are cheap.", low=10, high=2000
     )
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(20_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
+    tokens: str = param(MEAN, "What a row is, where the tap has tokens.", choices=TOKENS_OF_ALL)
+    maximum_samples: int = param(20_000, MOST_HELP, low=50, high=200_000)
 
 
 def subspace_confidence(
@@ -68,7 +74,7 @@ def subspace_confidence(
 
     Parameters
     ----------
-    activations : Activations or array (rows, units); tokens are pooled.
+    activations : Activations or array (rows, units).
 
     Returns
     -------
@@ -82,53 +88,51 @@ def subspace_confidence(
         Fewer than eight finite samples; one direction only, or nothing varies; samples and units both above 8,192.
     """
     activations, rng = as_activations(activations), rng or np.random.default_rng(0)
-    x, notes = _samples(activations, params, rng, progress)
-    cuts = cuts_of(ArrayActivations(x, name=activations.name, digest="held"), progress, (0.2, 0.4))
-    r, n = len(cuts.values), len(x)
+    data = rows_of_one(
+        activations,
+        rng,
+        tokens=params.tokens,
+        maximum=params.maximum_samples,
+        minimum=FEWEST,
+        progress=progress,
+    )
+    cuts = cuts_of(data.tap(0, activations.name), progress, (0.2, 0.4))
+    r, n = len(cuts.values), len(data.sample)
     if r < 2:
         raise InputError(
             f"{activations.name} has {r} direction", "two or more, for a span to be told from the rest",
             "Choose another tap",
         )  # fmt: skip
     most = min(params.dimensions, r - 1)
-    scores = (x - cuts.axes.mean) @ cuts.axes.directions.T
+    scores = (data.values[0] - cuts.axes.mean) @ cuts.axes.directions.T
     gaussian = expected_error(cuts.values, n, most)
-    free = expected_error(cuts.values, n, most, fourth_moments(scores, most))
+    free = expected_error(cuts.values, n, most, fourth_moments(scores, most, data.sample))
     draws = params.resamples or draws_for(n, r)
-    drawn = bootstrap_error(scores, most, rng, draws, progress, (0.4, 1.0))
+    drawn = bootstrap_error(scores, most, rng, draws, progress, (0.4, 1.0), data.sample)
     progress(1.0, "done")
     ks = np.arange(1, most + 1)
     spanned = int((cuts.axes.variances > 0).sum())
     null = np.sqrt(random_error(ks, spanned))
     blocks = unresolved_blocks(cuts.p, LEVEL)
-    estimates = _estimates(cuts, free, drawn, null, blocks, spanned)
+    estimates = _estimates(cuts, data.n_samples, free, drawn, null, blocks, spanned)
     low, high = np.sqrt(np.percentile(drawn, [2.5, 97.5], axis=0))
     series = {
         BOOTSTRAP: np.clip(np.sqrt(drawn.mean(axis=0)), low, high), ANY: np.minimum(np.sqrt(free.mean), null),
         GAUSSIAN: np.minimum(np.sqrt(gaussian.mean), null), RADIUS: np.minimum(free.radius, np.sqrt(ks)),
     }  # fmt: skip
+    if data.has_tokens:  # it takes rows as independent
+        del series[GAUSSIAN]
     return Curve(
         title=f"Sampling error of the principal subspaces of {activations.name}",
-        reading=_reading(cuts, estimates, blocks), caveats=(*notes, *cuts.notes, *_caveats(cuts, free, null, draws, r)),
+        reading=_reading(cuts, estimates, blocks),
+        caveats=(*data.notes, *copies_note(data.values[0]), *cuts.notes, *_caveats(cuts, data, free, null, draws)),
         estimates=estimates, x=ks.astype(np.float64), x_name="axes in the span (k)", y_name="‖sin Θ‖", series=series,
         low={BOOTSTRAP: low}, high={BOOTSTRAP: high}, null=dict.fromkeys(series, null),
     )  # fmt: skip
 
 
-def _samples(activations, params, rng, progress) -> tuple[np.ndarray, list[str]]:
-    """(n, d) one line for each finite sample, and notes."""
-    total, notes = activations.layout.n_samples, []
-    chosen = np.arange(total)
-    if total > params.maximum_samples:
-        chosen = np.sort(rng.choice(total, size=params.maximum_samples, replace=False))
-        notes.append(f"A random {len(chosen):,} of {total:,} samples used.")
-    x, _, said = pooled_samples(activations, params.pooling, chosen, progress, (0.0, 0.2))
-    refuse_few(activations.name, len(x), FEWEST, "finite sample(s)")
-    return x, [*notes, *said, *copies_note(x)]
-
-
-def _estimates(cuts: Cuts, free: ExpectedError, drawn, null, blocks, d: int) -> tuple[Estimate, ...]:
-    n, most = cuts.axes.n, drawn.shape[1]
+def _estimates(cuts: Cuts, n: int, free: ExpectedError, drawn, null, blocks, d: int) -> tuple[Estimate, ...]:
+    most = drawn.shape[1]
     common = {"n": n, "d": d}
     angles = np.degrees(np.arcsin(np.sqrt(np.clip(drawn[:, 0], 0.0, 1.0))))
     low, high = np.percentile(angles, [2.5, 97.5])
@@ -169,18 +173,20 @@ def _reading(cuts: Cuts, estimates, blocks) -> str:
     return f"{said} {block_words(blocks)}".rstrip()
 
 
-def _caveats(cuts: Cuts, free: ExpectedError, null, draws: int, r: int) -> list[str]:
+def _caveats(cuts: Cuts, data: CommonRows, free: ExpectedError, null, draws: int) -> list[str]:
     notes = [f"The bootstrap has {draws} resamples."]
     lost = int((~(np.sqrt(free.mean) < null)).sum())
     if lost:
         notes.append(
             f"For {lost} of {len(null)} spans the formulas exceed a random subspace's error and are cut there."
         )
-    if cuts.axes.n < 5 * cuts.axes.d:
+    if data.n_samples < 5 * cuts.axes.d:
         notes.append(
-            f"{cuts.axes.n:,} samples for {cuts.axes.d:,} units: eigenvalues are spread by sampling, so that errors "
+            f"{data.n_samples:,} samples for {cuts.axes.d:,} units: eigenvalues are spread by sampling, so that errors "
             "are larger than shown."
         )
+    if data.has_tokens:
+        notes.append("The Gaussian formula is left out: it takes rows as independent.")
     constant = int((cuts.axes.variances == 0).sum())
     if constant:
         notes.append(f"{constant} constant unit(s) add nothing.")
@@ -224,7 +230,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="subspace_confidence", family="subspaces", title="Confidence of principal subspaces", version=1,
+        id="subspace_confidence", family="subspaces", title="Confidence of principal subspaces", version=2,
         function=subspace_confidence,
         summary="How far the span of the first principal axes would turn in other samples, and which are one block.",
         params=SubspaceConfidenceParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,

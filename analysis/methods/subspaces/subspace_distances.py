@@ -36,6 +36,8 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP
+from analysis.compute.rows.some_samples import MEAN, TOKENS
 from analysis.compute.similarity.similarity_grid import Grid
 from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.compute.similarity.subspace_grid import OVERLAP, SubspaceMeasure, subspace_grid
@@ -67,7 +69,8 @@ class SubspaceDistancesParams:
         INSIDE, "Across dimensions: from the smaller to the inside of the larger, or a metric with right angles added.",
         choices=UNEQUAL,
     )  # fmt: skip
-    maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
+    tokens: str = param(MEAN, TOKENS_HELP, choices=TOKENS)
+    maximum_samples: int = param(10_000, MOST_HELP, low=50, high=200_000)
 
 
 def subspace_distances(
@@ -78,7 +81,7 @@ def subspace_distances(
     Parameters
     ----------
     *taps : Activations or arrays (rows, units)
-        The same samples (matched by id; tokens pooled by their mean). For the space of units the same units.
+        The same samples (matched by id). For the space of units the same units.
 
     Returns
     -------
@@ -95,8 +98,8 @@ def subspace_distances(
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
     params = replace(params, space=space_of(params.space, taps))
     found = tap_subspaces(
-        taps, rng, space=params.space, dimension=params.dimension, share=params.share, maximum=params.maximum_samples,
-        progress=progress,
+        taps, rng, space=params.space, dimension=params.dimension, share=params.share, tokens=params.tokens,
+        maximum=params.maximum_samples, progress=progress,
     )  # fmt: skip
     measure = SubspaceMeasure(params.measure, params.unequal)
     grid = subspace_grid(found, measure, rng, progress)
@@ -219,7 +222,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="subspace_distances", family="subspaces", title="Distances between subspaces", version=1,
+        id="subspace_distances", family="subspaces", title="Distances between subspaces", version=2,
         function=subspace_distances,
         summary="How far the leading subspaces of layers, checkpoints or networks are from each other.",
         params=SubspaceDistancesParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,

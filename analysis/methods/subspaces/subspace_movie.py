@@ -29,7 +29,6 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.constant_units import constant_notes
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
@@ -42,6 +41,7 @@ from analysis.compute.subspaces.series import (
     SAMPLES,
     VELOCITY,
     SeriesParams,
+    series_rows,
     subspace_series,
 )
 from analysis.compute.subspaces.spaces import space_of, space_words
@@ -64,7 +64,7 @@ def subspace_movie(
 
     Parameters
     ----------
-    *taps : Activations or arrays (rows, units), of the same samples (matched by id, tokens pooled).
+    *taps : Activations or arrays (rows, units), of the same samples (matched by id).
 
     Returns
     -------
@@ -79,11 +79,9 @@ def subspace_movie(
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
     params = replace(params, space=space_of(params.space, taps))
-    data = common_samples(
-        taps, rng, maximum=params.maximum_samples, minimum=FEWEST, pooling=params.pooling, progress=progress
-    )
+    data = series_rows(taps, params, rng, progress)
     names = tap_names([t.name for t in taps])
-    series = subspace_series(data, names, params, rng, params.draws, progress)
+    series = subspace_series(taps, data, names, params, rng, params.draws, progress)
     found = movements(series, params.order, params.measure, rng, progress)
     estimates = tuple(_estimate(series, m, params) for m in found)
     q = benjamini_hochberg(np.array([e.p_value for e in estimates]))
@@ -96,7 +94,9 @@ def subspace_movie(
         reading=_reading(series, found, estimates, q, params),
         caveats=(space_words(params.space), *_caveats(series, found, params), *constant_notes(names, data.values),
                  *data.notes),
-        estimates=estimates, x=at, x_name="place of the tap in the series", y_name=params.measure,
+        estimates=estimates, x=at, y_name=params.measure,
+        x_name="tap to which a step leads" if name == VELOCITY else "tap",
+        x_labels=tuple(names[m.taps[1]] for m in found),
         series={name: np.array([m.value for m in found]), "random subspaces": np.array([m.random for m in found])},
         low={name: np.array([e.low for e in estimates])} if banded else {},
         high={name: np.array([e.high for e in estimates])} if banded else {},
@@ -215,7 +215,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="subspace_movie", family="subspaces", title="Subspace movie (velocity and acceleration)", version=1,
+        id="subspace_movie", family="subspaces", title="Subspace movie (velocity and acceleration)", version=2,
         function=subspace_movie,
         summary="How far the main subspace turns from tap to tap, layers or checkpoints, and where its path bends.",
         params=SubspaceMovieParams, result=Curve, check=_check, cost=_cost, inputs=3, more_inputs=True,
