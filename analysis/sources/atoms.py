@@ -57,7 +57,11 @@ def atoms_of(source: Activations, d: int, layer: str = "", table: bool = False) 
             f"{len(rows) - len(good)} of {len(rows)} atoms have length 0 or hold NaN and were left out."
         )
     if len(good) < FEWEST:
-        raise NotEnoughData(f"{len(good)} usable atom(s) in {name}", f"at least {FEWEST}")
+        raise NotEnoughData(
+            f"{len(good)} usable atom(s) in {name}",
+            f"at least {FEWEST}",
+            "Choose another table or layer of atoms",
+        )
     return Atoms(name, rows[good] / length[good, None], good, len(rows), tuple(notes))
 
 

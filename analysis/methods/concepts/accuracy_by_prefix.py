@@ -35,8 +35,10 @@ from analysis.compute.machine import machine
 from analysis.compute.neighbours.neighbours import nearest
 from analysis.compute.rows.prefixes import prefix_sizes, unit_orders
 from analysis.compute.rows.samples import LabelledMatrix, labelled_matrix
+from analysis.compute.statistics.moments import is_varying
 from analysis.compute.statistics.nulls import against, wilson
 from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.errors import InputError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -83,6 +85,8 @@ def accuracy_by_prefix(
         tap, params.column, params.pooling, minimum=SMALLEST, maximum_samples=params.maximum_samples, rng=rng,
         progress=progress, span=(0.0, 0.2),
     )  # fmt: skip
+    if not is_varying(data.values.var(axis=0), data.values.mean(axis=0)).any():
+        raise InputError(f"every unit of {tap.name} is constant", "units that vary", "Choose another tap")
     sizes = prefix_sizes(data.values.shape[1], params.prefixes)
     orders = unit_orders(data.values.shape[1], params.draws, rng)
     fold, classes = folds_of(data.of, FOLDS, rng), len(data.names)
