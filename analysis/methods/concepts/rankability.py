@@ -28,7 +28,8 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.groups.concept import Concept, ConceptParams
-from analysis.compute.groups.concept_samples import ConceptSamples, clicked_axis, concept_samples
+from analysis.compute.groups.concept_axis import clicked_axis
+from analysis.compute.groups.concept_samples import ConceptSamples, concept_samples
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.linear.ranking_axes import (
     difference_axis,
@@ -100,10 +101,13 @@ def rankability(
         minimum=FEWEST,
         maximum=params.maximum_samples,
         as_number=True,
+        keep=(params.low, params.high),
         rng=rng,
         progress=progress,
     )
-    clicked = clicked_axis(activations, params.low, params.high, data)
+    clicked = None
+    if params.low or params.high:
+        clicked = clicked_axis(activations, params.low, params.high, data.x, data.samples)
     y, x = data.concept.values, data.x
     half = folds_of(np.unique(y, return_inverse=True)[1].reshape(-1), 2, rng)
     train, test = half == 0, half == 1
