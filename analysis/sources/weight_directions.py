@@ -45,6 +45,23 @@ def weight_direction(tap, text: str) -> tuple[np.ndarray, str]:
     return rows[number], words
 
 
+def fitting_layers(tap) -> list[tuple[str, int, str]]:
+    """(layer, how many directions, "asks" or "adds") of every layer that reads the units of the tap or writes into
+    them. Raises as `weights_of`."""
+    network, d = weights_of(tap), tap.shape[1]
+    bare = [k for k, s in network.shapes.items() if len(s) == 2 and not k.endswith(".weight")]
+    found = []
+    for name in (*network.layers, *bare):
+        if name in bare:
+            units, inputs = network.shapes[name]
+        else:
+            units, whole = network.units(name), int(np.prod(network.shapes[f"{name}.weight"]))
+            inputs = whole // units
+        found += [(name, units, ASKS)] if inputs == d else []
+        found += [(name, inputs, ADDS)] if units == d else []
+    return found
+
+
 def _read(text: str) -> tuple[str, int, str]:
     parts = [part.strip() for part in text.split(":")]
     side = parts.pop() if len(parts) > 2 else ""

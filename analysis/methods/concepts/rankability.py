@@ -259,10 +259,10 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="rankability", family="concepts", title="How well an attribute is ranked", version=1, function=rankability,
+        id="rankability", family="concepts", title="How well an attribute is ranked", version=2, function=rankability,
         summary="An axis made from two samples, two groups, extremes or least squares, and how well it orders samples "
         "by an attribute that it has not seen.",
-        params=RankabilityParams, result=Table, check=_check, cost=_cost, minimum_rows=20, libraries=("scikit-learn",),
+        params=RankabilityParams, result=Table, check=_check, cost=_cost, minimum_rows=20,
         invariance="any increasing change of the attribute leaves ρ of axes made from its order alone; shifting the "
         "activations or scaling all of them by one factor changes nothing, a rotation nothing but the draw of the MLP",
         papers=("On the rankability of visual embeddings",),
