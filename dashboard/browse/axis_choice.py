@@ -18,7 +18,7 @@ from dashboard.figures.text import plain, shorten
 PARAMETERS = ("direction", "low", "high", "vector")
 MADE, SAMPLES, UNIT, COMPONENT, PROBE, WEIGHTS, ROW = "", "samples", "unit", "pc", "probe", "weights", "row"
 KINDS = {
-    MADE: "the attribute above",
+    MADE: "the attribute below",
     SAMPLES: "two samples, from one to the other",
     UNIT: "a unit of this tap",
     COMPONENT: "a principal axis",
@@ -43,6 +43,11 @@ class Layer:
 
     def text(self, number: int) -> str:
         return f"weights:{self.name}:{number}:{'asks' if self.asks else 'adds'}"
+
+
+def adds_axes(method: Method) -> bool:
+    """Whether a given axis stands beside those of columns, instead of in their place."""
+    return "others" in {p.name for p in params_of(method.params)}
 
 
 def takes_axis(method: Method) -> bool:

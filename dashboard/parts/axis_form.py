@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from analysis.spec import Method, params_of
+from analysis.spec import Method
 from dashboard import errors, state
 from dashboard.browse import axis_choice as axes
 from dashboard.forms import PREFIX
 from dashboard.parts import tap_picker
 
+INSTEAD = "The axis of the attribute is shown instead."
 MOST_LISTED = 3000  # samples in a list; in a larger store their id is typed
 HELP = (
     "Made of the attribute, the axis is fitted on samples. Given, it is taken as it is, and the attribute only judges "
@@ -22,7 +23,7 @@ PICK = "Type to search. On the Map, click a sample and press “Start an axis he
 def draw(method: Method, reference: str) -> dict[str, str]:
     """The kind of axis and what it needs; the parameters of the axis that was chosen."""
     kinds = list(axes.KINDS)
-    several = "others" in {p.name for p in params_of(method.params)}
+    several = axes.adds_axes(method)
     named = axes.kind_of(state.params(PREFIX))
     kind = st.selectbox(
         "One more axis" if several else "The axis comes from", kinds,
@@ -135,7 +136,7 @@ def _probe(reference: str) -> dict[str, str]:
 def _weights(reference: str) -> dict[str, str]:
     found, why = axes.layers(state.workspace().activations(reference))
     if not found:
-        st.caption(errors.escape(why))
+        st.caption(f"{errors.escape(why)} {INSTEAD}")
         return {}
     given = state.param(PREFIX + "direction", "")
     layer = next((one for one in found if given.startswith(one.text(0).partition(":0:")[0] + ":")
@@ -161,7 +162,7 @@ def _row(reference: str) -> dict[str, str]:
     known = axes.row_taps(workspace, reference, state.tap_references())
     if not known:
         d = workspace.activations(reference).shape[1]
-        st.caption(f"No other store has {d:,} units. {HELP.split('. ')[-1]}")
+        st.caption(f"No other store has {d:,} units. {HELP.split('. ')[-1]} {INSTEAD}")
         return {}
     given = state.param(PREFIX + "direction", "").removeprefix("row:")
     tap, _, number = given.rpartition(":")

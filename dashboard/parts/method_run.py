@@ -36,9 +36,9 @@ def form(method: Method, references: Sequence[str], *, without: Sequence[str] = 
     columns = sorted(set.intersection(*(set(state.workspace().activations(r).samples) for r in references)))
     packed = [p.name for p in membership_form.packed(method)]
     axis = axis_choice.PARAMETERS if axis_choice.takes_axis(method) else ()
-    params = forms.draw(method.params, columns, without=[*packed, *axis, *without])
-    if axis:
-        params |= axis_form.draw(method, references[0])
+    given = axis_form.draw(method, references[0]) if axis else {}
+    unused = ["axis"] if given and not axis_choice.adds_axes(method) else []
+    params = given | forms.draw(method.params, columns, without=[*packed, *axis, *unused, *without])
     if packed:
         params |= membership_form.draw(method, references[0], params)
     seed = st.number_input(

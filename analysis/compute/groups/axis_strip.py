@@ -27,6 +27,7 @@ def strip(
         near = np.argsort(np.abs(placed[part] - np.median(placed[part])), kind="stable")[:examples]
         chosen = part[np.sort(near)]
         name = f"{100 * i / parts:.0f} to {100 * (i + 1) / parts:.0f} %"
+        name += " (lowest)" if i == 0 else " (highest)" if i == parts - 1 else ""
         groups[name] = np.array(
             [_row(activations, int(samples[s]), units, weights) for s in chosen], np.int64
         )

@@ -165,6 +165,11 @@ def _path(found: SampleValues, ends: Ends, part, axis, given, notes, rng, most_m
     )  # fmt: skip
 
 
+def along(path: EditPath) -> str:
+    """The way in words, for a title."""
+    return f"along {path.given}" if path.given else f"from {path.names[1]} to {path.names[0]}"
+
+
 def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Squared distances (p, q); rounding of the difference of squares is taken about the mean of `b`."""
     middle = b.mean(axis=0)

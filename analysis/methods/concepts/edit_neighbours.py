@@ -33,7 +33,7 @@ from analysis.compute.groups.concept_axis import AxisParams
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against, bootstrap_mean
 from analysis.compute.subspaces.edit_ends import MADE, MEANS, AxisAsked
-from analysis.compute.subspaces.edit_path import BETWEEN, FEWEST, RANDOM, EditPath, edit_path
+from analysis.compute.subspaces.edit_path import BETWEEN, FEWEST, RANDOM, EditPath, along, edit_path
 from analysis.errors import ParameterError
 from analysis.results import Curve, Estimate
 from analysis.sources.weight_directions import weight_direction
@@ -56,7 +56,7 @@ class EditNeighboursParams(AxisParams):
         3.0, "Length of the path, in deviations of the data along the axis.", low=0.1, high=50.0
     )
     neighbours: int = param(10, "How many nearest real samples are looked at.", low=1, high=100)
-    axis: str = param(MEANS, "How the axis is made of the attribute.", choices=MADE)
+    axis: str = param(MEANS, "How the axis is made of the attribute.", label="axis made by", choices=MADE)
     random: str = param(BETWEEN, "Random moves to compare with.", choices=RANDOM)
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(4000, "Most samples; a seeded random subset above.", low=50, high=20_000)
@@ -108,7 +108,7 @@ def edit_neighbours(
     estimates = _estimates(path, values, bands, chance, params)
     prevalence = float(path.is_target.mean())
     return Curve(
-        title=f"Moved from {path.names[1]} to {path.names[0]} in {tap.name}",
+        title=f"Moved {along(path)} in {tap.name}",
         reading=_reading(path, estimates, prevalence),
         caveats=(*_caveats(path, prevalence, params), *path.notes), estimates=estimates, x=steps,
         x_name="deviations moved along the axis", y_name="share", series=dict(zip((TARGET, OFF), values, strict=True)),

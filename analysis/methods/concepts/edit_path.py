@@ -27,7 +27,7 @@ from analysis.compute.groups.concept_axis import AxisParams
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against, wilson
 from analysis.compute.subspaces.edit_ends import MADE, MEANS, AxisAsked
-from analysis.compute.subspaces.edit_path import BETWEEN, FEWEST, RANDOM, EditPath, edit_path
+from analysis.compute.subspaces.edit_path import BETWEEN, FEWEST, RANDOM, EditPath, along, edit_path
 from analysis.errors import ParameterError
 from analysis.results import Estimate, Gallery
 from analysis.sources.weight_directions import weight_direction
@@ -51,7 +51,7 @@ class EditPathParams(AxisParams):
     )
     steps: int = param(5, "Places along the path, the start among them.", low=2, high=12)
     neighbours: int = param(10, "How many nearest real samples are shown at each.", low=1, high=50)
-    axis: str = param(MEANS, "How the axis is made of the attribute.", choices=MADE)
+    axis: str = param(MEANS, "How the axis is made of the attribute.", label="axis made by", choices=MADE)
     random: str = param(BETWEEN, "Random moves to compare with.", choices=RANDOM)
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(4000, "Most samples; a seeded random subset above.", low=50, high=20_000)
@@ -101,7 +101,7 @@ def edit_path_of_one(
     estimates = _estimates(one, steps, params, rng)
     progress(1.0, "done")
     return Gallery(
-        title=f"One sample moved from {path.names[1]} to {path.names[0]} in {tap.name}",
+        title=f"One sample moved {along(path)} in {tap.name}",
         reading=_reading(one, estimates),
         caveats=(
             "One sample is an example, not evidence.",

@@ -44,14 +44,16 @@ from analysis.results import Gallery
 from analysis.sources.weight_directions import weight_direction
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, FOLDS = 10, 5
+FEWEST, FEW, FOLDS = 10, 4, 5
 RIDGE, MEANS = "ridge", "difference of groups"
 HELD_OUT = f"Each sample is placed by an axis made from the other {FOLDS - 1} of {FOLDS} folds, at one scale."
 
 
 @dataclass(frozen=True)
 class RankAlongAxisParams(AxisParams, ConceptParams):
-    axis: str = param(RIDGE, "How the axis is made of the attribute.", choices=(RIDGE, MEANS))
+    axis: str = param(
+        RIDGE, "How the axis is made of the attribute.", label="axis made by", choices=(RIDGE, MEANS)
+    )
     steps: int = param(10, "Parts of the strip, of equal numbers of samples.", low=2, high=50)
     examples: int = param(8, "Samples shown of each part.", low=1, high=50)
     maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=40, high=50_000)
@@ -81,7 +83,10 @@ def rank_along_axis(
     rng = rng or np.random.default_rng(0)
     how = {"maximum": params.maximum_samples, "rng": rng, "progress": progress, "span": (0.0, 0.3)}
     if params.gives_axis:
-        data = all_samples(activations, minimum=2 * FEWEST, keep=params.clicked, **how)
+        fewest = (
+            2 * FEWEST if params.direction.startswith("probe") else FEW
+        )  # nothing else is fitted to an attribute
+        data = all_samples(activations, minimum=fewest, keep=params.clicked, **how)
         return _along_given(activations, data, params, rng, progress)
     data = concept_samples(activations, params, minimum=FEWEST, as_number=True, **how)
     x, y, name = data.x, data.concept.values, data.concept.name
@@ -229,7 +234,7 @@ METHODS = (
         id="rank_along_axis", family="concepts", title="Samples sorted along an axis", version=1,
         function=rank_along_axis, params=RankAlongAxisParams, result=Gallery, check=_check, cost=_cost,
         summary="All samples in their order along a concept axis, with examples of every part of the way.",
-        minimum_rows=20, papers=("On the rankability of visual embeddings",),
+        minimum_rows=FEW, papers=("On the rankability of visual embeddings",),
         invariance="shifting the activations or scaling all of them by one factor changes nothing; a rotation nothing "
         "but rounding; turning the axis round turns the order",
     ),
