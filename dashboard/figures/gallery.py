@@ -40,10 +40,11 @@ def notes(result: Gallery, *, pictures=None, width=None, **_ignored) -> tuple[st
         said.append(f"the first {MOST_GROUPS} of {len(result.groups):,} groups")
     if pictures is not None and width is not None:
         most = max(len(rows) for rows in result.groups.values())
-        shown = TEXTS if _is_text(result, pictures) else PER_GROUP[width]
+        text = _is_text(result, pictures)
+        shown, where = (TEXTS, "before") if text else (PER_GROUP[width], "below")
         if most > shown:
             said.append(
-                f"the first {shown} of up to {most:,} rows of each group, {plain(result.value_name)} below"
+                f"the first {shown} of up to {most:,} rows of each group, {plain(result.value_name)} {where}"
             )
     return tuple(said)
 
@@ -123,10 +124,18 @@ def _pictures(result: Gallery, page: Page, pictures) -> None:
     """A row of pictures per group, sharp pixels, the value below each."""
     names = _shown(result)
     columns = min(PER_GROUP[page.width], max(len(rows) for rows in result.groups.values()))
-    grid = page.figure.subplots(len(names), columns, squeeze=False)
-    for line, name in zip(grid, names, strict=True):
+    parts = page.figure.subfigures(len(names), 1, squeeze=False)[:, 0]
+    for part, name in zip(parts, names, strict=True):
         rows, values = np.asarray(result.groups[name]), result.values.get(name)
-        line[0].set_title(shorten(name, page.characters), loc="left", fontweight="bold")
+        line = part.subplots(1, columns, squeeze=False)[0]
+        part.suptitle(
+            shorten(name, page.characters),
+            x=0,
+            ha="left",
+            fontweight="bold",
+            fontsize="medium",
+            parse_math=False,
+        )
         for k, axes in enumerate(line):
             axes.set_axis_off()
             picture = _picture(pictures, int(rows[k])) if k < len(rows) else None

@@ -64,11 +64,8 @@ def _sample(store, name: str, word: str, default: str) -> str:
     given = given if known else default
     tie = state.tied(f"axis {name}", given, lambda id: state.set_params(**{name: str(id).strip()}))
     if store.n_samples <= MOST_LISTED:
-        ids = [str(id) for id in store.samples["id"]]
-        place = {id: i for i, id in enumerate(ids)}
-        given = st.selectbox(
-            word, ids, format_func=lambda id: axes.sample_words(store, place[id]), help=PICK, **tie
-        )
+        words = {str(id): axes.sample_words(store, i) for i, id in enumerate(store.samples["id"])}
+        given = st.selectbox(word, list(words), format_func=words.get, help=PICK, **tie)
     else:
         given = st.text_input(f"{word} (id of a sample)", max_chars=200, help=PICK, **tie)
     place = axes.place_of(store, given)

@@ -11,6 +11,7 @@ from collections import Counter
 from analysis.compute.subspaces.probes import LINEAR, MLP
 
 CALLS, EVALUATIONS, NETWORK = 75, 125, 150  # of one step; steps of a linear probe and of the MLP, a fold
+ELEMENT = 0.02  # calls: a softmax, for each entry
 ASSUMED = 6
 
 
@@ -21,19 +22,19 @@ def classes_of(ask) -> int:
 
 def steps_cost(steps: float, n: float, d: float, classes: int) -> Counter:
     """Steps of a logistic regression on rows (n, d)."""
-    return Counter(calls=steps * CALLS, moved=steps * (16 * n * d + 250 * n * classes))
+    return Counter(calls=steps * (CALLS + ELEMENT * n * classes), moved=steps * 16 * n * d)
 
 
 def probe_cost(probe: str, n: float, d: float, classes: int, folds: int, draws: int = 400) -> Counter:
     """One probe of (n, d) samples over all folds, and `draws` exchanges of its values."""
     train = n * (folds - 1) / folds
-    spent = Counter(calls=draws * 10, moved=draws * 40 * n)
+    spent = Counter(calls=draws * (10 + ELEMENT / 2 * n))
     if probe == LINEAR:
         return spent + steps_cost(folds * EVALUATIONS, train, d, classes)
     if probe == MLP:
         steps = folds * NETWORK
         return spent + Counter(
-            calls=steps * 100, flops64=steps * 1.5 * train * d * 32, moved=steps * 32 * train * 60
+            calls=steps * (100 + ELEMENT / 4 * 32 * train), flops64=steps * 1.5 * train * d * 32
         )
     return spent + Counter(flops64=0.8 * n * train * d, moved=120.0 * n * train)
 

@@ -204,7 +204,7 @@ def _cost(shapes, params: ErasureByRankParams) -> Cost:
     (rows, d), m = shapes[0], machine()
     n, c = min(rows, params.maximum_samples) / 2, classes_of(params)
     most = min(params.most or max(8, 2 * (c - 1)), d)
-    points = 2 + np.ceil(np.log2(most))
+    points = 3 + np.ceil(np.log2(most))
     probes = sum((probe_cost(p, n, d, c, params.folds) for p in (*PROBES, LINEAR)), Counter())
     found = eraser_cost(params.method, n, d, c, most)
     once = params.method in NESTED

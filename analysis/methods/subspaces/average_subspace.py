@@ -177,11 +177,11 @@ def _caveats(found: TapSubspaces, kept: float) -> list[str]:
 
 def _cost(shapes, params: AverageSubspaceParams) -> Cost:
     m, n = machine(), min(min(rows for rows, _ in shapes), params.maximum_samples)
-    d, members, k = max(units for _, units in shapes), len(shapes), params.dimension or 16
+    d, members, k = max(units for _, units in shapes), len(shapes), params.dimension or 8
     side, whole = min(n, d), sum(units for _, units in shapes)
     flops = sum(6.0 * n * u * min(n, u) + 45.0 * min(n, u) ** 3 for _, u in shapes)
     flops += 20.0 * 2.0 * n * n * whole if n < d * 1.01 else 0.0
-    short, long = sorted((d, members * k))
+    short, long = min(d, members * k), members * k
     means = (
         12 + DRAWS + members
     ) * STEPS + 11 * members  # medians take about as many steps, groups left out too
