@@ -162,9 +162,9 @@ def test_refusals(rng):
             lambda self, steps, u, k: np.zeros((2, len(self.moved), len(steps))),
         ),
         (many, path_module, "_midrank_share", lambda s, v: np.full(len(v), 0.5)),
-        (many, path_module.Ends, "axis", lambda self, x, these: np.eye(x.shape[1])[1]),
+        (many, path_module.Ends, "axis", lambda self, x, these, made: np.eye(x.shape[1])[1]),
         (one, path_module.EditPath, "nearest", lambda self, i, step, k: (np.arange(k), np.arange(k) + 0.5)),
-        (one, path_module.Ends, "axis", lambda self, x, these: -np.eye(x.shape[1])[0]),
+        (one, path_module.Ends, "axis", lambda self, x, these, made: -np.eye(x.shape[1])[0]),
     ],
 )
 def test_the_check_fails_on_broken_code(monkeypatch, module, where, name, broken):

@@ -12,8 +12,8 @@ from dashboard.figures.text import plain
 MOST = 6
 
 
-def tile(store, tap: str, layout: Layout, row: int) -> dict:
-    """The sample of a row as a tile, its token marked."""
+def tile(store, tap: str, layout: Layout, row: int, around: int = AROUND) -> dict:
+    """The sample of a row as a tile, its token marked, with `around` tokens either side of it."""
     spec = store.taps[tap]
     sample, token = int(layout.sample_of(row)), int(layout.token_of(row))
     pooled, image, tokens = layout.is_pooled, picture_url(store, sample), store.tokens(sample)
@@ -31,11 +31,11 @@ def tile(store, tap: str, layout: Layout, row: int) -> dict:
         "heat": None,
     }
     if tokens is not None:
-        first = 0 if pooled else max(0, token - AROUND)
-        found |= {"tokens": tokens[first : first + 2 * AROUND + 1], "shades": None}
+        first = 0 if pooled else max(0, token - around)
+        found |= {"tokens": tokens[first : first + 2 * around + 1], "shades": None}
         found |= {
             "marked": -1 if pooled else token - first,
-            "cut": [first > 0, first + 2 * AROUND + 1 < len(tokens)],
+            "cut": [first > 0, first + 2 * around + 1 < len(tokens)],
         }
     return found
 

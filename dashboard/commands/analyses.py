@@ -62,6 +62,10 @@ def render(given) -> int:
                 'Correct or remove "colour" under "figure" of the recipe',
             )
         options["colour"] = result.colour
+    if options.pop("pictures", False):
+        from dashboard.browse.pictured import looks
+
+        options["pictures"] = looks(workspace, result)
     if given.width:
         options["width"] = given.width
     write_figure(figures, result, given.out, options)

@@ -6,13 +6,18 @@ import streamlit as st
 
 from dashboard import errors, state
 from dashboard.browse import focus, searching
-from dashboard.components import redraw
+from dashboard.components import group_questions, redraw
 from dashboard.components.bars import Line, bars
 from dashboard.components.map_panel import Shown
 from dashboard.components.tiles import tiles
 
 LIKE_HELP = (
     f"Selects the {searching.ALIKE} points that are nearest to it in the data itself, not in this picture."
+)
+
+AXIS_HELP = (
+    "Then click another sample: all samples can be ranked along the way from this one to that one, and this one edited "
+    "along it."
 )
 
 
@@ -35,6 +40,7 @@ def _sample(at: Shown, title) -> None:
     tile = focus.tile(at.store, at.tap, at.activations.layout, at.focus)
     title.markdown(f"**{errors.escape(tile['title'])}**")
     tiles([tile], key="focused", leads=False)
+    _axis(at)
     if st.button("More like this", icon=":material/join:", key="more like this", help=LIKE_HELP):
         _more_like(at)
     said = state.get("alike says")
@@ -63,6 +69,22 @@ def _sample(at: Shown, title) -> None:
     opened = bars(lines, key="focused units", label="Strongest units of this point", null_word=word)
     if opened is not None:
         state.go("features", tap=at.reference, unit=opened)
+
+
+def _axis(at: Shown) -> None:
+    """Two samples clicked one after the other are the ends of an axis; the first is the URL's `from`."""
+    here = str(at.store.samples["id"][int(at.activations.layout.sample_of(at.focus))])
+    start = state.param("from", "")
+    if start and start != here and start in {str(id) for id in at.store.samples["id"]}:
+        group_questions.two_samples(at.reference, start, here)
+        if st.button("Start an axis here instead", icon=":material/trending_flat:", key="start axis"):
+            state.set_params(**{"from": here})
+            redraw.here()
+    elif start == here:
+        st.caption("An axis starts here: now click the sample that it leads to.")
+    elif st.button("Start an axis here", icon=":material/trending_flat:", key="start axis", help=AXIS_HELP):
+        state.set_params(**{"from": here})
+        redraw.here()
 
 
 def _more_like(at: Shown) -> None:

@@ -1,11 +1,12 @@
-"""From a group on the map to the questions about its subspace: named selections are taken along by their names."""
+"""From a group, or two samples, on the map to the questions about its subspace: named selections are taken along by
+their names, samples by their ids."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from analysis.selection import Selection
-from dashboard import state
+from dashboard import errors, state
 from dashboard.browse import selections
 
 TWO = {  # question: (view, method)
@@ -18,6 +19,25 @@ ONE = {
     "All samples along that direction": ("concepts", "rank_along_axis"),
     "Erase what sets them apart": ("concepts", "concept_erasure"),
 }
+
+
+PAIR = {  # from one sample to another
+    "All samples, ranked from the one to the other": ("concepts", "rank_along_axis"),
+    "The first one, edited towards the second": ("concepts", "edit_path"),
+    "Where such an edit leads many samples": ("concepts", "edit_neighbours"),
+}
+
+
+def two_samples(reference: str, low: str, high: str) -> None:
+    """Links to what the line from one sample to another is good for."""
+    ends = {"p.low": low, "p.high": high}
+    st.markdown(
+        f"**From {errors.escape(low)} to {errors.escape(high)}**\n\n"
+        + "\n".join(
+            f"- [{question}]({state.link('subspaces', view=view, ask=ask, tap=reference, **ends)})"
+            for question, (view, ask) in PAIR.items()
+        )
+    )
 
 
 def draw(reference: str, first: Selection, second: Selection | None = None) -> None:

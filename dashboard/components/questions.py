@@ -14,6 +14,7 @@ from analysis import registry
 from analysis.results import Result
 from analysis.spec import Method
 from dashboard import errors, state
+from dashboard.components import sample_gallery
 from dashboard.parts import doubts, figure_block, method_run, on_demand, readable_taps
 
 AT_ONCE = 1.5  # seconds of computing that the page waits for
@@ -38,7 +39,7 @@ def draw(asks: Mapping[str, str], key: str, more: Mapping[str, Callable] = Mappi
     with right, errors.shown():
         result = None if asked is None else _answer(method, *asked, key)
         if result is not None:
-            figure_block.draw(result, key=method.id)
+            figure_block.draw(result, key=method.id, samples=sample_gallery.of(result, method.id))
     with right:
         doubts.draw(method)
 

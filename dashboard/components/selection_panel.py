@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import errors, state
 from dashboard.browse import describe, selections
 from dashboard.browse.class_shares import ClassShare
-from dashboard.components import selection_actions, selection_units
+from dashboard.components import group_questions, selection_actions, selection_units
 from dashboard.components.bars import Line, bars
 from dashboard.components.focus_card import focus_card
 from dashboard.components.map_panel import Shown
@@ -66,6 +66,8 @@ def _selection(at: Shown, mask) -> None:
     if at.selection.note:
         st.caption(errors.escape(at.selection.note))
     selection_actions.draw(at)
+    if len(at.selection) == 2 and samples is not None and samples.sum() == 2:
+        group_questions.two_samples(at.reference, *(str(id) for id in at.store.samples["id"][samples]))
     other = selection_actions.compared_with(at)
     if other is not None:
         selection_units.two_groups(at, mask, other)

@@ -12,6 +12,15 @@ _tiles = st.components.v2.component(
 )
 
 
+def gallery(groups: list[dict], *, texts: bool, key: str) -> int | None:
+    """Groups of tiles, each on lines of its own below its name; the row whose tile was clicked, or None."""
+    found = [tile for group in groups for tile in group["tiles"]]
+    data = {"tiles": [], "groups": groups, "wide": texts, "leads": True, "shade": SHADE}
+    opened = _tiles(key=key, data=data, on_open_change=lambda: None).get("open")
+    row = opened.get("row") if isinstance(opened, dict) else None
+    return row if isinstance(row, int) and any(tile["row"] == row for tile in found) else None
+
+
 def tiles(found: list[dict], *, key: str, leads: bool = True) -> int | None:
     """Draw tiles (as `browse.examples.tiles` makes them); the sample whose tile was clicked, or None.
 

@@ -12,6 +12,7 @@ from dashboard.figures.text import listed, markup, number, plain, shorten
 
 MOST_GROUPS = 20
 PER_GROUP = {"single": 8, "double": 16, "slide": 12}
+TEXTS = 3  # of a group, on paper
 
 
 def empty(result: Gallery) -> str:
@@ -39,9 +40,11 @@ def notes(result: Gallery, *, pictures=None, width=None, **_ignored) -> tuple[st
         said.append(f"the first {MOST_GROUPS} of {len(result.groups):,} groups")
     if pictures is not None and width is not None:
         most = max(len(rows) for rows in result.groups.values())
-        if most > PER_GROUP[width]:
+        text = _is_text(result, pictures)
+        shown, where = (TEXTS, "before") if text else (PER_GROUP[width], "below")
+        if most > shown:
             said.append(
-                f"the first {PER_GROUP[width]} of up to {most:,} rows of each group, {plain(result.value_name)} below"
+                f"the first {shown} of up to {most:,} rows of each group, {plain(result.value_name)} {where}"
             )
     return tuple(said)
 
@@ -92,9 +95,9 @@ def shape(result: Gallery) -> float:
 
 
 def paper(result: Gallery, page: Page, *, pictures=None) -> None:
-    """`pictures` maps a row to an image array (height, width[, 3 or 4]); without it, a strip of values."""
+    """`pictures` maps a row to an image array (height, width[, 3 or 4]) or to a text; without it, a strip of values."""
     if pictures is not None:
-        _pictures(result, page, pictures)
+        (_texts if _is_text(result, pictures) else _pictures)(result, page, pictures)
         return
     axes = page.figure.add_subplot()
     names = _shown(result)
@@ -121,10 +124,18 @@ def _pictures(result: Gallery, page: Page, pictures) -> None:
     """A row of pictures per group, sharp pixels, the value below each."""
     names = _shown(result)
     columns = min(PER_GROUP[page.width], max(len(rows) for rows in result.groups.values()))
-    grid = page.figure.subplots(len(names), columns, squeeze=False)
-    for line, name in zip(grid, names, strict=True):
+    parts = page.figure.subfigures(len(names), 1, squeeze=False)[:, 0]
+    for part, name in zip(parts, names, strict=True):
         rows, values = np.asarray(result.groups[name]), result.values.get(name)
-        line[0].set_title(shorten(name, page.characters), loc="left", fontweight="bold")
+        line = part.subplots(1, columns, squeeze=False)[0]
+        part.suptitle(
+            shorten(name, page.characters),
+            x=0,
+            ha="left",
+            fontweight="bold",
+            fontsize="medium",
+            parse_math=False,
+        )
         for k, axes in enumerate(line):
             axes.set_axis_off()
             picture = _picture(pictures, int(rows[k])) if k < len(rows) else None
@@ -143,15 +154,50 @@ def _pictures(result: Gallery, page: Page, pictures) -> None:
                 )
 
 
+def _looked_up(pictures, row: int):
+    return pictures(row) if callable(pictures) else pictures.get(row)
+
+
 def _picture(pictures, row: int):
-    found = pictures(row) if callable(pictures) else pictures.get(row)
-    return None if found is None else np.asarray(found)
+    found = _looked_up(pictures, row)
+    return None if found is None or isinstance(found, str) else np.asarray(found)
+
+
+def _is_text(result: Gallery, pictures) -> bool:
+    first = next((int(rows[0]) for rows in result.groups.values() if len(rows)), None)
+    return first is not None and isinstance(_looked_up(pictures, first), str)
+
+
+def _texts(result: Gallery, page: Page, pictures) -> None:
+    """Lines of text below the name of each group, the value before each."""
+    axes = page.figure.add_subplot()
+    axes.set_axis_off()
+    lines = []
+    for name in _shown(result):
+        lines.append((shorten(name, page.characters), "", True))
+        values = result.values.get(name)
+        for k, row in enumerate(np.asarray(result.groups[name])[:TEXTS]):
+            value = number(values[k], 2, padded=True) if values is not None and k < len(values) else ""
+            words = " ".join(str(_looked_up(pictures, int(row)) or "").split())
+            lines.append((shorten(words, int(page.characters * 0.85)), value, False))
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(lines), 0)
+    for k, (words, value, heading) in enumerate(lines):
+        look = {"va": "center", "parse_math": False}
+        axes.text(0 if heading else 0.12, k + 0.5, words, fontweight="bold" if heading else "normal", **look)
+        axes.text(0.1, k + 0.5, value, ha="right", **look)
 
 
 def paper_height(result: Gallery, width: str, *, pictures=None, **_ignored) -> float | None:
     """Inches for a grid of pictures; None leaves it to `shape`."""
     if pictures is None:
         return None
+    if _is_text(result, pictures):
+        return (
+            0.16
+            * (2 if width == "slide" else 1)
+            * sum(1 + min(TEXTS, len(result.groups[name])) for name in _shown(result))
+        )
     inches = {"single": 3.5, "double": 7.2, "slide": 10.0}[width]
     columns = min(PER_GROUP[width], max(len(rows) for rows in result.groups.values()))
     return (inches / max(columns, 4) + 0.32 * (2 if width == "slide" else 1)) * len(_shown(result)) + 0.15

@@ -70,6 +70,8 @@ def _bytes_of(result: Result, format: str, **options: object) -> Callable[[], by
         result, Scatter
     ):  # so that the recipe's figure has the colours of the screen
         options = {**options, "colour": result.colour}
+    if format == "json" and options.get("pictures") is not None:
+        options = {**options, "pictures": True}  # whoever renders the recipe looks the samples up
     return lambda: figures.export(result, format, **options)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from analysis.results import Matrix, Result, Scatter, Table
+from analysis.results import Gallery, Matrix, Result, Scatter, Table
 from dashboard import colouring, errors, figures, state
-from dashboard.browse import selections
+from dashboard.browse import pictured, selections
 from dashboard.browse.colour_sources import OF_MAP
 from dashboard.parts import export_menu, figure_cache
 from dashboard.parts.recipe_text import python_lines
@@ -18,15 +18,30 @@ LONGEST_TABLE = 10_000  # rows of the table twin sent to the browser; the CSV ha
 
 
 def draw(
-    result: Result, key: str, *, clicked: Callable[[int], None] | None = None, **options: object
+    result: Result,
+    key: str,
+    *,
+    clicked: Callable[[int], None] | None = None,
+    samples: Callable[[], None] | None = None,
+    **options: object,
 ) -> None:
     """Draw a result whole. `key` tells two results of one page apart; `options` go to the figure. `clicked` is told
-    the place of a clicked point in its trace (of a cell: row-major, with the option `targets`)."""
+    the place of a clicked point in its trace (of a cell: row-major, with the option `targets`). `samples` draws the
+    samples that the result speaks of: instead of a gallery's dots, below anything else."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         result = colour_box(result, key)
         lit = highlight_box(result, key)
         shown = null_switch(result, key)
-    picture(result, key, clicked=clicked, **options, **lit, **shown)
+        as_samples = sample_switch(result, key) if samples else False
+    if as_samples:
+        with errors.shown():
+            samples()
+        shown = {"pictures": pictured.looks(state.workspace(), result)}
+    else:
+        picture(result, key, clicked=clicked, **options, **lit, **shown)
+        if samples and not isinstance(result, Gallery):
+            with errors.shown():
+                samples()
     files(result, key, **shown)
     reading(result)
     beside(result, key)
@@ -92,6 +107,18 @@ def null_switch(result: Result, key: str) -> dict:
     tie = state.bound("show", "value", list(SHOWN), where=key)
     show = st.segmented_control("Cells show", list(SHOWN), format_func=SHOWN.get, required=True, **tie)
     return {} if show == "value" else {"show": show}
+
+
+def sample_switch(result: Result, key: str) -> bool:
+    """Whether a gallery shows its samples or their values as dots; it decides for the files as well."""
+    if not isinstance(result, Gallery):
+        return False
+    kinds = {"samples": "Samples", "values": "Values"}
+    tie = state.bound("draw", "samples", list(kinds), where=key)
+    shown = st.segmented_control(
+        "Show", list(kinds), format_func=kinds.get, required=True, label_visibility="collapsed", **tie
+    )
+    return shown == "samples"
 
 
 def as_python(result: Result) -> None:

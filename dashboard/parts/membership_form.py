@@ -12,7 +12,7 @@ import streamlit as st
 from analysis.compute.rows.membership import pack
 from analysis.spec import Method, Param, params_of
 from dashboard import forms, state
-from dashboard.browse import named_directions, selections
+from dashboard.browse import axis_choice, named_directions, selections
 
 
 def packed(method: Method) -> tuple[Param, ...]:
@@ -21,7 +21,9 @@ def packed(method: Method) -> tuple[Param, ...]:
     return tuple(
         p
         for p in params_of(method.params)
-        if p.kind == "str" and any(word in p.help.lower() for word in words)
+        if p.kind == "str"
+        and p.name not in axis_choice.PARAMETERS
+        and any(word in p.help.lower() for word in words)
     )
 
 

@@ -9,7 +9,8 @@ import streamlit as st
 from analysis.results import Result
 from analysis.spec import Method
 from dashboard import errors, forms, jobs, state
-from dashboard.parts import cost_line, membership_form, tap_list, tap_picker
+from dashboard.browse import axis_choice
+from dashboard.parts import axis_form, cost_line, membership_form, tap_list, tap_picker
 
 SHORT = 1.0  # seconds that a click waits for the result, before a bar is shown instead
 
@@ -34,7 +35,10 @@ def form(method: Method, references: Sequence[str], *, without: Sequence[str] = 
     seed)."""
     columns = sorted(set.intersection(*(set(state.workspace().activations(r).samples) for r in references)))
     packed = [p.name for p in membership_form.packed(method)]
-    params = forms.draw(method.params, columns, without=[*packed, *without])
+    axis = axis_choice.PARAMETERS if axis_choice.takes_axis(method) else ()
+    given = axis_form.draw(method, references[0]) if axis else {}
+    unused = ["axis"] if given and not axis_choice.adds_axes(method) else []
+    params = given | forms.draw(method.params, columns, without=[*packed, *axis, *unused, *without])
     if packed:
         params |= membership_form.draw(method, references[0], params)
     seed = st.number_input(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import errors, state
-from dashboard.components import nothing_yet
+from dashboard.components import nothing_yet, sample_gallery
 from dashboard.parts import doubts, figure_block, method_picker, method_run
 
 
@@ -27,7 +27,7 @@ def draw() -> None:
         work = asked  # not before: what is refused has nothing to run and nothing to watch
     with right, errors.shown():
         if result is not None:
-            figure_block.draw(result, key=method.id)
+            figure_block.draw(result, key=method.id, samples=sample_gallery.of(result, method.id))
         elif work is not None:
             method_run.progress(method, *work)
     with right:

@@ -12,7 +12,7 @@ from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.copies import copies_note
 from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.statistics.moments import is_varying
-from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
+from analysis.errors import InputError, NotEnoughData
 from analysis.spec import Progress, no_progress
 
 
@@ -36,11 +36,12 @@ def concept_samples(
     maximum: int,
     rng: np.random.Generator,
     as_number: bool = False,
+    keep: tuple[str, ...] = (),
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 0.1),
 ) -> ConceptSamples:
-    """The samples that have the concept, at most `maximum` of them (a seeded random subset). O(n d). `as_number`: of a
-    column that orders the samples, the number; two groups become 0 and 1.
+    """The samples that have the concept, at most `maximum` of them (a seeded random subset, with those of an id in
+    `keep`). O(n d). `as_number`: of a column that orders the samples, the number; two groups become 0 and 1.
 
     Raises
     ------
@@ -57,6 +58,7 @@ def concept_samples(
     if len(at) > maximum:
         notes.append(f"A random {maximum:,} of {len(at):,} samples used.")
         chosen = np.sort(rng.choice(len(at), size=maximum, replace=False))
+        chosen = np.union1d(chosen, np.flatnonzero(_kept(activations, keep)[at]))
         at, concept = at[chosen], concept.only(chosen)
     x, kept, left_out = pooled_samples(activations, "mean", at, progress, span)
     at, concept = at[kept], concept.only(kept)
@@ -81,9 +83,8 @@ def all_samples(
     n = activations.layout.n_samples
     at, notes = np.arange(n), []
     if n > maximum:
-        kept = np.isin(np.asarray(activations.samples["id"]).astype(str), keep)
         drawn = rng.choice(n, size=maximum, replace=False)
-        at = np.union1d(drawn, np.flatnonzero(kept))
+        at = np.union1d(drawn, np.flatnonzero(_kept(activations, keep)))
         notes.append(f"A random {len(at):,} of {n:,} samples used.")
     x, finite, left_out = pooled_samples(activations, "mean", at, progress, span)
     if len(x) < minimum:
@@ -95,6 +96,11 @@ def all_samples(
     return ConceptSamples(x, at[finite], units, concept, (*left_out, *notes, *more, *copies_note(x)))
 
 
+def _kept(activations: Activations, keep: tuple[str, ...]) -> np.ndarray:
+    """Which samples have an id in `keep` (samples,) bool."""
+    return np.isin(np.asarray(activations.samples["id"]).astype(str), [one for one in keep if one])
+
+
 def _varying(name: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """`x` (n, d) without constant units, which units stay, notes."""
     varies = is_varying(x.var(axis=0), x.mean(axis=0))
@@ -103,41 +109,6 @@ def _varying(name: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str
     if varies.all():
         return x, np.arange(x.shape[1]), []
     return x[:, varies], np.flatnonzero(varies), [f"{int((~varies).sum())} constant unit(s) left out."]
-
-
-def clicked_axis(
-    activations: Activations, low: str, high: str, data: ConceptSamples
-) -> tuple[np.ndarray, tuple[int, int]] | None:
-    """The vector (d,) from one clicked sample to another, named by id, and their places in `data`; None for no ids.
-
-    Raises ParameterError (one id, or the same twice), NotFound, InputError (equal activations).
-    """
-    if not (low or high):
-        return None
-    if not low or not high or low == high:
-        raise ParameterError(
-            f"samples {low!r} and {high!r}",
-            "the ids of two different samples, one low and one high",
-            "Click one that stands low and one that stands high",
-        )
-    ids, places = np.asarray(activations.samples["id"]).astype(str)[data.samples], []
-    for one in (low, high):
-        found = np.flatnonzero(ids == one)
-        if not len(found):
-            raise NotFound(
-                f"no sample {one!r} with a value of '{data.concept.name}' and a finite row among those used",
-                "an id of this store",
-                "Click another sample, or choose the column that it has a value of",
-            )
-        places.append(int(found[0]))
-    axis = data.x[places[1]] - data.x[places[0]]
-    if np.linalg.norm(axis) <= 1e-12 * np.linalg.norm(data.x[places], axis=1).max():
-        raise InputError(
-            f"samples {low!r} and {high!r} have equal activations",
-            "two samples that differ",
-            "Click another one",
-        )
-    return axis, (places[0], places[1])
 
 
 def large_enough(concept: Concept, minimum: int) -> tuple[Concept, np.ndarray, list[str]]:

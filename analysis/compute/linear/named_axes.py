@@ -67,7 +67,7 @@ def named_axis(
         return _class_axis(rest, row_column(activations, column)[rows])
     if kind == "selection":
         return _selection_axis(rest, {name: mask[rows] for name, mask in selections.items()})
-    return _unit_axis(rest, activations.unit_names) if kind == "unit" else _component_axis(rest, x)
+    return unit_axis(rest, activations.unit_names) if kind == "unit" else _component_axis(rest, x)
 
 
 def _class_axis(rest: str, labels: np.ndarray) -> NamedAxis:
@@ -93,7 +93,8 @@ def _selection_axis(rest: str, masks: dict[str, np.ndarray]) -> NamedAxis:
     return NamedAxis(_words("selection", first, second), side, (first, second or "all others"))
 
 
-def _unit_axis(rest: str, names: tuple[str, ...]) -> NamedAxis:
+def unit_axis(rest: str, names: tuple[str, ...]) -> NamedAxis:
+    """ "12", "12-40" or names: the unit, or the first minus the second. Raises ParameterError."""
     numbers = {str(j): j for j in range(len(names))}
     numbers |= {name: j for j, name in enumerate(names)}
     first, second = _one_or_two(rest, numbers, "unit")

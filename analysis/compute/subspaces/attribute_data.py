@@ -60,17 +60,20 @@ def sample_values(
     pooling: str,
     maximum: int,
     minimum: int,
+    keep: tuple[str, ...] = (),
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 0.2),
 ) -> SampleValues:
-    """One line for each sample, at most `maximum` of them (a seeded random subset), of the units that vary.
+    """One line for each sample, at most `maximum` of them (a seeded random subset, with those of an id in `keep`), of
+    the units that vary.
 
     Raises NotEnoughData below `minimum` finite samples, InputError where no unit varies, TooLarge.
     """
     chosen, notes = np.arange(tap.layout.n_samples), []
     if len(chosen) > maximum:
         notes.append(f"A random {maximum:,} of {len(chosen):,} samples used.")
-        chosen = np.sort(rng.choice(len(chosen), size=maximum, replace=False))
+        wanted = np.isin(np.asarray(tap.samples["id"]).astype(str), keep)
+        chosen = np.union1d(rng.choice(len(chosen), size=maximum, replace=False), np.flatnonzero(wanted))
     x, kept, read = pooled_samples(tap, pooling, chosen, progress, span)
     if len(x) < minimum:
         raise NotEnoughData(

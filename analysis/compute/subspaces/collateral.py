@@ -82,9 +82,9 @@ def loss_of(
     """Of one column over the held-out samples `at`; `how`: number of folds and probe."""
     fold, seed = probe_folds(concept, how[0], rng), int(rng.integers(2**31))
     scores = [
-        scored(e(halves.x[at]), concept, fold, how[1], halves.moments.scale, np.random.default_rng(seed))
-        for e in (controls.nothing, controls.eraser, *controls.random, *controls.exchanged)
-    ]
+        scored(e(halves.x[at]), concept, fold, how[1], halves.moments.scale, np.random.default_rng(seed), bare=i > 1)
+        for i, e in enumerate((controls.nothing, controls.eraser, *controls.random, *controls.exchanged))
+    ]  # fmt: skip
     before, after = scores[:2]
     lost = np.array([before.value - s.value for s in scores[2:]])
     random, exchanged = np.split(lost, [len(controls.random)])

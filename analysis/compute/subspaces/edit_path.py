@@ -1,5 +1,4 @@
-"""Where an edit leads: real samples moved along the axis of an attribute, and the real samples nearest to where they
-land.
+"""Where an edit leads: real samples moved along an axis, and the real samples nearest to where they land.
 
 The samples are cut in three: one part makes the axis, the *references* are the ones looked for, and samples of the
 last part are moved. So none finds itself, and an axis made of nothing leads nowhere: samples that had a part in it
@@ -9,50 +8,23 @@ told by the distances of unmoved samples to their own nearest reference: the sha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from analysis.activations import Activations, sample_column
+from analysis.compute.groups.concept_axis import AxisParams, given_axis
 from analysis.compute.linear.cross_fitting import folds_of
-from analysis.compute.rows.known_factors import Factor, factor_of
+from analysis.compute.rows.known_factors import factor_of
 from analysis.compute.subspaces.attribute_data import SampleValues, sample_values
-from analysis.errors import InputError, NotEnoughData, ParameterError
+from analysis.compute.subspaces.edit_ends import AxisAsked, Ends, along_given, ends_of
+from analysis.errors import NotEnoughData, ParameterError
 from analysis.spec import Progress, no_progress
 
 FEWEST = 6  # samples of a group in each part
-OTHERS = "others"
 ANY, BETWEEN = "any direction", "from one sample to another"
 RANDOM = (BETWEEN, ANY)
-
-
-@dataclass(frozen=True)
-class Ends:
-    """`target` and `source` (n,) bool, the samples an edit leads to and those that are moved, with their names;
-    `numbers` (n,) where the attribute is one, NaN where not known."""
-
-    target: np.ndarray
-    source: np.ndarray
-    names: tuple[str, str]
-    numbers: np.ndarray | None = None
-
-    def axis(self, x: np.ndarray, these: np.ndarray) -> np.ndarray:
-        """(d,) of unit length from the samples `these` (n,) bool of `x` (n, d): from the mean of the source to that of
-        the target, or the covariance with the number. Raises InputError where the two agree."""
-        if self.numbers is None:
-            axis = x[these & self.target].mean(axis=0) - x[these & self.source].mean(axis=0)
-        else:
-            these = these & np.isfinite(self.numbers)
-            number = self.numbers[these]
-            axis = (x[these] - x[these].mean(axis=0)).T @ (number - number.mean()) / len(number)
-        length = float(np.linalg.norm(axis))
-        if not length > 1e-12 * float(np.abs(x).max()):
-            raise InputError(
-                f"'{self.names[0]}' and '{self.names[1]}' have the same mean",
-                "groups that differ",
-                "Choose other classes or another tap",
-            )
-        return axis / length
+REST = "a third of the samples is looked for, and samples of another third are moved."
 
 
 @dataclass(frozen=True)
@@ -60,7 +32,7 @@ class EditPath:
     """`references` (r, d) and `moved` (q, d) samples, their positions `reference_samples`, `moved_samples` in the tap;
     `axis` (d,) of unit length; `deviation` along it; `apart`, the distance of the two groups' means along it, in
     deviations; `is_target` (r,) bool; `real` (h,) rising distances of samples that are no references to their nearest
-    one."""
+    one. `given` names an axis that was; `clicked` (0 or 2, d) are the samples that made one, low and high."""
 
     references: np.ndarray
     moved: np.ndarray
@@ -73,6 +45,18 @@ class EditPath:
     real: np.ndarray
     names: tuple[str, str]
     notes: tuple[str, ...]
+    given: str = ""
+    clicked: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    clicked_samples: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def made_words(self) -> str:
+        """How the samples were shared out, for a caveat."""
+        if len(self.clicked_samples):
+            return "Two clicked samples made the axis and are neither looked for nor counted; " + REST
+        return (
+            f"The axis is {self.given}; " if self.given else "A third of the samples made the axis; "
+        ) + REST
 
     def landed(self, steps: np.ndarray, directions: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Every moved sample at every step along one unit direction for each (q, d): `share` (q, s) of the k nearest
@@ -108,43 +92,6 @@ class EditPath:
         return np.where(lengths > 0, out / np.maximum(lengths, 1e-300), self.axis)
 
 
-def ends_of(factor: Factor, target: str, source: str) -> Ends:
-    """Which samples an edit starts from and leads to: classes by name ("": the most frequent and the next; "others":
-    all but the target), of a number the lowest and the highest quarter.
-
-    Raises ParameterError where a name is not one of the classes.
-    """
-    if factor.is_number:
-        if target or source:
-            raise ParameterError(
-                f"'{target or source}' of '{factor.name}', a number",
-                "no class",
-                "Leave both empty: samples of the lowest quarter are moved towards the highest",
-            )
-        low, high = np.quantile(factor.values[factor.known], [0.25, 0.75])
-        ends = factor.known & (factor.values >= high), factor.known & (factor.values <= low)
-        names = (f"{factor.name} in its highest quarter", f"{factor.name} in its lowest quarter")
-        return Ends(*ends, names, np.where(factor.known, factor.values, np.nan))
-    order = np.argsort(-np.bincount(factor.of[factor.known], minlength=len(factor.classes)), kind="stable")
-    for name in (target, source):
-        if (name and name not in (*factor.classes, OTHERS)) or target == OTHERS:
-            raise ParameterError(f"class {name!r}", "one of " + ", ".join(factor.classes), "Name a class")
-    first = (
-        factor.classes.index(target)
-        if target
-        else int(order[0] if factor.classes[order[0]] != source else order[1])
-    )
-    rest = [int(c) for c in order if c != first]
-    second = rest if source == OTHERS else [factor.classes.index(source) if source else rest[0]]
-    if first in second:
-        raise ParameterError(
-            f"target and source are both {target!r}", "two different classes", "Name another class"
-        )
-    inside, other = factor.of == first, np.isin(factor.of, second)
-    name = OTHERS if source == OTHERS else factor.classes[second[0]]
-    return Ends(inside, other, (f"{factor.name} = {factor.classes[first]}", f"{factor.name} = {name}"))
-
-
 def edit_path(
     tap: Activations,
     column: str,
@@ -155,46 +102,57 @@ def edit_path(
     pooling: str,
     maximum: int,
     most_moved: int,
+    axis: AxisAsked | None = None,
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 0.3),
 ) -> EditPath:
-    """Cut the samples, fit the axis, and measure how near unmoved samples are to the references.
+    """Cut the samples, find the axis, and measure how near unmoved samples are to the references.
 
     Raises
     ------
     NotFound, ParameterError
-        No such column; no such class, or a column that is neither classes nor a number.
+        No such column; no such class, or a column that is neither classes nor a number; as `given_axis`.
     NotEnoughData
         Fewer than six samples of a group in one part.
     """
-    values = sample_column(tap, column)
+    axis = axis or AxisAsked()
+    asked = axis.given or AxisParams()
+    free = asked.gives_axis and column not in tap.samples  # a given axis needs no attribute
+    values = None if free else sample_column(tap, column)
     found = sample_values(
-        tap, rng, pooling=pooling, maximum=maximum, minimum=6 * FEWEST, progress=progress, span=span
-    )
-    factor = factor_of(column, np.asarray(values)[found.samples])
-    if factor is None:
+        tap, rng, pooling=pooling, maximum=maximum, minimum=6 * FEWEST, keep=asked.clicked, progress=progress,
+        span=span,
+    )  # fmt: skip
+    factor = None if free else factor_of(column, np.asarray(values)[found.samples])
+    if factor is None and not asked.gives_axis:
         raise ParameterError(
             f"column '{column}' is no attribute: neither 2 to 50 classes of five samples nor a number that varies",
             "one or the other",
             "Choose another column, or record more samples of its classes",
         )
-    ends = ends_of(factor, target, source)
-    part = folds_of(ends.target * 2 + ends.source, 3, rng)
+    given = given_axis(tap, asked, found.values, found.samples, np.flatnonzero(found.units), axis.read)
+    if given is None:
+        ends = ends_of(factor, target, source)
+        part = folds_of(ends.target * 2 + ends.source, 3, rng)
+        line, notes = ends.axis(found.values, part == 0, axis.made), ()
+    else:
+        ends, part, line, notes = along_given(found.values, given, factor, (target, source), rng)
     few = min(int((side & (part == i)).sum()) for side in (ends.target, ends.source) for i in range(3))
     if few < FEWEST:
         raise NotEnoughData(
             f"{few} sample(s) of '{ends.names[0]}' or '{ends.names[1]}' in one third", f"at least {FEWEST}",
             "Record more samples, or choose larger groups",
         )  # fmt: skip
-    lost = int((~factor.known).sum())
-    said = [f"{lost} sample(s) without a usable '{column}' are neither moved nor a target."] if lost else []
-    return _path(found, ends, part, rng, most_moved, said)
+    lost = 0 if factor is None else int((~factor.known).sum())
+    if lost:
+        notes = [*notes, f"{lost} sample(s) without a usable '{column}' are neither moved nor a target."]
+    return _path(found, ends, part, line, given, notes, rng, most_moved)
 
 
-def _path(found: SampleValues, ends: Ends, part, rng, most_moved: int, said: list[str]) -> EditPath:
-    makes, is_reference = part == 0, part == 1
-    x, notes = found.values, [*found.notes, *said]
-    references, axis = x[is_reference], ends.axis(x, makes)
+def _path(found: SampleValues, ends: Ends, part, axis, given, notes, rng, most_moved: int) -> EditPath:
+    is_reference = part == 1
+    x, notes = found.values, [*notes, *found.notes]
+    references = x[is_reference]
     movable = np.flatnonzero((part == 2) & ends.source)
     if len(movable) > most_moved:
         notes.append(f"A random {most_moved:,} of {len(movable):,} samples of the source are moved.")
@@ -202,11 +160,19 @@ def _path(found: SampleValues, ends: Ends, part, rng, most_moved: int, said: lis
     along = x @ axis
     deviation, apart = float(along.std()), along[is_reference & ends.target].mean()
     apart -= along[is_reference & ends.source].mean()
-    real = np.sort(np.sqrt(np.maximum(_squared(x[~is_reference], references).min(axis=1), 0.0)))
+    others = x[(part == 0) | (part == 2)]
+    real = np.sort(np.sqrt(np.maximum(_squared(others, references).min(axis=1), 0.0)))
+    clicked = () if given is None else given.ends
     return EditPath(
         references, x[movable], found.samples[is_reference], found.samples[movable], axis, deviation,
         float(apart / deviation), ends.target[is_reference], real, ends.names, tuple(notes),
+        "" if given is None else given.label, x[list(clicked)], found.samples[list(clicked)],
     )  # fmt: skip
+
+
+def along(path: EditPath) -> str:
+    """The way in words, for a title."""
+    return f"along {path.given}" if path.given else f"from {path.names[1]} to {path.names[0]}"
 
 
 def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -13,7 +13,6 @@ rate (of a number 0) is what naming the most frequent class scores.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 from analysis.compute.groups.concept import Concept
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.linear.ridge_probe import held_out_predictions
+from analysis.compute.linear.small_network import fit_network
 from analysis.compute.linear.softmax_regression import softmax_fit
 from analysis.compute.statistics.nulls import add_one_p, wilson
 from analysis.compute.statistics.ratios import ratio_interval
@@ -30,7 +30,7 @@ LINEAR, MLP, NEIGHBOURS = "linear", "MLP", "kNN"
 PROBES = (LINEAR, MLP, NEIGHBOURS)
 HIDDEN, ITERATIONS = 32, 60
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0)  # of data scaled to unit mean variance
-DECAYS = (1.0, 30.0, 1000.0)  # in scikit-learn's measure, for each training sample
+DECAYS = (1.0, 30.0, 1000.0)  # α, of the sum over training samples
 NEAREST = 15
 DRAWS = 400
 ROUNDING = 1e-9  # of the data's scale: what an eraser leaves of a removed direction
@@ -75,10 +75,17 @@ def probe_folds(concept: Concept, folds: int, rng: np.random.Generator) -> np.nd
 
 
 def scored(
-    x: np.ndarray, concept: Concept, fold: np.ndarray, probe: str, scale: float, rng: np.random.Generator
+    x: np.ndarray,
+    concept: Concept,
+    fold: np.ndarray,
+    probe: str,
+    scale: float,
+    rng: np.random.Generator,
+    bare: bool = False,
 ) -> Score:
     """Held-out score of one probe on rows `x` (n, d); `scale` is what a unit varied by before anything was erased.
-    O(folds n d) times the steps of the probe; kNN O(n² d)."""
+    `bare`: the value alone, no interval and no exchanged values. O(folds n d) times the steps of the probe; kNN
+    O(n² d)."""
     z = (x - x.mean(axis=0)) / scale
     z[np.abs(z) < ROUNDING] = 0.0
     made, middle, seed = np.empty(len(x)), np.zeros(len(x)), int(rng.integers(2**31))
@@ -92,15 +99,28 @@ def scored(
             made[test] = READERS[probe](z[train], part, z[test], np.random.default_rng(seed + f))
     if linear_number:
         made = held_out_predictions(z, concept.values[:, None], np.zeros(1, np.int64), fold)[:, 0]
+    if bare:
+        return _bare_score(made, middle, concept)
     return (
         _number_score(made, middle, concept, rng) if concept.is_number else _class_score(made, concept, rng)
     )
 
 
+def _bare_score(made: np.ndarray, middle: np.ndarray, concept: Concept) -> Score:
+    blank = (np.nan,) * 7
+    if not concept.is_number:
+        right = (made == concept.of).astype(np.float64)
+        return Score(float(right.mean()), *blank, right)
+    error, whole = (concept.values - made) ** 2, (concept.values - middle) ** 2
+    return Score(1 - float(error.sum() / whole.sum()), *blank, np.column_stack([error, whole]))
+
+
 def _class_score(made: np.ndarray, concept: Concept, rng: np.random.Generator) -> Score:
     right = made == concept.of
     value, n = float(right.mean()), len(right)
-    null = np.array([(made == rng.permutation(concept.of)).mean() for _ in range(DRAWS)])
+    null = np.concatenate([
+        (rng.permuted(np.tile(concept.of, (DRAWS // 8, 1)), axis=1) == made).mean(axis=1) for _ in range(8)
+    ])  # fmt: skip
     named, there = (
         np.bincount(v.astype(np.int64), minlength=len(concept.classes)) / n for v in (made, concept.of)
     )
@@ -137,26 +157,26 @@ def _linear(x: np.ndarray, concept: Concept, test: np.ndarray, rng: np.random.Ge
 
 
 def _mlp(x: np.ndarray, concept: Concept, test: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.neural_network import MLPClassifier, MLPRegressor
-
     inner, seed = _fifth(concept, rng), int(rng.integers(2**31))
-    y = concept.values if concept.is_number else concept.of
-    middle, spread = (y.mean(), y.std() or 1.0) if concept.is_number else (0, 1)
-    y = (y - middle) / spread if concept.is_number else y
+    number = concept.is_number
+    middle, spread = (concept.values.mean(), concept.values.std() or 1.0) if number else (0.0, 1.0)
+    of, y = (None, (concept.values - middle) / spread) if number else (concept.of, None)
     best, chosen = -np.inf, None
     for decay in DECAYS[::-1]:
-        make = MLPRegressor if concept.is_number else MLPClassifier
-        model = make(
-            hidden_layer_sizes=(HIDDEN,), solver="lbfgs", alpha=decay, max_iter=ITERATIONS, random_state=seed
+        model = fit_network(
+            x[~inner], None if number else of[~inner], y[~inner] if number else None,
+            1 if number else len(concept.classes), HIDDEN, decay, ITERATIONS, np.random.default_rng(seed),
+        )  # fmt: skip
+        out = model(x[inner])
+        share = (
+            -float(((out[:, 0] - y[inner]) ** 2).mean())
+            if number
+            else np.mean(out.argmax(axis=1) == of[inner])
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are a limit by choice
-            model.fit(x[~inner], y[~inner])
-        share = float(model.score(x[inner], y[inner]))
         if share > best + 1e-12:
             best, chosen = share, model
-    return chosen.predict(test) * spread + middle
+    out = chosen(test)
+    return out[:, 0] * spread + middle if number else out.argmax(axis=1)
 
 
 def _neighbours(x: np.ndarray, concept: Concept, test: np.ndarray, rng: np.random.Generator) -> np.ndarray:

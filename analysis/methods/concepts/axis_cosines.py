@@ -2,11 +2,13 @@
 
 An axis for every number, for two classes, and for each class against the rest: the difference of means (of a number:
 its covariance with the units), or the same brought through (Σ + λ I)⁻¹, λ a hundredth of the mean variance, which is
-the direction that a linear probe reads. cos = aᵀb / (‖a‖ ‖b‖), in the space of the units as they are.
+the direction that a linear probe reads. cos = aᵀb / (‖a‖ ‖b‖), in the space of the units as they are. Further axes can
+be given (`compute.groups.concept_axis`): units, principal axes, two clicked samples, rows of weights, any vector.
 
 Null: of each cell, by exchanging the values of the row's column between samples: directions made from nothing are not
-uniform but lie along the large principal axes, so that their cosines with a real axis spread more than 1 / √d.
-Interval: groups of samples left out (jackknife). A cell is significant by Benjamini-Hochberg at 5 % over pairs.
+uniform but lie along the large principal axes, so that their cosines with a real axis spread more than 1 / √d. Of two
+given axes, uniform random directions instead of one. Interval: groups of samples left out (jackknife); given axes are
+held fixed. A cell is significant by Benjamini-Hochberg at 5 % over pairs.
 
 When it lies: columns that go with each other in these samples have similar axes even if the network keeps them apart;
 classes of one column share the rest, so that their axes are negatively related by construction; units of large
@@ -24,26 +26,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
+from analysis.compute.groups.column_axes import column_targets
+from analysis.compute.groups.concept_axis import GRAMMAR, AxisParams, given_axis
 from analysis.compute.machine import machine
 from analysis.compute.rows.copies import copies_note
-from analysis.compute.rows.known_factors import NOT_FACTORS, factors_of
 from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.statistics.moments import is_varying
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
-from analysis.errors import InputError, NotEnoughData, TooLarge
+from analysis.errors import InputError, NotEnoughData
 from analysis.results import Estimate, Matrix
+from analysis.sources.weight_directions import weight_direction
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, MOST_AXES, RIDGE = 20, 60, 0.01
+FEWEST, RIDGE = 20, 0.01
 MEANS, READ = "difference of means", "read by a probe"
 
 
 @dataclass(frozen=True)
-class AxisCosinesParams:
+class AxisCosinesParams(AxisParams):
     column: str = param("label", "Sample column whose axes come first; it must exist.", column=True)
     others: str = param("", "More columns, with commas between; empty: all that are numbers or classes.")
     axis: str = param(MEANS, "How an axis is made.", choices=(MEANS, READ))
+    direction: str = param("", f"Further axes that are given, with commas between: {GRAMMAR}.")
     draws: int = param(1000, "Exchanges of each axis's values.", low=50, high=10_000)
     maximum_samples: int = param(5000, "Most samples; a seeded random subset above.", low=50, high=100_000)
 
@@ -71,7 +76,9 @@ def axis_cosines(
     """
     activations = as_activations(activations)
     rng = rng or np.random.default_rng(0)
-    names, z, notes, at = _targets(activations, params, rng)
+    names, z, notes, at = column_targets(
+        activations, params.column, params.others, params.maximum_samples, rng, params.gives_axis
+    )
     x, kept, more = pooled_samples(activations, "mean", at, progress, (0.0, 0.3))
     z, n, more = z[kept], int(kept.sum()), [*more, *copies_note(x)]
     if n < FEWEST:
@@ -81,7 +88,9 @@ def axis_cosines(
         raise InputError(
             f"every unit of {activations.name} is constant", "units that vary", "Choose another tap"
         )
-    x = x[:, varies] - x[:, varies].mean(axis=0)
+    x = x[:, varies]
+    more_names, given = _given(activations, params, x, at[kept], np.flatnonzero(varies))
+    x = x - x.mean(axis=0)
     z = np.where(np.isnan(z), 0.0, z - np.nanmean(z, axis=0))  # a sample without a value pulls nowhere
     spread = np.sqrt((z**2).sum(axis=0))
     if (spread == 0).any():
@@ -90,51 +99,53 @@ def axis_cosines(
             f"'{lost}' is constant over the finite samples", "values that vary", "Name other columns"
         )
     read = _reader(x, params.axis)
-    axes = _unit(read(x.T @ z))
+    axes = np.hstack([_unit(read(x.T @ z)), given])
     progress(0.4, "leaving groups of samples out")
     group = groups_of(n, rng)
-    without = np.stack([_cosines(read(x[group != g].T @ z[group != g])) for g in range(int(group.max()) + 1)])
+    without = np.stack([
+        _cosines(np.hstack([_unit(read(x[group != g].T @ z[group != g])), given])) for g in range(int(group.max()) + 1)
+    ])  # fmt: skip
     half = jackknife_half(without)
-    null = np.empty((params.draws, len(names), len(names)))
+    null = np.zeros((params.draws, axes.shape[1], axes.shape[1]))
     for i in range(params.draws):
         if i % 10 == 0:
             progress(0.5 + 0.5 * i / params.draws, "exchanging values")
-        null[i] = _unit(read(x.T @ rng.permuted(z, axis=0))).T @ axes
+        null[i, : len(names)] = _unit(read(x.T @ rng.permuted(z, axis=0))).T @ axes
+        null[i, len(names) :, len(names) :] = _unit(rng.standard_normal(given.shape)).T @ given
     values = np.clip(axes.T @ axes, -1.0, 1.0)
     np.fill_diagonal(values, 1.0)
+    if more_names:
+        half = _blank_given(half, len(names))
+        said = f"Given, and held fixed: {', '.join(more_names)}. Chance for two of them is a uniform random direction: "
+        notes = [said + "too narrow where both were made of these samples.", *notes]
+    names = [*names, *more_names]
     return _matrix(activations.name, params, names, values, half, null, n, x.shape[1], (*more, *notes))
 
 
-def _targets(activations, params, rng) -> tuple[list[str], np.ndarray, list[str], np.ndarray]:
-    """Names of the axes, values (n, axes) with NaN where there is none, notes, and the samples' positions."""
-    n = activations.layout.n_samples
-    at, notes = np.arange(n), []
-    if n > params.maximum_samples:
-        at = np.sort(rng.choice(n, params.maximum_samples, replace=False))
-        notes.append(f"A random {len(at):,} of {n:,} samples used.")
-    asked = [c.strip() for c in params.others.split(",") if c.strip()]
-    others = asked or [c for c in activations.samples if c not in NOT_FACTORS]
-    wanted = [params.column, *(c for c in others if c != params.column)]
-    ids = np.asarray(activations.samples["id"]).astype(str)[at]
-    factors, more = factors_of([activations], ids, ",".join(wanted))
-    names, columns = [], []
-    for f in factors:
-        groups = [] if f.is_number else ([1] if len(f.classes) == 2 else range(len(f.classes)))
-        if f.is_number:
-            names.append(f.name)
-            columns.append(
-                np.where(f.known, (f.values - f.values[f.known].mean()) / f.values[f.known].std(), np.nan)
-            )
-        for c in groups:
-            names.append(f"{f.name} {f.classes[c]}")
-            columns.append(np.where(f.known, (f.of == c).astype(float), np.nan))
-    if len(names) < 2:
-        raise NotEnoughData(
-            f"{len(names)} axis ({', '.join(names)})", "at least two", "Add a column, or name others"
-        )
-    if len(names) > MOST_AXES:
-        raise TooLarge(f"{len(names)} axes", f"at most {MOST_AXES}", "Name fewer columns in 'others'")
-    return names, np.column_stack(columns), [*notes, *more], at
+def _blank_given(half: np.ndarray | None, columns: int) -> np.ndarray | None:
+    """Two given axes have no interval."""
+    if half is None:
+        return None
+    half = half.copy()
+    half[columns:, columns:] = np.nan
+    return half
+
+
+def _given(activations, params, x, samples, units) -> tuple[list[str], np.ndarray]:
+    """Names and unit columns (d, m) of the axes that are given."""
+    texts = [text.strip() for text in params.direction.split(",") if text.strip()]
+    asked = [
+        AxisParams(vector=params.vector, direction=t) if t.startswith("row:") else AxisParams(t)
+        for t in texts
+    ]
+    if params.vector and not any(t.startswith("row:") for t in texts):
+        asked.append(AxisParams(vector=params.vector))
+    if params.clicked:
+        asked.append(AxisParams(low=params.low, high=params.high))
+    found = [given_axis(activations, one, x, samples, units, weight_direction) for one in asked]
+    return [g.label for g in found], np.column_stack(
+        [np.zeros((x.shape[1], 0)), *(g.along(x) for g in found)]
+    )
 
 
 def _reader(x: np.ndarray, axis: str):
@@ -178,8 +189,7 @@ def _matrix(name: str, params, names, values, half, null, n: int, d: int, notes)
     estimates = tuple(
         Estimate(
             f"cosine of {names[i]} and {names[j]}", float(values[i, j]),
-            low=None if half is None else float(low[i, j]), high=None if half is None else float(high[i, j]),
-            interval="" if half is None else "jackknife over groups of samples, t", null=0.0,
+            **_ends(low, high, i, j), null=0.0,
             null_low=-float(band[i, j]), null_high=float(band[i, j]), p_value=float(p[i, j]), n=n, d=d,
             null_method=f"{params.draws} exchanges of the values of either column; 95 % of the larger magnitude",
             estimator=f"cosine, {params.axis}",
@@ -199,6 +209,13 @@ def _matrix(name: str, params, names, values, half, null, n: int, d: int, notes)
             *notes,
         ),
     )  # fmt: skip
+
+
+def _ends(low, high, i: int, j: int) -> dict:
+    if low is None or np.isnan(low[i, j]):
+        return {}
+    how = "jackknife over groups of samples, t"
+    return {"low": float(low[i, j]), "high": float(high[i, j]), "interval": how}
 
 
 def _reading(names, values, significant, upper) -> str:

@@ -218,10 +218,10 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="band_probe", family="concepts", title="Where in the spectrum a concept lies", version=1,
+        id="band_probe", family="concepts", title="Where in the spectrum a concept lies", version=2,
         function=band_probe,
         summary="The same probe in the principal components of largest and of smallest variance.",
-        params=BandProbeParams, result=Table, check=_check, cost=_cost, minimum_rows=16, libraries=("scikit-learn",),
+        params=BandProbeParams, result=Table, check=_check, cost=_cost, minimum_rows=16,
         invariance="rotating, shifting or scaling all units by one factor changes nothing but draws; rescaling "
         "single units does",
         papers=("Learning by Reconstruction Produces Uninformative Features",),

@@ -35,11 +35,12 @@ from analysis.compute.subspaces.collateral import Controls, Loss, loss_of, reada
 from analysis.compute.subspaces.concept_moments import concept_moments
 from analysis.compute.subspaces.erasing import ERASERS, FEWEST, LEACE, Halves, erased, halved
 from analysis.compute.subspaces.erasure import Eraser, orthogonal, random_projection
+from analysis.compute.subspaces.probe_cost import ASSUMED, classes_of, eraser_cost, probe_cost, times
 from analysis.compute.subspaces.probes import LINEAR, PROBES
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-RANDOM = 5  # draws of random directions
+RANDOM, COLUMNS = 5, 4  # draws of random directions; columns that samples are taken to have
 HELP = {
     "column": "sample column that the probe reads; the erased concept comes first",
     "kind": "what it is: classes, or a number",
@@ -205,29 +206,33 @@ def _caveats(params, halves: Halves, lines, left_out) -> list[str]:
 
 def _cost(shapes, params: CollateralDamageParams) -> Cost:
     (rows, d), m = shapes[0], machine()
-    n, c, columns = min(rows, params.maximum_samples) / 2, 6, 4
-    steps = {LINEAR: 5 * 60 * c, "MLP": 3 * 75 * 32, "kNN": n / 2}[params.probe]
-    flops = columns * (2 + RANDOM + params.draws) * params.folds * steps * 4.0 * n * d + 20.0 * d**3
-    if params.method not in (LEACE,):
-        flops += (1 + params.draws) * (80 * 30 * 4.0 * n * d * c + 90 * 20.0 * d**3)
-    return Cost(m.seconds(flops64=flops, calls=2e5) + 0.1, 8.0 * (6 * n * d + 5 * d * d) + 3e5)
+    n, c = min(rows, params.maximum_samples) / 2, classes_of(params)
+    each = 2 + RANDOM + params.draws
+    spent = times(probe_cost(params.probe, n, d, ASSUMED, params.folds, draws=30), COLUMNS * each)
+    spent += times(eraser_cost(params.method, n, d, c, min(params.rank or c - 1, d)), 1 + params.draws)
+    return Cost(m.seconds(**spent) + 0.1, 8.0 * (6 * n * d + 5 * d * d) + 3e5)
 
 
 def _check() -> tuple[CheckLine, ...]:
     """Three labels in 12 units: `one` and `two` along their own units, `twin` equal to `one` for 9 of 10 samples.
     Erasing `one` blinds it, hurts `twin` and spares `two`; erasing a random label spares everything."""
     rng = np.random.default_rng(11)
-    n = 2000
+    n = 1000
     one, two, lost = rng.integers(2, size=(3, n))
     twin = np.where(rng.random(n) < 0.9, one, 1 - one)
     x = rng.standard_normal((n, 12)) + 3 * np.column_stack([one, two, *[0 * one] * 10])
     x[:, 3] += 2.0 * two * rng.standard_normal(n)
-    columns = {"label": one, "two": two, "twin": twin, "lost": lost}
-    data = ArrayActivations(x + 3, samples=columns)
+    columns = {"label": one, "two": two, "twin": twin}, {"lost": lost, "two": two}
+    runs = [
+        collateral_damage(
+            ArrayActivations(x + 3, samples=c), CollateralDamageParams(column=next(iter(c)), folds=2)
+        )
+        for c in columns
+    ]
     keys = ("column", "damage", "damaged")
     real, none = (
         {str(c): (float(v), bool(b)) for c, v, b in zip(*(r.columns[k] for k in keys), strict=True)}
-        for r in (collateral_damage(data), collateral_damage(data, CollateralDamageParams(column="lost")))
+        for r in runs
     )
     spared = [float(damage) for name, (damage, _) in none.items() if "erased" not in name]
     return (
@@ -242,10 +247,10 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="collateral_damage", family="concepts", title="Collateral damage of erasing a concept", version=1,
+        id="collateral_damage", family="concepts", title="Collateral damage of erasing a concept", version=2,
         function=collateral_damage, params=CollateralDamageParams, result=Table, check=_check, cost=_cost,
         summary="What probes of all other sample columns lose when one concept is erased, against random directions.",
-        minimum_rows=2 * FEWEST, libraries=("scikit-learn",),
+        minimum_rows=2 * FEWEST,
         invariance="shifting the activations or scaling all of them by one factor changes nothing; a rotation changes "
         "nothing but the draws of the MLP and of random directions",
         papers=("Linear Adversarial Concept Erasure (R-LACE)", "Linear Adversarial Concept Erasure"),

@@ -1,7 +1,8 @@
 """Does an edit lead to where the data are? Samples of one group moved towards another, and the real samples near them.
 
-    z'(t) = z + t s u        u the unit axis from the source's mean to the target's (or Cov(z, number)), s the deviation
-                             along it, t = 0 … strength
+    z'(t) = z + t s u        u the unit axis from the source's mean to the target's (or Cov(z, number)), what a probe of
+                             the two reads, or one that is given (`compute.groups.concept_axis`), s the deviation along
+                             it, t = 0 … strength
 
 At each step: the share of the k nearest real samples of z' that have the target attribute, and how far z' is off the
 data: the share of other real samples that lie nearer to their own nearest neighbour than z' does to its. A third of
@@ -28,11 +29,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
+from analysis.compute.groups.concept_axis import AxisParams
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against, bootstrap_mean
-from analysis.compute.subspaces.edit_path import BETWEEN, FEWEST, RANDOM, EditPath, edit_path
+from analysis.compute.subspaces.edit_ends import MADE, MEANS, AxisAsked
+from analysis.compute.subspaces.edit_path import BETWEEN, FEWEST, RANDOM, EditPath, along, edit_path
 from analysis.errors import ParameterError
 from analysis.results import Curve, Estimate
+from analysis.sources.weight_directions import weight_direction
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 TARGET, OFF = "neighbours with the target attribute", "real samples that are nearer to the data"
@@ -40,14 +44,19 @@ DRAWS, STEPS = 40, 9
 
 
 @dataclass(frozen=True)
-class EditNeighboursParams:
+class EditNeighboursParams(AxisParams):
     column: str = param("label", "The sample column with the attribute: classes, or a number.", column=True)
-    target: str = param("", "Class to move towards; empty: the most frequent one.")
-    source: str = param("", "Class to move from, or 'others'; empty: the next most frequent one.")
+    target: str = param(
+        "", "Class to move towards; empty: the most frequent one, or the one furthest along a given axis."
+    )
+    source: str = param(
+        "", "Class to move from, or 'others'; empty: the next most frequent one, or the least far along."
+    )
     strength: float = param(
         3.0, "Length of the path, in deviations of the data along the axis.", low=0.1, high=50.0
     )
     neighbours: int = param(10, "How many nearest real samples are looked at.", low=1, high=100)
+    axis: str = param(MEANS, "How the axis is made of the attribute.", label="axis made by", choices=MADE)
     random: str = param(BETWEEN, "Random moves to compare with.", choices=RANDOM)
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(4000, "Most samples; a seeded random subset above.", low=50, high=20_000)
@@ -78,7 +87,8 @@ def edit_neighbours(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     path = edit_path(
         tap, params.column, params.target, params.source, rng, pooling=params.pooling,
-        maximum=params.maximum_samples, most_moved=params.maximum_moved, progress=progress,
+        maximum=params.maximum_samples, most_moved=params.maximum_moved,
+        axis=AxisAsked(params.axis, params, weight_direction), progress=progress,
     )  # fmt: skip
     if params.neighbours > len(path.references):
         raise ParameterError(
@@ -100,7 +110,7 @@ def edit_neighbours(
     estimates = _estimates(path, values, bands, chance, params)
     prevalence = float(path.is_target.mean())
     return Curve(
-        title=f"Moved from {path.names[1]} to {path.names[0]} in {tap.name}",
+        title=f"Moved {along(path)} in {tap.name}",
         reading=_reading(path, estimates, prevalence),
         caveats=(*_caveats(path, prevalence, params), *path.notes), estimates=estimates, x=steps,
         x_name="deviations moved along the axis", y_name="share", series=dict(zip((TARGET, OFF), values, strict=True)),
@@ -150,7 +160,7 @@ def _reading(path: EditPath, estimates, prevalence: float) -> str:
 def _caveats(path: EditPath, prevalence: float, params) -> list[str]:
     return [
         f"Prevalence of the target among the {len(path.references):,} references: {prevalence:.1%}.",
-        "A third of the samples made the axis, a third is looked for, and samples of the last third are moved.",
+        path.made_words,
     ]
 
 

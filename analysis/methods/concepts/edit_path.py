@@ -1,8 +1,9 @@
 """One sample, edited step by step: the nearest real samples along the axis of an attribute, to look at.
 
-z'(t) = z + t s u, as in `edit_neighbours`, of one sample; each group of the gallery holds the real samples nearest to
-z' at one step, with their distances. What changes from group to group is what the axis stands for in the data; where
-all distances are long, z' is off the data and the samples shown say little.
+z'(t) = z + t s u, as in `edit_neighbours`, of one sample (of two that were clicked, from the first to the second); each
+group of the gallery holds the real samples nearest to z' at one step, with their distances. What changes from group
+to group is what the axis stands for in the data; where all distances are long, z' is off the data and the samples shown
+say little.
 
 Null: the same sample moved as far along random directions. The numbers beside are those of this one sample: the share
 of the target among its neighbours at the end, and how far off the data it ended.
@@ -22,27 +23,35 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
+from analysis.compute.groups.concept_axis import AxisParams
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against, wilson
-from analysis.compute.subspaces.edit_path import BETWEEN, FEWEST, RANDOM, EditPath, edit_path
+from analysis.compute.subspaces.edit_ends import MADE, MEANS, AxisAsked
+from analysis.compute.subspaces.edit_path import BETWEEN, FEWEST, RANDOM, EditPath, along, edit_path
 from analysis.errors import ParameterError
 from analysis.results import Estimate, Gallery
+from analysis.sources.weight_directions import weight_direction
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 DRAWS = 100
 
 
 @dataclass(frozen=True)
-class EditPathParams:
+class EditPathParams(AxisParams):
     column: str = param("label", "The sample column with the attribute: classes, or a number.", column=True)
-    target: str = param("", "Class to move towards; empty: the most frequent one.")
-    source: str = param("", "Class to move from, or 'others'; empty: the next most frequent one.")
+    target: str = param(
+        "", "Class to move towards; empty: the most frequent one, or the one furthest along a given axis."
+    )
+    source: str = param(
+        "", "Class to move from, or 'others'; empty: the next most frequent one, or the least far along."
+    )
     number: int = param(0, "Which of the movable samples, from the most typical of its group (0) on.", low=0)
     strength: float = param(
         3.0, "Length of the path, in deviations of the data along the axis.", low=0.1, high=50.0
     )
     steps: int = param(5, "Places along the path, the start among them.", low=2, high=12)
     neighbours: int = param(10, "How many nearest real samples are shown at each.", low=1, high=50)
+    axis: str = param(MEANS, "How the axis is made of the attribute.", label="axis made by", choices=MADE)
     random: str = param(BETWEEN, "Random moves to compare with.", choices=RANDOM)
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(4000, "Most samples; a seeded random subset above.", low=50, high=20_000)
@@ -71,7 +80,8 @@ def edit_path_of_one(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     path = edit_path(
         tap, params.column, params.target, params.source, rng, pooling=params.pooling,
-        maximum=params.maximum_samples, most_moved=params.maximum_samples, progress=progress,
+        maximum=params.maximum_samples, most_moved=params.maximum_samples,
+        axis=AxisAsked(params.axis, params, weight_direction), progress=progress,
     )  # fmt: skip
     if params.neighbours > len(path.references):
         raise ParameterError(
@@ -79,15 +89,12 @@ def edit_path_of_one(
             f"at most {len(path.references)}, the references",
             "Lower it, or record more samples",
         )
-    if params.number >= len(path.moved):
-        raise ParameterError(f"movable sample {params.number}", f"a number up to {len(path.moved) - 1}")
-    typical = np.argsort(((path.moved - path.moved.mean(axis=0)) ** 2).sum(axis=1), kind="stable")
-    one = replace(path, moved=path.moved[typical[params.number]][None])
+    one = _chosen(path, params.number)
     progress(0.5, "moving")
     steps = np.linspace(0.0, params.strength, params.steps)
     first_row = tap.layout.offsets[:-1]
     start = "the sample itself"
-    groups = {start: first_row[path.moved_samples[typical[params.number]]][None]}
+    groups = {start: first_row[one.moved_samples]}
     values = {start: np.zeros(1)}
     for step in steps:
         at, away = one.nearest(0, step, params.neighbours)
@@ -96,15 +103,35 @@ def edit_path_of_one(
     estimates = _estimates(one, steps, params, rng)
     progress(1.0, "done")
     return Gallery(
-        title=f"One sample moved from {path.names[1]} to {path.names[0]} in {tap.name}",
+        title=f"One sample moved {along(path)} in {tap.name}",
         reading=_reading(one, estimates),
         caveats=(
             "One sample is an example, not evidence.",
-            "A third of the samples made the axis, a third is looked for, and the sample is of the last third.",
+            path.made_words,
+            *_reach(path),
             *path.notes,
         ),
         estimates=estimates, groups=groups, values=values, value_name="distance from the moved sample",
     )  # fmt: skip
+
+
+def _chosen(path: EditPath, number: int) -> EditPath:
+    """The path of one sample: the low one of two that were clicked, else a movable one by number."""
+    if len(path.clicked_samples):
+        return replace(path, moved=path.clicked[:1], moved_samples=path.clicked_samples[:1])
+    if number >= len(path.moved):
+        raise ParameterError(f"movable sample {number}", f"a number up to {len(path.moved) - 1}")
+    typical = np.argsort(((path.moved - path.moved.mean(axis=0)) ** 2).sum(axis=1), kind="stable")
+    at = typical[[number]]
+    return replace(path, moved=path.moved[at], moved_samples=path.moved_samples[at])
+
+
+def _reach(path: EditPath) -> list[str]:
+    """How far the other clicked sample is, in the steps of the path."""
+    if not len(path.clicked_samples):
+        return []
+    away = float(np.linalg.norm(path.clicked[1] - path.clicked[0])) / path.deviation
+    return [f"The other clicked sample lies {away:.1f} deviations along; it is not among the samples shown."]
 
 
 def _estimates(one: EditPath, steps, params: EditPathParams, rng) -> tuple[Estimate, ...]:

@@ -236,7 +236,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="position_leakage", family="concepts", title="Position in tokens", version=1, function=position_leakage,
+        id="position_leakage", family="concepts", title="Position in tokens", version=2, function=position_leakage,
         summary="How well tokens tell where they are, and what is left of it after taking it out, round by round.",
         params=PositionLeakageParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotating, shifting or scaling all activations alike changes nothing; rescaling single units does",

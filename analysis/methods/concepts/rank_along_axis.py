@@ -1,15 +1,18 @@
 """All samples sorted along an axis, as a strip of percentiles: the same few at each tenth of the way, with examples.
 
-The axis is the ridge direction of an attribute (classes as two groups), the difference of two groups, or of two clicked
-samples. Where samples made the axis they are placed by axes made without them (folds), turned and scaled onto the axis
-of all; positions are in deviations from the mean. Groups of the gallery are the tenths of the order, lowest first, each
-with the samples nearest to its middle; of a tap with tokens the row shown is the token furthest along the axis.
+The axis is the ridge direction of an attribute (classes as two groups), the difference of two groups, or one that is
+given (`compute.groups.concept_axis`): the line through two clicked samples, a unit, a principal axis, a probe of
+another column, a row of weights, any vector. Samples that a fit learned from are placed by axes made without them
+(folds), turned and scaled onto the axis of all; positions are in deviations from the mean. Groups of the gallery are
+the tenths of the order, lowest first, each with the samples nearest to its middle; of a tap with tokens the row shown
+is the token furthest along the axis.
 
 Spearman's ρ with the attribute is that of samples placed by an axis they did not make. Null: exchanged samples, mean 0,
-variance 1 / (n - 1); interval by Fisher's z.
+variance 1 / (n - 1); interval by Fisher's z. A given axis is judged by more than two classes through η².
 
 When it lies: any axis sorts; what the strip shows beside the attribute goes with it in these samples, which is not the
-same as being it; the middle of the strip holds what the axis says nothing about.
+same as being it; the middle of the strip holds what the axis says nothing about; along a row of a decoder lie
+projections, not the activations of its latent.
 
 Cost: a singular value decomposition O(n d min(n, d)) for each fold. Memory O(n d).
 
@@ -22,9 +25,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import Activations, ArrayActivations, as_activations
+from analysis.activations import ArrayActivations, as_activations
+from analysis.compute.groups.axis_judged import judged
+from analysis.compute.groups.axis_strip import share_along, strip
 from analysis.compute.groups.concept import ConceptParams
-from analysis.compute.groups.concept_samples import ConceptSamples, all_samples, clicked_axis, concept_samples
+from analysis.compute.groups.concept_axis import AxisParams, GivenAxis, given_axis
+from analysis.compute.groups.concept_samples import ConceptSamples, all_samples, concept_samples
 from analysis.compute.linear.cross_fitting import cross_fitted, folds_of
 from analysis.compute.linear.ranking_axes import (
     difference_axis,
@@ -34,19 +40,20 @@ from analysis.compute.linear.ranking_axes import (
     spearman_estimate,
 )
 from analysis.compute.machine import machine
-from analysis.compute.statistics.ratios import ratio_interval
-from analysis.results import Estimate, Gallery
+from analysis.results import Gallery
+from analysis.sources.weight_directions import weight_direction
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, FOLDS = 10, 5
+FEWEST, FEW, FOLDS = 10, 4, 5
 RIDGE, MEANS = "ridge", "difference of groups"
+HELD_OUT = f"Each sample is placed by an axis made from the other {FOLDS - 1} of {FOLDS} folds, at one scale."
 
 
 @dataclass(frozen=True)
-class RankAlongAxisParams(ConceptParams):
-    axis: str = param(RIDGE, "How the axis is made, unless two samples are clicked.", choices=(RIDGE, MEANS))
-    low: str = param("", "Id of a sample that stands low, as clicked; with `high` it makes the axis.")
-    high: str = param("", "Id of a sample that stands high.")
+class RankAlongAxisParams(AxisParams, ConceptParams):
+    axis: str = param(
+        RIDGE, "How the axis is made of the attribute.", label="axis made by", choices=(RIDGE, MEANS)
+    )
     steps: int = param(10, "Parts of the strip, of equal numbers of samples.", low=2, high=50)
     examples: int = param(8, "Samples shown of each part.", low=1, high=50)
     maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=40, high=50_000)
@@ -75,48 +82,73 @@ def rank_along_axis(
     activations = as_activations(activations)
     rng = rng or np.random.default_rng(0)
     how = {"maximum": params.maximum_samples, "rng": rng, "progress": progress, "span": (0.0, 0.3)}
-    bare = bool(params.low or params.high) and not (params.inside or params.column in activations.samples)
-    if bare:  # two clicks need no attribute
-        data = all_samples(activations, minimum=2 * FEWEST, keep=(params.low, params.high), **how)
-    else:
-        data = concept_samples(activations, params, minimum=FEWEST, as_number=True, **how)
-    x, y = data.x, data.concept.values
-    clicked = clicked_axis(activations, params.low, params.high, data)
-    judged = np.ones(len(y), bool)
-    if clicked is not None:
-        weights, judged[list(clicked[1])] = clicked[0], False
-        placed = (x - x.mean(axis=0)) @ weights
-    else:
-        fold = folds_of(np.unique(y, return_inverse=True)[1].reshape(-1), FOLDS, rng)
-        placed, weights = _held_out(x, y, fold, params.axis, progress)
-    spread = float(placed.std())
-    placed = (placed - placed.mean()) / (spread if spread > 0 else 1.0)
-    progress(0.9, "choosing examples")
-    groups, values = _strip(activations, data, placed, weights, params)
-    made = "two clicked samples" if clicked is not None else params.axis
-    share = _share(x, weights, rng)
+    if params.gives_axis:
+        fewest = (
+            2 * FEWEST if params.direction.startswith("probe") else FEW
+        )  # nothing else is fitted to an attribute
+        data = all_samples(activations, minimum=fewest, keep=params.clicked, **how)
+        return _along_given(activations, data, params, rng, progress)
+    data = concept_samples(activations, params, minimum=FEWEST, as_number=True, **how)
+    x, y, name = data.x, data.concept.values, data.concept.name
+    fold = folds_of(np.unique(y, return_inverse=True)[1].reshape(-1), FOLDS, rng)
+    placed, weights = _held_out(x, fold, lambda own: _fitted(x, y, own, params.axis), progress)
     rho = spearman_estimate(
-        f"held-out ρ with {data.concept.name}", spearman(placed[judged], y[judged]), int(judged.sum()), x.shape[1],
-        f"Spearman, {made}",
+        f"held-out ρ with {name}", spearman(placed, y), len(y), x.shape[1], f"Spearman, {params.axis}"
+    )
+    placed = _standardised(placed)
+    return _gallery(
+        activations, data, placed, weights, params, (rho, share_along(x, weights, rng)), _reading(rho, placed, y, name),
+        f"{name} ({params.axis})", [HELD_OUT],
     )  # fmt: skip
+
+
+def _along_given(activations, data: ConceptSamples, params, rng, progress) -> Gallery:
+    given = given_axis(activations, params, data.x, data.samples, data.units, weight_direction)
+    x, counts = data.x, np.ones(len(data.x), bool)
+    counts[list(given.ends)] = False
+    if given.fitted:
+        fold = folds_of(np.zeros(len(x)), FOLDS, rng)
+        placed, weights = _held_out(x, fold, lambda own: given.along(x, own), progress)
+    else:
+        weights = given.along(x)
+        placed = (x - x.mean(axis=0)) @ weights
+    placed = _standardised(placed)
+    share = share_along(x, weights, rng)
+    found = judged(activations, params, data.samples, placed, counts, (given.label, x.shape[1]), rng)
+    return _gallery(
+        activations, data, placed, weights, params, (*([found.estimate] if found.estimate else []), share),
+        f"{_bare_reading(given, share)} {found.words}".strip(), given.label, [*_given_words(given), *found.notes],
+    )  # fmt: skip
+
+
+def _gallery(activations, data, placed, weights, params, estimates, reading, label, words) -> Gallery:
+    groups, values = strip(
+        activations, data.samples, data.units, placed, weights, params.steps, params.examples
+    )
     return Gallery(
-        title=f"{activations.name} along {'an axis' if bare else data.concept.name} ({made})", groups=groups,
-        values=values, value_name="position in deviations", estimates=(share,) if bare else (rho, share),
-        reading=_bare_reading(share) if bare else _reading(rho, placed, y, data.concept.name),
-        caveats=(*_caveats(activations, clicked, len(y), params), *data.notes),
+        title=f"{activations.name} along {label}", groups=groups, values=values, value_name="position in deviations",
+        estimates=estimates, reading=reading,
+        caveats=(*words, *_caveats(activations, len(placed), params), *data.notes),
     )  # fmt: skip
 
 
-def _held_out(x, y, fold, axis: str, progress) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (n,) by axes made without the sample, and the axis (d,) of all."""
+def _standardised(placed: np.ndarray) -> np.ndarray:
+    return (placed - placed.mean()) / (float(placed.std()) or 1.0)
+
+
+def _fitted(x, y, own, axis: str) -> np.ndarray:
+    if axis == MEANS:
+        low, high = halves(y[own])
+        return difference_axis(x[own], high, low)
+    return ridge_axis(x[own], y[own])
+
+
+def _held_out(x, fold, made_of, progress) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (n,) by axes made without the sample, and the axis (d,) of all. `made_of`: axis by a mask."""
 
     def fit(f: int) -> tuple[np.ndarray, np.ndarray]:
         own = fold != f
-        if axis == MEANS:
-            low, high = halves(y[own])
-            w = difference_axis(x[own], high, low)
-        else:
-            w = ridge_axis(x[own], y[own])
+        w = made_of(own)
         spread = float((x[own] @ w).std())
         return x[own].mean(axis=0), (w / spread if spread > 0 else w)[:, None]
 
@@ -124,46 +156,22 @@ def _held_out(x, y, fold, axis: str, progress) -> tuple[np.ndarray, np.ndarray]:
     return made.held_out(x, np.arange(len(x)))[:, 0], made.weights[:, 0]
 
 
-def _strip(activations: Activations, data: ConceptSamples, placed, weights, params):
-    """Rows and positions by part, lowest part first; in each the samples nearest to its median position."""
-    order = np.argsort(placed, kind="stable")
-    groups, values = {}, {}
-    for i, part in enumerate(np.array_split(order, min(params.steps, len(order)))):
-        near = np.argsort(np.abs(placed[part] - np.median(placed[part])), kind="stable")[: params.examples]
-        chosen = part[np.sort(near)]
-        low, high = (100 * b / min(params.steps, len(order)) for b in (i, i + 1))
-        name = f"{low:.0f} to {high:.0f} %"
-        groups[name] = np.array([_row(activations, data, int(s), weights) for s in chosen], np.int64)
-        values[name] = placed[chosen]
-    return groups, values
-
-
-def _row(activations: Activations, data: ConceptSamples, place: int, weights) -> int:
-    """The row that stands for a sample: its only one, or the finite token furthest along the axis."""
-    start, stop = (int(v) for v in activations.layout.offsets[data.samples[place] : data.samples[place] + 2])
-    if stop - start == 1:
-        return start
-    tokens = np.asarray(activations.take(np.arange(start, stop)), dtype=np.float64)[:, data.units] @ weights
-    return start + int(np.argmax(np.where(np.isfinite(tokens), tokens, -np.inf)))
-
-
-def _share(x: np.ndarray, weights: np.ndarray, rng) -> Estimate:
-    """Variance along the axis over that of all units."""
-    centred = x - x.mean(axis=0)
-    along = (centred @ weights) ** 2 / max(float(weights @ weights), 1e-300)
-    low, high = ratio_interval(along, (centred**2).sum(axis=1), rng)
-    return Estimate(
-        "share of the variance along the axis", float(along.sum() / (centred**2).sum()), low=low, high=high,
-        interval="bootstrap over samples", null=1 / x.shape[1], null_method="a random direction, on average: 1 / d",
-        n=len(x), d=x.shape[1], estimator="variance of the positions / variance of all units",
-    )  # fmt: skip
-
-
-def _bare_reading(share) -> str:
+def _bare_reading(given: GivenAxis, share) -> str:
     return (
-        f"Samples are sorted along the line through two of them, which holds {share.value:.1%} of the variance (a "
-        f"random direction {share.null:.1%}). Without an attribute nothing says whether the order means anything."
+        f"Samples are sorted along {given.label}, which holds {share.value:.1%} of the variance (a random direction "
+        f"{share.null:.1%})."
     )
+
+
+def _given_words(given: GivenAxis) -> list[str]:
+    words = list(given.notes)
+    if given.ends:
+        words.append(
+            "The axis is the line through two samples; those two do not count when the order is judged."
+        )
+    if given.fitted:
+        words.append(HELD_OUT)
+    return words
 
 
 def _reading(e, placed, y, name: str) -> str:
@@ -181,17 +189,9 @@ def _reading(e, placed, y, name: str) -> str:
     )
 
 
-def _caveats(activations, clicked, n: int, params) -> list[str]:
-    how = (
-        "The axis is the line through two samples; those two do not count for ρ."
-        if clicked is not None
-        else f"Each sample is placed by an axis made from the other {FOLDS - 1} of {FOLDS} folds, at one scale."
-    )
+def _caveats(activations, n: int, params) -> list[str]:
     parts = min(params.steps, n)
-    notes = [
-        how,
-        f"Each of {parts} parts holds a like number of samples and shows those nearest to its median.",
-    ]
+    notes = [f"Each of {parts} parts holds a like number of samples and shows those nearest to its median."]
     if not activations.layout.is_pooled:
         notes.append(
             "Samples are sorted by the mean of their tokens; shown is the token furthest along the axis."
@@ -234,7 +234,7 @@ METHODS = (
         id="rank_along_axis", family="concepts", title="Samples sorted along an axis", version=1,
         function=rank_along_axis, params=RankAlongAxisParams, result=Gallery, check=_check, cost=_cost,
         summary="All samples in their order along a concept axis, with examples of every part of the way.",
-        minimum_rows=20, papers=("On the rankability of visual embeddings",),
+        minimum_rows=FEW, papers=("On the rankability of visual embeddings",),
         invariance="shifting the activations or scaling all of them by one factor changes nothing; a rotation nothing "
         "but rounding; turning the axis round turns the order",
     ),

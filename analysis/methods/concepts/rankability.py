@@ -28,7 +28,8 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.groups.concept import Concept, ConceptParams
-from analysis.compute.groups.concept_samples import ConceptSamples, clicked_axis, concept_samples
+from analysis.compute.groups.concept_axis import clicked_axis
+from analysis.compute.groups.concept_samples import ConceptSamples, concept_samples
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.linear.ranking_axes import (
     difference_axis,
@@ -100,10 +101,13 @@ def rankability(
         minimum=FEWEST,
         maximum=params.maximum_samples,
         as_number=True,
+        keep=(params.low, params.high),
         rng=rng,
         progress=progress,
     )
-    clicked = clicked_axis(activations, params.low, params.high, data)
+    clicked = None
+    if params.low or params.high:
+        clicked = clicked_axis(activations, params.low, params.high, data.x, data.samples)
     y, x = data.concept.values, data.x
     half = folds_of(np.unique(y, return_inverse=True)[1].reshape(-1), 2, rng)
     train, test = half == 0, half == 1
@@ -255,10 +259,10 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="rankability", family="concepts", title="How well an attribute is ranked", version=1, function=rankability,
+        id="rankability", family="concepts", title="How well an attribute is ranked", version=2, function=rankability,
         summary="An axis made from two samples, two groups, extremes or least squares, and how well it orders samples "
         "by an attribute that it has not seen.",
-        params=RankabilityParams, result=Table, check=_check, cost=_cost, minimum_rows=20, libraries=("scikit-learn",),
+        params=RankabilityParams, result=Table, check=_check, cost=_cost, minimum_rows=20,
         invariance="any increasing change of the attribute leaves ρ of axes made from its order alone; shifting the "
         "activations or scaling all of them by one factor changes nothing, a rotation nothing but the draw of the MLP",
         papers=("On the rankability of visual embeddings",),

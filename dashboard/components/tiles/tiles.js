@@ -3,8 +3,9 @@
  * In (`data`): tiles [{sample, title, value, where, facts,
  *                image (data URL), box [x, y, w, h] in fractions, heat {grid [h, w], values base64 bytes},
  *                tokens [text], shades base64 bytes | null, marked, cut [bool, bool], table [[name, text]]}]
+ *              groups [{name, tiles, more}]: instead of tiles, each under its name, `more` of them not sent (tile.row is sent back)
  *              wide: one tile per line (text).  leads: a tile is a button.  shade: hex colour of the strongest activation.
- * Out (trigger): open {sample} when a tile is clicked.
+ * Out (trigger): open {sample, row} when a tile is clicked.
  */
 const heatCanvas = ({ grid: [height, width], values }, shade) => {
   const canvas = make("canvas", { width, height, class: "heat", "aria-hidden": "true" });
@@ -52,13 +53,21 @@ const tileOf = (tile, shade, open) => {
       tile.table ? null : make("div", { class: "facts" }, tile.facts || tile.title)),
   ];
   if (!open) return make("div", { class: tile.tokens ? "tile" : "tile beside" }, ...parts);
-  return make("button", { type: "button", class: "tile", title: "Show this sample on the map", onclick: () => open(tile.sample) }, ...parts);
+  return make("button", { type: "button", class: "tile", title: "Show this sample on the map", onclick: () => open(tile) }, ...parts);
 };
 
+const groupOf = ({ name, tiles, more }, grid) =>
+  make("section", { class: "group" },
+    make("div", { class: "name" }, name, more ? make("span", { class: "where" }, ` and ${more} more`) : null),
+    grid(tiles, "tiles small"));
+
 export default function ({ data, parentElement, setTriggerValue }) {
-  const open = data.leads ? (sample) => setTriggerValue("open", { sample }) : null;
-  const box = make("div", { class: data.wide ? "tiles wide" : "tiles" }, ...data.tiles.map((t) => tileOf(t, data.shade, open)));
-  parentElement.querySelector(".tiles")?.remove();
+  const open = data.leads ? ({ sample, row }) => setTriggerValue("open", { sample, row: row ?? null }) : null;
+  const grid = (tiles, kind) => make("div", { class: `${kind}${data.wide ? " wide" : ""}` }, ...tiles.map((t) => tileOf(t, data.shade, open)));
+  const box = data.groups
+    ? make("div", { class: "tile-box" }, ...data.groups.map((group) => groupOf(group, grid)))
+    : grid(data.tiles, "tiles tile-box");
+  parentElement.querySelector(".tile-box")?.remove();
   parentElement.append(box);
   return () => box.remove();
 }

@@ -1,0 +1,119 @@
+"""An axis that a person names for a method: what the URL says of it, and what there is to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.compute.rows.known_factors import NOT_FACTORS, factor_of
+from analysis.compute.rows.packed_direction import pack_direction
+from analysis.errors import LoupeError
+from analysis.sources.weight_directions import ASKS, fitting_layers
+from analysis.spec import Method, params_of
+from dashboard.browse.cards import label_words
+from dashboard.figures.text import plain, shorten
+
+PARAMETERS = ("direction", "low", "high", "vector")
+MADE, SAMPLES, UNIT, COMPONENT, PROBE, WEIGHTS, ROW = "", "samples", "unit", "pc", "probe", "weights", "row"
+KINDS = {
+    MADE: "the attribute below",
+    SAMPLES: "two samples, from one to the other",
+    UNIT: "a unit of this tap",
+    COMPONENT: "a principal axis",
+    PROBE: "a probe of another column",
+    WEIGHTS: "weights of this network",
+    ROW: "a row of another store (SAE, probe)",
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """`count` directions of a layer; `text` without the number is how the axis is written."""
+
+    name: str
+    count: int
+    asks: bool
+
+    @property
+    def words(self) -> str:
+        what = "units that read this tap" if self.asks else "inputs that write into this tap"
+        return f"{self.name} ({self.count:,} {what})"
+
+    def text(self, number: int) -> str:
+        return f"weights:{self.name}:{number}:{'asks' if self.asks else 'adds'}"
+
+
+def adds_axes(method: Method) -> bool:
+    """Whether a given axis stands beside those of columns, instead of in their place."""
+    return "others" in {p.name for p in params_of(method.params)}
+
+
+def takes_axis(method: Method) -> bool:
+    """Whether an axis can be given to a method by name."""
+    return {p.name for p in params_of(method.params)} >= set(PARAMETERS)
+
+
+def kind_of(given: Mapping[str, str]) -> str:
+    """What kind of axis the URL names; `given` its parameters by name."""
+    if given.get("low") or given.get("high"):
+        return SAMPLES
+    kind = given.get("direction", "").partition(":")[0].strip()
+    return kind if kind in KINDS else MADE
+
+
+def layers(tap) -> tuple[list[Layer], str]:
+    """Layers with a direction in the space of the tap, and why there are none."""
+    try:
+        found = [Layer(name, count, side == ASKS) for name, count, side in fitting_layers(tap)]
+    except LoupeError as refusal:
+        return [], f"{refusal.found}."
+    return found, "" if found else "No layer of its checkpoint reads this tap or writes into it."
+
+
+def row_taps(workspace, reference: str, references: list[str]) -> list[str]:
+    """Taps of other stores with as many units: a row of theirs may be a direction here."""
+    store, d = reference.partition(":")[0], workspace.activations(reference).shape[1]
+    others = [r for r in references if r.partition(":")[0] != store]
+    return [r for r in others if workspace.activations(r).shape[1] == d]
+
+
+def packed_row(workspace, reference: str, row: int) -> str:
+    """A row of a tap as the parameter `vector`. Raises NotFound, ParameterError for one that is 0 or not finite."""
+    return pack_direction(np.asarray(workspace.activations(reference).take(np.array([row])))[0])
+
+
+def first_two(store) -> tuple[str, str]:
+    """Ids of the first sample, and of the first with another label: something to begin with."""
+    ids, n = store.samples["id"], store.n_samples
+    other = 1 if n > 1 else 0
+    if "label" in store.samples:
+        labels = np.asarray(store.samples["label"])
+        different = np.flatnonzero(labels != labels[0])
+        other = int(different[0]) if len(different) else other
+    return str(ids[0]), str(ids[other])
+
+
+def place_of(store, id: str) -> int | None:
+    """The sample of this id."""
+    found = np.flatnonzero(np.asarray(store.samples["id"]).astype(str) == id)
+    return int(found[0]) if len(found) else None
+
+
+def sample_words(store, place: int) -> str:
+    """ "17 · label 4": what a list of samples calls one."""
+    words = [plain(store.samples["id"][place]), label_words(store, place)]
+    if not words[1] and (tokens := store.tokens(place)):
+        words[1] = shorten(plain("".join(tokens[:20])), 40)
+    return " · ".join(word for word in words if word)
+
+
+def probed(tap) -> list[str]:
+    """What a probe can read of the sample columns: "size" of a number, "label=4" of every class."""
+    found = []
+    for name in tap.samples:
+        factor = None if name in NOT_FACTORS else factor_of(name, np.asarray(tap.samples[name]))
+        if factor is not None:
+            found += [name] if factor.is_number else [f"{name}={c}" for c in factor.classes]
+    return found
