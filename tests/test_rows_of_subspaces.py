@@ -70,6 +70,13 @@ TITLES = (
     "Householder Projector for Unsupervised Latent Semantics Discovery",
     "On the rankability of visual embeddings",
     "Residual Connections Harm Generative Representation Learning",
+    "Expandable Subspace Ensemble (EASE)",
+    "Measuring the Intrinsic Dimension of Objective Landscapes",
+    "SeA: semantic adversarial augmentation of last-layer features",
+    "Franca: nested Matryoshka clustering, positional disentangling",
+    "Supervised Dictionary Learning with Auxiliary Covariates",
+    "Diffusion Models Learn Low-Dimensional Distributions via Subspace Clustering",
+    "Generalized Zero- and Few-Shot Learning via Aligned Variational Autoencoders",
 )
 
 
