@@ -15,19 +15,20 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtrc
 
-from analysis.compute.linear.softmax_regression import Softmax, softmax_fit
+from analysis.compute.linear.softmax_regression import Softmax, constant_loss, softmax_fit
 from analysis.compute.statistics.multiple_testing import simultaneous_z
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """`values`, `errors` (m, C) and `p` (m,) of m predictors, with the mean log `loss` of the fit; ends at
-    the level at which those of all C classes of a predictor hold together (Šidák)."""
+    """`values`, `errors` (m, C) and `p` (m,) of m predictors, `p_alone` (m,) without the others, with the
+    mean log `loss` of the fit; ends at the level at which those of all C classes of a predictor hold together (Šidák)."""
 
     values: np.ndarray
     errors: np.ndarray
     p: np.ndarray
-    loss: float = 0.0
+    p_alone: np.ndarray
+    loss: float
 
     @property
     def half(self) -> np.ndarray:
@@ -60,7 +61,9 @@ def softmax_coefficients(x: np.ndarray, of: np.ndarray, classes: int, penalty: f
         rest = np.delete(np.arange(m), j)
         without = softmax_fit(x[:, rest], of, classes, penalty, _without(found, rest), steps=1000)
         p[j] = chdtrc(k, max(2 * n * (without.loss - found.loss), 0.0))
-    return Coefficients(values, errors, p, found.loss)
+    one = [softmax_fit(x[:, [j]], of, classes, penalty, steps=1000).loss for j in range(m)]
+    gained = np.maximum(2 * n * (constant_loss(of, classes) - np.array(one)), 0.0)
+    return Coefficients(values, errors, p, chdtrc(k, gained), found.loss)
 
 
 def _without(found: Softmax, rest: np.ndarray) -> Softmax:

@@ -30,7 +30,8 @@ HELP = {
     "class": "The class with the largest loading, in size.",
     "loading low": "Lower end of its 95 % interval, which holds for all classes together.",
     "loading high": "Upper end.",
-    "q": "Whether it tells any class: likelihood ratio of a fit without it; Benjamini and Hochberg's.",
+    "q alone": "Whether it tells any class by itself: likelihood ratio; Benjamini and Hochberg's.",
+    "q": "Whether it tells any class beside all others: a fit without it; Benjamini and Hochberg's.",
     "variance": "Share of the held-out squares along the atom alone.",
     "units": "The units with the largest weights in the atom.",
     "samples": "Held-out samples with the largest scores.",
@@ -86,7 +87,8 @@ def atom_columns(judged: Judged, names, d: Dictionary, data: SupervisedData, uni
     variance = np.append(judged.variance, np.full(len(names) - r, np.nan))
     columns = {
         "predictor": np.array(names), "class": np.array(data.names)[at], "loading": value, "loading low": low,
-        "loading high": high, "q": benjamini_hochberg(judged.coefficients.p), "variance": variance,
+        "loading high": high, "q alone": benjamini_hochberg(judged.coefficients.p_alone),
+        "q": benjamini_hochberg(judged.coefficients.p), "variance": variance,
         "units": np.array(made_of), "samples": np.array(strongest),
     }  # fmt: skip
     return {name: column[order] for name, column in columns.items()}
@@ -115,10 +117,11 @@ def atom_estimates(judged: Judged, names, data: SupervisedData, params, rng) -> 
 
 def atom_reading(judged: Judged, names, estimates: tuple[Estimate, ...]) -> str:
     q, r = benjamini_hochberg(judged.coefficients.p), judged.scores.shape[1]
-    tell, count = int((q[:r] < 0.05).sum()), len(names) - r
+    alone = benjamini_hochberg(judged.coefficients.p_alone)
+    tell, beside, count = int((alone[:r] < 0.05).sum()), int((q[:r] < 0.05).sum()), len(names) - r
     said = (
-        f"On samples that did not make them {tell} of {r} atoms tell the labels beside the others (q below "
-        "0.05); together they leave "
+        f"On samples that did not make them {tell} of {r} atoms tell the labels by themselves, {beside} "
+        f"beside all others (q below 0.05); together they leave "
         f"{estimates[1].value:.1%} of the squares and tell labels with a log loss of {estimates[0].value:.3f} (class "
         f"shares {estimates[0].null:.3f})."
     )
@@ -138,7 +141,7 @@ def atom_caveats(data: SupervisedData, judged: Judged, params) -> list[str]:
     if judged.coefficients.loss < NEARLY * constant_loss(data.of[judged.others], len(data.names)):
         notes.append(
             "Classes are told almost without error: loadings then have no finite size and wide intervals. Go by q, "
-            "which compares fits with and without a predictor."
+            "which compares fits; beside others an atom adds nothing where the rest tell all."
         )
     predictors = len(judged.coefficients.p)
     if len(judged.others) < 10 * predictors * (len(data.names) - 1):

@@ -106,12 +106,12 @@ def _place(data: FragileData, name: str) -> int:
 
 def _parts(data: FragileData, i: int, params) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """(name, places, coefficients) of the three groups; an empty side is left out."""
-    own = f"{data.ids[i]}, class {data.names[data.of[i]]}"
+    own = str(data.ids[i])
     out = [(own, np.array([i]), np.ones(1))]
-    for sign, word in ((1, "towards"), (-1, "away from")):
+    for sign, word in ((1, "towards"), (-1, "away")):
         places, c = data.leading(i, params.epsilon, params.examples, sign)
         if len(places):
-            out.append((f"{own}: {word}", places, c))
+            out.append((f"{own}, {word}", places, c))
     return out
 
 
@@ -153,7 +153,7 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("the sample itself", 0, float(own[0]), 0.0),
         CheckLine("towards: of the other class", 1.0, float(label[towards].mean()), 0.0),
         CheckLine("away from: of its own class", 0.0, float(label[away].mean()), 0.0),
-        CheckLine("towards: positive", 0.0, float(found.values["0, class 0: towards"].min()), 0.0, "at least"),
+        CheckLine("towards: positive", 0.0, float(found.values["0, towards"].min()), 0.0, "at least"),
         CheckLine("weight on the class it fails as", 0.95, weight.value, 0.0, "at least"),
         CheckLine("by chance", 0.5, weight.null, 0.1),
     )  # fmt: skip

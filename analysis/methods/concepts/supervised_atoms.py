@@ -6,9 +6,9 @@ gives each a loading on every class, centred over the classes, with intervals an
 part in. Atoms come in one gauge: of length 1, and where they may be negative the principal axes of their span, since
 atoms that may be mixed freely are no more determined than that.
 
-Null of a loading: 0 (intervals: Wald, for all classes of a predictor together, Šidák); q is of the likelihood ratio of
-a fit without the predictor, Benjamini and Hochberg's over the predictors. Of the variance
-along an atom: a random direction, 1 / d.
+Null of a loading: 0 (intervals: Wald, for all classes of a predictor together, Šidák); q of a predictor is
+of the likelihood ratio to a fit without it, "q alone" of a fit of it alone to none, both Benjamini and Hochberg's over
+the predictors. Of the variance along an atom: a random direction, 1 / d.
 
 When it lies: halves are halves, the other split gives other atoms; scores that go together share a loading between
 them; classes that are told without error have no finite loadings, only q can then be read; association
