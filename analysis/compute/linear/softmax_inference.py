@@ -21,8 +21,9 @@ from analysis.compute.statistics.multiple_testing import simultaneous_z
 
 @dataclass(frozen=True)
 class Coefficients:
-    """`values`, `errors` (m, C) and `p` (m,) of m predictors, `p_alone` (m,) without the others, with the
-    mean log `loss` of the fit; ends at the level at which those of all C classes of a predictor hold together (Šidák)."""
+    """`values`, `errors` (m, C) and `p` (m,) of m predictors, `p_alone` (m,) without the others, with the mean log
+    `loss` of the fit; `half` is at the level at which the intervals of all C classes of a predictor hold together
+    (Šidák)."""
 
     values: np.ndarray
     errors: np.ndarray
