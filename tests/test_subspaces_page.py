@@ -63,6 +63,13 @@ def test_a_question_is_answered_offered_or_refused_in_words(view, ask, monkeypat
     assert shown or any(b.label.startswith("Compute") for b in at.button) or "Before you rely" in texts(at)
 
 
+def test_one_tap_is_enough_for_a_method_of_one_or_more(monkeypatch):
+    monkeypatch.setattr(questions, "AT_ONCE", 30.0)
+    at = open_page("subspaces", view="rank", ask="rank_by_size", tap="net:one")
+    assert registry.method("rank_by_size").more_inputs
+    assert at.get("plotly_chart"), texts(at)
+
+
 @pytest.mark.parametrize("view", QUESTIONS)
 def test_each_view_opens_with_an_answer(view, monkeypatch):
     monkeypatch.setattr(questions, "AT_ONCE", 30.0)

@@ -61,7 +61,7 @@ def _answer(method: Method, references: list[str], params: dict, seed: int, key:
     how = {"ask": "Compute", "title": method.title, "key": key, "at_once": AT_ONCE, "patience": PATIENCE}
     if not method.more_inputs:
         return on_demand.result(method.id, references, params, seed=seed, **how)
-    fewest = max(2, method.inputs)
+    fewest = method.inputs
     if len(references) < fewest:
         st.info(f"This question needs {fewest} taps or more: add some on the left.", icon=":material/info:")
         return None
