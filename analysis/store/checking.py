@@ -12,6 +12,7 @@ from analysis.store.durable import file_crc
 from analysis.store.journal import JournalState
 from analysis.store.pending import has_grown
 from analysis.store.shards import read_shard
+from analysis.store.sparse_shards import SparseShard, read_tables, read_units
 
 if TYPE_CHECKING:
     from analysis.store.reader import Store
@@ -22,11 +23,18 @@ def damage(store: Store, state: JournalState | None, progress: Progress = no_pro
     bad: list[str] = []
     work = [(tap, shard) for tap in store.taps for shard in store.shards(tap)]
     files = list(store.manifest.get("files", {}).items())
+    for tap in store.taps.keys() - store.recorded.keys():
+        place = store.folder(tap).relative_to(store.path)
+        files += [(f"{place}/{name}", known) for name, known in store.entry(tap)["files"].items()]
     total = max(len(work) + len(files), 1)
     for k, (tap, shard) in enumerate(work):
         progress(k / total, f"checking {tap}")
         try:
-            read_shard(shard)
+            if isinstance(shard, SparseShard):
+                read_tables(shard)
+                read_units(shard, 0, shard.n_units)
+            else:
+                read_shard(shard)
         except StoreDamaged as error:
             bad.append(error.found)
     for k, (name, (size, crc)) in enumerate(files):
@@ -47,7 +55,7 @@ def _unfinished(store: Store, state: JournalState) -> list[str]:
     if manifest.read(store.path)["complete"]:
         raise has_grown(store.path)
     bad = []
-    for tap in store.taps:
+    for tap in store.recorded:
         try:
             store.pending(tap)
         except StoreDamaged as error:

@@ -39,7 +39,7 @@ def finish(s: UnitSummary) -> FinishedIndex:
         class_count=s.class_count,
         class_mean=np.where(s.class_count > 0, s.class_mean, np.nan),
         class_sd=sd.astype(np.float32),
-        sketch=_correlation_sketch(s),
+        sketch=correlation_sketch(s),
     )
 
 
@@ -67,12 +67,12 @@ def _table(s: UnitSummary, sample: np.ndarray) -> np.ndarray:
             t[name][at] = q[:, k]
 
     in_threads(part, s.n_units, s.histogram.size)  # NumPy's loops release the GIL as well
-    t["top_class"], t["top_class_share"] = _top_class(s)
+    t["top_class"], t["top_class_share"] = top_class(s)
     t["dead"] = ~has | constant
     return t
 
 
-def _top_class(s: UnitSummary) -> tuple[np.ndarray, np.ndarray]:
+def top_class(s: UnitSummary) -> tuple[np.ndarray, np.ndarray]:
     """Commonest class among the strongest rows (lower class on ties) and its share of them.
 
     Rows where a never-negative unit is silent (exactly 0) do not count, nor do rows without a class.
@@ -120,7 +120,7 @@ def _sparse_slots(s: UnitSummary) -> dict[str, np.ndarray]:
     }
 
 
-def _correlation_sketch(s: UnitSummary) -> np.ndarray:
+def correlation_sketch(s: UnitSummary) -> np.ndarray:
     """Centred over samples and scaled to int8 per unit: cosines of its rows estimate Pearson's r. A missing value
     counts neither in a unit's mean nor in what is centred."""
     out = np.zeros(s.sketch.shape, np.int8)

@@ -12,6 +12,8 @@ from analysis.errors import NotFound, ParameterError
 from analysis.store import sketch
 from analysis.store.bands import Band, make_bands
 from analysis.store.index_files import FOLDER, REBUILD, ArrayFile, is_short
+from analysis.store.sparse_activations import SparseActivations
+from analysis.store.sparse_units import UnitEntries
 from analysis.store.unit_reading import UnitColumns, UnitFiles
 
 if TYPE_CHECKING:
@@ -48,7 +50,11 @@ class FeatureIndex:
         self._files: dict[str, ArrayFile] = {}
         self._lock = threading.Lock()
         listed = store.manifest.get("files", {})
-        self._units = UnitColumns(self) if is_short(listed, store.entry(tap)["slug"]) else UnitFiles(self)
+        activations = store.activations(tap)
+        if isinstance(activations, SparseActivations):
+            self._units = UnitEntries(self, activations)
+        else:
+            self._units = UnitColumns(self) if is_short(listed, store.entry(tap)["slug"]) else UnitFiles(self)
 
     def __repr__(self) -> str:
         return f"FeatureIndex({self.store.name}:{self.tap}, {self.n_units} units, {self.n_rows} rows)"

@@ -18,7 +18,7 @@ import numpy as np
 from analysis.activations import Layout
 from analysis.errors import InputError, NotFound, StoreDamaged
 from analysis.spec import no_progress
-from analysis.store import journal, manifest
+from analysis.store import encoded, journal, manifest
 from analysis.store import samples as sample_files
 from analysis.store.index_files import ArrayFile
 from analysis.store.manifest import TapSpec
@@ -26,6 +26,8 @@ from analysis.store.pending import has_grown, read_pending
 from analysis.store.places import MEDIA_PATH, located, with_path
 from analysis.store.sample_table import as_column, joined_columns, read_column
 from analysis.store.shards import Shard, read_checksums, shard_name
+from analysis.store.sparse_activations import SparseActivations
+from analysis.store.sparse_shards import SparseShard, read_tables
 from analysis.store.stored_activations import StoredActivations
 
 __all__ = ["Store", "StoredActivations"]
@@ -34,7 +36,8 @@ __all__ = ["Store", "StoredActivations"]
 class Store:
     """One store, opened for reading. Use `Store.open`.
 
-    path, name, manifest, n_samples, taps, classes, complete, problems : as the manifest says.
+    path, name, manifest, n_samples, classes, complete, problems : as the manifest says. recorded : its taps by name.
+    taps : those and the encoded ones, which feature sets made of them (`analysis.store.encoded`).
     digest : content digest of everything recorded. n_bytes : on disk.
     """
 
@@ -47,13 +50,15 @@ class Store:
         self.name: str = about["name"]
         self.complete: bool = bool(about["complete"])
         self.classes: tuple[str, ...] = tuple(about["classes"])
-        self.taps: dict[str, TapSpec] = {e["name"]: manifest.tap_of(e) for e in about["taps"]}
+        self.recorded: dict[str, TapSpec] = {e["name"]: manifest.tap_of(e) for e in about["taps"]}
+        self._encoded = {e["name"]: e for e in (encoded.encoded_entries(path) if self.complete else ())}
+        self.taps = self.recorded | {name: manifest.tap_of(e) for name, e in self._encoded.items()}
         self.n_samples: int = int(about["n_samples"]) if state is None else state.n_samples
         self.problems: list[str] = list(about.get("problems", ()) if state is None else state.problems)
         if state is not None:
             expected = f" of {about['n_expected']}" if about.get("n_expected") else ""
             self.problems.insert(0, f"Recording is not finished: {self.n_samples}{expected} samples so far.")
-        self._activations: dict[str, StoredActivations] = {}
+        self._activations: dict[str, StoredActivations | SparseActivations] = {}
         self._indexes: dict[str, object] = {}
 
     @staticmethod
@@ -79,13 +84,17 @@ class Store:
         for entry in self.manifest["taps"]:
             if entry["name"] == tap:
                 return entry
+        if tap in self._encoded:
+            return self._encoded[tap]
         raise NotFound(f"store '{self.name}' has no tap '{tap}'", "one of " + ", ".join(self.taps))
 
     def folder(self, tap: str) -> Path:
-        return self.path / "taps" / self.entry(tap)["slug"]
+        return self.path / (encoded.PLACE if tap in self._encoded else "taps") / self.entry(tap)["slug"]
 
-    def shards(self, tap: str) -> list[Shard]:
+    def shards(self, tap: str) -> list[Shard] | list[SparseShard]:
         """The tap's finished shards, in row order."""
+        if tap in self._encoded:
+            return encoded.shards_of(self.path, self._encoded[tap])
         entry, folder, spec = self.entry(tap), self.folder(tap), self.taps[tap]
         lines = entry["shards"] if self._state is None else self._state.shards.get(entry["slug"], [])
         return [
@@ -102,8 +111,8 @@ class Store:
 
     @cached_property
     def digest(self) -> str:
-        parts = [self.activations(tap).digest for tap in self.taps]
-        return hashlib.sha256("\n".join([*self.taps, *parts]).encode()).hexdigest()[:32]
+        parts = [self.activations(tap).digest for tap in self.recorded]
+        return hashlib.sha256("\n".join([*self.recorded, *parts]).encode()).hexdigest()[:32]
 
     @property
     def n_bytes(self) -> int:
@@ -148,6 +157,8 @@ class Store:
 
     def layout(self, tap: str) -> Layout:
         """Rows of the tap by sample and token."""
+        if tap in self._encoded:
+            return self.layout(self._encoded[tap]["of"])
         entry, spec = self.entry(tap), self.taps[tap]
         if self._state is not None:
             counts = [line["counts"][tap] for line in self._lines]
@@ -169,10 +180,13 @@ class Store:
             return None
         return read_pending(self.folder(tap), self.entry(tap)["slug"], self.taps[tap], self._state)
 
-    def activations(self, tap: str) -> StoredActivations:
+    def activations(self, tap: str) -> StoredActivations | SparseActivations:
         """The tap's activations (lazy; `analysis.activations.Activations`). Raises NotFound."""
         if tap not in self._activations:
-            self._activations[tap] = StoredActivations(self, tap)
+            known = self._encoded.get(tap)
+            self._activations[tap] = (
+                StoredActivations(self, tap) if known is None else encoded.activations_of(self, known)
+            )
         return self._activations[tap]
 
     def index(self, tap: str):
@@ -225,7 +239,7 @@ class Store:
         """Raises StoreDamaged naming the chunk where a file of the tap is missing, too short or too long, or has other
         checksums than were written. Reads the checksums only."""
         for shard in self.shards(tap):
-            read_checksums(shard)
+            (read_tables if isinstance(shard, SparseShard) else read_checksums)(shard)
 
     def verify(self, progress=no_progress) -> list[str]:
         """Read every byte and compare checksums; the damaged chunks in words, [] when all is well."""

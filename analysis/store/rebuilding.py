@@ -37,9 +37,9 @@ def rebuild_index(store, progress=no_progress) -> None:
     lock = WriterLock(path)
     try:
         with room_for(path, "the index"):
-            folders = tuple(f"taps/{store.entry(tap)['slug']}/{FOLDER}/" for tap in store.taps)
+            folders = tuple(f"taps/{store.entry(tap)['slug']}/{FOLDER}/" for tap in store.recorded)
             files = {k: v for k, v in store.manifest["files"].items() if not k.startswith(folders)}
-            for tap, spec in store.taps.items():
+            for tap, spec in store.recorded.items():
                 finished = summarise_tap(store, tap, progress).finish()
                 small = store.n_samples * spec.n_units <= EXACT_VALUES
                 made = write_index(

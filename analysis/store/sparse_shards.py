@@ -58,7 +58,7 @@ class SparseShard:
 
 @dataclass(frozen=True)
 class Entries:
-    """Non-zero values unit by unit: those of unit j are starts[j] … starts[j + 1] of `rows` and `values`, rows rising."""
+    """Non-zero values unit by unit: of unit j, starts[j] … starts[j + 1] of `rows` and `values`, rows rising."""
 
     starts: np.ndarray
     rows: np.ndarray
