@@ -1,0 +1,1 @@
+"""Feature sets: directions and detectors of a tap, made, imported, kept and applied."""

@@ -1,0 +1,281 @@
+"""A feature set: an ordered set of directions of a tap, with what turns activations into codes and back.
+
+    z = s ν(x) - shift,   c = rule(z E + b),   x' = ν⁻¹((c D + centre) / s)
+
+E (d, k) the encoder, b (k,) its bias, D (k, d) the decoder with one direction for each feature, s a number that
+activations were multiplied with in training, ν a normalisation of each row by itself (none, most often). PCA is the
+linear rule with E = Dᵀ; a sparse autoencoder has a rule of `analysis.features.rules`.
+
+On disk: `weights.safetensors` with the arrays and `feature_set.json` with everything else, both read without running
+anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from analysis.activations import Activations
+from analysis.arrays import finite_rows
+from analysis.errors import InputError, NotFound, ShapeError, StoreDamaged
+from analysis.features import rules
+from analysis.store.durable import made_directory, write_file
+
+ARRAYS = ("encoder", "bias", "decoder", "centre", "shift", "threshold", "gate", "log_scale")
+NORMALISATIONS = ("", "layer norm", "norm")
+WEIGHTS, ABOUT = "weights.safetensors", "feature_set.json"
+SCHEMA = 1
+BLOCK_BYTES = 96 << 20  # of pre-activations at a time
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """k features of a tap with d units.
+
+    Parameters
+    ----------
+    name : str
+    rule : str
+        One of `analysis.features.rules.RULES`.
+    encoder, decoder : (d, k), (k, d) float32
+    bias : (k,) float32
+        Added before the rule; of a gated set the bias of the magnitudes.
+    centre, shift : (d,) float32
+        Added after decoding; subtracted before encoding.
+    active : int or None
+        k of TopK, steps of matching pursuit.
+    threshold : (k,) or None
+        Of JumpReLU.
+    gate, log_scale : (k,) or None
+        Of a gated set.
+    scale : float
+        What activations are multiplied with first.
+    normalise : str
+        "" for none; "layer norm": each row less its mean, over its deviation; "norm": each row to length √d.
+    levels : tuple of int
+        Of a Matryoshka set: how many of the first features each level has; empty else.
+    about : dict
+        Where it comes from: architecture, training, the tap and store it was made for.
+
+    Raises
+    ------
+    ShapeError, InputError
+        Shapes that do not fit; values that are not finite; a rule without what it needs.
+    """
+
+    name: str
+    rule: str
+    encoder: np.ndarray
+    decoder: np.ndarray
+    bias: np.ndarray
+    centre: np.ndarray
+    shift: np.ndarray
+    active: int | None = None
+    threshold: np.ndarray | None = None
+    gate: np.ndarray | None = None
+    log_scale: np.ndarray | None = None
+    scale: float = 1.0
+    normalise: str = ""
+    levels: tuple[int, ...] = ()
+    about: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ARRAYS:
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, np.ascontiguousarray(value, dtype=np.float32))
+        self._check()
+
+    def _check(self) -> None:
+        if self.rule not in rules.RULES:
+            raise InputError(f"rule {self.rule!r}", "one of " + ", ".join(rules.RULES))
+        k, d = self.decoder.shape if self.decoder.ndim == 2 else (-1, -1)
+        shapes = {"encoder": (d, k), "bias": (k,), "centre": (d,), "shift": (d,), "threshold": (k,), "gate": (k,),
+                  "log_scale": (k,)}  # fmt: skip
+        for name, expected in shapes.items():
+            value = getattr(self, name)
+            if value is not None and value.shape != expected:
+                raise ShapeError(
+                    f"{name} of '{self.name}' has shape {value.shape}",
+                    f"{expected}, as the decoder has {self.decoder.shape} (features, units)",
+                )
+        for name in ARRAYS:
+            value = getattr(self, name)
+            if value is not None and not np.isfinite(value).all():
+                raise InputError(f"{name} of '{self.name}' holds NaN or infinity", "finite weights")
+        if self.rule in (rules.TOPK, rules.PURSUIT) and not 1 <= (self.active or 0) <= k:
+            raise InputError(
+                f"{self.rule} of '{self.name}' with k = {self.active}", f"k between 1 and its {k} features"
+            )
+        needed = {rules.JUMP: ("threshold",), rules.GATED: ("gate", "log_scale")}.get(self.rule, ())
+        for name in needed:
+            if getattr(self, name) is None:
+                raise InputError(
+                    f"'{self.name}' is declared {self.rule} and has no {name}", f"{name} ({k},)",
+                    "Import it with the file that holds it, or declare another architecture",
+                )  # fmt: skip
+        if self.normalise not in NORMALISATIONS:
+            raise InputError(
+                f"normalisation {self.normalise!r}", "one of " + ", ".join(map(repr, NORMALISATIONS))
+            )
+        if not np.isfinite(self.scale) or self.scale <= 0:
+            raise InputError(f"scale {self.scale} of '{self.name}'", "a positive number")
+
+    # ------------------------------------------------------------------ what it is
+    @property
+    def n_features(self) -> int:
+        return self.decoder.shape[0]
+
+    @property
+    def n_units(self) -> int:
+        return self.decoder.shape[1]
+
+    @property
+    def directions(self) -> np.ndarray:
+        """(k, d): the decoder's rows, as long as they are."""
+        return self.decoder
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """(k,) of the directions."""
+        return np.sqrt((self.decoder.astype(np.float64) ** 2).sum(axis=1)).astype(np.float32)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of weights, rule and settings; of neither name nor origin."""
+        h = hashlib.sha256(json.dumps(self._settings, sort_keys=True).encode())
+        for name in ARRAYS:
+            value = getattr(self, name)
+            if value is not None:
+                h.update(name.encode() + np.ascontiguousarray(value).tobytes())
+        return h.hexdigest()[:32]
+
+    @property
+    def _settings(self) -> dict:
+        return {
+            "rule": self.rule, "active": self.active, "scale": float(self.scale),
+            "normalise": self.normalise, "levels": list(self.levels),
+        }  # fmt: skip
+
+    # ------------------------------------------------------------------ what it does
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        """Codes (n, k) float32 of rows `x` (n, d). O(n d k). Raises ShapeError, and InputError for rows that are not
+        finite."""
+        x = np.asarray(x)
+        if x.ndim != 2 or x.shape[1] != self.n_units:
+            raise ShapeError(
+                f"activations of shape {x.shape}", f"(rows, {self.n_units}), as '{self.name}' has units"
+            )
+        if not np.isfinite(x).all():
+            raise InputError("activations hold NaN or infinity", "finite rows")
+        z = self._normalised(np.asarray(x, np.float32))[0] * np.float32(self.scale) - self.shift
+        if self.rule == rules.PURSUIT:
+            return rules.pursued(z, self.decoder, self.active)
+        if self.rule == rules.NEAREST:
+            return rules.nearest(z, self.decoder)
+        products = z @ self.encoder
+        if self.rule == rules.GATED:
+            return rules.gated(products, self.gate, self.log_scale, self.bias)
+        products += self.bias
+        if self.rule == rules.RELU:
+            return np.maximum(products, 0, out=products)
+        if self.rule == rules.TOPK:
+            return rules.keep_largest(products, self.active)
+        if self.rule == rules.JUMP:
+            return rules.jump(products, self.threshold)
+        return products
+
+    def reconstruct(self, x: np.ndarray) -> np.ndarray:
+        """Activations (n, d) float32 that the codes of rows `x` (n, d) stand for. Raises as `encode`."""
+        codes = self.encode(x)
+        _, mean, size = self._normalised(np.asarray(x, np.float32))
+        return self.decode(codes) * size + mean
+
+    def _normalised(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | float, np.ndarray | float]:
+        """ν(x) (n, d), and the mean and size (n, 1) that undo it."""
+        if not self.normalise:
+            return x, np.float32(0), np.float32(1)
+        wide = x.astype(np.float64)
+        mean = wide.mean(axis=1, keepdims=True) if self.normalise == "layer norm" else np.zeros((len(x), 1))
+        size = np.sqrt(
+            ((wide - mean) ** 2).mean(axis=1, keepdims=True)
+        )  # of length √d where it is divided by this
+        size[size == 0] = 1
+        return ((wide - mean) / size).astype(np.float32), mean.astype(np.float32), size.astype(np.float32)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Activations (n, d) float32 of `codes` (n, k), as they are after normalisation of rows."""
+        codes = np.asarray(codes, np.float32)
+        return (codes @ self.decoder + self.centre) / np.float32(self.scale)
+
+    def encoded_blocks(
+        self, activations: Activations
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield (counts, units, values, gaps) of every run of rows of a tap, as `EncodedWriter.append` takes them."""
+        if activations.shape[1] != self.n_units:
+            raise ShapeError(
+                f"{activations.name} has {activations.shape[1]} units",
+                f"{self.n_units}, the width that '{self.name}' was made for",
+                "Choose the tap it was made for",
+            )
+        rows = max(16, BLOCK_BYTES // (4 * self.n_features))
+        for _, block in activations.chunks():
+            for start in range(0, len(block), rows):
+                part = block[start : start + rows]
+                good = finite_rows(part)
+                codes = self.encode(part[good])
+                row, units = np.nonzero(codes)
+                at = np.flatnonzero(good)
+                counts = (
+                    np.bincount(at[row], minlength=len(part)) if len(row) else np.zeros(len(part), np.int64)
+                )
+                yield counts, units, codes[row, units], np.flatnonzero(~good)
+
+    # ------------------------------------------------------------------ to disk and back
+    def save(self, directory: Path) -> None:
+        """Write it under `directory`, weights first. Raises OSError (disk full)."""
+        from safetensors.numpy import save
+
+        directory = made_directory(Path(directory))
+        arrays = {n: getattr(self, n) for n in ARRAYS if getattr(self, n) is not None}
+        write_file(directory / WEIGHTS, save(arrays))
+        about = {
+            "schema": SCHEMA,
+            "name": self.name,
+            **self._settings,
+            "about": self.about,
+            "digest": self.digest,
+        }
+        write_file(directory / ABOUT, json.dumps(about, indent=1).encode())
+
+    @staticmethod
+    def open(directory: Path) -> FeatureSet:
+        """Read what `save` wrote. Raises NotFound, StoreDamaged."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        directory = Path(directory)
+        try:
+            about = json.loads((directory / ABOUT).read_text())
+            arrays = load((directory / WEIGHTS).read_bytes())
+            found = FeatureSet(
+                about["name"], about["rule"], active=about["active"], scale=about["scale"],
+                normalise=about["normalise"], levels=tuple(about["levels"]), about=about["about"], **arrays,
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            raise NotFound(
+                f"no feature set at {directory} ({Path(error.filename).name} is missing)"
+            ) from None
+        except (ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise StoreDamaged(
+                f"the feature set at {directory} cannot be read ({error})", "", "Import or train it again"
+            ) from None
+        if found.digest != about["digest"]:
+            raise StoreDamaged(f"the weights at {directory} have changed", "", "Import or train it again")
+        return found

@@ -1,0 +1,55 @@
+"""Tensors of a file of dictionary weights as float32 arrays, whatever the format: safetensors, torch or NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from analysis.errors import InputError
+from analysis.sources.file_magic import magic
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".npz")
+
+
+def read_tensors(path: Path) -> dict:
+    """Arrays by name, nested dicts of a torch file joined by dots ("state_dict.encoder.weight"); numbers and texts
+    that stand beside them as they are. bfloat16 is widened, which loses nothing.
+
+    Raises NotFound, UnsafeFile, InputError.
+    """
+    if magic(path) == "safetensors":
+        from safetensors.torch import load_file
+
+        from analysis.sources.safetensors_file import opened
+
+        with opened(path):  # its refusals, in words
+            pass
+        return _flat(load_file(str(path), device="cpu"))
+    if Path(path).suffix == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            try:
+                return _flat({name: file[name] for name in file.files})
+            except ValueError as error:
+                raise InputError(f"{path}: {error}", "arrays of numbers") from None
+    from analysis.sources.torch_files import load_weights
+
+    found = load_weights(path)
+    if not isinstance(found, Mapping):
+        raise InputError(f"{path} holds {type(found).__name__}", "tensors by name")
+    return _flat(found)
+
+
+def _flat(found: Mapping, before: str = "") -> dict:
+    flat = {}
+    for name, value in found.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{before}{name}.")
+        elif hasattr(value, "detach"):
+            flat[before + str(name)] = value.detach().float().numpy()
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            flat[before + str(name)] = value.astype(np.float32)
+        else:
+            flat[before + str(name)] = value
+    return flat
