@@ -2,6 +2,7 @@
 
 workspace.json   schema and name
 stores/<name>/   one store each
+features/<name>/ one feature set each
 cache/           results by key
 jobs/            long work
 people.db        selections, stars, notes
@@ -22,12 +23,14 @@ import numpy as np
 from analysis import pipeline, registry
 from analysis.activations import Activations
 from analysis.errors import InputError, LoupeError, NewerSchema, NotFound, ParameterError
+from analysis.features.shelf import FeatureShelf
 from analysis.people import People
 from analysis.results import Result
 from analysis.search import search_store
 from analysis.selection import Selection, row_mask, sample_mask, selection_of_rows
 from analysis.spec import Progress, make_params, no_progress
 from analysis.store.cache import ResultCache
+from analysis.store.encoded import encoded_at
 from analysis.store.reader import Store
 
 SCHEMA = 1
@@ -51,7 +54,8 @@ class Workspace:
         self.path = path
         self.cache = ResultCache(path / "cache")
         self.people = People(path / "people.db")
-        self._opened: dict[str, tuple[float, Store]] = {}
+        self._opened: dict[str, tuple[tuple[int, int], Store]] = {}
+        self.features = FeatureShelf(path / "features")
 
     @classmethod
     def create(cls, path: str | os.PathLike) -> Workspace:
@@ -104,10 +108,11 @@ class Workspace:
         return entries
 
     def store(self, name: str) -> Store:
-        """One store by name, kept open until its manifest changes. Raises NotFound, StoreDamaged, NewerSchema."""
+        """One store by name, kept open until it or its encoded taps change. Raises NotFound, StoreDamaged,
+        NewerSchema."""
         path = self._store_path(name)
         try:
-            changed = os.stat(os.path.join(path, "manifest.json")).st_mtime_ns
+            changed = (os.stat(os.path.join(path, "manifest.json")).st_mtime_ns, encoded_at(path))
         except (FileNotFoundError, NotADirectoryError):
             there = [
                 p.name for p in sorted((self.path / "stores").glob("*")) if (p / "manifest.json").exists()
@@ -137,6 +142,17 @@ class Workspace:
         if not separator:
             raise ParameterError(f"{reference!r} names no tap", "STORE:TAP, such as digits-vit:vit.layers.2")
         return self.store(name).activations(tap)
+
+    def encode(self, reference: str, features: str, name: str = "", progress: Progress = no_progress) -> str:
+        """Write what the feature set `features` does on the tap "store:tap" as a tap of that store; the new tap as
+        "store:tap@set". As `analysis.features.encoding.encode_tap`."""
+        from analysis.features.encoding import encode_tap
+
+        tap = self.activations(reference).tap
+        found = self.features.open(features)
+        name = name or f"{tap}@{found.name}"
+        encode_tap(self.store(reference.partition(":")[0]), tap, found, name, progress)
+        return f"{reference.partition(':')[0]}:{name}"
 
     def _store_path(self, name: str) -> Path:
         if not NAME.fullmatch(name) or ".." in name:

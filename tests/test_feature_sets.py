@@ -10,12 +10,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from analysis.errors import InputError, NotFound, ShapeError, StoreDamaged
+from analysis import registry
+from analysis.errors import InputError, NotFound, ParameterError, ShapeError, StoreDamaged
 from analysis.features import rules
 from analysis.features.encoding import encode_tap, firing_counts
 from analysis.features.feature_set import FeatureSet
 from analysis.features.importing import import_feature_set
 from analysis.store.from_arrays import write_store
+from analysis.workspace import Workspace
 
 D, K = 6, 15
 
@@ -319,3 +321,27 @@ def test_codes_of_a_tap_are_a_tap(tmp_path):
     with pytest.raises(ShapeError, match="3 units"):
         encode_tap(other, "mlp", features)
     assert list(other.path.glob("features/*")) == []
+
+
+def test_a_workspace_keeps_sets_and_encodes_with_them(tmp_path):
+    workspace = Workspace.create(tmp_path / "w")
+    x = rows(60)
+    write_store(workspace.path / "stores" / "net", name="net", taps={"mlp": x})
+    assert list(workspace.store("net").taps) == ["mlp"]
+    features = workspace.features.add(made(rules.TOPK, active=3))
+    assert workspace.features.names() == ["set"]
+    reference = workspace.encode("net:mlp", "set")
+    assert reference == "net:mlp@set"
+    assert list(workspace.store("net").taps) == ["mlp", "mlp@set"]
+    np.testing.assert_array_equal(workspace.activations(reference).unit(2), features.encode(x)[:, 2])
+    found = workspace.run("unit_statistics", [reference]) if "unit_statistics" in registry.methods() else None
+    assert found is None or found.kind == "table"
+    with pytest.raises(InputError, match="already"):
+        workspace.features.add(features)
+    with pytest.raises(ParameterError, match="cannot name"):
+        workspace.features.add(FeatureSet("../x", rules.RELU, **weights()))
+    with pytest.raises(NotFound, match="one of set"):
+        workspace.encode("net:mlp", "other")
+    workspace.features.delete("set")
+    assert workspace.features.entries() == []
+    assert list(workspace.store("net").taps) == ["mlp", "mlp@set"]

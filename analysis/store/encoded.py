@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,6 +56,14 @@ def encoded_entries(store_path: Path) -> list[dict]:
         except StoreDamaged:
             continue
     return sorted(found, key=lambda e: e["name"])
+
+
+def encoded_at(store_path: Path) -> int:
+    """When an encoded tap last came or went, in nanoseconds; 0 where there was none."""
+    try:
+        return os.stat(os.path.join(store_path, PLACE)).st_mtime_ns
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
 
 
 def read_entry(path: Path) -> dict:
@@ -224,6 +233,7 @@ class EncodedWriter:
                 self.folder / FILE, json.dumps({**plain, "checksum": _checksum(plain)}, indent=1).encode()
             )
         self._lock.close()
+        os.utime(self.folder.parent)  # see `encoded_at`
 
     def abort(self) -> None:
         self._lock.close()
