@@ -18,8 +18,10 @@ def unit_directions(features: FeatureSet) -> np.ndarray:
 
 
 def decoder_neighbours(directions: np.ndarray, feature: int, many: int = 8) -> list[tuple[int, float]]:
-    """(feature, cosine) of the `many` directions with the largest |cosine| to that of `feature`, falling; of `directions`
-    (k, d) at length 1. O(k d). A direction of length 0 has none. Raises NotFound."""
+    """(feature, cosine) of the `many` directions with the largest |cosine| to that of `feature`, falling.
+
+    `directions` (k, d) have length 1; one of length 0 has no neighbours. O(k d). Raises NotFound.
+    """
     k = len(directions)
     if not 0 <= feature < k:
         raise NotFound(f"no feature {feature}", f"0 … {k - 1}")

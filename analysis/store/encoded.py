@@ -252,23 +252,19 @@ class EncodedWriter:
 
 
 def active_facts(rows: np.ndarray) -> dict:
-    """How many units are not 0 in a row, of `rows` (most + 1,), the rows by that number: mean, sd, and quantiles by name;
-    empty without rows."""
+    """How many units are not 0 in a row: mean, sd, quantiles by name; empty without rows. `rows` (most + 1,) are the
+    rows by that number."""
     n, number = int(rows.sum()), np.arange(len(rows))
     if not n:
         return {}
     mean = float(rows @ number) / n
     sd = float(np.sqrt(rows @ (number - mean) ** 2 / (n - 1))) if n > 1 else 0.0
     passed = np.cumsum(rows)
-    places = {
-        "minimum": 1,
-        "q05": np.ceil(0.05 * n),
-        "median": np.ceil(0.5 * n),
-        "q95": np.ceil(0.95 * n),
-        "maximum": n,
-    }
+    ranks = {
+        "minimum": 1, "q05": np.ceil(0.05 * n), "median": np.ceil(0.5 * n), "q95": np.ceil(0.95 * n), "maximum": n,
+    }  # fmt: skip
     return {"rows": n, "mean": mean, "sd": sd} | {
-        k: int(np.searchsorted(passed, v)) for k, v in places.items()
+        k: int(np.searchsorted(passed, v)) for k, v in ranks.items()
     }
 
 

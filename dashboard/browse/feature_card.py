@@ -114,7 +114,12 @@ def _percent(share: float) -> str:
 
 
 def histogram(
-    activations: Activations, unit: int, column: np.ndarray, labels: Labels | None, name: str
+    activations: Activations,
+    unit: int,
+    column: np.ndarray,
+    labels: Labels | None,
+    name: str,
+    word: str = "unit",
 ) -> Distribution:
     """How often each value occurs, split by class where there are at most 12 (the others together)."""
     values = np.asarray(column, np.float64)
@@ -128,7 +133,7 @@ def histogram(
     counts = {"all": np.bincount(place, minlength=BINS)}
     if labels is not None and (labels.sizes > 0).sum() <= MOST_CLASSES:
         counts = _by_class(place, labels, activations, good)
-    title = f"Values of unit {name}"
+    title = f"Values of {word} {name}"
     return Distribution(
         title=title,
         edges=edges,

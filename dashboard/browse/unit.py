@@ -9,9 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from analysis.activations import Activations
+from analysis.store.encoded import encoded_at
 from dashboard.browse import examples, feature_card
 from dashboard.browse.kept import Kept
 from dashboard.browse.labels import Labels, labels_of
+from dashboard.browse.unit_words import word_of
 
 MOST_CORRELATED, WHEN_LARGE, LARGE = 8, 5, 20_000  # each costs three columns read: fewer above 20,000 samples
 LOWEST = 64
@@ -67,6 +69,11 @@ class Unit:
         return bool(self.index.table()["dead"][self.number])
 
     @property
+    def word(self) -> str:
+        """What it is: "unit", or "feature" of an encoded tap."""
+        return word_of(self.store, self.tap)
+
+    @property
     def row_word(self) -> str:
         """What one row of the tap is: "samples" or "tokens"."""
         return "samples" if self.activations.layout.is_pooled else "tokens"
@@ -99,7 +106,9 @@ class Unit:
 
     def histogram(self):
         """How often each value occurs, a Distribution by class."""
-        return feature_card.histogram(self.activations, self.number, self.column, self.labels, self.name)
+        return feature_card.histogram(
+            self.activations, self.number, self.column, self.labels, self.name, self.word
+        )
 
     def class_means(self) -> list[tuple[str, int, float, float, float, tuple[float, float]]]:
         """(class, rows, mean, low, high, chance) of the classes that have rows; `chance`: the middle 95 % of the mean
@@ -117,7 +126,7 @@ class Unit:
     def correlated(self) -> tuple[list[tuple], float]:
         """(tap, unit, r, low, high, n) of the most correlated units, and the |r| that the best of as many
         independent units would reach by chance in 19 of 20 cases."""
-        key = (self.store.digest, self.tap, self.number)
+        key = (self.store.digest, encoded_at(self.store.path), self.tap, self.number)
         k = WHEN_LARGE if self.store.n_samples > LARGE else MOST_CORRELATED
         found = [] if self.is_dead else _correlated.get(key, lambda: self.index.correlated(self.number, k))
         n = min((line[5] for line in found), default=0)
