@@ -33,16 +33,9 @@ def _other_taps() -> None:
     found = encoded_taps(state.workspace())[:MOST]
     said = "This tap holds units as they were recorded. "
     links = [
-        f"[{errors.escape(tap_picker.shown(e.reference))}]"
+        f"- [{errors.escape(tap_picker.shown(e.reference))}]"
         f"({state.link('dictionaries', view='report', tap=e.reference)})"
         for e in found
     ]
-    st.info(
-        said
-        + (
-            "Encoded taps: " + ", ".join(links) + "."
-            if links
-            else "Encode it first: **Encode a tap**, above."
-        ),
-        icon=":material/info:",
-    )
+    ways = "Features are in:\n" + "\n".join(links) if links else "Encode it first: **Encode a tap**, above."
+    st.info(said + ways, icon=":material/info:")

@@ -140,9 +140,16 @@ def _bands(unit: Unit) -> None:
 
 def _histogram(unit: Unit) -> None:
     found = unit.histogram()
-    st.markdown(f"**How often each value occurs** ({errors.escape(unit.row_word)})")
+    st.markdown(f"**How often each value occurs** ({errors.escape(_rows_shown(unit))})")
     histogram(found, key="histogram", theme=state.theme(), row_name=unit.row_word)
     export_menu.draw(lambda: found, "histogram")
+
+
+def _rows_shown(unit: Unit) -> str:
+    """Which rows the histogram counts."""
+    if not 0.5 < unit.silent < 1:
+        return unit.row_word
+    return f"the {len(unit.entries[0]):,} {unit.row_word} where it is not 0"
 
 
 def _classes(unit: Unit) -> None:
