@@ -94,6 +94,12 @@ def fitting(workspace: Workspace, width: int) -> list[str]:
     ]
 
 
+def recorded_among(workspace: Workspace, references: list[str]) -> list[str]:
+    """Those of these taps that were recorded, not encoded."""
+    parts = ((r, *r.partition(":")[::2]) for r in references)
+    return [r for r, store, tap in parts if tap in workspace.store(store).recorded]
+
+
 def source_of(store, tap: str) -> str:
     """The recorded tap that an encoded one was made of; a recorded one itself."""
     return tap if tap in store.recorded else str(store.entry(tap)["of"])

@@ -192,8 +192,11 @@ def _correlated(unit: Unit) -> None:
 
 
 def _unit_word(unit: Unit, tap: str, number: int) -> str:
-    """Short enough for a line: the last two parts of another tap's name."""
-    return f"{unit.word} {number}" if tap == unit.tap else f"{'.'.join(tap.split('.')[-2:])} · {number}"
+    """Short enough for a line: the last two parts of another tap's name; the number first where that is long."""
+    if tap == unit.tap:
+        return f"{unit.word} {number}"
+    short = ".".join(tap.split(".")[-2:])
+    return f"{short} · {number}" if tap in unit.store.recorded else f"{number} · {short}"
 
 
 def _map(unit: Unit) -> None:

@@ -75,7 +75,7 @@ def _fits(facts, reference: str, width: int) -> bool:
     if facts.n_units == width:
         return True
     taps = feature_sets.fitting(state.workspace(), facts.n_units)
-    shown = ", ".join(tap_picker.shown(r) for r in taps[:6]) + (" …" if len(taps) > 6 else "")
+    shown = ", ".join(tap_picker.shown(r) for r in taps[:3]) + (" …" if len(taps) > 3 else "")
     errors.notice(
         {"found": f"{tap_picker.shown(reference)} has {width:,} units",
          "expected": f"{facts.n_units:,}, the width that '{facts.name}' was made for",

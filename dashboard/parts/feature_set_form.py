@@ -80,7 +80,8 @@ def _free(name: str) -> bool:
     try:
         state.workspace().features.refuse_taken(name)
     except LoupeError as refusal:
-        said = {"found": refusal.found, "expected": refusal.expected, "remedy": "Type another name"}
+        found = refusal.found[:1].upper() + refusal.found[1:]
+        said = {"found": found, "expected": refusal.expected, "remedy": "Type another name"}
         errors.notice(said, refused=True)
         return False
     return True
