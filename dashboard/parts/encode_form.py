@@ -20,7 +20,7 @@ def go(name: str) -> None:
     if fits and current is not None:
         source = feature_sets.source_of(workspace.store(current[0]), current[1])
         if f"{current[0]}:{source}" not in fits:
-            state.set_params(tap=fits[0])
+            state.set_params(tap=state.opening_tap(fits))
     state.set_params(view="tap", set=name, job=None, **{"as": None})
     st.rerun()
 
