@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_record(commands)
     _add_import(commands)
     _add_erase(commands)
+    _add_features(commands)
     _add_reading(commands)
     _add_methods(commands)
     return parser
@@ -117,6 +118,35 @@ def _add_erase(commands) -> None:
     _workspace(p, "the workspace (default: the sample workspace)")
 
 
+def _add_features(commands) -> None:
+    about = "dictionaries (feature sets): import, list, encode taps with them, remove"
+    group = commands.add_parser("features", help=about, description=about[0].upper() + about[1:] + ".")
+    actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
+    p = _command(actions, "import", "keep a dictionary that was trained elsewhere", "features import")
+    p.add_argument(
+        "path", help="a folder (cfg.json and weights) or one safetensors, npz or pt file of weights"
+    )
+    p.add_argument("--name", default="", help="of the feature set (default: that of the folder or file)")
+    p.add_argument("--architecture", default="", help="where the file does not say: TopK, JumpReLU, …")
+    p.add_argument("--k", type=_positive, help="active features of a TopK, where the file does not say")
+    p.add_argument("--scale", type=float, help="what activations were multiplied with, where it is not kept")
+    _workspace(p, "the workspace (default: the sample workspace)")
+    p = _command(
+        actions, "list", "the feature sets of a workspace and the taps encoded with them", "features list"
+    )
+    _workspace(p, "the workspace (default: the sample workspace)")
+    p = _command(
+        actions, "encode", "write what a feature set does on a tap as a tap of its own", "features encode"
+    )
+    p.add_argument("input", metavar="STORE:TAP")
+    p.add_argument("set", metavar="SET")
+    p.add_argument("--name", default="", help="of the new tap (default: TAP@SET)")
+    _workspace(p, "the workspace (default: the sample workspace)")
+    p = _command(actions, "remove", "delete a feature set, or an encoded tap", "features remove")
+    p.add_argument("what", metavar="SET|STORE:TAP")
+    _workspace(p, "the workspace (default: the sample workspace)")
+
+
 def _add_reading(commands) -> None:
     p = _command(commands, "info", "what a workspace, store, checkpoint or data set holds")
     p.add_argument("path", type=Path)
@@ -149,9 +179,9 @@ def _add_methods(commands) -> None:
     p.add_argument("methods", nargs="*", metavar="METHOD")
 
 
-def _command(commands, name: str, help: str) -> argparse.ArgumentParser:
+def _command(commands, name: str, help: str, command: str = "") -> argparse.ArgumentParser:
     p = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
-    p.set_defaults(command=name)
+    p.set_defaults(command=command or name)
     p.add_argument("--json", action="store_true", help="print JSON")
     return p
 

@@ -29,6 +29,7 @@ _PLANNED = (
     PageInfo("features", "Features", ":material/search:"),
     PageInfo("compare", "Compare", ":material/compare:"),
     PageInfo("subspaces", "Subspaces", ":material/view_in_ar:"),
+    PageInfo("dictionaries", "Dictionaries", ":material/menu_book:"),
     PageInfo("analyses", "Analyses", ":material/analytics:"),
 )
 

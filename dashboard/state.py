@@ -69,9 +69,11 @@ def tap_references() -> list[str]:
 
 
 def opening_tap(references: list[str]) -> str:
-    """What to open with: the last hidden tap of the first store, where most of what was learned has come together."""
+    """What to open with: the last hidden tap of the first store, where most of what was learned has come together; one
+    that was recorded, where there is one."""
     store = references[0].partition(":")[0]
     hidden = [r for r in references if r.startswith(f"{store}:") and not r.startswith(f"{store}:outputs.")]
+    hidden = [r for r in hidden if r.partition(":")[2] in workspace().store(store).recorded] or hidden
     return (hidden or references)[-1 if hidden else 0]
 
 

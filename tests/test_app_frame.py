@@ -57,6 +57,21 @@ PARAMS = {
         "p.space",
         "p.dimension",
     ),
+    "dictionaries": (
+        "tap",
+        "view",
+        "set",
+        "path",
+        "set_name",
+        "architecture",
+        "k",
+        "scale",
+        "as",
+        "job",
+        "ask",
+        "seed",
+        "with",
+    ),
     "analyses": ("tap", "tap2", "method", "seed", "p.components", "p.column", "colour", "width"),
 }
 

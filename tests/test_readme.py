@@ -36,11 +36,19 @@ def test_every_command_and_option_that_is_named_exists():
         a for a in build_parser()._actions if hasattr(a, "choices") and a.choices and "record" in a.choices
     )
     assert {"record", "info"} <= commands <= set(known.choices)
-    options = {o for p in known.choices.values() for a in p._actions for o in a.option_strings}
-    options |= {o for a in build_parser()._actions for o in a.option_strings}
+    options = set(_options(build_parser()))
     named = set(re.findall(r"(--[a-z][a-z-]*)", re.sub(r"pip install.*", "", README)))
     assert named
     assert named <= options
+
+
+def _options(parser):
+    """Those of a command and of its sub-commands."""
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action.choices, dict):
+            for inner in action.choices.values():
+                yield from _options(inner)
 
 
 def test_quoted_paths_exist():

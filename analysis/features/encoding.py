@@ -6,16 +6,36 @@ and every method runs on it.
 
 from __future__ import annotations
 
+import math
+import time
+from dataclasses import dataclass
+
 import numpy as np
 
+from analysis.arrays import finite_rows
 from analysis.errors import ShapeError
 from analysis.features.feature_set import FeatureSet
 from analysis.spec import Progress, no_progress
 from analysis.store.encoded import EncodedWriter
+from analysis.store.finishing import TABLE
 from analysis.store.manifest import TapSpec
 from analysis.store.reader import Store
+from analysis.store.sparse_shards import SHARD_ENTRIES, SHARD_ROWS
 
 INDEXING = 0.9  # share of the progress that is encoding
+TRIED = 128  # rows that an estimate encodes
+PER_ENTRY = 1e-6  # seconds for each code that is not 0: turned round, written, indexed
+ENTRY_BYTES, UNIT_BYTES = 8, 12  # of a sparse shard: for each code, and for each feature
+
+
+@dataclass(frozen=True)
+class EncodingCost:
+    """What encoding a tap will take: `active` features in a row on average, `seconds`, `disk` bytes."""
+
+    rows: int
+    active: float
+    seconds: float
+    disk: float
 
 
 def encode_tap(
@@ -37,11 +57,7 @@ def encode_tap(
     """
     activations, name = store.activations(tap), name or f"{tap}@{features.name}"
     if activations.shape[1] != features.n_units:
-        raise ShapeError(
-            f"{activations.name} has {activations.shape[1]} units",
-            f"{features.n_units}, the width that '{features.name}' was made for",
-            "Choose the tap it was made for",
-        )
+        raise _other_width(activations, features)
     about = {"name": features.name, "digest": features.digest, "rule": features.rule, **features.about}
     total, done = max(activations.shape[0], 1), 0
     with EncodedWriter(store, tap, TapSpec(name, features.n_features, "float32"), about) as writer:
@@ -51,6 +67,35 @@ def encode_tap(
             progress(INDEXING * done / total, f"{done:,} of {total:,} rows encoded")
         writer.finish(lambda share, doing="": progress(INDEXING + (1 - INDEXING) * share, doing))
     return Store.open(store.path)
+
+
+def encoding_cost(activations, features: FeatureSet) -> EncodingCost:
+    """Estimated by encoding at most 128 rows spread over the tap. Raises ShapeError for another width.
+
+    Cost: reading the parts that hold those rows, and their share of the whole work.
+    """
+    n, k = activations.shape[0], features.n_features
+    if activations.shape[1] != features.n_units:
+        raise _other_width(activations, features)
+    x = activations.take(np.unique(np.linspace(0, n - 1, min(TRIED, n)).astype(np.int64))) if n else None
+    x = np.zeros((0, features.n_units), np.float32) if x is None else x[finite_rows(x)]
+    features.encode(x[:8])  # the first product of a process is slower
+    started = time.perf_counter()
+    codes = features.encode(x)
+    active = float((codes != 0).sum(axis=1).mean()) if len(x) else 0.0
+    each = (time.perf_counter() - started) / max(len(x), 1)
+    entries = n * active
+    shards = max(1, math.ceil(n / SHARD_ROWS), math.ceil(entries / SHARD_ENTRIES))
+    disk = ENTRY_BYTES * entries + k * (UNIT_BYTES * shards + TABLE.itemsize)
+    return EncodingCost(n, active, n * each + PER_ENTRY * entries, disk)
+
+
+def _other_width(activations, features: FeatureSet) -> ShapeError:
+    return ShapeError(
+        f"{activations.name} has {activations.shape[1]} units",
+        f"{features.n_units}, the width that '{features.name}' was made for",
+        "Choose the tap it was made for",
+    )
 
 
 def firing_counts(store: Store, tap: str) -> np.ndarray:

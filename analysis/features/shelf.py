@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis.errors import InputError, LoupeError, NotFound, ParameterError
-from analysis.features.feature_set import ABOUT, FeatureSet
+from analysis.features.feature_set import ABOUT, WEIGHTS, FeatureSet
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._=+-]{0,99}")
 
@@ -19,6 +20,24 @@ class ShelfEntry:
 
     name: str
     features: FeatureSet | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class SetFacts:
+    """A feature set without its weights, or the `problem` that it has. `n_bytes` on disk."""
+
+    name: str
+    rule: str = ""
+    n_features: int = 0
+    n_units: int = 0
+    active: int | None = None
+    scale: float = 1.0
+    normalise: str = ""
+    levels: tuple[int, ...] = ()
+    digest: str = ""
+    about: dict = field(default_factory=dict)
+    n_bytes: int = 0
     problem: str = ""
 
 
@@ -42,6 +61,18 @@ class FeatureShelf:
                 found.append(ShelfEntry(name, problem=str(refusal)))
         return found
 
+    def facts(self) -> list[SetFacts]:
+        """Every set by name, from its description and the head of its weights; neither weights nor digest are read,
+        so that a change inside the weights shows only when the set is opened."""
+        found = []
+        for name in self.names():
+            try:
+                found.append(_facts(self.path / name, name))
+            except Exception as error:  # whatever a damaged description makes of it
+                said = str(error).splitlines()[0] if str(error) else type(error).__name__
+                found.append(SetFacts(name, problem=f"it cannot be read ({said}); import or train it again"))
+        return found
+
     def open(self, name: str) -> FeatureSet:
         """Raises NotFound listing what there is, StoreDamaged."""
         if name not in self.names():
@@ -50,18 +81,36 @@ class FeatureShelf:
 
     def add(self, features: FeatureSet) -> FeatureSet:
         """Keep a set under its name. Raises ParameterError for a name that cannot be one, InputError when taken."""
-        if not NAME.fullmatch(features.name) or ".." in features.name:
-            raise ParameterError(
-                f"{features.name!r} cannot name a feature set",
-                "letters, digits, space and . _ = + - (at most 100, a letter or digit first)",
-            )
-        if features.name in self.names():
-            raise InputError(f"there is already a feature set {features.name!r}", "a new name")
+        self.refuse_taken(features.name)
         features.save(self.path / features.name)
         return features
+
+    def refuse_taken(self, name: str) -> None:
+        """Raises ParameterError for a name that cannot be one, InputError when a set has it."""
+        if not NAME.fullmatch(name) or ".." in name:
+            raise ParameterError(
+                f"{name!r} cannot name a feature set",
+                "letters, digits, space and . _ = + - (at most 100, a letter or digit first)",
+            )
+        if name in self.names():
+            raise InputError(f"there is already a feature set {name!r}", "a new name")
 
     def delete(self, name: str) -> None:
         """Taps that were encoded with it stay. Raises NotFound."""
         if name not in self.names():
             raise NotFound(f"no feature set {name!r}", "one of " + (", ".join(self.names()) or "none yet"))
         shutil.rmtree(self.path / name)
+
+
+def _facts(folder: Path, name: str) -> SetFacts:
+    from safetensors import safe_open
+
+    about, weights = json.loads((folder / ABOUT).read_text()), folder / WEIGHTS
+    if not weights.exists():
+        raise NotFound(f"{WEIGHTS} is missing")
+    with safe_open(weights, "numpy") as file:
+        k, d = file.get_slice("decoder").get_shape()
+    return SetFacts(
+        name, str(about["rule"]), int(k), int(d), about["active"], float(about["scale"]), str(about["normalise"]),
+        tuple(about["levels"]), str(about["digest"]), dict(about["about"]), weights.stat().st_size,
+    )  # fmt: skip

@@ -107,6 +107,28 @@ def erase(workspace: Path, arguments: dict, progress: Progress) -> dict:
     return {"store": made.name}
 
 
+def import_features(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"path", "name"?, "architecture"?, "k"?, "scale"?} → {"features": its name}."""
+    from analysis.features.importing import import_feature_set
+
+    shelf = Workspace.open(workspace).features
+    shelf.refuse_taken(arguments.get("name") or Path(arguments["path"]).stem)
+    progress(0.05, "reading the weights")
+    found = import_feature_set(
+        arguments["path"], name=arguments.get("name") or "", architecture=arguments.get("architecture") or "",
+        k=arguments.get("k"), scale=arguments.get("scale"),
+    )  # fmt: skip
+    progress(0.7, "keeping them")
+    return {"features": shelf.add(found).name}
+
+
+def encode(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"input": "store:tap", "features", "name"?} → {"tap": "store:name"}."""
+    opened = Workspace.open(workspace)
+    given = (arguments["input"], arguments["features"], arguments.get("name") or "")
+    return {"tap": opened.encode(*given, progress=progress)}
+
+
 HANDLERS = {
     "method": run_method,
     "check": run_check,
@@ -115,6 +137,8 @@ HANDLERS = {
     "record": record,
     "import": import_dump,
     "erase": erase,
+    "import_features": import_features,
+    "encode": encode,
 }
 
 

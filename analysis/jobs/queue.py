@@ -204,7 +204,7 @@ def _jobs(workspace: str | os.PathLike) -> Path:
 
 
 def _folder(workspace: str | os.PathLike, id: str) -> Path:
-    if not id or Path(id).name != id or id.startswith("."):
+    if not id or "\0" in id or Path(id).name != id or id.startswith("."):
         raise NotFound(f"no job {id!r} in {workspace}", "the id of a job", "Look at the list of jobs")
     return _jobs(workspace) / id
 

@@ -164,6 +164,7 @@ class EncodedWriter:
         self._lock = WriterLock(self.folder)
         self._gathered, self._shards, self._n_rows = _Gathered([], [], []), [], 0
         self._gaps: list[np.ndarray] = []
+        self._active = np.zeros(1, np.int64)  # rows by how many units are not 0 in them
 
     def append(self, counts: np.ndarray, units: np.ndarray, values: np.ndarray, gaps=()) -> None:
         """The next rows: `counts` (m,) how many units are not 0 in each, `units` and `values` (sum of counts,) row by
@@ -181,6 +182,8 @@ class EncodedWriter:
             raise InputError(f"values that are not finite as {self.spec.dtype}", "finite values")
         held = self._gathered
         self._gaps.append(self._n_rows + held.rows + np.asarray(gaps, np.int64))
+        known = np.delete(counts, np.asarray(gaps, np.int64))
+        self._active = _added(self._active, np.bincount(known, minlength=1))
         held.counts.append(counts)
         held.units.append(units.astype(np.int32))
         held.values.append(stored)
@@ -215,7 +218,8 @@ class EncodedWriter:
         entry = {
             **manifest.tap_entry(self.spec, self.slug), "stored_as": list(STORED_AS), "schema": SCHEMA,
             "of": self.of, "of_digest": store.activations(self.of).digest, "n_rows": self._n_rows,
-            "feature_set": self._about, "shards": self._shards, "versions": manifest.versions(),
+            "feature_set": self._about, "active": active_facts(self._active), "shards": self._shards,
+            "versions": manifest.versions(),
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
         }  # fmt: skip
         with room_for(self.folder, "the index of features"):
@@ -245,6 +249,31 @@ class EncodedWriter:
     def __exit__(self, kind, *_) -> None:
         if kind is not None or not (self.folder / FILE).exists():
             self.abort()
+
+
+def active_facts(rows: np.ndarray) -> dict:
+    """How many units are not 0 in a row: mean, sd, quantiles by name; empty without rows. `rows` (most + 1,) are the
+    rows by that number."""
+    n, number = int(rows.sum()), np.arange(len(rows))
+    if not n:
+        return {}
+    mean = float(rows @ number) / n
+    sd = float(np.sqrt(rows @ (number - mean) ** 2 / (n - 1))) if n > 1 else 0.0
+    passed = np.cumsum(rows)
+    ranks = {
+        "minimum": 1, "q05": np.ceil(0.05 * n), "median": np.ceil(0.5 * n), "q95": np.ceil(0.95 * n), "maximum": n,
+    }  # fmt: skip
+    return {"rows": n, "mean": mean, "sd": sd} | {
+        k: int(np.searchsorted(passed, v)) for k, v in ranks.items()
+    }
+
+
+def _added(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Two histograms of whole numbers, of whatever lengths, together."""
+    short, long = sorted((a, b), key=len)
+    out = long.astype(np.int64)
+    out[: len(short)] += short
+    return out
 
 
 def _checksum(about: dict) -> str:

@@ -11,6 +11,7 @@ from analysis.activations import Layout
 from dashboard.browse.colour_sources import HIDDEN, WORDS, right_or_wrong, sample_values
 from dashboard.browse.kept import Kept
 from dashboard.browse.picture import Column
+from dashboard.browse.unit_words import word_of
 from dashboard.figures.text import number, plain, shorten
 
 MOST_SAMPLES, MOST_BYTES, MOST_TOKENS = 4000, 6 << 20, 120_000
@@ -161,7 +162,7 @@ def unit_card(store, tap: str, point: int, unit: int) -> dict:
     lines = [f"above 0 on {100 * table['fraction_positive'][unit]:.0f} % of rows"]
     return {
         "row": point,
-        "title": f"unit {unit}",
+        "title": f"{word_of(store, tap)} {unit}",
         "lines": lines,
         "image": None if sample is None else picture_url(store, sample),
     }

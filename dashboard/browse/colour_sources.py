@@ -10,6 +10,7 @@ from analysis.activations import Activations
 from analysis.results import Partition, Scatter
 from dashboard.browse import cluster_labels, clusters
 from dashboard.browse.group_colours import group_values
+from dashboard.browse.unit_words import word_of
 
 HIDDEN = ("id", "text", "media_path", "media_digest")
 WORDS = {
@@ -114,8 +115,13 @@ def values_of(
     if source.group == "placement":
         return np.asarray(result.columns[source.id.removeprefix(OF_MAP)]), source.name, None
     if source.group == "unit":
+        tap = activations.name.partition(":")[2]
         name = activations.unit_names[unit] if activations.unit_names else str(unit)
-        return np.asarray(activations.unit(unit), np.float32)[rows], f"Unit {name}", False
+        return (
+            np.asarray(activations.unit(unit), np.float32)[rows],
+            f"{word_of(store, tap).capitalize()} {name}",
+            False,
+        )
     if source.group == "none":
         return None, "", None
     if source.group == "statistic":

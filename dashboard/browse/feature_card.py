@@ -114,9 +114,15 @@ def _percent(share: float) -> str:
 
 
 def histogram(
-    activations: Activations, unit: int, column: np.ndarray, labels: Labels | None, name: str
+    activations: Activations,
+    unit: int,
+    column: np.ndarray,
+    labels: Labels | None,
+    name: str,
+    rows: np.ndarray | None = None,
 ) -> Distribution:
-    """How often each value occurs, split by class where there are at most 12 (the others together)."""
+    """How often each value occurs, split by class where there are at most 12 (the others together). `rows`: those of a
+    feature that are not 0, with their values in `column`; every row where None."""
     values = np.asarray(column, np.float64)
     good = np.isfinite(values)
     low, high = (float(values[good].min()), float(values[good].max())) if good.any() else (0.0, 1.0)
@@ -127,8 +133,10 @@ def histogram(
     markers = {"0": 0.0} if low < 0 < high else {}
     counts = {"all": np.bincount(place, minlength=BINS)}
     if labels is not None and (labels.sizes > 0).sum() <= MOST_CLASSES:
-        counts = _by_class(place, labels, activations, good)
-    title = f"Values of unit {name}"
+        code = np.where(labels.codes < 0, len(labels.names), labels.codes)
+        of_row = _of_rows(code, activations.layout, rows)
+        counts = _by_class(place, labels, of_row[good])
+    title = f"Values of unit {name}" if rows is None else f"Values of feature {name} where it is not 0"
     return Distribution(
         title=title,
         edges=edges,
@@ -139,11 +147,16 @@ def histogram(
     )
 
 
-def _by_class(place, labels: Labels, activations: Activations, good) -> dict[str, np.ndarray]:
-    layout, n = activations.layout, len(labels.names) + 1
-    code = np.where(labels.codes < 0, n - 1, labels.codes)
-    of_row = code if layout.is_pooled else np.repeat(code, np.diff(layout.offsets))
-    both = np.bincount(of_row[good] * BINS + place, minlength=BINS * n).reshape(n, BINS)
+def _of_rows(code: np.ndarray, layout, rows: np.ndarray | None) -> np.ndarray:
+    """The class of each row from those of the samples."""
+    if rows is not None:
+        return code[layout.sample_of(rows)]
+    return code if layout.is_pooled else np.repeat(code, np.diff(layout.offsets))
+
+
+def _by_class(place: np.ndarray, labels: Labels, of_row: np.ndarray) -> dict[str, np.ndarray]:
+    n = len(labels.names) + 1
+    both = np.bincount(of_row * BINS + place, minlength=BINS * n).reshape(n, BINS)
     return {name: row for name, row in zip((*labels.names, "no label"), both, strict=True) if row.any()}
 
 

@@ -45,6 +45,7 @@ class Tap:
     stars: tuple[int, ...] = ()
     labels: Labels | None = None
     samples_at_top: int = STRONGEST
+    word: str = "unit"  # or "feature", of an encoded tap
 
     @cached_property
     def threshold(self) -> float:
@@ -81,7 +82,7 @@ class Tap:
                 return "needs labels with at least two classes."
             return (
                 f"more than {100 * self.threshold:.0f} % of its strongest rows are of one class; with shuffled labels "
-                f"1 unit in 1,000 gets there (its strongest rows counted as {self.samples_at_top} samples)."
+                f"1 {self.word} in 1,000 gets there (its strongest rows counted as {self.samples_at_top} samples)."
             )
         return {
             "dead": "constant, or never above 0: it says nothing about any sample here.",
@@ -92,11 +93,12 @@ class Tap:
 
 @dataclass(frozen=True)
 class FeatureList:
-    """`units` in display order; `columns` by name for those units; `total` units of the tap."""
+    """`units` in display order; `columns` by name for those units; `total` units of the tap; `word` for one of them."""
 
     units: np.ndarray
     columns: dict[str, np.ndarray]
     total: int
+    word: str = "unit"
 
 
 @functools.lru_cache(maxsize=64)
@@ -136,7 +138,7 @@ def listed(
     falling = order != "unit" and not rising  # unit numbers rise; statistics fall unless asked otherwise
     by = np.where(np.isfinite(by), -by if falling else by, np.inf)
     units = units[np.lexsort((units, by, ~tap.kinds["starred"][units]))]
-    return FeatureList(units, _columns(tap, units), n)
+    return FeatureList(units, _columns(tap, units), n, tap.word)
 
 
 def _matches(search: str, n: int, unit_names: tuple[str, ...]) -> np.ndarray:

@@ -9,9 +9,12 @@ from functools import cached_property
 import numpy as np
 
 from analysis.activations import Activations
+from analysis.store.encoded import encoded_at
 from dashboard.browse import examples, feature_card
 from dashboard.browse.kept import Kept
 from dashboard.browse.labels import Labels, labels_of
+from dashboard.browse.sparse_column import SparseColumn
+from dashboard.browse.unit_words import word_of
 
 MOST_CORRELATED, WHEN_LARGE, LARGE = 8, 5, 20_000  # each costs three columns read: fewer above 20,000 samples
 LOWEST = 64
@@ -52,6 +55,18 @@ class Unit:
         return np.asarray(self.activations.unit(self.number), np.float32)
 
     @cached_property
+    def entries(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(rows, values) where it is not 0, of a tap that is kept sparsely; None of any other. What a card shows of a
+        feature is made of these: they are few, whatever the number of rows."""
+        find = getattr(self.activations, "entries_of", None)
+        return None if find is None else find(self.number)
+
+    @property
+    def silent(self) -> float:
+        """Share of the rows on which a feature is 0; 0 where that is not kept."""
+        return 0.0 if self.entries is None else 1 - len(self.entries[0]) / max(self.activations.shape[0], 1)
+
+    @cached_property
     def labels(self) -> Labels | None:
         """The classes of the samples; None without labels."""
         return labels_of(self.store)
@@ -67,6 +82,11 @@ class Unit:
         return bool(self.index.table()["dead"][self.number])
 
     @property
+    def word(self) -> str:
+        """What it is: "unit", or "feature" of an encoded tap."""
+        return word_of(self.store, self.tap)
+
+    @property
     def row_word(self) -> str:
         """What one row of the tap is: "samples" or "tokens"."""
         return "samples" if self.activations.layout.is_pooled else "tokens"
@@ -74,7 +94,8 @@ class Unit:
     def sentences(self) -> list[str]:
         """What is said on top of the card."""
         rows, values = self.strongest
-        samples = feature_card.strongest_samples(self.activations, rows, values, self.column)
+        column = self.column if self.entries is None else self.index.table()["minimum"][[self.number]]
+        samples = feature_card.strongest_samples(self.activations, rows, values, column)
         top = None if self.is_dead else feature_card.top_class(self.labels, samples)
         return feature_card.headline(self.index.table(), self.number, self.row_word, len(rows), top)
 
@@ -95,11 +116,16 @@ class Unit:
     def tiles_of(self, rows, values, limit: int) -> list[dict]:
         """Tiles of these rows, one per sample."""
         layout = self.activations.layout
-        return examples.tiles(self.store, self.tap, layout, rows, values, self.column, limit)
+        column = self.column if self.entries is None else SparseColumn(*self.entries, self.activations.gaps)
+        return examples.tiles(self.store, self.tap, layout, rows, values, column, limit)
 
     def histogram(self):
-        """How often each value occurs, a Distribution by class."""
-        return feature_card.histogram(self.activations, self.number, self.column, self.labels, self.name)
+        """How often each value occurs, a Distribution by class; of a feature that is 0 on most rows where it is not."""
+        known = (self.activations, self.number)
+        if 0.5 < self.silent < 1:
+            rows, values = self.entries
+            return feature_card.histogram(*known, values, self.labels, self.name, rows)
+        return feature_card.histogram(*known, self.column, self.labels, self.name)
 
     def class_means(self) -> list[tuple[str, int, float, float, float, tuple[float, float]]]:
         """(class, rows, mean, low, high, chance) of the classes that have rows; `chance`: the middle 95 % of the mean
@@ -117,7 +143,7 @@ class Unit:
     def correlated(self) -> tuple[list[tuple], float]:
         """(tap, unit, r, low, high, n) of the most correlated units, and the |r| that the best of as many
         independent units would reach by chance in 19 of 20 cases."""
-        key = (self.store.digest, self.tap, self.number)
+        key = (self.store.digest, encoded_at(self.store.path), self.tap, self.number)
         k = WHEN_LARGE if self.store.n_samples > LARGE else MOST_CORRELATED
         found = [] if self.is_dead else _correlated.get(key, lambda: self.index.correlated(self.number, k))
         n = min((line[5] for line in found), default=0)

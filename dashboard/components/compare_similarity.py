@@ -9,6 +9,7 @@ from analysis.results import Matrix
 from analysis.spec import Method
 from dashboard import errors, state
 from dashboard.browse import comparable, measures, projections
+from dashboard.browse.feature_sets import recorded_among
 from dashboard.figures.targets import MOST as CLICKABLE
 from dashboard.parts import doubts, figure_block, method_run, readable_taps, tap_picker, unlike
 from dashboard.words import count
@@ -85,7 +86,8 @@ def _taps() -> tuple[list[str], str]:
     )  # fmt: skip
     unlike.say_store(store, [ITSELF, *others])
     fitting = [r for name in (store, other) if name for r in known if r.partition(":")[0] == name]
-    usual = [r for r in fitting if not projections.is_output(r)]
+    layers = [r for r in fitting if not projections.is_output(r)]
+    usual = recorded_among(state.workspace(), layers)
     usual = usual if _enough(usual, store, other) else fitting
     chosen = state.param("with", usual, fitting)
     chosen = [r for r in fitting if r in chosen] if _enough(chosen, store, other) else usual

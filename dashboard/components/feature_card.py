@@ -11,7 +11,8 @@ from dashboard.browse import examples, feature_list, map_state, selections
 from dashboard.browse.colour_sources import UNIT, Source
 from dashboard.browse.feature_list import FeatureList
 from dashboard.browse.unit import Unit
-from dashboard.components import card_selection
+from dashboard.browse.unit_words import word_of
+from dashboard.components import card_selection, decoder_neighbours
 from dashboard.components.bars import Line, bars
 from dashboard.components.histogram import histogram
 from dashboard.components.sample_map import sample_map
@@ -32,7 +33,7 @@ def draw(unit: Unit, listed: FeatureList) -> None:
             with errors.shown():
                 part(unit)
     with right:
-        for part in (_histogram, _classes, _correlated, _map):
+        for part in (_histogram, _classes, decoder_neighbours.draw, _correlated, _map):
             with errors.shown():
                 part(unit)
 
@@ -48,8 +49,8 @@ def _top(unit: Unit, listed: FeatureList) -> None:
     before, after = feature_list.neighbours(listed.units, unit.number)
     with st.container(horizontal=True, vertical_alignment="center"):
         back = {"icon": ":material/arrow_back:", "key": "back", "help": "Back to the list"}
-        st.button("All units", **back, on_click=_to, args=(None,))
-        st.markdown(f"### Unit {errors.escape(unit.name)}", width="content")
+        st.button(f"All {unit.word}s", **back, on_click=_to, args=(None,))
+        st.markdown(f"### {unit.word.capitalize()} {errors.escape(unit.name)}", width="content")
         _star(unit)
         st.space("stretch")
         for label, icon, target in (
@@ -74,7 +75,11 @@ def _star(unit: Unit) -> None:
     label, icon = ("Starred", ":material/star:") if starred else ("Star", ":material/star_outline:")
     kind = "primary" if starred else "secondary"
     if st.button(
-        label, icon=icon, key="star", type=kind, help="Starred units stand first in the list, for everybody"
+        label,
+        icon=icon,
+        key="star",
+        type=kind,
+        help=f"Starred {unit.word}s stand first in the list, for everybody",
     ):
         workspace.star(store, tap, unit.number, not starred)
         st.rerun()
@@ -135,9 +140,16 @@ def _bands(unit: Unit) -> None:
 
 def _histogram(unit: Unit) -> None:
     found = unit.histogram()
-    st.markdown(f"**How often each value occurs** ({errors.escape(unit.row_word)})")
+    st.markdown(f"**How often each value occurs** ({errors.escape(_rows_shown(unit))})")
     histogram(found, key="histogram", theme=state.theme(), row_name=unit.row_word)
     export_menu.draw(lambda: found, "histogram")
+
+
+def _rows_shown(unit: Unit) -> str:
+    """Which rows the histogram counts."""
+    if not 0.5 < unit.silent < 1:
+        return unit.row_word
+    return f"the {len(unit.entries[0]):,} {unit.row_word} where it is not 0"
 
 
 def _classes(unit: Unit) -> None:
@@ -163,10 +175,11 @@ def _correlated(unit: Unit) -> None:
     found, chance = unit.correlated()
     if not found:
         return
-    st.markdown("**Most correlated units**, here and in other taps")
+    st.markdown(f"**Most correlated {unit.word}s**, here and in other taps")
     lines = [
         Line(_unit_word(unit, tap, number), r, low, high, (-chance, chance), f"{r:+.2f}",
-             f"{tap}, unit {number}: Pearson's r over {n:,} samples; open its card", f"{number}:{tap}")
+             f"{tap}, {word_of(unit.store, tap)} {number}: Pearson's r over {n:,} samples; open its card",
+             f"{number}:{tap}")
         for tap, number, r, low, high, n in found
     ]  # fmt: skip
     opened = bars(
@@ -179,8 +192,11 @@ def _correlated(unit: Unit) -> None:
 
 
 def _unit_word(unit: Unit, tap: str, number: int) -> str:
-    """Short enough for a line: the last two parts of another tap's name."""
-    return f"unit {number}" if tap == unit.tap else f"{'.'.join(tap.split('.')[-2:])} · {number}"
+    """Short enough for a line: the last two parts of another tap's name; the number first where that is long."""
+    if tap == unit.tap:
+        return f"{unit.word} {number}"
+    short = ".".join(tap.split(".")[-2:])
+    return f"{short} · {number}" if tap in unit.store.recorded else f"{number} · {short}"
 
 
 def _map(unit: Unit) -> None:

@@ -48,7 +48,7 @@ def filters(tap: Tap) -> FeatureList:
         st.selectbox(
             "Order by",
             list(ORDERS),
-            format_func=lambda o: STATISTICS.get(o, "Unit number"),
+            format_func=lambda o: STATISTICS.get(o, f"{tap.word.capitalize()} number"),
             width=260,
             **state.bound("order", "unit", list(ORDERS)),
         )
@@ -56,8 +56,9 @@ def filters(tap: Tap) -> FeatureList:
         named = _selections()
         if named:
             st.selectbox(
-                "Only a selection", ["", *named], format_func=lambda name: name or "all units", width=200,
-                help="Units that were selected on a map of units and named.", **state.bound("among", "", list(named)),
+                "Only a selection", ["", *named], format_func=lambda name: name or f"all {tap.word}s", width=200,
+                help=f"{tap.word.capitalize()}s that were selected on a map of them and named.",
+                **state.bound("among", "", list(named)),
             )  # fmt: skip
     return asked(tap)
 
@@ -87,12 +88,12 @@ def draw(found: FeatureList) -> None:
     """The table; choosing a row opens its card."""
     if not len(found.units):
         st.info(
-            "No unit passes these filters. Choose “All” and clear the search.",
+            f"No {found.word} passes these filters. Choose “All” and clear the search.",
             icon=":material/filter_alt_off:",
         )
         return
     st.caption(
-        f"{count(len(found.units), 'unit')} of {found.total:,}, starred first. Select a row to open its card."
+        f"{count(len(found.units), found.word)} of {found.total:,}, starred first. Select a row to open its card."
         + (f" The first {SHOWN:,} are listed; the filters look at all." if len(found.units) > SHOWN else "")
     )
     answer = st.dataframe(
@@ -103,7 +104,7 @@ def draw(found: FeatureList) -> None:
         on_select="rerun",
         selection_mode="single-row",
         column_config=_columns(found),
-        alt=f"{count(len(found.units), 'unit')} with their statistics",
+        alt=f"{count(len(found.units), found.word)} with their statistics",
     )
     rows = answer.selection.rows
     if rows and rows[0] < len(found.units):
@@ -125,7 +126,7 @@ def _columns(found: FeatureList) -> dict:
     }
     fixed = {
         "star": st.column_config.TextColumn("★", width=40, help="Starred in this workspace"),
-        "unit": st.column_config.NumberColumn("Unit", format="%d", width=60),
+        "unit": st.column_config.NumberColumn(found.word.capitalize(), format="%d", width=60),
         "name": st.column_config.TextColumn("Name"),
         "top_class": st.column_config.TextColumn(
             "Strongest for", help="The commonest class among the 64 strongest rows."

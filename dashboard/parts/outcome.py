@@ -1,6 +1,8 @@
-"""The job that the URL's `job` names, and where to go when it has made a store."""
+"""The job that the URL's `job` names, and where to go when it has made something."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -8,8 +10,9 @@ from analysis.errors import NotFound
 from dashboard import errors, jobs, state
 
 
-def draw(kind: str) -> None:
-    """Watch the job if it is of this kind; nothing for an unknown id (an old link)."""
+def draw(kind: str, made: Callable[[dict], None] | None = None) -> None:
+    """Watch the job if it is of this kind; nothing for an unknown id (an old link). `made` draws what it has returned
+    (usually a store)."""
     id = state.param("job", "")
     if not id:
         return
@@ -20,7 +23,11 @@ def draw(kind: str) -> None:
     if job.kind != kind:
         return
     now = jobs.watch(id, key="outcome")
-    if now.state == "done" and isinstance(now.result, dict) and now.result.get("store"):
+    if now.state != "done" or not isinstance(now.result, dict):
+        return
+    if made is not None:
+        made(now.result)
+    elif now.result.get("store"):
         finished(now.result["store"])
 
 

@@ -200,11 +200,16 @@ def _tap_row(store, tap) -> dict:
     )
     return {
         "Tap": tap.name,
-        "Module": tap.module,
+        "Module": tap.module if tap.name in store.recorded else _made_of(store.entry(tap.name)),
         "Units": tap.n_units,
         "Tokens": kept,
         "Numbers": tap.dtype,
     }
+
+
+def _made_of(entry) -> str:
+    """Where an encoded tap comes from."""
+    return f"{entry['of']}, encoded with {entry['feature_set'].get('name', '')}"
 
 
 def _height(rows: Sequence) -> int:

@@ -7,6 +7,7 @@ import streamlit as st
 from analysis.spec import Method
 from dashboard import errors, state
 from dashboard.browse import comparable, projections
+from dashboard.browse.feature_sets import recorded_among, source_of
 from dashboard.parts import tap_picker
 
 CAN_BE_CHOSEN = {
@@ -21,7 +22,7 @@ def inputs(method: Method, reference: str) -> list[str]:
     if method.inputs == 1 and not method.more_inputs:
         return [reference]
     fitting = fitting_taps(method, reference)
-    usual = projections.usual_inputs(method, reference, fitting)
+    usual = _usual(method, reference, fitting)
     chosen = state.param("with", usual, fitting)
     enough = len(chosen) >= method.inputs and (method.more_inputs or len(chosen) == method.inputs)
     return chosen if enough else usual
@@ -30,7 +31,7 @@ def inputs(method: Method, reference: str) -> list[str]:
 def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str, ...] = ()) -> None:
     """The boxes: one to add and remove taps, and the usual choices with one click."""
     fitting = fitting_taps(method, reference)
-    usual = projections.usual_inputs(method, reference, fitting)
+    usual = _usual(method, reference, fitting)
     own = f"{reference.partition(':')[0]}:"
     alone = all(r.startswith(own) for r in chosen)
     change = {"usual": usual, "fewest": method.inputs, "resets": resets}
@@ -66,6 +67,18 @@ def fitting_taps(method: Method, reference: str) -> list[str]:
         return state.tap_references()
     choose = projections.alike if method.matches == "rows" else comparable.comparable
     return choose(state.workspace(), reference, state.tap_references())
+
+
+def _usual(method: Method, reference: str, fitting: list[str]) -> list[str]:
+    """Of a recorded tap the recorded layers; of an encoded one the tap that it came from, and itself."""
+    store, _, tap = reference.partition(":")
+    opened = state.workspace().store(store)
+    if tap in opened.recorded:
+        kept = recorded_among(state.workspace(), fitting)
+        return projections.usual_inputs(method, reference, kept if len(kept) >= method.inputs else fitting)
+    both = [f"{store}:{source_of(opened, tap)}", reference]
+    enough = method.inputs <= 2 and all(r in fitting for r in both)
+    return both if enough else projections.usual_inputs(method, reference, fitting)
 
 
 def _choose(picked: list[str], *, usual: list[str], fewest: int, resets: tuple[str, ...]) -> None:

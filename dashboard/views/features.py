@@ -8,6 +8,7 @@ from dashboard import errors, state
 from dashboard.browse.feature_list import Tap
 from dashboard.browse.labels import labels_of
 from dashboard.browse.unit import Unit
+from dashboard.browse.unit_words import word_of
 from dashboard.components import feature_card, feature_table, nothing_yet
 
 
@@ -39,6 +40,7 @@ def _tap(store, store_name: str, tap: str) -> Tap:
         stars=state.workspace().stars(store_name, tap),
         labels=labels_of(store),
         samples_at_top=64 if pooled else 16,
+        word=word_of(store, tap),
     )
 
 

@@ -1,0 +1,48 @@
+"""Dictionaries: import feature sets, encode taps with them, and judge what they found."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import errors, state
+from dashboard.components import dictionary_report, feature_sets, tap_features
+from dashboard.parts import feature_set_form
+
+SECTIONS = {  # by name in the URL: title, what it is for, what draws it
+    "sets": (
+        "Feature sets",
+        "A dictionary describes a tap by features instead of units: directions, of which few are active at a time.",
+        feature_sets.draw,
+    ),
+    "import": (
+        "Import",
+        "A sparse autoencoder or other dictionary that you have as weights: they are copied into this workspace.",
+        feature_set_form.draw,
+    ),
+    "tap": ("Encode a tap", "", tap_features.draw),
+    "report": ("Report", "How good are the features of the chosen tap?", dictionary_report.draw),
+}
+RESETS = ("job", "ask", "p.", "seed", "tap2")  # what belongs to the section before
+
+
+def page() -> None:
+    """The title with the choice of section beside it, and the section."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title("Dictionaries", width="content")
+        shown = st.segmented_control(
+            "Section",
+            list(SECTIONS),
+            format_func=lambda name: SECTIONS[name][0],
+            label_visibility="collapsed",
+            required=True,
+            **state.bound("view", "sets", list(SECTIONS), resets=RESETS),
+        )
+    _, about, draw = SECTIONS[shown]
+    state.current_tap()  # into the URL, whatever is shown
+    with errors.shown():
+        if about:
+            st.caption(about)
+        draw()
+
+
+page()
