@@ -5,6 +5,9 @@ import pytest
 from networks import SparseAutoencoder
 from recorded import recorded, rows
 
+from analysis.features.encoding import encode_tap
+from analysis.features.importing import import_feature_set
+from analysis.methods.dictionaries.dictionary_report import dictionary_report
 from analysis.methods.similarity.cka import CkaParams, cka
 from analysis.sources.data import open_data
 
@@ -87,3 +90,17 @@ def test_one_dimensional_maps_are_channels_first(real, signals, tmp_path):
     )
     assert store.activations("features.11").shape == (4 * 256, 256)
     assert store.taps["features.11"].grid is None
+
+
+def test_each_dictionary_on_its_network(seed, real):
+    """The same facts from the imported dictionary as a feature set, its codes as a tap, and the report on that tap."""
+    number, store, _ = seed
+    _, explained, active, _ = FACTS[number]
+    features = import_feature_set(real / "rf_sae" / f"seed_{number}" / "sae.pt", name="sae")
+    tap = f"{POOLED}@sae"
+    store = store if tap in store.taps else encode_tap(store, POOLED, features)
+    c = dictionary_report(store.activations(tap)).columns
+    assert c["explained variance"][0] == pytest.approx(explained, abs=0.0001)
+    assert round((1 - c["dead"][0]) * c["features"][0]) == active
+    assert c["active, 95 % of rows"][0] <= 8
+    assert c["explained variance"][0] > c["explained variance"][list(c["dictionary"]).index("random dictionary")]
