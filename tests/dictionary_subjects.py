@@ -26,7 +26,9 @@ def planted_codes(n: int, k=K, seed=1, active=2) -> np.ndarray:
     return out
 
 
-def set_of(name: str, directions: np.ndarray, rule=rules.TOPK, active=2, centre=None, silent=0, **more) -> FeatureSet:
+def set_of(
+    name: str, directions: np.ndarray, rule=rules.TOPK, active=2, centre=None, silent=0, **more
+) -> FeatureSet:
     """Tied: the encoder is the decoder turned round. The last `silent` features never fire."""
     k, d = directions.shape
     bias = np.where(np.arange(k) < k - silent, 0.0, -1e3)

@@ -75,10 +75,12 @@ def test_every_number_again_from_whole_arrays(subject):
 
 def test_the_planted_dictionary_is_far_above_its_rivals_and_wrong_definitions(subject):
     """About 0 instead of about the mean anything would explain nearly all: activations lie at 50."""
-    store, features = subject
+    store, _ = subject
     result = dictionary_report(store.activations("mlp@planted"))
     found = lines(result)
-    assert found["dictionary"]["explained variance"] > found["principal components"]["explained variance"] + 0.3
+    assert (
+        found["dictionary"]["explained variance"] > found["principal components"]["explained variance"] + 0.3
+    )
     assert found["random dictionary"]["explained variance"] < 0.5
     wrong = set_of("far", atoms(seed=9), centre=np.full(D, 50.0))
     x = store.activations("mlp").take(np.arange(5, 200)).astype(float)
@@ -143,7 +145,10 @@ def test_chance_of_the_nearest_is_calibrated():
 def test_only_features_active_together_count():
     directions = np.array([[1, 0.0], [1, 0.1], [0, 1]])
     codes = np.array([[1, 0, 1]] * 6 + [[0, 2, 0]] * 6 + [[1, 1, 0]] * 2, float)
-    for counts in (together([csr_array(codes)]), csr_array(codes.astype(bool).astype(float)).T @ (codes != 0)):
+    for counts in (
+        together([csr_array(codes)]),
+        csr_array(codes.astype(bool).astype(float)).T @ (codes != 0),
+    ):
         assert coherence_together(directions, counts, 5) == pytest.approx(0.0, abs=1e-6)
         assert coherence_together(directions, counts, 2) > 0.99
 

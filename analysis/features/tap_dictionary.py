@@ -50,7 +50,9 @@ def tap_dictionary(activations: Activations) -> TapDictionary:
             features = FeatureSet.open(activations.set_folder)
         except NotFound:
             raise NotFound(
-                f"{activations.name} has no feature set beside it", "the set that encoded it", "Encode it again"
+                f"{activations.name} has no feature set beside it",
+                "the set that encoded it",
+                "Encode it again",
             ) from None
         return TapDictionary(activations, source(), features, False)
     d = activations.shape[1]

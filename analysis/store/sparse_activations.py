@@ -24,9 +24,9 @@ class SparseActivations:
     """Implements `analysis.activations.Activations` on sparse shards.
 
     `gaps` (m,) rising: rows of which nothing is known, because the activations that were encoded are not finite there;
-    they read as NaN. `source` gives the activations that were encoded, and `set_folder` holds the feature set that did it
-    (`analysis.features.tap_dictionary` opens it); None where unknown. Values are float32. Single units and blocks of units are compared with their checksums as they
-    are read; StoreDamaged names chunk and unit.
+    they read as NaN. `source` gives the activations that were encoded, and `set_folder` holds the feature set that did
+    it (`analysis.features.tap_dictionary` opens it); None where unknown. Values are float32. Single units and blocks of
+    units are compared with their checksums as they are read; StoreDamaged names chunk and unit.
     """
 
     def __init__(

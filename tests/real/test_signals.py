@@ -103,4 +103,6 @@ def test_each_dictionary_on_its_network(seed, real):
     assert c["explained variance"][0] == pytest.approx(explained, abs=0.0001)
     assert round((1 - c["dead"][0]) * c["features"][0]) == active
     assert c["active, 95 % of rows"][0] <= 8
-    assert c["explained variance"][0] > c["explained variance"][list(c["dictionary"]).index("random dictionary")]
+    assert (
+        c["explained variance"][0] > c["explained variance"][list(c["dictionary"]).index("random dictionary")]
+    )

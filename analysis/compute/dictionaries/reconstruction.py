@@ -152,7 +152,9 @@ def _class_part(found: Sums, known: Yardsticks, z, square, sample, of) -> None:
     found.class_total += np.bincount(of[has], square[has], s)
 
 
-def _random_part(found: Sums, z: np.ndarray, of: np.ndarray, random: np.ndarray, active: int, linear: bool) -> None:
+def _random_part(
+    found: Sums, z: np.ndarray, of: np.ndarray, random: np.ndarray, active: int, linear: bool
+) -> None:
     """Codes z Rᵀ, all of them or the `active` largest that are positive."""
     codes = z.astype(np.float32) @ random.T
     if not linear:

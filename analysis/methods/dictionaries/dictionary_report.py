@@ -175,7 +175,9 @@ def _columns(features: FeatureSet, known: Yardsticks, found: Sums, active: int, 
         low, high = ratio_interval(left[use], total[use], rng) if use.any() else (1 - value, 1 - value)
         l0, a, b, size, dead, alike, alike_on = lines[name]
         alike_on = alike if not np.isfinite(alike_on) else alike_on
-        rows.append((value, 1 - high, 1 - low, l0, a, b, size, l0 / size, dead, alike, alike_on, welch_bound(size, d)))
+        rows.append(
+            (value, 1 - high, 1 - low, l0, a, b, size, l0 / size, dead, alike, alike_on, welch_bound(size, d))
+        )
     return {"dictionary": np.array(names)} | dict(
         zip(list(HELP)[1:], np.array(rows, np.float64).T.copy(), strict=True)
     )
@@ -186,7 +188,9 @@ def _quantiles(per_row: np.ndarray) -> tuple[int, int]:
     return int(np.searchsorted(below, 0.05)), int(np.searchsorted(below, 0.95))
 
 
-def _estimates(features: FeatureSet, c: dict[str, np.ndarray], found: Sums, seen: Pass) -> tuple[Estimate, ...]:
+def _estimates(
+    features: FeatureSet, c: dict[str, np.ndarray], found: Sums, seen: Pass
+) -> tuple[Estimate, ...]:
     n, at = seen.independent, {name: i for i, name in enumerate(c["dictionary"])}
     own, random = at[OWN], at[RANDOM]
     common = {"n": n, "d": features.n_features}
@@ -211,7 +215,8 @@ def _estimates(features: FeatureSet, c: dict[str, np.ndarray], found: Sums, seen
 
 def _reading(c: dict[str, np.ndarray], seen: Pass) -> str:
     others = [
-        f"{name} {value:.4g}" for name, value in zip(c["dictionary"][1:], c["explained variance"][1:], strict=True)
+        f"{name} {value:.4g}"
+        for name, value in zip(c["dictionary"][1:], c["explained variance"][1:], strict=True)
     ]
     return (
         f"With {c['active per row'][0]:.3g} of {int(c['features'][0]):,} features active per row it explains "
@@ -230,7 +235,9 @@ def _caveats(found: Sums, seen: Pass) -> tuple[str, ...]:
     ]
     drawn = sum(b.shape[0] for b in found.some)
     if drawn < n:
-        said.append(f"The random dictionary and features active together were looked at on {drawn:,} of {n:,} rows.")
+        said.append(
+            f"The random dictionary and features active together were looked at on {drawn:,} of {n:,} rows."
+        )
     if seen.independent < n:
         said.append(f"Intervals take the {seen.independent:,} samples as independent, not the {n:,} rows.")
     return tuple(said)
@@ -241,7 +248,9 @@ def _cost(shapes, params: DictionaryReportParams) -> Cost:
     some, chunk = min(n, params.maximum_rows), min(n, 4096)
     flops = 2.0 * n * k * k + 4.0 * some * k * k + 6.0 * k**3
     seconds = m.seconds(flops64=flops, flops32=4.0 * some * k * k, moved=100.0 * n * k) + 0.1
-    return Cost(seconds, chunk * k * 8.0 * 7 + some * k * 16.0 + 40.0 * k * k + 64.0 * n + 4e5 * min(n, 2000) / 1000)
+    return Cost(
+        seconds, chunk * k * 8.0 * 7 + some * k * 16.0 + 40.0 * k * k + 64.0 * n + 4e5 * min(n, 2000) / 1000
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
