@@ -27,47 +27,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.dictionaries.coherence import coherence, coherence_together, welch_bound
-from analysis.compute.dictionaries.reconstruction import (
-    CLASSES,
-    FEWEST,
-    OWN,
-    PRINCIPAL,
-    RANDOM,
-    Sums,
-    Yardsticks,
-    reconstruction_sums,
-    yardsticks,
+from analysis.compute.dictionaries.reconstruction import FEWEST, reconstruction_sums, yardsticks
+from analysis.compute.dictionaries.report_lines import (
+    HELP,
+    report_caveats,
+    report_columns,
+    report_estimates,
+    report_reading,
 )
-from analysis.compute.dictionaries.sparse_codes import together
 from analysis.compute.machine import machine
 from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.cluster_columns import label_column
-from analysis.compute.statistics.ratios import ratio_interval
 from analysis.compute.streaming import Pass
 from analysis.errors import NotEnoughData
 from analysis.features import rules
-from analysis.features.feature_set import FeatureSet
 from analysis.features.tap_dictionary import TapDictionary, tap_dictionary
-from analysis.results import Estimate, Table
+from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-
-TOGETHER = 5  # rows in which two features are active, to count as active together
-HELP = {
-    "dictionary": "The dictionary of the tap, and what it is measured against.",
-    "explained variance": "1 - squared error over the variance about the mean.",
-    "low": "95 % interval of it: bootstrap over samples.",
-    "high": "95 % interval of it: bootstrap over samples.",
-    "active per row": "L0: how many features are not 0 in a row, on average.",
-    "active, 5 % of rows": "In the twentieth of rows with fewest, so many features or fewer are active.",
-    "active, 95 % of rows": "In 95 % of rows, so many features or fewer are active.",
-    "features": "How many features it has.",
-    "density": "Active features over all features.",
-    "dead": "Share of features that are 0 in every row looked at.",
-    "coherence": "Largest |cosine| of two of its directions.",
-    "coherence together": f"Largest |cosine| of two features that are active together in {TOGETHER} rows or more.",
-    "least coherence": "No dictionary of this size can have less (Welch).",
-}
 
 
 @dataclass(frozen=True)
@@ -107,20 +83,20 @@ def dictionary_report(
     made, seen, notes = tap_dictionary(tap), Pass(), []
     codes, classes = _classes(tap, label_column(tap, params.column), notes)
     known = yardsticks(made.source, codes, classes, seen, progress, (0.0, 0.3))
-    active = _typical_active(made, rng)
+    active, linear = _typical_active(made), made.features.rule == rules.LINEAR
     found = reconstruction_sums(
         made.codes, made.source, made.features.decode_beside, known, seen, active=active,
-        linear=made.features.rule == rules.LINEAR, maximum_rows=params.maximum_rows, rng=rng, progress=progress,
+        linear=linear, maximum_rows=params.maximum_rows, rng=rng, progress=progress,
         span=(0.3, 0.8),
     )  # fmt: skip
     progress(0.8, "comparing directions")
-    columns = _columns(made.features, known, found, active, rng)
+    columns = report_columns(made.features.directions, known, found, active, linear, rng)
     progress(1.0, "done")
-    estimates = _estimates(made.features, columns, found, seen)
-    notes = (*seen.notes, *notes, *made.notes, *_caveats(found, seen))
+    estimates = report_estimates(columns, found, seen)
+    notes = (*seen.notes, *notes, *made.notes, *report_caveats(found, seen))
     return Table(
         title=f"{made.features.name} on {made.source.name}, beside what costs nothing",
-        reading=_reading(columns, seen), caveats=notes, estimates=estimates, columns=columns, index="dictionary",
+        reading=report_reading(columns, seen), caveats=notes, estimates=estimates, columns=columns, index="dictionary",
         help=HELP,
     )  # fmt: skip
 
@@ -141,106 +117,12 @@ def _classes(tap, column: str | None, notes: list[str]) -> tuple[np.ndarray | No
     return codes, len(found.names)
 
 
-def _typical_active(made: TapDictionary, rng) -> int:
+def _typical_active(made: TapDictionary) -> int:
     """Mean number of active features of a row, rounded, at least 1: of an encoded tap from its entries."""
     entries, (n, k) = getattr(made.codes, "n_entries", None), made.codes.shape
     if entries is None:
         return k if made.features.rule == rules.LINEAR else max(1, made.features.active or k)
     return max(1, round(entries / max(n - len(made.codes.gaps), 1)))
-
-
-# ---------------------------------------------------------------------------- numbers
-def _columns(features: FeatureSet, known: Yardsticks, found: Sums, active: int, rng) -> dict[str, np.ndarray]:
-    d, k = features.n_units, features.n_features
-    n = int(found.per_row.sum())
-    own, few, many = found.active.sum() / n, *_quantiles(found.per_row)
-    pairs = together(found.some) if found.some else np.zeros((k, k))
-    frame = min(active, len(known.axes))
-    used = found.random.shape[0] if features.rule == rules.LINEAR else active
-    lines = {
-        OWN: (own, few, many, k, (found.fired == 0).mean(), coherence(features.directions),
-              coherence_together(features.directions, pairs, TOGETHER)),
-        PRINCIPAL: (frame, frame, frame, frame, 0.0, 0.0, 0.0),
-        RANDOM: (used, used, used, len(found.random), (found.random_fired == 0).mean() if used < k else 0.0,
-                 coherence(found.random), np.nan),
-    }  # fmt: skip
-    if known.codes is not None:
-        means = known.means - known.moments.mean
-        lines[CLASSES] = (1, 1, 1, len(means), 0.0, coherence(means), 0.0)
-    rows, names = [], list(lines)
-    for name in names:
-        left, total = found.explained(name)
-        use = total > 0
-        value = 1 - left.sum() / total.sum() if use.any() else 0.0
-        low, high = ratio_interval(left[use], total[use], rng) if use.any() else (1 - value, 1 - value)
-        l0, a, b, size, dead, alike, alike_on = lines[name]
-        alike_on = alike if not np.isfinite(alike_on) else alike_on
-        rows.append(
-            (value, 1 - high, 1 - low, l0, a, b, size, l0 / size, dead, alike, alike_on, welch_bound(size, d))
-        )
-    return {"dictionary": np.array(names)} | dict(
-        zip(list(HELP)[1:], np.array(rows, np.float64).T.copy(), strict=True)
-    )
-
-
-def _quantiles(per_row: np.ndarray) -> tuple[int, int]:
-    below = np.cumsum(per_row) / per_row.sum()
-    return int(np.searchsorted(below, 0.05)), int(np.searchsorted(below, 0.95))
-
-
-def _estimates(
-    features: FeatureSet, c: dict[str, np.ndarray], found: Sums, seen: Pass
-) -> tuple[Estimate, ...]:
-    n, at = seen.independent, {name: i for i, name in enumerate(c["dictionary"])}
-    own, random = at[OWN], at[RANDOM]
-    common = {"n": n, "d": features.n_features}
-    over = "bootstrap over samples"
-    rng = np.random.default_rng(0)
-    has = found.rows > 0
-    low, high = ratio_interval(found.active[has], found.rows[has], rng)
-    chance = f"random dictionary, {int(c['active per row'][random])} active"
-    return (
-        Estimate("explained variance", float(c["explained variance"][own]), float(c["low"][own]),
-                 float(c["high"][own]), interval=over, null=float(c["explained variance"][random]),
-                 null_low=float(c["low"][random]), null_high=float(c["high"][random]), null_method=chance,
-                 estimator="1 - squared error / variance about the mean", **common),
-        Estimate("active features per row (L0)", float(c["active per row"][own]), low, high, interval=over,
-                 estimator="mean count of what is not 0", **common),
-        Estimate(f"dead share in {int(found.per_row.sum()):,} rows", float(c["dead"][own]),
-                 null=float(c["dead"][random]), null_method=chance, estimator="features that never fired", **common),
-        Estimate("coherence", float(c["coherence"][own]), null=float(c["coherence"][random]), null_method=chance,
-                 estimator="largest |cosine| of two directions", **common),
-    )  # fmt: skip
-
-
-def _reading(c: dict[str, np.ndarray], seen: Pass) -> str:
-    others = [
-        f"{name} {value:.4g}"
-        for name, value in zip(c["dictionary"][1:], c["explained variance"][1:], strict=True)
-    ]
-    return (
-        f"With {c['active per row'][0]:.3g} of {int(c['features'][0]):,} features active per row it explains "
-        f"{c['explained variance'][0]:.4g} of the variance of {seen.n_rows - seen.n_nonfinite:,} rows; on the same axis: "
-        f"{', '.join(others)}. {c['dead'][0]:.1%} of the features never fired. Its most similar two directions have "
-        f"|cosine| {c['coherence'][0]:.3g}; no dictionary of this size can stay below {c['least coherence'][0]:.3g}."
-    )
-
-
-def _caveats(found: Sums, seen: Pass) -> tuple[str, ...]:
-    n = int(found.per_row.sum())
-    said = [
-        "Variance says nothing of what the network uses: look at the loss recovered as well.",
-        "Principal components and class means were fitted on these rows.",
-        f"A feature that fires in fewer than {3 / n:.2g} of rows may look dead in {n:,} rows (rule of three).",
-    ]
-    drawn = sum(b.shape[0] for b in found.some)
-    if drawn < n:
-        said.append(
-            f"The random dictionary and features active together were looked at on {drawn:,} of {n:,} rows."
-        )
-    if seen.independent < n:
-        said.append(f"Intervals take the {seen.independent:,} samples as independent, not the {n:,} rows.")
-    return tuple(said)
 
 
 def _cost(shapes, params: DictionaryReportParams) -> Cost:
