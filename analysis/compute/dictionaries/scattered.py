@@ -1,8 +1,9 @@
 """Are non-negative codes scattered enough that no other non-negative factorisation explains the same activations?
 
-Codes H (n rows, r features), H >= 0, are sufficiently scattered when q* = max |x|² over {x : H x >= 0, Σ x = 1} is 1 and
-attained at unit vectors only (Huang, Sidiropoulos & Swami 2014). Unit vectors are always feasible, so q* >= 1. An x beyond them is a trade: codes moved along it stay non-negative. Scaling a feature changes q*, and any
-scaling that passes is enough.
+Codes H (n rows, r features), H >= 0, are sufficiently scattered when q* = max |x|² over {x : H x >= 0, Σ x = 1} is 1
+and attained at unit vectors only (Huang, Sidiropoulos & Swami 2014). Unit vectors are always feasible, so q* >= 1. An x
+beyond them is a trade: codes moved along it stay non-negative. Scaling a feature changes q*, and any scaling that
+passes is enough.
 
     exact       all vertices of the polytope, as facets of the hull of its polar points; up to 8 features
     enough      every feature has a row where it alone fires (separable): q* = 1 for any number of features

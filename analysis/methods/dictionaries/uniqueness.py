@@ -32,7 +32,7 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.dictionaries.scattered import MOST_EXACT, Trades, Vertices, enumerate_vertices, trades
 from analysis.compute.dictionaries.sparse_codes import code_blocks, together
 from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import against, wilson
+from analysis.compute.statistics.nulls import add_one_p, wilson
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import InputError
 from analysis.results import Estimate, Table
@@ -167,7 +167,7 @@ def _columns(names, found: Trades, exact: Vertices | None, alive: np.ndarray) ->
 
 
 def _estimates(values, null: np.ndarray, exact, k: int, n: int) -> tuple[Estimate, ...]:
-    method = f"codes of each feature moved over the rows, {len(null)} times: mean, 95 %"
+    method = f"codes of each feature moved over the rows, {len(null)} times: median, 95 %"
     common = {"n": n, "d": k, "null_method": method}
     names = (
         "q*" if exact is not None else "q*, lower bound",
@@ -178,9 +178,11 @@ def _estimates(values, null: np.ndarray, exact, k: int, n: int) -> tuple[Estimat
     found = []
     for i, (name, value) in enumerate(zip(names, values, strict=True)):
         low, high = wilson(value * k, k) if i else (None, None)
+        chance = np.quantile(null[:, i], [0.5, 0.025, 0.975], method="nearest")
         found.append(
             Estimate(name, value, low, high, interval="Wilson over features" if i else "",
-                     estimator=how[min(i, 1)], **against(value, null[:, i]), **common)
+                     estimator=how[min(i, 1)], null=float(chance[0]), null_low=float(chance[1]),
+                     null_high=float(chance[2]), p_value=float(add_one_p(value, null[:, i])), **common)
         )  # fmt: skip
     return tuple(found)
 
