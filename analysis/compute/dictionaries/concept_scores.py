@@ -23,8 +23,8 @@ def prevalence_f1(share: np.ndarray) -> np.ndarray:
 
 
 def best_thresholds(values: np.ndarray, hot: np.ndarray, beta: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Best F_β (k, C) of every feature of `values` (n, k) for every class of `hot` (n, C) bool, and the threshold (k, C)
-    that reaches it: yes where a value is above that, which lies half way to the next smaller one; -inf for all.
+    """Best F_β (k, C) of every feature of `values` (n, k) for every class of `hot` (n, C) bool, and the threshold
+    (k, C) that reaches it: yes where a value is above that, which lies half way to the next smaller one; -inf for all.
     O(k n (log n + C))."""
     n, k = values.shape
     size = hot.sum(axis=0)
