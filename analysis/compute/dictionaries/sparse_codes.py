@@ -14,6 +14,12 @@ from analysis.spec import Progress, no_progress
 DENSE = 0.1  # share of values that are not 0 from which a dense product is the faster one
 
 
+def likely_size(k: int) -> tuple[float, float]:
+    """What a cost estimate, which knows a tap's features only, takes for its source's units and for how many features
+    are active in a row: all up to 1,024; above, a sparse code of eight times the units with 64 active."""
+    return (k, k) if k <= 1024 else (k / 8, 64.0)
+
+
 class CodeRows:
     """The codes (rows, k) of a sparse tap, any rising run of rows at a time, each shard read once."""
 

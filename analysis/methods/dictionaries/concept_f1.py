@@ -161,7 +161,7 @@ def _reading(c, params) -> str:
 def _cost(shapes, params: ConceptF1Params) -> Cost:
     (n, k), m, c = shapes[0], machine(), 10  # ten classes are usual
     some = min(n, params.maximum_samples)
-    seconds = m.seconds(moved=8.0 * n * k + 2.0 * (params.draws + 1) * k * some * (24.0 * c + 300))
+    seconds = m.seconds(moved=8.0 * n * k + 2.0 * (params.draws + 1) * k * some * (24.0 * c + 700))
     return Cost(seconds + 0.05, some * k * 8.0 * 2.6 + 300.0 * k * c / 10)
 
 

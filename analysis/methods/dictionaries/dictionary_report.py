@@ -35,6 +35,7 @@ from analysis.compute.dictionaries.report_lines import (
     report_estimates,
     report_reading,
 )
+from analysis.compute.dictionaries.sparse_codes import likely_size
 from analysis.compute.machine import machine
 from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.cluster_columns import label_column
@@ -127,12 +128,13 @@ def _typical_active(made: TapDictionary) -> int:
 
 def _cost(shapes, params: DictionaryReportParams) -> Cost:
     (n, k), m = shapes[0], machine()
-    some, chunk = min(n, params.maximum_rows), min(n, 4096)
-    flops = 2.0 * n * k * k + 4.0 * some * k * k + 6.0 * k**3
-    seconds = m.seconds(flops64=flops, flops32=4.0 * some * k * k, moved=100.0 * n * k) + 0.1
-    return Cost(
-        seconds, chunk * k * 8.0 * 7 + some * k * 16.0 + 40.0 * k * k + 64.0 * n + 4e5 * min(n, 2000) / 1000
-    )
+    (d, active), some, chunk = likely_size(k), min(n, params.maximum_rows), min(n, 4096)
+    seconds = m.seconds(
+        flops64=2.0 * n * d * d + 6.0 * d**3, flops32=8.0 * some * k * d + 4.0 * k * k * d,
+        moved=100.0 * n * active + 30.0 * some * k,
+    ) + 0.1  # fmt: skip
+    held = chunk * (d * 8.0 * 5 + k * 16.0) + some * active * 16.0 + 4.0 * k * k + 36.0 * d * k
+    return Cost(seconds, held + 64.0 * n + 4e5 * min(n, 2000) / 1000)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -38,6 +38,7 @@ from analysis.compute.dictionaries.firing import (
     pair_counts,
     pair_verdicts,
 )
+from analysis.compute.dictionaries.sparse_codes import likely_size
 from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import bootstrap_mean, wilson
@@ -169,9 +170,11 @@ def _caveats(rule: str, found: Firing) -> tuple[str, ...]:
 
 def _cost(shapes, params: FeatureTableParams) -> Cost:
     (n, k), m = shapes[0], machine()
-    chunk = min(n, 4096)
-    seconds = m.seconds(flops32=2.0 * k**3, moved=n * k * 150.0 + 8.0 * k * k, calls=40.0 * k) + 0.02
-    return Cost(seconds, chunk * k * 75.0 + 16.0 * k * k + 1000.0 * k)
+    (d, active), chunk = likely_size(k), min(n, 4096)
+    seconds = (
+        m.seconds(flops32=2.0 * k * k * d, moved=n * active * 150.0 + 8.0 * k * k, calls=40.0 * k) + 0.02
+    )
+    return Cost(seconds, chunk * active * 75.0 + 16.0 * k * k + 1000.0 * k)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -30,7 +30,7 @@ from scipy.sparse import csr_array, vstack
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.dictionaries.scattered import MOST_EXACT, Trades, Vertices, enumerate_vertices, trades
-from analysis.compute.dictionaries.sparse_codes import code_blocks, together
+from analysis.compute.dictionaries.sparse_codes import code_blocks, likely_size, together
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import add_one_p, wilson
 from analysis.compute.streaming import Pass, refuse_few
@@ -188,8 +188,7 @@ def _estimates(values, null: np.ndarray, exact, k: int, n: int) -> tuple[Estimat
 
 
 def _reading(found: Trades, exact, alive, columns) -> str:
-    k, own = int(alive.sum()), int((found.alone > 0).sum())
-    traded = int((found.inside >= 0).sum())
+    k, own, traded = (int(v.sum()) for v in (alive, found.alone > 0, found.inside >= 0))
     said = f"{own:,} of {k:,} firing features have rows of their own and {traded:,} fire only where another does. "
     if exact is not None and not exact.scattered:
         names, part = columns["feature"], columns["in the largest trade"]
@@ -216,10 +215,10 @@ def _caveats(found: Trades, exact, alive, params) -> tuple[str, ...]:
 
 def _cost(shapes, params: UniquenessParams) -> Cost:
     (n, k), m = shapes[0], machine()
-    n_used = min(n, params.maximum_rows)
-    flops = 2.0 * n_used * k * k * (params.draws + 1)
-    seconds = m.seconds(flops32=flops, moved=60.0 * n * k + 60.0 * n_used * k * params.draws) + 0.05
-    return Cost(seconds, n_used * k * 40.0 + 12.0 * k * k)
+    some, active = min(n, params.maximum_rows), likely_size(k)[1]
+    flops = 2.0 * some * active * min(active * 40, k) * (params.draws + 1)
+    seconds = m.seconds(flops32=flops, moved=60.0 * n * active + 60.0 * some * active * params.draws) + 0.05
+    return Cost(seconds, some * active * 40.0 + 12.0 * k * k)
 
 
 def _check() -> tuple[CheckLine, ...]:
