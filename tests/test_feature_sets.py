@@ -4,11 +4,13 @@ and the codes of a tap as a tap."""
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy.sparse import csr_array
 
 from analysis import registry
 from analysis.errors import InputError, NotFound, ParameterError, ShapeError, StoreDamaged
@@ -16,6 +18,7 @@ from analysis.features import rules
 from analysis.features.encoding import encode_tap, firing_counts
 from analysis.features.feature_set import FeatureSet
 from analysis.features.importing import import_feature_set
+from analysis.features.tap_dictionary import tap_dictionary
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
 
@@ -345,3 +348,38 @@ def test_a_workspace_keeps_sets_and_encodes_with_them(tmp_path):
     workspace.features.delete("set")
     assert workspace.features.entries() == []
     assert list(workspace.store("net").taps) == ["mlp", "mlp@set"]
+
+
+def test_an_encoded_tap_leads_to_its_directions_and_its_source(tmp_path):
+    x = rows(50)
+    store = write_store(tmp_path / "s", name="s", taps={"mlp": x})
+    features = made(rules.TOPK, active=3, scale=0.5, normalise="layer norm")
+    store = encode_tap(store, "mlp", features)
+    found = tap_dictionary(store.activations("mlp@set"))
+    assert not found.of_units
+    assert found.features.digest == features.digest
+    assert found.source.digest == store.activations("mlp").digest
+    codes = found.codes.take(np.arange(50))
+    back = found.features.decode_beside(csr_array(codes), x)
+    np.testing.assert_allclose(back, features.reconstruct(x), rtol=1e-5, atol=1e-5)
+    plain = tap_dictionary(store.activations("mlp"))
+    assert plain.of_units
+    np.testing.assert_array_equal(plain.features.reconstruct(x), x)
+
+
+def test_the_set_beside_an_encoded_tap_is_watched_and_part_of_its_digest(tmp_path):
+    store = write_store(tmp_path / "s", name="s", taps={"mlp": rows(50)})
+    w = weights()
+    store = encode_tap(store, "mlp", FeatureSet("a", rules.RELU, **w))
+    store = encode_tap(store, "mlp", FeatureSet("b", rules.RELU, **{**w, "decoder": -w["decoder"]}))
+    one, two = store.activations("mlp@a"), store.activations("mlp@b")
+    np.testing.assert_array_equal(one.unit(3), two.unit(3))
+    assert one.digest != two.digest
+    file = one.set_folder / "weights.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\1")
+    assert any("weights.safetensors" in line for line in store.verify())
+    with pytest.raises(StoreDamaged, match="have changed"):
+        tap_dictionary(one)
+    shutil.rmtree(two.set_folder)
+    with pytest.raises(NotFound, match="no feature set beside it"):
+        tap_dictionary(two)

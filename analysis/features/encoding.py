@@ -65,6 +65,7 @@ def encode_tap(
             writer.append(counts, units, values, gaps)
             done += len(counts)
             progress(INDEXING * done / total, f"{done:,} of {total:,} rows encoded")
+        features.save(writer.set_folder)
         writer.finish(lambda share, doing="": progress(INDEXING + (1 - INDEXING) * share, doing))
     return Store.open(store.path)
 

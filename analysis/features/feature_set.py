@@ -193,9 +193,13 @@ class FeatureSet:
 
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
         """Activations (n, d) float32 that the codes of rows `x` (n, d) stand for. Raises as `encode`."""
-        codes = self.encode(x)
+        return self.decode_beside(self.encode(x), x)
+
+    def decode_beside(self, codes: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Activations (n, d) float32 that `codes` (n, k; an array or SciPy's sparse array) of rows `x` (n, d) stand
+        for: `decode`, with the normalisation of these rows undone."""
         _, mean, size = self._normalised(np.asarray(x, np.float32))
-        return self.decode(codes) * size + mean
+        return (codes @ self.decoder + self.centre) / np.float32(self.scale) * size + mean
 
     def _normalised(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | float, np.ndarray | float]:
         """ν(x) (n, d), and the mean and size (n, 1) that undo it."""

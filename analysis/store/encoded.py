@@ -3,6 +3,7 @@
     features/<slug>/manifest.json     name, the tap and its digest, the feature set, shards, checksums; written last
     features/<slug>/NNNNNN.codes      sparse shards (`analysis.store.sparse_shards`)
     features/<slug>/gaps.npy          rows of which nothing is known
+    features/<slug>/set/*             the feature set itself, so that methods reach its directions
     features/<slug>/index/*.npy       table, sampled rows, rows of each class, correlation sketch
 
 A store is never changed by them: its manifest, its checksums and its digest are those of what was recorded. Rows and
@@ -43,7 +44,7 @@ PLACE = "features"
 FILE = "manifest.json"
 SCHEMA = 1
 STORED_AS = ("unit", "entry")
-GAPS = "gaps"
+GAPS, SET = "gaps", "set"
 
 
 def encoded_entries(store_path: Path) -> list[dict]:
@@ -81,11 +82,14 @@ def read_entry(path: Path) -> dict:
 def activations_of(store, entry: dict) -> SparseActivations:
     """The encoded tap of an entry of `encoded_entries`; `store` is an `analysis.store.reader.Store`."""
     folder, spec = store.path / PLACE / entry["slug"], manifest.tap_of(entry)
-    h = hashlib.sha256(json.dumps([entry["of_digest"], entry["n_rows"], spec.n_units]).encode())
+    # the set as well: two sets may have the same codes and different directions
+    made_by = (entry.get("feature_set") or {}).get("digest", "")
+    h = hashlib.sha256(json.dumps([entry["of_digest"], entry["n_rows"], spec.n_units, made_by]).encode())
     h.update("".join(s["digest"] for s in entry["shards"]).encode())
     return SparseActivations(
         f"{store.name}:{entry['name']}", spec, store.layout(entry["of"]), shards_of(store.path, entry),
         ArrayFile(folder / f"{GAPS}.npy").whole(), h.hexdigest()[:32], store.samples, store.tokens,
+        source=lambda: store.activations(entry["of"]), set_folder=folder / SET,
     )  # fmt: skip
 
 
@@ -161,6 +165,7 @@ class EncodedWriter:
         slug = manifest.slugs([self.spec])[self.spec.name]
         self.slug = next(s for s in (slug, *(f"{slug}~{k}" for k in range(2, 10**6))) if s not in taken)
         self.folder = made_directory(store.path / PLACE / self.slug)
+        self.set_folder = self.folder / SET  # for the feature set, before `finish`
         self._lock = WriterLock(self.folder)
         self._gathered, self._shards, self._n_rows = _Gathered([], [], []), [], 0
         self._gaps: list[np.ndarray] = []
@@ -223,7 +228,7 @@ class EncodedWriter:
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
         }  # fmt: skip
         with room_for(self.folder, "the index of features"):
-            files = [write_npy(self.folder / f"{GAPS}.npy", gaps)]
+            files = [write_npy(self.folder / f"{GAPS}.npy", gaps), *sorted(self.set_folder.glob("*"))]
             tap = activations_of(store, entry)
             seed = int(store.manifest["settings"].get("seed") or 0)
             facts = RowFacts(tap, store.class_index, len(store.classes), seed)

@@ -6,12 +6,13 @@ blocks are made as they are asked for. What knows that they are sparse asks for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
-from analysis.activations import CHUNK_ROWS, Layout
+from analysis.activations import CHUNK_ROWS, Activations, Layout
 from analysis.errors import NotFound
 from analysis.store.manifest import TapSpec
 from analysis.store.sparse_shards import Entries, SparseShard, in_row_order, read_units
@@ -23,8 +24,9 @@ class SparseActivations:
     """Implements `analysis.activations.Activations` on sparse shards.
 
     `gaps` (m,) rising: rows of which nothing is known, because the activations that were encoded are not finite there;
-    they read as NaN. Values are float32. Single units and blocks of units are compared with their checksums as they
-    are read; StoreDamaged names chunk and unit.
+    they read as NaN. `source` gives the activations that were encoded, and `set_folder` holds the feature set that did
+    it (`analysis.features.tap_dictionary` opens it); None where unknown. Values are float32. Single units and blocks of
+    units are compared with their checksums as they are read; StoreDamaged names chunk and unit.
     """
 
     def __init__(
@@ -37,9 +39,12 @@ class SparseActivations:
         digest: str,
         samples: Mapping[str, np.ndarray],
         tokens=None,
+        source: Callable[[], Activations] | None = None,
+        set_folder: Path | None = None,
     ) -> None:
         self.name, self.spec, self.layout, self.digest = name, spec, layout, digest
         self.samples, self.gaps, self._shards, self._tokens = samples, gaps, shards, tokens
+        self.source, self.set_folder = source, set_folder
         self._n_rows = sum(s.rows for s in shards)
 
     def __repr__(self) -> str:

@@ -1,0 +1,1 @@
+"""Dictionaries judged: codes beside what they were made from, coherence, reconstruction, consistency."""

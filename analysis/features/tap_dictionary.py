@@ -1,0 +1,66 @@
+"""From a tap to its dictionary: the codes, the activations they were made from, and the directions they stand for.
+
+A method is given taps. One that a feature set encoded (TAP@SET) keeps that set beside its codes and knows the tap it
+came from. Any other tap is the dictionary of its own units: each unit is a feature, with itself as the direction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import Activations
+from analysis.errors import NotFound, TooLarge
+from analysis.features import rules
+from analysis.features.feature_set import FeatureSet
+
+MOST_UNITS = 16_384  # of a tap taken as its own dictionary: the identity has their square
+
+
+@dataclass(frozen=True)
+class TapDictionary:
+    """`codes` (rows, k) of `features` on `source` (rows, d); `of_units` where the features are the units themselves."""
+
+    codes: Activations
+    source: Activations
+    features: FeatureSet
+    of_units: bool
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A caveat where no feature set made the tap."""
+        if not self.of_units:
+            return ()
+        return (
+            f"{self.codes.name} was not encoded by a feature set: its features are its own units, which rebuild it "
+            "exactly.",
+        )
+
+
+def tap_dictionary(activations: Activations) -> TapDictionary:
+    """The dictionary of a tap. Reads the weights of an encoded one, 4 (2 k d) bytes.
+
+    Raises NotFound where an encoded tap has no feature set beside it, StoreDamaged where that has changed, TooLarge for
+    a tap of more than 16,384 units that was not encoded.
+    """
+    source = getattr(activations, "source", None)
+    if source is not None:
+        try:
+            features = FeatureSet.open(activations.set_folder)
+        except NotFound:
+            raise NotFound(
+                f"{activations.name} has no feature set beside it",
+                "the set that encoded it",
+                "Encode it again",
+            ) from None
+        return TapDictionary(activations, source(), features, False)
+    d = activations.shape[1]
+    if d > MOST_UNITS:
+        raise TooLarge(
+            f"{activations.name} has {d:,} units", f"at most {MOST_UNITS:,} of a tap that was not encoded",
+            "Choose a tap that a feature set encoded",
+        )  # fmt: skip
+    zero, one = np.zeros(d, np.float32), np.eye(d, dtype=np.float32)
+    features = FeatureSet("units", rules.LINEAR, one, one, zero, zero, zero, about={"architecture": "units"})
+    return TapDictionary(activations, activations, features, True)

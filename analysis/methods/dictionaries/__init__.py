@@ -1,0 +1,1 @@
+"""Dictionaries: judged beside the best achievable, and certified feature by feature."""
