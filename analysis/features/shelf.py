@@ -48,16 +48,20 @@ class FeatureShelf:
             raise NotFound(f"no feature set {name!r}", "one of " + (", ".join(self.names()) or "none yet"))
         return FeatureSet.open(self.path / name)
 
-    def add(self, features: FeatureSet) -> FeatureSet:
-        """Keep a set under its name. Raises ParameterError for a name that cannot be one, InputError when taken."""
-        if not NAME.fullmatch(features.name) or ".." in features.name:
+    def checked(self, name: str) -> str:
+        """A name that a new set may have. Raises ParameterError for one that cannot be, InputError when taken."""
+        if not NAME.fullmatch(name) or ".." in name:
             raise ParameterError(
-                f"{features.name!r} cannot name a feature set",
+                f"{name!r} cannot name a feature set",
                 "letters, digits, space and . _ = + - (at most 100, a letter or digit first)",
             )
-        if features.name in self.names():
-            raise InputError(f"there is already a feature set {features.name!r}", "a new name")
-        features.save(self.path / features.name)
+        if name in self.names():
+            raise InputError(f"there is already a feature set {name!r}", "a new name")
+        return name
+
+    def add(self, features: FeatureSet) -> FeatureSet:
+        """Keep a set under its name. Raises ParameterError for a name that cannot be one, InputError when taken."""
+        features.save(self.path / self.checked(features.name))
         return features
 
     def delete(self, name: str) -> None:

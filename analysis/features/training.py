@@ -2,7 +2,7 @@
 
     every step   a batch of rows, the loss of the architecture, Adam on its gradient (learning rate with a linear
                  warm-up and a linear decay to 0), decoder rows held at length 1
-    every few    what is not explained of the held-out samples, L0 and the share of dead latents, as one line of the curve
+    every few    explained variance and L0 of the held-out samples and the share of dead latents: a line of the curve
 
 The loss is one of float32, whatever the tap is stored in. A training that is stopped, by a person or a crash, goes on
 from its last checkpoint and ends with the bits that it would have had (same machine, same number of threads).
@@ -46,7 +46,10 @@ class Training:
     warm_up: float = param(0.05, "Share of the steps in which the learning rate rises", low=0.0, high=1.0)
     decay: float = param(0.2, "Share of the steps at the end in which it falls to 0", low=0.0, high=1.0)
     start: str = param(
-        "mean", "Where the dictionary's centre starts", choices=("mean", "geometric median"), label="centre"
+        "mean",
+        "Where the dictionary's centre starts",
+        choices=("mean", "geometric median", "origin"),
+        label="centre",
     )
     dead_after: int | None = param(
         None, "A latent is dead that was not active in so many rows; empty: a tenth of all rows seen", low=1
@@ -173,10 +176,15 @@ class Run:
 
         if resume and self.directory is not None and has_checkpoint(self.directory):
             self._restore()
-        elif self.training.start == "geometric median":
-            z = next(self.stream.batches(MEDIAN_ROWS))[1]
+        elif self.training.start != "mean":
             with torch.no_grad():
-                self.dictionary.weights["centre"].copy_(torch.from_numpy(geometric_median(z)))
+                self.dictionary.weights["centre"].copy_(torch.from_numpy(self._start()))
+
+    def _start(self) -> np.ndarray:
+        """(d,) in units of z, where the mean is 0."""
+        if self.training.start == "origin":
+            return -self.stream.scale * self.stream.mean
+        return geometric_median(next(self.stream.batches(MEDIAN_ROWS))[1])
 
     def go(self, progress: Progress) -> None:
         """Steps until all rows are seen, or nothing improves."""

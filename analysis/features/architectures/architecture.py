@@ -1,12 +1,13 @@
-"""What every architecture shares: the linear maps, unit decoder rows, the auxiliary loss, and the way to a FeatureSet.
+"""What architectures share: linear maps, decoder rows of length 1, the auxiliary loss, and the way to a FeatureSet.
 
     z = s (x - mean),  p = (z - b) E + e,  c = rule(p),  ẑ = c D + b,  rows of D of length 1
 
-s is chosen so that E|z|² = 1: the first part of every loss, the mean of |z - ẑ|², is then the share of the variance that
-is not explained, and penalties, thresholds and learning rates mean the same on every tap.
+s is chosen so that E|z|² = 1: the first part of every loss, the mean of |z - ẑ|², is then the share of the variance
+that is not explained, and penalties, thresholds and learning rates mean the same on every tap.
 
 Dead latents learn by the auxiliary loss of Gao et al. 2024: the dead ones with the largest p rebuild what the others
-left over, e = z - ẑ, and are paid by |e - ê|² / |e|².
+left over, e = z - ẑ, and pay |e - ê|² / |e|². One whose p is negative in the whole batch takes part with it unrectified:
+it would have no gradient else.
 """
 
 from __future__ import annotations
@@ -126,7 +127,8 @@ class SparseDictionary:
         import torch
 
         at = torch.nonzero(dead).ravel()
-        own = p[:, at].relu() if self.rectified else p[:, at]
+        own = p[:, at]
+        own = torch.where(own.amax(dim=0) > 0, own.relu(), own)
         most = max(1, self.n_units // 2)
         if len(at) > most:
             values, which = own.topk(most, dim=1)

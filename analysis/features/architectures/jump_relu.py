@@ -1,7 +1,7 @@
 """JumpReLU: every latent has a threshold of its own, and it is learned.
 
     c = p where p > θ, else 0;   loss = |z - ẑ|² + λ Σ H(p - θ),   H the step function
-    with a target L0:  λ (mean L0 / target - 1)²  instead
+    with a target L0:  (mean L0 / target - 1)²  instead of the price
 
 Neither jump has a gradient in θ, so both get one from the p that lie within ε / 2 of it (ε the bandwidth):
 
@@ -35,7 +35,7 @@ class JumpReluParams:
         high=10.0,
     )
     target: float | None = param(
-        None, "Active features in a row to aim at instead of a price for each (λ is then the weight of missing it)",
+        None, "Active features in a row to aim at instead of a price for each; λ is then not used",
         label="target L0", low=0.1,
     )  # fmt: skip
     bandwidth: float = param(
@@ -82,7 +82,7 @@ def _functions():
 class JumpRelu(SparseDictionary):
     """The dictionary under training."""
 
-    rule, rectified = rules.JUMP, False
+    rule = rules.JUMP
 
     def __init__(self, params, n_units, rng) -> None:
         import torch
@@ -97,10 +97,10 @@ class JumpRelu(SparseDictionary):
 
     def penalties(self, p, codes, step, share):
         active = self._step(p, self.weights["threshold"], self.params.bandwidth).sum(dim=1).mean()
-        weight = self.params.penalty * min(1.0, share / RISE)
+        rise = min(1.0, share / RISE)
         if self.params.target is not None:
-            return {"penalty": weight * (active / self.params.target - 1) ** 2}
-        return {"penalty": weight * active}
+            return {"penalty": rise * (active / self.params.target - 1) ** 2}
+        return {"penalty": rise * self.params.penalty * active}
 
     def after_step(self, codes) -> None:
         import torch

@@ -3,8 +3,9 @@
     loss = |z - ẑ|² + γ mean_i (max over j ≠ i of the same chunk of cos(d_i, d_j))²
 
 Korznikov et al. 2025. At every step the latents are dealt anew into chunks, so that the cost is latents × chunk and not
-the square of the latents. Negative cosines cost nothing. More than d directions cannot all be orthogonal: the largest
-cosine is at least the Welch bound √((k - d) / (d (k - 1))). A little less variance is explained than without.
+the square of the latents. Opposite directions cost nothing, so that 2 d features can have no cosine above 0; of the
+cosines of either sign the largest is at least the Welch bound √((k - d) / (d (k - 1))). A little less variance is
+explained than without.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class ReluParams:
 class Relu(SparseDictionary):
     """The dictionary under training."""
 
-    rule, rectified = rules.RELU, False
+    rule = rules.RELU
 
     def codes(self, z, p):
         return p.relu()
