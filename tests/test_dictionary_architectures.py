@@ -128,7 +128,7 @@ def test_topk_never_fires_more_than_k():
 def test_a_batch_spends_its_budget_exactly_and_on_the_largest(make):
     kind, params = make
     dictionary = kind(params(LATENTS, 3), D, np.random.default_rng(0))
-    p = dictionary.products(rows())
+    p = dictionary.products(rows()).detach()
     codes = dictionary.codes(None, p)
     assert int((codes != 0).sum()) == 3 * N
     assert float(codes[codes > 0].min()) >= float(p[codes == 0].max())
@@ -165,7 +165,7 @@ def test_all_choices_agree_where_the_budget_is_everything():
 def test_the_threshold_is_the_weighted_mean_of_the_smallest_codes_from_the_first_step():
     dictionary, smallest = BatchTopK(BatchTopKParams(LATENTS, 3), D, np.random.default_rng(0)), []
     for step in range(5):
-        codes = dictionary.codes(None, dictionary.products(rows(seed=step)))
+        codes = dictionary.codes(None, dictionary.products(rows(seed=step)).detach())
         dictionary.after_step(codes)
         smallest.append(float(codes[codes > 0].min()))
     weights = MEMORY ** np.arange(4, -1, -1.0)
@@ -214,10 +214,10 @@ def test_every_level_takes_its_share_of_one_selection():
     assert int((found.codes != 0).sum()) == 3 * N
     w = dictionary.weights
     errors = [
-        float(((z - w["centre"] - found.codes[:, :m] @ w["decoder"][:m]) ** 2).sum(dim=1).mean())
+        ((z - w["centre"] - found.codes[:, :m] @ w["decoder"][:m]) ** 2).sum(dim=1).mean().item()
         for m in (4, 9, 18)
     ]
-    assert float(found.total) == pytest.approx(np.mean(errors), rel=1e-5)
+    assert found.total.item() == pytest.approx(np.mean(errors), rel=1e-5)
     assert dictionary.finish("m", np.zeros(D), 1.0, {}).levels == (4, 9, 18)
 
 
@@ -226,9 +226,9 @@ def test_likeness_is_the_mean_squared_largest_cosine_of_each_chunk():
     d = whole.array("decoder")
     cosines = d @ d.T - 2 * np.eye(LATENTS)
     expected = np.mean(np.maximum(cosines.max(axis=1), 0) ** 2)
-    assert float(whole.likeness(0)) == pytest.approx(expected, rel=1e-5)
+    assert whole.likeness(0).item() == pytest.approx(expected, rel=1e-5)
     parts = Orthogonal(OrthogonalParams(LATENTS, 3, chunk=5), D, np.random.default_rng(0))
-    seen = {round(float(parts.likeness(step)), 6) for step in range(4)}
+    seen = {round(parts.likeness(step).item(), 6) for step in range(4)}
     assert len(seen) == 4  # dealt anew
     assert max(seen) < expected
 

@@ -13,13 +13,17 @@ from scipy.optimize import linear_sum_assignment
 from analysis.activations import ArrayActivations, Layout
 from analysis.errors import Cancelled, InputError, NotEnoughData, ParameterError, StoreDamaged
 from analysis.features import row_stream
-from analysis.features import training as loop
+from analysis.features import training_run as loop
 from analysis.features.architectures.topk import TopK
 from analysis.features.checkpoints import load_checkpoint, read_curve
+from analysis.features.held_out import judged
 from analysis.features.row_stream import Place, RowStream, geometric_median
 from analysis.features.sweep import pareto, sweep
-from analysis.features.training import Diverged, Training, judged, train
+from analysis.features.training import train
+from analysis.features.training_run import Diverged
+from analysis.features.training_settings import Training
 from analysis.jobs import queue, worker
+from analysis.spec import make_params
 from analysis.store.from_arrays import write_store
 from analysis.store.reader import Store
 from analysis.workspace import Workspace
@@ -166,7 +170,7 @@ def begun(store, training, params, directory=None):
     """A run of TopK that has not made its first step."""
     from analysis.features.architectures.topk import TopKParams
 
-    training = loop._made(Training, training)
+    training = make_params(Training, training)
     dictionary = TopK(TopKParams(**params), store.activations("x").shape[1], np.random.default_rng([0, 0]))
     run = loop.Run(
         dictionary, RowStream(store.activations("x"), training.held_out, 0), training, {}, directory

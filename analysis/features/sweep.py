@@ -14,7 +14,8 @@ from pathlib import Path
 from analysis.errors import ParameterError
 from analysis.features.architectures import architecture as find_architecture
 from analysis.features.feature_set import FeatureSet
-from analysis.features.training import Training, train
+from analysis.features.training import train
+from analysis.features.training_settings import Training
 from analysis.spec import Progress, make_params, no_progress
 from analysis.store.reader import Store
 

@@ -6,8 +6,8 @@ s is chosen so that E|z|² = 1: the first part of every loss, the mean of |z - �
 that is not explained, and penalties, thresholds and learning rates mean the same on every tap.
 
 Dead latents learn by the auxiliary loss of Gao et al. 2024: the dead ones with the largest p rebuild what the others
-left over, e = z - ẑ, and pay |e - ê|² / |e|². One whose p is negative in the whole batch takes part with it unrectified:
-it would have no gradient else.
+left over, e = z - ẑ, and pay |e - ê|² / |e|². One whose p is negative in the whole batch takes part with it
+unrectified: it would have no gradient else.
 """
 
 from __future__ import annotations
