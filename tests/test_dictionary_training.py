@@ -198,7 +198,9 @@ def test_a_resumed_training_has_the_bits_of_one_that_was_never_stopped(
     store, tmp_path, name, at, monkeypatch
 ):
     monkeypatch.setattr(row_stream, "BUFFER_BYTES", 16 * D * 100)  # several windows an epoch
-    params = {"latents": 24} if name == "jump_relu" else SMALL
+    params = {"topk": {"latents": 64, "k": 1}, "jump_relu": {"latents": 24}}.get(
+        name, SMALL
+    )  # 1 of 64: some die
     whole = train(store, "x", name, params, SHORT, name="f")
     with pytest.raises(Cancelled):
         train(store, "x", name, params, SHORT, directory=tmp_path, progress=Stop(at))
@@ -270,7 +272,7 @@ def test_a_dictionary_whose_latents_all_died_says_so(store):
         {**SHORT, "tokens": 12800, "learning_rate": 0.05, "auxiliary": 0},
     )
     assert made.about["dead"]["share"] == 1
-    assert made.about["held_out"]["l0"] == 0
+    assert made.about["held_out"]["l0"] < 0.1
     assert any("Every latent is dead" in line for line in made.about["caveats"])
     assert made.about["held_out"]["explained_variance"] < 0.05
 
@@ -411,6 +413,7 @@ def test_a_training_is_a_job_that_resumes_and_leaves_a_set(store, tmp_path, monk
     assert read_curve(workspace.path / "training" / "tk")[-1]["step"] == 8
     monkeypatch.setattr(queue, "start_worker", lambda *a: None)
     again = queue.again(workspace.path, id)
+    assert queue.status(workspace.path, again).arguments == {**arguments, "resume": True}
     worker.run_job(workspace.path, again)
     done = queue.status(workspace.path, again)
     assert (done.state, done.result) == ("done", {"features": "tk"})
