@@ -29,7 +29,7 @@ from analysis.store.reader import Store
 from analysis.workspace import Workspace
 
 D, ATOMS = 16, 32
-FAST = {"tokens": 100_000, "batch": 256, "learning_rate": 6e-3}
+FAST = {"tokens": 50_000, "batch": 128, "learning_rate": 1e-2}
 SHORT = {
     "tokens": 1280,
     "batch": 64,
@@ -49,7 +49,7 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-def planted(active: int, n=6000, seed=0):
+def planted(active: int, n=3000, seed=0):
     """(atoms, rows): `active` of 32 random directions in 16 dimensions, with sizes 0.5 to 1.5."""
     rng = np.random.default_rng(seed)
     atoms = rng.standard_normal((ATOMS, D))
