@@ -192,8 +192,9 @@ class Stop:
             raise Cancelled
 
 
-@pytest.mark.parametrize("name", ["topk", "feature_choice", "orthogonal", "jump_relu"])
-@pytest.mark.parametrize("at", [5, 13])
+@pytest.mark.parametrize(
+    ("name", "at"), [("topk", 5), ("topk", 13), ("feature_choice", 13), ("orthogonal", 5), ("jump_relu", 13)]
+)
 def test_a_resumed_training_has_the_bits_of_one_that_was_never_stopped(
     store, tmp_path, name, at, monkeypatch
 ):
