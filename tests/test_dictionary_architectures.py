@@ -8,6 +8,7 @@ import torch
 
 from analysis.errors import NotFound, ParameterError
 from analysis.features import rules
+from analysis.features.adam import Adam
 from analysis.features.architectures import ARCHITECTURES, architecture
 from analysis.features.architectures.batch_topk import MEMORY, BatchTopK, BatchTopKParams
 from analysis.features.architectures.choices import (
@@ -55,15 +56,28 @@ def rows(n=N, seed=1):
 
 
 def trained(dictionary, steps=12, rate=1e-2):
-    adam = torch.optim.Adam(list(dictionary.weights.values()), lr=rate)
+    adam = Adam(dictionary.weights)
     for step in range(steps):
         found = dictionary.loss(rows(seed=step), step=step, share=1.0)
-        adam.zero_grad()
+        adam.zero()
         found.total.backward()
         dictionary.before_step()
-        adam.step()
+        adam.step(rate, step + 1)
         dictionary.after_step(found.codes)
     return dictionary
+
+
+def test_adam_follows_the_paper():
+    """Against its equations in float64."""
+    w = torch.tensor([1.0, -2.0, 0.5], requires_grad=True)
+    adam, expected, m, v = Adam({"w": w}), w.detach().double().numpy().copy(), 0.0, 0.0
+    for t in range(1, 6):
+        gradient = np.array([0.3, -4.0, 1e-3]) * t * (-1) ** t
+        w.grad = torch.tensor(gradient, dtype=torch.float32)
+        adam.step(0.01 * t, t)
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        expected -= 0.01 * t * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    np.testing.assert_allclose(w.detach().numpy(), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))

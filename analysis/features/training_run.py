@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.compute.statistics.moments import UnitMoments
 from analysis.errors import Cancelled, InputError, LoupeError
+from analysis.features.adam import Adam
 from analysis.features.architectures.architecture import SparseDictionary
 from analysis.features.checkpoints import has_checkpoint, load_checkpoint, save_checkpoint, write_curve
 from analysis.features.feature_set import FeatureSet
@@ -19,8 +20,8 @@ from analysis.spec import Progress
 
 IMPROVES = 1e-4  # a held-out loss below the best by this share of it counts as better
 MEDIAN_ROWS = 4096
+MOMENTS = ("first", "second")  # of Adam
 LOOKING = 0.05  # share of the progress that is the first pass
-ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
 
 
 class Diverged(LoupeError):
@@ -42,7 +43,7 @@ class Run:
 
         self.dictionary, self.stream, self.training, self.what = dictionary, stream, training, what
         self.directory = None if directory is None else Path(directory)
-        self.adam = torch.optim.Adam(list(dictionary.weights.values()), lr=training.learning_rate, **ADAM)
+        self.adam = Adam(dictionary.weights)
         self.quiet = torch.zeros(dictionary.n_latents, dtype=torch.int64)  # rows since each was active
         self.step, self.tokens, self.place = 0, 0, Place()
         self.curve: list[dict] = []
@@ -88,8 +89,6 @@ class Run:
     def _step(self, z: np.ndarray) -> None:
         import torch
 
-        for group in self.adam.param_groups:
-            group["lr"] = self.training.rate(self.step)
         dead = self.quiet >= self.training.dead_rows
         found = self.dictionary.loss(
             torch.from_numpy(z),
@@ -100,10 +99,10 @@ class Run:
         )
         if not bool(torch.isfinite(found.total)):
             self._diverged(float(found.total.detach()))
-        self.adam.zero_grad(set_to_none=True)
+        self.adam.zero()
         found.total.backward()
         self.dictionary.before_step()
-        self.adam.step()
+        self.adam.step(self.training.rate(self.step), self.step + 1)
         self.dictionary.after_step(found.codes)
         self.step, self.tokens = self.step + 1, self.tokens + len(z)
         active = (found.codes != 0).any(dim=0)
@@ -183,9 +182,8 @@ class Run:
         if self.directory is None or not all(bool(torch.isfinite(w).all()) for w in weights.values()):
             return
         arrays = {f"weight.{n}": w.detach().numpy() for n, w in weights.items()}
-        for name, w in weights.items():
-            for key, value in self.adam.state.get(w, {}).items():
-                arrays[f"adam.{key}.{name}"] = value.numpy()
+        for key in MOMENTS:
+            arrays |= {f"{key}.{n}": m.numpy() for n, m in getattr(self.adam, key).items()}
         arrays |= {f"kept.{n}": v for n, v in self.dictionary.kept.items()}
         arrays["quiet"] = self.quiet.numpy()
         about = {
@@ -208,8 +206,9 @@ class Run:
         for name, w in self.dictionary.weights.items():
             with torch.no_grad():
                 w.copy_(torch.from_numpy(arrays[f"weight.{name}"].copy()))
-            keys = [key for key in arrays if key.startswith("adam.") and key.split(".", 2)[2] == name]
-            self.adam.state[w] = {key.split(".")[1]: torch.from_numpy(arrays[key].copy()) for key in keys}
+        for key in MOMENTS:
+            for name, moment in getattr(self.adam, key).items():
+                moment.copy_(torch.from_numpy(arrays[f"{key}.{name}"].copy()))
         self.dictionary.kept = {n: arrays[f"kept.{n}"].copy() for n in self.dictionary.kept}
         self.quiet = torch.from_numpy(arrays["quiet"].copy())
         self.step, self.tokens, self.place = about["step"], about["tokens"], Place(**about["place"])
