@@ -3,6 +3,7 @@
 workspace.json   schema and name
 stores/<name>/   one store each
 features/<name>/ one feature set each
+training/<name>/ a training that runs or can be resumed: its curve and last checkpoint
 cache/           results by key
 jobs/            long work
 people.db        selections, stars, notes

@@ -24,6 +24,7 @@ from pathlib import Path
 from analysis.errors import NotFound
 
 LANES = {"method": "methods", "check": "methods"}  # every other kind is in the lane "recording"
+RESUMES = ("record", "import", "train")
 ENDED = ("done", "failed", "cancelled")  # for good: an outcome is written once
 MOST_KEPT = 2000
 
@@ -129,9 +130,9 @@ def cancel(workspace: str | os.PathLike, id: str) -> None:
 
 
 def again(workspace: str | os.PathLike, id: str) -> str:
-    """Queue the same work anew; a recording or import resumes."""
+    """Queue the same work anew; a recording, import or training resumes."""
     old = status(workspace, id)
-    arguments = {**old.arguments, "resume": True} if old.kind in ("record", "import") else old.arguments
+    arguments = {**old.arguments, "resume": True} if old.kind in RESUMES else old.arguments
     return submit(workspace, old.kind, arguments, title=old.title)
 
 

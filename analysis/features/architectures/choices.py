@@ -1,0 +1,111 @@
+"""Mutual Choice and Feature Choice: who may choose, rows or features.
+
+    S = which (row, feature) pairs of a batch of n rows may be active, |S| = n k;   c = max(p, 0) on S, else 0
+    Mutual Choice    the n k largest p of the batch, whoever they belong to
+    Feature Choice   of every feature i its m_i largest rows, Σ m_i = n k, m_i ∝ (i + 1)^-a      (a = 0: all the same)
+    loss = |z - ẑ|²
+
+Ayonrinde 2024, "Adaptive sparse allocation with mutual choice and feature choice sparse autoencoders". Mutual Choice
+is the selection of BatchTopK, found at the same time. In Feature Choice no feature can die: each has its rows. At
+inference each feature has the threshold θ_i that its smallest kept codes had on average (float64), so that the budget
+holds on average only. A pair whose p is not positive stays 0: the budget is spent whole where enough are positive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.features.architectures.architecture import Architecture
+from analysis.features.architectures.batch_topk import MEMORY, BatchTopK
+from analysis.spec import param
+
+NEVER = float(np.finfo(np.float32).max)
+PAPER = ("Mutual Choice & Feature Choice SAEs",)
+
+
+@dataclass(frozen=True)
+class MutualChoiceParams:
+    latents: int = param(1024, "How many features are learned", low=1, high=1 << 20)
+    k: int = param(32, "How many are active in a row on average", low=1, label="active features (k)")
+
+
+@dataclass(frozen=True)
+class FeatureChoiceParams:
+    latents: int = param(1024, "How many features are learned", low=1, high=1 << 20)
+    k: int = param(32, "How many are active in a row on average", low=1, label="active features (k)")
+    exponent: float = param(
+        0.0,
+        "a: 0 gives every feature the same number of rows, 1 as Zipf's law",
+        label="Zipf exponent",
+        low=0.0,
+        high=3.0,
+    )
+
+
+def budgets(latents: int, n: int, k: int, exponent: float) -> np.ndarray:
+    """Rows (latents,) of each feature in a batch of n, between 0 and n, that sum to n k exactly: the largest
+    remainders are rounded up; what a feature cannot take as n is reached goes to the next."""
+    total, weights = n * min(k, latents), (1.0 + np.arange(latents)) ** -exponent
+    share = np.zeros(latents)
+    open_ = np.ones(latents, bool)
+    while True:  # those over n are cut to n, the rest shared anew
+        share[open_] = (total - n * (~open_).sum()) * weights[open_] / weights[open_].sum()
+        over = open_ & (share > n)
+        if not over.any():
+            break
+        share[over], open_ = n, open_ & ~over
+        if not open_.any():
+            break
+    whole = np.floor(share + 1e-9).astype(np.int64)
+    order = np.argsort(-(share - whole), kind="stable")
+    order = order[whole[order] < n]
+    whole[order[: total - whole.sum()]] += 1
+    return whole
+
+
+class MutualChoice(BatchTopK):
+    """The dictionary under training: BatchTopK under its other name."""
+
+
+class FeatureChoice(BatchTopK):
+    """The dictionary under training."""
+
+    def __init__(self, params, n_units, rng) -> None:
+        super().__init__(params, n_units, rng)
+        self.kept = {"threshold": np.zeros(self.n_latents), "weight": np.zeros(self.n_latents)}
+
+    def codes(self, z, p):
+        import torch
+
+        own = torch.from_numpy(budgets(self.n_latents, len(p), self.params.k, self.params.exponent))
+        most = int(own.max())
+        values, rows = p.topk(most, dim=0)
+        values = values.relu() * (torch.arange(most)[:, None] < own)
+        return torch.zeros_like(p).scatter(0, rows, values)
+
+    def after_step(self, codes) -> None:
+        import torch
+
+        super(BatchTopK, self).after_step(codes)
+        smallest = torch.where(codes > 0, codes, torch.inf).amin(dim=0).numpy().astype(np.float64)
+        on = np.isfinite(smallest)
+        for name, new in (("threshold", smallest[on]), ("weight", 1.0)):
+            kept = self.kept[name].copy()
+            kept[on] = MEMORY * kept[on] + (1 - MEMORY) * new
+            self.kept[name] = kept
+
+    def settings(self) -> dict:
+        never = self.kept["weight"] == 0  # chose no row in training: silent at inference
+        return {"threshold": np.where(never, NEVER, self.threshold)}
+
+
+MUTUAL = Architecture(
+    "mutual_choice", "Mutual Choice", "The largest codes of a batch, whichever row or feature they belong to",
+    MutualChoiceParams, MutualChoice, "k", -1, PAPER,
+)  # fmt: skip
+FEATURE = Architecture(
+    "feature_choice", "Feature Choice", "Every feature chooses its rows, so that none dies", FeatureChoiceParams,
+    FeatureChoice, "k", -1, PAPER,
+)  # fmt: skip

@@ -1,0 +1,43 @@
+"""TopK: every row keeps its k largest pre-activations.
+
+    c = max(p, 0) where p is among the k largest of its row, else 0;   loss = |z - ẑ|²
+
+Gao et al. 2024, "Scaling and evaluating sparse autoencoders". Decoder rows are of length 1, so that the largest p are
+the largest contributions. Fewer than k fire where fewer are positive. No shrinkage, but every row spends the same k,
+easy or hard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis.features import rules
+from analysis.features.architectures.architecture import Architecture, SparseDictionary
+from analysis.spec import param
+
+
+@dataclass(frozen=True)
+class TopKParams:
+    latents: int = param(1024, "How many features are learned", low=1, high=1 << 20)
+    k: int = param(32, "How many of them may be active in a row", low=1, label="active features (k)")
+
+
+class TopK(SparseDictionary):
+    """The dictionary under training."""
+
+    rule = rules.TOPK
+
+    def codes(self, z, p):
+        import torch
+
+        values, at = p.topk(self.params.k, dim=1)
+        return torch.zeros_like(p).scatter(1, at, values.relu())
+
+    def settings(self) -> dict:
+        return {"active": self.params.k}
+
+
+ARCHITECTURE = Architecture(
+    "topk", "TopK", "Every row keeps its k largest features", TopKParams, TopK, "k", -1,
+    ("Scaling and evaluating sparse autoencoders",),
+)  # fmt: skip

@@ -1,0 +1,251 @@
+"""One training under way: steps, the curve, checkpoints, and going on from one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from analysis.compute.statistics.moments import UnitMoments
+from analysis.errors import Cancelled, InputError, LoupeError
+from analysis.features.adam import Adam
+from analysis.features.architectures.architecture import SparseDictionary
+from analysis.features.checkpoints import has_checkpoint, load_checkpoint, save_checkpoint, write_curve
+from analysis.features.feature_set import FeatureSet
+from analysis.features.held_out import judged
+from analysis.features.row_stream import Place, RowStream, geometric_median
+from analysis.features.training_settings import Training
+from analysis.spec import Progress
+
+IMPROVES = 1e-4  # a held-out loss below the best by this share of it counts as better
+MEDIAN_ROWS = 4096
+MOMENTS = ("first", "second")  # of Adam
+LOOKING = 0.05  # share of the progress that is the first pass
+
+
+class Diverged(LoupeError):
+    """The loss is no longer a number."""
+
+
+class Run:
+    """One training: the dictionary, Adam, how far it is, and what was seen on the way."""
+
+    def __init__(
+        self,
+        dictionary: SparseDictionary,
+        stream: RowStream,
+        training: Training,
+        what: dict,
+        directory: Path | None,
+    ) -> None:
+        import torch
+
+        self.dictionary, self.stream, self.training, self.what = dictionary, stream, training, what
+        self.directory = None if directory is None else Path(directory)
+        self.adam = Adam(dictionary.weights)
+        self.quiet = torch.zeros(dictionary.n_latents, dtype=torch.int64)  # rows since each was active
+        self.step, self.tokens, self.place = 0, 0, Place()
+        self.curve: list[dict] = []
+        self.best, self.stale, self.saved = float("inf"), 0, None
+        self.stopped = ""
+        self._held = torch.from_numpy(stream.scaled(stream.held))
+
+    # ------------------------------------------------------------------ begin and go on
+    def begin(self, resume: bool) -> None:
+        """Start anew, or where the last checkpoint is."""
+        import torch
+
+        if resume and self.directory is not None and has_checkpoint(self.directory):
+            self._restore()
+        elif self.training.start != "mean":
+            with torch.no_grad():
+                self.dictionary.weights["centre"].copy_(torch.from_numpy(self._start()))
+
+    def _start(self) -> np.ndarray:
+        """(d,) in units of z, where the mean is 0."""
+        if self.training.start == "origin":
+            return -self.stream.scale * self.stream.mean
+        return geometric_median(next(self.stream.batches(MEDIAN_ROWS))[1])
+
+    def go(self, progress: Progress) -> None:
+        """Steps until all rows are seen, or nothing improves."""
+        steps = self.training.steps
+        for place, z in self.stream.batches(self.training.batch, self.place):
+            if self.step >= steps or self.stopped:
+                break
+            self._step(z)
+            self.place = place
+            if self.step % self.training.every == 0 or self.step == steps:
+                self._look()
+            if self.step % self.training.checkpoint_every == 0:
+                self.save()
+            try:
+                progress(LOOKING + (1 - LOOKING) * self.step / steps, self.line())
+            except Cancelled:
+                self.save()
+                raise
+
+    def _step(self, z: np.ndarray) -> None:
+        import torch
+
+        dead = self.quiet >= self.training.dead_rows
+        found = self.dictionary.loss(
+            torch.from_numpy(z),
+            dead,
+            self.training.auxiliary,
+            self.step,
+            (self.step + 1) / self.training.steps,
+        )
+        if not bool(torch.isfinite(found.total)):
+            self._diverged(float(found.total.detach()))
+        self.adam.zero()
+        found.total.backward()
+        self.dictionary.before_step()
+        self.adam.step(self.training.rate(self.step), self.step + 1)
+        self.dictionary.after_step(found.codes)
+        self.step, self.tokens = self.step + 1, self.tokens + len(z)
+        active = (found.codes != 0).any(dim=0)
+        self.quiet = torch.where(active, 0, self.quiet + len(z))
+        self._loss = float(found.total.detach())
+
+    def _diverged(self, loss: float) -> None:
+        kept = (
+            f"The checkpoint of step {self.saved} is kept in {self.directory}"
+            if self.saved is not None
+            else ""
+        )
+        raise Diverged(
+            f"the loss is {loss} at step {self.step + 1} of {self.training.steps}", "a finite loss",
+            f"{kept}. Use a lower learning rate" if kept else "Use a lower learning rate",
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ what is seen on the way
+    def _look(self) -> None:
+        """One line of the curve, from the held-out samples by the rule of training."""
+        import torch
+
+        loss, left, l0, n = 0.0, 0.0, 0, len(self._held)
+        with torch.no_grad():
+            for z in self._held.split(self.training.batch):
+                found = self.dictionary.loss(
+                    z, step=self.step, share=min(1.0, self.step / self.training.steps)
+                )
+                loss += float(found.total) * len(z)
+                left += float(found.parts["unexplained"].double()) * len(z)
+                l0 += int((found.codes != 0).sum())
+        dead = float((self.quiet >= self.training.dead_rows).double().mean())
+        explained = 1 - left / self._held_size
+        self.curve.append(
+            {
+                "step": self.step, "tokens": self.tokens, "loss": self._loss, "held_out_loss": loss / n,
+                "explained_variance": explained, "l0": l0 / n, "dead": dead,
+            }
+        )  # fmt: skip
+        if self.directory is not None:
+            write_curve(self.directory, self.curve)
+        better = loss / n < self.best * (1 - IMPROVES)
+        self.best, self.stale = (loss / n, 0) if better else (self.best, self.stale + 1)
+        settled = self.step >= max(self.training.warm_up, 0.1) * self.training.steps  # penalties have risen
+        if not settled:
+            self.best, self.stale = float("inf"), 0
+        elif self.training.patience and self.stale >= self.training.patience:
+            self.stopped = f"stopped at step {self.step}: the held-out loss no longer fell"
+
+    @property
+    def _held_size(self) -> float:
+        """Sum of squares of the held-out rows about their own mean, in units of z."""
+        if not hasattr(self, "_size"):
+            found = None
+            for part in np.array_split(self.stream.held, -(-len(self.stream.held) // 4096)):
+                found = UnitMoments.of(part) if found is None else found.merge(UnitMoments.of(part))
+            self._size = float(found.m2.sum()) * self.stream.scale**2
+        return self._size or float("nan")
+
+    def line(self) -> str:
+        """How it stands, in words."""
+        text = f"{self.tokens:,} of {self.training.tokens:,} rows"
+        if not self.curve:
+            return text
+        at = self.curve[-1]
+        return (
+            f"{text}: {at['explained_variance']:.1%} of the held-out variance explained with {at['l0']:.1f} active "
+            f"features, {at['dead']:.0%} dead"
+        )
+
+    # ------------------------------------------------------------------ checkpoints
+    def save(self) -> None:
+        """A checkpoint of now, where there is a folder; never one of weights that are not finite."""
+        import torch
+
+        weights = self.dictionary.weights
+        if self.directory is None or not all(bool(torch.isfinite(w).all()) for w in weights.values()):
+            return
+        arrays = {f"weight.{n}": w.detach().numpy() for n, w in weights.items()}
+        for key in MOMENTS:
+            arrays |= {f"{key}.{n}": m.numpy() for n, m in getattr(self.adam, key).items()}
+        arrays |= {f"kept.{n}": v for n, v in self.dictionary.kept.items()}
+        arrays["quiet"] = self.quiet.numpy()
+        about = {
+            "step": self.step, "tokens": self.tokens, "place": dataclasses.asdict(self.place), "curve": self.curve,
+            "best": self.best, "stale": self.stale, "stopped": self.stopped, "what": self.what,
+        }  # fmt: skip
+        save_checkpoint(self.directory, arrays, about)
+        self.saved = self.step
+
+    def _restore(self) -> None:
+        import torch
+
+        arrays, about = load_checkpoint(self.directory)
+        if about["what"] != self.what:
+            differ = [key for key in self.what if about["what"].get(key) != self.what[key]]
+            raise InputError(
+                f"the checkpoint in {self.directory} is of another training (other {', '.join(differ)})",
+                "the same tap, parameters and seed", "Train in another folder, or remove this one",
+            )  # fmt: skip
+        for name, w in self.dictionary.weights.items():
+            with torch.no_grad():
+                w.copy_(torch.from_numpy(arrays[f"weight.{name}"].copy()))
+        for key in MOMENTS:
+            for name, moment in getattr(self.adam, key).items():
+                moment.copy_(torch.from_numpy(arrays[f"{key}.{name}"].copy()))
+        self.dictionary.kept = {n: arrays[f"kept.{n}"].copy() for n in self.dictionary.kept}
+        self.quiet = torch.from_numpy(arrays["quiet"].copy())
+        self.step, self.tokens, self.place = about["step"], about["tokens"], Place(**about["place"])
+        self.curve, self.stale, self.stopped = about["curve"], about["stale"], about["stopped"]
+        self.best, self.saved = about["best"], self.step
+        self._loss = self.curve[-1]["loss"] if self.curve else float("nan")
+
+    # ------------------------------------------------------------------ the end
+    def finished(self, name: str) -> FeatureSet:
+        """The set, with everything to cite it by."""
+        dead = self.quiet >= self.training.dead_rows
+        about = {
+            **self.what, "tokens": self.tokens, "steps": self.step, "curve": self.curve, "stopped": self.stopped,
+            "rows": {"trained_on": self.stream.n_rows, "not_finite": self.stream.n_nonfinite,
+                     "held_out": len(self.stream.held), "held_out_samples": self.stream.held_samples},
+            "dead": {"latents": int(dead.sum()), "share": float(dead.double().mean()),
+                     "rows_without": self.training.dead_rows},
+        }  # fmt: skip
+        made = self.dictionary.finish(name, self.stream.mean, self.stream.scale, about)
+        about["held_out"] = judged(made, self.stream.held)
+        about["caveats"] = self._caveats(about)
+        return made
+
+    def _caveats(self, about: dict) -> list[str]:
+        said, dead = [], about["dead"]
+        if about["rows"]["not_finite"]:
+            said.append(f"{about['rows']['not_finite']:,} rows hold NaN or infinity and were left out.")
+        if dead["latents"] == self.dictionary.n_latents:
+            said.append(
+                "Every latent is dead: the set explains nothing. Lower the penalty or the learning rate."
+            )
+        elif dead["share"] > 0.5:
+            said.append(
+                f"{dead['share']:.0%} of the latents are dead, not active in {dead['rows_without']:,} rows."
+            )
+        if self.tokens < dead["rows_without"]:
+            said.append("Too few rows were seen to call any latent dead.")
+        if self.stopped:
+            said.append(self.stopped.capitalize() + ".")
+        return said
