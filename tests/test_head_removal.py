@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.activations import ArrayActivations
-from analysis.compute.linear.bayes_probe import class_probe
+from analysis.compute.linear.bayes_probe import bayes_probe
 from analysis.compute.subspaces import slice_removal as compute
 from analysis.compute.subspaces.domain_samples import domain_samples
 from analysis.compute.subspaces.slice_removal import (
@@ -55,7 +55,7 @@ def test_a_cell_is_the_change_by_hand():
     def across(x):
         scores = []
         for i, j in ((0, 1), (1, 0)):
-            probe = class_probe(x[data.domain == i], data.of[data.domain == i], 2)
+            probe = bayes_probe(x[data.domain == i], data.of[data.domain == i], 2)
             scores.append((probe.named(x[data.domain == j]) == data.of[data.domain == j]).mean())
         return np.mean(scores)
 
