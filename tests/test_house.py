@@ -48,6 +48,16 @@ assert registry.methods()
     assert done.returncode == 0, done.stderr
 
 
+def test_what_a_page_waits_for_loads_no_slow_part_of_scipy():
+    """Each of them takes a tenth to a whole second of every start; methods import them where they use them."""
+    slow = ("stats", "optimize", "spatial", "sparse", "interpolate", "ndimage", "signal", "cluster")
+    code = "import sys; from analysis import registry; registry.methods(); " + (
+        f"found = [m for m in {slow} if 'scipy.' + m in sys.modules]; assert not found, found"
+    )
+    done = run(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("pattern", "allowed"),
     [

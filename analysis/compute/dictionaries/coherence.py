@@ -8,10 +8,13 @@ k - 1 of them is below t with probability F(t)^(k - 1).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array, issparse
 from scipy.special import betainc, betaincinv
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 BLOCK_BYTES = 64 << 20
 
@@ -68,6 +71,8 @@ def coherence(directions: np.ndarray) -> float:
 
 def coherence_together(directions: np.ndarray, counts: csr_array | np.ndarray, fewest: int) -> float:
     """The same of two features that are active together in `fewest` rows or more; `counts` (k, k)."""
+    from scipy.sparse import issparse
+
     largest = 0.0
     for start, block in _blocks(unit_rows(directions), False):
         own = counts[start : start + len(block)]

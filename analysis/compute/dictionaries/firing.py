@@ -6,8 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csc_array
-from scipy.stats import poisson
 
 from analysis.activations import Activations
 from analysis.compute.dictionaries.sparse_codes import code_blocks
@@ -54,6 +52,8 @@ def pair_counts(
     codes: Activations, one: np.ndarray, other: np.ndarray, progress: Progress, span
 ) -> np.ndarray:
     """(m,) rows in which features `one` (m,) and `other` (m,) are both not 0. O(entries of the pairs)."""
+    from scipy.sparse import csc_array
+
     found = np.zeros(len(one), np.int64)
     for _, c in code_blocks(codes, Pass(), progress, span):
         on = csc_array((np.ones(c.nnz, np.int32), c.indices, c.indptr), shape=c.shape[::-1]).T.tocsc()
@@ -69,6 +69,8 @@ def pair_verdicts(found: Firing, nearest: np.ndarray, together: np.ndarray, beyo
     mean n_i n_j / n has but once in a hundred) are suspects: of a split where both fire about as often, of absorption
     where one fires at least twice as often, the general one being silent where the specific one fires.
     """
+    from scipy.stats import poisson
+
     own = found.count.astype(float)
     other = np.where(nearest >= 0, own[nearest], 0)
     expected = own * other / max(found.n, 1)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from analysis.activations import Activations
 from analysis.compute.dictionaries.coherence import random_directions
@@ -22,6 +22,9 @@ from analysis.compute.linear.tap_spectrum import axes_of
 from analysis.compute.statistics.moments import Moments
 from analysis.compute.streaming import Pass, finite_blocks, refuse_few
 from analysis.spec import Progress
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 OWN, PRINCIPAL, RANDOM, CLASSES = "dictionary", "principal components", "random dictionary", "class means"
 FEWEST = 8  # rows
@@ -69,6 +72,8 @@ def yardsticks(
     source: Activations, codes: np.ndarray | None, classes: int, seen: Pass, progress: Progress, span
 ) -> Yardsticks:
     """One pass: moments and sums of classes. O(n d²). Raises NotEnoughData, InputError where nothing varies."""
+    from scipy.sparse import csr_array
+
     total, d = None, source.shape[1]
     sums, counts = np.zeros((classes, d)), np.zeros(classes)
     for rows, x in finite_blocks(source, seen, progress, "measuring the tap", span):

@@ -14,10 +14,12 @@ passes is enough.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csc_array, csr_array
-from scipy.spatial import ConvexHull, QhullError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array, csr_array
 
 MOST_EXACT = 8  # features whose polytope is enumerated
 TOLERANCE = 1e-6  # of |x|²
@@ -36,6 +38,8 @@ class Vertices:
 
 def enumerate_vertices(h: np.ndarray) -> Vertices:
     """Exact, of codes (n, r), 2 <= r <= 8, each row not 0. About n^(r / 2) at worst."""
+    from scipy.spatial import ConvexHull, QhullError
+
     r = h.shape[1]
     rows = np.unique(np.round(h / h.sum(axis=1, keepdims=True), 12), axis=0)
     basis = np.linalg.svd(np.ones((1, r)))[2][1:].T  # of all directions along which the sum stays
@@ -79,6 +83,8 @@ class Trades:
 
 def trades(h: csr_array, counts: csr_array | np.ndarray) -> Trades:
     """Of codes (n, k) >= 0 without stored zeros; `counts` (k, k) rows in which two fire. O(entries of pairs)."""
+    from scipy.sparse import csc_array
+
     k = h.shape[1]
     fires = np.bincount(h.indices, minlength=k)
     single = np.diff(h.indptr) == 1

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array, vstack
 
 from analysis.activations import Activations
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.spec import Progress, no_progress
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 DENSE = 0.1  # share of values that are not 0 from which a dense product is the faster one
 
@@ -24,11 +27,15 @@ class CodeRows:
     """The codes (rows, k) of a sparse tap, any rising run of rows at a time, each shard read once."""
 
     def __init__(self, codes: Activations) -> None:
+        from scipy.sparse import csr_array
+
         self._shards, self._k = codes.sparse_chunks(), codes.shape[1]
         self._first, self._held = 0, csr_array((0, self._k), dtype=np.float32)
 
     def of(self, rows: np.ndarray) -> csr_array:
         """`rows` (m,) rising, none before those asked for last."""
+        from scipy.sparse import csr_array, vstack
+
         while rows[-1] >= self._first + self._held.shape[0]:
             first, indptr, units, values = next(self._shards)
             more = csr_array((values, units, indptr), shape=(len(indptr) - 1, self._k))
@@ -50,6 +57,8 @@ def paired_blocks(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, csr_array]]:
     """Yield (rows (m,), activations (m, d) float64, codes (m, k)) of the finite rows of `source`, which may be `codes`
     itself. One pass over both."""
+    from scipy.sparse import csr_array
+
     reader = None if source is codes else CodeRows(codes)
     for rows, x in finite_blocks(source, seen, progress, doing, span):
         yield rows, x, csr_array(x) if reader is None else reader.of(rows)
@@ -62,6 +71,8 @@ def code_blocks(
     span: tuple[float, float] = (0.0, 1.0),
 ) -> Iterator[tuple[np.ndarray, csr_array]]:
     """Yield (rows (m,), codes (m, k)) of the finite rows, of a sparse tap without a dense block."""
+    from scipy.sparse import csr_array
+
     if not hasattr(codes, "sparse_chunks"):
         for rows, x in finite_blocks(codes, seen, progress, "reading codes", span):
             yield rows, csr_array(x)
@@ -81,6 +92,8 @@ def code_blocks(
 
 def together(blocks: list[csr_array]) -> csr_array | np.ndarray:
     """(k, k) in how many rows two features are both not 0; dense where many are."""
+    from scipy.sparse import csr_array, vstack
+
     on = csr_array(vstack(blocks)).astype(np.float32)
     on.data[:] = 1
     if on.nnz > DENSE * on.shape[0] * on.shape[1]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.distance import pdist, squareform
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,8 @@ def classical_scaling(distances: np.ndarray, k: int = 2) -> Scaled:
 
 def stress(distances: np.ndarray, positions: np.ndarray) -> tuple[float, np.ndarray]:
     """Of the whole map, and (n,) of the pairs of each point."""
+    from scipy.spatial.distance import pdist, squareform
+
     drawn = squareform(pdist(positions))
     lost, size = (distances - drawn) ** 2, distances**2
     each = np.sqrt(lost.sum(axis=1) / np.maximum(size.sum(axis=1), 1e-300))
@@ -54,6 +55,8 @@ def stress(distances: np.ndarray, positions: np.ndarray) -> tuple[float, np.ndar
 
 def exchanged_stress(distances: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
     """(draws,) stress of the same distances between other pairs."""
+    from scipy.spatial.distance import squareform
+
     flat, found = squareform(distances, checks=False), np.empty(draws)
     for i in range(draws):
         moved = squareform(rng.permutation(flat))

@@ -21,7 +21,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 from analysis.compute.neighbours.neighbour_graph import neighbour_graph
 from analysis.compute.neighbours.neighbours import distinct, nearest
@@ -109,6 +108,8 @@ def mle(distances: np.ndarray, k: int) -> float:
 
 def gride(distances: np.ndarray, k: int) -> float:
     """Gride of the distances (n, >= 2 k) to neighbours k and 2 k."""
+    from scipy.optimize import brentq
+
     r = _positive(distances[:, [k - 1, 2 * k - 1]])
     logs = np.log(r[:, 1] / r[:, 0])
     if k == 1:

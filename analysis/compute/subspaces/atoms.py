@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import betaincinv
-from scipy.stats import rankdata
 
 from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.results import Estimate
@@ -48,6 +47,8 @@ def tied_rates(x: np.ndarray, atoms: np.ndarray, active: int) -> np.ndarray:
 def energy_estimates(energy: np.ndarray, rate: np.ndarray, r: int, d: int, n: int) -> tuple[Estimate, ...]:
     """Mean `energy` (k,) of atoms that fire and of those that never do, their share, and how it goes with their firing
     `rate` (k,), of `n` rows of `d` units."""
+    from scipy.stats import rankdata
+
     mean, deviation, *_ = energy_by_chance(r, d)
     out = []
     for name, mask in (("that fire", rate > 0), ("that never fire", rate == 0)):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
 
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.subspaces.domain_samples import DomainSamples
@@ -36,6 +35,8 @@ class SliceRemovals:
     @property
     def p(self) -> np.ndarray:
         """(H,) two-sided, of a change that a random subspace of this size would bring."""
+        from scipy.stats import norm
+
         m = len(self.chance)
         deviation = np.sqrt(self.error**2 + self.chance.var(ddof=1) * (1 + 1 / m))
         off = np.abs(self.change - self.chance.mean())

@@ -18,7 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize
 
 from analysis.compute.linear.softmax_regression import loss_and_slope, softmax_fit
 
@@ -125,6 +124,8 @@ def _new_codes(problem: Problem, d: Dictionary, codes: np.ndarray) -> np.ndarray
 
 def _loadings(problem: Problem, d: Dictionary, codes: np.ndarray) -> Dictionary:
     """Loadings, covariates and intercept: convex."""
+    from scipy.optimize import minimize
+
     along, gram, (r, c), q = problem.x @ d.atoms.T, d.atoms @ d.atoms.T, d.loadings.shape, len(d.effects)
 
     def value(flat):
@@ -144,6 +145,8 @@ def _loadings(problem: Problem, d: Dictionary, codes: np.ndarray) -> Dictionary:
 
 def _all_but_codes(problem: Problem, d: Dictionary, codes: np.ndarray, steps: int) -> Dictionary:
     """Atoms (not below 0 where nothing may be negative), loadings, covariates and intercept."""
+    from scipy.optimize import minimize
+
     (r, units), (q, c) = d.atoms.shape, d.effects.shape
     flat = np.concatenate([part.ravel() for part in (d.atoms, d.loadings, d.effects, d.intercept)])
     bounds = (

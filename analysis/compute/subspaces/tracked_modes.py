@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from scipy.special import ndtr
 
 from analysis.compute.linear.linalg import principal_components
@@ -66,6 +65,8 @@ def tracked(series: Sequence[Modes], count: int) -> Tracked:
 
     Time O(S n c²). Raises NotEnoughData where a checkpoint has no mode at all.
     """
+    from scipy.optimize import linear_sum_assignment
+
     k = min(count, *(m.patterns.shape[1] for m in series))
     if k < 1:
         raise NotEnoughData(

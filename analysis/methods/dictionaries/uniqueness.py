@@ -24,9 +24,9 @@ non-convex optimization software" (2024).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array, vstack
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.dictionaries.scattered import MOST_EXACT, Trades, Vertices, enumerate_vertices, trades
@@ -37,6 +37,9 @@ from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import InputError
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 FEWEST = 8  # rows
 UNIQUE, TRADED, OPEN, DEAD = "has rows of its own", "can be traded", "open", "dead"
@@ -113,6 +116,8 @@ def uniqueness(
 
 def _codes(tap, params, rng, seen: Pass, progress) -> tuple[csr_array, int, int]:
     """Codes above the threshold, scaled; how many were negative; finite rows."""
+    from scipy.sparse import csr_array, vstack
+
     blocks, negative, n = [], 0, 0
     drawn = rng.random(tap.layout.n_rows) < params.maximum_rows / max(tap.layout.n_rows, 1)
     for rows, block in code_blocks(tap, seen, progress, (0.0, 0.4)):
@@ -140,6 +145,8 @@ def _judged(h: csr_array, alive: np.ndarray) -> tuple[Trades, Vertices | None]:
 
 def _moved(h: csr_array, rng) -> csr_array:
     """The codes of every feature in rows drawn anew."""
+    from scipy.sparse import csr_array
+
     columns = h.tocsc()
     for start, stop in zip(columns.indptr[:-1], columns.indptr[1:], strict=True):
         columns.indices[start:stop] = np.sort(rng.choice(h.shape[0], stop - start, replace=False))

@@ -28,7 +28,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from analysis.activations import ArrayActivations, as_activations
@@ -145,6 +144,8 @@ class Probe:
 
     def train(self, space: RandomSubspace, rng: np.random.Generator) -> float:
         """Held-out accuracy after training in the subspace."""
+        from scipy.optimize import minimize
+
         some, others = self.halves(rng)
         inside = np.zeros(space.d)
         if space.d:
