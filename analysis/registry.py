@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import os
 import pkgutil
 
 import analysis.methods
@@ -15,24 +16,51 @@ from analysis.spec import Method, params_of
 
 @functools.cache
 def methods() -> dict[str, Method]:
-    """All methods by id, ordered by family and id. Raises at the first faulty declaration."""
+    """All methods by id, ordered by family and id. Raises at the first faulty declaration. Imports every method."""
     found: dict[str, Method] = {}
-    for module_info in pkgutil.walk_packages(analysis.methods.__path__, "analysis.methods."):
-        if module_info.ispkg:
-            continue
-        module = importlib.import_module(module_info.name)
-        for method in getattr(module, "METHODS", ()):
-            _refuse_faulty(method, module_info.name, found)
-            found[method.id] = method
+    for name in _folders():
+        for id, one in family(name).items():
+            if id in found:
+                raise ValueError(f"method {id!r} is declared twice")
+            found[id] = one
     return dict(sorted(found.items(), key=lambda item: (item[1].family, item[0])))
+
+
+@functools.cache
+def family(name: str) -> dict[str, Method]:
+    """The methods of one family by id, ordered by id; {} for a family that there is not. Imports these only: a page
+    that needs one family does not wait for all others. Raises at the first faulty declaration."""
+    found: dict[str, Method] = {}
+    for module in _folders().get(name, ()):
+        full = f"analysis.methods.{name}.{module}"
+        for one in getattr(importlib.import_module(full), "METHODS", ()):
+            _refuse_faulty(one, full, found)
+            found[one.id] = one
+    return dict(sorted(found.items()))
+
+
+@functools.cache
+def _folders() -> dict[str, tuple[str, ...]]:
+    """The files of each family, by their names; nothing is imported."""
+    root = analysis.methods.__path__[0]
+    names = [m.name for m in pkgutil.iter_modules([root]) if m.ispkg]
+    return {name: tuple(m.name for m in pkgutil.iter_modules([os.path.join(root, name)])) for name in names}
+
+
+def find(id: str) -> Method | None:
+    """One method, or None; imports its family only, where a file has its name."""
+    for name, files in _folders().items():
+        if id in files and id in family(name):
+            return family(name)[id]
+    return methods().get(id)
 
 
 def method(id: str) -> Method:
     """One method. Raises NotFound listing the ids."""
-    try:
-        return methods()[id]
-    except KeyError:
-        raise NotFound(f"no method {id!r}", "one of " + ", ".join(methods())) from None
+    found = find(id)
+    if found is None:
+        raise NotFound(f"no method {id!r}", "one of " + ", ".join(methods()))
+    return found
 
 
 def families() -> dict[str, tuple[Method, ...]]:

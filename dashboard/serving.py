@@ -25,18 +25,23 @@ NEEDED = (  # in the order of need, for the map
     "pyarrow.parquet",
     "dashboard.components.map_panel",
 )
+FAMILIES = ("projection", "clusters")  # of the methods that the map offers
 LATER = ("plotly.graph_objects", "dashboard.figures.screen")  # what other pages draw with
 SHOW_WITHIN = 60.0  # seconds for the server to answer; later, no browser is opened
 LATER_SECONDS = 2.0  # by then the map is drawn; before, these would take its processor time
 
 
 def load() -> None:
-    """Import NEEDED and the methods, then LATER, and freeze; whatever fails will fail again where it can be shown."""
+    """Import NEEDED and the map's methods, then LATER and all methods, and freeze; whatever fails will fail again where
+    it can be shown."""
     _import(NEEDED)
     with contextlib.suppress(Exception):
-        importlib.import_module("analysis.registry").methods()
+        for family in FAMILIES:
+            importlib.import_module("analysis.registry").family(family)
     time.sleep(LATER_SECONDS)
     _import(LATER)
+    with contextlib.suppress(Exception):
+        importlib.import_module("analysis.registry").methods()
     gc.collect()
     gc.freeze()  # these live as long as the process: a full collection that looks at them costs 140 ms
 

@@ -21,8 +21,7 @@ _named = Kept(12)
 
 def methods(result: Scatter) -> dict[str, str]:
     """The clusterings of the points in their original space that are installed; they cluster rows of one tap."""
-    known = registry.methods()
-    return {id: title for id, title in METHODS.items() if id in known} if result.of == "rows" else {}
+    return {id: title for id, title in METHODS.items() if registry.find(id)} if result.of == "rows" else {}
 
 
 def column_labels(values: Callable[[], np.ndarray], points: Scatter, key: tuple) -> tuple[dict, ...]:

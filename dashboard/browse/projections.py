@@ -57,9 +57,7 @@ _alike = Kept(64)
 def methods() -> dict[str, Method]:
     """The methods that make a map, in the order of the groups; one that no group names stands last in its own."""
     found = {
-        m.id: m
-        for m in registry.methods().values()
-        if m.result is Scatter and m.family == "projection" and m.id not in ASIDE
+        m.id: m for m in registry.family("projection").values() if m.result is Scatter and m.id not in ASIDE
     }
     place = {id: k for k, id in enumerate(id for ids in GROUPS.values() for id in ids)}
     return dict(sorted(found.items(), key=lambda item: (place.get(item[0], len(place)), item[0])))

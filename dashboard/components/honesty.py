@@ -63,14 +63,14 @@ def _quality(result: Scatter, reference: str) -> None:
 def _doubts(result: Scatter, reference: str) -> None:
     """Would another run, or no structure at all, have looked the same?"""
     st.markdown("**Would chance look the same?**")
-    if second_map.NULL in registry.methods():
+    if registry.find(second_map.NULL):
         st.button(
             "Show the null beside it", icon=":material/shuffle:", key="null beside",
             on_click=state.set_params, kwargs={"second": "null"},
             help="The same projection of the same data with every unit's values shuffled among the samples: what "
             "you see there comes from the method, not from the network.",
         )  # fmt: skip
-    if STABILITY in registry.methods() and result.origin is not None:
+    if registry.find(STABILITY) and result.origin is not None:
         _stability(result, reference)
     worst = next((c for c in ("trust", "distance to plane") if c in result.columns), None)
     if worst:

@@ -131,7 +131,7 @@ def _labels(at: Shown, names: str, found: Partition | None) -> dict:
 def _tree(at: Shown):
     """The tree as an overlay; for many points by a job."""
     tree = overlays.tree_at_once(at.whole, at.activations)
-    if tree is None and TREE in registry.methods():
+    if tree is None and registry.find(TREE):
         result = on_demand.result(
             TREE, [at.reference], _tree_params(at), ask="Find the spanning tree", title="Spanning tree", key="tree",
             starts_below=on_demand.STARTS,

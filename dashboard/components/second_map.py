@@ -58,7 +58,7 @@ def controls(at: Shown, first: projection.Wanted) -> Second | None:
 
 def _options(at: Shown, first: projection.Wanted) -> dict[str, str]:
     found = {"": "nothing"}
-    if NULL in registry.methods() and len(first.references) == 1:
+    if registry.find(NULL) and len(first.references) == 1:
         found[NULL_WORD] = "What noise looks like: this method on shuffled data"
     known = projections.methods()
     single = [m for m in known.values() if m.inputs == 1 and m.id != first.method]
