@@ -365,8 +365,8 @@ def test_the_saved_picture_is_the_one_on_the_screen(stage, rng):
         assert np.abs(seen - kept).mean() < 0.5
         x0, y0, x1, y1 = (round(v) for v in box(stage, "legend.box")) if not folded else (410, 60, 590, 200)
         assert (
-            np.abs(shot[y0:y1, x0:x1] - saved[y0:y1, x0:x1]).mean() < 11
-        )  # letters are set a little differently
+            np.abs(shot[y0:y1, x0:x1] - saved[y0:y1, x0:x1]).mean() < 13
+        )  # letters are set a little differently, more so from one browser to the next
         if not folded:
             marks = [n for n in saved[y0:y1, x0 : x0 + 24].reshape(-1, 3) if near(n, PALETTE[2], 5)]
             assert 20 < len(marks) < 100  # a triangle, not a square of 10 by 10
