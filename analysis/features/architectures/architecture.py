@@ -98,7 +98,7 @@ class SparseDictionary:
 
     def codes(self, z: Tensor, p: Tensor) -> Tensor:
         """c (n, k) as in training, where a batch may share a budget."""
-        raise NotImplementedError
+        raise NotImplementedError  # each architecture is such a rule; there is none by default
 
     def decoded(self, codes: Tensor) -> Tensor:
         import torch
