@@ -12,8 +12,7 @@ settings.load_profile("shared")
 
 # one thread for each of the workers' matrix products: two workers with two threads each wait for one another on two
 # cores, and small products then take up to fifty times as long (set before NumPy is imported)
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 # deterministic and offline: nothing may look for a model hub, and two cores are shared
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

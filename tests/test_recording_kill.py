@@ -38,6 +38,17 @@ def start(directory: Path, log: Path, pause: float) -> subprocess.Popen:
     return subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """As in the processes that are killed: a product's last bits depend on the number of threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Store:
     """The same recording, never interrupted."""

@@ -22,7 +22,7 @@ import numpy as np
 from analysis.compute.groups.concept import ConceptParams
 from analysis.compute.groups.concept_samples import concept_samples
 from analysis.compute.subspaces.concept_moments import concept_moments, tap_concept_moments
-from analysis.compute.subspaces.erasing import BY_MOMENTS, ERASERS, FEWEST, LEACE, erased
+from analysis.compute.subspaces.erasing import BY_MOMENTS, ERASERS, FEWEST, LEACE, erased, erased_by_moments
 from analysis.compute.subspaces.erasure import Eraser, refuse_few_for_units
 from analysis.errors import ParameterError
 from analysis.spec import Progress, no_progress
@@ -103,7 +103,7 @@ def found_eraser(
             activations, ask, minimum=FEWEST, progress=progress, span=(0, 0.3)
         )
         refuse_few_for_units(moments.n, len(units), "samples with the concept")
-        return BY_MOMENTS[method](moments, k or concept.rank), units, concept.described
+        return erased_by_moments(method, moments, k or concept.rank), units, concept.described
     rng = np.random.default_rng(seed)
     data = concept_samples(
         activations, ask, minimum=FEWEST, maximum=MOST, rng=rng, progress=progress, span=(0, 0.3)

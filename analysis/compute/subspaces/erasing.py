@@ -31,7 +31,7 @@ INLP, RLACE, LDA = "INLP", "R-LACE", "LDA projection"
 ERASERS = (LEACE, MEAN, COVARIANCE, RLACE, INLP, LDA)
 NESTED = (LEACE, MEAN, COVARIANCE, INLP, LDA)  # fewer dimensions are the first of more
 BOUNDED = (LEACE, MEAN, COVARIANCE, LDA)  # have no more dimensions than the concept
-BY_MOMENTS = {LEACE: leace, MEAN: mean_projection, COVARIANCE: covariance_projection}  # need no rows
+BY_MOMENTS = (LEACE, MEAN, COVARIANCE)  # need no rows
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,14 @@ def erased(name: str, x: np.ndarray, concept: Concept, m: ConceptMoments, k: int
         return adversarial_projection(x, concept, m, k)
     if name == LDA:
         return discriminant_projection(x, concept, m, k)
-    return BY_MOMENTS[name](m, k)
+    return erased_by_moments(name, m, k)
+
+
+def erased_by_moments(name: str, m: ConceptMoments, k: int) -> Eraser:
+    """The eraser `name`, one of `BY_MOMENTS`, of k dimensions or as many as there are, from moments alone."""
+    if name == LEACE:
+        return leace(m, k)
+    return mean_projection(m, k) if name == MEAN else covariance_projection(m, k)
 
 
 def first_dimensions(eraser: Eraser, k: int) -> Eraser:
