@@ -13,7 +13,12 @@ from scipy.spatial.distance import cdist
 from scipy.special import betaln
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.compute.neighbours import dimension_estimators, dimension_readings, tree_dimension
+from analysis.compute.neighbours import (
+    dimension_estimators,
+    dimension_readings,
+    dimension_sides,
+    tree_dimension,
+)
 from analysis.compute.neighbours.dimension_estimators import apart, gride, mle, near_points, two_nn
 from analysis.compute.neighbours.dimension_readings import (
     MLE,
@@ -524,7 +529,7 @@ TWO, LENGTHS, EDGES = two_nn, tree_dimension.mean_lengths, tree_dimension.edge_l
         (dimension_file, dimension_readings, "mle", lambda r, k: mle(r, k) * 2),
         (dimension_file, dimension_readings, "mean_lengths", _overlapping),
         (classes_file, dimension_readings, "two_nn", _squares),
-        (targets_file, targets_file, "decimated", lambda x, *a, **m: decimated(_noisy(x), *a, **m)),
+        (targets_file, dimension_sides, "decimated", lambda x, *a, **m: decimated(_noisy(x), *a, **m)),
         (uniformity_file, uniformity_file, "edge_lengths", lambda x: EDGES(x) * x.shape[1]),
     ],
 )  # fmt: skip

@@ -427,9 +427,9 @@ BROKEN = [
     ("rank_against_accuracy", "analysis.compute.statistics.rank_agreement.midranks", lambda v: (-np.abs(v), None)),
     ("rank_against_accuracy", "analysis.methods.rank.rank_against_accuracy.tap_probe",
      lambda t, at, c, m, rng, *_: accuracy_module.Probed(np.ones(len(at), bool), at.astype(str), 0.5, ())),
-    ("spectrum_edges", "analysis.methods.rank.spectrum_edges.subspace_error", lambda s, k, n, d: 0.5),
-    ("spectrum_edges", "analysis.methods.rank.spectrum_edges.strength", lambda v, c: v),
-    ("spectrum_edges", "analysis.methods.rank.spectrum_edges.axis_overlap", lambda l, c: np.ones_like(l)),  # noqa: E741
+    ("spectrum_edges", "analysis.compute.subspaces.edge_report.subspace_error", lambda s, k, n, d: 0.5),
+    ("spectrum_edges", "analysis.compute.subspaces.edge_report.strength", lambda v, c: v),
+    ("spectrum_edges", "analysis.compute.subspaces.edge_report.axis_overlap", lambda l, c: np.ones_like(l)),  # noqa: E741
     ("spectrum_edges", "analysis.compute.linear.spiked.noise_variance", lambda s, n, d: float(np.median(s))),
     ("spectrum_edges", "analysis.compute.linear.spiked.noise_edge", lambda n, d: 1.5),
 ]  # fmt: skip
