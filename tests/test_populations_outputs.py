@@ -1,4 +1,5 @@
-"""What models say about the same samples: divergences, disagreement as an error estimate, calibration; brute force, SciPy, closed forms, exact nulls, bad input."""
+"""What models say about the same samples: divergences, disagreement as an error estimate, calibration; brute force,
+SciPy, closed forms, exact nulls, bad input."""
 
 from __future__ import annotations
 
