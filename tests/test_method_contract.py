@@ -324,13 +324,17 @@ def test_round_trip_and_the_same_bits_again_from_its_recipe(method, tmp_path):
 
 
 SIZES = [(6000, 64), (800, 300)]
+ROWS = {"maximum_rows": 1500, "maximum_samples": 1500}
+REPEATED = ("draws", "null_draws", "permutations", "exchanges", "swaps", "shuffles", "halves", "seeds", "runs",
+            "restarts", "refits", "iterations", "rounds", "epochs")  # fmt: skip
 
 
 @every_method
 @pytest.mark.parametrize("shape", SIZES, ids=["tall", "wide"])
 def test_memory_estimate_within_a_factor_of_three(method, shape):
+    """Of some rows, and with as few repetitions as may be: what is repeated takes time, not memory."""
     n, d = shape
-    few = {p.name: 1500 for p in params_of(method.params) if p.name in ("maximum_rows", "maximum_samples")}
+    few = {p.name: ROWS.get(p.name, p.low) for p in params_of(method.params) if p.name in (*ROWS, *REPEATED)}
     params = make_params(method.params, few)
     taps = data(method, n=n, d=d)
     first(method.id)  # imports and compiled code are not the method's memory
