@@ -324,7 +324,7 @@ def test_round_trip_and_the_same_bits_again_from_its_recipe(method, tmp_path):
 
 
 SIZES = [(6000, 64), (800, 300)]
-ROWS = {"maximum_rows": 1500, "maximum_samples": 1500}
+ROWS = {"maximum_rows": 1500, "maximum_samples": 2000}
 REPEATED = ("draws", "null_draws", "permutations", "exchanges", "swaps", "shuffles", "halves", "seeds", "runs",
             "restarts", "refits", "iterations", "rounds", "epochs")  # fmt: skip
 
