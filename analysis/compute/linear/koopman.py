@@ -32,8 +32,10 @@ MOST_BYTES = 4 << 30
 class KoopmanParams:
     """What every view of the map of one step asks."""
 
-    share: float = param(0.999, "Share of the variance that the axes of the map hold.", low=0.5, high=1.0)
-    maximum_rows: int = param(20_000, "Most rows: the first sequences.", low=50, high=500_000)
+    share: float = param(
+        0.999, "Share of the variance that the axes of the map hold.", low=0.5, high=1.0, late=True
+    )
+    maximum_rows: int = param(20_000, "Most rows: the first sequences.", low=50, high=500_000, late=True)
 
 
 @dataclass(frozen=True)

@@ -81,8 +81,12 @@ def noise_edge(weight: np.ndarray, null: np.ndarray) -> float:
 class WeightRankParams:
     """What every view of the ranks of weights asks."""
 
-    null: str = param(GAUSSIAN, "Matrices without structure to compare with.", choices=(GAUSSIAN, MOVED))
-    table: bool = param(False, "The tap holds a table of weights: a column per unit, a row per input.")
+    null: str = param(
+        GAUSSIAN, "Matrices without structure to compare with.", choices=(GAUSSIAN, MOVED), late=True
+    )
+    table: bool = param(
+        False, "The tap holds a table of weights: a column per unit, a row per input.", late=True
+    )
 
 
 def beyond_noise(count: int, whole: int, null: str, *, n: int, d: int) -> Estimate:

@@ -42,10 +42,16 @@ class EditParams(AxisParams):
         3.0, "Length of the path, in deviations of the data along the axis.", low=0.1, high=50.0
     )
     neighbours: int = param(10, "How many nearest real samples are looked at.", low=1, high=100)
-    axis: str = param(MEANS, "How the axis is made of the attribute.", label="axis made by", choices=MADE)
-    random: str = param(BETWEEN, "Random moves to compare with.", choices=RANDOM)
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(4000, "Most samples; a seeded random subset above.", low=50, high=20_000)
+    axis: str = param(
+        MEANS, "How the axis is made of the attribute.", label="axis made by", choices=MADE, late=True
+    )
+    random: str = param(BETWEEN, "Random moves to compare with.", choices=RANDOM, late=True)
+    pooling: str = param(
+        "mean", "How the tokens of a sample become one value.", choices=("mean", "max"), late=True
+    )
+    maximum_samples: int = param(
+        4000, "Most samples; a seeded random subset above.", low=50, high=20_000, late=True
+    )
 
 
 @dataclass(frozen=True)

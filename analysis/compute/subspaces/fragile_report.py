@@ -24,14 +24,20 @@ class FragileParams:
     column: str = param("label", "The sample column with the classes.", column=True)
     others: int | None = param(
         None, "Other samples whose span the direction is projected on; empty: half as many as units, at most 64.",
-        low=2, high=2048,
+        low=2, high=2048, late=True,
     )  # fmt: skip
-    epsilon: float = param(0.1, "A step that counts as small, in feature lengths.", low=0.0, high=2.0)
-    epochs: int = param(30, "Passes over the samples.", low=1, high=500)
-    batch: int = param(64, "Examples of a batch in training.", low=4, high=2048)
-    rate: float = param(1.0, "First step size, falling to 0.", low=1e-4, high=20.0)
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(2000, "Most samples; a seeded random subset above.", low=50, high=20_000)
+    epsilon: float = param(
+        0.1, "A step that counts as small, in feature lengths.", low=0.0, high=2.0, late=True
+    )
+    epochs: int = param(30, "Passes over the samples.", low=1, high=500, late=True)
+    batch: int = param(64, "Examples of a batch in training.", low=4, high=2048, late=True)
+    rate: float = param(1.0, "First step size, falling to 0.", low=1e-4, high=20.0, late=True)
+    pooling: str = param(
+        "mean", "How the tokens of a sample become one value.", choices=("mean", "max"), late=True
+    )
+    maximum_samples: int = param(
+        2000, "Most samples; a seeded random subset above.", low=50, high=20_000, late=True
+    )
 
 
 HELP = {

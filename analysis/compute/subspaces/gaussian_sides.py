@@ -24,10 +24,12 @@ class GaussianParams:
     column: str = param("label", "The sample column with the classes, in both taps.", column=True)
     unseen: str = param("", "Classes never seen in training, with commas between; empty: no such split.")
     holds: str = param(SAMPLES, "What the units are: values, or a variational encoder's means and log-variances.",
-                       choices=(SAMPLES, POSTERIORS))  # fmt: skip
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
+                       choices=(SAMPLES, POSTERIORS), late=True)  # fmt: skip
+    pooling: str = param(
+        "mean", "How the tokens of a sample become one value.", choices=("mean", "max"), late=True
+    )
     maximum_samples: int = param(
-        5000, "Most samples of a tap; a seeded random subset above.", low=50, high=100_000
+        5000, "Most samples of a tap; a seeded random subset above.", low=50, high=100_000, late=True
     )
 
 

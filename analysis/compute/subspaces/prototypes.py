@@ -40,8 +40,12 @@ class StagesParams:
     column: str = param("label", "The sample column that holds the classes.", column=True)
     task: str = param("", "Sample column with the task of each class, one for each tap; empty: classes in order.",
                       column=True)  # fmt: skip
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
+    pooling: str = param(
+        "mean", "How the tokens of a sample become one value.", choices=("mean", "max"), late=True
+    )
+    maximum_samples: int = param(
+        10_000, "Most samples; a seeded random subset above.", low=50, high=200_000, late=True
+    )
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ DRAWS, STEPS = 40, 9
 
 @dataclass(frozen=True)
 class EditNeighboursParams(EditParams):
-    maximum_moved: int = param(200, "Most samples that are moved.", low=10, high=2000)
+    maximum_moved: int = param(200, "Most samples that are moved.", low=10, high=2000, late=True)
 
 
 def edit_neighbours(

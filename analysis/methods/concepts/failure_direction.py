@@ -44,7 +44,9 @@ class FailureDirectionParams(FragileParams):
     samples: str = param("", "Ids, with commas between; empty: the most fragile ones.")
     count: int = param(3, "How many of the most fragile ones, where none is named.", low=1, high=MOST_NAMED)
     examples: int = param(8, "Samples shown on either side.", low=1, high=30)
-    epsilon: float = param(0.1, "Length of the step where no class leads on the way.", low=0.001, high=2.0)
+    epsilon: float = param(
+        0.1, "Length of the step where no class leads on the way.", low=0.001, high=2.0, late=True
+    )
 
 
 def failure_direction(

@@ -59,7 +59,7 @@ class GaussianMapParams(GaussianParams):
     plane: str = param(MEANS, "What the two axes show most of.", choices=(MEANS, POINTS))
     deviations: float = param(2.0, "How many standard deviations an ellipse reaches.", low=0.1, high=5.0)
     maximum_samples: int = param(
-        2000, "Most samples of a tap; a seeded random subset above.", low=50, high=100_000
+        2000, "Most samples of a tap; a seeded random subset above.", low=50, high=100_000, late=True
     )
 
 
