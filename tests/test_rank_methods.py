@@ -14,11 +14,11 @@ from analysis.activations import ArrayActivations, Layout
 from analysis.compute import kept
 from analysis.compute.clusters.coding_rate import rate
 from analysis.compute.linear import spiked, tap_spectrum
+from analysis.compute.linear.tap_probe import Probed
 from analysis.compute.rows.some_samples import EqualSamples
 from analysis.compute.subspaces import rank_changes as changes
 from analysis.compute.subspaces import rank_notions as notions
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
-from analysis.methods.rank import rank_against_accuracy as accuracy_module
 from analysis.methods.rank import rank_dossier as dossier_module
 from analysis.methods.rank.rank_against_accuracy import RankAgainstAccuracyParams, rank_against_accuracy
 from analysis.methods.rank.rank_by_size import RankBySizeParams, rank_by_size
@@ -427,7 +427,7 @@ BROKEN = [
     ("rank_series", "analysis.methods.rank.rank_series.at_depths", lambda x, network, s: s[:, ::-1]),
     ("rank_against_accuracy", "analysis.compute.statistics.rank_agreement.midranks", lambda v: (-np.abs(v), None)),
     ("rank_against_accuracy", "analysis.methods.rank.rank_against_accuracy.tap_probe",
-     lambda t, at, c, m, rng, *_: accuracy_module.Probed(np.ones(len(at), bool), at.astype(str), 0.5, ())),
+     lambda t, at, c, m, rng, *_: Probed(np.ones(len(at), bool), at.astype(str), 0.5, ())),
     ("spectrum_edges", "analysis.compute.subspaces.edge_report.subspace_error", lambda s, k, n, d: 0.5),
     ("spectrum_edges", "analysis.compute.subspaces.edge_report.strength", lambda v, c: v),
     ("spectrum_edges", "analysis.compute.subspaces.edge_report.axis_overlap", lambda l, c: np.ones_like(l)),  # noqa: E741
