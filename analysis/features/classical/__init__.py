@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from analysis.errors import NotFound
-from analysis.features.classical import pca
+from analysis.features.classical import (
+    contrastive,
+    control,
+    convex,
+    cumulants,
+    ica,
+    kmeans,
+    nmf,
+    pca,
+    random_dictionary,
+    sparse_coding,
+    supervised,
+)
 from analysis.features.classical.classical import Classical
 
-CLASSICAL: tuple[Classical, ...] = (pca.CLASSICAL,)
+CLASSICAL: tuple[Classical, ...] = tuple(
+    module.CLASSICAL
+    for module in (
+        pca, ica, nmf, convex, kmeans, sparse_coding, cumulants, supervised, contrastive, control, random_dictionary,
+    )
+)  # fmt: skip
 
 
 def classical(name: str) -> Classical:

@@ -19,9 +19,9 @@ from analysis.features import rules
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What a fit found: `decoder` (k, d) and `centre` (d,); `encoder` (d, k), the decoder's transpose where None; `bias`
-    (k,), 0 where None; `active` where the rule has a number of steps. `components`: numbers for each feature by what
-    they are, each (k,); `facts` more to keep beside the set; `caveats` in words."""
+    """What a fit found: `decoder` (k, d) and `centre` (d,); `encoder` (d, k), the decoder's transpose where None;
+    `bias` (k,), 0 where None; `active` where the rule has a number of steps. `components`: numbers for each feature by
+    what they are, each (k,); `facts` more to keep beside it; `caveats` in words."""
 
     decoder: np.ndarray
     centre: np.ndarray
