@@ -92,13 +92,15 @@ def _refuse_negative(name: str, x: np.ndarray, params: NMFParams) -> None:
         )
 
 
-def factorised(x: np.ndarray, k: int, rng: np.random.Generator) -> tuple[float, np.ndarray, bool]:
+def factorised(
+    x: np.ndarray, k: int, rng: np.random.Generator, sweeps: int = SWEEPS, settles: float = SETTLED
+) -> tuple[float, np.ndarray, bool]:
     """Sum of squares left over, atoms (k, d) of length 1 and whether it settled, from one start for `x` (n, d) >= 0."""
     picked = x[rng.integers(len(x), size=(k, MIXED))].mean(axis=1)
     atoms = _unit(picked + 1e-3 * x.mean() * rng.random(picked.shape))
     codes = nonnegative_codes(x, atoms)
     total, before, settled = float((x**2).sum()), np.inf, False
-    for _ in range(SWEEPS):
+    for _ in range(sweeps):
         _sweep(codes, x @ atoms.T, atoms @ atoms.T)
         _sweep(atoms.T, x.T @ codes, codes.T @ codes)
         lengths = np.sqrt((atoms**2).sum(axis=1))
@@ -110,7 +112,7 @@ def factorised(x: np.ndarray, k: int, rng: np.random.Generator) -> tuple[float, 
             - float((2 * (x @ atoms.T) * codes).sum())
             + float(((codes.T @ codes) * (atoms @ atoms.T)).sum())
         )
-        if before - error < SETTLED * max(error, SETTLED * total):
+        if before - error < settles * max(error, SETTLED * total):
             settled = True
             break
         before = error
