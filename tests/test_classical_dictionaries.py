@@ -11,13 +11,14 @@ from scipy.optimize import linear_sum_assignment, nnls
 
 from analysis.compute.linear.linalg import principal_components
 from analysis.compute.statistics.moments import CrossMoments, Moments
-from analysis.errors import InputError, LoupeError, NotEnoughData, NotFound, ParameterError
+from analysis.errors import InputError, LoupeError, NotEnoughData, NotFound, ParameterError, TooLarge
 from analysis.features import nonnegative
 from analysis.features.classical import CLASSICAL, convex
 from analysis.features.classical.contrastive import DIFFERENCE, RATIO, ContrastiveParams, separated
 from analysis.features.classical.control import AXES
 from analysis.features.classical.convex import mixed
 from analysis.features.classical.cumulants import beyond_gaussian, paired, powers
+from analysis.features.classical.fit_rows import FitRows
 from analysis.features.classical.making import make
 from analysis.features.classical.nmf import factorised
 from analysis.features.classical.non_gaussian import (
@@ -226,6 +227,8 @@ def test_random_directions_explain_k_of_d_by_least_squares(tmp_path):
     store = stored(tmp_path, np.random.default_rng(0).standard_normal((400, 60)))
     found = make(store, "x", "random", {"components": 15, "codes": "least squares"})
     assert found.about["held_out"]["explained_variance"] == pytest.approx(0.25, abs=0.06)
+    with pytest.raises(TooLarge, match="in memory"):
+        FitRows(store.activations("x"), 0.1, 0).loaded(300, most_bytes=1000)
     few = make(store, "x", "random", {"components": 3, "codes": "TopK", "active": 9})
     assert few.active == 3
 
@@ -251,7 +254,7 @@ def test_ica_finds_planted_sources_and_names_components_that_are_gaussian(tmp_pa
     assert np.abs(lines(found.decoder) @ unit[:3].T).max(axis=0).min() > 0.995
     skewed = np.abs(lines(found.decoder) @ unit[0]).argmax()
     assert lines(found.decoder)[skewed] @ unit[0] > 0  # the sign of its long tail
-    assert any("of arbitrary direction: 3, 4." in line for line in found.about["caveats"])
+    assert any("arbitrary direction: 3, 4." in line for line in found.about["caveats"])
     other = FastICA(5, fun="logcosh", whiten="unit-variance", random_state=0, tol=1e-7, max_iter=1000).fit(
         own
     )

@@ -70,12 +70,12 @@ def test_signed_data_of_three_sources_and_data_without_any():
     assert "No number of ICA components is stable" in noise.reading
 
 
-def test_what_cannot_be_is_refused():
+def test_what_cannot_be_is_refused_and_what_was_changed_is_said():
     x = np.random.default_rng(0).random((60, 4))
     with pytest.raises(ParameterError, match="largest = 2"):
         run(x, smallest=3, largest=2)
-    with pytest.raises(InputError, match="below 0"):
-        run(x - 0.5, kind="NMF")
+    split = run(x - 0.5, kind="NMF", largest=3, copies=3)
+    assert any("split off" in line for line in split.caveats)
     with pytest.raises(NotEnoughData, match="enough for 9"):
         run(x, smallest=9, largest=9)
     with pytest.raises(InputError, match="no unit"):

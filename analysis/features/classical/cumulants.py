@@ -57,6 +57,8 @@ def make(rows: FitRows, params: CumulantParams, rng, progress) -> Fitted:
             "activations that are not Gaussian", "Use PCA, or more rows",
         )  # fmt: skip
     said, most = _said(r, rank, params)
+    if not rows.activations.layout.is_pooled:
+        said += ("The rank takes the rows of a sample as independent, so it is rather too large.",)
     progress(0.7, "taking out directions")
     found, weights, inside = powers(
         cumulant, min(rank, most), rng, lambda s: progress(0.7 + 0.25 * s, "taking out")

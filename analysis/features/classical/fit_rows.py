@@ -10,12 +10,13 @@ from analysis.activations import Activations, sample_column
 from analysis.arrays import finite_rows
 from analysis.compute.rows.samples import known_labels
 from analysis.compute.statistics.moments import Moments
-from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
+from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, TooLarge
 from analysis.features.row_stream import HELD_ROWS, held_out_rows
 from analysis.spec import Progress, no_progress
 
 FEWEST = 8
 TAKEN = 4096  # rows at a time
+MOST_BYTES = 4 << 30
 
 
 class FitRows:
@@ -110,14 +111,21 @@ class FitRows:
         progress: Progress = no_progress,
         span: tuple[float, float] = (0.0, 1.0),
         among: np.ndarray | None = None,
+        most_bytes: int = MOST_BYTES,
     ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-        """(row numbers (m,), rows (m, d) float64, caveats): at most `maximum`, a seeded random subset above."""
+        """(row numbers (m,), rows (m, d) float64, caveats): at most `maximum`, a seeded random subset above. Raises
+        NotEnoughData below eight finite rows, TooLarge above 4 GiB."""
         at = np.flatnonzero(self.fitted if among is None else self.fitted & among)
         said = ()
         if len(at) > maximum:
             rng = np.random.default_rng([self._seed, 4])
             said = (f"Fitted to a random {maximum:,} of {len(at):,} rows, as many as are held in memory.",)
             at = np.sort(rng.choice(at, size=maximum, replace=False))
+        if len(at) * self.units * 8 > most_bytes:
+            raise TooLarge(
+                f"{len(at):,} rows of {self.units:,} units take {len(at) * self.units * 8 / 2**30:.1f} GiB in memory",
+                f"at most {most_bytes / 2**30:.1f} GiB", "Lower 'maximum rows'",
+            )  # fmt: skip
         values, good = np.empty((len(at), self.units)), np.zeros(len(at), bool)
         for start in range(0, len(at), TAKEN):
             progress(span[0] + (span[1] - span[0]) * start / max(1, len(at)), "reading")

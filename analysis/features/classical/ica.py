@@ -72,15 +72,17 @@ def make(rows: FitRows, params: ICAParams, rng, progress) -> Fitted:
     )  # fmt: skip
 
 
-def turned(y: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+def turned(
+    y: np.ndarray, rng: np.random.Generator, steps: int = STEPS, settles: float = SETTLED
+) -> tuple[np.ndarray, bool]:
     """W (k, k) orthogonal for white rows `y` (n, k), and whether it settled."""
     w = _orthogonal(rng.standard_normal((y.shape[1],) * 2))
-    for _ in range(STEPS):
+    for _ in range(steps):
         g = np.tanh(y @ w.T)
         new = _orthogonal(g.T @ y / len(y) - (1 - g**2).mean(axis=0)[:, None] * w)
         moved = np.abs(np.abs(np.einsum("ij,ij->i", new, w)) - 1).max()
         w = new
-        if moved < SETTLED:
+        if moved < settles:
             return w, True
     return w, False
 
@@ -118,7 +120,10 @@ def chance_said(tried: Departure, rows: FitRows) -> tuple[str, ...]:
     if not len(plain):
         return ()
     shown = ", ".join(map(str, plain[:12])) + (f" and {len(plain) - 12} more" if len(plain) > 12 else "")
-    return (f"No more non-Gaussian than chance on held-out rows, so of arbitrary direction: {shown}.",)
+    return (
+        f"Not shown to be more non-Gaussian than chance on {len(rows.held):,} held-out rows of {rows.held_samples:,} "
+        f"samples, so perhaps of arbitrary direction: {shown}.",
+    )
 
 
 CLASSICAL = Classical(

@@ -12,7 +12,7 @@ from analysis.features.nonnegative import nonnegative_codes
 
 NMF, ICA, PCA, KMEANS = "NMF", "ICA", "PCA", "k-means"
 SIGNED = (NMF, KMEANS)  # kinds of which the sign of a direction means something
-SWEEPS, SETTLED = 80, 1e-4  # of NMF
+SWEEPS, STEPS, SETTLED = 80, 100, 1e-4  # of NMF; of ICA
 
 
 def fitted_atoms(x: np.ndarray, k: int, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -25,7 +25,7 @@ def fitted_atoms(x: np.ndarray, k: int, kind: str, rng: np.random.Generator) -> 
     mean, axes, values = principal_components(x, k)
     if kind == ICA:
         colour = axes * np.sqrt(values)[:, None]
-        axes = turned((x - mean) @ axes.T / np.sqrt(values), rng)[0] @ colour
+        axes = turned((x - mean) @ axes.T / np.sqrt(values), rng, STEPS, SETTLED)[0] @ colour
     return _filled(axes, k), mean
 
 

@@ -50,7 +50,7 @@ class StabilityParams:
     )  # fmt: skip
     smallest: int = param(2, "Fewest components.", low=2, high=512)
     largest: int = param(6, "Most components.", low=2, high=512)
-    copies: int = param(5, "Perturbed copies for each number.", low=3, high=100)
+    copies: int = param(4, "Perturbed copies for each number.", low=3, high=100)
     perturb: str = param(RESAMPLED, "How copies differ from the data.", choices=(RESAMPLED, NOISE))
     noise: float = param(0.05, "Size of the noise, as a share of a value (NMF) or of a unit's deviation.",
                          low=0.0, high=1.0)  # fmt: skip
@@ -72,7 +72,7 @@ def component_stability(
     Raises
     ------
     ParameterError, InputError, NotEnoughData
-        No number between the two; values below 0 for NMF; nothing varies; fewer than 40 rows, or too few for k.
+        No number between the two; nothing varies; fewer than 40 rows, or too few for the smallest number.
     """
     rng, tap = rng or np.random.default_rng(0), as_activations(activations)
     if params.largest < params.smallest:
@@ -113,11 +113,8 @@ def _data(tap: Activations, params: StabilityParams, rng):
     x, negative = x[:, units], bool((x[:, units] < 0).any())
     kind = params.kind if params.kind != AUTOMATIC else ICA if negative else NMF
     if kind == NMF and negative:
-        raise InputError(
-            f"{tap.name} has values below 0, down to {x.min():.4g}",
-            "values of 0 and above for NMF",
-            "Choose ICA",
-        )
+        x = np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)], axis=1)
+        notes.append("Values below 0 were split off: every unit counts twice, once for either sign.")
     return x, tap.layout.sample_of(loaded.rows), kind, notes
 
 
@@ -148,7 +145,7 @@ def _of(x, of, k: int, kind: str, params: StabilityParams, rng):
 
 def _curve(tap, numbers, found, null, kind: str, params: StabilityParams, n: int, notes) -> Curve:
     worst, chance = (np.array([s.min() for s, _, _ in some]) for some in (found, null))
-    mean, floor = (np.array([s.mean() for s, _, _ in some]) for some in (found, null))
+    mean, best = (np.array([f(s) for s, _, _ in found]) for f in (np.mean, np.max))
     error, without = (np.array([e for _, _, e in some]) for some in (found, null))
     good = np.flatnonzero((worst >= params.least) & (worst > chance))
     at = int(good[-1]) if len(good) else int(worst.argmax())
@@ -169,8 +166,8 @@ def _curve(tap, numbers, found, null, kind: str, params: StabilityParams, n: int
         reading=_reading(kind, k, len(good) > 0, worst[at], chance[at], error[at], params),
         caveats=(*notes, *_caveats(params, worst, chance, numbers)), estimates=tuple(estimates),
         x=numbers.astype(float), x_name="components", y_name="silhouette, or share left over",
-        series={MEAN: mean, WORST: worst, ERROR: error}, null={MEAN: floor, WORST: chance, ERROR: without},
-        low={MEAN: worst}, high={MEAN: np.array([s.max() for s, _, _ in found])},
+        series={MEAN: mean, WORST: worst, ERROR: error}, null={WORST: chance, ERROR: without},
+        low={MEAN: worst}, high={MEAN: best},
     )  # fmt: skip
 
 
