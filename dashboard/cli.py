@@ -119,7 +119,7 @@ def _add_erase(commands) -> None:
 
 
 def _add_features(commands) -> None:
-    about = "dictionaries (feature sets): import, list, encode taps with them, remove"
+    about = "dictionaries (feature sets): make, import, list, encode taps with them, remove"
     group = commands.add_parser("features", help=about, description=about[0].upper() + about[1:] + ".")
     actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
     p = _command(actions, "import", "keep a dictionary that was trained elsewhere", "features import")
@@ -130,6 +130,13 @@ def _add_features(commands) -> None:
     p.add_argument("--architecture", default="", help="where the file does not say: TopK, JumpReLU, …")
     p.add_argument("--k", type=_positive, help="active features of a TopK, where the file does not say")
     p.add_argument("--scale", type=float, help="what activations were multiplied with, where it is not kept")
+    _workspace(p, "the workspace (default: the sample workspace)")
+    p = _command(actions, "make", "fit a classical dictionary (pca, ica, nmf, …) to a tap", "features make")
+    p.add_argument("input", metavar="STORE:TAP")
+    p.add_argument("kind", metavar="KIND", help="pca, ica, nmf, kmeans, …; an unknown one lists them all")
+    p.add_argument("--name", default="", help="of the feature set (default: KIND TAP)")
+    p.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="parameters of the kind")
+    p.add_argument("--seed", type=_seed, default=0)
     _workspace(p, "the workspace (default: the sample workspace)")
     p = _command(
         actions, "list", "the feature sets of a workspace and the taps encoded with them", "features list"

@@ -25,6 +25,7 @@ from analysis.activations import Activations
 from analysis.arrays import finite_rows
 from analysis.errors import InputError, NotFound, ShapeError, StoreDamaged
 from analysis.features import rules
+from analysis.features.nonnegative import nonnegative_codes
 from analysis.store.durable import made_directory, write_file
 
 ARRAYS = ("encoder", "bias", "decoder", "centre", "shift", "threshold", "gate", "log_scale")
@@ -179,6 +180,8 @@ class FeatureSet:
             return rules.pursued(z, self.decoder, self.active)
         if self.rule == rules.NEAREST:
             return rules.nearest(z, self.decoder)
+        if self.rule == rules.NONNEGATIVE:
+            return nonnegative_codes(z, self.decoder)
         products = z @ self.encoder
         if self.rule == rules.GATED:
             return rules.gated(products, self.gate, self.log_scale, self.bias)

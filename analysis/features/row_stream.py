@@ -66,22 +66,8 @@ class RowStream:
         self.block_rows = int(np.clip(BUFFER_BYTES // (16 * d), 16, BLOCK_ROWS))
         self.window_blocks = max(1, BUFFER_BYTES // (4 * d * self.block_rows))
         self._starts = np.arange(0, total, self.block_rows)
-        self._held_rows, self.held_samples = self._chosen(held_out)
+        self._held_rows, self.held_samples = held_out_rows(activations, held_out, seed)
         self._look(progress)
-
-    def _chosen(self, share: float) -> tuple[np.ndarray, int]:
-        """(rows,) bool: rows of held-out samples; and how many samples these are."""
-        n = self.activations.layout.n_samples
-        if n < 2:
-            raise NotEnoughData(
-                f"{self.activations.name} has {n} sample", "at least 2: some are held out to judge by",
-                "Record more samples, or cut the one into several",
-            )  # fmt: skip
-        order = np.random.default_rng([self.seed, 1]).permutation(n)
-        chosen = order[: min(n - 1, max(1, round(share * n)))]
-        sample = np.zeros(n, bool)
-        sample[chosen] = True
-        return np.repeat(sample, np.diff(self.activations.layout.offsets)), len(chosen)
 
     def _look(self, progress: Progress) -> None:
         """One pass: mean, scale, counts, and the held-out rows (the first of them, where there are many)."""
@@ -142,6 +128,22 @@ class RowStream:
             parts.append(self.scaled(block[finite_rows(block) & ~self._held_rows[start:stop]]))
         z = np.concatenate(parts) if parts else np.zeros((0, self.activations.shape[1]), np.float32)
         return z[rng.permutation(len(z))]
+
+
+def held_out_rows(activations: Activations, share: float, seed: int) -> tuple[np.ndarray, int]:
+    """(rows,) bool: rows of the samples that are held out; and how many samples these are. Whatever is fitted with this
+    seed holds out the same ones. Raises NotEnoughData where there is one sample only."""
+    n = activations.layout.n_samples
+    if n < 2:
+        raise NotEnoughData(
+            f"{activations.name} has {n} sample", "at least 2: some are held out to judge by",
+            "Record more samples, or cut the one into several",
+        )  # fmt: skip
+    order = np.random.default_rng([seed, 1]).permutation(n)
+    chosen = order[: min(n - 1, max(1, round(share * n)))]
+    sample = np.zeros(n, bool)
+    sample[chosen] = True
+    return np.repeat(sample, np.diff(activations.layout.offsets)), len(chosen)
 
 
 def geometric_median(z: np.ndarray, steps: int = 100) -> np.ndarray:

@@ -152,6 +152,26 @@ def train(workspace: Path, arguments: dict, progress: Progress) -> dict:
     return {"features": name}
 
 
+def make_features(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"input": "store:tap", "kind", "name", "params"?, "seed"?} → {"features"}: a classical dictionary."""
+    return {"features": make_classical(Workspace.open(workspace), arguments, progress).name}
+
+
+def make_classical(opened: Workspace, arguments: dict, progress: Progress):
+    """The kept FeatureSet that the arguments of `make_features` ask for."""
+    from analysis.features.classical.making import make
+
+    name, reference = arguments["name"], arguments["input"]
+    opened.features.refuse_taken(name)
+    opened.activations(reference)  # refuses what is no STORE:TAP
+    store, _, tap = reference.partition(":")
+    made = make(
+        opened.store(store), tap, arguments["kind"], arguments.get("params"), name=name,
+        seed=int(arguments.get("seed", 0)), selections=lambda said: opened.rows(said, reference), progress=progress,
+    )  # fmt: skip
+    return opened.features.add(made)
+
+
 HANDLERS = {
     "method": run_method,
     "check": run_check,
@@ -163,6 +183,7 @@ HANDLERS = {
     "import_features": import_features,
     "encode": encode,
     "train": train,
+    "make_features": make_features,
 }
 
 

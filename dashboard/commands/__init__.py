@@ -10,6 +10,7 @@ COMMANDS = {
     "import": "dashboard.commands.recording:import_",
     "erase": "dashboard.commands.deriving:erase",
     "features import": "dashboard.commands.dictionaries:import_",
+    "features make": "dashboard.commands.dictionaries:make",
     "features list": "dashboard.commands.dictionaries:list_",
     "features encode": "dashboard.commands.dictionaries:encode",
     "features remove": "dashboard.commands.dictionaries:remove",

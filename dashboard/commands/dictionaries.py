@@ -24,6 +24,30 @@ def import_(given) -> int:
     return 0
 
 
+def make(given) -> int:
+    """A classical dictionary of a tap."""
+    from analysis.jobs.handlers import make_classical
+    from dashboard.commands.analyses import settings
+
+    workspace, bar = workspace_of(given), Bar(given)
+    name = given.name or f"{given.kind} {given.input.partition(':')[2]}"
+    asked = {"input": given.input, "kind": given.kind, "name": name, "params": settings(given.set)}
+    made = make_classical(workspace, {**asked, "seed": given.seed}, bar)
+    bar.end()
+    facts = next(f for f in workspace.features.facts() if f.name == made.name)
+    if given.json:
+        return print_json({"kind": "feature set", **plain(facts)})
+    print(_line(facts))
+    explained = made.about["held_out"]["explained_variance"]
+    if explained is not None:
+        print(
+            f"  {explained:.1%} of the variance of {made.about['rows']['held_out']:,} held-out rows explained"
+        )
+    for line in made.about["caveats"]:
+        print(f"  {one_line(line)}")
+    return 0
+
+
 def list_(given) -> int:
     workspace = workspace_of(given)
     found, encoded = workspace.features.facts(), _encoded(workspace)
@@ -34,7 +58,7 @@ def list_(given) -> int:
     for one in encoded:
         print(f"  {one_line(one['tap'])}: {one['of']} encoded with {one_line(one['set'])}")
     if not found:
-        print("no feature sets yet: `loupe features import PATH`")
+        print("no feature sets yet: `loupe features make STORE:TAP pca`, or `loupe features import PATH`")
     return 0
 
 
