@@ -276,4 +276,4 @@ class Run:
             said.append("Too few rows were seen to call any latent dead.")
         if self.stopped:
             said.append(self.stopped.capitalize() + ".")
-        return said
+        return said + self.dictionary.caveats(about)

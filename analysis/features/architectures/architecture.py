@@ -184,6 +184,10 @@ class SparseDictionary:
         """More to be said of the finished set, from the held-out batches, by name."""
         return {}
 
+    def caveats(self, about: dict) -> list[str]:
+        """What a reader of the finished set should know, in sentences."""
+        return []
+
     def settings(self) -> dict:
         """What FeatureSet needs beside the linear maps."""
         return {}

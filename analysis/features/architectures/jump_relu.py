@@ -10,6 +10,10 @@ Neither jump has a gradient in θ, so both get one from the p that lie within ε
 Rajamanoharan et al. 2024, "Jumping ahead". θ itself is the parameter, held at 0 or above: its logarithm moves by one
 learning rate a step whatever its size, which is next to nothing. Everything is float32: in bfloat16 a step is lost in
 rounding. A latent whose threshold lies above all its p is dead and only the auxiliary loss can move it.
+
+Adam moves θ by at most the learning rate a step, so that a short training cannot reach a target far from where it
+started. With a target all θ start where so many p of the first rows are above them; what is left to go as the
+features form is some tenths of the length of a row: some 500 steps at 0.001 and the rest of the schedule.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from analysis.features.architectures.architecture import Architecture, SparseDic
 from analysis.spec import param
 
 RISE = 0.1  # share of the training over which λ rises
+MISSED = 0.1  # of the target: as far off it is said
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,26 @@ class JumpRelu(SparseDictionary):
         first = np.full(self.n_latents, params.threshold, np.float32)
         self.weights["threshold"] = torch.tensor(first, requires_grad=True)
         self._jump, self._step = _functions()
+
+    def begin(self, rows) -> None:
+        """With a target, thresholds start where as many p of the first rows lie above as are asked for."""
+        import torch
+
+        if self.params.target is None:
+            return
+        with torch.no_grad():
+            p = self.products(rows()).numpy().ravel()
+            above = min(1.0, self.params.target / self.n_latents)
+            self.weights["threshold"].fill_(max(0.0, float(np.quantile(p, 1 - above))))
+
+    def caveats(self, about) -> list[str]:
+        target, l0 = self.params.target, about["held_out"]["l0"]
+        if target is None or abs(l0 - target) <= MISSED * target:
+            return []
+        return [
+            f"{l0:.1f} features are active in a held-out row, and {target:g} were asked for. A threshold moves by at most "
+            "the learning rate a step: train for more steps, or with a higher rate."
+        ]
 
     def codes(self, z, p):
         return self._jump(p, self.weights["threshold"], self.params.bandwidth)
