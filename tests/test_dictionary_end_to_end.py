@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.errors import Cancelled, InputError, NotFound
+from analysis.errors import Cancelled, InputError, NotFound, ParameterError
 from analysis.features.architectures.end_to_end import (
     ANSWERS,
     DOWNSTREAM,
@@ -24,8 +24,11 @@ from analysis.features.architectures.end_to_end import (
 )
 from analysis.features.sample_stream import SampleStream
 from analysis.features.training import train
+from analysis.recording.gradients import gradient_store
 from analysis.sources.live_tap import LiveTap, as_rows, with_rows
 from analysis.sources.loaded_model import LoadedModel
+from analysis.store.from_arrays import write_store
+from analysis.workspace import Workspace
 
 N, T, D = 120, 3, 6
 SHORT = {"tokens": 720, "batch": 36, "learning_rate": 1e-2, "every": 4, "checkpoint_every": 6, "patience": 0}
@@ -283,3 +286,50 @@ def test_networks_that_are_not_the_stores_are_refused():
         live("third")
     with pytest.raises(InputError):  # rows in memory do not say which network they are of
         train(Recorded(), "first", "end_to_end", params, SHORT)
+
+
+# ---------------------------------------------------------------------- gradients to train with
+def test_gradients_are_those_of_the_answer():
+    """Against differences of the network's own answers, and 0 for units that nothing reads."""
+    tap, at = live(), np.array([2, 9])
+    for scalar in ("margin", "answer"):
+        found = tap.gradients(at, scalar)
+        inputs, clean = tap.clean(at)
+        assert found.shape == (2 * T, D)
+        assert not found[:, 2:].any()
+
+        def asked(rows, inputs=inputs, scalar=scalar):
+            with torch.no_grad():
+                logits = tap.spliced(inputs, rows).logits.numpy().astype(np.float64)
+            top = logits.max(axis=1)
+            if scalar == "margin":
+                return (top - logits.mean(axis=1)).sum()
+            return (top - np.log(np.exp(logits).sum(axis=1))).sum()
+
+        for row, unit in ((0, 0), (3, 1), (5, 0)):
+            sides = []
+            for sign in (1, -1):
+                moved = clean.rows.clone()
+                moved[row, unit] += sign * 1e-2
+                sides.append(asked(moved))
+            assert found[row, unit] == pytest.approx((sides[0] - sides[1]) / 2e-2, abs=2e-3)
+
+
+def test_a_store_of_gradients_trains_a_dictionary_by_them(tmp_path):
+    workspace = Workspace.create(tmp_path)
+    rows = Recorded().x.reshape(N, T, D)
+    write_store(tmp_path / "stores" / "s", name="s", taps={"first": rows, "mean": rows.mean(axis=1)})
+    made = gradient_store(workspace, "s", "first", live=live())
+    assert list(made.recorded) == ["first", "first.gradient"]
+    everything = np.arange(N * T)
+    np.testing.assert_array_equal(made.activations("first").take(everything), Recorded().x)
+    expected = live().gradients(np.arange(N))
+    np.testing.assert_allclose(made.activations("first.gradient").take(everything), expected, atol=1e-6)
+    assert made.manifest["data"]["gradients"]["scalar"] == "margin"
+    params = {"latents": 12, "k": 2, "gradients": "first.gradient"}
+    assert train(made, "first", "gradient", params, SHORT).about["gradients"]["swapped"] > 0
+    with pytest.raises(ParameterError, match="scalar 'loss'"):
+        gradient_store(workspace, "s", "first", "loss", live=live())
+    with pytest.raises(InputError, match="s:mean has 4 of 6"):
+        gradient_store(workspace, "s", "mean", name="other", live=live())
+    assert sorted(p.name for p in (tmp_path / "stores").iterdir()) == ["s", "s with gradients"]

@@ -128,12 +128,12 @@ def test_the_zipf_loss_wakes_the_underused_and_without_it_nothing_changes():
         with torch.no_grad():
             dictionary.weights["bias"][8:] = -2
         adam = Adam(dictionary.weights)
-        for step in range(60):
+        for step in range(100):
             found = dictionary.loss(z, no_one, 1 / 32, step)
             adam.zero()
             found.total.backward()
             dictionary.before_step()
-            adam.step(5e-3, step + 1)
+            adam.step(3e-2, step + 1)
             dictionary.after_step(found.codes)
         shares[zipf] = (found.codes != 0).any(dim=0)
         if zipf:  # the loss of the dead, were the underused the dead

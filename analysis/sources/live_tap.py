@@ -18,6 +18,7 @@ from analysis.sources.loaded_model import LoadedModel, logits_of
 
 RECORDED = 5e-3  # relative difference that half precision and another order of sums leave
 TRIED = 4  # samples that are compared with the store
+SCALARS = ("margin", "answer")
 
 
 @dataclass
@@ -61,6 +62,25 @@ class LiveTap:
     def spliced(self, inputs, rows) -> Passed:
         """The same with `rows` (n, d) in place of what the module gave; differentiable in `rows`."""
         return self._run(inputs, rows)
+
+    def gradients(self, samples: np.ndarray, scalar: str = "margin") -> np.ndarray:
+        """(n, d) float32: the derivative of `scalar`, one of `SCALARS`, with respect to every row of `samples`.
+
+        "margin" : the largest logit less the mean of all; "answer" : log p of the likeliest answer, next to nothing
+        where the network is certain. Summed over the answers of a sample, which may each depend on many rows.
+        """
+        import torch
+
+        inputs, clean = self.clean(samples)
+        rows = clean.rows.requires_grad_(True)
+        with torch.enable_grad():
+            logits = self.spliced(inputs, rows).logits.float()
+            if scalar == "answer":
+                logits = torch.log_softmax(logits, dim=1)
+            top = logits.amax(dim=1)
+            asked = top if scalar == "answer" else top - logits.mean(dim=1)
+            (found,) = torch.autograd.grad(asked.sum(), rows)
+        return found.float().numpy()
 
     def _run(self, inputs, rows) -> Passed:
         passed, mask = Passed(), self.loaded.token_mask(inputs)
