@@ -61,6 +61,9 @@ class FeatureSet:
         "" for none; "layer norm": each row less its mean, over its deviation; "norm": each row to length √d.
     levels : tuple of int
         Of a Matryoshka set: how many of the first features each level has; empty else.
+    transcoder : bool
+        It reads one tap and tells another (`about["beside"]`) of e units: encoder (d, k), shift (d,), decoder (k, e),
+        centre (e,). `encode` takes rows of the first; `decode`, `reconstruct` and `directions` are of the second.
     about : dict
         Where it comes from: architecture, training, the tap and store it was made for.
 
@@ -84,6 +87,7 @@ class FeatureSet:
     scale: float = 1.0
     normalise: str = ""
     levels: tuple[int, ...] = ()
+    transcoder: bool = False
     about: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -96,8 +100,9 @@ class FeatureSet:
     def _check(self) -> None:
         if self.rule not in rules.RULES:
             raise InputError(f"rule {self.rule!r}", "one of " + ", ".join(rules.RULES))
-        k, d = self.decoder.shape if self.decoder.ndim == 2 else (-1, -1)
-        shapes = {"encoder": (d, k), "bias": (k,), "centre": (d,), "shift": (d,), "threshold": (k,), "gate": (k,),
+        k, e = self.decoder.shape if self.decoder.ndim == 2 else (-1, -1)
+        d = self.encoder.shape[0] if self.transcoder and self.encoder.ndim == 2 else e
+        shapes = {"encoder": (d, k), "bias": (k,), "centre": (e,), "shift": (d,), "threshold": (k,), "gate": (k,),
                   "log_scale": (k,)}  # fmt: skip
         for name, expected in shapes.items():
             value = getattr(self, name)
@@ -125,6 +130,11 @@ class FeatureSet:
             raise InputError(
                 f"normalisation {self.normalise!r}", "one of " + ", ".join(map(repr, NORMALISATIONS))
             )
+        if self.transcoder and (self.normalise or self.rule in (rules.PURSUIT, rules.NEAREST)):
+            raise InputError(
+                f"'{self.name}' is a transcoder with {self.normalise or self.rule}",
+                "a rule with an encoder of its own and no normalisation of rows, which could not be undone",
+            )
         if not np.isfinite(self.scale) or self.scale <= 0:
             raise InputError(f"scale {self.scale} of '{self.name}'", "a positive number")
 
@@ -135,11 +145,11 @@ class FeatureSet:
 
     @property
     def n_units(self) -> int:
-        return self.decoder.shape[1]
+        return self.encoder.shape[0]
 
     @property
     def directions(self) -> np.ndarray:
-        """(k, d): the decoder's rows, as long as they are."""
+        """(k, d): the decoder's rows, as long as they are; of a transcoder, directions of the tap it tells."""
         return self.decoder
 
     @cached_property
@@ -162,6 +172,7 @@ class FeatureSet:
         return {
             "rule": self.rule, "active": self.active, "scale": float(self.scale),
             "normalise": self.normalise, "levels": list(self.levels),
+            **({"transcoder": True} if self.transcoder else {}),
         }  # fmt: skip
 
     # ------------------------------------------------------------------ what it does
@@ -273,7 +284,8 @@ class FeatureSet:
             arrays = load((directory / WEIGHTS).read_bytes())
             found = FeatureSet(
                 about["name"], about["rule"], active=about["active"], scale=about["scale"],
-                normalise=about["normalise"], levels=tuple(about["levels"]), about=about["about"], **arrays,
+                normalise=about["normalise"], levels=tuple(about["levels"]), about=about["about"],
+                transcoder=about.get("transcoder", False), **arrays,
             )  # fmt: skip
         except FileNotFoundError as error:
             raise NotFound(
