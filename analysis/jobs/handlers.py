@@ -152,6 +152,21 @@ def train(workspace: Path, arguments: dict, progress: Progress) -> dict:
     return {"features": name}
 
 
+def certify(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"input": "store:tap", "seeds": [...], "networks": [...], "seed"?} → {"tap"}; the table lies beside the tap."""
+    from analysis.certificates import certify as run
+
+    others = (arguments.get("seeds") or (), arguments.get("networks") or ())
+    run(
+        Workspace.open(workspace),
+        arguments["input"],
+        *others,
+        seed=int(arguments.get("seed", 0)),
+        progress=progress,
+    )
+    return {"tap": arguments["input"]}
+
+
 HANDLERS = {
     "method": run_method,
     "check": run_check,
@@ -163,6 +178,7 @@ HANDLERS = {
     "import_features": import_features,
     "encode": encode,
     "train": train,
+    "certify": certify,
 }
 
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "features import": "dashboard.commands.dictionaries:import_",
     "features list": "dashboard.commands.dictionaries:list_",
     "features encode": "dashboard.commands.dictionaries:encode",
+    "features certify": "dashboard.commands.dictionaries:certify",
     "features remove": "dashboard.commands.dictionaries:remove",
     "info": "dashboard.commands.information:info",
     "render": "dashboard.commands.analyses:render",

@@ -12,7 +12,7 @@ from dashboard.browse.colour_sources import UNIT, Source
 from dashboard.browse.feature_list import FeatureList
 from dashboard.browse.unit import Unit
 from dashboard.browse.unit_words import word_of
-from dashboard.components import card_selection, decoder_neighbours
+from dashboard.components import card_selection, certificate_line, decoder_neighbours
 from dashboard.components.bars import Line, bars
 from dashboard.components.histogram import histogram
 from dashboard.components.sample_map import sample_map
@@ -52,6 +52,7 @@ def _top(unit: Unit, listed: FeatureList) -> None:
         st.button(f"All {unit.word}s", **back, on_click=_to, args=(None,))
         st.markdown(f"### {unit.word.capitalize()} {errors.escape(unit.name)}", width="content")
         _star(unit)
+        certificate_line.badge(unit)
         st.space("stretch")
         for label, icon, target in (
             ("Previous", "chevron_left", before),
