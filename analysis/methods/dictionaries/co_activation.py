@@ -39,7 +39,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 FEWEST = 8  # rows
 HELP = {
     "feature": "The feature's name.",
-    "partner": "A feature that fires in many of the same rows.",
+    "partner": "A feature that shares more rows with it than independent ones would.",
     "together": "Rows in which both are not 0.",
     "expected": "Rows in which both would be, were they independent.",
     "PMI": "Natural logarithm of the one over the other; 0 for independent features.",
@@ -153,7 +153,8 @@ def _listed(first, second, count, fires, n: int, params) -> tuple[np.ndarray, ..
     """Places of the pairs that are listed, each feature's best first, and their PMI with its interval."""
     from scipy.special import gammaincinv
 
-    enough = np.flatnonzero(count >= params.least)
+    more = count * float(n) > fires[first] * fires[second]
+    enough = np.flatnonzero((count >= params.least) & more)
     expected = fires[first[enough]] * fires[second[enough]] / n
     low = np.log(gammaincinv(count[enough], 0.025) / expected)
     order = np.lexsort((-count[enough], -low, first[enough]))
