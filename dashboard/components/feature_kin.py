@@ -37,8 +37,8 @@ def together(unit: Unit) -> None:
         return
     lines = [
         Line(f"feature {p['partner']}", p["PMI"], p["low"], p["high"], null=(0.0, 0.0), text=f"{p['PMI']:+.1f}",
-             title=f"{p['together']:,} common rows, {p['expected']:.1f} expected; {100 * p['share']:.0f} % of its rows, "
-             f"{100 * p['share of partner']:.0f} % of the partner's; open its card", id=str(p["partner"]))
+             title=f"{p['together']:,} common rows, {p['expected']:.1f} expected; {100 * p['share']:.0f} % of its "
+             f"rows, {100 * p['share of partner']:.0f} % of the partner's; open its card", id=str(p["partner"]))
         for p in feature_facts.partners(found, unit.name)
     ]  # fmt: skip
     if not lines:

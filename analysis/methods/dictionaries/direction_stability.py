@@ -5,7 +5,7 @@ direction that the data give to its code when all other features have had their 
 The two are made of different samples, so their cosine, averaged over draws, is near 1 for a feature that the data
 support and near 0 for one that they do not. Nothing is trained again: encoder and other features stay as they are.
 
-Null: the same with the activations in another order than the codes.
+Null: the same with the activations in another order than the codes, single draws of all features together.
 
 When it lies: the encoder was trained on these very samples; a feature that fires in few samples is left out rather than
 called unstable; a code that repeats another feature's is stable though it is not needed; copies of a sample in the data
@@ -136,10 +136,12 @@ def _columns(names, parts: OwnParts, own, chance, params) -> tuple[dict, np.ndar
     value[enough] = np.nanmean(own[:, enough], axis=0)
     least[enough] = np.nanmin(own[:, enough], axis=0)
     by_chance[enough] = np.nanmean(chance[:, enough], axis=0)
-    null = np.sort(by_chance[enough])
-    p = np.where(
-        enough, (1 + len(null) - np.searchsorted(null, value, side="left")) / (1 + len(null)), np.nan
-    )
+    null, single = by_chance[enough], chance[:, enough]
+    single = np.sort(
+        single[np.isfinite(single)]
+    )  # of one draw, which varies more than a mean of draws: strict
+    p = np.full(len(names), np.nan)
+    p[enough] = (1 + len(single) - np.searchsorted(single, value[enough], side="left")) / (1 + len(single))
     q = benjamini_hochberg(p)
     dead = np.bincount(parts.lengths.indices, minlength=len(names)) == 0
     good = (q <= params.level) & (value >= params.least)

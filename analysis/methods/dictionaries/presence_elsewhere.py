@@ -41,6 +41,7 @@ from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST = 16  # samples
+MOST_DRAWS = 500
 SHOWN = 6  # taps with columns of their own
 PRESENT, ABSENT, FEW = "present", "not found", "too few samples"
 
@@ -91,14 +92,17 @@ def presence_elsewhere(
             "Take more samples, or ask for fewer",
         )  # fmt: skip
     halves, done = rng.permutation(np.arange(n) % 2).astype(bool), 0
-    steps = params.draws * (len(taps) - 1)
+    draws = min(
+        max(params.draws, int(np.ceil(2 / params.level / len(asked)))), MOST_DRAWS
+    )  # or no p could be small
+    steps = draws * (len(taps) - 1)
 
     def step():
         nonlocal done
         progress(0.3 + 0.7 * done / steps, "exchanging samples")
         done += 1
 
-    found = [presence(x[:, asked], y, halves, params.draws, rng, step) for y in common.values[1:]]
+    found = [presence(x[:, asked], y, halves, draws, rng, step) for y in common.values[1:]]
     progress(1.0, "done")
     weight = np.abs(x[:, asked]).sum(axis=0)
     columns, about, null = _columns(found, asked, taps, params)
