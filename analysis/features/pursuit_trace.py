@@ -33,8 +33,9 @@ def pursuit_trace(features: FeatureSet, x: np.ndarray, steps: int) -> Trace:
     """Of one row `x` (d,): at most `steps` atoms, fewer where nothing is left. Only positive parts where codes are
     rectified. O(steps k d)."""
     wanted = features.to_explain(x[None])[0]
-    size = np.where(features.lengths > 0, features.lengths, 1).astype(np.float64)
-    atoms = features.directions.astype(np.float64) / size[:, None]
+    atoms = features.directions.astype(np.float64)
+    size = np.sqrt((atoms**2).sum(axis=1, keepdims=True))
+    atoms /= np.where(size > 0, size, 1)
     total, left = float(wanted @ wanted), wanted.copy()
     found, parts, shares = [], [], []
     for _ in range(steps):
