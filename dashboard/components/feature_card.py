@@ -12,7 +12,13 @@ from dashboard.browse.colour_sources import UNIT, Source
 from dashboard.browse.feature_list import FeatureList
 from dashboard.browse.unit import Unit
 from dashboard.browse.unit_words import word_of
-from dashboard.components import card_selection, certificate_line, decoder_neighbours, feature_kin
+from dashboard.components import (
+    card_selection,
+    certificate_line,
+    decoder_neighbours,
+    feature_family,
+    feature_kin,
+)
 from dashboard.components.bars import Line, bars
 from dashboard.components.histogram import histogram
 from dashboard.components.sample_map import sample_map
@@ -35,7 +41,14 @@ def draw(unit: Unit, listed: FeatureList) -> None:
         st.markdown(part)
     left, right = st.columns([6, 4], gap="large")
     with left:
-        for part in (_strongest, card_selection.draw, _bands, feature_kin.pursuit, _note):
+        for part in (
+            _strongest,
+            card_selection.draw,
+            _bands,
+            feature_kin.pursuit,
+            feature_family.draw,
+            _note,
+        ):
             with errors.shown():
                 part(unit)
     with right:
