@@ -11,7 +11,6 @@ from analysis import certificates
 from analysis.certificates import NO, NONE, OPEN, TESTS, YES
 from analysis.results import Table
 from dashboard.browse.kept import Kept
-from dashboard.figures.text import number
 
 _tables = Kept(8)
 SAID = {YES: "yes", OPEN: "open", NO: "no"}
@@ -74,11 +73,9 @@ def badge(found: Table | None, unit: int, stale: str = "") -> Badge:
 def _line(found: Table, test: str, unit: int) -> str:
     c, (words, what, chance) = found.columns, TESTS[test]
     said, value, null = str(c[test][unit]), float(c[f"{test} value"][unit]), float(c[f"{test} chance"][unit])
-    numbers = f"{what} {number(value)}" if math.isfinite(value) else "too few rows for a number"
-    against = (
-        f" ({chance}: {number(null)})" if chance and math.isfinite(null) and math.isfinite(value) else ""
-    )
-    return f"{SAID[said].capitalize()}: {words}; {numbers}{against}"
+    numbers = f"{what}: {value:.2f}" if math.isfinite(value) else "too few rows for a number"
+    against = f"; {chance}: {null:.2f}" if chance and math.isfinite(null) and math.isfinite(value) else ""
+    return f"{SAID[said].capitalize()}: it {words} ({numbers}{against})"
 
 
 def short(found: Table, unit: int) -> str:

@@ -29,10 +29,12 @@ class Kin:
 
 
 def dictionaries_of(unit: Unit) -> list[str]:
-    """The taps that sets of any size made of the same activations, this one among them, small ones first."""
+    """This tap and those that sets of other sizes made of the same activations, small ones first."""
     store, name = unit.store, unit.reference.partition(":")[0]
     of = store.entry(unit.tap)["of"]
+    own = unit.activations.shape[1]
     taps = [t for t in store.taps if t not in store.recorded and store.entry(t)["of"] == of]
+    taps = [t for t in taps if t == unit.tap or store.activations(t).shape[1] != own]  # not its other seeds
     return [f"{name}:{t}" for t in sorted(taps, key=lambda t: (store.activations(t).shape[1], t))]
 
 

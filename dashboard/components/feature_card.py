@@ -18,6 +18,7 @@ from dashboard.components import (
     decoder_neighbours,
     feature_family,
     feature_kin,
+    live_test,
 )
 from dashboard.components.bars import Line, bars
 from dashboard.components.histogram import histogram
@@ -32,6 +33,7 @@ KIN = (
     feature_kin.outputs,
     feature_kin.energy,
 )  # of encoded taps
+MORE_OF_FEATURES = (feature_kin.pursuit, feature_family.draw, live_test.draw)
 
 
 def draw(unit: Unit, listed: FeatureList) -> None:
@@ -41,14 +43,7 @@ def draw(unit: Unit, listed: FeatureList) -> None:
         st.markdown(part)
     left, right = st.columns([6, 4], gap="large")
     with left:
-        for part in (
-            _strongest,
-            card_selection.draw,
-            _bands,
-            feature_kin.pursuit,
-            feature_family.draw,
-            _note,
-        ):
+        for part in (_strongest, card_selection.draw, _bands, *MORE_OF_FEATURES, _note):
             with errors.shown():
                 part(unit)
     with right:

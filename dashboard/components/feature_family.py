@@ -40,9 +40,9 @@ def _inside(unit: Unit) -> None:
     else:
         st.markdown("\n".join(_line(kin, unit) for kin in lines))
     st.caption(
-        f"Over {count(len(taps), 'dictionary', 'dictionaries')} of these activations. Below each feature stand rarer "
-        "ones that are active in its rows more often than chance gives; “inside” is the share of their rows where it is "
-        "active too, beside what chance gives. Each is shown under one parent only."
+        f"Over {count(len(taps), 'dictionary', 'dictionaries of different size')} of these activations. Below each "
+        "feature stand rarer ones that are active in its rows more often than chance gives; “inside” is the share of "
+        "their rows where it is active too, beside what chance gives. Each is shown under one parent only."
     )
 
 
