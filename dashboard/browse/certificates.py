@@ -73,8 +73,8 @@ def badge(found: Table | None, unit: int, stale: str = "") -> Badge:
 def _line(found: Table, test: str, unit: int) -> str:
     c, (words, what, chance) = found.columns, TESTS[test]
     said, value, null = str(c[test][unit]), float(c[f"{test} value"][unit]), float(c[f"{test} chance"][unit])
-    numbers = f"{what}: {value:.2f}" if math.isfinite(value) else "too few rows for a number"
-    against = f"; {chance}: {null:.2f}" if chance and math.isfinite(null) and math.isfinite(value) else ""
+    numbers = f"{what}: {_two(value)}" if math.isfinite(value) else "too few rows for a number"
+    against = f"; {chance}: {_two(null)}" if chance and math.isfinite(null) and math.isfinite(value) else ""
     return f"{SAID[said].capitalize()}: it {words} ({numbers}{against})"
 
 
@@ -105,16 +105,26 @@ def columns(found: Table) -> dict[str, np.ndarray]:
 def summary(found: Table) -> list[dict]:
     """A line for each test that was asked: how many features pass it."""
     lines, c = [], found.columns
-    for test, (words, what, chance) in TESTS.items():
+    for test, (words, _, _) in TESTS.items():
         said = c[test]
         if not (said != NONE).any():
             continue
         value, null = c[f"{test} value"], c[f"{test} chance"]
-        median = float(np.median(value[np.isfinite(value)])) if np.isfinite(value).any() else math.nan
+        middle = _two(float(np.median(value[np.isfinite(value)]))) if np.isfinite(value).any() else ""
+        by_chance = f" ({_two(float(np.nanmean(null)))})" if np.isfinite(null).any() else ""
         lines.append(
             {"A feature passes that …": words, "Yes": int((said == YES).sum()), "Open": int((said == OPEN).sum()),
-             "No": int((said == NO).sum()), "Median": f"{median:.2f}" if math.isfinite(median) else "",
-             "Chance": f"{float(np.nanmean(null)):.2f}" if np.isfinite(null).any() else "",
-             "What the number is": what + (f"; chance: {chance}" if chance else "")}
+             "No": int((said == NO).sum()), "Median (chance)": middle + by_chance}
         )  # fmt: skip
     return lines
+
+
+def meanings(found: Table) -> str:
+    """What the medians of `summary` are of, in one sentence."""
+    asked = {t: words for t, words in TESTS.items() if (found.columns[t] != NONE).any()}
+    parts = [f"{what}" + (f" ({chance})" if chance else "") for _, what, chance in asked.values()]
+    return "Medians are, in this order, of: " + "; ".join(parts) + "."
+
+
+def _two(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"

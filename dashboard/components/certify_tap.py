@@ -59,6 +59,7 @@ def _found(store, reference: str) -> None:
         certificates.summary(found), hide_index=True, key="certificate", height="content",
         alt="Each test with the number of features that pass it",
     )  # fmt: skip
+    st.caption(errors.escape(certificates.meanings(found)))
     if st.button("Browse its features", type="primary", icon=":material/search:", key="browse certified"):
         state.go("features", tap=reference, order="certificate")
     st.caption(f"Made {errors.escape(found.origin.made)} with " + _made_with(found) + ".")
