@@ -322,3 +322,18 @@ def test_density_counts_samples(made):
     rows, _ = unit.entries
     said = feature_facts.density(unit)
     assert f"{len(rows):,} of {N:,} samples" in said
+
+
+def test_energy_is_that_of_the_directions_that_encoded_the_tap(made):
+    found = made.run("atom_energy", ["net:mlp", TAP])
+    x = made.activations("net:mlp").take(np.arange(N)).astype(float)
+    value, error, (low, high), of = feature_facts.energy(found, 3)
+    r = int(of.partition(" ")[0])
+    axes = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)[2][:r]
+    direction = tap_dictionary(made.activations(TAP)).features.directions[3]
+    assert value == pytest.approx(((axes @ direction) ** 2).sum() / (direction**2).sum(), abs=1e-6)
+    assert of == f"{r} of 16"
+    assert low < r / 16 < high
+    assert error >= 0
+    rates = made.store("net").index("mlp@a").table()["fraction_positive"]
+    assert found.columns["firing rate"] == pytest.approx(rates[found.rows])

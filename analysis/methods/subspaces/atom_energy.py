@@ -249,7 +249,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="atom_energy", family="subspaces", title="Atoms of a dictionary in the active subspace", version=1,
+        id="atom_energy", family="subspaces", title="Atoms of a dictionary in the active subspace", version=2,
         function=atom_energy,
         summary="How much of each atom (decoder column) lies where activations vary, against how often it fires.",
         params=AtomEnergyParams, result=Scatter, check=_check, cost=_cost, inputs=2, matches="nothing",
