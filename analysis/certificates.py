@@ -102,11 +102,12 @@ def certify(
         except LoupeError as refusal:
             said.append(f"Not answered: {part.test or part.method}. {refusal}")
             continue
-        columns.update(part.read(found, k))
-        made[part.method] = {
-            "key": workspace.key(part.method, references, seed=seed),
-            "inputs": list(references),
-        }
+        filled = part.read(found, k)
+        columns.update(filled)
+        if filled:  # what is only made for the cards does not make a certificate stale
+            made[part.method] = {
+                "key": workspace.key(part.method, references, seed=seed), "inputs": list(references),
+            }  # fmt: skip
         said += [f"{part.test}: {caveat}" for caveat in found.caveats[:1] if part.test]
     _count(columns)
     table = _table(workspace, reference, columns, said, made, seeds, networks, seed)

@@ -27,6 +27,13 @@ from dashboard.browse import feature_facts
 from dashboard.browse.unit import Unit
 from dashboard.cli import main
 
+METHODS = {
+    "seed_consistency",
+    "direction_stability",
+    "uniqueness",
+    "spike_detectability",
+    "presence_elsewhere",
+}
 TAP, AGAIN, ELSEWHERE = "net:mlp@a", "net:mlp@b", "other:mlp@a"
 N = 400
 
@@ -90,6 +97,7 @@ def test_each_feature_has_its_tests_and_dead_ones_none(made):
         "seed": AGAIN,
         "network": ELSEWHERE,
     }
+    assert set(found.origin.params["made"]) == {"feature_table", *METHODS}
     assert all(one["digest"] == made.activations(one["name"]).digest for one in found.origin.inputs)
 
 
