@@ -149,6 +149,14 @@ def _add_features(commands) -> None:
     p.add_argument("set", metavar="SET")
     p.add_argument("--name", default="", help="of the new tap (default: TAP@SET)")
     _workspace(p, "the workspace (default: the sample workspace)")
+    about = "say of every feature of an encoded tap how reproducible it is, and keep that beside the tap"
+    p = _command(actions, "certify", about, "features certify")
+    p.add_argument("input", metavar="STORE:TAP")
+    many = {"nargs": "*", "default": None, "metavar": "STORE:TAP"}
+    p.add_argument("--seeds", help="encoded taps of the same activations by other dictionaries", **many)
+    p.add_argument("--networks", help="taps of other networks on the same samples", **many)
+    p.add_argument("--seed", type=_seed, default=0)
+    _workspace(p, "the workspace (default: the sample workspace)")
     p = _command(actions, "remove", "delete a feature set, or an encoded tap", "features remove")
     p.add_argument("what", metavar="SET|STORE:TAP")
     _workspace(p, "the workspace (default: the sample workspace)")

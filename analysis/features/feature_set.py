@@ -215,6 +215,16 @@ class FeatureSet:
         _, mean, size = self._normalised(np.asarray(x, np.float32))
         return (codes @ self.decoder + self.centre) / np.float32(self.scale) * size + mean
 
+    def to_explain(self, x: np.ndarray) -> np.ndarray:
+        """(n, d) float64: what codes @ directions is to be for rows `x` (n, d), s ν(x) - centre."""
+        return self._normalised(np.asarray(x, np.float32))[0].astype(np.float64) * self.scale - self.centre
+
+    def contributions(self, codes, x: np.ndarray):
+        """`codes` (n, k; an array or SciPy's sparse array) of rows `x` (n, d) as the lengths, in activations, of what
+        each feature adds along its direction: contributions @ directions is `decode_beside` but for constants."""
+        size = self._normalised(np.asarray(x, np.float32))[2] / np.float32(self.scale)
+        return codes * np.broadcast_to(size, (len(x), 1)).astype(np.float64)
+
     def _normalised(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | float, np.ndarray | float]:
         """ν(x) (n, d), and the mean and size (n, 1) that undo it."""
         if not self.normalise:

@@ -13,6 +13,7 @@ COMMANDS = {
     "features make": "dashboard.commands.dictionaries:make",
     "features list": "dashboard.commands.dictionaries:list_",
     "features encode": "dashboard.commands.dictionaries:encode",
+    "features certify": "dashboard.commands.dictionaries:certify",
     "features remove": "dashboard.commands.dictionaries:remove",
     "info": "dashboard.commands.information:info",
     "render": "dashboard.commands.analyses:render",

@@ -74,6 +74,39 @@ def encode(given) -> int:
     return 0
 
 
+def certify(given) -> int:
+    from analysis import certificates
+
+    workspace, bar = workspace_of(given), Bar(given)
+    seeds, networks = given.seeds, given.networks
+    if seeds is None or networks is None:
+        likely = certificates.likely_others(workspace, given.input)
+        seeds = likely[0] if seeds is None else seeds
+        networks = likely[1] if networks is None else networks
+    made = certificates.certify(workspace, given.input, seeds, networks, seed=given.seed, progress=bar)
+    bar.end()
+    counts = {
+        t: {w: int((made.columns[t] == w).sum()) for w in ("yes", "open", "no")} for t in certificates.TESTS
+    }
+    if given.json:
+        about = {
+            "tap": given.input,
+            "seeds": list(seeds),
+            "networks": list(networks),
+            "reading": made.reading,
+        }
+        return print_json({"kind": "certificate", **about, "tests": counts, "caveats": list(made.caveats)})
+    print(one_line(made.reading))
+    for test, (words, *_) in certificates.TESTS.items():
+        if any(counts[test].values()):
+            print(
+                f"  {test}: " + ", ".join(f"{n:,} {word}" for word, n in counts[test].items()) + f" ({words})"
+            )
+    for caveat in made.caveats:
+        print(f"  {one_line(caveat)}")
+    return 0
+
+
 def remove(given) -> int:
     from analysis.store.encoded import remove_encoded
 
