@@ -11,7 +11,15 @@ from scipy.optimize import linear_sum_assignment, nnls
 
 from analysis.compute.linear.linalg import principal_components
 from analysis.compute.statistics.moments import CrossMoments, Moments
-from analysis.errors import InputError, LoupeError, NotEnoughData, NotFound, ParameterError, TooLarge
+from analysis.errors import (
+    Cancelled,
+    InputError,
+    LoupeError,
+    NotEnoughData,
+    NotFound,
+    ParameterError,
+    TooLarge,
+)
 from analysis.features import nonnegative
 from analysis.features.classical import CLASSICAL, convex
 from analysis.features.classical.contrastive import DIFFERENCE, RATIO, ContrastiveParams, separated
@@ -539,6 +547,23 @@ def test_gaps_and_constant_units_are_taken_and_said(holes, kind):
     assert set(map(len, about["components"].values())) <= {found.n_features}
     assert 0 < about["held_out"]["explained_variance"] <= 1 or kind.name in ("random", "supervised")
     assert np.isfinite(found.encode(store.activations("x").take([0]))).all()
+
+
+@pytest.mark.parametrize("kind", CLASSICAL, ids=lambda kind: kind.name)
+def test_the_bar_rises_to_the_end_and_stops_the_work(tmp_path, kind):
+    store, seen = stored(tmp_path, parts(300)[1], labels=["a", "b", "b"] * 100), []
+    asked = {"components": 3} if "components" in {p.name for p in params_of(kind.params)} else {}
+    asked |= GIVEN.get(kind.name, {})
+    make(store, "x", kind.name, asked, progress=lambda share, doing: seen.append(share))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+
+    def stop(share, doing):
+        if share >= seen[len(seen) // 2]:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        make(store, "x", kind.name, asked, progress=stop)
 
 
 @pytest.mark.parametrize("kind", CLASSICAL, ids=lambda kind: kind.name)
