@@ -11,7 +11,15 @@ from scipy.optimize import linear_sum_assignment, nnls
 
 from analysis.compute.linear.linalg import principal_components
 from analysis.compute.statistics.moments import CrossMoments, Moments
-from analysis.errors import InputError, LoupeError, NotEnoughData, NotFound, ParameterError, TooLarge
+from analysis.errors import (
+    Cancelled,
+    InputError,
+    LoupeError,
+    NotEnoughData,
+    NotFound,
+    ParameterError,
+    TooLarge,
+)
 from analysis.features import nonnegative
 from analysis.features.classical import CLASSICAL, convex
 from analysis.features.classical.contrastive import DIFFERENCE, RATIO, ContrastiveParams, separated
@@ -29,7 +37,6 @@ from analysis.features.classical.non_gaussian import (
     log_cosh,
 )
 from analysis.features.classical.supervised import JOINT, MEANS, Design
-from analysis.features.encoding import encode_tap
 from analysis.features.nonnegative import nonnegative_codes
 from analysis.features.row_stream import held_out_rows
 from analysis.jobs.handlers import HANDLERS
@@ -506,13 +513,19 @@ GIVEN = {"contrastive": {"background": "label=b"}, "control": {"control": "label
 SMALL = {"maximum_rows": 100, "starts": 1}
 
 
-@pytest.mark.parametrize("kind", CLASSICAL, ids=lambda kind: kind.name)
-def test_gaps_and_constant_units_are_taken_and_said(tmp_path, kind):
+@pytest.fixture(scope="module")
+def holes(tmp_path_factory):
+    """A store with two rows of NaN, one with infinity, and a unit that does not vary."""
     x = np.abs(parts(300)[1].astype(np.float32))
     x[:, 3] = 7
     x[[5, 90]] = np.nan
     x[200, 1] = np.inf
-    store = stored(tmp_path, x, labels=["a", "b", "b"] * 100)
+    return stored(tmp_path_factory.mktemp("holes"), x, labels=["a", "b", "b"] * 100)
+
+
+@pytest.mark.parametrize("kind", CLASSICAL, ids=lambda kind: kind.name)
+def test_gaps_and_constant_units_are_taken_and_said(holes, kind):
+    store = holes
     known = {p.name for p in params_of(kind.params)}
     asked = {**GIVEN.get(kind.name, {}), **{k: v for k, v in SMALL.items() if k in known}}
     if "components" in known:
@@ -533,9 +546,24 @@ def test_gaps_and_constant_units_are_taken_and_said(tmp_path, kind):
         assert any("random 100 of 270" in line for line in about["caveats"])
     assert set(map(len, about["components"].values())) <= {found.n_features}
     assert 0 < about["held_out"]["explained_variance"] <= 1 or kind.name in ("random", "supervised")
-    encoded = encode_tap(store, "x", found).activations(f"x@{found.name}").take([0, 5])
-    assert np.isfinite(encoded[0]).all()
-    assert np.isnan(encoded[1]).all()
+    assert np.isfinite(found.encode(store.activations("x").take([0]))).all()
+
+
+@pytest.mark.parametrize("kind", CLASSICAL, ids=lambda kind: kind.name)
+def test_the_bar_rises_to_the_end_and_stops_the_work(tmp_path, kind):
+    store, seen = stored(tmp_path, parts(300)[1], labels=["a", "b", "b"] * 100), []
+    asked = {"components": 3} if "components" in {p.name for p in params_of(kind.params)} else {}
+    asked |= GIVEN.get(kind.name, {})
+    make(store, "x", kind.name, asked, progress=lambda share, doing: seen.append(share))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+
+    def stop(share, doing):
+        if share >= seen[len(seen) // 2]:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        make(store, "x", kind.name, asked, progress=stop)
 
 
 @pytest.mark.parametrize("kind", CLASSICAL, ids=lambda kind: kind.name)

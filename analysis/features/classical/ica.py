@@ -7,14 +7,15 @@ FastICA (Hyvärinen 1999), symmetric, with log cosh: w ← E y tanh(w·y) - E(1 
 falling non-Gaussianity, each with the sign of positive skewness (its largest entry positive where it has none).
 
 Of Gaussian data every rotation is as good as another, and what a fit finds is chance. So each component is tried on
-rows of samples that it has not seen: those that are no more non-Gaussian there than chance are named, and where none
-is, there is no answer. Components beyond the number of sources are such. ICA finds at most as many features as units,
-and dense ones look Gaussian; sources that are not independent come out mixed.
+rows of samples that it has not seen: those that are no more non-Gaussian there than chance are named, and where all
+are, on 100 samples or more, there is no answer. Components beyond the number of sources are such. ICA finds at most as
+many features as units, and dense ones look Gaussian; sources that are not independent come out mixed.
 Time O(n d²) once and O(n k²) for each of at most 300 steps and start.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,7 @@ from analysis.spec import param
 
 STEPS, SETTLED = 300, 1e-7
 SKEWED = 0.05  # skewness above which it has the sign
+ENOUGH = 100  # held-out samples on which Gaussian-looking components are taken for it
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,11 @@ def make(rows: FitRows, params: ICAParams, rng, progress) -> Fitted:
     y = (x - mean) @ white
     found = []
     for start in range(params.starts):
-        progress(0.5 + 0.45 * start / params.starts, f"start {start + 1} of {params.starts}")
-        turn, settled = turned(y, rng)
+
+        def tick(share: float, start: int = start) -> None:
+            progress(0.5 + 0.45 * (start + share) / params.starts, f"start {start + 1} of {params.starts}")
+
+        turn, settled = turned(y, rng, tick=tick)
         found.append((float(((_negentropy(y @ turn.T)) ** 2).sum()), turn, settled))
     _, turn, settled = max(found, key=lambda f: f[0])
     if not settled:
@@ -73,11 +78,16 @@ def make(rows: FitRows, params: ICAParams, rng, progress) -> Fitted:
 
 
 def turned(
-    y: np.ndarray, rng: np.random.Generator, steps: int = STEPS, settles: float = SETTLED
+    y: np.ndarray,
+    rng: np.random.Generator,
+    steps: int = STEPS,
+    settles: float = SETTLED,
+    tick: Callable[[float], None] = lambda share: None,
 ) -> tuple[np.ndarray, bool]:
     """W (k, k) orthogonal for white rows `y` (n, k), and whether it settled."""
     w = _orthogonal(rng.standard_normal((y.shape[1],) * 2))
-    for _ in range(steps):
+    for number in range(steps):
+        tick(number / steps)
         g = np.tanh(y @ w.T)
         new = _orthogonal(g.T @ y / len(y) - (1 - g**2).mean(axis=0)[:, None] * w)
         moved = np.abs(np.abs(np.einsum("ij,ij->i", new, w)) - 1).max()
@@ -106,10 +116,11 @@ def _ordered(turn: np.ndarray, y: np.ndarray, colour: np.ndarray) -> np.ndarray:
 
 
 def chance_said(tried: Departure, rows: FitRows) -> tuple[str, ...]:
-    """What is to be said of components that look Gaussian. Raises InputError where all do."""
+    """What is to be said of components that look Gaussian. Raises InputError where all do, on 100 samples or more: on
+    fewer, components that are not Gaussian may look so."""
     if not tried.known:
         return ("Too few held-out samples to say which components are non-Gaussian beyond chance.",)
-    if not tried.beyond.any():
+    if not tried.beyond.any() and rows.held_samples >= ENOUGH:
         raise InputError(
             f"none of {len(tried.q)} component(s) of {rows.name} is non-Gaussian beyond chance on {len(rows.held):,} "
             "held-out rows",

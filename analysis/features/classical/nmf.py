@@ -15,6 +15,7 @@ Reference: D. Lee & H. S. Seung (1999), "Learning the parts of objects by non-ne
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +55,11 @@ def make(rows: FitRows, params: NMFParams, rng, progress) -> Fitted:
         raise InputError(f"every value of {rows.name} is 0", "rows that differ")
     found = []
     for start in range(params.starts):
-        progress(0.1 + 0.8 * start / params.starts, f"start {start + 1} of {params.starts}")
-        found.append(factorised(x, params.components, rng))
+
+        def tick(share: float, start: int = start) -> None:
+            progress(0.1 + 0.8 * (start + share) / params.starts, f"start {start + 1} of {params.starts}")
+
+        found.append(factorised(x, params.components, rng, tick=tick))
     _, atoms, settled = min(found, key=lambda f: f[0])
     if not settled:
         said += (f"Not settled after {SWEEPS} sweeps: another run may look somewhat different.",)
@@ -93,14 +97,20 @@ def _refuse_negative(name: str, x: np.ndarray, params: NMFParams) -> None:
 
 
 def factorised(
-    x: np.ndarray, k: int, rng: np.random.Generator, sweeps: int = SWEEPS, settles: float = SETTLED
+    x: np.ndarray,
+    k: int,
+    rng: np.random.Generator,
+    sweeps: int = SWEEPS,
+    settles: float = SETTLED,
+    tick: Callable[[float], None] = lambda share: None,
 ) -> tuple[float, np.ndarray, bool]:
     """Sum of squares left over, atoms (k, d) of length 1 and whether it settled, from one start for `x` (n, d) >= 0."""
     picked = x[rng.integers(len(x), size=(k, MIXED))].mean(axis=1)
     atoms = _unit(picked + 1e-3 * x.mean() * rng.random(picked.shape))
     codes = nonnegative_codes(x, atoms)
     total, before, settled = float((x**2).sum()), np.inf, False
-    for _ in range(sweeps):
+    for number in range(sweeps):
+        tick(number / sweeps)
         _sweep(codes, x @ atoms.T, atoms @ atoms.T)
         _sweep(atoms.T, x.T @ codes, codes.T @ codes)
         lengths = np.sqrt((atoms**2).sum(axis=1))
