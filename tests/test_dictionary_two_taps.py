@@ -14,7 +14,9 @@ from analysis.errors import Cancelled, InputError, ParameterError, ShapeError
 from analysis.features import rules
 from analysis.features.architectures.gradient import Gradient, GradientParams
 from analysis.features.architectures.transcoder import Transcoder, TranscoderParams
+from analysis.features.beside import Beside
 from analysis.features.feature_set import FeatureSet
+from analysis.features.row_stream import RowStream
 from analysis.features.shelf import FeatureShelf
 from analysis.features.tap_dictionary import tap_dictionary
 from analysis.features.training import train
@@ -150,6 +152,19 @@ def test_gradients_find_the_quiet_concepts_that_matter(store):
     assert effect[10.0]["topk"] < 0.8 * effect[0.0]["topk"]  # also without gradients to choose by
     json.dumps(made.about)
     assert made.about["beside"] == {"tap": "g", "digest": store.activations("g").digest}
+
+
+def test_gradients_are_scaled_about_zero_and_targets_about_their_mean(store):
+    """Gradients that are mostly the same everywhere: their common part counts."""
+    moved = ArrayActivations(store.activations("g").values + 10)
+    for centred in (False, True):
+        stream = RowStream(store.activations("x"), 0.1, 0, beside=Beside(moved, centred))
+        z = next(stream.batches(N))[1].astype(np.float64)
+        assert z.shape == (810, 2 * D)
+        assert (z[:, D:] ** 2).sum(axis=1).mean() == pytest.approx(1, abs=1e-5)
+        assert np.abs(z[:, D:].mean(axis=0)).max() < 1e-6 if centred else z[:, D:].mean(axis=0).min() > 0.2
+        parts = np.concatenate(list(stream.held_parts(7)))
+        np.testing.assert_allclose(parts[:, D:], stream.beside.scaled(stream.beside.held))
 
 
 def test_gradients_that_are_not_there_are_asked_for(store):

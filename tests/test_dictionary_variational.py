@@ -108,6 +108,8 @@ def test_a_fixed_variance_costs_half_the_squared_mean_and_the_prior_nothing():
     assert torch.equal(fixed.divergences(zero, zero), zero)  # the posterior is the prior
     draws = torch.stack([fixed.drawn(zero[:1], zero[:1], step) for step in range(4000)])
     assert draws.std().item() == pytest.approx(0.3, rel=0.03)
+    narrow = torch.full((2000, 1), 2 * np.log(0.5))  # log σ²/τ² of half the prior's deviation
+    assert fixed.drawn(0 * narrow, narrow, 1).std().item() == pytest.approx(0.15, rel=0.05)
     assert torch.equal(fixed.drawn(mean, zero[:1, :1], 7), fixed.drawn(mean, zero[:1, :1], 7))
 
 
