@@ -57,7 +57,8 @@ def halves_of(of: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 class ProbeReader:
-    """A `Reader` of class labels. Holds one mean row a sample; see the module."""
+    """A `Reader` of class labels. Holds one mean row a sample; see the module. `half` (n,) 0 or 1: each sample is read by
+    the probe of the other half."""
 
     is_network = False
 
@@ -83,9 +84,9 @@ class ProbeReader:
                 f"at least {2 * SMALLEST}",
                 "Record more samples",
             )
-        self._half = halves_of(self.of, rng)
+        self.half = halves_of(self.of, rng)
         self._probes = [
-            probe_of(self._x[self._half != h], self.of[self._half != h], len(self.classes)) for h in (0, 1)
+            probe_of(self._x[self.half != h], self.of[self.half != h], len(self.classes)) for h in (0, 1)
         ]
         self.what = f"a linear probe of '{column}'"
         self.notes = (
@@ -132,7 +133,7 @@ class ProbeReader:
         """(n, C) log-probabilities of each sample by the probe that did not see it."""
         out = np.empty((len(x), len(self.classes)))
         for h, probe in enumerate(self._probes):
-            out[self._half == h] = probe.scores(x[self._half == h])
+            out[self.half == h] = probe.scores(x[self.half == h])
         return out
 
     def read(self, replacements: Mapping[str, Replacement], progress: Progress, span, only=None):
@@ -152,7 +153,7 @@ class ProbeReader:
     def slopes(self, progress: Progress, span):
         wrong = np.exp(self.scores(self._x))
         wrong[np.arange(len(wrong)), self.of] -= 1
-        weights = np.stack([p.weights for p in self._probes])[self._half]
+        weights = np.stack([p.weights for p in self._probes])[self.half]
         slope = np.einsum("ndc,nc->nd", weights, wrong) / self._count[:, None]
         rows, parts = [], []
         for at, some, _ in self.blocks():
