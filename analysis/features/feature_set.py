@@ -201,6 +201,11 @@ class FeatureSet:
         _, mean, size = self._normalised(np.asarray(x, np.float32))
         return (codes @ self.decoder + self.centre) / np.float32(self.scale) * size + mean
 
+    def row_sizes(self, x: np.ndarray) -> np.ndarray:
+        """(n, 1) float64: what a code of 1 adds to row i of `x` (n, d) is its direction times this."""
+        size = np.broadcast_to(self._normalised(np.asarray(x, np.float32))[2], (len(x), 1))
+        return size.astype(np.float64) / self.scale
+
     def _normalised(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | float, np.ndarray | float]:
         """ν(x) (n, d), and the mean and size (n, 1) that undo it."""
         if not self.normalise:

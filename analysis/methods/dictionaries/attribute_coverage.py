@@ -136,7 +136,7 @@ def _columns(data, values, said, by, choices, single, null, rng) -> dict[str, np
     names = [data.feature_names[[c.feature[v] for c in choices]] for v in range(len(values))]
     lines = [
         (data.names[v], int(data.hot[:, v].sum()), w.strength, a if a == b else f"{a} or {b}", w.f1, *bounds[v],
-         w.always, null[:, v].mean(), w.probe, w.copies, w.parts, w.together, pieces(w, said[v]), said[v],
+         w.always, null[:, v].max(), w.probe, w.copies, w.parts, w.together, pieces(w, said[v]), said[v],
          data.names[by[v]] if by[v] >= 0 else "")
         for v, (w, (a, b)) in enumerate(zip(values, names, strict=True))
         if v in set(data.listed(values))
