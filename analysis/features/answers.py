@@ -43,7 +43,11 @@ class Reader(Protocol):
     notes: tuple[str, ...]
 
     def read(
-        self, replacements: Mapping[str, Replacement], progress: Progress, span: tuple[float, float], only=None
+        self,
+        replacements: Mapping[str, Replacement],
+        progress: Progress,
+        span: tuple[float, float],
+        only=None,
     ) -> dict[str, Answers]:
         """Answers to the untouched rows (`CLEAN`) and to every replacement; `only` (n,) bool: of these samples."""
         ...

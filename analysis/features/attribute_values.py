@@ -20,10 +20,12 @@ ANSWERS = ("predicted", "correct", "confidence", "loss")  # what the network sai
 
 @dataclass(frozen=True)
 class AttributeValues:
-    """Of n samples: `codes` (n, k) pooled features that vary, with `feature_names`; `x` (n, d) mean rows; `hot` (n, V)
+    """Of n `samples`: `codes` (n, k) pooled features that vary, numbers `fires` (k,), with `feature_names`; `x` (n, d) mean rows; `hot` (n, V)
     bool, `names` (V,) of values, `factor` (V,) number of their attribute; `notes`."""
 
+    samples: np.ndarray
     codes: np.ndarray
+    fires: np.ndarray
     feature_names: np.ndarray
     x: np.ndarray
     hot: np.ndarray
@@ -59,7 +61,11 @@ class AttributeValues:
         keep = []
         for f in np.unique(self.factor):
             own = np.flatnonzero(self.factor == f).tolist()
-            keep += [max(own, key=lambda v: (found[v].copies > 0, found[v].f1 - found[v].always))] if len(own) == 2 else own
+            keep += (
+                [max(own, key=lambda v: (found[v].copies > 0, found[v].f1 - found[v].always))]
+                if len(own) == 2
+                else own
+            )
         return sorted(keep)
 
 
@@ -90,12 +96,14 @@ def attribute_values(
     factors = [f for f in factors if not f.is_number and (f.name in asked or f.name not in ANSWERS)]
     if not factors:
         raise NotFound(
-            f"{tap.name} has no attribute of classes", "a sample column of 2 to 50 classes", "Record with labels"
+            f"{tap.name} has no attribute of classes",
+            "a sample column of 2 to 50 classes",
+            "Record with labels",
         )
     hot = np.concatenate([f.of[:, None] == np.arange(len(f.classes)) for f in factors], axis=1)
     names = tuple(f"{f.name} = {c}" for f in factors for c in f.classes)
     factor = np.concatenate([np.full(len(f.classes), i) for i, f in enumerate(factors)])
     return AttributeValues(
-        codes[:, fires], np.array(tap.unit_names)[fires], x, hot, names, factor,
+        samples, codes[:, fires], fires, np.array(tap.unit_names)[fires], x, hot, names, factor,
         tuple(dict.fromkeys((*notes, *said, *more, *about, *made.notes))),
     )  # fmt: skip

@@ -19,7 +19,13 @@ from analysis.features.rivals import Rivals, RowClasses
 from analysis.spec import Progress
 
 SMALLEST, MOST_OTHERS, BLOCK = 8, 6, 2048
-ANSWERS = ("label", "predicted", "correct", "confidence", "loss")  # columns that are the network's task, or its answer
+ANSWERS = (
+    "label",
+    "predicted",
+    "correct",
+    "confidence",
+    "loss",
+)  # columns that are the network's task, or its answer
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,9 @@ def trial(
 ) -> Trial:  # fmt: skip
     """See `Trial`. Raises NotEnoughData where fewer than two classes have eight samples that are answered rightly."""
     cut = span[0] + 0.2 * (span[1] - span[0])
-    reader, notes = answering(source, params.column, params.reader, params.maximum_samples, rng, progress, (span[0], cut))
+    reader, notes = answering(
+        source, params.column, params.reader, params.maximum_samples, rng, progress, (span[0], cut)
+    )
     clean = reader.read({}, progress, (cut, cut))[CLEAN]
     right = (reader.of >= 0) & (clean.predicted == reader.of)
     counts = np.bincount(reader.of[right], minlength=len(reader.classes))
@@ -83,10 +91,14 @@ def trial(
     first = np.zeros(source.layout.n_samples, bool)
     first[reader.samples[(half == 0) & (own >= 0)]] = True
     of_row = source.layout.sample_of(np.arange(source.shape[0]))
-    found = edits_of(known, _blocks(source, np.flatnonzero(first[of_row])), row_class, len(chosen), params.features)
+    found = edits_of(
+        known, _blocks(source, np.flatnonzero(first[of_row])), row_class, len(chosen), params.features
+    )
     judged = (half == 1) & right & (own >= 0)
     others = _others(source, params.column, reader.samples, half, rng)
-    return _tried(source, found, reader, own, judged, others, names, chosen, notes, rng, progress, (cut, span[1]))
+    return _tried(
+        source, found, reader, own, judged, others, names, chosen, notes, rng, progress, (cut, span[1])
+    )
 
 
 def _tried(
@@ -94,7 +106,9 @@ def _tried(
 ) -> Trial:
     shifts, n = range(1, found.count), int(judged.sum())
     success, another, other = ({k: np.zeros(n) for k in names} for _ in range(3))
-    rows = np.flatnonzero(np.isin(source.layout.sample_of(np.arange(source.shape[0])), reader.samples[judged]))
+    rows = np.flatnonzero(
+        np.isin(source.layout.sample_of(np.arange(source.shape[0])), reader.samples[judged])
+    )
     before = [probe.scores(x[judged]).argmax(axis=1) for probe, x in others]
     for shift in shifts:
         at = span[0] + (span[1] - span[0]) * (shift - 1) / len(shifts)
@@ -111,7 +125,10 @@ def _tried(
                                     axis=0)  # fmt: skip
     share = lambda d: {k: v / len(shifts) for k, v in d.items()}  # noqa: E731
     size = {k: float(np.mean(np.concatenate([s for t in shifts for s in found.moved[k, t]]))) for k in names}
-    taken = {k: float(np.mean([len(v) for (name, *_), v in found.taken.items() if name == k] or [1])) for k in names}
+    taken = {
+        k: float(np.mean([len(v) for (name, *_), v in found.taken.items() if name == k] or [1]))
+        for k in names
+    }
     taken[SUPERVISED], taken[NOISE] = 1.0, 0.0
     said = () if others else (
         "There is no other attribute among the sample columns, so side effects are only those on other classes.",
@@ -139,7 +156,9 @@ def _pooled(source: Activations, replace, rows: np.ndarray, samples: np.ndarray)
     return total / np.maximum(count, 1)[:, None]
 
 
-def _others(source: Activations, column: str, samples: np.ndarray, half, rng) -> list[tuple[Probe, np.ndarray]]:
+def _others(
+    source: Activations, column: str, samples: np.ndarray, half, rng
+) -> list[tuple[Probe, np.ndarray]]:
     """Probes of the other attributes, fitted to the first half, and the mean rows (n, d) they read."""
     ids = np.asarray(source.samples["id"]).astype(str)[samples]
     try:

@@ -54,7 +54,11 @@ def gradient_effects(
         if not len(at):
             continue
         factor = features.row_sizes(x)
-        codes = x.astype(np.float64) if made.of_units else features.encode(x.astype(np.float32)).astype(np.float64)
+        codes = (
+            x.astype(np.float64)
+            if made.of_units
+            else features.encode(x.astype(np.float32)).astype(np.float64)
+        )
         along = (slopes[at] * factor) @ directions.T
         effect = codes * along
         total, whole = effect.sum(axis=1), ((codes @ directions) * factor * slopes[at]).sum(axis=1)
@@ -72,7 +76,9 @@ def gradient_effects(
     )  # fmt: skip
 
 
-def _swaps(made: TapDictionary, x: np.ndarray, along: np.ndarray, beta: float) -> tuple[np.ndarray, np.ndarray]:
+def _swaps(
+    made: TapDictionary, x: np.ndarray, along: np.ndarray, beta: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Of each row, features of the TopK by z + β z |dᵀg| / mean |dᵀg| that are not in that by z, and its size."""
     features = made.features
     z = features._normalised(x.astype(np.float32))[0] * np.float32(features.scale) - features.shift

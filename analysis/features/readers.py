@@ -17,7 +17,13 @@ READERS = (AUTOMATIC, PROBE)
 
 
 def reader_of(
-    tap: Activations, asked: str, column: str | None, maximum: int, rng: np.random.Generator, progress: Progress, span
+    tap: Activations,
+    asked: str,
+    column: str | None,
+    maximum: int,
+    rng: np.random.Generator,
+    progress: Progress,
+    span,
 ) -> tuple[Reader, tuple[str, ...]]:
     """The reader, and notes. `column`: labels of a probe; None for 'label' where there is one.
 

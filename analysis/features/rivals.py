@@ -73,7 +73,9 @@ class Rivals:
         found = {
             OWN: self._own,
             PRINCIPAL: lambda x, rows: mean + ((x - mean) @ frame.T) @ frame,
-            RANDOM: lambda x, rows: mean + self.gain * (self.random_codes(x) @ self.random).astype(np.float64),
+            RANDOM: lambda x, rows: (
+                mean + self.gain * (self.random_codes(x) @ self.random).astype(np.float64)
+            ),
         }
         if self.classes is not None:
             found[self.classes.what] = self._class_mean

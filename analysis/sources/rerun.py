@@ -140,7 +140,9 @@ def rerun(activations, maximum: int, partial: bool = False) -> Rerun:
     data = open_data(entry["path"], kind=entry.get("kind"))
     n = min(store.n_samples, maximum)
     ids = np.asarray(store.samples["id"]).astype(str)
-    same = data.digest == entry.get("digest") and np.array_equal(ids[:n], np.asarray(data.ids).astype(str)[:n])
+    same = data.digest == entry.get("digest") and np.array_equal(
+        ids[:n], np.asarray(data.ids).astype(str)[:n]
+    )
     part = _part(data, store, ids[:n]) if partial and not same else None
     if not same and part is None:
         raise InputError(

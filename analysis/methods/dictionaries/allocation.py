@@ -206,7 +206,9 @@ def _reading(estimates, count: np.ndarray, n: int) -> str:
     over = [x for x in estimates if x.name.startswith("rows with more")]
     if over:
         budget = over[0].name.removeprefix("rows with more than the declared ")
-        said += f" The declared budget of {budget} {'holds in every row' if not over[0].value else 'is broken'}."
+        said += (
+            f" The declared budget of {budget} {'holds in every row' if not over[0].value else 'is broken'}."
+        )
     return said
 
 
@@ -216,9 +218,13 @@ def _caveats(made: TapDictionary) -> tuple[str, ...]:
         said.append("A threshold spends as many features as the data ask for: other data, another number.")
     asked = made.features.about.get("parameters", {}).get("k")
     if asked and made.features.rule not in BUDGETED:
-        said.append(f"It was trained to spend {asked} a row on average over a batch, which rows here need not keep to.")
+        said.append(
+            f"It was trained to spend {asked} a row on average over a batch, which rows here need not keep to."
+        )
     if made.features.rule in BUDGETED:
-        said.append("The budget is per row, so the dictionary has little choice of how many features a row gets.")
+        said.append(
+            "The budget is per row, so the dictionary has little choice of how many features a row gets."
+        )
     return tuple(said)
 
 

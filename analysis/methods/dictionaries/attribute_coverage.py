@@ -96,7 +96,9 @@ def attribute_coverage(
         No column of classes; fewer than 20 finite samples; nothing varies.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    data = attribute_values(tap, params.columns, params.pooling, params.maximum_samples, rng, progress, (0.0, 0.2))
+    data = attribute_values(
+        tap, params.columns, params.pooling, params.maximum_samples, rng, progress, (0.0, 0.2)
+    )
     first, hot, codes = halves(data.keys, rng), data.hot, data.codes
     choices, single, several = judged(codes, hot, first)
     each, null = every_f1(codes, hot, first), []
@@ -151,7 +153,9 @@ def _columns(data, values, said, by, choices, single, null, rng) -> dict[str, np
 
 def _estimates(c, null: np.ndarray, n: int, d: int, rng) -> tuple[Estimate, ...]:
     value, count = float(c["F1"].mean()), len(c["F1"])
-    low, high = (float(c[side].mean()) for side in ("low", "high"))  # of a mean no wider than the mean of the widths
+    low, high = (
+        float(c[side].mean()) for side in ("low", "high")
+    )  # of a mean no wider than the mean of the widths
     out = [
         Estimate("mean F1 of attribute values", value, min(low, value), max(high, value),
                  interval="mean of the bootstrap bounds of each value", null_method="labels exchanged between samples",
@@ -174,7 +178,9 @@ def _reading(c) -> str:
     )
     for value, n in [*zip(c["value"][split], c["pieces"][split], strict=True)][:4]:
         said += f" {value} is spread over {n} features."
-    for value, other, best in [*zip(c["value"][hidden], c["occluded by"][hidden], c["F1"][hidden], strict=True)][:4]:
+    for value, other, best in [
+        *zip(c["value"][hidden], c["occluded by"][hidden], c["F1"][hidden], strict=True)
+    ][:4]:
         said += f" {value} may be hidden by {other} (best F1 {best:.2f})."
     return said
 

@@ -67,7 +67,9 @@ class EditSuccessParams:
     features: int = param(
         4, "Most features to exchange, of each dictionary.", label="features to exchange", low=1, high=64
     )
-    classes: int = param(4, "How many of the most frequent classes are changed into each other.", low=2, high=12)
+    classes: int = param(
+        4, "How many of the most frequent classes are changed into each other.", low=2, high=12
+    )
     reader: str = param(AUTOMATIC, "Who answers.", choices=READERS)
     maximum_samples: int = param(500, "Most samples.", low=16, high=100_000)
 

@@ -48,9 +48,7 @@ QUIET_LOUD, LOUD, QUIET, REST = "quiet but loud", "loud", "quiet", "between"
 
 @dataclass(frozen=True)
 class GradientPlaneParams:
-    column: str | None = param(
-        None, "Labels of a probe; automatic: 'label' where there is one.", column=True
-    )
+    column: str | None = param(None, "Labels of a probe; automatic: 'label' where there is one.", column=True)
     reader: str = param(AUTOMATIC, "Whose loss.", choices=READERS)
     beta: float = param(
         1.0, "Say of the slopes in a TopK; 0: none.", label="say of slopes (β)", low=0, high=100
@@ -137,7 +135,9 @@ def _measured(made, reader, found: Effects, shown, count: int, progress):
     answers = reader.read({str(i): without(i) for i in some.tolist()}, progress, (0.6, 1.0))
     clean = answers[CLEAN].loss
     known = np.isfinite(clean)
-    rise = [float((answers[str(i)].loss - clean)[known].mean()) if known.any() else 0.0 for i in some.tolist()]
+    rise = [
+        float((answers[str(i)].loss - clean)[known].mean()) if known.any() else 0.0 for i in some.tolist()
+    ]
     return -found.signed[some] / max(int(known.sum()), 1), np.array(rise), some
 
 
@@ -206,8 +206,12 @@ def _cost(shapes, params: GradientPlaneParams) -> Cost:
     (n, k), m = shapes[0], machine()
     d, _ = likely_size(k)
     some = min(n, params.maximum_samples)
-    seconds = m.seconds(flops64=8.0 * some * k * d, moved=20.0 * n * d + params.measured * some * k * 40.0) + 0.2
-    return Cost(seconds, 8.0 * some * d * 4 + 8.0 * min(some, 4096) * k * 6 + 8.0 * k * d + 4.0 * min(n, 4096) * d)
+    seconds = (
+        m.seconds(flops64=8.0 * some * k * d, moved=20.0 * n * d + params.measured * some * k * 40.0) + 0.2
+    )
+    return Cost(
+        seconds, 8.0 * some * d * 4 + 8.0 * min(some, 4096) * k * 6 + 8.0 * k * d + 4.0 * min(n, 4096) * d
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -220,8 +224,16 @@ def _check() -> tuple[CheckLine, ...]:
     e = {x.name: x.value for x in found.estimates}
     return (
         CheckLine("sum of attributions", 0.0, e["attributions less the effect of the reconstruction"], 1e-12),
-        CheckLine("the telling unit is the loudest", 0.0, float(found.rows[found.positions[:, 1].argmax()]), 0.0),
-        CheckLine("first order and measured", 0.5, e["correlation of first-order and measured effects"], 0.0, "at least"),
+        CheckLine(
+            "the telling unit is the loudest", 0.0, float(found.rows[found.positions[:, 1].argmax()]), 0.0
+        ),
+        CheckLine(
+            "first order and measured",
+            0.5,
+            e["correlation of first-order and measured effects"],
+            0.0,
+            "at least",
+        ),
     )
 
 

@@ -129,7 +129,9 @@ def _columns(found: Recovery, names: list[str], variance, rng) -> dict[str, np.n
         )  # fmt: skip
         for key, value in zip(HELP, (name, *numbers), strict=True):
             lines[key].append(value)
-    columns = {key: np.array(v, dtype=str if key == "replaced by" else np.float64) for key, v in lines.items()}
+    columns = {
+        key: np.array(v, dtype=str if key == "replaced by" else np.float64) for key, v in lines.items()
+    }
     for tap, shares in found.later(rng).items():
         columns[f"error at {tap}"] = np.array([shares[name][0] for name in names])
     return columns
