@@ -20,7 +20,8 @@ ANSWERS = ("predicted", "correct", "confidence", "loss")  # what the network sai
 
 @dataclass(frozen=True)
 class AttributeValues:
-    """Of n `samples`: `codes` (n, k) pooled features that vary, numbers `fires` (k,), with `feature_names`; `x` (n, d) mean rows; `hot` (n, V)
+    """Of n `samples`: `codes` (n, k) pooled features that vary, numbers `fires` (k,), with `feature_names`; `x` (n, d)
+    mean rows; `hot` (n, V)
     bool, `names` (V,) of values, `factor` (V,) number of their attribute; `notes`."""
 
     samples: np.ndarray
@@ -62,7 +63,15 @@ class AttributeValues:
         for f in np.unique(self.factor):
             own = np.flatnonzero(self.factor == f).tolist()
             keep += (
-                [max(own, key=lambda v: (found[v].copies > 0, found[v].f1 - found[v].always))]
+                [
+                    max(
+                        own,
+                        key=lambda v: (
+                            found[v].copies > 0,
+                            max(found[v].f1, found[v].together) - found[v].always,
+                        ),
+                    )
+                ]
                 if len(own) == 2
                 else own
             )

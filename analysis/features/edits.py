@@ -1,7 +1,7 @@
 """Edits of an attribute through a dictionary: rows of class a made like those of class b by exchanging a few features.
 
-The supervised edit adds δ = μ_b - μ_a, the difference of class means. A dictionary's edit takes at most m features S and
-gives each the mean value that it has in rows of b:
+The supervised edit adds δ = μ_b - μ_a, the difference of class means. A dictionary's edit takes at most m features S
+and gives each the mean value that it has in rows of b:
 
     x' = x + Σ_{i in S} (c̄_bi - c_i(x)) d_i,        S greedily, least |δ - Σ_{i in S} (c̄_bi - c̄_ai) d_i|
 

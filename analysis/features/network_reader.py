@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.errors import InputError, NotFound
-from analysis.features.answers import CLEAN, RECORDED, Answers, Replacement
+from analysis.features.answers import CLEAN, Answers, Replacement
 from analysis.sources.loaded_model import logits_of
 from analysis.sources.rerun import BATCH, rerun
 from analysis.spec import Progress

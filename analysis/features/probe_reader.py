@@ -57,7 +57,7 @@ def halves_of(of: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 class ProbeReader:
-    """A `Reader` of class labels. Holds one mean row a sample; see the module. `half` (n,) 0 or 1: each sample is read by
+    """A `Reader` of class labels. Holds one mean row a sample. `half` (n,) 0 or 1: each sample is read by
     the probe of the other half."""
 
     is_network = False

@@ -118,7 +118,8 @@ class SomeItems:
 def rerun(activations, maximum: int, partial: bool = False) -> Rerun:
     """The network of a stored tap, with at most `maximum` of its samples (the first ones).
 
-    `partial`: the store may have been recorded from some of the data, found by their ids and the digests of their files.
+    `partial`: the store may have been recorded from some of the data, found by their ids and the digests of their
+    files.
 
     Raises
     ------

@@ -53,7 +53,7 @@ def strengths(x: np.ndarray, hot: np.ndarray, factor: np.ndarray) -> np.ndarray:
 
 
 def every_f1(values: np.ndarray, hot: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """F1 (k, V) of every feature of `values` (n, k) for every value, thresholds found on the half that is not judged."""
+    """F1 (k, V) of every feature of `values` (n, k) for every value, by thresholds found on the other half."""
     k, count = values.shape[1], hot.shape[1]
     both, says = np.zeros((k, count)), np.zeros((k, count))
     for half in (first, ~first):

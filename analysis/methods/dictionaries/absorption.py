@@ -1,19 +1,19 @@
 """Does a feature fail silently, because another one has absorbed what it stands for?
 
-For every value of every attribute (sample columns of classes): the features that tell it best (a union of at most eight,
-found on one half of the samples) are its main features. Among the samples of the other half that have the value and that
-a linear probe of the tap recognises, those in which all main features are silent are misses. A miss is *absorbed* where
-one other feature carries the value instead: its contribution z_j d_jᵀ u along the value's own direction u is the largest
-and at least half of all positive ones, and d_j leans along u (cosine of at least 0.025).
+For every value of every attribute (sample columns of classes): the features that tell it best (a union of at most
+eight, found on one half of the samples) are its main features. Among the samples of the other half that have the value
+and that a linear probe of the tap recognises, those in which all main features are silent are misses. A miss is
+*absorbed* where one other feature carries the value instead: its contribution z_j d_jᵀ u along the value's own
+direction u is the largest and at least half of all positive ones, and d_j leans along u (cosine of at least 0.025).
 
     absorption rate = absorbed / samples that the probe recognises
 
 Null: the same with directions u of exchanged labels, which no feature has a reason to carry.
 
 When it lies: where a single feature is active in a sample it carries any direction that it leans to, half of the
-exchanged ones among them, so read the share by chance; one large feature may carry everything that lies along u; u is a difference of means, and
-whatever goes along with the value is in it; tokens are pooled; a value that the probe does not recognise is not looked
-at; few samples of a value give wide intervals.
+exchanged ones among them, so read the share by chance; one large feature may carry everything that lies along u; u is
+a difference of means, and whatever goes along with the value is in it; tokens are pooled; a value that the probe does
+not recognise is not looked at; few samples of a value give wide intervals.
 
 Cost: one search of features as in `concept_f1`, and O(n k) contributions for each value and exchange.
 

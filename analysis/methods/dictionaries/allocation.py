@@ -1,8 +1,8 @@
 """How does a dictionary spend its budget: how many features in which rows, and how many rows for which feature?
 
 Drawn either way: rows per feature by rank (log-log) with a Zipf fit, dead features left out and counted; or the
-distribution of features per row. Both margins of the same token × feature matrix. Beside: whether the declared budget of
-the architecture holds (TopK: at most k in every row; matching pursuit likewise), how much the number of features
+distribution of features per row. Both margins of the same token × feature matrix. Beside: whether the declared budget
+of the architecture holds (TopK: at most k in every row; matching pursuit likewise), how much the number of features
 varies over rows, and whether rows on which more features are spent are rebuilt worse or better (rank correlation).
 
 Null: of rows per feature, every feature with the same share; of features per row, features that fire independently at
@@ -142,7 +142,7 @@ def _estimates(found: Spent, even: np.ndarray, n: int, k: int) -> tuple[Estimate
     if spread is not None:
         parts = [dispersion(p, f) for f, p in without]
         out.append(_jackknifed("spread of features per row", spread, [p for p in parts if p is not None], null=1.0,
-                               null_method=ALONE, estimator="variance over that of independent features", **common))  # fmt: skip
+                               null_method=ALONE, estimator="ratio of variances", **common))  # fmt: skip
     dead = float((fired == 0).mean())
     out.append(Estimate(f"dead share in {n:,} rows", dead, null=float((even == 0).mean()), null_method=EVEN,
                         estimator="features that never fired", **common))  # fmt: skip
@@ -199,7 +199,7 @@ def _reading(estimates, count: np.ndarray, n: int) -> str:
     s, l0 = e["Zipf exponent of rows per feature"], e["active features per row"]
     said = (
         f"{l0.value:.3g} of {len(count):,} features are active in a row; {int((count == 0).sum()):,} never fired in "
-        f"{n:,} rows. Rows per feature fall with rank as a power of {s.value:.2f} (the same share for all: {s.null:.2f})."
+        f"{n:,} rows. Rows per feature fall with rank as a power of {s.value:.2f} (same share for all: {s.null:.2f})."
     )
     if "spread of features per row" in e:
         said += f" Features per row vary {e['spread of features per row'].value:.2g} times as much as independent ones."

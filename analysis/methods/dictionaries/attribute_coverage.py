@@ -4,15 +4,15 @@ For every value of every attribute (sample columns of classes): the F1 of the be
 on one half of the samples and judged on the other; how many features reach 0.9 by themselves (copies) and how many it
 takes together (parts); what a linear probe of the tap itself reaches, likewise held out; and how strong the value is in
 the tap (`compute.dictionaries.coverage`). Occluded: the probe reads it, no feature does, and a stronger value that goes
-along with it in some samples has a feature. Over-split: n copies, or n parts. Of an attribute of two values the one that
-features tell better is listed, since the other one is its absence.
+along with it in some samples has a feature. Over-split: n copies, or n parts. Of an attribute of two values the one
+that features tell better is listed, since the other one is its absence.
 
 Null: the same search with labels exchanged between samples, beside the F1 of saying yes always.
 
 When it lies: an attribute that nobody wrote down may be what hides one; a probe in many units reads what no single
 direction should be blamed for; copies are counted by F1 alone, so that two features of attributes that always go along
-are copies here; tokens are pooled, so that a feature fires for a sample where it fires anywhere; occlusion is a suspicion
-until the louder attribute is removed.
+are copies here; tokens are pooled, so that a feature fires for a sample where it fires anywhere; occlusion is a
+suspicion until the louder attribute is removed.
 
 Cost: O(k n (log n + V)) for each half and each exchange.
 
@@ -173,8 +173,8 @@ def _estimates(c, null: np.ndarray, n: int, d: int, rng) -> tuple[Estimate, ...]
 def _reading(c) -> str:
     split, hidden = c["verdict"] == SPLIT, c["verdict"] == OCCLUDED
     said = (
-        f"{int((c['verdict'] == ONE).sum())} of {len(split)} values have one feature, {int(split.sum())} are over-split, "
-        f"{int(hidden.sum())} are occluded."
+        f"{int((c['verdict'] == ONE).sum())} of {len(split)} values have one feature, {int(split.sum())} are "
+        f"over-split, {int(hidden.sum())} are occluded."
     )
     for value, n in [*zip(c["value"][split], c["pieces"][split], strict=True)][:4]:
         said += f" {value} is spread over {n} features."
@@ -215,7 +215,7 @@ METHODS = (
     Method(
         id="attribute_coverage", family="dictionaries", title="Occluded and over-split attributes", version=1,
         function=attribute_coverage,
-        summary="For every attribute value: one feature, several copies or parts, or none because a louder one hides it.",
+        summary="For every attribute value: one feature, several copies or parts, or none since a louder one hides it.",
         params=AttributeCoverageParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="reordering features; any rising map of a feature's values",
         papers=("Towards Principled Evaluations of Sparse Autoencoders for Interpretability and Control",

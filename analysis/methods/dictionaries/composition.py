@@ -1,13 +1,14 @@
 """Is a feature an atom, or made of a few other features?
 
-Each firing feature's direction is rebuilt from at most `parts` other firing features by orthogonal matching pursuit; the
-share of its square that they rebuild stands beside that of as many Gaussian directions with the same second moment (so
-that they fill the same dimensions), which is far above 0 in a large dictionary. q: how often random directions are rebuilt so well, after correction over all features
-(Benjamini-Hochberg). The composition rate is the share of features beyond chance.
+Each firing feature's direction is rebuilt from at most `parts` other firing features by orthogonal matching pursuit;
+the share of its square that they rebuild stands beside that of as many Gaussian directions with the same second moment
+(so that they fill the same dimensions), which is far above 0 in a large dictionary. q: how often random directions are
+rebuilt so well, after correction over all features (Benjamini-Hochberg). The composition rate is the share of features
+beyond chance.
 
 When it lies: a direction near one other is rebuilt by it alone (a double, see the feature table) and counts here too;
-features of one small subspace rebuild each other without any being made of others, which the second moment alone does not
-tell; directions say nothing of when features fire; only features that fired are looked at.
+features of one small subspace rebuild each other without any being made of others, which the second moment alone does
+not tell; directions say nothing of when features fire; only features that fired are looked at.
 
 Cost: O(features looked at x parts x k d), twice.
 
@@ -123,7 +124,8 @@ def _estimates(share, composed, null, params: CompositionParams, d: int, rng) ->
         Estimate("mean share of a direction rebuilt by others", value, min(float(a), value), max(float(b), value),
                  interval="bootstrap over features", null=float(null.mean()),
                  null_low=float(np.percentile(null, 2.5)), null_high=float(np.percentile(null, 97.5)),
-                 null_method="Gaussian directions of the same second moment, single ones", n=n, d=d, estimator="1 - squared residual"),
+                 null_method="single Gaussian directions of the same second moment", n=n, d=d,
+                 estimator="1 - squared residual"),
     )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
-"""The dictionary court: what a dictionary approximates, what the network does with it, and what a person can read off it,
-beside what costs nothing, on the same rows and without a single ranking.
+"""The dictionary court: what a dictionary approximates, what the network does with it, and what a person can read off
+it, beside what costs nothing, on the same rows and without a single ranking.
 
     approximation       explained variance about the mean
-    function            loss recovered (sufficiency) and loss lost without its part (necessity), on the scale of the mean
+    function            loss recovered (sufficiency) and loss lost without its part (necessity), on the scale of the
+    mean
                         ablation; edits of the class that succeed by exchanging a few features
     interpretability    F1 of the best feature for each class, mean over classes, chosen and judged on different samples
 
@@ -56,6 +57,7 @@ from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
+NETWORK = 5.0  # seconds to open and run a small network, where there is one
 FEWEST = 16  # rows
 VARIANCE, KEPT, LOST, EDITS, TOLD = (
     "explained variance", "loss recovered", "loss lost without it", "edits that succeed", "classes told (F1)",
@@ -216,12 +218,12 @@ def _cost(shapes, params: DictionaryCourtParams) -> Cost:
     (d, _), some = likely_size(k), min(n, params.maximum_samples)
     flops = 2.0 * n * d * d + (60.0 + 6 * params.classes) * some * k * d
     seconds = m.seconds(flops64=flops, moved=300.0 * n * d + 2.0 * (params.draws + 1) * 3 * k * some * 900.0)
-    return Cost(seconds + 0.5, 8.0 * d * (min(n, 4096) * 4 + min(n, 10_000) * 3) + 8.0 * d * d * 4 + 1e6)
+    return Cost(seconds + NETWORK, 8.0 * d * (min(n, 4096) * 4 + min(n, 10_000) * 3) + 8.0 * d * d * 4 + 1e6)
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Units as features: all of the variance and of the loss, and all lost without them. A unit fires for one of the two
-    classes; for the other nothing is better than saying yes always, 2/3."""
+    """Units as features: all of the variance and of the loss, and all lost without them. A unit fires for one of
+    the two classes; for the other nothing is better than saying yes always, 2/3."""
     rng = np.random.default_rng(0)
     of = np.arange(240) % 2
     x = rng.standard_normal((240, 5))

@@ -44,6 +44,7 @@ from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
+NETWORK = 5.0  # seconds to open and run a small network, where there is one
 FEWEST = 16  # rows
 NAMES = (OWN, SUPERVISED, PRINCIPAL, RANDOM, NOISE)
 OVER = "95 % interval: Wilson, samples as draws."
@@ -136,7 +137,7 @@ def _columns(found: Trial) -> dict[str, np.ndarray]:
 def _estimates(c, found: Trial, d: int) -> tuple[Estimate, ...]:
     own, chance = NAMES.index(OWN), NAMES.index(NOISE)
     out, common = [], {"n": found.n, "d": d, "null_method": "a random direction, as long as the edit",
-                       "interval": "Wilson, samples as draws", "estimator": "share of samples, mean of pairs"}  # fmt: skip
+                       "interval": "Wilson, samples as draws", "estimator": "mean share of samples"}  # fmt: skip
     for said, column, low, high in (
         ("edits that succeed", "success", "low", "high"),
         ("edits that change other attributes", "other attributes", "other low", "other high"),
@@ -152,9 +153,9 @@ def _reading(c, found: Trial, name: str, params: EditSuccessParams) -> str:
     at = {n: i for i, n in enumerate(NAMES)}
     said = (
         f"Exchanging {c['features'][at[OWN]]:.1f} features of {name} changes the answer of {found.what} to the wanted "
-        f"class in {c['success'][at[OWN]]:.0%} of {found.n:,} samples ({len(found.names)} classes); the supervised edit "
-        f"in {c['success'][at[SUPERVISED]]:.0%}, principal components in {c['success'][at[PRINCIPAL]]:.0%}, a random "
-        f"dictionary in {c['success'][at[RANDOM]]:.0%}, a random direction of the same length in "
+        f"class in {c['success'][at[OWN]]:.0%} of {found.n:,} samples ({len(found.names)} classes); the supervised "
+        f"edit in {c['success'][at[SUPERVISED]]:.0%}, principal components in {c['success'][at[PRINCIPAL]]:.0%}, a "
+        f"random dictionary in {c['success'][at[RANDOM]]:.0%}, a random direction of the same length in "
         f"{c['success'][at[NOISE]]:.0%}. The edit is {c['edit size'][at[OWN]]:.2g} times as long as the supervised one."
     )
     if found.other:
@@ -167,11 +168,11 @@ def _cost(shapes, params: EditSuccessParams) -> Cost:
     (d, _), some = likely_size(k), min(n, params.maximum_samples)
     work = 6.0 * params.classes * some * k * d
     seconds = m.seconds(flops64=2.0 * n * d * d + work, moved=200.0 * n * d + 300.0 * some * d)
-    return Cost(seconds + 0.3, 8.0 * d * (min(n, 4096) * 4 + some * 6) + 8.0 * d * d * 4 + 1e6)
+    return Cost(seconds + NETWORK, 8.0 * d * (min(n, 4096) * 4 + some * 6) + 8.0 * d * d * 4 + 1e6)
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Orthogonal attributes, one unit each: the exchange of one unit is the supervised edit and changes nothing else."""
+    """Orthogonal attributes, one unit each: exchanging one unit is the supervised edit and nothing else changes."""
     rng = np.random.default_rng(0)
     of, other = np.arange(240) % 2, np.arange(240) // 2 % 2
     x = 0.1 * rng.standard_normal((240, 5))

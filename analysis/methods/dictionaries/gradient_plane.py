@@ -13,8 +13,8 @@ Null of the effect: slopes exchanged between rows, so that size and rate stay an
 goes. Of the correlation: 0.
 
 When it lies: first order is exact for a linear reader only; a saturated softmax has almost no slope where it is most
-sure, so that features of easy samples look silent; the loss of the true answer is one question among many; features that
-are active together share their effect.
+sure, so that features of easy samples look silent; the loss of the true answer is one question among many; features
+that are active together share their effect.
 
 Cost: a forward and a backward pass of every sample, O(rows k d), and a forward pass for each feature measured.
 
@@ -42,6 +42,7 @@ from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
+NETWORK = 5.0  # seconds to open and run a small network, where there is one
 FEWEST = 8  # rows
 QUIET_LOUD, LOUD, QUIET, REST = "quiet but loud", "loud", "quiet", "between"
 
@@ -164,7 +165,7 @@ def _estimates(found: Effects, kinds, by_chance, first, measured, d: int, rng) -
         value = float(found.swapped[has].sum() / found.slots[has].sum())
         low, high = ratio_interval(found.swapped[has], found.slots[has], rng)
         out.append(Estimate("share of the TopK changed by slopes (β)", value, low, high, interval="bootstrap over rows",
-                            null=0.0, null_method="β = 0, exact", n=int(has.sum()), d=d, estimator="ratio of sums"))  # fmt: skip
+                            null=0.0, null_method="β = 0, exact", n=int(has.sum()), d=d))  # fmt: skip
     return tuple(out)
 
 
@@ -207,7 +208,8 @@ def _cost(shapes, params: GradientPlaneParams) -> Cost:
     d, _ = likely_size(k)
     some = min(n, params.maximum_samples)
     seconds = (
-        m.seconds(flops64=8.0 * some * k * d, moved=20.0 * n * d + params.measured * some * k * 40.0) + 0.2
+        m.seconds(flops64=8.0 * some * k * d, moved=20.0 * n * d + params.measured * some * k * 40.0)
+        + NETWORK
     )
     return Cost(
         seconds, 8.0 * some * d * 4 + 8.0 * min(some, 4096) * k * 6 + 8.0 * k * d + 4.0 * min(n, 4096) * d
