@@ -1,4 +1,4 @@
-"""What the court says of planted dictionaries: hidden and split attributes, edits, budgets, compositions, absorption."""
+"""What the court says of planted dictionaries: hidden and split attributes, edits, budgets, atoms, absorption."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_a_concept_in_parts_counts_its_parts():
 
 
 def test_of_two_concepts_of_ten_to_one_the_weaker_is_occluded(tmp_path):
-    """One active feature a row: where both concepts are there, only the feature of the strong one fires. With two active
-    features both are told: then it is not the tap that hides the weak one."""
+    """One active feature a row: where both concepts are there, only the feature of the strong one fires. With two
+    active features both are told: then it is not the tap that hides the weak one."""
     rng = np.random.default_rng(0)
     strong, weak = (rng.random((2, 300)) < 0.5) * 1
     axes = np.linalg.qr(rng.standard_normal((8, 8)))[0]

@@ -66,7 +66,10 @@ def net():
 def inside(net, model=None):
     """(tap (N, T, D), later (N, T, D)) of the network."""
     model, caught = model or net.model, {}
-    handles = [getattr(model, k).register_forward_hook(lambda m, i, o, k=k: caught.update({k: o})) for k in ("mlp", "after")]  # fmt: skip
+    handles = [
+        getattr(model, k).register_forward_hook(lambda m, i, o, k=k: caught.update({k: o}))
+        for k in ("mlp", "after")
+    ]
     with torch.no_grad():
         model(net.ids, net.mask)
     for h in handles:
