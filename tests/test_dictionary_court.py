@@ -63,9 +63,9 @@ def test_a_feature_copied_n_times_is_over_split_in_n(n):
 
 def test_a_concept_in_parts_counts_its_parts():
     """Three features, each of a third of the samples of the concept, none of which is a rule for it."""
-    label, part = np.arange(240) % 2, np.arange(240) // 2 % 3
-    x = 0.01 * np.random.default_rng(0).random((240, 6))
-    x[np.arange(240), part] += label
+    label, part = np.arange(600) % 2, np.arange(600) // 2 % 3
+    x = 0.01 * np.random.default_rng(0).random((600, 6))
+    x[np.arange(600), part] += label
     found = by_value(attribute_coverage(ArrayActivations(x, "x", {"a": label})))["a"]
     assert (found["verdict"], found["pieces"], found["copies"]) == ("over-split", 3, 0)
 

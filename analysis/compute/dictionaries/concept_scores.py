@@ -65,8 +65,8 @@ def chosen(values: np.ndarray, hot: np.ndarray, unions: bool = True) -> Chosen:
 def union(
     values: np.ndarray, of: np.ndarray, best: np.ndarray, at: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features and thresholds: the best by itself, then whichever raises the F_0.5 of "any of them" most, until their F1
-    is enough. By F1, a rule that says yes to nearly all would come before a part of a frequent class."""
+    """Features and thresholds: the best by itself, then whichever raises the F_0.5 of "any of them" most, until their
+    F1 is enough. By F1, a rule that says yes to nearly all would come before a part of a frequent class."""
     some = np.argsort(-best, kind="stable")[:CANDIDATES]
     says = values[:, some] > at[some]
     now, taken, score, gained = np.zeros(len(of), bool), [], 0.0, 0.0
