@@ -14,7 +14,7 @@ from analysis.compute.dictionaries.coverage import strengths
 from analysis.errors import InputError, NotEnoughData, NotFound
 from analysis.features import rules
 from analysis.features.edits import chosen_features
-from analysis.features.rivals import CLASSES, MEAN, OWN, PRINCIPAL, RANDOM
+from analysis.features.rivals import CLASSES, MEAN, OWN, RANDOM
 from analysis.features.tap_dictionary import tap_dictionary
 from analysis.methods.dictionaries.absorption import AbsorptionParams, absorption, planted_absorption
 from analysis.methods.dictionaries.allocation import AllocationParams, _budget, allocation
@@ -175,7 +175,7 @@ def test_noise_is_refused_and_so_is_a_tap_without_a_use():
 def test_the_court_has_every_axis_for_every_dictionary_and_no_average(planted):
     found = dictionary_court(planted[0])
     assert found.column_names == AXES
-    assert [n.split(" (")[0] for n in found.row_names] == ["true", PRINCIPAL, RANDOM, CLASSES]
+    assert found.row_names == ("true", "PCA (2)", "random", CLASSES)
     assert found.few.tolist() == [[False] * 5] * 3 + [[False] * 4 + [True]]
     assert (found.low <= found.values + 1e-9).all()
     assert (found.values <= found.high + 1e-9).all()

@@ -129,6 +129,8 @@ def dictionary_court(
         title=f"The court on {made.features.name} at {source.name}",
         reading=_reading(arrays, list(lines), reader.what, made.features.name),
         caveats=(*seen.notes, *notes, *found.notes, *made.notes, *said,
+                 f"Of {made.features.n_features:,} features {known.active} are active in a row: so many has the random "
+                 "dictionary, and there are as many principal components. Class means are told the class of every row.",
                  "Axes are not comparable with each other, and their mean means nothing: there is no ranking.",
                  "Components, means and the random dictionary's factor were fitted on these rows."),
         estimates=_estimates(cells, found.n, tap.shape[1]), row_names=tuple(lines.values()), column_names=AXES,
@@ -168,14 +170,10 @@ class _Asked:
 
 
 def _lines(known) -> dict[str, str]:
-    k, active = known.made.features.n_features, known.active
-    lines = {
-        OWN: f"{known.made.features.name} ({active} of {k:,} active)",
-        PRINCIPAL: f"principal components ({active})",
-        RANDOM: f"random dictionary ({active} of {k:,})",
-    }
+    """Names short enough for the side of a picture."""
+    lines = {OWN: known.made.features.name, PRINCIPAL: f"PCA ({known.active})", RANDOM: "random"}
     if known.classes is not None:
-        lines[known.classes.what] = f"{known.classes.what} (told)"
+        lines[known.classes.what] = known.classes.what
     return lines
 
 
@@ -190,6 +188,9 @@ def _arrays(cells, names: list[str]) -> dict[str, np.ndarray]:
             few[at] = False
             for key, number in zip(("values", "low", "high", "null"), numbers, strict=True):
                 out[key][at] = number
+    if CLASSES in names and any(axis == TOLD for _, axis in cells):
+        for key in ("values", "low", "high"):
+            out[key][names.index(CLASSES), AXES.index(TOLD)] = 1.0  # it is told the class
     return {**out, "few": few}
 
 
