@@ -118,6 +118,10 @@ def test_merging_planted_twins_of_a_real_network_changes_nothing(vit):
 def test_a_network_that_cannot_be_run_again_is_refused(taps, monkeypatch):
     with pytest.raises(InputError, match="not what digits-vit-patches"):
         rerun(taps["patches"], 100)  # recorded from a part of the data
+    part = rerun(taps["patches"], 40, partial=True)
+    np.testing.assert_allclose(
+        part.measure().loss, np.asarray(taps["patches"].samples["loss"])[:40], atol=1e-5
+    )
     with pytest.raises(InputError, match="knows no checkpoint"):
         rerun(analysis.ArrayActivations(np.ones((4, 4))), 10)
 

@@ -219,11 +219,15 @@ class FeatureSet:
         """(n, d) float64: what codes @ directions is to be for rows `x` (n, d), s ν(x) - centre."""
         return self._normalised(np.asarray(x, np.float32))[0].astype(np.float64) * self.scale - self.centre
 
+    def row_sizes(self, x: np.ndarray) -> np.ndarray:
+        """(n, 1) float64: what a code of 1 adds to row i of `x` (n, d) is its direction times this."""
+        size = np.broadcast_to(self._normalised(np.asarray(x, np.float32))[2], (len(x), 1))
+        return size.astype(np.float64) / self.scale
+
     def contributions(self, codes, x: np.ndarray):
         """`codes` (n, k; an array or SciPy's sparse array) of rows `x` (n, d) as the lengths, in activations, of what
         each feature adds along its direction: contributions @ directions is `decode_beside` but for constants."""
-        size = self._normalised(np.asarray(x, np.float32))[2] / np.float32(self.scale)
-        return codes * np.broadcast_to(size, (len(x), 1)).astype(np.float64)
+        return codes * self.row_sizes(x)
 
     def _normalised(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | float, np.ndarray | float]:
         """ν(x) (n, d), and the mean and size (n, 1) that undo it."""

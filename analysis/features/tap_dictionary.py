@@ -37,6 +37,14 @@ class TapDictionary:
             "exactly.",
         )
 
+    @property
+    def typical_active(self) -> int:
+        """Mean number of active features of a row, rounded, at least 1: of an encoded tap from its entries."""
+        entries, (n, k) = getattr(self.codes, "n_entries", None), self.codes.shape
+        if entries is None:
+            return k if self.features.rule == rules.LINEAR else max(1, self.features.active or k)
+        return max(1, round(entries / max(n - len(self.codes.gaps), 1)))
+
 
 def tap_dictionary(activations: Activations) -> TapDictionary:
     """The dictionary of a tap. Reads the weights of an encoded one, 4 (2 k d) bytes.

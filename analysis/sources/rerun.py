@@ -104,8 +104,22 @@ class Rerun:
         return loss, np.where(labels >= 0, np.asarray(out.predicted) == labels, np.nan)
 
 
-def rerun(activations, maximum: int) -> Rerun:
+@dataclass(frozen=True)
+class SomeItems:
+    """Some of the samples of a data source, `at` (n,) their places in it."""
+
+    whole: object
+    at: np.ndarray
+
+    def items(self, start: int, stop: int) -> list:
+        return [self.whole.items(i, i + 1)[0] for i in self.at[start:stop].tolist()]
+
+
+def rerun(activations, maximum: int, partial: bool = False) -> Rerun:
     """The network of a stored tap, with at most `maximum` of its samples (the first ones).
+
+    `partial`: the store may have been recorded from some of the data, found by their ids and the digests of their
+    files.
 
     Raises
     ------
@@ -127,9 +141,11 @@ def rerun(activations, maximum: int) -> Rerun:
     data = open_data(entry["path"], kind=entry.get("kind"))
     n = min(store.n_samples, maximum)
     ids = np.asarray(store.samples["id"]).astype(str)
-    if data.digest != entry.get("digest") or not np.array_equal(
+    same = data.digest == entry.get("digest") and np.array_equal(
         ids[:n], np.asarray(data.ids).astype(str)[:n]
-    ):
+    )
+    part = _part(data, store, ids[:n]) if partial and not same else None
+    if not same and part is None:
         raise InputError(
             f"the data at {entry['path']} are not what {activations.name} was recorded on, or were opened with other "
             "settings",
@@ -140,7 +156,18 @@ def rerun(activations, maximum: int) -> Rerun:
     labels = None if store.class_index is None else np.asarray(store.class_index[:n], dtype=np.int64)
     state = {k: v.detach().cpu().numpy().copy() for k, v in loaded.module.state_dict().items()
              if v.is_floating_point()}  # fmt: skip
-    return Rerun(loaded, data, labels, n, store.n_samples, state)
+    return Rerun(loaded, data if part is None else part, labels, n, store.n_samples, state)
+
+
+def _part(data, store, ids: np.ndarray) -> SomeItems | None:
+    """Where these samples are in the data; None where one is missing, or its file is not known to be the same."""
+    if "media_digest" not in store.samples:
+        return None
+    place, kept = {str(id): i for i, id in enumerate(data.ids)}, np.asarray(store.samples["media_digest"])
+    at = np.array([place.get(str(id), -1) for id in ids])
+    if (at < 0).any() or any(not k or data.media_digest(int(i)) != k for i, k in zip(at, kept, strict=False)):
+        return None
+    return SomeItems(data, at)
 
 
 def reading_weight(run: Rerun, network: NetworkWeights, reader: str) -> tuple[str, np.ndarray, int]:

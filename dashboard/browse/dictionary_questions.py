@@ -7,7 +7,19 @@ from analysis import registry
 FAMILY = "dictionaries"
 WORDED: dict[
     str, str
-] = {}  # method by question, the most asked for first; the others are asked by their titles
+] = {  # method by question, the most asked for first; the others are asked by their titles
+    "Is it any good, on every axis?": "dictionary_court",
+    "How much does it rebuild, and with how few features?": "dictionary_report",
+    "Does the network still work with what it rebuilds?": "loss_recovered",
+    "Can I change the answer through its features?": "edit_success",
+    "Is there a feature for each class?": "concept_f1",
+    "Which attributes are hidden or spread over several features?": "attribute_coverage",
+    "Which features fail because another one took over?": "absorption",
+    "Are features atoms or made of others?": "composition",
+    "Which quiet features does the loss hang on?": "gradient_plane",
+    "How are features shared out over rows?": "allocation",
+    "What does each feature do, and which is most like it?": "feature_table",
+}
 
 
 def asks() -> dict[str, str]:

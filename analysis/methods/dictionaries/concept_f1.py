@@ -186,7 +186,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="concept_f1", family="dictionaries", title="A feature for each class", version=1, function=concept_f1,
+        id="concept_f1", family="dictionaries", title="A feature for each class", version=2, function=concept_f1,
         summary="Best F1 of a feature for each class, chosen and judged on different samples; over-splitting.",
         params=ConceptF1Params, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="reordering features; any rising map of a feature's values",

@@ -42,7 +42,7 @@ from analysis.compute.rows.cluster_columns import label_column
 from analysis.compute.streaming import Pass
 from analysis.errors import NotEnoughData
 from analysis.features import rules
-from analysis.features.tap_dictionary import TapDictionary, tap_dictionary
+from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -84,7 +84,7 @@ def dictionary_report(
     made, seen, notes = tap_dictionary(tap), Pass(), []
     codes, classes = _classes(tap, label_column(tap, params.column), notes)
     known = yardsticks(made.source, codes, classes, seen, progress, (0.0, 0.3))
-    active, linear = _typical_active(made), made.features.rule == rules.LINEAR
+    active, linear = made.typical_active, made.features.rule == rules.LINEAR
     found = reconstruction_sums(
         made.codes, made.source, made.features.decode_beside, known, seen, active=active,
         linear=linear, maximum_rows=params.maximum_rows, rng=rng, progress=progress,
@@ -116,14 +116,6 @@ def _classes(tap, column: str | None, notes: list[str]) -> tuple[np.ndarray | No
     codes[found.stay] = found.codes
     notes.extend(found.notes)
     return codes, len(found.names)
-
-
-def _typical_active(made: TapDictionary) -> int:
-    """Mean number of active features of a row, rounded, at least 1: of an encoded tap from its entries."""
-    entries, (n, k) = getattr(made.codes, "n_entries", None), made.codes.shape
-    if entries is None:
-        return k if made.features.rule == rules.LINEAR else max(1, made.features.active or k)
-    return max(1, round(entries / max(n - len(made.codes.gaps), 1)))
 
 
 def _cost(shapes, params: DictionaryReportParams) -> Cost:

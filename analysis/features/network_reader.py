@@ -1,0 +1,212 @@
+"""The network itself as the reader of a tap: run on its own data with the rows of the tap replaced on the way.
+
+Where a row of the store sits in the module's output is found by its values: what is replaced is what gave the recorded
+numbers, so nothing is assumed about axes, class tokens or padding. Only taps whose rows are tokens of the output can be
+replaced; a mean over tokens cannot be put back. torch is imported when a network is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from analysis.activations import Activations
+from analysis.errors import InputError, NotFound
+from analysis.features.answers import CLEAN, Answers, Replacement
+from analysis.sources.loaded_model import logits_of
+from analysis.sources.rerun import BATCH, rerun
+from analysis.spec import Progress
+
+MOST_LATER = 3  # taps behind this one whose errors are told
+
+
+class NetworkReader:
+    """A `Reader`: the network of a stored tap on at most `maximum` of its samples (the first ones).
+
+    Raises
+    ------
+    InputError, NotFound
+        The network or its data are not there or need code of their own; the tap holds means over tokens.
+    """
+
+    is_network = True
+
+    def __init__(self, tap: Activations, maximum: int) -> None:
+        self._name = tap.name.partition(":")[2] or tap.name
+        tokens = getattr(getattr(tap, "spec", None), "tokens", "")
+        pooled = tap.layout.is_pooled and tokens in ("mean", "spatial-mean")
+        self._run = run = rerun(tap, maximum, partial=True)
+        modules = dict(run.loaded.module.named_modules())
+        if self._name not in modules:
+            raise NotFound(
+                f"the network has no module '{self._name}' to replace the output of", "the tap of a module"
+            )
+        self._tap, self._module, self._pooled = tap, modules[self._name], pooled
+        self._offsets = np.asarray(tap.layout.offsets)
+        store = tap.store
+        self._others = [t for t in store.recorded if t != self._name and t in modules]
+        self._modules = modules
+        self.samples = np.arange(run.n)
+        self.classes = tuple(store.classes)
+        self.of = np.full(run.n, -1) if run.labels is None else np.asarray(run.labels)
+        self.what = f"the network ({type(run.loaded.module).__name__})"
+        self.notes = (run.note,)
+
+    # ------------------------------------------------------------------ running
+    def read(self, replacements: Mapping[str, Replacement], progress: Progress, span, only=None):
+        import torch
+
+        parts: dict[str, list] = {name: [] for name in (CLEAN, *replacements)}
+        starts = range(0, self._run.n, BATCH)
+        with torch.inference_mode():
+            for start in starts:
+                progress(span[0] + (span[1] - span[0]) * start / self._run.n, "running the network")
+                stop = min(start + BATCH, self._run.n)
+                if only is not None and not only[start:stop].any():
+                    continue
+                keep = slice(None) if only is None else only[start:stop]
+                for name, part in self._batch(replacements, start, stop).items():
+                    parts[name].append((part, keep))
+        return {name: _joined(found) for name, found in parts.items()}
+
+    def _batch(self, replacements, start: int, stop: int) -> dict[str, Answers]:
+        run = self._run
+        inputs = run.loaded.prepare(run.data.items(start, stop))
+        labels = None if run.labels is None else run.labels[start:stop]
+        mask = run.loaded.token_mask(inputs)
+        rows = np.arange(self._offsets[start], self._offsets[stop])
+        stored = np.asarray(self._tap.take(rows), np.float64)
+        before, clean = self._forward(inputs, labels, None, mask, stored, rows, start)
+        found = {CLEAN: self._answers(clean, clean, before, before, mask, stop - start)}
+        for name, replace in replacements.items():
+            after, out = self._forward(inputs, labels, replace, mask, stored, rows, start)
+            found[name] = self._answers(clean, out, before, after, mask, stop - start)
+        return found
+
+    def _forward(self, inputs, labels, replace, mask, stored, rows, start):
+        """Later taps' outputs by name, and the `Outputs`, with this tap's rows replaced (None: checked only)."""
+        from analysis.features.tap_places import first_tensor, put_back, rows_of
+
+        later, passed, handles = {}, [], []
+
+        def here(_module, _inputs, output):
+            tensor = first_tensor(output)
+            at = rows_of(tensor, mask, stored, self._tap.name, self._pooled)
+            passed.append(True)
+            if replace is None:
+                return None
+            new = np.asarray(replace(at.take(tensor), rows), np.float64)
+            return put_back(output, at.put(tensor, new))
+
+        def behind(name):
+            def keep(_module, _inputs, output):
+                if passed:
+                    later[name] = first_tensor(output).detach().clone()
+
+            return keep
+
+        try:
+            handles.append(self._module.register_forward_hook(here))
+            handles += [self._modules[n].register_forward_hook(behind(n)) for n in self._others]
+            out = self._run.loaded.forward(inputs, labels)
+        finally:
+            for handle in handles:
+                handle.remove()
+        if not passed:
+            raise InputError(
+                f"module '{self._name}' does not run in a forward pass", "a tap that the network passes"
+            )
+        return later, out
+
+    def _answers(self, clean, out, before, after, mask, n: int) -> Answers:
+        none = np.full(n, np.nan)
+        kl = none if clean.logits is None else _divergence(clean.logits, out.logits, mask)
+        loss = none if out.loss is None else np.asarray(out.loss, np.float64)
+        predicted = np.full(n, -1)
+        if out.predicted is not None and out.token_predicted is None:
+            predicted = np.asarray(out.predicted)
+        names = list(before)[-MOST_LATER:]
+        return Answers(loss, kl, predicted, {t: _apart(before[t], after[t], mask) for t in names})
+
+    # ------------------------------------------------------------------ slopes
+    def slopes(self, progress: Progress, span):
+        rows, parts = [], []
+        for start in range(0, self._run.n, BATCH):
+            progress(span[0] + (span[1] - span[0]) * start / self._run.n, "differentiating the loss")
+            stop = min(start + BATCH, self._run.n)
+            own = np.arange(self._offsets[start], self._offsets[stop])
+            parts.append(self._slope(start, stop, own))
+            rows.append(own)
+        return np.concatenate(rows), np.concatenate(parts)
+
+    def _slope(self, start: int, stop: int, rows: np.ndarray) -> np.ndarray:
+        import torch
+
+        from analysis.features.tap_places import first_tensor, put_back, rows_of
+
+        run, caught = self._run, []
+        inputs = run.loaded.prepare(run.data.items(start, stop))
+        stored, mask = np.asarray(self._tap.take(rows), np.float64), run.loaded.token_mask(inputs)
+
+        def here(_module, _inputs, output):
+            tensor = first_tensor(output).detach().requires_grad_(True)
+            caught.append((tensor, rows_of(tensor, mask, stored, self._tap.name, self._pooled)))
+            return put_back(output, tensor)
+
+        handle = self._module.register_forward_hook(here)
+        try:
+            with torch.enable_grad():
+                logits = logits_of(run.loaded.run(inputs))
+                loss = _loss(logits, inputs, None if run.labels is None else run.labels[start:stop], mask)
+                tensor, at = caught[-1]
+                (grad,) = torch.autograd.grad(loss, tensor)
+        finally:
+            handle.remove()
+        return at.take(grad)
+
+
+def _joined(found: list) -> Answers:
+    join = lambda get: np.concatenate([np.asarray(get(a))[keep] for a, keep in found])  # noqa: E731
+    names = list(found[0][0].later) if found else []
+    return Answers(
+        join(lambda a: a.loss), join(lambda a: a.kl), join(lambda a: a.predicted),
+        {t: join(lambda a, t=t: a.later[t]) for t in names},
+    )  # fmt: skip
+
+
+def _divergence(clean, other, mask) -> np.ndarray:
+    """KL (b,), mean over the tokens that are not padding, sample by sample."""
+    import torch
+
+    out = np.empty(len(clean))
+    for i in range(len(clean)):
+        p, q = (torch.log_softmax(x[i].double(), dim=-1) for x in (clean, other))
+        kl = (p.exp() * (p - q)).sum(dim=-1).clamp(min=0)
+        if mask is not None and kl.ndim == 1 and len(kl) == mask.shape[1]:
+            kl = kl[mask[i]]
+        out[i] = float(kl.mean())
+    return out
+
+
+def _apart(before, after, mask) -> np.ndarray:
+    """Squared difference (b,) of two outputs, padding left out."""
+    apart = (after.double() - before.double()) ** 2
+    if mask is not None and apart.ndim == 3 and apart.shape[1] == mask.shape[1]:
+        apart = apart * mask[:, :, None]
+    return apart.flatten(1).sum(dim=1).numpy()
+
+
+def _loss(logits, inputs, labels, mask):
+    """Sum over the samples of a batch of each one's loss."""
+    import torch
+
+    logs = torch.log_softmax(logits.double(), dim=-1)
+    if logits.ndim == 3:
+        ids = inputs["input_ids"]
+        each = -logs[:, :-1].gather(2, ids[:, 1:, None])[:, :, 0]
+        use = torch.ones_like(each, dtype=torch.bool) if mask is None else mask[:, 1:]
+        return (torch.where(use, each, 0.0).sum(dim=1) / use.sum(dim=1).clamp(min=1)).sum()
+    of = logs.argmax(dim=1) if labels is None else torch.as_tensor(np.asarray(labels)).long()
+    known = of >= 0
+    return -logs[known].gather(1, of[known, None]).sum()
