@@ -176,6 +176,9 @@ class Method:
     matches: str = (
         "samples"  # shared by several taps: "samples" (by id, tokens pooled), the same "rows", "nothing"
     )
+    same_units: bool = False  # taps must have equally many units
+    most_inputs: int | None = None  # of a method with more_inputs
+    roles: tuple[str, ...] = ()  # what each of a fixed number of taps is, for a form
     needs: tuple[str, ...] = ()
     minimum_rows: int = 3
     worker: bool = False

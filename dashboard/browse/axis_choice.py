@@ -45,6 +45,11 @@ class Layer:
         return f"weights:{self.name}:{number}:{'asks' if self.asks else 'adds'}"
 
 
+def whole(layer: Layer) -> str:
+    """All directions of a layer, as a method reads them."""
+    return f"{layer.name}:{'asks' if layer.asks else 'adds'}"
+
+
 def adds_axes(method: Method) -> bool:
     """Whether a given axis stands beside those of columns, instead of in their place."""
     return "others" in {p.name for p in params_of(method.params)}

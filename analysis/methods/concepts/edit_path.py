@@ -40,10 +40,14 @@ DRAWS = 100
 class EditPathParams(AxisParams):
     column: str = param("label", "The sample column with the attribute: classes, or a number.", column=True)
     target: str = param(
-        "", "Class to move towards; empty: the most frequent one, or the one furthest along a given axis."
+        "",
+        "Class to move towards; empty: the most frequent one, or the one furthest along a given axis.",
+        label="class to move towards",
     )
     source: str = param(
-        "", "Class to move from, or 'others'; empty: the next most frequent one, or the least far along."
+        "",
+        "Class to move from, or 'others'; empty: the next most frequent one, or the least far along.",
+        label="class to move from",
     )
     number: int = param(0, "Which of the movable samples, from the most typical of its group (0) on.", low=0)
     strength: float = param(

@@ -59,7 +59,11 @@ class DenoiserRankParams:
     )
     epsilon: float = param(0.1, "Singular values count above this share of the largest.", low=1e-6, high=0.99)
     axes: int = param(30, "Principal axes used.", label="principal axes", low=3, high=200)
-    stored: bool = param(False, "The taps hold Jacobians, one tap for each level of noise, least first.")
+    stored: bool = param(
+        False,
+        "The taps hold Jacobians, one tap for each level of noise, least first.",
+        label="taps are Jacobians",
+    )
     maximum_rows: int = param(2000, "Most points; a seeded random subset above.", low=FEWEST, high=50_000)
 
 

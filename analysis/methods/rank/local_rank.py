@@ -49,7 +49,7 @@ class LocalRankParams:
     epsilon: float = param(
         0.01, "Threshold at which numbers are given, over the largest singular value.", low=1e-6, high=0.99
     )
-    stored: bool = param(False, "The taps hold Jacobians: do not run a network.")
+    stored: bool = param(False, "The taps hold Jacobians: do not run a network.", label="taps are Jacobians")
     maximum_samples: int = param(200, "Most samples (the first ones).", low=3, high=100_000)
 
 

@@ -56,7 +56,7 @@ class ClassSubspacesParams:
     dimension: int = param(3, "Principal axes of each class.", low=1, high=512)
     about: str = param(
         OWN, "Its own mean: how samples of a class differ; the mean of all: also where the class lies.",
-        choices=(OWN, ALL),
+        choices=(OWN, ALL), label="centre each class on",
     )  # fmt: skip
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     minimum_samples: int = param(

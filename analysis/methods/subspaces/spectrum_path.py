@@ -217,7 +217,7 @@ METHODS = (
         id="spectrum_path", family="subspaces", title="Spectrum on the way between taps", version=1,
         function=spectrum_path,
         summary="How the spectrum changes on the shortest way from one tap's covariance to the next.",
-        params=SpectrumPathParams, result=Curve, check=_check, cost=_cost, inputs=2, more_inputs=True,
+        params=SpectrumPathParams, result=Curve, check=_check, cost=_cost, inputs=2, same_units=True, more_inputs=True,
         minimum_rows=FEWEST, invariance="rotating all taps alike, shifting or scaling any of them",
         papers=("Flagfolds",),
     ),

@@ -51,7 +51,11 @@ class SubspaceAlignmentOfUpdatesParams:
     )
     merged: str = param(ALL, "Which updates are merged, seen from one task.", choices=(ALL, OTHERS))
     rank: str = param(ERROR, "Rank at which the merged update is cut.", choices=(ERROR, NORM))
-    table: bool = param(False, "The taps hold tables of weights: a column per unit, a row per input.")
+    table: bool = param(
+        False,
+        "The taps hold tables of weights: a column per unit, a row per input.",
+        label="taps are tables of weights",
+    )
 
 
 def subspace_alignment_of_updates(

@@ -70,7 +70,11 @@ HELP = {
 class WeightSpectraParams:
     layers: str = param("", "Layers, as the checkpoint names them, with commas and * allowed; empty: all.")
     null: str = param(GAUSSIAN, "Matrices without structure to compare with.", choices=(GAUSSIAN, MOVED))
-    table: bool = param(False, "The tap holds a table of weights: a column per unit, a row per input.")
+    table: bool = param(
+        False,
+        "The tap holds a table of weights: a column per unit, a row per input.",
+        label="tap is a table of weights",
+    )
 
 
 def weight_spectra(

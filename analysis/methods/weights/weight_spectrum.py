@@ -44,10 +44,16 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 @dataclass(frozen=True)
 class WeightSpectrumParams:
     layer: str = param(
-        "", "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded."
+        "",
+        "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded.",
+        label="layer of the network",
     )
     null: str = param(GAUSSIAN, "Matrices without structure to compare with.", choices=(GAUSSIAN, MOVED))
-    table: bool = param(False, "The tap holds a table of weights: a column per unit, a row per input.")
+    table: bool = param(
+        False,
+        "The tap holds a table of weights: a column per unit, a row per input.",
+        label="tap is a table of weights",
+    )
 
 
 def weight_spectrum(
