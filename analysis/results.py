@@ -210,7 +210,7 @@ class Curve(Result):
 
     `marks` by series: places of `x` that stand out on its line, called `mark_name`. `joined`: lines run on across
     places where a series has no value (series that were measured at different places). `x_labels` (m)
-    names the places where these are taps or checkpoints, and the axis then shows names."""
+    names the places where these are taps or checkpoints, and the axis then shows names ("": a place between)."""
 
     kind: ClassVar[str] = "curve"
     x: np.ndarray

@@ -34,9 +34,12 @@ class Param:
     high: float | None = None
     choices: tuple = ()
     column: bool = False  # a sample column's name: the form offers the columns that exist
+    layer: bool = False  # a layer of the last tap's network: the form offers those of its checkpoint
 
 
-def param(default, help: str, *, label: str = "", low=None, high=None, choices=(), column: bool = False):
+def param(
+    default, help: str, *, label: str = "", low=None, high=None, choices=(), column: bool = False, layer: bool = False
+):  # fmt: skip
     """A dataclass field that knows its range and its help text."""
     meta = {
         "help": help,
@@ -45,6 +48,7 @@ def param(default, help: str, *, label: str = "", low=None, high=None, choices=(
         "high": high,
         "choices": tuple(choices),
         "column": column,
+        "layer": layer,
     }
     return field(default=default, metadata=meta)
 
@@ -62,7 +66,7 @@ def params_of(cls: type) -> tuple[Param, ...]:
         label = m.get("label") or f.name.replace("_", " ")
         found.append(
             Param(f.name, kind, f.default, m.get("help", ""), label, m.get("low"), m.get("high"),
-                  m.get("choices", ()), m.get("column", False))
+                  m.get("choices", ()), m.get("column", False), m.get("layer", False))
         )  # fmt: skip
     return tuple(found)
 
@@ -177,6 +181,7 @@ class Method:
         "samples"  # shared by several taps: "samples" (by id, tokens pooled), the same "rows", "nothing"
     )
     same_units: bool = False  # taps must have equally many units
+    checkpoints: bool = False  # taps are those of several checkpoints, not several layers of one
     most_inputs: int | None = None  # of a method with more_inputs
     roles: tuple[str, ...] = ()  # what each of a fixed number of taps is, for a form
     needs: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analysis.results import Result
-from analysis.spec import Method
+from analysis.spec import Method, params_of
 from dashboard import errors, forms, jobs, state
 from dashboard.browse import axis_choice
 from dashboard.parts import axis_form, cost_line, membership_form, part_form, tap_list, tap_picker
@@ -30,7 +30,10 @@ def inputs(method: Method) -> list[str]:
     fitting = tap_list.fitting_taps(method, first)
     if len(fitting) < 2:
         return [first]
-    more = [tap_picker.extra_input(f"tap{k}", roles[k - 1], fitting) for k in range(2, method.inputs + 1)]
+    more = [
+        tap_picker.extra_input(f"tap{k}", roles[k - 1], fitting, elsewhere=method.checkpoints)
+        for k in range(2, method.inputs + 1)
+    ]
     return [first, *more]
 
 
@@ -44,11 +47,10 @@ def form(method: Method, references: Sequence[str], *, without: Sequence[str] = 
     parts = part_form.PARAMETERS if part_form.takes_parts(method) else ()
     chosen = part_form.draw(references[0]) if parts else {}
     unused = ["axis"] if given and not axis_choice.adds_axes(method) else []
-    params = (
-        given
-        | chosen
-        | forms.draw(method.params, columns, without=[*packed, *axis, *unused, *parts, *without])
-    )
+    named = any(p.layer for p in params_of(method.params))
+    layers = axis_choice.network_layers(state.workspace().activations(references[-1])) if named else {}
+    elsewhere = [*packed, *axis, *unused, *parts, *without]
+    params = given | chosen | forms.draw(method.params, columns, without=elsewhere, layers=layers)
     if packed:
         params |= membership_form.draw(method, references[0], params)
     seed = st.number_input(

@@ -109,6 +109,9 @@ def too_few(method: Method, reference: str, chosen: list[str]) -> None:
 def _usual(method: Method, reference: str, fitting: list[str]) -> list[str]:
     """Of a recorded tap the recorded layers; of an encoded one the tap that it came from, and itself."""
     store, _, tap = reference.partition(":")
+    elsewhere = projections.same_tap_elsewhere(reference, fitting)
+    if method.checkpoints and len(elsewhere) >= method.inputs:
+        return elsewhere
     opened = state.workspace().store(store)
     if tap in opened.recorded:
         kept = recorded_among(state.workspace(), fitting)

@@ -30,11 +30,12 @@ def draw() -> None:
         )
 
 
-def extra_input(name: str, label: str, known: list[str]) -> str:
-    """A further "store:tap" among `known` for methods that compare several, in URL parameter `name`."""
+def extra_input(name: str, label: str, known: list[str], *, elsewhere: bool = False) -> str:
+    """A further "store:tap" among `known` for methods that compare several, in URL parameter `name`; to begin with the
+    next layer, or the same tap `elsewhere`."""
     current = state.current_tap()
     first = ":".join(current) if current else ""
-    default = _beside(first, known)
+    default = _elsewhere(first, known) if elsewhere else _beside(first, known)
     return st.selectbox(label, known, format_func=shown, **state.bound(name, default, known))
 
 
@@ -42,6 +43,13 @@ def shown(reference: str) -> str:
     """A reference as a person reads it."""
     store, _, tap = reference.partition(":")
     return f"{store} › {tap}"
+
+
+def _elsewhere(first: str, known: list[str]) -> str:
+    """The same tap of another store, else of whichever store."""
+    tap = first.partition(":")[2]
+    others = [r for r in known if r != first and r.partition(":")[2] == tap]
+    return others[0] if others else _beside(first, known)
 
 
 def _beside(first: str, known: list[str]) -> str:

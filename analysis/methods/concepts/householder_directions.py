@@ -64,6 +64,7 @@ class HouseholderDirectionsParams:
         "",
         "Of a store: the layer of the checkpoint; empty: the module that was recorded.",
         label="layer of the network",
+        layer=True,
     )
     tolerance: float = param(
         0.01, "Singular values that differ by a smaller share count as equal.", low=1e-9, high=0.5

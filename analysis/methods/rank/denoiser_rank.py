@@ -173,12 +173,13 @@ def _reading(names, found: list[DenoiserRanks], params) -> str:
         ranks = one.ranks.mean(axis=1)
         low = int(ranks.argmin())
         said.append(
-            f"{name}: of {params.components} fitted pieces of {one.d} dimension(s), the best denoiser keeps "
-            f"{ranks[0]:.1f} directions at the least noise and {ranks[low]:.1f} at noise {LEVELS[low]:.2g}, where the "
-            f"likeliest piece has {one.clear[low].mean():.0%} of the weight; one Gaussian keeps {one.null[0]:.0f} and "
-            f"{one.null[low]:.0f}."
+            f"{name}: with next to no noise it keeps {ranks[0]:.1f} directions (one Gaussian of the same covariance: "
+            f"{one.null[0]:.0f}), at noise {LEVELS[low]:.2g} the fewest, {ranks[low]:.1f} ({one.null[low]:.0f})."
         )
-    return " ".join(said)
+    return (
+        "The best denoiser moves a noised point back to where the data lie, along few directions where these lie in "
+        f"flat pieces ({params.components} were fitted). " + " ".join(said)
+    )
 
 
 def _caveats(names, found: list[DenoiserRanks], params) -> list[str]:

@@ -118,6 +118,7 @@ def exit_divergence(*taps, params: ExitParams = ExitParams(), rng=None, progress
     return Curve(
         title=f"What a linear exit on each layer knows of {names[-1]}", reading=exit_reading(found, layers),
         caveats=tuple(notes), estimates=estimates, x=np.arange(1, len(layers) + 1), x_name="layer",
+        x_labels=tuple(layers),
         y_name="held-out divergence (nats)" if params.show == "divergence" else "share of held-out samples", **shown,
     )  # fmt: skip
 

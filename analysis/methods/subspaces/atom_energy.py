@@ -60,6 +60,7 @@ class AtomEnergyParams:
         "",
         "Decoder layer in the second tap's checkpoint, whose columns are atoms; empty: the module it recorded.",
         label="decoder layer of the second tap's network",
+        layer=True,
     )
     table: bool = param(
         False,

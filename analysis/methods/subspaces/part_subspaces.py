@@ -69,7 +69,7 @@ WHOLE = "all samples"
 
 @dataclass(frozen=True)
 class PartSubspacesParams:
-    whole: bool = param(True, "The principal axes of all samples of the tap.", label="the tap as a whole")
+    whole: bool = param(True, "The principal axes of all samples of the tap.", label="whole tap")
     classes: bool = param(True, "The axes of the samples of each class.", label="each class")
     column: str = param("label", "Sample column that holds the class.", label="class column", column=True)
     heads: int = param(
@@ -208,10 +208,13 @@ def _report(found: TapSubspaces, tap, varies, params, rng, progress) -> Matrix:
     vague = ~np.array([is_clear(m) for m in found.members])
     doubtful = (vague[:, None] | vague[None, :]) & ~np.eye(len(vague), dtype=bool)
     names = ", ".join(m.name for m, v in zip(found.members, vague, strict=True) if v)
-    unclear = "Eigenvalues at the cut are not told apart, so that another sample would give another subspace (hatched): "
-    unclear = (f"{unclear}{names}.",) if vague.any() else ()
+    unclear = (
+        "Eigenvalues at the cut are not told apart, another sample would give another subspace (hatched)"
+    )
+    unclear = (f"{unclear}: {names}.",) if vague.any() else ()
     return replace(
-        result, few=result.few | doubtful, caveats=(*unclear, *result.caveats), title=f"{words.name[:1].upper()}{words.name[1:]} in the units of {tap.name}",
+        result, few=result.few | doubtful, caveats=(*unclear, *result.caveats),
+        title=f"{words.name[:1].upper()}{words.name[1:]} in the units of {tap.name}",
         reading=said.replace("two taps", "two parts"), estimates=(*named, *_dimensions(found)),
     )  # fmt: skip
 

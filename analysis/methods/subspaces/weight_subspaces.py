@@ -70,6 +70,7 @@ class WeightSubspacesParams:
         "",
         "Layer of the second tap's checkpoint, as its file names it; empty: the module that this tap recorded.",
         label="layer of the second tap's network",
+        layer=True,
     )
     side: str = param(
         WRITES, "The activations are what the layer writes into (its units), or what it reads (its inputs).",

@@ -48,6 +48,7 @@ class UpdateEnergyParams:
         "",
         "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded.",
         label="layer of the network",
+        layer=True,
     )
     energy: float = param(0.9, "Share of the energy, at which numbers are given.", low=0.01, high=1.0)
     shapes: int = param(3, "Kronecker shapes drawn, those that cost least a term first.", low=1, high=18)
@@ -161,7 +162,7 @@ METHODS = (
         id="update_energy", family="weights", title="Energy of a weight update over its size", version=1,
         function=update_energy,
         summary="How many numbers store what training changed in one layer, by low rank or by Kronecker products.",
-        params=UpdateEnergyParams, result=Curve, check=_check, cost=_cost, inputs=2,
+        params=UpdateEnergyParams, result=Curve, check=_check, cost=_cost, inputs=2, checkpoints=True,
         roles=("before training", "after training"), minimum_rows=2,
         invariance="scaling the update; for low rank also rotating units or inputs",
         papers=("Singular Value Decomposition on Kronecker Adaptation for Large Language Model",),

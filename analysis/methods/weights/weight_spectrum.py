@@ -47,6 +47,7 @@ class WeightSpectrumParams:
         "",
         "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded.",
         label="layer of the network",
+        layer=True,
     )
     null: str = param(GAUSSIAN, "Matrices without structure to compare with.", choices=(GAUSSIAN, MOVED))
     table: bool = param(

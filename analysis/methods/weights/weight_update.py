@@ -241,7 +241,7 @@ METHODS = (
         function=weight_update,
         summary="What training changed in every layer: ranks, low-rank and Kronecker size, overlap with the base, "
         "intruders.",
-        params=WeightUpdateParams, result=Table, check=_check, cost=_cost, inputs=2,
+        params=WeightUpdateParams, result=Table, check=_check, cost=_cost, inputs=2, checkpoints=True,
         roles=("before training", "after training"), minimum_rows=2,
         invariance="scaling base and tuned alike; rotating units or inputs of both alike, but for Kronecker products",
         papers=("Singular Value Decomposition on Kronecker Adaptation for Large Language Model",),
