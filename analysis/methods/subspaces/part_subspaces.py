@@ -44,7 +44,7 @@ from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP, CommonRows
 from analysis.compute.rows.membership import unpack_named
 from analysis.compute.rows.samples import known_labels
 from analysis.compute.rows.some_samples import EVERY, MEAN, TOKENS
-from analysis.compute.similarity.similarity_report import Words, similarity_matrix
+from analysis.compute.similarity.similarity_report import Words, null_within, similarity_matrix
 from analysis.compute.similarity.subspace_grid import OVERLAP, SubspaceMeasure, subspace_grid
 from analysis.compute.statistics.moments import is_varying
 from analysis.compute.subspaces.distances import DISTANCES, INSIDE, UNEQUAL
@@ -203,6 +203,7 @@ def _report(found: TapSubspaces, tap, varies, params, rng, progress) -> Matrix:
         interval="jackknife over groups of samples, axes found anew, t",
     )  # fmt: skip
     result = similarity_matrix(grid, words, found.names, (*found.notes, *_caveats(varies, params)))
+    result = null_within(result, *words.bounds)
     said = result.reading.replace(f"unrelated representations of {found.n:,} samples", "random subspaces")
     named = tuple(replace(e, name=e.name.replace("two taps", "two parts")) for e in result.estimates)
     vague = ~np.array([is_clear(m) for m in found.members])
