@@ -118,6 +118,18 @@ def test_bad_input_is_refused_in_words(tap, asked, error, says):
         part_subspaces(tap, PartSubspacesParams(**asked))
 
 
+def test_groups_of_samples_that_a_small_class_has_no_row_of_and_a_tap_of_rank_one():
+    rng = np.random.default_rng(0)
+    label = np.repeat(["small", "large"], [9, 200])  # nine samples cannot be in all of ten groups
+    samples = {"id": np.arange(209).astype(str), "label": label}
+    x = rng.standard_normal((209, 5)) * [9, 5, 0.1, 0.1, 0.1]
+    found = part_subspaces(ArrayActivations(x, samples=samples), PartSubspacesParams(dimension=2))
+    assert np.isfinite(found.low[at(found, "label small"), at(found, "label large")])
+    line = np.outer(rng.standard_normal(209), rng.standard_normal(5))
+    flat = part_subspaces(ArrayActivations(line, samples=samples))
+    np.testing.assert_allclose(flat.values, 1.0, atol=1e-9)
+
+
 def test_a_group_that_is_too_small_is_left_out_and_named(tap):
     groups = pack_named({"three": np.arange(N) < 3})
     found = part_subspaces(tap, PartSubspacesParams(groups=groups))

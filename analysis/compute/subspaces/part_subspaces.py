@@ -41,7 +41,7 @@ def of_rows(data: PartRows, name: str, rows: np.ndarray, dimension: int | None, 
     found = _cut(cuts_of(ArrayActivations(x, name=name, layout=layout, digest="held")), dimension)
     places = np.cumsum(rows) - 1
     groups = [places[g[rows[g]]] for g in data.groups]
-    return TapSubspace(name, found, (found.basis, *_left_out(x, found.k, groups)))
+    return TapSubspace(name, found, (found.basis, *_left_out(x, found.basis, groups)))
 
 
 def _cut(cuts: Cuts, dimension: int | None) -> Subspace:
@@ -50,8 +50,11 @@ def _cut(cuts: Cuts, dimension: int | None) -> Subspace:
         return chosen_cut(cuts, dimension, None)
     except NotEnoughData:
         values, r = cuts.values, len(cuts.values)
-        if (dimension is not None and dimension > r) or r < 2:
+        if dimension is not None and dimension > r:
             raise
+        if r == 1:  # of rank one: nothing follows
+            return Subspace(cuts.name, cuts.axes.directions.T, values, 0.0, float(cuts.axes.total), 0.0, cuts.axes.n,
+                            cuts.samples)  # fmt: skip
         most = max(1, min(r - 1, cuts.axes.d // 2))
         k = dimension or int(np.argmax(values[:most] / np.maximum(values[1 : most + 1], 1e-300))) + 1
         p = float(cuts.p[k - 1]) if k < r else 1.0
@@ -67,11 +70,13 @@ def is_clear(part: TapSubspace) -> bool:
     return part.subspace.p < LEVEL
 
 
-def _left_out(x: np.ndarray, k: int, groups: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Axes without each group; none where too few rows would be left."""
-    if k > len(x) - max(map(len, groups)) - 2:
+def _left_out(x: np.ndarray, basis: np.ndarray, groups: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Axes without each group, the same ones where it has no row here; none where too few rows would be left."""
+    k, own = basis.shape[1], [g for g in groups if len(g)]
+    if k > len(x) - max(map(len, own)) - 2:
         return []
-    return axes_without(x, k, groups)
+    found = iter(axes_without(x, k, own))
+    return [next(found) if len(g) else basis for g in groups]
 
 
 def of_directions(
