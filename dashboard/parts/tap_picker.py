@@ -46,10 +46,17 @@ def shown(reference: str) -> str:
 
 
 def _elsewhere(first: str, known: list[str]) -> str:
-    """The same tap of another store, else of whichever store."""
+    """The same tap of another checkpoint, else of another store, else another tap."""
     tap = first.partition(":")[2]
     others = [r for r in known if r != first and r.partition(":")[2] == tap]
-    return others[0] if others else _beside(first, known)
+    unlike = [r for r in others if _checkpoint(r) != _checkpoint(first)]
+    return next(iter(unlike or others or [_beside(first, known)]))
+
+
+def _checkpoint(reference: str) -> str:
+    """What says which weights a store was recorded from; "" where it does not say."""
+    about = state.workspace().store(reference.partition(":")[0]).manifest.get("checkpoint") or {}
+    return str(about.get("path") or about.get("name") or "")
 
 
 def _beside(first: str, known: list[str]) -> str:

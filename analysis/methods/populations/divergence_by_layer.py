@@ -219,7 +219,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="divergence_by_layer", family="populations", title="Layer at which two networks part", version=1,
+        id="divergence_by_layer", family="populations", title="Layer at which two networks part", version=2,
         function=divergence_by_layer,
         summary="At which layer two networks see those samples differently on which their answers differ most.",
         params=DivergenceParams, result=Curve, check=_check, cost=_cost, inputs=4, more_inputs=True,

@@ -173,8 +173,9 @@ def _reading(names, found: list[DenoiserRanks], params) -> str:
         ranks = one.ranks.mean(axis=1)
         low = int(ranks.argmin())
         said.append(
-            f"{name}: with next to no noise it keeps {ranks[0]:.1f} directions (one Gaussian of the same covariance: "
-            f"{one.null[0]:.0f}), at noise {LEVELS[low]:.2g} the fewest, {ranks[low]:.1f} ({one.null[low]:.0f})."
+            f"{name} (pieces of {one.d} dimension(s)): with next to no noise it keeps {ranks[0]:.1f} directions (one "
+            f"Gaussian of the same covariance: {one.null[0]:.0f}), at noise {LEVELS[low]:.2g} the fewest, "
+            f"{ranks[low]:.1f} ({one.null[low]:.0f})."
         )
     return (
         "The best denoiser moves a noised point back to where the data lie, along few directions where these lie in "
@@ -236,7 +237,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="denoiser_rank", family="rank", title="Rank of a denoiser over noise", version=1, function=denoiser_rank,
+        id="denoiser_rank", family="rank", title="Rank of a denoiser over noise", version=2, function=denoiser_rank,
         summary="How many directions a denoiser keeps at each level of noise, beside one Gaussian's.",
         params=DenoiserRankParams, result=Curve, check=_check, cost=_cost, more_inputs=True, minimum_rows=FEWEST,
         matches="rows", invariance="rotating, shifting or scaling all activations together",

@@ -214,7 +214,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="exit_divergence", family="similarity", title="Linear exits by layer", version=1,
+        id="exit_divergence", family="similarity", title="Linear exits by layer", version=2,
         function=exit_divergence,
         summary="How much of the network's own answer a linear exit can read off each layer.",
         params=ExitParams, result=Curve, check=_check, cost=_cost, inputs=2, more_inputs=True, minimum_rows=FEWEST,

@@ -244,7 +244,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="layer_correspondence", family="similarity", title="Which layer corresponds to which", version=2,
+        id="layer_correspondence", family="similarity", title="Which layer corresponds to which", version=3,
         function=layer_correspondence, params=LayerCorrespondenceParams, result=Curve, check=_check, cost=_cost,
         summary="For each layer of a network its match in another, by CKA, with all layers that would do as well.",
         inputs=2, more_inputs=True, minimum_rows=FEWEST,

@@ -214,7 +214,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="spectrum_path", family="subspaces", title="Spectrum on the way between taps", version=1,
+        id="spectrum_path", family="subspaces", title="Spectrum on the way between taps", version=2,
         function=spectrum_path,
         summary="How the spectrum changes on the shortest way from one tap's covariance to the next.",
         params=SpectrumPathParams, result=Curve, check=_check, cost=_cost, inputs=2, same_units=True, more_inputs=True,
