@@ -90,7 +90,8 @@ class Scatter(Result):
     `columns`: per-point values (n,), numeric or text, that can colour the points (quality measures among them).
     `colour` names the default one. `axes` label the coordinates; `meaningful_axes` is False where only
     neighbourhoods mean something (UMAP and kin). `frames` (m, n, 2 or 3) are the places of the same points in a
-    series (layers, checkpoints) named by `frame_names`; `positions` is then the last of them. `edges` (m, 2) int32
+    series (layers, checkpoints) named by `frame_names`; `positions` is then the last of them. A column that is named
+    like a frame belongs to it: coloured by it, the points are drawn at its places. `edges` (m, 2) int32
     join points by their places in `positions`, with `edge_values` (m,) called `edge_name`. `ellipses` (m, 5) lie over
     the map: centre (2), half axes (2), angle of the first in radians. `ellipse_name` says what they are where it is not
     what the map makes of a small ball; `ellipse_columns` have a value for each (m,), those that are also in `columns`
@@ -209,7 +210,7 @@ class Curve(Result):
 
     `marks` by series: places of `x` that stand out on its line, called `mark_name`. `joined`: lines run on across
     places where a series has no value (series that were measured at different places). `x_labels` (m)
-    names the places where these are taps or checkpoints, and the axis then shows names."""
+    names the places where these are taps or checkpoints, and the axis then shows names ("": a place between)."""
 
     kind: ClassVar[str] = "curve"
     x: np.ndarray

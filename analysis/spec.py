@@ -34,6 +34,7 @@ class Param:
     high: float | None = None
     choices: tuple = ()
     column: bool = False  # a sample column's name: the form offers the columns that exist
+    layer: bool = False  # a layer of the last tap's network: the form offers those of its checkpoint
 
 
 def param(
@@ -46,6 +47,7 @@ def param(
     choices=(),
     column: bool = False,
     late: bool = False,
+    layer: bool = False,
 ):
     """A dataclass field that knows its range and its help text; with `late` forms list it after all that are not, so
     that what several methods share does not stand before what one of them is about."""
@@ -57,6 +59,7 @@ def param(
         "choices": tuple(choices),
         "column": column,
         "late": late,
+        "layer": layer,
     }
     return field(default=default, metadata=meta)
 
@@ -74,7 +77,7 @@ def params_of(cls: type) -> tuple[Param, ...]:
         label = m.get("label") or f.name.replace("_", " ")
         found.append(
             Param(f.name, kind, f.default, m.get("help", ""), label, m.get("low"), m.get("high"),
-                  m.get("choices", ()), m.get("column", False))
+                  m.get("choices", ()), m.get("column", False), m.get("layer", False))
         )  # fmt: skip
     return tuple(found)
 
@@ -188,6 +191,10 @@ class Method:
     matches: str = (
         "samples"  # shared by several taps: "samples" (by id, tokens pooled), the same "rows", "nothing"
     )
+    same_units: bool = False  # taps must have equally many units
+    checkpoints: bool = False  # taps are those of several checkpoints, not several layers of one
+    most_inputs: int | None = None  # of a method with more_inputs
+    roles: tuple[str, ...] = ()  # what each of a fixed number of taps is, for a form
     needs: tuple[str, ...] = ()
     minimum_rows: int = 3
     worker: bool = False

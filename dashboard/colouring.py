@@ -11,7 +11,7 @@ import numpy as np
 
 from analysis.results import Result, Scatter
 from dashboard.browse import colour_sources, selections
-from dashboard.browse.colour_sources import Source
+from dashboard.browse.colour_sources import OF_MAP, Source
 from dashboard.browse.group_colours import OTHERS
 
 UNIT, SELECTION = "Unit ", "Selection: "
@@ -43,6 +43,15 @@ def covered(result: Result, workspace, selection) -> np.ndarray | None:
     return selections.points_of(selection, result, taken.layout, store, reference.partition(":")[2])
 
 
+def _at_frame(result: Scatter, name: str) -> Scatter:
+    """A column that is named like a frame belongs to it: the points are drawn where they are then."""
+    if name not in result.columns:
+        return result
+    places = np.asarray(result.frames)[result.frame_names.index(name)]
+    title = f"{result.title.partition(':')[0]}: {name}"
+    return dataclasses.replace(result, positions=places, colour=name, title=title)
+
+
 def _by_selection(result: Scatter, workspace, colour: str) -> Scatter:
     selection = selections.find(workspace, colour.removeprefix(SELECTION))
     mask = covered(result, workspace, selection)
@@ -59,6 +68,8 @@ def coloured(result: Result, workspace, colour: str) -> Result:
     """
     if not isinstance(result, Scatter) or not colour:
         return result
+    if colour.removeprefix(OF_MAP) in result.frame_names:
+        return _at_frame(result, colour.removeprefix(OF_MAP))
     if colour in result.columns:
         return dataclasses.replace(result, colour=colour)
     if colour.startswith(SELECTION):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import streamlit as st
 
 from analysis.errors import LoupeError
+from dashboard.figures.plurals import counted
 
 log = logging.getLogger("loupe.dashboard")
 
@@ -55,6 +56,7 @@ def left_out(taps: Sequence[str], refusal: LoupeError) -> None:
 
 def escape(text: str) -> str:
     """Text of unknown origin (file names, labels) as it is, not as Markdown."""
+    text = counted(text)
     for sign in "\\`*_[]$<>#~|":
         text = (
             text.replace(sign, "\\" + sign)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import streamlit as st
 
@@ -16,27 +17,35 @@ FEW = 6  # parameters shown at once; the rest wait behind a line
 LARGEST = (1 << 53) - 1  # a browser's largest exact integer
 
 
-def draw(params: type, columns: Sequence[str] = (), *, across: int = 2, without: Sequence[str] = ()) -> dict:
+def draw(
+    params: type,
+    columns: Sequence[str] = (),
+    *,
+    across: int = 2,
+    without: Sequence[str] = (),
+    layers: Mapping[str, str] = MappingProxyType({}),
+) -> dict:
     """Draw a form for a params dataclass; returns the values that differ from their defaults.
 
-    `columns`: the sample columns that exist, offered wherever a parameter names one. `without`: names of those that
-    the page asks for in another way. Everything is kept in the URL under `p.<name>`.
+    `columns`: the sample columns that exist, offered wherever a parameter names one; `layers` likewise, with what each
+    is called, the first to begin with. `without`: names of those that the page asks for in another way.
+    Everything is kept in the URL under `p.<name>`.
     """
     listed = [p for p in params_of(params) if p.name not in without]
-    values = _grid(listed[:FEW], columns, across)
+    values = _grid(listed[:FEW], columns, across, layers)
     if listed[FEW:]:
         with st.expander(count(len(listed) - FEW, "more setting")):
-            values |= _grid(listed[FEW:], columns, across)
+            values |= _grid(listed[FEW:], columns, across, layers)
     return {p.name: values[p.name] for p in listed if values[p.name] != p.default}
 
 
-def _grid(params: Sequence[Param], columns: Sequence[str], across: int) -> dict:
+def _grid(params: Sequence[Param], columns: Sequence[str], across: int, layers: Mapping[str, str]) -> dict:
     values = {}
     for start in range(0, len(params), across):
         cells = st.columns(across, vertical_alignment="bottom")
         for cell, p in zip(cells, params[start : start + across], strict=False):
             with cell:
-                values[p.name] = widget(p, columns)
+                values[p.name] = _layer(p, layers) if p.layer and layers else widget(p, columns)
     return values
 
 
@@ -80,6 +89,11 @@ def _column(p: Param, columns: Sequence[str]) -> object:
     options = [*none, *columns]
     tie = state.bound(PREFIX + p.name, p.default, options)
     return st.selectbox(label(p), options, format_func=_option, help=_help(p), **tie)
+
+
+def _layer(p: Param, layers: Mapping[str, str]) -> str:
+    tie = state.bound(PREFIX + p.name, next(iter(layers)), list(layers))
+    return st.selectbox(label(p), list(layers), format_func=layers.get, help=_help(p), **tie)
 
 
 def _text(p: Param) -> object:

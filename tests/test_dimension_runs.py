@@ -161,7 +161,7 @@ def test_repeats_are_averaged_and_counted():
         (["5", "cat", "9"], [1, 2, 3], {}, ParameterError, "cat"),
         ([5, 5, 5], [1, 2, 3], {}, NotEnoughData, "two dimensions"),
         ([5, 9, 10], [np.nan] * 3, {}, NotEnoughData, "no finite performance"),
-        ([5, 9, 10], [-3, -2, -1], {}, InputError, "no negative number"),
+        ([5, 9, 10], [-3, -2, -1], {}, InputError, "not negative"),
         ([5, 9, 10], [1, 2, 3], {"parameters": "D"}, InputError, "at most its 7 parameters"),
         ([5, 9, 10], [1, 2, 3], {"performance": "loss"}, NotFound, "no unit or sample column 'loss'"),
         ([5, 9, 10], [1, 2, 3], {"performance": "kind"}, NotFound, "holds text"),

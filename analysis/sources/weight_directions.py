@@ -26,6 +26,25 @@ def weight_direction(tap, text: str) -> tuple[np.ndarray, str]:
         As `weights_of`; no such layer.
     """
     name, number, side = _read(text)
+    rows, side, name = _fitting_side(tap, name, side)
+    if number >= len(rows):
+        raise ParameterError(
+            f"{'row' if side == ASKS else 'column'} {number} of '{name}'", f"0 to {len(rows) - 1}"
+        )
+    words = f"unit {number} of {name}" if side == ASKS else f"input {number} of {name}"
+    return rows[number], words
+
+
+def layer_directions(tap, text: str) -> tuple[np.ndarray, str, str]:
+    """All directions (m, d) of the layer named "LAYER", "LAYER:asks" or "LAYER:adds", which side they are of, and the
+    layer's name. Raises as `weight_direction`."""
+    name, _, side = (part.strip() for part in text.partition(":"))
+    if side not in ("", ASKS, ADDS):
+        raise ParameterError(f"weights:{text}", f"LAYER, LAYER:{ASKS} or LAYER:{ADDS}")
+    return _fitting_side(tap, name, side)
+
+
+def _fitting_side(tap, name: str, side: str) -> tuple[np.ndarray, str, str]:
     network, d = weights_of(tap), tap.shape[1]
     table, name = _table(network, name)
     sides = [side] if side else [ASKS, ADDS]
@@ -36,13 +55,7 @@ def weight_direction(tap, text: str) -> tuple[np.ndarray, str]:
             f"'{name}' is a table of {table.shape[0]} x {table.shape[1]}", f"{d} numbers on one side, as {tap.name} "
             "has units", "Name a layer that reads this tap or writes into it",
         )  # fmt: skip
-    rows = table if side == ASKS else table.T
-    if number >= len(rows):
-        raise ParameterError(
-            f"{'row' if side == ASKS else 'column'} {number} of '{name}'", f"0 to {len(rows) - 1}"
-        )
-    words = f"unit {number} of {name}" if side == ASKS else f"input {number} of {name}"
-    return rows[number], words
+    return (table if side == ASKS else table.T), side, name
 
 
 def fitting_layers(tap) -> list[tuple[str, int, str]]:

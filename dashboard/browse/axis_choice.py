@@ -11,6 +11,7 @@ from analysis.compute.rows.known_factors import NOT_FACTORS, factor_of
 from analysis.compute.rows.packed_direction import pack_direction
 from analysis.errors import LoupeError
 from analysis.sources.weight_directions import ASKS, fitting_layers
+from analysis.sources.weights import weights_of
 from analysis.spec import Method, params_of
 from dashboard.browse.cards import label_words
 from dashboard.figures.text import plain, shorten
@@ -45,6 +46,11 @@ class Layer:
         return f"weights:{self.name}:{number}:{'asks' if self.asks else 'adds'}"
 
 
+def whole(layer: Layer) -> str:
+    """All directions of a layer, as a method reads them."""
+    return f"{layer.name}:{'asks' if layer.asks else 'adds'}"
+
+
 def adds_axes(method: Method) -> bool:
     """Whether a given axis stands beside those of columns, instead of in their place."""
     return "others" in {p.name for p in params_of(method.params)}
@@ -70,6 +76,21 @@ def layers(tap) -> tuple[list[Layer], str]:
     except LoupeError as refusal:
         return [], f"{refusal.found}."
     return found, "" if found else "No layer of its checkpoint reads this tap or writes into it."
+
+
+def network_layers(tap) -> dict[str, str]:
+    """Layers of the tap's network by name, in words; first "", the one that was recorded, or without such one those
+    that write into the tap. Empty where there are no weights."""
+    try:
+        network = weights_of(tap)
+        writes = [name for name, _, side in fitting_layers(tap) if side != ASKS and name in network.layers]
+        own = network.find(tap.tap) is not None
+    except (LoupeError, AttributeError):  # an array has no network
+        return {}
+    named = {
+        name: f"{name} ({network.units(name):,} units)" for name in dict.fromkeys([*writes, *network.layers])
+    }
+    return {"": "the one that was recorded", **named} if own else named
 
 
 def row_taps(workspace, reference: str, references: list[str]) -> list[str]:

@@ -31,6 +31,27 @@ def comparable(workspace, reference: str, known: Sequence[str]) -> list[str]:
     return [r for r in known if r.partition(":")[0] in stores]
 
 
+def as_wide(workspace, reference: str, known: Sequence[str]) -> list[str]:
+    """Those of the taps `known` that have as many units as this one."""
+    return [r for r in known if _units(workspace, r) == _units(workspace, reference)]
+
+
+def with_enough(workspace, known: Sequence[str], fewest: int, same_units: bool) -> str | None:
+    """The last recorded layer of the first store that has as many of them (of one width), or None."""
+    layers: dict[tuple, list[str]] = {}
+    for reference in known:
+        store, _, tap = reference.partition(":")
+        if tap in workspace.store(store).recorded and not tap.startswith("outputs."):
+            layers.setdefault((store, _units(workspace, reference) if same_units else 0), []).append(
+                reference
+            )
+    return next((group[-1] for group in layers.values() if len(group) >= fewest), None)
+
+
+def _units(workspace, reference: str) -> int:
+    return workspace.activations(reference).shape[1]
+
+
 def _counted(a, b) -> int:
     ids = [np.unique(np.asarray(s.samples["id"]).astype(str)) for s in (a, b)]
     return len(np.intersect1d(*ids, assume_unique=True))

@@ -155,6 +155,8 @@ def usual_inputs(method: Method, reference: str, fitting: Sequence[str]) -> list
         layers = [reference, *[r for r in fitting if r.partition(":")[2] == tap and r != reference]]
     if len(layers) < 2:
         layers = list(dict.fromkeys([reference, *fitting]))
+    if method.most_inputs:
+        layers = list(dict.fromkeys([reference, *layers]))[: method.inputs]
     return layers if method.more_inputs else layers[: method.inputs]
 
 

@@ -88,6 +88,17 @@ def rows_of(selection: Selection | None, store, tap: str) -> np.ndarray | None:
     return _masks.get(key, lambda: row_mask(selection, store, tap))
 
 
+def usable(workspace, reference: str) -> dict[str, np.ndarray]:
+    """The named selections of a store that cover rows of this "store:tap", each with its membership (rows,)."""
+    name, _, tap = reference.partition(":")
+    store, found = workspace.store(name), {}
+    for selection in workspace.selections(name):
+        mask = rows_of(selection, store, tap)
+        if mask is not None and mask.any():
+            found[selection.name] = mask
+    return found
+
+
 def samples_of(selection: Selection | None, store) -> np.ndarray | None:
     """(samples,) bool: the samples that a selection covers, by id or by their rows."""
     if selection is None:

@@ -62,6 +62,7 @@ QUESTIONS = {  # by name in the URL
         "Where does each layer live, beside what two random subspaces of these dimensions would share?",
         {
             "How far apart are the layers' subspaces?": "subspace_distances",
+            "Of classes, lassoed groups, heads, weights?": "part_subspaces",
             "Which angles lie between two of them?": "principal_angle_spectrum",
             "How far apart, with no dimension to choose?": "flag_distances",
             "Can I see all these distances on a map?": "flag_map",
@@ -80,6 +81,7 @@ QUESTIONS = {  # by name in the URL
         "How does the space turn along depth or training, and what moved? A steady turn has no acceleration.",
         {
             "How fast does it turn, and where bend?": "subspace_movie",
+            "Can I scrub through it, step by step?": "subspace_film",
             "Which samples moved?": "moved_samples",
             "Which units moved?": "moved_units",
             "What is left of the first layer's state?": "shortcut_echo",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analysis.errors import InputError, NotFound, ParameterError
 from dashboard.commands.output import Bar, format_of, print_json, workspace_of, write_figure
+from dashboard.figures.plurals import counted
 
 
 def _recipe(path: Path) -> dict:
@@ -137,7 +138,7 @@ def run(given) -> int:
             }
         )
     print(result.title)
-    print(result.reading)
+    print(counted(result.reading))
     for e in result.estimates:
         interval = f" [{e.low:.4g}, {e.high:.4g}]" if e.low is not None else ""
         null = f"  null {e.null:.4g}" if e.null is not None else ""

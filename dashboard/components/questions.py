@@ -15,16 +15,22 @@ from analysis.results import Result
 from analysis.spec import Method
 from dashboard import errors, state
 from dashboard.components import sample_gallery
-from dashboard.parts import doubts, figure_block, method_run, on_demand, readable_taps
+from dashboard.parts import doubts, figure_block, method_run, on_demand, readable_taps, tap_list
 
 AT_ONCE = 1.5  # seconds of computing that the page waits for
 PATIENCE = 1.0  # and of a job before there is a bar
-RESETS = ("p.", "seed", "tap2")  # what belongs to the question before
+RESETS = ("p.", "seed", "tap2", "step")  # what belongs to the question before
 
 
-def draw(asks: Mapping[str, str], key: str, more: Mapping[str, Callable] = MappingProxyType({})) -> None:
+def draw(
+    asks: Mapping[str, str],
+    key: str,
+    more: Mapping[str, Callable] = MappingProxyType({}),
+    answers: Mapping[str, Callable] = MappingProxyType({}),
+) -> None:
     """Questions and settings on the left, the answer on the right. `asks`: method by question; `key` names the view;
-    `more`: by method, what is drawn below its settings, given the taps and the settings."""
+    `more`: by method, what is drawn below its settings, given the taps and the settings; `answers`: by method, what
+    draws its result, given that and a key, where it is not drawn as every result is."""
     installed = registry.methods()
     known = {id: question for question, id in asks.items() if id in installed}
     left, right = st.columns([1, 1.9], gap="medium")
@@ -38,7 +44,9 @@ def draw(asks: Mapping[str, str], key: str, more: Mapping[str, Callable] = Mappi
             more[method.id](references, asked[1])
     with right, errors.shown():
         result = None if asked is None else _answer(method, *asked, key)
-        if result is not None:
+        if result is not None and method.id in answers:
+            answers[method.id](result, method.id)
+        elif result is not None:
             figure_block.draw(result, key=method.id, samples=sample_gallery.of(result, method.id))
     with right:
         doubts.draw(method)
@@ -59,12 +67,12 @@ def _question(known: Mapping[str, str]) -> Method:
 
 def _answer(method: Method, references: list[str], params: dict, seed: int, key: str) -> Result | None:
     how = {"ask": "Compute", "title": method.title, "key": key, "at_once": AT_ONCE, "patience": PATIENCE}
+    if len(references) < method.inputs:
+        tap_list.too_few(method, ":".join(state.current_tap()), references)
+        return None
     if not method.more_inputs:
         return on_demand.result(method.id, references, params, seed=seed, **how)
     fewest = method.inputs
-    if len(references) < fewest:
-        st.info(f"This question needs {fewest} taps or more: add some on the left.", icon=":material/info:")
-        return None
     result, _ = readable_taps.result(
         method.id, references, params, seed=seed, enough=lambda rest: len(rest) >= fewest, **how
     )

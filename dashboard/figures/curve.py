@@ -129,6 +129,10 @@ def screen(result: Curve, theme: Theme, *, height=None, title=True):
     if result.x_labels:
         places, names = _ticks(result, ON_SCREEN)
         kind |= {"tickmode": "array", "tickvals": places, "ticktext": [markup(name) for name in names]}
+    elif (
+        not result.log_x and len(x) <= MOST_TICKS // 2 and (np.asarray(result.x) == np.round(result.x)).all()
+    ):
+        kind |= {"tickmode": "array", "tickvals": x, "ticktext": [number(at) for at in result.x]}
     figure.update_xaxes(title_text=markup(result.x_name, 80), exponentformat="power", **kind)
     figure.update_yaxes(title_text=markup(result.y_name, 44), range=_span(result), exponentformat="power")
     if direct and len(coloured) > 1:
@@ -154,14 +158,19 @@ def _diamonds(figure, result: Curve, x: np.ndarray, name: str, colour: str) -> N
 def _ticks(result: Curve, room: int) -> tuple[np.ndarray, list[str]]:
     """Places along x and their names, shortened to so many characters in all where that leaves something of them."""
     x = np.asarray(result.x, float)
-    shown = np.arange(0, len(x), -(-len(x) // MOST_TICKS))
-    names = told_apart(result.x_labels, int(np.clip(room // max(len(shown), 1) - 1, 8, NAME)))
-    return x[shown], [names[i] for i in shown]
+    named = np.flatnonzero([bool(name) for name in result.x_labels])  # "" has no tick
+    every = max(1, -(-len(named) // MOST_TICKS))
+    shown = named[::every]
+    names = told_apart(
+        [result.x_labels[i] for i in named], int(np.clip(room // max(len(shown), 1) - 1, 8, NAME))
+    )
+    return x[shown], names[::every]
 
 
 def _hovered(result: Curve) -> list[str]:
     """The whole name of each place, with its number."""
-    return [f"{markup(name, 60)} ({number(at)})" for name, at in zip(result.x_labels, result.x, strict=True)]
+    places = zip(result.x_labels, result.x, strict=True)
+    return [f"{markup(name, 60)} ({number(at)})" if name else number(at) for name, at in places]
 
 
 def _log_axis(x: np.ndarray) -> dict:

@@ -15,6 +15,7 @@ from dashboard.figures.text import markup, number, plain
 from dashboard.figures.traces import band, line
 
 PAPER_SHAPE = 0.66
+LEGEND = 22  # pixels of its line between title and picture
 MOST_MARKS = 150  # more values than this are a line without marks
 
 
@@ -121,7 +122,7 @@ def screen(result: Spectrum, theme: Theme, *, log=None, height=400, title=True):
         "yanchor": "bottom",
         "traceorder": "normal",
     }
-    figure.update_layout(legend=legend)
+    figure.update_layout(legend=legend, margin_t=figure.layout.margin.t + LEGEND)
     return figure
 
 

@@ -12,6 +12,8 @@ import unicodedata
 
 import numpy as np
 
+from dashboard.figures.plurals import counted
+
 MINUS = "−"
 _FORBIDDEN = {"Cc", "Cs", "Co", "Cn"}
 _DIRECTION = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they could turn a label around
@@ -28,7 +30,7 @@ _TEX = {
 
 def plain(text) -> str:
     """One line of printable text: control characters, lone surrogates and direction marks taken out."""
-    text = _DIRECTION.sub("", str(text))
+    text = counted(_DIRECTION.sub("", str(text)))
     if text.isascii() and text.isprintable():
         return text
     kept = (" " if c in "\n\r\t\v\f" else c for c in text)

@@ -13,6 +13,7 @@ from analysis.compute.rows.membership import pack
 from analysis.spec import Method, Param, params_of
 from dashboard import forms, state
 from dashboard.browse import axis_choice, named_directions, selections
+from dashboard.parts import part_form
 
 
 def packed(method: Method) -> tuple[Param, ...]:
@@ -22,7 +23,7 @@ def packed(method: Method) -> tuple[Param, ...]:
         p
         for p in params_of(method.params)
         if p.kind == "str"
-        and p.name not in axis_choice.PARAMETERS
+        and p.name not in (*axis_choice.PARAMETERS, *part_form.PARAMETERS)
         and any(word in p.help.lower() for word in words)
     )
 
@@ -39,7 +40,7 @@ def draw(method: Method, reference: str, given: Mapping) -> dict[str, str]:
         st.caption("An axis can be a named selection: write `selection:its name`.")
     if not groups:
         return found
-    options = _usable(reference)
+    options = selections.usable(state.workspace(), reference)
     if not options:
         st.caption(
             "Groups can be named selections of this store: draw one on the **Map** and give it a name."
@@ -55,15 +56,4 @@ def draw(method: Method, reference: str, given: Mapping) -> dict[str, str]:
         )
         if name:
             found[p.name] = pack(options[name])
-    return found
-
-
-def _usable(reference: str) -> dict:
-    """Named selections with rows at this tap, each with its membership."""
-    name, _, tap = reference.partition(":")
-    store, found = state.workspace().store(name), {}
-    for selection in state.workspace().selections(name):
-        mask = selections.rows_of(selection, store, tap)
-        if mask is not None and mask.any():
-            found[selection.name] = mask
     return found

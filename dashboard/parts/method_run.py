@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analysis.results import Result
-from analysis.spec import Method
+from analysis.spec import Method, params_of
 from dashboard import errors, forms, jobs, state
 from dashboard.browse import axis_choice
-from dashboard.parts import axis_form, cost_line, membership_form, tap_list, tap_picker
+from dashboard.parts import axis_form, cost_line, membership_form, part_form, tap_list, tap_picker
 
 SHORT = 1.0  # seconds that a click waits for the result, before a bar is shown instead
 
@@ -24,9 +24,16 @@ def inputs(method: Method) -> list[str]:
         return chosen
     if method.inputs == 1:
         return [first]
-    st.markdown(f"**Tap 1**: {errors.escape(tap_picker.shown(first))} (change it in the sidebar)")
+    roles = [role[:1].upper() + role[1:] for role in method.roles]
+    roles = roles or [f"Tap {k}" for k in range(1, method.inputs + 1)]
+    st.markdown(f"**{roles[0]}**: {errors.escape(tap_picker.shown(first))} (change it in the sidebar)")
     fitting = tap_list.fitting_taps(method, first)
-    more = [tap_picker.extra_input(f"tap{k}", f"Tap {k}", fitting) for k in range(2, method.inputs + 1)]
+    if len(fitting) < 2:
+        return [first]
+    more = [
+        tap_picker.extra_input(f"tap{k}", roles[k - 1], fitting, elsewhere=method.checkpoints)
+        for k in range(2, method.inputs + 1)
+    ]
     return [first, *more]
 
 
@@ -37,8 +44,13 @@ def form(method: Method, references: Sequence[str], *, without: Sequence[str] = 
     packed = [p.name for p in membership_form.packed(method)]
     axis = axis_choice.PARAMETERS if axis_choice.takes_axis(method) else ()
     given = axis_form.draw(method, references[0]) if axis else {}
+    parts = part_form.PARAMETERS if part_form.takes_parts(method) else ()
+    chosen = part_form.draw(references[0]) if parts else {}
     unused = ["axis"] if given and not axis_choice.adds_axes(method) else []
-    params = given | forms.draw(method.params, columns, without=[*packed, *axis, *unused, *without])
+    named = any(p.layer for p in params_of(method.params))
+    layers = axis_choice.network_layers(state.workspace().activations(references[-1])) if named else {}
+    elsewhere = [*packed, *axis, *unused, *parts, *without]
+    params = given | chosen | forms.draw(method.params, columns, without=elsewhere, layers=layers)
     if packed:
         params |= membership_form.draw(method, references[0], params)
     seed = st.number_input(

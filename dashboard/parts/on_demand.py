@@ -62,7 +62,8 @@ def result(
         return found
     seconds = seconds_for(method, references, params)
     if not registry.method(method).worker and seconds < at_once:
-        return state.workspace().run(method, references, params, seed=seed)
+        with st.spinner("Computing"):
+            return state.workspace().run(method, references, params, seed=seed)
     starts = starts or seconds < starts_below
     work = {"method": method, "inputs": references, "params": params, "seed": seed}
     job = jobs.find("method", work)

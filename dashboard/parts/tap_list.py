@@ -9,6 +9,7 @@ from dashboard import errors, state
 from dashboard.browse import comparable, projections
 from dashboard.browse.feature_sets import recorded_among, source_of
 from dashboard.parts import tap_picker
+from dashboard.words import count
 
 CAN_BE_CHOSEN = {
     "rows": "Only taps with the same rows of the same samples can be chosen.",
@@ -24,8 +25,8 @@ def inputs(method: Method, reference: str) -> list[str]:
     fitting = fitting_taps(method, reference)
     usual = _usual(method, reference, fitting)
     chosen = state.param("with", usual, fitting)
-    enough = len(chosen) >= method.inputs and (method.more_inputs or len(chosen) == method.inputs)
-    return chosen if enough else usual
+    most = method.most_inputs or (len(chosen) if method.more_inputs else method.inputs)
+    return chosen if method.inputs <= len(chosen) <= most else usual
 
 
 def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str, ...] = ()) -> None:
@@ -40,38 +41,77 @@ def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str
         fitting,
         format_func=lambda r: r.removeprefix(own) if alone and r.startswith(own) else tap_picker.shown(r),
         placeholder="Add a tap",
-        max_selections=None if method.more_inputs else method.inputs,
-        help=f"At least {method.inputs}. {CAN_BE_CHOSEN[method.matches]}",
+        max_selections=method.most_inputs if method.more_inputs else method.inputs,
+        help=_help(method),
         **state.tied("with", chosen, lambda picked: _choose(picked, **change)),
     )
     elsewhere = projections.same_tap_elsewhere(reference, fitting)
     series = projections.same_tap_in_series(reference, fitting)
+    st.caption(count(len(chosen), "tap") + f" of {len(fitting)} that can be chosen.")
     with st.container(horizontal=True):
         st.button("Layers of this store", on_click=_choose, args=(usual,), kwargs=change, key="layers")
-        if method.inputs <= len(series) < len(elsewhere):
+        if max(2, method.inputs) <= len(series) < len(elsewhere):
             ends = " to ".join(r.partition(":")[0] for r in (series[0], series[-1]))
             st.button(
                 f"This tap in its series of {len(series)}", on_click=_choose, args=(series,), kwargs=change,
                 key="series", help=f"{errors.escape(ends)}: stores whose names differ in one number, in its order.",
             )  # fmt: skip
-        if len(elsewhere) >= method.inputs:
+        if len(elsewhere) >= max(2, method.inputs):
             st.button(
                 "This tap in other stores", on_click=_choose, args=(elsewhere,), kwargs=change, key="elsewhere",
                 help="Other checkpoints or seeds that were recorded on the same samples.",
             )  # fmt: skip
 
 
+def _help(method: Method) -> str:
+    few = f"At least {method.inputs}" + (f", at most {method.most_inputs}. " if method.most_inputs else ". ")
+    return (
+        few
+        + CAN_BE_CHOSEN[method.matches]
+        + (" As many units as the tap in the sidebar." * method.same_units)
+    )
+
+
 def fitting_taps(method: Method, reference: str) -> list[str]:
     """The taps that a method of several can take beside this one."""
-    if method.matches == "nothing":
-        return state.tap_references()
-    choose = projections.alike if method.matches == "rows" else comparable.comparable
-    return choose(state.workspace(), reference, state.tap_references())
+    known = state.tap_references()
+    if method.matches != "nothing":
+        choose = projections.alike if method.matches == "rows" else comparable.comparable
+        known = choose(state.workspace(), reference, known)
+    return comparable.as_wide(state.workspace(), reference, known) if method.same_units else known
+
+
+def too_few(method: Method, reference: str, chosen: list[str]) -> None:
+    """Says what is missing, and offers a network that has it."""
+    other = f" with {state.workspace().activations(reference).shape[1]:,} units" if method.same_units else ""
+    fitting = fitting_taps(method, reference)
+    if len(fitting) >= method.inputs > len(chosen):
+        st.info(
+            f"This question needs {method.inputs} taps or more{other}: add some on the left.",
+            icon=":material/info:",
+        )
+        return
+    st.info(
+        f"This question needs {method.inputs} taps{other}, of the same samples; there "
+        f"{'is' if len(fitting) == 1 else 'are'} {len(fitting)}.",
+        icon=":material/info:",
+    )
+    better = comparable.with_enough(
+        state.workspace(), state.tap_references(), method.inputs, method.same_units
+    )
+    if better:
+        st.button(
+            f"Ask it of {tap_picker.shown(better)}", icon=":material/arrow_forward:", key="ask elsewhere",
+            on_click=lambda: state.set_params(tap=better),
+        )  # fmt: skip
 
 
 def _usual(method: Method, reference: str, fitting: list[str]) -> list[str]:
     """Of a recorded tap the recorded layers; of an encoded one the tap that it came from, and itself."""
     store, _, tap = reference.partition(":")
+    elsewhere = projections.same_tap_elsewhere(reference, fitting)
+    if method.checkpoints and len(elsewhere) >= method.inputs:
+        return elsewhere
     opened = state.workspace().store(store)
     if tap in opened.recorded:
         kept = recorded_among(state.workspace(), fitting)

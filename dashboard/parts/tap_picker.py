@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import state
+from dashboard.browse.projections import is_output
 
 
 def draw() -> None:
@@ -29,11 +30,12 @@ def draw() -> None:
         )
 
 
-def extra_input(name: str, label: str, known: list[str]) -> str:
-    """A further "store:tap" among `known` for methods that compare several, in URL parameter `name`."""
+def extra_input(name: str, label: str, known: list[str], *, elsewhere: bool = False) -> str:
+    """A further "store:tap" among `known` for methods that compare several, in URL parameter `name`; to begin with the
+    next layer, or the same tap `elsewhere`."""
     current = state.current_tap()
     first = ":".join(current) if current else ""
-    default = next((r for r in known if r != first and _same_store(r, first)), known[0])
+    default = _elsewhere(first, known) if elsewhere else _beside(first, known)
     return st.selectbox(label, known, format_func=shown, **state.bound(name, default, known))
 
 
@@ -41,6 +43,28 @@ def shown(reference: str) -> str:
     """A reference as a person reads it."""
     store, _, tap = reference.partition(":")
     return f"{store} › {tap}"
+
+
+def _elsewhere(first: str, known: list[str]) -> str:
+    """The same tap of another checkpoint, else of another store, else another tap."""
+    tap = first.partition(":")[2]
+    others = [r for r in known if r != first and r.partition(":")[2] == tap]
+    unlike = [r for r in others if _checkpoint(r) != _checkpoint(first)]
+    return next(iter(unlike or others or [_beside(first, known)]))
+
+
+def _checkpoint(reference: str) -> str:
+    """What says which weights a store was recorded from; "" where it does not say."""
+    about = state.workspace().store(reference.partition(":")[0]).manifest.get("checkpoint") or {}
+    return str(about.get("path") or about.get("name") or "")
+
+
+def _beside(first: str, known: list[str]) -> str:
+    """The layer after this one in its store, else the one before it, else any other."""
+    own = [r for r in known if _same_store(r, first) and (r == first or not is_output(r))]
+    at = own.index(first) if first in own else -1
+    near = [*own[at + 1 :], *reversed(own[: max(at, 0)])]
+    return next(iter(near or [r for r in known if r != first] or known))
 
 
 def _same_store(a: str, b: str) -> bool:

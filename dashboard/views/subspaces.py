@@ -6,11 +6,12 @@ import streamlit as st
 
 from dashboard import errors, state
 from dashboard.browse.subspace_questions import QUESTIONS
-from dashboard.components import nothing_yet, questions
+from dashboard.components import film, nothing_yet, questions
 from dashboard.parts import erase_form
 
 ERASING = dict.fromkeys(("concept_erasure", "erasure_by_rank", "collateral_damage"), erase_form.draw)
-RESETS = ("p.", "seed", "ask", "tap2")  # what belongs to the view before
+ANSWERS = {"subspace_film": film.draw}
+RESETS = ("p.", "seed", "ask", "tap2", "step")  # what belongs to the view before
 
 
 def page() -> None:
@@ -30,7 +31,7 @@ def page() -> None:
         return
     with errors.shown():
         st.caption(QUESTIONS[shown].about)
-        questions.draw(QUESTIONS[shown].asks, shown, ERASING)
+        questions.draw(QUESTIONS[shown].asks, shown, ERASING, ANSWERS)
 
 
 page()

@@ -19,12 +19,26 @@ class PairParams:
     (`groups.concept`) they always mean two groups: empty values are the two most frequent ones."""
 
     column: str = param("label", "Sample column that names the two groups.", column=True)
-    first: str = param("", "Value of that column in the first group; empty: its most frequent value.")
-    second: str = param(
-        "", "Value in the second group; empty: the most frequent other value. The same twice: a control."
+    first: str = param(
+        "",
+        "Value of that column in the first group; empty: its most frequent value.",
+        label="first group: value",
     )
-    inside: str = param("", "Membership of the first group, packed by a lasso; replaces the column.")
-    outside: str = param("", "Membership of the second group, packed likewise; empty: all other rows.")
+    second: str = param(
+        "",
+        "Value in the second group; empty: the most frequent other value. The same twice: a control.",
+        label="second group: value",
+    )
+    inside: str = param(
+        "",
+        "Membership of the first group, packed by a lasso; replaces the column.",
+        label="first group: selection",
+    )
+    outside: str = param(
+        "",
+        "Membership of the second group, packed likewise; empty: all other rows.",
+        label="second group: selection",
+    )
 
 
 def asked_pair(

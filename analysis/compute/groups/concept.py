@@ -31,10 +31,24 @@ class ConceptParams:
     """How a person names a concept; the first parameters of every method about one."""
 
     column: str = param("label", "Sample column that holds the concept: classes, or a number.", column=True)
-    first: str = param("", "One value of the column, for a concept of two groups; empty: all its values.")
-    second: str = param("", "The value it is set against; empty: all other values.")
-    inside: str = param("", "Membership of a selection, packed by a lasso; replaces the column.")
-    outside: str = param("", "Membership of the selection it is set against; empty: all other samples.")
+    first: str = param(
+        "",
+        "One value of the column, for a concept of two groups; empty: all its values.",
+        label="first group: value",
+    )
+    second: str = param(
+        "", "The value it is set against; empty: all other values.", label="set against: value"
+    )
+    inside: str = param(
+        "",
+        "Membership of a selection, packed by a lasso; replaces the column.",
+        label="first group: selection",
+    )
+    outside: str = param(
+        "",
+        "Membership of the selection it is set against; empty: all other samples.",
+        label="set against: selection",
+    )
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,10 @@ class WeightRankParams:
         GAUSSIAN, "Matrices without structure to compare with.", choices=(GAUSSIAN, MOVED), late=True
     )
     table: bool = param(
-        False, "The tap holds a table of weights: a column per unit, a row per input.", late=True
+        False,
+        "The tap holds a table of weights: a column per unit, a row per input.",
+        label="tap is a table of weights",
+        late=True,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
@@ -67,6 +67,19 @@ def similarity_matrix(grid: Grid, words: Words, names: Sequence[str], notes: Seq
         null_band=None if not np.isfinite(band).any() else (float(np.nanmin(band)), float(np.nanmax(band))),
         null=grid.null, low=low if known else None, high=high if known else None,
     )  # fmt: skip
+
+
+def null_within(result: Matrix, low: float, high: float) -> Matrix:
+    """The result with the bands of its null cut at what the measure can be: a normal band knows no bounds."""
+
+    def cut(value: float | None) -> float | None:
+        return None if value is None else float(np.clip(value, low, high))
+
+    band = result.null_band and (cut(result.null_band[0]), cut(result.null_band[1]))
+    estimates = tuple(
+        replace(e, null_low=cut(e.null_low), null_high=cut(e.null_high)) for e in result.estimates
+    )
+    return replace(result, null_band=band, estimates=estimates)
 
 
 def _two_networks(grid: Grid, words: Words, names: Sequence[str]) -> tuple[list[str], list[str], str]:

@@ -88,7 +88,7 @@ def _reading(angles: np.ndarray, drawn: np.ndarray, estimates) -> str:
     below = int((angles < np.percentile(drawn, 2.5, axis=0)).sum())
     return (
         f"The {len(angles)} angle(s) run from {smallest.value:.1f} to {largest.value:.1f} degrees; random subspaces of "
-        f"these dimensions give {smallest.null:.1f} to {largest.null:.1f}. {below} lie(s) below the 95 % of random "
+        f"these dimensions give {smallest.null:.1f} to {largest.null:.1f}. {below} of them below the 95 % of random "
         f"ones, {shared.value} below {SHARED:g} degrees. The overlap is {whole.value:.2f}, by chance {whole.null:.2f}."
     )
 

@@ -33,10 +33,14 @@ class EditParams(AxisParams):
 
     column: str = param("label", "The sample column with the attribute: classes, or a number.", column=True)
     target: str = param(
-        "", "Class to move towards; empty: the most frequent one, or the one furthest along a given axis."
+        "",
+        "Class to move towards; empty: the most frequent one, or the one furthest along a given axis.",
+        label="class to move towards",
     )
     source: str = param(
-        "", "Class to move from, or 'others'; empty: the next most frequent one, or the least far along."
+        "",
+        "Class to move from, or 'others'; empty: the next most frequent one, or the least far along.",
+        label="class to move from",
     )
     strength: float = param(
         3.0, "Length of the path, in deviations of the data along the axis.", low=0.1, high=50.0

@@ -59,10 +59,21 @@ def chosen_step(series: Series, order: str, measure: str, place: int) -> Step:
             f"the subspaces of {' and '.join(series.names[t] for t in run)} are the same", "subspaces that differ",
             "Choose other taps, or another dimension",
         )  # fmt: skip
-    without = tuple(
+    return Step(run, best, _without(series, run))
+
+
+def every_step(series: Series, order: str) -> list[Step]:
+    """All steps, or bends, between taps that have a subspace, in the order of the series; some may not move at all."""
+    return [
+        Step(run, turned([series.seen(t, series.axes[t]) for t in run]), _without(series, run))
+        for run in series.windows(order)
+    ]
+
+
+def _without(series: Series, run: tuple[int, ...]) -> tuple[Difference, ...]:
+    return tuple(
         turned([series.seen(t, series.without[t][g]) for t in run]) for g in range(len(series.groups))
     )
-    return Step(run, best, without)
 
 
 def step_words(series: Series, step: Step, order: str) -> str:

@@ -47,7 +47,7 @@ class SeriesParams:
 
     order: str = param(
         VELOCITY, "Velocity is the movement of one step; acceleration is how far a tap lies from half-way between its "
-        "neighbours.", choices=(VELOCITY, ACCELERATION),
+        "neighbours.", choices=(VELOCITY, ACCELERATION), label="velocity or acceleration",
     )  # fmt: skip
     space: str = param(AUTOMATIC, SPACE_HELP, choices=SPACES)
     tokens: str = param(MEAN, TOKENS_HELP, choices=TOKENS_OF_ALL)
@@ -58,8 +58,11 @@ class SeriesParams:
         ONE,
         "An automatic dimension is the same for all taps, or at the largest gap of each.",
         choices=(ONE, OWN),
+        label="automatic dimension is",
     )
-    most: int = param(10, "Most axes of an automatic dimension.", low=1, high=256)
+    most: int = param(
+        10, "Most axes of an automatic dimension.", low=1, high=256, label="most axes (automatic)"
+    )
     measure: str = param(CHORD, "Sum over angles that is called movement.", choices=(CHORD, ARC))
     maximum_samples: int = param(5000, MOST_HELP, low=50, high=100_000)
 
@@ -156,7 +159,7 @@ def subspace_series(
         raise InputError(
             "taps of " + ", ".join(f"{w:,}" for w in dict.fromkeys(widths)) + " units",
             "as many units in every tap, the same ones",
-            f"Set 'space' to '{SAMPLES}'",
+            f"Choose taps of one width, or set 'space' to '{SAMPLES}' where a method offers it",
         )
     half = (span[0] + 2 * span[1]) / 3
     cuts = []
@@ -184,7 +187,7 @@ def subspace_series(
             raise NotEnoughData(
                 f"no {size} neighbouring taps have a subspace ({'; '.join(w for w in why if w)})",
                 f"{size} taps in a row that are cut where eigenvalues differ",
-                "Choose another dimension, or record more samples",
+                f"Choose another dimension, set 'cut' to '{OWN}', or record more samples",
             )
     return found
 
@@ -193,7 +196,7 @@ def _dimensions(cuts: list[Cuts], params: SeriesParams) -> tuple[list[int], list
     """Dimension of each tap, 0 with a reason where the data define none."""
     shared = params.dimension
     if shared is None and params.cut == ONE:
-        shared = _shared_dimension(cuts, params.most)
+        shared = _shared_dimension(cuts, params.most, 2 if params.order == VELOCITY else 3)
     dims, why = [], []
     for cut in cuts:
         try:
@@ -205,21 +208,24 @@ def _dimensions(cuts: list[Cuts], params: SeriesParams) -> tuple[list[int], list
     return dims, why
 
 
-def _shared_dimension(cuts: list[Cuts], most: int) -> int:
-    """The one at which the most taps can be cut; of several, that with the largest gaps. Raises NotEnoughData."""
-    held, gap = np.zeros(most + 1, int), np.zeros(most + 1)
-    for cut in cuts:
+def _shared_dimension(cuts: list[Cuts], most: int, size: int) -> int:
+    """The one at which the most runs of `size` neighbouring taps can be cut, then the most taps; of several, that with
+    the largest gaps. Raises NotEnoughData."""
+    can, gap = np.zeros((len(cuts), most + 1), bool), np.zeros(most + 1)
+    for t, cut in enumerate(cuts):
         r = len(cut.values)
         for k in cut.held[(cut.held <= most) & (cut.held < r)]:
-            held[k] += 1
+            can[t, k] = True
             gap[k] += np.log(cut.values[k - 1] / cut.values[k])
+    held = can.sum(axis=0)
+    runs = sum(can[i : i + size].all(axis=0).astype(int) for i in range(len(cuts) - size + 1))
     if held.max() < 2:
         raise NotEnoughData(
             f"no two taps have a gap between the same eigenvalues among the first {most}",
             "taps that can be cut at one dimension",
             f"Set 'cut' to '{OWN}', raise 'most', or record more samples",
         )
-    return int(np.lexsort((gap, held))[-1])
+    return int(np.lexsort((gap, held, runs))[-1])
 
 
 def leading_axes(x: np.ndarray, k: int, weights: np.ndarray | None = None) -> np.ndarray:

@@ -132,7 +132,8 @@ def _reading(estimates, params: CodingRateParams) -> str:
     beyond = "more than" if found.value > found.null_high else "no more than"
     return (
         f"Knowing the class saves {found.value:.3g} nats a row of the code ({share.value:.0%} of R) at "
-        f"ε = {params.epsilon:g}, {beyond} any shuffled classes do ({found.null:.3g} on average)."
+        f"ε = {params.epsilon:g}, {beyond} any shuffled classes do ({found.null:.3g} on average). R is the rate "
+        "of all rows, R_c that within classes, ΔR what is saved."
     )
 
 
@@ -140,7 +141,9 @@ def _caveats(value: Rates, found, z: np.ndarray, at: int) -> tuple[str, ...]:
     counts = np.bincount(found.of[found.cloud.sample])
     each = value.each[:, at]
     order = np.argsort(-each)
-    parts = ", ".join(f"{found.names[c]} {each[c]:.3g} ({counts[c]} rows)" for c in [*order[:3], order[-1]])
+    parts = ", ".join(
+        f"class {found.names[c]}: {each[c]:.3g} ({counts[c]} rows)" for c in [*order[:3], order[-1]]
+    )
     notes = [
         "ε changes which of two networks looks better: compare curves, at equal numbers of rows and units.",
         f"Rates of single classes, the largest three and the smallest: {parts}.",

@@ -61,6 +61,7 @@ class ErasureByRankParams(ConceptParams):
         "Most dimensions; empty: twice as many as a linear probe reads, and at least 8.",
         low=1,
         high=512,
+        label="most dimensions",
     )
     folds: int = param(4, "Folds in which probes are fitted and judged.", low=2, high=10)
     maximum_samples: int = param(2000, "Most samples; a seeded random subset above.", low=50, high=50_000)

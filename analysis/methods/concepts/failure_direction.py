@@ -82,7 +82,8 @@ def failure_direction(
             groups[name], values[name] = start[data.samples[places]], c
     return Gallery(
         title=f"Ways to failure in {tap.name} ({params.column})", groups=groups, values=values,
-        value_name="coefficient in the feature that fails", reading=_reading(data, chosen, params.epsilon),
+        value_name="its weight in the step that makes the first sample fail",
+        reading=_reading(data, chosen, params.epsilon),
         caveats=fragile_caveats(data), estimates=fragile_estimates(data, params.epsilon),
     )  # fmt: skip
 

@@ -230,7 +230,8 @@ METHODS = (
     Method(
         id="gaussian_map", family="concepts", title="Classes of two taps as ellipses", version=1, function=gaussian_map,
         summary="Samples of two taps of one space, and an ellipse for each class of each: images and attributes, say.",
-        params=GaussianMapParams, result=Scatter, check=_check, cost=_cost, inputs=2, minimum_rows=FEWEST,
+        params=GaussianMapParams, result=Scatter, check=_check, cost=_cost, inputs=2, same_units=True,
+        roles=("images", "attributes, or another modality"), minimum_rows=FEWEST,
         invariance="shifting both taps alike; rotating both turns the map, and changes W₂ by its diagonal covariances",
         papers=("Generalized Zero- and Few-Shot Learning via Aligned Variational Autoencoders",),
     ),

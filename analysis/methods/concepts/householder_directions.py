@@ -60,11 +60,20 @@ NUMBERS = {
 
 @dataclass(frozen=True)
 class HouseholderDirectionsParams:
-    layer: str = param("", "Of a store: the layer of the checkpoint; empty: the module that was recorded.")
+    layer: str = param(
+        "",
+        "Of a store: the layer of the checkpoint; empty: the module that was recorded.",
+        label="layer of the network",
+        layer=True,
+    )
     tolerance: float = param(
         0.01, "Singular values that differ by a smaller share count as equal.", low=1e-9, high=0.5
     )
-    table: bool = param(False, "The tap holds a table of weights: a column per unit, a row per input.")
+    table: bool = param(
+        False,
+        "The tap holds a table of weights: a column per unit, a row per input.",
+        label="tap is a table of weights",
+    )
 
 
 def householder_directions(

@@ -201,7 +201,8 @@ def _reading(rows: list[Row], gains, params) -> str:
     up = sum(g[0] > 0 for g in sure)
     mean = float(np.mean([g[0] for g in gains]))
     return (
-        f"SeA with ε = {params.epsilon:g} changes the linear probe by {mean:+.1%} on average of {len(rows)} row(s); "
+        f"Training the probe against small steps towards its errors (SeA, ε = {params.epsilon:g}) changes its accuracy "
+        f"by {mean:+.1%} on average of {len(rows)} row(s); "
         f"beyond chance in {len(sure)} ({up} up, {len(sure) - up} down). Highest accuracy: "
         + ", ".join(f"{SAID[k]} in {best.count(k)}" for k in (LINEAR, NEAREST, SEA) if k in best)
         + "."

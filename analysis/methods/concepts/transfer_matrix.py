@@ -135,7 +135,7 @@ def _reading(data: DomainSamples, estimates, chosen, count: int) -> str:
 
 def _caveats(data: DomainSamples, params: TransferMatrixParams) -> list[str]:
     sizes = np.bincount(data.domain)
-    notes = [f"Samples by domain: {', '.join(f'{n} {s}' for n, s in zip(data.names, sizes, strict=True))}."]
+    notes = [f"Samples by domain: {', '.join(f'{n}: {s}' for n, s in zip(data.names, sizes, strict=True))}."]
     if not params.domain:
         notes.append(
             "No column of domains was named: random parts show what no difference between domains looks like."

@@ -97,7 +97,8 @@ def divergence_by_layer(
     return Curve(
         title=f"Where {names[half - 1]} and {names[-1]} part, layer by layer",
         reading=_reading(found, null, worst, pairs, first), caveats=(*_caveats(apart, worst), *said, *data.notes),
-        estimates=estimates, x=np.arange(1, half), x_name="layer", y_name="divergence (1 - alignment)", series=series,
+        estimates=estimates, x=np.arange(1, half), x_name="layer",
+        x_labels=tap_names([t.name for t in taps[: half - 1]]), y_name="divergence (1 - alignment)", series=series,
         low={k: np.array([e["low"] for e in v]) for k, v in ends.items()},
         high={k: np.array([e["high"] for e in v]) for k, v in ends.items()}, null={k: null for k in series},
     )  # fmt: skip
@@ -218,7 +219,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="divergence_by_layer", family="populations", title="Layer at which two networks part", version=1,
+        id="divergence_by_layer", family="populations", title="Layer at which two networks part", version=2,
         function=divergence_by_layer,
         summary="At which layer two networks see those samples differently on which their answers differ most.",
         params=DivergenceParams, result=Curve, check=_check, cost=_cost, inputs=4, more_inputs=True,

@@ -53,10 +53,24 @@ BINS = 40
 @dataclass(frozen=True)
 class SeparationParams:
     column: str = param("label", "Sample column that names the groups, where none were drawn.", column=True)
-    first: str = param("", "Value of that column in the first group; empty: its most frequent value.")
-    second: str = param("", "Value in the second group; empty: the most frequent other value.")
-    inside: str = param("", "Membership of the first group, packed by a lasso; replaces the column.")
-    outside: str = param("", "Membership of the second group, packed likewise; empty: all other rows.")
+    first: str = param(
+        "",
+        "Value of that column in the first group; empty: its most frequent value.",
+        label="first group: value",
+    )
+    second: str = param(
+        "", "Value in the second group; empty: the most frequent other value.", label="second group: value"
+    )
+    inside: str = param(
+        "",
+        "Membership of the first group, packed by a lasso; replaces the column.",
+        label="first group: selection",
+    )
+    outside: str = param(
+        "",
+        "Membership of the second group, packed likewise; empty: all other rows.",
+        label="second group: selection",
+    )
     source: str = param(
         "automatic", "Where the groups come from: packed ones are taken as drawn on a picture.",
         label="groups come from", choices=SOURCES,

@@ -59,7 +59,11 @@ class DenoiserRankParams:
     )
     epsilon: float = param(0.1, "Singular values count above this share of the largest.", low=1e-6, high=0.99)
     axes: int = param(30, "Principal axes used.", label="principal axes", low=3, high=200)
-    stored: bool = param(False, "The taps hold Jacobians, one tap for each level of noise, least first.")
+    stored: bool = param(
+        False,
+        "The taps hold Jacobians, one tap for each level of noise, least first.",
+        label="taps are Jacobians",
+    )
     maximum_rows: int = param(2000, "Most points; a seeded random subset above.", low=FEWEST, high=50_000)
 
 
@@ -169,12 +173,14 @@ def _reading(names, found: list[DenoiserRanks], params) -> str:
         ranks = one.ranks.mean(axis=1)
         low = int(ranks.argmin())
         said.append(
-            f"{name}: of {params.components} fitted pieces of {one.d} dimension(s), the best denoiser keeps "
-            f"{ranks[0]:.1f} directions at the least noise and {ranks[low]:.1f} at noise {LEVELS[low]:.2g}, where the "
-            f"likeliest piece has {one.clear[low].mean():.0%} of the weight; one Gaussian keeps {one.null[0]:.0f} and "
-            f"{one.null[low]:.0f}."
+            f"{name} (pieces of {one.d} dimension(s)): with next to no noise it keeps {ranks[0]:.1f} directions (one "
+            f"Gaussian of the same covariance: {one.null[0]:.0f}), at noise {LEVELS[low]:.2g} the fewest, "
+            f"{ranks[low]:.1f} ({one.null[low]:.0f})."
         )
-    return " ".join(said)
+    return (
+        "The best denoiser moves a noised point back to where the data lie, along few directions where these lie in "
+        f"flat pieces ({params.components} were fitted). " + " ".join(said)
+    )
 
 
 def _caveats(names, found: list[DenoiserRanks], params) -> list[str]:
@@ -231,7 +237,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="denoiser_rank", family="rank", title="Rank of a denoiser over noise", version=1, function=denoiser_rank,
+        id="denoiser_rank", family="rank", title="Rank of a denoiser over noise", version=2, function=denoiser_rank,
         summary="How many directions a denoiser keeps at each level of noise, beside one Gaussian's.",
         params=DenoiserRankParams, result=Curve, check=_check, cost=_cost, more_inputs=True, minimum_rows=FEWEST,
         matches="rows", invariance="rotating, shifting or scaling all activations together",

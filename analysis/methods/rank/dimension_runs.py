@@ -87,7 +87,8 @@ def dimension_runs(
     if not of_way and any(r.full < 0 for r, _, _ in groups):
         raise InputError(
             f"full training of {groups[0][0].name} has a performance of {groups[0][0].full:.4g}",
-            "no negative number, of which a share is taken", f"Count '{OF_WAY}', or say that lower is better",
+            "a table of runs: a sample for each, with its dimension and a performance that is not negative",
+            f"Choose a tap that is such a table, count '{OF_WAY}', or say that lower is better",
         )  # fmt: skip
     found: list[tuple[Runs, Reached]] = []
     for i, (one, _, _) in enumerate(groups):

@@ -236,7 +236,7 @@ METHODS = (
         id="features_against_targets", family="rank", title="Features against targets", version=1,
         function=features_against_targets, params=FeaturesAgainstTargetsParams, result=Curve, check=_check, cost=_cost,
         summary="Whether a tap has more or fewer dimensions than the targets of a regression, and how collapsed it is.",
-        inputs=1, more_inputs=True, minimum_rows=FEWEST,
+        inputs=1, more_inputs=True, most_inputs=2, minimum_rows=FEWEST,
         invariance="rotating, shifting or rescaling the features together; standardised, also each target's unit",
         papers=("Geometric Properties of Neural Multivariate Regression",),
     ),

@@ -42,6 +42,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 GRID = np.logspace(-6, 0, 49)[:-1]
 DRAWS, SHOWN = 5, 6
+PASS = 6e-4  # seconds, of a small network
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class LocalRankParams:
     epsilon: float = param(
         0.01, "Threshold at which numbers are given, over the largest singular value.", low=1e-6, high=0.99
     )
-    stored: bool = param(False, "The taps hold Jacobians: do not run a network.")
+    stored: bool = param(False, "The taps hold Jacobians: do not run a network.", label="taps are Jacobians")
     maximum_samples: int = param(200, "Most samples (the first ones).", low=3, high=100_000)
 
 
@@ -164,6 +165,8 @@ def _cost(shapes, params: LocalRankParams) -> Cost:
         seconds += m.seconds(
             flops64=4.0 * n * d * min(n, d, 64) + DRAWS * 20.0 * min(n, d) * 400, moved=n * d * 80
         )
+        if not params.stored:  # a pass through the network for every unit of every sample
+            seconds += min(n, params.maximum_samples) * d * PASS
         memory = max(memory, 8.0 * min(n, params.maximum_samples + 4096) * d * 2.2)
     return Cost(seconds + 0.01, memory)
 

@@ -118,6 +118,7 @@ def exit_divergence(*taps, params: ExitParams = ExitParams(), rng=None, progress
     return Curve(
         title=f"What a linear exit on each layer knows of {names[-1]}", reading=exit_reading(found, layers),
         caveats=tuple(notes), estimates=estimates, x=np.arange(1, len(layers) + 1), x_name="layer",
+        x_labels=tuple(layers),
         y_name="held-out divergence (nats)" if params.show == "divergence" else "share of held-out samples", **shown,
     )  # fmt: skip
 
@@ -213,7 +214,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="exit_divergence", family="similarity", title="Linear exits by layer", version=1,
+        id="exit_divergence", family="similarity", title="Linear exits by layer", version=2,
         function=exit_divergence,
         summary="How much of the network's own answer a linear exit can read off each layer.",
         params=ExitParams, result=Curve, check=_check, cost=_cost, inputs=2, more_inputs=True, minimum_rows=FEWEST,

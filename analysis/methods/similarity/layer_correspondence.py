@@ -31,6 +31,7 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.similarity.cka_grid import linear_grid
 from analysis.compute.similarity.hsic import FEWEST, block_bytes, null_deviation
 from analysis.compute.similarity.similarity_grid import Grid
@@ -100,7 +101,8 @@ def layer_correspondence(
     return Curve(
         title=f"Layers of {first} in {' and '.join(others)}", reading=" ".join(said),
         caveats=(*notes, "The band holds every layer that is not clearly less alike than the match.", *data.notes),
-        estimates=tuple(estimates), x=x, x_name=f"relative depth in {first}", y_name="relative depth of the match",
+        estimates=tuple(estimates), x=x, x_name=f"layer of {first}",
+        x_labels=tap_names([taps[a].name for a in rows]), y_name="relative depth of the match",
         series={**series, SAME: x}, low=low, high=high,
     )  # fmt: skip
 
@@ -242,7 +244,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="layer_correspondence", family="similarity", title="Which layer corresponds to which", version=2,
+        id="layer_correspondence", family="similarity", title="Which layer corresponds to which", version=3,
         function=layer_correspondence, params=LayerCorrespondenceParams, result=Curve, check=_check, cost=_cost,
         summary="For each layer of a network its match in another, by CKA, with all layers that would do as well.",
         inputs=2, more_inputs=True, minimum_rows=FEWEST,

@@ -60,8 +60,14 @@ class AtomEnergyParams:
     layer: str = param(
         "",
         "Decoder layer in the second tap's checkpoint, whose columns are atoms; empty: the module it recorded.",
+        label="decoder layer of the second tap's network",
+        layer=True,
     )
-    table: bool = param(False, "The second tap holds a table of atoms: one a row, a column for each unit.")
+    table: bool = param(
+        False,
+        "The second tap holds a table of atoms: one a row, a column for each unit.",
+        label="second tap is a table of atoms",
+    )
     rate: str = param("", "Sample column of that table with firing rates or counts; empty: none.")
     active: int = param(8, "Atoms that fire on a row, where no firing rates are given.", low=1, high=1000)
     maximum_rows: int = param(10_000, "Most rows; a seeded random subset above.", low=50, high=200_000)
@@ -252,7 +258,8 @@ METHODS = (
         id="atom_energy", family="subspaces", title="Atoms of a dictionary in the active subspace", version=2,
         function=atom_energy,
         summary="How much of each atom (decoder column) lies where activations vary, against how often it fires.",
-        params=AtomEnergyParams, result=Scatter, check=_check, cost=_cost, inputs=2, matches="nothing",
+        params=AtomEnergyParams, result=Scatter, check=_check, cost=_cost, inputs=2,
+        roles=("activations", "the dictionary's latents"), matches="nothing",
         minimum_rows=FEWEST, invariance="rotating activations and atoms alike, shifting or scaling the activations, "
         "scaling each atom; without firing rates their order among atoms of equal length only",
         papers=("Attention Layers Add Into Low-Dimensional Residual Subspaces",),

@@ -40,8 +40,8 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 @dataclass(frozen=True)
 class ClassAnglesParams:
     column: str = param("label", "Sample column that holds the class.", column=True)
-    first: str = param("", "The first class; empty: the one with most samples.")
-    second: str = param("", "The other class; empty: the largest other one.")
+    first: str = param("", "The first class; empty: the one with most samples.", label="first class")
+    second: str = param("", "The other class; empty: the largest other one.", label="second class")
     dimension: int = param(3, "Principal axes of each class.", low=1, high=512)
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(20_000, "Most samples; a seeded random subset above.", low=50, high=200_000)

@@ -58,7 +58,11 @@ class ClassHeadsParams:
     )  # fmt: skip
     dimension: int = param(4, "k at which the numbers are given.", label="k", low=1, high=4096)
     most: int = param(
-        32, "Largest k of the curve; never more than the smallest class has samples.", low=1, high=4096
+        32,
+        "Largest k of the curve; never more than the smallest class has samples.",
+        low=1,
+        high=4096,
+        label="largest dimension tried",
     )
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=50, high=200_000)

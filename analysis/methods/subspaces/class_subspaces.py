@@ -30,7 +30,7 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.samples import LabelledMatrix, labelled_matrix
 from analysis.compute.similarity.similarity_grid import Grid, Pair, compared
-from analysis.compute.similarity.similarity_report import Words, similarity_matrix
+from analysis.compute.similarity.similarity_report import Words, null_within, similarity_matrix
 from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import sample_groups
 from analysis.compute.subspaces.angles import overlap_by_chance
@@ -56,7 +56,7 @@ class ClassSubspacesParams:
     dimension: int = param(3, "Principal axes of each class.", low=1, high=512)
     about: str = param(
         OWN, "Its own mean: how samples of a class differ; the mean of all: also where the class lies.",
-        choices=(OWN, ALL),
+        choices=(OWN, ALL), label="centre each class on",
     )  # fmt: skip
     pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     minimum_samples: int = param(
@@ -109,7 +109,9 @@ def class_subspaces(
         interval="jackknife over groups of samples, axes found anew, t",
     )  # fmt: skip
     notes = (*data.notes, *classes.notes, *_caveats(data, clear, k, params))
-    found = _of_classes(similarity_matrix(grid, words, data.names, notes), len(data.of))
+    found = _of_classes(
+        null_within(similarity_matrix(grid, words, data.names, notes), 0.0, 1.0), len(data.of)
+    )
     own = _against_exchanged(grid, exchanged, found, classes)
     doubtful = ~(clear[:, None] & clear[None, :]) & ~np.eye(len(clear), dtype=bool)
     return replace(
@@ -237,7 +239,7 @@ def _own(found: Matrix) -> Estimate:
 
 METHODS = (
     Method(
-        id="class_subspaces", family="subspaces", title="Class subspaces", version=1, function=class_subspaces,
+        id="class_subspaces", family="subspaces", title="Class subspaces", version=2, function=class_subspaces,
         summary="Which classes vary along the same directions, and which have directions of their own.",
         params=ClassSubspacesParams, result=Matrix, check=_check, cost=_cost, minimum_rows=6,
         invariance="rotating, shifting or scaling the activations; about its own mean, moving a class as a whole",

@@ -205,6 +205,7 @@ METHODS = (
         function=flag_distances,
         summary="How far layers or checkpoints are apart as nested subspaces of all dimensions, with none to choose.",
         params=FlagDistancesParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,
+        same_units=True,
         minimum_rows=FEWEST, invariance="rotating all taps alike, shifting or scaling any of them",
         papers=("Flagfolds",),
     ),

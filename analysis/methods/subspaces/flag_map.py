@@ -207,7 +207,7 @@ METHODS = (
     Method(
         id="flag_map", family="subspaces", title="Map of taps by their covariances", version=1, function=flag_map,
         summary="Layers or checkpoints as points of a plane, as far apart as their covariances, with what it distorts.",
-        params=FlagMapParams, result=Scatter, check=_check, cost=_cost, inputs=3, more_inputs=True,
+        params=FlagMapParams, result=Scatter, check=_check, cost=_cost, inputs=3, same_units=True, more_inputs=True,
         minimum_rows=FEWEST, invariance="rotating all taps alike, shifting or scaling any of them",
         papers=("Flagfolds",),
     ),

@@ -180,7 +180,8 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="modality_gap", family="subspaces", title="Gap between two sides", version=1, function=modality_gap,
-        inputs=2,
+        inputs=2, same_units=True,
+        roles=("one side", "the other side"),
         summary="How far two sides of the same samples lie apart, whether a plane tells which is which, and why.",
         params=ModalityGapParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotating or scaling both sides by the same; shifting both sides by the same, as recorded",

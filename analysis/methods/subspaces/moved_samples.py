@@ -178,7 +178,7 @@ def _scores(x: np.ndarray) -> np.ndarray:
 
 METHODS = (
     Method(
-        id="moved_samples", family="subspaces", title="Samples that moved", version=2, function=moved_samples,
+        id="moved_samples", family="subspaces", title="Samples that moved", version=3, function=moved_samples,
         summary="Which samples lie along a step, or a bend, in the path of the main subspace.",
         params=MovedSamplesParams, result=Table, check=_check, cost=_cost, inputs=3, more_inputs=True,
         minimum_rows=FEWEST,

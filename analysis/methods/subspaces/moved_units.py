@@ -148,9 +148,9 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="moved_units", family="subspaces", title="Units that moved", version=2, function=moved_units,
+        id="moved_units", family="subspaces", title="Units that moved", version=3, function=moved_units,
         summary="Which units make up a step, or a bend, in the path of the main subspace.",
-        params=MovedUnitsParams, result=Table, check=_check, cost=_cost, inputs=3, more_inputs=True,
+        params=MovedUnitsParams, result=Table, check=_check, cost=_cost, inputs=3, same_units=True, more_inputs=True,
         minimum_rows=FEWEST,
         invariance="any basis of a subspace; shifting and scaling a tap as a whole; reordering samples",
         papers=("Second-order difference subspace",),

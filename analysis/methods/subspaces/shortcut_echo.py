@@ -212,7 +212,7 @@ METHODS = (
         id="shortcut_echo", family="subspaces", title="Shortcut echo (residual stream)", version=2,
         function=shortcut_echo,
         summary="How much of a residual stream's first state is left at each depth, and what each block wrote.",
-        params=ShortcutEchoParams, result=Curve, check=_check, cost=_cost, inputs=3, more_inputs=True,
+        params=ShortcutEchoParams, result=Curve, check=_check, cost=_cost, inputs=3, same_units=True, more_inputs=True,
         minimum_rows=FEWEST,
         invariance="rotating all states alike; scaling a sample, in all states alike, for cosine, share and norm",
         papers=("Residual Connections Harm Generative Representation Learning",),

@@ -98,6 +98,7 @@ def spectrum_path(
         progress(0.4 + 0.6 * i / (len(taps) - 1), f"from {names[i]} to {names[i + 1]}")
         ways.append(way_between(params.path, spreads[i], spreads[i + 1], places, rng))
     progress(1.0, "done")
+    x = np.concatenate([i + places[: None if i == len(ways) - 1 else -1] for i in range(len(ways))])
     counts = [2**i for i in range(params.lines) if 2**i <= max(d - 1, 1)]
     lines = held_shares(ways, counts)
     estimates = [
@@ -107,9 +108,9 @@ def spectrum_path(
     ]
     return Curve(
         title=f"Spectrum on the way through {len(taps)} taps", reading=_reading(ways, estimates, names),
-        caveats=(*data.notes, *notes, *_caveats(n, d, names, params)), estimates=tuple(estimates),
-        x=np.concatenate([i + places[: None if i == len(ways) - 1 else -1] for i in range(len(ways))]),
-        x_name="place on the way (whole numbers are the taps, in order)", y_name="share of the variance",
+        caveats=(*data.notes, *notes, *_caveats(n, d, params)), estimates=tuple(estimates),
+        x=x, x_labels=tuple(names[int(v)] if v == int(v) else "" for v in x), x_name="on the way from tap to tap",
+        y_name="share of the variance",
         series={k: v[0] for k, v in lines.items()},
         null={k: v[1] for k, v in lines.items()}, low={k: v[2] for k, v in lines.items() if groups},
         high={k: v[3] for k, v in lines.items() if groups},
@@ -162,10 +163,9 @@ def _reading(ways: list[Way], estimates, names) -> str:
     return " ".join(said) + more
 
 
-def _caveats(n: int, d: int, names, params: SpectrumPathParams) -> list[str]:
+def _caveats(n: int, d: int, params: SpectrumPathParams) -> list[str]:
     notes = [
-        "Places: " + ", ".join(f"{i} {name}" for i, name in enumerate(names[:12])) + (" …" if len(names) > 12 else "")
-        + ". Nothing was recorded between them.",
+        "Nothing was recorded between the named taps.",
         "Shares are of the variance at each place; covariances at the taps are divided by their trace.",
     ]  # fmt: skip
     if params.path == BURES and n <= d:
@@ -214,10 +214,10 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="spectrum_path", family="subspaces", title="Spectrum on the way between taps", version=1,
+        id="spectrum_path", family="subspaces", title="Spectrum on the way between taps", version=2,
         function=spectrum_path,
         summary="How the spectrum changes on the shortest way from one tap's covariance to the next.",
-        params=SpectrumPathParams, result=Curve, check=_check, cost=_cost, inputs=2, more_inputs=True,
+        params=SpectrumPathParams, result=Curve, check=_check, cost=_cost, inputs=2, same_units=True, more_inputs=True,
         minimum_rows=FEWEST, invariance="rotating all taps alike, shifting or scaling any of them",
         papers=("Flagfolds",),
     ),

@@ -241,7 +241,8 @@ METHODS = (
     Method(
         id="star_product", family="subspaces", title="Star product (two branches)", version=1, function=star_product,
         summary="Whether the product of two branches uses more directions than each of them, and how often gates shut.",
-        params=StarProductParams, result=Table, check=_check, cost=_cost, inputs=2, minimum_rows=FEWEST,
+        params=StarProductParams, result=Table, check=_check, cost=_cost, inputs=2, same_units=True,
+        roles=("branch 1", "branch 2"), minimum_rows=FEWEST,
         matches="rows", invariance="scaling either branch as a whole; reordering units in both branches alike",
         papers=("Rewrite the Stars (StarNet)",),
     ),

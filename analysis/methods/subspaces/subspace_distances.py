@@ -39,7 +39,7 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP
 from analysis.compute.rows.some_samples import MEAN, TOKENS
 from analysis.compute.similarity.similarity_grid import Grid
-from analysis.compute.similarity.similarity_report import Words, similarity_matrix
+from analysis.compute.similarity.similarity_report import Words, null_within, similarity_matrix
 from analysis.compute.similarity.subspace_grid import OVERLAP, SubspaceMeasure, subspace_grid
 from analysis.compute.subspaces.angles import principal_angles
 from analysis.compute.subspaces.distances import DISTANCES, INSIDE, UNEQUAL
@@ -107,6 +107,7 @@ def subspace_distances(
     result = similarity_matrix(
         grid, words, found.names, (space_words(params.space), *found.notes, *_caveats(found, taps, params))
     )
+    result = null_within(result, *words.bounds)
     more = _pair_angles(found, rng) if len(taps) == 2 else ()
     said = result.reading.replace(f"unrelated representations of {found.n:,} samples", "random subspaces")
     return replace(result, reading=said, estimates=(*result.estimates, *more, *_dimensions(found)))
@@ -222,7 +223,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="subspace_distances", family="subspaces", title="Distances between subspaces", version=2,
+        id="subspace_distances", family="subspaces", title="Distances between subspaces", version=3,
         function=subspace_distances,
         summary="How far the leading subspaces of layers, checkpoints or networks are from each other.",
         params=SubspaceDistancesParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,

@@ -215,7 +215,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="subspace_movie", family="subspaces", title="Subspace movie (velocity and acceleration)", version=2,
+        id="subspace_movie", family="subspaces", title="Subspace movie (velocity and acceleration)", version=3,
         function=subspace_movie,
         summary="How far the main subspace turns from tap to tap, layers or checkpoints, and where its path bends.",
         params=SubspaceMovieParams, result=Curve, check=_check, cost=_cost, inputs=3, more_inputs=True,

@@ -69,14 +69,17 @@ class WeightSubspacesParams:
     layer: str = param(
         "",
         "Layer of the second tap's checkpoint, as its file names it; empty: the module that this tap recorded.",
+        label="layer of the second tap's network",
+        layer=True,
     )
     side: str = param(
         WRITES, "The activations are what the layer writes into (its units), or what it reads (its inputs).",
-        choices=(WRITES, READS),
+        choices=(WRITES, READS), label="activations are what the layer",
     )  # fmt: skip
     table: bool = param(
         False,
         "The second tap holds a table of weight vectors: a column for each unit of the first, a row for each vector.",
+        label="second tap is a table of weights",
     )
     share: float = param(0.9, "Share of the energy at which numbers are given.", low=0.1, high=0.999)
 
@@ -241,7 +244,8 @@ METHODS = (
         id="weight_subspaces", family="subspaces", title="Weights' directions and activations", version=1,
         function=weight_subspaces,
         summary="Whether activations vary along the directions that a layer's weights write or read.",
-        params=WeightSubspacesParams, result=Curve, check=_check, cost=_cost, inputs=2, minimum_rows=FEWEST,
+        params=WeightSubspacesParams, result=Curve, check=_check, cost=_cost, inputs=2,
+        roles=("activations", "a tap of the layer whose weights are meant"), minimum_rows=FEWEST,
         invariance="rotating activations and weights alike, shifting or scaling the activations, scaling the weights",
         papers=("Attention Layers Add Into Low-Dimensional Residual Subspaces",),
     ),

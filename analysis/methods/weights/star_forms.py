@@ -49,10 +49,18 @@ HELP = {
 @dataclass(frozen=True)
 class StarFormsParams:
     first: str = param(
-        "", "Layer of branch 1, as the checkpoint names it; empty: the module that the tap recorded."
+        "",
+        "Layer of branch 1, as the checkpoint names it; empty: the module that the tap recorded.",
+        label="layer of branch 1",
     )
-    second: str = param("", "Layer of branch 2; empty: the module that its tap recorded.")
-    table: bool = param(False, "The taps hold tables of weights: a column per unit, a row per input.")
+    second: str = param(
+        "", "Layer of branch 2; empty: the module that its tap recorded.", label="layer of branch 2"
+    )
+    table: bool = param(
+        False,
+        "The taps hold tables of weights: a column per unit, a row per input.",
+        label="taps are tables of weights",
+    )
 
 
 def star_forms(
@@ -187,7 +195,8 @@ METHODS = (
     Method(
         id="star_forms", family="weights", title="Star block: quadratic forms", version=1, function=star_forms,
         summary="For every channel of a star block, the two eigenvalues of the quadratic form that it computes.",
-        params=StarFormsParams, result=Table, check=_check, cost=_cost, inputs=2, minimum_rows=2,
+        params=StarFormsParams, result=Table, check=_check, cost=_cost, inputs=2,
+        roles=("branch 1", "branch 2"), minimum_rows=2,
         invariance="rotating the inputs of both branches alike; exchanging the branches",
         papers=("Rewrite the Stars (StarNet)",),
     ),

@@ -51,7 +51,11 @@ class SubspaceAlignmentOfUpdatesParams:
     )
     merged: str = param(ALL, "Which updates are merged, seen from one task.", choices=(ALL, OTHERS))
     rank: str = param(ERROR, "Rank at which the merged update is cut.", choices=(ERROR, NORM))
-    table: bool = param(False, "The taps hold tables of weights: a column per unit, a row per input.")
+    table: bool = param(
+        False,
+        "The taps hold tables of weights: a column per unit, a row per input.",
+        label="taps are tables of weights",
+    )
 
 
 def subspace_alignment_of_updates(
@@ -208,7 +212,8 @@ METHODS = (
         id="subspace_alignment_of_updates", family="weights", title="Subspace alignment of updates (SAR)", version=1,
         function=subspace_alignment_of_updates,
         summary="How much of each tuned checkpoint's update lies in the subspace of the merged update, layer by layer.",
-        params=SubspaceAlignmentOfUpdatesParams, result=Matrix, check=_check, cost=_cost, inputs=3, more_inputs=True,
+        params=SubspaceAlignmentOfUpdatesParams, result=Matrix, check=_check, cost=_cost, inputs=3,
+        checkpoints=True, more_inputs=True,
         minimum_rows=2,
         invariance="scaling all updates alike; rotating units, or inputs, of all checkpoints alike",
         papers=("No Task Left Behind: isotropic model merging",),

@@ -45,11 +45,18 @@ LOW_RANK = "low rank"
 @dataclass(frozen=True)
 class UpdateEnergyParams:
     layer: str = param(
-        "", "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded."
+        "",
+        "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded.",
+        label="layer of the network",
+        layer=True,
     )
     energy: float = param(0.9, "Share of the energy, at which numbers are given.", low=0.01, high=1.0)
     shapes: int = param(3, "Kronecker shapes drawn, those that cost least a term first.", low=1, high=18)
-    table: bool = param(False, "The taps hold tables of weights: a column per unit, a row per input.")
+    table: bool = param(
+        False,
+        "The taps hold tables of weights: a column per unit, a row per input.",
+        label="taps are tables of weights",
+    )
 
 
 def update_energy(
@@ -155,7 +162,8 @@ METHODS = (
         id="update_energy", family="weights", title="Energy of a weight update over its size", version=1,
         function=update_energy,
         summary="How many numbers store what training changed in one layer, by low rank or by Kronecker products.",
-        params=UpdateEnergyParams, result=Curve, check=_check, cost=_cost, inputs=2, minimum_rows=2,
+        params=UpdateEnergyParams, result=Curve, check=_check, cost=_cost, inputs=2, checkpoints=True,
+        roles=("before training", "after training"), minimum_rows=2,
         invariance="scaling the update; for low rank also rotating units or inputs",
         papers=("Singular Value Decomposition on Kronecker Adaptation for Large Language Model",),
     ),

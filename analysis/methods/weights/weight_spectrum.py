@@ -43,7 +43,10 @@ from analysis.spec import CheckLine, Method, no_progress, param
 @dataclass(frozen=True)
 class WeightSpectrumParams(WeightRankParams):
     layer: str = param(
-        "", "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded."
+        "",
+        "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded.",
+        label="layer of the network",
+        layer=True,
     )
 
 

@@ -71,7 +71,11 @@ class WeightUpdateParams:
     shapes: int = param(6, "Kronecker shapes tried, those that cost least a term first.", low=1, high=1000)
     directions: int = param(8, "Leading directions, for overlap and intruders.", low=1, high=1024)
     bound: float = param(0.5, "Largest cosine below which a direction is an intruder.", low=0.01, high=1.0)
-    table: bool = param(False, "The taps hold tables of weights: a column per unit, a row per input.")
+    table: bool = param(
+        False,
+        "The taps hold tables of weights: a column per unit, a row per input.",
+        label="taps are tables of weights",
+    )
 
 
 def weight_update(
@@ -237,7 +241,8 @@ METHODS = (
         function=weight_update,
         summary="What training changed in every layer: ranks, low-rank and Kronecker size, overlap with the base, "
         "intruders.",
-        params=WeightUpdateParams, result=Table, check=_check, cost=_cost, inputs=2, minimum_rows=2,
+        params=WeightUpdateParams, result=Table, check=_check, cost=_cost, inputs=2, checkpoints=True,
+        roles=("before training", "after training"), minimum_rows=2,
         invariance="scaling base and tuned alike; rotating units or inputs of both alike, but for Kronecker products",
         papers=("Singular Value Decomposition on Kronecker Adaptation for Large Language Model",),
     ),
