@@ -114,5 +114,5 @@ def attribute_values(
     factor = np.concatenate([np.full(len(f.classes), i) for i, f in enumerate(factors)])
     return AttributeValues(
         samples, codes[:, fires], fires, np.array(tap.unit_names)[fires], x, hot, names, factor,
-        tuple(dict.fromkeys((*notes, *said, *more, *about, *made.notes))),
+        tuple(dict.fromkeys((*notes, *said, *(m for m in more if "NaN" in m), *about, *made.notes))),
     )  # fmt: skip

@@ -13,7 +13,7 @@ WORDED: dict[
     "Does the network still work with what it rebuilds?": "loss_recovered",
     "Can I change the answer through its features?": "edit_success",
     "Is there a feature for each class?": "concept_f1",
-    "Which attributes are hidden or spread over several features?": "attribute_coverage",
+    "Which attributes are hidden or split?": "attribute_coverage",
     "Which features fail because another one took over?": "absorption",
     "Are features atoms or made of others?": "composition",
     "Which quiet features does the loss hang on?": "gradient_plane",

@@ -48,8 +48,10 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 FEWEST = 20  # samples
 HELP = {
     "value": "Attribute and value.",
-    "samples": "Samples that have it.",
-    "strength": "Length of its effect on the tap, other attributes held fixed, over the deviation of the rows.",
+    "verdict": "one feature; over-split (in that many pieces); occluded (by a stronger value); weak feature (beyond "
+    "chance, F1 below 0.9); no feature; not linear in the tap.",
+    "pieces": "Over how many features it is spread; 0 where none covers it.",
+    "occluded by": "The stronger value that goes along with it and has a feature.",
     "feature": "The feature that tells it best.",
     "F1": "Of that feature, judged on samples it was not chosen on.",
     "low": "95 % interval: bootstrap over samples.",
@@ -57,13 +59,11 @@ HELP = {
     "says yes always": "F1 of saying yes to every sample.",
     "by chance": "Largest F1 of the same search with labels exchanged.",
     "probe F1": "Of a held-out linear probe of the tap itself.",
+    "strength": "Length of its effect on the tap, other attributes held fixed, over the deviation of the rows.",
+    "samples": "Samples that have it.",
     "copies": f"Features that reach F1 {ENOUGH} by themselves.",
     "together": "Features of the best union.",
     "F1 together": "F1 of the union.",
-    "pieces": "Over how many features it is spread; 0 where none covers it.",
-    "verdict": "one feature; over-split (in that many pieces); occluded (by a stronger value); weak feature (beyond "
-    "chance, F1 below 0.9); no feature; not linear in the tap.",
-    "occluded by": "The stronger value that goes along with it and has a feature.",
 }
 
 
@@ -137,9 +137,9 @@ def _columns(data, values, said, by, choices, single, null, rng) -> dict[str, np
     bounds = [ratio_interval(a, b, rng, draws=300) for a, b in zip(above.T, below.T, strict=True)]
     names = [data.feature_names[[c.feature[v] for c in choices]] for v in range(len(values))]
     lines = [
-        (data.names[v], int(data.hot[:, v].sum()), w.strength, a if a == b else f"{a} or {b}", w.f1, *bounds[v],
-         w.always, null[:, v].max(), w.probe, w.copies, w.parts, w.together, pieces(w, said[v]), said[v],
-         data.names[by[v]] if by[v] >= 0 else "")
+        (data.names[v], said[v], pieces(w, said[v]), data.names[by[v]] if by[v] >= 0 else "",
+         a if a == b else f"{a} or {b}", w.f1, *bounds[v], w.always, null[:, v].max(), w.probe, w.strength,
+         int(data.hot[:, v].sum()), w.copies, w.parts, w.together)
         for v, (w, (a, b)) in enumerate(zip(values, names, strict=True))
         if v in set(data.listed(values))
     ]  # fmt: skip
