@@ -91,9 +91,17 @@ def open_data(
             "Give kind= where the guess is wrong",
         )  # fmt: skip
     source = _open(path, kind, given, progress)
+    source.options = {name: _plain(value) for name, value in given.items()}
     if guessed:
         source.notes.insert(0, f"Read as {kind} (kind= changes that)")
     return source
+
+
+def _plain(value):
+    """As JSON keeps it; paths as they can be found from anywhere."""
+    if isinstance(value, Path):
+        return str(value.resolve())
+    return value if isinstance(value, str | int) else list(value)
 
 
 def _open(path: Path, kind: str, given: dict, progress: Progress) -> DataSource:

@@ -24,6 +24,7 @@ class DataSource:
     columns : per-sample metadata (n,), numeric or text; "target" holds a continuous label.
     skipped : what could not be used, one sentence each.
     notes : what was guessed or decided, one sentence each.
+    options : what it was opened with beyond path and kind, as plain values: `open_data` with them opens the same.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class DataSource:
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    options: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ids = as_text(self.ids)
@@ -95,6 +97,7 @@ class DataSource:
             "name": self.name,
             "path": str(self.path),
             "digest": self.digest,
+            "options": dict(self.options),
             "n_samples": len(self),
             "classes": list(self.classes),
             "skipped": len(self.skipped),

@@ -118,8 +118,8 @@ class SomeItems:
 def rerun(activations, maximum: int, partial: bool = False) -> Rerun:
     """The network of a stored tap, with at most `maximum` of its samples (the first ones).
 
-    `partial`: the store may have been recorded from some of the data, found by their ids and the digests of their
-    files.
+    `partial`: a store that does not say how its data were opened may have been recorded from some of them, found by
+    their ids and the digests of their files.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def rerun(activations, maximum: int, partial: bool = False) -> Rerun:
 
     if not entry.get("path"):
         raise InputError(f"{activations.name} does not say which data it was recorded on", "a path to them")
-    data = open_data(entry["path"], kind=entry.get("kind"))
+    data = open_data(entry["path"], kind=entry.get("kind"), **(entry.get("options") or {}))
     n = min(store.n_samples, maximum)
     ids = np.asarray(store.samples["id"]).astype(str)
     same = data.digest == entry.get("digest") and np.array_equal(
