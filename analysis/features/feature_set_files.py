@@ -9,6 +9,7 @@ Both are read without running anything. The weights are written first: without t
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 from analysis.errors import NotFound, StoreDamaged
@@ -42,10 +43,10 @@ def read(directory: Path) -> FeatureSet:
     try:
         about = json.loads((directory / ABOUT).read_text())
         arrays = load((directory / WEIGHTS).read_bytes())
-        found = FeatureSet(
-            about["name"], about["rule"], active=about["active"], scale=about["scale"],
-            normalise=about["normalise"], levels=tuple(about["levels"]), about=about["about"], **arrays,
-        )  # fmt: skip
+        settings = {
+            f.name: about[f.name] for f in fields(FeatureSet) if f.name in about and f.name not in ARRAYS
+        }
+        found = FeatureSet(**settings | {"levels": tuple(about["levels"])}, **arrays)
     except FileNotFoundError as error:
         raise NotFound(f"no feature set at {directory} ({Path(error.filename).name} is missing)") from None
     except (ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.features.architectures import architecture as find_architecture
+from analysis.features.asking import asked
 from analysis.features.feature_set import FeatureSet
 from analysis.features.row_stream import RowStream
 from analysis.features.training_run import LOOKING, Run
 from analysis.features.training_settings import Training
-from analysis.spec import Progress, make_params, no_progress
+from analysis.spec import Progress, no_progress
 from analysis.store.reader import Store
 
 
@@ -65,9 +65,7 @@ def train(
     Cancelled
         By `progress`; a checkpoint is written first.
     """
-    kind = find_architecture(architecture)
-    params = _made(kind.params, params)
-    training = _made(Training, training)
+    kind, params, training = asked(architecture, params, training)
     activations = store.activations(tap)
     dictionary = kind.make(params, activations.shape[1], np.random.default_rng([seed, 0]))
     stream = RowStream(
@@ -81,10 +79,3 @@ def train(
     run.begin(resume)
     run.go(progress)
     return run.finished(name or f"{kind.name} {tap}")
-
-
-def _made(cls: type, given):
-    """`given` as a `cls` whose values are in range."""
-    if isinstance(given, cls):
-        given = dataclasses.asdict(given)
-    return make_params(cls, dict(given or {}))

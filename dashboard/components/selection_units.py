@@ -61,8 +61,9 @@ def two_groups(at: Shown, mask, other: Selection) -> None:
 def _how_many(found, word: str) -> None:
     q = found.columns["q_value"]
     st.caption(
-        f"{int((q <= 0.05).sum())} of {len(q)} {word}s at a false-discovery rate of 5 % (Welch's t, Benjamini-Hochberg): "
-        "evidence only where both groups come from metadata, not from a picture of these activations."
+        f"{int((q <= 0.05).sum())} of {len(q)} {word}s at a false-discovery rate of 5 % (Welch's t, "
+        "Benjamini-Hochberg): evidence only where both groups come from metadata, not from a picture of these "
+        "activations."
     )
 
 

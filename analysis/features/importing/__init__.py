@@ -7,8 +7,7 @@
                            state_dict and config; without W_enc the encoder is the decoder turned round
 
 One file each, with `fits` (is it this one?) and `read`. What is declared is asserted: the width, that a decoder of unit
-rows has unit rows, that a JumpReLU has thresholds. What
-a file leaves open can be given: architecture and k.
+rows has unit rows, that a JumpReLU has thresholds. What a file leaves open can be given: architecture and k.
 """
 
 from __future__ import annotations
