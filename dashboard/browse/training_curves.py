@@ -15,15 +15,13 @@ SHOWN = {  # by what a line of the curve calls it: title, axis
     "dead": ("Dead features", "share of all"),
     "loss": ("Loss", "loss"),
 }
-STILL, APART = (
-    0.005,
-    1.15,
-)  # of explained variance over a quarter of the course; held-out loss over that of training
+STILL = 0.005  # gain of explained variance over a quarter of the course that counts as one
+APART = 1.15  # held-out loss over that of training
 
 
 def curves(courses: Mapping[str, Sequence[dict]]) -> dict[str, Curve]:
-STILL, APART = 0.005, 1.15  # gain of explained variance over a quarter of the course; held-out loss over training
-    there is one course."""
+    """A curve for each quantity, over the rows seen; a line for each course, and the held-out loss beside the loss
+    where there is one course."""
     x = np.array(sorted({line["tokens"] for course in courses.values() for line in course}), float)
     found = {}
     for quantity, (title, axis) in SHOWN.items():

@@ -20,11 +20,12 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
     from analysis.features.training_settings import Training
 
     group = parser.add_argument_group("how to train")
+    taken = {p.name for p in params_of(Training)}
     for p in params_of(Training):
         _option(group, p, "")
     owners: dict[str, list] = {}
     for kind in ARCHITECTURES.values():
-        for p in params_of(kind.params):
+        for p in (p for p in params_of(kind.params) if p.name not in taken):
             owners.setdefault(p.name, []).append((kind.name, p))
     group = parser.add_argument_group("the architecture (" + ", ".join(ARCHITECTURES) + ")")
     for users in owners.values():
