@@ -22,11 +22,12 @@ from analysis.features.feature_set import FeatureSet
 from analysis.features.feature_set_files import ABOUT
 from analysis.features.training import train
 from analysis.features.training_settings import Training
+from analysis.features.unfinished import POINTS
 from analysis.spec import Progress, no_progress
 from analysis.store.durable import made_directory, write_file
 from analysis.store.reader import Store
 
-POINTS, SET = "points.json", "set"
+SET = "set"
 SAME = (
     "tap",
     "store_digest",

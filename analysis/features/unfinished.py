@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis.errors import Busy, InputError
+from analysis.errors import Busy, InputError, LoupeError
 from analysis.features.checkpoints import ABOUT, read_curve
 from analysis.store.durable import WriterLock, made_directory, write_file
 
-PLACE, ASKED = "training", "asked.json"
+PLACE, ASKED, POINTS = "training", "asked.json", "points.json"
 TRAIN, SWEEP = "train", "sweep"
 
 
@@ -43,21 +43,26 @@ class Unfinished:
 
 @contextlib.contextmanager
 def at_work(path: Path, kind: str, arguments: dict) -> Iterator[None]:
-    """The folder of a training is ours, and says what was asked. Raises Busy where another process trains there."""
+    """The folder of a training is ours, and says what was asked. What was refused before anything was learned leaves no
+    folder. Raises Busy where another process trains there."""
     lock = WriterLock(made_directory(Path(path)))
     try:
         _write(path, kind, arguments)
         yield
+    except LoupeError:
+        if not _left_something(path):
+            shutil.rmtree(path, ignore_errors=True)
+        raise
     finally:
         lock.close()
 
 
 def refuse_to_lose(path: Path) -> None:
     """Raises InputError where a new training would write over what an earlier one left."""
-    if (path / ABOUT).exists() or (path / "points.json").exists():
+    if _left_something(path):
         raise InputError(
-            f"a training called {path.name!r} stopped before its end and can go on", "another name",
-            "Resume it, or delete it first",
+            f"there is a training or sweep called {path.name!r} that can go on or has sets to choose from",
+            "another name", "Resume or close it, or type another name",
         )  # fmt: skip
 
 
@@ -81,6 +86,11 @@ def drop(path: Path) -> None:
         lock.close()
 
 
+def _left_something(path: Path) -> bool:
+    said = _read(path)
+    return any(path.glob(f"**/{ABOUT}")) or (path / POINTS).exists() or bool(said and said.ended)
+
+
 def _write(path: Path, kind: str, arguments: dict, ended: str = "") -> None:
     plain = {name: value for name, value in arguments.items() if name != "resume"}
     write_file(path / ASKED, json.dumps({"kind": kind, "arguments": plain, "ended": ended}).encode())
@@ -102,7 +112,6 @@ def _read(path: Path) -> Unfinished | None:
 
 
 def _steps(arguments: dict) -> int:
-    from analysis.errors import LoupeError
     from analysis.features.asking import as_params
     from analysis.features.training_settings import Training
 

@@ -8,13 +8,14 @@ import numpy as np
 
 from analysis.results import Curve
 
-ROWS = "rows seen"
+ROWS, THOUSAND = "rows seen", 1000
 SHOWN = {  # by what a line of the curve calls it: title, axis
     "explained_variance": ("Explained variance of held-out samples", "share"),
     "l0": ("L0: active features in a row", "features"),
     "dead": ("Dead features", "share of all"),
     "loss": ("Loss", "loss"),
 }
+FROM_ZERO = ("l0", "dead")
 STILL = 0.005  # gain of explained variance over a quarter of the course that counts as one
 APART = 1.15  # held-out loss over that of training
 
@@ -23,14 +24,21 @@ def curves(courses: Mapping[str, Sequence[dict]]) -> dict[str, Curve]:
     """A curve for each quantity, over the rows seen; a line for each course, and the held-out loss beside the loss
     where there is one course."""
     x = np.array(sorted({line["tokens"] for course in courses.values() for line in course}), float)
+    places, x_name = (x / THOUSAND, f"thousand {ROWS}") if len(x) and x[-1] >= 10 * THOUSAND else (x, ROWS)
     found = {}
     for quantity, (title, axis) in SHOWN.items():
         series = {name or axis: _over(x, course, quantity) for name, course in courses.items() if len(course)}
         if quantity == "loss" and len(courses) == 1:
             (course,) = courses.values()
             series = {"training": _over(x, course, "loss"), "held out": _over(x, course, "held_out_loss")}
-        found[quantity] = Curve(title=title, x=x, x_name=ROWS, y_name=axis, series=series, joined=True)
+        found[quantity] = Curve(title=title, x=places, x_name=x_name, y_name=axis, series=series, joined=True)
     return found
+
+
+def top(curve: Curve) -> float:
+    """Where the axis of a quantity that begins at 0 ends."""
+    largest = max((float(np.nanmax(v)) for v in curve.series.values() if np.isfinite(v).any()), default=0.0)
+    return 1.08 * largest or 1.0
 
 
 def _over(x: np.ndarray, course: Sequence[dict], quantity: str) -> np.ndarray:

@@ -10,6 +10,8 @@ from dashboard.components import training_curves
 from dashboard.parts import tap_picker
 from dashboard.words import count
 
+THEN = "features after encoding"  # of this session: the encoding whose end opens them
+
 
 def draw(name: str) -> None:
     """Numbers, caveats, the next step, and the course of the training."""
@@ -65,29 +67,29 @@ def _encode(facts: SetFacts) -> None:
     if reference not in known:
         return
     made = f"{reference}@{facts.name}"
+    under_way = state.get(THEN)
+    if under_way:
+        with errors.shown():
+            _follow(under_way)
+        return
     if made in state.tap_references():
         if st.button("Open its features", type="primary", icon=":material/search:", key="open features"):
             state.go("features", tap=made)
         return
-    asked = state.param("then", "")
     work = {"input": reference, "features": facts.name, "name": f"{tap}@{facts.name}"}
-    if not asked and st.button(
+    if st.button(
         f"Encode {tap_picker.shown(reference)} and open its features", type="primary",
         icon=":material/transform:", key="encode trained",
     ):  # fmt: skip
-        asked = jobs.start("encode", work, f"Encode {tap} with {facts.name}", patience=1.0)
-        state.set_params(then=asked)
-    if asked:
-        with errors.shown():
-            _follow(asked)
+        id = jobs.start("encode", work, f"Encode {tap} with {facts.name}", patience=1.0)
+        state.put(THEN, id)
+        _follow(id)
 
 
 def _follow(id: str) -> None:
     """The bar of the encoding; its features when it is done."""
-    job = jobs.status(id)
-    if job.kind != "encode":
-        return
     now = jobs.watch(id, key="then")
+    if now.state not in jobs.ACTIVE:
+        state.put(THEN, None)
     if now.state == "done" and isinstance(now.result, dict):
-        state.set_params(then=None)
         state.go("features", tap=str(now.result.get("tap", "")))

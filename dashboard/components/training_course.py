@@ -51,7 +51,8 @@ def _job() -> JobStatus | None:
 
 def _one(job: JobStatus) -> None:
     name = str(job.arguments.get("name", ""))
-    st.markdown(f"#### {errors.escape(name)}")
+    if job.state in (*jobs.ACTIVE, "done") and job.kind != "sweep":
+        st.markdown(f"#### {errors.escape(name)}")
     if job.state in jobs.ACTIVE:
         jobs.watch(job.id, key="training")
         if job.kind != "make_features":

@@ -47,5 +47,7 @@ def draw(courses: Mapping[str, Sequence[dict]], key: str) -> None:
     cells = [cell for _ in range(2) for cell in st.columns(2)]
     for cell, (quantity, curve) in zip(cells, training_curves.curves(courses).items(), strict=True):
         figure = figures.on_screen(curve, theme=state.theme(), height=HEIGHT)
+        if quantity in training_curves.FROM_ZERO:
+            figure.update_yaxes(range=[0, training_curves.top(curve)])
         look = {"theme": None, "key": f"{key}:{quantity}", "alt": figures.alt_text(curve)}
         cell.plotly_chart(figure, config={"displaylogo": False, "displayModeBar": False}, **look)

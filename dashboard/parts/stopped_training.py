@@ -62,5 +62,5 @@ def _go_on(one: Unfinished, rate: float | None) -> None:
     work = {**one.arguments, "resume": True}
     if rate is not None:
         work["training"] = {**(work.get("training") or {}), "learning_rate": rate}
-    state.set_params(job=jobs.start(one.kind, work, f"Train {one.name}"), then=None)
+    state.set_params(job=jobs.start(one.kind, work, f"Train {one.name}"))
     st.rerun()

@@ -53,7 +53,7 @@ def draw(store_name: str, tap: str) -> None:
     label = "Make it" if kind.group == CLASSICAL else label
     if st.button(label, type="primary", icon=":material/play_arrow:", width="stretch", key="train"):
         kind_of_job = "sweep" if form.values is not None else kind.job
-        state.set_params(job=jobs.start(kind_of_job, work, f"{label.split()[0]} {form.name}"), then=None)
+        state.set_params(job=jobs.start(kind_of_job, work, f"{label.split()[0]} {form.name}"), called=None)
         st.rerun()
 
 

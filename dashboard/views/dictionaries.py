@@ -27,7 +27,7 @@ SECTIONS = {  # by name in the URL: title, what it is for, what draws it
     "tap": ("Encode a tap", "", tap_features.draw),
     "report": ("Report", "How good are the features of the chosen tap?", dictionary_report.draw),
 }
-RESETS = ("job", "then", "ask", "p.", "t.", "seed", "tap2")  # what belongs to the section before
+RESETS = ("job", "ask", "p.", "t.", "seed", "tap2")  # what belongs to the section before
 
 
 def page() -> None:
