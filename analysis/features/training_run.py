@@ -248,6 +248,8 @@ class Run:
             said.append(
                 f"{dead['share']:.0%} of the latents are dead, not active in {dead['rows_without']:,} rows."
             )
+        if (about["held_out"]["explained_variance"] or 0) < 0:
+            said.append("It rebuilds held-out samples worse than their mean does. Lower the learning rate.")
         if self.tokens < dead["rows_without"]:
             said.append("Too few rows were seen to call any latent dead.")
         said += [

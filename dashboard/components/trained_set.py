@@ -34,7 +34,7 @@ def _numbers(facts: SetFacts) -> None:
     cells = st.columns(4)
     explained = held.get("explained_variance")
     cells[0].metric(
-        "Explained variance", "unknown" if explained is None else f"{explained:.1%}",
+        "Explained variance", "unknown" if explained is None else "below 0" if explained < 0 else f"{explained:.1%}",
         help="Of the held-out samples, about their own mean. It says how well the activations are rebuilt, and not "
         "whether the features mean something.",
     )  # fmt: skip

@@ -6,11 +6,12 @@ import streamlit as st
 
 from analysis.errors import NotFound
 from analysis.features.sweep import read_points
-from analysis.features.unfinished import PLACE, SWEEP, unfinished
+from analysis.features.unfinished import PLACE, SWEEP, Unfinished, unfinished
 from analysis.jobs.queue import JobStatus
 from dashboard import errors, jobs, state
 from dashboard.components import sweep_front, trained_set, training_curves
 from dashboard.parts import stopped_training
+from dashboard.words import count
 
 KINDS = ("train", "sweep", "make_features")
 
@@ -24,19 +25,29 @@ def draw() -> None:
     if job is not None:
         with errors.shown():
             _one(job)
-    for one in left:
-        if active and one.name == shown:
-            continue
-        with errors.shown():
-            if one.kind == SWEEP and read_points(one.path):
-                sweep_front.draw(one)
-            if not _over(one):
-                stopped_training.draw(one)
+    here = ":".join(state.current_tap() or ())
+    for one in sorted(left, key=lambda o: (o.name != shown, o.arguments.get("input") != here, o.name)):
+        if not (active and one.name == shown):
+            with errors.shown():
+                _left(one, apart=one.name != shown and (bool(shown) or one.arguments.get("input") != here))
     if job is None and not left:
         st.info(
             "Nothing is being trained. Press **Train**: the curves appear here while it runs, and the page can be "
             "closed meanwhile.", icon=":material/show_chart:",
         )  # fmt: skip
+
+
+def _left(one: Unfinished, *, apart: bool) -> None:
+    """What a sweep found and what stopped; a sweep of other things is folded."""
+    points = read_points(one.path) if one.kind == SWEEP else []
+    if points and apart:
+        title = f"Sweep **{errors.escape(one.name)}** of {errors.escape(str(one.arguments.get('input')))}"
+        with st.expander(f"{title}: {count(len(points), 'set')}"):
+            sweep_front.draw(one)
+    elif points:
+        sweep_front.draw(one)
+    if len(points) < len(one.arguments.get("values") or [0]):
+        stopped_training.draw(one)
 
 
 def _job() -> JobStatus | None:
@@ -62,8 +73,3 @@ def _one(job: JobStatus) -> None:
             trained_set.draw(str((job.result or {}).get("features", name)))
     elif job.state == "failed":
         errors.notice(job.error or {"found": f"{job.title} failed without a reason"})
-
-
-def _over(one) -> bool:
-    """A sweep of which every set is finished."""
-    return one.kind == SWEEP and len(read_points(one.path)) == len(one.arguments.get("values", ()))

@@ -125,7 +125,7 @@ def _fields(kind: Kind, store, tap: str) -> Form:
 
 
 def _values(kind: Kind) -> tuple[str, str]:
-    left, right = st.columns([2, 1], vertical_alignment="bottom")
+    left, right = st.columns(2, vertical_alignment="bottom")
     word = {"k": "Values of k"}.get(kind.sparsity, f"Values of {kind.sparsity.replace('_', ' ')}")
     usual = "4, 8, 16, 32" if kind.sparsity == "k" else "0.01, 0.03, 0.1"
     typed = left.text_input(

@@ -27,7 +27,9 @@ def work(form) -> dict | None:
         _free(form, found)
     except LoupeError as refusal:
         said = {n: getattr(refusal, n) for n in ("found", "expected", "remedy")}
-        errors.notice(said | {"found": said["found"][:1].upper() + said["found"][1:]}, refused=True)
+        if " = " not in said["found"]:  # the name of a parameter stays as it is
+            said["found"] = said["found"][:1].upper() + said["found"][1:]
+        errors.notice(said, refused=True)
         return None
     return found
 
