@@ -72,17 +72,15 @@ def test_the_sentence_says_what_is_seen():
 
 
 def test_a_beaten_set_is_dimmed_and_every_point_is_named():
-    points = [
-        PointFacts(k, k, ev, 0.0, on, f"k={k}", f"s k={k}")
-        for k, ev, on in ((1, 0.5, True), (4, 0.4, False), (2, 0.6, True))
-    ]
+    given = ((1, 0.5, True), (4, 0.6, True), (2, 0.4, False))
+    points = [PointFacts(k, k, ev, 0.0, on, f"k={k}", f"s k={k}") for k, ev, on in given]
     found, beaten = sweep_points.front(points, "t")
     assert list(found.columns["value"]) == [1, 2, 4]
-    assert list(beaten) == [False, False, True]
+    assert list(beaten) == [False, True, False]
     assert list(found.guides) == ["k=1", "k=2", "k=4"]
-    np.testing.assert_allclose(found.guides["k=2"], [[1, 0.5], [2, 0.6]])
-    np.testing.assert_allclose(found.guides["k=4"], [[4, 0.4], [4, 0.4]])
-    assert "k=4: another set" in sweep_points.in_words(points)
+    np.testing.assert_allclose(found.guides["k=2"], [[2, 0.4], [2, 0.4]])
+    np.testing.assert_allclose(found.guides["k=4"], [[1, 0.5], [4, 0.6]])  # along the front
+    assert "k=2: another set" in sweep_points.in_words(points)
 
 
 def test_values_are_read_as_people_type_them():
