@@ -14,10 +14,13 @@ class LateParser(argparse.ArgumentParser):
 
     late: Callable[[argparse.ArgumentParser], None] | None = None
 
-    def parse_known_args(self, args=None, namespace=None, **more):
+    def complete(self) -> None:
         add, self.late = self.late, None
         if add is not None:
             add(self)
+
+    def parse_known_args(self, args=None, namespace=None, **more):
+        self.complete()
         return super().parse_known_args(args, namespace, **more)
 
 
