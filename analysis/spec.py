@@ -36,8 +36,19 @@ class Param:
     column: bool = False  # a sample column's name: the form offers the columns that exist
 
 
-def param(default, help: str, *, label: str = "", low=None, high=None, choices=(), column: bool = False):
-    """A dataclass field that knows its range and its help text."""
+def param(
+    default,
+    help: str,
+    *,
+    label: str = "",
+    low=None,
+    high=None,
+    choices=(),
+    column: bool = False,
+    late: bool = False,
+):
+    """A dataclass field that knows its range and its help text; with `late` forms list it after all that are not, so
+    that what several methods share does not stand before what one of them is about."""
     meta = {
         "help": help,
         "label": label,
@@ -45,15 +56,16 @@ def param(default, help: str, *, label: str = "", low=None, high=None, choices=(
         "high": high,
         "choices": tuple(choices),
         "column": column,
+        "late": late,
     }
     return field(default=default, metadata=meta)
 
 
 def params_of(cls: type) -> tuple[Param, ...]:
-    """The parameters of a params dataclass, in order."""
+    """The parameters of a params dataclass, in order, the late ones after the others."""
     hints = typing.get_type_hints(cls)
     found = []
-    for f in dataclasses.fields(cls):
+    for f in sorted(dataclasses.fields(cls), key=lambda f: bool(f.metadata.get("late"))):
         m = f.metadata
         hint = hints[f.name]
         if isinstance(hint, types.UnionType):  # `int | None`: the form treats None as "automatic"

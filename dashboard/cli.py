@@ -121,7 +121,7 @@ def _add_erase(commands) -> None:
 def _add_features(commands) -> None:
     from dashboard.commands import training_options
 
-    about = "dictionaries (feature sets): train, import, list, encode taps with them, remove"
+    about = "dictionaries (feature sets): train, make, import, list, encode taps with them, remove"
     group = commands.add_parser("features", help=about, description=about[0].upper() + about[1:] + ".")
     actions = group.add_subparsers(
         title="actions", metavar="ACTION", required=True, parser_class=training_options.LateParser
@@ -136,6 +136,13 @@ def _add_features(commands) -> None:
     p.add_argument("--k", type=_positive, help="active features of a TopK, where the file does not say")
     p.add_argument("--scale", type=float, help="what activations were multiplied with, where it is not kept")
     _workspace(p, "the workspace (default: the sample workspace)")
+    p = _command(actions, "make", "fit a classical dictionary (pca, ica, nmf, …) to a tap", "features make")
+    p.add_argument("input", metavar="STORE:TAP")
+    p.add_argument("kind", metavar="KIND", help="pca, ica, nmf, kmeans, …; an unknown one lists them all")
+    p.add_argument("--name", default="", help="of the feature set (default: KIND TAP)")
+    p.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="parameters of the kind")
+    p.add_argument("--seed", type=_seed, default=0)
+    _workspace(p, "the workspace (default: the sample workspace)")
     p = _command(
         actions, "list", "the feature sets of a workspace and the taps encoded with them", "features list"
     )
@@ -146,6 +153,14 @@ def _add_features(commands) -> None:
     p.add_argument("input", metavar="STORE:TAP")
     p.add_argument("set", metavar="SET")
     p.add_argument("--name", default="", help="of the new tap (default: TAP@SET)")
+    _workspace(p, "the workspace (default: the sample workspace)")
+    about = "say of every feature of an encoded tap how reproducible it is, and keep that beside the tap"
+    p = _command(actions, "certify", about, "features certify")
+    p.add_argument("input", metavar="STORE:TAP")
+    many = {"nargs": "*", "default": None, "metavar": "STORE:TAP"}
+    p.add_argument("--seeds", help="encoded taps of the same activations by other dictionaries", **many)
+    p.add_argument("--networks", help="taps of other networks on the same samples", **many)
+    p.add_argument("--seed", type=_seed, default=0)
     _workspace(p, "the workspace (default: the sample workspace)")
     p = _command(actions, "remove", "delete a feature set, or an encoded tap", "features remove")
     p.add_argument("what", metavar="SET|STORE:TAP")

@@ -6,6 +6,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from checks import passes
 
 from analysis.activations import ArrayActivations
 from analysis.compute.subspaces import prototypes as mathematics
@@ -127,9 +128,9 @@ def test_accuracies_by_brute_force(made):
     """The classifier with prototypes of all other samples, sample by sample's fold."""
     stack, of, task = made
     found = prototype_matrix(*stack, params=TASK, rng=np.random.default_rng(3))
-    part = module.folds_of(of, module.PARTS, np.random.default_rng(3))
+    part = mathematics.folds_of(of, mathematics.PARTS, np.random.default_rng(3))
     right = {"true": 0, "made": 0}
-    for p in range(module.PARTS):
+    for p in range(mathematics.PARTS):
         rest = [prototypes(np.asarray(t.values)[part != p], of[part != p], 7) for t in stack]
         for name, known in (("true", rest), ("made", complemented(rest, task))):
             side = np.hstack(known)
@@ -185,7 +186,7 @@ def test_shares_by_brute_force(made, show):
     found = adapter_tasks(
         *stack, params=AdapterTasksParams(task="task", show=show), rng=np.random.default_rng(5)
     )
-    part = tasks_module.folds_of(of, tasks_module.PARTS, np.random.default_rng(5))
+    part = mathematics.folds_of(of, mathematics.PARTS, np.random.default_rng(5))
     for a, tap in enumerate(stack):
         right = np.zeros(280, bool)
         for row in range(280):
@@ -268,6 +269,6 @@ def test_refusals(made):
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):
     check = where.METHODS[0].check
-    assert all(line.passed for line in check())
+    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

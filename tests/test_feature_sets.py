@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy.optimize import nnls
 from scipy.sparse import csr_array
 
 from analysis import registry
@@ -18,6 +19,7 @@ from analysis.features import rules
 from analysis.features.encoding import encode_tap, firing_counts
 from analysis.features.feature_set import FeatureSet
 from analysis.features.importing import import_feature_set
+from analysis.features.nonnegative import RIDGE
 from analysis.features.tap_dictionary import tap_dictionary
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
@@ -69,6 +71,9 @@ def expected(features: FeatureSet, x: np.ndarray) -> np.ndarray:
                     out[i, j] = max(np.exp(f["log_scale"][j]) * q[j] + f["bias"][j], 0)
         elif features.rule == rules.NEAREST:
             out[i, np.argmin([np.linalg.norm(z - c) for c in f["decoder"]])] = 1
+        elif features.rule == rules.NONNEGATIVE:
+            short = np.diag(np.sqrt(RIDGE) * np.linalg.norm(f["decoder"], axis=1))
+            out[i] = nnls(np.vstack([f["decoder"].T, short]), np.r_[z, np.zeros(K)])[0]
         else:
             for _ in range(features.active):
                 products = f["decoder"] @ z
@@ -81,7 +86,8 @@ def expected(features: FeatureSet, x: np.ndarray) -> np.ndarray:
 
 
 SETTINGS = {
-    rules.LINEAR: {}, rules.RELU: {}, rules.TOPK: {"active": 4}, rules.NEAREST: {}, rules.PURSUIT: {"active": 5},
+    rules.LINEAR: {}, rules.RELU: {}, rules.TOPK: {"active": 4}, rules.NEAREST: {}, rules.NONNEGATIVE: {},
+    rules.PURSUIT: {"active": 5},
     rules.JUMP: {"threshold": np.linspace(-1, 2, K)},
     rules.GATED: {"gate": np.linspace(-1, 1, K), "log_scale": np.linspace(-0.5, 0.5, K)},
 }  # fmt: skip

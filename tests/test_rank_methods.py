@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,11 +14,11 @@ from analysis.activations import ArrayActivations, Layout
 from analysis.compute import kept
 from analysis.compute.clusters.coding_rate import rate
 from analysis.compute.linear import spiked, tap_spectrum
+from analysis.compute.linear.tap_probe import Probed
 from analysis.compute.rows.some_samples import EqualSamples
 from analysis.compute.subspaces import rank_changes as changes
 from analysis.compute.subspaces import rank_notions as notions
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
-from analysis.methods.rank import rank_against_accuracy as accuracy_module
 from analysis.methods.rank import rank_dossier as dossier_module
 from analysis.methods.rank.rank_against_accuracy import RankAgainstAccuracyParams, rank_against_accuracy
 from analysis.methods.rank.rank_by_size import RankBySizeParams, rank_by_size
@@ -426,10 +427,10 @@ BROKEN = [
     ("rank_series", "analysis.methods.rank.rank_series.at_depths", lambda x, network, s: s[:, ::-1]),
     ("rank_against_accuracy", "analysis.compute.statistics.rank_agreement.midranks", lambda v: (-np.abs(v), None)),
     ("rank_against_accuracy", "analysis.methods.rank.rank_against_accuracy.tap_probe",
-     lambda t, at, c, m, rng, *_: accuracy_module.Probed(np.ones(len(at), bool), at.astype(str), 0.5, ())),
-    ("spectrum_edges", "analysis.methods.rank.spectrum_edges.subspace_error", lambda s, k, n, d: 0.5),
-    ("spectrum_edges", "analysis.methods.rank.spectrum_edges.strength", lambda v, c: v),
-    ("spectrum_edges", "analysis.methods.rank.spectrum_edges.axis_overlap", lambda l, c: np.ones_like(l)),  # noqa: E741
+     lambda t, at, c, m, rng, *_: Probed(np.ones(len(at), bool), at.astype(str), 0.5, ())),
+    ("spectrum_edges", "analysis.compute.subspaces.edge_report.subspace_error", lambda s, k, n, d: 0.5),
+    ("spectrum_edges", "analysis.compute.subspaces.edge_report.strength", lambda v, c: v),
+    ("spectrum_edges", "analysis.compute.subspaces.edge_report.axis_overlap", lambda l, c: np.ones_like(l)),  # noqa: E741
     ("spectrum_edges", "analysis.compute.linear.spiked.noise_variance", lambda s, n, d: float(np.median(s))),
     ("spectrum_edges", "analysis.compute.linear.spiked.noise_edge", lambda n, d: 1.5),
 ]  # fmt: skip
@@ -440,7 +441,7 @@ BROKEN = [
 )
 def test_the_check_fails_on_broken_code(monkeypatch, method, target, broken):
     declared = registry.methods()[method]
-    assert all(one.passed for one in declared.check())
+    assert passes(declared.check)
     monkeypatch.setattr(target, broken)
     assert not all(one.passed for one in declared.check())
 

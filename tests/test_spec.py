@@ -75,3 +75,17 @@ def test_any_text_is_taken_or_refused_never_worse(values):
 )
 def test_check_lines(line, passed):
     assert line.passed is passed
+
+
+def test_late_parameters_come_after_those_of_the_method_itself():
+    @dataclass(frozen=True)
+    class Shared:
+        column: str = param("label", "a column of classes")
+        limit: int = param(5, "the most of them", late=True)
+
+    @dataclass(frozen=True)
+    class Own(Shared):
+        shown: int = param(3, "how many are shown")
+
+    assert [p.name for p in params_of(Own)] == ["column", "shown", "limit"]
+    assert make_params(Own, {"limit": "7"}) == Own("label", 7, 3)

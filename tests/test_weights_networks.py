@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import analysis
 from analysis.compute.networks.feature_merging import EQUAL, folded_outgoing, merge_path
@@ -13,6 +14,7 @@ from analysis.compute.networks.network_alignment import aligned_network, average
 from analysis.errors import InputError, NotFound
 from analysis.methods.weights.feature_merging import FeatureMergingParams, feature_merging
 from analysis.methods.weights.fusion_readiness import FusionReadinessParams, fusion_readiness
+from analysis.sources.live_tap import live_tap
 from analysis.sources.rerun import reading_weight, rerun
 from analysis.sources.unit_weights import reader_weights, unit_weights
 
@@ -54,6 +56,25 @@ def test_the_recorded_losses_and_answers_come_back(taps, vit, gpt):
     np.testing.assert_allclose(text.loss, taps["gpt"].samples["loss"], atol=1e-5)
     assert 0.55 < text.correct.mean() < 0.7
     assert rerun(taps["vit"], 40).n == 40
+
+
+def test_a_tap_of_all_tokens_is_put_back_into_its_network(taps):
+    """Its own rows change nothing, and those recorded in half precision next to nothing; means cannot be put back."""
+    live, at = live_tap(taps["gpt"]), np.array([3, 0])
+    assert live.later == ("transformer.h.0", "transformer.h.2", "transformer.h.3")
+    live.refuse_others(taps["gpt"])
+    inputs, clean = live.clean(at)
+    assert list(clean.later) == ["transformer.h.2", "transformer.h.3"]  # the first runs before
+    assert np.array_equal(live.spliced(inputs, clean.rows).logits.numpy(), clean.logits.numpy())
+    offsets = taps["gpt"].layout.offsets
+    rows = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in at])
+    stored = torch.from_numpy(np.array(taps["gpt"].take(rows), np.float32))
+    np.testing.assert_allclose(live.spliced(inputs, stored).logits.numpy(), clean.logits.numpy(), atol=0.1)
+    assert np.abs(live.spliced(inputs, 0 * stored).logits.numpy() - clean.logits.numpy()).max() > 1
+    with pytest.raises(InputError, match="gives 68 rows of 48 units for 4 samples"):
+        live_tap(taps["vit"]).refuse_others(taps["vit"])
+    with pytest.raises(NotFound, match=r"no module 'transformer.h.9'"):
+        live_tap(taps["gpt"], ["transformer.h.9"])
 
 
 def test_changed_weights_are_put_back_also_after_a_failure(vit, monkeypatch):

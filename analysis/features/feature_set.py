@@ -19,6 +19,7 @@ import numpy as np
 
 from analysis.errors import InputError, ShapeError
 from analysis.features import rules
+from analysis.features.nonnegative import nonnegative_codes
 
 ARRAYS = ("encoder", "bias", "decoder", "centre", "shift", "threshold", "gate", "log_scale")
 NORMALISATIONS = ("", "layer norm", "norm")
@@ -50,6 +51,9 @@ class FeatureSet:
         "" for none; "layer norm": each row less its mean, over its deviation; "norm": each row to length √d.
     levels : tuple of int
         Of a Matryoshka set: how many of the first features each level has; empty else.
+    transcoder : bool
+        It reads one tap and tells another (`about["beside"]`) of e units: encoder (d, k), shift (d,), decoder (k, e),
+        centre (e,). `encode` takes rows of the first; `decode`, `reconstruct` and `directions` are of the second.
     about : dict
         Where it comes from: architecture, training, the tap and store it was made for.
 
@@ -73,6 +77,7 @@ class FeatureSet:
     scale: float = 1.0
     normalise: str = ""
     levels: tuple[int, ...] = ()
+    transcoder: bool = False
     about: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -85,8 +90,9 @@ class FeatureSet:
     def _check(self) -> None:
         if self.rule not in rules.RULES:
             raise InputError(f"rule {self.rule!r}", "one of " + ", ".join(rules.RULES))
-        k, d = self.decoder.shape if self.decoder.ndim == 2 else (-1, -1)
-        shapes = {"encoder": (d, k), "bias": (k,), "centre": (d,), "shift": (d,), "threshold": (k,), "gate": (k,),
+        k, e = self.decoder.shape if self.decoder.ndim == 2 else (-1, -1)
+        d = self.encoder.shape[0] if self.transcoder and self.encoder.ndim == 2 else e
+        shapes = {"encoder": (d, k), "bias": (k,), "centre": (e,), "shift": (d,), "threshold": (k,), "gate": (k,),
                   "log_scale": (k,)}  # fmt: skip
         for name, expected in shapes.items():
             value = getattr(self, name)
@@ -114,6 +120,11 @@ class FeatureSet:
             raise InputError(
                 f"normalisation {self.normalise!r}", "one of " + ", ".join(map(repr, NORMALISATIONS))
             )
+        if self.transcoder and (self.normalise or self.rule in (rules.PURSUIT, rules.NEAREST)):
+            raise InputError(
+                f"'{self.name}' is a transcoder with {self.normalise or self.rule}",
+                "a rule with an encoder of its own and no normalisation of rows, which could not be undone",
+            )
         if not np.isfinite(self.scale) or self.scale <= 0:
             raise InputError(f"scale {self.scale} of '{self.name}'", "a positive number")
 
@@ -124,11 +135,11 @@ class FeatureSet:
 
     @property
     def n_units(self) -> int:
-        return self.decoder.shape[1]
+        return self.encoder.shape[0]
 
     @property
     def directions(self) -> np.ndarray:
-        """(k, d): the decoder's rows, as long as they are."""
+        """(k, d): the decoder's rows, as long as they are; of a transcoder, directions of the tap it tells."""
         return self.decoder
 
     @cached_property
@@ -152,6 +163,7 @@ class FeatureSet:
         return {
             "rule": self.rule, "active": self.active, "scale": float(self.scale),
             "normalise": self.normalise, "levels": list(self.levels),
+            **({"transcoder": True} if self.transcoder else {}),
         }  # fmt: skip
 
     # ------------------------------------------------------------------ what it does
@@ -170,6 +182,8 @@ class FeatureSet:
             return rules.pursued(z, self.decoder, self.active)
         if self.rule == rules.NEAREST:
             return rules.nearest(z, self.decoder)
+        if self.rule == rules.NONNEGATIVE:
+            return nonnegative_codes(z, self.decoder)
         products = z @ self.encoder
         if self.rule == rules.GATED:
             return rules.gated(products, self.gate, self.log_scale, self.bias)
@@ -191,6 +205,16 @@ class FeatureSet:
         for: `decode`, with the normalisation of these rows undone."""
         _, mean, size = self._normalised(np.asarray(x, np.float32))
         return (codes @ self.decoder + self.centre) / np.float32(self.scale) * size + mean
+
+    def to_explain(self, x: np.ndarray) -> np.ndarray:
+        """(n, d) float64: what codes @ directions is to be for rows `x` (n, d), s ν(x) - centre."""
+        return self._normalised(np.asarray(x, np.float32))[0].astype(np.float64) * self.scale - self.centre
+
+    def contributions(self, codes, x: np.ndarray):
+        """`codes` (n, k; an array or SciPy's sparse array) of rows `x` (n, d) as the lengths, in activations, of what
+        each feature adds along its direction: contributions @ directions is `decode_beside` but for constants."""
+        size = self._normalised(np.asarray(x, np.float32))[2] / np.float32(self.scale)
+        return codes * np.broadcast_to(size, (len(x), 1)).astype(np.float64)
 
     def _normalised(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | float, np.ndarray | float]:
         """ν(x) (n, d), and the mean and size (n, 1) that undo it."""

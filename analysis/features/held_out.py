@@ -8,14 +8,17 @@ from analysis.compute.statistics.moments import UnitMoments
 from analysis.features.feature_set import FeatureSet
 
 
-def judged(features: FeatureSet, x: np.ndarray, rows: int = 2048) -> dict:
+def judged(features: FeatureSet, x: np.ndarray, target: np.ndarray | None = None, rows: int = 2048) -> dict:
     """What a set does on rows `x` (n, d) by its own rule: explained variance (squares of what is left, over those
-    about the rows' mean), L0 with its deviation, and the share of features that are never active."""
+    about the rows' mean), L0 with its deviation, and the share of features that are never active. Of a transcoder it is
+    the variance of `target` (n, e), the same rows of the tap that it tells."""
     seen, left, sizes, active = None, 0.0, [], np.zeros(features.n_features, bool)
-    for part in np.array_split(x, -(-len(x) // rows)):
+    pieces = -(-len(x) // rows)
+    wanted = x if target is None else target
+    for part, told in zip(np.array_split(x, pieces), np.array_split(wanted, pieces), strict=True):
         codes = features.encode(part)
-        left += float(((part.astype(np.float64) - features.reconstruct(part)) ** 2).sum())
-        seen = UnitMoments.of(part) if seen is None else seen.merge(UnitMoments.of(part))
+        left += float(((told.astype(np.float64) - features.decode_beside(codes, part)) ** 2).sum())
+        seen = UnitMoments.of(told) if seen is None else seen.merge(UnitMoments.of(told))
         sizes.append((codes != 0).sum(axis=1))
         active |= (codes != 0).any(axis=0)
     total, sizes = float(seen.m2.sum()), np.concatenate(sizes)

@@ -16,6 +16,7 @@ from analysis.activations import Activations
 from analysis.arrays import finite_rows
 from analysis.compute.statistics.moments import UnitMoments
 from analysis.errors import InputError, NotEnoughData
+from analysis.features.beside import Beside
 from analysis.spec import Progress, no_progress
 
 BUFFER_BYTES = 256 << 20
@@ -33,6 +34,9 @@ class Place:
     batch: int = 0
 
 
+START = Place()
+
+
 class RowStream:
     """Finite rows of `activations`, centred and scaled so that a row has length 1 on average.
 
@@ -43,6 +47,8 @@ class RowStream:
         Share of the samples (not of the rows) that training never sees; at most 16,384 rows of them are used.
     seed : int
     progress : called during the pass over the tap that finds mean and scale.
+    beside : Beside, optional
+        A second tap: its rows stand to the right of those of the first in every batch.
 
     Attributes
     ----------
@@ -59,29 +65,22 @@ class RowStream:
     """
 
     def __init__(
-        self, activations: Activations, held_out: float, seed: int, progress: Progress = no_progress
+        self,
+        activations: Activations,
+        held_out: float,
+        seed: int,
+        progress: Progress = no_progress,
+        beside: Beside | None = None,
     ) -> None:
-        self.activations, self.seed = activations, seed
+        self.activations, self.seed, self.beside = activations, seed, beside
+        if beside is not None:
+            beside.refuse_other_rows(activations)
         total, d = activations.shape
         self.block_rows = int(np.clip(BUFFER_BYTES // (16 * d), 16, BLOCK_ROWS))
         self.window_blocks = max(1, BUFFER_BYTES // (4 * d * self.block_rows))
         self._starts = np.arange(0, total, self.block_rows)
-        self._held_rows, self.held_samples = self._chosen(held_out)
+        self._held_rows, self.held_samples = held_out_rows(activations, held_out, seed)
         self._look(progress)
-
-    def _chosen(self, share: float) -> tuple[np.ndarray, int]:
-        """(rows,) bool: rows of held-out samples; and how many samples these are."""
-        n = self.activations.layout.n_samples
-        if n < 2:
-            raise NotEnoughData(
-                f"{self.activations.name} has {n} sample", "at least 2: some are held out to judge by",
-                "Record more samples, or cut the one into several",
-            )  # fmt: skip
-        order = np.random.default_rng([self.seed, 1]).permutation(n)
-        chosen = order[: min(n - 1, max(1, round(share * n)))]
-        sample = np.zeros(n, bool)
-        sample[chosen] = True
-        return np.repeat(sample, np.diff(self.activations.layout.offsets)), len(chosen)
 
     def _look(self, progress: Progress) -> None:
         """One pass: mean, scale, counts, and the held-out rows (the first of them, where there are many)."""
@@ -90,13 +89,19 @@ class RowStream:
         for start, block in self.activations.chunks():
             progress(start / total, "mean and scale")
             own, good = self._held_rows[start : start + len(block)], finite_rows(block)
+            other = self._other(start, len(block))
+            good = good if other is None else good & finite_rows(other)
             self.n_nonfinite += int((~good & ~own).sum())
             if (own & good).any() and n_held < HELD_ROWS:
                 kept.append(np.array(block[own & good][: HELD_ROWS - n_held], np.float32))
+                if other is not None:
+                    self.beside.look(other[:0], other[own & good][: HELD_ROWS - n_held])
                 n_held += len(kept[-1])
             if (good & ~own).any():
                 part = UnitMoments.of(block[good & ~own])
                 found = part if found is None else found.merge(part)
+                if other is not None:
+                    self.beside.look(other[good & ~own], other[:0])
         self.n_rows = 0 if found is None else found.n
         if self.n_rows < MINIMUM_ROWS or not kept:
             raise NotEnoughData(
@@ -108,13 +113,28 @@ class RowStream:
         if not found.varies().any() or not np.isfinite(variance):
             raise InputError(f"the rows of {self.activations.name} do not vary", "rows that differ")
         self.scale = float(1 / np.sqrt(variance))
+        if self.beside is not None:
+            self.beside.settle()
+
+    def _other(self, start: int, n: int) -> np.ndarray | None:
+        """The same rows of the tap beside."""
+        return None if self.beside is None else self.beside.activations.take(np.arange(start, start + n))
 
     def scaled(self, x: np.ndarray) -> np.ndarray:
         """z = s (x - mean) in float32, centred in float64."""
         return ((np.asarray(x, np.float64) - self.mean) * self.scale).astype(np.float32)
 
+    def _joined(self, x: np.ndarray, other: np.ndarray | None) -> np.ndarray:
+        return self.scaled(x) if other is None else np.hstack([self.scaled(x), self.beside.scaled(other)])
+
+    def held_parts(self, size: int) -> Iterator[np.ndarray]:
+        """The held-out rows as `batches` gives those that are trained on."""
+        for start in range(0, len(self.held), size):
+            part = slice(start, start + size)
+            yield self._joined(self.held[part], None if self.beside is None else self.beside.held[part])
+
     # ------------------------------------------------------------------ batches
-    def batches(self, size: int, place: Place = Place()) -> Iterator[tuple[Place, np.ndarray]]:
+    def batches(self, size: int, place: Place = START) -> Iterator[tuple[Place, np.ndarray]]:
         """Yield (place after this batch, z (size, d)) for ever. A window's last rows, too few for a batch, wait for
         another epoch, in which the windows are others; a window of fewer rows than a batch is a batch."""
         epoch, first_window, skip = place.epoch, place.window, place.batch
@@ -128,6 +148,8 @@ class RowStream:
                 skip = 0
             epoch, first_window = epoch + 1, 0
 
+    scaled_rows = batches  # also where the batches of the training are of something else
+
     def _windows(self, epoch: int) -> list[np.ndarray]:
         order = np.random.default_rng([self.seed, 3, epoch]).permutation(len(self._starts))
         return np.array_split(self._starts[order], -(-len(order) // self.window_blocks))
@@ -138,10 +160,29 @@ class RowStream:
             stop = min(start + self.block_rows, len(self._held_rows))
             if self._held_rows[start:stop].all():
                 continue
-            block = self.activations.take(np.arange(start, stop))
-            parts.append(self.scaled(block[finite_rows(block) & ~self._held_rows[start:stop]]))
-        z = np.concatenate(parts) if parts else np.zeros((0, self.activations.shape[1]), np.float32)
+            block, other = self.activations.take(np.arange(start, stop)), self._other(start, stop - start)
+            good = finite_rows(block) & ~self._held_rows[start:stop]
+            good = good if other is None else good & finite_rows(other)
+            parts.append(self._joined(block[good], None if other is None else other[good]))
+        width = self.activations.shape[1] + (0 if self.beside is None else self.beside.n_units)
+        z = np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
         return z[rng.permutation(len(z))]
+
+
+def held_out_rows(activations: Activations, share: float, seed: int) -> tuple[np.ndarray, int]:
+    """(rows,) bool: rows of the samples that are held out; and how many samples these are. Whatever is fitted with this
+    seed holds out the same ones. Raises NotEnoughData where there is one sample only."""
+    n = activations.layout.n_samples
+    if n < 2:
+        raise NotEnoughData(
+            f"{activations.name} has {n} sample", "at least 2: some are held out to judge by",
+            "Record more samples, or cut the one into several",
+        )  # fmt: skip
+    order = np.random.default_rng([seed, 1]).permutation(n)
+    chosen = order[: min(n - 1, max(1, round(share * n)))]
+    sample = np.zeros(n, bool)
+    sample[chosen] = True
+    return np.repeat(sample, np.diff(activations.layout.offsets)), len(chosen)
 
 
 def geometric_median(z: np.ndarray, steps: int = 100) -> np.ndarray:

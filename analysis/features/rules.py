@@ -11,6 +11,8 @@ With p = (x - shift) E + b, the pre-activations (n, k), and D (k, d) the decoder
     matching pursuit   k times: the unit whose direction has the largest positive product with what is left takes it
                        and is subtracted                                                    (Mallat & Zhang 1993)
     nearest            c = 1 for the nearest of the directions, else 0                      (k-means)
+    non-negative       c = argmin over c >= 0 of |x - shift - c D|²                         (Lee & Seung 1999; NMF)
+    least squares
 
 Fewer than k of a TopK may fire: what is not positive is 0 whatever its place. Ties go to the lower unit.
 """
@@ -20,8 +22,8 @@ from __future__ import annotations
 import numpy as np
 
 LINEAR, RELU, TOPK, JUMP, GATED = "linear", "ReLU", "TopK", "JumpReLU", "gated"
-PURSUIT, NEAREST = "matching pursuit", "nearest"
-RULES = (LINEAR, RELU, TOPK, JUMP, GATED, PURSUIT, NEAREST)
+PURSUIT, NEAREST, NONNEGATIVE = "matching pursuit", "nearest", "non-negative least squares"
+RULES = (LINEAR, RELU, TOPK, JUMP, GATED, PURSUIT, NEAREST, NONNEGATIVE)
 
 
 def keep_largest(p: np.ndarray, k: int) -> np.ndarray:

@@ -110,7 +110,7 @@ def _facts(folder: Path, name: str) -> SetFacts:
     if not weights.exists():
         raise NotFound(f"{WEIGHTS} is missing")
     with safe_open(weights, "numpy") as file:
-        k, d = file.get_slice("decoder").get_shape()
+        d, k = file.get_slice("encoder").get_shape()
     return SetFacts(
         name, str(about["rule"]), int(k), int(d), about["active"], float(about["scale"]), str(about["normalise"]),
         tuple(about["levels"]), str(about["digest"]), dict(about["about"]), weights.stat().st_size,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations
-from analysis.errors import NotFound, TooLarge
+from analysis.errors import InputError, NotFound, TooLarge
 from analysis.features import rules
 from analysis.features.feature_set import FeatureSet
 
@@ -42,7 +42,7 @@ def tap_dictionary(activations: Activations) -> TapDictionary:
     """The dictionary of a tap. Reads the weights of an encoded one, 4 (2 k d) bytes.
 
     Raises NotFound where an encoded tap has no feature set beside it, StoreDamaged where that has changed, TooLarge for
-    a tap of more than 16,384 units that was not encoded.
+    a tap of more than 16,384 units that was not encoded, InputError for a transcoder.
     """
     source = getattr(activations, "source", None)
     if source is not None:
@@ -54,6 +54,12 @@ def tap_dictionary(activations: Activations) -> TapDictionary:
                 "the set that encoded it",
                 "Encode it again",
             ) from None
+        if features.transcoder:
+            raise InputError(
+                f"'{features.name}' of {activations.name} is a transcoder: it tells another tap than it reads",
+                "a dictionary that rebuilds the tap it reads",
+                "What it explains of the other tap is in its description",
+            )
         return TapDictionary(activations, source(), features, False)
     d = activations.shape[1]
     if d > MOST_UNITS:

@@ -12,16 +12,23 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.errors import ParameterError
+from analysis.features.architectures import Architecture
 from analysis.features.asking import asked
+from analysis.features.beside import Beside
 from analysis.features.feature_set import FeatureSet
 from analysis.features.row_stream import RowStream
 from analysis.features.training_run import LOOKING, Run
 from analysis.features.training_settings import Training
-from analysis.spec import Progress, no_progress
+from analysis.spec import Progress, no_progress, params_of
 from analysis.store.reader import Store
+
+if TYPE_CHECKING:
+    from analysis.sources.live_tap import LiveTap
 
 
 def train(
@@ -35,6 +42,7 @@ def train(
     seed: int = 0,
     directory: Path | None = None,
     resume: bool = False,
+    live: LiveTap | None = None,
     progress: Progress = no_progress,
 ) -> FeatureSet:
     """Train a dictionary on the rows of a tap.
@@ -46,6 +54,8 @@ def train(
     name : of the set; architecture and tap where empty.
     directory : where checkpoints and the curve go; none are kept without.
     resume : go on from the checkpoint in `directory`, where there is one.
+    live : the network itself, for an architecture that runs it (`analysis.sources.live_tap`); where it is not given, it
+        is opened from the files that the store was recorded from.
 
     Returns
     -------
@@ -67,15 +77,46 @@ def train(
     """
     kind, params, training = asked(architecture, params, training)
     activations = store.activations(tap)
-    dictionary = kind.make(params, activations.shape[1], np.random.default_rng([seed, 0]))
-    stream = RowStream(
-        activations, training.held_out, seed, lambda share, doing="": progress(LOOKING * share, doing)
-    )
+    beside = _beside(store, tap, kind, params)
+    more = {} if beside is None else {"n_beside": beside.n_units}
+    dictionary = kind.make(params, activations.shape[1], np.random.default_rng([seed, 0]), **more)
+    given = (activations, training.held_out, seed)
+
+    def looking(share: float, doing: str = "") -> None:
+        progress(LOOKING * share, doing)
+
     what = {
         "store": store.name, "tap": tap, "store_digest": activations.digest, "architecture": kind.name,
         "parameters": dataclasses.asdict(params), "training": dataclasses.asdict(training), "seed": seed,
     }  # fmt: skip
+    if kind.live:
+        from analysis.features.architectures.end_to_end import later_names
+        from analysis.features.sample_stream import SampleStream
+        from analysis.sources.live_tap import live_tap
+
+        live = live or live_tap(activations, later_names(params))
+        stream = SampleStream(*given, looking)
+        dictionary.attach(stream, live)
+    else:
+        stream = RowStream(*given, looking, beside)
+    if beside is not None:
+        what["beside"] = {"tap": getattr(params, kind.beside), "digest": beside.activations.digest}
     run = Run(dictionary, stream, training, what, directory)
     run.begin(resume)
     run.go(progress)
     return run.finished(name or f"{kind.name} {tap}")
+
+
+def _beside(store: Store, tap: str, kind: Architecture, params) -> Beside | None:
+    """The second tap that an architecture reads. Raises ParameterError where it is not named, NotFound."""
+    if not kind.beside:
+        return None
+    name = getattr(params, kind.beside)
+    if not name:
+        said = next(p.help for p in params_of(kind.params) if p.name == kind.beside)
+        raise ParameterError(
+            f"no {kind.beside} for {kind.title}",
+            f"{kind.beside}: a tap of {store.name} with the rows of {tap}",
+            said,
+        )
+    return Beside(store.activations(name), kind.beside_centred)

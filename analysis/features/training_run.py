@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,8 +22,12 @@ from analysis.features.checkpoints import (
 from analysis.features.feature_set import FeatureSet
 from analysis.features.held_out import judged
 from analysis.features.row_stream import Place, RowStream, geometric_median
+from analysis.features.starting import start_inside
 from analysis.features.training_settings import Training
 from analysis.spec import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IMPROVES = 1e-4  # a held-out loss below the best by this share of it counts as better
 MEDIAN_ROWS = 4096
@@ -55,7 +60,8 @@ class Run:
         self.curve: list[dict] = []
         self.best, self.stale, self.saved = float("inf"), 0, None
         self.stopped, self.changed = "", []  # why it stopped early; what was changed on the way
-        self._held = torch.from_numpy(stream.scaled(stream.held))
+        dictionary.beside = stream.beside
+        self.started: dict = {}
 
     # ------------------------------------------------------------------ begin and go on
     def begin(self, resume: bool) -> None:
@@ -64,15 +70,24 @@ class Run:
 
         if resume and self.directory is not None and has_checkpoint(self.directory):
             self._restore()
-        elif self.training.start != "mean":
+            return
+        if self.training.start != "mean":
             with torch.no_grad():
                 self.dictionary.weights["centre"].copy_(torch.from_numpy(self._start()))
+        if self.training.directions != "random":
+            self.started = start_inside(self.dictionary, self.stream)
+        self.dictionary.begin(self._first_rows)
 
     def _start(self) -> np.ndarray:
         """(d,) in units of z, where the mean is 0."""
         if self.training.start == "origin":
-            return -self.stream.scale * self.stream.mean
-        return geometric_median(next(self.stream.batches(MEDIAN_ROWS))[1])
+            return -self._rebuilt.scale * self._rebuilt.mean
+        return geometric_median(self.dictionary.wanted(self._first_rows()).numpy())
+
+    def _first_rows(self) -> Tensor:
+        import torch
+
+        return torch.from_numpy(next(self.stream.scaled_rows(MEDIAN_ROWS))[1])
 
     def go(self, progress: Progress) -> None:
         """Steps until all rows are seen, or nothing improves."""
@@ -110,9 +125,10 @@ class Run:
         self.dictionary.before_step()
         self.adam.step(self.training.rate(self.step), self.step + 1)
         self.dictionary.after_step(found.codes)
-        self.step, self.tokens = self.step + 1, self.tokens + len(z)
+        rows = len(found.codes)
+        self.step, self.tokens = self.step + 1, self.tokens + rows
         active = (found.codes != 0).any(dim=0)
-        self.quiet = torch.where(active, 0, self.quiet + len(z))
+        self.quiet = torch.where(active, 0, self.quiet + rows)
         self._loss = float(found.total.detach())
 
     def _diverged(self, loss: float) -> None:
@@ -131,15 +147,14 @@ class Run:
         """One line of the curve, from the held-out samples by the rule of training."""
         import torch
 
-        loss, left, l0, n = 0.0, 0.0, 0, len(self._held)
+        loss, left, l0, n, share = 0.0, 0.0, 0, 0, min(1.0, self.step / self.training.steps)
         with torch.no_grad():
-            for z in self._held.split(self.training.batch):
-                found = self.dictionary.loss(
-                    z, step=self.step, share=min(1.0, self.step / self.training.steps)
-                )
-                loss += float(found.total) * len(z)
-                left += float(found.parts["unexplained"].double()) * len(z)
-                l0 += int((found.codes != 0).sum())
+            for z in self._held_parts():
+                found = self.dictionary.loss(z, step=self.step, share=share)
+                rows = len(found.codes)
+                loss += float(found.total) * rows
+                left += float(found.parts["unexplained"].double()) * rows
+                l0, n = l0 + int((found.codes != 0).sum()), n + rows
         dead = float((self.quiet >= self.training.dead_rows).double().mean())
         explained = 1 - left / self._held_size
         self.curve.append(
@@ -158,14 +173,24 @@ class Run:
         elif self.training.patience and self.stale >= self.training.patience:
             self.stopped = f"stopped at step {self.step}: the held-out loss no longer fell"
 
+    def _held_parts(self):
+        import torch
+
+        return (torch.from_numpy(z) for z in self.stream.held_parts(self.training.batch))
+
+    @property
+    def _rebuilt(self):
+        """Whose `held` rows and `scale` are those of what is rebuilt: of the tap, or of the tap beside."""
+        return self.stream.beside if self.dictionary.rebuilds_beside else self.stream
+
     @property
     def _held_size(self) -> float:
         """Sum of squares of the held-out rows about their own mean, in units of z."""
         if not hasattr(self, "_size"):
-            found = None
-            for part in np.array_split(self.stream.held, -(-len(self.stream.held) // 4096)):
+            found, held = None, self._rebuilt.held
+            for part in np.array_split(held, -(-len(held) // 4096)):
                 found = UnitMoments.of(part) if found is None else found.merge(UnitMoments.of(part))
-            self._size = float(found.m2.sum()) * self.stream.scale**2
+            self._size = float(found.m2.sum()) * self._rebuilt.scale**2
         return self._size or float("nan")
 
     def line(self) -> str:
@@ -195,7 +220,7 @@ class Run:
         about = {
             "step": self.step, "tokens": self.tokens, "place": dataclasses.asdict(self.place), "curve": self.curve,
             "best": self.best, "stale": self.stale, "stopped": self.stopped, "what": self.what,
-            "changed": self.changed,
+            "changed": self.changed, "started": self.started,
         }  # fmt: skip
         save_checkpoint(self.directory, arrays, about)
         self.saved = self.step
@@ -216,7 +241,7 @@ class Run:
         self.quiet = torch.from_numpy(arrays["quiet"].copy())
         self.step, self.tokens, self.place = about["step"], about["tokens"], Place(**about["place"])
         self.curve, self.stale, self.stopped = about["curve"], about["stale"], about["stopped"]
-        self.best, self.saved = about["best"], self.step
+        self.best, self.saved, self.started = about["best"], self.step, about.get("started", {})
         self._loss = self.curve[-1]["loss"] if self.curve else float("nan")
 
     # ------------------------------------------------------------------ the end
@@ -229,10 +254,12 @@ class Run:
                      "held_out": len(self.stream.held), "held_out_samples": self.stream.held_samples},
             "dead": {"latents": int(dead.sum()), "share": float(dead.double().mean()),
                      "rows_without": self.training.dead_rows},
-            **({"changed": self.changed} if self.changed else {}),
+            **({"changed": self.changed} if self.changed else {}), **self.started,
         }  # fmt: skip
         made = self.dictionary.finish(name, self.stream.mean, self.stream.scale, about)
-        about["held_out"] = judged(made, self.stream.held)
+        target = self._rebuilt.held if self.dictionary.rebuilds_beside else None
+        about["held_out"] = judged(made, self.stream.held, target)
+        about |= self.dictionary.facts(self._held_parts())
         about["caveats"] = self._caveats(about)
         return made
 
@@ -258,4 +285,4 @@ class Run:
         ]  # fmt: skip
         if self.stopped:
             said.append(self.stopped.capitalize() + ".")
-        return said
+        return said + self.dictionary.caveats(about)

@@ -22,6 +22,13 @@ class Training:
         choices=("mean", "geometric median", "origin"),
         label="centre",
     )
+    directions: str = param(
+        "random",
+        "Where the features' directions start: anywhere, or inside the leading principal axes that hold 99 % of the "
+        "variance, where fewer die",
+        choices=("random", "active subspace"),
+        label="directions start",
+    )
     dead_after: int | None = param(
         None, "A latent is dead that was not active in so many rows; empty: a tenth of all rows seen", low=1
     )

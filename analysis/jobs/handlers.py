@@ -130,6 +130,62 @@ def encode(workspace: Path, arguments: dict, progress: Progress) -> dict:
     return {"tap": opened.encode(*given, progress=progress)}
 
 
+def make_features(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"input": "store:tap", "kind", "name", "params"?, "seed"?} → {"features"}: a classical dictionary."""
+    return {"features": make_classical(Workspace.open(workspace), arguments, progress).name}
+
+
+def make_classical(opened: Workspace, arguments: dict, progress: Progress):
+    """The kept FeatureSet that the arguments of `make_features` ask for."""
+    from analysis.features.classical.making import make
+
+    name, reference = arguments["name"], arguments["input"]
+    opened.features.refuse_taken(name)
+    opened.activations(reference)  # refuses what is no STORE:TAP
+    store, _, tap = reference.partition(":")
+    made = make(
+        opened.store(store), tap, arguments["kind"], arguments.get("params"), name=name,
+        seed=int(arguments.get("seed", 0)), selections=lambda said: opened.rows(said, reference), progress=progress,
+    )  # fmt: skip
+    return opened.features.add(made)
+
+
+def certify(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"input": "store:tap", "seeds": [...], "networks": [...], "seed"?} → {"tap"}; the table lies beside the tap."""
+    from analysis.certificates import certify as run
+
+    others = (arguments.get("seeds") or (), arguments.get("networks") or ())
+    run(
+        Workspace.open(workspace),
+        arguments["input"],
+        *others,
+        seed=int(arguments.get("seed", 0)),
+        progress=progress,
+    )
+    return {"tap": arguments["input"]}
+
+
+def try_input(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"input": "store:tap", "feature", "text"? or "picture"? (base64)} → what the feature does on it."""
+    import base64
+    import binascii
+
+    from analysis.errors import InputError
+    from analysis.recording.live import try_input as run
+
+    name, _, tap = arguments["input"].partition(":")
+    try:
+        picture = base64.b64decode(arguments.get("picture") or "", validate=True)
+    except (binascii.Error, ValueError):
+        raise InputError("a picture that is not base64", "the bytes of a PNG or JPEG file") from None
+    found = run(
+        Workspace.open(workspace).store(name), tap, int(arguments["feature"]), text=arguments.get("text") or "",
+        picture=picture, progress=progress,
+    )  # fmt: skip
+    return {**_plain(found), "values": found.values.tolist(), "input": arguments["input"],
+            "feature": int(arguments["feature"]), "picture": arguments.get("picture") or ""}  # fmt: skip
+
+
 HANDLERS = {
     "method": run_method,
     "check": run_check,
@@ -143,6 +199,9 @@ HANDLERS = {
     "train": training.train,
     "sweep": training.sweep,
     "training_cost": training.training_cost,
+    "make_features": make_features,
+    "certify": certify,
+    "try_input": try_input,
 }
 
 

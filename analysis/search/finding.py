@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis.activations import Activations
+from analysis.compute.rows.token_texts import token_rows
 from analysis.errors import NotFound, ParameterError
 from analysis.search.numbers import by_number, by_unit_value, has_classes, of_classes
 from analysis.search.query import Both, Compare, Either, Node, Not, Text, parse
@@ -162,19 +163,10 @@ def _by_token(words: str, asked: _Search) -> np.ndarray:
 def _token_texts(asked: _Search) -> tuple[Joined, np.ndarray]:
     """All token texts and the row of each: its own where a sample has as many rows as tokens (after leading ones),
     otherwise one text per sample, once for each of its rows."""
-    layout, texts, rows = asked.activations.layout, [], []
-    for i in range(layout.n_samples):
-        first, last = int(layout.offsets[i]), int(layout.offsets[i + 1])
-        mine = asked.tokens(i)
-        if not mine:
-            continue
-        leading = last - first - len(mine)
-        if leading in (0, layout.leading):
-            texts += mine
-            rows += range(first + leading, last)
-        else:
-            texts += ["".join(mine)] * (last - first)
-            rows += range(first, last)
+    texts, rows = [], []
+    for first, stop, mine, each in token_rows(asked.activations.layout, asked.tokens):
+        texts += mine if each else ["".join(mine)] * (stop - first)
+        rows += range(first, stop)
     return Joined.of(texts), np.array(rows, np.int64)
 
 

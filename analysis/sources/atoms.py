@@ -49,6 +49,11 @@ def atoms_of(source: Activations, d: int, layer: str = "", table: bool = False) 
             f"{name} has atoms of {rows.shape[1]:,} coordinates", f"one for each of the {d:,} units",
             "Choose the tap that the dictionary was trained on, or its decoder",
         )  # fmt: skip
+    return usable_atoms(name, rows, notes)
+
+
+def usable_atoms(name: str, rows: np.ndarray, notes: list[str]) -> Atoms:
+    """Atoms of length 1 from `rows` (k, d) float64, those of length 0 or with NaN left out. Raises NotEnoughData."""
     finite = np.isfinite(rows).all(axis=1)
     length = np.linalg.norm(np.where(finite[:, None], rows, 0.0), axis=1)
     good = np.flatnonzero(length > 0)
@@ -74,11 +79,20 @@ def latent_rates(latents: Activations, atoms: Atoms) -> tuple[np.ndarray, int]:
             "one latent for each atom", "Choose the activations of this dictionary's latents",
         )  # fmt: skip
     counts, n = np.zeros(atoms.count), 0
+    if hasattr(latents, "sparse_chunks"):
+        for _, _, units, values in latents.sparse_chunks():
+            counts += np.bincount(units[values > 0], minlength=atoms.count)
+        n = latents.shape[0] - len(latents.gaps)
+        return _rates(latents, counts, n, atoms)
     for _, block in latents.chunks():
         block = np.asarray(block)
         block = block[np.isfinite(block).all(axis=1)]
         counts += (block > 0).sum(axis=0)
         n += len(block)
+    return _rates(latents, counts, n, atoms)
+
+
+def _rates(latents, counts: np.ndarray, n: int, atoms: Atoms) -> tuple[np.ndarray, int]:
     if not n:
         raise NotEnoughData(f"{latents.name} has no finite row", "at least one")
     return (counts / n)[atoms.numbers], n

@@ -8,6 +8,7 @@ import json
 import numpy as np
 
 from analysis.activations import Layout
+from dashboard.browse import certificates
 from dashboard.browse.colour_sources import HIDDEN, WORDS, right_or_wrong, sample_values
 from dashboard.browse.kept import Kept
 from dashboard.browse.picture import Column
@@ -160,6 +161,9 @@ def unit_card(store, tap: str, point: int, unit: int) -> dict:
     rows, _ = index.top(unit)
     sample = int(store.activations(tap).layout.sample_of(rows[0])) if len(rows) and rows[0] >= 0 else None
     lines = [f"above 0 on {100 * table['fraction_positive'][unit]:.0f} % of rows"]
+    certificate = certificates.of(store, tap)
+    if certificate is not None:
+        lines.append(certificates.short(certificate, unit))
     return {
         "row": point,
         "title": f"{word_of(store, tap)} {unit}",

@@ -50,15 +50,15 @@ def _tile(store, tap: str, layout: Layout, row: int, sample: int, value: float, 
     }
     if token >= 0 and spec.grid and image:
         own = column[start:stop]  # scaled to its strongest token, so that weak patches stay weak
-        tile["heat"] = {"grid": list(spec.grid), "values": _text64(_shades(own)[spec.leading :])}
+        tile["heat"] = {"grid": list(spec.grid), "values": shades64(own, spec.leading)}
     if tokens is not None:
-        tile |= _text(tokens, None if token < 0 else column[start:stop], token)
+        tile |= text_of(tokens, None if token < 0 else column[start:stop], token)
     elif image is None:
         tile["table"] = [[name, text] for name, text in facts(store, sample)]
     return tile
 
 
-def _text(tokens: list[str], values: np.ndarray | None, marked: int) -> dict:
+def text_of(tokens: list[str], values: np.ndarray | None, marked: int) -> dict:
     """The tokens around the strongest one, each with its shade."""
     first = max(0, marked - AROUND) if marked >= 0 else 0
     shown = tokens[first : first + 2 * AROUND + 1]
@@ -75,6 +75,11 @@ def _shades(values: np.ndarray) -> np.ndarray:
     """Values above 0, scaled to the largest of them, as bytes 0 … 255."""
     values = np.nan_to_num(np.asarray(values, np.float64), nan=0.0, posinf=0.0, neginf=0.0).clip(min=0)
     return np.round(255 * values / (values.max(initial=0.0) or 1.0)).astype(np.uint8)
+
+
+def shades64(values: np.ndarray, leading: int) -> str:
+    """How strong each patch of a picture is, as a tile takes it."""
+    return _text64(_shades(values)[leading:])
 
 
 def _text64(shades: np.ndarray) -> str:

@@ -8,6 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from analysis.results import Table
+from dashboard.browse import certificates
 from dashboard.browse.class_shares import best_by_chance
 from dashboard.browse.labels import Labels
 
@@ -31,7 +33,7 @@ HELP = {
     "commonest of several always looks large; see “Selective” for what shuffled labels give.",
 }
 SHARES = ("fraction_positive", "top_class_share")  # shown in percent
-ORDERS = ("unit", *STATISTICS)
+ORDERS = ("unit", *STATISTICS, "certificate", *certificates.COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Tap:
     labels: Labels | None = None
     samples_at_top: int = STRONGEST
     word: str = "unit"  # or "feature", of an encoded tap
+    certificate: Table | None = None
 
     @cached_property
     def threshold(self) -> float:
@@ -67,6 +70,25 @@ class Tap:
             "selective": (share > self.threshold) & ~dead,
             "starred": starred,
         }
+
+    @cached_property
+    def orders(self) -> dict[str, str]:
+        """What the list can be ordered by, in words."""
+        known = {"unit": f"{self.word.capitalize()} number", **STATISTICS}
+        if self.certificate is not None:
+            asked = certificates.columns(self.certificate)
+            known |= {
+                "certificate": "Tests passed",
+                **{k: v for k, v in certificates.COLUMNS.items() if k in asked},
+            }
+        return known
+
+    def sorts(self, order: str) -> np.ndarray:
+        """(units,) what an order goes by; unit numbers for one that there is not."""
+        if order in self.orders and order not in self.table and self.certificate is not None:
+            found = self.certificate.columns["passed"] if order == "certificate" else None
+            return found if found is not None else certificates.columns(self.certificate)[order]
+        return np.asarray(self.table[order if order in self.table else "unit"], float)
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -118,8 +140,10 @@ def listed(
     order: str = "unit",
     rising: bool = False,
     among: np.ndarray | None = None,
+    test: str = "",
 ) -> FeatureList:
-    """Filter and order the units, starred ones first; "alive" means not dead. `among`: only these numbers."""
+    """Filter and order the units, starred ones first; "alive" means not dead. `among`: only these numbers; `test`: only
+    those of which the certificate says so (`certificates.FILTERS`)."""
     table, n = tap.table, len(tap.table["unit"])
     keep = np.ones(n, bool)
     if kind in tap.kinds:
@@ -130,11 +154,13 @@ def listed(
         keep &= np.asarray(table["top_class"]) == tap.classes.index(top_class)
     if among is not None:
         keep &= np.isin(np.arange(n), among)
+    if test and tap.certificate is not None:
+        keep &= certificates.masks(tap.certificate).get(test, True)
     if search.strip():
         keep &= _matches(search, n, tap.unit_names)
     units = np.flatnonzero(keep)
-    order = order if order in table else "unit"
-    by = np.asarray(table[order], float)[units]
+    order = order if order in tap.orders else "unit"
+    by = np.asarray(tap.sorts(order), float)[units]
     falling = order != "unit" and not rising  # unit numbers rise; statistics fall unless asked otherwise
     by = np.where(np.isfinite(by), -by if falling else by, np.inf)
     units = units[np.lexsort((units, by, ~tap.kinds["starred"][units]))]
@@ -163,6 +189,8 @@ def _columns(tap: Tap, units: np.ndarray) -> dict[str, np.ndarray]:
         code = np.asarray(tap.table["top_class"])[units]
         names = np.array([*tap.classes, ""])
         shown["top_class"] = names[np.where((code >= 0) & (code < len(tap.classes)), code, len(tap.classes))]
+    if tap.certificate is not None:
+        shown |= {name: column[units] for name, column in certificates.columns(tap.certificate).items()}
     for name in STATISTICS:
         if name in tap.table and (tap.classes or name != "top_class_share"):
             shown[name] = np.asarray(tap.table[name], float)[units] * (100 if name in SHARES else 1)

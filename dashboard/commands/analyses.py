@@ -116,7 +116,7 @@ def run(given) -> int:
     if given.out:
         format_of(given.out)
     workspace = workspace_of(given)
-    params = dict(_pair(text) for text in given.set)
+    params = settings(given.set)
     bar = Bar(given)
     result = workspace.run(given.method, given.inputs, params, seed=given.seed, progress=bar)
     bar.end()
@@ -166,6 +166,11 @@ def check(given) -> int:
     if given.json:
         print_json(reports)
     return 0 if all(r["passed"] for r in reports) else 1
+
+
+def settings(texts: list[str]) -> dict[str, str]:
+    """Parameters as they are written after --set. Raises ParameterError."""
+    return dict(_pair(text) for text in texts)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -24,6 +24,30 @@ def import_(given) -> int:
     return 0
 
 
+def make(given) -> int:
+    """A classical dictionary of a tap."""
+    from analysis.jobs.handlers import make_classical
+    from dashboard.commands.analyses import settings
+
+    workspace, bar = workspace_of(given), Bar(given)
+    name = given.name or f"{given.kind} {given.input.partition(':')[2]}"
+    asked = {"input": given.input, "kind": given.kind, "name": name, "params": settings(given.set)}
+    made = make_classical(workspace, {**asked, "seed": given.seed}, bar)
+    bar.end()
+    facts = next(f for f in workspace.features.facts() if f.name == made.name)
+    if given.json:
+        return print_json({"kind": "feature set", **plain(facts)})
+    print(_line(facts))
+    explained = made.about["held_out"]["explained_variance"]
+    if explained is not None:
+        print(
+            f"  {explained:.1%} of the variance of {made.about['rows']['held_out']:,} held-out rows explained"
+        )
+    for line in made.about["caveats"]:
+        print(f"  {one_line(line)}")
+    return 0
+
+
 def list_(given) -> int:
     workspace = workspace_of(given)
     found, encoded = workspace.features.facts(), _encoded(workspace)
@@ -47,6 +71,39 @@ def encode(given) -> int:
         return print_json(facts)
     mean = f", {facts['active']['mean']:.3g} active in a row" if facts["active"] else ""
     print(f"tap {one_line(reference)}: {facts['rows']:,} rows x {facts['features']:,} features{mean}")
+    return 0
+
+
+def certify(given) -> int:
+    from analysis import certificates
+
+    workspace, bar = workspace_of(given), Bar(given)
+    seeds, networks = given.seeds, given.networks
+    if seeds is None or networks is None:
+        likely = certificates.likely_others(workspace, given.input)
+        seeds = likely[0] if seeds is None else seeds
+        networks = likely[1] if networks is None else networks
+    made = certificates.certify(workspace, given.input, seeds, networks, seed=given.seed, progress=bar)
+    bar.end()
+    counts = {
+        t: {w: int((made.columns[t] == w).sum()) for w in ("yes", "open", "no")} for t in certificates.TESTS
+    }
+    if given.json:
+        about = {
+            "tap": given.input,
+            "seeds": list(seeds),
+            "networks": list(networks),
+            "reading": made.reading,
+        }
+        return print_json({"kind": "certificate", **about, "tests": counts, "caveats": list(made.caveats)})
+    print(one_line(made.reading))
+    for test, (words, *_) in certificates.TESTS.items():
+        if any(counts[test].values()):
+            print(
+                f"  {test}: " + ", ".join(f"{n:,} {word}" for word, n in counts[test].items()) + f" ({words})"
+            )
+    for caveat in made.caveats:
+        print(f"  {one_line(caveat)}")
     return 0
 
 

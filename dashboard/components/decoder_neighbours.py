@@ -6,7 +6,7 @@ import streamlit as st
 
 from analysis.errors import NotFound
 from dashboard import errors, state
-from dashboard.browse import feature_sets
+from dashboard.browse import feature_facts, feature_sets
 from dashboard.browse.unit import Unit
 from dashboard.components.bars import Line, bars
 
@@ -35,6 +35,24 @@ def draw(unit: Unit) -> None:
         label="Nearest directions",
         null_word="nearest of as many random directions (95 %)",
     )
+    with errors.shown():
+        _suspects(unit, found, chance)
     if opened is not None:
         state.set_params(unit=int(opened), bands=None)
         st.rerun()
+
+
+def _suspects(unit: Unit, near: list[tuple[int, float]], chance: float) -> None:
+    """Near features whose rows make them suspects of being the same, split, or absorbed."""
+    found = [] if unit.is_dead else feature_facts.suspects(unit, near, chance)
+    if not found:
+        st.caption(
+            "None of these is a suspect of a double, a split or absorption by the rows it is active in."
+        )
+        return
+    lines = [
+        f"- Feature {s.feature} {feature_facts.WORDS[s.verdict]} ({s.together:,} common {unit.row_word}, "
+        f"{s.expected:.1f} expected)."
+        for s in found
+    ]
+    st.caption("Suspects, to be looked at:\n" + "\n".join(lines))

@@ -12,7 +12,14 @@ from dashboard.browse.colour_sources import UNIT, Source
 from dashboard.browse.feature_list import FeatureList
 from dashboard.browse.unit import Unit
 from dashboard.browse.unit_words import word_of
-from dashboard.components import card_selection, decoder_neighbours
+from dashboard.components import (
+    card_selection,
+    certificate_line,
+    decoder_neighbours,
+    feature_family,
+    feature_kin,
+    live_test,
+)
 from dashboard.components.bars import Line, bars
 from dashboard.components.histogram import histogram
 from dashboard.components.sample_map import sample_map
@@ -20,6 +27,13 @@ from dashboard.components.tiles import tiles
 from dashboard.parts import export_menu
 
 FIRST, MORE, MOST_CLASSES = 15, 64, 20
+KIN = (
+    decoder_neighbours.draw,
+    feature_kin.together,
+    feature_kin.outputs,
+    feature_kin.energy,
+)  # of encoded taps
+MORE_OF_FEATURES = (feature_kin.pursuit, feature_family.draw, live_test.draw)
 
 
 def draw(unit: Unit, listed: FeatureList) -> None:
@@ -29,11 +43,11 @@ def draw(unit: Unit, listed: FeatureList) -> None:
         st.markdown(part)
     left, right = st.columns([6, 4], gap="large")
     with left:
-        for part in (_strongest, card_selection.draw, _bands, _note):
+        for part in (_strongest, card_selection.draw, _bands, *MORE_OF_FEATURES, _note):
             with errors.shown():
                 part(unit)
     with right:
-        for part in (_histogram, _classes, decoder_neighbours.draw, _correlated, _map):
+        for part in (feature_kin.density, _histogram, _classes, *KIN, _correlated, _map):
             with errors.shown():
                 part(unit)
 
@@ -52,6 +66,7 @@ def _top(unit: Unit, listed: FeatureList) -> None:
         st.button(f"All {unit.word}s", **back, on_click=_to, args=(None,))
         st.markdown(f"### {unit.word.capitalize()} {errors.escape(unit.name)}", width="content")
         _star(unit)
+        certificate_line.badge(unit)
         st.space("stretch")
         for label, icon, target in (
             ("Previous", "chevron_left", before),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import state
-from dashboard.browse import feature_list
+from dashboard.browse import certificates, feature_list
 from dashboard.browse.feature_list import KINDS, ORDERS, SHARES, STATISTICS, FeatureList, Tap
 from dashboard.words import count
 
@@ -47,12 +47,18 @@ def filters(tap: Tap) -> FeatureList:
             )
         st.selectbox(
             "Order by",
-            list(ORDERS),
-            format_func=lambda o: STATISTICS.get(o, f"{tap.word.capitalize()} number"),
+            list(tap.orders),
+            format_func=tap.orders.get,
             width=260,
-            **state.bound("order", "unit", list(ORDERS)),
+            **state.bound("order", "unit", list(tap.orders)),
         )
         st.toggle("Smallest first", **state.bound("rising", False))
+        if tap.certificate is not None:
+            st.selectbox(
+                "Certificate", list(certificates.FILTERS), format_func=certificates.FILTERS.get, width=260,
+                help="Only features of which the certificate of this tap says so.",
+                **state.bound("test", "", list(certificates.FILTERS)),
+            )  # fmt: skip
         named = _selections()
         if named:
             st.selectbox(
@@ -74,6 +80,7 @@ def asked(tap: Tap) -> FeatureList:
         search=state.param("search", ""),
         order=state.param("order", "unit", list(ORDERS)),
         rising=state.param("rising", False),
+        test=state.param("test", "", list(certificates.FILTERS)),
         among=named[only].ids if only else None,
     )
 
@@ -132,4 +139,10 @@ def _columns(found: FeatureList) -> dict:
             "Strongest for", help="The commonest class among the 64 strongest rows."
         ),
     }
-    return {name: spec for name, spec in {**fixed, **number, **share}.items() if name in found.columns}
+    tests = {
+        name: st.column_config.NumberColumn(text, help=certificates.HELP[name], format="%.3g")
+        for name, text in certificates.COLUMNS.items()
+    }
+    tests["certificate"] = st.column_config.TextColumn("Tests passed", help=certificates.HELP["certificate"])
+    known = {**fixed, **tests, **number, **share}
+    return {name: spec for name, spec in known.items() if name in found.columns}

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import errors, state
 from dashboard.browse import focus, searching
-from dashboard.components import group_questions, redraw
+from dashboard.components import certificate_line, group_questions, redraw
 from dashboard.components.bars import Line, bars
 from dashboard.components.map_panel import Shown
 from dashboard.components.tiles import tiles
@@ -30,6 +30,7 @@ def focus_card(at: Shown) -> None:
             redraw.here()
         if at.result.of == "units":
             title.markdown(f"**{at.word.capitalize()} {errors.escape(at.activations.unit_names[at.focus])}**")
+            certificate_line.badge_of(at.store, at.reference, at.focus)
             if st.button("Open its card", icon=":material/search:", key="open focused unit"):
                 state.go("features", tap=at.reference, unit=at.focus)
             return

@@ -68,6 +68,9 @@ def _ways(one: Encoded, store) -> None:
         if st.button("Report", icon=":material/fact_check:", key=f"report:{key}"):
             state.set_params(tap=key, view="report", job=None)
             st.rerun()
+        if st.button("Certify", icon=":material/verified:", key=f"certify:{key}"):
+            state.set_params(tap=key, view="certify", job=None)
+            st.rerun()
         with st.popover("Delete", icon=":material/delete:"):
             what = count(one.n_features, "feature")
             st.markdown(f"Deletes what {what} do on this tap; the set and {errors.escape(one.of)} stay.")

@@ -5,7 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import errors, state
-from dashboard.components import dictionary_report, feature_sets, tap_features, train_dictionary
+from dashboard.components import (
+    certify_tap,
+    dictionary_report,
+    feature_sets,
+    tap_features,
+    train_dictionary,
+)
 from dashboard.parts import feature_set_form
 
 SECTIONS = {  # by name in the URL: title, what it is for, what draws it
@@ -25,9 +31,14 @@ SECTIONS = {  # by name in the URL: title, what it is for, what draws it
         feature_set_form.draw,
     ),
     "tap": ("Encode a tap", "", tap_features.draw),
+    "certify": (
+        "Certify",
+        "Would other seeds, other samples and other networks show the same features? Each test beside its chance.",
+        certify_tap.draw,
+    ),
     "report": ("Report", "How good are the features of the chosen tap?", dictionary_report.draw),
 }
-RESETS = ("job", "ask", "p.", "t.", "seed", "tap2")  # what belongs to the section before
+RESETS = ("job", "ask", "p.", "t.", "seed", "tap2", "seeds", "networks")  # what belongs to the section before
 
 
 def page() -> None:

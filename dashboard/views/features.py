@@ -5,11 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import errors, state
+from dashboard.browse import certificates
 from dashboard.browse.feature_list import Tap
 from dashboard.browse.labels import labels_of
 from dashboard.browse.unit import Unit
 from dashboard.browse.unit_words import word_of
-from dashboard.components import feature_card, feature_table, nothing_yet
+from dashboard.components import certificate_line, feature_card, feature_table, nothing_yet
 
 
 def page() -> None:
@@ -27,6 +28,7 @@ def page() -> None:
         return
     st.title("Features")
     with errors.shown():
+        certificate_line.draw(store, ":".join(current))
         feature_table.draw(feature_table.filters(tap))
 
 
@@ -41,6 +43,7 @@ def _tap(store, store_name: str, tap: str) -> Tap:
         labels=labels_of(store),
         samples_at_top=64 if pooled else 16,
         word=word_of(store, tap),
+        certificate=certificates.of(store, tap),
     )
 
 

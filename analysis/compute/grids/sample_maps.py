@@ -10,6 +10,7 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.arrays import finite_rows
 from analysis.compute.rows.common_samples import common_samples
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.row_number_ids import row_number_notes
 from analysis.compute.rows.samples import pooled_samples
 from analysis.errors import InputError, NotEnoughData, TooLarge
@@ -109,11 +110,8 @@ def one_row_a_sample(
     if len(taps) > 1:
         data = common_samples(taps, rng, maximum=maximum, minimum=minimum, progress=progress, span=span)
         return list(data.values), list(data.notes)
-    tap, notes = taps[0], []
-    chosen = np.arange(tap.layout.n_samples)
-    if len(chosen) > maximum:
-        notes.append(f"A random {maximum:,} of {len(chosen):,} samples used.")
-        chosen = np.sort(rng.choice(len(chosen), size=maximum, replace=False))
+    tap = taps[0]
+    chosen, notes = random_part(tap.layout.n_samples, maximum, rng)
     values, kept, said = pooled_samples(tap, "mean", chosen, progress, span)
     if kept.sum() < minimum:
         raise NotEnoughData(f"{int(kept.sum())} sample(s) of {tap.name} are finite", f"at least {minimum}",

@@ -6,6 +6,7 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.compute.rows.known_factors import NOT_FACTORS, factors_of
+from analysis.compute.rows.random_part import random_part
 from analysis.errors import NotEnoughData, TooLarge
 
 MOST_AXES = 60
@@ -16,11 +17,7 @@ def column_targets(
 ) -> tuple[list[str], np.ndarray, list[str], np.ndarray]:
     """Names of the axes, values (n, axes) with NaN where there is none, notes, and the samples' positions: at most
     `maximum`, a seeded random subset. `alone`: one axis is enough. Raises NotFound, NotEnoughData, TooLarge."""
-    n = activations.layout.n_samples
-    at, notes = np.arange(n), []
-    if n > maximum:
-        at = np.sort(rng.choice(n, maximum, replace=False))
-        notes.append(f"A random {len(at):,} of {n:,} samples used.")
+    at, notes = random_part(activations.layout.n_samples, maximum, rng)
     asked = [c.strip() for c in others.split(",") if c.strip()]
     rest = asked or [c for c in activations.samples if c not in NOT_FACTORS]
     wanted = [column, *(c for c in rest if c != column)]

@@ -21,11 +21,21 @@ from analysis.activations import Activations
 from analysis.compute.linear.spectra import axes_for
 from analysis.compute.streaming import Pass, finite_blocks, refuse_few
 from analysis.errors import InputError, NotEnoughData, TooLarge
-from analysis.spec import Progress, no_progress
+from analysis.spec import Progress, no_progress, param
 
 SEGMENTS = 10  # of one long sequence, in place of samples
 FEWEST_STEPS, STEPS_PER_AXIS = 20, 5
 MOST_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class KoopmanParams:
+    """What every view of the map of one step asks."""
+
+    share: float = param(
+        0.999, "Share of the variance that the axes of the map hold.", low=0.5, high=1.0, late=True
+    )
+    maximum_rows: int = param(20_000, "Most rows: the first sequences.", low=50, high=500_000, late=True)
 
 
 @dataclass(frozen=True)

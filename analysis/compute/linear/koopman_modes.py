@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute.linear.koopman import Sequences, StepMap, step_map
+from analysis.activations import ArrayActivations, Layout
+from analysis.compute.linear.koopman import KoopmanParams, Sequences, StepMap, sequences_of, step_map
+from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import jackknife_error, sample_groups
 from analysis.results import Estimate
-from analysis.spec import Progress
+from analysis.spec import Cost, Progress
 
 DRAWS = 10
 
@@ -30,6 +32,14 @@ class Modes:
     def beyond(self) -> np.ndarray:
         """(m,) whether the magnitude exceeds the largest of every shuffled draw."""
         return np.abs(self.values) > np.max(self.null)
+
+
+def tap_modes(
+    tap, params: KoopmanParams, rng: np.random.Generator, progress: Progress
+) -> tuple[Sequences, Modes]:
+    """The sequences of a tap and the modes of their map. Raises as `sequences_of`."""
+    data = sequences_of(tap, params.maximum_rows, rng, progress)
+    return data, modes_of(data, params.share, rng, progress)
 
 
 def modes_of(data: Sequences, share: float, rng: np.random.Generator, progress: Progress) -> Modes:
@@ -88,3 +98,21 @@ def eigenmodes(data: Sequences, model: StepMap) -> tuple[np.ndarray, np.ndarray]
     values, energy = values[upper], energy[upper]
     order = np.argsort(-np.abs(values), kind="stable")
     return values[order], (energy / max(energy.sum(), 1e-300))[order]
+
+
+def modes_cost(shapes, params: KoopmanParams) -> Cost:
+    """Of `tap_modes`."""
+    (n, d), m = shapes[0], machine()
+    n = min(n, params.maximum_rows)
+    side = min(n, d)
+    flops = (DRAWS + 12) * (8.0 * n * d * side + 60.0 * side**3)
+    return Cost(m.seconds(flops64=flops, moved=n * d * 8.0 * 100) + 0.02, 8.0 * (6.0 * n * d + 6 * d * d))
+
+
+def planted_sequences(kappa: np.ndarray, rng: np.random.Generator) -> ArrayActivations:
+    """Forty sequences of fifteen steps in five units, mixed at random, that the two turns and the one line with the
+    eigenvalues `kappa` (3,) make without noise."""
+    start = rng.standard_normal((40, 3)) + 1j * rng.standard_normal((40, 3)) * [1, 1, 0]
+    z = start[:, None] * kappa ** np.arange(15)[:, None]
+    x = np.concatenate([z[..., :2].real, z[..., :2].imag, z[..., 2:].real], axis=2).reshape(600, 5)
+    return ArrayActivations(x @ rng.standard_normal((5, 5)), layout=Layout(np.arange(41) * 15))

@@ -65,7 +65,7 @@ def principal_components(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray,
     if n < d:
         axes = _dual("array", np.asarray(x, dtype=np.float64), k)
     else:
-        axes = _primal("array", Moments.of(x), k)
+        axes = axes_of_moments("array", Moments.of(x), k)
     return axes.mean, axes.directions, axes.eigenvalues[: len(axes.directions)]
 
 
@@ -90,10 +90,12 @@ def principal_axes(
         return _dual(activations.name, x, k)
     moments = moments_of(activations, seen, progress, span)
     refuse_few(activations.name, moments.n if moments else 0, 3)
-    return _primal(activations.name, moments, k)
+    return axes_of_moments(activations.name, moments, k)
 
 
-def _primal(name: str, moments: Moments, k: int) -> PrincipalAxes:
+def axes_of_moments(name: str, moments: Moments, k: int) -> PrincipalAxes:
+    """The same from moments; `name` for messages. O(d³). Raises InputError, TooLarge."""
+    _refuse_large(name, moments.n, len(moments.mean))
     variances = np.where(moments.varies(), moments.variance, 0.0)
     _refuse_constant(name, variances)
     values, vectors = np.linalg.eigh(moments.covariance)

@@ -8,10 +8,15 @@ inputs).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from analysis.compute.linear.spectra import axes_for, entropy_rank
-from analysis.compute.statistics.nulls import gaussian_eigenvalues, null_draws
+from analysis.compute.machine import machine
+from analysis.compute.statistics.nulls import gaussian_eigenvalues, null_draws, wilson
+from analysis.results import Estimate
+from analysis.spec import Cost, param
 
 GAUSSIAN, MOVED = "Gaussian entries", "entries moved"
 ENTROPY, ENTROPY2, STABLE = "entropy rank of σ", "entropy rank of σ²", "stable rank"
@@ -70,3 +75,34 @@ def noise_edge(weight: np.ndarray, null: np.ndarray) -> float:
     units, inputs = weight.shape
     scale = np.linalg.norm(weight) / np.sqrt(units * inputs)
     return float(max(null.max(), scale * (np.sqrt(units) + np.sqrt(inputs))))
+
+
+@dataclass(frozen=True)
+class WeightRankParams:
+    """What every view of the ranks of weights asks."""
+
+    null: str = param(
+        GAUSSIAN, "Matrices without structure to compare with.", choices=(GAUSSIAN, MOVED), late=True
+    )
+    table: bool = param(
+        False, "The tap holds a table of weights: a column per unit, a row per input.", late=True
+    )
+
+
+def beyond_noise(count: int, whole: int, null: str, *, n: int, d: int) -> Estimate:
+    """The share of `whole` singular values that `count` make up, above those of matrices without structure."""
+    low, high = wilson(count, whole)
+    return Estimate("share of singular values beyond noise", count / whole, low, high,
+                    interval="Wilson, singular values as draws", null=0.0, null_method=f"{null}, above all draws",
+                    n=n, d=d, estimator="singular values of the weights")  # fmt: skip
+
+
+def ranks_cost(shapes, params: WeightRankParams) -> Cost:
+    """Of singular values with those of matrices without structure."""
+    n, d = shapes[0]
+    small, m = min(n, d), machine()
+    draws = min(null_draws(small), MOST_DRAWS)
+    flops = 8.0 * n * d * small * (1 + draws * (params.null == MOVED)) + draws * 15.0 * small**3
+    return Cost(
+        m.seconds(flops64=flops, moved=8.0 * n * d * 10) + 0.02, 8.0 * (2.5 * n * d + 4.0 * small**2) + 5e4
+    )

@@ -10,6 +10,7 @@ from analysis.activations import Activations
 from analysis.arrays import finite_rows
 from analysis.compute.outputs.model_outputs import log_probabilities, refuse_single_class
 from analysis.compute.rows.grid_resampling import bilinear
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.tap_names import tap_names
 from analysis.errors import InputError, NotEnoughData, TooLarge
 from analysis.spec import Progress
@@ -91,11 +92,8 @@ def _common(first, second, maximum: int, rng) -> tuple[tuple[np.ndarray, np.ndar
         order = np.argsort(one)
         at = (one[order], other[order])
         said.append(f"{len(common):,} samples matched by id.")
-    if len(at[0]) > maximum:
-        said.append(f"A random {maximum:,} of {len(at[0]):,} samples used.")
-        kept = np.sort(rng.choice(len(at[0]), size=maximum, replace=False))
-        at = (at[0][kept], at[1][kept])
-    return at, said
+    kept, more = random_part(len(at[0]), maximum, rng)
+    return (at[0][kept], at[1][kept]), [*said, *more]
 
 
 def _padded(tap: Activations, positions: np.ndarray, kind: str, name: str, said: list[str]):

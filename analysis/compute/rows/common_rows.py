@@ -15,6 +15,7 @@ import numpy as np
 from analysis.activations import Activations, ArrayActivations, Layout
 from analysis.arrays import finite_rows
 from analysis.compute.rows.common_samples import MOST_BYTES, common_samples, shared_positions
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.rows.some_samples import EVERY, MEAN
 from analysis.compute.statistics.sample_groups import sample_groups
@@ -114,11 +115,7 @@ def rows_of_one(
     """The same of one tap. Raises NotEnoughData and TooLarge as above."""
     if tokens == EVERY and not tap.layout.is_pooled:
         return _tokens([tap], rng, maximum, progress, span)
-    total, notes = tap.layout.n_samples, []
-    chosen = np.arange(total)
-    if total > maximum:
-        chosen = np.sort(rng.choice(total, size=maximum, replace=False))
-        notes.append(f"A random {maximum:,} of {total:,} samples used.")
+    chosen, notes = random_part(tap.layout.n_samples, maximum, rng)
     x, good, said = pooled_samples(tap, "max" if tokens == LARGEST else "mean", chosen, progress, span)
     with naming_tokens([tap], tokens):
         refuse_few(tap.name, len(x), minimum, "finite sample(s)")
@@ -144,10 +141,8 @@ def _tokens(taps, rng, maximum: int, progress: Progress, span) -> CommonRows:
     lengths = _lengths(taps, at)
     sample = np.repeat(np.arange(at.shape[1]), lengths)
     place = np.arange(len(sample)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    if len(sample) > maximum:
-        said.append(f"A random {maximum:,} of {len(sample):,} tokens used.")
-        chosen = np.sort(rng.choice(len(sample), size=maximum, replace=False))
-        sample, place = sample[chosen], place[chosen]
+    chosen, more = random_part(len(sample), maximum, rng, "tokens")
+    sample, place, said = sample[chosen], place[chosen], [*said, *more]
     size = 8 * len(sample) * sum(t.shape[1] for t in taps)
     if size > MOST_BYTES:
         raise TooLarge(

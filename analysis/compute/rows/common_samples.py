@@ -11,6 +11,7 @@ from analysis.activations import Activations, ArrayActivations
 from analysis.arrays import finite_rows
 from analysis.compute import kept
 from analysis.compute.rows.copies import copies, copies_note
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.row_number_ids import row_number_notes
 from analysis.compute.rows.samples import pooled_samples
 from analysis.errors import InputError, NotEnoughData, ParameterError, TooLarge
@@ -62,10 +63,8 @@ def common_samples(
     if len(taps) < 2:
         raise ParameterError(f"{len(taps)} tap(s)", "two or more")
     positions, said = shared_positions(taps, minimum)
-    if positions.shape[1] > maximum:
-        said.append(f"A random {maximum:,} of {positions.shape[1]:,} samples used.")
-        chosen = np.sort(rng.choice(positions.shape[1], size=maximum, replace=False))
-        positions = positions[:, chosen]
+    chosen, more = random_part(positions.shape[1], maximum, rng)
+    positions, said = positions[:, chosen], [*said, *more]
     n = positions.shape[1]
     size = 8 * n * sum(t.shape[1] for t in taps)
     if size > MOST_BYTES:

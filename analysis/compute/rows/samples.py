@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.activations import Activations, sample_column
 from analysis.compute.rows.copies import copies_note
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import NotEnoughData, TooLarge
 from analysis.spec import Progress, no_progress
@@ -98,10 +99,10 @@ def _labelled(activations, column, maximum, rng) -> tuple[np.ndarray, list[str]]
     samples, notes = np.flatnonzero(known), []
     if not known.all():
         notes.append(f"{int((~known).sum())} sample(s) without a label left out.")
-    if maximum is not None and len(samples) > maximum:
-        notes.append(f"A random {maximum:,} of {len(samples):,} labelled samples used.")
-        samples = np.sort((rng or np.random.default_rng(0)).choice(samples, size=maximum, replace=False))
-    return samples, notes
+    if maximum is None:
+        return samples, notes
+    samples, said = random_part(samples, maximum, rng or np.random.default_rng(0), "labelled samples")
+    return samples, [*notes, *said]
 
 
 def pooled_samples(

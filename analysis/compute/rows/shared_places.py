@@ -10,6 +10,7 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.arrays import finite_rows
 from analysis.compute.rows.grid_resampling import bilinear
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.row_number_ids import row_number_notes
 from analysis.errors import InputError, NotEnoughData, TooLarge
 from analysis.spec import Progress
@@ -75,9 +76,8 @@ def shared_places(
         Fewer than `minimum` samples; over 4 GiB.
     """
     at, said = _common(taps, minimum)
-    if at.shape[1] > maximum:
-        said.append(f"A random {maximum:,} of {at.shape[1]:,} samples used.")
-        at = at[:, np.sort(rng.choice(at.shape[1], size=maximum, replace=False))]
+    chosen, more = random_part(at.shape[1], maximum, rng)
+    at, said = at[:, chosen], [*said, *more]
     resampled, first = _resampled(taps, at), taps[0].layout
     if resampled:
         said.append("Image grids of different size: others are carried to the first tap's by interpolation.")

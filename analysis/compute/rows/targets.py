@@ -9,6 +9,7 @@ import numpy as np
 from analysis.activations import Activations, sample_column
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.copies import copies_note
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.samples import pooled_samples
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.spec import Progress, no_progress
@@ -70,11 +71,9 @@ def _with_columns(tap, columns: str, rng, maximum: int, pooling: str, progress, 
     samples = np.flatnonzero(np.isfinite(wanted).all(axis=1))
     if len(samples) < len(wanted):
         notes.append(f"{len(wanted) - len(samples)} sample(s) without a finite target left out.")
-    if len(samples) > maximum:
-        notes.append(f"A random {maximum:,} of {len(samples):,} samples used.")
-        samples = np.sort(rng.choice(samples, maximum, replace=False))
+    samples, said = random_part(samples, maximum, rng)
     h, good, more = pooled_samples(tap, pooling, samples, progress, span)
-    return h, wanted[samples[good]], [*notes, *more]
+    return h, wanted[samples[good]], [*notes, *said, *more]
 
 
 def _numbers(tap: Activations, name: str) -> np.ndarray:

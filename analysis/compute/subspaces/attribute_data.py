@@ -14,6 +14,7 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.compute.rows.copies import copies_note
 from analysis.compute.rows.known_factors import Factor, factors_of
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.statistics.moments import is_varying
 from analysis.errors import InputError, NotEnoughData
@@ -69,11 +70,10 @@ def sample_values(
 
     Raises NotEnoughData below `minimum` finite samples, InputError where no unit varies, TooLarge.
     """
-    chosen, notes = np.arange(tap.layout.n_samples), []
-    if len(chosen) > maximum:
-        notes.append(f"A random {maximum:,} of {len(chosen):,} samples used.")
+    chosen, notes = random_part(tap.layout.n_samples, maximum, rng)
+    if notes and keep:
         wanted = np.isin(np.asarray(tap.samples["id"]).astype(str), keep)
-        chosen = np.union1d(rng.choice(len(chosen), size=maximum, replace=False), np.flatnonzero(wanted))
+        chosen = np.union1d(chosen, np.flatnonzero(wanted))
     x, kept, read = pooled_samples(tap, pooling, chosen, progress, span)
     if len(x) < minimum:
         raise NotEnoughData(

@@ -17,14 +17,41 @@ from analysis.compute.groups.concept_axis import AxisParams, given_axis
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.rows.known_factors import factor_of
 from analysis.compute.subspaces.attribute_data import SampleValues, sample_values
-from analysis.compute.subspaces.edit_ends import AxisAsked, Ends, along_given, ends_of
+from analysis.compute.subspaces.edit_ends import MADE, MEANS, AxisAsked, Ends, along_given, ends_of
 from analysis.errors import NotEnoughData, ParameterError
-from analysis.spec import Progress, no_progress
+from analysis.spec import Progress, no_progress, param
 
 FEWEST = 6  # samples of a group in each part
 ANY, BETWEEN = "any direction", "from one sample to another"
 RANDOM = (BETWEEN, ANY)
 REST = "a third of the samples is looked for, and samples of another third are moved."
+
+
+@dataclass(frozen=True)
+class EditParams(AxisParams):
+    """What every view of samples that are moved along an axis asks."""
+
+    column: str = param("label", "The sample column with the attribute: classes, or a number.", column=True)
+    target: str = param(
+        "", "Class to move towards; empty: the most frequent one, or the one furthest along a given axis."
+    )
+    source: str = param(
+        "", "Class to move from, or 'others'; empty: the next most frequent one, or the least far along."
+    )
+    strength: float = param(
+        3.0, "Length of the path, in deviations of the data along the axis.", low=0.1, high=50.0
+    )
+    neighbours: int = param(10, "How many nearest real samples are looked at.", low=1, high=100)
+    axis: str = param(
+        MEANS, "How the axis is made of the attribute.", label="axis made by", choices=MADE, late=True
+    )
+    random: str = param(BETWEEN, "Random moves to compare with.", choices=RANDOM, late=True)
+    pooling: str = param(
+        "mean", "How the tokens of a sample become one value.", choices=("mean", "max"), late=True
+    )
+    maximum_samples: int = param(
+        4000, "Most samples; a seeded random subset above.", low=50, high=20_000, late=True
+    )
 
 
 @dataclass(frozen=True)
@@ -90,6 +117,30 @@ class EditPath:
             out = self.references[b] - self.references[a]
         lengths = np.linalg.norm(out, axis=1, keepdims=True)
         return np.where(lengths > 0, out / np.maximum(lengths, 1e-300), self.axis)
+
+
+def asked_path(
+    tap: Activations,
+    params: EditParams,
+    most_moved: int,
+    weight_direction,
+    rng: np.random.Generator,
+    progress: Progress = no_progress,
+) -> EditPath:
+    """`edit_path` as `params` ask for it; `weight_direction` as for `given_axis`. Raises ParameterError for fewer
+    references than neighbours, too."""
+    path = edit_path(
+        tap, params.column, params.target, params.source, rng, pooling=params.pooling,
+        maximum=params.maximum_samples, most_moved=most_moved,
+        axis=AxisAsked(params.axis, params, weight_direction), progress=progress,
+    )  # fmt: skip
+    if params.neighbours > len(path.references):
+        raise ParameterError(
+            f"{params.neighbours} neighbours",
+            f"at most {len(path.references)}, the references",
+            "Lower it, or record more samples",
+        )
+    return path
 
 
 def edit_path(

@@ -19,11 +19,13 @@ from analysis.compute.subspaces.erasure import (
     discriminant_projection,
     leace,
     mean_projection,
+    orthogonal,
     refuse_few_for_units,
 )
 from analysis.compute.subspaces.iterated_erasure import iterated_nullspace
 from analysis.compute.subspaces.probes import probe_folds
 from analysis.errors import NotEnoughData
+from analysis.spec import Progress
 
 FEWEST = 16  # samples of a class: eight find the directions, eight are read in folds
 MEAN, COVARIANCE, LEACE = "mean projection", "cross-covariance projection", "LEACE"
@@ -90,6 +92,25 @@ def erased_by_moments(name: str, m: ConceptMoments, k: int) -> Eraser:
 def first_dimensions(eraser: Eraser, k: int) -> Eraser:
     """Its first k dimensions, for the `NESTED` ones."""
     return Eraser(eraser.name, eraser.mean, eraser.read[:, :k], eraser.write[:, :k])
+
+
+def erasers_by_rank(halves: Halves, method: str, most: int, progress: Progress) -> list[Eraser]:
+    """Of 0, 1, 2, 4, … dimensions, as many as the concept has, and `most`, or as many as there are."""
+    steps = sorted({*(2**i for i in range(12) if 2**i < most), most, min(most, halves.concept.rank)})
+    d, out = halves.x.shape[1], []
+    out.append(orthogonal(method, halves.moments.mean, np.zeros((d, 0))))
+    make = (halves.fit, halves.fit_concept, halves.moments)
+    if method in NESTED:
+        progress(0.15, f"finding directions: {method}")
+        found = erased(method, *make, most)
+        steps = sorted({min(k, found.rank) for k in steps} - {0})
+        return [*out, *(first_dimensions(found, k) for k in steps)]
+    for i, k in enumerate(steps):
+        progress(0.1 + 0.3 * i / len(steps), f"finding {k} direction(s)")
+        found = erased(method, *make, k)
+        if found.rank > out[-1].rank:
+            out.append(found)
+    return out
 
 
 def covariance_left(eraser: Eraser, m: ConceptMoments) -> float:

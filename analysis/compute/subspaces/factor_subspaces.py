@@ -12,8 +12,9 @@ from analysis.compute.linear.ridge_probe import ridge_weights
 from analysis.compute.rows.known_factors import Factor
 from analysis.compute.subspaces.attribute_axes import separate_subspaces
 from analysis.compute.subspaces.edit_effects import real_directions
+from analysis.spec import Progress
 
-EXCHANGES = 19
+EXCHANGES, DRAWS = 19, 200
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class FactorMoves:
 
     @property
     def dominance(self) -> float:
-        return float(np.trace(self.values) / self.values.sum())
+        return float(dominance(self.values))
 
 
 def factor_basis(
@@ -105,3 +106,25 @@ def random_bases(x: np.ndarray, sizes: Sequence[int], rng: np.random.Generator) 
     another."""
     frame = np.linalg.qr(real_directions(x, int(sum(sizes)), rng).T)[0]
     return np.split(frame, np.cumsum(sizes)[:-1], axis=1)
+
+
+def moves_by_chance(
+    x: np.ndarray, halves, sizes: tuple[int, ...], read_outs, rng: np.random.Generator, progress: Progress
+) -> np.ndarray:
+    """(draws, p, p) moves inside random subspaces of these sizes, mean over both `halves` of `x` (n, d) with the
+    read-outs of each."""
+    spreads = [covariance(x[h]) for h in halves]
+    out = []
+    for i in range(DRAWS):
+        if i % 20 == 0:
+            progress(0.7 + 0.3 * i / DRAWS, "drawing random subspaces")
+        bases = random_bases(x, sizes, rng)
+        out.append(
+            np.mean([moves_of(s, bases, w).values for s, w in zip(spreads, read_outs, strict=True)], axis=0)
+        )
+    return np.array(out)
+
+
+def dominance(values: np.ndarray) -> np.ndarray:
+    """Of moves (…, p, p): the diagonal's share of the sum."""
+    return np.trace(values, axis1=-2, axis2=-1) / values.sum(axis=(-2, -1))

@@ -15,8 +15,11 @@ R. Chen et al. (2018), "Isolating sources of disentanglement".
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import betainc
 
 from analysis.compute.correlation.binned_information import bins_for, information
+from analysis.compute.statistics.auroc import midranks
+from analysis.compute.statistics.sample_groups import jackknife_half
 
 MOST_BINS = 20
 
@@ -60,3 +63,22 @@ def sap_and_mig(x: np.ndarray, y: np.ndarray, orders: np.ndarray) -> tuple[np.nd
     r2 = gaps(squared_correlations(x, flat)).reshape(len(every), -1)
     found = np.maximum(information(x, flat, bins, len(y)).value, 0.0)
     return r2, gaps(found).reshape(len(every), -1) / whole
+
+
+def measured(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(m, 2 m) values, low, high and p of faders `x` (n, m) and attributes `y` (n, m): R², then Spearman's ρ; intervals
+    by leaving each `group` (n,) out."""
+    ranks = [midranks(z)[0] for z in (x, y)]
+
+    def both(stay) -> np.ndarray:
+        return np.hstack(
+            [squared_correlations(x[stay], y[stay]), signed_correlations(*(r[stay] for r in ranks))]
+        )
+
+    values = both(np.ones(len(x), bool))
+    half = jackknife_half(np.array([both(group != g) for g in range(int(group.max()) + 1)]))
+    m = y.shape[1]
+    floor = np.hstack([np.zeros((m, m)), np.full((m, m), -1.0)])
+    share = np.hstack([values[:, :m], values[:, m:] ** 2])
+    p = np.clip(1 - betainc(0.5, (len(x) - 2) / 2, np.clip(share, 0.0, 1.0)), 0.0, 1.0)
+    return values, np.maximum(values - half, floor), np.minimum(values + half, 1.0), p

@@ -7,12 +7,39 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.compute.linear.ranking_axes import spearman, spearman_estimate
+from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.subspaces.compared_probes import FOLDS, Training, accuracy_interval, probe_samples
-from analysis.compute.subspaces.fragile import Fragile, fragile
+from analysis.compute.subspaces.fragile import Fragile, fragile, fragile_cost
 from analysis.results import Estimate
+from analysis.spec import Cost, param
 
 NAMED = 3  # samples on either side
+
+
+@dataclass(frozen=True)
+class FragileParams:
+    """What every view of fragile samples asks."""
+
+    column: str = param("label", "The sample column with the classes.", column=True)
+    others: int | None = param(
+        None, "Other samples whose span the direction is projected on; empty: half as many as units, at most 64.",
+        low=2, high=2048, late=True,
+    )  # fmt: skip
+    epsilon: float = param(
+        0.1, "A step that counts as small, in feature lengths.", low=0.0, high=2.0, late=True
+    )
+    epochs: int = param(30, "Passes over the samples.", low=1, high=500, late=True)
+    batch: int = param(64, "Examples of a batch in training.", low=4, high=2048, late=True)
+    rate: float = param(1.0, "First step size, falling to 0.", low=1e-4, high=20.0, late=True)
+    pooling: str = param(
+        "mean", "How the tokens of a sample become one value.", choices=("mean", "max"), late=True
+    )
+    maximum_samples: int = param(
+        2000, "Most samples; a seeded random subset above.", low=50, high=20_000, late=True
+    )
+
+
 HELP = {
     "sample": "Its id.",
     "class": "What it is.",
@@ -59,7 +86,7 @@ class FragileData:
         return self.found.batch[i, first], c[first]
 
 
-def fragile_data(tap, params, refits: int, rng, progress) -> FragileData:
+def fragile_data(tap, params: FragileParams, refits: int, rng, progress) -> FragileData:
     """The samples of a tap with margins, directions and what these are made of."""
     data = probe_samples(tap, params.column, params, rng, progress, (0.0, 0.1))
     others = others_of(params.others, tap.shape[1])
@@ -75,8 +102,16 @@ def others_of(asked: int | None, d: int) -> int:
     return asked or min(64, max(2, d // 2))
 
 
-def training(params) -> Training:
+def training(params: FragileParams) -> Training:
     return Training(0.0, params.batch, params.epochs, params.rate)
+
+
+def fragile_data_cost(shapes, params: FragileParams, refits: int) -> Cost:
+    """Of `fragile_data`."""
+    (rows, d), m = shapes[0], machine()
+    n = min(rows, params.maximum_samples)
+    flops, calls, held = fragile_cost(n, d, training(params), others_of(params.others, d), refits)
+    return Cost(m.seconds(flops64=flops, moved=24.0 * rows * d, calls=calls) + 0.05, held)
 
 
 def fragile_columns(data: FragileData, shown: int, epsilon: float) -> dict[str, np.ndarray]:

@@ -17,24 +17,41 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations
+from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.columns_by_id import column_by_id
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.samples import known_labels
 from analysis.compute.rows.tap_names import tap_names
 from analysis.errors import InputError, NotEnoughData, ParameterError
-from analysis.spec import Progress, no_progress
+from analysis.spec import Progress, no_progress, param
 
 SMALLEST, FEWEST = 5, 20  # samples of a class, of all
+PARTS = 5  # a class has five samples or more: one for each part
 NO_COLUMN = (
     "Classes, in their order, were cut into as many tasks as there are taps; name a column with the tasks."
 )
 
 
 @dataclass(frozen=True)
+class StagesParams:
+    """What every view of adapters and their tasks asks."""
+
+    column: str = param("label", "The sample column that holds the classes.", column=True)
+    task: str = param("", "Sample column with the task of each class, one for each tap; empty: classes in order.",
+                      column=True)  # fmt: skip
+    pooling: str = param(
+        "mean", "How the tokens of a sample become one value.", choices=("mean", "max"), late=True
+    )
+    maximum_samples: int = param(
+        10_000, "Most samples; a seeded random subset above.", low=50, high=200_000, late=True
+    )
+
+
+@dataclass(frozen=True)
 class Stages:
     """`values`, one (n, d_a) array for each adapter; `of` (n,) class number; `names` (C,) of classes; `task` (C,) of
-    each class; `task_names` and `adapters` (A,); `notes`."""
+    each class; `task_names` and `adapters` (A,); `part` (n,) of five, classes spread over all; `notes`."""
 
     values: tuple[np.ndarray, ...]
     of: np.ndarray
@@ -42,15 +59,13 @@ class Stages:
     task: np.ndarray
     task_names: tuple[str, ...]
     adapters: tuple[str, ...]
+    part: np.ndarray
     notes: tuple[str, ...]
 
 
 def stages_of(
     taps: Sequence[Activations],
-    column: str,
-    task: str,
-    pooling: str,
-    maximum: int,
+    params: StagesParams,
     rng: np.random.Generator,
     progress: Progress = no_progress,
     span: tuple[float, float] = (0.0, 0.3),
@@ -66,8 +81,15 @@ def stages_of(
     if len(taps) < 2:
         raise ParameterError(f"{len(taps)} tap(s)", "one for each task's adapter, two or more")
     data = common_samples(
-        taps, rng, maximum=maximum, minimum=FEWEST, pooling=pooling, progress=progress, span=span
+        taps,
+        rng,
+        maximum=params.maximum_samples,
+        minimum=FEWEST,
+        pooling=params.pooling,
+        progress=progress,
+        span=span,
     )
+    column, task = params.column, params.task
     classes = class_codes(column_by_id(taps[0], data.ids, column), column, SMALLEST)
     notes, stay, of = [*data.notes, *classes.notes], classes.stay, classes.codes
     if task:
@@ -81,7 +103,8 @@ def stages_of(
             "Choose as many taps as there are tasks",
         )  # fmt: skip
     values = tuple(v[stay] for v in data.values)
-    return Stages(values, of, classes.names, number, names, tap_names([t.name for t in taps]), tuple(notes))
+    part, adapters = folds_of(of, PARTS, rng), tap_names([t.name for t in taps])
+    return Stages(values, of, classes.names, number, names, adapters, part, tuple(notes))
 
 
 def _in_order(classes: int, tasks: int) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -21,11 +21,28 @@ from analysis.compute.subspaces.supervised_dictionary import (
     reconstructive,
 )
 from analysis.errors import InputError, NotEnoughData, ParameterError
-from analysis.spec import Progress
+from analysis.spec import Progress, param
 
 FREE, NONNEGATIVE = "unconstrained", "not negative (NMF)"
 FEWEST, SMALLEST = 40, 6
 CLOSE = {"rounds": 12, "settled": 1e-4}  # each point of a path begins near its end
+
+
+@dataclass(frozen=True)
+class SupervisedParams:
+    """What every view of a supervised dictionary asks."""
+
+    column: str = param("label", "The sample column with the classes to tell.", column=True)
+    covariates: str = param("", "Sample columns that may help to tell them, with commas between.")
+    atoms: int = param(5, "How many atoms.", low=1, high=100)
+    constraint: str = param(FREE, "Whether atoms and codes may be negative.", choices=(FREE, NONNEGATIVE))
+    penalty: float = param(0.01, "Ridge on the directions that tell labels.", low=1e-6, high=10.0, late=True)
+    pooling: str = param(
+        "mean", "How the tokens of a sample become one value.", choices=("mean", "max"), late=True
+    )
+    maximum_samples: int = param(
+        1000, "Most samples; a seeded random subset above.", low=50, high=20_000, late=True
+    )
 
 
 @dataclass(frozen=True)
@@ -43,7 +60,9 @@ class SupervisedData:
     notes: tuple[str, ...]
 
 
-def supervised_data(tap: Activations, params, rng, progress: Progress, span) -> SupervisedData:
+def supervised_data(
+    tap: Activations, params: SupervisedParams, rng, progress: Progress, span
+) -> SupervisedData:
     """The samples with a label and every covariate (`params.covariates`, columns with commas between).
 
     Raises
@@ -76,7 +95,7 @@ def supervised_data(tap: Activations, params, rng, progress: Progress, span) -> 
     )
 
 
-def _covariates(tap: Activations, params, samples: np.ndarray):
+def _covariates(tap: Activations, params: SupervisedParams, samples: np.ndarray):
     asked = [name.strip() for name in params.covariates.split(",") if name.strip()]
     factors, known, notes = [], np.ones(len(samples), bool), []
     for name in asked:
@@ -114,7 +133,7 @@ class Trial:
         return np.maximum(x, 0.0) if self.problem.nonnegative else x
 
 
-def trial(data: SupervisedData, some: np.ndarray, params) -> Trial:
+def trial(data: SupervisedData, some: np.ndarray, params: SupervisedParams) -> Trial:
     """The problem of the samples `some`: units centred, or moved up where negative; mean square 1."""
     x, nonnegative = data.x[some], params.constraint == NONNEGATIVE
     shift = np.minimum(x.min(axis=0), 0.0) if nonnegative else x.mean(axis=0)

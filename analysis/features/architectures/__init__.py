@@ -6,12 +6,16 @@ from analysis.errors import NotFound
 from analysis.features.architectures import (
     batch_topk,
     choices,
+    end_to_end,
+    gradient,
     jump_relu,
     matryoshka,
     orthogonal,
     pursuit,
     relu,
     topk,
+    transcoder,
+    variational,
 )
 from analysis.features.architectures.architecture import Architecture
 
@@ -20,6 +24,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     for a in (
         topk.ARCHITECTURE, batch_topk.ARCHITECTURE, jump_relu.ARCHITECTURE, relu.ARCHITECTURE, matryoshka.ARCHITECTURE,
         orthogonal.ARCHITECTURE, pursuit.ARCHITECTURE, choices.MUTUAL, choices.FEATURE,
+        gradient.ARCHITECTURE, variational.ARCHITECTURE, transcoder.ARCHITECTURE, end_to_end.ARCHITECTURE,
     )
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ unrectified: it would have no gradient else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,10 @@ WEIGHTS = ("encoder", "bias", "decoder", "centre")
 class Architecture:
     """One kind of dictionary. `make` : (params, units, rng) -> SparseDictionary; `sparsity` : the parameter that says
     how sparse, `sparser` : +1 where a larger one is sparser, else -1. `papers` : what it is from. `words` : its
-    equation in plain words."""
+    equation in plain words.
+
+    `beside` : the parameter that names a second tap of the store, whose rows stand beside those of the first (`make` is
+    given its units, too: `n_beside`), `beside_centred` about their mean. `live` : the network itself is run."""
 
     name: str
     title: str
@@ -42,6 +45,9 @@ class Architecture:
     sparsity: str
     sparser: int
     papers: tuple[str, ...] = ()
+    beside: str = ""
+    beside_centred: bool = True
+    live: bool = False
     words: str = ""
 
 
@@ -76,9 +82,7 @@ class SparseDictionary:
     """
 
     rule = rules.RELU
-    rectified = (
-        True  # of the auxiliary codes: False where a dead latent is one whose p is negative everywhere
-    )
+    rebuilds_beside = False  # whether it is the tap beside that is rebuilt
 
     def __init__(self, params, n_units: int, rng: np.random.Generator) -> None:
         import torch
@@ -98,12 +102,20 @@ class SparseDictionary:
         self.kept: dict[str, np.ndarray] = {}
 
     # ------------------------------------------------------------------ of a batch
+    def own(self, z: Tensor) -> Tensor:
+        """The columns of a batch that are encoded; a tap beside is to the right of them."""
+        return z
+
+    def wanted(self, z: Tensor) -> Tensor:
+        """What is to be rebuilt from the codes."""
+        return self.own(z)
+
     def products(self, z: Tensor) -> Tensor:
         """p (n, k)."""
         import torch
 
         w = self.weights
-        return torch.addmm(w["bias"], z - w["centre"], w["encoder"])
+        return torch.addmm(w["bias"], self.own(z) - w["centre"], w["encoder"])
 
     def codes(self, z: Tensor, p: Tensor) -> Tensor:
         """c (n, k) as in training, where a batch may share a budget."""
@@ -120,7 +132,7 @@ class SparseDictionary:
         """Parts of one batch z (n, d); `dead` (k,) bool; `share` (0 … 1] of the training that is over."""
         p = self.products(z)
         codes = self.codes(z, p)
-        left = z - self.decoded(codes)
+        left = self.wanted(z) - self.decoded(codes)
         parts = {"unexplained": (left**2).sum(dim=1).mean(), **self.penalties(p, codes, step, share)}
         total = sum(parts.values())
         if dead is not None and auxiliary and bool(dead.any()):
@@ -138,7 +150,7 @@ class SparseDictionary:
         at = torch.nonzero(dead).ravel()
         own = p[:, at]
         own = torch.where(own.amax(dim=0) > 0, own.relu(), own)
-        most = max(1, self.n_units // 2)
+        most = max(1, self.weights["decoder"].shape[1] // 2)
         if len(at) > most:
             values, which = own.topk(most, dim=1)
             own = torch.zeros_like(own).scatter(1, which, values)
@@ -161,7 +173,30 @@ class SparseDictionary:
             d = self.weights["decoder"]
             d /= d.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
+    # ------------------------------------------------------------------ at the start
+    def begin(self, rows: Callable[[], Tensor]) -> None:
+        """What depends on the first `rows`; not called where a training goes on."""
+
+    def start_inside(self, axes: Tensor, wanted_axes: Tensor) -> None:
+        """Encoder rows into the span of `axes` (d, r), decoder rows into that of `wanted_axes`, at length 1."""
+        import torch
+
+        with torch.no_grad():
+            d, inside = self.weights["decoder"], wanted_axes @ wanted_axes.T
+            d.copy_(torch.nn.functional.normalize(d @ inside, dim=1))
+            if "encoder" in self.weights:
+                e = self.weights["encoder"]
+                e.copy_(torch.nn.functional.normalize(axes @ (axes.T @ e), dim=0))
+
     # ------------------------------------------------------------------ at the end
+    def facts(self, parts: Iterable[Tensor]) -> dict:
+        """More to be said of the finished set, from the held-out batches, by name."""
+        return {}
+
+    def caveats(self, about: dict) -> list[str]:
+        """What a reader of the finished set should know, in sentences."""
+        return []
+
     def settings(self) -> dict:
         """What FeatureSet needs beside the linear maps."""
         return {}

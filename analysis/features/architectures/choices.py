@@ -9,6 +9,11 @@ Ayonrinde 2024, "Adaptive sparse allocation with mutual choice and feature choic
 is the selection of BatchTopK, found at the same time. In Feature Choice no feature can die: each has its rows. At
 inference each feature has the threshold θ_i that its smallest kept codes had on average (float64), so that the budget
 holds on average only. A pair whose p is not positive stays 0: the budget is spent whole where enough are positive.
+
+Mutual Choice with a Zipf exponent helps features that are not dead but used less than their rank would have them:
+of the shares of rows in which features are active, falling, the r-th is expected to be k (r + 1)^-a / Σ (r + 1)^-a,
+at most 1, and features below take part in the auxiliary loss as the dead ones do (aux_zipf; where none but dead ones
+are below it is the loss of Gao et al.). Shares are averaged over the last hundred batches or so.
 """
 
 from __future__ import annotations
@@ -29,6 +34,14 @@ PAPER = ("Mutual Choice & Feature Choice SAEs",)
 class MutualChoiceParams:
     latents: int = param(1024, "How many features are learned", low=1, high=1 << 20)
     k: int = param(32, "How many are active in a row on average", low=1, label="active features (k)")
+    zipf: float | None = param(
+        None,
+        "a: features used less than Zipf's law with this exponent expects of their rank learn from what is left over, "
+        "as dead ones do; empty: only dead ones",
+        label="Zipf exponent",
+        low=0.0,
+        high=3.0,
+    )
 
 
 @dataclass(frozen=True)
@@ -65,8 +78,41 @@ def budgets(latents: int, n: int, k: int, exponent: float) -> np.ndarray:
     return whole
 
 
+def expected_shares(latents: int, k: int, exponent: float) -> np.ndarray:
+    """(latents,) falling: in which share of the rows the feature of each rank is expected to be active."""
+    law = (1.0 + np.arange(latents)) ** -exponent
+    return np.minimum(k * law / law.sum(), 1.0)
+
+
 class MutualChoice(BatchTopK):
-    """The dictionary under training: BatchTopK under its other name."""
+    """The dictionary under training: BatchTopK under its other name, and the Zipf loss where an exponent is given."""
+
+    def __init__(self, params, n_units, rng) -> None:
+        super().__init__(params, n_units, rng)
+        if params.zipf is not None:
+            self.kept |= {"share": np.zeros(self.n_latents), "batches": np.zeros(1)}
+
+    def after_step(self, codes) -> None:
+        super().after_step(codes)
+        if self.params.zipf is not None:
+            for name, new in (("share", (codes != 0).double().mean(dim=0).numpy()), ("batches", 1.0)):
+                self.kept[name] = MEMORY * self.kept[name] + (1 - MEMORY) * np.asarray(new, np.float64)
+
+    def underused(self) -> np.ndarray:
+        """(latents,) bool: features active in fewer rows than their rank has them; none before the first step."""
+        if self.params.zipf is None or not self.kept["batches"][0]:
+            return np.zeros(self.n_latents, bool)
+        share, found = self.kept["share"] / self.kept["batches"], np.zeros(self.n_latents, bool)
+        order = np.argsort(-share, kind="stable")
+        found[order] = share[order] < expected_shares(self.n_latents, self.params.k, self.params.zipf)
+        return found
+
+    def loss(self, z, dead=None, auxiliary=0.0, step=0, share=1.0):
+        if dead is not None and self.params.zipf is not None:
+            import torch
+
+            dead = dead | torch.from_numpy(self.underused())
+        return super().loss(z, dead, auxiliary, step, share)
 
 
 class FeatureChoice(BatchTopK):

@@ -10,6 +10,10 @@ Neither jump has a gradient in θ, so both get one from the p that lie within ε
 Rajamanoharan et al. 2024, "Jumping ahead". θ itself is the parameter, held at 0 or above: its logarithm moves by one
 learning rate a step whatever its size, which is next to nothing. Everything is float32: in bfloat16 a step is lost in
 rounding. A latent whose threshold lies above all its p is dead and only the auxiliary loss can move it.
+
+Adam moves θ by at most the learning rate a step, so that a short training cannot reach a target far from where it
+started, while features form and their p change by as much. With a target all θ are, for the first fifth of the
+training, where so many p of the batch lie above them, as in BatchTopK; then each learns its own.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ from analysis.features.architectures.architecture import Architecture, SparseDic
 from analysis.spec import param
 
 RISE = 0.1  # share of the training over which λ rises
+FOLLOW = 0.2  # share of the training in which all thresholds follow a target
+MISSED = 0.1  # of the target: as far off it is said
 
 
 @dataclass(frozen=True)
@@ -91,15 +97,39 @@ class JumpRelu(SparseDictionary):
         first = np.full(self.n_latents, params.threshold, np.float32)
         self.weights["threshold"] = torch.tensor(first, requires_grad=True)
         self._jump, self._step = _functions()
+        self._next: float | None = None
+
+    def begin(self, rows) -> None:
+        import torch
+
+        if self.params.target is not None:
+            with torch.no_grad():
+                self.weights["threshold"].fill_(self._asked_for(self.products(rows())))
+
+    def _asked_for(self, p) -> float:
+        """The threshold that as many of `p` (n, k) lie above as the target asks for."""
+        flat = p.detach().numpy().ravel()
+        most = min(flat.size - 1, round(self.params.target * len(p)))
+        return max(0.0, float(np.partition(flat, flat.size - 1 - most)[flat.size - 1 - most]))
+
+    def caveats(self, about) -> list[str]:
+        target, l0 = self.params.target, about["held_out"]["l0"]
+        if target is None or abs(l0 - target) <= MISSED * target:
+            return []
+        return [
+            f"{l0:.1f} features are active in a held-out row, and {target:g} were asked for. A threshold moves by at "
+            "most the learning rate a step: train for more steps, or with a higher rate."
+        ]
 
     def codes(self, z, p):
         return self._jump(p, self.weights["threshold"], self.params.bandwidth)
 
     def penalties(self, p, codes, step, share):
         active = self._step(p, self.weights["threshold"], self.params.bandwidth).sum(dim=1).mean()
-        rise = min(1.0, share / RISE)
-        if self.params.target is not None:
-            return {"penalty": rise * (active / self.params.target - 1) ** 2}
+        rise, target = min(1.0, share / RISE), self.params.target
+        self._next = self._asked_for(p) if target is not None and p.requires_grad and share < FOLLOW else None
+        if target is not None:
+            return {"penalty": rise * (active / target - 1) ** 2}
         return {"penalty": rise * self.params.penalty * active}
 
     def after_step(self, codes) -> None:
@@ -108,6 +138,8 @@ class JumpRelu(SparseDictionary):
         super().after_step(codes)
         with torch.no_grad():
             self.weights["threshold"].clamp_(min=0)
+            if self._next is not None:
+                self.weights["threshold"].fill_(self._next)
 
     def settings(self) -> dict:
         return {"threshold": self.array("threshold")}

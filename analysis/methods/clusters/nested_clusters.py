@@ -30,6 +30,7 @@ from analysis.compute.clusters.cluster_tree import Tree, purities, shuffled_puri
 from analysis.compute.clusters.kmeans import kmeans as fit_centres
 from analysis.compute.machine import machine
 from analysis.compute.rows.prefixes import prefix_sizes, unit_orders
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.samples import known_labels, pooled_samples
 from analysis.compute.statistics.nulls import against, wilson
 from analysis.compute.statistics.sample_groups import mean_interval
@@ -112,10 +113,7 @@ def nested_clusters(
 
 
 def _samples(tap, params, rng, progress) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    samples, notes = np.arange(tap.layout.n_samples), []
-    if len(samples) > params.maximum_samples:
-        notes.append(f"A random {params.maximum_samples:,} of {len(samples):,} samples used.")
-        samples = np.sort(rng.choice(len(samples), params.maximum_samples, replace=False))
+    samples, notes = random_part(tap.layout.n_samples, params.maximum_samples, rng)
     x, good, read = pooled_samples(tap, params.pooling, samples, progress, (0.0, 0.2))
     least = max(FEWEST, params.clusters)
     if len(x) < least:

@@ -41,12 +41,12 @@ from analysis.compute.statistics.nulls import add_one_p, against
 from analysis.compute.statistics.sample_groups import GROUPS, jackknife_half
 from analysis.compute.subspaces.attribute_data import AttributeData, attribute_data
 from analysis.compute.subspaces.edit_effects import halves_of
-from analysis.compute.subspaces.factor_subspaces import covariance, factor_moves, moves_of, random_bases
+from analysis.compute.subspaces.factor_subspaces import DRAWS, dominance, factor_moves, moves_by_chance
 from analysis.compute.subspaces.probe_r2 import INTERVAL
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, DRAWS, LEVEL, SHOWN = 40, 200, 0.05, 6
+FEWEST, LEVEL, SHOWN = 40, 0.05, 6
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def attribute_subspaces(
             for i in (0, 1)
         ]
         without.append(np.mean([f.values for f in found], axis=0))
-    chance = _chance(data, halves, ways, rng, progress)
+    chance = moves_by_chance(data.x, halves, own.sizes, [w[2] for w in ways], rng, progress)
     half = jackknife_half(np.array(without))
     coordinates = np.mean([w[0].coordinates for w in ways], axis=0)
     expected = np.sqrt(
@@ -123,25 +123,6 @@ def attribute_subspaces(
     )  # fmt: skip
 
 
-def _chance(data: AttributeData, halves, ways, rng, progress) -> np.ndarray:
-    """(draws, p, p) moves inside random subspaces, mean over both ways round."""
-    spreads = [covariance(data.x[h]) for h in halves]
-    out = []
-    for i in range(DRAWS):
-        if i % 20 == 0:
-            progress(0.7 + 0.3 * i / DRAWS, "drawing random subspaces")
-        bases = random_bases(data.x, ways[0][0].sizes, rng)
-        out.append(
-            np.mean([moves_of(s, bases, w[2]).values for s, w in zip(spreads, ways, strict=True)], axis=0)
-        )
-    return np.array(out)
-
-
-def _dominance(values: np.ndarray) -> np.ndarray:
-    """Of (…, p, p): the diagonal's share of the sum."""
-    return np.trace(values, axis1=-2, axis2=-1) / values.sum(axis=(-2, -1))
-
-
 def _estimates(data: AttributeData, values, half, without, chance, p) -> tuple[Estimate, ...]:
     made = {
         "n": len(data.x),
@@ -149,12 +130,12 @@ def _estimates(data: AttributeData, values, half, without, chance, p) -> tuple[E
         "null_method": f"orthogonal subspaces of random moves between samples, {DRAWS} draws",
     }
     score, around = (
-        float(_dominance(values)),
-        float(np.ravel(jackknife_half(_dominance(without)[:, None]))[0]),
+        float(dominance(values)),
+        float(np.ravel(jackknife_half(dominance(without)[:, None]))[0]),
     )
     out = [Estimate(
         "diagonal dominance", score, max(score - around, 0.0), min(score + around, 1.0), interval=INTERVAL,
-        **against(score, _dominance(chance)), **made, estimator="subspaces of one half, ridge read-outs of the other",
+        **against(score, dominance(chance)), **made, estimator="subspaces of one half, ridge read-outs of the other",
     )]  # fmt: skip
     for i, factor in enumerate(data.factors[:SHOWN]):
         v, band = float(values[i, i]), np.percentile(chance[:, i, i], [2.5, 97.5])

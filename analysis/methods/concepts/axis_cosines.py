@@ -27,7 +27,15 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.groups.column_axes import column_targets
-from analysis.compute.groups.concept_axis import GRAMMAR, AxisParams, given_axis
+from analysis.compute.groups.concept_axis import GRAMMAR, AxisParams
+from analysis.compute.groups.several_axes import (
+    MEANS,
+    READ,
+    axis_reader,
+    cosines_of,
+    given_axes,
+    unit_columns,
+)
 from analysis.compute.machine import machine
 from analysis.compute.rows.copies import copies_note
 from analysis.compute.rows.samples import pooled_samples
@@ -39,8 +47,7 @@ from analysis.results import Estimate, Matrix
 from analysis.sources.weight_directions import weight_direction
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, RIDGE = 20, 0.01
-MEANS, READ = "difference of means", "read by a probe"
+FEWEST = 20
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ def axis_cosines(
             f"every unit of {activations.name} is constant", "units that vary", "Choose another tap"
         )
     x = x[:, varies]
-    more_names, given = _given(activations, params, x, at[kept], np.flatnonzero(varies))
+    more_names, given = given_axes(activations, params, x, at[kept], np.flatnonzero(varies), weight_direction)
     x = x - x.mean(axis=0)
     z = np.where(np.isnan(z), 0.0, z - np.nanmean(z, axis=0))  # a sample without a value pulls nowhere
     spread = np.sqrt((z**2).sum(axis=0))
@@ -98,20 +105,21 @@ def axis_cosines(
         raise NotEnoughData(
             f"'{lost}' is constant over the finite samples", "values that vary", "Name other columns"
         )
-    read = _reader(x, params.axis)
-    axes = np.hstack([_unit(read(x.T @ z)), given])
+    read = axis_reader(x, params.axis)
+    axes = np.hstack([unit_columns(read(x.T @ z)), given])
     progress(0.4, "leaving groups of samples out")
     group = groups_of(n, rng)
     without = np.stack([
-        _cosines(np.hstack([_unit(read(x[group != g].T @ z[group != g])), given])) for g in range(int(group.max()) + 1)
+        cosines_of(np.hstack([unit_columns(read(x[group != g].T @ z[group != g])), given]))
+        for g in range(int(group.max()) + 1)
     ])  # fmt: skip
     half = jackknife_half(without)
     null = np.zeros((params.draws, axes.shape[1], axes.shape[1]))
     for i in range(params.draws):
         if i % 10 == 0:
             progress(0.5 + 0.5 * i / params.draws, "exchanging values")
-        null[i, : len(names)] = _unit(read(x.T @ rng.permuted(z, axis=0))).T @ axes
-        null[i, len(names) :, len(names) :] = _unit(rng.standard_normal(given.shape)).T @ given
+        null[i, : len(names)] = unit_columns(read(x.T @ rng.permuted(z, axis=0))).T @ axes
+        null[i, len(names) :, len(names) :] = unit_columns(rng.standard_normal(given.shape)).T @ given
     values = np.clip(axes.T @ axes, -1.0, 1.0)
     np.fill_diagonal(values, 1.0)
     if more_names:
@@ -129,44 +137,6 @@ def _blank_given(half: np.ndarray | None, columns: int) -> np.ndarray | None:
     half = half.copy()
     half[columns:, columns:] = np.nan
     return half
-
-
-def _given(activations, params, x, samples, units) -> tuple[list[str], np.ndarray]:
-    """Names and unit columns (d, m) of the axes that are given."""
-    texts = [text.strip() for text in params.direction.split(",") if text.strip()]
-    asked = [
-        AxisParams(vector=params.vector, direction=t) if t.startswith("row:") else AxisParams(t)
-        for t in texts
-    ]
-    if params.vector and not any(t.startswith("row:") for t in texts):
-        asked.append(AxisParams(vector=params.vector))
-    if params.clicked:
-        asked.append(AxisParams(low=params.low, high=params.high))
-    found = [given_axis(activations, one, x, samples, units, weight_direction) for one in asked]
-    return [g.label for g in found], np.column_stack(
-        [np.zeros((x.shape[1], 0)), *(g.along(x) for g in found)]
-    )
-
-
-def _reader(x: np.ndarray, axis: str):
-    """From covariances (d, m) with the units to axes."""
-    if axis == MEANS:
-        return lambda cross: cross
-    from scipy.linalg import cho_factor, cho_solve
-
-    covariance = x.T @ x / len(x)
-    covariance[np.diag_indices_from(covariance)] += RIDGE * np.trace(covariance) / len(covariance)
-    factor = cho_factor(covariance, lower=True)
-    return lambda cross: cho_solve(factor, cross / len(x))
-
-
-def _unit(axes: np.ndarray) -> np.ndarray:
-    return axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-300)
-
-
-def _cosines(axes: np.ndarray) -> np.ndarray:
-    made = _unit(axes)
-    return made.T @ made
 
 
 def _matrix(name: str, params, names, values, half, null, n: int, d: int, notes) -> Matrix:

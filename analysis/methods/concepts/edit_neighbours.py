@@ -29,12 +29,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.groups.concept_axis import AxisParams
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against, bootstrap_mean
-from analysis.compute.subspaces.edit_ends import MADE, MEANS, AxisAsked
-from analysis.compute.subspaces.edit_path import BETWEEN, FEWEST, RANDOM, EditPath, along, edit_path
-from analysis.errors import ParameterError
+from analysis.compute.subspaces.edit_path import (
+    FEWEST,
+    EditParams,
+    EditPath,
+    along,
+    asked_path,
+)
 from analysis.results import Curve, Estimate
 from analysis.sources.weight_directions import weight_direction
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -44,23 +47,8 @@ DRAWS, STEPS = 40, 9
 
 
 @dataclass(frozen=True)
-class EditNeighboursParams(AxisParams):
-    column: str = param("label", "The sample column with the attribute: classes, or a number.", column=True)
-    target: str = param(
-        "", "Class to move towards; empty: the most frequent one, or the one furthest along a given axis."
-    )
-    source: str = param(
-        "", "Class to move from, or 'others'; empty: the next most frequent one, or the least far along."
-    )
-    strength: float = param(
-        3.0, "Length of the path, in deviations of the data along the axis.", low=0.1, high=50.0
-    )
-    neighbours: int = param(10, "How many nearest real samples are looked at.", low=1, high=100)
-    axis: str = param(MEANS, "How the axis is made of the attribute.", label="axis made by", choices=MADE)
-    random: str = param(BETWEEN, "Random moves to compare with.", choices=RANDOM)
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(4000, "Most samples; a seeded random subset above.", low=50, high=20_000)
-    maximum_moved: int = param(200, "Most samples that are moved.", low=10, high=2000)
+class EditNeighboursParams(EditParams):
+    maximum_moved: int = param(200, "Most samples that are moved.", low=10, high=2000, late=True)
 
 
 def edit_neighbours(
@@ -85,17 +73,7 @@ def edit_neighbours(
         groups with the same mean.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    path = edit_path(
-        tap, params.column, params.target, params.source, rng, pooling=params.pooling,
-        maximum=params.maximum_samples, most_moved=params.maximum_moved,
-        axis=AxisAsked(params.axis, params, weight_direction), progress=progress,
-    )  # fmt: skip
-    if params.neighbours > len(path.references):
-        raise ParameterError(
-            f"{params.neighbours} neighbours",
-            f"at most {len(path.references)}, the references",
-            "Lower it, or record more samples",
-        )
+    path = asked_path(tap, params, params.maximum_moved, weight_direction, rng, progress)
     steps = np.linspace(0.0, params.strength, STEPS)
     found = path.landed(steps, np.tile(path.axis, (len(path.moved), 1)), params.neighbours)
     chance = []

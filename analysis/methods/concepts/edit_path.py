@@ -23,11 +23,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.groups.concept_axis import AxisParams
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against, wilson
-from analysis.compute.subspaces.edit_ends import MADE, MEANS, AxisAsked
-from analysis.compute.subspaces.edit_path import BETWEEN, FEWEST, RANDOM, EditPath, along, edit_path
+from analysis.compute.subspaces.edit_path import (
+    FEWEST,
+    EditParams,
+    EditPath,
+    along,
+    asked_path,
+)
 from analysis.errors import ParameterError
 from analysis.results import Estimate, Gallery
 from analysis.sources.weight_directions import weight_direction
@@ -37,24 +41,10 @@ DRAWS = 100
 
 
 @dataclass(frozen=True)
-class EditPathParams(AxisParams):
-    column: str = param("label", "The sample column with the attribute: classes, or a number.", column=True)
-    target: str = param(
-        "", "Class to move towards; empty: the most frequent one, or the one furthest along a given axis."
-    )
-    source: str = param(
-        "", "Class to move from, or 'others'; empty: the next most frequent one, or the least far along."
-    )
+class EditPathParams(EditParams):
     number: int = param(0, "Which of the movable samples, from the most typical of its group (0) on.", low=0)
-    strength: float = param(
-        3.0, "Length of the path, in deviations of the data along the axis.", low=0.1, high=50.0
-    )
     steps: int = param(5, "Places along the path, the start among them.", low=2, high=12)
     neighbours: int = param(10, "How many nearest real samples are shown at each.", low=1, high=50)
-    axis: str = param(MEANS, "How the axis is made of the attribute.", label="axis made by", choices=MADE)
-    random: str = param(BETWEEN, "Random moves to compare with.", choices=RANDOM)
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(4000, "Most samples; a seeded random subset above.", low=50, high=20_000)
 
 
 def edit_path_of_one(
@@ -78,17 +68,7 @@ def edit_path_of_one(
         As `edit_neighbours`; no movable sample of that number.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    path = edit_path(
-        tap, params.column, params.target, params.source, rng, pooling=params.pooling,
-        maximum=params.maximum_samples, most_moved=params.maximum_samples,
-        axis=AxisAsked(params.axis, params, weight_direction), progress=progress,
-    )  # fmt: skip
-    if params.neighbours > len(path.references):
-        raise ParameterError(
-            f"{params.neighbours} neighbours",
-            f"at most {len(path.references)}, the references",
-            "Lower it, or record more samples",
-        )
+    path = asked_path(tap, params, params.maximum_samples, weight_direction, rng, progress)
     one = _chosen(path, params.number)
     progress(0.5, "moving")
     steps = np.linspace(0.0, params.strength, params.steps)

@@ -39,12 +39,12 @@ from analysis.compute.subspaces.erasing import (
     MEAN,
     NESTED,
     Halves,
-    erased,
+    erasers_by_rank,
     expected_rest,
     first_dimensions,
     halved,
 )
-from analysis.compute.subspaces.erasure import Eraser, orthogonal, random_projection
+from analysis.compute.subspaces.erasure import random_projection
 from analysis.compute.subspaces.probe_cost import classes_of, eraser_cost, probe_cost, times
 from analysis.compute.subspaces.probes import LINEAR, PROBES, Score, scored
 from analysis.results import Curve, Estimate
@@ -93,7 +93,7 @@ def erasure_by_rank(
     )
     halves = halved(data, params.folds, rng)
     most = params.most or max(8, 2 * data.concept.rank)
-    erasers = _erasers(halves, params.method, min(most, data.x.shape[1]), progress)
+    erasers = erasers_by_rank(halves, params.method, min(most, data.x.shape[1]), progress)
     whole = random_projection(halves.moments, erasers[-1].rank, rng)
     scores: dict[str, list[Score]] = {name: [] for name in (*PROBES, RANDOM)}
     seed = int(rng.integers(2**31))
@@ -106,24 +106,6 @@ def erasure_by_rank(
             scores[name].append(scored(left, halves.concept, halves.fold, probe, halves.moments.scale, own))
     x = np.array([float(e.rank) for e in erasers])
     return _curve(activations.name, params, data, halves, x, scores)
-
-
-def _erasers(halves: Halves, method: str, most: int, progress) -> list[Eraser]:
-    steps = sorted({*(2**i for i in range(12) if 2**i < most), most, min(most, halves.concept.rank)})
-    d, out = halves.x.shape[1], []
-    out.append(orthogonal(method, halves.moments.mean, np.zeros((d, 0))))
-    make = (halves.fit, halves.fit_concept, halves.moments)
-    if method in NESTED:
-        progress(0.15, f"finding directions: {method}")
-        found = erased(method, *make, most)
-        steps = sorted({min(k, found.rank) for k in steps} - {0})
-        return [*out, *(first_dimensions(found, k) for k in steps)]
-    for i, k in enumerate(steps):
-        progress(0.1 + 0.3 * i / len(steps), f"finding {k} direction(s)")
-        found = erased(method, *make, k)
-        if found.rank > out[-1].rank:
-            out.append(found)
-    return out
 
 
 def _curve(name: str, params, data, halves: Halves, x: np.ndarray, scores) -> Curve:

@@ -29,20 +29,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc
 
 from analysis.activations import Activations, ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.auroc import midranks
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import against
-from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
+from analysis.compute.statistics.sample_groups import groups_of
 from analysis.compute.subspaces.attribute_data import AttributeData, attribute_data
 from analysis.compute.subspaces.edit_effects import halves_of
 from analysis.compute.subspaces.fader_scores import (
     MOST_BINS,
+    measured,
     sap_and_mig,
-    signed_correlations,
     squared_correlations,
 )
 from analysis.compute.subspaces.probe_r2 import INTERVAL
@@ -94,7 +92,7 @@ def faders(activations, params: FadersParams = FadersParams(), rng=None, progres
     first = squared_correlations(data.x[choosing], data.y[choosing])
     chosen = _given(tap, units, params.faders, data) if params.faders.strip() else first.argmax(axis=0)
     x, y, group = data.x[measuring], data.y[measuring], groups_of(len(measuring), rng)
-    values, low, high, p = _measured(x[:, chosen], y, group)
+    values, low, high, p = measured(x[:, chosen], y, group)
     progress(0.5, "exchanging samples")
     orders = np.array([rng.permutation(len(y)) for _ in range(DRAWS)])
     sap, mig = sap_and_mig(x, y, orders)
@@ -139,24 +137,6 @@ def _given(tap: Activations, units: np.ndarray, text: str, data: AttributeData) 
     if dead:
         raise ParameterError(f"unit '{dead[0]}' does not vary", "a fader that moves", "Name another unit")
     return np.array([place[numbers[name]] for name in names])
-
-
-def _measured(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, ...]:
-    """(m, 2 m) values, low, high and p of faders `x` (n, m) and attributes `y` (n, m)."""
-    ranks = [midranks(z)[0] for z in (x, y)]
-
-    def both(stay) -> np.ndarray:
-        return np.hstack(
-            [squared_correlations(x[stay], y[stay]), signed_correlations(*(r[stay] for r in ranks))]
-        )
-
-    values = both(np.ones(len(x), bool))
-    half = jackknife_half(np.array([both(group != g) for g in range(int(group.max()) + 1)]))
-    m = y.shape[1]
-    floor = np.hstack([np.zeros((m, m)), np.full((m, m), -1.0)])
-    share = np.hstack([values[:, :m], values[:, m:] ** 2])
-    p = np.clip(1 - betainc(0.5, (len(x) - 2) / 2, np.clip(share, 0.0, 1.0)), 0.0, 1.0)
-    return values, np.maximum(values - half, floor), np.minimum(values + half, 1.0), p
 
 
 def _estimates(data: AttributeData, names, values, low, high, p, n: int, d: int) -> list[Estimate]:

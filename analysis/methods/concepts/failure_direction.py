@@ -23,16 +23,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.machine import machine
 from analysis.compute.subspaces.compared_probes import FEWEST
-from analysis.compute.subspaces.fragile import fragile_cost
 from analysis.compute.subspaces.fragile_report import (
     FragileData,
+    FragileParams,
     fragile_caveats,
     fragile_data,
+    fragile_data_cost,
     fragile_estimates,
-    others_of,
-    training,
 )
 from analysis.errors import NotFound, ParameterError
 from analysis.results import Gallery
@@ -42,21 +40,13 @@ REFITS, MOST_NAMED = 2, 6  # three groups of each fit into a gallery
 
 
 @dataclass(frozen=True)
-class FailureDirectionParams:
-    column: str = param("label", "The sample column with the classes.", column=True)
+class FailureDirectionParams(FragileParams):
     samples: str = param("", "Ids, with commas between; empty: the most fragile ones.")
     count: int = param(3, "How many of the most fragile ones, where none is named.", low=1, high=MOST_NAMED)
     examples: int = param(8, "Samples shown on either side.", low=1, high=30)
-    others: int | None = param(
-        None, "Other samples whose span the direction is projected on; empty: half as many as units, at most 64.",
-        low=2, high=2048,
-    )  # fmt: skip
-    epsilon: float = param(0.1, "Length of the step where no class leads on the way.", low=0.001, high=2.0)
-    epochs: int = param(30, "Passes over the samples.", low=1, high=500)
-    batch: int = param(64, "Examples of a batch in training.", low=4, high=2048)
-    rate: float = param(1.0, "First step size, falling to 0.", low=1e-4, high=20.0)
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(2000, "Most samples; a seeded random subset above.", low=50, high=20_000)
+    epsilon: float = param(
+        0.1, "Length of the step where no class leads on the way.", low=0.001, high=2.0, late=True
+    )
 
 
 def failure_direction(
@@ -130,10 +120,7 @@ def _reading(data: FragileData, chosen: list[int], epsilon: float) -> str:
 
 
 def _cost(shapes, params: FailureDirectionParams) -> Cost:
-    (rows, d), m = shapes[0], machine()
-    n = min(rows, params.maximum_samples)
-    flops, calls, held = fragile_cost(n, d, training(params), others_of(params.others, d), REFITS)
-    return Cost(m.seconds(flops64=flops, moved=24.0 * rows * d, calls=calls) + 0.05, held)
+    return fragile_data_cost(shapes, params, REFITS)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -29,39 +29,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.machine import machine
 from analysis.compute.subspaces.adversarial_features import gradients
 from analysis.compute.subspaces.compared_probes import FEWEST
-from analysis.compute.subspaces.fragile import composed, failing, fragile_cost, margins_of
+from analysis.compute.subspaces.fragile import composed, failing, margins_of
 from analysis.compute.subspaces.fragile_report import (
     HELP,
+    FragileParams,
     fragile_caveats,
     fragile_columns,
     fragile_data,
+    fragile_data_cost,
     fragile_estimates,
     fragile_reading,
-    others_of,
-    training,
 )
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 
 @dataclass(frozen=True)
-class FragileSamplesParams:
-    column: str = param("label", "The sample column with the classes.", column=True)
+class FragileSamplesParams(FragileParams):
     shown: int = param(50, "Samples in the list, the smallest margins first.", low=1, high=5000)
-    others: int | None = param(
-        None, "Other samples whose span the direction is projected on; empty: half as many as units, at most 64.",
-        low=2, high=2048,
-    )  # fmt: skip
-    epsilon: float = param(0.1, "A step that counts as small, in feature lengths.", low=0.0, high=2.0)
     refits: int = param(3, "Times that all probes are trained, with other folds and batches.", low=2, high=20)
-    epochs: int = param(30, "Passes over the samples.", low=1, high=500)
-    batch: int = param(64, "Examples of a batch in training.", low=4, high=2048)
-    rate: float = param(1.0, "First step size, falling to 0.", low=1e-4, high=20.0)
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(2000, "Most samples; a seeded random subset above.", low=50, high=20_000)
 
 
 def fragile_samples(
@@ -98,10 +86,7 @@ def fragile_samples(
 
 
 def _cost(shapes, params: FragileSamplesParams) -> Cost:
-    (rows, d), m = shapes[0], machine()
-    n = min(rows, params.maximum_samples)
-    flops, calls, held = fragile_cost(n, d, training(params), others_of(params.others, d), params.refits)
-    return Cost(m.seconds(flops64=flops, moved=24.0 * rows * d, calls=calls) + 0.05, held)
+    return fragile_data_cost(shapes, params, params.refits)
 
 
 def planted_fragile(rng, n: int = 200, d: int = 10) -> ArrayActivations:

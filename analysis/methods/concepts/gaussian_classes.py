@@ -35,31 +35,25 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
-from analysis.compute.rows.samples import labelled_matrix
 from analysis.compute.statistics.sample_groups import GROUPS, jackknife_half
 from analysis.compute.subspaces.gaussian_classes import wasserstein
 from analysis.compute.subspaces.gaussian_report import accuracies, mean_distance, unseen_of
-from analysis.compute.subspaces.gaussian_sides import FEWEST, nearest_mean, sides_of
-from analysis.errors import InputError
+from analysis.compute.subspaces.gaussian_sides import (
+    FEWEST,
+    POSTERIORS,
+    GaussianParams,
+    nearest_mean,
+    two_sides,
+)
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-SMALLEST = 5
 DISTANCE, CONFUSION = "2-Wasserstein distance", "nearest-attribute confusion"
-SAMPLES, POSTERIORS = "samples", "means, then log-variances"
 
 
 @dataclass(frozen=True)
-class GaussianClassesParams:
-    column: str = param("label", "The sample column with the classes, in both taps.", column=True)
-    unseen: str = param("", "Classes never seen in training, with commas between; empty: no such split.")
+class GaussianClassesParams(GaussianParams):
     show: str = param(DISTANCE, "What the cells are.", choices=(DISTANCE, CONFUSION))
-    holds: str = param(SAMPLES, "What the units are: values, or a variational encoder's means and log-variances.",
-                       choices=(SAMPLES, POSTERIORS))  # fmt: skip
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(
-        5000, "Most samples of a tap; a seeded random subset above.", low=50, high=100_000
-    )
 
 
 def gaussian_classes(
@@ -86,33 +80,19 @@ def gaussian_classes(
         Different or odd widths; an unseen class that is not there; fewer than two common classes of five samples.
     """
     taps, rng = [as_activations(t) for t in (images, attributes)], rng or np.random.default_rng(0)
-    if taps[0].shape[1] != taps[1].shape[1]:
-        raise InputError(
-            f"{taps[0].name} has {taps[0].shape[1]} units and {taps[1].name} {taps[1].shape[1]}",
-            "two taps of one space",
-            "Choose the two encoders' latents",
-        )  # fmt: skip
-    tables = [
-        labelled_matrix(t, params.column, params.pooling, minimum=SMALLEST, maximum_samples=params.maximum_samples,
-            rng=rng,
-                        progress=progress, span=(0.2 * i, 0.2 + 0.2 * i))
-        for i, t in enumerate(taps)
-    ]  # fmt: skip
-    sides, names, notes = sides_of(tables, params.column, params.holds == POSTERIORS)
+    data = two_sides(taps, params, rng, progress, 0.4)
+    sides, names, c = data.sides, data.names, len(data.names)
     unseen = unseen_of(params.unseen, names)
-    c = len(names)
-    whole = [s.gaussians(np.ones(len(s.x), bool), c) for s in sides]
+    whole = data.gaussians()
     distance = wasserstein(*whole)
     groups, without = [folds_of(s.of, GROUPS, rng) for s in sides], []
     for g in range(GROUPS):
         progress(0.4 + 0.05 * g, "leaving samples out")
-        without.append(
-            wasserstein(*(s.gaussians(group != g, c) for s, group in zip(sides, groups, strict=True)))
-        )
+        without.append(wasserstein(*data.gaussians([group != g for group in groups])))
     half = jackknife_half(np.array(without))
     progress(0.9, "looking for the nearest class")
     near = nearest_mean(sides[0].x, whole[1].means)
-    counts = np.array([np.bincount(near[sides[0].of == i], minlength=c) for i in range(c)])
+    counts = data.counts(near)
     share = counts / counts.sum(axis=1, keepdims=True)
     progress(1.0, "done")
     estimates = (
@@ -123,7 +103,7 @@ def gaussian_classes(
     low, high = (np.maximum(distance - half, 0.0), distance + half) if shown else (None, None)
     return Matrix(
         title=f"Classes of {taps[0].name} and {taps[1].name}", reading=_reading(distance, estimates, names),
-        caveats=(*notes, *_caveats(sides, params), *dict.fromkeys(n for t in tables for n in t.notes)),
+        caveats=(*data.notes, *_caveats(sides, params), *data.read),
         estimates=estimates, values=distance if shown else share, row_names=tuple(f"{n} (first)" for n in names),
         column_names=tuple(f"{n} (second)" for n in names), value_name=params.show,
         null=np.tile((distance if shown else share).mean(axis=1)[:, None], (1, c)), low=low, high=high,

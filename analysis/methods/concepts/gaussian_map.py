@@ -32,35 +32,34 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
-from analysis.compute.rows.samples import labelled_matrix
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.sample_groups import GROUPS, jackknife_half
 from analysis.compute.subspaces.gaussian_classes import wasserstein
 from analysis.compute.subspaces.gaussian_plane import ellipses_in, plane_of, sampling_floor, share_in_plane
 from analysis.compute.subspaces.gaussian_report import accuracies, mean_distance, unseen_of
-from analysis.compute.subspaces.gaussian_sides import FEWEST, Side, nearest_mean, sides_of
-from analysis.errors import InputError
+from analysis.compute.subspaces.gaussian_sides import (
+    FEWEST,
+    POSTERIORS,
+    SAMPLES,
+    GaussianParams,
+    Side,
+    nearest_mean,
+    two_sides,
+)
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-SMALLEST = 5
 MEANS, POINTS = "class means", "all samples"
-SAMPLES, POSTERIORS = "samples", "means, then log-variances"
 SEEN = ("seen", "unseen")
 
 
 @dataclass(frozen=True)
-class GaussianMapParams:
-    column: str = param("label", "The sample column with the classes, in both taps.", column=True)
-    unseen: str = param("", "Classes never seen in training, with commas between; empty: no such split.")
+class GaussianMapParams(GaussianParams):
     only: str = param("", "Classes to draw, with commas between; empty: the twelve largest.")
     plane: str = param(MEANS, "What the two axes show most of.", choices=(MEANS, POINTS))
     deviations: float = param(2.0, "How many standard deviations an ellipse reaches.", low=0.1, high=5.0)
-    holds: str = param(SAMPLES, "What the units are: values, or a variational encoder's means and log-variances.",
-                       choices=(SAMPLES, POSTERIORS))  # fmt: skip
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
     maximum_samples: int = param(
-        2000, "Most samples of a tap; a seeded random subset above.", low=50, high=100_000
+        2000, "Most samples of a tap; a seeded random subset above.", low=50, high=100_000, late=True
     )
 
 
@@ -85,30 +84,20 @@ def gaussian_map(
         Different or odd widths; a class that is not there; fewer than two common classes of five samples.
     """
     taps, rng = [as_activations(t) for t in (images, attributes)], rng or np.random.default_rng(0)
-    if taps[0].shape[1] != taps[1].shape[1]:
-        raise InputError(
-            f"{taps[0].name} has {taps[0].shape[1]} units and {taps[1].name} {taps[1].shape[1]}",
-            "two taps of one space", "Choose the two encoders' latents",
-        )  # fmt: skip
-    tables = [
-        labelled_matrix(t, params.column, params.pooling, minimum=SMALLEST, maximum_samples=params.maximum_samples,
-                        rng=rng, progress=progress, span=(0.25 * i, 0.25 + 0.25 * i))
-        for i, t in enumerate(taps)
-    ]  # fmt: skip
-    sides, names, notes = sides_of(tables, params.column, params.holds == POSTERIORS)
+    data = two_sides(taps, params, rng, progress, 0.5)
+    sides, names = data.sides, data.names
     c, (unseen, only) = len(names), (unseen_of(t, names) for t in (params.unseen, params.only))
-    whole = [s.gaussians(np.ones(len(s.x), bool), c) for s in sides]
+    whole = data.gaussians()
     middle, axes, shares = plane_of(sides, [g.means for g in whole], params.plane == MEANS)
     distance, groups, without = wasserstein(*whole), [folds_of(s.of, GROUPS, rng) for s in sides], []
     for g in range(GROUPS):
         progress(0.5 + 0.04 * g, "leaving samples out")
-        parts = [s.gaussians(group != g, c) for s, group in zip(sides, groups, strict=True)]
+        parts = data.gaussians([group != g for group in groups])
         without.append((wasserstein(*parts), share_in_plane(parts, axes)))
     near = nearest_mean(sides[0].x, whole[1].means)
-    counts = np.array([np.bincount(near[sides[0].of == i], minlength=c) for i in range(c)])
     apart = np.array([w for w, _ in without])
     estimates = (
-        mean_distance(distance, apart, sides, rng), *accuracies(counts, unseen, sides, rng),
+        mean_distance(distance, apart, sides, rng), *accuracies(data.counts(near), unseen, sides, rng),
         _shown(whole, axes, np.array([s for _, s in without]), sides),
     )  # fmt: skip
     progress(1.0, "done")
@@ -122,7 +111,7 @@ def gaussian_map(
             "W₂ by sampling alone": sampling_floor(sides, whole)}  # fmt: skip
     return Scatter(
         title=f"Classes of {beside[0]} and {beside[1]} in one plane", reading=_reading(estimates, said, names, drawn),
-        caveats=(*_caveats(params, drawn, names), *notes, *dict.fromkeys(n for t in tables for n in t.notes)),
+        caveats=(*_caveats(params, drawn, names), *data.notes, *data.read),
         estimates=estimates, **_points(sides, near, names, beside, unseen, drawn, (middle, axes)), of="points",
         axes=tuple(f"axis {i + 1} ({s:.0%} of what differs)" for i, s in enumerate(shares)), colour="class",
         ellipses=made, ellipse_dashed=np.arange(len(made)) >= len(drawn),

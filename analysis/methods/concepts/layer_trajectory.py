@@ -26,11 +26,12 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.groups.concept import ConceptParams, asked_concept
+from analysis.compute.groups.held_out_places import auroc_of, placed
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.tap_names import tap_names
-from analysis.compute.statistics.auroc import class_auroc, delong_interval, midranks
+from analysis.compute.statistics.auroc import delong_interval
 from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError, NotEnoughData
@@ -92,7 +93,7 @@ def layer_trajectory(
         progress(0.3 + 0.7 * i / len(taps), f"layer {i + 1} of {len(taps)}")
         found = placed(x[at], labels, fold)
         places.append(found[:, 0])
-        null[i] = [_auroc(found[:, j + 1], labels[j + 1]) for j in range(params.draws)]
+        null[i] = [auroc_of(found[:, j + 1], labels[j + 1]) for j in range(params.draws)]
     names = tap_names([t.name for t in taps])
     return _curve(
         names, groups, first, places, null, [x.shape[1] for x in data.values], (*notes, *data.notes)
@@ -128,30 +129,8 @@ def _sets(tap, params: LayerTrajectoryParams, ids: np.ndarray):
     return (of == one)[stay], at[stay], (concept.classes[one], concept.classes[two]), notes
 
 
-def placed(x: np.ndarray, labels: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Places (n, m) of samples `x` (n, d) by the means of the other folds, for every one of `labels` (m, n) bool: the
-    training means of its two sets lie at 1/2 and -1/2. O(folds n d m)."""
-    out = np.zeros((len(x), len(labels)))
-    centre = x.mean(axis=0)
-    for f in range(int(fold.max()) + 1):
-        own, test = fold != f, fold == f
-        z, mine = x[own] - centre, labels[:, own].astype(np.float64)
-        one = (mine @ z) / np.maximum(mine.sum(axis=1), 1)[:, None]
-        two = ((1 - mine) @ z) / np.maximum((1 - mine).sum(axis=1), 1)[:, None]
-        step, middle = one - two, (one + two) / 2
-        size = np.maximum((step**2).sum(axis=1), 1e-300)
-        out[test] = ((x[test] - centre) @ step.T - (middle * step).sum(axis=1)) / size
-    return out
-
-
-def _auroc(place: np.ndarray, first: np.ndarray) -> float:
-    ranks = midranks(place[:, None])[0]
-    counts = np.array([int((~first).sum()), int(first.sum())])
-    return float(class_auroc(ranks, first.astype(np.int64), counts)[1, 0])
-
-
 def _curve(names, groups, first, places, null, widths, notes) -> Curve:
-    value = np.array([_auroc(p, first) for p in places])
+    value = np.array([auroc_of(p, first) for p in places])
     bounds = np.array([delong_interval(p, first) for p in places])
     low, high = np.minimum(bounds[:, 0], value), np.maximum(bounds[:, 1], value)
     most = float(np.quantile(null.max(axis=0), 0.95))

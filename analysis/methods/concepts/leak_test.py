@@ -27,23 +27,20 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr
 
-from analysis.activations import ArrayActivations, as_activations, sample_column
+from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.linear.bayes_probe import held_out_classes
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
-from analysis.compute.rows.class_codes import ClassCodes, class_codes
-from analysis.compute.rows.common_samples import common_samples
-from analysis.compute.rows.known_factors import factors_of
+from analysis.compute.rows.class_codes import ClassCodes
 from analysis.compute.statistics.cramers_v import cramers_v
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import wilson
-from analysis.compute.subspaces.attribute_data import sample_values
-from analysis.errors import LoupeError, NotEnoughData, ParameterError
+from analysis.compute.subspaces.two_parts import FEWEST, part_targets, two_parts
+from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, FOLDS, DRAWS, LEVEL, SMALLEST = 40, 5, 30, 0.05, 10
-ANSWERS = ("predicted", "correct")  # the network's own: no domain
+FOLDS, DRAWS, LEVEL = 5, 30, 0.05
 
 
 @dataclass(frozen=True)
@@ -81,8 +78,8 @@ def leak_test(*taps, params: LeakTestParams = LeakTestParams(), rng=None, progre
         More than two taps; a cut that leaves nothing; no such column; fewer than two classes of ten samples.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
-    parts, names, ids, notes = _parts(taps, params, rng, progress)
-    targets = _targets(taps[0], ids, params)
+    parts, names, ids, notes = two_parts(taps, params, rng, progress)
+    targets = part_targets(taps[0], ids, params)
     found, agreement = [], _agreement(targets)
     for j, (name, codes) in enumerate(targets):
         for i, x in enumerate(parts):
@@ -100,54 +97,6 @@ def leak_test(*taps, params: LeakTestParams = LeakTestParams(), rng=None, progre
         column_names=tuple(name for name, _ in targets), value_name="held-out accuracy", limits=(0.0, 1.0), null=null,
         low=low, high=high, significant=significant,
     )  # fmt: skip
-
-
-def _parts(taps, params: LeakTestParams, rng, progress):
-    """Two arrays (n, d_i) of the same samples, their names, ids and notes."""
-    if len(taps) > 2:
-        raise ParameterError(f"{len(taps)} taps", "two, or one that is cut in two")
-    if len(taps) == 2:
-        data = common_samples(
-            taps, rng, maximum=params.maximum_samples, minimum=FEWEST, pooling=params.pooling, progress=progress,
-            span=(0.0, 0.2),
-        )  # fmt: skip
-        return list(data.values), (taps[0].name, taps[1].name), data.ids, list(data.notes)
-    tap = taps[0]
-    found = sample_values(
-        tap, rng, pooling=params.pooling, maximum=params.maximum_samples, minimum=FEWEST, progress=progress
-    )
-    cut, d = params.units or tap.shape[1] // 2, tap.shape[1]
-    first = np.flatnonzero(found.units) < cut
-    if not 0 < cut < d or not first.any() or first.all():
-        raise ParameterError(
-            f"{cut} of {d} unit(s) as the first part",
-            "a cut with units that vary on both sides",
-            "Change 'units'",
-        )
-    ids = np.asarray(tap.samples["id"]).astype(str)[found.samples]
-    names = (f"units 0 to {cut - 1}", f"units {cut} to {d - 1}")
-    return [found.values[:, first], found.values[:, ~first]], names, ids, list(found.notes)
-
-
-def _targets(tap, ids: np.ndarray, params: LeakTestParams) -> list[tuple[str, ClassCodes]]:
-    """The columns' classes, of the samples `ids`."""
-    own = np.asarray(tap.samples["id"]).astype(str)
-    order = np.argsort(own, kind="stable")
-    at = order[np.searchsorted(own, ids, sorter=order)]
-    names = [params.semantic]
-    if params.domain:
-        names.append(params.domain)
-    else:
-        try:
-            others = [f.name for f in factors_of([tap], ids)[0] if not f.is_number]
-            names += [name for name in others if name not in (params.semantic, *ANSWERS)][:1]
-        except LoupeError:  # no other column is one of classes: one target
-            pass
-    if len(set(names)) < len(names):
-        raise ParameterError(
-            f"'{names[0]}' as class and as domain", "two different columns", "Name another one for the domain"
-        )
-    return [(name, class_codes(sample_column(tap, name)[at], name, SMALLEST)) for name in names]
 
 
 def _cell(x: np.ndarray, codes: ClassCodes, rng) -> tuple[float, float, float, float, float]:

@@ -32,24 +32,17 @@ from analysis.compute.groups.concept_axis import clicked_axis
 from analysis.compute.groups.concept_samples import ConceptSamples, concept_samples
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.linear.ranking_axes import (
-    difference_axis,
-    ends,
-    halves,
-    least_squares_axis,
-    ridge_axis,
     spearman,
     spearman_estimate,
     spearman_p,
 )
-from analysis.compute.linear.softmax_regression import softmax_fit
+from analysis.compute.linear.ranking_ways import RIDGE, axes_by_way
 from analysis.compute.machine import machine
 from analysis.compute.subspaces.probes import MLP, READERS
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, PAIRS, END, ENDS = 10, 20, 0.05, 50
-TWO, GROUPS, EXTREMES = "two samples", "two groups", "extremes"
-LEAST, RIDGE, PROBE = "least squares", "ridge", "logistic probe"
+FEWEST = 10
 HELP = {
     "axis": "how it was made",
     "labels": "samples whose attribute was used",
@@ -114,36 +107,12 @@ def rankability(
     if clicked is not None:
         test[list(clicked[1])] = False  # a clicked sample is no evidence
     progress(0.2, "making axes")
-    axes = _axes(x, y, train, clicked, rng)
+    axes = axes_by_way(x, y, train, None if clicked is None else clicked[0], rng)
     progress(0.5, "fitting an MLP")
     scale, middle = np.sqrt(x[train].var(axis=0).mean()), x[train].mean(axis=0)
     z, part = (x - middle) / scale, Concept(data.concept.name, None, (), y[train])
     bent = READERS[MLP](z[train], part, z, np.random.default_rng(int(rng.integers(2**31))))
     return _table(activations.name, data, train, test, axes, bent)
-
-
-def _axes(x, y, train, clicked, rng) -> dict[str, tuple[np.ndarray, int]]:
-    """By name: axes (a, d), more than one for the pairs, and how many labels they took."""
-    own, of = x[train], y[train]
-    low, high = halves(of)
-    m = min(ENDS, len(of) // 4)
-    if clicked is not None:
-        pairs = clicked[0][None]
-    else:
-        few = max(1, round(END * len(of)))
-        bottom, top = ends(of, few)
-        pairs = own[rng.choice(top, PAIRS)] - own[rng.choice(bottom, PAIRS)]
-    bottom, top = ends(of, m)
-    scale = np.sqrt(own.var(axis=0).mean())
-    weights = softmax_fit((own - own.mean(axis=0)) / scale, high.astype(np.int64), 2, 1e-2).weights
-    return {
-        TWO: (pairs, 2),
-        GROUPS: (difference_axis(own, high, low)[None], int(low.sum() + high.sum())),
-        f"{m} + {m} {EXTREMES}": (difference_axis(own, top, bottom)[None], 2 * m),
-        LEAST: (least_squares_axis(own, of)[None], len(of)),
-        RIDGE: (ridge_axis(own, of)[None], len(of)),
-        PROBE: ((weights[:, 1] - weights[:, 0])[None], len(of)),
-    }
 
 
 def _table(name: str, data: ConceptSamples, train, test, axes, bent) -> Table:

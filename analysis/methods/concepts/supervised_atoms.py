@@ -38,22 +38,16 @@ from analysis.compute.subspaces.atoms_report import (
     atom_reading,
     judge,
 )
-from analysis.compute.subspaces.supervised_data import FEWEST, FREE, NONNEGATIVE, supervised_data, trial
+from analysis.compute.subspaces.supervised_data import FEWEST, SupervisedParams, supervised_data, trial
 from analysis.compute.subspaces.supervised_dictionary import fit, normalised, reconstructive
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 
 @dataclass(frozen=True)
-class SupervisedAtomsParams:
-    column: str = param("label", "The sample column with the classes to tell.", column=True)
-    covariates: str = param("", "Sample columns that may help to tell them, with commas between.")
+class SupervisedAtomsParams(SupervisedParams):
     atoms: int = param(5, "How many atoms.", low=1, high=50)
-    constraint: str = param(FREE, "Whether atoms and codes may be negative.", choices=(FREE, NONNEGATIVE))
     xi: float = param(1.0, "Weight of the reconstruction.", label="ξ", low=0.0, high=1e6)
-    penalty: float = param(0.01, "Ridge on the directions that tell labels.", low=1e-6, high=10.0)
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(1000, "Most samples; a seeded random subset above.", low=50, high=20_000)
 
 
 def supervised_atoms(

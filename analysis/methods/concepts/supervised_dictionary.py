@@ -32,8 +32,7 @@ from analysis.compute.machine import machine
 from analysis.compute.subspaces.angles import overlap, principal_angles
 from analysis.compute.subspaces.supervised_data import (
     FEWEST,
-    FREE,
-    NONNEGATIVE,
+    SupervisedParams,
     atom_basis,
     label_basis,
     path,
@@ -54,19 +53,12 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 
 @dataclass(frozen=True)
-class SupervisedDictionaryParams:
-    column: str = param("label", "The sample column with the classes to tell.", column=True)
-    covariates: str = param("", "Sample columns that may help to tell them, with commas between.")
-    atoms: int = param(5, "How many atoms.", low=1, high=100)
-    constraint: str = param(FREE, "Whether atoms and codes may be negative.", choices=(FREE, NONNEGATIVE))
+class SupervisedDictionaryParams(SupervisedParams):
     drawn: str = param(TRADE_OFF, "What the curve shows.", choices=(TRADE_OFF, AGAINST_XI))
     points: int = param(5, "Weights ξ between the two ends.", low=2, high=25)
     least: float = param(0.01, "Smallest ξ between the ends.", label="smallest ξ", low=1e-6, high=1.0)
     most: float = param(100.0, "Largest ξ between the ends.", label="largest ξ", low=1.0, high=1e6)
-    penalty: float = param(0.01, "Ridge on the directions that tell labels.", low=1e-6, high=10.0)
     folds: int = param(3, "Folds of held-out samples.", low=2, high=10)
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(1000, "Most samples; a seeded random subset above.", low=50, high=20_000)
 
 
 def supervised_dictionary(

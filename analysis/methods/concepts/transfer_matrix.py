@@ -33,25 +33,22 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import against, wilson
+from analysis.compute.subspaces.domain_report import DRAWS, transfer_bounds, transfer_estimates
 from analysis.compute.subspaces.domain_samples import FEWEST, DomainSamples, domain_samples
 from analysis.compute.subspaces.domain_transfer import (
     COMPONENTS,
     MEANS,
     NOTHING,
     REMOVALS,
-    Transfer,
     candidates,
     choose,
-    mean_of_means,
     random_basis,
     transfer,
 )
-from analysis.results import Estimate, Matrix
+from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FOLDS, DRAWS, Z = 5, 10, 1.959964
-INTERVAL = "normal, samples as draws, probes held fixed"
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -105,68 +102,17 @@ def transfer_matrix(
         basis = random_basis(data.x.shape[1], chosen.basis.shape[1], rng)
         chance.append(transfer(data.x, data.of, data.domain, fold, basis))
     progress(1.0, "done")
-    estimates = _estimates(data, before, after, chance, chosen, tested, len(tried))
+    estimates = transfer_estimates(data, before, after, chance, chosen, tested, len(tried))
     grids = [before.matrix] if after is None else [before.matrix, after.matrix]
     names = (
         data.names if after is None else (*data.names, *(f"{n}, without {chosen.name}" for n in data.names))
     )
-    low, high, null = _bounds(data, grids)
+    low, high, null = transfer_bounds(data, grids)
     return Matrix(
         title=f"Transfer between domains in {tap.name}", reading=_reading(data, estimates, chosen, len(tried)),
         caveats=(*notes, *_caveats(data, params), *data.notes), estimates=estimates, values=np.hstack(grids),
         row_names=tuple(f"trained in {n}" for n in data.names), column_names=tuple(f"tested in {n}" for n in names),
         value_name="accuracy", limits=(0.0, 1.0), null=null, low=low, high=high,
-    )  # fmt: skip
-
-
-def _bounds(data: DomainSamples, grids) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    sizes = np.bincount(data.domain)
-    ends = [[[wilson(v * sizes[j], sizes[j]) for j, v in enumerate(row)] for row in grid] for grid in grids]
-    ends = np.concatenate(ends, axis=1)
-    values = np.hstack(grids)
-    majority = [np.bincount(data.of[data.domain == j]).max() / sizes[j] for j in range(len(sizes))]
-    null = np.tile(majority, (len(sizes), len(grids)))
-    return np.minimum(ends[:, :, 0], values), np.maximum(ends[:, :, 1], values), null
-
-
-def _estimates(
-    data: DomainSamples, before, after, chance, chosen, tested, count: int
-) -> tuple[Estimate, ...]:
-    n, d = data.x.shape
-    sizes = np.bincount(data.domain)
-    majority = float(np.mean([np.bincount(data.of[data.domain == j]).max() / sizes[j] for j in tested]))
-    made = {"n": n, "d": d, "estimator": "Fisher's discriminant with frequencies", "interval": INTERVAL}
-    out = []
-    for said, found in (("as recorded", before), ("taken out", after)):
-        if found is None:
-            continue
-        for name, same in (("in-domain", True), ("out-of-domain", False)):
-            value, error = mean_of_means(found.shares(tested, same))
-            out.append(Estimate(
-                f"mean {name} accuracy, {said}", value, max(value - Z * error, 0.0), min(value + Z * error, 1.0),
-                null=majority, null_method="mean majority rate of the tested domains", **made,
-            ))  # fmt: skip
-        parts = [a - b for a, b in zip(found.shares(tested, True), found.shares(tested, False), strict=True)]
-        value, error = mean_of_means(parts)
-        out.append(Estimate(f"gap, {said}", value, value - Z * error, value + Z * error, null=0.0,
-                            null_method="domains that do not differ", **made))  # fmt: skip
-    if after is not None:
-        out.append(_change(before, after, chance, chosen, tested, count, made))
-    return tuple(out)
-
-
-def _change(before: Transfer, after: Transfer, chance, chosen, tested, count: int, made) -> Estimate:
-    """Of the mean out-of-domain accuracy, sample by sample."""
-
-    def parts(found):
-        return [b - a for a, b in zip(before.shares(tested, False), found.shares(tested, False), strict=True)]
-
-    value, error = mean_of_means(parts(after))
-    random = np.array([mean_of_means(parts(t))[0] for t in chance])
-    return Estimate(
-        f"change out of domain without {chosen.name} ({count} tried)", value, value - Z * error, value + Z * error,
-        **against(value, random), null_method=f"random {chosen.basis.shape[1]}-dimensional subspaces, {DRAWS} draws",
-        **made,
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ from analysis.compute.correlation.metadata_relations import (
     usable_columns,
 )
 from analysis.compute.machine import machine
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.statistics.moments import is_varying
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg, sidak
@@ -116,11 +117,7 @@ def unit_metadata_correlation(
 
 def _read(activations, params, rng, progress):
     """Pooled values (n, units) of the units that vary, their numbers, the usable columns, and notes."""
-    n, notes = activations.layout.n_samples, []
-    samples = np.arange(n)
-    if n > params.maximum_samples:
-        samples = np.sort(rng.choice(n, params.maximum_samples, replace=False))
-        notes.append(f"A random {len(samples):,} of {n:,} samples used.")
+    samples, notes = random_part(activations.layout.n_samples, params.maximum_samples, rng)
     x, finite, said = pooled_samples(activations, params.pooling, samples, progress, (0.0, 0.6))
     refuse_few(activations.name, len(x), 4, "sample(s) with finite values")
     columns, left_out = usable_columns(activations.samples, samples[finite])

@@ -193,7 +193,7 @@ def _cost(shapes, params: DirectionsParams) -> Cost:
     seconds = m.seconds(flops64=flops, moved=n * d * 80.0 + n * params.permutations * 60)
     seconds += m.seconds(**report_cost(n // 2, d, params.quality_points))
     return Cost(
-        seconds + 0.05, n * d * 8 * 4.0 + n * params.permutations * 24.0 + report_bytes(n // 2, d) / 3
+        seconds + 0.05, n * d * 8 * 6.0 + n * params.permutations * 24.0 + report_bytes(n // 2, d) / 3
     )
 
 

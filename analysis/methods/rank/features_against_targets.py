@@ -41,21 +41,18 @@ from analysis.compute.neighbours.dimension_readings import (
     HOW,
     MLE,
     TWO_NN,
-    Readings,
     bytes_of,
-    decimated,
-    gaussian_like,
     half_width,
     null_range,
 )
 from analysis.compute.neighbours.dimension_report import LOW, dimension_estimates
+from analysis.compute.neighbours.dimension_sides import DRAWS, both_sides
 from analysis.compute.rows.targets import features_and_targets
 from analysis.compute.subspaces.regression_collapse import collapse_estimates
 from analysis.errors import NotEnoughData, ParameterError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-DRAWS = 3
 DISTINCT = 0.5  # share of different targets below which they have no dimension
 
 
@@ -128,7 +125,7 @@ def features_against_targets(
         notes.append(
             f"{len(h) - len(kept)} sample(s) that lie exactly on another one left out of the dimensions."
         )
-    read, null = _read({side: x[kept] for side, x in sides.items()}, params, rng, progress)
+    read, null = both_sides({side: x[kept] for side, x in sides.items()}, params.k, rng, progress)
     progress(0.85, "measuring collapse")
     estimates = (*_estimates(read, null, h.shape, params, len(kept)), *collapse_estimates(h, y, rng, notes))
     lines = {f"{side}: {e}": (r, e) for side, r in read.items() for e in (TWO_NN, MLE)}
@@ -145,24 +142,6 @@ def features_against_targets(
 
 
 # ---------------------------------------------------------------------------- the numbers
-def _read(sides, params, rng, progress) -> tuple[dict[str, Readings], dict]:
-    """Readings of each side, and {side: {estimator: (draws, m)}} of Gaussians of the same covariance."""
-    seed, read, null = int(rng.integers(2**31)), {}, {}
-    for i, (side, x) in enumerate(sides.items()):
-        owner, at = np.arange(len(x)), 0.3 + 0.27 * i
-        x = apart(x, owner, 1).points
-        same = np.random.default_rng(seed)  # the same halves for both
-        read[side] = decimated(x, owner, params.k, same, tree=False, progress=progress, span=(at, at + 0.2))
-        draws = []
-        for j in range(DRAWS):
-            drawn, span = gaussian_like(x, COVARIANCE, rng), (at + 0.2 + 0.02 * j, at + 0.22 + 0.02 * j)
-            draws.append(
-                decimated(
-                    drawn, owner, params.k, rng, tree=False, intervals=False, progress=progress, span=span
-                )
-            )
-        null[side] = {e: np.array([r.values[e] for r in draws]) for e in (TWO_NN, MLE)}
-    return read, null
 
 
 def _estimates(read, null, shape, params, n: int) -> list[Estimate]:

@@ -23,21 +23,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.linear.koopman import sequences_of
-from analysis.compute.linear.koopman_modes import DRAWS, mode_caveats, mode_estimates, modes_of
-from analysis.compute.machine import machine
+from analysis.activations import as_activations
+from analysis.compute.linear.koopman import KoopmanParams
+from analysis.compute.linear.koopman_modes import (
+    mode_caveats,
+    mode_estimates,
+    modes_cost,
+    planted_sequences,
+    tap_modes,
+)
 from analysis.results import Scatter
-from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.spec import CheckLine, Method, no_progress
 
 CORNERS = 181
 UNIT, SHUFFLED = "unit circle: stays", "shuffled time"
 
 
 @dataclass(frozen=True)
-class KoopmanDiscParams:
-    share: float = param(0.999, "Share of the variance that the axes of the map hold.", low=0.5, high=1.0)
-    maximum_rows: int = param(20_000, "Most rows: the first sequences.", low=50, high=500_000)
+class KoopmanDiscParams(KoopmanParams):
+    """As every view of the map."""
 
 
 def koopman_disc(
@@ -62,8 +66,7 @@ def koopman_disc(
         As `koopman_health`.
     """
     activations, rng = as_activations(activations), rng or np.random.default_rng(0)
-    data = sequences_of(activations, params.maximum_rows, rng, progress)
-    found = modes_of(data, params.share, rng, progress)
+    data, found = tap_modes(activations, params, rng, progress)
     pair = np.abs(found.values.imag) > 1e-12 * np.abs(found.values).max()
     at = np.concatenate([np.arange(len(pair)), np.flatnonzero(pair)])  # the conjugates after all
     values = np.concatenate([found.values, found.values[pair].conj()])
@@ -106,23 +109,11 @@ def _reading(found, estimates) -> str:
     )
 
 
-def _cost(shapes, params: KoopmanDiscParams) -> Cost:
-    (n, d), m = shapes[0], machine()
-    n = min(n, params.maximum_rows)
-    side = min(n, d)
-    flops = (DRAWS + 12) * (8.0 * n * d * side + 60.0 * side**3)
-    return Cost(m.seconds(flops64=flops, moved=n * d * 8.0 * 100) + 0.02, 8.0 * (6.0 * n * d + 6 * d * d))
-
-
 def _check() -> tuple[CheckLine, ...]:
     """A lasting turn, a damped one and a decaying line lie where they were planted, with their conjugates."""
     rng = np.random.default_rng(27)
     kappa = np.array([np.exp(2j * np.pi * 0.05), 0.8 * np.exp(2j * np.pi * 0.2), 0.6])
-    start = rng.standard_normal((40, 3)) + 1j * rng.standard_normal((40, 3)) * [1, 1, 0]
-    z = start[:, None] * kappa ** np.arange(15)[:, None]
-    x = np.concatenate([z[..., :2].real, z[..., :2].imag, z[..., 2:].real], axis=2).reshape(600, 5)
-    tap = ArrayActivations(x @ rng.standard_normal((5, 5)), layout=Layout(np.arange(41) * 15))
-    found = koopman_disc(tap, KoopmanDiscParams(share=1.0))
+    found = koopman_disc(planted_sequences(kappa, rng), KoopmanDiscParams(share=1.0))
     places, planted = found.positions @ [1, 1j], np.concatenate([kappa, kappa[:2].conj()])
     off = np.abs(planted[:, None] - places).min(axis=1)
     circle = np.linalg.norm(found.guides[UNIT], axis=1)
@@ -138,7 +129,7 @@ METHODS = (
     Method(
         id="koopman_disc", family="rank", title="Koopman modes on the unit disc", version=1, function=koopman_disc,
         summary="Eigenvalues of the one-step map on the complex plane, beside the unit circle and shuffled time.",
-        params=KoopmanDiscParams, result=Scatter, check=_check, cost=_cost, minimum_rows=21,
+        params=KoopmanDiscParams, result=Scatter, check=_check, cost=modes_cost, minimum_rows=21,
         invariance="shifting, or any invertible linear map where all axes are kept; energies: rotations only",
         papers=("Information Shapes Koopman Representation",),
     ),

@@ -28,7 +28,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.linear.koopman import Sequences, prediction_sums, sequences_of, step_map
+from analysis.compute.linear.koopman import (
+    KoopmanParams,
+    Sequences,
+    prediction_sums,
+    sequences_of,
+    step_map,
+)
 from analysis.compute.linear.spectra import ranks
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import gaussian_eigenvalues
@@ -42,10 +48,8 @@ DRAWS = 3
 
 
 @dataclass(frozen=True)
-class KoopmanHealthParams:
+class KoopmanHealthParams(KoopmanParams):
     horizon: int = param(10, "How many steps ahead, at most.", low=1, high=50)
-    share: float = param(0.999, "Share of the variance that the axes of the map hold.", low=0.5, high=1.0)
-    maximum_rows: int = param(20_000, "Most rows: the first sequences.", low=50, high=500_000)
 
 
 def koopman_health(

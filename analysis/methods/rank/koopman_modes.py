@@ -22,12 +22,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.linear.koopman import sequences_of
-from analysis.compute.linear.koopman_modes import DRAWS, mode_caveats, mode_estimates, modes_of
-from analysis.compute.machine import machine
+from analysis.activations import as_activations
+from analysis.compute.linear.koopman import KoopmanParams
+from analysis.compute.linear.koopman_modes import (
+    mode_caveats,
+    mode_estimates,
+    modes_cost,
+    planted_sequences,
+    tap_modes,
+)
 from analysis.results import Table
-from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.spec import CheckLine, Method, no_progress
 
 HELP = {
     "mode": "Number of the mode, by falling magnitude.",
@@ -42,9 +47,8 @@ HELP = {
 
 
 @dataclass(frozen=True)
-class KoopmanModesParams:
-    share: float = param(0.999, "Share of the variance that the axes of the map hold.", low=0.5, high=1.0)
-    maximum_rows: int = param(20_000, "Most rows: the first sequences.", low=50, high=500_000)
+class KoopmanModesParams(KoopmanParams):
+    """As every view of the map."""
 
 
 def koopman_modes(
@@ -68,8 +72,7 @@ def koopman_modes(
         As `koopman_health`.
     """
     activations, rng = as_activations(activations), rng or np.random.default_rng(0)
-    data = sequences_of(activations, params.maximum_rows, rng, progress)
-    found = modes_of(data, params.share, rng, progress)
+    data, found = tap_modes(activations, params, rng, progress)
     values, error, size, beyond = found.values, found.error, np.abs(found.values), found.beyond
     columns = {
         "mode": np.arange(1, len(values) + 1), "magnitude": size, "error": error,
@@ -96,25 +99,12 @@ def _reading(values, beyond, estimates) -> str:
     )
 
 
-def _cost(shapes, params: KoopmanModesParams) -> Cost:
-    (n, d), m = shapes[0], machine()
-    n = min(n, params.maximum_rows)
-    side = min(n, d)
-    flops = (DRAWS + 12) * (8.0 * n * d * side + 60.0 * side**3)
-    return Cost(m.seconds(flops64=flops, moved=n * d * 8.0 * 100) + 0.02, 8.0 * (6.0 * n * d + 6 * d * d))
-
-
 def _check() -> tuple[CheckLine, ...]:
     """Two planted rotations, one of them damped, and a decaying line: their magnitudes and frequencies to the digits.
     Energies of an orthogonal rotation of known amplitudes. White noise has no mode beyond shuffled time."""
     rng = np.random.default_rng(27)
     kappa = np.array([np.exp(2j * np.pi * 0.05), 0.9 * np.exp(2j * np.pi * 0.2), 0.7])
-    start = rng.standard_normal((40, 3)) + 1j * rng.standard_normal((40, 3)) * [1, 1, 0]
-    z = start[:, None] * kappa ** np.arange(15)[:, None]
-    x = np.concatenate([z[..., :2].real, z[..., :2].imag, z[..., 2:].real], axis=2).reshape(600, 5)
-    layout = Layout(np.arange(41) * 15)
-    tap = ArrayActivations(x @ rng.standard_normal((5, 5)), layout=layout)
-    found = koopman_modes(tap, KoopmanModesParams(share=1.0)).columns
+    found = koopman_modes(planted_sequences(kappa, rng), KoopmanModesParams(share=1.0)).columns
     slow, fast = (np.exp(2j * np.pi * f * np.arange(400)) for f in (0.013, 0.21))
     both = np.c_[3 * slow.real, 3 * slow.imag, fast.real, fast.imag]
     energy = koopman_modes(both, KoopmanModesParams(share=1.0)).columns["energy"]
@@ -133,7 +123,7 @@ METHODS = (
     Method(
         id="koopman_modes", family="rank", title="Koopman modes of sequences", version=1, function=koopman_modes,
         summary="Which modes of a sequence decay, persist or turn under the best linear map of one step.",
-        params=KoopmanModesParams, result=Table, check=_check, cost=_cost, minimum_rows=21,
+        params=KoopmanModesParams, result=Table, check=_check, cost=modes_cost, minimum_rows=21,
         invariance="shifting, or any invertible linear map where all axes are kept; energies: rotations only",
         papers=("Information Shapes Koopman Representation",),
     ),

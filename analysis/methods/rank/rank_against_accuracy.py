@@ -25,27 +25,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations, sample_column
-from analysis.compute.correlation.correlations import fisher_interval
-from analysis.compute.linear.tap_probe import FOLDS, Probed, tap_probe
-from analysis.compute.linear.tap_spectrum import TapSpectrum, tap_spectrum
+from analysis.compute.linear.tap_probe import FOLDS, tap_probe
+from analysis.compute.linear.tap_spectrum import tap_spectrum
 from analysis.compute.machine import machine
 from analysis.compute.rows.some_samples import EVERY, MEAN, EqualSamples, equal_samples
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.auroc import midranks
 from analysis.compute.statistics.nulls import null_draws, wilson
 from analysis.compute.statistics.rank_agreement import Agreement, spearman
-from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.compute.subspaces.accuracy_report import accuracy_estimates
 from analysis.compute.subspaces.rank_notions import (
     BY_NAME,
     NAMES,
     RANKME,
-    Ranked,
     null_spectra,
     ranked,
 )
-from analysis.compute.subspaces.rank_report import GROWS, NEITHER, estimate, notion_note, shared_caveats
+from analysis.compute.subspaces.rank_report import GROWS, NEITHER, notion_note, shared_caveats
 from analysis.errors import NotEnoughData
-from analysis.results import Estimate, Table
+from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST, TAPS = 20, 4
@@ -125,7 +123,7 @@ def _table(names, found, probed, spectra, agreement, params, equal: EqualSamples
             "The best accuracy is the best of these samples, which flatters it: regrets are a little too large.",
             *dict.fromkeys(c for p in probed for c in p.notes), *shared_caveats(*spectra),
         ),
-        estimates=_estimates(names, found, probed, spectra, agreement, params, matched), index="tap",
+        estimates=accuracy_estimates(names, found, probed, spectra, agreement, params.notion, matched), index="tap",
         sort="accuracy", help=HELP,
         columns={
             "tap": np.array(names), "rank": value,
@@ -137,45 +135,6 @@ def _table(names, found, probed, spectra, agreement, params, equal: EqualSamples
             "place by accuracy": _places(-accuracy),
         },
     )  # fmt: skip
-
-
-def _estimates(
-    names,
-    found: list[Ranked],
-    probed: list[Probed],
-    spectra: list[TapSpectrum],
-    agreement,
-    params,
-    matched: bool,
-) -> tuple[Estimate, ...]:
-    k, made = len(found), []
-    if agreement is not None:
-        low, high = fisher_interval(np.array(agreement.value), k, ranks=True)
-        ends = np.percentile(agreement.null, [2.5, 97.5])
-        how = f"{'all' if agreement.exact else 'random'} orders of the taps ({len(agreement.null):,})"
-        made.append(
-            Estimate("Spearman's correlation of rank and accuracy", agreement.value, float(low), float(high),
-                     interval="over taps, Fisher with Bonett and Wright's variance", null=0.0, null_low=float(ends[0]),
-                     null_high=float(ends[1]), null_method=how, p_value=agreement.p, n=k, estimator="Spearman")
-        )  # fmt: skip
-    value, accuracy = np.array([one.value for one in found]), np.array([p.accuracy for p in probed])
-    best = int(accuracy.argmax())
-    for word, chosen in (("highest", int(value.argmax())), ("lowest", int(value.argmin()))):
-        apart = probed[best].right.astype(float) - probed[chosen].right if matched else np.zeros(1)
-        made.append(
-            Estimate(f"regret of choosing the {word} rank", float(accuracy[best] - accuracy[chosen]),
-                     **mean_interval(apart, -1.0, 1.0), null=float(accuracy[best] - accuracy.mean()), null_low=0.0,
-                     null_high=float(accuracy[best] - accuracy.min()), null_method="a tap chosen at random",
-                     n=len(probed[best].right), estimator="best accuracy less that of the chosen tap")
-        )  # fmt: skip
-    for name, one, p, spectrum in list(zip(names, found, probed, spectra, strict=True))[:12]:
-        made.append(estimate(one, spectrum, f"{params.notion} of {name}"))
-        low, high = wilson(p.right.sum(), len(p.right))
-        made.append(
-            Estimate(f"probe accuracy of {name}", p.accuracy, low, high, interval="Wilson", null=p.chance,
-                     null_method="shuffled labels, exact mean", n=len(p.right), d=spectrum.d, estimator="five folds")
-        )  # fmt: skip
-    return tuple(made)
 
 
 def _places(values: np.ndarray) -> np.ndarray:

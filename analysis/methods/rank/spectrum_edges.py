@@ -38,12 +38,12 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.some_samples import EVERY, MEAN, some_samples
 from analysis.compute.statistics.moments import is_varying
 from analysis.compute.streaming import refuse_few
-from analysis.compute.subspaces.subspace_error import error_by_chance, subspace_error
+from analysis.compute.subspaces.edge_report import DRAWS, edge_estimates
 from analysis.errors import NotEnoughData
-from analysis.results import Estimate, Spectrum
+from analysis.results import Spectrum
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, LEAST, DRAWS, SHOWN = 10, 3, 20, 10
+FEWEST, LEAST = 10, 3
 LAW, MOVED = "Marchenko-Pastur", "permutation"
 
 
@@ -101,7 +101,7 @@ def spectrum_edges(
     return Spectrum(
         title=f"Detectable directions of {tap.name}", reading=_reading(values, found),
         caveats=tuple(dict.fromkeys((*notes, *_caveats(spectrum, found, params), *spectrum.notes))),
-        estimates=tuple(_estimates(values, low, high, found, spectrum, params)), values=values,
+        estimates=tuple(edge_estimates(values, low, high, found, spectrum, params.edge == MOVED)), values=values,
         value_name="eigenvalue over the noise variance", low=np.minimum(low, values), high=np.maximum(high, values),
         null=null,
     )  # fmt: skip
@@ -122,51 +122,6 @@ def _rows(tap: Activations, params: SpectrumEdgesParams, progress) -> tuple[Acti
         x = np.where(varies, (x - mean) / np.where(varies, spread, 1.0), 0.0)
         notes.append("Units were standardised: strengths are those of standardised units.")
     return ArrayActivations(x, tap.name), notes, EVERY
-
-
-def _estimates(values, low, high, found: Edges, spectrum: TapSpectrum, params) -> list[Estimate]:
-    made = {"n": spectrum.n, "d": spectrum.d}
-    sure = int(found.signal.sum())
-    band = int((low > found.edge).sum()), int((values > found.middle).sum())
-    how = {LAW: "noise of one variance, Tracy and Widom", MOVED: f"{DRAWS} moves of the units' samples"}
-    out = [
-        Estimate("directions above noise", sure, min(band[0], sure), max(band[1], sure),
-                 interval="intervals above the edge; above the middle of noise", null=0.0,
-                 null_method=how[params.edge], unit="directions", p_value=float(found.p[0]),
-                 estimator=f"above {found.edge:.3g} noise variances", **made),
-        Estimate("noise variance", found.variance, estimator="median eigenvalue over that of the law", **made),
-        Estimate("least strength that shows, √c", float(np.sqrt(found.c)), unit="noise variances", **made),
-    ]  # fmt: skip
-    bounds = np.stack([values, low, high])[:, : min(sure, SHOWN)]
-    if 0 < sure < len(values):
-        out.append(_span(values, sure, spectrum))
-    strong = strength(bounds, found.c)
-    overlap = np.where(bounds > (1 + np.sqrt(found.c)) ** 2, axis_overlap(strong, found.c), 0.0)
-    made["interval"] = "from that of the eigenvalue"
-    for i in range(bounds.shape[1]):
-        out += [
-            Estimate(f"strength of direction {i + 1}", *(float(v) for v in strong[:, i]), unit="noise variances",
-                     null=float(np.sqrt(found.c)), null_method="least that shows", p_value=float(found.p[i]),
-                     estimator="λ = (1 + l)(1 + c / l) solved for l", **made),
-            Estimate(f"squared overlap of axis {i + 1} with the truth", *(float(v) for v in overlap[:, i]), null=0.0,
-                     null_method="a direction that does not show", estimator="(1 - c / l²) / (1 + c / l)", **made),
-        ]  # fmt: skip
-    return out
-
-
-def _span(values: np.ndarray, k: int, spectrum: TapSpectrum) -> Estimate:
-    """How far the span of the first k axes is from the true one."""
-    n, d = spectrum.n, spectrum.d
-    value = max(subspace_error(values, k, n, d), 1e-300)
-    half = spectrum.half_width(
-        np.log([max(subspace_error(row, k, n, d), 1e-300) for row in spectrum.without()])
-    )
-    ends = value * np.exp(-half), min(value * np.exp(min(half, 700.0)), max(float(min(k, d - k)), value))
-    return Estimate(
-        f"expected Σ sin² θ of the span of the first {k}", value, *(float(v) for v in ends),
-        interval="jackknife over groups of samples, t", null=error_by_chance(k, d), null_method="random subspaces", n=n,
-        d=d, estimator="Σ λ_i λ_j / (λ_i - λ_j)² / n, large samples",
-    )  # fmt: skip
 
 
 def _reading(values: np.ndarray, found: Edges) -> str:

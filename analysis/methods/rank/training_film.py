@@ -33,6 +33,7 @@ from analysis.compute.rows.checkpoint_steps import checkpoint_steps
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.nulls import gaussian_eigenvalues
+from analysis.compute.subspaces.film_curves import mode_curves, rank_curves
 from analysis.compute.subspaces.tracked_modes import CANDIDATES, Tracked, halfway, jumps_of, modes_of, tracked
 from analysis.errors import ParameterError
 from analysis.results import Curve, Estimate
@@ -92,7 +93,7 @@ def training_film(
     jumps, p = jumps_of(film)
     estimates = _estimates(film, steps, p, spectra, chance, data.values)
     progress(1.0, "done")
-    drawn = _rank_curves(spectra, chance) if params.show == RANKS else _mode_curves(film, chance)
+    drawn = rank_curves(spectra, chance) if params.show == RANKS else mode_curves(film, chance)
     return Curve(
         title=f"Training film of {names[0]} to {names[-1]}",
         reading=_reading(film, steps, jumps, estimates, data.ids), estimates=estimates,
@@ -101,31 +102,6 @@ def training_film(
         y_name="effective rank" if params.show == RANKS else "eigenvalue of the covariance",
         log_x=bool(numbered and (steps > 0).all()), **drawn,
     )  # fmt: skip
-
-
-def _mode_curves(film: Tracked, chance) -> dict:
-    edge = np.array([c[:, 0].mean() for c in chance])
-    n = film.patterns.shape[1]
-    series, low, high = {}, {}, {}
-    for j in range(film.eigenvalues.shape[1]):
-        name = f"mode {j + 1}"
-        series[name] = film.eigenvalues[:, j]
-        low[name], high[name] = log_interval(film.eigenvalues[:, j], n * film.patterns[:, :, j].T ** 2 - 1)
-    return {"series": series, "low": low, "high": high, "null": dict.fromkeys(series, edge)}
-
-
-def _rank_curves(spectra, chance) -> dict:
-    names = list(ranks(np.ones(2)))
-    values = np.array([v for v, _ in spectra])
-    ends = [log_interval(v, changes) for v, changes in spectra]
-    null = np.array([np.mean([list(ranks(row).values()) for row in c], axis=0) for c in chance])
-    per = {
-        "series": values,
-        "low": np.array([e[0] for e in ends]),
-        "high": np.array([e[1] for e in ends]),
-        "null": null,
-    }
-    return {k: {name: v[:, i] for i, name in enumerate(names)} for k, v in per.items()}
 
 
 def _estimates(film: Tracked, steps, p, spectra, chance, values) -> tuple[Estimate, ...]:

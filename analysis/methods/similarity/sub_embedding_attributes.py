@@ -28,6 +28,7 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
 from analysis.compute.rows.known_factors import Factor, factors_of
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.similarity.attribute_auc import AttributeAuc, attribute_aucs
 from analysis.compute.similarity.dimension_blocks import DRAWS, MOST_UNITS, Blocks, blocks_of
@@ -78,10 +79,7 @@ def sub_embedding_attributes(
     """
     tap = as_activations(activations)
     rng = rng or np.random.default_rng(0)
-    chosen, notes = np.arange(tap.layout.n_samples), []
-    if len(chosen) > params.maximum_samples:
-        notes.append(f"A random {params.maximum_samples:,} of {len(chosen):,} samples used.")
-        chosen = np.sort(rng.choice(len(chosen), size=params.maximum_samples, replace=False))
+    chosen, notes = random_part(tap.layout.n_samples, params.maximum_samples, rng)
     x, kept, read = pooled_samples(tap, params.pooling, chosen, progress, (0.0, 0.2))
     if len(x) < FEWEST:
         raise NotEnoughData(

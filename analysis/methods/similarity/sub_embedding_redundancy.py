@@ -25,6 +25,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.similarity.cka_grid import linear_grid
 from analysis.compute.similarity.dimension_blocks import DRAWS, MOST_UNITS, blocks_of
@@ -67,10 +68,7 @@ def sub_embedding_redundancy(
     """
     tap = as_activations(activations)
     rng = rng or np.random.default_rng(0)
-    chosen, notes = np.arange(tap.layout.n_samples), []
-    if len(chosen) > params.maximum_samples:
-        notes.append(f"A random {params.maximum_samples:,} of {len(chosen):,} samples used.")
-        chosen = np.sort(rng.choice(len(chosen), size=params.maximum_samples, replace=False))
+    chosen, notes = random_part(tap.layout.n_samples, params.maximum_samples, rng)
     x, _, read = pooled_samples(tap, params.pooling, chosen, progress, (0.0, 0.3))
     if len(x) < FEWEST:
         raise NotEnoughData(

@@ -36,24 +36,27 @@ from math import factorial
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import wilson
 from analysis.compute.subspaces.adapter_report import adapter_estimates
-from analysis.compute.subspaces.prototypes import FEWEST, Stages, cosines_to, prototypes, stages_of
+from analysis.compute.subspaces.prototypes import (
+    FEWEST,
+    PARTS,
+    Stages,
+    StagesParams,
+    cosines_to,
+    prototypes,
+    stages_of,
+)
 from analysis.errors import ParameterError
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-PARTS = 5
 OWN, ALL, CONFUSION = "own classes", "all classes", "confusion"
 
 
 @dataclass(frozen=True)
-class AdapterTasksParams:
-    column: str = param("label", "The sample column that holds the classes.", column=True)
-    task: str = param("", "Sample column with the task of each class, one for each tap; empty: classes in order.",
-                      column=True)  # fmt: skip
+class AdapterTasksParams(StagesParams):
     show: str = param(OWN, "Named among the classes of the own task or among all; or which task they are named as.",
                       choices=(OWN, ALL, CONFUSION))  # fmt: skip
     adapter: int = param(
@@ -63,8 +66,6 @@ class AdapterTasksParams:
         low=0,
         high=1000,
     )
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
 
 
 def adapter_tasks(
@@ -91,14 +92,11 @@ def adapter_tasks(
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
     if params.adapter > len(taps):
         raise ParameterError(f"adapter {params.adapter}", f"at most {len(taps)}, as many as there are taps")
-    data = stages_of(
-        taps, params.column, params.task, params.pooling, params.maximum_samples, rng, progress, (0.0, 0.4)
-    )
-    part = folds_of(data.of, PARTS, rng)
+    data = stages_of(taps, params, rng, progress, (0.0, 0.4))
     answers = []
     for i, x in enumerate((*data.values, np.hstack(data.values))):
         progress(0.4 + 0.6 * i / (len(taps) + 1), "naming samples")
-        answers.append(_answers(x, data, part))
+        answers.append(_answers(x, data))
     progress(1.0, "done")
     among_own, among_all = (np.array([a[k] for a in answers]) for k in (0, 1))
     right = (among_own if params.show == OWN else among_all)[:-1] == data.of
@@ -115,11 +113,11 @@ def adapter_tasks(
     )  # fmt: skip
 
 
-def _answers(x: np.ndarray, data: Stages, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _answers(x: np.ndarray, data: Stages) -> tuple[np.ndarray, np.ndarray]:
     """Held-out class numbers (n,) in one embedding, among the classes of the sample's task and among all."""
     own, every = np.empty(len(x), np.int64), np.empty(len(x), np.int64)
     for p in range(PARTS):
-        out = part == p
+        out = data.part == p
         cosines = cosines_to(x[out], prototypes(x[~out], data.of[~out], len(data.names)))
         every[out] = cosines.argmax(axis=1)
         other = data.task[data.of[out]][:, None] != data.task

@@ -8,8 +8,8 @@ P_r projects on the first r principal axes of the activations, those that hold 9
 Atoms that never fire and have little energy are directions in which there is nothing to find: they collect at the lower
 left. An autoencoder that starts inside the subspace (see 'Basis of the active subspace') has none of them.
 
-How often an atom fires is read from the second tap where that recorded the dictionary's latents, or from a column of
-the table of atoms; without either, rows are encoded here by the atoms themselves, the `active` largest projections.
+How often an atom fires is read from the second tap where that holds the dictionary's latents, or from a column of the
+table of atoms; without either, rows are encoded here by the atoms themselves, the `active` largest projections.
 
 Null: a random atom, r / d with its exact interval (a beta distribution). Intervals: of means over atoms Student's t;
 "error" of each energy by samples left out in groups.
@@ -38,8 +38,9 @@ from analysis.compute.statistics.sample_groups import jackknife_error, sample_gr
 from analysis.compute.subspaces.atoms import energies, energy_by_chance, energy_estimates, tied_rates
 from analysis.compute.subspaces.tap_subspaces import axes_without
 from analysis.errors import InputError, ParameterError, TooLarge
+from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Scatter
-from analysis.sources.atoms import Atoms, atoms_of, latent_rates
+from analysis.sources.atoms import Atoms, atoms_of, latent_rates, usable_atoms
 from analysis.sources.unit_weights import is_table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -75,7 +76,8 @@ def atom_energy(
     ----------
     activations : Activations or array (rows, units)
     decoder : Activations or array
-        Atoms as rows of a table; or the latents of a dictionary, a tap whose checkpoint has its decoder (`layer`).
+        A tap that a feature set encoded; or atoms as rows of a table; or the latents of a dictionary, a tap whose
+        checkpoint has its decoder (`layer`).
 
     Returns
     -------
@@ -93,7 +95,7 @@ def atom_energy(
     if d > WIDEST:
         raise TooLarge(f"{tap.name} has {d:,} units", f"at most {WIDEST:,}", "Choose a narrower tap")
     progress(0.0, "reading atoms")
-    atoms = atoms_of(source, d, params.layer, params.table)
+    atoms = _atoms(source, d, params)
     loaded = load_matrix(tap, maximum_rows=params.maximum_rows, minimum_rows=FEWEST, rng=rng)
     x = np.asarray(loaded.values, dtype=np.float64)
     progress(0.1, "finding axes")
@@ -124,6 +126,19 @@ def atom_energy(
     )  # fmt: skip
 
 
+def _atoms(source, d: int, params) -> Atoms:
+    """The directions of the feature set that encoded the second tap; else a table's, or a checkpoint's."""
+    if getattr(source, "set_folder", None) is None or params.layer or params.table:
+        return atoms_of(source, d, params.layer, params.table)
+    features = tap_dictionary(source).features
+    if features.n_units != d:
+        raise InputError(
+            f"{source.name} has directions in {features.n_units:,} units", f"{d:,}, the units of the first tap",
+            "Choose the tap that it was encoded from",
+        )  # fmt: skip
+    return usable_atoms(features.name, features.directions.astype(np.float64), [])
+
+
 def _directions(values: np.ndarray, params: AtomEnergyParams) -> int:
     if params.directions is None:
         return axes_for(values, params.share)
@@ -134,7 +149,8 @@ def _directions(values: np.ndarray, params: AtomEnergyParams) -> int:
 
 def _rates(x, atoms: Atoms, source, params) -> tuple[np.ndarray, int, list[str]]:
     """Firing rate of each atom, rows they were counted on (0: not known), and what is to be said."""
-    if not is_table(source, params.table) and source.shape[1] == atoms.count:
+    encoded = getattr(source, "set_folder", None) is not None
+    if (encoded or not is_table(source, params.table)) and source.shape[1] == atoms.count:
         return (
             *latent_rates(source, atoms),
             [f"Firing rates are shares of the rows of {source.name} above 0."],
@@ -233,7 +249,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="atom_energy", family="subspaces", title="Atoms of a dictionary in the active subspace", version=1,
+        id="atom_energy", family="subspaces", title="Atoms of a dictionary in the active subspace", version=2,
         function=atom_energy,
         summary="How much of each atom (decoder column) lies where activations vary, against how often it fires.",
         params=AtomEnergyParams, result=Scatter, check=_check, cost=_cost, inputs=2, matches="nothing",

@@ -25,14 +25,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
 from analysis.compute.rows.samples import LabelledMatrix, labelled_matrix
 from analysis.compute.statistics.nulls import wilson
-from analysis.compute.statistics.sample_groups import GROUPS, jackknife_half
+from analysis.compute.statistics.sample_groups import GROUPS
 from analysis.compute.subspaces.angles import overlap_by_chance
-from analysis.compute.subspaces.class_frames import class_frames, right_and_shares
-from analysis.errors import InputError, NotEnoughData, NotFound
+from analysis.compute.subspaces.class_frame_overlaps import frames_of_classes, overlaps
+from analysis.compute.subspaces.class_frames import right_and_shares
+from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, Matrix
 from analysis.sources.classifier_head import rows_of_classes
 from analysis.sources.weights import NetworkWeights, weights_of
@@ -84,7 +84,7 @@ def class_head_overlap(
         frames, names, right, notes = _of_file(weights_of(activations), params.tensor, data)
         half = None
     else:
-        frames, half, right = _of_tap(data, params.dimension, rng, progress)
+        frames, half, right = frames_of_classes(data, params.dimension, rng, progress)
         names, notes = data.names, []
     progress(0.95, "measuring angles")
     values = overlaps(frames)
@@ -101,15 +101,6 @@ def class_head_overlap(
         reading=_reading(values, names, estimates, k), estimates=estimates,
         caveats=(*_caveats(params), *notes, *data.notes),
     )  # fmt: skip
-
-
-def overlaps(frames: list[np.ndarray]) -> np.ndarray:
-    """Σ cos² θ (C, C) of orthonormal frames (d, k), k on the diagonal. O(C² d k²)."""
-    count, k = len(frames), frames[0].shape[1]
-    stack = np.concatenate(frames, axis=1)
-    values = np.array([((f.T @ stack) ** 2).reshape(k, count, k).sum(axis=(0, 2)) for f in frames])
-    np.fill_diagonal(values, k)
-    return np.clip((values + values.T) / 2, 0.0, k)
 
 
 def _of_file(network: NetworkWeights, key: str, data: LabelledMatrix):
@@ -148,34 +139,6 @@ def _of_file(network: NetworkWeights, key: str, data: LabelledMatrix):
     frames, k = list(stack), stack.shape[2]
     right = right_and_shares(data.values, np.array(rows)[data.of], frames, k)[0][:, -1]
     return frames, tuple(names), right, notes
-
-
-def _of_tap(data: LabelledMatrix, k: int, rng, progress):
-    """Frames of all samples, half-widths of the overlaps (C, C), held-out right answers (n,)."""
-    classes, fold = len(data.names), folds_of(data.of, GROUPS, rng)
-    fewest = min(int(np.bincount(data.of[fold != f], minlength=classes).min()) for f in range(GROUPS))
-    if k > min(fewest, data.values.shape[1]):
-        raise NotEnoughData(
-            f"k = {k} with {data.values.shape[1]} units and {fewest} samples of the smallest class in nine tenths",
-            "at most the smaller of the two",
-            "Lower k",
-        )
-    without, right = [], np.empty(len(data.of))
-    for f in range(GROUPS):
-        progress(0.2 + 0.7 * f / GROUPS, "leaving samples out")
-        train, test = fold != f, fold == f
-        frames = class_frames(data.values[train], data.of[train], classes, k)
-        _refuse_thin(frames, data.names, k)
-        without.append(overlaps(frames))
-        right[test] = right_and_shares(data.values[test], data.of[test], frames, k)[0][:, -1]
-    frames = class_frames(data.values, data.of, classes, k)
-    return frames, jackknife_half(np.array(without)), right
-
-
-def _refuse_thin(frames, names, k: int) -> None:
-    for frame, name in zip(frames, names, strict=True):
-        if frame.shape[1] < k:
-            raise NotEnoughData(f"class {name} has {frame.shape[1]} direction(s)", f"{k}", "Lower k")
 
 
 def _estimates(

@@ -33,6 +33,7 @@ from analysis.compute.retrieval.token_report import diversity_of, retrieved, spr
 from analysis.compute.retrieval.token_retrieval import rescues, unit_tokens
 from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.copies import copies_note
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.subspaces.sinkhorn import random_cosine
 from analysis.errors import InputError
 from analysis.results import Matrix
@@ -132,9 +133,8 @@ def _read(activations, params, rng, progress):
             f"a sample of {activations.name} has {lengths.min()} token(s), and {count} are asked for",
             "class tokens in every sample", "Record the tap with all tokens, or ask for fewer",
         )  # fmt: skip
-    if len(chosen) > params.maximum_samples:
-        notes.append(f"A random {params.maximum_samples:,} of {len(chosen):,} samples used.")
-        chosen = np.sort(rng.choice(chosen, size=params.maximum_samples, replace=False))
+    chosen, said = random_part(chosen, params.maximum_samples, rng)
+    notes += said
     progress(0.1, "reading class tokens")
     rows = (layout.offsets[chosen][:, None] + np.arange(count)).reshape(-1)
     x = np.asarray(activations.take(rows), dtype=np.float64)

@@ -23,20 +23,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import ArrayActivations, as_activations, sample_column
+from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.rows.samples import LabelledMatrix, labelled_matrix
+from analysis.compute.rows.samples import labelled_matrix
 from analysis.compute.statistics.sample_groups import GROUPS
+from analysis.compute.subspaces.history_parts import FEWEST, chosen_groups, later_part
 from analysis.compute.subspaces.told_apart import (
     group_similarity,
     told_apart,
 )
 from analysis.compute.subspaces.told_apart_report import NAMES, estimates_of, margin_errors, numbers_of
-from analysis.errors import InputError, NotEnoughData
+from analysis.errors import InputError
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-
-FEWEST = 6  # samples of a group
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,8 @@ def context_discriminant(
         activations, params.column, params.pooling, minimum=FEWEST, maximum_samples=params.maximum_samples, rng=rng,
         progress=progress, span=(0.0, 0.2),
     )  # fmt: skip
-    x, of, names, notes = _groups(data, params)
-    x, of, names, later, said = _later(activations, x, of, names, data, params, rng)
+    x, of, names, notes = chosen_groups(data, params)
+    x, of, names, later, said = later_part(activations, x, of, names, data, params, rng)
     if not np.ptp(x, axis=0).any():
         raise InputError(
             f"all samples of {activations.name} are equal", "samples that differ", "Choose another tap"
@@ -110,70 +109,6 @@ def context_discriminant(
         reading=_reading(estimates, after, before, names),
         caveats=(*_caveats(x, later), *said, *notes, *data.notes),
     )  # fmt: skip
-
-
-def _groups(data: LabelledMatrix, params):
-    """Rows of the wanted groups, their numbers and names, and notes."""
-    wanted = [name.strip() for name in params.groups.split(",") if name.strip()]
-    missing = [name for name in wanted if name not in data.names]
-    if missing:
-        raise NotEnoughData(
-            f"'{missing[0]}' is no group with {FEWEST} samples or more",
-            "some of " + ", ".join(data.names[:8]),
-            "Name others, or record more samples of it",
-        )
-    order = np.argsort(-data.counts, kind="stable")
-    chosen = [data.names.index(name) for name in wanted] if wanted else sorted(order[: params.most_groups])
-    notes = (
-        []
-        if wanted or len(chosen) == len(data.names)
-        else [f"{len(chosen)} of {len(data.names)} groups used."]
-    )
-    if len(set(chosen)) < 2:
-        raise NotEnoughData("one group", "two or more to tell apart", "Name other groups")
-    stay = np.isin(data.of, chosen)
-    place = np.full(len(data.names), -1)
-    place[chosen] = np.arange(len(chosen))
-    return data.values[stay], place[data.of], tuple(data.names[i] for i in chosen), notes
-
-
-def _later(activations, x, of, names, data: LabelledMatrix, params, rng):
-    """Rows, groups, names, `later` (n,) bool, notes; groups without two earlier and one later sample are left out."""
-    stay = of >= 0
-    of, said = of[stay], []
-    if params.time:
-        when = np.asarray(sample_column(activations, params.time))[data.samples][stay]
-        if when.dtype.kind not in "biuf" or not np.isfinite(when.astype(float)).all():
-            raise InputError(
-                f"column '{params.time}' does not hold a number for every sample",
-                "times or frames",
-                "Choose a column of numbers without gaps, or leave the time empty",
-            )
-        cut = np.quantile(when.astype(float), params.history)
-        later = when > cut  # one moment for all: nothing of the future is known
-    else:
-        later = _random_part(of, params.history, rng)
-        said.append("Halves are random, not in time: neighbours in time make later samples easier to tell.")
-    counts = [np.bincount(of[part], minlength=len(names)) for part in (~later, later)]
-    good = (counts[0] >= 2) & (counts[1] >= 2)
-    if good.sum() < 2:
-        raise NotEnoughData(
-            f"{int(good.sum())} group(s) have two samples before and two after the cut", "two or more",
-            "Choose another share of history, or another column of time",
-        )  # fmt: skip
-    if not good.all():
-        said.append(f"{int((~good).sum())} group(s) without two samples on each side of the cut left out.")
-    keep = good[of]
-    left = tuple(name for name, g in zip(names, good, strict=True) if g)
-    return x[keep], (np.cumsum(good) - 1)[of[keep]], left, later[keep], said
-
-
-def _random_part(of: np.ndarray, history: float, rng) -> np.ndarray:
-    """(n,) bool: of each group a random share of 1 - `history`, never less than two nor all but one."""
-    order, counts = np.lexsort((rng.random(len(of)), of)), np.bincount(of)
-    rank = np.empty(len(of), np.int64)
-    rank[order] = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return rank >= np.clip(np.round(history * counts), 2, np.maximum(counts - 2, 2))[of]
 
 
 def _reading(e, after, before, names) -> str:

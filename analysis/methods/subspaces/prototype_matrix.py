@@ -33,13 +33,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.compute.subspaces.prototype_report import cells_of, made_up_estimates, null_of
 from analysis.compute.subspaces.prototypes import (
     FEWEST,
+    PARTS,
     Stages,
+    StagesParams,
     complemented,
     cosines_to,
     prototypes,
@@ -49,20 +50,14 @@ from analysis.compute.subspaces.prototypes import (
 from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-PARTS = 5  # a class has five samples or more: one for each part
 MADE_UP = "made up from other classes, not computed from data"
 
 
 @dataclass(frozen=True)
-class PrototypeMatrixParams:
-    column: str = param("label", "The sample column that holds the classes.", column=True)
-    task: str = param("", "Sample column with the task of each class, one for each tap; empty: classes in order.",
-                      column=True)  # fmt: skip
+class PrototypeMatrixParams(StagesParams):
     temperature: float = param(
         1.0, "T of the softmax of similarities; the paper's is 1.", low=0.001, high=100.0
     )
-    pooling: str = param("mean", "How the tokens of a sample become one value.", choices=("mean", "max"))
-    maximum_samples: int = param(10_000, "Most samples; a seeded random subset above.", low=50, high=200_000)
 
 
 def prototype_matrix(
@@ -87,16 +82,14 @@ def prototype_matrix(
         See `compute.subspaces.prototypes.stages_of`.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
-    data = stages_of(
-        taps, params.column, params.task, params.pooling, params.maximum_samples, rng, progress, (0.0, 0.4)
-    )
-    part, classes = folds_of(data.of, PARTS, rng), len(data.names)
+    data = stages_of(taps, params, rng, progress, (0.0, 0.4))
+    classes = len(data.names)
     true = [prototypes(x, data.of, classes) for x in data.values]
     made = complemented(true, data.task, params.temperature)
     without, right = [], []
     for p in range(PARTS):
         progress(0.4 + 0.55 * p / PARTS, "leaving samples out")
-        cells, told = _left_out(data, part == p, params.temperature)
+        cells, told = _left_out(data, data.part == p, params.temperature)
         without.append(cells)
         right.append(told)
     progress(1.0, "done")

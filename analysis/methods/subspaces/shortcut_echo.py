@@ -33,31 +33,24 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.neighbours.left_out_votes import left_out_votes
 from analysis.compute.networks.residual_stream import (
     FEWEST,
     decaying,
     paired_product,
-    rank_share,
     unit_rows,
     unrolled,
     usable_states,
 )
+from analysis.compute.networks.stream_estimates import NEAR, RANK, accuracy_along, mean_along, rank_along
 from analysis.compute.rows.columns_by_id import column_by_id
 from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP, CommonRows, common_rows
 from analysis.compute.rows.samples import known_labels
 from analysis.compute.rows.some_samples import MEAN, TOKENS
 from analysis.compute.rows.tap_names import tap_names
-from analysis.compute.statistics.sample_groups import (
-    jackknife_half,
-    mean_interval,
-    share_interval,
-)
-from analysis.results import Curve, Estimate
+from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 COSINE, SHARE, NORM = "cosine with the first state", "share of the final state", "norm over the final state's"
-RANK, NEAR = "entropy rank over units", "accuracy of neighbours"
 
 
 @dataclass(frozen=True)
@@ -114,7 +107,7 @@ def shortcut_echo(
     d = last.shape[1]
     estimates = {
         name: [
-            _mean(f"{name}, {at}", data.per_sample(own), null, data, d)
+            mean_along(f"{name}, {at}", data.per_sample(own), null, data, d)
             for at, (own, null) in zip(names, each, strict=True)
         ]
         for name, each in found.items()
@@ -122,9 +115,9 @@ def shortcut_echo(
     groups = data.groups(rng)
     for i, (x, at) in enumerate(zip(states, names, strict=True)):
         progress(0.4 + 0.6 * i / len(states), f"rank and neighbours of {at}")
-        estimates.setdefault(RANK, []).append(_rank(x, groups, data.n_samples, at))
+        estimates.setdefault(RANK, []).append(rank_along(x, groups, data.n_samples, at))
         if labels is not None:
-            estimates.setdefault(NEAR, []).append(_accuracy(x, labels, params.neighbours, at))
+            estimates.setdefault(NEAR, []).append(accuracy_along(x, labels, params.neighbours, at))
     progress(1.0, "done")
     series = {k: np.array([e.value for e in v]) for k, v in estimates.items()}
     return Curve(
@@ -145,36 +138,6 @@ def _labels(tap, ids: np.ndarray, column: str) -> np.ndarray | None:
         return None
     labels = column_by_id(tap, ids, column or "label")
     return labels if len(np.unique(labels[known_labels(labels)])) > 1 else None
-
-
-# ---------------------------------------------------------------------------- numbers
-def _mean(name: str, values: np.ndarray, null: float | None, data: CommonRows, d: int) -> Estimate:
-    where = " at the same place" if data.has_tokens else ""
-    known = (
-        {}
-        if null is None
-        else {"null": null, "null_method": f"other samples'{where}, exact mean over all pairs"}
-    )
-    known |= mean_interval(values)
-    return Estimate(name, float(values.mean()), **known, n=data.n_samples, d=d, estimator="mean over samples")
-
-
-def _rank(x: np.ndarray, groups, n: int, at: str) -> Estimate:
-    d = x.shape[1]
-    value, without = rank_share(x), [rank_share(np.delete(x, g, axis=0)) for g in groups]
-    half = jackknife_half(np.array(without))
-    return Estimate(f"{RANK}, {at}", value, max(0.0, value - half), value + half, n=n, d=d,
-                    interval="jackknife over groups of samples, t",
-                    estimator="exp entropy of σ², over units")  # fmt: skip
-
-
-def _accuracy(x: np.ndarray, labels: np.ndarray, k: int, at: str) -> Estimate:
-    known = known_labels(labels)
-    codes = np.unique(labels[known], return_inverse=True)[1]
-    right = left_out_votes(x[known], codes, k).astype(float)
-    return Estimate(f"{NEAR}, {at}", float(right.mean()), **share_interval(right), n=len(right), d=x.shape[1],
-                    null=float(np.bincount(codes).max() / len(codes)), null_method="share of the largest class",
-                    estimator=f"{k} nearest neighbours, left one out")  # fmt: skip
 
 
 # ---------------------------------------------------------------------------- words

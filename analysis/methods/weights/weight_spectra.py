@@ -29,26 +29,25 @@ from analysis.activations import as_activations
 from analysis.compute.linear.matrix_ranks import (
     ENTROPY,
     ENTROPY2,
-    GAUSSIAN,
     HALF,
     MOST,
-    MOVED,
     RANKS,
     RATIO,
     STABLE,
+    WeightRankParams,
+    beyond_noise,
     break_even,
     noise_edge,
     null_singular_values,
     rank_numbers,
+    ranks_cost,
     saved,
     singular_values,
 )
-from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import null_draws, wilson
 from analysis.errors import InputError
 from analysis.results import Estimate, Table
 from analysis.sources.layer_weights import layer_matrices
-from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.spec import CheckLine, Method, no_progress, param
 
 MOST_ESTIMATES = 12
 NULLS = (ENTROPY, ENTROPY2, STABLE, MOST)
@@ -67,10 +66,8 @@ HELP = {
 
 
 @dataclass(frozen=True)
-class WeightSpectraParams:
+class WeightSpectraParams(WeightRankParams):
     layers: str = param("", "Layers, as the checkpoint names them, with commas and * allowed; empty: all.")
-    null: str = param(GAUSSIAN, "Matrices without structure to compare with.", choices=(GAUSSIAN, MOVED))
-    table: bool = param(False, "The tap holds a table of weights: a column per unit, a row per input.")
 
 
 def weight_spectra(
@@ -141,12 +138,7 @@ def _row(shape, sigma, edge: float, chance) -> dict[str, float]:
 def _estimates(columns, nulls, params) -> tuple[Estimate, ...]:
     sizes = np.minimum(columns["units"], columns["inputs"])
     count, whole = int(columns["beyond noise"].sum()), int(sizes.sum())
-    low, high = wilson(count, whole)
-    found = [
-        Estimate("share of singular values beyond noise", count / whole, low, high,
-                 interval="Wilson, singular values as draws", null=0.0, null_method=f"{params.null}, above all draws",
-                 n=whole, d=len(sizes), estimator="singular values of the weights")
-    ]  # fmt: skip
+    found = [beyond_noise(count, whole, params.null, n=whole, d=len(sizes))]
     for i, null in enumerate(nulls[:MOST_ESTIMATES]):
         found.append(
             Estimate(f"stable rank of {columns['layer'][i]}", float(columns[STABLE][i]), null=float(null.mean()),
@@ -166,16 +158,6 @@ def _reading(columns, estimates) -> str:
         f"with 99 % of the energy would be smaller than the matrix in {int(smaller.sum())}. Furthest below a matrix "
         f"without structure is {columns['layer'][least]}: entropy rank of σ² {columns[ENTROPY2][least]:.1f}, "
         f"without it {columns[f'{ENTROPY2}, null'][least]:.1f}."
-    )
-
-
-def _cost(shapes, params: WeightSpectraParams) -> Cost:
-    n, d = shapes[0]
-    small, m = min(n, d), machine()
-    draws = min(null_draws(small), 20)
-    flops = 8.0 * n * d * small * (1 + draws * (params.null == MOVED)) + draws * 15.0 * small**3
-    return Cost(
-        m.seconds(flops64=flops, moved=8.0 * n * d * 10) + 0.02, 8.0 * (2.5 * n * d + 4.0 * small**2) + 5e4
     )
 
 
@@ -207,7 +189,7 @@ METHODS = (
         id="weight_spectra", family="weights", title="Weight spectra of all layers", version=1,
         function=weight_spectra,
         summary="The rank of every weight matrix by six formulas, and what factors of that rank would save.",
-        params=WeightSpectraParams, result=Table, check=_check, cost=_cost, minimum_rows=2,
+        params=WeightSpectraParams, result=Table, check=_check, cost=ranks_cost, minimum_rows=2,
         invariance="rotating units or inputs, and scaling a layer as a whole",
         papers=(
             "Low Rank Optimization for Efficient Deep Learning: Making A Balance between Compact Architecture and Fast "

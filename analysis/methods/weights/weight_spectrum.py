@@ -21,33 +21,30 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.linear.matrix_ranks import (
-    GAUSSIAN,
     MOST,
-    MOVED,
     RANKS,
     RATIO,
+    WeightRankParams,
+    beyond_noise,
     break_even,
     noise_edge,
     null_singular_values,
     rank_numbers,
+    ranks_cost,
     singular_values,
 )
-from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import null_draws, wilson
 from analysis.errors import InputError, ParameterError
 from analysis.results import Estimate, Spectrum
 from analysis.sources.layer_weights import layer_matrices
 from analysis.sources.unit_weights import is_table
-from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.spec import CheckLine, Method, no_progress, param
 
 
 @dataclass(frozen=True)
-class WeightSpectrumParams:
+class WeightSpectrumParams(WeightRankParams):
     layer: str = param(
         "", "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded."
     )
-    null: str = param(GAUSSIAN, "Matrices without structure to compare with.", choices=(GAUSSIAN, MOVED))
-    table: bool = param(False, "The tap holds a table of weights: a column per unit, a row per input.")
 
 
 def weight_spectrum(
@@ -103,7 +100,6 @@ def weight_spectrum(
 
 def _estimates(sigma, null, edge: float, shape, params) -> tuple[Estimate, ...]:
     count, chance = int((sigma > edge).sum()), [rank_numbers(s) for s in null]
-    low, high = wilson(count, len(sigma))
     how = f"{params.null}: mean, lowest and highest of {len(null)} draws"
     common, found = {"n": shape[1], "d": shape[0]}, rank_numbers(sigma)
     ranks = []
@@ -113,21 +109,7 @@ def _estimates(sigma, null, edge: float, shape, params) -> tuple[Estimate, ...]:
             Estimate(name, found[name], null=float(np.mean(drawn)), null_low=min(drawn), null_high=max(drawn),
                      null_method=how, estimator="Σσ / ‖W‖_F" if name == RATIO else name, **common)
         )  # fmt: skip
-    share = Estimate("share of singular values beyond noise", count / len(sigma), low, high,
-                     interval="Wilson, singular values as draws", null=0.0,
-                     null_method=f"{params.null}, above all draws", estimator="singular values of the weights",
-                     **common)  # fmt: skip
-    return share, *ranks
-
-
-def _cost(shapes, params: WeightSpectrumParams) -> Cost:
-    n, d = shapes[0]
-    small, m = min(n, d), machine()
-    draws = min(null_draws(small), 20)
-    flops = 8.0 * n * d * small * (1 + draws * (params.null == MOVED)) + draws * 15.0 * small**3
-    return Cost(
-        m.seconds(flops64=flops, moved=8.0 * n * d * 10) + 0.02, 8.0 * (2.5 * n * d + 4.0 * small**2) + 5e4
-    )
+    return beyond_noise(count, len(sigma), params.null, **common), *ranks
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -154,7 +136,7 @@ METHODS = (
         id="weight_spectrum", family="weights", title="Weight spectrum of one layer", version=1,
         function=weight_spectrum,
         summary="The singular values of one weight matrix, and which of them one without structure would not have.",
-        params=WeightSpectrumParams, result=Spectrum, check=_check, cost=_cost, minimum_rows=2,
+        params=WeightSpectrumParams, result=Spectrum, check=_check, cost=ranks_cost, minimum_rows=2,
         invariance="rotating units or inputs; scaling the layer scales the values and leaves the ranks",
         papers=(
             "Low Rank Optimization for Efficient Deep Learning: Making A Balance between Compact Architecture and Fast "

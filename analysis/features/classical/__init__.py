@@ -1,0 +1,34 @@
+"""Classical dictionaries that can be fitted to a tap, by name: one file each, its equation on top."""
+
+from __future__ import annotations
+
+from analysis.errors import NotFound
+from analysis.features.classical import (
+    contrastive,
+    control,
+    convex,
+    cumulants,
+    ica,
+    kmeans,
+    nmf,
+    pca,
+    random_dictionary,
+    sparse_coding,
+    supervised,
+)
+from analysis.features.classical.classical import Classical
+
+CLASSICAL: tuple[Classical, ...] = tuple(
+    module.CLASSICAL
+    for module in (
+        pca, ica, nmf, convex, kmeans, sparse_coding, cumulants, supervised, contrastive, control, random_dictionary,
+    )
+)  # fmt: skip
+
+
+def classical(name: str) -> Classical:
+    """Raises NotFound listing what there is."""
+    for kind in CLASSICAL:
+        if kind.name == name:
+            return kind
+    raise NotFound(f"no kind of dictionary {name!r}", "one of " + ", ".join(k.name for k in CLASSICAL))

@@ -1,0 +1,110 @@
+"""Sparse coding by K-SVD: features such that a few of them at a time, none of them negative, make up a row.
+
+    codes by matching pursuit, at most a positive steps;   then feature by feature, with E what the others leave over of
+    the rows that it is active in:   d ← cᵀ E / |cᵀ E|,   c ← max(E d, 0)
+
+Aharon, Elad & Bruckstein 2006, with the cheap step of Rubinstein, Zibulevsky & Elad 2008 and codes of 0 and above. The
+best a dictionary does here is not bound to an encoder, so it is the yardstick for a sparse autoencoder of the same size
+and sparsity; it needs a pursuit for each row in return. An unused feature is set to the row that is explained worst.
+Local optima, and features that split or absorb each other, as in any sparse dictionary.
+Time O(a n k d) for each of at most 30 rounds; the rows are held in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.errors import InputError
+from analysis.features import rules
+from analysis.features.classical.classical import Classical, Fitted, refuse_more_than
+from analysis.features.classical.fit_rows import FitRows
+from analysis.spec import param
+
+ROUNDS, SETTLED = 30, 1e-4
+
+
+@dataclass(frozen=True)
+class SparseCodingParams:
+    components: int = param(64, "How many features", low=1, high=8192)
+    active: int = param(4, "Steps of the pursuit: at most so many features are active", low=1, high=1024)
+    maximum_rows: int = param(
+        10_000, "Most rows held in memory; a seeded random subset above", low=8, high=1 << 20
+    )
+
+
+def make(rows: FitRows, params: SparseCodingParams, rng, progress) -> Fitted:
+    _, x, said = rows.loaded(params.maximum_rows, progress, (0.0, 0.05))
+    refuse_more_than(params.components, len(x), "rows", rows.name)
+    centre = x.mean(axis=0)
+    x -= centre
+    if not x.any():
+        raise InputError(f"the rows of {rows.name} do not vary", "rows that differ")
+    steps = min(params.active, params.components)
+    atoms, codes, settled = learned(
+        x, params.components, steps, rng, lambda share: progress(0.05 + 0.9 * share, "learning features")
+    )
+    if not settled:
+        said += (f"Not settled after {ROUNDS} rounds: more features or another seed may explain more.",)
+    energy = (codes**2).sum(axis=0)
+    order = np.argsort(-energy, kind="stable")
+    return Fitted(
+        atoms[order], centre, rules.PURSUIT, active=steps, caveats=said,
+        components={"share of the codes": energy[order] / energy.sum(),
+                    "active": (codes[:, order] > 0).mean(axis=0)},
+    )  # fmt: skip
+
+
+def learned(x, k: int, steps: int, rng: np.random.Generator, tick=lambda share: None):
+    """Atoms (k, d), codes (n, k) and whether they settled, for centred rows `x` (n, d)."""
+    size = np.sqrt((x**2).sum(axis=1))
+    atoms = _start(x, size, k, rng)
+    before = np.inf
+    for number in range(ROUNDS):
+        tick(number / ROUNDS)
+        codes = rules.pursued(x, atoms, steps)
+        left = x - codes @ atoms
+        error = float((left**2).sum())
+        if before - error < SETTLED * float((size**2).sum()) and number:
+            return atoms, codes, True
+        before = error
+        _improve(atoms, codes, left)
+    return atoms, rules.pursued(x, atoms, steps), False
+
+
+def _start(x, size, k, rng) -> np.ndarray:
+    """Rows of the data at length 1; where too few are not 0, random directions."""
+    good = np.flatnonzero(size > 0)
+    picked = rng.choice(good, size=min(k, len(good)), replace=False)
+    more = rng.standard_normal((k - len(picked), x.shape[1]))
+    atoms = np.concatenate([x[picked], more])
+    return atoms / np.sqrt((atoms**2).sum(axis=1, keepdims=True))
+
+
+def _improve(atoms: np.ndarray, codes: np.ndarray, left: np.ndarray) -> None:
+    """One step for each atom, in place; `left` = x - codes @ atoms is kept up."""
+    taken: list[int] = []
+    for j in range(len(atoms)):
+        on = np.flatnonzero(codes[:, j] > 0)
+        if not len(on):
+            worst = (left**2).sum(axis=1)
+            worst[taken] = 0
+            at = int(worst.argmax())
+            if worst[at] > 0:
+                taken.append(at)
+                atoms[j] = left[at] / np.sqrt(worst[at])
+            continue
+        own = left[on] + np.outer(codes[on, j], atoms[j])
+        direction = codes[on, j] @ own
+        length = float(np.sqrt(direction @ direction))
+        if length > 0:
+            atoms[j] = direction / length
+            codes[on, j] = np.maximum(own @ atoms[j], 0)
+        left[on] = own - np.outer(codes[on, j], atoms[j])
+
+
+CLASSICAL = Classical(
+    "sparse_coding", "Sparse coding (K-SVD)", "A few features at a time, without an encoder to learn",
+    SparseCodingParams, (), make,
+)  # fmt: skip
