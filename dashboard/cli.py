@@ -119,9 +119,14 @@ def _add_erase(commands) -> None:
 
 
 def _add_features(commands) -> None:
-    about = "dictionaries (feature sets): make, import, list, encode taps with them, remove"
+    from dashboard.commands import training_options
+
+    about = "dictionaries (feature sets): train, make, import, list, encode taps with them, remove"
     group = commands.add_parser("features", help=about, description=about[0].upper() + about[1:] + ".")
-    actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
+    actions = group.add_subparsers(
+        title="actions", metavar="ACTION", required=True, parser_class=training_options.LateParser
+    )
+    training_options.add(actions, _workspace, _seed)
     p = _command(actions, "import", "keep a dictionary that was trained elsewhere", "features import")
     p.add_argument(
         "path", help="a folder (cfg.json and weights) or one safetensors, npz or pt file of weights"

@@ -24,39 +24,45 @@ def draw(
     across: int = 2,
     without: Sequence[str] = (),
     layers: Mapping[str, str] = MappingProxyType({}),
+    few: int = FEW,
+    prefix: str = PREFIX,
 ) -> dict:
     """Draw a form for a params dataclass; returns the values that differ from their defaults.
 
     `columns`: the sample columns that exist, offered wherever a parameter names one; `layers` likewise, with what each
-    is called, the first to begin with. `without`: names of those that the page asks for in another way.
-    Everything is kept in the URL under `p.<name>`.
+    is called, the first to begin with. `without`: names of those that the page asks for in another way. `few`: how many
+    are shown at once. Everything is kept in the URL under `p.<name>`, or another `prefix` where a page has two forms.
     """
     listed = [p for p in params_of(params) if p.name not in without]
-    values = _grid(listed[:FEW], columns, across, layers)
-    if listed[FEW:]:
-        with st.expander(count(len(listed) - FEW, "more setting")):
-            values |= _grid(listed[FEW:], columns, across, layers)
+    values = _grid(listed[:few], columns, across, layers, prefix)
+    if listed[few:]:
+        with st.expander(count(len(listed) - few, "more setting")):
+            values |= _grid(listed[few:], columns, across, layers, prefix)
     return {p.name: values[p.name] for p in listed if values[p.name] != p.default}
 
 
-def _grid(params: Sequence[Param], columns: Sequence[str], across: int, layers: Mapping[str, str]) -> dict:
+def _grid(
+    params: Sequence[Param], columns: Sequence[str], across: int, layers: Mapping[str, str], prefix: str
+) -> dict:
     values = {}
     for start in range(0, len(params), across):
         cells = st.columns(across, vertical_alignment="bottom")
         for cell, p in zip(cells, params[start : start + across], strict=False):
             with cell:
-                values[p.name] = _layer(p, layers) if p.layer and layers else widget(p, columns)
+                values[p.name] = (
+                    _layer(p, layers, prefix) if p.layer and layers else widget(p, columns, prefix)
+                )
     return values
 
 
-def widget(p: Param, columns: Sequence[str] = ()) -> object:
+def widget(p: Param, columns: Sequence[str] = (), prefix: str = PREFIX) -> object:
     """One parameter's widget; returns its value. The kind decides which."""
     if p.column:
-        return _column(p, columns)
-    return _DRAWN[p.kind](p)
+        return _column(p, columns, prefix)
+    return _DRAWN[p.kind](p, prefix)
 
 
-def _number(p: Param, kind: type) -> object:
+def _number(p: Param, kind: type, prefix: str) -> object:
     low, high = (None if bound is None else kind(bound) for bound in (p.low, p.high))
     if kind is int:
         low = max(-LARGEST, low if low is not None else -LARGEST)
@@ -70,41 +76,41 @@ def _number(p: Param, kind: type) -> object:
         format=None if kind is int else "%.6g",
         placeholder="automatic" if p.default is None else None,
         help=_help(p),
-        **state.bound(PREFIX + p.name, p.default, _or_automatic(p, state.between(low, high, kind))),
+        **state.bound(prefix + p.name, p.default, _or_automatic(p, state.between(low, high, kind))),
     )
 
 
-def _flag(p: Param) -> object:
-    return st.toggle(label(p), help=_help(p), **state.bound(PREFIX + p.name, bool(p.default)))
+def _flag(p: Param, prefix: str) -> object:
+    return st.toggle(label(p), help=_help(p), **state.bound(prefix + p.name, bool(p.default)))
 
 
-def _choice(p: Param) -> object:
+def _choice(p: Param, prefix: str) -> object:
     options = list(p.choices) if p.default is not None else [None, *p.choices]
-    tie = state.bound(PREFIX + p.name, p.default, options)
+    tie = state.bound(prefix + p.name, p.default, options)
     return st.selectbox(label(p), options, format_func=_option, help=_help(p), **tie)
 
 
-def _column(p: Param, columns: Sequence[str]) -> object:
+def _column(p: Param, columns: Sequence[str], prefix: str) -> object:
     none = [] if p.default in columns else [p.default]
     options = [*none, *columns]
-    tie = state.bound(PREFIX + p.name, p.default, options)
+    tie = state.bound(prefix + p.name, p.default, options)
     return st.selectbox(label(p), options, format_func=_option, help=_help(p), **tie)
 
 
-def _layer(p: Param, layers: Mapping[str, str]) -> str:
-    tie = state.bound(PREFIX + p.name, next(iter(layers)), list(layers))
+def _layer(p: Param, layers: Mapping[str, str], prefix: str) -> str:
+    tie = state.bound(prefix + p.name, next(iter(layers)), list(layers))
     return st.selectbox(label(p), list(layers), format_func=layers.get, help=_help(p), **tie)
 
 
-def _text(p: Param) -> object:
-    tie = state.bound(PREFIX + p.name, p.default or "", None)
+def _text(p: Param, prefix: str) -> object:
+    tie = state.bound(prefix + p.name, p.default or "", None)
     given = st.text_input(label(p), max_chars=state.LONGEST, help=_help(p), **tie)
     return p.default if p.default is None and not given else given
 
 
-_DRAWN: dict[str, Callable[[Param], object]] = {
-    "int": lambda p: _number(p, int),
-    "float": lambda p: _number(p, float),
+_DRAWN: dict[str, Callable[[Param, str], object]] = {
+    "int": lambda p, prefix: _number(p, int, prefix),
+    "float": lambda p, prefix: _number(p, float, prefix),
     "bool": _flag,
     "choice": _choice,
     "str": _text,

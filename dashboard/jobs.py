@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from analysis.jobs import queue
-from analysis.jobs.queue import JobStatus
+from analysis.jobs.queue import RESUMES, JobStatus
 from dashboard import errors, state
 from dashboard.words import about
 
@@ -100,12 +100,12 @@ def _ended(job: JobStatus, key: str) -> None:
     if job.state == "failed":
         errors.notice(job.error or {"found": f"{job.title} failed without a reason"})
     elif job.state == "cancelled":
-        kept = " What was finished is kept." if job.kind == "record" else ""
+        kept = " What was finished is kept." if job.kind in RESUMES else ""
         st.info(f"{errors.escape(job.title)}: cancelled.{kept}", icon=":material/cancel:")
     else:
         lost = {"found": f"{job.title}: its process ended before it was done", "remedy": "Start it again"}
         errors.notice(lost, refused=True)
-    label = "Resume" if job.kind == "record" else "Start again"
+    label = "Resume" if job.kind in RESUMES else "Start again"
     if st.button(label, key=f"again:{key}:{job.id}", icon=":material/replay:"):
         new = queue.again(state.workspace().path, job.id)
         if state.param("job", "") == job.id:

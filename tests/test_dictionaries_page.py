@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import jobs_at_once
 import numpy as np
 import pytest
 from app_pages import HOSTILE, button, is_whole, open_page, texts, url
@@ -70,36 +71,7 @@ def own(kept, tmp_path, monkeypatch):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    """Jobs of the page are done in this process, by their handlers."""
-    from analysis.errors import LoupeError
-    from analysis.jobs.queue import JobStatus
-    from dashboard import jobs, state
-
-    done = {}
-
-    def start(kind, arguments, title, *, patience=0.0):
-        result, error, ended = None, None, "done"
-        try:
-            result = handlers.HANDLERS[kind](
-                state.workspace().path, json.loads(json.dumps(arguments)), no_progress
-            )
-        except LoupeError as refusal:
-            ended, error = "failed", {n: getattr(refusal, n) for n in ("found", "expected", "remedy")}
-        id = f"job{len(done)}"
-        blank = {n: None for n in JobStatus.__dataclass_fields__}
-        done[id] = JobStatus(**blank | {
-            "id": id, "kind": kind, "title": title, "state": ended, "result": result, "error": error,
-            "arguments": dict(arguments), "fraction": 1.0, "created": 0.0})  # fmt: skip
-        return id
-
-    def status(id):
-        if id not in done:
-            raise NotFound(id)
-        return done[id]
-
-    monkeypatch.setattr(jobs, "start", start)
-    monkeypatch.setattr(jobs, "status", status)
-    return done
+    return jobs_at_once.install(monkeypatch)
 
 
 # ---------------------------------------------------------------------- what pages stand on

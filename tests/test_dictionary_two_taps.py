@@ -15,6 +15,7 @@ from analysis.features import rules
 from analysis.features.architectures.gradient import Gradient, GradientParams
 from analysis.features.architectures.transcoder import Transcoder, TranscoderParams
 from analysis.features.beside import Beside
+from analysis.features.encoding import encoded_blocks
 from analysis.features.feature_set import FeatureSet
 from analysis.features.row_stream import RowStream
 from analysis.features.shelf import FeatureShelf
@@ -240,7 +241,7 @@ def test_a_transcoder_is_kept_opened_and_encodes_but_is_not_reported_on(store, t
     assert (again.digest, again.transcoder) == (made.digest, True)
     facts = shelf.facts()[0]
     assert (facts.n_units, facts.n_features) == (D, LATENTS)
-    counts, _, values, _ = next(again.encoded_blocks(store.activations("x")))
+    counts, _, values, _ = next(encoded_blocks(again, store.activations("x")))
     assert counts.max() == 3
     assert values.min() > 0
     encoded = SimpleNamespace(name="s:x@tell", source=lambda: None, set_folder=tmp_path / "tell")

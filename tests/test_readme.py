@@ -48,6 +48,8 @@ def _options(parser):
         yield from action.option_strings
         if isinstance(action.choices, dict):
             for inner in action.choices.values():
+                if hasattr(inner, "complete"):  # its last options come when it is used
+                    inner.complete()
                 yield from _options(inner)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -187,3 +189,31 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(store):
     found = write(store, x)
     with pytest.raises(InputError, match="already"):
         write(found, x)
+
+
+KILLED = """
+import os, sys
+from analysis.store.encoded import EncodedWriter
+from analysis.store.manifest import TapSpec
+from analysis.store.reader import Store
+
+writer = EncodedWriter(Store.open(sys.argv[1]), "x", TapSpec("x@killed", 9, "float32", "all"), {"name": "k"})
+writer.append([1] * 50, [2] * 50, [1.0] * 50)
+writer._write_shard()
+os._exit(9)
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_and_one_at_work_is_not(store):
+    place, x = store.path / "features", codes()
+    done = write(store, x, "x@done")
+    subprocess.run([sys.executable, "-c", KILLED, str(store.path)], check=False, timeout=60)
+    left = {p.name for p in place.iterdir()} - {done.folder("x@done").name}
+    assert len(left) == 1
+    assert list(Store.open(store.path).taps) == ["x", "x@done"]
+    with EncodedWriter(store, "x", TapSpec("x@slow", UNITS, "float32", "all"), {}) as slow:
+        assert not left & {p.name for p in place.iterdir()}
+        found = write(store, x, "x@killed")
+        assert slow.folder.exists()
+    assert list(found.taps) == ["x", "x@done", "x@killed"]
+    assert {p.name for p in place.iterdir()} == {found.folder(t).name for t in ("x@done", "x@killed")}

@@ -115,13 +115,20 @@ def test_merging_planted_twins_of_a_real_network_changes_nothing(vit):
     np.testing.assert_allclose(vit.measure(merged).loss, vit.measure(twins).loss, atol=1e-4)
 
 
-def test_a_network_that_cannot_be_run_again_is_refused(taps, monkeypatch):
-    with pytest.raises(InputError, match="not what digits-vit-patches"):
-        rerun(taps["patches"], 100)  # recorded from a part of the data
-    part = rerun(taps["patches"], 40, partial=True)
-    np.testing.assert_allclose(
-        part.measure().loss, np.asarray(taps["patches"].samples["loss"])[:40], atol=1e-5
+def test_a_network_is_run_on_the_data_that_it_was_recorded_on(taps, monkeypatch):
+    some = rerun(taps["patches"], 40)  # recorded from a part of the data, by a pattern that the store knows
+    known = np.asarray(taps["patches"].samples["loss"])[:40]
+    np.testing.assert_allclose(some.measure().loss, known, atol=1e-5)
+    monkeypatch.setitem(
+        taps["patches"].store.manifest, "data", {**taps["patches"].store.manifest["data"], "options": {}}
     )
+    with pytest.raises(InputError, match="not what digits-vit-patches"):
+        rerun(taps["patches"], 100)
+    part = rerun(taps["patches"], 40, partial=True)
+    np.testing.assert_allclose(part.measure().loss, known, atol=1e-5)
+
+
+def test_a_network_that_cannot_be_run_again_is_refused():
     with pytest.raises(InputError, match="knows no checkpoint"):
         rerun(analysis.ArrayActivations(np.ones((4, 4))), 10)
 

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.errors import StoreDamaged
+from analysis.errors import InputError, StoreDamaged
 from analysis.store.durable import made_directory, room_for, write_file
 
 ABOUT, CURVE = "checkpoint.json", "curve.json"
+MAY_CHANGE = ("learning_rate",)  # of how to train, when a training goes on
 
 
 def save_checkpoint(directory: Path, arrays: dict[str, np.ndarray], about: dict) -> None:
@@ -34,6 +35,12 @@ def save_checkpoint(directory: Path, arrays: dict[str, np.ndarray], about: dict)
         if old.name != name:
             with contextlib.suppress(OSError):
                 old.unlink()
+
+
+def drop_checkpoint(directory: Path) -> None:
+    """Of a training that is finished; its curve stays."""
+    for path in [Path(directory) / ABOUT, *Path(directory).glob("step-*.safetensors")]:
+        path.unlink(missing_ok=True)
 
 
 def has_checkpoint(directory: Path) -> bool:
@@ -53,6 +60,20 @@ def load_checkpoint(directory: Path) -> tuple[dict[str, np.ndarray], dict]:
         raise StoreDamaged(
             f"the checkpoint in {directory} cannot be read ({error})", "", "Remove the folder and train anew"
         ) from None
+
+
+def changed_since(before: dict, now: dict, directory: Path) -> dict:
+    """What is asked of a training `now` that was otherwise `before`, {name: [then, now]}: only the learning rate may
+    differ, or nothing that diverged could ever go on. Raises InputError for a training of something else."""
+    then, new = before.get("training") or {}, now["training"]
+    differ = [key for key in now if key != "training" and before.get(key) != now[key]]
+    others = [key for key in new if key not in MAY_CHANGE and then.get(key) != new[key]]
+    if differ or others:
+        raise InputError(
+            f"the checkpoint in {directory} is of another training (other {', '.join([*differ, *others])})",
+            "the same tap, parameters and seed", "Train in another folder, or remove this one",
+        )  # fmt: skip
+    return {key: [then[key], new[key]] for key in MAY_CHANGE if then[key] != new[key]}
 
 
 def write_curve(directory: Path, curve: list[dict]) -> None:

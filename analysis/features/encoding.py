@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.activations import Activations
 from analysis.arrays import finite_rows
 from analysis.errors import ShapeError
 from analysis.features.feature_set import FeatureSet
@@ -22,6 +24,7 @@ from analysis.store.manifest import TapSpec
 from analysis.store.reader import Store
 from analysis.store.sparse_shards import SHARD_ENTRIES, SHARD_ROWS
 
+BLOCK_BYTES = 96 << 20  # of pre-activations at a time
 INDEXING = 0.9  # share of the progress that is encoding
 TRIED = 128  # rows that an estimate encodes
 PER_ENTRY = 1e-6  # seconds for each code that is not 0: turned round, written, indexed
@@ -61,13 +64,29 @@ def encode_tap(
     about = {"name": features.name, "digest": features.digest, "rule": features.rule, **features.about}
     total, done = max(activations.shape[0], 1), 0
     with EncodedWriter(store, tap, TapSpec(name, features.n_features, "float32"), about) as writer:
-        for counts, units, values, gaps in features.encoded_blocks(activations):
+        for counts, units, values, gaps in encoded_blocks(features, activations):
             writer.append(counts, units, values, gaps)
             done += len(counts)
             progress(INDEXING * done / total, f"{done:,} of {total:,} rows encoded")
         features.save(writer.set_folder)
         writer.finish(lambda share, doing="": progress(INDEXING + (1 - INDEXING) * share, doing))
     return Store.open(store.path)
+
+
+def encoded_blocks(
+    features: FeatureSet, activations: Activations
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield (counts, units, values, gaps) of every run of rows of a tap, as `EncodedWriter.append` takes them."""
+    rows = max(16, BLOCK_BYTES // (4 * features.n_features))
+    for _, block in activations.chunks():
+        for start in range(0, len(block), rows):
+            part = block[start : start + rows]
+            good = finite_rows(part)
+            codes = features.encode(part[good])
+            row, units = np.nonzero(codes)
+            at = np.flatnonzero(good)
+            counts = np.bincount(at[row], minlength=len(part)) if len(row) else np.zeros(len(part), np.int64)
+            yield counts, units, codes[row, units], np.flatnonzero(~good)
 
 
 def encoding_cost(activations, features: FeatureSet) -> EncodingCost:

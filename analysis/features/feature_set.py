@@ -5,34 +5,24 @@
 E (d, k) the encoder, b (k,) its bias, D (k, d) the decoder with one direction for each feature, s a number that
 activations were multiplied with in training, ν a normalisation of each row by itself (none, most often). PCA is the
 linear rule with E = Dᵀ; a sparse autoencoder has a rule of `analysis.features.rules`.
-
-On disk: `weights.safetensors` with the arrays and `feature_set.json` with everything else, both read without running
-anything.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from analysis.activations import Activations
-from analysis.arrays import finite_rows
-from analysis.errors import InputError, NotFound, ShapeError, StoreDamaged
+from analysis.errors import InputError, ShapeError
 from analysis.features import rules
 from analysis.features.nonnegative import nonnegative_codes
-from analysis.store.durable import made_directory, write_file
 
 ARRAYS = ("encoder", "bias", "decoder", "centre", "shift", "threshold", "gate", "log_scale")
 NORMALISATIONS = ("", "layer norm", "norm")
-WEIGHTS, ABOUT = "weights.safetensors", "feature_set.json"
-SCHEMA = 1
-BLOCK_BYTES = 96 << 20  # of pre-activations at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +150,7 @@ class FeatureSet:
     @cached_property
     def digest(self) -> str:
         """Of weights, rule and settings; of neither name nor origin."""
-        h = hashlib.sha256(json.dumps(self._settings, sort_keys=True).encode())
+        h = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
         for name in ARRAYS:
             value = getattr(self, name)
             if value is not None:
@@ -168,7 +158,8 @@ class FeatureSet:
         return h.hexdigest()[:32]
 
     @property
-    def _settings(self) -> dict:
+    def settings(self) -> dict:
+        """What there is beside arrays, name and origin."""
         return {
             "rule": self.rule, "active": self.active, "scale": float(self.scale),
             "normalise": self.normalise, "levels": list(self.levels),
@@ -246,69 +237,16 @@ class FeatureSet:
         codes = np.asarray(codes, np.float32)
         return (codes @ self.decoder + self.centre) / np.float32(self.scale)
 
-    def encoded_blocks(
-        self, activations: Activations
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield (counts, units, values, gaps) of every run of rows of a tap, as `EncodedWriter.append` takes them."""
-        if activations.shape[1] != self.n_units:
-            raise ShapeError(
-                f"{activations.name} has {activations.shape[1]} units",
-                f"{self.n_units}, the width that '{self.name}' was made for",
-                "Choose the tap it was made for",
-            )
-        rows = max(16, BLOCK_BYTES // (4 * self.n_features))
-        for _, block in activations.chunks():
-            for start in range(0, len(block), rows):
-                part = block[start : start + rows]
-                good = finite_rows(part)
-                codes = self.encode(part[good])
-                row, units = np.nonzero(codes)
-                at = np.flatnonzero(good)
-                counts = (
-                    np.bincount(at[row], minlength=len(part)) if len(row) else np.zeros(len(part), np.int64)
-                )
-                yield counts, units, codes[row, units], np.flatnonzero(~good)
-
     # ------------------------------------------------------------------ to disk and back
     def save(self, directory: Path) -> None:
-        """Write it under `directory`, weights first. Raises OSError (disk full)."""
-        from safetensors.numpy import save
+        """As `analysis.features.feature_set_files.save`."""
+        from analysis.features import feature_set_files  # which needs this class
 
-        directory = made_directory(Path(directory))
-        arrays = {n: getattr(self, n) for n in ARRAYS if getattr(self, n) is not None}
-        write_file(directory / WEIGHTS, save(arrays))
-        about = {
-            "schema": SCHEMA,
-            "name": self.name,
-            **self._settings,
-            "about": self.about,
-            "digest": self.digest,
-        }
-        write_file(directory / ABOUT, json.dumps(about, indent=1).encode())
+        feature_set_files.save(self, directory)
 
     @staticmethod
     def open(directory: Path) -> FeatureSet:
-        """Read what `save` wrote. Raises NotFound, StoreDamaged."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
+        """As `analysis.features.feature_set_files.read`."""
+        from analysis.features import feature_set_files
 
-        directory = Path(directory)
-        try:
-            about = json.loads((directory / ABOUT).read_text())
-            arrays = load((directory / WEIGHTS).read_bytes())
-            found = FeatureSet(
-                about["name"], about["rule"], active=about["active"], scale=about["scale"],
-                normalise=about["normalise"], levels=tuple(about["levels"]), about=about["about"],
-                transcoder=about.get("transcoder", False), **arrays,
-            )  # fmt: skip
-        except FileNotFoundError as error:
-            raise NotFound(
-                f"no feature set at {directory} ({Path(error.filename).name} is missing)"
-            ) from None
-        except (ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise StoreDamaged(
-                f"the feature set at {directory} cannot be read ({error})", "", "Import or train it again"
-            ) from None
-        if found.digest != about["digest"]:
-            raise StoreDamaged(f"the weights at {directory} have changed", "", "Import or train it again")
-        return found
+        return feature_set_files.read(directory)

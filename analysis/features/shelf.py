@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis.errors import InputError, LoupeError, NotFound, ParameterError
-from analysis.features.feature_set import ABOUT, WEIGHTS, FeatureSet
+from analysis.features.feature_set import FeatureSet
+from analysis.features.feature_set_files import ABOUT, WEIGHTS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._=+-]{0,99}")
 

@@ -18,13 +18,13 @@ import numpy as np
 
 from analysis.errors import ParameterError
 from analysis.features.architectures import Architecture
-from analysis.features.architectures import architecture as find_architecture
+from analysis.features.asking import asked
 from analysis.features.beside import Beside
 from analysis.features.feature_set import FeatureSet
 from analysis.features.row_stream import RowStream
 from analysis.features.training_run import LOOKING, Run
 from analysis.features.training_settings import Training
-from analysis.spec import Progress, make_params, no_progress, params_of
+from analysis.spec import Progress, no_progress, params_of
 from analysis.store.reader import Store
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ def train(
     Cancelled
         By `progress`; a checkpoint is written first.
     """
-    kind = find_architecture(architecture)
-    params = _made(kind.params, params)
-    training = _made(Training, training)
+    kind, params, training = asked(architecture, params, training)
     activations = store.activations(tap)
     beside = _beside(store, tap, kind, params)
     more = {} if beside is None else {"n_beside": beside.n_units}
@@ -122,10 +120,3 @@ def _beside(store: Store, tap: str, kind: Architecture, params) -> Beside | None
             said,
         )
     return Beside(store.activations(name), kind.beside_centred)
-
-
-def _made(cls: type, given):
-    """`given` as a `cls` whose values are in range."""
-    if isinstance(given, cls):
-        given = dataclasses.asdict(given)
-    return make_params(cls, dict(given or {}))

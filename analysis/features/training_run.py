@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.compute.statistics.moments import UnitMoments
-from analysis.errors import Cancelled, InputError, LoupeError
+from analysis.errors import Cancelled, LoupeError
 from analysis.features.adam import Adam
 from analysis.features.architectures.architecture import SparseDictionary
-from analysis.features.checkpoints import has_checkpoint, load_checkpoint, save_checkpoint, write_curve
+from analysis.features.checkpoints import (
+    changed_since,
+    has_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    write_curve,
+)
 from analysis.features.feature_set import FeatureSet
 from analysis.features.held_out import judged
 from analysis.features.row_stream import Place, RowStream, geometric_median
@@ -53,7 +59,7 @@ class Run:
         self.step, self.tokens, self.place = 0, 0, Place()
         self.curve: list[dict] = []
         self.best, self.stale, self.saved = float("inf"), 0, None
-        self.stopped = ""
+        self.stopped, self.changed = "", []  # why it stopped early; what was changed on the way
         dictionary.beside = stream.beside
         self.started: dict = {}
 
@@ -133,7 +139,7 @@ class Run:
         )
         raise Diverged(
             f"the loss is {loss} at step {self.step + 1} of {self.training.steps}", "a finite loss",
-            f"{kept}. Use a lower learning rate" if kept else "Use a lower learning rate",
+            f"{kept}. Go on from it with a lower learning rate" if kept else "Use a lower learning rate",
         )  # fmt: skip
 
     # ------------------------------------------------------------------ what is seen on the way
@@ -214,7 +220,7 @@ class Run:
         about = {
             "step": self.step, "tokens": self.tokens, "place": dataclasses.asdict(self.place), "curve": self.curve,
             "best": self.best, "stale": self.stale, "stopped": self.stopped, "what": self.what,
-            "started": self.started,
+            "changed": self.changed, "started": self.started,
         }  # fmt: skip
         save_checkpoint(self.directory, arrays, about)
         self.saved = self.step
@@ -223,12 +229,8 @@ class Run:
         import torch
 
         arrays, about = load_checkpoint(self.directory)
-        if about["what"] != self.what:
-            differ = [key for key in self.what if about["what"].get(key) != self.what[key]]
-            raise InputError(
-                f"the checkpoint in {self.directory} is of another training (other {', '.join(differ)})",
-                "the same tap, parameters and seed", "Train in another folder, or remove this one",
-            )  # fmt: skip
+        changed = changed_since(about["what"], self.what, self.directory)
+        self.changed = [*about.get("changed", []), *([{"step": about["step"], **changed}] if changed else [])]
         for name, w in self.dictionary.weights.items():
             with torch.no_grad():
                 w.copy_(torch.from_numpy(arrays[f"weight.{name}"].copy()))
@@ -251,7 +253,8 @@ class Run:
             "rows": {"trained_on": self.stream.n_rows, "not_finite": self.stream.n_nonfinite,
                      "held_out": len(self.stream.held), "held_out_samples": self.stream.held_samples},
             "dead": {"latents": int(dead.sum()), "share": float(dead.double().mean()),
-                     "rows_without": self.training.dead_rows}, **self.started,
+                     "rows_without": self.training.dead_rows},
+            **({"changed": self.changed} if self.changed else {}), **self.started,
         }  # fmt: skip
         made = self.dictionary.finish(name, self.stream.mean, self.stream.scale, about)
         target = self._rebuilt.held if self.dictionary.rebuilds_beside else None
@@ -272,8 +275,14 @@ class Run:
             said.append(
                 f"{dead['share']:.0%} of the latents are dead, not active in {dead['rows_without']:,} rows."
             )
+        if (about["held_out"]["explained_variance"] or 0) < 0:
+            said.append("It rebuilds held-out samples worse than their mean does. Lower the learning rate.")
         if self.tokens < dead["rows_without"]:
             said.append("Too few rows were seen to call any latent dead.")
+        said += [
+            f"From step {c['step']:,} on the learning rate was {c['learning_rate'][1]:g} instead of "
+            f"{c['learning_rate'][0]:g}." for c in self.changed
+        ]  # fmt: skip
         if self.stopped:
             said.append(self.stopped.capitalize() + ".")
         return said + self.dictionary.caveats(about)

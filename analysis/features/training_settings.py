@@ -11,8 +11,8 @@ from analysis.spec import param
 class Training:
     """How a dictionary is trained, whatever its architecture."""
 
-    tokens: int = param(2_000_000, "Rows seen in all; a row may come several times", low=1)
-    batch: int = param(1024, "Rows of a step", low=1, high=1 << 17)
+    tokens: int = param(2_000_000, "Rows seen in all; a row may come several times", low=1, label="rows seen")
+    batch: int = param(1024, "Rows of a step", low=1, high=1 << 17, label="rows of a step")
     learning_rate: float = param(1e-3, "Of Adam, after the warm-up", low=1e-7, high=1.0)
     warm_up: float = param(0.05, "Share of the steps in which the learning rate rises", low=0.0, high=1.0)
     decay: float = param(0.2, "Share of the steps at the end in which it falls to 0", low=0.0, high=1.0)

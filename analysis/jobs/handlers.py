@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from analysis.jobs import training
 from analysis.spec import Progress
 from analysis.workspace import Workspace
 
@@ -129,29 +130,6 @@ def encode(workspace: Path, arguments: dict, progress: Progress) -> dict:
     return {"tap": opened.encode(*given, progress=progress)}
 
 
-def train(workspace: Path, arguments: dict, progress: Progress) -> dict:
-    """{"input": "store:tap", "architecture", "name", "params"?, "training"?, "seed"?, "resume"?} → {"features"}; the
-    finished set is kept in the workspace. While it runs, `training/NAME` holds the curve and the last checkpoint; they
-    stay where it is cancelled or diverges."""
-    import shutil
-
-    from analysis.features.training import train as run
-
-    opened = Workspace.open(workspace)
-    name, (store, _, tap) = arguments["name"], arguments["input"].partition(":")
-    opened.features.refuse_taken(name)
-    opened.activations(arguments["input"])  # refuses what is no STORE:TAP
-    folder = opened.path / "training" / name
-    made = run(
-        opened.store(store), tap, arguments["architecture"], arguments.get("params"), arguments.get("training"),
-        name=name, seed=int(arguments.get("seed", 0)), directory=folder, resume=bool(arguments.get("resume")),
-        progress=progress,
-    )  # fmt: skip
-    opened.features.add(made)
-    shutil.rmtree(folder, ignore_errors=True)
-    return {"features": name}
-
-
 def make_features(workspace: Path, arguments: dict, progress: Progress) -> dict:
     """{"input": "store:tap", "kind", "name", "params"?, "seed"?} → {"features"}: a classical dictionary."""
     return {"features": make_classical(Workspace.open(workspace), arguments, progress).name}
@@ -218,7 +196,9 @@ HANDLERS = {
     "erase": erase,
     "import_features": import_features,
     "encode": encode,
-    "train": train,
+    "train": training.train,
+    "sweep": training.sweep,
+    "training_cost": training.training_cost,
     "make_features": make_features,
     "certify": certify,
     "try_input": try_input,

@@ -23,8 +23,12 @@ from pathlib import Path
 
 from analysis.errors import NotFound
 
-LANES = {"method": "methods", "check": "methods"}  # every other kind is in the lane "recording"
-RESUMES = ("record", "import", "train")
+LANES = {
+    "method": "methods",
+    "check": "methods",
+    "training_cost": "methods",
+}  # every other kind is in the lane "recording"
+RESUMES = ("record", "import", "train", "sweep")
 ENDED = ("done", "failed", "cancelled")  # for good: an outcome is written once
 MOST_KEPT = 2000
 
@@ -130,7 +134,7 @@ def cancel(workspace: str | os.PathLike, id: str) -> None:
 
 
 def again(workspace: str | os.PathLike, id: str) -> str:
-    """Queue the same work anew; a recording, import or training resumes."""
+    """Queue the same work anew; a recording, import, training or sweep resumes."""
     old = status(workspace, id)
     arguments = {**old.arguments, "resume": True} if old.kind in RESUMES else old.arguments
     return submit(workspace, old.kind, arguments, title=old.title)

@@ -27,7 +27,8 @@ import numpy as np
 from analysis.errors import InputError, ShapeError, StoreDamaged
 from analysis.spec import no_progress
 from analysis.store import manifest
-from analysis.store.durable import WriterLock, file_crc, made_directory, room_for, write_file
+from analysis.store.durable import file_crc, made_directory, room_for, write_file
+from analysis.store.encoded_folders import FILE, new_folder, remove_folder
 from analysis.store.index_files import EXACT_VALUES, FOLDER, ArrayFile, write_npy
 from analysis.store.manifest import TapSpec
 from analysis.store.sparse_activations import SparseActivations
@@ -41,7 +42,6 @@ from analysis.store.sparse_shards import (
 )
 
 PLACE = "features"
-FILE = "manifest.json"
 SCHEMA = 1
 STORED_AS = ("unit", "entry")
 GAPS, SET = "gaps", "set"
@@ -109,9 +109,7 @@ def remove_encoded(store, tap: str) -> None:
     entry = store.entry(tap)
     if not is_encoded(entry):
         raise InputError(f"'{tap}' was recorded", "a tap that was encoded by a feature set")
-    folder = store.path / PLACE / entry["slug"]
-    (folder / FILE).unlink()  # first: without it nothing is there
-    shutil.rmtree(folder)
+    remove_folder(store.path / PLACE / entry["slug"])
 
 
 def is_encoded(entry: Mapping) -> bool:
@@ -130,7 +128,8 @@ class _Gathered:
 
 
 class EncodedWriter:
-    """Writes an encoded tap row by row; nothing is there before `finish`, and `abort` leaves nothing behind.
+    """Writes an encoded tap row by row; nothing is there before `finish`, and `abort` leaves nothing behind. What
+    a writer leaves that was killed is removed by the next one of the store.
 
     Parameters
     ----------
@@ -161,12 +160,10 @@ class EncodedWriter:
         self.store, self.of, self._about = store, of, about
         source = store.taps[of]
         self.spec = dataclasses.replace(spec, tokens=source.tokens, grid=source.grid, leading=source.leading)
-        taken = {p.name for p in (store.path / PLACE).glob("*")}
         slug = manifest.slugs([self.spec])[self.spec.name]
-        self.slug = next(s for s in (slug, *(f"{slug}~{k}" for k in range(2, 10**6))) if s not in taken)
-        self.folder = made_directory(store.path / PLACE / self.slug)
+        self.folder, self._lock = new_folder(store.path / PLACE, slug)
+        self.slug = self.folder.name
         self.set_folder = self.folder / SET  # for the feature set, before `finish`
-        self._lock = WriterLock(self.folder)
         self._gathered, self._shards, self._n_rows = _Gathered([], [], []), [], 0
         self._gaps: list[np.ndarray] = []
         self._active = np.zeros(1, np.int64)  # rows by how many units are not 0 in them

@@ -14,6 +14,7 @@ from dashboard.browse.colour_sources import Source
 from dashboard.browse.kept import Kept
 from dashboard.browse.map_identity import identity
 from dashboard.browse.picture import MapPicture, picture
+from dashboard.browse.unit_words import word_of
 
 _pictures, _parts = Kept(12), Kept(6)
 
@@ -58,7 +59,7 @@ def picture_of(
     `result` is what is left after `look.only` (see `only`).
     """
     key = (activations.digest, identity(result), look.key)
-    drawn = _pictures.get(key, lambda: _coloured(result, store, activations, look))
+    drawn = _pictures.get(key, lambda: _coloured(result, store, activations, tap, look))
     mask = selections.points_of(selection, result, activations.layout, store, tap)
     place = np.flatnonzero(np.asarray(result.rows) == focus) if focus is not None else []
     return drawn.with_state(
@@ -70,14 +71,14 @@ def picture_of(
     )
 
 
-def _coloured(result, store, activations, look: Look) -> MapPicture:
+def _coloured(result, store, activations, tap: str, look: Look) -> MapPicture:
     source = look.source
     values, name, categorical = colour_sources.values_of(
         source, store, result, activations, look.unit, look.groups, look.clusters
     )
     layout = None if result.of == "units" else activations.layout
     note = colour_sources.PLACEMENT.get(source.name, "") if source.group == "placement" else ""
-    return picture(
+    drawn = picture(
         result,
         layout,
         theme=look.theme,
@@ -87,6 +88,7 @@ def _coloured(result, store, activations, look: Look) -> MapPicture:
         note=note,
         dims=look.dims,
     )
+    return dataclasses.replace(drawn, of=f"{word_of(store, tap)}s") if layout is None else drawn
 
 
 def dims_of(result: Scatter) -> int:

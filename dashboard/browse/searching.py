@@ -10,6 +10,7 @@ from analysis.errors import LoupeError
 from analysis.search import more_like, search_store
 from analysis.selection import KINDS, Selection, selection_of_rows
 from dashboard.browse import selections
+from dashboard.browse.unit_words import word_of
 from dashboard.words import count
 
 EXAMPLE = "Search: a word, label = 4, loss > 1, unit 12 > 3"
@@ -36,10 +37,11 @@ class Found:
 
 def found(workspace, reference: str, text: str, *, of: str = "rows") -> Found:
     """Search a tap for what a person typed; nothing that can be typed raises."""
-    if of == "units":
-        return Found("The points are units here: search samples with “Points are” at samples.", fault=True)
     name, _, tap = reference.partition(":")
     store = workspace.store(name)
+    if of == "units":
+        said = f"The points are {word_of(store, tap)}s here: search samples with “Points are” at samples."
+        return Found(said, fault=True)
     try:
         hits = search_store(store, tap, text)
     except LoupeError as refusal:

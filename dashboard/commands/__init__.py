@@ -9,6 +9,8 @@ COMMANDS = {
     "record": "dashboard.commands.recording:record",
     "import": "dashboard.commands.recording:import_",
     "erase": "dashboard.commands.deriving:erase",
+    "features train": "dashboard.commands.training:train",
+    "features sweep": "dashboard.commands.training:sweep",
     "features import": "dashboard.commands.dictionaries:import_",
     "features make": "dashboard.commands.dictionaries:make",
     "features list": "dashboard.commands.dictionaries:list_",

@@ -58,7 +58,7 @@ def list_(given) -> int:
     for one in encoded:
         print(f"  {one_line(one['tap'])}: {one['of']} encoded with {one_line(one['set'])}")
     if not found:
-        print("no feature sets yet: `loupe features make STORE:TAP pca`, or `loupe features import PATH`")
+        print("no feature sets yet: `loupe features train STORE:TAP` or `loupe features import PATH`")
     return 0
 
 

@@ -19,8 +19,8 @@ def draw() -> None:
         nothing_yet.draw()
     if not found:
         st.info(
-            "There is no feature set here yet. **Import** a dictionary that you have as weights (in the row above); "
-            "then encode a tap with it.",
+            "There is no feature set here yet. **Train** one on a tap, or **Import** a dictionary that you have as "
+            "weights (both in the row above); then encode a tap with it.",
             icon=":material/waving_hand:",
         )
     for facts in found:

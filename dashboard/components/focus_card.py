@@ -6,7 +6,6 @@ import streamlit as st
 
 from dashboard import errors, state
 from dashboard.browse import focus, searching
-from dashboard.browse.unit_words import word_of
 from dashboard.components import certificate_line, group_questions, redraw
 from dashboard.components.bars import Line, bars
 from dashboard.components.map_panel import Shown
@@ -30,8 +29,7 @@ def focus_card(at: Shown) -> None:
             state.set_params(focus=None)
             redraw.here()
         if at.result.of == "units":
-            word = word_of(at.store, at.tap).capitalize()
-            title.markdown(f"**{word} {errors.escape(at.activations.unit_names[at.focus])}**")
+            title.markdown(f"**{at.word.capitalize()} {errors.escape(at.activations.unit_names[at.focus])}**")
             certificate_line.badge_of(at.store, at.reference, at.focus)
             if st.button("Open its card", icon=":material/search:", key="open focused unit"):
                 state.go("features", tap=at.reference, unit=at.focus)
@@ -56,10 +54,10 @@ def _sample(at: Shown, title) -> None:
     chance = (0.0, focus.strongest_by_chance(len(names)))
     beyond = sum(z > chance[1] for _, z, _ in found)
     said = f"{beyond} of them beyond chance" if beyond else "none of them beyond chance"
-    st.caption(f"Its strongest units, in standard deviations above their mean: {said}.")
+    st.caption(f"Its strongest {at.word}s, in standard deviations above their mean: {said}.")
     lines = [
         Line(
-            f"unit {names[u]}",
+            f"{at.word} {names[u]}",
             z,
             null=chance,
             text=f"{z:+.1f}",
@@ -68,8 +66,8 @@ def _sample(at: Shown, title) -> None:
         )
         for u, z, v in found
     ]
-    word = f"up to the best of {len(names)} independent units"
-    opened = bars(lines, key="focused units", label="Strongest units of this point", null_word=word)
+    word = f"up to the best of {len(names)} independent {at.word}s"
+    opened = bars(lines, key="focused units", label=f"Strongest {at.word}s of this point", null_word=word)
     if opened is not None:
         state.go("features", tap=at.reference, unit=opened)
 

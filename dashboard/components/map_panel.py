@@ -13,6 +13,7 @@ from dashboard import errors, state
 from dashboard.browse import cards, map_state, map_view, selections
 from dashboard.browse.map_state import Look
 from dashboard.browse.picture import MapPicture
+from dashboard.browse.unit_words import word_of
 from dashboard.components import redraw
 from dashboard.components.sample_map import MapEvent, sample_map
 
@@ -43,6 +44,11 @@ class Shown:
     @property
     def store_name(self) -> str:
         return self.reference.partition(":")[0]
+
+    @property
+    def word(self) -> str:
+        """What a coordinate of the tap is called: "unit" or "feature"."""
+        return word_of(self.store, self.tap)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from analysis.spec import Method, params_of
 from dashboard import errors, state
 from dashboard.browse import named_directions, projections
 from dashboard.browse.projections import DEFAULT, PREFIX
+from dashboard.browse.unit_words import word_of
 from dashboard.components import projection_settings
 from dashboard.parts import on_demand, tap_list
 
@@ -77,14 +78,16 @@ def _dimensions(method: Method) -> None:
 
 
 def _points_are(reference: str) -> None:
+    store, _, tap = reference.partition(":")
     pooled = state.workspace().activations(reference).layout.is_pooled
-    words = {"rows": "Samples" if pooled else "Tokens", "units": "Units"}
+    word = word_of(state.workspace().store(store), tap) + "s"
+    words = {"rows": "Samples" if pooled else "Tokens", "units": word.capitalize()}
     st.segmented_control(
         "Points are",
         list(words),
         format_func=words.get,
         required=True,
-        help="Samples (or their tokens) near each other look alike to the network; units near each other "
+        help=f"Samples (or their tokens) near each other look alike to the network; {word} near each other "
         "respond to the same samples.",
         **state.bound("of", "rows", list(words), resets=("view", "turn", "hide", "focus", "colour", "only")),
     )

@@ -32,13 +32,13 @@ def draw(at: Shown) -> None:
             f"The selection “{errors.escape(selections.in_words(at.selection))}” is of other points than these."
         )
     elif at.focus is None:
-        _how_to()
+        _how_to(at.word)
 
 
-def _how_to() -> None:
+def _how_to(word: str) -> None:
     st.markdown(
         "**Nothing selected.** Hold **Shift** and draw around some points, use **Lasso**, or **search** above. You "
-        "will see here which classes and which units set them apart from all others, and whether chance would do "
+        f"will see here which classes and which {word}s set them apart from all others, and whether chance would do "
         "the same.\n\n"
         "Click a point to look at it and to find more like it. Point at it to see what it is."
     )
@@ -84,12 +84,12 @@ def _chosen_units(at: Shown) -> None:
     table, names = at.store.index(at.tap).table(), at.activations.unit_names
     shown = [int(u) for u in at.selection.ids if 0 <= int(u) < len(names)][:MOST_LISTED]
     lines = [
-        Line(f"unit {names[u]}", float(table["fraction_positive"][u]), text=f"{table['fraction_positive'][u]:.0%}",
+        Line(f"{at.word} {names[u]}", float(table["fraction_positive"][u]), text=f"{table['fraction_positive'][u]:.0%}",
              title="Share of rows above 0; open its card", id=str(u))
         for u in shown
     ]  # fmt: skip
     st.caption(f"Share of the {at.activations.shape[0]:,} rows of this tap that are above 0")
-    opened = bars(lines, key="chosen units", label="Selected units")
+    opened = bars(lines, key="chosen units", label=f"Selected {at.word}s")
     if len(at.selection) > len(shown):
         st.caption(f"and {len(at.selection) - len(shown):,} more")
     if opened is not None:

@@ -20,9 +20,9 @@ def against_all(at: Shown, mask) -> None:
     found = _table(at, mask, selections.in_words(at.selection))
     if found is None:
         return
-    st.markdown("**Units**, standard deviations higher (+) or lower (−) than outside")
+    st.markdown(f"**{at.word.capitalize()}s**, standard deviations higher (+) or lower (−) than outside")
     _bars(at, found, "units", ("inside", "outside"), "groups like this one, elsewhere")
-    st.caption(describe.units_sentence(found))
+    st.caption(describe.units_sentence(found, f"{at.word}s"))
     export_menu.draw(lambda: found, "contrast")
     group_questions.draw(at.reference, at.selection)
 
@@ -44,23 +44,26 @@ def two_groups(at: Shown, mask, other: Selection) -> None:
     with errors.shown():
         found = _table(at, mask, f"{a} from {b}", outside)
         if found is not None:
-            st.markdown("**Units**, standard deviations higher (+) or lower (−) in the first")
+            st.markdown(
+                f"**{at.word.capitalize()}s**, standard deviations higher (+) or lower (−) in the first"
+            )
             _bars(
                 at, found, "units of two", ("in the first", "in the second"), "random groups of these sizes"
             )
-            _how_many(found)
-            st.caption(describe.units_sentence(found))
+            _how_many(found, at.word)
+            st.caption(describe.units_sentence(found, f"{at.word}s"))
             export_menu.draw(lambda: found, "contrast of two")
     with errors.shown():
         separation.draw(at, mask & ~outside, outside & ~mask, (a, b))
         group_questions.draw(at.reference, at.selection, other)
 
 
-def _how_many(found) -> None:
+def _how_many(found, word: str) -> None:
     q = found.columns["q_value"]
     st.caption(
-        f"{int((q <= 0.05).sum())} of {len(q)} units at a false-discovery rate of 5 % (Welch's t, Benjamini-Hochberg): "
-        "evidence only where both groups come from metadata, not from a picture of these activations."
+        f"{int((q <= 0.05).sum())} of {len(q)} {word}s at a false-discovery rate of 5 % (Welch's t, "
+        "Benjamini-Hochberg): evidence only where both groups come from metadata, not from a picture of these "
+        "activations."
     )
 
 
@@ -74,7 +77,7 @@ def _bars(at: Shown, found, key: str, sides: tuple[str, str], null_word: str) ->
     names = at.activations.unit_names
     lines = [
         Line(
-            f"unit {names[int(c['unit'][i])]}", float(c["difference"][i]), float(c["low"][i]), float(c["high"][i]),
+            f"{at.word} {names[int(c['unit'][i])]}", float(c["difference"][i]), float(c["low"][i]), float(c["high"][i]),
             (-chance, chance), f"{c['difference'][i]:+.2f}",
             f"Mean {c['mean_inside'][i]:.3g} {sides[0]}, {c['mean_outside'][i]:.3g} {sides[1]}; "
             f"q = {c['q_value'][i]:.2g}; open its card",
@@ -82,7 +85,7 @@ def _bars(at: Shown, found, key: str, sides: tuple[str, str], null_word: str) ->
         )
         for i in range(min(UNITS, len(c["unit"])))
     ]  # fmt: skip
-    opened = bars(lines, key=key, label="Units that differ most", null_word=null_word)
+    opened = bars(lines, key=key, label=f"{at.word.capitalize()}s that differ most", null_word=null_word)
     if opened is not None:
         state.go("features", tap=at.reference, unit=opened, sel=at.selection.name)
 

@@ -31,7 +31,7 @@ def draw(store_name: str, tap: str) -> None:
     known = {f.name: f for f in state.workspace().features.facts() if not f.problem}
     if not known:
         st.info(
-            "There is no feature set in this workspace yet: **import** one first (in the row above).",
+            "There is no feature set in this workspace yet: **train** or **import** one first (in the row above).",
             icon=":material/input:",
         )
         return

@@ -1,11 +1,17 @@
-"""Dictionaries: import feature sets, encode taps with them, and judge what they found."""
+"""Dictionaries: train and import feature sets, encode taps with them, and judge what they found."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from dashboard import errors, state
-from dashboard.components import certify_tap, dictionary_report, feature_sets, tap_features
+from dashboard.components import (
+    certify_tap,
+    dictionary_report,
+    feature_sets,
+    tap_features,
+    train_dictionary,
+)
 from dashboard.parts import feature_set_form
 
 SECTIONS = {  # by name in the URL: title, what it is for, what draws it
@@ -13,6 +19,11 @@ SECTIONS = {  # by name in the URL: title, what it is for, what draws it
         "Feature sets",
         "A dictionary describes a tap by features instead of units: directions, of which few are active at a time.",
         feature_sets.draw,
+    ),
+    "train": (
+        "Train",
+        "Learn features from the chosen tap, here on this machine: directions, of which few are active at a time.",
+        train_dictionary.draw,
     ),
     "import": (
         "Import",
@@ -27,7 +38,7 @@ SECTIONS = {  # by name in the URL: title, what it is for, what draws it
     ),
     "report": ("Report", "How good are the features of the chosen tap?", dictionary_report.draw),
 }
-RESETS = ("job", "ask", "p.", "seed", "tap2", "seeds", "networks")  # what belongs to the section before
+RESETS = ("job", "ask", "p.", "t.", "seed", "tap2", "seeds", "networks")  # what belongs to the section before
 
 
 def page() -> None:

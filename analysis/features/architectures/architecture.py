@@ -31,7 +31,8 @@ WEIGHTS = ("encoder", "bias", "decoder", "centre")
 @dataclass(frozen=True)
 class Architecture:
     """One kind of dictionary. `make` : (params, units, rng) -> SparseDictionary; `sparsity` : the parameter that says
-    how sparse, `sparser` : +1 where a larger one is sparser, else -1. `papers` : what it is from.
+    how sparse, `sparser` : +1 where a larger one is sparser, else -1. `papers` : what it is from. `words` : its
+    equation in plain words.
 
     `beside` : the parameter that names a second tap of the store, whose rows stand beside those of the first (`make` is
     given its units, too: `n_beside`), `beside_centred` about their mean. `live` : the network itself is run."""
@@ -47,6 +48,7 @@ class Architecture:
     beside: str = ""
     beside_centred: bool = True
     live: bool = False
+    words: str = ""
 
 
 @dataclass
@@ -56,6 +58,15 @@ class Parts:
     total: Tensor
     parts: dict[str, Tensor] = field(default_factory=dict)
     codes: Tensor | None = None
+
+
+def refuse_more_active(params) -> None:
+    """Raises ParameterError where more latents are to be active than there are."""
+    k, latents = getattr(params, "k", None), int(params.latents)
+    if k is not None and not 1 <= k <= latents:
+        raise ParameterError(
+            f"k = {k} of {latents} latents", f"k between 1 and {latents}", "Lower k, or learn more latents"
+        )
 
 
 class SparseDictionary:
@@ -77,9 +88,7 @@ class SparseDictionary:
         import torch
 
         self.params, self.n_units, self.n_latents = params, n_units, int(params.latents)
-        k = getattr(params, "k", None)
-        if k is not None and not 1 <= k <= self.n_latents:
-            raise ParameterError(f"k = {k} of {self.n_latents} latents", f"k between 1 and {self.n_latents}")
+        refuse_more_active(params)
         directions = rng.standard_normal((self.n_latents, n_units))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         first = {

@@ -70,4 +70,7 @@ class BatchTopK(SparseDictionary):
 ARCHITECTURE = Architecture(
     "batch_topk", "BatchTopK", "The rows of a batch share their codes: hard rows may spend more", BatchTopKParams,
     BatchTopK, "k", -1, ("BatchTopK sparse autoencoders",),
+    words="A row is rebuilt as the centre plus its features. In a batch of n rows the n k strongest codes of "
+    "all stay, the others are 0. What is made small is the squared distance between the rows and these "
+    "sums. Afterwards one threshold for all features takes the place of the batch",
 )  # fmt: skip

@@ -150,8 +150,14 @@ class FeatureChoice(BatchTopK):
 MUTUAL = Architecture(
     "mutual_choice", "Mutual Choice", "The largest codes of a batch, whichever row or feature they belong to",
     MutualChoiceParams, MutualChoice, "k", -1, PAPER,
+    words="A row is rebuilt as the centre plus its features. In a batch of n rows the n k strongest codes of "
+    "all stay. What is made small is the squared distance between the rows and these sums. Afterwards one "
+    "threshold takes the place of the batch",
 )  # fmt: skip
 FEATURE = Architecture(
     "feature_choice", "Feature Choice", "Every feature chooses its rows, so that none dies", FeatureChoiceParams,
     FeatureChoice, "k", -1, PAPER,
+    words="In a batch every feature keeps the rows it fires most strongly on, as many as its budget says; what "
+    "is made small is the squared distance between the rows and the sums of their features. Afterwards "
+    "each feature has a threshold",
 )  # fmt: skip

@@ -148,4 +148,7 @@ class JumpRelu(SparseDictionary):
 ARCHITECTURE = Architecture(
     "jump_relu", "JumpReLU", "Every feature learns the threshold above which it speaks", JumpReluParams, JumpRelu,
     "penalty", 1, ("Jumping ahead: Improving reconstruction fidelity with JumpReLU sparse autoencoders",),
+    words="A feature fires where its product with the row exceeds a threshold of its own, and then with its "
+    "full size. What is made small is the squared distance plus λ for every feature that fires, whatever "
+    "its size",
 )  # fmt: skip

@@ -60,4 +60,7 @@ class Matryoshka(BatchTopK):
 ARCHITECTURE = Architecture(
     "matryoshka", "Matryoshka", "Nested dictionaries: general features first, special ones after", MatryoshkaParams,
     Matryoshka, "k", -1, ("Learning multi-level features with Matryoshka sparse autoencoders",),
+    words="As BatchTopK, but the row is rebuilt several times: from the first few features alone, from twice as "
+    "many, and so on up to all. What is made small is the mean of these squared distances, so that the "
+    "first features must be general",
 )  # fmt: skip

@@ -56,4 +56,6 @@ class Orthogonal(BatchTopK):
 ARCHITECTURE = Architecture(
     "orthogonal", "OrtSAE", "BatchTopK with features pushed apart", OrthogonalParams, Orthogonal, "k", -1,
     ("OrtSAE: Orthogonal Sparse Autoencoders Uncover Atomic Features",),
+    words="As BatchTopK, and in addition γ times the squared cosine between every feature and the one most like "
+    "it is made small, so that features point apart",
 )  # fmt: skip

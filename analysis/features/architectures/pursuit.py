@@ -80,4 +80,6 @@ class Pursuit(SparseDictionary):
 ARCHITECTURE = Architecture(
     "pursuit", "Matching pursuit", "Features are taken one after the other from what is left", PursuitParams, Pursuit,
     "k", -1, ("From Flat to Hierarchical: MP-SAE",),
+    words="The feature most like the row is subtracted from it, then the one most like what is left, k times. "
+    "What is made small is the square of what is left at the end",
 )  # fmt: skip

@@ -44,4 +44,7 @@ class Relu(SparseDictionary):
 ARCHITECTURE = Architecture(
     "relu", "ReLU with L1", "Codes pay for their size", ReluParams, Relu, "penalty", 1,
     ("Towards monosemanticity: Decomposing language models with dictionary learning",),
+    words="A row is rebuilt as the centre plus all features that fire. What is made small is the squared "
+    "distance between the row and that sum plus λ times the sum of the codes: a feature must explain more "
+    "than it costs",
 )  # fmt: skip

@@ -40,4 +40,6 @@ class TopK(SparseDictionary):
 ARCHITECTURE = Architecture(
     "topk", "TopK", "Every row keeps its k largest features", TopKParams, TopK, "k", -1,
     ("Scaling and evaluating sparse autoencoders",),
+    words="A row is rebuilt as the centre plus its k strongest features, each as strong as it fires. What is "
+    "made small is the squared distance between the row and that sum, and nothing else",
 )  # fmt: skip
