@@ -7,7 +7,7 @@
     elsewhere   other networks have it: held-out correlation on the same samples, exchanged samples as chance
 
 What else a card shows of a feature beyond the index (nearest directions, features that fire with it, energy in the
-active subspace) is made in the same go, so that every card opens at once afterwards.
+active subspace, a name) is made in the same go, so that every card opens at once afterwards.
 
 Each test is a method of the family `dictionaries`, run through the workspace, so that nothing is computed twice. Their
 columns are kept as one table beside the encoded tap, with the key of every run: a key holds the digests of the taps,
@@ -141,6 +141,7 @@ def _asked(store, tap: str, reference: str, seeds, networks) -> list[tuple[_Part
         (_Part("", "feature_table", _neighbour), [reference], ""),
         (_Part("", "co_activation", lambda found, k: {}), [reference], ""),
         (_Part("", "atom_energy", lambda found, k: {}), [source, reference], ""),
+        (_Part("", "feature_names", lambda found, k: {}), [reference], ""),
         (_Part("again", "seed_consistency", _again), [reference, *seeds], "" if seeds else "no other seed was named"),
         (_Part("stable", "direction_stability", _stable), [reference], ""),
         (_Part("unique", "uniqueness", _unique), [reference], "codes are negative too" if negative else ""),

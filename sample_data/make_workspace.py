@@ -1,8 +1,10 @@
-"""Record the sample networks into `sample_data/workspace`, and keep the results that the first pages draw.
+"""Record the sample networks into `sample_data/workspace`, encode two of their layers with the sample dictionaries, and
+keep the results that the first pages draw.
 
     python sample_data/make_workspace.py
 
-Needs the checkpoints beside it (train_digits.py, train_gpt.py). Takes about a minute on two cores.
+Needs the checkpoints and dictionaries beside it (train_digits.py, train_gpt.py, train_dictionaries.py). Takes about
+three minutes on two cores.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from analysis.certificates import certify
+from analysis.features.feature_set import FeatureSet
 from analysis.recording.recorder import record
 from analysis.sources.checkpoint import open_checkpoint
 from analysis.sources.data import open_data
@@ -18,6 +22,8 @@ from analysis.workspace import Workspace
 HERE = Path(__file__).resolve().parent
 DIGITS = HERE / "data" / "digits_heldout"
 PYTHON = HERE / "data" / "python_heldout"
+CODE = HERE / "data" / "python_code.jsonl"
+DICTIONARIES = HERE / "dictionaries"
 
 SOME = "*[0369].png"  # two fifths of the digits of every class: 17 rows each add up
 
@@ -28,7 +34,25 @@ STORES = [
     ("digits-vit-seed1", "digits-vit-seed1", DIGITS, None, ("vit.layers.*", "vit.layernorm"), "mean"),
     ("digits-resnet", "digits-resnet", DIGITS, None, ("resnet.encoder.stages.*",), "spatial-mean"),
     ("python-gpt", "python-gpt", PYTHON, None, ("transformer.h.*",), "all"),
+    ("python-gpt-code", "python-gpt", CODE, None, ("transformer.h.2",), "all"),
 ]
+KEYWORDS = (
+    "keyword: if for in return not None True False while else elif def class import raise try except with as"
+)
+
+# tap, its dictionaries (the first is certified against the others), taps of other networks on the same samples
+ENCODED = [
+    ("digits-vit-patches:vit.layers.2", "vit-topk", ()),
+    ("python-gpt-code:transformer.h.2", "gpt-topk", ()),
+]
+JUDGED = (
+    "dictionary_court",
+    "dictionary_report",
+    "seed_consistency",
+    "feature_table",
+    "feature_names",
+    "kind_features",
+)
 
 
 def main() -> None:
@@ -39,7 +63,7 @@ def main() -> None:
     for name, checkpoint, data, files, taps, tokens in STORES:
         store = record(
             open_checkpoint(HERE / "checkpoints" / checkpoint),
-            open_data(data, pattern=files),
+            open_data(data, text="text", id="id") if data == CODE else open_data(data, pattern=files),
             workspace.new_store_path(name),
             name=name,
             taps=taps,
@@ -59,8 +83,21 @@ def main() -> None:
             "unit_statistics",
         ):
             workspace.run(method, [reference])
+    _dictionaries(workspace)
     for graph in (target / "cache").glob("shared-*"):  # neighbours of so few points are made in no time
         graph.unlink()
+
+
+def _dictionaries(workspace: Workspace) -> None:
+    """The sample dictionaries on the shelf, what they do on a tap each, and what judges the first of each."""
+    for tap, name, networks in ENCODED:
+        sets = [FeatureSet.open(path) for path in sorted(DICTIONARIES.glob(f"{name}-s*"))]
+        taps = [workspace.encode(tap, workspace.features.add(features).name) for features in sets]
+        certify(workspace, taps[0], taps[1:], networks)
+        for method in JUDGED:
+            given = {"kinds": KEYWORDS} if method == "kind_features" and "gpt" in name else {}
+            found = workspace.run(method, taps if method == "seed_consistency" else taps[:1], given)
+            print(f"{taps[0]} {method}: {found.reading}")
 
 
 if __name__ == "__main__":

@@ -53,8 +53,7 @@ def input_kind(store, tap: str) -> str:
         )
     if str(entry["of"]).startswith("outputs."):
         raise InputError(f"{source.name} holds outputs", "a module of the network")
-    about = store.manifest.get("data") or {}
-    kind = "text" if (about.get("options") or {}).get("text") else str(about.get("kind"))  # a column of texts
+    kind = str((store.manifest.get("data") or {}).get("kind"))
     if kind not in KINDS:
         raise InputError(f"the network of {source.name} takes {kind}", "text or images")
     return kind

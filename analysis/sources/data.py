@@ -91,7 +91,7 @@ def open_data(
             "Give kind= where the guess is wrong",
         )  # fmt: skip
     source = _open(path, kind, given, progress)
-    source.options = {name: _plain(value) for name, value in given.items()}
+    source.options = {"kind": kind, **{name: _plain(value) for name, value in given.items()}}
     if guessed:
         source.notes.insert(0, f"Read as {kind} (kind= changes that)")
     return source

@@ -24,7 +24,7 @@ class DataSource:
     columns : per-sample metadata (n,), numeric or text; "target" holds a continuous label.
     skipped : what could not be used, one sentence each.
     notes : what was guessed or decided, one sentence each.
-    options : what it was opened with beyond path and kind, as plain values: `open_data` with them opens the same.
+    options : what it was opened with beyond the path, as plain values: `open_data` with them opens the same.
     """
 
     kind: str

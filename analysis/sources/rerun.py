@@ -138,7 +138,7 @@ def rerun(activations, maximum: int, partial: bool = False) -> Rerun:
 
     if not entry.get("path"):
         raise InputError(f"{activations.name} does not say which data it was recorded on", "a path to them")
-    data = open_data(entry["path"], kind=entry.get("kind"), **(entry.get("options") or {}))
+    data = open_data(entry["path"], **(entry.get("options") or {"kind": entry.get("kind")}))
     n = min(store.n_samples, maximum)
     ids = np.asarray(store.samples["id"]).astype(str)
     same = data.digest == entry.get("digest") and np.array_equal(

@@ -7,7 +7,7 @@ import math
 import streamlit as st
 
 from dashboard import errors, state
-from dashboard.browse import examples, feature_list, map_state, selections
+from dashboard.browse import examples, feature_list, map_state, naming, selections
 from dashboard.browse.colour_sources import UNIT, Source
 from dashboard.browse.feature_list import FeatureList
 from dashboard.browse.unit import Unit
@@ -54,7 +54,9 @@ def draw(unit: Unit, listed: FeatureList) -> None:
 
 def _sentences(unit: Unit) -> list[str]:
     with errors.shown():
-        return [errors.escape(" ".join(unit.sentences()))]
+        named = naming.sentence(naming.kept(state.workspace(), unit.reference), unit.number)
+        said = [" ".join(unit.sentences()), named]
+        return [errors.escape(text) for text in said if text]
     return []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import errors, state
-from dashboard.browse import certificates
+from dashboard.browse import certificates, naming
 from dashboard.browse.feature_list import Tap
 from dashboard.browse.labels import labels_of
 from dashboard.browse.unit import Unit
@@ -38,13 +38,22 @@ def _tap(store, store_name: str, tap: str) -> Tap:
     return Tap(
         table=store.index(tap).table(),
         classes=store.classes,
-        unit_names=store.taps[tap].unit_names,
+        unit_names=_names(store, store_name, tap),
         stars=state.workspace().stars(store_name, tap),
         labels=labels_of(store),
         samples_at_top=64 if pooled else 16,
         word=word_of(store, tap),
         certificate=certificates.of(store, tap),
     )
+
+
+def _names(store, store_name: str, tap: str) -> tuple[str, ...]:
+    """What the units are called where anything calls them more than their number."""
+    workspace, own = state.workspace(), store.taps[tap].unit_names
+    found, notes = naming.kept(workspace, f"{store_name}:{tap}"), workspace.notes(store_name, tap)
+    if found is None and not notes:
+        return own
+    return naming.names(found, own or [""] * store.taps[tap].n_units, notes)
 
 
 page()

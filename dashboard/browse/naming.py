@@ -1,0 +1,49 @@
+"""What features are called: a person's note first, then the name that held-out samples bear out, then the tap's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.results import Table
+from analysis.workspace import Workspace
+
+LONGEST = 60  # characters of a note that stand in for a name
+
+
+def kept(workspace: Workspace, reference: str) -> Table | None:
+    """The names that `feature_names` gave a tap with its own settings; None where it was not run."""
+    return workspace.cached("feature_names", [reference])
+
+
+def names(found: Table | None, own: Sequence[str], notes: dict[int, str]) -> tuple[str, ...]:
+    """One for each feature: the first line of its note, else its name where that beats chance, else the tap's own."""
+    called = list(own)
+    if found is not None:
+        c = found.columns
+        for number, name, beyond in zip(c["feature"], c["name"], c["beyond chance"], strict=True):
+            if beyond == "yes" and number < len(called):
+                called[int(number)] = str(name)
+    for number, text in notes.items():
+        if text.strip() and 0 <= number < len(called):
+            called[number] = text.strip().splitlines()[0][:LONGEST]
+    return tuple(called)
+
+
+def sentence(found: Table | None, number: int) -> str:
+    """What the kept names say of one feature, with its score and chance; empty where they say nothing."""
+    if found is None:
+        return ""
+    c = found.columns
+    at = np.flatnonzero(c["feature"] == number)
+    if not len(at):
+        return "It is not active on the samples that names are judged by."
+    i = int(at[0])
+    score = (
+        f"detection AUROC {c['detection AUROC'][i]:.2f} ({c['low'][i]:.2f} to {c['high'][i]:.2f}; "
+        f"{c['by chance'][i]:.2f} by chance), F1 {c['F1'][i]:.2f} where it is {c['level'][i]}, on held-out samples"
+    )
+    if c["beyond chance"][i] == "yes":
+        return f"Automatic name: “{c['name'][i]}”; {score}."
+    return f"No name beats chance; the nearest is “{c['name'][i].strip('()')}”: {score}."
