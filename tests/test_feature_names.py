@@ -96,6 +96,15 @@ def test_errors_are_those_of_a_bootstrap_over_samples(random_pair, rng):
     assert got.auroc_error[0] == pytest.approx(auroc, rel=0.2)
 
 
+def test_without_an_exception_the_rule_of_three_stands():
+    has = csc_array(np.repeat([1.0, 0, 0, 0], 30)[:, None])
+    one, sample = np.zeros(1, int), np.arange(120)
+    got = detection.judged_pairs(detection.Detectors(has, np.zeros((1, 1))), has, one, one, sample)
+    assert (got.f1[0], got.auroc[0]) == (1, 1)
+    assert detection.Z95 * got.f1_error[0] == pytest.approx(3 / 30)
+    assert detection.Z95 * got.auroc_error[0] == pytest.approx(1.5 / 30)
+
+
 def test_levels_are_shares_of_what_is_not_0(tmp_path):
     x = subjects.planted_codes(300) @ subjects.atoms()
     store = subjects.encoded(tmp_path / "s", x, [subjects.set_of("a", subjects.atoms())])

@@ -7,7 +7,8 @@ With a rows of the attribute, p rows where the detector says yes and t of both, 
 
     F1 = 2 t / (a + p),   AUROC of the attribute as the detector's announcement = ½ (1 + t / p - (a - t) / (n - p))
 
-Intervals come from sums over samples (linearised ratios), since tokens of one sample are not independent.
+Intervals come from sums over samples (linearised ratios), since tokens of one sample are not independent. Where no row
+contradicts a pair, or none agrees, the sums do not vary: m rows without an exception leave a rate of up to 3 / m.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ def _one(p, a, t, size, n) -> tuple[float, ...]:
     """Sums and errors of one pair from (samples,) counts."""
     top, bottom = 2 * t.sum(), max(p.sum() + a.sum(), 1)
     f1 = top / bottom
-    f1_error = np.sqrt(((2 * t - f1 * (p + a)) ** 2).sum()) / bottom
+    f1_error = np.sqrt(((2 * t - f1 * (p + a)) ** 2).sum()) / bottom or 3 / Z95 / max(a.sum(), 1)
     if not 0 < p.sum() < n:
         return t.sum(), p.sum(), a.sum(), f1, f1_error, np.nan, np.nan
     hit, alarm = t.sum() / p.sum(), (a - t).sum() / (n - p.sum())
