@@ -156,12 +156,5 @@ def _one(p, a, t, size, n) -> tuple[float, ...]:
         return t.sum(), p.sum(), a.sum(), f1, f1_error, np.nan, np.nan
     hit, alarm = t.sum() / p.sum(), (a - t).sum() / (n - p.sum())
     change = (t - hit * p) / p.sum() - ((a - t) - alarm * (size - p)) / (n - p.sum())
-    return (
-        t.sum(),
-        p.sum(),
-        a.sum(),
-        f1,
-        f1_error,
-        0.5 * (1 + hit - alarm),
-        0.5 * np.sqrt((change**2).sum()),
-    )
+    error = np.sqrt((change**2).sum()) or 3 / Z95 / p.sum()
+    return t.sum(), p.sum(), a.sum(), f1, f1_error, 0.5 * (1 + hit - alarm), 0.5 * error
