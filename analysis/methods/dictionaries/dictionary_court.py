@@ -178,9 +178,9 @@ def _lines(known) -> dict[str, str]:
 
 
 def _arrays(cells, names: list[str]) -> dict[str, np.ndarray]:
-    """Values, bounds and nulls (lines, axes); `few` where a cell is empty."""
+    """Values, bounds and nulls (lines, axes), NaN and `few` where a cell is empty."""
     shape = (len(names), len(AXES))
-    out = {key: np.zeros(shape) for key in ("values", "low", "high", "null")}
+    out = {key: np.full(shape, np.nan) for key in ("values", "low", "high", "null")}
     few = np.ones(shape, bool)
     for (name, axis), numbers in cells.items():
         if name in names and np.isfinite(numbers).all():
@@ -242,7 +242,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="dictionary_court", family="dictionaries", title="The dictionary court", version=1,
+        id="dictionary_court", family="dictionaries", title="The dictionary court", version=2,
         function=dictionary_court,
         summary="Approximation, function and interpretability of a dictionary beside PCA, random and supervised ones.",
         params=DictionaryCourtParams, result=Matrix, check=_check, cost=_cost, minimum_rows=FEWEST,
