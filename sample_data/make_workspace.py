@@ -95,9 +95,11 @@ def _dictionaries(workspace: Workspace) -> None:
         taps = [workspace.encode(tap, workspace.features.add(features).name) for features in sets]
         certify(workspace, taps[0], taps[1:], networks)
         for method in JUDGED:
-            given = {"kinds": KEYWORDS} if method == "kind_features" and "gpt" in name else {}
-            found = workspace.run(method, taps if method == "seed_consistency" else taps[:1], given)
+            found = workspace.run(method, taps if method == "seed_consistency" else taps[:1])
             print(f"{taps[0]} {method}: {found.reading}")
+        if "gpt" in name:
+            found = workspace.run("kind_features", taps[:1], {"kinds": KEYWORDS})
+            print(f"{taps[0]} with keywords: {found.reading}")
 
 
 if __name__ == "__main__":
