@@ -12,6 +12,8 @@ WORDED: dict[
     "How much does it rebuild, and with how few features?": "dictionary_report",
     "Does the network still work with what it rebuilds?": "loss_recovered",
     "Can I change the answer through its features?": "edit_success",
+    "What is each feature for, in words?": "feature_names",
+    "Is there a feature for brackets, indentation, a word?": "kind_features",
     "Is there a feature for each class?": "concept_f1",
     "Which attributes are hidden or split?": "attribute_coverage",
     "Which features fail because another one took over?": "absorption",
