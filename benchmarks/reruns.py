@@ -25,7 +25,9 @@ SAMPLE = ROOT / "sample_data" / "workspace"
 LIMIT_MS = 60.0
 QUIET = 0.6  # seconds: by then the browser, which shares the processor here, has drawn the last answer
 
-# page, what to click in turn (button texts or roles)
+ENCODED = "python-gpt-code:transformer.h.2@gpt-topk-s0"
+
+# page, what to click in turn (button texts or roles; a key and where it is pressed)
 OPENS = {"map": "button:has-text('Layers')"}  # the box that holds what is clicked
 CLICKS = {
     "map": ("", ["label:has-text('Spanning tree')", "label:has-text('Distortion ellipses')"]),
@@ -37,6 +39,19 @@ CLICKS = {
     "pair": ("compare?view=pair", None),
     "units": ("compare?view=units", ["button:has-text('matched (')", "button:has-text('all (')"]),
     "correlations": ("compare?view=correlations", None),
+    "subspaces": ("subspaces", None),
+    "subspace film": (
+        "subspaces?view=movement&ask=subspace_film&tap=digits-vit:vit.layers.2",
+        [("ArrowRight", "[role=slider]"), ("ArrowLeft", "[role=slider]")],
+    ),
+    "feature of a set": (f"features?tap={ENCODED}&unit=3", ["button:has-text('Next')"]),
+    "set's features": (f"features?tap={ENCODED}", ["button:has-text('Alive')", "button:has-text('All (')"]),
+    "trial of a set": (
+        f"dictionaries?view=report&tap={ENCODED}",
+        ["button:has-text('Excess over the null')", "button:has-text('Value')"],
+    ),
+    "certify": (f"dictionaries?view=certify&tap={ENCODED}", None),
+    "train": ("dictionaries?view=train&tap=python-gpt-code:transformer.h.2", None),
 }
 
 
@@ -105,10 +120,13 @@ def drive(port: int, log: Path, clicks: int) -> dict[str, tuple[list[float], lis
             before = len(lines(log))
             firsts = len(targets or "r")
             for k in range(firsts + clicks):
-                if targets is None:
+                target = None if targets is None else targets[k % len(targets)]
+                if target is None:
                     page.keyboard.press("r")
+                elif isinstance(target, tuple):
+                    page.locator(target[1]).first.press(target[0], timeout=10000)
                 else:
-                    page.locator(targets[k % len(targets)]).first.click(timeout=10000)
+                    page.locator(target).first.click(timeout=10000)
                 settle(log, before + k)
             taken = lines(log)[before:]
             seconds[name] = taken[:firsts], taken[firsts:]
@@ -135,14 +153,14 @@ def lines(log: Path) -> list[float]:
 
 def report(seconds: dict[str, tuple[list[float], list[float]]]) -> None:
     print(
-        f"{'page':<14}{'reruns':>8}{'median ms':>11}{'p95 ms':>9}{'max ms':>9}{'first ms':>10}   "
+        f"{'page':<18}{'reruns':>8}{'median ms':>11}{'p95 ms':>9}{'max ms':>9}{'first ms':>10}   "
         f"limit {LIMIT_MS:.0f} ms (p95)"
     )
     for name, (firsts, values) in seconds.items():
         ordered = sorted(1000 * v for v in values)
         p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
         print(
-            f"{name:<14}{len(ordered):>8}{statistics.median(ordered):>11.1f}{p95:>9.1f}{ordered[-1]:>9.1f}"
+            f"{name:<18}{len(ordered):>8}{statistics.median(ordered):>11.1f}{p95:>9.1f}{ordered[-1]:>9.1f}"
             f"{1000 * max(firsts):>10.1f}"
         )
 

@@ -38,16 +38,15 @@ from functools import partial
 
 import numpy as np
 
-from analysis.activations import ArrayActivations, as_activations, sample_column
+from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP, CommonRows, rows_of_one
-from analysis.compute.rows.membership import unpack_named
-from analysis.compute.rows.samples import known_labels
-from analysis.compute.rows.some_samples import EVERY, MEAN, TOKENS
+from analysis.compute.rows.some_samples import MEAN, TOKENS
 from analysis.compute.similarity.similarity_report import Words, null_within, similarity_matrix
 from analysis.compute.similarity.subspace_grid import OVERLAP, SubspaceMeasure, subspace_grid
 from analysis.compute.statistics.moments import is_varying
 from analysis.compute.subspaces.distances import DISTANCES, INSIDE, UNEQUAL
+from analysis.compute.subspaces.groups_of_rows import groups_of_rows
 from analysis.compute.subspaces.part_subspaces import (
     PartRows,
     blocks,
@@ -64,7 +63,6 @@ from analysis.sources.weight_directions import ASKS, layer_directions
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST, MOST_PARTS = 8, 60
-WHOLE = "all samples"
 
 
 @dataclass(frozen=True)
@@ -154,7 +152,7 @@ def part_subspaces(
 
 def _makers(tap, data: CommonRows, rows: PartRows, varies, params) -> Iterator[tuple[str, partial]]:
     """(name, what makes it) of every part that is asked for."""
-    for name, inside in _groups(tap, data, params).items():
+    for name, inside in groups_of_rows(tap, data, params).items():
         yield name, partial(of_rows, rows, name, inside, params.dimension, FEWEST)
     depth, kept = len(rows.groups), np.cumsum(varies) - 1
     if params.heads:
@@ -170,25 +168,6 @@ def _makers(tap, data: CommonRows, rows: PartRows, varies, params) -> Iterator[t
                 name,
                 partial(of_directions, name, table[block][:, varies], params.dimension, params.share, depth),
             )
-
-
-def _groups(tap, data: CommonRows, params) -> dict[str, np.ndarray]:
-    """The rows (n,) bool of the whole, of each class and of each named selection. Raises NotFound, ParameterError."""
-    found = {WHOLE: np.ones(len(data.sample), bool)} if params.whole else {}
-    place = {id: i for i, id in enumerate(np.asarray(tap.samples["id"]).astype(str))}
-    positions = np.array([place[id] for id in data.ids.astype(str)])[data.sample]
-    if params.classes:
-        labels = sample_column(tap, params.column)[positions]
-        for value in np.unique(labels[known_labels(labels)]):
-            found[f"{params.column} {value}"] = labels == value
-    offsets = np.asarray(tap.layout.offsets)
-    for name, mask in unpack_named(params.groups, tap.shape[0]).items():
-        if params.tokens == EVERY:
-            found[f"selection {name}"] = mask[offsets[positions] + data.place]
-        else:
-            before = np.append(0, np.cumsum(mask))
-            found[f"selection {name}"] = (before[offsets[1:]] > before[offsets[:-1]])[positions]
-    return found
 
 
 def _report(found: TapSubspaces, tap, varies, params, rng, progress) -> Matrix:
