@@ -207,7 +207,8 @@ METHODS = (
     Method(
         id="leak_test", family="concepts", title="Leak test of two parts", version=1, function=leak_test,
         summary="Whether each of two parts of a representation tells what it should, and not what the other should.",
-        params=LeakTestParams, result=Matrix, check=_check, cost=_cost, inputs=1, more_inputs=True, minimum_rows=FEWEST,
+        params=LeakTestParams, result=Matrix, check=_check, cost=_cost, inputs=1, more_inputs=True, most_inputs=2,
+        minimum_rows=FEWEST,
         invariance="shifting, scaling or rotating a part changes nothing; moving units to the other part does",
         papers=("Generalizing to Unseen Domains in Diabetic Retinopathy with Disentangled Representations",),
     ),
