@@ -1,6 +1,6 @@
 """Server time of a widget's rerun on every page of the sample workspace. Limit: p95 of 60 ms.
 
-    python benchmarks/reruns.py [--clicks 40]
+    python benchmarks/reruns.py [--clicks 40] [--only map pair]
 
 A real server and a real browser; the time is taken inside the server, around the run of the script and whatever
 Streamlit does after it (garbage collection included), so the network and the browser do not count. The first click on
@@ -59,6 +59,7 @@ def main() -> None:
     """Click on each page and print the server times."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--clicks", type=int, default=40)
+    parser.add_argument("--only", nargs="+", choices=CLICKS, default=list(CLICKS), metavar="PAGE")
     parser.add_argument("--serve", nargs=2, metavar=("PORT", "LOG"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
@@ -74,7 +75,7 @@ def main() -> None:
         )
         try:
             wait_for(port, server)
-            report(drive(port, log, given.clicks))
+            report(drive(port, log, given.clicks, given.only))
         finally:
             stop(server)
 
@@ -101,14 +102,15 @@ def serve(port: int, log: str) -> None:
     cli.main()
 
 
-def drive(port: int, log: Path, clicks: int) -> dict[str, tuple[list[float], list[float]]]:
+def drive(port: int, log: Path, clicks: int, only: list[str]) -> dict[str, tuple[list[float], list[float]]]:
     """By page, the seconds of the first click on each thing and of all later ones."""
     from playwright.sync_api import sync_playwright
 
     seconds = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        for name, (path, targets) in CLICKS.items():
+        for name in only:
+            path, targets = CLICKS[name]
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             opened = len(lines(log))
             page.goto(f"http://127.0.0.1:{port}/{path}")
