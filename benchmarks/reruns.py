@@ -27,7 +27,7 @@ QUIET = 0.6  # seconds: by then the browser, which shares the processor here, ha
 
 ENCODED = "python-gpt-code:transformer.h.2@gpt-topk-s0"
 
-# page, what to click in turn (button texts or roles; a key and where it is pressed)
+# page, what to click in turn (button texts or roles)
 OPENS = {"map": "button:has-text('Layers')"}  # the box that holds what is clicked
 CLICKS = {
     "map": ("", ["label:has-text('Spanning tree')", "label:has-text('Distortion ellipses')"]),
@@ -40,10 +40,6 @@ CLICKS = {
     "units": ("compare?view=units", ["button:has-text('matched (')", "button:has-text('all (')"]),
     "correlations": ("compare?view=correlations", None),
     "subspaces": ("subspaces", None),
-    "subspace film": (
-        "subspaces?view=movement&ask=subspace_film&tap=digits-vit:vit.layers.2",
-        [("ArrowRight", "[role=slider]"), ("ArrowLeft", "[role=slider]")],
-    ),
     "feature of a set": (f"features?tap={ENCODED}&unit=3", ["button:has-text('Next')"]),
     "set's features": (f"features?tap={ENCODED}", ["button:has-text('Alive')", "button:has-text('All (')"]),
     "trial of a set": (
@@ -125,8 +121,6 @@ def drive(port: int, log: Path, clicks: int, only: list[str]) -> dict[str, tuple
                 target = None if targets is None else targets[k % len(targets)]
                 if target is None:
                     page.keyboard.press("r")
-                elif isinstance(target, tuple):
-                    page.locator(target[1]).first.press(target[0], timeout=10000)
                 else:
                     page.locator(target).first.click(timeout=10000)
                 settle(log, before + k)
