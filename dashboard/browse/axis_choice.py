@@ -26,7 +26,7 @@ KINDS = {
     UNIT: "a unit of this tap",
     COMPONENT: "a principal axis",
     PROBE: "a probe of another column",
-    FEATURE: "a feature of a feature set (SAE latent, component)",
+    FEATURE: "a feature of a set (SAE latent)",
     WEIGHTS: "weights of this network",
     ROW: "a row of another store (SAE, probe)",
 }
