@@ -55,9 +55,16 @@ class Observed:
         return detector, attribute, scored
 
     def exchanged(self, rng: np.random.Generator) -> np.ndarray:
-        """(m,) rows in an order that gives every text another sample's activations: turned by whole samples."""
+        """(m,) rows in an order that gives the activations of every sample another sample's text, turned by a random
+        number of tokens: places in a sample are attributes, too, and would stay as they are."""
         starts = np.flatnonzero(np.r_[True, self.sample[1:] != self.sample[:-1]])
-        return np.roll(np.arange(len(self.rows)), int(starts[rng.integers(1, len(starts))]))
+        sizes, order = np.diff(np.r_[starts, len(self.sample)]), rng.permutation(len(starts))
+        other = np.empty(len(starts), np.int64)
+        other[order] = np.roll(order, 1)  # one circle through all: nobody keeps his own
+        token = np.arange(len(self.sample)) - np.repeat(starts, sizes)
+        turn = rng.integers(sizes[other])
+        other, turn = np.repeat(other, sizes), np.repeat(turn, sizes)
+        return starts[other] + (token + turn) % sizes[other]
 
 
 def observed(

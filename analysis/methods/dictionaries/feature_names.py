@@ -4,8 +4,9 @@ A feature gets the words that its active rows share and others lack: a class, th
 (indentation, opening bracket), a token, a word that the token lies in, what it follows, a place in an image. The words
 and the level of the feature (active, above its median, in its upper tenth) of the best F1 are chosen on the samples of
 one half and scored on the other by detection: AUROC of the words as the announcement that the feature is active,
-½ (1 + P(words | active) - P(words | not)), 0.5 where they say nothing. The same search with each text given another
-sample's activations says what it reaches by chance; a name that does not beat it is shown in brackets.
+½ (1 + P(words | active) - P(words | not)), 0.5 where they say nothing. The same search with each sample given another
+one's activations, tokens turned by a random number, says what it reaches by chance; a name that does not beat it is
+shown in brackets.
 
 When it lies: words come from a fixed list, so that a feature may mean something that has none; the AUROC is high for a
 name that is too general as well, which is what F1 beside it is for; a tap's features that fire for one token among
@@ -200,7 +201,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="feature_names", family="dictionaries", title="What each feature is for", version=1,
+        id="feature_names", family="dictionaries", title="What each feature is for", version=2,
         function=feature_names, summary="Words for every feature, chosen and scored on different samples.",
         params=FeatureNamesParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST_SAMPLES,
         invariance="any rising map of a feature's values; the order of features",

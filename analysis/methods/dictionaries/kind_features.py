@@ -3,8 +3,8 @@
 The other way round from the names of features: for every kind of row (a kind of character, a token, a word, what
 follows one, a class, a place in an image, and kinds of your own) the feature and level of the best F1 are chosen on the
 samples of one half and judged on the other. Beside it stand what saying yes to every row has, 2 s / (1 + s) for a kind
-of share s, what the same search reaches with each text given another sample's activations, and where the feature is
-strongest.
+of share s, what the same search reaches with each sample given another one's activations (tokens turned by a random
+number), and where the feature is strongest.
 
 When it lies: as concept_f1; kinds overlap (the commonest token of a kind is a kind too), so one feature may be the best
 of several; F1 of kinds of different shares cannot be compared without their baselines.
@@ -48,7 +48,7 @@ HELP = {
     "precision": "On the other half: share of the feature's rows that are of the kind.",
     "recall": "On the other half: share of the kind's rows where the feature is active.",
     "says yes always": "F1 of saying yes to every row.",
-    "by chance": "Mean F1 of the same search with each text given another sample's activations.",
+    "by chance": "Mean F1 of the same search with each sample given another one's activations.",
     "beyond chance": "Whether the interval of F1 is above saying yes always, and F1 above that of every exchange.",
     "strongest": "Up to the ⟦token⟧ where the feature is strongest, in different samples.",
 }
@@ -174,7 +174,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="kind_features", family="dictionaries", title="A feature for each kind of token", version=1,
+        id="kind_features", family="dictionaries", title="A feature for each kind of token", version=2,
         function=kind_features, summary="Best F1 of a feature for brackets, indentation, words, classes, places.",
         params=KindFeaturesParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST_SAMPLES,
         invariance="any rising map of a feature's values; the order of features",
