@@ -146,6 +146,21 @@ def test_the_planted_dictionary_edits_like_the_supervised_one(planted):
     assert e.null < 0.1
 
 
+def test_the_random_edit_is_not_one_direction_of_luck():
+    """Two classes: one direction for all samples leads all of them to the other class, or none."""
+    rng = np.random.default_rng(0)
+    of = np.arange(160) % 2
+    x = 0.3 * rng.standard_normal((160, 3))
+    x[:, 1] += 4 * of
+    tap = ArrayActivations(x, "x", {"label": of})
+    null = [
+        edit_success(tap, EditSuccessParams(features=1), np.random.default_rng(seed)).estimates[0].null
+        for seed in range(4)
+    ]
+    assert min(null) > 0.1  # 1/4 of all directions, within what 64 of them give
+    assert max(null) < 0.45
+
+
 def test_edits_without_classes_that_are_told_are_refused():
     rng = np.random.default_rng(0)
     with pytest.raises(NotEnoughData):

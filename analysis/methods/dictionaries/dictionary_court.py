@@ -3,15 +3,14 @@ it, beside what costs nothing, on the same rows and without a single ranking.
 
     approximation       explained variance about the mean
     function            loss recovered (sufficiency) and loss lost without its part (necessity), on the scale of the
-    mean
-                        ablation; edits of the class that succeed by exchanging a few features
+                        mean ablation; edits of the class that succeed by exchanging a few features
     interpretability    F1 of the best feature for each class, mean over classes, chosen and judged on different samples
 
-Lines: the dictionary; principal components, as many as it has active features; a random dictionary of its size; the
-class means, a supervised dictionary that is told the class (hatched where that makes the answer true by construction).
+Lines: the dictionary; principal components, as many as it has active features (for edits and classes all of them may
+be chosen from, in either sign for classes); a random dictionary of its size; the class means, a supervised dictionary that is told the class (hatched where that makes the answer true by construction).
 The single methods `loss_recovered`, `edit_success`, `concept_f1` and `dictionary_report` say more of each.
 
-Null of each cell: the mean ablation (0) for variance and loss; a random direction as long as the dictionary's edit; the
+Null of each cell: the mean ablation (0) for variance and loss; random directions as long as the dictionary's edit; the
 search of features with labels exchanged. Every cell has its interval.
 
 When it lies: axes are not comparable with each other; a row of five numbers invites an average, which means nothing;
@@ -65,7 +64,7 @@ VARIANCE, KEPT, LOST, EDITS, TOLD = (
 AXES = (VARIANCE, KEPT, LOST, EDITS, TOLD)
 HOW = {
     VARIANCE: ("bootstrap over samples", "the mean row"), KEPT: ("bootstrap over samples", "mean ablation"),
-    LOST: ("bootstrap over samples", "nothing taken out"), EDITS: ("Wilson, samples as draws", "a random direction"),
+    LOST: ("bootstrap over samples", "nothing taken out"), EDITS: ("Wilson, samples as draws", "random directions"),
     TOLD: ("bootstrap over samples", "labels exchanged between samples"),
 }  # fmt: skip
 
@@ -130,7 +129,8 @@ def dictionary_court(
         reading=_reading(arrays, list(lines), reader.what, made.features.name),
         caveats=(*seen.notes, *notes, *found.notes, *made.notes, *said,
                  f"Of {made.features.n_features:,} features {known.active} are active in a row: so many has the random "
-                 "dictionary, and there are as many principal components. Class means are told the class of every row.",
+                 "dictionary, and there are as many principal components for variance and loss; edits and classes choose "
+                 "among all of them. Class means are told the class of every row.",
                  "Axes are not comparable with each other, and their mean means nothing: there is no ranking.",
                  "Components, means and the random dictionary's factor were fitted on these rows."),
         estimates=_estimates(cells, found.n, tap.shape[1]), row_names=tuple(lines.values()), column_names=AXES,
@@ -242,7 +242,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="dictionary_court", family="dictionaries", title="The dictionary court", version=2,
+        id="dictionary_court", family="dictionaries", title="The dictionary court", version=3,
         function=dictionary_court,
         summary="Approximation, function and interpretability of a dictionary beside PCA, random and supervised ones.",
         params=DictionaryCourtParams, result=Matrix, check=_check, cost=_cost, minimum_rows=FEWEST,
