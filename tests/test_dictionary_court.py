@@ -244,6 +244,17 @@ def test_random_dictionaries_are_no_compositions_and_planted_sums_are():
     assert found.estimates[0].value == 0.0
 
 
+def test_a_few_compositions_are_told_among_many_atoms(tmp_path):
+    """Three sums and their six parts of 300 features: as many random directions as features could not tell them."""
+    rng = np.random.default_rng(0)
+    u = rng.standard_normal((300, 100))
+    u[:3] = u[10:13] + u[20:23]
+    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    store = encoded(tmp_path / "s", rng.standard_normal((40, 100)), [set_of("sums", u, rules.RELU)])
+    verdict = composition(store.activations("mlp@sums")).columns["verdict"]
+    assert set(np.flatnonzero(verdict == "composed")) == {0, 1, 2, 10, 11, 12, 20, 21, 22}
+
+
 def test_a_special_case_that_another_feature_took_is_absorbed_and_named():
     x, columns = planted_absorption(np.random.default_rng(5))
     c = absorption(ArrayActivations(x, "x", columns), AbsorptionParams(draws=4)).columns
