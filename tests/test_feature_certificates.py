@@ -130,6 +130,17 @@ def test_planted_features_show_and_dead_ones_are_dead(store):
     )  # the same code, three times as long, for activations three times as long
 
 
+def test_shares_of_variance_add_up_whatever_the_order_of_the_rows(rng):
+    """Classes in runs differ between the blocks that are read, not within them."""
+    x = rng.standard_normal((20_000, 4))
+    x[:, 0] += 10 * np.repeat(np.arange(20), 1000)
+    found = spike_detectability(ArrayActivations(x.astype(np.float32)))
+    assert found.columns["share of variance"].sum() == pytest.approx(1.0, abs=1e-6)
+    middle = found.estimates[1]
+    assert middle.value == np.median(found.columns["strength"])
+    assert middle.low <= middle.value <= middle.high
+
+
 def test_tokens_count_as_one_observation_unless_asked(planted):
     tap = ArrayActivations(planted[1], layout=Layout(np.arange(0, 601, 20)))
     few = spike_detectability(tap)

@@ -175,7 +175,9 @@ def test_exchanged_samples_keep_neither_their_class_nor_their_place(rng):
 
 def test_features_of_a_place_are_named(rng):
     place, size = np.tile(np.arange(16), 60), 1 + rng.random(960)
-    tap = ArrayActivations(((place % 4 == 0) * size)[:, None], "v", {}, Layout(np.arange(61) * 16, grid=(4, 4)))
+    tap = ArrayActivations(
+        ((place % 4 == 0) * size)[:, None], "v", {}, Layout(np.arange(61) * 16, grid=(4, 4))
+    )
     assert feature_names(tap, FEW).columns["name"].tolist() == ["left edge"]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.compute.rows.known_factors import factors_of
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.samples import pooled_samples
 from analysis.errors import InputError, NotEnoughData, NotFound
 from analysis.features.probe_reader import probe_of
@@ -21,8 +22,7 @@ ANSWERS = ("predicted", "correct", "confidence", "loss")  # what the network sai
 @dataclass(frozen=True)
 class AttributeValues:
     """Of n `samples`: `codes` (n, k) pooled features that vary, numbers `fires` (k,), with `feature_names`; `x` (n, d)
-    mean rows; `hot` (n, V)
-    bool, `names` (V,) of values, `factor` (V,) number of their attribute; `notes`."""
+    mean rows; `hot` (n, V) bool, `names` (V,) of values, `factor` (V,) number of their attribute; `notes`."""
 
     samples: np.ndarray
     codes: np.ndarray
@@ -59,22 +59,14 @@ class AttributeValues:
 
     def listed(self, found) -> list[int]:
         """Numbers of the values to list: of two values of an attribute, the one that features tell better."""
+
+        def told(v: int) -> tuple[bool, float]:
+            return found[v].copies > 0, max(found[v].f1, found[v].together) - found[v].always
+
         keep = []
         for f in np.unique(self.factor):
             own = np.flatnonzero(self.factor == f).tolist()
-            keep += (
-                [
-                    max(
-                        own,
-                        key=lambda v: (
-                            found[v].copies > 0,
-                            max(found[v].f1, found[v].together) - found[v].always,
-                        ),
-                    )
-                ]
-                if len(own) == 2
-                else own
-            )
+            keep += [max(own, key=told)] if len(own) == 2 else own
         return sorted(keep)
 
 
@@ -83,11 +75,8 @@ def attribute_values(
 ) -> AttributeValues:
     """At most `maximum` samples (a seeded random part). Raises NotFound without an attribute, NotEnoughData below 20
     finite samples, InputError where no feature varies."""
-    made, notes = tap_dictionary(tap), []
-    samples = np.arange(tap.layout.n_samples)
-    if len(samples) > maximum:
-        notes.append(f"A random {maximum:,} of {len(samples):,} samples used.")
-        samples = np.sort(rng.choice(len(samples), size=maximum, replace=False))
+    made = tap_dictionary(tap)
+    samples, notes = random_part(tap.layout.n_samples, maximum, rng)
     half = (span[0] + span[1]) / 2
     codes, kept, said = pooled_samples(tap, pooling, samples, progress, (span[0], half))
     samples = samples[kept]

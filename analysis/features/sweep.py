@@ -28,14 +28,8 @@ from analysis.store.durable import made_directory, write_file
 from analysis.store.reader import Store
 
 SET = "set"
-SAME = (
-    "tap",
-    "store_digest",
-    "architecture",
-    "parameters",
-    "training",
-    "seed",
-)  # of a set that need not be made again
+# of a set that need not be made again
+SAME = ("tap", "store_digest", "architecture", "parameters", "training", "seed")
 
 
 @dataclass(frozen=True)

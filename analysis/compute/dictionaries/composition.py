@@ -41,8 +41,8 @@ def rebuilt_by_others(directions: np.ndarray, which: np.ndarray, parts: int) -> 
 
 
 def rebuilt_by_chance(directions: np.ndarray, parts: int, some: int, rng: np.random.Generator) -> np.ndarray:
-    """The same share (some,) of Gaussian directions, in sets as large and with the second moment of `directions` (k, d),
-    so that they fill the same dimensions to the same degree. O(some parts k d + d³)."""
+    """The same share (some,) of Gaussian directions in sets as large and of the second moment of `directions` (k, d):
+    they fill the same dimensions to the same degree. O(some parts k d + d³)."""
     u = unit_rows(directions).astype(np.float64)
     values, vectors = np.linalg.eigh(u.T @ u / len(u))
     root, found = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T, []

@@ -15,10 +15,8 @@ UNIT_TOLERANCE = 1e-2  # of a length that is declared to be 1: bfloat16 keeps th
 
 
 def folded(declared: Declared, name: str, file: Path) -> FeatureSet:
-    found, key = (
-        declared.tensors,
-        declared.architecture.lower().replace("_", "").replace("-", "").replace(" ", ""),
-    )
+    found = declared.tensors
+    key = declared.architecture.lower().replace("_", "").replace("-", "").replace(" ", "")
     if key not in ARCHITECTURES:
         raise InputError(
             f"{file} declares the architecture {declared.architecture!r}",
@@ -48,9 +46,8 @@ def folded(declared: Declared, name: str, file: Path) -> FeatureSet:
     bias, threshold = _vector(found.get("b_enc"), n), found.get("threshold") if rule == rules.JUMP else None
     log_scale = found.get("log_scale")
     if declared.by_norm and rule != rules.PURSUIT:
-        size = np.maximum(lengths, 1e-12).astype(
-            np.float32
-        )  # max(p, 0) s where p > θ is max(p s, 0) where p s > θ s
+        size = np.maximum(lengths, 1e-12).astype(np.float32)
+        # max(p, 0) s where p > θ is max(p s, 0) where p s > θ s
         decoder, bias = decoder / size[:, None], bias * size
         threshold = None if threshold is None else threshold * size
         if rule == rules.GATED:

@@ -1,7 +1,7 @@
 """Is a feature an atom, or made of a few other features?
 
 Each firing feature's direction is rebuilt from at most `parts` other firing features by orthogonal matching pursuit;
-the share of its square that they rebuild stands beside that of 2,000 Gaussian directions, in sets as large with the same
+the share of its square that they rebuild stands beside that of 2,000 Gaussian directions in sets as large of the same
 second moment (so that they fill the same dimensions), which is far above 0 in a large dictionary. q: how often random
 directions are rebuilt so well, after correction over all features (Benjamini-Hochberg). The composition rate is the
 share of features beyond chance.

@@ -7,8 +7,9 @@ it, beside what costs nothing, on the same rows and without a single ranking.
     interpretability    F1 of the best feature for each class, mean over classes, chosen and judged on different samples
 
 Lines: the dictionary; principal components, as many as it has active features (for edits and classes all of them may
-be chosen from, in either sign for classes); a random dictionary of its size; the class means, a supervised dictionary that is told the class (hatched where that makes the answer true by construction).
-The single methods `loss_recovered`, `edit_success`, `concept_f1` and `dictionary_report` say more of each.
+be chosen from, in either sign for classes); a random dictionary of its size; the class means, a supervised dictionary
+that is told the class (hatched where that makes the answer true by construction). `loss_recovered`, `edit_success`,
+`concept_f1` and `dictionary_report` say more of each.
 
 Null of each cell: the mean ablation (0) for variance and loss; random directions as long as the dictionary's edit; the
 search of features with labels exchanged. Every cell has its interval.
@@ -37,7 +38,7 @@ from analysis.compute.statistics.sample_groups import share_interval
 from analysis.compute.streaming import Pass
 from analysis.errors import NotEnoughData
 from analysis.features.court import classes_told
-from analysis.features.edit_trial import trial
+from analysis.features.edit_trial import Asked, trial
 from analysis.features.edits import NOISE
 from analysis.features.readers import AUTOMATIC, READERS, reader_of
 from analysis.features.recovery import LACKING, ratio, recovery
@@ -129,8 +130,8 @@ def dictionary_court(
         reading=_reading(arrays, list(lines), reader.what, made.features.name),
         caveats=(*seen.notes, *notes, *found.notes, *made.notes, *said,
                  f"Of {made.features.n_features:,} features {known.active} are active in a row: so many has the random "
-                 "dictionary, and there are as many principal components for variance and loss; edits and classes choose "
-                 "among all of them. Class means are told the class of every row.",
+                 "dictionary, and there are as many principal components for variance and loss, all of them to choose "
+                 "from for edits and classes. Class means are told the class of every row.",
                  "Axes are not comparable with each other, and their mean means nothing: there is no ranking.",
                  "Components, means and the random dictionary's factor were fitted on these rows."),
         estimates=_estimates(cells, found.n, tap.shape[1]), row_names=tuple(lines.values()), column_names=AXES,
@@ -143,7 +144,7 @@ def _labelled(source, known, column: str | None, params, rng, progress):
     if column is None or known.classes is None:
         return {}, ("There are no classes, so edits and classes told are not measured.",)
     cells, said = {}, []
-    asked = _Asked(column, params.features, params.classes, params.reader, params.maximum_samples)
+    asked = Asked(column, params.features, params.classes, params.reader, params.maximum_samples)
     names = (OWN, CLASSES, PRINCIPAL, RANDOM, NOISE)
     try:
         found = trial(source, known, known.classes, names, asked, rng, progress, (0.6, 0.85))
@@ -158,15 +159,6 @@ def _labelled(source, known, column: str | None, params, rng, progress):
     told, _ = classes_told(source, known, known.classes, params.maximum_samples, params.draws, rng)
     cells |= {(name, TOLD): (t.value, t.low, t.high, t.chance) for name, t in told.items()}
     return cells, tuple(said)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    column: str
-    features: int
-    classes: int
-    reader: str
-    maximum_samples: int
 
 
 def _lines(known) -> dict[str, str]:

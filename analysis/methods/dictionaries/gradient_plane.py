@@ -226,17 +226,10 @@ def _check() -> tuple[CheckLine, ...]:
     e = {x.name: x.value for x in found.estimates}
     return (
         CheckLine("sum of attributions", 0.0, e["attributions less the effect of the reconstruction"], 1e-12),
-        CheckLine(
-            "the telling unit is the loudest", 0.0, float(found.rows[found.positions[:, 1].argmax()]), 0.0
-        ),
-        CheckLine(
-            "first order and measured",
-            0.5,
-            e["correlation of first-order and measured effects"],
-            0.0,
-            "at least",
-        ),
-    )
+        CheckLine("the telling unit is the loudest", 0.0, float(found.rows[found.positions[:, 1].argmax()]), 0.0),
+        CheckLine("first order and measured", 0.5, e["correlation of first-order and measured effects"], 0.0,
+                  "at least"),
+    )  # fmt: skip
 
 
 METHODS = (
