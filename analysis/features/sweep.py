@@ -102,6 +102,10 @@ def asked_values(
     if not len(values) or len(set(values)) < len(values):
         raise ParameterError(f"{kind.sparsity} = {list(values)}", "values that differ, at least one")
     given = {f"{kind.sparsity}={value:g}": {**(params or {}), kind.sparsity: value} for value in values}
+    if len(given) < len(values):
+        raise ParameterError(
+            f"{kind.sparsity} = {list(values)}", "values that differ in their first six digits"
+        )
     for one in given.values():
         asked(architecture, one, training)
     return given

@@ -124,5 +124,5 @@ def _apart(x: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
 
 CLASSICAL = Classical(
     "convex", "Convex dictionary", "Every feature is a mixture of real rows; only codes are not negative",
-    ConvexParams, (), make,
+    ConvexParams, ("C. Ding, T. Li & M. Jordan (2010), Convex and semi-nonnegative matrix factorizations",), make,
 )  # fmt: skip
