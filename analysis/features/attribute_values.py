@@ -13,10 +13,21 @@ from analysis.compute.rows.samples import pooled_samples
 from analysis.errors import InputError, NotEnoughData, NotFound
 from analysis.features.probe_reader import probe_of
 from analysis.features.tap_dictionary import tap_dictionary
-from analysis.spec import Progress
+from analysis.spec import Progress, param
 
 FEWEST = 20
 ANSWERS = ("predicted", "correct", "confidence", "loss")  # what the network said is no attribute
+
+
+@dataclass(frozen=True)
+class AttributeParams:
+    """What every view of the features of attributes asks."""
+
+    columns: str = param("", "Sample columns with commas between; empty: all with classes.")
+    draws: int = param(9, "Exchanges of labels.", low=4, high=199, late=True)
+    maximum_samples: int = param(
+        2_000, "Most samples; a seeded random subset above.", low=50, high=50_000, late=True
+    )
 
 
 @dataclass(frozen=True)
@@ -71,12 +82,12 @@ class AttributeValues:
 
 
 def attribute_values(
-    tap: Activations, columns: str, pooling: str, maximum: int, rng, progress: Progress, span
+    tap: Activations, params: AttributeParams, pooling: str, rng, progress: Progress, span
 ) -> AttributeValues:
-    """At most `maximum` samples (a seeded random part). Raises NotFound without an attribute, NotEnoughData below 20
+    """At most `maximum_samples` (a seeded random part). Raises NotFound without an attribute, NotEnoughData below 20
     finite samples, InputError where no feature varies."""
     made = tap_dictionary(tap)
-    samples, notes = random_part(tap.layout.n_samples, maximum, rng)
+    samples, notes = random_part(tap.layout.n_samples, params.maximum_samples, rng)
     half = (span[0] + span[1]) / 2
     codes, kept, said = pooled_samples(tap, pooling, samples, progress, (span[0], half))
     samples = samples[kept]
@@ -89,8 +100,8 @@ def attribute_values(
     fires = np.flatnonzero((codes != codes[0]).any(axis=0))
     if not len(fires):
         raise InputError(f"no feature of {tap.name} varies between samples", "features that differ")
-    factors, about = factors_of([tap], np.asarray(tap.samples["id"]).astype(str)[samples], columns)
-    asked = {c.strip() for c in columns.split(",")}
+    factors, about = factors_of([tap], np.asarray(tap.samples["id"]).astype(str)[samples], params.columns)
+    asked = {c.strip() for c in params.columns.split(",")}
     factors = [f for f in factors if not f.is_number and (f.name in asked or f.name not in ANSWERS)]
     if not factors:
         raise NotFound(

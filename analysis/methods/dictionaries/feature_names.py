@@ -29,16 +29,16 @@ from analysis.activations import as_activations
 from analysis.compute.dictionaries.detection import LEVEL_WORDS, LEVELS, Z95
 from analysis.compute.dictionaries.held_out_names import (
     FEWEST_SAMPLES,
+    NamingParams,
     best_attribute,
     observed,
-    own_groups,
     strongest_texts,
 )
 from analysis.compute.dictionaries.planted_names import planted_texts
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against, bootstrap_mean
 from analysis.results import Estimate, Table
-from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.spec import CheckLine, Cost, Method, no_progress
 
 SHOWN = 2_000  # features whose examples are read: one read each
 HELP = {
@@ -59,12 +59,8 @@ HELP = {
 
 
 @dataclass(frozen=True)
-class FeatureNamesParams:
-    kinds: str = param("", "Kinds of your own: 'name: word word', several with ; between, e.g. 'loop: for while'.",
-                       label="kinds of your own")  # fmt: skip
-    draws: int = param(19, "Exchanges of texts between samples.", low=4, high=199)
-    maximum_rows: int = param(200_000, "Most rows; a seeded random subset of the samples above.", low=100,
-                              high=5_000_000)  # fmt: skip
+class FeatureNamesParams(NamingParams):
+    """As every view of words and features."""
 
 
 def feature_names(
@@ -88,15 +84,11 @@ def feature_names(
         Fewer than eight samples; nothing that rows could share; kinds that cannot be read.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    seen = observed(tap, params.maximum_rows, own_groups(params.kinds), rng, progress)
+    seen = observed(tap, params, rng, progress)
     detector, attribute, scored = seen.choose_and_judge(seen.attributes.hot, best_attribute)
     at, other = seen.halves[1]
     again = best_attribute(other, seen.attributes.hot.tocsr()[at].tocsc())[1]
-    null = []
-    for draw in range(params.draws):
-        progress(0.3 + 0.5 * draw / params.draws, "exchanging texts between samples")
-        hot = seen.attributes.hot.tocsr()[seen.exchanged(rng)]
-        null.append(seen.choose_and_judge(hot, best_attribute)[2].auroc)
+    null = [j.auroc for j in seen.by_chance(best_attribute, params.draws, rng, progress, (0.3, 0.8))]
     kept = np.flatnonzero((scored.p > 0) & np.isfinite(scored.auroc))
     columns = _columns(
         tap, seen, detector, attribute, scored, again == attribute, np.array(null), kept, progress

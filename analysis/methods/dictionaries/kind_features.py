@@ -25,16 +25,16 @@ from analysis.activations import as_activations
 from analysis.compute.dictionaries.detection import LEVEL_WORDS, Z95
 from analysis.compute.dictionaries.held_out_names import (
     FEWEST_SAMPLES,
+    NamingParams,
     best_detector,
     observed,
-    own_groups,
     strongest_texts,
 )
 from analysis.compute.dictionaries.planted_names import planted_texts
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against, bootstrap_mean
 from analysis.results import Estimate, Table
-from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.spec import CheckLine, Cost, Method, no_progress
 
 HELP = {
     "kind": "What the rows have in common.",
@@ -55,12 +55,8 @@ HELP = {
 
 
 @dataclass(frozen=True)
-class KindFeaturesParams:
-    kinds: str = param("", "Kinds of your own: 'name: word word', several with ; between, e.g. 'loop: for while'.",
-                       label="kinds of your own")  # fmt: skip
-    draws: int = param(19, "Exchanges of texts between samples.", low=4, high=199)
-    maximum_rows: int = param(200_000, "Most rows; a seeded random subset of the samples above.", low=100,
-                              high=5_000_000)  # fmt: skip
+class KindFeaturesParams(NamingParams):
+    """As every view of words and features."""
 
 
 def kind_features(
@@ -84,13 +80,9 @@ def kind_features(
         Fewer than eight samples; nothing that rows share; kinds that cannot be read.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    seen = observed(tap, params.maximum_rows, own_groups(params.kinds), rng, progress)
-    hot = seen.attributes.hot
-    detector, _, scored = seen.choose_and_judge(hot, best_detector)
-    null = []
-    for draw in range(params.draws):
-        progress(0.3 + 0.5 * draw / params.draws, "exchanging texts between samples")
-        null.append(seen.choose_and_judge(hot.tocsr()[seen.exchanged(rng)], best_detector)[2].f1)
+    seen = observed(tap, params, rng, progress)
+    detector, _, scored = seen.choose_and_judge(seen.attributes.hot, best_detector)
+    null = [j.f1 for j in seen.by_chance(best_detector, params.draws, rng, progress, (0.3, 0.8))]
     columns = _columns(tap, seen, detector, scored, np.array(null), progress)
     progress(1.0, "done")
     caveats = ["The feature was searched on one half of the samples and judged on the other.", seen.note]
