@@ -40,7 +40,7 @@ from analysis.errors import NotEnoughData
 from analysis.features.court import classes_told
 from analysis.features.edit_trial import Asked, trial
 from analysis.features.edits import NOISE
-from analysis.features.readers import AUTOMATIC, READERS, reader_of
+from analysis.features.readers import AUTOMATIC, OPENING, READERS, reader_of
 from analysis.features.recovery import LACKING, ratio, recovery
 from analysis.features.rivals import (
     CLASSES,
@@ -57,7 +57,6 @@ from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-NETWORK = 5.0  # seconds to open and run a small network, where there is one
 FEWEST = 16  # rows
 VARIANCE, KEPT, LOST, EDITS, TOLD = (
     "explained variance", "loss recovered", "loss lost without it", "edits that succeed", "classes told (F1)",
@@ -211,7 +210,7 @@ def _cost(shapes, params: DictionaryCourtParams) -> Cost:
     (d, _), some = likely_size(k), min(n, params.maximum_samples)
     flops = 2.0 * n * d * d + (60.0 + 6 * params.classes) * some * k * d
     seconds = m.seconds(flops64=flops, moved=300.0 * n * d + 2.0 * (params.draws + 1) * 3 * k * some * 900.0)
-    return Cost(seconds + NETWORK, 8.0 * d * (min(n, 4096) * 4 + min(n, 10_000) * 3) + 8.0 * d * d * 4 + 1e6)
+    return Cost(seconds + OPENING, 8.0 * d * (min(n, 4096) * 4 + min(n, 10_000) * 3) + 8.0 * d * d * 4 + 1e6)
 
 
 def _check() -> tuple[CheckLine, ...]:

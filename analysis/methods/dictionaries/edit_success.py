@@ -39,13 +39,12 @@ from analysis.compute.streaming import Pass
 from analysis.errors import NotEnoughData
 from analysis.features.edit_trial import Trial, trial
 from analysis.features.edits import NOISE, SUPERVISED
-from analysis.features.readers import AUTOMATIC, READERS
+from analysis.features.readers import AUTOMATIC, OPENING, READERS
 from analysis.features.rivals import OWN, PRINCIPAL, RANDOM, rivals, row_classes
 from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-NETWORK = 5.0  # seconds to open and run a small network, where there is one
 FEWEST = 16  # rows
 NAMES = (OWN, SUPERVISED, PRINCIPAL, RANDOM, NOISE)
 OVER = "95 % interval: Wilson, samples as draws."
@@ -169,7 +168,7 @@ def _cost(shapes, params: EditSuccessParams) -> Cost:
     (d, _), some = likely_size(k), min(n, params.maximum_samples)
     work = 6.0 * params.classes * some * k * d
     seconds = m.seconds(flops64=2.0 * n * d * d + work, moved=200.0 * n * d + 300.0 * some * d)
-    return Cost(seconds + NETWORK, 8.0 * d * (min(n, 4096) * 4 + some * 6) + 8.0 * d * d * 4 + 1e6)
+    return Cost(seconds + OPENING, 8.0 * d * (min(n, 4096) * 4 + some * 6) + 8.0 * d * d * 4 + 1e6)
 
 
 def _check() -> tuple[CheckLine, ...]:
