@@ -17,7 +17,6 @@ from analysis.spec import Progress
 
 Replacement = Callable[[np.ndarray, np.ndarray], np.ndarray]
 CLEAN = "untouched"
-RECORDED = 5e-3  # relative difference that half precision and another order of sums leave
 
 
 @dataclass(frozen=True)
