@@ -302,3 +302,11 @@ def test_linear_sets_and_sparse_ones_agree_on_rows(store, planted):
     a, b = (co_activation(t).columns for t in (tap, dense))
     assert all(np.array_equal(a[k], b[k]) for k in ("feature", "partner", "together", "PMI"))
     assert tap_dictionary(tap).features.rule == rules.TOPK
+
+
+@pytest.mark.parametrize("method", [co_activation, feature_families])
+def test_pairs_that_were_chosen_for_sharing_rows_are_not_beyond_chance_for_that(rng, method):
+    """Of independent features those that share most are listed: as much as the same search finds in moved rows."""
+    x = (rng.random((3000, 60)) < rng.uniform(0.02, 0.2, 60)).astype(float)
+    mean = method(ArrayActivations(x)).estimates[1]
+    assert mean.null == pytest.approx(mean.value, rel=0.15)
