@@ -160,10 +160,6 @@ def stale(workspace: Workspace, reference: str, certificate: Table) -> str:
     return ""
 
 
-def remove_certificate(store, tap: str) -> None:
-    _path(store, tap).unlink(missing_ok=True)
-
-
 def likely_others(workspace: Workspace, reference: str) -> tuple[list[str], list[str]]:
     """(seeds, networks) that a certificate of this tap would most likely be made with: dictionaries of the same
     activations with the same rule and size; encoded taps of other stores on the same data, else their tap of the same
