@@ -37,9 +37,9 @@ def spending_estimates(found: Spent, even: np.ndarray) -> tuple[Estimate, ...]:
 
 
 def _jackknifed(name: str, value: float, parts: list[float], **more) -> Estimate:
+    """None of these quantities can be negative, so neither can the low end."""
     half = jackknife_half(np.array(parts))
     if half is None:
         return Estimate(name, value, **more)
-    return Estimate(
-        name, value, value - float(half), value + float(half), interval="jackknife, groups of samples", **more
-    )
+    low, high = max(value - float(half), 0.0), value + float(half)
+    return Estimate(name, value, low, high, interval="jackknife, groups of samples", **more)
