@@ -11,7 +11,8 @@ from app_pages import HOSTILE, is_whole, open_page, texts
 from dictionary_subjects import K, atoms, planted_codes, set_of
 from safetensors.numpy import save_file
 
-from analysis import certificates
+from analysis import certificates, pipeline
+from analysis.certificates import questions
 from analysis.errors import InputError, NotFound
 from analysis.features.logit_weights import _shown, unembedding_of
 from analysis.features.pursuit_trace import own_trace, pursuit_trace
@@ -79,7 +80,7 @@ def kept(workspace):
 def test_each_feature_has_its_tests_and_dead_ones_none(made):
     found = kept(made)
     c = found.columns
-    assert set(certificates.COLUMNS) <= set(c)
+    assert set(questions.COLUMNS) <= set(c)
     assert c["dead"].tolist() == [False] * (K - 2) + [True] * 2
     assert (c["asked"][K - 2 :] == 0).all()
     alive = slice(0, K - 2)
@@ -345,3 +346,14 @@ def test_energy_is_that_of_the_directions_that_encoded_the_tap(made):
     assert error >= 0
     rates = made.store("net").index("mlp@a").table()["fraction_positive"]
     assert found.columns["firing rate"] == pytest.approx(rates[found.rows])
+
+
+def test_the_estimate_counts_all_that_is_run(made):
+    """What only the cards show takes time, too: naming features most of all."""
+    from dashboard.parts import certify_form
+
+    shapes = [made.activations(TAP).shape]
+    own = [q.method for q, taps, why in questions.asked(made.store("net"), "mlp@a", TAP, [], []) if not why]
+    assert {"feature_names", "co_activation", "atom_energy", "uniqueness"} <= set(own)
+    least = sum(pipeline.cost(m, shapes).seconds for m in own if m != "atom_energy")
+    assert certify_form.seconds(made, TAP, [], []) > least

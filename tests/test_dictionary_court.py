@@ -146,6 +146,21 @@ def test_the_planted_dictionary_edits_like_the_supervised_one(planted):
     assert e.null < 0.1
 
 
+def test_the_random_edit_is_not_one_direction_of_luck():
+    """Two classes: one direction for all samples leads all of them to the other class, or none."""
+    rng = np.random.default_rng(0)
+    of = np.arange(160) % 2
+    x = 0.3 * rng.standard_normal((160, 3))
+    x[:, 1] += 4 * of
+    tap = ArrayActivations(x, "x", {"label": of})
+    null = [
+        edit_success(tap, EditSuccessParams(features=1), np.random.default_rng(seed)).estimates[0].null
+        for seed in range(4)
+    ]
+    assert min(null) > 0.1  # 1/4 of all directions, within what 64 of them give
+    assert max(null) < 0.45
+
+
 def test_edits_without_classes_that_are_told_are_refused():
     rng = np.random.default_rng(0)
     with pytest.raises(NotEnoughData):
@@ -227,6 +242,17 @@ def test_random_dictionaries_are_no_compositions_and_planted_sums_are():
     assert all(set(p) == {i, i + 10} for i, p in enumerate(parts.tolist()))
     found = composition(ArrayActivations(rng.standard_normal((60, 12))))
     assert found.estimates[0].value == 0.0
+
+
+def test_a_few_compositions_are_told_among_many_atoms(tmp_path):
+    """Three sums and their six parts of 300 features: as many random directions as features could not tell them."""
+    rng = np.random.default_rng(0)
+    u = rng.standard_normal((300, 100))
+    u[:3] = u[10:13] + u[20:23]
+    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    store = encoded(tmp_path / "s", rng.standard_normal((40, 100)), [set_of("sums", u, rules.RELU)])
+    verdict = composition(store.activations("mlp@sums")).columns["verdict"]
+    assert set(np.flatnonzero(verdict == "composed")) == {0, 1, 2, 10, 11, 12, 20, 21, 22}
 
 
 def test_a_special_case_that_another_feature_took_is_absorbed_and_named():

@@ -16,6 +16,7 @@ from analysis.features import row_stream
 from analysis.features import training_run as loop
 from analysis.features.architectures.topk import TopK
 from analysis.features.checkpoints import load_checkpoint, read_curve
+from analysis.features.classical.fit_rows import FitRows
 from analysis.features.held_out import judged
 from analysis.features.row_stream import Place, RowStream, geometric_median
 from analysis.features.sweep import pareto, sweep
@@ -425,3 +426,21 @@ def test_a_training_is_a_job_that_resumes_and_leaves_a_set(store, tmp_path, monk
     refused = queue.submit(workspace.path, "train", arguments, start=False)
     worker.run_job(workspace.path, refused)
     assert "already a feature set" in queue.status(workspace.path, refused).error["found"]
+
+
+def test_more_held_out_rows_than_are_kept_are_judged_by_samples_from_everywhere(tmp_path, monkeypatch):
+    """Of classes in runs the first held-out rows would be of one class; and the number of samples is that of these."""
+    monkeypatch.setattr(row_stream, "HELD_ROWS", 60)
+    monkeypatch.setattr("analysis.features.classical.fit_rows.HELD_ROWS", 60)
+    of = np.repeat(np.arange(1000), 3)
+    x = np.random.default_rng(0).standard_normal((3000, 4)).astype(np.float32)
+    x[:, 0] = of
+    tap = write_store(tmp_path / "s", name="s", taps={"x": np.split(x, 1000)}).activations("x")
+    stream, fitted = RowStream(tap, 0.5, 0), FitRows(tap, 0.5, 0)
+    assert len(stream.held) == 60
+    assert stream.held_samples == fitted.held_samples == 20
+    assert np.array_equal(stream.held, fitted.held)
+    samples = stream.held[:, 0]
+    assert samples.min() < 250
+    assert samples.max() > 750
+    assert stream.n_rows == 1500  # what is not judged by is not trained on either

@@ -130,6 +130,17 @@ def test_planted_features_show_and_dead_ones_are_dead(store):
     )  # the same code, three times as long, for activations three times as long
 
 
+def test_shares_of_variance_add_up_whatever_the_order_of_the_rows(rng):
+    """Classes in runs differ between the blocks that are read, not within them."""
+    x = rng.standard_normal((20_000, 4))
+    x[:, 0] += 10 * np.repeat(np.arange(20), 1000)
+    found = spike_detectability(ArrayActivations(x.astype(np.float32)))
+    assert found.columns["share of variance"].sum() == pytest.approx(1.0, abs=1e-6)
+    middle = found.estimates[1]
+    assert middle.value == np.median(found.columns["strength"])
+    assert middle.low <= middle.value <= middle.high
+
+
 def test_tokens_count_as_one_observation_unless_asked(planted):
     tap = ArrayActivations(planted[1], layout=Layout(np.arange(0, 601, 20)))
     few = spike_detectability(tap)
@@ -291,3 +302,11 @@ def test_linear_sets_and_sparse_ones_agree_on_rows(store, planted):
     a, b = (co_activation(t).columns for t in (tap, dense))
     assert all(np.array_equal(a[k], b[k]) for k in ("feature", "partner", "together", "PMI"))
     assert tap_dictionary(tap).features.rule == rules.TOPK
+
+
+@pytest.mark.parametrize("method", [co_activation, feature_families])
+def test_pairs_that_were_chosen_for_sharing_rows_are_not_beyond_chance_for_that(rng, method):
+    """Of independent features those that share most are listed: as much as the same search finds in moved rows."""
+    x = (rng.random((3000, 60)) < rng.uniform(0.02, 0.2, 60)).astype(float)
+    mean = method(ArrayActivations(x)).estimates[1]
+    assert mean.null == pytest.approx(mean.value, rel=0.15)

@@ -159,3 +159,33 @@ def test_bad_input():
     gone = tap.values.copy()
     gone[:5] = np.nan
     assert feature_names(dataclasses.replace(tap, values=gone, digest=""), FEW).columns["F1"][0] > 0.95
+
+
+def test_exchanged_samples_keep_neither_their_class_nor_their_place(rng):
+    sample = np.repeat(np.arange(40), np.tile([3, 9], 20))
+    seen = held_out_names.Observed(np.arange(240), sample, None, None, None, "")
+    order = seen.exchanged(rng)
+    assert (sample[order] != sample).all()  # also where a short sample stands before long ones
+    classes = np.repeat(np.arange(4), 60)  # in runs, as data sets are often stored
+    alike = [(classes[seen.exchanged(rng)] == classes).mean() for _ in range(40)]
+    assert max(alike) < 0.6
+    place = np.concatenate([np.arange(n) for n in np.tile([3, 9], 20)])
+    assert (place[order] == place).mean() < 0.5
+
+
+def test_features_of_a_place_are_named(rng):
+    place, size = np.tile(np.arange(16), 60), 1 + rng.random(960)
+    tap = ArrayActivations(
+        ((place % 4 == 0) * size)[:, None], "v", {}, Layout(np.arange(61) * 16, grid=(4, 4))
+    )
+    assert feature_names(tap, FEW).columns["name"].tolist() == ["left edge"]
+
+
+def test_a_token_does_not_follow_what_it_holds_itself():
+    class Words(TextActivations):
+        def tokens(self, sample):
+            return ["a", " b", " ", "c"]
+
+    tap = Words(np.zeros((80, 1)), "t", {"text": np.full(20, "a b c")}, Layout(np.arange(21) * 4))
+    _, found = row_attributes(tap, np.arange(20))
+    assert "after space between words" not in found.names  # but for the c, which "token 'c'" says

@@ -137,6 +137,16 @@ def test_a_group_that_is_too_small_is_left_out_and_named(tap):
     assert any("three" in c and "left out" in c for c in found.caveats)
 
 
+def test_a_head_of_units_that_never_vary_is_left_out_and_named(tap):
+    x = np.asarray(tap.take(np.arange(N))).copy()
+    x[:, 4:] = 1.0
+    found = part_subspaces(
+        ArrayActivations(x, samples=tap.samples), PartSubspacesParams(heads=2, dimension=2)
+    )
+    assert "head 1 (units 0 to 3)" in found.row_names
+    assert any("head 2 (units 4 to 7) left out: none of its units varies" in c for c in found.caveats)
+
+
 def test_the_check_fails_on_broken_code(monkeypatch):
     method = registry.method("part_subspaces")
     monkeypatch.setattr(

@@ -11,7 +11,7 @@ import pytest
 from app_pages import HOSTILE, button, is_whole, open_page, texts, url
 
 from analysis.errors import ParameterError
-from analysis.features.sweep import PointFacts
+from analysis.features.sweep import PointFacts, asked_values
 from analysis.features.unfinished import at_work, note_end
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
@@ -53,7 +53,7 @@ def test_every_kind_says_what_it_is():
     for kind in training_kinds.kinds().values():
         assert kind.summary
         assert "\n\n    " in kind.equation  # a formula, set apart
-    assert training_kinds.kinds()["topk"].words
+    assert all(k.words for k in training_kinds.kinds().values() if k.group == training_kinds.LEARNED)
 
 
 def test_the_sentence_says_what_is_seen():
@@ -88,6 +88,13 @@ def test_values_are_read_as_people_type_them():
     for text, said in (("", "empty"), (" , ", "empty"), ("4, x", "'x'"), ("1 " * 21, "21 values")):
         with pytest.raises(ParameterError, match=said):
             values_of(text)
+
+
+def test_two_values_of_one_label_are_refused_before_one_of_them_is_lost():
+    """Folders and names have six digits of a value."""
+    with pytest.raises(ParameterError, match="six digits"):
+        asked_values("relu", [0.01000001, 0.01000002], None, None)
+    assert list(asked_values("topk", [8, 4], {"latents": 16}, None)) == ["k=8", "k=4"]
 
 
 # ---------------------------------------------------------------------- the page

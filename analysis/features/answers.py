@@ -17,14 +17,13 @@ from analysis.spec import Progress
 
 Replacement = Callable[[np.ndarray, np.ndarray], np.ndarray]
 CLEAN = "untouched"
-RECORDED = 5e-3  # relative difference that half precision and another order of sums leave
 
 
 @dataclass(frozen=True)
 class Answers:
     """Of n samples: `loss` (n,) nats; `kl` (n,) nats from the untouched answer, mean over a sample's tokens;
-    `predicted`
-    (n,) class, -1 where there are none; `later` by tap: squared difference (n,) from the untouched values there."""
+    `predicted` (n,) class, -1 where there are none; `later` by tap: squared difference (n,) from the untouched values
+    there."""
 
     loss: np.ndarray
     kl: np.ndarray

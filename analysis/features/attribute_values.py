@@ -8,21 +8,32 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.compute.rows.known_factors import factors_of
+from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.samples import pooled_samples
 from analysis.errors import InputError, NotEnoughData, NotFound
 from analysis.features.probe_reader import probe_of
 from analysis.features.tap_dictionary import tap_dictionary
-from analysis.spec import Progress
+from analysis.spec import Progress, param
 
 FEWEST = 20
 ANSWERS = ("predicted", "correct", "confidence", "loss")  # what the network said is no attribute
 
 
 @dataclass(frozen=True)
+class AttributeParams:
+    """What every view of the features of attributes asks."""
+
+    columns: str = param("", "Sample columns with commas between; empty: all with classes.")
+    draws: int = param(9, "Exchanges of labels.", low=4, high=199, late=True)
+    maximum_samples: int = param(
+        2_000, "Most samples; a seeded random subset above.", low=50, high=50_000, late=True
+    )
+
+
+@dataclass(frozen=True)
 class AttributeValues:
     """Of n `samples`: `codes` (n, k) pooled features that vary, numbers `fires` (k,), with `feature_names`; `x` (n, d)
-    mean rows; `hot` (n, V)
-    bool, `names` (V,) of values, `factor` (V,) number of their attribute; `notes`."""
+    mean rows; `hot` (n, V) bool, `names` (V,) of values, `factor` (V,) number of their attribute; `notes`."""
 
     samples: np.ndarray
     codes: np.ndarray
@@ -59,35 +70,24 @@ class AttributeValues:
 
     def listed(self, found) -> list[int]:
         """Numbers of the values to list: of two values of an attribute, the one that features tell better."""
+
+        def told(v: int) -> tuple[bool, float]:
+            return found[v].copies > 0, max(found[v].f1, found[v].together) - found[v].always
+
         keep = []
         for f in np.unique(self.factor):
             own = np.flatnonzero(self.factor == f).tolist()
-            keep += (
-                [
-                    max(
-                        own,
-                        key=lambda v: (
-                            found[v].copies > 0,
-                            max(found[v].f1, found[v].together) - found[v].always,
-                        ),
-                    )
-                ]
-                if len(own) == 2
-                else own
-            )
+            keep += [max(own, key=told)] if len(own) == 2 else own
         return sorted(keep)
 
 
 def attribute_values(
-    tap: Activations, columns: str, pooling: str, maximum: int, rng, progress: Progress, span
+    tap: Activations, params: AttributeParams, pooling: str, rng, progress: Progress, span
 ) -> AttributeValues:
-    """At most `maximum` samples (a seeded random part). Raises NotFound without an attribute, NotEnoughData below 20
+    """At most `maximum_samples` (a seeded random part). Raises NotFound without an attribute, NotEnoughData below 20
     finite samples, InputError where no feature varies."""
-    made, notes = tap_dictionary(tap), []
-    samples = np.arange(tap.layout.n_samples)
-    if len(samples) > maximum:
-        notes.append(f"A random {maximum:,} of {len(samples):,} samples used.")
-        samples = np.sort(rng.choice(len(samples), size=maximum, replace=False))
+    made = tap_dictionary(tap)
+    samples, notes = random_part(tap.layout.n_samples, params.maximum_samples, rng)
     half = (span[0] + span[1]) / 2
     codes, kept, said = pooled_samples(tap, pooling, samples, progress, (span[0], half))
     samples = samples[kept]
@@ -100,8 +100,8 @@ def attribute_values(
     fires = np.flatnonzero((codes != codes[0]).any(axis=0))
     if not len(fires):
         raise InputError(f"no feature of {tap.name} varies between samples", "features that differ")
-    factors, about = factors_of([tap], np.asarray(tap.samples["id"]).astype(str)[samples], columns)
-    asked = {c.strip() for c in columns.split(",")}
+    factors, about = factors_of([tap], np.asarray(tap.samples["id"]).astype(str)[samples], params.columns)
+    asked = {c.strip() for c in params.columns.split(",")}
     factors = [f for f in factors if not f.is_number and (f.name in asked or f.name not in ANSWERS)]
     if not factors:
         raise NotFound(

@@ -19,13 +19,19 @@ from analysis.features.rivals import Rivals, RowClasses
 from analysis.spec import Progress
 
 SMALLEST, MOST_OTHERS, BLOCK = 8, 6, 2048
-ANSWERS = (
-    "label",
-    "predicted",
-    "correct",
-    "confidence",
-    "loss",
-)  # columns that are the network's task, or its answer
+ANSWERS = ("label", "predicted", "correct", "confidence", "loss")  # the network's task, or its answer
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a trial asks: the attribute, at most how many `features` to exchange and `classes` to change into each
+    other, who answers (`readers.READERS`)."""
+
+    column: str
+    features: int
+    classes: int
+    reader: str
+    maximum_samples: int
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ def trial(
     source: Activations, known: Rivals, classes: RowClasses, names: tuple[str, ...], params, rng, progress: Progress,
     span,
 ) -> Trial:  # fmt: skip
-    """See `Trial`. Raises NotEnoughData where fewer than two classes have eight samples that are answered rightly."""
+    """See `Trial`; `params` has what `Asked` has. Raises NotEnoughData where fewer than two classes have eight samples
+    that are answered rightly."""
     cut = span[0] + 0.2 * (span[1] - span[0])
     reader, notes = answering(
         source, params.column, params.reader, params.maximum_samples, rng, progress, (span[0], cut)

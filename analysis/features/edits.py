@@ -20,6 +20,7 @@ from analysis.features.answers import Replacement
 from analysis.features.rivals import OWN, PRINCIPAL, RANDOM, Rivals
 
 SUPERVISED, NOISE = "class means", "a random direction"
+DIRECTIONS = 64  # random ones, dealt out to the samples: a single one leads to the wanted class, or nowhere
 
 
 @dataclass(frozen=True)
@@ -101,14 +102,16 @@ class Edits:
 
     def edit(self, name: str, shift: int, rng: np.random.Generator | None = None) -> Replacement:
         """Rows of class i become like class i + `shift`; others stay. `NOISE`: as long as the dictionary's own edit, in
-        a direction of its own for every pair."""
-        toward = None if rng is None else rng.standard_normal((self.count, self.known.mean.shape[0]))
+        the sample's one of 64 random directions."""
+        toward = None if rng is None else rng.standard_normal((DIRECTIONS, self.known.mean.shape[0]))
+        sample_of = self.known.made.source.layout.sample_of
 
         def replace(x, rows):
             out, of, size = x.copy(), self.row_class[rows], []
             for a in np.unique(of[of >= 0]):
                 at, b = np.flatnonzero(of == a), (a + shift) % self.count
-                delta = self._delta(name, x[at], a, b, toward)
+                own = None if toward is None else toward[sample_of(rows[at]) % DIRECTIONS]
+                delta = self._delta(name, x[at], a, b, own)
                 out[at] += delta
                 supervised = np.linalg.norm(self.means[b] - self.means[a])
                 size.append(np.linalg.norm(delta, axis=1) / max(supervised, 1e-300))
@@ -122,7 +125,7 @@ class Edits:
             return np.broadcast_to(self.means[b] - self.means[a], x.shape)
         if name == NOISE:
             length = np.linalg.norm(self._delta(OWN, x, a, b, None), axis=1)
-            return length[:, None] * toward[a] / np.linalg.norm(toward[a])
+            return (length / np.linalg.norm(toward, axis=1))[:, None] * toward
         return exchanged(self.books[name], x, self.features(name, a, b), self.codes[name][b])
 
 

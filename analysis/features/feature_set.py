@@ -177,7 +177,7 @@ class FeatureSet:
             )
         if not np.isfinite(x).all():
             raise InputError("activations hold NaN or infinity", "finite rows")
-        z = self._normalised(np.asarray(x, np.float32))[0] * np.float32(self.scale) - self.shift
+        z = self.encoded_from(x)
         if self.rule == rules.PURSUIT:
             return rules.pursued(z, self.decoder, self.active)
         if self.rule == rules.NEAREST:
@@ -195,6 +195,10 @@ class FeatureSet:
         if self.rule == rules.JUMP:
             return rules.jump(products, self.threshold)
         return products
+
+    def encoded_from(self, x: np.ndarray) -> np.ndarray:
+        """(n, d) float32: what the encoder multiplies for rows `x` (n, d), s ν(x) - shift."""
+        return self._normalised(np.asarray(x, np.float32))[0] * np.float32(self.scale) - self.shift
 
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
         """Activations (n, d) float32 that the codes of rows `x` (n, d) stand for. Raises as `encode`."""
@@ -228,7 +232,7 @@ class FeatureSet:
         mean = wide.mean(axis=1, keepdims=True) if self.normalise == "layer norm" else np.zeros((len(x), 1))
         size = np.sqrt(
             ((wide - mean) ** 2).mean(axis=1, keepdims=True)
-        )  # of length √d where it is divided by this
+        )  # divided by this a row has length √d
         size[size == 0] = 1
         return ((wide - mean) / size).astype(np.float32), mean.astype(np.float32), size.astype(np.float32)
 

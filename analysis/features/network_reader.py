@@ -14,7 +14,9 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.errors import InputError, NotFound
 from analysis.features.answers import CLEAN, Answers, Replacement
+from analysis.features.tap_places import rows_of
 from analysis.sources.loaded_model import logits_of
+from analysis.sources.module_output import first_tensor, put_back
 from analysis.sources.rerun import BATCH, rerun
 from analysis.spec import Progress
 
@@ -86,12 +88,10 @@ class NetworkReader:
 
     def _forward(self, inputs, labels, replace, mask, stored, rows, start):
         """Later taps' outputs by name, and the `Outputs`, with this tap's rows replaced (None: checked only)."""
-        from analysis.features.tap_places import first_tensor, put_back, rows_of
-
         later, passed, handles = {}, [], []
 
         def here(_module, _inputs, output):
-            tensor = first_tensor(output)
+            tensor = first_tensor(output, self._name)
             at = rows_of(tensor, mask, stored, self._tap.name, self._pooled)
             passed.append(True)
             if replace is None:
@@ -102,7 +102,7 @@ class NetworkReader:
         def behind(name):
             def keep(_module, _inputs, output):
                 if passed:
-                    later[name] = first_tensor(output).detach().clone()
+                    later[name] = first_tensor(output, name).detach().clone()
 
             return keep
 
@@ -143,14 +143,12 @@ class NetworkReader:
     def _slope(self, start: int, stop: int, rows: np.ndarray) -> np.ndarray:
         import torch
 
-        from analysis.features.tap_places import first_tensor, put_back, rows_of
-
         run, caught = self._run, []
         inputs = run.loaded.prepare(run.data.items(start, stop))
         stored, mask = np.asarray(self._tap.take(rows), np.float64), run.loaded.token_mask(inputs)
 
         def here(_module, _inputs, output):
-            tensor = first_tensor(output).detach().requires_grad_(True)
+            tensor = first_tensor(output, self._name).detach().requires_grad_(True)
             caught.append((tensor, rows_of(tensor, mask, stored, self._tap.name, self._pooled)))
             return put_back(output, tensor)
 

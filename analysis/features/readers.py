@@ -14,6 +14,7 @@ from analysis.spec import Progress
 
 AUTOMATIC, PROBE = "the network, where it can be run", "a linear probe"
 READERS = (AUTOMATIC, PROBE)
+OPENING = 5.0  # seconds to open and run a small network, where there is one
 
 
 def reader_of(

@@ -28,7 +28,7 @@ from analysis.features.tap_dictionary import TapDictionary
 from analysis.spec import Progress
 
 OWN, PRINCIPAL, RANDOM = "dictionary", "principal components", "random dictionary"
-CLASSES, TOKENS, MEAN, ZERO, WHOLE = "class means", "token means", "mean", "zero", "the rows themselves"
+CLASSES, TOKENS, MEAN, ZERO = "class means", "token means", "mean", "zero"
 FEWEST, SMALLEST = 8, 5  # rows of the tap; rows of a token text that has a mean of its own
 
 

@@ -44,7 +44,8 @@ class RowStream:
     ----------
     activations : Activations
     held_out : float
-        Share of the samples (not of the rows) that training never sees; at most 16,384 rows of them are used.
+        Share of the samples (not of the rows) that training never sees; as many of them, at random, as have 16,384 rows
+        are judged by.
     seed : int
     progress : called during the pass over the tap that finds mean and scale.
     beside : Beside, optional
@@ -54,7 +55,8 @@ class RowStream:
     ----------
     mean : (d,) float64 of the rows that are trained on. scale : float.
     n_rows, n_nonfinite : rows that are trained on; rows of these samples that were left out.
-    held : (m, d) float32, the held-out rows as they are in the tap. held_samples : how many samples they are of.
+    held : (m, d) float32, the rows that are judged by, as they are in the tap. held_samples : how many samples they are
+    of.
 
     Raises
     ------
@@ -79,11 +81,12 @@ class RowStream:
         self.block_rows = int(np.clip(BUFFER_BYTES // (16 * d), 16, BLOCK_ROWS))
         self.window_blocks = max(1, BUFFER_BYTES // (4 * d * self.block_rows))
         self._starts = np.arange(0, total, self.block_rows)
-        self._held_rows, self.held_samples = held_out_rows(activations, held_out, seed)
+        self._held_rows, _ = held_out_rows(activations, held_out, seed)
+        self._judged_rows, self.held_samples = judged_rows(activations, self._held_rows, seed)
         self._look(progress)
 
     def _look(self, progress: Progress) -> None:
-        """One pass: mean, scale, counts, and the held-out rows (the first of them, where there are many)."""
+        """One pass: mean, scale, counts, and the rows that are judged by."""
         found, kept, n_held, self.n_nonfinite = None, [], 0, 0
         total = max(1, len(self._held_rows))
         for start, block in self.activations.chunks():
@@ -92,10 +95,11 @@ class RowStream:
             other = self._other(start, len(block))
             good = good if other is None else good & finite_rows(other)
             self.n_nonfinite += int((~good & ~own).sum())
-            if (own & good).any() and n_held < HELD_ROWS:
-                kept.append(np.array(block[own & good][: HELD_ROWS - n_held], np.float32))
+            judged = self._judged_rows[start : start + len(block)] & good
+            if judged.any() and n_held < HELD_ROWS:
+                kept.append(np.array(block[judged][: HELD_ROWS - n_held], np.float32))
                 if other is not None:
-                    self.beside.look(other[:0], other[own & good][: HELD_ROWS - n_held])
+                    self.beside.look(other[:0], other[judged][: HELD_ROWS - n_held])
                 n_held += len(kept[-1])
             if (good & ~own).any():
                 part = UnitMoments.of(block[good & ~own])
@@ -183,6 +187,20 @@ def held_out_rows(activations: Activations, share: float, seed: int) -> tuple[np
     sample = np.zeros(n, bool)
     sample[chosen] = True
     return np.repeat(sample, np.diff(activations.layout.offsets)), len(chosen)
+
+
+def judged_rows(activations: Activations, held_out: np.ndarray, seed: int) -> tuple[np.ndarray, int]:
+    """(rows,) bool: of the rows `held_out` (rows,) bool those of as many whole samples, drawn at random, as have
+    `HELD_ROWS` rows, all where there are no more; and how many samples these are."""
+    offsets = np.asarray(activations.layout.offsets)
+    sizes = np.diff(offsets)
+    there = np.flatnonzero(sizes > 0)
+    there = there[held_out[offsets[there]]]
+    order = np.random.default_rng([seed, 5]).permutation(there)
+    fit = max(1, int((np.cumsum(sizes[order]) <= HELD_ROWS).sum()))
+    sample = np.zeros(len(sizes), bool)
+    sample[order[:fit]] = True
+    return np.repeat(sample, sizes), int(sample.sum())
 
 
 def geometric_median(z: np.ndarray, steps: int = 100) -> np.ndarray:

@@ -29,7 +29,8 @@ class SampleStream(RowStream):
         offsets = activations.layout.offsets
         full = np.flatnonzero(np.diff(offsets) > 0)
         held = self._held_rows[offsets[full]]
-        self.held_at, self.trained_on = full[held][:HELD_SAMPLES], full[~held]
+        some = np.random.default_rng([seed, 5]).permutation(full[held])[:HELD_SAMPLES]
+        self.held_at, self.trained_on = np.sort(some), full[~held]
         if not len(self.trained_on) or not len(self.held_at):
             raise NotEnoughData(f"{activations.name} has {len(full)} samples with rows", "at least 2")
         rows = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in self.held_at])

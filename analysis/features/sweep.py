@@ -28,14 +28,8 @@ from analysis.store.durable import made_directory, write_file
 from analysis.store.reader import Store
 
 SET = "set"
-SAME = (
-    "tap",
-    "store_digest",
-    "architecture",
-    "parameters",
-    "training",
-    "seed",
-)  # of a set that need not be made again
+# of a set that need not be made again
+SAME = ("tap", "store_digest", "architecture", "parameters", "training", "seed")
 
 
 @dataclass(frozen=True)
@@ -108,6 +102,10 @@ def asked_values(
     if not len(values) or len(set(values)) < len(values):
         raise ParameterError(f"{kind.sparsity} = {list(values)}", "values that differ, at least one")
     given = {f"{kind.sparsity}={value:g}": {**(params or {}), kind.sparsity: value} for value in values}
+    if len(given) < len(values):
+        raise ParameterError(
+            f"{kind.sparsity} = {list(values)}", "values that differ in their first six digits"
+        )
     for one in given.values():
         asked(architecture, one, training)
     return given

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError
-from analysis.features.answers import RECORDED
+from analysis.sources.module_output import RECORDED
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,6 @@ class Places:
         flat[self.mask] = torch.from_numpy(np.ascontiguousarray(rows)).to(flat.dtype)
         moved.copy_(flat.reshape(moved.shape))
         return out
-
-
-def first_tensor(output):
-    """The first tensor of a module's output, as recorded."""
-    import torch
-
-    while isinstance(output, (tuple, list)) and len(output):
-        output = output[0]
-    if not isinstance(output, torch.Tensor):
-        raise InputError(f"a module that gives {type(output).__name__}", "one that gives a tensor")
-    return output
-
-
-def put_back(output, tensor):
-    """The output with its first tensor exchanged."""
-    if isinstance(output, (tuple, list)):
-        return type(output)((put_back(output[0], tensor), *output[1:]))
-    return tensor
 
 
 def rows_of(tensor, mask, stored: np.ndarray, name: str, pooled: bool) -> Places:

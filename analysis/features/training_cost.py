@@ -20,7 +20,7 @@ TRIED_SECONDS, TRIED_STEPS, FIRST = (
     3.0,
     12,
     2,
-)  # how long is tried; the first steps are slower and do not count
+)  # how long is tried; the first steps do not count: they are slower
 LOOK = 0.4  # of a step: the forward half alone, for each batch of held-out rows
 COPIES = 4  # of the weights: themselves, gradient, two moments
 CODES = 8  # arrays of (batch, latents) alive at once, in float32, some in int64

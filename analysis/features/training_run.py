@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,16 +11,11 @@ from analysis.compute.statistics.moments import UnitMoments
 from analysis.errors import Cancelled, LoupeError
 from analysis.features.adam import Adam
 from analysis.features.architectures.architecture import SparseDictionary
-from analysis.features.checkpoints import (
-    changed_since,
-    has_checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-    write_curve,
-)
+from analysis.features.checkpoints import has_checkpoint, load_checkpoint, save_checkpoint, write_curve
 from analysis.features.feature_set import FeatureSet
-from analysis.features.held_out import judged
+from analysis.features.finished_set import finished_set
 from analysis.features.row_stream import Place, RowStream, geometric_median
+from analysis.features.run_state import is_finite, restore, state_of
 from analysis.features.starting import start_inside
 from analysis.features.training_settings import Training
 from analysis.spec import Progress
@@ -31,7 +25,6 @@ if TYPE_CHECKING:
 
 IMPROVES = 1e-4  # a held-out loss below the best by this share of it counts as better
 MEDIAN_ROWS = 4096
-MOMENTS = ("first", "second")  # of Adam
 LOOKING = 0.05  # share of the progress that is the first pass
 
 
@@ -69,7 +62,7 @@ class Run:
         import torch
 
         if resume and self.directory is not None and has_checkpoint(self.directory):
-            self._restore()
+            restore(self, *load_checkpoint(self.directory))
             return
         if self.training.start != "mean":
             with torch.no_grad():
@@ -81,7 +74,7 @@ class Run:
     def _start(self) -> np.ndarray:
         """(d,) in units of z, where the mean is 0."""
         if self.training.start == "origin":
-            return -self._rebuilt.scale * self._rebuilt.mean
+            return -self.rebuilt.scale * self.rebuilt.mean
         return geometric_median(self.dictionary.wanted(self._first_rows()).numpy())
 
     def _first_rows(self) -> Tensor:
@@ -129,7 +122,7 @@ class Run:
         self.step, self.tokens = self.step + 1, self.tokens + rows
         active = (found.codes != 0).any(dim=0)
         self.quiet = torch.where(active, 0, self.quiet + rows)
-        self._loss = float(found.total.detach())
+        self.loss = float(found.total.detach())
 
     def _diverged(self, loss: float) -> None:
         kept = (
@@ -149,7 +142,7 @@ class Run:
 
         loss, left, l0, n, share = 0.0, 0.0, 0, 0, min(1.0, self.step / self.training.steps)
         with torch.no_grad():
-            for z in self._held_parts():
+            for z in self.held_parts():
                 found = self.dictionary.loss(z, step=self.step, share=share)
                 rows = len(found.codes)
                 loss += float(found.total) * rows
@@ -159,7 +152,7 @@ class Run:
         explained = 1 - left / self._held_size
         self.curve.append(
             {
-                "step": self.step, "tokens": self.tokens, "loss": self._loss, "held_out_loss": loss / n,
+                "step": self.step, "tokens": self.tokens, "loss": self.loss, "held_out_loss": loss / n,
                 "explained_variance": explained, "l0": l0 / n, "dead": dead,
             }
         )  # fmt: skip
@@ -173,13 +166,14 @@ class Run:
         elif self.training.patience and self.stale >= self.training.patience:
             self.stopped = f"stopped at step {self.step}: the held-out loss no longer fell"
 
-    def _held_parts(self):
+    def held_parts(self):
+        """Batches of held-out rows as tensors."""
         import torch
 
         return (torch.from_numpy(z) for z in self.stream.held_parts(self.training.batch))
 
     @property
-    def _rebuilt(self):
+    def rebuilt(self):
         """Whose `held` rows and `scale` are those of what is rebuilt: of the tap, or of the tap beside."""
         return self.stream.beside if self.dictionary.rebuilds_beside else self.stream
 
@@ -187,10 +181,10 @@ class Run:
     def _held_size(self) -> float:
         """Sum of squares of the held-out rows about their own mean, in units of z."""
         if not hasattr(self, "_size"):
-            found, held = None, self._rebuilt.held
+            found, held = None, self.rebuilt.held
             for part in np.array_split(held, -(-len(held) // 4096)):
                 found = UnitMoments.of(part) if found is None else found.merge(UnitMoments.of(part))
-            self._size = float(found.m2.sum()) * self._rebuilt.scale**2
+            self._size = float(found.m2.sum()) * self.rebuilt.scale**2
         return self._size or float("nan")
 
     def line(self) -> str:
@@ -204,85 +198,12 @@ class Run:
             f"features, {at['dead']:.0%} dead"
         )
 
-    # ------------------------------------------------------------------ checkpoints
     def save(self) -> None:
         """A checkpoint of now, where there is a folder; never one of weights that are not finite."""
-        import torch
+        if self.directory is not None and is_finite(self):
+            save_checkpoint(self.directory, *state_of(self))
+            self.saved = self.step
 
-        weights = self.dictionary.weights
-        if self.directory is None or not all(bool(torch.isfinite(w).all()) for w in weights.values()):
-            return
-        arrays = {f"weight.{n}": w.detach().numpy() for n, w in weights.items()}
-        for key in MOMENTS:
-            arrays |= {f"{key}.{n}": m.numpy() for n, m in getattr(self.adam, key).items()}
-        arrays |= {f"kept.{n}": v for n, v in self.dictionary.kept.items()}
-        arrays["quiet"] = self.quiet.numpy()
-        about = {
-            "step": self.step, "tokens": self.tokens, "place": dataclasses.asdict(self.place), "curve": self.curve,
-            "best": self.best, "stale": self.stale, "stopped": self.stopped, "what": self.what,
-            "changed": self.changed, "started": self.started,
-        }  # fmt: skip
-        save_checkpoint(self.directory, arrays, about)
-        self.saved = self.step
-
-    def _restore(self) -> None:
-        import torch
-
-        arrays, about = load_checkpoint(self.directory)
-        changed = changed_since(about["what"], self.what, self.directory)
-        self.changed = [*about.get("changed", []), *([{"step": about["step"], **changed}] if changed else [])]
-        for name, w in self.dictionary.weights.items():
-            with torch.no_grad():
-                w.copy_(torch.from_numpy(arrays[f"weight.{name}"].copy()))
-        for key in MOMENTS:
-            for name, moment in getattr(self.adam, key).items():
-                moment.copy_(torch.from_numpy(arrays[f"{key}.{name}"].copy()))
-        self.dictionary.kept = {n: arrays[f"kept.{n}"].copy() for n in self.dictionary.kept}
-        self.quiet = torch.from_numpy(arrays["quiet"].copy())
-        self.step, self.tokens, self.place = about["step"], about["tokens"], Place(**about["place"])
-        self.curve, self.stale, self.stopped = about["curve"], about["stale"], about["stopped"]
-        self.best, self.saved, self.started = about["best"], self.step, about.get("started", {})
-        self._loss = self.curve[-1]["loss"] if self.curve else float("nan")
-
-    # ------------------------------------------------------------------ the end
     def finished(self, name: str) -> FeatureSet:
         """The set, with everything to cite it by."""
-        dead = self.quiet >= self.training.dead_rows
-        about = {
-            **self.what, "tokens": self.tokens, "steps": self.step, "curve": self.curve, "stopped": self.stopped,
-            "rows": {"trained_on": self.stream.n_rows, "not_finite": self.stream.n_nonfinite,
-                     "held_out": len(self.stream.held), "held_out_samples": self.stream.held_samples},
-            "dead": {"latents": int(dead.sum()), "share": float(dead.double().mean()),
-                     "rows_without": self.training.dead_rows},
-            **({"changed": self.changed} if self.changed else {}), **self.started,
-        }  # fmt: skip
-        made = self.dictionary.finish(name, self.stream.mean, self.stream.scale, about)
-        target = self._rebuilt.held if self.dictionary.rebuilds_beside else None
-        about["held_out"] = judged(made, self.stream.held, target)
-        about |= self.dictionary.facts(self._held_parts())
-        about["caveats"] = self._caveats(about)
-        return made
-
-    def _caveats(self, about: dict) -> list[str]:
-        said, dead = [], about["dead"]
-        if about["rows"]["not_finite"]:
-            said.append(f"{about['rows']['not_finite']:,} rows hold NaN or infinity and were left out.")
-        if dead["latents"] == self.dictionary.n_latents:
-            said.append(
-                "Every latent is dead: the set explains nothing. Lower the penalty or the learning rate."
-            )
-        elif dead["share"] > 0.5:
-            said.append(
-                f"{dead['share']:.0%} of the latents are dead, not active in {dead['rows_without']:,} rows."
-            )
-        if (about["held_out"]["explained_variance"] or 0) < 0:
-            said.append("It rebuilds held-out samples worse than their mean does. Lower the learning rate.")
-        if self.tokens < dead["rows_without"]:
-            said.append("Too few rows were seen to call any latent dead.")
-        said += [
-            f"From step {c['step']:,} on the learning rate was {c['learning_rate'][1]:g} instead of "
-            f"{c['learning_rate'][0]:g}." for c in self.changed
-        ]  # fmt: skip
-        if self.stopped:
-            said.append(self.stopped.capitalize() + ".")
-        return said + self.dictionary.caveats(about)
+        return finished_set(self, name)

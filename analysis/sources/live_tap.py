@@ -15,8 +15,8 @@ import numpy as np
 
 from analysis.errors import InputError, NotFound
 from analysis.sources.loaded_model import LoadedModel, logits_of
+from analysis.sources.module_output import RECORDED, first_tensor, put_back
 
-RECORDED = 5e-3  # relative difference that half precision and another order of sums leave
 TRIED = 4  # samples that are compared with the store
 SCALARS = ("margin", "answer")
 
@@ -104,14 +104,14 @@ class LiveTap:
         modules, handles = dict(self.loaded.module.named_modules()), []
 
         def own(_module, _inputs, output):
-            x = _tensor(output, self.module)
+            x = first_tensor(output, self.module)
             passed.rows = as_rows(x, mask).detach().clone()
-            return None if rows is None else _put_back(output, with_rows(x, rows, mask))
+            return None if rows is None else put_back(output, with_rows(x, rows, mask))
 
         def keep(name):
             def hook(_module, _inputs, output):
                 if passed.rows is not None:  # it runs after the tap
-                    passed.later[name] = as_rows(_tensor(output, name), mask).clone()
+                    passed.later[name] = as_rows(first_tensor(output, name), mask).clone()
 
             return hook
 
@@ -173,21 +173,3 @@ def with_rows(x, rows, mask=None):
         at = torch.nonzero(mask.reshape(-1)).expand(-1, x.shape[-1])
         return x.reshape(-1, x.shape[-1]).scatter(0, at, rows).reshape(x.shape)
     return rows.reshape(x.shape)
-
-
-def _tensor(output, name: str):
-    import torch
-
-    while isinstance(output, (tuple, list)) and output:
-        output = output[0]
-    if not isinstance(output, torch.Tensor):
-        raise InputError(
-            f"module '{name}' gives a {type(output).__name__}", "a tensor, or a tuple that begins with one"
-        )
-    return output
-
-
-def _put_back(output, new):
-    if isinstance(output, (tuple, list)):
-        return type(output)([_put_back(output[0], new), *output[1:]])
-    return new

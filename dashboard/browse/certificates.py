@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import certificates
-from analysis.certificates import NO, NONE, OPEN, TESTS, YES
+from analysis.certificates.questions import NO, NONE, OPEN, TESTS, YES
 from analysis.results import Table
 from dashboard.browse.kept import Kept
 

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from analysis.features.architectures import ARCHITECTURES
+from analysis.features.classical import CLASSICAL as KNOWN
 
 LEARNED, CLASSICAL = "Learned by gradient", "Classical"
 
@@ -39,20 +40,16 @@ def _learned() -> list[Kind]:
     return [
         Kind(
             a.name, a.title, LEARNED, a.summary, a.words, _text(a.make), a.params, "train", a.papers, a.sparsity,
-            getattr(a, "beside", ""), getattr(a, "live", False),
+            a.beside, a.live,
         )
         for a in ARCHITECTURES.values()
     ]  # fmt: skip
 
 
 def _classical() -> list[Kind]:
-    try:
-        from analysis.features.classical import CLASSICAL as known
-    except ModuleNotFoundError:
-        return []
     return [
         Kind(c.name, c.title, CLASSICAL, c.summary, "", _text(c.make), c.params, "make_features", c.papers)
-        for c in known
+        for c in KNOWN
     ]
 
 

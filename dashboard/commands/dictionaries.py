@@ -76,6 +76,7 @@ def encode(given) -> int:
 
 def certify(given) -> int:
     from analysis import certificates
+    from analysis.certificates.questions import TESTS
 
     workspace, bar = workspace_of(given), Bar(given)
     seeds, networks = given.seeds, given.networks
@@ -85,9 +86,7 @@ def certify(given) -> int:
         networks = likely[1] if networks is None else networks
     made = certificates.certify(workspace, given.input, seeds, networks, seed=given.seed, progress=bar)
     bar.end()
-    counts = {
-        t: {w: int((made.columns[t] == w).sum()) for w in ("yes", "open", "no")} for t in certificates.TESTS
-    }
+    counts = {t: {w: int((made.columns[t] == w).sum()) for w in ("yes", "open", "no")} for t in TESTS}
     if given.json:
         about = {
             "tap": given.input,
@@ -97,7 +96,7 @@ def certify(given) -> int:
         }
         return print_json({"kind": "certificate", **about, "tests": counts, "caveats": list(made.caveats)})
     print(one_line(made.reading))
-    for test, (words, *_) in certificates.TESTS.items():
+    for test, (words, *_) in TESTS.items():
         if any(counts[test].values()):
             print(
                 f"  {test}: " + ", ".join(f"{n:,} {word}" for word, n in counts[test].items()) + f" ({words})"

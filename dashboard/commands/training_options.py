@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from dashboard.commands.options import add_command, add_workspace, seed
+
 KEEPS = ("all", "front", "none")
 
 
@@ -24,22 +26,20 @@ class LateParser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace, **more)
 
 
-def add(actions, workspace: Callable, seed: Callable) -> None:
-    """Both actions; `workspace` adds that option to a parser, `seed` reads one."""
+def add(actions) -> None:
+    """Both actions."""
     for name, about in (
         ("train", "learn a dictionary from a tap"),
         ("sweep", "learn one dictionary for each of several sparsities, and say which none beats"),
     ):
-        p = actions.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
-        p.set_defaults(command=f"features {name}")
+        p = add_command(actions, name, about, f"features {name}")
         p.late = _late
         p.add_argument("input", metavar="STORE:TAP")
         p.add_argument("--architecture", default="topk", metavar="NAME", help="default: topk; listed below")
         p.add_argument("--name", default="", help="of the feature set (default: architecture and tap)")
         p.add_argument("--seed", type=seed, default=0)
         p.add_argument("--resume", action="store_true", help="go on with one that stopped, by its name")
-        p.add_argument("--json", action="store_true", help="print JSON")
-        workspace(p, "the workspace (default: the sample workspace)")
+        add_workspace(p, "the workspace (default: the sample workspace)")
         if name == "train":
             p.add_argument("--estimate", action="store_true", help="only say what it would take")
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis import certificates, pipeline
+from analysis.certificates import questions
 from dashboard import errors, jobs, state
 from dashboard.browse.feature_sets import encoded_taps, source_of
 from dashboard.parts import outcome, tap_picker
@@ -33,9 +34,10 @@ def draw(reference: str) -> None:
         "Other networks", networks, format_func=tap_picker.shown, help=NETWORKS_HELP, placeholder="none: not asked",
         **state.bound("networks", [r for r in likely[1] if r in networks], networks),
     )  # fmt: skip
+    takes = about(seconds(workspace, reference, chosen, elsewhere))
     st.caption(
-        f"Five tests of each feature, {about(_seconds(reference, chosen, elsewhere))} in all. What was computed before "
-        "is taken as it is."
+        f"Five tests of each feature and what its card shows: {takes} in all. What was computed before is taken as "
+        "it is."
     )
     if st.button("Certify", type="primary", icon=":material/verified:", width="stretch"):
         work = {"input": reference, "seeds": list(chosen), "networks": list(elsewhere)}
@@ -55,16 +57,15 @@ def _offered(reference: str) -> tuple[list[str], list[str]]:
     return seeds, first + [r for r in rest if not r.partition(":")[2].startswith("outputs.")]
 
 
-def _seconds(reference: str, seeds: list[str], networks: list[str]) -> float:
-    asked = [
-        ("feature_table", []),
-        ("direction_stability", []),
-        ("uniqueness", []),
-        ("spike_detectability", []),
-    ]
-    asked += [("seed_consistency", seeds)] * bool(seeds) + [("presence_elsewhere", networks)] * bool(networks)
-    shape = state.workspace().activations
-    return sum(pipeline.cost(m, [shape(r).shape for r in (reference, *more)]).seconds for m, more in asked)
+def seconds(workspace, reference: str, seeds: list[str], networks: list[str]) -> float:
+    """Of all that a certificate runs, what only the cards show among it."""
+    name, _, tap = reference.partition(":")
+    wanted = questions.asked(workspace.store(name), tap, reference, seeds, networks)
+    return sum(
+        pipeline.cost(q.method, [workspace.activations(r).shape for r in taps]).seconds
+        for q, taps, reason in wanted
+        if not reason
+    )
 
 
 def done(result: dict) -> None:

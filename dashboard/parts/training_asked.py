@@ -18,13 +18,14 @@ MOST_VALUES = 20
 def work(form) -> dict | None:
     """The arguments of the job; None where what is asked is refused, which is said here."""
     found = {"input": form.reference, "name": form.name, "params": form.params, "seed": form.seed}
+    labels: list[str] = []
     try:
         if form.kind.group == CLASSICAL:
             found["kind"] = form.kind.name
         else:
             found |= {"architecture": form.kind.name, "training": form.training}
-            _sound(form, found)
-        _free(form, found)
+            labels = _sound(form, found)
+        _free(form, labels)
     except LoupeError as refusal:
         said = {n: getattr(refusal, n) for n in ("found", "expected", "remedy")}
         if " = " not in said["found"]:  # the name of a parameter stays as it is
@@ -57,22 +58,23 @@ def free_name(wanted: str) -> str:
     return next(n for n in (name, *(f"{name} {i}" for i in range(2, 10_000))) if n not in taken)
 
 
-def _sound(form, found: dict) -> None:
+def _sound(form, found: dict) -> list[str]:
+    """The labels of the sets of a sweep."""
     if form.values is None:
         asked(form.kind.name, form.params, form.training)
-    else:
-        found |= {"values": values_of(form.values), "keep": form.keep}
-        asked_values(form.kind.name, found["values"], form.params, form.training)
+        return []
+    found |= {"values": values_of(form.values), "keep": form.keep}
+    return list(asked_values(form.kind.name, found["values"], form.params, form.training))
 
 
-def _free(form, found: dict) -> None:
+def _free(form, labels: list[str]) -> None:
     workspace = state.workspace()
     if not form.name:
         raise ParameterError("the name is empty", "a name for the set")
     workspace.features.refuse_taken(form.name)
     refuse_to_lose(workspace.path / PLACE / form.name)
-    for value in found.get("values", ()):
-        workspace.features.refuse_taken(f"{form.name} {form.kind.sparsity}={value:g}")
+    for label in labels:
+        workspace.features.refuse_taken(f"{form.name} {label}")
 
 
 def _is_number(text: str) -> bool:

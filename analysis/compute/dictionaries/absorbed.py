@@ -12,8 +12,7 @@ LEANS, MOST_OF = 0.025, 0.5  # cosine with the value's direction; share of the p
 @dataclass(frozen=True)
 class Misses:
     """Samples `recognised`, `missed` by the main features, `absorbed`, and `chance`, absorbed on average with
-    directions
-    of exchanged labels; `by` features, the most frequent first."""
+    directions of exchanged labels; `by` features, the most frequent first."""
 
     recognised: int
     missed: int

@@ -41,10 +41,12 @@ def rebuilt_by_others(directions: np.ndarray, which: np.ndarray, parts: int) -> 
 
 
 def rebuilt_by_chance(directions: np.ndarray, parts: int, some: int, rng: np.random.Generator) -> np.ndarray:
-    """The same share of `some` of as many Gaussian directions with the second moment of `directions` (k, d), so that
-    they fill the same dimensions to the same degree. O(k d² + d³)."""
+    """The same share (some,) of Gaussian directions in sets as large and of the second moment of `directions` (k, d):
+    they fill the same dimensions to the same degree. O(some parts k d + d³)."""
     u = unit_rows(directions).astype(np.float64)
     values, vectors = np.linalg.eigh(u.T @ u / len(u))
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    drawn = rng.standard_normal(u.shape) @ root
-    return rebuilt_by_others(drawn, np.arange(min(some, len(u))), parts)[0]
+    root, found = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T, []
+    for start in range(0, some, len(u)):
+        drawn = rng.standard_normal(u.shape) @ root
+        found.append(rebuilt_by_others(drawn, np.arange(min(some - start, len(u))), parts)[0])
+    return np.concatenate(found)

@@ -43,9 +43,7 @@ def families(
     at = np.array([place[int(a), int(b)] for a, b in edges], np.int64)
     parent, together, weight = np.full(k, -1), np.zeros(k, np.int64), np.zeros(k)
     rank = np.empty(k, np.int64)
-    rank[np.lexsort((np.arange(k), -fires))] = np.arange(
-        k
-    )  # ties by number, so that nobody is his own ancestor
+    rank[np.argsort(-fires, kind="stable")] = np.arange(k)  # ties by number: nobody is his own ancestor
     for (a, b), i in zip(edges, at, strict=True):
         above, below = (a, b) if rank[a] < rank[b] else (b, a)
         if parent[below] < 0 or low[i] > weight[below]:

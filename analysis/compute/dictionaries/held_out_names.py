@@ -20,10 +20,21 @@ from analysis.compute.dictionaries.detection import (
 )
 from analysis.compute.dictionaries.row_attributes import RowAttributes, row_attributes
 from analysis.errors import NotEnoughData, ParameterError
-from analysis.spec import Progress, no_progress
+from analysis.spec import Progress, no_progress, param
 
 FEWEST_SAMPLES = 8
 CONTEXT = 24  # characters before the token of an example
+
+
+@dataclass(frozen=True)
+class NamingParams:
+    """What every view of words and features asks."""
+
+    kinds: str = param("", "Kinds of your own: 'name: word word', several with ; between, e.g. 'loop: for while'.",
+                       label="kinds of your own")  # fmt: skip
+    draws: int = param(19, "Exchanges of texts between samples.", low=4, high=199)
+    maximum_rows: int = param(200_000, "Most rows; a seeded random subset of the samples above.", low=100,
+                              high=5_000_000)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,20 +65,35 @@ class Observed:
         scored = judged_pairs(second, rows[other].tocsc(), detector, attribute, self.sample[other])
         return detector, attribute, scored
 
+    def by_chance(
+        self, choose, draws: int, rng: np.random.Generator, progress: Progress, span: tuple[float, float]
+    ) -> list[Judged]:
+        """The same scores with samples exchanged, so many times."""
+        found, rows = [], self.attributes.hot.tocsr()
+        for draw in range(draws):
+            progress(span[0] + (span[1] - span[0]) * draw / draws, "exchanging texts between samples")
+            found.append(self.choose_and_judge(rows[self.exchanged(rng)], choose)[2])
+        return found
+
     def exchanged(self, rng: np.random.Generator) -> np.ndarray:
-        """(m,) rows in an order that gives every text another sample's activations: turned by whole samples."""
+        """(m,) rows in an order that gives the activations of every sample another sample's text, turned by a random
+        number of tokens: places in a sample are attributes, too, and would stay as they are."""
         starts = np.flatnonzero(np.r_[True, self.sample[1:] != self.sample[:-1]])
-        return np.roll(np.arange(len(self.rows)), int(starts[rng.integers(1, len(starts))]))
+        sizes, order = np.diff(np.r_[starts, len(self.sample)]), rng.permutation(len(starts))
+        other = np.empty(len(starts), np.int64)
+        other[order] = np.roll(order, 1)  # one circle through all: nobody keeps his own
+        token = np.arange(len(self.sample)) - np.repeat(starts, sizes)
+        turn = rng.integers(sizes[other])
+        other, turn = np.repeat(other, sizes), np.repeat(turn, sizes)
+        return starts[other] + (token + turn) % sizes[other]
 
 
 def observed(
-    activations: Activations,
-    maximum_rows: int,
-    own: dict[str, tuple[str, ...]],
-    rng: np.random.Generator,
-    progress: Progress = no_progress,
+    activations: Activations, params: NamingParams, rng: np.random.Generator, progress: Progress = no_progress
 ) -> Observed:
-    """Read a tap for naming. Raises NotEnoughData for fewer than `FEWEST_SAMPLES` samples, or nothing to say."""
+    """Read a tap for naming. Raises NotEnoughData for fewer than `FEWEST_SAMPLES` samples, or nothing to say;
+    ParameterError for kinds that cannot be read."""
+    own, maximum_rows = own_groups(params.kinds), params.maximum_rows
     layout = activations.layout
     n, sizes = layout.n_samples, np.diff(layout.offsets)
     if n < FEWEST_SAMPLES:

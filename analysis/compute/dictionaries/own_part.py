@@ -16,6 +16,8 @@ import numpy as np
 
 from analysis.activations import Activations, Layout
 from analysis.compute.dictionaries.sparse_codes import paired_blocks
+from analysis.compute.statistics.moments import UnitMoments
+from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
 from analysis.compute.streaming import Pass
 from analysis.spec import Progress
 
@@ -58,7 +60,7 @@ def own_parts(
     from scipy.sparse import csr_array, vstack
 
     layout: Layout = source.layout
-    lengths, left, kept, rows_seen, scatter = [], [], [], 0, 0.0
+    lengths, left, kept, rows_seen, found = [], [], [], 0, None
     drawn = rng.random(layout.n_rows) < most / max(layout.n_rows, 1)
     for rows, x, c in paired_blocks(codes, source, seen, progress, "reading", span):
         rows_seen += len(rows)
@@ -69,10 +71,8 @@ def own_parts(
         lengths.append(csr_array(features.contributions(c, x[pick])))
         left.append(x[pick] - features.decode_beside(c, x[pick]))
         kept.append(rows[pick])
-        x = x[pick]
-        scatter += float(
-            ((x - x.mean(axis=0)) ** 2).sum()
-        )  # within blocks: enough to tell rounding from signal
+        part = UnitMoments.of(x[pick])
+        found = part if found is None else found.merge(part)
     if not left:
         return OwnParts(csr_array((0, codes.shape[1])), np.zeros((0, source.shape[1])), features.directions,
                         np.zeros(0, np.int64), rows_seen, 0.0)  # fmt: skip
@@ -80,7 +80,7 @@ def own_parts(
     rest -= rest.mean(axis=0)
     _, sample = np.unique(seen.owners(layout, np.concatenate(kept)), return_inverse=True)
     return OwnParts(csr_array(vstack(lengths)), rest, features.directions, sample.reshape(-1), rows_seen,
-                    scatter / len(rest))  # fmt: skip
+                    float(found.m2.sum()) / found.n)  # fmt: skip
 
 
 def weighted_directions(parts: OwnParts, weight: np.ndarray, block: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -107,6 +107,27 @@ def _directions(own, left, directions, weight, other) -> tuple[np.ndarray, np.nd
     cross = np.asarray(weighed.T @ left) / total - np.outer(mean, weight @ left / total)
     fires = np.bincount(weighed.tocoo().coords[1][weighed.tocoo().data != 0], minlength=own.shape[1])
     return spread[:, None] * directions + cross, fires
+
+
+def code_variances(parts: OwnParts, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Variance (k,) of each code over the rows, and the half width of its 95 % interval by groups of samples."""
+    from scipy.sparse import csr_array
+
+    groups = sample_groups(parts.n, rng)
+    of = np.zeros(parts.n, np.int64)
+    for g, members in enumerate(groups):
+        of[members] = g
+    m, hot = len(parts.sample), of[parts.sample]
+    group = csr_array((np.ones(m), (hot, np.arange(m))), (len(groups), m))
+    first, second = group @ parts.lengths, group @ parts.lengths.multiply(parts.lengths)
+    first, second = (a.toarray() if hasattr(a, "toarray") else np.asarray(a) for a in (first, second))
+    rows = np.bincount(hot, minlength=len(groups))[:, None]
+    sums, squares = first.sum(axis=0), second.sum(axis=0)
+    whole = np.maximum(squares / m - (sums / m) ** 2, 0.0)
+    left = np.maximum(m - rows, 1)
+    without = np.maximum((squares - second) / left - ((sums - first) / left) ** 2, 0.0)
+    half = jackknife_half(without)
+    return whole, np.zeros(len(whole)) if half is None else half
 
 
 def blocks_of(k: int, d: int, bytes_of: int = 32 << 20) -> list[slice]:

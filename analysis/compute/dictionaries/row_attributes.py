@@ -44,7 +44,7 @@ CHARACTERS = {
     "digit": r"\d",
     "capital letter": r"[A-Z]",
     "underscore": r"_",
-    "start of the text": r"\A.",
+    "start of the text": r"(?s)\A.",
 }
 PREFERRED = ("own", "class", "column", "place", "character", "word", "token", "end of a word", "after")
 AFTER = (
@@ -160,7 +160,8 @@ def _of_texts(spans: list, own: dict[str, tuple[str, ...]], found: dict) -> None
                 last = np.flatnonzero(on[:-1] & ~on[1:])
                 _note(found, ("end of a word", f"end of {key[1]}"), np.unique(of[last]), first, stop, each)
             if key[0] == "character" and key[1] in AFTER:
-                _note(found, ("after", f"after {key[1]}"), np.unique(of[1:][on[:-2]]), first, stop, each)
+                follows = on[:-2] & (of[1:] != of[:-1])  # a token does not follow what is in itself
+                _note(found, ("after", f"after {key[1]}"), np.unique(of[1:][follows]), first, stop, each)
         for i, token in enumerate(tokens if each else ()):
             if token in shown:
                 found.setdefault(("token", f"token {token!r}"), []).append(np.array([first + i]))

@@ -9,7 +9,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import betaincinv
 
-from analysis.compute.statistics.sample_groups import mean_interval, share_interval
+from analysis.compute.statistics.sample_groups import (
+    jackknife_error,
+    mean_interval,
+    sample_groups,
+    share_interval,
+)
+from analysis.compute.subspaces.tap_subspaces import axes_without
 from analysis.results import Estimate
 
 BLOCK = 1 << 22  # numbers at a time
@@ -75,3 +81,25 @@ def energy_estimates(energy: np.ndarray, rate: np.ndarray, r: int, d: int, n: in
             estimator="Spearman", **count,
         ))  # fmt: skip
     return tuple(out)
+
+
+def energy_errors(
+    x: np.ndarray, sample: np.ndarray, r: int, atoms: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """(k,) standard error of the energy of each of `atoms` (k, d) inside the first r axes of rows `x` (n, d) of a
+    `sample` (n,) each; 0 where too few rows would be left to span the subspace."""
+    numbers, of = np.unique(sample, return_inverse=True)
+    of = np.arange(len(x)) if len(numbers) == 1 else of.reshape(-1)
+    groups = [np.flatnonzero(np.isin(of, g)) for g in sample_groups(int(of.max()) + 1, rng)]
+    if len(groups) < 3 or r > len(x) - max(map(len, groups)) - 2:
+        return np.zeros(len(atoms))
+    return jackknife_error(np.array([energies(atoms, b) for b in axes_without(x, r, groups)]))
+
+
+def energy_guides(place: np.ndarray, r: int, d: int) -> dict[str, np.ndarray]:
+    """Level lines from end to end of the `place` (k,) of atoms: what chance gives."""
+    mean, _, low, high = energy_by_chance(r, d)
+    ends = np.array([place.min(), place.max()]) if np.ptp(place) else place[0] + np.array([-0.5, 0.5])
+    lines = {f"chance, r / d = {r} / {d}": mean, "97.5 % of random atoms lie below": high,
+             "2.5 % of random atoms lie below": low}  # fmt: skip
+    return {name: np.column_stack([ends, [level, level]]) for name, level in lines.items()}

@@ -37,7 +37,7 @@ def chosen_groups(data: LabelledMatrix, params):
 
 
 def later_part(activations, x, of, names, data: LabelledMatrix, params, rng):
-    """Rows, groups, names, `later` (n,) bool, notes; groups without two earlier and one later sample are left out."""
+    """Rows, groups, names, `later` (n,) bool, notes; groups without two earlier and two later ones are left out."""
     stay = of >= 0
     of, said = of[stay], []
     if params.time:

@@ -100,7 +100,9 @@ def of_directions(
 
 
 def of_units(name: str, units: np.ndarray, d: int, groups: int) -> TapSubspace:
-    """Some of the units themselves, by their numbers."""
+    """Some of the units themselves, by their numbers. Raises NotEnoughData where there are none."""
+    if not len(units):
+        raise NotEnoughData("none of its units varies", "one that does", "Leave it out")
     return _fixed(name, np.eye(d)[:, units], np.ones(len(units)), float(len(units)), 0, groups)
 
 

@@ -8,7 +8,7 @@ their units, or of samples: the scores along the same axes, orthonormalised, whi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import eigh
@@ -23,6 +23,7 @@ from analysis.compute.rows.common_rows import (
     naming_tokens,
 )
 from analysis.compute.rows.some_samples import MEAN
+from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.subspaces.differences import ARC, CHORD
 from analysis.compute.subspaces.spaces import (
     AUTOMATIC,
@@ -31,6 +32,7 @@ from analysis.compute.subspaces.spaces import (
     SPACES,
     UNITS,
     refuse_tokens_of_samples,
+    space_of,
 )
 from analysis.compute.subspaces.subspace import Cuts, cuts_of
 from analysis.errors import InputError, NotEnoughData
@@ -113,6 +115,21 @@ class Series:
             return basis
         x = self.values[t] if left_out is None else np.delete(self.values[t], left_out, axis=0)
         return np.linalg.qr((x - x.mean(axis=0)) @ basis)[0]
+
+
+def asked_series(
+    taps: Sequence[Activations],
+    params: SeriesParams,
+    rng: np.random.Generator,
+    draws: int,
+    progress: Progress,
+) -> tuple[SeriesParams, CommonRows, Series]:
+    """`params` with their space settled, the rows that are compared, and the series of `subspace_series`. Raises as
+    the two below."""
+    params = replace(params, space=space_of(params.space, taps))
+    data = series_rows(taps, params, rng, progress)
+    names = tap_names([t.name for t in taps])
+    return params, data, subspace_series(taps, data, names, params, rng, draws, progress)
 
 
 def series_rows(

@@ -148,4 +148,6 @@ def unexplained(clean: dict, spliced: dict) -> dict:
 ARCHITECTURE = Architecture(
     "end_to_end", "End to end", "Features that keep what the network answers", EndToEndParams, EndToEnd, "penalty", 1,
     ("End-to-end sparse dictionary learning (e2e SAE)",), live=True,
+    words="The sum of the features is put into the network in the place of the row. What is made small is how far its "
+    "answers, and where asked its later taps, go from what they were, plus λ times the sum of the codes",
 )  # fmt: skip

@@ -83,4 +83,7 @@ ARCHITECTURE = Architecture(
     "gradient", "Gradient SAE", "Keeps the features that matter to what comes after", GradientParams, Gradient, "k", -1,
     ("Features that Make a Difference: Leveraging Gradients for Improved Dictionary Learning",), beside="gradients",
     beside_centred=False,
+    words="As TopK, but a feature is chosen by its size times one plus β times how much the answer moves along it: "
+    "those that matter come before others of their size. What is made small is the squared distance between the row "
+    "and the sum of its features. Afterwards the largest are kept, as there is no gradient",
 )  # fmt: skip

@@ -68,4 +68,6 @@ class Transcoder(TopK):
 ARCHITECTURE = Architecture(
     "transcoder", "Transcoder", "Reads one tap and tells another", TranscoderParams, Transcoder, "k", -1,
     ("Transcoders find interpretable LLM feature circuits",), beside="target",
+    words="Features are read from this tap, k strongest of a row, and their sum is to be the same row of another tap. "
+    "What is made small is the squared distance between that row and the sum",
 )  # fmt: skip

@@ -125,4 +125,7 @@ class Variational(TopK):
 ARCHITECTURE = Architecture(
     "variational", "Variational", "Codes are drawn, and held near a prior", VariationalParams, Variational, "k", -1,
     ("Analysis of Variational Sparse Autoencoders",),
+    words="A row tells of every feature a mean and how sure it is of it; codes are drawn around the means and the k "
+    "largest stay. What is made small is the squared distance between the row and the sum of its features plus λ times "
+    "how far each feature is from knowing nothing. Afterwards the means take the place of the draws",
 )  # fmt: skip

@@ -142,5 +142,7 @@ def _generalised(target: np.ndarray, background: np.ndarray, ridge: float, k: in
 
 CLASSICAL = Classical(
     "contrastive", "Contrastive components", "What varies in one group and not in another, and what both share",
-    ContrastiveParams, ("Separating common from salient patterns with Contrastive Representation Learning",), make,
+    ContrastiveParams,
+    ("A. Abid et al. (2018), Exploring patterns enriched in a dataset with contrastive principal component analysis",
+     "Separating common from salient patterns with Contrastive Representation Learning"), make,
 )  # fmt: skip

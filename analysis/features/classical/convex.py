@@ -7,7 +7,7 @@ An atom lies between rows that exist, so it can be looked at through them: `abou
 about the mean, or about the origin. Atoms and codes are improved in turn, codes exactly, each atom by pairwise
 Frank-Wolfe steps towards the best place for it (Lacoste-Julien & Jaggi 2015), which never leave the hull. The error
 never rises; which optimum is found depends on the seed. Outliers are corners of the hull and may become atoms. Time
-O(n d k) for each of at most 60 rounds; the rows are held in memory.
+O(n d k) for each of at most 100 rounds; the rows are held in memory.
 """
 
 from __future__ import annotations
@@ -124,5 +124,5 @@ def _apart(x: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
 
 CLASSICAL = Classical(
     "convex", "Convex dictionary", "Every feature is a mixture of real rows; only codes are not negative",
-    ConvexParams, (), make,
+    ConvexParams, ("C. Ding, T. Li & M. Jordan (2010), Convex and semi-nonnegative matrix factorizations",), make,
 )  # fmt: skip

@@ -11,7 +11,7 @@ from analysis.arrays import finite_rows
 from analysis.compute.rows.samples import known_labels
 from analysis.compute.statistics.moments import Moments
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, TooLarge
-from analysis.features.row_stream import HELD_ROWS, held_out_rows
+from analysis.features.row_stream import HELD_ROWS, held_out_rows, judged_rows
 from analysis.spec import Progress, no_progress
 
 FEWEST = 8
@@ -31,7 +31,8 @@ class FitRows:
     Attributes
     ----------
     fitted, held_out : (rows,) bool, which rows the fit may see and which not.
-    held, held_rows : (m, d) float32 and (m,) int64, finite held-out rows, at most 16,384 of them, and their numbers.
+    held, held_rows : (m, d) float32 and (m,) int64, finite held-out rows, those of as many samples, at random, as have
+        16,384 rows, and their numbers; `held_samples` how many samples these are.
     n_seen, n_nonfinite : of the pass or the subset that the fit used, finite rows and those that were left out.
     """
 
@@ -43,14 +44,15 @@ class FitRows:
         selections: Callable[[str], np.ndarray] | None = None,
     ) -> None:
         self.activations, self.name, self.units = activations, activations.name, activations.shape[1]
-        self.held_out, self.held_samples = held_out_rows(activations, held_out, seed)
+        self.held_out, _ = held_out_rows(activations, held_out, seed)
+        self._judged, self.held_samples = judged_rows(activations, self.held_out, seed)
         self.fitted = ~self.held_out
         self._selections, self._seed = selections, seed
         self.held_rows, self.held = self._held()
         self.n_seen = self.n_nonfinite = 0
 
     def _held(self) -> tuple[np.ndarray, np.ndarray]:
-        rows, kept, found = np.flatnonzero(self.held_out), [], []
+        rows, kept, found = np.flatnonzero(self._judged), [], []
         for start in range(0, len(rows), TAKEN):
             some = rows[start : start + TAKEN]
             block = self.activations.take(some)

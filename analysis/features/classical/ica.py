@@ -139,5 +139,5 @@ def chance_said(tried: Departure, rows: FitRows) -> tuple[str, ...]:
 
 CLASSICAL = Classical(
     "ica", "ICA", "Directions that are as far from Gaussian as can be, each tried on held-out samples", ICAParams,
-    ("Subspace power method for symmetric tensor decomposition",), make,
+    ("A. Hyvärinen (1999), Fast and robust fixed-point algorithms for independent component analysis",), make,
 )  # fmt: skip

@@ -50,5 +50,5 @@ def make(rows: FitRows, params: KMeansParams, rng, progress) -> Fitted:
 
 CLASSICAL = Classical(
     "kmeans", "k-means", "Every row is its nearest centre", KMeansParams,
-    ("Towards Principled Evaluations of Sparse Autoencoders for Interpretability and Control",), make,
+    ("S. Lloyd (1982), Least squares quantization in PCM",), make,
 )  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis.errors import InputError
+from analysis.features import rules
 from analysis.features.classical import classical
 from analysis.features.classical.classical import Fitted
 from analysis.features.classical.fit_rows import FitRows
@@ -86,7 +87,8 @@ def _feature_set(found: Fitted, name: str, about: dict) -> FeatureSet:
 
 def _facts(found: Fitted, rows: FitRows, features: FeatureSet) -> dict:
     held = judged(features, rows.held)
-    held["random_directions"] = min(features.n_features / features.n_units, 1.0)
+    if features.rule == rules.LINEAR:  # of other rules it depends on the data: make the random dictionary
+        held["random_directions"] = min(features.n_features / features.n_units, 1.0)
     said = list(found.caveats)
     if rows.n_nonfinite:
         said.insert(0, f"{rows.n_nonfinite:,} rows hold NaN or infinity and were left out.")

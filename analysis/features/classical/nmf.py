@@ -142,5 +142,7 @@ def _unit(atoms: np.ndarray) -> np.ndarray:
 
 CLASSICAL = Classical(
     "nmf", "NMF", "Features that only add, for activations of 0 and above", NMFParams,
-    ("Towards Principled Evaluations of Sparse Autoencoders for Interpretability and Control",), make,
+    ("D. Lee & H. S. Seung (1999), Learning the parts of objects by non-negative matrix factorization",
+     "A. Cichocki & A.-H. Phan (2009), Fast local algorithms for large scale nonnegative matrix and tensor "
+     "factorizations"), make,
 )  # fmt: skip

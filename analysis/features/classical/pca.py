@@ -61,5 +61,5 @@ def axes_of(rows: FitRows, k: int, progress, span=(0.0, 0.9)):
 
 CLASSICAL = Classical(
     "pca", "PCA", "Orthogonal directions of the most variance", PCAParams,
-    ("Towards Principled Evaluations of Sparse Autoencoders for Interpretability and Control",), make,
+    ("K. Pearson (1901), On lines and planes of closest fit to systems of points in space",), make,
 )  # fmt: skip

@@ -54,5 +54,5 @@ def make(rows: FitRows, params: RandomParams, rng, progress) -> Fitted:
 
 CLASSICAL = Classical(
     "random", "Random directions", "The null: what a dictionary explains that learned nothing", RandomParams,
-    ("Towards Principled Evaluations of Sparse Autoencoders for Interpretability and Control",), make,
+    (), make,
 )  # fmt: skip

@@ -106,5 +106,7 @@ def _improve(atoms: np.ndarray, codes: np.ndarray, left: np.ndarray) -> None:
 
 CLASSICAL = Classical(
     "sparse_coding", "Sparse coding (K-SVD)", "A few features at a time, without an encoder to learn",
-    SparseCodingParams, (), make,
+    SparseCodingParams,
+    ("M. Aharon, M. Elad & A. Bruckstein (2006), K-SVD: An algorithm for designing overcomplete dictionaries for "
+     "sparse representation",), make,
 )  # fmt: skip

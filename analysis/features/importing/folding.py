@@ -15,29 +15,15 @@ UNIT_TOLERANCE = 1e-2  # of a length that is declared to be 1: bfloat16 keeps th
 
 
 def folded(declared: Declared, name: str, file: Path) -> FeatureSet:
-    found, key = (
-        declared.tensors,
-        declared.architecture.lower().replace("_", "").replace("-", "").replace(" ", ""),
-    )
+    found = declared.tensors
+    key = declared.architecture.lower().replace("_", "").replace("-", "").replace(" ", "")
     if key not in ARCHITECTURES:
         raise InputError(
             f"{file} declares the architecture {declared.architecture!r}",
             "one of " + ", ".join(ARCHITECTURES),
         )
-    decoder = found["W_dec"]
-    if decoder.ndim != 2:
-        raise InputError(f"W_dec of {file} has shape {decoder.shape}", "(features, units)")
-    n, d = decoder.shape
-    lengths = np.sqrt((decoder.astype(np.float64) ** 2).sum(axis=1))
-    off = np.abs(lengths - 1) > UNIT_TOLERANCE
-    if declared.unit_rows and off.any():
-        raise InputError(
-            f"{file} declares decoder rows of length 1; {int(off.sum())} of {n} are not (lengths {lengths.min():.3g} "
-            f"to {lengths.max():.3g})",
-            "what is declared",
-            "Correct the configuration (normalize_sae_decoder), or fold the lengths into the weights",
-        )
-    rule = ARCHITECTURES[key]
+    decoder, lengths = _decoder(declared, file)
+    (n, d), rule = decoder.shape, ARCHITECTURES[key]
     if rule == rules.PURSUIT:
         decoder = decoder / np.maximum(lengths, 1e-12)[:, None].astype(np.float32)
     centre = _vector(found.get("b_dec"), d)
@@ -48,9 +34,8 @@ def folded(declared: Declared, name: str, file: Path) -> FeatureSet:
     bias, threshold = _vector(found.get("b_enc"), n), found.get("threshold") if rule == rules.JUMP else None
     log_scale = found.get("log_scale")
     if declared.by_norm and rule != rules.PURSUIT:
-        size = np.maximum(lengths, 1e-12).astype(
-            np.float32
-        )  # max(p, 0) s where p > θ is max(p s, 0) where p s > θ s
+        size = np.maximum(lengths, 1e-12).astype(np.float32)
+        # max(p, 0) s where p > θ is max(p s, 0) where p s > θ s
         decoder, bias = decoder / size[:, None], bias * size
         threshold = None if threshold is None else threshold * size
         if rule == rules.GATED:
@@ -66,6 +51,23 @@ def folded(declared: Declared, name: str, file: Path) -> FeatureSet:
         gate=found.get("gate"), log_scale=log_scale, scale=declared.scale, normalise=declared.normalise,
         levels=declared.levels, about=about,
     )  # fmt: skip
+
+
+def _decoder(declared: Declared, file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The decoder (n, d) and the lengths (n,) of its rows. Raises InputError where these are not as declared."""
+    decoder = declared.tensors["W_dec"]
+    if decoder.ndim != 2:
+        raise InputError(f"W_dec of {file} has shape {decoder.shape}", "(features, units)")
+    lengths = np.sqrt((decoder.astype(np.float64) ** 2).sum(axis=1))
+    off = np.abs(lengths - 1) > UNIT_TOLERANCE
+    if declared.unit_rows and off.any():
+        raise InputError(
+            f"{file} declares decoder rows of length 1; {int(off.sum())} of {len(off)} are not (lengths "
+            f"{lengths.min():.3g} to {lengths.max():.3g})",
+            "what is declared",
+            "Correct the configuration (normalize_sae_decoder), or fold the lengths into the weights",
+        )
+    return decoder, lengths
 
 
 def _vector(values, n: int) -> np.ndarray:

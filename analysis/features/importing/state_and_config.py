@@ -12,7 +12,6 @@ def fits(tensors: dict, config: Mapping) -> bool:
 
 
 def read(tensors: dict, config: Mapping) -> Declared:
-    """A torch file {state_dict, config, mean}: what many training scripts write."""
     inside = {n.removeprefix("config."): v for n, v in tensors.items() if n.startswith("config.")}
     state = {n.removeprefix("state_dict."): v for n, v in tensors.items() if n.startswith("state_dict.")}
     found, k = from_modules(state), inside.get("k")

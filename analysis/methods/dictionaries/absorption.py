@@ -34,10 +34,10 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.statistics.nulls import wilson
 from analysis.errors import NotEnoughData
-from analysis.features.attribute_values import attribute_values
+from analysis.features.attribute_values import AttributeParams, attribute_values
 from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Estimate, Table
-from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.spec import CheckLine, Cost, Method, no_progress
 
 FEWEST, SMALLEST = 20, 5  # samples; of a value that the probe recognises
 HELP = {
@@ -54,10 +54,8 @@ HELP = {
 
 
 @dataclass(frozen=True)
-class AbsorptionParams:
-    columns: str = param("", "Sample columns with commas between; empty: all with classes.")
-    draws: int = param(9, "Exchanges of labels.", low=4, high=199)
-    maximum_samples: int = param(2_000, "Most samples; a seeded random subset above.", low=50, high=50_000)
+class AbsorptionParams(AttributeParams):
+    """As every view of the features of attributes."""
 
 
 def absorption(
@@ -81,7 +79,7 @@ def absorption(
         As `attribute_coverage`; no value that the probe recognises in five samples.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    data = attribute_values(tap, params.columns, "max", params.maximum_samples, rng, progress, (0.0, 0.2))
+    data = attribute_values(tap, params, "max", rng, progress, (0.0, 0.2))
     made, first = tap_dictionary(tap), halves(data.keys, rng)
     mean, _, _ = pooled_samples(tap, "mean", data.samples, progress, (0.2, 0.3))
     mean, directions = mean[:, data.fires], made.features.decoder[data.fires].astype(np.float64)

@@ -27,18 +27,12 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.arrays import finite_rows
-from analysis.compute.dictionaries.allocation import (
-    Spent,
-    dispersion,
-    even_counts,
-    independent_share,
-    ranks,
-    spent,
-    zipf,
-)
+from analysis.compute.correlation.correlations import fisher_interval
+from analysis.compute.dictionaries.allocation import Spent, even_counts, independent_share, ranks, spent, zipf
+from analysis.compute.dictionaries.allocation_report import spending_estimates
 from analysis.compute.dictionaries.sparse_codes import likely_size
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
+from analysis.compute.statistics.sample_groups import groups_of
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import InputError
 from analysis.features import rules
@@ -50,7 +44,6 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 FEWEST = 8  # rows
 PER_FEATURE, PER_ROW = "rows per feature", "features per row"
 BUDGETED = (rules.TOPK, rules.PURSUIT)
-EVEN, ALONE = "every feature the same share", "features that fire independently at their rates"
 
 
 @dataclass(frozen=True)
@@ -91,7 +84,7 @@ def allocation(
         raise InputError(f"no feature of {tap.name} fires in {n:,} rows", "features that are not all dead")
     progress(0.7, "comparing errors")
     even = even_counts(int(count.sum()), len(count), n, rng)
-    estimates = (*_estimates(found, even, n, len(count)), *_budget(made, found, n),
+    estimates = (*spending_estimates(found, even), *_budget(made, found, n),
                  *_error(made, tap, params.maximum_rows, rng))  # fmt: skip
     progress(1.0, "done")
     drawn = _by_rank(count, even) if params.drawn == PER_FEATURE else _by_row(found, count, n)
@@ -125,39 +118,6 @@ def _by_row(found: Spent, count: np.ndarray, n: int) -> dict:
     }  # fmt: skip
 
 
-def _estimates(found: Spent, even: np.ndarray, n: int, k: int) -> tuple[Estimate, ...]:
-    fired, per_row = found.fired.sum(axis=0), found.per_row.sum(axis=0)
-    without = [(fired - f, per_row - p) for f, p in zip(found.fired, found.per_row, strict=True)]
-    without = [(f, p) for f, p in without if p.sum() and f.any()]
-    sizes = np.arange(k + 1)
-    common = {"n": int((found.rows > 0).sum()) if len(found.rows) < 10 else n, "d": k}
-    out = [
-        _jackknifed("Zipf exponent of rows per feature", zipf(fired)[0], [zipf(f)[0] for f, _ in without],
-                    null=zipf(even)[0] if even.any() else 0.0, null_method=EVEN,
-                    estimator="least squares over ranks spaced evenly in log", **common),
-        _jackknifed("active features per row", float((sizes * per_row).sum() / n),
-                    [float((sizes * p).sum() / p.sum()) for _, p in without], estimator="mean", **common),
-    ]  # fmt: skip
-    spread = dispersion(per_row, fired)
-    if spread is not None:
-        parts = [dispersion(p, f) for f, p in without]
-        out.append(_jackknifed("spread of features per row", spread, [p for p in parts if p is not None], null=1.0,
-                               null_method=ALONE, estimator="ratio of variances", **common))  # fmt: skip
-    dead = float((fired == 0).mean())
-    out.append(Estimate(f"dead share in {n:,} rows", dead, null=float((even == 0).mean()), null_method=EVEN,
-                        estimator="features that never fired", **common))  # fmt: skip
-    return tuple(out)
-
-
-def _jackknifed(name: str, value: float, parts: list[float], **more) -> Estimate:
-    half = jackknife_half(np.array(parts))
-    if half is None:
-        return Estimate(name, value, **more)
-    return Estimate(
-        name, value, value - float(half), value + float(half), interval="jackknife, groups of samples", **more
-    )
-
-
 def _budget(made: TapDictionary, found: Spent, n: int) -> tuple[Estimate, ...]:
     k = made.features.active
     if made.features.rule not in BUDGETED or not k:
@@ -185,12 +145,11 @@ def _error(made: TapDictionary, tap, most: int, rng) -> tuple[Estimate, ...]:
     from scipy.stats import spearmanr
 
     value = float(spearmanr(active, error).statistic)
-    half = 1.96 / np.sqrt(max(min(len(x), tap.layout.n_samples) - 3, 1))
-    low, high = np.tanh(np.arctanh(np.clip(value, -0.999999, 0.999999)) + np.array([-half, half]))
+    low, high = fisher_interval(np.array(value), min(len(x), tap.layout.n_samples), ranks=True)
     return (
         Estimate("rank correlation of features spent and error", value, min(float(low), value), max(float(high), value),
-                 interval="Fisher z, samples as draws", null=0.0, null_method="exchanged rows, exact", n=len(x),
-                 d=tap.shape[1], estimator="Spearman"),
+                 interval="Fisher with Bonett and Wright's variance, samples as draws", null=0.0,
+                 null_method="exchanged rows, exact", n=len(x), d=tap.shape[1], estimator="Spearman"),
     )  # fmt: skip
 
 
@@ -256,7 +215,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="allocation", family="dictionaries", title="Budget: features per row, rows per feature", version=1,
+        id="allocation", family="dictionaries", title="Budget: features per row, rows per feature", version=2,
         function=allocation,
         summary="How activity is shared out over rows and features, with a Zipf fit and the declared budget checked.",
         params=AllocationParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,

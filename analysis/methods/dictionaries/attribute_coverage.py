@@ -41,7 +41,7 @@ from analysis.compute.dictionaries.coverage import (
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against, wilson
 from analysis.compute.statistics.ratios import ratio_interval
-from analysis.features.attribute_values import AttributeValues, attribute_values
+from analysis.features.attribute_values import AttributeParams, AttributeValues, attribute_values
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -68,11 +68,8 @@ HELP = {
 
 
 @dataclass(frozen=True)
-class AttributeCoverageParams:
-    columns: str = param("", "Sample columns with commas between; empty: all with classes.")
+class AttributeCoverageParams(AttributeParams):
     pooling: str = param("max", "How the tokens of a sample become one value.", choices=("max", "mean"))
-    draws: int = param(9, "Exchanges of labels.", low=4, high=199)
-    maximum_samples: int = param(2_000, "Most samples; a seeded random subset above.", low=50, high=50_000)
 
 
 def attribute_coverage(
@@ -96,9 +93,7 @@ def attribute_coverage(
         No column of classes; fewer than 20 finite samples; nothing varies.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    data = attribute_values(
-        tap, params.columns, params.pooling, params.maximum_samples, rng, progress, (0.0, 0.2)
-    )
+    data = attribute_values(tap, params, params.pooling, rng, progress, (0.0, 0.2))
     first, hot, codes = halves(data.keys, rng), data.hot, data.codes
     choices, single, several = judged(codes, hot, first)
     each, null = every_f1(codes, hot, first), []

@@ -9,7 +9,8 @@ on; its interval is that of a Poisson number n_ij, and partners are listed by th
 not win. Next to the nearest directions this tells two sorts of relation apart: features that say nearly the same, and
 features that say different things about the same rows.
 
-Null: each feature's rows drawn anew by themselves; and for each pair the number of common rows to expect.
+Null: each feature's rows drawn anew by themselves, partners listed in the same way; and for each pair the number of
+common rows to expect.
 
 When it lies: tokens of one sample are counted as independent, so intervals are too narrow; a TopK rule makes all
 features avoid each other a little; very frequent features fire with everything and have PMI near 0; pairs that never
@@ -90,12 +91,13 @@ def co_activation(
     progress(0.4, "counting pairs")
     first, second, count = pairs(on)
     lines, value, low, high = _listed(first, second, count, fires, on.shape[0], params)
-    null, alive = [], int((fires > 0).sum())
+    null, means, alive = [], [], int((fires > 0).sum())
     for draw in range(params.draws):
         progress(0.6 + 0.4 * draw / params.draws, "counting pairs of moved rows")
         moved = pairs(moved_rows(on, rng))
         found = _listed(*moved, fires, on.shape[0], params)
         null.append(_related(moved[0], found[0], found[2], alive))
+        means.append(float(found[1].mean()) if len(found[1]) else 0.0)
     progress(1.0, "done")
     i, j, both = first[lines], second[lines], count[lines]
     names, n = np.array(tap.unit_names), on.shape[0]
@@ -104,10 +106,8 @@ def co_activation(
         "PMI": value, "low": low, "high": high, "share": both / fires[i], "share of partner": both / fires[j],
     }  # fmt: skip
     notes = [*seen.notes, *_caveats(tap, on, n, seen)]
-    estimates, related = (
-        _estimates(lines, first, value, low, np.array(null), n, alive, rng),
-        len(np.unique(i[low > 0])),
-    )
+    related = len(np.unique(i[low > 0]))
+    estimates = _estimates(related / alive, value, np.array(null), np.array(means), n, alive, rng)
     return Table(
         title=f"Features of {tap.name} that fire together",
         reading=f"{related:,} of {alive:,} firing features have a partner with which they share more "
@@ -134,20 +134,24 @@ def _related(first, lines, low, alive: int) -> float:
     return len(np.unique(first[lines[low > 0]])) / alive
 
 
-def _estimates(lines, first, value, low, null, n: int, alive: int, rng) -> tuple[Estimate, ...]:
-    share = _related(first, lines, low, alive)
-    ends = wilson(share * alive, alive)
+def _estimates(share: float, value, null, means, n: int, alive: int, rng) -> tuple[Estimate, ...]:
+    """`null` shares and `means` of PMI where rows are drawn anew: partners are listed for being above chance, so that
+    their mean is above 0 without any relation."""
+    ends, how = (
+        wilson(share * alive, alive),
+        f"rows of each feature drawn anew, {len(null)} times: mean, 95 %",
+    )
     made = [
         Estimate("share with a partner beyond chance", share, *ends, interval="Wilson over features",
-                 null_method=f"rows of each feature drawn anew, {len(null)} times: mean, 95 %", n=n, d=alive,
+                 null_method=how, n=n, d=alive,
                  estimator="lower end of PMI above 0", **against(share, null)),
     ]  # fmt: skip
-    if len(lines):
+    if len(value):
         mean, ends = float(value.mean()), bootstrap_mean(value, rng, draws=300)
         made.append(
             Estimate("mean PMI of listed partners", mean, min(float(ends[0]), mean), max(float(ends[1]), mean),
-                     interval="bootstrap over pairs", null=0.0, null_method="independent features", n=n, d=alive,
-                     estimator="log of common rows over expected ones")
+                     interval="bootstrap over pairs", null_method=how, n=n, d=alive,
+                     estimator="log of common rows over expected ones", **against(mean, means))
         )  # fmt: skip
     return tuple(made)
 
@@ -194,7 +198,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="co_activation", family="dictionaries", title="Features that fire together", version=1,
+        id="co_activation", family="dictionaries", title="Features that fire together", version=2,
         function=co_activation,
         summary="For each feature the partners with which it shares more rows than chance gives: PMI with its counts.",
         params=CoActivationParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,

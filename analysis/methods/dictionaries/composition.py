@@ -1,16 +1,17 @@
 """Is a feature an atom, or made of a few other features?
 
 Each firing feature's direction is rebuilt from at most `parts` other firing features by orthogonal matching pursuit;
-the share of its square that they rebuild stands beside that of as many Gaussian directions with the same second moment
-(so that they fill the same dimensions), which is far above 0 in a large dictionary. q: how often random directions are
-rebuilt so well, after correction over all features (Benjamini-Hochberg). The composition rate is the share of features
-beyond chance.
+the share of its square that they rebuild stands beside that of 2,000 Gaussian directions in sets as large of the same
+second moment (so that they fill the same dimensions), which is far above 0 in a large dictionary. q: how often random
+directions are rebuilt so well, after correction over all features (Benjamini-Hochberg). The composition rate is the
+share of features beyond chance.
 
-When it lies: a direction near one other is rebuilt by it alone (a double, see the feature table) and counts here too;
+When it lies: with so many random directions a rate below 1 % at a false-discovery rate of 5 % cannot be told from none;
+a direction near one other is rebuilt by it alone (a double, see the feature table) and counts here too;
 features of one small subspace rebuild each other without any being made of others, which the second moment alone does
 not tell; directions say nothing of when features fire; only features that fired are looked at.
 
-Cost: O(features looked at x parts x k d), twice.
+Cost: O((features looked at + 2,000) x parts x k d).
 
 References: "OrtSAE: Orthogonal sparse autoencoders uncover atomic features" (2025); P. Leask et al. (2025), "Sparse
 autoencoders do not find canonical units of analysis"; Y. Pati et al. (1993).
@@ -35,7 +36,7 @@ from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, DRAWN = 8, 512  # rows; random directions
+FEWEST, DRAWN = 8, 2_000  # rows; random directions
 HELP = {
     "feature": "The feature's name.",
     "rebuilt": "Share of the square of its direction that a few other features rebuild.",
@@ -104,6 +105,9 @@ def composition(
         f"directions are; on average {share.mean():.2f} of a direction is rebuilt, of a random one {null.mean():.2f}."
     )
     part = () if len(own) == len(alive) else (f"A random {len(own):,} of {len(alive):,} firing features.",)
+    fewest = int(np.ceil(len(own) / ((1 + len(null)) * params.level)))
+    if fewest > 1 and not composed.any():
+        part += (f"Fewer than {fewest:,} composed features could not be told from chance.",)
     return Table(
         title=f"Are the features of {tap.name} atoms?", reading=said,
         caveats=(*seen.notes, *made.notes, *part,
@@ -156,7 +160,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="composition", family="dictionaries", title="Atoms or compositions", version=1, function=composition,
+        id="composition", family="dictionaries", title="Atoms or compositions", version=2, function=composition,
         summary="How well a few other features rebuild each feature's direction, beside random directions.",
         params=CompositionParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="reordering features and rows; scaling directions; rotating the tap with them",

@@ -3,15 +3,15 @@ it, beside what costs nothing, on the same rows and without a single ranking.
 
     approximation       explained variance about the mean
     function            loss recovered (sufficiency) and loss lost without its part (necessity), on the scale of the
-    mean
-                        ablation; edits of the class that succeed by exchanging a few features
+                        mean ablation; edits of the class that succeed by exchanging a few features
     interpretability    F1 of the best feature for each class, mean over classes, chosen and judged on different samples
 
-Lines: the dictionary; principal components, as many as it has active features; a random dictionary of its size; the
-class means, a supervised dictionary that is told the class (hatched where that makes the answer true by construction).
-The single methods `loss_recovered`, `edit_success`, `concept_f1` and `dictionary_report` say more of each.
+Lines: the dictionary; principal components, as many as it has active features (for edits and classes all of them may
+be chosen from, in either sign for classes); a random dictionary of its size; the class means, a supervised dictionary
+that is told the class (hatched where that makes the answer true by construction). `loss_recovered`, `edit_success`,
+`concept_f1` and `dictionary_report` say more of each.
 
-Null of each cell: the mean ablation (0) for variance and loss; a random direction as long as the dictionary's edit; the
+Null of each cell: the mean ablation (0) for variance and loss; random directions as long as the dictionary's edit; the
 search of features with labels exchanged. Every cell has its interval.
 
 When it lies: axes are not comparable with each other; a row of five numbers invites an average, which means nothing;
@@ -38,9 +38,9 @@ from analysis.compute.statistics.sample_groups import share_interval
 from analysis.compute.streaming import Pass
 from analysis.errors import NotEnoughData
 from analysis.features.court import classes_told
-from analysis.features.edit_trial import trial
+from analysis.features.edit_trial import Asked, trial
 from analysis.features.edits import NOISE
-from analysis.features.readers import AUTOMATIC, READERS, reader_of
+from analysis.features.readers import AUTOMATIC, OPENING, READERS, reader_of
 from analysis.features.recovery import LACKING, ratio, recovery
 from analysis.features.rivals import (
     CLASSES,
@@ -57,7 +57,6 @@ from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-NETWORK = 5.0  # seconds to open and run a small network, where there is one
 FEWEST = 16  # rows
 VARIANCE, KEPT, LOST, EDITS, TOLD = (
     "explained variance", "loss recovered", "loss lost without it", "edits that succeed", "classes told (F1)",
@@ -65,7 +64,7 @@ VARIANCE, KEPT, LOST, EDITS, TOLD = (
 AXES = (VARIANCE, KEPT, LOST, EDITS, TOLD)
 HOW = {
     VARIANCE: ("bootstrap over samples", "the mean row"), KEPT: ("bootstrap over samples", "mean ablation"),
-    LOST: ("bootstrap over samples", "nothing taken out"), EDITS: ("Wilson, samples as draws", "a random direction"),
+    LOST: ("bootstrap over samples", "nothing taken out"), EDITS: ("Wilson, samples as draws", "random directions"),
     TOLD: ("bootstrap over samples", "labels exchanged between samples"),
 }  # fmt: skip
 
@@ -130,7 +129,8 @@ def dictionary_court(
         reading=_reading(arrays, list(lines), reader.what, made.features.name),
         caveats=(*seen.notes, *notes, *found.notes, *made.notes, *said,
                  f"Of {made.features.n_features:,} features {known.active} are active in a row: so many has the random "
-                 "dictionary, and there are as many principal components. Class means are told the class of every row.",
+                 "dictionary, and there are as many principal components for variance and loss, all of them to choose "
+                 "from for edits and classes. Class means are told the class of every row.",
                  "Axes are not comparable with each other, and their mean means nothing: there is no ranking.",
                  "Components, means and the random dictionary's factor were fitted on these rows."),
         estimates=_estimates(cells, found.n, tap.shape[1]), row_names=tuple(lines.values()), column_names=AXES,
@@ -143,7 +143,7 @@ def _labelled(source, known, column: str | None, params, rng, progress):
     if column is None or known.classes is None:
         return {}, ("There are no classes, so edits and classes told are not measured.",)
     cells, said = {}, []
-    asked = _Asked(column, params.features, params.classes, params.reader, params.maximum_samples)
+    asked = Asked(column, params.features, params.classes, params.reader, params.maximum_samples)
     names = (OWN, CLASSES, PRINCIPAL, RANDOM, NOISE)
     try:
         found = trial(source, known, known.classes, names, asked, rng, progress, (0.6, 0.85))
@@ -158,15 +158,6 @@ def _labelled(source, known, column: str | None, params, rng, progress):
     told, _ = classes_told(source, known, known.classes, params.maximum_samples, params.draws, rng)
     cells |= {(name, TOLD): (t.value, t.low, t.high, t.chance) for name, t in told.items()}
     return cells, tuple(said)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    column: str
-    features: int
-    classes: int
-    reader: str
-    maximum_samples: int
 
 
 def _lines(known) -> dict[str, str]:
@@ -219,7 +210,7 @@ def _cost(shapes, params: DictionaryCourtParams) -> Cost:
     (d, _), some = likely_size(k), min(n, params.maximum_samples)
     flops = 2.0 * n * d * d + (60.0 + 6 * params.classes) * some * k * d
     seconds = m.seconds(flops64=flops, moved=300.0 * n * d + 2.0 * (params.draws + 1) * 3 * k * some * 900.0)
-    return Cost(seconds + NETWORK, 8.0 * d * (min(n, 4096) * 4 + min(n, 10_000) * 3) + 8.0 * d * d * 4 + 1e6)
+    return Cost(seconds + OPENING, 8.0 * d * (min(n, 4096) * 4 + min(n, 10_000) * 3) + 8.0 * d * d * 4 + 1e6)
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -242,7 +233,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="dictionary_court", family="dictionaries", title="The dictionary court", version=2,
+        id="dictionary_court", family="dictionaries", title="The dictionary court", version=3,
         function=dictionary_court,
         summary="Approximation, function and interpretability of a dictionary beside PCA, random and supervised ones.",
         params=DictionaryCourtParams, result=Matrix, check=_check, cost=_cost, minimum_rows=FEWEST,

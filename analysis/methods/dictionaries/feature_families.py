@@ -6,7 +6,7 @@ lucky rows win, and the maximum spanning forest of these pairs is kept. An edge 
 more often to the rarer one. Of a true parent and child, the child is active only where the parent is: "inside" is the
 share of the child's rows in which that holds, beside the parent's own rate, which chance gives.
 
-Null: each feature's rows drawn anew: how many features then have a parent.
+Null: each feature's rows drawn anew: how many features then have a parent, and how much of them lies inside it.
 
 When it lies: a tree keeps one parent, and a feature may belong under several; density orders a family, not meaning;
 tokens are counted as independent; a TopK rule lets only k features be active in a row, so that of a large family only a
@@ -95,10 +95,12 @@ def feature_families(
         raise InputError(f"{int((fires > 0).sum())} feature(s) fire", "two or more", "Choose another tap")
     progress(0.4, "counting pairs")
     found = _found(on, fires, params.least)
-    null = []
+    null, inside = [], []
     for draw in range(params.draws):
         progress(0.6 + 0.4 * draw / params.draws, "counting pairs of moved rows")
-        null.append((_found(moved_rows(on, rng), fires, params.least).parent >= 0).sum() / (fires > 0).sum())
+        moved = _found(moved_rows(on, rng), fires, params.least)
+        null.append((moved.parent >= 0).sum() / (fires > 0).sum())
+        inside.append(_inside(moved, fires))
     progress(1.0, "done")
     columns = _columns(found, fires, on.shape[0], taps)
     heads = np.unique(found.root[found.parent >= 0])
@@ -111,7 +113,7 @@ def feature_families(
         title="Families of features by the rows that they share",
         reading=f"{int((found.parent >= 0).sum()):,} of {int((fires > 0).sum()):,} firing features hang on a denser "
         f"one, in {len(heads):,} families.", caveats=tuple(notes),
-        estimates=_estimates(columns, found, fires, np.array(null), on.shape[0], rng), columns=columns,
+        estimates=_estimates(columns, found, fires, np.array(null), inside, on.shape[0], rng), columns=columns,
         index="feature", sort="family size", help=HELP,
     )  # fmt: skip
 
@@ -147,7 +149,15 @@ def _columns(found: Families, fires, n: int, taps) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def _estimates(columns, found: Families, fires, null, n: int, rng) -> tuple[Estimate, ...]:
+def _inside(found: Families, fires) -> float:
+    """Mean share of a child's rows in which its parent is active; NaN where nobody has one."""
+    has = found.parent >= 0
+    return float((found.together[has] / fires[has]).mean()) if has.any() else np.nan
+
+
+def _estimates(columns, found: Families, fires, null, inside, n: int, rng) -> tuple[Estimate, ...]:
+    """`null` shares with a parent and mean shares `inside` it where rows are drawn anew: pairs are joined for sharing
+    more rows than their rates give, so that these are above the parents' rates without any relation."""
     alive, has = int((fires > 0).sum()), found.parent >= 0
     low, high = wilson(has.sum(), alive)
     made = [
@@ -156,12 +166,19 @@ def _estimates(columns, found: Families, fires, null, n: int, rng) -> tuple[Esti
                  estimator="maximum spanning forest of pairs beyond chance", **against(has.sum() / alive, null)),
     ]  # fmt: skip
     if has.any():
-        inside = columns["inside"][has]
-        ends, mean = bootstrap_mean(inside, rng, draws=300), float(inside.mean())
+        own = columns["inside"][has]
+        ends, mean = bootstrap_mean(own, rng, draws=300), float(own.mean())
+        moved = np.array([v for v in inside if np.isfinite(v)])
+        chance = {"null": float(columns["by chance"][has].mean()), "null_method": "rate of the parents"}
+        if len(moved):
+            chance = {
+                **against(mean, moved),
+                "null_method": f"rows of each feature drawn anew, {len(moved)} times",
+            }
         made.append(
             Estimate("mean share inside the parent", mean, min(float(ends[0]), mean), max(float(ends[1]), mean),
-                     interval="bootstrap over features", null=float(columns["by chance"][has].mean()),
-                     null_method="rate of the parents", n=n, d=alive, estimator="common rows over the child's rows")
+                     interval="bootstrap over features", n=n, d=alive, estimator="common rows over the child's rows",
+                     **chance)
         )  # fmt: skip
     return tuple(made)
 
@@ -194,7 +211,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="feature_families", family="dictionaries", title="Families of features", version=1,
+        id="feature_families", family="dictionaries", title="Families of features", version=2,
         function=feature_families,
         summary="Which features are special cases of which, over dictionaries of different size of one tap.",
         params=FeatureFamiliesParams, result=Table, check=_check, cost=_cost, more_inputs=True, matches="rows",

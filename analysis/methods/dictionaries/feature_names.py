@@ -4,8 +4,9 @@ A feature gets the words that its active rows share and others lack: a class, th
 (indentation, opening bracket), a token, a word that the token lies in, what it follows, a place in an image. The words
 and the level of the feature (active, above its median, in its upper tenth) of the best F1 are chosen on the samples of
 one half and scored on the other by detection: AUROC of the words as the announcement that the feature is active,
-½ (1 + P(words | active) - P(words | not)), 0.5 where they say nothing. The same search with each text given another
-sample's activations says what it reaches by chance; a name that does not beat it is shown in brackets.
+½ (1 + P(words | active) - P(words | not)), 0.5 where they say nothing. The same search with each sample given another
+one's activations, tokens turned by a random number, says what it reaches by chance; a name that does not beat it is
+shown in brackets.
 
 When it lies: words come from a fixed list, so that a feature may mean something that has none; the AUROC is high for a
 name that is too general as well, which is what F1 beside it is for; a tap's features that fire for one token among
@@ -28,16 +29,16 @@ from analysis.activations import as_activations
 from analysis.compute.dictionaries.detection import LEVEL_WORDS, LEVELS, Z95
 from analysis.compute.dictionaries.held_out_names import (
     FEWEST_SAMPLES,
+    NamingParams,
     best_attribute,
     observed,
-    own_groups,
     strongest_texts,
 )
 from analysis.compute.dictionaries.planted_names import planted_texts
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against, bootstrap_mean
 from analysis.results import Estimate, Table
-from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.spec import CheckLine, Cost, Method, no_progress
 
 SHOWN = 2_000  # features whose examples are read: one read each
 HELP = {
@@ -58,12 +59,8 @@ HELP = {
 
 
 @dataclass(frozen=True)
-class FeatureNamesParams:
-    kinds: str = param("", "Kinds of your own: 'name: word word', several with ; between, e.g. 'loop: for while'.",
-                       label="kinds of your own")  # fmt: skip
-    draws: int = param(19, "Exchanges of texts between samples.", low=4, high=199)
-    maximum_rows: int = param(200_000, "Most rows; a seeded random subset of the samples above.", low=100,
-                              high=5_000_000)  # fmt: skip
+class FeatureNamesParams(NamingParams):
+    """As every view of words and features."""
 
 
 def feature_names(
@@ -87,15 +84,11 @@ def feature_names(
         Fewer than eight samples; nothing that rows could share; kinds that cannot be read.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    seen = observed(tap, params.maximum_rows, own_groups(params.kinds), rng, progress)
+    seen = observed(tap, params, rng, progress)
     detector, attribute, scored = seen.choose_and_judge(seen.attributes.hot, best_attribute)
     at, other = seen.halves[1]
     again = best_attribute(other, seen.attributes.hot.tocsr()[at].tocsc())[1]
-    null = []
-    for draw in range(params.draws):
-        progress(0.3 + 0.5 * draw / params.draws, "exchanging texts between samples")
-        hot = seen.attributes.hot.tocsr()[seen.exchanged(rng)]
-        null.append(seen.choose_and_judge(hot, best_attribute)[2].auroc)
+    null = [j.auroc for j in seen.by_chance(best_attribute, params.draws, rng, progress, (0.3, 0.8))]
     kept = np.flatnonzero((scored.p > 0) & np.isfinite(scored.auroc))
     columns = _columns(
         tap, seen, detector, attribute, scored, again == attribute, np.array(null), kept, progress
@@ -200,7 +193,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="feature_names", family="dictionaries", title="What each feature is for", version=1,
+        id="feature_names", family="dictionaries", title="What each feature is for", version=2,
         function=feature_names, summary="Words for every feature, chosen and scored on different samples.",
         params=FeatureNamesParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST_SAMPLES,
         invariance="any rising map of a feature's values; the order of features",

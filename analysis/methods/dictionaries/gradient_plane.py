@@ -37,12 +37,11 @@ from analysis.compute.streaming import Pass, finite_blocks, refuse_few
 from analysis.errors import InputError
 from analysis.features.answers import CLEAN
 from analysis.features.gradient_effects import Effects, gradient_effects
-from analysis.features.readers import AUTOMATIC, READERS, reader_of
+from analysis.features.readers import AUTOMATIC, OPENING, READERS, reader_of
 from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-NETWORK = 5.0  # seconds to open and run a small network, where there is one
 FEWEST = 8  # rows
 QUIET_LOUD, LOUD, QUIET, REST = "quiet but loud", "loud", "quiet", "between"
 
@@ -209,7 +208,7 @@ def _cost(shapes, params: GradientPlaneParams) -> Cost:
     some = min(n, params.maximum_samples)
     seconds = (
         m.seconds(flops64=8.0 * some * k * d, moved=20.0 * n * d + params.measured * some * k * 40.0)
-        + NETWORK
+        + OPENING
     )
     return Cost(
         seconds, 8.0 * some * d * 4 + 8.0 * min(some, 4096) * k * 6 + 8.0 * k * d + 4.0 * min(n, 4096) * d
@@ -226,17 +225,10 @@ def _check() -> tuple[CheckLine, ...]:
     e = {x.name: x.value for x in found.estimates}
     return (
         CheckLine("sum of attributions", 0.0, e["attributions less the effect of the reconstruction"], 1e-12),
-        CheckLine(
-            "the telling unit is the loudest", 0.0, float(found.rows[found.positions[:, 1].argmax()]), 0.0
-        ),
-        CheckLine(
-            "first order and measured",
-            0.5,
-            e["correlation of first-order and measured effects"],
-            0.0,
-            "at least",
-        ),
-    )
+        CheckLine("the telling unit is the loudest", 0.0, float(found.rows[found.positions[:, 1].argmax()]), 0.0),
+        CheckLine("first order and measured", 0.5, e["correlation of first-order and measured effects"], 0.0,
+                  "at least"),
+    )  # fmt: skip
 
 
 METHODS = (

@@ -3,8 +3,8 @@
 The other way round from the names of features: for every kind of row (a kind of character, a token, a word, what
 follows one, a class, a place in an image, and kinds of your own) the feature and level of the best F1 are chosen on the
 samples of one half and judged on the other. Beside it stand what saying yes to every row has, 2 s / (1 + s) for a kind
-of share s, what the same search reaches with each text given another sample's activations, and where the feature is
-strongest.
+of share s, what the same search reaches with each sample given another one's activations (tokens turned by a random
+number), and where the feature is strongest.
 
 When it lies: as concept_f1; kinds overlap (the commonest token of a kind is a kind too), so one feature may be the best
 of several; F1 of kinds of different shares cannot be compared without their baselines.
@@ -25,16 +25,16 @@ from analysis.activations import as_activations
 from analysis.compute.dictionaries.detection import LEVEL_WORDS, Z95
 from analysis.compute.dictionaries.held_out_names import (
     FEWEST_SAMPLES,
+    NamingParams,
     best_detector,
     observed,
-    own_groups,
     strongest_texts,
 )
 from analysis.compute.dictionaries.planted_names import planted_texts
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against, bootstrap_mean
 from analysis.results import Estimate, Table
-from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.spec import CheckLine, Cost, Method, no_progress
 
 HELP = {
     "kind": "What the rows have in common.",
@@ -48,19 +48,15 @@ HELP = {
     "precision": "On the other half: share of the feature's rows that are of the kind.",
     "recall": "On the other half: share of the kind's rows where the feature is active.",
     "says yes always": "F1 of saying yes to every row.",
-    "by chance": "Mean F1 of the same search with each text given another sample's activations.",
+    "by chance": "Mean F1 of the same search with each sample given another one's activations.",
     "beyond chance": "Whether the interval of F1 is above saying yes always, and F1 above that of every exchange.",
     "strongest": "Up to the ⟦token⟧ where the feature is strongest, in different samples.",
 }
 
 
 @dataclass(frozen=True)
-class KindFeaturesParams:
-    kinds: str = param("", "Kinds of your own: 'name: word word', several with ; between, e.g. 'loop: for while'.",
-                       label="kinds of your own")  # fmt: skip
-    draws: int = param(19, "Exchanges of texts between samples.", low=4, high=199)
-    maximum_rows: int = param(200_000, "Most rows; a seeded random subset of the samples above.", low=100,
-                              high=5_000_000)  # fmt: skip
+class KindFeaturesParams(NamingParams):
+    """As every view of words and features."""
 
 
 def kind_features(
@@ -84,13 +80,9 @@ def kind_features(
         Fewer than eight samples; nothing that rows share; kinds that cannot be read.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    seen = observed(tap, params.maximum_rows, own_groups(params.kinds), rng, progress)
-    hot = seen.attributes.hot
-    detector, _, scored = seen.choose_and_judge(hot, best_detector)
-    null = []
-    for draw in range(params.draws):
-        progress(0.3 + 0.5 * draw / params.draws, "exchanging texts between samples")
-        null.append(seen.choose_and_judge(hot.tocsr()[seen.exchanged(rng)], best_detector)[2].f1)
+    seen = observed(tap, params, rng, progress)
+    detector, _, scored = seen.choose_and_judge(seen.attributes.hot, best_detector)
+    null = [j.f1 for j in seen.by_chance(best_detector, params.draws, rng, progress, (0.3, 0.8))]
     columns = _columns(tap, seen, detector, scored, np.array(null), progress)
     progress(1.0, "done")
     caveats = ["The feature was searched on one half of the samples and judged on the other.", seen.note]
@@ -174,7 +166,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="kind_features", family="dictionaries", title="A feature for each kind of token", version=1,
+        id="kind_features", family="dictionaries", title="A feature for each kind of token", version=2,
         function=kind_features, summary="Best F1 of a feature for brackets, indentation, words, classes, places.",
         params=KindFeaturesParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST_SAMPLES,
         invariance="any rising map of a feature's values; the order of features",

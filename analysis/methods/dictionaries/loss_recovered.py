@@ -35,14 +35,13 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.cluster_columns import label_column
 from analysis.compute.streaming import Pass
 from analysis.features.answers import CLEAN
-from analysis.features.readers import AUTOMATIC, READERS, reader_of
+from analysis.features.readers import AUTOMATIC, OPENING, READERS, reader_of
 from analysis.features.recovery import LACKING, Recovery, recovery
 from analysis.features.rivals import MEAN, OWN, RANDOM, ZERO, explained, rivals, row_classes, some_rows
 from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-NETWORK = 5.0  # seconds to open and run a small network, where there is one
 FEWEST = 8  # rows
 BOUNDS = "95 % interval: bootstrap over samples."
 HELP = {
@@ -187,7 +186,7 @@ def _cost(shapes, params: LossRecoveredParams) -> Cost:
     (n, k), m = shapes[0], machine()
     (d, _), some = likely_size(k), min(n, 20_000)
     seconds = m.seconds(flops64=2.0 * n * d * d, flops32=60.0 * some * k * d, moved=300.0 * n * d)
-    return Cost(seconds + NETWORK, 8.0 * d * (min(n, 4096) * 4 + some * 3) + 8.0 * d * d * 4 + 1e6)
+    return Cost(seconds + OPENING, 8.0 * d * (min(n, 4096) * 4 + some * 3) + 8.0 * d * d * 4 + 1e6)
 
 
 def _check() -> tuple[CheckLine, ...]:

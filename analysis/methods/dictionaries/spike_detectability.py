@@ -34,6 +34,7 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.dictionaries.own_part import (
     OwnParts,
     blocks_of,
+    code_variances,
     cosines,
     own_parts,
     weighted_directions,
@@ -41,8 +42,7 @@ from analysis.compute.dictionaries.own_part import (
 from analysis.compute.dictionaries.sparse_codes import likely_size
 from analysis.compute.linear.spiked import axis_overlap, noise_in, shown_at
 from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import wilson
-from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
+from analysis.compute.statistics.nulls import bootstrap, wilson
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import InputError
 from analysis.features.tap_dictionary import tap_dictionary
@@ -117,7 +117,8 @@ def spike_detectability(
     )
     return Table(
         title=f"Which features of {tap.name} rise out of the noise", reading=reading,
-        caveats=(*seen.notes, *made.notes, *_caveats(parts, params.count)), estimates=_estimates(columns, fires, n, d),
+        caveats=(*seen.notes, *made.notes, *_caveats(parts, params.count)),
+        estimates=_estimates(columns, fires, n, d, rng),
         columns=columns, index="feature", sort="strength", help=HELP,
     )  # fmt: skip
 
@@ -131,7 +132,7 @@ def _columns(parts: OwnParts, names, count: str, rng) -> tuple[dict, int, int]:
     noise = _spectrum_noise(parts) if exact else float((parts.left**2).sum()) / (m * d)
     c, luck, even = d / max(n - 1, 1), d / max(m - 1, 1), np.ones(m)
     raw, agree = np.zeros(k), np.zeros(k)
-    variance, half = _variances(parts, rng)
+    variance, half = code_variances(parts, rng)
     for block in blocks_of(k, d):
         g, _ = weighted_directions(parts, even, block)
         v = variance[block]
@@ -153,27 +154,6 @@ def _columns(parts: OwnParts, names, count: str, rng) -> tuple[dict, int, int]:
     return columns, n, d
 
 
-def _variances(parts: OwnParts, rng) -> tuple[np.ndarray, np.ndarray]:
-    """Variance (k,) of each code over the rows, and the half width of its 95 % interval by groups of samples."""
-    from scipy.sparse import csr_array
-
-    groups = sample_groups(parts.n, rng)
-    of = np.zeros(parts.n, np.int64)
-    for g, members in enumerate(groups):
-        of[members] = g
-    m, hot = len(parts.sample), of[parts.sample]
-    group = csr_array((np.ones(m), (hot, np.arange(m))), (len(groups), m))
-    first, second = group @ parts.lengths, group @ parts.lengths.multiply(parts.lengths)
-    first, second = (a.toarray() if hasattr(a, "toarray") else np.asarray(a) for a in (first, second))
-    rows = np.bincount(hot, minlength=len(groups))[:, None]
-    sums, squares = first.sum(axis=0), second.sum(axis=0)
-    whole = np.maximum(squares / m - (sums / m) ** 2, 0.0)
-    left = np.maximum(m - rows, 1)
-    without = np.maximum((squares - second) / left - ((sums - first) / left) ** 2, 0.0)
-    half = jackknife_half(without)
-    return whole, np.zeros(len(whole)) if half is None else half
-
-
 def _spectrum_noise(parts: OwnParts) -> float:
     x = parts.lengths @ parts.directions.astype(np.float64)
     x -= x.mean(axis=0)
@@ -184,17 +164,18 @@ def _spectrum_noise(parts: OwnParts) -> float:
     return noise_in(values, len(x), int((x.std(axis=0) > 0).sum())).variance
 
 
-def _estimates(columns, fires, n: int, d: int) -> tuple[Estimate, ...]:
+def _estimates(columns, fires, n: int, d: int, rng) -> tuple[Estimate, ...]:
     shows, k = int((columns["verdict"] == SHOWS).sum()), int(fires.sum())
     low, high = wilson(shows, k)
     own, chance = columns["strength"][fires], float(columns["by chance"][0])
-    ends = np.quantile(own, [0.5, 0.025, 0.975])
+    middle = float(np.median(own))
+    least, most = bootstrap(own, lambda drawn: np.median(drawn, axis=1), rng)
     return (
         Estimate("share that shows", shows / k, low, high, interval="Wilson over features", null=0.0,
                  null_method="codes without relation stay below the threshold", n=n, d=d, estimator="l > √(d / n)"),
-        Estimate("median strength", float(ends[0]), float(ends[1]), float(ends[2]),
-                 interval="middle 95 % of the features that fire", null=0.0, null_low=0.0, null_high=max(chance, 0.0),
-                 null_method="codes without relation: chi-square with d degrees", n=n, d=d,
+        Estimate("median strength", middle, least, most, interval="bootstrap over features", null=0.0,
+                 null_low=0.0, null_high=max(chance, 0.0), n=n, d=d,
+                 null_method="codes without relation: chi-square with d degrees",
                  estimator="explained variance over noise, less d / rows"),
     )  # fmt: skip
 
@@ -246,7 +227,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="spike_detectability", family="dictionaries", title="Features above the noise", version=1,
+        id="spike_detectability", family="dictionaries", title="Features above the noise", version=2,
         function=spike_detectability,
         summary="Whether each feature brings enough variance for its direction to be found with so few samples.",
         params=SpikeDetectabilityParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,

@@ -33,12 +33,13 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations, row_column
 from analysis.compute.groups.between_groups import Between, between
+from analysis.compute.groups.class_pairs import PairParams, pair_by_selection
 from analysis.compute.groups.group_tests import Told, energy, held_out
 from analysis.compute.groups.two_groups import pooled, read_groups
 from analysis.compute.groups.valley import LEVEL
 from analysis.compute.machine import machine
 from analysis.compute.maps.separation_reading import separation_reading
-from analysis.compute.rows.membership import pack, unpack
+from analysis.compute.rows.membership import pack
 from analysis.compute.rows.samples import known_labels, listed
 from analysis.compute.statistics.auroc import delong_interval
 from analysis.compute.statistics.nulls import add_one_p
@@ -51,25 +52,9 @@ BINS = 40
 
 
 @dataclass(frozen=True)
-class SeparationParams:
-    column: str = param("label", "Sample column that names the groups, where none were drawn.", column=True)
-    first: str = param(
-        "",
-        "Value of that column in the first group; empty: its most frequent value.",
-        label="first group: value",
-    )
+class SeparationParams(PairParams):
     second: str = param(
         "", "Value in the second group; empty: the most frequent other value.", label="second group: value"
-    )
-    inside: str = param(
-        "",
-        "Membership of the first group, packed by a lasso; replaces the column.",
-        label="first group: selection",
-    )
-    outside: str = param(
-        "",
-        "Membership of the second group, packed likewise; empty: all other rows.",
-        label="second group: selection",
     )
     source: str = param(
         "automatic", "Where the groups come from: packed ones are taken as drawn on a picture.",
@@ -136,11 +121,8 @@ def separation(
 
 def _groups(activations, params: SeparationParams) -> tuple[np.ndarray, tuple[str, str], bool]:
     """Side (rows,) 1, -1 or 0, names of the groups, and whether they were drawn on a picture."""
-    n, drawn = activations.shape[0], params.source == "a picture"
     if params.inside:
-        one = unpack(params.inside, n)
-        other = unpack(params.outside, n) if params.outside else ~one
-        side = np.where(one == other, 0, np.where(one, 1, -1))
+        side, _ = pair_by_selection(params.inside, params.outside, activations.shape[0])
         return side, ("the first group", "the second group"), params.source != "labels or metadata"
     column = row_column(activations, params.column)
     known, values = known_labels(column), np.asarray(column).astype(str)
@@ -156,7 +138,7 @@ def _groups(activations, params: SeparationParams) -> tuple[np.ndarray, tuple[st
                 "Name other values or another column",
             )
     side = np.where(known & (values == first), 1, np.where(known & (values == second), -1, 0))
-    return side, (f"{params.column} {first}", f"{params.column} {second}"), drawn
+    return side, (f"{params.column} {first}", f"{params.column} {second}"), params.source == "a picture"
 
 
 # ---------------------------------------------------------------------------- numbers

@@ -141,9 +141,6 @@ def features_against_targets(
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------------------- the numbers
-
-
 def _estimates(read, null, shape, params, n: int) -> list[Estimate]:
     made, symbol = [], {"features": "ID_H", "targets": "ID_Y"}
     for side, r in read.items():

@@ -34,9 +34,14 @@ from analysis.compute.linear.spectra import axes_for
 from analysis.compute.linear.tap_spectrum import axes_of
 from analysis.compute.machine import machine
 from analysis.compute.statistics.moments import Moments
-from analysis.compute.statistics.sample_groups import jackknife_error, sample_groups
-from analysis.compute.subspaces.atoms import energies, energy_by_chance, energy_estimates, tied_rates
-from analysis.compute.subspaces.tap_subspaces import axes_without
+from analysis.compute.subspaces.atoms import (
+    energies,
+    energy_by_chance,
+    energy_errors,
+    energy_estimates,
+    energy_guides,
+    tied_rates,
+)
 from analysis.errors import InputError, ParameterError, TooLarge
 from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Scatter
@@ -112,7 +117,7 @@ def atom_energy(
     progress(0.3, "counting how often atoms fire")
     rate, n, said = _rates(x, atoms, source, params)
     progress(0.5, "leaving samples out")
-    error = _errors(x, tap.layout.sample_of(loaded.rows), r, atoms, rng)
+    error = energy_errors(x, tap.layout.sample_of(loaded.rows), r, atoms.directions, rng)
     progress(1.0, "done")
     found = energy_estimates(energy, rate, r, d, len(x))
     least = 0.5 / n if n else 0.5 * rate[rate > 0].min(initial=1.0)
@@ -128,7 +133,7 @@ def atom_energy(
             "state": np.where(rate > 0, "fires", "dead"), "firing rate": rate, "energy": energy, "error": error,
             "beyond chance": np.where(energy > high, "above", np.where(energy < low, "below", "as a random atom")),
         },
-        colour="state", guides=_guides(place, r, d),
+        colour="state", guides=energy_guides(place, r, d),
     )  # fmt: skip
 
 
@@ -174,24 +179,6 @@ def _rates(x, atoms: Atoms, source, params) -> tuple[np.ndarray, int, list[str]]
         len(x),
         [TIED.format(params.active)],
     )
-
-
-def _errors(x, sample, r: int, atoms: Atoms, rng) -> np.ndarray:
-    """(k,) standard error of each energy; 0 where too few rows would be left to span the subspace."""
-    numbers, of = np.unique(sample, return_inverse=True)
-    of = np.arange(len(x)) if len(numbers) == 1 else of.reshape(-1)
-    groups = [np.flatnonzero(np.isin(of, g)) for g in sample_groups(int(of.max()) + 1, rng)]
-    if len(groups) < 3 or r > len(x) - max(map(len, groups)) - 2:
-        return np.zeros(len(atoms.numbers))
-    return jackknife_error(np.array([energies(atoms.directions, b) for b in axes_without(x, r, groups)]))
-
-
-def _guides(place: np.ndarray, r: int, d: int) -> dict[str, np.ndarray]:
-    mean, _, low, high = energy_by_chance(r, d)
-    ends = np.array([place.min(), place.max()]) if np.ptp(place) else place[0] + np.array([-0.5, 0.5])
-    lines = {f"chance, r / d = {r} / {d}": mean, "97.5 % of random atoms lie below": high,
-             "2.5 % of random atoms lie below": low}  # fmt: skip
-    return {name: np.column_stack([ends, [level, level]]) for name, level in lines.items()}
 
 
 def _reading(found, energy, rate, r: int, d: int) -> str:

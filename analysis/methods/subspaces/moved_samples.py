@@ -23,7 +23,7 @@ References: K. Fukui et al. (2024), "Second-order difference subspace"; K. Fukui
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,11 +31,10 @@ from analysis.activations import as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.columns_by_id import column_by_id
 from analysis.compute.rows.constant_units import constant_notes
-from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.subspaces.moved import chosen_step, coordinate_parts, energy_parts, step_words
-from analysis.compute.subspaces.series import FEWEST, SeriesParams, series_rows, subspace_series
-from analysis.compute.subspaces.spaces import SAMPLES, UNITS, space_of, space_words
+from analysis.compute.subspaces.series import FEWEST, SeriesParams, asked_series
+from analysis.compute.subspaces.spaces import SAMPLES, UNITS, space_words
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -83,10 +82,8 @@ def moved_samples(
         No such step; nothing moves; other widths in the space of units; no taps with a held cut; fewer than 20 samples.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
-    params = replace(params, space=space_of(params.space, taps))
-    data = series_rows(taps, params, rng, progress)
-    names = tap_names([t.name for t in taps])
-    series = subspace_series(taps, data, names, params, rng, 0, progress)
+    params, data, series = asked_series(taps, params, rng, 0, progress)
+    names = series.names
     progress(0.95, "finding what moved")
     step = chosen_step(series, params.order, params.measure, params.step)
     by_unit = params.space == UNITS

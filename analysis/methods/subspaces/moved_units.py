@@ -28,9 +28,8 @@ import numpy as np
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.constant_units import constant_notes
-from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.subspaces.moved import chosen_step, coordinate_parts, step_words
-from analysis.compute.subspaces.series import FEWEST, UNITS, SeriesParams, series_rows, subspace_series
+from analysis.compute.subspaces.series import FEWEST, UNITS, SeriesParams, asked_series
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -77,9 +76,8 @@ def moved_units(
         No such step; nothing moves; other widths; no taps with a held cut; fewer than 20 samples.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
-    data = series_rows(taps, params, rng, progress)
-    names = tap_names([t.name for t in taps])
-    series = subspace_series(taps, data, names, params, rng, 0, progress)
+    params, data, series = asked_series(taps, params, rng, 0, progress)
+    names = series.names
     progress(0.95, "finding what moved")
     step = chosen_step(series, params.order, params.measure, params.step)
     found = coordinate_parts(series, step, params.measure)

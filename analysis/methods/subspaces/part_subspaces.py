@@ -33,7 +33,7 @@ accuracy and transferability by Grassmann class representation"; K. Ye & L.-H. L
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -42,15 +42,14 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP, CommonRows, rows_of_one
 from analysis.compute.rows.some_samples import MEAN, TOKENS
-from analysis.compute.similarity.similarity_report import Words, null_within, similarity_matrix
-from analysis.compute.similarity.subspace_grid import OVERLAP, SubspaceMeasure, subspace_grid
+from analysis.compute.similarity.parts_report import parts_matrix
+from analysis.compute.similarity.subspace_grid import OVERLAP, SubspaceMeasure
 from analysis.compute.statistics.moments import is_varying
 from analysis.compute.subspaces.distances import DISTANCES, INSIDE, UNEQUAL
 from analysis.compute.subspaces.groups_of_rows import groups_of_rows
 from analysis.compute.subspaces.part_subspaces import (
     PartRows,
     blocks,
-    is_clear,
     kept_parts,
     of_directions,
     of_rows,
@@ -58,7 +57,7 @@ from analysis.compute.subspaces.part_subspaces import (
 )
 from analysis.compute.subspaces.tap_subspaces import TapSubspaces
 from analysis.errors import InputError, NotEnoughData, ParameterError
-from analysis.results import Estimate, Matrix
+from analysis.results import Matrix
 from analysis.sources.weight_directions import ASKS, layer_directions
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -147,7 +146,9 @@ def part_subspaces(
             "at least two to compare", "Choose more parts (classes, selections, heads, weights), or set a dimension",
         )  # fmt: skip
     found = TapSubspaces(tuple(members), int(varies.sum()), data.n_samples, (*data.notes, *lost))
-    return _report(found, tap, varies, params, rng, progress)
+    measure = SubspaceMeasure(params.measure, params.unequal)
+    fixed = bool(params.heads or params.layers)
+    return parts_matrix(found, tap.name, measure, int((~varies).sum()), fixed, rng, progress)
 
 
 def _makers(tap, data: CommonRows, rows: PartRows, varies, params) -> Iterator[tuple[str, partial]]:
@@ -168,54 +169,6 @@ def _makers(tap, data: CommonRows, rows: PartRows, varies, params) -> Iterator[t
                 name,
                 partial(of_directions, name, table[block][:, varies], params.dimension, params.share, depth),
             )
-
-
-def _report(found: TapSubspaces, tap, varies, params, rng, progress) -> Matrix:
-    measure = SubspaceMeasure(params.measure, params.unequal)
-    grid = subspace_grid(found, measure, rng, progress)
-    top = measure.largest([m.k for m in found.members])
-    made = "drawn" if measure.distant else "exact mean and deviation; p exact for a line, else drawn"
-    words = Words(
-        f"{measure.name} distance of subspaces" if measure.distant else "subspace overlap", measure.formula,
-        f"random subspaces of these dimensions, {made}", perfect=0.0 if measure.distant else 1.0, bounds=(0.0, top),
-        limits=(0.0, top if np.isfinite(top) else float(grid.values.max()) or 1.0), distance=measure.distant,
-        interval="jackknife over groups of samples, axes found anew, t",
-    )  # fmt: skip
-    result = similarity_matrix(grid, words, found.names, (*found.notes, *_caveats(varies, params)))
-    result = null_within(result, *words.bounds)
-    said = result.reading.replace(f"unrelated representations of {found.n:,} samples", "random subspaces")
-    named = tuple(replace(e, name=e.name.replace("two taps", "two parts")) for e in result.estimates)
-    vague = ~np.array([is_clear(m) for m in found.members])
-    doubtful = (vague[:, None] | vague[None, :]) & ~np.eye(len(vague), dtype=bool)
-    names = ", ".join(m.name for m, v in zip(found.members, vague, strict=True) if v)
-    unclear = (
-        "Eigenvalues at the cut are not told apart, another sample would give another subspace (hatched)"
-    )
-    unclear = (f"{unclear}: {names}.",) if vague.any() else ()
-    return replace(
-        result, few=result.few | doubtful, caveats=(*unclear, *result.caveats),
-        title=f"{words.name[:1].upper()}{words.name[1:]} in the units of {tap.name}",
-        reading=said.replace("two taps", "two parts"), estimates=(*named, *_dimensions(found)),
-    )  # fmt: skip
-
-
-def _dimensions(found: TapSubspaces) -> tuple[Estimate, ...]:
-    return tuple(
-        Estimate(f"dimension of {m.name} ({m.subspace.share:.0%} of its variance or energy)", m.k, n=m.subspace.n,
-                 d=m.subspace.d, estimator="count", unit="directions")
-        for m in found.members
-    )  # fmt: skip
-
-
-def _caveats(varies, params) -> list[str]:
-    notes = ["Parts that share samples, such as the whole and its classes, overlap by that alone."]
-    if params.layers:
-        notes.append(
-            "Weights have no sampling error; cells between weights, or units, have an interval of no width."
-        )
-    if not varies.all():
-        notes.append(f"Units that never vary were left out: {int((~varies).sum())}.")
-    return [*notes, "All directions inside a cut count alike, whatever variance they have."]
 
 
 def _cost(shapes, params: PartSubspacesParams) -> Cost:

@@ -26,19 +26,18 @@ References: K. Fukui et al. (2024), "Second-order difference subspace"; K. Fukui
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.constant_units import constant_notes
-from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.nulls import against
 from analysis.compute.subspaces.moved import coordinate_parts, energy_parts, every_step, step_words
 from analysis.compute.subspaces.movement import movements
-from analysis.compute.subspaces.series import FEWEST, SeriesParams, series_rows, subspace_series
-from analysis.compute.subspaces.spaces import SAMPLES, UNITS, space_of, space_words
+from analysis.compute.subspaces.series import FEWEST, SeriesParams, asked_series
+from analysis.compute.subspaces.spaces import SAMPLES, UNITS, space_words
 from analysis.compute.subspaces.turning_plane import facing, turning_plane
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -75,11 +74,7 @@ def subspace_film(
         Other widths in the space of units; no neighbouring taps with a held cut; fewer than 20 samples.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
-    params = replace(params, space=space_of(params.space, taps))
-    data = series_rows(taps, params, rng, progress)
-    series = subspace_series(
-        taps, data, tap_names([t.name for t in taps]), params, rng, params.draws, progress
-    )
+    params, data, series = asked_series(taps, params, rng, params.draws, progress)
     found = movements(series, params.order, params.measure, rng, progress)
     progress(0.95, "finding what moved")
     steps, frames, columns, estimates = every_step(series, params.order), [], {}, []

@@ -23,14 +23,13 @@ References: K. Fukui et al. (2024), "Second-order difference subspace"; K. Fukui
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.constant_units import constant_notes
-from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import against
 from analysis.compute.subspaces.differences import difference
@@ -41,10 +40,9 @@ from analysis.compute.subspaces.series import (
     SAMPLES,
     VELOCITY,
     SeriesParams,
-    series_rows,
-    subspace_series,
+    asked_series,
 )
-from analysis.compute.subspaces.spaces import space_of, space_words
+from analysis.compute.subspaces.spaces import space_words
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -78,10 +76,8 @@ def subspace_movie(
         Different widths in the space of units; no two (three) neighbouring taps with a subspace; fewer than 20 samples.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
-    params = replace(params, space=space_of(params.space, taps))
-    data = series_rows(taps, params, rng, progress)
-    names = tap_names([t.name for t in taps])
-    series = subspace_series(taps, data, names, params, rng, params.draws, progress)
+    params, data, series = asked_series(taps, params, rng, params.draws, progress)
+    names = series.names
     found = movements(series, params.order, params.measure, rng, progress)
     estimates = tuple(_estimate(series, m, params) for m in found)
     q = benjamini_hochberg(np.array([e.p_value for e in estimates]))

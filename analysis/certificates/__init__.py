@@ -1,10 +1,5 @@
 """The certificate of an encoded tap: for each feature, how far it is reproducible, by tests that say what chance gives.
-
-    again       other dictionaries of the same activations find it: matched cosine, random dictionaries as chance
-    stable      other samples give it the same direction: bootstrap refits with codes fixed, exchanged samples as chance
-    unique      no other feature could take its place in non-negative codes
-    shows       it brings more variance than a spectrum of so few samples needs to show a direction
-    elsewhere   other networks have it: held-out correlation on the same samples, exchanged samples as chance
+What is asked stands in `questions`.
 
 What else a card shows of a feature beyond the index (nearest directions, features that fire with it, energy in the
 active subspace, a name) is made in the same go, so that every card opens at once afterwards.
@@ -16,14 +11,12 @@ the method's version, its parameters, and the libraries. Where one of them is no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from analysis import results
+from analysis.certificates.questions import TESTS, asked, count, unanswered
 from analysis.errors import Cancelled, InputError, LoupeError, StoreDamaged
 from analysis.results import Origin, Table
 from analysis.spec import Progress, no_progress
@@ -32,32 +25,6 @@ from analysis.workspace import Workspace
 
 FILE = "certificate.npz"
 VERSION = 1
-YES, NO, OPEN, NONE = "yes", "no", "open", ""
-TESTS = {  # by name: what it says of a feature that passes, and what its number and its chance are
-    "again": ("is found again by other seeds", "matched cosine", "random dictionaries"),
-    "stable": ("keeps its direction in other samples", "cosine of refits", "samples exchanged"),
-    "unique": (
-        "has rows of its own",
-        "size of the largest trade, 1 for none",
-        "",
-    ),
-    "shows": ("rises out of the noise", "strength, in units of the noise", "least strength that can show"),
-    "elsewhere": ("is present in other networks", "held-out correlation", "samples exchanged"),
-}
-COLUMNS = (
-    "feature", "dead", "passed", "failed", "asked",
-    *(f"{t}{part}" for t in TESTS for part in ("", " value", " chance")),
-    "neighbour", "nearest", "nearest cosine",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A method whose result fills columns: of the tap alone, or with `others`."""
-
-    test: str
-    method: str
-    read: Callable[[Table, int], dict[str, np.ndarray]]
 
 
 def certify(
@@ -74,7 +41,7 @@ def certify(
     Returns
     -------
     Table
-        A line for each feature, see `COLUMNS` and `TESTS`; caveats say which tests were not made and why.
+        A line for each feature, see `questions`; caveats say which tests were not made and why.
 
     Raises
     ------
@@ -87,29 +54,27 @@ def certify(
         if other == reference:
             raise InputError(f"{other} is the tap itself", "other taps")
         workspace.activations(other)  # refuses what is not there
-    asked = _asked(store, tap, reference, seeds, networks)
-    k = store.activations(tap).shape[1]
-    columns, made, said = _empty(store, tap, k), {}, []
-    for i, (part, references, reason) in enumerate(asked):
+    wanted, made, said = asked(store, tap, reference, seeds, networks), {}, []
+    columns = unanswered(store, tap)
+    for i, (question, references, reason) in enumerate(wanted):
         if reason:
-            said.append(f"Not asked: {part.test}, {reason}." if part.test else reason)
+            said.append(f"Not asked: {question.test}, {reason}.")
             continue
-        at = lambda share, doing="", i=i: progress((i + share) / len(asked), doing)  # noqa: E731
+        at = lambda share, doing="", i=i: progress((i + share) / len(wanted), doing)  # noqa: E731
         try:
-            found = workspace.run(part.method, references, seed=seed, progress=at)
+            found = workspace.run(question.method, references, seed=seed, progress=at)
         except Cancelled:
             raise
         except LoupeError as refusal:
-            said.append(f"Not answered: {part.test or part.method}. {refusal}")
+            said.append(f"Not answered: {question.test or question.method}. {refusal}")
             continue
-        filled = part.read(found, k)
-        columns.update(filled)
-        if filled:  # what is only made for the cards does not make a certificate stale
-            made[part.method] = {
-                "key": workspace.key(part.method, references, seed=seed), "inputs": list(references),
+        columns.update(question.read(found))
+        if question.fills:  # what is only made for the cards does not make a certificate stale
+            made[question.method] = {
+                "key": workspace.key(question.method, references, seed=seed), "inputs": list(references),
             }  # fmt: skip
-        said += [f"{part.test}: {caveat}" for caveat in found.caveats[:1] if part.test]
-    _count(columns)
+        said += [f"{question.test}: {caveat}" for caveat in found.caveats[:1] if question.test]
+    count(columns)
     table = _table(workspace, reference, columns, said, made, seeds, networks, seed)
     results.save(table, _path(store, tap))
     progress(1.0, "done")
@@ -131,95 +96,6 @@ def _encoded(workspace: Workspace, reference: str):
 
 def _path(store, tap: str) -> Path:
     return store.folder(tap) / FILE
-
-
-def _asked(store, tap: str, reference: str, seeds, networks) -> list[tuple[_Part, list[str], str]]:
-    """What to run: the method, on which taps, or why not."""
-    source = f"{reference.partition(':')[0]}:{store.entry(tap)['of']}"
-    negative = bool((store.index(tap).table()["minimum"] < 0).any())
-    return [
-        (_Part("", "feature_table", _neighbour), [reference], ""),
-        (_Part("", "co_activation", lambda found, k: {}), [reference], ""),
-        (_Part("", "atom_energy", lambda found, k: {}), [source, reference], ""),
-        (_Part("", "feature_names", lambda found, k: {}), [reference], ""),
-        (_Part("again", "seed_consistency", _again), [reference, *seeds], "" if seeds else "no other seed was named"),
-        (_Part("stable", "direction_stability", _stable), [reference], ""),
-        (_Part("unique", "uniqueness", _unique), [reference], "codes are negative too" if negative else ""),
-        (_Part("shows", "spike_detectability", _shows), [reference], ""),
-        (_Part("elsewhere", "presence_elsewhere", _elsewhere), [reference, *networks],
-         "" if networks else "no other network was named"),
-    ]  # fmt: skip
-
-
-def _empty(store, tap: str, k: int) -> dict[str, np.ndarray]:
-    table = store.index(tap).table()
-    dead = np.asarray(table["dead"], bool)
-    columns = {"feature": np.array(store.activations(tap).unit_names), "dead": dead}
-    for test in TESTS:
-        unknown = np.full(k, np.nan)
-        columns |= {test: np.full(k, NONE, "U4"), f"{test} value": unknown, f"{test} chance": unknown.copy()}
-    return columns | {"neighbour": np.full(k, "", "U16"), "nearest": np.full(k, "", "U32")}
-
-
-def _verdicts(said: np.ndarray, words: dict[str, str]) -> np.ndarray:
-    return np.array([words.get(str(w), NONE) for w in said], "U4")
-
-
-def _again(found: Table, k: int) -> dict[str, np.ndarray]:
-    c = found.columns
-    verdict = np.where(c["firing rate"] > 0, c["certified"], NONE).astype("U4")
-    return {"again": verdict, "again value": c["matched"], "again chance": c["matched"] - c["above chance"]}
-
-
-def _stable(found: Table, k: int) -> dict[str, np.ndarray]:
-    c = found.columns
-    words = {"stable": YES, "not stable": NO, "too few rows": OPEN}
-    return {
-        "stable": _verdicts(c["verdict"], words),
-        "stable value": c["stability"],
-        "stable chance": c["by chance"],
-    }
-
-
-def _unique(found: Table, k: int) -> dict[str, np.ndarray]:
-    c = found.columns
-    words = {"has rows of its own": YES, "can be traded": NO, "open": OPEN}
-    return {"unique": _verdicts(c["verdict"], words), "unique value": c["q of the trade"]}
-
-
-def _shows(found: Table, k: int) -> dict[str, np.ndarray]:
-    c = found.columns
-    words = {"shows": YES, "hidden": NO, "on the border": OPEN}
-    return {
-        "shows": _verdicts(c["verdict"], words),
-        "shows value": c["strength"],
-        "shows chance": c["threshold"],
-    }
-
-
-def _elsewhere(found: Table, k: int) -> dict[str, np.ndarray]:
-    c = found.columns
-    words = {"present": YES, "not found": NO, "too few samples": OPEN}
-    return {
-        "elsewhere": _verdicts(c["verdict"], words), "elsewhere value": c["held-out r"],
-        "elsewhere chance": c["by chance"],
-    }  # fmt: skip
-
-
-def _neighbour(found: Table, k: int) -> dict[str, np.ndarray]:
-    c = found.columns
-    return {"neighbour": c["verdict"], "nearest": c["nearest"], "nearest cosine": c["cosine"]}
-
-
-def _count(columns: dict) -> None:
-    """How many tests were asked of a feature, and how many it passed and failed; dead features are asked nothing."""
-    said = np.stack([columns[t] for t in TESTS])
-    said[:, columns["dead"]] = NONE
-    for test, own in zip(TESTS, said, strict=True):
-        columns[test] = own
-    columns["passed"] = (said == YES).sum(axis=0)
-    columns["failed"] = (said == NO).sum(axis=0)
-    columns["asked"] = (said != NONE).sum(axis=0)
 
 
 def _table(workspace, reference, columns, said, made, seeds, networks, seed: int) -> Table:
@@ -282,10 +158,6 @@ def stale(workspace: Workspace, reference: str, certificate: Table) -> str:
         if workspace.key(method, run["inputs"], seed=certificate.origin.seed) != run["key"]:
             return f"The method {method} or the libraries under it have changed since it was made."
     return ""
-
-
-def remove_certificate(store, tap: str) -> None:
-    _path(store, tap).unlink(missing_ok=True)
 
 
 def likely_others(workspace: Workspace, reference: str) -> tuple[list[str], list[str]]:
