@@ -18,6 +18,7 @@ from analysis.compute.subspaces.differences import (
     random_movement,
     second_difference,
 )
+from analysis.compute.subspaces.moved import largest_coordinate, largest_share
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.methods.subspaces.moved_samples import PART, SHARE, MovedSamplesParams, moved_samples
 from analysis.methods.subspaces.moved_units import MovedUnitsParams, moved_units
@@ -419,3 +420,22 @@ def test_the_checks_fail_on_broken_code(monkeypatch, method, target, broken):
     assert passes(methods()[method].check)
     monkeypatch.setattr(target, broken)
     assert not all(line.passed for line in methods()[method].check())
+
+
+def test_the_largest_part_by_chance_is_that_of_many_random_directions():
+    """By drawing them: of rows in all directions alike, and of coordinates."""
+    rng, n, r, d = np.random.default_rng(3), 200, 3, 50
+    x = rng.standard_normal((400, n, d))
+    x /= np.linalg.norm(x, axis=2, keepdims=True)
+    drawn = (x[:, :, :r] ** 2).sum(axis=2).max(axis=1)  # any r axes are random to them
+    middle, low, high = largest_share(n, r, d)
+    assert middle == pytest.approx(np.median(drawn), rel=0.03)
+    assert ((drawn >= low) & (drawn <= high)).mean() == pytest.approx(0.95, abs=0.04)
+    assert largest_share(n, d, d) == (1.0, 1.0, 1.0)
+    sizes = np.array([1.0, 0.2])
+    mean, least, most = largest_coordinate(sizes, 60)
+    tops = [(np.linalg.qr(rng.standard_normal((60, 2)))[0] ** 2 @ sizes).max() for _ in range(400)]
+    assert mean == pytest.approx(np.mean(tops), rel=0.15)  # of 20 draws
+    assert least < np.median(tops) < most
+    assert mean > 4 * sizes.sum() / 60  # far above that of one coordinate
+    assert largest_coordinate(sizes[:0], 60) == (0.0, 0.0, 0.0)

@@ -85,7 +85,8 @@ def test_a_frame_is_the_plane_of_the_widest_angle_by_hand(taps):
     [
         ("turning_plane", lambda series, step: np.zeros((series.n, 2))),
         ("energy_parts", lambda series, step: SimpleNamespace(
-            values=np.ones(series.n), q=np.ones(series.n), low=np.ones(series.n), high=np.ones(series.n), null=0.5)),
+            values=np.ones(series.n), q=np.ones(series.n), low=np.ones(series.n), high=np.ones(series.n), null=0.5,
+            against_largest=dict)),
     ],
 )  # fmt: skip
 def test_its_check_fails_on_broken_code(monkeypatch, name, broken):

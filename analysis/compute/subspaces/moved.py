@@ -6,14 +6,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtr
+from scipy.special import betaincinv, stdtr
 
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.sample_groups import FEWEST, jackknife_error, jackknife_half
 from analysis.compute.subspaces.differences import Difference
 from analysis.compute.subspaces.movement import turned
+from analysis.compute.subspaces.random_subspaces import random_basis
 from analysis.compute.subspaces.series import VELOCITY, Series
 from analysis.errors import InputError, ParameterError
+
+LARGEST_DRAWS = 20
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,21 @@ class Step:
 @dataclass(frozen=True)
 class Parts:
     """`values` (p,) of units or samples with `low`, `high` (p,); `null`, the mean part of a random difference; `q` (p,)
-    that a part is no larger than that, nor than the mean part."""
+    that a part is no larger than that, nor than the mean part. `largest`: middle, low and high of the largest part of a
+    random difference, and `largest_how`, where the three are from."""
 
     values: np.ndarray
     low: np.ndarray
     high: np.ndarray
     null: float
     q: np.ndarray
+    largest: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    largest_how: str = ""
+
+    def against_largest(self) -> dict:
+        """The null of the largest part, as an `Estimate` takes it."""
+        middle, low, high = self.largest
+        return {"null": middle, "null_low": low, "null_high": high, "null_method": self.largest_how}
 
 
 def chosen_step(series: Series, order: str, measure: str, place: int) -> Step:
@@ -96,7 +107,28 @@ def coordinate_parts(series: Series, step: Step, measure: str) -> Parts:
     """What each coordinate of the space (a unit, or a sample) adds to the movement; they sum to it."""
     values = step.difference.shares(measure)
     without = np.array([w.shares(measure) for w in step.without])
-    return parts(values, without, float(values.sum()) / series.width)
+    found = parts(values, without, float(values.sum()) / series.width)
+    largest = largest_coordinate(step.difference.sizes(measure), series.width)
+    how = f"largest of random directions, {LARGEST_DRAWS} draws: mean, least, most"
+    return replace(found, largest=largest, largest_how=how)
+
+
+def largest_coordinate(sizes: np.ndarray, width: int) -> tuple[float, float, float]:
+    """Mean, least and most of the largest part of a coordinate when a difference of such `sizes` (r,) has random
+    directions in `width` dimensions: the largest of many is large by chance. O(draws width r²)."""
+    if not len(sizes):
+        return 0.0, 0.0, 0.0
+    rng = np.random.default_rng([width, len(sizes)])
+    tops = [float((random_basis(width, len(sizes), rng) ** 2 @ sizes).max()) for _ in range(LARGEST_DRAWS)]
+    return float(np.mean(tops)), min(tops), max(tops)
+
+
+def largest_share(n: int, r: int, d: int) -> tuple[float, float, float]:
+    """Median and 95 % range of the largest of n independent shares of a random r-dimensional subspace of d, each of
+    which follows Beta(r / 2, (d - r) / 2). Shares of samples that are alike, or of many tokens, are below."""
+    if r == 0 or r >= d:
+        return (float(r > 0),) * 3
+    return tuple(float(betaincinv(r / 2, (d - r) / 2, level ** (1 / n))) for level in (0.5, 0.025, 0.975))
 
 
 def energy_parts(series: Series, step: Step) -> Parts:
@@ -117,4 +149,6 @@ def energy_parts(series: Series, step: Step) -> Parts:
 
     without = np.array([shares(w) for w in step.without])
     found = parts(shares(step.difference), without, step.difference.directions.shape[1] / series.d)
-    return replace(found, high=np.minimum(found.high, 1.0))
+    largest = largest_share(series.n, step.difference.directions.shape[1], series.d)
+    how = "largest of as many independent samples in random directions: median, 95 %"
+    return replace(found, high=np.minimum(found.high, 1.0), largest=largest, largest_how=how)

@@ -119,7 +119,8 @@ def _estimates(found, what, name, top, moved, series, params) -> tuple[Estimate,
     about = mean_interval(found.values, 0.0) if what == SHARE else {}
     return (
         Estimate(f"largest {what}, sample {name}", float(found.values[top]), float(found.low[top]),
-                 float(found.high[top]), interval="jackknife over groups of samples, t", **null, **common),
+                 float(found.high[top]), interval="jackknife over groups of samples, t", **found.against_largest(),
+                 **common),
         Estimate(f"mean {what}", float(found.values.mean()), **about, **null, **common),
         Estimate("samples that moved", float(moved.sum()), null=0.0, null_method="false-discovery control", **common),
     )  # fmt: skip
@@ -131,8 +132,18 @@ def _reading(estimates, step, series, where, what, params) -> str:
     form = f"{top.value:.1%}" if what == SHARE else f"{top.value:.3g}"
     return (
         f"The {params.order} {where} is {size:.3g}. {top.name[0].upper()}{top.name[1:]}: {form}, "
-        f"{top.value / mean.value:.1f} times the mean and {top.value / top.null:.1f} times what random directions "
-        f"give. {count.value:.0f} of {series.n:,} samples exceed both by more than their spread."
+        f"{top.value / mean.value:.1f} times the mean, {top.value / mean.null:.1f} times what random directions give on "
+        f"average and {_beside_largest(top)}. {count.value:.0f} of {series.n:,} samples exceed mean and average by "
+        "more than their spread."
+    )
+
+
+def _beside_largest(top: Estimate) -> str:
+    """How the most moved one compares with the most moved one of random directions."""
+    return (
+        "no more than the largest they give"
+        if top.value <= top.null_high
+        else "more than the largest they give"
     )
 
 
@@ -175,7 +186,7 @@ def _scores(x: np.ndarray) -> np.ndarray:
 
 METHODS = (
     Method(
-        id="moved_samples", family="subspaces", title="Samples that moved", version=3, function=moved_samples,
+        id="moved_samples", family="subspaces", title="Samples that moved", version=4, function=moved_samples,
         summary="Which samples lie along a step, or a bend, in the path of the main subspace.",
         params=MovedSamplesParams, result=Table, check=_check, cost=_cost, inputs=3, more_inputs=True,
         minimum_rows=FEWEST,

@@ -93,21 +93,21 @@ def moved_units(
         "n": series.n,
         "d": series.d,
         "estimator": params.measure,
-        "null_method": "random directions, exact",
     }
     estimates = (
         Estimate(f"largest part, unit {units[top]}", float(found.values[top]), float(found.low[top]),
-                 float(found.high[top]), interval="jackknife over groups of samples, t", null=found.null, **common),
-        Estimate("units that moved", float(moved.sum()), null=0.0,
-                 **common | {"null_method": "false-discovery control"}),
+                 float(found.high[top]), interval="jackknife over groups of samples, t", **found.against_largest(),
+                 **common),
+        Estimate("units that moved", float(moved.sum()), null=0.0, null_method="false-discovery control", **common),
     )  # fmt: skip
     progress(1.0, "done")
     half = int(np.searchsorted(np.cumsum(np.sort(found.values)[::-1]), whole / 2)) + 1
     return Table(
         title=f"Units that moved {where}",
         reading=f"The {params.order} {where} is {whole:.3g}; {half} of {series.d} units make up half of it, the most "
-        f"unit {units[top]} ({found.values[top] / whole:.1%}; a random direction gives {1 / series.d:.2%}). "
-        f"{int(moved.sum())} unit(s) have more than that beyond their spread.",
+        f"unit {units[top]} ({found.values[top] / whole:.1%}; random directions give {1 / series.d:.2%} on average, "
+        f"the largest of them {found.largest[0] / whole:.1%}). {int(moved.sum())} unit(s) have more than that average "
+        "beyond their spread.",
         caveats=(
             f"The difference subspace has {int(step.difference.moved.sum())} dimension(s).",
             "The largest part was picked because it is the largest: its interval is that of a unit chosen beforehand.",
@@ -146,7 +146,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="moved_units", family="subspaces", title="Units that moved", version=3, function=moved_units,
+        id="moved_units", family="subspaces", title="Units that moved", version=4, function=moved_units,
         summary="Which units make up a step, or a bend, in the path of the main subspace.",
         params=MovedUnitsParams, result=Table, check=_check, cost=_cost, inputs=3, same_units=True, more_inputs=True,
         minimum_rows=FEWEST,

@@ -11,8 +11,9 @@ is its part in the whole difference subspace, as of `moved_samples`:
 Beside each frame: velocity or acceleration with interval (jackknife over groups of samples) and null (samples drawn
 again), how many samples moved, and the unit with the largest part.
 
-Null of a part: a difference in random directions, exactly. A sample counts as moved where it exceeds that, and the mean
-sample, by more than its spread over groups of samples (Student's t, Benjamini-Hochberg at 5 % within each step).
+Null of a part: a difference in random directions, exactly; of the largest part, the largest of such. A sample counts
+as moved where it exceeds that, and the mean sample, by more than its spread over groups of samples (Student's t,
+Benjamini-Hochberg at 5 % within each step).
 
 When it lies: a frame is one plane of a difference that may have more; each frame has axes of its own, so that the place
 of a sample in two frames says little (mirrored frames are turned, that is all); a part says where a sample lies, not
@@ -121,7 +122,7 @@ def _estimates(series, step, movement, parts, ids, taps, name, params) -> list[E
         "low": max(0.0, movement.value - half), "high": movement.value + half,
         "interval": "jackknife over groups of samples, t",
     }  # fmt: skip
-    random = {"null_method": "random directions, exact", "interval": "jackknife over groups of samples, t"}
+    about = {"interval": "jackknife over groups of samples, t"}
     of = "share" if params.space == UNITS else "part"
     estimator = "|Dᵀx|² / |x|²" if params.space == UNITS else params.measure
     said = [
@@ -130,7 +131,7 @@ def _estimates(series, step, movement, parts, ids, taps, name, params) -> list[E
         Estimate(f"samples that moved {name}", moved, null=0.0, null_method="false-discovery control",
                  estimator="count", **common),
         Estimate(f"largest {of}, sample {ids[top]}, {name}", float(parts.values[top]), float(parts.low[top]),
-                 float(parts.high[top]), null=parts.null, estimator=estimator, **random, **common),
+                 float(parts.high[top]), estimator=estimator, **parts.against_largest(), **about, **common),
     ]  # fmt: skip
     if params.space == UNITS:
         units = coordinate_parts(series, step, params.measure)
@@ -138,7 +139,8 @@ def _estimates(series, step, movement, parts, ids, taps, name, params) -> list[E
         unit = taps[step.taps[1]].unit_names[best]
         said.append(
             Estimate(f"largest part, unit {unit}, {name}", float(units.values[best]), float(units.low[best]),
-                     float(units.high[best]), null=units.null, estimator=params.measure, **random, **common)
+                     float(units.high[best]), estimator=params.measure, **units.against_largest(), **about,
+                     **common)
         )  # fmt: skip
     return said
 
@@ -216,7 +218,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="subspace_film", family="subspaces", title="Subspace film", version=1, function=subspace_film,
+        id="subspace_film", family="subspaces", title="Subspace film", version=2, function=subspace_film,
         summary="Every step of a series of subspaces, to be scrubbed through: how fast, and which samples moved.",
         params=SubspaceFilmParams, result=Scatter, check=_check, cost=_cost, inputs=3, more_inputs=True,
         minimum_rows=FEWEST,
