@@ -4,7 +4,8 @@
 
 E (d, k) the encoder, b (k,) its bias, D (k, d) the decoder with one direction for each feature, s a number that
 activations were multiplied with in training, ν a normalisation of each row by itself (none, most often). PCA is the
-linear rule with E = Dᵀ; a sparse autoencoder has a rule of `analysis.features.rules`.
+linear rule with E = Dᵀ; a sparse autoencoder has a rule of `analysis.features.rules`. An encoder with a hidden layer
+has h = leaky(z H + g) in the place of z before E, leaky(p) = max(p, 0.2 p).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from analysis.errors import InputError, ShapeError
 from analysis.features import rules
 from analysis.features.nonnegative import nonnegative_codes
 
-ARRAYS = ("encoder", "bias", "decoder", "centre", "shift", "threshold", "gate", "log_scale")
+ARRAYS = ("encoder", "bias", "decoder", "centre", "shift", "threshold", "gate", "log_scale", "hidden",
+          "hidden_bias")  # fmt: skip
+LEAK = 0.2
 NORMALISATIONS = ("", "layer norm", "norm")
 
 
@@ -45,6 +48,8 @@ class FeatureSet:
         Of JumpReLU.
     gate, log_scale : (k,) or None
         Of a gated set.
+    hidden, hidden_bias : (d, h), (h,) or None
+        Of an encoder with a hidden layer: encoder is then (h, k).
     scale : float
         What activations are multiplied with first.
     normalise : str
@@ -74,6 +79,8 @@ class FeatureSet:
     threshold: np.ndarray | None = None
     gate: np.ndarray | None = None
     log_scale: np.ndarray | None = None
+    hidden: np.ndarray | None = None
+    hidden_bias: np.ndarray | None = None
     scale: float = 1.0
     normalise: str = ""
     levels: tuple[int, ...] = ()
@@ -92,7 +99,8 @@ class FeatureSet:
             raise InputError(f"rule {self.rule!r}", "one of " + ", ".join(rules.RULES))
         k, e = self.decoder.shape if self.decoder.ndim == 2 else (-1, -1)
         d = self.encoder.shape[0] if self.transcoder and self.encoder.ndim == 2 else e
-        shapes = {"encoder": (d, k), "bias": (k,), "centre": (e,), "shift": (d,), "threshold": (k,), "gate": (k,),
+        h = d if self.hidden is None else self.hidden.shape[-1]
+        shapes = {"encoder": (h, k), "hidden": (d, h), "hidden_bias": (h,), "bias": (k,), "centre": (e,), "shift": (d,), "threshold": (k,), "gate": (k,),
                   "log_scale": (k,)}  # fmt: skip
         for name, expected in shapes.items():
             value = getattr(self, name)
@@ -109,6 +117,8 @@ class FeatureSet:
             raise InputError(
                 f"{self.rule} of '{self.name}' with k = {self.active}", f"k between 1 and its {k} features"
             )
+        if (self.hidden is None) != (self.hidden_bias is None):
+            raise InputError(f"'{self.name}' has one of hidden and hidden_bias", "both or none")
         needed = {rules.JUMP: ("threshold",), rules.GATED: ("gate", "log_scale")}.get(self.rule, ())
         for name in needed:
             if getattr(self, name) is None:
@@ -135,7 +145,7 @@ class FeatureSet:
 
     @property
     def n_units(self) -> int:
-        return self.encoder.shape[0]
+        return (self.encoder if self.hidden is None else self.hidden).shape[0]
 
     @property
     def directions(self) -> np.ndarray:
@@ -184,6 +194,9 @@ class FeatureSet:
             return rules.nearest(z, self.decoder)
         if self.rule == rules.NONNEGATIVE:
             return nonnegative_codes(z, self.decoder)
+        if self.hidden is not None:
+            z = z @ self.hidden + self.hidden_bias
+            z = np.maximum(z, np.float32(LEAK) * z)
         products = z @ self.encoder
         if self.rule == rules.GATED:
             return rules.gated(products, self.gate, self.log_scale, self.bias)

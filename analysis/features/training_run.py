@@ -256,6 +256,7 @@ class Run:
                      "rows_without": self.training.dead_rows},
             **({"changed": self.changed} if self.changed else {}), **self.started,
         }  # fmt: skip
+        self.dictionary.settle(self._first_rows)
         made = self.dictionary.finish(name, self.stream.mean, self.stream.scale, about)
         target = self._rebuilt.held if self.dictionary.rebuilds_beside else None
         about["held_out"] = judged(made, self.stream.held, target)

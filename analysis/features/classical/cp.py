@@ -18,18 +18,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.compute.tensors.asking import ANY, NOT_NEGATIVE, signed_modes
 from analysis.compute.tensors.blocks import ALL, CUT, ORIGIN, REFUSE, centred
 from analysis.compute.tensors.cp import SWEEPS, Components, core_consistency, cp, worst_cancelling
 from analysis.compute.tensors.products import mixed_along_samples
 from analysis.compute.tensors.smoothing import chosen_smoothness, smoothed
-from analysis.errors import InputError
 from analysis.features import rules
 from analysis.features.classical.classical import Classical, Fitted, refuse_more_than
 from analysis.features.classical.fit_rows import FitRows
 from analysis.features.classical.tensor_rows import fitted_block
 from analysis.spec import param
 
-ANY, NOT_NEGATIVE = "any", "not negative"
 ROUGH, SMOOTH = "as fitted", "smooth"
 CANCELLING, ENOUGH = -0.85, 6  # product of cosines that is called degenerate; positions that smoothing needs
 DIGITS = 4
@@ -39,7 +38,7 @@ DIGITS = 4
 class CPParams:
     components: int = param(8, "How many features", low=1, high=256)
     signs: str = param(
-        ANY, "Whether profiles and directions may be negative; 'not negative' needs values of 0 and above",
+        ANY, "Whether profiles may be negative; directions may all the same where activations are",
         choices=(ANY, NOT_NEGATIVE),
     )  # fmt: skip
     profiles: str = param(
@@ -54,27 +53,22 @@ class CPParams:
 
 
 def make(rows: FitRows, params: CPParams, rng, progress) -> Fitted:
-    """Raises InputError for values below 0 where none may be, NotEnoughData for a tap without tokens."""
+    """Raises NotEnoughData for a tap without tokens."""
     block = fitted_block(
         rows, params.lengths, params.maximum_samples, rng, lambda s, doing="": progress(0.1 * s, doing)
     )
     plain = params.signs == NOT_NEGATIVE
-    if plain and (block.values < 0).any():
-        raise InputError(
-            f"{(block.values < 0).mean():.0%} of the values of {rows.name} are below 0",
-            "values of 0 and above, as after a ReLU", f"Set 'signs' to '{ANY}'",
-        )  # fmt: skip
     x, centre = centred(block.values, ORIGIN if plain else ALL)
     refuse_more_than(
         params.components, min(len(x) * x.shape[1], x.shape[2] * x.shape[1]), "profiles", rows.name
     )
-    signs = tuple(range(3)) if plain else ()
+    signs, more = signed_modes(x) if plain else ((), [])
 
     def told(share: float) -> None:
         progress(0.1 + 0.6 * share, "fitting")
 
     found = cp(x, params.components, rng, nonnegative=signs, starts=params.starts, tick=told)
-    said, facts = list(block.notes), {}
+    said, facts = [*block.notes, *more], {}
     if params.profiles == SMOOTH:
         progress(0.7, "finding how smooth profiles are")
         found, facts = _smooth(x, found, block.places, signs, rng, said)
