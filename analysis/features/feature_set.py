@@ -100,8 +100,10 @@ class FeatureSet:
         k, e = self.decoder.shape if self.decoder.ndim == 2 else (-1, -1)
         d = self.encoder.shape[0] if self.transcoder and self.encoder.ndim == 2 else e
         h = d if self.hidden is None else self.hidden.shape[-1]
-        shapes = {"encoder": (h, k), "hidden": (d, h), "hidden_bias": (h,), "bias": (k,), "centre": (e,), "shift": (d,), "threshold": (k,), "gate": (k,),
-                  "log_scale": (k,)}  # fmt: skip
+        shapes = {
+            "encoder": (h, k), "hidden": (d, h), "hidden_bias": (h,), "bias": (k,), "centre": (e,), "shift": (d,),
+            "threshold": (k,), "gate": (k,), "log_scale": (k,),
+        }  # fmt: skip
         for name, expected in shapes.items():
             value = getattr(self, name)
             if value is not None and value.shape != expected:

@@ -35,8 +35,8 @@ class Architecture:
     equation in plain words.
 
     `beside` : the parameter that names a second tap of the store, whose rows stand beside those of the first (`make` is
-    given its units, too: `n_beside`), `beside_centred` about their mean. `live` : the network itself is run. `ordered` : few latents, all in
-    every row, those that matter most first."""
+    given its units, too: `n_beside`), `beside_centred` about their mean. `live` : the network itself is run.
+    `ordered` : few latents, all in every row, those that matter most first."""
 
     name: str
     title: str

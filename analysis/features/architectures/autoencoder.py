@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DIGITS = 5
+CLOSE = 0.01  # of the largest singular value of standardised codes: what is below is not told apart
 IDLE = 1e-4  # a latent whose deviation is below this share of the largest carries nothing
 
 
@@ -111,8 +112,7 @@ class OrderedAutoencoder(SparseDictionary):
             codes = self.products(z).double().numpy()
         self.kept_latents = self.order(codes)
         own = codes[:, self.kept_latents]
-        fit = np.linalg.lstsq(np.c_[own, np.ones(len(own))], z.double().numpy(), rcond=None)[0]
-        self.read_out = (fit[:-1], fit[-1])
+        self.read_out = straight_lines(own, z.double().numpy())
 
     def finish(self, name: str, mean: np.ndarray, scale: float, about: dict) -> FeatureSet:
         at, (directions, offset) = self.kept_latents, self.read_out
@@ -134,6 +134,14 @@ class OrderedAutoencoder(SparseDictionary):
         if gone:
             said.append(f"{gone} latent(s) carry nothing and were left out.")
         return said
+
+
+def straight_lines(codes: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Directions (k, d) and offset (d,) of z (n, d) by least squares on codes (n, k), the shortest of nearly equal ones
+    where codes say the same twice."""
+    mean, size = codes.mean(axis=0), np.where((s := codes.std(axis=0)) > 0, s, 1)
+    fit = np.linalg.lstsq((codes - mean) / size, z - z.mean(axis=0), rcond=CLOSE)[0] / size[:, None]
+    return fit, z.mean(axis=0) - mean @ fit
 
 
 def leaky(p: Tensor) -> Tensor:

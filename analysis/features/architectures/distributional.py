@@ -9,8 +9,8 @@ the second as little of the rest, and so on. Where the rows lie on a manifold of
 tell nothing more: `about["latents"]` has the score against k on held-out rows, and how many latents lower it beyond
 chance. "Do later latents still tell anything?" asks the same without this decoder.
 
-Closed form: of Gaussian rows the first k latents span the first k principal directions; the normals of a latent's level
-sets follow the score, the gradient of the log density. Every row draws its k at random in every step.
+Closed form: of Gaussian rows the first k latents span the first k principal directions, and the score with nothing told
+is half the mean distance of two rows. Every row draws its k at random in every step.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from analysis.features.architectures.architecture import Architecture, Parts
 from analysis.features.architectures.autoencoder import OrderedAutoencoder, deviations, rounded
 from analysis.spec import param
 
+JUDGING = 1 << 40  # noise beyond that of any step
 DRAWS = 8  # of the decoder for each held-out row
 BEYOND = 1.645  # standard errors: one side, 5 %
 
@@ -91,7 +92,7 @@ class Distributional(OrderedAutoencoder):
         """(n,) energy scores from several draws of the decoder."""
         import torch
 
-        level, noise = torch.full((len(z),), k), self.noise((DRAWS, *codes.shape), -1 - k)
+        level, noise = torch.full((len(z),), k), self.noise((DRAWS, *codes.shape), JUDGING + k)
         drawn = torch.stack([self.drawn(codes, e, level) for e in noise])
         away = _length(z[None] - drawn).mean(dim=0)
         apart = sum(_length(drawn - drawn.roll(shift, 0)).mean(dim=0) for shift in range(1, DRAWS)) / (
@@ -120,6 +121,6 @@ ARCHITECTURE = Architecture(
     "Latents in order; the decoder draws what the first k leave open", DistributionalParams, Distributional, "latents",
     -1, ("Distributional Autoencoders Know the Score",), ordered=True,
     words="A row is told by its first k numbers, and a network draws rows that could have them. What is made small, "
-    "for every k, is the energy score: how far the drawn rows are from the row, less half of how far they are from each "
-    "other",
+    "for every k, is the energy score: how far the drawn rows are from the row, less half of how far they are from "
+    "each other",
 )  # fmt: skip

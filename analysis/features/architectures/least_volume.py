@@ -35,7 +35,7 @@ class LeastVolumeParams:
         64, "Units of the hidden layer of encoder and decoder; 0: both linear", low=0, high=4096
     )
     penalty: float = param(
-        0.1,
+        0.3,
         "λ: what volume costs, where an unexplained row costs 1; larger leaves fewer latents",
         low=0.0,
         high=100.0,
