@@ -1,5 +1,5 @@
-"""Least volume and the distributional principal autoencoder: Gaussian data as the closed form, the bound on the decoder,
-the finished set, and the test whether later latents still tell anything."""
+"""Least volume and the distributional principal autoencoder: Gaussian data as the closed form, the decoder's bound, the
+finished set, and the test whether later latents still tell anything."""
 
 from __future__ import annotations
 

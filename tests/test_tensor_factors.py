@@ -129,6 +129,10 @@ def test_cutting_costs_at_most_the_tails_and_alternating_no_more():
     first, better = higher_order_svd(x, ranks), tucker(x, ranks)
     assert better.left <= first.left <= tails
     assert better.left < 0.999 * first.left
+    for mode in range(3):  # canonical: slices of the core orthogonal, and falling
+        gram = unfolded(better.core, mode) @ unfolded(better.core, mode).T
+        np.testing.assert_allclose(gram - np.diag(np.diag(gram)), 0, atol=1e-9 * gram.max())
+        assert (np.diff(np.diag(gram)) <= 0).all()
 
 
 def test_of_rank_one_cp_and_tucker_are_the_same():
@@ -238,7 +242,6 @@ def stored(folder, x, **more):
 
 def test_cp_directions_are_the_planted_ones_and_codes_their_least_squares(tmp_path):
     factors, x = planted((N, T, D), 3, noise=0.02)
-    factors[0] -= factors[0].mean(axis=0)  # the centre is then 0 but for noise
     x = summed(factors)
     store = stored(tmp_path, x)
     found = make(store, "x", "cp", {"components": 3})
@@ -274,7 +277,7 @@ def test_cp_of_parts_takes_units_of_either_sign_and_smooth_profiles_say_what_the
 def test_tucker_with_every_profile_is_pca_and_says_that_it_can_be_turned(tmp_path):
     x = planted((N, T, D), 4, noise=0.3)[1]
     store = stored(tmp_path, x)
-    asked = {"components": 3, "position_profiles": T, "sample_profiles": N}
+    asked = {"components": 3, "position_profiles": T, "sample_profiles": N, "centre": "all rows"}
     found = make(store, "x", "tucker", asked)
     held = held_out_rows(store.activations("x"), 0.1, 0)[0]
     own = x.reshape(-1, D)[~held]

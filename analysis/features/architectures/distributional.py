@@ -118,7 +118,7 @@ def _length(difference):
 
 ARCHITECTURE = Architecture(
     "distributional", "Distributional principal autoencoder",
-    "Latents in order; the decoder draws what the first k leave open", DistributionalParams, Distributional, "latents",
+    "Latents in order; the decoder draws what the first k leave open", DistributionalParams, Distributional, "",
     -1, ("Distributional Autoencoders Know the Score",), ordered=True,
     words="A row is told by its first k numbers, and a network draws rows that could have them. What is made small, "
     "for every k, is the energy score: how far the drawn rows are from the row, less half of how far they are from "

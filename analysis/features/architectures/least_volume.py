@@ -57,7 +57,12 @@ class LeastVolume(OrderedAutoencoder):
             "unexplained": (left**2).sum(dim=1).mean(),
             "volume": self.params.penalty * min(1.0, share / RISE) * self.volume(codes),
         }
-        return Parts(sum(parts.values()), parts, codes.detach())
+        return Parts(sum(parts.values()), parts, self.used(codes.detach()))
+
+    def used(self, codes):
+        """Codes with those latents at 0 that hardly vary, so that they count as what they are: dead."""
+        size = codes.std(dim=0, correction=0)
+        return codes * (size > SMALL * size.max())
 
     def volume(self, codes):
         """(Π_j (σ_j + η))^(1/k)."""

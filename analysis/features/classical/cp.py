@@ -1,15 +1,16 @@
 """CP factors: features that have one profile over the positions and one over the samples.
 
-    X[i, t] ≈ centre + Σ_r w_r a_r[i] b_r[t] d_r        sample i, position t;   d_r, of length 1, the directions
+    X[i, t] ≈ m[t] + Σ_r w_r a_r[i] b_r[t] d_r        sample i, position t;   d_r, of length 1, the directions
     codes of any row: least squares, argmin |x - centre - c D|²; over c >= 0 where nothing may be negative
 
-A direction is a feature that comes and goes over the positions in the same way in every sample, more or less of it.
-Unlike principal components such directions are unique up to order and sign, as long as the profiles differ (Kruskal's
-condition, see "How many components of samples × positions × units"): orthogonality is not what singles them out. Where
-what a position shows depends on the sample, as in most text, few components leave most over: `explained_by_model`
-beside the same number for samples mixed unit by unit says how far the model goes. Codes of a row do not use the
-profiles. Fitted by alternating least squares from several starts. Position profiles can be made smooth (a Gaussian
-process, functional CP after the functional Tucker model). O(n t d k) for each sweep; one block in memory.
+m[t] is the mean of a position (or of all rows, or 0). A direction is a feature that comes and goes over the positions
+in the same way in every sample, more or less of it. Unlike principal components such directions are unique up to order
+and sign, as long as the profiles differ (Kruskal's condition, see "How many components of samples × positions ×
+units"): orthogonality is not what singles them out. Where what a position shows depends on the sample, as in most text,
+few components leave most over: `explained_by_model` beside the same number for samples mixed unit by unit says how far
+the model goes. Codes of a row do not use the profiles. Fitted by alternating least squares from several starts.
+Position profiles can be made smooth (a Gaussian process, functional CP after the functional Tucker model). O(n t d k)
+for each sweep; one block in memory.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.compute.tensors.asking import ANY, NOT_NEGATIVE, signed_modes
-from analysis.compute.tensors.blocks import ALL, CUT, ORIGIN, REFUSE, centred
+from analysis.compute.tensors.blocks import ALL, CUT, EACH, ORIGIN, REFUSE
 from analysis.compute.tensors.cp import SWEEPS, Components, core_consistency, cp, worst_cancelling
 from analysis.compute.tensors.products import mixed_along_samples
 from analysis.compute.tensors.smoothing import chosen_smoothness, smoothed
 from analysis.features import rules
 from analysis.features.classical.classical import Classical, Fitted, refuse_more_than
 from analysis.features.classical.fit_rows import FitRows
-from analysis.features.classical.tensor_rows import fitted_block
+from analysis.features.classical.tensor_rows import about_centre, fitted_block
 from analysis.spec import param
 
 ROUGH, SMOOTH = "as fitted", "smooth"
@@ -45,6 +46,10 @@ class CPParams:
         ROUGH, "Whether profiles over positions are smooth, with a length that foretells positions left out",
         choices=(ROUGH, SMOOTH), label="position profiles",
     )  # fmt: skip
+    centre: str = param(
+        EACH, "What activations are taken about for the fit: the mean at each position, the mean of all rows, or the "
+        "origin", choices=(EACH, ALL, ORIGIN),
+    )  # fmt: skip
     lengths: str = param(CUT, "What to do with samples of different lengths", choices=(CUT, REFUSE))
     starts: int = param(3, "Seeded starts, the best of which counts", low=1, high=20)
     maximum_samples: int = param(
@@ -58,7 +63,7 @@ def make(rows: FitRows, params: CPParams, rng, progress) -> Fitted:
         rows, params.lengths, params.maximum_samples, rng, lambda s, doing="": progress(0.1 * s, doing)
     )
     plain = params.signs == NOT_NEGATIVE
-    x, centre = centred(block.values, ORIGIN if plain else ALL)
+    x, centre = about_centre(block.values, ORIGIN if plain else params.centre)
     refuse_more_than(
         params.components, min(len(x) * x.shape[1], x.shape[2] * x.shape[1]), "profiles", rows.name
     )

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.compute.tensors.blocks import Block, token_block
+from analysis.compute.tensors.blocks import ALL, EACH, Block, centred, token_block
 from analysis.errors import InputError, NotEnoughData
 from analysis.features.classical.fit_rows import FitRows
+
+
+def about_centre(values: np.ndarray, about: str) -> tuple[np.ndarray, np.ndarray]:
+    """The block less its mean at each position, over all rows, or as it is; and the one centre (d,) of the set, which
+    knows no positions: the mean of all rows, or 0."""
+    x, _ = centred(values, about)
+    return x, centred(values, ALL if about == EACH else about)[1]
 
 
 def fitted_block(rows: FitRows, lengths: str, maximum: int, rng: np.random.Generator, progress) -> Block:

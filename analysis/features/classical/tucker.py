@@ -1,13 +1,14 @@
 """Tucker factors: the unit directions of a basis for samples, for positions and for units at once.
 
-    X[i, t] ≈ centre + Σ_pqr G[p, q, r] a_p[i] b_q[t] d_r       D orthonormal;   codes of any row: (x - centre) Dᵀ
+    X[i, t] ≈ m[t] + Σ_pqr G[p, q, r] a_p[i] b_q[t] d_r       D orthonormal;   codes of any row: (x - centre) Dᵀ
 
-As principal components, but those directions count that few profiles over positions and samples explain: what changes
-without a pattern over the positions is left to the noise. With all profiles of both they are the principal
-components. **Unique only up to a rotation**: the directions shown are those of the canonical orientation (slices of the
-core orthogonal, the largest first), one basis of a subspace that is determined; CP factors are the ones that have no
-rotation free. Fitted by higher-order orthogonal iteration (De Lathauwer, De Moor & Vandewalle 2000).
-O(n t d · smallest side) for each sweep; one block in memory.
+m[t] is the mean of a position (or of all rows, or 0). As principal components, but those directions count that few
+profiles over positions and samples explain: what changes without a pattern over the positions is left to the noise.
+With all profiles of both, about the mean of all rows, they are the principal components. **Unique only up to a
+rotation**: the directions shown are those of the canonical orientation (slices of the core orthogonal, the largest
+first), one basis of a subspace that is determined; CP factors are the ones that have no rotation free. Fitted by
+higher-order orthogonal iteration (De Lathauwer, De Moor & Vandewalle 2000). O(n t d · smallest side) for each sweep;
+one block in memory.
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute.tensors.blocks import ALL, CUT, ORIGIN, REFUSE, centred
+from analysis.compute.tensors.blocks import ALL, CUT, EACH, ORIGIN, REFUSE
 from analysis.compute.tensors.products import mixed_along_samples, mode_spectra
 from analysis.compute.tensors.tucker import tucker
 from analysis.features.classical.classical import Classical, Fitted
 from analysis.features.classical.fit_rows import FitRows
-from analysis.features.classical.tensor_rows import fitted_block
+from analysis.features.classical.tensor_rows import about_centre, fitted_block
 from analysis.spec import param
 
-MEAN = "mean"
 DIGITS, SHOWN = 4, 32
 
 
@@ -33,7 +33,10 @@ class TuckerParams:
     components: int = param(16, "How many directions of units, the features", low=1, high=1024)
     position_profiles: int = param(4, "How many profiles over positions", low=1, high=512)
     sample_profiles: int = param(16, "How many profiles over samples", low=1, high=1024)
-    centre: str = param(MEAN, "What activations are taken about", choices=(MEAN, ORIGIN))
+    centre: str = param(
+        EACH, "What activations are taken about for the fit: the mean at each position, the mean of all rows, or the "
+        "origin", choices=(EACH, ALL, ORIGIN),
+    )  # fmt: skip
     lengths: str = param(CUT, "What to do with samples of different lengths", choices=(CUT, REFUSE))
     maximum_samples: int = param(
         400, "Most samples held in memory; a seeded random part above", low=8, high=100_000
@@ -45,7 +48,7 @@ def make(rows: FitRows, params: TuckerParams, rng, progress) -> Fitted:
     block = fitted_block(
         rows, params.lengths, params.maximum_samples, rng, lambda s, doing="": progress(0.1 * s, doing)
     )
-    x, centre = centred(block.values, ALL if params.centre == MEAN else ORIGIN)
+    x, centre = about_centre(block.values, params.centre)
     asked = (params.sample_profiles, params.position_profiles, params.components)
     ranks, said = _possible(asked, x.shape), list(block.notes)
     if ranks[2] < params.components:
