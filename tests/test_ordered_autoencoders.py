@@ -22,6 +22,7 @@ from analysis.methods.rank.ordered_latents import (
 )
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
+from dashboard.browse.feature_sets import architecture, of_its_kind
 
 D = 5
 SIZES = np.array([3.0, 1.5, 0.7, 0.02, 0.02])
@@ -91,7 +92,7 @@ def test_the_decoder_cannot_stretch_and_what_is_pruned_changes_nothing():
         < 1 + 1e-5
     )
     a, b = (torch.randn(50, 3, generator=torch.Generator().manual_seed(s)) for s in (0, 1))
-    stretched = (made.decoded(a) - made.decoded(b)).norm(dim=1) / (a - b).norm(dim=1)
+    stretched = (made.decoded(a) - made.decoded(b)).detach().norm(dim=1) / (a - b).norm(dim=1)
     assert float(stretched.max()) <= 1 + 1e-5
     with torch.no_grad():
         made.weights["encoder"][:, 1] = 0
@@ -156,12 +157,13 @@ def test_latents_of_gaussian_rows_are_principal_directions_and_nothing_told_scor
 
 def test_what_is_not_told_does_not_reach_the_decoder():
     made = Distributional(DistributionalParams(3, 6), D, np.random.default_rng(0))
-    codes, noise = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    codes = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
     other = codes.clone()
     other[:, 2] += 5
     two = torch.full((4,), 2)
     torch.testing.assert_close(made.drawn(codes, noise, two), made.drawn(other, noise, two))
-    assert float((made.drawn(codes, noise, two + 1) - made.drawn(other, noise, two + 1)).abs().max()) > 1e-3
+    assert not torch.allclose(made.drawn(codes, noise, two + 1), made.drawn(other, noise, two + 1), atol=1e-3)
 
 
 # ---------------------------------------------------------------------- do later latents tell anything
@@ -204,6 +206,10 @@ def test_the_page_of_a_trained_set(gaussian, tmp_path):
         store, "x", "least_volume", {"latents": 3, "hidden": 4}, {**QUICK, "tokens": 5000}, name="lv"
     )
     workspace.features.add(made)
+    facts = workspace.features.facts()[0]
+    assert (facts.n_units, facts.n_features) == (D, made.n_features)
+    assert "ordered latents" in architecture(facts)
+    assert of_its_kind(facts)["First k latents"].startswith("explain ")
     workspace.encode("net:x", "lv")
     found = workspace.run("latent_volume", ["net:x@lv", "net:x"], {"lipschitz": 1.0})
     assert found.estimates[1].value <= 3

@@ -111,6 +111,8 @@ def _facts(folder: Path, name: str) -> SetFacts:
         raise NotFound(f"{WEIGHTS} is missing")
     with safe_open(weights, "numpy") as file:
         d, k = file.get_slice("encoder").get_shape()
+        if "hidden" in file.keys():  # noqa: SIM118 - not a dict
+            d = file.get_slice("hidden").get_shape()[0]
     return SetFacts(
         name, str(about["rule"]), int(k), int(d), about["active"], float(about["scale"]), str(about["normalise"]),
         tuple(about["levels"]), str(about["digest"]), dict(about["about"]), weights.stat().st_size,

@@ -1,13 +1,13 @@
 """Distributional principal autoencoder: latents in order, and a decoder that draws what the first k leave open.
 
-    loss = mean over k = 0 … K of   E |z - ẑ_k| - ½ E |ẑ_k - ẑ'_k|,    ẑ_k = decoder(c_1 … c_k, ε_k+1 … ε_K, k)
+    loss = mean over k = 0 … K of   E |z - ẑ_k| - ½ E |ẑ_k - ẑ'_k|,    ẑ_k = decoder(c_1 … c_k, ε_k+1 …, k)
 
 Shen & Meinshausen 2024; "Distributional autoencoders know the score" (2025). The loss is the energy score: it is least
-where ẑ_k, with fresh normal noise ε for the latents that are not told, is distributed as the rows are that have these
-first k latents, not as their mean. One encoder serves all k, so that the first latent leaves as little open as one can,
-the second as little of the rest, and so on. Where the rows lie on a manifold of K' dimensions the latents beyond K'
-tell nothing more: `about["latents"]` has the score against k on held-out rows, and how many latents lower it beyond
-chance. "Do later latents still tell anything?" asks the same without this decoder.
+where ẑ_k, with fresh normal noise ε for what is not told, is distributed as the rows are that have these first k
+latents, not as their mean. One encoder serves all k, so that the first latent leaves as little open as one can, the
+second as little of the rest, and so on. Where the rows lie on a manifold of K' dimensions the latents beyond K' tell
+nothing more: `about["latents"]` has the score against k on held-out rows, and how many latents lower it beyond chance.
+"Do later latents still tell anything?" asks the same without this decoder.
 
 Closed form: of Gaussian rows the first k latents span the first k principal directions, and the score with nothing told
 is half the mean distance of two rows. Every row draws its k at random in every step.
@@ -37,9 +37,10 @@ class DistributionalParams:
 
 
 class Distributional(OrderedAutoencoder):
-    """The autoencoder under training. The decoder sees codes or noise, and beside them which of the two."""
+    """The autoencoder under training. The decoder sees codes or noise, which of the two it is, and as much noise again
+    for what all K latents leave open."""
 
-    extra = 1
+    extra = 2
 
     def loss(self, z, dead=None, auxiliary=0.0, step=0, share=1.0):
         import torch
@@ -47,11 +48,11 @@ class Distributional(OrderedAutoencoder):
         codes = self.products(z)
         n, k = codes.shape
         level = torch.from_numpy(np.random.default_rng([self._noise_seed, step, 1]).integers(k + 1, size=n))
-        noise = self.noise((2, n, k), step)
+        noise = self.noise((2, n, 2 * k), step)
         one, other = (self.drawn(codes, e, level) for e in noise)
         score = (_length(z - one) + _length(z - other)) / 2 - _length(one - other) / 2
         with torch.no_grad():
-            whole = self.drawn(codes, noise[0], torch.full((n,), k))
+            whole = self.drawn(codes, 0 * noise[0], torch.full((n,), k))
             parts = {"unexplained": ((z - whole) ** 2).sum(dim=1).mean()}
         parts["energy score"] = score.mean()
         return Parts(parts["energy score"], parts, codes.detach())
@@ -60,8 +61,9 @@ class Distributional(OrderedAutoencoder):
         """ẑ (n, d) with the first `level` (n,) latents told and noise for the others."""
         import torch
 
-        told = (torch.arange(codes.shape[1]) < level[:, None]).float()
-        return self.decoded(torch.cat([told * codes + (1 - told) * noise, told], dim=1))
+        k = codes.shape[1]
+        told = (torch.arange(k) < level[:, None]).float()
+        return self.decoded(torch.cat([told * codes + (1 - told) * noise[:, :k], told, noise[:, k:]], dim=1))
 
     def order(self, codes: np.ndarray) -> np.ndarray:
         kept = np.flatnonzero(deviations(codes) > 0)
@@ -75,7 +77,9 @@ class Distributional(OrderedAutoencoder):
             z = torch.cat(list(parts))
             codes = self.products(z)
             scores = np.stack([self._scores(z, codes, k) for k in range(self.n_latents + 1)])
-            whole = self.drawn(codes, torch.zeros_like(codes), torch.full((len(z),), self.n_latents))
+            whole = self.drawn(
+                codes, torch.zeros(len(z), 2 * self.n_latents), torch.full((len(z),), self.n_latents)
+            )
             left = float(((z - whole) ** 2).sum()) / float(((z - z.mean(dim=0)) ** 2).sum())
         gained = scores[:-1] - scores[1:]
         error = gained.std(axis=1, ddof=1) / np.sqrt(gained.shape[1]) if len(z) > 1 else np.inf
@@ -92,7 +96,7 @@ class Distributional(OrderedAutoencoder):
         """(n,) energy scores from several draws of the decoder."""
         import torch
 
-        level, noise = torch.full((len(z),), k), self.noise((DRAWS, *codes.shape), JUDGING + k)
+        level, noise = torch.full((len(z),), k), self.noise((DRAWS, len(z), 2 * self.n_latents), JUDGING + k)
         drawn = torch.stack([self.drawn(codes, e, level) for e in noise])
         away = _length(z[None] - drawn).mean(dim=0)
         apart = sum(_length(drawn - drawn.roll(shift, 0)).mean(dim=0) for shift in range(1, DRAWS)) / (

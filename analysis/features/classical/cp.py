@@ -121,7 +121,7 @@ def _components(found: Components) -> dict[str, np.ndarray]:
 def _caveats(found: Components, mixed: Components, x, core: float, params: CPParams) -> list[str]:
     said = [
         f"Profiles explain {found.explained:.1%} of the samples that were fitted, {mixed.explained:.1%} where samples "
-        "are mixed unit by unit; codes of a row, which do not use profiles, explain more."
+        "are mixed unit by unit. The codes of a row do not use profiles."
     ]
     if len(found.weights) < params.components:
         said.append(

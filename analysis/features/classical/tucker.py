@@ -61,7 +61,7 @@ def make(rows: FitRows, params: TuckerParams, rng, progress) -> Fitted:
     said += [
         "The subspace of these directions is determined, each single one is not: any rotation of them fits as well.",
         f"Profiles explain {found.explained:.1%} of the samples that were fitted, {mixed.explained:.1%} where samples "
-        "are mixed unit by unit; codes of a row, which do not use profiles, explain more.",
+        "are mixed unit by unit. The codes of a row do not use profiles.",
     ]
     spectra = mode_spectra(x)
     return Fitted(
