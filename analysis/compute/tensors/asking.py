@@ -9,11 +9,23 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.rows.tap_names import tap_names
-from analysis.compute.tensors.blocks import ALL, CUT, EACH, ORIGIN, REFUSE, Block, centred, token_block
+from analysis.compute.tensors.blocks import (
+    ALL,
+    CUT,
+    EACH,
+    LAYER,
+    ORIGIN,
+    POSITION,
+    REFUSE,
+    Block,
+    centred,
+    token_block,
+)
 from analysis.errors import InputError
 from analysis.spec import Progress, param
 
 ANY, NOT_NEGATIVE = "any", "not negative"
+FEW_LAYERS = 4
 TABLE = (
     "One position only: this is a table of samples × units. Its components are any rotation of each other (profiles of "
     "a third mode are what singles them out); choose a tap with tokens, or several layers."
@@ -67,6 +79,11 @@ def asked_block(taps: Sequence, params: BlockParams, rng: np.random.Generator, p
     if not (x**2).sum() > 1e-20 * (block.values**2).sum():
         raise InputError(f"the samples of {name} do not vary", "samples that differ", "Choose another tap")
     notes = [TABLE] if block.is_table else []
+    if {LAYER, POSITION} <= set(block.modes) and len(taps) < FEW_LAYERS:
+        notes.append(
+            f"{len(taps)} layers are nearly one: components must share a profile over both. A single tap shows what "
+            "positions do."
+        )
     modes, more = signed_modes(x) if plain else ((), [])
     return Asked(block, x, modes, name, (*block.notes, *notes, *more))
 

@@ -119,13 +119,12 @@ def _table(tap, asked: Asked, found: Components, mixed: Components, back, chance
     share, classes = between_labels(tap, block.samples, found.factors[0])
     energy = {mode: found.factors[1 + i] ** 2 for i, mode in enumerate(asked.between)}
     columns = {
-        "component": np.arange(1, len(found.weights) + 1), "weight": found.weights,
-        "lost without it": lost_without(x, found), "comes back": back,
-        **({"between labels": share} if share is not None else {}),
-        **{f"strongest {mode}": f.argmax(axis=0) for mode, f in energy.items()},
-        **{f"{mode}s used": 1 / (f**2).sum(axis=0) for mode, f in energy.items()},
+        "component": np.arange(1, len(found.weights) + 1), "lost without it": lost_without(x, found),
+        "comes back": back, **({"between labels": share} if share is not None else {}),
         "units": named_ends(found.factors[-1], tap.unit_names, True),
         "samples": named_ends(found.factors[0], np.asarray(tap.samples["id"]).astype(str)[block.samples], False),
+        **{f"strongest {mode}": f.argmax(axis=0) for mode, f in energy.items()},
+        **{f"{mode}s used": 1 / (f**2).sum(axis=0) for mode, f in energy.items()}, "weight": found.weights,
     }  # fmt: skip
     about = {"n": len(x), "d": x.shape[-1]}
     estimates = _estimates(x, found, mixed, back, chance, share, classes, about, params)
@@ -139,8 +138,8 @@ def _table(tap, asked: Asked, found: Components, mixed: Components, back, chance
         title=f"Components of {asked.name}",
         reading=(
             f"{len(found.weights)} component(s) explain {found.explained:.1%} of the squares (samples mixed unit by "
-            f"unit: {mixed.explained:.1%}). {int((back > 0.9).sum())} come back with a cosine above 0.9 when samples "
-            f"are drawn again (random directions: {chance:.2f})."
+            f"unit: {mixed.explained:.1%}). With a cosine above 0.9 when samples are drawn again come back: "
+            f"{int((back > 0.9).sum())} of {len(back)} (random directions: {chance:.2f})."
         ),
         caveats=tuple(said), estimates=estimates, columns=columns, index="component", sort="weight",
         help={name: text for name, text in HELP.items() if name in columns},

@@ -111,7 +111,7 @@ def _matrix(tap, asked: Asked, found: TuckerFactors, chance: TuckerFactors, coun
         title=f"Core of {asked.name}: units' profiles × " + " × ".join(f"{m}s' profiles" for m in asked.between),
         reading=(
             f"The model explains {found.explained:.1%} (samples mixed unit by unit: {chance.explained:.1%}); the "
-            f"largest cell, units' profile {at[0] + 1} with {columns[at[1]]}, holds {values[at]:.1%}. Profiles beyond "
+            f"largest cell, units' profile {at[0] + 1} with that of {columns[at[1]]}, holds {values[at]:.1%}. Profiles beyond "
             f"noise: {said}."
         ),
         caveats=(*asked.notes, TURNED), estimates=tuple(estimates), values=values, row_names=tuple(rows),
@@ -141,12 +141,11 @@ def _interval(x: np.ndarray, found: TuckerFactors) -> tuple[float, float]:
 
 
 def _along(factor: np.ndarray, mode: str) -> list[str]:
-    """Names of profiles along a mode: what they are like, and where they peak."""
+    """Short names of profiles along a mode: where they peak, or that they are about even."""
     out = []
     for q, b in enumerate(factor.T):
-        flat = np.ptp(b) < 0.5 * np.abs(b).max()
-        where = "about even" if flat else f"peak at {mode} {int(np.abs(b).argmax())}"
-        out.append(f"{mode}s {q + 1}: {where}")
+        even = np.ptp(b) < 0.5 * np.abs(b).max()
+        out.append(f"{mode} {q + 1}, " + ("even" if even else f"peak {int(np.abs(b).argmax())}"))
     return out
 
 

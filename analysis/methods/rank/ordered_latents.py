@@ -170,11 +170,9 @@ def _curve(names, scores, null, order, shape, params, notes) -> Curve:
         said.append(
             f"{n} samples are few for neighbours in {count + 1} latents: there may be more dimensions."
         )
-    ends = (
-        "all of them do"
-        if count == len(tells)
-        else f"the next does not (p = {p[count]:.2g}, {gained[count].mean():.2g} off the score)"
-    )
+    ends = "all of them do"
+    if count < len(tells):
+        ends = f"the next does not (score {mean[count]:.3g} before, {mean[count + 1]:.3g} with it; p = {p[count]:.2g})"
     return Curve(
         title=f"What ordered latents of {names[0]} tell about {names[1]}",
         reading=(
