@@ -15,9 +15,13 @@ from analysis.compute.tensors.cp import core_consistency, cp, kruskal_rank, wors
 from analysis.compute.tensors.products import mixed_along_samples, mode_spectra, summed, times, unfolded
 from analysis.compute.tensors.smoothing import FAR, chosen_smoothness, foretold, kernel, smoothed
 from analysis.compute.tensors.tucker import higher_order_svd, tucker
-from analysis.errors import InputError, NotEnoughData, ShapeError
+from analysis.errors import InputError, NotEnoughData, ParameterError, ShapeError
 from analysis.features.classical.making import make
 from analysis.features.row_stream import held_out_rows
+from analysis.methods.dictionaries.tensor_components import TensorComponentsParams, tensor_components
+from analysis.methods.dictionaries.tensor_number import TensorNumberParams, tensor_number
+from analysis.methods.dictionaries.tensor_profiles import TensorProfilesParams, tensor_profiles
+from analysis.methods.dictionaries.tucker_core import tucker_core
 from analysis.store.from_arrays import write_store
 
 
@@ -187,7 +191,9 @@ def test_smooth_profiles_are_found_smooth_and_shuffled_ones_not():
     assert (band > 0).all()
     assert fine.left == pytest.approx(((x - summed(fine.weighted())) ** 2).sum(), rel=1e-9)
     order = rng.permutation(24)
-    assert chosen_smoothness(x[:, order], 2, 1, places, rng).error > chosen.error + 0.05
+    shuffled = chosen_smoothness(x[:, order], 2, 1, places, rng)
+    assert shuffled.error > chosen.error + 0.05
+    assert chosen.chance > chosen.error + 0.05
 
 
 # ---------------------------------------------------------------------- blocks of taps
@@ -307,3 +313,66 @@ def test_both_need_tokens_take_gaps_and_keep_the_bar(tmp_path, kind):
         make(pooled, "x", kind)
     with pytest.raises(InputError, match="do not vary"):
         make(stored(tmp_path / "c", np.ones((N, T, D))), "x", kind)
+
+
+# ---------------------------------------------------------------------- analyses
+def tokens(x, **more):
+    n, t, d = x.shape
+    return ArrayActivations(
+        x.reshape(-1, d), layout=Layout(np.arange(n + 1, dtype=np.int64) * t), name="t", **more
+    )
+
+
+def test_profiles_lie_in_their_bands_and_layers_are_a_mode_of_their_own():
+    factors, x = planted((40, 6, 8), 2, noise=0.3)
+    found = tensor_profiles(tokens(x), params=TensorProfilesParams(components=2, copies=10))
+    truth = [np.sqrt((summed([f[:, [r]] for f in factors]) ** 2).mean(axis=(0, 2))) for r in (0, 1)]
+    own = np.abs(np.array(list(found.series.values())))
+    errors = [np.abs(own - t).max(axis=1).min() for t in truth]
+    assert max(errors) < 0.25 * np.max(truth)
+    for name, line in found.series.items():
+        assert (found.low[name] <= line + 1e-9).all()
+        assert (line <= found.high[name] + 1e-9).all()
+    depth = np.array([1.0, 2.0, 4.0, 8.0])
+    layers = [tokens(x * s) for s in depth]
+    along = tensor_profiles(*layers, params=TensorProfilesParams(components=2, along="layers", copies=5))
+    for line in along.series.values():
+        np.testing.assert_allclose(line / line[-1], depth / 8, atol=1e-3)
+    assert along.x_name == "layer"
+
+
+def test_reordered_units_and_one_scale_change_nothing_but_names():
+    x = planted((40, 5, 7), 2, noise=0.2)[1]
+    turn = np.random.default_rng(1).permutation(7)
+    asked = {"components": 2, "copies": 2}
+    one = tensor_components(tokens(x), params=TensorComponentsParams(**asked))
+    other = tensor_components(tokens(5 * x[:, :, turn], unit_names=[str(j) for j in turn]),
+                              params=TensorComponentsParams(**asked))  # fmt: skip
+    np.testing.assert_allclose(other.columns["lost without it"], one.columns["lost without it"], atol=2e-3)
+    assert [set(u.replace("−", "").split(", ")) for u in one.columns["units"]] == [
+        set(u.replace("−", "").split(", ")) for u in other.columns["units"]
+    ]
+    np.testing.assert_allclose(other.columns["weight"], 5 * one.columns["weight"], rtol=1e-2)
+
+
+def test_a_table_is_said_to_be_one_and_two_layers_to_be_few():
+    x = np.random.default_rng(0).standard_normal((40, 6))
+    table = tucker_core(x)
+    assert any("One position only" in line for line in table.caveats)
+    pair = tucker_core(*[tokens(np.random.default_rng(s).standard_normal((30, 4, 5))) for s in (0, 1)])
+    assert any("2 layers are nearly one" in line for line in pair.caveats)
+    assert any("any rotation of the profiles" in line for line in pair.caveats)
+
+
+def test_two_planted_components_are_the_number_and_noise_has_none():
+    x = planted((40, 6, 8), 2, noise=0.2)[1]
+    asked = TensorNumberParams(largest=3, copies=3)
+    found = tensor_number(tokens(x), params=asked)
+    assert found.estimates[0].value == 2
+    assert found.estimates[1].value == pytest.approx(1 / 1.04, abs=0.02)
+    noise = np.random.default_rng(0).standard_normal((40, 6, 8))
+    assert (
+        tensor_number(tokens(noise), params=TensorNumberParams(largest=2, copies=3)).estimates[0].value == 0
+    )
+    with pytest.raises(ParameterError, match="largest = 1"):
+        tensor_number(tokens(x), params=TensorNumberParams(smallest=2, largest=1))

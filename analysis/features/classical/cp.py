@@ -99,7 +99,7 @@ def _smooth(x, found: Components, places, signs, rng, said: list[str]) -> tuple[
     facts = {"smoothness": {"length": chosen.scale, "noise": chosen.noise, "held_out_error": chosen.error}}
     if not chosen.helps:
         said.append(
-            "No smooth curve foretold a position from the others better than the mean: profiles are as fitted."
+            "No smooth curve foretold a position from the others better than chance: profiles are as fitted."
         )
         return found, facts
     said.append(

@@ -161,12 +161,12 @@ def _curve(asked: Asked, found, mixed, mode: int, drawn, chosen: Smoothness | No
     ]  # fmt: skip
     if chosen is not None:
         estimates.append(
-            Estimate("left at places that were left out", chosen.error, null=1.0, null_method="the mean profile",
+            Estimate("left at places that were left out", chosen.error, null=chosen.chance, null_method="places dealt anew, best of 8; 1: mean",
                      estimator=f"smooth over {chosen.scale:g} places, noise {chosen.noise:g}", **about)
         )  # fmt: skip
         if not chosen.helps:
             notes.append(
-                "No smooth curve foretold a place from the others better than the mean: profiles are as fitted."
+                "No smooth curve foretold a place from the others better than chance: profiles are as fitted."
             )
     if worst_cancelling(found) < CANCELLING:
         notes.append(

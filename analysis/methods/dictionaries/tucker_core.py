@@ -111,8 +111,8 @@ def _matrix(tap, asked: Asked, found: TuckerFactors, chance: TuckerFactors, coun
         title=f"Core of {asked.name}: units' profiles × " + " × ".join(f"{m}s' profiles" for m in asked.between),
         reading=(
             f"The model explains {found.explained:.1%} (samples mixed unit by unit: {chance.explained:.1%}); the "
-            f"largest cell, units' profile {at[0] + 1} with that of {columns[at[1]]}, holds {values[at]:.1%}. Profiles beyond "
-            f"noise: {said}."
+            f"largest cell, units' profile {at[0] + 1} with that of {columns[at[1]]}, holds {values[at]:.1%}. "
+            f"Profiles beyond noise: {said}."
         ),
         caveats=(*asked.notes, TURNED), estimates=tuple(estimates), values=values, row_names=tuple(rows),
         column_names=tuple(columns), value_name="share of the squares", null=_padded(_shares(chance), values.shape),

@@ -190,7 +190,8 @@ def _cost(shapes, params: OrderedLatentsParams) -> Cost:
     n, k, fast = min(rows, others, params.maximum_samples), min(m, params.latents), machine()
     work = k * (1 + params.permutations) * (n * n * 60.0 + n * params.neighbours**2 * 30.0)
     return Cost(
-        fast.seconds(flops64=2.0 * n * n * p, moved=work) + 0.02, 40.0 * n * n + 8.0 * n * (m + p) * 3
+        fast.seconds(flops64=2.0 * n * n * p, moved=work + 8.0 * (rows * m + others * p)) + 0.02,
+        40.0 * n * n + 8.0 * n * (m + p) * 3,
     )
 
 
