@@ -92,7 +92,16 @@ class FeatureSet:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, np.ascontiguousarray(value, dtype=np.float32))
+        self._check_arrays()
         self._check()
+
+    def _check_arrays(self) -> None:
+        for name in ARRAYS:
+            value = getattr(self, name)
+            if value is not None and not np.isfinite(value).all():
+                raise InputError(f"{name} of '{self.name}' holds NaN or infinity", "finite weights")
+        if (self.hidden is None) != (self.hidden_bias is None):
+            raise InputError(f"'{self.name}' has one of hidden and hidden_bias", "both or none")
 
     def _check(self) -> None:
         if self.rule not in rules.RULES:
@@ -111,16 +120,10 @@ class FeatureSet:
                     f"{name} of '{self.name}' has shape {value.shape}",
                     f"{expected}, as the decoder has {self.decoder.shape} (features, units)",
                 )
-        for name in ARRAYS:
-            value = getattr(self, name)
-            if value is not None and not np.isfinite(value).all():
-                raise InputError(f"{name} of '{self.name}' holds NaN or infinity", "finite weights")
         if self.rule in (rules.TOPK, rules.PURSUIT) and not 1 <= (self.active or 0) <= k:
             raise InputError(
                 f"{self.rule} of '{self.name}' with k = {self.active}", f"k between 1 and its {k} features"
             )
-        if (self.hidden is None) != (self.hidden_bias is None):
-            raise InputError(f"'{self.name}' has one of hidden and hidden_bias", "both or none")
         needed = {rules.JUMP: ("threshold",), rules.GATED: ("gate", "log_scale")}.get(self.rule, ())
         for name in needed:
             if getattr(self, name) is None:

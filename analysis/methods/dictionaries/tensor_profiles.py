@@ -162,7 +162,8 @@ def _curve(asked: Asked, found, mixed, mode: int, drawn, chosen: Smoothness | No
     if chosen is not None:
         estimates.append(
             Estimate("left at places that were left out", chosen.error, null=chosen.chance,
-                     null_method="places dealt anew, best of 8; 1: mean", estimator=f"smooth over {chosen.scale:g} places, noise {chosen.noise:g}", **about)
+                     null_method="places dealt anew, best of 8; 1: mean",
+                     estimator=f"smooth over {chosen.scale:g} places, noise {chosen.noise:g}", **about)
         )  # fmt: skip
         if not chosen.helps:
             notes.append(

@@ -151,18 +151,13 @@ def _curve(names, scores, null, order, shape, params, notes) -> Curve:
     low, high = np.minimum(low, mean), np.maximum(high, mean)
     share, shares = 1 - mean[count] / mean[0], 1 - drawn[count] / drawn[0]
     edges = np.percentile(shares, [2.5, 97.5])
-    about = {"n": n, "d": d}
-    by_chance = float(1 - null[max(count, 1) - 1].mean() / mean[0])
-    estimates = (
-        Estimate("latents that tell more", float(count), null=0.0, null_method=NULL,
-                 estimator=f"p up to {LEVEL:g} and a lower score, one after the other", **about),
-        Estimate(f"told by the first {count}", share, min(edges[0], share), max(edges[1], share),
-                 interval="bootstrap over samples", null=by_chance, null_method=NULL,
-                 estimator="1 - energy score over that of none", **about),
-        *(Estimate(f"score with latent {unit}, number {k + 1}", mean[k + 1], null=float(null[k].mean()),
-                   null_low=float(null[k].min()), null_high=float(null[k].max()), null_method=NULL, p_value=float(p[k]),
-                   **about) for k, unit in enumerate(order)),
-    )  # fmt: skip
+    told = (
+        share,
+        min(edges[0], share),
+        max(edges[1], share),
+        float(1 - null[max(count, 1) - 1].mean() / mean[0]),
+    )
+    estimates = _estimates(count, told, mean, null, p, order, {"n": n, "d": d})
     said = list(notes)
     if count == len(tells):
         said.append(f"All {count} latents that were looked at tell more: there may be more dimensions.")
@@ -182,6 +177,20 @@ def _curve(names, scores, null, order, shape, params, notes) -> Curve:
         caveats=tuple(said), estimates=estimates, x=np.arange(len(mean), dtype=float), x_name="latents told, k",
         y_name="energy score", series={SCORE: mean}, low={SCORE: low}, high={SCORE: high},
         null={SCORE: np.r_[mean[0], null.mean(axis=1)]},
+    )  # fmt: skip
+
+
+def _estimates(count: int, told, mean, null, p, order, about: dict) -> tuple[Estimate, ...]:
+    """How many latents tell more, what they tell together (value, low, high, null), and the score with each."""
+    return (
+        Estimate("latents that tell more", float(count), null=0.0, null_method=NULL,
+                 estimator=f"p up to {LEVEL:g} and a lower score, one after the other", **about),
+        Estimate(f"told by the first {count}", told[0], told[1], told[2],
+                 interval="bootstrap over samples", null=told[3], null_method=NULL,
+                 estimator="1 - energy score over that of none", **about),
+        *(Estimate(f"score with latent {unit}, number {k + 1}", mean[k + 1], null=float(null[k].mean()),
+                   null_low=float(null[k].min()), null_high=float(null[k].max()), null_method=NULL, p_value=float(p[k]),
+                   **about) for k, unit in enumerate(order)),
     )  # fmt: skip
 
 
