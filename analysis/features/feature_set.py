@@ -4,7 +4,8 @@
 
 E (d, k) the encoder, b (k,) its bias, D (k, d) the decoder with one direction for each feature, s a number that
 activations were multiplied with in training, ν a normalisation of each row by itself (none, most often). PCA is the
-linear rule with E = Dᵀ; a sparse autoencoder has a rule of `analysis.features.rules`.
+linear rule with E = Dᵀ; a sparse autoencoder has a rule of `analysis.features.rules`. An encoder with a hidden layer
+has h = leaky(z H + g) in the place of z before E, leaky(p) = max(p, 0.2 p).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from analysis.errors import InputError, ShapeError
 from analysis.features import rules
 from analysis.features.nonnegative import nonnegative_codes
 
-ARRAYS = ("encoder", "bias", "decoder", "centre", "shift", "threshold", "gate", "log_scale")
+ARRAYS = ("encoder", "bias", "decoder", "centre", "shift", "threshold", "gate", "log_scale", "hidden",
+          "hidden_bias")  # fmt: skip
+LEAK = 0.2
 NORMALISATIONS = ("", "layer norm", "norm")
 
 
@@ -45,6 +48,8 @@ class FeatureSet:
         Of JumpReLU.
     gate, log_scale : (k,) or None
         Of a gated set.
+    hidden, hidden_bias : (d, h), (h,) or None
+        Of an encoder with a hidden layer: encoder is then (h, k).
     scale : float
         What activations are multiplied with first.
     normalise : str
@@ -74,6 +79,8 @@ class FeatureSet:
     threshold: np.ndarray | None = None
     gate: np.ndarray | None = None
     log_scale: np.ndarray | None = None
+    hidden: np.ndarray | None = None
+    hidden_bias: np.ndarray | None = None
     scale: float = 1.0
     normalise: str = ""
     levels: tuple[int, ...] = ()
@@ -85,15 +92,27 @@ class FeatureSet:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, np.ascontiguousarray(value, dtype=np.float32))
+        self._check_arrays()
         self._check()
+
+    def _check_arrays(self) -> None:
+        for name in ARRAYS:
+            value = getattr(self, name)
+            if value is not None and not np.isfinite(value).all():
+                raise InputError(f"{name} of '{self.name}' holds NaN or infinity", "finite weights")
+        if (self.hidden is None) != (self.hidden_bias is None):
+            raise InputError(f"'{self.name}' has one of hidden and hidden_bias", "both or none")
 
     def _check(self) -> None:
         if self.rule not in rules.RULES:
             raise InputError(f"rule {self.rule!r}", "one of " + ", ".join(rules.RULES))
         k, e = self.decoder.shape if self.decoder.ndim == 2 else (-1, -1)
         d = self.encoder.shape[0] if self.transcoder and self.encoder.ndim == 2 else e
-        shapes = {"encoder": (d, k), "bias": (k,), "centre": (e,), "shift": (d,), "threshold": (k,), "gate": (k,),
-                  "log_scale": (k,)}  # fmt: skip
+        h = d if self.hidden is None else self.hidden.shape[-1]
+        shapes = {
+            "encoder": (h, k), "hidden": (d, h), "hidden_bias": (h,), "bias": (k,), "centre": (e,), "shift": (d,),
+            "threshold": (k,), "gate": (k,), "log_scale": (k,),
+        }  # fmt: skip
         for name, expected in shapes.items():
             value = getattr(self, name)
             if value is not None and value.shape != expected:
@@ -101,10 +120,6 @@ class FeatureSet:
                     f"{name} of '{self.name}' has shape {value.shape}",
                     f"{expected}, as the decoder has {self.decoder.shape} (features, units)",
                 )
-        for name in ARRAYS:
-            value = getattr(self, name)
-            if value is not None and not np.isfinite(value).all():
-                raise InputError(f"{name} of '{self.name}' holds NaN or infinity", "finite weights")
         if self.rule in (rules.TOPK, rules.PURSUIT) and not 1 <= (self.active or 0) <= k:
             raise InputError(
                 f"{self.rule} of '{self.name}' with k = {self.active}", f"k between 1 and its {k} features"
@@ -135,7 +150,7 @@ class FeatureSet:
 
     @property
     def n_units(self) -> int:
-        return self.encoder.shape[0]
+        return (self.encoder if self.hidden is None else self.hidden).shape[0]
 
     @property
     def directions(self) -> np.ndarray:
@@ -184,6 +199,9 @@ class FeatureSet:
             return rules.nearest(z, self.decoder)
         if self.rule == rules.NONNEGATIVE:
             return nonnegative_codes(z, self.decoder)
+        if self.hidden is not None:
+            z = z @ self.hidden + self.hidden_bias
+            z = np.maximum(z, np.float32(LEAK) * z)
         products = z @ self.encoder
         if self.rule == rules.GATED:
             return rules.gated(products, self.gate, self.log_scale, self.bias)

@@ -22,6 +22,7 @@ def finished_set(run: Run, name: str) -> FeatureSet:
                  "rows_without": run.training.dead_rows},
         **({"changed": run.changed} if run.changed else {}), **run.started,
     }  # fmt: skip
+    run.dictionary.settle(run.first_rows)
     made = run.dictionary.finish(name, run.stream.mean, run.stream.scale, about)
     target = run.rebuilt.held if run.dictionary.rebuilds_beside else None
     about["held_out"] = judged(made, run.stream.held, target)

@@ -120,6 +120,8 @@ def _read_facts(folder: Path, name: str, written: tuple) -> SetFacts:
     about, weights = json.loads((folder / ABOUT).read_text()), folder / WEIGHTS
     with safe_open(weights, "numpy") as file:
         d, k = file.get_slice("encoder").get_shape()
+        if "hidden" in file.keys():  # noqa: SIM118 - not a dict
+            d = file.get_slice("hidden").get_shape()[0]
     return SetFacts(
         name, str(about["rule"]), int(k), int(d), about["active"], float(about["scale"]), str(about["normalise"]),
         tuple(about["levels"]), str(about["digest"]), dict(about["about"]), weights.stat().st_size,

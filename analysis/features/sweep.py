@@ -99,6 +99,12 @@ def asked_values(
     Raises ParameterError, NotFound.
     """
     kind, _, _ = asked(architecture, None, training)
+    if not kind.sparsity:
+        raise ParameterError(
+            f"a sweep over the sparsity of {kind.title}",
+            "an architecture that is sparse",
+            "Train single ones",
+        )
     if not len(values) or len(set(values)) < len(values):
         raise ParameterError(f"{kind.sparsity} = {list(values)}", "values that differ, at least one")
     given = {f"{kind.sparsity}={value:g}": {**(params or {}), kind.sparsity: value} for value in values}

@@ -69,15 +69,15 @@ class Run:
                 self.dictionary.weights["centre"].copy_(torch.from_numpy(self._start()))
         if self.training.directions != "random":
             self.started = start_inside(self.dictionary, self.stream)
-        self.dictionary.begin(self._first_rows)
+        self.dictionary.begin(self.first_rows)
 
     def _start(self) -> np.ndarray:
         """(d,) in units of z, where the mean is 0."""
         if self.training.start == "origin":
             return -self.rebuilt.scale * self.rebuilt.mean
-        return geometric_median(self.dictionary.wanted(self._first_rows()).numpy())
+        return geometric_median(self.dictionary.wanted(self.first_rows()).numpy())
 
-    def _first_rows(self) -> Tensor:
+    def first_rows(self) -> Tensor:
         import torch
 
         return torch.from_numpy(next(self.stream.scaled_rows(MEDIAN_ROWS))[1])

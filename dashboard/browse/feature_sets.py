@@ -52,6 +52,8 @@ class Encoded:
 def architecture(facts: SetFacts) -> str:
     """ "TopK, at most 8 active"."""
     said = str(facts.about.get("architecture") or "")
+    if "latents" in facts.about and facts.rule == rules.LINEAR:
+        return f"autoencoder ({said.replace('_', ' ')}), ordered latents"
     words = {
         rules.LINEAR: f"linear ({said})" if said and said != rules.LINEAR else "linear",
         rules.TOPK: f"TopK, at most {facts.active} active",
@@ -61,6 +63,30 @@ def architecture(facts: SetFacts) -> str:
     }.get(facts.rule, facts.rule)
     more = [f"Matryoshka of {len(facts.levels)} levels"] if facts.levels else []
     return ", ".join([words, *more])
+
+
+def of_its_kind(facts: SetFacts) -> dict[str, str]:
+    """What only some kinds of set have to say: shares by the number of ordered latents, and of factor models."""
+    about, said = facts.about, {}
+    latents = about.get("latents") or {}
+    if "explained_by_first" in latents:
+        said["First k latents"] = "explain " + ", ".join(
+            f"{v:.0%}" for v in latents["explained_by_first"][1:9]
+        )
+        said["Deviations"] = ", ".join(f"{v:.2g}" for v in latents["deviations"][:8])
+    if "energy_scores" in latents:
+        said["Energy score"] = (
+            ", ".join(f"{v:.2g}" for v in latents["energy_scores"][:9]) + " with 0, 1, 2 … told"
+        )
+        said["Latents that tell"] = f"the first {latents['telling']}"
+    if "explained_by_model" in about:
+        said["Profiles explain"] = (
+            f"{about['explained_by_model']:.0%} of the samples fitted ({about['explained_of_mixed_samples']:.0%} of "
+            "samples mixed unit by unit)"
+        )
+    if "core_consistency" in about:
+        said["Core consistency"] = f"{about['core_consistency']:.0f} of 100"
+    return said
 
 
 def origin(facts: SetFacts) -> str:

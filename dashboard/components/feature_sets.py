@@ -6,7 +6,7 @@ import streamlit as st
 
 from analysis.features.shelf import SetFacts
 from dashboard import errors, state
-from dashboard.browse.feature_sets import Encoded, architecture, encoded_taps, origin
+from dashboard.browse.feature_sets import Encoded, architecture, encoded_taps, of_its_kind, origin
 from dashboard.components import nothing_yet
 from dashboard.parts import encode_form, tap_picker
 from dashboard.words import count, size
@@ -100,6 +100,7 @@ def _lines(facts: SetFacts) -> list[dict]:
         ),
         "Levels": ", ".join(f"{level:,}" for level in facts.levels),
         "Encoder": "the decoder turned round (tied)" if facts.about.get("tied") else "",
+        **of_its_kind(facts),
         "Made for": str(facts.about.get("hook") or facts.about.get("tap") or ""),
         "From": origin(facts),
         "Digest": facts.digest,

@@ -6,9 +6,11 @@ from analysis.errors import NotFound
 from analysis.features.architectures import (
     batch_topk,
     choices,
+    distributional,
     end_to_end,
     gradient,
     jump_relu,
+    least_volume,
     matryoshka,
     orthogonal,
     pursuit,
@@ -25,6 +27,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         topk.ARCHITECTURE, batch_topk.ARCHITECTURE, jump_relu.ARCHITECTURE, relu.ARCHITECTURE, matryoshka.ARCHITECTURE,
         orthogonal.ARCHITECTURE, pursuit.ARCHITECTURE, choices.MUTUAL, choices.FEATURE,
         gradient.ARCHITECTURE, variational.ARCHITECTURE, transcoder.ARCHITECTURE, end_to_end.ARCHITECTURE,
+        least_volume.ARCHITECTURE, distributional.ARCHITECTURE,
     )
 }  # fmt: skip
 

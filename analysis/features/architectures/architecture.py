@@ -35,7 +35,8 @@ class Architecture:
     equation in plain words.
 
     `beside` : the parameter that names a second tap of the store, whose rows stand beside those of the first (`make` is
-    given its units, too: `n_beside`), `beside_centred` about their mean. `live` : the network itself is run."""
+    given its units, too: `n_beside`), `beside_centred` about their mean. `live` : the network itself is run.
+    `ordered` : few latents, all in every row, those that matter most first."""
 
     name: str
     title: str
@@ -48,6 +49,7 @@ class Architecture:
     beside: str = ""
     beside_centred: bool = True
     live: bool = False
+    ordered: bool = False
     words: str = ""
 
 
@@ -189,6 +191,9 @@ class SparseDictionary:
                 e.copy_(torch.nn.functional.normalize(axes @ (axes.T @ e), dim=0))
 
     # ------------------------------------------------------------------ at the end
+    def settle(self, rows: Callable[[], Tensor]) -> None:
+        """What depends on `rows`, the first of those trained on, once the weights are final."""
+
     def facts(self, parts: Iterable[Tensor]) -> dict:
         """More to be said of the finished set, from the held-out batches, by name."""
         return {}

@@ -7,21 +7,25 @@ from analysis.features.classical import (
     contrastive,
     control,
     convex,
+    cp,
     cumulants,
     ica,
     kmeans,
     nmf,
     pca,
     random_dictionary,
+    semi_nmf,
     sparse_coding,
     supervised,
+    tucker,
 )
 from analysis.features.classical.classical import Classical
 
 CLASSICAL: tuple[Classical, ...] = tuple(
     module.CLASSICAL
     for module in (
-        pca, ica, nmf, convex, kmeans, sparse_coding, cumulants, supervised, contrastive, control, random_dictionary,
+        pca, ica, nmf, semi_nmf, convex, kmeans, sparse_coding, cumulants, cp, tucker, supervised, contrastive, control,
+        random_dictionary,
     )
 )  # fmt: skip
 

@@ -132,8 +132,8 @@ def _reading(estimates, step, series, where, what, params) -> str:
     form = f"{top.value:.1%}" if what == SHARE else f"{top.value:.3g}"
     return (
         f"The {params.order} {where} is {size:.3g}. {top.name[0].upper()}{top.name[1:]}: {form}, "
-        f"{top.value / mean.value:.1f} times the mean, {top.value / mean.null:.1f} times what random directions give on "
-        f"average and {_beside_largest(top)}. {count.value:.0f} of {series.n:,} samples exceed mean and average by "
+        f"{top.value / mean.value:.1f} times the mean, {top.value / mean.null:.1f} times what random directions give "
+        f"on average and {_beside_largest(top)}. {count.value:.0f} of {series.n:,} samples exceed mean and average by "
         "more than their spread."
     )
 
