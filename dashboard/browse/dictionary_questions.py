@@ -15,6 +15,7 @@ WORDED: dict[
     "What is each feature for, in words?": "feature_names",
     "Is there a feature for brackets, indentation, a word?": "kind_features",
     "Is there a feature for each class?": "concept_f1",
+    "Do these concepts tell the classes, and do their names carry it?": "concept_bottleneck",
     "Which attributes are hidden or split?": "attribute_coverage",
     "Which features fail because another one took over?": "absorption",
     "Are features atoms or made of others?": "composition",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analysis.errors import NotFound
 from analysis.features.classical import (
+    concepts,
     contrastive,
     control,
     convex,
@@ -21,7 +22,8 @@ from analysis.features.classical.classical import Classical
 CLASSICAL: tuple[Classical, ...] = tuple(
     module.CLASSICAL
     for module in (
-        pca, ica, nmf, convex, kmeans, sparse_coding, cumulants, supervised, contrastive, control, random_dictionary,
+        pca, ica, nmf, convex, kmeans, sparse_coding, cumulants, supervised, concepts, contrastive, control,
+        random_dictionary,
     )
 )  # fmt: skip
 
