@@ -20,6 +20,8 @@ WORDED: dict[
     "Which features fail because another one took over?": "absorption",
     "Are features atoms or made of others?": "composition",
     "Which quiet features does the loss hang on?": "gradient_plane",
+    "Which features detect, and which can I steer by?": "read_write",
+    "How early can each feature be read, and do the early ones matter more?": "feature_complexity",
     "How are features shared out over rows?": "allocation",
     "What does each feature do, and which is most like it?": "feature_table",
 }
