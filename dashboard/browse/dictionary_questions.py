@@ -22,6 +22,7 @@ WORDED: dict[
     "Which quiet features does the loss hang on?": "gradient_plane",
     "Which features detect, and which can I steer by?": "read_write",
     "How early can each feature be read, and do the early ones matter more?": "feature_complexity",
+    "Is what a contrastive set calls common really common?": "salient_leaks",
     "How are features shared out over rows?": "allocation",
     "What does each feature do, and which is most like it?": "feature_table",
 }
