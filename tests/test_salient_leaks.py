@@ -21,7 +21,7 @@ def planted(moved: float):
     factor's direction, where variances see nothing."""
     rng = np.random.default_rng(0)
     target, shape = np.arange(N) % 2, np.arange(N) // 2 % 2
-    x = 0.1 * rng.standard_normal((N, 8))
+    x = 0.5 * rng.standard_normal((N, 8))
     x[:, 0] += 2 * target * rng.standard_normal(N)
     x[:, 1] += 2 * shape + moved * target
     return x, np.array(["b", "t"])[target], {"shape": shape}
@@ -46,7 +46,7 @@ def test_a_selection_and_one_part_alone_are_refused_in_words(tmp_path):
     x, labels, samples = planted(0)
     store = write_store(tmp_path / "s", name="s", taps={"x": x}, labels=list(labels), samples=samples)
     mine = lambda name: np.flatnonzero(labels == "b")  # noqa: E731
-    chosen = make(store, "x", "contrastive", {"background": "mine"}, selections=mine, name="chosen")
+    chosen = make(store, "x", "contrastive", {"background": "mine", "components": 1}, selections=mine, name="chosen")
     single = make(store, "x", "contrastive", {"background": "label=b", "common": 0}, name="single")
     store = encode_tap(encode_tap(store, "x", chosen), "x", single)
     with pytest.raises(InputError, match="'mine' is a selection"):
