@@ -13,7 +13,7 @@ from analysis.features.encoding import encode_tap
 from analysis.methods.dictionaries.salient_leaks import SalientLeaksParams, salient_leaks
 from analysis.store.from_arrays import write_store
 
-N = 240
+N = 600
 
 
 def planted(moved: float):
