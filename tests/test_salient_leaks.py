@@ -46,7 +46,9 @@ def test_a_selection_and_one_part_alone_are_refused_in_words(tmp_path):
     x, labels, samples = planted(0)
     store = write_store(tmp_path / "s", name="s", taps={"x": x}, labels=list(labels), samples=samples)
     mine = lambda name: np.flatnonzero(labels == "b")  # noqa: E731
-    chosen = make(store, "x", "contrastive", {"background": "mine", "components": 1}, selections=mine, name="chosen")
+    chosen = make(
+        store, "x", "contrastive", {"background": "mine", "components": 1}, selections=mine, name="chosen"
+    )
     single = make(store, "x", "contrastive", {"background": "label=b", "common": 0}, name="single")
     store = encode_tap(encode_tap(store, "x", chosen), "x", single)
     with pytest.raises(InputError, match="'mine' is a selection"):
