@@ -7,6 +7,7 @@ import dictionary_subjects as subjects
 import numpy as np
 import pytest
 
+from analysis.activations import ArrayActivations
 from analysis.errors import NotEnoughData
 from analysis.features import rules
 from analysis.features.encoding import encode_tap
@@ -64,8 +65,6 @@ def test_a_turned_network_is_the_same_and_unrelated_directions_are_not(taps):
 
 def test_many_to_one_on_samples_that_share_nothing_is_refused(taps, rng):
     noise = rng.standard_normal((400, K))
-    from analysis.activations import ArrayActivations
-
     lost = ArrayActivations(noise, "noise", {"id": taps["a"].samples["id"]})
     with pytest.raises(NotEnoughData, match="5 pairs or more"):
         matched_dictionaries(taps["a"], lost, params=MatchedDictionariesParams(matching="many to one"))

@@ -23,6 +23,7 @@ WORDED: dict[
     "Which features detect, and which can I steer by?": "read_write",
     "How early can each feature be read, and do the early ones matter more?": "feature_complexity",
     "Is what a contrastive set calls common really common?": "salient_leaks",
+    "How many features does the task need, and how many memorising?": "keep_first",
     "Do two dictionaries arrange their features alike?": "matched_dictionaries",
     "Which features fire together, and which never do?": "co_activation_map",
     "How are features shared out over rows?": "allocation",
