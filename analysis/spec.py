@@ -4,6 +4,7 @@ contract test need no word about it (the idea is LIT's config_spec and meta_spec
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Callable
@@ -64,6 +65,7 @@ def param(
     return field(default=default, metadata=meta)
 
 
+@functools.cache  # the hints take half a millisecond to read, and a page asks dozens of times
 def params_of(cls: type) -> tuple[Param, ...]:
     """The parameters of a params dataclass, in order, the late ones after the others."""
     hints = typing.get_type_hints(cls)

@@ -27,6 +27,8 @@ QUIET = 0.6  # seconds: by then the browser, which shares the processor here, ha
 
 ENCODED = "python-gpt-code:transformer.h.2@gpt-topk-s0"
 
+SLIDER = "[data-testid=stSlider] input[type=range]"  # moved by a key, which is its click
+
 # page, what to click in turn (button texts or roles)
 OPENS = {"map": "button:has-text('Layers')"}  # the box that holds what is clicked
 CLICKS = {
@@ -40,6 +42,7 @@ CLICKS = {
     "units": ("compare?view=units", ["button:has-text('matched (')", "button:has-text('all (')"]),
     "correlations": ("compare?view=correlations", None),
     "subspaces": ("subspaces", None),
+    "film": ("subspaces?view=movement&ask=subspace_film&tap=digits-vit:vit.layers.2", [SLIDER]),
     "feature of a set": (f"features?tap={ENCODED}&unit=3", ["button:has-text('Next')"]),
     "set's features": (f"features?tap={ENCODED}", ["button:has-text('Alive')", "button:has-text('All (')"]),
     "trial of a set": (
@@ -121,6 +124,9 @@ def drive(port: int, log: Path, clicks: int, only: list[str]) -> dict[str, tuple
                 target = None if targets is None else targets[k % len(targets)]
                 if target is None:
                     page.keyboard.press("r")
+                elif target == SLIDER:
+                    page.locator(SLIDER).first.focus()
+                    page.keyboard.press("ArrowRight" if k % 2 == 0 else "ArrowLeft")
                 else:
                     page.locator(target).first.click(timeout=10000)
                 settle(log, before + k)

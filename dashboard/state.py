@@ -225,7 +225,7 @@ def _understood(text: str, default: Any, allowed) -> Any:
         elif isinstance(allowed, range):
             value = int(text) if int(text) in allowed else _BAD
         elif allowed is not None:
-            value = next((choice for choice in allowed if _text(choice) == text), _BAD)
+            value = text if text in allowed else next((c for c in allowed if _text(c) == text), _BAD)
         else:
             value = _of_type(text, default)
     except Exception:  # whatever a hostile value makes `allowed` raise

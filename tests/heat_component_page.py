@@ -86,11 +86,18 @@ class Matrix:
         self.values, self.shape = values, values.shape
         self.scale = float(np.abs(values).max()) / 32_767
 
-    def block(self, r0: int, r1: int, c0: int, c1: int, most: int = 512):
+    def cut(
+        self, r0: int, r1: int, c0: int, c1: int, most: int = 512
+    ) -> tuple[int, tuple[int, int, int, int]]:
+        """The level, and its cells, that answer for a block."""
         level, span = 0, (r0, r1, c0, c1)
         while max(span[1] - span[0], span[3] - span[2]) > most:
             level += 1
             span = (r0 >> level, -(-r1 >> level), c0 >> level, -(-c1 >> level))
+        return level, span
+
+    def block(self, r0: int, r1: int, c0: int, c1: int, most: int = 512):
+        level, span = self.cut(r0, r1, c0, c1, most)
         side = 2**level
         part = self.values[span[0] * side : span[1] * side, span[2] * side : span[3] * side]
         return strongest(part, side).astype(np.float32), level, (span[0] * side, span[2] * side)

@@ -118,6 +118,9 @@ def test_a_row_of_weights_and_a_packed_row_of_a_decoder(data, tmp_path, monkeypa
     packed = axis_of(activations, vector=pack_direction(bare[5]), direction="row:sae:W_dec:5")
     np.testing.assert_allclose(packed.along(x), bare[5] / np.linalg.norm(bare[5]), atol=1e-7)
     assert packed.label == "sae:W_dec:5"
+    latent = axis_of(activations, vector=pack_direction(bare[5]), direction="feature:topk s0:5")
+    np.testing.assert_array_equal(latent.along(x), packed.along(x))
+    assert latent.label == "feature 5 of topk s0"
 
 
 @pytest.mark.parametrize(

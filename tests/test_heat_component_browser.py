@@ -146,18 +146,20 @@ def test_the_block_that_is_asked_for_is_fine_enough_and_covers_what_is_seen(stag
     values = planted(p, q)
     tiles = Matrix(values)
     stage.show(heatmap(values, 4))
-    for _ in range(40):
-        r, c = np.sort(rng.uniform(0, p, 2)), np.sort(rng.uniform(0, q, 2))
-        most = int(rng.integers(64, 513))
-        stage.heat(f"h.view.show([{r[0]}, {r[1]}, {c[0]}, {c[1]}])")
-        seen, level, block = stage.heat(f"Object.values(h.wanted({most}))")
+    boxes = [[*np.sort(rng.uniform(0, p, 2)), *np.sort(rng.uniform(0, q, 2))] for _ in range(40)]
+    most = rng.integers(64, 513, 40).tolist()
+    asked = [[[float(edge) for edge in box], count] for box, count in zip(boxes, most, strict=True)]
+    told = stage.heat(
+        f"{asked}.map(([box, most]) => {{ h.view.show(box); return Object.values(h.wanted(most)) }})"
+    )
+    for count, (seen, level, block) in zip(most, told, strict=True):
         assert 0 <= block[0] <= seen[0] < seen[1] <= block[1] <= p
         assert 0 <= block[2] <= seen[2] < seen[3] <= block[3] <= q
-        found, got, first = tiles.block(*block, most=most)
+        got, cells = tiles.cut(*block, most=count)
         assert got <= level
-        assert max(found.shape) <= most
-        assert first[0] <= seen[0]
-        assert first[1] <= seen[2]
+        assert max(cells[1] - cells[0], cells[3] - cells[2]) <= count
+        assert cells[0] << got <= seen[0]
+        assert cells[2] << got <= seen[2]
 
 
 def test_a_lost_answer_is_asked_for_again(open_stage):

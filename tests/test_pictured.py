@@ -14,9 +14,11 @@ from app_pages import button, is_whole, open_page, texts, url
 from page_stores import make_workspace
 from pypdf import PdfReader
 
+from analysis.features.feature_set import FeatureSet
 from analysis.results import Gallery, Origin, Scatter, Table
 from analysis.selection import Selection
 from dashboard import cli, figures
+from dashboard.browse import axis_choice
 from dashboard.browse.pictured import looks, pictured
 from dashboard.components import questions
 
@@ -159,11 +161,40 @@ def test_the_form_offers_every_kind_of_axis(full):
         ("probe", "a probe of", False),
         ("weights", "is shown instead", True),  # and the classes have no order to make an axis of
         ("row", "is shown instead", True),
+        ("feature", "is shown instead", True),
     ):
         at = page(axis=kind)
         assert is_whole(at), texts(at)
         assert said in texts(at), kind
         assert bool(at.error) == refused, kind
+
+
+def a_set(name: str, atoms: np.ndarray) -> FeatureSet:
+    k, d = atoms.shape
+    return FeatureSet(name, "ReLU", atoms.T, atoms, *(np.zeros(n, np.float32) for n in (k, d, d)))
+
+
+def test_an_axis_is_a_feature_of_a_set_by_its_name(full, rng):
+    units = full.activations("images:pooled").shape[1]
+    atoms = rng.standard_normal((4, units)).astype(np.float32)
+    zero, wide = np.zeros_like(atoms), rng.standard_normal((3, units + 1)).astype(np.float32)
+    sets = [a_set(name, w) for name, w in (("atoms", atoms), ("empty", zero), ("wide", wide))]
+    for one in sets:
+        full.features.add(one)
+    try:
+        assert axis_choice.fitting_sets(full, "images:pooled") == {"atoms": 4, "empty": 4}
+        at = page(axis="feature", p__direction="feature:atoms:2")
+        assert is_whole(at), texts(at)
+        assert not at.error, texts(at)
+        assert "along feature 2 of atoms" in texts(at)
+        assert next(box.value for box in at.number_input if box.label == "Feature") == 2
+        at = page(p__direction="feature:empty:0")
+        assert is_whole(at)
+        assert "finite number" in texts(at)
+        assert is_whole(page(p__direction="feature:gone:9"))
+    finally:
+        for one in sets:
+            full.features.delete(one.name)
 
 
 def test_the_same_sample_twice_is_refused_with_the_reason(full):

@@ -10,7 +10,7 @@ import pytest
 from analysis import pipeline, registry
 from analysis.activations import ArrayActivations
 from analysis.errors import NotEnoughData, NotFound, ParameterError
-from analysis.spec import make_params
+from analysis.spec import CheckLine, make_params
 from analysis.store.cache import ResultCache
 
 
@@ -86,8 +86,21 @@ def test_too_few_rows_and_missing_labels():
         pipeline.run("class_selectivity", [np.random.default_rng(0).normal(size=(50, 3))])
 
 
-def test_every_check_passes():
-    for method in registry.methods().values():
-        if not method.worker:  # the others are checked by the method contract, in their own process
-            report = pipeline.check(method.id)
-            assert report["passed"], report
+def test_a_check_reports_each_line():
+    report = pipeline.check("pca")
+    assert report["method"] == "pca"
+    assert report["passed"], report
+    assert report["error"] == ""
+    assert all(line["passed"] for line in report["lines"])
+    assert {"name", "expected", "got", "tolerance", "relation", "passed"} == set(report["lines"][0])
+
+
+@pytest.mark.parametrize(
+    ("lines", "error"), [((CheckLine("one", 1.0, 1.1, 0.05),), ""), ((), "the check has no line")]
+)
+def test_a_check_that_misses_or_says_nothing_does_not_pass(monkeypatch, lines, error):
+    broken = dataclasses.replace(registry.method("pca"), check=lambda: lines)
+    monkeypatch.setattr(registry, "method", lambda _: broken)
+    report = pipeline.check("pca")
+    assert not report["passed"]
+    assert report["error"] == error

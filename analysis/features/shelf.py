@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
@@ -104,11 +105,19 @@ class FeatureShelf:
 
 
 def _facts(folder: Path, name: str) -> SetFacts:
+    """Read again when a file was written since."""
+    about, weights = folder / ABOUT, folder / WEIGHTS
+    if not weights.exists():
+        raise NotFound(f"{WEIGHTS} is missing")
+    written = [(stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in (about.stat(), weights.stat())]
+    return _read_facts(folder, name, tuple(written))
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_facts(folder: Path, name: str, written: tuple) -> SetFacts:
     from safetensors import safe_open
 
     about, weights = json.loads((folder / ABOUT).read_text()), folder / WEIGHTS
-    if not weights.exists():
-        raise NotFound(f"{WEIGHTS} is missing")
     with safe_open(weights, "numpy") as file:
         d, k = file.get_slice("encoder").get_shape()
     return SetFacts(

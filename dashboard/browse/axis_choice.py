@@ -9,21 +9,24 @@ import numpy as np
 
 from analysis.compute.rows.known_factors import NOT_FACTORS, factor_of
 from analysis.compute.rows.packed_direction import pack_direction
-from analysis.errors import LoupeError
+from analysis.errors import LoupeError, ParameterError
 from analysis.sources.weight_directions import ASKS, fitting_layers
 from analysis.sources.weights import weights_of
 from analysis.spec import Method, params_of
+from dashboard.browse import naming
 from dashboard.browse.cards import label_words
 from dashboard.figures.text import plain, shorten
 
 PARAMETERS = ("direction", "low", "high", "vector")
-MADE, SAMPLES, UNIT, COMPONENT, PROBE, WEIGHTS, ROW = "", "samples", "unit", "pc", "probe", "weights", "row"
+MADE, SAMPLES, UNIT, COMPONENT, PROBE, FEATURE = "", "samples", "unit", "pc", "probe", "feature"
+WEIGHTS, ROW = "weights", "row"
 KINDS = {
     MADE: "the attribute below",
     SAMPLES: "two samples, from one to the other",
     UNIT: "a unit of this tap",
     COMPONENT: "a principal axis",
     PROBE: "a probe of another column",
+    FEATURE: "a feature of a set (SAE latent)",
     WEIGHTS: "weights of this network",
     ROW: "a row of another store (SAE, probe)",
 }
@@ -91,6 +94,33 @@ def network_layers(tap) -> dict[str, str]:
         name: f"{name} ({network.units(name):,} units)" for name in dict.fromkeys([*writes, *network.layers])
     }
     return {"": "the one that was recorded", **named} if own else named
+
+
+def fitting_sets(workspace, reference: str) -> dict[str, int]:
+    """How many features each set with directions in the space of the tap has; first the sets made for such a tap."""
+    tap, d = reference.partition(":")[2], workspace.activations(reference).shape[1]
+    sets = [facts for facts in workspace.features.facts() if not facts.problem and facts.n_units == d]
+    sets.sort(key=lambda facts: (facts.about.get("beside") or facts.about).get("tap") != tap)
+    return {facts.name: facts.n_features for facts in sets}
+
+
+def packed_feature(workspace, reference: str, name: str, number: int) -> str:
+    """The direction of a feature as the parameter `vector`. Raises NotFound, StoreDamaged, ParameterError for one of
+    another width, or that is 0 or not finite."""
+    directions, d = workspace.features.open(name).directions, workspace.activations(reference).shape[1]
+    if directions.shape[1] != d:
+        raise ParameterError(
+            f"features of {name} in {directions.shape[1]} units", f"one for each of {d} units"
+        )
+    return pack_direction(directions[number])
+
+
+def feature_words(workspace, reference: str, name: str, number: int) -> str:
+    """What the names kept for the set's features at this tap say of one; empty where there are none."""
+    encoded = f"{reference}@{name}"
+    if encoded.partition(":")[2] not in workspace.store(reference.partition(":")[0]).taps:
+        return ""
+    return naming.sentence(naming.kept(workspace, encoded), number)
 
 
 def row_taps(workspace, reference: str, references: list[str]) -> list[str]:

@@ -98,8 +98,11 @@ def columns(found: Table) -> dict[str, np.ndarray]:
         if np.isfinite(value).any():
             with np.errstate(invalid="ignore", divide="ignore"):
                 out[test] = value / chance if test == "shows" else value - chance
-    said = [f"{p} of {a}" if a else "" for p, a in zip(c["passed"], c["asked"], strict=True)]
-    return {"certificate": np.array(said, "U12"), **out}
+    pairs, which = np.unique(
+        np.stack([c["passed"], c["asked"]]), axis=1, return_inverse=True
+    )  # few, of many features
+    said = np.array([f"{passed} of {asked}" if asked else "" for passed, asked in pairs.T], "U12")
+    return {"certificate": said[which.ravel()], **out}
 
 
 def summary(found: Table) -> list[dict]:

@@ -23,7 +23,7 @@ ARCHITECTURES = {  # as the import takes them, in words
     "gated": "gated",
     "matching pursuit": "matching pursuit",
 }
-_costs, _directions = Kept(64), Kept(2)
+_costs, _directions, _near = Kept(64), Kept(2), Kept(512)
 
 
 @dataclass(frozen=True)
@@ -129,4 +129,5 @@ def neighbours(workspace: Workspace, store, tap: str, feature: int) -> tuple[lis
         )  # fmt: skip
     directions: np.ndarray = _directions.get(digest, lambda: unit_directions(workspace.features.open(name)))
     k, d = directions.shape
-    return decoder_neighbours(directions, feature), largest_cosine_by_chance(k - 1, d)
+    near = _near.get((digest, feature), lambda: decoder_neighbours(directions, feature))
+    return near, largest_cosine_by_chance(k - 1, d)

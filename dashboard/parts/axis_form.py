@@ -1,4 +1,5 @@
-"""Choosing the axis of a method: made of the attribute, or two samples, a unit, a component, a probe, weights."""
+"""Choosing the axis of a method: made of the attribute, or two samples, a unit, a component, a probe, a feature,
+weights."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ INSTEAD = "The axis of the attribute is shown instead."
 MOST_LISTED = 3000  # samples in a list; in a larger store their id is typed
 HELP = (
     "Made of the attribute, the axis is fitted on samples. Given, it is taken as it is, and the attribute only judges "
-    "it. A sparse autoencoder's decoder, or probes from elsewhere, can be imported on the Workspace page as a store: "
-    "one row for each direction, one column for each unit."
+    "it. Probes from elsewhere can be imported on the Workspace page as a store: one row for each direction, one "
+    "column for each unit."
 )
 PICK = "Type to search. On the Map, click a sample and press “Start an axis here”, then click another one."
 
@@ -154,6 +155,34 @@ def _weights(reference: str) -> dict[str, str]:
     return {"direction": layer.text(number)}
 
 
+def _feature(reference: str) -> dict[str, str]:
+    workspace = state.workspace()
+    known = axes.fitting_sets(workspace, reference)
+    if not known:
+        d = workspace.activations(reference).shape[1]
+        st.caption(
+            f"No feature set has directions in {d:,} units; one is made or imported on Feature sets. {INSTEAD}"
+        )
+        return {}
+    given = state.param(PREFIX + "direction", "").removeprefix("feature:")
+    name, _, number = given.rpartition(":")
+    name = st.selectbox(
+        "Feature set", list(known), format_func=lambda n: f"{n} ({known[n]:,} features)",
+        **state.tied("axis set", name if name in known else next(iter(known)), lambda n: _write(f"feature:{n}:0")),
+    )  # fmt: skip
+    number = st.number_input(
+        "Feature", min_value=0, max_value=known[name] - 1, value="min", step=1, help="By its number, from 0.",
+        **state.tied(
+            "axis feature", int(number) if number.isdecimal() and int(number) < known[name] else 0,
+            lambda v: _write(f"feature:{name}:{v or 0}"),
+        ),
+    )  # fmt: skip
+    if words := axes.feature_words(workspace, reference, name, int(number)):
+        st.caption(errors.escape(words))
+    vector = axes.packed_feature(workspace, reference, name, int(number))
+    return {"direction": f"feature:{name}:{number}", "vector": vector}
+
+
 def _row(reference: str) -> dict[str, str]:
     workspace = state.workspace()
     known = axes.row_taps(workspace, reference, state.tap_references())
@@ -184,5 +213,5 @@ def _write(text: str) -> None:
 
 _DRAWN = {
     axes.SAMPLES: _samples, axes.UNIT: _unit, axes.COMPONENT: _component, axes.PROBE: _probe, axes.WEIGHTS: _weights,
-    axes.ROW: _row,
+    axes.FEATURE: _feature, axes.ROW: _row,
 }  # fmt: skip

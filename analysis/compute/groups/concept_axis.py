@@ -6,8 +6,8 @@
     probe:COLUMN=VALUE       the same of one value against all others
     weights:LAYER:NUMBER     a row, or column, of a layer of the tap's own checkpoint
     low and high             the line from one clicked sample to another, by their ids
-    vector                   any direction, packed (`compute.rows.packed_direction`): a latent of an autoencoder that
-                             lies in another file, a probe trained elsewhere
+    vector                   any direction, packed (`compute.rows.packed_direction`): a probe trained elsewhere, a
+                             latent of an autoencoder; feature:SET:NUMBER or row:TAP:NUMBER beside it say which one
 
 All are of unit length. A unit, weights and a vector know nothing of these samples; principal axes and clicked samples
 are of them but know no attribute; a probe is fitted on the samples that it is given, so place others by it.
@@ -102,10 +102,10 @@ def given_axis(
         Two samples with equal activations; a direction in constant units only.
     """
     if asked.vector:
-        named = asked.direction if asked.direction.startswith("row:") else ""
-        _only(asked, named)
+        label = _from_elsewhere(asked.direction)
+        _only(asked, asked.direction if label else "")
         vector = unpack_direction(asked.vector, activations.shape[1])
-        return _fixed(named.removeprefix("row:") or "the given direction", vector, units)
+        return _fixed(label or "the given direction", vector, units)
     if asked.low or asked.high:
         _only(asked, "")
         return _clicked(activations, asked.low, asked.high, x, samples)
@@ -122,12 +122,20 @@ def given_axis(
     if kind == "weights":
         vector, label = read_weights(activations, rest)
         return _fixed(label, vector, units)
-    if kind == "row":
+    if kind in ("row", "feature"):
         raise ParameterError(
-            f"axis {asked.direction!r} without its numbers", "the row itself, packed, as 'vector'",
-            "The page reads it from the other store; in Python, pass pack_direction(row)",
+            f"axis {asked.direction!r} without its numbers", "the direction itself, packed, as 'vector'",
+            "The page reads it from the store or feature set; in Python, pass pack_direction(direction)",
         )  # fmt: skip
     raise ParameterError(f"axis {asked.direction!r}", GRAMMAR)
+
+
+def _from_elsewhere(direction: str) -> str:
+    """What is said of a packed direction that says where it comes from, or ""."""
+    if direction.startswith("feature:"):
+        name, _, number = direction.removeprefix("feature:").rpartition(":")
+        return f"feature {number} of {name}"
+    return direction.removeprefix("row:") if direction.startswith("row:") else ""
 
 
 def _only(asked: AxisParams, direction: str) -> None:

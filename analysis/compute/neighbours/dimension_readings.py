@@ -20,6 +20,7 @@ from scipy.special import stdtrit
 
 from analysis.compute import kept
 from analysis.compute.neighbours.dimension_estimators import gride, mle, near_points, two_nn
+from analysis.compute.neighbours.neighbours import search_bytes
 from analysis.compute.neighbours.tree_dimension import (
     SIZES,
     growth_dimension,
@@ -248,5 +249,5 @@ def read_alike(value: float, read: np.ndarray) -> float | None:
 
 def bytes_of(n: int, d: int, k: int, tree: bool = True) -> float:
     """Peak memory of readings, roughly."""
-    square = min(64e6, 8.0 * n * n) if not tree else 8.0 * n * n * 3.2 if n <= 3000 else 128e6
-    return 8.0 * n * d * 3 + 8.0 * n * k * 8 + square
+    squares = 0.0 if not tree else 8.0 * n * n * 3.2 if n <= 3000 else 128e6
+    return 8.0 * n * d * 2 + 8.0 * n * k * 8 + max(squares, search_bytes(n, d, k))

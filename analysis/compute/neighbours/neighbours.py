@@ -130,6 +130,17 @@ def nearest(
     return Neighbours(indices, distances, n_zero, len(unsure))
 
 
+def search_bytes(n: int, d: int, k: int) -> float:
+    """Peak memory of `nearest` of n points in d dimensions beside the points: a block of scores with their order, and
+    the coordinates of some rows' candidates with their differences."""
+    taken = min(n, k + max(10, k // 2))
+    return (
+        12.0 * min(BLOCK_BYTES / 8, float(n) * n)
+        + 16.0 * min(float(1 << 20), float(n) * taken * d)
+        + 12.0 * n * d
+    )
+
+
 def _candidates(points, k, progress, span):
     """Neighbours by float32 products, checked in float64, and the rows where the check proves nothing."""
     n, d = points.shape

@@ -204,7 +204,8 @@ def _reading(p: float, seen, found, names, params: HdbscanParams, fitted, codes)
 
 def _cost(shapes, params: HdbscanParams) -> Cost:
     (rows, d), m = shapes[0], machine()
-    n, t = min(rows, params.maximum_rows), min(rows, 1500)
+    n = min(rows, params.maximum_rows)
+    t = min(n, 1500)
     trees = params.null_draws + params.halves / 4 + 8
     tree = 3e-5 * t + t * t * 40e-9
     pairs = m.seconds(flops32=2.0 * n * n * d, flops64=2.0 * n * n * d / 8 + 2.0 * (rows - n) * n * d)

@@ -192,7 +192,8 @@ def _reading(gap: Gap, found, names, params: KMeansParams, k: int) -> str:
 
 def _cost(shapes, params: KMeansParams) -> Cost:
     (rows, d), m = shapes[0], machine()
-    n, t = min(rows, params.maximum_rows), min(rows, 1500)
+    n = min(rows, params.maximum_rows)
+    t = min(n, 1500)
     k, a = params.clusters or params.most_clusters, min(d, 64)
     fits = (params.null_draws + 1) * params.most_clusters + 2 * params.halves + 60
     small = 0.003 + t * params.most_clusters * (a + 20) * 8e-9

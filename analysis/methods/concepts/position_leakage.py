@@ -194,7 +194,7 @@ def _cost(shapes, params: PositionLeakageParams) -> Cost:
     n = min(rows, params.maximum_rows)
     small, fits = min(n / 2, d), 2 * (params.rounds + 3) * (FOLDS + 2)
     flops = fits * (4.0 * n / 2 * d * small + 10.0 * small**3 + 2.0 * n * d * DRAWS)
-    near = min(rows, MOST_NEIGHBOURS)
+    near = min(n, MOST_NEIGHBOURS)
     held = 8.0 * (n * d * 5.0 + n * DRAWS * 2 * 6 * (params.rounds + 2) / 2 + 4.0 * small**2 + 3.0 * near**2)
     return Cost(m.seconds(flops64=flops, moved=8.0 * near**2 * DRAWS) + 0.05, held)
 

@@ -207,7 +207,8 @@ def _cost(shapes, params: SeedConsistencyParams) -> Cost:
     matchings = s * (s - 1) / 2 + params.draws * (s - 1)
     flops = matchings * (2.0 * k * k * n + 4.0 * k**2.5)
     seconds = m.seconds(flops64=flops, moved=80.0 * sum(a * b for a, b in shapes)) + 0.05
-    return Cost(seconds, 8.0 * n * sum(shape[1] for shape in shapes) * 2.5 + 24.0 * k * k)
+    reading = min(1.1e7, 40.0 * shapes[0][0] * k)  # a block of rows that are not kept sparse
+    return Cost(seconds, reading + 8.0 * n * sum(shape[1] for shape in shapes) * 2.5 + 24.0 * k * k)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -225,7 +225,8 @@ def _cost(shapes, params: UniquenessParams) -> Cost:
     some, active = min(n, params.maximum_rows), likely_size(k)[1]
     flops = 2.0 * some * active * min(active * 40, k) * (params.draws + 1)
     seconds = m.seconds(flops32=flops, moved=60.0 * n * active + 60.0 * some * active * params.draws) + 0.05
-    return Cost(seconds, some * active * 40.0 + 12.0 * k * k)
+    reading = min(1.1e7, 40.0 * n * k)  # a block of rows that are not kept sparse
+    return Cost(seconds, reading + some * active * 40.0 + 12.0 * k * k)
 
 
 def _check() -> tuple[CheckLine, ...]:

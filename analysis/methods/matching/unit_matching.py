@@ -187,7 +187,7 @@ def _cost(shapes, params: UnitMatchingParams) -> Cost:
     flops = 2.0 * n * p * q * (draws + 2) + 8.0 * n * (p + q) * k * k
     matchings = (draws + 3) * 2.5e-7 * max(p, q) ** 1.9
     moved = 8.0 * n * (p + q) * (20 + 6 * k) + draws * 8.0 * (6.0 * n * q + 10.0 * p * q)
-    memory = 8.0 * (min(p, 4096) * min(q, 4096) * 4 + 3.5 * n * (p + q)) + 60e6
+    memory = 8.0 * (min(p, 4096) * min(q, 4096) * 4 + 3.5 * n * (p + q)) + min(48e6, 160.0 * n * (p + q))
     return Cost(speed.seconds(flops64=flops, moved=moved) + matchings + 0.02, memory)
 
 

@@ -37,6 +37,7 @@ from analysis.compute.neighbours.dimension_readings import (
     gaussian_like,
 )
 from analysis.compute.neighbours.dimension_report import LOW
+from analysis.compute.neighbours.neighbours import search_bytes
 from analysis.compute.rows.samples import labelled_matrix
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.sample_groups import mean_interval
@@ -203,7 +204,7 @@ def _cost(shapes, params: DimensionOfClassesParams) -> Cost:
     size = n / 5  # ten classes are usual, three large ones possible
     runs = 8 * (params.draws + 4)
     seconds = m.seconds(flops32=2.0 * size * size * d * runs, moved=runs * size * size * 30.0) + runs * 1e-3
-    return Cost(seconds + 0.05, 8.0 * n * d * 3.5 + min(64e6, 12.0 * (n / 3) ** 2) + 8.0 * n * params.k * 8)
+    return Cost(seconds + 0.05, 8.0 * n * d * 3 + search_bytes(n // 3, d, params.k) + 8.0 * n * params.k * 8)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -28,6 +28,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.neighbours.neighbours import search_bytes
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.similarity.cka_grid import linear_grid
 from analysis.compute.similarity.depth_curves import Network, at_depths, common_depths, networks_of, parting
@@ -191,10 +192,10 @@ def _cost(shapes, params: AlignmentByDepthParams) -> Cost:
             m.seconds(flops64=flops, moved=8.0 * n * whole * 16) + 0.02, 8.0 * n * whole * 2.2 + products
         )
     moved = 8.0 * n * whole * 20 + 8.0 * n * length * k * 300
-    held = 8.0 * n * (whole + 2 * largest + 4 * length) + k * n * (88.0 * params.k + 12.0 * length)
+    held = 8.0 * n * (whole + largest + 4 * length) + k * n * (88.0 * params.k + 12.0 * length)
     return Cost(
         m.seconds(flops32=2.0 * n * n * whole + 12.0 * n * n * k, moved=moved) + 0.02,
-        held + min(64 << 20, 8.0 * n * n) * 1.6,
+        held + search_bytes(n, largest, length),
     )
 
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
+from analysis.compute.neighbours.neighbours import search_bytes
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.similarity.neighbour_overlap import neighbourhood, overlap
 from analysis.compute.similarity.similarity_grid import ALL, ARRANGEMENTS, arranged, compared, groups_of
@@ -97,10 +98,10 @@ def _cost(shapes, params: MutualNeighboursParams) -> Cost:
     widest = max(units for _, units in shapes)
     flops32 = 2.0 * n * n * whole + 12.0 * n * n * k
     moved = 8.0 * n * whole * 20 + 8.0 * n * length * k * 150 + 11 * 8.0 * n * params.k * k * (k - 1) / 2 * 60
-    block = min(64 << 20, 8.0 * n * n) * 1.6
     held = 8.0 * n * whole + k * (88.0 * n * params.k + 12.0 * n * length)
     return Cost(
-        m.seconds(flops32=flops32, moved=moved) + 0.02, held + block + 8.0 * n * (widest * 2 + 4 * length)
+        m.seconds(flops32=flops32, moved=moved) + 0.02,
+        held + search_bytes(n, widest, length) + 8.0 * n * (widest + 4 * length),
     )
 
 

@@ -203,7 +203,7 @@ def _cost(shapes, params: SubEmbeddingParams) -> Cost:
     cubes = DRAWS * 3.0 * min(d, MOST_UNITS) ** 3 if found else 0.0
     flops = 2.0 * n * n * d * (1 + count / 2) + cubes + 60.0 * n * d * 20
     moved = 2.0 * count * n * n * 60.0 + 24.0 * rows * d + 500 * 24.0 * n * count
-    held = 8.0 * n * d * 5 + (60 << 20) * min(1.0, n * n / (1 << 20)) + (8.0 * d * d * 6 if found else 0.0)
+    held = 8.0 * n * d * 5 + (20 << 20) * min(1.0, n * n / (1 << 20)) + (8.0 * d * d * 6 if found else 0.0)
     return Cost(m.seconds(flops64=flops, moved=moved) + 0.1 * count, held)
 
 
