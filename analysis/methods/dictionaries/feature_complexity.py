@@ -260,6 +260,7 @@ METHODS = (
         params=FeatureComplexityParams, result=Scatter, check=_check, cost=_cost, inputs=2, more_inputs=True,
         minimum_rows=FEWEST,
         invariance="rotating, scaling or shifting any layer; scaling a feature; any order of the layers but the first",
-        papers=("Understanding Visual Feature Reliance through the Lens of Complexity",),
+        papers=("Understanding Visual Feature Reliance through the Lens of Complexity",
+                "Understanding Visual Feature Reliance through Complexity"),
     ),
 )  # fmt: skip

@@ -230,6 +230,6 @@ METHODS = (
         summary="Each feature at (input score, output score): which detect their outputs, which write them.",
         params=ReadWriteParams, result=Scatter, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="reordering features; scaling a direction up and its codes down",
-        papers=("SAEs are good for steering \u2013 with the right features",),
+        papers=("SAEs are good for steering \u2014 with the right features",),
     ),
 )  # fmt: skip
