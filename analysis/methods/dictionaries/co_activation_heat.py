@@ -80,7 +80,7 @@ def co_activation_heat(
     half = 0.0 if half is None else float(half)
     progress(1.0, "done")
     return Matrix(
-        title=f"Features of {tap.name} that fire together or avoid each other",
+        title=f"Pairs of features of {tap.name}: together or never",
         reading=f"{beyond:.0%} of pairs have a PMI outside the middle 95 % of rows drawn anew ({band[0]:.2f} to "
         f"{band[1]:.2f}); {int(never.sum()) // 2:,} of {int(own.sum()) // 2:,} pairs never meet. The largest is "
         f"{names[top[0]]} with {names[top[1]]} ({pmi[top]:.2f}).",

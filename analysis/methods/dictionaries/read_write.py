@@ -6,7 +6,7 @@ most 100, of classes a tenth of the samples. *Output score*: (1 - best rank / V)
 the feature is amplified, averaged over prompts, which are samples spread over the data; the spread between them is a
 column. A feature reads or writes where its score is above that of 95 % of random ones.
 
-    reads and writes    both          detects        input alone
+    reads and writes    both          reads          input alone
     writes              output alone  neither        no score beyond chance
 
 Null: random latents: a random direction as long and as strong as a feature, and as many contexts drawn at random.
@@ -47,7 +47,7 @@ from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 NETWORK, FEWEST, NAMED = 5.0, 8, 3
-BOTH, READS, WRITES, NEITHER = "reads and writes", "detects", "writes", "neither"
+BOTH, READS, WRITES, NEITHER = "reads and writes", "reads", "writes", "neither"
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,8 @@ def _estimates(points, null, place, levels, rng) -> tuple[Estimate, ...]:
 def _reading(place, points, shown, words, tap) -> str:
     counts = {p: int((place == p).sum()) for p in (BOTH, READS, WRITES, NEITHER)}
     said = (
-        f"Of {len(shown)} features {counts[BOTH]} read and write, {counts[READS]} detect their outputs without writing "
-        f"them, {counts[WRITES]} write without detecting, and {counts[NEITHER]} do neither beyond random latents."
+        f"Of {len(shown)} features {counts[BOTH]} read and write, {counts[READS]} read their outputs without writing "
+        f"them, {counts[WRITES]} write without reading, and {counts[NEITHER]} do neither beyond random latents."
     )
     best = [i for i in np.argsort(-points[:, 1], kind="stable")[:NAMED] if place[i] in (BOTH, WRITES)]
     if best:
@@ -227,7 +227,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="read_write", family="dictionaries", title="What features read and write", version=1, function=read_write,
-        summary="Each feature at (input score, output score): which detect their outputs, which write them.",
+        summary="Each feature at (input score, output score): which read their outputs, which write them.",
         params=ReadWriteParams, result=Scatter, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="reordering features; scaling a direction up and its codes down",
         papers=("SAEs are good for steering \u2014 with the right features",),
