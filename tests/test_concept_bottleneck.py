@@ -95,6 +95,7 @@ def test_a_set_of_concepts_is_read_by_name(tmp_path):
     store = write_store(tmp_path / "s", name="s", taps={"x": x}, labels=of, samples=columns)
     store = encode_tap(store, "x", make(store, "x", "concepts", {"columns": "round, red"}, name="c"))
     tap = store.activations("x@c")
+    assert tap.unit_names == ("round = 0", "round = 1", "red = 0", "red = 1")
     found = concept_bottleneck(tap, ConceptBottleneckParams(**FEW))
     assert set(found.column_names) <= {"round = 0", "round = 1", "red = 0", "red = 1"}
     told, raw, leak, _ = found.estimates

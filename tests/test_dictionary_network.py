@@ -163,7 +163,7 @@ def test_losses_and_shares_again_from_a_forward_pass_by_hand(opened, net):
 
 
 def test_probabilities_are_those_behind_the_last_token_of_samples_spread_over_the_data(opened, net):
-    """Of four samples, with rows as they are and with one direction added to all of them, as a pass by hand has them."""
+    """Of four samples: as they are, and with one direction added to all rows, as a pass by hand has them."""
     reader, shift = NetworkReader(opened.store.activations("mlp"), 100), 3 * opened.features.directions[2]
     asked = {"same": lambda x, rows: x, "more": lambda x, rows: x + shift}
     found = reader.probabilities(asked, 4, no_progress, (0, 1))
