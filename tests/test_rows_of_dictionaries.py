@@ -56,6 +56,7 @@ TITLES = (
     "Separating common from salient patterns with Contrastive Representation Learning",
     "Sparse Concept Bottleneck Models: Gumbel Tricks in Contrastive Learning",
     "Compressing Features for Learning with Noisy Labels",
+    "Likelihood Adjusted Semidefinite Programs for Clustering Heterogeneous Data",
 )
 
 
