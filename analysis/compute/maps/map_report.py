@@ -10,7 +10,7 @@ from analysis.compute.maps.distance_ranks import distance_ranks
 from analysis.compute.maps.local_expansion import neighbour_expansion
 from analysis.compute.maps.map_quality import placement_quality, quality_estimates
 from analysis.compute.maps.map_reading import map_reading, misplaced
-from analysis.compute.neighbours.neighbours import as_points, near_one
+from analysis.compute.neighbours.neighbours import as_points, near_one, search_bytes
 from analysis.results import Estimate
 from analysis.spec import Progress, no_progress
 
@@ -85,4 +85,4 @@ def report_cost(n: int, d: int, anchors: int) -> dict[str, float]:
 
 def report_bytes(n: int, d: int) -> float:
     """Memory of `map_report` beyond the points themselves."""
-    return n * d * 8 * 2.0 + min(32 << 20, 8.0 * n * n) * 7
+    return n * d * 4.0 + min(32 << 20, 8.0 * n * n) + search_bytes(n, d, NEIGHBOURS)

@@ -158,7 +158,7 @@ def _cost(shapes, params: AgainstControlParams) -> Cost:
     flops = 6.0 * n * d * r + 40.0 * r**3
     seconds = m.seconds(flops64=flops, moved=(params.permutations + 500) * n * 120.0 + n * d * 60.0)
     seconds += m.seconds(**report_cost(n // 2, d, params.quality_points))
-    return Cost(seconds + 0.15, n * d * 8 * 4.0 + 5.0 * r * r * 8 + report_bytes(n // 2, d) / 3)
+    return Cost(seconds + 0.15, n * d * 8 * 4.0 + 5.0 * r * r * 8 + report_bytes(n // 2, d))
 
 
 def _check() -> tuple[CheckLine, ...]:

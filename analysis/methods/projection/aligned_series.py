@@ -198,7 +198,7 @@ def _cost(shapes, params: AlignedSeriesParams) -> Cost:
     seconds = m.seconds(flops64=flops, moved=memory * 6 + len(shapes) * SHUFFLES * n * 100.0)
     seconds += m.seconds(**report_cost(n, last, params.quality_points))
     return Cost(
-        seconds + 0.05, memory * 1.6 + n * last * 8 * 2.0 + n * len(shapes) * 40 + report_bytes(n, last) / 4
+        seconds + 0.05, memory * 1.6 + n * last * 8 * 2.0 + n * len(shapes) * 40 + report_bytes(n, last)
     )
 
 

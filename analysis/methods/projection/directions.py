@@ -192,9 +192,7 @@ def _cost(shapes, params: DirectionsParams) -> Cost:
     flops = 4.0 * n * d * (params.permutations + 200) + 2.0 * n * d * min(n, d) + 2 * 2000.0 * d * 200
     seconds = m.seconds(flops64=flops, moved=n * d * 80.0 + n * params.permutations * 60)
     seconds += m.seconds(**report_cost(n // 2, d, params.quality_points))
-    return Cost(
-        seconds + 0.05, n * d * 8 * 6.0 + n * params.permutations * 24.0 + report_bytes(n // 2, d) / 3
-    )
+    return Cost(seconds + 0.05, n * d * 8 * 6.0 + n * params.permutations * 24.0 + report_bytes(n // 2, d))
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -197,7 +197,7 @@ def _cost(shapes, params: DiscriminantParams) -> Cost:
     flops = 6 * (3.0 * n * d * r + 10.0 * r**3) + params.shuffles * 6 * 6.0 * n * r * 10
     seconds = m.seconds(flops64=flops, moved=params.shuffles * 6.0 * n * r * 24)
     seconds += m.seconds(**report_cost(n, d, params.quality_points))
-    return Cost(seconds + 0.05, n * d * 8 * 9.0 + 3 * r * r * 8 + report_bytes(n, d) / 4)
+    return Cost(seconds + 0.05, n * d * 8 * 9.0 + 3 * r * r * 8 + report_bytes(n, d))
 
 
 def _check() -> tuple[CheckLine, ...]:

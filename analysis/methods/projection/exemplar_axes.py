@@ -192,7 +192,7 @@ def _cost(shapes, params: ExemplarAxesParams) -> Cost:
     moved = (1 + params.null_draws) * n * r * (20.0 * passes + 60.0)
     seconds = m.seconds(flops64=flops, moved=moved, calls=60_000 + 2000 * params.null_draws)
     seconds += m.seconds(**report_cost(n, d, params.quality_points))
-    return Cost(seconds + 0.05, n * d * 8 * 3.0 + n * r * 8 * 2.0 + 3 * r * r * 8 + report_bytes(n, d) / 4)
+    return Cost(seconds + 0.05, n * d * 8 * 3.0 + n * r * 8 * 2.0 + 3 * r * r * 8 + report_bytes(n, d))
 
 
 def _check() -> tuple[CheckLine, ...]:

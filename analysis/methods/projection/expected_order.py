@@ -210,7 +210,7 @@ def _cost(shapes, params: ExpectedOrderParams) -> Cost:
     seconds = m.seconds(flops64=(DRAWS + 30) * 2.0 * n * d, moved=n * d * 60.0,
                         calls=params.permutations * 100 + DRAWS * 200)  # fmt: skip
     seconds += m.seconds(**report_cost(n, d, params.quality_points))
-    return Cost(seconds + 0.05, n * d * 8 * 3.0 + DRAWS * 10 * d * 8 + report_bytes(n, d) / 4)
+    return Cost(seconds + 0.05, n * d * 8 * 3.0 + DRAWS * 10 * d * 8 + report_bytes(n, d))
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -198,7 +198,7 @@ def _cost(shapes, params: GraphFusionParams) -> Cost:
     seconds += m.seconds(**report_cost(n, d, params.quality_points))
     dense = 8.0 * n**2 * 5 if n <= DENSE else 8.0 * n * 200
     return Cost(seconds + 0.05, n * d * 8 * 3.5 + min(n * n * 24, 200e6) + dense + taps * n * k * 60
-                + report_bytes(n, d) / 4)  # fmt: skip
+                + report_bytes(n, d))  # fmt: skip
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -199,7 +199,7 @@ def _cost(shapes, params: LaplacianEigenmapsParams) -> Cost:
     if params.of == "units":
         seconds += m.seconds(flops64=2.0 * rows * d * d + 40.0 * d**3)
     dense = 8.0 * min(n, DENSE) ** 2 * 4 if n <= DENSE else 8.0 * n * 200
-    memory = n * d * 8 * 4.0 + min(n * n * 24, 200e6) + dense + n * k * 100 + report_bytes(n, d) / 4
+    memory = n * d * 8 * 4.0 + min(n * n * 24, 200e6) + dense + n * k * 100 + report_bytes(n, d)
     return Cost(seconds + 0.05, memory)
 
 

@@ -190,7 +190,7 @@ def _cost(shapes, params: LocalLinearMapsParams) -> Cost:
     flops = 2.0 * n * d * min(n, d) + 10.0 * min(n, d) ** 3 + fits * params.steps * 1.3 * 16.0 * n * c * p
     seconds = m.seconds(flops64=flops, moved=fits * params.steps * 1.3 * n * c * (p * 24.0 + 60))
     seconds += m.seconds(**report_cost(n, d, params.quality_points))
-    memory = n * d * 8 * 3.5 + n * p * 8 * (8.0 + min(c, 8)) + report_bytes(n, d) / 4
+    memory = n * d * 8 * 3.5 + n * p * 8 * (8.0 + min(c, 8)) + report_bytes(n, d)
     return Cost(seconds + 0.05, memory)
 
 

@@ -170,7 +170,7 @@ def _cost(shapes, params: MapNullParams) -> Cost:
     seconds = (params.draws + 1) * (one + m.seconds(moved=n * d * 60.0))
     if params.of == "units":
         seconds += m.seconds(flops64=2.0 * rows * d * d + 40.0 * d**3 * (params.draws + 1))
-    return Cost(seconds + 0.05, n * d * 8 * 4.0 + report_bytes(n, d) / 3 + 2e6)
+    return Cost(seconds + 0.05, n * d * 8 * 4.0 + report_bytes(n, d) + 2e6)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -200,7 +200,7 @@ def _cost(shapes, params: PartialLeastSquaresParams) -> Cost:
     fits = 6 + FOLDS * params.shuffles
     seconds = m.seconds(flops64=fits * 2.0 * n * d * (10 + 2 * params.components), moved=fits * n * d * 32.0)
     seconds += m.seconds(**report_cost(n, d, params.quality_points)) + fits * d * 1e-6
-    return Cost(seconds + 0.05, n * d * 8 * 5.0 + report_bytes(n, d) / 4)
+    return Cost(seconds + 0.05, n * d * 8 * 5.0 + report_bytes(n, d))
 
 
 def _check() -> tuple[CheckLine, ...]:

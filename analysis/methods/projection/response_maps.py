@@ -206,7 +206,7 @@ def _cost(shapes, params: ResponseMapsParams) -> Cost:
         flops64=1.4 * (bases + (params.shuffles + 8) * each), moved=params.shuffles * n * d * 60.0
     )
     seconds += m.seconds(**report_cost(n, d, params.quality_points))
-    return Cost(seconds + 0.05, n * d * 8 * 5.0 + 3 * r * r * 8 + report_bytes(n, d) / 4)
+    return Cost(seconds + 0.05, n * d * 8 * 5.0 + 3 * r * r * 8 + report_bytes(n, d))
 
 
 def _check() -> tuple[CheckLine, ...]:

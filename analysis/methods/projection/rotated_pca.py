@@ -185,7 +185,7 @@ def _cost(shapes, params: RotatedPcaParams) -> Cost:
     flops = 3 * (2.0 * n * d * r + 10.0 * r**3) + (params.null_draws + 12) * 60 * 6.0 * d * k * k
     seconds = m.seconds(flops64=flops, calls=(params.null_draws + 12) * 60 * 20)
     seconds += m.seconds(**report_cost(n, d, params.quality_points))
-    return Cost(seconds + 0.05, n * d * 8 * 5.0 + 3 * r * r * 8 + report_bytes(n, d) / 4)
+    return Cost(seconds + 0.05, n * d * 8 * 5.0 + 3 * r * r * 8 + report_bytes(n, d))
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -198,7 +198,7 @@ def _cost(shapes, params: SparsePcaParams) -> Cost:
         moved=runs * params.components * 3 * 40 * 16.0 * n * d, calls=runs * params.components * 1000
     )
     seconds += m.seconds(**report_cost(n, d, params.quality_points))
-    return Cost(seconds + 0.05, n * d * 8 * 5.0 + report_bytes(n, d) / 4)
+    return Cost(seconds + 0.05, n * d * 8 * 5.0 + report_bytes(n, d))
 
 
 def _check() -> tuple[CheckLine, ...]:

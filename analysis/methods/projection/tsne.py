@@ -134,7 +134,7 @@ def _cost(shapes, params: TsneParams) -> Cost:
         seconds += m.seconds(flops64=2.0 * rows * d * d + 40.0 * d**3)
     steps = params.iterations + min(EARLY, params.iterations)
     layout = steps * (4e-3 + n * (3e-8 * min(3 * params.perplexity, n) + 1.5e-6))
-    memory = n * d * 8 * 3.5 + min(n * n * 24, 200e6) + n * k * 60 + report_bytes(n, d) / 4
+    memory = n * d * 8 * 3.5 + min(n * n * 24, 200e6) + n * k * 60 + report_bytes(n, d)
     return Cost(seconds + layout + 0.05, memory + 2e6)
 
 

@@ -173,7 +173,7 @@ def _cost(shapes, params: VerdictParams) -> Cost:
     flops = 2.0 * n * p * q * (draws + 6) + 12.0 * n * (p + q) * r + 60.0 * r**3
     matchings = (draws + 3) * 2.5e-7 * max(p, q) ** 1.9
     moved = 8.0 * n * (p + q) * 60 + draws * 8.0 * (6.0 * n * q + 10.0 * p * q)
-    memory = 8.0 * (p * q * 4 + 8.0 * n * (p + q) + 24.0 * r * r) + 10e6
+    memory = 8.0 * (p * q * 4 + 8.0 * n * (p + q) + 24.0 * r * r) + min(10e6, 40.0 * n * (p + q))
     return Cost(speed.seconds(flops64=flops, moved=moved) + matchings + 0.05, memory)
 
 

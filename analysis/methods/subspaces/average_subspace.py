@@ -191,7 +191,7 @@ def _cost(shapes, params: AverageSubspaceParams) -> Cost:
     flops += (
         means * 4 * (14.0 * long * short**2 + 8.0 * short**3)
     )  # small decompositions, a fourth of the speed
-    held = 8.0 * (n * whole * 2 + 12 * side**2 + 4096 * side * 6 + n * d * 2)
+    held = 8.0 * (n * whole * 2 + 12 * side**2 + min(n, 4096) * side * 6 + n * d * 2)
     return Cost(m.seconds(flops64=flops, moved=8.0 * n * whole * 30, calls=60 * means) + 0.05, held)
 
 

@@ -94,7 +94,7 @@ def _cost(shapes, params: PrincipalAngleSpectrumParams) -> Cost:
     flops = len(shapes) * (6.0 * n * d * side + 45.0 * side**3) + 10.0 * draws_for(k, k) * 2 * k**3
     if n < d * 1.01:
         flops += 10 * 2.0 * n * n * d * len(shapes)
-    held = 8.0 * (n * d * (2 * len(shapes) + 2) + 12 * side**2 + 4096 * side * 6)
+    held = 8.0 * (n * d * (2 * len(shapes) + 2) + 12 * side**2 + min(n, 4096) * side * 6)
     return Cost(m.seconds(flops64=flops, moved=8.0 * n * d * 30) + 0.05, held)
 
 

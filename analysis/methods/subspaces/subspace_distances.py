@@ -181,7 +181,7 @@ def _cost(shapes, params: SubspaceDistancesParams) -> Cost:
         flops += 10 * 2.0 * n * n * whole
     pairs = len(shapes) ** 2 / 2 * 11 + 1
     flops += pairs * 4.0 * max(n, side) * k * k + 10.0 * draws_for(k, k) * 2 * k**3
-    held = 8.0 * (n * whole * 2 + 12 * side**2 + 4096 * side * 6 + n * max(d for _, d in shapes) * 2)
+    held = 8.0 * (n * whole * 2 + 12 * side**2 + min(n, 4096) * side * 6 + n * max(d for _, d in shapes) * 2)
     return Cost(m.seconds(flops64=flops, moved=8.0 * n * whole * 30) + 0.05, held)
 
 

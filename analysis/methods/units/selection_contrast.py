@@ -251,7 +251,8 @@ def _check() -> tuple[CheckLine, ...]:
 def _cost(shapes, params) -> Cost:
     n, d = shapes[0]
     return Cost(
-        seconds=0.01 + n * d * (2 + RANDOM_GROUPS) * 8e-10, bytes=8.0 * (4096 * d * 3 + d * 80 + n * 30)
+        seconds=0.01 + n * d * (2 + RANDOM_GROUPS) * 8e-10,
+        bytes=8.0 * (min(n, 4096) * d * 3 + d * 80 + n * 30),
     )
 
 
