@@ -57,6 +57,9 @@ def class_weights(title, found, codes, data, fold, names, ids, params, reading, 
     order = np.argsort(-np.abs(weights).max(axis=0), kind="stable")
     in_use = int((weights != 0).any(axis=0).sum())
     shown = order[: max(1, min(in_use, SHOWN))]
+    shown = shown[
+        np.argsort(np.abs(weights[:, shown]).argmax(axis=0), kind="stable")
+    ]  # beside the class they tell
     return Matrix(
         title=f"What each concept of {title} says for '{params.column}'", estimates=estimates,
         reading=f"{reading} {in_use} of {len(names)} concepts have a weight for some class.",
