@@ -167,8 +167,8 @@ def _matrix(name, columns, found, groups, notes, spread) -> Matrix:
         caveats=(*notes, "A group whose mean is elsewhere is told by every part: components look at variances.",
                  "Accuracy is held against the majority rate; a number's R² against 0."),
         estimates=(*estimates, *spread), values=values, row_names=names, column_names=tuple(c[0] for c in columns),
-        value_name="held-out accuracy or R²", limits=(0.0, 1.0), null=chance, low=of(lambda s: s.low), high=of(lambda s: s.high),
-        significant=tells,
+        value_name="held-out accuracy or R²", limits=(0.0, 1.0), null=chance,
+        low=of(lambda s: s.low), high=of(lambda s: s.high), significant=tells,
     )  # fmt: skip
 
 
