@@ -162,6 +162,21 @@ def test_losses_and_shares_again_from_a_forward_pass_by_hand(opened, net):
     assert {OWN, RANDOM, "principal components"} <= set(found)
 
 
+def test_probabilities_are_those_behind_the_last_token_of_samples_spread_over_the_data(opened, net):
+    """Of four samples: as they are, and with one direction added to all rows, as a pass by hand has them."""
+    reader, shift = NetworkReader(opened.store.activations("mlp"), 100), 3 * opened.features.directions[2]
+    asked = {"same": lambda x, rows: x, "more": lambda x, rows: x + shift}
+    found = reader.probabilities(asked, 4, no_progress, (0, 1))
+    tap, at = inside(net)[0], np.round(np.linspace(0, N - 1, 4)).astype(int)
+    for name, add in ((CLEAN, 0.0), ("same", 0.0), ("more", torch.from_numpy(shift))):
+        with torch.no_grad():
+            moved = torch.where(net.mask[:, :, None], tap + add, tap)
+            logits = net.model.rest(moved)[torch.arange(N), torch.from_numpy(net.lengths) - 1]
+        by_hand = torch.softmax(logits.double(), dim=1).numpy()[at]
+        np.testing.assert_allclose(found[name], by_hand, atol=1e-5)
+    assert np.abs(found["more"] - found[CLEAN]).max() > 0.01
+
+
 def test_padding_is_neither_replaced_nor_counted(opened, net):
     """The network gets as many rows as the store has, and KL is the mean over tokens that are no padding."""
     reader, seen = NetworkReader(opened.store.activations("mlp"), 100), []

@@ -52,9 +52,20 @@ class Reader(Protocol):
         """Answers to the untouched rows (`CLEAN`) and to every replacement; `only` (n,) bool: of these samples."""
         ...
 
+    def probabilities(
+        self, replacements: Mapping[str, Replacement], n: int, progress: Progress, span: tuple[float, float]
+    ) -> dict[str, np.ndarray]:
+        """(n, outputs) probabilities of n samples spread over the data: untouched, and for every replacement."""
+        ...
+
     def slopes(self, progress: Progress, span: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers (m,) and the slope (m, d) of each sample's loss in its rows."""
         ...
+
+
+def spread(total: int, n: int) -> np.ndarray:
+    """At most n of `total` numbers, evenly spread."""
+    return np.unique(np.linspace(0, total - 1, min(n, total)).round().astype(np.int64))
 
 
 def divergence(clean: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -63,7 +63,9 @@ def encode_tap(
         raise _other_width(activations, features)
     about = {"name": features.name, "digest": features.digest, "rule": features.rule, **features.about}
     total, done = max(activations.shape[0], 1), 0
-    with EncodedWriter(store, tap, TapSpec(name, features.n_features, "float32"), about) as writer:
+    named = tuple(features.about.get("concepts", ()))  # features that stand for named concepts
+    spec = TapSpec(name, features.n_features, "float32", unit_names=named)
+    with EncodedWriter(store, tap, spec, about) as writer:
         for counts, units, values, gaps in encoded_blocks(features, activations):
             writer.append(counts, units, values, gaps)
             done += len(counts)

@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.errors import InputError, NotFound
-from analysis.features.answers import CLEAN, Answers, Replacement
+from analysis.features.answers import CLEAN, Answers, Replacement, spread
 from analysis.features.tap_places import rows_of
 from analysis.sources.loaded_model import logits_of
 from analysis.sources.module_output import first_tensor, put_back
@@ -129,6 +129,25 @@ class NetworkReader:
         names = list(before)[-MOST_LATER:]
         return Answers(loss, kl, predicted, {t: _apart(before[t], after[t], mask) for t in names})
 
+    def probabilities(self, replacements: Mapping[str, Replacement], n: int, progress: Progress, span):
+        """(n, outputs) of n samples spread over the data, by name: of the next token after the last one, or of the
+        classes."""
+        import torch
+
+        at = spread(self._run.n, min(n, BATCH))
+        inputs = self._run.loaded.prepare([self._run.data.items(i, i + 1)[0] for i in at.tolist()])
+        rows = np.concatenate([np.arange(self._offsets[i], self._offsets[i + 1]) for i in at])
+        mask = self._run.loaded.token_mask(inputs)
+        stored, found = np.asarray(self._tap.take(rows), np.float64), {}
+        with torch.inference_mode():
+            for i, (name, replace) in enumerate({CLEAN: None, **replacements}.items()):
+                progress(span[0] + (span[1] - span[0]) * i / (len(replacements) + 1), "running the network")
+                out = self._forward(inputs, None, replace, mask, stored, rows, 0)[1]
+                if out.logits is None:
+                    raise InputError(f"{self.what} has no output layer", "one with logits")
+                found[name] = _last(out.logits, mask)
+        return found
+
     # ------------------------------------------------------------------ slopes
     def slopes(self, progress: Progress, span):
         rows, parts = [], []
@@ -185,6 +204,16 @@ def _divergence(clean, other, mask) -> np.ndarray:
             kl = kl[mask[i]]
         out[i] = float(kl.mean())
     return out
+
+
+def _last(logits, mask) -> np.ndarray:
+    """(b, outputs) probabilities, of the last token that is not padding where there are tokens."""
+    import torch
+
+    if logits.ndim == 3:
+        at = logits.shape[1] - 1 if mask is None else mask.long().cumsum(dim=1).argmax(dim=1)
+        logits = logits[torch.arange(len(logits)), at]
+    return torch.softmax(logits.double(), dim=-1).numpy()
 
 
 def _apart(before, after, mask) -> np.ndarray:

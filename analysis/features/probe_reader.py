@@ -16,7 +16,7 @@ from analysis.arrays import finite_rows
 from analysis.compute.linear.softmax_regression import Softmax, softmax_fit
 from analysis.compute.rows.class_codes import class_codes
 from analysis.errors import NotEnoughData
-from analysis.features.answers import CLEAN, Answers, Replacement, divergence, log_softmax
+from analysis.features.answers import CLEAN, Answers, Replacement, divergence, log_softmax, spread
 from analysis.spec import Progress
 
 SMALLEST, PENALTY, BLOCK = 4, 1e-2, 4096
@@ -149,6 +149,21 @@ class ProbeReader:
         keep = slice(None) if only is None else only
         loss = -scores[np.arange(len(scores)), self.of]
         return Answers(loss[keep], divergence(clean, scores)[keep], scores.argmax(axis=1)[keep])
+
+    def probabilities(self, replacements: Mapping[str, Replacement], n: int, progress: Progress, span):
+        """(n, classes) of n samples spread over the data, by name."""
+        only = np.isin(np.arange(len(self.samples)), spread(len(self.samples), n))
+        found = {CLEAN: np.exp(self.scores(self._x))[only]}
+        for i, (name, replace) in enumerate(replacements.items()):
+            progress(span[0] + (span[1] - span[0]) * i / len(replacements), "reading changed rows")
+            found[name] = np.exp(self.scores(self._pooled(replace, lambda *_: None, span, only)[0]))[only]
+        return found
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(classes, d) mean of the probes' weights, centred over classes."""
+        both = np.mean([p.weights for p in self._probes], axis=0).T
+        return both - both.mean(axis=0)
 
     def slopes(self, progress: Progress, span):
         wrong = np.exp(self.scores(self._x))

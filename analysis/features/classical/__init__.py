@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analysis.errors import NotFound
 from analysis.features.classical import (
+    concepts,
     contrastive,
     control,
     convex,
@@ -24,7 +25,8 @@ from analysis.features.classical.classical import Classical
 CLASSICAL: tuple[Classical, ...] = tuple(
     module.CLASSICAL
     for module in (
-        pca, ica, nmf, semi_nmf, convex, kmeans, sparse_coding, cumulants, cp, tucker, supervised, contrastive, control,
+        pca, ica, nmf, semi_nmf, convex, kmeans, sparse_coding, cumulants, cp, tucker, supervised, concepts, contrastive,
+        control,
         random_dictionary,
     )
 )  # fmt: skip
