@@ -13,6 +13,7 @@ from analysis.features.classical import (
     nmf,
     pca,
     random_dictionary,
+    residual_codebook,
     sparse_coding,
     supervised,
 )
@@ -21,7 +22,8 @@ from analysis.features.classical.classical import Classical
 CLASSICAL: tuple[Classical, ...] = tuple(
     module.CLASSICAL
     for module in (
-        pca, ica, nmf, convex, kmeans, sparse_coding, cumulants, supervised, contrastive, control, random_dictionary,
+        pca, ica, nmf, convex, kmeans, residual_codebook, sparse_coding, cumulants, supervised, contrastive, control,
+        random_dictionary,
     )
 )  # fmt: skip
 
