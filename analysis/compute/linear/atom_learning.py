@@ -1,5 +1,5 @@
-"""Learning a dictionary by K-SVD: codes by a pursuit, then feature by feature with what the others leave over. Codes may
-be held to 0 and above, as of features, or have a sign, as of weights."""
+"""Learning a dictionary by K-SVD: codes by a pursuit, then feature by feature with what the others leave over. Codes
+may be held to 0 and above, as of features, or have a sign, as of weights."""
 
 from __future__ import annotations
 
@@ -91,17 +91,16 @@ def orthogonal_codes(x: np.ndarray, atoms: np.ndarray, steps: int) -> np.ndarray
     """Codes (n, k) of either sign, at most `steps` of each row not 0: orthogonal matching pursuit, the codes of the
     atoms taken so far being those of least squares after each step. `atoms` (k, d) of length 1.
 
-    O(n k d) for all products and O(n (k + steps) steps) a step, by the inverse of the products of the atoms taken.
+    O(n k d) for all products and O(n (k² + steps²)) a step, by the inverse of the products of the atoms taken.
     """
     n, k = len(x), len(atoms)
     steps = min(steps, k)
     gram, aim = atoms @ atoms.T, x @ atoms.T
     taken, free = np.zeros((n, 0), int), np.ones((n, k), bool)
-    inverse, values, rows = np.zeros((n, 0, 0)), np.zeros((n, 0)), np.arange(n)
+    inverse, codes, rows = np.zeros((n, 0, 0)), np.zeros((n, k)), np.arange(n)
     floor = 1e-14 * np.abs(aim).max(axis=1, initial=0.0)
-    for t in range(steps):
-        products = aim - np.einsum("nt,ntk->nk", values, gram[taken]) if t else aim
-        score = np.where(free, np.abs(products), -1.0)
+    for _ in range(steps):
+        score = np.where(free, np.abs(aim - codes @ gram), -1.0)
         best = score.argmax(axis=1)
         cross = gram[taken, best[:, None]]
         inside = np.einsum("nst,nt->ns", inverse, cross)
@@ -110,9 +109,7 @@ def orthogonal_codes(x: np.ndarray, atoms: np.ndarray, steps: int) -> np.ndarray
         free[rows, best] = False
         inverse = _bordered(inverse, inside, np.where(use, outside, 1.0), use)
         taken = np.concatenate([taken, best[:, None]], axis=1)
-        values = np.einsum("nst,nt->ns", inverse, aim[rows[:, None], taken])
-    codes = np.zeros((n, k))
-    codes[rows[:, None], taken] = values
+        codes[rows[:, None], taken] = np.einsum("nst,nt->ns", inverse, aim[rows[:, None], taken])
     return codes
 
 
