@@ -10,7 +10,7 @@ import numpy as np
 from analysis.compute.clusters.kmeans import kmeans
 
 NUMBER = 16  # bits of a number of a codebook
-SETTLED, ROUNDS = 1e-7, 300  # of Lloyd's rounds on single weights
+SETTLED, ROUNDS = 1e-10, 2000  # of Lloyd's rounds on single weights
 QUANTILES = np.linspace(0.05, 0.95, 10)
 
 

@@ -11,9 +11,9 @@ entries; K templates hold what the K loudest layers have. Templates count beyond
 above the largest of all draws at their place.
 Intervals: jackknife over blocks of entries left out in turn.
 
-When it lies: neurons of a layer can be reordered without changing what it does, so that two layers that compute the same
-may have no template in common; a mean that all entries share is a template too; layers trained from one start are alike
-for that reason; a large layer norm rules the stack unless layers are brought to one norm, which is the default.
+When it lies: neurons of a layer can be reordered without changing what it does, so that two layers that compute the
+same may have no template in common; a mean that all entries share is a template too; layers trained from one start are
+alike for that reason; a large layer norm rules the stack unless layers are brought to one norm, which is the default.
 
 Cost: O(layers² entries), and the same for each of ten draws; memory of the stack twice.
 
