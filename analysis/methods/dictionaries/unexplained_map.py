@@ -96,7 +96,7 @@ def unexplained_map(
     return TokenMap(
         title=f"What {what} leaves unexplained of {source.name}", reading=_reading(data, shown, estimates, params),
         caveats=(*data.notes, *_caveats(made)), estimates=estimates, samples=data.positions,
-        values=data.by_place(shown), value_name=f"unexplained, {params.measure}", grid=data.grid, leading=data.leading,
+        values=data.by_place(shown), value_name="share unexplained", grid=data.grid, leading=data.leading,
     )  # fmt: skip
 
 

@@ -61,7 +61,13 @@ class EmbeddingDimensionsParams:
     frequency: str | None = param(
         None, "Of a table: column of how often an entry occurs; automatic: all alike.", column=True
     )
-    kept: float = param(0.9, "Share of the importance for which dimensions are counted.", low=0.1, high=0.999)
+    kept: float = param(
+        0.9,
+        "Share of the importance for which dimensions are counted.",
+        label="importance kept",
+        low=0.1,
+        high=0.999,
+    )
     table: bool = param(
         False, "The tap holds the table: a column per dimension, a row per entry.",
         label="tap is an embedding table", late=True,

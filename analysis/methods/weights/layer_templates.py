@@ -46,7 +46,7 @@ class LayerTemplatesParams:
         "Layers, as the checkpoint names them, with commas and * allowed; empty: all of the shape that most have.",
     )
     templates: int = param(8, "Most templates shown; the numbers beside count as many.", low=1, high=64)
-    equal: bool = param(True, "Bring every layer to one norm first.")
+    equal: bool = param(True, "Bring every layer to one norm first.", label="layers at one norm")
     table: bool = param(
         False, "The tap holds the stack itself: a column per layer, a row per entry of its weights.",
         label="tap is a table of layers", late=True,

@@ -58,9 +58,19 @@ class WeightAtomsParams:
         label="layer of the network",
         layer=True,
     )
-    share: float = param(0.5, "Share of the stored numbers at which errors are told.", low=0.05, high=0.95)
+    share: float = param(
+        0.5,
+        "Share of the stored numbers at which errors are told.",
+        label="numbers stored",
+        low=0.05,
+        high=0.95,
+    )
     ratio: float = param(
-        2.0, "Atoms there are for each that a neuron is made of; 1: all of them.", low=1.0, high=32.0
+        2.0,
+        "Atoms there are for each that a neuron is made of; 1: all of them.",
+        label="atoms for each used",
+        low=1.0,
+        high=32.0,
     )
     maximum_rows: int = param(
         5_000, "Most rows of the inputs; a seeded random subset above.", low=50, high=200_000

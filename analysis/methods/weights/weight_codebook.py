@@ -63,8 +63,12 @@ class WeightCodebookParams:
     )
     bits: int = param(3, "Codebooks of 2 to this power are told in numbers.", low=LEAST, high=MOST)
     groups: int = param(4, "Groups of neurons with a codebook each.", low=1, high=64)
-    run: int = param(
-        4, "Inputs of a neuron that make up one entry; the next divisor of the inputs.", low=1, high=64
+    length: int = param(
+        4,
+        "Inputs of a neuron that make up one entry; the next divisor of the inputs.",
+        low=1,
+        high=64,
+        label="inputs in a run",
     )
     table: bool = param(
         False, "The tap holds a table of weights: a column per unit, a row per input.",
@@ -117,7 +121,7 @@ def weight_codebook(
 
 
 def _all(weight: np.ndarray, params, rng, tick) -> dict[str, list[Coded]]:
-    of, m = neuron_groups(weight, params.groups, rng), runs_of(weight, params.run).shape[1]
+    of, m = neuron_groups(weight, params.groups, rng), runs_of(weight, params.length).shape[1]
     kinds = {
         "one codebook": lambda k: coded_single(weight, k),
         f"{of.max() + 1} groups of neurons": lambda k: coded_by_groups(weight, k, of),
@@ -189,13 +193,13 @@ def _reading(estimates, found, below, params) -> str:
 
 
 def _caveats(weight, params) -> tuple[str, ...]:
-    m = runs_of(weight, params.run).shape[1]
+    m = runs_of(weight, params.length).shape[1]
     said = [
         "Weights are known exactly: intervals take the neurons as drawn.",
         "Lost variance of weights is no lost accuracy: see what the inputs use before a layer is called compressible.",
     ]
-    if m != params.run:
-        said.append(f"Runs have {m} inputs, as {params.run} does not divide {weight.shape[1]}.")
+    if m != params.length:
+        said.append(f"Runs have {m} inputs, as {params.length} does not divide {weight.shape[1]}.")
     return tuple(said)
 
 
@@ -210,12 +214,12 @@ def _check() -> tuple[CheckLine, ...]:
     nothing. Two sorts of neurons of other size: a codebook for each is as good as for one sort."""
     rng = np.random.default_rng(0)
     gaussian = rng.standard_normal((50, 200))
-    asked = WeightCodebookParams(bits=2, groups=1, run=1)
+    asked = WeightCodebookParams(bits=2, groups=1, length=1)
     known = weight_codebook(gaussian, params=asked).series["one codebook"]
     known = known[np.isfinite(known)]
     four = weight_codebook(rng.choice([-3.0, -1.0, 0.5, 2.0], (40, 30)), params=asked)
     mixed = gaussian * np.repeat([1.0, 20.0], 100)
-    each = weight_codebook(mixed, params=WeightCodebookParams(bits=1, groups=2, run=1)).estimates[1]
+    each = weight_codebook(mixed, params=WeightCodebookParams(bits=1, groups=2, length=1)).estimates[1]
     return (
         CheckLine("Gaussian weights, 1 bit: 1 - 2/π", 1 - 2 / np.pi, float(known[0]), 0.008),
         CheckLine("2 bits", 0.11748, float(known[1]), 0.004),

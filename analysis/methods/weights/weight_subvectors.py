@@ -49,7 +49,13 @@ class WeightSubvectorsParams:
         label="layer of the network",
         layer=True,
     )
-    run: int = param(8, "Inputs of a neuron in one run; the next divisor of the inputs.", low=1, high=64)
+    length: int = param(
+        8,
+        "Inputs of a neuron in one run; the next divisor of the inputs.",
+        low=1,
+        high=64,
+        label="inputs in a run",
+    )
     entries: int = param(64, "Entries of the codebook in all directions.", low=2, high=1024)
     hold: str = param(ENTRIES, "What stays the same while directions are left out.", choices=(ENTRIES, BITS))
     table: bool = param(
@@ -96,8 +102,8 @@ def weight_subvectors(
     series, chance = _lines(found, (weight**2).sum()), _lines(null, (drawn**2).sum())
     estimates = _estimates(found, chance, null, weight, rng)
     notes = [*read.notes, "Weights are known exactly: intervals take the neurons as drawn."]
-    if m != params.run:
-        notes.append(f"Runs have {m} inputs, as {params.run} does not divide {weight.shape[1]}.")
+    if m != params.length:
+        notes.append(f"Runs have {m} inputs, as {params.length} does not divide {weight.shape[1]}.")
     progress(1.0, "done")
     return Curve(
         title=f"Runs of {m} weights of {name}: where the error comes from",
@@ -108,7 +114,7 @@ def weight_subvectors(
 
 
 def _by_directions(weight: np.ndarray, params, rng, tick) -> list[tuple[Coded, float]]:
-    runs = runs_of(weight, params.run)
+    runs = runs_of(weight, params.length)
     n, m = runs.shape
     out = []
     for d in range(1, m + 1):
@@ -191,8 +197,8 @@ def _reading(series, chance, found, estimates, params) -> str:
 def _cost(shapes, params: WeightSubvectorsParams) -> Cost:
     (n, d), m = shapes[0], machine()
     many = MOST / 4 if params.hold == BITS else params.entries
-    seconds = m.seconds(flops64=2.0 * n * d * many * 20 * 2, moved=8.0 * n * d * 40 * params.run) + 0.2
-    return Cost(seconds, 8.0 * n * d * (8.0 + many / params.run) + 3e5)
+    seconds = m.seconds(flops64=2.0 * n * d * many * 20 * 2, moved=8.0 * n * d * 40 * params.length) + 0.2
+    return Cost(seconds, 8.0 * n * d * (8.0 + many / params.length) + 3e5)
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -200,10 +206,10 @@ def _check() -> tuple[CheckLine, ...]:
     entries as runs lose nothing by clustering."""
     rng = np.random.default_rng(0)
     plane = rng.standard_normal((120, 2)) @ np.linalg.qr(rng.standard_normal((4, 4)))[0][:2]
-    asked = WeightSubvectorsParams(run=4, entries=16)
+    asked = WeightSubvectorsParams(length=4, entries=16)
     flat = weight_subvectors(plane.reshape(10, 48).T, params=asked)
     weight = rng.standard_normal((12, 8))
-    all_of_them = weight_subvectors(weight.T, params=WeightSubvectorsParams(run=4, entries=24)).series
+    all_of_them = weight_subvectors(weight.T, params=WeightSubvectorsParams(length=4, entries=24)).series
     sigma = np.linalg.svd(weight.reshape(-1, 4), compute_uv=False) ** 2
     tail = 1 - np.cumsum(sigma) / sigma.sum()
     return (
