@@ -104,7 +104,7 @@ def atom_sharing(
     progress(1.0, "done")
     return Matrix(
         title=f"Atoms in common, {'layers' if several > 1 else 'neurons'} of {tap.name}",
-        reading=_reading(estimates, values, names, marked), estimates=estimates, values=values, significant=marked,
+        reading=_reading(estimates, values, names, marked, "layers" if several > 1 else "neurons"), estimates=estimates, values=values, significant=marked,
         caveats=(*notes, "Atoms are one choice among many that explain weights about as well."),
         row_names=tuple(names), column_names=tuple(names), value_name="overlap of atoms", limits=(0.0, 1.0),
         null=null.mean(axis=0),
@@ -174,12 +174,12 @@ def _judged(values, null, kept: float, shape, k: int, alike: bool) -> tuple[tupl
     ), marked  # fmt: skip
 
 
-def _reading(estimates, values, names, marked) -> str:
+def _reading(estimates, values, names, marked, what: str) -> str:
     e, kept = estimates
     off = np.where(np.eye(len(values), dtype=bool), np.nan, values)
     a, b = np.unravel_index(int(np.nanargmax(off)), off.shape)
     return (
-        f"Two share {e.value:.0%} of their atoms on average, {e.null:.0%} where they are exchanged; most do {names[a]} "
+        f"Two {what} share {e.value:.0%} of their atoms on average, {e.null:.0%} where they are exchanged; most do {names[a]} "
         f"and {names[b]} ({values[a, b]:.0%}). {int(marked.sum() // 2)} of {len(names) * (len(names) - 1) // 2} pairs "
         f"differ from the null. The atoms explain {kept.value:.0%} of the squares of the weights."
     )
@@ -210,7 +210,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="atom_sharing", family="weights", title="Atoms that neurons and layers share", version=1,
+        id="atom_sharing", family="weights", title="Shared atoms of weights", version=1,
         function=atom_sharing,
         summary="Which neurons, or layers, are made of the same few directions, beside exchanged ones.",
         params=AtomSharingParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2,

@@ -225,7 +225,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="embedding_dimensions", family="weights", title="Embedding tables by dimension and field", version=1,
+        id="embedding_dimensions", family="weights", title="Embedding dimensions", version=1,
         function=embedding_dimensions,
         summary="Importance of each dimension of an embedding table, effective rank of each field, and what can go.",
         params=EmbeddingDimensionsParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,

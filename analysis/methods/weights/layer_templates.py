@@ -128,7 +128,10 @@ def _layers(tap, named: str) -> tuple[list[str], np.ndarray, list[str]]:
     for name in read.names:
         by_shape.setdefault(read.read(name)[0].shape, []).append(name)
     shape, names = max(by_shape.items(), key=lambda item: len(item[1]))
-    notes = [*read.notes, f"Layers of {shape[0]:,} units of {shape[1]:,} inputs."]
+    notes = [
+        *layer_matrices([tap], ",".join(names)).notes,
+        f"Layers of {shape[0]:,} units of {shape[1]:,} inputs.",
+    ]
     if len(names) < len(read.names):
         notes.append(f"{len(read.names) - len(names)} layer(s) of other shapes left out.")
     if len(names) < 2:
@@ -183,7 +186,7 @@ def _reading(values, sigma, estimates, names) -> str:
     nearest = int(np.abs(values[:, 0]).argmax())
     return (
         f"{len(names)} layers make a stack of rank {rank.value:.0f}. One template holds {first.value:.1%} of their "
-        f"squares, {first.null:.1%} where entries are moved; {beyond.value:.0f} lie(s) beyond noise. The first is most "
+        f"squares, {first.null:.1%} where entries are moved; beyond noise: {beyond.value:.0f}. The first is most "
         f"like {names[nearest]} (coefficient {values[nearest, 0]:.2f})."
     )
 

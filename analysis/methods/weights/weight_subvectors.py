@@ -222,7 +222,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="weight_subvectors", family="weights", title="Weight sub-vectors: low rank and clustering", version=1,
+        id="weight_subvectors", family="weights", title="Sub-vectors of weights", version=1,
         function=weight_subvectors,
         summary="Runs of weights coded in few directions and few entries: which part of the error is whose.",
         params=WeightSubvectorsParams, result=Curve, check=_check, cost=_cost, minimum_rows=2,
