@@ -97,6 +97,30 @@ def staged(test: np.ndarray, books: list[np.ndarray]) -> Growth:
     )
 
 
+def side_by_side(
+    series: dict[str, Growth], null: list[dict[str, Growth]], by_bits: bool
+) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """All places (p,) of entries or bits, what each series explains there (p,), NaN where it has no place, and the mean
+    of the draws of `null`, interpolated between its places. Series without a known place are left out."""
+
+    def at(growth: Growth) -> np.ndarray:
+        return np.asarray(growth.bits if by_bits else growth.entries, float)
+
+    places = np.concatenate([at(g) for g in (*series.values(), *null[0].values())])
+    places = np.unique(places[np.isfinite(places)])
+
+    def put(growth: Growth) -> np.ndarray:
+        y, known = np.full(len(places), np.nan), np.isfinite(at(growth))
+        y[np.searchsorted(places, at(growth)[known])] = 1 - growth.share[known]
+        return y
+
+    def between(growth: Growth) -> np.ndarray:
+        return np.interp(places, at(growth), 1 - growth.share, left=np.nan, right=np.nan)
+
+    drawn = {k: put(g) for k, g in series.items() if np.isfinite(at(g)).any()}
+    return places, drawn, {k: np.mean([between(d[k]) for d in null], axis=0) for k in null[0] if k in drawn}
+
+
 def _book(x: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     return (fitted_books(x, [size], rng) or [np.zeros((1, x.shape[1]))])[0]
 

@@ -38,6 +38,7 @@ from analysis.compute.dictionaries.codebook_growth import (
     RANDOM,
     Growth,
     grown,
+    side_by_side,
     staged,
     unfitted,
 )
@@ -200,31 +201,14 @@ def _estimates(found, worse, null, of: np.ndarray, d: int, rng) -> tuple[Estimat
 
 def _drawn(series: dict[str, Growth], null, variances: np.ndarray, along: str) -> dict:
     """What a curve has, all series over the union of their places."""
-
-    def at(growth: Growth) -> np.ndarray:
-        return np.asarray(growth.entries if along == ENTRIES else growth.bits, float)
-
-    places = np.concatenate([at(g) for g in (*series.values(), *null[0].values())])
-    places = np.unique(places[np.isfinite(places)])
-
-    def put(growth: Growth, between: bool = False) -> np.ndarray:
-        a, share = at(growth), 1 - growth.share
-        if between:
-            return np.interp(places, a, share, left=np.nan, right=np.nan)
-        y, known = np.full(len(places), np.nan), np.isfinite(a)
-        y[np.searchsorted(places, a[known])] = share[known]
-        return y
-
-    drawn = {k: put(g) for k, g in series.items() if np.isfinite(at(g)).any()}
+    places, drawn, chance = side_by_side(series, null, along == BITS)
     bits = places if along == BITS else np.log2(places)
     least = np.array([1 - least_for_gaussian(variances, b) for b in bits])
     if along == ENTRIES:  # log2 of the entries are the bits of one codebook, not of several stages
         least[places > series[KMEANS].entries[-1]] = np.nan
-    drawn[SHANNON] = least
-    chance = {k: np.mean([put(draw[k], True) for draw in null], axis=0) for k in null[0] if k in drawn}
     return {
-        "x": places, "x_name": along, "y_name": "explained energy, held out", "series": drawn, "null": chance,
-        "log_x": along == ENTRIES, "joined": True,
+        "x": places, "x_name": along, "y_name": "explained energy, held out", "series": drawn | {SHANNON: least},
+        "null": chance, "log_x": along == ENTRIES, "joined": True,
     }  # fmt: skip
 
 

@@ -104,7 +104,8 @@ def atom_sharing(
     progress(1.0, "done")
     return Matrix(
         title=f"Atoms in common, {'layers' if several > 1 else 'neurons'} of {tap.name}",
-        reading=_reading(estimates, values, names, marked, "layers" if several > 1 else "neurons"), estimates=estimates, values=values, significant=marked,
+        reading=_reading(estimates, values, names, marked, "layers" if several > 1 else "neurons"),
+        estimates=estimates, values=values, significant=marked,
         caveats=(*notes, "Atoms are one choice among many that explain weights about as well."),
         row_names=tuple(names), column_names=tuple(names), value_name="overlap of atoms", limits=(0.0, 1.0),
         null=null.mean(axis=0),
@@ -179,8 +180,8 @@ def _reading(estimates, values, names, marked, what: str) -> str:
     off = np.where(np.eye(len(values), dtype=bool), np.nan, values)
     a, b = np.unravel_index(int(np.nanargmax(off)), off.shape)
     return (
-        f"Two {what} share {e.value:.0%} of their atoms on average, {e.null:.0%} where they are exchanged; most do {names[a]} "
-        f"and {names[b]} ({values[a, b]:.0%}). {int(marked.sum() // 2)} of {len(names) * (len(names) - 1) // 2} pairs "
+        f"Two {what} share {e.value:.0%} of their atoms on average, {e.null:.0%} where they are exchanged; most do "
+        f"{names[a]} and {names[b]} ({values[a, b]:.0%}). {int(marked.sum() // 2)} of {len(names) * (len(names) - 1) // 2} pairs "
         f"differ from the null. The atoms explain {kept.value:.0%} of the squares of the weights."
     )
 
