@@ -179,10 +179,11 @@ def _reading(estimates, values, names, marked, what: str) -> str:
     e, kept = estimates
     off = np.where(np.eye(len(values), dtype=bool), np.nan, values)
     a, b = np.unravel_index(int(np.nanargmax(off)), off.shape)
+    pairs = len(names) * (len(names) - 1) // 2
     return (
         f"Two {what} share {e.value:.0%} of their atoms on average, {e.null:.0%} where they are exchanged; most do "
-        f"{names[a]} and {names[b]} ({values[a, b]:.0%}). {int(marked.sum() // 2)} of {len(names) * (len(names) - 1) // 2} pairs "
-        f"differ from the null. The atoms explain {kept.value:.0%} of the squares of the weights."
+        f"{names[a]} and {names[b]} ({values[a, b]:.0%}). {int(marked.sum() // 2)} of {pairs} pairs differ from the "
+        f"null. The atoms explain {kept.value:.0%} of the squares of the weights."
     )
 
 
