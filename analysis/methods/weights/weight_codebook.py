@@ -50,6 +50,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 LEAST, MOST = 1, 8  # bits of the number of an entry
 RUNS, SHANNON, WORST = "runs", "least for Gaussian weights", 3
+FLOOR = 1e-12  # share lost that is drawn for none
 EACH = 4  # weights or runs for each entry, at least
 
 
@@ -151,8 +152,10 @@ def _drawn(found, null, below: float, whole: float) -> dict:
         chance[name] = np.interp(places, bits, np.array([c.error.sum() / whole for c in other])[order],
                                  left=np.nan, right=np.nan)  # fmt: skip
     series[SHANNON] = 2.0 ** (-2 * places)
-    return {"x": places, "x_name": "bits per weight, codebook included", "y_name": "share of the variance lost",
-            "series": series, "null": chance, "joined": True}  # fmt: skip
+    logs = [{k: np.log10(np.maximum(v, FLOOR)) for k, v in lines.items()} for lines in (series, chance)]
+    return {"x": places, "x_name": "bits per weight, codebook included",
+            "y_name": "log10 of the share of the variance lost", "series": logs[0], "null": logs[1],
+            "joined": True}  # fmt: skip
 
 
 def _estimates(found, null, below, whole: float, shape, params, rng) -> tuple[Estimate, ...]:
@@ -216,7 +219,7 @@ def _check() -> tuple[CheckLine, ...]:
     gaussian = rng.standard_normal((50, 200))
     asked = WeightCodebookParams(bits=2, groups=1, length=1)
     known = weight_codebook(gaussian, params=asked).series["one codebook"]
-    known = known[np.isfinite(known)]
+    known = 10 ** known[np.isfinite(known)]
     four = weight_codebook(rng.choice([-3.0, -1.0, 0.5, 2.0], (40, 30)), params=asked)
     mixed = gaussian * np.repeat([1.0, 20.0], 100)
     each = weight_codebook(mixed, params=WeightCodebookParams(bits=1, groups=2, length=1)).estimates[1]
