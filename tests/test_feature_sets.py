@@ -71,6 +71,11 @@ def expected(features: FeatureSet, x: np.ndarray) -> np.ndarray:
                     out[i, j] = max(np.exp(f["log_scale"][j]) * q[j] + f["bias"][j], 0)
         elif features.rule == rules.NEAREST:
             out[i, np.argmin([np.linalg.norm(z - c) for c in f["decoder"]])] = 1
+        elif features.rule == rules.BY_STAGE:
+            for start, end in ((0, 5), (5, 9), (9, K)):
+                j = start + int(np.argmin([np.linalg.norm(z - c) for c in f["decoder"][start:end]]))
+                out[i, j] = 1
+                z = z - f["decoder"][j]
         elif features.rule == rules.NONNEGATIVE:
             short = np.diag(np.sqrt(RIDGE) * np.linalg.norm(f["decoder"], axis=1))
             out[i] = nnls(np.vstack([f["decoder"].T, short]), np.r_[z, np.zeros(K)])[0]
@@ -87,7 +92,7 @@ def expected(features: FeatureSet, x: np.ndarray) -> np.ndarray:
 
 SETTINGS = {
     rules.LINEAR: {}, rules.RELU: {}, rules.TOPK: {"active": 4}, rules.NEAREST: {}, rules.NONNEGATIVE: {},
-    rules.PURSUIT: {"active": 5},
+    rules.PURSUIT: {"active": 5}, rules.BY_STAGE: {"levels": (5, 9, K)},
     rules.JUMP: {"threshold": np.linspace(-1, 2, K)},
     rules.GATED: {"gate": np.linspace(-1, 1, K), "log_scale": np.linspace(-0.5, 0.5, K)},
 }  # fmt: skip

@@ -55,7 +55,8 @@ class FeatureSet:
     normalise : str
         "" for none; "layer norm": each row less its mean, over its deviation; "norm": each row to length √d.
     levels : tuple of int
-        Of a Matryoshka set: how many of the first features each level has; empty else.
+        Of a Matryoshka set: how many of the first features each level has. Of a residual codebook: the same of its
+        stages, each with those before. Empty else.
     transcoder : bool
         It reads one tap and tells another (`about["beside"]`) of e units: encoder (d, k), shift (d,), decoder (k, e),
         centre (e,). `encode` takes rows of the first; `decode`, `reconstruct` and `directions` are of the second.
@@ -135,7 +136,15 @@ class FeatureSet:
             raise InputError(
                 f"normalisation {self.normalise!r}", "one of " + ", ".join(map(repr, NORMALISATIONS))
             )
-        if self.transcoder and (self.normalise or self.rule in (rules.PURSUIT, rules.NEAREST)):
+        rising = all(a < b for a, b in zip((0, *self.levels), self.levels, strict=False))
+        if self.rule == rules.BY_STAGE and not (rising and self.levels and self.levels[-1] == k):
+            raise InputError(
+                f"'{self.name}' is declared {self.rule} with the levels {list(self.levels)}",
+                f"the number of features up to each stage, rising, the last {k}",
+            )
+        if self.transcoder and (
+            self.normalise or self.rule in (rules.PURSUIT, rules.NEAREST, rules.BY_STAGE)
+        ):
             raise InputError(
                 f"'{self.name}' is a transcoder with {self.normalise or self.rule}",
                 "a rule with an encoder of its own and no normalisation of rows, which could not be undone",
@@ -197,6 +206,8 @@ class FeatureSet:
             return rules.pursued(z, self.decoder, self.active)
         if self.rule == rules.NEAREST:
             return rules.nearest(z, self.decoder)
+        if self.rule == rules.BY_STAGE:
+            return rules.nearest_by_stage(z, self.decoder, self.levels)
         if self.rule == rules.NONNEGATIVE:
             return nonnegative_codes(z, self.decoder)
         if self.hidden is not None:

@@ -11,6 +11,8 @@ With p = (x - shift) E + b, the pre-activations (n, k), and D (k, d) the decoder
     matching pursuit   k times: the unit whose direction has the largest positive product with what is left takes it
                        and is subtracted                                                    (Mallat & Zhang 1993)
     nearest            c = 1 for the nearest of the directions, else 0                      (k-means)
+    nearest by stage   in each stage c = 1 for the direction of it nearest to what the stages before left over, else 0
+                                                                                             (residual quantisation)
     non-negative       c = argmin over c >= 0 of |x - shift - c D|²                         (Lee & Seung 1999; NMF)
     least squares
 
@@ -23,7 +25,8 @@ import numpy as np
 
 LINEAR, RELU, TOPK, JUMP, GATED = "linear", "ReLU", "TopK", "JumpReLU", "gated"
 PURSUIT, NEAREST, NONNEGATIVE = "matching pursuit", "nearest", "non-negative least squares"
-RULES = (LINEAR, RELU, TOPK, JUMP, GATED, PURSUIT, NEAREST, NONNEGATIVE)
+BY_STAGE = "nearest by stage"
+RULES = (LINEAR, RELU, TOPK, JUMP, GATED, PURSUIT, NEAREST, BY_STAGE, NONNEGATIVE)
 
 
 def keep_largest(p: np.ndarray, k: int) -> np.ndarray:
@@ -80,4 +83,16 @@ def nearest(z: np.ndarray, directions: np.ndarray) -> np.ndarray:
     distance = (directions**2).sum(axis=1) - 2 * (z @ directions.T)
     codes = np.zeros(distance.shape, directions.dtype)
     codes[np.arange(len(z)), distance.argmin(axis=1)] = 1
+    return codes
+
+
+def nearest_by_stage(z: np.ndarray, directions: np.ndarray, levels: tuple[int, ...]) -> np.ndarray:
+    """Codes (n, m), one 1 for each stage: the nearest of the stage's directions to what is left of `z` (n, d), which is
+    then subtracted. `levels`: the number of the first direction after each stage, so the last is m. O(n m d)."""
+    left, codes = z.astype(directions.dtype, copy=True), np.zeros((len(z), len(directions)), directions.dtype)
+    for start, end in zip((0, *levels[:-1]), levels, strict=True):
+        book = directions[start:end]
+        own = ((book**2).sum(axis=1) - 2 * (left @ book.T)).argmin(axis=1)
+        codes[np.arange(len(z)), start + own] = 1
+        left -= book[own]
     return codes

@@ -66,6 +66,12 @@ class NetworkWeights:
         names = [k.removesuffix(".weight") for k, s in self.shapes.items() if _is_weight(k, s)]
         return [n for n in names if not self._is_lookup(n)]
 
+    @property
+    def lookups(self) -> list[str]:
+        """Names of tables of vectors, such as token embeddings: a row for each entry."""
+        names = [k.removesuffix(".weight") for k, s in self.shapes.items() if _is_weight(k, s)]
+        return [n for n in names if self._is_lookup(n)]
+
     def _is_lookup(self, name: str) -> bool:
         table = len(self.shapes[f"{name}.weight"]) == 2 and f"{name}.bias" not in self.shapes
         return table and LOOKUP.search(name) is not None

@@ -28,6 +28,8 @@ WORDED: dict[
     "Which features fire together, which never?": "co_activation_map",
     "How are features shared out over rows?": "allocation",
     "What does each feature do, and which is most like it?": "feature_table",
+    "How much would one entry out of many explain?": "dictionary_retrieval",
+    "Where does the dictionary fail, token by token?": "unexplained_map",
 }
 
 

@@ -60,8 +60,10 @@ def architecture(facts: SetFacts) -> str:
         rules.JUMP: "BatchTopK as a threshold" if "batch" in said.lower() else "JumpReLU, thresholds",
         rules.PURSUIT: f"matching pursuit, {facts.active} steps",
         rules.NEAREST: "nearest centre (k-means)",
+        rules.BY_STAGE: f"residual codebook of {len(facts.levels)} stages",
     }.get(facts.rule, facts.rule)
-    more = [f"Matryoshka of {len(facts.levels)} levels"] if facts.levels else []
+    nested = facts.levels and facts.rule != rules.BY_STAGE
+    more = [f"Matryoshka of {len(facts.levels)} levels"] if nested else []
     return ", ".join([words, *more])
 
 

@@ -15,6 +15,7 @@ from analysis.features.classical import (
     nmf,
     pca,
     random_dictionary,
+    residual_codebook,
     semi_nmf,
     sparse_coding,
     supervised,
@@ -25,8 +26,8 @@ from analysis.features.classical.classical import Classical
 CLASSICAL: tuple[Classical, ...] = tuple(
     module.CLASSICAL
     for module in (
-        pca, ica, nmf, semi_nmf, convex, kmeans, sparse_coding, cumulants, cp, tucker, supervised, concepts, contrastive,
-        control,
+        pca, ica, nmf, semi_nmf, convex, kmeans, residual_codebook, sparse_coding, cumulants, cp, tucker, supervised,
+        concepts, contrastive, control,
         random_dictionary,
     )
 )  # fmt: skip

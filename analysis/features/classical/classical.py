@@ -20,7 +20,8 @@ from analysis.features import rules
 @dataclass(frozen=True, eq=False)
 class Fitted:
     """What a fit found: `decoder` (k, d) and `centre` (d,); `encoder` (d, k), the decoder's transpose where None;
-    `bias` (k,), 0 where None; `active` where the rule has a number of steps. `components`: numbers for each feature by
+    `bias` (k,), 0 where None; `active` where the rule has a number of steps, `levels` where it has
+    stages. `components`: numbers for each feature by
     what they are, each (k,); `facts` more to keep beside it; `caveats` in words."""
 
     decoder: np.ndarray
@@ -29,6 +30,7 @@ class Fitted:
     encoder: np.ndarray | None = None
     bias: np.ndarray | None = None
     active: int | None = None
+    levels: tuple[int, ...] = ()
     components: dict[str, np.ndarray] = field(default_factory=dict)
     facts: dict = field(default_factory=dict)
     caveats: tuple[str, ...] = ()

@@ -81,7 +81,7 @@ def _feature_set(found: Fitted, name: str, about: dict) -> FeatureSet:
     return FeatureSet(
         name, found.rule, found.decoder.T if found.encoder is None else found.encoder, found.decoder,
         np.zeros(k) if found.bias is None else found.bias, found.centre, found.centre, active=found.active,
-        about=about,
+        levels=found.levels, about=about,
     )  # fmt: skip
 
 

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.compute.linear.atom_learning import ROUNDS, learned_atoms, some_rows
 from analysis.errors import InputError
 from analysis.features import rules
 from analysis.features.classical.classical import Classical, Fitted, refuse_more_than
 from analysis.features.classical.fit_rows import FitRows
 from analysis.spec import param
-
-ROUNDS, SETTLED = 30, 1e-4
 
 
 @dataclass(frozen=True)
@@ -58,50 +57,9 @@ def make(rows: FitRows, params: SparseCodingParams, rng, progress) -> Fitted:
 
 def learned(x, k: int, steps: int, rng: np.random.Generator, tick=lambda share: None):
     """Atoms (k, d), codes (n, k) and whether they settled, for centred rows `x` (n, d)."""
-    size = np.sqrt((x**2).sum(axis=1))
-    atoms = _start(x, size, k, rng)
-    before = np.inf
-    for number in range(ROUNDS):
-        tick(number / ROUNDS)
-        codes = rules.pursued(x, atoms, steps)
-        left = x - codes @ atoms
-        error = float((left**2).sum())
-        if before - error < SETTLED * float((size**2).sum()) and number:
-            return atoms, codes, True
-        before = error
-        _improve(atoms, codes, left)
-    return atoms, rules.pursued(x, atoms, steps), False
-
-
-def _start(x, size, k, rng) -> np.ndarray:
-    """Rows of the data at length 1; where too few are not 0, random directions."""
-    good = np.flatnonzero(size > 0)
-    picked = rng.choice(good, size=min(k, len(good)), replace=False)
-    more = rng.standard_normal((k - len(picked), x.shape[1]))
-    atoms = np.concatenate([x[picked], more])
-    return atoms / np.sqrt((atoms**2).sum(axis=1, keepdims=True))
-
-
-def _improve(atoms: np.ndarray, codes: np.ndarray, left: np.ndarray) -> None:
-    """One step for each atom, in place; `left` = x - codes @ atoms is kept up."""
-    taken: list[int] = []
-    for j in range(len(atoms)):
-        on = np.flatnonzero(codes[:, j] > 0)
-        if not len(on):
-            worst = (left**2).sum(axis=1)
-            worst[taken] = 0
-            at = int(worst.argmax())
-            if worst[at] > 0:
-                taken.append(at)
-                atoms[j] = left[at] / np.sqrt(worst[at])
-            continue
-        own = left[on] + np.outer(codes[on, j], atoms[j])
-        direction = codes[on, j] @ own
-        length = float(np.sqrt(direction @ direction))
-        if length > 0:
-            atoms[j] = direction / length
-            codes[on, j] = np.maximum(own @ atoms[j], 0)
-        left[on] = own - np.outer(codes[on, j], atoms[j])
+    return learned_atoms(
+        x, some_rows(x, k, rng), lambda rows, atoms: rules.pursued(rows, atoms, steps), tick=tick
+    )
 
 
 CLASSICAL = Classical(
