@@ -164,9 +164,6 @@ def test_columns_that_say_nothing_are_refused(id):
 
 
 def test_texts_where_numbers_are_wanted_are_refused():
-    assert "text" in str(
-        refusal("features_against_targets", taps("features_against_targets", data()), targets="words")
-    )
     assert "number" in str(
         refusal("context_discriminant", taps("context_discriminant", data()), time="words")
     )
