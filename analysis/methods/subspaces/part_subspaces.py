@@ -42,7 +42,7 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP, CommonRows, rows_of_one
 from analysis.compute.rows.some_samples import MEAN, TOKENS
-from analysis.compute.similarity.similarity_report import Words, null_within, similarity_matrix
+from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.compute.similarity.subspace_grid import OVERLAP, SubspaceMeasure, subspace_grid
 from analysis.compute.statistics.moments import is_varying
 from analysis.compute.subspaces.distances import DISTANCES, INSIDE, UNEQUAL
@@ -142,8 +142,9 @@ def part_subspaces(
         )
     members, lost = kept_parts(makers)
     if len(members) < 2:
+        why = f" ({lost[0].rstrip('.')})" if lost else ""
         raise NotEnoughData(
-            f"{len(members)} of {len(makers)} parts have a subspace" + (f" ({lost[0]})" if lost else ""),
+            f"{len(members)} of {len(makers)} parts have a subspace{why}",
             "at least two to compare", "Choose more parts (classes, selections, heads, weights), or set a dimension",
         )  # fmt: skip
     found = TapSubspaces(tuple(members), int(varies.sum()), data.n_samples, (*data.notes, *lost))
@@ -182,7 +183,6 @@ def _report(found: TapSubspaces, tap, varies, params, rng, progress) -> Matrix:
         interval="jackknife over groups of samples, axes found anew, t",
     )  # fmt: skip
     result = similarity_matrix(grid, words, found.names, (*found.notes, *_caveats(varies, params)))
-    result = null_within(result, *words.bounds)
     said = result.reading.replace(f"unrelated representations of {found.n:,} samples", "random subspaces")
     named = tuple(replace(e, name=e.name.replace("two taps", "two parts")) for e in result.estimates)
     vague = ~np.array([is_clear(m) for m in found.members])
@@ -220,7 +220,7 @@ def _caveats(varies, params) -> list[str]:
 
 def _cost(shapes, params: PartSubspacesParams) -> Cost:
     m, (rows, d) = machine(), shapes[0]
-    n, parts = min(rows, params.maximum_samples), 12 + params.heads + params.weight_heads
+    n, parts = min(rows, params.maximum_samples), 12 + min(params.heads, d) + min(params.weight_heads, d)
     flops = 4.0 * (6.0 * n * d * min(n, d)) + parts * 12 * 45.0 * min(n, d) ** 3
     flops += parts**2 / 2 * 11 * 4.0 * d * 16**2
     return Cost(m.seconds(flops64=flops, moved=8.0 * n * d * 40, calls=parts * parts * 400) + 0.1,
