@@ -10,7 +10,9 @@ from dashboard import figures
 
 
 def drawn_range(y) -> tuple[float, float]:
-    line = Curve(title="entropy", x=np.arange(3.0), x_name="layer", y_name="bits", series={"all": np.asarray(y, float)})
+    line = Curve(
+        title="entropy", x=np.arange(3.0), x_name="layer", y_name="bits", series={"all": np.asarray(y, float)}
+    )
     return tuple(figures.on_screen(line).layout.yaxis.range)
 
 

@@ -43,7 +43,8 @@ def features_and_targets(
     NotFound, ParameterError
         No such column; none named; a column of more than 500 classes.
     NotEnoughData, InputError, TooLarge
-        Fewer than two classes with five samples; fewer than `minimum` samples with both; features or targets that do not vary; over 4 GiB.
+        Fewer than two classes with five samples; fewer than `minimum` samples with both; features or targets that do
+        not vary; over 4 GiB.
     """
     if len(taps) == 2:
         data = common_samples(

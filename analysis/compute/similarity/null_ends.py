@@ -1,12 +1,12 @@
 """Where most values of unrelated pairs lie, from the mean and the deviation of the null.
 
-A normal band knows no bounds: that of a squared correlation reaches below 0. Where it does, the band is that of the Beta
-distribution on the bounds with the same mean m and deviation s (both on the scale 0 to 1):
+A normal band knows no bounds: that of a squared correlation reaches below 0. Where it does, the band is that of the
+Beta distribution on the bounds with the same mean m and deviation s (both on the scale 0 to 1):
 
     a = m c,   b = (1 - m) c,   c = m (1 - m) / s² - 1
 
-which is exact for one squared correlation. Where there is none (s² >= m (1 - m)), or a bound is infinite, the normal band
-is cut at the bounds.
+which is exact for one squared correlation. Where there is none (s² >= m (1 - m)), or a bound is infinite, the normal
+band is cut at the bounds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from scipy.special import betaincinv, ndtri
 
 
 def null_ends(
-    mean: np.ndarray | float, deviation: np.ndarray | float, bounds: tuple[float, float], outside: float = 0.05
+    mean: np.ndarray | float,
+    deviation: np.ndarray | float,
+    bounds: tuple[float, float],
+    outside: float = 0.05,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(low, high), of the shape of `mean` and `deviation`, between which all but `outside` of the values lie; NaN where
     either is. `bounds`: what the quantity cannot leave, infinite where it can."""

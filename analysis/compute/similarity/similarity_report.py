@@ -196,7 +196,9 @@ def _unrelated(grid: Grid, bounds: tuple[float, float]) -> str:
         given += f" ± {Z * reach:.2g}"
     elif np.isfinite(reach):
         below, above = null_ends(null, deviation, bounds, BAND)
-        given += f" on average, most of them {two_decimals(np.nanmin(below))} to {two_decimals(np.nanmax(above))}"
+        given += (
+            f" on average, most of them {two_decimals(np.nanmin(below))} to {two_decimals(np.nanmax(above))}"
+        )
     return f"; unrelated representations of {grid.n:,} samples give {given}"
 
 

@@ -1,7 +1,7 @@
 """What fitting probes and erasers takes, in the terms of `machine().seconds`: counted on fits, not on theory.
 
-A step of L-BFGS is some hundred small calls whatever the data, two passes over the rows, and a softmax; how many steps it
-takes hardly depends on the data. Columns have an unknown number of classes: ten are assumed where it is not known.
+A step of L-BFGS is some hundred small calls whatever the data, two passes over the rows, and a softmax; how many steps
+it takes hardly depends on the data. Columns have an unknown number of classes: ten are assumed where it is not known.
 """
 
 from __future__ import annotations

@@ -173,8 +173,8 @@ def _reading(names, found: list[DenoiserRanks], params) -> str:
         ranks = one.ranks.mean(axis=1)
         low = int(ranks.argmin())
         said.append(
-            f"{name} (pieces of {one.d} dimension(s)): {ranks[0]:.1f} with next to no noise ({one.null[0]:.0f}), at the "
-            f"least {ranks[low]:.1f} at noise {LEVELS[low]:.2g} ({one.null[low]:.0f})."
+            f"{name} (pieces of {one.d} dimension(s)): {ranks[0]:.1f} with next to no noise ({one.null[0]:.0f}), at "
+            f"the least {ranks[low]:.1f} at noise {LEVELS[low]:.2g} ({one.null[low]:.0f})."
         )
     return (
         f"Directions that the best denoiser keeps, with {params.components} flat piece(s) fitted (in brackets: one "

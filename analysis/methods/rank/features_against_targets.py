@@ -1,10 +1,11 @@
 """Features against targets: has a regression network's tap more dimensions than what it predicts, fewer, or as many?
 
 ID_H is the intrinsic dimension of the features (one line a sample), ID_Y that of the targets: a sample column of
-numbers, or of texts (each class a target of 0 and 1), several with commas between, or a second tap. Both by TwoNN and the MLE at the same samples, over scale
-(halves, quarters of the samples), and their ratio, whose interval comes from random halves of the samples, the same for
-both. Features of fewer dimensions than the targets are called over-compressed in the literature, those of more under-
-compressed: names of two regimes, which say nothing of errors on new data by themselves.
+numbers, or of texts (each class a target of 0 and 1), several with commas between, or a second tap. Both by TwoNN and
+the MLE at the same samples, over scale (halves, quarters of the samples), and their ratio, whose interval comes from
+random halves of the samples, the same for both. Features of fewer dimensions than the targets are called over-
+compressed in the literature, those of more under-compressed: names of two regimes, which say nothing of errors on new
+data by themselves.
 
 Regression collapse, with r the number of directions in which the targets vary:
 
@@ -59,8 +60,8 @@ DISTINCT = 0.5  # share of different targets below which they have no dimension
 @dataclass(frozen=True)
 class FeaturesAgainstTargetsParams:
     targets: str = param(
-        "label", "The sample column with the target: numbers, or classes, each of which is a target of 0 and 1. Several "
-        "with commas between; a second tap counts instead.",
+        "label", "The sample column with the target: numbers, or classes, each a target of 0 and 1. Several with "
+        "commas between; a second tap counts instead.",
         column=True,
     )  # fmt: skip
     scaling: str = param(

@@ -107,9 +107,18 @@ def probe_landscape(
         "The share is of this tap's own whole probe: compare d_int of taps whose whole probes are alike."
     )
     notes.append("Accuracy is on the half of the samples that was not trained on, drawn anew in each run.")
-    low, high = ({name: np.clip(line, 0.0, 1.0) for name, line in side.items()} for side in (found.low, found.high))
+    low, high = (
+        {name: np.clip(line, 0.0, 1.0) for name, line in side.items()} for side in (found.low, found.high)
+    )
     estimates = tuple(_as_accuracy(e) if e.name == "full performance" else e for e in found.estimates)
-    return replace(found, low=low, high=high, estimates=estimates, y_name="held-out accuracy", caveats=(*found.caveats, *notes, *data.notes))
+    return replace(
+        found,
+        low=low,
+        high=high,
+        estimates=estimates,
+        y_name="held-out accuracy",
+        caveats=(*found.caveats, *notes, *data.notes),
+    )
 
 
 def _as_accuracy(e: Estimate) -> Estimate:

@@ -109,9 +109,7 @@ def class_subspaces(
         interval="jackknife over groups of samples, axes found anew, t",
     )  # fmt: skip
     notes = (*data.notes, *classes.notes, *_caveats(data, clear, k, params))
-    found = _of_classes(
-        similarity_matrix(grid, words, data.names, notes), len(data.of)
-    )
+    found = _of_classes(similarity_matrix(grid, words, data.names, notes), len(data.of))
     own = _against_exchanged(grid, exchanged, found, classes)
     doubtful = ~(clear[:, None] & clear[None, :]) & ~np.eye(len(clear), dtype=bool)
     return replace(
