@@ -453,7 +453,7 @@ def test_more_units_than_samples_fit_anything(rng):
 
 def test_refusals_of_targets(rng):
     h = rng.standard_normal((100, 4))
-    with pytest.raises(NotEnoughData, match="0 of 100 class"):
+    with pytest.raises(NotEnoughData, match="another value for each of 100 samples"):
         regression(h, np.arange(100).astype(str)[:, None])
     with pytest.raises(InputError, match="do not vary"):
         regression(h, np.ones((100, 1)))

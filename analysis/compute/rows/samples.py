@@ -89,6 +89,10 @@ def too_few(names: np.ndarray, counts: np.ndarray, column: str, minimum: int) ->
     """Why the classes of a column will not do, for a refusal."""
     if names.dtype.kind == "f" and len(names) > counts.sum() / 2:
         return f"'{column}' holds {len(names):,} different numbers: no class has {minimum} samples or more"
+    if len(names) > SHOWN and counts.max() == 1:
+        return (
+            f"'{column}' has another value for each of {len(names):,} samples: no class has {minimum} or more"
+        )
     return (
         f"{int((counts >= minimum).sum())} of {len(names)} class(es) of '{column}' have {minimum} samples or more "
         f"(samples per class: {listed(names, counts)})"
