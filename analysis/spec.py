@@ -15,6 +15,13 @@ import numpy as np
 from analysis.errors import ParameterError
 from analysis.results import Result
 
+WANTED = {  # what a refusal asks for, by kind
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "yes or no (true or false)",
+    "choice": "one of its choices",
+    "str": "a text",
+}
 Progress = Callable[[float, str], None]  # fraction in [0, 1], what is being done; may raise Cancelled
 
 
@@ -127,7 +134,7 @@ def _checked(p: Param, value):
         else:
             value = str(value)
     except (ValueError, KeyError, TypeError, OverflowError):
-        raise ParameterError(f"{p.name} = {value!r}", f"a value of type {p.kind}") from None
+        raise ParameterError(f"{p.name} = {value!r}", WANTED[p.kind]) from None
     if p.kind in ("int", "float"):
         if p.low is not None and value < p.low:
             raise ParameterError(f"{p.name} = {value}", f"at least {p.low}")

@@ -123,8 +123,8 @@ def _or_automatic(p: Param, read: Callable) -> Callable:
 
 
 def label(p: Param) -> str:
-    """What a parameter is called on a page."""
-    return p.label[:1].upper() + p.label[1:]
+    """What a parameter is called on a page; a Greek letter at its beginning is a symbol, and stays as it is."""
+    return (p.label[:1].upper() if p.label[:1].isascii() else p.label[:1]) + p.label[1:]
 
 
 def _help(p: Param) -> str:

@@ -265,3 +265,11 @@ def test_class_means_stand_over_what_shuffled_labels_give(full):
     low, high = mean_by_chance(values.mean(), values.std(), len(values))(80)
     inside = np.mean([low <= m <= high for m in drawn])
     assert 0.93 < inside < 0.97
+
+
+def test_a_label_begins_with_a_capital_but_for_a_symbol():
+    from analysis.spec import Param
+    from dashboard import forms
+
+    said = [forms.label(Param("x", "int", 1, "", text)) for text in ("samples", "ε of the rank", "")]
+    assert said == ["Samples", "ε of the rank", ""]

@@ -127,6 +127,15 @@ def test_bad_concepts_are_refused_with_the_reason(method, rng):
         method(tap(x, label=np.full(80, 0.25)))
 
 
+def test_a_second_group_without_a_first_does_not_count_for_nothing():
+    given = tap(np.eye(80, 3), label=np.arange(80) % 2)
+    for asked in ({"second": "1"}, {"outside": "80:1"}):
+        with pytest.raises(ParameterError, match="no first group"):
+            asked_concept(given, ConceptParams(**asked), 5)
+        with pytest.raises(ParameterError, match="no first group"):
+            ordered_concept(given, ConceptParams(**asked), 5)
+
+
 @pytest.mark.parametrize("method", [concept_erasure, erasure_by_rank, collateral_damage])
 def test_half_of_the_samples_must_exceed_the_units(method, rng):
     label = np.arange(80) % 2

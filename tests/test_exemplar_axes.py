@@ -250,8 +250,9 @@ def test_the_next_best_is_said(rng):
     word = f"{abs(change):.1%} {'more' if change >= 0 else 'less'}"
     assert (
         f"The next best: {best} in the place of A leaves {word} unexplained ({many} samples would"
-        in r.reading
+        in r.caveats[0]
     )
+    assert len(r.reading) < 1300
 
 
 # ---------------------------------------------------------------------------- naming

@@ -430,6 +430,21 @@ def test_targets_that_repeat_have_no_dimension(rng):
     assert any("too few different values" in c for c in found.caveats)
 
 
+def test_classes_are_targets_of_0_and_1(rng):
+    """The same as naming the indicator columns oneself."""
+    of, h = np.arange(200) % 4, rng.standard_normal((200, 6))
+    names = np.array(["ant", "bee", "cat", "dog"])
+    found, by_hand = regression(h, names[of][:, None]), regression(h, np.eye(4)[of])
+    assert [e.value for e in found.estimates] == [e.value for e in by_hand.estimates]
+    assert any("4 classes: each is a target of 0 and 1, 3 directions" in c for c in found.caveats)
+    words = names[of].astype("U9")
+    words[:8] = ["", "", "one", "two", "", "", "", ""]
+    notes = " ".join(regression(h, words[:, None]).caveats)
+    assert "6 sample(s) without a label" in notes
+    assert "one (1), two (1)" in notes
+    assert any("readout" in e.name and e.n == 192 for e in regression(h, words[:, None]).estimates)
+
+
 def test_more_units_than_samples_fit_anything(rng):
     found = regression(rng.standard_normal((80, 200)), rng.standard_normal((80, 1)))
     assert not any("readout" in e.name for e in found.estimates)
@@ -438,8 +453,8 @@ def test_more_units_than_samples_fit_anything(rng):
 
 def test_refusals_of_targets(rng):
     h = rng.standard_normal((100, 4))
-    with pytest.raises(ParameterError, match="holds text"):
-        regression(h, np.array(["a", "b"] * 50)[:, None])
+    with pytest.raises(NotEnoughData, match="another value for each of 100 samples"):
+        regression(h, np.arange(100).astype(str)[:, None])
     with pytest.raises(InputError, match="do not vary"):
         regression(h, np.ones((100, 1)))
     with pytest.raises(ParameterError, match="no target"):

@@ -213,6 +213,16 @@ def test_scale_and_shift_of_units_do_not_count(rng):
     np.testing.assert_allclose(one.series["performance"], other.series["performance"], atol=0.02)
 
 
+def test_accuracies_of_two_runs_have_a_band_within_0_and_1(rng):
+    label = np.arange(60) % 2
+    tap = ArrayActivations(rng.standard_normal((60, 4)) + label[:, None], samples={"label": label})
+    found = probe_landscape(tap, ProbeLandscapeParams(runs=2, most=4))
+    assert min(line.min() for line in found.low.values()) >= 0
+    assert max(line.max() for line in found.high.values()) <= 1
+    full = next(e for e in found.estimates if e.name == "full performance")
+    assert 0 <= full.low <= full.value <= full.high <= 1
+
+
 def test_classes_without_relation_are_refused_or_at_chance(rng):
     x, label = rng.standard_normal((200, 5)), np.arange(200) % 2
     try:

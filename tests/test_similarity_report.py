@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from analysis.compute.similarity.cka_grid import linear_grid
+from analysis.compute.similarity.null_ends import null_ends
 from analysis.compute.similarity.similarity_grid import Grid, Pair
 from analysis.compute.similarity.similarity_report import Words, beyond_chance, similarity_matrix
 from dashboard.figures.cells import cells_of
@@ -217,3 +218,24 @@ def test_a_small_distance_is_beyond_chance_and_a_large_one_is_not():
     assert (near, far) == (pytest.approx(0.1), 1.0)
     near, far = (Pair.with_moments([v], 1.0, 0.1).p for v in (0.7, 1.3))
     assert (near, far) == (1.0, pytest.approx(0.1))
+
+
+def test_a_band_that_would_leave_the_bounds_is_that_of_a_beta():
+    """One squared correlation of 12 Gaussian samples is Beta(1/2, 5) exactly; a band inside stays normal."""
+    law = stats.beta(0.5, 5)
+    low, high = null_ends(np.array([law.mean(), 0.5]), np.array([law.std(), 0.1]), (0.0, 1.0))
+    assert [low[0], high[0]] == pytest.approx(law.ppf([0.025, 0.975]), rel=1e-9)
+    assert [low[1], high[1]] == pytest.approx(stats.norm(0.5, 0.1).ppf([0.025, 0.975]), rel=1e-12)
+    assert null_ends(0.1, 0.2, (0.0, np.inf))[0] == 0.0  # no law is known: cut
+    assert null_ends(1.3, 0.2, (0.0, np.sqrt(2)))[1] < np.sqrt(2)
+    assert np.isnan([null_ends(np.nan, 0.1, (0.0, 1.0))[0], null_ends(0.1, np.nan, (0.0, 1.0))[1]]).all()
+
+
+def test_no_null_of_what_cannot_be_negative_is_drawn_below_0():
+    words = Words("CCA", "mean ρ²", "samples exchanged", bounds=(0.0, 1.0))
+    found = similarity_matrix(square([0.5, 0.4, 0.3, 0.2, 0.1, 0.05], null=0.05, deviation=0.06), words, FOUR)
+    assert 0 <= found.null_band[0] < found.null_band[1]
+    assert all(0 <= e.null_low <= e.null <= e.null_high for e in found.estimates)
+    assert "± " not in found.reading
+    assert "on average, most of them 0 to 0.22" in found.reading
+    assert "± 0.039" in similarity_matrix(square(0.5), words, FOUR).reading

@@ -51,6 +51,17 @@ def test_refused(given_values):
         make_params(Example, given_values)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [("k", "x", "a whole number"), ("k", 2.5, "a whole number"), ("distance", "far", "a number"),
+     ("exact", "perhaps", "yes or no")],
+)  # fmt: skip
+def test_what_is_wanted_is_said_in_words(name, value, wanted):
+    with pytest.raises(ParameterError) as refusal:
+        make_params(Example, {name: value})
+    assert refusal.value.expected.startswith(wanted)
+
+
 @given(st.dictionaries(st.sampled_from(["k", "distance", "metric", "column", "exact", "maximum"]), st.text()))
 def test_any_text_is_taken_or_refused_never_worse(values):
     try:

@@ -164,9 +164,6 @@ def test_columns_that_say_nothing_are_refused(id):
 
 
 def test_texts_where_numbers_are_wanted_are_refused():
-    assert "text" in str(
-        refusal("features_against_targets", taps("features_against_targets", data()), targets="words")
-    )
     assert "number" in str(
         refusal("context_discriminant", taps("context_discriminant", data()), time="words")
     )
@@ -289,3 +286,19 @@ def test_weights_that_do_not_fit_are_refused(id):
 def test_layers_of_a_table_are_refused():
     no = refusal("weight_spectra", taps("weight_spectra", data()), table=True, layers="fc1")
     assert "fc1" in no.found
+
+
+def test_more_dimensions_than_there_are_take_no_more_time():
+    """What asks for them is refused at once, so that the page must not speak of an hour."""
+    for id in ("subspace_distances", "principal_angle_spectrum", "average_subspace", "subspace_movie",
+               "subspace_film"):  # fmt: skip
+        shapes = [(450, 64)] * 3
+        all_there_are, too_many = (pipeline.cost(id, shapes, {"dimension": k}).seconds for k in (64, 250))
+        assert too_many == all_there_are, id
+
+
+def test_numbers_are_not_spoken_of_as_hundreds_of_classes():
+    for id in ("neural_collapse", "concept_erasure", "class_heads"):
+        given = taps(id, data(), label=np.linspace(0, 1, N), predicted=np.linspace(0, 1, N))
+        said = refusal(id, given)
+        assert said is None or ("no class has" in said.found and "0.0" not in said.found), id

@@ -61,7 +61,7 @@ def test_utilisation_is_at_most_one_and_does_not_rise(seed):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((120, 8)) * rng.uniform(0.1, 3, 8)
     found = layer_utilisation(x, np.maximum(x @ rng.standard_normal((8, 6)), 0))
-    for name in ("utilisation", "utilisation, energy of rows held out"):
+    for name in ("utilisation", "utilisation, held out"):
         assert found.series[name].max() <= 1
         assert (np.diff(found.series[name]) <= 1e-12).all()
 

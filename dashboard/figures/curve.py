@@ -17,6 +17,7 @@ PAPER_SHAPE = 0.66
 DIRECT_LABELS = 8
 MOST_TICKS = 24  # names along the axis; of more, every second, third, …
 ON_SCREEN, NAME = 75, 22  # characters of all names of the axis, and of one at most
+ROUNDING, NOTHING = 1e-9, 1e-100  # of the values; below the second all are 0
 MOST_DECADES = 3  # up to which a log axis has ticks at 2 and 5, too
 
 
@@ -67,7 +68,11 @@ def _span(result: Curve) -> tuple[float, float]:
     values = np.concatenate([np.asarray(v, float).ravel() for v in parts])
     values = values[np.isfinite(values)]
     low, high = float(values.min()), float(values.max())
-    margin = 0.05 * (high - low) or max(abs(high), 1.0) * 0.1
+    size = max(abs(low), abs(high))
+    if high - low <= ROUNDING * size or size < NOTHING:  # a flat line: what it differs by is rounding
+        margin = 0.1 * size if size >= NOTHING else 1.0
+    else:
+        margin = 0.05 * (high - low)
     return low - margin, high + margin
 
 

@@ -20,7 +20,7 @@ from analysis.compute.groups.class_pairs import pair_by_column, pair_by_selectio
 from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.known_factors import factor_of
 from analysis.compute.rows.samples import known_labels
-from analysis.errors import InputError, NotFound, TooLarge
+from analysis.errors import InputError, NotFound, ParameterError, TooLarge
 from analysis.spec import param
 
 MOST_CLASSES = 50
@@ -99,6 +99,7 @@ def asked_concept(
     activations: Activations, ask: ConceptParams, minimum: int
 ) -> tuple[np.ndarray, Concept, list[str]]:
     """Positions (n,) of the samples that have the concept, the concept over them, and notes. Raises as above."""
+    _check_complete(ask)
     if ask.inside or ask.first:
         return _two_groups(activations, ask)
     column, name = sample_column(activations, ask.column), ask.column
@@ -130,6 +131,7 @@ def ordered_concept(
 
     Raises also InputError for more than two classes that are no numbers.
     """
+    _check_complete(ask)
     if not (ask.inside or ask.first):
         column, notes = sample_column(activations, ask.column), []
         values = _as_numbers(column)
@@ -156,6 +158,16 @@ def _as_numbers(column: np.ndarray) -> np.ndarray | None:
         return np.array([float(t) if t else np.nan for t in text])
     except ValueError:
         return None
+
+
+def _check_complete(ask: ConceptParams) -> None:
+    """Raises ParameterError where the second of two groups is named and the first is not: it would not count."""
+    if (ask.second or ask.outside) and not (ask.first or ask.inside):
+        raise ParameterError(
+            f"a group to set against ({repr(ask.second) if ask.second else 'a selection'}) and no first group",
+            "both groups, or the first alone",
+            "Name the first group, too, or clear the second",
+        )
 
 
 def _two_groups(activations: Activations, ask: ConceptParams) -> tuple[np.ndarray, Concept, list[str]]:

@@ -192,9 +192,9 @@ def _outside(fit: Fit, random: Luck, rng, more: dict) -> Estimate:
 
 
 # ---------------------------------------------------------------------------- in words
-def exemplar_reading(cloud: PrincipalCloud, corners: Corners, found: tuple[Estimate, ...], name_of) -> str:
-    """The sentences for under the map. `name_of` : the name of a place in the cloud."""
-    share, over, auv, outside = found
+def exemplar_reading(cloud: PrincipalCloud, corners: Corners, found: tuple[Estimate, ...]) -> str:
+    """The sentences for under the map."""
+    share, over, _, outside = found
     k = len(corners.places) - 1
     flat, shape = SHAPES[k]
     best = principal_nested(cloud.variances, k) / cloud.total
@@ -205,9 +205,7 @@ def exemplar_reading(cloud: PrincipalCloud, corners: Corners, found: tuple[Estim
         f"(that of random {corners.word} {share.null:.1%}), the best {flat} (principal components) {1 - best[-1]:.1%}. "
         f"It reaches {over.value:.0%} of the best, {_against_luck(corners, over)}. That it passes the mean at a "
         f"distance leaves {past:.1%} more unexplained. {outside.value:.0%} of the points lie outside the {shape}; "
-        f"there a weight is negative, and weights are no shares of a mixture. {_runners_up(cloud, corners, name_of)} "
-        f"Accumulated over dimensions 0 to {k}, the corners leave {auv.value * best.sum():.2f} times the variance "
-        f"unexplained, and principal components {best.sum():.2f}."
+        f"there a weight is negative, and weights are no shares of a mixture."
     )
 
 
@@ -223,7 +221,7 @@ def _against_luck(corners: Corners, over: Estimate) -> str:
     return f"as {luck} do {reach}: every cloud has such extremes"
 
 
-def _runners_up(cloud: PrincipalCloud, corners: Corners, name_of) -> str:
+def runners_up(cloud: PrincipalCloud, corners: Corners, name_of) -> str:
     """Who else could stand there, and how much more that would leave unexplained."""
     now, parts = unexplained(cloud, cloud.z[corners.places]), []
     for j in range(len(corners.places)):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute.rows.samples import known_labels, listed
+from analysis.compute.rows.samples import known_labels, listed, too_few
 from analysis.errors import NotEnoughData
 
 
@@ -33,8 +33,7 @@ def class_codes(labels: np.ndarray, column: str, minimum: int) -> ClassCodes:
     good = counts >= minimum
     if good.sum() < 2:
         raise NotEnoughData(
-            f"{int(good.sum())} of {len(found)} class(es) of '{column}' have {minimum} samples or more (samples per "
-            f"class: {listed(found, counts)})",
+            too_few(found, counts, column, minimum),
             "at least two such classes",
             "Record more samples of the small classes, or choose another column",
         )

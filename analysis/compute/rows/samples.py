@@ -64,8 +64,7 @@ def labelled_matrix(
     good = counts >= minimum
     if good.sum() < 2:
         raise NotEnoughData(
-            f"{activations.name}: {int(good.sum())} of {len(found)} class(es) of '{column}' have {minimum} samples "
-            f"or more (samples per class: {listed(found, counts)})",
+            f"{activations.name}: {too_few(found, counts, column, minimum)}",
             "at least two such classes",
             "Record more samples of the small classes, or choose another column",
         )
@@ -84,6 +83,20 @@ def known_labels(labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind in "fiu":
         return np.isfinite(labels) & (labels >= 0)
     return labels.astype(str) != ""
+
+
+def too_few(names: np.ndarray, counts: np.ndarray, column: str, minimum: int) -> str:
+    """Why the classes of a column will not do, for a refusal."""
+    if names.dtype.kind == "f" and len(names) > counts.sum() / 2:
+        return f"'{column}' holds {len(names):,} different numbers: no class has {minimum} samples or more"
+    if len(names) > SHOWN and counts.max() == 1:
+        return (
+            f"'{column}' has another value for each of {len(names):,} samples: no class has {minimum} or more"
+        )
+    return (
+        f"{int((counts >= minimum).sum())} of {len(names)} class(es) of '{column}' have {minimum} samples or more "
+        f"(samples per class: {listed(names, counts)})"
+    )
 
 
 def listed(names: np.ndarray, counts: np.ndarray) -> str:

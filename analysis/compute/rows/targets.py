@@ -1,4 +1,7 @@
-"""Features and numeric targets of the same samples: targets from sample columns, or from a second tap."""
+"""Features and targets of the same samples: targets from sample columns, or from a second tap.
+
+A column of numbers is one target; a column of texts has classes, each of which becomes a target of 0 and 1.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.activations import Activations, sample_column
+from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.copies import copies_note
 from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.samples import pooled_samples
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.spec import Progress, no_progress
+
+OF_A_CLASS, MOST_CLASSES = 5, 500  # samples, and how many classes a column may have
 
 
 def features_and_targets(
@@ -35,9 +41,10 @@ def features_and_targets(
     Raises
     ------
     NotFound, ParameterError
-        No such column; none named; a column of text.
+        No such column; none named; a column of more than 500 classes.
     NotEnoughData, InputError, TooLarge
-        Fewer than `minimum` samples with both; features or targets that do not vary; over 4 GiB.
+        Fewer than two classes with five samples; fewer than `minimum` samples with both; features or targets that do
+        not vary; over 4 GiB.
     """
     if len(taps) == 2:
         data = common_samples(
@@ -64,10 +71,10 @@ def _with_columns(tap, columns: str, rng, maximum: int, pooling: str, progress, 
     if not names:
         raise ParameterError(
             "no target column",
-            "a sample column of numbers, or a second tap",
+            "a sample column of numbers or of classes, or a second tap",
             "Name a column, or add the tap that holds the targets",
         )
-    wanted = np.column_stack([_numbers(tap, name) for name in names])
+    wanted = np.column_stack([_targets(tap, name, notes) for name in names])
     samples = np.flatnonzero(np.isfinite(wanted).all(axis=1))
     if len(samples) < len(wanted):
         notes.append(f"{len(wanted) - len(samples)} sample(s) without a finite target left out.")
@@ -76,8 +83,23 @@ def _with_columns(tap, columns: str, rng, maximum: int, pooling: str, progress, 
     return h, wanted[samples[good]], [*notes, *said, *more]
 
 
-def _numbers(tap: Activations, name: str) -> np.ndarray:
+def _targets(tap: Activations, name: str, notes: list[str]) -> np.ndarray:
+    """(n,) numbers, or (n, C) of 0 and 1 for classes, NaN where a sample has none; `notes` is told of classes."""
     values = sample_column(tap, name)
-    if values.dtype.kind not in "fiub":
-        raise ParameterError(f"column '{name}' holds text", "numbers", "Choose a column of numbers")
-    return values.astype(np.float64)
+    if values.dtype.kind in "fiub":
+        return values.astype(np.float64)
+    classes = class_codes(values, name, OF_A_CLASS)
+    if len(classes.names) > MOST_CLASSES:
+        raise ParameterError(
+            f"column '{name}' has {len(classes.names):,} classes",
+            f"at most {MOST_CLASSES}",
+            "Choose a column of numbers, or of fewer classes",
+        )
+    notes += [
+        f"'{name}' holds {len(classes.names)} classes: each is a target of 0 and 1, {len(classes.names) - 1} "
+        "directions in all.",
+        *classes.notes,
+    ]
+    out = np.full((len(values), len(classes.names)), np.nan)
+    out[classes.stay] = classes.one_hot()
+    return out

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.compute.similarity.similarity_report import Words, null_within, similarity_matrix
+from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.compute.similarity.subspace_grid import SubspaceMeasure, subspace_grid
 from analysis.compute.subspaces.part_subspaces import is_clear
 from analysis.compute.subspaces.tap_subspaces import TapSubspaces
@@ -35,7 +35,6 @@ def parts_matrix(
         interval="jackknife over groups of samples, axes found anew, t",
     )  # fmt: skip
     result = similarity_matrix(grid, words, found.names, (*found.notes, *_caveats(lost, fixed)))
-    result = null_within(result, *words.bounds)
     said = result.reading.replace(f"unrelated representations of {found.n:,} samples", "random subspaces")
     named = tuple(replace(e, name=e.name.replace("two taps", "two parts")) for e in result.estimates)
     vague = ~np.array([is_clear(m) for m in found.members])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+from scipy.special import stdtrit
 
 from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.similarity.null_ends import null_ends
 from analysis.compute.similarity.similarity_grid import Grid
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.sample_groups import FEWEST, jackknife_error
@@ -48,7 +49,7 @@ def similarity_matrix(grid: Grid, words: Words, names: Sequence[str], notes: Seq
     few = grid.few | (unsure & ~grid.own) | ((grid.n < FEWEST_KNOWN) & ~grid.own)
     estimates = _estimates(grid, words, short, low, high)
     i, j = grid.different()
-    band = np.array([grid.null - Z * grid.deviation, grid.null + Z * grid.deviation])[:, i, j]
+    band = np.array(null_ends(grid.null[i, j], grid.deviation[i, j], words.bounds, BAND))
     known = np.isfinite(low[~grid.own]).any()
     direction = ", small is alike" * words.distance
     if not grid.symmetric:
@@ -67,19 +68,6 @@ def similarity_matrix(grid: Grid, words: Words, names: Sequence[str], notes: Seq
         null_band=None if not np.isfinite(band).any() else (float(np.nanmin(band)), float(np.nanmax(band))),
         null=grid.null, low=low if known else None, high=high if known else None,
     )  # fmt: skip
-
-
-def null_within(result: Matrix, low: float, high: float) -> Matrix:
-    """The result with the bands of its null cut at what the measure can be: a normal band knows no bounds."""
-
-    def cut(value: float | None) -> float | None:
-        return None if value is None else float(np.clip(value, low, high))
-
-    band = result.null_band and (cut(result.null_band[0]), cut(result.null_band[1]))
-    estimates = tuple(
-        replace(e, null_low=cut(e.null_low), null_high=cut(e.null_high)) for e in result.estimates
-    )
-    return replace(result, null_band=band, estimates=estimates)
 
 
 def _two_networks(grid: Grid, words: Words, names: Sequence[str]) -> tuple[list[str], list[str], str]:
@@ -129,8 +117,8 @@ def _estimates(grid: Grid, words: Words, names, low, high) -> tuple[Estimate, ..
     def null_of(null: float, deviation: float, tries: int = 1) -> dict:
         if not np.isfinite(null):
             return {}
-        z = Z if tries == 1 else float(ndtri(1 - BAND / 2 / tries))
-        ends = {"null_low": null - z * deviation, "null_high": null + z * deviation}
+        below, above = null_ends(null, deviation, words.bounds, BAND / tries)
+        ends = {"null_low": min(float(below), null), "null_high": max(float(above), null)}
         how = words.null_method + (f"; band and p for one chosen of {tries} pairs" if tries > 1 else "")
         return {"null": null, "null_method": how, **(ends if np.isfinite(deviation) else {})}
 
@@ -168,7 +156,7 @@ def _estimates(grid: Grid, words: Words, names, low, high) -> tuple[Estimate, ..
 
 def _reading(grid: Grid, words: Words, names, estimates, sure) -> str:
     i, j = grid.different()
-    unrelated = _unrelated(grid)
+    unrelated = _unrelated(grid, words.bounds)
     if len(i) <= 2:
         return " ".join(
             _pair_sentence(e, unrelated, bool(sure[r, c]), k)
@@ -196,7 +184,7 @@ def _pair_sentence(e: Estimate, unrelated: str, sure: bool, k: int) -> str:
     return f"{e.name} is {two_decimals(e.value)}{within}{unrelated if k == 0 else ''}{verdict}."
 
 
-def _unrelated(grid: Grid) -> str:
+def _unrelated(grid: Grid, bounds: tuple[float, float]) -> str:
     i, j = grid.different()
     null, deviation = grid.null[i, j], grid.deviation[i, j]
     if not np.isfinite(null).any():
@@ -204,8 +192,13 @@ def _unrelated(grid: Grid) -> str:
     low, high, reach = np.nanmin(null), np.nanmax(null), np.nanmax(np.append(deviation, -np.inf))
     ends = two_decimals(low), two_decimals(high)
     given = ends[0] if high - low < 0.005 or ends[0] == ends[1] else " to ".join(ends)
-    if np.isfinite(reach):
+    if np.isfinite(reach) and bounds[0] <= low - Z * reach and high + Z * reach <= bounds[1]:
         given += f" ± {Z * reach:.2g}"
+    elif np.isfinite(reach):
+        below, above = null_ends(null, deviation, bounds, BAND)
+        given += (
+            f" on average, most of them {two_decimals(np.nanmin(below))} to {two_decimals(np.nanmax(above))}"
+        )
     return f"; unrelated representations of {grid.n:,} samples give {given}"
 
 

@@ -1,7 +1,7 @@
 """What fitting probes and erasers takes, in the terms of `machine().seconds`: counted on fits, not on theory.
 
-A step of L-BFGS is a hundred small calls whatever the data, two passes over the rows, and a softmax; how many steps it
-takes hardly depends on the data. Columns have an unknown number of classes: six are assumed where it is not known.
+A step of L-BFGS is some hundred small calls whatever the data, two passes over the rows, and a softmax; how many steps
+it takes hardly depends on the data. Columns have an unknown number of classes: ten are assumed where it is not known.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections import Counter
 
 from analysis.compute.subspaces.probes import LINEAR, MLP
 
-CALLS, EVALUATIONS, NETWORK = 75, 125, 150  # of one step; steps of a linear probe and of the MLP, a fold
+CALLS, EVALUATIONS, NETWORK = 100, 125, 150  # of one step; steps of a linear probe and of the MLP, a fold
 ELEMENT = 0.02  # calls: a softmax, for each entry
-ASSUMED = 6
+ASSUMED = 10
 
 
 def classes_of(ask) -> int:
@@ -34,7 +34,7 @@ def probe_cost(probe: str, n: float, d: float, classes: int, folds: int, draws: 
     if probe == MLP:
         steps = folds * NETWORK
         return spent + Counter(
-            calls=steps * (100 + ELEMENT / 4 * 32 * train), flops64=steps * 1.5 * train * d * 32
+            calls=steps * (140 + ELEMENT / 4 * 32 * train), flops64=steps * 1.5 * train * d * 32
         )
     return spent + Counter(flops64=0.8 * n * train * d, moved=120.0 * n * train)
 

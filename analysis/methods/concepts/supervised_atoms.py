@@ -97,7 +97,7 @@ def _cost(shapes, params: SupervisedAtomsParams) -> Cost:
     r = min(params.atoms, d)
     flops = 20 * (20 * 4.0 * n / 2 * d * c + 6.0 * n * d * r) + n * (r + 5.0) ** 2 * c**2
     held = 8.0 * n * d * 3.5 + 8.0 * 30 * r * (d + c) + 24.0 * ((r + 4) * c) ** 2
-    return Cost(m.seconds(flops64=flops, moved=24.0 * rows * d, calls=2e4) + 0.05, held)
+    return Cost(m.seconds(flops64=flops, moved=24.0 * rows * d, calls=1e5) * params.slower + 0.1, held)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -116,7 +116,7 @@ def _cost(shapes, params: SupervisedDictionaryParams) -> Cost:
     (rows, d), m, c = shapes[0], machine(), 10  # ten classes are usual
     n = min(rows, params.maximum_samples)
     r = min(params.atoms, d)
-    fits = params.folds * (params.points + 1)
+    fits = params.folds * (params.points + 1) * params.slower
     flops = fits * 12 * (20 * 4.0 * n * d * c + 6.0 * n * d * r)
     seconds = m.seconds(flops64=flops, moved=24.0 * rows * d, calls=fits * 12 * 25 * 40)
     return Cost(seconds + 0.05, 8.0 * n * d * 5.5 + 8.0 * 30 * r * (d + c))

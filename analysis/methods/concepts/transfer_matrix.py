@@ -104,15 +104,16 @@ def transfer_matrix(
     progress(1.0, "done")
     estimates = transfer_estimates(data, before, after, chance, chosen, tested, len(tried))
     grids = [before.matrix] if after is None else [before.matrix, after.matrix]
-    names = (
-        data.names if after is None else (*data.names, *(f"{n}, without {chosen.name}" for n in data.names))
-    )
+    tested_in = tuple(f"tested in {n}" for n in data.names)
+    if after is not None:
+        tested_in += tuple(f"{n}, taken out" for n in data.names)
+        notes = [f"Columns “…, taken out” are tested in the same domains, after {chosen.name} went.", *notes]
     low, high, null = transfer_bounds(data, grids)
     return Matrix(
         title=f"Transfer between domains in {tap.name}", reading=_reading(data, estimates, chosen, len(tried)),
         caveats=(*notes, *_caveats(data, params), *data.notes), estimates=estimates, values=np.hstack(grids),
-        row_names=tuple(f"trained in {n}" for n in data.names), column_names=tuple(f"tested in {n}" for n in names),
-        value_name="accuracy", limits=(0.0, 1.0), null=null, low=low, high=high,
+        row_names=tuple(f"trained in {n}" for n in data.names), column_names=tested_in, value_name="accuracy",
+        limits=(0.0, 1.0), null=null, low=low, high=high,
     )  # fmt: skip
 
 
@@ -126,7 +127,7 @@ def _reading(data: DomainSamples, estimates, chosen, count: int) -> str:
         return text
     change = estimates[-1]
     within = change.null_low <= change.value <= change.null_high
-    verdict = "which a random subspace of that size does too" if within else "a random subspace of that size"
+    verdict = f"{'as' if within else 'while'} a random subspace of that size does"
     return text + (
         f" Without {chosen.name} ({count} tried) the out-of-domain accuracy changes by {change.value:+.1%} "
         f"[{change.low:+.1%}, {change.high:+.1%}], {verdict} ({change.null:+.1%})."

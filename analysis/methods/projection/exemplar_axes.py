@@ -38,6 +38,7 @@ from analysis.compute.maps.exemplar_report import (
     exemplar_reading,
     fitted,
     placed,
+    runners_up,
 )
 from analysis.compute.maps.exemplars import class_exemplars, named_points, point_name, short
 from analysis.compute.maps.map_report import QUALITY_HELP, map_report, report_bytes, report_cost
@@ -123,12 +124,13 @@ def exemplar_axes(
         cloud.x, positions, rng, maximum_anchors=params.quality_points, drawn="linear", progress=progress
     )
     edges = np.array(list(combinations(corners.places, 2)), dtype=np.int32)
-    reading = exemplar_reading(points, corners, found, lambda i: point_name(activations, int(cloud.rows[i])))
+    reading = exemplar_reading(points, corners, found)
+    others = runners_up(points, corners, lambda i: point_name(activations, int(cloud.rows[i])))
     return Scatter(
         title=f"{activations.name} between {len(corners.places)} exemplars",
         reading=f"{reading} {DRAWN[params.drawn]} {report.sentence}",
         caveats=(
-            *exemplar_caveats(points, corners, fit, params.components), *cloud.notes, *report.notes,
+            others, *exemplar_caveats(points, corners, fit, params.components), *cloud.notes, *report.notes,
         ),
         estimates=(*found, *report.estimates),
         positions=positions.astype(np.float32),

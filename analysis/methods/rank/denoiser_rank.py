@@ -173,13 +173,12 @@ def _reading(names, found: list[DenoiserRanks], params) -> str:
         ranks = one.ranks.mean(axis=1)
         low = int(ranks.argmin())
         said.append(
-            f"{name} (pieces of {one.d} dimension(s)): with next to no noise it keeps {ranks[0]:.1f} directions (one "
-            f"Gaussian of the same covariance: {one.null[0]:.0f}), at noise {LEVELS[low]:.2g} the fewest, "
-            f"{ranks[low]:.1f} ({one.null[low]:.0f})."
+            f"{name} (pieces of {one.d} dimension(s)): {ranks[0]:.1f} with next to no noise ({one.null[0]:.0f}), at "
+            f"the least {ranks[low]:.1f} at noise {LEVELS[low]:.2g} ({one.null[low]:.0f})."
         )
     return (
-        "The best denoiser moves a noised point back to where the data lie, along few directions where these lie in "
-        f"flat pieces ({params.components} were fitted). " + " ".join(said)
+        f"Directions that the best denoiser keeps, with {params.components} flat piece(s) fitted (in brackets: one "
+        f"Gaussian of the same covariance). {' '.join(said)}"
     )
 
 

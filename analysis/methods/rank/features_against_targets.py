@@ -1,10 +1,11 @@
 """Features against targets: has a regression network's tap more dimensions than what it predicts, fewer, or as many?
 
 ID_H is the intrinsic dimension of the features (one line a sample), ID_Y that of the targets: a sample column of
-numbers, several with commas between, or a second tap. Both by TwoNN and the MLE at the same samples, over scale
-(halves, quarters of the samples), and their ratio, whose interval comes from random halves of the samples, the same for
-both. Features of fewer dimensions than the targets are called over-compressed in the literature, those of more under-
-compressed: names of two regimes, which say nothing of errors on new data by themselves.
+numbers, or of texts (each class a target of 0 and 1), several with commas between, or a second tap. Both by TwoNN and
+the MLE at the same samples, over scale (halves, quarters of the samples), and their ratio, whose interval comes from
+random halves of the samples, the same for both. Features of fewer dimensions than the targets are called over-
+compressed in the literature, those of more under-compressed: names of two regimes, which say nothing of errors on new
+data by themselves.
 
 Regression collapse, with r the number of directions in which the targets vary:
 
@@ -59,7 +60,8 @@ DISTINCT = 0.5  # share of different targets below which they have no dimension
 @dataclass(frozen=True)
 class FeaturesAgainstTargetsParams:
     targets: str = param(
-        "label", "The sample column with the target, several with commas between; a second tap counts instead.",
+        "label", "The sample column with the target: numbers, or classes, each a target of 0 and 1. Several with "
+        "commas between; a second tap counts instead.",
         column=True,
     )  # fmt: skip
     scaling: str = param(
@@ -92,10 +94,10 @@ def features_against_targets(
     Raises
     ------
     NotFound, ParameterError
-        No such column; a column of text; no tap, or more than two.
+        No such column; a column of more than 500 classes; no tap, or more than two.
     NotEnoughData, InputError, TooLarge
-        Fewer than 50 different samples with targets (or three times the neighbours); targets that do not vary; over
-        4 GiB.
+        Fewer than 50 different samples with targets (or three times the neighbours); targets that do not vary; fewer
+        than two classes with five samples; over 4 GiB.
     """
     if not 1 <= len(taps) <= 2:
         raise ParameterError(f"{len(taps)} taps", "the features, and at most one tap of targets")
@@ -230,7 +232,7 @@ def _values(result: Curve) -> dict[str, float]:
 
 METHODS = (
     Method(
-        id="features_against_targets", family="rank", title="Features against targets", version=1,
+        id="features_against_targets", family="rank", title="Features against targets", version=2,
         function=features_against_targets, params=FeaturesAgainstTargetsParams, result=Curve, check=_check, cost=_cost,
         summary="Whether a tap has more or fewer dimensions than the targets of a regression, and how collapsed it is.",
         inputs=1, more_inputs=True, most_inputs=2, minimum_rows=FEWEST,

@@ -93,7 +93,7 @@ def koopman_health(
     return Curve(
         title=f"Koopman health of {activations.name}", reading=_reading(estimates, series),
         caveats=(*data.notes, *_caveats(data, horizons, params)), estimates=estimates, x=np.arange(1, horizons + 1),
-        x_name="steps ahead", y_name="squared error over squared distance from the mean", series=series, low=low,
+        x_name="steps ahead", y_name="share of the variance left unexplained", series=series, low=low,
         high=high, null={LINEAR: chance},
     )  # fmt: skip
 

@@ -41,7 +41,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 ORDERS, FEWEST, MOST_LATENTS = 10, 10, 2048
 EXPLAINED = 0.2  # error of the linear decoder above which it stands for no decoder at all
-ERROR, SIZE = "error with k latents", "deviation of latent k over the largest"
+ERROR, SIZE = "error with k latents", "deviation of latent k"
 
 
 @dataclass(frozen=True)

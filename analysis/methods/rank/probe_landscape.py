@@ -42,7 +42,7 @@ from analysis.compute.subspaces.landscape import (
     random_subspace,
 )
 from analysis.errors import InputError
-from analysis.results import Curve
+from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST = 10  # samples of a class
@@ -107,7 +107,23 @@ def probe_landscape(
         "The share is of this tap's own whole probe: compare d_int of taps whose whole probes are alike."
     )
     notes.append("Accuracy is on the half of the samples that was not trained on, drawn anew in each run.")
-    return replace(found, y_name="held-out accuracy", caveats=(*found.caveats, *notes, *data.notes))
+    low, high = (
+        {name: np.clip(line, 0.0, 1.0) for name, line in side.items()} for side in (found.low, found.high)
+    )
+    estimates = tuple(_as_accuracy(e) if e.name == "full performance" else e for e in found.estimates)
+    return replace(
+        found,
+        low=low,
+        high=high,
+        estimates=estimates,
+        y_name="held-out accuracy",
+        caveats=(*found.caveats, *notes, *data.notes),
+    )
+
+
+def _as_accuracy(e: Estimate) -> Estimate:
+    """With an interval that stays where accuracies lie: of few runs, Student's does not."""
+    return e if e.low is None else replace(e, low=max(e.low, 0.0), high=min(e.high, 1.0))
 
 
 def _dimensions(size: int, most: int) -> list[int]:

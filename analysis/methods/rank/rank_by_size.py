@@ -41,6 +41,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST, SMALLEST = 8, 8
 SETTLED = 0.02  # relative rise over the last doubling
+SHOWN = 4  # taps named in the reading
 
 
 @dataclass(frozen=True)
@@ -144,16 +145,29 @@ def _estimates(names, found, last) -> list[Estimate]:
     return made
 
 
+def _state(rise: float) -> str:
+    return "has settled" if abs(rise) < SETTLED else "still grows with n" if rise > 0 else "falls with n"
+
+
 def _reading(names, sizes, found, notion) -> str:
     said = []
-    for name, line in zip(names, found, strict=True):
+    if len(names) == 1:
+        line = found[0]
         rise, chance = _rise(line)
-        state = "has settled" if abs(rise) < SETTLED else "still grows with n" if rise > 0 else "falls with n"
         said.append(
-            f"{name}: {notion.name} goes from {line[0].value:.3g} at {sizes[0]:,} samples to {line[-1].value:.3g} at "
-            f"{sizes[-1]:,} and {state} ({rise:+.1%} over the last doubling; unrelated units {chance:+.1%})."
+            f"{notion.name} goes from {line[0].value:.3g} at {sizes[0]:,} samples to {line[-1].value:.3g} at "
+            f"{sizes[-1]:,} and {_state(rise)} ({rise:+.1%} over the last doubling; unrelated units {chance:+.1%})."
         )
-    if len(names) > 1:
+    else:
+        states, parts = [_state(_rise(line)[0]) for line in found], []
+        for state in dict.fromkeys(states):
+            of = [
+                f"{name} ({_rise(line)[0]:+.1%})"
+                for name, line, its in zip(names, found, states, strict=True) if its == state
+            ]  # fmt: skip
+            more = f" and {len(of) - SHOWN} more" if len(of) > SHOWN else ""
+            parts.append(f"{state} in {', '.join(of[:SHOWN])}{more}")
+        said.append(f"Over the last doubling, to {sizes[-1]:,} samples, {notion.name} {'; it '.join(parts)}.")
         falling = np.argsort([-line[-1].value for line in found], kind="stable")
         same = all(
             np.array_equal(np.argsort([-line[k].value for line in found], kind="stable"), falling)

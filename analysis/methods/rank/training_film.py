@@ -144,7 +144,8 @@ def _reading(film: Tracked, steps, jumps, estimates, ids) -> str:
     said = f"The entropy rank of λ goes from {first.value:.1f} to {last.value:.1f}. "
     k = film.eigenvalues.shape[1]
     if not jumps.any():
-        return said + f"None of the {k} modes jumps: no step is beyond even growth."
+        which = f"None of the {k} modes" if k > 1 else "The mode that is followed does not jump"
+        return said + (f"{which} jumps" if k > 1 else which) + ": no step is beyond even growth."
     at = np.argwhere(jumps)
     i, j = at[np.argmax(film.growth()[jumps])]
     moved = np.diff(film.patterns[:, :, j] * np.sqrt(film.eigenvalues[:, j])[:, None], axis=0)[i]

@@ -106,7 +106,7 @@ def same_in_which_sense(
 def _estimate(e: Evidence, data) -> Estimate:
     low, high = e.interval
     ends = {"low": low, "high": high, "interval": "jackknife over groups of samples, t"}
-    band = {"null_low": 2 * e.null - e.null_high, "null_high": e.null_high}
+    band = {"null_low": max(2 * e.null - e.null_high, e.least), "null_high": e.null_high}
     return Estimate(
         f"{e.sense}: {e.measure}", e.value, **(ends if np.isfinite(low) else {}), null=e.null,
         **(band if np.isfinite(e.deviation) else {}), null_method=e.null_method,

@@ -182,6 +182,7 @@ def _cost(shapes, params: AverageSubspaceParams) -> Cost:
     m, n = machine(), min(min(rows for rows, _ in shapes), params.maximum_samples)
     d, members, k = max(units for _, units in shapes), len(shapes), params.dimension or 8
     side, whole = min(n, d), sum(units for _, units in shapes)
+    k = min(k, side)
     flops = sum(6.0 * n * u * min(n, u) + 45.0 * min(n, u) ** 3 for _, u in shapes)
     flops += 20.0 * 2.0 * n * n * whole if n < d * 1.01 else 0.0
     short, long = min(d, members * k), members * k

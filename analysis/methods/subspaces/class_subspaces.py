@@ -30,7 +30,7 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.samples import LabelledMatrix, labelled_matrix
 from analysis.compute.similarity.similarity_grid import Grid, Pair, compared
-from analysis.compute.similarity.similarity_report import Words, null_within, similarity_matrix
+from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import sample_groups
 from analysis.compute.subspaces.angles import overlap_by_chance
@@ -109,9 +109,7 @@ def class_subspaces(
         interval="jackknife over groups of samples, axes found anew, t",
     )  # fmt: skip
     notes = (*data.notes, *classes.notes, *_caveats(data, clear, k, params))
-    found = _of_classes(
-        null_within(similarity_matrix(grid, words, data.names, notes), 0.0, 1.0), len(data.of)
-    )
+    found = _of_classes(similarity_matrix(grid, words, data.names, notes), len(data.of))
     own = _against_exchanged(grid, exchanged, found, classes)
     doubtful = ~(clear[:, None] & clear[None, :]) & ~np.eye(len(clear), dtype=bool)
     return replace(

@@ -161,7 +161,7 @@ def _cost(shapes, params: CollapseByLayerParams) -> Cost:
     seconds, largest = 0.02, 0.0
     for rows, d in shapes:
         n = min(rows, params.maximum_samples)
-        seconds += m.seconds(flops64=fits * 40.0 * n * d, moved=fits * n * d * 40.0)
+        seconds += m.seconds(flops64=fits * 40.0 * n * d, moved=fits * n * d * 40.0, calls=fits * 200)
         largest = max(largest, n * d * 8 * 4.5)
     return Cost(seconds, largest + 1e5)
 

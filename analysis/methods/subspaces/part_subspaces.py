@@ -141,8 +141,9 @@ def part_subspaces(
         )
     members, lost = kept_parts(makers)
     if len(members) < 2:
+        why = f" ({lost[0].rstrip('.')})" if lost else ""
         raise NotEnoughData(
-            f"{len(members)} of {len(makers)} parts have a subspace" + (f" ({lost[0]})" if lost else ""),
+            f"{len(members)} of {len(makers)} parts have a subspace{why}",
             "at least two to compare", "Choose more parts (classes, selections, heads, weights), or set a dimension",
         )  # fmt: skip
     found = TapSubspaces(tuple(members), int(varies.sum()), data.n_samples, (*data.notes, *lost))
@@ -173,7 +174,7 @@ def _makers(tap, data: CommonRows, rows: PartRows, varies, params) -> Iterator[t
 
 def _cost(shapes, params: PartSubspacesParams) -> Cost:
     m, (rows, d) = machine(), shapes[0]
-    n, parts = min(rows, params.maximum_samples), 12 + params.heads + params.weight_heads
+    n, parts = min(rows, params.maximum_samples), 12 + min(params.heads, d) + min(params.weight_heads, d)
     flops = 4.0 * (6.0 * n * d * min(n, d)) + parts * 12 * 45.0 * min(n, d) ** 3
     flops += parts**2 / 2 * 11 * 4.0 * d * 16**2
     return Cost(m.seconds(flops64=flops, moved=8.0 * n * d * 40, calls=parts * parts * 400) + 0.1,

@@ -91,6 +91,7 @@ def _cost(shapes, params: PrincipalAngleSpectrumParams) -> Cost:
     m, n = machine(), min(min(rows for rows, _ in shapes), params.maximum_samples)
     d, k = max(units for _, units in shapes), params.dimension or 32
     side = min(n, d)
+    k = min(k, side)
     flops = len(shapes) * (6.0 * n * d * side + 45.0 * side**3) + 10.0 * draws_for(k, k) * 2 * k**3
     if n < d * 1.01:
         flops += 10 * 2.0 * n * n * d * len(shapes)

@@ -39,7 +39,7 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.common_rows import MOST_HELP, TOKENS_HELP
 from analysis.compute.rows.some_samples import MEAN, TOKENS
 from analysis.compute.similarity.similarity_grid import Grid
-from analysis.compute.similarity.similarity_report import Words, null_within, similarity_matrix
+from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.compute.similarity.subspace_grid import OVERLAP, SubspaceMeasure, subspace_grid
 from analysis.compute.subspaces.angles import principal_angles
 from analysis.compute.subspaces.distances import DISTANCES, INSIDE, UNEQUAL
@@ -107,7 +107,6 @@ def subspace_distances(
     result = similarity_matrix(
         grid, words, found.names, (space_words(params.space), *found.notes, *_caveats(found, taps, params))
     )
-    result = null_within(result, *words.bounds)
     more = _pair_angles(found, rng) if len(taps) == 2 else ()
     said = result.reading.replace(f"unrelated representations of {found.n:,} samples", "random subspaces")
     return replace(result, reading=said, estimates=(*result.estimates, *more, *_dimensions(found)))
@@ -139,11 +138,17 @@ def _pair_angles(found: TapSubspaces, rng) -> tuple[Estimate, ...]:
     )  # fmt: skip
 
 
+def _cut(subspace) -> str:
+    if not np.isfinite(subspace.gap):
+        return "everything that the data span, without a cut"
+    return f"cut where an eigenvalue is {subspace.gap:.3g} times the next, Anderson's test"
+
+
 def _dimensions(found: TapSubspaces) -> tuple[Estimate, ...]:
     return tuple(
         Estimate(
             f"dimension of {m.name} ({m.subspace.share:.0%} of the variance)", m.k, n=m.subspace.n, d=m.subspace.d,
-            p_value=m.subspace.p, estimator=f"cut at λ ratio {m.subspace.gap:.3g}, Anderson's test", unit="axes",
+            p_value=m.subspace.p if np.isfinite(m.subspace.gap) else None, estimator=_cut(m.subspace), unit="axes",
         )
         for m in found.members
     )  # fmt: skip
@@ -175,6 +180,7 @@ def _caveats(found: TapSubspaces, taps, params: SubspaceDistancesParams) -> list
 def _cost(shapes, params: SubspaceDistancesParams) -> Cost:
     m, n = machine(), min(min(rows for rows, _ in shapes), params.maximum_samples)
     side, k = max(min(n, d) for _, d in shapes), params.dimension or 32
+    k = min(k, side)
     whole = sum(d for _, d in shapes)
     flops = sum(6.0 * n * d * min(n, d) + 45.0 * min(n, d) ** 3 for _, d in shapes)
     if n < side * 1.01:

@@ -179,7 +179,7 @@ def _caveats(series, steps) -> list[str]:
 
 def _cost(shapes, params: SubspaceFilmParams) -> Cost:
     m, n, flops, held = machine(), min(min(s[0] for s in shapes), params.maximum_samples), 0.0, 0.0
-    k = params.dimension or min(params.most, 10)
+    k = min(params.dimension or min(params.most, 10), max(d for _, d in shapes))
     for _, d in shapes:
         small = min(n, d)
         flops += (13 + params.draws) * (2.0 * n * d * small + 4.0 * small**3)

@@ -46,7 +46,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 GRID = np.logspace(-4, np.log10(0.5), 31)
 FEWEST, ENOUGH = 2, 5  # rows per unit of the wider side: below the first refused, below the second no verdict
 MOST_DRAWS = 20
-USED, HELD = "utilisation", "utilisation, energy of rows held out"
+USED, HELD = "utilisation", "utilisation, held out"
 
 
 @dataclass(frozen=True)
