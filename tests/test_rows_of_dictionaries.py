@@ -57,6 +57,15 @@ TITLES = (
     "Sparse Concept Bottleneck Models: Gumbel Tricks in Contrastive Learning",
     "Compressing Features for Learning with Noisy Labels",
     "Likelihood Adjusted Semidefinite Programs for Clustering Heterogeneous Data",
+    "Learning Low-Rank Representations for Model Compression",
+    "Conditional Latent Coding with Learnable Synthesized Reference for Deep Image Compression",
+    "CoSpaDi: sparse-dictionary weight compression",
+    "Functional Bayesian Tucker Decomposition for Continuous-indexed Tensor Data",
+    "Strivec: Sparse Tri-Vector Radiance Fields",
+    "Distributional Autoencoders Know the Score",
+    "Network Memory Footprint Compression Through Jointly Learnable Codebooks and Mappings",
+    "MixtureGrowth: Growing Neural Networks by Recombining Learned Parameters",
+    "Differentiable Neural Input Search for Recommender Systems",
 )
 
 
