@@ -6,6 +6,7 @@ zeros are counted, not read, so a unit costs what its entries cost, whatever the
 
 from __future__ import annotations
 
+from functools import cached_property
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,12 @@ class RowFacts:
             lost = self.label(self.gaps)
             self.per_class -= np.bincount(lost[lost >= 0], minlength=n_classes)
 
+    @cached_property
+    def samples(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The sample of each row; of each sample how many rows it has and its sign in the sketch. 4 bytes per row."""
+        of_row = np.repeat(np.arange(len(self.tokens), dtype=np.int32), self.tokens)
+        return of_row, self.tokens, sampling.signs_of(np.arange(len(self.tokens)), self.seed)
+
     def sample(self, rows: np.ndarray) -> np.ndarray:
         return self._layout.sample_of(rows)
 
@@ -89,19 +96,24 @@ def _unit_blocks(activations: SparseActivations):
 
 def _fill(table: np.ndarray, entries: Entries, activations: SparseActivations, facts: RowFacts) -> None:
     """The lines of a block of units."""
-    n, counts = facts.finite, np.diff(entries.starts)
-    of = np.repeat(np.arange(len(counts)), counts)
-    order = np.lexsort((-entries.rows, entries.values, of))
-    rows, values = entries.rows[order], entries.values[order].astype(np.float64)
-    zeros = n - counts
-    below = np.bincount(of[values < 0], minlength=len(counts))
+    from analysis.store import sparse_kernels
+    from analysis.store.summaries import in_threads
+
+    n, counts, values = facts.finite, np.diff(entries.starts), entries.values
+    units = len(counts)
+    powers, below = np.empty((units, 4)), np.empty(units, np.int64)
+    low, high, ranks = np.empty(units), np.empty(units), np.empty((units, len(QUANTILES)))
+    wanted = np.array([min(max(int(np.ceil(q * n)), 1), max(n, 1)) for q in QUANTILES.values()])
+
+    def part(a: int, b: int) -> None:
+        sparse_kernels.moments(entries.starts, values, n, powers, low, high, below, a, b)
+        sparse_kernels.ranked(entries.starts, values, below, n, wanted, ranks, a, b)
+
+    in_threads(part, units, len(values))
+    mean, m2, m3, m4 = powers.T
+    constant = low == high
     table["count"], table["nonfinite"] = n, len(activations.gaps)
     with np.errstate(invalid="ignore", divide="ignore"):
-        low, high = _ends(values, entries.starts, zeros)
-        mean = _sums(values, of, len(counts)) / n
-        away = values - mean[of]
-        m2, m3, m4 = (_sums(away**p, of, len(counts)) + zeros * (-mean) ** p for p in (2, 3, 4))
-        constant = low == high
         table["mean"], table["minimum"], table["maximum"] = (
             np.where(n > 0, v, np.nan) for v in (mean, low, high)
         )
@@ -111,50 +123,32 @@ def _fill(table: np.ndarray, entries: Entries, activations: SparseActivations, f
         spread = ~constant & (m2 > 0)
         table["skewness"] = np.where(spread, np.sqrt(n) * m3 / m2**1.5, np.nan)
         table["kurtosis"] = np.where(spread, n * m4 / m2**2 - 3, np.nan)
-    for name, q in QUANTILES.items():
-        rank = min(max(int(np.ceil(q * n)), 1), max(n, 1))
-        table[name] = _ranked(values, entries.starts, below, zeros, rank) if n else np.nan
+    for name, column in zip(QUANTILES, ranks.T, strict=True):
+        table[name] = column if n else np.nan
     table["dead"] = constant | (n == 0)
-    strongest = _strongest_of_each(rows, values, entries.starts, facts)
+    best = _strongest_of_each(entries, below, facts)
     table["top_class"], table["top_class_share"] = top_class(
-        SimpleNamespace(n_units=len(counts), minimum=low, maximum=high, **strongest)
+        SimpleNamespace(n_units=units, minimum=low, maximum=high, **best)
     )
 
 
-def _sums(values: np.ndarray, of: np.ndarray, n: int) -> np.ndarray:
-    return np.bincount(of, values, n)
-
-
-def _ends(values: np.ndarray, starts: np.ndarray, zeros: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest of each unit, its zeros included; `values` rise inside a unit."""
-    some = np.diff(starts) > 0
-    low, high = np.zeros(len(zeros)), np.zeros(len(zeros))
-    low[some], high[some] = values[starts[:-1][some]], values[starts[1:][some] - 1]
-    return np.where(zeros > 0, np.minimum(low, 0), low), np.where(zeros > 0, np.maximum(high, 0), high)
-
-
-def _ranked(values, starts, below, zeros, rank: int) -> np.ndarray:
-    """The rank-th smallest value (from 1) of each unit: those below 0, then its zeros, then those above."""
-    place = np.where(rank <= below, rank - 1, rank - 1 - zeros)
-    silent = (rank > below) & (rank <= below + zeros)
-    at = np.where(silent, 0, np.minimum(starts[:-1] + place, max(len(values) - 1, 0)))
-    return np.where(silent, 0.0, values[at] if len(values) else 0.0)
-
-
-def _strongest_of_each(rows, values, starts, facts: RowFacts) -> dict[str, np.ndarray]:
+def _strongest_of_each(entries: Entries, below: np.ndarray, facts: RowFacts) -> dict[str, np.ndarray]:
     """`top_values` (units, 64), -inf where there are fewer entries, and `top_classes`; of a unit that is negative
     somewhere its zeros are among them."""
-    n = len(starts) - 1
-    top, label = np.full((n, TOP_ROWS), -np.inf), np.full((n, TOP_ROWS), -1)
-    for k in range(TOP_ROWS):
-        at = starts[1:] - 1 - k
-        has = at >= starts[:-1]
-        top[has, k], label[has, k] = values[at[has]], facts.label(rows[at[has]])
-    some = np.flatnonzero(np.diff(starts))
-    for j in some[values[starts[some]] < 0]:
+    from analysis.store import sparse_kernels
+    from analysis.store.summaries import in_threads
+
+    n, starts = len(below), entries.starts
+    top, at = np.empty((n, TOP_ROWS)), np.empty((n, TOP_ROWS), np.int64)
+    in_threads(
+        lambda a, b: sparse_kernels.strongest_entries(starts, entries.values, TOP_ROWS, top, at, a, b),
+        n, len(entries.values),
+    )  # fmt: skip
+    label = np.full((n, TOP_ROWS), -1)
+    label[at >= 0] = facts.label(entries.rows[at[at >= 0]])
+    for j in np.flatnonzero(below):
         own = slice(starts[j], starts[j + 1])
-        order = np.argsort(rows[own])
-        chosen, strong = strongest(rows[own][order], values[own][order], facts.n, facts.gaps)
+        chosen, strong = strongest(entries.rows[own], entries.values[own], facts.n, facts.gaps)
         top[j], label[j] = -np.inf, -1
         top[j, : len(strong)], label[j, : len(strong)] = strong, facts.label(chosen)
     return {"top_values": top, "top_classes": label}
@@ -197,16 +191,17 @@ def _constant_sketch(activations: SparseActivations, facts: RowFacts) -> tuple[n
 
 def _projected(entries: Entries, facts: RowFacts, ones: np.ndarray, seen: float) -> np.ndarray:
     """The int8 correlation sketch of a block of units, as of dense taps."""
-    n, sample = len(entries.starts) - 1, facts.sample(entries.rows)
-    weight = entries.values / facts.tokens[sample]
-    of = np.repeat(np.arange(n), np.diff(entries.starts))
-    sums = np.bincount(
-        of * SKETCH + sample % SKETCH, weight * sampling.signs_of(sample, facts.seed), n * SKETCH
-    )
+    from analysis.store import sparse_kernels
+    from analysis.store.summaries import in_threads
+
+    n = len(entries.starts) - 1
+    sums, totals = np.zeros((n, SKETCH)), np.zeros(n)
+    given = (entries.starts, entries.rows, entries.values, *facts.samples, sums, totals)
+    in_threads(lambda a, b: sparse_kernels.sketched(*given, a, b), n, len(entries.values))
     return correlation_sketch(
         SimpleNamespace(
-            sketch=sums.reshape(n, SKETCH), sketch_ones=ones, samples_seen=np.array([seen]), n_units=n,
-            missing=np.zeros((0, 0)), sample_sum=np.bincount(of, weight, n),
+            sketch=sums, sketch_ones=ones, samples_seen=np.array([seen]), n_units=n,
+            missing=np.zeros((0, 0)), sample_sum=totals,
         )
     )  # fmt: skip
 
