@@ -14,6 +14,17 @@ _FLAGS = {"nogil": True, "cache": True}
 
 
 @njit(**_FLAGS)
+def turned(indptr, units, values, place, rows, out):
+    """Entries in row order to `rows` and `out` in the order of units; `place` (units,): where each unit begins, moved on
+    as they are written."""
+    for i in range(indptr.size - 1):
+        for e in range(indptr[i], indptr[i + 1]):
+            to = place[units[e]]
+            rows[to], out[to] = i, values[e]
+            place[units[e]] = to + 1
+
+
+@njit(**_FLAGS)
 def moments(starts, values, n, out, low, high, below, first, stop):
     """Mean and sums of the 2nd, 3rd, 4th power about it of n rows, zeros among them: `out` (units, 4). Smallest and
     largest value, 0 among them where a row is silent; how many are below 0."""

@@ -72,14 +72,17 @@ def shard_name(number: int) -> str:
 def by_unit(indptr: np.ndarray, units: np.ndarray, values: np.ndarray, n_units: int) -> Entries:
     """Entries in row order (of row i: indptr[i] … indptr[i + 1] of `units` and `values`) turned round. Zeros are left
     out. O(entries + units)."""
-    from scipy.sparse import csr_matrix
+    from analysis.store.sparse_kernels import turned  # Numba: on the writing side only
 
     kept = np.flatnonzero(values)
     if len(kept) < len(values):
         indptr, units, values = np.searchsorted(kept, indptr), units[kept], values[kept]
-    places = np.arange(len(values))  # turned round instead of the values: float16 stays as it is
-    turned = csr_matrix((places, units, indptr), shape=(len(indptr) - 1, n_units)).tocsc()
-    return Entries(turned.indptr.astype(np.int64), turned.indices.astype(_ROW), values[turned.data])
+    starts = np.zeros(n_units + 1, np.int64)
+    np.cumsum(np.bincount(units, minlength=n_units), out=starts[1:])
+    rows, found = np.empty(len(values), _ROW), np.empty_like(values)
+    bits = f"u{values.itemsize}"  # moved as they are: compiled loops know no float16
+    turned(np.asarray(indptr, np.int64), units, values.view(bits), starts[:-1].copy(), rows, found.view(bits))
+    return Entries(starts, rows, found)
 
 
 def write_sparse_shard(path: Path, entries: Entries) -> str:
