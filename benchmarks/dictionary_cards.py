@@ -108,7 +108,9 @@ def build(folder: Path) -> dict:
     counted(read)
     wall, busy = time.perf_counter(), time.process_time()
     reference = space.encode("s:m", "large", progress=rival)
-    took = np.array([time.perf_counter() - wall - sum(rival.wall), time.process_time() - busy - sum(rival.busy)])
+    took = np.array(
+        [time.perf_counter() - wall - sum(rival.wall), time.process_time() - busy - sum(rival.busy)]
+    )
     passes, memory = read[0] / space.activations("s:m").shape[0], highest()
     wall = time.perf_counter()
     pipeline.run("co_activation", [space.activations(reference)])
@@ -154,14 +156,26 @@ def main() -> None:
 def said(done: dict, asked) -> None:
     (wall, busy), (product, product_busy) = done["ours"], done["product"]
     cards, entries = done["card"] * asked.latents, done["entries"] / 1e6
-    print(f"{asked.latents:,} latents, {asked.tokens:,} tokens of {asked.units} units, {entries:.1f} million codes")
-    print(f"  encoded, written, indexed  {wall:8.1f} s, processor {busy:.1f} s; passes over the tokens {done['passes']:.2f}")
-    print(f"  the product (scaled from {TIMES} x {PART} rows) {product:.1f} s, processor {product_busy:.1f} s")
+    print(
+        f"{asked.latents:,} latents, {asked.tokens:,} tokens of {asked.units} units, {entries:.1f} million codes"
+    )
+    print(
+        f"  encoded, written, indexed  {wall:8.1f} s, processor {busy:.1f} s; passes over the tokens {done['passes']:.2f}"
+    )
+    print(
+        f"  the product (scaled from {TIMES} x {PART} rows) {product:.1f} s, processor {product_busy:.1f} s"
+    )
     print(f"  ratio {wall / product:.2f}, of processor time {busy / product_busy:.2f}   (limit 1.5)")
-    print(f"  highest memory {done['memory']} MB, {done['before']} MB of it before; {done['memory with cards']} with cards")
-    print(f"  fires together, all latents {done['together']:.1f} s; a card {1000 * done['card']:.1f} ms (median of {CARDS})")
+    print(
+        f"  highest memory {done['memory']} MB, {done['before']} MB of it before; {done['memory with cards']} with cards"
+    )
+    print(
+        f"  fires together, all latents {done['together']:.1f} s; a card {1000 * done['card']:.1f} ms (median of {CARDS})"
+    )
     whole = wall + done["together"] + cards
-    print(f"  every card read once (scaled) {cards:.0f} s: {60 * asked.latents / whole:,.0f} cards a minute in all")
+    print(
+        f"  every card read once (scaled) {cards:.0f} s: {60 * asked.latents / whole:,.0f} cards a minute in all"
+    )
 
 
 if __name__ == "__main__":

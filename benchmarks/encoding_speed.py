@@ -78,7 +78,9 @@ def product(x: np.ndarray, encoder: np.ndarray, batch: int, out: np.ndarray) -> 
 def compared(what: str, ours, peer, repeats: int) -> None:
     """Both in turn, and a line of ratios."""
     ours(), peer()  # compiled, and memory in place
-    times = np.array([[timed(ours), timed(peer)] for _ in range(repeats)])  # (repeats, ours | peer, wall | busy)
+    times = np.array(
+        [[timed(ours), timed(peer)] for _ in range(repeats)]
+    )  # (repeats, ours | peer, wall | busy)
     least, middle = times.min(axis=0), np.median(times, axis=0)
     ratios = [f"{v[0, k] / v[1, k]:9.2f}" for k in (0, 1) for v in (least, middle)]
     print(f"{what:<34}{least[0, 0]:8.2f}{least[1, 0]:10.2f}  {''.join(ratios)}", flush=True)
@@ -101,11 +103,19 @@ def whole_tap(made: FeatureSet, x: np.ndarray, out: np.ndarray, batch: int, repe
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, default in (("units", 768), ("latents", 24_576), ("rows", 4096), ("repeats", 5), ("tap-rows", 16_384)):
+    for name, default in (
+        ("units", 768),
+        ("latents", 24_576),
+        ("rows", 4096),
+        ("repeats", 5),
+        ("tap-rows", 16_384),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     asked = parser.parse_args()
     threads = {i["internal_api"]: i["num_threads"] for i in threadpool_info()}
-    print(f"{asked.units} units, {asked.latents} latents, about {ACTIVE} active; threads of the product {threads}")
+    print(
+        f"{asked.units} units, {asked.latents} latents, about {ACTIVE} active; threads of the product {threads}"
+    )
     print(" " * 34 + "  ours s product s     wall: least  median  busy: least median   (limit 1.5)")
     rng = np.random.default_rng(1)
     x = rng.standard_normal((asked.rows, asked.units), dtype=np.float32)

@@ -36,7 +36,9 @@ def write(path: Path, tokens: int, latents: int) -> float:
     """Seconds of the writer of the encoded tap."""
     rng, samples = np.random.default_rng(0), tokens // TOKENS
     names = [f"class {c}" for c in range(CLASSES)]
-    with StoreWriter.create(path, name="s", taps=[TapSpec("m", 1, "float16", "all")], classes=names) as writer:
+    with StoreWriter.create(
+        path, name="s", taps=[TapSpec("m", 1, "float16", "all")], classes=names
+    ) as writer:
         for first in range(0, samples, 1000):
             n = min(1000, samples - first)
             block = TapBlock(np.zeros((n * TOKENS, 1), np.float16), np.full(n, TOKENS))
@@ -49,7 +51,9 @@ def write(path: Path, tokens: int, latents: int) -> float:
     with EncodedWriter(Store.open(path), "m", spec, {"name": "set", "digest": "none"}) as writer:
         for first in range(0, samples * TOKENS, BATCH):
             n = min(BATCH, samples * TOKENS - first)
-            units = np.sort(np.searchsorted(often, rng.random((n, ACTIVE)) * often[-1]), axis=1).astype(np.int32)
+            units = np.sort(np.searchsorted(often, rng.random((n, ACTIVE)) * often[-1]), axis=1).astype(
+                np.int32
+            )
             kept = np.diff(units, axis=1, prepend=-1) > 0  # drawn twice: once
             values = rng.standard_exponential(kept.sum(), np.float32) + np.float32(0.05)
             writer.append(kept.sum(axis=1), units[kept], values)
@@ -83,7 +87,10 @@ def timed(path: Path, latents: np.ndarray, act, *, cold: bool) -> np.ndarray:
 def line(what: str, latents: np.ndarray, times: np.ndarray) -> None:
     wall, busy = times.T
     shown = [f(v) for v in (wall, busy) for f in (np.median, lambda v: np.percentile(v, 95), np.max)]
-    print(f"{what:<26}" + "".join(f"{v:9.1f}" for v in shown) + f"   latent {latents[wall.argmax()]}", flush=True)
+    print(
+        f"{what:<26}" + "".join(f"{v:9.1f}" for v in shown) + f"   latent {latents[wall.argmax()]}",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -105,14 +112,19 @@ def measured(path: Path, asked, seconds: float) -> None:
     store = Store.open(path)
     tap = store.activations("m@set")
     size = sum(f.stat().st_size for f in store.folder("m@set").rglob("*") if f.is_file()) / 1e9
-    print(f"{asked.latents:,} latents, {tap.shape[0]:,} tokens, {tap.n_entries / 1e6:.0f} million codes, {size:.2f} GB; ", end="")
+    print(
+        f"{asked.latents:,} latents, {tap.shape[0]:,} tokens, {tap.n_entries / 1e6:.0f} million codes, {size:.2f} GB; ",
+        end="",
+    )
     print(f"drawn, written and indexed in {seconds:.0f} s")
     number = store.index("m@set").table()["fraction_nonzero"] * tap.shape[0]
     rng, most = np.random.default_rng(1), np.argsort(-number)
     some = rng.choice(asked.latents, asked.cards, replace=False)
     few, first = some[:20], most[:10]
     print(f"entries of the random latents: median {np.median(number[some]):,.0f}, ", end="")
-    print(f"of the most frequent {number[most[0]]:,.0f}, the 10th {number[first[-1]]:,.0f}, the 1000th {number[most[999]]:,.0f}")
+    print(
+        f"of the most frequent {number[most[0]]:,.0f}, the 10th {number[first[-1]]:,.0f}, the 1000th {number[most[999]]:,.0f}"
+    )
     print(" " * 26 + "  wall ms: median, p95, largest; processor ms: median, p95, largest; longest")
     for cold in (True, False):
         how = "cold" if cold else "warm"

@@ -71,7 +71,10 @@ def batches(folder: Path, asked) -> list:
 def overcomplete(folder: Path, asked, monitoring: int) -> dict:
     import types
 
-    for name in ("overcomplete.models", "overcomplete.visualization"):  # they need torchvision, training does not
+    for name in (
+        "overcomplete.models",
+        "overcomplete.visualization",
+    ):  # they need torchvision, training does not
         sys.modules[name] = types.ModuleType(name)
         sys.modules[name].__getattr__ = lambda name: None
     import torch
@@ -163,13 +166,24 @@ def compared(asked, sizes: dict) -> None:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     seen = asked.steps * asked.batch
-    print(f"{asked.latents} latents of {asked.units} units, k = {ACTIVE}, {asked.steps} steps of {asked.batch} rows; {asked.threads} threads")
-    print(f"{'':28}rows/s best  median   seconds of processor   rate of ours, steps / this: best median processor (>= 1)")
+    print(
+        f"{asked.latents} latents of {asked.units} units, k = {ACTIVE}, {asked.steps} steps of {asked.batch} rows; {asked.threads} threads"
+    )
+    print(
+        f"{'':28}rows/s best  median   seconds of processor   rate of ours, steps / this: best median processor (>= 1)"
+    )
     mine = np.array(found["ours"])
     for side, times in found.items():
         t = np.array(times)
-        ratios = np.min(t, 0)[0] / np.min(mine, 0)[0], np.median(t[:, 0]) / np.median(mine[:, 0]), t[:, 1].min() / mine[:, 1].min()
-        print(f"{side:28}{seen / t[:, 0].min():9,.0f} {seen / np.median(t[:, 0]):9,.0f}   {t[:, 1].min():8.1f}            " + "".join(f"{r:8.2f}" for r in ratios))
+        ratios = (
+            np.min(t, 0)[0] / np.min(mine, 0)[0],
+            np.median(t[:, 0]) / np.median(mine[:, 0]),
+            t[:, 1].min() / mine[:, 1].min(),
+        )
+        print(
+            f"{side:28}{seen / t[:, 0].min():9,.0f} {seen / np.median(t[:, 0]):9,.0f}   {t[:, 1].min():8.1f}            "
+            + "".join(f"{r:8.2f}" for r in ratios)
+        )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import numpy as np
 
 from analysis.spec import no_progress
 from analysis.store import sampling, sketch
+from analysis.store.frequent_units import FrequentUnits, frequent_files
 from analysis.store.finishing import QUANTILES, TABLE, correlation_sketch, top_class
 from analysis.store.sparse_activations import SparseActivations
 from analysis.store.sparse_shards import Entries
@@ -34,7 +35,7 @@ class RowFacts:
 
     def __init__(self, activations: SparseActivations, classes: np.ndarray | None, n_classes: int, seed: int):
         self.n, self.seed, self.n_classes = activations.shape[0], seed, n_classes
-        self._layout, self._classes, self.gaps = activations.layout, classes, activations.gaps
+        self._layout, self.classes, self.gaps = activations.layout, classes, activations.gaps
         self.finite = self.n - len(self.gaps)
         keys = sampling.keys_of(np.arange(self.n), seed)
         few = min(SAMPLE_ROWS, self.n)
@@ -59,9 +60,9 @@ class RowFacts:
         return self._layout.sample_of(rows)
 
     def label(self, rows: np.ndarray) -> np.ndarray:
-        if self._classes is None:
+        if self.classes is None:
             return np.full(len(rows), -1)
-        return self._classes[self.sample(rows)]
+        return self.classes[self.sample(rows)]
 
 
 def sparse_index(
@@ -82,7 +83,9 @@ def sparse_index(
         _fill(table[first:stop], entries, activations, facts)
         if with_sketch:
             projected[first:stop] = _projected(entries, facts, *ones)
-    files = {"table": table, SAMPLED: facts.drawn.astype(np.int64), CLASS_ROWS: facts.per_class}
+    number = np.round(table["fraction_nonzero"] * table["count"])
+    frequent = frequent_files(activations, number, facts.classes, facts.n_classes, facts.seed)
+    files = {**frequent, "table": table, SAMPLED: facts.drawn.astype(np.int64), CLASS_ROWS: facts.per_class}
     return {**files, "sketch": projected} if with_sketch else files
 
 
@@ -157,6 +160,9 @@ def _strongest_of_each(entries: Entries, below: np.ndarray, facts: RowFacts) -> 
 def strongest(rows: np.ndarray, values: np.ndarray, n: int, gaps) -> tuple[np.ndarray, np.ndarray]:
     """(rows, values) of the 64 strongest of n rows, falling, ties by lower row; rows that are not listed are 0."""
     positive = np.flatnonzero(values > 0)
+    if len(positive) > 16 * TOP_ROWS:  # most of many need not be put in order
+        own = values[positive]
+        positive = positive[own >= np.partition(own, len(own) - TOP_ROWS)[len(own) - TOP_ROWS]]
     order = positive[np.lexsort((rows[positive], -values[positive]))][:TOP_ROWS]
     if len(order) == TOP_ROWS:
         return rows[order], values[order]
@@ -212,8 +218,20 @@ class UnitEntries:
     def __init__(self, index: FeatureIndex, activations: SparseActivations) -> None:
         self._index, self._tap = index, activations
         self._last: tuple[int, tuple] = (-1, ())
+        self._frequent = FrequentUnits(index)
 
-    def _entries(self, unit: int) -> tuple[np.ndarray, np.ndarray]:
+    def is_frequent(self, unit: int) -> bool:
+        """Whether what a card shows of it lies ready, since its entries are many."""
+        return unit in self._frequent.places
+
+    def active_samples(self, unit: int) -> int:
+        """In how many samples it is not 0."""
+        if self.is_frequent(unit):
+            return self._frequent.samples(unit)
+        samples = self._tap.layout.sample_of(self.entries(unit)[0])  # rising
+        return int(np.count_nonzero(np.diff(samples))) + 1 if len(samples) else 0
+
+    def entries(self, unit: int) -> tuple[np.ndarray, np.ndarray]:
         last, found = self._last
         if last != unit:
             found = self._tap.entries_of(unit)
@@ -224,22 +242,28 @@ class UnitEntries:
         return self._tap.unit(unit)
 
     def _zeros(self, unit: int) -> int:
-        return self._tap.shape[0] - len(self._tap.gaps) - len(self._entries(unit)[0])
+        return self._tap.shape[0] - len(self._tap.gaps) - len(self.entries(unit)[0])
 
     def counts(self, unit: int) -> np.ndarray:
-        counts = np.bincount(sketch.bucket_of(self._entries(unit)[1]), minlength=sketch.N_BUCKETS)
+        if self.is_frequent(unit):
+            return self._frequent.files.counts(self._frequent.places[unit])
+        counts = np.bincount(sketch.bucket_of(self.entries(unit)[1]), minlength=sketch.N_BUCKETS)
         counts[sketch.ZERO] += self._zeros(unit)
         return counts
 
     def sample(self, unit: int) -> np.ndarray:
+        if self.is_frequent(unit):
+            return self._frequent.files.sample(self._frequent.places[unit])
         drawn = self._index.file(SAMPLED).whole()
-        values = _values_at(drawn, *self._entries(unit))
+        values = _values_at(drawn, *self.entries(unit))
         values[np.isin(drawn, self._tap.gaps)] = np.nan
         return values
 
     def drawn(self, unit: int) -> Drawn:
         """Every row that is not 0, and silent rows: the sampled ones where there are many, else all."""
-        rows, values = self._entries(unit)
+        if self.is_frequent(unit):
+            return self._frequent.files.drawn(self._frequent.places[unit])
+        rows, values = self.entries(unit)
         if self._zeros(unit) >= 0.1 * self._tap.shape[0]:
             silent = np.setdiff1d(self._index.file(SAMPLED).whole(), np.union1d(rows, self._tap.gaps))
         else:
@@ -248,10 +272,14 @@ class UnitEntries:
         return Drawn(np.concatenate([rows, silent]), np.concatenate([values, none]), True)
 
     def top(self, unit: int) -> tuple[np.ndarray, np.ndarray]:
-        return strongest(*self._entries(unit), self._tap.shape[0], self._tap.gaps)
+        if self.is_frequent(unit):
+            return self._frequent.files.top(self._frequent.places[unit])
+        return strongest(*self.entries(unit), self._tap.shape[0], self._tap.gaps)
 
     def classes(self, unit: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        store, (rows, values) = self._index.store, self._entries(unit)
+        if self.is_frequent(unit):
+            return self._frequent.files.classes(self._frequent.places[unit])
+        store, (rows, values) = self._index.store, self.entries(unit)
         count = self._index.file(CLASS_ROWS).whole()
         n = len(count)
         if store.class_index is None or not n:
