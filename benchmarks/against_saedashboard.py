@@ -21,6 +21,7 @@ import shutil
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,11 @@ def peer(folder: Path, asked) -> dict:
     torch.set_num_threads(asked.threads)
     torch.manual_seed(0)
     shape = {"n_layers": 2, "d_model": UNITS, "n_ctx": LENGTH, "d_head": 16, "n_heads": 4, "d_vocab": WORDS}
-    model = HookedSAETransformer(HookedTransformerConfig(**shape, d_mlp=256, act_fn="relu", seed=0, device="cpu"))
-    sae = TopKSAE(TopKSAEConfig(d_in=UNITS, d_sae=asked.latents, k=ACTIVE, dtype="float32", device="cpu"))
+    model = HookedSAETransformer(
+        HookedTransformerConfig(**shape, d_mlp=256, act_fn="relu", seed=0, device="cpu")
+    )
+    about = TopKSAEConfig(d_in=UNITS, d_sae=asked.latents, k=ACTIVE, rescale_acts_by_decoder_norm=True)
+    sae = TopKSAE(about)  # its decoder rows have length 1
     sae.cfg.metadata.hook_name = HOOK
     with torch.no_grad():
         decoder = torch.nn.functional.normalize(torch.randn(asked.latents, UNITS), dim=1)
@@ -90,7 +94,7 @@ def ours(folder: Path, asked) -> dict:
         np.histogram(logits, 64)
         np.argsort(logits)
     clock.append((time.perf_counter(), time.process_time()))
-    once, cards = (np.subtract(b, a).tolist() for a, b in zip(clock, clock[1:], strict=False))
+    once, cards = (np.subtract(b, a).tolist() for a, b in pairwise(clock))
     return {"once": once, "cards": cards}
 
 
@@ -135,7 +139,9 @@ def said(peer: dict, ours: dict, asked) -> None:
         theirs = 60 * peer["features"] / peer["seconds"][k]
         once, cards = ours["once"][k] + peer["forward"][k], ours["cards"][k] * asked.latents / asked.features
         rate = 60 * asked.latents / (once + cards)
-        print(f"  {clock + ' time':14} SAEDashboard {theirs:9,.0f} features a minute ({peer['features']} in one run)")
+        print(
+            f"  {clock + ' time':14} SAEDashboard {theirs:9,.0f} features a minute ({peer['features']} in one run)"
+        )
         print(
             f"{'':17}ours {rate:17,.0f}: {once:.1f} s once (forward pass {peer['forward'][k]:.1f}), "
             f"{1000 * ours['cards'][k] / asked.features:.1f} ms a card; ratio {rate / theirs:.1f}   (limit 20)"

@@ -159,18 +159,16 @@ def said(done: dict, asked) -> None:
     print(
         f"{asked.latents:,} latents, {asked.tokens:,} tokens of {asked.units} units, {entries:.1f} million codes"
     )
-    print(
-        f"  encoded, written, indexed  {wall:8.1f} s, processor {busy:.1f} s; passes over the tokens {done['passes']:.2f}"
-    )
+    print(f"  encoded, written, indexed  {wall:8.1f} s, processor {busy:.1f} s; passes {done['passes']:.2f}")
     print(
         f"  the product (scaled from {TIMES} x {PART} rows) {product:.1f} s, processor {product_busy:.1f} s"
     )
     print(f"  ratio {wall / product:.2f}, of processor time {busy / product_busy:.2f}   (limit 1.5)")
     print(
-        f"  highest memory {done['memory']} MB, {done['before']} MB of it before; {done['memory with cards']} with cards"
+        f"  highest memory {done['memory']} MB, {done['before']} before; {done['memory with cards']} with cards"
     )
     print(
-        f"  fires together, all latents {done['together']:.1f} s; a card {1000 * done['card']:.1f} ms (median of {CARDS})"
+        f"  fires together, for all {done['together']:.1f} s; a card {1000 * done['card']:.1f} ms (median of {CARDS})"
     )
     whole = wall + done["together"] + cards
     print(

@@ -123,7 +123,7 @@ def measured(path: Path, asked, seconds: float) -> None:
     few, first = some[:20], most[:10]
     print(f"entries of the random latents: median {np.median(number[some]):,.0f}, ", end="")
     print(
-        f"of the most frequent {number[most[0]]:,.0f}, the 10th {number[first[-1]]:,.0f}, the 1000th {number[most[999]]:,.0f}"
+        f"of the most frequent {number[most[0]]:,.0f}, 10th {number[first[-1]]:,.0f}, 1000th {number[most[999]]:,.0f}"
     )
     print(" " * 26 + "  wall ms: median, p95, largest; processor ms: median, p95, largest; longest")
     for cold in (True, False):

@@ -166,11 +166,10 @@ def compared(asked, sizes: dict) -> None:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     seen = asked.steps * asked.batch
+    print(f"{asked.latents} latents of {asked.units} units, k = {ACTIVE}, ", end="")
+    print(f"{asked.steps} steps of {asked.batch} rows, {asked.threads} thread(s)")
     print(
-        f"{asked.latents} latents of {asked.units} units, k = {ACTIVE}, {asked.steps} steps of {asked.batch} rows; {asked.threads} threads"
-    )
-    print(
-        f"{'':28}rows/s best  median   seconds of processor   rate of ours, steps / this: best median processor (>= 1)"
+        f"{'':28}rows a second: best  median  processor s   ours (steps) over it: best, median, processor (>= 1)"
     )
     mine = np.array(found["ours"])
     for side, times in found.items():
@@ -180,10 +179,8 @@ def compared(asked, sizes: dict) -> None:
             np.median(t[:, 0]) / np.median(mine[:, 0]),
             t[:, 1].min() / mine[:, 1].min(),
         )
-        print(
-            f"{side:28}{seen / t[:, 0].min():9,.0f} {seen / np.median(t[:, 0]):9,.0f}   {t[:, 1].min():8.1f}            "
-            + "".join(f"{r:8.2f}" for r in ratios)
-        )
+        rates = f"{seen / t[:, 0].min():19,.0f} {seen / np.median(t[:, 0]):7,.0f} {t[:, 1].min():12.1f}"
+        print(f"{side:28}{rates}            " + "".join(f"{r:8.2f}" for r in ratios))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Compiled loops over the entries of a sparse tap, unit by unit: moments, order statistics, strongest rows, sketch.
 
-Entries of unit u are starts[u] … starts[u + 1] of `rows` (rising) and `values`; all other rows are 0. Nothing is sorted:
-of most units nearly every quantile is one of the zeros. Imported by the writing side only (Numba); every loop releases
+Entries of unit u are starts[u] … starts[u + 1] of `rows` (rising) and `values`; all other rows are 0. Nothing is
+sorted: of most units nearly every quantile is one of the zeros. Imported by the writing side only (Numba); every loop releases
 the GIL and threads come from outside, as in `analysis.store.kernels`.
 """
 
@@ -15,8 +15,8 @@ _FLAGS = {"nogil": True, "cache": True}
 
 @njit(**_FLAGS)
 def turned(indptr, units, values, place, rows, out):
-    """Entries in row order to `rows` and `out` in the order of units; `place` (units,): where each unit begins, moved on
-    as they are written."""
+    """Entries in row order to `rows` and `out` in the order of units; `place` (units,): where each unit begins, moved
+    on as they are written."""
     for i in range(indptr.size - 1):
         for e in range(indptr[i], indptr[i + 1]):
             to = place[units[e]]

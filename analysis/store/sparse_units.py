@@ -14,8 +14,8 @@ import numpy as np
 
 from analysis.spec import no_progress
 from analysis.store import sampling, sketch
-from analysis.store.frequent_units import FrequentUnits, frequent_files
 from analysis.store.finishing import QUANTILES, TABLE, correlation_sketch, top_class
+from analysis.store.frequent_units import FrequentUnits, frequent_files
 from analysis.store.sparse_activations import SparseActivations
 from analysis.store.sparse_shards import Entries
 from analysis.store.summaries import SAMPLE_ROWS, TOP_ROWS
