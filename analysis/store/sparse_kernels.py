@@ -1,8 +1,8 @@
 """Compiled loops over the entries of a sparse tap, unit by unit: moments, order statistics, strongest rows, sketch.
 
 Entries of unit u are starts[u] … starts[u + 1] of `rows` (rising) and `values`; all other rows are 0. Nothing is
-sorted: of most units nearly every quantile is one of the zeros. Imported by the writing side only (Numba); every loop releases
-the GIL and threads come from outside, as in `analysis.store.kernels`.
+sorted: of most units nearly every quantile is one of the zeros. Imported by the writing side only
+(Numba); every loop releases the GIL and threads come from outside, as in `analysis.store.kernels`.
 """
 
 from __future__ import annotations

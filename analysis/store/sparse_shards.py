@@ -165,8 +165,8 @@ def read_units(shard: SparseShard, first: int, stop: int) -> Entries:
 
 def read_between(shard: SparseShard, unit: int, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
     """(rows, values) of one unit in rows low … high - 1 of the shard, without the others: entries around the place
-    where they would be if the unit fired evenly, more of them until these rows are among them. Not compared with a checksum.
-    """
+    where they would be if the unit fired evenly, more of them until these rows are among them. Not compared with
+    a checksum."""
     fd = os.open(shard.path, os.O_RDONLY)
     try:
         a, b = (int(v) for v in _read(shard, fd, "<i8", 8 * unit, 2))
