@@ -136,6 +136,25 @@ def test_features_that_fire_often_are_read_from_files_of_their_own(tmp_path, sto
             np.testing.assert_array_equal(tap.piece(unit, start, stop), whole[start:stop])
 
 
+def test_correlated_features_are_those_of_the_same_values_kept_densely(tmp_path, store):
+    x, gaps = codes("signed"), (0, 7)
+    x[list(gaps)] = 0
+    ours, known = (
+        s.index("x@set") for s in (write(store, x, gaps=gaps), dense_twin(tmp_path, store, x, gaps))
+    )
+    assert ours.correlated(0) == known.correlated(0) == []
+    for unit in (1, 4):
+        expected = [line for line in known.correlated(unit, UNITS) if line[0] == "x@set"]
+        found = {line[1]: line for line in ours.correlated(unit, 2 * UNITS) if line[0] == "x@set"}
+        for _, j, r, _, _, n in expected:
+            assert found[j][2] == pytest.approx(r, abs=1e-9)
+            assert (
+                found[j][5]
+                == n
+                == N - len({int(np.searchsorted(np.cumsum(TOKENS), g, side="right")) for g in gaps})
+            )
+
+
 def test_quantiles_are_exact(store):
     x = codes("signed")
     table = write(store, x).index("x@set").table()

@@ -117,7 +117,9 @@ def _sums_of_entries(activations: SparseActivations, unit: int) -> np.ndarray:
     """The same from what is not 0, of which there is little."""
     layout, (rows, values) = activations.layout, activations.entries_of(unit)
     counts = np.diff(layout.offsets)
-    out = np.bincount(layout.sample_of(rows), values, len(counts))
+    out = np.bincount(layout.sample_of(rows), values, len(counts)).astype(
+        np.float64
+    )  # whole numbers of no rows
     out[layout.sample_of(activations.gaps)] = np.nan
     return np.divide(out, counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
