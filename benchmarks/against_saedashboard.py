@@ -99,10 +99,14 @@ def ours(folder: Path, asked) -> dict:
 
 
 def warm(space, made, x: np.ndarray) -> None:
+    from latent_card import bands, card, correlated
+
     from analysis.store.from_arrays import write_store
 
     write_store(space.new_store_path("warm"), name="warm", taps={"m": x})
-    space.encode("warm:m", made.name)
+    reference = space.encode("warm:m", made.name)
+    for act in (card, bands, correlated):  # and their libraries imported, as in a running server
+        act(space.store("warm"), reference, int(np.argmax(space.store("warm").index("m@d").table()["mean"])))
 
 
 def main() -> None:
