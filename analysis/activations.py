@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -44,7 +45,7 @@ class Layout:
     def n_rows(self) -> int:
         return int(self.offsets[-1]) if len(self.offsets) else 0
 
-    @property
+    @cached_property
     def is_pooled(self) -> bool:
         return self.n_rows == self.n_samples and bool((np.diff(self.offsets) == 1).all())
 

@@ -20,6 +20,7 @@ from analysis.features.encoding import encode_tap, firing_counts
 from analysis.features.feature_set import FeatureSet
 from analysis.features.importing import import_feature_set
 from analysis.features.nonnegative import RIDGE
+from analysis.features.nonzero_codes import NonzeroCodes
 from analysis.features.tap_dictionary import tap_dictionary
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
@@ -108,6 +109,28 @@ def test_codes_follow_the_equation(rule, scale):
     np.testing.assert_allclose(
         features.decode(codes), (codes @ features.decoder + features.centre) / scale, rtol=1e-5, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("rule", rules.RULES)
+def test_listed_codes_are_the_dense_ones(rule):
+    """In blocks that grow and shrink, with ties between units; 200 features so that there are several runs."""
+    x, rng = rows(37), np.random.default_rng(5)
+    w = {"encoder": np.repeat(rng.standard_normal((D, 100)), 2, axis=1), "decoder": rng.standard_normal((200, D)),
+         "bias": np.repeat(0.3 * rng.standard_normal(100), 2), "centre": np.zeros(D), "shift": np.zeros(D)}  # fmt: skip
+    line = np.linspace(-1, 2, 200)
+    more = {rules.JUMP: {"threshold": line}, rules.GATED: {"gate": line, "log_scale": line / 4}}
+    for active in (3, 2, 150) if rule == rules.TOPK else (5,):
+        features = FeatureSet("listed", rule, **w, **{"active": active, **more.get(rule, {})})
+        listing = NonzeroCodes(features)
+        for part in (x[:5], x, x[:1], x[:0]):
+            counts, units, values = listing.of(part)
+            found = np.zeros((len(part), 200), np.float32)
+            found[np.repeat(np.arange(len(part)), counts), units] = values
+            dense = features.encode(part)
+            np.testing.assert_array_equal(counts, (dense != 0).sum(axis=1))
+            np.testing.assert_allclose(found, dense, rtol=1e-5, atol=1e-6)
+            own = np.repeat(np.arange(len(part)), counts)
+            assert (np.diff(units)[np.diff(own) == 0] > 0).all()
 
 
 def test_topk_fires_at_most_k_and_ties_go_to_the_lower_unit():

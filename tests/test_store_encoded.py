@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from analysis.errors import InputError, NotFound, ShapeError
-from analysis.store import encoded, sparse_shards, sparse_units
+from analysis.store import encoded, frequent_units, sparse_shards, sparse_units
 from analysis.store.encoded import EncodedWriter, remove_encoded
 from analysis.store.from_arrays import write_store
 from analysis.store.manifest import TapSpec
@@ -105,6 +105,54 @@ def test_the_index_is_that_of_the_same_values_kept_densely(tmp_path, store, kind
         np.testing.assert_array_equal(
             sparse.activations("x@set").unit(unit), twin.activations("x@set").unit(unit)
         )
+
+
+def test_features_that_fire_often_are_read_from_files_of_their_own(tmp_path, store, monkeypatch):
+    for module in (sparse_shards, encoded):
+        monkeypatch.setattr(module, "SHARD_ROWS", 100)
+    monkeypatch.setattr(frequent_units, "FREQUENT", 150)
+    monkeypatch.setattr(sparse_shards, "NEAR", 3)
+    x, gaps = codes("signed"), (0, 7, 8, 300)
+    x[list(gaps)] = 0
+    sparse, known = write(store, x, gaps=gaps), dense_twin(tmp_path, store, x, gaps).index("x@set")
+    ours, tap = sparse.index("x@set"), sparse.activations("x@set")
+    frequent = np.flatnonzero((x != 0).sum(axis=0) >= 150)
+    assert [u for u in range(UNITS) if ours.is_frequent(u)] == frequent.tolist() != []
+    monkeypatch.setattr(ours._units, "entries", None)  # nothing below may read them
+    for unit in frequent.tolist():
+        for a, b in zip(ours.top(unit), known.top(unit), strict=True):
+            np.testing.assert_array_equal(a, b)
+        for a, b in zip(ours.classes(unit)[1:], known.classes(unit)[1:], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-9)
+        np.testing.assert_allclose(ours.quantile(unit, 0.3), known.quantile(unit, 0.3), rtol=0.07)
+        assert [(b.low, b.high, b.n) for b in ours.bands(unit)][:1] == [
+            (b.low, b.high, b.n) for b in known.bands(unit)
+        ][:1]
+        samples = np.repeat(np.arange(N), TOKENS)[x[:, unit] != 0]
+        assert ours.active_samples(unit) == len(np.unique(samples))
+        assert ours.histogram_of_entries(unit, 8)[1].sum() == (x[:, unit] != 0).sum()
+        whole = tap.unit(unit)
+        for start, stop in ((0, 12), (95, 130), (ROWS - 20, ROWS), (50, 51)):
+            np.testing.assert_array_equal(tap.piece(unit, start, stop), whole[start:stop])
+
+
+def test_correlated_features_are_those_of_the_same_values_kept_densely(tmp_path, store):
+    x, gaps = codes("signed"), (0, 7)
+    x[list(gaps)] = 0
+    ours, known = (
+        s.index("x@set") for s in (write(store, x, gaps=gaps), dense_twin(tmp_path, store, x, gaps))
+    )
+    assert ours.correlated(0) == known.correlated(0) == []
+    for unit in (1, 4):
+        expected = [line for line in known.correlated(unit, UNITS) if line[0] == "x@set"]
+        found = {line[1]: line for line in ours.correlated(unit, 2 * UNITS) if line[0] == "x@set"}
+        for _, j, r, _, _, n in expected:
+            assert found[j][2] == pytest.approx(r, abs=1e-9)
+            assert (
+                found[j][5]
+                == n
+                == N - len({int(np.searchsorted(np.cumsum(TOKENS), g, side="right")) for g in gaps})
+            )
 
 
 def test_quantiles_are_exact(store):

@@ -17,6 +17,7 @@ from analysis.activations import Activations
 from analysis.arrays import finite_rows
 from analysis.errors import ShapeError
 from analysis.features.feature_set import FeatureSet
+from analysis.features.nonzero_codes import NonzeroCodes
 from analysis.spec import Progress, no_progress
 from analysis.store.encoded import EncodedWriter
 from analysis.store.finishing import TABLE
@@ -24,7 +25,7 @@ from analysis.store.manifest import TapSpec
 from analysis.store.reader import Store
 from analysis.store.sparse_shards import SHARD_ENTRIES, SHARD_ROWS
 
-BLOCK_BYTES = 96 << 20  # of pre-activations at a time
+BLOCK_BYTES = 48 << 20  # of pre-activations at a time
 INDEXING = 0.9  # share of the progress that is encoding
 TRIED = 128  # rows that an estimate encodes
 PER_ENTRY = 1e-6  # seconds for each code that is not 0: turned round, written, indexed
@@ -79,16 +80,17 @@ def encoded_blocks(
     features: FeatureSet, activations: Activations
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Yield (counts, units, values, gaps) of every run of rows of a tap, as `EncodedWriter.append` takes them."""
-    rows = max(16, BLOCK_BYTES // (4 * features.n_features))
+    rows, codes = max(16, BLOCK_BYTES // (4 * features.n_features)), NonzeroCodes(features)
     for _, block in activations.chunks():
         for start in range(0, len(block), rows):
             part = block[start : start + rows]
             good = finite_rows(part)
-            codes = features.encode(part[good])
-            row, units = np.nonzero(codes)
-            at = np.flatnonzero(good)
-            counts = np.bincount(at[row], minlength=len(part)) if len(row) else np.zeros(len(part), np.int64)
-            yield counts, units, codes[row, units], np.flatnonzero(~good)
+            if good.all():
+                yield *codes.of(part), np.zeros(0, np.int64)
+                continue
+            counts = np.zeros(len(part), np.int64)
+            counts[good], units, values = codes.of(part[good])
+            yield counts, units, values, np.flatnonzero(~good)
 
 
 def encoding_cost(activations, features: FeatureSet) -> EncodingCost:
@@ -101,10 +103,11 @@ def encoding_cost(activations, features: FeatureSet) -> EncodingCost:
         raise _other_width(activations, features)
     x = activations.take(np.unique(np.linspace(0, n - 1, min(TRIED, n)).astype(np.int64))) if n else None
     x = np.zeros((0, features.n_units), np.float32) if x is None else x[finite_rows(x)]
-    features.encode(x[:8])  # the first product of a process is slower
+    codes = NonzeroCodes(features)
+    codes.of(x)  # the first product of a process is slower, and loops are compiled once
     started = time.perf_counter()
-    codes = features.encode(x)
-    active = float((codes != 0).sum(axis=1).mean()) if len(x) else 0.0
+    counts, _, _ = codes.of(x)
+    active = float(counts.mean()) if len(x) else 0.0
     each = (time.perf_counter() - started) / max(len(x), 1)
     entries = n * active
     shards = max(1, math.ceil(n / SHARD_ROWS), math.ceil(entries / SHARD_ENTRIES))

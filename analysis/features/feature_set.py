@@ -193,15 +193,9 @@ class FeatureSet:
     # ------------------------------------------------------------------ what it does
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Codes (n, k) float32 of rows `x` (n, d). O(n d k). Raises ShapeError, and InputError for rows that are not
-        finite."""
-        x = np.asarray(x)
-        if x.ndim != 2 or x.shape[1] != self.n_units:
-            raise ShapeError(
-                f"activations of shape {x.shape}", f"(rows, {self.n_units}), as '{self.name}' has units"
-            )
-        if not np.isfinite(x).all():
-            raise InputError("activations hold NaN or infinity", "finite rows")
-        z = self.encoded_from(x)
+        finite. Where most of them are 0, `analysis.features.nonzero_codes` lists the others in a fraction of the time.
+        """
+        z = self.encoder_input(x)
         if self.rule == rules.PURSUIT:
             return rules.pursued(z, self.decoder, self.active)
         if self.rule == rules.NEAREST:
@@ -225,8 +219,15 @@ class FeatureSet:
             return rules.jump(products, self.threshold)
         return products
 
-    def encoded_from(self, x: np.ndarray) -> np.ndarray:
-        """(n, d) float32: what the encoder multiplies for rows `x` (n, d), s ν(x) - shift."""
+    def encoder_input(self, x: np.ndarray) -> np.ndarray:
+        """z (n, d) float32 of rows `x` (n, d), what the encoder multiplies. Raises as `encode`."""
+        x = np.asarray(x)
+        if x.ndim != 2 or x.shape[1] != self.n_units:
+            raise ShapeError(
+                f"activations of shape {x.shape}", f"(rows, {self.n_units}), as '{self.name}' has units"
+            )
+        if not np.isfinite(x).all():
+            raise InputError("activations hold NaN or infinity", "finite rows")
         return self._normalised(np.asarray(x, np.float32))[0] * np.float32(self.scale) - self.shift
 
     def reconstruct(self, x: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ def _swaps(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of each row, features of the TopK by z + β z |dᵀg| / mean |dᵀg| that are not in that by z, and its size."""
     features = made.features
-    p = np.maximum(features.encoded_from(x) @ features.encoder + features.bias, 0).astype(np.float64)
+    p = np.maximum(features.encoder_input(x) @ features.encoder + features.bias, 0).astype(np.float64)
     weight = along / max(float(along.mean()), 1e-300)
     before = rules.keep_largest(p.copy(), features.active) > 0
     after = rules.keep_largest(p + beta * p * weight, features.active) > 0

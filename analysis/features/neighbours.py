@@ -30,8 +30,11 @@ def decoder_neighbours(directions: np.ndarray, feature: int, many: int = 8) -> l
     cosines = directions @ directions[feature]
     size = np.abs(cosines)
     size[feature] = -1
-    size[~directions.any(axis=1)] = -1
-    best = np.argsort(-size, kind="stable")[: min(many, k - 1)]
+    silent = np.flatnonzero(size == 0)
+    size[silent[~directions[silent].any(axis=1)]] = -1
+    many = min(many, k - 1)
+    near = np.flatnonzero(size >= np.partition(size, k - many)[k - many]) if many else np.zeros(0, np.int64)
+    best = near[np.argsort(-size[near], kind="stable")[:many]]
     return [(int(j), float(np.clip(cosines[j], -1, 1))) for j in best if size[j] >= 0]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from analysis.store import sampling
 from analysis.store.index_files import EXACT_VALUES, FOLDER, ArrayFile
+from analysis.store.sparse_activations import SparseActivations
 
 if TYPE_CHECKING:
     from analysis.store.reader import Store
@@ -97,7 +98,10 @@ def sample_means(store: Store, tap: str, unit: int) -> np.ndarray:
 def _by_sample(store: Store, tap: str, unit: int) -> np.ndarray:
     """The same, float32 where each sample has one row."""
     activations = store.activations(tap)
-    layout, values = activations.layout, activations.unit(unit)
+    layout = activations.layout
+    if isinstance(activations, SparseActivations) and not layout.is_pooled:
+        return _sums_of_entries(activations, unit)
+    values = activations.unit(unit)
     values[~np.isfinite(values)] = np.nan
     if layout.is_pooled:
         return values
@@ -107,6 +111,17 @@ def _by_sample(store: Store, tap: str, unit: int) -> np.ndarray:
     if len(has):
         out[has] = np.add.reduceat(values, layout.offsets[:-1][has], dtype=np.float64) / counts[has]
     return out
+
+
+def _sums_of_entries(activations: SparseActivations, unit: int) -> np.ndarray:
+    """The same from what is not 0, of which there is little."""
+    layout, (rows, values) = activations.layout, activations.entries_of(unit)
+    counts = np.diff(layout.offsets)
+    out = np.bincount(layout.sample_of(rows), values, len(counts)).astype(
+        np.float64
+    )  # whole numbers of no rows
+    out[layout.sample_of(activations.gaps)] = np.nan
+    return np.divide(out, counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
 
 def _scores(store: Store, name: str, own: np.ndarray) -> np.ndarray:

@@ -141,6 +141,33 @@ class FeatureIndex:
             counts, row["minimum"], zeros, *units.top(unit), *units.drawn(unit), sample, self.seed
         )
 
+    def entries(self, unit: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """(rows, values) where a unit of a sparse tap is not 0; None of any other tap. Those read last are kept."""
+        units = self._units
+        return units.entries(self._position(unit)) if isinstance(units, UnitEntries) else None
+
+    def is_frequent(self, unit: int) -> bool:
+        """Whether it is of a sparse tap and has so many entries that a card does without them."""
+        units = self._units
+        return isinstance(units, UnitEntries) and units.is_frequent(self._position(unit))
+
+    def active_samples(self, unit: int) -> int:
+        """In how many samples a unit of a sparse tap is not 0. Raises ParameterError for any other tap."""
+        if not isinstance(self._units, UnitEntries):
+            raise ParameterError(f"{self.tap} is kept densely", "a tap that a feature set encoded")
+        return self._units.active_samples(self._position(unit))
+
+    def histogram_of_entries(self, unit: int, bins: int = 64) -> tuple[np.ndarray, np.ndarray]:
+        """As `histogram` beyond 2,000,000 rows, of the values that are not 0."""
+        unit = self._position(unit)
+        counts, row = self._units.counts(unit).copy(), self.row(unit)
+        counts[sketch.ZERO] = 0
+        filled = np.flatnonzero(counts)
+        if not len(filled):
+            return np.array([0.0, 1.0]), np.zeros(1, np.int64)
+        low, high = row["minimum"] or sketch.LOW[filled[0]], row["maximum"] or sketch.HIGH[filled[-1]]
+        return _bucket_histogram(counts, float(low), float(high), bins)
+
     def classes(self, unit: int) -> ClassMeans:
         """Mean per class with its 95 % t interval. Empty in a store without classes."""
         from scipy.stats import t as student

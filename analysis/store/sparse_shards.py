@@ -23,6 +23,7 @@ from analysis.store.durable import read_at, write_file
 
 SHARD_ROWS = 1 << 20
 SHARD_ENTRIES = 1 << 24  # entries gathered before a shard is written: 200 MB while it is turned round
+NEAR = 2048  # entries either side of where a row is looked for
 _ROW = np.dtype("<u4")
 
 
@@ -72,14 +73,17 @@ def shard_name(number: int) -> str:
 def by_unit(indptr: np.ndarray, units: np.ndarray, values: np.ndarray, n_units: int) -> Entries:
     """Entries in row order (of row i: indptr[i] … indptr[i + 1] of `units` and `values`) turned round. Zeros are left
     out. O(entries + units)."""
-    from scipy.sparse import csr_matrix
+    from analysis.store.sparse_kernels import turned  # Numba: on the writing side only
 
     kept = np.flatnonzero(values)
     if len(kept) < len(values):
         indptr, units, values = np.searchsorted(kept, indptr), units[kept], values[kept]
-    places = np.arange(len(values))  # turned round instead of the values: float16 stays as it is
-    turned = csr_matrix((places, units, indptr), shape=(len(indptr) - 1, n_units)).tocsc()
-    return Entries(turned.indptr.astype(np.int64), turned.indices.astype(_ROW), values[turned.data])
+    starts = np.zeros(n_units + 1, np.int64)
+    np.cumsum(np.bincount(units, minlength=n_units), out=starts[1:])
+    rows, found = np.empty(len(values), _ROW), np.empty_like(values)
+    bits = f"u{values.itemsize}"  # moved as they are: compiled loops know no float16
+    turned(np.asarray(indptr, np.int64), units, values.view(bits), starts[:-1].copy(), rows, found.view(bits))
+    return Entries(starts, rows, found)
 
 
 def write_sparse_shard(path: Path, entries: Entries) -> str:
@@ -157,6 +161,28 @@ def read_units(shard: SparseShard, first: int, stop: int) -> Entries:
     if len(bad):
         raise damaged(shard, f"unit {first + bad[0]} changed ({len(bad)} unit(s) in all)")
     return Entries(starts, rows, values)
+
+
+def read_between(shard: SparseShard, unit: int, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, values) of one unit in rows low … high - 1 of the shard, without the others: entries around the place
+    where they would be if the unit fired evenly, more of them until these rows are among them. Not compared with
+    a checksum."""
+    fd = os.open(shard.path, os.O_RDONLY)
+    try:
+        a, b = (int(v) for v in _read(shard, fd, "<i8", 8 * unit, 2))
+        middle, half = a + (b - a) * (low + high) // (2 * shard.rows), NEAR
+        while True:
+            first, stop = max(a, middle - half), min(b, middle + half)
+            rows = _read(shard, fd, _ROW, shard.rows_at + _ROW.itemsize * first, stop - first)
+            before, after = first == a or rows[0] < low, stop == b or rows[-1] >= high
+            if before and after:
+                break
+            half *= 8
+        own = slice(*np.searchsorted(rows, (low, high)))
+        at = shard.values_at + shard.dtype.itemsize * (first + own.start)
+        return rows[own], _read(shard, fd, shard.dtype, at, own.stop - own.start)
+    finally:
+        os.close(fd)
 
 
 def _read(shard: SparseShard, fd: int, dtype, at: int, n: int) -> np.ndarray:

@@ -6,6 +6,7 @@ zeros are counted, not read, so a unit costs what its entries cost, whatever the
 
 from __future__ import annotations
 
+from functools import cached_property
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import numpy as np
 from analysis.spec import no_progress
 from analysis.store import sampling, sketch
 from analysis.store.finishing import QUANTILES, TABLE, correlation_sketch, top_class
+from analysis.store.frequent_units import FrequentUnits, frequent_files
 from analysis.store.sparse_activations import SparseActivations
 from analysis.store.sparse_shards import Entries
 from analysis.store.summaries import SAMPLE_ROWS, TOP_ROWS
@@ -33,7 +35,7 @@ class RowFacts:
 
     def __init__(self, activations: SparseActivations, classes: np.ndarray | None, n_classes: int, seed: int):
         self.n, self.seed, self.n_classes = activations.shape[0], seed, n_classes
-        self._layout, self._classes, self.gaps = activations.layout, classes, activations.gaps
+        self._layout, self.classes, self.gaps = activations.layout, classes, activations.gaps
         self.finite = self.n - len(self.gaps)
         keys = sampling.keys_of(np.arange(self.n), seed)
         few = min(SAMPLE_ROWS, self.n)
@@ -48,13 +50,19 @@ class RowFacts:
             lost = self.label(self.gaps)
             self.per_class -= np.bincount(lost[lost >= 0], minlength=n_classes)
 
+    @cached_property
+    def samples(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The sample of each row; of each sample how many rows it has and its sign in the sketch. 4 bytes per row."""
+        of_row = np.repeat(np.arange(len(self.tokens), dtype=np.int32), self.tokens)
+        return of_row, self.tokens, sampling.signs_of(np.arange(len(self.tokens)), self.seed)
+
     def sample(self, rows: np.ndarray) -> np.ndarray:
         return self._layout.sample_of(rows)
 
     def label(self, rows: np.ndarray) -> np.ndarray:
-        if self._classes is None:
+        if self.classes is None:
             return np.full(len(rows), -1)
-        return self._classes[self.sample(rows)]
+        return self.classes[self.sample(rows)]
 
 
 def sparse_index(
@@ -75,7 +83,9 @@ def sparse_index(
         _fill(table[first:stop], entries, activations, facts)
         if with_sketch:
             projected[first:stop] = _projected(entries, facts, *ones)
-    files = {"table": table, SAMPLED: facts.drawn.astype(np.int64), CLASS_ROWS: facts.per_class}
+    number = np.round(table["fraction_nonzero"] * table["count"])
+    frequent = frequent_files(activations, number, facts.classes, facts.n_classes, facts.seed)
+    files = {**frequent, "table": table, SAMPLED: facts.drawn.astype(np.int64), CLASS_ROWS: facts.per_class}
     return {**files, "sketch": projected} if with_sketch else files
 
 
@@ -89,19 +99,24 @@ def _unit_blocks(activations: SparseActivations):
 
 def _fill(table: np.ndarray, entries: Entries, activations: SparseActivations, facts: RowFacts) -> None:
     """The lines of a block of units."""
-    n, counts = facts.finite, np.diff(entries.starts)
-    of = np.repeat(np.arange(len(counts)), counts)
-    order = np.lexsort((-entries.rows, entries.values, of))
-    rows, values = entries.rows[order], entries.values[order].astype(np.float64)
-    zeros = n - counts
-    below = np.bincount(of[values < 0], minlength=len(counts))
+    from analysis.store import sparse_kernels
+    from analysis.store.summaries import in_threads
+
+    n, counts, values = facts.finite, np.diff(entries.starts), entries.values
+    units = len(counts)
+    powers, below = np.empty((units, 4)), np.empty(units, np.int64)
+    low, high, ranks = np.empty(units), np.empty(units), np.empty((units, len(QUANTILES)))
+    wanted = np.array([min(max(int(np.ceil(q * n)), 1), max(n, 1)) for q in QUANTILES.values()])
+
+    def part(a: int, b: int) -> None:
+        sparse_kernels.moments(entries.starts, values, n, powers, low, high, below, a, b)
+        sparse_kernels.ranked(entries.starts, values, below, n, wanted, ranks, a, b)
+
+    in_threads(part, units, len(values))
+    mean, m2, m3, m4 = powers.T
+    constant = low == high
     table["count"], table["nonfinite"] = n, len(activations.gaps)
     with np.errstate(invalid="ignore", divide="ignore"):
-        low, high = _ends(values, entries.starts, zeros)
-        mean = _sums(values, of, len(counts)) / n
-        away = values - mean[of]
-        m2, m3, m4 = (_sums(away**p, of, len(counts)) + zeros * (-mean) ** p for p in (2, 3, 4))
-        constant = low == high
         table["mean"], table["minimum"], table["maximum"] = (
             np.where(n > 0, v, np.nan) for v in (mean, low, high)
         )
@@ -111,50 +126,32 @@ def _fill(table: np.ndarray, entries: Entries, activations: SparseActivations, f
         spread = ~constant & (m2 > 0)
         table["skewness"] = np.where(spread, np.sqrt(n) * m3 / m2**1.5, np.nan)
         table["kurtosis"] = np.where(spread, n * m4 / m2**2 - 3, np.nan)
-    for name, q in QUANTILES.items():
-        rank = min(max(int(np.ceil(q * n)), 1), max(n, 1))
-        table[name] = _ranked(values, entries.starts, below, zeros, rank) if n else np.nan
+    for name, column in zip(QUANTILES, ranks.T, strict=True):
+        table[name] = column if n else np.nan
     table["dead"] = constant | (n == 0)
-    strongest = _strongest_of_each(rows, values, entries.starts, facts)
+    best = _strongest_of_each(entries, below, facts)
     table["top_class"], table["top_class_share"] = top_class(
-        SimpleNamespace(n_units=len(counts), minimum=low, maximum=high, **strongest)
+        SimpleNamespace(n_units=units, minimum=low, maximum=high, **best)
     )
 
 
-def _sums(values: np.ndarray, of: np.ndarray, n: int) -> np.ndarray:
-    return np.bincount(of, values, n)
-
-
-def _ends(values: np.ndarray, starts: np.ndarray, zeros: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest of each unit, its zeros included; `values` rise inside a unit."""
-    some = np.diff(starts) > 0
-    low, high = np.zeros(len(zeros)), np.zeros(len(zeros))
-    low[some], high[some] = values[starts[:-1][some]], values[starts[1:][some] - 1]
-    return np.where(zeros > 0, np.minimum(low, 0), low), np.where(zeros > 0, np.maximum(high, 0), high)
-
-
-def _ranked(values, starts, below, zeros, rank: int) -> np.ndarray:
-    """The rank-th smallest value (from 1) of each unit: those below 0, then its zeros, then those above."""
-    place = np.where(rank <= below, rank - 1, rank - 1 - zeros)
-    silent = (rank > below) & (rank <= below + zeros)
-    at = np.where(silent, 0, np.minimum(starts[:-1] + place, max(len(values) - 1, 0)))
-    return np.where(silent, 0.0, values[at] if len(values) else 0.0)
-
-
-def _strongest_of_each(rows, values, starts, facts: RowFacts) -> dict[str, np.ndarray]:
+def _strongest_of_each(entries: Entries, below: np.ndarray, facts: RowFacts) -> dict[str, np.ndarray]:
     """`top_values` (units, 64), -inf where there are fewer entries, and `top_classes`; of a unit that is negative
     somewhere its zeros are among them."""
-    n = len(starts) - 1
-    top, label = np.full((n, TOP_ROWS), -np.inf), np.full((n, TOP_ROWS), -1)
-    for k in range(TOP_ROWS):
-        at = starts[1:] - 1 - k
-        has = at >= starts[:-1]
-        top[has, k], label[has, k] = values[at[has]], facts.label(rows[at[has]])
-    some = np.flatnonzero(np.diff(starts))
-    for j in some[values[starts[some]] < 0]:
+    from analysis.store import sparse_kernels
+    from analysis.store.summaries import in_threads
+
+    n, starts = len(below), entries.starts
+    top, at = np.empty((n, TOP_ROWS)), np.empty((n, TOP_ROWS), np.int64)
+    in_threads(
+        lambda a, b: sparse_kernels.strongest_entries(starts, entries.values, TOP_ROWS, top, at, a, b),
+        n, len(entries.values),
+    )  # fmt: skip
+    label = np.full((n, TOP_ROWS), -1)
+    label[at >= 0] = facts.label(entries.rows[at[at >= 0]])
+    for j in np.flatnonzero(below):
         own = slice(starts[j], starts[j + 1])
-        order = np.argsort(rows[own])
-        chosen, strong = strongest(rows[own][order], values[own][order], facts.n, facts.gaps)
+        chosen, strong = strongest(entries.rows[own], entries.values[own], facts.n, facts.gaps)
         top[j], label[j] = -np.inf, -1
         top[j, : len(strong)], label[j, : len(strong)] = strong, facts.label(chosen)
     return {"top_values": top, "top_classes": label}
@@ -163,6 +160,9 @@ def _strongest_of_each(rows, values, starts, facts: RowFacts) -> dict[str, np.nd
 def strongest(rows: np.ndarray, values: np.ndarray, n: int, gaps) -> tuple[np.ndarray, np.ndarray]:
     """(rows, values) of the 64 strongest of n rows, falling, ties by lower row; rows that are not listed are 0."""
     positive = np.flatnonzero(values > 0)
+    if len(positive) > 16 * TOP_ROWS:  # most of many need not be put in order
+        own = values[positive]
+        positive = positive[own >= np.partition(own, len(own) - TOP_ROWS)[len(own) - TOP_ROWS]]
     order = positive[np.lexsort((rows[positive], -values[positive]))][:TOP_ROWS]
     if len(order) == TOP_ROWS:
         return rows[order], values[order]
@@ -197,16 +197,17 @@ def _constant_sketch(activations: SparseActivations, facts: RowFacts) -> tuple[n
 
 def _projected(entries: Entries, facts: RowFacts, ones: np.ndarray, seen: float) -> np.ndarray:
     """The int8 correlation sketch of a block of units, as of dense taps."""
-    n, sample = len(entries.starts) - 1, facts.sample(entries.rows)
-    weight = entries.values / facts.tokens[sample]
-    of = np.repeat(np.arange(n), np.diff(entries.starts))
-    sums = np.bincount(
-        of * SKETCH + sample % SKETCH, weight * sampling.signs_of(sample, facts.seed), n * SKETCH
-    )
+    from analysis.store import sparse_kernels
+    from analysis.store.summaries import in_threads
+
+    n = len(entries.starts) - 1
+    sums, totals = np.zeros((n, SKETCH)), np.zeros(n)
+    given = (entries.starts, entries.rows, entries.values, *facts.samples, sums, totals)
+    in_threads(lambda a, b: sparse_kernels.sketched(*given, a, b), n, len(entries.values))
     return correlation_sketch(
         SimpleNamespace(
-            sketch=sums.reshape(n, SKETCH), sketch_ones=ones, samples_seen=np.array([seen]), n_units=n,
-            missing=np.zeros((0, 0)), sample_sum=np.bincount(of, weight, n),
+            sketch=sums, sketch_ones=ones, samples_seen=np.array([seen]), n_units=n,
+            missing=np.zeros((0, 0)), sample_sum=totals,
         )
     )  # fmt: skip
 
@@ -217,8 +218,20 @@ class UnitEntries:
     def __init__(self, index: FeatureIndex, activations: SparseActivations) -> None:
         self._index, self._tap = index, activations
         self._last: tuple[int, tuple] = (-1, ())
+        self._frequent = FrequentUnits(index)
 
-    def _entries(self, unit: int) -> tuple[np.ndarray, np.ndarray]:
+    def is_frequent(self, unit: int) -> bool:
+        """Whether what a card shows of it lies ready, since its entries are many."""
+        return unit in self._frequent.places
+
+    def active_samples(self, unit: int) -> int:
+        """In how many samples it is not 0."""
+        if self.is_frequent(unit):
+            return self._frequent.samples(unit)
+        samples = self._tap.layout.sample_of(self.entries(unit)[0])  # rising
+        return int(np.count_nonzero(np.diff(samples))) + 1 if len(samples) else 0
+
+    def entries(self, unit: int) -> tuple[np.ndarray, np.ndarray]:
         last, found = self._last
         if last != unit:
             found = self._tap.entries_of(unit)
@@ -229,22 +242,28 @@ class UnitEntries:
         return self._tap.unit(unit)
 
     def _zeros(self, unit: int) -> int:
-        return self._tap.shape[0] - len(self._tap.gaps) - len(self._entries(unit)[0])
+        return self._tap.shape[0] - len(self._tap.gaps) - len(self.entries(unit)[0])
 
     def counts(self, unit: int) -> np.ndarray:
-        counts = np.bincount(sketch.bucket_of(self._entries(unit)[1]), minlength=sketch.N_BUCKETS)
+        if self.is_frequent(unit):
+            return self._frequent.files.counts(self._frequent.places[unit])
+        counts = np.bincount(sketch.bucket_of(self.entries(unit)[1]), minlength=sketch.N_BUCKETS)
         counts[sketch.ZERO] += self._zeros(unit)
         return counts
 
     def sample(self, unit: int) -> np.ndarray:
+        if self.is_frequent(unit):
+            return self._frequent.files.sample(self._frequent.places[unit])
         drawn = self._index.file(SAMPLED).whole()
-        values = _values_at(drawn, *self._entries(unit))
+        values = _values_at(drawn, *self.entries(unit))
         values[np.isin(drawn, self._tap.gaps)] = np.nan
         return values
 
     def drawn(self, unit: int) -> Drawn:
         """Every row that is not 0, and silent rows: the sampled ones where there are many, else all."""
-        rows, values = self._entries(unit)
+        if self.is_frequent(unit):
+            return self._frequent.files.drawn(self._frequent.places[unit])
+        rows, values = self.entries(unit)
         if self._zeros(unit) >= 0.1 * self._tap.shape[0]:
             silent = np.setdiff1d(self._index.file(SAMPLED).whole(), np.union1d(rows, self._tap.gaps))
         else:
@@ -253,10 +272,14 @@ class UnitEntries:
         return Drawn(np.concatenate([rows, silent]), np.concatenate([values, none]), True)
 
     def top(self, unit: int) -> tuple[np.ndarray, np.ndarray]:
-        return strongest(*self._entries(unit), self._tap.shape[0], self._tap.gaps)
+        if self.is_frequent(unit):
+            return self._frequent.files.top(self._frequent.places[unit])
+        return strongest(*self.entries(unit), self._tap.shape[0], self._tap.gaps)
 
     def classes(self, unit: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        store, (rows, values) = self._index.store, self._entries(unit)
+        if self.is_frequent(unit):
+            return self._frequent.files.classes(self._frequent.places[unit])
+        store, (rows, values) = self._index.store, self.entries(unit)
         count = self._index.file(CLASS_ROWS).whole()
         n = len(count)
         if store.class_index is None or not n:

@@ -147,6 +147,15 @@ def histogram(
     )
 
 
+def histogram_of_counts(edges: np.ndarray, counts: np.ndarray, name: str) -> Distribution:
+    """The same of a feature that fires too often for its rows to be looked at one by one: of all classes together."""
+    together = {"all": counts}
+    return Distribution(
+        title=f"Values of feature {name} where it is not 0", edges=edges, counts=together, value_name="activation",
+        markers={"0": 0.0} if edges[0] < 0 < edges[-1] else {}, log_y=_needs_log(together),
+    )  # fmt: skip
+
+
 def _of_rows(code: np.ndarray, layout, rows: np.ndarray | None) -> np.ndarray:
     """The class of each row from those of the samples."""
     if rows is not None:

@@ -47,19 +47,16 @@ def feature_set(unit: Unit) -> FeatureSet:
 
 def density(unit: Unit) -> str:
     """How often it is active, with an interval over samples, and how that compares with the other features."""
-    rows, _ = unit.entries
     layout, n = unit.activations.layout, unit.activations.shape[0] - len(unit.activations.gaps)
-    samples = len(np.unique(layout.sample_of(rows)))
+    samples, active = unit.index.active_samples(unit.number), unit.active
     low, high = wilson(samples, max(layout.n_samples, 1))
     rates = np.asarray(unit.index.table()["fraction_nonzero"], float)
     others = rates[rates > 0]
     more = float((others < rates[unit.number]).mean()) if len(others) else 0.0
     said = f"active in {samples:,} of {layout.n_samples:,} samples ({_share(low)} to {_share(high)}, 95 %)"
     if not layout.is_pooled:
-        each = len(rows) / max(samples, 1)
-        said = (
-            f"active on {_share(len(rows) / max(n, 1))} of the tokens and {said}, {each:.1f} tokens in each"
-        )
+        each = active / max(samples, 1)
+        said = f"active on {_share(active / max(n, 1))} of the tokens and {said}, {each:.1f} tokens in each"
     return f"{said[0].upper()}{said[1:]}; denser than {_share(more)} of the features that fire."
 
 

@@ -22,3 +22,14 @@ class SparseColumn:
         first, last = np.searchsorted(self.gaps, (part.start, part.stop))
         out[self.gaps[first:last] - part.start] = np.nan
         return out
+
+
+@dataclass(frozen=True)
+class StoredColumn:
+    """The same of a unit with very many entries: each slice is read from the disk when it is asked for."""
+
+    activations: object
+    unit: int
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return self.activations.piece(self.unit, part.start, part.stop)

@@ -13,7 +13,7 @@ from analysis.store.encoded import encoded_at
 from dashboard.browse import examples, feature_card
 from dashboard.browse.kept import Kept
 from dashboard.browse.labels import Labels, labels_of
-from dashboard.browse.sparse_column import SparseColumn
+from dashboard.browse.sparse_column import SparseColumn, StoredColumn
 from dashboard.browse.unit_words import word_of
 
 MOST_CORRELATED, WHEN_LARGE, LARGE = 8, 5, 20_000  # each costs three columns read: fewer above 20,000 samples
@@ -58,13 +58,25 @@ class Unit:
     def entries(self) -> tuple[np.ndarray, np.ndarray] | None:
         """(rows, values) where it is not 0, of a tap that is kept sparsely; None of any other. What a card shows of a
         feature is made of these: they are few, whatever the number of rows."""
-        find = getattr(self.activations, "entries_of", None)
-        return None if find is None else find(self.number)
+        return self.index.entries(self.number)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether it is a feature of a tap that is kept sparsely."""
+        return hasattr(self.activations, "entries_of")
+
+    @property
+    def active(self) -> int:
+        """On how many rows it is not 0."""
+        table = self.index.table()
+        return round(float(table["fraction_nonzero"][self.number] or 0) * int(table["count"][self.number]))
 
     @property
     def silent(self) -> float:
         """Share of the rows on which a feature is 0; 0 where that is not kept."""
-        return 0.0 if self.entries is None else 1 - len(self.entries[0]) / max(self.activations.shape[0], 1)
+        if not self.is_sparse or not self.index.table()["count"][self.number]:
+            return 0.0
+        return 1 - self.active / max(self.activations.shape[0], 1)
 
     @cached_property
     def labels(self) -> Labels | None:
@@ -94,7 +106,7 @@ class Unit:
     def sentences(self) -> list[str]:
         """What is said on top of the card."""
         rows, values = self.strongest
-        column = self.column if self.entries is None else self.index.table()["minimum"][[self.number]]
+        column = self.index.table()["minimum"][[self.number]] if self.is_sparse else self.column
         samples = feature_card.strongest_samples(self.activations, rows, values, column)
         top = None if self.is_dead else feature_card.top_class(self.labels, samples)
         return feature_card.headline(self.index.table(), self.number, self.row_word, len(rows), top)
@@ -116,12 +128,22 @@ class Unit:
     def tiles_of(self, rows, values, limit: int) -> list[dict]:
         """Tiles of these rows, one per sample."""
         layout = self.activations.layout
-        column = self.column if self.entries is None else SparseColumn(*self.entries, self.activations.gaps)
-        return examples.tiles(self.store, self.tap, layout, rows, values, column, limit)
+        return examples.tiles(self.store, self.tap, layout, rows, values, self._pieces, limit)
+
+    @property
+    def _pieces(self):
+        """Its values, of which a few slices are read."""
+        if not self.is_sparse:
+            return self.column
+        if self.index.is_frequent(self.number):
+            return StoredColumn(self.activations, self.number)
+        return SparseColumn(*self.entries, self.activations.gaps)
 
     def histogram(self):
         """How often each value occurs, a Distribution by class; of a feature that is 0 on most rows where it is not."""
         known = (self.activations, self.number)
+        if self.is_sparse and self.index.is_frequent(self.number):
+            return feature_card.histogram_of_counts(*self.index.histogram_of_entries(self.number), self.name)
         if 0.5 < self.silent < 1:
             rows, values = self.entries
             return feature_card.histogram(*known, values, self.labels, self.name, rows)

@@ -166,7 +166,7 @@ def _rows_shown(unit: Unit) -> str:
     """Which rows the histogram counts."""
     if not 0.5 < unit.silent < 1:
         return unit.row_word
-    return f"the {len(unit.entries[0]):,} {unit.row_word} where it is not 0"
+    return f"the {unit.active:,} {unit.row_word} where it is not 0"
 
 
 def _classes(unit: Unit) -> None:

@@ -116,8 +116,8 @@ class SparseDictionary:
         """p (n, k)."""
         import torch
 
-        w = self.weights
-        return torch.addmm(w["bias"], self.own(z) - w["centre"], w["encoder"])
+        w = self.weights  # (z - b) E + e, without a gradient for each row of z
+        return torch.addmm(w["bias"] - w["centre"] @ w["encoder"], self.own(z), w["encoder"])
 
     def codes(self, z: Tensor, p: Tensor) -> Tensor:
         """c (n, k) as in training, where a batch may share a budget."""

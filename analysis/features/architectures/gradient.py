@@ -56,11 +56,8 @@ class Gradient(TopK):
         return (g @ self.weights["decoder"].detach().T).abs()
 
     def codes(self, z, p):
-        import torch
-
         score = p.detach() * (1 + self.params.beta * self.effects(z))
-        at = score.topk(self.params.k, dim=1).indices
-        return torch.zeros_like(p).scatter(1, at, p.gather(1, at).relu())
+        return self.only(p, score.topk(self.params.k, dim=1).indices)
 
     def facts(self, parts) -> dict:
         import torch

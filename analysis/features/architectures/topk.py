@@ -27,11 +27,33 @@ class TopK(SparseDictionary):
 
     rule = rules.TOPK
 
+    _kept: tuple = (None, None, None)
+
     def codes(self, z, p):
+        return self.only(p, p.topk(self.params.k, dim=1).indices)
+
+    def only(self, p, at):
+        """`p` (n, m) where it is positive and among those at `at` (n, k), else 0."""
         import torch
 
-        values, at = p.topk(self.params.k, dim=1)
-        return torch.zeros_like(p).scatter(1, at, values.relu())
+        values = p.gather(1, at).relu()
+        codes = torch.zeros_like(p).scatter(1, at, values)
+        self._kept = codes, values, at
+        return codes
+
+    def decoded(self, codes):
+        """From the k rows of the decoder that each row of codes takes part in: the product with all of them, and those
+        of its gradient, would be most of the work of a step."""
+        import torch
+
+        own, values, at = self._kept
+        self._kept = (None, None, None)
+        if own is not codes:
+            return super().decoded(codes)
+        rows = torch.nn.functional.embedding_bag(
+            at, self.weights["decoder"], mode="sum", per_sample_weights=values
+        )
+        return rows + self.weights["centre"]
 
     def settings(self) -> dict:
         return {"active": self.params.k}
