@@ -118,7 +118,8 @@ def test_listed_codes_are_the_dense_ones(rule):
     w = {"encoder": np.repeat(rng.standard_normal((D, 100)), 2, axis=1), "decoder": rng.standard_normal((200, D)),
          "bias": np.repeat(0.3 * rng.standard_normal(100), 2), "centre": np.zeros(D), "shift": np.zeros(D)}  # fmt: skip
     line = np.linspace(-1, 2, 200)
-    more = {rules.JUMP: {"threshold": line}, rules.GATED: {"gate": line, "log_scale": line / 4}}
+    more = {rules.JUMP: {"threshold": line}, rules.GATED: {"gate": line, "log_scale": line / 4},
+            rules.BY_STAGE: {"levels": (80, 200)}}  # fmt: skip
     for active in (3, 2, 150) if rule == rules.TOPK else (5,):
         features = FeatureSet("listed", rule, **w, **{"active": active, **more.get(rule, {})})
         listing = NonzeroCodes(features)
