@@ -20,7 +20,8 @@ from analysis.store.sparse_activations import SparseActivations
 if TYPE_CHECKING:
     from analysis.store.reader import Store
 
-_CANDIDATES = 3  # times k are read and computed exactly
+_CANDIDATES = 3  # times k are read and computed exactly, of sketches
+_SPARE = 5  # beyond k where all units were compared: in single precision their order is nearly right
 _LONG = 2_000_000  # rows of a column above which only the k best guesses are read
 _MINIMUM = 4  # samples: below, Fisher's interval does not exist
 _KEPT_BYTES = 512 << 20
@@ -35,15 +36,16 @@ def correlated(store: Store, tap: str, unit: int, k: int) -> list[tuple[str, int
     if k < 1 or np.isfinite(own).sum() < _MINIMUM or np.nanmax(own) == np.nanmin(own):
         return []
     guesses: list[tuple[float, str, int]] = []
+    most = k + _SPARE if all(_is_small(store, name) for name in store.taps) else _CANDIDATES * k
     for name in store.taps:
         score = _scores(store, name, own)
         if name == tap:
             score[unit] = 0
-        wanted = min(len(score), _CANDIDATES * k)
+        wanted = min(len(score), most)
         best = np.argpartition(-score, wanted - 1)[:wanted]
         guesses += [(-float(score[j]), name, int(j)) for j in best if score[j] > 0]
     found, to_own = [], Pearson(own)
-    for rank, (_, name, j) in enumerate(sorted(guesses)[: _CANDIDATES * k]):
+    for rank, (_, name, j) in enumerate(sorted(guesses)[:most]):
         if rank >= k and store.activations(name).shape[0] > _LONG:
             continue
         r, n = to_own.with_(_by_sample(store, name, j))
@@ -124,11 +126,16 @@ def _sums_of_entries(activations: SparseActivations, unit: int) -> np.ndarray:
     return np.divide(out, counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
 
+def _is_small(store: Store, name: str) -> bool:
+    """Whether all its units are compared, not sketches of them."""
+    return store.n_samples * store.taps[name].n_units <= EXACT_VALUES
+
+
 def _scores(store: Store, name: str, own: np.ndarray) -> np.ndarray:
     """|r|, exact or estimated, of every unit of tap `name` with the values `own` (n_samples,)."""
     centred = np.where(np.isfinite(own), own - np.nanmean(own), 0.0)
     centred /= np.sqrt(_dot(centred, centred))
-    if store.n_samples * store.taps[name].n_units <= EXACT_VALUES:
+    if _is_small(store, name):
         return np.abs(_standardised(store, name) @ centred.astype(np.float32))
     seed = int(store.manifest["settings"].get("seed") or 0)
     at = np.arange(len(centred))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from analysis import registry
 
 FAMILY = "dictionaries"
-WORDED: dict[
-    str, str
-] = {  # method by question, the most asked for first; the others are asked by their titles
+# method by question, the most asked for first; the others are asked by their titles
+WORDED = {
     "Is it any good, on every axis?": "dictionary_court",
     "How much does it rebuild, and with how few features?": "dictionary_report",
     "Does the network still work with what it rebuilds?": "loss_recovered",

@@ -38,7 +38,10 @@ def _frame(result: Scatter, key: str) -> None:
         _onto_map(shown)
     left, right = st.columns([1.5, 1], gap="small")
     with left:
-        figure_block.picture(shown, key, **look)
+        st.markdown(
+            f"**{errors.escape(shown.title)}**"
+        )  # beside the samples there is no room for names in a picture
+        figure_block.picture(shown, key, title=False, **look)
         _speed(result, shown, at, key)
     with right, errors.shown():
         _samples(shown, key)

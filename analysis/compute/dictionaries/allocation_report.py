@@ -37,8 +37,8 @@ def spending_estimates(found: Spent, even: np.ndarray) -> tuple[Estimate, ...]:
 
 
 def _jackknifed(name: str, value: float, parts: list[float], **more) -> Estimate:
-    """None of these quantities can be negative, so neither can the low end."""
-    half = jackknife_half(np.array(parts))
+    """None of these quantities can be negative but by rounding, so neither can the low end."""
+    value, half = max(value, 0.0), jackknife_half(np.array(parts))
     if half is None:
         return Estimate(name, value, **more)
     low, high = max(value - float(half), 0.0), value + float(half)
