@@ -204,6 +204,9 @@ class Method:
     checkpoints: bool = False  # taps are those of several checkpoints, not several layers of one
     most_inputs: int | None = None  # of a method with more_inputs
     roles: tuple[str, ...] = ()  # what each of a fixed number of taps is, for a form
+    others: str = (
+        ""  # what stands beside an encoded tap: "layers" of its network, other "dictionaries" of its tap
+    )
     needs: tuple[str, ...] = ()
     minimum_rows: int = 3
     worker: bool = False

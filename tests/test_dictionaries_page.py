@@ -315,6 +315,20 @@ def test_a_name_that_is_taken_is_refused(at_kept):
     assert next(t.value for t in at.text_input if t.label == "Name of the new tap") == "pooled@set 2"
 
 
+@pytest.mark.parametrize(
+    ("ask", "others"), [("matched_dictionaries", ["pooled@more"]), ("feature_complexity", ["pooled"])]
+)
+def test_a_question_of_several_taps_begins_with_the_dictionary_and_what_goes_with_it(own, ask, others):
+    own.features.add(made("more", seed=1))
+    own.encode("net:pooled", "more")
+    at = open_page("dictionaries", view="report", ask=ask, tap="net:pooled@set")
+    assert is_whole(at)
+    chosen = next(box.value for box in at.multiselect if box.label == "Taps, in order")
+    assert chosen[0] == "net:pooled@set"
+    assert set(f"net:{tap}" for tap in others) <= set(chosen[1:])
+    assert all(("@" in tap) == ("@" in others[0]) for tap in chosen[1:])
+
+
 def test_an_encoded_tap_says_how_many_features_are_active_and_how_many_are_dead(at_kept):
     at = open_page("dictionaries", view="tap", tap="net:tokens@set")
     codes = made().encode(

@@ -107,7 +107,8 @@ def too_few(method: Method, reference: str, chosen: list[str]) -> None:
 
 
 def _usual(method: Method, reference: str, fitting: list[str]) -> list[str]:
-    """Of a recorded tap the recorded layers; of an encoded one the tap that it came from, and itself."""
+    """Of a recorded tap the recorded layers; of an encoded one the tap that it came from, and itself, or itself and the
+    others that the method asks for."""
     store, _, tap = reference.partition(":")
     elsewhere = projections.same_tap_elsewhere(reference, fitting)
     if method.checkpoints and len(elsewhere) >= method.inputs:
@@ -116,9 +117,26 @@ def _usual(method: Method, reference: str, fitting: list[str]) -> list[str]:
     if tap in opened.recorded:
         kept = recorded_among(state.workspace(), fitting)
         return projections.usual_inputs(method, reference, kept if len(kept) >= method.inputs else fitting)
+    others = _others(method, reference, fitting)
+    if others:
+        return [reference, *others]
     both = [f"{store}:{source_of(opened, tap)}", reference]
     enough = method.inputs <= 2 and all(r in fitting for r in both)
     return both if enough else projections.usual_inputs(method, reference, fitting)
+
+
+def _others(method: Method, reference: str, fitting: list[str]) -> list[str]:
+    """Taps of the same store that go with an encoded one; layers up to the one that it came from."""
+    store, _, tap = reference.partition(":")
+    opened = state.workspace().store(store)
+    source, own = source_of(opened, tap), [r.partition(":")[2] for r in fitting if r.startswith(f"{store}:")]
+    if method.others == "dictionaries":
+        alike = (t for t in own if t != tap and t not in opened.recorded and source_of(opened, t) == source)
+        return [f"{store}:{t}" for t in alike]
+    if method.others == "layers" and source in own:
+        upto = [t for t in own[: own.index(source) + 1] if t in opened.recorded]
+        return [f"{store}:{t}" for t in upto if not projections.is_output(f"{store}:{t}")]
+    return []
 
 
 def _choose(picked: list[str], *, usual: list[str], fewest: int, resets: tuple[str, ...]) -> None:

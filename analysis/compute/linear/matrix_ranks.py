@@ -78,17 +78,21 @@ def noise_edge(weight: np.ndarray, null: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class WeightRankParams:
+class TableParams:
+    """What every view of the weights behind a tap asks."""
+
+    table: bool = param(
+        False, "The tap holds a table of weights: a column per unit, a row per input.",
+        label="tap is a table of weights", late=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WeightRankParams(TableParams):
     """What every view of the ranks of weights asks."""
 
     null: str = param(
         GAUSSIAN, "Matrices without structure to compare with.", choices=(GAUSSIAN, MOVED), late=True
-    )
-    table: bool = param(
-        False,
-        "The tap holds a table of weights: a column per unit, a row per input.",
-        label="tap is a table of weights",
-        late=True,
     )
 
 

@@ -258,6 +258,7 @@ METHODS = (
         function=feature_complexity,
         summary="How early in the network each feature can be read off, against how much the loss hangs on it.",
         params=FeatureComplexityParams, result=Scatter, check=_check, cost=_cost, inputs=2, more_inputs=True,
+        others="layers",
         minimum_rows=FEWEST,
         invariance="rotating, scaling or shifting any layer; scaling a feature; any order of the layers but the first",
         papers=("Understanding Visual Feature Reliance through the Lens of Complexity",

@@ -236,6 +236,7 @@ METHODS = (
         function=matched_dictionaries,
         summary="Whether features matched by what they do also point alike: SVCCA and RSA of directions, by class.",
         params=MatchedDictionariesParams, result=Table, check=_check, cost=_cost, inputs=2, more_inputs=True,
+        others="dictionaries",
         minimum_rows=FEWEST_SAMPLES,
         invariance="reordering features of any tap; rotating or scaling any network's units with its directions",
         papers=("SAEs Reveal Universal Feature Spaces Across LLMs",),

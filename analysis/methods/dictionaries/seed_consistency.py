@@ -231,6 +231,7 @@ METHODS = (
         function=seed_consistency,
         summary="Which features other seeds find again: matched cosine less what random dictionaries reach.",
         params=SeedConsistencyParams, result=Table, check=_check, cost=_cost, inputs=2, more_inputs=True,
+        others="dictionaries",
         minimum_rows=FEWEST, invariance="reordering the features of a dictionary; scaling each by a positive number",
         papers=("Position: Mechanistic Interpretability Should Prioritize Feature Consistency in SAEs",),
     ),

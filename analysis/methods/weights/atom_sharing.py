@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
+from analysis.compute.linear.matrix_ranks import TableParams
 from analysis.compute.machine import machine
 from analysis.compute.networks.sparse_weights import overlaps, root_of, sparse_factors
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
@@ -40,7 +41,7 @@ FEWEST, MOST_UNITS, LEVEL = 4, 200, 0.05
 
 
 @dataclass(frozen=True)
-class AtomSharingParams:
+class AtomSharingParams(TableParams):
     layers: str = param(
         "",
         "Layers, as the checkpoint names them, with commas and * allowed; empty: the module that the tap recorded.",
@@ -48,10 +49,6 @@ class AtomSharingParams:
     atoms: int = param(32, "Atoms that all neurons share.", low=2, high=1024)
     active: int = param(4, "Atoms that a neuron is made of, at most.", low=1, high=64)
     draws: int = param(200, "Exchanges for the null.", low=20, high=5000)
-    table: bool = param(
-        False, "The tap holds a table of weights: a column per unit, a row per input.",
-        label="tap is a table of weights", late=True,
-    )  # fmt: skip
 
 
 def atom_sharing(

@@ -31,6 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
+from analysis.compute.linear.matrix_ranks import TableParams
 from analysis.compute.machine import machine
 from analysis.compute.networks.weight_codebooks import (
     Coded,
@@ -55,7 +56,7 @@ EACH = 4  # weights or runs for each entry, at least
 
 
 @dataclass(frozen=True)
-class WeightCodebookParams:
+class WeightCodebookParams(TableParams):
     layer: str = param(
         "",
         "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded.",
@@ -71,10 +72,6 @@ class WeightCodebookParams:
         high=64,
         label="inputs in a run",
     )
-    table: bool = param(
-        False, "The tap holds a table of weights: a column per unit, a row per input.",
-        label="tap is a table of weights", late=True,
-    )  # fmt: skip
 
 
 def weight_codebook(

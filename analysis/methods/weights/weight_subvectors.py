@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
+from analysis.compute.linear.matrix_ranks import TableParams
 from analysis.compute.machine import machine
 from analysis.compute.networks.weight_codebooks import NUMBER, Coded, coded_runs, gaussian_weight, runs_of
 from analysis.compute.statistics.ratios import ratio_interval
@@ -42,7 +43,7 @@ RARE, MOST = 0.1, 4096  # share of an even part below which an entry is rare; en
 
 
 @dataclass(frozen=True)
-class WeightSubvectorsParams:
+class WeightSubvectorsParams(TableParams):
     layer: str = param(
         "",
         "Layer of the checkpoint, as its file names it; empty: the module that the tap recorded.",
@@ -58,10 +59,6 @@ class WeightSubvectorsParams:
     )
     entries: int = param(64, "Entries of the codebook in all directions.", low=2, high=1024)
     hold: str = param(ENTRIES, "What stays the same while directions are left out.", choices=(ENTRIES, BITS))
-    table: bool = param(
-        False, "The tap holds a table of weights: a column per unit, a row per input.",
-        label="tap is a table of weights", late=True,
-    )  # fmt: skip
 
 
 def weight_subvectors(
