@@ -264,10 +264,10 @@ class UnitEntries:
         if self.is_frequent(unit):
             return self._frequent.files.drawn(self._frequent.places[unit])
         rows, values = self.entries(unit)
-        if self._zeros(unit) >= 0.1 * self._tap.shape[0]:
-            silent = np.setdiff1d(self._index.file(SAMPLED).whole(), np.union1d(rows, self._tap.gaps))
-        else:
-            silent = np.setdiff1d(np.arange(self._tap.shape[0]), np.union1d(rows, self._tap.gaps))
+        silent = self._index.file(SAMPLED).whole()
+        if self._zeros(unit) < 0.1 * self._tap.shape[0]:
+            silent = np.arange(self._tap.shape[0])
+        silent = np.sort(silent[~(_among(silent, rows) | _among(silent, self._tap.gaps))])
         none = np.zeros(len(silent), np.float32)
         return Drawn(np.concatenate([rows, silent]), np.concatenate([values, none]), True)
 
@@ -292,6 +292,12 @@ class UnitEntries:
             squares = np.bincount(label, (v - mean[label]) ** 2, n) + (count - fired) * mean**2
             sd = np.where(count > 1, np.sqrt(squares / (count - 1)), np.nan)
         return count, mean, sd.astype(np.float32)
+
+
+def _among(wanted: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Which of `wanted` (m,) are among `rows`, which rise."""
+    at = np.searchsorted(rows, wanted)
+    return np.append(rows, -1)[at] == wanted if len(rows) else np.zeros(len(wanted), bool)
 
 
 def _values_at(wanted: np.ndarray, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
