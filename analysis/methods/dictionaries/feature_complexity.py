@@ -254,7 +254,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="feature_complexity", family="dictionaries", title="Complexity of features", version=1,
+        id="feature_complexity", family="dictionaries", title="Complexity of features", version=2,
         function=feature_complexity,
         summary="How early in the network each feature can be read off, against how much the loss hangs on it.",
         params=FeatureComplexityParams, result=Scatter, check=_check, cost=_cost, inputs=2, more_inputs=True,
