@@ -10,6 +10,7 @@ import torch
 from dictionary_subjects import encoded, set_of
 from torch import nn
 
+from analysis.arrays import chosen_samples
 from analysis.errors import InputError
 from analysis.features import network_reader
 from analysis.features.answers import CLEAN
@@ -18,7 +19,6 @@ from analysis.features.rivals import MEAN, OWN, RANDOM, ZERO
 from analysis.methods.dictionaries.gradient_plane import GradientPlaneParams, gradient_plane
 from analysis.methods.dictionaries.loss_recovered import loss_recovered
 from analysis.sources.loaded_model import LoadedModel
-from analysis.sources.rerun import chosen_samples
 from analysis.spec import no_progress
 
 N, T, D, V = 12, 7, 6, 9

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 import analysis
+from analysis.arrays import chosen_samples
 from analysis.compute.networks.feature_merging import EQUAL, folded_outgoing, merge_path
 from analysis.compute.networks.network_alignment import aligned_network, average, axes_of, shuffled_network
 from analysis.errors import InputError, NotFound
 from analysis.methods.weights.feature_merging import FeatureMergingParams, feature_merging
 from analysis.methods.weights.fusion_readiness import FusionReadinessParams, fusion_readiness
 from analysis.sources.live_tap import live_tap
-from analysis.sources.rerun import chosen_samples, reading_weight, rerun
+from analysis.sources.rerun import reading_weight, rerun
 from analysis.sources.unit_weights import reader_weights, unit_weights
 
 WORKSPACE = Path(__file__).parents[1] / "sample_data" / "workspace"

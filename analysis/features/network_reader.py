@@ -25,7 +25,7 @@ MOST_LATER = 3  # taps behind this one whose errors are told
 
 class NetworkReader:
     """A `Reader`: the network of a stored tap on at most `maximum` of its samples, a random part
-    above (`analysis.sources.rerun.chosen_samples`).
+    above (`analysis.arrays.chosen_samples`).
 
     Raises
     ------

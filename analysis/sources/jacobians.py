@@ -39,8 +39,8 @@ class LocalSpectra:
 def local_spectra(
     tap, maximum: int, progress: Progress = no_progress, span: tuple[float, float] = (0.0, 1.0), rng=None
 ) -> LocalSpectra:
-    """Of at most `maximum` samples of a stored tap, a random part above (`rerun.chosen_samples`). One backward pass for
-    each output and batch.
+    """Of at most `maximum` samples of a stored tap, a random part above (`arrays.chosen_samples`). One backward
+    pass for each output and batch.
 
     Raises
     ------

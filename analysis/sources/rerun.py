@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from analysis.arrays import chosen_samples
 from analysis.errors import InputError, NotFound
 from analysis.sources.weights import NetworkWeights, weights_of
 
 BATCH = 32
-STREAM = 0x5A3B1E  # of the seed, for the choice of samples
 
 
 @dataclass(frozen=True)
@@ -128,16 +128,6 @@ class SomeItems:
         for part in np.split(at, np.flatnonzero(np.diff(at) != 1) + 1):  # neighbours in one reading
             found += self.whole.items(int(part[0]), int(part[-1]) + 1) if len(part) else []
         return found
-
-
-def chosen_samples(total: int, maximum: int, rng: np.random.Generator) -> np.ndarray:
-    """Numbers (n,), rising, of all of `total` samples or of `maximum` at random. They follow from the seed of `rng`
-    alone, whatever was drawn from it: all networks and layers of one run get the same."""
-    if total <= maximum:
-        return np.arange(total)
-    seed = rng.bit_generator.seed_seq
-    own = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, STREAM))
-    return np.sort(np.random.default_rng(own).choice(total, size=maximum, replace=False))
 
 
 def _told(rng: np.random.Generator) -> int | None:

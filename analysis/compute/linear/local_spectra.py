@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations
-from analysis.compute.rows.random_part import random_part
+from analysis.arrays import chosen_samples
 from analysis.compute.rows.some_samples import some_samples
 from analysis.compute.statistics.nulls import gaussian_eigenvalues
 from analysis.compute.streaming import Pass, finite_blocks, refuse_few
@@ -41,7 +41,8 @@ def stored_jacobians(
     """Matrices (rows of a sample, units) that a tap holds, of at most `maximum` samples, a random part above;
     those without all rows finite are left out. Raises NotEnoughData below three."""
     seen, blocks, owners = Pass(), [], []
-    samples, chosen = random_part(tap.layout.n_samples, maximum, rng)
+    total = tap.layout.n_samples
+    samples = chosen_samples(total, maximum, rng)
     part, _ = some_samples(tap, samples)
     for rows, block in finite_blocks(part, seen, progress, "reading Jacobians", span):
         blocks.append(block)
@@ -56,11 +57,11 @@ def stored_jacobians(
     for i, (start, count) in enumerate(zip(starts[whole], counts[whole], strict=True)):
         found = np.linalg.svd(x[start : start + count], compute_uv=False)
         values[i, : len(found)] = found
-    notes = [BY_HAND, *chosen, *seen.notes]
+    notes = [BY_HAND, *seen.notes]
+    if len(samples) < total:
+        notes.append(f"A random {len(samples):,} of {total:,} samples used.")
     if len(values) < len(samples):
-        notes.append(
-            f"{len(values):,} of these {len(samples):,} samples have a finite Jacobian and are used."
-        )
+        notes.append(f"{len(values):,} of {len(samples):,} samples have a finite Jacobian and are used.")
     if counts[whole].min() < counts[whole].max():
         notes.append(f"Jacobians have {counts[whole].min()} to {counts[whole].max()} rows.")
     kind = np.dtype(getattr(tap, "dtype", None) or np.asarray(tap.take([0])).dtype)
