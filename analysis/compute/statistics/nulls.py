@@ -84,13 +84,13 @@ def add_one_p(observed: float | np.ndarray, null: np.ndarray) -> np.ndarray:
 
 def against(observed: float, null: np.ndarray) -> dict[str, float]:
     """What an `Estimate` says of its null (draws,): mean, middle 95 %, and the p-value of `add_one_p`."""
+    return {**null_spread(null), "p_value": float(add_one_p(observed, null))}
+
+
+def null_spread(null: np.ndarray) -> dict[str, float]:
+    """The same without the p-value, of a number that is not the further from chance the larger it is."""
     low, high = np.percentile(null, [2.5, 97.5])
-    return {
-        "null": float(null.mean()),
-        "null_low": float(low),
-        "null_high": float(high),
-        "p_value": float(add_one_p(observed, null)),
-    }
+    return {"null": float(null.mean()), "null_low": float(low), "null_high": float(high)}
 
 
 def bootstrap_mean(
