@@ -152,3 +152,16 @@ def wilson(successes: float, n: int, z: float = 1.959964) -> tuple[float, float]
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+
+
+def share_over(yes: np.ndarray, what: str) -> dict:
+    """Share of `yes` (n,) bool, at least one, as an `Estimate` takes it: Wilson's 95 % interval over the n of them, in
+    words, `what` they are; they stand for others of their sort."""
+    n, share = len(yes), float(np.mean(yes))
+    low, high = wilson(float(np.sum(yes)), n)
+    return {
+        "value": share,
+        "low": min(low, share),
+        "high": max(high, share),
+        "interval": f"Wilson over {n:,} {what}",
+    }
