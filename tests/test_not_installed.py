@@ -22,9 +22,23 @@ SAMPLE = Path(__file__).parents[1] / "sample_data"
 LINE = r'needs torch, which is not installed.*python -m pip install "torch'
 
 
+class Without:
+    """All finders of modules, which do not find torch."""
+
+    def __init__(self, rest):
+        self.rest = rest
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            return None
+        found = (finder.find_spec(name, path, target) for finder in self.rest if hasattr(finder, "find_spec"))
+        return next((spec for spec in found if spec), None)
+
+
 @pytest.fixture
 def _no_torch(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Without(list(sys.meta_path))])
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +96,13 @@ def test_any_import_of_it_is_told_in_words_and_one_of_a_persons_own_module_is_no
 
 
 @pytest.mark.usefixtures("_no_torch")
-def test_the_form_says_it_instead_of_its_fields(monkeypatch):
+def test_the_form_says_it_instead_of_its_fields(monkeypatch, tmp_path):
     from app_pages import open_page, texts
 
-    at = open_page("dictionaries", view="train", tap="digits-vit:vit.layers.2")
+    workspace = analysis.Workspace.create(tmp_path / "ws")
+    write_store(workspace.path / "stores" / "net", name="net", taps={"x": np.eye(90, 8, dtype=np.float32)})
+    monkeypatch.setenv("LOUPE_WORKSPACE", str(workspace.path))
+    at = open_page("dictionaries", view="train", tap="net:x")
     assert not at.exception
     said = texts(at).replace("\\", "")
     assert "needs torch, which is not installed" in said
