@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import numpy as np
@@ -22,23 +23,18 @@ SAMPLE = Path(__file__).parents[1] / "sample_data"
 LINE = r'needs torch, which is not installed.*python -m pip install "torch'
 
 
-class Without:
-    """All finders of modules, which do not find torch."""
+class Without(PathFinder):
+    """Finds every module but torch."""
 
-    def __init__(self, rest):
-        self.rest = rest
-
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "torch":
-            return None
-        found = (finder.find_spec(name, path, target) for finder in self.rest if hasattr(finder, "find_spec"))
-        return next((spec for spec in found if spec), None)
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):
+        return None if fullname.partition(".")[0] == "torch" else super().find_spec(fullname, path, target)
 
 
 @pytest.fixture
 def _no_torch(monkeypatch):
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Without(list(sys.meta_path))])
+    monkeypatch.setattr(sys, "meta_path", [Without if f is PathFinder else f for f in sys.meta_path])
 
 
 @pytest.fixture(scope="module")
