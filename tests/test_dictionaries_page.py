@@ -342,8 +342,8 @@ def test_presence_begins_with_other_networks_and_what_can_stand_alone_begins_alo
     alone = registry.method("feature_families")
     assert tap_list._usual(alone, "net:pooled@set", taps) == ["net:pooled@set"]
     x = own.activations("net:pooled").take(np.arange(N))
-    for name, network in (("again", None), ("seed1", "1"), ("seed2", "2")):
-        checkpoint = None if network is None else {"name": name, "digest": network}
+    for name, network in (("again", "2"), ("seed1", "1"), ("seed2", "2")):
+        checkpoint = {"name": name, "digest": network}
         write_store(
             own.path / "stores" / name, name=name, taps={"pooled": x, "wide": x}, checkpoint=checkpoint
         )
