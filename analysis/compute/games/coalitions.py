@@ -60,7 +60,9 @@ def draw_pairs(players: int, pairs: int, rng: np.random.Generator) -> Pairs:
         if not count:
             continue
         members.append(_of_size(players, int(size), int(count), rng))
-        here = max(mean, count) if mean >= 1 else mean  # seldom drawn sizes stand for those draws that had none
+        here = (
+            max(mean, count) if mean >= 1 else mean
+        )  # seldom drawn sizes stand for those draws that had none
         half = 0.5 if 2 * size == players else 1.0
         weights.append(np.full(count, half / (here * size * (players - size))))
         drawn.append(np.full(count, 1.0 if count == total else count / total))
@@ -85,7 +87,9 @@ def expected_counts(players: int, pairs: float) -> np.ndarray:
 
 def _rounded(expected: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Whole numbers with these means, each its floor or its ceiling, and the sum never above the mean sum."""
-    steps = np.floor(np.concatenate([[0.0], np.cumsum(expected)]) + 1e-9 + (rng.random() if len(expected) > 1 else 0))
+    steps = np.floor(
+        np.concatenate([[0.0], np.cumsum(expected)]) + 1e-9 + (rng.random() if len(expected) > 1 else 0)
+    )
     counts = np.diff(steps).astype(np.int64)
     over = counts.sum() - int(np.floor(expected.sum() + 1e-9))
     for _ in range(max(0, over)):

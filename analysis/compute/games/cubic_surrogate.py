@@ -22,14 +22,17 @@ MOST_PAIRS = 2000  # pairs that the surrogate is fitted to: n x n matrices in me
 LEARNING_PAIRS = 1000  # pairs that the metric is learned from
 ROUNDS = 4
 SHARES = (0.5, 0.8, 0.95)  # of the variance beyond the linear part that the kernel may explain
+FOLDS = (
+    3  # parts left out in turn: of more, errors of single pairs go together and intervals come out too short
+)
 LINEAR = 1e3  # prior variance of the linear part: as good as free
 
 
 @dataclass(frozen=True)
 class CubicSurrogate:
-    """`apart` (n, outputs): what the surrogate, fitted without a pair, says of that pair beyond the linear game with
-    the surrogate's own Shapley values. A game of such values has Shapley values 0 at every player, so it may be taken
-    off the odd part. `explained`: share of the odd part beyond a linear game that is explained left out."""
+    """`apart` (n, outputs): what the surrogate, fitted without a pair and others, says of that pair beyond the linear
+    game with the surrogate's own Shapley values. A game of such values has Shapley values 0 at every player, so it may
+    be taken off the odd part. `explained`: share of the odd part beyond a linear game that is explained left out."""
 
     apart: np.ndarray
     explained: float
@@ -62,20 +65,20 @@ def learned_metric(
     players = signs.shape[1]
     own = np.abs(values / np.maximum(np.abs(values).max(axis=0), 1e-300)).mean(axis=1)
     linear = LINEAR / players * signs @ signs.T
-    free = _left_out_error(linear, odd, 1.0)
+    free = _left_out_error(linear, np.zeros_like(linear), 0.0, odd)
     flat = even - even.mean(axis=0)
     flat = flat / np.maximum(np.sqrt((flat**2).mean(axis=0)), 1e-300)
-    best, worse = (np.eye(players), SHARES[0], np.inf), 0
-    for begin in (np.eye(players), np.diag(own + 0.01)):
-        metric = begin
-        for _ in range(ROUNDS if begin[0, 0] != 1 or players < 2 else 1):
+    best = (np.inf, np.eye(players))
+    for metric, rounds in ((np.eye(players), 1), (np.diag(own + 0.01), ROUNDS)):
+        for _ in range(rounds):
             products = _products(signs, metric)
-            errors = [_left_out_error(linear + share * products**3, odd, 1 - share) for share in SHARES]
-            least = int(np.argmin(errors))
-            if errors[least] < best[2]:
-                best = (metric, SHARES[least], errors[least])
+            error = _left_out_error(linear, products, SHARES[-2], odd)
+            best = min(best, (error, metric), key=lambda one: one[0])
             metric = _next_metric(signs, flat, metric, products)
-    return best[0], best[1], 1 - best[2] / free
+    products = _products(signs, best[1])
+    errors = [_left_out_error(linear, products, share, odd) for share in SHARES]
+    least = int(np.argmin(errors))
+    return best[1], SHARES[least], 1 - errors[least] / free
 
 
 def _products(signs: np.ndarray, metric: np.ndarray) -> np.ndarray:
@@ -83,9 +86,11 @@ def _products(signs: np.ndarray, metric: np.ndarray) -> np.ndarray:
     return products / np.diag(products).mean()
 
 
-def _left_out_error(kernel: np.ndarray, y: np.ndarray, noise: float) -> float:
+def _left_out_error(linear: np.ndarray, products: np.ndarray, share: float, y: np.ndarray) -> float:
     """Mean squared error at each pair, fitted to the others."""
-    inverse = np.linalg.inv(kernel + noise * np.eye(len(kernel)))
+    kernel = linear + share * products**3
+    kernel[np.diag_indices_from(kernel)] += 1 - share
+    inverse = np.linalg.inv(kernel)
     return float((((inverse @ y) / np.diag(inverse)[:, None]) ** 2).mean())
 
 
@@ -109,7 +114,7 @@ def _left_out(
     signs: np.ndarray, odd: np.ndarray, many: np.ndarray, metric: np.ndarray, share: float
 ) -> np.ndarray:
     """What the surrogate says of each pair beyond its own Shapley values; of the pairs `many` it is fitted to, without
-    that pair."""
+    the third of them that the pair is in (in closed form from one inverse)."""
     players = signs.shape[1]
     centres = signs[many]
     scale = float(((centres @ metric) * centres).sum(axis=1).mean())
@@ -119,8 +124,9 @@ def _left_out(
     inverse = np.linalg.inv(kernel + (1 - share) * np.eye(len(many)))
     dual = inverse @ odd[many]
     said = beyond @ dual
-    own = np.einsum("ij,ji->i", beyond[many], inverse) / np.diag(inverse)
-    said[many] -= own[:, None] * dual
+    for part in np.array_split(np.arange(len(many)), FOLDS):
+        without = np.linalg.solve(inverse[np.ix_(part, part)], dual[part])
+        said[many[part]] -= beyond[many[part]] @ (inverse[:, part] @ without)
     return said
 
 

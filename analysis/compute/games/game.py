@@ -98,7 +98,9 @@ class Game:
     def _checked(self, coalitions: np.ndarray) -> np.ndarray:
         coalitions = np.asarray(coalitions)
         if coalitions.ndim != 2 or coalitions.shape[1] != self.players:
-            raise ShapeError(f"Coalitions of shape {coalitions.shape}", f"(any number, {self.players} players)")
+            raise ShapeError(
+                f"Coalitions of shape {coalitions.shape}", f"(any number, {self.players} players)"
+            )
         return coalitions.astype(bool, copy=False)
 
     def _affordable(self, wanted: int) -> None:

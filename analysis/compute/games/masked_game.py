@@ -69,11 +69,15 @@ def _owners(groups: Sequence[Sequence[int]] | np.ndarray | None, columns: int) -
     for player, group in enumerate(groups):
         group = np.asarray(group, dtype=np.int64).ravel()
         if not len(group) or group.min() < 0 or group.max() >= columns:
-            raise InputError(f"Player {player} has columns {group.tolist()[:5]}", f"some of 0 to {columns - 1}")
+            raise InputError(
+                f"Player {player} has columns {group.tolist()[:5]}", f"some of 0 to {columns - 1}"
+            )
         np.add.at(times, group, 1)
         owner[group] = player
     if (times != 1).any():
         column = int(np.flatnonzero(times != 1)[0])
         found = f"Column {column} belongs to {int(times[column])} players ({int((times != 1).sum())} such columns)"
-        raise InputError(found, "every column in exactly one group", "Put columns that are in none into a group")
+        raise InputError(
+            found, "every column in exactly one group", "Put columns that are in none into a group"
+        )
     return owner

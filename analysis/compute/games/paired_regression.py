@@ -46,7 +46,7 @@ def drawn_game(game: Game, budget: int, rng: np.random.Generator) -> tuple[Pairs
 def solve(pairs: Pairs, odd: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values and standard errors (players, outputs) from the odd part `odd` (n, outputs) of a game that is worth
     `total` (outputs,)."""
-    n, players = pairs.members.shape
+    players = pairs.members.shape[1]
     if players == 1:
         return total[None].copy(), np.zeros((1, len(total)))
     x = pairs.signs

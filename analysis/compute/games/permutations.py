@@ -8,34 +8,41 @@ costs 2 (M - 1) evaluations beside the two ends.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from analysis.compute.games.game import Game
 from analysis.compute.games.values import PlayerValues, of_game
 from analysis.errors import NotEnoughData, ParameterError
 
+Orders = Callable[[np.random.Generator, int], np.ndarray]  # (generator, how many) -> orders (many, players)
 FEWEST = 8  # passes before a wanted standard error may stop the run: fewer say too little of the error
 
 
 def permutation_values(
-    game: Game, rng: np.random.Generator, *, budget: int | None = None, wanted_error: float | None = None
-) -> PlayerValues:
+    game: Game, rng: np.random.Generator, *, budget: int | None = None, wanted_error: float | None = None,
+    orders: Orders | None = None,
+) -> PlayerValues:  # fmt: skip
     """Shapley values (players, outputs) from passes until `budget` evaluations are spent or every standard error is at
-    most `wanted_error`, whichever comes first. One pass has no standard error (NaN)."""
+    most `wanted_error`, whichever comes first. One pass has no standard error (NaN). `orders`: another law of orders,
+    as likely as its reverse; all orders alike by default."""
     if budget is None and wanted_error is None:
-        raise ParameterError("Neither a budget nor a wanted standard error", "one of them: it would never stop")
+        raise ParameterError(
+            "Neither a budget nor a wanted standard error", "one of them: it would never stop"
+        )
     before, cost = game.evaluations, max(1, 2 * (game.players - 1))
     empty, _ = game.ends
     most = np.inf if budget is None else (budget - 2) // cost
     if most < 1:
         raise NotEnoughData(f"A budget of {budget:,} evaluations", f"at least {cost + 2:,}, for one pass",
                             "Raise the budget or group players")  # fmt: skip
+    draw = orders or (lambda rng, many: rng.permuted(np.tile(np.arange(game.players), (many, 1)), axis=1))
     at_once = max(1, game.batch // cost)
     mean, squares, passes = np.zeros((game.players, len(empty))), 0.0, 0
     while passes < most:
         now = int(min(at_once, most - passes))
-        orders = rng.permuted(np.tile(np.arange(game.players), (now, 1)), axis=1)
-        for gained in _passes(game, orders):
+        for gained in _passes(game, draw(rng, now)):
             passes += 1
             step = gained - mean
             mean = mean + step / passes

@@ -25,7 +25,6 @@ def adjusted_values(game: Game, budget: int, rng: np.random.Generator) -> Player
     values, errors = solve(pairs, odd, total)
     method, n = "paired regression", len(odd)
     if not pairs.everything and n >= 2 * game.players:
-        empty, full = game.ends
         even = game(pairs.members) - odd
         surrogate = fit_surrogate(pairs.signs, odd, even, values, rng)
         if surrogate.explained > 0:
