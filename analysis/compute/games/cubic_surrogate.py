@@ -18,13 +18,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.compute.games.coalitions import Pairs
+
 MOST_PAIRS = 2000  # pairs that the surrogate is fitted to: n x n matrices in memory, n³ operations
 LEARNING_PAIRS = 1000  # pairs that the metric is learned from
 ROUNDS = 4
 SHARES = (0.5, 0.8, 0.95)  # of the variance beyond the linear part that the kernel may explain
-FOLDS = (
-    3  # parts left out in turn: of more, errors of single pairs go together and intervals come out too short
-)
+FOLDS = 3  # parts left out in turn: with more, the parts' errors go together and intervals come out too short
 LINEAR = 1e3  # prior variance of the linear part: as good as free
 
 
@@ -38,23 +38,23 @@ class CubicSurrogate:
     explained: float
 
 
-def fit_surrogate(signs: np.ndarray, odd: np.ndarray, even: np.ndarray, values: np.ndarray,
+def fit_surrogate(pairs: Pairs, odd: np.ndarray, even: np.ndarray, values: np.ndarray,
                   rng: np.random.Generator) -> CubicSurrogate:  # fmt: skip
-    """From `signs` (n, players), the odd and the even part of the game (n, outputs) there and first `values` (players,
+    """From `pairs` (n), the odd and the even part of the game (n, outputs) there and first `values` (players,
     outputs) of the players. Everything is scaled by the spread of each output's rest."""
-    n = len(signs)
+    signs = pairs.signs
     rest = odd - signs @ np.linalg.lstsq(signs, odd, rcond=None)[0]
     spread = np.sqrt((rest**2).mean(axis=0))
     known = spread > 1e-9 * np.abs(odd).max(axis=0, initial=1e-300)
     if not known.any():  # nothing beyond pairs
         return CubicSurrogate(np.zeros_like(odd), 0.0)
     scaled = np.where(known, odd / np.where(known, spread, 1), 0.0)
-    order = rng.permutation(n)
+    order = rng.permutation(len(odd))
     few, many = order[:LEARNING_PAIRS], order[:MOST_PAIRS]
     metric, share, explained = learned_metric(signs[few], scaled[few], even[few], values)
     if explained <= 0:
         return CubicSurrogate(np.zeros_like(odd), 0.0)
-    apart = _left_out(signs, scaled, many, metric, share)
+    apart = _left_out(pairs, scaled, many, metric, share)
     return CubicSurrogate(apart * np.where(known, spread, 0.0), explained)
 
 
@@ -111,22 +111,31 @@ def _next_metric(signs: np.ndarray, even: np.ndarray, metric: np.ndarray, produc
 
 
 def _left_out(
-    signs: np.ndarray, odd: np.ndarray, many: np.ndarray, metric: np.ndarray, share: float
+    pairs: Pairs, odd: np.ndarray, many: np.ndarray, metric: np.ndarray, share: float
 ) -> np.ndarray:
-    """What the surrogate says of each pair beyond its own Shapley values; of the pairs `many` it is fitted to, without
-    the third of them that the pair is in (in closed form from one inverse)."""
-    players = signs.shape[1]
+    """What surrogates say of each pair beyond their own Shapley values (n, outputs); of the pairs `many`, one that is
+    fitted without the third of them that the pair is in.
+
+    Where the share f of a size was drawn, the pairs not fitted to are fewer than all, and what a surrogate says sums to
+    zero over all: its own pairs, of weight f / FOLDS, take part.
+    """
+    signs, players = pairs.signs, metric.shape[0]
     centres = signs[many]
     scale = float(((centres @ metric) * centres).sum(axis=1).mean())
     directions = centres @ metric / scale
     beyond = share * ((signs @ directions.T) ** 3 - signs @ cubic_shapley(directions) / 2)
     kernel = share * (centres @ directions.T) ** 3 + LINEAR / players * centres @ centres.T
-    inverse = np.linalg.inv(kernel + (1 - share) * np.eye(len(many)))
+    kernel[np.diag_indices_from(kernel)] += 1 - share
+    inverse = np.linalg.inv(kernel)
     dual = inverse @ odd[many]
-    said = beyond @ dual
+    said = np.zeros_like(odd)
+    unfitted = np.ones(len(odd), dtype=bool)
+    unfitted[many] = False
     for part in np.array_split(np.arange(len(many)), FOLDS):
-        without = np.linalg.solve(inverse[np.ix_(part, part)], dual[part])
-        said[many[part]] -= beyond[many[part]] @ (inverse[:, part] @ without)
+        left = dual - inverse[:, part] @ np.linalg.solve(inverse[np.ix_(part, part)], dual[part])
+        weight = np.where(unfitted, 1.0, pairs.drawn) / FOLDS
+        weight[many[part]] = 1 - pairs.drawn[many[part]] * (FOLDS - 1) / FOLDS
+        said += weight[:, None] * (beyond @ left)
     return said
 
 

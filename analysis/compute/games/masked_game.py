@@ -51,7 +51,7 @@ def masked_game(
             part = background[start : start + step]
             mixed = np.where(present[:, None], x, part[None]).astype(mixed_type, copy=False)
             answer = np.asarray(model(mixed.reshape(-1, len(x))), dtype=np.float64)
-            if not len(answer) == len(coalitions) * len(part):
+            if answer.ndim == 0 or len(answer) != len(coalitions) * len(part):
                 raise ShapeError(f"The model answered {answer.shape} to {len(coalitions) * len(part)} rows",
                                  "one answer for each row")  # fmt: skip
             total = total + answer.reshape(len(coalitions), len(part), -1).sum(axis=1)

@@ -26,7 +26,7 @@ def adjusted_values(game: Game, budget: int, rng: np.random.Generator) -> Player
     method, n = "paired regression", len(odd)
     if not pairs.everything and n >= 2 * game.players:
         even = game(pairs.members) - odd
-        surrogate = fit_surrogate(pairs.signs, odd, even, values, rng)
+        surrogate = fit_surrogate(pairs, odd, even, values, rng)
         if surrogate.explained > 0:
             values, errors = solve(pairs, odd - surrogate.apart, total)
             method = "paired regression, adjusted by a cubic surrogate"
