@@ -1,0 +1,128 @@
+"""One sample in its network, run with what stands at one site exchanged: many exchanges in one forward pass.
+
+The site is the input itself or a module, seen as (tokens, units). The same forward pass serves values and slopes; torch
+is imported when a network is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from analysis.attribution.targets import Target
+from analysis.errors import InputError, ShapeError
+from analysis.sources.hooked_run import hooked_run
+from analysis.sources.loaded_model import LoadedModel, logits_of, shapes_of
+
+INPUT = "input"
+
+
+class SampleRun:
+    """Parameters
+    ----------
+    loaded : LoadedModel
+    item : one item of a data source, as `loaded.prepare` takes it
+    site : "input" or the name of a module
+
+    Attributes
+    ----------
+    grid : (height, width) of the tokens where the site is an image or a map, else None.
+
+    Raises
+    ------
+    NotFound
+        No such module.
+    InputError
+        The input holds whole numbers (words): they cannot be taken half, the embedding behind them can.
+    """
+
+    def __init__(self, loaded: LoadedModel, item, site: str = INPUT) -> None:
+        self.loaded, self.site, self.inputs = loaded, site, loaded.prepare([item])
+        self._key = input_key(self.inputs) if site == INPUT else None
+        self._shape: tuple[int, ...] = ()
+        self._clean, self.logits = self._first()
+        self.grid = tuple(self._shape[-2:]) if len(self._shape) == 4 else None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(tokens, units) of the site."""
+        return tuple(self._clean.shape)
+
+    @property
+    def clean(self):
+        """(tokens, units) tensor: what stands at the site."""
+        return self._clean
+
+    def values(self, x, target: Target, gradients: bool = False):
+        """(m,) tensor: the target for each of x (m, tokens, units) at the site; differentiable in x on request.
+
+        Memory: m samples in the network.
+        """
+        if tuple(x.shape[1:]) != self.shape:
+            raise ShapeError(
+                f"{tuple(x.shape)} at {self.site}", f"(any number, {self.shape[0]}, {self.shape[1]})"
+            )
+        inputs, put = repeated(self.inputs, len(x)), as_site(x, (len(x), *self._shape[1:]))
+        replace = {} if self.site == INPUT else {self.site: lambda _given: put}
+        if self.site == INPUT:
+            inputs = put if self._key is None else {**inputs, self._key: put}
+        logits, caught = self._run(inputs, target.catch, replace, gradients)
+        return target.of(logits, caught)
+
+    def caught(self, module: str):
+        """(tokens, units) that `module` gives for the sample as it is."""
+        return as_tokens(self._run(self.inputs, (module,), {}, False)[1][module])[0]
+
+    def _first(self):
+        if self.site == INPUT:
+            x = self.inputs if self._key is None else self.inputs[self._key]
+            logits, _ = self._run(self.inputs, (), {}, False)
+        else:
+            logits, caught = self._run(self.inputs, (self.site,), {}, False)
+            x = caught[self.site]
+        if not x.is_floating_point() or x.ndim < 2 or x.shape[0] != 1:
+            raise InputError(
+                f"{self.site} holds {str(x.dtype).removeprefix('torch.')} of shape {tuple(x.shape)} for one sample",
+                "real numbers, one sample first",
+            )
+        self._shape = tuple(x.shape)
+        return as_tokens(x)[0].detach().clone(), logits
+
+    def _run(self, inputs, catch, replace: Mapping, gradients: bool):
+        loaded = self.loaded
+        with hooked_run(loaded.module, catch, replace, gradients=gradients) as caught:
+            raw = loaded.call(loaded.module, inputs) if loaded.call else loaded.run(inputs)
+        return logits_of(raw), caught
+
+
+def input_key(inputs) -> str | None:
+    """The one input of real numbers; None where the inputs are a tensor. Raises InputError."""
+    if not isinstance(inputs, Mapping):
+        return None
+    real = [k for k, v in inputs.items() if hasattr(v, "is_floating_point") and v.is_floating_point()]
+    if len(real) != 1:
+        raise InputError(
+            f"inputs of {shapes_of(inputs)}, {len(real)} of them real numbers", "exactly one",
+            "Take a module as the site: of a text the embedding of its words",
+        )  # fmt: skip
+    return real[0]
+
+
+def repeated(inputs, times: int):
+    """The prepared inputs of one sample, so many times."""
+    if isinstance(inputs, Mapping):
+        return {k: repeated(v, times) for k, v in inputs.items()}
+    if not hasattr(inputs, "repeat") or inputs.ndim == 0:
+        return inputs
+    return inputs.repeat(times, *[1] * (inputs.ndim - 1))
+
+
+def as_tokens(x):
+    """(b, tokens, units) of (b, units), (b, tokens, units) or (b, channels, height, width)."""
+    if x.ndim == 4:
+        return x.flatten(2).transpose(1, 2)
+    return x[:, None] if x.ndim == 2 else x.flatten(2)
+
+
+def as_site(x, shape: tuple[int, ...]):
+    """The tensor of that shape that `as_tokens` reads as `x`."""
+    return x.transpose(1, 2).reshape(shape) if len(shape) == 4 else x.reshape(shape)
