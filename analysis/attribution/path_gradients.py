@@ -28,11 +28,13 @@ ROWS = 64
 
 @dataclass(frozen=True)
 class PathValues:
-    """`values` (players,) and `each` (background, players); `residual` their sum less target(x) - mean target of the
+    """`values` (players,) and `each` (background, players); `slopes` (tokens, units) tensor, their mean along the way
+    and over the background; `residual` their sum less target(x) - mean target of the
     background; `full`, `empty` the two; `rows` that went through the network, forward and backward."""
 
     values: np.ndarray
     each: np.ndarray
+    slopes: object
     residual: float
     full: float
     empty: float
@@ -50,7 +52,7 @@ def path_values(
         raise ParameterError(f"{steps} steps", "at least 1")
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     nodes, weights = (nodes + 1) / 2, weights / 2
-    x, each = run.clean, []
+    x, each, mean = run.clean, [], torch.zeros(run.shape, dtype=torch.float64)
     for i, base in enumerate(background.rows):
         progress(i / background.size, f"slopes for {i:,} of {background.size:,} background rows")
         slopes = torch.zeros(run.shape, dtype=torch.float64)
@@ -60,12 +62,13 @@ def path_values(
             share = torch.as_tensor(weights[first : first + rows])[:, None, None]
             slopes += (found.double() * share).sum(dim=0)
         each.append(players.inner(slopes, x, base).numpy())
+        mean += slopes / background.size
     ends = torch.cat([x[None], background.rows])
     ends = torch.cat([run.values(part, target).double() for part in ends.split(rows)]).numpy()
     full, empty = float(ends[0]), float(ends[1:].mean())
     values = np.mean(each, axis=0)
     used = background.size * (steps + 1) + 1
-    return PathValues(values, np.array(each), float(values.sum() - (full - empty)), full, empty, used)
+    return PathValues(values, np.array(each), mean, float(values.sum() - (full - empty)), full, empty, used)
 
 
 def _slopes(run: SampleRun, x, target: Target):

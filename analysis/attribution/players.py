@@ -131,7 +131,7 @@ class Features:
         """(players, tokens, units) float64 tensor."""
         import torch
 
-        change = self._codes(x.double().numpy()) - self._codes(base.double().numpy())
+        change = self._change(x, base)
         parts = [change[:, j, None] * self._directions[j] for j in self._chosen]
         explained = change @ self._directions
         if self._some_left:
@@ -149,4 +149,18 @@ class Features:
     def inner(self, slopes, x, base):
         import torch
 
-        return torch.einsum("td,ktd->k", slopes.double(), self.parts(x, base))
+        slopes, change = slopes.double().numpy(), self._change(x, base)
+        each = (change * (slopes @ self._directions.T)).sum(axis=0)
+        whole = float((slopes * (x - base).double().numpy()).sum())
+        found = [each[self._chosen]]
+        if self._some_left:
+            found.append([each.sum() - each[self._chosen].sum()])
+        return torch.as_tensor(np.concatenate([*found, [whole - each.sum()]]))
+
+    def differ(self, x, base) -> np.ndarray:
+        """(chosen,) bool: which of the chosen features are not the same on both."""
+        return (self._change(x, base)[:, self._chosen] != 0).any(axis=0)
+
+    def _change(self, x, base) -> np.ndarray:
+        """(tokens, features): activations less those on the background."""
+        return self._codes(x.double().numpy()) - self._codes(base.double().numpy())

@@ -1,0 +1,143 @@
+"""Samples of a tap, each ready to be explained: in the network that the tap was recorded from, or, where that cannot be
+run, in a linear probe of labels that did not see the sample.
+
+The site is the tap itself, token by token. Of the probe it is the rows of the sample; their mean is what is read.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.activations import Activations, sample_column
+from analysis.arrays import finite_rows
+from analysis.attribution.sample_run import INPUT, SampleRun
+from analysis.compute.rows.cluster_columns import label_column
+from analysis.errors import InputError, LoupeError, NotEnoughData, NotFound
+from analysis.features.probe_reader import ProbeReader
+from analysis.sources.loaded_model import LoadedModel
+from analysis.spec import Progress
+
+NETWORK, PROBE = "the network, where it can be run", "a linear probe"
+READERS = (NETWORK, PROBE)
+
+
+class NetworkSamples:
+    """`samples` (n,) of the store; `classes` names of its outputs, where known; `what` is run; `notes`."""
+
+    is_network = True
+
+    def __init__(self, tap: Activations, maximum: int, rng: np.random.Generator) -> None:
+        from analysis.sources.rerun import rerun
+
+        tokens = getattr(getattr(tap, "spec", None), "tokens", "")
+        if tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
+            raise InputError(
+                f"{tap.name} holds means over tokens, which the network does not pass on",
+                "a tap recorded with all tokens",
+            )
+        self._run = rerun(tap, maximum, partial=True, rng=rng)
+        self._site = tap.name.partition(":")[2] or tap.name
+        self.samples, self.classes = self._run.samples, tuple(self._run.loaded.class_names)
+        self.what = f"the network ({type(self._run.loaded.module).__name__})"
+        self.notes = (self._run.note,)
+
+    def run(self, i: int) -> SampleRun:
+        """The i-th of `samples`, in its network."""
+        return SampleRun(self._run.loaded, self._run.data.items(i, i + 1)[0], self._site)
+
+    def word(self, answer: int) -> str:
+        """What an output stands for."""
+        if answer < len(self.classes):
+            return self.classes[answer]
+        decode = self._run.loaded.decode
+        return repr(decode(answer)) if decode else str(answer)
+
+
+class ProbeSamples:
+    """The same with the probe of the other half of the samples."""
+
+    is_network = False
+
+    def __init__(
+        self, tap: Activations, column: str, maximum: int, rng: np.random.Generator, progress: Progress, span
+    ) -> None:
+        reader = ProbeReader(tap, column, maximum, rng, progress, span)
+        self._tap, self._half = tap, reader.half
+        self.samples, self.classes = reader.samples, tuple(map(str, reader.classes))
+        self.what, self.notes = reader.what, reader.notes
+        self._loaded = [_linear(reader._probes[h]) for h in (0, 1)]
+
+    def run(self, i: int) -> SampleRun:
+        rows = np.arange(*self._tap.layout.offsets[self.samples[i] : self.samples[i] + 2])
+        x = np.asarray(self._tap.take(rows), np.float64)
+        return SampleRun(self._loaded[self._half[i]], x[finite_rows(x)], INPUT)
+
+    def word(self, answer: int) -> str:
+        return self.classes[answer]
+
+
+def _linear(probe) -> LoadedModel:
+    """The mean over tokens, then the probe, as a network."""
+    import torch
+
+    weights = torch.as_tensor(probe.weights)
+    shift = torch.as_tensor(probe.fit.intercept - probe.mean @ probe.weights)
+
+    class Mean(torch.nn.Module):
+        def forward(self, x):
+            return x.mean(dim=1) @ weights + shift
+
+    return LoadedModel(Mean(), "array", lambda items: torch.as_tensor(np.stack(items)))
+
+
+def explained_samples(
+    tap: Activations,
+    reader: str,
+    column: str | None,
+    maximum: int,
+    rng: np.random.Generator,
+    progress: Progress,
+    span,
+) -> tuple[NetworkSamples | ProbeSamples, tuple[str, ...]]:
+    """The samples, at most so many, and notes. `column`: labels of the probe; None for 'label' where there is one.
+
+    Raises
+    ------
+    NotFound
+        No such column; neither labels nor a network.
+    NotEnoughData
+        A probe of too few labelled samples.
+    InputError
+        The network cannot be run, and there are no labels either.
+    """
+    if column is not None:
+        sample_column(tap, column)  # its refusal
+    refused: LoupeError | None = None
+    if reader == NETWORK and getattr(tap, "store", None) is not None:
+        progress(span[0], "opening the network")
+        try:
+            found = NetworkSamples(tap, maximum, rng)
+            return found, found.notes
+        except (InputError, NotFound) as why:
+            refused = why
+    column = label_column(tap, column)
+    if column is None:
+        if refused is not None:
+            raise refused
+        raise NotFound(
+            f"{tap.name} has no labels and no network that can be run", "one of them to have an answer to explain",
+            "Name a column of classes, or record the tap from a Hugging Face model directory",
+        )  # fmt: skip
+    samples = ProbeSamples(tap, column, maximum, rng, progress, span)
+    why = () if refused is None else (f"The network cannot be run here: {refused.found}.",)
+    return samples, (*why, *samples.notes)
+
+
+def refuse_few_samples(tap: Activations, samples, least: int) -> None:
+    """Raises NotEnoughData."""
+    if len(samples.samples) < least:
+        raise NotEnoughData(
+            f"{tap.name} has {len(samples.samples)} sample(s) to explain",
+            f"at least {least}",
+            "Record more samples",
+        )

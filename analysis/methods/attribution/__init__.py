@@ -1,0 +1,1 @@
+"""Attribution: who is responsible for an answer, and how much of it is left unexplained."""
