@@ -59,7 +59,11 @@ class Evidence:
     @property
     def words(self) -> str:
         if self.kind == TEXT:
-            return "a few words of text around each place" if self.marked else f"texts up to {LONGEST} characters"
+            return (
+                "a few words of text around each place"
+                if self.marked
+                else f"texts up to {LONGEST} characters"
+            )
         return "labels and columns of the samples and the places of patches; no picture and no file name"
 
 
