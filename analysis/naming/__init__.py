@@ -5,6 +5,7 @@ http_model.py     a server that speaks chat-completions JSON; program_model.py a
 asking.py         one question, one answer, stopped on request
 evidence.py       what is told of a feature: texts with active tokens marked, or labels and columns
 prompts.py        the questions word for word, and how an answer is read
+preview.py        what would be sent
 detection.py      how well a name tells held-out examples apart
 proposals.py      what was answered, kept in the workspace
 proposing.py      all of it for some features

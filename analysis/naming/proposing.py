@@ -19,7 +19,6 @@ from analysis.naming.settings import Settings, needed
 from analysis.spec import Progress, no_progress
 
 MOST = 500  # features at a time
-REQUESTS = 2  # for each
 
 
 @dataclass(frozen=True)
@@ -115,26 +114,3 @@ def judged(told: Evidence, chosen: Sequence[int]) -> Detection:
     active = [e.active for e in told.held_out]
     hits = sum(f and a for f, a in zip(fits, active, strict=True))
     return Detection(sum(active), len(active) - sum(active), hits, sum(fits) - hits)
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What would be sent for one feature: the questions as role and text, the second with a place for the name; `told`
-    says what examples are; `few` why there is no second; `requests` how many there are."""
-
-    name: tuple[tuple[str, str], ...]
-    fit: tuple[tuple[str, str], ...]
-    told: str
-    few: str
-
-    @property
-    def requests(self) -> int:
-        return REQUESTS if self.fit else 1
-
-
-def preview(store, tap: str, feature: int, seed: int = 0) -> Preview:
-    """Sends nothing, and needs no model to be configured. Raises as `evidence`."""
-    told = evidence(store, tap, feature, seed)
-    plain = lambda messages: tuple((m["role"], m["content"]) for m in messages)  # noqa: E731
-    second = plain(prompts.fit_messages(told, prompts.PLACE)) if told.held_out else ()
-    return Preview(plain(prompts.name_messages(told)), second, told.words, told.few)
