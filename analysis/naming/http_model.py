@@ -47,11 +47,6 @@ class _Refused(urllib.request.HTTPRedirectHandler):
         )  # fmt: skip
 
 
-def request_body(settings: Settings, messages: Sequence[dict]) -> dict:
-    """What is sent, but for the header with the key."""
-    return {**settings.options, "model": settings.model, "stream": False, "messages": list(messages)}
-
-
 def answer(settings: Settings, messages: Sequence[dict]) -> str:
     """The answer's text. Raises InputError in words for whatever goes wrong, TooSoon where a pause is asked for."""
     headers = {
@@ -61,7 +56,7 @@ def answer(settings: Settings, messages: Sequence[dict]) -> str:
     }
     if settings.key:
         headers["Authorization"] = f"Bearer {settings.key}"
-    body = json.dumps(request_body(settings, messages)).encode()
+    body = json.dumps({**settings.fields, "messages": list(messages)}).encode()
     request = urllib.request.Request(settings.url, body, headers, method="POST")
     proxies = {urlsplit(settings.url).scheme: settings.proxy} if settings.proxy else {}
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies), _Refused)

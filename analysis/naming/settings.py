@@ -61,6 +61,11 @@ class Settings:
         return "this machine" if self.command else urlsplit(self.url).netloc
 
     @property
+    def fields(self) -> dict:
+        """What a request to a server holds beside the messages."""
+        return {**self.options, "model": self.model, "stream": False}
+
+    @property
     def proxy_host(self) -> str:
         """The machine that requests go through; "" for none."""
         return urlsplit(self.proxy if "//" in self.proxy else f"//{self.proxy}").hostname or ""

@@ -52,4 +52,5 @@ def _score(one) -> str:
     if one.score is None:
         return f"not scored: {one_line(one.unscored)}"
     e, verdict = one.score.estimate, "beyond it" if one.score.beyond_chance else "not beyond it"
-    return f"detection AUROC {e.value:.2f}, {e.low:.2f} to {e.high:.2f}; by chance 0.50, up to {e.null_high:.2f}: {verdict}"
+    score = f"detection AUROC {e.value:.2f}, {e.low:.2f} to {e.high:.2f}"
+    return f"{score}; by chance 0.50, up to {e.null_high:.2f}: {verdict}"

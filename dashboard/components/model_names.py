@@ -122,7 +122,8 @@ def _who(settings: Settings, asked: str, told: str) -> None:
 
 def _texts(settings: Settings, seen: Preview) -> None:
     """Word for word. As code, so that nothing in it is taken for layout."""
-    fields = json.dumps({"model": settings.model, **settings.options}, ensure_ascii=False)
+    told = {"model": settings.model} if settings.command else settings.fields
+    fields = json.dumps(told, ensure_ascii=False)
     for title, messages in (("For a name", seen.name), ("To judge the name by examples held out", seen.fit)):
         st.caption(
             title
