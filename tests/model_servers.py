@@ -33,7 +33,7 @@ class ModelServer:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer.seen.append((self.path, dict(self.headers), body))
                 if outer.wait is not None:
-                    outer.wait.wait(10)
+                    outer.wait.wait(60)
                 status, headers, raw = outer._answer(body)
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(raw)), **headers}.items():

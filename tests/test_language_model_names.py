@@ -348,8 +348,8 @@ def test_examples_to_judge_by_are_of_other_samples_and_silent_ones_hold_no_activ
     assert found == evidence(made.store("code"), "h.0@words", WHILE)
     for seed in range(5):  # whatever the samples are divided into
         told = evidence(made.store("code"), "h.0@words", WHILE, seed)
-        of = {"".join(e.plain.split("⟦")) for e in (*told.strongest, *told.weak, *told.silent)}
-        assert not of & {e.plain for e in told.held_out}
+        of = {e.sample for e in (*told.strongest, *told.weak, *told.silent)}
+        assert not of & {e.sample for e in told.held_out}
 
 
 def test_of_pictures_labels_and_columns_are_told_and_no_id_or_path(made):

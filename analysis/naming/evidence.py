@@ -35,10 +35,12 @@ TEXT, COLUMNS = "texts", "columns"
 
 @dataclass(frozen=True)
 class Example:
-    """`text` with marks, `plain` without; `strength` 0 to 10, of the strongest value to be named by."""
+    """`text` with marks, `plain` without; `strength` 0 to 10, of the strongest value to be named by. `sample` is not
+    told."""
 
     text: str
     plain: str
+    sample: int
     strength: int = 0
     active: bool = False
 
@@ -180,13 +182,12 @@ class _Told:
         tokens = self._tokens(sample)
         if tokens is None:
             text = self._whole(sample)
-            return Example(text, text, strength)
+            return Example(text, text, sample, strength)
         start = int(self.layout.offsets[sample]) + self.layout.leading
         low, high = _window(tokens, row - start)
         on = set((active[slice(*np.searchsorted(active, (start + low, start + high)))] - start).tolist())
-        return Example(
-            _cut(tokens, low, high, on, row - start), _cut(tokens, low, high, set(), row - start), strength
-        )
+        text, plain = (_cut(tokens, low, high, marked, row - start) for marked in (on, set()))
+        return Example(text, plain, sample, strength)
 
     def silent(
         self, samples: np.ndarray, active: np.ndarray, gaps: np.ndarray, rng, most: int
@@ -239,7 +240,7 @@ class _Told:
             place = f"patch in row {token // wide + 1} of {high}, column {token % wide + 1} of {wide}"
             said.append(place if token >= 0 else "not a patch, the class token")
         text = "; ".join(said)[:LONGEST]
-        return Example(text, text, strength)
+        return Example(text, text, sample, strength)
 
     def _value(self, column: str, sample: int) -> str:
         value = np.asarray(self.store.samples[column])[sample]

@@ -4,7 +4,7 @@
     LOUPE_NAMER_MODEL    what the server calls the model
     LOUPE_NAMER_KEY      a bearer token, where the server wants one
     LOUPE_NAMER_COMMAND  in place of a server: a program and its arguments; JSON to its input, the answer on its output
-    LOUPE_NAMER_TIMEOUT  seconds to wait for an answer; 60
+    LOUPE_NAMER_TIMEOUT  seconds to wait for an answer; 120
     LOUPE_NAMER_OPTIONS  a JSON object, fields of a request beside model and messages; {"temperature": 0}
 
 Never from a workspace: whoever opens one that a stranger made must not send texts to the stranger's server, nor run his
@@ -30,7 +30,7 @@ HOW = (
     "LOUPE_NAMER_MODEL in the environment, or with LOUPE_NAMER_COMMAND (a program of your own)"
 )
 ENDING = "/chat/completions"
-TIMEOUT, LONGEST_WAIT = 60.0, 3600.0
+TIMEOUT, LONGEST_WAIT = 120.0, 3600.0
 OPTIONS = '{"temperature": 0}'
 OWN_FIELDS = ("model", "messages", "stream")
 
