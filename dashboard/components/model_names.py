@@ -47,7 +47,7 @@ def of_feature(unit: Unit) -> None:
         _texts(settings, seen)
         if st.button(f"Send it to {errors.escape(settings.host)}", icon=":material/send:", key="ask model"):
             _start(settings, unit.reference, [unit.number], f"Name of {unit.word} {unit.name}")
-        outcome.draw("name_features", lambda result: None)
+        outcome.draw("name_features", lambda result: _answered(result, unit, found))
 
 
 def of_list(tap: Tap, reference: str, units: np.ndarray) -> None:
@@ -152,6 +152,15 @@ def _proposal(unit: Unit, found: Proposal) -> None:
         ):
             Proposals(state.workspace().path).forget(store, tap, unit.number)
             st.rerun()
+
+
+def _answered(result: dict, unit: Unit, found: Proposal | None) -> None:
+    """Where the button is, as the sentence with the score may be out of sight; of this feature only."""
+    if found is not None and (result.get("input"), result.get("named")) == (unit.reference, [unit.number]):
+        st.success(
+            f"“{errors.escape(found.name)}”, with its score at the top of the card.",
+            icon=":material/check_circle:",
+        )
 
 
 def _ended(result: dict, reference: str, word: str) -> None:
