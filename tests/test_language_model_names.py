@@ -20,11 +20,12 @@ from dictionary_subjects import set_of
 from model_servers import KEY, ModelServer, examples_of, reply
 
 from analysis.errors import Cancelled, InputError, LoupeError, NotEnoughData, NotFound, ParameterError
+from analysis.features import rules
 from analysis.features.encoding import encode_tap
 from analysis.jobs import queue, worker
 from analysis.naming import prompts
 from analysis.naming.detection import Detection
-from analysis.naming.evidence import evidence
+from analysis.naming.evidence import active_rows, evidence
 from analysis.naming.http_model import MOST_BYTES
 from analysis.naming.preview import preview
 from analysis.naming.proposals import Proposal, Proposals
@@ -362,6 +363,16 @@ def test_of_pictures_labels_and_columns_are_told_and_no_id_or_path(made):
     assert "no picture" in preview(made.store("images"), "blocks.0", 3).told
     with pytest.raises(NotEnoughData, match="never active"):
         evidence(made.store("images"), "blocks.0", 0)
+
+
+def test_a_feature_that_is_never_0_is_active_in_its_upper_tenth(made):
+    store = encode_tap(made.store("images"), "pooled", set_of("linear", np.eye(16), rule=rules.LINEAR))
+    for tap in ("pooled", "pooled@linear"):
+        rows, values, gaps = active_rows(store.activations(tap), 1)
+        assert (len(rows), len(gaps)) == (12, 0)  # of 120
+        x = store.activations("pooled").unit(1)
+        assert sorted(rows) == sorted(np.argsort(-x)[:12])
+        assert (values > 0).all()
 
 
 def test_a_tap_of_numbers_alone_has_nothing_to_tell(tmp_path):

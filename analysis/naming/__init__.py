@@ -3,7 +3,8 @@
 settings.py       which model, from the environment of this program
 http_model.py     a server that speaks chat-completions JSON; program_model.py a program on this machine
 asking.py         one question, one answer, stopped on request
-evidence.py       what is told of a feature: texts with active tokens marked, or labels and columns
+evidence.py       which examples of a feature are told
+row_words.py      an example in words: text with active tokens marked, or labels and columns
 prompts.py        the questions word for word, and how an answer is read
 preview.py        what would be sent
 detection.py      how well a name tells held-out examples apart

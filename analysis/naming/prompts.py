@@ -12,7 +12,8 @@ import unicodedata
 from collections.abc import Sequence
 
 from analysis.errors import InputError
-from analysis.naming.evidence import CLOSE, COLUMNS, OPEN, Evidence, Example
+from analysis.naming.evidence import Evidence
+from analysis.naming.row_words import CLOSE, COLUMNS, OPEN, Example
 
 LONGEST_NAME, MOST_WORDS = 80, 10
 PLACE = "(the name that the model gave)"

@@ -57,14 +57,7 @@ def propose(
         By `progress`; what was named before is kept.
     """
     settings = needed()
-    if shown and shown != settings.where:
-        raise ParameterError(
-            f"{settings.where} would be asked, and {shown} was shown: nothing was sent", "the same",
-            "Restart the dashboard with the environment that you want",
-        )  # fmt: skip
-    features = list(dict.fromkeys(int(f) for f in features))
-    if not 1 <= len(features) <= MOST:
-        raise ParameterError(f"{len(features)} features to name", f"1 to {MOST} at a time")
+    features = _asked(settings, shown, features)
     name, _, tap = reference.partition(":")
     digest, store = workspace.activations(reference).digest, workspace.store(name)
     found, without = [], {}
@@ -84,6 +77,19 @@ def propose(
         found.append(proposal)
     progress(1.0, "done")
     return Proposed(tuple(found), without)
+
+
+def _asked(settings: Settings, shown: str, features: Sequence[int]) -> list[int]:
+    """The features, each once. Raises ParameterError where somebody else would be asked, or too much."""
+    if shown and shown != settings.where:
+        raise ParameterError(
+            f"{settings.where} would be asked, and {shown} was shown: nothing was sent", "the same",
+            "Restart the dashboard with the environment that you want",
+        )  # fmt: skip
+    chosen = list(dict.fromkeys(int(f) for f in features))
+    if not 1 <= len(chosen) <= MOST:
+        raise ParameterError(f"{len(chosen)} features to name", f"1 to {MOST} at a time")
+    return chosen
 
 
 class Unusable(InputError):
