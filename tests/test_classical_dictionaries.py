@@ -21,7 +21,7 @@ from analysis.errors import (
     TooLarge,
 )
 from analysis.features import nonnegative
-from analysis.features.classical import CLASSICAL, convex
+from analysis.features.classical import CLASSICAL, convex, cumulants
 from analysis.features.classical.contrastive import DIFFERENCE, RATIO, ContrastiveParams, separated
 from analysis.features.classical.control import AXES
 from analysis.features.classical.convex import mixed
@@ -372,6 +372,20 @@ def test_cumulants_over_pairs_are_those_of_the_definition():
     a, b = rng.standard_normal((2, 3))
     both = paired(a[None])[0] @ found @ paired(b[None])[0]
     assert both == pytest.approx(np.einsum("ijkl,i,j,k,l", full, a, a, b, b), rel=1e-9)
+
+
+@pytest.mark.parametrize(("most", "least"), [(10_000, 0.025), (200, 0.01)])  # drawn as it is; from fewer rows
+def test_one_in_twenty_gaussian_data_sets_is_given_a_rank(monkeypatch, most, least):
+    """Over edges of many seeds, against cumulants of data whitened and multiplied here."""
+    monkeypatch.setattr(cumulants, "NULL_ROWS", most)
+    rng, own = np.random.default_rng(0), []
+    for _ in range(400):
+        y = rng.standard_normal((600, 3)) @ rng.standard_normal((3, 3))
+        y -= y.mean(axis=0)
+        y = y @ np.linalg.inv(np.linalg.cholesky(y.T @ y / 600)).T
+        own.append(np.abs(np.linalg.eigvalsh(beyond_gaussian(paired(y).T @ paired(y) / 600))).max())
+    edges = np.array([cumulants.gaussian_edge(600, 3, rng) for _ in range(15)])
+    assert least < (np.array(own)[:, None] > edges).mean() < 0.08
 
 
 def test_fourth_order_directions_of_rows_are_the_sources(tmp_path):

@@ -27,7 +27,7 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.dictionaries.concept_scores import ENOUGH, f1, f1_parts, halves, judged, prevalence_f1
 from analysis.compute.machine import machine
 from analysis.compute.rows.samples import labelled_matrix
-from analysis.compute.statistics.nulls import against
+from analysis.compute.statistics.nulls import against, share_over
 from analysis.compute.statistics.ratios import ratio_interval
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -139,10 +139,10 @@ def _estimates(c, null, single, hot, rng, n: int, d: int) -> tuple[Estimate, ...
         Estimate("mean F1 of classes", value, min(float(low), value), max(float(high), value),
                  interval="bootstrap over samples", null_method=f"labels exchanged, {len(null)} times",
                  estimator="chosen on one half, judged on the other", **against(value, null.mean(axis=1)), **common),
-        Estimate("share of classes beyond chance", float((c["beyond chance"] == "yes").mean()),
+        Estimate("share of classes beyond chance", **share_over(c["beyond chance"] == "yes", "classes"),
                  null=1 / (1 + len(null)), null_method="above every exchange of labels",
                  estimator="exchange", **common),
-        Estimate("share of classes over-split", float((c["over-split"] == "yes").mean()),
+        Estimate("share of classes over-split", **share_over(c["over-split"] == "yes", "classes"),
                  estimator=f"two features or more for F1 {ENOUGH}", **common),
     )  # fmt: skip
 
@@ -186,7 +186,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="concept_f1", family="dictionaries", title="A feature for each class", version=2, function=concept_f1,
+        id="concept_f1", family="dictionaries", title="A feature for each class", version=3, function=concept_f1,
         summary="Best F1 of a feature for each class, chosen and judged on different samples; over-splitting.",
         params=ConceptF1Params, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="reordering features; any rising map of a feature's values",

@@ -80,7 +80,7 @@ class DictionaryCourtParams:
         3, "How many of the most frequent classes are changed into each other.", low=2, high=12
     )
     draws: int = param(4, "Exchanges of labels.", low=2, high=99)
-    maximum_samples: int = param(300, "Most samples (the first ones).", low=16, high=100_000)
+    maximum_samples: int = param(300, "Most samples; a seeded random subset above.", low=16, high=100_000)
 
 
 def dictionary_court(
@@ -233,7 +233,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="dictionary_court", family="dictionaries", title="The dictionary court", version=3,
+        id="dictionary_court", family="dictionaries", title="The dictionary court", version=4,
         function=dictionary_court,
         summary="Approximation, function and interpretability of a dictionary beside PCA, random and supervised ones.",
         params=DictionaryCourtParams, result=Matrix, check=_check, cost=_cost, minimum_rows=FEWEST,

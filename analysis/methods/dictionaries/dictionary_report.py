@@ -145,7 +145,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="dictionary_report", family="dictionaries", title="Dictionary report", version=1,
+        id="dictionary_report", family="dictionaries", title="Dictionary report", version=2,
         function=dictionary_report,
         summary="Explained variance, active and dead features and coherence, beside PCA, random and class means.",
         params=DictionaryReportParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,

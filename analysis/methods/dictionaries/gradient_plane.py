@@ -56,7 +56,7 @@ class GradientPlaneParams:
     measured: int = param(
         12, "Features that are removed to measure their effect.", label="features measured", low=3, high=200
     )
-    maximum_samples: int = param(300, "Most samples (the first ones).", low=8, high=100_000)
+    maximum_samples: int = param(300, "Most samples; a seeded random subset above.", low=8, high=100_000)
 
 
 def gradient_plane(
@@ -233,7 +233,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="gradient_plane", family="dictionaries", title="Activation against effect on the loss", version=1,
+        id="gradient_plane", family="dictionaries", title="Activation against effect on the loss", version=2,
         function=gradient_plane,
         summary="Which features are quiet but loud: mean activation against first-order effect on the loss.",
         params=GradientPlaneParams, result=Scatter, check=_check, cost=_cost, minimum_rows=FEWEST,

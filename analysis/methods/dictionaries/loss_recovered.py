@@ -69,7 +69,7 @@ class LossRecoveredParams:
         None, "Labels for class means and for a probe; automatic: 'label' where there is one.", column=True
     )
     reader: str = param(AUTOMATIC, "What the tap is for.", choices=READERS)
-    maximum_samples: int = param(500, "Most samples (the first ones).", low=8, high=100_000)
+    maximum_samples: int = param(500, "Most samples; a seeded random subset above.", low=8, high=100_000)
 
 
 def loss_recovered(
@@ -209,7 +209,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="loss_recovered", family="dictionaries", title="Loss recovered", version=1, function=loss_recovered,
+        id="loss_recovered", family="dictionaries", title="Loss recovered", version=2, function=loss_recovered,
         summary="What the network keeps when the tap is replaced by its reconstruction, beside ablations and rivals.",
         params=LossRecoveredParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="reordering features; scaling a direction up and its codes down",

@@ -226,7 +226,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="read_write", family="dictionaries", title="What features read and write", version=1, function=read_write,
+        id="read_write", family="dictionaries", title="What features read and write", version=2, function=read_write,
         summary="Each feature at (input score, output score): which read their outputs, which write them.",
         params=ReadWriteParams, result=Scatter, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="reordering features; scaling a direction up and its codes down",

@@ -214,6 +214,7 @@ METHODS = (
         function=tensor_components,
         summary="Every CP component of samples × positions × units in one line, with its stability.",
         params=TensorComponentsParams, result=Table, check=_check, cost=_cost, more_inputs=True, same_units=True,
+        others="nothing",
         minimum_rows=FEWEST, invariance="reordering units or samples up to the seed; one scale for all units",
         papers=("Functional Bayesian Tucker Decomposition for Continuous-indexed Tensor Data",
                 "Strivec: Sparse Tri-Vector Radiance Fields"),

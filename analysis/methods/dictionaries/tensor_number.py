@@ -184,6 +184,7 @@ METHODS = (
         function=tensor_number,
         summary="CP components against their number: what they explain, whether they agree, whether they come back.",
         params=TensorNumberParams, result=Curve, check=_check, cost=_cost, more_inputs=True, same_units=True,
+        others="nothing",
         minimum_rows=FEWEST,
         invariance="reordering units; one scale for all; reordering samples up to the seed",
         papers=("Determination of Latent Dimensionality in International Trade Flow",

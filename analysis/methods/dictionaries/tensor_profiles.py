@@ -234,6 +234,7 @@ METHODS = (
         function=tensor_profiles,
         summary="Profiles of CP components over the positions of a sample or over layers, with intervals.",
         params=TensorProfilesParams, result=Curve, check=_check, cost=_cost, more_inputs=True, same_units=True,
+        others="nothing",
         minimum_rows=FEWEST, invariance="reordering units or samples up to the seed; one scale for all units",
         papers=("Functional Bayesian Tucker Decomposition for Continuous-indexed Tensor Data",
                 "Strivec: Sparse Tri-Vector Radiance Fields"),

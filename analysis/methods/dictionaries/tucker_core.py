@@ -193,6 +193,7 @@ METHODS = (
         function=tucker_core,
         summary="The core of a Tucker model of samples × positions × units: which profiles go together.",
         params=TuckerCoreParams, result=Matrix, check=_check, cost=_cost, more_inputs=True, same_units=True,
+        others="nothing",
         minimum_rows=FEWEST, invariance="reordering units or samples up to the seed; one scale for all units",
         papers=("Functional Bayesian Tucker Decomposition for Continuous-indexed Tensor Data",),
     ),

@@ -94,7 +94,8 @@ def atom_energy(
     -------
     Scatter
         A point for each atom: log10 of its firing rate and its energy; dead atoms at half of the least rate. Guides:
-        chance and its 95 %. Columns: "state", "firing rate", "energy", "error", "beyond chance".
+        chance and its 95 %. Columns: "state", "firing rate", "energy", "error", "beyond chance"; the same for all,
+        "by chance, low", "by chance, high" (95 %), "directions of the subspace", "units".
 
     Raises
     ------
@@ -132,6 +133,8 @@ def atom_energy(
         columns={
             "state": np.where(rate > 0, "fires", "dead"), "firing rate": rate, "energy": energy, "error": error,
             "beyond chance": np.where(energy > high, "above", np.where(energy < low, "below", "as a random atom")),
+            **{name: np.full(len(energy), value) for name, value in (
+                ("by chance, low", low), ("by chance, high", high), ("directions of the subspace", r), ("units", d))},
         },
         colour="state", guides=energy_guides(place, r, d),
     )  # fmt: skip
@@ -242,7 +245,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="atom_energy", family="subspaces", title="Atoms of a dictionary in the active subspace", version=2,
+        id="atom_energy", family="subspaces", title="Atoms of a dictionary in the active subspace", version=3,
         function=atom_energy,
         summary="How much of each atom (decoder column) lies where activations vary, against how often it fires.",
         params=AtomEnergyParams, result=Scatter, check=_check, cost=_cost, inputs=2,
