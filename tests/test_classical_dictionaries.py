@@ -38,6 +38,7 @@ from analysis.features.classical.non_gaussian import (
 )
 from analysis.features.classical.semi_nmf import semi_factorised
 from analysis.features.classical.supervised import JOINT, MEANS, Design
+from analysis.features.encoding import encode_tap
 from analysis.features.nonnegative import nonnegative_codes
 from analysis.features.row_stream import held_out_rows
 from analysis.jobs.handlers import HANDLERS
@@ -440,6 +441,8 @@ def test_a_supervised_dictionary_reads_its_columns_off_other_samples(tmp_path):
     assert np.corrcoef(codes[:, 3], size)[0, 1] > 0.95
     assert found.about["held_out_by_columns"] > 0.9
     assert found.about["held_out"]["explained_variance"] > 0.9
+    values = encode_tap(store, "x", found).activations(f"x@{found.name}")
+    assert values.unit_names == ("label = k0", "label = k1", "label = k2", "size")
     with pytest.raises(NotFound, match="no sample column"):
         make(store, "x", "supervised", {"columns": "colour"})
 

@@ -316,15 +316,20 @@ def test_a_name_that_is_taken_is_refused(at_kept):
 
 
 @pytest.mark.parametrize(
-    ("ask", "others"), [("matched_dictionaries", ["pooled@more"]), ("feature_complexity", ["pooled"])]
+    ("ask", "others", "word"),
+    [
+        ("matched_dictionaries", ["pooled@more"], "Dictionaries of its tap"),
+        ("feature_complexity", ["pooled"], "Layers of this store"),
+    ],
 )
-def test_a_question_of_several_taps_begins_with_the_dictionary_and_what_goes_with_it(own, ask, others):
+def test_a_question_of_several_taps_begins_with_the_dictionary_and_what_goes_with_it(own, ask, others, word):
     own.features.add(made("more", seed=1))
     own.encode("net:pooled", "more")
     at = open_page("dictionaries", view="report", ask=ask, tap="net:pooled@set")
     assert is_whole(at)
     chosen = next(box.value for box in at.multiselect if box.label == "Taps, in order")
     assert chosen[0] == "net:pooled@set"
+    assert button(at, word) is not None
     assert set(f"net:{tap}" for tap in others) <= set(chosen[1:])
     assert all(("@" in tap) == ("@" in others[0]) for tap in chosen[1:])
 

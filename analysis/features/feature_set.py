@@ -166,6 +166,14 @@ class FeatureSet:
         """(k, d): the decoder's rows, as long as they are; of a transcoder, directions of the tap it tells."""
         return self.decoder
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What its features stand for where it was made of named things (concepts, values of columns); else ()."""
+        parts = self.about.get("components") or {}
+        told = self.about.get("concepts") or parts.get("concept") or parts.get("value")
+        named = isinstance(told, list) and len(told) == self.n_features
+        return tuple(told) if named and all(isinstance(name, str) for name in told) else ()
+
     @cached_property
     def lengths(self) -> np.ndarray:
         """(k,) of the directions."""

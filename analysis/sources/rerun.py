@@ -14,6 +14,7 @@ import numpy as np
 
 from analysis.arrays import chosen_samples
 from analysis.errors import InputError, NotFound
+from analysis.sources.hooked_run import model_lock
 from analysis.sources.weights import NetworkWeights, weights_of
 
 BATCH = 32
@@ -87,12 +88,13 @@ class Rerun:
         import torch
 
         changed = dict(changed or {})
-        try:
-            self._put(changed)
-            with torch.inference_mode():
-                parts = [self._batch(i, min(i + BATCH, self.n)) for i in range(0, self.n, BATCH)]
-        finally:
-            self._put({name: self.original[name] for name in changed})
+        with model_lock(self.loaded.module):
+            try:
+                self._put(changed)
+                with torch.inference_mode():
+                    parts = [self._batch(i, min(i + BATCH, self.n)) for i in range(0, self.n, BATCH)]
+            finally:
+                self._put({name: self.original[name] for name in changed})
         return Measured(*(np.concatenate(p) for p in zip(*parts, strict=True)))
 
     def _put(self, values: Mapping[str, np.ndarray]) -> None:

@@ -134,7 +134,7 @@ def _columns(found: FeatureList) -> dict:
     fixed = {
         "star": st.column_config.TextColumn("★", width=40, help="Starred in this workspace"),
         "unit": st.column_config.NumberColumn(found.word.capitalize(), format="%d", width=60),
-        "name": st.column_config.TextColumn("Name"),
+        "name": st.column_config.TextColumn("Name", width=200),
         "top_class": st.column_config.TextColumn(
             "Strongest for", help="The commonest class among the 64 strongest rows."
         ),

@@ -50,7 +50,9 @@ def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str
     series = projections.same_tap_in_series(reference, fitting)
     st.caption(count(len(chosen), "tap") + f" of {len(fitting)} that can be chosen.")
     with st.container(horizontal=True):
-        st.button("Layers of this store", on_click=_choose, args=(usual,), kwargs=change, key="layers")
+        st.button(
+            _begun(method, reference, usual), on_click=_choose, args=(usual,), kwargs=change, key="layers"
+        )
         if max(2, method.inputs) <= len(series) < len(elsewhere):
             ends = " to ".join(r.partition(":")[0] for r in (series[0], series[-1]))
             st.button(
@@ -62,6 +64,19 @@ def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str
                 "This tap in other stores", on_click=_choose, args=(elsewhere,), kwargs=change, key="elsewhere",
                 help="Other checkpoints or seeds that were recorded on the same samples.",
             )  # fmt: skip
+
+
+def _begun(method: Method, reference: str, usual: list[str]) -> str:
+    """What the usual choice is, in words."""
+    if usual == [reference]:
+        return "This tap alone"
+    store, _, tap = reference.partition(":")
+    if method.others == "networks" and not all(r.startswith(f"{store}:") for r in usual):
+        return "Other networks"
+    alike = method.others in ("dictionaries", "networks") and usual[0] == reference
+    if alike and tap not in state.workspace().store(store).recorded:
+        return "Dictionaries of its tap"
+    return "Layers of this store"
 
 
 def _help(method: Method) -> str:

@@ -10,7 +10,7 @@ from dashboard.browse.feature_list import Tap
 from dashboard.browse.labels import labels_of
 from dashboard.browse.unit import Unit
 from dashboard.browse.unit_words import word_of
-from dashboard.components import certificate_line, feature_card, feature_table, nothing_yet
+from dashboard.components import certificate_line, feature_card, feature_table, model_names, nothing_yet
 
 
 def page() -> None:
@@ -29,7 +29,9 @@ def page() -> None:
     st.title("Features")
     with errors.shown():
         certificate_line.draw(store, ":".join(current))
-        feature_table.draw(feature_table.filters(tap))
+        listed = feature_table.filters(tap)
+        model_names.of_list(tap, ":".join(current), listed.units)
+        feature_table.draw(listed)
 
 
 def _tap(store, store_name: str, tap: str) -> Tap:
@@ -51,9 +53,10 @@ def _names(store, store_name: str, tap: str) -> tuple[str, ...]:
     """What the units are called where anything calls them more than their number."""
     workspace, own = state.workspace(), store.taps[tap].unit_names
     found, notes = naming.kept(workspace, f"{store_name}:{tap}"), workspace.notes(store_name, tap)
-    if found is None and not notes:
+    proposals = naming.proposed(workspace, f"{store_name}:{tap}")
+    if found is None and not notes and not proposals:
         return own
-    return naming.names(found, own or [""] * store.taps[tap].n_units, notes)
+    return naming.names(found, own or [""] * store.taps[tap].n_units, notes, proposals)
 
 
 page()
