@@ -97,7 +97,9 @@ def test_groups_of_columns_are_players():
     weights, background, x = rng.normal(size=6), rng.normal(size=(300, 6)), rng.normal(size=6)
     groups = [[0, 5], [1], [2, 3, 4]]
     asked = []
-    game = masked_game(lambda rows: asked.append(len(rows)) or rows @ weights, x, background, groups, rows=128)
+    game = masked_game(
+        lambda rows: asked.append(len(rows)) or rows @ weights, x, background, groups, rows=128
+    )
     known = linear_values(weights, x, background.mean(axis=0))[:, 0]
     np.testing.assert_allclose(exact_values(game).values[:, 0], [known[g].sum() for g in groups], atol=1e-10)
     assert max(asked) <= 128  # even where one coalition has more rows than that

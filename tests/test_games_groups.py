@@ -92,7 +92,9 @@ def test_indices_are_shared_dividends():
             s, m = sizes[has][:, None], worth[has]
             np.testing.assert_allclose(both[i, j], (m / (s - 1)).sum(axis=0), atol=1e-12)
             np.testing.assert_allclose(taylor[j, i], (m / (s * (s - 1) / 2)).sum(axis=0), atol=1e-12)
-            np.testing.assert_allclose(banzhaf_interactions(v)[i, j], (m * 2.0 ** (2 - s)).sum(axis=0), atol=1e-12)
+            np.testing.assert_allclose(
+                banzhaf_interactions(v)[i, j], (m * 2.0 ** (2 - s)).sum(axis=0), atol=1e-12
+            )
     np.testing.assert_allclose(taylor[np.triu_indices(players)].sum(axis=0), v[-1] - v[0], atol=1e-12)
 
 

@@ -90,7 +90,9 @@ def test_the_surrogate_saves_evaluations_where_it_explains_and_costs_little_wher
         found = []
         for seed in range(seeds):
             game, known = make()
-            found.append(((shapley_values(game, 302, np.random.default_rng(seed), method).values - known) ** 2).mean())
+            found.append(
+                ((shapley_values(game, 302, np.random.default_rng(seed), method).values - known) ** 2).mean()
+            )
         return np.mean(found)
 
     rng = np.random.default_rng(5)

@@ -5,7 +5,8 @@ are random: Δ_ij(S) has the Shapley interaction index as its mean, and times 2 
 index of order 2. A round takes M / 2 orders in which every two players are neighbours exactly once (the zigzag paths of
 E. Walecki, with players shuffled; with one empty place where M is odd), each with its reverse, which meets the
 coalition's complement: the Shapley interaction of a round is exact where no more than three players act together.
-Rounds are independent, so their spread gives the standard error. A round costs about 2 M² evaluations, of which the game remembers some.
+Rounds are independent, so their spread gives the standard error. A round costs about 2 M² evaluations, of which the
+game remembers some.
 """
 
 from __future__ import annotations
