@@ -1,9 +1,10 @@
 """Model evaluations that sampled Shapley values need for a given error, against the explainers of `shap`.
 
-    python benchmarks/shapley_evaluations.py [--game products|cancer|images|attention] [--players 30] [--real FOLDER]
+    python benchmarks/shapley_evaluations.py [--game products|cancer|images|attention] [--players 30] [--order 4]
+        [--real FOLDER]
 
-The games: `products`, a sum of 5 random products per player, each of 1 to 6 players, whose Shapley values are known in
-closed form; `cancer`, scikit-learn's breast cancer data (30 columns), an MLP trained on the spot, absent columns
+The games: `products`, a sum of 5 random products per player, each of 1 to ORDER players, whose Shapley values are
+known in closed form; `cancer`, scikit-learn's breast cancer data (30 columns), an MLP trained on the spot, absent columns
 averaged over 100 rows of background, all of them; `images` (100 or 196 players, needs FOLDER with fashion/), a trained
 CNN's logit of a Fashion-MNIST picture, absent patches replaced by the mean picture; `attention`, two random layers of
 attention over as many tokens, the wildest. Where there is no closed form the truth comes from the adjusted regression
@@ -40,9 +41,9 @@ WAYS = ("permutations", "paired regression", "adjusted regression")
 Value = Callable[[np.ndarray], np.ndarray]
 
 
-def products(players: int, real: Path | None) -> tuple[Value, np.ndarray]:
+def products(players: int, real: Path | None, order: int) -> tuple[Value, np.ndarray]:
     rng = np.random.default_rng(0)
-    sizes = rng.integers(1, 7, 5 * players)
+    sizes = rng.integers(1, order + 1, 5 * players)
     inside = np.zeros((len(sizes), players), dtype=np.float32)
     for row, size in zip(inside, sizes, strict=True):
         row[rng.choice(players, size, replace=False)] = 1
@@ -51,7 +52,7 @@ def products(players: int, real: Path | None) -> tuple[Value, np.ndarray]:
     return lambda c: (c.astype(np.float32) @ inside.T == sizes) @ worth, known
 
 
-def cancer(players: int, real: Path | None) -> tuple[Value, None]:
+def cancer(players: int, real: Path | None, order: int) -> tuple[Value, None]:
     from sklearn.datasets import load_breast_cancer
     from sklearn.neural_network import MLPClassifier
 
@@ -72,7 +73,7 @@ def cancer(players: int, real: Path | None) -> tuple[Value, None]:
     return value, None
 
 
-def images(players: int, real: Path | None) -> tuple[Value, None]:
+def images(players: int, real: Path | None, order: int) -> tuple[Value, None]:
     import torch
     from torch import nn
 
@@ -100,7 +101,7 @@ def images(players: int, real: Path | None) -> tuple[Value, None]:
     return value, None
 
 
-def attention(players: int, real: Path | None) -> tuple[Value, None]:
+def attention(players: int, real: Path | None, order: int) -> tuple[Value, None]:
     import torch
     from torch import nn
 
@@ -186,13 +187,14 @@ def truth(value: Value, players: int, seconds: float) -> tuple[np.ndarray, float
     return found.values[:, 0], float((found.errors**2).mean())
 
 
-def compare(name: str, players: int, real: Path | None, seeds: int, seconds: float) -> None:
-    value, known = GAMES[name](players, real)
+def compare(name: str, players: int, real: Path | None, order: int, seeds: int, seconds: float) -> None:
+    value, known = GAMES[name](players, real, order)
     unsure = 0.0
     if known is None:
         known, unsure = truth(value, players, seconds)
     unit = 2 * players
-    print(f"{name}, {players} players: mean square of the values {np.mean(known**2):.2e}, "
+    title = f"{name} of up to {order}" if name == "products" else name
+    print(f"{title}, {players} players: mean square of the values {np.mean(known**2):.2e}, "
           f"squared error of the truth {unsure:.1e}, {seeds} seeds")  # fmt: skip
     curves = {}
     for way in WAYS:
@@ -235,6 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--game", choices=GAMES, default="products")
     parser.add_argument("--players", type=int, default=30)
+    parser.add_argument("--order", type=int, default=4)
     parser.add_argument("--real", type=Path, default=None)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--truth-seconds", type=float, default=30.0)
@@ -242,7 +245,7 @@ def main() -> None:
     logging.getLogger("shap").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     players = 30 if asked.game == "cancer" else asked.players
-    compare(asked.game, players, asked.real, asked.seeds, asked.truth_seconds)
+    compare(asked.game, players, asked.real, asked.order, asked.seeds, asked.truth_seconds)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -115,7 +117,7 @@ def test_zigzags_make_all_neighbours_once(players):
     met = np.zeros((players, players), dtype=int)
     for order in zigzags(players):
         assert sorted(order[order >= 0]) == list(range(players))
-        for one, other in zip(order[:-1], order[1:], strict=True):
+        for one, other in pairwise(order):
             if one >= 0 and other >= 0:
                 met[one, other] += 1
                 met[other, one] += 1
