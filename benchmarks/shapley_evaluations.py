@@ -4,8 +4,8 @@
         [--real FOLDER]
 
 The games: `products`, a sum of 5 random products per player, each of 1 to ORDER players, whose Shapley values are
-known in closed form; `cancer`, scikit-learn's breast cancer data (30 columns), an MLP trained on the spot, absent columns
-averaged over 100 rows of background, all of them; `images` (100 or 196 players, needs FOLDER with fashion/), a trained
+known in closed form; `cancer`, scikit-learn's breast cancer data (30 columns), an MLP trained on the spot, absent
+columns averaged over 100 rows of background, all of them; `images` (100 or 196 players, needs FOLDER with fashion/), a trained
 CNN's logit of a Fashion-MNIST picture, absent patches replaced by the mean picture; `attention`, two random layers of
 attention over as many tokens, the wildest. Where there is no closed form the truth comes from the adjusted regression
 with many more evaluations, and its own error is printed.
