@@ -28,7 +28,7 @@ def taps(tmp_path_factory):
     rng = np.random.default_rng(0)
     codes, order = subjects.planted_codes(400, K + 2)[:, :K], rng.permutation(K)
     own, turn = subjects.atoms(K, D), np.linalg.qr(rng.standard_normal((D, D)))[0]
-    label = np.where(codes[:, : K // 2].sum(axis=1) > codes[:, K // 2 :].sum(axis=1), "low", "high")
+    label = np.where(codes[:, :8].mean(axis=1) > codes[:, 8:].mean(axis=1), "low", "high")
     sides = {
         "a": (own, codes),
         "b": ((own @ turn)[order], codes[:, order]),
@@ -59,7 +59,12 @@ def test_a_turned_network_is_the_same_and_unrelated_directions_are_not(taps):
     assert c["alike"][whole[0]] == "both"
     assert c["alike"][whole[1]] == "neither"
     assert set(c["features"][: whole[1]]) == {ALL, "low", "high"}
-    assert c["pairs"][whole[0] + 1 : whole[1]].sum() == K
+    label, codes = np.asarray(taps["a"].samples["label"]), taps["a"].take(np.arange(400))
+    low = codes[label == "low"].mean(axis=0) > codes[label == "high"].mean(axis=0)
+    pairs = dict(zip(c["features"][: whole[1]], c["pairs"], strict=False))
+    assert (pairs["low"], pairs["high"]) == (low.sum(), (~low).sum())
+    assert low.sum() < K // 2
+    assert (c["RSA by chance"] > 0).all()  # the end of its band, not the other one
     assert len(found.estimates) == 10
 
 

@@ -197,7 +197,7 @@ def test_each_choice_of_each_parameter_runs(method):
     for p in params_of(method.params):
         for choice in p.choices:
             if choice != p.default:
-                check_result(method, run(method, data(method, d=40), least(method) | {p.name: choice}))
+                check_result(method, run(method, data(method, d=20), least(method) | {p.name: choice}))
 
 
 # ---------------------------------------------------------------------------- refusals
