@@ -188,7 +188,7 @@ def test_result_of_the_defaults(method):
 
 @every_method
 def test_three_tokens_a_sample_in_half_precision(method):
-    check_result(method, run(method, data(method, n=60, tokens=3, dtype=np.float16), least(method)))
+    check_result(method, run(method, data(method, n=90, tokens=3, dtype=np.float16), least(method)))
 
 
 @every_method
