@@ -142,6 +142,14 @@ def test_the_evidence_of_a_wrong_sample_is_that_of_the_head_that_did_not_see_it(
     assert str(found.values.sum(axis=1).argmax()) == named
 
 
+def test_weights_of_noise_are_not_all_of_one_sign_in_every_fold(rng):
+    tap = ArrayActivations(rng.standard_normal((90, 12)), "s:x", {"label": np.arange(90) % 3})
+    found = concept_bottleneck(tap, ConceptBottleneckParams(draws=2, penalty=0.02))
+    used = found.values != 0
+    assert not (found.significant & ~used).any()
+    assert found.significant.sum() < 0.9 * used.sum()
+
+
 def test_exchanges_keep_what_they_claim_to_keep(rng):
     codes = np.maximum(rng.standard_normal((80, 3)), 0)
     codes[:, 2] = rng.standard_normal(80) + 5
