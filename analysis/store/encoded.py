@@ -210,7 +210,7 @@ class EncodedWriter:
 
     def finish(self, progress=no_progress) -> None:
         """Write the index and, last, the manifest. Raises ShapeError where rows are missing."""
-        from analysis.store.sparse_units import RowFacts, sparse_index
+        from analysis.store.sparse_index import RowFacts, sparse_index
 
         self._write_shard()
         layout, store = self.store.layout(self.of), self.store
