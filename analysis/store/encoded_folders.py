@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from analysis.errors import Busy
+from analysis.errors import Busy, NotFound
 from analysis.store.durable import WriterLock, made_directory
 
 FILE = "manifest.json"  # of a finished one
@@ -33,9 +33,13 @@ def new_folder(place: Path, slug: str) -> tuple[Path, WriterLock]:
 
 
 def remove_folder(folder: Path) -> None:
-    """Delete a finished one, the manifest first: without it nothing is there."""
+    """Delete a finished one, the manifest first: without it nothing is there. Raises NotFound where another process
+    was faster."""
     with _alone(folder.parent):
-        (folder / FILE).unlink()
+        try:
+            (folder / FILE).unlink()
+        except FileNotFoundError:
+            raise NotFound(f"the encoded tap in {folder.name} is gone already") from None
         shutil.rmtree(folder)
 
 
