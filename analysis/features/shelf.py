@@ -92,13 +92,12 @@ class FeatureShelf:
         try:
             features.save(made)
             if place.is_dir() and not (place / ABOUT).exists():  # what a killed process left of one
-                os.rename(place, self._beside(features.name))
+                self._away(features.name)
             os.rename(made, place)
         except OSError:
+            shutil.rmtree(made, ignore_errors=True)
             self.refuse_taken(features.name)  # another process was faster
             raise
-        finally:
-            self._sweep(features.name)
         sync_directory(self.path)
         return features
 
@@ -106,10 +105,11 @@ class FeatureShelf:
         """A folder that is no set, for one that comes or goes."""
         return made_directory(self.path) / f".{os.getpid()}-{secrets.token_hex(4)}.{name}"
 
-    def _sweep(self, name: str) -> None:
-        """Remove what this process has beside a set of that name."""
-        for left in self.path.glob(f".{os.getpid()}-????????.{name}"):
-            shutil.rmtree(left, ignore_errors=True)
+    def _away(self, name: str) -> None:
+        """Take a folder away whole: half of a set would be one that is damaged."""
+        gone = self._beside(name)
+        os.rename(self.path / name, gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
     def refuse_taken(self, name: str) -> None:
         """Raises ParameterError for a name that cannot be one, InputError when a set has it."""
@@ -126,10 +126,9 @@ class FeatureShelf:
         if name not in self.names():
             raise NotFound(f"no feature set {name!r}", "one of " + (", ".join(self.names()) or "none yet"))
         try:
-            os.rename(self.path / name, self._beside(name))
+            self._away(name)
         except FileNotFoundError:
             raise NotFound(f"the feature set {name!r} is gone already") from None
-        self._sweep(name)
 
 
 def _facts(folder: Path, name: str) -> SetFacts:

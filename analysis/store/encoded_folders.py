@@ -24,7 +24,7 @@ FILE = "manifest.json"  # of a finished one
 
 def new_folder(place: Path, slug: str) -> tuple[Path, WriterLock]:
     """A folder of its own under `place`, called `slug` or nearly so, with its lock. Removes what was abandoned."""
-    with _alone(place):
+    with alone(place):
         _remove_abandoned(place)
         taken = {p.name for p in place.iterdir()}
         names = itertools.chain([slug], (f"{slug}~{k}" for k in itertools.count(2)))
@@ -35,7 +35,7 @@ def new_folder(place: Path, slug: str) -> tuple[Path, WriterLock]:
 def remove_folder(folder: Path) -> None:
     """Delete a finished one, the manifest first: without it nothing is there. Raises NotFound where another process
     was faster."""
-    with _alone(folder.parent):
+    with alone(folder.parent):
         try:
             (folder / FILE).unlink()
         except FileNotFoundError:
@@ -58,7 +58,7 @@ def _remove_abandoned(place: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(place: Path) -> Iterator[None]:
+def alone(place: Path) -> Iterator[None]:
     """Nobody else makes or removes folders under `place` meanwhile; waits for whoever does."""
     fd = os.open(made_directory(place), os.O_RDONLY)
     try:

@@ -69,7 +69,8 @@ HELP = {
     "probe F1": "Of a held-out linear probe of the tap itself.",
     "strength": "Length of its effect on the tap, other attributes held fixed, over the deviation of the rows.",
     "samples": "Samples that have it.",
-    "copies": f"Features that reach F1 {ENOUGH} by themselves, or half way from saying yes always to 1 if that is more.",
+    "copies": f"Features that reach F1 {ENOUGH} by themselves, or half way from saying yes always to 1 where that is "
+    "more.",
     "together": "Features of the best union.",
     "F1 together": "F1 of the union.",
 }

@@ -148,7 +148,7 @@ def _table(tap, asked: Asked, found: Components, mixed: Components, back, chance
 
 
 def _estimates(x, found, mixed, back, chance, labels, about, params, rng) -> tuple[Estimate, ...]:
-    how = "samples of every unit in an order of its own, fitted again"
+    how = "samples of every unit in an order of its own, once, fitted again"
     each = 1 - left_of_samples(x, found)
     (share, exchanged), lowest = labels, chance.min(axis=1)
     picked = rng.integers(len(x), size=(200, len(x)))

@@ -41,7 +41,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 EXPLAINED, CORE, WORST = "explained", "core consistency / 100", "smallest silhouette"
 SWEEPS, REFIT, SETTLED, CONSISTENT = 100, 40, 1e-5, 0.5
 FEWEST = 20
-NULL = "the samples of every unit in an order of its own, fitted again in the same way"
+NULL = "the samples of every unit in an order of its own, once, fitted again in the same way"
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def _curve(asked: Asked, found, mixed, mode: int, drawn, chosen: Smoothness | No
     names = [f"component {r + 1}" for r in range(len(found.weights))]
     chance = float(np.abs(_sizes(mixed, mode, x)).max())
     core, about = core_consistency(x, found), {"n": len(x), "d": x.shape[-1]}
-    method = "the samples of every unit in an order of its own, fitted again"
+    method = "the samples of every unit in an order of its own, once, fitted again"
     estimates = [
         Estimate("explained", found.explained, null=mixed.explained, null_method=method, **about,
                  estimator=f"{len(names)} CP components"),

@@ -37,7 +37,7 @@ SWEEPS, NAMED = 30, 2
 DRAWS, NOISES = 200, 19
 FEWEST = 20
 NOISE = "independent normal numbers with the units' mean squares"
-HOW = "the samples of every unit in an order of its own"
+HOW = "the samples of every unit in an order of its own, once"
 TURNED = (
     "Only the subspaces are determined: any rotation of the profiles with the core turned back fits as well. Shown is "
     "the canonical orientation."
