@@ -9,13 +9,18 @@ import pytest
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.dictionaries.families import families
 from analysis.compute.tensors.component_facts import between_labels
-from analysis.errors import InputError, NotFound
+from analysis.compute.tensors.cp import Components
+from analysis.errors import InputError, NotFound, StoreDamaged
 from analysis.features import feature_set_files, rules
+from analysis.features.checkpoints import load_checkpoint
+from analysis.features.classical.concepts import read_directions
 from analysis.features.classical.making import make
 from analysis.features.encoding import encode_tap
 from analysis.features.feature_set import FeatureSet
+from analysis.features.importing import import_feature_set
 from analysis.features.shelf import FeatureShelf
 from analysis.features.tap_dictionary import tap_dictionary
+from analysis.features.unfinished import drop
 from analysis.methods.dictionaries.attribute_coverage import attribute_coverage
 from analysis.methods.dictionaries.co_activation import CoActivationParams, co_activation
 from analysis.methods.dictionaries.co_activation_heat import CoActivationHeatParams, co_activation_heat
@@ -24,8 +29,9 @@ from analysis.methods.dictionaries.dictionary_report import dictionary_report
 from analysis.methods.dictionaries.gradient_plane import GradientPlaneParams, gradient_plane
 from analysis.methods.dictionaries.read_write import ReadWriteParams, read_write
 from analysis.methods.dictionaries.tensor_components import TensorComponentsParams, tensor_components
+from analysis.methods.dictionaries.tensor_profiles import _in_order
 from analysis.methods.dictionaries.tucker_core import tucker_core
-from analysis.store.encoded import EncodedWriter, remove_encoded
+from analysis.store.encoded import EncodedWriter, encoded_entries, remove_encoded
 from analysis.store.from_arrays import write_store
 from analysis.store.manifest import TapSpec
 
@@ -214,3 +220,39 @@ def test_a_dictionary_that_saw_the_rows_it_is_judged_on_says_so(tmp_path):
         assert bool(tap_dictionary(encoded).fitted_note) == said
         assert any("was fitted to rows of this tap" in c for c in dictionary_report(encoded).caveats) == said
     assert not tap_dictionary(store.activations("x")).fitted_note
+
+
+# ---------------------------------------------------------------------- files that are not what they seem
+def test_a_damaged_file_is_refused_in_words(tmp_path):
+    whole = tmp_path / "whole.npz"
+    np.savez(whole, directions=np.eye(3), names=np.array(["a", "b", "c"]))
+    assert read_directions(whole, 3)[0] == ["a", "b", "c"]
+    cut, text, single = (tmp_path / f for f in ("cut.npz", "text.npz", "single.npy"))
+    cut.write_bytes(whole.read_bytes()[:200])
+    np.savez(text, directions=np.full((3, 3), "x"), names=np.array(["a", "b", "c"]))
+    np.save(single, np.eye(3))
+    for path in (cut, text, single):
+        with pytest.raises(InputError, match="cannot be read as concept directions"):
+            read_directions(path, 3)
+    (tmp_path / "none.npz").write_bytes(b"")
+    for path in (cut, tmp_path / "none.npz"):
+        with pytest.raises(InputError, match="Copy it again"):
+            import_feature_set(path)
+    for said in ("[]", '{"file": 3}', '"x"'):
+        (tmp_path / "checkpoint.json").write_text(said)
+        with pytest.raises(StoreDamaged, match="cannot be read"):
+            load_checkpoint(tmp_path)
+    (tmp_path / "features" / "x").mkdir(parents=True)
+    (tmp_path / "features" / "x" / "manifest.json").write_text("[]")
+    assert encoded_entries(tmp_path) == []
+    drop(tmp_path / "gone")  # by another process
+
+
+def test_a_refit_that_lacks_a_component_has_the_others_in_their_places():
+    rng = np.random.default_rng(0)
+    factors = [np.linalg.qr(rng.standard_normal((size, 3)))[0] for size in (9, 5, 6)]
+    found = Components(tuple(factors), np.array([3.0, 2.0, 1.0]), 0.0, 1.0)
+    turned = [factors[0][:, [2, 0]], -factors[1][:, [2, 0]], factors[2][:, [2, 0]]]
+    again = _in_order(Components(tuple(turned), np.array([1.0, 3.0]), 0.0, 1.0), found)
+    assert list(again.weights) == [3, 0, 1]
+    np.testing.assert_allclose((again.factors[1] * factors[1]).sum(axis=0), [1, 0, 1], atol=1e-12)

@@ -72,7 +72,7 @@ def read_entry(path: Path) -> dict:
     try:
         about = json.loads(path.read_text())
         known = about.pop("checksum")
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         known, about = "", {}
     if known != _checksum(about):
         raise StoreDamaged(f"{path} has changed or is no JSON", "the file as it was written", "Encode again")
