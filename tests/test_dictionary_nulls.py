@@ -17,6 +17,7 @@ from analysis.features.classical.concepts import read_directions
 from analysis.features.classical.making import make
 from analysis.features.encoding import encode_tap
 from analysis.features.feature_set import FeatureSet
+from analysis.features.gradient_effects import gradient_effects
 from analysis.features.importing import import_feature_set
 from analysis.features.shelf import FeatureShelf
 from analysis.features.tap_dictionary import tap_dictionary
@@ -29,8 +30,10 @@ from analysis.methods.dictionaries.dictionary_report import dictionary_report
 from analysis.methods.dictionaries.gradient_plane import GradientPlaneParams, gradient_plane
 from analysis.methods.dictionaries.read_write import ReadWriteParams, read_write
 from analysis.methods.dictionaries.tensor_components import TensorComponentsParams, tensor_components
+from analysis.methods.dictionaries.tensor_number import TensorNumberParams, tensor_number
 from analysis.methods.dictionaries.tensor_profiles import _in_order
 from analysis.methods.dictionaries.tucker_core import tucker_core
+from analysis.spec import no_progress
 from analysis.store.encoded import EncodedWriter, encoded_entries, remove_encoded
 from analysis.store.from_arrays import write_store
 from analysis.store.manifest import TapSpec
@@ -139,6 +142,34 @@ def test_what_was_not_measured_is_not_0():
     c = gradient_plane(ArrayActivations(x, "p", {"label": of}), GradientPlaneParams(measured=3)).columns
     assert (np.isnan(c["loss when removed"]) == (c["was removed"] == 0)).all()
     assert 0 < c["was removed"].sum() <= 3
+
+
+def test_how_many_components_mixed_samples_pass_for_is_counted():
+    """A component of one unit is as stable where the samples of every unit are mixed: nothing units share."""
+    rng = np.random.default_rng(0)
+    x = 0.01 * rng.standard_normal((30, 4, 5))
+    x[:, :, 2] += np.outer(rng.standard_normal(30), [1, 2, 3, 1])
+    tap = ArrayActivations(x.reshape(-1, 5), layout=Layout(np.arange(31) * 4))
+    found = tensor_number(tap, params=TensorNumberParams(largest=1, copies=3)).estimates[0]
+    assert found.null == 1
+
+
+def test_what_slopes_change_in_a_topk_does_not_hang_on_the_rows_looked_at_together(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((64, 6)).astype(np.float32), rng.standard_normal((12, 6))
+    made = FeatureSet("t", rules.TOPK, w.T, w, np.zeros(12), np.zeros(6), np.zeros(6), active=2)
+    store = encode_tap(write_store(tmp_path / "s", name="s", taps={"x": x}), "x", made)
+    own, slopes = tap_dictionary(store.activations("x@t")), rng.standard_normal((64, 6))
+    slopes *= np.repeat([0.1, 10], 32)[:, None]  # one half has small slopes
+
+    def swapped():
+        seed = np.random.default_rng(1)
+        return gradient_effects(own, np.arange(64), slopes, 1.0, seed, no_progress, (0, 1)).swapped
+
+    whole = swapped()
+    monkeypatch.setattr("analysis.features.gradient_effects.BLOCK_VALUES", 16 * 12)
+    np.testing.assert_array_equal(swapped(), whole)
+    assert whole[:32].sum() < whole[32:].sum()
 
 
 def test_families_of_pairs_in_any_order():
