@@ -169,15 +169,20 @@ def _fitted(tap, found: Largest, labels, column: str | None) -> ReadOut:
 
 def place(tap: Activations, row: int) -> str:
     """ "img_31, patch (3, 4)" of a row: its sample's id and where in it."""
+    name = str(tap.samples["id"][int(tap.layout.sample_of(row))])
+    return name if tap.layout.is_pooled else f"{name}, {place_inside(tap, row)}"
+
+
+def place_inside(tap: Activations, row: int) -> str:
+    """ "patch (3, 4)" on a grid, "token 5" elsewhere, "the whole" where a sample is one row."""
     layout = tap.layout
-    sample, token = int(layout.sample_of(row)), int(layout.token_of(row))
-    name = str(tap.samples["id"][sample])
+    token = int(layout.token_of(row))
     if layout.is_pooled:
-        return name
+        return "the whole"
     if layout.grid is None or token < layout.leading:
-        return f"{name}, token {token}"
+        return f"token {token}"
     down, along = divmod(token - layout.leading, layout.grid[1])
-    return f"{name}, patch ({down + 1}, {along + 1})"
+    return f"patch ({down + 1}, {along + 1})"
 
 
 def class_codes_of(made: TapDictionary, samples: np.ndarray, column: str | None):

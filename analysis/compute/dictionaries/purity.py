@@ -40,6 +40,7 @@ def purity_of(values, of, owner, names, k: int) -> dict[str, np.ndarray]:
     has = owner >= 0
     hits, size = (top == owner).sum(axis=0), np.where(has, count[owner], 0)
     ends = np.array([wilson(int(h), k) for h in hits]).T
+    ends[0], ends[1] = np.minimum(ends[0], hits / k), np.maximum(ends[1], hits / k)
     p = np.where(has, hypergeom.sf(hits - 1, m, size, k), np.nan)
     each = np.stack([(top == c).sum(axis=0) for c in range(len(names))])
     mostly = each.argmax(axis=0)

@@ -32,7 +32,7 @@ from analysis.errors import NotEnoughData, NotFound
 from analysis.features import rules
 from analysis.features.planted_prototypes import planted_prototypes
 from analysis.features.prototype_estimates import ledger_estimates
-from analysis.features.prototype_evidence import Largest, largest_of, place, read_out, sample_at
+from analysis.features.prototype_evidence import Largest, largest_of, place, place_inside, read_out, sample_at
 from analysis.features.tap_dictionary import TapDictionary, tap_dictionary
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -178,9 +178,7 @@ def _places(made: TapDictionary, sample: int, shown: np.ndarray) -> np.ndarray:
     one = (made.source if made.features.rule == rules.PROTOTYPE else made.codes).take(rows).astype(np.float64)
     good = np.isfinite(one).all(axis=1)
     codes = made.features.similarities(one[good]) if made.features.rule == rules.PROTOTYPE else one[good]
-    return np.array(
-        [place(made.codes, int(rows[good][r])).rpartition(", ")[2] for r in codes[:, shown].argmax(axis=0)]
-    )
+    return np.array([place_inside(made.codes, int(rows[good][r])) for r in codes[:, shown].argmax(axis=0)])
 
 
 def _reading(c, sample: str, read, logits, a: int, b: int) -> str:
