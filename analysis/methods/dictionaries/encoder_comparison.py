@@ -33,7 +33,7 @@ from analysis.compute.dictionaries.encoders import (
 )
 from analysis.compute.machine import machine
 from analysis.errors import InputError
-from analysis.features.tap_dictionary import tap_dictionary
+from analysis.features.tap_dictionary import TapDictionary, tap_dictionary
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -70,13 +70,18 @@ def encoder_comparison(
     NotEnoughData, InputError
         Fewer than eight rows; rows that do not vary; a set of prototypes or a transcoder, which rebuild nothing.
     """
-    tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    made = tap_dictionary(tap)
+    return comparison_of(
+        tap_dictionary(as_activations(activations)), params, rng or np.random.default_rng(0), progress
+    )
+
+
+def comparison_of(made: TapDictionary, params: EncoderComparisonParams, rng, progress=no_progress) -> Curve:
+    """As `encoder_comparison`, of activations and features."""
     data = load_matrix(made.source, maximum_rows=params.maximum_rows, minimum_rows=FEWEST, rng=rng)
     z = made.features.to_explain(data.values)
     total = ((z - z.mean(axis=0)) ** 2).sum(axis=1)
     if not total.sum() > 1e-18 * (z**2).sum():
-        raise InputError(f"the {len(z)} rows of {tap.name} are all the same", "rows that vary")
+        raise InputError(f"the {len(z)} rows of {made.source.name} are all the same", "rows that vary")
     directions = made.features.directions
     atoms = unit_rows(directions[(directions != 0).any(axis=1)]).astype(np.float64)
     most = min(params.most, len(atoms), z.shape[1])
@@ -92,7 +97,7 @@ def encoder_comparison(
     ends = {name: _ends(v, total, owner, rng) for name, v in left.items()}
     series = {name: v.sum(axis=0) / total.sum() for name, v in left.items()}
     chance = {name: np.mean([n[name] for n in null], axis=0) for name in series}
-    own = _own(made, z, data.values, total, tap, len(np.unique(owner)))
+    own = _own(made, z, data.values, total, len(np.unique(owner)))
     progress(1.0, "done")
     notes = [data.note[:1].upper() + data.note[1:] + "."] if data.note else []
     return Curve(
@@ -129,7 +134,7 @@ def _ends(left: np.ndarray, total: np.ndarray, owner: np.ndarray, rng) -> tuple[
     return np.minimum(low, value), np.maximum(high, value)
 
 
-def _own(made, z, values, total, tap, n: int) -> tuple[Estimate, ...]:
+def _own(made, z, values, total, n: int) -> tuple[Estimate, ...]:
     """What the set's own codes leave."""
     if made.of_units:
         return ()
