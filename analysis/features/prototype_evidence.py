@@ -133,8 +133,8 @@ def _named(made: TapDictionary, labels, classes: int, column: str | None):
             "classes are numbered and samples are not compared with their own.",
         )  # fmt: skip
     of = np.array([names.index(t) if h else -1 for t, h in zip(text, have, strict=True)])
-    return names, of, (f"The classes of the last layer are taken in the order {', '.join(names[:6])}"
-                       + (" …" if classes > 6 else "") + ".",)  # fmt: skip
+    listed = ", ".join(names[:6]) + (f" and {classes - 6} more" if classes > 6 else "")
+    return names, of, (f"The classes of the last layer are taken in the order {listed}.",)
 
 
 def _fitted(tap, found: Largest, labels, column: str | None) -> ReadOut:

@@ -50,8 +50,8 @@ def draw() -> None:
         **state.bound("scale", None, state.between(1e-9, 1e9)),
     )  # fmt: skip
     epsilon = cells[3].number_input(
-        "ε", min_value=1e-12, max_value=0.999, value=None, format="%g", placeholder="1e-4, or as the file says",
-        help="Of prototypes only: their similarity is log((d² + 1) / (d² + ε)).",
+        "ε", min_value=1e-12, max_value=0.999, value=None, format="%g", placeholder="1e-4",
+        help="Of prototypes only: their similarity is log((d² + 1) / (d² + ε)); 1e-4 where the file does not say.",
         **state.bound("epsilon", None, state.between(1e-12, 0.999)),
     )  # fmt: skip
     if st.button("Import", type="primary", icon=":material/input:", disabled=not (found and free)):

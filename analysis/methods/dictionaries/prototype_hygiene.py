@@ -74,7 +74,7 @@ class PrototypeHygieneParams:
 def prototype_hygiene(
     activations, params: PrototypeHygieneParams = PrototypeHygieneParams(), rng=None, progress=no_progress
 ) -> Table:
-    """A line for each prototype, see `HELP`.
+    """A line for each prototype, broken ones first, see `HELP`.
 
     Parameters
     ----------
@@ -123,6 +123,8 @@ def hygiene_of(made: TapDictionary, params: PrototypeHygieneParams, rng, progres
         "by chance": c["chance"], "q": c["q"], "mostly": c["mostly"],
         "looks like": np.array([place(tap, int(r)) for r in found.row]),
     }  # fmt: skip
+    worst = np.argsort(verdict == "fine", kind="stable")
+    columns = {name: column[worst] for name, column in columns.items()}
     progress(1.0, "done")
     return Table(
         title=f"Hygiene of the prototypes of {tap.name}", reading=_reading(verdict),

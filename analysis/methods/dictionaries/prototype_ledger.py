@@ -139,7 +139,6 @@ def _columns(made: TapDictionary, found: Largest, read, at: int, a: int, b: int,
     s, weight = found.values[at], read.weights[a] - read.weights[b]
     order = np.argsort(-np.abs(weight * s), kind="stable")
     shown, rest = order[:lines], order[lines:]
-    shown = shown[np.argsort(-(weight * s)[shown], kind="stable")]
     usual = (
         found.values[others][:, shown] * weight[shown] if others.any() else np.full((1, len(shown)), np.nan)
     )
@@ -147,11 +146,11 @@ def _columns(made: TapDictionary, found: Largest, read, at: int, a: int, b: int,
     names, where = np.array(made.codes.unit_names)[shown], _places(made, found.samples[at], shown)
     parts = {
         "prototype": names, "of class": np.array([read.names[c] if c >= 0 else "none" for c in read.owner[shown]]),
-        "similarity": s[shown], "adds for": (read.weights[a] * s)[shown], "adds against": (read.weights[b] * s)[shown],
-        "difference": (weight * s)[shown], "running sum": np.cumsum((weight * s)[shown]),
-        "elsewhere": usual.mean(axis=0), "low": low, "high": high,
-        "unusual": np.where(((weight * s)[shown] < low) | ((weight * s)[shown] > high), "yes", "no"), "sees": where,
-        "looks like": np.array([place(made.codes, int(r)) for r in found.row[shown]]), "how alike": found.best[shown],
+        "difference": (weight * s)[shown], "running sum": np.cumsum((weight * s)[shown]), "sees": where,
+        "looks like": np.array([place(made.codes, int(r)) for r in found.row[shown]]), "similarity": s[shown],
+        "adds for": (read.weights[a] * s)[shown], "adds against": (read.weights[b] * s)[shown],
+        "how alike": found.best[shown], "elsewhere": usual.mean(axis=0), "low": low, "high": high,
+        "unusual": np.where(((weight * s)[shown] < low) | ((weight * s)[shown] > high), "yes", "no"),
     }  # fmt: skip
     if not len(rest):
         return parts
@@ -164,11 +163,13 @@ def _with_rest(parts: dict, values, weights, at: int, others, rest) -> dict:
     low, high = np.percentile(usual, [2.5, 97.5])
     adds, against = weights[:, rest] @ values[at][rest]
     total = adds - against
-    last = (
-        f"{len(rest):,} others", "", np.nan, adds, against, total, float(parts["running sum"][-1]) + total,
-        usual.mean(), low, high, "no" if low <= total <= high else "yes", "", "", np.nan,
-    )  # fmt: skip
-    return {n: np.append(c, v) for (n, c), v in zip(parts.items(), last, strict=True)}
+    last = {
+        "prototype": f"{len(rest):,} others", "of class": "", "difference": total,
+        "running sum": float(parts["running sum"][-1]) + total, "sees": "", "looks like": "", "similarity": np.nan,
+        "adds for": adds, "adds against": against, "how alike": np.nan, "elsewhere": usual.mean(), "low": low,
+        "high": high, "unusual": "no" if low <= total <= high else "yes",
+    }  # fmt: skip
+    return {name: np.append(column, last[name]) for name, column in parts.items()}
 
 
 def _places(made: TapDictionary, sample: int, shown: np.ndarray) -> np.ndarray:
