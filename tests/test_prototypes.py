@@ -14,6 +14,8 @@ from analysis.features.encoding import encode_tap
 from analysis.features.importing import import_feature_set
 from analysis.features.planted_prototypes import planted_prototypes
 from analysis.features.tap_dictionary import TapDictionary
+from analysis.methods.dictionaries.dictionary_report import dictionary_report
+from analysis.methods.dictionaries.edit_success import edit_success
 from analysis.methods.dictionaries.prototype_hygiene import (
     PrototypeHygieneParams,
     hygiene_of,
@@ -123,6 +125,13 @@ def test_the_checkpoint_is_read_and_what_does_not_fit_is_refused(network, tmp_pa
     narrow = write_store(tmp_path / "n", name="n", taps={"conv": np.ones((9, D + 1), np.float32)})
     with pytest.raises(ShapeError, match=f"{D}, the width"):
         encode_tap(narrow, "conv", features)
+
+
+def test_what_rebuilds_or_edits_refuses_them(network):
+    tap = network[1].activations("conv@kidney")
+    for method in (dictionary_report, edit_success):
+        with pytest.raises(InputError, match="rebuild nothing"):
+            method(tap)
 
 
 def test_the_command_line_imports_them(network, tmp_path, capsys):

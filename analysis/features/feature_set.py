@@ -263,18 +263,18 @@ class FeatureSet:
     def decode_beside(self, codes: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Activations (n, d) float32 that `codes` (n, k; an array or SciPy's sparse array) of rows `x` (n, d) stand
         for: `decode`, with the normalisation of these rows undone. Raises InputError for prototypes."""
-        self._refuse_to_rebuild()
+        self.refuse_to_rebuild()
         _, mean, size = self._normalised(np.asarray(x, np.float32))
         return (codes @ self.decoder + self.centre) / np.float32(self.scale) * size + mean
 
     def to_explain(self, x: np.ndarray) -> np.ndarray:
         """(n, d) float64: what codes @ directions is to be for rows `x` (n, d), s ν(x) - centre."""
-        self._refuse_to_rebuild()
+        self.refuse_to_rebuild()
         return self._normalised(np.asarray(x, np.float32))[0].astype(np.float64) * self.scale - self.centre
 
     def row_sizes(self, x: np.ndarray) -> np.ndarray:
         """(n, 1) float64: what a code of 1 adds to row i of `x` (n, d) is its direction times this."""
-        self._refuse_to_rebuild()
+        self.refuse_to_rebuild()
         size = np.broadcast_to(self._normalised(np.asarray(x, np.float32))[2], (len(x), 1))
         return size.astype(np.float64) / self.scale
 
@@ -297,11 +297,12 @@ class FeatureSet:
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Activations (n, d) float32 of `codes` (n, k), as they are after normalisation of rows."""
-        self._refuse_to_rebuild()
+        self.refuse_to_rebuild()
         codes = np.asarray(codes, np.float32)
         return (codes @ self.decoder + self.centre) / np.float32(self.scale)
 
-    def _refuse_to_rebuild(self) -> None:
+    def refuse_to_rebuild(self) -> None:
+        """Raises InputError for prototypes: their codes are no parts of a sum."""
         if self.rule == rules.PROTOTYPE:
             raise InputError(
                 f"'{self.name}' is a set of prototypes: its codes are similarities, which rebuild nothing",

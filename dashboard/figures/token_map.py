@@ -142,7 +142,7 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
     lines = -(-len(pictures) // columns)
     figure = screen_figure(
         theme, result.title, notes(result), show_title=title,
-        height=height or 120 + (130 if result.names else 190) * lines,
+        height=height or 120 + (120 if result.names else 190) * lines,
     )  # fmt: skip
     hover = "row %{y}, column %{x}<br>%{z:.4g}<extra></extra>"
     for k, picture in enumerate(pictures):
@@ -153,7 +153,12 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
         figure.add_trace(
             go.Heatmap(z=picture, hovertemplate=hover, hoverongaps=False, coloraxis="coloraxis", **panel)
         )
-        look = {"showarrow": False, "yanchor": "top", "font": {"size": 12, "color": theme.muted}}
+        look = {
+            "showarrow": False,
+            "xanchor": "center",
+            "yanchor": "top",
+            "font": {"size": 12, "color": theme.muted},
+        }
         figure.add_annotation(text=markup(_name(result, k), 24), xref="paper", yref="paper", **place, **look)
     figure.update_layout(margin={"l": 12, "b": 12})
     return figure

@@ -20,25 +20,18 @@ def levels_of(height: int, width: int) -> tuple[int, ...]:
     return tuple(level for level in LEVELS if level <= least)
 
 
-def cell_of(height: int, width: int, level: int, finest: int) -> np.ndarray:
-    """(height × width,) cell of each place at a level, row by row; borders are among those of the `finest` level."""
-    down = 1 if height == 1 else level
-    along = 1 if width == 1 else level
-    step = finest // level
-    sides = []
-    for size, cells in ((height, down), (width, along)):
-        parts = 1 if cells == 1 and size == 1 else finest
-        fine = np.arange(size) * parts // max(size, 1)
-        sides.append(fine // (step if parts > 1 else 1))
-    return (sides[0][:, None] * along + sides[1]).ravel()
+def cell_of(height: int, width: int, level: int) -> np.ndarray:
+    """(height × width,) cell of each place at a level, row by row. Borders are among those of every finer level."""
+    down, along = (1 if height == 1 else level), (1 if width == 1 else level)
+    rows, columns = np.arange(height) * down // height, np.arange(width) * along // width
+    return (rows[:, None] * along + columns).ravel()
 
 
 def pooled(values: np.ndarray, height: int, width: int, how: str) -> list[np.ndarray]:
     """Of `values` (height × width, k): (cells, k) at each level of `levels_of`, coarse to fine. `how`: mean or max."""
-    levels = levels_of(height, width)
     out = []
-    for level in levels:
-        cell = cell_of(height, width, level, levels[-1])
+    for level in levels_of(height, width):
+        cell = cell_of(height, width, level)
         order = np.argsort(cell, kind="stable")
         cuts = np.flatnonzero(np.r_[True, np.diff(cell[order]) != 0])
         combine = np.maximum if how == "max" else np.add
