@@ -28,7 +28,7 @@ WORDED = {
     "How are features shared out over rows?": "allocation",
     "Why this class and not that one (prototypes)?": "prototype_ledger",
     "Which prototypes are broken?": "prototype_hygiene",
-    "Does a prototype look at colour, light or texture?": "prototype_sensitivity",
+    "Does it look at colour, light or texture?": "prototype_sensitivity",
     "What do the atoms look like as pictures?": "atom_mosaic",
     "When and where is each atom used?": "atom_usage",
     "Is it the dictionary or its encoder?": "encoder_comparison",

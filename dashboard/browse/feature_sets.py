@@ -89,10 +89,11 @@ def of_its_kind(facts: SetFacts) -> dict[str, str]:
         )
     if "prototype_classes" in about:
         each = np.bincount([c for c in about["prototype_classes"] if c >= 0] or [0])
+        few, many = int(each[each > 0].min(initial=each.max())), int(each.max())
         said["Classes"] = (
-            f"{int((each > 0).sum())} have prototypes, {each[each > 0].min()} to {each.max()} each (by "
-            f"{about['classes_from']})"
+            f"{int((each > 0).sum())}, with {few if few == many else f'{few} to {many}'} prototypes each"
         )
+        said["Classes by"] = str(about.get("classes_from", ""))
     if "core_consistency" in about:
         said["Core consistency"] = f"{about['core_consistency']:.0f} of 100"
     return said
