@@ -29,6 +29,7 @@ def refuse_unfit(features: FeatureSet, arrays: Mapping[str, np.ndarray | None]) 
     _refuse_shapes(features, there)
     _refuse_rule(features)
     _refuse_scaling(features)
+    _refuse_prototypes(features, there.get("connections"))
 
 
 def _refuse_shapes(features: FeatureSet, arrays: Mapping[str, np.ndarray]) -> None:
@@ -84,3 +85,17 @@ def _refuse_scaling(features: FeatureSet) -> None:
         )
     if not np.isfinite(features.scale) or features.scale <= 0:
         raise InputError(f"scale {features.scale} of '{features.name}'", "a positive number")
+
+
+def _refuse_prototypes(features: FeatureSet, connections: np.ndarray | None) -> None:
+    epsilon, k = features.epsilon, len(features.decoder)
+    if (features.rule == rules.PROTOTYPE) != (epsilon is not None) or not 0 < (epsilon or 0.5) < 1:
+        raise InputError(
+            f"{features.rule} of '{features.name}' with ε = {epsilon}",
+            "a number between 0 and 1 for prototypes, and none for any other rule",
+        )
+    if connections is not None and connections.shape[1:] != (k,):
+        raise ShapeError(
+            f"the last layer of '{features.name}' has shape {connections.shape}",
+            f"(classes, {k}), as there are {k} prototypes",
+        )
