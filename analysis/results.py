@@ -292,7 +292,8 @@ class Gallery(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenMap(Result):
-    """`values` (n, tokens) of one quantity over the tokens of the samples `samples` (n,)."""
+    """`values` (n, tokens) of one quantity over the tokens of the samples `samples` (n,), or over the places of other
+    pictures, such as atoms of a dictionary, that `names` (n) name."""
 
     kind: ClassVar[str] = "token_map"
     samples: np.ndarray
@@ -300,6 +301,7 @@ class TokenMap(Result):
     value_name: str
     grid: tuple[int, int] | None = None
     leading: int = 0
+    names: tuple[str, ...] = ()
 
 
 KINDS: dict[str, type[Result]] = {

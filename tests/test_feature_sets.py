@@ -77,6 +77,9 @@ def expected(features: FeatureSet, x: np.ndarray) -> np.ndarray:
                 j = start + int(np.argmin([np.linalg.norm(z - c) for c in f["decoder"][start:end]]))
                 out[i, j] = 1
                 z = z - f["decoder"][j]
+        elif features.rule == rules.PROTOTYPE:
+            d2 = [((z - c) ** 2).sum() for c in f["decoder"]]
+            out[i] = [np.log((d + 1) / (d + features.epsilon)) for d in d2]
         elif features.rule == rules.NONNEGATIVE:
             short = np.diag(np.sqrt(RIDGE) * np.linalg.norm(f["decoder"], axis=1))
             out[i] = nnls(np.vstack([f["decoder"].T, short]), np.r_[z, np.zeros(K)])[0]
@@ -93,7 +96,7 @@ def expected(features: FeatureSet, x: np.ndarray) -> np.ndarray:
 
 SETTINGS = {
     rules.LINEAR: {}, rules.RELU: {}, rules.TOPK: {"active": 4}, rules.NEAREST: {}, rules.NONNEGATIVE: {},
-    rules.PURSUIT: {"active": 5}, rules.BY_STAGE: {"levels": (5, 9, K)},
+    rules.PURSUIT: {"active": 5}, rules.BY_STAGE: {"levels": (5, 9, K)}, rules.PROTOTYPE: {"epsilon": 1e-4},
     rules.JUMP: {"threshold": np.linspace(-1, 2, K)},
     rules.GATED: {"gate": np.linspace(-1, 1, K), "log_scale": np.linspace(-0.5, 0.5, K)},
 }  # fmt: skip
@@ -106,6 +109,10 @@ def test_codes_follow_the_equation(rule, scale):
     x = rows()
     np.testing.assert_allclose(features.encode(x), expected(features, x), atol=2e-5)
     codes = features.encode(x)
+    if rule == rules.PROTOTYPE:
+        with pytest.raises(InputError, match="rebuild nothing"):
+            features.decode(codes)
+        return
     np.testing.assert_allclose(
         features.decode(codes), (codes @ features.decoder + features.centre) / scale, rtol=1e-5, atol=1e-5
     )
@@ -119,7 +126,7 @@ def test_listed_codes_are_the_dense_ones(rule):
          "bias": np.repeat(0.3 * rng.standard_normal(100), 2), "centre": np.zeros(D), "shift": np.zeros(D)}  # fmt: skip
     line = np.linspace(-1, 2, 200)
     more = {rules.JUMP: {"threshold": line}, rules.GATED: {"gate": line, "log_scale": line / 4},
-            rules.BY_STAGE: {"levels": (80, 200)}}  # fmt: skip
+            rules.BY_STAGE: {"levels": (80, 200)}, rules.PROTOTYPE: {"epsilon": 1e-4}}  # fmt: skip
     for active in (3, 2, 150) if rule == rules.TOPK else (5,):
         features = FeatureSet("listed", rule, **w, **{"active": active, **more.get(rule, {})})
         listing = NonzeroCodes(features)

@@ -43,7 +43,7 @@ values = st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).
     [
         (lambda c: c[:, [0, 2, 3]].all(axis=1), 4, [1 / 3, 0, 1 / 3, 1 / 3]),  # unanimity of three
         (lambda c: c.all(axis=1), 9, [1 / 9] * 9),
-        (lambda c: np.minimum(c[:, :2].sum(1), c[:, 2:].sum(1)), 3, [1 / 6, 1 / 6, 2 / 3]),  # two left gloves, one right
+        (lambda c: np.minimum(c[:, :2].sum(1), c[:, 2:].sum(1)), 3, [1 / 6, 1 / 6, 2 / 3]),  # two left gloves
         (lambda c: (c * [3, 2, 1]).max(axis=1), 3, [11 / 6, 5 / 6, 1 / 3]),
         (lambda c: c[:, 0] * 2.0, 1, [2]),
     ],

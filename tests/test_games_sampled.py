@@ -16,7 +16,7 @@ from analysis.compute.games.paired_regression import drawn_game, paired_regressi
 from analysis.compute.games.permutations import permutation_values
 from analysis.compute.games.regression_adjusted import adjusted_values
 from analysis.compute.games.shapley import chosen, shapley_values
-from analysis.errors import NotEnoughData, ParameterError
+from analysis.errors import Cancelled, NotEnoughData, ParameterError
 
 
 def rough_game(players: int, seed: int, order: int = 5, outputs: int = 1) -> tuple[Game, np.ndarray]:
@@ -173,3 +173,21 @@ def test_the_estimator_is_chosen_by_what_the_budget_allows():
     assert chosen(30, 1000) == "adjusted regression"
     game, known = rough_game(8, 1)
     np.testing.assert_allclose(shapley_values(game, 300, np.random.default_rng(0)).values, known, atol=1e-12)
+
+
+def test_a_cancelled_run_goes_on_where_it_stopped():
+    def progress(fraction, doing):
+        if fraction > 0.5:
+            raise Cancelled
+
+    game, _ = rough_game(12, 3)
+    game = Game(game.value, 12, batch=16, budget=202, progress=progress)
+    with pytest.raises(Cancelled):
+        shapley_values(game, 202, np.random.default_rng(0))
+    done = game.evaluations
+    assert 90 < done < 130
+    game.progress = lambda fraction, doing: None
+    found = shapley_values(game, 202, np.random.default_rng(0))
+    whole = shapley_values(Game(game.value, 12), 202, np.random.default_rng(0))
+    np.testing.assert_array_equal(found.values, whole.values)
+    assert (done + found.evaluations, game.evaluations) == (202, 202)

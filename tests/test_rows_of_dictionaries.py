@@ -24,6 +24,9 @@ from analysis.methods.dictionaries.presence_elsewhere import presence_elsewhere
 from analysis.store.from_arrays import write_store
 
 TITLES = (
+    "Improving Prototypical Parts Abstraction for Case-Based Reasoning Explanations Designed for the Kidney Stone Type "
+    "Recognition",
+    "UMERegRobust - Universal Manifold Embedding Compatible Features for Robust Point Cloud Registration",
     "Going Beyond Neural Network Feature Similarity: The Network Feature Complexity and Its Interpretation Using "
     "Category Theory",
     "Understanding Visual Feature Reliance through the Lens of Complexity",

@@ -20,12 +20,12 @@ import numpy as np
 
 from analysis.errors import InputError, ShapeError
 from analysis.features import rules
+from analysis.features.feature_set_checks import refuse_unfit
 from analysis.features.nonnegative import nonnegative_codes
 
 ARRAYS = ("encoder", "bias", "decoder", "centre", "shift", "threshold", "gate", "log_scale", "hidden",
-          "hidden_bias")  # fmt: skip
+          "hidden_bias", "connections")  # fmt: skip
 LEAK = 0.2
-NORMALISATIONS = ("", "layer norm", "norm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,10 @@ class FeatureSet:
     transcoder : bool
         It reads one tap and tells another (`about["beside"]`) of e units: encoder (d, k), shift (d,), decoder (k, e),
         centre (e,). `encode` takes rows of the first; `decode`, `reconstruct` and `directions` are of the second.
+    epsilon : float or None
+        ε of prototypes, between 0 and 1. Their codes are similarities: they rebuild nothing.
+    connections : (classes, k) or None
+        Of prototypes, the network's last layer: what a similarity of 1 adds to each class.
     about : dict
         Where it comes from: architecture, training, the tap and store it was made for.
 
@@ -86,6 +90,8 @@ class FeatureSet:
     normalise: str = ""
     levels: tuple[int, ...] = ()
     transcoder: bool = False
+    epsilon: float | None = None
+    connections: np.ndarray | None = None
     about: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -93,64 +99,7 @@ class FeatureSet:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, np.ascontiguousarray(value, dtype=np.float32))
-        self._check_arrays()
-        self._check()
-
-    def _check_arrays(self) -> None:
-        for name in ARRAYS:
-            value = getattr(self, name)
-            if value is not None and not np.isfinite(value).all():
-                raise InputError(f"{name} of '{self.name}' holds NaN or infinity", "finite weights")
-        if (self.hidden is None) != (self.hidden_bias is None):
-            raise InputError(f"'{self.name}' has one of hidden and hidden_bias", "both or none")
-
-    def _check(self) -> None:
-        if self.rule not in rules.RULES:
-            raise InputError(f"rule {self.rule!r}", "one of " + ", ".join(rules.RULES))
-        k, e = self.decoder.shape if self.decoder.ndim == 2 else (-1, -1)
-        d = self.encoder.shape[0] if self.transcoder and self.encoder.ndim == 2 else e
-        h = d if self.hidden is None else self.hidden.shape[-1]
-        shapes = {
-            "encoder": (h, k), "hidden": (d, h), "hidden_bias": (h,), "bias": (k,), "centre": (e,), "shift": (d,),
-            "threshold": (k,), "gate": (k,), "log_scale": (k,),
-        }  # fmt: skip
-        for name, expected in shapes.items():
-            value = getattr(self, name)
-            if value is not None and value.shape != expected:
-                raise ShapeError(
-                    f"{name} of '{self.name}' has shape {value.shape}",
-                    f"{expected}, as the decoder has {self.decoder.shape} (features, units)",
-                )
-        if self.rule in (rules.TOPK, rules.PURSUIT) and not 1 <= (self.active or 0) <= k:
-            raise InputError(
-                f"{self.rule} of '{self.name}' with k = {self.active}", f"k between 1 and its {k} features"
-            )
-        needed = {rules.JUMP: ("threshold",), rules.GATED: ("gate", "log_scale")}.get(self.rule, ())
-        for name in needed:
-            if getattr(self, name) is None:
-                raise InputError(
-                    f"'{self.name}' is declared {self.rule} and has no {name}", f"{name} ({k},)",
-                    "Import it with the file that holds it, or declare another architecture",
-                )  # fmt: skip
-        if self.normalise not in NORMALISATIONS:
-            raise InputError(
-                f"normalisation {self.normalise!r}", "one of " + ", ".join(map(repr, NORMALISATIONS))
-            )
-        rising = all(a < b for a, b in zip((0, *self.levels), self.levels, strict=False))
-        if self.rule == rules.BY_STAGE and not (rising and self.levels and self.levels[-1] == k):
-            raise InputError(
-                f"'{self.name}' is declared {self.rule} with the levels {list(self.levels)}",
-                f"the number of features up to each stage, rising, the last {k}",
-            )
-        if self.transcoder and (
-            self.normalise or self.rule in (rules.PURSUIT, rules.NEAREST, rules.BY_STAGE)
-        ):
-            raise InputError(
-                f"'{self.name}' is a transcoder with {self.normalise or self.rule}",
-                "a rule with an encoder of its own and no normalisation of rows, which could not be undone",
-            )
-        if not np.isfinite(self.scale) or self.scale <= 0:
-            raise InputError(f"scale {self.scale} of '{self.name}'", "a positive number")
+        refuse_unfit(self, {name: getattr(self, name) for name in ARRAYS})
 
     # ------------------------------------------------------------------ what it is
     @property
@@ -196,6 +145,7 @@ class FeatureSet:
             "rule": self.rule, "active": self.active, "scale": float(self.scale),
             "normalise": self.normalise, "levels": list(self.levels),
             **({"transcoder": True} if self.transcoder else {}),
+            **({} if self.epsilon is None else {"epsilon": float(self.epsilon)}),
         }  # fmt: skip
 
     # ------------------------------------------------------------------ what it does
@@ -210,6 +160,8 @@ class FeatureSet:
             return rules.nearest(z, self.decoder)
         if self.rule == rules.BY_STAGE:
             return rules.nearest_by_stage(z, self.decoder, self.levels)
+        if self.rule == rules.PROTOTYPE:
+            return self.similarities(x).astype(np.float32)
         if self.rule == rules.NONNEGATIVE:
             return nonnegative_codes(z, self.decoder)
         if self.hidden is not None:
@@ -226,6 +178,10 @@ class FeatureSet:
         if self.rule == rules.JUMP:
             return rules.jump(products, self.threshold)
         return products
+
+    def similarities(self, x: np.ndarray) -> np.ndarray:
+        """(n, k) float64 of rows `x` (n, d) to prototypes: `encode` before it is rounded. Raises as `encode`."""
+        return rules.similarity(rules.squared_distances(self.encoder_input(x), self.decoder), self.epsilon)
 
     def encoder_input(self, x: np.ndarray) -> np.ndarray:
         """z (n, d) float32 of rows `x` (n, d), what the encoder multiplies. Raises as `encode`."""
@@ -244,16 +200,19 @@ class FeatureSet:
 
     def decode_beside(self, codes: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Activations (n, d) float32 that `codes` (n, k; an array or SciPy's sparse array) of rows `x` (n, d) stand
-        for: `decode`, with the normalisation of these rows undone."""
+        for: `decode`, with the normalisation of these rows undone. Raises InputError for prototypes."""
+        self.refuse_to_rebuild()
         _, mean, size = self._normalised(np.asarray(x, np.float32))
         return (codes @ self.decoder + self.centre) / np.float32(self.scale) * size + mean
 
     def to_explain(self, x: np.ndarray) -> np.ndarray:
         """(n, d) float64: what codes @ directions is to be for rows `x` (n, d), s ν(x) - centre."""
+        self.refuse_to_rebuild()
         return self._normalised(np.asarray(x, np.float32))[0].astype(np.float64) * self.scale - self.centre
 
     def row_sizes(self, x: np.ndarray) -> np.ndarray:
         """(n, 1) float64: what a code of 1 adds to row i of `x` (n, d) is its direction times this."""
+        self.refuse_to_rebuild()
         size = np.broadcast_to(self._normalised(np.asarray(x, np.float32))[2], (len(x), 1))
         return size.astype(np.float64) / self.scale
 
@@ -276,8 +235,18 @@ class FeatureSet:
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Activations (n, d) float32 of `codes` (n, k), as they are after normalisation of rows."""
+        self.refuse_to_rebuild()
         codes = np.asarray(codes, np.float32)
         return (codes @ self.decoder + self.centre) / np.float32(self.scale)
+
+    def refuse_to_rebuild(self) -> None:
+        """Raises InputError for prototypes: their codes are no parts of a sum."""
+        if self.rule == rules.PROTOTYPE:
+            raise InputError(
+                f"'{self.name}' is a set of prototypes: its codes are similarities, which rebuild nothing",
+                "a dictionary whose codes times directions are activations",
+                "Ask which prototypes speak for a class instead",
+            )
 
     # ------------------------------------------------------------------ to disk and back
     def save(self, directory: Path) -> None:

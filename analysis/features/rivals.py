@@ -142,8 +142,9 @@ def rivals(
 ) -> Rivals:
     """One pass over the tap, O(n d²), and `some` random rows for the random dictionary's factor.
 
-    Raises NotEnoughData below eight finite rows, InputError where nothing varies.
+    Raises NotEnoughData below eight finite rows, InputError where nothing varies and for prototypes.
     """
+    made.features.refuse_to_rebuild()
     source, total = made.source, None
     (n, d), count = source.shape, 0 if classes is None else len(classes.names)
     sums, sizes = np.zeros((count, d)), np.zeros(count)

@@ -15,6 +15,8 @@ With p = (x - shift) E + b, the pre-activations (n, k), and D (k, d) the decoder
                                                                                              (residual quantisation)
     non-negative       c = argmin over c >= 0 of |x - shift - c D|²                         (Lee & Seung 1999; NMF)
     least squares
+    prototype          c = log((d² + 1) / (d² + ε)), d² the squared distance to the direction   (Chen et al. 2019)
+    similarity
 
 Fewer than k of a TopK may fire: what is not positive is 0 whatever its place. Ties go to the lower unit.
 """
@@ -25,8 +27,8 @@ import numpy as np
 
 LINEAR, RELU, TOPK, JUMP, GATED = "linear", "ReLU", "TopK", "JumpReLU", "gated"
 PURSUIT, NEAREST, NONNEGATIVE = "matching pursuit", "nearest", "non-negative least squares"
-BY_STAGE = "nearest by stage"
-RULES = (LINEAR, RELU, TOPK, JUMP, GATED, PURSUIT, NEAREST, BY_STAGE, NONNEGATIVE)
+BY_STAGE, PROTOTYPE = "nearest by stage", "prototype similarity"
+RULES = (LINEAR, RELU, TOPK, JUMP, GATED, PURSUIT, NEAREST, BY_STAGE, NONNEGATIVE, PROTOTYPE)
 
 
 def keep_largest(p: np.ndarray, k: int) -> np.ndarray:
@@ -96,3 +98,16 @@ def nearest_by_stage(z: np.ndarray, directions: np.ndarray, levels: tuple[int, .
         codes[np.arange(len(z)), start + own] = 1
         left -= book[own]
     return codes
+
+
+def squared_distances(z: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """(n, m) float64 between rows `z` (n, d) and `directions` (m, d). O(n m d)."""
+    centre = directions.mean(axis=0, dtype=np.float64)  # what both have in common would cost digits
+    a, b = z.astype(np.float64) - centre, directions.astype(np.float64) - centre
+    found = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * (a @ b.T)
+    return np.maximum(found, 0, out=found)
+
+
+def similarity(squared: np.ndarray, epsilon: float) -> np.ndarray:
+    """log((d² + 1) / (d² + ε)) of squared distances, float64: log(1/ε) at 0, falling to 0."""
+    return np.log1p((1 - epsilon) / (squared + epsilon))

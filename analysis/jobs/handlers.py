@@ -109,7 +109,7 @@ def erase(workspace: Path, arguments: dict, progress: Progress) -> dict:
 
 
 def import_features(workspace: Path, arguments: dict, progress: Progress) -> dict:
-    """{"path", "name"?, "architecture"?, "k"?, "scale"?} → {"features": its name}."""
+    """{"path", "name"?, "architecture"?, "k"?, "scale"?, "epsilon"?} → {"features": its name}."""
     from analysis.features.importing import import_feature_set
 
     shelf = Workspace.open(workspace).features
@@ -117,7 +117,7 @@ def import_features(workspace: Path, arguments: dict, progress: Progress) -> dic
     progress(0.05, "reading the weights")
     found = import_feature_set(
         arguments["path"], name=arguments.get("name") or "", architecture=arguments.get("architecture") or "",
-        k=arguments.get("k"), scale=arguments.get("scale"),
+        k=arguments.get("k"), scale=arguments.get("scale"), epsilon=arguments.get("epsilon"),
     )  # fmt: skip
     progress(0.7, "keeping them")
     return {"features": shelf.add(found).name}

@@ -8,8 +8,10 @@ import numpy as np
 
 from analysis.compute.dictionaries.firing import ABSORBED, ABSORBS, DOUBLE, SPLIT, Firing, pair_verdicts
 from analysis.compute.statistics.nulls import wilson
+from analysis.features import rules
 from analysis.features.feature_set import FeatureSet
 from analysis.features.logit_weights import Unembedding, unembedding_of
+from analysis.features.prototype_evidence import place
 from analysis.features.pursuit_trace import Trace, own_trace, pursuit_trace
 from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Scatter, Table
@@ -43,6 +45,36 @@ class Suspect:
 def feature_set(unit: Unit) -> FeatureSet:
     """The set beside the encoded tap, kept by its digest. Raises NotFound, StoreDamaged."""
     return _sets.get(unit.activations.digest, lambda: tap_dictionary(unit.activations).features)
+
+
+def is_prototype(unit: Unit) -> bool:
+    """Whether the tap was encoded by prototypes, whose codes are similarities. Reads no weights."""
+    tap = unit.tap
+    return (
+        tap not in unit.store.recorded and unit.store.entry(tap)["feature_set"].get("rule") == rules.PROTOTYPE
+    )
+
+
+def prototype(unit: Unit) -> tuple[str, list[tuple[str, float]]]:
+    """Of a prototype: its class and nearest patch in a sentence, and (class, connection), the strongest first."""
+    made = tap_dictionary(unit.activations)
+    features, j = made.features, unit.number
+    (row, *_), (value, *_) = unit.strongest
+    largest = float(np.log(1 / features.epsilon))
+    same = "it is that patch" if value > 0.99 * largest else f"{largest:.3g} would be the patch itself"
+    said = f"Its nearest patch here: {place(unit.activations, int(row))}, similarity {value:.3g} ({same})."
+    if features.connections is None:
+        return said, []
+    weight = features.connections[:, j].astype(float)
+    classes = unit.store.classes
+    names = classes if len(classes) == len(weight) else tuple(str(c) for c in range(len(weight)))
+    own = (features.about.get("prototype_classes") or [-1] * features.n_features)[j]
+    if own >= 0:
+        said = (
+            f"A prototype of class {names[own]} (by {features.about.get('classes_from', 'the file')}). {said}"
+        )
+    order = np.argsort(-weight, kind="stable")
+    return said, [(names[c], float(weight[c])) for c in order]
 
 
 def density(unit: Unit) -> str:

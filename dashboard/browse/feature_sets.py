@@ -60,6 +60,7 @@ def architecture(facts: SetFacts) -> str:
         rules.JUMP: "BatchTopK as a threshold" if "batch" in said.lower() else "JumpReLU, thresholds",
         rules.PURSUIT: f"matching pursuit, {facts.active} steps",
         rules.NEAREST: "nearest centre (k-means)",
+        rules.PROTOTYPE: "prototypes (ProtoPNet)",
         rules.BY_STAGE: f"residual codebook of {len(facts.levels)} stages",
     }.get(facts.rule, facts.rule)
     nested = facts.levels and facts.rule != rules.BY_STAGE
@@ -86,6 +87,13 @@ def of_its_kind(facts: SetFacts) -> dict[str, str]:
             f"{about['explained_by_model']:.0%} of the samples fitted ({about['explained_of_mixed_samples']:.0%} of "
             "samples mixed unit by unit)"
         )
+    if "prototype_classes" in about:
+        each = np.bincount([c for c in about["prototype_classes"] if c >= 0] or [0])
+        few, many = int(each[each > 0].min(initial=each.max())), int(each.max())
+        said["Classes"] = (
+            f"{int((each > 0).sum())}, with {few if few == many else f'{few} to {many}'} prototypes each"
+        )
+        said["Classes by"] = str(about.get("classes_from", ""))
     if "core_consistency" in about:
         said["Core consistency"] = f"{about['core_consistency']:.0f} of 100"
     return said

@@ -76,6 +76,7 @@ QUESTIONS = {  # by name in the URL
             "How sure is a principal subspace?": "subspace_confidence",
             "Do activations vary where the weights write?": "weight_subspaces",
             "Do a dictionary's atoms lie where data vary?": "atom_energy",
+            "Is it the same cloud of points, moved?": "moment_subspace",
             "Can I take the active subspace with me?": "active_basis",
             "How wide is the gap between two sides?": "modality_gap",
             "Which real samples span the space?": "exemplar_axes",

@@ -14,8 +14,9 @@ def import_(given) -> int:
     shelf = workspace_of(given).features
     shelf.refuse_taken(given.name or Path(given.path).stem)
     found = import_feature_set(
-        given.path, name=given.name, architecture=given.architecture, k=given.k, scale=given.scale
-    )
+        given.path, name=given.name, architecture=given.architecture, k=given.k, scale=given.scale,
+        epsilon=given.epsilon,
+    )  # fmt: skip
     shelf.add(found)
     facts = next(f for f in shelf.facts() if f.name == found.name)
     if given.json:

@@ -33,6 +33,9 @@ def _made(actions) -> None:
     p.add_argument("--architecture", default="", help="where the file does not say: TopK, JumpReLU, …")
     p.add_argument("--k", type=positive, help="active features of a TopK, where the file does not say")
     p.add_argument("--scale", type=float, help="what activations were multiplied with, where it is not kept")
+    p.add_argument(
+        "--epsilon", type=float, help="ε of the similarity of prototypes (default: the file's, or 1e-4)"
+    )
     add_workspace(p, WORKSPACE)
     p = add_command(
         actions, "make", "fit a classical dictionary (pca, ica, nmf, …) to a tap", "features make"

@@ -50,7 +50,15 @@ def draw(unit: Unit, listed: FeatureList) -> None:
             with errors.shown():
                 part(unit)
     with right:
-        for part in (feature_kin.density, _histogram, _classes, *KIN, _correlated, _map):
+        for part in (
+            feature_kin.prototype,
+            feature_kin.density,
+            _histogram,
+            _classes,
+            *KIN,
+            _correlated,
+            _map,
+        ):
             with errors.shown():
                 part(unit)
 

@@ -17,8 +17,27 @@ MANY = 6  # outputs up, and down
 EXAMPLES = 8  # rows whose pursuit can be shown
 
 
+def prototype(unit: Unit) -> None:
+    """Of a prototype: its class, its nearest patch, and what it adds to each class; nothing for any other feature."""
+    if unit.word == "unit" or not feature_facts.is_prototype(unit):
+        return
+    said, connections = feature_facts.prototype(unit)
+    st.markdown("**Prototype**")
+    st.caption(errors.escape(said))
+    if connections:
+        shown = connections if len(connections) <= 2 * MANY else connections[:MANY] + connections[-MANY:]
+        st.markdown("**Class connections**: what a similarity of 1 adds to the logit")
+        bars(
+            [Line(name, w, text=f"{w:+.2f}") for name, w in shown],
+            key="connections",
+            label="Class connections",
+        )
+
+
 def density(unit: Unit) -> None:
-    """A sentence; nothing for a unit."""
+    """A sentence; nothing for a unit, nor for a prototype, which is similar to every patch somewhat."""
+    if unit.word != "unit" and feature_facts.is_prototype(unit):
+        return
     if unit.word != "unit" and not unit.is_dead:
         st.markdown("**Density**")
         st.caption(errors.escape(feature_facts.density(unit)))
@@ -26,7 +45,7 @@ def density(unit: Unit) -> None:
 
 def together(unit: Unit) -> None:
     """Features that are active in the same rows, beside what their rates give."""
-    if unit.word == "unit" or unit.is_dead:
+    if unit.word == "unit" or unit.is_dead or feature_facts.is_prototype(unit):
         return
     st.markdown("**Fires together with**, PMI (log of common rows over expected ones), 95 % interval")
     found = on_demand.result(
@@ -93,7 +112,7 @@ def energy(unit: Unit) -> None:
 
 def outputs(unit: Unit) -> None:
     """Outputs that its direction raises and lowers on the straight way."""
-    if unit.word == "unit":
+    if unit.word == "unit" or feature_facts.is_prototype(unit):
         return
     st.markdown("**Logit weights**: outputs that its direction raises, and lowers")
     try:
@@ -115,7 +134,7 @@ def outputs(unit: Unit) -> None:
 
 def pursuit(unit: Unit) -> None:
     """How one of its strongest examples is made up, atom by atom."""
-    if unit.word == "unit" or unit.is_dead:
+    if unit.word == "unit" or unit.is_dead or feature_facts.is_prototype(unit):
         return
     box = st.expander(
         "Pursuit: how an example is made up", icon=":material/stacks:", **state.bound("pursuit", False)

@@ -13,9 +13,11 @@ from dashboard.figures.text import markup, number, plain, shorten
 from dashboard.figures.traces import colour_bar
 
 MOST_SAMPLES = 12
+MOST_NAMED = 64  # pictures that are not samples: many small ones
 MOST_LINES = 60
 NO_VALUE = "#c9c9c9"  # on paper; on screen the theme's
 PAPER_COLUMNS = {"single": 4, "double": 6, "slide": 6}
+PAPER_NAMED = {"single": 6, "double": 12, "slide": 10}
 
 
 def empty(result: TokenMap) -> str:
@@ -28,6 +30,14 @@ def on_grid(result: TokenMap) -> bool:
     if result.grid is None:
         return False
     return np.asarray(result.values).shape[1] == result.leading + int(result.grid[0]) * int(result.grid[1])
+
+
+def _most(result: TokenMap) -> int:
+    return MOST_NAMED if result.names else MOST_SAMPLES
+
+
+def _name(result: TokenMap, k: int) -> str:
+    return str(result.names[k]) if result.names else f"sample {int(result.samples[k])}"
 
 
 def _limits(result: TokenMap) -> tuple[float, float, bool]:
@@ -51,8 +61,8 @@ def _pictures(result: TokenMap, limit: int) -> np.ndarray:
 
 def notes(result: TokenMap, **_ignored) -> tuple[str, ...]:
     n = len(result.values)
-    limit = MOST_SAMPLES if on_grid(result) else MOST_LINES
-    said = [f"the first {limit} of {n:,} samples"] if n > limit else []
+    limit = _most(result) if on_grid(result) else MOST_LINES
+    said = [f"the first {limit} of {n:,} {'pictures' if result.names else 'samples'}"] if n > limit else []
     shown = np.asarray(result.values, float)[:limit, result.leading if on_grid(result) else 0 :]
     if not np.isfinite(shown).all():
         said.append("grey: no value there")
@@ -86,7 +96,7 @@ def screen(result: TokenMap, theme: Theme, *, tokens=None, height=None, title=Tr
             tickmode="array",
             tickvals=np.arange(len(lines), dtype=np.float32),
             ticks="",
-            ticktext=[f"sample {int(s)}" for s in result.samples[: len(lines)]],
+            ticktext=[markup(_name(result, k), 24) for k in range(len(lines))],
             range=[len(lines) - 0.5, -0.5],
             showline=False,
         )
@@ -127,12 +137,13 @@ def _token_texts(lines: np.ndarray, tokens) -> dict:
 def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
     import plotly.graph_objects as go
 
-    pictures = _pictures(result, MOST_SAMPLES)
-    columns = min(4, len(pictures))
+    pictures = _pictures(result, _most(result))
+    columns = min(8 if result.names else 4, len(pictures))
     lines = -(-len(pictures) // columns)
     figure = screen_figure(
-        theme, result.title, notes(result), show_title=title, height=height or 120 + 190 * lines
-    )
+        theme, result.title, notes(result), show_title=title,
+        height=height or 120 + (120 if result.names else 190) * lines,
+    )  # fmt: skip
     hover = "row %{y}, column %{x}<br>%{z:.4g}<extra></extra>"
     for k, picture in enumerate(pictures):
         tag = "" if k == 0 else str(k + 1)
@@ -142,10 +153,13 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
         figure.add_trace(
             go.Heatmap(z=picture, hovertemplate=hover, hoverongaps=False, coloraxis="coloraxis", **panel)
         )
-        look = {"showarrow": False, "yanchor": "top", "font": {"size": 12, "color": theme.muted}}
-        figure.add_annotation(
-            text=f"sample {int(result.samples[k])}", xref="paper", yref="paper", **place, **look
-        )
+        look = {
+            "showarrow": False,
+            "xanchor": "center",
+            "yanchor": "top",
+            "font": {"size": 12, "color": theme.muted},
+        }
+        figure.add_annotation(text=markup(_name(result, k), 24), xref="paper", yref="paper", **place, **look)
     figure.update_layout(margin={"l": 12, "b": 12})
     return figure
 
@@ -171,8 +185,8 @@ def paper_height(result: TokenMap, width: str, **_ignored) -> float | None:
     if not on_grid(result):
         return None
     inches = {"single": 3.5, "double": 7.2, "slide": 10.0}[width]
-    count = min(len(result.values), MOST_SAMPLES)
-    columns = min(PAPER_COLUMNS[width], count)
+    count = min(len(result.values), _most(result))
+    columns = min((PAPER_NAMED if result.names else PAPER_COLUMNS)[width], count)
     cell = 0.8 * inches / max(columns, 2) * result.grid[0] / max(result.grid[1], 1)
     return (min(cell, inches) + 0.22 * (2 if width == "slide" else 1)) * -(-count // columns) + 0.2
 
@@ -186,14 +200,14 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
     colours = page.colour_map(diverging).with_extremes(bad=NO_VALUE)
     look = {"cmap": colours, "vmin": low, "vmax": high, "interpolation": "nearest"}
     if on_grid(result):
-        pictures = _pictures(result, MOST_SAMPLES)
-        columns = min(PAPER_COLUMNS[page.width], len(pictures))
+        pictures = _pictures(result, _most(result))
+        columns = min((PAPER_NAMED if result.names else PAPER_COLUMNS)[page.width], len(pictures))
         panels = page.figure.subplots(-(-len(pictures) // columns), columns, squeeze=False).ravel()
         for k, axes in enumerate(panels):
             axes.set_axis_off()
             if k < len(pictures):
                 axes.imshow(pictures[k], **look)
-                axes.set_title(f"sample {int(result.samples[k])}", pad=2)
+                axes.set_title(shorten(_name(result, k), 14 if result.names else 24), pad=2)
     else:
         panels = [page.figure.add_subplot()]
         _paper_lines(panels[0], result, page, tokens, look)
@@ -216,7 +230,7 @@ def _paper_lines(axes, result: TokenMap, page: Page, tokens, look: dict) -> None
     fits = len(lines) <= page.figure.get_figheight() * 72 / (9 * page.scale)
     axes.set_yticks(
         range(len(lines)) if fits else [],
-        [f"sample {int(s)}" for s in result.samples[: len(lines)]] if fits else [],
+        [shorten(_name(result, k), 24) for k in range(len(lines))] if fits else [],
     )
     axes.set_xlabel("token")
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -230,8 +244,9 @@ def table(result: TokenMap, **_ignored) -> dict[str, np.ndarray]:
     """One line per token: sample, token, value."""
     values = np.asarray(result.values)
     n, width = values.shape if values.ndim == 2 else (0, 0)
+    rows = np.array([plain(name) for name in result.names]) if result.names else np.asarray(result.samples)
     return {
-        "sample": np.repeat(np.asarray(result.samples)[:n], width),
+        "picture" if result.names else "sample": np.repeat(rows[:n], width),
         "token": np.tile(np.arange(width), n),
         _value_head(result): values.ravel(),
     }
@@ -239,21 +254,22 @@ def table(result: TokenMap, **_ignored) -> dict[str, np.ndarray]:
 
 def _value_head(result: TokenMap) -> str:
     name = plain(result.value_name) or "value"
-    return name if name not in ("sample", "token") else name + " value"
+    return name if name not in ("sample", "picture", "token") else name + " value"
 
 
 def words(result: TokenMap) -> str:
     values = np.asarray(result.values, float)
     n, width = values.shape
     where = f"on a grid of {result.grid[0]} by {result.grid[1]}" if on_grid(result) else "in a row"
+    what = "picture" if result.names else "sample"
     parts = [
-        f"{plain(result.value_name)} over {width:,} tokens of {n:,} sample(s), {where}, from "
+        f"{plain(result.value_name)} over {width:,} tokens of {n:,} {what}(s), {where}, from "
         f"{number(np.nanmin(values))} to {number(np.nanmax(values))}."
     ]
     for i in range(min(n, 3)):
         if np.isfinite(values[i]).any():
             best = int(np.nanargmax(values[i]))
             parts.append(
-                f"Sample {int(result.samples[i])}: strongest at token {best} ({number(values[i, best])})."
+                f"{_name(result, i).capitalize()}: strongest at token {best} ({number(values[i, best])})."
             )
     return " ".join(parts)

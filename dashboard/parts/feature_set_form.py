@@ -13,8 +13,8 @@ from dashboard.parts import encode_form, outcome
 
 HELP = (
     "A folder as SAELens or dictionary-learning save it (cfg.json or config.json beside the weights), a file in "
-    "OpenAI's layout, or one with W_enc, W_dec, b_enc, b_dec: safetensors, npz, or a torch file of weights only. No "
-    "code in it is run."
+    "OpenAI's layout, one with W_enc, W_dec, b_enc, b_dec, or the state of a ProtoPNet (prototype_vectors and "
+    "last_layer.weight): safetensors, npz, or a torch file of weights only. No code in it is run."
 )
 
 
@@ -34,7 +34,7 @@ def draw() -> None:
         found = _there(path)
     with right:
         free = _free(name or Path(path).stem if found else name)
-    cells = st.columns([2, 1, 1])
+    cells = st.columns([2, 1, 1, 1])
     architecture = cells[0].selectbox(
         "Architecture", list(ARCHITECTURES), format_func=ARCHITECTURES.get,
         help="Say it where the file does not. What the file does say must agree.",
@@ -49,8 +49,13 @@ def draw() -> None:
         help="What activations were multiplied with in training, where the file only says that they were.",
         **state.bound("scale", None, state.between(1e-9, 1e9)),
     )  # fmt: skip
+    epsilon = cells[3].number_input(
+        "ε", min_value=1e-12, max_value=0.999, value=None, format="%g", placeholder="1e-4",
+        help="Of prototypes only: their similarity is log((d² + 1) / (d² + ε)); 1e-4 where the file does not say.",
+        **state.bound("epsilon", None, state.between(1e-12, 0.999)),
+    )  # fmt: skip
     if st.button("Import", type="primary", icon=":material/input:", disabled=not (found and free)):
-        given = {"name": name, "architecture": architecture, "k": k, "scale": scale}
+        given = {"name": name, "architecture": architecture, "k": k, "scale": scale, "epsilon": epsilon}
         work = {"path": found} | {part: value for part, value in given.items() if value}
         title = f"Import {name or Path(found).name}"
         state.set_params(job=jobs.start("import_features", work, title, patience=1.0))

@@ -79,7 +79,8 @@ def report_estimates(c: dict[str, np.ndarray], found: Sums, seen: Pass) -> tuple
     rng = np.random.default_rng(0)
     has = found.rows > 0
     low, high = ratio_interval(found.active[has], found.rows[has], rng)
-    chance = f"random dictionary, {int(c['active per row'][random])} active"
+    chance = f"one random dictionary, {int(c['active per row'][random])} active"
+    drawn = sum(b.shape[0] for b in found.some)  # fewer rows, and so more that are dead
     return (
         Estimate("explained variance", float(c["explained variance"][own]), float(c["low"][own]),
                  float(c["high"][own]), interval=over, null=float(c["explained variance"][random]),
@@ -88,7 +89,8 @@ def report_estimates(c: dict[str, np.ndarray], found: Sums, seen: Pass) -> tuple
         Estimate("active features per row (L0)", float(c["active per row"][own]), low, high, interval=over,
                  estimator="mean count of what is not 0", **common),
         Estimate(f"dead share in {int(found.per_row.sum()):,} rows", **share_over(found.fired == 0, "features"),
-                 null=float(c["dead"][random]), null_method=chance, estimator="features that never fired", **common),
+                 null=float(c["dead"][random]), null_method=f"{chance}, in {drawn:,} rows",
+                 estimator="features that never fired", **common),
         Estimate("coherence", float(c["coherence"][own]), null=float(c["coherence"][random]), null_method=chance,
                  estimator="largest |cosine| of two directions", **common),
     )  # fmt: skip

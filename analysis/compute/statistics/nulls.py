@@ -40,6 +40,15 @@ def gaussian_eigenvalues(
     return out
 
 
+def gaussian_singular_values(
+    shape: tuple[int, int], square: float, rng: np.random.Generator, draws: int
+) -> np.ndarray:
+    """(draws, k) singular values, k the smaller side of `shape`, of independent Gaussian entries of mean 0 and mean
+    square `square`; a draw O(k³), whatever the longer side."""
+    short, long = sorted(shape)
+    return np.sqrt(gaussian_eigenvalues(np.full(short, square), long + 1, rng, draws) * long)
+
+
 def gaussian_correlation(d: int, n: int, rng: np.random.Generator) -> np.ndarray:
     """Sample correlation matrix (d, d) of n independent rows of d independent Gaussian units. O(d³)."""
     factor = _bartlett(d, n - 1, rng)

@@ -5,6 +5,7 @@
     OpenAI                 a torch file with pre_bias, encoder.weight, latent_bias, decoder.weight
     plain                  W_enc, W_dec, b_enc, b_dec, threshold, k in safetensors, npz or pt; a torch file with
                            state_dict and config; without W_enc the encoder is the decoder turned round
+    prototypes             prototype_vectors (P, D, 1, 1) and last_layer.weight (classes, P) of a ProtoPNet
 
 One file each, with `fits` (is it this one?) and `read`. What is declared is asserted: the width, that a decoder of unit
 rows has unit rows, that a JumpReLU has thresholds. What a file leaves open can be given: architecture and k.
@@ -20,7 +21,14 @@ import numpy as np
 
 from analysis.errors import InputError, NotFound
 from analysis.features.feature_set import FeatureSet
-from analysis.features.importing import dictionary_learning, open_ai, plain, sae_lens, state_and_config
+from analysis.features.importing import (
+    dictionary_learning,
+    open_ai,
+    plain,
+    prototypes,
+    sae_lens,
+    state_and_config,
+)
 from analysis.features.importing.declared import Declared, agree
 from analysis.features.importing.folding import folded
 from analysis.features.weights import SUFFIXES, read_tensors
@@ -36,6 +44,7 @@ def import_feature_set(
     architecture: str = "",
     k: int | None = None,
     scale: float | None = None,
+    epsilon: float | None = None,
 ) -> FeatureSet:
     """The dictionary in a folder or file.
 
@@ -47,6 +56,8 @@ def import_feature_set(
     architecture, k : what the file does not say; what it does say must agree.
     scale : float, optional
         What activations were multiplied with in training, where that is declared and not kept.
+    epsilon : float, optional
+        ε of the similarity of prototypes; 1e-4 where neither this nor the file says it.
 
     Raises
     ------
@@ -62,6 +73,13 @@ def import_feature_set(
         raise NotFound(f"nothing at {path}", "a folder or file with dictionary weights")
     file, config = _in_folder(path) if path.is_dir() else (path, {})
     tensors = read_tensors(file)
+    if prototypes.fits(tensors):
+        prototypes.refuse_settings(architecture, k, scale, file)
+        return prototypes.read(tensors, name or path.stem, file, epsilon)
+    if epsilon is not None:
+        raise InputError(
+            f"{file} holds no prototypes, and ε = {epsilon:g} is asked for", "none for other sets"
+        )
     declared = _declared(tensors, config, file)
     agree(declared, architecture, k, scale, file)
     return folded(declared, name or path.stem, file)
@@ -99,6 +117,6 @@ def _declared(tensors: dict, config: Mapping, file: Path) -> Declared:
     named = ", ".join(sorted(n for n, v in tensors.items() if isinstance(v, np.ndarray))[:12])
     raise InputError(
         f"{file} holds {named or 'no tensors'}",
-        "W_dec (features, units), or encoder.weight and decoder.weight",
+        "W_dec (features, units), encoder.weight and decoder.weight, or prototype_vectors and last_layer.weight",
         "Save it under these names",
     )

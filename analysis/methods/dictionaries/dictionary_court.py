@@ -127,7 +127,7 @@ def dictionary_court(
     return Matrix(
         title=f"The court on {made.features.name} at {source.name}",
         reading=_reading(arrays, list(lines), reader.what, made.features.name),
-        caveats=(*seen.notes, *notes, *found.notes, *made.notes, *said,
+        caveats=(*seen.notes, *notes, *found.notes, *made.notes, *made.fitted_note, *said,
                  f"Of {made.features.n_features:,} features {known.active} are active in a row: so many has the random "
                  "dictionary, and there are as many principal components for variance and loss, all of them to choose "
                  "from for edits and classes. Class means are told the class of every row.",

@@ -98,7 +98,7 @@ def gradient_plane(
     first, measured, some = _measured(made, reader, found, shown, params.measured, progress)
     x, y = np.log10(np.abs(found.active[shown])), np.log10(found.loud[shown])
     kinds, by_chance = _quadrant(x, y), _quadrant(x, np.log10(np.maximum(found.chance[shown], 1e-300)))
-    ablated = np.zeros(len(shown))
+    ablated = np.full(len(shown), np.nan)  # of the others it is not known
     ablated[np.searchsorted(shown, some)] = measured
     estimates = _estimates(found, kinds, by_chance, first, measured, tap.shape[1], rng)
     progress(1.0, "done")

@@ -112,7 +112,7 @@ def loss_recovered(
     return Table(
         title=f"What {reader.what} keeps when {made.source.name} is replaced",
         reading=_reading(columns, found, made.features.name, reader.what),
-        caveats=(*seen.notes, *notes, *found.notes, *made.notes, *said,
+        caveats=(*seen.notes, *notes, *found.notes, *made.notes, *made.fitted_note, *said,
                  "Components, means and the random dictionary's factor were fitted on these rows.",
                  "A catastrophic ablation makes every share look high: read the KL and the loss as well."),
         estimates=estimates, columns=columns, index="replaced by", help=_help(columns),
@@ -149,7 +149,7 @@ def _help(columns) -> dict[str, str]:
 def _estimates(c, found: Recovery, d: int) -> tuple[Estimate, ...]:
     at = {name: i for i, name in enumerate(c["replaced by"])}
     own, random = at[OWN], at[RANDOM]
-    out, common = [], {"n": found.n, "d": d, "null_method": "random dictionary of the same size"}
+    out, common = [], {"n": found.n, "d": d, "null_method": "one random dictionary of the same size"}
     over, student = "bootstrap over samples", "Student's t over samples"
     for said, column, low, high, how in (
         ("loss recovered against mean ablation", "loss recovered", "low", "high", over),
