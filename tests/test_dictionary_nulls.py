@@ -279,6 +279,21 @@ def test_a_damaged_file_is_refused_in_words(tmp_path):
     drop(tmp_path / "gone")  # by another process
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["[]", '"x"', "null", '{"d_sae": 6, "activation_fn_kwargs": 3}', '{"architecture": "topk", "k": "many"}',
+     '{"d_sae": 6, "architecture": 3}', '{"trainer": [1]}', '{"d_sae": 6, "norm_scaling_factor": "a"}',
+     '{"d_sae": 6, "matryoshka_widths": "ab"}', '{"d_sae": 6, "matryoshka_widths": [3, 900]}'],
+)  # fmt: skip
+def test_a_configuration_that_is_none_is_refused_in_words(tmp_path, said):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "w.npz", W_enc=rng.standard_normal((4, 6)), W_dec=rng.standard_normal((6, 4)))
+    assert import_feature_set(tmp_path).n_features == 6
+    (tmp_path / "cfg.json").write_text(said)
+    with pytest.raises(InputError):
+        import_feature_set(tmp_path)
+
+
 def test_a_refit_that_lacks_a_component_has_the_others_in_their_places():
     rng = np.random.default_rng(0)
     factors = [np.linalg.qr(rng.standard_normal((size, 3)))[0] for size in (9, 5, 6)]
