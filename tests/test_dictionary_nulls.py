@@ -63,10 +63,10 @@ def test_of_features_that_avoid_each_other_the_largest_pair_is_no_feature_with_i
 def test_a_pair_that_is_listed_both_ways_counts_once():
     """Pairs that are resampled with their mirror image have an interval √2 as wide as that of as many independent."""
     rng = np.random.default_rng(0)
-    share, base = rng.uniform(0.2, 0.9, 40), rng.random((2000, 40)) < 0.1
-    x = np.empty((2000, 80))
+    share, base = rng.uniform(0.2, 0.9, 40), rng.random((1000, 40)) < 0.1
+    x = np.empty((1000, 80))
     x[:, ::2] = base
-    x[:, 1::2] = np.where(rng.random((2000, 40)) < share, base, rng.random((2000, 40)) < 0.1)
+    x[:, 1::2] = np.where(rng.random((1000, 40)) < share, base, rng.random((1000, 40)) < 0.1)
     found = co_activation(ArrayActivations(x), CoActivationParams(partners=1, draws=2))
     value, e = found.columns["PMI"], found.estimates[1]
     plain = 1.96 * value.std() / np.sqrt(len(value))
