@@ -27,6 +27,7 @@ from analysis.methods.dictionaries.co_activation import CoActivationParams, co_a
 from analysis.methods.dictionaries.co_activation_heat import CoActivationHeatParams, co_activation_heat
 from analysis.methods.dictionaries.concept_f1 import ConceptF1Params, concept_f1
 from analysis.methods.dictionaries.dictionary_report import dictionary_report
+from analysis.methods.dictionaries.feature_families import FeatureFamiliesParams, feature_families
 from analysis.methods.dictionaries.gradient_plane import GradientPlaneParams, gradient_plane
 from analysis.methods.dictionaries.read_write import ReadWriteParams, read_write
 from analysis.methods.dictionaries.tensor_components import TensorComponentsParams, tensor_components
@@ -182,6 +183,18 @@ def test_families_of_pairs_in_any_order():
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert list(one.parent) == [-1, 0, 1, 2]
     assert list(one.together) == [0, 8, 5, 6]
+
+
+def test_rows_of_several_taps_are_counted_once_and_a_random_part_is_said():
+    rng = np.random.default_rng(0)
+    x, y = (rng.random((2, 300, 4)) < 0.3) * 1.0
+    x[:30], y[20:50] = np.nan, np.nan
+    taps = ArrayActivations(x, "a"), ArrayActivations(y, "b")
+    whole, part = (feature_families(*taps, params=FeatureFamiliesParams(maximum_rows=m)) for m in (5000, 240))
+    assert whole.caveats[0].startswith("50 of 300 rows hold NaN")
+    assert whole.estimates[0].n == 250
+    assert not any("random" in c for c in whole.caveats)
+    assert any(c == f"A random {part.estimates[0].n} rows used." for c in part.caveats)
 
 
 # ---------------------------------------------------------------------- two at once
