@@ -27,6 +27,7 @@ from analysis.methods.dictionaries.co_activation import CoActivationParams, co_a
 from analysis.methods.dictionaries.co_activation_heat import CoActivationHeatParams, co_activation_heat
 from analysis.methods.dictionaries.concept_f1 import ConceptF1Params, concept_f1
 from analysis.methods.dictionaries.dictionary_report import dictionary_report
+from analysis.methods.dictionaries.feature_families import FeatureFamiliesParams, feature_families
 from analysis.methods.dictionaries.gradient_plane import GradientPlaneParams, gradient_plane
 from analysis.methods.dictionaries.read_write import ReadWriteParams, read_write
 from analysis.methods.dictionaries.tensor_components import TensorComponentsParams, tensor_components
@@ -63,10 +64,10 @@ def test_of_features_that_avoid_each_other_the_largest_pair_is_no_feature_with_i
 def test_a_pair_that_is_listed_both_ways_counts_once():
     """Pairs that are resampled with their mirror image have an interval √2 as wide as that of as many independent."""
     rng = np.random.default_rng(0)
-    share, base = rng.uniform(0.2, 0.9, 40), rng.random((2000, 40)) < 0.1
-    x = np.empty((2000, 80))
+    share, base = rng.uniform(0.2, 0.9, 40), rng.random((1000, 40)) < 0.1
+    x = np.empty((1000, 80))
     x[:, ::2] = base
-    x[:, 1::2] = np.where(rng.random((2000, 40)) < share, base, rng.random((2000, 40)) < 0.1)
+    x[:, 1::2] = np.where(rng.random((1000, 40)) < share, base, rng.random((1000, 40)) < 0.1)
     found = co_activation(ArrayActivations(x), CoActivationParams(partners=1, draws=2))
     value, e = found.columns["PMI"], found.estimates[1]
     plain = 1.96 * value.std() / np.sqrt(len(value))
@@ -184,6 +185,18 @@ def test_families_of_pairs_in_any_order():
     assert list(one.together) == [0, 8, 5, 6]
 
 
+def test_rows_of_several_taps_are_counted_once_and_a_random_part_is_said():
+    rng = np.random.default_rng(0)
+    x, y = (rng.random((2, 300, 4)) < 0.3) * 1.0
+    x[:30], y[20:50] = np.nan, np.nan
+    taps = ArrayActivations(x, "a"), ArrayActivations(y, "b")
+    whole, part = (feature_families(*taps, params=FeatureFamiliesParams(maximum_rows=m)) for m in (5000, 240))
+    assert whole.caveats[0].startswith("50 of 300 rows hold NaN")
+    assert whole.estimates[0].n == 250
+    assert not any("random" in c for c in whole.caveats)
+    assert any(c == f"A random {part.estimates[0].n} rows used." for c in part.caveats)
+
+
 # ---------------------------------------------------------------------- two at once
 def a_set(seed: int, name: str = "a") -> FeatureSet:
     w, zero = np.random.default_rng(seed).standard_normal((4, 3)), np.zeros
@@ -277,6 +290,21 @@ def test_a_damaged_file_is_refused_in_words(tmp_path):
     (tmp_path / "features" / "x" / "manifest.json").write_text("[]")
     assert encoded_entries(tmp_path) == []
     drop(tmp_path / "gone")  # by another process
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["[]", '"x"', "null", '{"d_sae": 6, "activation_fn_kwargs": 3}', '{"architecture": "topk", "k": "many"}',
+     '{"d_sae": 6, "architecture": 3}', '{"trainer": [1]}', '{"d_sae": 6, "norm_scaling_factor": "a"}',
+     '{"d_sae": 6, "matryoshka_widths": "ab"}', '{"d_sae": 6, "matryoshka_widths": [3, 900]}'],
+)  # fmt: skip
+def test_a_configuration_that_is_none_is_refused_in_words(tmp_path, said):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "w.npz", W_enc=rng.standard_normal((4, 6)), W_dec=rng.standard_normal((6, 4)))
+    assert import_feature_set(tmp_path).n_features == 6
+    (tmp_path / "cfg.json").write_text(said)
+    with pytest.raises(InputError):
+        import_feature_set(tmp_path)
 
 
 def test_a_refit_that_lacks_a_component_has_the_others_in_their_places():

@@ -65,6 +65,11 @@ def _refuse_rule(features: FeatureSet) -> None:
             )  # fmt: skip
     levels = features.levels
     rising = all(a < b for a, b in zip((0, *levels), levels, strict=False))
+    if levels and not (rising and levels[-1] <= k):
+        raise InputError(
+            f"'{name}' of {k} features has the levels {list(levels)}",
+            f"numbers of features, rising, the last at most {k}",
+        )
     if rule == rules.BY_STAGE and not (rising and levels and levels[-1] == k):
         raise InputError(
             f"'{name}' is declared {rule} with the levels {list(levels)}",

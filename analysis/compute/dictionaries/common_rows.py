@@ -20,24 +20,28 @@ def active_rows(
     taps: Sequence[Activations], most: int, rng: np.random.Generator, seen: Pass, progress: Progress, span
 ):
     """(rows, all features) sparse float32, 1 where a feature is not 0, of at most about `most` rows drawn at random
-    that are finite in every tap; taps have the same rows."""
+    that are finite in every tap; taps have the same rows, which `seen` counts once."""
     from scipy.sparse import csr_array, hstack, vstack
 
     n = taps[0].shape[0]
     drawn, sides, finite = rng.random(n) < most / max(n, 1), [], np.ones(n, bool)
     for i, tap in enumerate(taps):
-        parts, own = [], []
+        parts, own, there = [], [], np.zeros(n, bool)
         step = (span[1] - span[0]) / len(taps)
-        for rows, block in code_blocks(tap, seen, progress, (span[0] + i * step, span[0] + (i + 1) * step)):
+        for rows, block in code_blocks(tap, Pass(), progress, (span[0] + i * step, span[0] + (i + 1) * step)):
             pick = csr_array(block[np.flatnonzero(drawn[rows])])
             pick.eliminate_zeros()
             parts.append(
                 csr_array((np.ones(pick.nnz, np.float32), pick.indices, pick.indptr), shape=pick.shape)
             )
             own.append(rows[drawn[rows]])
+            there[rows] = True
         own = np.concatenate(own) if own else np.zeros(0, np.int64)
         sides.append((own, csr_array(vstack(parts)) if parts else csr_array((0, tap.shape[1]))))
-        finite &= np.isin(np.arange(n), own)
+        finite &= there
+    seen.n_rows, seen.n_nonfinite = seen.n_rows + n, seen.n_nonfinite + int(n - finite.sum())
+    if finite.any():
+        seen._count_samples(taps[0].layout.sample_of(np.flatnonzero(finite)))
     if len(sides) == 1:
         return sides[0][1]
     return csr_array(hstack([on[np.flatnonzero(finite[rows])] for rows, on in sides]))

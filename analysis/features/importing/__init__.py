@@ -80,9 +80,22 @@ def import_feature_set(
         raise InputError(
             f"{file} holds no prototypes, and ε = {epsilon:g} is asked for", "none for other sets"
         )
-    declared = _declared(tensors, config, file)
-    agree(declared, architecture, k, scale, file)
-    return folded(declared, name or path.stem, file)
+    try:
+        declared = _declared(tensors, config, file)
+        agree(declared, architecture, k, scale, file)
+        return folded(declared, name or path.stem, file)
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:  # a text where a number belongs
+        raise InputError(
+            f"what is declared beside {file} cannot be understood ({error})",
+            "numbers, texts and lists where the program that trained it writes them",
+            "Correct the configuration, or import the file of weights alone and say architecture and k",
+        ) from error
 
 
 def _in_folder(path: Path) -> tuple[Path, dict]:
@@ -106,6 +119,12 @@ def _in_folder(path: Path) -> tuple[Path, dict]:
                 config = json.loads((path / name).read_text())
             except ValueError as error:
                 raise InputError(f"{path / name} is no JSON ({error})", "the file as it was saved") from None
+            if not isinstance(config, Mapping):
+                raise InputError(
+                    f"{path / name} holds {type(config).__name__}",
+                    "settings by name",
+                    "Restore it, or take it away",
+                )
             return found[0], config
     return found[0], {}
 

@@ -106,7 +106,7 @@ def feature_families(
     notes = [*seen.notes, "A tree shows one parent of each feature; it may belong under others as well."]
     if any(not t.layout.is_pooled for t in taps):
         notes.append("Tokens of a sample are counted as independent: intervals are too narrow.")
-    if on.shape[0] < seen.n_rows // len(taps) - seen.n_nonfinite:
+    if on.shape[0] < seen.n_rows - seen.n_nonfinite:
         notes.append(f"A random {on.shape[0]:,} rows used.")
     return Table(
         title="Families of features by the rows that they share",
@@ -200,7 +200,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="feature_families", family="dictionaries", title="Families of features", version=2,
+        id="feature_families", family="dictionaries", title="Families of features", version=3,
         function=feature_families,
         summary="Which features are special cases of which, over dictionaries of different size of one tap.",
         params=FeatureFamiliesParams, result=Table, check=_check, cost=_cost, more_inputs=True, matches="rows",
