@@ -12,6 +12,7 @@ from pathlib import Path
 
 from analysis.errors import LoupeError, ParameterError
 from analysis.jobs.unforeseen import in_words
+from analysis.waiting import threads_that_sleep
 from dashboard.commands import dictionary_options
 from dashboard.commands.options import add_command, add_workspace, port, positive, seed
 
@@ -20,6 +21,7 @@ TOKENS = ("mean", "all", "cls", "last", "spatial-mean")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    threads_that_sleep()
     parser = build_parser()
     given = parser.parse_args(arguments)
     from dashboard import commands

@@ -14,6 +14,7 @@ import pytest
 from analysis.errors import NotFound
 from analysis.jobs import queue, worker
 from analysis.store.from_arrays import write_store
+from analysis.waiting import threads_that_sleep
 from analysis.workspace import Workspace
 
 LONG = {"method": "umap", "inputs": ["big:layer"], "params": {"epochs": 2000}}  # half a minute and more
@@ -168,3 +169,12 @@ def test_a_long_job_tells_its_time_after_a_while(tmp_path, monkeypatch):
         now[0] = 1000 + at
         report(fraction)
     assert queue.read_json(tmp_path / "progress.json")["seconds_left"] == pytest.approx(9978)
+
+
+def test_threads_sleep_where_the_user_has_not_said_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    threads_that_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    threads_that_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"

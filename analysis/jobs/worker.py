@@ -22,6 +22,7 @@ from analysis.errors import Cancelled
 from analysis.jobs import queue
 from analysis.jobs.handlers import HANDLERS
 from analysis.jobs.unforeseen import in_words
+from analysis.waiting import threads_that_sleep
 
 IDLE_SECONDS = 900.0
 SURE_AFTER = 20.0  # seconds of work after which even a small part done tells the pace
@@ -124,6 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("lane", choices=["methods", "recording", "asking"])
     parser.add_argument("--parent", type=int, default=0)
     given = parser.parse_args(arguments)
+    threads_that_sleep()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     (given.workspace / "jobs").mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(KeyboardInterrupt):
