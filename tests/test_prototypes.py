@@ -106,7 +106,7 @@ def test_pairs_are_what_was_seen_and_the_nearest_patches_of_different_samples(ne
     found = prototype_pairs(tap, asked)
     x = source.take(np.arange(N * SIDE**2)).astype(np.float64)
     d2 = ((x[:, None] - features.directions.astype(np.float64)) ** 2).sum(axis=2).reshape(N, SIDE**2, P)
-    assert len(found.groups) == P
+    assert len(found.groups) == 4  # the other two add the same to both logits
     for name, rows in found.groups.items():
         own = d2[:, :, int(name.partition(",")[0])]
         nearest = np.argsort(own.min(axis=1))[:3]
