@@ -26,6 +26,7 @@ from analysis.methods.dictionaries.prototype_ledger import (
     ledger_of,
     prototype_ledger,
 )
+from analysis.methods.dictionaries.prototype_pairs import PrototypePairsParams, prototype_pairs
 from analysis.store.from_arrays import write_store
 from analysis.store.manifest import TapSpec
 from analysis.workspace import Workspace
@@ -95,6 +96,23 @@ def test_the_ledger_sums_to_the_logits_of_the_network(network):
         prototype_ledger(tap, PrototypeLedgerParams(for_class="red"))
     with pytest.raises(NotFound, match="no sample"):
         prototype_ledger(tap, PrototypeLedgerParams(sample="img_99"))
+
+
+def test_pairs_are_what_was_seen_and_the_nearest_patches_of_different_samples(network):
+    """Against every distance at once."""
+    _, store, features, _, _ = network
+    tap, source = store.activations("conv@kidney"), store.activations("conv")
+    asked = PrototypePairsParams(sample="img_7", prototypes=P, patches=3)
+    found = prototype_pairs(tap, asked)
+    x = source.take(np.arange(N * SIDE**2)).astype(np.float64)
+    d2 = ((x[:, None] - features.directions.astype(np.float64)) ** 2).sum(axis=2).reshape(N, SIDE**2, P)
+    assert len(found.groups) == 4  # the other two add the same to both logits
+    for name, rows in found.groups.items():
+        own = d2[:, :, int(name.partition(",")[0])]
+        nearest = np.argsort(own.min(axis=1))[:3]
+        assert rows.tolist() == [SIDE**2 * i + own[i].argmin() for i in (7, *nearest)]
+        want = np.log((own.min(axis=1) + 1) / (own.min(axis=1) + 1e-4))[[7, *nearest]]
+        np.testing.assert_allclose(found.values[name], want, atol=1e-6)
 
 
 def test_the_checkpoint_is_read_and_what_does_not_fit_is_refused(network, tmp_path):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError, NotFound
+from analysis.features.prototype_evidence import codes_of
 from analysis.features.tap_dictionary import TapDictionary
 from analysis.features.tap_places import rows_of
 from analysis.sources.module_output import first_tensor
@@ -97,12 +98,6 @@ def scores_of_altered(
             parts[kind].append(np.maximum.reduceat(codes_of(made, places.take(tensor)), cuts, axis=0))
     joined = {kind: np.concatenate(found) for kind, found in parts.items()}
     return AlteredScores(joined.pop(""), joined, run.note)
-
-
-def codes_of(made: TapDictionary, x: np.ndarray) -> np.ndarray:
-    """(n, k) float64 codes of rows `x` (n, d)."""
-    features = made.features
-    return features.similarities(x) if features.epsilon is not None else features.encode(x).astype(np.float64)
 
 
 def _pixels(item) -> np.ndarray:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.compute.statistics.nulls import bootstrap_mean, wilson
+from analysis.features.prototype_question import Question
 from analysis.results import Estimate
 
 
-def ledger_estimates(logits, read, at, a, b, others, rng) -> tuple[Estimate, ...]:
-    """Of `logits` (n, C) by the `ReadOut` `read`: sample `at`, class `a` against `b`, and the samples `others` (n,)."""
+def ledger_estimates(q: Question, rng) -> tuple[Estimate, ...]:
+    """The logit of the class and how far it is over the other, in this sample and in all, and what names classes."""
+    logits, read, at, a, b, others = q.logits, q.read, q.at, q.a, q.b, q.others
     gap, common = logits[:, a] - logits[:, b], {"n": len(logits), "d": read.weights.shape[1]}
     named, out = logits.argmax(axis=1), []
     for name, values in (
@@ -23,10 +25,10 @@ def ledger_estimates(logits, read, at, a, b, others, rng) -> tuple[Estimate, ...
                 null_high=float(high), null_method=f"samples that are not of {read.names[a]}",
                 estimator="sum of the ledger and the bias", **common,
             ))  # fmt: skip
-    if (~others).sum() > 1:
-        low, high = bootstrap_mean(gap[~others], rng)
+    if q.own.sum() > 1:
+        low, high = bootstrap_mean(gap[q.own], rng)
         out.append(Estimate(
-            f"{read.names[a]} over {read.names[b]}, mean of its samples", float(gap[~others].mean()), float(low),
+            f"{read.names[a]} over {read.names[b]}, mean of its samples", float(gap[q.own].mean()), float(low),
             float(high), interval="bootstrap over samples", null=float(gap[others].mean()) if others.any() else None,
             null_method=f"samples that are not of {read.names[a]}" if others.any() else "", **common,
         ))  # fmt: skip

@@ -69,6 +69,12 @@ def largest_of(made: TapDictionary, samples: np.ndarray, progress, span) -> Larg
     return Largest(values[kept], np.asarray(samples)[kept], best, row, seen.notes)
 
 
+def codes_of(made: TapDictionary, x: np.ndarray) -> np.ndarray:
+    """(n, k) float64 codes of rows `x` (n, d)."""
+    features = made.features
+    return features.similarities(x) if features.epsilon is not None else features.encode(x).astype(np.float64)
+
+
 def code_blocks(made: TapDictionary, seen: Pass, progress, span):
     """Yield (rows (m,), codes (m, k) float64): of prototypes computed anew, before they are rounded to be stored."""
     if made.features.rule != rules.PROTOTYPE:

@@ -27,6 +27,7 @@ WORDED = {
     "Which features fire together, which never?": "co_activation_map",
     "How are features shared out over rows?": "allocation",
     "Why this class and not that one (prototypes)?": "prototype_ledger",
+    "What looks like what (prototypes)?": "prototype_pairs",
     "Which prototypes are broken?": "prototype_hygiene",
     "Does it look at colour, light or texture?": "prototype_sensitivity",
     "What do the atoms look like as pictures?": "atom_mosaic",

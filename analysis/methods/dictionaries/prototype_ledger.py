@@ -27,17 +27,14 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.rows.random_part import random_part
-from analysis.errors import NotEnoughData, NotFound
-from analysis.features import rules
 from analysis.features.planted_prototypes import planted_prototypes
 from analysis.features.prototype_estimates import ledger_estimates
-from analysis.features.prototype_evidence import Largest, largest_of, place, place_inside, read_out, sample_at
+from analysis.features.prototype_evidence import Largest, place, place_inside
+from analysis.features.prototype_question import FEWEST, QuestionParams, asked_question, rows_seen
 from analysis.features.tap_dictionary import TapDictionary, tap_dictionary
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST = 8
 HELP = {
     "prototype": "Number of the feature, or its name.",
     "of class": "The class it belongs to.",
@@ -57,14 +54,8 @@ HELP = {
 
 
 @dataclass(frozen=True)
-class PrototypeLedgerParams:
-    sample: str = param("", "Id of the sample; empty: the first whose largest logit is not its class.")
-    for_class: str = param("", "Class asked about; empty: that of the largest logit.", label="for class")
-    against: str = param("", "Class it is held against; empty: the next largest logit.")
-    column: str | None = param(None, "Sample column of classes; automatic: 'label'.", column=True)
+class PrototypeLedgerParams(QuestionParams):
     lines: int = param(30, "Lines shown; the rest are one line together.", low=1, high=1000)
-    maximum_samples: int = param(1000, "Most samples to compare with; a seeded random subset above.", low=20,
-                                 high=100_000)  # fmt: skip
 
 
 def prototype_ledger(
@@ -94,45 +85,17 @@ def prototype_ledger(
 
 def ledger_of(made: TapDictionary, params: PrototypeLedgerParams, rng, progress=no_progress) -> Table:
     """As `prototype_ledger`, of codes, activations and features."""
-    tap = made.codes
-    samples, said = random_part(tap.layout.n_samples, params.maximum_samples, rng)
-    wanted = np.flatnonzero(np.asarray(tap.samples["id"]).astype(str) == params.sample)
-    found = largest_of(made, np.union1d(samples, wanted).astype(np.int64), progress, (0.0, 0.8))
-    if len(found.samples) < FEWEST:
-        raise NotEnoughData(
-            f"{tap.name} has {len(found.samples)} sample(s) with finite rows", f"at least {FEWEST}"
-        )
-    read = read_out(made, tap, found, params.column)
-    logits = read.logits(found.values)
-    wrong = np.flatnonzero((logits.argmax(axis=1) != read.of) & (read.of >= 0)) if len(read.of) else ()
-    at = sample_at(tap, params.sample, found.samples, int(wrong[0]) if len(wrong) else 0)
-    a, b = _classes(params, read.names, logits[at])
-    others = read.of != a if len(read.of) else logits.argmax(axis=1) != a
+    q = asked_question(made, params, rng, progress)
+    found, read, at, a, b = q.found, q.read, q.at, q.a, q.b
     progress(0.85, "summing")
-    columns = _columns(made, found, read, at, a, b, others, params.lines)
+    columns = _columns(made, found, read, at, a, b, q.others, params.lines)
     progress(1.0, "done")
-    sample = str(tap.samples["id"][found.samples[at]])
     return Table(
-        title=f"What speaks for {read.names[a]} and against {read.names[b]} in {sample}",
-        reading=_reading(columns, sample, read, logits[at], a, b),
-        caveats=tuple(filter(None, (*found.notes, *(f"{s[:-1]} to compare with." for s in said), *read.notes))),
-        estimates=ledger_estimates(logits, read, at, a, b, others, rng),
+        title=f"What speaks for {read.names[a]} and against {read.names[b]} in {q.sample}",
+        reading=_reading(columns, q.sample, read, q.logits[at], a, b), caveats=q.notes,
+        estimates=ledger_estimates(q, rng),
         columns=columns, index="prototype", sort="", help=HELP,
     )  # fmt: skip
-
-
-def _classes(params, names: tuple[str, ...], logits: np.ndarray) -> tuple[int, int]:
-    for asked in filter(None, (params.for_class, params.against)):
-        if asked not in names:
-            raise NotFound(f"no class {asked!r}", "one of " + ", ".join(names))
-    order = np.argsort(-logits, kind="stable")
-    a = names.index(params.for_class) if params.for_class else next(
-        int(c) for c in order if names[c] != params.against
-    )  # fmt: skip
-    b = names.index(params.against) if params.against else next((int(c) for c in order if c != a), a)
-    if a == b:
-        raise NotFound(f"class {names[a]!r} held against itself", "two classes")
-    return a, b
 
 
 def _columns(made: TapDictionary, found: Largest, read, at: int, a: int, b: int, others, lines: int) -> dict:
@@ -174,12 +137,7 @@ def _with_rest(parts: dict, values, weights, at: int, others, rest) -> dict:
 
 def _places(made: TapDictionary, sample: int, shown: np.ndarray) -> np.ndarray:
     """Where in the sample each feature is largest."""
-    layout = made.codes.layout
-    rows = np.arange(layout.offsets[sample], layout.offsets[sample + 1])
-    one = (made.source if made.features.rule == rules.PROTOTYPE else made.codes).take(rows).astype(np.float64)
-    good = np.isfinite(one).all(axis=1)
-    codes = made.features.similarities(one[good]) if made.features.rule == rules.PROTOTYPE else one[good]
-    return np.array([place_inside(made.codes, int(rows[good][r])) for r in codes[:, shown].argmax(axis=0)])
+    return np.array([place_inside(made.codes, int(r)) for r in rows_seen(made, sample)[shown]])
 
 
 def _reading(c, sample: str, read, logits, a: int, b: int) -> str:

@@ -36,9 +36,9 @@ from analysis.features.altered_images import (
     TEXTURE,
     AlteredScores,
     altered,
-    codes_of,
     scores_of_altered,
 )
+from analysis.features.prototype_evidence import codes_of
 from analysis.features.tap_dictionary import TapDictionary, tap_dictionary
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
