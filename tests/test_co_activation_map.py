@@ -8,10 +8,10 @@ import pytest
 
 from analysis.activations import ArrayActivations
 from analysis.compute.dictionaries.active_features import ActivityParams, active_features
-from analysis.compute.dictionaries.swivel import counts_of, factorised, fit_quality, swivel
+from analysis.compute.dictionaries.swivel import Counts, counts_of, factorised, fit_quality, swivel
 from analysis.errors import InputError
 from analysis.methods.dictionaries.co_activation_heat import CoActivationHeatParams, co_activation_heat
-from analysis.methods.dictionaries.co_activation_map import co_activation_map
+from analysis.methods.dictionaries.co_activation_map import _partners, co_activation_map
 from analysis.spec import no_progress
 
 
@@ -80,3 +80,16 @@ def test_the_heat_map_is_pmi_in_an_order_that_joins_groups():
     drawn = co_activation_map(tap)
     assert list(drawn.columns["never met"]) == [3] * 6
     assert all((int(p) - i) % 2 == 0 for i, p in enumerate(drawn.columns["best partner"]))
+
+
+def test_a_partner_meets_often_enough_and_a_band_leaves_one_pair_in_twenty_outside(rng):
+    both = np.array(
+        [[50.0, 3, 20], [3, 4, 1], [20, 1, 60]]
+    )  # three rows of four are a larger PMI than 20 of 50
+    pmi = Counts(both, 200).pmi
+    assert pmi[0, 1] > pmi[0, 2]
+    assert _partners(Counts(both, 200))[0] == 2
+    alone = ArrayActivations((rng.random((400, 30)) < 0.4).astype(float), "s:alone")
+    share = co_activation_heat(alone, CoActivationHeatParams(draws=5)).estimates[0]
+    assert share.value < 0.12
+    assert share.low <= share.value <= share.high

@@ -133,10 +133,10 @@ def test_weights_are_of_one_deviation_and_a_sample_uses_only_concepts_with_a_wei
     assert 0 < one.estimates[3].value <= 2  # all six are never 0
 
 
-def test_the_evidence_of_a_wrong_sample_is_that_of_the_head_that_did_not_see_it():
-    x, of, _ = planted(noise=1.0)
-    tap = ArrayActivations(x, "s:x", {"label": of})
-    found = concept_bottleneck(tap, ConceptBottleneckParams(shown=EVIDENCE, draws=2, penalty=0.01))
+def test_the_evidence_of_a_wrong_sample_is_that_of_the_head_that_did_not_see_it(rng):
+    """Labels at random, which heads that saw them know by heart."""
+    tap = ArrayActivations(rng.standard_normal((60, 60)), "s:x", {"label": np.arange(60) % 3})
+    found = concept_bottleneck(tap, ConceptBottleneckParams(shown=EVIDENCE, draws=2, penalty=0.001))
     true, named = found.reading.split(" is ")[1][0], found.reading.split(" is named ")[1][0]
     assert true != named
     assert str(found.values.sum(axis=1).argmax()) == named

@@ -197,7 +197,7 @@ def test_each_choice_of_each_parameter_runs(method):
     for p in params_of(method.params):
         for choice in p.choices:
             if choice != p.default:
-                check_result(method, run(method, data(method, d=20), least(method) | {p.name: choice}))
+                check_result(method, run(method, data(method, d=40), least(method) | {p.name: choice}))
 
 
 # ---------------------------------------------------------------------------- refusals
@@ -228,14 +228,6 @@ def test_constant_units_give_a_refusal_or_numbers(method):
 
 
 @every_method
-def test_one_constant_unit_among_others_in_double_precision(method):
-    taps = data(method, dtype=np.float64)
-    for t in taps:
-        t.values[:, 2] = 0.0
-    check_result(method, run(method, taps, least(method)))
-
-
-@every_method
 @pytest.mark.parametrize("d", [1, 2])
 def test_one_or_two_units_give_a_refusal_or_a_result(method, d):
     taps = data(method, d=12)
@@ -251,8 +243,12 @@ def test_one_or_two_units_give_a_refusal_or_a_result(method, d):
 
 
 @every_method
-def test_nonfinite_rows_are_left_out_and_counted(method):
-    result = run(method, data(method, nonfinite=4), least(method))
+def test_a_constant_unit_is_taken_and_nonfinite_rows_are_left_out_and_counted(method):
+    """In double precision."""
+    taps = data(method, dtype=np.float64, nonfinite=4)
+    for t in taps:
+        t.values[:, 2] = 0.0
+    result = run(method, taps, least(method))
     check_result(method, result)
     assert any("NaN" in c or "finite" in c for c in result.caveats), result.caveats
 
@@ -307,7 +303,7 @@ def test_progress_rises_and_stops_the_work(method):
     assert len(seen) >= 2
     assert all(0 <= f <= 1 for f in seen)
     assert list(seen) == sorted(seen)
-    for stop_at in {0, len(seen) // 2, len(seen) - 1}:
+    for stop_at in {0, len(seen) // 2, 9 * len(seen) // 10}:  # the last call comes after the work
         kept.forget()
         calls = iter(range(10**6))
 

@@ -47,3 +47,15 @@ def test_clusters_far_apart_are_blocks_with_eigenvalues_of_one_and_k_must_be_les
     assert found.within == pytest.approx(within(x, of), rel=1e-3)
     with pytest.raises(InputError, match="different rows"):
         relaxed_clusters(ArrayActivations(x[:8], "few", {}), RelaxedClustersParams(clusters=8))
+
+
+def test_distances_and_chance_are_their_closed_forms(rng):
+    """Three groups of ten far apart: what is inside them is known, so is the threshold, and blind guesses are 1 / 3."""
+    of = np.arange(30) % 3
+    x = rng.standard_normal((30, 4)) + 15 * np.eye(3, 4)[of]
+    _, certainty, apart = relaxed_clusters(ArrayActivations(x, "far")).estimates
+    means = np.array([x[of == g].mean(axis=0) for g in range(3)])
+    nearest = min(((a - b) ** 2).sum() for i, a in enumerate(means) for b in means[:i])
+    assert apart.value == pytest.approx(nearest / (within(x, of) / (27 * 4)), rel=1e-6)
+    assert apart.null == pytest.approx(4 * (1 + np.sqrt(1 + 3 * 4 / (30 * np.log(30)))) * np.log(30))
+    assert certainty.null == pytest.approx(1 / 3)

@@ -139,15 +139,6 @@ def test_cutting_costs_at_most_the_tails_and_alternating_no_more():
         assert (np.diff(np.diag(gram)) <= 0).all()
 
 
-def test_slices_of_the_core_are_orthogonal_and_fall():
-    x = np.random.default_rng(0).standard_normal((9, 7, 6))
-    core = tucker(x, (3, 4, 2)).core
-    for mode in range(3):
-        products = unfolded(core, mode) @ unfolded(core, mode).T
-        np.testing.assert_allclose(products, np.diag(np.diag(products)), atol=1e-9 * np.trace(products))
-        assert (np.diff(np.diag(products)) <= 0).all()
-
-
 def test_a_refit_is_put_in_the_order_and_signs_of_the_first():
     rng = np.random.default_rng(0)
     factors = [np.linalg.qr(rng.standard_normal((n, 3)))[0] for n in (12, 8, 6)]

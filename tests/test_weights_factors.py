@@ -33,6 +33,7 @@ from analysis.compute.networks.weight_codebooks import (
     scalar_codebook,
 )
 from analysis.errors import InputError, NotEnoughData, NotFound
+from analysis.methods.weights import weight_atoms as atoms_file
 from analysis.methods.weights.atom_sharing import (
     AtomSharingParams,
     _judged,
@@ -230,6 +231,24 @@ def test_weight_atoms_weigh_by_inputs_and_refuse_other_widths(workspace):
     e = weight_atoms(noise.T).estimates[0]
     assert e.value == pytest.approx(e.null, abs=0.1)
     assert set(approximations(noise, root_of(None), 0.5, 2.0, rng)) >= {SPARSE, WHITE}
+
+
+def test_rows_that_errors_are_weighed_with_are_not_those_that_they_are_told_on(monkeypatch):
+    rng, seen = np.random.default_rng(0), {}
+    weight, x = rng.standard_normal((8, 6)), rng.standard_normal((60, 6))
+
+    def noted(name, right):
+        def call(*given):
+            seen[name] = given[-1]
+            return right(*given)
+
+        return call
+
+    for name in ("root_of", "_outputs"):
+        monkeypatch.setattr(atoms_file, name, noted(name, getattr(atoms_file, name)))
+    weight_atoms(weight.T, x)
+    both = np.concatenate([seen["root_of"], seen["_outputs"]])
+    assert len(np.unique(both.round(9), axis=0)) == len(both) == 60
 
 
 def test_layers_that_share_atoms_are_told_from_layers_that_do_not(workspace):
