@@ -24,11 +24,7 @@ MOST_PAIRS = 2000  # pairs that the surrogate is fitted to: n x n matrices in me
 LEARNING_PAIRS = 1000  # pairs that the metric is learned from
 ROUNDS = 4
 SHARES = (0.5, 0.8, 0.95)  # of the variance beyond the linear part that the kernel may explain
-FOLDS = (
-    12,
-    4,
-)  # parts left out in turn, of few pairs and of many: with more parts the fits are better, but of many
-MANY = 6  # pairs per player the parts' errors go together, and intervals come out too short
+FOLDS = 12  # parts left out in turn
 LINEAR = 1e3  # prior variance of the linear part: as good as free
 
 
@@ -37,8 +33,9 @@ class CubicSurrogate:
     """`apart` (n, outputs): what the surrogate, fitted without a pair and others, says of that pair beyond the linear
     game with the surrogate's own Shapley values. A game of such values has Shapley values 0 at every player, so it may
     be taken off the odd part. `explained`: share of the odd part beyond a linear game that is explained left out.
-    `told` (n, outputs): the same by the one surrogate that knows nothing of the pair: what errors are made of. `apart`
-    has a share of the others in it, see `_left_out`. `mutual` (n, n): how much what is said of one pair owes to the answer at another, times the same the other way.
+    `told` (n, outputs): the same by the one surrogate that knows nothing of the pair: what errors are made of; `apart`
+    has a share of the others in it, see `_left_out`. `mutual` (n, n): how much what is said of one pair owes to the
+    answer at another, times the same the other way.
     """
 
     apart: np.ndarray
@@ -152,7 +149,7 @@ def _left_out(
     and `mutual`, see `CubicSurrogate`.
 
     Where the share f of a size was drawn, the pairs not fitted to are fewer than all, and what a surrogate says sums to
-    zero over all: its own pairs, of weight f / folds each time, take part.
+    zero over all: its own pairs, of weight f / FOLDS each time, take part.
     """
     signs, players = pairs.signs, metric.shape[0]
     centres = signs[many]
@@ -163,21 +160,21 @@ def _left_out(
     kernel[np.diag_indices_from(kernel)] += 1 - share
     inverse = _inverse(kernel)
     dual = inverse @ odd[many]
-    said, folds = np.zeros_like(odd), FOLDS[len(many) >= MANY * players]
+    said = np.zeros_like(odd)
     unfitted = np.ones(len(odd), dtype=bool)
     unfitted[many] = False
     told, owes = np.zeros_like(odd), np.zeros((len(many), len(many)))
     through = beyond[many] @ inverse
-    for part in np.array_split(np.arange(len(many)), folds):
+    for part in np.array_split(np.arange(len(many)), FOLDS):
         inner = np.linalg.solve(inverse[np.ix_(part, part)], inverse[part])
         owes[part] = through[part] - through[np.ix_(part, part)] @ inner
         left = dual - inverse[:, part] @ np.linalg.solve(inverse[np.ix_(part, part)], dual[part])
-        weight = np.where(unfitted, 1.0, pairs.drawn) / folds
-        weight[many[part]] = 1 - pairs.drawn[many[part]] * (folds - 1) / folds
+        weight = np.where(unfitted, 1.0, pairs.drawn) / FOLDS
+        weight[many[part]] = 1 - pairs.drawn[many[part]] * (FOLDS - 1) / FOLDS
         says = beyond @ left
         said += weight[:, None] * says
         told[many[part]] = says[many[part]]
-        told[unfitted] += says[unfitted] / folds
+        told[unfitted] += says[unfitted] / FOLDS
     mutual = np.zeros((len(odd), len(odd)))
     mutual[np.ix_(many, many)] = owes * owes.T
     return said, told, mutual
