@@ -191,3 +191,24 @@ def test_a_cancelled_run_goes_on_where_it_stopped():
     whole = shapley_values(Game(game.value, 12), 202, np.random.default_rng(0))
     np.testing.assert_array_equal(found.values, whole.values)
     assert (done + found.evaluations, game.evaluations) == (202, 202)
+
+
+def test_pairs_past_those_the_surrogate_is_fitted_to(monkeypatch):
+    """They are adjusted by it all the same, in blocks, and nothing grows with the square of all pairs."""
+    from analysis.compute.games import cubic_surrogate
+
+    towards = np.random.default_rng(5).normal(size=(3, 16)) * np.linspace(1, 0.1, 16)
+    value = lambda c: np.tanh(c @ towards.T) @ [1, 2, 3]  # noqa: E731
+    known = exact_values(Game(value, 16, batch=8192)).values
+    monkeypatch.setattr(cubic_surrogate, "MOST_PAIRS", 150)
+    inside, found, plain = [], [], []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        adjusted = adjusted_values(Game(value, 16), 1602, rng)
+        low, high = adjusted.interval()
+        inside.append(((low <= known) & (known <= high)).mean())
+        found.append(((adjusted.values - known) ** 2).mean())
+        again = paired_regression(Game(value, 16), 1602, np.random.default_rng(seed))
+        plain.append(((again.values - known) ** 2).mean())
+    assert np.mean(found) < 0.5 * np.mean(plain)
+    assert np.mean(inside) > 0.88

@@ -34,13 +34,14 @@ class CubicSurrogate:
     game with the surrogate's own Shapley values. A game of such values has Shapley values 0 at every player, so it may
     be taken off the odd part. `explained`: share of the odd part beyond a linear game that is explained left out.
     `told` (n, outputs): the same by the one surrogate that knows nothing of the pair: what errors are made of; `apart`
-    has a share of the others in it, see `_left_out`. `mutual` (n, n): how much what is said of one pair owes to the
-    answer at another, times the same the other way.
+    has a share of the others in it, see `_left_out`. `mutual` (m, m), of the pairs `fitted` (m,): how much what is said of
+    one pair owes to the answer at another, times the same the other way.
     """
 
     apart: np.ndarray
     explained: float
     told: np.ndarray | None = None
+    fitted: np.ndarray | None = None
     mutual: np.ndarray | None = None
 
 
@@ -62,7 +63,7 @@ def fit_surrogate(pairs: Pairs, odd: np.ndarray, even: np.ndarray, values: np.nd
         return CubicSurrogate(np.zeros_like(odd), 0.0)
     apart, told, mutual = _left_out(pairs, scaled, many, metric, share)
     back = np.where(known, spread, 0.0)
-    return CubicSurrogate(apart * back, explained, told * back, mutual)
+    return CubicSurrogate(apart * back, explained, told * back, many, mutual)
 
 
 def learned_metric(
@@ -152,32 +153,35 @@ def _left_out(
     zero over all: its own pairs, of weight f / FOLDS each time, take part.
     """
     signs, players = pairs.signs, metric.shape[0]
-    centres = signs[many]
+    centres, drawn = signs[many], pairs.drawn[many]
     scale = float(((centres @ metric) * centres).sum(axis=1).mean())
     directions = centres @ metric / scale
-    beyond = share * (_cubed(signs @ directions.T) - signs @ cubic_shapley(directions) / 2)
+    beyond = _beyond(centres, directions, share)
     kernel = share * _cubed(centres @ directions.T) + LINEAR / players * centres @ centres.T
     kernel[np.diag_indices_from(kernel)] += 1 - share
     inverse = _inverse(kernel)
-    dual = inverse @ odd[many]
-    said = np.zeros_like(odd)
-    unfitted = np.ones(len(odd), dtype=bool)
-    unfitted[many] = False
-    told, owes = np.zeros_like(odd), np.zeros((len(many), len(many)))
-    through = beyond[many] @ inverse
+    dual, through = inverse @ odd[many], beyond @ inverse
+    said, told, owes, mean = np.zeros_like(odd), np.zeros_like(odd), np.zeros_like(inverse), 0.0
     for part in np.array_split(np.arange(len(many)), FOLDS):
         inner = np.linalg.solve(inverse[np.ix_(part, part)], inverse[part])
         owes[part] = through[part] - through[np.ix_(part, part)] @ inner
-        left = dual - inverse[:, part] @ np.linalg.solve(inverse[np.ix_(part, part)], dual[part])
-        weight = np.where(unfitted, 1.0, pairs.drawn) / FOLDS
-        weight[many[part]] = 1 - pairs.drawn[many[part]] * (FOLDS - 1) / FOLDS
+        left = dual - inner.T @ dual[part]
+        mean = mean + left / FOLDS
         says = beyond @ left
-        said += weight[:, None] * says
-        told[many[part]] = says[many[part]]
-        told[unfitted] += says[unfitted] / FOLDS
-    mutual = np.zeros((len(odd), len(odd)))
-    mutual[np.ix_(many, many)] = owes * owes.T
-    return said, told, mutual
+        weight = drawn / FOLDS
+        weight[part] = 1 - drawn[part] * (FOLDS - 1) / FOLDS
+        said[many] += weight[:, None] * says
+        told[many[part]] = says[part]
+    others = np.setdiff1d(np.arange(len(odd)), many)
+    for start in range(0, len(others), MOST_PAIRS):
+        rows = others[start : start + MOST_PAIRS]
+        said[rows] = told[rows] = _beyond(signs[rows], directions, share) @ mean
+    return said, told, owes * owes.T
+
+
+def _beyond(signs: np.ndarray, directions: np.ndarray, share: float) -> np.ndarray:
+    """The kernel between `signs` (n, players) and the centres, less the linear game of its Shapley values (n, m)."""
+    return share * (_cubed(signs @ directions.T) - signs @ cubic_shapley(directions) / 2)
 
 
 def cubic_shapley(directions: np.ndarray) -> np.ndarray:

@@ -44,11 +44,15 @@ def drawn_game(game: Game, budget: int, rng: np.random.Generator) -> tuple[Pairs
 
 
 def solve(
-    pairs: Pairs, odd: np.ndarray, total: np.ndarray, mutual: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+    pairs: Pairs, odd: np.ndarray, total: np.ndarray, fitted: np.ndarray | None = None,
+    mutual: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Values and standard errors (players, outputs) from the odd part `odd` (n, outputs) of a game that is worth
-    `total` (outputs,). `mutual` (n, n): where each answer was adjusted by help of the others, the product of what two
-    owe each other. Errors of such two go together, by that factor: a term of the variance that the sandwich lacks."""
+    `total` (outputs,).
+
+    `mutual` (m, m): where the answers `fitted` (m,) were adjusted by help of each other, the product of what two owe
+    each other. Errors of such two go together, by that factor: a term of the variance that the sandwich lacks.
+    """
     players = pairs.members.shape[1]
     if players == 1:
         return total[None].copy(), np.zeros((1, len(total)))
@@ -69,7 +73,7 @@ def solve(
     variance = np.einsum("nm,no->mo", pulled**2, rest**2)
     if mutual is not None:
         for k, column in enumerate(rest.T):
-            each = pulled * column[:, None]
+            each = (pulled * column[:, None])[fitted]
             variance[:, k] += np.maximum(((mutual @ each) * each).sum(axis=0), 0.0)
     errors = np.sqrt(variance)
     values -= values.mean(axis=0)
