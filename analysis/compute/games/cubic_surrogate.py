@@ -34,8 +34,8 @@ class CubicSurrogate:
     game with the surrogate's own Shapley values. A game of such values has Shapley values 0 at every player, so it may
     be taken off the odd part. `explained`: share of the odd part beyond a linear game that is explained left out.
     `told` (n, outputs): the same by the one surrogate that knows nothing of the pair: what errors are made of; `apart`
-    has a share of the others in it, see `_left_out`. `mutual` (m, m), of the pairs `fitted` (m,): how much what is said of
-    one pair owes to the answer at another, times the same the other way.
+    has a share of the others in it, see `_left_out`. `mutual` (m, m), of the pairs `fitted` (m,): how much what is said
+    of one pair owes to the answer at another, times the same the other way.
     """
 
     apart: np.ndarray
