@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from analysis.compute.games.coalitions import draw_pairs, expected_counts, pairs_of_size
-from analysis.compute.games.cubic_surrogate import cubic_shapley
+from analysis.compute.games.cubic_surrogate import _left_out, cubic_shapley
 from analysis.compute.games.exact import exact_values, shapley_of
 from analysis.compute.games.game import Game
-from analysis.compute.games.paired_regression import drawn_game, paired_regression
+from analysis.compute.games.paired_regression import drawn_game, paired_regression, solve
 from analysis.compute.games.permutations import permutation_values
 from analysis.compute.games.regression_adjusted import adjusted_values
 from analysis.compute.games.shapley import chosen, shapley_values
@@ -191,3 +191,38 @@ def test_a_cancelled_run_goes_on_where_it_stopped():
     whole = shapley_values(Game(game.value, 12), 202, np.random.default_rng(0))
     np.testing.assert_array_equal(found.values, whole.values)
     assert (done + found.evaluations, game.evaluations) == (202, 202)
+
+
+def test_pairs_past_those_the_surrogate_is_fitted_to(monkeypatch):
+    """They are adjusted by it all the same, in blocks, and nothing grows with the square of all pairs."""
+    from analysis.compute.games import cubic_surrogate
+
+    towards = np.random.default_rng(5).normal(size=(3, 16)) * np.linspace(1, 0.1, 16)
+    value = lambda c: np.tanh(c @ towards.T) @ [1, 2, 3]  # noqa: E731
+    known = exact_values(Game(value, 16, batch=8192)).values
+    monkeypatch.setattr(cubic_surrogate, "MOST_PAIRS", 150)
+    monkeypatch.setattr(cubic_surrogate, "LEARNING_PAIRS", 100)
+    inside, found, plain = [], [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        adjusted = adjusted_values(Game(value, 16), 802, rng)
+        low, high = adjusted.interval()
+        inside.append(((low <= known) & (known <= high)).mean())
+        found.append(((adjusted.values - known) ** 2).mean())
+        again = paired_regression(Game(value, 16), 802, np.random.default_rng(seed))
+        plain.append(((again.values - known) ** 2).mean())
+    assert np.mean(found) < 0.5 * np.mean(plain)
+    assert np.mean(inside) > 0.88
+
+
+def test_what_two_answers_owe_each_other_is_in_the_errors():
+    pairs = draw_pairs(8, 40, np.random.default_rng(0))
+    n = len(pairs.members)
+    _, told, mutual = _left_out(pairs, np.eye(n), np.arange(n), np.eye(8), 0.8)
+    np.testing.assert_allclose(mutual, told * told.T, atol=1e-12)  # what is said is linear in the answers
+    assert np.abs(np.diag(mutual)).max() < 1e-12
+    assert np.abs(mutual).max() > 1e-3
+    answers = np.random.default_rng(1).normal(size=(n, 2))
+    once = solve(pairs, answers, np.ones(2))[1]
+    twice = solve(pairs, answers, np.ones(2), np.arange(n), np.eye(n))[1]
+    np.testing.assert_allclose(twice, np.sqrt(2) * once)

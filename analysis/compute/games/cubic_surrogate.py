@@ -24,7 +24,7 @@ MOST_PAIRS = 2000  # pairs that the surrogate is fitted to: n x n matrices in me
 LEARNING_PAIRS = 1000  # pairs that the metric is learned from
 ROUNDS = 4
 SHARES = (0.5, 0.8, 0.95)  # of the variance beyond the linear part that the kernel may explain
-FOLDS = 3  # parts left out in turn: with more, the parts' errors go together and intervals come out too short
+FOLDS = 12  # parts left out in turn
 LINEAR = 1e3  # prior variance of the linear part: as good as free
 
 
@@ -32,10 +32,17 @@ LINEAR = 1e3  # prior variance of the linear part: as good as free
 class CubicSurrogate:
     """`apart` (n, outputs): what the surrogate, fitted without a pair and others, says of that pair beyond the linear
     game with the surrogate's own Shapley values. A game of such values has Shapley values 0 at every player, so it may
-    be taken off the odd part. `explained`: share of the odd part beyond a linear game that is explained left out."""
+    be taken off the odd part. `explained`: share of the odd part beyond a linear game that is explained left out.
+    `told` (n, outputs): the same by the one surrogate that knows nothing of the pair: what errors are made of; `apart`
+    has a share of the others in it, see `_left_out`. `mutual` (m, m), of the pairs `fitted` (m,): how much what is said
+    of one pair owes to the answer at another, times the same the other way.
+    """
 
     apart: np.ndarray
     explained: float
+    told: np.ndarray | None = None
+    fitted: np.ndarray | None = None
+    mutual: np.ndarray | None = None
 
 
 def fit_surrogate(pairs: Pairs, odd: np.ndarray, even: np.ndarray, values: np.ndarray,
@@ -54,8 +61,9 @@ def fit_surrogate(pairs: Pairs, odd: np.ndarray, even: np.ndarray, values: np.nd
     metric, share, explained = learned_metric(signs[few], scaled[few], even[few], values)
     if explained <= 0:
         return CubicSurrogate(np.zeros_like(odd), 0.0)
-    apart = _left_out(pairs, scaled, many, metric, share)
-    return CubicSurrogate(apart * np.where(known, spread, 0.0), explained)
+    apart, told, mutual = _left_out(pairs, scaled, many, metric, share)
+    back = np.where(known, spread, 0.0)
+    return CubicSurrogate(apart * back, explained, told * back, many, mutual)
 
 
 def learned_metric(
@@ -88,17 +96,41 @@ def _products(signs: np.ndarray, metric: np.ndarray) -> np.ndarray:
 
 def _left_out_error(linear: np.ndarray, products: np.ndarray, share: float, y: np.ndarray) -> float:
     """Mean squared error at each pair, fitted to the others."""
-    kernel = linear + share * products**3
+    kernel = linear + share * _cubed(products)
     kernel[np.diag_indices_from(kernel)] += 1 - share
-    inverse = np.linalg.inv(kernel)
-    return float((((inverse @ y) / np.diag(inverse)[:, None]) ** 2).mean())
+    from scipy.linalg import cho_factor, cho_solve, lapack
+
+    factor = cho_factor(kernel, lower=True, overwrite_a=True)
+    dual = cho_solve(factor, y)
+    inverse, _ = lapack.dpotri(factor[0], lower=1)  # its lower half
+    return float(((dual / np.diag(inverse)[:, None]) ** 2).mean())
+
+
+def _cubed(x: np.ndarray) -> np.ndarray:
+    """x³; a power of arrays is many times slower than two products."""
+    return x * x * x
+
+
+def _inverse(kernel: np.ndarray) -> np.ndarray:
+    """Of a symmetric positive definite matrix, by its Cholesky factor."""
+    from scipy.linalg import lapack
+
+    factor, failed = lapack.dpotrf(kernel.T, lower=1)
+    half, failed_too = lapack.dpotri(factor, lower=1)
+    if failed or failed_too:
+        return np.linalg.inv(kernel)
+    half = np.tril(half)
+    return half + np.tril(half, -1).T
 
 
 def _next_metric(signs: np.ndarray, even: np.ndarray, metric: np.ndarray, products: np.ndarray) -> np.ndarray:
     """|J| of the quadratic fit to the even part under `metric`, over outputs, with a little of the identity."""
+    from scipy.linalg import cho_factor, cho_solve
+
     share, players = SHARES[-1], len(metric)
-    kernel = LINEAR + share * products**2 + (1 - share) * np.eye(len(products))
-    dual = np.linalg.solve(kernel, even)
+    kernel = LINEAR + share * products * products
+    kernel[np.diag_indices_from(kernel)] += 1 - share
+    dual = cho_solve(cho_factor(kernel), even)
     moved = signs @ metric
     total = np.zeros_like(metric)
     for column in dual.T:
@@ -112,31 +144,44 @@ def _next_metric(signs: np.ndarray, even: np.ndarray, metric: np.ndarray, produc
 
 def _left_out(
     pairs: Pairs, odd: np.ndarray, many: np.ndarray, metric: np.ndarray, share: float
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What surrogates say of each pair beyond their own Shapley values (n, outputs); of the pairs `many`, one that is
-    fitted without the third of them that the pair is in.
+    fitted without the part of them that the pair is in. Then `told`
+    and `mutual`, see `CubicSurrogate`.
 
     Where the share f of a size was drawn, the pairs not fitted to are fewer than all, and what a surrogate says sums to
-    zero over all: its own pairs, of weight f / FOLDS, take part.
+    zero over all: its own pairs, of weight f / FOLDS each time, take part.
     """
     signs, players = pairs.signs, metric.shape[0]
-    centres = signs[many]
+    centres, drawn = signs[many], pairs.drawn[many]
     scale = float(((centres @ metric) * centres).sum(axis=1).mean())
     directions = centres @ metric / scale
-    beyond = share * ((signs @ directions.T) ** 3 - signs @ cubic_shapley(directions) / 2)
-    kernel = share * (centres @ directions.T) ** 3 + LINEAR / players * centres @ centres.T
+    beyond = _beyond(centres, directions, share)
+    kernel = share * _cubed(centres @ directions.T) + LINEAR / players * centres @ centres.T
     kernel[np.diag_indices_from(kernel)] += 1 - share
-    inverse = np.linalg.inv(kernel)
-    dual = inverse @ odd[many]
-    said = np.zeros_like(odd)
-    unfitted = np.ones(len(odd), dtype=bool)
-    unfitted[many] = False
+    inverse = _inverse(kernel)
+    dual, through = inverse @ odd[many], beyond @ inverse
+    said, told, owes, mean = np.zeros_like(odd), np.zeros_like(odd), np.zeros_like(inverse), 0.0
     for part in np.array_split(np.arange(len(many)), FOLDS):
-        left = dual - inverse[:, part] @ np.linalg.solve(inverse[np.ix_(part, part)], dual[part])
-        weight = np.where(unfitted, 1.0, pairs.drawn) / FOLDS
-        weight[many[part]] = 1 - pairs.drawn[many[part]] * (FOLDS - 1) / FOLDS
-        said += weight[:, None] * (beyond @ left)
-    return said
+        inner = np.linalg.solve(inverse[np.ix_(part, part)], inverse[part])
+        owes[part] = through[part] - through[np.ix_(part, part)] @ inner
+        left = dual - inner.T @ dual[part]
+        mean = mean + left / FOLDS
+        says = beyond @ left
+        weight = drawn / FOLDS
+        weight[part] = 1 - drawn[part] * (FOLDS - 1) / FOLDS
+        said[many] += weight[:, None] * says
+        told[many[part]] = says[part]
+    others = np.setdiff1d(np.arange(len(odd)), many)
+    for start in range(0, len(others), MOST_PAIRS):
+        rows = others[start : start + MOST_PAIRS]
+        said[rows] = told[rows] = _beyond(signs[rows], directions, share) @ mean
+    return said, told, owes * owes.T
+
+
+def _beyond(signs: np.ndarray, directions: np.ndarray, share: float) -> np.ndarray:
+    """The kernel between `signs` (n, players) and the centres, less the linear game of its Shapley values (n, m)."""
+    return share * (_cubed(signs @ directions.T) - signs @ cubic_shapley(directions) / 2)
 
 
 def cubic_shapley(directions: np.ndarray) -> np.ndarray:

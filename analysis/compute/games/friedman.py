@@ -2,8 +2,7 @@
 
     H²_jk = Σ_rows (P_jk - P_j - P_k)² / Σ_rows P_jk²,
 
-P_S the partial dependence on the columns S at the row's values, less its mean over rows (J. Friedman & B. Popescu
-2008).
+P_S the partial dependence on columns S at the row's values, less its mean over rows (J. Friedman & B. Popescu 2008).
 P_S is the value of the coalition S in the row's game, so the same books count it: M columns take rows times
 M (M + 1) / 2 evaluations of a background each. 0 for additive models, 1 where the columns act only together. Where
 P_jk hardly varies the ratio says nothing (NaN where it does not vary). Standard errors are the jackknife's over rows.

@@ -51,9 +51,11 @@ def masked_game(
             part = background[start : start + step]
             mixed = np.where(present[:, None], x, part[None]).astype(mixed_type, copy=False)
             answer = np.asarray(model(mixed.reshape(-1, len(x))), dtype=np.float64)
-            if answer.ndim == 0 or len(answer) != len(coalitions) * len(part):
-                raise ShapeError(f"The model answered {answer.shape} to {len(coalitions) * len(part)} rows",
-                                 "one answer for each row")  # fmt: skip
+            asked = len(coalitions) * len(part)
+            if answer.ndim == 0 or len(answer) != asked:
+                raise ShapeError(
+                    f"The model answered {answer.shape} to {asked} rows", "one answer for each row"
+                )
             total = total + answer.reshape(len(coalitions), len(part), -1).sum(axis=1)
         return total / size
 

@@ -43,9 +43,16 @@ def drawn_game(game: Game, budget: int, rng: np.random.Generator) -> tuple[Pairs
     return pairs, (answers[:n] - answers[n:]) / 2, full - empty
 
 
-def solve(pairs: Pairs, odd: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def solve(
+    pairs: Pairs, odd: np.ndarray, total: np.ndarray, fitted: np.ndarray | None = None,
+    mutual: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Values and standard errors (players, outputs) from the odd part `odd` (n, outputs) of a game that is worth
-    `total` (outputs,)."""
+    `total` (outputs,).
+
+    `mutual` (m, m): where the answers `fitted` (m,) were adjusted by help of each other, the product of what two owe
+    each other. Errors of such two go together, by that factor: a term of the variance that the sandwich lacks.
+    """
     players = pairs.members.shape[1]
     if players == 1:
         return total[None].copy(), np.zeros((1, len(total)))
@@ -62,6 +69,12 @@ def solve(pairs: Pairs, odd: np.ndarray, total: np.ndarray) -> tuple[np.ndarray,
     leverage = np.minimum((reach * design).sum(axis=1) * weights, 1 - 1e-9)
     left_out = np.where(pairs.drawn == 1, 0.0, np.sqrt(1 - pairs.drawn) / (1 - leverage))
     pull = weights * left_out
-    errors = np.sqrt(np.einsum("nm,no->mo", (reach * pull[:, None]) ** 2, rest**2))
+    pulled = reach * pull[:, None]
+    variance = np.einsum("nm,no->mo", pulled**2, rest**2)
+    if mutual is not None:
+        for k, column in enumerate(rest.T):
+            each = (pulled * column[:, None])[fitted]
+            variance[:, k] += np.maximum(((mutual @ each) * each).sum(axis=0), 0.0)
+    errors = np.sqrt(variance)
     values -= values.mean(axis=0)
     return values + total / players, errors
