@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -51,7 +52,11 @@ class FeatureShelf:
 
     def names(self) -> list[str]:
         """Sorted."""
-        return sorted(p.parent.name for p in self.path.glob(f"*/{ABOUT}"))
+        try:
+            with os.scandir(self.path) as found:
+                return sorted(one.name for one in found if os.path.exists(os.path.join(one.path, ABOUT)))
+        except FileNotFoundError:
+            return []
 
     def entries(self) -> list[ShelfEntry]:
         """Every set by name; one that cannot be opened says why and hides no other."""
@@ -106,10 +111,11 @@ class FeatureShelf:
 
 def _facts(folder: Path, name: str) -> SetFacts:
     """Read again when a file was written since."""
-    about, weights = folder / ABOUT, folder / WEIGHTS
-    if not weights.exists():
-        raise NotFound(f"{WEIGHTS} is missing")
-    written = [(stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in (about.stat(), weights.stat())]
+    try:
+        stats = [os.stat(os.path.join(folder, file)) for file in (ABOUT, WEIGHTS)]
+    except FileNotFoundError:
+        raise NotFound(f"{WEIGHTS} is missing") from None
+    written = [(stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats]
     return _read_facts(folder, name, tuple(written))
 
 

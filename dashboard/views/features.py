@@ -24,7 +24,7 @@ def page() -> None:
     tap = _tap(store, *current)
     unit = state.param("unit", -1, range(len(tap.table["unit"])))
     if unit >= 0:
-        feature_card.draw(Unit(store, ":".join(current), unit), feature_table.asked(tap))
+        feature_card.draw(Unit(store, ":".join(current), unit, tap.unit_names), feature_table.asked(tap))
         return
     st.title("Features")
     with errors.shown():
