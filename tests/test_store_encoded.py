@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from analysis.errors import InputError, NotFound, ShapeError
-from analysis.store import encoded, frequent_units, sparse_shards, sparse_units
+from analysis.store import correlation, encoded, frequent_units, sparse_shards, sparse_units
 from analysis.store.encoded import EncodedWriter, remove_encoded
 from analysis.store.from_arrays import write_store
 from analysis.store.manifest import TapSpec
@@ -265,3 +265,32 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_and_one_at_work_is_not
         assert slow.folder.exists()
     assert list(found.taps) == ["x", "x@done", "x@killed"]
     assert {p.name for p in place.iterdir()} == {found.folder(t).name for t in ("x@done", "x@killed")}
+
+
+@pytest.mark.parametrize("gaps", [(), (0, 7, 8, 300)], ids=["whole", "gaps"])
+def test_means_of_samples_are_those_of_the_same_values_kept_densely(tmp_path, store, gaps, monkeypatch):
+    for module in (sparse_shards, encoded):
+        monkeypatch.setattr(module, "SHARD_ROWS", 100)
+    x = codes("signed")
+    x[list(gaps)] = 0
+    sparse, twin = write(store, x, gaps=gaps), dense_twin(tmp_path, store, x, gaps)
+    np.testing.assert_allclose(
+        correlation._standardised(sparse, "x@set"), correlation._standardised(twin, "x@set"), atol=2e-7
+    )
+
+
+def test_correlations_from_memory_are_those_of_the_columns(tmp_path, store):
+    """Columns without gaps are not read; one with a gap is, since its pairs are fewer."""
+    x = codes("signed")
+    x[0, 4] = np.nan
+    twin = write_store(
+        tmp_path / "twin", name="twin", taps={"x@set": np.split(x, np.cumsum(TOKENS)[:-1])}
+    )  # fmt: skip
+    means = np.stack([part.mean(axis=0) for part in np.split(x.astype(np.float64), np.cumsum(TOKENS)[:-1])])
+    for unit in (1, 2, 4):
+        found = twin.index("x@set").correlated(unit, 5)
+        assert len(found) == 5
+        for _, other, r, _, _, n in found:
+            both = np.isfinite(means[:, [unit, other]]).all(axis=1)
+            assert n == both.sum() == N - (4 in (unit, other))
+            assert r == pytest.approx(np.corrcoef(means[both][:, [unit, other]].T)[0, 1], abs=2e-7)

@@ -30,8 +30,8 @@ _lock = threading.Lock()
 
 
 def correlated(store: Store, tap: str, unit: int, k: int) -> list[tuple[str, int, float, float, float, int]]:
-    """See FeatureIndex.correlated. Cost: a pass over the sketches in memory (4 kB per unit) and 3 k columns, k of taps
-    beyond two million rows; two columns are in memory at a time."""
+    """See FeatureIndex.correlated. Cost: of small stores a pass over their values in memory; else a pass over the
+    sketches (4 kB per unit) and 3 k columns, k of taps beyond two million rows; two columns are in memory at a time."""
     own = sample_means(store, tap, unit)
     if k < 1 or np.isfinite(own).sum() < _MINIMUM or np.nanmax(own) == np.nanmin(own):
         return []
@@ -46,9 +46,12 @@ def correlated(store: Store, tap: str, unit: int, k: int) -> list[tuple[str, int
         guesses += [(-float(score[j]), name, int(j)) for j in best if score[j] > 0]
     found, to_own = [], Pearson(own)
     for rank, (_, name, j) in enumerate(sorted(guesses)[:most]):
-        if rank >= k and store.activations(name).shape[0] > _LONG:
+        if to_own.is_whole and _is_held(store, name, j):
+            r, n = to_own.with_unit_length(_standardised(store, name)[j])
+        elif rank >= k and store.activations(name).shape[0] > _LONG:
             continue
-        r, n = to_own.with_(_by_sample(store, name, j))
+        else:
+            r, n = to_own.with_(_by_sample(store, name, j))
         if np.isfinite(r):
             found.append((name, j, r, *fisher_interval(r, n), n))
     found.sort(key=lambda line: (-abs(line[2]), line[0], line[1]))
@@ -78,6 +81,21 @@ class Pearson:
         y = np.subtract(y, y.mean(dtype=np.float64), out=self._space[:n], dtype=np.float64)
         scale = np.sqrt(_dot(x, x) * _dot(y, y))
         return (float(np.clip(_dot(x, y) / scale, -1, 1)) if scale > 0 else np.nan), n
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every sample has a finite value here."""
+        return self._centred is not None
+
+    def with_unit_length(self, other: np.ndarray) -> tuple[float, int]:
+        """The same with a column (n_samples,) that has no gaps and was centred and scaled in float64, then rounded to
+        float32: r is right to 1e-7."""
+        n = len(other)
+        y = np.subtract(other, 0.0, out=self._space, dtype=np.float64)
+        scale = np.sqrt(_dot(self._centred, self._centred) * _dot(y, y))
+        if n < _MINIMUM or not scale > 0:
+            return np.nan, n
+        return float(np.clip(_dot(self._centred, y) / scale, -1, 1)), n
 
 
 def _dot(x: np.ndarray, y: np.ndarray) -> float:
@@ -131,6 +149,13 @@ def _is_small(store: Store, name: str) -> bool:
     return store.n_samples * store.taps[name].n_units <= EXACT_VALUES
 
 
+def _is_held(store: Store, name: str, unit: int) -> bool:
+    """Whether the unit's values over samples are in memory without gaps, see `_standardised`."""
+    if not _is_small(store, name) or store.index(name).table()["nonfinite"][unit]:
+        return False
+    return bool(np.diff(store.activations(name).layout.offsets).min() > 0)
+
+
 def _scores(store: Store, name: str, own: np.ndarray) -> np.ndarray:
     """|r|, exact or estimated, of every unit of tap `name` with the values `own` (n_samples,)."""
     centred = np.where(np.isfinite(own), own - np.nanmean(own), 0.0)
@@ -179,19 +204,37 @@ def _standardised(store: Store, tap: str) -> np.ndarray:
 
     def make() -> np.ndarray:
         activations = store.activations(tap)
-        layout, out = activations.layout, np.zeros((store.taps[tap].n_units, store.n_samples), np.float32)
-        for first, block in activations.blocks():
-            sample = layout.sample_of(np.arange(first, first + block.shape[1]))
-            starts = np.flatnonzero(np.diff(sample, prepend=-1))
-            for u in range(0, len(out), 256):  # a sample may go on in the next shard: add
-                sums = np.add.reduceat(block[u : u + 256].astype(np.float64), starts, axis=1)
-                out[u : u + 256, sample[starts]] += sums
-        out /= np.maximum(np.diff(layout.offsets), 1)
+        out = np.zeros((store.taps[tap].n_units, store.n_samples), np.float32)
+        sums = _sparse_sums if isinstance(activations, SparseActivations) else _dense_sums
+        sums(activations, out)
+        out /= np.maximum(np.diff(activations.layout.offsets), 1)
         for u in range(0, len(out), 256):
             out[u : u + 256] = _unit_length(out[u : u + 256].astype(np.float64))
         return out
 
     return _remembered(("exact", store.activations(tap).digest), make)
+
+
+def _dense_sums(activations, out: np.ndarray) -> None:
+    """Sums over each sample's tokens to `out` (units, n_samples) of zeros."""
+    for first, block in activations.blocks():
+        sample = activations.layout.sample_of(np.arange(first, first + block.shape[1]))
+        starts = np.flatnonzero(np.diff(sample, prepend=-1))
+        for u in range(0, len(out), 256):  # a sample may go on in the next shard: add
+            sums = np.add.reduceat(block[u : u + 256].astype(np.float64), starts, axis=1)
+            out[u : u + 256, sample[starts]] += sums
+
+
+def _sparse_sums(activations: SparseActivations, out: np.ndarray) -> None:
+    """The same from what is not 0: 10 ns an entry instead of 10 ns a row and unit."""
+    n = out.shape[1]
+    sample = np.repeat(np.arange(n), np.diff(activations.layout.offsets))
+    for u in range(0, len(out), 256):
+        block = out[u : u + 256]
+        entries = activations.entries(u, u + len(block))
+        own = np.repeat(np.arange(len(block)) * n, np.diff(entries.starts))
+        block[:] = np.bincount(own + sample[entries.rows], entries.values, block.size).reshape(block.shape)
+    out[:, sample[activations.gaps]] = np.nan
 
 
 def _unit_length(x: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -26,8 +27,8 @@ def new_folder(place: Path, slug: str) -> tuple[Path, WriterLock]:
     with _alone(place):
         _remove_abandoned(place)
         taken = {p.name for p in place.iterdir()}
-        name = next(s for s in (slug, *(f"{slug}~{k}" for k in range(2, 10**6))) if s not in taken)
-        folder = made_directory(place / name)
+        names = itertools.chain([slug], (f"{slug}~{k}" for k in itertools.count(2)))
+        folder = made_directory(place / next(s for s in names if s not in taken))
         return folder, WriterLock(folder)
 
 

@@ -29,9 +29,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.dictionaries.common_rows import active_rows, log_ratio, moved_rows, pairs
+from analysis.compute.dictionaries.common_rows import (
+    Meetings,
+    active_rows,
+    log_ratio,
+    meeting_cost,
+    moved_rows,
+)
 from analysis.compute.dictionaries.sparse_codes import likely_size
-from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against, bootstrap_mean, wilson
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import InputError
@@ -83,30 +88,26 @@ def co_activation(
     tap, rng, seen = as_activations(activations), rng or np.random.default_rng(0), Pass()
     on = active_rows([tap], params.maximum_rows, rng, seen, progress, (0.0, 0.4))
     refuse_few(tap.name, on.shape[0], FEWEST)
-    fires = np.bincount(on.indices, minlength=on.shape[1])
-    if (fires > 0).sum() < 2:
-        raise InputError(
-            f"{int((fires > 0).sum())} feature(s) of {tap.name} fire", "two or more", "Choose another tap"
-        )
+    met = Meetings(on)
+    fires, alive = met.fires, int((met.fires > 0).sum())
+    if alive < 2:
+        raise InputError(f"{alive} feature(s) of {tap.name} fire", "two or more", "Choose another tap")
     progress(0.4, "counting pairs")
-    first, second, count = pairs(on)
-    lines, value, low, high = _listed(first, second, count, fires, on.shape[0], params)
-    null, means, alive = [], [], int((fires > 0).sum())
+    i, j, both, value, low, high = _listed(met, params)
+    null, means = [], []
     for draw in range(params.draws):
         progress(0.6 + 0.4 * draw / params.draws, "counting pairs of moved rows")
-        moved = pairs(moved_rows(on, rng))
-        found = _listed(*moved, fires, on.shape[0], params)
-        null.append(_related(moved[0], found[0], found[2], alive))
-        means.append(float(found[1].mean()) if len(found[1]) else 0.0)
+        moved = _listed(Meetings(moved_rows(on, rng)), params)
+        null.append(_related(moved) / alive)
+        means.append(float(moved[3].mean()) if len(moved[3]) else 0.0)
     progress(1.0, "done")
-    i, j, both = first[lines], second[lines], count[lines]
     names, n = np.array(tap.unit_names), on.shape[0]
     columns = {
         "feature": names[i], "partner": names[j], "together": both, "expected": fires[i] * fires[j] / n,
         "PMI": value, "low": low, "high": high, "share": both / fires[i], "share of partner": both / fires[j],
     }  # fmt: skip
     notes = [*seen.notes, *_caveats(tap, on, n, seen)]
-    related = len(np.unique(i[low > 0]))
+    related = _related((i, j, both, value, low, high))
     estimates = _estimates(related / alive, value, np.array(null), np.array(means), n, alive, rng)
     return Table(
         title=f"Features of {tap.name} that fire together",
@@ -117,21 +118,17 @@ def co_activation(
     )  # fmt: skip
 
 
-def _listed(first, second, count, fires, n: int, params) -> tuple[np.ndarray, ...]:
-    """Places of the pairs that are listed, each feature's best first, and their PMI with its interval."""
-    more = count * float(n) > fires[first] * fires[second]
-    enough = np.flatnonzero((count >= params.least) & more)
-    value, low, high = log_ratio(count[enough], fires[first[enough]] * fires[second[enough]] / n)
-    order = np.lexsort((-count[enough], -low, first[enough]))
-    of = first[enough][order]
-    place = np.arange(len(of)) - np.searchsorted(of, of)
-    kept = order[place < params.partners]
-    return enough[kept], value[kept], low[kept], high[kept]
+def _listed(met: Meetings, params) -> tuple[np.ndarray, ...]:
+    """Feature, partner and common rows of the pairs that are listed, each feature's best first, and their PMI with its
+    interval."""
+    i, j, both = met.best(params.partners, params.least)
+    return i, j, both, *log_ratio(both, met.fires[i] * met.fires[j] / met.n)
 
 
-def _related(first, lines, low, alive: int) -> float:
-    """Share of the firing features that have a partner beyond chance."""
-    return len(np.unique(first[lines[low > 0]])) / alive
+def _related(listed) -> int:
+    """How many features have a partner beyond chance."""
+    i, _, _, _, low, _ = listed
+    return len(np.unique(i[low > 0]))
 
 
 def _estimates(share: float, value, null, means, n: int, alive: int, rng) -> tuple[Estimate, ...]:
@@ -168,16 +165,9 @@ def _caveats(tap, on, n: int, seen: Pass) -> list[str]:
 
 
 def _cost(shapes, params: CoActivationParams) -> Cost:
-    (n, k), m = shapes[0], machine()
-    (_, active), some = likely_size(k), min(n, params.maximum_rows)
-    pairs = min(some * active * active, float(k) * k)
-    work = some * active * active if active < k else 0.0
-    dense = 2.0 * some * k * k if active == k else 0.0
-    seconds = (
-        m.seconds(flops32=dense * (1 + params.draws), moved=(1 + params.draws) * (30.0 * work + 90.0 * pairs))
-        + 0.02
-    )
-    return Cost(seconds, some * active * 30.0 + min(n, 4096) * active * 25.0 + pairs * 60.0)
+    (n, k), (_, active) = shapes[0], likely_size(shapes[0][1])
+    seconds, held = meeting_cost(min(n, params.maximum_rows), k, active, params.draws)
+    return Cost(seconds + 0.02, held + min(n, 4096) * active * 25.0)
 
 
 def _check() -> tuple[CheckLine, ...]:

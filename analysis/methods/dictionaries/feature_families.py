@@ -24,10 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.dictionaries.common_rows import active_rows, log_ratio, moved_rows, pairs
+from analysis.compute.dictionaries.common_rows import Meetings, active_rows, meeting_cost, moved_rows
 from analysis.compute.dictionaries.families import Families, families
 from analysis.compute.dictionaries.sparse_codes import likely_size
-from analysis.compute.machine import machine
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.nulls import against, bootstrap_mean, wilson
 from analysis.compute.streaming import Pass, refuse_few
@@ -119,12 +118,7 @@ def feature_families(
 
 
 def _found(on, fires: np.ndarray, least: int) -> Families:
-    first, second, count = pairs(on)
-    once = (first < second) & (count >= least)
-    first, second, count = first[once], second[once], count[once]
-    _, low, _ = log_ratio(count, fires[first] * fires[second] / on.shape[0])
-    good = low > 0
-    return families(first[good], second[good], count[good], low[good], fires)
+    return families(*Meetings(on).beyond(least), fires)
 
 
 def _columns(found: Families, fires, n: int, taps) -> dict[str, np.ndarray]:
@@ -184,15 +178,10 @@ def _estimates(columns, found: Families, fires, null, inside, n: int, rng) -> tu
 
 
 def _cost(shapes, params: FeatureFamiliesParams) -> Cost:
-    n, m = shapes[0][0], machine()
-    k, some = sum(s[1] for s in shapes), min(n, params.maximum_rows)
+    n, k = shapes[0][0], sum(s[1] for s in shapes)
     active = sum(likely_size(s[1])[1] for s in shapes)
-    grid = min(some * active * active, float(k) * k)
-    work = some * active * active if active < k else 0.0
-    dense = 2.0 * some * k * k if active == k else 0.0
-    moved = (1 + params.draws) * (30.0 * work + 90.0 * grid)
-    held = some * active * 30.0 + min(n, 4096) * active * 25.0 + grid * 60.0
-    return Cost(m.seconds(flops32=dense * (1 + params.draws), moved=moved) + 0.02, held)
+    seconds, held = meeting_cost(min(n, params.maximum_rows), k, active, params.draws)
+    return Cost(seconds + 0.02, held + min(n, 4096) * active * 25.0 + 60.0 * k)
 
 
 def _check() -> tuple[CheckLine, ...]:
