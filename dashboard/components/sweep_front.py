@@ -62,10 +62,11 @@ def _keep(one: Unfinished, points: list[PointFacts]) -> None:
 
 
 def _row(point: PointFacts, kept: set[str], one: Unfinished) -> dict:
-    there = "kept" if point.name in kept else "" if set_folder(one.path, point.label).exists() else "deleted"
+    there = set_folder(one.path, point.label).exists()
+    there = "yes" if point.name in kept else "not yet" if there else "deleted"
     return {
         "Set": point.label, "L0": point.l0, "Explained variance": point.explained_variance, "Dead": point.dead,
-        "No set beats it": point.on_front, "On the shelf": there,
+        "No set beats it": point.on_front, "Kept": there,
     }  # fmt: skip
 
 

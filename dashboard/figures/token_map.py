@@ -57,7 +57,7 @@ def notes(result: TokenMap, **_ignored) -> tuple[str, ...]:
     if not np.isfinite(shown).all():
         said.append("grey: no value there")
     if on_grid(result) and result.leading:
-        said.append(f"{result.leading} leading token(s) outside the grid are in the table only")
+        said.append(f"{result.leading} leading token(s) outside the grid: in the table only")
     if result.grid is not None and not on_grid(result):
         said.append("the tokens do not fill the grid, so they are drawn in a row")
     return tuple(said)
@@ -142,7 +142,12 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
         figure.add_trace(
             go.Heatmap(z=picture, hovertemplate=hover, hoverongaps=False, coloraxis="coloraxis", **panel)
         )
-        look = {"showarrow": False, "yanchor": "top", "font": {"size": 12, "color": theme.muted}}
+        look = {
+            "showarrow": False,
+            "xanchor": "center",
+            "yanchor": "top",
+            "font": {"size": 12, "color": theme.muted},
+        }
         figure.add_annotation(
             text=f"sample {int(result.samples[k])}", xref="paper", yref="paper", **place, **look
         )

@@ -231,7 +231,9 @@ def _reading(estimates, worse) -> str:
 
 def _sentence(e: Estimate) -> str:
     name = e.name.removeprefix("explained by ")
-    return f"The {name} explain {e.value:.1%} of the energy of held-out rows ({e.null:.1%} by the null)."
+    book, _, size = name.partition(", ")
+    said = f"{size.capitalize()} of the {book} explain {e.value:.1%} of the energy of held-out rows"
+    return f"{said} ({e.null:.1%} by chance)."
 
 
 def _cost(shapes, params: DictionaryRetrievalParams) -> Cost:
