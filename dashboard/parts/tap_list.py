@@ -122,7 +122,7 @@ def too_few_checkpoints(method: Method, references: list[str], params: dict) -> 
         f"This question needs {needs}: {method.inputs} checkpoints of one network, recorded on the same samples as "
         f"stores of their own. Chosen {'is' if len(_one_of_each(references)) == 1 else 'are'} "
         f"{count(len(_one_of_each(references)), 'checkpoint')}. "
-        f"[Record another one]({state.link('workspace', view='record')}), or choose taps of other stores on the left.",
+        f"[Record another one]({state.link('workspace', show='record')}), or choose taps of other stores on the left.",
         icon=":material/info:",
     )  # fmt: skip
     return True

@@ -10,7 +10,7 @@ from dashboard.browse.feature_list import Tap
 from dashboard.browse.labels import labels_of
 from dashboard.browse.unit import Unit
 from dashboard.browse.unit_words import word_of
-from dashboard.components import certificate_line, feature_card, feature_table, nothing_yet
+from dashboard.components import certificate_line, feature_card, feature_table, names_line, nothing_yet
 
 
 def page() -> None:
@@ -29,31 +29,27 @@ def page() -> None:
     st.title("Features")
     with errors.shown():
         certificate_line.draw(store, ":".join(current))
+        names_line.draw(tap, ":".join(current))
         feature_table.draw(feature_table.filters(tap))
 
 
 def _tap(store, store_name: str, tap: str) -> Tap:
     """What the list needs to know."""
     pooled = store.activations(tap).layout.is_pooled
+    workspace, own = state.workspace(), store.taps[tap].unit_names
+    named, notes = naming.kept(workspace, f"{store_name}:{tap}"), workspace.notes(store_name, tap)
+    blank = own or [""] * store.taps[tap].n_units
     return Tap(
         table=store.index(tap).table(),
         classes=store.classes,
-        unit_names=_names(store, store_name, tap),
+        unit_names=naming.names(named, blank, notes) if named is not None or notes else own,
         stars=state.workspace().stars(store_name, tap),
         labels=labels_of(store),
         samples_at_top=64 if pooled else 16,
         word=word_of(store, tap),
         certificate=certificates.of(store, tap),
+        fits=naming.fits(named, store.taps[tap].n_units),
     )
-
-
-def _names(store, store_name: str, tap: str) -> tuple[str, ...]:
-    """What the units are called where anything calls them more than their number."""
-    workspace, own = state.workspace(), store.taps[tap].unit_names
-    found, notes = naming.kept(workspace, f"{store_name}:{tap}"), workspace.notes(store_name, tap)
-    if found is None and not notes:
-        return own
-    return naming.names(found, own or [""] * store.taps[tap].n_units, notes)
 
 
 page()

@@ -218,7 +218,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="star_forms", family="weights", title="Star block: quadratic forms", version=2, function=star_forms,
-        summary="For every channel of two layers whose outputs are multiplied (a star block, queries and keys), the two "
+        summary="For every channel of two layers that are multiplied (a star block, queries and keys), the two "
         "eigenvalues of the quadratic form that it computes.",
         params=StarFormsParams, result=Table, check=_check, cost=_cost, inputs=2,
         roles=("branch 1", "branch 2"), minimum_rows=2,
