@@ -64,7 +64,7 @@ def _shown(unit: Unit, result: dict) -> None:
     names = unit.activations.unit_names
     if result["others"]:
         links = [
-            f"[{errors.escape(str(names[j]))}]({state.link('features', tap=unit.reference, unit=j)})"
+            f"[{errors.escape(f'{names[j]} {unit.called(j)}'.strip())}]({state.link('features', tap=unit.reference, unit=j)})"
             for j, _ in result["others"]
         ]
         st.caption("Strongest features over the whole input: " + ", ".join(links))
