@@ -49,8 +49,17 @@ class Layout:
     def is_pooled(self) -> bool:
         return self.n_rows == self.n_samples and bool((np.diff(self.offsets) == 1).all())
 
+    @cached_property
+    def _tokens(self) -> int:
+        """Tokens of every sample where all have as many, else 0."""
+        counts = np.diff(self.offsets)
+        same = len(counts) and self.offsets[0] == 0 and (counts == counts[0]).all()
+        return int(counts[0]) if same else 0
+
     def sample_of(self, rows) -> np.ndarray:
-        """Sample position (same shape as `rows`) of each row index."""
+        """Sample (same shape as `rows`) of each row index."""
+        if self._tokens:
+            return np.asarray(rows) // self._tokens
         return np.searchsorted(self.offsets, np.asarray(rows), side="right") - 1
 
     def token_of(self, rows) -> np.ndarray:

@@ -6,6 +6,8 @@ import numpy as np
 
 from analysis.errors import NotEnoughData, ShapeError
 
+STREAM = 0x5A3B1E  # of a seed, for the choice of samples
+
 
 def as_matrix(x, name: str = "array", *, minimum_rows: int = 1) -> np.ndarray:
     """Return `x` as a 2-D floating array (rows, units) without copying where possible.
@@ -61,3 +63,13 @@ def first_sign(vectors: np.ndarray) -> np.ndarray:
     pivot = np.abs(vectors).argmax(axis=1)
     signs = np.sign(vectors[np.arange(len(vectors)), pivot])
     return vectors * np.where(signs == 0, 1.0, signs)[:, None]
+
+
+def chosen_samples(total: int, maximum: int, rng: np.random.Generator) -> np.ndarray:
+    """Numbers (n,), rising, of all of `total` samples or of `maximum` at random. They follow from the seed of `rng`
+    alone, whatever was drawn from it: all networks and layers of one run get the same."""
+    if total <= maximum:
+        return np.arange(total)
+    seed = rng.bit_generator.seed_seq
+    own = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, STREAM))
+    return np.sort(np.random.default_rng(own).choice(total, size=maximum, replace=False))

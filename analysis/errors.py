@@ -45,6 +45,10 @@ class UnsafeFile(InputError):
     """A file that could run code when opened."""
 
 
+class NotInstalled(InputError):
+    """A library that is needed here and is not installed."""
+
+
 class ParameterError(LoupeError):
     """A parameter outside its range or of the wrong type, or an unknown name (wrong usage)."""
 

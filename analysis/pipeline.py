@@ -17,6 +17,7 @@ from analysis import registry
 from analysis.activations import Activations, as_activations
 from analysis.compute.kept import keeping
 from analysis.errors import InputError, LoupeError, NotEnoughData, NotFound, ParameterError
+from analysis.installed import not_installed
 from analysis.results import Origin, Result
 from analysis.spec import Cost, Method, Progress, make_params, no_progress
 from analysis.store.cache import ResultCache
@@ -71,6 +72,8 @@ def run(
             f"about {estimated.bytes / 2**30:.1f} GiB free",
             "Use fewer rows or a pooled tap",
         ) from None
+    except ModuleNotFoundError as error:
+        raise not_installed(error) or error from None
     except OverflowError:
         raise InputError(
             f"{method.title} meets numbers on {taps[0].name} whose squares are too large for a computer",

@@ -204,9 +204,9 @@ class Method:
     checkpoints: bool = False  # taps are those of several checkpoints, not several layers of one
     most_inputs: int | None = None  # of a method with more_inputs
     roles: tuple[str, ...] = ()  # what each of a fixed number of taps is, for a form
-    others: str = (
-        ""  # what stands beside an encoded tap: "layers" of its network, other "dictionaries" of its tap
-    )
+    # what stands beside an encoded tap: "layers" of its network, other "dictionaries" of its tap, other "networks", or
+    # "nothing" where it may stand alone; empty: the tap that it came from
+    others: str = ""
     needs: tuple[str, ...] = ()
     minimum_rows: int = 3
     worker: bool = False

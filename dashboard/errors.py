@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import streamlit as st
 
 from analysis.errors import LoupeError
+from analysis.installed import not_installed
 from dashboard.figures.plurals import counted
 
 log = logging.getLogger("loupe.dashboard")
@@ -28,6 +29,9 @@ def shown() -> Iterator[None]:
     except LoupeError as refusal:
         notice({k: getattr(refusal, k) for k in ("found", "expected", "remedy")})
     except Exception as error:
+        if (refusal := not_installed(error)) is not None:
+            notice({k: getattr(refusal, k) for k in ("found", "expected", "remedy")})
+            return
         id = uuid.uuid4().hex[:8]
         log.error("error %s", id, exc_info=error)
         remedy = "The details are in the server's log under that number. Reloading the page is safe"

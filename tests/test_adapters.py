@@ -6,7 +6,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from checks import passes
 
 from analysis.activations import ArrayActivations
 from analysis.compute.subspaces import prototypes as mathematics
@@ -269,6 +268,5 @@ def test_refusals(made):
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):
     check = where.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

@@ -6,7 +6,6 @@ import itertools
 
 import numpy as np
 import pytest
-from checks import passes
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.networks import head_claims, kernel_attention
@@ -273,6 +272,5 @@ def _uncentred(q, k, kernel):
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):
     check = module.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -337,6 +338,9 @@ def test_energy_is_that_of_the_directions_that_encoded_the_tap(made):
     found = made.run("atom_energy", ["net:mlp", TAP])
     x = made.activations("net:mlp").take(np.arange(N)).astype(float)
     value, error, (low, high), of = feature_facts.energy(found, 3)
+    renamed = replace(found, guides=dict(zip("abc", found.guides.values(), strict=True)))
+    assert feature_facts.energy(renamed, 3) == (value, error, (low, high), of)  # labels are for the eye
+    assert {low, high} <= {float(line[0, 1]) for line in found.guides.values()}
     r = int(of.partition(" ")[0])
     axes = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)[2][:r]
     direction = tap_dictionary(made.activations(TAP)).features.directions[3]

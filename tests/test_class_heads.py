@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -280,6 +279,5 @@ FRAMES, RIGHT, OVERLAPS = class_frames, right_and_shares, overlap.overlaps
 )
 def test_the_check_fails_on_broken_code(monkeypatch, module, where, name, broken):
     check = module.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

@@ -8,6 +8,7 @@ import pytest
 from analysis.compute.dictionaries.component_silhouettes import aligned, silhouettes, spreads
 from analysis.compute.dictionaries.consistency import lines
 from analysis.errors import InputError, NotEnoughData, ParameterError
+from analysis.methods.dictionaries import component_stability as module
 from analysis.methods.dictionaries.component_stability import (
     ERROR,
     NOISE,
@@ -51,13 +52,16 @@ def test_a_planted_number_is_found_and_the_error_is_flat_beyond_it(perturb):
     atoms = rng.random((3, 12)) * (rng.random((3, 12)) < 0.5) + np.eye(3, 12)
     x = (rng.exponential(size=(240, 3)) * (rng.random((240, 3)) < 0.6)) @ atoms + 0.02 * rng.random((240, 12))
     found = run(x, perturb=perturb, largest=5, copies=4)
-    assert found.estimates[0].value == 3
     worst, error = found.series[WORST], found.series[ERROR]
     assert worst[1] > 0.95 > 0.75 > worst[2:].max()
     assert error[0] > 5 * error[1]
     assert error[1] - error[3] < 0.01
-    assert "3 NMF components come back" in found.reading
-    assert len(found.estimates) == 3 + 3
+    if perturb == NOISE:  # a little noise leaves structureless data as they are, too
+        assert any("3 component(s) come back too, but so do" in line for line in found.caveats)
+    else:
+        assert found.estimates[0].value == 3
+        assert "3 NMF components come back" in found.reading
+    assert len(found.estimates) == 3 + int(found.estimates[0].value)
 
 
 def test_signed_data_of_three_sources_and_data_without_any():
@@ -68,6 +72,29 @@ def test_signed_data_of_three_sources_and_data_without_any():
     noise = run(rng.standard_normal((200, 8)), largest=4, copies=4)
     assert noise.estimates[0].value == 0
     assert "No number of ICA components is stable" in noise.reading
+
+
+def test_a_number_is_beyond_every_draw_of_structureless_data_which_are_told_with_their_spread(monkeypatch):
+    """Draws of which one alone is as stable as the data: none is said, and the interval of the null has that draw."""
+    given = iter([0.9, 0.9] + [0.1, 0.1] * 3 + [0.95, 0.2] + [0.1, 0.3])
+
+    def made(x, of, k, kind, params, rng):
+        value = next(given)
+        return np.array([value, 1.0]), np.ones(2), 1 - value
+
+    monkeypatch.setattr(module, "_of", made)
+    found = run(np.random.default_rng(0).random((60, 4)), largest=3, draws=5)
+    many, worst, error = found.estimates[:3]
+    assert many.value == 3  # 2 is not beyond the fourth draw
+    assert worst.value == 0.9
+    assert worst.null == pytest.approx((0.1 * 3 + 0.2 + 0.3) / 5)
+    assert worst.null_low < worst.null < worst.null_high
+    assert worst.p_value == pytest.approx(1 / 6)
+    assert error.null == pytest.approx(1 - worst.null)
+    assert many.null == pytest.approx(2 / 5)  # the fourth draw beside the others: 2
+    np.testing.assert_allclose(found.null[WORST], [(0.1 * 4 + 0.95) / 5, worst.null])
+    assert "structureless data 0.10 to 0.30" in found.reading
+    assert any("2 component(s) come back too" in line for line in found.caveats)
 
 
 def test_what_cannot_be_is_refused_and_what_was_changed_is_said():

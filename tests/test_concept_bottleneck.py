@@ -119,6 +119,37 @@ def test_evidence_adds_up_to_the_logits_that_name_the_class():
         concept_bottleneck(tap, ConceptBottleneckParams(shown=EVIDENCE, sample="n999", **FEW))
 
 
+def test_weights_are_of_one_deviation_and_a_sample_uses_only_concepts_with_a_weight():
+    x, of, _ = planted()
+    scaled = x * np.r_[10.0, np.ones(D - 1)]
+    one, two = (
+        concept_bottleneck(
+            ArrayActivations(v, "s:x", {"label": of}), ConceptBottleneckParams(draws=2, penalty=0.3)
+        )
+        for v in (x, scaled)
+    )
+    assert set(one.column_names) == {"0", "1"}
+    np.testing.assert_allclose(np.sort(one.values, axis=1), np.sort(two.values, axis=1), atol=1e-3)
+    assert 0 < one.estimates[3].value <= 2  # all six are never 0
+
+
+def test_the_evidence_of_a_wrong_sample_is_that_of_the_head_that_did_not_see_it():
+    x, of, _ = planted(noise=1.0)
+    tap = ArrayActivations(x, "s:x", {"label": of})
+    found = concept_bottleneck(tap, ConceptBottleneckParams(shown=EVIDENCE, draws=2, penalty=0.01))
+    true, named = found.reading.split(" is ")[1][0], found.reading.split(" is named ")[1][0]
+    assert true != named
+    assert str(found.values.sum(axis=1).argmax()) == named
+
+
+def test_weights_of_noise_are_not_all_of_one_sign_in_every_fold(rng):
+    tap = ArrayActivations(rng.standard_normal((90, 12)), "s:x", {"label": np.arange(90) % 3})
+    found = concept_bottleneck(tap, ConceptBottleneckParams(draws=2, penalty=0.02))
+    used = found.values != 0
+    assert not (found.significant & ~used).any()
+    assert found.significant.sum() < 0.9 * used.sum()
+
+
 def test_exchanges_keep_what_they_claim_to_keep(rng):
     codes = np.maximum(rng.standard_normal((80, 3)), 0)
     codes[:, 2] = rng.standard_normal(80) + 5
@@ -132,5 +163,6 @@ def test_exchanges_keep_what_they_claim_to_keep(rng):
         for side in (own[:, j], ~own[:, j]):
             np.testing.assert_array_equal(np.sort(moved[side, j]), np.sort(codes[side, j]))
     assert (moved[:, 2] != codes[:, 2]).mean() > 0.8
-    drawn = random_concepts(rng.standard_normal((100, 4)), np.array([1.0, 0.25]), rng)
+    drawn = random_concepts(rng.standard_normal((100, 4)) + 9, np.array([1.0, 0.25]), rng)
+    assert abs(drawn[:, 0].mean()) < 1e-9
     assert ((drawn != 0).sum(axis=0) == [100, 25]).all()

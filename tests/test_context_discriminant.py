@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import eigh
@@ -155,6 +154,5 @@ TOLD = told_apart
 )
 def test_the_check_fails_on_broken_code(monkeypatch, module, name, broken):
     check = method.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(module, name, broken)
     assert not all(line.passed for line in check())

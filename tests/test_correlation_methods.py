@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -426,6 +425,5 @@ BROKEN = [
 )
 def test_the_check_fails_on_broken_code(monkeypatch, method, target, broken):
     declared = registry.methods()[method]
-    assert passes(declared.check)
     monkeypatch.setattr(target, broken)
     assert not all(line.passed for line in declared.check())

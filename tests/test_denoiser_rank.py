@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
@@ -152,7 +151,6 @@ def test_too_few_points_are_refused():
 
 
 def test_broken_denoisers_fail_the_check(monkeypatch):
-    assert passes(module._check)
     with monkeypatch.context() as at:
         at.setattr(
             compute.Mixture,

@@ -316,17 +316,50 @@ def test_a_name_that_is_taken_is_refused(at_kept):
 
 
 @pytest.mark.parametrize(
-    ("ask", "others"), [("matched_dictionaries", ["pooled@more"]), ("feature_complexity", ["pooled"])]
+    ("ask", "others", "word"),
+    [
+        ("matched_dictionaries", ["pooled@more"], "Dictionaries of its tap"),
+        ("feature_complexity", ["pooled"], "Layers of this store"),
+    ],
 )
-def test_a_question_of_several_taps_begins_with_the_dictionary_and_what_goes_with_it(own, ask, others):
+def test_a_question_of_several_taps_begins_with_the_dictionary_and_what_goes_with_it(own, ask, others, word):
     own.features.add(made("more", seed=1))
     own.encode("net:pooled", "more")
     at = open_page("dictionaries", view="report", ask=ask, tap="net:pooled@set")
     assert is_whole(at)
     chosen = next(box.value for box in at.multiselect if box.label == "Taps, in order")
     assert chosen[0] == "net:pooled@set"
+    assert button(at, word) is not None
     assert set(f"net:{tap}" for tap in others) <= set(chosen[1:])
     assert all(("@" in tap) == ("@" in others[0]) for tap in chosen[1:])
+
+
+def test_presence_begins_with_other_networks_and_what_can_stand_alone_begins_alone(own):
+    """Stores of another checkpoint on the same samples: their encoded taps, else the tap; without any, dictionaries."""
+    from analysis import registry
+    from dashboard.parts import tap_list
+
+    method = registry.method("presence_elsewhere")
+    own.features.add(made("more", seed=1))
+    own.encode("net:pooled", "more")
+    taps = ["net:pooled", "net:wide", "net:pooled@set", "net:pooled@more"]
+    assert tap_list._usual(method, "net:pooled@set", taps) == ["net:pooled@set", "net:pooled@more"]
+    alone = registry.method("feature_families")
+    assert tap_list._usual(alone, "net:pooled@set", taps) == ["net:pooled@set"]
+    x = own.activations("net:pooled").take(np.arange(N))
+    for name, network in (("again", "2"), ("seed1", "1"), ("seed2", "2")):
+        checkpoint = {"name": name, "digest": network}
+        write_store(
+            own.path / "stores" / name, name=name, taps={"pooled": x, "wide": x}, checkpoint=checkpoint
+        )
+        taps += [f"{name}:pooled", f"{name}:wide"]
+    own.encode("seed2:pooled", "set")
+    taps.append("seed2:pooled@set")
+    elsewhere = ["again:pooled", "seed1:pooled", "seed2:pooled@set"]  # of "net" no checkpoint is known
+    assert tap_list._usual(method, "net:pooled@set", taps) == ["net:pooled@set", *elsewhere]
+    assert tap_list._usual(method, "net:pooled", taps) == ["net:pooled", *elsewhere]
+    assert tap_list._usual(method, "again:pooled", taps) == ["again:pooled", "net:pooled@set", "net:pooled@more",
+                                                             "seed1:pooled"]  # fmt: skip
 
 
 def test_an_encoded_tap_says_how_many_features_are_active_and_how_many_are_dead(at_kept):
@@ -405,8 +438,9 @@ def test_layers_of_a_store_are_the_recorded_ones(at_kept):
     from dashboard.parts import tap_list
 
     method = next(
-        m for m in registry.methods().values() if m.more_inputs and m.matches == "rows" and m.inputs <= 2
-    )
+        m for m in registry.methods().values()
+        if m.more_inputs and m.matches == "rows" and m.inputs <= 2 and not m.others
+    )  # fmt: skip
     fitting = ["net:pooled", "net:wide", "net:pooled@set"]
     assert tap_list._usual(method, "net:pooled", fitting) == ["net:pooled", "net:wide"]
     if method.inputs <= 2:

@@ -18,6 +18,7 @@ from analysis.features.architectures.end_to_end import (
     LOCAL,
     EndToEnd,
     EndToEndParams,
+    LaterErrors,
     divergence,
     later_names,
     unexplained,
@@ -333,3 +334,14 @@ def test_a_store_of_gradients_trains_a_dictionary_by_them(tmp_path):
     with pytest.raises(InputError, match="s:mean has 4 of 6"):
         gradient_store(workspace, "s", "mean", name="other", live=live())
     assert sorted(p.name for p in (tmp_path / "stores").iterdir()) == ["s", "s with gradients"]
+
+
+def test_later_errors_of_batches_are_those_of_all_rows_together():
+    rng = np.random.default_rng(0)
+    a = torch.from_numpy(rng.standard_normal((40, 3)) + np.repeat([0.0, 30.0], 20)[:, None])
+    b = a + torch.from_numpy(rng.standard_normal((40, 3)))
+    whole, parts = float(unexplained({"t": a}, {"t": b})["t"]), LaterErrors()
+    for at in (slice(0, 20), slice(20, 40)):
+        parts.add({"t": a[at]}, {"t": b[at]})
+    assert parts.shares["t"] == pytest.approx(whole, rel=1e-5)
+    assert float(unexplained({"t": a[:20]}, {"t": b[:20]})["t"]) > 50 * whole

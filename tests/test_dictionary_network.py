@@ -10,6 +10,7 @@ import torch
 from dictionary_subjects import encoded, set_of
 from torch import nn
 
+from analysis.arrays import chosen_samples
 from analysis.errors import InputError
 from analysis.features import network_reader
 from analysis.features.answers import CLEAN
@@ -103,14 +104,14 @@ def opened(net, made, monkeypatch):
     store, x, features = made
 
     def run(model):
-        def rerun(tap, maximum, partial=False):
+        def rerun(tap, maximum, partial=False, rng=None):
             loaded = LoadedModel(
                 model, "text", lambda items: {"input_ids": net.ids[items], "attention_mask": net.mask[items]},
                 causal=True,
             )  # fmt: skip
-            return Fake(
-                loaded=loaded, data=SimpleNamespace(items=lambda a, b: list(range(a, b))), labels=None, n=N
-            )
+            some = chosen_samples(N, maximum, rng or np.random.default_rng(0))
+            data = SimpleNamespace(items=lambda a, b: some[a:b].tolist())
+            return Fake(loaded=loaded, data=data, labels=None, n=len(some), samples=some)
 
         monkeypatch.setattr(network_reader, "rerun", rerun)
 
@@ -195,6 +196,32 @@ def test_padding_is_neither_replaced_nor_counted(opened, net):
     kl = (p.exp() * (p - q)).sum(dim=-1)
     by_hand = [kl[i, : net.lengths[i]].mean() for i in range(N)]
     np.testing.assert_allclose(found.kl, by_hand, atol=1e-6)
+
+
+def test_a_part_of_the_samples_is_read_by_its_own_rows(opened, net, monkeypatch):
+    """Losses, slopes and replaced rows of five samples are those of a reader of all, batch by batch."""
+    monkeypatch.setattr(network_reader, "BATCH", 2)
+    tap, rng = opened.store.activations("mlp"), np.random.default_rng(3)
+    whole, part, seen = NetworkReader(tap, 100), NetworkReader(tap, 5, rng), []
+    np.testing.assert_array_equal(part.samples, chosen_samples(N, 5, rng))
+    assert part.samples.tolist() != list(range(5))
+    assert part.of.tolist() == [-1] * 5
+
+    def half(x, rows):
+        seen.append(rows)
+        np.testing.assert_allclose(x, np.asarray(tap.take(rows)), atol=1e-6)
+        return x / 2
+
+    found = part.read({"half": half}, no_progress, (0, 1))
+    every = whole.read({"half": lambda x, rows: x / 2}, no_progress, (0, 1))
+    for name in (CLEAN, "half"):
+        np.testing.assert_allclose(found[name].loss, every[name].loss[part.samples], atol=1e-6)
+    offsets = tap.layout.offsets
+    own = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in part.samples])
+    np.testing.assert_array_equal(np.concatenate(seen), own)
+    rows, slopes = part.slopes(no_progress, (0, 1))
+    np.testing.assert_array_equal(rows, own)
+    np.testing.assert_allclose(slopes, whole.slopes(no_progress, (0, 1))[1][own], atol=1e-6)
 
 
 def test_nothing_is_said_where_ablation_does_not_hurt(opened, net):

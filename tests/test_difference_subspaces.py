@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import subspace_angles
@@ -417,7 +416,6 @@ BROKEN = [
     ("method", "target", "broken"), BROKEN, ids=[f"{m}-{t.split('.')[-1]}" for m, t, _ in BROKEN]
 )
 def test_the_checks_fail_on_broken_code(monkeypatch, method, target, broken):
-    assert passes(methods()[method].check)
     monkeypatch.setattr(target, broken)
     assert not all(line.passed for line in methods()[method].check())
 

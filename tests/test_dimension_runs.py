@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 
 from analysis import results
 from analysis.activations import ArrayActivations
@@ -229,6 +228,5 @@ def test_drawn_with_diamonds_on_screen_and_on_paper(tmp_path):
 )
 def test_the_check_fails_on_broken_code(monkeypatch, name, broken):
     check = module.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(module, name, broken)
     assert not all(line.passed for line in check())

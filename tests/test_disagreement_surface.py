@@ -7,7 +7,6 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -342,6 +341,5 @@ def test_samples_without_a_finite_answer_are_left_out_and_counted():
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):
     check = module.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, multivariate_normal
@@ -413,6 +412,5 @@ def _nearest_mean(x, of, classes, basis=None):
 )  # fmt: skip
 def test_the_check_fails_on_broken_code(monkeypatch, module, where, name, broken):
     check = module.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.rows.known_factors import factor_of
@@ -170,6 +169,5 @@ def test_refusals(rng):
 )
 def test_the_check_fails_on_broken_code(monkeypatch, module, where, name, broken):
     check = module.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -267,6 +266,5 @@ def test_wrong_names(rng):
 )  # fmt: skip
 def test_the_checks_fail_on_broken_code(monkeypatch, tested, where, name, broken):
     check = (lab_module if tested is lab_module.probes else tested).METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

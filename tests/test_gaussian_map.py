@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from checks import passes
 
 from analysis.activations import ArrayActivations
 from analysis.compute.subspaces import gaussian_plane as mathematics
@@ -257,6 +256,5 @@ def test_points_of_two_taps_are_coloured_by_their_own_columns_only(two):
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):
     check = module.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

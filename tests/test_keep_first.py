@@ -58,6 +58,11 @@ def test_an_order_that_puts_the_class_first_beats_random_ones_and_its_reverse_do
     assert first.series[clean][2] > 0.95
     assert first.series[clean][2] > first.null[clean][2] + 0.2
     assert last.series[clean][2] < 0.6
+    _, _, gain, memorised = first.estimates
+    noisy = first.series[MEASURES[1]]
+    assert gain.d == 16  # a quarter of them
+    assert gain.value == pytest.approx(noisy[first.x == 16][0] - noisy[-1])
+    assert memorised.null == pytest.approx((1 - first.series[clean][-1]) / 2)  # spread over two other classes
     np.testing.assert_allclose(first.series[clean][-1], first.null[clean][-1], atol=1e-12)
     axes = keep_first(
         ArrayActivations(x[:, ::-1], "s:x", {"label": of}), KeepFirstParams(draws=2, order=COMPONENTS)

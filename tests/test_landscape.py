@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 from scipy.optimize import check_grad
 
 from analysis.activations import ArrayActivations
@@ -260,7 +259,6 @@ def test_refusals_of_the_probe(rng):
     ],
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):
-    assert passes(file._check)
     monkeypatch.setattr(where, name, broken)
     try:
         assert not all(line.passed for line in file._check())

@@ -10,9 +10,10 @@ from hypothesis import strategies as some
 from scipy import stats
 
 from analysis.activations import ArrayActivations
+from analysis.compute.similarity import layer_matches
+from analysis.compute.similarity.layer_matches import best_of_unrelated
 from analysis.compute.similarity.similarity_grid import Grid
-from analysis.methods.similarity import layer_correspondence as module
-from analysis.methods.similarity.layer_correspondence import best_of_unrelated, layer_correspondence
+from analysis.methods.similarity.layer_correspondence import layer_correspondence
 
 SWING = np.linspace(-1, 1, 10)
 UNIT = stats.t.ppf(0.975, 9) * np.sqrt(0.9 * (SWING**2).sum())  # half-width of the interval of 0 ± SWING
@@ -45,7 +46,7 @@ def grid(values, moves, p=None):
     ],
 )
 def test_the_band_holds_the_layers_whose_difference_from_the_match_reaches_0(values, moves, ends):
-    found = module._matched(grid(values, moves), np.ones(5, bool))
+    found = layer_matches.matched(grid(values, moves), np.ones(5, bool))
     assert found.depth[0] == 0.5
     assert (found.low[0], found.high[0]) == ends
 
@@ -63,16 +64,16 @@ def test_without_an_interval_the_band_is_the_match():
         100,
         (3,) * 4,
     )
-    found = module._matched(one, np.ones(3, bool))
+    found = layer_matches.matched(one, np.ones(3, bool))
     assert (found.low[0], found.depth[0], found.high[0]) == (1.0, 1.0, 1.0)
 
 
 # ---------------------------------------------------------------------------- a match or none
 def test_a_match_that_is_not_beyond_chance_has_no_point_and_no_band():
-    found = module._matched(grid([0.2, 0.9, 0.3], [0.0] * 3, p=[1e-6, 0.5, 1e-6]), np.ones(3, bool))
+    found = layer_matches.matched(grid([0.2, 0.9, 0.3], [0.0] * 3, p=[1e-6, 0.5, 1e-6]), np.ones(3, bool))
     assert not found.sure[0]
     assert np.isnan([found.depth[0], found.low[0], found.high[0]]).all()
-    found = module._matched(grid([0.2, 0.9, 0.3], [0.0] * 3, p=[0.5, 1e-6, 0.5]), np.ones(3, bool))
+    found = layer_matches.matched(grid([0.2, 0.9, 0.3], [0.0] * 3, p=[0.5, 1e-6, 0.5]), np.ones(3, bool))
     assert found.sure[0]
     assert found.depth[0] == 0.5
 

@@ -24,15 +24,17 @@ K, D = 22, 6
 
 @pytest.fixture(scope="module")
 def taps(tmp_path_factory):
-    """The same codes on directions "a", on those turned and in another order ("b"), and on unrelated ones ("c")."""
+    """The same codes on directions "a", on those turned and in another order ("b"), and on unrelated ones ("c"),
+    where the first eight are noisy."""
     rng = np.random.default_rng(0)
     codes, order = subjects.planted_codes(400, K + 2)[:, :K], rng.permutation(K)
     own, turn = subjects.atoms(K, D), np.linalg.qr(rng.standard_normal((D, D)))[0]
-    label = np.where(codes[:, : K // 2].sum(axis=1) > codes[:, K // 2 :].sum(axis=1), "low", "high")
+    label = np.where(codes[:, :8].mean(axis=1) > codes[:, 8:].mean(axis=1), "low", "high")
+    noise = 0.3 * codes.std(axis=0) * rng.standard_normal(codes.shape) * (np.arange(K) < 8)
     sides = {
         "a": (own, codes),
         "b": ((own @ turn)[order], codes[:, order]),
-        "c": (subjects.atoms(K, D, 9), codes),
+        "c": (subjects.atoms(K, D, 9), codes + noise),
     }
     store = write_store(
         tmp_path_factory.mktemp("m") / "s",
@@ -54,12 +56,19 @@ def test_a_turned_network_is_the_same_and_unrelated_directions_are_not(taps):
     c = found.columns
     whole = np.flatnonzero(c["features"] == ALL)
     assert list(c["pairs"][whole]) == [K, K]
-    np.testing.assert_allclose(c["held-out r"][whole], 1, atol=1e-6)
+    np.testing.assert_allclose(c["held-out r"][: whole[1]], 1, atol=1e-6)
+    r = dict(zip(c["features"][whole[1] :], c["held-out r"][whole[1] :], strict=True))
+    assert r["low"] < 0.99 < 1 - 1e-6 < r["high"]
     np.testing.assert_allclose([c["SVCCA"][whole[0]], c["RSA"][whole[0]]], 1, atol=1e-6)
     assert c["alike"][whole[0]] == "both"
     assert c["alike"][whole[1]] == "neither"
     assert set(c["features"][: whole[1]]) == {ALL, "low", "high"}
-    assert c["pairs"][whole[0] + 1 : whole[1]].sum() == K
+    label, codes = np.asarray(taps["a"].samples["label"]), taps["a"].take(np.arange(400))
+    low = codes[label == "low"].mean(axis=0) > codes[label == "high"].mean(axis=0)
+    pairs = dict(zip(c["features"][: whole[1]], c["pairs"], strict=False))
+    assert (pairs["low"], pairs["high"]) == (low.sum(), (~low).sum())
+    assert low.sum() < K // 2
+    assert (c["RSA by chance"] > 0).all()  # the end of its band, not the other one
     assert len(found.estimates) == 10
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -275,6 +274,5 @@ FORWARD = compute.forward_paths
 )  # fmt: skip
 def test_the_check_fails_on_broken_code(monkeypatch, module, target, broken):
     check = module.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(target, broken)
     assert not all(line.passed for line in check())

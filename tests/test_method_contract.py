@@ -20,6 +20,9 @@ from analysis.spec import make_params, params_of
 METHODS = list(registry.methods().values())
 IDS = [m.id for m in METHODS]
 SEED = 5
+REPEATED = ("draws", "null_draws", "permutations", "exchanges", "swaps", "shuffles", "halves", "seeds", "runs",
+            "restarts", "refits", "iterations", "rounds", "epochs", "steps", "folds", "resamples", "copies",
+            "most_clusters")  # fmt: skip
 every_method = pytest.mark.parametrize("method", METHODS, ids=IDS)
 
 
@@ -46,15 +49,21 @@ def run(method, taps, params=None, seed=0, progress=None):
     return method.function(*taps, params=values, rng=np.random.default_rng(seed), **more)
 
 
+def least(method) -> dict:
+    """As few repetitions as may be: each is like the others, so that what a test asks shows in the first of them."""
+    return {p.name: p.low for p in params_of(method.params) if p.name in REPEATED and p.low is not None}
+
+
 @functools.cache
 def first(method_id: str) -> tuple:
     """One run of a method through the pipeline, for every test that asks for no other: what it gave, and the fractions
     that it told on the way."""
-    seen = []
+    seen, method = [], registry.method(method_id)
     kept.forget()  # what another method left for the same data would not be told
     result = pipeline.run(
         method_id,
-        data(registry.method(method_id)),
+        data(method),
+        least(method),
         seed=SEED,
         progress=lambda fraction, doing="": seen.append(fraction),
     )
@@ -169,8 +178,8 @@ def check_estimate(e: Estimate):
 
 
 @every_method
-def test_result(method):
-    result, _ = first(method.id)
+def test_result_of_the_defaults(method):
+    result = run(method, data(method), seed=SEED)
     check_result(method, result)
     estimates = result.estimates
     assert any(e.null is not None for e in estimates)
@@ -179,16 +188,16 @@ def test_result(method):
 
 @every_method
 def test_three_tokens_a_sample_in_half_precision(method):
-    check_result(method, run(method, data(method, tokens=3, dtype=np.float16)))
+    check_result(method, run(method, data(method, n=90, tokens=3, dtype=np.float16), least(method)))
 
 
 @every_method
 def test_each_choice_of_each_parameter_runs(method):
-    """One at a time, the others at their defaults; with all at their defaults once."""
-    choices = [(p, choice) for p in params_of(method.params) for choice in p.choices]
-    asked = [{p.name: choice} for p, choice in choices if choice != p.default]
-    for params in ([{}] if choices else []) + asked:
-        check_result(method, run(method, data(method, d=40), params))
+    """One at a time, the others at their defaults."""
+    for p in params_of(method.params):
+        for choice in p.choices:
+            if choice != p.default:
+                check_result(method, run(method, data(method, d=20), least(method) | {p.name: choice}))
 
 
 # ---------------------------------------------------------------------------- refusals
@@ -211,7 +220,7 @@ def test_constant_units_give_a_refusal_or_numbers(method):
     taps = [dataclasses.replace(t, values=np.ones_like(t.values), digest="") for t in data(method)]
     with np.errstate(all="raise", under="ignore"):
         try:
-            result = run(method, taps)
+            result = run(method, taps, least(method))
         except LoupeError:
             return
     for name, array in results.to_parts(result)[1].items():
@@ -223,7 +232,7 @@ def test_one_constant_unit_among_others_in_double_precision(method):
     taps = data(method, dtype=np.float64)
     for t in taps:
         t.values[:, 2] = 0.0
-    check_result(method, run(method, taps))
+    check_result(method, run(method, taps, least(method)))
 
 
 @every_method
@@ -231,16 +240,19 @@ def test_one_constant_unit_among_others_in_double_precision(method):
 def test_one_or_two_units_give_a_refusal_or_a_result(method, d):
     taps = data(method, d=12)
     taps = [dataclasses.replace(t, values=t.values[:, :d].round(1), unit_names=(), digest="") for t in taps]
-    for choices in ({}, {"components": 3} if method.id == "pca" else {}):
-        try:
-            check_result(method, run(method, taps, choices))
-        except LoupeError:
-            return
+    wanted = {
+        p.name: 3 for p in params_of(method.params) if d == 2 and p.name == "components" and 3 in p.choices
+    }
+    try:
+        result = run(method, taps, least(method) | wanted)
+    except LoupeError:
+        return
+    check_result(method, result)
 
 
 @every_method
 def test_nonfinite_rows_are_left_out_and_counted(method):
-    result = run(method, data(method, nonfinite=4))
+    result = run(method, data(method, nonfinite=4), least(method))
     check_result(method, result)
     assert any("NaN" in c or "finite" in c for c in result.caveats), result.caveats
 
@@ -304,7 +316,7 @@ def test_progress_rises_and_stops_the_work(method):
                 raise Cancelled
 
         try:
-            run(method, data(method), seed=SEED, progress=stop)
+            run(method, data(method), least(method), seed=SEED, progress=stop)
         except Cancelled:
             continue
         if not method.worker:  # a layout reports by the clock, so that the last call may not come again
@@ -323,10 +335,8 @@ def test_round_trip_and_the_same_bits_again_from_its_recipe(method, tmp_path):
     assert same(dataclasses.replace(again, origin=None), dataclasses.replace(loaded, origin=None))
 
 
-SIZES = [(6000, 64), (600, 240)]
-ROWS = {"maximum_rows": 700, "maximum_samples": 700}
-REPEATED = ("draws", "null_draws", "permutations", "exchanges", "swaps", "shuffles", "halves", "seeds", "runs",
-            "restarts", "refits", "iterations", "rounds", "epochs", "steps", "folds")  # fmt: skip
+SIZES = [(2500, 64), (450, 200)]
+ROWS = {"maximum_rows": 500, "maximum_samples": 500}
 
 
 @every_method
@@ -334,8 +344,7 @@ REPEATED = ("draws", "null_draws", "permutations", "exchanges", "swaps", "shuffl
 def test_memory_estimate_within_a_factor_of_three(method, shape):
     """Of some rows, and with as few repetitions as may be: what is repeated takes time, not memory."""
     n, d = shape
-    few = {p.name: p.low for p in params_of(method.params) if p.name in REPEATED and p.low is not None}
-    few |= {p.name: ROWS[p.name] for p in params_of(method.params) if p.name in ROWS}
+    few = least(method) | {p.name: ROWS[p.name] for p in params_of(method.params) if p.name in ROWS}
     params = make_params(method.params, few)
     taps = data(method, n=n, d=d)
     first(method.id)  # imports and compiled code are not the method's memory

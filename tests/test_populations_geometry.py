@@ -7,7 +7,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -492,6 +491,5 @@ DIFFERENCE, ALIGNMENT = reliability_module.difference, layer_module.alignment_of
 )
 def test_the_check_fails_on_broken_code(monkeypatch, module, where, name, broken):
     check = module.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

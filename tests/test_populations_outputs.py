@@ -7,7 +7,6 @@ from itertools import combinations, permutations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from outputs_subjects import by_name, sure, tap
@@ -499,6 +498,5 @@ REPORT, CASES = "analysis.compute.outputs.disagreement_report", "analysis.comput
 )
 def test_the_check_fails_on_broken_code(monkeypatch, module, change):
     check = module.METHODS[0].check
-    assert passes(check)
     change(monkeypatch)
     assert not all(line.passed for line in check())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 
 from analysis.activations import ArrayActivations
 from analysis.compute.clusters.cluster_tree import purities, shuffled_purities, tree_of
@@ -209,6 +208,5 @@ def test_refusals_of_the_tree(rng):
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):
     check = where.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -272,7 +271,6 @@ def test_what_a_mode_does_is_said_only_beyond_shuffled_time(rng):
 
 
 def test_a_wrong_disc_fails_its_check(monkeypatch):
-    assert passes(disc_module._check)
     monkeypatch.setattr(koopman_modes_compute, "eigenmodes", lambda data, model: (MODES(data, model)[0] * 0.9,
                                                                                   MODES(data, model)[1]))  # fmt: skip
     assert not all(line.passed for line in disc_module._check())

@@ -120,6 +120,7 @@ def test_a_network_is_differentiated_as_torch_does(stores):
     module_ = run.loaded.module.double()
     inputs = run.loaded.prepare(run.data.items(0, 3))
     (name,) = [k for k, v in inputs.items() if v.is_floating_point()]
+    assert "a random 3 of" in found.note
     for i in range(3):
         x = inputs[name][i : i + 1].double()
         jacobian = torch.autograd.functional.jacobian(lambda v: module_(**{name: v}).logits[0], x)
@@ -137,7 +138,7 @@ def test_a_pooled_layer_is_differentiated_as_it_was_recorded(stores):
     found = source.local_spectra(activations, 3)
     assert found.how == "its mean over tokens without the first 1"
     assert (found.outputs, found.inputs) == (48, 64)
-    run = rerun(activations, 1)
+    run = rerun(activations, 3)
     module_, caught = run.loaded.module.double(), []
     modules = dict(module_.named_modules())
     modules["vit.layers.1"].register_forward_hook(lambda _, __, out: caught.append(out))

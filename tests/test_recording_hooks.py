@@ -11,8 +11,9 @@ from analysis.errors import InputError
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from analysis.recording.hooks import Taps, Want, model_lock, pick_tensor  # noqa: E402
+from analysis.recording.hooks import Taps, Want, pick_tensor  # noqa: E402
 from analysis.recording.layout import Axes  # noqa: E402
+from analysis.sources.hooked_run import model_lock  # noqa: E402
 
 FLAT = Axes(0, 1, ())
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import special_ortho_group
@@ -283,7 +282,6 @@ BROKEN = [
     ("method", "target", "broken"), BROKEN, ids=[f"{m}-{t.split('.')[-1]}" for m, t, _ in BROKEN]
 )
 def test_the_checks_fail_on_broken_code(monkeypatch, method, target, broken):
-    assert passes(methods()[method].check)
     monkeypatch.setattr(target, broken)
     assert not all(line.passed for line in methods()[method].check())
 

@@ -69,6 +69,18 @@ def test_uniformity_of_even_directions_is_its_closed_form():
     assert _uniformity(np.ones((20, 2))) == pytest.approx(0, abs=1e-12)
 
 
+def test_spread_is_that_of_the_target_about_its_own_mean(rng):
+    """Even directions, far from 0, in the target; two directions in the background, which is not looked at."""
+    target, line = rng.standard_normal((200, 2)) + 50, np.outer(rng.standard_normal(200), [1, 0])
+    x = np.hstack([np.vstack([target, line]), rng.standard_normal((400, 2))])
+    tap = ArrayActivations(x, "s:x", {"label": np.repeat(["t", "b"], 200)})
+    found = salient_leaks(tap, SalientLeaksParams(first="b", units=2))
+    spread = next(e for e in found.estimates if e.name == "uniformity of the salient part")
+    assert spread.n == 200
+    assert spread.value == pytest.approx(spread.null, abs=0.15)
+    assert spread.low < spread.value < spread.high
+
+
 def test_a_background_without_factors_is_half_a_test():
     x, labels, _ = planted(0)
     found = salient_leaks(ArrayActivations(x, "s:x", {"label": labels}))

@@ -7,7 +7,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -267,7 +266,6 @@ def _told_the_answer(similarity, rng):
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):
     check = module.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())
 

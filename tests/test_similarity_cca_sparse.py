@@ -7,7 +7,6 @@ from itertools import product
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -372,6 +371,5 @@ BROKEN = [
 @pytest.mark.parametrize(("method", "where", "name", "broken"), BROKEN)
 def test_the_check_fails_on_broken_code(monkeypatch, method, where, name, broken):
     check = method.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

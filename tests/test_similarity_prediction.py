@@ -7,7 +7,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr
@@ -328,7 +327,6 @@ PREDICTED = cross_prediction.predicted
     ],
 )
 def test_the_check_fails_on_broken_code(monkeypatch, check, where, name, broken):
-    assert passes(check.METHODS[0].check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check.METHODS[0].check())
 

@@ -7,7 +7,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
@@ -367,7 +366,6 @@ def _first_places(ordered):
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):
     check = module.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())
 

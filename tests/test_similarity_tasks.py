@@ -7,7 +7,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
@@ -265,6 +264,5 @@ def _blind_probe(one, member):
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):
     check = module.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from analysis.errors import InputError, NotFound, ShapeError
-from analysis.store import correlation, encoded, frequent_units, sparse_shards, sparse_units
+from analysis.store import correlation, encoded, frequent_units, sparse_index, sparse_shards
 from analysis.store.encoded import EncodedWriter, remove_encoded
 from analysis.store.from_arrays import write_store
 from analysis.store.manifest import TapSpec
@@ -78,7 +78,7 @@ def dense_twin(tmp_path, store, x, gaps=()):
 def test_the_index_is_that_of_the_same_values_kept_densely(tmp_path, store, kind, gaps, monkeypatch):
     monkeypatch.setattr(sparse_shards, "SHARD_ROWS", 100)
     monkeypatch.setattr(encoded, "SHARD_ROWS", 100)
-    monkeypatch.setattr(sparse_units, "BLOCK_ENTRIES", 150)
+    monkeypatch.setattr(sparse_index, "BLOCK_ENTRIES", 150)
     x = codes(kind)
     x[list(gaps)] = 0
     sparse = write(store, x, gaps=gaps)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 from scipy.stats import multivariate_normal
 
 from analysis.activations import ArrayActivations, Layout
@@ -175,6 +174,5 @@ def test_refusals(rng):
     ],
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):
-    assert passes(file._check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in file._check())

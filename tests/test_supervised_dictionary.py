@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime
@@ -338,7 +337,6 @@ BROKEN = {
 def test_the_checks_fail_on_broken_code(monkeypatch, name):
     tested, where, what, broken = BROKEN[name]
     check = tested.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, what, broken)
     assert not all(line.passed for line in check())
 

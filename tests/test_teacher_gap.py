@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -259,6 +258,5 @@ def test_empty_masks_are_left_out_and_negative_ones_are_said():
 )  # fmt: skip
 def test_the_check_fails_on_broken_code(monkeypatch, checked, where, name, broken):
     check = checked.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.tensors.blocks import REFUSE, token_block
-from analysis.compute.tensors.cp import core_consistency, cp, kruskal_rank, worst_cancelling
+from analysis.compute.tensors.cp import Components, core_consistency, cp, kruskal_rank, worst_cancelling
 from analysis.compute.tensors.products import mixed_along_samples, mode_spectra, summed, times, unfolded
 from analysis.compute.tensors.smoothing import FAR, chosen_smoothness, foretold, kernel, smoothed
 from analysis.compute.tensors.tucker import higher_order_svd, tucker
@@ -20,7 +20,7 @@ from analysis.features.classical.making import make
 from analysis.features.row_stream import held_out_rows
 from analysis.methods.dictionaries.tensor_components import TensorComponentsParams, tensor_components
 from analysis.methods.dictionaries.tensor_number import TensorNumberParams, tensor_number
-from analysis.methods.dictionaries.tensor_profiles import TensorProfilesParams, tensor_profiles
+from analysis.methods.dictionaries.tensor_profiles import TensorProfilesParams, _in_order, tensor_profiles
 from analysis.methods.dictionaries.tucker_core import tucker_core
 from analysis.store.from_arrays import write_store
 
@@ -137,6 +137,27 @@ def test_cutting_costs_at_most_the_tails_and_alternating_no_more():
         gram = unfolded(better.core, mode) @ unfolded(better.core, mode).T
         np.testing.assert_allclose(gram - np.diag(np.diag(gram)), 0, atol=1e-9 * gram.max())
         assert (np.diff(np.diag(gram)) <= 0).all()
+
+
+def test_slices_of_the_core_are_orthogonal_and_fall():
+    x = np.random.default_rng(0).standard_normal((9, 7, 6))
+    core = tucker(x, (3, 4, 2)).core
+    for mode in range(3):
+        products = unfolded(core, mode) @ unfolded(core, mode).T
+        np.testing.assert_allclose(products, np.diag(np.diag(products)), atol=1e-9 * np.trace(products))
+        assert (np.diff(np.diag(products)) <= 0).all()
+
+
+def test_a_refit_is_put_in_the_order_and_signs_of_the_first():
+    rng = np.random.default_rng(0)
+    factors = [np.linalg.qr(rng.standard_normal((n, 3)))[0] for n in (12, 8, 6)]
+    found = Components(tuple(factors), np.array([3.0, 2, 1]), 0.0, 14.0)
+    order, sign = [2, 0, 1], np.array([-1.0, 1, -1])
+    moved = tuple(f[:, order] * s for f, s in zip(factors, (1, sign, sign), strict=True))
+    again = _in_order(Components(moved, found.weights[order], 0.0, 14.0), found)
+    for own, same in zip(again.factors, found.factors, strict=True):
+        np.testing.assert_allclose(own, same)
+    np.testing.assert_allclose(again.weights, found.weights)
 
 
 def test_of_rank_one_cp_and_tucker_are_the_same():

@@ -224,3 +224,10 @@ def test_a_dossier_counts_samples(rng):
     found = rank_dossier(tap, RankDossierParams(tokens=EVERY))
     assert {e.n for e in found.estimates} == {12}
     assert "480 rows" in found.reading
+
+
+@pytest.mark.parametrize("counts", [[3, 3, 3], [2, 0, 4], [1, 1], [0, 0], [5]])
+def test_the_sample_of_a_row_is_the_one_whose_rows_hold_it(counts):
+    layout, n = Layout(np.concatenate([[0], np.cumsum(counts)])), sum(counts)
+    rows = np.repeat(np.arange(len(counts)), counts)
+    np.testing.assert_array_equal(layout.sample_of(np.arange(n)), rows)

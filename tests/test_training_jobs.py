@@ -202,6 +202,13 @@ def run(own, capsys, *arguments):
     return code, *capsys.readouterr()
 
 
+def test_the_command_offers_what_the_job_takes(own, capsys, monkeypatch):
+    monkeypatch.setattr(training, "KEEPS", ("all", "some"))
+    with pytest.raises(SystemExit):
+        run(own, capsys, "sweep", "net:x", "--values", "1", "--keep", "front")
+    assert "'front' (choose from" in capsys.readouterr().err
+
+
 def test_commands_train_stop_go_on_and_sweep(own, capsys, monkeypatch):
     options = [word for n, v in SHORT.items() for word in (f"--{n.replace('_', '-')}", str(v))]
     given = ["net:x", "--architecture", "topk", "--latents", "24", *options]

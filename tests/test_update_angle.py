@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -340,7 +339,6 @@ def half_circle(x, y):
 )
 def test_the_check_fails_on_broken_code(monkeypatch, method, where, name, broken):
     check = method.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())
 

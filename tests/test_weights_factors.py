@@ -12,6 +12,7 @@ from analysis.activations import ArrayActivations
 from analysis.compute.linear.atom_learning import orthogonal_codes, rows_apart
 from analysis.compute.linear.embedding_fields import Field, field_rank, kept
 from analysis.compute.networks.sparse_weights import (
+    PLAIN,
     SPARSE,
     WHITE,
     approximations,
@@ -32,7 +33,13 @@ from analysis.compute.networks.weight_codebooks import (
     scalar_codebook,
 )
 from analysis.errors import InputError, NotEnoughData, NotFound
-from analysis.methods.weights.atom_sharing import AtomSharingParams, _judged, _of_layers, atom_sharing
+from analysis.methods.weights.atom_sharing import (
+    AtomSharingParams,
+    _judged,
+    _of_layers,
+    _stacked,
+    atom_sharing,
+)
 from analysis.methods.weights.embedding_dimensions import EmbeddingDimensionsParams, embedding_dimensions
 from analysis.methods.weights.layer_templates import LayerTemplatesParams, layer_templates
 from analysis.methods.weights.weight_atoms import WeightAtomsParams, weight_atoms
@@ -46,6 +53,7 @@ from analysis.methods.weights.weight_subvectors import (
     _entries,
     weight_subvectors,
 )
+from analysis.sources.layer_weights import LayerMatrices
 
 WORKSPACE = Path(__file__).parents[1] / "sample_data" / "workspace"
 DENSE = "vit.encoder.layer.3.intermediate.dense"
@@ -212,6 +220,12 @@ def test_weight_atoms_weigh_by_inputs_and_refuse_other_widths(workspace):
                      params=WeightAtomsParams(layer=DENSE))  # fmt: skip
     with pytest.raises(InputError, match="at least 4"):
         weight_atoms(np.ones((3, 8)))
+    moved = rng.permutation(weight.ravel()).reshape(weight.shape)
+    for t in ((), (x,)):  # the null knows mean and deviation only
+        one, two = (
+            weight_atoms(w.T, *t, rng=np.random.default_rng(3)).null[PLAIN] for w in (weight**3, moved**3)
+        )
+        np.testing.assert_allclose(one, two, rtol=1e-9)
     noise = rng.standard_normal((20, 14))
     e = weight_atoms(noise.T).estimates[0]
     assert e.value == pytest.approx(e.null, abs=0.1)
@@ -234,6 +248,9 @@ def test_layers_that_share_atoms_are_told_from_layers_that_do_not(workspace):
     assert values[0, 2] == 0 < null[:, 0, 2].min()
     random = atom_sharing(rng.standard_normal((20, 40)), params=AtomSharingParams(draws=40))
     assert random.significant.mean() < 0.05
+    parts = {"a": rng.standard_normal((5, 6)), "b": 100 * rng.standard_normal((7, 6))}
+    rows = _stacked(LayerMatrices(("a", "b"), lambda name: (parts[name],), ()))[2]
+    np.testing.assert_allclose([(rows[:5] ** 2).mean(), (rows[5:] ** 2).mean()], 1)
     use = np.array([[0.5, 0.5, 0], [0, 0.25, 0.75]])
     np.testing.assert_allclose(overlaps(use), [[1, 0.25], [0.25, 1]])
 
@@ -254,6 +271,11 @@ def test_growing_by_mixtures_adds_no_rank_and_moved_entries_have_none_in_common(
     told = {e.name: e.value for e in apart.estimates}
     assert told["templates beyond noise"] <= 1
     assert apart.estimates[0].value == pytest.approx(apart.estimates[0].null, abs=0.02)
+    large = np.linalg.qr(rng.standard_normal((600, 2)))[0] * [1, 100]
+    held = [
+        layer_templates(large, params=LayerTemplatesParams(equal=e)).estimates[0].value for e in (True, False)
+    ]
+    assert held == pytest.approx([0.5, 1], abs=1e-3)
     tap = workspace.activations("digits-vit:vit.layers.2")
     rows = layer_templates(tap, params=LayerTemplatesParams(layers="*.query")).row_names
     assert len(rows) == 4
@@ -280,6 +302,8 @@ def test_a_dimension_behind_a_shut_gate_can_go_and_ranks_are_bounded(workspace):
     tap = workspace.activations("python-gpt:transformer.h.2")
     found = embedding_dimensions(tap, params=EmbeddingDimensionsParams(reader="transformer.h.0.attn.c_attn"))
     assert set(found.series) == {"transformer.wte", "transformer.wpe"}
+    unread = embedding_dimensions(tap)
+    assert np.abs(found.series["transformer.wte"] - unread.series["transformer.wte"]).max() > 0.01
     with pytest.raises(InputError, match="reads 320 inputs"):
         embedding_dimensions(tap, params=EmbeddingDimensionsParams(reader="transformer.h.0.mlp.c_proj"))
     with pytest.raises(NotFound, match="no embedding table"):
@@ -297,6 +321,7 @@ def test_fields_of_a_table_have_ranks_of_their_own():
     ranks = {e.name.split()[3].rstrip(","): e for e in found.estimates if e.name.startswith("effective")}
     assert abs(ranks["wide"].value - ranks["wide"].null) < 0.3
     assert ranks["flat"].value <= 2 < ranks["flat"].null_low
+    assert 1.05 < 8 * found.null["wide"][0] < 1.25  # the largest of eight variances of 200 rows
     assert any("1 field(s) with fewer" in said for said in found.caveats)
     assert len(embedding_dimensions(tap, params=EmbeddingDimensionsParams(frequency="count")).series) == 1
     with pytest.raises(InputError, match="other than counts"):

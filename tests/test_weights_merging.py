@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -365,6 +364,5 @@ def _never_scaled(x, equivalence=RELU, *_):
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken, checked):
     check = checked.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

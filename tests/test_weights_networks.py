@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import analysis
+from analysis.arrays import chosen_samples
 from analysis.compute.networks.feature_merging import EQUAL, folded_outgoing, merge_path
 from analysis.compute.networks.network_alignment import aligned_network, average, axes_of, shuffled_network
 from analysis.errors import InputError, NotFound
@@ -55,7 +56,23 @@ def test_the_recorded_losses_and_answers_come_back(taps, vit, gpt):
     text = gpt.measure()
     np.testing.assert_allclose(text.loss, taps["gpt"].samples["loss"], atol=1e-5)
     assert 0.55 < text.correct.mean() < 0.7
-    assert rerun(taps["vit"], 40).n == 40
+
+
+def test_a_part_of_the_samples_is_a_random_one_of_the_seed_whatever_was_drawn(taps):
+    """Classes of data sorted by class are all there; losses are those recorded of these samples."""
+    rng = np.random.default_rng(7)
+    first = chosen_samples(1000, 60, rng)
+    rng.random(10)
+    np.testing.assert_array_equal(chosen_samples(1000, 60, rng), first)
+    assert (np.diff(first) > 0).all()
+    assert len(np.unique(first // 100)) == 10  # ten classes of a hundred, one after the other
+    assert not np.array_equal(first, chosen_samples(1000, 60, np.random.default_rng(8)))
+    np.testing.assert_array_equal(chosen_samples(40, 60, rng), np.arange(40))
+    part, total = rerun(taps["vit"], 40, rng=rng), taps["vit"].layout.n_samples
+    assert part.samples.max() > total // 2
+    assert part.note.endswith(f"on a random 40 of {total} samples that were recorded (seed 7).")
+    np.testing.assert_array_equal(part.labels, np.asarray(taps["vit"].store.class_index)[part.samples])
+    np.testing.assert_allclose(part.measure().loss, taps["vit"].samples["loss"][part.samples], atol=1e-5)
 
 
 def test_a_tap_of_all_tokens_is_put_back_into_its_network(taps):
@@ -117,7 +134,7 @@ def test_merging_planted_twins_of_a_real_network_changes_nothing(vit):
 
 def test_a_network_is_run_on_the_data_that_it_was_recorded_on(taps, monkeypatch):
     some = rerun(taps["patches"], 40)  # recorded from a part of the data, by a pattern that the store knows
-    known = np.asarray(taps["patches"].samples["loss"])[:40]
+    known = np.asarray(taps["patches"].samples["loss"])[some.samples]
     np.testing.assert_allclose(some.measure().loss, known, atol=1e-5)
     monkeypatch.setitem(
         taps["patches"].store.manifest, "data", {**taps["patches"].store.manifest["data"], "options": {}}
@@ -178,7 +195,8 @@ def test_accuracy_along_the_merge_path(taps):
     params = FeatureMergingParams(layer=HIDDEN, accuracy=True, beta=1.0, maximum_rows=128)
     found = feature_merging(taps["vit"], params=params)
     curve, e = found.series["accuracy"], found.estimates[-1]
-    assert curve[0] == np.mean(taps["vit"].samples["correct"][:128])
+    some = chosen_samples(taps["vit"].layout.n_samples, 128, np.random.default_rng(0))
+    assert curve[0] == np.mean(taps["vit"].samples["correct"][some])
     assert found.null["accuracy"][0] == curve[0]
     assert curve[-1] <= curve[0]
     assert np.ptp(found.null["accuracy"]) > 0
@@ -190,7 +208,8 @@ def test_accuracy_along_the_merge_path(taps):
 
 def test_a_network_averaged_with_itself_is_itself_and_two_seeds_are_not(taps):
     params = FusionReadinessParams(networks=True, maximum_samples=64)
-    right = {k: np.mean(taps[k].samples["correct"][:64]) for k in ("vit", "seed1")}
+    some = chosen_samples(taps["vit"].layout.n_samples, 64, np.random.default_rng(0))
+    right = {k: np.mean(taps[k].samples["correct"][some]) for k in ("vit", "seed1")}
     same = fusion_readiness(taps["vit"], taps["vit"], params=params)
     np.testing.assert_allclose(same.series["accuracy, aligned"], right["vit"])
     barrier = {e.name: e for e in same.estimates}["loss barrier, networks aligned"]

@@ -6,7 +6,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp, ttest_rel
@@ -202,6 +201,5 @@ def _unpaired(f, g, group):
 )
 def test_the_check_fails_on_broken_code(monkeypatch, name, broken):
     check = module.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(module, name, broken)
     assert not all(line.passed for line in check())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
@@ -379,6 +378,5 @@ def _without_marginals(cost, entropy, **_):
 )
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken, checked):
     check = checked.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import passes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -197,7 +196,6 @@ def test_units_that_never_change_are_unused_space(rng):
 )  # fmt: skip
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):
     check = module.METHODS[0].check
-    assert passes(check)
     monkeypatch.setattr(where, name, broken)
     if where is compute:
         monkeypatch.setattr(module, name, broken)

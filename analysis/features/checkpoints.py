@@ -56,7 +56,7 @@ def load_checkpoint(directory: Path) -> tuple[dict[str, np.ndarray], dict]:
     try:
         about = json.loads((directory / ABOUT).read_text())
         return load((directory / about["file"]).read_bytes()), about
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise StoreDamaged(
             f"the checkpoint in {directory} cannot be read ({error})", "", "Remove the folder and train anew"
         ) from None

@@ -64,8 +64,7 @@ def encode_tap(
         raise _other_width(activations, features)
     about = {"name": features.name, "digest": features.digest, "rule": features.rule, **features.about}
     total, done = max(activations.shape[0], 1), 0
-    named = tuple(features.about.get("concepts", ()))  # features that stand for named concepts
-    spec = TapSpec(name, features.n_features, "float32", unit_names=named)
+    spec = TapSpec(name, features.n_features, "float32", unit_names=features.feature_names)
     with EncodedWriter(store, tap, spec, about) as writer:
         for counts, units, values, gaps in encoded_blocks(features, activations):
             writer.append(counts, units, values, gaps)

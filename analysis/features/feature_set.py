@@ -20,12 +20,12 @@ import numpy as np
 
 from analysis.errors import InputError, ShapeError
 from analysis.features import rules
+from analysis.features.feature_set_checks import refuse_unfit
 from analysis.features.nonnegative import nonnegative_codes
 
 ARRAYS = ("encoder", "bias", "decoder", "centre", "shift", "threshold", "gate", "log_scale", "hidden",
           "hidden_bias")  # fmt: skip
 LEAK = 0.2
-NORMALISATIONS = ("", "layer norm", "norm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,64 +93,7 @@ class FeatureSet:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, np.ascontiguousarray(value, dtype=np.float32))
-        self._check_arrays()
-        self._check()
-
-    def _check_arrays(self) -> None:
-        for name in ARRAYS:
-            value = getattr(self, name)
-            if value is not None and not np.isfinite(value).all():
-                raise InputError(f"{name} of '{self.name}' holds NaN or infinity", "finite weights")
-        if (self.hidden is None) != (self.hidden_bias is None):
-            raise InputError(f"'{self.name}' has one of hidden and hidden_bias", "both or none")
-
-    def _check(self) -> None:
-        if self.rule not in rules.RULES:
-            raise InputError(f"rule {self.rule!r}", "one of " + ", ".join(rules.RULES))
-        k, e = self.decoder.shape if self.decoder.ndim == 2 else (-1, -1)
-        d = self.encoder.shape[0] if self.transcoder and self.encoder.ndim == 2 else e
-        h = d if self.hidden is None else self.hidden.shape[-1]
-        shapes = {
-            "encoder": (h, k), "hidden": (d, h), "hidden_bias": (h,), "bias": (k,), "centre": (e,), "shift": (d,),
-            "threshold": (k,), "gate": (k,), "log_scale": (k,),
-        }  # fmt: skip
-        for name, expected in shapes.items():
-            value = getattr(self, name)
-            if value is not None and value.shape != expected:
-                raise ShapeError(
-                    f"{name} of '{self.name}' has shape {value.shape}",
-                    f"{expected}, as the decoder has {self.decoder.shape} (features, units)",
-                )
-        if self.rule in (rules.TOPK, rules.PURSUIT) and not 1 <= (self.active or 0) <= k:
-            raise InputError(
-                f"{self.rule} of '{self.name}' with k = {self.active}", f"k between 1 and its {k} features"
-            )
-        needed = {rules.JUMP: ("threshold",), rules.GATED: ("gate", "log_scale")}.get(self.rule, ())
-        for name in needed:
-            if getattr(self, name) is None:
-                raise InputError(
-                    f"'{self.name}' is declared {self.rule} and has no {name}", f"{name} ({k},)",
-                    "Import it with the file that holds it, or declare another architecture",
-                )  # fmt: skip
-        if self.normalise not in NORMALISATIONS:
-            raise InputError(
-                f"normalisation {self.normalise!r}", "one of " + ", ".join(map(repr, NORMALISATIONS))
-            )
-        rising = all(a < b for a, b in zip((0, *self.levels), self.levels, strict=False))
-        if self.rule == rules.BY_STAGE and not (rising and self.levels and self.levels[-1] == k):
-            raise InputError(
-                f"'{self.name}' is declared {self.rule} with the levels {list(self.levels)}",
-                f"the number of features up to each stage, rising, the last {k}",
-            )
-        if self.transcoder and (
-            self.normalise or self.rule in (rules.PURSUIT, rules.NEAREST, rules.BY_STAGE)
-        ):
-            raise InputError(
-                f"'{self.name}' is a transcoder with {self.normalise or self.rule}",
-                "a rule with an encoder of its own and no normalisation of rows, which could not be undone",
-            )
-        if not np.isfinite(self.scale) or self.scale <= 0:
-            raise InputError(f"scale {self.scale} of '{self.name}'", "a positive number")
+        refuse_unfit(self, {name: getattr(self, name) for name in ARRAYS})
 
     # ------------------------------------------------------------------ what it is
     @property
@@ -165,6 +108,14 @@ class FeatureSet:
     def directions(self) -> np.ndarray:
         """(k, d): the decoder's rows, as long as they are; of a transcoder, directions of the tap it tells."""
         return self.decoder
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What its features stand for where it was made of named things (concepts, values of columns); else ()."""
+        parts = self.about.get("components") or {}
+        told = self.about.get("concepts") or parts.get("concept") or parts.get("value")
+        named = isinstance(told, list) and len(told) == self.n_features
+        return tuple(told) if named and all(isinstance(name, str) for name in told) else ()
 
     @cached_property
     def lengths(self) -> np.ndarray:

@@ -45,6 +45,7 @@ def gradient_effects(
     sums = {name: np.zeros(k) for name in ("active", "rate", "loud", "signed", "chance")}
     directions, worst, size, used = features.decoder.astype(np.float64), 0.0, 0.0, 0
     swapped, slots = np.zeros(len(rows)), np.zeros(len(rows))
+    level = _level(made, rows, slopes, directions, step) if features.rule == rules.TOPK and beta > 0 else 0.0
     for start in range(0, len(rows), step):
         progress(span[0] + (span[1] - span[0]) * start / len(rows), "multiplying features and slopes")
         at = np.arange(start, min(start + step, len(rows)))
@@ -66,8 +67,8 @@ def gradient_effects(
         for name, part in (("active", codes), ("rate", codes != 0), ("loud", np.abs(effect)), ("signed", effect),
                            ("chance", np.abs(codes * ((slopes[mixed[at]] * factor) @ directions.T)))):  # fmt: skip
             sums[name] += part.sum(axis=0)
-        if features.rule == rules.TOPK and beta > 0:
-            swapped[at], slots[at] = _swaps(made, x, np.abs(along), beta)
+        if level:
+            swapped[at], slots[at] = _swaps(made, x, beta * np.abs(along) / level)
         used += len(at)
     n = max(used, 1)
     return Effects(
@@ -76,13 +77,24 @@ def gradient_effects(
     )  # fmt: skip
 
 
-def _swaps(
-    made: TapDictionary, x: np.ndarray, along: np.ndarray, beta: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of each row, features of the TopK by z + β z |dᵀg| / mean |dᵀg| that are not in that by z, and its size."""
+def _level(
+    made: TapDictionary, rows: np.ndarray, slopes: np.ndarray, directions: np.ndarray, step: int
+) -> float:
+    """Mean |dᵀg| of all features over all finite rows."""
+    total, count = 0.0, 0
+    for start in range(0, len(rows), step):
+        at = np.arange(start, min(start + step, len(rows)))
+        x = np.asarray(made.source.take(rows[at]))
+        good = finite_rows(x)
+        along = np.abs((slopes[at[good]] * made.features.row_sizes(x[good])) @ directions.T)
+        total, count = total + float(along.sum()), count + along.size
+    return total / max(count, 1)
+
+
+def _swaps(made: TapDictionary, x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row, features of the TopK by z + z w that are not in that by z, and its size; `weight` (m, k) is w."""
     features = made.features
     p = np.maximum(features.encoder_input(x) @ features.encoder + features.bias, 0).astype(np.float64)
-    weight = along / max(float(along.mean()), 1e-300)
     before = rules.keep_largest(p.copy(), features.active) > 0
-    after = rules.keep_largest(p + beta * p * weight, features.active) > 0
+    after = rules.keep_largest(p + p * weight, features.active) > 0
     return (after & ~before).sum(axis=1), before.sum(axis=1)

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from analysis.activations import Activations
-from analysis.errors import InputError, NotFound
+from analysis.errors import InputError
 from analysis.features.answers import CLEAN, Answers, Replacement, spread
 from analysis.features.tap_places import rows_of
+from analysis.sources.hooked_run import hooked_run, modules_of
 from analysis.sources.loaded_model import logits_of
-from analysis.sources.module_output import first_tensor, put_back
 from analysis.sources.rerun import BATCH, rerun
 from analysis.spec import Progress
 
@@ -24,7 +24,8 @@ MOST_LATER = 3  # taps behind this one whose errors are told
 
 
 class NetworkReader:
-    """A `Reader`: the network of a stored tap on at most `maximum` of its samples (the first ones).
+    """A `Reader`: the network of a stored tap on at most `maximum` of its samples, a random part
+    above (`analysis.arrays.chosen_samples`).
 
     Raises
     ------
@@ -34,22 +35,17 @@ class NetworkReader:
 
     is_network = True
 
-    def __init__(self, tap: Activations, maximum: int) -> None:
+    def __init__(self, tap: Activations, maximum: int, rng: np.random.Generator | None = None) -> None:
         self._name = tap.name.partition(":")[2] or tap.name
         tokens = getattr(getattr(tap, "spec", None), "tokens", "")
         pooled = tap.layout.is_pooled and tokens in ("mean", "spatial-mean")
-        self._run = run = rerun(tap, maximum, partial=True)
-        modules = dict(run.loaded.module.named_modules())
-        if self._name not in modules:
-            raise NotFound(
-                f"the network has no module '{self._name}' to replace the output of", "the tap of a module"
-            )
-        self._tap, self._module, self._pooled = tap, modules[self._name], pooled
+        self._run = run = rerun(tap, maximum, partial=True, rng=rng)
+        modules_of(run.loaded.module, [self._name])  # its refusal
+        self._tap, self._pooled = tap, pooled
         self._offsets = np.asarray(tap.layout.offsets)
-        store = tap.store
-        self._others = [t for t in store.recorded if t != self._name and t in modules]
-        self._modules = modules
-        self.samples = np.arange(run.n)
+        store, known = tap.store, dict(run.loaded.module.named_modules(remove_duplicate=False))
+        self._others = [t for t in store.recorded if t != self._name and t in known]
+        self.samples = run.samples
         self.classes = tuple(store.classes)
         self.of = np.full(run.n, -1) if run.labels is None else np.asarray(run.labels)
         self.what = f"the network ({type(run.loaded.module).__name__})"
@@ -72,52 +68,36 @@ class NetworkReader:
                     parts[name].append((part, keep))
         return {name: _joined(found) for name, found in parts.items()}
 
+    def _rows(self, samples: np.ndarray) -> np.ndarray:
+        """Rows of the tap, sample by sample."""
+        return np.concatenate([np.arange(self._offsets[i], self._offsets[i + 1]) for i in samples])
+
     def _batch(self, replacements, start: int, stop: int) -> dict[str, Answers]:
         run = self._run
         inputs = run.loaded.prepare(run.data.items(start, stop))
         labels = None if run.labels is None else run.labels[start:stop]
         mask = run.loaded.token_mask(inputs)
-        rows = np.arange(self._offsets[start], self._offsets[stop])
+        rows = self._rows(self.samples[start:stop])
         stored = np.asarray(self._tap.take(rows), np.float64)
-        before, clean = self._forward(inputs, labels, None, mask, stored, rows, start)
+        before, clean = self._forward(inputs, labels, None, mask, stored, rows)
         found = {CLEAN: self._answers(clean, clean, before, before, mask, stop - start)}
         for name, replace in replacements.items():
-            after, out = self._forward(inputs, labels, replace, mask, stored, rows, start)
+            after, out = self._forward(inputs, labels, replace, mask, stored, rows)
             found[name] = self._answers(clean, out, before, after, mask, stop - start)
         return found
 
-    def _forward(self, inputs, labels, replace, mask, stored, rows, start):
+    def _forward(self, inputs, labels, replace, mask, stored, rows):
         """Later taps' outputs by name, and the `Outputs`, with this tap's rows replaced (None: checked only)."""
-        later, passed, handles = {}, [], []
 
-        def here(_module, _inputs, output):
-            tensor = first_tensor(output, self._name)
+        def here(tensor):
             at = rows_of(tensor, mask, stored, self._tap.name, self._pooled)
-            passed.append(True)
             if replace is None:
                 return None
-            new = np.asarray(replace(at.take(tensor), rows), np.float64)
-            return put_back(output, at.put(tensor, new))
+            return at.put(tensor, np.asarray(replace(at.take(tensor), rows), np.float64))
 
-        def behind(name):
-            def keep(_module, _inputs, output):
-                if passed:
-                    later[name] = first_tensor(output, name).detach().clone()
-
-            return keep
-
-        try:
-            handles.append(self._module.register_forward_hook(here))
-            handles += [self._modules[n].register_forward_hook(behind(n)) for n in self._others]
+        with hooked_run(self._run.loaded.module, self._others, {self._name: here}) as caught:
             out = self._run.loaded.forward(inputs, labels)
-        finally:
-            for handle in handles:
-                handle.remove()
-        if not passed:
-            raise InputError(
-                f"module '{self._name}' does not run in a forward pass", "a tap that the network passes"
-            )
-        return later, out
+        return caught.after(self._name), out
 
     def _answers(self, clean, out, before, after, mask, n: int) -> Answers:
         none = np.full(n, np.nan)
@@ -136,13 +116,13 @@ class NetworkReader:
 
         at = spread(self._run.n, min(n, BATCH))
         inputs = self._run.loaded.prepare([self._run.data.items(i, i + 1)[0] for i in at.tolist()])
-        rows = np.concatenate([np.arange(self._offsets[i], self._offsets[i + 1]) for i in at])
+        rows = self._rows(self.samples[at])
         mask = self._run.loaded.token_mask(inputs)
         stored, found = np.asarray(self._tap.take(rows), np.float64), {}
         with torch.inference_mode():
             for i, (name, replace) in enumerate({CLEAN: None, **replacements}.items()):
                 progress(span[0] + (span[1] - span[0]) * i / (len(replacements) + 1), "running the network")
-                out = self._forward(inputs, None, replace, mask, stored, rows, 0)[1]
+                out = self._forward(inputs, None, replace, mask, stored, rows)[1]
                 if out.logits is None:
                     raise InputError(f"{self.what} has no output layer", "one with logits")
                 found[name] = _last(out.logits, mask)
@@ -154,7 +134,7 @@ class NetworkReader:
         for start in range(0, self._run.n, BATCH):
             progress(span[0] + (span[1] - span[0]) * start / self._run.n, "differentiating the loss")
             stop = min(start + BATCH, self._run.n)
-            own = np.arange(self._offsets[start], self._offsets[stop])
+            own = self._rows(self.samples[start:stop])
             parts.append(self._slope(start, stop, own))
             rows.append(own)
         return np.concatenate(rows), np.concatenate(parts)
@@ -166,20 +146,16 @@ class NetworkReader:
         inputs = run.loaded.prepare(run.data.items(start, stop))
         stored, mask = np.asarray(self._tap.take(rows), np.float64), run.loaded.token_mask(inputs)
 
-        def here(_module, _inputs, output):
-            tensor = first_tensor(output, self._name).detach().requires_grad_(True)
+        def here(output):
+            tensor = output.detach().requires_grad_(True)
             caught.append((tensor, rows_of(tensor, mask, stored, self._tap.name, self._pooled)))
-            return put_back(output, tensor)
+            return tensor
 
-        handle = self._module.register_forward_hook(here)
-        try:
-            with torch.enable_grad():
-                logits = logits_of(run.loaded.run(inputs))
-                loss = _loss(logits, inputs, None if run.labels is None else run.labels[start:stop], mask)
-                tensor, at = caught[-1]
-                (grad,) = torch.autograd.grad(loss, tensor)
-        finally:
-            handle.remove()
+        with hooked_run(run.loaded.module, replace={self._name: here}, gradients=True):
+            logits = logits_of(run.loaded.run(inputs))
+            loss = _loss(logits, inputs, None if run.labels is None else run.labels[start:stop], mask)
+            tensor, at = caught[-1]
+            (grad,) = torch.autograd.grad(loss, tensor)
         return at.take(grad)
 
 

@@ -20,6 +20,7 @@ from analysis.features.tap_dictionary import TapDictionary
 from analysis.spec import Progress
 
 CONTEXTS, TENTH, LEAST = 100, 10, 8
+DRAWN = 25  # sets of contexts for each random latent
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,21 @@ def input_score(words: Words, rows: np.ndarray, raised: np.ndarray) -> float:
     """Share of the contexts `rows` (m,) whose own token is among the outputs `raised`."""
     rows = rows[rows >= 0]
     return float(np.isin(words.own[rows], raised).mean()) if len(rows) else 0.0
+
+
+def chance_levels(
+    words: Words, raised: list[np.ndarray], counts: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of random latents with the outputs `raised`: each one's share of the rows with a token or class that are of its
+    outputs; and for each of `counts` (k,) the input score that 95 % of them stay below with so many contexts drawn at
+    random: few contexts have a large share by luck."""
+    own = words.own[words.own >= 0]
+    shares = np.array([np.isin(own, r).mean() for r in raised])
+    level = {}
+    for count in np.unique(counts).tolist():
+        drawn = rng.binomial(count, shares[:, None], size=(len(shares), DRAWN)) / count
+        level[count] = np.percentile(drawn, 95)
+    return shares, np.array([level[count] for count in counts.tolist()])
 
 
 def output_score(probabilities: np.ndarray, raised: np.ndarray) -> np.ndarray:

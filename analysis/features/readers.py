@@ -43,7 +43,7 @@ def reader_of(
     if asked == AUTOMATIC and getattr(tap, "store", None) is not None:
         progress(span[0], "opening the network")
         try:
-            found = NetworkReader(tap, maximum)
+            found = NetworkReader(tap, maximum, rng)
             return found, found.notes
         except (InputError, NotFound) as why:
             refused = why

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+import secrets
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from analysis.errors import InputError, LoupeError, NotFound, ParameterError
 from analysis.features.feature_set import FeatureSet
 from analysis.features.feature_set_files import ABOUT, WEIGHTS
+from analysis.store.durable import made_directory, sync_directory
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._=+-]{0,99}")
 
@@ -45,7 +47,8 @@ class SetFacts:
 
 
 class FeatureShelf:
-    """Feature sets under the directory `path`, one folder each."""
+    """Feature sets under the directory `path`, one folder each. A folder is made beside and renamed, so that of two
+    processes that add a set of one name the second is refused, and is taken away whole."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -54,9 +57,10 @@ class FeatureShelf:
         """Sorted."""
         try:
             with os.scandir(self.path) as found:
-                return sorted(one.name for one in found if os.path.exists(os.path.join(one.path, ABOUT)))
+                there = [one.name for one in found if os.path.exists(os.path.join(one.path, ABOUT))]
         except FileNotFoundError:
             return []
+        return sorted(name for name in there if NAME.fullmatch(name))
 
     def entries(self) -> list[ShelfEntry]:
         """Every set by name; one that cannot be opened says why and hides no other."""
@@ -89,8 +93,28 @@ class FeatureShelf:
     def add(self, features: FeatureSet) -> FeatureSet:
         """Keep a set under its name. Raises ParameterError for a name that cannot be one, InputError when taken."""
         self.refuse_taken(features.name)
-        features.save(self.path / features.name)
+        made, place = self._beside(features.name), self.path / features.name
+        try:
+            features.save(made)
+            if place.is_dir() and not (place / ABOUT).exists():  # what a killed process left of one
+                self._away(features.name)
+            os.rename(made, place)
+        except OSError:
+            shutil.rmtree(made, ignore_errors=True)
+            self.refuse_taken(features.name)  # another process was faster
+            raise
+        sync_directory(self.path)
         return features
+
+    def _beside(self, name: str) -> Path:
+        """A folder that is no set, for one that comes or goes."""
+        return made_directory(self.path) / f".{os.getpid()}-{secrets.token_hex(4)}.{name}"
+
+    def _away(self, name: str) -> None:
+        """Take a folder away whole: half of a set would be one that is damaged."""
+        gone = self._beside(name)
+        os.rename(self.path / name, gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
     def refuse_taken(self, name: str) -> None:
         """Raises ParameterError for a name that cannot be one, InputError when a set has it."""
@@ -106,7 +130,10 @@ class FeatureShelf:
         """Taps that were encoded with it stay. Raises NotFound."""
         if name not in self.names():
             raise NotFound(f"no feature set {name!r}", "one of " + (", ".join(self.names()) or "none yet"))
-        shutil.rmtree(self.path / name)
+        try:
+            self._away(name)
+        except FileNotFoundError:
+            raise NotFound(f"the feature set {name!r} is gone already") from None
 
 
 def _facts(folder: Path, name: str) -> SetFacts:

@@ -38,6 +38,20 @@ class TapDictionary:
         )
 
     @property
+    def fitted_note(self) -> tuple[str, ...]:
+        """A caveat where the set was fitted to rows of this very tap, for what judges how well it rebuilds them."""
+        about = self.features.about
+        if self.of_units or about.get("store_digest") != self.source.digest:
+            return ()
+        held = (about.get("held_out") or {}).get("explained_variance")
+        told = (
+            "" if held is None else f"; of the variance of those that were held out it explained {held:.4g}"
+        )
+        return (
+            f"{self.features.name} was fitted to rows of this tap, which are among those judged here{told}.",
+        )
+
+    @property
     def typical_active(self) -> int:
         """Mean number of active features of a row, rounded, at least 1: of an encoded tap from its entries."""
         entries, (n, k) = getattr(self.codes, "n_entries", None), self.codes.shape

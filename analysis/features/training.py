@@ -24,6 +24,7 @@ from analysis.features.feature_set import FeatureSet
 from analysis.features.row_stream import RowStream
 from analysis.features.training_run import LOOKING, Run
 from analysis.features.training_settings import Training
+from analysis.installed import need
 from analysis.spec import Progress, no_progress, params_of
 from analysis.store.reader import Store
 
@@ -70,11 +71,14 @@ def train(
     NotFound, ParameterError, NotEnoughData, InputError
         No such tap or architecture; parameters out of range, k above the latents; too few rows; a checkpoint of
         another training.
+    NotInstalled
+        There is no torch.
     Diverged
         The loss became NaN or infinite; the last good checkpoint stays.
     Cancelled
         By `progress`; a checkpoint is written first.
     """
+    need("torch", "Training a dictionary")
     kind, params, training = asked(architecture, params, training)
     activations = store.activations(tap)
     beside = _beside(store, tap, kind, params)

@@ -78,8 +78,12 @@ def unfinished(place: Path) -> list[Unfinished]:
 
 
 def drop(path: Path) -> None:
-    """Delete what a stopped training or a sweep left. Raises Busy while a process works on it."""
-    lock = WriterLock(Path(path))
+    """Delete what a stopped training or a sweep left; nothing where it is gone already. Raises Busy while a process
+    works on it."""
+    try:
+        lock = WriterLock(Path(path))
+    except FileNotFoundError:
+        return
     try:
         shutil.rmtree(path)
     finally:

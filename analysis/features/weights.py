@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -35,11 +36,14 @@ def read_tensors(path: Path) -> dict:
             "It may be cut off: fetch it again" if named else "Choose the file with the weights",
         )
     if Path(path).suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            try:
+        try:
+            with np.load(path, allow_pickle=False) as file:
                 return _flat({name: file[name] for name in file.files})
-            except ValueError as error:
-                raise InputError(f"{path}: {error}", "arrays of numbers") from None
+        except (ValueError, EOFError, BadZipFile, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{path} cannot be read: {error}", "a whole npz file with arrays of numbers",
+                "Copy it again, or save it with numpy.savez",
+            ) from None  # fmt: skip
     from analysis.sources.torch_files import load_weights
 
     found = load_weights(path)

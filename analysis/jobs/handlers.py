@@ -186,6 +186,20 @@ def try_input(workspace: Path, arguments: dict, progress: Progress) -> dict:
             "feature": int(arguments["feature"]), "picture": arguments.get("picture") or ""}  # fmt: skip
 
 
+def name_features(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"input": "store:tap", "features": [...], "shown": who was shown to be asked} → {"input", "named": [...],
+    "beyond", "scored", "without": {feature: why}}; names are kept in the workspace."""
+    from analysis.naming.proposing import propose
+
+    given = (arguments["input"], arguments["features"])
+    found = propose(Workspace.open(workspace), *given, shown=str(arguments["shown"]), progress=progress)
+    scores = [p.score for p in found.found if p.score is not None]
+    return {
+        "input": arguments["input"], "named": [p.unit for p in found.found], "scored": len(scores),
+        "beyond": sum(s.beyond_chance for s in scores), "without": {str(k): v for k, v in found.without.items()},
+    }  # fmt: skip
+
+
 HANDLERS = {
     "method": run_method,
     "check": run_check,
@@ -202,6 +216,7 @@ HANDLERS = {
     "make_features": make_features,
     "certify": certify,
     "try_input": try_input,
+    "name_features": name_features,
 }
 
 

@@ -27,6 +27,7 @@ LANES = {
     "method": "methods",
     "check": "methods",
     "training_cost": "methods",
+    "name_features": "asking",  # it waits for others, and keeps nobody else waiting
 }  # every other kind is in the lane "recording"
 RESUMES = ("record", "import", "train", "sweep")
 ENDED = ("done", "failed", "cancelled")  # for good: an outcome is written once

@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 
 from analysis.errors import InputError, LoupeError, TooLarge
+from analysis.installed import not_installed
 from analysis.store.durable import FULL
 
 
@@ -15,6 +16,8 @@ def in_words(error: Exception, folder: Path, name: str = "loupe-{id}.log") -> Lo
     """A refusal for any exception. Only faults of the program get an id and a log, written to `folder`."""
     if isinstance(error, LoupeError):
         return error
+    if (refusal := not_installed(error)) is not None:
+        return refusal
     if isinstance(error, MemoryError):
         return TooLarge("there is not enough memory", "", "Use a smaller batch, fewer taps or fewer rows")
     if isinstance(error, sqlite3.DatabaseError):

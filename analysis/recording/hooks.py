@@ -6,8 +6,6 @@ what was recorded. Pooling happens inside the hook, so that the unpooled tensor 
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,17 +15,7 @@ from analysis.errors import InputError
 from analysis.recording.layout import Axes, to_tokens
 from analysis.recording.padding import Padding
 from analysis.recording.pooling import pool
-
-_locks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-_guard = threading.Lock()
-
-
-def model_lock(module) -> threading.RLock:
-    """The one lock of a model: hooks are not thread-safe, so whoever attaches them holds it meanwhile."""
-    with _guard:
-        if module not in _locks:
-            _locks[module] = threading.RLock()
-        return _locks[module]
+from analysis.sources.hooked_run import model_lock
 
 
 def pick_tensor(output):

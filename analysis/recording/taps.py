@@ -14,10 +14,11 @@ from analysis.errors import InputError
 from analysis.recording.blocks import activation_names, block_names
 from analysis.recording.choosing import DEFAULT, choose_taps
 from analysis.recording.grids import GridFinder
-from analysis.recording.hooks import model_lock, pick_tensor
+from analysis.recording.hooks import pick_tensor
 from analysis.recording.layout import Axes, AxisTrace, batch_axis
 from analysis.recording.output_taps import output_infos
 from analysis.recording.tap_info import MODEL, TapInfo, sized
+from analysis.sources.hooked_run import model_lock
 
 __all__ = ["DEFAULT", "TapInfo", "choose_taps", "dry_run"]
 

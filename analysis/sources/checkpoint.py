@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from analysis.errors import InputError, NotFound, UnsafeFile
+from analysis.installed import need
 from analysis.sources import hugging_face_files as hf
 from analysis.sources.digests import file_digest, files_digest
 from analysis.sources.file_magic import existing, magic, refuse_empty, refuse_pickle
@@ -97,8 +98,12 @@ class Checkpoint:
             A state dict without a factory, keys that do not fit, a network that transformers cannot build.
         UnsafeFile
             Code in the files.
+        NotInstalled
+            No torch, or no transformers for a model directory.
         """
+        need("torch", f"Running the network {self.name}")
         if self.kind == "hugging_face":
+            need("transformers", f"Running the network {self.name}")
             from analysis.sources.hugging_face import load
 
             return load(self.path, attention=self.options.get("attention"))

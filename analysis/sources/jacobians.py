@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.errors import InputError, NotFound, TooLarge
+from analysis.errors import InputError, TooLarge
+from analysis.sources.hooked_run import hooked_run
 from analysis.sources.loaded_model import logits_of
 from analysis.sources.rerun import rerun
 from analysis.spec import Progress, no_progress
@@ -26,18 +27,20 @@ RECORDED = 5e-3  # relative difference that half precision and another order of 
 @dataclass(frozen=True)
 class LocalSpectra:
     """`values` (n, k) singular values of each sample's Jacobian (outputs, inputs), falling, k = min(outputs, inputs);
-    `how`, in words, what was differentiated."""
+    `how`, in words, what was differentiated; `note`, of which samples."""
 
     values: np.ndarray
     outputs: int
     inputs: int
     how: str
+    note: str
 
 
 def local_spectra(
-    tap, maximum: int, progress: Progress = no_progress, span: tuple[float, float] = (0.0, 1.0)
+    tap, maximum: int, progress: Progress = no_progress, span: tuple[float, float] = (0.0, 1.0), rng=None
 ) -> LocalSpectra:
-    """Of at most `maximum` samples of a stored tap (the first ones). One backward pass for each output and batch.
+    """Of at most `maximum` samples of a stored tap, a random part above (`arrays.chosen_samples`). One backward
+    pass for each output and batch.
 
     Raises
     ------
@@ -47,7 +50,7 @@ def local_spectra(
     TooLarge
         More than 1,024 outputs a sample, or Jacobians of a batch over 1 GiB.
     """
-    run = rerun(tap, maximum)
+    run = rerun(tap, maximum, rng=rng)
     module = run.loaded.module.double()
     parts, how, rows = [], "", tap.layout.offsets
     for start in range(0, run.n, BATCH):
@@ -55,11 +58,12 @@ def local_spectra(
         stop = min(start + BATCH, run.n)
         inputs, x = _differentiable(run.loaded.prepare(run.data.items(start, stop)), tap.name)
         output = _output(module, run.loaded, tap.name.partition(":")[2] or tap.name, inputs)
-        stored = np.asarray(tap.take(np.arange(rows[start], rows[stop])), dtype=np.float64)
+        own = np.concatenate([np.arange(rows[i], rows[i + 1]) for i in run.samples[start:stop]])
+        stored = np.asarray(tap.take(own), dtype=np.float64)
         kept, how = _as_recorded(output, stored.reshape(stop - start, -1), tap.name)
         _refuse_large(kept, x)
         parts.append(_singular_values(kept, x))
-    return LocalSpectra(np.concatenate(parts), kept.shape[1], int(x[0].numel()), how)
+    return LocalSpectra(np.concatenate(parts), kept.shape[1], int(x[0].numel()), how, run.note)
 
 
 def _differentiable(prepared, name: str):
@@ -83,25 +87,12 @@ def _output(module, loaded, name: str, inputs):
     """What the module called `name` gives."""
     import torch
 
-    caught = []
     if name == "outputs.logits":
         with torch.enable_grad():
             return logits_of(loaded.run(inputs))
-    modules = dict(module.named_modules())
-    if name not in modules:
-        raise NotFound(f"the network has no module '{name}'", "a tap that is the output of a module")
-    handle = modules[name].register_forward_hook(lambda _, __, out: caught.append(out))
-    try:
-        with torch.enable_grad():
-            loaded.run(inputs)
-    finally:
-        handle.remove()
-    found = caught[-1] if caught else None
-    while isinstance(found, (tuple, list)) and found:
-        found = found[0]
-    if not isinstance(found, torch.Tensor):
-        raise InputError(f"module '{name}' gives no tensor", "a module that gives one")
-    return found
+    with hooked_run(module, [name], gradients=True) as caught:
+        loaded.run(inputs)
+    return caught[name]
 
 
 def _as_recorded(output, stored: np.ndarray, name: str):

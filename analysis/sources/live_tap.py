@@ -7,15 +7,15 @@ back. torch is imported when a network is run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.errors import InputError, NotFound
+from analysis.errors import InputError
+from analysis.sources.hooked_run import hooked_run, modules_of
 from analysis.sources.loaded_model import LoadedModel, logits_of
-from analysis.sources.module_output import RECORDED, first_tensor, put_back
+from analysis.sources.module_output import RECORDED
 
 TRIED = 4  # samples that are compared with the store
 SCALARS = ("margin", "answer")
@@ -39,13 +39,7 @@ class LiveTap:
     """
 
     def __init__(self, loaded: LoadedModel, data, module: str, later: Sequence[str] = ()) -> None:
-        known = dict(loaded.module.named_modules())
-        for name in (module, *later):
-            if name not in known:
-                raise NotFound(
-                    f"the network has no module '{name}'", "the name of a module, as taps have it",
-                    "A tap made of another one (encoded, erased, logits) cannot be put back into the network",
-                )  # fmt: skip
+        modules_of(loaded.module, (module, *later))
         self.loaded, self.data, self.module, self.later = loaded, data, module, tuple(later)
         loaded.module.eval()
         for p in loaded.module.parameters():
@@ -83,45 +77,22 @@ class LiveTap:
         return found.float().numpy()
 
     def _run(self, inputs, rows) -> Passed:
-        passed, mask = Passed(), self.loaded.token_mask(inputs)
-        with self._hooked(passed, rows, mask):
-            raw = (
-                self.loaded.call(self.loaded.module, inputs) if self.loaded.call else self.loaded.run(inputs)
-            )
-        if passed.rows is None:
-            raise InputError(f"module '{self.module}' did not run", "a module that runs for every input")
+        import torch
+
+        loaded, mask = self.loaded, self.loaded.token_mask(inputs)
+        put = {} if rows is None else {self.module: lambda x: with_rows(x, rows, mask)}
+        asked = (self.module, *self.later)
+        with hooked_run(loaded.module, asked, put, gradients=torch.is_grad_enabled()) as caught:
+            raw = loaded.call(loaded.module, inputs) if loaded.call else loaded.run(inputs)
+        own = as_rows(caught[self.module], mask).detach()
+        later = {name: as_rows(x, mask) for name, x in caught.after(self.module).items()}
         logits = logits_of(raw)
         if logits is None:
             raise InputError(
                 f"{type(self.loaded.module).__name__} gives no logits",
                 "a network with a head, whose answers can differ",
             )
-        passed.logits = as_rows(logits, mask, last=True)
-        return passed
-
-    @contextmanager
-    def _hooked(self, passed: Passed, rows, mask) -> Iterator[None]:
-        modules, handles = dict(self.loaded.module.named_modules()), []
-
-        def own(_module, _inputs, output):
-            x = first_tensor(output, self.module)
-            passed.rows = as_rows(x, mask).detach().clone()
-            return None if rows is None else put_back(output, with_rows(x, rows, mask))
-
-        def keep(name):
-            def hook(_module, _inputs, output):
-                if passed.rows is not None:  # it runs after the tap
-                    passed.later[name] = as_rows(first_tensor(output, name), mask).clone()
-
-            return hook
-
-        try:
-            handles.append(modules[self.module].register_forward_hook(own))
-            handles += [modules[n].register_forward_hook(keep(n)) for n in self.later if n != self.module]
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+        return Passed(own, later, as_rows(logits, mask, last=True))
 
     def refuse_others(self, activations) -> None:
         """Raises InputError where the network does not give the rows that the store has of its first samples."""

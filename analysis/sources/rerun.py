@@ -1,7 +1,8 @@
 """Running the network of a store again on its data, with other weights: what a change of weights costs.
 
 Only networks that need no code of their own are opened (Hugging Face directories), from the very files and data that
-the store was recorded from, both verified by their digests. torch is imported when a network is opened.
+the store was recorded from, both verified by their digests. Where not all samples are run, a random part of them is:
+the first ones of data sorted by class are of one class. torch is imported when a network is opened.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from analysis.arrays import chosen_samples
 from analysis.errors import InputError, NotFound
+from analysis.sources.hooked_run import model_lock
 from analysis.sources.weights import NetworkWeights, weights_of
 
 BATCH = 32
@@ -28,20 +31,30 @@ class Measured:
 
 @dataclass
 class Rerun:
-    """A network in memory with the samples it was recorded on: the first `n` of `total`, in the store's order."""
+    """A network in memory with the samples it was recorded on: `samples` (n,) of the `total` of the store, rising.
+    `labels` (n,) are theirs, and `data.items` counts them from 0. `seed` of their choice, where one says it."""
 
     loaded: object
     data: object
     labels: np.ndarray | None
-    n: int
+    samples: np.ndarray
     total: int
+    seed: int | None = None
     original: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        return len(self.samples)
 
     @property
     def note(self) -> str:
         """On how many samples it runs, in a sentence."""
-        part = f"the first {self.n:,} of {self.total:,}" if self.n < self.total else f"all {self.n:,}"
-        return f"The network was run on {part} samples that were recorded."
+        if self.n == self.total:
+            return f"The network was run on all {self.n:,} samples that were recorded."
+        seed = "" if self.seed is None else f" (seed {self.seed})"
+        return (
+            f"The network was run on a random {self.n:,} of {self.total:,} samples that were recorded{seed}."
+        )
 
     @property
     def heads(self) -> int:
@@ -75,12 +88,13 @@ class Rerun:
         import torch
 
         changed = dict(changed or {})
-        try:
-            self._put(changed)
-            with torch.inference_mode():
-                parts = [self._batch(i, min(i + BATCH, self.n)) for i in range(0, self.n, BATCH)]
-        finally:
-            self._put({name: self.original[name] for name in changed})
+        with model_lock(self.loaded.module):
+            try:
+                self._put(changed)
+                with torch.inference_mode():
+                    parts = [self._batch(i, min(i + BATCH, self.n)) for i in range(0, self.n, BATCH)]
+            finally:
+                self._put({name: self.original[name] for name in changed})
         return Measured(*(np.concatenate(p) for p in zip(*parts, strict=True)))
 
     def _put(self, values: Mapping[str, np.ndarray]) -> None:
@@ -112,11 +126,22 @@ class SomeItems:
     at: np.ndarray
 
     def items(self, start: int, stop: int) -> list:
-        return [self.whole.items(i, i + 1)[0] for i in self.at[start:stop].tolist()]
+        at, found = self.at[start:stop], []
+        for part in np.split(at, np.flatnonzero(np.diff(at) != 1) + 1):  # neighbours in one reading
+            found += self.whole.items(int(part[0]), int(part[-1]) + 1) if len(part) else []
+        return found
 
 
-def rerun(activations, maximum: int, partial: bool = False) -> Rerun:
-    """The network of a stored tap, with at most `maximum` of its samples (the first ones).
+def _told(rng: np.random.Generator) -> int | None:
+    """The seed of `rng` where it is one that a person gave."""
+    seed = rng.bit_generator.seed_seq
+    small = isinstance(seed.entropy, int) and seed.entropy < 2**32 and not seed.spawn_key
+    return int(seed.entropy) if small else None
+
+
+def rerun(activations, maximum: int, partial: bool = False, rng: np.random.Generator | None = None) -> Rerun:
+    """The network of a stored tap, with at most `maximum` of its samples: all, or a random part (`chosen_samples`; of
+    seed 0 without `rng`).
 
     `partial`: a store that does not say how its data were opened may have been recorded from some of them, found by
     their ids and the digests of their files.
@@ -139,13 +164,10 @@ def rerun(activations, maximum: int, partial: bool = False) -> Rerun:
     if not entry.get("path"):
         raise InputError(f"{activations.name} does not say which data it was recorded on", "a path to them")
     data = open_data(entry["path"], **(entry.get("options") or {"kind": entry.get("kind")}))
-    n = min(store.n_samples, maximum)
-    ids = np.asarray(store.samples["id"]).astype(str)
-    same = data.digest == entry.get("digest") and np.array_equal(
-        ids[:n], np.asarray(data.ids).astype(str)[:n]
-    )
-    part = _part(data, store, ids[:n]) if partial and not same else None
-    if not same and part is None:
+    rng = rng or np.random.default_rng(0)
+    samples = chosen_samples(store.n_samples, maximum, rng)
+    at = _places(data, store, samples, entry.get("digest"), partial)
+    if at is None:
         raise InputError(
             f"the data at {entry['path']} are not what {activations.name} was recorded on, or were opened with other "
             "settings",
@@ -153,21 +175,24 @@ def rerun(activations, maximum: int, partial: bool = False) -> Rerun:
         )  # fmt: skip
     loaded = open_checkpoint(network.path).load()
     loaded.module.eval()
-    labels = None if store.class_index is None else np.asarray(store.class_index[:n], dtype=np.int64)
+    labels = None if store.class_index is None else np.asarray(store.class_index, dtype=np.int64)[samples]
     state = {k: v.detach().cpu().numpy().copy() for k, v in loaded.module.state_dict().items()
              if v.is_floating_point()}  # fmt: skip
-    return Rerun(loaded, data if part is None else part, labels, n, store.n_samples, state)
+    return Rerun(loaded, SomeItems(data, at), labels, samples, store.n_samples, _told(rng), state)
 
 
-def _part(data, store, ids: np.ndarray) -> SomeItems | None:
-    """Where these samples are in the data; None where one is missing, or its file is not known to be the same."""
-    if "media_digest" not in store.samples:
+def _places(data, store, samples: np.ndarray, digest: str | None, partial: bool) -> np.ndarray | None:
+    """Where these samples are in the data, (n,); None where one is missing, or is not known to be the same."""
+    ids, given = np.asarray(store.samples["id"]).astype(str)[samples], np.asarray(data.ids).astype(str)
+    if data.digest == digest and samples.max(initial=-1) < len(given) and np.array_equal(ids, given[samples]):
+        return samples
+    if not partial or "media_digest" not in store.samples:
         return None
-    place, kept = {str(id): i for i, id in enumerate(data.ids)}, np.asarray(store.samples["media_digest"])
-    at = np.array([place.get(str(id), -1) for id in ids])
-    if (at < 0).any() or any(not k or data.media_digest(int(i)) != k for i, k in zip(at, kept, strict=False)):
+    place, kept = {id: i for i, id in enumerate(given)}, np.asarray(store.samples["media_digest"])[samples]
+    at = np.array([place.get(id, -1) for id in ids])
+    if (at < 0).any() or any(not k or data.media_digest(int(i)) != k for i, k in zip(at, kept, strict=True)):
         return None
-    return SomeItems(data, at)
+    return at
 
 
 def reading_weight(run: Rerun, network: NetworkWeights, reader: str) -> tuple[str, np.ndarray, int]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from analysis.installed import need
 from analysis.sources.file_magic import magic
 
 
 def read_state(path: Path, state_key: str | None = None) -> tuple[dict, list[str]]:
     """State dict of a file and notes on where in it it was. By content, whatever the file's suffix."""
     if magic(path) == "safetensors":
+        need("torch", f"Loading {path}")
         from safetensors.torch import load_file
 
         from analysis.sources.safetensors_file import opened

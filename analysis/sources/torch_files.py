@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 from analysis.errors import InputError, UnsafeFile
+from analysis.installed import need
 from analysis.sources.file_magic import existing, magic, refuse_empty
 
 
@@ -23,7 +24,10 @@ def load_weights(path: str | Path):
         It holds anything that is not a tensor or a plain container (a whole pickled module, code).
     InputError
         Empty, truncated, or not a torch file.
+    NotInstalled
+        There is no torch.
     """
+    need("torch", f"Reading {path}")
     import torch
 
     path = existing(path, "file")

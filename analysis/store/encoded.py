@@ -28,7 +28,7 @@ from analysis.errors import InputError, ShapeError, StoreDamaged
 from analysis.spec import no_progress
 from analysis.store import manifest
 from analysis.store.durable import file_crc, made_directory, room_for, write_file
-from analysis.store.encoded_folders import FILE, new_folder, remove_folder
+from analysis.store.encoded_folders import FILE, alone, new_folder, remove_folder
 from analysis.store.index_files import EXACT_VALUES, FOLDER, ArrayFile, write_npy
 from analysis.store.manifest import TapSpec
 from analysis.store.sparse_activations import SparseActivations
@@ -72,7 +72,7 @@ def read_entry(path: Path) -> dict:
     try:
         about = json.loads(path.read_text())
         known = about.pop("checksum")
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         known, about = "", {}
     if known != _checksum(about):
         raise StoreDamaged(f"{path} has changed or is no JSON", "the file as it was written", "Encode again")
@@ -145,19 +145,16 @@ class EncodedWriter:
     Raises
     ------
     InputError
-        The store is unfinished, or has a tap of that name. Busy while another process writes it.
+        The store is unfinished, or has a tap of that name (said by `finish` where another process was faster).
     """
 
     def __init__(self, store, of: str, spec: TapSpec, about: dict) -> None:
         if not store.complete:
             raise InputError(f"store '{store.name}' is unfinished", "a finished one", "Resume it first")
-        if spec.name in store.taps:
-            raise InputError(
-                f"store '{store.name}' has a tap '{spec.name}' already", "a name that is free", "Choose another name"
-            )  # fmt: skip
         if is_encoded(store.entry(of)):
             raise InputError(f"'{of}' is encoded itself", "a recorded tap: " + ", ".join(store.recorded))
-        self.store, self.of, self._about = store, of, about
+        self.store, self.of, self._about, self.spec = store, of, about, spec
+        self._refuse_taken()
         source = store.taps[of]
         self.spec = dataclasses.replace(spec, tokens=source.tokens, grid=source.grid, leading=source.leading)
         slug = manifest.slugs([self.spec])[self.spec.name]
@@ -210,7 +207,7 @@ class EncodedWriter:
 
     def finish(self, progress=no_progress) -> None:
         """Write the index and, last, the manifest. Raises ShapeError where rows are missing."""
-        from analysis.store.sparse_units import RowFacts, sparse_index
+        from analysis.store.sparse_index import RowFacts, sparse_index
 
         self._write_shard()
         layout, store = self.store.layout(self.of), self.store
@@ -235,11 +232,20 @@ class EncodedWriter:
                 files.append(write_npy(folder / f"{name}.npy", array, sync_folder=False))
             entry["files"] = {str(f.relative_to(self.folder)): [f.stat().st_size, file_crc(f)] for f in files}
             plain = json.loads(json.dumps(entry, default=str))
-            write_file(
-                self.folder / FILE, json.dumps({**plain, "checksum": _checksum(plain)}, indent=1).encode()
-            )
+            with alone(self.folder.parent):
+                self._refuse_taken()  # by another process meanwhile
+                about = json.dumps({**plain, "checksum": _checksum(plain)}, indent=1)
+                write_file(self.folder / FILE, about.encode())
         self._lock.close()
         os.utime(self.folder.parent)  # see `encoded_at`
+
+    def _refuse_taken(self) -> None:
+        taken = {*self.store.taps, *(e["name"] for e in encoded_entries(self.store.path))}
+        if self.spec.name in taken:
+            raise InputError(
+                f"store '{self.store.name}' has a tap '{self.spec.name}' already", "a name that is free",
+                "Choose another name",
+            )  # fmt: skip
 
     def abort(self) -> None:
         self._lock.close()

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from analysis.errors import Busy
+from analysis.errors import Busy, NotFound
 from analysis.store.durable import WriterLock, made_directory
 
 FILE = "manifest.json"  # of a finished one
@@ -24,7 +24,7 @@ FILE = "manifest.json"  # of a finished one
 
 def new_folder(place: Path, slug: str) -> tuple[Path, WriterLock]:
     """A folder of its own under `place`, called `slug` or nearly so, with its lock. Removes what was abandoned."""
-    with _alone(place):
+    with alone(place):
         _remove_abandoned(place)
         taken = {p.name for p in place.iterdir()}
         names = itertools.chain([slug], (f"{slug}~{k}" for k in itertools.count(2)))
@@ -33,9 +33,13 @@ def new_folder(place: Path, slug: str) -> tuple[Path, WriterLock]:
 
 
 def remove_folder(folder: Path) -> None:
-    """Delete a finished one, the manifest first: without it nothing is there."""
-    with _alone(folder.parent):
-        (folder / FILE).unlink()
+    """Delete a finished one, the manifest first: without it nothing is there. Raises NotFound where another process
+    was faster."""
+    with alone(folder.parent):
+        try:
+            (folder / FILE).unlink()
+        except FileNotFoundError:
+            raise NotFound(f"the encoded tap in {folder.name} is gone already") from None
         shutil.rmtree(folder)
 
 
@@ -54,7 +58,7 @@ def _remove_abandoned(place: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(place: Path) -> Iterator[None]:
+def alone(place: Path) -> Iterator[None]:
     """Nobody else makes or removes folders under `place` meanwhile; waits for whoever does."""
     fd = os.open(made_directory(place), os.O_RDONLY)
     try:

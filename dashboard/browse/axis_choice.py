@@ -120,7 +120,13 @@ def feature_words(workspace, reference: str, name: str, number: int) -> str:
     encoded = f"{reference}@{name}"
     if encoded.partition(":")[2] not in workspace.store(reference.partition(":")[0]).taps:
         return ""
-    return naming.sentence(naming.kept(workspace, encoded), number)
+    said, proposal = (
+        naming.sentence(naming.kept(workspace, encoded), number),
+        naming.proposed(workspace, encoded),
+    )
+    return (
+        " ".join([said, naming.proposal_sentence(proposal[number])]).strip() if number in proposal else said
+    )
 
 
 def row_taps(workspace, reference: str, references: list[str]) -> list[str]:

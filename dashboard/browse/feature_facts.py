@@ -96,11 +96,10 @@ def energy(found: Scatter, feature: int) -> tuple[float, float, tuple[float, flo
     at = np.flatnonzero(found.rows == feature)
     if not len(at):
         return None
-    (name, _), (_, high), (_, low) = found.guides.items()
-    r, _, d = name.partition(" = ")[2].partition(" / ")
-    i = int(at[0])
-    ends = (float(low[0, 1]), float(high[0, 1]))
-    return float(found.columns["energy"][i]), float(found.columns["error"][i]), ends, f"{r} of {d}"
+    own = {name: column[at[0]] for name, column in found.columns.items()}
+    ends = (float(own["by chance, low"]), float(own["by chance, high"]))
+    of = f"{int(own['directions of the subspace']):,} of {int(own['units']):,}"
+    return float(own["energy"]), float(own["error"]), ends, of
 
 
 def unembedding(unit: Unit) -> Unembedding:

@@ -1,11 +1,13 @@
-"""What features are called: a person's note first, then the name that held-out samples bear out, then the tap's own."""
+"""What features are called: a person's note first, then the name of a language model, then an automatic one, of those
+that held-out samples bear out, then the tap's own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from analysis.naming.proposals import Proposal, Proposals
 from analysis.results import Table
 from analysis.workspace import Workspace
 
@@ -17,14 +19,34 @@ def kept(workspace: Workspace, reference: str) -> Table | None:
     return workspace.cached("feature_names", [reference])
 
 
-def names(found: Table | None, own: Sequence[str], notes: dict[int, str]) -> tuple[str, ...]:
-    """One for each feature: the first line of its note, else its name where that beats chance, else the tap's own."""
-    called = list(own)
+def proposed(workspace: Workspace, reference: str) -> dict[int, Proposal]:
+    """What language models proposed for features of the tap as it is now."""
+    proposals, (store, _, tap) = Proposals(workspace.path), reference.partition(":")
+    if not proposals.path.exists():
+        return {}
+    return proposals.of(store, tap, workspace.activations(reference).digest)
+
+
+def names(
+    found: Table | None,
+    own: Sequence[str],
+    notes: dict[int, str],
+    proposals: Mapping[int, Proposal] | None = None,
+) -> tuple[str, ...]:
+    """One for each feature: the first line of its note, else what a model proposed or the automatic name where it beats
+    chance, else the tap's own. A proposal that is not scored stands where nothing else does, and says so."""
+    called, proposals = list(own), proposals or {}
+    for number, one in proposals.items():
+        if one.score is None and number < len(called):
+            called[number] = f"{one.name} (not scored)"
     if found is not None:
         c = found.columns
         for number, name, beyond in zip(c["feature"], c["name"], c["beyond chance"], strict=True):
             if beyond == "yes" and number < len(called):
                 called[int(number)] = str(name)
+    for number, one in proposals.items():
+        if one.score is not None and one.score.beyond_chance and number < len(called):
+            called[number] = one.name
     for number, text in notes.items():
         if text.strip() and 0 <= number < len(called):
             called[number] = text.strip().splitlines()[0][:LONGEST]
@@ -57,3 +79,18 @@ def sentence(found: Table | None, number: int) -> str:
     if c["beyond chance"][i] == "yes":
         return f"Automatic name: “{c['name'][i]}”; {score}."
     return f"No name beats chance; the nearest is “{c['name'][i].strip('()')}”: {score}."
+
+
+def proposal_sentence(one: Proposal) -> str:
+    """What a model proposed, with its score and chance, or that it has none."""
+    if one.score is None:
+        return f"{one.model} proposes “{one.name}”; not scored: {one.unscored or 'no reason is known'}."
+    s, (low, high) = one.score, one.score.interval
+    score = (
+        f"detection AUROC {s.auroc:.2f} ({low:.2f} to {high:.2f}; 0.50 by chance, at most {s.chance_high:.2f} in 95 % "
+        f"of answers without looking): it finds {s.hits} of {s.active} held-out examples where this is active, and "
+        f"takes {s.alarms} of {s.silent} silent ones for such"
+    )
+    if s.beyond_chance:
+        return f"{one.model} proposes “{one.name}”; {score}."
+    return f"{one.model} proposes “{one.name}”, which does not beat chance: {score}."

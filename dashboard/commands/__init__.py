@@ -16,6 +16,7 @@ COMMANDS = {
     "features list": "dashboard.commands.dictionaries:list_",
     "features encode": "dashboard.commands.dictionaries:encode",
     "features certify": "dashboard.commands.dictionaries:certify",
+    "features name": "dashboard.commands.naming:name",
     "features remove": "dashboard.commands.dictionaries:remove",
     "info": "dashboard.commands.information:info",
     "render": "dashboard.commands.analyses:render",

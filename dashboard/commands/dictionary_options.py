@@ -74,3 +74,9 @@ def _applied(actions) -> None:
     )
     p.add_argument("--seed", type=seed, default=0)
     add_workspace(p, WORKSPACE)
+    about = "ask the language model of LOUPE_NAMER_URL or LOUPE_NAMER_COMMAND for names of features, and judge them"
+    p = add_command(actions, "name", about, "features name")
+    p.add_argument("input", metavar="STORE:TAP")
+    p.add_argument("features", metavar="NUMBER", type=int, nargs="+")
+    p.add_argument("--show", action="store_true", help="print what would be sent, and send nothing")
+    add_workspace(p, WORKSPACE)

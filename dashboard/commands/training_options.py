@@ -8,8 +8,6 @@ from collections.abc import Callable
 
 from dashboard.commands.options import add_command, add_workspace, seed
 
-KEEPS = ("all", "front", "none")
-
 
 class LateParser(argparse.ArgumentParser):
     """A parser whose last options are added when it is used."""
@@ -33,7 +31,7 @@ def add(actions) -> None:
         ("sweep", "learn one dictionary for each of several sparsities, and say which none beats"),
     ):
         p = add_command(actions, name, about, f"features {name}")
-        p.late = _late
+        p.late = _late if name == "train" else _late_of_sweeps
         p.add_argument("input", metavar="STORE:TAP")
         p.add_argument("--architecture", default="topk", metavar="NAME", help="default: topk; listed below")
         p.add_argument("--name", default="", help="of the feature set (default: architecture and tap)")
@@ -47,10 +45,16 @@ def add(actions) -> None:
                 "--values", nargs="+", type=float, required=True, metavar="VALUE",
                 help="of the parameter that says how sparse: k, penalty, …",
             )  # fmt: skip
-            p.add_argument("--keep", choices=KEEPS, default="all", help="which sets to keep (default: all)")
 
 
 def _late(parser: argparse.ArgumentParser) -> None:
     from dashboard.commands.training import add_parameters
 
     add_parameters(parser)
+
+
+def _late_of_sweeps(parser: argparse.ArgumentParser) -> None:
+    from analysis.jobs.training import KEEPS
+
+    parser.add_argument("--keep", choices=KEEPS, default="all", help="which sets to keep (default: all)")
+    _late(parser)

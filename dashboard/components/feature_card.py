@@ -19,6 +19,7 @@ from dashboard.components import (
     feature_family,
     feature_kin,
     live_test,
+    model_names,
 )
 from dashboard.components.bars import Chart, Line, Sheet
 from dashboard.components.histogram import histogram
@@ -42,6 +43,8 @@ def draw(unit: Unit, listed: FeatureList) -> None:
     _top(unit, listed)
     if said := _sentences(unit):
         st.markdown("\n\n".join(said))
+    with errors.shown():
+        model_names.of_feature(unit)
     left, right = st.columns([6, 4], gap="large")
     with left:
         for part in (_strongest, card_selection.draw, _bands, *MORE_OF_FEATURES, _note):

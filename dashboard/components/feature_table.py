@@ -134,7 +134,7 @@ def _columns(found: FeatureList) -> dict:
     fixed = {
         "star": st.column_config.TextColumn("★", width=40, help="Starred in this workspace"),
         "unit": st.column_config.NumberColumn(found.word.capitalize(), format="%d", width=60),
-        "name": st.column_config.TextColumn("Name"),
+        "name": st.column_config.TextColumn("Name", width=200),
         "fits": st.column_config.NumberColumn(
             feature_list.FITS, help=feature_list.HELP["fits"], format="%.2f"
         ),

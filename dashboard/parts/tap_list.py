@@ -11,6 +11,7 @@ from dashboard.browse.feature_sets import recorded_among, source_of
 from dashboard.parts import tap_picker
 from dashboard.words import count
 
+MOST = 6  # taps of other networks to begin with
 CAN_BE_CHOSEN = {
     "rows": "Only taps with the same rows of the same samples can be chosen.",
     "nothing": "Any tap.",
@@ -49,8 +50,9 @@ def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str
     series = projections.same_tap_in_series(reference, fitting)
     st.caption(count(len(chosen), "tap") + f" of {len(fitting)} that can be chosen.")
     with st.container(horizontal=True):
-        if chosen != usual:
-            st.button("The usual taps", on_click=_choose, args=(usual,), kwargs=change, key="layers")
+        st.button(
+            _begun(method, reference, usual), on_click=_choose, args=(usual,), kwargs=change, key="layers"
+        )
         if max(2, method.inputs) <= len(series) < len(elsewhere):
             ends = " to ".join(r.partition(":")[0] for r in (series[0], series[-1]))
             st.button(
@@ -62,6 +64,19 @@ def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str
                 "This tap in other stores", on_click=_choose, args=(elsewhere,), kwargs=change, key="elsewhere",
                 help="Other checkpoints or seeds that were recorded on the same samples.",
             )  # fmt: skip
+
+
+def _begun(method: Method, reference: str, usual: list[str]) -> str:
+    """What the usual choice is, in words."""
+    if usual == [reference]:
+        return "This tap alone"
+    store, _, tap = reference.partition(":")
+    if method.others == "networks" and not all(r.startswith(f"{store}:") for r in usual):
+        return "Other networks"
+    alike = method.others in ("dictionaries", "networks") and usual[0] == reference
+    if alike and tap not in state.workspace().store(store).recorded:
+        return "Dictionaries of its tap"
+    return "Layers of this store"
 
 
 def _help(method: Method) -> str:
@@ -140,17 +155,19 @@ def _one_of_each(references: list[str]) -> list[str]:
 
 def _usual(method: Method, reference: str, fitting: list[str]) -> list[str]:
     """Of a recorded tap the recorded layers; of an encoded one the tap that it came from, and itself, or itself and the
-    others that the method asks for."""
+    others that the method asks for. Where it asks for other networks, of either the same tap there."""
     store, _, tap = reference.partition(":")
     elsewhere = _one_of_each(projections.same_tap_elsewhere(reference, fitting))
     if method.checkpoints and len(elsewhere) >= method.inputs:
         return elsewhere
     opened = state.workspace().store(store)
+    if method.others == "networks" and (found := _networks(reference, fitting)):
+        return [reference, *found]
     if tap in opened.recorded:
         kept = recorded_among(state.workspace(), fitting)
         return projections.usual_inputs(method, reference, kept if len(kept) >= method.inputs else fitting)
     others = _others(method, reference, fitting)
-    if others:
+    if others or method.others == "nothing":
         return [reference, *others]
     both = [f"{store}:{source_of(opened, tap)}", reference]
     enough = method.inputs <= 2 and all(r in fitting for r in both)
@@ -162,13 +179,32 @@ def _others(method: Method, reference: str, fitting: list[str]) -> list[str]:
     store, _, tap = reference.partition(":")
     opened = state.workspace().store(store)
     source, own = source_of(opened, tap), [r.partition(":")[2] for r in fitting if r.startswith(f"{store}:")]
-    if method.others == "dictionaries":
+    if method.others in ("dictionaries", "networks"):
         alike = (t for t in own if t != tap and t not in opened.recorded and source_of(opened, t) == source)
         return [f"{store}:{t}" for t in alike]
     if method.others == "layers" and source in own:
         upto = [t for t in own[: own.index(source) + 1] if t in opened.recorded]
         return [f"{store}:{t}" for t in upto if not projections.is_output(f"{store}:{t}")]
     return []
+
+
+def _networks(reference: str, fitting: list[str]) -> list[str]:
+    """In other stores, but for those of the same checkpoint, the encoded taps of the one that it came from, else that
+    tap."""
+    workspace, (store, _, tap) = state.workspace(), reference.partition(":")
+    own, found = workspace.store(store), {}
+    source, network = source_of(own, tap), _network(own)
+    for other, _, name in (r.partition(":") for r in fitting):
+        opened = workspace.store(other)
+        apart = other != store and (network is None or _network(opened) != network)
+        if apart and source_of(opened, name) == source:
+            found.setdefault(other, []).append(f"{other}:{name}")
+    plain = {f"{other}:{source}" for other in found}
+    return [r for taps in found.values() for r in ([t for t in taps if t not in plain] or taps)][:MOST]
+
+
+def _network(store) -> str | None:
+    return (store.manifest.get("checkpoint") or {}).get("digest")
 
 
 def _choose(picked: list[str], *, usual: list[str], fewest: int, resets: tuple[str, ...]) -> None:

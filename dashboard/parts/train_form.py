@@ -8,6 +8,7 @@ import streamlit as st
 
 from analysis.features.asking import refuse_tap
 from analysis.features.training_settings import Training
+from analysis.installed import need
 from analysis.spec import params_of
 from dashboard import errors, forms, jobs, state
 from dashboard.browse import training_kinds
@@ -44,6 +45,8 @@ def draw(store_name: str, tap: str) -> None:
     )
     refuse_tap(store, tap)
     kind = _kind()
+    if kind.group != CLASSICAL:
+        need("torch", "Training a dictionary of this kind")
     form = _fields(kind, store, tap)
     work = training_asked.work(form)
     if work is None:

@@ -17,12 +17,14 @@ from dashboard.parts import feature_set_form
 SECTIONS = {  # by name in the URL: title, what it is for, what draws it
     "sets": (
         "Feature sets",
-        "A dictionary describes a tap by features instead of units: directions, of which few are active at a time.",
+        "A dictionary describes a tap by features instead of units. A feature is a direction; of a sparse dictionary "
+        "few are active at a time, of PCA and its like all are.",
         feature_sets.draw,
     ),
     "train": (
         "Train",
-        "Learn features from the chosen tap, here on this machine: directions, of which few are active at a time.",
+        "Learn features from the chosen tap, here on this machine: directions, few of them active at a time where the "
+        "kind is a sparse one.",
         train_dictionary.draw,
     ),
     "import": (

@@ -10,7 +10,14 @@ from dashboard.browse.feature_list import Tap
 from dashboard.browse.labels import labels_of
 from dashboard.browse.unit import Unit
 from dashboard.browse.unit_words import word_of
-from dashboard.components import certificate_line, feature_card, feature_table, names_line, nothing_yet
+from dashboard.components import (
+    certificate_line,
+    feature_card,
+    feature_table,
+    model_names,
+    names_line,
+    nothing_yet,
+)
 
 
 def page() -> None:
@@ -30,7 +37,9 @@ def page() -> None:
     with errors.shown():
         certificate_line.draw(store, ":".join(current))
         names_line.draw(tap, ":".join(current))
-        feature_table.draw(feature_table.filters(tap))
+        listed = feature_table.filters(tap)
+        model_names.of_list(tap, ":".join(current), listed.units)
+        feature_table.draw(listed)
 
 
 def _tap(store, store_name: str, tap: str) -> Tap:
@@ -38,11 +47,12 @@ def _tap(store, store_name: str, tap: str) -> Tap:
     pooled = store.activations(tap).layout.is_pooled
     workspace, own = state.workspace(), store.taps[tap].unit_names
     named, notes = naming.kept(workspace, f"{store_name}:{tap}"), workspace.notes(store_name, tap)
+    proposals = naming.proposed(workspace, f"{store_name}:{tap}")
     blank = own or [""] * store.taps[tap].n_units
     return Tap(
         table=store.index(tap).table(),
         classes=store.classes,
-        unit_names=naming.names(named, blank, notes) if named is not None or notes else own,
+        unit_names=naming.names(named, blank, notes, proposals) if named or notes or proposals else own,
         stars=state.workspace().stars(store_name, tap),
         labels=labels_of(store),
         samples_at_top=64 if pooled else 16,

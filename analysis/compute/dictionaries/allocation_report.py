@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.compute.dictionaries.allocation import Spent, dispersion, zipf
+from analysis.compute.statistics.nulls import share_over
 from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.results import Estimate
 
@@ -13,7 +14,7 @@ EVEN, ALONE = "every feature the same share", "features that fire independently 
 
 def spending_estimates(found: Spent, even: np.ndarray) -> tuple[Estimate, ...]:
     """Zipf exponent, features per row and their spread, dead share. `even` (k,): rows per feature where every feature
-    has the same share. Intervals: samples left out in groups."""
+    has the same share. Intervals: samples left out in groups; of the dead share, over features."""
     fired, per_row, n = found.fired.sum(axis=0), found.per_row.sum(axis=0), int(found.rows.sum())
     without = [(fired - f, per_row - p) for f, p in zip(found.fired, found.per_row, strict=True)]
     without = [(f, p) for f, p in without if p.sum() and f.any()]
@@ -30,9 +31,9 @@ def spending_estimates(found: Spent, even: np.ndarray) -> tuple[Estimate, ...]:
         parts = [dispersion(p, f) for f, p in without]
         out.append(_jackknifed("spread of features per row", spread, [p for p in parts if p is not None], null=1.0,
                                null_method=ALONE, estimator="ratio of variances", **common))  # fmt: skip
-    dead = float((fired == 0).mean())
-    out.append(Estimate(f"dead share in {n:,} rows", dead, null=float((even == 0).mean()), null_method=EVEN,
-                        estimator="features that never fired", **common))  # fmt: skip
+    out.append(Estimate(f"dead share in {n:,} rows", **share_over(fired == 0, "features"),
+                        null=float((even == 0).mean()), null_method=EVEN, estimator="features that never fired",
+                        **common))  # fmt: skip
     return tuple(out)
 
 

@@ -55,3 +55,15 @@ def spreads(found: np.ndarray, signed: bool) -> np.ndarray:
     cosine = np.einsum("akd,bkd->kab", found, found)
     cosine = cosine if signed else np.abs(cosine)
     return (cosine.sum(axis=(1, 2)) - np.einsum("kaa->k", cosine)) / (fits * (fits - 1))
+
+
+def stable_numbers(worst: np.ndarray, chance: np.ndarray, least: float) -> np.ndarray:
+    """Which numbers have a worst silhouette (numbers,) that reaches `least` and is above every draw of structureless
+    data in `chance` (draws, numbers)."""
+    return np.flatnonzero((worst >= least) & (worst > chance.max(axis=0)))
+
+
+def stable_by_chance(numbers: np.ndarray, chance: np.ndarray, least: float) -> np.ndarray:
+    """(draws,) largest stable number of each draw, beside the others as the data are beside all; 0 for none."""
+    found = [stable_numbers(own, np.delete(chance, i, axis=0), least) for i, own in enumerate(chance)]
+    return np.array([float(numbers[at[-1]]) if len(at) else 0.0 for at in found])

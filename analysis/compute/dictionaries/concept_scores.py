@@ -22,6 +22,12 @@ def prevalence_f1(share: np.ndarray) -> np.ndarray:
     return 2 * share / (1 + share)
 
 
+def enough(always):
+    """F1 from which a class counts as told, of classes where saying yes to every sample has F1 `always`: 0.9, or half
+    way from there to 1, since of a frequent class any rule has 0.9."""
+    return np.maximum(ENOUGH, (1 + np.asarray(always)) / 2)
+
+
 def best_thresholds(values: np.ndarray, hot: np.ndarray, beta: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Best F_β (k, C) of every feature of `values` (n, k) for every class of `hot` (n, C) bool, and the threshold
     (k, C) that reaches it: yes where a value is above that, which lies half way to the next smaller one; -inf for all.

@@ -5,7 +5,8 @@ Strength of a value v: the length of the effect u_v of its indicator on the rows
 squares on their indicators), times the deviation of the indicator, over the deviation of all rows. In a balanced design
 u_v is the difference of means. A value is *occluded* where a linear probe reads it, no feature or union of features
 does, and a stronger value that goes along with it in some samples has a feature. It is *over-split* in n where n
-features reach the F1 of a covered class by themselves (copies), or where n are needed together (parts).
+features reach the F1 of a covered class by themselves (copies), or where n are needed together (parts). Of a value
+that most samples have, saying yes always reaches 0.9: covered then means half way from there to 1.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute.dictionaries.concept_scores import ENOUGH, best_thresholds
+from analysis.compute.dictionaries.concept_scores import best_thresholds, enough
 
 SPLIT, OCCLUDED, ONE, WEAK, MISSING, UNREADABLE = (
     "over-split", "occluded", "one feature", "weak feature", "no feature", "not linear in the tap",
@@ -68,13 +69,13 @@ def every_f1(values: np.ndarray, hot: np.ndarray, first: np.ndarray) -> np.ndarr
 def verdicts(found: list[Value], shared: np.ndarray) -> tuple[list[str], list[int]]:
     """What each value is, and which one hides it (-1); `shared` (V, V) samples that have both."""
     said, by = [], []
-    covered = [max(v.f1, v.together + SLACK) >= ENOUGH for v in found]
+    covered = [max(v.f1, v.together + SLACK) >= enough(v.always) for v in found]
     for i, v in enumerate(found):
         louder = [
             j for j, w in enumerate(found)
-            if w.strength > v.strength and shared[i, j] >= SHARED and j != i and w.f1 >= ENOUGH
+            if w.strength > v.strength and shared[i, j] >= SHARED and j != i and w.f1 >= enough(w.always)
         ]  # fmt: skip
-        split = v.copies >= 2 or (v.parts >= 2 and v.f1 < ENOUGH)
+        split = v.copies >= 2 or (v.parts >= 2 and v.f1 < enough(v.always))
         by.append(-1)
         if covered[i]:
             said.append(SPLIT if split else ONE)
@@ -92,4 +93,4 @@ def pieces(v: Value, verdict: str) -> int:
     """Over how many features a value is split: n copies, or n parts; 1 of one feature, 0 of none."""
     if verdict not in (SPLIT, ONE):
         return 0
-    return max(v.copies, round(v.parts) if v.f1 < ENOUGH else 1, 1)
+    return max(v.copies, round(v.parts) if v.f1 < enough(v.always) else 1, 1)

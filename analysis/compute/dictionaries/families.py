@@ -39,8 +39,9 @@ def families(
     cost = low.max(initial=0.0) + 1.0 - low  # positive, the smaller the heavier
     tree = minimum_spanning_tree(csr_array((cost, (first, second)), (k, k))).tocoo()
     edges = np.column_stack([tree.row, tree.col]).astype(np.int64)
-    place = {(int(a), int(b)): i for i, (a, b) in enumerate(zip(first, second, strict=True))}
-    at = np.array([place[int(a), int(b)] for a, b in edges], np.int64)
+    keys, wanted = first.astype(np.int64) * k + second, edges[:, 0] * k + edges[:, 1]
+    order = np.argsort(keys, kind="stable")
+    at = order[np.searchsorted(keys, wanted, sorter=order)]
     parent, together, weight = np.full(k, -1), np.zeros(k, np.int64), np.zeros(k)
     rank = np.empty(k, np.int64)
     rank[np.argsort(-fires, kind="stable")] = np.arange(k)  # ties by number: nobody is his own ancestor

@@ -7,6 +7,7 @@ import numpy as np
 from analysis.compute.dictionaries.coherence import coherence, coherence_together, welch_bound
 from analysis.compute.dictionaries.reconstruction import CLASSES, OWN, PRINCIPAL, RANDOM, Sums, Yardsticks
 from analysis.compute.dictionaries.sparse_codes import together
+from analysis.compute.statistics.nulls import share_over
 from analysis.compute.statistics.ratios import ratio_interval
 from analysis.compute.streaming import Pass
 from analysis.results import Estimate
@@ -78,7 +79,8 @@ def report_estimates(c: dict[str, np.ndarray], found: Sums, seen: Pass) -> tuple
     rng = np.random.default_rng(0)
     has = found.rows > 0
     low, high = ratio_interval(found.active[has], found.rows[has], rng)
-    chance = f"random dictionary, {int(c['active per row'][random])} active"
+    chance = f"one random dictionary, {int(c['active per row'][random])} active"
+    drawn = sum(b.shape[0] for b in found.some)  # fewer rows, and so more that are dead
     return (
         Estimate("explained variance", float(c["explained variance"][own]), float(c["low"][own]),
                  float(c["high"][own]), interval=over, null=float(c["explained variance"][random]),
@@ -86,8 +88,9 @@ def report_estimates(c: dict[str, np.ndarray], found: Sums, seen: Pass) -> tuple
                  estimator="1 - squared error / variance about the mean", **common),
         Estimate("active features per row (L0)", float(c["active per row"][own]), low, high, interval=over,
                  estimator="mean count of what is not 0", **common),
-        Estimate(f"dead share in {int(found.per_row.sum()):,} rows", float(c["dead"][own]),
-                 null=float(c["dead"][random]), null_method=chance, estimator="features that never fired", **common),
+        Estimate(f"dead share in {int(found.per_row.sum()):,} rows", **share_over(found.fired == 0, "features"),
+                 null=float(c["dead"][random]), null_method=f"{chance}, in {drawn:,} rows",
+                 estimator="features that never fired", **common),
         Estimate("coherence", float(c["coherence"][own]), null=float(c["coherence"][random]), null_method=chance,
                  estimator="largest |cosine| of two directions", **common),
     )  # fmt: skip

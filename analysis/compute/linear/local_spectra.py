@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations
+from analysis.arrays import chosen_samples
+from analysis.compute.rows.some_samples import some_samples
 from analysis.compute.statistics.nulls import gaussian_eigenvalues
 from analysis.compute.streaming import Pass, finite_blocks, refuse_few
 from analysis.spec import Progress
@@ -34,20 +36,21 @@ class LocalSpectrum:
 
 
 def stored_jacobians(
-    tap: Activations, maximum: int, progress: Progress, span: tuple[float, float]
+    tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress, span: tuple[float, float]
 ) -> LocalSpectrum:
-    """Matrices (rows of a sample, units) that a tap holds, of the first samples, at most `maximum`; those without all
-    rows finite are left out. Raises NotEnoughData below three."""
+    """Matrices (rows of a sample, units) that a tap holds, of at most `maximum` samples, a random part above;
+    those without all rows finite are left out. Raises NotEnoughData below three."""
     seen, blocks, owners = Pass(), [], []
-    for rows, block in finite_blocks(tap, seen, progress, "reading Jacobians", span):
+    total = tap.layout.n_samples
+    samples = chosen_samples(total, maximum, rng)
+    part, _ = some_samples(tap, samples)
+    for rows, block in finite_blocks(part, seen, progress, "reading Jacobians", span):
         blocks.append(block)
-        owners.append(tap.layout.sample_of(rows))
-        if owners[-1][-1] >= maximum:
-            break
+        owners.append(part.layout.sample_of(rows))
     refuse_few(tap.name, sum(map(len, blocks)), FEWEST)
-    x, owner, sizes = np.concatenate(blocks), np.concatenate(owners), np.diff(tap.layout.offsets)
+    x, owner, sizes = np.concatenate(blocks), np.concatenate(owners), np.diff(part.layout.offsets)
     numbers, starts, counts = np.unique(owner, return_index=True, return_counts=True)
-    whole = (counts == sizes[numbers]) & (numbers < maximum)
+    whole = counts == sizes[numbers]
     refuse_few(tap.name, int(whole.sum()), FEWEST, "sample(s) with a finite Jacobian")
     most = min(int(counts[whole].max()), x.shape[1])
     values = np.zeros((int(whole.sum()), most))
@@ -55,10 +58,10 @@ def stored_jacobians(
         found = np.linalg.svd(x[start : start + count], compute_uv=False)
         values[i, : len(found)] = found
     notes = [BY_HAND, *seen.notes]
-    if len(values) < tap.layout.n_samples:
-        notes.append(
-            f"{len(values):,} of {tap.layout.n_samples:,} samples used: the first whose Jacobian is finite."
-        )
+    if len(samples) < total:
+        notes.append(f"A random {len(samples):,} of {total:,} samples used.")
+    if len(values) < len(samples):
+        notes.append(f"{len(values):,} of {len(samples):,} samples have a finite Jacobian and are used.")
     if counts[whole].min() < counts[whole].max():
         notes.append(f"Jacobians have {counts[whole].min()} to {counts[whole].max()} rows.")
     kind = np.dtype(getattr(tap, "dtype", None) or np.asarray(tap.take([0])).dtype)

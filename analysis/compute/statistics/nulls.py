@@ -40,6 +40,15 @@ def gaussian_eigenvalues(
     return out
 
 
+def gaussian_singular_values(
+    shape: tuple[int, int], square: float, rng: np.random.Generator, draws: int
+) -> np.ndarray:
+    """(draws, k) singular values, k the smaller side of `shape`, of independent Gaussian entries of mean 0 and mean
+    square `square`; a draw O(k³), whatever the longer side."""
+    short, long = sorted(shape)
+    return np.sqrt(gaussian_eigenvalues(np.full(short, square), long + 1, rng, draws) * long)
+
+
 def gaussian_correlation(d: int, n: int, rng: np.random.Generator) -> np.ndarray:
     """Sample correlation matrix (d, d) of n independent rows of d independent Gaussian units. O(d³)."""
     factor = _bartlett(d, n - 1, rng)
@@ -84,13 +93,13 @@ def add_one_p(observed: float | np.ndarray, null: np.ndarray) -> np.ndarray:
 
 def against(observed: float, null: np.ndarray) -> dict[str, float]:
     """What an `Estimate` says of its null (draws,): mean, middle 95 %, and the p-value of `add_one_p`."""
+    return {**null_spread(null), "p_value": float(add_one_p(observed, null))}
+
+
+def null_spread(null: np.ndarray) -> dict[str, float]:
+    """The same without the p-value, of a number that is not the further from chance the larger it is."""
     low, high = np.percentile(null, [2.5, 97.5])
-    return {
-        "null": float(null.mean()),
-        "null_low": float(low),
-        "null_high": float(high),
-        "p_value": float(add_one_p(observed, null)),
-    }
+    return {"null": float(null.mean()), "null_low": float(low), "null_high": float(high)}
 
 
 def bootstrap_mean(
@@ -152,3 +161,16 @@ def wilson(successes: float, n: int, z: float = 1.959964) -> tuple[float, float]
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+
+
+def share_over(yes: np.ndarray, what: str) -> dict:
+    """Share of `yes` (n,) bool, at least one, as an `Estimate` takes it: Wilson's 95 % interval over the n of them, in
+    words, `what` they are; they stand for others of their sort."""
+    n, share = len(yes), float(np.mean(yes))
+    low, high = wilson(float(np.sum(yes)), n)
+    return {
+        "value": share,
+        "low": min(low, share),
+        "high": max(high, share),
+        "interval": f"Wilson over {n:,} {what}",
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.activations import Activations
+from analysis.compute.rows.samples import known_labels
 from analysis.compute.tensors.cp import Components
 from analysis.compute.tensors.products import column_products, unfolded
 
@@ -44,19 +45,22 @@ def named_ends(factor: np.ndarray, names, signs: bool) -> np.ndarray:
 
 
 def between_labels(
-    tap: Activations, samples: np.ndarray, factor: np.ndarray
-) -> tuple[np.ndarray | None, int]:
-    """(k,) share of variance between labels and how many classes; None without two of them."""
+    tap: Activations, samples: np.ndarray, factor: np.ndarray, draws: int, rng: np.random.Generator
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """(k,) share of variance between labels, of the samples that have one, and (draws,) the largest over components
+    with labels exchanged between samples; None without two classes."""
     if "label" not in tap.samples:
-        return None, 0
-    _, of, counts = np.unique(
-        np.asarray(tap.samples["label"]).astype(str)[samples], return_inverse=True, return_counts=True
-    )
-    if not 2 <= len(counts) < len(of):
-        return None, 0
-    own = factor - factor.mean(axis=0)
-    means = np.zeros((len(counts), own.shape[1]))
-    np.add.at(means, of.reshape(-1), own)
-    means /= counts[:, None]
+        return None, np.zeros(0)
+    labels = np.asarray(tap.samples["label"])[samples]
+    known = known_labels(labels)
+    of = np.unique(labels[known].astype(str), return_inverse=True)[1].reshape(-1)
+    if not 2 <= (classes := int(of.max(initial=-1)) + 1) < len(of):
+        return None, np.zeros(0)
+    own, counts = factor[known] - factor[known].mean(axis=0), np.bincount(of)
     total = (own**2).sum(axis=0)
-    return (counts[:, None] * means**2).sum(axis=0) / np.where(total > 0, total, 1), len(counts)
+
+    def share(of: np.ndarray) -> np.ndarray:
+        means = (of == np.arange(classes)[:, None]) @ own / counts[:, None]
+        return (counts[:, None] * means**2).sum(axis=0) / np.where(total > 0, total, 1)
+
+    return share(of), np.array([share(rng.permutation(of)).max() for _ in range(draws)])

@@ -41,6 +41,17 @@ def mode_spectra(x: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(found)
 
 
+def noise_edges(shape, sizes: np.ndarray, draws: int, rng: np.random.Generator, tick=lambda share: None):
+    """(modes,) the largest singular value of each unfolding that `draws` arrays of `shape` had, of independent normal
+    numbers with deviations `sizes` (units,) along the last axis: the largest of a single draw is as likely below what
+    noise has as above."""
+    found = np.zeros(len(shape))
+    for draw in range(draws):
+        tick(draw / draws)
+        found = np.maximum(found, [s[0] for s in mode_spectra(rng.standard_normal(shape) * sizes)])
+    return found
+
+
 def mixed_along_samples(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """`x` (samples, …, units) with the samples of every unit in an order of its own: what a unit does over positions
     stays, what units do together is gone."""

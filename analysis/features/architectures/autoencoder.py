@@ -6,7 +6,7 @@
 Every latent takes part in every row; there is no sparsity. The finished set codes as the encoder does. A feature set
 has one direction for each feature: that is the least-squares one, x ≈ c D' + b' over rows that were trained on, so
 that everything that reads directions holds as for any set; what the decoder with its hidden layer explains is said
-beside it (`about["latents"]`). Without hidden units the decoder is kept as it is.
+beside it (`about["latents"]`). So it is without hidden units, too, where it undoes what a penalty has shrunk.
 """
 
 from __future__ import annotations

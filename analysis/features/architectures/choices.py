@@ -6,9 +6,10 @@
     loss = |z - ẑ|²
 
 Ayonrinde 2024, "Adaptive sparse allocation with mutual choice and feature choice sparse autoencoders". Mutual Choice
-is the selection of BatchTopK, found at the same time. In Feature Choice no feature can die: each has its rows. At
-inference each feature has the threshold θ_i that its smallest kept codes had on average (float64), so that the budget
-holds on average only. A pair whose p is not positive stays 0: the budget is spent whole where enough are positive.
+is the selection of BatchTopK, found at the same time. In Feature Choice every feature has its rows: one dies only where
+no product of its own is positive, or where a steep law gives it no row. At inference each feature has the threshold θ_i
+that its smallest kept codes had on average (float64), so that the budget holds on average only. A pair whose p is not
+positive stays 0: the budget is spent whole where enough are positive.
 
 Mutual Choice with a Zipf exponent helps features that are not dead but used less than their rank would have them:
 of the shares of rows in which features are active, falling, the r-th is expected to be k (r + 1)^-a / Σ (r + 1)^-a,

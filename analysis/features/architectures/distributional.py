@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.compute.statistics.moments import UnitMoments
 from analysis.features.architectures.architecture import Architecture, Parts
 from analysis.features.architectures.autoencoder import OrderedAutoencoder, deviations, rounded
 from analysis.spec import param
@@ -73,16 +74,22 @@ class Distributional(OrderedAutoencoder):
         """Energy scores of the held-out rows with k = 0 … K latents told, and which latents lower it."""
         import torch
 
+        found, seen, left, levels = [], None, 0.0, self.n_latents + 1
         with torch.no_grad():
-            z = torch.cat(list(parts))
-            codes = self.products(z)
-            scores = np.stack([self._scores(z, codes, k) for k in range(self.n_latents + 1)])
-            whole = self.drawn(
-                codes, torch.zeros(len(z), 2 * self.n_latents), torch.full((len(z),), self.n_latents)
-            )
-            left = float(((z - whole) ** 2).sum()) / float(((z - z.mean(dim=0)) ** 2).sum())
+            for i, z in enumerate(parts):
+                codes = self.products(z)
+                found.append(
+                    np.stack([self._scores(z, codes, k, JUDGING + i * levels + k) for k in range(levels)])
+                )
+                whole = self.drawn(
+                    codes, torch.zeros(len(z), 2 * self.n_latents), torch.full((len(z),), self.n_latents)
+                )
+                left += float(((z - whole).double() ** 2).sum())
+                own = UnitMoments.of(z.numpy())
+                seen = own if seen is None else seen.merge(own)
+        scores, left = np.concatenate(found, axis=1), left / float(seen.m2.sum())
         gained = scores[:-1] - scores[1:]
-        error = gained.std(axis=1, ddof=1) / np.sqrt(gained.shape[1]) if len(z) > 1 else np.inf
+        error = gained.std(axis=1, ddof=1) / np.sqrt(gained.shape[1]) if seen.n > 1 else np.inf
         tells = gained.mean(axis=1) > BEYOND * error
         return {
             "latents": {
@@ -92,11 +99,11 @@ class Distributional(OrderedAutoencoder):
             }
         }  # fmt: skip
 
-    def _scores(self, z, codes, k: int) -> np.ndarray:
-        """(n,) energy scores from several draws of the decoder."""
+    def _scores(self, z, codes, k: int, step: int) -> np.ndarray:
+        """(n,) energy scores from several draws of the decoder, with the noise of `step`."""
         import torch
 
-        level, noise = torch.full((len(z),), k), self.noise((DRAWS, len(z), 2 * self.n_latents), JUDGING + k)
+        level, noise = torch.full((len(z),), k), self.noise((DRAWS, len(z), 2 * self.n_latents), step)
         drawn = torch.stack([self.drawn(codes, e, level) for e in noise])
         away = _length(z[None] - drawn).mean(dim=0)
         apart = sum(_length(drawn - drawn.roll(shift, 0)).mean(dim=0) for shift in range(1, DRAWS)) / (

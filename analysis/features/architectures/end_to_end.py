@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.compute.statistics.moments import UnitMoments
 from analysis.errors import InputError
 from analysis.features import rules
 from analysis.features.architectures.architecture import Architecture, Parts, SparseDictionary
@@ -110,7 +111,7 @@ class EndToEnd(SparseDictionary):
     def facts(self, parts: Sequence) -> dict:
         import torch
 
-        n, sums, off = 0, np.zeros(2), {}
+        n, sums, off = 0, np.zeros(2), LaterErrors()
         with torch.no_grad():
             for samples in parts:
                 inputs, clean = self.live.clean(samples.numpy())
@@ -119,12 +120,31 @@ class EndToEnd(SparseDictionary):
                 mean = self.spliced(inputs, torch.zeros_like(z))
                 m = len(clean.logits)
                 sums += [m * float(divergence(clean.logits, one.logits)) for one in (spliced, mean)]
-                for name, share in unexplained(clean.later, spliced.later).items():
-                    off[name] = off.get(name, 0.0) + m * float(share)
+                off.add(clean.later, spliced.later)
                 n += m
         kl, of_mean = (sums / n).tolist()
-        later = {name: share / n for name, share in off.items()}
-        return {"end_to_end": {"divergence": kl, "divergence_of_mean": of_mean, "later_unexplained": later}}
+        found = {"divergence": kl, "divergence_of_mean": of_mean, "later_unexplained": off.shares}
+        return {"end_to_end": found}
+
+
+class LaterErrors:
+    """|a - â|² / |a - mean a|² of later taps over all batches, the mean being that of all: not a mean of ratios."""
+
+    def __init__(self) -> None:
+        self._left: dict[str, float] = {}
+        self._seen: dict[str, UnitMoments] = {}
+
+    def add(self, clean: dict, spliced: dict) -> None:
+        """Rows (n, e) of each later module, by name."""
+        for name, a in clean.items():
+            part = UnitMoments.of(a.detach().numpy())
+            self._seen[name] = self._seen[name].merge(part) if name in self._seen else part
+            left = float(((a.detach().double() - spliced[name].double()) ** 2).sum())
+            self._left[name] = self._left.get(name, 0.0) + left
+
+    @property
+    def shares(self) -> dict[str, float]:
+        return {n: left / max(float(self._seen[n].m2.sum()), 1e-300) for n, left in self._left.items()}
 
 
 def divergence(logits, others):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def read_directions(path: Path, units: int) -> tuple[list[str], np.ndarray]:
         raise NotFound(f"there is no file {str(path)!r}", "the full path of an npz or safetensors file")
     try:
         names, found = _safetensors(path) if path.suffix == ".safetensors" else _npz(path)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise InputError(
             f"{path.name} cannot be read as concept directions ({error})",
             "'directions' (concepts, units) and 'names' (concepts,)", "Save it with numpy.savez, names as text",
@@ -115,8 +116,14 @@ def read_directions(path: Path, units: int) -> tuple[list[str], np.ndarray]:
 
 
 def _npz(path: Path):
-    with np.load(path, allow_pickle=False) as data:
-        return [str(n) for n in data["names"]], np.asarray(data["directions"])
+    data = np.load(path, allow_pickle=False)
+    if isinstance(data, np.ndarray):
+        raise ValueError("it holds a single array, without names")
+    with data:
+        found = np.asarray(data["directions"])
+        if found.dtype.kind not in "biuf":
+            raise ValueError(f"its directions are of type {found.dtype}")
+        return [str(n) for n in data["names"]], found
 
 
 def _safetensors(path: Path):

@@ -68,7 +68,7 @@ def make(
     progress(FITTING, "trying it on the held-out samples")
     about = {
         "store": store.name, "tap": tap, "store_digest": activations.digest, "architecture": kind.name,
-        "classical": True, "parameters": dataclasses.asdict(made), "seed": seed,
+        "classical": True, "parameters": dataclasses.asdict(made), "seed": seed, "held_out_share": held_out,
     }  # fmt: skip
     features = _feature_set(found, name or f"{kind.name} {tap}", about)
     about |= _facts(found, rows, features)

@@ -31,7 +31,7 @@ from analysis.compute.neighbours.neighbour_consistency import (
     purity,
     soft_assignment,
 )
-from analysis.compute.neighbours.neighbours import nearest
+from analysis.compute.neighbours.neighbours import nearest, search_bytes
 from analysis.compute.rows.cloud import Cloud, point_cloud
 from analysis.compute.rows.labelled_cloud import with_classes
 from analysis.compute.rows.metric_space import METRICS, Space
@@ -179,7 +179,8 @@ def _cost(shapes, params: ConsistencyParams) -> Cost:
     seconds = m.seconds(
         flops32=2.0 * n * n * d, flops64=4000.0 * n * d, moved=n * n * 12 + n * params.neighbours * 900
     )
-    return Cost(seconds + 0.05, n * d * 8 * 6.0 + min(n * n * 12, 90e6) + n * params.neighbours * 90 + 2e6)
+    held = n * d * 8 * 3.0 + n * params.neighbours * 90 + search_bytes(n, d, params.neighbours)
+    return Cost(seconds + 0.05, held + 2e6)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -34,7 +34,7 @@ import numpy as np
 from analysis.activations import as_activations
 from analysis.compute.linear.spectra import entropy_rank, participation_ratio
 from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import gaussian_eigenvalues
+from analysis.compute.statistics.nulls import gaussian_singular_values
 from analysis.compute.statistics.sample_groups import FEWEST as FEWEST_GROUPS
 from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
 from analysis.compute.subspaces.householder import (
@@ -121,7 +121,7 @@ def householder_directions(
     full = _singular(w)
     values = full[full > full[0] * ROUNDING]
     blocks = equal_blocks(values, params.tolerance)
-    chance = _chance(w, rng)
+    chance = gaussian_singular_values(w.shape, float((w**2).mean()), rng, DRAWS)
     long = w if len(w) > w.shape[1] else w.T
     group = groups_of(len(long), rng)
     without = []
@@ -141,13 +141,6 @@ def householder_directions(
 def _singular(w: np.ndarray) -> np.ndarray:
     """(min(units, inputs),) falling singular values, 0 included."""
     return np.linalg.svd(w, compute_uv=False)
-
-
-def _chance(w: np.ndarray, rng) -> np.ndarray:
-    """(draws, k) singular values of independent Gaussian weights of the same shape and mean square, falling."""
-    short, long = sorted(w.shape)
-    square = gaussian_eigenvalues(np.full(short, float((w**2).mean())), long + 1, rng, DRAWS) * long
-    return np.sqrt(square)
 
 
 def _estimates(full, without, chance, w) -> tuple[Estimate, ...]:

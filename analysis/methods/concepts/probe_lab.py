@@ -128,9 +128,8 @@ def _row(tap, label: str, column: str, params, rng, progress, span) -> tuple[Row
     right = probes.right_by_probe(
         data.values, data.of, len(data.names), KINDS, _training(params), rng, progress, (middle, span[1])
     )
-    return Row(
-        label, right, len(data.names), float(data.counts.max() / len(data.of)), tap.shape[1]
-    ), data.notes
+    majority = float(data.counts.max() / len(data.of))
+    return Row(label, right, len(data.names), majority, tap.shape[1]), data.notes
 
 
 def _training(params: ProbeLabParams) -> Training:

@@ -215,7 +215,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="allocation", family="dictionaries", title="Budget: features per row, rows per feature", version=2,
+        id="allocation", family="dictionaries", title="Budget: features per row, rows per feature", version=3,
         function=allocation,
         summary="How activity is shared out over rows and features, with a Zipf fit and the declared budget checked.",
         params=AllocationParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,

@@ -27,7 +27,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.dictionaries.concept_scores import ENOUGH, f1, f1_parts, halves, judged, prevalence_f1
+from analysis.compute.dictionaries.concept_scores import (
+    ENOUGH,
+    enough,
+    f1,
+    f1_parts,
+    halves,
+    judged,
+    prevalence_f1,
+)
 from analysis.compute.dictionaries.coverage import (
     OCCLUDED,
     ONE,
@@ -61,7 +69,8 @@ HELP = {
     "probe F1": "Of a held-out linear probe of the tap itself.",
     "strength": "Length of its effect on the tap, other attributes held fixed, over the deviation of the rows.",
     "samples": "Samples that have it.",
-    "copies": f"Features that reach F1 {ENOUGH} by themselves.",
+    "copies": f"Features that reach F1 {ENOUGH} by themselves, or half way from saying yes always to 1 where that is "
+    "more.",
     "together": "Features of the best union.",
     "F1 together": "F1 of the union.",
 }
@@ -122,7 +131,7 @@ def _values(data: AttributeValues, choices, single, several, each, null, probe) 
     parts = np.mean([[len(f) for f, _ in c.unions] for c in choices], axis=0)
     return [
         Value(float(own[v]), float(union[v]), float(probe[v]), float(always[v]), float(null[:, v].max()),
-              int((each[:, v] >= ENOUGH).sum()), float(parts[v]), float(size[v]))
+              int((each[:, v] >= enough(always[v])).sum()), float(parts[v]), float(size[v]))
         for v in range(hot.shape[1])
     ]  # fmt: skip
 
@@ -208,7 +217,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="attribute_coverage", family="dictionaries", title="Occluded and over-split attributes", version=1,
+        id="attribute_coverage", family="dictionaries", title="Occluded and over-split attributes", version=2,
         function=attribute_coverage,
         summary="For every attribute value: one feature, several copies or parts, or none since a louder one hides it.",
         params=AttributeCoverageParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,

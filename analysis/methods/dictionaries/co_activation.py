@@ -37,7 +37,8 @@ from analysis.compute.dictionaries.common_rows import (
     moved_rows,
 )
 from analysis.compute.dictionaries.sparse_codes import likely_size
-from analysis.compute.statistics.nulls import against, bootstrap_mean, wilson
+from analysis.compute.statistics.nulls import against, wilson
+from analysis.compute.statistics.ratios import ratio_interval
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import InputError
 from analysis.results import Estimate, Table
@@ -108,7 +109,7 @@ def co_activation(
     }  # fmt: skip
     notes = [*seen.notes, *_caveats(tap, on, n, seen)]
     related = _related((i, j, both, value, low, high))
-    estimates = _estimates(related / alive, value, np.array(null), np.array(means), n, alive, rng)
+    estimates = _estimates(related / alive, (i, j, value), np.array(null), np.array(means), n, alive, rng)
     return Table(
         title=f"Features of {tap.name} that fire together",
         reading=f"{related:,} of {alive:,} firing features have a partner with which they share more "
@@ -131,9 +132,10 @@ def _related(listed) -> int:
     return len(np.unique(i[low > 0]))
 
 
-def _estimates(share: float, value, null, means, n: int, alive: int, rng) -> tuple[Estimate, ...]:
-    """`null` shares and `means` of PMI where rows are drawn anew: partners are listed for being above chance, so that
-    their mean is above 0 without any relation."""
+def _estimates(share: float, listed, null, means, n: int, alive: int, rng) -> tuple[Estimate, ...]:
+    """Of the `listed` features, partners and PMI; `null` shares and `means` of PMI where rows are drawn anew: partners
+    are listed for being above chance, so that their mean is above 0 without any relation. A pair is listed both ways
+    and counts once for the interval."""
     ends, how = (
         wilson(share * alive, alive),
         f"rows of each feature drawn anew, {len(null)} times: mean, 95 %",
@@ -143,11 +145,16 @@ def _estimates(share: float, value, null, means, n: int, alive: int, rng) -> tup
                  null_method=how, n=n, d=alive,
                  estimator="lower end of PMI above 0", **against(share, null)),
     ]  # fmt: skip
+    i, j, value = listed
     if len(value):
-        mean, ends = float(value.mean()), bootstrap_mean(value, rng, draws=300)
+        pair = np.unique(np.sort([i, j], axis=0), axis=1, return_inverse=True)[1].reshape(-1)
+        mean, ends = (
+            float(value.mean()),
+            ratio_interval(np.bincount(pair, value), np.bincount(pair), rng, draws=300),
+        )
         made.append(
-            Estimate("mean PMI of listed partners", mean, min(float(ends[0]), mean), max(float(ends[1]), mean),
-                     interval="bootstrap over pairs", null_method=how, n=n, d=alive,
+            Estimate("mean PMI of listed partners", mean, *ends,
+                     interval="bootstrap over pairs, both ways together", null_method=how, n=n, d=alive,
                      estimator="log of common rows over expected ones", **against(mean, means))
         )  # fmt: skip
     return tuple(made)
@@ -188,7 +195,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="co_activation", family="dictionaries", title="Features that fire together", version=2,
+        id="co_activation", family="dictionaries", title="Features that fire together", version=3,
         function=co_activation,
         summary="For each feature the partners with which it shares more rows than chance gives: PMI with its counts.",
         params=CoActivationParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,

@@ -76,7 +76,8 @@ def co_activation_heat(
         np.array([np.nanmean(off[np.ix_(group != g, group != g)]) for g in np.unique(group)])
     )
     np.fill_diagonal(pmi, 0.0)
-    names, top = tuple(np.array(tap.unit_names)[rows.shown]), np.unravel_index(pmi.argmax(), pmi.shape)
+    names = tuple(np.array(tap.unit_names)[rows.shown])
+    top = np.unravel_index(np.where(own, pmi, -np.inf).argmax(), pmi.shape)
     half = 0.0 if half is None else float(half)
     progress(1.0, "done")
     return Matrix(
@@ -109,7 +110,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="co_activation_heat", family="dictionaries", title="Heat map of features that fire together", version=1,
+        id="co_activation_heat", family="dictionaries", title="Heat map of features that fire together", version=2,
         function=co_activation_heat, summary="PMI of every pair of features, ordered, with pairs that never meet.",
         params=CoActivationHeatParams, result=Matrix, check=_check, cost=map_cost, minimum_rows=FEWEST,
         invariance="reordering features and rows; scaling features; any change of values that are not 0",

@@ -8,13 +8,13 @@ whose worst cluster reaches the asked silhouette, and more than structureless da
 beside it says what k components leave over, as a share of the squares.
 
 Null: the same on data in which every unit's values are moved over the samples by themselves, so that units have
-nothing in common.
+nothing in common; several times, and a number must be beyond all of them.
 
 When it lies: a small true component that the noise hides makes a right k look unstable (use less noise); for
 resampling, many rows make everything stable, components of the noise as well, where variances differ (PCA); two
 components that always come together are one; k-means of a cloud without clusters can be stable.
 
-Cost: (largest - smallest + 1) x copies x (1 + null) fits; rows are held in memory.
+Cost: (largest - smallest + 1) x copies x (1 + draws) fits; rows are held in memory.
 
 References: "Determination of Latent Dimensionality in International Trade Flow" (2020), there NMFk and RESCALk; P.
 Rousseeuw (1987), "Silhouettes".
@@ -27,10 +27,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations, ArrayActivations, as_activations, load_matrix
-from analysis.compute.dictionaries.component_silhouettes import aligned, silhouettes, spreads
+from analysis.compute.dictionaries.component_silhouettes import (
+    aligned,
+    silhouettes,
+    spreads,
+    stable_by_chance,
+    stable_numbers,
+)
 from analysis.compute.dictionaries.consistency import lines
 from analysis.compute.machine import machine
 from analysis.compute.statistics.moments import is_varying
+from analysis.compute.statistics.nulls import against, null_spread
 from analysis.errors import InputError, NotEnoughData, ParameterError
 from analysis.features.classical.refits import ICA, KMEANS, NMF, PCA, SIGNED, SWEEPS, fitted_atoms, left_over
 from analysis.results import Curve, Estimate
@@ -57,6 +64,7 @@ class StabilityParams:
     least: float = param(
         0.75, "Silhouette that the worst component of a stable number reaches.", low=0.0, high=1.0
     )
+    draws: int = param(5, "Times the values are moved for the null.", low=2, high=99)
     maximum_rows: int = param(2_000, "Most rows; a seeded random subset above.", low=40, high=200_000)
 
 
@@ -86,13 +94,15 @@ def component_stability(
     if most < params.largest:
         notes.append(f"No more than {most} components of {x.shape[1]} units and {len(x)} rows.")
     numbers = np.arange(params.smallest, most + 1)
-    shuffled = rng.permuted(x, axis=0)
-    found, null = [], []
+    found, null, steps = [], [], len(numbers) * (1 + params.draws)
     for i, k in enumerate(numbers):
-        progress((i + 0.0) / len(numbers), f"{k} components")
+        progress(i / steps, f"{k} components")
         found.append(_of(x, of, int(k), kind, params, rng))
-        progress((i + 0.5) / len(numbers), f"{k} components of structureless data")
-        null.append(_of(shuffled, of, int(k), kind, params, rng))
+    for draw in range(params.draws):
+        moved = rng.permuted(x, axis=0)
+        for i, k in enumerate(numbers):
+            progress(((draw + 1) * len(numbers) + i) / steps, f"{k} components of structureless data")
+            null.append(_of(moved, of, int(k), kind, params, rng))
     progress(1.0, "done")
     return _curve(tap, numbers, found, null, kind, params, len(x), notes)
 
@@ -144,29 +154,31 @@ def _of(x, of, k: int, kind: str, params: StabilityParams, rng):
 
 
 def _curve(tap, numbers, found, null, kind: str, params: StabilityParams, n: int, notes) -> Curve:
-    worst, chance = (np.array([s.min() for s, _, _ in some]) for some in (found, null))
+    worst, error = np.array([(s.min(), e) for s, _, e in found]).T
+    drawn = np.array([(s.min(), e) for s, _, e in null]).reshape(params.draws, len(numbers), 2)
+    chance, without = drawn[:, :, 0], drawn[:, :, 1]
     mean, best = (np.array([f(s) for s, _, _ in found]) for f in (np.mean, np.max))
-    error, without = (np.array([e for _, _, e in some]) for some in (found, null))
-    good = np.flatnonzero((worst >= params.least) & (worst > chance))
+    good = stable_numbers(worst, chance, params.least)
     at = int(good[-1]) if len(good) else int(worst.argmax())
     k = int(numbers[at])
-    method = "each unit's values moved over the rows, fitted again in the same way"
-    about = {"n": n, "d": tap.shape[1], "null_method": method}
-    over = f"over {params.copies} copies"
+    method = f"each unit's values moved over the rows, {params.draws} times: mean and the middle 95 %"
+    about, over = {"n": n, "d": tap.shape[1], "null_method": method}, f"over {params.copies} copies"
     estimates = [
-        Estimate("stable components", float(k if len(good) else 0), null=0.0, **about,
-                 estimator=f"largest number whose worst silhouette is {params.least:g} and beyond the null's"),
-        Estimate(f"smallest silhouette of {k}", worst[at], null=chance[at], **about, estimator=over),
-        Estimate(f"held-out error of {k}", error[at], null=without[at], **about, estimator=f"mean {over}"),
+        Estimate("stable components", float(k if len(good) else 0), **about,
+                 **null_spread(stable_by_chance(numbers, chance, params.least)),
+                 estimator=f"largest number whose worst silhouette is {params.least:g} and beyond all of the null's"),
+        Estimate(f"smallest silhouette of {k}", worst[at], **against(worst[at], chance[:, at]), **about,
+                 estimator=over),
+        Estimate(f"held-out error of {k}", error[at], **null_spread(without[:, at]), **about, estimator=f"mean {over}"),
         *(Estimate(f"component {j + 1} of {k}: mean cosine between copies", value, n=n, d=tap.shape[1],
                    estimator=over) for j, value in enumerate(np.sort(found[at][1])[::-1])),
     ]  # fmt: skip
     return Curve(
         title=f"Stability of {kind} components of {tap.name}",
-        reading=_reading(kind, k, len(good) > 0, worst[at], chance[at], error[at], params),
+        reading=_reading(kind, k, len(good) > 0, worst[at], chance[:, at], error[at], params),
         caveats=(*notes, *_caveats(params, worst, chance, numbers)), estimates=tuple(estimates),
         x=numbers.astype(float), x_name="components", y_name="silhouette, or share left over",
-        series={MEAN: mean, WORST: worst, ERROR: error}, null={WORST: chance, ERROR: without},
+        series={MEAN: mean, WORST: worst, ERROR: error}, null={WORST: chance.mean(axis=0), ERROR: without.mean(axis=0)},
         low={MEAN: worst}, high={MEAN: best},
     )  # fmt: skip
 
@@ -175,19 +187,28 @@ def _reading(kind: str, k: int, any_good: bool, worst, chance, error, params: St
     if not any_good:
         return (
             f"No number of {kind} components is stable: the worst component of the best number, {k}, has a silhouette "
-            f"of {worst:.2f} (asked {params.least:g}, structureless data {chance:.2f})."
+            f"of {worst:.2f} (asked {params.least:g}, structureless data {_span(chance)})."
         )
     return (
         f"{k} {kind} components come back in every copy: the worst has a silhouette of {worst:.2f} (structureless data "
-        f"{chance:.2f}), and together they leave {error:.1%} of the squares of held-out rows over."
+        f"{_span(chance)}), and together they leave {error:.1%} of the squares of held-out rows over."
     )
+
+
+def _span(values: np.ndarray) -> str:
+    return f"{values.min():.2f} to {values.max():.2f}"
 
 
 def _caveats(params: StabilityParams, worst, chance, numbers) -> tuple[str, ...]:
     said = ["The band is from the worst to the best component, not an interval."]
-    if (chance >= params.least).any():
-        which = ", ".join(str(k) for k in numbers[chance >= params.least])
-        said.append(f"Structureless data are as stable as asked with {which} component(s).")
+    chance = chance.max(axis=0)
+    too = (worst >= params.least) & (worst <= chance)
+    if too.any():
+        which = ", ".join(str(k) for k in numbers[too])
+        said.append(
+            f"{which} component(s) come back too, but so do those of structureless data: this perturbation does not "
+            "tell them apart. Resample, or use more noise."
+        )
     if worst[-1] >= params.least and worst[-1] > chance[-1]:
         said.append(f"The largest number tried, {numbers[-1]}, is stable: there may be more.")
     return tuple(said)
@@ -197,7 +218,7 @@ def _cost(shapes, params: StabilityParams) -> Cost:
     (n, d), m = shapes[0], machine()
     n = min(n, params.maximum_rows)
     numbers = max(1, min(params.largest, d) - params.smallest + 1)
-    fits, k = 2 * params.copies * numbers, (params.largest + params.smallest) / 2
+    fits, k = (1 + params.draws) * params.copies * numbers, (params.largest + params.smallest) / 2
     flops = fits * (SWEEPS * 6.0 * n * d * k + 2.0 * n * d * min(n, d))
     return Cost(m.seconds(flops64=flops, moved=fits * 40.0 * n * d, calls=fits * 4000), 8.0 * n * d * 5)
 
@@ -220,7 +241,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="component_stability", family="dictionaries", title="How many components", version=1,
+        id="component_stability", family="dictionaries", title="How many components", version=2,
         function=component_stability,
         summary="Components refitted to perturbed copies: which number comes back, and what it leaves over.",
         params=StabilityParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,

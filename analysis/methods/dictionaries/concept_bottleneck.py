@@ -143,11 +143,8 @@ def concept_bottleneck(
 
 def _names(made, tap) -> np.ndarray:
     """Names of the concepts: those of the set, else of the tap."""
-    about = made.features.about
-    parts = about.get("components", {})
-    told = about.get("concepts") or parts.get("concept") or parts.get("value")
-    fits = isinstance(told, list) and len(told) == tap.shape[1] and all(isinstance(n, str) for n in told)
-    return np.array(told if fits else tap.unit_names, dtype=str)
+    told = made.features.feature_names
+    return np.array(told if len(told) == tap.shape[1] else tap.unit_names, dtype=str)
 
 
 def _off(asked: str, names: np.ndarray) -> np.ndarray:

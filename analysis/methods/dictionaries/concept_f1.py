@@ -24,15 +24,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.compute.dictionaries.concept_scores import ENOUGH, f1, f1_parts, halves, judged, prevalence_f1
+from analysis.compute.dictionaries.concept_scores import (
+    ENOUGH,
+    enough,
+    f1,
+    f1_parts,
+    halves,
+    judged,
+    prevalence_f1,
+)
 from analysis.compute.machine import machine
 from analysis.compute.rows.samples import labelled_matrix
-from analysis.compute.statistics.nulls import against
+from analysis.compute.statistics.nulls import against, share_over
 from analysis.compute.statistics.ratios import ratio_interval
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST = 8  # samples
+FEWEST, SLACK = 8, 0.05  # samples; of the F1 of a union, chosen on other samples than it is judged on
 HELP = {
     "class": "The value of the column.",
     "samples": "Samples of the class.",
@@ -46,7 +54,8 @@ HELP = {
     "features together": f"How many features, any of them, reach F1 {ENOUGH} on the half they are chosen on (mean of "
     "both halves), or as many as help.",
     "F1 together": "F1 of these, judged on the other half.",
-    "over-split": "It takes two or more features to reach it, and they do.",
+    "over-split": "It takes two or more features to reach it, and they do; where saying yes always has more than 0.8, "
+    "half way from there to 1.",
     "same feature as": "Other classes that have the same best feature.",
 }
 
@@ -121,7 +130,7 @@ def _columns(data, units, choices, single, several, hot, null, rng) -> dict[str,
         "low": bounds[:, 0], "high": bounds[:, 1], "says yes always": base, "by chance": null.mean(axis=0),
         "beyond chance": np.where((value > null.max(axis=0)) & (value > base), "yes", "no"),
         "features together": together, "F1 together": union,
-        "over-split": np.where((together >= 2) & (union >= ENOUGH - 0.05), "yes", "no"),
+        "over-split": np.where((together >= 2) & (union >= enough(base) - SLACK), "yes", "no"),
         "same feature as": np.array(same, dtype=str),
     }  # fmt: skip
 
@@ -139,10 +148,10 @@ def _estimates(c, null, single, hot, rng, n: int, d: int) -> tuple[Estimate, ...
         Estimate("mean F1 of classes", value, min(float(low), value), max(float(high), value),
                  interval="bootstrap over samples", null_method=f"labels exchanged, {len(null)} times",
                  estimator="chosen on one half, judged on the other", **against(value, null.mean(axis=1)), **common),
-        Estimate("share of classes beyond chance", float((c["beyond chance"] == "yes").mean()),
+        Estimate("share of classes beyond chance", **share_over(c["beyond chance"] == "yes", "classes"),
                  null=1 / (1 + len(null)), null_method="above every exchange of labels",
                  estimator="exchange", **common),
-        Estimate("share of classes over-split", float((c["over-split"] == "yes").mean()),
+        Estimate("share of classes over-split", **share_over(c["over-split"] == "yes", "classes"),
                  estimator=f"two features or more for F1 {ENOUGH}", **common),
     )  # fmt: skip
 
@@ -186,7 +195,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="concept_f1", family="dictionaries", title="A feature for each class", version=2, function=concept_f1,
+        id="concept_f1", family="dictionaries", title="A feature for each class", version=3, function=concept_f1,
         summary="Best F1 of a feature for each class, chosen and judged on different samples; over-splitting.",
         params=ConceptF1Params, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="reordering features; any rising map of a feature's values",

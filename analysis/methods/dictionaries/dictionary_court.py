@@ -80,7 +80,7 @@ class DictionaryCourtParams:
         3, "How many of the most frequent classes are changed into each other.", low=2, high=12
     )
     draws: int = param(4, "Exchanges of labels.", low=2, high=99)
-    maximum_samples: int = param(300, "Most samples (the first ones).", low=16, high=100_000)
+    maximum_samples: int = param(300, "Most samples; a seeded random subset above.", low=16, high=100_000)
 
 
 def dictionary_court(
@@ -127,7 +127,7 @@ def dictionary_court(
     return Matrix(
         title=f"The court on {made.features.name} at {source.name}",
         reading=_reading(arrays, list(lines), reader.what, made.features.name),
-        caveats=(*seen.notes, *notes, *found.notes, *made.notes, *said,
+        caveats=(*seen.notes, *notes, *found.notes, *made.notes, *made.fitted_note, *said,
                  f"Of {made.features.n_features:,} features {known.active} are active in a row: so many has the random "
                  "dictionary, and there are as many principal components for variance and loss, all of them to choose "
                  "from for edits and classes. Class means are told the class of every row.",
@@ -233,7 +233,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="dictionary_court", family="dictionaries", title="The dictionary court", version=3,
+        id="dictionary_court", family="dictionaries", title="The dictionary court", version=4,
         function=dictionary_court,
         summary="Approximation, function and interpretability of a dictionary beside PCA, random and supervised ones.",
         params=DictionaryCourtParams, result=Matrix, check=_check, cost=_cost, minimum_rows=FEWEST,

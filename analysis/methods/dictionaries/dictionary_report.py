@@ -9,7 +9,7 @@ that fired in none of the rows looked at, whose number is said. Coherence is the
 overall and of features that were active together in five rows, beside the bound that no dictionary of this size can
 go below (Welch).
 
-When it lies: components and class means were fitted on these very rows, a dictionary may have been trained on others;
+When it lies: components and class means were fitted on these very rows, a dictionary to most of them, or to others;
 variance says nothing of what the network uses, so that a dictionary with less of it can lose less of the network's
 output; a few loud units rule it; principal components of L0 dimensions are the same for all rows, the features of a
 sparse code are not; a feature that is dead in few rows may fire in more.
@@ -94,7 +94,7 @@ def dictionary_report(
     columns = report_columns(made.features.directions, known, found, active, linear, rng)
     progress(1.0, "done")
     estimates = report_estimates(columns, found, seen)
-    notes = (*seen.notes, *notes, *made.notes, *report_caveats(found, seen))
+    notes = (*seen.notes, *notes, *made.notes, *made.fitted_note, *report_caveats(found, seen))
     return Table(
         title=f"{made.features.name} on {made.source.name}, beside what costs nothing",
         reading=report_reading(columns, seen), caveats=notes, estimates=estimates, columns=columns, index="dictionary",
@@ -145,7 +145,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="dictionary_report", family="dictionaries", title="Dictionary report", version=1,
+        id="dictionary_report", family="dictionaries", title="Dictionary report", version=2,
         function=dictionary_report,
         summary="Explained variance, active and dead features and coherence, beside PCA, random and class means.",
         params=DictionaryReportParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,

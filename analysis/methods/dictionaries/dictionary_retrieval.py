@@ -35,28 +35,25 @@ import numpy as np
 from analysis.activations import as_activations, load_matrix
 from analysis.compute.dictionaries.codebook_growth import (
     KMEANS,
-    RANDOM,
     Growth,
     grown,
     side_by_side,
     staged,
     unfitted,
 )
+from analysis.compute.dictionaries.codebook_report import growth_estimates, growth_reading
 from analysis.compute.dictionaries.codebooks import gaussian_like, least_for_gaussian
 from analysis.compute.machine import machine
-from analysis.compute.statistics.ratios import ratio_interval
-from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
 from analysis.errors import InputError
 from analysis.features import rules
 from analysis.features.tap_dictionary import tap_dictionary
-from analysis.results import Curve, Estimate
+from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST, HELD, DRAWS = 32, 3, 2  # rows; one sample in so many is held out; draws of the null
 ROWS_EACH = 4  # of the fit, for each entry
 ENTRIES, BITS = "entries kept", "bits per row"
 SHANNON = "least for Gaussian rows"
-HOW = "codebooks fitted to Gaussian rows of the same covariance, judged on others: mean and range of draws"
 CAVEATS = (
     "Every codebook explains something by its size alone: read the distance to the null, not the height.",
     "A residual codebook tells more rows apart with as many entries: 'bits per row' compares at equal precision.",
@@ -117,11 +114,11 @@ def dictionary_retrieval(
     own = {} if made is None else {made.features.name: _own(made.features, x[held], mean)}
     worse = unfitted(fit, test, found[KMEANS].entries, params.noise, rng)
     progress(0.95, "resampling")
-    estimates = _estimates(found | own, worse, null, of[held], fit.shape[1], rng)
+    estimates = growth_estimates(found | own, worse, null, of[held], fit.shape[1], rng)
     progress(1.0, "done")
     notes = [f"{loaded.note}."] if loaded.note else []
     return Curve(
-        title=f"What the nearest dictionary entry explains of {source.name}", reading=_reading(estimates, worse),
+        title=f"What the nearest dictionary entry explains of {source.name}", reading=growth_reading(estimates, worse),
         caveats=(*notes, *CAVEATS, *([SEEN] if own else [])), estimates=estimates,
         **_drawn(found | worse | own, null, np.linalg.eigvalsh(fit.T @ fit), params.along),
     )  # fmt: skip
@@ -162,43 +159,6 @@ def _own(features, x: np.ndarray, mean: np.ndarray) -> Growth:
     return Growth(left[:, None], total, np.array([features.n_features]), np.array([np.nan]))
 
 
-def _estimates(found, worse, null, of: np.ndarray, d: int, rng) -> tuple[Estimate, ...]:
-    codes, n = np.unique(of, return_inverse=True)[1].reshape(-1), len(of)
-    out, common = [], {"n": len(np.unique(of)), "d": d}
-    for name, own in found.items():
-        left, total = np.bincount(codes, own.left[:, -1]), np.bincount(codes, own.total)
-        low, high = ratio_interval(left, total, rng) if total.any() else (0.0, 0.0)
-        chance = [1 - float(draw[name].share[-1]) for draw in null if name in draw] or [
-            1 - float(worse[RANDOM].share[-1])
-        ]
-        how = HOW if name in null[0] else f"random codebook of {worse[RANDOM].entries[-1]} entries"
-        out.append(
-            Estimate(f"explained by {name}, {own.entries[-1]:,} entries", 1 - float(own.share[-1]), 1 - high, 1 - low,
-                     interval="bootstrap over held-out samples", null=float(np.mean(chance)), null_low=min(chance),
-                     null_high=max(chance), null_method=how, estimator="1 - squares left over squares about the mean",
-                     **common)
-        )  # fmt: skip
-    own, chance = found[KMEANS], [draw[KMEANS] for draw in null]
-    slopes = [s for s in (c.slope() for c in chance) if s is not None]
-    if own.slope() is not None and slopes:
-        parts = groups_of(codes.max() + 1, rng)[codes]
-        without = [own.slope(parts != g) for g in range(parts.max() + 1)]
-        half = jackknife_half(np.array([s for s in without if s is not None])) or 0.0
-        value = own.slope()
-        out.append(
-            Estimate("slope of what is left, per e-fold of entries", value, value - half, value + half,
-                     interval="jackknife, groups of held-out samples", null=float(np.mean(slopes)),
-                     null_low=min(slopes), null_high=max(slopes), null_method=HOW,
-                     estimator="least squares over the larger half of the sizes", **common)
-        )  # fmt: skip
-    used = [c.used for c in chance]
-    out.append(
-        Estimate("entries used, were they used alike", own.used, null=float(np.mean(used)), null_low=min(used),
-                 null_high=max(used), null_method=HOW, estimator=f"perplexity over {n:,} held-out rows", **common)
-    )  # fmt: skip
-    return tuple(out)
-
-
 def _drawn(series: dict[str, Growth], null, variances: np.ndarray, along: str) -> dict:
     """What a curve has, all series over the union of their places."""
     places, drawn, chance = side_by_side(series, null, along == BITS)
@@ -210,30 +170,6 @@ def _drawn(series: dict[str, Growth], null, variances: np.ndarray, along: str) -
         "x": places, "x_name": along, "y_name": "explained energy, held out", "series": drawn | {SHANNON: least},
         "null": chance, "log_x": along == ENTRIES, "joined": True,
     }  # fmt: skip
-
-
-def _reading(estimates, worse) -> str:
-    first, *rest = estimates
-    shaken, random = (1 - float(g.share[-1]) for g in worse.values())
-    said = (
-        f"{_sentence(first)} The same entries shaken explain {shaken:.1%}, as many drawn at random {random:.1%}. "
-        + " ".join(_sentence(e) for e in rest if e.name.startswith("explained"))
-    )
-    slope = [e for e in rest if e.name.startswith("slope")]
-    if slope and slope[0].value < 0:
-        e = slope[0]
-        said += (
-            f" What is left falls as entries to the power {e.value:.2f}, as for rows that fill {-2 / e.value:.1f} "
-            f"dimensions evenly (Gaussian rows: {e.null:.2f})."
-        )
-    return said.strip()
-
-
-def _sentence(e: Estimate) -> str:
-    name = e.name.removeprefix("explained by ")
-    book, _, size = name.partition(", ")
-    said = f"{size.capitalize()} of the {book} explain {e.value:.1%} of the energy of held-out rows"
-    return f"{said} ({e.null:.1%} by chance)."
 
 
 def _cost(shapes, params: DictionaryRetrievalParams) -> Cost:

@@ -35,7 +35,7 @@ from analysis.compute.dictionaries.own_part import (
 from analysis.compute.dictionaries.sparse_codes import likely_size
 from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
-from analysis.compute.statistics.nulls import bootstrap_mean
+from analysis.compute.statistics.nulls import bootstrap_mean, share_over
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Estimate, Table
@@ -161,13 +161,13 @@ def _estimates(columns, known, null, parts: OwnParts, params, rng) -> tuple[Esti
     low, high = (float(v) for v in bootstrap_mean(own, rng, draws=500))
     ends = np.quantile(null, [0.025, 0.975])
     method = "activations in another order than codes"
-    share = float((columns["verdict"][known] == STABLE).mean())
+    stable = share_over(columns["verdict"][known] == STABLE, "features that fire often enough")
     return (
         Estimate("mean stability", float(own.mean()), min(low, float(own.mean())), max(high, float(own.mean())),
                  interval="bootstrap over features", null=float(null.mean()), null_low=float(ends[0]),
                  null_high=float(ends[1]), null_method=method, n=parts.n, d=d,
                  estimator=f"{params.draws} bootstrap draws against what they leave out, codes fixed"),
-        Estimate("share that is stable", share, null=0.0, null_method=f"false-discovery rate {params.level:g}",
+        Estimate("share that is stable", **stable, null=0.0, null_method=f"false-discovery rate {params.level:g}",
                  n=parts.n, d=d, estimator="Benjamini-Hochberg"),
     )  # fmt: skip
 
@@ -198,7 +198,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="direction_stability", family="dictionaries", title="Stability over samples", version=1,
+        id="direction_stability", family="dictionaries", title="Stability over samples", version=2,
         function=direction_stability,
         summary="Whether other samples give each feature the same direction: bootstrap refits with codes held fixed.",
         params=DirectionStabilityParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,

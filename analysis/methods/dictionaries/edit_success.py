@@ -193,7 +193,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="edit_success", family="dictionaries", title="Edit success and side effects", version=2,
+        id="edit_success", family="dictionaries", title="Edit success and side effects", version=3,
         function=edit_success,
         summary="Changing an attribute by exchanging a few features: success, side effects and size of the edit.",
         params=EditSuccessParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,

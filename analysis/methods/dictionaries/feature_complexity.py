@@ -33,7 +33,7 @@ from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.tap_names import tap_names
-from analysis.compute.statistics.nulls import against, bootstrap_mean
+from analysis.compute.statistics.nulls import against, bootstrap_mean, share_over
 from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
 from analysis.compute.subspaces.probe_r2 import Held, held_errors
 from analysis.errors import Cancelled, InputError, LoupeError
@@ -186,7 +186,7 @@ def _estimates(k, r2, important, names, n: int, rng) -> tuple[Estimate, ...]:
         "p_value": float((1 + (np.abs(moved) >= abs(rho)).sum()) / (1 + RESAMPLED)),
     }
     first = r2[0, :, 0]
-    early = float((first > np.percentile(r2[0, :, 1:], 95)).mean())
+    early = share_over(first > np.percentile(r2[0, :, 1:], 95), "features")
     out = [
         Estimate("mean complexity", value, min(float(low), value), max(float(high), value), n=n, d=m,
                  interval="bootstrap over features", null=float(k[:, 1:].mean()), estimator="1 - mean held-out R²",
@@ -195,7 +195,7 @@ def _estimates(k, r2, important, names, n: int, rng) -> tuple[Estimate, ...]:
                  max(float(np.percentile(again, 97.5)), rho), interval="bootstrap over features", n=m, d=len(r2),
                  estimator="Spearman", null_method=f"importance exchanged, {RESAMPLED} times",
                  **beyond),
-        Estimate(f"share that {names[0]} tells", early, null=0.05, null_method="features moved to other samples", n=n,
+        Estimate(f"share that {names[0]} tells", **early, null=0.05, null_method="features moved to other samples", n=n,
                  d=m, estimator="R² above 95 % of moved features"),
     ]  # fmt: skip
     return tuple(out)
@@ -257,7 +257,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="feature_complexity", family="dictionaries", title="Complexity of features", version=1,
+        id="feature_complexity", family="dictionaries", title="Complexity of features", version=2,
         function=feature_complexity,
         summary="How early in the network each feature can be read off, against how much the loss hangs on it.",
         params=FeatureComplexityParams, result=Scatter, check=_check, cost=_cost, inputs=2, more_inputs=True,

@@ -204,7 +204,7 @@ METHODS = (
         function=feature_families,
         summary="Which features are special cases of which, over dictionaries of different size of one tap.",
         params=FeatureFamiliesParams, result=Table, check=_check, cost=_cost, more_inputs=True, matches="rows",
-        minimum_rows=FEWEST,
+        minimum_rows=FEWEST, others="nothing",
         invariance="reordering features and rows; any change of values that are not 0",
         papers=("Disentangling Dense Embeddings with Sparse Autoencoders",),
     ),

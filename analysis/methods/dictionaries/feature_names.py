@@ -36,7 +36,7 @@ from analysis.compute.dictionaries.held_out_names import (
 )
 from analysis.compute.dictionaries.planted_names import planted_texts
 from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import against, bootstrap_mean
+from analysis.compute.statistics.nulls import against, bootstrap_mean, share_over
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress
 
@@ -133,7 +133,8 @@ def _estimates(c, null, rows: int, tap, rng) -> tuple[Estimate, ...]:
                  null_method=f"texts exchanged between samples, {len(null)} times",
                  estimator="chosen on one half of the samples, judged on the other",
                  **against(value, np.nan_to_num(null, nan=0.5).mean(axis=1)), **common),
-        Estimate("share of features with a name beyond chance", float((c["beyond chance"] == "yes").mean()),
+        Estimate("share of features with a name beyond chance",
+                 **share_over(c["beyond chance"] == "yes", "features active on the half that judges"),
                  null=1 / (1 + len(null)), null_method="above every exchange of texts", estimator="exchange", **common),
     )  # fmt: skip
 
@@ -193,7 +194,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="feature_names", family="dictionaries", title="What each feature is for", version=2,
+        id="feature_names", family="dictionaries", title="What each feature is for", version=3,
         function=feature_names, summary="Words for every feature, chosen and scored on different samples.",
         params=FeatureNamesParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST_SAMPLES,
         invariance="any rising map of a feature's values; the order of features",

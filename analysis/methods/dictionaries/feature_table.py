@@ -32,6 +32,8 @@ from analysis.compute.dictionaries.firing import (
     ABSORBS,
     DEAD,
     DOUBLE,
+    NEAR,
+    SILENT_P,
     SPLIT,
     Firing,
     firing,
@@ -121,7 +123,7 @@ def feature_table(
     }  # fmt: skip
     return Table(
         title=f"The {len(p):,} features of {tap.name}", reading=_reading(found, verdict, columns),
-        caveats=(*seen.notes, *made.notes, *_caveats(made.features.rule, found)),
+        caveats=(*seen.notes, *made.notes, *_caveats(made.features.rule, found, verdict)),
         estimates=_estimates(columns, alive, k, d, rng, params), columns=columns, index="feature",
         sort="firing rate", help=HELP,
     )  # fmt: skip
@@ -155,8 +157,14 @@ def _reading(found: Firing, verdict: np.ndarray, columns) -> str:
     )
 
 
-def _caveats(rule: str, found: Firing) -> tuple[str, ...]:
+def _caveats(rule: str, found: Firing, verdict: np.ndarray) -> tuple[str, ...]:
     said = ["Suspects of splitting and absorption are pairs to look at, not proofs."]
+    tried = int(np.isin(verdict, (SPLIT, ABSORBED, ABSORBS, NEAR)).sum())
+    if tried:
+        said.append(
+            f"Of {tried:,} features looked at, about {SILENT_P * tried:.0f} would be suspects by chance, more where "
+            "tokens of a sample go together."
+        )
     if rule == rules.LINEAR:
         said.append("Codes of this dictionary may be negative, so neighbours are by |cosine|.")
     if rule == rules.TOPK:

@@ -56,7 +56,7 @@ class GradientPlaneParams:
     measured: int = param(
         12, "Features that are removed to measure their effect.", label="features measured", low=3, high=200
     )
-    maximum_samples: int = param(300, "Most samples (the first ones).", low=8, high=100_000)
+    maximum_samples: int = param(300, "Most samples; a seeded random subset above.", low=8, high=100_000)
 
 
 def gradient_plane(
@@ -98,7 +98,7 @@ def gradient_plane(
     first, measured, some = _measured(made, reader, found, shown, params.measured, progress)
     x, y = np.log10(np.abs(found.active[shown])), np.log10(found.loud[shown])
     kinds, by_chance = _quadrant(x, y), _quadrant(x, np.log10(np.maximum(found.chance[shown], 1e-300)))
-    ablated = np.zeros(len(shown))
+    ablated = np.full(len(shown), np.nan)  # of the others it is not known
     ablated[np.searchsorted(shown, some)] = measured
     estimates = _estimates(found, kinds, by_chance, first, measured, tap.shape[1], rng)
     progress(1.0, "done")
@@ -233,7 +233,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="gradient_plane", family="dictionaries", title="Activation against effect on the loss", version=1,
+        id="gradient_plane", family="dictionaries", title="Activation against effect on the loss", version=2,
         function=gradient_plane,
         summary="Which features are quiet but loud: mean activation against first-order effect on the loss.",
         params=GradientPlaneParams, result=Scatter, check=_check, cost=_cost, minimum_rows=FEWEST,

@@ -32,7 +32,7 @@ from analysis.compute.dictionaries.held_out_names import (
 )
 from analysis.compute.dictionaries.planted_names import planted_texts
 from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import against, bootstrap_mean
+from analysis.compute.statistics.nulls import against, bootstrap_mean, share_over
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress
 
@@ -122,7 +122,7 @@ def _estimates(c, null, rows: int, tap, rng) -> tuple[Estimate, ...]:
                  null_method=f"texts exchanged between samples, {len(null)} times",
                  estimator="chosen on one half of the samples, judged on the other",
                  **against(value, null.mean(axis=1)), **common),
-        Estimate("share of kinds beyond chance", float((c["beyond chance"] == "yes").mean()),
+        Estimate("share of kinds beyond chance", **share_over(c["beyond chance"] == "yes", "kinds"),
                  null=1 / (1 + len(null)), null_method="above every exchange of texts", estimator="exchange", **common),
     )  # fmt: skip
 
@@ -166,7 +166,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="kind_features", family="dictionaries", title="A feature for each kind of token", version=2,
+        id="kind_features", family="dictionaries", title="A feature for each kind of token", version=3,
         function=kind_features, summary="Best F1 of a feature for brackets, indentation, words, classes, places.",
         params=KindFeaturesParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST_SAMPLES,
         invariance="any rising map of a feature's values; the order of features",

@@ -69,7 +69,7 @@ class LossRecoveredParams:
         None, "Labels for class means and for a probe; automatic: 'label' where there is one.", column=True
     )
     reader: str = param(AUTOMATIC, "What the tap is for.", choices=READERS)
-    maximum_samples: int = param(500, "Most samples (the first ones).", low=8, high=100_000)
+    maximum_samples: int = param(500, "Most samples; a seeded random subset above.", low=8, high=100_000)
 
 
 def loss_recovered(
@@ -112,7 +112,7 @@ def loss_recovered(
     return Table(
         title=f"What {reader.what} keeps when {made.source.name} is replaced",
         reading=_reading(columns, found, made.features.name, reader.what),
-        caveats=(*seen.notes, *notes, *found.notes, *made.notes, *said,
+        caveats=(*seen.notes, *notes, *found.notes, *made.notes, *made.fitted_note, *said,
                  "Components, means and the random dictionary's factor were fitted on these rows.",
                  "A catastrophic ablation makes every share look high: read the KL and the loss as well."),
         estimates=estimates, columns=columns, index="replaced by", help=_help(columns),
@@ -149,7 +149,7 @@ def _help(columns) -> dict[str, str]:
 def _estimates(c, found: Recovery, d: int) -> tuple[Estimate, ...]:
     at = {name: i for i, name in enumerate(c["replaced by"])}
     own, random = at[OWN], at[RANDOM]
-    out, common = [], {"n": found.n, "d": d, "null_method": "random dictionary of the same size"}
+    out, common = [], {"n": found.n, "d": d, "null_method": "one random dictionary of the same size"}
     over, student = "bootstrap over samples", "Student's t over samples"
     for said, column, low, high, how in (
         ("loss recovered against mean ablation", "loss recovered", "low", "high", over),
@@ -209,7 +209,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="loss_recovered", family="dictionaries", title="Loss recovered", version=1, function=loss_recovered,
+        id="loss_recovered", family="dictionaries", title="Loss recovered", version=2, function=loss_recovered,
         summary="What the network keeps when the tap is replaced by its reconstruction, beside ablations and rivals.",
         params=LossRecoveredParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="reordering features; scaling a direction up and its codes down",

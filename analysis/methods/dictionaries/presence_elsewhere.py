@@ -220,7 +220,7 @@ METHODS = (
         function=presence_elsewhere,
         summary="Which features other networks have as well: held-out correlation with the best partner, less chance.",
         params=PresenceElsewhereParams, result=Table, check=_check, cost=_cost, inputs=2, more_inputs=True,
-        minimum_rows=FEWEST,
+        minimum_rows=FEWEST, others="networks",
         invariance="reordering features of any tap; scaling by positive numbers and shifting (wMPPC's weights aside)",
         papers=("SAEs Reveal Universal Feature Spaces Across LLMs",
                 "Explaining How Visual, Textual and Multimodal Encoders Share Concepts"),

@@ -4,12 +4,13 @@ The outputs (tokens, or classes) that a feature's direction raises most by logit
 the share of its strongest contexts whose own token or class is one of them; contexts are rows of different samples, at
 most 100, of classes a tenth of the samples. *Output score*: (1 - best rank / V) x (highest probability) of them after
 the feature is amplified, averaged over prompts, which are samples spread over the data; the spread between them is a
-column. A feature reads or writes where its score is above that of 95 % of random ones.
+column. A feature reads or writes where its score is above that of 95 % of random ones, which have as many contexts.
 
     reads and writes    both          reads          input alone
     writes              output alone  neither        no score beyond chance
 
-Null: random latents: a random direction as long and as strong as a feature, and as many contexts drawn at random.
+Null: random latents: a random direction as long and as strong as a feature, and as many contexts drawn at random as
+the feature has, since one of three is easily had by luck and one third of a hundred is not.
 At amplification 0 the output score is that of the unsteered network, exactly.
 
 When it lies: it depends on the prompts, the amplification and the norm after the tap; logit weights leave out all
@@ -35,6 +36,7 @@ from analysis.compute.streaming import Pass
 from analysis.features.answers import CLEAN
 from analysis.features.read_write import (
     amplified,
+    chance_levels,
     input_score,
     output_score,
     refuse_none,
@@ -105,13 +107,16 @@ def read_write(
     answers = reader.probabilities(changes, params.prompts, progress, (0.3, 1.0))
     written = {n: output_score(answers[n], raised[n]) for n in every}
     read = {str(j): input_score(words, found.rows[j], raised[str(j)]) for j in shown}
-    told, many = np.flatnonzero(words.own >= 0), found.rows.shape[1]
-    read |= {n: input_score(words, rng.choice(told, many), raised[n]) for n in drawn}
+    random = [raised[n] for n in drawn]
+    shares, least = chance_levels(words, random, fires[shown], rng)
+    like = rng.integers(len(shown), size=len(drawn))  # whose number of contexts each random latent has
+    by_luck = rng.binomial(fires[shown][like], shares) / fires[shown][like]
     progress(1.0, "done")
     points = np.array([[read[str(j)], written[str(j)].mean()] for j in shown])
-    null = np.array([[read[n], written[n].mean()] for n in drawn])
-    levels = np.percentile(null, 95, axis=0)
-    place = _place(points, levels)
+    null = np.array([[luck, written[n].mean()] for luck, n in zip(by_luck, drawn, strict=True)])
+    writes = float(np.percentile(null[:, 1], 95))
+    levels = np.column_stack([least, np.full(len(shown), writes)])
+    place, chance, most = _place(points, levels), _place(null, levels[like]), levels[fires[shown].argmax()]
     before = {str(j): output_score(answers[CLEAN], raised[str(j)]).mean() for j in shown}
     columns = {
         "place": place,
@@ -119,14 +124,15 @@ def read_write(
         "output score, unsteered": np.array([before[str(j)] for j in shown]),
         "spread over prompts": np.array([written[str(j)].std() for j in shown]),
         "contexts": fires[shown].astype(np.int64),
+        "input score to beat": least,
     }
     return Scatter(
         title=f"What the features of {tap.name} read and write", reading=_reading(place, points, shown, words, tap),
         caveats=(*seen.notes, *notes, *made.notes, *_caveats(params, count, words, shown, fires, len(answers[CLEAN]))),
-        estimates=_estimates(points, null, place, levels, rng), positions=points, rows=shown, of="units",
+        estimates=_estimates(points, null, place, chance, rng), positions=points, rows=shown, of="units",
         axes=("input score", "output score"), colour="place", columns=columns,
-        guides={f"95 % of random latents, input ({levels[0]:.2f})": np.array([[levels[0], 0.0], [levels[0], 1.0]]),
-                f"95 % of random latents, output ({levels[1]:.2f})": np.array([[0.0, levels[1]], [1.0, levels[1]]])},
+        guides={f"95 % of random latents, input ({most[0]:.2f})": np.array([[most[0], 0.0], [most[0], 1.0]]),
+                f"95 % of random latents, output ({writes:.2f})": np.array([[0.0, writes], [1.0, writes]])},
     )  # fmt: skip
 
 
@@ -147,9 +153,8 @@ def _place(points: np.ndarray, levels: np.ndarray) -> np.ndarray:
     return np.select([reads & writes, reads, writes], [BOTH, READS, WRITES], NEITHER)
 
 
-def _estimates(points, null, place, levels, rng) -> tuple[Estimate, ...]:
+def _estimates(points, null, place, by_chance, rng) -> tuple[Estimate, ...]:
     n, out = len(points), []
-    by_chance = _place(null, levels)
     for name, own in (("share that reads", (BOTH, READS)), ("share that writes", (BOTH, WRITES)),
                       ("share that does both", (BOTH,))):  # fmt: skip
         hits = int(np.isin(place, own).sum())
@@ -191,6 +196,11 @@ def _caveats(params, count: int, words, shown, fires, prompts: int) -> list[str]
         said.append(
             f"The {len(shown)} of {int((fires > 0).sum()):,} features that are active in most samples."
         )
+    if fires[shown].min() < fires[shown].max():
+        said.append(
+            f"Features have {fires[shown].min()} to {fires[shown].max()} contexts; the line of the input score is that "
+            "of the most, a feature with fewer has to be above its own."
+        )
     if (fires == 0).any():
         said.append(f"{int((fires == 0).sum())} feature(s) that are never above 0 are not drawn.")
     if count == 1:
@@ -226,7 +236,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="read_write", family="dictionaries", title="What features read and write", version=1, function=read_write,
+        id="read_write", family="dictionaries", title="What features read and write", version=2, function=read_write,
         summary="Each feature at (input score, output score): which read their outputs, which write them.",
         params=ReadWriteParams, result=Scatter, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="reordering features; scaling a direction up and its codes down",

@@ -41,7 +41,7 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
-from analysis.compute.statistics.nulls import against, bootstrap_mean
+from analysis.compute.statistics.nulls import against, bootstrap_mean, share_over
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import InputError, ShapeError
 from analysis.features import rules
@@ -172,13 +172,15 @@ def _estimates(found: Consistency, columns, fires, null: str, params, k: int, rn
         Estimate("PW-MCC less chance", value - chance["null"], low - chance["null"], high - chance["null"],
                  interval=over + ", chance held fixed", null_method=method, estimator="mean matched cosine - chance",
                  **less, **common),
-        Estimate("certified share", float((columns["certified"] == "yes").mean()), null=0.0,
+        Estimate("certified share", **share_over(columns["certified"] == "yes", "features"), null=0.0,
                  null_method=f"false-discovery rate {params.level:g}", estimator="Benjamini-Hochberg", **common),
     ]  # fmt: skip
     if fires.any() and not fires.all():
         own = columns["matched"][fires]
+        value, ends = float(own.mean()), bootstrap_mean(own, rng, draws=500)
         made.append(
-            Estimate("mean matched cosine of features that fire", float(own.mean()), null=chance["null"],
+            Estimate("mean matched cosine of features that fire", value, min(float(ends[0]), value),
+                     max(float(ends[1]), value), interval="bootstrap over features", null=chance["null"],
                      null_method=method, estimator="first dictionary", **common)
         )  # fmt: skip
     return tuple(made)
@@ -227,7 +229,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="seed_consistency", family="dictionaries", title="Consistency across seeds", version=1,
+        id="seed_consistency", family="dictionaries", title="Consistency across seeds", version=2,
         function=seed_consistency,
         summary="Which features other seeds find again: matched cosine less what random dictionaries reach.",
         params=SeedConsistencyParams, result=Table, check=_check, cost=_cost, inputs=2, more_inputs=True,

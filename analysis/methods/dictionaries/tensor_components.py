@@ -6,8 +6,8 @@ CP components X ≈ Σ_r w_r a_r ∘ b_r ∘ c_r, one line each: weight w_r; the
 variance that lies between labels, where there are labels; and the mean cosine of its units' profile with the matched
 one of refits to resampled samples.
 
-Null of the cosine: the best matched component of as many random directions. Of the label share: (classes - 1) /
-(samples - 1), its mean where labels mean nothing.
+Null of the cosine: as many random directions, matched; of the lowest one the lowest of these. Of the largest label
+share: the largest with labels exchanged between samples.
 
 When it lies: a component that moves with the content has no profile and comes back as several. Signs of two of its
 profiles can be turned together: positions are shown with a positive sum. Units that always come together share a
@@ -28,6 +28,7 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.dictionaries.component_silhouettes import aligned
 from analysis.compute.machine import machine
+from analysis.compute.statistics.nulls import against
 from analysis.compute.tensors.asking import Asked, ComponentParams, asked_block
 from analysis.compute.tensors.component_facts import between_labels, left_of_samples, lost_without, named_ends
 from analysis.compute.tensors.cp import Components, consistency_in_words, core_consistency, cp
@@ -35,7 +36,7 @@ from analysis.compute.tensors.products import mixed_along_samples, summed
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-SWEEPS, REFIT, SETTLED, DRAWS = 200, 60, 1e-6, 50
+SWEEPS, REFIT, SETTLED, DRAWS, EXCHANGES = 200, 60, 1e-6, 30, 99
 FEWEST = 20
 HELP = {
     "weight": "w, the length of the component in the data",
@@ -87,11 +88,11 @@ def tensor_components(
         )
     progress(1.0, "done")
     back, chance = _back(found.factors[-1].T, again, asked.x.ndim - 1 in asked.nonnegative, rng)
-    return _table(as_activations(activations[0]), asked, found, mixed, back, chance, params)
+    return _table(as_activations(activations[0]), asked, found, mixed, back, chance, params, rng)
 
 
-def _back(atoms: np.ndarray, again: list[np.ndarray], signed: bool, rng) -> tuple[np.ndarray, float]:
-    """(k,) mean cosine of each atom with the matched ones, and what random directions give on average."""
+def _back(atoms: np.ndarray, again: list[np.ndarray], signed: bool, rng) -> tuple[np.ndarray, np.ndarray]:
+    """(k,) mean cosine of each atom with the matched ones, and (draws, k) what random directions give."""
 
     def of(others: list[np.ndarray]) -> np.ndarray:
         sets = np.zeros((1 + len(others), *atoms.shape))
@@ -108,15 +109,15 @@ def _back(atoms: np.ndarray, again: list[np.ndarray], signed: bool, rng) -> tupl
 
     noise = []
     for _ in range(DRAWS):
-        drawn = rng.standard_normal(atoms.shape)
+        drawn = rng.standard_normal((len(again), *atoms.shape))
         drawn = np.abs(drawn) if signed else drawn
-        noise.append(of([drawn / np.linalg.norm(drawn, axis=1, keepdims=True)]).mean())
-    return of(again), float(np.mean(noise))
+        noise.append(of(list(drawn / np.linalg.norm(drawn, axis=2, keepdims=True))))
+    return of(again), np.array(noise)
 
 
-def _table(tap, asked: Asked, found: Components, mixed: Components, back, chance: float, params) -> Table:
+def _table(tap, asked: Asked, found: Components, mixed: Components, back, chance, params, rng) -> Table:
     x, block = asked.x, asked.block
-    share, classes = between_labels(tap, block.samples, found.factors[0])
+    share, exchanged = between_labels(tap, block.samples, found.factors[0], EXCHANGES, rng)
     energy = {mode: found.factors[1 + i] ** 2 for i, mode in enumerate(asked.between)}
     columns = {
         "component": np.arange(1, len(found.weights) + 1), "lost without it": lost_without(x, found),
@@ -127,7 +128,7 @@ def _table(tap, asked: Asked, found: Components, mixed: Components, back, chance
         **{f"{mode}s used": 1 / (f**2).sum(axis=0) for mode, f in energy.items()}, "weight": found.weights,
     }  # fmt: skip
     about = {"n": len(x), "d": x.shape[-1]}
-    estimates = _estimates(x, found, mixed, back, chance, share, classes, about, params)
+    estimates = _estimates(x, found, mixed, back, chance, (share, exchanged), about, params, rng)
     core = estimates[1].value
     said = list(asked.notes)
     if core < 50:
@@ -139,17 +140,17 @@ def _table(tap, asked: Asked, found: Components, mixed: Components, back, chance
         reading=(
             f"{len(found.weights)} component(s) explain {found.explained:.1%} of the squares (samples mixed unit by "
             f"unit: {mixed.explained:.1%}). With a cosine above 0.9 when samples are drawn again come back: "
-            f"{int((back > 0.9).sum())} of {len(back)} (random directions: {chance:.2f})."
+            f"{int((back > 0.9).sum())} of {len(back)} (random directions: {chance.mean():.2f})."
         ),
         caveats=tuple(said), estimates=estimates, columns=columns, index="component", sort="weight",
         help={name: text for name, text in HELP.items() if name in columns},
     )  # fmt: skip
 
 
-def _estimates(x, found, mixed, back, chance, share, classes, about, params) -> tuple[Estimate, ...]:
-    how = "samples of every unit in an order of its own, fitted again"
+def _estimates(x, found, mixed, back, chance, labels, about, params, rng) -> tuple[Estimate, ...]:
+    how = "samples of every unit in an order of its own, once, fitted again"
     each = 1 - left_of_samples(x, found)
-    rng = np.random.default_rng(len(each))
+    (share, exchanged), lowest = labels, chance.min(axis=1)
     picked = rng.integers(len(x), size=(200, len(x)))
     size = (x.reshape(len(x), -1) ** 2).sum(axis=1)
     draws = (each * size)[picked].sum(axis=1) / size[picked].sum(axis=1)
@@ -158,13 +159,14 @@ def _estimates(x, found, mixed, back, chance, share, classes, about, params) -> 
         Estimate("explained", found.explained, min(low, found.explained), max(high, found.explained),
                  interval="bootstrap over samples, components held", null=mixed.explained, null_method=how, **about),
         Estimate("core consistency", core_consistency(x, found), estimator="of 100", **about),
-        Estimate("lowest cosine when samples are drawn again", float(back.min()), null=chance,
-                 null_method="as many random directions, matched", estimator=f"over {params.copies} copies", **about),
+        Estimate("lowest cosine when samples are drawn again", float(back.min()),
+                 **against(float(back.min()), lowest), null_method="as many random directions, matched: the lowest",
+                 estimator=f"over {params.copies} copies", **about),
     ]  # fmt: skip
     if share is not None:
         out.append(
-            Estimate("largest share between labels", float(share.max()), null=(classes - 1) / (len(x) - 1),
-                     null_method="labels that mean nothing, on average, of a single component", **about)
+            Estimate("largest share between labels", float(share.max()), **against(float(share.max()), exchanged),
+                     null_method=f"labels exchanged {len(exchanged)} times: the largest of them", **about)
         )  # fmt: skip
     return tuple(out)
 
@@ -210,10 +212,11 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="tensor_components", family="dictionaries", title="Components: positions, units and samples", version=1,
+        id="tensor_components", family="dictionaries", title="Components: positions, units and samples", version=2,
         function=tensor_components,
         summary="Every CP component of samples × positions × units in one line, with its stability.",
         params=TensorComponentsParams, result=Table, check=_check, cost=_cost, more_inputs=True, same_units=True,
+        others="nothing",
         minimum_rows=FEWEST, invariance="reordering units or samples up to the seed; one scale for all units",
         papers=("Functional Bayesian Tucker Decomposition for Continuous-indexed Tensor Data",
                 "Strivec: Sparse Tri-Vector Radiance Fields"),

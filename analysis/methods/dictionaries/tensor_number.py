@@ -41,7 +41,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 EXPLAINED, CORE, WORST = "explained", "core consistency / 100", "smallest silhouette"
 SWEEPS, REFIT, SETTLED, CONSISTENT = 100, 40, 1e-5, 0.5
 FEWEST = 20
-NULL = "the samples of every unit in an order of its own, fitted again in the same way"
+NULL = "the samples of every unit in an order of its own, once, fitted again in the same way"
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,11 @@ def _curve(asked: Asked, numbers, found, null, params: TensorNumberParams) -> Cu
         (worst >= params.least) & (worst > null[:, 2]) & (core >= CONSISTENT) & (explained > null[:, 0])
     )
     at = int(good[-1]) if len(good) else 0
+    alike = np.flatnonzero((null[:, 2] >= params.least) & (null[:, 1] >= CONSISTENT))
+    lucky = float(numbers[alike[-1]]) if len(alike) else 0.0  # what mixed samples pass for
     k, about = int(numbers[at]), {"n": len(asked.x), "d": asked.x.shape[-1], "null_method": NULL}
     estimates = (
-        Estimate("components", float(k if len(good) else 0), null=0.0, **about,
+        Estimate("components", float(k if len(good) else 0), null=lucky, **about,
                  estimator=f"largest number with silhouettes of {params.least:g} and core consistency of 50"),
         Estimate(f"explained by {k}", explained[at], null=null[at, 0], estimator="best of 2 starts", **about),
         Estimate(f"core consistency of {k}", 100 * core[at], null=100 * null[at, 1], estimator="of 100", **about),
@@ -179,11 +181,12 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="tensor_number", family="dictionaries", version=1,
+        id="tensor_number", family="dictionaries", version=2,
         title="How many components of samples × positions × units",
         function=tensor_number,
         summary="CP components against their number: what they explain, whether they agree, whether they come back.",
         params=TensorNumberParams, result=Curve, check=_check, cost=_cost, more_inputs=True, same_units=True,
+        others="nothing",
         minimum_rows=FEWEST,
         invariance="reordering units; one scale for all; reordering samples up to the seed",
         papers=("Determination of Latent Dimensionality in International Trade Flow",

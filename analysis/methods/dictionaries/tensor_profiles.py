@@ -127,22 +127,15 @@ def _profiles(asked: Asked, found: Components, mode: int, params, notes: list[st
 def _in_order(again: Components, found: Components) -> Components:
     """A refit's components in the order of those found, with their signs along every mode but the first."""
     alike = np.prod([f.T @ g for f, g in zip(found.factors[1:], again.factors[1:], strict=True)], axis=0)
-    k, partner = len(alike), hungarian(np.abs(alike))
-    order = partner[partner >= 0]
-    factors = [f[:, order].copy() for f in again.factors]
-    for mode in range(1, len(factors)):
-        sign = np.where((factors[mode] * found.factors[mode][:, : len(order)]).sum(axis=0) < 0, -1.0, 1.0)
-        factors[mode] *= sign
-    full = Components(tuple(factors), again.weights[order], again.left, again.total)
-    if len(order) == k:
-        return full
-    gone = k - len(order)  # components that a copy does not have
-    return Components(
-        tuple(np.pad(f, ((0, 0), (0, gone))) for f in factors),
-        np.pad(full.weights, (0, gone)),
-        full.left,
-        full.total,
-    )
+    partner = hungarian(np.abs(alike))
+    there = partner >= 0  # a copy may have fewer: 0 in the place of those that it does not have
+    weights, factors = np.zeros(len(partner)), [np.zeros((len(f), len(partner))) for f in again.factors]
+    weights[there] = again.weights[partner[there]]
+    for mode, (to, f) in enumerate(zip(factors, again.factors, strict=True)):
+        to[:, there] = f[:, partner[there]]
+        if mode:
+            to *= np.where((to * found.factors[mode]).sum(axis=0) < 0, -1.0, 1.0)
+    return Components(tuple(factors), weights, again.left, again.total)
 
 
 def _sizes(found: Components, mode: int, x: np.ndarray) -> np.ndarray:
@@ -156,7 +149,7 @@ def _curve(asked: Asked, found, mixed, mode: int, drawn, chosen: Smoothness | No
     names = [f"component {r + 1}" for r in range(len(found.weights))]
     chance = float(np.abs(_sizes(mixed, mode, x)).max())
     core, about = core_consistency(x, found), {"n": len(x), "d": x.shape[-1]}
-    method = "the samples of every unit in an order of its own, fitted again"
+    method = "the samples of every unit in an order of its own, once, fitted again"
     estimates = [
         Estimate("explained", found.explained, null=mixed.explained, null_method=method, **about,
                  estimator=f"{len(names)} CP components"),
@@ -237,10 +230,11 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="tensor_profiles", family="dictionaries", title="Components along positions or layers", version=1,
+        id="tensor_profiles", family="dictionaries", title="Components along positions or layers", version=2,
         function=tensor_profiles,
         summary="Profiles of CP components over the positions of a sample or over layers, with intervals.",
         params=TensorProfilesParams, result=Curve, check=_check, cost=_cost, more_inputs=True, same_units=True,
+        others="nothing",
         minimum_rows=FEWEST, invariance="reordering units or samples up to the seed; one scale for all units",
         papers=("Functional Bayesian Tucker Decomposition for Continuous-indexed Tensor Data",
                 "Strivec: Sparse Tri-Vector Radiance Fields"),

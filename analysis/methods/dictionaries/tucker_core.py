@@ -3,7 +3,8 @@
 X ≈ G ×₁ A ×₂ B ×₃ C, bases A of samples, B of positions (or layers), C of units, each orthonormal. Cell (r, q) is the
 share of the squares of X in the core's G[:, q, r]: units' profile r with positions' profile q, over all profiles of the
 samples. CP is the case of a core that is 0 off its diagonal. Beside it the multilinear ranks: of every mode the number
-of singular values of the unfolding above the largest that independent normal numbers with the units' mean squares have.
+of singular values of the unfolding above the largest that independent normal numbers with the units' mean squares had
+in 19 draws, so that noise has one beyond it in one of 20 cases.
 
 Null of the explained share: samples whose units are each in an order of their own.
 
@@ -12,7 +13,7 @@ slices of the core along each mode are orthogonal to each other and fall in size
 subspaces the cells are others, with the same sum. A single profile is no concept: its subspace is what is determined.
 Slices of nearly equal size turn into each other with other samples.
 
-Cost: two models of O(size × smallest side) a sweep, and the spectra of all unfoldings.
+Cost: two models of O(size × smallest side) a sweep, and 20 times the spectra of all unfoldings.
 
 References: L. De Lathauwer, B. De Moor & J. Vandewalle (2000), "A multilinear singular value decomposition";
 "Functional Bayesian Tucker decomposition for continuous-indexed tensor data".
@@ -27,16 +28,16 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.tensors.asking import Asked, BlockParams, asked_block
-from analysis.compute.tensors.products import mixed_along_samples, mode_spectra, times
+from analysis.compute.tensors.products import mixed_along_samples, mode_spectra, noise_edges, times
 from analysis.compute.tensors.tucker import TuckerFactors, tucker
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 SWEEPS, NAMED = 30, 2
-DRAWS = 200
+DRAWS, NOISES = 200, 19
 FEWEST = 20
 NOISE = "independent normal numbers with the units' mean squares"
-HOW = "the samples of every unit in an order of its own"
+HOW = "the samples of every unit in an order of its own, once"
 TURNED = (
     "Only the subspaces are determined: any rotation of the profiles with the core turned back fits as well. Shown is "
     "the canonical orientation."
@@ -78,11 +79,12 @@ def tucker_core(
     progress(0.5, "samples mixed unit by unit")
     chance = tucker(mixed, ranks, SWEEPS)
     progress(0.8, "multilinear ranks")
-    noise = rng.standard_normal(x.shape) * np.sqrt((x**2).mean(axis=tuple(range(x.ndim - 1))))
-    spectra, edges = mode_spectra(x), [s[0] for s in mode_spectra(noise)]
+    sizes = np.sqrt((x**2).mean(axis=tuple(range(x.ndim - 1))))
+    spectra = mode_spectra(x)
+    edges = noise_edges(x.shape, sizes, NOISES, rng, lambda s: progress(0.8 + 0.2 * s, "multilinear ranks"))
     counts = [int((s > edge).sum()) for s, edge in zip(spectra, edges, strict=True)]
     progress(1.0, "done")
-    return _matrix(as_activations(activations[0]), asked, found, chance, counts)
+    return _matrix(as_activations(activations[0]), asked, found, chance, counts, rng)
 
 
 def _shares(found: TuckerFactors) -> np.ndarray:
@@ -91,18 +93,18 @@ def _shares(found: TuckerFactors) -> np.ndarray:
     return energy.reshape(-1, energy.shape[-1]).T / found.total
 
 
-def _matrix(tap, asked: Asked, found: TuckerFactors, chance: TuckerFactors, counts) -> Matrix:
+def _matrix(tap, asked: Asked, found: TuckerFactors, chance: TuckerFactors, counts, rng) -> Matrix:
     x, values = asked.x, _shares(found)
     between = [_along(f, mode) for f, mode in zip(found.factors[1:-1], asked.between, strict=True)]
     columns = between[0] if len(between) == 1 else [f"{a}; {b}" for a in between[0] for b in between[1]]
     rows = [_units(c, r, tap.unit_names) for r, c in enumerate(found.factors[-1].T)]
     about = {"n": len(x), "d": x.shape[-1], "null_method": HOW}
-    low, high = _interval(x, found)
+    low, high = _interval(x, found, rng)
     estimates = [
         Estimate("explained", found.explained, min(low, found.explained), max(high, found.explained),
                  interval="bootstrap over samples, bases held", null=chance.explained, **about),
         *(Estimate(f"rank along {mode}s", float(count), null=0.0, **about | {"null_method": NOISE},
-                   estimator=f"singular values above the largest of noise, of {size}")
+                   estimator=f"singular values above those of {NOISES} draws of noise, of {size}")
           for mode, count, size in zip(asked.block.modes, counts, x.shape, strict=True)),
     ]  # fmt: skip
     at = np.unravel_index(values.argmax(), values.shape)
@@ -126,9 +128,9 @@ def _padded(values: np.ndarray, shape) -> np.ndarray:
     return out
 
 
-def _interval(x: np.ndarray, found: TuckerFactors) -> tuple[float, float]:
+def _interval(x: np.ndarray, found: TuckerFactors, rng) -> tuple[float, float]:
     """95 % of the explained share over samples drawn again, with the bases of units and positions as they are."""
-    part, rng = x, np.random.default_rng(len(x))
+    part = x
     for mode, factor in enumerate(found.factors[1:], 1):
         part = times(part, factor.T, mode)
     inside = (part.reshape(len(x), -1) ** 2).sum(axis=1)
@@ -160,7 +162,9 @@ def _cost(shapes, params: TuckerCoreParams) -> Cost:
     size = min(n, 40 * params.maximum_samples) * d * layers
     held = min(n, params.maximum_samples) * d * layers * 8.0
     return Cost(
-        m.seconds(flops64=2.0 * SWEEPS * size * 60 + size * d, moved=4 * SWEEPS * 8.0 * size) + 0.01, 8 * held
+        m.seconds(flops64=2.0 * SWEEPS * size * 60 + NOISES * size * (n + d), moved=4 * SWEEPS * 8.0 * size)
+        + 0.01,
+        8 * held,
     )
 
 
@@ -189,10 +193,11 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="tucker_core", family="dictionaries", title="Profiles of units with profiles of positions", version=1,
+        id="tucker_core", family="dictionaries", title="Profiles of units with profiles of positions", version=2,
         function=tucker_core,
         summary="The core of a Tucker model of samples × positions × units: which profiles go together.",
         params=TuckerCoreParams, result=Matrix, check=_check, cost=_cost, more_inputs=True, same_units=True,
+        others="nothing",
         minimum_rows=FEWEST, invariance="reordering units or samples up to the seed; one scale for all units",
         papers=("Functional Bayesian Tucker Decomposition for Continuous-indexed Tensor Data",),
     ),

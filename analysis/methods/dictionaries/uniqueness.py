@@ -29,8 +29,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
+from analysis.compute.dictionaries.scaled_codes import moved_codes, scaled_codes
 from analysis.compute.dictionaries.scattered import MOST_EXACT, Trades, Vertices, enumerate_vertices, trades
-from analysis.compute.dictionaries.sparse_codes import code_blocks, likely_size, together
+from analysis.compute.dictionaries.sparse_codes import likely_size, together
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import add_one_p, wilson
 from analysis.compute.streaming import Pass, refuse_few
@@ -86,7 +87,9 @@ def uniqueness(
         Fewer than eight finite rows; fewer than two features that fire.
     """
     tap, rng, seen = as_activations(activations), rng or np.random.default_rng(0), Pass()
-    h, negative, n = _codes(tap, params, rng, seen, progress)
+    h, negative, n = scaled_codes(
+        tap, params.threshold, params.maximum_rows, rng, seen, lambda done, doing: progress(0.4 * done, doing)
+    )
     refuse_few(tap.name, n, FEWEST)
     alive = np.bincount(h.indices, minlength=h.shape[1]) > 0
     if alive.sum() < 2:
@@ -99,7 +102,7 @@ def uniqueness(
     null = []
     for draw in range(params.draws):
         progress(0.4 + 0.6 * draw / params.draws, "moving codes")
-        null.append(_shares(*_judged(_moved(h, rng), alive)))
+        null.append(_shares(*_judged(moved_codes(h, rng), alive)))
     progress(1.0, "done")
     columns = _columns(np.array(tap.unit_names), found, exact, alive)
     estimates = _estimates(_shares(found, exact), np.array(null), exact, int(alive.sum()), h.shape[0])
@@ -114,43 +117,12 @@ def uniqueness(
     )  # fmt: skip
 
 
-def _codes(tap, params, rng, seen: Pass, progress) -> tuple[csr_array, int, int]:
-    """Codes above the threshold, scaled; how many were negative; finite rows."""
-    from scipy.sparse import csr_array, vstack
-
-    blocks, negative, n = [], 0, 0
-    drawn = rng.random(tap.layout.n_rows) < params.maximum_rows / max(tap.layout.n_rows, 1)
-    for rows, block in code_blocks(tap, seen, progress, (0.0, 0.4)):
-        n += len(rows)
-        c = csr_array(block[np.flatnonzero(drawn[rows])]).astype(np.float64)
-        negative += int((c.data < 0).sum())
-        c.data[c.data < 0] = 0
-        blocks.append(c)
-    h = csr_array(vstack(blocks)) if blocks else csr_array((0, tap.shape[1]))
-    largest = np.zeros(tap.shape[1])
-    np.maximum.at(largest, h.indices, h.data)
-    h.data /= np.where(largest > 0, largest, 1)[h.indices]
-    h.data[h.data < params.threshold] = 0
-    h.eliminate_zeros()
-    return h, negative, n
-
-
 def _judged(h: csr_array, alive: np.ndarray) -> tuple[Trades, Vertices | None]:
     found = trades(h, together([h]))
     if alive.sum() > MOST_EXACT:
         return found, None
     dense = h[:, np.flatnonzero(alive)].toarray()
     return found, enumerate_vertices(dense[dense.any(axis=1)])
-
-
-def _moved(h: csr_array, rng) -> csr_array:
-    """The codes of every feature in rows drawn anew."""
-    from scipy.sparse import csr_array
-
-    columns = h.tocsc()
-    for start, stop in zip(columns.indptr[:-1], columns.indptr[1:], strict=True):
-        columns.indices[start:stop] = np.sort(rng.choice(h.shape[0], stop - start, replace=False))
-    return csr_array(columns)
 
 
 def _shares(found: Trades, exact: Vertices | None) -> tuple[float, float, float]:

@@ -124,7 +124,8 @@ def _band(name: str, ranks: np.ndarray, most: int) -> dict:
 
 def _of_stored(taps, params, rng, progress) -> Curve:
     layers = [
-        stored_jacobians(t, 1000, progress, (i / len(taps), (i + 1) / len(taps))) for i, t in enumerate(taps)
+        stored_jacobians(t, 1000, rng, progress, (i / len(taps), (i + 1) / len(taps)))
+        for i, t in enumerate(taps)
     ]
     if not all(layer.values.any() for layer in layers):
         raise InputError("all Jacobians of a tap are 0", "a denoiser that depends on its input")
@@ -236,7 +237,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="denoiser_rank", family="rank", title="Rank of a denoiser over noise", version=2, function=denoiser_rank,
+        id="denoiser_rank", family="rank", title="Rank of a denoiser over noise", version=3, function=denoiser_rank,
         summary="How many directions a denoiser keeps at each level of noise, beside one Gaussian's.",
         params=DenoiserRankParams, result=Curve, check=_check, cost=_cost, more_inputs=True, minimum_rows=FEWEST,
         matches="rows", invariance="rotating, shifting or scaling all activations together",

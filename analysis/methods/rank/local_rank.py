@@ -51,7 +51,7 @@ class LocalRankParams:
         0.01, "Threshold at which numbers are given, over the largest singular value.", low=1e-6, high=0.99
     )
     stored: bool = param(False, "The taps hold Jacobians: do not run a network.", label="taps are Jacobians")
-    maximum_samples: int = param(200, "Most samples (the first ones).", low=3, high=100_000)
+    maximum_samples: int = param(200, "Most samples; a seeded random subset above.", low=3, high=100_000)
 
 
 def local_rank(*taps, params: LocalRankParams = LocalRankParams(), rng=None, progress=no_progress) -> Curve:
@@ -78,7 +78,7 @@ def local_rank(*taps, params: LocalRankParams = LocalRankParams(), rng=None, pro
     names, series, null, low, high = tap_names([t.name for t in taps]), {}, {}, {}, {}
     estimates, notes, layers = [], [], []
     for i, (tap, name) in enumerate(zip(taps, names, strict=True)):
-        layer = _layer(tap, params, progress, (i / len(taps), (i + 1) / len(taps)))
+        layer = _layer(tap, params, rng, progress, (i / len(taps), (i + 1) / len(taps)))
         counts = layer.counts(GRID).astype(np.float64)
         ends = [mean_interval(c, 0.0, float(layer.values.shape[1])) for c in counts.T]
         series[name] = counts.mean(axis=0)
@@ -98,16 +98,16 @@ def local_rank(*taps, params: LocalRankParams = LocalRankParams(), rng=None, pro
     )  # fmt: skip
 
 
-def _layer(tap, params: LocalRankParams, progress, span) -> LocalSpectrum:
+def _layer(tap, params: LocalRankParams, rng, progress, span) -> LocalSpectrum:
     network = getattr(tap, "store", None) is not None and not params.stored
     if network:
         from analysis.sources.jacobians import local_spectra
 
-        found = local_spectra(tap, params.maximum_samples, progress, span)
-        notes = (f"{found.how[0].upper()}{found.how[1:]}, of the first {len(found.values):,} samples.",)
+        found = local_spectra(tap, params.maximum_samples, progress, span, rng)
+        notes = (f"Differentiated is {found.how}.", found.note)
         layer = LocalSpectrum(found.values, found.outputs, found.inputs, 2.0**-52, notes)
     else:
-        layer = stored_jacobians(tap, params.maximum_samples, progress, span)
+        layer = stored_jacobians(tap, params.maximum_samples, rng, progress, span)
     lost = (layer.values[:, 0] > 0).sum()
     if not lost:
         raise InputError(
@@ -209,7 +209,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="local_rank", family="rank", title="Local rank of layers", version=1, function=local_rank,
+        id="local_rank", family="rank", title="Local rank of layers", version=2, function=local_rank,
         summary="How many directions of the input a layer answers to around a sample, over every threshold.",
         params=LocalRankParams, result=Curve, check=_check, cost=_cost, more_inputs=True, minimum_rows=FEWEST,
         matches="rows", invariance="rotating input or layer, or scaling the layer; the exact rank, any invertible map",

@@ -23,8 +23,6 @@ References: S. Kornblith et al. (2019), "Similarity of neural network representa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import permutations
-from math import factorial
 
 import numpy as np
 
@@ -33,17 +31,15 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.similarity.cka_grid import linear_grid
-from analysis.compute.similarity.hsic import FEWEST, block_bytes, null_deviation
+from analysis.compute.similarity.hsic import FEWEST, block_bytes
+from analysis.compute.similarity.layer_matches import Matches, best_of_unrelated, depths, matched, order_kept
 from analysis.compute.similarity.similarity_grid import Grid
-from analysis.compute.similarity.similarity_report import beyond_chance, jackknife_half
-from analysis.compute.statistics.auroc import midranks
+from analysis.compute.similarity.similarity_report import jackknife_half
 from analysis.compute.statistics.nulls import add_one_p
 from analysis.errors import ParameterError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-ALL_ORDERS = 7  # layers: up to 5,040 orders are all tried
-DRAWS = 2000
 SAME = "same relative depth"
 
 
@@ -88,7 +84,7 @@ def layer_correspondence(
     grid, _ = linear_grid(data.values, rows, columns, rng, keys=data.keys, progress=progress)
     series, low, high, estimates, said, notes = {}, {}, {}, [], [], []
     for name in others:
-        found = _matched(grid, np.isin(columns, networks[name]))
+        found = matched(grid, np.isin(columns, networks[name]))
         series[name], low[name], high[name] = found.depth, found.low, found.high
         estimates += _estimates(grid, found, name, rng)
         said.append(
@@ -107,32 +103,6 @@ def layer_correspondence(
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------------------- numbers
-@dataclass(frozen=True)
-class Matches:
-    """Of each layer of the first network: `best` (p,) its match among the q layers, `cka` (1 + G, p) with it; `sure`
-    (p,) beyond chance; `depth`, `low` and `high` (p,), NaN without a match; `layers` q."""
-
-    best: np.ndarray
-    cka: np.ndarray
-    sure: np.ndarray
-    depth: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    layers: int
-
-
-def depths(count: int) -> np.ndarray:
-    """Relative depth (count,) of layers in order: 0 to 1; 1 for a single one."""
-    return np.linspace(0, 1, count) if count > 1 else np.ones(1)
-
-
-def best_of_unrelated(n: int, layers: int) -> float:
-    """Upper bound of the mean of the largest of so many CKAs, each of mean 0 and the null's deviation, however they
-    depend on each other: deviation sqrt(layers - 1) (T. Aven 1985)."""
-    return null_deviation(n) * float(np.sqrt(layers - 1))
-
-
 def _networks(names: list[str]) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for i, name in enumerate(names):
@@ -142,21 +112,6 @@ def _networks(names: list[str]) -> dict[str, list[int]]:
             f"all {len(names)} taps are of {names[0].partition(':')[0]}", "taps of two networks or more"
         )
     return found
-
-
-def _matched(grid: Grid, mine: np.ndarray) -> Matches:
-    series, sure = grid.series[:, :, mine], beyond_chance(grid)[:, mine]
-    best = series[0].argmax(axis=1)
-    p, place = np.arange(len(best)), depths(series.shape[2])
-    gap = series[:, p, best][:, :, None] - series
-    half = jackknife_half(gap)
-    near = np.where(np.isfinite(half), gap[0] - half <= 0, False)
-    near[p, best] = True
-    matched = sure[p, best]
-    ends = [np.where(near, place, fill) for fill in (np.inf, -np.inf)]
-    low, high = ends[0].min(axis=1), ends[1].max(axis=1)
-    depth, low, high = (np.where(matched, v, np.nan) for v in (place[best], low, high))
-    return Matches(best, series[:, p, best], matched, depth, low, high, series.shape[2])
 
 
 def _estimates(grid: Grid, found: Matches, name: str, rng) -> list[Estimate]:
@@ -172,7 +127,7 @@ def _estimates(grid: Grid, found: Matches, name: str, rng) -> list[Estimate]:
     )  # fmt: skip
     known = np.flatnonzero(found.sure)
     if len(known) >= 3 and found.layers >= 3:
-        rho, null, how = _order_kept(found.depth[known], rng)
+        rho, null, how = order_kept(found.depth[known], rng)
         p_value = float(add_one_p(rho, null)) if how == "drawn" else float((null >= rho - 1e-12).mean())
         low, high = np.percentile(null, [2.5, 97.5])
         out.append(
@@ -181,22 +136,6 @@ def _estimates(grid: Grid, found: Matches, name: str, rng) -> list[Estimate]:
                      estimator="Spearman, depths")
         )  # fmt: skip
     return out
-
-
-def _order_kept(depth: np.ndarray, rng) -> tuple[float, np.ndarray, str]:
-    """Spearman of the depths with the order of the layers, and what other orders give."""
-    ranks = midranks(depth[:, None].astype(np.float64))[0][:, 0]
-    k = len(ranks)
-    own = np.arange(k) - (k - 1) / 2
-    ranks = ranks - ranks.mean()
-    scale = np.sqrt((own @ own) * (ranks @ ranks))
-    if scale == 0:
-        return 0.0, np.zeros(1), "all"
-    if k <= ALL_ORDERS:
-        null = np.array([own[list(o)] @ ranks for o in permutations(range(k))]) / scale
-        return float(own @ ranks / scale), null, f"all {factorial(k):,}"
-    null = np.array([rng.permutation(own) @ ranks for _ in range(DRAWS)]) / scale
-    return float(own @ ranks / scale), null, "drawn"
 
 
 def _sentence(found: Matches, rows: list[str], columns: list[str], name: str) -> str:

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import ArrayActivations, as_activations, load_matrix, sample_column
+from analysis.activations import ArrayActivations, as_activations, load_matrix
 from analysis.compute.linear.spectra import axes_for
 from analysis.compute.linear.tap_spectrum import axes_of
 from analysis.compute.machine import machine
@@ -40,20 +40,14 @@ from analysis.compute.subspaces.atoms import (
     energy_errors,
     energy_estimates,
     energy_guides,
-    tied_rates,
 )
-from analysis.errors import InputError, ParameterError, TooLarge
-from analysis.features.tap_dictionary import tap_dictionary
+from analysis.errors import ParameterError, TooLarge
+from analysis.features.dictionary_atoms import atoms_beside, firing_rates
 from analysis.results import Scatter
-from analysis.sources.atoms import Atoms, atoms_of, latent_rates, usable_atoms
-from analysis.sources.unit_weights import is_table
+from analysis.sources.atoms import atoms_of, latent_rates
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST, WIDEST = 8, 8192
-TIED = (
-    "Firing rates are those of a code made here from the atoms themselves ({} largest projections a row), not of the "
-    "dictionary's encoder: take the tap of its latents, or a table of atoms with such a column."
-)
 
 
 @dataclass(frozen=True)
@@ -94,7 +88,8 @@ def atom_energy(
     -------
     Scatter
         A point for each atom: log10 of its firing rate and its energy; dead atoms at half of the least rate. Guides:
-        chance and its 95 %. Columns: "state", "firing rate", "energy", "error", "beyond chance".
+        chance and its 95 %. Columns: "state", "firing rate", "energy", "error", "beyond chance"; the same for all,
+        "by chance, low", "by chance, high" (95 %), "directions of the subspace", "units".
 
     Raises
     ------
@@ -106,7 +101,7 @@ def atom_energy(
     if d > WIDEST:
         raise TooLarge(f"{tap.name} has {d:,} units", f"at most {WIDEST:,}", "Choose a narrower tap")
     progress(0.0, "reading atoms")
-    atoms = _atoms(source, d, params)
+    atoms = atoms_beside(source, d, params.layer, params.table)
     loaded = load_matrix(tap, maximum_rows=params.maximum_rows, minimum_rows=FEWEST, rng=rng)
     x = np.asarray(loaded.values, dtype=np.float64)
     progress(0.1, "finding axes")
@@ -115,7 +110,7 @@ def atom_energy(
     basis = axes.directions[:r].T
     energy = energies(atoms.directions, basis)
     progress(0.3, "counting how often atoms fire")
-    rate, n, said = _rates(x, atoms, source, params)
+    rate, n, said = firing_rates(x, atoms, source, params.rate, params.active, params.table)
     progress(0.5, "leaving samples out")
     error = energy_errors(x, tap.layout.sample_of(loaded.rows), r, atoms.directions, rng)
     progress(1.0, "done")
@@ -132,22 +127,11 @@ def atom_energy(
         columns={
             "state": np.where(rate > 0, "fires", "dead"), "firing rate": rate, "energy": energy, "error": error,
             "beyond chance": np.where(energy > high, "above", np.where(energy < low, "below", "as a random atom")),
+            **{name: np.full(len(energy), value) for name, value in (
+                ("by chance, low", low), ("by chance, high", high), ("directions of the subspace", r), ("units", d))},
         },
         colour="state", guides=energy_guides(place, r, d),
     )  # fmt: skip
-
-
-def _atoms(source, d: int, params) -> Atoms:
-    """The directions of the feature set that encoded the second tap; else a table's, or a checkpoint's."""
-    if getattr(source, "set_folder", None) is None or params.layer or params.table:
-        return atoms_of(source, d, params.layer, params.table)
-    features = tap_dictionary(source).features
-    if features.n_units != d:
-        raise InputError(
-            f"{source.name} has directions in {features.n_units:,} units", f"{d:,}, the units of the first tap",
-            "Choose the tap that it was encoded from",
-        )  # fmt: skip
-    return usable_atoms(features.name, features.directions.astype(np.float64), [])
 
 
 def _directions(values: np.ndarray, params: AtomEnergyParams) -> int:
@@ -156,29 +140,6 @@ def _directions(values: np.ndarray, params: AtomEnergyParams) -> int:
     if params.directions > len(values):
         raise ParameterError(f"directions = {params.directions}", f"at most {len(values)}, which vary")
     return params.directions
-
-
-def _rates(x, atoms: Atoms, source, params) -> tuple[np.ndarray, int, list[str]]:
-    """Firing rate of each atom, rows they were counted on (0: not known), and what is to be said."""
-    encoded = getattr(source, "set_folder", None) is not None
-    if (encoded or not is_table(source, params.table)) and source.shape[1] == atoms.count:
-        return (
-            *latent_rates(source, atoms),
-            [f"Firing rates are shares of the rows of {source.name} above 0."],
-        )
-    if params.rate:
-        column = sample_column(source, params.rate)
-        if len(column) != atoms.count or column.dtype.kind not in "biuf":
-            raise InputError(
-                f"column '{params.rate}' has {len(column)} values", f"a number for each of {atoms.count}"
-            )
-        rate = np.nan_to_num(np.asarray(column, dtype=np.float64)[atoms.numbers], nan=0.0, posinf=0.0)
-        return np.maximum(rate, 0.0), 0, []
-    return (
-        tied_rates(x - x.mean(axis=0), atoms.directions, params.active),
-        len(x),
-        [TIED.format(params.active)],
-    )
 
 
 def _reading(found, energy, rate, r: int, d: int) -> str:
@@ -242,7 +203,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="atom_energy", family="subspaces", title="Atoms of a dictionary in the active subspace", version=2,
+        id="atom_energy", family="subspaces", title="Atoms of a dictionary in the active subspace", version=3,
         function=atom_energy,
         summary="How much of each atom (decoder column) lies where activations vary, against how often it fires.",
         params=AtomEnergyParams, result=Scatter, check=_check, cost=_cost, inputs=2,

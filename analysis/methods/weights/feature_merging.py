@@ -133,7 +133,7 @@ def feature_merging(
         estimates += (error_estimate(errors, path, params.beta, layer.sample, rng),)
     if params.accuracy:
         both = path, random_path(x, path, params.equivalence, rng)
-        answers, classes, said = _answers(taps[0], layer, both, params, progress)
+        answers, classes, said = _answers(taps[0], layer, both, params, rng, progress)
         at = int(path.steps(params.beta))
         series["accuracy"], null["accuracy"] = (
             np.array([found[s].mean() for s in path.steps(GRID).tolist()]) for found in answers
@@ -150,7 +150,7 @@ def feature_merging(
     )  # fmt: skip
 
 
-def _answers(tap, layer, paths, params: FeatureMergingParams, progress):
+def _answers(tap, layer, paths, params: FeatureMergingParams, rng, progress):
     """For each path, right answers (n,) of the network after each number of steps that the curve shows, in a dict;
     whether they are classes; and on how many samples it ran, as sentences."""
     from analysis.sources.rerun import reading_weight, rerun
@@ -160,7 +160,7 @@ def _answers(tap, layer, paths, params: FeatureMergingParams, progress):
             f"the layer that reads the units of {layer.units.name} is not known, so the network cannot be run without "
             "some of them", "its name in 'outgoing', and a tap of a store",
         )  # fmt: skip
-    run = rerun(tap, params.maximum_rows)
+    run = rerun(tap, params.maximum_rows, rng=rng)
     name, weight, axis = reading_weight(run, layer.units.network, layer.reader)
     flat = np.moveaxis(weight, axis, 0)
     known, found = np.isfinite(run.measure().correct), [{} for _ in paths]
@@ -232,7 +232,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="feature_merging", family="weights", title="Feature merging (feature complexity)", version=1,
+        id="feature_merging", family="weights", title="Feature merging (feature complexity)", version=2,
         function=feature_merging,
         summary="How many different features a layer's weights hold: equivalent units are merged and counted.",
         params=FeatureMergingParams, result=Curve, check=_check, cost=_cost, inputs=1, more_inputs=True, minimum_rows=2,

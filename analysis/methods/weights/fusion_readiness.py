@@ -136,7 +136,7 @@ def _averaged(taps, a, b, params, rng, progress):
     samples."""
     from analysis.sources.rerun import rerun
 
-    runs = [rerun(tap, params.maximum_samples) for tap in taps]
+    runs = [rerun(tap, params.maximum_samples, rng=rng) for tap in taps]
     one, other = (r.weights() for r in runs)
     heads = runs[0].heads
     if not a.shape[1] == b.shape[1] == taps[0].shape[1] == taps[1].shape[1]:
@@ -198,7 +198,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="fusion_readiness", family="weights", title="Fusion readiness", version=1, function=fusion_readiness,
+        id="fusion_readiness", family="weights", title="Fusion readiness", version=2, function=fusion_readiness,
         summary="What is left of a layer half-way between two networks, with and without aligning their units.",
         params=FusionReadinessParams, result=Curve, check=_check, cost=_cost, inputs=2, minimum_rows=FEWEST,
         worker=True,

@@ -27,8 +27,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.activations import as_activations, load_matrix
+from analysis.activations import as_activations
 from analysis.compute.machine import machine
+from analysis.compute.networks.input_halves import input_halves
 from analysis.compute.networks.sparse_weights import (
     PLAIN,
     SPARSE,
@@ -40,14 +41,14 @@ from analysis.compute.networks.sparse_weights import (
 )
 from analysis.compute.networks.weight_codebooks import gaussian_weight
 from analysis.compute.statistics.ratios import ratio_interval
-from analysis.errors import InputError, NotEnoughData, ParameterError
+from analysis.errors import InputError, ParameterError
 from analysis.results import Curve, Estimate
 from analysis.sources.layer_weights import layer_matrices
 from analysis.sources.unit_weights import is_table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 SHARES = (0.2, 0.35, 0.5, 0.65, 0.8)
-SMALLEST, FEWEST = 4, 16  # units and inputs; rows of the inputs
+SMALLEST = 4  # units and inputs
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def weight_atoms(
     name, notes = read.names[0], list(read.notes)
     (weight,) = read.read(name)
     _refuse(weight, name)
-    fit, test, sample, said = _inputs(taps[1:], weight, name, params, rng)
+    fit, test, sample, said = input_halves(taps[1:], weight, name, params.maximum_rows, rng)
     root, shares = root_of(fit), np.unique((*SHARES, params.share))
     below = _outputs(weight, test)
     found, chance = [], []
@@ -145,33 +146,6 @@ def _refuse(weight: np.ndarray, name: str) -> None:
         )
     if np.ptp(weight) == 0:
         raise InputError(f"all weights of {name} are equal", "weights that differ", "Choose another layer")
-
-
-def _inputs(taps, weight, name: str, params, rng):
-    """Rows for the root and rows for errors, the sample of each of these, and notes; None without a tap."""
-    if not taps:
-        return None, None, None, [
-            "No tap of the inputs was given: errors are those of the weights, and intervals take the neurons as drawn. "
-            "A second tap of what the layer reads weighs them by what its inputs make of them."
-        ]  # fmt: skip
-    tap = taps[0]
-    if tap.shape[1] != weight.shape[1]:
-        raise InputError(
-            f"{tap.name} has {tap.shape[1]} units", f"the {weight.shape[1]} inputs of {name}",
-            "Choose a tap of what this layer reads, or leave it out",
-        )  # fmt: skip
-    loaded = load_matrix(tap, maximum_rows=params.maximum_rows, minimum_rows=FEWEST, rng=rng)
-    x = np.asarray(loaded.values, np.float64)
-    of = np.unique(tap.layout.sample_of(loaded.rows), return_inverse=True)[1].reshape(-1)
-    of = of if of.max() > 0 else np.arange(len(x))
-    held = (rng.permutation(of.max() + 1) % 2 == 0)[of]
-    if not x[held].any() or not x[~held].any():
-        raise NotEnoughData(
-            f"{tap.name} is 0 in half of its samples", "inputs that are not", "Choose another tap"
-        )
-    said = [f"Inputs: {loaded.note}."] if loaded.note else []
-    said.append(f"{tap.name} is taken to be what {name} reads; only its width was checked.")
-    return x[~held], x[held], np.unique(of[held], return_inverse=True)[1].reshape(-1), said
 
 
 def _outputs(weight: np.ndarray, x: np.ndarray | None) -> np.ndarray:
