@@ -29,12 +29,11 @@ from dashboard.parts import export_menu
 from dashboard.words import count
 
 FIRST, MORE, MOST_CLASSES = 15, 64, 20
-KIN = (
-    decoder_neighbours.draw,
+KIN = (decoder_neighbours.draw, feature_kin.outputs)  # of encoded taps
+ASKED_FOR = (
     feature_kin.together,
-    feature_kin.outputs,
     feature_kin.energy,
-)  # of encoded taps
+)  # may wait for a click: last, so that the others stay together
 MORE_OF_FEATURES = (feature_kin.pursuit, feature_family.draw, live_test.draw)
 
 
@@ -57,7 +56,7 @@ def draw(unit: Unit, listed: FeatureList) -> None:
 def _right(unit: Unit) -> None:
     """The pictures: charts below each other are one component."""
     sheet = Sheet("charts")
-    for part in (_histogram, feature_kin.density, _classes, *KIN, _correlated):
+    for part in (_histogram, feature_kin.density, _classes, *KIN, _correlated, *ASKED_FOR):
         with sheet.part():
             part(unit, sheet)
     with errors.shown():
