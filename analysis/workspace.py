@@ -181,9 +181,10 @@ class Workspace:
         self, method: str, references: Sequence[str], params: dict | None = None, *, seed: int = 0
     ) -> str:
         """The cache key of such a run."""
-        found = registry.method(method)
-        values = make_params(found.params, dict(params or {}))
-        return pipeline.key(found, [self.activations(r).digest for r in references], values, seed)
+        found, digests = registry.method(method), tuple(self.activations(r).digest for r in references)
+        if not params:
+            return _key_of_defaults(found.id, found.version, found.params, digests, seed)
+        return pipeline.key(found, digests, make_params(found.params, dict(params)), seed)
 
     def cached(
         self, method: str, references: Sequence[str], params: dict | None = None, *, seed: int = 0
@@ -277,6 +278,12 @@ class Workspace:
 def open_workspace(path: str | os.PathLike) -> Workspace:
     """Open a workspace directory, as `Workspace.open` does; the notebook's first line."""
     return Workspace.open(path)
+
+
+@functools.lru_cache(maxsize=512)
+def _key_of_defaults(method: str, version: int, params: type, digests: tuple[str, ...], seed: int) -> str:
+    """Pages ask for the same few again and again."""
+    return pipeline.key(registry.method(method), digests, make_params(params, {}), seed)
 
 
 @functools.lru_cache(maxsize=32)

@@ -131,17 +131,24 @@ def _help(p: Param) -> str:
     """The help text with the range and the default, as a tooltip."""
     parts = [p.help.rstrip(".") + "."]
     if p.low is not None and p.high is not None:
-        parts.append(f"From {p.low:g} to {p.high:g}.")
+        parts.append(f"From {_bound(p.low)} to {_bound(p.high)}.")
     elif p.low is not None:
-        parts.append(f"At least {p.low:g}.")
+        parts.append(f"At least {_bound(p.low)}.")
     elif p.high is not None:
-        parts.append(f"At most {p.high:g}.")
+        parts.append(f"At most {_bound(p.high)}.")
     parts.append(f"Default: {_option(p.default)}.")
     return " ".join(parts)
 
 
 def _option(value: object) -> str:
-    return "automatic" if value is None else "none" if value == "" else str(value)
+    if value is None or value == "":
+        return "automatic" if value is None else "none"
+    return f"{value:,}" if type(value) is int else str(value)
+
+
+def _bound(value: float) -> str:
+    """Whole numbers in full: 1,048,576 says more than 1.04858e+06."""
+    return f"{value:,.0f}" if float(value).is_integer() and 1e4 <= abs(value) < 1e12 else f"{value:g}"
 
 
 def _step(p: Param) -> float:

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
 
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
+DRAWN = ("loupe_bars", "loupe_histogram")  # components that say something in words
 HOSTILE = (
     "<script>alert(1)</script>",
     "../../etc/passwd",
@@ -50,7 +51,11 @@ def texts(at: AppTest) -> str:
         "success",
         "code",
     )
-    return "\n".join(str(element.value) for kind in kinds for element in getattr(at, kind))
+    said = [str(element.value) for kind in kinds for element in getattr(at, kind)]
+    drawn = [
+        element.proto.json for element in at.get("bidi_component") if element.proto.component_name in DRAWN
+    ]
+    return "\n".join([*said, *drawn])
 
 
 def button(at: AppTest, label: str):

@@ -22,6 +22,7 @@ from analysis.features.importing import import_feature_set
 from analysis.features.nonnegative import RIDGE
 from analysis.features.nonzero_codes import NonzeroCodes
 from analysis.features.tap_dictionary import tap_dictionary
+from analysis.features.weights import read_tensors
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
 
@@ -425,3 +426,12 @@ def test_the_set_beside_an_encoded_tap_is_watched_and_part_of_its_digest(tmp_pat
     shutil.rmtree(two.set_folder)
     with pytest.raises(NotFound, match="no feature set beside it"):
         tap_dictionary(two)
+
+
+def test_a_file_of_something_else_is_called_by_what_it_is(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(InputError, match="no file of weights"):
+        read_tensors(tmp_path / "notes.txt")
+    (tmp_path / "cut.safetensors").write_bytes(b"cut")
+    with pytest.raises(InputError, match=r"named \.safetensors and is none"):
+        read_tensors(tmp_path / "cut.safetensors")

@@ -290,3 +290,14 @@ def test_parameters_of_the_product_are_used(rng):
     a, b = rng.standard_normal((2, 400, 4))
     wide = star_product(a, b, params=StarProductParams(near=0.5)).columns[ZERO]
     assert (wide > 2 * star_product(a, b).columns[ZERO]).all()
+
+
+def test_without_names_the_branches_stand_side_by_side():
+    workspace = analysis.open_workspace(WORKSPACE)
+    tap = workspace.activations("digits-vit:vit.layers.1")
+    found = star_forms(tap, tap)
+    assert "vit.encoder.layer.1.attention.attention.key" in found.title
+    assert any("No layer was named" in c for c in found.caveats)
+    alone = workspace.activations("digits-resnet:resnet.encoder.stages.2")
+    with pytest.raises(InputError, match="side by side"):
+        star_forms(alone, alone)

@@ -172,3 +172,15 @@ def test_a_group_without_a_name_is_told_to_get_one(net):
     at = open_page("map", tap="net:one", sel=word)
     assert is_whole(at)
     assert "Save it under a name" in texts(at)
+
+
+def test_a_question_about_checkpoints_says_what_it_needs(net):
+    at = open_page("subspaces", view="movement", ask="subspace_alignment_of_updates", tap="net:one")
+    said = texts(at)
+    assert "3 checkpoints of one network" in said
+    assert "show=record" in said
+    assert not at.error
+    tables = open_page(
+        "subspaces", view="movement", ask="subspace_alignment_of_updates", tap="net:one", p__table="true"
+    )
+    assert "checkpoints of one network" not in texts(tables)

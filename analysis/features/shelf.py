@@ -55,7 +55,12 @@ class FeatureShelf:
 
     def names(self) -> list[str]:
         """Sorted."""
-        return sorted(p.parent.name for p in self.path.glob(f"*/{ABOUT}") if NAME.fullmatch(p.parent.name))
+        try:
+            with os.scandir(self.path) as found:
+                there = [one.name for one in found if os.path.exists(os.path.join(one.path, ABOUT))]
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in there if NAME.fullmatch(name))
 
     def entries(self) -> list[ShelfEntry]:
         """Every set by name; one that cannot be opened says why and hides no other."""
@@ -133,10 +138,11 @@ class FeatureShelf:
 
 def _facts(folder: Path, name: str) -> SetFacts:
     """Read again when a file was written since."""
-    about, weights = folder / ABOUT, folder / WEIGHTS
-    if not weights.exists():
-        raise NotFound(f"{WEIGHTS} is missing")
-    written = [(stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in (about.stat(), weights.stat())]
+    try:
+        stats = [os.stat(os.path.join(folder, file)) for file in (ABOUT, WEIGHTS)]
+    except FileNotFoundError:
+        raise NotFound(f"{WEIGHTS} is missing") from None
+    written = [(stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats]
     return _read_facts(folder, name, tuple(written))
 
 

@@ -15,7 +15,13 @@ class Training:
     batch: int = param(1024, "Rows of a step", low=1, high=1 << 17, label="rows of a step")
     learning_rate: float = param(1e-3, "Of Adam, after the warm-up", low=1e-7, high=1.0)
     warm_up: float = param(0.05, "Share of the steps in which the learning rate rises", low=0.0, high=1.0)
-    decay: float = param(0.2, "Share of the steps at the end in which it falls to 0", low=0.0, high=1.0)
+    decay: float = param(
+        0.2,
+        "Share of the steps at the end in which it falls to 0",
+        low=0.0,
+        high=1.0,
+        label="decay at the end",
+    )
     start: str = param(
         "mean",
         "Where the dictionary's centre starts",
@@ -30,16 +36,30 @@ class Training:
         label="directions start",
     )
     dead_after: int | None = param(
-        None, "A latent is dead that was not active in so many rows; empty: a tenth of all rows seen", low=1
+        None,
+        "A latent is dead that was not active in so many rows; empty: a tenth of all rows seen",
+        low=1,
+        label="dead after rows",
     )
     auxiliary: float = param(
-        1 / 32, "Weight of the loss by which dead latents learn; 0: none", low=0.0, high=10.0
+        1 / 32,
+        "Weight of the loss by which dead latents learn; 0: none",
+        low=0.0,
+        high=10.0,
+        label="help for dead latents",
     )
-    held_out: float = param(0.1, "Share of the samples that is kept to judge by", low=0.001, high=0.5)
-    every: int = param(100, "Steps between two lines of the curve", low=1)
-    checkpoint_every: int = param(500, "Steps between two checkpoints", low=1)
+    held_out: float = param(
+        0.1, "Share of the samples that is kept to judge by", low=0.001, high=0.5, label="held-out share"
+    )
+    every: int = param(100, "Steps between two points of the curve", low=1, label="steps between points")
+    checkpoint_every: int = param(
+        500, "Steps between two checkpoints", low=1, label="steps between checkpoints"
+    )
     patience: int = param(
-        20, "Lines of the curve without a better held-out loss after which it stops; 0: never", low=0
+        20,
+        "Points of the curve without a better held-out loss after which it stops; 0: never",
+        low=0,
+        label="patience in points",
     )
 
     @property

@@ -28,6 +28,13 @@ def read_tensors(path: Path) -> dict:
         with opened(path):  # its refusals, in words
             pass
         return _flat(load_file(str(path), device="cpu"))
+    if magic(path) not in ("zip", "pickle", "tar", "empty"):
+        named = Path(path).suffix == ".safetensors"
+        raise InputError(
+            f"{path} is {'named .safetensors and is none' if named else 'no file of weights'}",
+            f"one of {', '.join(f'*{s}' for s in SUFFIXES)}",
+            "It may be cut off: fetch it again" if named else "Choose the file with the weights",
+        )
     if Path(path).suffix == ".npz":
         try:
             with np.load(path, allow_pickle=False) as file:

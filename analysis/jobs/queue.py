@@ -122,8 +122,16 @@ def listing(workspace: str | os.PathLike, *, limit: int = 50) -> list[JobStatus]
     names = (
         sorted((e.name for e in os.scandir(folder) if e.is_dir()), reverse=True) if folder.exists() else []
     )
-    there = (id for id in names if (folder / id / "job.json").exists())
-    return [status(workspace, id) for id in islice(there, limit)]
+    found = (_listed(workspace, folder / id) for id in names)
+    return list(islice((job for job in found if job is not None), limit))
+
+
+def _listed(workspace: str | os.PathLike, folder: Path) -> JobStatus | None:
+    """Of a folder that was there a moment ago; None where it is no job's."""
+    kept = _ended.get(folder)
+    if kept is not None:
+        return kept
+    return status(workspace, folder.name) if (folder / "job.json").exists() else None
 
 
 def cancel(workspace: str | os.PathLike, id: str) -> None:

@@ -113,6 +113,15 @@ class NetworkWeights:
         more = f" and {len(layers) - SHOWN} more" if len(layers) > SHOWN else ""
         return "one of " + ", ".join(named) + more if named else "a checkpoint with Linear or Conv layers"
 
+    def twins(self, near: str = "") -> tuple[str, str] | None:
+        """Two layers of one shape that stand side by side in a module, as the branches of a star block do, or queries
+        and keys; of several pairs the one with most of the name `near`."""
+        parts, found = set(near.split(".")), {}
+        for layer in self.layers:
+            found.setdefault((layer.rpartition(".")[0], self.shapes[f"{layer}.weight"]), []).append(layer)
+        pairs = [(names[0], names[1]) for (module, _), names in found.items() if module and len(names) > 1]
+        return max(pairs, key=lambda pair: len(parts & set(pair[0].split("."))), default=None)
+
     def units(self, layer: str) -> int:
         return self.shapes[f"{layer}.weight"][1 - self.input_axis(layer)]
 

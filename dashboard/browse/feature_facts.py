@@ -21,6 +21,7 @@ from dashboard.browse.unit import Unit
 from dashboard.figures.text import plain
 
 STEPS = 12  # of a pursuit
+EVERYWHERE = 0.9  # share of the rows
 LOOKED_AT = 8  # nearest directions that are looked at for suspects
 WORDS = {
     DOUBLE: "fires in the same rows: the two may be one feature twice",
@@ -104,6 +105,8 @@ def suspects(unit: Unit, near: list[tuple[int, float]], chance: float) -> list[S
         if cosine <= chance:
             continue
         rows, _ = unit.activations.entries_of(other)
+        if min(len(own), len(rows)) > EVERYWHERE * n:  # such rows are shared, whatever the features are
+            continue
         both = len(np.intersect1d(own, rows, assume_unique=True))
         count = np.array([len(own), len(rows)])
         fired = Firing(n, count, count.astype(float), np.ones(2))

@@ -26,6 +26,8 @@ STATISTICS = {
     "kurtosis": "Excess kurtosis",
 }
 HELP = {
+    "fits": "How well the automatic name tells, on held-out samples, where the feature is active: their F1, from "
+    "0 to 1. Empty where no name beats chance.",
     "fraction_positive": "Share of the rows (samples or tokens) on which the unit is above 0.",
     "q99": "The value that 1 % of the rows exceed, within a relative error of 1/16.",
     "kurtosis": "0 for a Gaussian; large where a few rows stand far out.",
@@ -33,7 +35,8 @@ HELP = {
     "commonest of several always looks large; see “Selective” for what shuffled labels give.",
 }
 SHARES = ("fraction_positive", "top_class_share")  # shown in percent
-ORDERS = ("unit", *STATISTICS, "certificate", *certificates.COLUMNS)
+FITS = "Fit of the name (F1)"
+ORDERS = ("unit", *STATISTICS, "fits", "certificate", *certificates.COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Tap:
     samples_at_top: int = STRONGEST
     word: str = "unit"  # or "feature", of an encoded tap
     certificate: Table | None = None
+    fits: np.ndarray | None = None  # F1 of the names, NaN where there is none
 
     @cached_property
     def threshold(self) -> float:
@@ -75,6 +79,8 @@ class Tap:
     def orders(self) -> dict[str, str]:
         """What the list can be ordered by, in words."""
         known = {"unit": f"{self.word.capitalize()} number", **STATISTICS}
+        if self.fits is not None:
+            known["fits"] = FITS
         if self.certificate is not None:
             asked = certificates.columns(self.certificate)
             known |= {
@@ -85,6 +91,8 @@ class Tap:
 
     def sorts(self, order: str) -> np.ndarray:
         """(units,) what an order goes by; unit numbers for one that there is not."""
+        if order == "fits" and self.fits is not None:
+            return self.fits
         if order in self.orders and order not in self.table and self.certificate is not None:
             found = self.certificate.columns["passed"] if order == "certificate" else None
             return found if found is not None else certificates.columns(self.certificate)[order]
@@ -185,6 +193,8 @@ def _columns(tap: Tap, units: np.ndarray) -> dict[str, np.ndarray]:
     shown: dict[str, np.ndarray] = {"star": np.where(tap.kinds["starred"][units], "★", ""), "unit": units}
     if any(str(i) != name for i, name in enumerate(tap.unit_names)):
         shown["name"] = np.array(tap.unit_names)[units]
+        if tap.fits is not None:
+            shown["fits"] = tap.fits[units]
     if tap.classes:
         code = np.asarray(tap.table["top_class"])[units]
         names = np.array([*tap.classes, ""])

@@ -53,6 +53,16 @@ def names(
     return tuple(called)
 
 
+def fits(found: Table | None, n: int) -> np.ndarray | None:
+    """(n,) F1 of the names that held-out samples bear out, NaN where there is none; None where nothing was named."""
+    if found is None:
+        return None
+    c, out = found.columns, np.full(n, np.nan)
+    good = (c["beyond chance"] == "yes") & (c["feature"] < n)
+    out[c["feature"][good].astype(int)] = c["F1"][good]
+    return out
+
+
 def sentence(found: Table | None, number: int) -> str:
     """What the kept names say of one feature, with its score and chance; empty where they say nothing."""
     if found is None:

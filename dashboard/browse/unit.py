@@ -18,16 +18,29 @@ from dashboard.browse.unit_words import word_of
 
 MOST_CORRELATED, WHEN_LARGE, LARGE = 8, 5, 20_000  # each costs three columns read: fewer above 20,000 samples
 LOWEST = 64
+ALWAYS = 0.99  # share of the rows
 _correlated = Kept(512)  # the slowest part of a card at 100,000 samples
 
 
 @dataclass(frozen=True)
 class Unit:
-    """`reference` is "store:tap". Everything else is read when first asked for."""
+    """`reference` is "store:tap"; `names` what all units of the tap are called, where they have more than numbers.
+    Everything else is read when first asked for."""
 
     store: object
     reference: str
     number: int
+    names: tuple[str, ...] = ()
+
+    def called(self, number: int) -> str:
+        """The name of a unit of this tap; "" where it has only its number."""
+        name = self.names[number] if number < len(self.names) else ""
+        return "" if name == str(number) else name
+
+    def titled(self, number: int) -> str:
+        """A unit of this tap on a line: its number with its name, or what it is with its number."""
+        name = self.called(number)
+        return f"{number} {name}" if name else f"{self.word} {number}"
 
     @property
     def tap(self) -> str:
@@ -70,6 +83,11 @@ class Unit:
         """On how many rows it is not 0."""
         table = self.index.table()
         return round(float(table["fraction_nonzero"][self.number] or 0) * int(table["count"][self.number]))
+
+    @property
+    def is_always_on(self) -> bool:
+        """Whether it is active on nearly all rows, as the features of a linear set are."""
+        return self.is_sparse and self.silent < 1 - ALWAYS
 
     @property
     def silent(self) -> float:

@@ -21,27 +21,27 @@ from dashboard.components import (
     live_test,
     model_names,
 )
-from dashboard.components.bars import Line, bars
+from dashboard.components.bars import Chart, Line, Sheet
 from dashboard.components.histogram import histogram
 from dashboard.components.sample_map import sample_map
 from dashboard.components.tiles import tiles
 from dashboard.parts import export_menu
+from dashboard.words import count
 
 FIRST, MORE, MOST_CLASSES = 15, 64, 20
-KIN = (
-    decoder_neighbours.draw,
+KIN = (decoder_neighbours.draw, feature_kin.outputs)  # of encoded taps
+ASKED_FOR = (
     feature_kin.together,
-    feature_kin.outputs,
     feature_kin.energy,
-)  # of encoded taps
+)  # may wait for a click: last, so that the others stay together
 MORE_OF_FEATURES = (feature_kin.pursuit, feature_family.draw, live_test.draw)
 
 
 def draw(unit: Unit, listed: FeatureList) -> None:
     """The whole card."""
     _top(unit, listed)
-    for part in _sentences(unit):
-        st.markdown(part)
+    if said := _sentences(unit):
+        st.markdown("\n\n".join(said))
     with errors.shown():
         model_names.of_feature(unit)
     left, right = st.columns([6, 4], gap="large")
@@ -50,22 +50,32 @@ def draw(unit: Unit, listed: FeatureList) -> None:
             with errors.shown():
                 part(unit)
     with right:
-        for part in (
-            feature_kin.prototype,
-            feature_kin.density,
-            _histogram,
-            _classes,
-            *KIN,
-            _correlated,
-            _map,
-        ):
-            with errors.shown():
-                part(unit)
+        _right(unit)
+
+
+def _right(unit: Unit) -> None:
+    """The pictures: charts below each other are one component."""
+    sheet = Sheet("charts")
+    for part in (
+        feature_kin.prototype,
+        _histogram,
+        feature_kin.density,
+        _classes,
+        *KIN,
+        _correlated,
+        *ASKED_FOR,
+    ):
+        with sheet.part():
+            part(unit, sheet)
+    with errors.shown():
+        sheet.flush()
+        _map(unit)
 
 
 def _sentences(unit: Unit) -> list[str]:
     with errors.shown():
-        named = naming.sentence(naming.kept(state.workspace(), unit.reference), unit.number)
+        kept = None if unit.is_dead else naming.kept(state.workspace(), unit.reference)
+        named = naming.sentence(kept, unit.number)
         said = [" ".join(unit.sentences()), named]
         return [errors.escape(text) for text in said if text]
     return []
@@ -77,7 +87,7 @@ def _top(unit: Unit, listed: FeatureList) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         back = {"icon": ":material/arrow_back:", "key": "back", "help": "Back to the list"}
         st.button(f"All {unit.word}s", **back, on_click=_to, args=(None,))
-        st.markdown(f"### {unit.word.capitalize()} {errors.escape(unit.name)}", width="content")
+        st.markdown(f"### {errors.escape(_title(unit))}", width="content")
         _star(unit)
         certificate_line.badge(unit)
         st.space("stretch")
@@ -89,6 +99,12 @@ def _top(unit: Unit, listed: FeatureList) -> None:
             icon, off = f":material/{icon}:", target is None
             said = f"{label} in the list as filtered"
             st.button(label, icon=icon, key=label, disabled=off, help=said, on_click=_to, args=(target,))
+
+
+def _title(unit: Unit) -> str:
+    called = unit.called(unit.number)
+    more = f": {called}" if called and called != unit.name else ""
+    return f"{unit.word.capitalize()} {unit.name}{more}"
 
 
 def _to(number: int | None) -> None:
@@ -114,11 +130,13 @@ def _star(unit: Unit) -> None:
 
 
 def _strongest(unit: Unit) -> None:
+    if unit.is_dead:
+        st.markdown("**Strongest examples**\n\nIt never varies, so no example is stronger than another.")
+        return
     many = state.param("more", False)
     found = unit.tiles(MORE if many else FIRST)
     st.markdown("**Strongest examples**" + _how_to_read(unit, found))
-    if unit.is_dead or not found:
-        st.caption("It never varies, so no example is stronger than another.")
+    if not found:
         return
     _tiles(unit, found, "strongest")
     if len(found) >= FIRST:
@@ -166,10 +184,12 @@ def _bands(unit: Unit) -> None:
                 _tiles(unit, unit.tiles_of(band.rows, band.values, 6), f"band{i}")
 
 
-def _histogram(unit: Unit) -> None:
+def _histogram(unit: Unit, sheet: Sheet) -> None:
+    if unit.is_dead:
+        return
     found = unit.histogram()
-    st.markdown(f"**How often each value occurs** ({errors.escape(_rows_shown(unit))})")
-    histogram(found, key="histogram", theme=state.theme(), row_name=unit.row_word)
+    about = f" ({_rows_shown(unit)})"
+    histogram(found, key="histogram", theme=state.theme(), row_name=unit.row_word, about=about)
     export_menu.draw(lambda: found, "histogram")
 
 
@@ -180,51 +200,56 @@ def _rows_shown(unit: Unit) -> str:
     return f"the {unit.active:,} {unit.row_word} where it is not 0"
 
 
-def _classes(unit: Unit) -> None:
-    found = sorted(unit.class_means(), key=lambda c: -c[2])
+def _classes(unit: Unit, sheet: Sheet) -> None:
+    found = [] if unit.is_dead else sorted(unit.class_means(), key=lambda c: -c[2])
     if not found:
         return
-    st.markdown("**Mean per class**, 95 % interval")
     lines = [
         Line(name, mean, *(v if math.isfinite(v) else None for v in (low, high)),
              null=chance, text=f"{mean:.3g}", title=f"{n:,} {unit.row_word}")
         for name, n, mean, low, high, chance in found[:MOST_CLASSES]
     ]  # fmt: skip
-    bars(lines, key="class means", label="Mean activation per class", null_word="shuffled labels (95 %)")
+    said = []
     if len(found) > MOST_CLASSES:
-        st.caption(f"and {len(found) - MOST_CLASSES} classes with lower means")
+        said.append(f"And {count(len(found) - MOST_CLASSES, 'class', 'classes')} with lower means.")
     if not unit.activations.layout.is_pooled:
-        st.caption(
+        said.append(
             "Tokens of one sample are counted as independent: intervals and grey bands are too narrow."
         )
+    head = {"heading": "Mean per class", "about": ", 95 % interval", "note": " ".join(said)}
+    sheet.add(Chart("Mean activation per class", lines, "shuffled labels (95 %)", **head))
 
 
-def _correlated(unit: Unit) -> None:
+def _correlated(unit: Unit, sheet: Sheet) -> None:
     found, chance = unit.correlated()
     if not found:
         return
-    st.markdown(f"**Most correlated {unit.word}s**, here and in other taps")
+    head = {"heading": f"Most correlated {unit.word}s", "about": ", here and in other taps"}
     lines = [
         Line(_unit_word(unit, tap, number), r, low, high, (-chance, chance), f"{r:+.2f}",
              f"{tap}, {word_of(unit.store, tap)} {number}: Pearson's r over {n:,} samples; open its card",
              f"{number}:{tap}")
         for tap, number, r, low, high, n in found
     ]  # fmt: skip
-    opened = bars(
-        lines, key="correlated", label="Most correlated units", null_word="best of as many independent units"
-    )
-    if opened is not None:
-        number, _, tap = opened.partition(":")
-        state.set_params(tap=f"{unit.reference.partition(':')[0]}:{tap}", unit=number, bands=None)
+    store = unit.reference.partition(":")[0]
+
+    def opens(id: str) -> None:
+        number, _, tap = id.partition(":")
+        state.set_params(tap=f"{store}:{tap}", unit=number, bands=None)
         st.rerun()
+
+    null_word = "best of as many independent units"
+    sheet.add(Chart("Most correlated units", lines, null_word, opens=opens, **head))
 
 
 def _unit_word(unit: Unit, tap: str, number: int) -> str:
-    """Short enough for a line: the last two parts of another tap's name; the number first where that is long."""
+    """Short enough for a line: the last two parts of another tap's name; of an encoded one its set, the number
+    first."""
     if tap == unit.tap:
-        return f"{unit.word} {number}"
-    short = ".".join(tap.split(".")[-2:])
-    return f"{short} · {number}" if tap in unit.store.recorded else f"{number} · {short}"
+        return unit.titled(number)
+    if tap in unit.store.recorded:
+        return f"{'.'.join(tap.split('.')[-2:])} · {number}"
+    return f"{number} · {tap.rpartition('@')[2]}"
 
 
 def _map(unit: Unit) -> None:
@@ -232,7 +257,7 @@ def _map(unit: Unit) -> None:
     st.markdown("**Where it lights up on the map**")
     result = state.workspace().cached("pca", [unit.reference])
     if result is None:
-        st.caption("The map of this tap has not been drawn yet.")
+        st.caption("The map of this tap has not been drawn yet: the button below draws it.")
     else:
         source, all_points = Source(UNIT, "", "unit"), len(result.rows)
         result = map_state.thinned(result)

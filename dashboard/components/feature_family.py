@@ -48,7 +48,8 @@ def _inside(unit: Unit) -> None:
 
 def _line(kin: Kin, unit: Unit) -> str:
     store = unit.reference.partition(":")[0]
-    short = errors.escape(kin.name.rpartition("@")[2])
+    called = unit.called(kin.number) if f"{store}:{kin.tap.partition(':')[2]}" == unit.reference else ""
+    short = errors.escape(f"{kin.name.rpartition('@')[2]} {called}".strip())
     way = state.link("features", tap=f"{store}:{kin.tap.partition(':')[2]}", unit=kin.number, family=True)
     name = f"**{short}**" if kin.own else f"[{short}]({way})"
     said = f"active on {100 * kin.rate:.2g} %"

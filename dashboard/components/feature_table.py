@@ -135,6 +135,9 @@ def _columns(found: FeatureList) -> dict:
         "star": st.column_config.TextColumn("★", width=40, help="Starred in this workspace"),
         "unit": st.column_config.NumberColumn(found.word.capitalize(), format="%d", width=60),
         "name": st.column_config.TextColumn("Name", width=200),
+        "fits": st.column_config.NumberColumn(
+            feature_list.FITS, help=feature_list.HELP["fits"], format="%.2f"
+        ),
         "top_class": st.column_config.TextColumn(
             "Strongest for", help="The commonest class among the 64 strongest rows."
         ),

@@ -18,8 +18,8 @@ _histogram = st.components.v2.component(
 )
 
 
-def histogram(result: Distribution, *, key: str, theme: str, row_name: str) -> None:
-    """Draw a distribution; its groups are stacked."""
+def histogram(result: Distribution, *, key: str, theme: str, row_name: str, about: str) -> None:
+    """Draw a distribution; its groups are stacked. `about` stands behind its heading."""
     look = theme_named(theme)
     colours = look.categories if len(result.counts) > 1 else (look.accent,)
     groups = [
@@ -39,5 +39,6 @@ def histogram(result: Distribution, *, key: str, theme: str, row_name: str) -> N
         "log": bool(result.log_y) and len(groups) == 1,
         "zero": bool(result.markers),
         "label": alt_text(result),
+        "about": about,
     }
     _histogram(key=key, data=data)

@@ -63,8 +63,8 @@ def _shown(unit: Unit, result: dict) -> None:
     st.markdown(errors.escape(live.sentence(unit, result)))
     names = unit.activations.unit_names
     if result["others"]:
+        titles = {j: errors.escape(f"{names[j]} {unit.called(j)}".strip()) for j, _ in result["others"]}
         links = [
-            f"[{errors.escape(str(names[j]))}]({state.link('features', tap=unit.reference, unit=j)})"
-            for j, _ in result["others"]
+            f"[{title}]({state.link('features', tap=unit.reference, unit=j)})" for j, title in titles.items()
         ]
         st.caption("Strongest features over the whole input: " + ", ".join(links))

@@ -70,6 +70,8 @@ def _answer(method: Method, references: list[str], params: dict, seed: int, key:
     if len(references) < method.inputs:
         tap_list.too_few(method, ":".join(state.current_tap()), references)
         return None
+    if tap_list.too_few_checkpoints(method, references, params):
+        return None
     if not method.more_inputs:
         return on_demand.result(method.id, references, params, seed=seed, **how)
     fewest = method.inputs

@@ -42,8 +42,12 @@ def _left(one: Unfinished, *, apart: bool) -> None:
     points = read_points(one.path) if one.kind == SWEEP else []
     if points and apart:
         title = f"Sweep **{errors.escape(one.name)}** of {errors.escape(str(one.arguments.get('input')))}"
-        with st.expander(f"{title}: {count(len(points), 'set')}"):
-            sweep_front.draw(one)
+        box = st.expander(
+            f"{title}: {count(len(points), 'set')}", key=f"folded:{one.name}", on_change="rerun"
+        )
+        if box.open:
+            with box:
+                sweep_front.draw(one)
     elif points:
         sweep_front.draw(one)
     if len(points) < len(one.arguments.get("values") or [0]):

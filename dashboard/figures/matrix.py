@@ -82,7 +82,7 @@ def _heat(figure, cells: Cells, theme: Theme) -> None:
     template = _under_the_pointer(cells)
     pale = {}
     if _has_room(cells):
-        shared |= {"texttemplate": "%{z:.2f}", "textfont": {"size": 11}}
+        shared |= {"texttemplate": f"%{{z:.{_decimals(cells.values)}f}}", "textfont": {"size": 11}}
         pale = {
             "textfont": {"size": 11, "color": theme.text}
         }  # the ground shines through: white would be lost on it
@@ -95,6 +95,12 @@ def _heat(figure, cells: Cells, theme: Theme) -> None:
     look = {**shared, **pale}
     figure.add_trace(go.Heatmap(z=faded, opacity=FADED, hovertemplate=unsure, hoverongaps=False, **look))
     figure.add_trace(go.Heatmap(z=sure, hovertemplate=template, hoverongaps=False, **shared))
+
+
+def _decimals(values: np.ndarray) -> int:
+    """Of the numbers in the cells: two, or more where that would leave the largest one digit."""
+    most = float(np.nanmax(np.abs(values), initial=0.0))
+    return int(np.clip(1 - np.floor(np.log10(most)), 2, 5)) if most > 0 else 2
 
 
 def _has_room(cells: Cells) -> bool:
@@ -246,12 +252,13 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
 
 def _written(axes, cells: Cells, shades: np.ndarray, page: Page) -> None:
     """The number in each cell, dark on light and light on dark."""
+    decimals = _decimals(cells.values)
     size = min(7.0, 0.3 * page.inches * 72 * 0.66 / max(cells.values.shape)) * page.scale
     bright = shades @ [0.299, 0.587, 0.114]
     for (i, j), value in np.ndenumerate(cells.values):
         if np.isfinite(value):
             ink = "#111111" if bright[i, j] > 0.5 else "#ffffff"
-            axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=size, color=ink)
+            axes.text(j, i, f"{value:.{decimals}f}", ha="center", va="center", fontsize=size, color=ink)
 
 
 def _paper_names(axes, cells: Cells, page: Page) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.results import Gallery, Matrix, Result, Scatter, Table
 from dashboard import colouring, errors, figures, state
-from dashboard.browse import pictured, selections
+from dashboard.browse import pictured, selections, table_rows
 from dashboard.browse.colour_sources import OF_MAP
 from dashboard.parts import export_menu, figure_cache
 from dashboard.parts.recipe_text import python_lines
@@ -151,11 +151,19 @@ def picture(
 
 def table(result: Table, key: str) -> None:
     """A table is its own picture: sortable, searchable, with the meaning of every column."""
-    st.markdown(f"**{errors.escape(result.title)}**")
-    _frame(figures.table_twin(result), f"figure:{key}", help=result.help, alt=figures.alt_text(result))
+    opens = table_rows.card_of(result, state.workspace())
+    more = ": choose a row to open its feature" if opens else ""
+    st.markdown(f"**{errors.escape(result.title)}**{more}")
+    columns = figures.table_twin(result)
+    picks = {"on_select": "rerun", "selection_mode": "single-row"} if opens else {}
+    look = {"help": result.help, "alt": figures.alt_text(result)}
+    answer = _frame(columns, f"figure:{key}", **look, **picks)
+    chosen = answer.selection.rows if opens else []
+    if chosen and (unit := opens(columns, chosen[0])) is not None:
+        state.go("features", tap=result.origin.inputs[0]["name"], unit=unit)
 
 
-def _frame(columns: dict, key: str, *, help: dict | None = None, alt: str | None = None) -> None:
+def _frame(columns: dict, key: str, *, help: dict | None = None, alt: str | None = None, **picks: object):
     """Columns of arrays as a table; floats with four digits, whatever their size."""
     shown = {name: column[:LONGEST_TABLE] for name, column in columns.items()}
     length = max((len(column) for column in columns.values()), default=0)
@@ -165,9 +173,12 @@ def _frame(columns: dict, key: str, *, help: dict | None = None, alt: str | None
         format = {"format": "%.4g"} if column.dtype.kind == "f" else {}
         look[name] = kind(help=(help or {}).get(name), **format)
     height = min(420, 38 + 35 * max(1, length))
-    st.dataframe(shown, hide_index=True, key=key, column_config=look, height=height, alt=alt)
+    answer = st.dataframe(
+        shown, hide_index=True, key=key, column_config=look, height=height, alt=alt, **picks
+    )
     if length > LONGEST_TABLE:
         st.caption(f"The first {LONGEST_TABLE:,} of {length:,} rows; the CSV export has all of them.")
+    return answer
 
 
 def reading(result: Result) -> None:

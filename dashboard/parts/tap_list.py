@@ -122,11 +122,42 @@ def too_few(method: Method, reference: str, chosen: list[str]) -> None:
         )  # fmt: skip
 
 
+def too_few_checkpoints(method: Method, references: list[str], params: dict) -> bool:
+    """Whether a question about several checkpoints is asked of fewer; if so it is said which it needs."""
+    if not method.checkpoints or params.get("table") or len(_one_of_each(references)) >= method.inputs:
+        return False
+    needs = (
+        "the weights before training and after it"
+        if method.inputs == 2
+        else (
+            f"the weights that training began with, and {method.inputs - 1} or more networks trained on from them"
+        )
+    )
+    st.info(
+        f"This question needs {needs}: {method.inputs} checkpoints of one network, recorded on the same samples as "
+        f"stores of their own. Chosen {'is' if len(_one_of_each(references)) == 1 else 'are'} "
+        f"{count(len(_one_of_each(references)), 'checkpoint')}. "
+        f"[Record another one]({state.link('workspace', show='record')}), or choose taps of other stores on the left.",
+        icon=":material/info:",
+    )  # fmt: skip
+    return True
+
+
+def _one_of_each(references: list[str]) -> list[str]:
+    """The first tap of each checkpoint; stores that know none count as one each."""
+    found = {}
+    for reference in references:
+        store = reference.partition(":")[0]
+        known = (state.workspace().store(store).manifest.get("checkpoint") or {}).get("digest")
+        found.setdefault(known or store, reference)
+    return list(found.values())
+
+
 def _usual(method: Method, reference: str, fitting: list[str]) -> list[str]:
     """Of a recorded tap the recorded layers; of an encoded one the tap that it came from, and itself, or itself and the
     others that the method asks for. Where it asks for other networks, of either the same tap there."""
     store, _, tap = reference.partition(":")
-    elsewhere = projections.same_tap_elsewhere(reference, fitting)
+    elsewhere = _one_of_each(projections.same_tap_elsewhere(reference, fitting))
     if method.checkpoints and len(elsewhere) >= method.inputs:
         return elsewhere
     opened = state.workspace().store(store)

@@ -9,6 +9,7 @@ import streamlit as st
 from analysis.features.asking import refuse_tap
 from analysis.features.training_settings import Training
 from analysis.installed import need
+from analysis.spec import params_of
 from dashboard import errors, forms, jobs, state
 from dashboard.browse import training_kinds
 from dashboard.browse.training_kinds import CLASSICAL, Kind
@@ -150,4 +151,6 @@ def _beside(kind: Kind, store, tap: str) -> str:
         st.warning("No other tap of this store has the same rows.", icon=":material/warning:")
         return ""
     label = kind.beside.replace("_", " ").capitalize()
-    return st.selectbox(label, fitting, **state.bound(f"p.{kind.beside}", fitting[-1], fitting))
+    asked = next(p for p in params_of(kind.params) if p.name == kind.beside)
+    tie = state.bound(f"p.{kind.beside}", fitting[-1], fitting)
+    return st.selectbox(label, fitting, help=f"{asked.help.rstrip('.')}.", **tie)

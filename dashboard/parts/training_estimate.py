@@ -13,6 +13,10 @@ from dashboard.words import about, count, size
 LONG = 900.0  # seconds
 
 
+def _times(times: float) -> str:
+    return f"{times:,.0f} times" if times >= 10 else f"{times:.2g} times"
+
+
 def draw(form, work: dict, shape: tuple[int, int]) -> None:
     """Rows, steps, memory, and the time once it is measured; what to reduce where that is much."""
     values = work.get("values") or [None]
@@ -21,7 +25,7 @@ def draw(form, work: dict, shape: tuple[int, int]) -> None:
     need, free = training_bytes(shape, made, training), free_memory()
     times = training.tokens / max(1, shape[0] * (1 - training.held_out))
     st.caption(
-        f"{training.steps:,} steps; each row is seen about {times:,.3g} times. {made.latents:,} features are "
+        f"{training.steps:,} steps; each row is seen about {_times(times)}. {made.latents:,} features are "
         f"{made.latents / shape[1]:.3g} for each unit. About {size(need)} of memory."
     )
     if need > free:

@@ -10,7 +10,14 @@ from dashboard.browse.feature_list import Tap
 from dashboard.browse.labels import labels_of
 from dashboard.browse.unit import Unit
 from dashboard.browse.unit_words import word_of
-from dashboard.components import certificate_line, feature_card, feature_table, model_names, nothing_yet
+from dashboard.components import (
+    certificate_line,
+    feature_card,
+    feature_table,
+    model_names,
+    names_line,
+    nothing_yet,
+)
 
 
 def page() -> None:
@@ -24,11 +31,12 @@ def page() -> None:
     tap = _tap(store, *current)
     unit = state.param("unit", -1, range(len(tap.table["unit"])))
     if unit >= 0:
-        feature_card.draw(Unit(store, ":".join(current), unit), feature_table.asked(tap))
+        feature_card.draw(Unit(store, ":".join(current), unit, tap.unit_names), feature_table.asked(tap))
         return
     st.title("Features")
     with errors.shown():
         certificate_line.draw(store, ":".join(current))
+        names_line.draw(tap, ":".join(current))
         listed = feature_table.filters(tap)
         model_names.of_list(tap, ":".join(current), listed.units)
         feature_table.draw(listed)
@@ -37,26 +45,21 @@ def page() -> None:
 def _tap(store, store_name: str, tap: str) -> Tap:
     """What the list needs to know."""
     pooled = store.activations(tap).layout.is_pooled
+    workspace, own = state.workspace(), store.taps[tap].unit_names
+    named, notes = naming.kept(workspace, f"{store_name}:{tap}"), workspace.notes(store_name, tap)
+    proposals = naming.proposed(workspace, f"{store_name}:{tap}")
+    blank = own or [""] * store.taps[tap].n_units
     return Tap(
         table=store.index(tap).table(),
         classes=store.classes,
-        unit_names=_names(store, store_name, tap),
+        unit_names=naming.names(named, blank, notes, proposals) if named or notes or proposals else own,
         stars=state.workspace().stars(store_name, tap),
         labels=labels_of(store),
         samples_at_top=64 if pooled else 16,
         word=word_of(store, tap),
         certificate=certificates.of(store, tap),
+        fits=naming.fits(named, store.taps[tap].n_units),
     )
-
-
-def _names(store, store_name: str, tap: str) -> tuple[str, ...]:
-    """What the units are called where anything calls them more than their number."""
-    workspace, own = state.workspace(), store.taps[tap].unit_names
-    found, notes = naming.kept(workspace, f"{store_name}:{tap}"), workspace.notes(store_name, tap)
-    proposals = naming.proposed(workspace, f"{store_name}:{tap}")
-    if found is None and not notes and not proposals:
-        return own
-    return naming.names(found, own or [""] * store.taps[tap].n_units, notes, proposals)
 
 
 page()

@@ -62,11 +62,12 @@ def class_weights(title, found, codes, data, fold, names, ids, params, reading, 
     ]  # beside the class they tell
     return Matrix(
         title=f"What each concept of {title} says for '{params.column}'", estimates=estimates,
-        reading=f"{reading} {in_use} of {len(names)} concepts have a weight for some class.",
+        reading=f"Each line is a value of '{params.column}', each column a concept: red speaks for that value, blue "
+        f"against it. {reading} {in_use} of {len(names)} concepts have a weight for some class.",
         caveats=(*caveats, f"The {len(shown)} concepts with the largest weights are shown; those of the same sign in "
                  "every fold are marked."),
         values=weights[:, shown], row_names=data.names, column_names=tuple(names[shown]), significant=firm[:, shown],
-        value_name="weight of one deviation", diverging=True,
+        value_name="weight, of one standard deviation", diverging=True,
     )  # fmt: skip
 
 

@@ -79,4 +79,6 @@ def growth_reading(estimates: tuple[Estimate, ...], worse: Mapping[str, Growth])
 
 def _sentence(e: Estimate) -> str:
     name = e.name.removeprefix("explained by ")
-    return f"The {name} explain {e.value:.1%} of the energy of held-out rows ({e.null:.1%} by the null)."
+    book, _, size = name.partition(", ")
+    said = f"{size.capitalize()} of the {book} explain {e.value:.1%} of the energy of held-out rows"
+    return f"{said} ({e.null:.1%} by chance)."

@@ -168,6 +168,11 @@ def core_consistency(x: np.ndarray, found: Components) -> float:
     return float(100 * (1 - ((core - wanted) ** 2).sum() / k))
 
 
+def consistency_in_words(core: float) -> str:
+    """Far below 0 it is a number without a meaning of its own."""
+    return f"{core:.0f} of 100" if core >= 0 else "less than 0, where 100 is best"
+
+
 def worst_cancelling(found: Components) -> float:
     """The lowest product of cosines over the modes of two components: near -1 two of them run away from each other and
     cancel (degeneracy); 0 with a single one."""

@@ -94,7 +94,7 @@ def relaxed_clusters(
     return Matrix(
         title=f"{k} clusters of samples of {tap.name}, relaxed", reading=_reading(estimates, k),
         caveats=(*data.notes, *_caveats(relaxed)), estimates=estimates, values=shown, row_names=names,
-        column_names=names, value_name="Z, 1 inside a cluster of mean size", diverging=False,
+        column_names=names, value_name="belonging together, 1 in a cluster of mean size", diverging=False,
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Method, no_progress
 
-NEAR = 5
+NEAR, BEST = 5, "PMI with the best partner"
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,9 @@ def co_activation_map(
         caveats=(*rows.notes, f"The two axes hold {held:.0%} of the factors' variance: look at partners too.",
                  "Near on this map means firing together, not pointing alike."),
         estimates=estimates, positions=xy, rows=rows.shown, of="units", axes=("factor axis 1", "factor axis 2"),
-        columns={"rows": counts.alone.astype(np.int64), "best partner": names[partner], "PMI with it": value,
+        columns={"rows": counts.alone.astype(np.int64), "best partner": names[partner], BEST: value,
                  "never met": ((counts.both == 0) & (counts.expected >= 3)).sum(axis=1)},
-        colour="PMI with it", meaningful_axes=False, edge_values=value, edge_name="PMI",
+        colour=BEST, meaningful_axes=False, edge_values=value, edge_name="PMI",
         edges=np.column_stack([np.arange(len(xy)), partner]).astype(np.int32),
     )  # fmt: skip
 
@@ -176,7 +176,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="co_activation_map", family="dictionaries", title="Map of features that fire together", version=1,
+        id="co_activation_map", family="dictionaries", title="Map of features that fire together", version=2,
         function=co_activation_map,
         summary="Features that fire together near each other, those that never do far apart, by Swivel's factors.",
         params=CoActivationMapParams, result=Scatter, check=_check, cost=map_cost, minimum_rows=FEWEST,

@@ -206,9 +206,10 @@ def _reading(estimates, k, important, shown, names, layers: int) -> str:
     said = "more complex features matter less" if rho.value < 0 else "more complex features matter more"
     if rho.p_value > 0.05:
         said = "complexity and importance are not shown to go together"
+    counted = f"{layers} layers" if layers > 1 else "one layer alone"
     simple, hard = shown[k.argmin()], shown[k.argmax()]
     return (
-        f"Over {layers} layers complexity is {mean.value:.2f} on average ({mean.null:.2f} by chance); the first tells "
+        f"Over {counted}, complexity is {mean.value:.2f} on average ({mean.null:.2f} by chance); the first tells "
         f"{early.value:.0%} of features beyond chance. Simplest: {names[simple]} ({k.min():.2f}); most complex: "
         f"{names[hard]} ({k.max():.2f}). Spearman {rho.value:+.2f} (p = {rho.p_value:.2g}): {said}."
     )
@@ -216,6 +217,8 @@ def _reading(estimates, k, important, shown, names, layers: int) -> str:
 
 def _caveats(names, shown: int, k: int) -> list[str]:
     said = [f"K is relative to these layers: {', '.join(names)}."]
+    if len(names) == 1:
+        said.append("With one layer early and late cannot be told apart: record earlier layers and add them.")
     if shown < k:
         said.append(
             f"{shown} of {k:,} features: those that vary most, in at least {ACTIVE} samples or a third of them."

@@ -40,6 +40,11 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FOLDS, SMALLEST, FEWEST = 3, 6, 24
 AS_IT_IS, VARIANCE, COMPONENTS = "as it is", "variance", "principal components"
+IN_ORDER = {
+    AS_IT_IS: "in the order of the tap",
+    VARIANCE: "most variance first",
+    COMPONENTS: "principal components",
+}
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ def _curve(name: str, sizes, found, random, data, params, dropped: bool) -> Curv
         notes.append("Features that do not vary were left out.")
     return Curve(
         title=f"Classes and wrong labels from the first features of {name}", x=sizes.astype(np.float64),
-        x_name=f"first features ({params.order})", y_name="share", series=series, log_x=True,
+        x_name=f"first features, {IN_ORDER[params.order]}", y_name="share", series=series, log_x=True,
         low={m: low[i] for i, m in enumerate(MEASURES)}, high={m: high[i] for i, m in enumerate(MEASURES)},
         null={m: random[:, i].mean(axis=0) for i, m in enumerate(MEASURES)}, estimates=estimates,
         reading=_reading(value, low, sizes, estimates, params), caveats=(*data.notes, *notes),

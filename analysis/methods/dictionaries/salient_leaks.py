@@ -45,6 +45,7 @@ from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST, FOLDS, LEVEL = 40, 5, 0.05
+NO_SET = "No contrastive set"
 SALIENT, COMMON, GROUPS = "salient", "common", "target or background"
 
 
@@ -128,7 +129,7 @@ def _parts(tap, units: int):
     cut, d = units or tap.shape[1] // 2, tap.shape[1]
     if not 0 < cut < d:
         raise InputError(f"{cut} of {d} unit(s) as the salient part", "a cut with units on both sides")
-    note = f"No contrastive set encoded {tap.name}: its first {cut} units are taken as salient, the others as common."
+    note = f"{NO_SET} encoded {tap.name}: its first {cut} units are taken as salient, the others as common."
     return {SALIENT: np.arange(cut), COMMON: np.arange(cut, d)}, {}, [note]
 
 
@@ -163,7 +164,8 @@ def _matrix(name, columns, found, groups, notes, spread) -> Matrix:
         for i in (0, 1) for j, s in enumerate(cells[i])
     ]  # fmt: skip
     return Matrix(
-        title=f"What the salient and the common part of {name} tell", reading=_reading(columns, cells, tells, groups),
+        title=f"What the salient and the common part of {name} tell", 
+        reading=_reading(columns, cells, tells, groups, not any(n.startswith(NO_SET) for n in notes)),
         caveats=(*notes, "A group whose mean is elsewhere is told by every part: components look at variances.",
                  "Accuracy is held against the majority rate; a number's R² against 0."),
         estimates=(*estimates, *spread), values=values, row_names=names, column_names=tuple(c[0] for c in columns),
@@ -172,9 +174,10 @@ def _matrix(name, columns, found, groups, notes, spread) -> Matrix:
     )  # fmt: skip
 
 
-def _reading(columns, cells: list[list[Score]], tells, groups) -> str:
+def _reading(columns, cells: list[list[Score]], tells, groups, given: bool) -> str:
     s, c = cells[0][0], cells[1][0]
-    said = (
+    said = "" if given else "This is no contrastive set, and what follows is about two halves of the units. "
+    said += (
         f"{groups.name}, which is the background: the salient part tells the two apart for {s.value:.0%} of samples, "
         f"the common part for {c.value:.0%} (majority {c.chance:.0%}): the common part "
         + ("leaks." if tells[1, 0] else "does not leak.")

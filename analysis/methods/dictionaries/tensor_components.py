@@ -31,7 +31,7 @@ from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against
 from analysis.compute.tensors.asking import Asked, ComponentParams, asked_block
 from analysis.compute.tensors.component_facts import between_labels, left_of_samples, lost_without, named_ends
-from analysis.compute.tensors.cp import Components, core_consistency, cp
+from analysis.compute.tensors.cp import Components, consistency_in_words, core_consistency, cp
 from analysis.compute.tensors.products import mixed_along_samples, summed
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -133,7 +133,7 @@ def _table(tap, asked: Asked, found: Components, mixed: Components, back, chance
     said = list(asked.notes)
     if core < 50:
         said.append(
-            f"Core consistency is {core:.0f} of 100: look at single components with care, or at fewer."
+            f"Core consistency is {consistency_in_words(core)}: look at single components with care, or at fewer."
         )
     return Table(
         title=f"Components of {asked.name}",

@@ -30,7 +30,13 @@ from analysis.compute.machine import machine
 from analysis.compute.matching.unit_pairing import hungarian
 from analysis.compute.tensors.asking import Asked, ComponentParams, asked_block
 from analysis.compute.tensors.blocks import LAYER, POSITION
-from analysis.compute.tensors.cp import Components, core_consistency, cp, worst_cancelling
+from analysis.compute.tensors.cp import (
+    Components,
+    consistency_in_words,
+    core_consistency,
+    cp,
+    worst_cancelling,
+)
 from analysis.compute.tensors.products import mixed_along_samples, summed
 from analysis.compute.tensors.smoothing import Smoothness, chosen_smoothness, smoothed
 from analysis.results import Curve, Estimate
@@ -184,7 +190,8 @@ def _reading(found, mixed, profiles, core: float, word: str) -> str:
     peaks = ", ".join(str(int(p)) for p in np.abs(profiles).argmax(axis=0)[:8])
     return (
         f"{len(found.weights)} component(s) explain {found.explained:.1%} (samples mixed unit by unit: "
-        f"{mixed.explained:.1%}), with a core consistency of {core:.0f} of 100. They are strongest at {word} {peaks}."
+        f"{mixed.explained:.1%}), with a core consistency of "
+        f"{consistency_in_words(core)}. They are strongest at {word} {peaks}."
     )
 
 

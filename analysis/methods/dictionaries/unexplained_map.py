@@ -93,10 +93,11 @@ def unexplained_map(
         else made.features.name
     )
     estimates = _estimates(data, shown, null, x.shape[1], made, params)
+    worst = np.argsort(-data.per_sample(shown), kind="stable")
     return TokenMap(
         title=f"What {what} leaves unexplained of {source.name}", reading=_reading(data, shown, estimates, params),
-        caveats=(*data.notes, *_caveats(made)), estimates=estimates, samples=data.positions,
-        values=data.by_place(shown), value_name="share unexplained", grid=data.grid, leading=data.leading,
+        caveats=(*data.notes, *_caveats(made)), estimates=estimates, samples=data.positions[worst],
+        values=data.by_place(shown)[worst], value_name="share unexplained", grid=data.grid, leading=data.leading,
     )  # fmt: skip
 
 
@@ -157,7 +158,7 @@ def _reading(data: SharedPlaces, shown, estimates, params) -> str:
         )
     sizes = data.per_sample(shown)
     worst = int(sizes.argmax())
-    return f"{said} Of the samples, most is left of number {data.positions[worst]} ({sizes[worst]:.1%})."
+    return f"{said} Samples of which most is left come first: number {data.positions[worst]} ({sizes[worst]:.1%})."
 
 
 def _caveats(made) -> tuple[str, ...]:
@@ -196,7 +197,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="unexplained_map", family="dictionaries", title="Map of what remains unexplained", version=1,
+        id="unexplained_map", family="dictionaries", title="Map of what remains unexplained", version=2,
         function=unexplained_map,
         summary="The energy that a dictionary leaves of every token, beside one that learned nothing.",
         params=UnexplainedMapParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=FEWEST,

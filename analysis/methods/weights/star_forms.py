@@ -32,6 +32,7 @@ from analysis.errors import InputError
 from analysis.results import Estimate, Table
 from analysis.sources.layer_weights import layer_matrices
 from analysis.sources.unit_weights import is_table, unit_weights
+from analysis.sources.weights import weights_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 LEVEL = 0.05
@@ -50,7 +51,8 @@ HELP = {
 class StarFormsParams:
     first: str = param(
         "",
-        "Layer of branch 1, as the checkpoint names it; empty: the module that the tap recorded.",
+        "Layer of branch 1, as the checkpoint names it; empty: the module that the tap recorded, or without weights "
+        "of its own the first two layers of one shape side by side, such as queries and keys.",
         label="layer of branch 1",
     )
     second: str = param(
@@ -129,15 +131,37 @@ def _branches(taps, params):
     if all(is_table(t, params.table) for t in taps):
         read = layer_matrices(taps, params.first or params.second, params.table)
         return *read.read(read.names[0]), [t.name for t in taps], taps[0].unit_names, False, list(read.notes)
-    asked = zip(taps, (params.first, params.second), strict=True)
+    chosen, said = _chosen(taps, params)
+    asked = zip(taps, chosen, strict=True)
     units = [unit_weights(t, layer=k, table=params.table) for t, k in asked]
-    notes = list(dict.fromkeys(note for u in units for note in u.notes))
+    notes = said + list(dict.fromkeys(note for u in units for note in u.notes))
     biased, titles = any(u.bias is not None for u in units), [u.name for u in units]
     if not biased:
         return *(u.weight for u in units), titles, units[0].unit_names, False, notes
     zero = [np.zeros(len(u.weight)) if u.bias is None else u.bias for u in units]
     wide = [np.column_stack([u.weight, z]) for u, z in zip(units, zero, strict=True)]
     return *wide, titles, units[0].unit_names, True, notes
+
+
+def _chosen(taps, params) -> tuple[tuple[str, str], list[str]]:
+    """Layers of both branches, "" for the module that a tap recorded, and what was chosen for the person."""
+    if params.first or params.second or any(is_table(t, params.table) for t in taps):
+        return (params.first, params.second), []
+    network = weights_of(taps[0])
+    if all(network.find(t.tap) is not None for t in taps):
+        return ("", ""), []
+    pair = network.twins(taps[0].tap)
+    if pair is None:
+        raise InputError(
+            f"the network of {taps[0].name} has no two layers of one shape side by side",
+            "a star block, or the queries and keys of attention",
+            "Choose such a network in the sidebar: vision transformers have them",
+        )
+    module, _, first = pair[0].rpartition(".")
+    both = f"'{first}' and '{pair[1].rpartition('.')[2]}' of {module}"
+    return pair, [
+        f"No layer was named: the branches are {both}. Attention adds up the products of its channels."
+    ]
 
 
 def chance(cosine: np.ndarray, inputs: int) -> np.ndarray:
@@ -193,8 +217,9 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="star_forms", family="weights", title="Star block: quadratic forms", version=1, function=star_forms,
-        summary="For every channel of a star block, the two eigenvalues of the quadratic form that it computes.",
+        id="star_forms", family="weights", title="Star block: quadratic forms", version=2, function=star_forms,
+        summary="For every channel of two layers that are multiplied (a star block, queries and keys), the two "
+        "eigenvalues of the quadratic form that it computes.",
         params=StarFormsParams, result=Table, check=_check, cost=_cost, inputs=2,
         roles=("branch 1", "branch 2"), minimum_rows=2,
         invariance="rotating the inputs of both branches alike; exchanging the branches",

@@ -1,7 +1,8 @@
 /* A histogram with the share of each class in every bin.
  *
  * In (`data`): edges [b + 1], groups [{name, colour, hatched, counts [b]}] (stacked in order), value_name, row_name,
- *              log (logarithmic counts; one group only), zero (mark 0), label (for people who cannot see it)
+ *              log (logarithmic counts; one group only), zero (mark 0), label (for people who cannot see it),
+ *              about (behind the heading)
  */
 const SVG = "http://www.w3.org/2000/svg";
 const draw = (tag, attributes = {}, text = null) => {
@@ -68,7 +69,8 @@ const picture = (data) => {
 };
 
 export default function ({ data, parentElement }) {
-  const box = make("div", { class: "histogram" }, picture(data));
+  const heading = make("p", { class: "heading" }, make("strong", {}, "How often each value occurs"), data.about);
+  const box = make("div", { class: "histogram" }, heading, picture(data));
   if (data.groups.length > 1) {
     box.append(make("div", { class: "legend" }, ...data.groups.map((g) =>
       make("span", {}, make("i", { class: g.hatched ? "hatched" : null, style: `background-color:${g.colour}` }), g.name))));
