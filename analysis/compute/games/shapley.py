@@ -10,6 +10,7 @@ after 4, 8 and 16 times 2 M, as a share of theirs (2 to 6 seeds, so some 10 to 2
     CNN on Fashion-MNIST, patches, 100    0.65  0.36  0.36      0.83  0.50   -      0.60  1.86   -
     CNN on Fashion-MNIST, patches, 196    0.50  0.37  0.28      0.59  0.64  0.54    0.66  0.94  0.72
     products of up to 4 players, 30       0.64  0.63  0.60      0.75  0.72  0.72    1.05  1.49   -
+    products of up to 4 players, 100      0.56  0.60  0.59      0.65  0.73  0.72    0.82  0.93   -
     products of up to 4 players, 196      0.53  0.53  0.53      0.66  0.60  0.60    0.76  0.97   -
     random attention, 100 (earlier fit)   1.07  0.59  0.61      1.20  0.99  0.90    1.54  1.18   -
 
