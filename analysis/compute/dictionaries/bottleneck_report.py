@@ -90,7 +90,8 @@ def sample_evidence(
     return Matrix(
         title=f"Evidence in sample {ids[at]} of {title}", estimates=estimates,
         reading=f"Sample {ids[at]} is {true} and is named {said}: weight times value of each concept adds up to the "
-        f"logit of a class ({REST}: the other concepts and the intercept). {reading}",
+        f"logit of a class ({REST}: the other concepts and the intercept). Each line is a value of "
+        f"'{params.column}', each column a concept; red speaks for that value. {reading}",
         caveats=(*caveats, "The head is the one that did not see this sample."), values=values,
         row_names=data.names, column_names=(*names[order], REST), value_name="weight times value", diverging=True,
     )  # fmt: skip
