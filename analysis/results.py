@@ -304,9 +304,42 @@ class TokenMap(Result):
     names: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ledger(Result):
+    """A number as a sum of parts: `start` + Σ `values` (m,) + `residual` = `end`. `names` (m,) whose part each is,
+    `low`, `high` (m,) its interval, `null_low`, `null_high` (m,) what chance gives it, or None. `value_name` says what
+    is added up, `start_name` and `end_name` what the two ends are."""
+
+    kind: ClassVar[str] = "ledger"
+    names: tuple[str, ...]
+    values: np.ndarray
+    start: float
+    end: float
+    residual: float = 0.0
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    null_low: np.ndarray | None = None
+    null_high: np.ndarray | None = None
+    value_name: str = "value"
+    start_name: str = "start"
+    end_name: str = "end"
+
+
 KINDS: dict[str, type[Result]] = {
     c.kind: c
-    for c in (Scatter, Matrix, Heatmap, Spectrum, Curve, Distribution, Table, Partition, Gallery, TokenMap)
+    for c in (
+        Scatter,
+        Matrix,
+        Heatmap,
+        Spectrum,
+        Curve,
+        Distribution,
+        Table,
+        Partition,
+        Gallery,
+        TokenMap,
+        Ledger,
+    )
 }
 
 

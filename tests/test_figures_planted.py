@@ -14,6 +14,7 @@ from analysis.results import (
     Estimate,
     Gallery,
     Heatmap,
+    Ledger,
     Matrix,
     Origin,
     Partition,
@@ -256,6 +257,29 @@ def token_map(n=6, *, grid=(8, 8), leading=1, **changes) -> TokenMap:
     return TokenMap(**{**given, **changes})
 
 
+def ledger(m=20, **changes) -> Ledger:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=m) * np.exp(-0.15 * np.arange(m))
+    given = {
+        "title": "What the answer owes to tokens",
+        "names": tuple(f"token {i}" for i in range(m)),
+        "values": values,
+        "start": 1.2,
+        "end": 1.2 + float(np.nan_to_num(values).sum()) + 0.05,
+        "residual": 0.05,
+        "low": values - 0.2,
+        "high": values + 0.2,
+        "null_low": np.full(m, -0.15),
+        "null_high": np.full(m, 0.15),
+        "value_name": "logit difference",
+        "start_name": "mean of 20 samples",
+        "end_name": "this sample",
+        "estimates": ESTIMATES[:1],
+        "origin": ORIGIN,
+    }
+    return Ledger(**{**given, **changes})
+
+
 def heatmap(p=24, **changes) -> Heatmap:
     whole = matrix(p)
     order = np.asarray(whole.row_order)
@@ -303,6 +327,8 @@ def ordinary() -> dict:
         "gallery": gallery(),
         "token_map": token_map(),
         "token_row": token_map(8, grid=None),
+        "ledger": ledger(),
+        "ledger_plain": ledger(4, low=None, high=None, null_low=None, null_high=None, residual=0.0),
     }
 
 
@@ -407,6 +433,15 @@ def hostile() -> dict:
         "token_nan": token_map(2, values=np.full((2, 65), np.nan)),
         "token_misfit": token_map(3, leading=0, grid=(9, 9), values=np.ones((3, 7))),
         "token_long": token_map(100, grid=None, value_name=NASTY),
+        "ledger_none": ledger(0),
+        "ledger_one": ledger(1),
+        "ledger_nan": ledger(4, values=np.full(4, np.nan)),
+        "ledger_some_nan": ledger(6, values=np.array([1, np.nan, -2, np.inf, 0.5, 0.0])),
+        "ledger_flat": ledger(5, values=np.zeros(5), start=0.0, end=0.0, residual=0.0),
+        "ledger_nasty": ledger(
+            6, names=names, title=NASTY * 3, value_name=NASTY, start_name=LONG, end_name=NASTY
+        ),
+        "ledger_huge": ledger(many, values=np.geomspace(1e-300, 1e300, many), end=1e300),
     }
 
 

@@ -48,4 +48,6 @@ def test_certificates_are_of_the_methods_as_they_are(tap):
     space, (store, name) = Workspace.open(SAMPLE), tap.split(":")
     found = certificate_of(space.store(store), name)
     assert found is not None
-    assert stale(space, tap, found) == "", "make the sample workspace again: python sample_data/make_workspace.py"
+    assert stale(space, tap, found) == "", (
+        "make the sample workspace again: python sample_data/make_workspace.py"
+    )

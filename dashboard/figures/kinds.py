@@ -9,6 +9,7 @@ from analysis.results import (
     Distribution,
     Gallery,
     Heatmap,
+    Ledger,
     Matrix,
     Partition,
     Result,
@@ -22,6 +23,7 @@ from dashboard.figures import (
     distribution,
     gallery,
     heatmap,
+    ledger,
     matrix,
     partition,
     scatter,
@@ -41,6 +43,7 @@ _DRAWN_BY: dict[type[Result], ModuleType] = {
     Partition: partition,
     Gallery: gallery,
     TokenMap: token_map,
+    Ledger: ledger,
 }
 
 

@@ -14,6 +14,7 @@ from analysis.results import (
     Distribution,
     Gallery,
     Heatmap,
+    Ledger,
     Matrix,
     Partition,
     Result,
@@ -73,6 +74,7 @@ _BY_KIND: dict[type[Result], dict[str, Check]] = {
     Partition: {},
     Gallery: {"pictures": _ANY},
     TokenMap: {"tokens": _ANY},
+    Ledger: {"rows": _number(1, 200)},
 }  # fmt: skip
 
 
