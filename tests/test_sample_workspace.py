@@ -19,7 +19,7 @@ OF_ONE_DICTIONARY = (
 DRAWN = [
     *[(method, [tap]) for tap in TAPS for method in OF_ONE_DICTIONARY],
     *[("seed_consistency", [tap[:-1] + seed for seed in "012"]) for tap in TAPS],
-    *[("umap", [f"{store}:{tap}"]) for store, tap in (("digits-vit", "vit.layers.3"), ("python-gpt", "transformer.h.3"))],
+    *[("umap", [tap]) for tap in ("digits-vit:vit.layers.3", "python-gpt:transformer.h.3")],
 ]  # fmt: skip
 
 
