@@ -167,7 +167,7 @@ def _cost(shapes, params: LocalRankParams) -> Cost:
         )
         if not params.stored:  # a pass through the network for every unit of every sample
             seconds += min(n, params.maximum_samples) * d * PASS
-        memory = max(memory, 8.0 * min(n, params.maximum_samples + 4096) * d * 2.2)
+        memory = max(memory, 8.0 * min(n, params.maximum_samples) * d * 2.2)
     return Cost(seconds + 0.01, memory)
 
 

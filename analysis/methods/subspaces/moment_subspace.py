@@ -131,7 +131,8 @@ def _coordinates(tap, asked: str) -> tuple[np.ndarray | None, list[str]]:
         return None, ["Places are those of the tokens on the image grid: clouds of a plane."]
     if len(names) < 8:
         raise InputError(
-            f"{tap.name} has {len(names)} units and none named x, y, z", "places, and five features or more beside them"
+            f"{tap.name} has {len(names)} units and none named x, y, z", "places and five features or more beside them",
+            "Name the units that hold the places, or choose a tap of an image's tokens",
         )  # fmt: skip
     return np.arange(3), [
         "No unit is named x, y or z and tokens have no grid: **the first three units were taken as places**. Name the "
