@@ -70,7 +70,10 @@ EXAMPLES = {
     },
     "gallery": {"groups": {"top": np.arange(3)}, "values": {"top": x[:, 0]}},
     "token_map": {"samples": np.arange(3), "values": x, "value_name": "activation", "grid": (1, 2)},
-}
+    "ledger": {
+        "names": ("a", "b", "c"), "values": x[:, 0], "start": 0.5, "end": 1.0, "low": x[:, 1], "value_name": "logit",
+    },
+}  # fmt: skip
 
 
 def same(a, b) -> bool:

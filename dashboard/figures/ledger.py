@@ -94,7 +94,7 @@ def _reach(lines: list[Step]) -> list[float]:
         beside = (0.0, s.value, s.low, s.high, s.null_low, s.null_high)
         ends += [s.before + v for v in beside if v is not None]
     low, high = min(ends), max(ends)
-    room = 0.06 * (high - low) or 0.5
+    room = 0.1 * (high - low) or 0.5  # for the numbers at the ends
     return [low - room, high + room]
 
 
@@ -111,14 +111,15 @@ def screen(result: Ledger, theme: Theme, *, rows=None, height=None, title=True):
     if bands:
         figure.add_trace(
             go.Bar(
-                y=[float(i) for i, _ in bands], base=[s.before + s.null_low for _, s in bands],
-                x=[s.null_high - s.null_low for _, s in bands], orientation="h", width=0.9, hoverinfo="skip",
+                y=_floats(i for i, _ in bands), base=_floats(s.before + s.null_low for _, s in bands),
+                x=_floats(s.null_high - s.null_low for _, s in bands), orientation="h", width=0.9, hoverinfo="skip",
                 marker={"color": translucent(theme.missing, 0.35), "line": {"width": 0}}, showlegend=False,
             )
         )  # fmt: skip
     figure.add_trace(
         go.Bar(
-            y=[float(i) for i, _ in drawn], base=[s.before for _, s in drawn], x=[s.value for _, s in drawn],
+            y=_floats(i for i, _ in drawn), base=_floats(s.before for _, s in drawn),
+            x=_floats(s.value for _, s in drawn),
             orientation="h", width=0.62, showlegend=False, marker={"color": [_colour(s, theme) for _, s in drawn]},
             text=[f"{s.value:+.3g}" for _, s in drawn], textposition="auto", insidetextanchor="middle",
             error_x=_whiskers([s for _, s in drawn], theme),
@@ -141,6 +142,11 @@ def screen(result: Ledger, theme: Theme, *, rows=None, height=None, title=True):
     return figure
 
 
+def _floats(values) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.array(list(values), np.float64).astype(np.float32)
+
+
 def _colour(s: Step, theme: Theme) -> str:
     if s.kind != "part":
         return theme.missing
@@ -153,7 +159,7 @@ def _whiskers(drawn: list[Step], theme: Theme) -> dict | None:
     up = [0.0 if s.high is None else max(s.high - s.value, 0.0) for s in drawn]
     down = [0.0 if s.low is None else max(s.value - s.low, 0.0) for s in drawn]
     look = {"color": theme.text, "thickness": 1.2, "width": 3}
-    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, **look}
+    return {"type": "data", "symmetric": False, "array": _floats(up), "arrayminus": _floats(down), **look}
 
 
 def _pointed(s: Step) -> str:

@@ -32,6 +32,7 @@ from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.attribution import backgrounds, targets
+from analysis.attribution.exchanged_slopes import exchanged_parts
 from analysis.attribution.explained_samples import (
     NETWORK,
     PROBE,
@@ -41,12 +42,13 @@ from analysis.attribution.explained_samples import (
 )
 from analysis.attribution.path_gradients import PathValues, path_values
 from analysis.attribution.players import REST, Features
+from analysis.attribution.tap_features import contributions_of
 from analysis.compute.machine import machine
 from analysis.compute.statistics.ratios import ratio_interval
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import InputError
-from analysis.features.tap_dictionary import TapDictionary, tap_dictionary
+from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -70,7 +72,7 @@ HELP = {
 class FeatureAttributionParams:
     number: str = param(
         targets.DIFFERENCE, "Number of the answer that is split; a difference is to the second answer.",
-        choices=targets.KINDS,
+        label="number explained", choices=targets.KINDS,
     )  # fmt: skip
     answer: int | None = param(
         None, "Output whose number it is; automatic: the likeliest of each sample.", low=0, high=1_000_000
@@ -111,7 +113,9 @@ def feature_attribution(
     samples, notes = explained_samples(made.source, params.reader, params.column, params.maximum_samples, rng, progress,
                                        (0.05, 0.1))  # fmt: skip
     refuse_few_samples(tap, samples, FEWEST)
-    who = Features(_codes(made), made.features.decoder, np.arange(made.features.n_features), tap.unit_names)
+    who = Features(
+        contributions_of(made), made.features.decoder, np.arange(made.features.n_features), tap.unit_names
+    )
     values, chance, changed, found = _parts(samples, who, params, rng, progress)
     if not np.abs(values).any():
         raise InputError(
@@ -127,16 +131,6 @@ def feature_attribution(
         caveats=(*seen.notes, *notes, *made.notes, *_caveats(params, samples, found)), estimates=estimates,
         columns=columns, index="feature", sort="size", help=HELP,
     )  # fmt: skip
-
-
-def _codes(made: TapDictionary):
-    """Rows (n, d) to what each feature adds along its direction, (n, k) float64."""
-    if made.of_units:
-        return lambda rows: rows
-    features = made.features
-    return lambda rows: features.contributions(
-        features.encode(rows.astype(np.float32)).astype(np.float64), rows
-    )
 
 
 def _parts(samples, who: Features, params, rng, progress):
@@ -157,9 +151,7 @@ def _parts(samples, who: Features, params, rng, progress):
     shift, chance, changed = rng.integers(1, n), [], []
     for i, (x, b) in enumerate(zip(runs, behind, strict=True)):
         progress(0.85 + 0.15 * i / n, "exchanging slopes")
-        slopes = found[(i + shift) % n].slopes
-        slopes = slopes[np.arange(len(x)) % len(slopes)]
-        chance.append(np.mean([who.inner(slopes, x, base).numpy() for base in b.rows], axis=0))
+        chance.append(exchanged_parts(x, who, b, [found[(i + shift) % n].slopes])[0])
         changed.append(np.any([who.differ(x, base) for base in b.rows], axis=0))
     return np.array([f.values for f in found]), np.array(chance), np.array(changed), found
 

@@ -33,12 +33,15 @@ from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.attribution import backgrounds, targets
+from analysis.attribution.exchanged_slopes import exchanged_parts, slopes_of
 from analysis.attribution.explained_samples import NETWORK, PROBE, READERS, explained_samples
 from analysis.attribution.path_gradients import PathValues, path_values
 from analysis.attribution.players import Features, each_token
 from analysis.attribution.split_game import split_game
+from analysis.attribution.tap_features import contributions_of
 from analysis.compute.games.shapley import shapley_values
 from analysis.compute.machine import machine
+from analysis.compute.statistics.nulls import wilson
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import NotEnoughData, NotFound
 from analysis.features.tap_dictionary import TapDictionary, tap_dictionary
@@ -149,23 +152,13 @@ def _players(made: TapDictionary, run, behind, target, params, tap):
     if params.players == TOKENS:
         return each_token(run.shape[0])
     k = made.features.n_features
-    codes = _codes(made)
+    codes = contributions_of(made)
     everyone = Features(codes, made.features.decoder, np.arange(k), tap.unit_names)
     if params.way == SLOPES or k <= params.alone:
         return everyone
     rough = np.abs(path_values(run, everyone, behind, target, steps=params.steps).values[:k])
     best = np.sort(np.argsort(-rough, kind="stable")[: params.alone])
     return Features(codes, made.features.decoder, best, [tap.unit_names[j] for j in best])
-
-
-def _codes(made: TapDictionary):
-    """Rows (n, d) to what each feature adds along its direction, (n, k) float64."""
-    if made.of_units:
-        return lambda rows: rows
-    features = made.features
-    return lambda rows: features.contributions(
-        features.encode(rows.astype(np.float32)).astype(np.float64), rows
-    )
 
 
 def _parts(run, who, behind, target, params, rng, progress: Progress):
@@ -195,21 +188,13 @@ def _over_backgrounds(found: PathValues):
 
 def _null(samples, some, run, who, behind, params, progress: Progress) -> np.ndarray:
     """(2, players): the middle 95 % of parts with slopes of other samples."""
-    parts, x = [], run.clean
+    slopes = []
     for i, other in enumerate(some):
         progress(0.7 + 0.3 * i / len(some), "slopes of other samples")
         own = samples.run(int(other))
         target = targets.logit_target(own.logits, params.number, params.answer)
-        base = backgrounds.Background(_as_long(behind.rows[:1], own.shape[0]), "")
-        slopes = path_values(own, each_token(own.shape[0]), base, target, steps=params.steps).slopes
-        slopes = _as_long(slopes[None], len(x))[0]
-        parts.append(np.mean([who.inner(slopes, x, b).numpy() for b in behind.rows], axis=0))
-    return np.percentile(parts, [2.5, 97.5], axis=0)
-
-
-def _as_long(rows, tokens: int):
-    """(b, tokens, units), taken again from the beginning where they end."""
-    return rows[:, np.arange(tokens) % rows.shape[1]]
+        slopes.append(slopes_of(own, behind.rows, target, params.steps))
+    return np.percentile(exchanged_parts(run.clean, who, behind, slopes), [2.5, 97.5], axis=0)
 
 
 def _words(samples, target) -> str:
@@ -223,9 +208,9 @@ def _estimates(values, null, ends, d: int) -> tuple[Estimate, ...]:
     residual = abs(ends[1] - ends[0] - float(values.sum())) / max(whole, 1e-300)
     m = len(values)
     return (
-        Estimate("parts beyond the null", float(beyond.mean()), float(beyond.mean()), float(beyond.mean()),
-                 interval="none: a count of this sample", null=0.05, n=m, d=d,
-                 null_method="parts of structureless slopes", estimator="outside the middle 95 % of its null"),
+        Estimate("parts beyond the null", float(beyond.mean()), *wilson(int(beyond.sum()), m),
+                 interval="Wilson over parts", null=0.05, n=m, d=d, null_method="slopes of other samples",
+                 estimator="outside the middle 95 % of parts with slopes of other samples"),
         Estimate("residual", float(residual), n=m, d=d,
                  estimator="|answer - background - sum of parts| / |answer - background|"),
     )  # fmt: skip
