@@ -1,6 +1,6 @@
 """Cards a minute, against SAEDashboard on the same small model, dictionary and tokens.
 
-    python benchmarks/against_saedashboard.py [--sequences 1024] [--latents 2048] [--features 256] [--threads 1]
+    python benchmarks/against_saedashboard.py [--sequences 16384] [--latents 4096] [--features 256] [--threads 1]
                                               [--python PEER]
 
 The peer, in an environment of its own (made by pip in the temporary directory, or PEER): `SaeVisRunner.run` with its
@@ -111,7 +111,7 @@ def warm(space, made, x: np.ndarray) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    sizes = {"sequences": 1024, "latents": 2048, "features": 256, "threads": 1}
+    sizes = {"sequences": 16384, "latents": 4096, "features": 256, "threads": 1}
     for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--python", help="interpreter of an environment with sae-dashboard")

@@ -15,7 +15,14 @@ import numpy as np
 from analysis.activations import CHUNK_ROWS, Activations, Layout
 from analysis.errors import NotFound
 from analysis.store.manifest import TapSpec
-from analysis.store.sparse_shards import Entries, SparseShard, in_row_order, read_between, read_units
+from analysis.store.sparse_shards import (
+    Entries,
+    SparseShard,
+    in_row_order,
+    read_between,
+    read_from_each,
+    read_units,
+)
 
 BLOCK_BYTES = 64 << 20  # of a dense block: 10⁵ units of float32 are 160 rows
 
@@ -70,7 +77,8 @@ class SparseActivations:
     def entries_of(self, unit: int) -> tuple[np.ndarray, np.ndarray]:
         """(rows int64, rising; values float32): where unit `unit` is not 0. Three short reads per shard."""
         unit = self._checked(unit)
-        parts = [(s.first, read_units(s, unit, unit + 1)) for s in self._shards]
+        read = read_from_each(self._shards, unit, unit + 1)
+        parts = [(s.first, e) for s, e in zip(self._shards, read, strict=True)]
         rows = [first + e.rows.astype(np.int64) for first, e in parts]
         values = [e.values.astype(np.float32) for _, e in parts]
         if not parts:
@@ -79,7 +87,7 @@ class SparseActivations:
 
     def entries(self, first: int, stop: int) -> Entries:
         """The same of units first … stop - 1 together, unit by unit. Memory 12 bytes per entry, twice."""
-        parts = [read_units(s, first, stop) for s in self._shards]
+        parts = read_from_each(self._shards, first, stop)
         counts = np.array([np.diff(p.starts) for p in parts]).reshape(len(parts), stop - first)
         starts = np.r_[0, np.cumsum(counts.sum(axis=0))]
         rows, values = np.empty(starts[-1], np.int64), np.empty(starts[-1], np.float32)
