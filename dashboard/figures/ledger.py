@@ -121,7 +121,8 @@ def screen(result: Ledger, theme: Theme, *, rows=None, height=None, title=True):
             y=_floats(i for i, _ in drawn), base=_floats(s.before for _, s in drawn),
             x=_floats(s.value for _, s in drawn),
             orientation="h", width=0.62, showlegend=False, marker={"color": [_colour(s, theme) for _, s in drawn]},
-            text=[f"{s.value:+.3g}" for _, s in drawn], textposition="auto", insidetextanchor="middle",
+            text=[f"{s.value:+.3g}" for _, s in drawn], textposition="outside", cliponaxis=False,
+            textfont={"size": 12, "color": theme.text},
             error_x=_whiskers([s for _, s in drawn], theme),
             hovertext=[_pointed(s) for _, s in drawn], hovertemplate="%{hovertext}<extra></extra>",
         )

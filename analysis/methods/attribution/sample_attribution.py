@@ -121,7 +121,7 @@ def sample_attribution(
         reading=_reading(values, null, who.names, words, ends), estimates=estimates,
         caveats=(*seen.notes, *notes[1:], *made.notes, said, *_caveats(params, behind, samples)), names=who.names,
         values=values, start=ends[0], end=ends[1], residual=ends[1] - ends[0] - float(values.sum()), low=low, high=high,
-        null_low=null[0], null_high=null[1], value_name=words, start_name=f"background: {behind.words}",
+        null_low=null[0], null_high=null[1], value_name=words, start_name="background",
         end_name=f"sample {params.sample}",
     )  # fmt: skip
 
@@ -151,14 +151,15 @@ def _background(samples, some: np.ndarray, clean, params):
 def _players(made: TapDictionary, run, behind, target, params, tap):
     if params.players == TOKENS:
         return each_token(run.shape[0])
-    k = made.features.n_features
+    k, word = made.features.n_features, "unit" if made.of_units else "feature"
+    names = [f"{word} {name}" if name.isdecimal() else name for name in tap.unit_names]
     codes = contributions_of(made)
-    everyone = Features(codes, made.features.decoder, np.arange(k), tap.unit_names)
+    everyone = Features(codes, made.features.decoder, np.arange(k), names)
     if params.way == SLOPES or k <= params.alone:
         return everyone
     rough = np.abs(path_values(run, everyone, behind, target, steps=params.steps).values[:k])
     best = np.sort(np.argsort(-rough, kind="stable")[: params.alone])
-    return Features(codes, made.features.decoder, best, [tap.unit_names[j] for j in best])
+    return Features(codes, made.features.decoder, best, [names[j] for j in best])
 
 
 def _parts(run, who, behind, target, params, rng, progress: Progress):
