@@ -41,4 +41,4 @@ def test_the_table_holds_every_part_and_both_ends():
     found = table(result)
     assert list(found["part"][-3:]) == ["residual", "mean of 20 samples", "this sample"]
     assert found["logit difference"][:30].sum() + 0.05 + result.start == pytest.approx(result.end)
-    assert "token 0" in words(result)
+    assert "The largest: token 6 +0.53" in words(result)
