@@ -185,14 +185,15 @@ def test_opening_a_feature_reads_that_feature(kept, monkeypatch):
     from dashboard.browse.unit import Unit
 
     read = []
-    whole = sparse_shards.read_units
+    whole = sparse_shards.read_from_each
 
-    def counted(shard, first, stop):
-        found = whole(shard, first, stop)
-        read.append(len(found.rows))
+    def counted(shards, first, stop):
+        found = whole(shards, first, stop)
+        read.append(sum(len(entries.rows) for entries in found))
         return found
 
-    monkeypatch.setattr(sparse_activations, "read_units", counted)
+    monkeypatch.setattr(sparse_activations, "read_from_each", counted)
+    monkeypatch.setattr(sparse_activations, "read_units", None)
     unit = Unit(Workspace.open(kept.path).store("net"), "net:tokens@set", 2)
     assert unit.sentences()
     unit.tiles()
