@@ -12,7 +12,9 @@ from analysis.attribution.sample_run import SampleRun
 from analysis.attribution.split_game import split_game
 from analysis.compute.games.exact import exact_values
 from analysis.errors import InputError, NotEnoughData, NotFound, ShapeError
+from analysis.methods.attribution.sample_attribution import SampleAttributionParams, _tail, sample_attribution
 from analysis.sources.loaded_model import LoadedModel
+from analysis.store.from_arrays import write_store
 
 D, CLASSES = 6, 3
 
@@ -266,3 +268,28 @@ def test_words_as_numbers_need_a_module_as_site():
     found = exact_values(split_game(run, players.each_token(3, "abc"), behind, target)).values[:, 0]
     known = (model.module.embedding.weight[[1, 5, 2]] @ model.module.head.weight[7]).detach().numpy()
     np.testing.assert_allclose(found, known, atol=1e-12)
+
+
+def test_chance_lies_beyond_the_null_of_a_ledger_as_often_as_it_says():
+    """One more draw among many is outside the ends that are told with the probability that is told."""
+    rng = np.random.default_rng(0)
+    for draws in (3, 20, 39, 100):
+        k = _tail(draws)
+        ranked = np.sort(rng.standard_normal((draws, 20_000)), axis=0)
+        outside = np.mean((one := rng.standard_normal(20_000)) < ranked[k - 1]) + np.mean(
+            one > ranked[draws - k]
+        )
+        assert outside == pytest.approx(2 * k / (draws + 1), abs=0.01)
+    assert 2 * _tail(39) / 40 == 0.05
+
+
+def test_why_the_network_was_not_run_is_said_beside_a_ledger(tmp_path):
+    """A store without a checkpoint: its labels are read by a probe instead, and the reason is a caveat."""
+    rng, label = np.random.default_rng(0), np.arange(40) % 2
+    store = write_store(
+        tmp_path / "s", name="s", taps={"m": (rng.standard_normal((40, 3)) + 3 * label[:, None]).astype(np.float32)},
+        labels=label.tolist(),
+    )  # fmt: skip
+    found = sample_attribution(store.activations("m"), SampleAttributionParams(null_samples=3))
+    assert any("cannot be run here" in said for said in found.caveats)
+    assert found.start + found.values.sum() + found.residual == pytest.approx(found.end)

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.activations import Activations, sample_column
+from analysis.activations import Activations
 from analysis.arrays import finite_rows
 from analysis.attribution.sample_run import INPUT, SampleRun
-from analysis.compute.rows.cluster_columns import label_column
-from analysis.errors import InputError, LoupeError, NotEnoughData, NotFound
+from analysis.errors import InputError, NotEnoughData
 from analysis.features.probe_reader import ProbeReader
+from analysis.features.readers import network_or_probe
 from analysis.sources.loaded_model import LoadedModel
 from analysis.spec import Progress
-
-NETWORK, PROBE = "the network, where it can be run", "a linear probe"
-READERS = (NETWORK, PROBE)
 
 
 class NetworkSamples:
@@ -65,7 +62,7 @@ class ProbeSamples:
         self._tap, self._half = tap, reader.half
         self.samples, self.classes = reader.samples, tuple(map(str, reader.classes))
         self.what, self.notes = reader.what, reader.notes
-        self._loaded = [_linear(reader._probes[h]) for h in (0, 1)]
+        self._loaded = [_linear(reader.probes[h]) for h in (0, 1)]
 
     def run(self, i: int) -> SampleRun:
         rows = np.arange(*self._tap.layout.offsets[self.samples[i] : self.samples[i] + 2])
@@ -99,38 +96,11 @@ def explained_samples(
     progress: Progress,
     span,
 ) -> tuple[NetworkSamples | ProbeSamples, tuple[str, ...]]:
-    """The samples, at most so many, and notes. `column`: labels of the probe; None for 'label' where there is one.
-
-    Raises
-    ------
-    NotFound
-        No such column; neither labels nor a network.
-    NotEnoughData
-        A probe of too few labelled samples.
-    InputError
-        The network cannot be run, and there are no labels either.
-    """
-    if column is not None:
-        sample_column(tap, column)  # its refusal
-    refused: LoupeError | None = None
-    if reader == NETWORK and getattr(tap, "store", None) is not None:
-        progress(span[0], "opening the network")
-        try:
-            found = NetworkSamples(tap, maximum, rng)
-            return found, found.notes
-        except (InputError, NotFound) as why:
-            refused = why
-    column = label_column(tap, column)
-    if column is None:
-        if refused is not None:
-            raise refused
-        raise NotFound(
-            f"{tap.name} has no labels and no network that can be run", "one of them to have an answer to explain",
-            "Name a column of classes, or record the tap from a Hugging Face model directory",
-        )  # fmt: skip
-    samples = ProbeSamples(tap, column, maximum, rng, progress, span)
-    why = () if refused is None else (f"The network cannot be run here: {refused.found}.",)
-    return samples, (*why, *samples.notes)
+    """The samples, at most so many, and notes. Raises as `analysis.features.readers.network_or_probe`."""
+    return network_or_probe(
+        tap, reader, column, progress, span, network=lambda: NetworkSamples(tap, maximum, rng),
+        probe=lambda labels: ProbeSamples(tap, labels, maximum, rng, progress, span),
+    )  # fmt: skip
 
 
 def refuse_few_samples(tap: Activations, samples, least: int) -> None:

@@ -85,7 +85,7 @@ class ProbeReader:
                 "Record more samples",
             )
         self.half = halves_of(self.of, rng)
-        self._probes = [
+        self.probes = [
             probe_of(self._x[self.half != h], self.of[self.half != h], len(self.classes)) for h in (0, 1)
         ]
         self.what = f"a linear probe of '{column}'"
@@ -132,7 +132,7 @@ class ProbeReader:
     def scores(self, x: np.ndarray) -> np.ndarray:
         """(n, C) log-probabilities of each sample by the probe that did not see it."""
         out = np.empty((len(x), len(self.classes)))
-        for h, probe in enumerate(self._probes):
+        for h, probe in enumerate(self.probes):
             out[self.half == h] = probe.scores(x[self.half == h])
         return out
 
@@ -162,13 +162,13 @@ class ProbeReader:
     @property
     def weights(self) -> np.ndarray:
         """(classes, d) mean of the probes' weights, centred over classes."""
-        both = np.mean([p.weights for p in self._probes], axis=0).T
+        both = np.mean([p.weights for p in self.probes], axis=0).T
         return both - both.mean(axis=0)
 
     def slopes(self, progress: Progress, span):
         wrong = np.exp(self.scores(self._x))
         wrong[np.arange(len(wrong)), self.of] -= 1
-        weights = np.stack([p.weights for p in self._probes])[self.half]
+        weights = np.stack([p.weights for p in self.probes])[self.half]
         slope = np.einsum("ndc,nc->nd", weights, wrong) / self._count[:, None]
         rows, parts = [], []
         for at, some, _ in self.blocks():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from analysis.activations import Activations, sample_column
@@ -26,7 +29,19 @@ def reader_of(
     progress: Progress,
     span,
 ) -> tuple[Reader, tuple[str, ...]]:
-    """The reader, and notes. `column`: labels of a probe; None for 'label' where there is one.
+    """The reader, and notes. Raises as `network_or_probe`."""
+    return network_or_probe(
+        tap, asked, column, progress, span, network=lambda: NetworkReader(tap, maximum, rng),
+        probe=lambda labels: ProbeReader(tap, labels, maximum, rng, progress, span),
+    )  # fmt: skip
+
+
+def network_or_probe(
+    tap: Activations, asked: str, column: str | None, progress: Progress, span, *, network: Callable[[], Any],
+    probe: Callable[[str], Any],
+) -> tuple[Any, tuple[str, ...]]:  # fmt: skip
+    """What `network` makes where it can be run and is asked for, else what `probe` makes of a column of labels; and its
+    notes. `column`: None for 'label' where there is one.
 
     Raises
     ------
@@ -43,7 +58,7 @@ def reader_of(
     if asked == AUTOMATIC and getattr(tap, "store", None) is not None:
         progress(span[0], "opening the network")
         try:
-            found = NetworkReader(tap, maximum, rng)
+            found = network()
             return found, found.notes
         except (InputError, NotFound) as why:
             refused = why
@@ -55,6 +70,6 @@ def reader_of(
             f"{tap.name} has no labels and no network that can be run", "one of them to say what the tap is for",
             "Name a column of classes, or record the tap from a Hugging Face model directory",
         )  # fmt: skip
-    found = ProbeReader(tap, column, maximum, rng, progress, span)
+    found = probe(column)
     why = () if refused is None else (f"The network cannot be run here: {refused.found}.",)
     return found, (*why, *found.notes)

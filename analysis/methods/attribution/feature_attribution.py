@@ -33,13 +33,7 @@ from scipy.special import stdtrit
 from analysis.activations import ArrayActivations, as_activations
 from analysis.attribution import backgrounds, targets
 from analysis.attribution.exchanged_slopes import exchanged_parts
-from analysis.attribution.explained_samples import (
-    NETWORK,
-    PROBE,
-    READERS,
-    explained_samples,
-    refuse_few_samples,
-)
+from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
 from analysis.attribution.path_gradients import PathValues, path_values
 from analysis.attribution.players import REST, Features
 from analysis.attribution.tap_features import contributions_of
@@ -48,6 +42,7 @@ from analysis.compute.statistics.ratios import ratio_interval
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import InputError
+from analysis.features.readers import AUTOMATIC, PROBE, READERS
 from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -80,7 +75,7 @@ class FeatureAttributionParams:
     background: str = param(backgrounds.MEAN, "What a sample is held against.", choices=backgrounds.KINDS)
     background_samples: int = param(20, "Samples that the background is made of.", low=1, high=1000)
     steps: int = param(12, "Slopes along the way from the background.", low=1, high=500)
-    reader: str = param(NETWORK, "Whose answer.", choices=READERS)
+    reader: str = param(AUTOMATIC, "Whose answer.", choices=READERS)
     column: str | None = param(None, "Labels of a probe; automatic: 'label' where there is one.", column=True)
     maximum_samples: int = param(60, "Most samples; a seeded random subset above.", low=8, high=10_000)
 

@@ -9,9 +9,9 @@ background (integrated gradients) cost a few passes whatever the number of playe
 dictionary leaves over is a player too; of Shapley values the strongest features by slopes play alone, the others as
 one.
 
-Null: the same changes with the slopes of other samples, the middle 95 %: what a part of this size would be owed if the
-network read something else. Interval: of sampled Shapley values by Student's t over independent repeats; of slopes by
-Student's t over background samples; none where there is nothing to vary.
+Null: the same changes with the slopes of other samples, their middle 95 % from 39 of them on: what a part of this size
+would be owed if the network read something else. Interval: of sampled Shapley values by Student's t over independent
+repeats; of slopes by Student's t over background samples; none where there is nothing to vary.
 
 When it lies: absent parts are taken from the background, and the mixtures may be unlike anything that the network has
 seen; another background is another question; players that mean the same share their part; what is owed is not what
@@ -34,7 +34,7 @@ from scipy.special import stdtrit
 from analysis.activations import ArrayActivations, as_activations
 from analysis.attribution import backgrounds, targets
 from analysis.attribution.exchanged_slopes import exchanged_parts, slopes_of
-from analysis.attribution.explained_samples import NETWORK, PROBE, READERS, explained_samples
+from analysis.attribution.explained_samples import explained_samples
 from analysis.attribution.path_gradients import PathValues, path_values
 from analysis.attribution.players import Features, each_token
 from analysis.attribution.split_game import split_game
@@ -44,6 +44,7 @@ from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import wilson
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import NotEnoughData, NotFound
+from analysis.features.readers import AUTOMATIC, PROBE, READERS
 from analysis.features.tap_dictionary import TapDictionary, tap_dictionary
 from analysis.results import Estimate, Ledger
 from analysis.spec import CheckLine, Cost, Method, Progress, no_progress, param
@@ -72,8 +73,8 @@ class SampleAttributionParams:
     budget: int = param(2000, "Most coalitions that Shapley values ask for.", low=64, high=1_000_000)
     alone: int = param(12, "Features that play alone for Shapley values.", low=1, high=200)
     steps: int = param(16, "Slopes along the way.", low=1, high=500)
-    null_samples: int = param(20, "Other samples whose slopes give the null.", low=2, high=500)
-    reader: str = param(NETWORK, "Whose answer.", choices=READERS)
+    null_samples: int = param(39, "Other samples whose slopes give the null.", low=2, high=500)
+    reader: str = param(AUTOMATIC, "Whose answer.", choices=READERS)
     column: str | None = param(None, "Labels of a probe; automatic: 'label' where there is one.", column=True)
 
 
@@ -115,11 +116,13 @@ def sample_attribution(
     null = _null(samples, others[-params.null_samples :], run, who, behind, params, progress)
     progress(1.0, "done")
     words = _words(samples, target)
-    estimates = _estimates(values, null, ends, made.source.shape[1])
+    draws = min(params.null_samples, len(others))
+    estimates = _estimates(values, null, ends, draws, made.source.shape[1])
     return Ledger(
         title=f"What the {words} of sample {params.sample} is owed to",
         reading=_reading(values, null, who.names, words, ends), estimates=estimates,
-        caveats=(*seen.notes, *notes[1:], *made.notes, said, *_caveats(params, behind, samples)), names=who.names,
+        caveats=(*seen.notes, *(() if samples.is_network else notes), *made.notes, said,
+                 *_caveats(params, behind, samples)), names=who.names,
         values=values, start=ends[0], end=ends[1], residual=ends[1] - ends[0] - float(values.sum()), low=low, high=high,
         null_low=null[0], null_high=null[1], value_name=words, start_name="background",
         end_name=f"sample {params.sample}",
@@ -188,14 +191,22 @@ def _over_backgrounds(found: PathValues):
 
 
 def _null(samples, some, run, who, behind, params, progress: Progress) -> np.ndarray:
-    """(2, players): the middle 95 % of parts with slopes of other samples."""
+    """(2, players): between which parts with slopes of other samples lie, but for the outermost of them."""
     slopes = []
     for i, other in enumerate(some):
         progress(0.7 + 0.3 * i / len(some), "slopes of other samples")
         own = samples.run(int(other))
         target = targets.logit_target(own.logits, params.number, params.answer)
         slopes.append(slopes_of(own, behind.rows, target, params.steps))
-    return np.percentile(exchanged_parts(run.clean, who, behind, slopes), [2.5, 97.5], axis=0)
+    ranked = np.sort(exchanged_parts(run.clean, who, behind, slopes), axis=0)
+    k = _tail(len(ranked))
+    return ranked[[k - 1, len(ranked) - k]]
+
+
+def _tail(draws: int) -> int:
+    """The place of the null's ends among so many draws, from outside: one more draw lies beyond them with probability
+    2 k / (draws + 1), 5 % where there are enough."""
+    return max(1, int(0.025 * (draws + 1) + 1e-9))
 
 
 def _words(samples, target) -> str:
@@ -203,27 +214,32 @@ def _words(samples, target) -> str:
     return f"{target.kind} of " + " less ".join(samples.word(c) for c in asked)
 
 
-def _estimates(values, null, ends, d: int) -> tuple[Estimate, ...]:
-    beyond = (values < null[0]) | (values > null[1])
-    whole = abs(ends[1] - ends[0])
-    residual = abs(ends[1] - ends[0] - float(values.sum())) / max(whole, 1e-300)
-    m = len(values)
+def _estimates(values, null, ends, draws: int, d: int) -> tuple[Estimate, ...]:
+    """Of the parts that are not 0 whatever the slopes: their players are not as on the background."""
+    changed = null[0] < null[1]
+    beyond, m = _beyond(values, null), max(int(changed.sum()), 1)
+    residual = abs(ends[1] - ends[0] - float(values.sum())) / max(abs(ends[1] - ends[0]), 1e-300)
     return (
-        Estimate("parts beyond the null", float(beyond.mean()), *wilson(int(beyond.sum()), m),
-                 interval="Wilson over parts", null=0.05, n=m, d=d, null_method="slopes of other samples",
-                 estimator="outside the middle 95 % of parts with slopes of other samples"),
+        Estimate("parts beyond the null", beyond / m, *wilson(beyond, m), interval="Wilson over parts",
+                 null=2 * _tail(draws) / (draws + 1), null_method=f"slopes of {draws} other samples, exact", n=m, d=d,
+                 estimator="outside what slopes of other samples give, of the parts that changed"),
         Estimate("residual", float(residual), n=m, d=d,
                  estimator="|answer - background - sum of parts| / |answer - background|"),
     )  # fmt: skip
 
 
+def _beyond(values, null) -> int:
+    return int((((values < null[0]) | (values > null[1])) & (null[0] < null[1])).sum())
+
+
 def _reading(values, null, names, words: str, ends) -> str:
     best = np.argsort(-np.abs(values), kind="stable")[:3]
     told = ", ".join(f"{names[i]} ({values[i]:+.3g})" for i in best)
-    beyond = int(((values < null[0]) | (values > null[1])).sum())
+    beyond = _beyond(values, null)
     return (
         f"The {words} goes from {ends[0]:.3g} on the background to {ends[1]:.3g}; most is owed to {told}. "
-        f"{beyond:,} of {len(values):,} parts lie outside what slopes of other samples give."
+        f"{beyond:,} of {int((null[0] < null[1]).sum()):,} parts that changed lie outside what slopes of other samples "
+        "give."
     )
 
 
