@@ -12,6 +12,7 @@ QUESTIONS = {  # by name in the URL
         "Who is responsible for what the network says about one sample, and how much of it nobody explains?",
         {
             "Which parts add up to this answer?": "sample_attribution",
+            "How does it change over a feature's range?": "response_curve",
         },
     ),
     "data": View(
