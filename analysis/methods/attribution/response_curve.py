@@ -138,18 +138,19 @@ def _result(tap, asked, dial, target, grid, own, line, rest, chance, params, see
     progress(1.0, "done")
     estimates = _estimates(own, line, rest, chance, tap.shape[1])
     return Curve(
-        title=f"The {words} over {_called(tap, dial)}",
-        reading=_reading(words, _called(tap, dial), dial, own, estimates),
+        title=f"The {words} over {_called(asked, dial)}",
+        reading=_reading(words, _called(asked, dial), dial, own, estimates),
         caveats=(*seen.notes, *asked.notes, f"Asked is {asked.what}; only this feature is moved, all others stay."),
-        estimates=estimates, x=grid, x_name=_called(tap, dial), y_name=words,
+        estimates=estimates, x=grid, x_name=_called(asked, dial), y_name=words,
         series={me: own, LINE: line, many: mean, RANDOM: chance.mean(axis=0)},
         low={many: mean - half, RANDOM: low}, high={many: mean + half, RANDOM: high},
         marks={me: np.array([int(np.abs(grid - dial.value).argmin())])}, mark_name="where it stands",
     )  # fmt: skip
 
 
-def _called(tap, dial) -> str:
-    return f"unit {dial.name}" if str(dial.name).isdecimal() else str(dial.name)
+def _called(asked, dial) -> str:
+    word = "unit" if asked.made.of_units else "feature"
+    return f"{word} {dial.name}" if str(dial.name).isdecimal() else str(dial.name)
 
 
 def _estimates(own, line, rest, chance, d: int) -> tuple[Estimate, ...]:
