@@ -86,17 +86,12 @@ def describe(
         "state_key": state_key, "precision": str(dtype).removeprefix("torch."),
         "prefixes": _prefixes(prefixes or {}, renamed, module),
     }  # fmt: skip
-    text = json.dumps({k: v for k, v in said.items() if v not in (None, [], {}, "")}, indent=1) + "\n"
-    if out.exists() and out.read_text() != text and not replace:
-        raise InputError(
-            f"{out} is there already and says something else", "a new path", "Give --out, or --replace"
-        )
 
     def tried(path: Path) -> list[str]:
         notes = _tried(path, module, _random(rules.shape, dtype, TRIED_ROWS, seed + 1))
         return notes if data is None else [*notes, _same_preparation(path, own, data)]
 
-    return _kept(out, text, tried)
+    return _kept(out, said, replace, tried)
 
 
 def _random(shape, dtype, rows: int, seed: int):
@@ -120,8 +115,13 @@ def _prefixes(given: Mapping[str, str], renamed: Mapping[str, str], module) -> d
     return {**given, **{own: in_file(of) for own, of in weighty.items()}}
 
 
-def _kept(out: Path, text: str, tried) -> Described:
+def _kept(out: Path, said: dict, replace: bool, tried) -> Described:
     """Written beside, tried, and only then put in its place."""
+    text = json.dumps({k: v for k, v in said.items() if v not in (None, [], {}, "")}, indent=1) + "\n"
+    if out.exists() and out.read_text() != text and not replace:
+        raise InputError(
+            f"{out} is there already and says something else", "a new path", "Give --out, or --replace"
+        )
     handle, name = tempfile.mkstemp(prefix=".network-", suffix=".json", dir=out.parent)
     try:
         with os.fdopen(handle, "w") as file:
