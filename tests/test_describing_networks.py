@@ -76,6 +76,77 @@ def test_functions_indices_and_a_shared_activation_are_found(tmp_path):
     assert any("Other numbers under the same name" in n and n.endswith(": relu") for n in made.notes)
 
 
+class BasicBlock(nn.Module):
+    """As torchvision's: a ReLU that is used twice, the second time behind the sum."""
+
+    def __init__(self, inputs: int, units: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(inputs, units, 3, stride, 1, bias=False), nn.BatchNorm2d(units)
+        self.conv2, self.bn2 = nn.Conv2d(units, units, 3, 1, 1, bias=False), nn.BatchNorm2d(units)
+        self.relu, self.downsample = nn.ReLU(inplace=True), None
+        if stride > 1:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, units, 1, stride), nn.BatchNorm2d(units))
+
+    def forward(self, x):
+        made = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        return self.relu(made + (x if self.downsample is None else self.downsample(x)))
+
+
+class Resnet(nn.Module):
+    """Identity and projected sums, the projection running last or first, and a sum of sums."""
+
+    modality = "image"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 4, 3)
+        self.layer1 = nn.Sequential(BasicBlock(4, 4, 1), BasicBlock(4, 6, 2))
+        self.inner, self.outer, self.shortcut = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6)
+        self.first, self.fc = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        x = self.layer1(self.conv1(x)).mean((2, 3))
+        x = x + self.outer(F.gelu(x + self.inner(x)))
+        side = self.shortcut(x)
+        return self.fc(F.relu(side + self.first(torch.tanh(x))))
+
+
+def test_residual_sums_are_found(tmp_path):
+    net = Resnet()
+    net(torch.randn(20, 1, 12, 12))
+    saved(net, tmp_path / "w.pt")
+    made = describe(net, tmp_path / "w.pt", "image", {"size": 12, "channels": 1}, classes="abc")
+    loaded = open_checkpoint(made.path).load()
+    x = torch.rand(5, 1, 12, 12)
+    with torch.no_grad():
+        assert torch.equal(loaded.module(x), net(x))
+    kinds = {n: type(m).__name__ for n, m in loaded.module.named_modules()}
+    sums = [n for n, kind in kinds.items() if kind == "Residual"]
+    assert sums == ["layer1.0.sum", "layer1.1.sum", "sum_2", "sum_2.sum", "sum_3"]
+    assert kinds["layer1.1.sum.shortcut.0"] == "Conv2d"
+    assert kinds["sum_3.shortcut.shortcut"] == "Linear"
+    notes = " ".join(made.notes)
+    assert "the same bits" in notes
+    assert "layer1.1.bn1" in notes  # under another name
+
+
+def test_a_block_that_is_only_its_sum_keeps_its_names(tmp_path):
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.lin = nn.LayerNorm(4), nn.Linear(4, 4)
+
+        def forward(self, x):
+            return x + self.lin(self.norm(x))
+
+    net = saved(nn.Sequential(Block(), Block(), nn.Linear(4, 2)), tmp_path / "w.pt")
+    made = describe(net, tmp_path / "w.pt", "array", {"shape": 4})
+    assert "prefixes" not in json.loads(made.text)
+    names = [n for n, _ in open_checkpoint(made.path).load().module.named_modules()]
+    assert names == [n for n, _ in net.named_modules()]
+    assert made.notes == ["Tried on 256 random inputs: the same bits, also of 7 modules by name"]
+
+
 def test_arguments_survive(tmp_path):
     net = nn.Sequential(
         nn.Conv2d(3, 6, (3, 2), stride=(2, 1), padding=(1, 0), groups=3, bias=False, padding_mode="reflect"),

@@ -7,6 +7,7 @@ the network built from it gives the same output, bit for bit, on random inputs t
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from analysis.sources.declared.inputs import read_input
 from analysis.sources.declared.tracing import trace
 
 ROWS, TRIED_ROWS, ITEMS = 64, 256, 32  # of random inputs to read from, to try, and items of data to try
+MOST_NUMBERS = 1 << 21  # of random inputs
 REFUSED_HINT = "The description was not kept"
 
 
@@ -95,9 +97,10 @@ def describe(
 
 
 def _random(shape, dtype, rows: int, seed: int):
-    """Normal numbers, of three sizes."""
+    """Normal numbers, of three sizes; fewer rows of large items."""
     import torch
 
+    rows = max(6, min(rows, MOST_NUMBERS // math.prod(shape)))
     made = torch.randn((rows, *shape), dtype=dtype, generator=torch.Generator().manual_seed(seed))
     return made * torch.tensor([0.1, 1.0, 10.0], dtype=dtype)[torch.arange(rows) % 3].reshape(
         -1, *[1] * len(shape)

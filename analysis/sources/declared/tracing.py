@@ -1,20 +1,21 @@
 """Reading a network's layers off one run of it: which known layers ran, in what order, on what.
 
 What happens between two layers (an activation called as a function, a reshape) is found by trying: the first known
-layer, or two of them, that makes the very bits. Only a stack can be read: each layer takes what the one before it gave.
+layer, or two of them, that makes the very bits. So are residual sums: what a layer takes may be what came before it
+and an earlier value, or what two branches made of one. A value that is used in any other way is refused.
 """
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 
 from analysis.errors import InputError
-from analysis.sources.declared.layers import ARGUMENTS, GLOBAL_MEAN, NEEDED, SEQUENTIAL, Layer, build
+from analysis.sources.declared.layers import ARGUMENTS, GLOBAL_MEAN, RESIDUAL, SHORTCUT, Layer, build
+from analysis.sources.declared.nesting import SUM, Entry, common, free, nested
+from analysis.sources.declared.reading import REMEDY, arguments_of, is_known
 from analysis.sources.loaded_model import FORWARD_FAILURES
 
-IRRELEVANT = ("inplace", "device", "dtype", "momentum", "init")  # to a network that is only run
-REMEDY = "A network that is no stack of such layers needs its own code: `loupe record --model`"
 TRIED = (
     (), ("Flatten",), ("ReLU",), (GLOBAL_MEAN,), ("ReLU", "Flatten"), ("ReLU", GLOBAL_MEAN), ("GELU",), ("SiLU",),
     ("Tanh",), ("Sigmoid",), ("ELU",), ("LeakyReLU",), ("Softplus",), ("MaxPool1d",), ("MaxPool2d",),
@@ -22,8 +23,10 @@ TRIED = (
     ("ReLU", "AvgPool2d"), ("ReLU", "MaxPool2d", "Flatten"), ("MaxPool2d", "ReLU", "Flatten"),
     ("MaxPool2d", "Flatten"), ("LogSoftmax",),
 )  # fmt: skip
+BEHIND_SUMS = TRIED[:9]
 TRIED_ARGUMENTS = {**{f"{k}Pool{n}d": {"kernel_size": 2} for k in ("Max", "Avg") for n in (1, 2)},
                    "LogSoftmax": {"dim": 1}}  # fmt: skip
+EARLIER = 12  # values that a sum may go back to
 
 
 @dataclass(frozen=True)
@@ -42,29 +45,32 @@ def trace(module, x) -> tuple[list[dict], dict[str, str]]:
     Raises InputError naming what is no known layer, runs twice with its weights, or cannot be found between two.
     """
     steps, out = _run(module, x)
-    found: list[tuple[str, str, dict]] = []  # dotted name, type, args
-    taken: set[str] = set()
-    renamed: dict[str, str] = {}
-    now, before = x, ""
+    chain = _Chain(x)
     for step in steps:
-        _between(found, taken, now, step.given, before, step.name)
-        known = _is_known(step.module)
-        if not known and any(True for _ in step.module.state_dict()):
-            raise InputError(
-                f"'{step.name}' is a {type(step.module).__name__}", "one of " + ", ".join(ARGUMENTS), REMEDY
-            )
-        if known:
-            name = _free(step.name, taken)
-            if name != step.name and any(True for _ in step.module.state_dict()):
-                raise InputError(f"'{step.name}' runs twice with the same weights", "each layer once", REMEDY)
-            found.append((name, type(step.module).__name__, arguments_of(step.module, step.name)))
-        else:
-            _between(found, taken, step.given, step.made, step.name, step.name)
-        now, before = step.made, step.name
-    _between(found, taken, now, out, before, "")
-    if not found:
-        raise InputError(f"no layer of {type(module).__name__} ran", "a stack of torch's layers", REMEDY)
-    return _nested(found, renamed), renamed
+        chain.reach(step.given, step.name)
+        weighty = any(True for _ in step.module.state_dict())
+        if not is_known(step.module):
+            if weighty:
+                kind = type(step.module).__name__
+                raise InputError(f"'{step.name}' is a {kind}", "one of " + ", ".join(ARGUMENTS), REMEDY)
+            chain.last = step.name
+            chain.reach(step.made, step.name)
+            continue
+        name = free(step.name, chain.taken)
+        if name != step.name and weighty:
+            raise InputError(f"'{step.name}' runs twice with the same weights", "each layer once", REMEDY)
+        chain.add(
+            Entry(name, type(step.module).__name__, arguments_of(step.module, step.name), step.name),
+            step.made,
+        )
+        chain.last = step.name
+    chain.reach(out, "")
+    if not chain.entries or chain.branches:
+        raise InputError(
+            f"{type(module).__name__} does not end in one stack", "a stack of torch's layers", REMEDY
+        )
+    renamed: dict[str, str] = {}
+    return nested(chain.entries, renamed), renamed
 
 
 def _run(module, x) -> tuple[list[Step], object]:
@@ -107,125 +113,120 @@ def _run(module, x) -> tuple[list[Step], object]:
     return steps, out
 
 
-def _is_known(module) -> bool:
-    from torch import nn
+@dataclass(frozen=True)
+class _Branch:
+    """A second way from the value at entry `start`; it begins at entry `here`, and the first one made `other`."""
 
-    kind = type(module).__name__
-    return kind in ARGUMENTS and type(module) is getattr(nn, kind, None)
-
-
-def _free(name: str, taken: set[str]) -> str:
-    free, k = name, 1
-    while free in taken:
-        k += 1
-        free = f"{name}_{k}"
-    taken.add(free)
-    return free
+    start: int
+    here: int
+    other: object
 
 
-def _between(found: list, taken: set[str], now, wanted, before: str, after: str) -> None:
-    """Add the layers that make `wanted` of `now`; they stand where both neighbours stand."""
-    import torch
+@dataclass
+class _Chain:
+    """Layers so far, and the values at their borders: `values` holds (number of entries before it, value)."""
 
-    for kinds in TRIED:
-        layers = tuple(Layer(f"l{i}", k, TRIED_ARGUMENTS.get(k, {})) for i, k in enumerate(kinds))
-        try:
-            made = now if not layers else build(layers, "tried")(now)
-        except (RuntimeError, ValueError, IndexError):
-            continue
-        if made.shape == wanted.shape and torch.equal(made, wanted):
-            break
-    else:
-        where = (
-            f"between '{before or 'the input'}' and '{after or 'the output'}'"
-            if before != after
-            else f"in '{after}'"
-        )
+    now: object
+    entries: list[Entry] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+    values: list = field(default_factory=list)
+    branches: list[_Branch] = field(default_factory=list)
+    last: str = ""
+
+    def __post_init__(self) -> None:
+        self.values.append((0, self.now))
+
+    def add(self, entry: Entry, made) -> None:
+        self.entries.append(entry)
+        self.now = made
+        self.values.append((len(self.entries), made))
+
+    def reach(self, wanted, after: str) -> None:
+        """Add what makes `wanted`, which the layer `after` takes ("" the output)."""
+        if _same(self.now, wanted) or self._summed(wanted, after, ((),)) or self._back(wanted, after, ((),)):
+            return
+        for kinds in TRIED[1:]:
+            if _same(_applied(kinds, self.now), wanted):
+                self._put(kinds, wanted, after)
+                return
+        if self._summed(wanted, after, BEHIND_SUMS[1:]) or self._back(wanted, after, BEHIND_SUMS[1:]):
+            return
+        here = f"between '{self.last or 'the input'}' and '{after or 'the output'}'"
         raise InputError(
-            f"what happens {where} is not one of the layers that can be described "
-            f"({tuple(now.shape[1:])} becomes {tuple(wanted.shape[1:])})",
+            f"what happens {here if self.last != after else f'in {after!r}'} is not one of the layers that can be "
+            f"described ({tuple(self.now.shape[1:])} becomes {tuple(wanted.shape[1:])})",
             "a stack, where each layer takes what the one before it gave", REMEDY,
         )  # fmt: skip
-    holder = _common(before, after)
-    for layer in layers:
-        alone = before == after and len(layers) == 1
-        name = _free(before if alone else f"{holder}{layer.type.lower()}", taken)
-        found.append((name, layer.type, dict(layer.args)))
+
+    def _put(self, kinds, wanted, after: str) -> None:
+        """Functions stand where both neighbours stand; a module of the person's own keeps its name."""
+        for kind in kinds:
+            alone = self.last == after and len(kinds) == 1
+            name = self.last if alone else f"{common(self.last, after)}{kind.lower()}"
+            self.add(Entry(free(name, self.taken), kind, dict(TRIED_ARGUMENTS.get(kind, {}))), wanted)
+        del self.values[len(self.values) - len(kinds) : -1]  # what stands between them was not seen
+
+    def _back(self, wanted, after: str, tried) -> bool:
+        """Begin a second branch where `wanted` is made of an earlier value."""
+        for at, value in list(reversed(self.values))[:EARLIER]:
+            for kinds in tried if at < len(self.entries) else ():
+                if _same(_applied(kinds, value), wanted):
+                    self.branches.append(_Branch(at, len(self.entries), self.now))
+                    self.now = value
+                    self.values.append((len(self.entries), value))
+                    self._put(kinds, wanted, after)
+                    return True
+        return False
+
+    def _summed(self, wanted, after: str, tried) -> bool:
+        """Close a sum: with what the first branch made, or, in none, with an earlier value."""
+        branch = self.branches[-1] if self.branches else None
+        first = branch.here if branch else 0
+        near = [(at, v, None) for at, v in self.values if first <= at < len(self.entries)][-EARLIER:]
+        ways = [*([(branch.start, branch.other, branch)] if branch else []), *reversed(near)]
+        for at, value, closed in ways:
+            if value.shape != self.now.shape:
+                continue
+            made = value + self.now
+            for kinds in tried:
+                if _same(_applied(kinds, made), wanted):
+                    self._wrap(at, closed, made)
+                    self._put(kinds, wanted, after)
+                    return True
+        return False
+
+    def _wrap(self, at: int, closed: _Branch | None, made) -> None:
+        first, second = tuple(self.entries[at:]), ()
+        if closed is not None:
+            first, second = tuple(self.entries[at : closed.here]), tuple(self.entries[closed.here :])
+            named = all(f".{SHORTCUT}." in f".{e.name}." for e in first)
+            if named or (
+                len(first) < len(second) and not any(f".{SHORTCUT}." in f".{e.name}." for e in second)
+            ):
+                first, second = second, first
+            self.branches.pop()
+        name = free(f"{common(*(e.name for e in (*first, *second)))}{SUM}", self.taken)
+        self.entries[at:] = []
+        self.values[:] = [(k, v) for k, v in self.values if k <= at]
+        self.add(Entry(name, RESIDUAL, layers=first, shortcut=second), made)
 
 
-def _common(a: str, b: str) -> str:
-    """The beginning that both dotted names share, with its dot; "" for none."""
-    shared = []
-    for x, y in zip(a.split(".")[:-1], b.split(".")[:-1], strict=False):
-        if x != y:
-            break
-        shared.append(x)
-    return "".join(f"{part}." for part in shared)
+@cache
+def _functions(kinds: tuple[str, ...]):
+    return build(tuple(Layer(f"l{i}", k, TRIED_ARGUMENTS.get(k, {})) for i, k in enumerate(kinds)), "tried")
 
 
-def arguments_of(module, name: str) -> dict:
-    """What the layer was built with, where it differs from torch's default. Raises InputError for what no description
-    can say."""
-    kind, found = type(module).__name__, {}
-    known = inspect.signature(type(module).__init__).parameters
-    for key, parameter in known.items():
-        if key in ("self", *IRRELEVANT) or parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
-            continue
-        value = getattr(module, key, parameter.default)
-        if key == "bias":
-            value = getattr(module, "bias", None) is not None
-            if kind == "LayerNorm" and not module.elementwise_affine:
-                value = True
-        needed = key in NEEDED.get(kind, ())
-        value = list(value) if key == "normalized_shape" else _plain(value)
-        if not needed and (value == _plain(parameter.default) or _is_usual(module, key, value)):
-            continue
-        if key not in ARGUMENTS[kind]:
-            raise InputError(
-                f"'{name}' ({kind}) has {key} = {value!r}", f"torch's default, {parameter.default!r}", REMEDY
-            )
-        found[key] = value
-    return found
+def _applied(kinds: tuple[str, ...], x):
+    """What the layers make of x; None where they cannot."""
+    if not kinds:
+        return x
+    try:
+        return _functions(kinds)(x)
+    except (RuntimeError, ValueError, IndexError):
+        return None
 
 
-def _is_usual(module, key: str, value) -> bool:
-    """Whether an attribute is what torch makes of a default: the stride of a pool is its kernel."""
-    return key == "stride" and "Pool" in type(module).__name__ and value == _plain(module.kernel_size)
+def _same(a, b) -> bool:
+    import torch
 
-
-def _plain(value):
-    """As JSON says it; one number for equal ones."""
-    if isinstance(value, tuple | list):
-        values = list(value)
-        return values[0] if len(set(values)) == 1 else values
-    return value
-
-
-def _nested(
-    found: list[tuple[str, str, dict]], renamed: dict[str, str], prefix: str = "", own: str = ""
-) -> list[dict]:
-    """Layers by dotted names as nested lists. `prefix` of the names here, `own` of those in the network."""
-    layers: list[dict] = []
-    groups: list[tuple[str, list]] = []
-    for name, kind, args in found:
-        head, dot, rest = name.partition(".")
-        if dot and groups and groups[-1][0] == head:
-            groups[-1][1].append((rest, kind, args))
-        elif dot:
-            groups.append((head, [(rest, kind, args)]))
-        else:
-            groups.append((f"\0{head}", [(head, kind, args)]))
-    taken: set[str] = set()
-    for head, inner in groups:
-        plain = head.startswith("\0")
-        name = _free(head.removeprefix("\0"), taken)
-        if plain:
-            layers.append(
-                {"name": name, "type": inner[0][1], **({"args": inner[0][2]} if inner[0][2] else {})}
-            )
-            if f"{own}{name}" != f"{prefix}{inner[0][0]}":
-                renamed[f"{own}{name}."] = f"{prefix}{inner[0][0]}."
-            continue
-        held = _nested(inner, renamed, f"{prefix}{head}.", f"{own}{name}.")
-        layers.append({"name": name, "type": SEQUENTIAL, "layers": held})
-    return layers
+    return a is not None and a.shape == b.shape and torch.equal(a, b)
