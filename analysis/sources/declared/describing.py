@@ -20,6 +20,7 @@ from analysis.sources.declared.inputs import read_input
 from analysis.sources.declared.tracing import trace
 
 ROWS, TRIED_ROWS, ITEMS = 64, 256, 32  # of random inputs to read from, to try, and items of data to try
+SHOWN = 6  # modules named in a note
 MOST_NUMBERS = 1 << 21  # of random inputs
 REFUSED_HINT = "The description was not kept"
 
@@ -162,13 +163,11 @@ def _tried(path: Path, module, x) -> list[str]:
     notes = [
         f"Tried on {len(x)} random inputs: the same bits, also of {len(both) - len(other)} modules by name"
     ]
-    if other:
-        notes.append(
-            "Other numbers under the same name (called again later, or what follows stands outside): "
-            + ", ".join(other[:6])
-        )
-    if missing:
-        notes.append("Modules of yours without a tap of their own: " + ", ".join(missing[:6]))
+    said = ("Other numbers under the same name (called again later, or what follows stands outside)",
+            "Modules of yours that have another name here, or none")  # fmt: skip
+    for words, names in zip(said, (other, missing), strict=True):
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        notes += [f"{words}: {', '.join(names[:SHOWN])}{more}"] if names else []
     return notes
 
 
