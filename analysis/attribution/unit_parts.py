@@ -189,9 +189,7 @@ def _players(tap, looked, others, target, params):
         return Coordinates(np.arange(d)[None], tuple(names)), np.arange(d), ()
     rough = np.zeros(d)
     for run in looked[:16]:
-        behind = backgrounds.background(
-            backgrounds.MEAN if others else backgrounds.ZERO, run.clean, others
-        )
+        behind = backgrounds.background(backgrounds.MEAN if others else backgrounds.ZERO, run.clean, others)
         slopes = path_values(run, each_token(run.shape[0]), behind, target, steps=3).slopes
         rough += np.abs((slopes * (run.clean - behind.rows[0]).double()).sum(dim=0).numpy())
     best = np.sort(np.argsort(-rough, kind="stable")[: params.maximum_units])
@@ -220,7 +218,13 @@ def unit_parts(
     begun = start + 0.15 * (stop - start)
     explained = explained_units(tap, params, rng, progress, (start, begun))
     common = {f.name: getattr(params, f.name) for f in dataclasses.fields(UnitPartsParams)}
-    made_of = {"tap": tap.digest, "params": common, "seed": seed, "version": VERSION, "read": explained.samples.what}
+    made_of = {
+        "tap": tap.digest,
+        "params": common,
+        "seed": seed,
+        "version": VERSION,
+        "read": explained.samples.what,
+    }
     found = []
     for first in range(0, explained.n, BLOCK):
         some = range(first, min(first + BLOCK, explained.n))
@@ -261,7 +265,9 @@ def _one(explained: Explained, params: UnitPartsParams, run, rng) -> dict:
     else:
         game = unit_game(run, who, behind, explained.target, explained.conditional)
         budget = 2 * (m - 1) * params.rounds + 2
-        made = exact_values(game) if 2**m <= max(EXACT, budget) else permutation_values(game, rng, budget=budget)
+        made = (
+            exact_values(game) if 2**m <= max(EXACT, budget) else permutation_values(game, rng, budget=budget)
+        )
         values, errors, rows = made.values[:, 0], made.errors[:, 0], made.model_rows
         full, empty = float(made.full[0]), float(made.empty[0])
     x, base = run.clean.double().numpy(), behind.rows.double().numpy().mean(axis=0)
@@ -290,4 +296,7 @@ def parts_cost(shapes, params: UnitPartsParams) -> Cost:
     coalitions = min(2.0 ** min(players, 60), max(EXACT, 2.0 * players * params.rounds))
     asked = samples * rows * (coalitions if params.way == SHAPLEY else 2.0 * STEPS)
     held = 40.0 * n * d + 64.0 * samples * players + 3.0 * 8 * min(4.0 * (1 << 20), coalitions * rows * d)
-    return Cost(OPENING + m.seconds(flops64=20.0 * asked * d, moved=24.0 * asked * d + 8.0 * n * d) + 2e-3 * samples, held)
+    return Cost(
+        OPENING + m.seconds(flops64=20.0 * asked * d, moved=24.0 * asked * d + 8.0 * n * d) + 2e-3 * samples,
+        held,
+    )

@@ -7,8 +7,8 @@ the tap is a network's input table: Shapley values or expected gradients φ_ij, 
 
 Beside it stand Pearson's and Spearman's correlation of the unit with y. A large size with no correlation is a relation
 that bends or hangs on other units; a correlation without size is a unit that only goes along with those that are read.
-Null: by chance, the unit's own spread with the mean slope of the other units: what it would have if the network listened
-to all units alike. Absent units are as in a background sample (interventional), or moved by what the present ones tell
+Null: by chance, the unit's own spread with the mean slope of the other units: what it would have if the network
+listened to all units alike. Absent units are as in a background sample (interventional), or moved by what the present ones tell
 (conditional, Gaussian): under correlated inputs the two answer different questions, what the network reads and what its
 inputs tell.
 
@@ -31,7 +31,14 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.attribution.unit_estimates import missed, sampling_error
-from analysis.attribution.unit_parts import FEWEST, UnitParts, UnitPartsParams, caveats, parts_cost, unit_parts
+from analysis.attribution.unit_parts import (
+    FEWEST,
+    UnitParts,
+    UnitPartsParams,
+    caveats,
+    parts_cost,
+    unit_parts,
+)
 from analysis.attribution.unit_summary import UnitSummary, unit_summary
 from analysis.compute.statistics.auroc import midranks
 from analysis.compute.statistics.rank_agreement import spearman
@@ -133,9 +140,11 @@ def _estimates(parts: UnitParts, found: UnitSummary, columns, d: int, rng) -> tu
     ]  # fmt: skip
     if agreed is not None:
         ends = np.percentile(agreed.null, [2.5, 97.5])
-        said.append(Estimate("order as by correlation", agreed.value, null=0.0, null_low=float(ends[0]),
+        said.append(
+            Estimate("order as by correlation", agreed.value, null=0.0, null_low=float(ends[0]),
                              null_high=float(ends[1]), null_method="orders of the units at random", p_value=agreed.p,
-                             n=n, d=d, estimator="Spearman of size and |Spearman with the number|, over units"))  # fmt: skip
+                             n=n, d=d, estimator="Spearman of size and |Spearman with the number|, over units")
+        )  # fmt: skip
     return (*said, missed(parts, d), *sampling_error(parts, d))
 
 
@@ -181,7 +190,9 @@ def _slopes(run, target) -> np.ndarray:
     """What the linear target changes by when a unit goes up by one."""
     import torch
 
-    x = run.clean[None] + torch.cat([torch.zeros(1, run.shape[1]), torch.eye(run.shape[1])])[:, None].to(run.clean)
+    x = run.clean[None] + torch.cat([torch.zeros(1, run.shape[1]), torch.eye(run.shape[1])])[:, None].to(
+        run.clean
+    )
     y = run.values(x, target).double().numpy()
     return y[1:] - y[0]
 
