@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.attribution.unit_parts import EXACT, Explained, UnitPartsParams
+from analysis.attribution.explained_units import Explained, UnitPartsParams
+from analysis.attribution.unit_parts import EXACT
 from analysis.compute.games.exact import exact_values
 from analysis.compute.games.game import Game
 from analysis.compute.games.permutations import permutation_values
@@ -85,7 +86,7 @@ def interaction_partners(
     rest = np.delete(np.arange(m), unit)
     for k, i in enumerate(some):
         progress(span[0] + (span[1] - span[0]) * k / len(some), "interactions with the unit")
-        game = explained.game(explained.samples.run(int(i)), params)
+        game = explained.game(explained.run(i), params)
 
         def value(coalitions: np.ndarray, game=game) -> np.ndarray:
             both = np.zeros((2, len(coalitions), m), bool)

@@ -145,8 +145,8 @@ def _estimates(parts: UnitParts, found, ranked, best, d: int) -> tuple[Estimate,
                  null_method="all units with one slope: the share of their spread", n=n, d=d,
                  estimator="mean |part| of the shown units / of all"),
         Estimate("strongest unit: value and part", one, min(ends[0], one), max(ends[1], one),
-                 interval="Fisher's, ranks", null=0.0, null_low=-chance, null_high=chance, null_method="samples shuffled, by Student's t", n=n, d=d,
-                 estimator="Spearman's correlation"),
+                 interval="Fisher's, ranks", null=0.0, null_low=-chance, null_high=chance,
+                 null_method="samples shuffled, by Student's t", n=n, d=d, estimator="Spearman's correlation"),
         missed(parts, d), *sampling_error(parts, d),
     )  # fmt: skip
 

@@ -8,9 +8,9 @@ the tap is a network's input table: Shapley values or expected gradients φ_ij, 
 Beside it stand Pearson's and Spearman's correlation of the unit with y. A large size with no correlation is a relation
 that bends or hangs on other units; a correlation without size is a unit that only goes along with those that are read.
 Null: by chance, the unit's own spread with the mean slope of the other units: what it would have if the network
-listened to all units alike. Absent units are as in a background sample (interventional), or moved by what the present ones tell
-(conditional, Gaussian): under correlated inputs the two answer different questions, what the network reads and what its
-inputs tell.
+listened to all units alike. Absent units are as in a background sample (interventional), or moved by what the present
+ones tell (conditional, Gaussian): under correlated inputs the two answer different questions, what the network reads
+and what its inputs tell.
 
 When it lies: interventional values ask about mixed rows that may never occur; conditional values give a part to units
 that the network does not read, and trust a Gaussian; sizes of sampled values are biased up by their sampling error,
@@ -41,10 +41,11 @@ from analysis.attribution.unit_parts import (
 )
 from analysis.attribution.unit_summary import UnitSummary, unit_summary
 from analysis.compute.statistics.auroc import midranks
+from analysis.compute.statistics.rank_agreement import DRAWS as ORDERS
 from analysis.compute.statistics.rank_agreement import spearman
 from analysis.features.readers import PROBE
 from analysis.results import Estimate, Table
-from analysis.spec import CheckLine, Method, no_progress, param
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 HELP = {
     "unit": "The unit, or the column of an input table.",
@@ -162,6 +163,11 @@ def _reading(columns, parts: UnitParts) -> str:
     )
 
 
+def _cost(shapes, params: GlobalAttributionParams) -> Cost:
+    own = parts_cost(shapes, params)
+    return Cost(own.seconds, own.bytes + ORDERS * 24.0 * min(shapes[0][1], params.maximum_units))
+
+
 def _check() -> tuple[CheckLine, ...]:
     """A linear probe: sizes are |w| mean |x - E x|, the sum is complete, a constant unit has nothing."""
     rng = np.random.default_rng(0)
@@ -171,7 +177,7 @@ def _check() -> tuple[CheckLine, ...]:
     params = GlobalAttributionParams(reader=PROBE, background_samples=48, draws=100)
     table = global_attribution(tap, params)
     parts = unit_parts(tap, params, np.random.default_rng(0), no_progress)
-    run, read = parts.explained.samples.run, []
+    run, read = parts.explained.run, []
     for i in range(len(parts.full)):
         known = _slopes(run(i), parts.explained.target) * (parts.x[i] - x.mean(axis=0))
         read.append(np.abs(known))
@@ -208,7 +214,7 @@ METHODS = (
         params=GlobalAttributionParams,
         result=Table,
         check=_check,
-        cost=parts_cost,
+        cost=_cost,
         minimum_rows=FEWEST,
         invariance="a constant added to a unit, or its unit of measure, where the network undoes it",
         papers=(
