@@ -19,7 +19,8 @@ from analysis.spec import Progress
 
 
 class NetworkSamples:
-    """`samples` (n,) of the store; `classes` names of its outputs, where known; `what` is run; `notes`."""
+    """`samples` (n,) of the store; `classes` names of its outputs, where known; `what` is run; `notes`. `number` is
+    what the network gives where that is no class, "" where it is; `input_names` of a table that it reads, if known."""
 
     is_network = True
 
@@ -37,10 +38,14 @@ class NetworkSamples:
         self.samples, self.classes = self._run.samples, tuple(self._run.loaded.class_names)
         self.what = f"the network ({type(self._run.loaded.module).__name__})"
         self.notes = (self._run.note,)
+        loaded = self._run.loaded
+        unit = f" ({loaded.output_unit})" if loaded.output_unit else ""
+        self.number = "" if loaded.classifies else (loaded.output_name or "output") + unit
+        self.input_names = tuple(loaded.input_names)
 
-    def run(self, i: int) -> SampleRun:
-        """The i-th of `samples`, in its network."""
-        return SampleRun(self._run.loaded, self._run.data.items(i, i + 1)[0], self._site)
+    def run(self, i: int, site: str | None = None) -> SampleRun:
+        """The i-th of `samples`, in its network; at another site than the tap's on request."""
+        return SampleRun(self._run.loaded, self._run.data.items(i, i + 1)[0], site or self._site)
 
     def word(self, answer: int) -> str:
         """What an output stands for."""
@@ -53,7 +58,7 @@ class NetworkSamples:
 class ProbeSamples:
     """The same with the probe of the other half of the samples."""
 
-    is_network = False
+    is_network, number, input_names = False, "", ()
 
     def __init__(
         self, tap: Activations, column: str, maximum: int, rng: np.random.Generator, progress: Progress, span
@@ -64,7 +69,8 @@ class ProbeSamples:
         self.what, self.notes = reader.what, reader.notes
         self._loaded = [_linear(reader.probes[h]) for h in (0, 1)]
 
-    def run(self, i: int) -> SampleRun:
+    def run(self, i: int, site: str | None = None) -> SampleRun:
+        """At the tap, which is all that a probe reads."""
         rows = np.arange(*self._tap.layout.offsets[self.samples[i] : self.samples[i] + 2])
         x = np.asarray(self._tap.take(rows), np.float64)
         return SampleRun(self._loaded[self._half[i]], x[finite_rows(x)], INPUT)
