@@ -157,12 +157,12 @@ def vector_of(module: str, given: np.ndarray, stored: np.ndarray, name: str) -> 
 
     if same(given):
         return TapVector(module)
-    for skip in range(min(MOST_LEADING, len(given) - 1) + 1):
-        if same(given[skip:].mean(axis=0, keepdims=True)):
-            return TapVector(module, skip=skip)
     for position in (0, -1):
         if same(given[[position]]):
             return TapVector(module, position)
+    for skip in range(min(MOST_LEADING, len(given) - 1) + 1):
+        if same(given[skip:].mean(axis=0, keepdims=True)):
+            return TapVector(module, skip=skip)
     raise InputError(
         f"module '{module}' gives {given.shape[0]} tokens of {given.shape[1]} units that are not what {name} has of "
         "the sample",
