@@ -35,7 +35,12 @@ SIMILARITY, TOWARDS_SAMPLE = "similarity to another sample", "movement towards a
 DISTANCE, TOWARDS_CLASS = "distance to a class mean", "movement towards a class"
 SUBSPACE, FEATURE = "movement in the main subspace", "one feature of the tap"
 KINDS = (SIMILARITY, TOWARDS_SAMPLE, DISTANCE, TOWARDS_CLASS, SUBSPACE, FEATURE)
-SMOOTH = (rules.LINEAR, rules.RELU, rules.TOPK, rules.JUMP)  # rules whose active features are linear in the input
+SMOOTH = (
+    rules.LINEAR,
+    rules.RELU,
+    rules.TOPK,
+    rules.JUMP,
+)  # rules whose active features are linear in the input
 
 
 class TapNumbers:
@@ -65,7 +70,9 @@ class TapNumbers:
         """What is explained, with its words."""
         if self.kind in (SIMILARITY, TOWARDS_SAMPLE):
             where = self.x[self.sets.place(self.other)]
-            return self._of_reference(vector, where, f"{self.kind.replace('another sample', f'sample {self.other}')}")
+            return self._of_reference(
+                vector, where, f"{self.kind.replace('another sample', f'sample {self.other}')}"
+            )
         if self.kind in (DISTANCE, TOWARDS_CLASS):
             rows, name = self._class()
             where = self.x[rows].mean(axis=0)
@@ -115,7 +122,9 @@ class TapNumbers:
         along = where - self.mean
         size = float(np.linalg.norm(along))
         if size <= 1e-12 * max(float(np.abs(self.x).max()), 1e-300):
-            raise InputError("a direction of length 0: it leads to the mean of all samples", "another class or sample")
+            raise InputError(
+                "a direction of length 0: it leads to the mean of all samples", "another class or sample"
+            )
         return MovementTarget(vector, along / size, self.mean, words)
 
     def _class(self) -> tuple[np.ndarray, str]:
@@ -154,5 +163,8 @@ class TapNumbers:
         inside = np.asarray(features.encoder_input(ends), np.float64)
         reader = (inside[1:] - inside[0]) @ np.asarray(features.encoder, np.float64)[:, at]
         return FeatureTarget(
-            vector, lambda rows: features.encode(rows.astype(np.float32)).astype(np.float64)[:, at], reader, name
+            vector,
+            lambda rows: features.encode(rows.astype(np.float32)).astype(np.float64)[:, at],
+            reader,
+            name,
         )

@@ -33,7 +33,8 @@ from analysis.attribution.tap_features import contributions_of
 from analysis.compute.machine import machine
 from analysis.compute.rows.token_names import token_names
 from analysis.compute.similarity.pair_evidence import features_against, tokens_against, units_against
-from analysis.compute.similarity.pair_report import band, beyond_estimate, score_estimates
+from analysis.compute.similarity.pair_report import beyond_estimate, score_estimates
+from analysis.compute.statistics.draw_ends import band
 from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Ledger
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
