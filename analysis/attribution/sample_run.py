@@ -72,7 +72,10 @@ class SampleRun:
         replace = {} if self.site == INPUT else {self.site: lambda _given: put}
         if self.site == INPUT:
             inputs = put if self._key is None else {**inputs, self._key: put}
-        return self._run(inputs, catch, replace, gradients)
+        logits, caught = self._run(inputs, catch, replace, gradients)
+        if self.site in catch:
+            caught.tensors[self.site] = put  # what is read there is what was put there
+        return logits, caught
 
     def caught(self, module: str):
         """(tokens, units) that `module` gives for the sample as it is."""
