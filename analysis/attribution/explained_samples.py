@@ -19,7 +19,8 @@ from analysis.spec import Progress
 
 
 class NetworkSamples:
-    """`samples` (n,) of the store; `classes` names of its outputs, where known; `what` is run; `notes`."""
+    """`samples` (n,) of the store; `site` the tap; `classes` names of its outputs, where known; `what` is run;
+    `notes`."""
 
     is_network = True
 
@@ -33,14 +34,22 @@ class NetworkSamples:
                 "a tap recorded with all tokens",
             )
         self._run = rerun(tap, maximum, partial=True, rng=rng)
-        self._site = tap.name.partition(":")[2] or tap.name
+        self.site = tap.name.partition(":")[2] or tap.name
         self.samples, self.classes = self._run.samples, tuple(self._run.loaded.class_names)
         self.what = f"the network ({type(self._run.loaded.module).__name__})"
         self.notes = (self._run.note,)
 
     def run(self, i: int) -> SampleRun:
         """The i-th of `samples`, in its network."""
-        return SampleRun(self._run.loaded, self._run.data.items(i, i + 1)[0], self._site)
+        return SampleRun(self.loaded(i), self.item(i), self.site)
+
+    def loaded(self, i: int) -> LoadedModel:
+        """What runs it."""
+        return self._run.loaded
+
+    def item(self, i: int):
+        """The i-th of `samples`, as `loaded(i).prepare` takes it."""
+        return self._run.data.items(i, i + 1)[0]
 
     def word(self, answer: int) -> str:
         """What an output stands for."""
@@ -53,7 +62,7 @@ class NetworkSamples:
 class ProbeSamples:
     """The same with the probe of the other half of the samples."""
 
-    is_network = False
+    is_network, site = False, INPUT
 
     def __init__(
         self, tap: Activations, column: str, maximum: int, rng: np.random.Generator, progress: Progress, span
@@ -65,9 +74,15 @@ class ProbeSamples:
         self._loaded = [_linear(reader.probes[h]) for h in (0, 1)]
 
     def run(self, i: int) -> SampleRun:
+        return SampleRun(self.loaded(i), self.item(i), self.site)
+
+    def loaded(self, i: int) -> LoadedModel:
+        return self._loaded[self._half[i]]
+
+    def item(self, i: int) -> np.ndarray:
         rows = np.arange(*self._tap.layout.offsets[self.samples[i] : self.samples[i] + 2])
         x = np.asarray(self._tap.take(rows), np.float64)
-        return SampleRun(self._loaded[self._half[i]], x[finite_rows(x)], INPUT)
+        return x[finite_rows(x)]
 
     def word(self, answer: int) -> str:
         return self.classes[answer]
