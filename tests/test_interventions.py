@@ -176,9 +176,8 @@ def test_targets_are_read_at_the_last_token_that_is_not_padding(gpt):
     np.testing.assert_array_equal(run.last, [6, 6, 6, 4])
     target = many_targets(run, targets.DIFFERENCE, answer=3)
     z = run.logits.double()
-    known = [
-        float(z[i, t, 3] - max(z[i, t, j] for j in range(20) if j != 3)) for i, t in enumerate([6, 6, 6, 4])
-    ]
+    last = list(enumerate([6, 6, 6, 4]))
+    known = [float(z[i, t, 3] - max(z[i, t, j] for j in range(20) if j != 3)) for i, t in last]
     np.testing.assert_allclose(target.of(run.logits), known, atol=1e-12)
     loss = many_targets(run, targets.LOSS, answer=np.array([1, 2, 3, 4])).of(run.logits[None])
     known = [-float(torch.log_softmax(z[i, t], 0)[i + 1]) for i, t in last]
@@ -208,8 +207,8 @@ class InPlace(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(1)
-        self.first, self.rise, self.drop, self.head = (
-            torch.nn.Linear(3, 5), torch.nn.ReLU(inplace=True), torch.nn.Dropout(0.9), torch.nn.Linear(5, 2))  # fmt: skip
+        self.first, self.rise = torch.nn.Linear(3, 5), torch.nn.ReLU(inplace=True)
+        self.drop, self.head = torch.nn.Dropout(0.9), torch.nn.Linear(5, 2)
 
     def forward(self, x):
         return self.head(self.drop(self.rise(self.first(x))))
