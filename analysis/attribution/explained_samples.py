@@ -24,11 +24,13 @@ class NetworkSamples:
 
     is_network = True
 
-    def __init__(self, tap: Activations, maximum: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, tap: Activations, maximum: int, rng: np.random.Generator, *, means: bool = False
+    ) -> None:
         from analysis.sources.rerun import rerun
 
         tokens = getattr(getattr(tap, "spec", None), "tokens", "")
-        if tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
+        if not means and tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
             raise InputError(
                 f"{tap.name} holds means over tokens, which the network does not pass on",
                 "a tap recorded with all tokens",
@@ -110,10 +112,13 @@ def explained_samples(
     rng: np.random.Generator,
     progress: Progress,
     span,
+    *,
+    means: bool = False,
 ) -> tuple[NetworkSamples | ProbeSamples, tuple[str, ...]]:
-    """The samples, at most so many, and notes. Raises as `analysis.features.readers.network_or_probe`."""
+    """The samples, at most so many, and notes. `means`: of a network also where the tap holds means over tokens, for
+    what does not put its rows back. Raises as `analysis.features.readers.network_or_probe`."""
     return network_or_probe(
-        tap, reader, column, progress, span, network=lambda: NetworkSamples(tap, maximum, rng),
+        tap, reader, column, progress, span, network=lambda: NetworkSamples(tap, maximum, rng, means=means),
         probe=lambda labels: ProbeSamples(tap, labels, maximum, rng, progress, span),
     )  # fmt: skip
 

@@ -56,9 +56,13 @@ class BatchRun:
 
     def lengths(self, tokens: int) -> np.ndarray:
         """(n,) tokens of each sample at a site that has so many of them: without padding, where it has as many."""
+        return self.real(tokens).sum(axis=1)
+
+    def real(self, tokens: int) -> np.ndarray:
+        """(n, tokens) bool of a site that has so many tokens: False at padding."""
         if self.mask is None or self.mask.shape[1] != tokens:
-            return np.full(self.n, tokens)
-        return self.mask.sum(dim=1).numpy()
+            return np.ones((self.n, tokens), dtype=bool)
+        return self.mask.numpy()
 
     def caught(self, sites: Iterable[Site], cell: Cell = ()) -> dict[Site, object]:
         """(n, tokens, units) tensors of what stands at the sites before anything is changed there, in the run as it is

@@ -37,11 +37,12 @@ class Site:
 
 @dataclass(frozen=True)
 class Place:
-    """The units `start` to `stop` of a site; all of them without."""
+    """The units `start` to `stop` of a site; all of them without; or the `special` part of `interventions` there."""
 
     site: Site
     start: int | None = None
     stop: int | None = None
+    special: object = None
 
 
 @dataclass(frozen=True)

@@ -128,17 +128,24 @@ def _fitting(values, x):
 Cell = tuple[Intervention, ...]  # what is done at once
 
 
+def part_of(place: Place) -> Part:
+    """What a place of a component is of its site."""
+    return place.special if place.special is not None else Units(place.start, place.stop)
+
+
 def put(component: Component, values: Callable[[Site], object], tokens=None) -> Cell:
-    """At every place of a component the same units of `values(site)` (n, tokens, units), or what broadcasts to it: a
-    mean (units,), another run."""
-    return tuple(
-        Intervention(p.site, _own(values(p.site), p), Units(p.start, p.stop), tokens=tokens)
-        for p in component.places
-    )
+    """At every place of a component what `values(site)` (n, tokens, units) has there, or what broadcasts to it: a mean
+    (units,), another run."""
+    return put_values(component, lambda p: _read(values(p.site), p), tokens)
+
+
+def put_values(component: Component, values: Callable[[Place], object], tokens=None) -> Cell:
+    """At every place of a component `values(place)`, of its part alone."""
+    return tuple(Intervention(p.site, values(p), part_of(p), tokens=tokens) for p in component.places)
 
 
 def zeroed(component: Component, tokens=None) -> Cell:
-    return tuple(Intervention(p.site, 0.0, Units(p.start, p.stop), tokens=tokens) for p in component.places)
+    return put_values(component, lambda _place: 0.0, tokens)
 
 
 def clamped(site: Site, part: Part, value: float, tokens=None) -> Cell:
@@ -156,10 +163,10 @@ def patched(component: Component, source, tokens=None) -> Cell:
     return put(component, source.__getitem__, tokens)
 
 
-def _own(values, place: Place):
+def _read(values, place: Place):
     import torch
 
-    return torch.as_tensor(values)[..., place.start : place.stop]
+    return part_of(place).read(torch.as_tensor(values))
 
 
 def at_tokens(n_tokens: int, *positions: int):

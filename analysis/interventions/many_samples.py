@@ -10,7 +10,8 @@ import numpy as np
 from analysis.attribution.explained_samples import NetworkSamples, ProbeSamples
 from analysis.errors import NotEnoughData, ShapeError
 from analysis.interventions.batch_run import BatchRun
-from analysis.interventions.components import Site
+from analysis.interventions.components import Place, Site
+from analysis.interventions.interventions import part_of
 
 BATCH = 32
 
@@ -40,24 +41,27 @@ def batches(
 
 
 def means_of(runs: Iterable[BatchRun], sites: Sequence[Site]) -> dict[Site, object]:
-    """Float64 mean of what stands at each site: (tokens, units), token by token, where all samples of the runs have as
-    many and none is padded, else (units,) over all tokens. Raises NotEnoughData without a run."""
-    sums: dict[Site, list] = {site: [] for site in sites}
+    """`means_at` of all units of sites."""
+    return {p.site: mean for p, mean in means_at(runs, [Place(site) for site in sites]).items()}
+
+
+def means_at(runs: Iterable[BatchRun], places: Sequence[Place]) -> dict[Place, object]:
+    """Float64 mean of the values at each place: (tokens, k), token by token, where all samples of the runs have as many
+    and none is padded, else (k,) over all tokens. Raises NotEnoughData without a run."""
+    sums: dict[Place, list] = {place: [] for place in places}
     for run in runs:
-        for site, x in run.caught(sites).items():
-            lengths = run.lengths(x.shape[1])
-            real = np.arange(x.shape[1]) < lengths[:, None]
-            if run.mask is not None and run.mask.shape[1] == x.shape[1]:
-                real = run.mask.numpy()
-            sums[site].append((x.double() * _column(real)).sum(dim=0))
-            sums[site][-1] = (sums[site][-1], real.sum(axis=0))
-    return {site: _mean(found, site) for site, found in sums.items()}
+        caught = run.caught([p.site for p in places])
+        for place, found in sums.items():
+            x = part_of(place).read(caught[place.site]).double()
+            found.append(_sum(x, run.real(x.shape[1])))
+    return {place: _mean(found, place.site) for place, found in sums.items()}
 
 
-def _column(real: np.ndarray):
+def _sum(x, real: np.ndarray):
+    """Sums (tokens, k) over samples, and how many there were, (tokens,)."""
     import torch
 
-    return torch.as_tensor(real)[..., None].double()
+    return (x * torch.as_tensor(real)[..., None].double()).sum(dim=0), real.sum(axis=0)
 
 
 def _mean(found: list, site: Site):
@@ -65,13 +69,11 @@ def _mean(found: list, site: Site):
 
     if not found:
         raise NotEnoughData(f"no sample to take the mean of {site.module} over", "at least one")
-    tokens = {len(count) for _, count in found}
-    even = len(tokens) == 1 and all((count == count[0]).all() for _, count in found)
-    if even:
-        total = torch.stack([s for s, _ in found]).sum(dim=0)
-        return total / max(sum(int(count[0]) for _, count in found), 1)
-    total = torch.stack([s.sum(dim=0) for s, _ in found]).sum(dim=0)
-    return total / max(sum(int(count.sum()) for _, count in found), 1)
+    even = len({len(count) for _, count in found}) == 1 and all(
+        (count == count[0]).all() for _, count in found
+    )
+    parts = [(s, count[0]) if even else (s.sum(dim=0), count.sum()) for s, count in found]
+    return torch.stack([s for s, _ in parts]).sum(dim=0) / max(sum(int(c) for _, c in parts), 1)
 
 
 def exchanged(x, order: np.ndarray, lengths: np.ndarray):
@@ -91,4 +93,29 @@ def another(n: int, rng: np.random.Generator) -> np.ndarray:
     order = rng.permutation(n)
     found = np.empty(n, np.int64)
     found[order] = np.roll(order, 1)
+    return found
+
+
+def others_of(
+    runs: Sequence[BatchRun], sites: Sequence[Site], rng: np.random.Generator
+) -> list[dict[Site, object]]:
+    """Of each run what stands at the sites of other samples, of any of the runs: each sample is given the tokens of one
+    other, the same at every site, taken again from their beginning where they end. Padding stays."""
+    caught = [run.caught(sites) for run in runs]
+    first = np.cumsum([0, *(run.n for run in runs)])
+    donor = another(int(first[-1]), rng)
+    found = []
+    for k, run in enumerate(runs):
+        given = {}
+        for site in sites:
+            x, real = caught[k][site].clone(), run.real(caught[k][site].shape[1])
+            for i in range(run.n):
+                j = int(np.searchsorted(first, donor[first[k] + i], side="right")) - 1
+                own = caught[j][site]
+                rows = own[donor[first[k] + i] - first[j]][
+                    runs[j].real(own.shape[1])[donor[first[k] + i] - first[j]]
+                ]
+                x[i, real[i]] = rows[np.arange(real[i].sum()) % len(rows)]
+            given[site] = x
+        found.append(given)
     return found
