@@ -59,7 +59,7 @@ class BenchParams:
 @dataclass
 class Bench:
     """`batches` of samples with the number of each that is looked at, `targets`; `clean` (n,) its values, in the order
-    of the batches. `parts` None of a probe. `notes` are caveats."""
+    of the batches. `parts` None of a probe. `answer` the output that was asked for. `notes` are caveats."""
 
     tap: Activations
     made: TapDictionary
@@ -67,6 +67,7 @@ class Bench:
     batches: list[Batch]
     targets: list[ManyTargets]
     parts: NetworkParts | None
+    answer: int | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -157,7 +158,9 @@ def open_bench(
     refuse_few_samples(tap, samples, FEWEST)
     found = list(batches(samples))
     asked = [many_targets(b.run, params.number, params.answer) for b in found]
-    return Bench(tap, made, samples, found, asked, _parts(samples, found), [*seen.notes, *notes])
+    return Bench(
+        tap, made, samples, found, asked, _parts(samples, found), params.answer, [*seen.notes, *notes]
+    )
 
 
 def _parts(samples, found: list[Batch]) -> NetworkParts | None:
