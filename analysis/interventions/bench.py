@@ -132,11 +132,19 @@ class Bench:
 
     def _spread(self, codes) -> np.ndarray:
         """(k,) standard deviations over the rows of all samples."""
-        rows = []
+        return codes(self.rows()[0]).std(axis=0)
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, units) float64 of the tap as the network has it, and the sample (rows,) of each, in the order of the
+        batches."""
+        rows, owner, first = [], [], 0
         for run in self.runs:
             x = run.caught([self.site])[self.site]
-            rows.append(x.double().numpy()[run.real(x.shape[1])])
-        return codes(np.concatenate(rows)).std(axis=0)
+            real = run.real(x.shape[1])
+            rows.append(x.double().numpy()[real])
+            owner.append(first + np.nonzero(real)[0])
+            first += run.n
+        return np.concatenate(rows), np.concatenate(owner)
 
 
 def _named(word: str, name: str) -> str:

@@ -23,13 +23,16 @@ class ManyTargets:
     words: str = ""
     by_token: bool = False
 
+    def read(self, logits):
+        """(…, n, classes) float64 of the same, after each sample's token."""
+        z = logits.double()
+        return z[..., np.arange(len(self.answer)), self.position, :] if self.by_token else z
+
     def of(self, logits):
         """(…, n) float64 tensor of logits (…, n, classes) or (…, n, tokens, words)."""
         import torch
 
-        z, each = logits.double(), np.arange(len(self.answer))
-        if self.by_token:
-            z = z[..., each, self.position, :]
+        z, each = self.read(logits), np.arange(len(self.answer))
         own = z[..., each, self.answer]
         if self.kind == targets.LOGIT:
             return own

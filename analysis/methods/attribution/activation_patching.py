@@ -200,7 +200,7 @@ def _caveats(params, bench: Bench, pairs, found: Swept, n, shares: bool) -> list
         said.append(f"A probe has no {params.columns}: it reads one site, whose tokens are swept over.")
     if (n < n.max()).any():
         said.append("Later tokens are those of the longer samples alone.")
-    rows = sum(p.clean.passes + p.corrupted.passes for p in pairs)
+    rows = sum({id(r): r.passes for p in pairs for r in (p.clean, p.corrupted)}.values())
     said.append(
         f"{rows:,} rows went through {bench.what}. A cell that restores need not be one that is used."
     )
