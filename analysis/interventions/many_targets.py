@@ -25,8 +25,8 @@ class ManyTargets:
 
     def read(self, logits):
         """(…, n, classes) float64 of the same, after each sample's token."""
-        z = logits.double()
-        return z[..., np.arange(len(self.answer)), self.position, :] if self.by_token else z
+        z = logits[..., np.arange(len(self.answer)), self.position, :] if self.by_token else logits
+        return z.double()
 
     def of(self, logits):
         """(…, n) float64 tensor of logits (…, n, classes) or (…, n, tokens, words)."""

@@ -32,8 +32,8 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import FEWEST, OPENING, Bench, BenchParams, open_bench, refuse_unmoved
-from analysis.interventions.interventions import steered
 from analysis.interventions.directions import between_answers, feature_direction
+from analysis.interventions.interventions import steered
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
