@@ -7,6 +7,8 @@ many_targets.py   the number of each sample's answer that is looked at
 many_samples.py   the samples of a tap in such batches, in their network or in a probe
 bench.py          a tap made ready for such tests
 ablation.py       parts taken out, and random changes as large beside them
+direct_paths.py   what each part writes straight to the logits
+component_game.py the cooperative game of a network's parts
 directions.py     ways that an intervention goes along
 pairs.py          clean samples beside corrupted ones
 sweeps.py         layer by token: what patching each cell changes

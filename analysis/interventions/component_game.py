@@ -32,7 +32,7 @@ def component_game(
     mean = means_at(bench.runs, list(dict.fromkeys(p for c in players for p in c.places)))
     absent = [put_values(c, mean.__getitem__) for c in players]
     others = [
-        _random_targets(run, own, draws, rng) for run, own in zip(bench.runs, bench.targets, strict=True)
+        random_targets(run, own, draws, rng) for run, own in zip(bench.runs, bench.targets, strict=True)
     ]
 
     def value(coalitions: np.ndarray) -> np.ndarray:
@@ -54,7 +54,7 @@ def component_game(
     return Game(value, len(players), **books)
 
 
-def _random_targets(run, own: ManyTargets, draws: int, rng) -> list[ManyTargets]:
+def random_targets(run, own: ManyTargets, draws: int, rng) -> list[ManyTargets]:
     """The same numbers of answers, and of second ones, drawn at random."""
     classes = run.logits.shape[-1]
     found = []

@@ -64,7 +64,8 @@ class Component:
 class NetworkParts:
     """Names of modules: `blocks` in the order in which they run; of each block `attention`, the projection behind its
     heads, and `mlps`, its last linear map, None where there is none. `heads` of `head_width` units each, 0 where
-    unknown (`no_heads` says why). `embedding` of words, None without. `layers` where there are no blocks."""
+    unknown (`no_heads` says why). `embedding` of words, None without. `layers` where there are no blocks. `norm` that
+    runs after the blocks, `read_out`, the last linear map."""
 
     blocks: tuple[str, ...] = ()
     attention: tuple[str | None, ...] = ()
@@ -74,6 +75,8 @@ class NetworkParts:
     embedding: str | None = None
     layers: tuple[str, ...] = ()
     no_heads: str = ""
+    norm: str | None = None
+    read_out: str | None = None
 
     @property
     def depth(self) -> int:
@@ -146,7 +149,18 @@ def network_parts(loaded: LoadedModel, inputs) -> NetworkParts:
     attention = tuple(_projection(b, seen) for b in blocks)
     mlps = tuple(_last_map(b, a, seen) for b, a in zip(blocks, attention, strict=True))
     heads, width, why = _heads(loaded.module, attention, seen)
-    return NetworkParts(blocks, attention, mlps, heads, width, embedding, (), why)
+    norm, read_out = _ends(loaded.module, blocks[-1], seen)
+    return NetworkParts(blocks, attention, mlps, heads, width, embedding, (), why, norm, read_out)
+
+
+def _ends(model, last: str, seen: _Seen) -> tuple[str | None, str | None]:
+    """The module behind the last block that has one weight for each unit, and the last linear map."""
+    later = seen.order[seen.order.index(last) + 1 :]
+    modules = dict(model.named_modules())
+    norms = [n for n in later if getattr(getattr(modules[n], "weight", None), "ndim", 0) == 1
+             and seen.gave.get(n) == seen.gave[last]]  # fmt: skip
+    maps = [n for n in later if n in seen.read]
+    return norms[0] if norms else None, maps[-1] if maps else None
 
 
 class _Seen:
