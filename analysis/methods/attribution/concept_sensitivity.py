@@ -1,19 +1,21 @@
 """Which concepts is each answer sensitive to? Slopes of an answer's number along concept directions.
 
-For samples i that the network answers c, the slope of their own number y_c along a concept's direction v, all tokens
-moved together and taken per natural standard deviation s_v of samples along it:
+For samples i that the network answers c, the slope of their own number y_c along a concept's direction v, per natural
+standard deviation s_v of samples along it:
 
-    S_i = s_v Σ_tokens <∇y_c(h_i), v>           mean over samples, and the share of samples with S_i > 0 (TCAV)
+    S_i = s_v <∇y_c(h_i), v>           mean over samples, and the share of samples with S_i > 0 (TCAV)
 
-Concept directions are of other samples than the slopes. Two nulls, and a cell must pass both: random directions, and
-differences between groups of the same size drawn at random from the same samples (permuted labels). p-values are
-two-sided, of all cells together with false-discovery control. Interval: Student's t (Wilson for shares).
+h_i are all tokens of a sample in a row, so that a group has a direction at every token; where samples differ in
+length, and for features, all tokens are moved alike. Concept directions are of other samples than the slopes. Two
+nulls, and a cell must pass both: random directions, and differences between groups of the same size drawn at random
+from the same samples (permuted labels). p-values are two-sided, of all cells together with false-discovery control.
+Interval: Student's t (Wilson for shares).
 
 When it lies: of a linear head every share is 0 or 1, for random directions as well, so shares say nothing there and
 the means do; a slope is not the effect of taking the concept away; concepts that go together share their slopes; a
 direction is only as good as its few samples; a constant added to all logits is part of a logit's slope.
 
-Cost: one forward pass a sample, one backward pass for half of them, O(draws d) each.
+Cost: one forward pass a sample, one backward pass for half of them, O(n² tokens d + draws n²).
 
 References: B. Kim et al. (2018), "Interpretability beyond feature attribution: quantitative testing with concept
 activation vectors (TCAV)".
@@ -21,7 +23,7 @@ activation vectors (TCAV)".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import stdtrit
@@ -29,7 +31,15 @@ from scipy.special import stdtrit
 from analysis.activations import ArrayActivations, as_activations
 from analysis.attribution import concepts as concept_kinds
 from analysis.attribution import targets
-from analysis.attribution.concept_slopes import chance_directions, own_slopes, pooled_rows, slope_cells
+from analysis.attribution.concept_slopes import (
+    along,
+    along_groups,
+    along_random,
+    flattened,
+    own_slopes,
+    sample_rows,
+    slope_cells,
+)
 from analysis.attribution.concepts import Concepts, feature_concepts, group_concepts, labels_of
 from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
 from analysis.compute.machine import machine
@@ -94,31 +104,29 @@ def concept_sensitivity(
                                        (0.05, 0.1))  # fmt: skip
     refuse_few_samples(tap, samples, FEWEST)
     fit, test = np.split(rng.permutation(len(samples.samples)), [len(samples.samples) // 2])
-    pooled, said = pooled_rows(samples, np.sort(fit), progress, (0.1, 0.4))
+    fit, test = np.sort(fit), np.sort(test)
+    rows, said = sample_rows(samples, fit, progress, (0.1, 0.4))
+    slopes, answers = own_slopes(samples, test, params.number, progress, (0.4, 0.9))
+    x, g, tokens = flattened(rows, slopes)
     found = _concepts(
-        made, params, pooled, said, labels_of(made.source, samples.samples[np.sort(fit)], params.column)
+        made, params, rows, x, tokens, said, labels_of(made.source, samples.samples[fit], params.column)
     )
-    slopes, answers = own_slopes(samples, np.sort(test), params.number, progress, (0.4, 0.9))
-    kept = _kept(answers, params.answers, samples)
-    covariance = np.cov(pooled.T).reshape(pooled.shape[1], -1)
-    cells = slope_cells(found.directions, covariance, slopes, answers, kept)
-    nulls = [
-        slope_cells(directions, covariance, slopes, answers, kept)[0]
-        for directions in chance_directions(found, pooled, params.draws, rng)
-    ]
+    kept = _kept(answers, params.answers)
+    cells = slope_cells(along(found.directions, x, g), answers, kept)
+    chance = along_random(x, g, params.draws, rng), along_groups(found, x, g, params.draws, rng)
+    nulls = [slope_cells(c, answers, kept)[0] for c in chance]
     progress(1.0, "done")
-    return _matrix(
-        tap, params, samples, found, kept, cells, nulls, (*seen.notes, *notes, *made.notes, *found.notes)
-    )
+    return _matrix(tap, params, samples, found, kept, cells, nulls, (*seen.notes, *notes, *found.notes))
 
 
-def _concepts(made, params, pooled, said, labels) -> Concepts:
-    if params.concepts == concept_kinds.FEATURES:
-        return feature_concepts(made, pooled, params.most_concepts)
-    return group_concepts(pooled, said if labels is None else labels, params.most_concepts)
+def _concepts(made, params, rows, x, tokens: int, said, labels) -> Concepts:
+    if params.concepts == concept_kinds.GROUPS:
+        return group_concepts(x, said if labels is None else labels, params.most_concepts)
+    found = feature_concepts(made, np.array([r.mean(axis=0) for r in rows]), params.most_concepts)
+    return replace(found, directions=np.tile(found.directions, tokens) / np.sqrt(tokens))
 
 
-def _kept(answers, most: int, samples) -> np.ndarray:
+def _kept(answers, most: int) -> np.ndarray:
     """The most frequent answers of at least three samples, in rising order."""
     every, counts = np.unique(answers, return_counts=True)
     best = every[np.argsort(-counts, kind="stable")[:most]]
@@ -200,9 +208,9 @@ def _caveats(params, counts, samples) -> list[str]:
 
 def _cost(shapes, params: ConceptSensitivityParams) -> Cost:
     (n, k), m = shapes[0], machine()
-    passes = min(n, params.maximum_samples) * 2
-    held = 28.0 * passes * k + 64.0 * min(k, 4096) ** 2 + 64.0 * params.draws * k
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * passes + 4.0 * k**2 * params.draws, moved=8.0 * n * k)
+    some = min(n, params.maximum_samples)
+    passes, held = 2 * some, 30.0 * some * k + 12.0 * some**2 + 20.0 * params.draws * some
+    return Cost(OPENING + m.seconds(flops64=2.0e6 * passes + passes**2 * (k + params.draws), moved=8.0 * n * k)
                 + 1e-3 * passes, held)  # fmt: skip
 
 
