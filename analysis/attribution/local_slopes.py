@@ -16,11 +16,13 @@ def rows_at(run: SampleRun) -> np.ndarray:
     return run.clean.double().numpy()
 
 
-def local_slope(run: SampleRun, target: Target) -> np.ndarray:
-    """(tokens, units) float64 slope of the target in the sample as it is. Raises InputError where it has none."""
+def local_slope(run: SampleRun, target: Target, rows: np.ndarray | None = None) -> np.ndarray:
+    """(tokens, units) float64 slope of the target in the sample as it is, or in other `rows` (tokens, units). Raises
+    InputError where it has none."""
     import torch
 
-    x = run.clean[None].clone().requires_grad_(True)
+    x = run.clean if rows is None else torch.as_tensor(rows).to(run.clean.dtype)
+    x = x[None].clone().requires_grad_(True)
     with torch.enable_grad():
         value = run.values(x, target, gradients=True)
         if not value.requires_grad:
