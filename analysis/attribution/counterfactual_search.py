@@ -81,6 +81,7 @@ def fewest_flips(
         better = _smaller(asked, h, moves, gains, margin, len(chosen))
         tried = min(len(chosen) - 1, LARGEST_SET)
         smaller = f"no set of {tried} or fewer of the {min(STRONGEST, len(gains))} strongest moves suffices"
+        smaller = "no single flip suffices" if tried == 1 else smaller
         if better is not None:
             chosen, smaller = (
                 better,
@@ -133,6 +134,8 @@ def _greedy(asked: _Asked, h, moves: Moves, margin: float, most: int, shortest: 
         enough = some[found > margin]
         if len(enough):
             best = enough[np.argsort(-found[found > margin], kind="stable")[:TRIED]]
+            if not shortest:
+                return [*chosen, int(best[0])], alone
             length = [
                 _least_amount(asked, at, moves.rows[j], margin) * np.linalg.norm(moves.rows[j]) for j in best
             ]

@@ -17,7 +17,7 @@ When it lies: a moved sample may be like nothing that the network has seen; conc
 other, so that another set of as many may do as well; a small set exists for almost any network and is no proof that the
 network reasons by it.
 
-Cost: runs of the sample: one for each move a step, for each random set too, 500 for the least amounts, and up to 300 for
+Cost: runs of the sample: one for each move a step, for each random set too, 500 for the least amounts, up to 300 for
 smaller sets.
 
 References: A. Akula et al. (2022), "CX-ToM: counterfactual explanations with theory-of-mind for enhancing human trust
