@@ -19,28 +19,39 @@ from analysis.spec import Progress
 
 
 class NetworkSamples:
-    """`samples` (n,) of the store; `classes` names of its outputs, where known; `what` is run; `notes`."""
+    """`samples` (n,) of the store; `site` the tap; `classes` names of its outputs, where known; `what` is run;
+    `notes`."""
 
     is_network = True
 
-    def __init__(self, tap: Activations, maximum: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, tap: Activations, maximum: int, rng: np.random.Generator, *, means: bool = False
+    ) -> None:
         from analysis.sources.rerun import rerun
 
         tokens = getattr(getattr(tap, "spec", None), "tokens", "")
-        if tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
+        if not means and tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
             raise InputError(
                 f"{tap.name} holds means over tokens, which the network does not pass on",
                 "a tap recorded with all tokens",
             )
         self._run = rerun(tap, maximum, partial=True, rng=rng)
-        self._site = tap.name.partition(":")[2] or tap.name
+        self.site = tap.name.partition(":")[2] or tap.name
         self.samples, self.classes = self._run.samples, tuple(self._run.loaded.class_names)
         self.what = f"the network ({type(self._run.loaded.module).__name__})"
         self.notes = (self._run.note,)
 
     def run(self, i: int) -> SampleRun:
         """The i-th of `samples`, in its network."""
-        return SampleRun(self._run.loaded, self._run.data.items(i, i + 1)[0], self._site)
+        return SampleRun(self.loaded(i), self.item(i), self.site)
+
+    def loaded(self, i: int) -> LoadedModel:
+        """What runs it."""
+        return self._run.loaded
+
+    def item(self, i: int):
+        """The i-th of `samples`, as `loaded(i).prepare` takes it."""
+        return self._run.data.items(i, i + 1)[0]
 
     def word(self, answer: int) -> str:
         """What an output stands for."""
@@ -53,7 +64,7 @@ class NetworkSamples:
 class ProbeSamples:
     """The same with the probe of the other half of the samples."""
 
-    is_network = False
+    is_network, site = False, INPUT
 
     def __init__(
         self, tap: Activations, column: str, maximum: int, rng: np.random.Generator, progress: Progress, span
@@ -65,9 +76,15 @@ class ProbeSamples:
         self._loaded = [_linear(reader.probes[h]) for h in (0, 1)]
 
     def run(self, i: int) -> SampleRun:
+        return SampleRun(self.loaded(i), self.item(i), self.site)
+
+    def loaded(self, i: int) -> LoadedModel:
+        return self._loaded[self._half[i]]
+
+    def item(self, i: int) -> np.ndarray:
         rows = np.arange(*self._tap.layout.offsets[self.samples[i] : self.samples[i] + 2])
         x = np.asarray(self._tap.take(rows), np.float64)
-        return SampleRun(self._loaded[self._half[i]], x[finite_rows(x)], INPUT)
+        return x[finite_rows(x)]
 
     def word(self, answer: int) -> str:
         return self.classes[answer]
@@ -95,10 +112,13 @@ def explained_samples(
     rng: np.random.Generator,
     progress: Progress,
     span,
+    *,
+    means: bool = False,
 ) -> tuple[NetworkSamples | ProbeSamples, tuple[str, ...]]:
-    """The samples, at most so many, and notes. Raises as `analysis.features.readers.network_or_probe`."""
+    """The samples, at most so many, and notes. `means`: of a network also where the tap holds means over tokens, for
+    what does not put its rows back. Raises as `analysis.features.readers.network_or_probe`."""
     return network_or_probe(
-        tap, reader, column, progress, span, network=lambda: NetworkSamples(tap, maximum, rng),
+        tap, reader, column, progress, span, network=lambda: NetworkSamples(tap, maximum, rng, means=means),
         probe=lambda labels: ProbeSamples(tap, labels, maximum, rng, progress, span),
     )  # fmt: skip
 
