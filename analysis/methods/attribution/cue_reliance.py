@@ -25,6 +25,8 @@ References: K. Hermann et al. (2024), "On the foundations of shortcut learning";
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
@@ -47,7 +49,7 @@ HELP = {
     "column": "Its sample column.",
     "predictivity": "Share of samples whose label it says.",
     "availability": "Share of samples of which a held-out linear probe reads its value.",
-    "availability, few": "The same with a tenth of the samples to learn from: low beside the former, it is hard to find.",
+    "availability, few": "The same with a tenth of the samples to learn from: low beside the former: hard to find.",
     "availability by chance": "Share of its most frequent value.",
     "reliance": "Share of conflicts that are decided by it.",
     "low": "95 % interval of it.",
@@ -60,7 +62,14 @@ HELP = {
 }  # fmt: skip
 
 
-def cue_reliance(*taps, params: CueParams = CueParams(), rng=None, progress=no_progress) -> Table:
+@dataclass(frozen=True)
+class CueRelianceParams(CueParams):
+    """Asks no more."""
+
+
+def cue_reliance(
+    *taps, params: CueRelianceParams = CueRelianceParams(), rng=None, progress=no_progress
+) -> Table:
     """Two cues at one or more taps.
 
     Parameters
@@ -106,7 +115,7 @@ def _reading(found, lines) -> str:
     return said + "These do not differ beyond their interval."
 
 
-def _cost(shapes, params: CueParams) -> Cost:
+def _cost(shapes, params: CueRelianceParams) -> Cost:
     m, n = machine(), min(min(r for r, _ in shapes), params.maximum_samples)
     d = sum(u + 4 for _, u in shapes)
     small = min(n, d / len(shapes))
@@ -126,9 +135,9 @@ def _check() -> tuple[CheckLine, ...]:
     columns = {"label": y, "a": (z[:, 0] > 0).astype(int), "b": (z[:, 1] > 0).astype(int)}
     columns["greedy"] = columns["b"]
     tap = ArrayActivations(z, samples=columns)
-    plain = cue_reliance(tap, params=CueParams(core="a", shortcut="b")).columns
-    other = cue_reliance(tap, params=CueParams(core="b", shortcut="a")).columns
-    greedy = cue_reliance(tap, params=CueParams(core="a", shortcut="b", answers="greedy")).columns
+    plain = cue_reliance(tap, params=CueRelianceParams(core="a", shortcut="b")).columns
+    other = cue_reliance(tap, params=CueRelianceParams(core="b", shortcut="a")).columns
+    greedy = cue_reliance(tap, params=CueRelianceParams(core="a", shortcut="b", answers="greedy")).columns
     best = (z @ np.linalg.solve(spread, mean) > 0).astype(int)
     apart = columns["a"] != columns["b"]
     share = float((best == columns["b"])[apart].mean())
@@ -146,8 +155,9 @@ METHODS = (
     Method(
         id="cue_reliance", family="attribution", title="Cue conflict: what decides?", version=1, function=cue_reliance,
         summary="Core cue against shortcut: what each tells, how well it is read, and which decides where they differ.",
-        params=CueParams, result=Table, check=_check, cost=_cost, inputs=1, more_inputs=True, minimum_rows=FEWEST,
-        invariance="shifting or scaling units; naming the labels otherwise; of two labels, swapping the cues turns signs",
+        params=CueRelianceParams, result=Table, check=_check, cost=_cost, inputs=1,
+        more_inputs=True, minimum_rows=FEWEST,
+        invariance="shifting or scaling units; naming the labels otherwise; of two labels, swapping cues turns signs",
         papers=("On the Foundations of Shortcut Learning",),
     ),
 )  # fmt: skip

@@ -2,8 +2,8 @@
 
 At each tap the share of samples of which a held-out linear probe reads the core cue and the shortcut, and the share of
 conflicts (samples whose cues say different labels) that a linear probe of the label there, and the optimal reader of
-both cues, decide by the shortcut; definitions as in `cue_reliance`. A shortcut that is easy to read early and a core cue
-that comes late is what shortcut learning feeds on.
+both cues, decide by the shortcut; definitions as in `cue_reliance`. A shortcut that is easy to read early and a core
+cue that comes late is what shortcut learning feeds on.
 
 Null: the most frequent value of a cue; of reliance, the answers of other conflicts. Bands: Wilson's over samples and
 over conflicts.
@@ -20,6 +20,7 @@ along the layers.
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,7 +36,14 @@ READ = {cue: f"{cue} cue is read" for cue in CUES}
 PROBE, OPTIMAL, NETWORK = "probe follows the shortcut", "optimal reader follows it", "network follows it"
 
 
-def cue_reliance_by_layer(*taps, params: CueParams = CueParams(), rng=None, progress=no_progress) -> Curve:
+@dataclass(frozen=True)
+class CueRelianceByLayerParams(CueParams):
+    """Asks no more."""
+
+
+def cue_reliance_by_layer(
+    *taps, params: CueRelianceByLayerParams = CueRelianceByLayerParams(), rng=None, progress=no_progress
+) -> Curve:
     """Availability of two cues and reliance on the shortcut along taps.
 
     Parameters
@@ -90,7 +98,7 @@ def _reading(found, yes) -> str:
     )
 
 
-def _cost(shapes, params: CueParams) -> Cost:
+def _cost(shapes, params: CueRelianceByLayerParams) -> Cost:
     m, n = machine(), min(min(r for r, _ in shapes), params.maximum_samples)
     d = sum(u + 4 for _, u in shapes)
     small = min(n, d / len(shapes))
@@ -110,7 +118,7 @@ def _check() -> tuple[CheckLine, ...]:
     taps = [
         ArrayActivations(x, name, {"label": y, "cue": cue}) for x, name in ((early, "early"), (late, "late"))
     ]
-    s = cue_reliance_by_layer(*taps, params=CueParams(shortcut="cue")).series
+    s = cue_reliance_by_layer(*taps, params=CueRelianceByLayerParams(shortcut="cue")).series
     return (
         CheckLine("the shortcut is read early", 1.0, float(s[READ[SHORTCUT]][0]), 0.01),
         CheckLine("a probe follows it there", 1.0, float(s[PROBE][0]), 0.01),
@@ -125,7 +133,8 @@ METHODS = (
         id="cue_reliance_by_layer", family="attribution", title="Cue conflict along the layers", version=1,
         function=cue_reliance_by_layer,
         summary="How well a core cue and a shortcut can be read at each layer, and which a reader there follows.",
-        params=CueParams, result=Curve, check=_check, cost=_cost, inputs=2, more_inputs=True, minimum_rows=FEWEST,
+        params=CueRelianceByLayerParams, result=Curve, check=_check, cost=_cost, inputs=2,
+        more_inputs=True, minimum_rows=FEWEST,
         invariance="shifting or scaling units; naming the labels otherwise",
         papers=("On the Foundations of Shortcut Learning",),
     ),
