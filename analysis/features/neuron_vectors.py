@@ -4,7 +4,7 @@
     writes   γ ∘ down column                  γ the gain of the last normalisation
 
 Names and shapes say which layers these are: an up layer that reads the residual stream, the down layer beside it that
-reads its units and writes as wide as the stream; a gate where there is one. Where the normalisation centres (LayerNorm),
+reads its units and writes as wide as the stream; a gate where there is one. Where the normalisation centres,
 vectors are centred over the stream.
 """
 

@@ -12,8 +12,8 @@ whose units are the neurons: each writes along its own axis.
 Null: random directions as long as the vectors. Intervals: Wilson's and bootstrap over neurons.
 
 When it lies: a read vector is not an effect, and what is written passes later layers and a normalisation that divides
-by a size of the row: only clamping a neuron (`neuron_clamp`) shows what it does. The residual stream of early layers need
-not be in the basis of the unembedding, so that their tokens say little; tokens that training never saw lie close
+by a size of the row: only clamping a neuron (`neuron_clamp`) shows what it does. The residual stream of early layers
+need not be in the basis of the unembedding, so that their tokens say little; tokens that training never saw lie close
 together and may be named together.
 
 Cost: 2 V d for each vector and neuron, in blocks of the vocabulary; memory that of a block.
@@ -173,7 +173,7 @@ def _estimates(columns, null, d: int, rng) -> tuple[Estimate, ...]:
     if "cosine of read and write" in columns:
         half = float(1.96 / np.sqrt(d * n))
         out.append(_mean("mean cosine of read and write", columns["cosine of read and write"], rng, d, null=0.0,
-                         null_low=-half, null_high=half, null_method="random directions, by their variance 1 / d"))  # fmt: skip
+                         null_low=-half, null_high=half, null_method="random directions, variance 1 / d"))  # fmt: skip
     return tuple(out)
 
 
