@@ -58,7 +58,7 @@ def path_values(
         slopes = torch.zeros(run.shape, dtype=torch.float64)
         for first in range(0, steps, rows):
             at = torch.as_tensor(nodes[first : first + rows]).to(x.dtype)[:, None, None]
-            found = _slopes(run, base + at * (x - base), target)
+            found = slopes_at(run, base + at * (x - base), target)
             share = torch.as_tensor(weights[first : first + rows])[:, None, None]
             slopes += (found.double() * share).sum(dim=0)
         each.append(players.inner(slopes, x, base).numpy())
@@ -71,7 +71,7 @@ def path_values(
     return PathValues(values, np.array(each), mean, float(values.sum() - (full - empty)), full, empty, used)
 
 
-def _slopes(run: SampleRun, x, target: Target):
+def slopes_at(run: SampleRun, x, target: Target):
     """(m, tokens, units): of the target in each of x."""
     import torch
 

@@ -27,10 +27,14 @@ def draw(
     key: str,
     more: Mapping[str, Callable] = MappingProxyType({}),
     answers: Mapping[str, Callable] = MappingProxyType({}),
+    given: Callable[[Method], dict] | None = None,
+    starts_below: float = 0.0,
 ) -> None:
     """Questions and settings on the left, the answer on the right. `asks`: method by question; `key` names the view;
     `more`: by method, what is drawn below its settings, given the taps and the settings; `answers`: by method, what
-    draws its result, given that and a key, where it is not drawn as every result is."""
+    draws its result, given that and a key, where it is not drawn as every result is. `given` draws what a page asks for
+    above the settings and returns it, {} for a method that takes none of it. Work of less than `starts_below`
+    seconds starts without another click."""
     installed = registry.methods()
     known = {id: question for question, id in asks.items() if id in installed}
     left, right = st.columns([1, 1.9], gap="medium")
@@ -38,12 +42,14 @@ def draw(
     with left, errors.shown():
         method = _question(known)
         references = method_run.inputs(method)
+        fixed = {} if given is None else given(method)
         with st.expander("Settings", icon=":material/tune:", **state.bound("settings", False)):
-            asked = (references, *method_run.form(method, references))
+            params, seed = method_run.form(method, references, without=list(fixed))
+            asked = (references, on_demand.understood(method.id, fixed) | params, seed)
         if method.id in more:
             more[method.id](references, asked[1])
     with right, errors.shown():
-        result = None if asked is None else _answer(method, *asked, key)
+        result = None if asked is None else _answer(method, *asked, key, starts_below)
         if result is not None and method.id in answers:
             answers[method.id](result, method.id)
         elif result is not None:
@@ -65,8 +71,11 @@ def _question(known: Mapping[str, str]) -> Method:
     return method
 
 
-def _answer(method: Method, references: list[str], params: dict, seed: int, key: str) -> Result | None:
-    how = {"ask": "Compute", "title": method.title, "key": key, "at_once": AT_ONCE, "patience": PATIENCE}
+def _answer(
+    method: Method, references: list[str], params: dict, seed: int, key: str, starts_below: float
+) -> Result | None:
+    how = {"ask": "Compute", "title": method.title, "key": key, "at_once": AT_ONCE, "patience": PATIENCE,
+           "starts_below": starts_below}  # fmt: skip
     if len(references) < method.inputs:
         tap_list.too_few(method, ":".join(state.current_tap()), references)
         return None
