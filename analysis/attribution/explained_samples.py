@@ -19,21 +19,22 @@ from analysis.spec import Progress
 
 
 class NetworkSamples:
-    """`samples` (n,) of the store; `classes` names of its outputs, where known; `what` is run; `notes`."""
+    """`samples` (n,) of the store; `classes` names of its outputs, where known; `what` is run; `notes`. `site`: another
+    module than the tap's."""
 
     is_network = True
 
-    def __init__(self, tap: Activations, maximum: int, rng: np.random.Generator) -> None:
+    def __init__(self, tap: Activations, maximum: int, rng: np.random.Generator, site: str = "") -> None:
         from analysis.sources.rerun import rerun
 
         tokens = getattr(getattr(tap, "spec", None), "tokens", "")
-        if tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
+        if not site and tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
             raise InputError(
                 f"{tap.name} holds means over tokens, which the network does not pass on",
                 "a tap recorded with all tokens",
             )
         self._run = rerun(tap, maximum, partial=True, rng=rng)
-        self._site = tap.name.partition(":")[2] or tap.name
+        self._site = site or tap.name.partition(":")[2] or tap.name
         self.samples, self.classes = self._run.samples, tuple(self._run.loaded.class_names)
         self.what = f"the network ({type(self._run.loaded.module).__name__})"
         self.notes = (self._run.note,)
@@ -95,10 +96,12 @@ def explained_samples(
     rng: np.random.Generator,
     progress: Progress,
     span,
+    site: str = "",
 ) -> tuple[NetworkSamples | ProbeSamples, tuple[str, ...]]:
-    """The samples, at most so many, and notes. Raises as `analysis.features.readers.network_or_probe`."""
+    """The samples, at most so many, and notes; in a network at module `site`, the tap's own by default. Raises as
+    `analysis.features.readers.network_or_probe`."""
     return network_or_probe(
-        tap, reader, column, progress, span, network=lambda: NetworkSamples(tap, maximum, rng),
+        tap, reader, column, progress, span, network=lambda: NetworkSamples(tap, maximum, rng, site),
         probe=lambda labels: ProbeSamples(tap, labels, maximum, rng, progress, span),
     )  # fmt: skip
 
