@@ -19,25 +19,25 @@ from analysis.spec import Progress
 
 
 class NetworkSamples:
-    """`samples` (n,) of the store; `site` the tap; `classes` names of its outputs, where known; `what` is run; `notes`.
-    `number` is what the network gives where that is no class, "" where it is; `input_names` of a table that it reads,
-    if known."""
+    """`samples` (n,) of the store; `site` the tap, or another module; `classes` names of its outputs, where known; `what`
+    is run; `notes`. `number` is what the network gives where that is no class, "" where it is; `input_names` of a table
+    that it reads, if known."""
 
     is_network = True
 
     def __init__(
-        self, tap: Activations, maximum: int, rng: np.random.Generator, *, means: bool = False
+        self, tap: Activations, maximum: int, rng: np.random.Generator, *, means: bool = False, site: str = ""
     ) -> None:
         from analysis.sources.rerun import rerun
 
         tokens = getattr(getattr(tap, "spec", None), "tokens", "")
-        if not means and tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
+        if not (means or site) and tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
             raise InputError(
                 f"{tap.name} holds means over tokens, which the network does not pass on",
                 "a tap recorded with all tokens",
             )
         self._run = rerun(tap, maximum, partial=True, rng=rng)
-        self.site = tap.name.partition(":")[2] or tap.name
+        self.site = site or tap.name.partition(":")[2] or tap.name
         self.samples, self.classes = self._run.samples, tuple(self._run.loaded.class_names)
         self.what = f"the network ({type(self._run.loaded.module).__name__})"
         self.notes = (self._run.note,)
@@ -120,11 +120,14 @@ def explained_samples(
     span,
     *,
     means: bool = False,
+    site: str = "",
 ) -> tuple[NetworkSamples | ProbeSamples, tuple[str, ...]]:
-    """The samples, at most so many, and notes. `means`: of a network also where the tap holds means over tokens, for
-    what does not put its rows back. Raises as `analysis.features.readers.network_or_probe`."""
+    """The samples, at most so many, and notes; in a network at module `site`, the tap's own by default. `means`: also
+    where the tap holds means over tokens, for what does not put its rows back. Raises as
+    `analysis.features.readers.network_or_probe`."""
     return network_or_probe(
-        tap, reader, column, progress, span, network=lambda: NetworkSamples(tap, maximum, rng, means=means),
+        tap, reader, column, progress, span,
+        network=lambda: NetworkSamples(tap, maximum, rng, means=means, site=site),
         probe=lambda labels: ProbeSamples(tap, labels, maximum, rng, progress, span),
     )  # fmt: skip
 
