@@ -14,33 +14,44 @@ from analysis.attribution.sample_run import INPUT, SampleRun
 from analysis.errors import InputError, NotEnoughData
 from analysis.features.probe_reader import ProbeReader
 from analysis.features.readers import network_or_probe
+from analysis.sources.hooked_run import modules_of
 from analysis.sources.loaded_model import LoadedModel
 from analysis.spec import Progress
 
 
 class NetworkSamples:
-    """`samples` (n,) of the store; `classes` names of its outputs, where known; `what` is run; `notes`."""
+    """`samples` (n,) of the store; `classes` names of its outputs, where known; `what` is run; `notes`. `live`: what
+    the module gives now is asked for, not what was recorded, which may be a mean over its tokens."""
 
     is_network = True
 
-    def __init__(self, tap: Activations, maximum: int, rng: np.random.Generator) -> None:
+    def __init__(self, tap: Activations, maximum: int, rng: np.random.Generator, live: bool = False) -> None:
         from analysis.sources.rerun import rerun
 
         tokens = getattr(getattr(tap, "spec", None), "tokens", "")
-        if tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
+        if not live and tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
             raise InputError(
                 f"{tap.name} holds means over tokens, which the network does not pass on",
                 "a tap recorded with all tokens",
             )
         self._run = rerun(tap, maximum, partial=True, rng=rng)
         self._site = tap.name.partition(":")[2] or tap.name
+        modules_of(self._run.loaded.module, [self._site])  # its refusal
         self.samples, self.classes = self._run.samples, tuple(self._run.loaded.class_names)
         self.what = f"the network ({type(self._run.loaded.module).__name__})"
         self.notes = (self._run.note,)
 
-    def run(self, i: int) -> SampleRun:
-        """The i-th of `samples`, in its network."""
-        return SampleRun(self._run.loaded, self._run.data.items(i, i + 1)[0], self._site)
+    def run(self, i: int, site: str = "") -> SampleRun:
+        """The i-th of `samples`, in its network, at the tap or another site."""
+        return SampleRun(self._run.loaded, self._item(i), site or self._site)
+
+    def words(self, i: int) -> tuple[str, ...]:
+        """Of a text its tokens, else nothing."""
+        found = self._run.loaded.tokens([self._item(i)])
+        return tuple(found[0]) if found else ()
+
+    def _item(self, i: int):
+        return self._run.data.items(i, i + 1)[0]
 
     def word(self, answer: int) -> str:
         """What an output stands for."""
@@ -64,10 +75,14 @@ class ProbeSamples:
         self.what, self.notes = reader.what, reader.notes
         self._loaded = [_linear(reader.probes[h]) for h in (0, 1)]
 
-    def run(self, i: int) -> SampleRun:
+    def run(self, i: int, site: str = "") -> SampleRun:
+        """The i-th of `samples`; rows of the tap are the only site there is."""
         rows = np.arange(*self._tap.layout.offsets[self.samples[i] : self.samples[i] + 2])
         x = np.asarray(self._tap.take(rows), np.float64)
         return SampleRun(self._loaded[self._half[i]], x[finite_rows(x)], INPUT)
+
+    def words(self, i: int) -> tuple[str, ...]:
+        return ()
 
     def word(self, answer: int) -> str:
         return self.classes[answer]
@@ -95,10 +110,11 @@ def explained_samples(
     rng: np.random.Generator,
     progress: Progress,
     span,
+    live: bool = False,
 ) -> tuple[NetworkSamples | ProbeSamples, tuple[str, ...]]:
     """The samples, at most so many, and notes. Raises as `analysis.features.readers.network_or_probe`."""
     return network_or_probe(
-        tap, reader, column, progress, span, network=lambda: NetworkSamples(tap, maximum, rng),
+        tap, reader, column, progress, span, network=lambda: NetworkSamples(tap, maximum, rng, live),
         probe=lambda labels: ProbeSamples(tap, labels, maximum, rng, progress, span),
     )  # fmt: skip
 
