@@ -45,6 +45,11 @@ class NetworkSamples:
         """The i-th of `samples`, in its network, at the tap or another site."""
         return SampleRun(self._run.loaded, self._item(i), site or self._site)
 
+    @property
+    def modules(self) -> frozenset[str]:
+        """Names of the network's modules."""
+        return frozenset(n for n, _ in self._run.loaded.module.named_modules(remove_duplicate=False))
+
     def words(self, i: int) -> tuple[str, ...]:
         """Of a text its tokens, else nothing."""
         found = self._run.loaded.tokens([self._item(i)])

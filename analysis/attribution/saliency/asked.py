@@ -8,6 +8,7 @@ largest of D others, which one more of their kind would be with probability 2 / 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from analysis.attribution.saliency.by_unit import ByUnit
 from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way
 from analysis.attribution.saliency.ways import WAYS
 from analysis.attribution.sample_run import INPUT, SampleRun
-from analysis.compute.statistics.nulls import wilson
+from analysis.compute.statistics.nulls import against, bootstrap_mean, wilson
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import NotFound
 from analysis.features.readers import AUTOMATIC, READERS
@@ -148,6 +149,14 @@ class Asked:
             self._behind[key] = [self.run(j, site).clean for j in np.sort(some)]
         return self._behind[key]
 
+    def layers(self) -> list[str]:
+        """Recorded taps of the store that are modules, as they were recorded; "" where there is only the tap."""
+        store = getattr(self.tap, "store", None)
+        if not self.samples.is_network or store is None:
+            return [""]
+        known = self.samples.modules
+        return [name for name in store.recorded if name in known] or [""]
+
     def words_of(self, target) -> str:
         asked = [target.answer] if target.against is None else [target.answer, target.against]
         return f"{target.kind} of " + " less ".join(self.samples.word(c) for c in asked)
@@ -173,9 +182,7 @@ def way_of(name: str) -> Way:
 def picture_of(run: SampleRun) -> np.ndarray | None:
     """(height, width[, 3]) uint8: the image that went into the network, from its smallest number to its largest; None
     where the input is no image of one or three channels."""
-    inputs = (
-        run.inputs.values() if hasattr(run.inputs, "values") and callable(run.inputs.values) else [run.inputs]
-    )
+    inputs = run.inputs.values() if isinstance(run.inputs, Mapping) else [run.inputs]
     for x in inputs:
         if getattr(x, "ndim", 0) == 4 and x.shape[1] in (1, 3) and x.is_floating_point():
             image = x[0].detach().double().numpy().transpose(1, 2, 0)
@@ -220,3 +227,43 @@ def residual_estimate(maps: list[SaliencyMap], sizes: list[float], d: int) -> Es
         return None
     return Estimate("residual", float(np.mean(left)), n=len(left), d=d,
                     estimator="mean |sum of the map - (answer - background)| / |answer - background|")  # fmt: skip
+
+
+def notes_of(maps: list[SaliencyMap]) -> list[str]:
+    """What maps said, notes that begin alike once."""
+    alike: dict[str, list[str]] = {}
+    for note in (note for m in maps for note in m.notes):
+        alike.setdefault(note[:24], []).append(note)
+    return [
+        notes[0]
+        if len(notes) == 1 or len(maps) == 1
+        else f"In {len(notes)} of {len(maps)} maps, as in the first of them: {notes[0]}"
+        for notes in alike.values()
+    ]
+
+
+def rank_agreement(maps: np.ndarray) -> np.ndarray:
+    """(maps, maps) rank correlations of the sizes of maps (maps, tokens); 0 where one does not vary."""
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.abs(maps), axis=1)
+    ranks = ranks - ranks.mean(axis=1, keepdims=True)
+    size = np.linalg.norm(ranks, axis=1, keepdims=True)
+    ranks = np.where(size > 0, ranks / np.where(size > 0, size, 1.0), 0.0)
+    return ranks @ ranks.T
+
+
+def agreement_estimate(maps: np.ndarray, name: str, rng, d: int, draws: int = 200) -> Estimate:
+    """Mean rank correlation of pairs of maps (maps, tokens), two or more; its null: tokens of each in another order."""
+    m, n = maps.shape
+    pairs = np.triu_indices(m, 1)
+    each = rank_agreement(maps)
+    value = float(each[pairs].mean())
+    chance = [rank_agreement(rng.permuted(maps, axis=1))[pairs].mean() for _ in range(draws)]
+    others = (each.sum(axis=1) - np.diag(each)) / (m - 1)
+    low, high = bootstrap_mean(others, rng)
+    return Estimate(
+        name, value, min(float(low), value), max(float(high), value), interval="bootstrap over maps", n=n, d=d,
+        null_method="tokens of every map in another order", estimator="mean Spearman correlation of sizes over pairs",
+        **against(value, np.array(chance)),
+    )  # fmt: skip

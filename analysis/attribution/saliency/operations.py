@@ -17,75 +17,21 @@ from analysis.attribution.targets import Target
 from analysis.errors import InputError
 
 TARGET = "the explained number"
-SHAPES = frozenset(
-    [
-        "View",
-        "UnsafeView",
-        "Reshape",
-        "ReshapeAlias",
-        "Transpose",
-        "T",
-        "Permute",
-        "Expand",
-        "Squeeze",
-        "Unsqueeze",
-        "Slice",
-        "Select",
-        "Clone",
-        "AsStrided",
-        "Alias",
-        "Split",
-        "SplitWithSizes",
-        "Unbind",
-        "ToCopy",
-        "Unfold",
-        "Index",
-        "IndexSelect",
-        "Copy",
-        "CopySlices",
-        "AsStridedView",
-        "Narrow",
-    ]
-)
-LINEAR = SHAPES | frozenset(
-    [
-        "Add",
-        "Sub",
-        "Rsub",
-        "Neg",
-        "Mul",
-        "Div",
-        "Mean",
-        "Sum",
-        "Cat",
-        "Stack",
-        "Addmm",
-        "Mm",
-        "Bmm",
-        "Baddbmm",
-        "Mv",
-        "Dot",
-        "Linear",
-        "Convolution",
-        "MkldnnConvolution",
-        "ConvolutionOverrideable",
-        "NativeBatchNorm",
-        "CudnnBatchNorm",
-        "MiopenBatchNorm",
-        "AvgPool1D",
-        "AvgPool2D",
-        "AvgPool3D",
-        "AdaptiveAvgPool2D",
-        "MkldnnAdaptiveAvgPool2D",
-        "ConstantPadNd",
-        "ReflectionPad2D",
-        "ReplicationPad2D",
-        "UpsampleNearest2D",
-        "UpsampleBilinear2D",
-        "Repeat",
-    ]
-)
-PRODUCTS = frozenset(["Mul", "Bmm", "Mm", "Baddbmm", "Addmm", "Mv", "Dot", "Div", "Linear", "Convolution"])
+SHAPES = frozenset((
+    "View", "UnsafeView", "Reshape", "ReshapeAlias", "Transpose", "T", "Permute", "Expand", "Squeeze",
+    "Unsqueeze", "Slice", "Select", "Clone", "AsStrided", "Alias", "Split", "SplitWithSizes", "Unbind",
+    "ToCopy", "Unfold", "Index", "IndexSelect", "Copy", "CopySlices", "AsStridedView", "Narrow",
+))  # fmt: skip
+LINEAR = SHAPES | frozenset((
+    "Add", "Sub", "Rsub", "Neg", "Mul", "Div", "Mean", "Sum", "Cat", "Stack", "Addmm", "Mm", "Bmm", "Baddbmm",
+    "Mv", "Dot", "Linear", "Convolution", "MkldnnConvolution", "ConvolutionOverrideable", "NativeBatchNorm",
+    "CudnnBatchNorm", "MiopenBatchNorm", "AvgPool1D", "AvgPool2D", "AvgPool3D", "AdaptiveAvgPool2D",
+    "MkldnnAdaptiveAvgPool2D", "ConstantPadNd", "ReflectionPad2D", "ReplicationPad2D", "UpsampleNearest2D",
+    "UpsampleBilinear2D", "Repeat",
+))  # fmt: skip
+PRODUCTS = frozenset((
+    "Mul", "Bmm", "Mm", "Baddbmm", "Addmm", "Mv", "Dot", "Div", "Linear", "Convolution",
+))  # fmt: skip
 RELUS = frozenset(["Relu", "Threshold"])
 
 

@@ -5,8 +5,8 @@
 over masks m: random cells, on or off with even chance, `window` tokens a side, enlarged smoothly and shifted at random.
 Both means are taken off first: the published sum of y m over the masks' mean has a part that is the same everywhere and
 an error that grows with the answer's mean. The slope on m_u is, of a linear network and cells of one token, what the
-token adds (w_u (x - b)_u); of larger cells the same of what is masked together with it. Standard errors by the residuals
-of each token's own line (White), as masks are independent.
+token adds (w_u (x - b)_u); of larger cells the same of what is masked together with it. Standard errors by the
+residuals of each token's own line (White), as masks are independent.
 
 One background row, drawn at random, for each mask. Cost: as many passes as masks.
 

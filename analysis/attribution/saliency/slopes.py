@@ -26,7 +26,7 @@ from analysis.attribution.players import each_token
 from analysis.attribution.saliency.way import Question, SaliencyMap, Way
 from analysis.errors import InputError
 
-MOST = 128  # times as many slopes as are asked for, over all background rows
+MOST = {8: 128, 4: 8}  # times as many slopes as are asked for, over all background rows, by bytes of a number
 
 
 def one_pass(question: Question) -> tuple[np.ndarray, np.ndarray]:
@@ -69,9 +69,11 @@ def linear_approximation(question: Question) -> SaliencyMap:
 
 def integrated_gradients(question: Question) -> SaliencyMap:
     run, behind = question.run, question.background
-    steps = question.settings.steps
-    found = tolerant_path_values(run, each_token(run.shape[0]), behind, question.target, steps=steps,
-                                 most=max(MOST * steps // behind.size, 4 * steps))  # fmt: skip
+    steps, bytes_each = question.settings.steps, run.clean.element_size()
+    most = max(MOST.get(bytes_each, 8) * steps // behind.size, 4 * steps)
+    found = tolerant_path_values(
+        run, each_token(run.shape[0]), behind, question.target, steps=steps, most=most
+    )
     notes = []
     if behind.size > 1:
         notes.append(f"Integrated gradients averaged over {behind.size} background rows: expected gradients.")

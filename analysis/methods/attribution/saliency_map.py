@@ -17,8 +17,8 @@ so that the interval is too narrow.
 
 Cost: the passes of the way for every sample shown and for each of those that the null takes.
 
-References: S.-A. Rebuffi, R. Fong, X. Ji & A. Vedaldi (2020), "There and back again: revisiting backpropagation saliency
-methods"; and those of each way.
+References: S.-A. Rebuffi, R. Fong, X. Ji & A. Vedaldi (2020), "There and back again: revisiting backpropagation
+saliency methods"; and those of each way.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from analysis.attribution.saliency.asked import (
     AskedParams,
     beyond,
     beyond_estimate,
+    notes_of,
     padded,
     picture_of,
     residual_estimate,
@@ -167,7 +168,7 @@ def _caveats(asked: Asked, way, questions, maps) -> list[str]:
         )
     if maps[0].errors is not None and np.isfinite(maps[0].errors).any():
         said.append(f"Standard error of a token: {np.nanmedian(maps[0].errors):.2g} (median).")
-    said += sorted({note for m in maps for note in m.notes})
+    said += notes_of(maps)
     said.append("One scale for all samples, in " + ("units of the explained number."
                 if way.signed else "units of the way, not of the answer."))  # fmt: skip
     return said
