@@ -8,7 +8,7 @@ from analysis.results import TokenMap
 from dashboard.figures.style import Theme
 
 DENSEST, STOPS = 0.85, 33
-DIM = 0.6  # of the picture's contrast that is left below, so that colours stand out
+DIM = 0.35  # of the picture's contrast that is left below, so that colours stand out
 POSITIVE = "#d6604d"
 NEGATIVE = "#2f79b5"
 

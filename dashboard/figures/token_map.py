@@ -24,6 +24,7 @@ MOST_PICTURED = 24  # named maps over pictures
 MOST_LINES = 60
 NO_VALUE = "#c9c9c9"  # on paper; on screen the theme's
 PAPER_COLUMNS = {"single": 4, "double": 6, "slide": 6}
+PAPER_PICTURED = {"single": 2, "double": 4, "slide": 4}
 PAPER_NAMED = {"single": 6, "double": 12, "slide": 10}
 
 
@@ -42,6 +43,10 @@ def on_grid(result: TokenMap) -> bool:
 def _small(result: TokenMap) -> bool:
     """Whether panels are many small ones: pictures that are not samples, and have none below."""
     return bool(result.names) and result.pictures is None
+
+
+def _paper_columns(result: TokenMap) -> dict[str, int]:
+    return PAPER_NAMED if _small(result) else PAPER_PICTURED if result.names else PAPER_COLUMNS
 
 
 def _most(result: TokenMap) -> int:
@@ -179,7 +184,13 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
             "yanchor": "top",
             "font": {"size": 12, "color": theme.muted},
         }
-        figure.add_annotation(text=markup(_name(result, k), 24), xref="paper", yref="paper", **place, **look)
+        figure.add_annotation(
+            text=markup(_name(result, k), 24 if _small(result) else 34),
+            xref="paper",
+            yref="paper",
+            **place,
+            **look,
+        )
     figure.update_layout(margin={"l": 12, "b": 12})
     return figure
 
@@ -208,7 +219,7 @@ def paper_height(result: TokenMap, width: str, **_ignored) -> float | None:
         return None
     inches = {"single": 3.5, "double": 7.2, "slide": 10.0}[width]
     count = min(len(result.values), _most(result))
-    columns = min((PAPER_NAMED if _small(result) else PAPER_COLUMNS)[width], count)
+    columns = min(_paper_columns(result)[width], count)
     cell = 0.8 * inches / max(columns, 2) * result.grid[0] / max(result.grid[1], 1)
     return (min(cell, inches) + 0.22 * (2 if width == "slide" else 1)) * -(-count // columns) + 0.2
 
@@ -220,7 +231,7 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
 
     low, high, diverging = _limits(result)
     colours = page.colour_map(diverging).with_extremes(bad=NO_VALUE)
-    if on_grid(result) and result.pictures is not None:
+    if word_flow.fits(result) or (on_grid(result) and result.pictures is not None):
         colours = see_through_on_paper(colours, low, high, diverging)
     look = {"cmap": colours, "vmin": low, "vmax": high, "interpolation": "nearest"}
     if word_flow.fits(result):
@@ -228,7 +239,7 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
         word_flow.paper(panels[0], result, page, look)
     elif on_grid(result):
         pictures = _pictures(result, _most(result))
-        columns = min((PAPER_NAMED if _small(result) else PAPER_COLUMNS)[page.width], len(pictures))
+        columns = min(_paper_columns(result)[page.width], len(pictures))
         panels = page.figure.subplots(-(-len(pictures) // columns), columns, squeeze=False).ravel()
         for k, axes in enumerate(panels):
             axes.set_axis_off()
@@ -238,7 +249,7 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
                     axes.imshow(under(result, k), cmap="gray", vmin=0, vmax=255, interpolation="nearest",
                                 extent=(-0.5, wide - 0.5, high_ - 0.5, -0.5))  # fmt: skip
                 axes.imshow(pictures[k], **look)
-                axes.set_title(shorten(_name(result, k), 14 if _small(result) else 26), pad=2)
+                axes.set_title(shorten(_name(result, k), 14 if _small(result) else 28), pad=2)
     else:
         panels = [page.figure.add_subplot()]
         _paper_lines(panels[0], result, page, tokens, look)

@@ -12,6 +12,7 @@ from dashboard.figures.text import markup, number, plain, shorten
 from dashboard.figures.traces import colour_bar
 
 MOST_TEXTS, MOST_WORDS, COLUMNS, LONGEST = 24, 400, 96, 24
+GAP = 0.4  # columns between words
 LINE = 24  # pixels of a line of text
 
 
@@ -30,17 +31,17 @@ def words_of(result: TokenMap, k: int) -> list[str]:
     return [shorten(plain(w) or "·", LONGEST) for w in shown]
 
 
-def laid_out(result: TokenMap) -> tuple[list[tuple[int, int, int, int, str]], list[tuple[int, str]], int]:
+def laid_out(result: TokenMap) -> tuple[list[tuple[int, int, int, float, str]], list[tuple[int, str]], int]:
     """(map, token, line, first column, text) of every word, (line, name) of every map, and how many lines."""
     placed, names, line = [], [], 0
     for k in range(len(result.values)):
         names.append((line, str(result.names[k]) if result.names else f"sample {int(result.samples[k])}"))
-        line, column = line + 1, 0
+        line, column = line + 1, 0.0
         for t, word in enumerate(words_of(result, k)[: min(MOST_WORDS, result.values.shape[1])]):
             if column and column + len(word) > COLUMNS:
-                line, column = line + 1, 0
+                line, column = line + 1, 0.0
             placed.append((k, t, line, column, word))
-            column += len(word) + 1
+            column += len(word) + GAP
         line += 2
     return placed, names, line - 1
 
@@ -58,7 +59,7 @@ def screen(result: TokenMap, theme: Theme, limits, notes, *, height=None, title=
     values = np.asarray(result.values, np.float64)
     for k, t, line, column, word in placed:
         colour, dense = _shade(values[k, t], limits)
-        box = {"type": "rect", "x0": column - 0.4, "x1": column + len(word) + 0.4, "line": {"width": 0}}
+        box = {"type": "rect", "x0": column - 0.1, "x1": column + len(word) + 0.1, "line": {"width": 0}}
         shapes.append({**box, "y0": line - 0.42, "y1": line + 0.32, "fillcolor": colour, "opacity": 0.6 * dense,
                        "layer": "below"})  # fmt: skip
         shapes.append({**box, "y0": line + 0.34, "y1": line + 0.46, "fillcolor": colour, "opacity": dense})
@@ -114,9 +115,9 @@ def paper(axes, result: TokenMap, page, look: dict) -> None:
 
     for k, t, line, column, word in placed:
         colour, dense = _shade(values[k, t], limits)
-        box = (column - 0.4, line - 0.42), len(word) + 0.8
+        box = (column - 0.1, line - 0.42), len(word) + 0.2
         axes.add_patch(Rectangle(*box, 0.74, facecolor=colour, alpha=0.6 * dense, linewidth=0))
-        axes.add_patch(Rectangle((column - 0.4, line + 0.34), len(word) + 0.8, 0.12, facecolor=colour, alpha=dense,
+        axes.add_patch(Rectangle((column - 0.1, line + 0.34), len(word) + 0.2, 0.12, facecolor=colour, alpha=dense,
                                  linewidth=0))  # fmt: skip
         axes.text(column + len(word) / 2, line, word, ha="center", va="center", family="monospace", size=points,
                   parse_math=False)  # fmt: skip
