@@ -79,7 +79,10 @@ class SampleRun:
             raise ShapeError(
                 f"{tuple(x.shape)} at {self.site}", f"(any number, {self.shape[0]}, {self.shape[1]})"
             )
-        inputs, put = repeated(self.inputs, len(x)), as_site(x, (len(x), *self._shape[1:]))
+        inputs = repeated(self.inputs, len(x))
+        put = as_site(
+            x, (len(x), *self._shape[1:])
+        ).clone()  # what works in place behind the site must not reach x
         exchange = {} if self.site == INPUT else {self.site: lambda _given: put}
         if self.site == INPUT:
             inputs = put if self._key is None else {**inputs, self._key: put}

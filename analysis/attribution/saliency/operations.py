@@ -85,11 +85,12 @@ def graph_of(run: SampleRun, target: Target) -> Graph:
     finally:
         for handle in handles:
             handle.remove()
-    if value.grad_fn is None:
+    on_way = _leading_to(value.grad_fn, x) if value.grad_fn is not None else {}
+    if not on_way:
         raise InputError(
-            f"{target.words or 'the answer'} has no slope in {run.site}", "a network that can be derived"
-        )
-    on_way = _leading_to(value.grad_fn, x)
+            f"{target.words or 'what is explained'} has no slope in {run.site}", "a network that can be derived",
+            "Choose a later site, or a method without slopes",
+        )  # fmt: skip
     owner, runs = {}, dict.fromkeys(modules, 0)
     for name, before, after in sorted(spans, key=lambda span: span[0].count(".") + bool(span[0])):
         inside = _between(after, before) & on_way.keys()
@@ -125,23 +126,23 @@ def _tensors(found) -> list:
 
 def _leading_to(end, x) -> dict:
     """Nodes from `end` back that depend on the leaf x, each with those it reads that do."""
-    reads, order, stack = {}, [], [end]
+    reads, readers, stack, start = {}, {}, [end], None
     while stack:
         node = stack.pop()
         if node in reads:
             continue
         reads[node] = [n for n, _ in node.next_functions if n is not None]
-        order.append(node)
+        start = node if getattr(node, "variable", None) is x else start
+        for n in reads[node]:
+            readers.setdefault(n, []).append(node)
         stack += reads[node]
-    kept: dict = {}
-    changed = True
-    while changed:  # a node may be met before what it reads
-        changed = False
-        for node in reversed(order):
-            depends = [n for n in reads[node] if n in kept or getattr(n, "variable", None) is x]
-            if node not in kept and (depends or getattr(node, "variable", None) is x):
-                kept[node], changed = depends, True
-    return {n: [m for m in reads[n] if m in kept] for n in kept if getattr(n, "variable", None) is not x}
+    kept, stack = set(), [] if start is None else [start]
+    while stack:
+        node = stack.pop()
+        if node not in kept:
+            kept.add(node)
+            stack += readers.get(node, [])
+    return {n: [m for m in reads[n] if m in kept] for n in reads if n in kept and n is not start}
 
 
 def _between(after: list, before: list) -> set:
