@@ -14,6 +14,7 @@ from analysis.attribution.sample_run import INPUT, SampleRun
 from analysis.errors import InputError, NotEnoughData
 from analysis.features.probe_reader import ProbeReader
 from analysis.features.readers import network_or_probe
+from analysis.sources.hooked_run import modules_of
 from analysis.sources.loaded_model import LoadedModel
 from analysis.spec import Progress
 
@@ -21,23 +22,25 @@ from analysis.spec import Progress
 class NetworkSamples:
     """`samples` (n,) of the store; `site` the tap, or another module; `classes` names of its outputs, where known; `what`
     is run; `notes`. `number` is what the network gives where that is no class, "" where it is; `input_names` of a table
-    that it reads, if known."""
+    that it reads, if known. `live`: what the module gives now is asked for, not what was recorded, which may be a mean
+    over its tokens."""
 
     is_network = True
 
     def __init__(
-        self, tap: Activations, maximum: int, rng: np.random.Generator, *, means: bool = False, site: str = ""
+        self, tap: Activations, maximum: int, rng: np.random.Generator, *, live: bool = False, site: str = ""
     ) -> None:
         from analysis.sources.rerun import rerun
 
         tokens = getattr(getattr(tap, "spec", None), "tokens", "")
-        if not (means or site) and tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
+        if not (live or site) and tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
             raise InputError(
                 f"{tap.name} holds means over tokens, which the network does not pass on",
                 "a tap recorded with all tokens",
             )
         self._run = rerun(tap, maximum, partial=True, rng=rng)
         self.site = site or tap.name.partition(":")[2] or tap.name
+        modules_of(self._run.loaded.module, [self.site])  # its refusal
         self.samples, self.classes = self._run.samples, tuple(self._run.loaded.class_names)
         self.what = f"the network ({type(self._run.loaded.module).__name__})"
         self.notes = (self._run.note,)
@@ -53,6 +56,16 @@ class NetworkSamples:
     def loaded(self, i: int) -> LoadedModel:
         """What runs it."""
         return self._run.loaded
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """Names of the network's modules."""
+        return frozenset(n for n, _ in self._run.loaded.module.named_modules(remove_duplicate=False))
+
+    def words(self, i: int) -> tuple[str, ...]:
+        """Of a text its tokens, else nothing."""
+        found = self._run.loaded.tokens([self.item(i)])
+        return tuple(found[0]) if found else ()
 
     def item(self, i: int):
         """The i-th of `samples`, as `loaded(i).prepare` takes it."""
@@ -92,6 +105,9 @@ class ProbeSamples:
         x = np.asarray(self._tap.take(rows), np.float64)
         return x[finite_rows(x)]
 
+    def words(self, i: int) -> tuple[str, ...]:
+        return ()
+
     def word(self, answer: int) -> str:
         return self.classes[answer]
 
@@ -119,15 +135,15 @@ def explained_samples(
     progress: Progress,
     span,
     *,
-    means: bool = False,
+    live: bool = False,
     site: str = "",
 ) -> tuple[NetworkSamples | ProbeSamples, tuple[str, ...]]:
-    """The samples, at most so many, and notes; in a network at module `site`, the tap's own by default. `means`: also
+    """The samples, at most so many, and notes; in a network at module `site`, the tap's own by default. `live`: also
     where the tap holds means over tokens, for what does not put its rows back. Raises as
     `analysis.features.readers.network_or_probe`."""
     return network_or_probe(
         tap, reader, column, progress, span,
-        network=lambda: NetworkSamples(tap, maximum, rng, means=means, site=site),
+        network=lambda: NetworkSamples(tap, maximum, rng, live=live, site=site),
         probe=lambda labels: ProbeSamples(tap, labels, maximum, rng, progress, span),
     )  # fmt: skip
 

@@ -162,7 +162,7 @@ def open_bench(
     for _ in finite_blocks(made.source, seen, progress, "reading", (span[0], middle), as_stored=True):
         pass
     samples, notes = explained_samples(made.source, params.reader, params.column, params.maximum_samples, rng, progress,
-                                       (middle, span[1]), means=not at_the_tap)  # fmt: skip
+                                       (middle, span[1]), live=not at_the_tap)  # fmt: skip
     refuse_few_samples(tap, samples, FEWEST)
     found = list(batches(samples))
     asked = [many_targets(b.run, params.number, params.answer) for b in found]
