@@ -32,19 +32,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations
+from analysis.attribution.saliency_court import reset_layers
 from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
 from analysis.attribution.saliency_court.bands import mean_band
 from analysis.attribution.saliency_court.costs import court_cost
 from analysis.attribution.saliency_court.map_likeness import rank_correlations, same_length, structure
 from analysis.attribution.saliency_court.on_trial import Case, Trial, opened_trial
 from analysis.attribution.saliency_court.permuted_labels import permuted_probe
-from analysis.attribution.saliency_court.reset_layers import (
-    DRAWN,
-    KINDS,
-    layers_behind,
-    reset_weights,
-    stages_of,
-)
 from analysis.attribution.saliency_court.site_views import place_run
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
@@ -60,8 +54,8 @@ FAILS = 0.5
 @dataclass(frozen=True)
 class CascadeRandomisationParams(CourtParams):
     measure: str = param(SIZES, "How alike two maps are.", choices=MEASURES)
-    weights: str = param(DRAWN, "What layers get: normal values of the same mean and spread, or their own shuffled.",
-                         choices=KINDS)  # fmt: skip
+    weights: str = param(reset_layers.DRAWN, "What layers get: normal values of the same mean and spread, or shuffled ones.",
+                         choices=reset_layers.KINDS)  # fmt: skip
     stages: int = param(6, "Most stages; neighbouring layers are reset together.", low=1, high=200)
     draws: int = param(2, "Times that weights are drawn, or labels permuted.", low=1, high=100)
 
@@ -124,7 +118,7 @@ def _stages(trial: Trial, params) -> tuple[tuple[str, ...], list[list[str]]]:
     if not trial.is_network:
         return ("as fitted", "labels permuted"), [[]]
     case = trial.cases[0]
-    layers, lost = layers_behind(case.run, case.target)
+    layers, lost = reset_layers.layers_behind(case.run, case.target)
     if not layers:
         raise InputError(
             f"no layer with weights runs behind {case.run.site}",
@@ -133,14 +127,14 @@ def _stages(trial: Trial, params) -> tuple[tuple[str, ...], list[list[str]]]:
         )
     if lost:
         trial.notes.append(f"Not reset, as they do not run by themselves: {', '.join(lost[:5])}.")
-    stages = stages_of(layers, params.stages)
+    stages = reset_layers.stages_of(layers, params.stages)
     return ("as trained", *(stage[-1] or "the whole" for stage in stages)), stages
 
 
 def _reset(trial: Trial, stages, params, rng) -> Iterator[list[Case]]:
     """The cases of each stage, in a network whose weights are not its own as long as the stage lasts."""
     if trial.is_network:
-        with reset_weights(trial.cases[0].run.loaded.module, params.weights, rng) as reset:
+        with reset_layers.reset_weights(trial.cases[0].run.loaded.module, params.weights, rng) as reset:
             for stage in stages:
                 reset(stage)
                 yield trial.cases
@@ -191,14 +185,14 @@ def _estimates(trial: Trial, last: np.ndarray, other: np.ndarray, params) -> tup
 
 def _reading(trial: Trial, verdicts: dict[str, list[str]]) -> str:
     done = "all layers behind the site reset" if trial.is_network else "the probe fitted to permuted labels"
-    told = [f"With {done}"]
+    told = []
     for verdict, words in (
         ("fails", f"the maps stay (above {FAILS} with the whole interval): FAIL"),
         ("keeps part", "keep part of the map"), ("loses it", "lose the map"),
     ):  # fmt: skip
         if verdicts[verdict]:
             told.append(f"{words}: {', '.join(verdicts[verdict])}")
-    return "; ".join(told).replace("reset;", "reset,", 1).replace("labels;", "labels,", 1) + "."
+    return f"With {done}, " + "; ".join(told) + "."
 
 
 def _said(trial: Trial) -> tuple[str, ...]:
