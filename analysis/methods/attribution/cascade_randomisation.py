@@ -54,7 +54,7 @@ FAILS = 0.5
 @dataclass(frozen=True)
 class CascadeRandomisationParams(CourtParams):
     measure: str = param(SIZES, "How alike two maps are.", choices=MEASURES)
-    weights: str = param(reset_layers.DRAWN, "What layers get: normal values of the same mean and spread, or shuffled ones.",
+    weights: str = param(reset_layers.DRAWN, "What layers get: normal values of the same mean and spread, or shuffled.",
                          choices=reset_layers.KINDS)  # fmt: skip
     stages: int = param(6, "Most stages; neighbouring layers are reset together.", low=1, high=200)
     draws: int = param(2, "Times that weights are drawn, or labels permuted.", low=1, high=100)
