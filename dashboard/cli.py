@@ -68,7 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_record(commands) -> None:
     p = add_command(commands, "record", "record what a checkpoint computes on data")
     p.add_argument(
-        "checkpoint", help="a Hugging Face directory, or a .safetensors/.pt/.pth state dict with --model"
+        "checkpoint",
+        help="a Hugging Face directory, a network.json beside its weights, or a .safetensors/.pt/.pth with --model",
     )
     p.add_argument(
         "data", help="a folder of images or texts, a csv/parquet table, npy/npz/safetensors arrays, wav files"

@@ -30,6 +30,7 @@ _PLANNED = (
     PageInfo("compare", "Compare", ":material/compare:"),
     PageInfo("subspaces", "Subspaces", ":material/view_in_ar:"),
     PageInfo("dictionaries", "Dictionaries", ":material/menu_book:"),
+    PageInfo("attribution", "Attribution", ":material/balance:"),
     PageInfo("analyses", "Analyses", ":material/analytics:"),
 )
 

@@ -57,6 +57,13 @@ class SampleRun:
 
         Memory: m samples in the network.
         """
+        return target.of(*self._with(x, target.catch, gradients))
+
+    def logits_at(self, x):
+        """Logits of the network for each of x (m, tokens, units) at the site, without slopes; None without a head."""
+        return self._with(x, (), False)[0]
+
+    def _with(self, x, catch, gradients: bool):
         if tuple(x.shape[1:]) != self.shape:
             raise ShapeError(
                 f"{tuple(x.shape)} at {self.site}", f"(any number, {self.shape[0]}, {self.shape[1]})"
@@ -65,8 +72,7 @@ class SampleRun:
         replace = {} if self.site == INPUT else {self.site: lambda _given: put}
         if self.site == INPUT:
             inputs = put if self._key is None else {**inputs, self._key: put}
-        logits, caught = self._run(inputs, target.catch, replace, gradients)
-        return target.of(logits, caught)
+        return self._run(inputs, catch, replace, gradients)
 
     def caught(self, module: str):
         """(tokens, units) that `module` gives for the sample as it is."""

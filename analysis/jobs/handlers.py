@@ -186,6 +186,26 @@ def try_input(workspace: Path, arguments: dict, progress: Progress) -> dict:
             "feature": int(arguments["feature"]), "picture": arguments.get("picture") or ""}  # fmt: skip
 
 
+def what_if(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"input": "store:tap", "sample", "moved": [[feature, value], ...], "shown"?: [feature, ...]} → the answer. The
+    network that was asked last stays open in this process."""
+    from analysis.attribution.what_if import WhatIf
+
+    tap = Workspace.open(workspace).activations(arguments["input"])
+    key = (str(workspace), arguments["input"], tap.digest)
+    if key not in _open_networks:
+        made = WhatIf(tap, progress=progress)
+        _open_networks.clear()
+        _open_networks[key] = made
+    moved = {int(number): float(value) for number, value in arguments.get("moved") or ()}
+    shown = [int(number) for number in arguments.get("shown") or ()]
+    found = _open_networks[key].ask(int(arguments["sample"]), moved, shown)
+    return {**_plain(found), "input": arguments["input"], "sample": int(arguments["sample"])}
+
+
+_open_networks: dict = {}  # of this worker, at most one
+
+
 def name_features(workspace: Path, arguments: dict, progress: Progress) -> dict:
     """{"input": "store:tap", "features": [...], "shown": who was shown to be asked} → {"input", "named": [...],
     "beyond", "scored", "without": {feature: why}}; names are kept in the workspace."""
@@ -216,6 +236,7 @@ HANDLERS = {
     "make_features": make_features,
     "certify": certify,
     "try_input": try_input,
+    "what_if": what_if,
     "name_features": name_features,
 }
 

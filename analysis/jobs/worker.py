@@ -122,7 +122,7 @@ def next_job(workspace: Path, lane: str, over: set[str] | None = None) -> str | 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="analysis.jobs.worker")
     parser.add_argument("workspace", type=Path)
-    parser.add_argument("lane", choices=["methods", "recording", "asking"])
+    parser.add_argument("lane", choices=["methods", "recording", "asking", "answering"])
     parser.add_argument("--parent", type=int, default=0)
     given = parser.parse_args(arguments)
     threads_that_sleep()

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class View:
-    """`asks`: method by question, the most asked for first; the page shows those that are installed."""
-
-    title: str
-    about: str
-    asks: dict[str, str]
-
+from dashboard.browse.question_views import View
 
 QUESTIONS = {  # by name in the URL
     "rank": View(

@@ -11,6 +11,7 @@ from types import MappingProxyType
 import streamlit as st
 
 from analysis import registry
+from analysis.errors import LoupeError
 from analysis.results import Result
 from analysis.spec import Method
 from dashboard import errors, state
@@ -27,10 +28,14 @@ def draw(
     key: str,
     more: Mapping[str, Callable] = MappingProxyType({}),
     answers: Mapping[str, Callable] = MappingProxyType({}),
+    given: Callable[[Method], dict] | None = None,
+    starts_below: float = 0.0,
 ) -> None:
     """Questions and settings on the left, the answer on the right. `asks`: method by question; `key` names the view;
     `more`: by method, what is drawn below its settings, given the taps and the settings; `answers`: by method, what
-    draws its result, given that and a key, where it is not drawn as every result is."""
+    draws its result, given that and a key, where it is not drawn as every result is. `given` draws what a page asks for
+    above the settings and returns it, {} for a method that takes none of it. Work of less than `starts_below`
+    seconds starts without another click."""
     installed = registry.methods()
     known = {id: question for question, id in asks.items() if id in installed}
     left, right = st.columns([1, 1.9], gap="medium")
@@ -38,12 +43,15 @@ def draw(
     with left, errors.shown():
         method = _question(known)
         references = method_run.inputs(method)
+        fixed = {} if given is None else given(method)
         with st.expander("Settings", icon=":material/tune:", **state.bound("settings", False)):
-            asked = (references, *method_run.form(method, references))
+            params, seed = method_run.form(method, references, without=list(fixed))
+            asked = (references, on_demand.understood(method.id, fixed) | params, seed)
+        _passes(method, *asked[:2])
         if method.id in more:
             more[method.id](references, asked[1])
     with right, errors.shown():
-        result = None if asked is None else _answer(method, *asked, key)
+        result = None if asked is None else _answer(method, *asked, key, starts_below)
         if result is not None and method.id in answers:
             answers[method.id](result, method.id)
         elif result is not None:
@@ -65,8 +73,21 @@ def _question(known: Mapping[str, str]) -> Method:
     return method
 
 
-def _answer(method: Method, references: list[str], params: dict, seed: int, key: str) -> Result | None:
-    how = {"ask": "Compute", "title": method.title, "key": key, "at_once": AT_ONCE, "patience": PATIENCE}
+def _passes(method: Method, references: list[str], params: dict) -> None:
+    """How often the network will be run, where it is; nothing of taps that the method refuses, as it says itself."""
+    try:
+        passes = on_demand.cost_of(method.id, references, params).passes
+    except LoupeError:
+        return
+    if passes:
+        st.caption(f"About {passes:,} passes through the network, where it can be run here.")
+
+
+def _answer(
+    method: Method, references: list[str], params: dict, seed: int, key: str, starts_below: float
+) -> Result | None:
+    how = {"ask": "Compute", "title": method.title, "key": key, "at_once": AT_ONCE, "patience": PATIENCE,
+           "starts_below": starts_below}  # fmt: skip
     if len(references) < method.inputs:
         tap_list.too_few(method, ":".join(state.current_tap()), references)
         return None

@@ -17,8 +17,10 @@ def draw() -> dict | None:
     left, right = st.columns(2)
     with left:
         checkpoint = _path(
-            "Checkpoint", "checkpoint", known_paths.checkpoints(), "Choose one, or type /path/to/a/model-directory",
-            "A Hugging Face model directory (config.json and *.safetensors). Weights only: no code in it is run. "
+            "Checkpoint", "checkpoint", known_paths.checkpoints(),
+            "Choose one, or type /path/to/a/model-directory or network.json",
+            "A Hugging Face model directory (config.json and *.safetensors), or a network.json that describes a plain "
+            "stack of layers beside its weights (`loupe describe` writes one). Weights only: no code in it is run. "
             "A state dict that needs your own Python class is recorded with the command `loupe record --model`.",
         )  # fmt: skip
     with right:

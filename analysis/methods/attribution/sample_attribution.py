@@ -259,7 +259,7 @@ def _cost(shapes, params: SampleAttributionParams) -> Cost:
         rows * (params.budget if params.way == SHAPLEY else params.steps) + params.null_samples * params.steps
     )
     held = 40.0 * n * k + 16.0 * k * min(k, 4096) + 16.0 * params.null_samples * k
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * k) + 5e-4 * passes, held)
+    return Cost(OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * k) + 5e-4 * passes, held, passes)
 
 
 def _check() -> tuple[CheckLine, ...]:
