@@ -2,6 +2,7 @@
 
 asking.py        what every trial asks for
 site_views.py    a sample whose one token is read as units, and one with something else at its site
+live_samples.py  samples in their network, at a tap or at the input
 on_trial.py      samples, their targets and backgrounds, and the ways that a budget of passes lets through
 map_likeness.py  rank correlation and structure of maps, and what chance gives
 filling.py       tokens put in or taken out in the order of a map

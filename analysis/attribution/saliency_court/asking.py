@@ -10,6 +10,7 @@ from analysis.spec import param
 
 FEWEST = 8  # samples
 NUMBERS = (targets.LOGIT, targets.DIFFERENCE, targets.LOG_PROBABILITY)
+TAP, THE_INPUT = "the tap", "the network's input"
 FILLS = (backgrounds.MEAN, backgrounds.ZERO)
 OPENING, PASS_SECONDS, PASS_WORK = 5.0, 4e-4, 2.0e6  # to open a network; one pass of a small one
 
@@ -22,6 +23,10 @@ class CourtParams:
     budget: int = param(
         100, "Most passes through the network that one map of one way may take.", low=2, high=1_000_000,
         label="passes for a map", late=True,
+    )  # fmt: skip
+    site: str = param(
+        TAP, "Where maps lie; of a probe always the rows of the tap.", label="maps of", choices=(TAP, THE_INPUT),
+        late=True,
     )  # fmt: skip
     number: str = param(
         targets.DIFFERENCE, "Number of the answer that is explained; a difference is to the second answer.",

@@ -28,4 +28,6 @@ def court_cost(shapes, params: CourtParams, maps: float, others: float = 0.0) ->
     fitted = min(n, FITTED)
     work = passes * PASS_WORK + 400.0 * fitted * d
     held = 60.0 * fitted * d + 200.0 * TOKENS * d
-    return Cost(OPENING + m.seconds(flops64=work, moved=16.0 * n * d) + PASS_SECONDS * passes, held)
+    return Cost(
+        OPENING + m.seconds(flops64=work, moved=16.0 * n * d) + PASS_SECONDS * passes, held, round(passes)
+    )

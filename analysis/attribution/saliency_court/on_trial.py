@@ -13,8 +13,9 @@ from analysis.attribution.backgrounds import Background
 from analysis.attribution.explained_samples import NetworkSamples, ProbeSamples, refuse_few_samples
 from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way
 from analysis.attribution.saliency.ways import WAYS
-from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
-from analysis.attribution.saliency_court.site_views import place_run
+from analysis.attribution.saliency_court.asking import FEWEST, THE_INPUT, CourtParams
+from analysis.attribution.saliency_court.live_samples import LiveSamples
+from analysis.attribution.saliency_court.site_views import grid_within, place_run
 from analysis.attribution.sample_run import INPUT, SampleRun
 from analysis.attribution.targets import LogitTarget
 from analysis.compute.streaming import Pass, finite_blocks
@@ -70,12 +71,7 @@ class Trial:
 
     def grid_of(self, case: Case) -> tuple[tuple[int, int] | None, int]:
         """(height, width) of the places of a map and how many tokens come before them; (None, 0) of a line."""
-        layout, tokens = self.tap.layout, case.run.shape[0]
-        if case.run.grid is not None:
-            return case.run.grid, 0
-        if layout.grid is not None and layout.leading + layout.grid[0] * layout.grid[1] == tokens:
-            return tuple(layout.grid), layout.leading
-        return None, 0
+        return grid_within(case.run, self.tap.layout)
 
     def map_of(self, way: Way, case: Case) -> np.ndarray:
         """(tokens,) float64: the map; the same everywhere where the way gives none, which `lost` remembers."""
@@ -161,7 +157,7 @@ def opened_trial(
     own = np.random.default_rng(rng.integers(2**63))
     n = len(samples.samples)
     chosen = np.sort(own.choice(n, size=min(params.samples, n), replace=False))
-    cases = cases_of(samples, chosen, params, number, own)
+    cases = cases_of(samples, chosen, params, number, own, tap.layout)
     rows = cases[0].background.size
     settings = Settings(steps=params.steps)
     longest = max(cases, key=lambda case: case.run.shape[0]).run
@@ -185,17 +181,17 @@ def opened_trial(
 
 def _samples(tap, params, rng, progress, span, planted, probe_seed: int):
     """Of a network as many as are asked for; a probe is fitted to more."""
-    probed = planted(tap) if planted else tap
+    at_input = params.site == THE_INPUT
     return network_or_probe(
         tap, params.reader, params.column, progress, span,
-        network=lambda: NetworkSamples(tap, max(params.samples, params.background_samples), rng),
+        network=lambda: LiveSamples(tap, max(params.samples, params.background_samples), rng, at_input),
         probe=lambda labels: ProbeSamples(
-            probed, labels, FITTED, np.random.default_rng(probe_seed), progress, span
+            planted(tap) if planted else tap, labels, FITTED, np.random.default_rng(probe_seed), progress, span
         ),
     )  # fmt: skip
 
 
-def cases_of(samples, chosen: np.ndarray, params: CourtParams, number: str | None, rng) -> list[Case]:
+def cases_of(samples, chosen: np.ndarray, params: CourtParams, number: str | None, rng, layout) -> list[Case]:
     """Targets of the samples as they are; the background is made of other samples drawn at random."""
     n, others = len(samples.samples), []
     if params.background != backgrounds.ZERO:
@@ -205,7 +201,7 @@ def cases_of(samples, chosen: np.ndarray, params: CourtParams, number: str | Non
     for i in chosen:
         run = samples.run(int(i))
         target = targets.logit_target(run.logits, number or params.number, params.answer)
-        run = place_run(run)
+        run = place_run(run, layout)
         behind = backgrounds.background(params.background, run.clean, others)
         cases.append(Case(int(i), run, target, behind))
     return cases

@@ -115,7 +115,7 @@ def _paint(trial: Trial, params) -> None:
         inside = _region(trial, case, params).inside[leading:]
         run = painted(trial.samples.run(case.number), grid, inside, params.level)
         target = targets.logit_target(run.logits, params.number, params.answer)
-        cases.append(dataclasses.replace(case, run=place_run(run), target=target))
+        cases.append(dataclasses.replace(case, run=place_run(run, trial.tap.layout), target=target))
     trial.cases = cases
     trial.passes += len(cases)
     trial.notes.append(
@@ -133,7 +133,9 @@ def _keep_planted(trial: Trial, chosen: dict, params) -> None:
         )
     picked = np.sort(trial.rng.choice(have, size=min(params.samples, len(have)), replace=False))
     answer = chosen["class"] if params.answer is None else params.answer
-    trial.cases = cases_of(samples, picked, dataclasses.replace(params, answer=answer), None, trial.rng)
+    trial.cases = cases_of(
+        samples, picked, dataclasses.replace(params, answer=answer), None, trial.rng, trial.tap.layout
+    )
     trial.passes += len(picked)
     trial.notes.append(
         f"A patch was planted in {len(chosen['samples']):,} samples of class {samples.word(chosen['class'])} before "

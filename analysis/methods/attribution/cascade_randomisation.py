@@ -143,7 +143,7 @@ def _reset(trial: Trial, stages, params, rng) -> Iterator[list[Case]]:
     place = {int(s): i for i, s in enumerate(probe.samples)}
     at = [place[int(trial.samples.samples[case.number])] for case in trial.cases]
     yield [
-        dataclasses.replace(case, run=place_run(probe.run(i)))
+        dataclasses.replace(case, run=place_run(probe.run(i), trial.tap.layout))
         for case, i in zip(trial.cases, at, strict=True)
     ]
 
