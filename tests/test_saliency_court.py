@@ -404,6 +404,8 @@ def test_regions_are_held_against_every_equal_one():
     words = of_words([" The", "cat", " sat", "the"], ["the", "dog"], np.random.default_rng(0))
     assert words.inside.tolist() == [True, False, False, True]
     assert (words.equal.sum(axis=1) == 2).all()
+    pieces = of_words(["re", "turn", " (", "re", ")", " re"], ["return"], np.random.default_rng(0))
+    assert pieces.inside.tolist() == [True, True, False, False, False, False]
     for asked in ((0, 1), (4, 1), (2, 5)):
         with pytest.raises(ParameterError):
             rectangle((4, 5), 1, 21, *asked, 2, 2)

@@ -6,6 +6,7 @@ as many; of words the tokens that are these words, and as many tokens at random.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -83,9 +84,15 @@ def rectangle(
 
 
 def of_words(texts: Sequence[str], asked: Sequence[str], rng: np.random.Generator) -> Region:
-    """Tokens whose text is one of `asked`, spaces and capitals aside. Raises NotFound."""
-    wanted = {word.strip().lower() for word in asked}
+    """Tokens whose text is one of `asked`, spaces and capitals aside, or that are pieces of such a word of the whole
+    text. Raises NotFound."""
+    wanted = {word.strip().lower() for word in asked if word.strip()}
     inside = np.array([text.strip().lower() in wanted for text in texts])
+    whole, ends = "".join(texts).lower(), np.cumsum([len(text) for text in texts])
+    for word in sorted(wanted):
+        for found in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", whole):
+            first, last = np.searchsorted(ends, [found.start(), found.end() - 1], side="right")
+            inside[first : last + 1] = True
     if not inside.any():
         raise NotFound(
             f"none of the words {', '.join(sorted(wanted))} in the sample", "a sample that has one"

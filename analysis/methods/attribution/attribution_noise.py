@@ -48,6 +48,10 @@ ANSWER = "the answer itself"
 
 @dataclass(frozen=True)
 class AttributionNoiseParams(CourtParams):
+    budget: int = param(
+        50, "Most passes through the network that one map of one way may take.", low=2, high=1_000_000,
+        label="passes for a map", late=True,
+    )  # fmt: skip
     smallest: float = param(
         0.02, "Smallest noise, over the distance of sample and background.", low=1e-4, high=1.0
     )

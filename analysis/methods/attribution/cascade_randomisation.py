@@ -8,9 +8,9 @@ reset: what stands at the site, and so every control, stays. Where a linear prob
 is fitted again to the same samples with their labels permuted.
 
 Null: maps of other samples by the same way, a line for each: a map that has lost the network may keep what the way
-likes in any sample. Random maps have ρ = 0. A way fails where its likeness in the end lies above 0.5 with its whole
-interval; it keeps part where the interval lies above that of other samples. Edges ignore the weights and fail by
-construction.
+likes in any sample. Random maps have ρ = 0. A way keeps part of its map where the whole interval of its likeness in the
+end lies above the interval of that of other samples, and fails where it lies above 0.5, too. Edges ignore the weights
+and fail by construction.
 
 When it lies: a way that multiplies by what stands at the site keeps its shape whatever the weights, and may still be
 right about the trained network; a network at random is a network too, and edges are what random convolutions see; a
@@ -53,6 +53,10 @@ FAILS = 0.5
 
 @dataclass(frozen=True)
 class CascadeRandomisationParams(CourtParams):
+    budget: int = param(
+        50, "Most passes through the network that one map of one way may take.", low=2, high=1_000_000,
+        label="passes for a map", late=True,
+    )  # fmt: skip
     measure: str = param(SIZES, "How alike two maps are.", choices=MEASURES)
     weights: str = param(reset_layers.DRAWN, "What layers get: normal values of the same mean and spread, or shuffled.",
                          choices=reset_layers.KINDS)  # fmt: skip
@@ -107,7 +111,8 @@ def cascade_randomisation(
     return Curve(
         title="Maps as the network forgets what it learned", reading=_reading(trial, verdicts),
         caveats=(*trial.caveats(), *_said(trial)), estimates=_estimates(trial, likeness[:, :, -1], other, params),
-        x=np.arange(len(names), dtype=np.float64), x_name="reset so far", x_labels=names, y_name=params.measure,
+        x=np.arange(len(names), dtype=np.float64), x_name="reset, from the output down to", x_labels=names,
+        y_name=params.measure,
         series=dict(zip(trial.names, value, strict=True)), low=dict(zip(trial.names, low, strict=True)),
         high=dict(zip(trial.names, high, strict=True)),
         null={name: np.full(len(names), other[:, k].mean()) for k, name in enumerate(trial.names)},
@@ -167,7 +172,7 @@ def _verdicts(trial: Trial, last: np.ndarray, other: np.ndarray) -> dict[str, li
     for k, name in enumerate(trial.names):
         low = mean_interval(last[:, k])["low"]
         chance = max(mean_interval(other[:, k])["high"], 0.0)
-        said["fails" if low > FAILS else "keeps part" if low > chance else "loses it"].append(name)
+        said["loses it" if low <= chance else "fails" if low > FAILS else "keeps part"].append(name)
     return said
 
 
