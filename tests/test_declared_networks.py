@@ -367,3 +367,18 @@ def test_info_tells_the_layers(tmp_path, capsys):
         told = json.loads(capsys.readouterr().out)
         assert (told["format"], told["n_parameters"]) == ("declared", 32)
         assert [m["type"] for m in told["modules"]] == ["Linear", "ReLU", "Linear"]
+
+
+def test_a_first_layer_that_passes_columns_on_has_their_names(tmp_path):
+    """And none further on, though as wide."""
+    module, layers = mlp(sizes=(3, 3, 2))
+    state = {k: v for k, v in module.state_dict().items()}
+    said = description([layer("given", "Identity"), *layers[:2], layer("again", "Identity"), layers[2]], "table",
+                       {"columns": ["age", "rooms", "homes"]}, classes=["a", "b"])  # fmt: skip
+    columns = table(tmp_path / "rows.csv")
+    path, rows = write(tmp_path / "net", said, state), open_data(tmp_path / "rows.csv", label="kind")
+    store = record(open_checkpoint(path), rows,
+                   tmp_path / "store", name="s", taps=("given", "again"), dtype="float32")  # fmt: skip
+    assert store.activations("given").unit_names == ("age", "rooms", "homes")
+    assert store.activations("again").unit_names == ("0", "1", "2")
+    np.testing.assert_allclose(store.activations("given").unit(2), columns["homes"])
