@@ -136,7 +136,8 @@ def logit_target(
         z[answer] = -float("inf")
         against = int(z.argmax())
     if kind == DIFFERENCE and against == answer:
-        raise InputError(f"the difference of class {answer} to itself", "two classes")
+        one = f"The network has one output: explain its {LOGIT}" if len(z) == 1 else ""
+        raise InputError(f"the difference of class {answer} to itself", "two classes", one)
     named = [names[c] if c is not None and c < len(names) else str(c) for c in (answer, against)]
     words = f"{kind} of {named[0]}" + (f" less {named[1]}" if kind == DIFFERENCE else "")
     return LogitTarget(kind, answer, against if kind == DIFFERENCE else None, position, words)
