@@ -11,8 +11,9 @@ from analysis.attribution.path_gradients import path_values
 from analysis.attribution.sample_run import SampleRun
 from analysis.attribution.split_game import split_game
 from analysis.compute.games.exact import exact_values
+from analysis.compute.statistics.draw_ends import tail
 from analysis.errors import InputError, NotEnoughData, NotFound, ShapeError
-from analysis.methods.attribution.sample_attribution import SampleAttributionParams, _tail, sample_attribution
+from analysis.methods.attribution.sample_attribution import SampleAttributionParams, sample_attribution
 from analysis.sources.loaded_model import LoadedModel
 from analysis.store.from_arrays import write_store
 
@@ -274,13 +275,13 @@ def test_chance_lies_beyond_the_null_of_a_ledger_as_often_as_it_says():
     """One more draw among many is outside the ends that are told with the probability that is told."""
     rng = np.random.default_rng(0)
     for draws in (3, 20, 39, 100):
-        k = _tail(draws)
+        k = tail(draws)
         ranked = np.sort(rng.standard_normal((draws, 20_000)), axis=0)
         outside = np.mean((one := rng.standard_normal(20_000)) < ranked[k - 1]) + np.mean(
             one > ranked[draws - k]
         )
         assert outside == pytest.approx(2 * k / (draws + 1), abs=0.01)
-    assert 2 * _tail(39) / 40 == 0.05
+    assert 2 * tail(39) / 40 == 0.05
 
 
 def test_why_the_network_was_not_run_is_said_beside_a_ledger(tmp_path):

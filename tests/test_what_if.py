@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hugging_face_subjects import image_model, picture
 
+from analysis.activations import ArrayActivations
 from analysis.attribution.what_if import DIALS, WhatIf
 from analysis.errors import InputError, NotEnoughData, NotFound
 from analysis.features.readers import PROBE
 from analysis.jobs import handlers
+from analysis.methods.attribution.response_curve import LINE, ResponseCurveParams, _values, response_curve
 from analysis.recording.recorder import record
 from analysis.recording.taps import dry_run
 from analysis.sources.checkpoint import open_checkpoint
@@ -68,6 +70,7 @@ def test_of_a_linear_reader_the_straight_line_is_right(workspace):
 def test_what_no_sample_has_is_told(workspace):
     asked = WhatIf(workspace[0].activations("rows:t"), PROBE)
     assert asked.ask(3, {0: 99.0, 2: 0.0}).outside == (0,)
+    assert asked.ask(3, {0: -99.0}).outside == (0,)
     assert asked.ask(3, {0: 1.0}).outside == ()
 
 
@@ -139,3 +142,46 @@ def test_moved_features_in_a_link():
     dial = {"number": 3, "value": 0.0, "low": 0.0, "high": 1.0}
     assert moved_features.reach(dial, {}) == (-0.5, 1.5)
     assert moved_features.reach(dial, {3: 9.0}) == (-0.5, 9.0)
+
+
+def test_the_curve_of_a_sample_is_what_the_network_answers_at_each_place(workspace):
+    made, block = workspace
+    tap = made.activations(f"all:{block}")
+    found = response_curve(tap, ResponseCurveParams(sample=4, feature=5, points=7, samples=5, draws=20))
+    asked = WhatIf(tap)
+    own = [asked.ask(4, {5: a}).after for a in found.x]
+    np.testing.assert_allclose(found.series["sample 4"], own, atol=1e-5)
+    dial = asked.dial(5, 4)
+    assert (found.x[0], found.x[-1]) == pytest.approx((dial.low, dial.high))
+    run, target = asked.opened(4)
+    others = [asked.opened(s)[0] for s in range(N) if s != 4]
+    assert len(others) == N - 1
+    at_stand = _values(asked, run, target, np.zeros((1, tap.shape[1])))
+    np.testing.assert_allclose(np.interp(dial.value, found.x, found.series[LINE]), at_stand, atol=1e-9)
+
+
+def test_the_mean_curve_of_all_others_tells_of_the_samples_own_number(workspace):
+    made, block = workspace
+    tap = made.activations(f"all:{block}")
+    found = response_curve(tap, ResponseCurveParams(sample=4, feature=5, points=3, samples=50, draws=20))
+    asked = WhatIf(tap)
+    _, target = asked.opened(4)
+    known = []
+    for s in (s for s in range(N) if s != 4):
+        run, _ = asked.opened(s)
+        x = run.clean.clone()
+        x[:, 5] += found.x[-1] - x[:, 5].mean()
+        known.append(float(run.values(x[None], target)[0]))
+    name = next(n for n in found.series if n.startswith("mean of 9"))
+    assert found.series[name][-1] == pytest.approx(np.mean(known), abs=1e-5)
+    assert found.low[name][-1] < np.mean(known) < found.high[name][-1]
+
+
+def test_a_feature_that_never_varies_has_no_curve(workspace):
+    tap = ArrayActivations(
+        np.c_[np.arange(20.0) % 2 + np.arange(20) / 99, np.ones(20)], samples={"label": np.arange(20) % 2}
+    )
+    with pytest.raises(InputError, match="in every sample"):
+        response_curve(tap, ResponseCurveParams(feature=1))
+    with pytest.raises(NotFound, match="feature 2"):
+        response_curve(tap, ResponseCurveParams(feature=2))

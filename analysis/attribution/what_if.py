@@ -79,31 +79,76 @@ class WhatIf:
     def ask(self, sample: int, moved: Mapping[int, float], shown: Sequence[int] = ()) -> Answered:
         """The answer with features `moved` to these values; dials of these, of those in `shown` and of the ones with
         the largest slope. One pass backward, two forward. Raises NotFound, InputError."""
-        import torch
-
-        at = np.flatnonzero(self._samples.samples == sample)
-        if not len(at):
-            raise NotFound(f"sample {sample} of {self.tap.name}", "a sample that can be explained")
         self._refuse(moved, shown)
-        run = self._samples.run(int(at[0]))
-        target = targets.logit_target(run.logits, _number(run.logits))
-        directions = np.asarray(self.made.features.decoder, np.float64)
-        held = self._held(run.shape[0])
-        slopes = slopes_at(run, run.clean[None], target)[0].double().numpy()[held].sum(axis=0) @ directions.T
+        run, target = self.opened(sample)
+        directions = self.directions
+        slopes = self._slopes(run, target) @ directions.T
         dials = self._dials(sample, slopes, [*moved, *shown])
         stood = {dial.number: dial.value for dial in dials}
         step = sum(((v - stood[k]) * directions[k] for k, v in moved.items()), np.zeros(run.shape[1]))
-        after = run.clean.double().clone()
-        after[held] += torch.as_tensor(step)
-        after = after.to(run.clean.dtype)
-        logits = [run.logits_at(x[None]) for x in (run.clean, after)]
+        logits = [run.logits_at(x) for x in (run.clean[None], self.pushed(run, step[None]))]
         before, now = (float(target.of(z, {})[0]) for z in logits)
         return Answered(
-            self._words(target), before, now, float(sum(slopes[k] * (v - stood[k]) for k, v in moved.items())),
+            self.words(target), before, now, float(sum(slopes[k] * (v - stood[k]) for k, v in moved.items())),
             self._answers(*logits),
             tuple(d.number for d in dials if d.number in moved and not d.low <= moved[d.number] <= d.high),
-            dials, self._samples.what, tuple(self.notes),
+            dials, self.what, tuple(self.notes),
         )  # fmt: skip
+
+    @property
+    def directions(self) -> np.ndarray:
+        """(features, units) float64."""
+        return np.asarray(self.made.features.decoder, np.float64)
+
+    @property
+    def samples(self) -> np.ndarray:
+        """(n,) those that can be asked about, by their places in the store."""
+        return self._samples.samples
+
+    def opened(self, sample: int):
+        """The run of a sample, and the number that is explained of it. Raises NotFound."""
+        at = np.flatnonzero(self.samples == sample)
+        if not len(at):
+            raise NotFound(
+                f"sample {sample} of {self.tap.name}",
+                f"one of its {len(self.samples):,} samples that can be explained",
+            )
+        run = self._samples.run(int(at[0]))
+        return run, targets.logit_target(run.logits, _number(run.logits))
+
+    def pushed(self, run, steps: np.ndarray):
+        """(m, tokens, units) tensor: what stands at the site with each of `steps` (m, units) added to the tokens that
+        the tap holds."""
+        import torch
+
+        x = run.clean.double().repeat(len(steps), 1, 1)
+        x[:, self._held(run.shape[0])] += torch.as_tensor(steps)[:, None]
+        return x.to(run.clean.dtype)
+
+    def dial(self, number: int, sample: int) -> Dial:
+        """Where feature `number` stands in a sample, and between what it lies. Raises NotFound."""
+        self._refuse({}, [number])
+        run, target = self.opened(sample)
+        return self._dial(number, sample, self._slopes(run, target) @ self.directions.T)
+
+    def stands(self, number: int, sample: int) -> float:
+        """The mean of a feature over the tokens of a sample."""
+        return float(self._means(number)[sample])
+
+    def words(self, target) -> str:
+        """The explained number with the names of its outputs."""
+        asked = [target.answer] if target.against is None else [target.answer, target.against]
+        return f"{target.kind} of " + " less ".join(self._samples.word(c) for c in asked)
+
+    @property
+    def what(self) -> str:
+        """What is asked: the network, or a probe."""
+        return self._samples.what
+
+    def _slopes(self, run, target) -> np.ndarray:
+        """(units,) of the number, summed over the tokens that the tap holds."""
+        found = slopes_at(run, run.clean[None], target)[0].double().numpy()
+        return found[self._held(run.shape[0])].sum(axis=0)
 
     def _held(self, tokens: int) -> slice:
         """The tokens that the tap holds, of so many in the network."""
@@ -148,10 +193,6 @@ class WhatIf:
             with np.errstate(invalid="ignore", divide="ignore"):
                 self._ranges[number] = sums / counts
         return self._ranges[number]
-
-    def _words(self, target) -> str:
-        asked = [target.answer] if target.against is None else [target.answer, target.against]
-        return f"{target.kind} of " + " less ".join(self._samples.word(c) for c in asked)
 
     def _answers(self, before, after) -> tuple[tuple[str, float, float], ...]:
         import torch

@@ -1,8 +1,8 @@
 """A feature on a text or picture of one's own: the network is opened again, run once, and its activations encoded.
 
-Only networks that need no code of their own are opened (Hugging Face directories), from the very files that the store
-was recorded from, verified by their digest. The input is recorded as the store's samples were, into a temporary
-directory that goes away afterwards.
+Only networks that need no code of their own are opened (Hugging Face directories, described networks), from the very
+files that the store was recorded from, verified by their digest. The input is recorded as the store's samples were,
+into a temporary directory that goes away afterwards.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from analysis.errors import InputError, NotFound
 from analysis.features.feature_set import FeatureSet
-from analysis.sources.weights import weights_of
+from analysis.sources.weights import refuse_code, weights_of
 from analysis.spec import Progress, no_progress
 from analysis.store.encoded import is_encoded
 
@@ -46,11 +46,7 @@ def input_kind(store, tap: str) -> str:
     if not is_encoded(entry):
         raise InputError(f"'{tap}' was recorded", "a tap that a feature set encoded")
     source = store.activations(entry["of"])
-    if weights_of(source).kind != "hugging_face":
-        raise InputError(
-            f"the network of {source.name} needs Python code of its own, which is not run here",
-            "a Hugging Face model directory",
-        )
+    refuse_code(weights_of(source), source.name)
     if str(entry["of"]).startswith("outputs."):
         raise InputError(f"{source.name} holds outputs", "a module of the network")
     kind = str((store.manifest.get("data") or {}).get("kind"))

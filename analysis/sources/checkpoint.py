@@ -1,4 +1,5 @@
-"""One way in for every checkpoint: a Hugging Face directory, a state dict with a factory, or an nn.Module."""
+"""One way in for every checkpoint: a Hugging Face directory, a described network, a state dict with a factory, or an
+nn.Module."""
 
 from __future__ import annotations
 
@@ -6,9 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from analysis.errors import InputError, NotFound, UnsafeFile
+from analysis.errors import InputError, LoupeError, NotFound, UnsafeFile
 from analysis.installed import need
 from analysis.sources import hugging_face_files as hf
+from analysis.sources.declared.description import description_at, read_description
+from analysis.sources.declared.network import files_of, shapes_of, tree_of
+from analysis.sources.declared.network import load as load_declared
 from analysis.sources.digests import file_digest, files_digest
 from analysis.sources.file_magic import existing, magic, refuse_empty, refuse_pickle
 from analysis.sources.loaded_model import LoadedModel
@@ -21,6 +25,8 @@ from analysis.sources.module_tree import (
 )
 from analysis.sources.state_files import read_state
 
+CODELESS = ("hugging_face", "declared")  # kinds that are run again from their files alone
+CODELESS_WORDS = "a Hugging Face model directory, or weights with a description (`loupe describe`)"
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 
@@ -28,8 +34,8 @@ WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 class Checkpoint:
     """Opened but not loaded: everything here comes from file headers (or from the module in memory).
 
-    kind : "hugging_face", "state_dict" or "module".
-    path : the directory or file, None for a module in memory.
+    kind : "hugging_face", "declared", "state_dict" or "module".
+    path : the directory or file (of a described network its description), None for a module in memory.
     architecture : class name, the factory, or "" where a bare state dict does not tell.
     modality : "image", "text", "audio", "table", "array" or None when nothing tells yet.
     facts : what loupe_manifest.json beside the weights records (accuracy, step, …), else empty.
@@ -55,6 +61,8 @@ class Checkpoint:
             from analysis.sources.torch_model import module_digest
 
             return module_digest(self.module)
+        if self.kind == "declared":
+            return files_digest(files_of(read_description(self.path)))
         return (
             files_digest(hf.digest_files(self.path))
             if self.kind == "hugging_face"
@@ -73,6 +81,8 @@ class Checkpoint:
 
         Names are those of the file; transformers may rename some when it loads them (the dry run lists what
         can be recorded)."""
+        if self.kind == "declared":
+            return tree_of(read_description(self.path), self.shapes)
         return tree_of_module(self.module) if self.kind == "module" else tree_of_shapes(self.shapes)
 
     def as_dict(self) -> dict:
@@ -107,6 +117,8 @@ class Checkpoint:
             from analysis.sources.hugging_face import load
 
             return load(self.path, attention=self.options.get("attention"))
+        if self.kind == "declared":
+            return load_declared(self.path)
         from analysis.sources.torch_model import wrap
 
         if self.kind == "module":
@@ -117,8 +129,9 @@ class Checkpoint:
         if self.model is None:
             raise InputError(
                 f"{self.path} holds weights only, not the network they belong to",
-                "the factory that builds it",
-                "Add --model package.module:factory (model= in Python); the factory returns the nn.Module",
+                "the factory that builds it, or a description of its layers",
+                _described_beside(self.path)
+                or "Add --model package.module:factory (model= in Python); the factory returns the nn.Module",
             )
         from analysis.sources.factory import build
         from analysis.sources.state_dict import load_into
@@ -145,7 +158,8 @@ def open_checkpoint(
     Parameters
     ----------
     path_or_module : path or torch.nn.Module
-        A Hugging Face model directory, a .safetensors/.pt/.pth file, or a network in memory.
+        A Hugging Face model directory, a network.json beside weights (or the folder of both), a
+        .safetensors/.pt/.pth file, or a network in memory.
     model : str, optional
         "package.module:factory", the user's own code that builds the network of a state dict.
     state_key : str, optional
@@ -176,6 +190,9 @@ def open_checkpoint(
     if hasattr(path_or_module, "state_dict") and hasattr(path_or_module, "named_modules"):
         return _of_module(path_or_module, name, options)
     path = existing(path_or_module, "checkpoint").resolve()
+    described = description_at(path)
+    if described is not None:
+        return _of_description(described, model, name, options)
     found = _of_folder(path, options) if path.is_dir() else _of_file(path, model, options)
     if name:
         found.name = name
@@ -196,13 +213,46 @@ def _of_module(module, name: str | None, options: dict) -> Checkpoint:
     )
 
 
+def _of_description(path: Path, model: str | None, name: str | None, options: dict) -> Checkpoint:
+    given = [k for k, v in {"model": model, **options}.items() if v is not None]
+    if given:
+        raise InputError(
+            f"{path} describes a network, and {given[0]} was given",
+            "the description alone",
+            "Open the weights themselves with --model, or leave it out",
+        )
+    read = read_description(path)
+    found = Checkpoint(
+        "declared",
+        name or (path.parent.name if path.name == "network.json" else path.stem),
+        path.resolve(),
+        architecture=f"{len([1 for _, layer in read.leaves() if not layer.layers])} layers as described",
+        modality=read.inputs.modality,
+        shapes=shapes_of(read),
+    )
+    manifest = path.parent / "loupe_manifest.json"
+    found.facts = hf.read_json(manifest) if manifest.exists() else {}
+    return found
+
+
+def _described_beside(path: Path) -> str:
+    """What to do where a description beside a file of weights names it; "" where none does."""
+    for beside in sorted(path.parent.glob("*.json"))[:100]:
+        try:
+            if description_at(beside) and read_description(beside).weights == path:
+                return f"Give the description instead: {beside}"
+        except LoupeError:
+            continue
+    return ""
+
+
 def _of_folder(path: Path, options: dict) -> Checkpoint:
     if not (path / "config.json").exists():
         weights = sorted(p.name for p in path.iterdir() if p.suffix in WEIGHT_SUFFIXES)
         if weights:
             raise NotFound(
                 f"{path} has no config.json but {len(weights)} weight file(s): {', '.join(weights[:4])}",
-                "a Hugging Face model directory or one weight file",
+                "a Hugging Face model directory, a folder with a network.json, or one weight file",
                 f"Give the file itself, e.g. {path / weights[0]}, with --model package.module:factory",
             )
     config, shapes = hf.read_config(path), hf.weight_shapes(path)

@@ -45,6 +45,8 @@ class LoadedModel:
     text_inputs : for texts, an object with `limit` (the most tokens of a text) and `left_out` (tokens beyond it, of
     each text of the last prepared batch); None where nothing is known to be cut.
     causal : a language model that predicts the next token; `masked`: one that fills gaps (no next-token loss).
+    classifies : whether outputs are classes; where they are not, they are numbers (`output_name`, `output_unit`).
+    input_names : of the inputs of a table, in order; empty where nothing tells.
     """
 
     module: object
@@ -60,6 +62,10 @@ class LoadedModel:
     text_inputs: object = None
     causal: bool = False
     masked: bool = False
+    classifies: bool = True
+    input_names: tuple[str, ...] = ()
+    output_name: str = ""
+    output_unit: str = ""
 
     def prepare(self, items: Sequence):
         """Raw items of a data source to a tensor, or a dict of tensors with "attention_mask" (b, t) for text.
@@ -118,7 +124,7 @@ class LoadedModel:
         logits = logits_of(raw)
         if self.own_loss is not None and labels is not None:
             return read_own_loss(self.own_loss, raw, logits, labels)
-        if logits is None or self.masked:
+        if logits is None or self.masked or not self.classifies:
             return Outputs(logits=logits)
         if self.causal:
             return read_language(logits, inputs)

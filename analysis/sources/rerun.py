@@ -1,8 +1,8 @@
 """Running the network of a store again on its data, with other weights: what a change of weights costs.
 
-Only networks that need no code of their own are opened (Hugging Face directories), from the very files and data that
-the store was recorded from, both verified by their digests. Where not all samples are run, a random part of them is:
-the first ones of data sorted by class are of one class. torch is imported when a network is opened.
+Only networks that need no code of their own are opened (Hugging Face directories, described networks), from the very
+files and data that the store was recorded from, both verified by their digests. Where not all samples are run, a random
+part of them is: the first ones of data sorted by class are of one class. torch is imported when a network is opened.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from analysis.arrays import chosen_samples
 from analysis.errors import InputError, NotFound
 from analysis.sources.hooked_run import model_lock
-from analysis.sources.weights import NetworkWeights, weights_of
+from analysis.sources.weights import NetworkWeights, refuse_code, weights_of
 
 BATCH = 32
 
@@ -153,13 +153,10 @@ def rerun(activations, maximum: int, partial: bool = False, rng: np.random.Gener
     """
     network = weights_of(activations)
     store, entry = activations.store, activations.store.manifest.get("data") or {}
-    if network.kind != "hugging_face":
-        raise InputError(
-            f"the network of {activations.name} needs Python code of its own, which is not run here",
-            "a Hugging Face model directory",
-        )
     from analysis.sources.checkpoint import open_checkpoint
     from analysis.sources.data import open_data
+
+    refuse_code(network, activations.name)
 
     if not entry.get("path"):
         raise InputError(f"{activations.name} does not say which data it was recorded on", "a path to them")

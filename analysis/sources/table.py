@@ -24,16 +24,25 @@ TEXT_NAMES = ("text", "sentence", "content", "document", "review", "question")
 MOST_SHOWN_FEATURES = 32  # feature columns also offered as metadata to colour by
 
 
+class Row(np.ndarray):
+    """Numbers (features,) float32 that remember the names of their columns (none for derived arrays)."""
+
+    names: tuple[str, ...] = ()
+
+
 @dataclass
 class TableRows(DataSource):
-    """Rows of numbers: items are float32 (features,) arrays. `values` (n, features) float64."""
+    """Rows of numbers: items are float32 (features,) arrays with `names`. `values` (n, features) float64."""
 
     values: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     feature_names: tuple[str, ...] = ()
 
     def items(self, start: int, stop: int) -> list[np.ndarray]:
         checked_range(start, stop, len(self))
-        return list(self.values[start:stop].astype(np.float32))
+        rows = [row.view(Row) for row in self.values[start:stop].astype(np.float32)]
+        for row in rows:
+            row.names = self.feature_names
+        return rows
 
     def content(self) -> str:
         return text_digest([array_digest(self.values), *self.feature_names])

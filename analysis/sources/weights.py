@@ -197,10 +197,18 @@ class NetworkWeights:
         if self._is_safetensors:
             return _from_safetensors(self._file_of(key), key)
         if self._state is None:
-            from analysis.sources.state_files import read_state
-
-            self._state = read_state(self.path)[0]
+            self._state = self._read()
         return self._state[key].double().numpy()
+
+    def _read(self) -> dict:
+        if self.kind == "declared":
+            from analysis.sources.declared.description import read_description
+            from analysis.sources.declared.network import state_of
+
+            return state_of(read_description(self.path))[0]
+        from analysis.sources.state_files import read_state
+
+        return read_state(self.path)[0]
 
     def rows(self, key: str, start: int, stop: int) -> np.ndarray:
         """Some rows of a tensor as float64; of safetensors no others are read."""
@@ -290,8 +298,23 @@ def _opened(path: str, digest: str, name: str, stamp: tuple) -> NetworkWeights:
     return NetworkWeights(Path(path), found.kind, digest, found.shapes, _activation(Path(path)))
 
 
+def refuse_code(network: NetworkWeights, name: str) -> None:
+    """Raises InputError for a network that only its own Python code can run. `name`: of the tap."""
+    from analysis.sources.checkpoint import CODELESS, CODELESS_WORDS
+
+    if network.kind not in CODELESS:
+        raise InputError(
+            f"the network of {name} needs Python code of its own, which is not run here", CODELESS_WORDS,
+            "Where it is a plain stack of layers, describe it and record again from the description",
+        )  # fmt: skip
+
+
 def _stamp(path: Path) -> tuple:
+    from analysis.sources.declared.description import description_at, read_description
+
     files = sorted(path.iterdir()) if path.is_dir() else [path]
+    if path.is_file() and description_at(path):
+        files.append(read_description(path).weights)
     return tuple((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file())
 
 

@@ -31,7 +31,10 @@ def info(given) -> int:
         raise ParameterError(f"--verify with {path}", "a store or a workspace")
     if given.rebuild_index:
         raise ParameterError(f"--rebuild-index with {path}", "a store")
-    if (path / "config.json").exists() or path.suffix in (".safetensors", ".pt", ".pth"):
+    from analysis.sources.declared.description import description_at
+
+    weights = path.suffix in (".safetensors", ".pt", ".pth")
+    if weights or description_at(path) or (path / "config.json").exists():
         return _info_checkpoint(given, path)
     return _info_data(given, path)
 

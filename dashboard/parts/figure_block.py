@@ -14,6 +14,7 @@ from dashboard.parts import export_menu, figure_cache
 from dashboard.parts.recipe_text import python_lines
 
 SHOWN = {"value": "Value", "excess": "Excess over the null"}
+LONG_WORD, WIDEST = 10, 320  # characters; pixels of a table's column
 LONGEST_TABLE = 10_000  # rows of the table twin sent to the browser; the CSV has them all
 
 
@@ -170,7 +171,7 @@ def _frame(columns: dict, key: str, *, help: dict | None = None, alt: str | None
     look = {}
     for name, column in shown.items():
         kind = st.column_config.NumberColumn if column.dtype.kind == "f" else st.column_config.Column
-        format = {"format": "%.4g"} if column.dtype.kind == "f" else {}
+        format = {"format": "%.4g"} if column.dtype.kind == "f" else {"width": _width(column)}
         look[name] = kind(help=(help or {}).get(name), **format)
     height = min(420, 38 + 35 * max(1, length))
     answer = st.dataframe(
@@ -179,6 +180,12 @@ def _frame(columns: dict, key: str, *, help: dict | None = None, alt: str | None
     if length > LONGEST_TABLE:
         st.caption(f"The first {LONGEST_TABLE:,} of {length:,} rows; the CSV export has all of them.")
     return answer
+
+
+def _width(column) -> int | None:
+    """Pixels of a column of long words, which the browser measures by its first rows; None leaves it to that."""
+    longest = max((len(str(word)) for word in column), default=0) if column.dtype.kind == "U" else 0
+    return min(WIDEST, 24 + 7 * longest) if longest > LONG_WORD else None
 
 
 def reading(result: Result) -> None:

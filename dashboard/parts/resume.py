@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.jobs.queue import JobStatus
+from analysis.sources.checkpoint import CODELESS
 from dashboard import errors, jobs
 from dashboard.words import count
 
@@ -48,8 +49,9 @@ def arguments(store, last: JobStatus | None) -> dict | None:
         return {**last.arguments, "resume": True}
     manifest = store.manifest
     checkpoint, data, settings = (manifest.get(k) or {} for k in ("checkpoint", "data", "settings"))
-    if checkpoint.get("kind") != "hugging_face" or not checkpoint.get("path") or not data.get("path"):
+    if checkpoint.get("kind") not in CODELESS or not checkpoint.get("path") or not data.get("path"):
         return None
     kept = {k: settings.get(k) for k in ("taps", "tokens", "batch", "limit", "dtype", "seed")}
-    where = {"checkpoint": checkpoint["path"], "data": data["path"], "name": store.path.name}
+    where = {"checkpoint": checkpoint["path"], "data": data["path"], "data_options": data.get("options") or {},
+             "name": store.path.name}  # fmt: skip
     return {**where, **kept, "resume": True}

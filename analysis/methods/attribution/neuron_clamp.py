@@ -87,7 +87,7 @@ def neuron_clamp(
     for _ in finite_blocks(tap, seen, progress, "reading", (0.0, 0.05), as_stored=True):
         pass
     samples, notes = explained_samples(tap, params.reader, params.column, params.maximum_samples, rng, progress,
-                                       (0.05, 0.1), params.module)  # fmt: skip
+                                       (0.05, 0.1), site=params.module)  # fmt: skip
     refuse_few_samples(tap, samples, FEWEST)
     ends, unit = ranges(samples, params.unit, progress)
     low, high = ends[:, unit]

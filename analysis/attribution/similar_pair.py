@@ -1,0 +1,101 @@
+"""Two samples of a tap, pooled and centred, and the others that say how alike samples are anyway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import Activations
+from analysis.compute.rows.token_sets import TokenSets, token_sets
+from analysis.compute.similarity.pair_evidence import cosines, usable
+from analysis.errors import InputError
+from analysis.spec import Progress, param
+
+FEWEST = 8
+MEAN, ONE = "mean over tokens", "one token"
+
+
+@dataclass(frozen=True)
+class PairParams:
+    first: int = param(0, "One sample, by its place in the store.", low=0, high=100_000_000)
+    second: int = param(1, "The other sample, by its place in the store.", low=0, high=100_000_000)
+    pooling: str = param(MEAN, "What stands for a sample.", choices=(MEAN, ONE))
+    token: int = param(0, "Which one, for one token; negative: from the end.", low=-100_000, high=100_000)
+    centred: bool = param(True, "Take the mean sample off first: what all samples share says nothing of two.")
+    null_samples: int = param(199, "Other samples that each is held against for the null.", low=19, high=5000)
+    maximum_samples: int = param(1000, "Most samples; a seeded random part above.", low=20, high=50_000)
+
+
+@dataclass(frozen=True)
+class AskedPair:
+    """`sets` of all samples read; of the i-th and j-th the tokens `x` (P, d), `y` (Q, d), centred as `pooled` (n, d)
+    is by `centre` (d,); `partners` (m,) places of other samples, and the `score`; `notes`."""
+
+    sets: TokenSets
+    i: int
+    j: int
+    x: np.ndarray
+    y: np.ndarray
+    pooled: np.ndarray
+    centre: np.ndarray
+    partners: np.ndarray
+    score: float
+    notes: tuple[str, ...]
+
+    @property
+    def f(self) -> np.ndarray:
+        return self.pooled[self.i]
+
+    @property
+    def g(self) -> np.ndarray:
+        return self.pooled[self.j]
+
+    @property
+    def others(self) -> np.ndarray:
+        """(m, d) the partners, pooled."""
+        return self.pooled[self.partners]
+
+
+def asked_pair(
+    tap: Activations, params: PairParams, rng: np.random.Generator, progress: Progress, span
+) -> AskedPair:
+    """Raises as `token_sets`, and InputError where a sample has no direction or fewer than eight have one."""
+    sets = token_sets(tap, rng, maximum=params.maximum_samples, minimum=FEWEST, progress=progress, span=span,
+                      wanted=(params.first, params.second))  # fmt: skip
+    i, j = sets.place(params.first), sets.place(params.second)
+    x, y = sets.of(i), sets.of(j)
+    if params.pooling == MEAN:
+        pooled = sets.means()
+    else:
+        pooled = sets.token(params.token).copy()
+        x, y = pooled[[i]], pooled[[j]]
+    centre = pooled.mean(axis=0) if params.centred else np.zeros(pooled.shape[1])
+    pooled -= centre
+    good = usable(pooled)
+    for sample, at in ((params.first, i), (params.second, j)):
+        if not good[at]:
+            raise InputError(
+                f"sample {sample}, whose pooled activation is {'the mean of all' if params.centred else 'zero'}",
+                "one with a direction",
+                "Choose another sample or another centring",
+            )
+    others = np.setdiff1d(np.flatnonzero(good), (i, j))
+    if len(others) < FEWEST - 2:
+        raise InputError(f"{len(others)} other samples of {tap.name} with a direction", f"at least {FEWEST - 2}",
+                         "Choose another tap")  # fmt: skip
+    notes = list(sets.notes)
+    if not good.all():
+        notes.append(f"{int((~good).sum())} sample(s) without a direction are no partners.")
+    partners = np.sort(rng.permutation(others)[: params.null_samples])
+    return AskedPair(sets, i, j, x - centre, y - centre, pooled, centre, partners,
+                     float(cosines(pooled[i], pooled[[j]])[0]), tuple(notes))  # fmt: skip
+
+
+def pair_caveats(params: PairParams) -> tuple[str, ...]:
+    """What has been compared, in a sentence."""
+    centred = (
+        "less the mean of all samples" if params.centred else "as it is, with what all samples have in common"
+    )
+    what = "the mean over the tokens" if params.pooling == MEAN else f"token {params.token}"
+    return (f"Compared is {what} of each sample, {centred}.",)

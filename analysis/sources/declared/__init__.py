@@ -1,0 +1,1 @@
+"""Networks that are plain stacks of known layers, described by a JSON file beside their weights: data and no code."""
