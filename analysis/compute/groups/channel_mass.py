@@ -36,7 +36,10 @@ def masses_of(
     tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress, span: tuple[float, float],
     samples: np.ndarray | None = None,
 ) -> Masses:  # fmt: skip
-    """Of at most `maximum` samples, a random part above, or of these `samples` (rising). Raises NotEnoughData, InputError, TooLarge: fewer than eight samples, no mass at all, over 2 GiB."""
+    """Of at most `maximum` samples, a random part above, or of these `samples` (rising).
+
+    Raises NotEnoughData, InputError, TooLarge: fewer than eight samples, no mass at all, over 2 GiB.
+    """
     chosen, notes = random_part(tap.layout.n_samples, maximum, rng) if samples is None else (samples, [])
     if 8 * len(chosen) * tap.shape[1] > MOST_BYTES:
         raise TooLarge(
