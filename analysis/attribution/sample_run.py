@@ -61,10 +61,13 @@ class SampleRun:
             raise ShapeError(
                 f"{tuple(x.shape)} at {self.site}", f"(any number, {self.shape[0]}, {self.shape[1]})"
             )
-        inputs, put = repeated(self.inputs, len(x)), as_site(x, (len(x), *self._shape[1:]))
+        put = as_site(x, (len(x), *self._shape[1:]))
         replace = {} if self.site == INPUT else {self.site: lambda _given: put}
-        if self.site == INPUT:
-            inputs = put if self._key is None else {**inputs, self._key: put}
+        if self.site == INPUT and self._key is None:
+            inputs = put
+        else:
+            inputs = repeated(self.inputs, len(x))
+            inputs = {**inputs, self._key: put} if self.site == INPUT else inputs
         logits, caught = self._run(inputs, target.catch, replace, gradients)
         return target.of(logits, caught)
 
