@@ -86,12 +86,14 @@ class SampleRun:
             raise ShapeError(
                 f"{tuple(x.shape)} at {self.site}", f"(any number, {self.shape[0]}, {self.shape[1]})"
             )
-        inputs = repeated(self.inputs, len(x))
         given = as_site(x, (len(x), *self._shape[1:]))
         put = given.clone()  # what works in place behind the site must not reach x
         exchange = {} if self.site == INPUT else {self.site: lambda _given: put}
-        if self.site == INPUT:
-            inputs = put if self._key is None else {**inputs, self._key: put}
+        if self.site == INPUT and self._key is None:
+            inputs = put
+        else:
+            inputs = repeated(self.inputs, len(x))
+            inputs = {**inputs, self._key: put} if self.site == INPUT else inputs
         logits, caught = self._run(inputs, catch, exchange, gradients)
         if self.site in catch:
             caught.tensors[self.site] = given  # what is read there is what was put there
