@@ -23,7 +23,7 @@ H. Wang et al. (2020), "Score-CAM: Score-weighted visual explanations for convol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -105,8 +105,10 @@ def _map(runs, pair, sample: int, other, behind, params, progress, span):
     """(parts,), the same with partners (m, parts), the grid or None, passes."""
     run = runs.run(sample)
     vector = runs.vector(run, sample)
-    if params.pooling != MEAN:
+    many = int(pair.sets.counts.max()) > 1  # else what the tap keeps of a sample is pooled already
+    if params.pooling != MEAN and many:
         vector = TapVector(vector.module, params.token)
+    vector = replace(vector, units=pair.units if params.units else None)
     needed = params.fill == MEAN_SAMPLE
     blank = background(params.fill, run.clean, [runs.run(int(i)).clean for i in behind] if needed else [])
     every = np.vstack([other, pair.others])
