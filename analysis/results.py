@@ -293,7 +293,8 @@ class Gallery(Result):
 @dataclass(frozen=True, kw_only=True)
 class TokenMap(Result):
     """`values` (n, tokens) of one quantity over the tokens of the samples `samples` (n,), or over the places of other
-    pictures, such as atoms of a dictionary, that `names` (n) name."""
+    pictures, such as atoms of a dictionary, that `names` (n) name. What it lies over, one for all or one each:
+    `pictures` (1 or n, height, width[, 3]) uint8 on a grid, or `words` (1 or n) of the tokens."""
 
     kind: ClassVar[str] = "token_map"
     samples: np.ndarray
@@ -302,6 +303,8 @@ class TokenMap(Result):
     grid: tuple[int, int] | None = None
     leading: int = 0
     names: tuple[str, ...] = ()
+    pictures: np.ndarray | None = None
+    words: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

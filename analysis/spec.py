@@ -145,10 +145,12 @@ def _checked(p: Param, value):
 
 @dataclass(frozen=True)
 class Cost:
-    """Estimated before running: seconds on this machine and peak bytes beyond the input."""
+    """Estimated before running: seconds on this machine, peak bytes beyond the input, and samples that will go through
+    a network, a pass backward counted as one; 0 where none is run."""
 
     seconds: float
     bytes: float
+    passes: int = 0
 
 
 @dataclass(frozen=True)

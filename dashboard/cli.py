@@ -57,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(command="start")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_record(commands)
+    _add_describe(commands)
     _add_import(commands)
     _add_erase(commands)
     dictionary_options.add(commands)
@@ -97,6 +98,39 @@ def _add_record(commands) -> None:
         "--dry-run", action="store_true", help="list the taps and the estimated cost, record nothing"
     )
     _data_options(p)
+
+
+def _add_describe(commands) -> None:
+    p = add_command(
+        commands, "describe", "write what a network is made of, so that it runs without your code"
+    )
+    p.add_argument(
+        "--model", metavar="MODULE:FACTORY", required=True, help="your own code that builds the module"
+    )
+    p.add_argument("--weights", type=Path, required=True, help="its state dict: .safetensors, .pt or .pth")
+    p.add_argument("--out", type=Path, help="the description (default: network.json beside the weights)")
+    p.add_argument("--replace", action="store_true", help="write over another description")
+    p.add_argument("--data", type=Path, help="data to read sizes from, and to compare how items are prepared")
+    p.add_argument("--kind", choices=("image", "table", "array", "audio"), help="of the data")
+    p.add_argument("--modality", choices=("image", "table", "array", "audio"), help="what the network takes")
+    p.add_argument("--state-key", metavar="KEY", help="where the file keeps its state dict")
+    p.add_argument("--strip", metavar="PREFIX", help="prefix of the state dict's keys to leave out")
+    group = p.add_argument_group("how items are prepared")
+    group.add_argument("--input-size", nargs=2, type=int, metavar=("H", "W"), help="of images")
+    group.add_argument("--channels", type=int, help="of images: 1, 3 or 4")
+    group.add_argument("--resample", help="how images are brought to size: bilinear, bicubic, nearest, …")
+    group.add_argument("--range", choices=("min-max",), help="bring each image to 0 … 1 by its own extremes")
+    group.add_argument("--columns", nargs="+", metavar="COLUMN", help="of a table, in order; A/B is a ratio")
+    group.add_argument("--shape", nargs="+", type=int, help="of one array")
+    group.add_argument("--sampling-rate", type=int, help="of clips, in Hz")
+    group.add_argument("--samples", type=int, help="to which clips are cut or padded")
+    group.add_argument("--scale", type=float, help="what values are divided by (images: 255 unless said)")
+    group.add_argument("--mean", nargs="+", type=float, help="taken off, for each channel or column")
+    group.add_argument("--std", nargs="+", type=float, help="divided by, after the mean")
+    group = p.add_argument_group("what it gives")
+    group.add_argument("--classes", nargs="+", metavar="NAME", help="names of the classes, in order")
+    group.add_argument("--output", metavar="NAME", help="name of the number it gives")
+    group.add_argument("--unit", help="unit of that number")
 
 
 def _add_import(commands) -> None:

@@ -3,7 +3,8 @@ keep the results that the first pages draw.
 
     python sample_data/make_workspace.py
 
-Needs the checkpoints and dictionaries beside it (train_digits.py, train_gpt.py, train_dictionaries.py). Takes about
+Needs the checkpoints and dictionaries beside it (train_digits.py, train_gpt.py, train_table.py,
+train_dictionaries.py). Takes about
 three minutes on two cores.
 """
 
@@ -23,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 DIGITS = HERE / "data" / "digits_heldout"
 PYTHON = HERE / "data" / "python_heldout"
 CODE = HERE / "data" / "python_code.jsonl"
+TUMOURS = HERE / "data" / "tumours_heldout.csv"
 DICTIONARIES = HERE / "dictionaries"
 
 SOME = "*[0369].png"  # two fifths of the digits of every class: 17 rows each add up
@@ -35,7 +37,9 @@ STORES = [
     ("digits-resnet", "digits-resnet", DIGITS, None, ("resnet.encoder.stages.*",), "spatial-mean"),
     ("python-gpt", "python-gpt", PYTHON, None, ("transformer.h.*",), "all"),
     ("python-gpt-code", "python-gpt", CODE, None, ("transformer.h.2",), "all"),
+    ("tumours-mlp", "tumour-mlp", TUMOURS, None, ("inputs", "hidden*"), "all"),
 ]
+NAMED = {CODE: {"text": "text", "id": "id"}, TUMOURS: {"id": "id", "label": "label"}}  # columns of tables
 KEYWORDS = (
     "keyword: if for in return not None True False while else elif def class import raise try except with as"
 )
@@ -63,11 +67,12 @@ def main() -> None:
     for name, checkpoint, data, files, taps, tokens in STORES:
         store = record(
             open_checkpoint(HERE / "checkpoints" / checkpoint),
-            open_data(data, text="text", id="id") if data == CODE else open_data(data, pattern=files),
+            open_data(data, **NAMED.get(data, {"pattern": files})),
             workspace.new_store_path(name),
             name=name,
             taps=taps,
             tokens=tokens,
+            dtype="float32" if data == TUMOURS else "float16",  # columns of a table keep their digits
         )
         print(f"{name}: {store.n_samples} samples, {', '.join(store.taps)}, {store.n_bytes / 2**20:.2f} MiB")
     for entry in workspace.stores():

@@ -1,4 +1,4 @@
-"""Load every sample checkpoint with the Auto classes and measure it again.
+"""Load every sample checkpoint with the Auto classes, or from its description, and measure it again.
 
     python sample_data/verify.py
 
@@ -14,6 +14,7 @@ from digits import HELDOUT_IMAGES
 from manifest import FILE_NAME, read_manifest
 from PIL import Image
 from train_gpt import SNIPPETS, evaluate, heldout_bytes, sha256
+from train_table import ROWS
 from transformers import (
     AutoImageProcessor,
     AutoModelForCausalLM,
@@ -21,6 +22,9 @@ from transformers import (
     AutoTokenizer,
     logging,
 )
+
+from analysis.sources.checkpoint import open_checkpoint
+from analysis.sources.data import open_data
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
@@ -50,6 +54,14 @@ def python_bits(folder):
     return evaluate(network, heldout_bytes())[0]
 
 
+def table_accuracy(folder):
+    """Return the share of held-out rows of the table that the described network in the folder names rightly."""
+    loaded, rows = open_checkpoint(folder).load(), open_data(ROWS, id="id", label="label")
+    guesses = loaded.forward(loaded.prepare(rows.items(0, len(rows)))).predicted.tolist()
+    names = [loaded.class_names[guess] for guess in guesses]
+    return float(np.mean([name == rows.classes[k] for name, k in zip(names, rows.labels, strict=True)]))
+
+
 def main():
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -62,6 +74,8 @@ def main():
                 print(f"{folder.name}: skipped, this Python has another standard library")
                 continue
             written, measured = manifest["heldout_bits_per_byte"], python_bits(folder)
+        elif (folder / "network.json").exists():
+            written, measured = manifest["heldout_accuracy"], table_accuracy(folder)
         else:
             written, measured = manifest["heldout_accuracy"], digits_accuracy(folder)
         print(f"{folder.relative_to(CHECKPOINTS)}: manifest {written}, measured {measured:.4f}")

@@ -10,6 +10,7 @@ import pytest
 from app_pages import button, is_whole, texts, url
 
 from analysis.results import Matrix
+from analysis.spec import Cost
 from analysis.store.from_arrays import write_store
 from dashboard.browse import correlation_kinds, heat_range
 
@@ -174,7 +175,7 @@ def test_hostile_everywhere(opened, value):
 def test_large_maps_are_a_job_with_a_button_and_what_it_takes(opened, monkeypatch):
     from dashboard.parts import on_demand
 
-    monkeypatch.setattr(on_demand, "seconds_for", lambda *_: 300.0)
+    monkeypatch.setattr(on_demand, "cost_of", lambda *_: Cost(300.0, 0.0))
     at = open_page(tap=POOLED, p__level="0.01")
     assert is_whole(at)
     assert heat(at) is None

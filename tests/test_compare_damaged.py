@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from app_pages import is_whole, open_page, texts
 
+from analysis.spec import Cost
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
 from dashboard.parts import on_demand
@@ -84,7 +85,7 @@ def test_a_flipped_byte_that_a_job_meets(ten, monkeypatch):
     data = bytearray(whole)
     data[11] ^= 0x40
     path.write_bytes(data)
-    monkeypatch.setattr(on_demand, "seconds_for", lambda *_: 10.0)  # too long for the page itself
+    monkeypatch.setattr(on_demand, "cost_of", lambda *_: Cost(10.0, 0.0))  # too long for the page itself
     monkeypatch.setattr("dashboard.components.compare_similarity.PATIENCE", 60.0)
     for _ in range(2):  # the nine are work of their own, for which to ask again
         at = open_ten()

@@ -126,3 +126,18 @@ def test_a_model_in_training_is_run_in_eval_mode_and_one_thread_has_it(model):
     assert model.training
     assert model.drop.training
     assert not model.first.training
+
+
+def test_what_a_module_is_given_is_caught_and_replaced_too(model):
+    put = torch.arange(20.0).reshape(5, 4)
+    with hooked_run(model, catch_inputs=["last", "rise"], replace_inputs={"last": lambda x: put}) as caught:
+        out = model(X)
+    torch.testing.assert_close(
+        caught.into("rise"), model.first(X).detach()
+    )  # though it is overwritten in place
+    torch.testing.assert_close(caught.into("last"), 2 * model.first(X).detach().clamp(min=0))
+    torch.testing.assert_close(out, model.last(put).detach())
+    for name, said in (("last", "in the place of what module 'last' is given"), ("idle", "did not run")):
+        with pytest.raises(InputError, match=said), hooked_run(model, replace_inputs={name: lambda x: x[:2]}):
+            model(X)
+    assert hooks(model) == 0

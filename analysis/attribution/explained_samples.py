@@ -14,33 +14,62 @@ from analysis.attribution.sample_run import INPUT, SampleRun
 from analysis.errors import InputError, NotEnoughData
 from analysis.features.probe_reader import ProbeReader
 from analysis.features.readers import network_or_probe
+from analysis.sources.hooked_run import modules_of
 from analysis.sources.loaded_model import LoadedModel
 from analysis.spec import Progress
 
 
 class NetworkSamples:
-    """`samples` (n,) of the store; `classes` names of its outputs, where known; `what` is run; `notes`."""
+    """`samples` (n,) of the store; `site` the tap, or another module; `classes` names of its outputs, where known;
+    `what` is run; `notes`. `number` is what the network gives where that is no class, "" where it is; `input_names` of
+    a table that it reads, if known. `live`: what the module gives now is asked for, not what was recorded, which may be
+    a mean over its tokens."""
 
     is_network = True
 
-    def __init__(self, tap: Activations, maximum: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, tap: Activations, maximum: int, rng: np.random.Generator, *, live: bool = False, site: str = ""
+    ) -> None:
         from analysis.sources.rerun import rerun
 
         tokens = getattr(getattr(tap, "spec", None), "tokens", "")
-        if tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
+        if not (live or site) and tap.layout.is_pooled and tokens in ("mean", "spatial-mean"):
             raise InputError(
                 f"{tap.name} holds means over tokens, which the network does not pass on",
                 "a tap recorded with all tokens",
             )
         self._run = rerun(tap, maximum, partial=True, rng=rng)
-        self._site = tap.name.partition(":")[2] or tap.name
+        self.site = site or tap.name.partition(":")[2] or tap.name
+        modules_of(self._run.loaded.module, [self.site])  # its refusal
         self.samples, self.classes = self._run.samples, tuple(self._run.loaded.class_names)
         self.what = f"the network ({type(self._run.loaded.module).__name__})"
         self.notes = (self._run.note,)
+        loaded = self._run.loaded
+        unit = f" ({loaded.output_unit})" if loaded.output_unit else ""
+        self.number = "" if loaded.classifies else (loaded.output_name or "output") + unit
+        self.input_names = tuple(loaded.input_names)
 
-    def run(self, i: int) -> SampleRun:
-        """The i-th of `samples`, in its network."""
-        return SampleRun(self._run.loaded, self._run.data.items(i, i + 1)[0], self._site)
+    def run(self, i: int, site: str | None = None) -> SampleRun:
+        """The i-th of `samples`, in its network; at another site than the tap's on request."""
+        return SampleRun(self.loaded(i), self.item(i), site or self.site)
+
+    def loaded(self, i: int) -> LoadedModel:
+        """What runs it."""
+        return self._run.loaded
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """Names of the network's modules."""
+        return frozenset(n for n, _ in self._run.loaded.module.named_modules(remove_duplicate=False))
+
+    def words(self, i: int) -> tuple[str, ...]:
+        """Of a text its tokens, else nothing."""
+        found = self._run.loaded.tokens([self.item(i)])
+        return tuple(found[0]) if found else ()
+
+    def item(self, i: int):
+        """The i-th of `samples`, as `loaded(i).prepare` takes it."""
+        return self._run.data.items(i, i + 1)[0]
 
     def word(self, answer: int) -> str:
         """What an output stands for."""
@@ -53,7 +82,7 @@ class NetworkSamples:
 class ProbeSamples:
     """The same with the probe of the other half of the samples."""
 
-    is_network = False
+    is_network, site, number, input_names = False, INPUT, "", ()
 
     def __init__(
         self, tap: Activations, column: str, maximum: int, rng: np.random.Generator, progress: Progress, span
@@ -64,10 +93,20 @@ class ProbeSamples:
         self.what, self.notes = reader.what, reader.notes
         self._loaded = [_linear(reader.probes[h]) for h in (0, 1)]
 
-    def run(self, i: int) -> SampleRun:
+    def run(self, i: int, site: str | None = None) -> SampleRun:
+        """At the tap, which is all that a probe reads."""
+        return SampleRun(self.loaded(i), self.item(i), INPUT)
+
+    def loaded(self, i: int) -> LoadedModel:
+        return self._loaded[self._half[i]]
+
+    def item(self, i: int) -> np.ndarray:
         rows = np.arange(*self._tap.layout.offsets[self.samples[i] : self.samples[i] + 2])
         x = np.asarray(self._tap.take(rows), np.float64)
-        return SampleRun(self._loaded[self._half[i]], x[finite_rows(x)], INPUT)
+        return x[finite_rows(x)]
+
+    def words(self, i: int) -> tuple[str, ...]:
+        return ()
 
     def word(self, answer: int) -> str:
         return self.classes[answer]
@@ -95,10 +134,16 @@ def explained_samples(
     rng: np.random.Generator,
     progress: Progress,
     span,
+    *,
+    live: bool = False,
+    site: str = "",
 ) -> tuple[NetworkSamples | ProbeSamples, tuple[str, ...]]:
-    """The samples, at most so many, and notes. Raises as `analysis.features.readers.network_or_probe`."""
+    """The samples, at most so many, and notes; in a network at module `site`, the tap's own by default. `live`: also
+    where the tap holds means over tokens, for what does not put its rows back. Raises as
+    `analysis.features.readers.network_or_probe`."""
     return network_or_probe(
-        tap, reader, column, progress, span, network=lambda: NetworkSamples(tap, maximum, rng),
+        tap, reader, column, progress, span,
+        network=lambda: NetworkSamples(tap, maximum, rng, live=live, site=site),
         probe=lambda labels: ProbeSamples(tap, labels, maximum, rng, progress, span),
     )  # fmt: skip
 

@@ -78,12 +78,12 @@ def slopes_at(run: SampleRun, x, target: Target):
     x = x.detach().requires_grad_(True)
     with torch.enable_grad():
         value = run.values(x, target, gradients=True)
-        if not value.requires_grad:
+        (found,) = torch.autograd.grad(value.sum(), x, allow_unused=True) if value.requires_grad else (None,)
+        if found is None:
             raise InputError(
                 f"{target.words or 'what is explained'} has no slope in {run.site}", "a network that can be derived",
                 "Choose a later site, or a method without slopes",
             )  # fmt: skip
-        (found,) = torch.autograd.grad(value.sum(), x)
     if not torch.isfinite(found).all():
         raise InputError(f"slopes in {run.site} that are NaN or infinite", "finite slopes")
     return found

@@ -7,6 +7,8 @@ is imported when a network is run.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 
 from analysis.attribution.targets import Target
 from analysis.errors import InputError, ShapeError
@@ -25,7 +27,7 @@ class SampleRun:
 
     Attributes
     ----------
-    grid : (height, width) of the tokens where the site is an image or a map, else None.
+    grid : (height, width) of the tokens after the `leading` ones where the site is an image or a map, else None.
 
     Raises
     ------
@@ -36,11 +38,27 @@ class SampleRun:
     """
 
     def __init__(self, loaded: LoadedModel, item, site: str = INPUT) -> None:
-        self.loaded, self.site, self.inputs = loaded, site, loaded.prepare([item])
+        self.loaded, self.inputs = loaded, loaded.prepare([item])
+        self._stand_at(site)
+
+    def _stand_at(self, site: str) -> None:
+        self.site, self.leading = site, 0
         self._key = input_key(self.inputs) if site == INPUT else None
         self._shape: tuple[int, ...] = ()
         self._clean, self.logits = self._first()
         self.grid = tuple(self._shape[-2:]) if len(self._shape) == 4 else None
+
+    def elsewhere(self, site: str) -> SampleRun:
+        """The same sample at another site. Raises as the constructor."""
+        other = copy(self)
+        other._stand_at(site)
+        return other
+
+    def in_network(self, module) -> SampleRun:
+        """The same sample at the same site of a copy of the network, a torch module."""
+        other = copy(self)
+        other.loaded = replace(self.loaded, module=module)
+        return other
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -68,13 +86,15 @@ class SampleRun:
             raise ShapeError(
                 f"{tuple(x.shape)} at {self.site}", f"(any number, {self.shape[0]}, {self.shape[1]})"
             )
-        inputs, put = repeated(self.inputs, len(x)), as_site(x, (len(x), *self._shape[1:]))
-        replace = {} if self.site == INPUT else {self.site: lambda _given: put}
+        inputs = repeated(self.inputs, len(x))
+        given = as_site(x, (len(x), *self._shape[1:]))
+        put = given.clone()  # what works in place behind the site must not reach x
+        exchange = {} if self.site == INPUT else {self.site: lambda _given: put}
         if self.site == INPUT:
             inputs = put if self._key is None else {**inputs, self._key: put}
-        logits, caught = self._run(inputs, catch, replace, gradients)
+        logits, caught = self._run(inputs, catch, exchange, gradients)
         if self.site in catch:
-            caught.tensors[self.site] = put  # what is read there is what was put there
+            caught.tensors[self.site] = given  # what is read there is what was put there
         return logits, caught
 
     def caught(self, module: str):
@@ -96,9 +116,9 @@ class SampleRun:
         self._shape = tuple(x.shape)
         return as_tokens(x)[0].detach().clone(), logits
 
-    def _run(self, inputs, catch, replace: Mapping, gradients: bool):
+    def _run(self, inputs, catch, exchange: Mapping, gradients: bool):
         loaded = self.loaded
-        with hooked_run(loaded.module, catch, replace, gradients=gradients) as caught:
+        with hooked_run(loaded.module, catch, exchange, gradients=gradients) as caught:
             raw = loaded.call(loaded.module, inputs) if loaded.call else loaded.run(inputs)
         return logits_of(raw), caught
 

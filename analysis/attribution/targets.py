@@ -2,6 +2,7 @@
 
 logit               z_a
 logit difference    z_a - z_b
+readout score       σ(z_a - z_b), which is p_a / (p_a + p_b)
 log probability     z_a - log Σ_c exp z_c
 loss                the same with the sign turned
 
@@ -17,7 +18,9 @@ from typing import Protocol
 from analysis.errors import InputError, NotFound, ParameterError
 
 LOGIT, DIFFERENCE, LOG_PROBABILITY, LOSS = "logit", "logit difference", "log probability", "loss"
-KINDS = (LOGIT, DIFFERENCE, LOG_PROBABILITY, LOSS)
+SCORE = "readout score"
+KINDS = (LOGIT, DIFFERENCE, SCORE, LOG_PROBABILITY, LOSS)
+OF_TWO = (DIFFERENCE, SCORE)
 COSINE, DOT, DISTANCE = "cosine", "dot product", "distance"
 CLOSENESS = (COSINE, DOT, DISTANCE)
 
@@ -35,8 +38,8 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class LogitTarget:
-    """Of class `answer`, for "logit difference" less that of class `against`; where there are logits for every token,
-    of those after token `position`."""
+    """Of class `answer`, for "logit difference" and "readout score" against class `against`; where there are logits for
+    every token, of those after token `position`."""
 
     kind: str
     answer: int
@@ -52,8 +55,9 @@ class LogitTarget:
         own = z[:, self.answer]
         if self.kind == LOGIT:
             return own
-        if self.kind == DIFFERENCE:
-            return own - z[:, self.against]
+        if self.kind in OF_TWO:
+            apart = own - z[:, self.against]
+            return torch.sigmoid(apart) if self.kind == SCORE else apart
         log_p = own - torch.logsumexp(z, dim=1)
         return log_p if self.kind == LOG_PROBABILITY else -log_p
 
@@ -132,11 +136,13 @@ def logit_target(
         if asked is not None and not 0 <= asked < len(z):
             raise NotFound(f"class {asked}", f"0 … {len(z) - 1}, the outputs of the network")
     answer = int(z.argmax()) if answer is None else int(answer)
-    if kind == DIFFERENCE and against is None:
+    if kind in OF_TWO and against is None:
         z[answer] = -float("inf")
         against = int(z.argmax())
-    if kind == DIFFERENCE and against == answer:
-        raise InputError(f"the difference of class {answer} to itself", "two classes")
+    if kind in OF_TWO and against == answer:
+        one = f"The network has one output: explain its {LOGIT}" if len(z) == 1 else ""
+        raise InputError(f"the {kind} of class {answer} to itself", "two classes", one)
     named = [names[c] if c is not None and c < len(names) else str(c) for c in (answer, against)]
-    words = f"{kind} of {named[0]}" + (f" less {named[1]}" if kind == DIFFERENCE else "")
-    return LogitTarget(kind, answer, against if kind == DIFFERENCE else None, position, words)
+    beside = {DIFFERENCE: f" less {named[1]}", SCORE: f" against {named[1]}"}.get(kind, "")
+    words = f"{kind} of {named[0]}{beside}"
+    return LogitTarget(kind, answer, against if kind in OF_TWO else None, position, words)

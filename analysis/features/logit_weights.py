@@ -53,8 +53,9 @@ def unembedding_of(activations, classes: tuple[str, ...] = ()) -> Unembedding:
         No checkpoint on disk, or another one than recorded; no output layer that reads as many units.
     """
     network, d = weights_of(activations), activations.shape[1]
-    layer, weight = _output_weight(network, d, activations.name)
-    norm, gain, centred = _last_norm(network, d)
+    layer, key = output_key(network, d, activations.name)
+    weight = network.layer(layer).weight if key == f"{layer}.weight" else network.tensor(key)
+    norm, gain, centred = last_norm(network, d)
     weight = weight * gain
     if centred:
         weight = weight - weight.mean(axis=1, keepdims=True)
@@ -63,24 +64,25 @@ def unembedding_of(activations, classes: tuple[str, ...] = ()) -> Unembedding:
     unit /= np.linalg.norm(unit, axis=0)
     largest = float(np.quantile(np.abs(weight @ unit).max(axis=0), 0.95))
     said = f"{layer} of {network.path.name}" + (f", with the gain of {norm}" if norm else "")
-    return Unembedding(weight, _names(network.path, len(weight), classes), largest, said)
+    return Unembedding(weight, output_names(network.path, len(weight), classes), largest, said)
 
 
-def _output_weight(network: NetworkWeights, d: int, name: str) -> tuple[str, np.ndarray]:
+def output_key(network: NetworkWeights, d: int, name: str) -> tuple[str, str]:
+    """What the last layer is called, and the tensor that holds its weight, a row for each output. Raises NotFound."""
     fit = [k for k in network.layers if HEADS.search(k) and network.inputs(k) == d]
     if fit:
-        return fit[-1], network.layer(fit[-1]).weight
+        return fit[-1], f"{fit[-1]}.weight"
     tables = [k.removesuffix(".weight") for k, s in network.shapes.items() if len(s) == 2 and s[1] == d]
     tied = [k for k in tables if TABLES.search(k)]
     if tied and _is_language_model(network.path):
-        return f"{tied[0]} (tied)", np.asarray(network.tensor(f"{tied[0]}.weight"), np.float64)
+        return f"{tied[0]} (tied)", f"{tied[0]}.weight"
     raise NotFound(
         f"no output layer of {network.path.name} reads the {d} units of {name}",
         "a classifier or unembedding of that width", "Only directions in the width of the last layer reach it straight",
     )  # fmt: skip
 
 
-def _last_norm(network: NetworkWeights, d: int) -> tuple[str, np.ndarray, bool]:
+def last_norm(network: NetworkWeights, d: int) -> tuple[str, np.ndarray, bool]:
     """Name, gain (d,), and whether it centres, of the normalisation behind all blocks; 1 without one."""
     found = [
         k.removesuffix(".weight") for k, s in network.shapes.items()
@@ -92,7 +94,7 @@ def _last_norm(network: NetworkWeights, d: int) -> tuple[str, np.ndarray, bool]:
     return found[-1], gain, f"{found[-1]}.bias" in network.shapes
 
 
-def _config(folder: Path) -> dict:
+def config_of(folder: Path) -> dict:
     try:
         found = json.loads((folder / "config.json").read_bytes())
         return found if isinstance(found, dict) else {}
@@ -101,16 +103,17 @@ def _config(folder: Path) -> dict:
 
 
 def _is_language_model(folder: Path) -> bool:
-    config = _config(folder)
+    config = config_of(folder)
     names = " ".join(str(a) for a in config.get("architectures") or ())
     return ("CausalLM" in names or "LMHead" in names) and config.get("tie_word_embeddings", True) is not False
 
 
-def _names(folder: Path, n: int, classes: tuple[str, ...]) -> tuple[str, ...]:
+def output_names(folder: Path, n: int, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """What the outputs are called: tokens, labels of the config, `classes`, or numbers."""
     tokens = _tokens(str(folder), n)
     if tokens:
         return tokens
-    labels = _config(folder).get("id2label") or {}
+    labels = config_of(folder).get("id2label") or {}
     if isinstance(labels, dict) and all(str(i) in labels for i in range(n)):
         named = tuple(str(labels[str(i)]) for i in range(n))
         if not all(re.fullmatch(r"LABEL_\d+", name) for name in named):

@@ -61,14 +61,14 @@ def make_plan(
     chosen += [i for i in infos if i.name.startswith(OUTPUTS) and i.is_default and i not in chosen]
     order = {i.name: k for k, i in enumerate(infos)}
     chosen = sorted({i.name: i for i in reversed(chosen)}.values(), key=lambda i: order[i.name])
-    classes = class_map(loaded, data)
+    classes, copies = class_map(loaded, data), _input_copy(loaded)
     half = dtype == "float16"
     wants = [replace(i.want("all" if i.name.startswith(OUTPUTS) else tokens), half=half) for i in chosen]
     return Plan(
         tuple(chosen),
         tuple(w for w in wants if not w.name.startswith(OUTPUTS)),
         tuple(w for w in wants if w.name.startswith(OUTPUTS)),
-        tuple(_spec(i, w, dtype, classes) for i, w in zip(chosen, wants, strict=True)),
+        tuple(_spec(i, w, dtype, classes, copies) for i, w in zip(chosen, wants, strict=True)),
         classes,
         {
             "taps": list(globs), "tokens": tokens, "batch": batch, "dtype": dtype, "limit": limit, "seed": seed,
@@ -78,13 +78,24 @@ def make_plan(
     )  # fmt: skip
 
 
-def _spec(info: TapInfo, want: Want, dtype: str, classes: ClassMap) -> TapSpec:
+def _input_copy(loaded) -> tuple[str, tuple[str, ...]]:
+    """A first module that passes the columns of a table on as they are, and their names."""
+    names = (
+        [n for n, m in loaded.module.named_modules() if not list(m.children())] if loaded.input_names else []
+    )
+    module = loaded.module.get_submodule(names[0]) if names else None
+    return (names[0], loaded.input_names) if type(module).__name__ == "Identity" else ("", ())
+
+
+def _spec(info: TapInfo, want: Want, dtype: str, classes: ClassMap, copies: tuple) -> TapSpec:
     everything = want.tokens == "all"
     names: tuple[str, ...] = ()
     if info.name == "outputs.token_loss":
         names = ("loss of the next token",)
     elif info.name == "outputs.logits" and len(classes.outputs) == info.n_units:
         names = tuple(classes.outputs)
+    elif info.name == copies[0] and len(copies[1]) == info.n_units:
+        names = copies[1]
     return TapSpec(
         name=info.name, n_units=info.n_units, dtype=dtype, tokens=want.tokens, module=info.type,
         grid=info.grid if everything else None, leading=info.leading if everything else 0, unit_names=names,

@@ -5,7 +5,8 @@
     caught["layers.3"]
 
 Meanwhile the model is in eval mode and belongs to one thread. What is caught is a copy: an in-place ReLU behind a
-module would otherwise overwrite it. torch is imported when a network is run.
+module would otherwise overwrite it. What a module is given can be caught and replaced like what it gives: attention
+heads are slices of what goes into the projection behind them. torch is imported when a network is run.
 """
 
 from __future__ import annotations
@@ -46,10 +47,12 @@ def modules_of(model, names: Iterable[str]) -> dict[str, object]:
 
 class Caught:
     """What modules gave when they last ran, before any replacement; by name. `ran`: of each hooked module the number
-    of its first and of its last run among all of them."""
+    of its first and of its last run among all of them. `given`: what modules were given, before any replacement."""
 
     def __init__(self) -> None:
         self.tensors: dict[str, object] = {}
+        self.given: dict[str, object] = {}
+        self.asked: set[str] = set()
         self.ran: dict[str, tuple[int, int]] = {}
         self._runs = 0
 
@@ -65,6 +68,11 @@ class Caught:
         self.refuse_idle([name])
         return self.tensors[name]
 
+    def into(self, name: str):
+        """What the module was given. Raises InputError where it did not run."""
+        self.refuse_unasked([name])
+        return self.given[name]
+
     def after(self, name: str) -> dict[str, object]:
         """What was caught of modules that ended a run after the first one of `name`, in that order."""
         first = self.ran[name][0]
@@ -72,18 +80,27 @@ class Caught:
         return {n: self.tensors[n] for n in sorted(later, key=lambda n: self.ran[n][1])}
 
     def refuse_idle(self, names: Iterable[str]) -> None:
-        for name in names:
-            if name not in self.ran:
-                raise InputError(
-                    f"module '{name}' did not run in the forward pass", "a module that runs for every input",
-                    "Choose a tap that the network passes",
-                )  # fmt: skip
+        _refuse_idle(names, self.ran)
+
+    def refuse_unasked(self, names: Iterable[str]) -> None:
+        """The same of modules that are hooked where they are given something."""
+        _refuse_idle(names, self.asked)
+
+
+def _refuse_idle(names: Iterable[str], ran) -> None:
+    for name in names:
+        if name not in ran:
+            raise InputError(
+                f"module '{name}' did not run in the forward pass", "a module that runs for every input",
+                "Choose a tap that the network passes",
+            )  # fmt: skip
 
 
 @contextmanager
 def hooked_run(
-    model, catch: Iterable[str] = (), replace: Mapping[str, Change] | None = None, *, gradients: bool = False
-) -> Iterator[Caught]:
+    model, catch: Iterable[str] = (), replace: Mapping[str, Change] | None = None, *, gradients: bool = False,
+    catch_inputs: Iterable[str] = (), replace_inputs: Mapping[str, Change] | None = None,
+) -> Iterator[Caught]:  # fmt: skip
     """Forward passes of `model`, a torch module, inside the block.
 
     Parameters
@@ -92,6 +109,7 @@ def hooked_run(
     replace : by name, what is put in the place of that tensor: one of its shape, whose values become its type.
     gradients : whether the passes are differentiable, through what is caught and what is put in place as well;
         otherwise what is caught is detached.
+    catch_inputs, replace_inputs : the same of the first tensor that a module is given.
 
     Raises
     ------
@@ -103,13 +121,16 @@ def hooked_run(
     import torch
 
     caught, replace, handles = Caught(), dict(replace or {}), []
-    catch = set(catch)
+    catch, catch_inputs, replace_inputs = set(catch), set(catch_inputs), dict(replace_inputs or {})
     with model_lock(model):
         training = [m for m in model.modules() if m.training]
         try:
             for name, module in modules_of(model, sorted(catch | set(replace))).items():
                 hook = _hook(name, caught, name in catch, replace.get(name), gradients)
                 handles.append(module.register_forward_hook(hook))
+            for name, module in modules_of(model, sorted(catch_inputs | set(replace_inputs))).items():
+                hook = _input_hook(name, caught, name in catch_inputs, replace_inputs.get(name), gradients)
+                handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
             if training:
                 model.eval()
             with torch.set_grad_enabled(gradients):
@@ -120,6 +141,7 @@ def hooked_run(
             for module in training:
                 module.training = True
     caught.refuse_idle(replace)
+    caught.refuse_unasked(replace_inputs)
 
 
 def _hook(name: str, caught: Caught, keep: bool, change: Change | None, gradients: bool):
@@ -131,11 +153,44 @@ def _hook(name: str, caught: Caught, keep: bool, change: Change | None, gradient
         new = None if change is None else change(tensor)
         if new is None:
             return None
-        if tuple(new.shape) != tuple(tensor.shape):
-            raise InputError(
-                f"a tensor of shape {tuple(new.shape)} in the place of what module '{name}' gives",
-                f"its shape, {tuple(tensor.shape)}",
-            )
-        return put_back(output, new.to(tensor.dtype))
+        return put_back(output, _fitting(new, tensor, f"of what module '{name}' gives"))
 
     return hook
+
+
+def _input_hook(name: str, caught: Caught, keep: bool, change: Change | None, gradients: bool):
+    def hook(_module, given, named):
+        at = _first_given(given, named, name)
+        tensor = given[at] if isinstance(at, int) else named[at]
+        caught.asked.add(name)
+        if keep:
+            caught.given[name] = (tensor if gradients else tensor.detach()).clone()
+        new = None if change is None else change(tensor)
+        if new is None:
+            return None
+        new = _fitting(new, tensor, f"of what module '{name}' is given")
+        if isinstance(at, int):
+            return (*given[:at], new, *given[at + 1 :]), named
+        return given, {**named, at: new}
+
+    return hook
+
+
+def _first_given(given: tuple, named: Mapping, name: str) -> int | str:
+    """The place of the first tensor among what a module is given, by number or by name. Raises InputError."""
+    import torch
+
+    for at, value in (*enumerate(given), *named.items()):
+        if isinstance(value, torch.Tensor):
+            return at
+    raise InputError(
+        f"module '{name}' is given no tensor", "a module that reads one", "Choose another module"
+    )
+
+
+def _fitting(new, tensor, place: str):
+    if tuple(new.shape) != tuple(tensor.shape):
+        raise InputError(
+            f"a tensor of shape {tuple(new.shape)} in the place {place}", f"its shape, {tuple(tensor.shape)}"
+        )
+    return new.to(tensor.dtype)

@@ -210,6 +210,12 @@ class NetworkWeights:
 
         return read_state(self.path)[0]
 
+    def rows(self, key: str, start: int, stop: int) -> np.ndarray:
+        """Some rows of a tensor as float64; of safetensors no others are read."""
+        if self._is_safetensors:
+            return _from_safetensors(self._file_of(key), key, (start, stop))
+        return self.tensor(key)[start:stop]
+
     @property
     def _is_safetensors(self) -> bool:
         from analysis.sources.file_magic import magic
@@ -325,8 +331,8 @@ def _is_weight(key: str, shape: tuple[int, ...]) -> bool:
     return key.endswith(".weight") and len(shape) >= 2 and min(shape[:2]) >= 1
 
 
-def _from_safetensors(path: Path, key: str) -> np.ndarray:
-    """One tensor, read from its bytes: the format's NumPy reader knows no bfloat16."""
+def _from_safetensors(path: Path, key: str, rows: tuple[int, int] | None = None) -> np.ndarray:
+    """One tensor, or these rows of it, read from its bytes: the format's NumPy reader knows no bfloat16."""
     from analysis.sources.safetensors_file import opened
 
     with opened(path):  # its refusals, in words
@@ -337,8 +343,13 @@ def _from_safetensors(path: Path, key: str) -> np.ndarray:
         begin, end = entry["data_offsets"]
         if entry["dtype"] not in TYPES:
             raise InputError(f"'{key}' in {path} holds {entry['dtype']} values", "one of " + ", ".join(TYPES))
+        shape = list(entry["shape"])
+        if rows is not None:
+            one = (end - begin) // max(shape[0], 1)
+            start, stop = (min(max(r, 0), shape[0]) for r in rows)
+            shape[0], begin, end = stop - start, begin + start * one, begin + stop * one
         file.seek(8 + length + begin)
         raw = np.frombuffer(file.read(end - begin), dtype=TYPES[entry["dtype"]])
     if entry["dtype"] == "BF16":
         raw = (raw.astype(np.uint32) << 16).view(np.float32)
-    return raw.reshape(entry["shape"]).astype(np.float64)
+    return raw.reshape(shape).astype(np.float64)

@@ -12,7 +12,12 @@ QUESTIONS = {  # by name in the URL
         "Who is responsible for what the network says about one sample, and how much of it nobody explains?",
         {
             "Which parts add up to this answer?": "sample_attribution",
+            "Where in the sample is it decided?": "saliency_map",
+            "What do all ways of saliency show?": "saliency_ways",
+            "Where, layer by layer?": "saliency_by_layer",
+            "What does hiding each place do, at any layer?": "augmentation_occlusion",
             "How does it change over a feature's range?": "response_curve",
+            "What would have to change for another answer?": "counterfactual_dialogue",
         },
     ),
     "data": View(
@@ -20,6 +25,59 @@ QUESTIONS = {  # by name in the URL
         "What the answers hang on over the data: with intervals, and beside what chance gives.",
         {
             "What do answers owe to each feature?": "feature_attribution",
+            "Which units or columns carry the answer?": "global_attribution",
+            "What does each unit add, sample by sample?": "attribution_beeswarm",
+            "How does one unit act on the answer?": "attribution_dependence",
+            "Which units act together?": "interaction_matrix",
+            "Which three parts act together?": "triple_interactions",
+            "Which concepts is each answer sensitive to?": "concept_sensitivity",
+            "Which of two cues decides when they disagree?": "cue_reliance",
+            "At which layer does the cue take over?": "cue_reliance_by_layer",
+            "Do two answers make a score?": "readout_score",
+            "Where does each group of channels look?": "channel_group_maps",
+            "Do groups of channels look at the same?": "channel_group_agreement",
+            "How fine is what each group draws?": "channel_group_frequencies",
+        },
+    ),
+    "pair": View(
+        "Two samples",
+        "Why are these two alike? Evidence that adds up to their likeness, also where the network has no classes.",
+        {
+            "Why are these two alike?": "why_similar",
+            "Which patches or words are alike?": "similar_patches",
+            "Where are they alike, through the network?": "similar_heat",
+            "Where was something added (two recordings)?": "edit_energy",
+        },
+    ),
+    "cause": View(
+        "Causes",
+        "What happens to the answer when parts are taken away, held, steered or swapped: run in the network, not read "
+        "off a slope.",
+        {
+            "What is lost without each part?": "ablation_effect",
+            "Which part carries the difference of two runs?": "activation_patching",
+            "Is a patched direction real or an illusion?": "patching_illusion",
+            "What do parts write straight to the answer?": "direct_logit_attribution",
+            "Do other parts make up for a lost one?": "self_repair",
+            "What do layers, heads and MLPs add together?": "component_shapley",
+            "What does steering along a direction do?": "steering",
+            "What does a clamped neuron do?": "neuron_clamp",
+            "What do neurons read and write, in tokens?": "neuron_passport",
+            "Do two checkpoints have the same neurons?": "passport_agreement",
+        },
+    ),
+    "doubt": View(
+        "Trust in maps",
+        "A map is a claim about the network. Would it be drawn as well by chance, by edges, or by a network that has "
+        "learned nothing?",
+        {
+            "Does the answer follow the map?": "insertion_deletion",
+            "Which way is better than chance, by how much?": "insertion_deletion_areas",
+            "Do ways agree with each other?": "way_agreement",
+            "Do maps differ between answers?": "class_sensitivity",
+            "Do they change when weights are destroyed?": "cascade_randomisation",
+            "Do they find a shortcut that I know of?": "shortcut_patch",
+            "Do they stay when the input hardly changes?": "attribution_noise",
         },
     ),
 }

@@ -40,7 +40,7 @@ def reach(dial: Mapping, moved: Mapping[int, float]) -> tuple[float, float]:
 
 
 def names(workspace, reference: str, numbers: Sequence[int]) -> list[str]:
-    """What these features are called: "feature 12 brackets"."""
+    """What these features are called: "feature 12 brackets"; columns of a table by their names alone."""
     store, _, tap = reference.partition(":")
     own = workspace.activations(reference).unit_names
     notes = workspace.notes(store, tap)
@@ -48,7 +48,13 @@ def names(workspace, reference: str, numbers: Sequence[int]) -> list[str]:
         naming.kept(workspace, reference), own, notes, naming.proposed(workspace, reference)
     )
     word = word_of(workspace.store(store), tap)
-    return [f"{word} {k}" + ("" if called[k] == str(k) else f" {called[k]}") for k in numbers]
+    return [_one(word, k, called[k], own[k]) for k in numbers]
+
+
+def _one(word: str, number: int, called: str, own: str) -> str:
+    if called == str(number):
+        return f"{word} {number}"
+    return called if word == "unit" and called == own else f"{word} {number} {called}"
 
 
 def sentence(answer: Mapping, moved: Mapping[int, float]) -> str:

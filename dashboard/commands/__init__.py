@@ -7,6 +7,7 @@ import importlib
 COMMANDS = {
     "start": "dashboard.commands.starting:start",
     "record": "dashboard.commands.recording:record",
+    "describe": "dashboard.commands.describing:describe",
     "import": "dashboard.commands.recording:import_",
     "erase": "dashboard.commands.deriving:erase",
     "features train": "dashboard.commands.training:train",

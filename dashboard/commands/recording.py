@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from analysis.workspace import Workspace
+from dashboard.commands.describing import hint
 from dashboard.commands.information import print_store
 from dashboard.commands.output import Bar, checkpoint_options, data_options, plain, print_json, say
 
@@ -34,10 +35,12 @@ def record(given) -> int:
         bar.end()
         say(given, f"to record: {cost.words}")
 
+    loaded = checkpoint.load()
     run(
         checkpoint,
         data,
         directory,
+        loaded=loaded,
         name=given.name,
         resume=given.resume,
         seed=given.seed,
@@ -47,6 +50,7 @@ def record(given) -> int:
         **extra,
     )
     bar.end()
+    hint(given, loaded)
     return print_store(given, Workspace.open(given.workspace).store(given.name))
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 import streamlit as st
 
 from analysis import registry
+from analysis.errors import LoupeError
 from analysis.results import Result
 from analysis.spec import Method
 from dashboard import errors, state
@@ -46,6 +47,7 @@ def draw(
         with st.expander("Settings", icon=":material/tune:", **state.bound("settings", False)):
             params, seed = method_run.form(method, references, without=list(fixed))
             asked = (references, on_demand.understood(method.id, fixed) | params, seed)
+        _passes(method, *asked[:2])
         if method.id in more:
             more[method.id](references, asked[1])
     with right, errors.shown():
@@ -69,6 +71,16 @@ def _question(known: Mapping[str, str]) -> Method:
     if method.invariance:
         st.caption(f"**Invariance**: {errors.escape(method.invariance)}.")
     return method
+
+
+def _passes(method: Method, references: list[str], params: dict) -> None:
+    """How often the network will be run, where it is; nothing of taps that the method refuses, as it says itself."""
+    try:
+        passes = on_demand.cost_of(method.id, references, params).passes
+    except LoupeError:
+        return
+    if passes:
+        st.caption(f"About {passes:,} passes through the network, where it can be run here.")
 
 
 def _answer(

@@ -11,9 +11,11 @@ from dashboard.browse import moved_features as browse
 from dashboard.components.bars import Chart, Line, charts
 from dashboard.components.explained_sample import draw as sample_chosen
 from dashboard.figures.text import number
+from dashboard.parts import figure_block, on_demand
 
 PATIENCE = 1.0  # seconds that a page waits before it shows a bar: the first question opens the network
-MOVED, SHOWN = "move", "dial"
+STARTS = 20.0  # seconds of work that a choice may start without asking again
+MOVED, SHOWN, RANGE, CURVE = "move", "dial", "range", "response_curve"
 
 
 def draw() -> None:
@@ -32,6 +34,25 @@ def draw() -> None:
         _dials(reference, answer, moved)
     with right, errors.shown():
         _answer(reference, answer, moved)
+        _curve(reference, answer, moved)
+
+
+def _curve(reference: str, answer: dict, moved: Mapping[int, float]) -> None:
+    """The answer over the whole range of one of the dials, to be taken away."""
+    numbers = [dial["number"] for dial in answer["dials"] if dial["low"] < dial["high"]]
+    if not numbers:
+        return
+    called = dict(zip(numbers, browse.names(state.workspace(), reference, numbers), strict=True))
+    first = next((n for n in moved if n in called), numbers[0])
+    chosen = st.selectbox(
+        "Over the whole range of", numbers, format_func=called.get, **state.bound(RANGE, first, numbers)
+    )
+    result = on_demand.result(
+        CURVE, [reference], {"sample": answer["sample"], "feature": chosen}, ask="Show", key="range",
+        title="What if: the whole range", patience=PATIENCE, starts_below=STARTS,
+    )  # fmt: skip
+    if result is not None:
+        figure_block.draw(result, key=CURVE)
 
 
 def _asked(reference: str, sample: int, moved: Mapping[int, float]) -> dict | None:

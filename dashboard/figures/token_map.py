@@ -1,11 +1,17 @@
-"""Token map: one quantity over the tokens of samples, on the image grid where there is one, else in a row."""
+"""Token map: one quantity over the tokens of samples, on the image grid where there is one, else in a row.
+
+Where the result has pictures they lie below, and colours over them are the more opaque the further a value is from
+zero; where it has the words of a few texts, they are written out with their colour behind them. One scale for all.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from analysis.results import TokenMap
+from dashboard.figures import word_flow
 from dashboard.figures.cells import nothing
+from dashboard.figures.over_pictures import see_through, see_through_on_paper, spread, under
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme, steps
@@ -14,9 +20,11 @@ from dashboard.figures.traces import colour_bar
 
 MOST_SAMPLES = 12
 MOST_NAMED = 64  # pictures that are not samples: many small ones
+MOST_PICTURED = 24  # named maps over pictures
 MOST_LINES = 60
 NO_VALUE = "#c9c9c9"  # on paper; on screen the theme's
 PAPER_COLUMNS = {"single": 4, "double": 6, "slide": 6}
+PAPER_PICTURED = {"single": 2, "double": 4, "slide": 4}
 PAPER_NAMED = {"single": 6, "double": 12, "slide": 10}
 
 
@@ -32,8 +40,17 @@ def on_grid(result: TokenMap) -> bool:
     return np.asarray(result.values).shape[1] == result.leading + int(result.grid[0]) * int(result.grid[1])
 
 
+def _small(result: TokenMap) -> bool:
+    """Whether panels are many small ones: pictures that are not samples, and have none below."""
+    return bool(result.names) and result.pictures is None
+
+
+def _paper_columns(result: TokenMap) -> dict[str, int]:
+    return PAPER_NAMED if _small(result) else PAPER_PICTURED if result.names else PAPER_COLUMNS
+
+
 def _most(result: TokenMap) -> int:
-    return MOST_NAMED if result.names else MOST_SAMPLES
+    return MOST_NAMED if _small(result) else MOST_PICTURED if result.names else MOST_SAMPLES
 
 
 def _name(result: TokenMap, k: int) -> str:
@@ -79,7 +96,13 @@ def screen(result: TokenMap, theme: Theme, *, tokens=None, height=None, title=Tr
     import plotly.graph_objects as go
 
     low, high, diverging = _limits(result)
+    if word_flow.fits(result):
+        return word_flow.screen(
+            result, theme, (low, high, diverging), notes(result), height=height, title=title
+        )
     scale = steps(theme.diverging if diverging else theme.sequential)
+    if on_grid(result) and result.pictures is not None:
+        scale = see_through(theme, low, high, diverging)
     axis = {"colorscale": scale, "cmin": low, "cmax": high, "colorbar": colour_bar(result.value_name, theme)}
     if on_grid(result):
         figure = _screen_grid(result, theme, height, title)
@@ -138,17 +161,19 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
     import plotly.graph_objects as go
 
     pictures = _pictures(result, _most(result))
-    columns = min(8 if result.names else 4, len(pictures))
+    columns = min(8 if _small(result) else 4, len(pictures))
     lines = -(-len(pictures) // columns)
     figure = screen_figure(
         theme, result.title, notes(result), show_title=title,
-        height=height or 120 + (120 if result.names else 190) * lines,
+        height=height or 120 + (120 if _small(result) else 190) * lines,
     )  # fmt: skip
     hover = "row %{y}, column %{x}<br>%{z:.4g}<extra></extra>"
     for k, picture in enumerate(pictures):
         tag = "" if k == 0 else str(k + 1)
         place = _panel(figure, tag, *divmod(k, columns), lines, columns)
         panel = {"xaxis": f"x{tag}", "yaxis": f"y{tag}"}
+        if result.pictures is not None:
+            figure.add_trace(go.Image(**spread(under(result, k), picture.shape), hoverinfo="skip", **panel))
         _add_missing(figure, picture, theme, **panel)
         figure.add_trace(
             go.Heatmap(z=picture, hovertemplate=hover, hoverongaps=False, coloraxis="coloraxis", **panel)
@@ -159,7 +184,13 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
             "yanchor": "top",
             "font": {"size": 12, "color": theme.muted},
         }
-        figure.add_annotation(text=markup(_name(result, k), 24), xref="paper", yref="paper", **place, **look)
+        figure.add_annotation(
+            text=markup(_name(result, k), 24 if _small(result) else 34),
+            xref="paper",
+            yref="paper",
+            **place,
+            **look,
+        )
     figure.update_layout(margin={"l": 12, "b": 12})
     return figure
 
@@ -182,11 +213,13 @@ def shape(result: TokenMap) -> float:
 
 def paper_height(result: TokenMap, width: str, **_ignored) -> float | None:
     """Inches for the panels of a grid; None leaves it to `shape`."""
+    if word_flow.fits(result):
+        return word_flow.paper_height(result, width)
     if not on_grid(result):
         return None
     inches = {"single": 3.5, "double": 7.2, "slide": 10.0}[width]
     count = min(len(result.values), _most(result))
-    columns = min((PAPER_NAMED if result.names else PAPER_COLUMNS)[width], count)
+    columns = min(_paper_columns(result)[width], count)
     cell = 0.8 * inches / max(columns, 2) * result.grid[0] / max(result.grid[1], 1)
     return (min(cell, inches) + 0.22 * (2 if width == "slide" else 1)) * -(-count // columns) + 0.2
 
@@ -198,16 +231,25 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
 
     low, high, diverging = _limits(result)
     colours = page.colour_map(diverging).with_extremes(bad=NO_VALUE)
+    if word_flow.fits(result) or (on_grid(result) and result.pictures is not None):
+        colours = see_through_on_paper(colours, low, high, diverging)
     look = {"cmap": colours, "vmin": low, "vmax": high, "interpolation": "nearest"}
-    if on_grid(result):
+    if word_flow.fits(result):
+        panels = [page.figure.add_subplot()]
+        word_flow.paper(panels[0], result, page, look)
+    elif on_grid(result):
         pictures = _pictures(result, _most(result))
-        columns = min((PAPER_NAMED if result.names else PAPER_COLUMNS)[page.width], len(pictures))
+        columns = min(_paper_columns(result)[page.width], len(pictures))
         panels = page.figure.subplots(-(-len(pictures) // columns), columns, squeeze=False).ravel()
         for k, axes in enumerate(panels):
             axes.set_axis_off()
             if k < len(pictures):
+                if result.pictures is not None:
+                    high_, wide = pictures[k].shape
+                    axes.imshow(under(result, k), cmap="gray", vmin=0, vmax=255, interpolation="nearest",
+                                extent=(-0.5, wide - 0.5, high_ - 0.5, -0.5))  # fmt: skip
                 axes.imshow(pictures[k], **look)
-                axes.set_title(shorten(_name(result, k), 14 if result.names else 24), pad=2)
+                axes.set_title(shorten(_name(result, k), 14 if _small(result) else 28), pad=2)
     else:
         panels = [page.figure.add_subplot()]
         _paper_lines(panels[0], result, page, tokens, look)

@@ -20,7 +20,8 @@ def draw(method: Method, references: Sequence[str], params: dict) -> Cost:
     shapes = [tap.shape for tap in taps]
     cost = pipeline.cost(method.id, shapes, params)
     data = ", ".join(f"{n:,} rows × {d:,} units" for n, d in shapes)
-    st.caption(f"{data}: {about(cost.seconds)} and {size(cost.bytes)} of memory on this machine")
+    passes = f"; about {cost.passes:,} passes through the network" if cost.passes else ""
+    st.caption(f"{data}: {about(cost.seconds)} and {size(cost.bytes)} of memory on this machine{passes}")
     if cost.bytes > free_memory():
         st.warning(
             f"This needs about {size(cost.bytes)} of memory and {size(free_memory())} are free. "

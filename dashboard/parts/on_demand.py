@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis import pipeline, registry
 from analysis.results import Result
-from analysis.spec import params_of
+from analysis.spec import Cost, params_of
 from dashboard import errors, jobs, state
 from dashboard.words import about
 
@@ -21,11 +21,11 @@ def kept(method: str, references: Sequence[str], params: Mapping, *, seed: int =
     return state.workspace().cached(method, list(references), dict(params), seed=seed)
 
 
-def seconds_for(method: str, references: Sequence[str], params: Mapping) -> float:
+def cost_of(method: str, references: Sequence[str], params: Mapping) -> Cost:
     """What a run would take on this machine. Raises LoupeError where the method cannot take these taps."""
     taps = [state.workspace().activations(reference) for reference in references]
     pipeline.validate(registry.method(method), taps)
-    return pipeline.cost(method, [tap.shape for tap in taps], dict(params)).seconds
+    return pipeline.cost(method, [tap.shape for tap in taps], dict(params))
 
 
 def understood(method: str, asked: Mapping) -> dict:
@@ -60,7 +60,7 @@ def result(
     found = kept(method, references, params, seed=seed)
     if found is not None:
         return found
-    seconds = seconds_for(method, references, params)
+    seconds = cost_of(method, references, params).seconds
     if not registry.method(method).worker and seconds < at_once:
         with st.spinner("Computing"):
             return state.workspace().run(method, references, params, seed=seed)

@@ -52,5 +52,6 @@ def arguments(store, last: JobStatus | None) -> dict | None:
     if checkpoint.get("kind") not in CODELESS or not checkpoint.get("path") or not data.get("path"):
         return None
     kept = {k: settings.get(k) for k in ("taps", "tokens", "batch", "limit", "dtype", "seed")}
-    where = {"checkpoint": checkpoint["path"], "data": data["path"], "name": store.path.name}
+    where = {"checkpoint": checkpoint["path"], "data": data["path"], "data_options": data.get("options") or {},
+             "name": store.path.name}  # fmt: skip
     return {**where, **kept, "resume": True}

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import errors, state
 from dashboard.parts import known_paths
 
+MISSING = {"": "kept, as NaN", "drop": "left out"}
 KINDS = ("", "image", "text", "table", "array", "audio")
 
 
@@ -63,7 +64,7 @@ def _path(label: str, name: str, known: list[str], placeholder: str, help: str) 
 def _options() -> dict:
     """How to read the data, where that cannot be guessed; only what was said."""
     with st.expander("How to read the data (usually found out by itself)"):
-        cells = st.columns(5)
+        cells = st.columns(6)
         kind = cells[0].selectbox(
             "Kind", KINDS, format_func=lambda k: k or "automatic", **state.bound("kind", "", KINDS)
         )
@@ -77,5 +78,12 @@ def _options() -> dict:
             help="A file with one label per sample, or a name inside the npz.",
             **state.bound("labels", ""),
         )
-    given = {"kind": kind, "label": label, "text": text, "array": array, "labels": labels}
+        missing = cells[5].selectbox(
+            "Rows without a value",
+            list(MISSING),
+            format_func=MISSING.get,
+            help="Of a table, in a feature column.",
+            **state.bound("missing", "", list(MISSING)),
+        )
+    given = {"kind": kind, "label": label, "text": text, "array": array, "labels": labels, "missing": missing}
     return {name: value.strip() for name, value in given.items() if value and value.strip()}

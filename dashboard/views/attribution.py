@@ -8,7 +8,7 @@ from dashboard import errors, state
 from dashboard.browse.attribution_questions import ABOUT_WHAT_IF, QUESTIONS, WHAT_IF, takes_sample
 from dashboard.components import explained_sample, nothing_yet, questions, what_if
 
-RESETS = ("p.", "seed", "ask", "tap2", "step", "move", "dial")  # what belongs to the view before
+RESETS = ("p.", "seed", "ask", "tap2", "step", "move", "dial", "range")  # what belongs to the view before
 STARTS = 20.0  # seconds of work that a question may start by being asked
 TITLES = {name: view.title for name, view in QUESTIONS.items()} | {WHAT_IF: "What if"}
 

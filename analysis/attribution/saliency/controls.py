@@ -13,15 +13,17 @@ def random_map(question: Question) -> SaliencyMap:
 
 def edges(question: Question) -> SaliencyMap:
     """How much what stands at the site differs from what stands beside it: on a grid the length of Sobel's two
-    slopes over all units, else of the step from the token before."""
+    slopes over all units (leading tokens 0), else of the step from the token before."""
     x, grid = question.run.clean.double().numpy(), question.run.grid
     if grid is None:
         return SaliencyMap(np.linalg.norm(np.diff(x, axis=0, prepend=x[:1]), axis=1), 0)
     from scipy.ndimage import sobel
 
-    image = x.reshape(*grid, -1)
+    leading = question.run.leading
+    image, values = x[leading:].reshape(*grid, -1), np.zeros(len(x))
     both = [sobel(image, axis=a, mode="nearest") for a in (0, 1)]
-    return SaliencyMap(np.sqrt(sum((b**2).sum(axis=2) for b in both)).ravel(), 0)
+    values[leading:] = np.sqrt(sum((b**2).sum(axis=2) for b in both)).ravel()
+    return SaliencyMap(values, 0)
 
 
 WAYS = (

@@ -14,12 +14,16 @@ from analysis.attribution.targets import Target
 
 @dataclass(frozen=True)
 class Settings:
-    """`steps` slopes along a way; `window`, `stride` sides of what is covered, in tokens; `masks` random masks."""
+    """`steps` slopes along a way, or more where their sum misses the answer; `window`, `stride` sides of what is
+    covered, in tokens; `masks` random masks; `budget` of coalitions; `layer` that Grad-CAM stands at where it guides
+    another site, "" for the last one with a map."""
 
     steps: int = 32
     window: int = 3
     stride: int = 1
     masks: int = 500
+    budget: int = 1000
+    layer: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class SaliencyMap:
 
 @dataclass(frozen=True)
 class Way:
-    """`make` a map of a question; `passes` it will take for so many tokens and background rows, told before.
+    """`make` a map of a question; `passes` it will take for so many tokens and background rows, told before: at most
+    so many, but for ways that go on until their sum is close enough.
 
     `signed`: whether a value below 0 speaks against the answer. `complete`: whether values sum to the answer less the
     background's. `control`: looks at no weights. `input_only`: of other sites it raises InputError.

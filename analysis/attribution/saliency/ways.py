@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from analysis.attribution.saliency import controls, slopes
+from analysis.attribution.saliency import (
+    controls,
+    module_rules,
+    norm_grad,
+    occlusion,
+    random_masks,
+    shapley,
+    slopes,
+)
 from analysis.attribution.saliency.way import Way
 
-WAYS: dict[str, Way] = {way.name: way for way in (*slopes.WAYS, *controls.WAYS)}
+_FILES = (slopes, norm_grad, occlusion, random_masks, shapley, module_rules, controls)
+WAYS: dict[str, Way] = {way.name: way for file in _FILES for way in file.WAYS}
 EXPLAINING = tuple(name for name, way in WAYS.items() if not way.control)
 CONTROLS = tuple(name for name, way in WAYS.items() if way.control)

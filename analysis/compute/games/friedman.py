@@ -10,12 +10,13 @@ P_jk hardly varies the ratio says nothing (NaN where it does not vary). Standard
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
+from analysis.compute.games.game import Game
 from analysis.compute.games.masked_game import masked_game
 from analysis.errors import NotEnoughData
 from analysis.spec import Progress, no_progress
@@ -43,15 +44,22 @@ def friedman_h2(
     rows = np.asarray(rows)
     if len(rows) < FEWEST:
         raise NotEnoughData(f"{len(rows)} rows", f"at least {FEWEST}: the measure is a variance over rows")
+    games = (masked_game(model, row, background, groups) for row in rows)
+    return friedman_of(games, len(rows), progress)
+
+
+def friedman_of(games: Iterable[Game], n: int, progress: Progress = no_progress) -> PairStrengths:
+    """The same of n games of the same players, one for each row or sample."""
     answers, asked, cost = [], 0, 0
-    for n, row in enumerate(rows):
-        progress(n / len(rows), f"partial dependence at {n:,} of {len(rows):,} rows")
-        game = masked_game(model, row, background, groups)
+    for done, game in enumerate(games):
+        progress(done / n, f"partial dependence at {done:,} of {n:,} rows")
         players = game.players
         pairs = np.array(list(combinations(range(players), 2)), dtype=np.int64).reshape(-1, 2)
         alone = np.eye(players, dtype=bool)
         answers.append(game(np.concatenate([alone, alone[pairs[:, 0]] | alone[pairs[:, 1]]])))
         asked, cost = asked + game.evaluations, cost + game.model_rows
+    if len(answers) < FEWEST:
+        raise NotEnoughData(f"{len(answers)} rows", f"at least {FEWEST}: the measure is a variance over rows")
     dependence = np.stack(answers)
     rounding = 1e-12 * np.abs(dependence).max(axis=(0, 1))
     dependence = dependence - dependence.mean(axis=0)

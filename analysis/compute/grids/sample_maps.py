@@ -21,10 +21,12 @@ MOST_BYTES = 4 << 30
 
 @dataclass(frozen=True)
 class SampleMaps:
-    """`values`, one (n, positions, d_i) float64 array per tap, of the same samples; `notes` on what was left out."""
+    """`values`, one (n, positions, d_i) float64 array per tap, of the same samples; `notes` on what was left out;
+    `samples` (n,) their positions in the first tap."""
 
     values: tuple[np.ndarray, ...]
     notes: tuple[str, ...]
+    samples: np.ndarray
 
     @property
     def positions(self) -> int:
@@ -49,7 +51,9 @@ def sample_maps(
         data = common_samples(taps, rng, maximum=maximum, minimum=minimum, progress=progress, span=span)
         pooled = not all(t.layout.is_pooled for t in taps)
         notes = ("The taps have no common positions, so each sample counts by its mean.",) if pooled else ()
-        return SampleMaps(tuple(x[:, None] for x in data.values), (*data.notes, *notes))
+        place = {id: i for i, id in enumerate(np.asarray(taps[0].samples["id"]).astype(str))}
+        at = np.array([place[id] for id in data.ids], np.int64)
+        return SampleMaps(tuple(x[:, None] for x in data.values), (*data.notes, *notes), at)
     n = taps[0].layout.n_samples
     chosen = np.arange(n) if n <= maximum else np.sort(rng.choice(n, size=maximum, replace=False))
     positions = taps[0].shape[0] // n
@@ -65,10 +69,10 @@ def sample_maps(
         block = np.asarray(tap.take(rows), dtype=np.float64)
         good &= finite_rows(block).reshape(-1, positions).all(axis=1)
         values.append(block.reshape(len(chosen), positions, -1))
-    return _finite(taps, values, good, minimum, n)
+    return _finite(taps, values, good, minimum, n, chosen)
 
 
-def _finite(taps, values: list[np.ndarray], good: np.ndarray, minimum: int, n: int) -> SampleMaps:
+def _finite(taps, values: list[np.ndarray], good: np.ndarray, minimum: int, n: int, chosen) -> SampleMaps:
     notes = [f"A random {len(good):,} of {n:,} samples used."] if len(good) < n else []
     if good.sum() < minimum:
         raise NotEnoughData(
@@ -82,7 +86,7 @@ def _finite(taps, values: list[np.ndarray], good: np.ndarray, minimum: int, n: i
             raise InputError(
                 f"all samples of {tap.name} are equal", "samples that differ", "Choose another tap"
             )
-    return SampleMaps(tuple(values), (*notes, *row_number_notes(taps)))
+    return SampleMaps(tuple(values), (*notes, *row_number_notes(taps)), chosen[good])
 
 
 def _have_equal_positions(taps: Sequence[Activations]) -> bool:

@@ -220,7 +220,7 @@ def _cost(shapes, params: FeatureAttributionParams) -> Cost:
     passes = samples * rows * (params.steps + 2)
     work = passes * 2.0e6 + 6.0 * samples * rows * TOKENS * k * min(k, 4096)
     held = 60.0 * samples * k + 200.0 * TOKENS * k + 8.0 * k * min(k, 4096)
-    return Cost(OPENING + m.seconds(flops64=work, moved=8.0 * n * k) + 1e-3 * passes, held)
+    return Cost(OPENING + m.seconds(flops64=work, moved=8.0 * n * k) + 1e-3 * passes, held, 2 * passes)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -190,7 +190,7 @@ def _cost(shapes, params: ResponseCurveParams) -> Cost:
     (n, k), m = shapes[0], machine()
     passes = (params.samples + params.draws + 1) * params.points
     held = 40.0 * n * k + 24.0 * k * min(k, 4096) + 8.0 * params.points * (params.samples + params.draws)
-    return Cost(OPENING + m.seconds(flops64=2e6 * passes, moved=8.0 * n * k) + 2e-4 * passes, held)
+    return Cost(OPENING + m.seconds(flops64=2e6 * passes, moved=8.0 * n * k) + 2e-4 * passes, held, passes)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -203,7 +203,7 @@ def _cost(shapes, params: SampleAttributionParams) -> Cost:
     values = params.way == SHAPLEY or params.players == GROUPS
     passes = rows * (params.budget if values else params.steps) + params.null_samples * params.steps
     held = 40.0 * n * k + 16.0 * k * min(k, 4096) + 16.0 * params.null_samples * k
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * k) + 5e-4 * passes, held)
+    return Cost(OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * k) + 5e-4 * passes, held, passes)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from analysis.errors import InputError
 from analysis.sources.declared.description import Description, read_description
-from analysis.sources.declared.inputs import Prepare
+from analysis.sources.declared.items import Prepare
 from analysis.sources.declared.layers import build
 from analysis.sources.loaded_model import LoadedModel
 from analysis.sources.module_tree import ModuleLine

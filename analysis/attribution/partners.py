@@ -1,0 +1,103 @@
+"""Which other unit does a unit's part hang on, beside its own value?
+
+    explained residual    within blocks of samples with like values of unit j, what is left of φ_j after a line in x_j
+                          is regressed on each other x_k; the share explained, adjusted for the lines fitted
+    Shapley interaction   mean over samples of |I_jk|, I_jk the Shapley value of k in the game S -> v(S + j) - v(S)
+
+The first costs nothing more but sees only partners that go up or down within a block; the second asks the network anew
+and sees any. Null of the first: the other units' rows shuffled within blocks, largest of all partners; of the second an
+additive network, exactly 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.attribution.explained_units import Explained, UnitPartsParams
+from analysis.attribution.unit_parts import EXACT
+from analysis.compute.games.exact import exact_values
+from analysis.compute.games.game import Game
+from analysis.compute.games.permutations import permutation_values
+from analysis.spec import Progress
+
+FEWEST, BLOCKS, DRAWS = 8, 12, 200  # samples of a block; blocks; shuffles
+
+
+@dataclass(frozen=True)
+class Partners:
+    """`strength` (m,) of each unit as partner, 0 of the unit itself; `null` (draws,) the largest by chance; `alone` the
+    share of the part's variance that the unit's own value tells."""
+
+    strength: np.ndarray
+    null: np.ndarray
+    alone: float
+
+
+def residual_partners(x: np.ndarray, part: np.ndarray, unit: int, rng: np.random.Generator) -> Partners:
+    """Of units x (n, m) and the parts (n,) of one of them."""
+    n, m = x.shape
+    order = np.argsort(x[:, unit], kind="stable")
+    blocks = np.array_split(order, max(1, min(BLOCKS, n // FEWEST)))
+    left, others, freedom = np.zeros(n), np.zeros((n, m)), 0
+    for some in blocks:
+        line = np.column_stack([np.ones(len(some)), x[some, unit] - x[some, unit].mean()])
+        basis = np.linalg.svd(line, full_matrices=False)
+        frame = basis[0][:, basis[1] > 1e-9 * max(float(basis[1][0]), 1e-300)]
+        left[some] = part[some] - frame @ (frame.T @ part[some])
+        others[some] = x[some] - frame @ (frame.T @ x[some])
+        freedom += len(some) - frame.shape[1]
+    flat = np.abs(others).max(axis=0) <= 1e-9 * np.maximum(np.abs(x).max(axis=0), 1e-300)
+    flat[unit] = True
+    whole = float((part - part.mean()) @ (part - part.mean()))
+    rest = float(left @ left)
+    if rest <= 1e-20 * max(whole, 1e-300) or flat.all():  # a function of its own value and nothing else
+        return Partners(np.zeros(m), np.zeros(DRAWS), 1.0 if whole > 0 else 0.0)
+    found = _explained(left, others, blocks, flat, freedom)
+    null = np.empty(DRAWS)
+    for i in range(DRAWS):
+        moved = np.arange(n)
+        for some in blocks:
+            moved[some] = rng.permutation(some)
+        null[i] = _explained(left, others[moved], blocks, flat, freedom).max()
+    return Partners(found, null, max(0.0, 1 - (rest / max(freedom, 1)) / (whole / max(n - 1, 1))))
+
+
+def _explained(left, others, blocks, flat, freedom: int) -> np.ndarray:
+    """(m,) adjusted share of the squares of `left` that a line in each unit explains, block by block."""
+    gained, used = np.zeros(others.shape[1]), 0
+    for some in blocks:
+        here = others[some]
+        below = (here**2).sum(axis=0)
+        gained += np.divide((left[some] @ here) ** 2, below, out=np.zeros_like(below), where=below > 1e-300)
+        used += 1
+    share = gained / float(left @ left)
+    adjusted = 1 - (1 - share) * freedom / max(freedom - used, 1)
+    return np.where(flat, 0.0, np.maximum(adjusted, 0.0))
+
+
+def interaction_partners(
+    explained: Explained, params: UnitPartsParams, unit: int, some: np.ndarray, rng: np.random.Generator,
+    progress: Progress, span,
+) -> np.ndarray:  # fmt: skip
+    """(samples, m) Shapley interactions of player `unit` with each other, 0 with itself, of the samples `some`."""
+    m, found = len(explained.players.names), []
+    rest = np.delete(np.arange(m), unit)
+    for k, i in enumerate(some):
+        progress(span[0] + (span[1] - span[0]) * k / len(some), "interactions with the unit")
+        game = explained.game(explained.run(i), params)
+
+        def value(coalitions: np.ndarray, game=game) -> np.ndarray:
+            both = np.zeros((2, len(coalitions), m), bool)
+            both[:, :, rest] = coalitions
+            both[1, :, unit] = True
+            without, with_unit = game(both.reshape(-1, m)).reshape(2, -1)
+            return with_unit - without
+
+        inner = Game(value, m - 1)
+        budget = 2 * (m - 2) * params.rounds + 2
+        exact = 2 ** (m - 1) <= max(EXACT, budget)
+        own = exact_values(inner) if exact else permutation_values(inner, rng, budget=budget)
+        found.append(np.insert(own.values[:, 0], unit, 0.0))
+    return np.array(found)

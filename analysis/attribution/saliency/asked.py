@@ -1,0 +1,270 @@
+"""What a page asks of maps: which samples, where, of which number, against which background; and how often chance gives
+as much.
+
+The null of a map are maps of the same way of other samples, token by token: what a token is owed whatever stands there
+(the middle of pictures, the first word). A token's value lies beyond it where it is outside the smallest and the
+largest of D others, which one more of their kind would be with probability 2 / (D + 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.activations import Activations, as_activations
+from analysis.attribution import backgrounds, targets
+from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
+from analysis.attribution.saliency.by_unit import ByUnit
+from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way
+from analysis.attribution.saliency.ways import WAYS
+from analysis.attribution.sample_run import INPUT, SampleRun
+from analysis.compute.statistics.nulls import against, bootstrap_mean, wilson
+from analysis.compute.streaming import Pass, finite_blocks
+from analysis.errors import NotFound
+from analysis.features.readers import AUTOMATIC, READERS
+from analysis.results import Estimate
+from analysis.spec import Progress, param
+
+FEWEST = 8
+TAP, THE_INPUT = "the tap", "the network's input"
+MOST_LEADING = 5  # class token and registers
+TOKENS_A_SIDE = 8  # windows to a side of the grid, where none is given
+DRAWN_PASSES = 20_000  # for the maps of other samples
+
+
+@dataclass(frozen=True)
+class AskedParams:
+    number: str = param(
+        targets.DIFFERENCE, "Number of the answer that is explained; a difference is to the second answer.",
+        label="number explained", choices=targets.KINDS, late=True,
+    )  # fmt: skip
+    answer: int | None = param(
+        None,
+        "Output whose number it is; automatic: the likeliest of each sample.",
+        low=0,
+        high=1_000_000,
+        late=True,
+    )
+    background: str = param(
+        backgrounds.MEAN, "What stands where something is taken away.", choices=backgrounds.KINDS, late=True
+    )
+    background_samples: int = param(
+        20, "Samples that the background is made of.", low=1, high=1000, late=True
+    )
+    steps: int = param(
+        32, "Slopes of integrated gradients, and more where their sum misses.", low=1, high=500, late=True
+    )
+    window: int | None = param(
+        None,
+        "Side of what is covered at once, in tokens; automatic: an eighth of the side.",
+        low=1,
+        high=512,
+        late=True,
+    )
+    masks: int = param(500, "Random masks of RISE.", low=20, high=100_000, late=True)
+    budget: int = param(1000, "Most coalitions of Shapley values.", low=64, high=1_000_000, late=True)
+    null_samples: int = param(19, "Other samples whose maps give the null.", low=2, high=200, late=True)
+    reader: str = param(AUTOMATIC, "Whose answer.", choices=READERS, late=True)
+    column: str | None = param(
+        None, "Labels of a probe; automatic: 'label' where there is one.", column=True, late=True
+    )
+
+
+class Asked:
+    """Samples of a tap, ready to be asked: `samples`, `notes`, `units` whether units take the places of tokens."""
+
+    def __init__(self, activations, params: AskedParams, site: str, rng, progress: Progress) -> None:
+        tap = as_activations(activations)
+        source = getattr(tap, "source", None)
+        self.tap: Activations = tap if source is None else source()
+        seen = Pass()
+        for _ in finite_blocks(self.tap, seen, progress, "reading", (0.0, 0.05), as_stored=True):
+            pass
+        total = self.tap.layout.n_samples
+        self.samples, said = explained_samples(
+            self.tap, params.reader, params.column, total, rng, progress, (0.05, 0.1), live=True
+        )
+        refuse_few_samples(self.tap, self.samples, FEWEST)
+        self.params, self._rng = params, rng
+        self._site = INPUT if site == THE_INPUT and self.samples.is_network else ""
+        self.notes = (*seen.notes, *(() if self.samples.is_network else said))
+        self._behind: dict[tuple[str, int], list] = {}
+        self.first = self.run(0)
+        self.units = isinstance(self.first, ByUnit)
+
+    def places(self, sample: int, more: int) -> np.ndarray:
+        """Place of the named sample among those that can be explained, and of so many random others."""
+        own = np.flatnonzero(self.samples.samples == sample)
+        if not len(own):
+            raise NotFound(
+                f"sample {sample} of {self.tap.name} to explain",
+                f"one of its {len(self.samples.samples):,} samples with finite rows and, of a probe, a label",
+            )
+        return np.r_[own, self.others(own)[:more]]
+
+    def others(self, own: np.ndarray) -> np.ndarray:
+        """All others, in random order."""
+        return self._rng.permutation(np.setdiff1d(np.arange(len(self.samples.samples)), own))
+
+    def run(self, i: int, site: str = "") -> SampleRun:
+        """The i-th sample at the site that was asked for, or another one."""
+        run = self.samples.run(int(i), site or self._site)
+        if run.shape[0] == 1:
+            return ByUnit(run)
+        self._place(run)
+        return run
+
+    def _place(self, run: SampleRun) -> None:
+        """The grid of tokens in a row, as the tap knows it or as a square fits."""
+        layout, (tokens, _) = self.tap.layout, run.shape
+        if run.grid is not None:
+            return
+        if layout.grid is not None and tokens == layout.leading + layout.grid[0] * layout.grid[1]:
+            run.grid, run.leading = tuple(layout.grid), layout.leading
+        elif picture_of(run) is not None:
+            side = int(tokens**0.5)
+            if side > 1 and tokens - side * side <= MOST_LEADING:
+                run.grid, run.leading = (side, side), tokens - side * side
+
+    def question(self, i: int, site: str = "", answer: int | None = None) -> Question:
+        run, p = self.run(i, site), self.params
+        target = targets.logit_target(run.logits, p.number, p.answer if answer is None else answer)
+        target = replace(target, words=self.words_of(target))
+        others = self._others(run, site) if p.background != backgrounds.ZERO else []
+        behind = backgrounds.background(p.background, run.clean, others)
+        return Question(run, target, behind, self._rng, self.settings(run))
+
+    def settings(self, run: SampleRun) -> Settings:
+        side = max(run.grid) if run.grid else run.shape[0]
+        window = self.params.window or max(1, -(-side // TOKENS_A_SIDE))
+        p = self.params
+        return Settings(p.steps, window, max(1, window // 2), p.masks, p.budget)
+
+    def _others(self, run: SampleRun, site: str) -> list:
+        key = (site, run.shape[1])
+        if key not in self._behind:
+            n = len(self.samples.samples)
+            some = self._rng.choice(n, size=min(self.params.background_samples, n), replace=False)
+            self._behind[key] = [self.run(j, site).clean for j in np.sort(some)]
+        return self._behind[key]
+
+    def layers(self) -> list[str]:
+        """Recorded taps of the store that are modules, as they were recorded; "" where there is only the tap."""
+        store = getattr(self.tap, "store", None)
+        if not self.samples.is_network or store is None:
+            return [""]
+        known = self.samples.modules
+        return [name for name in store.recorded if name in known] or [""]
+
+    def words_of(self, target) -> str:
+        asked = [target.answer] if target.against is None else [target.answer, target.against]
+        return f"{target.kind} of " + " less ".join(self.samples.word(c) for c in asked)
+
+    def where(self, site: str = "") -> str:
+        run = self.first
+        name = "the rows of the sample" if not self.samples.is_network else site or run.site
+        return f"units of {name}" if self.units else f"{run.shape[0]:,} tokens of {name}"
+
+    def draws(self, way: Way, own: int, layers: int = 1) -> int:
+        """Of how many other samples maps are made: as many as are asked for, unless they cost too much."""
+        behind = self.params.background_samples if self.params.background == backgrounds.SAMPLES else 1
+        run = self.first
+        each = layers * max(1, way.passes(run.shape[0], behind, self.settings(run)))
+        left = len(self.samples.samples) - own
+        return int(max(2, min(self.params.null_samples, left, DRAWN_PASSES // each)))
+
+
+def way_of(name: str) -> Way:
+    return WAYS[name]
+
+
+def picture_of(run: SampleRun) -> np.ndarray | None:
+    """(height, width[, 3]) uint8: the image that went into the network, from its smallest number to its largest; None
+    where the input is no image of one or three channels."""
+    inputs = run.inputs.values() if isinstance(run.inputs, Mapping) else [run.inputs]
+    for x in inputs:
+        if getattr(x, "ndim", 0) == 4 and x.shape[1] in (1, 3) and x.is_floating_point():
+            image = x[0].detach().double().numpy().transpose(1, 2, 0)
+            low, high = float(image.min()), float(image.max())
+            image = np.round(255 * (image - low) / ((high - low) or 1.0)).astype(np.uint8)
+            return image[..., 0] if image.shape[2] == 1 else image
+    return None
+
+
+def beyond(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(tokens,) bool: outside what other samples' maps (draws, tokens) have at the same token."""
+    with np.errstate(invalid="ignore"):
+        return (values > np.nanmax(others, axis=0)) | (values < np.nanmin(others, axis=0))
+
+
+def padded(maps: list[np.ndarray]) -> np.ndarray:
+    """(maps, most tokens), NaN behind the end of a shorter one."""
+    out = np.full((len(maps), max(len(m) for m in maps)), np.nan)
+    for row, one in zip(out, maps, strict=True):
+        row[: len(one)] = one
+    return out
+
+
+def beyond_estimate(found: np.ndarray, draws: int, d: int) -> Estimate:
+    """The share of tokens (n,) bool that lie beyond the null."""
+    k, n = int(found.sum()), max(len(found), 1)
+    return Estimate(
+        "tokens beyond the null", k / n, *wilson(k, n), interval="Wilson over tokens",
+        null=2 / (draws + 1), null_method=f"maps of {draws} other samples, exact", n=n, d=d,
+        estimator="outside the smallest and largest value that other samples have at the same token",
+    )  # fmt: skip
+
+
+def residual_estimate(maps: list[SaliencyMap], sizes: list[float], d: int) -> Estimate | None:
+    """Of ways whose parts sum to the answer: the mean of what they miss, as a share of its size."""
+    left = [
+        abs(m.residual) / max(abs(s), 1e-300)
+        for m, s in zip(maps, sizes, strict=True)
+        if m.residual is not None
+    ]
+    if not left:
+        return None
+    return Estimate("residual", float(np.mean(left)), n=len(left), d=d,
+                    estimator="mean |sum of the map - (answer - background)| / |answer - background|")  # fmt: skip
+
+
+def notes_of(maps: list[SaliencyMap]) -> list[str]:
+    """What maps said, notes that begin alike once."""
+    alike: dict[str, list[str]] = {}
+    for note in (note for m in maps for note in m.notes):
+        alike.setdefault(note[:24], []).append(note)
+    return [
+        notes[0]
+        if len(notes) == 1 or len(maps) == 1
+        else f"In {len(notes)} of {len(maps)} maps, as in the first of them: {notes[0]}"
+        for notes in alike.values()
+    ]
+
+
+def rank_agreement(maps: np.ndarray) -> np.ndarray:
+    """(maps, maps) rank correlations of the sizes of maps (maps, tokens); 0 where one does not vary."""
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.abs(maps), axis=1)
+    ranks = ranks - ranks.mean(axis=1, keepdims=True)
+    size = np.linalg.norm(ranks, axis=1, keepdims=True)
+    ranks = np.where(size > 0, ranks / np.where(size > 0, size, 1.0), 0.0)
+    return ranks @ ranks.T
+
+
+def agreement_estimate(maps: np.ndarray, name: str, rng, d: int, draws: int = 200) -> Estimate:
+    """Mean rank correlation of pairs of maps (maps, tokens), two or more; its null: tokens of each in another order."""
+    m, n = maps.shape
+    pairs = np.triu_indices(m, 1)
+    each = rank_agreement(maps)
+    value = float(each[pairs].mean())
+    chance = [rank_agreement(rng.permuted(maps, axis=1))[pairs].mean() for _ in range(draws)]
+    others = (each.sum(axis=1) - np.diag(each)) / (m - 1)
+    low, high = bootstrap_mean(others, rng)
+    return Estimate(
+        name, value, min(float(low), value), max(float(high), value), interval="bootstrap over maps", n=n, d=d,
+        null_method="tokens of every map in another order", estimator="mean Spearman correlation of sizes over pairs",
+        **against(value, np.array(chance)),
+    )  # fmt: skip

@@ -1,0 +1,46 @@
+"""Occlusion: how far the answer falls when a window is covered with the background.
+
+    φ_u = mean over windows W with u in W of ( y(x) - mean over b of y(x, with b in W) )
+
+In units of the explained number: of windows of one token what covering that token takes away. Windows of several tokens
+say it of all of them together, so that a wide one smears and sums do not add up. Windows go through the network many at
+a time.
+
+Cost: windows x background rows.
+
+Reference: M. Zeiler & R. Fergus (2014), "Visualizing and understanding convolutional networks".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way
+from analysis.attribution.saliency.windows import most_windows, windows
+from analysis.attribution.split_game import ROWS
+
+
+def occlusion(question: Question, rows: int = ROWS) -> SaliencyMap:
+    """`rows` of the network at once."""
+    import torch
+
+    run, x, target = question.run, question.run.clean, question.target
+    covered = windows(run, question.settings.window, question.settings.stride)
+    full, left = float(run.values(x[None], target).double()[0]), np.zeros(len(covered))
+    hidden = torch.as_tensor(covered)[:, :, None]
+    for base in question.background.rows:
+        for first in range(0, len(covered), rows):
+            some = torch.where(hidden[first : first + rows], base, x)
+            left[first : first + rows] += run.values(some, target).double().numpy()
+    falls = full - left / question.background.size
+    values = falls @ covered / covered.sum(axis=0)
+    return SaliencyMap(values, 1 + len(covered) * question.background.size)
+
+
+def _passes(tokens: int, rows: int, settings: Settings) -> int:
+    return 1 + rows * most_windows(tokens, settings.stride)
+
+
+WAYS = (
+    Way("occlusion", "How far the answer falls when a window is covered.", occlusion, _passes, signed=True),
+)

@@ -1,0 +1,13 @@
+"""Maps of a sample on trial: are they better than chance, do they hang on the answer, on the weights, on the sample?
+
+asking.py        what every trial asks for
+site_views.py    a sample whose one token is read as units, and one with something else at its site
+live_samples.py  samples in their network, at a tap or at the input
+on_trial.py      samples, their targets and backgrounds, and the ways that a budget of passes lets through
+map_likeness.py  rank correlation and structure of maps, and what chance gives
+filling.py       tokens put in or taken out in the order of a map
+bands.py         ratios of means with bootstrap bands
+reset_layers.py  layers with weights drawn anew, from the output downwards
+planting.py      a patch in the input of a sample, or in rows of a tap
+regions.py       a region among equal ones
+"""

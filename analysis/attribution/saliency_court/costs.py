@@ -1,0 +1,33 @@
+"""What a trial costs, told before it."""
+
+from __future__ import annotations
+
+from analysis.attribution.saliency.way import Settings
+from analysis.attribution.saliency.ways import WAYS
+from analysis.attribution.saliency_court.asking import OPENING, PASS_SECONDS, PASS_WORK, CourtParams
+from analysis.attribution.saliency_court.on_trial import FITTED, asked_ways
+from analysis.compute.machine import machine
+from analysis.spec import Cost
+
+TOKENS = 64  # of a sample, where only rows and units are known
+
+
+def passes_of(params: CourtParams, tokens: int) -> int:
+    """Passes that one map by each of the ways takes together."""
+    settings = Settings(steps=params.steps)
+    asked = asked_ways(params.ways)
+    cost = [way.passes(tokens, 1, settings) for way in asked or WAYS.values()]
+    return sum(c for c in cost if asked is not None or c <= params.budget)
+
+
+def court_cost(shapes, params: CourtParams, maps: float, others: float = 0.0) -> Cost:
+    """`maps` of each way for a sample, and `others`: passes for a sample beside them."""
+    (n, d), m = shapes[0], machine()
+    tokens, samples = min(d, TOKENS), min(n, params.samples)
+    passes = samples * (maps * passes_of(params, tokens) + others + 2) + params.background_samples
+    fitted = min(n, FITTED)
+    work = passes * PASS_WORK + 400.0 * fitted * d
+    held = 60.0 * fitted * d + 200.0 * TOKENS * d
+    return Cost(
+        OPENING + m.seconds(flops64=work, moved=16.0 * n * d) + PASS_SECONDS * passes, held, round(passes)
+    )

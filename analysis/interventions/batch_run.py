@@ -1,0 +1,166 @@
+"""Prepared samples in their network, run as they are or with parts of it changed: many changes in one forward pass.
+
+Each cell of a sweep is something that is done to all n samples. Cells are stacked along the batch: the inputs are
+repeated, and of the rows cell * n + sample only those of a cell are changed by it. As many cells go at once as rows and
+memory allow. torch is imported when a network is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from analysis.attribution.sample_run import INPUT, as_site, as_tokens, input_key, repeated
+from analysis.errors import InputError
+from analysis.interventions.components import OUTPUT, Site
+from analysis.interventions.interventions import Cell
+from analysis.sources.hooked_run import hooked_run
+from analysis.sources.loaded_model import LoadedModel, logits_of, shapes_of
+from analysis.spec import Progress, no_progress
+
+ROWS, MEMORY = 256, 2.5e8  # of the network at once; bytes that one forward pass may hold
+COPIES = 24  # of what stands at a site, held in a forward pass: layers, and what they are made of
+
+
+class BatchRun:
+    """Parameters
+    ----------
+    loaded : LoadedModel
+    inputs : prepared inputs of n samples
+
+    Attributes
+    ----------
+    logits : what the network gives to them, (n, classes) or (n, tokens, words)
+    mask : (n, tokens) bool, False at padding; None without
+    passes : rows that went through the network so far
+    """
+
+    def __init__(self, loaded: LoadedModel, inputs) -> None:
+        self.loaded, self.inputs, self.mask = loaded, inputs, loaded.token_mask(inputs)
+        self.passes, self._sizes = 0, {}
+        self.n = _samples(inputs)
+        self.logits = self._run((), ())[0]
+
+    @classmethod
+    def of_items(cls, loaded: LoadedModel, items: Sequence) -> BatchRun:
+        return cls(loaded, loaded.prepare(items))
+
+    @property
+    def last(self) -> np.ndarray:
+        """(n,) the last token that is not padding; -1 where there is no padding."""
+        if self.mask is None:
+            return np.full(self.n, -1)
+        tokens = self.mask.shape[1]
+        return tokens - 1 - self.mask.flip(1).int().argmax(dim=1).numpy()
+
+    def lengths(self, tokens: int) -> np.ndarray:
+        """(n,) tokens of each sample at a site that has so many of them: without padding, where it has as many."""
+        return self.real(tokens).sum(axis=1)
+
+    def real(self, tokens: int) -> np.ndarray:
+        """(n, tokens) bool of a site that has so many tokens: False at padding."""
+        if self.mask is None or self.mask.shape[1] != tokens:
+            return np.ones((self.n, tokens), dtype=bool)
+        return self.mask.numpy()
+
+    def caught(self, sites: Iterable[Site], cell: Cell = ()) -> dict[Site, object]:
+        """(n, tokens, units) tensors of what stands at the sites before anything is changed there, in the run as it is
+        or with the interventions of a cell."""
+        return self._run(tuple(dict.fromkeys(sites)), (cell,) if cell else ())[1]
+
+    def logits_with(
+        self, cells: Sequence[Cell], rows: int = ROWS, progress: Progress = no_progress
+    ) -> Iterator[tuple[int, object]]:
+        """Yield (number of the first cell, logits (cells, n, …)) of as many cells as go at once."""
+        most = self._at_once(cells, rows)
+        for first in range(0, len(cells), most):
+            some = cells[first : first + most]
+            progress(first / len(cells), "running the network")
+            logits = self._run((), some)[0]
+            yield first, logits.reshape(len(some), self.n, *logits.shape[1:])
+
+    def answers(
+        self, cells: Sequence[Cell], read: Callable, rows: int = ROWS, progress: Progress = no_progress
+    ) -> np.ndarray:
+        """(cells, n, …) float64: what `read` makes of logits (cells, n, …), such as `ManyTargets.of`."""
+        found = [read(logits).double().numpy() for _, logits in self.logits_with(cells, rows, progress)]
+        return np.concatenate(found) if found else np.empty((0, self.n))
+
+    # ------------------------------------------------------------------ running
+    def _at_once(self, cells: Sequence[Cell], rows: int) -> int:
+        """Cells of one forward pass."""
+        held = self.logits[0].numel() * self.logits.element_size() if self.logits is not None else 0
+        sites = {e.site for cell in cells for e in cell}
+        new = [s for s in sites if s not in self._sizes]
+        if new and len(cells) > 1:
+            self._sizes.update({s: x[0].numel() * x.element_size() for s, x in self.caught(new).items()})
+        wide = max((self._sizes.get(s, 0) for s in sites), default=0)
+        most = min(rows, int(MEMORY / max(2 * held + COPIES * wide, 1)))
+        return max(1, most // self.n)
+
+    def _run(self, catch: Sequence[Site], cells: Sequence[Cell]):
+        """Logits (cells n, …), and (n, tokens, units) by site."""
+        loaded, times = self.loaded, max(len(cells), 1)
+        inputs = self.inputs if times == 1 else repeated(self.inputs, times)
+        changes = {site: self._change(site, cells) for site in {e.site: 0 for cell in cells for e in cell}}
+        found: dict[Site, object] = {}
+        inputs = self._at_the_input(inputs, catch, changes, found)
+        inside = {s: c for s, c in changes.items() if s.module != INPUT}
+        asked = [s for s in catch if s.module != INPUT]
+        self.passes += times * self.n
+        with hooked_run(
+            loaded.module, [s.module for s in asked if s.side == OUTPUT],
+            {s.module: c for s, c in inside.items() if s.side == OUTPUT},
+            catch_inputs=[s.module for s in asked if s.side != OUTPUT],
+            replace_inputs={s.module: c for s, c in inside.items() if s.side != OUTPUT},
+        ) as caught:  # fmt: skip
+            raw = loaded.call(loaded.module, inputs) if loaded.call else loaded.run(inputs)
+        for site in asked:
+            tensor = caught[site.module] if site.side == OUTPUT else caught.into(site.module)
+            found[site] = self._tokens(site, tensor, times).clone()
+        logits = logits_of(raw)
+        return None if logits is None else logits.detach(), found
+
+    def _at_the_input(self, inputs, catch, changes, found):
+        """The inputs with what is changed in them; nothing of the samples' own is written to."""
+        site = Site(INPUT)
+        if site not in changes and site not in catch:
+            return inputs
+        key = input_key(inputs)
+        x = inputs if key is None else inputs[key]
+        if site in catch:
+            found[site] = as_tokens(x).clone()
+        if site not in changes:
+            return inputs
+        x = changes[site](x)
+        return x if key is None else {**inputs, key: x}
+
+    def _change(self, site: Site, cells: Sequence[Cell]):
+        own = [(i, e) for i, cell in enumerate(cells) for e in cell if e.site == site]
+
+        def change(tensor):
+            x = self._tokens(site, tensor, len(cells)).detach().clone()
+            for i, intervention in own:
+                rows = slice(i * self.n, (i + 1) * self.n)
+                x[rows] = intervention.applied(x[rows])
+            return as_site(x, tuple(tensor.shape))
+
+        return change
+
+    def _tokens(self, site: Site, tensor, times: int):
+        if tensor.ndim < 2 or tensor.shape[0] != times * self.n or not tensor.is_floating_point():
+            raise InputError(
+                f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)} at {site.module} for "
+                f"{times * self.n} samples",
+                "real numbers, sample by sample", "Choose another module",
+            )  # fmt: skip
+        return as_tokens(tensor)
+
+
+def _samples(inputs) -> int:
+    values = inputs.values() if hasattr(inputs, "values") and not hasattr(inputs, "shape") else [inputs]
+    found = {int(v.shape[0]) for v in values if hasattr(v, "shape") and v.ndim}
+    if len(found) != 1:
+        raise InputError(f"inputs of {shapes_of(inputs)}", "as many samples in each")
+    return found.pop()

@@ -1,0 +1,250 @@
+"""Does a map hang on what the network has learned? Its layers are given other weights, one after the other, from the
+output downwards, and every way's map is compared with its own from the trained network.
+
+    likeness at stage s = mean over samples of likeness(map as trained, map with the last s layers reset)
+
+by Spearman's rank correlation of sizes or of values, or by structural similarity. Only layers behind the site are
+reset: what stands at the site, and so every control, stays. Where a linear probe stands in the place of the network, it
+is fitted again to the same samples with their labels permuted.
+
+Null: maps of other samples by the same way, a line for each: a map that has lost the network may keep what the way
+likes in any sample. Random maps have ρ = 0. A way keeps part of its map where the whole interval of its likeness in the
+end lies above the interval of that of other samples, and fails where it lies above 0.5, too. Edges ignore the weights
+and fail by construction.
+
+When it lies: a way that multiplies by what stands at the site keeps its shape whatever the weights, and may still be
+right about the trained network; a network at random is a network too, and edges are what random convolutions see; a
+saturated network at random gives no map, which counts as no likeness. A map that passes may be wrong all the same.
+
+Cost: the maps of all samples for each stage and draw, as their ways tell, and a copy of the weights that are reset.
+
+References: J. Adebayo et al. (2018), "Sanity checks for saliency maps"; Z. Wang et al. (2004), "Image quality
+assessment: from error visibility to structural similarity".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import ArrayActivations
+from analysis.attribution.saliency_court import reset_layers
+from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
+from analysis.attribution.saliency_court.bands import mean_band
+from analysis.attribution.saliency_court.costs import court_cost
+from analysis.attribution.saliency_court.map_likeness import rank_correlations, same_length, structure
+from analysis.attribution.saliency_court.on_trial import Case, Trial, opened_trial
+from analysis.attribution.saliency_court.permuted_labels import permuted_probe
+from analysis.attribution.saliency_court.site_views import place_run
+from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.errors import InputError
+from analysis.features.readers import PROBE
+from analysis.results import Curve, Estimate
+from analysis.spec import CheckLine, Method, no_progress, param
+
+SIZES, VALUES, STRUCTURE = "rank correlation of sizes", "rank correlation of values", "structural similarity"
+MEASURES = (SIZES, VALUES, STRUCTURE)
+FAILS = 0.5
+
+
+@dataclass(frozen=True)
+class CascadeRandomisationParams(CourtParams):
+    budget: int = param(
+        50, "Most passes through the network that one map of one way may take.", low=2, high=1_000_000,
+        label="passes for a map", late=True,
+    )  # fmt: skip
+    measure: str = param(SIZES, "How alike two maps are.", choices=MEASURES)
+    weights: str = param(reset_layers.DRAWN, "What layers get: normal values of the same mean and spread, or shuffled.",
+                         choices=reset_layers.KINDS)  # fmt: skip
+    stages: int = param(6, "Most stages; neighbouring layers are reset together.", low=1, high=200)
+    draws: int = param(2, "Times that weights are drawn, or labels permuted.", low=1, high=100)
+
+
+def cascade_randomisation(
+    activations,
+    params: CascadeRandomisationParams = CascadeRandomisationParams(),
+    rng=None,
+    progress=no_progress,
+) -> Curve:
+    """Likeness of maps to those of the trained network as its layers are reset.
+
+    Parameters
+    ----------
+    activations : Activations or array (rows, units)
+
+    Returns
+    -------
+    Curve
+        A line for each way over the stages, with bands over samples, and its null. Estimates: likeness in the end.
+
+    Raises
+    ------
+    NotFound, InputError, NotEnoughData
+        No such way; neither a network that can be run nor labels; fewer than eight samples; no layer behind the site.
+    """
+    rng = rng or np.random.default_rng(0)
+    trial = opened_trial(activations, params, rng, progress)
+    clean = trial.without_silent(trial.maps(progress, (0.1, 0.2)))
+    names, stages = _stages(trial, params)
+    other = _likeness(trial, clean, clean[1:] + clean[:1], params.measure)
+    found, total, done = [], params.draws * len(stages), 0
+    for _ in range(params.draws):
+        own = []
+        with closing(
+            _reset(trial, stages, params, rng)
+        ) as every:  # weights come back also after an exception
+            for cases in every:
+                span = (0.2 + 0.75 * done / total, 0.2 + 0.75 * (done + 1) / total)
+                maps = trial.maps(progress, span, cases, "explaining with other weights")
+                own.append(_likeness(trial, clean, maps, params.measure))
+                done += 1
+        found.append(own)
+    same = np.ones((1, len(clean), len(trial.ways)))
+    likeness = np.concatenate([same, np.mean(found, axis=0)]).transpose(1, 2, 0)  # (n, ways, stages + 1)
+    value, low, high = mean_band(likeness, rng)
+    progress(1.0, "done")
+    verdicts = _verdicts(trial, likeness[:, :, -1], other)
+    return Curve(
+        title="Maps as the network forgets what it learned", reading=_reading(trial, verdicts),
+        caveats=(*trial.caveats(), *_said(trial)), estimates=_estimates(trial, likeness[:, :, -1], other, params),
+        x=np.arange(len(names), dtype=np.float64), x_name="reset, from the output down to", x_labels=names,
+        y_name=params.measure,
+        series=dict(zip(trial.names, value, strict=True)), low=dict(zip(trial.names, low, strict=True)),
+        high=dict(zip(trial.names, high, strict=True)),
+        null={name: np.full(len(names), other[:, k].mean()) for k, name in enumerate(trial.names)},
+    )  # fmt: skip
+
+
+def _stages(trial: Trial, params) -> tuple[tuple[str, ...], list[list[str]]]:
+    if not trial.is_network:
+        return ("as fitted", "labels permuted"), [[]]
+    case = trial.cases[0]
+    layers, lost = reset_layers.layers_behind(case.run, case.target)
+    if not layers:
+        raise InputError(
+            f"no layer with weights runs behind {case.run.site}",
+            "a tap before the head",
+            "Choose an earlier tap",
+        )
+    if lost:
+        trial.notes.append(f"Not reset, as they do not run by themselves: {', '.join(lost[:5])}.")
+    stages = reset_layers.stages_of(layers, params.stages)
+    return ("as trained", *(stage[-1] or "the whole" for stage in stages)), stages
+
+
+def _reset(trial: Trial, stages, params, rng) -> Iterator[list[Case]]:
+    """The cases of each stage, in a network whose weights are not its own as long as the stage lasts."""
+    if trial.is_network:
+        with reset_layers.reset_weights(trial.cases[0].run.loaded.module, params.weights, rng) as reset:
+            for stage in stages:
+                reset(stage)
+                yield trial.cases
+        return
+    probe = permuted_probe(trial.tap, params.column, trial.probe_seed, rng)
+    place = {int(s): i for i, s in enumerate(probe.samples)}
+    at = [place[int(trial.samples.samples[case.number])] for case in trial.cases]
+    yield [
+        dataclasses.replace(case, run=place_run(probe.run(i), trial.tap.layout))
+        for case, i in zip(trial.cases, at, strict=True)
+    ]
+
+
+def _likeness(trial: Trial, a, b, measure: str) -> np.ndarray:
+    """(n, ways) of maps of as many cases, up to the end of the shorter one."""
+    out = np.empty((len(a), len(trial.ways)))
+    for i, (x, y) in enumerate(zip(a, b, strict=True)):
+        x, y = same_length(np.array(x), np.array(y))
+        if measure == STRUCTURE:
+            grid, leading = trial.grid_of(trial.cases[i])
+            out[i] = [structure(p[leading:], q[leading:], grid) for p, q in zip(x, y, strict=True)]
+        else:
+            out[i] = rank_correlations(*((np.abs(x), np.abs(y)) if measure == SIZES else (x, y)))
+    return out
+
+
+def _verdicts(trial: Trial, last: np.ndarray, other: np.ndarray) -> dict[str, list[str]]:
+    """Names of the ways that fail, keep part of their map, and lose it."""
+    said = {"fails": [], "keeps part": [], "loses it": []}
+    for k, name in enumerate(trial.names):
+        low = mean_interval(last[:, k])["low"]
+        chance = max(mean_interval(other[:, k])["high"], 0.0)
+        said["loses it" if low <= chance else "fails" if low > FAILS else "keeps part"].append(name)
+    return said
+
+
+def _estimates(trial: Trial, last: np.ndarray, other: np.ndarray, params) -> tuple[Estimate, ...]:
+    d, n = int(np.median(trial.tokens)), len(last)
+    null = [mean_interval(other[:, k], -1.0, 1.0) for k in range(last.shape[1])]
+    return tuple(
+        Estimate(f"likeness in the end, {name}", float(last[:, k].mean()), **mean_interval(last[:, k], -1.0, 1.0),
+                 null=float(other[:, k].mean()), null_low=null[k]["low"], null_high=null[k]["high"],
+                 null_method="maps of other samples by the same way", n=n, d=d,
+                 estimator=f"mean {params.measure} over samples, {params.draws} draw(s)")
+        for k, name in enumerate(trial.names)
+    )  # fmt: skip
+
+
+def _reading(trial: Trial, verdicts: dict[str, list[str]]) -> str:
+    done = "all layers behind the site reset" if trial.is_network else "the probe fitted to permuted labels"
+    told = []
+    for verdict, words in (
+        ("fails", f"the maps stay (above {FAILS} with the whole interval): FAIL"),
+        ("keeps part", "keep part of the map"), ("loses it", "lose the map"),
+    ):  # fmt: skip
+        if verdicts[verdict]:
+            told.append(f"{words}: {', '.join(verdicts[verdict])}")
+    return f"With {done}, " + "; ".join(told) + "."
+
+
+def _said(trial: Trial) -> tuple[str, ...]:
+    if trial.is_network:
+        return ("Running means of normalisations stay, and only layers behind the site are reset.",)
+    return (
+        "The probe has one layer: its labels are permuted instead, which leaves nothing for it to have learned.",
+    )
+
+
+def _cost(shapes, params: CascadeRandomisationParams):
+    return court_cost(shapes, params, 1 + params.stages * params.draws)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """A probe of one strong unit of many: edges stay whatever the labels say, slopes do not."""
+    rng = np.random.default_rng(0)
+    label = np.arange(80) % 2
+    x = rng.standard_normal((80, 20)) + 6.0 * label[:, None] * (np.arange(20) == 3)
+    tap = ArrayActivations(x, name="planted", samples={"label": label})
+    found = cascade_randomisation(
+        tap, CascadeRandomisationParams(ways="gradient", reader=PROBE, draws=5, steps=1)
+    )
+    last = {name: float(values[-1]) for name, values in found.series.items()}
+    return (
+        CheckLine("edges ignore the labels", 1.0, last["edges"], 1e-9),
+        CheckLine("slopes do not", FAILS, last["gradient"], 0.0, "at most"),
+        CheckLine("random maps are alike by chance only", 0.0, last["random"], 0.3),
+        CheckLine("edges are named", 1.0, float("FAIL: edges" in found.reading), 0.0),
+    )
+
+
+METHODS = (
+    Method(
+        id="cascade_randomisation",
+        family="attribution",
+        title="Cascade randomisation",
+        summary="Whether each way's map changes as the network's layers lose what they learned.",
+        version=1,
+        function=cascade_randomisation,
+        params=CascadeRandomisationParams,
+        result=Curve,
+        check=_check,
+        cost=_cost,
+        minimum_rows=FEWEST,
+        invariance="any rising function of a map, of rank correlations",
+        papers=("There and Back Again: Revisiting Backpropagation Saliency Methods (same text as 003 #40)",),
+        libraries=("torch",),
+    ),
+)

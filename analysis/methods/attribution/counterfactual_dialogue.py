@@ -1,0 +1,248 @@
+"""What is the least that would have to be different for another answer? The fewest flips of concepts that change it.
+
+A concept is a group of samples or a feature. The sample is moved to what samples with the concept are like, or to what
+those without it are like (`analysis.attribution.concept_moves`), until the wanted answer leads by `margin`. The fewest
+moves are searched greedily and, among the strongest, exactly (`analysis.attribution.counterfactual_search`); every step
+was run through the network. The last move is made only as far as it must, so of a linear head and units the length of a
+single flip is margin / max |w_a - w_p|; the least move of all units together is margin / ‖w_a - w_p‖. A sample that is
+answered as wanted needs no flip.
+
+A line of the table is a turn of a dialogue: what is changed, what the network then says, and three samples that show
+the concept, so that a person can guess before she reads on.
+
+Null: moves of the same lengths in random directions: how many of these it takes, and in how many other samples of the
+same answer they lead to the wanted one. Interval: Wilson over these samples.
+
+When it lies: a moved sample may be like nothing that the network has seen; concepts that go together stand for each
+other, so that another set of as many may do as well; a small set exists for almost any network and is no proof that the
+network reasons by it.
+
+Cost: runs of the sample: one for each move a step, for each random set too, 500 for the least amounts, up to 300 for
+smaller sets.
+
+References: A. Akula et al. (2022), "CX-ToM: counterfactual explanations with theory-of-mind for enhancing human trust
+in image recognition models".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import ArrayActivations, as_activations
+from analysis.attribution import concepts as concept_kinds
+from analysis.attribution import targets
+from analysis.attribution.asked_sample import answer_wanted, place_of
+from analysis.attribution.class_pairs import answer_of
+from analysis.attribution.concept_moves import feature_levels, group_levels, random_like
+from analysis.attribution.concept_slopes import sample_rows
+from analysis.attribution.concepts import labels_of
+from analysis.attribution.counterfactual_search import Flips, Moves, fewest_flips, least_move, margin_of
+from analysis.attribution.dialogue_table import HELP, dialogue_columns, dialogue_estimates, dialogue_reading
+from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
+from analysis.attribution.local_slopes import local_slope, logits_at, rows_at
+from analysis.compute.machine import machine
+from analysis.compute.streaming import Pass, finite_blocks
+from analysis.features.readers import AUTOMATIC, READERS
+from analysis.features.tap_dictionary import tap_dictionary
+from analysis.results import Table
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+
+OPENING, FEWEST, CHOICES, OTHERS = (
+    5.0,
+    12,
+    4,
+    16,
+)  # seconds; samples; samples of the same answer
+
+
+@dataclass(frozen=True)
+class CounterfactualDialogueParams:
+    sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
+    wanted: str | None = param(
+        None, "Answer that is wanted; automatic: the second likeliest.", label="wanted answer"
+    )
+    concepts: str = param(concept_kinds.GROUPS, "What may be flipped.", choices=concept_kinds.KINDS)
+    margin: float = param(0.0, "Lead that the wanted answer must have, in logits.", low=0.0, high=1000.0)
+    most: int = param(6, "Most flips.", label="most flips", low=1, high=30)
+    column: str | None = param(
+        None, "Labels of the groups and of a probe; automatic: 'label', or the answers.", column=True
+    )
+    most_concepts: int = param(24, "Most concepts.", low=2, high=500)
+    draws: int = param(5, "Random sets of moves.", label="random sets", low=3, high=200)
+    reader: str = param(AUTOMATIC, "Whose answer.", choices=READERS)
+    maximum_samples: int = param(160, "Most samples that concepts are taken from.", low=12, high=20_000)
+
+
+def counterfactual_dialogue(
+    activations,
+    params: CounterfactualDialogueParams = CounterfactualDialogueParams(),
+    rng=None,
+    progress=no_progress,
+) -> Table:
+    """The fewest flips of concepts that change the answer to a sample.
+
+    Parameters
+    ----------
+    activations : Activations or array (rows, units)
+        A tap that a feature set encoded, for its features; any other for groups or units.
+
+    Returns
+    -------
+    Table
+        A line for each flip, in order, see `HELP`; none where the answer is the wanted one already.
+
+    Raises
+    ------
+    NotFound, InputError, NotEnoughData
+        Neither a network that can be run nor labels; no such sample or answer; under twelve samples; no two groups.
+    """
+    tap, rng, seen = as_activations(activations), rng or np.random.default_rng(0), Pass()
+    made = tap_dictionary(tap)
+    for _ in finite_blocks(made.source, seen, progress, "reading", (0.0, 0.05), as_stored=True):
+        pass
+    samples, notes = explained_samples(made.source, params.reader, params.column, made.source.layout.n_samples, rng,
+                                       progress, (0.05, 0.1))  # fmt: skip
+    refuse_few_samples(tap, samples, FEWEST)
+    at = place_of(samples, params.sample, tap)
+    others = rng.permutation(np.delete(np.arange(len(samples.samples)), at))[: params.maximum_samples]
+    rows, said = sample_rows(samples, others, progress, (0.1, 0.4))
+    run = samples.run(at)
+    h, wanted = rows_at(run), answer_wanted(samples, run.logits, params.wanted)
+    levels = _levels(
+        made, params, rows, said, labels_of(made.source, samples.samples[others], params.column), len(h)
+    )
+    moves = levels.moves(h, made)
+    progress(0.4, "searching flips")
+    how = {"margin": params.margin, "most": params.most}
+    found = fewest_flips(lambda x: logits_at(run, x), h, moves, wanted, **how)
+    by_chance, drawn = [], []
+    for k in range(params.draws):
+        progress(0.5 + 0.3 * k / params.draws, "trying random moves")
+        drawn.append(random_like(moves, rng))
+        by_chance.append(fewest_flips(lambda x: logits_at(run, x), h, drawn[-1], wanted, **how, exact=False))
+    same = [i for i, s in zip(others, said, strict=True) if s == samples.word(answer_of(run))][:OTHERS]
+    shares = _elsewhere(samples, same, made, levels, moves, found, wanted, rng, progress)
+    near = [np.linalg.norm(r - h) for r, s in zip(rows, said, strict=True)
+            if s == samples.word(wanted) and r.shape == h.shape]  # fmt: skip
+    estimates = dialogue_estimates(
+        found, by_chance, shares, _least(run, h, wanted, params.margin), near, params, h.shape[1]
+    )
+    progress(1.0, "done")
+    names = {"sample": params.sample, "now": samples.word(answer_of(run)), "wanted": samples.word(wanted)}
+    return Table(
+        title=f"From {names['now']} to {names['wanted']}: sample {params.sample} at {tap.name}",
+        reading=dialogue_reading(found, moves, levels, by_chance, names), estimates=estimates,
+        caveats=(*seen.notes, *notes, *levels.concepts.notes, *_caveats(found, samples, by_chance)),
+        columns=dialogue_columns(found, moves, levels, samples, others, wanted), index="step", help=HELP,
+    )  # fmt: skip
+
+
+def _levels(made, params, rows, said, labels, tokens: int):
+    if params.concepts == concept_kinds.FEATURES:
+        return feature_levels(rows, made, tokens, params.most_concepts)
+    return group_levels(rows, said if labels is None else labels, tokens, params.most_concepts)
+
+
+def _elsewhere(samples, same, made, levels, moves: Moves, found: Flips, wanted: int, rng, progress):
+    """Whether the same flips, and random moves of their lengths, lead to the wanted answer in other samples."""
+    asked = {(int(moves.concept[j]), bool(moves.adds[j])) for j in found.chosen}
+    own, chance = [], []
+    for k, i in enumerate(same if asked else ()):
+        progress(0.8 + 0.2 * k / len(same), "flipping other samples")
+        run = samples.run(int(i))
+        h = rows_at(run)
+        offered = (
+            levels.moves(h, made)
+            if levels.tokens in (1, len(h))
+            else Moves(np.zeros((0, *h.shape)), *[[]] * 2)
+        )
+        some = [
+            j for j in range(len(offered.rows)) if (int(offered.concept[j]), bool(offered.adds[j])) in asked
+        ]
+        both = [m.rows[some].sum(axis=0) for m in (offered, random_like(offered, rng))]
+        z = margin_of(logits_at(run, np.stack([h + both[0], h + both[1]])), wanted)
+        own.append(z[0] > 0)
+        chance.append(z[1] > 0)
+    return np.array(own), np.array(chance)
+
+
+def _least(run, h, wanted: int, margin: float) -> float | None:
+    """Length of the least move of everything together; None where it is not found."""
+
+    def ask(x):
+        z = logits_at(run, x[None])[0]
+        z[wanted] = -np.inf
+        target = targets.LogitTarget(targets.DIFFERENCE, wanted, int(z.argmax()))
+        return float(margin_of(logits_at(run, x[None]), wanted)[0]), local_slope(run, target, x)
+
+    found = least_move(ask, h, margin)
+    return None if found is None else float(np.linalg.norm(found))
+
+
+def _caveats(found: Flips, samples, by_chance) -> list[str]:
+    rows = found.tried + sum(f.tried for f in by_chance)
+    return [
+        f"{rows:,} rows went through {samples.what}. A moved sample may be unlike anything that it has seen.",
+        "Other sets of as many flips may do as well: this one is an example, not the reason.",
+    ]
+
+
+def _cost(shapes, params: CounterfactualDialogueParams) -> Cost:
+    (n, k), m = shapes[0], machine()
+    concepts = 2 * min(params.most_concepts, k)
+    rows = (1 + params.draws) * concepts * params.most + 800
+    held = (
+        24.0 * n * k
+        + 16.0 * min(n, params.maximum_samples) * k
+        + 32.0 * concepts * k
+        + 16.0 * min(k, 4096) ** 2
+    )
+    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """A linear head of two answers: the shortest single unit, the least move, and no flip where none is needed."""
+    rng = np.random.default_rng(0)
+    w, h = rng.standard_normal((6, 2)), rng.standard_normal((1, 6))
+    ask = lambda x: x[:, 0] @ w  # noqa: E731
+    now = int((h @ w)[0].argmax())
+    apart, gap = w[:, 1 - now] - w[:, now], 0.5 - float((h @ (w[:, 1 - now] - w[:, now]))[0])
+    both = np.concatenate([np.eye(6), -np.eye(6)])[:, None] * 100
+    moves = Moves(both, np.tile(np.arange(6), 2), np.arange(12) < 6)
+    found = fewest_flips(ask, h, moves, 1 - now, margin=0.5)
+    least = least_move(lambda x: (float((x @ apart)[0]), apart[None]), h, 0.5)
+    label = np.arange(60) % 3
+    x = 3 * np.eye(6)[label] + 0.3 * rng.standard_normal((60, 6))
+    table = counterfactual_dialogue(ArrayActivations(x, name="planted", samples={"label": label}))
+    return (
+        CheckLine("flips of a linear head", 1.0, len(found.chosen), 0.0),
+        CheckLine("length of the flip", gap / np.abs(apart).max(), 100 * found.amounts[0], 1e-5),
+        CheckLine("least move of all units", gap / np.linalg.norm(apart), float(np.linalg.norm(least)), 1e-9),
+        CheckLine("already the answer", 0.0, len(fewest_flips(ask, h, moves, now).chosen), 0.0),
+        CheckLine("the wanted answer leads", 0.0, float(table.columns["lead"][-1]), 0.0, "at least"),
+    )
+
+
+METHODS = (
+    Method(
+        id="counterfactual_dialogue",
+        family="attribution",
+        title="What would change this answer?",
+        summary="The fewest flips of concepts that give a sample another answer, turn by turn.",
+        version=1,
+        function=counterfactual_dialogue,
+        params=CounterfactualDialogueParams,
+        result=Table,
+        check=_check,
+        cost=_cost,
+        minimum_rows=FEWEST,
+        invariance="a constant added to all logits; the order of concepts",
+        papers=(
+            "CX-ToM: Counterfactual Explanations with Theory-of-Mind for Enhancing Human Trust in Image Recognition "
+            "Models",
+        ),
+        libraries=("torch",),
+    ),
+)

@@ -1,0 +1,205 @@
+"""Do ways of saliency say the same of a sample? All of them side by side, each with what it costs, controls among them.
+
+Each map is divided by its largest size, since a length of a slope, a logit and a relevance have no common unit: places
+can be compared between maps, heights cannot. Ways that a network has no rules for are left out, with their reason.
+Controls (random, edges) look at no weights: what looks like them may have told of the picture and not of the network.
+
+Agreement is the mean rank correlation of sizes over pairs of explaining maps (Spearman); its null are the same maps
+with their tokens in another order; its interval a bootstrap over maps.
+
+When it lies: ways that are the same thing by another name (slope times input and LRP in a network of ReLUs) agree
+without adding anything; neighbouring tokens are alike, so that even unrelated smooth maps correlate further from 0 than
+the null; agreement is not being right, and disagreement not being wrong: ways answer different questions.
+
+Cost: the sum of what the ways cost, each told in its name; Shapley values, RISE and occlusion cost most.
+
+References: S.-A. Rebuffi, R. Fong, X. Ji & A. Vedaldi (2020), "There and back again: revisiting backpropagation
+saliency methods"; and those of each way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import ArrayActivations
+from analysis.attribution import backgrounds
+from analysis.attribution.saliency.asked import (
+    FEWEST,
+    TAP,
+    THE_INPUT,
+    Asked,
+    AskedParams,
+    agreement_estimate,
+    notes_of,
+    picture_of,
+    rank_agreement,
+)
+from analysis.attribution.saliency.way import SaliencyMap, Settings
+from analysis.attribution.saliency.ways import CONTROLS, EXPLAINING, WAYS
+from analysis.compute.machine import machine
+from analysis.errors import LoupeError, NotEnoughData
+from analysis.features.readers import PROBE
+from analysis.results import Estimate, TokenMap
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+
+OPENING = 5.0  # seconds
+OF_PLACES = (
+    "Grad-CAM",
+    "guided Grad-CAM",
+    "NormGrad, 3 x 3",
+)  # means over places, or neighbours: not of units
+
+
+@dataclass(frozen=True)
+class SaliencyWaysParams(AskedParams):
+    sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
+    site: str = param(TAP, "Whose tokens are mapped.", choices=(TAP, THE_INPUT))
+
+
+def saliency_ways(
+    activations, params: SaliencyWaysParams = SaliencyWaysParams(), rng=None, progress=no_progress
+) -> TokenMap:
+    """Maps of one sample by every way.
+
+    Parameters
+    ----------
+    activations : Activations or array (rows, units)
+        A recorded tap, or one that a feature set encoded, of which the source is taken.
+
+    Returns
+    -------
+    TokenMap
+        (ways, tokens), each divided by its largest size. Estimates: agreement of explaining maps, passes of all.
+
+    Raises
+    ------
+    NotFound, InputError, NotEnoughData
+        Neither a network that can be run nor labels; no such sample or output; fewer than eight samples; no map.
+    """
+    rng = rng or np.random.default_rng(0)
+    asked = Asked(activations, params, params.site, rng, progress)
+    (own,) = asked.places(params.sample, 0)
+    question = asked.question(own)
+    left_out = OF_PLACES if asked.units else ()
+    maps: dict[str, SaliencyMap] = {}
+    refused: dict[str, str] = dict.fromkeys(left_out, "it needs places, and units have none")
+    for k, name in enumerate(n for n in WAYS if n not in left_out):
+        progress(0.1 + 0.9 * k / len(WAYS), name)
+        try:
+            maps[name] = WAYS[name].make(question)
+        except LoupeError as why:
+            refused[name] = why.found
+    progress(1.0, "done")
+    explaining = [n for n in EXPLAINING if n in maps]
+    if len(explaining) < 2:
+        raise NotEnoughData(
+            f"{len(explaining)} way(s) that this network allows",
+            "at least 2",
+            next(iter(refused.values()), ""),
+        )
+    values = np.stack([_scaled(m.values) for m in maps.values()])
+    run = question.run
+    picture = picture_of(run) if run.grid is not None else None
+    words = asked.samples.words(int(own)) if run.grid is None and not asked.units else ()
+    estimates = _estimates(maps, explaining, rng, run.shape[1])
+    return TokenMap(
+        title=f"Ways of saliency for the {question.target.words} of sample {params.sample}", values=values,
+        reading=_reading(maps, explaining, estimates), estimates=estimates,
+        caveats=(*asked.notes, *_caveats(asked, question, maps, refused)), samples=np.full(len(maps), params.sample),
+        value_name="share of the map's largest value", grid=run.grid, leading=run.leading,
+        names=tuple(_name(n, m) for n, m in maps.items()), pictures=None if picture is None else picture[None],
+        words=(words,) if words else (),
+    )  # fmt: skip
+
+
+def _scaled(values: np.ndarray) -> np.ndarray:
+    top = float(np.nanmax(np.abs(values), initial=0.0))
+    return values / top if top > 0 else values
+
+
+def _name(name: str, found: SaliencyMap) -> str:
+    return f"{name} (control)" if WAYS[name].control else f"{name}, {found.passes:,} passes"
+
+
+def _estimates(maps, explaining, rng, d: int) -> tuple[Estimate, ...]:
+    each = np.nan_to_num(np.stack([maps[n].values for n in explaining]))
+    total = sum(m.passes for m in maps.values())
+    return (
+        agreement_estimate(each, "agreement of explaining maps", rng, d),
+        Estimate("passes of all ways", float(total), n=len(maps), d=d,
+                 estimator="through the network, forward and backward counted as two"),
+    )  # fmt: skip
+
+
+def _reading(maps, explaining, estimates) -> str:
+    names = [*explaining, *(c for c in CONTROLS if c in maps)]
+    each = rank_agreement(np.nan_to_num(np.stack([maps[n].values for n in names])))
+    k, e = len(explaining), estimates[0]
+    said = (
+        f"{k} ways were asked; the sizes of their maps agree at a rank correlation of {e.value:.2f} on average "
+        f"({e.null:.2f} with tokens in another order)."
+    )
+    if "edges" in names[k:]:
+        edges = each[:k, names.index("edges")]
+        said += (
+            f" Most like edges, which know no network, is {names[int(edges.argmax())]} ({edges.max():.2f})."
+        )
+    return said
+
+
+def _caveats(asked: Asked, question, maps, refused) -> list[str]:
+    said = [f"Explained is {asked.samples.what}, over {asked.where()}."]
+    said.append(f"What stands where something is taken away: {question.background.words}.")
+    if asked.params.background == backgrounds.ZERO:
+        said.append("Zeros may be unlike anything that the network has seen.")
+    if asked.units:
+        said.append("The tap has one token a sample, so that units are mapped.")
+    said += [f"Left out, {name}: {why}." for name, why in refused.items()]
+    said += notes_of(list(maps.values()))
+    said.append("Each map is divided by its own largest size: heights of different maps cannot be compared.")
+    return said
+
+
+def _cost(shapes, params: SaliencyWaysParams) -> Cost:
+    (n, d), m = shapes[0], machine()
+    rows = params.background_samples if params.background == backgrounds.SAMPLES else 1
+    settings = Settings(params.steps, params.window or 3, 1, params.masks, params.budget)
+    passes = sum(way.passes(64, rows, settings) for way in WAYS.values())
+    held = 50.0 * n * d + 1e6 + 8.0 * d * (params.masks * 3 + 40 * rows)
+    return Cost(OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d) + 5e-4 * passes, held)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """A linear probe of one planted unit: ways that look at what stands there point at it (slopes alone do not know how
+    far a unit moves), and those that add up agree."""
+    rng = np.random.default_rng(0)
+    label = np.arange(40) % 2
+    noise = 0.3 * rng.standard_normal((40, 5))
+    tap = ArrayActivations(
+        noise + 4.0 * np.outer(label, np.eye(5)[2]), name="planted", samples={"label": label}
+    )
+    found = saliency_ways(tap, SaliencyWaysParams(sample=5, reader=PROBE))
+    ways = [n.split(",")[0] for n in found.names if "control" not in n]
+    at = np.abs(found.values[: len(ways)]).argmax(axis=1)
+    slopes_alone = ("gradient", "guided backpropagation")
+    elsewhere = sum(place != 2 for name, place in zip(ways, at, strict=True) if name not in slopes_alone)
+    apart = found.values[ways.index("occlusion")] - found.values[ways.index("DeepLIFT")]
+    return (
+        CheckLine("ways that point elsewhere", 0.0, float(elsewhere), 0.0),
+        CheckLine("ways that were asked", 10.0, float(len(ways)), 0.0, "at least"),
+        CheckLine("occlusion and DeepLIFT of a linear network", 0.0, float(np.abs(apart).max()), 1e-9),
+    )
+
+
+METHODS = (
+    Method(
+        id="saliency_ways", family="attribution", title="Ways of saliency side by side", version=1,
+        function=saliency_ways,
+        summary="One sample's maps by every way, what each costs, controls among them, and how far they agree.",
+        params=SaliencyWaysParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=FEWEST,
+        invariance="a constant added to all logits, where a difference is explained",
+        papers=("There and Back Again: Revisiting Backpropagation Saliency Methods",), libraries=("torch", "captum"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,127 @@
+"""Texts written out, the value of each word as the colour behind it and, with its sign, as a line below it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.results import TokenMap
+from dashboard.figures.over_pictures import DENSEST, NEGATIVE, POSITIVE
+from dashboard.figures.screen import screen_figure
+from dashboard.figures.style import Theme
+from dashboard.figures.text import markup, number, plain, shorten
+from dashboard.figures.traces import colour_bar
+
+MOST_TEXTS, MOST_WORDS, COLUMNS, LONGEST = 24, 400, 96, 24
+GAP = 0.4  # columns between words
+LINE = 24  # pixels of a line of text
+
+
+def fits(result: TokenMap) -> bool:
+    """Whether the map is drawn as texts: few, with their words, not on a grid."""
+    n, tokens = np.asarray(result.values).shape
+    return bool(result.words) and result.grid is None and n * min(tokens, MOST_WORDS) <= 3 * MOST_WORDS and (
+        n <= MOST_TEXTS
+    )  # fmt: skip
+
+
+def words_of(result: TokenMap, k: int) -> list[str]:
+    """Token texts of the k-th map as they are shown: blanks made visible."""
+    words = result.words[k if len(result.words) > 1 else 0]
+    shown = [str(w).replace("\n", "⏎").replace("\t", "⇥").replace(" ", "·") for w in words]
+    return [shorten(plain(w) or "·", LONGEST) for w in shown]
+
+
+def laid_out(result: TokenMap) -> tuple[list[tuple[int, int, int, float, str]], list[tuple[int, str]], int]:
+    """(map, token, line, first column, text) of every word, (line, name) of every map, and how many lines."""
+    placed, names, line = [], [], 0
+    for k in range(len(result.values)):
+        names.append((line, str(result.names[k]) if result.names else f"sample {int(result.samples[k])}"))
+        line, column = line + 1, 0.0
+        for t, word in enumerate(words_of(result, k)[: min(MOST_WORDS, result.values.shape[1])]):
+            if column and column + len(word) > COLUMNS:
+                line, column = line + 1, 0.0
+            placed.append((k, t, line, column, word))
+            column += len(word) + GAP
+        line += 2
+    return placed, names, line - 1
+
+
+def screen(result: TokenMap, theme: Theme, limits, notes, *, height=None, title=True):
+    """Plotly figure."""
+    import plotly.graph_objects as go
+
+    from dashboard.figures.over_pictures import see_through
+
+    low, high, diverging = limits
+    placed, names, lines = laid_out(result)
+    figure = screen_figure(theme, result.title, notes, show_title=title, height=height or 130 + LINE * lines)
+    shapes, look = [], {"showarrow": False, "xanchor": "left", "font": {"family": "monospace", "size": 12}}
+    values = np.asarray(result.values, np.float64)
+    for k, t, line, column, word in placed:
+        colour, dense = _shade(values[k, t], limits)
+        box = {"type": "rect", "x0": column - 0.1, "x1": column + len(word) + 0.1, "line": {"width": 0}}
+        shapes.append({**box, "y0": line - 0.42, "y1": line + 0.32, "fillcolor": colour, "opacity": 0.6 * dense,
+                       "layer": "below"})  # fmt: skip
+        shapes.append({**box, "y0": line + 0.34, "y1": line + 0.46, "fillcolor": colour, "opacity": dense})
+    figure.add_trace(
+        go.Scatter(
+            x=[c + len(w) / 2 for _, _, _, c, w in placed], y=[line for _, _, line, _, _ in placed],
+            text=[markup(w, LONGEST) for *_, w in placed], mode="text", showlegend=False,
+            textfont={"family": "monospace", "size": 12, "color": theme.text},
+            customdata=[[t, number(values[k, t])] for k, t, *_ in placed],
+            hovertemplate="token %{customdata[0]}: %{text}<br>%{customdata[1]}<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.add_trace(
+        go.Scatter(x=[None], y=[None], mode="markers", showlegend=False, hoverinfo="skip",
+                   marker={"color": [low, high], "coloraxis": "coloraxis"})
+    )  # fmt: skip
+    for line, name in names:
+        figure.add_annotation(text=f"<b>{markup(name, 60)}</b>", x=0, y=line, **look | {"font": {"size": 12}})
+    figure.update_layout(
+        shapes=shapes, margin={"l": 12, "b": 12},
+        coloraxis={"colorscale": see_through(theme, low, high, diverging), "cmin": low, "cmax": high,
+                   "colorbar": colour_bar(result.value_name, theme)},
+    )  # fmt: skip
+    figure.update_xaxes(visible=False, range=[-1, COLUMNS + LONGEST / 2], fixedrange=True)
+    figure.update_yaxes(visible=False, range=[lines + 0.2, -0.8], fixedrange=True)
+    return figure
+
+
+def _shade(value: float, limits) -> tuple[str, float]:
+    """Colour, and how dense it is; clear where there is no value."""
+    low, high, _ = limits
+    share = abs(value) / max(abs(low), abs(high), 1e-300) if np.isfinite(value) else 0.0
+    return (NEGATIVE if value < 0 else POSITIVE), float(DENSEST * share)
+
+
+def paper_height(result: TokenMap, width: str) -> float:
+    """Inches."""
+    lines = laid_out(result)[2]
+    each = {"single": 0.085, "double": 0.15, "slide": 0.2}[width]
+    return 0.4 + each * lines
+
+
+def paper(axes, result: TokenMap, page, look: dict) -> None:
+    """Draw on axes; the letters are as large as the width allows."""
+    placed, names, lines = laid_out(result)
+    limits = look["vmin"], look["vmax"], True
+    axes.set_axis_off()
+    axes.set_xlim(-1, COLUMNS + LONGEST / 2)
+    axes.set_ylim(lines + 0.2, -0.8)
+    points = 0.78 * page.figure.get_figwidth() * 72 / (COLUMNS + LONGEST / 2) / 0.62
+    values = np.asarray(result.values, np.float64)
+    from matplotlib.patches import Rectangle
+
+    for k, t, line, column, word in placed:
+        colour, dense = _shade(values[k, t], limits)
+        box = (column - 0.1, line - 0.42), len(word) + 0.2
+        axes.add_patch(Rectangle(*box, 0.74, facecolor=colour, alpha=0.6 * dense, linewidth=0))
+        axes.add_patch(Rectangle((column - 0.1, line + 0.34), len(word) + 0.2, 0.12, facecolor=colour, alpha=dense,
+                                 linewidth=0))  # fmt: skip
+        axes.text(column + len(word) / 2, line, word, ha="center", va="center", family="monospace", size=points,
+                  parse_math=False)  # fmt: skip
+    for line, name in names:
+        axes.text(
+            0, line, shorten(name, 60), va="center", weight="bold", size=points * 1.15, parse_math=False
+        )
