@@ -21,7 +21,7 @@ MOST_LEADING = 8
 @dataclass(frozen=True)
 class TapVector:
     """Of what `module` gives: the mean over its tokens from number `skip` on, or token `position`; some `units` or all.
-    all. As a target it is (b, units): for who compares one run with many things."""
+    As a target it is (b, units): for who compares one run with many things."""
 
     module: str
     position: int | None = None
