@@ -126,6 +126,8 @@ def test_partners_answer_as_asked_and_differences_are_to_their_answer(bench, rng
     for kind, alike in ((ANOTHER, False), (SAME, True)):
         own = pairs_of(bench, kind, 1.0, rng)[0]
         assert ((likeliest(own.clean) == likeliest(own.corrupted)) == alike).all()
+        beside = (own.clean.inputs != own.corrupted.inputs).flatten(1)
+        assert beside.any(dim=1).all()  # nobody is its own partner
     bench.targets = [many_targets(bench.runs[0], targets.DIFFERENCE)]
     bench.answer = None
     own = pairs_of(bench, ANOTHER, 1.0, rng)[0]

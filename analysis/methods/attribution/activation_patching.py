@@ -50,7 +50,7 @@ LAYERS_OF = 6  # of a small network, for the estimate
 class PatchingParams(BenchParams):
     corruption: str = param(ANOTHER, "What stands beside each clean sample.", choices=CORRUPTIONS)
     direction: str = param(RESTORE, "Which run is patched.", choices=(RESTORE, BREAK))
-    columns: str = param(AT_TOKENS, "What is swept over in each layer.", choices=COLUMNS)
+    columns: str = param(AT_TOKENS, "What is swept over in each layer.", label="swept over", choices=COLUMNS)
     shown: str = param(SHARE, "What a cell shows.", choices=(SHARE, EFFECT))
     most_columns: int = param(
         32, "Most columns of tokens; neighbours are patched together above.", low=1, high=512

@@ -45,8 +45,8 @@ ON, OFF, ENOUGH = "on the distribution", "off the distribution", 0.9
 class SubspaceSizeParams(BenchParams):
     where: str = param(TAP, "What is held to a few directions; of heads each by itself.", choices=WHERE)
     layer: int | None = param(None, "Layer of the heads; automatic: all layers at once.", low=0, high=10_000)
-    points: int = param(12, "Most sizes that are tried.", low=3, high=200)
-    draws: int = param(3, "Random subspaces of each size.", low=2, high=50)
+    points: int = param(12, "Most sizes that are tried.", label="sizes", low=3, high=200)
+    draws: int = param(3, "Random subspaces of each size.", label="random subspaces", low=2, high=50)
     shown: str = param(KEPT, "What the curve shows.", choices=(KEPT, NUMBER))
 
 
