@@ -157,8 +157,8 @@ def _estimates(grid: Grid, found: Swept, n, rng, bench: Bench) -> tuple[Estimate
     effect, chance, own = found.effect[at][known], found.chance[at][known], gap[known]
     name = f"{grid.rows[at[0]]}, {grid.columns[at[1]]}"
     estimates = [
-        Estimate("difference between the runs", float(gap.mean()), **mean_interval(gap), n=len(gap), d=d,
-                 estimator="mean y(source) - y(base)"),
+        Estimate("difference between the runs", float(gap.mean()), **mean_interval(gap), null=0.0,
+                 null_method="the same run twice", n=len(gap), d=d, estimator="mean y(source) - y(base)"),
         Estimate(f"effect of {name}", float(effect.mean()), **mean_interval(effect), null=float(chance.mean()),
                  null_method="the same cell from another pair", n=len(effect), d=d,
                  estimator="mean y(patched) - y(base), the strongest of all cells"),

@@ -149,7 +149,7 @@ def _curve(bench: Bench, params, name: str, alphas, found, beyond) -> Curve:
         series={name: own.mean(axis=1), random: others.mean(axis=0)},
         low={name: np.array([e["low"] for e in ends]), random: others.min(axis=0)},
         high={name: np.array([e["high"] for e in ends]), random: others.max(axis=0)},
-        marks={name: beyond}, mark_name="beyond the natural range",
+        marks={name: alphas[beyond]}, mark_name="beyond the natural range",
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 KEPT, NUMBER = "answers that stay", "the number looked at"
-ON, OFF, ENOUGH = "on the distribution", "off the distribution", 0.9
+ON, OFF, ENOUGH = "natural samples", "mixed tokens", 0.9
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,9 @@ def _estimates(bench, sizes, kept, null, params, rng) -> tuple[Estimate, ...]:
 def _reading(estimates, sizes, params) -> str:
     on, off = estimates
     return (
-        f"Of {sizes[-1]:,} directions {on.value:.0f} are enough for nine tenths of {params.shown} on the distribution "
-        f"(random ones: {on.null:.0f}) and {off.value:.0f} off it (random ones: {off.null:.0f})."
+        f"Of {sizes[-1]:,} directions {on.value:.0f} are enough for nine tenths of {params.shown} on natural samples "
+        f"(random ones: {on.null:.0f}) and {off.value:.0f} on mixed tokens, off the distribution (random ones: "
+        f"{off.null:.0f})."
     )
 
 
@@ -168,7 +169,9 @@ def _caveats(bench, params, places, judged, rows: int) -> list[str]:
         said.append(f"A probe has no {params.where}: the tap itself is held.")
     if len(places) > 1:
         said.append(f"{len(places):,} heads are held at once, each to as many directions of its own.")
-    said.append("Off the distribution every token is that of another sample at the same place.")
+    said.append(
+        "Mixed tokens: every token is that of another sample at the same place, off the distribution."
+    )
     return [*said, f"{rows:,} rows went through {bench.what}."]
 
 
