@@ -9,6 +9,7 @@ from scipy.fft import dct
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.grids.channel_groups import ABSOLUTE, SOFTMAX, attention_maps, channel_groups
 from analysis.compute.groups.channel_mass import channels_on, common_masses, fewest_channels, masses_of
+from analysis.compute.rows.class_codes import ClassCodes
 from analysis.errors import InputError, NotFound
 from analysis.methods.attribution.channel_group_agreement import (
     ChannelGroupAgreementParams,
@@ -20,7 +21,7 @@ from analysis.methods.attribution.channel_group_frequencies import (
 )
 from analysis.methods.attribution.channel_group_maps import ChannelGroupMapsParams, channel_group_maps
 from analysis.methods.units.channel_flops import NETWORK, ChannelFlopsParams, channel_flops
-from analysis.methods.units.channel_use import ChannelUseParams, channel_use
+from analysis.methods.units.channel_use import ChannelUseParams, _two_sided, channel_use
 
 SILENT = lambda *_: None  # noqa: E731
 
@@ -57,18 +58,24 @@ def test_masses_are_sums_of_sizes_over_the_finite_positions_of_a_sample(rng):
 
 
 def test_multiplications_are_products_of_both_layers_and_weigh_by_their_work(rng):
-    first, second = rng.random((20, 4, 6)), rng.random((20, 1, 10))
-    taps = [maps(first), maps(second)]
-    taps[1] = ArrayActivations(second[:, 0], "s:y")
+    x = [rng.random((20, 4, 6)), rng.random((20, 1, 10)), rng.random((20, 1, 3))]
+    taps = [maps(x[0]), ArrayActivations(x[1][:, 0], "s:y"), ArrayActivations(x[2][:, 0], "s:z")]
     found = channel_flops(*taps, params=ChannelFlopsParams(shares=10, draws=2))
     at = int(np.flatnonzero(np.isclose(found.x, 0.5))[0])
-    k = [fewest_channels(m, np.array([0.5]))[:, 0] for m in (first.sum(axis=1), second[:, 0])]
-    each = [k[0] / 6, (k[0] / 6) * (k[1] / 10)]
-    np.testing.assert_allclose([found.series[n][at] for n in ("x", "y")], [e.mean() for e in each])
-    work = np.array([6 * 6 * 4, 6 * 10 * 1])
-    assert found.series[NETWORK][at] == pytest.approx(
-        (work @ np.array([e.mean() for e in each])) / work.sum()
-    )
+    a, b, c = (fewest_channels(m.sum(axis=1), np.array([0.5]))[:, 0] / m.shape[2] for m in x)
+    each = np.array([a.mean(), (a * b).mean(), (b * c).mean()])
+    np.testing.assert_allclose([found.series[n][at] for n in ("x", "y", "z")], each)
+    work = np.array([6 * 6 * 4, 6 * 10 * 1, 10 * 3 * 1])
+    assert found.series[NETWORK][at] == pytest.approx(work @ each / work.sum())
+
+
+def test_use_is_tested_by_counting_all_ways_to_draw_a_class():
+    """Two of four samples are on, and both are of a class of two: one way of six, and the other tail as well."""
+    of = np.array([0, 0, 1, 1])
+    codes = ClassCodes(np.ones(4, bool), of, ("0", "1"), np.array([2, 2]), ())
+    on = np.array([[1], [1], [0], [0]])
+    p = _two_sided(codes.one_hot().T @ on, on.sum(axis=0), codes, 4)
+    np.testing.assert_allclose(p, [[1 / 3], [1 / 3]])
 
 
 def test_shuffled_classes_use_the_same_channels(rng):

@@ -195,7 +195,7 @@ def test_the_answer_moves_most_with_the_neuron_that_has_the_longest_way_to_the_w
         def run(self, i):
             return run
 
-    ends, unit = ranges(Samples(), None, lambda *_: None)
+    ends, _ = ranges(Samples(), None, lambda *_: None)
     assert ends.shape == (2, 6)
     found = moved(
         Samples(), 2, np.array([0, 1, 3]), np.linspace(*ends[:, 2], 5), ends, EVERY, lambda *_: None
