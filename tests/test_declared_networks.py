@@ -128,7 +128,7 @@ def test_keys_of_the_file_by_prefixes(tmp_path):
 @pytest.fixture
 def recorded(tmp_path):
     """(store, folder of the network)."""
-    net, layers = mlp()
+    net, layers = mlp(sizes=(3, 5, 1))
     folder = tmp_path / "net"
     write(
         folder,
@@ -151,7 +151,24 @@ def test_a_recorded_network_runs_again_with_the_same_bits(recorded):
     assert store.n_samples == 39  # one row has no rooms
     assert np.array_equal(stored, again)
     assert stored.any()
-    assert "predicted" not in store.samples or store.samples["predicted"].dtype.kind == "f"
+    assert store.samples["predicted"].dtype.kind == "f"
+    assert "confidence" not in store.samples
+
+
+def test_numbers_are_attributed_and_not_taken_for_classes(recorded):
+    """A softmax over one output is 1 whatever happens: the loss and the divergence would say that nothing matters."""
+    from analysis.attribution.targets import LOGIT
+    from analysis.features.network_reader import NetworkReader
+    from analysis.methods.attribution.sample_attribution import SampleAttributionParams, sample_attribution
+    from analysis.sources.live_tap import live_tap
+
+    tap = recorded[0].activations("1")
+    for opened in (lambda: NetworkReader(tap, 10), lambda: live_tap(tap)):
+        with pytest.raises(InputError, match="of s:1 gives price, not classes"):
+            opened()
+    found = sample_attribution(tap, SampleAttributionParams(sample=2, number=LOGIT, null_samples=2))
+    assert found.residual == pytest.approx(0, abs=1e-6)  # what follows the tap is linear
+    assert found.end == pytest.approx(float(recorded[0].samples["predicted"][2]), abs=1e-6)
 
 
 @pytest.mark.parametrize("what", ["net.pt", "network.json"])
@@ -160,7 +177,7 @@ def test_a_changed_file_is_not_run(recorded, what):
     rerun(store.activations("1"), 5)
     file = folder / what
     if what == "net.pt":
-        torch.save(mlp(seed=1)[0].state_dict(), file)
+        torch.save(mlp(seed=1, sizes=(3, 5, 1))[0].state_dict(), file)
     else:
         file.write_text(file.read_text().replace('"ReLU"', '"SiLU"'))
     with pytest.raises(InputError, match=r"is not the one that s:1 was recorded from"):

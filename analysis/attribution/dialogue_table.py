@@ -30,12 +30,12 @@ def dialogue_columns(
     found: Flips, moves: Moves, levels, samples, others, wanted: int
 ) -> dict[str, np.ndarray]:
     """A line for each turn, see `HELP`."""
-    chosen, k = list(found.chosen), len(found.chosen)
+    chosen, k = np.array(found.chosen, dtype=np.int64), len(found.chosen)
     p = np.exp(log_softmax(found.logits))
     said = [samples.word(int(z.argmax())) for z in found.logits]
     concept = [levels.concepts.names[c] for c in moves.concept[chosen]]
     change = ["with" if moves.adds[j] else "without" for j in chosen]
-    shows = samples.samples[others][levels.shows[moves.concept[chosen]].reshape(k, -1)]
+    shows = samples.samples[others][levels.shows[moves.concept[chosen]].reshape(k, levels.shows.shape[1])]
     choices = [sorted(samples.word(int(c)) for c in np.argsort(-z)[:CHOICES]) for z in p[1:]]
     words = [f"{'Also ' if i else ''}{w} {c}, it would say {s}." for i, (w, c, s) in
              enumerate(zip(change, concept, said[1:], strict=True))]  # fmt: skip

@@ -21,9 +21,9 @@ from analysis.spec import Progress
 
 class NetworkSamples:
     """`samples` (n,) of the store; `site` the tap, or another module; `classes` names of its outputs, where known;
-    `what` is run; `notes`. `number` is what the network gives where that is no class, "" where it is; `input_names` of a table
-    that it reads, if known. `live`: what the module gives now is asked for, not what was recorded, which may be a mean
-    over its tokens."""
+    `what` is run; `notes`. `number` is what the network gives where that is no class, "" where it is; `input_names` of
+    a table that it reads, if known. `live`: what the module gives now is asked for, not what was recorded, which may be
+    a mean over its tokens."""
 
     is_network = True
 

@@ -90,6 +90,11 @@ class Explained:
     def n(self) -> int:
         return len(self.samples.samples)
 
+    @property
+    def whose(self) -> str:
+        """Whose the units are, in words."""
+        return "the network's inputs" if self.site else "units"
+
     def run(self, i: int):
         """The i-th sample at the site that is explained."""
         return self.samples.run(int(i), self.site)

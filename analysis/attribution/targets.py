@@ -140,7 +140,8 @@ def logit_target(
         z[answer] = -float("inf")
         against = int(z.argmax())
     if kind in OF_TWO and against == answer:
-        raise InputError(f"the {kind} of class {answer} to itself", "two classes")
+        one = f"The network has one output: explain its {LOGIT}" if len(z) == 1 else ""
+        raise InputError(f"the {kind} of class {answer} to itself", "two classes", one)
     named = [names[c] if c is not None and c < len(names) else str(c) for c in (answer, against)]
     beside = {DIFFERENCE: f" less {named[1]}", SCORE: f" against {named[1]}"}.get(kind, "")
     words = f"{kind} of {named[0]}{beside}"

@@ -23,14 +23,16 @@ HARDLY = 1e-4  # of the number's variance: a pair that moves it less
 
 @dataclass(frozen=True)
 class Interactions:
-    """`strength`, `low`, `high`, `null` (m, m), symmetric, 0 on the diagonal; `faint` (m, m) bool where the pair hardly
-    moves the number. `above`, `below` (n,): squares of what sums of single units miss of each sample's number, and of
-    the number, both about their means. `rows` of the network."""
+    """`strength`, `low`, `high`, `null` (m, m), symmetric, 0 on the diagonal; `firm` (m, m) bool where an interval that
+    is wide enough for all pairs at once (Bonferroni) lies above `null` and above rounding; `faint` where the pair
+    hardly moves the number. `above`, `below` (n,): squares of what sums of single units miss of each sample's number,
+    and of the number, both about their means. `rows` of the network."""
 
     strength: np.ndarray
     low: np.ndarray
     high: np.ndarray
     null: np.ndarray
+    firm: np.ndarray
     faint: np.ndarray
     above: np.ndarray
     below: np.ndarray
@@ -61,6 +63,22 @@ def _misses(games: list[Game], surrogates: list[Game]) -> tuple[np.ndarray, np.n
     return (left - left.mean()) ** 2, (full - full.mean()) ** 2
 
 
+def _rounding(games: list[Game], single: bool) -> float:
+    """What the precision of the answers leaves of a difference of four of them."""
+    return (
+        8
+        * float(np.finfo(np.float32 if single else np.float64).eps)
+        * max(np.abs(g.ends).max() for g in games)
+    )
+
+
+def _ends(value: np.ndarray, error: np.ndarray, null: np.ndarray, n: int):
+    """low, high (m, m) by Student's t, and whether the interval that holds for all pairs lies above the null."""
+    pairs = max(len(value) * (len(value) - 1) // 2, 1)
+    one, every = (stdtrit(n - 1, 1 - 0.025 / k) * error for k in (1, pairs))
+    return np.maximum(value - one, 0.0), value + one, value - every > null
+
+
 def friedman_interactions(games: Iterable[Game], n: int, single: bool, progress: Progress) -> Interactions:
     """Friedman's H² with the jackknife's interval."""
     kept = list(games)
@@ -72,11 +90,11 @@ def friedman_interactions(games: Iterable[Game], n: int, single: bool, progress:
     faint = ~np.isfinite(value) | (found.share[..., 0] < HARDLY * below.mean())
     np.fill_diagonal(faint, False)
     value, error, null = (np.nan_to_num(a, nan=0.0, posinf=0.0) for a in (value, error, null))
-    half = stdtrit(n - 1, 0.975) * error
+    share = found.share[..., 0]
+    floor = np.divide(_rounding(kept, single) ** 2, share, out=np.ones_like(value), where=share > 0)
+    low, high, firm = _ends(value, error, np.maximum(null, floor), n)
     rows = sum(game.model_rows for game in kept)
-    return Interactions(
-        value, np.maximum(value - half, 0.0), value + half, null, faint, above, below, rows, True
-    )
+    return Interactions(value, low, high, null, firm & ~faint, faint, above, below, rows, True)
 
 
 def shapley_pairs(
@@ -100,9 +118,8 @@ def shapley_pairs(
         surrogates.append(own)
     found, by_chance = np.array(each), np.array(null).mean(axis=0)
     above, below = _misses(kept, surrogates)
-    value, half = found.mean(axis=0), stdtrit(n - 1, 0.975) * found.std(axis=0, ddof=1) / np.sqrt(n)
+    value, error = found.mean(axis=0), found.std(axis=0, ddof=1) / np.sqrt(n)
+    low, high, firm = _ends(value, error, np.maximum(by_chance, _rounding(kept, single)), n)
     faint = np.zeros(value.shape, bool)
     rows = sum(game.model_rows for game in kept)
-    return Interactions(
-        value, np.maximum(value - half, 0.0), value + half, by_chance, faint, above, below, rows, exact
-    )
+    return Interactions(value, low, high, by_chance, firm, faint, above, below, rows, exact)

@@ -65,6 +65,13 @@ class UnitParts:
         return self.explained.units >= 0
 
     @property
+    def standard_reach(self) -> np.ndarray:
+        """(n, m) `reach` in standard deviations of each unit over the samples; 0 where it does not vary."""
+        spread = self.x.std(axis=0)
+        varies = spread > 1e-12 * np.maximum(np.abs(self.x).max(axis=0), 1e-300)
+        return np.divide(self.reach, spread, out=np.zeros_like(self.reach), where=varies)
+
+    @property
     def residual(self) -> np.ndarray:
         """(n,) what the parts miss of full - empty."""
         return self.full - self.empty - self.values.sum(axis=1)

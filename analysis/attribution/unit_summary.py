@@ -1,10 +1,11 @@
 """Many samples' parts as one line for each unit: mean size with its interval, its rank with its interval, and what the
 unit would have with the slope of another unit.
 
-    size_j = mean |φ_j| ,   reach_j = mean |x_j - background_j| ,   slope_j = size_j / reach_j
+    size_j = mean |φ_j| ,   reach_j = mean |x_j - background_j| / sd x_j ,   slope_j = size_j / reach_j
     by chance_j = reach_j · mean of slope_k over the other units
 
-A unit may be large because it varies much; over chance is what the network adds to that. Intervals are a Poisson
+Slopes are per standard deviation, so that units may be measured in anything: by chance is what a unit would have if the
+network listened to all alike. Intervals are a Poisson
 bootstrap over samples (each sample counted 0, 1, 2, … times with mean 1), which takes one pass and memory for one block
 of samples. Rank 1 is the largest; its interval holds 95 % of the ranks in resamples.
 """

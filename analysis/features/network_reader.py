@@ -41,6 +41,7 @@ class NetworkReader:
         pooled = tap.layout.is_pooled and tokens in ("mean", "spatial-mean")
         self._run = run = rerun(tap, maximum, partial=True, rng=rng)
         modules_of(run.loaded.module, [self._name])  # its refusal
+        run.loaded.refuse_numbers(tap.name)
         self._tap, self._pooled = tap, pooled
         self._offsets = np.asarray(tap.layout.offsets)
         store, known = tap.store, dict(run.loaded.module.named_modules(remove_duplicate=False))

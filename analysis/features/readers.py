@@ -68,7 +68,7 @@ def network_or_probe(
             raise refused
         raise NotFound(
             f"{tap.name} has no labels and no network that can be run", "one of them to say what the tap is for",
-            "Name a column of classes, or record the tap from a Hugging Face model directory",
+            "Name a column of classes, or record the tap from a network that needs no code (`loupe describe`)",
         )  # fmt: skip
     found = probe(column)
     why = () if refused is None else (f"The network cannot be run here: {refused.found}.",)

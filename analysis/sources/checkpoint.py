@@ -10,7 +10,7 @@ from pathlib import Path
 from analysis.errors import InputError, LoupeError, NotFound, UnsafeFile
 from analysis.installed import need
 from analysis.sources import hugging_face_files as hf
-from analysis.sources.declared.description import description_at, read_description
+from analysis.sources.declared.description import NAME, description_at, read_description
 from analysis.sources.declared.network import files_of, shapes_of, tree_of
 from analysis.sources.declared.network import load as load_declared
 from analysis.sources.digests import file_digest, files_digest
@@ -222,11 +222,12 @@ def _of_description(path: Path, model: str | None, name: str | None, options: di
             "Open the weights themselves with --model, or leave it out",
         )
     read = read_description(path)
+    own = path.parent.name if path.name == NAME else path.stem
     found = Checkpoint(
         "declared",
-        name or (path.parent.name if path.name == "network.json" else path.stem),
+        name or own,
         path.resolve(),
-        architecture=f"{len([1 for _, layer in read.leaves() if not layer.layers])} layers as described",
+        architecture=f"{own} ({sum(not layer.layers for _, layer in read.leaves())} described layers)",
         modality=read.inputs.modality,
         shapes=shapes_of(read),
     )

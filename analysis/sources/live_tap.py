@@ -116,6 +116,7 @@ def live_tap(activations, later: Sequence[str] = ()) -> LiveTap:
     from analysis.sources.rerun import rerun
 
     run = rerun(activations, activations.layout.n_samples)
+    run.loaded.refuse_numbers(activations.name)
     store, tap = activations.store, activations.name.partition(":")[2] or activations.name
     known = dict(run.loaded.module.named_modules())
     names = later or [n for n in store.recorded if n != tap and n in known]

@@ -113,6 +113,15 @@ class LoadedModel:
                 ) from error
             return self.read(raw, inputs, labels)
 
+    def refuse_numbers(self, name: str) -> None:
+        """Raises InputError where the outputs are no classes: a softmax over them would say that nothing changes."""
+        if not self.classifies:
+            raise InputError(
+                f"the network of {name} gives {self.output_name or 'a vector'}, not classes",
+                "classes, or a language model",
+                "Attribution explains its numbers; classes are named in its description",
+            )
+
     def run(self, inputs):
         """The module's own raw output."""
         return self.module(**inputs) if isinstance(inputs, Mapping) else self.module(inputs)

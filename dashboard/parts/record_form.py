@@ -92,7 +92,10 @@ def _settings(n_samples: int) -> dict:
 
 def _name(sources: dict) -> str:
     taken = {entry.name for entry in state.workspace().stores()}
-    base = f"{Path(sources['checkpoint']).name} on {Path(sources['data']).stem}"[:90]
+    network = Path(sources["checkpoint"])
+    if network.suffix == ".json":  # a description: network.json is called by its folder
+        network = network.parent if network.stem == "network" else network.with_suffix("")
+    base = f"{network.name} on {Path(sources['data']).stem}"[:90]
     free = next(name for name in (base, *(f"{base} {k}" for k in range(2, 10_000))) if name not in taken)
     return st.text_input("Name of the store", max_chars=100, **state.bound("name", free)).strip() or free
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from analysis.attribution.explained_units import CONDITIONAL, INPUT_COLUMNS
-from analysis.attribution.partners import residual_partners
 from analysis.methods.attribution.attribution_beeswarm import AttributionBeeswarmParams, attribution_beeswarm
 from analysis.methods.attribution.attribution_dependence import (
     AttributionDependenceParams,
@@ -36,8 +35,10 @@ def described(folder, weights):
         sizes = {"in_features": SIZES[i], "out_features": SIZES[i + 1]}
         layers.append({"name": f"lin{i + 1}", "type": "Linear", "args": sizes})
         layers += [{"name": f"relu{i + 1}", "type": "ReLU"}] if i < 3 else []
-    said = {"format": "feature-loupe-network", "version": 1, "weights": "net.pt", "layers": layers,
-            "modality": "table", "input": {"columns": columns}, "output": {"name": "price", "unit": "100,000 dollars"}}  # fmt: skip
+    said = {
+        "format": "feature-loupe-network", "version": 1, "weights": "net.pt", "layers": layers, "modality": "table",
+        "input": {"columns": columns}, "output": {"name": "price", "unit": "100,000 dollars"},
+    }  # fmt: skip
     (folder / "network.json").write_text(json.dumps(said))
     return open_checkpoint(folder)
 
@@ -80,8 +81,3 @@ def test_pictures_of_the_same_parts(tap):
     assert pairs.row_names == NAMES
     assert 0 < pairs.estimates[0].value < 1
     assert pairs.null.max() < 1e-3
-
-
-def test_what_a_partner_explains_is_nothing_where_parts_hang_on_the_unit_alone():
-    x = np.random.default_rng(0).standard_normal((100, 3))
-    assert residual_partners(x, 3 * x[:, 1], 1, np.random.default_rng(0)).strength.max() == 0

@@ -77,7 +77,8 @@ class Asked:
 
     def __init__(self, activations, params: AskedParams, site: str, rng, progress: Progress) -> None:
         tap = as_activations(activations)
-        self.tap: Activations = getattr(tap, "source", None) or tap
+        source = getattr(tap, "source", None)
+        self.tap: Activations = tap if source is None else source()
         seen = Pass()
         for _ in finite_blocks(self.tap, seen, progress, "reading", (0.0, 0.05), as_stored=True):
             pass

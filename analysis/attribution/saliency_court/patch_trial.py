@@ -146,8 +146,8 @@ def _keep_planted(trial: Trial, chosen: dict, params) -> None:
 def answer_parts(
     trial: Trial, regions: list[Region], progress: Progress, span
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(n,) change of the number as the region is taken out, over the mean difference of sample and background; and the
-    same of some equal regions of each."""
+    """(n,) by how much the number falls as the region is taken out, over the mean size of the difference of sample and
+    background; and the same of some equal regions of each."""
     import torch
 
     parts, others, whole = [], [], []
@@ -162,8 +162,8 @@ def answer_parts(
         parts.append(y[-2] - y[0])
         others.append(y[-2] - y[1:-2])
         whole.append(y[-2] - y[-1])
-    size = float(np.mean(whole))
-    if not abs(size) > 0:
+    size = float(np.abs(whole).mean())
+    if not size > 0:
         raise InputError(
             "the same answer on every sample and on its background", "one that hangs on the site"
         )

@@ -6,7 +6,7 @@ on top, spread up and down where many parts are alike; colour is the unit's own 
 lowest, 1 highest), so that units of any scale share one colour bar. A line that goes from blue to red acts one way; one
 that is mixed bends or hangs on other units.
 
-Null: the share of all parts that the shown units hold, against what their spread alone would hold; and of each unit's
+Null: the share of all parts that the shown units hold, against that of units listened to alike; and of each unit's
 value and part Spearman's correlation, which is 0 in shuffled samples.
 
 When it lies: parts are against a background and share what units do together; up and down means only how many; a unit
@@ -71,7 +71,7 @@ def attribution_beeswarm(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     parts = unit_parts(tap, params, rng, progress)
     progress(0.95, "placing points")
-    found = unit_summary(parts.values, parts.reach, DRAWS, rng)
+    found = unit_summary(parts.values, parts.standard_reach, DRAWS, rng)
     best = np.argsort(-np.where(parts.own, found.size, -1.0), kind="stable")
     best = best[: min(params.shown, int(parts.own.sum()))]
     n, height = len(parts.full), np.arange(len(best))[::-1]
@@ -83,7 +83,7 @@ def attribution_beeswarm(
     words, names = parts.explained.words, parts.names[best]
     progress(1.0, "done")
     return Scatter(
-        title=f"What units add to the {words}", reading=_reading(parts, ranked, best),
+        title=f"What {parts.explained.whose} add to the {words}", reading=_reading(parts, ranked, best),
         caveats=(*caveats(parts, params), *_left(parts, best)),
         estimates=_estimates(parts, found, ranked, best, tap.shape[1]), positions=places,
         rows=np.arange(len(places)), of="parts", axes=(f"part of the {words}", "unit, strongest on top"),
@@ -136,13 +136,13 @@ def _estimates(parts: UnitParts, found, ranked, best, d: int) -> tuple[Estimate,
     n, share = len(parts.full), float(found.size[best].sum() / found.size.sum())
     drawn = found.draws_size[:, best].sum(axis=1) / np.maximum(found.draws_size.sum(axis=1), 1e-300)
     low, high = np.quantile(drawn, [0.025, 0.975])
-    reach, one = parts.reach.mean(axis=0), float(_follows(parts, ranked, best)[0])
+    reach, one = parts.standard_reach.mean(axis=0), float(_follows(parts, ranked, best)[0])
     ends = [float(e) for e in fisher_interval(one, n, ranks=True)]
     chance = null_quantile(n, 0.95)
     return (
         Estimate("share that is shown", share, min(float(low), share), max(float(high), share),
                  interval="Poisson bootstrap over samples", null=float(reach[best].sum() / reach.sum()),
-                 null_method="all units with one slope: the share of their spread", n=n, d=d,
+                 null_method="all units listened to alike, each in its standard deviations", n=n, d=d,
                  estimator="mean |part| of the shown units / of all"),
         Estimate("strongest unit: value and part", one, min(ends[0], one), max(ends[1], one),
                  interval="Fisher's, ranks", null=0.0, null_low=-chance, null_high=chance,

@@ -51,7 +51,7 @@ PLACES, SHARE, DRAWS, ASKED = (
     300,
     40,
 )  # of the median; of the samples; resamples; samples of interactions
-MEDIAN, LOW, HIGH = "running median", "95 % of it, low", "95 % of it, high"
+MEDIAN, BAND = "running median", "its 95 % band"
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,8 @@ def _partner(parts: UnitParts, j: int, params, rng, progress):
 
 
 def running_median(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Lines (places, 2) of the median of y over the samples nearest in the order of x, with its bootstrap band."""
+    """The median (places, 2) of y over the samples nearest in the order of x, and the outline of its bootstrap band,
+    from the middle of its upper side around."""
     n, order = len(x), np.argsort(x, kind="stable")
     wide = min(n, max(10, n // SHARE))
     starts = np.unique(np.linspace(0, n - wide, PLACES).astype(np.int64))
@@ -157,7 +158,9 @@ def running_median(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> di
         drawn = np.median(y[some][rng.integers(wide, size=(DRAWS, wide))], axis=1)
         lines[:, k, 0] = np.median(x[some])
         lines[:, k, 1] = np.median(y[some]), *np.percentile(drawn, [2.5, 97.5])
-    return dict(zip((MEDIAN, LOW, HIGH), lines, strict=True))
+    median, low, high = lines
+    middle = len(starts) // 2
+    return {MEDIAN: median, BAND: np.concatenate([high[middle:], low[::-1], high[: middle + 1]])}
 
 
 def _estimates(x, part, alone: float, d: int) -> tuple[Estimate, ...]:

@@ -98,9 +98,9 @@ def direct_logit_attribution(
         title=f"What the parts of {bench.what} write straight to the {params.number}",
         reading=_reading(names, values, band, end, params), caveats=(*bench.notes, *_caveats(bench)),
         estimates=_estimates(names, values, half, each, band, expected, bench, rng), names=names, values=values,
-        start=0.0, end=end, residual=end - float(values.sum()), low=values - half, high=values + half, null_low=band[:, 0],
-        null_high=band[:, 1], value_name=f"{params.number}, mean of {n} samples", start_name="nothing",
-        end_name="the network's own number",
+        start=0.0, end=end, residual=end - float(values.sum()), low=values - half, high=values + half,
+        null_low=band[:, 0], null_high=band[:, 1], value_name=f"{params.number}, mean of {n} samples",
+        start_name="nothing", end_name="the network's own number",
     )  # fmt: skip
 
 

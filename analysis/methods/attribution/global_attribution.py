@@ -7,10 +7,10 @@ the tap is a network's input table: Shapley values or expected gradients φ_ij, 
 
 Beside it stand Pearson's and Spearman's correlation of the unit with y. A large size with no correlation is a relation
 that bends or hangs on other units; a correlation without size is a unit that only goes along with those that are read.
-Null: by chance, the unit's own spread with the mean slope of the other units: what it would have if the network
-listened to all units alike. Absent units are as in a background sample (interventional), or moved by what the present
-ones tell (conditional, Gaussian): under correlated inputs the two answer different questions, what the network reads
-and what its inputs tell.
+Null: by chance, the unit with the mean slope of the other units, each in its standard deviations: what it would have
+if the network listened to all alike. Absent units are as in a background sample (interventional), or moved by what the
+present ones tell (conditional, Gaussian): under correlated inputs the two answer different questions, what the network
+reads and what its inputs tell.
 
 When it lies: interventional values ask about mixed rows that may never occur; conditional values give a part to units
 that the network does not read, and trust a Gaussian; sizes of sampled values are biased up by their sampling error,
@@ -55,7 +55,7 @@ HELP = {
     "rank": "Its place by size, 1 the largest.",
     "rank, low": "95 % interval of its place.",
     "rank, high": "95 % interval of its place.",
-    "by chance": "Its spread times the mean slope of the other units.",
+    "by chance": "What it would have if the network listened to all units alike, each in its standard deviations.",
     "over chance, low": "95 % interval of size less that by chance.",
     "over chance, high": "95 % interval of it.",
     "above 0": "Share of samples in which its part is positive.",
@@ -94,12 +94,12 @@ def global_attribution(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     parts = unit_parts(tap, params, rng, progress)
     progress(0.95, "resampling samples")
-    found = unit_summary(parts.values, parts.reach, params.draws, rng)
+    found = unit_summary(parts.values, parts.standard_reach, params.draws, rng)
     columns = _columns(parts, found)
     words, d = parts.explained.words, tap.shape[1]
     progress(1.0, "done")
     return Table(
-        title=f"What the {words} owes to the units of {tap.name}", reading=_reading(columns, parts),
+        title=f"What the {words} owes to {parts.explained.whose} ({tap.name})", reading=_reading(columns, parts),
         caveats=caveats(parts, params), estimates=_estimates(parts, found, columns, d, rng),
         columns=columns, index="unit", sort="size", help=HELP,
     )  # fmt: skip
@@ -129,14 +129,14 @@ def _estimates(parts: UnitParts, found: UnitSummary, columns, d: int, rng) -> tu
     n, share = len(parts.full), found.size / found.size.sum()
     drawn = found.draws_size.max(axis=1) / np.maximum(found.draws_size.sum(axis=1), 1e-300)
     low, high = np.quantile(drawn, [0.025, 0.975])
-    reach = parts.reach.mean(axis=0)
+    reach = parts.standard_reach.mean(axis=0)
     own = parts.own
     agreed = spearman(found.size[own], np.abs(columns["Spearman"][own]), rng)
     top = float(share.max())
     said = [
         Estimate("share of the strongest unit", top, min(float(low), top), max(float(high), top),
                  interval="Poisson bootstrap over samples", null=float(reach.max() / reach.sum()),
-                 null_method="all units with one slope: the largest share of the spread", n=n, d=d,
+                 null_method="all units listened to alike, each in its standard deviations", n=n, d=d,
                  estimator="largest mean |part| / sum of them"),
     ]  # fmt: skip
     if agreed is not None:
@@ -158,8 +158,8 @@ def _reading(columns, parts: UnitParts) -> str:
     told = ", ".join(columns["unit"][order[:3]].tolist())
     return (
         f"Over {len(parts.full):,} samples the {parts.explained.words} is owed most of all to {told}; of the first "
-        f"{firm}. {over:,} of {int(parts.own.sum()):,} units carry more than their spread would with the mean slope of "
-        "the others."
+        f"{firm}. {over:,} of {int(parts.own.sum()):,} units carry more than if the network listened to all "
+        "alike."
     )
 
 

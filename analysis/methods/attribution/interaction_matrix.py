@@ -7,7 +7,8 @@ Of one number of the answer, over samples, for every pair of units (the columns 
     Shapley interaction   mean over samples of |Σ_S |S|! (M - |S| - 2)! / (M - 1)! Δ_jk(S)|, in the number's own unit
 
 Null: the additive surrogate, in which every unit adds what it adds alone, in the precision of the network, through the
-same code: 0 but for rounding. Intervals: jackknife over samples (H²), Student's t over samples. The share of the
+same code: 0 but for rounding. Intervals: jackknife over samples (H²), Student's t over
+samples; a cell counts as above the null where an interval for all pairs at once does. The share of the
 number's variance that the surrogate misses says how much there is for interactions of any order.
 
 When it lies: H² is a ratio, large where both parts are next to nothing (such cells are hatched); absent units come from
@@ -101,13 +102,12 @@ def interaction_matrix(
     names = explained.players.names
     progress(1.0, "done")
     return Matrix(
-        title=f"What units of {tap.name} do together for the {explained.words}",
+        title=f"What {explained.whose} do together for the {explained.words} ({tap.name})",
         reading=_reading(found, names, explained.words, params), caveats=_caveats(explained, found, params),
         estimates=_estimates(found, tap.shape[1], params, rng), values=found.strength, row_names=names,
         column_names=names, value_name=params.measure, null=found.null, low=found.low, high=found.high,
-        significant=(found.low > found.null) & ~found.faint, few=found.faint if found.faint.any() else None,
+        significant=found.firm, few=found.faint if found.faint.any() else None,
         few_means="the two hardly move the number" if found.faint.any() else "",
-        limits=(0.0, 1.0) if params.measure == FRIEDMAN else None,
     )  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def _estimates(found: Interactions, d: int, params, rng) -> tuple[Estimate, ...]
 def _reading(found: Interactions, names, words: str, params) -> str:
     i, j = _strongest(found)
     share = found.above.sum() / found.below.sum()
-    firm = int(np.triu((found.low > found.null) & ~found.faint, 1).sum())
+    firm = int(np.triu(found.firm, 1).sum())
     pairs = len(names) * (len(names) - 1) // 2
     return (
         f"{share:.1%} of the variance of the {words} is no sum of single units. The strongest pair is {names[i]} with "

@@ -158,7 +158,7 @@ def _answer(parts: np.ndarray, others: list[np.ndarray], n: int, d: int) -> tupl
     return (
         Estimate("share of the answer that goes with the region", float(parts.mean()), **mean_interval(parts),
                  null=float(chance.mean()), null_low=low, null_high=high, null_method="equal regions taken out", n=n,
-                 d=d, estimator="(y - y without the region) / mean (y - y of the background)"),
+                 d=d, estimator="(y - y without the region) / mean |y - y of the background|"),
         Estimate("region matters more than most equal ones", **share_over(first > TAKEN, "samples"), null=1 - TAKEN,
                  null_method="any of the equal regions", n=n, d=d, estimator="share of samples in its uppermost tenth"),
     )  # fmt: skip

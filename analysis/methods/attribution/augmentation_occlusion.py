@@ -1,0 +1,257 @@
+"""What does an encoder lose when this place is hidden? Occlusion without classes, at any tap.
+
+The sample under a few augmentations gives vectors at the tap, whose first k directions span a subspace S₀. Each place
+is hidden in turn, the same augmentations give S_m, and the place is as hot as the subspace has turned:
+
+    heat = 1 - (1 / k) Σ_i cos² θ_i(S₀, S_m)
+
+0 for the same subspace, 1 - k / d for unrelated ones of d units, 1 for orthogonal ones; with one vector and no
+augmentation it is 1 - cos² of the two. Augmentations (shifts, mirroring, brightness, noise) are drawn once and are the
+same for every mask. Both fills are shown, the mean of other samples and the blurred sample: heat that only one of them
+shows is heat of the fill. Where the network cannot be run, the tokens of the tap itself are hidden and their mean is
+read; this is said.
+
+Null: the heat of two random subspaces, exactly, and that of other samples under the same augmentations (with its
+interval over them): a place as hot as another sample has lost everything. Of the fills' agreement, exchanged places.
+
+When it lies: the fill is seen too; a subspace may turn along directions that nothing reads; many dimensions fill up
+with what the augmentations themselves do, so that all heats fall; activations that share a large mean hardly turn
+(centre them); parts that can stand in for each other show nothing.
+
+Cost: (2 masks + samples + 1) augmentations forward passes, told while it starts and in the caveats.
+
+Reference: P. Valois, K. Niinuma & K. Fukui (2024), "Occlusion sensitivity analysis with augmentation subspace
+perturbation in deep feature space".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import ArrayActivations, Layout, as_activations
+from analysis.attribution.augmentations import Augmentations, augmentations, blurred
+from analysis.attribution.backgrounds import MEAN, background
+from analysis.attribution.pair_maps import vectors
+from analysis.attribution.players import each_token, patches
+from analysis.attribution.tap_runs import tap_runs
+from analysis.compute.machine import machine
+from analysis.compute.rows.token_names import token_names
+from analysis.compute.rows.token_sets import token_sets
+from analysis.compute.statistics.nulls import against
+from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.compute.subspaces.occluded_subspaces import floor, span, turned
+from analysis.results import Estimate, TokenMap
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+
+FEWEST, ACROSS = 8, 8
+FILLS = ("mean of other samples", "blurred")
+
+
+@dataclass(frozen=True)
+class AugmentationOcclusionParams:
+    sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
+    size: int | None = param(
+        None, "Side of a hidden square of an image; automatic: eight across.", low=1, high=512
+    )
+    augmentations: int = param(8, "Versions of the sample, itself among them.", low=1, high=200)
+    dimensions: int = param(3, "Of the subspace: fewer than versions (one version: 1).", low=1, high=100)
+    shift: int = param(1, "Most cells that a version is moved by.", low=0, high=64)
+    mirrored: bool = param(False, "Half of the versions are mirrored.")
+    brightness: float = param(
+        0.1, "Most that a version is brighter or darker, as a share.", low=0.0, high=1.0
+    )
+    noise: float = param(0.05, "Noise of a version, as a share of the sample's spread.", low=0.0, high=2.0)
+    centred: bool = param(False, "Take the mean sample of the tap off every vector.")
+    others: int = param(
+        12, "Other samples: the mean that fills, and how far another sample turns it.", low=4, high=200
+    )
+
+
+def augmentation_occlusion(
+    activations,
+    params: AugmentationOcclusionParams = AugmentationOcclusionParams(),
+    rng=None,
+    progress=no_progress,
+) -> TokenMap:
+    """Heat of every place of one sample, for two fills.
+
+    Parameters
+    ----------
+    activations : Activations or array (rows, units)
+
+    Returns
+    -------
+    TokenMap
+        (2, places): filled with the mean, and blurred. Estimates: the largest heat of each, that of other samples, the
+        agreement of the fills.
+
+    Raises
+    ------
+    NotFound, NotEnoughData, InputError, ParameterError, TooLarge
+        No such sample; fewer than eight samples; the network does not give what the tap recorded; as many dimensions
+        as versions.
+    """
+    tap, rng = as_activations(activations), rng or np.random.default_rng(0)
+    sets = token_sets(tap, rng, maximum=max(4 * params.others, 50), minimum=FEWEST, wanted=(params.sample,),
+                      progress=progress, span=(0.0, 0.1))  # fmt: skip
+    progress(0.1, "opening the network")
+    runs = tap_runs(tap)
+    run = runs.run(params.sample)
+    vector, x = runs.vector(run, params.sample), run.clean
+    some = rng.permutation(np.setdiff1d(sets.samples, params.sample))[: params.others]
+    others = [runs.run(int(i)).clean for i in some]
+    versions = augmentations(params.augmentations, x, run.grid, rng, shift=params.shift, flips=params.mirrored,
+                             brightness=params.brightness, noise=params.noise)  # fmt: skip
+    centre = sets.means().mean(axis=0) if params.centred else np.zeros(tap.shape[1])
+    k = params.dimensions if params.augmentations > 1 else 1
+    who, grid, size = _places(run, params, tap)
+    passes = params.augmentations * (2 * len(who.names) + len(others) + 1)
+    hidden = [*(_hidden(x, who, fill) for fill in _fills(run, others, size))]
+    first = span(_vectors(run, versions, x, vector) - centre, k)
+    heats = np.empty((2, len(who.names)))
+    for f, m in np.ndindex(heats.shape):
+        progress(0.15 + 0.75 * (f * heats.shape[1] + m) / heats.size, f"{passes:,} passes")
+        heats[f, m] = turned(first, span(_vectors(run, versions, hidden[f][m], vector) - centre, k))[0]
+    apart = np.array([_apart(first, run, versions, o, vector, centre, k) for o in others])
+    estimates = _estimates(heats, apart, first.shape[1], tap.shape[1], rng)
+    progress(1.0, "done")
+    return TokenMap(
+        title=f"What hiding a place of sample {params.sample} does to {tap.name}",
+        reading=_reading(heats, apart, who.names, estimates, params),
+        caveats=(*sets.notes, *runs.notes, *_caveats(runs, passes, size, first.shape[1], k)), estimates=estimates,
+        samples=np.full(2, params.sample), values=heats, value_name="heat", grid=grid, names=FILLS,
+    )  # fmt: skip
+
+
+def _places(run, params, tap):
+    """Players, the grid of them or None, and the side of one."""
+    if run.grid is None:
+        tokens, ends = run.shape[0], tap.layout.offsets[params.sample : params.sample + 2]
+        named = tokens == int(ends[1] - ends[0]) > 1
+        return (
+            each_token(tokens, token_names(tap, params.sample, np.arange(tokens)) if named else ()),
+            None,
+            1,
+        )
+    size = min(params.size or max(1, round(max(run.grid) / ACROSS)), max(run.grid))
+    return patches(run.grid, size), tuple(-(-side // size) for side in run.grid), size
+
+
+def _fills(run, others, size: int):
+    yield background(MEAN, run.clean, others).rows[0]
+    yield blurred(run.clean, run.grid, 2 * size + 1)
+
+
+def _hidden(x, who, fill):
+    """(places, tokens, units), each without one."""
+    import torch
+
+    return who.mixed(~torch.eye(len(who.names), dtype=torch.bool), x, fill)
+
+
+def _vectors(run, versions: Augmentations, x, vector) -> np.ndarray:
+    """(augmentations, units). Always in batches of one size, so that equal samples give equal bits."""
+    return vectors(run, versions.of(x), vector, no_progress, (0.0, 1.0))
+
+
+def _apart(first, run, versions: Augmentations, other, vector, centre, k: int) -> float:
+    import torch
+
+    x = other[torch.arange(run.shape[0]) % len(other)]
+    return turned(first, span(_vectors(run, versions, x, vector) - centre, k))[0]
+
+
+def _estimates(heats, apart, k: int, d: int, rng) -> tuple[Estimate, ...]:
+    by_chance = {
+        "null": floor(k, d),
+        "null_method": f"two random subspaces of {k} of {d} dimensions, exactly",
+    }
+    made = [
+        Estimate(f"largest heat, {name}", float(heat.max()), **by_chance, n=heats.shape[1], d=d,
+                 estimator="1 - mean cos² of the principal angles")
+        for name, heat in zip(FILLS, heats, strict=True)
+    ]  # fmt: skip
+    made.append(Estimate(
+        "heat of another sample", float(apart.mean()), **mean_interval(apart, 0.0, 1.0), **by_chance, n=len(apart), d=d,
+        estimator="the same of other samples under the same augmentations, mean",
+    ))  # fmt: skip
+    if heats.shape[1] > 2 and (np.ptp(heats, axis=1) > 0).all():
+        a, b = heats.argsort(axis=1).argsort(axis=1).astype(float)
+        null = np.array([np.corrcoef(a, rng.permutation(b))[0, 1] for _ in range(200)])
+        agree = float(np.corrcoef(a, b)[0, 1])
+        made.append(Estimate(
+            "agreement of the two fills", agree, **against(agree, null), null_method="places exchanged, 200 times",
+            n=len(a), d=d, estimator="Spearman's correlation over places",
+        ))  # fmt: skip
+    return tuple(made)
+
+
+def _reading(heats, apart, names, estimates, params) -> str:
+    best = [names[int(h.argmax())] for h in heats]
+    said = (
+        f"{best[0]} is hottest with either fill"
+        if best[0] == best[1]
+        else f"{best[0]} is hottest filled with the mean, {best[1]} blurred"
+    )
+    return (
+        f"In sample {params.sample} {said}: hiding it turns the subspace by {heats[0].max():.3g} and "
+        f"{heats[1].max():.3g}, as another sample does by {apart.mean():.3g} and a random subspace by "
+        f"{estimates[0].null:.3g}."
+    )
+
+
+def _caveats(runs, passes: int, size: int, found: int, k: int) -> list[str]:
+    side = f" squares of {size} x {size}" if size > 1 else " single cells"
+    said = [f"{passes:,} passes through {runs.what}, hiding{side}."]
+    if found < k:
+        said.append(f"The versions span {found} dimensions, fewer than the {k} asked for.")
+    return said
+
+
+def _cost(shapes, params: AugmentationOcclusionParams) -> Cost:
+    (n, d), m = shapes[0], machine()
+    passes = params.augmentations * (2 * ACROSS**2 + params.others + 1)
+    held = 24.0 * min(n, max(4 * params.others, 50)) * d + 120.0 * params.augmentations * d + 1.5e5
+    return Cost(5.0 + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d), held)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """At a tap itself, without augmentation: 1 - cos² of the means; what is hidden by itself leaves no heat."""
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((12, 4, 9))
+    x[5, 3] = x[np.arange(12) != 5, 3].mean(axis=0)
+    tap = ArrayActivations(x.reshape(-1, 9), layout=Layout(np.arange(13, dtype=np.int64) * 4))
+    found = augmentation_occlusion(
+        tap, AugmentationOcclusionParams(sample=5, augmentations=1, dimensions=1, others=11)
+    )
+    gone = x[5].copy()
+    gone[0] = x[np.arange(12) != 5, 0].mean(axis=0)
+    f, g = x[5].mean(axis=0), gone.mean(axis=0)
+    cosine = float(f @ g / np.linalg.norm(f) / np.linalg.norm(g))
+    return (
+        CheckLine("one vector: 1 - cos²", 1 - cosine**2, float(found.values[0, 0]), 1e-9),
+        CheckLine("hidden by what stands there", 0.0, float(found.values[0, 3]), 0.0),
+        CheckLine("random subspaces of 3 in 12", 1 - 3 / 12, floor(3, 12), 1e-15),
+    )
+
+
+METHODS = (
+    Method(
+        id="augmentation_occlusion",
+        family="attribution",
+        title="What hiding a place does",
+        summary="How far a sample's subspace of augmented features turns when a place is hidden, for two fills.",
+        version=1,
+        function=augmentation_occlusion,
+        params=AugmentationOcclusionParams,
+        result=TokenMap,
+        check=_check,
+        cost=_cost,
+        minimum_rows=FEWEST,
+        invariance="rotating or rescaling all units of the tap together (not centred)",
+        papers=("Occlusion sensitivity with augmentation subspaces (OSA-DAS)",),
+        libraries=("torch",),
+    ),
+)

@@ -1,0 +1,269 @@
+"""Ablation, patching, direct logit attribution, Shapley values of parts and steering on networks of known answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import analysis
+from analysis.activations import ArrayActivations
+from analysis.attribution import targets
+from analysis.errors import InputError, NotEnoughData
+from analysis.features.readers import PROBE
+from analysis.interventions import components as parts
+from analysis.interventions import interventions as done
+from analysis.interventions.ablation import ablations, changes, random_twins
+from analysis.interventions.batch_run import BatchRun
+from analysis.interventions.component_game import component_game
+from analysis.interventions.components import (
+    NetworkParts,
+    Site,
+    network_parts,
+    units_of,
+)
+from analysis.interventions.direct_paths import direct_parts, direct_paths
+from analysis.interventions.many_targets import many_targets
+from analysis.interventions.pairs import ANOTHER, NOISE, SAME, TOKENS, likeliest, pairs_of
+from analysis.interventions.sweeps import AT_TOKENS, Swept, grid_of, sweep
+from analysis.methods.attribution import activation_patching as patching
+from analysis.methods.attribution.ablation_effect import AblationParams, ablation_effect
+from analysis.methods.attribution.component_shapley import ComponentShapleyParams, component_shapley
+from analysis.methods.attribution.direct_logit_attribution import DirectLogitParams, direct_logit_attribution
+from analysis.methods.attribution.self_repair import SelfRepairParams, self_repair
+from analysis.methods.attribution.steering import ANSWERS, SteeringParams, steering
+from analysis.sources.loaded_model import LoadedModel
+
+torch = pytest.importorskip("torch")
+from test_interventions import hooks, hugging_face  # noqa: E402
+
+SAMPLE = Path(__file__).resolve().parents[1] / "sample_data" / "workspace"
+D, CLASSES = 6, 3
+
+
+class OneTokenReads(torch.nn.Module):
+    """Tokens through a linear map; the answer is read from token 2 alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.map, self.head = torch.nn.Linear(D, 5), torch.nn.Linear(5, CLASSES)
+
+    def forward(self, x):
+        return self.head(self.map(x)[:, 2])
+
+
+def bench_of(model, inputs, parts, number=targets.LOGIT, answer=None):
+    """A bench of one batch, without a tap."""
+    run = BatchRun(LoadedModel(model.eval(), "array", None), inputs)
+    return SimpleNamespace(
+        batches=[SimpleNamespace(run=run)], runs=[run], targets=[many_targets(run, number, answer)], n=run.n,
+        parts=parts, answer=answer, notes=[], tap=SimpleNamespace(name="tap"),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def bench():
+    x = torch.as_tensor(np.random.default_rng(0).standard_normal((20, 4, D)))
+    return bench_of(OneTokenReads().double(), x, NetworkParts(layers=("map",)), targets.LOGIT, 1)
+
+
+# ---------------------------------------------------------------------------- ablation
+def test_taking_units_out_of_a_linear_network_changes_the_logit_by_weight_times_what_goes(bench, rng):
+    site, run = Site("map"), bench.runs[0]
+    x = run.caught([site])[site].numpy()
+    weight = run.loaded.module.head.weight[1].detach().numpy()
+    units = units_of(site, range(5))
+    for way, expected in ((done.ZERO, 0.0), (done.MEAN, x[:, 2].mean(axis=0))):
+        found = changes(bench, ablations(bench, units, way, rng))
+        np.testing.assert_allclose(found, (weight * (expected - x[:, 2])).T, atol=1e-12)
+    resampled = changes(bench, ablations(bench, units, done.RESAMPLE, rng)) / weight[:, None] + x[:, 2].T
+    donor = [int(np.abs(x[:, 2].T - own[:, None]).sum(axis=0).argmin()) for own in resampled.T]
+    np.testing.assert_allclose(resampled.T, x[donor, 2], atol=1e-12)  # all units from one other sample
+    assert sorted(donor) == list(range(20))
+    assert all(i != j for i, j in enumerate(donor))
+
+
+def test_random_twins_move_every_token_as_far_in_one_direction(bench, rng):
+    site, run = Site("map"), bench.runs[0]
+    x = run.caught([site])[site]
+    cells = ablations(bench, units_of(site, [1, 3]), done.ZERO, rng)
+    twins = random_twins(bench, cells, 3, rng)[0]
+    assert len(twins) == 6
+    moved = [(cell[0].applied(x) - x).numpy() for cell in twins]
+    for k, own in enumerate(moved):
+        np.testing.assert_allclose(np.linalg.norm(own, axis=2), np.abs(x[..., (1, 3)[k // 3]]), atol=1e-12)
+        way = own / np.linalg.norm(own, axis=2, keepdims=True)
+        np.testing.assert_allclose(way, np.broadcast_to(way[:, :1], way.shape), atol=1e-9)
+    assert not np.allclose(moved[0], moved[1])
+
+
+# ---------------------------------------------------------------------------- patching
+@pytest.mark.parametrize("corruption", [ANOTHER, TOKENS, NOISE])
+@pytest.mark.parametrize("restore", [True, False])
+def test_only_the_token_that_is_read_restores_and_it_restores_all(bench, rng, corruption, restore):
+    pairs = pairs_of(bench, corruption, 2.0, rng)
+    grid = grid_of(bench, pairs, AT_TOKENS, 32)
+    assert grid.columns == ("token 0", "token 1", "token 2", "token 3")
+    found = sweep(grid, pairs, restore, rng, lambda *_: None, (0.0, 1.0))
+    assert np.abs(found.gap).min() > 1e-6
+    np.testing.assert_allclose(found.effect[0, 2], found.gap, atol=1e-12)
+    np.testing.assert_allclose(found.effect[0, [0, 1, 3]], 0, atol=1e-12)
+    assert np.abs(found.chance[0, 2] - found.gap).mean() > 1e-3
+    clean = pairs[0].target.of(pairs[0].clean.logits).numpy()
+    np.testing.assert_allclose(found.source if restore else found.base, clean)
+    assert hooks(bench.runs[0].loaded.module) == 0
+    halves = grid_of(bench, pairs, AT_TOKENS, 2)
+    assert halves.columns == ("tokens 0–1", "tokens 2–3")
+    both = sweep(halves, pairs, restore, rng, lambda *_: None, (0.0, 1.0)).effect
+    np.testing.assert_allclose(both[0], np.stack([np.zeros_like(found.gap), found.gap]), atol=1e-12)
+
+
+def test_partners_answer_as_asked_and_differences_are_to_their_answer(bench, rng):
+    for kind, alike in ((ANOTHER, False), (SAME, True)):
+        own = pairs_of(bench, kind, 1.0, rng)[0]
+        assert ((likeliest(own.clean) == likeliest(own.corrupted)) == alike).all()
+    bench.targets = [many_targets(bench.runs[0], targets.DIFFERENCE)]
+    bench.answer = None
+    own = pairs_of(bench, ANOTHER, 1.0, rng)[0]
+    np.testing.assert_array_equal(own.target.answer, likeliest(own.clean))
+    np.testing.assert_array_equal(own.target.against, likeliest(own.corrupted))
+    few = bench_of(OneTokenReads().double(), bench.runs[0].inputs[:5], bench.parts)
+    with pytest.raises(NotEnoughData, match="at least 8"):
+        pairs_of(few, TOKENS, 1.0, rng)
+
+
+def test_shares_are_told_only_of_a_difference_that_is_there(rng):
+    base, effect = np.zeros(30), rng.standard_normal((1, 2, 30))
+    there = Swept(effect, effect, base, 5 + rng.standard_normal(30))
+    gone = Swept(effect, effect, base, rng.standard_normal(30) - rng.standard_normal(30).mean())
+    gone = Swept(effect, effect, base, gone.source - gone.source.mean())
+    assert patching._told(there)
+    assert not patching._told(gone)
+    n = np.full((1, 2), 30)
+    values, low, high, null = patching._cells(there, n, True, rng)
+    known = effect.mean(axis=2) / there.gap.mean()
+    np.testing.assert_allclose(values, known)
+    np.testing.assert_allclose(null, known)
+    assert ((low < values) & (values < high)).all()
+    label = np.arange(40) % 2
+    tap = ArrayActivations(rng.standard_normal((40, 3)) + 3 * label[:, None], samples={"label": label})
+    same = patching.activation_patching(
+        tap, patching.PatchingParams(corruption=SAME, reader=PROBE, number="logit")
+    )
+    if any("cannot be told" in c for c in same.caveats):
+        assert "change of" in same.value_name
+
+
+# ---------------------------------------------------------------------------- the straight way to the logits
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "vit"])
+def test_parts_add_up_to_the_logit_difference_and_taking_one_out_takes_its_part(kind):
+    model, inputs = hugging_face(kind)
+    run, found = BatchRun(model, inputs), network_parts(model, inputs)
+    target = many_targets(run, targets.DIFFERENCE)
+    direct = direct_paths(run, found, target.position)
+    values = direct.values(target)
+    assert direct.names[0] == "embedding"
+    assert len(values) == len(direct_parts(found)) + 2
+    own = target.of(run.logits).numpy()
+    assert np.abs(values.sum(axis=0) - own).max() < 1e-5 * np.abs(own).max()
+    logit = many_targets(run, targets.LOGIT, 2)
+    assert direct.values(logit).sum(axis=0) == pytest.approx(logit.of(run.logits).numpy(), abs=1e-5)
+    head = direct_parts(found)[1]
+    caught = run.caught(head.sites)
+    np.testing.assert_allclose(direct.removed(done.zeroed(head), caught, target), values[2], atol=1e-6)
+
+
+def test_a_network_that_is_not_such_a_sum_is_refused():
+    for kind, said in (("bert", "neither one token"), ("resnet", "no stream")):
+        model, inputs = hugging_face(kind)
+        run, found = BatchRun(model, inputs), network_parts(model, inputs)
+        with pytest.raises(InputError, match=said):
+            direct_paths(run, found, run.last)
+
+
+# ---------------------------------------------------------------------------- Shapley values of parts
+def test_values_of_parts_are_those_of_all_orders_and_linear_ones_are_what_ablation_takes(rng):
+    from analysis.compute.games.exact import exact_values
+
+    model, inputs = hugging_face("gpt2")
+    run, found = BatchRun(model, inputs), network_parts(model, inputs)
+    bench = SimpleNamespace(runs=[run], targets=[many_targets(run, targets.DIFFERENCE)], n=4)
+    players = found.components(parts.ATTENTION)
+    values = exact_values(component_game(bench, players, 2, rng))
+    assert values.values.shape == (3, 1 + 4 + 2)
+    np.testing.assert_allclose(values.values[:, 0], values.values[:, 1:5].mean(axis=1), atol=1e-9)
+    clean = bench.targets[0].of(run.logits).numpy()
+    np.testing.assert_allclose(values.full[1:5], clean, atol=1e-6)
+    mean = {c.sites[0]: run.caught(c.sites)[c.sites[0]] for c in players}
+    mean = {s: x[run.real(7)].double().mean(dim=0) for s, x in mean.items()}
+    alone = run.answers(
+        [tuple(e for c in players for e in done.put(c, mean.__getitem__))], bench.targets[0].of
+    )
+    np.testing.assert_allclose(values.empty[1:5], alone[0], atol=1e-6)
+
+    label = np.arange(40) % 2
+    tap = ArrayActivations(rng.standard_normal((40, 4)) + 2 * label[:, None], samples={"label": label})
+    shapley = component_shapley(
+        tap, ComponentShapleyParams(reader=PROBE, parts="units of the tap", null_draws=2)
+    )
+    taken = ablation_effect(tap, AblationParams(reader=PROBE, parts="units of the tap", draws=2))
+    assert shapley.names == tuple(taken.columns["part"])
+    np.testing.assert_allclose(shapley.values, -taken.columns["change"], atol=1e-9)
+    assert shapley.residual == pytest.approx(0, abs=1e-9)
+    with pytest.raises(NotEnoughData, match="a budget of 64"):
+        component_shapley(
+            ArrayActivations(rng.standard_normal((40, 30)), samples={"label": label}),
+            ComponentShapleyParams(reader=PROBE, budget=64, most=30),
+        )
+
+
+# ---------------------------------------------------------------------------- steering
+def test_steering_between_answers_goes_the_way_of_the_means(rng):
+    label = np.arange(60) % 2
+    x = rng.standard_normal((60, 3)) + 4 * np.outer(label, [1, 0, 0])
+    tap = ArrayActivations(x, samples={"label": label})
+    found = steering(
+        tap,
+        SteeringParams(
+            reader=PROBE, direction=ANSWERS, answer=1, number="logit", maximum_samples=100, draws=4
+        ),
+    )
+    name = next(iter(found.series))
+    assert name == "1 less 0"
+    assert found.series[name][len(found.x) // 2] == 0
+    slope = next(e for e in found.estimates if e.name == "slope at 0")
+    rise = (found.series[name][-1] - found.series[name][0]) / (found.x[-1] - found.x[0])
+    assert slope.value == pytest.approx(rise, rel=1e-9)
+    assert slope.value > slope.null_high
+    assert len(found.marks[name]) > 0
+    with pytest.raises(analysis.errors.NotFound, match="class 7"):
+        steering(tap, SteeringParams(reader=PROBE, direction=ANSWERS, answer=7))
+
+
+# ---------------------------------------------------------------------------- in the network of a store
+@pytest.fixture(scope="module")
+def vit():
+    if not SAMPLE.exists():
+        pytest.skip("no sample workspace")
+    return analysis.open_workspace(SAMPLE).activations("digits-vit:vit.layers.2")
+
+
+def test_heads_of_a_stored_network_are_taken_out_and_what_they_write_adds_up(vit):
+    out = ablation_effect(vit, AblationParams(parts="heads", maximum_samples=8, draws=2))
+    assert len(out.columns["part"]) == 16
+    assert any("rows went through the network" in c for c in out.caveats)
+    ledger = direct_logit_attribution(vit, DirectLogitParams(maximum_samples=8, null_draws=3))
+    assert abs(ledger.residual) < 1e-5 * abs(ledger.end)
+    assert len(ledger.names) == 22
+    repair = self_repair(vit, SelfRepairParams(maximum_samples=8))
+    assert len(repair.positions) == 20
+    np.testing.assert_allclose(
+        repair.positions[:, 0] - repair.positions[:, 1], repair.columns["gap"], atol=1e-9
+    )
+    taken = dict(zip(out.columns["part"], out.columns["change"], strict=True))
+    lost = dict(zip(repair.columns["part"], repair.positions[:, 1], strict=True))
+    for name, change in taken.items():
+        assert lost[name] == pytest.approx(-change, abs=1e-5)
