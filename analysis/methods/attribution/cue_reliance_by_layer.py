@@ -11,7 +11,7 @@ over conflicts.
 When it lies: as `cue_reliance`; what a linear probe can read at a layer need not be what later layers use, and the
 network's own answer is one for all layers, drawn as a level where it is known.
 
-Cost: for each tap 25 fits of O(n d min(n, d)); memory O(n Σ d).
+Cost: for each tap 25 softmax regressions, O(n d classes) for each of their steps; memory O(n Σ d).
 
 References: K. Hermann et al. (2024), "On the foundations of shortcut learning"; G. Alain & Y. Bengio (2017) for probes
 along the layers.
@@ -101,10 +101,7 @@ def _reading(found, yes) -> str:
 def _cost(shapes, params: CueRelianceByLayerParams) -> Cost:
     m, n = machine(), min(min(r for r, _ in shapes), params.maximum_samples)
     d = sum(u + 4 for _, u in shapes)
-    small = min(n, d / len(shapes))
-    seconds = m.seconds(
-        flops64=25 * (4.0 * n * d * small + 10.0 * small**3) + 2e3 * n * d, moved=30.0 * n * d
-    )
+    seconds = m.seconds(flops64=25 * 150 * 12.0 * n * d, moved=30.0 * n * d)
     return Cost(seconds + 0.05 * len(shapes), 8.0 * n * d * 5 + 600.0 * n)
 
 
