@@ -110,7 +110,7 @@ def test_what_a_group_puts_out_has_the_energy_of_its_attended_map(rng):
     np.testing.assert_allclose(found.energy[:, 1].sum(axis=1), (own**2).sum(axis=(1, 2)))
     waves = dct(dct(own.reshape(9, 3, 4, 2), axis=1, norm="ortho"), axis=2, norm="ortho")
     np.testing.assert_allclose(found.energy[:, 1, 0], (waves[:, 0, 0] ** 2).sum(axis=1))
-    assert found.names == ("channels 0 to 2", "channels 3 to 4")
+    assert found.names == ("0 to 2", "3 to 4")
 
 
 def test_one_group_is_a_single_shared_map_and_cannot_agree_with_another(rng):

@@ -32,8 +32,8 @@ from analysis.compute.subspaces.cue_lines import FEWEST, CueParams, bias_estimat
 from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress
 
-READ = {cue: f"{cue} cue is read" for cue in CUES}
-PROBE, OPTIMAL, NETWORK = "probe follows the shortcut", "optimal reader follows it", "network follows it"
+READ = {cue: f"{cue} is read" for cue in CUES}
+PROBE, OPTIMAL, NETWORK = "probe follows it", "optimal follows it", "network follows it"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def cue_reliance_by_layer(
     return Curve(
         title=f"'{cues.called[CORE]}' and '{cues.called[SHORTCUT]}' along {len(taps)} taps",
         reading=_reading(found, yes), caveats=found.notes, estimates=estimates, x=np.arange(len(taps), dtype=float),
-        x_name="tap", x_labels=found.taps, y_name="share",
+        x_name="tap", x_labels=found.taps, y_name="share (follows it: the shortcut, in conflicts)",
         series={name: np.array([float(y.mean()) for y in each]) for name, each in yes.items()},
         low={name: e[:, 0] for name, e in ends.items()}, high={name: e[:, 1] for name, e in ends.items()}, null=null,
     )  # fmt: skip
