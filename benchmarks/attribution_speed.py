@@ -24,10 +24,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from analysis.attribution import backgrounds, targets
-from analysis.attribution.sample_run import SampleRun
 from analysis.attribution.saliency.occlusion import occlusion
 from analysis.attribution.saliency.way import Question, Settings
 from analysis.attribution.saliency.ways import WAYS
+from analysis.attribution.sample_run import SampleRun
 from analysis.sources.loaded_model import LoadedModel
 
 CLASS, WINDOW, STRIDE, STEPS, LAYER = 1, 8, 4, 32, "4"
