@@ -103,7 +103,7 @@ def test_occlusion_of_windows_is_the_mean_of_what_each_takes_away(linear):
 
 
 @pytest.mark.parametrize(
-    ("grid", "leading", "window", "stride"), [((5, 7), 0, 3, 2), ((4, 4), 1, 2, 2), (None, 0, 4, 3)]
+    ("grid", "leading", "window", "stride"), [((6, 7), 0, 3, 2), ((4, 4), 1, 2, 2), (None, 0, 4, 3)]
 )
 def test_windows_cover_every_token(grid, leading, window, stride):
     class Run:
