@@ -207,6 +207,8 @@ def test_what_works_in_place_behind_the_site_does_not_reach_the_sample():
     for name in ("gradient", "occlusion", "integrated gradients"):
         WAYS[name].make(question)
         torch.testing.assert_close(question.run.clean, before, rtol=0, atol=0)
+    first = SampleRun(loaded(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(6, 2))), data(6))
+    np.testing.assert_array_equal(first.clean[0], data(6))
 
 
 def test_fused_attention_has_the_slopes_of_attention_written_out():

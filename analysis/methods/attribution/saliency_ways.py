@@ -106,7 +106,8 @@ def saliency_ways(
     words = asked.samples.words(int(own)) if run.grid is None and not asked.units else ()
     estimates = _estimates(maps, explaining, rng, run.shape[1])
     return TokenMap(
-        title=f"Ways of saliency for the {question.target.words} of sample {params.sample} (passes in brackets)", values=values,
+        title=f"Ways of saliency for the {question.target.words} of sample {params.sample} (passes in brackets)",
+        values=values,
         reading=_reading(maps, explaining, estimates), estimates=estimates,
         caveats=(*asked.notes, *_caveats(asked, question, maps, refused)), samples=np.full(len(maps), params.sample),
         value_name="share of the map's largest value", grid=run.grid, leading=run.leading,
