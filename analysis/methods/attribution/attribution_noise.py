@@ -36,7 +36,6 @@ from analysis.attribution.saliency_court.bands import mean_band, ratio_of_means
 from analysis.attribution.saliency_court.costs import court_cost
 from analysis.attribution.saliency_court.map_likeness import same_length
 from analysis.attribution.saliency_court.on_trial import Case, Trial, opened_trial
-from analysis.attribution.saliency_court.site_views import with_content
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.features.readers import PROBE
@@ -137,7 +136,7 @@ def _noisy(case: Case, e: np.ndarray) -> Case:
     x = case.run.clean
     spread = float((x.double() - case.background.rows[0].double()).pow(2).mean().sqrt())
     new = (x.double() + spread * torch.as_tensor(e)).to(x.dtype)
-    return dataclasses.replace(case, run=with_content(case.run, new))
+    return dataclasses.replace(case, run=case.run.holding(new))
 
 
 def _changes(a, b) -> np.ndarray:
