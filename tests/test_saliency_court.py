@@ -496,3 +496,14 @@ def test_passes_that_were_told_are_those_that_were_made(network):
     )
     told = int(found.caveats[-1].split()[0])
     assert told == 8 + 8 * 2 == sum(made) + 8
+
+
+def test_every_way_that_gives_a_map_of_the_network_finds_the_square_that_decides(network):
+    items = 0.3 * data(10, 3, 6, 6)
+    items[:, 0, :2, :2] += 0.7
+    params = ShortcutPatchParams(shortcut="the data have it", height=2, width=2, background="zero", samples=10)
+    table = shortcut_patch(network(Square(), items), params, np.random.default_rng(0))
+    own = ~table.columns["control"]
+    assert own.sum() >= 8
+    for name, share in zip(table.columns["way"][own], table.columns["share inside"][own], strict=True):
+        assert share > 3 * 4 / 36, name
