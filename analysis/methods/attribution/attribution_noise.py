@@ -51,11 +51,12 @@ class AttributionNoiseParams(CourtParams):
         50, "Most passes through the network that one map of one way may take.", low=2, high=1_000_000,
         label="passes for a map", late=True,
     )  # fmt: skip
+    samples: int = param(12, "Samples, drawn at random.", low=FEWEST, high=1000, late=True)
     smallest: float = param(
         0.02, "Smallest noise, over the distance of sample and background.", low=1e-4, high=1.0
     )
     largest: float = param(0.5, "Largest noise, over the same.", low=1e-3, high=10.0)
-    sizes: int = param(4, "Sizes of noise, equal factors apart.", low=2, high=30)
+    sizes: int = param(3, "Sizes of noise, equal factors apart.", low=2, high=30)
     draws: int = param(2, "Draws of noise of each size.", low=1, high=100)
 
 
