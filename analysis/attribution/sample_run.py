@@ -60,6 +60,15 @@ class SampleRun:
         other.loaded = replace(self.loaded, module=module)
         return other
 
+    def holding(self, x) -> SampleRun:
+        """The same sample with x (tokens, units) at its site in the place of its own; its logits are not asked anew."""
+        other = copy(self)
+        other._clean = x.detach().to(self._clean.dtype).clone()
+        if self.site == INPUT:
+            put = as_site(other._clean[None], self._shape)
+            other.inputs = put if self._key is None else {**self.inputs, self._key: put}
+        return other
+
     @property
     def shape(self) -> tuple[int, int]:
         """(tokens, units) of the site."""
