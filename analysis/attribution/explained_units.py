@@ -13,17 +13,20 @@ from analysis.attribution import backgrounds, targets
 from analysis.attribution.backgrounds import Background
 from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
 from analysis.attribution.path_gradients import path_values
-from analysis.attribution.players import Coordinates, each_token
+from analysis.attribution.players import Coordinates, Features, each_token
 from analysis.attribution.sample_run import INPUT
+from analysis.attribution.split_game import split_game
+from analysis.attribution.tap_features import contributions_of
 from analysis.attribution.unit_game import unit_game
 from analysis.compute.games.gaussian_conditional import GaussianConditional
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import NotEnoughData, ParameterError
 from analysis.features.readers import AUTOMATIC, READERS
+from analysis.features.tap_dictionary import TapDictionary, tap_dictionary
 from analysis.spec import Progress, param
 
 FEWEST, LOOKED = 12, 64  # samples
-SHAPLEY, SLOPES = "Shapley values", "expected gradients"
+AUTO, SHAPLEY, SLOPES = "automatic", "Shapley values", "expected gradients"
 TAP, INPUT_COLUMNS = "the units of the tap", "what the network is given"
 INTERVENTIONAL, CONDITIONAL = "as in the background", "as the present units tell"
 
@@ -42,7 +45,10 @@ class UnitPartsParams:
         None, "Output whose number it is; automatic: the one that is largest on average.", low=0, high=1_000_000,
         late=True,
     )  # fmt: skip
-    way: str = param(SHAPLEY, "How parts are found.", choices=(SHAPLEY, SLOPES), late=True)
+    way: str = param(
+        AUTO, "How parts are found; automatic: Shapley values of taps with one token a sample, slopes of others and of "
+        "features.", choices=(AUTO, SHAPLEY, SLOPES), late=True,
+    )  # fmt: skip
     absent: str = param(
         INTERVENTIONAL, "What absent units are: a background row as it is (interventional), or moved by what the "
         "present units tell of them (conditional, Gaussian).", label="absent units",
@@ -74,17 +80,19 @@ class UnitPartsParams:
 @dataclass(frozen=True)
 class Explained:
     """Samples of a tap with all that is needed to explain each: `target`, one for all, `words` what it is; `others`
-    at the site, `players` with `units` (m,) their numbers, -1 for those that play as one."""
+    at the site, `players` (units, or features of the set that encoded the tap) with `units` (m,) their numbers, -1 for
+    those that play as one and for what the set leaves over; `way` that was asked for or chosen."""
 
     samples: object
     target: object
     words: str
     others: list
-    players: Coordinates
+    players: Coordinates | Features
     units: np.ndarray
     conditional: GaussianConditional | None
     notes: tuple[str, ...]
     site: str | None = None
+    way: str = SHAPLEY
 
     @property
     def n(self) -> int:
@@ -93,6 +101,8 @@ class Explained:
     @property
     def whose(self) -> str:
         """Whose the units are, in words."""
+        if isinstance(self.players, Features):
+            return "features"
         return "the network's inputs" if self.site else "units"
 
     def run(self, i: int):
@@ -103,6 +113,8 @@ class Explained:
         return backgrounds.background(params.background, run.clean, self.others)
 
     def game(self, run, params: UnitPartsParams, **books):
+        if isinstance(self.players, Features):
+            return split_game(run, self.players, self.behind(run, params), self.target, **books)
         return unit_game(run, self.players, self.behind(run, params), self.target, self.conditional, **books)
 
 
@@ -117,15 +129,20 @@ def explained_units(
         Neither a network that can be run nor labels; fewer than twelve samples or two units; no such output; choices
         that do not go together.
     """
-    if params.absent == CONDITIONAL and (params.way == SLOPES or params.background == backgrounds.ZERO):
+    made = tap_dictionary(tap) if getattr(tap, "source", None) is not None and params.players == TAP else None
+    if params.absent == CONDITIONAL and (
+        params.way == SLOPES or params.background == backgrounds.ZERO or made
+    ):
         raise ParameterError(
-            f"absent units {CONDITIONAL} with {params.way} and a background of {params.background}",
-            f"{SHAPLEY} and a background of samples or their mean",
+            f"absent units {CONDITIONAL} with {'features of a set' if made else params.way} and a background of "
+            f"{params.background}",
+            f"{SHAPLEY} of units, and a background of samples or their mean",
         )
+    source = tap if made is None else made.source
     seen, at = Pass(), span[0] + 0.5 * (span[1] - span[0])
-    for _ in finite_blocks(tap, seen, progress, "reading", (span[0], at), as_stored=True):
+    for _ in finite_blocks(source, seen, progress, "reading", (span[0], at), as_stored=True):
         pass
-    samples, notes = explained_samples(tap, params.reader, params.column, params.maximum_samples, rng, progress,
+    samples, notes = explained_samples(source, params.reader, params.column, params.maximum_samples, rng, progress,
                                        (at, span[1]))  # fmt: skip
     refuse_few_samples(tap, samples, FEWEST)
     n, site = len(samples.samples), INPUT if params.players == INPUT_COLUMNS else None
@@ -134,9 +151,15 @@ def explained_units(
     some = np.sort(rng.choice(n, size=min(params.background_samples, n), replace=False))
     needed = params.background != backgrounds.ZERO
     others = [samples.run(int(i), site).clean for i in some] if needed else []
-    players, units, told = _players(
-        _names(tap, samples, looked[0].shape[1], site), looked, others, target, params
-    )
+    if made is not None:
+        players, units, told = _features(made, tap, looked, others, target, params)
+    else:
+        names = _names(tap, samples, looked[0].shape[1], site)
+        players, units, told = _players(names, looked, others, target, params)
+    way = params.way
+    if way == AUTO:
+        one = max(run.shape[0] for run in looked) == 1 and made is None
+        way = SHAPLEY if one or params.absent == CONDITIONAL else SLOPES
     conditional = None
     if params.absent == CONDITIONAL:
         conditional = GaussianConditional(_covariance(samples, site))
@@ -148,7 +171,7 @@ def explained_units(
     if site and not samples.is_network:
         said.append("A probe is given the tap itself: its units are explained.")
     return Explained(samples, target, words, others, players, units, conditional,
-                     (*seen.notes, *notes, *said, *told), site)  # fmt: skip
+                     (*seen.notes, *notes, *said, *told), site, way)  # fmt: skip
 
 
 def _number(samples, looked, params: UnitPartsParams):
@@ -191,6 +214,22 @@ def _players(names: list[str], looked, others, target, params):
     told = f"The {len(best):,} strongest of {d:,} units by slopes play alone, the others as one."
     return (Coordinates(owner[None], (*(names[j] for j in best), f"the other {d - len(best):,} units")),
             np.append(best, -1), (told,))  # fmt: skip
+
+
+def _features(made: TapDictionary, tap: Activations, looked, others, target, params):
+    """A player for each feature, at most so many, the strongest by slopes; the others together, and what is left."""
+    k, codes, decoder = made.features.n_features, contributions_of(made), made.features.decoder
+    names = [f"feature {name}" if name.isdecimal() else name for name in tap.unit_names]
+    everyone = Features(codes, decoder, np.arange(k), names)
+    if k <= params.maximum_units:
+        return everyone, np.append(np.arange(k), -1), ()
+    rough = np.zeros(k)
+    for run in looked[:16]:
+        behind = backgrounds.background(backgrounds.MEAN if others else backgrounds.ZERO, run.clean, others)
+        rough += np.abs(path_values(run, everyone, behind, target, steps=3).values[:k])
+    best = np.sort(np.argsort(-rough, kind="stable")[: params.maximum_units])
+    told = f"The {len(best):,} strongest of {k:,} features by slopes play alone, the others as one."
+    return Features(codes, decoder, best, [names[j] for j in best]), np.r_[best, -1, -1], (told,)
 
 
 def _covariance(samples, site) -> np.ndarray:

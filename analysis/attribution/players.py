@@ -161,6 +161,19 @@ class Features:
         """(chosen,) bool: which of the chosen features are not the same on both."""
         return (self._change(x, base)[:, self._chosen] != 0).any(axis=0)
 
+    def standing(self, x, base) -> tuple[np.ndarray, np.ndarray]:
+        """(players,) each: the mean over tokens of what a player is in x (the length of what is left over), and how far
+        it is from `base`, summed over tokens."""
+        codes, change = self._codes(x.double().numpy()), self._change(x, base)
+        left = (x - base).double().numpy() - change @ self._directions
+        own, far = codes.mean(axis=0), np.abs(change).sum(axis=0)
+        mean, reach = [own[self._chosen]], [far[self._chosen]]
+        if self._some_left:
+            mean.append([own.sum() - own[self._chosen].sum()])
+            reach.append([far.sum() - far[self._chosen].sum()])
+        lengths = np.linalg.norm(left, axis=1)
+        return np.concatenate([*mean, [lengths.mean()]]), np.concatenate([*reach, [lengths.sum()]])
+
     def _change(self, x, base) -> np.ndarray:
         """(tokens, features): activations less those on the background."""
         return self._codes(x.double().numpy()) - self._codes(base.double().numpy())

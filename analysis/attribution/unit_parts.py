@@ -17,14 +17,14 @@ from analysis.activations import Activations
 from analysis.attribution import backgrounds
 from analysis.attribution.explained_units import (
     FEWEST,
-    SHAPLEY,
     SLOPES,
     Explained,
     UnitPartsParams,
     explained_units,
 )
 from analysis.attribution.path_gradients import path_values
-from analysis.attribution.unit_game import NUMBERS, unit_game
+from analysis.attribution.players import Coordinates, Features
+from analysis.attribution.unit_game import NUMBERS
 from analysis.compute import kept
 from analysis.compute.games.exact import exact_values
 from analysis.compute.games.permutations import permutation_values
@@ -34,7 +34,7 @@ from analysis.spec import Cost, Progress
 
 __all__ = ["FEWEST", "UnitParts", "UnitPartsParams", "caveats", "parts_cost", "unit_parts"]
 
-VERSION = 1  # of the numbers kept
+VERSION = 2  # of the numbers kept
 BLOCK, STEPS, OPENING = 50, 8, 5.0  # samples; slopes along the way; seconds
 EXACT = 256  # coalitions that are asked for all, where there are not more
 
@@ -128,29 +128,38 @@ def _block(explained: Explained, params, some: range, seed: int, progress: Progr
 
 def _one(explained: Explained, params: UnitPartsParams, run, rng) -> dict:
     who, behind = explained.players, explained.behind(run, params)
-    m, owner = len(who.names), who.owner[0]
-    if params.way == SLOPES:
+    m = len(who.names)
+    if explained.way == SLOPES:
         path = path_values(run, who, behind, explained.target, steps=STEPS)
         values, errors, full, empty, rows = path.values, np.full(m, np.nan), path.full, path.empty, path.rows
     else:
-        game = unit_game(run, who, behind, explained.target, explained.conditional)
+        game = explained.game(run, params)
         budget = 2 * (m - 1) * params.rounds + 2
         made = (
             exact_values(game) if 2**m <= max(EXACT, budget) else permutation_values(game, rng, budget=budget)
         )
         values, errors, rows = made.values[:, 0], made.errors[:, 0], made.model_rows
         full, empty = float(made.full[0]), float(made.empty[0])
-    x, base = run.clean.double().numpy(), behind.rows.double().numpy().mean(axis=0)
-    reach = np.bincount(owner, np.abs(x - base).sum(axis=0), minlength=m)
-    mean = np.bincount(owner, x.mean(axis=0), minlength=m) / np.bincount(owner, minlength=m)
+    mean, reach = _standing(who, run.clean, behind)
     return {"values": values, "errors": errors, "x": mean, "reach": reach, "full": full, "empty": empty,
             "rows": rows}  # fmt: skip
+
+
+def _standing(who: Coordinates | Features, x, behind) -> tuple[np.ndarray, np.ndarray]:
+    """(m,) each: what players are in a sample, and how far they are from the mean of the background."""
+    if isinstance(who, Features):
+        return who.standing(x, behind.rows.double().mean(dim=0))
+    owner, m = who.owner[0], len(who.names)
+    x, base = x.double().numpy(), behind.rows.double().numpy().mean(axis=0)
+    reach = np.bincount(owner, np.abs(x - base).sum(axis=0), minlength=m)
+    return np.bincount(owner, x.mean(axis=0), minlength=m) / np.bincount(owner, minlength=m), reach
 
 
 def caveats(parts: UnitParts, params: UnitPartsParams) -> tuple[str, ...]:
     """What every picture of parts must say."""
     exact = parts.errors.max() == 0 if np.isfinite(parts.errors).all() else False
-    how = params.way if params.way == SLOPES else f"{params.way}, {'exact' if exact else 'sampled'}"
+    way = parts.explained.way
+    how = way if way == SLOPES else f"{way}, {'exact' if exact else 'sampled'}"
     return (
         *parts.explained.notes,
         f"{parts.rows.sum():,} rows went through {parts.explained.samples.what}: {how}.",
@@ -165,7 +174,7 @@ def parts_cost(shapes, params: UnitPartsParams) -> Cost:
     rows = params.background_samples if params.background == backgrounds.SAMPLES else 1
     orders, every = 2.0 * (players - 1) * params.rounds + 2, 2.0 ** min(players, 60)
     coalitions = every if every <= max(EXACT, orders) else orders
-    asked = samples * rows * (coalitions if params.way == SHAPLEY else 2.0 * STEPS)
+    asked = samples * rows * (2.0 * STEPS if params.way == SLOPES else coalitions)
     held = 24.0 * samples * d + 48.0 * samples * players + 18.0 * min(4.0 * NUMBERS, coalitions * rows * d)
     return Cost(
         OPENING + m.seconds(flops64=20.0 * asked * d, moved=24.0 * asked * d + 8.0 * n * d) + 2e-3 * samples,
