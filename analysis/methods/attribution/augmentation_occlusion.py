@@ -208,7 +208,7 @@ def _cost(shapes, params: AugmentationOcclusionParams) -> Cost:
     (n, d), m = shapes[0], machine()
     passes = params.augmentations * (2 * ACROSS**2 + params.others + 1)
     held = 24.0 * min(n, max(4 * params.others, 50)) * d + 120.0 * params.augmentations * d + 1.5e5
-    return Cost(5.0 + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d), held)
+    return Cost(5.0 + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d), held, passes)
 
 
 def _check() -> tuple[CheckLine, ...]:

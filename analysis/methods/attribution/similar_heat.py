@@ -152,7 +152,7 @@ def _cost(shapes, params: SimilarHeatParams) -> Cost:
     (n, d), m = shapes[0], machine()
     passes = 2 * (d if params.way == SCORE_CAM else ACROSS**2) + params.fill_samples
     held = 24.0 * min(n, params.maximum_samples) * d + 16.0 * min(n, params.null_samples) * d + 3e5
-    return Cost(5.0 + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d), held)
+    return Cost(5.0 + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d), held, passes)
 
 
 def _check() -> tuple[CheckLine, ...]:
