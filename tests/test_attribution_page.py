@@ -116,3 +116,26 @@ def test_strangers_values_do_no_harm(view):
 def test_an_empty_workspace_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("LOUPE_WORKSPACE", str(Workspace.create(tmp_path / "empty").path))
     assert is_whole(open_page("attribution"))
+
+
+def test_a_guess_comes_before_the_answer(monkeypatch):
+    monkeypatch.setattr(questions, "AT_ONCE", 60.0)
+    link = {"ask": "counterfactual_dialogue", "tap": "net:one", "p__sample": "3"}
+    at = open_page("attribution", **link)
+    assert is_whole(at), texts(at)
+    said = texts(at)
+    assert "what would the network say?" in said
+    assert "it would say" not in said  # the table would tell
+    offered = [b for b in at.button if b.key and b.key.startswith("guess 1")]
+    assert len(offered) >= 2
+    offered[0].click().run()
+    assert is_whole(at)
+    assert url(at)["guess"][0].startswith("1:")
+    assert "as you guessed" in texts(at) or "where you guessed" in texts(at)
+
+
+def test_everything_can_be_told_at_once(monkeypatch):
+    monkeypatch.setattr(questions, "AT_ONCE", 60.0)
+    at = open_page("attribution", ask="counterfactual_dialogue", tap="net:one", p__sample="3", all="true")
+    assert is_whole(at), texts(at)
+    assert at.dataframe

@@ -7,6 +7,7 @@ import pytest
 from hugging_face_subjects import image_model, picture
 
 from analysis.activations import ArrayActivations
+from analysis.attribution.random_directions import random_directions
 from analysis.attribution.what_if import DIALS, WhatIf
 from analysis.errors import InputError, NotEnoughData, NotFound
 from analysis.features.readers import PROBE
@@ -185,3 +186,15 @@ def test_a_feature_that_never_varies_has_no_curve(workspace):
         response_curve(tap, ResponseCurveParams(feature=1))
     with pytest.raises(NotFound, match="feature 2"):
         response_curve(tap, ResponseCurveParams(feature=2))
+
+
+def test_random_directions_are_as_long_in_natural_deviations():
+    rng, deviation = np.random.default_rng(0), np.array([1e3, 1.0, 1e-3, 0.0])
+    direction = np.array([500.0, 0.0, 2e-3, 0.0])
+    drawn = random_directions(direction, deviation, 4000, rng)
+    assert not drawn[:, 3].any()
+    scaled = drawn[:, :3] / deviation[:3]
+    np.testing.assert_allclose(np.linalg.norm(scaled, axis=1), np.hypot(0.5, 2.0), rtol=1e-12)
+    np.testing.assert_allclose((scaled**2).mean(axis=0), (0.25 + 4.0) / 3, rtol=0.1)  # no unit is preferred
+    alone = random_directions(np.array([0.0, 0, 0, 2.0]), deviation, 3, rng)
+    np.testing.assert_allclose(np.linalg.norm(alone, axis=1), 2.0)

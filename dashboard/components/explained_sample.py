@@ -21,7 +21,7 @@ def draw() -> int:
     at = st.number_input(
         f"Sample, 0 to {most:,}", min_value=0, max_value=most, value="min", step=1,
         help="Its place in the store; the map and the tables name it as well.",
-        **state.bound(PARAMETER, 0, state.between(0, most, int)),
+        **state.bound(PARAMETER, 0, state.between(0, most, int), resets=("guess", "move")),
     )  # fmt: skip
     at = int(at or 0)
     with errors.shown():

@@ -20,7 +20,7 @@ from dashboard.parts import doubts, figure_block, method_run, on_demand, readabl
 
 AT_ONCE = 1.5  # seconds of computing that the page waits for
 PATIENCE = 1.0  # and of a job before there is a bar
-RESETS = ("p.", "seed", "tap2", "step")  # what belongs to the question before
+RESETS = ("p.", "seed", "tap2", "step", "guess")  # what belongs to the question before
 
 
 def draw(

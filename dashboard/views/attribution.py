@@ -6,9 +6,21 @@ import streamlit as st
 
 from dashboard import errors, state
 from dashboard.browse.attribution_questions import ABOUT_WHAT_IF, QUESTIONS, WHAT_IF, takes_sample
-from dashboard.components import explained_sample, nothing_yet, questions, what_if
+from dashboard.components import counterfactual_dialogue, explained_sample, nothing_yet, questions, what_if
 
-RESETS = ("p.", "seed", "ask", "tap2", "step", "move", "dial", "range")  # what belongs to the view before
+RESETS = (
+    "p.",
+    "seed",
+    "ask",
+    "tap2",
+    "step",
+    "move",
+    "dial",
+    "range",
+    "guess",
+    "all",
+)  # what belongs to the view before
+ANSWERS = {"counterfactual_dialogue": counterfactual_dialogue.draw}
 STARTS = 20.0  # seconds of work that a question may start by being asked
 TITLES = {name: view.title for name, view in QUESTIONS.items()} | {WHAT_IF: "What if"}
 
@@ -34,7 +46,7 @@ def page() -> None:
             what_if.draw()
             return
         st.caption(QUESTIONS[shown].about)
-        questions.draw(QUESTIONS[shown].asks, shown, given=_sample, starts_below=STARTS)
+        questions.draw(QUESTIONS[shown].asks, shown, answers=ANSWERS, given=_sample, starts_below=STARTS)
 
 
 def _sample(method) -> dict:

@@ -119,7 +119,7 @@ def channel_groups(
             "There is one position only: every map is 1, and groups are correlated over samples instead."
         )
     runs = np.array_split(np.arange(c), g)
-    names = tuple(str(tap.unit_names[r[0]]) if len(r) == 1 else f"channels {r[0]} to {r[-1]}" for r in runs)
+    names = tuple(str(tap.unit_names[r[0]]) if len(r) == 1 else f"{r[0]} to {r[-1]}" for r in runs)
     out = []
     for found in parts:
         maps, mean, energy = (np.concatenate(x) for x in zip(*found, strict=True))

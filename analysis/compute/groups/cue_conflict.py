@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute.linear.bayes_probe import bayes_probe, held_out_classes
+from analysis.compute.linear.bayes_probe import held_out_classes
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.linear.softmax_regression import softmax_fit
 from analysis.compute.rows.class_codes import class_codes
 from analysis.errors import NotEnoughData
 
 FEWEST_CONFLICTS, FOLDS, SMALLEST = 30, 5, 10  # SMALLEST: samples of a class
+PENALTY = 1e-2  # ridge of the probes, on standardised units
 CORE, SHORTCUT = "core", "shortcut"
 CUES = (CORE, SHORTCUT)
 
@@ -96,34 +97,32 @@ class Followed:
 
 
 def followed(x: np.ndarray, cues: TwoCues, rng: np.random.Generator) -> Followed:
-    """Of activations `x` (n, d). Fits of O(n d min(n, d)), three times the folds."""
-    read, few, scores = {}, {}, []
-    some = folds_of(cues.label, 10, rng)  # the few are a tenth of what the others are fitted to
-    for cue in CUES:
-        of, classes = cues.of[cue], int(cues.of[cue].max()) + 1
-        own = np.empty((len(x), classes))
-        named = np.empty(len(x), np.int64)
-        for f in range(FOLDS):
-            train, test = cues.fold != f, cues.fold == f
-            found = bayes_probe(x[train], of[train], classes).scores(x[test])
-            own[test] = np.maximum(found, -1e6)  # a class that it never saw
-            small = train & (some == f)
-            named[test] = bayes_probe(x[small], of[small], classes).named(x[test])
-        read[cue], few[cue] = own.argmax(axis=1) == of, named == of
-        scores.append(own)
-    both = np.hstack(scores)
-    names = len(cues.names)
-    optimal = held_out_classes(both - both.mean(axis=0), [cues.label], names, cues.fold)[0]
-    return Followed(read, few, optimal, _softmax_named(x, cues))
-
-
-def _softmax_named(x: np.ndarray, cues: TwoCues) -> np.ndarray:
-    """(n,) label that a softmax regression of the other folds names."""
-    out = np.empty(len(x), np.int64)
+    """Of activations `x` (n, d). Fits of softmax regressions, five times the folds."""
     size = x.std(axis=0)
     z = (x - x.mean(axis=0)) / np.where(size > 1e-9 * max(float(size.max()), 1e-300), size, 1.0)
-    for f in range(FOLDS):
-        train, test = cues.fold != f, cues.fold == f
-        fit = softmax_fit(z[train], cues.label[train], len(cues.names), 1e-2)
-        out[test] = (z[test] @ fit.weights + fit.intercept).argmax(axis=1)
-    return out
+    some = folds_of(cues.label, 10, rng)  # the few are a tenth of what the others are fitted to
+    read, few, scores = {}, {}, []
+    for cue in CUES:
+        of = cues.of[cue]
+        own, little = held_out_scores(z, of, cues.fold), held_out_scores(z, of, cues.fold, some)
+        read[cue], few[cue] = own.argmax(axis=1) == of, little.argmax(axis=1) == of
+        scores.append(own)
+    both = np.hstack(scores)
+    optimal = held_out_classes(both - both.mean(axis=0), [cues.label], len(cues.names), cues.fold)[0]
+    return Followed(read, few, optimal, held_out_scores(z, cues.label, cues.fold).argmax(axis=1))
+
+
+def held_out_scores(
+    z: np.ndarray, of: np.ndarray, fold: np.ndarray, some: np.ndarray | None = None
+) -> np.ndarray:
+    """(n, classes) centred scores of a softmax regression of the other folds, or of a part `some` (n,) of them that is
+    numbered like the fold; linear in `z` (n, d), so that what is Gaussian stays so."""
+    classes = int(of.max()) + 1
+    out = np.empty((len(z), classes))
+    for f in range(int(fold.max()) + 1):
+        train, test = fold != f, fold == f
+        if some is not None:
+            train &= some == f
+        fit = softmax_fit(z[train], of[train], classes, PENALTY)
+        out[test] = z[test] @ fit.weights + fit.intercept
+    return out - out.mean(axis=1, keepdims=True)

@@ -81,7 +81,7 @@ class CueLines:
         follows, would = self.answer(i)[apart] == says, found.optimal[apart] == says
         counts, n = np.bincount(cues.of[cue]), len(cues.label)
         low, high = wilson(follows.sum(), len(says))
-        under, over = paired_interval(follows, would)
+        under, over = paired_interval(would, follows)
         return {
             "tap": self.taps[i], "cue": cue, "column": cues.called[cue],
             "predictivity": float(cues.agreement(cue).mean()),

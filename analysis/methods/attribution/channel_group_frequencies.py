@@ -64,7 +64,7 @@ def channel_group_frequencies(
     mean, chance = shares.mean(axis=0), np.mean([o.radial().mean(axis=(0, 1)) for o in others], axis=0)
     own, null = _middle(found), np.array([_middle(o).mean(axis=0) for o in others]).ravel()
     estimates = tuple(
-        Estimate(f"mean frequency of {name}", float(own[:, k].mean()), **mean_interval(own[:, k], 0.0),
+        Estimate(f"mean frequency of channels {name}", float(own[:, k].mean()), **mean_interval(own[:, k], 0.0),
                  **null_spread(null), null_method="random groups of channels", n=n, d=tap.shape[1],
                  estimator="cycles per map beyond DC, weighted by energy", unit="cycles per map")
         for k, name in enumerate(found.names)
@@ -74,8 +74,8 @@ def channel_group_frequencies(
     return Curve(
         title=f"Spatial frequencies of {len(found.names)} channel groups of {tap.name}",
         reading=(
-            f"{found.names[bottom]} put out the slowest changes over space ({own[:, bottom].mean():.2f} cycles a map) "
-            f"and {found.names[top]} the fastest ({own[:, top].mean():.2f}); random groups have {null.mean():.2f}."
+            f"Channels {found.names[bottom]} put out the slowest changes over space ({own[:, bottom].mean():.2f} "
+            f"cycles a map), {found.names[top]} the fastest ({own[:, top].mean():.2f}); random groups have {null.mean():.2f}."
         ),
         caveats=(*found.notes, f"Of the maps: {params.maps}; attention with them is put on here."),
         estimates=estimates, x=np.arange(mean.shape[1]) / 2, x_name="cycles per map (0: the mean over space)",

@@ -82,8 +82,8 @@ def channel_group_maps(
         title=f"Where {len(found.names)} groups of channels of {tap.name} look, {what}",
         reading=(
             f"Maps have {entropy.mean():.0%} of the largest entropy on average ({chance.mean():.0%} in random groups); "
-            f"{found.names[low]} look most to few places ({entropy[:, low].mean():.0%}), {found.names[high]} least "
-            f"({entropy[:, high].mean():.0%})."
+            f"channels {found.names[low]} look most to few places ({entropy[:, low].mean():.0%}), "
+            f"{found.names[high]} least ({entropy[:, high].mean():.0%})."
         ),
         caveats=(*found.notes, f"Of the maps: {params.maps}.",
                  "Groups are runs of channels; whether these belong together is for random groups to show."),
@@ -94,7 +94,7 @@ def channel_group_maps(
 
 def _estimates(entropy, chance, found, d: int) -> tuple[Estimate, ...]:
     each = [("all groups", entropy.mean(axis=1), chance.mean(axis=1))]
-    each += [(name, entropy[:, k], chance.ravel()) for k, name in enumerate(found.names[:12])]
+    each += [(f"channels {name}", entropy[:, k], chance.ravel()) for k, name in enumerate(found.names[:12])]
     return tuple(
         Estimate(f"entropy of {name}", float(own.mean()), **mean_interval(own, 0.0, 1.0), **null_spread(null),
                  null_method="random groups of channels", n=len(own), d=d, estimator="entropy of the map / ln P")

@@ -18,7 +18,7 @@ When it lies: availability is linear and of a mean over tokens; probes see confl
 the data; a value's label is the one it goes with in these very samples; a third cue that goes with one of the two is
 counted as that one; reliance as a share of conflicts is an operational stand-in for the definition of the paper.
 
-Cost: for each tap 25 fits of O(n d min(n, d)); memory O(n d).
+Cost: for each tap 25 softmax regressions, O(n d classes) for each of their steps; memory O(n d).
 
 References: K. Hermann et al. (2024), "On the foundations of shortcut learning"; R. Fisher (1936); R. Newcombe (1998).
 """
@@ -118,10 +118,7 @@ def _reading(found, lines) -> str:
 def _cost(shapes, params: CueRelianceParams) -> Cost:
     m, n = machine(), min(min(r for r, _ in shapes), params.maximum_samples)
     d = sum(u + 4 for _, u in shapes)
-    small = min(n, d / len(shapes))
-    seconds = m.seconds(
-        flops64=25 * (4.0 * n * d * small + 10.0 * small**3) + 2e3 * n * d, moved=30.0 * n * d
-    )
+    seconds = m.seconds(flops64=25 * 150 * 12.0 * n * d, moved=30.0 * n * d)
     return Cost(seconds + 0.05 * len(shapes), 8.0 * n * d * 7 + 600.0 * n)
 
 

@@ -11,7 +11,7 @@ over conflicts.
 When it lies: as `cue_reliance`; what a linear probe can read at a layer need not be what later layers use, and the
 network's own answer is one for all layers, drawn as a level where it is known.
 
-Cost: for each tap 25 fits of O(n d min(n, d)); memory O(n Σ d).
+Cost: for each tap 25 softmax regressions, O(n d classes) for each of their steps; memory O(n Σ d).
 
 References: K. Hermann et al. (2024), "On the foundations of shortcut learning"; G. Alain & Y. Bengio (2017) for probes
 along the layers.
@@ -32,8 +32,8 @@ from analysis.compute.subspaces.cue_lines import FEWEST, CueParams, bias_estimat
 from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress
 
-READ = {cue: f"{cue} cue is read" for cue in CUES}
-PROBE, OPTIMAL, NETWORK = "probe follows the shortcut", "optimal reader follows it", "network follows it"
+READ = {cue: f"{cue} is read" for cue in CUES}
+PROBE, OPTIMAL, NETWORK = "probe follows it", "optimal follows it", "network follows it"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def cue_reliance_by_layer(
     return Curve(
         title=f"'{cues.called[CORE]}' and '{cues.called[SHORTCUT]}' along {len(taps)} taps",
         reading=_reading(found, yes), caveats=found.notes, estimates=estimates, x=np.arange(len(taps), dtype=float),
-        x_name="tap", x_labels=found.taps, y_name="share",
+        x_name="tap", x_labels=found.taps, y_name="share (follows it: the shortcut, in conflicts)",
         series={name: np.array([float(y.mean()) for y in each]) for name, each in yes.items()},
         low={name: e[:, 0] for name, e in ends.items()}, high={name: e[:, 1] for name, e in ends.items()}, null=null,
     )  # fmt: skip
@@ -101,10 +101,7 @@ def _reading(found, yes) -> str:
 def _cost(shapes, params: CueRelianceByLayerParams) -> Cost:
     m, n = machine(), min(min(r for r, _ in shapes), params.maximum_samples)
     d = sum(u + 4 for _, u in shapes)
-    small = min(n, d / len(shapes))
-    seconds = m.seconds(
-        flops64=25 * (4.0 * n * d * small + 10.0 * small**3) + 2e3 * n * d, moved=30.0 * n * d
-    )
+    seconds = m.seconds(flops64=25 * 150 * 12.0 * n * d, moved=30.0 * n * d)
     return Cost(seconds + 0.05 * len(shapes), 8.0 * n * d * 5 + 600.0 * n)
 
 

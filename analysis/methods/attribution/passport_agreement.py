@@ -152,8 +152,8 @@ def _estimate(kind: str, found, d: int) -> Estimate:
 
 
 def _reading(estimates) -> str:
-    said = [f"{e.value:.0%} ({e.null:.1%} by chance) of the {e.name.split(', ')[1]}s" for e in estimates]
-    return f"The first token is the same in both checkpoints for {', '.join(said)}."
+    said = [f"{e.value:.0%} by the {e.name.split(', ')[1]} ({e.null:.1%} by chance)" for e in estimates]
+    return f"The first token of a neuron is the same in both checkpoints for {', '.join(said)}."
 
 
 def _cost(shapes, params: PassportAgreementParams) -> Cost:

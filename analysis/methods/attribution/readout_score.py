@@ -118,9 +118,10 @@ def readout_score(
 def _column(tap, asked: str) -> str:
     if asked:
         if sample_column(tap, asked).dtype.kind not in "fiub":
-            raise InputError(f"column '{asked}' holds texts", "a column of numbers", "Choose another column")
+            raise InputError(f"column '{asked}' holds texts", "a column of numbers", "Choose another")
         return asked
     numeric = [k for k in tap.samples if np.asarray(tap.samples[k]).dtype.kind in "fiub" and k != "id"]
+    numeric = [k for k in numeric if len(np.unique(np.asarray(tap.samples[k]))) > 2] or numeric
     first = [k for k in numeric if k not in OWN] or numeric
     if not first:
         raise NotFound(f"{tap.name} has no sample column of numbers", "one to hold the score against",

@@ -6,8 +6,8 @@ a goes over the values that samples of the store have of the feature, d is its d
 sample's own curve is what is called individual conditional expectation, the mean over samples partial dependence; all
 tell of the same number of the answer, that of the sample. The straight line is the slope where the sample stands.
 
-Null: the sample's answer when it is moved as far along random directions of the feature's length, between the lowest
-and the highest of all but a twentieth of them. Interval of the mean: Student's t over samples.
+Null: the sample's answer when it is moved as far, in natural deviations of the units, along random directions, between
+the lowest and the highest of all but a twentieth of them. Interval of the mean: Student's t over samples.
 
 When it lies: a feature is moved and all others stay, which no sample may do; features that go together in the data are
 torn apart; a mean over samples hides curves that go opposite ways (their spread is an estimate beside it).
@@ -26,12 +26,15 @@ import numpy as np
 from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, as_activations
+from analysis.attribution.random_directions import random_directions
 from analysis.attribution.what_if import WhatIf
 from analysis.compute.machine import machine
+from analysis.compute.statistics.moments import UnitMoments
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, finite_blocks
-from analysis.errors import InputError
+from analysis.errors import InputError, NotEnoughData
 from analysis.features.readers import AUTOMATIC, PROBE, READERS
+from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -77,8 +80,7 @@ def response_curve(
         Neither a network that can be run nor labels; no such sample or feature; a feature that never varies.
     """
     tap, rng, seen = as_activations(activations), rng or np.random.default_rng(0), Pass()
-    for _ in finite_blocks(tap, seen, progress, "reading", (0.0, 0.05), as_stored=True):
-        pass
+    deviation = _deviation(tap, seen, progress)
     asked = WhatIf(tap, params.reader, params.column, lambda f, doing="": progress(0.05 + 0.15 * f, doing))
     feature = params.feature
     if feature is None:
@@ -92,7 +94,7 @@ def response_curve(
     along = (grid - dial.value)[:, None] * asked.directions[feature]
     own = _values(asked, run, target, along)
     rest = _others(asked, feature, target, grid, params, rng, progress)
-    chance = _random(asked, run, target, along, params, rng, progress)
+    chance = _random(asked, run, target, along, deviation, params, rng, progress)
     line = float(_values(asked, run, target, along[:1] * 0)[0]) + dial.slope * (grid - dial.value)
     return _result(tap, asked, dial, target, grid, own, line, rest, chance, params, seen, progress)
 
@@ -119,14 +121,26 @@ def _others(asked, feature: int, target, grid, params, rng, progress) -> np.ndar
     return np.array(found)
 
 
-def _random(asked, run, target, along: np.ndarray, params, rng, progress) -> np.ndarray:
+def _deviation(tap, seen: Pass, progress) -> np.ndarray:
+    """(units,) of the tap that the features are of."""
+    moments = None
+    for _, x in finite_blocks(tap_dictionary(tap).source, seen, progress, "reading", (0.0, 0.05)):
+        own = UnitMoments.of(x)
+        moments = own if moments is None else moments.merge(own)
+    if moments is None:
+        raise NotEnoughData(f"{tap.name} has no finite row", f"at least {FEWEST} samples")
+    return np.sqrt(moments.variance)
+
+
+def _random(asked, run, target, along: np.ndarray, deviation, params, rng, progress) -> np.ndarray:
     """(draws, points) the sample moved as far along random directions."""
     far, found = np.linalg.norm(along, axis=1), []
-    side = np.sign(along @ along[-1] if far[-1] else -(along @ along[0]))
-    for i in range(params.draws):
+    most = int(far.argmax())
+    side = np.sign(along @ along[most])
+    drawn = random_directions(along[most] / far[most], deviation, params.draws, rng)
+    for i, one in enumerate(drawn):
         progress(0.7 + 0.3 * i / params.draws, "random directions")
-        one = rng.standard_normal(along.shape[1])
-        found.append(_values(asked, run, target, (side * far)[:, None] * one / np.linalg.norm(one)))
+        found.append(_values(asked, run, target, (side * far)[:, None] * one))
     return np.array(found)
 
 
@@ -163,7 +177,7 @@ def _estimates(own, line, rest, chance, d: int) -> tuple[Estimate, ...]:
     return (
         Estimate("how far the sample's answer moves", moved, null=float(by_chance.mean()),
                  null_low=float(np.quantile(by_chance, 0.025)), null_high=float(np.quantile(by_chance, 0.975)),
-                 null_method=f"{len(chance)} random directions of the same length", n=1, d=d,
+                 null_method=f"{len(chance)} random directions as long, in natural deviations", n=1, d=d,
                  estimator="largest less smallest over the range"),
         Estimate("how far answers move", float(each.mean()), **mean_interval(each, 0.0), n=len(rest), d=d,
                  estimator="largest less smallest over the range, mean over samples"),
@@ -181,7 +195,7 @@ def _reading(words, called, dial, own, estimates) -> str:
     bent = "all but a straight line" if missed < 0.1 else "not a straight line"
     return (
         f"Over the values that samples have of {called}, {dial.low:.3g} to {dial.high:.3g}, the {words} of this sample "
-        f"lies between {own.min():.3g} and {own.max():.3g}: {beyond} random directions of the same length give; it is "
+        f"lies between {own.min():.3g} and {own.max():.3g}: {beyond} random directions as long give; it is "
         f"{bent}."
     )
 

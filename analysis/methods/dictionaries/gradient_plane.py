@@ -95,7 +95,7 @@ def gradient_plane(
             f"{len(shown)} feature(s) of {tap.name} fire and have an effect on the loss of {reader.what}",
             "at least two", "Choose another tap, or more samples",
         )  # fmt: skip
-    first, measured, some = _measured(made, reader, found, shown, params.measured, progress)
+    first, measured, some, n = _measured(made, reader, found, shown, params.measured, progress)
     x, y = np.log10(np.abs(found.active[shown])), np.log10(found.loud[shown])
     kinds, by_chance = _quadrant(x, y), _quadrant(x, np.log10(np.maximum(found.chance[shown], 1e-300)))
     ablated = np.full(len(shown), np.nan)  # of the others it is not known
@@ -110,7 +110,7 @@ def gradient_plane(
         axes=("log10 of the mean activation", "log10 of the mean |effect| on the loss"), colour="place",
         columns={"place": kinds, "firing rate": found.rate[shown],
                  "effect over chance": found.loud[shown] / np.maximum(found.chance[shown], 1e-300),
-                 "loss when removed": ablated, "was removed": np.isin(shown, some).astype(np.int64)},
+                 "loss when removed": ablated, "the same, first order": -found.signed[shown] / n, "was removed": np.isin(shown, some).astype(np.int64)},
     )  # fmt: skip
 
 
@@ -120,7 +120,8 @@ def _quadrant(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _measured(made, reader, found: Effects, shown, count: int, progress):
-    """First-order and measured rise of the mean loss when a feature is removed, of features spread over the range."""
+    """First-order and measured rise of the mean loss when a feature is removed, of features spread over the range;
+    which these are, and of how many samples."""
     order = shown[np.argsort(found.loud[shown], kind="stable")]
     some = np.unique(order[np.round(np.linspace(0, len(order) - 1, min(count, len(order)))).astype(np.int64)])
     features, directions = made.features, made.features.decoder.astype(np.float64)
@@ -138,7 +139,8 @@ def _measured(made, reader, found: Effects, shown, count: int, progress):
     rise = [
         float((answers[str(i)].loss - clean)[known].mean()) if known.any() else 0.0 for i in some.tolist()
     ]
-    return -found.signed[some] / max(int(known.sum()), 1), np.array(rise), some
+    n = max(int(known.sum()), 1)
+    return -found.signed[some] / n, np.array(rise), some, n
 
 
 def _estimates(found: Effects, kinds, by_chance, first, measured, d: int, rng) -> tuple[Estimate, ...]:
@@ -233,7 +235,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="gradient_plane", family="dictionaries", title="Activation against effect on the loss", version=2,
+        id="gradient_plane", family="dictionaries", title="Activation against effect on the loss", version=3,
         function=gradient_plane,
         summary="Which features are quiet but loud: mean activation against first-order effect on the loss.",
         params=GradientPlaneParams, result=Scatter, check=_check, cost=_cost, minimum_rows=FEWEST,

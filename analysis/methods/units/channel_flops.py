@@ -94,7 +94,7 @@ def channel_flops(
     return Curve(
         title=f"Multiplications left over the mass that is held, {len(taps)} layer(s)",
         reading=(
-            f"With {READ:.0%} of each sample's mass held, {names[-1]} would need {mean[-1, at]:.0%} of its "
+            f"With {READ:.0%} of each sample's mass held, {names[-1]} would need {mean[-1, at]:.0%} of the "
             f"multiplications ({chance[-1, at]:.0%} with exchanged masses, {READ**2 if len(taps) > 1 else READ:.0%} if "
             "all channels had the same)."
         ),
