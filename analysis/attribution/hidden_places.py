@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from analysis.attribution.players import Coordinates, each_token, each_unit, patches
@@ -12,17 +14,29 @@ from analysis.compute.rows.token_names import token_names
 ACROSS = 8  # squares, where nobody says their size
 
 
-def hidden_places(
-    runs: TapRuns, run: SampleRun, sample: int, size: int | None
-) -> tuple[Coordinates, tuple[int, int] | None, int]:
-    """The places as players, the grid that they lie on or None, and the side of a square."""
+@dataclass(frozen=True)
+class Places:
+    """`players`, the places; `grid` of those after `leading` ones, or None; `side` of a square in the input."""
+
+    players: Coordinates
+    grid: tuple[int, int] | None = None
+    leading: int = 0
+    side: int = 1
+
+
+def hidden_places(runs: TapRuns, run: SampleRun, sample: int, size: int | None) -> Places:
+    """Of one sample; `size`: side of a square of an image, about eight across where None."""
     if run.grid is not None:
         size = min(size or max(1, round(max(run.grid) / ACROSS)), max(run.grid))
-        return patches(run.grid, size), tuple(-(-side // size) for side in run.grid), size
+        return Places(patches(run.grid, size), tuple(-(-side // size) for side in run.grid), 0, size)
     tokens, units = run.shape
     if tokens == 1:
-        return each_unit(units, column_names(runs, units)), None, 1
-    return each_token(tokens, word_names(runs, sample, tokens)), None, 1
+        return Places(each_unit(units, column_names(runs, units)))
+    players, layout = each_token(tokens, word_names(runs, sample, tokens)), runs.tap.layout
+    grid = None if runs.is_network else layout.grid
+    if grid is None or layout.leading + grid[0] * grid[1] != tokens:
+        return Places(players)
+    return Places(players, grid, layout.leading)
 
 
 def column_names(runs: TapRuns, units: int) -> tuple[str, ...]:

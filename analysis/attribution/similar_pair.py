@@ -101,11 +101,12 @@ def asked_pair(
                      float(cosines(pooled[i], pooled[[j]])[0]), units, tuple(notes))  # fmt: skip
 
 
-def pair_caveats(params: PairParams) -> tuple[str, ...]:
+def pair_caveats(params: PairParams, pair: AskedPair) -> tuple[str, ...]:
     """What has been compared, in a sentence."""
     centred = (
         "less the mean of all samples" if params.centred else "as it is, with what all samples have in common"
     )
     what = "the mean over the tokens" if params.pooling == MEAN else f"token {params.token}"
+    what = what if int(pair.sets.counts.max()) > 1 else "the one row"
     block = f", units {params.units} only" if params.units else ""
     return (f"Compared is {what} of each sample, {centred}{block}.",)

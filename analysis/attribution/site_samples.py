@@ -16,6 +16,7 @@ from analysis.features.readers import AUTOMATIC
 
 TAP, INPUT = "the tap", "the network's input"
 SITES = (TAP, INPUT)
+ITSELF = "No network is run: the tokens of the tap itself stand in the place of its input."
 
 
 class SiteSamples:
@@ -71,7 +72,8 @@ def site_samples(
     `finite`: the samples with finite rows. Raises as `explained_samples`."""
     runs = tap_runs(tap) if (reader == AUTOMATIC and site == INPUT) or not of_classes else None
     if runs is None or (of_classes and not runs.is_network):
-        return explained_samples(tap, reader, column, tap.layout.n_samples, rng, progress, span)
+        found, notes = explained_samples(tap, reader, column, tap.layout.n_samples, rng, progress, span)
+        return found, (*notes, ITSELF) if site == INPUT else notes
     progress(span[1], "opening the network")
     found = SiteSamples(runs, site, finite)
     return found, found.notes

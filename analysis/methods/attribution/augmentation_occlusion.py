@@ -107,7 +107,8 @@ def augmentation_occlusion(
                              brightness=params.brightness, noise=params.noise, spread=spread)  # fmt: skip
     centre = sets.means().mean(axis=0) if params.centred else np.zeros(tap.shape[1])
     k = params.dimensions if params.augmentations > 1 else 1
-    who, grid, size = hidden_places(runs, run, params.sample, params.size)
+    places = hidden_places(runs, run, params.sample, params.size)
+    who, size = places.players, places.side
     passes = params.augmentations * (2 * len(who.names) + len(others) + 1)
     fills = _fills(run, others, size)
     hidden = [_hidden(x, who, fill) for fill in fills.values()]
@@ -123,7 +124,8 @@ def augmentation_occlusion(
         title=f"What hiding a place of sample {params.sample} does to {tap.name}",
         reading=_reading(heats, tuple(fills), apart, who.names, estimates, params),
         caveats=(*sets.notes, *runs.notes, *_caveats(runs, run, passes, size, first.shape[1], k)), estimates=estimates,
-        samples=np.full(2, params.sample), values=heats, value_name="heat", grid=grid, names=tuple(fills),
+        samples=np.full(2, params.sample), values=heats, value_name="heat", grid=places.grid, leading=places.leading,
+        names=tuple(fills),
     )  # fmt: skip
 
 
@@ -206,7 +208,7 @@ def _cost(shapes, params: AugmentationOcclusionParams) -> Cost:
     (n, d), m = shapes[0], machine()
     passes = params.augmentations * (2 * ACROSS**2 + params.others + 1)
     held = 24.0 * min(n, max(4 * params.others, 50)) * d + 120.0 * params.augmentations * d + 1.5e5
-    return Cost(5.0 + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d), held)
+    return Cost(5.0 + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d), held, passes)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -80,7 +80,7 @@ def similar_heat(
     progress(0.2, "opening the network")
     runs = tap_runs(tap)
     behind = rng.permutation(np.delete(pair.sets.samples, [pair.i]))[: params.fill_samples]
-    maps, nulls, grid, passes = [], [], None, 0
+    maps, nulls, grid, passes = [], [], (None, 0), 0
     for k, (sample, other) in enumerate(((params.first, pair.g), (params.second, pair.f))):
         span = (0.25 + 0.35 * k, 0.6 + 0.35 * k)
         own, null, grid, used = _map(runs, pair, sample, other, behind, params, progress, span)
@@ -92,16 +92,16 @@ def similar_heat(
     return TokenMap(
         title=f"Where samples {params.first} and {params.second} are alike: {params.way}",
         reading=_reading(pair.score, maps, estimates, params), estimates=estimates,
-        caveats=(*pair.notes, *pair_caveats(params), *runs.notes,
+        caveats=(*pair.notes, *pair_caveats(params, pair), *runs.notes,
                  f"Run was {runs.what}, {passes:,} passes; a hidden place holds {_filled(params)}."),
-        samples=np.array([params.first, params.second]), values=values, grid=grid,
+        samples=np.array([params.first, params.second]), values=values, grid=grid[0], leading=grid[1],
         value_name="score lost when hidden" if params.way == OCCLUSION else "Score-CAM",
         names=(f"sample {params.first}", f"sample {params.second}"),
     )  # fmt: skip
 
 
 def _map(runs, pair, sample: int, other, behind, params, progress, span):
-    """(parts,), the same with partners (m, parts), the grid or None, passes."""
+    """(parts,), the same with partners (m, parts), the grid or None and what leads it, passes."""
     run = runs.run(sample)
     vector = runs.vector(run, sample)
     many = int(pair.sets.counts.max()) > 1  # else what the tap keeps of a sample is pooled already
@@ -114,10 +114,11 @@ def _map(runs, pair, sample: int, other, behind, params, progress, span):
     if params.way == SCORE_CAM:
         cam = ScoreCam(run, blank.rows[0], vector, progress, span)
         found = cam.heat(every, pair.centre)
-        return found[0], found[1:], cam.grid, cam.passes
-    players, grid, _ = hidden_places(runs, run, sample, params.size)
+        return found[0], found[1:], (cam.grid, 0), cam.passes
+    places = hidden_places(runs, run, sample, params.size)
+    players = places.players
     found = drops(occluded(run, players, blank.rows[0], vector, progress, span), every, pair.centre)
-    return found[0], found[1:], grid, len(players.names) + 1
+    return found[0], found[1:], (places.grid, places.leading), len(players.names) + 1
 
 
 def _filled(params: SimilarHeatParams) -> str:
@@ -151,7 +152,7 @@ def _cost(shapes, params: SimilarHeatParams) -> Cost:
     (n, d), m = shapes[0], machine()
     passes = 2 * (d if params.way == SCORE_CAM else ACROSS**2) + params.fill_samples
     held = 24.0 * min(n, params.maximum_samples) * d + 16.0 * min(n, params.null_samples) * d + 3e5
-    return Cost(5.0 + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d), held)
+    return Cost(5.0 + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d), held, passes)
 
 
 def _check() -> tuple[CheckLine, ...]:

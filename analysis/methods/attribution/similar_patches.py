@@ -6,12 +6,12 @@ with tokens x_p (p = 1 … P), y_q (q = 1 … Q) and their means f, g: the cells
 what that token adds (*Why these two are alike*). Rows are the tokens of the first sample, columns those of the second;
 exchanging the samples transposes the matrix, and of a sample with itself it is symmetric and sums to 1.
 
-Null: the same cells with other partners in place of the second sample; a cell stands out where its evidence lies beyond
-what that token of the first sample shares with all tokens of partners, at a false-discovery rate of 5 %.
+Null: the same cells with other partners in place of the second sample, the middle 95 % of all of them; how many cells
+lie outside it, and how large the largest is, against each partner's own.
 
 When it lies: a token of a network that mixes them holds what others gave it, so a bright cell need not mean that these
 two places look alike; tokens that are long (background tokens, attention sinks) have large cells with everything;
-tokens of one partner depend on each other, so chance goes beyond a little more often than told.
+single cells are too many to be tested one by one.
 
 Cost: O(P Q d) and O(partners P Q d).
 
@@ -30,13 +30,12 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.token_names import token_names
 from analysis.compute.similarity.pair_evidence import token_evidence
 from analysis.compute.similarity.pair_report import score_estimates
-from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import against
 from analysis.errors import TooLarge
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress
 
-MOST_TOKENS, MOST_DRAWS, LEVEL = 600, 40_000, 0.05
+MOST_TOKENS, MOST_DRAWS = 600, 400_000
 
 
 @dataclass(frozen=True)
@@ -70,49 +69,47 @@ def similar_patches(
         raise TooLarge(f"samples of {len(pair.x):,} and {len(pair.y):,} tokens", f"at most {MOST_TOKENS:,}",
                        "Choose a tap with fewer tokens")  # fmt: skip
     cells = token_evidence(pair.x, pair.y)
-    draws, largest = _partners(pair, params, progress)
-    rank = np.array(
-        [np.searchsorted(row, np.abs(own), "left") for row, own in zip(draws, cells, strict=True)]
-    )
-    p = (1 + draws.shape[1] - rank) / (1 + draws.shape[1])
-    signed = np.quantile(largest["cells"], [0.025, 0.975])
+    null, most = _partners(pair, params, progress)
+    ends = np.quantile(np.concatenate(null), [0.025, 0.975])
+    beyond = np.array([_beyond(c, ends) for c in null])
     partners = (pair.others @ pair.f) / (np.linalg.norm(pair.others, axis=1) * np.linalg.norm(pair.f))
     tokens = (pair.x, pair.y) if params.pooling == MEAN else None
     estimates = (
         *score_estimates(pair.score, partners, pair.pooled, (pair.i, pair.j), rng, tokens),
-        Estimate("largest cell", float(np.abs(cells).max()), **against(float(np.abs(cells).max()), largest["most"]),
-                 null_method=f"largest cells with {len(largest['most']):,} random partners", n=cells.size,
-                 d=tap.shape[1], estimator="largest |evidence| of a pair of tokens"),
+        Estimate("largest cell", float(np.abs(cells).max()), **against(float(np.abs(cells).max()), most),
+                 null_method=f"largest cells with {len(most):,} random partners", n=cells.size, d=tap.shape[1],
+                 estimator="largest |evidence| of a pair of tokens"),
+        Estimate("cells beyond the null", _beyond(cells, ends), **against(_beyond(cells, ends), beyond), n=cells.size,
+                 null_method=f"each of {len(null):,} random partners in place of the second sample", d=tap.shape[1],
+                 estimator="share outside the middle 95 % of the cells with random partners"),
     )  # fmt: skip
     progress(1.0, "done")
     rows, columns = _names(tap, pair, params)
-    significant = benjamini_hochberg(p.ravel()).reshape(p.shape) <= LEVEL
     return Matrix(
         title=f"Which tokens of samples {params.first} and {params.second} are alike",
-        reading=_reading(pair.score, cells, rows, columns, significant), estimates=estimates,
-        caveats=(*pair.notes, *pair_caveats(params)), values=cells, row_names=rows, column_names=columns,
-        value_name="share of the cosine", null_band=(float(signed[0]), float(signed[1])), diverging=True,
-        significant=significant,
+        reading=_reading(pair.score, cells, rows, columns, ends), estimates=estimates,
+        caveats=(*pair.notes, *pair_caveats(params, pair)), values=cells, row_names=rows, column_names=columns,
+        value_name="share of the cosine", null_band=(float(ends[0]), float(ends[1])), diverging=True,
     )  # fmt: skip
 
 
-def _partners(pair, params, progress):
-    """(P, draws) rising |evidence| of each token of the first sample with tokens of partners; the largest of each
-    partner, and signed cells."""
-    sets, draws, most, every, taken = pair.sets, [], [], [], 0
+def _partners(pair, params, progress) -> tuple[list[np.ndarray], np.ndarray]:
+    """Cells (cells,) with each partner, of as many as there is room for, and the largest of every one."""
+    sets, found, most, taken = pair.sets, [], [], 0
     for count, at in enumerate(pair.partners):
         progress(0.6 + 0.35 * count / len(pair.partners), "other partners")
-        own = pair.pooled[[at]] if params.pooling != MEAN else sets.of(int(at))[:, pair.units] - pair.centre
-        cells = token_evidence(pair.x, own)
+        pooled = params.pooling != MEAN
+        own = pair.pooled[[at]] if pooled else sets.of(int(at))[:, pair.units] - pair.centre
+        cells = token_evidence(pair.x, own).ravel()
         most.append(np.abs(cells).max())
         if taken < MOST_DRAWS:
-            draws.append(np.abs(cells))
-            every.append(cells.ravel())
+            found.append(cells)
             taken += cells.size
-    return np.sort(np.concatenate(draws, axis=1), axis=1), {
-        "most": np.array(most),
-        "cells": np.concatenate(every),
-    }
+    return found, np.array(most)
+
+
+def _beyond(cells: np.ndarray, ends: np.ndarray) -> float:
+    return float(((cells < ends[0]) | (cells > ends[1])).mean())
 
 
 def _names(tap, pair, params):
@@ -124,15 +121,15 @@ def _names(tap, pair, params):
     )
 
 
-def _reading(score: float, cells, rows, columns, significant) -> str:
+def _reading(score: float, cells, rows, columns, ends) -> str:
     best = np.argsort(-np.abs(cells), axis=None, kind="stable")[:3]
     told = "; ".join(
         f"{rows[p]} with {columns[q]} ({cells[p, q]:+.3g})"
         for p, q in zip(*np.unravel_index(best, cells.shape), strict=True)
     )
     return (
-        f"The cells sum to the cosine of {score:.3g}. The largest: {told}. {int(significant.sum()):,} of "
-        f"{cells.size:,} are larger than what these tokens share with random partners."
+        f"The cells sum to the cosine of {score:.3g}. The largest: {told}. {_beyond(cells, ends):.0%} of the cells lie "
+        "outside the middle 95 % of those with random partners."
     )
 
 
@@ -170,7 +167,7 @@ METHODS = (
         family="attribution",
         title="Which patches are alike",
         summary="Evidence for the cosine of two samples, token by token; the cells sum to it exactly.",
-        version=1,
+        version=2,
         function=similar_patches,
         params=SimilarPatchesParams,
         result=Matrix,

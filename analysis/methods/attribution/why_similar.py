@@ -85,12 +85,12 @@ def why_similar(
         beyond_estimate(values, null, len(draws), made.source.shape[1]),
     )
     progress(1.0, "done")
-    which = "features" if asked == FEATURES else asked
+    which = asked if asked != FEATURES else "units" if made.of_units else "features"
     notes = made.notes if asked == FEATURES else ()
     return Ledger(
         title=f"Why samples {params.first} and {params.second} are alike, by {which}",
         reading=_reading(pair.score, names, values, null, estimates, params), estimates=estimates,
-        caveats=(*pair.notes, *pair_caveats(params), *notes), names=names, values=values,
+        caveats=(*pair.notes, *pair_caveats(params, pair), *notes), names=names, values=values,
         start=0.0, end=pair.score, residual=pair.score - float(values.sum()), null_low=null[0], null_high=null[1],
         value_name="cosine", start_name="nothing in common", end_name="their cosine",
     )  # fmt: skip

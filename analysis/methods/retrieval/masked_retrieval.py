@@ -95,7 +95,7 @@ def masked_retrieval(
     masked = all_scores(cells.values, query, visible)
     progress(0.7, "searching with all cells")
     whole = all_scores(cells.values, query, np.ones(count, bool))
-    of, labels, column = class_numbers(tap, params.column, cells.samples)
+    of, _, column = class_numbers(tap, params.column, cells.samples)
     estimates = (
         _best(scores, top, cells.values, at, visible, rng),
         *retrieval_estimates(of, query, {MASKED: masked, WHOLE: whole}, tap.shape[1]),
@@ -106,12 +106,11 @@ def masked_retrieval(
     values[:, visible] = parts[top]
     place = ranks(whole[int(np.flatnonzero(query == at)[0])][others])
     return TokenMap(
-        title=f"What looks like the visible part of sample {params.query}",
+        title=f"What looks like the visible part of sample {params.query} (sample: score)",
         reading=_reading(scores, top, visible, estimates, cells, place[np.searchsorted(others, top[0])], params),
         caveats=(*sets.notes, *cells.notes, *_caveats(visible, column)), estimates=estimates,
         samples=cells.samples[top], values=values, value_name="adds to the score", grid=cells.grid,
-        names=tuple(f"{k + 1}. sample {cells.samples[t]}: {scores[t]:.3f}" + (f", {labels[t]}" if labels[t] else "")
-                    for k, t in enumerate(top)),
+        names=tuple(f"{cells.samples[t]}: {scores[t]:.2f}" for t in top),
     )  # fmt: skip
 
 
@@ -200,7 +199,7 @@ METHODS = (
         family="retrieval",
         title="Search with a part of the picture",
         summary="Samples ranked by the visible cells of a query, and what each cell adds to their scores.",
-        version=1,
+        version=2,
         function=masked_retrieval,
         params=MaskedRetrievalParams,
         result=TokenMap,
