@@ -53,22 +53,35 @@ def path_values(
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     nodes, weights = (nodes + 1) / 2, weights / 2
     x, each, mean = run.clean, [], torch.zeros(run.shape, dtype=torch.float64)
-    for i, base in enumerate(background.rows):
-        progress(i / background.size, f"slopes for {i:,} of {background.size:,} background rows")
-        slopes = torch.zeros(run.shape, dtype=torch.float64)
-        for first in range(0, steps, rows):
-            at = torch.as_tensor(nodes[first : first + rows]).to(x.dtype)[:, None, None]
-            found = slopes_at(run, base + at * (x - base), target)
-            share = torch.as_tensor(weights[first : first + rows])[:, None, None]
-            slopes += (found.double() * share).sum(dim=0)
-        each.append(players.inner(slopes, x, base).numpy())
-        mean += slopes / background.size
+    together = max(1, rows // steps)
+    for first in range(0, background.size, together):
+        progress(first / background.size, f"slopes for {first:,} of {background.size:,} background rows")
+        bases = background.rows[first : first + together]
+        for base, slopes in zip(bases, _mean_slopes(run, bases, target, nodes, weights, rows), strict=True):
+            each.append(players.inner(slopes, x, base).numpy())
+            mean += slopes / background.size
     ends = torch.cat([x[None], background.rows])
     ends = torch.cat([run.values(part, target).double() for part in ends.split(rows)]).numpy()
     full, empty = float(ends[0]), float(ends[1:].mean())
     values = np.mean(each, axis=0)
     used = background.size * (steps + 1) + 1
     return PathValues(values, np.array(each), mean, float(values.sum() - (full - empty)), full, empty, used)
+
+
+def _mean_slopes(run: SampleRun, bases, target: Target, nodes, weights, rows: int):
+    """(b, tokens, units) float64: slopes on the way from each of `bases`, weighed; at most so many at once."""
+    import torch
+
+    x, (b, steps) = run.clean, (len(bases), len(nodes))
+    which = torch.arange(b).repeat_interleave(steps)
+    at = torch.as_tensor(np.tile(nodes, b)).to(x.dtype)[:, None, None]
+    share = torch.as_tensor(np.tile(weights, b))[:, None, None]
+    found = torch.zeros((b, *run.shape), dtype=torch.float64)
+    for part in torch.arange(b * steps).split(rows):
+        base = bases[which[part]]
+        slopes = slopes_at(run, base + at[part] * (x - base), target)
+        found.index_add_(0, which[part], slopes.double() * share[part])
+    return found
 
 
 def slopes_at(run: SampleRun, x, target: Target):
