@@ -33,6 +33,7 @@ from analysis.attribution.saliency_court.reset_layers import (
     SHUFFLED,
     layers_behind,
     reset_weights,
+    short_name,
     stages_of,
 )
 from analysis.attribution.saliency_court.site_views import place_run
@@ -169,6 +170,8 @@ def test_curves_of_an_additive_network_end_where_samples_are_and_hold_every_othe
     assert (best[0], best[-1], worst[0], worst[-1]) == pytest.approx((0, 1, 1, 0), abs=1e-9)
     for name, line in found.series.items():
         assert (line <= best + 1e-9).all() if name.endswith(INSERTION) else (line >= worst - 1e-9).all()
+    ends = [band[f"random, {INSERTION}"][-1] for band in (found.low, found.high)]
+    assert ends == pytest.approx([1, 1], abs=1e-9)  # shares are of the same samples as their divisor
     middle = found.series[f"random, {INSERTION}"]
     assert middle == pytest.approx(found.x, abs=0.35)
     area = {e.name: e for e in found.estimates}["insertion area, integrated gradients"]
@@ -307,6 +310,8 @@ def test_layers_behind_a_site_come_from_the_output_downwards():
     assert layers_behind(SampleRun(model, x, "attend"), target)[0] == ["head", "norm"]
     assert stages_of(layers, 2) == [layers[:3], layers[3:]]
     assert not any(m._forward_hooks for m in model.module.modules())
+    names = ["encoder.stages.2.layers.0.normalization", "head", "3.1", ""]
+    assert [short_name(name) for name in names] == ["2.0 normaliz", "head", "3.1", "the whole"]
 
 
 def test_edges_fail_the_cascade_slopes_pass_and_the_network_is_as_before(network):
@@ -326,8 +331,9 @@ def test_edges_fail_the_cascade_slopes_pass_and_the_network_is_as_before(network
         if "other weights" in doing and not torch.equal(module.head.weight, own["head.weight"]):
             raise Cancelled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled) as kept:  # whoever holds the exception holds what was under way
         cascade_randomisation(tap, params, np.random.default_rng(0), stop)
+    assert kept.tb is not None
     assert all(torch.equal(p, own[name]) for name, p in module.named_parameters())
 
 

@@ -12,7 +12,7 @@ FEWEST = 8  # samples
 NUMBERS = (targets.LOGIT, targets.DIFFERENCE, targets.LOG_PROBABILITY)
 TAP, THE_INPUT = "the tap", "the network's input"
 FILLS = (backgrounds.MEAN, backgrounds.ZERO)
-OPENING, PASS_SECONDS, PASS_WORK = 5.0, 4e-4, 2.0e6  # to open a network; one pass of a small one
+OPENING, PASS_SECONDS, PASS_WORK = 5.0, 1e-3, 2.0e6  # to open a network; one pass of a small one
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,13 @@ def stages_of(layers: Sequence[str], most: int) -> list[list[str]]:
     return [[layers[int(i)] for i in part] for part in parts]
 
 
+def short_name(layer: str) -> str:
+    """Its numbers and the beginning of its last word: what tells layers apart on an axis."""
+    parts = layer.split(".")
+    words, numbers = [p for p in parts if not p.isdecimal()], [p for p in parts if p.isdecimal()]
+    return " ".join(part for part in (".".join(numbers), *(w[:8] for w in words[-1:])) if part) or "the whole"
+
+
 @contextmanager
 def reset_weights(module, kind: str, rng: np.random.Generator) -> Iterator[Callable[[Sequence[str]], None]]:
     """A function that gives layers of these names other weights, one call after the other. All are put back in the end.

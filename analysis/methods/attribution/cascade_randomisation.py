@@ -125,15 +125,13 @@ def _stages(trial: Trial, params) -> tuple[tuple[str, ...], list[list[str]]]:
     case = trial.cases[0]
     layers, lost = reset_layers.layers_behind(case.run, case.target)
     if not layers:
-        raise InputError(
-            f"no layer with weights runs behind {case.run.site}",
-            "a tap before the head",
-            "Choose an earlier tap",
-        )
+        raise InputError(f"no layer with weights runs behind {case.run.site}", "an earlier tap")
     if lost:
         trial.notes.append(f"Not reset, as they do not run by themselves: {', '.join(lost[:5])}.")
     stages = reset_layers.stages_of(layers, params.stages)
-    return ("as trained", *(stage[-1] or "the whole" for stage in stages)), stages
+    down = ", then ".join(stage[-1] or "the whole" for stage in stages)
+    trial.notes.append(f"Layers are reset down to {down}.")
+    return ("as trained", *(reset_layers.short_name(stage[-1]) for stage in stages)), stages
 
 
 def _reset(trial: Trial, stages, params, rng) -> Iterator[list[Case]]:

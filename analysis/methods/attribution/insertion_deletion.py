@@ -87,7 +87,8 @@ def insertion_deletion(
         reading=" ".join(_reading(o, d, trial.what) for d, o in asked.items()),
         caveats=(*trial.caveats(), *(next(iter(found.values())).unsure if params.measure == SHARE else ())),
         estimates=estimates, x=next(iter(found.values())).share, x_name=f"share of tokens {_words(params.direction)}",
-        y_name=f"{params.number}, {params.measure}", series=series, low=low, high=high,
+        y_name=params.number if params.measure == RAW else f"share of the {params.number}",
+        series=series, low=low, high=high,
     )  # fmt: skip
 
 
@@ -101,7 +102,11 @@ def _lines(orders: Orders, after: str, rng) -> dict[str, tuple]:
     lines = {name + after: (value[k], low[k], high[k]) for k, name in enumerate(orders.names)}
     n, draws, _ = orders.random.shape
     own = orders.random[np.arange(n)[:, None], rng.integers(draws, size=(n, 200))]  # (n, 200, points)
-    picked = np.take_along_axis(own, rng.integers(n, size=(n, 200))[:, :, None], axis=0).mean(axis=0)
+    drawn = rng.integers(n, size=(n, 200))
+    picked = np.take_along_axis(own, drawn[:, :, None], axis=0).sum(axis=0)
+    bottom = orders.below[drawn].sum(axis=0)
+    good = np.sign(bottom) == np.sign(orders.below.sum())
+    picked = picked[good] / bottom[good, None] if good.any() else picked / n
     ends, mean = np.percentile(picked, [2.5, 97.5], axis=0), orders.random.mean(axis=(0, 1))
     return {**lines, RANDOM + after: (mean, np.minimum(ends[0], mean), np.maximum(ends[1], mean))}
 
