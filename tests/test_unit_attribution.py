@@ -299,7 +299,7 @@ def test_interactions_of_a_sum_are_none_and_of_a_product_in_its_pair(network, me
     assert found.values.max() < 1e-12
     assert not found.significant.any()
     assert found.estimates[0].value < 1e-12
-    tap, _ = network(lambda x: x[:, 1] * x[:, 3] + x[:, 0])
+    tap, _ = network(lambda x: torch.tanh(3 * x[:, 1]) * torch.tanh(3 * x[:, 3]) + x[:, 0])
     found = interaction_matrix(tap, params)
     others = np.ones((D, D), bool)
     others[1, 3] = others[3, 1] = False
