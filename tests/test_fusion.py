@@ -7,7 +7,7 @@ import pytest
 
 from analysis.activations import ArrayActivations
 from analysis.compute.games.fusion import BALANCED, blocks_of, corners, credits, sample_weights, simplex, won
-from analysis.compute.games.fusion_report import flattest
+from analysis.compute.games.fusion_report import Fusion, flattest
 from analysis.errors import InputError
 from analysis.methods.attribution.fusion_simplex import FusionSimplexParams, fusion_simplex
 
@@ -40,6 +40,15 @@ def test_a_copy_is_a_flat_exchange_and_a_scale_is_not():
     metric = credits(np.stack([one, two, one]), weights, of).mean(axis=1)
     assert flattest(metric, weights) == ((0, 2), 0.0)
     assert flattest(credits(np.stack([one, two, 9 * one]), weights, of).mean(axis=1), weights)[1] > 0
+
+
+def test_a_weighting_is_never_measured_on_the_samples_that_chose_it():
+    """One weighting is right on the one half, the other on the other: whichever is chosen, it is wrong."""
+    half = np.repeat([0, 1], 10)
+    found = np.stack([half == 0, half == 1]).astype(float)
+    data = Fusion(np.zeros((2, 20, 2)), found, np.eye(2), np.arange(20) % 2, half, "accuracy")
+    np.testing.assert_array_equal(data.across_halves(found, np.ones((1, 20))), [0.0])
+    assert data.measured(found, np.ones((1, 20))).max() == 0.5
 
 
 def test_modalities_by_name_by_blocks_and_what_is_refused():
