@@ -184,6 +184,19 @@ def test_targets_are_read_at_the_last_token_that_is_not_padding(gpt):
     np.testing.assert_allclose(loss, [known], atol=1e-12)
 
 
+def test_large_logits_are_not_kept_but_run_again(gpt, monkeypatch):
+    run, found = gpt
+    monkeypatch.setattr("analysis.interventions.batch_run.KEPT", 0)
+    other = BatchRun(run.loaded, run.inputs)
+    before = other.passes
+    assert torch.equal(other.logits, run.logits)
+    assert other.passes == before + 4
+    cells = [done.zeroed(h) for h in found.components(parts.HEADS)]
+    target = many_targets(run, targets.LOGIT)
+    monkeypatch.setattr("analysis.interventions.batch_run.MEMORY", 3 * other.logit_bytes)
+    np.testing.assert_allclose(other.answers(cells, target.of), run.answers(cells, target.of), atol=1e-6)
+
+
 def test_means_and_exchanges_leave_padding_out(gpt):
     run, found = gpt
     site = Site(found.blocks[0])

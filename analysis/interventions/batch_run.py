@@ -20,6 +20,7 @@ from analysis.sources.loaded_model import LoadedModel, logits_of, shapes_of
 from analysis.spec import Progress, no_progress
 
 ROWS, MEMORY = 256, 2.5e8  # of the network at once; bytes that one forward pass may hold
+KEPT = 6.4e7  # bytes of logits of one batch; larger ones are run again when they are asked for
 COPIES = 24  # of what stands at a site, held in a forward pass: layers, and what they are made of
 
 
@@ -31,7 +32,7 @@ class BatchRun:
 
     Attributes
     ----------
-    logits : what the network gives to them, (n, classes) or (n, tokens, words)
+    logits : what the network gives to them, (n, classes) or (n, tokens, words); `logit_bytes` of one sample
     mask : (n, tokens) bool, False at padding; None without
     passes : rows that went through the network so far
     """
@@ -40,11 +41,18 @@ class BatchRun:
         self.loaded, self.inputs, self.mask = loaded, inputs, loaded.token_mask(inputs)
         self.passes, self._sizes = 0, {}
         self.n = _samples(inputs)
-        self.logits = self._run((), ())[0]
+        logits = self._run((), ())[0]
+        self.logit_bytes = 0 if logits is None else logits[0].numel() * logits.element_size()
+        self._logits = logits if self.logit_bytes * self.n <= KEPT else None
+        self._known = logits is None or self._logits is not None
 
     @classmethod
     def of_items(cls, loaded: LoadedModel, items: Sequence) -> BatchRun:
         return cls(loaded, loaded.prepare(items))
+
+    @property
+    def logits(self):
+        return self._logits if self._known else self._run((), ())[0]
 
     @property
     def last(self) -> np.ndarray:
@@ -90,13 +98,12 @@ class BatchRun:
     # ------------------------------------------------------------------ running
     def _at_once(self, cells: Sequence[Cell], rows: int) -> int:
         """Cells of one forward pass."""
-        held = self.logits[0].numel() * self.logits.element_size() if self.logits is not None else 0
         sites = {e.site for cell in cells for e in cell}
         new = [s for s in sites if s not in self._sizes]
         if new and len(cells) > 1:
             self._sizes.update({s: x[0].numel() * x.element_size() for s, x in self.caught(new).items()})
         wide = max((self._sizes.get(s, 0) for s in sites), default=0)
-        most = min(rows, int(MEMORY / max(2 * held + COPIES * wide, 1)))
+        most = min(rows, int(MEMORY / max(2 * self.logit_bytes + COPIES * wide, 1)))
         return max(1, most // self.n)
 
     def _run(self, catch: Sequence[Site], cells: Sequence[Cell]):

@@ -166,9 +166,9 @@ def open_bench(
     refuse_few_samples(tap, samples, FEWEST)
     found = list(batches(samples))
     asked = [many_targets(b.run, params.number, params.answer) for b in found]
-    return Bench(
-        tap, made, samples, found, asked, _parts(samples, found), params.answer, [*seen.notes, *notes]
-    )
+    said = ["Of each text the answer after its last token is looked at."] if asked[0].by_token else []
+    notes = [*seen.notes, *notes, *said]
+    return Bench(tap, made, samples, found, asked, _parts(samples, found), params.answer, notes)
 
 
 def _parts(samples, found: list[Batch]) -> NetworkParts | None:

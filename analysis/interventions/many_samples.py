@@ -9,11 +9,11 @@ import numpy as np
 
 from analysis.attribution.explained_samples import NetworkSamples, ProbeSamples
 from analysis.errors import NotEnoughData, ShapeError
-from analysis.interventions.batch_run import BatchRun
+from analysis.interventions.batch_run import MEMORY, BatchRun
 from analysis.interventions.components import Place, Site
 from analysis.interventions.interventions import part_of
 
-BATCH = 32
+BATCH, FEWEST = 32, 8  # samples of a batch; of as few partners are found
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,19 @@ def batches(
         length = 0 if samples.is_network else len(samples.item(i))
         groups.setdefault((id(samples.loaded(i)), length), []).append(i)
     for group in groups.values():
-        for first in range(0, len(group), size):
-            some = group[first : first + size]
+        at_once = _size(samples, group[0], size)
+        for first in range(0, len(group), at_once):
+            some = group[first : first + at_once]
             run = BatchRun.of_items(samples.loaded(some[0]), [samples.item(i) for i in some])
             yield Batch(np.array(some), run)
+
+
+def _size(samples, i: int, most: int) -> int:
+    """Samples of a batch: fewer where the logits of one are large, such as those of many words at every token."""
+    if not samples.is_network:
+        return most
+    one = BatchRun.of_items(samples.loaded(i), [samples.item(i)])
+    return min(most, max(FEWEST, int(MEMORY / max(2 * one.logit_bytes, 1))))
 
 
 def means_of(runs: Iterable[BatchRun], sites: Sequence[Site]) -> dict[Site, object]:

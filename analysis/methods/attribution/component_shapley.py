@@ -55,7 +55,11 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 class ComponentShapleyParams(BenchParams):
     parts: str = param(HEADS, "Which parts play for a share of the answer.", choices=CHOICES)
     budget: int = param(
-        256, "Most coalitions that are run for every sample.", label="most coalitions", low=64, high=1_000_000
+        256,
+        "Most coalitions; this times the samples are the rows that go through.",
+        label="most coalitions",
+        low=64,
+        high=1_000_000,
     )
     most: int = param(
         16, "Most units or features that play; those that vary most.", label="most units", low=1, high=200
