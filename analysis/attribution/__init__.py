@@ -6,6 +6,7 @@ backgrounds.py   what stands there when a player is absent
 players.py       the parts that x - background falls into: tokens, units, features
 split_game.py    the cooperative game of these players
 path_gradients.py  slopes along the straight way from the background to the sample
+path_to_tolerance.py  the same, as many as it takes until the parts add up
 saliency/       maps of one sample, way by way
 
 A site is a tensor of the network that is exchanged: the input itself, or what a module gives. It is read as (tokens,
