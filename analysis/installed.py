@@ -14,6 +14,7 @@ LIBRARIES = {  # by what is imported: what is installed
     "torch": "torch", "transformers": "transformers", "tokenizers": "tokenizers", "safetensors": "safetensors",
     "sklearn": "scikit-learn", "umap": "umap-learn", "openTSNE": "openTSNE", "numba": "numba", "pandas": "pandas",
     "pyarrow": "pyarrow", "PIL": "pillow", "soundfile": "soundfile", "matplotlib": "matplotlib", "plotly": "plotly",
+    "captum": "captum",
 }  # fmt: skip
 
 

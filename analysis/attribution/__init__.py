@@ -10,6 +10,7 @@ site_players.py  pixels, patches, words, columns, and the hierarchies that group
 hidden_places.py places that are hidden one by one
 split_game.py    the cooperative game of these players
 path_gradients.py  slopes along the straight way from the background to the sample
+path_to_tolerance.py  the same, as many as it takes until the parts add up
 saliency/       maps of one sample, way by way
 
 A site is a tensor of the network that is exchanged: the input itself, or what a module gives. It is read as (tokens,

@@ -154,6 +154,9 @@ class Asked:
             self._behind[key] = [self.run(j, site).clean for j in np.sort(some)]
         return self._behind[key]
 
+    def has_places(self, i: int, site: str) -> bool:
+        return not isinstance(self.run(i, site), ByUnit)
+
     def layers(self) -> list[str]:
         """Recorded taps of the store that are modules, as they were recorded; "" where there is only the tap."""
         store = getattr(self.tap, "store", None)

@@ -36,7 +36,7 @@ class Placed:
 
 
 def shares(placed: Placed, grid: tuple[int, int] | None) -> np.ndarray:
-    """(places,) sizes that sum to 1, on `grid`. Raises InputError: a map of nothing but zeros, or without that grid."""
+    """(places,) sizes that sum to 1, on `grid`. Raises InputError: a map of nothing but zeros, or without any grid."""
     values = np.abs(np.asarray(placed.values, np.float64))
     if grid is not None:
         if placed.grid is None:

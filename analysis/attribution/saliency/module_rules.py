@@ -47,6 +47,7 @@ from analysis.attribution.sample_run import INPUT, SampleRun
 from analysis.attribution.targets import Target
 from analysis.compute.rows.grid_resampling import bilinear
 from analysis.errors import InputError
+from analysis.installed import need
 
 MISSED = 1e-3  # of the sum of the sizes of all parts
 LOOSE = ("MaxPool1d", "MaxPool2d", "MaxPool3d", "Softmax")
@@ -54,6 +55,7 @@ ROWS = 32
 
 
 def deep_lift(question: Question) -> SaliencyMap:
+    need("captum", "DeepLIFT")
     from captum.attr import DeepLift
     from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
 
@@ -92,6 +94,7 @@ def guided_grad_cam(question: Question) -> SaliencyMap:
 
 
 def lrp(question: Question) -> SaliencyMap:
+    need("captum", "LRP")
     import torch
     from captum.attr import LRP
     from captum.attr._core.lrp import SUPPORTED_LAYERS_WITH_RULES
@@ -148,6 +151,7 @@ def last_map(run: SampleRun) -> str:
 
 def _guided(run: SampleRun, target: Target) -> np.ndarray:
     """(tokens, units) slopes. Raises InputError, also where there is no ReLU to guide."""
+    need("captum", "Guided backpropagation")
     import torch
     from captum.attr import GuidedBackprop
 

@@ -43,7 +43,7 @@ from analysis.attribution.saliency.cross_layer import Placed, combined, finest, 
 from analysis.attribution.saliency.way import SaliencyMap, Settings
 from analysis.attribution.saliency.ways import WAYS
 from analysis.compute.machine import machine
-from analysis.errors import LoupeError, NotEnoughData
+from analysis.errors import InputError, LoupeError, NotEnoughData
 from analysis.features.readers import PROBE
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -123,6 +123,8 @@ def _own(asked: Asked, way, own: int, progress):
     for k, layer in enumerate(names):
         progress(0.1 + 0.4 * k / len(names), f"explaining at {layer or asked.tap.name}")
         try:
+            if len(names) > 1 and not asked.has_places(own, layer):
+                raise InputError("one token a sample, no places", "several")
             found, at = _placed(asked, way, own, layer)
             shares(at, at.grid)  # its refusal
         except LoupeError as why:
@@ -131,6 +133,10 @@ def _own(asked: Asked, way, own: int, progress):
         layers.append(layer)
         maps.append(found)
         placed.append(at)
+    if any(p.grid for p in placed):  # tokens in a row have no place on a grid
+        for k in reversed([k for k, p in enumerate(placed) if p.grid is None]):
+            refused[layers.pop(k) or asked.tap.name] = "tokens in a row among layers that have a grid"
+            del maps[k], placed[k]
     if not layers:
         raise NotEnoughData(
             f"no layer of {len(names)} whose map can be made",
