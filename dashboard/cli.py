@@ -128,7 +128,9 @@ def _add_describe(commands) -> None:
     group.add_argument("--mean", nargs="+", type=float, help="taken off, for each channel or column")
     group.add_argument("--std", nargs="+", type=float, help="divided by, after the mean")
     group = p.add_argument_group("what it gives")
-    group.add_argument("--classes", nargs="+", metavar="NAME", help="names of the classes, in order")
+    group.add_argument(
+        "--classes", nargs="+", metavar="NAME", help="names of the classes, in order, or their number"
+    )
     group.add_argument("--output", metavar="NAME", help="name of the number it gives")
     group.add_argument("--unit", help="unit of that number")
 

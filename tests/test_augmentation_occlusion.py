@@ -22,8 +22,14 @@ def data(*shape, seed=0):
 
 
 def drawn(count, x, grid, **asked):
-    given = {"shift": 2, "flips": True, "brightness": 0.3, "noise": 0.1} | asked
-    return augmentations(count, x, grid, np.random.default_rng(3), **given)
+    given = {
+        "shift": 2,
+        "flips": True,
+        "brightness": 0.3,
+        "noise": 0.1,
+        "spread": np.ones(x.shape[1]),
+    } | asked
+    return augmentations(count, tuple(x.shape), grid, np.random.default_rng(3), **given)
 
 
 def test_heat_is_that_of_projections():

@@ -15,6 +15,7 @@ from analysis.errors import InputError, NotEnoughData
 from analysis.features.readers import PROBE
 from analysis.interventions import components as parts
 from analysis.interventions import interventions as done
+from analysis.interventions import subspaces
 from analysis.interventions.ablation import ablations, changes, random_twins
 from analysis.interventions.batch_run import BatchRun
 from analysis.interventions.component_game import component_game
@@ -125,6 +126,8 @@ def test_partners_answer_as_asked_and_differences_are_to_their_answer(bench, rng
     for kind, alike in ((ANOTHER, False), (SAME, True)):
         own = pairs_of(bench, kind, 1.0, rng)[0]
         assert ((likeliest(own.clean) == likeliest(own.corrupted)) == alike).all()
+        beside = (own.clean.inputs != own.corrupted.inputs).flatten(1)
+        assert beside.any(dim=1).all()  # nobody is its own partner
     bench.targets = [many_targets(bench.runs[0], targets.DIFFERENCE)]
     bench.answer = None
     own = pairs_of(bench, ANOTHER, 1.0, rng)[0]
@@ -238,9 +241,46 @@ def test_steering_between_answers_goes_the_way_of_the_means(rng):
     rise = (found.series[name][-1] - found.series[name][0]) / (found.x[-1] - found.x[0])
     assert slope.value == pytest.approx(rise, rel=1e-9)
     assert slope.value > slope.null_high
-    assert len(found.marks[name]) > 0
+    assert set(found.marks[name]) < set(found.x)
+    assert np.abs(found.marks[name]).min() > 0
     with pytest.raises(analysis.errors.NotFound, match="class 7"):
         steering(tap, SteeringParams(reader=PROBE, direction=ANSWERS, answer=7))
+
+
+# ---------------------------------------------------------------------------- few directions
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+@pytest.mark.parametrize("where", subspaces.WHERE[1:])
+def test_all_directions_are_the_run_and_none_is_its_mean(kind, where, rng):
+    model, inputs = hugging_face(kind)
+    run, found = BatchRun(model, inputs), network_parts(model, inputs)
+    places = subspaces.places_of(SimpleNamespace(parts=found), where, 1)
+    shared = kind == "llama" and where in (subspaces.KEYS, subspaces.VALUES)
+    assert len(places) == (1 if shared else 3)
+    fitted = subspaces.Fitted([run], places)
+    assert fitted.width == 4
+    every, turned = next(run.logits_with([fitted.held(4), fitted.random(4, rng)]))[1]
+    for logits in (every, turned):
+        torch.testing.assert_close(logits, run.logits, atol=1e-6, rtol=0)
+    x = run.caught([places[-1].site])[places[-1].site]
+    own = done.part_of(places[-1]).read(x).double()
+    mean = own[torch.as_tensor(run.real(7))].mean(dim=0)
+    for r in (0, 1):
+        (changed,) = (e.applied(x) for e in fitted.held(r)[-1:])
+        held = done.part_of(places[-1]).read(changed).double() - mean
+        assert torch.linalg.matrix_rank(held.flatten(0, 1), atol=1e-5) == r
+    left = (own - mean - held)[torch.as_tensor(run.real(7))]
+    rows = (own - mean)[torch.as_tensor(run.real(7))].numpy()
+    np.testing.assert_allclose((left**2).sum(), (np.linalg.svd(rows)[1][1:] ** 2).sum(), rtol=1e-5)
+
+
+def test_queries_are_what_the_fused_map_gives_first():
+    model, inputs = hugging_face("gpt2")
+    bench = SimpleNamespace(parts=network_parts(model, inputs))
+    first = [subspaces.places_of(bench, w, 0)[1] for w in subspaces.WHERE[1:4]]
+    assert [p.start for p in first] == [4, 16, 28]
+    assert {p.site.module for p in first} == {"transformer.h.0.attn.c_attn"}
+    with pytest.raises(analysis.errors.NotFound, match="layer 3"):
+        subspaces.places_of(bench, subspaces.KEYS, 3)
 
 
 # ---------------------------------------------------------------------------- in the network of a store

@@ -57,6 +57,22 @@ def test_no_smaller_set_suffices_where_all_were_tried():
     assert max(sizes) >= 2  # some needed more than one
 
 
+def test_two_moves_that_only_work_together_are_found_where_greed_passes_them_by():
+    """Greed takes c, d, e, or runs out of gains without e; a and b do it alone."""
+
+    def ask(x):
+        a, b, c, d, e = x[:, 0].T
+        return np.stack([np.zeros(len(x)), 0.5 * c + 0.3 * d + 0.2 * e + 2 * a * b - 0.9], axis=1)
+
+    for moved in (5, 4):
+        rows = np.eye(5)[:moved, None]
+        moves = Moves(rows, np.arange(moved), np.ones(moved, bool))
+        found = fewest_flips(ask, np.zeros((1, 5)), moves, 1)
+        assert found.reached
+        assert sorted(found.chosen) == [0, 1]
+        assert len(fewest_flips(ask, np.zeros((1, 5)), moves, 1, exact=False).chosen) != 2 or moved == 4
+
+
 def test_the_last_move_goes_only_as_far_as_it_must():
     ask, h, rng = curved(1)
     moves = Moves(3 * rng.standard_normal((10, 2, 5)), np.arange(10), np.ones(10, bool))
@@ -93,6 +109,9 @@ def test_a_group_is_moved_to_what_its_members_are_like(rng):
         moves = levels.moves(h, SimpleNamespace())
         assert levels.tokens == (4 if tokens == 4 else 1)
         v = levels._directions(tokens)
+        like = rows if tokens == 4 else [np.repeat(r.mean(axis=0)[None], 6, axis=0) for r in rows]
+        known = np.median([(r * v[1]).sum() for r, label in zip(like, labels, strict=True) if label == "b"])
+        assert levels.high[1] == pytest.approx(known)
         for row, j, adds in zip(moves.rows, moves.concept, moves.adds, strict=True):
             reached = float(((h + row) * v[j]).sum())
             assert reached == pytest.approx(levels.high[j] if adds else levels.low[j])

@@ -212,8 +212,9 @@ def test_columns_by_name_with_ratios(tmp_path):
         NotFound, match=r"no number column 'age', which the network takes.*the label is not fed"
     ):
         loaded.prepare(open_data(tmp_path / "rows.csv", label="age").items(0, 2))
-    with pytest.raises(InputError, match="by their names"):
-        loaded.prepare([np.zeros(3)])
+    for other in (np.zeros(3), "a text"):
+        with pytest.raises(InputError, match="by their names"):
+            loaded.prepare([other])
 
 
 def test_images_are_brought_to_size_and_range(tmp_path):
@@ -233,6 +234,15 @@ def test_images_are_brought_to_size_and_range(tmp_path):
         np.testing.assert_allclose(x[0, 0].numpy(), (small - 0.5) / 0.25, atol=1e-12)
     with pytest.raises(LoupeError, match=r"8 x 8 x 2|shape"):
         loaded.prepare([np.zeros((8, 8, 2), np.uint8)])
+
+
+def test_classes_without_names(tmp_path):
+    net, layers = mlp()
+    path = write(tmp_path, description(layers, "array", {"shape": 3}, classes=2), net.state_dict())
+    loaded = open_checkpoint(path).load()
+    out = loaded.forward(loaded.prepare([np.ones(3)]), [1])
+    assert out.predicted.shape == out.loss.shape == (1,)
+    assert loaded.class_names == ()
 
 
 def test_clips_are_cut_or_padded(tmp_path):
@@ -296,7 +306,7 @@ REFUSED = {
     "at most": at("input", value={"shape": [1 << 20, 1 << 20]}),
     "not JSON of finite numbers.*NaN": at("input", value={"shape": 3, "mean": float("nan")}),
     "both classes and an output": lambda said: said.update(classes=["a"], output={"name": "b"}),
-    "names 3 classes and the network has 2": at("classes", value=["a", "b", "c"]),
+    "has 3 classes and the network 2 outputs": at("classes", value=["a", "b", "c"]),
     r"1 of another shape \(0.weight \(5, 3\) instead of \(5, 4\)": at(
         "layers", 0, "args", "in_features", value=4
     ),
@@ -304,6 +314,16 @@ REFUSED = {
     r"layer '0' \(Linear\) cannot take an item of shape \(4,\)": at("input", value={"shape": 4}),
     r"layer '1' \(BatchNorm2d\)|missing": at("layers", 1, value=layer("1", "BatchNorm2d", num_features=5)),
     r"the last layer gives \(2, 2\)": at("input", value={"shape": [2, 3]}),
+    r"layer 'a' \(MaxPool2d\) cannot take .*channels and 2 axes": lambda said: said.update(
+        layers=[layer("a", "MaxPool2d", kernel_size=1), *said["layers"]], input={"shape": [3, 3]}
+    ),
+    "cannot take an item of shape|beside it": lambda said: said.update(
+        layers=[*said["layers"], layer("3", "LayerNorm", normalized_shape=[3, 2], elementwise_affine=False)]
+    ),
+    "more than 33,554,432": lambda said: said.update(
+        layers=[layer("a", "AdaptiveAvgPool2d", output_size=1 << 16), *said["layers"]],
+        input={"shape": [3, 3, 3]},
+    ),
     "precision 'float16'": at("precision", value="float16"),
 }
 

@@ -327,6 +327,10 @@ def ordinary() -> dict:
         "gallery": gallery(),
         "token_map": token_map(),
         "token_row": token_map(8, grid=None),
+        "token_pictures": token_map(
+            5, pictures=np.arange(256, dtype=np.uint8).reshape(1, 16, 16), names=tuple("abcde")
+        ),
+        "token_words": token_map(2, grid=None, leading=0, words=(("some", " words") * 9,)),
         "ledger": ledger(),
         "ledger_plain": ledger(4, low=None, high=None, null_low=None, null_high=None, residual=0.0),
     }
@@ -432,6 +436,9 @@ def hostile() -> dict:
         "heatmap_names": heatmap(row_names=np.array([NASTY] * 24), value_name=NASTY),
         "token_nan": token_map(2, values=np.full((2, 65), np.nan)),
         "token_misfit": token_map(3, leading=0, grid=(9, 9), values=np.ones((3, 7))),
+        "token_words_nasty": token_map(
+            2, grid=None, leading=0, words=((NASTY, "") * 9,), names=(NASTY, LONG)
+        ),
         "token_long": token_map(100, grid=None, value_name=NASTY),
         "ledger_none": ledger(0),
         "ledger_one": ledger(1),

@@ -249,6 +249,27 @@ def test_directions_units_and_features_on_a_network_that_works_in_place():
         done.Along(np.zeros(5))
 
 
+def test_features_of_one_set_are_taken_out_together_from_what_they_were():
+    """Of a set that keeps the largest activation, taking the first out makes the second active."""
+    model = loaded(InPlace().double())
+    run, site = (
+        BatchRun(model, torch.as_tensor(np.random.default_rng(2).standard_normal((3, 3)))),
+        Site("first"),
+    )
+
+    def largest(rows):
+        return np.where(np.abs(rows) == np.abs(rows).max(axis=1, keepdims=True), rows, 0.0)
+
+    places = [parts.Place(site, special=done.Features(largest, np.eye(5), j)) for j in range(5)]
+    cell = tuple(e for p in places for e in done.zeroed(parts.Component("", "", (p,))))
+    x = run.caught([site])[site][:, 0].numpy()
+    known = model.module.head(torch.relu(torch.as_tensor(x - largest(x)))).detach()
+    torch.testing.assert_close(next(run.logits_with([cell]))[1][0], known, atol=1e-12, rtol=0)
+    means = (done.Intervention(site, torch.full((1, 1), 0.5), p.special) for p in places)
+    known = model.module.head(torch.relu(torch.as_tensor(x - largest(x) + 0.5))).detach()
+    torch.testing.assert_close(next(run.logits_with([tuple(means)]))[1][0], known, atol=1e-12, rtol=0)
+
+
 def test_nothing_is_left_behind_by_success_a_refusal_or_an_exception():
     model = loaded(InPlace().double())
     model.module.train()

@@ -149,3 +149,28 @@ def test_words_are_read_from_their_embedding():
 
     model = LoadedModel(Words().eval(), "text", lambda items: {"input_ids": torch.as_tensor(np.array(items))})
     assert input_site(model, [1, 5, 2]) == "words"
+
+
+def test_a_block_of_units_is_split_alone_and_blocks_of_length_one_average():
+    """With unit blocks side by side the cosine is the mean of the blocks' cosines."""
+    x = data(20, 2, 4)
+    x /= np.linalg.norm(x, axis=2, keepdims=True)
+    tap = ArrayActivations(x.reshape(20, 8))
+    whole, one, two = (
+        why_similar(tap, WhySimilarParams(first=2, second=5, centred=False, units=u))
+        for u in ("", "0-3", "4-7")
+    )
+    assert one.end == pytest.approx(x[2, 0] @ x[5, 0], abs=1e-14)
+    assert whole.end == pytest.approx((one.end + two.end) / 2, abs=1e-14)
+    assert two.names == ("unit 4", "unit 5", "unit 6", "unit 7")
+    np.testing.assert_allclose(whole.values[4:], two.values / 2, atol=1e-14)
+
+
+def test_a_block_alone_is_mapped_through_the_network(image):
+    x, others = data(1, 6, 6), data(2, 2, seed=4)
+    run, blank = SampleRun(image, x), torch.zeros((36, 1), dtype=torch.float64)
+    vector = TapVector("act", units=np.array([1, 4]))
+    found = occluded(run, players.patches(run.grid, 3), blank, vector, no_progress, (0, 1))
+    np.testing.assert_allclose(found[0], pooled(image, x)[[1, 4]], atol=1e-14)
+    cam = ScoreCam(run, blank, vector, no_progress, (0, 1))
+    assert (cam.maps.shape, cam.heat(others, np.zeros(2)).shape) == ((9, 2), (2, 9))

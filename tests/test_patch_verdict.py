@@ -65,7 +65,9 @@ def test_the_known_illusion_is_flagged_in_any_order_and_scale_of_the_units(rng):
 
 def test_seen_from_turned_units_the_illusion_does_not_pass(rng):
     turn = np.linalg.qr(rng.standard_normal((3, 3)))[0]
-    assert judged(copied(rng), SLOPE, [1.0, 1, 0], turn=turn).word in (SUSPICIOUS, ILLUSORY)
+    found = judged(copied(rng), SLOPE, [1.0, 1, 0], turn=turn)
+    assert found.word in (SUSPICIOUS, ILLUSORY)
+    assert "along principal axes" in " ".join(found.reasons)
 
 
 def test_a_dormant_direction_is_flagged_though_nothing_leaves_its_range(rng):

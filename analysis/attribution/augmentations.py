@@ -1,7 +1,7 @@
 """The same few changes of a sample for every mask: shifts, flips, brightness and noise, drawn once from a seed.
 
-They act on a site (tokens, units): as pictures where it has a grid, else on the tokens in their order, of which only
-brightness and noise are left. The first is always the sample as it is.
+They act on a site (tokens, units): on its pictures where it has a grid; of words and columns only noise is left, in the
+size of each unit's spread over samples. The first is always the sample as it is.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Augmentations:
-    """`shifts` (n, 2) rows and columns, `flips` (n,) bool, `factors` (n,), `noise` (n, tokens, units) in units of the
-    site's spread; of `grid`, or None."""
+    """`shifts` (n, 2) rows and columns, `flips` (n,) bool, `factors` (n,), `noise` (n, tokens, units); of `grid`,
+    or None."""
 
     shifts: np.ndarray
     flips: np.ndarray
@@ -46,17 +46,15 @@ class Augmentations:
 
 
 def augmentations(
-    count: int, x, grid: tuple[int, int] | None, rng: np.random.Generator, *, shift: int, flips: bool,
-    brightness: float, noise: float,
+    count: int, shape: tuple[int, int], grid: tuple[int, int] | None, rng: np.random.Generator, *, shift: int,
+    flips: bool, brightness: float, noise: float, spread: np.ndarray,
 ) -> Augmentations:  # fmt: skip
-    """`count` of them for a sample x (tokens, units): shifts up to so many cells, mirrored half of the time on request,
-    brightness and noise as shares."""
-    size = float(x.double().std()) if x.numel() > 1 else 0.0
-    size = size if size > 0 else 1.0
+    """`count` of them for samples of `shape` (tokens, units): shifts up to so many cells, mirrored half of the time on
+    request, brightness as a share, noise as a share of each unit's `spread` (units,)."""
     shifts = rng.integers(-shift, shift + 1, size=(count, 2))
     mirrored = (rng.random(count) < 0.5) & flips
-    factors = 1 + brightness * rng.uniform(-1, 1, count)
-    grain = noise * size * rng.standard_normal((count, *x.shape))
+    factors = 1 + (brightness if grid is not None else 0.0) * rng.uniform(-1, 1, count)
+    grain = noise * spread * rng.standard_normal((count, *shape))
     shifts[0], mirrored[0], factors[0], grain[0] = 0, False, 1.0, 0.0
     return Augmentations(shifts, mirrored, factors, grain, grid)
 

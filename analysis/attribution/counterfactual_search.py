@@ -77,20 +77,18 @@ def fewest_flips(
         return Flips((), (), start[None], True, asked.count, "none is smaller than no flip at all")
     chosen, gains = _greedy(asked, h, moves, margin, most, exact)
     reached, smaller = asked.reaches(h, moves, chosen, margin), ""
-    if exact and reached and len(chosen) > 1:
-        better = _smaller(asked, h, moves, gains, margin, len(chosen))
-        tried = min(len(chosen) - 1, LARGEST_SET)
-        smaller = f"no set of {tried} or fewer of the {min(STRONGEST, len(gains))} strongest moves suffices"
+    if reached and len(chosen) == 1:
+        smaller = "no smaller set than one flip"
+    elif exact and len(moves.rows):
+        below = len(chosen) if reached else most + 1
+        better = _smaller(asked, h, moves, gains, margin, below)
+        tried, strong = min(below - 1, LARGEST_SET), min(STRONGEST, len(gains))
+        smaller = f"no set of {tried} or fewer of the {strong} strongest moves suffices"
         smaller = "no single flip suffices" if tried == 1 else smaller
         if better is not None:
-            chosen, smaller = (
-                better,
-                f"found among the {min(STRONGEST, len(gains))} strongest moves, greedy took more",
-            )
-        elif len(chosen) - 1 > LARGEST_SET:
-            smaller += f"; sets of {LARGEST_SET + 1} to {len(chosen) - 1} were not tried"
-    elif reached and len(chosen) == 1:
-        smaller = "no smaller set than one flip"
+            reached, chosen, smaller = True, better, f"found among sets of the {strong} strongest moves"
+        elif below - 1 > LARGEST_SET and reached:
+            smaller += f"; sets of {LARGEST_SET + 1} to {below - 1} were not tried"
     amounts = [1.0] * len(chosen)
     if reached and exact:
         before = h + moves.rows[list(chosen[:-1])].sum(axis=0)

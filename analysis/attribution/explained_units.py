@@ -52,7 +52,7 @@ class UnitPartsParams:
         backgrounds.SAMPLES, "What stands where a unit is absent.", choices=backgrounds.KINDS, late=True
     )
     background_samples: int = param(
-        30, "Samples that the background is made of, all of them used.", low=2, high=5000, late=True
+        25, "Samples that the background is made of, all of them used.", low=2, high=5000, late=True
     )
     rounds: int = param(
         4, "Orders of the units, each with its reverse, that a sample's Shapley values average.", low=2, high=1000,

@@ -77,6 +77,8 @@ class ScoreCam:
         self.grid, raw = grid, given[leading:]
         with torch.no_grad():
             empty = run.values(blank[None], _Tokens(vector.module))[0].double().numpy()[leading:]
+        if vector.units is not None:
+            raw, empty = raw[:, vector.units], empty[:, vector.units]
         masks = _enlarged(_drawn(raw), grid, run.grid)
         x, at = run.clean, torch.as_tensor(masks.T[:, :, None]).to(run.clean.dtype)
         mixed = torch.cat([blank[None], blank + at * (x - blank)])

@@ -15,14 +15,15 @@ Reference: M. Sundararajan, A. Taly & Q. Yan (2017), "Axiomatic attribution for 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.attribution.backgrounds import Background
-from analysis.attribution.path_gradients import ROWS, slopes_at
+from analysis.attribution.path_gradients import slopes_at
 from analysis.attribution.players import Players
-from analysis.attribution.sample_run import SampleRun
+from analysis.attribution.sample_run import SampleRun, fitting_rows
 from analysis.attribution.targets import Target
 
 PIECES, NODES, EDGE = 8, 3, 0.02
@@ -81,14 +82,18 @@ class _Way:
 
     def __init__(self, run: SampleRun, players: Players, base, target: Target) -> None:
         self._run, self._players, self._base, self._target = run, players, base, target
-        self.slopes = self.answers = 0
+        self.slopes, self.answers, self._rows = 0, 0, fitting_rows(run)
         self.ends = self._answers(np.array([0.0, 1.0]))
 
     def whole(self, steps: int) -> tuple[np.ndarray, float]:
         """Parts (players,) and their residual by one rule."""
+        import torch
+
         nodes, weights = np.polynomial.legendre.leggauss(steps)
-        parts, _ = self._parts((nodes + 1) / 2)
-        values = weights @ parts / 2
+        mean, shares = 0.0, torch.as_tensor(weights / 2)
+        for share, found in zip(shares.split(self._rows), self._slopes((nodes + 1) / 2), strict=True):
+            mean = mean + torch.einsum("m,mtk->tk", share, found)
+        values = self._players.inner(mean, self._run.clean, self._base).numpy()
         return values, float(values.sum() - (self.ends[1] - self.ends[0]))
 
     def pieced(self, allowed: float, most: int) -> tuple[np.ndarray, float]:
@@ -126,15 +131,19 @@ class _Way:
         import torch
 
         self.answers += len(places)
-        found = [self._run.values(part, self._target).double() for part in self._at(places).split(ROWS)]
+        found = [self._run.values(part, self._target).double() for part in self._at(places).split(self._rows)]
         return torch.cat(found).numpy()
+
+    def _slopes(self, places: np.ndarray) -> Iterator:
+        """(m, tokens, units) tensors of slopes at the places, in turn."""
+        self.slopes += len(places)
+        for some in self._at(places).split(self._rows):
+            yield slopes_at(self._run, some, self._target).double()
 
     def _parts(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of each place the parts (m, players) and their sums (m,)."""
-        self.slopes += len(places)
         x, base, parts = self._run.clean, self._base, []
-        for some in self._at(places).split(ROWS):
-            found = slopes_at(self._run, some, self._target).double()
+        for found in self._slopes(places):
             parts += [self._players.inner(one, x, base).numpy() for one in found]
         parts = np.array(parts)
         return parts, parts.sum(axis=1)

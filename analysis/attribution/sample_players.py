@@ -44,9 +44,8 @@ def chosen_players(
     if kind == TOKENS and not foreign:
         return Chosen(each_token(run.shape[0]))
     grid, leading = _grid(run, made.source)
-    sample = int(samples.samples[at])
-    names = _names(made.source, sample, run, grid, leading)
-    who = site_players(kind, run.shape, grid, leading, params.size, names)
+    names, columns = _names(made.source, samples, at, run, grid, leading)
+    who = site_players(kind, run.shape, grid, leading, params.size, names, columns)
     if kind != GROUPS:
         return Chosen(who, None, notes)
     rows = np.concatenate([samples.run(int(i)).clean.double().numpy() for i in np.sort(others[:CORRELATED])])
@@ -85,10 +84,16 @@ def _grid(run, tap) -> tuple[tuple[int, int] | None, int]:
     return (layout.grid, layout.leading) if fits else (None, 0)
 
 
-def _names(tap, sample: int, run, grid, leading: int) -> tuple[str, ...]:
-    tokens = run.shape[0]
+def _names(tap, samples, at: int, run, grid, leading: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of the site's tokens and of its units, nothing where not known."""
+    (tokens, units), sample = run.shape, int(samples.samples[at])
     if grid is not None:
         first = tuple(f"leading token {i + 1}" for i in range(leading))
-        return (*first, *(f"row {r + 1}, column {c + 1}" for r, c in np.ndindex(*grid)))
+        return (*first, *(f"row {r + 1}, column {c + 1}" for r, c in np.ndindex(*grid))), ()
+    if hasattr(samples, "names"):
+        found = samples.names(at, run)
+        if any(found):
+            return found
+    columns = tuple(f"unit {n}" for n in tap.unit_names) if units == tap.shape[1] else ()
     count = int(tap.layout.offsets[sample + 1] - tap.layout.offsets[sample])
-    return token_names(tap, sample, np.arange(tokens)) if count == tokens > 1 else ()
+    return (token_names(tap, sample, np.arange(tokens)) if count == tokens > 1 else ()), columns

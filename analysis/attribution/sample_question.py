@@ -11,6 +11,7 @@ from analysis.attribution.backgrounds import Background
 from analysis.attribution.exchanged_slopes import slopes_of
 from analysis.attribution.sample_run import SampleRun
 from analysis.attribution.tap_numbers import TapNumbers
+from analysis.errors import InputError
 
 NUMBERS = (*targets.KINDS, *tap_numbers.KINDS)
 
@@ -26,13 +27,18 @@ class AnswerQuestion:
     of = "other samples"
 
     def __init__(self, samples, run: SampleRun, number: str, answer: int | None, others: np.ndarray) -> None:
+        if samples.number and number in (targets.LOGIT, targets.DIFFERENCE):
+            number, answer = targets.LOGIT, answer or 0  # what the network gives is the number
+        elif samples.number:
+            raise InputError(
+                f"the {number} of a network that gives {samples.number}, which is no class", "the number itself",
+                f"Explain its {targets.LOGIT}",
+            )  # fmt: skip
         self.target = targets.logit_target(run.logits, number, answer)
         self.sentence = "Explained is " + samples.what
         self._samples, self._others, self._ask = samples, others, (number, answer)
-        asked = (
-            [self.target.answer] if self.target.against is None else [self.target.answer, self.target.against]
-        )
-        self.words = f"{self.target.kind} of " + " less ".join(samples.word(c) for c in asked)
+        asked = [c for c in (self.target.answer, self.target.against) if c is not None]
+        self.words = samples.number or f"{self.target.kind} of " + " less ".join(map(samples.word, asked))
 
     def slopes(self, run: SampleRun, behind: Background, steps: int, progress: Callable) -> list:
         """Of every other sample, (tokens, units) each."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations
+from analysis.compute.rows.number_lists import numbers_in
 from analysis.compute.rows.token_sets import TokenSets, token_sets
 from analysis.compute.similarity.pair_evidence import cosines, usable
 from analysis.errors import InputError
@@ -23,6 +24,9 @@ class PairParams:
     pooling: str = param(MEAN, "What stands for a sample.", choices=(MEAN, ONE))
     token: int = param(0, "Which one, for one token; negative: from the end.", low=-100_000, high=100_000)
     centred: bool = param(True, "Take the mean sample off first: what all samples share says nothing of two.")
+    units: str = param(
+        "", "Only these units of the tap, such as 0-31: one block of an embedding; empty: all."
+    )
     null_samples: int = param(199, "Other samples that each is held against for the null.", low=19, high=5000)
     maximum_samples: int = param(1000, "Most samples; a seeded random part above.", low=20, high=50_000)
 
@@ -30,7 +34,8 @@ class PairParams:
 @dataclass(frozen=True)
 class AskedPair:
     """`sets` of all samples read; of the i-th and j-th the tokens `x` (P, d), `y` (Q, d), centred as `pooled` (n, d)
-    is by `centre` (d,); `partners` (m,) places of other samples, and the `score`; `notes`."""
+    is by `centre` (d,); `partners` (m,) places of other samples, and the `score`; `units` (d,) of the tap that all this
+    is of; `notes`."""
 
     sets: TokenSets
     i: int
@@ -41,6 +46,7 @@ class AskedPair:
     centre: np.ndarray
     partners: np.ndarray
     score: float
+    units: np.ndarray
     notes: tuple[str, ...]
 
     @property
@@ -63,15 +69,18 @@ def asked_pair(
     """Raises as `token_sets`, and InputError where a sample has no direction or fewer than eight have one."""
     sets = token_sets(tap, rng, maximum=params.maximum_samples, minimum=FEWEST, progress=progress, span=span,
                       wanted=(params.first, params.second))  # fmt: skip
+    units = (
+        numbers_in(params.units, 0, tap.shape[1] - 1, "units") if params.units else np.arange(tap.shape[1])
+    )
     i, j = sets.place(params.first), sets.place(params.second)
-    x, y = sets.of(i), sets.of(j)
+    x, y = sets.of(i)[:, units], sets.of(j)[:, units]
     if params.pooling == MEAN:
-        pooled = sets.means()
+        pooled = sets.means()[:, units]
     else:
-        pooled = sets.token(params.token).copy()
+        pooled = sets.token(params.token)[:, units]
         x, y = pooled[[i]], pooled[[j]]
     centre = pooled.mean(axis=0) if params.centred else np.zeros(pooled.shape[1])
-    pooled -= centre
+    pooled = pooled - centre
     good = usable(pooled)
     for sample, at in ((params.first, i), (params.second, j)):
         if not good[at]:
@@ -89,7 +98,7 @@ def asked_pair(
         notes.append(f"{int((~good).sum())} sample(s) without a direction are no partners.")
     partners = np.sort(rng.permutation(others)[: params.null_samples])
     return AskedPair(sets, i, j, x - centre, y - centre, pooled, centre, partners,
-                     float(cosines(pooled[i], pooled[[j]])[0]), tuple(notes))  # fmt: skip
+                     float(cosines(pooled[i], pooled[[j]])[0]), units, tuple(notes))  # fmt: skip
 
 
 def pair_caveats(params: PairParams) -> tuple[str, ...]:
@@ -98,4 +107,5 @@ def pair_caveats(params: PairParams) -> tuple[str, ...]:
         "less the mean of all samples" if params.centred else "as it is, with what all samples have in common"
     )
     what = "the mean over the tokens" if params.pooling == MEAN else f"token {params.token}"
-    return (f"Compared is {what} of each sample, {centred}.",)
+    block = f", units {params.units} only" if params.units else ""
+    return (f"Compared is {what} of each sample, {centred}{block}.",)

@@ -22,13 +22,13 @@ ACROSS = 7  # patches, where nobody says their size
 
 def site_players(
     kind: str, shape: tuple[int, int], grid: tuple[int, int] | None, leading: int, size: int | None,
-    names: Sequence[str] = (),
+    names: Sequence[str] = (), columns: Sequence[str] = (),
 ) -> Coordinates:  # fmt: skip
     """Of (tokens, units) `shape`; `grid` of the tokens after `leading` ones; `size` of a patch (None: about seven
-    across); `names` of the tokens."""
+    across); `names` of the tokens, `columns` of the units."""
     tokens, units = shape
     if kind == COLUMNS or (kind == GROUPS and tokens == 1):
-        return each_unit(units)
+        return each_unit(units, columns)
     if kind == TOKENS:
         return each_token(tokens, names)
     if grid is not None and leading + grid[0] * grid[1] == tokens:

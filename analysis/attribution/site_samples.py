@@ -7,6 +7,7 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.attribution.explained_samples import explained_samples
+from analysis.attribution.hidden_places import column_names, word_names
 from analysis.attribution.sample_run import SampleRun
 from analysis.attribution.tap_runs import TapRuns, tap_runs
 from analysis.attribution.tap_vector import TapVector, vector_of
@@ -27,6 +28,7 @@ class SiteSamples:
         self._at_tap = site == TAP and runs.is_network
         self.classes = tuple(runs.loaded.class_names)
         self.what, self.notes = runs.what, runs.notes
+        self.number = "" if runs.loaded.classifies else runs.loaded.output_name or "output"
 
     def run(self, i: int) -> SampleRun:
         sample, runs = int(self.samples[i]), self._runs
@@ -46,6 +48,14 @@ class SiteSamples:
         if answer < len(self.classes):
             return self.classes[answer]
         return repr(self._runs.loaded.decode(answer)) if self._runs.loaded.decode else str(answer)
+
+    def names(self, i: int, run: SampleRun) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Of the tokens and of the columns of the site, nothing where not known."""
+        if self._at_tap:
+            return (), ()
+        return word_names(self._runs, int(self.samples[i]), run.shape[0]), column_names(
+            self._runs, run.shape[1]
+        )
 
     @property
     def own_input(self) -> bool:

@@ -20,12 +20,13 @@ MOST_LEADING = 8
 
 @dataclass(frozen=True)
 class TapVector:
-    """Of what `module` gives: the mean over its tokens from number `skip` on, or token `position`. As a target it is
-    (b, units): for who compares one run with many things."""
+    """Of what `module` gives: the mean over its tokens from number `skip` on, or token `position`; some `units` or all.
+    As a target it is (b, units): for who compares one run with many things."""
 
     module: str
     position: int | None = None
     skip: int = 0
+    units: np.ndarray | None = None
     words: str = ""
 
     @property
@@ -43,7 +44,8 @@ class TapVector:
         return x[:, self.skip :]
 
     def of(self, logits, caught):
-        return self.tokens(caught).mean(dim=1)
+        x = self.tokens(caught).mean(dim=1)
+        return x if self.units is None else x[:, self.units]
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,9 @@ def unit_game(
         if conditional is not None:
             mixed = np.concatenate([conditional.filled(here, x, base) for here in present])
         else:
-            mixed = np.where(present[:, None, None], x, base).reshape(-1, *x.shape)
+            mixed = np.broadcast_to(base, (len(present), *base.shape)).copy()
+            np.copyto(mixed, x, where=present[:, None, None])
+            mixed = mixed.reshape(-1, *x.shape)
         return asked(mixed).reshape(len(coalitions), len(base)).mean(axis=1)
 
     many = max(1, 4 * NUMBERS // (x.size * len(base)))

@@ -11,5 +11,6 @@ direct_paths.py   what each part writes straight to the logits
 component_game.py the cooperative game of a network's parts
 directions.py     ways that an intervention goes along
 pairs.py          clean samples beside corrupted ones
+subspaces.py      places held to a few directions
 sweeps.py         layer by token: what patching each cell changes
 """

@@ -14,7 +14,7 @@ import numpy as np
 from analysis.attribution.sample_run import INPUT, as_site, as_tokens, input_key, repeated
 from analysis.errors import InputError
 from analysis.interventions.components import OUTPUT, Site
-from analysis.interventions.interventions import Cell
+from analysis.interventions.interventions import Cell, together
 from analysis.sources.hooked_run import hooked_run
 from analysis.sources.loaded_model import LoadedModel, logits_of, shapes_of
 from analysis.spec import Progress, no_progress
@@ -137,7 +137,9 @@ class BatchRun:
         return x if key is None else {**inputs, key: x}
 
     def _change(self, site: Site, cells: Sequence[Cell]):
-        own = [(i, e) for i, cell in enumerate(cells) for e in cell if e.site == site]
+        own = [
+            (i, e) for i, cell in enumerate(cells) for e in together(tuple(e for e in cell if e.site == site))
+        ]
 
         def change(tensor):
             x = self._tokens(site, tensor, len(cells)).detach().clone()

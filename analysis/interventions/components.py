@@ -65,7 +65,8 @@ class NetworkParts:
     """Names of modules: `blocks` in the order in which they run; of each block `attention`, the projection behind its
     heads, and `mlps`, its last linear map, None where there is none. `heads` of `head_width` units each, 0 where
     unknown (`no_heads` says why). `embedding` of words, None without. `layers` where there are no blocks. `norm` that
-    runs after the blocks, `read_out`, the last linear map."""
+    runs after the blocks, `read_out`, the last linear map. `readers` of each block: the maps before its projection,
+    which make queries, keys and values, each with its width."""
 
     blocks: tuple[str, ...] = ()
     attention: tuple[str | None, ...] = ()
@@ -77,6 +78,7 @@ class NetworkParts:
     no_heads: str = ""
     norm: str | None = None
     read_out: str | None = None
+    readers: tuple[tuple[tuple[str, int], ...], ...] = ()
 
     @property
     def depth(self) -> int:
@@ -150,7 +152,13 @@ def network_parts(loaded: LoadedModel, inputs) -> NetworkParts:
     mlps = tuple(_last_map(b, a, seen) for b, a in zip(blocks, attention, strict=True))
     heads, width, why = _heads(loaded.module, attention, seen)
     norm, read_out = _ends(loaded.module, blocks[-1], seen)
-    return NetworkParts(blocks, attention, mlps, heads, width, embedding, (), why, norm, read_out)
+    readers = tuple(_readers(b, a, seen) for b, a in zip(blocks, attention, strict=True))
+    return NetworkParts(blocks, attention, mlps, heads, width, embedding, (), why, norm, read_out, readers)
+
+
+def _readers(block: str, projection: str | None, seen: _Seen) -> tuple[tuple[str, int], ...]:
+    maps = seen.inside(block, seen.read)
+    return tuple((n, seen.gave[n][-1]) for n in maps[: maps.index(projection)]) if projection else ()
 
 
 def _ends(model, last: str, seen: _Seen) -> tuple[str | None, str | None]:

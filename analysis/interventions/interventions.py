@@ -83,6 +83,15 @@ class Features:
         self._codes, self._chosen = codes, np.atleast_1d(np.asarray(chosen, np.int64))
         self._directions = np.asarray(directions, np.float64)[self._chosen]
 
+    def joined(self, other: Features) -> Features | None:
+        """Both at once, where they are of one set and have none in common."""
+        if other._codes is not self._codes or np.isin(other._chosen, self._chosen).any():
+            return None
+        both = object.__new__(Features)
+        both._codes, both._chosen = self._codes, np.concatenate([self._chosen, other._chosen])
+        both._directions = np.concatenate([self._directions, other._directions])
+        return both
+
     def read(self, x):
         import torch
 
@@ -126,6 +135,30 @@ def _fitting(values, x):
 
 
 Cell = tuple[Intervention, ...]  # what is done at once
+
+
+def together(cell: Cell) -> Cell:
+    """The same with features of one set at one site put at once: each from what it was before any of them changed,
+    as taking one out can change which others are active."""
+    import torch
+
+    found: list[Intervention] = []
+    for e in cell:
+        last = found[-1] if found else e
+        both = None
+        if found and (e.way, e.site, e.tokens) == (last.way, last.site, None) and last.tokens is None:
+            pair = isinstance(e.part, Features) and isinstance(last.part, Features)
+            both = last.part.joined(e.part) if pair else None
+        if both is None:
+            found.append(e)
+            continue
+        values = [torch.as_tensor(v, dtype=torch.float64) for v in (last.values, e.values)]
+        sizes = [len(i.part._chosen) for i in (last, e)]
+        values = [v.expand(*v.shape[:-1], k) for v, k in zip(values, sizes, strict=True)]
+        lead = torch.broadcast_shapes(*(v.shape[:-1] for v in values))
+        joined = torch.cat([v.expand(*lead, v.shape[-1]) for v in values], dim=-1)
+        found[-1] = Intervention(e.site, joined, both)
+    return tuple(found)
 
 
 def part_of(place: Place) -> Part:

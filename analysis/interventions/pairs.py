@@ -98,7 +98,7 @@ def _corrupted(bench: Bench, clean, run, kind: str, order, size: float, rng) -> 
     if kind in (ANOTHER, SAME):
         return BatchRun(run.loaded, taken(run.inputs, order)), ()
     if kind == TOKENS:
-        return BatchRun(run.loaded, _mixed(clean, rng)), ()
+        return BatchRun(run.loaded, mixed_inputs(clean, rng)), ()
     words = bench.parts is not None and bench.parts.embedding
     site = Site(bench.parts.embedding if words else INPUT)
     x = clean.caught([site])[site].double()
@@ -107,7 +107,7 @@ def _corrupted(bench: Bench, clean, run, kind: str, order, size: float, rng) -> 
     return clean, (Intervention(site, noise, way="add"),)
 
 
-def _mixed(run: BatchRun, rng):
+def mixed_inputs(run: BatchRun, rng):
     """The inputs with every token that of another sample at the same place, where one has a token there."""
     inputs = run.inputs
     if isinstance(inputs, Mapping) and "input_ids" in inputs:

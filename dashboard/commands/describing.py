@@ -42,10 +42,12 @@ def describe(given) -> int:
     return 0
 
 
-def _classes(given, own, data) -> tuple[tuple[str, ...], list[str]]:
-    """Names of the outputs: as said, the network's own, or those of the data where there are as many."""
+def _classes(given, own, data) -> tuple[tuple[str, ...] | int, list[str]]:
+    """Names of the outputs, or their number: as said, the network's own, or those of data with as many classes."""
     if given.output:
         return (), []
+    if given.classes and len(given.classes) == 1 and given.classes[0].isdecimal():
+        return int(given.classes[0]), []
     if given.classes or own.class_names:
         return tuple(given.classes or own.class_names), []
     names = tuple(data.classes) if data is not None else ()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+
 import numpy as np
 
 from analysis.results import TokenMap
@@ -23,9 +26,14 @@ def under(result: TokenMap, k: int) -> np.ndarray:
 
 
 def spread(picture: np.ndarray, grid: tuple[int, int]) -> dict:
-    """Where a Plotly image of (height, width) lies so that it fills the cells of the grid."""
+    """A Plotly image of (height, width) that fills the cells of the grid."""
+    from PIL import Image
+
     down, along = grid[0] / picture.shape[0], grid[1] / picture.shape[1]
-    return {"z": np.repeat(picture[..., None], 3, axis=2), "x0": along / 2 - 0.5, "dx": along,
+    file = io.BytesIO()
+    Image.fromarray(picture).convert("RGB").save(file, "PNG")
+    source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return {"source": source, "x0": along / 2 - 0.5, "dx": along,
             "y0": down / 2 - 0.5, "dy": down}  # fmt: skip
 
 

@@ -312,6 +312,6 @@ def words(result: TokenMap) -> str:
         if np.isfinite(values[i]).any():
             best = int(np.nanargmax(values[i]))
             parts.append(
-                f"{_name(result, i).capitalize()}: strongest at token {best} ({number(values[i, best])})."
+                f"{plain(_name(result, i)).capitalize()}: strongest at token {best} ({number(values[i, best])})."
             )
     return " ".join(parts)

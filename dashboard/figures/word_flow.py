@@ -63,19 +63,20 @@ def screen(result: TokenMap, theme: Theme, limits, notes, *, height=None, title=
         shapes.append({**box, "y0": line - 0.42, "y1": line + 0.32, "fillcolor": colour, "opacity": 0.6 * dense,
                        "layer": "below"})  # fmt: skip
         shapes.append({**box, "y0": line + 0.34, "y1": line + 0.46, "fillcolor": colour, "opacity": dense})
+    places = np.array([[column + len(word) / 2, line] for _, _, line, column, word in placed], np.float32)
+    said = [f"token {t}: {markup(w, LONGEST)}<br>{number(values[k, t])}" for k, t, _, _, w in placed]
+    font = {"family": "monospace", "size": 12, "color": theme.text}
     figure.add_trace(
         go.Scatter(
-            x=[c + len(w) / 2 for _, _, _, c, w in placed], y=[line for _, _, line, _, _ in placed],
-            text=[markup(w, LONGEST) for *_, w in placed], mode="text", showlegend=False,
-            textfont={"family": "monospace", "size": 12, "color": theme.text},
-            customdata=[[t, number(values[k, t])] for k, t, *_ in placed],
-            hovertemplate="token %{customdata[0]}: %{text}<br>%{customdata[1]}<extra></extra>",
+            x=places[:, 0], y=places[:, 1], text=[markup(w, LONGEST) for *_, w in placed], mode="text",
+            showlegend=False, textfont=font, hovertext=said, hovertemplate="%{hovertext}<extra></extra>",
         )
     )  # fmt: skip
+    nowhere = np.full(2, np.nan, np.float32)
+    marker = {"color": [low, high], "coloraxis": "coloraxis"}
     figure.add_trace(
-        go.Scatter(x=[None], y=[None], mode="markers", showlegend=False, hoverinfo="skip",
-                   marker={"color": [low, high], "coloraxis": "coloraxis"})
-    )  # fmt: skip
+        go.Scatter(x=nowhere, y=nowhere, mode="markers", showlegend=False, hoverinfo="skip", marker=marker)
+    )
     for line, name in names:
         figure.add_annotation(text=f"<b>{markup(name, 60)}</b>", x=0, y=line, **look | {"font": {"size": 12}})
     figure.update_layout(

@@ -65,11 +65,15 @@ class AskedParams:
     )
     masks: int = param(500, "Random masks of RISE.", low=20, high=100_000, late=True)
     budget: int = param(1000, "Most coalitions of Shapley values.", low=64, high=1_000_000, late=True)
-    null_samples: int = param(19, "Other samples whose maps give the null.", low=2, high=200, late=True)
     reader: str = param(AUTOMATIC, "Whose answer.", choices=READERS, late=True)
     column: str | None = param(
         None, "Labels of a probe; automatic: 'label' where there is one.", column=True, late=True
     )
+
+
+@dataclass(frozen=True)
+class NulledParams(AskedParams):
+    null_samples: int = param(19, "Other samples whose maps give the null.", low=2, high=200, late=True)
 
 
 class Asked:

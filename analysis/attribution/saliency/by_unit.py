@@ -20,6 +20,12 @@ class ByUnit(SampleRun):
     def values(self, x, target: Target, gradients: bool = False):
         return self._inner.values(x.transpose(1, 2), target, gradients)
 
+    def holding(self, x) -> ByUnit:
+        other = copy(self)
+        other._inner = self._inner.holding(x.T)
+        other._clean, other.inputs = other._inner.clean.T, other._inner.inputs
+        return other
+
     def in_network(self, module) -> ByUnit:
         other = copy(self)
         other._inner = self._inner.in_network(module)

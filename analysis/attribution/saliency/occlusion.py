@@ -17,13 +17,14 @@ import numpy as np
 
 from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way
 from analysis.attribution.saliency.windows import most_windows, windows
-from analysis.attribution.split_game import ROWS
+from analysis.attribution.sample_run import fitting_rows
 
 
-def occlusion(question: Question, rows: int = ROWS) -> SaliencyMap:
-    """`rows` of the network at once."""
+def occlusion(question: Question, rows: int | None = None) -> SaliencyMap:
+    """`rows` of the network at once; automatic: as many as fit."""
     import torch
 
+    rows = rows or fitting_rows(question.run)
     run, x, target = question.run, question.run.clean, question.target
     covered = windows(run, question.settings.window, question.settings.stride)
     full, left = float(run.values(x[None], target).double()[0]), np.zeros(len(covered))

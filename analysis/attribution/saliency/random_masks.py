@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way
-from analysis.attribution.split_game import ROWS
+from analysis.attribution.sample_run import fitting_rows
 from analysis.compute.rows.grid_resampling import bilinear
 from analysis.errors import NotEnoughData
 
@@ -40,7 +40,7 @@ def smooth_masks(
     return np.c_[first, out.reshape(masks, -1)]
 
 
-def rise(question: Question, rows: int = ROWS) -> SaliencyMap:
+def rise(question: Question) -> SaliencyMap:
     """Raises NotEnoughData: fewer than 20 masks."""
     import torch
 
@@ -48,6 +48,7 @@ def rise(question: Question, rows: int = ROWS) -> SaliencyMap:
     if n < 20:
         raise NotEnoughData(f"{n} random masks", "at least 20", "Ask for more masks")
     masks = smooth_masks(n, run.shape[0], run.grid, run.leading, question.settings.window, question.rng)
+    rows = fitting_rows(run)
     at = question.rng.integers(0, question.background.size, size=n)
     y = np.empty(n)
     for first in range(0, n, rows):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from analysis.attribution.saliency.way import Settings
 from analysis.attribution.saliency.ways import WAYS
 from analysis.attribution.saliency_court.asking import OPENING, PASS_SECONDS, PASS_WORK, CourtParams
-from analysis.attribution.saliency_court.on_trial import FITTED, asked_ways
+from analysis.attribution.saliency_court.on_trial import FITTED, asked_ways, settings_of
 from analysis.compute.machine import machine
 from analysis.spec import Cost
 
@@ -14,7 +13,7 @@ TOKENS = 64  # of a sample, where only rows and units are known
 
 def passes_of(params: CourtParams, tokens: int) -> int:
     """Passes that one map by each of the ways takes together."""
-    settings = Settings(steps=params.steps)
+    settings = settings_of(params, tokens)
     asked = asked_ways(params.ways)
     cost = [way.passes(tokens, 1, settings) for way in asked or WAYS.values()]
     return sum(c for c in cost if asked is not None or c <= params.budget)

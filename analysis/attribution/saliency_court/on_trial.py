@@ -11,10 +11,10 @@ from analysis.activations import Activations, as_activations
 from analysis.attribution import backgrounds, targets
 from analysis.attribution.backgrounds import Background
 from analysis.attribution.explained_samples import NetworkSamples, ProbeSamples, refuse_few_samples
+from analysis.attribution.saliency.by_unit import ByUnit
 from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way
 from analysis.attribution.saliency.ways import WAYS
 from analysis.attribution.saliency_court.asking import FEWEST, THE_INPUT, CourtParams
-from analysis.attribution.saliency_court.live_samples import LiveSamples
 from analysis.attribution.saliency_court.site_views import grid_within, place_run
 from analysis.attribution.sample_run import INPUT, SampleRun
 from analysis.attribution.targets import LogitTarget
@@ -23,6 +23,7 @@ from analysis.errors import InputError, NotFound
 from analysis.features.readers import network_or_probe
 from analysis.spec import Progress
 
+WINDOWS = 8  # to a side
 FITTED = 2000  # most samples that a probe is fitted to
 EDGES, RANDOM = "edges", "random"
 
@@ -159,36 +160,32 @@ def opened_trial(
     chosen = np.sort(own.choice(n, size=min(params.samples, n), replace=False))
     cases = cases_of(samples, chosen, params, number, own, tap.layout)
     rows = cases[0].background.size
-    settings = Settings(steps=params.steps)
     longest = max(cases, key=lambda case: case.run.shape[0]).run
+    settings = settings_of(params, max(longest.grid) if longest.grid else longest.shape[0])
     ways, said = ways_within(params, longest, rows, settings)
+    opened = len(cases) + (0 if params.background == backgrounds.ZERO else min(params.background_samples, n))
     trial = Trial(
-        cases,
-        ways,
-        samples.what,
-        samples.is_network,
-        settings,
-        own,
-        [],
-        samples,
-        tap,
-        probe_seed,
-        2 * len(cases),
-    )
+        cases, ways, samples.what, samples.is_network, settings, own, [], samples, tap, probe_seed, opened
+    )  # fmt: skip
     trial.notes += [*seen.notes, *notes, *said, *_about(cases, params, n, samples)]
     return trial
 
 
 def _samples(tap, params, rng, progress, span, planted, probe_seed: int):
     """Of a network as many as are asked for; a probe is fitted to more."""
-    at_input = params.site == THE_INPUT
     return network_or_probe(
         tap, params.reader, params.column, progress, span,
-        network=lambda: LiveSamples(tap, max(params.samples, params.background_samples), rng, at_input),
+        network=lambda: NetworkSamples(tap, max(params.samples, params.background_samples), rng, live=True),
         probe=lambda labels: ProbeSamples(
             planted(tap) if planted else tap, labels, FITTED, np.random.default_rng(probe_seed), progress, span
         ),
     )  # fmt: skip
+
+
+def sample_run(samples, i: int, params: CourtParams) -> SampleRun:
+    """The i-th sample where its maps are asked for."""
+    at_input = params.site == THE_INPUT and samples.is_network
+    return samples.run(int(i), INPUT) if at_input else samples.run(int(i))
 
 
 def cases_of(samples, chosen: np.ndarray, params: CourtParams, number: str | None, rng, layout) -> list[Case]:
@@ -196,10 +193,10 @@ def cases_of(samples, chosen: np.ndarray, params: CourtParams, number: str | Non
     n, others = len(samples.samples), []
     if params.background != backgrounds.ZERO:
         some = np.sort(rng.choice(n, size=min(params.background_samples, n), replace=False))
-        others = [place_run(samples.run(int(i))).clean for i in some]
+        others = [place_run(sample_run(samples, i, params)).clean for i in some]
     cases = []
     for i in chosen:
-        run = samples.run(int(i))
+        run = sample_run(samples, i, params)
         target = targets.logit_target(run.logits, number or params.number, params.answer)
         run = place_run(run, layout)
         behind = backgrounds.background(params.background, run.clean, others)
@@ -207,14 +204,23 @@ def cases_of(samples, chosen: np.ndarray, params: CourtParams, number: str | Non
     return cases
 
 
+def settings_of(params: CourtParams, side: int) -> Settings:
+    """Windows of an eighth of the side, half overlapping."""
+    window = max(1, -(-side // WINDOWS))
+    return Settings(steps=params.steps, window=window, stride=max(1, window // 2))
+
+
 def asked_ways(names: str | None) -> tuple[Way, ...] | None:
     """Raises NotFound."""
     if names is None or not names.strip():
         return None
-    asked = [name.strip() for name in names.split(",") if name.strip()]
-    for name in asked:
-        if name not in WAYS:
-            raise NotFound(f"a way '{name}'", "one of " + ", ".join(WAYS))
+    asked, parts = [], [part.strip() for part in names.split(",")]
+    while parts:  # a name may have a comma of its own: the longest one that is known
+        size = next((k for k in range(len(parts), 0, -1) if ", ".join(parts[:k]) in WAYS), 1)
+        name, parts = ", ".join(parts[:size]), parts[size:]
+        if name and name not in WAYS:
+            raise NotFound(f"a way '{name}'", "one of " + "; ".join(WAYS))
+        asked.append(name)
     return tuple(way for way in WAYS.values() if way.name in asked or way.control)
 
 
@@ -252,6 +258,6 @@ def _about(cases, params, n: int, samples) -> list[str]:
         said.append("Zeros may be unlike anything that the network has seen.")
     if len(cases) < n:
         said.append(f"{len(cases):,} of {n:,} samples of {samples.what} were drawn at random.")
-    if samples.run(cases[0].number).shape[0] == 1:
+    if isinstance(cases[0].run, ByUnit):
         said.append("A sample has one token here: its units are the places of a map.")
     return said

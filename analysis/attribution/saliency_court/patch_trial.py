@@ -9,7 +9,7 @@ import numpy as np
 from analysis.activations import as_activations
 from analysis.attribution import targets
 from analysis.attribution.saliency_court.asking import FEWEST
-from analysis.attribution.saliency_court.on_trial import Case, Trial, cases_of, opened_trial
+from analysis.attribution.saliency_court.on_trial import Case, Trial, cases_of, opened_trial, sample_run
 from analysis.attribution.saliency_court.planting import PlantedTap, painted
 from analysis.attribution.saliency_court.regions import Region, of_words, rectangle
 from analysis.attribution.saliency_court.site_views import place_run
@@ -113,7 +113,7 @@ def _paint(trial: Trial, params) -> None:
     for case in trial.cases:
         grid, leading = trial.grid_of(case)
         inside = _region(trial, case, params).inside[leading:]
-        run = painted(trial.samples.run(case.number), grid, inside, params.level)
+        run = painted(sample_run(trial.samples, case.number, params), grid, inside, params.level)
         target = targets.logit_target(run.logits, params.number, params.answer)
         cases.append(dataclasses.replace(case, run=place_run(run, trial.tap.layout), target=target))
     trial.cases = cases

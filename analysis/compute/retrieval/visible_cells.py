@@ -9,12 +9,12 @@ Reference: S. Shafique et al. (2024), "CriSp: Leveraging tread depth maps for en
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.activations import Activations
+from analysis.compute.rows.number_lists import numbers_in
 from analysis.compute.rows.token_sets import TokenSets
 from analysis.errors import InputError, NotEnoughData, ParameterError
 
@@ -91,23 +91,12 @@ def mask_of(
         if grid is None:
             raise ParameterError("rows or columns of cells that lie on no grid", "numbers of cells")
         inside = np.zeros(grid, bool)
-        down = _numbers(rows, 1, grid[0], "rows") if rows else np.arange(1, grid[0] + 1)
-        along = _numbers(columns, 1, grid[1], "columns") if columns else np.arange(1, grid[1] + 1)
+        down = numbers_in(rows, 1, grid[0], "rows") if rows else np.arange(1, grid[0] + 1)
+        along = numbers_in(columns, 1, grid[1], "columns") if columns else np.arange(1, grid[1] + 1)
         inside[np.ix_(down - 1, along - 1)] = True
         named |= inside.ravel()
     if numbers:
-        named[_numbers(numbers, 0, cells - 1, "cells")] = True
+        named[numbers_in(numbers, 0, cells - 1, "cells")] = True
     if not (rows or columns or numbers):
         return np.ones(cells, bool)
     return ~named if hide else named
-
-
-def _numbers(text: str, low: int, high: int, what: str) -> np.ndarray:
-    found = []
-    for part in text.replace("–", "-").split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        ends = [int(match[1]), int(match[2] or match[1])] if match else []
-        if not ends or not low <= ends[0] <= ends[1] <= high:
-            raise ParameterError(f"{what} {text!r}", f"numbers from {low} to {high}, such as {low}-{high}")
-        found += range(ends[0], ends[1] + 1)
-    return np.unique(found)

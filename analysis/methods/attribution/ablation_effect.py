@@ -68,9 +68,13 @@ HELP = {
 @dataclass(frozen=True)
 class AblationParams(BenchParams):
     parts: str = param(LAYERS, "What is taken out, one at a time.", choices=CHOICES)
-    way: str = param(MEAN, "What stands in its place.", choices=ABLATIONS)
-    draws: int = param(3, "Random changes of the same size for each part.", low=2, high=50)
-    most: int = param(64, "Most units or features; those that vary most.", low=1, high=4096)
+    way: str = param(MEAN, "What stands in the place of a part.", label="in its place", choices=ABLATIONS)
+    draws: int = param(
+        3, "Random changes of the same size for each part.", label="random changes", low=2, high=50
+    )
+    most: int = param(
+        64, "Most units or features; those that vary most.", label="most units", low=1, high=4096
+    )
 
 
 def ablation_effect(
@@ -167,6 +171,10 @@ def _reading(columns, params, bench: Bench) -> str:
 
 def _caveats(params, bench: Bench) -> list[str]:
     said = [f"In the place of a part stands {WORDS[params.way]}, on all tokens; one part at a time."]
+    if bench.parts is not None and bench.parts.layers and params.parts == LAYERS:
+        said.append(
+            "A layer of this network is all that is passed on: with another sample there, that sample is answered."
+        )
     if params.way == ZERO:
         said.append("Zero is off the distribution: what breaks the network need not be what the part does.")
     if not share_known(bench.clean):

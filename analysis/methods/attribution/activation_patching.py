@@ -50,7 +50,7 @@ LAYERS_OF = 6  # of a small network, for the estimate
 class PatchingParams(BenchParams):
     corruption: str = param(ANOTHER, "What stands beside each clean sample.", choices=CORRUPTIONS)
     direction: str = param(RESTORE, "Which run is patched.", choices=(RESTORE, BREAK))
-    columns: str = param(AT_TOKENS, "What is swept over in each layer.", choices=COLUMNS)
+    columns: str = param(AT_TOKENS, "What is swept over in each layer.", label="swept over", choices=COLUMNS)
     shown: str = param(SHARE, "What a cell shows.", choices=(SHARE, EFFECT))
     most_columns: int = param(
         32, "Most columns of tokens; neighbours are patched together above.", low=1, high=512
@@ -157,8 +157,8 @@ def _estimates(grid: Grid, found: Swept, n, rng, bench: Bench) -> tuple[Estimate
     effect, chance, own = found.effect[at][known], found.chance[at][known], gap[known]
     name = f"{grid.rows[at[0]]}, {grid.columns[at[1]]}"
     estimates = [
-        Estimate("difference between the runs", float(gap.mean()), **mean_interval(gap), n=len(gap), d=d,
-                 estimator="mean y(source) - y(base)"),
+        Estimate("difference between the runs", float(gap.mean()), **mean_interval(gap), null=0.0,
+                 null_method="the same run twice", n=len(gap), d=d, estimator="mean y(source) - y(base)"),
         Estimate(f"effect of {name}", float(effect.mean()), **mean_interval(effect), null=float(chance.mean()),
                  null_method="the same cell from another pair", n=len(effect), d=d,
                  estimator="mean y(patched) - y(base), the strongest of all cells"),

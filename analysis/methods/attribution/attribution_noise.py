@@ -36,7 +36,6 @@ from analysis.attribution.saliency_court.bands import mean_band, ratio_of_means
 from analysis.attribution.saliency_court.costs import court_cost
 from analysis.attribution.saliency_court.map_likeness import same_length
 from analysis.attribution.saliency_court.on_trial import Case, Trial, opened_trial
-from analysis.attribution.saliency_court.site_views import with_content
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.features.readers import PROBE
@@ -52,11 +51,12 @@ class AttributionNoiseParams(CourtParams):
         50, "Most passes through the network that one map of one way may take.", low=2, high=1_000_000,
         label="passes for a map", late=True,
     )  # fmt: skip
+    samples: int = param(12, "Samples, drawn at random.", low=FEWEST, high=1000, late=True)
     smallest: float = param(
         0.02, "Smallest noise, over the distance of sample and background.", low=1e-4, high=1.0
     )
     largest: float = param(0.5, "Largest noise, over the same.", low=1e-3, high=10.0)
-    sizes: int = param(4, "Sizes of noise, equal factors apart.", low=2, high=30)
+    sizes: int = param(3, "Sizes of noise, equal factors apart.", low=2, high=30)
     draws: int = param(2, "Draws of noise of each size.", low=1, high=100)
 
 
@@ -137,7 +137,7 @@ def _noisy(case: Case, e: np.ndarray) -> Case:
     x = case.run.clean
     spread = float((x.double() - case.background.rows[0].double()).pow(2).mean().sqrt())
     new = (x.double() + spread * torch.as_tensor(e)).to(x.dtype)
-    return dataclasses.replace(case, run=with_content(case.run, new))
+    return dataclasses.replace(case, run=case.run.holding(new))
 
 
 def _changes(a, b) -> np.ndarray:

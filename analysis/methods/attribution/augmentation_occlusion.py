@@ -6,10 +6,11 @@ is hidden in turn, the same augmentations give S_m, and the place is as hot as t
     heat = 1 - (1 / k) Σ_i cos² θ_i(S₀, S_m)
 
 0 for the same subspace, 1 - k / d for unrelated ones of d units, 1 for orthogonal ones; with one vector and no
-augmentation it is 1 - cos² of the two. Augmentations (shifts, mirroring, brightness, noise) are drawn once and are the
-same for every mask. Both fills are shown, the mean of other samples and the blurred sample: heat that only one of them
-shows is heat of the fill. Where the network cannot be run, the tokens of the tap itself are hidden and their mean is
-read; this is said.
+augmentation it is 1 - cos² of the two. Augmentations (of images shifts, mirroring, brightness and noise, of words and
+columns noise) are drawn once and are the same for every mask. Two fills are shown, the mean of other samples and the
+blurred sample (of a table, whose columns cannot be blurred, another sample): heat that only one of them shows is heat
+of the fill. Where the network cannot be run, the tokens of the tap itself are hidden and their mean is read; this is
+said.
 
 Null: the heat of two random subspaces, exactly, and that of other samples under the same augmentations (with its
 interval over them): a place as hot as another sample has lost everything. Of the fills' agreement, exchanged places.
@@ -33,11 +34,10 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.attribution.augmentations import Augmentations, augmentations, blurred
 from analysis.attribution.backgrounds import MEAN, background
+from analysis.attribution.hidden_places import ACROSS, hidden_places
 from analysis.attribution.pair_maps import vectors
-from analysis.attribution.players import each_token, patches
 from analysis.attribution.tap_runs import tap_runs
 from analysis.compute.machine import machine
-from analysis.compute.rows.token_names import token_names
 from analysis.compute.rows.token_sets import token_sets
 from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import mean_interval
@@ -45,8 +45,8 @@ from analysis.compute.subspaces.occluded_subspaces import floor, span, turned
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, ACROSS = 8, 8
-FILLS = ("mean of other samples", "blurred")
+FEWEST = 8
+MEAN_FILL, BLUR, OTHER = "mean of other samples", "blurred", "another sample"
 
 
 @dataclass(frozen=True)
@@ -102,46 +102,37 @@ def augmentation_occlusion(
     vector, x = runs.vector(run, params.sample), run.clean
     some = rng.permutation(np.setdiff1d(sets.samples, params.sample))[: params.others]
     others = [runs.run(int(i)).clean for i in some]
-    versions = augmentations(params.augmentations, x, run.grid, rng, shift=params.shift, flips=params.mirrored,
-                             brightness=params.brightness, noise=params.noise)  # fmt: skip
+    spread = np.concatenate([o.double().numpy() for o in others]).std(axis=0)
+    versions = augmentations(params.augmentations, run.shape, run.grid, rng, shift=params.shift, flips=params.mirrored,
+                             brightness=params.brightness, noise=params.noise, spread=spread)  # fmt: skip
     centre = sets.means().mean(axis=0) if params.centred else np.zeros(tap.shape[1])
     k = params.dimensions if params.augmentations > 1 else 1
-    who, grid, size = _places(run, params, tap)
+    who, grid, size = hidden_places(runs, run, params.sample, params.size)
     passes = params.augmentations * (2 * len(who.names) + len(others) + 1)
-    hidden = [*(_hidden(x, who, fill) for fill in _fills(run, others, size))]
+    fills = _fills(run, others, size)
+    hidden = [_hidden(x, who, fill) for fill in fills.values()]
     first = span(_vectors(run, versions, x, vector) - centre, k)
     heats = np.empty((2, len(who.names)))
     for f, m in np.ndindex(heats.shape):
         progress(0.15 + 0.75 * (f * heats.shape[1] + m) / heats.size, f"{passes:,} passes")
         heats[f, m] = turned(first, span(_vectors(run, versions, hidden[f][m], vector) - centre, k))[0]
     apart = np.array([_apart(first, run, versions, o, vector, centre, k) for o in others])
-    estimates = _estimates(heats, apart, first.shape[1], tap.shape[1], rng)
+    estimates = _estimates(heats, tuple(fills), apart, first.shape[1], tap.shape[1], rng)
     progress(1.0, "done")
     return TokenMap(
         title=f"What hiding a place of sample {params.sample} does to {tap.name}",
-        reading=_reading(heats, apart, who.names, estimates, params),
-        caveats=(*sets.notes, *runs.notes, *_caveats(runs, passes, size, first.shape[1], k)), estimates=estimates,
-        samples=np.full(2, params.sample), values=heats, value_name="heat", grid=grid, names=FILLS,
+        reading=_reading(heats, tuple(fills), apart, who.names, estimates, params),
+        caveats=(*sets.notes, *runs.notes, *_caveats(runs, run, passes, size, first.shape[1], k)), estimates=estimates,
+        samples=np.full(2, params.sample), values=heats, value_name="heat", grid=grid, names=tuple(fills),
     )  # fmt: skip
 
 
-def _places(run, params, tap):
-    """Players, the grid of them or None, and the side of one."""
-    if run.grid is None:
-        tokens, ends = run.shape[0], tap.layout.offsets[params.sample : params.sample + 2]
-        named = tokens == int(ends[1] - ends[0]) > 1
-        return (
-            each_token(tokens, token_names(tap, params.sample, np.arange(tokens)) if named else ()),
-            None,
-            1,
-        )
-    size = min(params.size or max(1, round(max(run.grid) / ACROSS)), max(run.grid))
-    return patches(run.grid, size), tuple(-(-side // size) for side in run.grid), size
-
-
-def _fills(run, others, size: int):
-    yield background(MEAN, run.clean, others).rows[0]
-    yield blurred(run.clean, run.grid, 2 * size + 1)
+def _fills(run, others, size: int) -> dict:
+    """What stands in a hidden place, (tokens, units) by name."""
+    mean = background(MEAN, run.clean, others).rows[0]
+    if run.shape[0] == 1:
+        return {MEAN_FILL: mean, OTHER: others[0]}
+    return {MEAN_FILL: mean, BLUR: blurred(run.clean, run.grid, 2 * size + 1)}
 
 
 def _hidden(x, who, fill):
@@ -163,7 +154,7 @@ def _apart(first, run, versions: Augmentations, other, vector, centre, k: int) -
     return turned(first, span(_vectors(run, versions, x, vector) - centre, k))[0]
 
 
-def _estimates(heats, apart, k: int, d: int, rng) -> tuple[Estimate, ...]:
+def _estimates(heats, fills, apart, k: int, d: int, rng) -> tuple[Estimate, ...]:
     by_chance = {
         "null": floor(k, d),
         "null_method": f"two random subspaces of {k} of {d} dimensions, exactly",
@@ -171,7 +162,7 @@ def _estimates(heats, apart, k: int, d: int, rng) -> tuple[Estimate, ...]:
     made = [
         Estimate(f"largest heat, {name}", float(heat.max()), **by_chance, n=heats.shape[1], d=d,
                  estimator="1 - mean cos² of the principal angles")
-        for name, heat in zip(FILLS, heats, strict=True)
+        for name, heat in zip(fills, heats, strict=True)
     ]  # fmt: skip
     made.append(Estimate(
         "heat of another sample", float(apart.mean()), **mean_interval(apart, 0.0, 1.0), **by_chance, n=len(apart), d=d,
@@ -188,12 +179,12 @@ def _estimates(heats, apart, k: int, d: int, rng) -> tuple[Estimate, ...]:
     return tuple(made)
 
 
-def _reading(heats, apart, names, estimates, params) -> str:
+def _reading(heats, fills, apart, names, estimates, params) -> str:
     best = [names[int(h.argmax())] for h in heats]
     said = (
         f"{best[0]} is hottest with either fill"
         if best[0] == best[1]
-        else f"{best[0]} is hottest filled with the mean, {best[1]} blurred"
+        else f"{best[0]} is hottest with the fill '{fills[0]}', {best[1]} with '{fills[1]}'"
     )
     return (
         f"In sample {params.sample} {said}: hiding it turns the subspace by {heats[0].max():.3g} and "
@@ -202,9 +193,10 @@ def _reading(heats, apart, names, estimates, params) -> str:
     )
 
 
-def _caveats(runs, passes: int, size: int, found: int, k: int) -> list[str]:
-    side = f" squares of {size} x {size}" if size > 1 else " single cells"
-    said = [f"{passes:,} passes through {runs.what}, hiding{side}."]
+def _caveats(runs, run, passes: int, size: int, found: int, k: int) -> list[str]:
+    tokens = "columns" if run.shape[0] == 1 else "cells" if run.grid is not None else "tokens"
+    side = f"squares of {size} x {size}" if size > 1 else f"{tokens} one by one"
+    said = [f"{passes:,} passes through {runs.what}, hiding {side}."]
     if found < k:
         said.append(f"The versions span {found} dimensions, fewer than the {k} asked for.")
     return said
@@ -243,7 +235,7 @@ METHODS = (
         family="attribution",
         title="What hiding a place does",
         summary="How far a sample's subspace of augmented features turns when a place is hidden, for two fills.",
-        version=1,
+        version=2,
         function=augmentation_occlusion,
         params=AugmentationOcclusionParams,
         result=TokenMap,

@@ -57,6 +57,7 @@ class CascadeRandomisationParams(CourtParams):
         50, "Most passes through the network that one map of one way may take.", low=2, high=1_000_000,
         label="passes for a map", late=True,
     )  # fmt: skip
+    samples: int = param(12, "Samples, drawn at random.", low=FEWEST, high=1000, late=True)
     measure: str = param(SIZES, "How alike two maps are.", choices=MEASURES)
     weights: str = param(reset_layers.DRAWN, "What layers get: normal values of the same mean and spread, or shuffled.",
                          choices=reset_layers.KINDS)  # fmt: skip
@@ -94,9 +95,8 @@ def cascade_randomisation(
     found, total, done = [], params.draws * len(stages), 0
     for _ in range(params.draws):
         own = []
-        with closing(
-            _reset(trial, stages, params, rng)
-        ) as every:  # weights come back also after an exception
+        # closed whatever happens: the weights come back also after an exception
+        with closing(_reset(trial, stages, params, rng)) as every:
             for cases in every:
                 span = (0.2 + 0.75 * done / total, 0.2 + 0.75 * (done + 1) / total)
                 maps = trial.maps(progress, span, cases, "explaining with other weights")

@@ -61,6 +61,7 @@ HELP = {
 
 @dataclass(frozen=True)
 class ClassSensitivityParams(CourtParams):
+    samples: int = param(12, "Samples, drawn at random.", low=FEWEST, high=1000, late=True)
     number: str = param(
         targets.LOGIT, "Number of each of the two answers that is explained.", label="number explained",
         choices=(targets.LOGIT, targets.LOG_PROBABILITY),

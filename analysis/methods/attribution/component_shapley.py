@@ -54,9 +54,15 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 @dataclass(frozen=True)
 class ComponentShapleyParams(BenchParams):
     parts: str = param(HEADS, "Which parts play for a share of the answer.", choices=CHOICES)
-    budget: int = param(256, "Most coalitions that are run for every sample.", low=64, high=1_000_000)
-    most: int = param(16, "Most units or features that play; those that vary most.", low=1, high=200)
-    null_draws: int = param(39, "Random other answers that make the null.", low=2, high=500)
+    budget: int = param(
+        256, "Most coalitions that are run for every sample.", label="most coalitions", low=64, high=1_000_000
+    )
+    most: int = param(
+        16, "Most units or features that play; those that vary most.", label="most units", low=1, high=200
+    )
+    null_draws: int = param(
+        39, "Random other answers that make the null.", label="other answers", low=2, high=500
+    )
 
 
 def component_shapley(

@@ -57,8 +57,12 @@ class DirectLogitParams(BenchParams):
         targets.DIFFERENCE, "Number of the answer that is split; a difference is to the second answer.",
         label="number split", choices=(targets.DIFFERENCE, targets.LOGIT),
     )  # fmt: skip
-    most: int = param(32, "Most units of a probe; those that vary most.", low=1, high=4096)
-    null_draws: int = param(39, "Random other answers that make the null.", low=2, high=500)
+    most: int = param(
+        32, "Most units of a probe; those that vary most.", label="most units", low=1, high=4096
+    )
+    null_draws: int = param(
+        39, "Random other answers that make the null.", label="other answers", low=2, high=500
+    )
 
 
 def direct_logit_attribution(

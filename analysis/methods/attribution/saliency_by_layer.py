@@ -31,7 +31,7 @@ from analysis.attribution.saliency import cross_layer
 from analysis.attribution.saliency.asked import (
     FEWEST,
     Asked,
-    AskedParams,
+    NulledParams,
     agreement_estimate,
     beyond,
     beyond_estimate,
@@ -53,7 +53,7 @@ SITE = "the tap"
 
 
 @dataclass(frozen=True)
-class SaliencyByLayerParams(AskedParams):
+class SaliencyByLayerParams(NulledParams):
     way: str = param("NormGrad", "How each map is made.", choices=tuple(WAYS))
     sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
     together: str = param(

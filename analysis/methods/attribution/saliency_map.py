@@ -34,7 +34,7 @@ from analysis.attribution.saliency.asked import (
     TAP,
     THE_INPUT,
     Asked,
-    AskedParams,
+    NulledParams,
     beyond,
     beyond_estimate,
     notes_of,
@@ -54,7 +54,7 @@ OPENING = 5.0  # seconds
 
 
 @dataclass(frozen=True)
-class SaliencyMapParams(AskedParams):
+class SaliencyMapParams(NulledParams):
     way: str = param("integrated gradients", "How the map is made.", choices=tuple(WAYS))
     sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
     more: int = param(3, "Random other samples shown beside it.", low=0, high=11)

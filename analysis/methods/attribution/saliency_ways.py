@@ -1,4 +1,5 @@
-"""Do ways of saliency say the same of a sample? All of them side by side, each with what it costs, controls among them.
+"""Do ways of saliency say the same of a sample? All of them side by side, each with the
+passes that it takes, controls among them.
 
 Each map is divided by its largest size, since a length of a slope, a logit and a relevance have no common unit: places
 can be compared between maps, heights cannot. Ways that a network has no rules for are left out, with their reason.
@@ -105,7 +106,8 @@ def saliency_ways(
     words = asked.samples.words(int(own)) if run.grid is None and not asked.units else ()
     estimates = _estimates(maps, explaining, rng, run.shape[1])
     return TokenMap(
-        title=f"Ways of saliency for the {question.target.words} of sample {params.sample}", values=values,
+        title=f"Ways of saliency for the {question.target.words} of sample {params.sample} (passes in brackets)",
+        values=values,
         reading=_reading(maps, explaining, estimates), estimates=estimates,
         caveats=(*asked.notes, *_caveats(asked, question, maps, refused)), samples=np.full(len(maps), params.sample),
         value_name="share of the map's largest value", grid=run.grid, leading=run.leading,
@@ -120,7 +122,7 @@ def _scaled(values: np.ndarray) -> np.ndarray:
 
 
 def _name(name: str, found: SaliencyMap) -> str:
-    return f"{name} (control)" if WAYS[name].control else f"{name}, {found.passes:,} passes"
+    return f"{name} (control)" if WAYS[name].control else f"{name} ({found.passes:,})"
 
 
 def _estimates(maps, explaining, rng, d: int) -> tuple[Estimate, ...]:
@@ -181,7 +183,7 @@ def _check() -> tuple[CheckLine, ...]:
         noise + 4.0 * np.outer(label, np.eye(5)[2]), name="planted", samples={"label": label}
     )
     found = saliency_ways(tap, SaliencyWaysParams(sample=5, reader=PROBE))
-    ways = [n.split(",")[0] for n in found.names if "control" not in n]
+    ways = [n.rsplit(" (", 1)[0] for n in found.names if "control" not in n]
     at = np.abs(found.values[: len(ways)]).argmax(axis=1)
     slopes_alone = ("gradient", "guided backpropagation")
     elsewhere = sum(place != 2 for name, place in zip(ways, at, strict=True) if name not in slopes_alone)

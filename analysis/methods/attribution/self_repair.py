@@ -58,9 +58,13 @@ class SelfRepairParams(BenchParams):
         targets.DIFFERENCE, "Number of the answer that is looked at; a difference is to the second answer.",
         label="number looked at", choices=(targets.DIFFERENCE, targets.LOGIT),
     )  # fmt: skip
-    way: str = param(MEAN, "What stands in the place of a part.", choices=ABLATIONS)
-    draws: int = param(2, "Random changes of the same size for each part.", low=2, high=50)
-    most: int = param(32, "Most units of a probe; those that vary most.", low=1, high=4096)
+    way: str = param(MEAN, "What stands in the place of a part.", label="in its place", choices=ABLATIONS)
+    draws: int = param(
+        2, "Random changes of the same size for each part.", label="random changes", low=2, high=50
+    )
+    most: int = param(
+        32, "Most units of a probe; those that vary most.", label="most units", low=1, high=4096
+    )
 
 
 def self_repair(

@@ -23,15 +23,15 @@ H. Wang et al. (2020), "Score-CAM: Score-weighted visual explanations for convol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.attribution.backgrounds import MEAN as MEAN_SAMPLE
 from analysis.attribution.backgrounds import ZERO, background
+from analysis.attribution.hidden_places import ACROSS, hidden_places
 from analysis.attribution.pair_maps import ScoreCam, drops, occluded, scores
-from analysis.attribution.players import each_token, patches
 from analysis.attribution.similar_pair import FEWEST, MEAN, PairParams, asked_pair, pair_caveats
 from analysis.attribution.tap_runs import tap_runs
 from analysis.attribution.tap_vector import TapVector
@@ -42,7 +42,6 @@ from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 OCCLUSION, SCORE_CAM = "occlusion", "Score-CAM"
-ACROSS = 8  # patches, where nobody says their size
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,10 @@ def _map(runs, pair, sample: int, other, behind, params, progress, span):
     """(parts,), the same with partners (m, parts), the grid or None, passes."""
     run = runs.run(sample)
     vector = runs.vector(run, sample)
-    if params.pooling != MEAN:
+    many = int(pair.sets.counts.max()) > 1  # else what the tap keeps of a sample is pooled already
+    if params.pooling != MEAN and many:
         vector = TapVector(vector.module, params.token)
+    vector = replace(vector, units=pair.units if params.units else None)
     needed = params.fill == MEAN_SAMPLE
     blank = background(params.fill, run.clean, [runs.run(int(i)).clean for i in behind] if needed else [])
     every = np.vstack([other, pair.others])
@@ -114,11 +115,7 @@ def _map(runs, pair, sample: int, other, behind, params, progress, span):
         cam = ScoreCam(run, blank.rows[0], vector, progress, span)
         found = cam.heat(every, pair.centre)
         return found[0], found[1:], cam.grid, cam.passes
-    players, grid = each_token(run.shape[0]), None
-    if run.grid is not None:
-        size = params.size or max(1, round(max(run.grid) / ACROSS))
-        size = min(size, max(run.grid))
-        players, grid = patches(run.grid, size), tuple(-(-side // size) for side in run.grid)
+    players, grid, _ = hidden_places(runs, run, sample, params.size)
     found = drops(occluded(run, players, blank.rows[0], vector, progress, span), every, pair.centre)
     return found[0], found[1:], grid, len(players.names) + 1
 
@@ -182,7 +179,7 @@ METHODS = (
         family="attribution",
         title="Where two samples are alike",
         summary="Occlusion or Score-CAM of the likeness of two samples, a map over each.",
-        version=1,
+        version=2,
         function=similar_heat,
         params=SimilarHeatParams,
         result=TokenMap,

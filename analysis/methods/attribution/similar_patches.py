@@ -102,7 +102,7 @@ def _partners(pair, params, progress):
     sets, draws, most, every, taken = pair.sets, [], [], [], 0
     for count, at in enumerate(pair.partners):
         progress(0.6 + 0.35 * count / len(pair.partners), "other partners")
-        own = pair.pooled[[at]] if params.pooling != MEAN else sets.of(int(at)) - pair.centre
+        own = pair.pooled[[at]] if params.pooling != MEAN else sets.of(int(at))[:, pair.units] - pair.centre
         cells = token_evidence(pair.x, own)
         most.append(np.abs(cells).max())
         if taken < MOST_DRAWS:

@@ -49,9 +49,11 @@ class SteeringParams(BenchParams):
     against: int | None = param(
         None, "Second of two answers; automatic: the second most frequent.", low=0, high=1_000_000
     )
-    farthest: float = param(8.0, "Largest push, in standard deviations of a unit.", low=0.01, high=1000.0)
+    farthest: float = param(
+        8.0, "Largest push, in standard deviations of a unit.", label="largest push", low=0.01, high=1000.0
+    )
     points: int = param(9, "Pushes from one end to the other; odd, so that one is none.", low=3, high=101)
-    draws: int = param(8, "Random directions beside it.", low=2, high=200)
+    draws: int = param(8, "Random directions beside it.", label="random directions", low=2, high=200)
     shown: str = param(NUMBER, "What the curve shows.", choices=TELLS)
 
 
@@ -147,7 +149,7 @@ def _curve(bench: Bench, params, name: str, alphas, found, beyond) -> Curve:
         series={name: own.mean(axis=1), random: others.mean(axis=0)},
         low={name: np.array([e["low"] for e in ends]), random: others.min(axis=0)},
         high={name: np.array([e["high"] for e in ends]), random: others.max(axis=0)},
-        marks={name: beyond}, mark_name="beyond the natural range",
+        marks={name: alphas[beyond]}, mark_name="beyond the natural range",
     )  # fmt: skip
 
 

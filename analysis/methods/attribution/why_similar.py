@@ -119,6 +119,8 @@ def _parts(made, pair, asked: str, params, progress):
         return names, found[0], found[1:]
     word = "unit" if made.of_units else "feature"
     names = tuple(f"{word} {n}" if n.isdecimal() else n for n in made.codes.unit_names)
+    if made.of_units:
+        names = tuple(names[u] for u in pair.units)
     every = np.vstack([pair.g, pair.others])
     if made.of_units:
         found = units_against(pair.f, every)

@@ -65,6 +65,13 @@ def flag(value):
     return value
 
 
+def last_axis(value):
+    """0 would be the items themselves."""
+    if value not in (1, -1) or isinstance(value, bool):
+        raise ValueError("1 or -1")
+    return value
+
+
 def one_of(*words: str) -> Rule:
     def read(value):
         if value not in words:

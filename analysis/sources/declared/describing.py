@@ -85,7 +85,8 @@ def describe(
     layers, renamed = trace(module, _random(rules.shape, dtype, ROWS, seed))
     said = {
         "format": FORMAT, "version": VERSION, "weights": weights.relative_to(out.parent).as_posix(), "layers": layers,
-        "modality": modality, "input": dict(given), "classes": list(classes), "output": dict(output or {}),
+        "modality": modality, "input": dict(given), 
+        "classes": classes if isinstance(classes, int) else list(classes), "output": dict(output or {}),
         "state_key": state_key, "precision": str(dtype).removeprefix("torch."),
         "prefixes": _prefixes(prefixes or {}, renamed, module),
     }  # fmt: skip
@@ -201,7 +202,8 @@ def _same_preparation(path: Path, own, data) -> str:
 
     items = data.items(0, min(ITEMS, len(data)))
     ours, theirs = load(path).prepare(items), own.prepare(items)
-    if tuple(ours.shape) == tuple(theirs.shape):
+    if tuple(ours.shape) == tuple(theirs.shape) and torch.equal(ours.isnan(), theirs.isnan()):
+        ours, theirs = ours.nan_to_num(), theirs.nan_to_num()  # rows that lack a value
         if torch.equal(ours.double(), theirs.double()):
             return f"{len(items)} items of {data.name} are prepared to the same bits"
         apart = float((ours.double() - theirs.double()).abs().max())

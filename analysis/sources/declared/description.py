@@ -4,7 +4,7 @@
      "weights": "net.pth",
      "layers": [{"name": "0", "type": "Linear", "args": {"in_features": 8, "out_features": 1}}],
      "modality": "table", "input": {"columns": ["age", {"name": "rooms/home", "ratio": ["rooms", "homes"]}]},
-     "classes": ["cat", "dog"]  or  "output": {"name": "price", "unit": "dollars"}}
+     "classes": ["cat", "dog"] or their number, or "output": {"name": "price", "unit": "dollars"}}
 
 Beside these may stand "state_key" (where a file keeps several state dicts), "prefixes" (beginnings of the network's
 keys to those of the file, {"": "encoder."}), "left_out" (beginnings of keys of the file that are not used) and
@@ -31,8 +31,8 @@ PRECISIONS = ("float32", "float64")
 
 @dataclass(frozen=True)
 class Description:
-    """`weights`: the file, inside the folder of `path`. `classes` or `output` ({"name", "unit"}) or neither: the
-    network then gives a vector."""
+    """`weights`: the file, inside the folder of `path`. `n_classes`, with their names in `classes` where these are
+    known, or `output` ({"name", "unit"}), or neither: the network then gives a vector."""
 
     path: Path
     weights: Path
@@ -44,6 +44,7 @@ class Description:
     prefixes: dict[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     precision: str | None = None
+    n_classes: int = 0
 
     def leaves(self) -> list[tuple[str, Layer]]:
         """Every layer under its whole name, holders before what they hold."""
@@ -85,8 +86,9 @@ def read_description(path: Path) -> Description:
         raise (NewerSchema if newer else InputError)(
             f"{say} has version {shown(value.get('version'))}", str(VERSION)
         )
-    classes, output = value.get("classes") or [], value.get("output") or {}
-    if classes and output:
+    n_classes, classes = _classes(value.get("classes") or [], say)
+    output = value.get("output") or {}
+    if n_classes and output:
         raise InputError(
             f"{say} has both classes and an output", "classes, or the name of a number, or neither"
         )
@@ -95,10 +97,10 @@ def read_description(path: Path) -> Description:
         raise InputError(f"{say}: precision {shown(precision)}", " or ".join(PRECISIONS))
     return Description(
         path, _weights(path, value.get("weights")), _layers(value.get("layers"), say),
-        read_input(value.get("modality"), value.get("input"), say), tuple(_texts(classes, say, "classes")),
+        read_input(value.get("modality"), value.get("input"), say), classes,
         _text_map(output, say, "output", ("name", "unit")), _text(value.get("state_key"), say, "state_key"),
         _text_map(value.get("prefixes") or {}, say, "prefixes"),
-        tuple(_texts(value.get("left_out") or [], say, "left_out")), precision,
+        tuple(_texts(value.get("left_out") or [], say, "left_out")), precision, n_classes,
     )  # fmt: skip
 
 
@@ -205,6 +207,14 @@ def _arguments(kind: str, given, whole: str) -> dict:
         except ValueError as error:
             raise InputError(f"{whole} ({kind}) has {name} = {shown(value)}", str(error)) from None
     return found
+
+
+def _classes(value, say: str) -> tuple[int, tuple[str, ...]]:
+    """Their number, and their names where these are given."""
+    if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= MOST_LAYERS * 50:
+        return value, ()
+    names = tuple(_texts(value, say, "classes"))
+    return len(names), names
 
 
 def _text(value, say: str, key: str) -> str | None:

@@ -27,7 +27,7 @@ RESAMPLE = {
     "hamming": 5,
 }  # Pillow's numbers
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-MOST_SHAPE = 1 << 26  # numbers of one item
+MOST_SHAPE = 1 << 24  # numbers of one item
 MODALITIES = ("image", "table", "array", "audio")
 
 

@@ -46,14 +46,13 @@ class Prepare:
         return self._normal(x)
 
     def _row(self, item) -> np.ndarray:
-        x = np.asarray(item, dtype=np.float64)
         names = getattr(item, "names", ())
         if not names:
             raise InputError(
                 f"the network takes columns by their names ({', '.join(self.rules.names[:4])} …), and the data have "
                 "none", "a table",
             )  # fmt: skip
-        place = {name: i for i, name in enumerate(names)}
+        x, place = np.asarray(item, dtype=np.float64), {name: i for i, name in enumerate(names)}
         missing = [n for c in self.rules.columns for n in c.of if n not in place]
         if missing:
             raise NotFound(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from analysis.errors import InputError
-from analysis.sources.declared.arguments import Rule, each, flag, number, one_of, several, whole
+from analysis.sources.declared.arguments import Rule, each, flag, last_axis, number, one_of, several, whole
 
 SEQUENTIAL, RESIDUAL, GLOBAL_MEAN, SHORTCUT = "Sequential", "Residual", "GlobalMean", "shortcut"
 HOLDERS = (SEQUENTIAL, RESIDUAL)
@@ -48,7 +48,7 @@ ARGUMENTS: dict[str, dict[str, Rule]] = {
     "PReLU": {"num_parameters": whole()},
     "ELU": {"alpha": number()},
     "Softplus": {"beta": number(1e-6), "threshold": number()},
-    "LogSoftmax": {"dim": whole(-1, 1)},
+    "LogSoftmax": {"dim": last_axis},
     "BatchNorm1d": _batch_norm,
     "BatchNorm2d": _batch_norm,
     "LayerNorm": {"normalized_shape": several(4), **EPS, "elementwise_affine": flag, "bias": flag},

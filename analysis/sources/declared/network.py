@@ -1,7 +1,7 @@
 """From a description and its weights to a network ready to run; no code but torch's own layers is run.
 
-Its shapes are built first, without numbers, and one item is sent through them: what does not fit is named before any
-memory is taken.
+The layers are built first, without numbers, and held against the file: what does not fit is named before any memory is
+taken.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from analysis.errors import InputError
 from analysis.sources.declared.description import Description, read_description
 from analysis.sources.declared.items import Prepare
 from analysis.sources.declared.layers import build
+from analysis.sources.declared.trial import outputs_of
 from analysis.sources.loaded_model import LoadedModel
 from analysis.sources.module_tree import ModuleLine
 
-MOST_NUMBERS = 1 << 27  # that one layer makes of one item
 SHOWN = 4
 COUNTER = "num_batches_tracked"  # files of an old torch lack it, and nothing reads it
 
@@ -79,22 +79,22 @@ def load(path: Path) -> LoadedModel:
     state, notes = state_of(description)
     _refuse_misfit(description, module, state)
     dtype, said = _precision(description, state)
-    _try_shapes(description, module, dtype)
     _fill(description, module, state, dtype)
     rules, classes = description.inputs, description.classes
-    n = _outputs(description, module, dtype)
-    if classes and len(classes) != n:
+    n = outputs_of(module, rules.shape, dtype, str(path))
+    if description.n_classes not in (0, n):
         raise InputError(
-            f"{path} names {len(classes)} classes and the network has {n} outputs", "a name for each"
+            f"{path} has {description.n_classes} classes and the network {n} outputs",
+            "a class for each output",
         )
     notes = [*notes, *said, f"Built from {path.name} with torch's own layers; no code was run"]
-    if not classes:
+    if not description.n_classes:
         unit = f" ({description.output['unit']})" if description.output.get("unit") else ""
         what = description.output.get("name", "a vector")
         notes.append(f"{n} output(s), read as {what}{unit}, not as classes")
     return LoadedModel(
         module, rules.modality, Prepare(rules, dtype), class_names=classes, notes=notes,
-        sampling_rate=rules.given.get("sampling_rate"), classifies=bool(classes), input_names=rules.names,
+        sampling_rate=rules.given.get("sampling_rate"), classifies=description.n_classes > 0, input_names=rules.names,
         output_name=description.output.get("name", ""), output_unit=description.output.get("unit", ""),
     )  # fmt: skip
 
@@ -135,54 +135,6 @@ def _precision(description: Description, state: Mapping) -> tuple[str, list[str]
         return chosen, []
     before = ", ".join(sorted(str(k).removeprefix("torch.") for k in kinds))
     return chosen, [f"Weights kept in {chosen}" if same else f"Weights converted from {before} to {chosen}"]
-
-
-def _try_shapes(description: Description, module, dtype: str) -> None:
-    """Send the shape of two items through. Raises InputError naming the layer that cannot take what it gets."""
-    import torch
-
-    last: list = ["", None, ()]
-    named = {m: name for name, m in module.named_modules()}
-
-    def before(layer, given) -> None:
-        last[:] = [named[layer], type(layer).__name__, tuple(given[0].shape[1:])]
-
-    def after(layer, _given, made) -> None:
-        if made[0].numel() > MOST_NUMBERS or made.shape[0] != 2:
-            what = f"{made[0].numel():,} numbers" if made.shape[0] == 2 else "something else than a row"
-            raise ValueError(f"{what} of one item")
-
-    handles = [m.register_forward_pre_hook(before) for m in named]
-    handles += [m.register_forward_hook(after) for m in named]
-    module.to(getattr(torch, dtype))
-    try:
-        with torch.no_grad():
-            module(torch.empty((2, *description.inputs.shape), dtype=getattr(torch, dtype), device="meta"))
-    except (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError) as error:
-        name, kind, shape = last
-        raise InputError(
-            f"{description.path}: layer '{name}' ({kind}) cannot take an item of shape {shape} "
-            f"({str(error).strip().splitlines()[0][:160]})",
-            "layers whose sizes fit, beginning with an item of shape " + str(description.inputs.shape),
-            "Compare the sizes with the input",
-        ) from None
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _outputs(description: Description, module, dtype: str) -> int:
-    """How many numbers the network gives for an item. Raises InputError where that is no vector."""
-    import torch
-
-    with torch.no_grad():
-        made = module(torch.zeros((2, *description.inputs.shape), dtype=getattr(torch, dtype)))
-    if made.ndim != 2:
-        raise InputError(
-            f"{description.path}: the last layer gives {tuple(made.shape[1:])} for an item", "a vector",
-            "Add a Flatten or a GlobalMean",
-        )  # fmt: skip
-    return int(made.shape[1])
 
 
 def _fill(description: Description, module, state: Mapping, dtype: str) -> None:
