@@ -107,22 +107,30 @@ def followed(x: np.ndarray, cues: TwoCues, rng: np.random.Generator) -> Followed
         own, little = held_out_scores(z, of, cues.fold), held_out_scores(z, of, cues.fold, some)
         read[cue], few[cue] = own.argmax(axis=1) == of, little.argmax(axis=1) == of
         scores.append(own)
-    both = np.hstack(scores)
-    optimal = held_out_classes(both - both.mean(axis=0), [cues.label], len(cues.names), cues.fold)[0]
+    optimal = optimal_labels(scores, cues)
     return Followed(read, few, optimal, held_out_scores(z, cues.label, cues.fold).argmax(axis=1))
 
 
+def optimal_labels(scores: list[np.ndarray], cues: TwoCues) -> np.ndarray:
+    """(n,) label that the optimal reader names, from held-out scores (n, classes) of each cue."""
+    both = np.hstack(scores)
+    return held_out_classes(both - both.mean(axis=0), [cues.label], len(cues.names), cues.fold)[0]
+
+
 def held_out_scores(
-    z: np.ndarray, of: np.ndarray, fold: np.ndarray, some: np.ndarray | None = None
+    z: np.ndarray, of: np.ndarray, fold: np.ndarray, some: np.ndarray | None = None, steps: int = 200
 ) -> np.ndarray:
     """(n, classes) centred scores of a softmax regression of the other folds, or of a part `some` (n,) of them that is
     numbered like the fold; linear in `z` (n, d), so that what is Gaussian stays so."""
     classes = int(of.max()) + 1
-    out = np.empty((len(z), classes))
+    out, fit = (
+        np.empty((len(z), classes)),
+        None,
+    )  # each fold starts from the one before: the minimum is the same
     for f in range(int(fold.max()) + 1):
         train, test = fold != f, fold == f
         if some is not None:
             train &= some == f
-        fit = softmax_fit(z[train], of[train], classes, PENALTY)
+        fit = softmax_fit(z[train], of[train], classes, PENALTY, start=fit, steps=steps)
         out[test] = z[test] @ fit.weights + fit.intercept
     return out - out.mean(axis=1, keepdims=True)

@@ -83,8 +83,8 @@ def channel_group_agreement(
         title=f"Agreement of the maps of {g} channel groups of {tap.name}",
         reading=(
             f"Maps of two groups correlate at {estimates[0].value:.2f} on average, those of random groups at "
-            f"{chance.mean():.2f} and with another sample's map at {estimates[1].null:.2f}; channels {found.names[at[0]]} "
-            f"and {found.names[at[1]]} agree least ({pairs.min():.2f})."
+            f"{chance.mean():.2f} and with another sample's map at {estimates[1].null:.2f}; channels "
+            f"{found.names[at[0]]} and {found.names[at[1]]} agree least ({pairs.min():.2f})."
         ),
         caveats=(*found.notes, f"Of the maps: {params.maps}."), estimates=estimates, values=values,
         row_names=found.names, column_names=found.names, value_name="correlation of maps", limits=(-1.0, 1.0),

@@ -75,7 +75,8 @@ def channel_group_frequencies(
         title=f"Spatial frequencies of {len(found.names)} channel groups of {tap.name}",
         reading=(
             f"Channels {found.names[bottom]} put out the slowest changes over space ({own[:, bottom].mean():.2f} "
-            f"cycles a map), {found.names[top]} the fastest ({own[:, top].mean():.2f}); random groups have {null.mean():.2f}."
+            f"cycles a map), {found.names[top]} the fastest ({own[:, top].mean():.2f}); random groups have "
+            f"{null.mean():.2f}."
         ),
         caveats=(*found.notes, f"Of the maps: {params.maps}; attention with them is put on here."),
         estimates=estimates, x=np.arange(mean.shape[1]) / 2, x_name="cycles per map (0: the mean over space)",

@@ -110,7 +110,8 @@ def gradient_plane(
         axes=("log10 of the mean activation", "log10 of the mean |effect| on the loss"), colour="place",
         columns={"place": kinds, "firing rate": found.rate[shown],
                  "effect over chance": found.loud[shown] / np.maximum(found.chance[shown], 1e-300),
-                 "loss when removed": ablated, "the same, first order": -found.signed[shown] / n, "was removed": np.isin(shown, some).astype(np.int64)},
+                 "loss when removed": ablated, "the same, first order": -found.signed[shown] / n,
+                 "was removed": np.isin(shown, some).astype(np.int64)},
     )  # fmt: skip
 
 
