@@ -35,10 +35,11 @@ def thinned(loaded: LoadedModel, share: float, seed: int) -> Iterator[Thinning]:
     """Forward passes inside the block are thinned. Raises InputError after it where none was."""
     import torch
 
-    _register()
     state = Thinning(share, torch.Generator().manual_seed(seed))
     configs = {id(m.config): m.config for m in loaded.module.modules() if hasattr(m, "config")}.values()
     configs = [c for c in configs if hasattr(c, "_attn_implementation")]
+    if configs:
+        _register()
     with model_lock(loaded.module):
         before = [c._attn_implementation for c in configs]
         try:

@@ -67,4 +67,6 @@ def _shown(result: Table, turn: Turn) -> None:
     ]
     if made:
         st.caption(f"Samples that show {errors.escape(turn.concept)} more than others:")
-        tiles(made, key=f"shown {turn.step}")
+        sample = tiles(made, key=f"shown {turn.step}")
+        if sample is not None:
+            state.go("map", tap=f"{name}:{tap}", focus=int(layout.offsets[sample]))
