@@ -34,6 +34,7 @@ QUESTIONS = {  # by name in the URL
             "Which concepts is each answer sensitive to?": "concept_sensitivity",
             "Which of two cues decides when they disagree?": "cue_reliance",
             "At which layer does the cue take over?": "cue_reliance_by_layer",
+            "When does a reader prefer the shortcut?": "cue_bias_map",
             "Do two answers make a score?": "readout_score",
             "How should modalities be weighed?": "fusion_simplex",
             "What should be looked at next?": "next_reveal",
