@@ -136,7 +136,7 @@ def _scores(reader: ProbeReader, own, names, params) -> np.ndarray:
 
 
 def _edges(names) -> dict[str, np.ndarray]:
-    """The polygon, each side named by the modality at its end; a triangle's left name lies inside, not to be cut off."""
+    """The polygon, each side named by the modality at its end; a triangle's left name lies inside, or it is cut."""
     ends = corners(len(names))
     sides = {name: np.stack([ends[k - 1], ends[k]]) for k, name in enumerate(names)}
     if len(names) == 3:
