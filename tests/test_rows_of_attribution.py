@@ -23,6 +23,7 @@ TITLES = (
     "AutoInt: Automatic Feature Interaction Learning via Self-Attentive Neural Networks",
     "Improving Prototypical Parts Abstraction for Case-Based Reasoning Explanations Designed for the Kidney Stone Type "
     "Recognition",
+    "Violence Detection in Videos",
     "Yes, we CANN: Constrained Approximate Nearest Neighbors for local feature-based visual localization",
     "CriSp: Leveraging Tread Depth Maps for Enhanced Crime-Scene Shoeprint Matching",
     "CLIP-ReIdent: Contrastive Training for Player Re-Identification",
@@ -32,6 +33,7 @@ TITLES = (
     "Towards Principled Evaluations of Sparse Autoencoders",
     "Occlusion sensitivity with augmentation subspaces (OSA-DAS)",
     "AutoInt: self-attentive feature interaction",
+    "Conditional mutual information for dynamic feature selection",
     "Mechanistic interpretability for adversarial inputs (subspace rerouting)",
     "End-to-end sparse dictionary learning (e2e SAE)",
     "SHAP: a unified approach",
@@ -47,10 +49,13 @@ TITLES = (
     "Employing Explainable Artificial Intelligence (XAI) Methodologies to Analyze the Correlation between Input "
     "Variables and Tensile Strength in Additively Manufactured Samples",
     "Decoding specialised feature neurons in LLMs with the final projection layer",
+    "How to Capture Higher-order Correlations? Generalizing Matrix Softmax Attention to Kronecker Computation",
     "Causal Analysis for Robust Interpretability of Neural Networks",
     "Fire Together Wire Together: A Dynamic Pruning Approach with Self-Supervised Mask Prediction",
     "There and Back Again: Revisiting Backpropagation Saliency Methods (same text as 003 #40)",
+    "There and Back Again: Revisiting Backpropagation Saliency Methods (same text as 002 #51)",
     "CX-ToM: Counterfactual Explanations with Theory-of-Mind for Enhancing Human Trust in Image Recognition Models",
+    "The Information Pathways Hypothesis: Transformers are Dynamic Self-Ensembles",
     "Q-Bench: A Benchmark for General-Purpose Foundation Models on Low-level Vision",
 )
 

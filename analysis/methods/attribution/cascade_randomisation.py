@@ -242,7 +242,10 @@ METHODS = (
         cost=_cost,
         minimum_rows=FEWEST,
         invariance="any rising function of a map, of rank correlations",
-        papers=("There and Back Again: Revisiting Backpropagation Saliency Methods (same text as 003 #40)",),
+        papers=tuple(
+            f"There and Back Again: Revisiting Backpropagation Saliency Methods (same text as {row})"
+            for row in ("003 #40", "002 #51")
+        ),
         libraries=("torch",),
     ),
 )

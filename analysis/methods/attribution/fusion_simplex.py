@@ -136,9 +136,12 @@ def _scores(reader: ProbeReader, own, names, params) -> np.ndarray:
 
 
 def _edges(names) -> dict[str, np.ndarray]:
-    """The polygon, each side named by the modality at its end."""
+    """The polygon, each side named by the modality at its end; a triangle's left name lies inside, or it is cut."""
     ends = corners(len(names))
-    return {name: np.stack([ends[k - 1], ends[k]]) for k, name in enumerate(names)}
+    sides = {name: np.stack([ends[k - 1], ends[k]]) for k, name in enumerate(names)}
+    if len(names) == 3:
+        sides[names[2]] = np.concatenate([sides[names[2]], 0.7 * ends[2:] + 0.3 * ends[1:2]])
+    return sides
 
 
 def _notes(reader: ProbeReader, params) -> tuple[str, ...]:
