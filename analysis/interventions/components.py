@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from analysis.errors import InputError, NotFound
 from analysis.sources.hooked_run import hooked_run
-from analysis.sources.loaded_model import LoadedModel
+from analysis.sources.loaded_model import LoadedModel, logits_of
 
 OUTPUT, INPUT = "output", "input"
 LAYERS, RESIDUALS, ATTENTION, HEADS, MLPS = "layers", "residual stream", "attention", "heads", "MLPs"
@@ -172,14 +172,15 @@ def _ends(model, last: str, seen: _Seen) -> tuple[str | None, str | None]:
 
 
 class _Seen:
-    """Of the modules that ran: `order` of their ends, `given` and `gave` shapes, `runs`, and the tensors that linear
-    maps read."""
+    """Of the modules that ran: `order` of their ends, `given` and `gave` shapes, the tensors that linear maps `read`, and
+    the shape of the network's `answer`."""
 
     def __init__(self) -> None:
         self.order: list[str] = []
         self.given: dict[str, tuple] = {}
         self.gave: dict[str, tuple] = {}
         self.read: dict[str, object] = {}
+        self.answer: tuple | None = None
 
     def inside(self, block: str, names) -> list[str]:
         return [n for n in self.order if n.startswith(block + ".") and n in names]
@@ -208,7 +209,9 @@ def _watch(loaded: LoadedModel, inputs) -> _Seen:
         try:
             for name, module in loaded.module.named_modules():
                 handles.append(module.register_forward_hook(watch(name, _is_linear(module))))
-            loaded.call(loaded.module, inputs) if loaded.call else loaded.run(inputs)
+            raw = loaded.call(loaded.module, inputs) if loaded.call else loaded.run(inputs)
+            logits = logits_of(raw)
+            seen.answer = None if logits is None else tuple(logits.shape)
         finally:
             for handle in handles:
                 handle.remove()
@@ -296,6 +299,12 @@ def _heads(model, attention, seen: _Seen) -> tuple[int, int, str]:
     return heads, width // heads, ""
 
 
+def _before_the_answer(own: list[str], seen: _Seen) -> tuple[str, ...]:
+    """In their order, without a last one that gives the answer itself: to exchange that says nothing."""
+    ordered = sorted(own, key=seen.order.index)
+    return tuple(ordered[:-1] if len(ordered) > 1 and seen.gave[ordered[-1]] == seen.answer else ordered)
+
+
 def _layers(model, seen: _Seen) -> tuple[str, ...]:
     """Weighted children of the first list of at least two that ran, looking from outside in; else of the model."""
     import torch
@@ -306,7 +315,7 @@ def _layers(model, seen: _Seen) -> tuple[str, ...]:
         children = [(f"{name}.{n}" if name else n, c) for n, c in module.named_children()]
         own = [n for n, c in children if n in seen.gave and len(seen.gave[n]) >= 2 and _weight(c)]
         if isinstance(module, (torch.nn.ModuleList, torch.nn.Sequential)) and len(own) >= 2:
-            return tuple(sorted(own, key=seen.order.index))
-        fallback = fallback or (tuple(sorted(own, key=seen.order.index)) if len(own) >= 2 else ())
+            return _before_the_answer(own, seen)
+        fallback = fallback or (_before_the_answer(own, seen) if len(own) >= 2 else ())
         queue += children
     return fallback
