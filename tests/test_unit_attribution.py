@@ -218,8 +218,8 @@ def test_exchanged_slopes_and_ranks_of_known_sizes():
 
 def test_columns_say_what_correlation_misses(network):
     """A bent relation has size and no correlation; a unit that is not read has neither."""
-    tap, _ = network(lambda x: 2 * x[:, 0] + 3 * torch.abs(x[:, 1]), n=120)
-    table = global_attribution(tap, GlobalAttributionParams(background_samples=6, draws=100))
+    tap, _ = network(lambda x: 2 * x[:, 0] + 3 * torch.abs(x[:, 1]), n=80)
+    table = global_attribution(tap, GlobalAttributionParams(background_samples=4, draws=100))
     c = table.columns
     assert c["rank"][1] <= 2
     assert abs(c["Pearson"][1]) < 0.3
@@ -228,14 +228,14 @@ def test_columns_say_what_correlation_misses(network):
     assert c["size"][2:].max() < 1e-12
     assert (c["over chance, low"][:2] > 0).all()
     assert "score" in table.title
-    slopes = global_attribution(tap, GlobalAttributionParams(way=SLOPES, background_samples=6, draws=100))
+    slopes = global_attribution(tap, GlobalAttributionParams(way=SLOPES, background_samples=4, draws=100))
     np.testing.assert_allclose(slopes.columns["size"][0], c["size"][0], rtol=1e-9)
     assert "sampling error" not in [e.name for e in slopes.estimates]
 
 
 def test_weaker_units_play_as_one_and_nothing_is_lost(network):
     tap, _ = network(lambda x: x @ torch.tensor([4.0, 0, 0.1, 3.0, -0.2], dtype=torch.float64))
-    params = UnitPartsParams(maximum_units=2)
+    params = UnitPartsParams(maximum_units=2, background_samples=6)
     parts = unit_parts(tap, params, np.random.default_rng(0), no_progress)
     assert list(parts.names) == ["unit 0", "unit 3", "the other 3 units"]
     assert np.abs(parts.residual).max() < 1e-12
@@ -259,14 +259,18 @@ def test_choices_that_do_not_go_together_are_refused(network):
 
 @pytest.mark.parametrize("way", ["explained residual", INTERACTION])
 def test_the_other_factor_of_a_product_is_the_partner(network, way):
-    tap, _ = network(lambda x: x[:, 0] * x[:, 2] + x[:, 4], n=150)
-    found = attribution_dependence(tap, AttributionDependenceParams(unit=0, partner=way))
+    tap, _ = network(lambda x: x[:, 0] * x[:, 2] + x[:, 4], n=100)
+    found = attribution_dependence(
+        tap, AttributionDependenceParams(unit=0, partner=way, background_samples=6)
+    )
     assert found.colour == "unit 2"
     strength = found.estimates[2]
     assert strength.value > 0.5
     if way != INTERACTION:
         assert strength.p_value < 0.01
-    alone = attribution_dependence(tap, AttributionDependenceParams(unit=4, partner=way))
+    alone = attribution_dependence(
+        tap, AttributionDependenceParams(unit=4, partner=way, background_samples=6)
+    )
     assert alone.estimates[0].value == pytest.approx(1)
     assert alone.estimates[1].value == pytest.approx(1)
     assert alone.estimates[2].value < 1e-9
@@ -281,7 +285,7 @@ def test_a_partner_explains_nothing_where_parts_hang_on_the_unit_alone():
 
 def test_a_swarm_shows_every_sample_of_the_strongest(network):
     tap, _ = network(smooth, n=80)
-    found = attribution_beeswarm(tap, AttributionBeeswarmParams(shown=3))
+    found = attribution_beeswarm(tap, AttributionBeeswarmParams(shown=3, background_samples=6))
     assert len(found.positions) == 240
     assert len(found.guides) == 3
     for line, name in enumerate(found.guides):
