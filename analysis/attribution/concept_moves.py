@@ -88,11 +88,11 @@ def feature_levels(rows: list[np.ndarray], made: TapDictionary, tokens: int, mos
     return Levels(concepts, *ends, np.array([_first(a) for a in along.T]), 1, not made.of_units)
 
 
-def random_like(moves: Moves, rng: np.random.Generator) -> Moves:
-    """Moves of the same lengths in random directions."""
-    drawn = rng.standard_normal(moves.rows.shape)
-    size = [np.sqrt((x**2).sum(axis=(1, 2), keepdims=True)) for x in (moves.rows, drawn)]
-    return replace(moves, rows=drawn * size[0] / np.maximum(size[1], 1e-300))
+def random_like(moves: Moves, deviation: np.ndarray, rng: np.random.Generator) -> Moves:
+    """Moves of the same lengths in random directions, counted in the natural `deviation` (units,) of units."""
+    each = np.tile(deviation, moves.rows.shape[1])
+    drawn = [random_directions(row.ravel(), each, 1, rng)[0].reshape(row.shape) for row in moves.rows]
+    return replace(moves, rows=np.array(drawn).reshape(moves.rows.shape))
 
 
 def _first(values: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations
 from analysis.attribution import targets
+from analysis.attribution.random_directions import random_directions
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
@@ -84,12 +85,12 @@ def steering(activations, params: SteeringParams = SteeringParams(), rng=None, p
         way, name = feature_direction(bench, params.feature)
     else:
         way, name = between_answers(bench, params.number, params.answer, params.against, rows, owner)
-    scale = float(np.sqrt(rows.var(axis=0).mean()))
+    deviation = rows.std(axis=0)
+    scale = float((rows @ way).std()) or float(np.sqrt((deviation**2).mean()))
     if not scale > 0:
         raise InputError(f"{bench.made.source.name} does not vary over the samples", "activations that do")
     alphas = np.linspace(-params.farthest, params.farthest, params.points | 1)
-    others = rng.standard_normal((params.draws, len(way)))
-    ways = np.concatenate([way[None], others / np.linalg.norm(others, axis=1, keepdims=True)])
+    ways = np.concatenate([way[None], random_directions(way, deviation, params.draws, rng)])
     progress(0.1, "pushing")
     found = _pushed(bench, ways, alphas * scale, progress)
     refuse_unmoved(found[0], bench)
