@@ -135,7 +135,7 @@ def test_without_a_feature_what_it_adds_is_gone_at_every_token(rng):
     for row, j, adds in zip(moves.rows, moves.concept, moves.adds, strict=True):
         known = (9.0 - codes[:, j].mean()) * np.ones(3) if adds else -codes[:, j]
         np.testing.assert_allclose(row, known[:, None] * directions[j], rtol=1e-4, atol=1e-5)
-    drawn = random_like(moves, rng)
+    drawn = random_like(moves, np.ones(moves.rows.shape[2]), rng)
     size = lambda m: np.linalg.norm(m.rows, axis=(1, 2))  # noqa: E731
     np.testing.assert_allclose(size(drawn), size(moves))
 

@@ -10,8 +10,8 @@ answered as wanted needs no flip.
 A line of the table is a turn of a dialogue: what is changed, what the network then says, and three samples that show
 the concept, so that a person can guess before she reads on.
 
-Null: moves of the same lengths in random directions: how many of these it takes, and in how many other samples of the
-same answer they lead to the wanted one. Interval: Wilson over these samples.
+Null: moves in random directions, as long in natural deviations of units: how many of these it takes, and in how many
+other samples of the same answer they lead to the wanted one. Interval: Wilson over these samples.
 
 When it lies: a moved sample may be like nothing that the network has seen; concepts that go together stand for each
 other, so that another set of as many may do as well; a small set exists for almost any network and is no proof that the
@@ -49,6 +49,7 @@ from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
+AUTO = "automatic"
 OPENING, FEWEST, CHOICES, OTHERS = (
     5.0,
     12,
@@ -63,7 +64,10 @@ class CounterfactualDialogueParams:
     wanted: str | None = param(
         None, "Answer that is wanted; automatic: the second likeliest.", label="wanted answer"
     )
-    concepts: str = param(concept_kinds.GROUPS, "What may be flipped.", choices=concept_kinds.KINDS)
+    concepts: str = param(
+        AUTO, "What may be flipped; automatic: features of a set, units that have names, else groups of samples.",
+        choices=(AUTO, *concept_kinds.KINDS),
+    )  # fmt: skip
     margin: float = param(0.0, "Lead that the wanted answer must have, in logits.", low=0.0, high=1000.0)
     most: int = param(6, "Most flips.", label="most flips", low=1, high=30)
     column: str | None = param(
@@ -117,13 +121,13 @@ def counterfactual_dialogue(
     progress(0.4, "searching flips")
     how = {"margin": params.margin, "most": params.most}
     found = fewest_flips(lambda x: logits_at(run, x), h, moves, wanted, **how)
-    by_chance, drawn = [], []
+    by_chance, drawn, deviation = [], [], np.concatenate(rows).std(axis=0)
     for k in range(params.draws):
         progress(0.5 + 0.3 * k / params.draws, "trying random moves")
-        drawn.append(random_like(moves, rng))
+        drawn.append(random_like(moves, deviation, rng))
         by_chance.append(fewest_flips(lambda x: logits_at(run, x), h, drawn[-1], wanted, **how, exact=False))
     same = [i for i, s in zip(others, said, strict=True) if s == samples.word(answer_of(run))][:OTHERS]
-    shares = _elsewhere(samples, same, made, levels, moves, found, wanted, rng, progress)
+    shares = _elsewhere(samples, same, made, levels, moves, found, wanted, deviation, rng, progress)
     near = [np.linalg.norm(r - h) for r, s in zip(rows, said, strict=True)
             if s == samples.word(wanted) and r.shape == h.shape]  # fmt: skip
     estimates = dialogue_estimates(
@@ -140,12 +144,18 @@ def counterfactual_dialogue(
 
 
 def _levels(made, params, rows, said, labels, tokens: int):
-    if params.concepts == concept_kinds.FEATURES:
+    kind = params.concepts
+    if kind == AUTO:
+        named = any(not str(name).isdecimal() for name in made.codes.unit_names)
+        kind = concept_kinds.FEATURES if named or not made.of_units else concept_kinds.GROUPS
+    if kind == concept_kinds.FEATURES:
         return feature_levels(rows, made, tokens, params.most_concepts)
     return group_levels(rows, said if labels is None else labels, tokens, params.most_concepts)
 
 
-def _elsewhere(samples, same, made, levels, moves: Moves, found: Flips, wanted: int, rng, progress):
+def _elsewhere(
+    samples, same, made, levels, moves: Moves, found: Flips, wanted: int, deviation, rng, progress
+):
     """Whether the same flips, and random moves of their lengths, lead to the wanted answer in other samples."""
     asked = {(int(moves.concept[j]), bool(moves.adds[j])) for j in found.chosen}
     own, chance = [], []
@@ -161,7 +171,7 @@ def _elsewhere(samples, same, made, levels, moves: Moves, found: Flips, wanted: 
         some = [
             j for j in range(len(offered.rows)) if (int(offered.concept[j]), bool(offered.adds[j])) in asked
         ]
-        both = [m.rows[some].sum(axis=0) for m in (offered, random_like(offered, rng))]
+        both = [m.rows[some].sum(axis=0) for m in (offered, random_like(offered, deviation, rng))]
         z = margin_of(logits_at(run, np.stack([h + both[0], h + both[1]])), wanted)
         own.append(z[0] > 0)
         chance.append(z[1] > 0)

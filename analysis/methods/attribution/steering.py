@@ -1,13 +1,14 @@
 """What does the answer do when the activations are pushed along a direction, further and further?
 
-    x -> x + alpha s d ,   |d| = 1, s the standard deviation of a unit of the tap (root mean square over units)
+    x -> x + alpha s d ,   |d| = 1, s the standard deviation of the tap's rows along d (where they never vary along it,
+                           of a unit, root mean square over units)
 
 on all tokens of a sample, d the direction of a feature, a unit, or the difference between the mean activations of the
 samples that the network answers one way and another. Told are the change of a number of the answer, the divergence KL
 of all outputs from those of the run as it is (nats), and the share of samples that are answered otherwise.
 
-Null: random directions of the same length, drawn beside it, with the range of their means. Interval: Student's t over
-samples. Places where most tokens are pushed beyond what the samples have along d are marked.
+Null: random directions as long, in natural deviations of units, drawn beside it, with the range of their means.
+Interval: Student's t over samples. Places where most tokens are pushed beyond what the samples have along d are marked.
 
 When it lies: far out every direction breaks the network, and what breaks it says nothing of what d means; a random
 direction of the same length is mostly weaker than one along which the data vary, so that being stronger than it is
@@ -51,7 +52,11 @@ class SteeringParams(BenchParams):
         None, "Second of two answers; automatic: the second most frequent.", low=0, high=1_000_000
     )
     farthest: float = param(
-        8.0, "Largest push, in standard deviations of a unit.", label="largest push", low=0.01, high=1000.0
+        8.0,
+        "Largest push, in standard deviations along the direction.",
+        label="largest push",
+        low=0.01,
+        high=1000.0,
     )
     points: int = param(9, "Pushes from one end to the other; odd, so that one is none.", low=3, high=101)
     draws: int = param(8, "Random directions beside it.", label="random directions", low=2, high=200)
@@ -146,7 +151,7 @@ def _curve(bench: Bench, params, name: str, alphas, found, beyond) -> Curve:
         caveats=(*bench.notes, *bench.made.notes,
                  "Every token of a sample is pushed. An effect shows that the direction can be used, not that it is.",
                  f"{bench.passes:,} rows went through {bench.what}."),
-        estimates=estimates, x=alphas, x_name="push, in standard deviations of a unit", y_name=words[params.shown],
+        estimates=estimates, x=alphas, x_name="push, in standard deviations along it", y_name=words[params.shown],
         series={name: own.mean(axis=1), random: others.mean(axis=0)},
         low={name: np.array([e["low"] for e in ends]), random: others.min(axis=0)},
         high={name: np.array([e["high"] for e in ends]), random: others.max(axis=0)},
@@ -164,7 +169,7 @@ def _estimates(bench: Bench, alphas, found) -> tuple[Estimate, ...]:
         ("divergence at the far ends", 0, "mean KL (nats)"),
         ("answers that change at the far ends", 1, "share"),
     )
-    random = f"{len(chance)} random directions of the same length"
+    random = f"{len(chance)} random directions as long"
     return (
         Estimate("slope at 0", float(slope[0].mean()), **mean_interval(slope[0]), null=float(chance.mean()),
                  null_low=float(chance.min()), null_high=float(chance.max()), null_method=f"{random}, without sign",
