@@ -19,13 +19,9 @@ from analysis.interventions import subspaces
 from analysis.interventions.ablation import ablations, changes, random_twins
 from analysis.interventions.batch_run import BatchRun
 from analysis.interventions.component_game import component_game
-from analysis.interventions.components import (
-    NetworkParts,
-    Site,
-    network_parts,
-    units_of,
-)
+from analysis.interventions.components import NetworkParts, Site, units_of
 from analysis.interventions.direct_paths import direct_parts, direct_paths
+from analysis.interventions.finding_parts import network_parts
 from analysis.interventions.many_targets import many_targets
 from analysis.interventions.pairs import ANOTHER, NOISE, SAME, TOKENS, likeliest, pairs_of
 from analysis.interventions.sweeps import AT_TOKENS, Swept, grid_of, sweep

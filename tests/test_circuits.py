@@ -12,7 +12,7 @@ from analysis.attribution.targets import LOGIT
 from analysis.interventions.batch_run import BatchRun
 from analysis.interventions.circuit_edges import edges_of
 from analysis.interventions.circuits import BY_HEADS, BY_PARTS, Wired, graph_of, wired
-from analysis.interventions.components import network_parts
+from analysis.interventions.finding_parts import network_parts
 from analysis.interventions.interventions import ABLATIONS, MEAN
 from analysis.interventions.many_targets import many_targets
 from analysis.sources.loaded_model import LoadedModel

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from analysis.activations import ArrayActivations
-from analysis.attribution.concept_moves import Levels, group_levels, random_like
-from analysis.attribution.concept_slopes import along, along_groups, along_random
-from analysis.attribution.concepts import Concepts
-from analysis.attribution.counterfactual_search import Moves, fewest_flips, least_move, margin_of
+from analysis.attribution.concepts.concept_moves import Levels, group_levels, random_like
+from analysis.attribution.concepts.concept_slopes import along, along_groups, along_random
+from analysis.attribution.concepts.concepts import Concepts
+from analysis.attribution.concepts.counterfactual_search import Moves, fewest_flips, least_move, margin_of
 from analysis.attribution.mixed_differences import coalitions_without, differences
 from analysis.compute.games.interactions import dividends
 from analysis.errors import NotFound

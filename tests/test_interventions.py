@@ -12,7 +12,8 @@ from analysis.errors import InputError, NotFound
 from analysis.interventions import components as parts
 from analysis.interventions import interventions as done
 from analysis.interventions.batch_run import BatchRun
-from analysis.interventions.components import INPUT, Site, network_parts, units_of
+from analysis.interventions.components import INPUT, Site, units_of
+from analysis.interventions.finding_parts import network_parts
 from analysis.interventions.many_samples import another, exchanged, means_of
 from analysis.interventions.many_targets import many_targets
 from analysis.sources.loaded_model import LoadedModel

@@ -8,10 +8,10 @@ import torch
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.attribution import players
-from analysis.attribution.pair_maps import ScoreCam, drops, occluded
+from analysis.attribution.one_sample.tap_vector import TapVector, vector_of
+from analysis.attribution.pairs.pair_maps import ScoreCam, drops, occluded
 from analysis.attribution.sample_run import SampleRun
 from analysis.attribution.tap_runs import input_site, map_of
-from analysis.attribution.tap_vector import TapVector, vector_of
 from analysis.compute.similarity.pair_evidence import (
     cosines,
     features_against,

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from analysis.activations import ArrayActivations
-from analysis.attribution.class_pairs import aligned, with_first
 from analysis.attribution.local_slopes import local_slope, rows_at, values_at
-from analysis.attribution.patch_verdict import (
+from analysis.attribution.patches.class_pairs import aligned, with_first
+from analysis.attribution.patches.patch_verdict import (
     CONNECTED,
     DISCONNECTED,
     FAITHFUL,

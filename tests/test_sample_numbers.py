@@ -8,17 +8,17 @@ import torch
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.attribution import backgrounds
-from analysis.attribution.players import each_token, each_unit
-from analysis.attribution.sample_run import SampleRun
-from analysis.attribution.site_players import GROUPS, PATCHES, hierarchy, site_players
-from analysis.attribution.split_game import split_game
-from analysis.attribution.tap_vector import (
+from analysis.attribution.one_sample.site_players import GROUPS, PATCHES, hierarchy, site_players
+from analysis.attribution.one_sample.tap_vector import (
     CosineTarget,
     DistanceTarget,
     FeatureTarget,
     MovementTarget,
     TapVector,
 )
+from analysis.attribution.players import each_token, each_unit
+from analysis.attribution.sample_run import SampleRun
+from analysis.attribution.split_game import split_game
 from analysis.compute.games.exact import exact_values
 from analysis.compute.games.owen import leaves
 from analysis.errors import InputError, NotFound

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.attribution.one_sample.tap_vector import TapVector
 from analysis.attribution.tap_runs import tap_runs
-from analysis.attribution.tap_vector import TapVector
 from analysis.methods.attribution.sample_attribution import SampleAttributionParams, sample_attribution
 from analysis.methods.attribution.similar_heat import SimilarHeatParams, similar_heat
 from analysis.store.reader import Store

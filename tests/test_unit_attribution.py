@@ -10,15 +10,16 @@ import pytest
 import torch
 
 from analysis.activations import ArrayActivations
-from analysis.attribution import explained_units, targets
+from analysis.attribution import targets
 from analysis.attribution.backgrounds import Background
-from analysis.attribution.explained_units import CONDITIONAL, SLOPES, UnitPartsParams
-from analysis.attribution.partners import residual_partners
 from analysis.attribution.players import each_unit
 from analysis.attribution.sample_run import SampleRun
-from analysis.attribution.unit_game import unit_game
-from analysis.attribution.unit_parts import unit_parts
-from analysis.attribution.unit_summary import by_chance, ranks_of, unit_summary
+from analysis.attribution.units import explained_units
+from analysis.attribution.units.explained_units import CONDITIONAL, SLOPES, UnitPartsParams
+from analysis.attribution.units.partners import residual_partners
+from analysis.attribution.units.unit_game import unit_game
+from analysis.attribution.units.unit_parts import unit_parts
+from analysis.attribution.units.unit_summary import by_chance, ranks_of, unit_summary
 from analysis.compute.games.exact import exact_values
 from analysis.compute.games.gaussian_conditional import GaussianConditional
 from analysis.compute.games.masked_game import masked_game

@@ -8,9 +8,9 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.attribution.explained_samples import explained_samples
 from analysis.attribution.hidden_places import column_names, word_names
+from analysis.attribution.one_sample.tap_vector import TapVector, vector_of
 from analysis.attribution.sample_run import SampleRun
 from analysis.attribution.tap_runs import TapRuns, tap_runs
-from analysis.attribution.tap_vector import TapVector, vector_of
 from analysis.errors import NotEnoughData, NotFound
 from analysis.features.readers import AUTOMATIC
 

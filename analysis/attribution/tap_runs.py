@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.activations import Activations
+from analysis.attribution.one_sample.tap_vector import TapVector, vector_of
 from analysis.attribution.sample_run import INPUT, SampleRun
-from analysis.attribution.tap_vector import TapVector, vector_of
 from analysis.errors import InputError, NotFound
 from analysis.sources.hooked_run import hooked_run
 from analysis.sources.loaded_model import LoadedModel

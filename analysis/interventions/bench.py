@@ -18,15 +18,8 @@ from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import InputError, LoupeError
 from analysis.features.readers import AUTOMATIC, READERS
 from analysis.features.tap_dictionary import TapDictionary, tap_dictionary
-from analysis.interventions.components import (
-    KINDS,
-    RESIDUALS,
-    Component,
-    NetworkParts,
-    Place,
-    Site,
-    network_parts,
-)
+from analysis.interventions.components import KINDS, RESIDUALS, Component, NetworkParts, Place, Site
+from analysis.interventions.finding_parts import network_parts
 from analysis.interventions.interventions import Features
 from analysis.interventions.many_samples import Batch, batches
 from analysis.interventions.many_targets import ManyTargets, many_targets

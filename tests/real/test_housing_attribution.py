@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from analysis.attribution.explained_units import CONDITIONAL, INPUT_COLUMNS
+from analysis.attribution.units.explained_units import CONDITIONAL, INPUT_COLUMNS
 from analysis.methods.attribution.attribution_beeswarm import AttributionBeeswarmParams, attribution_beeswarm
 from analysis.methods.attribution.attribution_dependence import (
     AttributionDependenceParams,

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.attribution.unit_estimates import missed, sampling_error
-from analysis.attribution.unit_parts import (
+from analysis.attribution.units.unit_estimates import missed, sampling_error
+from analysis.attribution.units.unit_parts import (
     FEWEST,
     UnitParts,
     UnitPartsParams,
@@ -34,7 +34,7 @@ from analysis.attribution.unit_parts import (
     parts_cost,
     unit_parts,
 )
-from analysis.attribution.unit_summary import unit_summary
+from analysis.attribution.units.unit_summary import unit_summary
 from analysis.compute.correlation.correlations import fisher_interval, null_quantile
 from analysis.compute.statistics.auroc import midranks
 from analysis.features.readers import PROBE

@@ -4,7 +4,7 @@ Each sample is a point (x_ij, φ_ij): the value of unit j and what the number of
 expected gradients, from the kept parts of `global_attribution`). Dashed, the running median over the nearest eighth of
 the samples with its 95 % bootstrap band: straight where the unit acts linearly, bent where it does not. The scatter
 about the median is what the unit does together with others; the points are coloured by the strongest partner, found by
-what it explains of that rest or by Shapley interactions (`analysis.attribution.partners`); which is said.
+what it explains of that rest or by Shapley interactions (`analysis.attribution.units.partners`); which is said.
 
 Null: correlation 0 of shuffled samples; partners against the largest of all when the others are shuffled among samples
 with like values of the unit, or against an additive network, which has no interactions.
@@ -26,9 +26,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.attribution.partners import interaction_partners, residual_partners
-from analysis.attribution.unit_estimates import missed, sampling_error
-from analysis.attribution.unit_parts import (
+from analysis.attribution.units.partners import interaction_partners, residual_partners
+from analysis.attribution.units.unit_estimates import missed, sampling_error
+from analysis.attribution.units.unit_parts import (
     FEWEST,
     UnitParts,
     UnitPartsParams,

@@ -35,7 +35,7 @@ from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.attribution.augmentations import Augmentations, augmentations, blurred
 from analysis.attribution.backgrounds import MEAN, background
 from analysis.attribution.hidden_places import ACROSS, hidden_places
-from analysis.attribution.pair_maps import vectors
+from analysis.attribution.pairs.pair_maps import vectors
 from analysis.attribution.tap_runs import tap_runs
 from analysis.compute.machine import machine
 from analysis.compute.rows.token_sets import token_sets

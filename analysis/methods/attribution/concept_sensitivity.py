@@ -29,9 +29,9 @@ import numpy as np
 from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.attribution import concepts as concept_kinds
 from analysis.attribution import targets
-from analysis.attribution.concept_slopes import (
+from analysis.attribution.concepts import concepts as concept_kinds
+from analysis.attribution.concepts.concept_slopes import (
     along,
     along_groups,
     along_random,
@@ -40,7 +40,7 @@ from analysis.attribution.concept_slopes import (
     sample_rows,
     slope_cells,
 )
-from analysis.attribution.concepts import Concepts, feature_concepts, group_concepts, labels_of
+from analysis.attribution.concepts.concepts import Concepts, feature_concepts, group_concepts, labels_of
 from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
 from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg

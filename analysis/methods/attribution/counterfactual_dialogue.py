@@ -1,9 +1,9 @@
 """What is the least that would have to be different for another answer? The fewest flips of concepts that change it.
 
 A concept is a group of samples or a feature. The sample is moved to what samples with the concept are like, or to what
-those without it are like (`analysis.attribution.concept_moves`), until the wanted answer leads by `margin`. The fewest
-moves are searched greedily and, among the strongest, exactly (`analysis.attribution.counterfactual_search`); every step
-was run through the network. The last move is made only as far as it must, so of a linear head and units the length of a
+those without it are like, until the wanted answer leads by `margin`. The fewest moves are searched greedily and, among
+the strongest, exactly; every step was run through the network (`analysis.attribution.concepts`: `concept_moves`,
+`counterfactual_search`). The last move is made only as far as it must, so of a linear head and units the length of a
 single flip is margin / max |w_a - w_p|; the least move of all units together is margin / ‖w_a - w_p‖. A sample that is
 answered as wanted needs no flip.
 
@@ -31,17 +31,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.attribution import concepts as concept_kinds
 from analysis.attribution import targets
-from analysis.attribution.asked_sample import answer_wanted, place_of
-from analysis.attribution.class_pairs import answer_of
-from analysis.attribution.concept_moves import feature_levels, group_levels, random_like
-from analysis.attribution.concept_slopes import sample_rows
-from analysis.attribution.concepts import labels_of
-from analysis.attribution.counterfactual_search import Flips, Moves, fewest_flips, least_move, margin_of
-from analysis.attribution.dialogue_table import HELP, dialogue_columns, dialogue_estimates, dialogue_reading
+from analysis.attribution.concepts import concepts as concept_kinds
+from analysis.attribution.concepts.concept_moves import feature_levels, group_levels, random_like
+from analysis.attribution.concepts.concept_slopes import sample_rows
+from analysis.attribution.concepts.concepts import labels_of
+from analysis.attribution.concepts.counterfactual_search import (
+    Flips,
+    Moves,
+    fewest_flips,
+    least_move,
+    margin_of,
+)
+from analysis.attribution.concepts.dialogue_table import (
+    HELP,
+    dialogue_columns,
+    dialogue_estimates,
+    dialogue_reading,
+)
 from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
 from analysis.attribution.local_slopes import local_slope, logits_at, rows_at
+from analysis.attribution.one_sample.asked_sample import answer_wanted, place_of
+from analysis.attribution.patches.class_pairs import answer_of
 from analysis.compute.machine import machine
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.features.readers import AUTOMATIC, READERS

@@ -30,8 +30,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.attribution.unit_estimates import missed, sampling_error
-from analysis.attribution.unit_parts import (
+from analysis.attribution.units.unit_estimates import missed, sampling_error
+from analysis.attribution.units.unit_parts import (
     FEWEST,
     UnitParts,
     UnitPartsParams,
@@ -39,7 +39,7 @@ from analysis.attribution.unit_parts import (
     parts_cost,
     unit_parts,
 )
-from analysis.attribution.unit_summary import UnitSummary, unit_summary
+from analysis.attribution.units.unit_summary import UnitSummary, unit_summary
 from analysis.compute.statistics.auroc import midranks
 from analysis.compute.statistics.rank_agreement import DRAWS as ORDERS
 from analysis.compute.statistics.rank_agreement import spearman

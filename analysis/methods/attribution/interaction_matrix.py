@@ -31,8 +31,8 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.attribution import backgrounds
-from analysis.attribution.explained_units import CONDITIONAL, FEWEST, UnitPartsParams, explained_units
-from analysis.attribution.unit_interactions import (
+from analysis.attribution.units.explained_units import CONDITIONAL, FEWEST, UnitPartsParams, explained_units
+from analysis.attribution.units.unit_interactions import (
     EXACT_PLAYERS,
     Interactions,
     friedman_interactions,

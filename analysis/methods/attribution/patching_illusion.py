@@ -4,7 +4,7 @@ Between samples of two groups h <- h + V Vᵀ (h_src - h) is put at a tap, V bei
 directions, or the direction of a feature or unit, and the logit difference of their answers is read. V is split into
 the part that is connected to the answer (the span of its slopes over samples that holds `energy` of their squared
 length) and the rest; each is patched alone. The patch is repeated with every unit held inside the range that it has by
-nature, and with every principal axis. Verdict and its thresholds: `analysis.attribution.patch_verdict`.
+nature, and with every principal axis. Verdict and its thresholds: `analysis.attribution.patches.patch_verdict`.
 
 Known: h = (x, 0, x), y = 2 h2 + h3. Patching (1, 1, 0) / √2 from x = -7 into x = 3 takes y to -7 as it should, though
 h1 is disconnected and h2 never moves: held in its range nothing is left, and it is flagged. e3 is right, e1 and e2 do
@@ -29,12 +29,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.attribution import patch_verdict
-from analysis.attribution.class_pairs import FEWEST, aligned, paired_groups, towards_source, with_first
 from analysis.attribution.explained_samples import explained_samples
 from analysis.attribution.local_slopes import local_slope, rows_at, values_at
-from analysis.attribution.patch_table import HELP, verdict_columns, verdict_estimates
-from analysis.attribution.patch_verdict import HELD, PATCH, WHOLE, PatchVerdict, judge_patch, natural_of
+from analysis.attribution.patches import patch_verdict
+from analysis.attribution.patches.class_pairs import (
+    FEWEST,
+    aligned,
+    paired_groups,
+    towards_source,
+    with_first,
+)
+from analysis.attribution.patches.patch_table import HELP, verdict_columns, verdict_estimates
+from analysis.attribution.patches.patch_verdict import (
+    HELD,
+    PATCH,
+    WHOLE,
+    PatchVerdict,
+    judge_patch,
+    natural_of,
+)
 from analysis.compute.machine import machine
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import InputError, NotFound

@@ -37,12 +37,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.attribution import backgrounds, site_players, targets
-from analysis.attribution.ledger_parts import Parts, beyond, by_slopes, by_values, null_ends, parts_estimates
-from analysis.attribution.sample_players import DIRECTIONS, FEATURES, chosen_players
-from analysis.attribution.sample_question import NUMBERS, AnswerQuestion, TapQuestion, of_classes
+from analysis.attribution import backgrounds, targets
+from analysis.attribution.one_sample import site_players
+from analysis.attribution.one_sample.ledger_parts import (
+    Parts,
+    beyond,
+    by_slopes,
+    by_values,
+    null_ends,
+    parts_estimates,
+)
+from analysis.attribution.one_sample.sample_players import DIRECTIONS, FEATURES, chosen_players
+from analysis.attribution.one_sample.sample_question import NUMBERS, AnswerQuestion, TapQuestion, of_classes
+from analysis.attribution.one_sample.tap_numbers import TapNumbers
 from analysis.attribution.site_samples import SITES, TAP, place_of, site_samples
-from analysis.attribution.tap_numbers import TapNumbers
 from analysis.compute.machine import machine
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.features.readers import AUTOMATIC, PROBE, READERS

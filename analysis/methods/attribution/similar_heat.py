@@ -31,10 +31,10 @@ from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.attribution.backgrounds import MEAN as MEAN_SAMPLE
 from analysis.attribution.backgrounds import ZERO, background
 from analysis.attribution.hidden_places import ACROSS, hidden_places
-from analysis.attribution.pair_maps import ScoreCam, drops, occluded, scores
-from analysis.attribution.similar_pair import FEWEST, MEAN, PairParams, asked_pair, pair_caveats
+from analysis.attribution.one_sample.tap_vector import TapVector
+from analysis.attribution.pairs.pair_maps import ScoreCam, drops, occluded, scores
+from analysis.attribution.pairs.similar_pair import FEWEST, MEAN, PairParams, asked_pair, pair_caveats
 from analysis.attribution.tap_runs import tap_runs
-from analysis.attribution.tap_vector import TapVector
 from analysis.compute.machine import machine
 from analysis.compute.similarity.pair_report import score_estimates
 from analysis.compute.statistics.nulls import against

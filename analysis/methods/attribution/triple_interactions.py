@@ -30,7 +30,6 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.attribution import backgrounds, targets
-from analysis.attribution.asked_sample import place_of
 from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
 from analysis.attribution.mixed_differences import (
     Differences,
@@ -39,6 +38,7 @@ from analysis.attribution.mixed_differences import (
     triple_columns,
     triple_estimates,
 )
+from analysis.attribution.one_sample.asked_sample import place_of
 from analysis.attribution.path_gradients import path_values
 from analysis.attribution.players import REST, Features, each_token
 from analysis.attribution.tap_features import contributions_of

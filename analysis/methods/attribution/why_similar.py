@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.attribution.similar_pair import FEWEST, MEAN, PairParams, asked_pair, pair_caveats
+from analysis.attribution.pairs.similar_pair import FEWEST, MEAN, PairParams, asked_pair, pair_caveats
 from analysis.attribution.tap_features import contributions_of
 from analysis.compute.machine import machine
 from analysis.compute.rows.token_names import token_names

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.attribution.concepts import Concepts, feature_concepts, group_concepts
-from analysis.attribution.counterfactual_search import Moves
+from analysis.attribution.concepts.concepts import Concepts, feature_concepts, group_concepts
+from analysis.attribution.concepts.counterfactual_search import Moves
 from analysis.attribution.random_directions import random_directions
 from analysis.attribution.tap_features import contributions_of
 from analysis.features.tap_dictionary import TapDictionary

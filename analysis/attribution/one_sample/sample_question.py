@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analysis.attribution import tap_numbers, targets
+from analysis.attribution import targets
 from analysis.attribution.backgrounds import Background
 from analysis.attribution.exchanged_slopes import slopes_of
+from analysis.attribution.one_sample import tap_numbers
+from analysis.attribution.one_sample.tap_numbers import TapNumbers
 from analysis.attribution.sample_run import SampleRun
-from analysis.attribution.tap_numbers import TapNumbers
 from analysis.errors import InputError
 
 NUMBERS = (*targets.KINDS, *tap_numbers.KINDS)

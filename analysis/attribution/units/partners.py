@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.attribution.explained_units import Explained, UnitPartsParams
-from analysis.attribution.unit_parts import EXACT
+from analysis.attribution.units.explained_units import Explained, UnitPartsParams
+from analysis.attribution.units.unit_parts import EXACT
 from analysis.compute.games.exact import exact_values
 from analysis.compute.games.game import Game
 from analysis.compute.games.permutations import permutation_values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.attribution.patch_verdict import (
+from analysis.attribution.patches.patch_verdict import (
     CONNECTED,
     DISCONNECTED,
     HELD,

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.attribution import targets
-from analysis.attribution.class_pairs import answer_of
-from analysis.attribution.concepts import Concepts
+from analysis.attribution.concepts.concepts import Concepts
 from analysis.attribution.local_slopes import local_slope, rows_at
+from analysis.attribution.patches.class_pairs import answer_of
 from analysis.spec import Progress
 
 

@@ -15,16 +15,16 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.attribution import backgrounds
-from analysis.attribution.explained_units import (
+from analysis.attribution.path_gradients import path_values
+from analysis.attribution.players import Coordinates, Features
+from analysis.attribution.units.explained_units import (
     FEWEST,
     SLOPES,
     Explained,
     UnitPartsParams,
     explained_units,
 )
-from analysis.attribution.path_gradients import path_values
-from analysis.attribution.players import Coordinates, Features
-from analysis.attribution.unit_game import NUMBERS
+from analysis.attribution.units.unit_game import NUMBERS
 from analysis.compute import kept
 from analysis.compute.games.exact import exact_values
 from analysis.compute.games.permutations import permutation_values

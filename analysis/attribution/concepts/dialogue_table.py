@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.attribution.counterfactual_search import Flips, Moves, margin_of
+from analysis.attribution.concepts.counterfactual_search import Flips, Moves, margin_of
 from analysis.compute.statistics.nulls import wilson
 from analysis.features.answers import log_softmax
 from analysis.results import Estimate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.attribution.unit_parts import UnitParts
+from analysis.attribution.units.unit_parts import UnitParts
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.results import Estimate
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from analysis.attribution.tap_vector import (
+from analysis.attribution.one_sample.tap_vector import (
     CosineTarget,
     DistanceTarget,
     FeatureTarget,

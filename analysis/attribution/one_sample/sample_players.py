@@ -6,9 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.attribution.one_sample.site_players import (
+    COLUMNS,
+    GROUPS,
+    PATCHES,
+    TOKENS,
+    hierarchy,
+    site_players,
+)
 from analysis.attribution.path_gradients import path_values
 from analysis.attribution.players import Features, Players, each_token
-from analysis.attribution.site_players import COLUMNS, GROUPS, PATCHES, TOKENS, hierarchy, site_players
 from analysis.attribution.tap_features import contributions_of
 from analysis.compute.rows.token_names import token_names
 from analysis.compute.rows.token_sets import token_sets

@@ -17,7 +17,7 @@ from analysis.attribution.players import Coordinates, Features, each_token
 from analysis.attribution.sample_run import INPUT
 from analysis.attribution.split_game import split_game
 from analysis.attribution.tap_features import contributions_of
-from analysis.attribution.unit_game import unit_game
+from analysis.attribution.units.unit_game import unit_game
 from analysis.compute.games.gaussian_conditional import GaussianConditional
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import NotEnoughData, ParameterError

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from analysis.attribution.one_sample.tap_vector import TapVector
 from analysis.attribution.sample_run import SampleRun
 from analysis.attribution.tap_runs import map_of
-from analysis.attribution.tap_vector import TapVector
 from analysis.errors import InputError
 from analysis.spec import Progress
 

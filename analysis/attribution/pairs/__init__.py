@@ -1,0 +1,1 @@
+"""Two samples: what makes them alike."""
