@@ -1,4 +1,4 @@
-"""What can be changed in a network: its layers, attention, heads, MLPs and units, as places where tensors are exchanged.
+"""What can be changed in a network: layers, attention, heads, MLPs and units, as places where tensors are exchanged.
 
 Which modules these are is found by how the network runs (`finding_parts.py`).
 """

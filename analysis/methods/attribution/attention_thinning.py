@@ -81,7 +81,7 @@ def attention_thinning(
     for _ in finite_blocks(tap, seen, progress, "reading", (0.0, 0.05), as_stored=True):
         pass
     samples, notes = explained_samples(tap, params.reader, params.column, params.maximum_samples, rng, progress,
-                                       (0.05, 0.1), means=True)  # fmt: skip
+                                       (0.05, 0.1), live=True)  # fmt: skip
     refuse_few_samples(tap, samples, FEWEST)
     draw = of_network if samples.is_network else of_probe
     clean, drawn = draw(samples, SHARES, params.draws, rng, progress)
