@@ -135,8 +135,9 @@ def _noisy(case: Case, e: np.ndarray) -> Case:
     import torch
 
     x = case.run.clean
-    spread = float((x.double() - case.background.rows[0].double()).pow(2).mean().sqrt())
-    new = (x.double() + spread * torch.as_tensor(e)).to(x.dtype)
+    apart = (x.double() - case.background.rows[0].double()).pow(2)
+    # each unit by its own distance: columns of a table have units of measure
+    new = (x.double() + apart.mean(dim=0).sqrt() * torch.as_tensor(e)).to(x.dtype)
     return dataclasses.replace(case, run=case.run.holding(new))
 
 

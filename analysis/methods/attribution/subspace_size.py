@@ -78,8 +78,13 @@ def subspace_size(
             f"{bench.tap.name} has {bench.n} samples", f"at least {2 * FEWEST}, half of them to fit"
         )
     places = places_of(bench, params.where, params.layer)
+    order = [rng.permutation(r.n) for r in bench.runs]
     halves = [
-        [BatchRun(r.loaded, taken(r.inputs, np.arange(k, r.n, 2))) for r in bench.runs if r.n > k]
+        [
+            BatchRun(r.loaded, taken(r.inputs, np.sort(o[k::2])))
+            for r, o in zip(bench.runs, order, strict=True)
+            if r.n > k
+        ]
         for k in (0, 1)
     ]
     fitted, judged = Fitted(halves[0], places), halves[1]
@@ -131,8 +136,11 @@ def _kept(runs, cells, params, progress, span) -> np.ndarray:
 
 
 def _enough(sizes: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Smallest size from which on the mean (sizes, …) is at least nine tenths of that of all directions."""
-    good = mean >= ENOUGH * mean[-1]
+    """Smallest size from which on the mean (sizes, …) has gone nine tenths of the way from no direction to all: without
+    any, the commonest answer stays in its own samples."""
+    way = mean[-1] - mean[0]
+    good = (mean - mean[0]) * np.sign(way) >= ENOUGH * np.abs(way)
+    good[0] = way == 0
     after = np.flip(np.logical_and.accumulate(np.flip(good, axis=0), axis=0), axis=0)
     return sizes[np.minimum(np.argmax(after, axis=0), len(sizes) - 1)]
 
@@ -149,16 +157,17 @@ def _estimates(bench, sizes, kept, null, params, rng) -> tuple[Estimate, ...]:
             Estimate(f"directions for nine tenths, {name}", value, min(float(low), value), max(float(high), value),
                      interval="bootstrap over samples", null=float(_enough(sizes, null[name])),
                      null_method="random directions", n=n, d=int(sizes[-1]),
-                     estimator=f"smallest size tried from which on {params.shown} is 90 % of that of all"))  # fmt: skip
+                     estimator=f"smallest size tried from which on {params.shown} has gone 90 % of the way from no "
+                     "direction to all"))  # fmt: skip
     return tuple(found)
 
 
 def _reading(estimates, sizes, params) -> str:
     on, off = estimates
     return (
-        f"Of {sizes[-1]:,} directions {on.value:.0f} are enough for nine tenths of {params.shown} on natural samples "
-        f"(random ones: {on.null:.0f}) and {off.value:.0f} on mixed tokens, off the distribution (random ones: "
-        f"{off.null:.0f})."
+        f"Of {sizes[-1]:,} directions {on.value:.0f} take {params.shown} nine tenths of the way from no direction to all "
+        f"on natural samples (random ones: {on.null:.0f}), and {off.value:.0f} on mixed tokens, off the distribution "
+        f"(random ones: {off.null:.0f})."
     )
 
 
