@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
@@ -61,10 +61,20 @@ def watch(id: str, *, key: str = "") -> JobStatus:
     """
     now = status(id)
     if now.state in ACTIVE:
-        st.fragment(_watched, run_every=EVERY)(id, key)
+        looked_at_again(_watched, EVERY, id, key)
     elif now.state != "done":
         _ended(now, key)
     return now
+
+
+def looked_at_again(draw: Callable, every: float, *given: object) -> None:
+    """Draw a part of the page again every so many seconds.
+
+    It has a container of its own: when the browser asks for it while the page is still being drawn, Streamlit drops
+    what was not sent of the part, and a gap among its neighbours would leave the whole page blank.
+    """
+    with st.container():
+        st.fragment(draw, run_every=every)(*given)
 
 
 def _watched(id: str, key: str) -> None:

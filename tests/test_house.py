@@ -91,3 +91,11 @@ def test_ci_runs_what_the_readme_says():
     script = (ROOT / ".ci" / "run").read_text()
     assert "<!-- test command -->" in script  # it reads the command from there, and has none of its own
     assert "pip install" not in script
+
+
+def test_what_draws_itself_again_has_a_container_of_its_own():
+    """`jobs.looked_at_again` says why: without one the page can go blank."""
+    found = [
+        p.name for p in (ROOT / "dashboard").rglob("*.py") if "run_every=" in p.read_text(encoding="utf-8")
+    ]
+    assert found == ["jobs.py"]

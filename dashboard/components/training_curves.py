@@ -10,7 +10,7 @@ import streamlit as st
 from analysis.features.checkpoints import CURVE, read_curve
 from analysis.features.training_settings import Training
 from analysis.jobs.queue import JobStatus
-from dashboard import errors, figures, state
+from dashboard import errors, figures, jobs, state
 from dashboard.browse import training_curves
 
 EVERY = 2.0  # seconds between two looks at the curve file
@@ -20,7 +20,7 @@ HEIGHT = 235
 def live(folder: Path, job: JobStatus) -> None:
     """What is seen of a training that runs; only this part of the page is drawn anew."""
     every = (job.arguments.get("training") or {}).get("every", Training.every)
-    st.fragment(_live, run_every=EVERY)(folder, job.kind == "sweep", int(every))
+    jobs.looked_at_again(_live, EVERY, folder, job.kind == "sweep", int(every))
 
 
 def _live(folder: Path, several: bool, every: int) -> None:

@@ -15,7 +15,7 @@ def draw(page: str) -> None:
         tap_picker.draw()
     active = jobs.running()
     if active:
-        st.fragment(_running, run_every=1.0)(tuple(job.id for job in active))
+        jobs.looked_at_again(_running, 1.0, tuple(job.id for job in active))
     st.caption(f"Workspace **{errors.escape(workspace.path.name)}**", help=errors.escape(str(workspace.path)))
 
 
