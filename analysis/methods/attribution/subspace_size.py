@@ -165,7 +165,7 @@ def _estimates(bench, sizes, kept, null, params, rng) -> tuple[Estimate, ...]:
 def _reading(estimates, sizes, params) -> str:
     on, off = estimates
     return (
-        f"Of {sizes[-1]:,} directions {on.value:.0f} take {params.shown} nine tenths of the way from no direction to all "
+        f"Of {sizes[-1]:,} directions {on.value:.0f} take {params.shown} nine tenths of the way from none to all "
         f"on natural samples (random ones: {on.null:.0f}), and {off.value:.0f} on mixed tokens, off the distribution "
         f"(random ones: {off.null:.0f})."
     )
