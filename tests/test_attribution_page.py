@@ -14,7 +14,7 @@ from analysis.spec import no_progress
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
 from dashboard import errors
-from dashboard.browse.attribution_questions import QUESTIONS, WHAT_IF, takes_sample
+from dashboard.browse.attribution_questions import QUESTIONS, WHAT_IF, samples_of
 from dashboard.components import questions
 
 N = 60
@@ -66,8 +66,16 @@ def test_a_question_is_answered_offered_or_refused_in_words(view, ask, monkeypat
     assert is_whole(at), texts(at)
     said = texts(at)
     assert errors.escape(registry.method(ask).title) in said
-    if takes_sample(registry.method(ask)):
-        assert any(box.label.startswith("Sample, 0 to 59") for box in at.number_input)
+    boxes = [box.label for box in at.number_input if box.label.endswith(", 0 to 59")]
+    assert len(boxes) == len(samples_of(registry.method(ask)))
+
+
+def test_two_samples_are_chosen_and_compared(monkeypatch):
+    monkeypatch.setattr(questions, "AT_ONCE", 30.0)
+    at = open_page("attribution", view="pair", ask="why_similar", tap="net:one", p__first="4", p__second="9")
+    assert is_whole(at), texts(at)
+    assert "Samples 4 and 9" in texts(at)
+    assert {box.label for box in at.number_input} >= {"One sample, 0 to 59", "The other sample, 0 to 59"}
 
 
 def test_the_chosen_sample_is_the_one_that_is_explained(monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from analysis.spec import Method, params_of
 from dashboard.browse.question_views import View
 
+NAMED = ("sample", "first", "second")
 WHAT_IF = "what if"  # the view that a person moves things in: no method answers it
 QUESTIONS = {  # by name in the URL
     "answer": View(
@@ -95,6 +96,6 @@ ABOUT_WHAT_IF = (
 )
 
 
-def takes_sample(method: Method) -> bool:
-    """Whether it is about one sample that the page shows above its settings."""
-    return any(p.name == "sample" and p.kind == "int" for p in params_of(method.params))
+def samples_of(method: Method) -> tuple[str, ...]:
+    """The settings of a method that name a sample, which the page shows above the others."""
+    return tuple(p.name for p in params_of(method.params) if p.name in NAMED and p.kind == "int")

@@ -8,24 +8,31 @@ from dashboard import errors, state
 from dashboard.browse import focus
 from dashboard.components.tiles import tiles
 
-PARAMETER, AROUND = "p.sample", 60
+PREFIX, AROUND = "p.", 60
+WORDS = {
+    "sample": "Sample",
+    "first": "One sample",
+    "second": "The other sample",
+}  # by the setting that names it
+FIRST = {"second": 1}
 
 
-def draw() -> int:
-    """The chosen sample by its place in the store, with its picture or text; kept in the URL as the setting of the
+def draw(setting: str = "sample") -> int:
+    """The chosen sample by its place in the store, with its picture or text; kept in the URL as the `setting` of the
     methods that explain one."""
     store, tap = state.current_tap()
     opened = state.workspace().store(store)
     layout = opened.activations(tap).layout
     most = layout.n_samples - 1
+    default = min(FIRST.get(setting, 0), most)
+    bound = state.bound(f"{PREFIX}{setting}", default, state.between(0, most, int), resets=("guess", "move"))
     at = st.number_input(
-        f"Sample, 0 to {most:,}", min_value=0, max_value=most, value="min", step=1,
-        help="Its place in the store; the map and the tables name it as well.",
-        **state.bound(PARAMETER, 0, state.between(0, most, int), resets=("guess", "move")),
+        f"{WORDS[setting]}, 0 to {most:,}", min_value=0, max_value=most, value="min", step=1,
+        help="Its place in the store; the map and the tables name it as well.", **bound,
     )  # fmt: skip
-    at = int(at or 0)
+    at = default if at is None else int(at)
     with errors.shown():
         if layout.offsets[at] < layout.offsets[at + 1]:
             tile = focus.tile(opened, tap, layout, int(layout.offsets[at]), AROUND)
-            tiles([tile | {"box": None, "where": "", "marked": -1}], key="explained sample", leads=False)
+            tiles([tile | {"box": None, "where": "", "marked": -1}], key=f"explained {setting}", leads=False)
     return at

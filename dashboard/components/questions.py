@@ -80,7 +80,9 @@ def _passes(method: Method, references: list[str], params: dict) -> None:
     except LoupeError:
         return
     if passes:
-        st.caption(f"About {passes:,} passes through the network, where it can be run here.")
+        st.caption(
+            f"About {float(f'{passes:.2g}'):,.0f} passes through the network, where it can be run here."
+        )
 
 
 def _answer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import errors, state
-from dashboard.browse.attribution_questions import ABOUT_WHAT_IF, QUESTIONS, WHAT_IF, takes_sample
+from dashboard.browse.attribution_questions import ABOUT_WHAT_IF, QUESTIONS, WHAT_IF, samples_of
 from dashboard.components import counterfactual_dialogue, explained_sample, nothing_yet, questions, what_if
 
 RESETS = (
@@ -46,11 +46,11 @@ def page() -> None:
             what_if.draw()
             return
         st.caption(QUESTIONS[shown].about)
-        questions.draw(QUESTIONS[shown].asks, shown, answers=ANSWERS, given=_sample, starts_below=STARTS)
+        questions.draw(QUESTIONS[shown].asks, shown, answers=ANSWERS, given=_samples, starts_below=STARTS)
 
 
-def _sample(method) -> dict:
-    return {"sample": explained_sample.draw()} if takes_sample(method) else {}
+def _samples(method) -> dict:
+    return {setting: explained_sample.draw(setting) for setting in samples_of(method)}
 
 
 page()

@@ -46,8 +46,8 @@ class UnitPartsParams:
         late=True,
     )  # fmt: skip
     way: str = param(
-        AUTO, "How parts are found; automatic: Shapley values of taps with one token a sample, slopes of others and of "
-        "features.", choices=(AUTO, SHAPLEY, SLOPES), late=True,
+        AUTO, "How parts are found; automatic: Shapley values in networks of tables and probes with one token a sample, "
+        "slopes in others and of features.", choices=(AUTO, SHAPLEY, SLOPES), late=True,
     )  # fmt: skip
     absent: str = param(
         INTERVENTIONAL, "What absent units are: a background row as it is (interventional), or moved by what the "
@@ -159,7 +159,8 @@ def explained_units(
     way = params.way
     if way == AUTO:
         one = max(run.shape[0] for run in looked) == 1 and made is None
-        way = SHAPLEY if one or params.absent == CONDITIONAL else SLOPES
+        quick = not samples.is_network or bool(samples.input_names)  # a probe, or a network of a table
+        way = SHAPLEY if (one and quick) or params.absent == CONDITIONAL else SLOPES
     conditional = None
     if params.absent == CONDITIONAL:
         conditional = GaussianConditional(_covariance(samples, site))

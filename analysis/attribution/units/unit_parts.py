@@ -178,5 +178,5 @@ def parts_cost(shapes, params: UnitPartsParams) -> Cost:
     held = 24.0 * samples * d + 48.0 * samples * players + 18.0 * min(4.0 * NUMBERS, coalitions * rows * d)
     return Cost(
         OPENING + m.seconds(flops64=20.0 * asked * d, moved=24.0 * asked * d + 8.0 * n * d) + 2e-3 * samples,
-        held,
-    )
+        held, int(asked),
+    )  # fmt: skip

@@ -192,7 +192,7 @@ def _cost(shapes, params: AblationParams) -> Cost:
     parts = min(k, params.most) if params.parts in (UNITS, FEATURES) else PARTS
     rows = samples * parts * (1 + params.draws)
     held = 40.0 * n * k + 16.0 * samples * min(k, params.most) * (1 + params.draws)
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held)
+    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
 
 def _check() -> tuple[CheckLine, ...]:

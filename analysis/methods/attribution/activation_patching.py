@@ -212,7 +212,7 @@ def _cost(shapes, params: PatchingParams) -> Cost:
     samples = min(n, params.maximum_samples)
     rows = 2.0 * samples * LAYERS_OF * params.most_columns
     held = 12.0 * n * k + 40.0 * samples * k
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held)
+    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
 
 def _check() -> tuple[CheckLine, ...]:

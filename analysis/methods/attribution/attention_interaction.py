@@ -205,7 +205,9 @@ def _cost(shapes, params: AttentionInteractionParams) -> Cost:
     samples, players = min(n, params.samples_asked), params.players
     passes = samples * rows * min(2.0**players, 2.0 * players**2 * params.rounds)
     held = 30.0 * n * d + 60.0 * samples * players**2
-    return Cost(OPENING + m.seconds(flops64=2e5 * passes, moved=24.0 * n * d) + 1e-4 * passes, held)
+    return Cost(
+        OPENING + m.seconds(flops64=2e5 * passes, moved=24.0 * n * d) + 1e-4 * passes, held, int(passes)
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:

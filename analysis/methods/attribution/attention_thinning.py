@@ -168,7 +168,9 @@ def _cost(shapes, params: AttentionThinningParams) -> Cost:
     samples = min(n, params.maximum_samples)
     passes = samples * params.draws * len(SHARES)
     held = 14.0 * n * k + 500.0 * samples * params.draws
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * k) + 5e-4 * passes, held)
+    return Cost(
+        OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * k) + 5e-4 * passes, held, int(passes)
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -169,7 +169,7 @@ def _reading(parts: UnitParts, ranked, best) -> str:
 def _cost(shapes, params) -> Cost:
     own = parts_cost(shapes, params)
     points = min(shapes[0][0], params.maximum_samples) * min(params.shown, shapes[0][1])
-    return Cost(own.seconds, own.bytes + 300.0 * points)
+    return Cost(own.seconds, own.bytes + 300.0 * points, own.passes)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -193,7 +193,7 @@ def _cost(shapes, params) -> Cost:
     own = parts_cost(shapes, params)
     n, d = min(shapes[0][0], params.maximum_samples), min(shapes[0][1], params.maximum_units)
     again = 2.0 * ASKED / max(n, 1) if params.partner == INTERACTION else 0.0
-    return Cost(own.seconds * (1 + again) + 4e-8 * 200 * n * d, own.bytes + 40.0 * n * d)
+    return Cost(own.seconds * (1 + again) + 4e-8 * 200 * n * d, own.bytes + 40.0 * n * d, own.passes)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -165,7 +165,7 @@ def _cost(shapes, params: CircuitParams) -> Cost:
     samples, parts = min(n, params.maximum_samples), min(k, params.most)
     rows = samples * (parts * (9 + params.random) + params.edges)
     held = 40.0 * n * k + 60.0 * samples * parts * 8
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 2e-4 * rows, held)
+    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 2e-4 * rows, held, int(rows))
 
 
 def _check() -> tuple[CheckLine, ...]:

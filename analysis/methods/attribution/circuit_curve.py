@@ -177,7 +177,7 @@ def _cost(shapes, params: CircuitCurveParams) -> Cost:
     samples, parts = min(n, params.maximum_samples), min(k, params.most)
     rows = samples * (parts * (4 + params.sizes * (6 + 2 * params.random)) + params.edges)
     held = 20.0 * n * k + 30.0 * samples * parts
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 2e-4 * rows, held)
+    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 2e-4 * rows, held, int(rows))
 
 
 def _check() -> tuple[CheckLine, ...]:

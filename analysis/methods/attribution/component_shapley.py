@@ -198,7 +198,7 @@ def _cost(shapes, params: ComponentShapleyParams) -> Cost:
     coalitions = min(params.budget, 2.0 ** min(players, 40))
     rows = samples * coalitions
     held = 10.0 * n * k + coalitions * (8.0 * (samples + params.null_draws) + 200.0)
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 2e-4 * rows, held)
+    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 2e-4 * rows, held, int(rows))
 
 
 def _check() -> tuple[CheckLine, ...]:

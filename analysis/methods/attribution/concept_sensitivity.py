@@ -211,7 +211,7 @@ def _cost(shapes, params: ConceptSensitivityParams) -> Cost:
     some = min(n, params.maximum_samples)
     passes, held = 2 * some, 30.0 * some * k + 12.0 * some**2 + 20.0 * params.draws * some
     return Cost(OPENING + m.seconds(flops64=2.0e6 * passes + passes**2 * (k + params.draws), moved=8.0 * n * k)
-                + 1e-3 * passes, held)  # fmt: skip
+                + 1e-3 * passes, held, int(passes))  # fmt: skip
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -220,7 +220,7 @@ def _cost(shapes, params: CounterfactualDialogueParams) -> Cost:
         + 32.0 * concepts * k
         + 16.0 * min(k, 4096) ** 2
     )
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held)
+    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -205,7 +205,7 @@ def _cost(shapes, params: DirectLogitParams) -> Cost:
     samples = min(n, params.maximum_samples)
     rows = samples * (2 + min(k, params.most))
     held = 10.0 * n * k + 24.0 * samples * min(k, params.most) * 4
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held)
+    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
 
 def _check() -> tuple[CheckLine, ...]:

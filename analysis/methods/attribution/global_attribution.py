@@ -165,7 +165,7 @@ def _reading(columns, parts: UnitParts) -> str:
 
 def _cost(shapes, params: GlobalAttributionParams) -> Cost:
     own = parts_cost(shapes, params)
-    return Cost(own.seconds, own.bytes + ORDERS * 24.0 * min(shapes[0][1], params.maximum_units))
+    return Cost(own.seconds, own.bytes + ORDERS * 24.0 * min(shapes[0][1], params.maximum_units), own.passes)
 
 
 def _check() -> tuple[CheckLine, ...]:

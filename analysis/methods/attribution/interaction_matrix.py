@@ -177,7 +177,9 @@ def _cost(shapes, params: InteractionMatrixParams) -> Cost:
         + 300.0 * samples * coalitions
         + 18.0 * coalitions * rows * d
     )
-    return Cost(OPENING + m.seconds(flops64=20.0 * asked * d, moved=24.0 * asked * d + 8.0 * n * d), held)
+    return Cost(
+        OPENING + m.seconds(flops64=20.0 * asked * d, moved=24.0 * asked * d + 8.0 * n * d), held, int(asked)
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:

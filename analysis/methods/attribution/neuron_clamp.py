@@ -170,7 +170,9 @@ def _cost(shapes, params: NeuronClampParams) -> Cost:
     (n, d), m = shapes[0], machine()
     some = min(n, params.maximum_samples)
     passes = some * (2 + (1 + params.others) * -(-(params.values + 2) // 32))
-    return Cost(OPENING + 2e-3 * passes + m.seconds(moved=8.0 * n * d), 18e3 * d + 3000.0 * params.values)
+    return Cost(
+        OPENING + 2e-3 * passes + m.seconds(moved=8.0 * n * d), 18e3 * d + 3000.0 * params.values, passes
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -181,7 +181,9 @@ def _cost(shapes, params: PatchingIllusionParams) -> Cost:
     passes = params.pairs * (7 + params.random + 3 * 4)
     held = 24.0 * n * k + 60.0 * min(n, 6 * params.pairs) * k + 3200.0 * k + 60.0 * min(k, 4096) ** 2
     return Cost(
-        OPENING + m.seconds(flops64=2.0e6 * passes + 20.0 * k**3, moved=8.0 * n * k) + 1e-3 * passes, held
+        OPENING + m.seconds(flops64=2.0e6 * passes + 20.0 * k**3, moved=8.0 * n * k) + 1e-3 * passes,
+        held,
+        passes,
     )
 
 

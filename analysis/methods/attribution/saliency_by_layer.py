@@ -201,7 +201,9 @@ def _cost(shapes, params: SaliencyByLayerParams) -> Cost:
     settings = Settings(params.steps, params.window or 3, 1, params.masks, params.budget)
     passes = LAYERS * WAYS[params.way].passes(64, 1, settings) * (1 + params.null_samples)
     held = 50.0 * n * d + 4e5 + 8.0 * d * (params.null_samples + 40)
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d) + 5e-4 * passes, held)
+    return Cost(
+        OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d) + 5e-4 * passes, held, int(passes)
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -170,7 +170,9 @@ def _cost(shapes, params: SaliencyWaysParams) -> Cost:
     settings = Settings(params.steps, params.window or 3, 1, params.masks, params.budget)
     passes = sum(way.passes(64, rows, settings) for way in WAYS.values())
     held = 50.0 * n * d + 1e6 + 8.0 * d * (params.masks * 3 + 40 * rows)
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d) + 5e-4 * passes, held)
+    return Cost(
+        OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d) + 5e-4 * passes, held, int(passes)
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -203,7 +203,7 @@ def _cost(shapes, params: SelfRepairParams) -> Cost:
     samples, parts = min(n, params.maximum_samples), min(max(k, PARTS), params.most)
     rows = samples * parts * (1 + params.draws)
     held = 10.0 * n * k + 40.0 * rows
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held)
+    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
 
 def _check() -> tuple[CheckLine, ...]:

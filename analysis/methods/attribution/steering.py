@@ -184,7 +184,7 @@ def _cost(shapes, params: SteeringParams) -> Cost:
     (n, k), m = shapes[0], machine()
     rows = min(n, params.maximum_samples) * (params.points | 1) * (1 + params.draws)
     held = 10.0 * n * k + 40.0 * rows + 8.0 * k * min(k, 4096)
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held)
+    return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -194,7 +194,9 @@ def _cost(shapes, params: TripleInteractionsParams) -> Cost:
     sets = 1 + s + s * (s - 1) / 2 + s * (s - 1) * (s - 2) / 6
     passes = params.background_samples * (sets + 6)
     held = 40.0 * n * k + 24.0 * sets * k + 16.0 * k * min(k, 4096)
-    return Cost(OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * k) + 2e-4 * passes, held)
+    return Cost(
+        OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * k) + 2e-4 * passes, held, int(passes)
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
