@@ -46,7 +46,7 @@ class UnitPartsParams:
         late=True,
     )  # fmt: skip
     way: str = param(
-        AUTO, "How parts are found; automatic: Shapley values in networks of tables and probes with one token a sample, "
+        AUTO, "How parts are found; automatic: Shapley values in networks of tables and probes of one-token samples, "
         "slopes in others and of features.", choices=(AUTO, SHAPLEY, SLOPES), late=True,
     )  # fmt: skip
     absent: str = param(

@@ -236,7 +236,10 @@ METHODS = (
         cost=_cost,
         minimum_rows=FEWEST,
         invariance="a constant added to all logits; order of tokens where the reader is a probe",
-        papers=(),
+        papers=(
+            "Employing Explainable Artificial Intelligence (XAI) Methodologies to Analyze the Correlation between Input "
+            "Variables and Tensile Strength in Additively Manufactured Samples",
+        ),
         libraries=("torch",),
     ),
 )
