@@ -60,6 +60,12 @@ class TapDictionary:
         return max(1, round(entries / max(n - len(self.codes.gaps), 1)))
 
 
+def recorded_tap(activations: Activations) -> Activations:
+    """The tap that a feature set encoded, of an encoded one; any other tap itself."""
+    source = getattr(activations, "source", None)
+    return activations if source is None else source()
+
+
 def tap_dictionary(activations: Activations) -> TapDictionary:
     """The dictionary of a tap. Reads the weights of an encoded one, 4 (2 k d) bytes.
 

@@ -24,6 +24,7 @@ from analysis.compute.statistics.nulls import against, bootstrap_mean, wilson
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import NotFound
 from analysis.features.readers import AUTOMATIC, READERS
+from analysis.features.tap_dictionary import recorded_tap
 from analysis.results import Estimate
 from analysis.spec import Progress, param
 
@@ -81,8 +82,7 @@ class Asked:
 
     def __init__(self, activations, params: AskedParams, site: str, rng, progress: Progress) -> None:
         tap = as_activations(activations)
-        source = getattr(tap, "source", None)
-        self.tap: Activations = tap if source is None else source()
+        self.tap: Activations = recorded_tap(tap)
         seen = Pass()
         for _ in finite_blocks(self.tap, seen, progress, "reading", (0.0, 0.05), as_stored=True):
             pass

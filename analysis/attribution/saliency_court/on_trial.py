@@ -21,6 +21,7 @@ from analysis.attribution.targets import LogitTarget
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import InputError, NotFound
 from analysis.features.readers import network_or_probe
+from analysis.features.tap_dictionary import recorded_tap
 from analysis.spec import Progress
 
 WINDOWS = 8  # to a side
@@ -147,7 +148,7 @@ def opened_trial(
     NotFound, InputError, NotEnoughData
         No such way; neither a network that can be run nor labels; fewer than eight samples; no such output.
     """
-    tap, seen = as_activations(activations), Pass()
+    tap, seen = recorded_tap(as_activations(activations)), Pass()
     asked_ways(params.ways)  # its refusal before any work
     half = (span[0] + span[1]) / 2
     for _ in finite_blocks(tap, seen, progress, "reading", (span[0], half), as_stored=True):

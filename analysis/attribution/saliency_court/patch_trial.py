@@ -17,6 +17,7 @@ from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.cluster_columns import label_column
 from analysis.errors import InputError, NotEnoughData, NotFound
 from analysis.features.probe_reader import SMALLEST
+from analysis.features.tap_dictionary import recorded_tap
 from analysis.spec import Progress
 
 PLANTED, GIVEN = "a patch that is planted here", "the data have it"
@@ -28,7 +29,7 @@ def opened_patches(
     activations, params, rng: np.random.Generator, progress: Progress
 ) -> tuple[Trial, list[Region]]:
     """The trial, and the region of each of its cases. Raises as `opened_trial`, and ParameterError, NotFound."""
-    tap, plant = as_activations(activations), params.shortcut == PLANTED
+    tap, plant = recorded_tap(as_activations(activations)), params.shortcut == PLANTED
     if not plant:
         trial = opened_trial(tap, params, rng, progress, (0.0, 0.15))
         return trial, _given(trial, params, rng)

@@ -237,8 +237,8 @@ METHODS = (
         minimum_rows=FEWEST,
         invariance="a constant added to all logits; order of tokens where the reader is a probe",
         papers=(
-            "Employing Explainable Artificial Intelligence (XAI) Methodologies to Analyze the Correlation between Input "
-            "Variables and Tensile Strength in Additively Manufactured Samples",
+            "Employing Explainable Artificial Intelligence (XAI) Methodologies to Analyze the Correlation between "
+            "Input Variables and Tensile Strength in Additively Manufactured Samples",
         ),
         libraries=("torch",),
     ),
