@@ -10,6 +10,8 @@ from analysis.activations import ArrayActivations
 from analysis.attribution.random_directions import random_directions
 from analysis.attribution.what_if import DIALS, WhatIf
 from analysis.errors import InputError, NotEnoughData, NotFound
+from analysis.features import rules
+from analysis.features.feature_set import FeatureSet
 from analysis.features.readers import PROBE
 from analysis.jobs import handlers
 from analysis.methods.attribution.response_curve import LINE, ResponseCurveParams, _values, response_curve
@@ -198,3 +200,23 @@ def test_random_directions_are_as_long_in_natural_deviations():
     np.testing.assert_allclose((scaled**2).mean(axis=0), (0.25 + 4.0) / 3, rtol=0.1)  # no unit is preferred
     alone = random_directions(np.array([0.0, 0, 0, 2.0]), deviation, 3, rng)
     np.testing.assert_allclose(np.linalg.norm(alone, axis=1), 2.0)
+
+
+def test_a_moved_feature_of_a_set_is_found_where_it_was_put(workspace):
+    """Of a set whose codes are of rows made 20 times smaller: read again, the sample has the asked code."""
+    made, block = workspace
+    d = made.activations(f"all:{block}").shape[1]
+    turned = np.linalg.qr(np.random.default_rng(3).standard_normal((d, d)))[0].astype(np.float32)
+    zero = np.zeros(d, np.float32)
+    features = FeatureSet("turned", rules.LINEAR, turned.T.copy(), turned, zero, zero, zero, scale=0.05)
+    made.features.add(features)
+    asked = WhatIf(made.activations(made.encode(f"all:{block}", "turned")))
+    dial = asked.dial(3, 2)
+    run, _ = asked.opened(2)
+    new = asked.pushed(run, asked.directions[3][None] * 0.25)[0].numpy()
+    np.testing.assert_allclose(features.encode(new)[:, 3].mean(), dial.value + 0.25, atol=1e-4)
+    small = asked.ask(2, {3: dial.value + 1e-4})
+    assert small.guess == pytest.approx(dial.slope * 1e-4, rel=1e-6)
+    run, target = asked.opened(2)
+    along = run.values(asked.pushed(run, asked.directions[3][None] * np.array([[-2e-4], [2e-4]])), target)
+    assert dial.slope == pytest.approx(float(along[1] - along[0]) / 4e-4, rel=0.05)

@@ -1,9 +1,10 @@
 """What if a feature were stronger here? One sample's answer with some of its features moved.
 
-    x' = x + Σ_k (a_k - mean_t a_kt) d_k    at every token t that the tap holds
+    x' = x + Σ_k (a_k - mean_t a_kt) f_t d_k    at every token t that the tap holds
 
 A dial stands at the mean activation of a feature over the sample's tokens and moves them all alike along its direction
-(of a unit: its axis); of a tap that holds one token of each sample it moves that one. Beside the true change stands the
+(of a unit: its axis), f_t being what a code of 1 adds there (1 for units); of a tap that holds one token of each sample
+it moves that one. Beside the true change stands the
 straight line's guess, slope times way, and which dials stand where no sample of the store does: there the network was
 never asked to answer.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from analysis.activations import Activations
 from analysis.attribution import targets
 from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
 from analysis.attribution.path_gradients import slopes_at
+from analysis.compute.statistics.moments import UnitMoments
+from analysis.compute.streaming import finite_blocks
 from analysis.errors import InputError, NotFound
 from analysis.features.readers import AUTOMATIC
 from analysis.features.tap_dictionary import tap_dictionary
@@ -114,15 +118,15 @@ class WhatIf:
                 f"one of its {len(self.samples):,} samples that can be explained",
             )
         run = self._samples.run(int(at[0]))
-        return run, targets.logit_target(run.logits, _number(run.logits))
+        return run, targets.logit_target(run.logits, self._number(run.logits))
 
     def pushed(self, run, steps: np.ndarray):
-        """(m, tokens, units) tensor: what stands at the site with each of `steps` (m, units) added to the tokens that
-        the tap holds."""
+        """(m, tokens, units) tensor: what stands at the site with each of `steps` (m, units), in activations of
+        features along their directions, added to the tokens that the tap holds."""
         import torch
 
-        x = run.clean.double().repeat(len(steps), 1, 1)
-        x[:, self._held(run.shape[0])] += torch.as_tensor(steps)[:, None]
+        x, held = run.clean.double().repeat(len(steps), 1, 1), self._held(run.shape[0])
+        x[:, held] += torch.as_tensor(steps[:, None] * self._sizes(run, held))
         return x.to(run.clean.dtype)
 
     def dial(self, number: int, sample: int) -> Dial:
@@ -137,6 +141,8 @@ class WhatIf:
 
     def words(self, target) -> str:
         """The explained number with the names of its outputs."""
+        if self._samples.number:
+            return self._samples.number
         asked = [target.answer] if target.against is None else [target.answer, target.against]
         return f"{target.kind} of " + " less ".join(self._samples.word(c) for c in asked)
 
@@ -146,9 +152,14 @@ class WhatIf:
         return self._samples.what
 
     def _slopes(self, run, target) -> np.ndarray:
-        """(units,) of the number, summed over the tokens that the tap holds."""
-        found = slopes_at(run, run.clean[None], target)[0].double().numpy()
-        return found[self._held(run.shape[0])].sum(axis=0)
+        """(units,) of the number for 1 of an activation along a direction, at all tokens that the tap holds."""
+        found, held = slopes_at(run, run.clean[None], target)[0].double().numpy(), self._held(run.shape[0])
+        return (found[held] * self._sizes(run, held)).sum(axis=0)
+
+    def _sizes(self, run, held: slice) -> np.ndarray:
+        """(held tokens, 1): what a code of 1 adds along its direction; 1 of units."""
+        rows = run.clean.double().numpy()[held]
+        return np.ones((len(rows), 1)) if self.made.of_units else self.made.features.row_sizes(rows)
 
     def _held(self, tokens: int) -> slice:
         """The tokens that the tap holds, of so many in the network."""
@@ -166,14 +177,28 @@ class WhatIf:
                 raise InputError(f"feature {number} at {value}", "a finite value")
 
     def _dials(self, sample: int, slopes: np.ndarray, wanted: Sequence[int]) -> tuple[Dial, ...]:
-        """Of the wanted features, and of six whose slope times spread is largest among the steepest."""
-        steep = np.argsort(-np.abs(slopes), kind="stable")[: 4 * DIALS]
+        """Of the wanted features, and of six whose slope times range is largest, among those with the largest slope
+        times standard deviation."""
+        steep = np.argsort(-np.abs(slopes) * self._spread, kind="stable")[: 4 * DIALS]
         found = {int(j): self._dial(int(j), sample, slopes) for j in dict.fromkeys([*wanted, *steep])}
         ranked = sorted(
             steep, key=lambda j: -abs(found[int(j)].slope) * (found[int(j)].high - found[int(j)].low)
         )
         chosen = list(dict.fromkeys([*wanted, *(int(j) for j in ranked[:DIALS])]))
         return tuple(found[j] for j in chosen)
+
+    @cached_property
+    def _spread(self) -> np.ndarray:
+        """(features,) standard deviations over the rows of the tap."""
+        store = getattr(self.tap, "store", None)
+        if store is not None:
+            return np.nan_to_num(
+                np.asarray(store.index(self.tap.name.partition(":")[2]).table()["sd"], np.float64)
+            )
+        moments = None
+        for _, x in finite_blocks(self.tap):
+            moments = UnitMoments.of(x) if moments is None else moments.merge(UnitMoments.of(x))
+        return np.sqrt(moments.variance)
 
     def _dial(self, number: int, sample: int, slopes: np.ndarray) -> Dial:
         means = self._means(number)
@@ -197,12 +222,14 @@ class WhatIf:
     def _answers(self, before, after) -> tuple[tuple[str, float, float], ...]:
         import torch
 
+        if self._samples.number:
+            return ()
         both = [torch.softmax(targets.at_position(z, -1)[0].double(), dim=0).numpy() for z in (before, after)]
         if len(both[0]) < 2:
             return ()
         best = np.argsort(-np.maximum(*both), kind="stable")[:ANSWERS]
         return tuple((self._samples.word(int(c)), float(both[0][c]), float(both[1][c])) for c in best)
 
-
-def _number(logits) -> str:
-    return targets.DIFFERENCE if targets.at_position(logits, -1).shape[-1] > 1 else targets.LOGIT
+    def _number(self, logits) -> str:
+        two = targets.at_position(logits, -1).shape[-1] > 1 and not self._samples.number
+        return targets.DIFFERENCE if two else targets.LOGIT

@@ -45,19 +45,19 @@ def ablations(
 
 def random_twins(bench: Bench, cells: Sequence[Sequence[Cell]], draws: int, rng: np.random.Generator):
     """Of each batch, for each cell `draws` cells that change each token of a sample as far, in one random direction of
-    all units of the site, the same for all tokens of a sample."""
+    all units of the site, the same for all tokens and samples: a part moves along its own direction in all of them."""
     import torch
 
-    found = []
+    found, seeds = [], rng.integers(2**62, size=(len(cells[0]) if len(cells) else 0, draws))
     for run, own in zip(bench.runs, cells, strict=True):
         x = run.caught({e.site: 0 for cell in own for e in cell})
         twins = []
-        for cell in own:
+        for k, cell in enumerate(own):
             moved = [(e.site, (e.applied(x[e.site]) - x[e.site]).norm(dim=-1, keepdim=True)) for e in cell]
-            for _ in range(draws):
-                twin = []
+            for seed in seeds[k]:
+                twin, drawn = [], np.random.default_rng(seed)
                 for site, size in moved:
-                    way = torch.as_tensor(rng.standard_normal((run.n, 1, x[site].shape[-1])))
+                    way = torch.as_tensor(drawn.standard_normal((1, 1, x[site].shape[-1])))
                     twin.append(Intervention(site, size * way / way.norm(dim=-1, keepdim=True), way="add"))
                 twins.append(tuple(twin))
         found.append(twins)

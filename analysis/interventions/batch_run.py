@@ -109,7 +109,7 @@ class BatchRun:
     def _run(self, catch: Sequence[Site], cells: Sequence[Cell]):
         """Logits (cells n, …), and (n, tokens, units) by site."""
         loaded, times = self.loaded, max(len(cells), 1)
-        inputs = self.inputs if times == 1 else repeated(self.inputs, times)
+        inputs = repeated(self.inputs, times)  # a copy: the network may work in place
         changes = {site: self._change(site, cells) for site in {e.site: 0 for cell in cells for e in cell}}
         found: dict[Site, object] = {}
         inputs = self._at_the_input(inputs, catch, changes, found)

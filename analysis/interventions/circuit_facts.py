@@ -21,7 +21,7 @@ def tested(edges: Edges) -> tuple[np.ndarray, np.ndarray]:
     error = x.std(axis=1, ddof=1) / np.sqrt(n)
     real = edges.verified & (np.abs(mean) > 1e-6 * np.abs(mean).max(initial=0))
     p = np.where(real, np.minimum(2 * stdtr(n - 1, -np.abs(mean) / np.maximum(error, 1e-300)), 1.0), np.nan)
-    return mean, np.nan_to_num(benjamini_hochberg(p), nan=1.0)
+    return mean, np.nan_to_num(benjamini_hochberg(p, tests=max(len(edges.screened), 1)), nan=1.0)
 
 
 def share_of(both: np.ndarray) -> float:
@@ -31,12 +31,14 @@ def share_of(both: np.ndarray) -> float:
 
 
 def circuit_estimates(edges: Edges, again, shares, drawn, bench: Bench, rng) -> tuple[Estimate, ...]:
-    """`again`: edges screened under noise, or None; `shares` of the `drawn` edges, all others, random sets."""
+    """`again`: edges screened under noise, or None; `shares` of the `drawn` edges, all others, random sets, all outside
+    each of these."""
     n, d, made = bench.n, bench.made.source.shape[1], []
-    chance = np.array([share_of(b) for b in shares[2]])
+    chance, left = (np.array([share_of(b) for b in sets]) for sets in shares[2:])
     for name, both, null in (("kept by the drawn edges alone", shares[0], chance),
-                             ("left without the drawn edges", shares[1], 1 - chance)):  # fmt: skip
-        if both[1].sum() > 0:
+                             ("left without the drawn edges", shares[1], left)):  # fmt: skip
+        if both[1].sum() != 0:
+            both = both * np.sign(both[1].sum())
             how = {} if not len(null) else {
                 "null": float(null.mean()), "null_low": float(null.min()), "null_high": float(null.max()),
                 "null_method": f"{len(null)} random sets of as many edges"}  # fmt: skip

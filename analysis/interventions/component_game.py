@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.attribution import targets
 from analysis.compute.games.game import Game
 from analysis.interventions.bench import Bench
 from analysis.interventions.components import Component
@@ -31,9 +30,7 @@ def component_game(
 
     mean = means_at(bench.runs, list(dict.fromkeys(p for c in players for p in c.places)))
     absent = [put_values(c, mean.__getitem__) for c in players]
-    others = [
-        random_targets(run, own, draws, rng) for run, own in zip(bench.runs, bench.targets, strict=True)
-    ]
+    others = random_targets(bench, draws, rng)
 
     def value(coalitions: np.ndarray) -> np.ndarray:
         cells = [tuple(e for k in np.flatnonzero(~asked) for e in absent[k]) for asked in coalitions]
@@ -54,14 +51,15 @@ def component_game(
     return Game(value, len(players), **books)
 
 
-def random_targets(run, own: ManyTargets, draws: int, rng) -> list[ManyTargets]:
-    """The same numbers of answers, and of second ones, drawn at random."""
-    classes = run.logits.shape[-1]
-    found = []
-    for _ in range(draws):
-        answer = rng.integers(classes, size=run.n)
-        against = None
-        if own.kind == targets.DIFFERENCE:
-            against = (answer + rng.integers(1, max(classes, 2), size=run.n)) % classes
-        found.append(replace(own, answer=answer, against=against))
-    return found
+def random_targets(bench: Bench, draws: int, rng: np.random.Generator) -> list[list[ManyTargets]]:
+    """Of each batch `draws` targets of the same kind whose answers are renamed: in one draw an answer becomes the same
+    other one in all samples, so that samples hang together by chance as they do by their own answers."""
+    classes = bench.runs[0].logits.shape[-1]
+    names = [rng.permutation(classes) for _ in range(draws)]
+    return [
+        [
+            replace(own, answer=n[own.answer], against=None if own.against is None else n[own.against])
+            for n in names
+        ]
+        for own in bench.targets
+    ]

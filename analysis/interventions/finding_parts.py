@@ -61,7 +61,7 @@ def _ends(model, last: str, seen: _Seen) -> tuple[str | None, str | None]:
 
 class _Seen:
     """Of the modules that ran: `order` of their ends, `given` and `gave` shapes, the tensors that linear maps `read`,
-    and the shape of the network's `answer`."""
+    the shape of the network's `answer`, and the modules that are or hold torch's own `fused` attention."""
 
     def __init__(self) -> None:
         self.order: list[str] = []
@@ -69,6 +69,7 @@ class _Seen:
         self.gave: dict[str, tuple] = {}
         self.read: dict[str, object] = {}
         self.answer: tuple | None = None
+        self.fused: set[str] = set()
 
     def inside(self, block: str, names) -> list[str]:
         return [n for n in self.order if n.startswith(block + ".") and n in names]
@@ -78,6 +79,8 @@ def _watch(loaded: LoadedModel, inputs) -> _Seen:
     import torch
 
     seen, handles = _Seen(), []
+    fused = [n for n, m in loaded.module.named_modules() if isinstance(m, torch.nn.MultiheadAttention)]
+    seen.fused = {".".join(n.split(".")[:k]) for n in fused for k in range(n.count(".") + 2)}
 
     def watch(name, linear):
         def hook(_module, given, output):
@@ -153,6 +156,8 @@ def _projection(block: str, seen: _Seen) -> str | None:
     import torch
 
     maps = seen.inside(block, seen.read)
+    if block in seen.fused or (len(maps) == 2 and seen.gave[maps[0]][-1] != 3 * seen.gave[block][-1]):
+        return None  # attention whose projection is no module of its own, or an MLP alone
     for name in maps[1:]:
         same = seen.given[name] == seen.given[maps[0]] and torch.equal(seen.read[name], seen.read[maps[0]])
         if not same:

@@ -13,8 +13,8 @@ from analysis.interventions.batch_run import BatchRun
 
 @dataclass(frozen=True)
 class ManyTargets:
-    """Of n samples `answer` (n,), for a difference `against` (n,); where there are logits `by_token`, those after token
-    `position` (n,)."""
+    """Of n samples `answer` (n,), for a difference or score `against` (n,); where there are logits `by_token`, those
+    after token `position` (n,)."""
 
     kind: str
     answer: np.ndarray
@@ -36,8 +36,9 @@ class ManyTargets:
         own = z[..., each, self.answer]
         if self.kind == targets.LOGIT:
             return own
-        if self.kind == targets.DIFFERENCE:
-            return own - z[..., each, self.against]
+        if self.kind in targets.OF_TWO:
+            apart = own - z[..., each, self.against]
+            return apart if self.kind == targets.DIFFERENCE else torch.sigmoid(apart)
         log_p = own - torch.logsumexp(z, dim=-1)
         return log_p if self.kind == targets.LOG_PROBABILITY else -log_p
 
@@ -58,6 +59,6 @@ def many_targets(
         for i in range(n)
     ]  # fmt: skip
     answers = np.array([t.answer for t in own])
-    others = np.array([t.against for t in own]) if kind == targets.DIFFERENCE else None
+    others = np.array([t.against for t in own]) if kind in targets.OF_TWO else None
     words = own[0].words if n == 1 else kind
     return ManyTargets(kind, answers, others, last, words, logits.ndim == 3)

@@ -3,7 +3,7 @@
     another answer   a sample that the network answers otherwise
     same answer      a sample that it answers alike
     tokens           every token that of another sample, drawn anew at every place
-    noise            Gaussian noise on the input, or on the embedding of words, in standard deviations of it
+    noise            Gaussian noise on the input, or on the embedding of words, in standard deviations of each unit
 
 The number that is looked at is that of the clean sample; a difference is to the answer of the corrupted one.
 """
@@ -81,12 +81,16 @@ def likeliest(run: BatchRun, logits=None) -> np.ndarray:
 
 
 def _partners(run: BatchRun, kind: str, rng) -> tuple[np.ndarray, np.ndarray]:
-    """Samples (m,) that have a partner, and it (m,)."""
+    """Samples (m,) that have a partner of as many tokens, and it (m,)."""
     if kind not in (ANOTHER, SAME):
         return np.arange(run.n), np.arange(run.n)
     answers, kept, order = likeliest(run), [], []
+    # of as many tokens: the corrupted run is read at the clean sample's last one
+    tokens = np.zeros(run.n) if run.mask is None else run.lengths(run.mask.shape[1])
     for i, own in enumerate(answers):
-        others = np.flatnonzero((answers != own) if kind == ANOTHER else (answers == own))
+        others = np.flatnonzero(
+            ((answers != own) if kind == ANOTHER else (answers == own)) & (tokens == tokens[i])
+        )
         others = others[others != i]
         if len(others):
             kept.append(i)
@@ -103,7 +107,7 @@ def _corrupted(bench: Bench, clean, run, kind: str, order, size: float, rng) -> 
     site = Site(bench.parts.embedding if words else INPUT)
     x = clean.caught([site])[site].double()
     real = clean.real(x.shape[1])
-    noise = size * float(x.numpy()[real].std()) * rng.standard_normal(tuple(x.shape))
+    noise = size * x.numpy()[real].std(axis=0) * rng.standard_normal(tuple(x.shape))
     return clean, (Intervention(site, noise, way="add"),)
 
 
@@ -136,7 +140,7 @@ def _donors(real: np.ndarray, rng) -> np.ndarray:
 def _target(bench: Bench, clean: BatchRun, corrupted: BatchRun, cell: Cell) -> ManyTargets:
     asked = bench.targets[0]
     answer = likeliest(clean) if bench.answer is None else np.full(clean.n, bench.answer)
-    if asked.kind != targets.DIFFERENCE:
+    if asked.kind not in targets.OF_TWO:
         return many_targets(clean, asked.kind, answer)
     logits = next(corrupted.logits_with([cell]))[1][0] if cell else corrupted.logits
     own = many_targets(clean, asked.kind, answer).against

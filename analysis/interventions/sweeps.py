@@ -109,13 +109,21 @@ def sweep(
                    for name in ("effect", "chance", "base", "source")))  # fmt: skip
 
 
+def _with(caught: dict, cell: Cell) -> dict:
+    """What is caught stands there before the cell; this is what goes on from there."""
+    for e in cell:
+        if e.site in caught:
+            caught[e.site] = e.applied(caught[e.site])
+    return caught
+
+
 def _swept(grid: Grid, own: Pairs, restore: bool, rng, progress: Progress) -> Swept:
     sites = list(dict.fromkeys(s for line in grid.components for c in line for s in c.sites))
     target = own.target
     whole = next(own.corrupted.logits_with([own.cell]))[1][0]
     clean, corrupted = target.of(own.clean.logits).numpy(), target.of(whole).numpy()
     run, first = (own.corrupted, own.cell) if restore else (own.clean, ())
-    source = own.clean.caught(sites) if restore else own.corrupted.caught(sites, own.cell)
+    source = own.clean.caught(sites) if restore else _with(own.corrupted.caught(sites, own.cell), own.cell)
     order = another(run.n, rng)
     other = {s: exchanged(x, order, run.lengths(x.shape[1])) for s, x in source.items()}
     cells: list[Cell] = []

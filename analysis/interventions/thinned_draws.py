@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.attribution.local_slopes import logits_at, rows_at
+from analysis.attribution.sample_run import repeated
 from analysis.errors import InputError
 from analysis.interventions.many_samples import batches
 from analysis.interventions.many_targets import many_targets
@@ -26,10 +27,11 @@ def of_network(samples, shares: np.ndarray, draws: int, rng, progress) -> tuple[
                     parts[s, t] = parts[s, 0]
                     continue
                 with thinned(run.loaded, float(share), int(rng.integers(2**31))):
+                    inputs = repeated(run.inputs, 1)  # a copy: the network may work in place
                     raw = (
-                        run.loaded.call(run.loaded.module, run.inputs)
+                        run.loaded.call(run.loaded.module, inputs)
                         if run.loaded.call
-                        else run.loaded.run(run.inputs)
+                        else run.loaded.run(inputs)
                     )
                 parts[s, t] = target.read(logits_of(raw).detach()).numpy()
         _refuse_other(clean[-1], parts[-1, 0])

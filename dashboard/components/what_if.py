@@ -56,9 +56,11 @@ def _curve(reference: str, answer: dict, moved: Mapping[int, float]) -> None:
 
 
 def _asked(reference: str, sample: int, moved: Mapping[int, float]) -> dict | None:
-    shown = sorted({*state.param(SHOWN, [], None)})
-    work = {"input": reference, "sample": sample, "moved": sorted(map(list, moved.items())),
-            "shown": [int(s) for s in shown if str(s).isdecimal()]}  # fmt: skip
+    shown = sorted({*state.param(SHOWN, [], None)})[: browse.MOST]
+    work = {
+        "input": reference, "digest": state.workspace().activations(reference).digest, "sample": sample,
+        "moved": sorted(map(list, moved.items())), "shown": [int(s) for s in shown if str(s).isdecimal()],
+    }  # fmt: skip
     job = jobs.find("what_if", work)
     if job is None or job.state == "interrupted":
         title = "What if: the network is asked"

@@ -96,7 +96,7 @@ def asked_pair(
     notes = list(sets.notes)
     if not good.all():
         notes.append(f"{int((~good).sum())} sample(s) without a direction are no partners.")
-    partners = np.sort(rng.permutation(others)[: params.null_samples])
+    partners = rng.permutation(others)[: params.null_samples]
     return AskedPair(sets, i, j, x - centre, y - centre, pooled, centre, partners,
                      float(cosines(pooled[i], pooled[[j]])[0]), units, tuple(notes))  # fmt: skip
 

@@ -166,12 +166,17 @@ def judge_patch(
     found = PatchVerdict(
         "", (), dict(zip(names, np.array(effects).T, strict=True)), dict(zip(names, np.array(outside).T, strict=True)),
         {WHOLE: float(np.trace(natural.covariance)) / d} | {k: natural.variance(q) for k, q in frames.items()}, frames,
-        np.array(by_chance).mean(axis=0), np.array([natural.variance(q) for q in chance]),
+        np.array(by_chance).mean(axis=0), np.array([natural.variance(q) for q in _frames(d, frames[CONNECTED], rng)]),
         float(np.linalg.norm(v.T @ difference)) / length,
         np.array([np.linalg.norm(q.T @ difference) for q in chance]) / length,
     )  # fmt: skip
     word, reasons = _judged(found)
     return PatchVerdict(word, reasons, *(getattr(found, f) for f in list(found.__dataclass_fields__)[2:]))
+
+
+def _frames(d: int, like: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Random subspaces of as many dimensions as `like`, at least one."""
+    return [np.linalg.qr(rng.standard_normal((d, max(like.shape[1], 1))))[0] for _ in range(DRAWS)]
 
 
 def _parts(h: np.ndarray, s: np.ndarray, frames, natural: Natural) -> dict[str, np.ndarray]:

@@ -106,7 +106,8 @@ class Asked:
                 f"sample {sample} of {self.tap.name} to explain",
                 f"one of its {len(self.samples.samples):,} samples with finite rows and, of a probe, a label",
             )
-        return np.r_[own, self.others(own)[:more]]
+        kept = max(0, len(self.samples.samples) - 1 - 2)  # two are left for the null
+        return np.r_[own, self.others(own)[: min(more, kept)]]
 
     def others(self, own: np.ndarray) -> np.ndarray:
         """All others, in random order."""
@@ -142,8 +143,9 @@ class Asked:
 
     def settings(self, run: SampleRun) -> Settings:
         side = max(run.grid) if run.grid else run.shape[0]
-        window = self.params.window or max(1, -(-side // TOKENS_A_SIDE))
-        p = self.params
+        p, window = self.params, min(side, self.params.window or max(1, -(-side // TOKENS_A_SIDE)))
+        if isinstance(run, ByUnit):  # units have no neighbours
+            window = 1
         return Settings(p.steps, window, max(1, window // 2), p.masks, p.budget)
 
     def _others(self, run: SampleRun, site: str) -> list:

@@ -17,3 +17,8 @@ _FILES = (slopes, norm_grad, occlusion, random_masks, shapley, module_rules, con
 WAYS: dict[str, Way] = {way.name: way for file in _FILES for way in file.WAYS}
 EXPLAINING = tuple(name for name, way in WAYS.items() if not way.control)
 CONTROLS = tuple(name for name, way in WAYS.items() if way.control)
+OF_PLACES = (
+    "Grad-CAM",
+    "guided Grad-CAM",
+    "NormGrad, 3 x 3",
+)  # means over places, or neighbours: not of units

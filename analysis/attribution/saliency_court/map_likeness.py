@@ -44,6 +44,15 @@ def chance_half(tokens: np.ndarray) -> float:
     return float(NORMAL * np.sqrt(variance.sum()) / len(variance))
 
 
+def in_other_order(maps: list, rng: np.random.Generator) -> list:
+    """Beside each the maps of another sample, at random: in a store sorted by class the next one is of the same."""
+    order = rng.permutation(len(maps))
+    found = list(maps)
+    for a, b in zip(order, np.roll(order, 1), strict=True):
+        found[a] = maps[b]
+    return found
+
+
 def same_length(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both (k, T) up to the end of the shorter one."""
     tokens = min(a.shape[-1], b.shape[-1])

@@ -13,7 +13,7 @@ from analysis.attribution.backgrounds import Background
 from analysis.attribution.explained_samples import NetworkSamples, ProbeSamples, refuse_few_samples
 from analysis.attribution.saliency.by_unit import ByUnit
 from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way
-from analysis.attribution.saliency.ways import WAYS
+from analysis.attribution.saliency.ways import OF_PLACES, WAYS
 from analysis.attribution.saliency_court.asking import FEWEST, THE_INPUT, CourtParams
 from analysis.attribution.saliency_court.site_views import grid_within, place_run
 from analysis.attribution.sample_run import INPUT, SampleRun
@@ -162,7 +162,7 @@ def opened_trial(
     cases = cases_of(samples, chosen, params, number, own, tap.layout)
     rows = cases[0].background.size
     longest = max(cases, key=lambda case: case.run.shape[0]).run
-    settings = settings_of(params, max(longest.grid) if longest.grid else longest.shape[0])
+    settings = settings_of(params, _side(longest))
     ways, said = ways_within(params, longest, rows, settings)
     opened = len(cases) + (0 if params.background == backgrounds.ZERO else min(params.background_samples, n))
     trial = Trial(
@@ -205,6 +205,13 @@ def cases_of(samples, chosen: np.ndarray, params: CourtParams, number: str | Non
     return cases
 
 
+def _side(run) -> int:
+    """Of a map; 1 of units, which have no neighbours."""
+    if isinstance(run, ByUnit):
+        return 1
+    return max(run.grid) if run.grid else run.shape[0]
+
+
 def settings_of(params: CourtParams, side: int) -> Settings:
     """Windows of an eighth of the side, half overlapping."""
     window = max(1, -(-side // WINDOWS))
@@ -231,6 +238,11 @@ def ways_within(
     """Those asked for, or all that keep within the budget of passes; the controls last; and what was left out."""
     asked, said = asked_ways(params.ways), []
     ways, tokens = asked or tuple(WAYS.values()), run.shape[0]
+    if asked is None and isinstance(run, ByUnit):
+        ways = tuple(w for w in ways if w.name not in OF_PLACES)
+        said.append(
+            f"Units are no places, and left out: {', '.join(OF_PLACES)}; edges of units mean nothing."
+        )
     inside = [w for w in ways if not (w.input_only and run.site != INPUT)]
     if len(inside) < len(ways):
         names = ", ".join(w.name for w in ways if w not in inside)

@@ -42,11 +42,12 @@ class Orders:
         return len(self.empty)
 
     def as_share(self) -> Orders:
-        """Less the number on the background, over the mean difference of sample and background: no sample is divided by
-        a difference of its own, which may be next to nothing."""
+        """Less the number on the background, over the size of the mean difference of sample and background: no sample is
+        divided by a difference of its own, which may be next to nothing, and the sign stays, also where samples have
+        less of the number than the background."""
         size, low = float((self.full - self.empty).mean()), self.empty
         shifted = {
-            name: (v - low.reshape(-1, *[1] * (v.ndim - 1))) / size
+            name: (v - low.reshape(-1, *[1] * (v.ndim - 1))) / abs(size)
             for name in ("curves", "random", "areas", "random_areas", "empty", "full")
             for v in (getattr(self, name),)
         }

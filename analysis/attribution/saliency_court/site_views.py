@@ -23,6 +23,8 @@ def grid_within(run: SampleRun, layout: Layout | None) -> tuple[tuple[int, int] 
     """(height, width) of the tokens and how many come before them: of a map its own, of tokens in a row what `layout`
     knows, or the square that fits where the input is an image. (None, 0) of a line."""
     tokens = run.shape[0]
+    if isinstance(run, ByUnit):
+        return None, 0
     if run.grid is not None:
         return run.grid, run.leading
     if layout is not None and layout.grid and layout.leading + layout.grid[0] * layout.grid[1] == tokens:

@@ -146,7 +146,9 @@ def explained_units(
                                        (at, span[1]))  # fmt: skip
     refuse_few_samples(tap, samples, FEWEST)
     n, site = len(samples.samples), INPUT if params.players == INPUT_COLUMNS else None
-    looked = [samples.run(int(i), site) for i in np.sort(rng.choice(n, size=min(LOOKED, n), replace=False))]
+    looked = [
+        samples.run(int(i), site) for i in rng.choice(n, size=min(LOOKED, n), replace=False)
+    ]  # in no order
     target, words = _number(samples, looked, params)
     some = np.sort(rng.choice(n, size=min(params.background_samples, n), replace=False))
     needed = params.background != backgrounds.ZERO

@@ -74,6 +74,12 @@ class Groups:
         )
         return np.einsum("ngp,nhp->ngh", first, second)
 
+    def correlations_elsewhere(self) -> np.ndarray:
+        """(n, g, g) between a sample's map and those of all other samples, their mean. Of more than one position."""
+        own = self._lines()
+        others = (own.sum(axis=0, keepdims=True) - own) / max(len(own) - 1, 1)
+        return np.einsum("ngp,nhp->ngh", own, others)
+
     def _lines(self, order: np.ndarray | None = None) -> np.ndarray:
         x = self.maps if self.positions > 1 else self.mean.transpose(2, 1, 0)
         x = x if order is None else x[:, :, order]

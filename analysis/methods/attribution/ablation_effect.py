@@ -6,8 +6,8 @@ A part is an attention head, attention or the MLP of a layer, a layer, a unit of
 there. It is taken out on all tokens: its value becomes the mean over all samples, zero, or that of another sample. The
 share is the change over the mean of y as it is, told only where that mean is more than two standard errors from 0.
 
-Null: a change as large at every token of the same site in a random direction. Interval: percentile bootstrap over
-samples.
+Null: a change as large at every token of the same site in a random direction, one for all samples of a draw; of the
+largest change the largest of all parts. Interval: percentile bootstrap over samples.
 
 When it lies: zero is no value that the network has seen, so that a large change may be that of a broken network and
 not of what the part does; parts that stand in for each other look as if none were needed, as they are taken out one
@@ -58,9 +58,8 @@ HELP = {
     "share": "Change over the mean of the number as it is; nothing where that mean cannot be told from 0.",
     "size": "Mean over samples of the change without its sign.",
     "by chance": "The same for changes as large in random directions of the same place.",
+    "largest by chance": "The largest of these random changes.",
     "over chance": "Size less that by chance.",
-    "over chance, low": "95 % interval of it, of the same samples both times.",
-    "over chance, high": "95 % interval of it, of the same samples both times.",
     "turned": "Share of samples whose number changes its sign.",
 }
 
@@ -70,7 +69,7 @@ class AblationParams(BenchParams):
     parts: str = param(LAYERS, "What is taken out, one at a time.", choices=CHOICES)
     way: str = param(MEAN, "What stands in the place of a part.", label="in its place", choices=ABLATIONS)
     draws: int = param(
-        3, "Random changes of the same size for each part.", label="random changes", low=2, high=50
+        19, "Random changes of the same size for each part.", label="random changes", low=2, high=200
     )
     most: int = param(
         64, "Most units or features; those that vary most.", label="most units", low=1, high=4096
@@ -123,17 +122,15 @@ def share_known(clean: np.ndarray) -> bool:
 
 
 def _columns(parts: list[Component], moved, chance, clean, rng) -> dict[str, np.ndarray]:
-    size, by_chance = np.abs(moved), np.abs(chance).mean(axis=1)
-    over, mean = size - by_chance, moved.mean(axis=1)
+    size, by_chance = np.abs(moved), np.abs(chance).mean(axis=2)
+    mean = moved.mean(axis=1)
     low, high = bootstrap_mean(moved.T, rng)
-    over_low, over_high = bootstrap_mean(over.T, rng)
     columns = {
         "part": np.array([c.name for c in parts]), "layer": np.array([c.layer for c in parts]), "change": mean,
         "low": np.minimum(low, mean), "high": np.maximum(high, mean),
         "standard error": moved.std(axis=1, ddof=1) / np.sqrt(moved.shape[1]), "share": mean / clean.mean(),
-        "size": size.mean(axis=1), "by chance": by_chance.mean(axis=1), "over chance": over.mean(axis=1),
-        "over chance, low": np.minimum(over_low, over.mean(axis=1)),
-        "over chance, high": np.maximum(over_high, over.mean(axis=1)),
+        "size": size.mean(axis=1), "by chance": by_chance.mean(axis=1), "largest by chance": by_chance.max(axis=1),
+        "over chance": size.mean(axis=1) - by_chance.mean(axis=1),
         "turned": (np.sign(clean + moved) != np.sign(clean)).mean(axis=1),
     }  # fmt: skip
     if not share_known(clean):
@@ -144,28 +141,33 @@ def _columns(parts: list[Component], moved, chance, clean, rng) -> dict[str, np.
 def _estimates(columns, moved, chance, bench: Bench) -> tuple[Estimate, ...]:
     best = int(np.argmax(columns["size"]))
     size, n, d = np.abs(moved[best]), moved.shape[1], bench.made.source.shape[1]
-    draws = np.abs(chance[best]).mean(axis=1)
-    beyond = columns["over chance, low"] > 0
+    draws = np.abs(chance).mean(axis=2).max(axis=0)  # the largest of all parts, too
+    beyond = _beyond(columns)
     return (
         Estimate(f"largest change, {columns['part'][best]}", float(size.mean()), **mean_interval(size, 0.0),
                  null=float(draws.mean()), null_low=float(draws.min()), null_high=float(draws.max()),
-                 null_method="changes as large in random directions", n=n, d=d,
+                 null_method="changes as large in random directions, the largest of all parts", n=n, d=d,
                  estimator="mean |y without it - y|, the largest of all parts"),
-        Estimate("parts beyond chance", float(beyond.mean()), null=0.025,
-                 null_method="one end of a 95 % interval", n=len(beyond), d=d,
-                 estimator="share of parts whose size is over that of random changes"),
+        Estimate("parts beyond chance", float(beyond.mean()), null=1 / (chance.shape[1] + 1),
+                 null_method=f"the largest of {chance.shape[1] + 1} alike, exact", n=len(beyond), d=d,
+                 estimator="share of parts whose size is over that of all its random changes"),
     )  # fmt: skip
+
+
+def _beyond(columns) -> np.ndarray:
+    """(parts,) bool: larger than all changes in random directions."""
+    return columns["size"] > columns["largest by chance"]
 
 
 def _reading(columns, params, bench: Bench) -> str:
     best = int(np.argmax(columns["size"]))
-    beyond = int((columns["over chance, low"] > 0).sum())
+    beyond = int(_beyond(columns).sum())
     share = (
         f", {columns['share'][best]:+.0%} of its mean {bench.clean.mean():.3g}" if "share" in columns else ""
     )
     return (
         f"Without {columns['part'][best]} the {params.number} changes most, by {columns['change'][best]:+.3g} on "
-        f"average{share}; of {len(columns['part']):,} parts {beyond:,} change it more than random changes as large do."
+        f"average{share}; of {len(columns['part']):,} parts {beyond:,} change it more than any random change as large."
     )
 
 

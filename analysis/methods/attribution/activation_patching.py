@@ -151,6 +151,12 @@ def _strongest(found: Swept, n: np.ndarray) -> tuple[int, int]:
     return int(i), int(j)
 
 
+def _strongest_by_chance(found: Swept, n) -> float:
+    """As a cell is chosen for its effect, so is that of the null."""
+    mean = np.where(n >= FEWEST, _mean(found.chance, n), 0.0)
+    return float(mean.flat[np.abs(mean).argmax()])
+
+
 def _estimates(grid: Grid, found: Swept, n, rng, bench: Bench) -> tuple[Estimate, ...]:
     at, gap, d = _strongest(found, n), found.gap, bench.made.source.shape[1]
     known = np.isfinite(found.effect[at])
@@ -159,9 +165,9 @@ def _estimates(grid: Grid, found: Swept, n, rng, bench: Bench) -> tuple[Estimate
     estimates = [
         Estimate("difference between the runs", float(gap.mean()), **mean_interval(gap), null=0.0,
                  null_method="the same run twice", n=len(gap), d=d, estimator="mean y(source) - y(base)"),
-        Estimate(f"effect of {name}", float(effect.mean()), **mean_interval(effect), null=float(chance.mean()),
-                 null_method="the same cell from another pair", n=len(effect), d=d,
-                 estimator="mean y(patched) - y(base), the strongest of all cells"),
+        Estimate(f"effect of {name}", float(effect.mean()), **mean_interval(effect),
+                 null=_strongest_by_chance(found, n), null_method="the strongest of all cells from another pair",
+                 n=len(effect), d=d, estimator="mean y(patched) - y(base), the strongest of all cells"),
     ]  # fmt: skip
     if _told(found):
         sign = np.sign(gap.mean())

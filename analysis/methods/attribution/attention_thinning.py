@@ -125,7 +125,7 @@ def _stay(clean, drawn) -> np.ndarray:
 
 def _spread(drawn) -> np.ndarray:
     """(shares, n) standard deviation of logits over draws, root mean square over outputs."""
-    return np.sqrt(drawn.var(axis=1).mean(axis=-1))
+    return np.sqrt(drawn.var(axis=1, ddof=1).mean(axis=-1))
 
 
 def _estimates(found, clean, drawn, d: int) -> tuple[Estimate, ...]:

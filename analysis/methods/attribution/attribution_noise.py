@@ -31,10 +31,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations
+from analysis.attribution.saliency.by_unit import ByUnit
 from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
 from analysis.attribution.saliency_court.bands import mean_band, ratio_of_means
 from analysis.attribution.saliency_court.costs import court_cost
-from analysis.attribution.saliency_court.map_likeness import same_length
+from analysis.attribution.saliency_court.map_likeness import in_other_order, same_length
 from analysis.attribution.saliency_court.on_trial import Case, Trial, opened_trial
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
@@ -89,7 +90,7 @@ def attribution_noise(
     trial = opened_trial(activations, params, rng, progress)
     clean = trial.without_silent(trial.maps(progress, (0.1, 0.2)))
     sizes = np.geomspace(params.smallest, params.largest, params.sizes)
-    other = _changes(clean, clean[1:] + clean[:1])
+    other = _changes(clean, in_other_order(clean, rng))
     moved, answer = _moved(trial, clean, sizes, params, rng, progress)
     lines = mean_band(moved, rng)
     answers = mean_band(answer, rng)
@@ -137,7 +138,8 @@ def _noisy(case: Case, e: np.ndarray) -> Case:
     x = case.run.clean
     apart = (x.double() - case.background.rows[0].double()).pow(2)
     # each unit by its own distance: columns of a table have units of measure
-    new = (x.double() + apart.mean(dim=0).sqrt() * torch.as_tensor(e)).to(x.dtype)
+    size = apart.sqrt() if isinstance(case.run, ByUnit) else apart.mean(dim=0).sqrt()
+    new = (x.double() + size * torch.as_tensor(e)).to(x.dtype)
     return dataclasses.replace(case, run=case.run.holding(new))
 
 

@@ -171,7 +171,9 @@ def _estimates(heats, fills, apart, k: int, d: int, rng) -> tuple[Estimate, ...]
         estimator="the same of other samples under the same augmentations, mean",
     ))  # fmt: skip
     if heats.shape[1] > 2 and (np.ptp(heats, axis=1) > 0).all():
-        a, b = heats.argsort(axis=1).argsort(axis=1).astype(float)
+        from scipy.stats import rankdata
+
+        a, b = rankdata(heats, axis=1)
         null = np.array([np.corrcoef(a, rng.permutation(b))[0, 1] for _ in range(200)])
         agree = float(np.corrcoef(a, b)[0, 1])
         made.append(Estimate(

@@ -36,7 +36,12 @@ from analysis.attribution.saliency_court import reset_layers
 from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
 from analysis.attribution.saliency_court.bands import mean_band
 from analysis.attribution.saliency_court.costs import court_cost
-from analysis.attribution.saliency_court.map_likeness import rank_correlations, same_length, structure
+from analysis.attribution.saliency_court.map_likeness import (
+    in_other_order,
+    rank_correlations,
+    same_length,
+    structure,
+)
 from analysis.attribution.saliency_court.on_trial import Case, Trial, opened_trial
 from analysis.attribution.saliency_court.permuted_labels import permuted_probe
 from analysis.attribution.saliency_court.site_views import place_run
@@ -91,7 +96,7 @@ def cascade_randomisation(
     trial = opened_trial(activations, params, rng, progress)
     clean = trial.without_silent(trial.maps(progress, (0.1, 0.2)))
     names, stages = _stages(trial, params)
-    other = _likeness(trial, clean, clean[1:] + clean[:1], params.measure)
+    other = _likeness(trial, clean, in_other_order(clean, rng), params.measure)
     found, total, done = [], params.draws * len(stages), 0
     for _ in range(params.draws):
         own = []

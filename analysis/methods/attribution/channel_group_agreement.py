@@ -71,7 +71,8 @@ def channel_group_agreement(
         raise InputError(f"one group of {tap.shape[1]} channel(s)", "two groups or more", "Raise 'groups'")
     n = len(found.maps)
     shifted = (np.arange(n) + rng.integers(1, n)) % n  # another sample for each
-    own, far = found.correlations(), found.correlations(shifted)
+    own = found.correlations()
+    far = found.correlations_elsewhere() if found.positions > 1 else found.correlations(shifted)
     values, null = own.mean(axis=0), far.mean(axis=0)
     null = (null + null.T) / 2
     low, high, significant = _tested(own - (far + far.transpose(0, 2, 1)) / 2, own, len(found.samples))

@@ -106,17 +106,18 @@ def circuit(activations, params: CircuitParams = CircuitParams(), rng=None, prog
 
 
 def _shares(batches, graph: Graph, drawn, params, rng, progress):
-    """(2, n) of the drawn edges alone, and of all others; of random sets, [(2, n)] each."""
+    """(2, n) of the drawn edges alone, and of all others; of random sets and of all edges outside each, [(2, n)]
+    each."""
     every = np.zeros(len(graph.edges), dtype=bool)
     own = every.copy()
     own[drawn] = True
     empty = np.concatenate([w.with_edges(every) for w in batches])
     chosen = random_sets(np.full(params.random, len(drawn)), len(every), rng) if len(drawn) else []
     found = []
-    for k, kept in enumerate((own, ~own, *chosen)):
-        progress(0.6 + 0.2 * k / (2 + len(chosen)), "running sets of edges")
+    for k, kept in enumerate((own, ~own, *chosen, *(~c for c in chosen))):
+        progress(0.6 + 0.2 * k / (2 + 2 * len(chosen)), "running sets of edges")
         found.append(share_kept(batches, kept, empty))
-    return found[0], found[1], found[2:]
+    return found[0], found[1], found[2 : 2 + len(chosen)], found[2 + len(chosen) :]
 
 
 def _positions(graph: Graph) -> np.ndarray:

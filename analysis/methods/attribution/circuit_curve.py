@@ -126,9 +126,10 @@ def _curve(bench, params, x, ways, found, chance, rng) -> Curve:
 
 
 def _ends(both, rng) -> tuple[float, float]:
-    if both[1].sum() <= 0:
+    sign = np.sign(both[1].sum())
+    if sign == 0:
         return share_of(both), share_of(both)
-    return ratio_interval(both[0], both[1], rng)
+    return ratio_interval(sign * both[0], sign * both[1], rng)
 
 
 def _first(x, own) -> int:

@@ -108,7 +108,7 @@ def class_sensitivity(
 
 
 def _least_likely(case: Case, params) -> Case:
-    z = at_position(case.run.logits, case.target.position)[0].detach().double()
+    z = at_position(case.run.logits, case.target.position)[0].detach().double().clone()
     z[case.target.answer] = float("inf")
     if len(z) < 2:
         raise InputError("a network with one output", "two answers to tell apart")

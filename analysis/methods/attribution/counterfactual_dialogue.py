@@ -136,9 +136,11 @@ def counterfactual_dialogue(
     for k in range(params.draws):
         progress(0.5 + 0.3 * k / params.draws, "trying random moves")
         drawn.append(random_like(moves, deviation, rng))
-        by_chance.append(fewest_flips(lambda x: logits_at(run, x), h, drawn[-1], wanted, **how, exact=False))
+        by_chance.append(fewest_flips(lambda x: logits_at(run, x), h, drawn[-1], wanted, **how))
     same = [i for i, s in zip(others, said, strict=True) if s == samples.word(answer_of(run))][:OTHERS]
-    shares = _elsewhere(samples, same, made, levels, moves, found, wanted, deviation, rng, progress)
+    shares = _elsewhere(
+        samples, same, made, levels, moves, found, wanted, params.margin, deviation, rng, progress
+    )
     near = [np.linalg.norm(r - h) for r, s in zip(rows, said, strict=True)
             if s == samples.word(wanted) and r.shape == h.shape]  # fmt: skip
     estimates = dialogue_estimates(
@@ -165,7 +167,17 @@ def _levels(made, params, rows, said, labels, tokens: int):
 
 
 def _elsewhere(
-    samples, same, made, levels, moves: Moves, found: Flips, wanted: int, deviation, rng, progress
+    samples,
+    same,
+    made,
+    levels,
+    moves: Moves,
+    found: Flips,
+    wanted: int,
+    margin: float,
+    deviation,
+    rng,
+    progress,
 ):
     """Whether the same flips, and random moves of their lengths, lead to the wanted answer in other samples."""
     asked = {(int(moves.concept[j]), bool(moves.adds[j])) for j in found.chosen}
@@ -184,8 +196,8 @@ def _elsewhere(
         ]
         both = [m.rows[some].sum(axis=0) for m in (offered, random_like(offered, deviation, rng))]
         z = margin_of(logits_at(run, np.stack([h + both[0], h + both[1]])), wanted)
-        own.append(z[0] > 0)
-        chance.append(z[1] > 0)
+        own.append(z[0] > margin)
+        chance.append(z[1] > margin)
     return np.array(own), np.array(chance)
 
 

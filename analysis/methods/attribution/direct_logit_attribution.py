@@ -110,14 +110,13 @@ def direct_logit_attribution(
 
 def _of_network(bench: Bench, params, rng, progress):
     """Names (m,), parts (m, n), mean parts for random other answers (m, draws)."""
-    found, chance, names = [], [], ()
+    found, chance, names, beside = [], [], (), random_targets(bench, params.null_draws, rng)
     for k, (run, target) in enumerate(zip(bench.runs, bench.targets, strict=True)):
         progress(0.3 + 0.7 * k / len(bench.runs), "splitting the answer")
         direct = direct_paths(run, bench.parts, target.position)
         names = direct.names
         found.append(direct.values(target))
-        others = random_targets(run, target, params.null_draws, rng)
-        chance.append(np.stack([direct.values(t).sum(axis=1) for t in others], axis=1))
+        chance.append(np.stack([direct.values(t).sum(axis=1) for t in beside[k]], axis=1))
     return names, np.concatenate(found, axis=1), np.sum(chance, axis=0) / bench.n
 
 
@@ -126,12 +125,11 @@ def _of_probe(bench: Bench, params, rng, progress):
     units = bench.components(UNITS, params.most)
     everything = Component("", UNITS, (Place(bench.site),))
     cells = [zeroed(c) for c in (*units, everything)]
-    found, chance = [], []
+    found, chance, beside = [], [], random_targets(bench, params.null_draws, rng)
     for k, (run, target) in enumerate(zip(bench.runs, bench.targets, strict=True)):
         progress(0.3 + 0.7 * k / len(bench.runs), "splitting the answer")
-        others = random_targets(run, target, params.null_draws, rng)
         logits = np.concatenate([z.double().numpy() for _, z in run.logits_with(cells)])
-        split = [_split(t, run.logits, logits) for t in (target, *others)]
+        split = [_split(t, run.logits, logits) for t in (target, *beside[k])]
         found.append(split[0])
         chance.append(np.stack([s.sum(axis=1) for s in split[1:]], axis=1))
     names = (*(c.name for c in units), OTHERS, CONSTANT)

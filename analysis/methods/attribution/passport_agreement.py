@@ -135,9 +135,10 @@ def _line(block: str, kind: str, tokens, vectors) -> dict:
 
 
 def _chance(a: np.ndarray, b: np.ndarray) -> float:
-    top = int(max(a.max(), b.max())) + 1
+    """The share of pairs of other neurons with the same token."""
+    n, top = len(a), int(max(a.max(), b.max())) + 1
     p, q = (np.bincount(x, minlength=top) / len(x) for x in (a, b))
-    return float(p @ q)
+    return float((n**2 * (p @ q) - (a == b).sum()) / max(n * (n - 1), 1))
 
 
 def _estimate(kind: str, found, d: int) -> Estimate:

@@ -153,7 +153,7 @@ def _result(tap, asked, dial, target, grid, own, line, rest, chance, params, see
     estimates = _estimates(own, line, rest, chance, tap.shape[1])
     return Curve(
         title=f"The {words} over {_called(asked, dial)}",
-        reading=_reading(words, _called(asked, dial), dial, own, estimates),
+        reading=_reading(words, _called(asked, dial), dial, own, estimates, params.feature is None),
         caveats=(*seen.notes, *asked.notes, f"Asked is {asked.what}; only this feature is moved, all others stay."),
         estimates=estimates, x=grid, x_name=_called(asked, dial), y_name=words,
         series={me: own, LINE: line, many: mean, RANDOM: chance.mean(axis=0)},
@@ -189,14 +189,17 @@ def _estimates(own, line, rest, chance, d: int) -> tuple[Estimate, ...]:
     )  # fmt: skip
 
 
-def _reading(words, called, dial, own, estimates) -> str:
+def _reading(words, called, dial, own, estimates, chosen: bool) -> str:
     moved, missed = estimates[0], estimates[2].value
-    beyond = "more than" if moved.value > moved.null_high else "no more than"
+    beyond = f"{'more' if moved.value > moved.null_high else 'no more'} than random directions as long give"
+    if chosen:  # the largest of all is more than one by chance
+        beyond = (
+            "the feature was chosen for moving it most, so that it is not held against one random direction"
+        )
     bent = "all but a straight line" if missed < 0.1 else "not a straight line"
     return (
         f"Over the values that samples have of {called}, {dial.low:.3g} to {dial.high:.3g}, the {words} of this sample "
-        f"lies between {own.min():.3g} and {own.max():.3g}: {beyond} random directions as long give; it is "
-        f"{bent}."
+        f"lies between {own.min():.3g} and {own.max():.3g}: {beyond}; it is {bent}."
     )
 
 

@@ -38,7 +38,7 @@ from analysis.attribution.saliency.asked import (
     rank_agreement,
 )
 from analysis.attribution.saliency.way import SaliencyMap, Settings
-from analysis.attribution.saliency.ways import CONTROLS, EXPLAINING, WAYS
+from analysis.attribution.saliency.ways import CONTROLS, EXPLAINING, OF_PLACES, WAYS
 from analysis.compute.machine import machine
 from analysis.errors import LoupeError, NotEnoughData
 from analysis.features.readers import PROBE
@@ -46,11 +46,6 @@ from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 OPENING = 5.0  # seconds
-OF_PLACES = (
-    "Grad-CAM",
-    "guided Grad-CAM",
-    "NormGrad, 3 x 3",
-)  # means over places, or neighbours: not of units
 
 
 @dataclass(frozen=True)

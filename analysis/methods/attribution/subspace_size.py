@@ -78,12 +78,12 @@ def subspace_size(
             f"{bench.tap.name} has {bench.n} samples", f"at least {2 * FEWEST}, half of them to fit"
         )
     places = places_of(bench, params.where, params.layer)
-    order = [rng.permutation(r.n) for r in bench.runs]
+    half = np.split(rng.permutation(bench.n) % 2, np.cumsum([r.n for r in bench.runs])[:-1])
     halves = [
         [
-            BatchRun(r.loaded, taken(r.inputs, np.sort(o[k::2])))
-            for r, o in zip(bench.runs, order, strict=True)
-            if r.n > k
+            BatchRun(r.loaded, taken(r.inputs, np.flatnonzero(h == k)))
+            for r, h in zip(bench.runs, half, strict=True)
+            if (h == k).any()
         ]
         for k in (0, 1)
     ]
@@ -172,7 +172,7 @@ def _reading(estimates, sizes, params) -> str:
 
 
 def _caveats(bench, params, places, judged, rows: int) -> list[str]:
-    n = sum(r.n for r in judged)
+    n, alone = sum(r.n for r in judged), sum(r.n == 1 for r in judged)
     said = [f"Directions are those of one half of the samples; the other {n} are judged."]
     if bench.parts is None and params.where != TAP:
         said.append(f"A probe has no {params.where}: the tap itself is held.")
@@ -181,6 +181,8 @@ def _caveats(bench, params, places, judged, rows: int) -> list[str]:
     said.append(
         "Mixed tokens: every token is that of another sample at the same place, off the distribution."
     )
+    if alone:
+        said.append(f"{alone:,} judged samples have no other of as many tokens and were not mixed.")
     return [*said, f"{rows:,} rows went through {bench.what}."]
 
 

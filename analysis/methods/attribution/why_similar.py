@@ -127,7 +127,7 @@ def _parts(made, pair, asked: str, params, progress):
         return names, found[0], found[1:]
     codes = _pooled_codes(made, pair, params, progress)
     found = features_against(
-        codes[0], codes[1:], np.asarray(made.features.decoder, np.float64), pair.f, every
+        codes[0], codes[1:], np.asarray(made.features.decoder, np.float64)[:, pair.units], pair.f, every
     )
     return (*names, REST), found[0], found[1:]
 

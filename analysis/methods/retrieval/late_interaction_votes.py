@@ -87,7 +87,7 @@ def late_interaction_votes(
     units = unit_rows(sets.values - (sets.means().mean(axis=0) if params.centred else 0.0))
     similar = units @ units[sets.offsets[at] : sets.offsets[at + 1]].T
     found = best(similar, sets.offsets)
-    others = np.setdiff1d(np.arange(sets.n), (at, to))
+    others = rng.permutation(np.setdiff1d(np.arange(sets.n), (at, to)))
     progress(0.8, "counting votes")
     columns = _columns(tap, sets, similar, found, at, to, others, params)
     estimates = _estimates(sets, similar, found, columns, to, others, tap.shape[1])

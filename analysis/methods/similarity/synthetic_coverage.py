@@ -143,8 +143,10 @@ def _classes(labels, k: int) -> tuple[list[str], list[str]]:
 
 
 def _by_chance(real, synthetic, params, rng) -> np.ndarray:
-    """(draws, 4) numbers of real samples in the place of synthetic ones."""
-    n, m = len(real), min(len(synthetic), len(real) // 2)
+    """(draws, 4) numbers of real samples in the place of synthetic ones, as many of both sorts in proportion: coverage
+    hangs on that."""
+    n = len(real)
+    m = min(max(round(n * len(synthetic) / (n + len(synthetic))), 1), n - params.neighbours - 1)
     out = []
     for _ in range(params.draws):
         order = rng.permutation(n)

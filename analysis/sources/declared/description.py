@@ -14,6 +14,7 @@ keys to those of the file, {"": "encoder."}), "left_out" (beginnings of keys of 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,7 +129,11 @@ def _weights(path: Path, name) -> Path:
     """The file of the weights, which may not lie outside the description's own folder."""
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise InputError(f"{path} names the weights {shown(name)}", "a file beside it")
-    found = (path.parent / name).resolve()
+    try:
+        found = (path.parent / name).resolve()
+        found.exists()
+    except (OSError, ValueError) as error:  # too long, or no text that a file system knows
+        raise InputError(f"{path} names the weights {shown(name)} ({error})", "a file beside it") from None
     if Path(name).is_absolute() or not found.is_relative_to(path.parent):
         raise UnsafeFile(
             f"{path} names weights outside its folder ({name})", "a file beside it", "Copy the weights there"
@@ -138,7 +143,7 @@ def _weights(path: Path, name) -> Path:
     return found
 
 
-def _layers(value, say: str, prefix: str = "", depth: int = 0) -> tuple[Layer, ...]:
+def _layers(value, say: str, prefix: str = "", depth: int = 0, residual: bool = False) -> tuple[Layer, ...]:
     of = f"layer '{prefix.rstrip('.')}' of {say}" if prefix else say
     if depth > DEEPEST:
         raise InputError(f"{of} is nested {depth} deep", f"at most {DEEPEST}")
@@ -146,23 +151,25 @@ def _layers(value, say: str, prefix: str = "", depth: int = 0) -> tuple[Layer, .
         raise InputError(f"{of} has no list of layers", f"1 to {MOST_LAYERS:,} layers")
     found = [_layer(v, say, prefix, depth) for v in value]
     names = [layer.name for layer in found]
-    twice = next((n for n in names if names.count(n) > 1), None)
+    twice = next((n for n, many in Counter(names).items() if many > 1), None)
     if twice is not None:
         raise InputError(f"{say} has two layers named '{prefix}{twice}'", "one name for each")
+    if residual and SHORTCUT in names:  # torch would take it for the side branch
+        raise InputError(f"{of} holds a layer named '{SHORTCUT}'", "another name")
     return tuple(found)
 
 
 def _layer(value, say: str, prefix: str, depth: int) -> Layer:
     name = value.get("name") if isinstance(value, Mapping) else None
     clean = isinstance(name, str) and 0 < len(name) <= MOST_NAME and name.replace("-", "_").isidentifier()
-    if not clean and not (isinstance(name, str) and name.isdecimal()):
+    if not clean and not (isinstance(name, str) and name.isdecimal() and len(name) <= MOST_NAME):
         raise InputError(
             f"{say} has a layer named {shown(name)}",
             "letters, digits and _, without dots (a Sequential holds the rest)",
         )
     whole, kind = f"layer '{prefix}{name}' of {say}", value.get("type")
-    holds = kind in HOLDERS
-    if not holds and kind not in ARGUMENTS:
+    holds = isinstance(kind, str) and kind in HOLDERS
+    if not isinstance(kind, str) or (not holds and kind not in ARGUMENTS):
         raise InputError(
             f"{whole} is of the type {shown(kind)}", "one of " + ", ".join((*ARGUMENTS, *HOLDERS)),
             "A network with others needs its own code: `loupe record --model`",
@@ -184,7 +191,7 @@ def _layer(value, say: str, prefix: str, depth: int) -> Layer:
         return Layer(name, kind, _arguments(kind, value.get("args") or {}, whole))
     inner, side = f"{prefix}{name}.", value.get(SHORTCUT)
     return Layer(
-        name, kind, layers=_layers(value.get("layers"), say, inner, depth + 1),
+        name, kind, layers=_layers(value.get("layers"), say, inner, depth + 1, kind == RESIDUAL),
         shortcut=_layers(side, say, f"{inner}{SHORTCUT}.", depth + 1) if side is not None else (),
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ audio   {"sampling_rate": 16000, "samples": 16000, "channel_axis": true}: clips 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -134,7 +135,7 @@ def _columns(value, say: str) -> tuple[Column, ...]:
             )
         found.append(Column(str(v.get("name") or "/".join(ratio)), tuple(ratio)))
     names = [c.name for c in found]
-    twice = next((n for n in names if names.count(n) > 1), None)
+    twice = next((n for n, many in Counter(names).items() if many > 1), None)
     if twice is not None:
         raise InputError(f"{say}: the input '{twice}' is there twice", "one name for each")
     return tuple(found)

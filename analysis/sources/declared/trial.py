@@ -8,6 +8,7 @@ import math
 from analysis.errors import InputError
 
 MOST_NUMBERS = 1 << 25  # that one layer makes of one item
+UNFOLDED = 8  # times as many that a convolution may lay out to make them
 ITEMS = 3
 APART = 1e-3  # of the largest output, between an item alone and among others: far above rounding
 FAILURES = (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError)
@@ -87,12 +88,20 @@ def numbers_of(layer, shape: tuple[int, ...]) -> int:
         return shape[0] * math.prod(_each(layer.output_size, axes))
     if not kind.startswith(("Conv", "MaxPool", "AvgPool")):
         return math.prod(shape)
-    padding = layer.padding if not isinstance(layer.padding, str) else 0
+    padding = layer.padding
+    if padding == "same":  # half of what the kernel reaches over, on both sides
+        reach = zip(_each(layer.dilation, axes), _each(layer.kernel_size, axes), strict=True)
+        padding = tuple(-(-d * (k - 1) // 2) for d, k in reach)
+    padding = 0 if isinstance(padding, str) else padding
     padded = [n + 2 * p for n, p in zip(shape[1:], _each(padding, axes), strict=True)]
     strides = _each(layer.stride, axes)
     made = [n // s + 2 for n, s in zip(padded, strides, strict=True)]
     channels = getattr(layer, "out_channels", shape[0])
-    return max(shape[0] * math.prod(padded), channels * math.prod(made))
+    kernel = math.prod(_each(layer.kernel_size, axes)) if kind.startswith("Conv") else 1
+    unfolded = (
+        shape[0] // getattr(layer, "groups", 1) * kernel * math.prod(made)
+    )  # as float64 convolutions are made
+    return max(shape[0] * math.prod(padded), channels * math.prod(made), unfolded // UNFOLDED)
 
 
 def _each(value, axes: int) -> tuple[int, ...]:
