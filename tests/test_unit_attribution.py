@@ -15,7 +15,7 @@ from analysis.attribution.backgrounds import Background
 from analysis.attribution.players import each_unit
 from analysis.attribution.sample_run import SampleRun
 from analysis.attribution.units import explained_units
-from analysis.attribution.units.explained_units import CONDITIONAL, SLOPES, UnitPartsParams
+from analysis.attribution.units.explained_units import CONDITIONAL, SHAPLEY, SLOPES, UnitPartsParams
 from analysis.attribution.units.partners import residual_partners
 from analysis.attribution.units.unit_game import unit_game
 from analysis.attribution.units.unit_parts import unit_parts
@@ -175,7 +175,7 @@ def test_moved_background_rows_have_the_conditional_mean_and_spread():
 # ---------------------------------------------------------------------------- many samples
 def test_a_stopped_run_goes_on_where_it_was_and_gives_the_same_bits(network, tmp_path):
     tap, samples = network(lambda x: smooth(x) * torch.cos(x[:, 4] + x[:, 8]), n=120, d=9)  # sampled
-    params, shelf = UnitPartsParams(background_samples=3, rounds=2), ResultCache(tmp_path)
+    params, shelf = UnitPartsParams(way=SHAPLEY, background_samples=3, rounds=2), ResultCache(tmp_path)
 
     def parts(stop=None):
         def progress(fraction, doing=""):

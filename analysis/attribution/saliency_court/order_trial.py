@@ -42,9 +42,9 @@ class Orders:
         return len(self.empty)
 
     def as_share(self) -> Orders:
-        """Less the number on the background, over the size of the mean difference of sample and background: no sample is
-        divided by a difference of its own, which may be next to nothing, and the sign stays, also where samples have
-        less of the number than the background."""
+        """Less the number on the background, over the size of the mean difference of sample and background: no sample
+        is divided by a difference of its own, which may be next to nothing, and the sign stays, also where samples
+        have less of the number than the background."""
         size, low = float((self.full - self.empty).mean()), self.empty
         shifted = {
             name: (v - low.reshape(-1, *[1] * (v.ndim - 1))) / abs(size)
