@@ -194,8 +194,8 @@ def _reading(columns, estimates, samples, params) -> str:
     left = estimates[0]
     return (
         f"The {params.number} of {samples.what} is owed to {len(columns['feature']) - 1:,} features{first}; "
-        f"{beyond:,} of them carry more than with the slopes of other samples, and {left.value:.1%} of its size "
-        "is left over."
+        f"{beyond:,} of them carry more than with the slopes of other samples (one in 40 would by chance), and "
+        f"{left.value:.1%} of its size is left over."
     )
 
 

@@ -159,7 +159,7 @@ def _reading(columns, parts: UnitParts) -> str:
     return (
         f"Over {len(parts.full):,} samples the {parts.explained.words} is owed most of all to {told}; of the first "
         f"{firm}. {over:,} of {int(parts.own.sum()):,} units carry more than if the network listened to all "
-        "alike."
+        "alike (one in 40 would by chance)."
     )
 
 
