@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from analysis.attribution import targets
 from analysis.interventions.batch_run import BatchRun
-from analysis.interventions.components import RESIDUALS, network_parts
+from analysis.interventions.components import RESIDUALS
+from analysis.interventions.finding_parts import network_parts
 from analysis.interventions.interventions import patched
 from analysis.interventions.many_targets import many_targets
 from analysis.sources.loaded_model import LoadedModel
