@@ -303,3 +303,34 @@ def test_heads_of_a_stored_network_are_taken_out_and_what_they_write_adds_up(vit
     lost = dict(zip(repair.columns["part"], repair.positions[:, 1], strict=True))
     for name, change in taken.items():
         assert lost[name] == pytest.approx(-change, abs=1e-5)
+
+
+def planted_probe(n=60, seed=0):
+    rng, label = np.random.default_rng(seed), np.arange(n) % 3
+    x = np.c_[3.0 * np.eye(3)[label], rng.standard_normal((n, 3))] + 0.3 * rng.standard_normal((n, 6))
+    return ArrayActivations(x, name="planted", samples={"label": label})
+
+
+def test_the_score_of_two_answers_is_between_0_and_1_and_not_the_loss():
+    found = {
+        number: ablation_effect(
+            planted_probe(), AblationParams(parts="units of the tap", reader=PROBE, number=number, draws=2)
+        )
+        for number in ("readout score", "loss", "logit difference")
+    }
+    score, loss = (found[n].columns["change"] for n in ("readout score", "loss"))
+    assert np.abs(score).max() < 1
+    assert not np.allclose(score, loss)
+    assert np.sign(score[np.abs(score).argmax()]) == np.sign(
+        found["logit difference"].columns["change"].min()
+    )
+
+
+def test_noise_at_the_input_breaks_what_it_restores():
+    """The whole input is the cell: either way the runs' whole difference is brought."""
+    for way in ("restore the corrupted run", "break the clean run"):
+        asked = patching.PatchingParams(direction=way, corruption=NOISE, reader=PROBE)
+        found = patching.activation_patching(planted_probe(), asked)
+        gap, effect = found.estimates[0].value, found.estimates[1].value
+        assert abs(gap) > 0.1
+        assert effect == pytest.approx(gap, rel=1e-6)

@@ -6,12 +6,12 @@ from __future__ import annotations
 import math
 
 from analysis.errors import InputError
+from analysis.sources.loaded_model import FORWARD_FAILURES
 
 MOST_NUMBERS = 1 << 25  # that one layer makes of one item
 UNFOLDED = 8  # times as many that a convolution may lay out to make them
 ITEMS = 3
 APART = 1e-3  # of the largest output, between an item alone and among others: far above rounding
-FAILURES = (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError)
 
 
 def outputs_of(module, shape: tuple[int, ...], dtype: str, where: str) -> int:
@@ -52,7 +52,7 @@ def _run(module, x, shape: tuple[int, ...], where: str):
     try:
         with torch.no_grad():
             return module(x)
-    except FAILURES as error:
+    except FORWARD_FAILURES as error:
         name, kind, given = last
         said = (str(error).strip().splitlines() or [""])[0][:160]
         raise InputError(
