@@ -1,0 +1,193 @@
+"""A dump: what a network had for its tokens, layer by layer, recorded once without any removal, and a rule run on it.
+
+The rule sees what was recorded of the tokens that it has left: of a merged token the mean over what is inside it, and
+attention among the tokens that are left, with rows that sum to 1 again. The network does not answer to what is removed:
+up to the first removal that is exact, behind it a simulation, and what it costs the answer needs the network itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analysis.errors import InputError
+from analysis.tokens.rule import AFTER, Rule
+from analysis.tokens.schedule import Schedule
+from analysis.tokens.state import Step, TokenState, after
+from analysis.tokens.view import TokenLayout, View
+
+LEDGER = ("hidden", "between", "mean keys", "mean attention")  # what most rules ask for
+LEAST = 1e-30
+
+
+@dataclass(frozen=True)
+class TokenDump:
+    """Of n samples, L blocks, T tokens: `recorded` by name a list over blocks of arrays (n, …): "hidden" (n, T, d) has
+    L + 1, what stands before each block and behind the last; "between" stands between attention and MLP; the others
+    are as a View has them."""
+
+    layout: TokenLayout
+    recorded: dict[str, list[np.ndarray]]
+
+    @property
+    def n(self) -> int:
+        return len(self.layout.kinds)
+
+    @property
+    def layers(self) -> int:
+        return len(next(values for name, values in self.recorded.items() if name != "hidden"))
+
+    def rows(self, at) -> TokenDump:
+        """The same of some of the samples: a slice, or places."""
+        return TokenDump(self.layout.rows(at), {k: [x[at] for x in v] for k, v in self.recorded.items()})
+
+    def blocks(self, samples: int = 50) -> Iterator[tuple[slice, TokenDump]]:
+        """The samples in parts of `samples`."""
+        for start in range(0, self.n, samples):
+            part = slice(start, min(start + samples, self.n))
+            yield part, self.rows(part)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """`states` (L + 1) before each block and after the last, `steps` (L), None where nothing was to be done."""
+
+    states: list[TokenState]
+    steps: list[Step | None]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def owners(self) -> np.ndarray:
+        """(L + 1, n, T) the input token by which the survivor of each is named, -1 where it is gone."""
+        return np.stack([s.owner for s in self.states])
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(L + 1, n) tokens."""
+        return np.stack([s.counts for s in self.states])
+
+
+def record(network, items: Sequence, names: Sequence[str] = LEDGER) -> TokenDump:
+    """The dump of some items of a `TokenNetwork`, in one pass, held in memory."""
+    run = network.run(network.loaded.prepare(list(items)), record=tuple(names))
+    return TokenDump(run.layout, run.recorded)
+
+
+def joined(dumps: Sequence[TokenDump]) -> TokenDump:
+    """Several dumps of one network as one. Raises InputError where their tokens differ in number."""
+    if len({d.layout.kinds.shape[1] for d in dumps}) != 1:
+        raise InputError(
+            f"dumps of {sorted({d.layout.kinds.shape[1] for d in dumps})} tokens", "samples of one length",
+            "Pad the samples to one length, or look at them one by one",
+        )  # fmt: skip
+    first = dumps[0].layout
+    layout = TokenLayout(*(np.concatenate([getattr(d.layout, f) for d in dumps]) for f in ("kinds", "free", "cell")),
+                         first.grid, first.causal, first.frames)  # fmt: skip
+    whole = {k: [np.concatenate(x) for x in zip(*(d.recorded[k] for d in dumps), strict=True)]
+             for k in dumps[0].recorded}  # fmt: skip
+    return TokenDump(layout, whole)
+
+
+def simulate(
+    dump: TokenDump, rule: Rule, plan, settings=None, rng: np.random.Generator | None = None
+) -> Simulated:
+    """A rule on a dump. `plan` : a Schedule, or a function from the number of free tokens of a sample to one.
+
+    Raises InputError where the dump lacks what the rule looks at, or the plan is of other tokens.
+    """
+    settings = rule.settings() if settings is None else settings
+    rng = rng or np.random.default_rng(0)
+    remove = removals(dump.layout, plan, dump.layers)
+    states, steps, notes = [TokenState.start(dump.layout.present)], [], []
+    for layer in range(dump.layers):
+        state = states[-1]
+        if not remove[:, layer].any():
+            states.append(state)
+            steps.append(None)
+            continue
+        view = View(layer, dump.layers, state, dump.layout, _Asked(dump, layer, state, rule))
+        most = np.floor(rule.most * view.free.sum(axis=1)).astype(int)
+        if (remove[:, layer] > most).any():
+            notes.append(too_many(rule, remove[:, layer], most, view.free.sum(axis=1), layer))
+        step = rule.decide(view, np.minimum(remove[:, layer], most), settings, rng)
+        states.append(after(state, step))
+        steps.append(step)
+    return Simulated(states, steps, tuple(notes))
+
+
+def removals(layout: TokenLayout, plan, layers: int) -> np.ndarray:
+    """(B, L) tokens to remove from each sample behind each layer. Raises InputError where the plan is of others."""
+    free = layout.free.sum(axis=1)
+    plans: dict[int, Schedule] = {n: plan(n) if callable(plan) else plan for n in set(free.tolist())}
+    for n, one in plans.items():
+        if one.tokens != n or len(one.remove) != layers:
+            raise InputError(
+                f"a schedule of {one.tokens} free tokens over {len(one.remove)} layers",
+                f"one of {n} over {layers}", "Make it for this network and these samples",
+            )  # fmt: skip
+    return np.array([plans[n].remove for n in free.tolist()], int).reshape(len(free), layers)
+
+
+def too_many(rule: Rule, wanted: np.ndarray, most: np.ndarray, free: np.ndarray, layer: int) -> str:
+    """That a rule cannot take away as many tokens at once, in a sentence."""
+    row = int((wanted > most).argmax())
+    return (
+        f"{rule.title} takes at most {rule.most:.0%} of the free tokens at once: {most[row]} instead of {wanted[row]} "
+        f"of {free[row]} behind layer {layer + 1}."
+    )
+
+
+class _Asked:
+    """What a view asks a dump for."""
+
+    def __init__(self, dump: TokenDump, layer: int, state: TokenState, rule: Rule) -> None:
+        self.dump, self.layer, self.state, self.rule = dump, layer, state, rule
+        self.whole = state.at.shape == dump.layout.kinds.shape and bool((state.size <= 1).all())
+
+    def __call__(self, name: str) -> np.ndarray:
+        layer, name = (
+            (self.layer + 1, name.removeprefix("next ")) if name.startswith("next ") else (self.layer, name)
+        )
+        if name == "hidden":
+            name, layer = ("hidden", layer + 1) if self.rule.place == AFTER else ("between", layer)
+        values = self.dump.recorded.get(name)
+        if values is None or layer >= len(values):
+            raise InputError(
+                f"a dump without '{name}'" + ("" if values is None else f" behind layer {layer + 1}"),
+                f"what {self.rule.title} looks at", "Record it, or run the rule in the network itself",
+            )  # fmt: skip
+        x = values[layer]
+        if self.whole:
+            return x
+        return self._attention(x) if name.endswith("attention") else self._means(x)
+
+    def _means(self, x: np.ndarray) -> np.ndarray:
+        """(B, …, t, d) means of recorded rows (B, …, T, d) over what is inside each current token."""
+        state = self.state
+        if (state.size <= 1).all():
+            at = np.maximum(state.at, 0)
+            at = at[:, :, None] if x.ndim == 3 else at[:, None, :, None]
+            return np.take_along_axis(x, at, axis=-2)
+        share = self._share(x.dtype)
+        return (share if x.ndim == 3 else share[:, None]) @ x
+
+    def _attention(self, x: np.ndarray) -> np.ndarray:
+        """(B, …, t, t): means over the rows inside a token, sums over the columns, each row to the sum 1."""
+        state = self.state
+        if (state.size <= 1).all():
+            at = np.maximum(state.at, 0)
+            rows = at[:, :, None] if x.ndim == 3 else at[:, None, :, None]
+            columns = at[:, None, :] if x.ndim == 3 else at[:, None, None, :]
+            out = np.take_along_axis(np.take_along_axis(x, rows, axis=-2), columns, axis=-1)
+        else:
+            share, inside = self._share(x.dtype), state.sources().astype(x.dtype).transpose(0, 2, 1)
+            out = (share @ x @ inside) if x.ndim == 3 else (share[:, None] @ x @ inside[:, None])
+        valid = state.valid[:, None, :] if x.ndim == 3 else state.valid[:, None, None, :]
+        out = np.where(valid, out, 0)
+        return out / np.maximum(out.sum(axis=-1, keepdims=True), LEAST)
+
+    def _share(self, dtype) -> np.ndarray:
+        """(B, t, T) what each input token counts in the current token that it is inside."""
+        return (self.state.sources() / np.maximum(self.state.size, 1)[:, :, None]).astype(dtype)

@@ -1,0 +1,274 @@
+"""One pass through the blocks of a network: what each block does in the place of its own forward pass."""
+
+from __future__ import annotations
+
+import inspect
+import time
+
+import numpy as np
+
+from analysis.errors import InputError
+from analysis.tokens.dump import removals, too_many
+from analysis.tokens.networks.attending import FAR, Attending
+from analysis.tokens.rule import AFTER, BETWEEN
+from analysis.tokens.state import GONE, TokenState, after, goes_to, shares, survivors
+from analysis.tokens.view import View
+
+RECORDABLE = ("hidden", "between", "keys", "queries", "values", "attention", "mean keys", "mean attention")
+WEIGHTS = frozenset({"attention", "mean attention"})  # what makes the weights of attention wanted
+
+
+class Passing:
+    """The state of one pass; see `TokenNetwork.run` for what is given."""
+
+    def __init__(self, network, inputs, rule, schedule, settings, rng, record, repack) -> None:
+        unknown = set(record) - set(RECORDABLE)
+        if unknown:
+            raise InputError(f"recording {sorted(unknown)}", "names among " + ", ".join(RECORDABLE))
+        self.network, self.inputs, self.rule, self.schedule = network, inputs, rule, schedule
+        self.settings = settings if settings is not None or rule is None else rule.settings()
+        self.rng, self.record, self.repack = rng, tuple(record), repack
+        self.states: list[TokenState] = []
+        self.steps: list = []
+        self.layout, self.deciding, self.notes = None, 0.0, []
+        self.recorded: dict[str, list] = {name: [] for name in record}
+        self._remove = np.zeros((0, network.layers), int)
+
+    @property
+    def state(self) -> TokenState:
+        return self.states[-1]
+
+    def forward_of(self, number: int, block, active):
+        """The forward pass of this block while tokens are followed."""
+        theirs = inspect.signature(type(block.module).forward)
+        takes = inspect.signature(type(block.attention).forward).parameters
+        every = any(p.kind is p.VAR_KEYWORD for p in takes.values())
+
+        def forward(hidden_states, *given, **named):
+            x = hidden_states
+            self._begin(number, x)
+            bound = theirs.bind(block.module, x, *given, **named).arguments
+            others = {**bound, **bound.get("kwargs", {})}
+            facts = {k: v for k, v in others.items() if v is not None and (every or k in takes)
+                     and k not in ("self", "hidden_states", "x", "kwargs", "use_cache", "past_key_values")}  # fmt: skip
+            x = x + self._attend(number, block, x, facts, active)
+            self._keep("between", x)
+            if self._acts(number, BETWEEN):
+                x = self._reduced(number, x, facts, active)
+            added = block.mlp(block.norm2(x))
+            x = x + (added if block.scale2 is None else block.scale2(added))
+            if self._acts(number, AFTER):
+                x = self._reduced(number, x, facts, active)
+            if not self._acts(number, BETWEEN) and not self._acts(number, AFTER):
+                self.states.append(self.state)
+                self.steps.append(None)
+            self._keep("hidden", x)
+            return self._spread(x) if number == self.network.layers - 1 and self.layout.causal else x
+
+        return forward
+
+    def _begin(self, number: int, x) -> None:
+        if number == 0:
+            self.layout = self.network.layout(self.inputs, x.shape[1])
+            self.states, self.steps = [TokenState.start(self.layout.present)], []
+            self._remove = self._removals()
+            for name in self.recorded:
+                self.recorded[name].clear()
+            self._keep("hidden", x)
+        if x.shape[1] != self.state.at.shape[1]:
+            raise InputError(
+                f"{x.shape[1]} tokens before block {number}, and {self.state.at.shape[1]} behind the one before it",
+                "blocks that follow each other directly", "Networks that pool tokens between blocks are not followed",
+            )  # fmt: skip
+
+    def _removals(self) -> np.ndarray:
+        """(B, L) tokens to remove from each sample behind each block."""
+        if self.rule is None or self.schedule is None:
+            return np.zeros((len(self.layout.kinds), self.network.layers), int)
+        return removals(self.layout, self.schedule, self.network.layers)
+
+    def _acts(self, number: int, place: str) -> bool:
+        return self.rule is not None and self.rule.place == place and bool(self._remove[:, number].any())
+
+    def _attend(self, number: int, block, x, facts, active):
+        rule = self.rule
+        wanted = bool(WEIGHTS & set(self.record)) or (
+            rule is not None and bool(WEIGHTS & rule.needs) and bool(self._remove[:, number].any())
+        )
+        attend = Attending(self._bias, wanted)
+        out = self._through(block, x, facts, active, attend)
+        done = attend.done
+        done.rotary = self._sliced(facts).get("position_embeddings")
+        self._attended = done
+        for name in self.recorded.keys() - {"hidden", "between"}:
+            self._keep(name, of_attention(done, name))
+        return out if block.scale1 is None else block.scale1(out)
+
+    def _through(self, block, x, facts, active, attend):
+        active[id(block.attention)] = attend
+        try:
+            out = block.attention(block.norm1(x), **self._sliced(facts))
+        finally:
+            active.pop(id(block.attention), None)
+        if attend.done is None:
+            raise InputError(
+                f"attention of block {block.name} that does not ask the library for its kernel",
+                "attention through transformers' registry, or with the parts 'qkv' and 'proj'",
+                "Update transformers, or give the module these parts",
+            )  # fmt: skip
+        return out[0] if isinstance(out, tuple) else out
+
+    def _sliced(self, facts: dict) -> dict:
+        """What the network says about all its tokens (rotary positions), for those that are left."""
+        import torch
+
+        t = self.state.at.shape[1]
+        at = torch.from_numpy(np.maximum(self.state.at, 0))
+        if self.repack:
+            at = torch.arange(t).expand(len(at), t)
+        out = dict(facts)
+        if "position_ids" in facts:
+            ids = facts["position_ids"].expand(len(at), -1)
+            out["position_ids"] = ids.gather(1, at)
+        if "position_embeddings" in facts:
+            out["position_embeddings"] = tuple(
+                p.expand(len(at), *p.shape[1:]).gather(1, at[:, :, None].expand(-1, -1, p.shape[2]))
+                for p in facts["position_embeddings"]
+            )
+        return out
+
+    def _bias(self, mask, query):
+        """(B, 1, t, t) or (B, 1, 1, t) added to the logits, or None."""
+        import torch
+
+        state, layout = self.state, self.layout
+        bias = None
+        if mask is not None:
+            bias = _of_current(mask, state, query.dtype)
+        elif layout.causal:
+            at = torch.from_numpy(state.at)
+            bias = torch.where(at[:, None, None, :] > at[:, None, :, None], FAR, 0.0).to(query.dtype)
+        own = np.where(state.valid, 0.0, FAR)
+        if self.rule is not None and self.rule.proportional:
+            own = np.where(state.valid, np.log(np.maximum(state.size, 1e-12)), FAR)
+        if own.any():
+            sizes = torch.from_numpy(own)[:, None, None, :].to(query.dtype)
+            bias = sizes if bias is None else (bias + sizes).clamp(min=FAR)
+        return bias
+
+    def _keep(self, name: str, values) -> None:
+        if name in self.recorded:
+            self.recorded[name].append(None if values is None else values.float().numpy().copy())
+
+    def _spread(self, x):
+        """(B, T, d) every token that is left at its own place again, so that readouts of text find their positions;
+        zeros where it is gone."""
+        import torch
+
+        at, valid = torch.from_numpy(self.state.at), torch.from_numpy(self.state.valid)
+        out = x.new_zeros(len(x), self.layout.kinds.shape[1], x.shape[2])
+        rows, places = torch.nonzero(valid, as_tuple=True)
+        out[rows, at[rows, places]] = x[rows, places]
+        return out
+
+    def _reduced(self, number: int, x, facts, active):
+        """The tokens x (B, t, d) after the rule has acted."""
+        import torch
+
+        start = time.perf_counter()
+        state = self.state
+        view = View(number, self.network.layers, state, self.layout,
+                    lambda name: self._asked(name, number, x, facts, active))  # fmt: skip
+        free = view.free.sum(axis=1)
+        wanted, most = self._remove[:, number], np.floor(self.rule.most * free).astype(int)
+        if (wanted > most).any():
+            self.notes.append(too_many(self.rule, wanted, most, free, number))
+        step = self.rule.decide(view, np.minimum(wanted, most), self.settings, self.rng)
+        new = after(state, step)
+        out = _merged(x, state, step, torch)
+        self.states.append(new)
+        self.steps.append(step)
+        self.deciding += time.perf_counter() - start
+        return out
+
+    def _asked(self, name: str, number: int, x, facts, active) -> np.ndarray:
+        done = self._attended
+        if name == "hidden":
+            return x.float().numpy()
+        if name.startswith("next "):
+            ahead = self._next(number, x, facts, active)
+            return of_attention(ahead, name.removeprefix("next ")).float().numpy()
+        values = of_attention(done, name)
+        if values is None:
+            raise InputError(f"'{name}' of a network", "what the rule says that it needs")
+        return values.float().numpy()
+
+    def _next(self, number: int, x, facts, active):
+        """The attention of the block behind this one on its current tokens; asked for by rules that look ahead."""
+        if self.rule.place != AFTER or number + 1 >= self.network.layers:
+            raise InputError(
+                "the attention of the next block, asked for inside a block or behind the last",
+                "a rule behind a block that another follows",
+            )  # fmt: skip
+        attend = Attending(self._bias, wanted=True)
+        self._through(self.network.blocks[number + 1], x, facts, active, attend)
+        return attend.done
+
+
+def of_attention(done, name: str):
+    """What is called `name` of an `Attended`; None where it was not made."""
+    if name.startswith("plain "):
+        return _turned_back(of_attention(done, name.removeprefix("plain ")), done.rotary)
+    whole = name.removeprefix("mean ")
+    values = {
+        "keys": done.keys,
+        "queries": done.queries,
+        "values": done.values,
+        "attention": done.weights,
+    }.get(whole)
+    return values.mean(dim=1) if values is not None and whole != name else values
+
+
+def _of_current(mask, state: TokenState, dtype):
+    """The rows and columns of the current tokens of a mask (B or 1, heads or 1, T, T), as numbers to be added."""
+    import torch
+
+    if mask.dtype == torch.bool:
+        mask = torch.where(mask, 0.0, FAR)
+    mask = mask.to(dtype).clamp(min=FAR)
+    b, t = state.at.shape
+    if t == mask.shape[-1] and (state.at == np.arange(t)).all():
+        return mask
+    at = torch.from_numpy(np.maximum(state.at, 0))
+    mask = mask.expand(b, -1, -1, -1)
+    rows = mask.gather(2, at[:, None, :, None].expand(-1, mask.shape[1], -1, mask.shape[3]))
+    return rows.gather(3, at[:, None, None, :].expand(-1, mask.shape[1], t, -1))
+
+
+def _merged(x, state: TokenState, step, torch):
+    """As `analysis.tokens.state.merged`, of a tensor."""
+    keep, share = survivors(step), shares(state, step)
+    rows, tokens = np.nonzero((step.into != GONE) & ~step.kept)
+    at = torch.from_numpy(np.maximum(keep, 0))
+    out = x.gather(1, at[:, :, None].expand(-1, -1, x.shape[2]))
+    weight = np.where(keep == GONE, 0.0, np.take_along_axis(share, np.maximum(keep, 0), axis=1))
+    if (weight != 1).any():
+        out = out * torch.from_numpy(weight)[:, :, None].to(x.dtype)
+    if len(rows):
+        goes = torch.from_numpy(rows * out.shape[1] + goes_to(step)[rows, tokens])
+        add = x[torch.from_numpy(rows), torch.from_numpy(tokens)]
+        add = add * torch.from_numpy(share[rows, tokens])[:, None].to(x.dtype)
+        out = out.contiguous()
+        out.view(-1, x.shape[2]).index_add_(0, goes, add)
+    return out
+
+
+def _turned_back(x, rotary):
+    """Queries or keys (B, h, t, e) without their rotary positions (halves turned together)."""
+    import torch
+
+    if rotary is None:
+        return x
+    cos, sin = (p[:, None] for p in rotary)
+    first, second = x[..., : x.shape[-1] // 2], x[..., x.shape[-1] // 2 :]
+    return x * cos - torch.cat((-second, first), dim=-1) * sin

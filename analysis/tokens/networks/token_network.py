@@ -1,0 +1,172 @@
+"""A transformer run block by block, with tokens really taken away inside it.
+
+The network's own forward pass does everything outside the blocks. Inside, the parts of a block are called one by one,
+so that a rule can act between attention and MLP or behind the block; the tokens it takes away are gone, and later
+blocks compute on fewer. That our way through the blocks is the network's own is tested on every network when it is
+opened: without a rule both give the same answers. torch is imported when a network is run.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analysis.errors import InputError
+from analysis.sources.hooked_run import model_lock
+from analysis.sources.loaded_model import FORWARD_FAILURES, LoadedModel, logits_of, shapes_of
+from analysis.tokens.networks.attending import followed
+from analysis.tokens.networks.block_parts import blocks_of
+from analysis.tokens.networks.layouts import layout_of
+from analysis.tokens.networks.passing import Passing
+from analysis.tokens.rule import Rule
+from analysis.tokens.schedule import Schedule
+from analysis.tokens.state import Step, TokenState
+from analysis.tokens.view import TokenLayout
+
+SAME = 2e-4  # of the largest logit: our way through the blocks is the network's own
+
+
+@dataclass
+class TokenRun:
+    """Of B samples through L blocks. `states` (L + 1) before each block and after the last, `steps` (L) what was done
+    or None, `logits` (B, C) or (B, t, V) tensor, `layout`, `recorded` by name a list over blocks ("hidden" has L + 1),
+    `seconds` of the pass, of them `deciding`; `notes` what the rule could not do as asked."""
+
+    states: list[TokenState]
+    steps: list[Step | None]
+    logits: object
+    layout: TokenLayout
+    recorded: dict[str, list] = field(default_factory=dict)
+    seconds: float = 0.0
+    deciding: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+class TokenNetwork:
+    """Parameters
+    ----------
+    loaded : LoadedModel
+    items : some items of its data, on which the way through its blocks is compared with its own; not kept
+    stack : name of the list of blocks, where there are several
+
+    Raises
+    ------
+    InputError
+        No known blocks, attention that cannot be taken apart, or another answer than the network's own.
+    """
+
+    def __init__(self, loaded: LoadedModel, items, stack: str | None = None) -> None:
+        self.loaded = loaded
+        self.stack, self.blocks = blocks_of(loaded.module, stack)
+        self._refuse_other(loaded.prepare(list(items)))
+
+    @property
+    def layers(self) -> int:
+        return len(self.blocks)
+
+    def run(
+        self, inputs, rule: Rule | None = None, schedule: Schedule | None = None, settings=None,
+        rng: np.random.Generator | None = None, record: tuple[str, ...] = (), repack: bool = False,
+    ) -> TokenRun:  # fmt: skip
+        """One pass of prepared `inputs`. `record` : names of "hidden", "keys", "queries", "values", "attention".
+        `repack` : rotary positions are numbered anew after each removal, instead of staying.
+
+        Raises InputError with the network's own words where it cannot take these inputs.
+        """
+        import torch
+
+        passing = Passing(
+            self, inputs, rule, schedule, settings, rng or np.random.default_rng(0), record, repack
+        )
+        start = time.perf_counter()
+        with self._followed(passing), torch.inference_mode():
+            raw = self._own(inputs)
+        return TokenRun(
+            passing.states, passing.steps, _answer(raw), passing.layout, passing.recorded,
+            time.perf_counter() - start, passing.deciding, tuple(passing.notes),
+        )  # fmt: skip
+
+    def layout(self, inputs, tokens: int) -> TokenLayout:
+        """What the `tokens` of the prepared inputs are."""
+        return layout_of(self.loaded.module, self.stack, inputs, tokens)
+
+    @contextmanager
+    def _followed(self, passing: Passing):
+        module = self.loaded.module
+        with model_lock(module):
+            training = [m for m in module.modules() if m.training]
+            for m in training:
+                m.training = False
+            try:
+                with followed(module, {i: b.attention for i, b in enumerate(self.blocks)}) as active:
+                    for i, block in enumerate(self.blocks):
+                        block.module.forward = passing.forward_of(i, block, active)
+                    yield
+            finally:
+                for block in self.blocks:
+                    vars(block.module).pop("forward", None)
+                for m in training:
+                    m.training = True
+
+    def _own(self, inputs):
+        """The raw output of the network's own forward pass; no cache of keys is kept."""
+        module, loaded = self.loaded.module, self.loaded
+        configs = [
+            c for c in (getattr(m, "config", None) for m in module.modules()) if hasattr(c, "use_cache")
+        ]
+        before = [c.use_cache for c in configs]
+        try:
+            for c in configs:
+                c.use_cache = False
+            return loaded.call(module, inputs) if loaded.call else loaded.run(inputs)
+        except FORWARD_FAILURES as error:
+            if isinstance(error, InputError):
+                raise
+            said = (str(error).strip().splitlines() or [""])[0][:200]
+            raise InputError(
+                f"{type(module).__name__} failed on inputs of {shapes_of(inputs)} ({type(error).__name__}: {said})",
+                "inputs that the network can take, and blocks that pass tokens on alone",
+                "Look at the network without a rule first",
+            ) from error
+        finally:
+            for c, was in zip(configs, before, strict=True):
+                c.use_cache = was
+
+    def _refuse_other(self, inputs) -> None:
+        import torch
+
+        with model_lock(self.loaded.module), torch.inference_mode():
+            training = [m for m in self.loaded.module.modules() if m.training]
+            for m in training:
+                m.training = False
+            try:
+                own = _answer(self._own(inputs))
+            finally:
+                for m in training:
+                    m.training = True
+            run = self.run(inputs)
+        ours, there = run.logits, torch.from_numpy(run.layout.present)
+        if own.shape[:2] == there.shape == ours.shape[:2]:  # what stands at padding is nobody's answer
+            own, ours = own[there], ours[there]
+        size = float(own.abs().max())
+        if own.shape != ours.shape or not float((own - ours).abs().max()) <= SAME * max(size, 1e-6):
+            raise InputError(
+                f"run block by block, {type(self.loaded.module).__name__} gives other answers than by itself",
+                "blocks that are norm, attention, norm and MLP with two shortcuts and nothing else",
+                "Its tokens cannot be taken away; the attention atlas may still read it",
+            )  # fmt: skip
+
+
+def _answer(raw):
+    found = logits_of(raw)
+    found = getattr(raw, "image_embeds", None) if found is None else found
+    found = getattr(raw, "pooler_output", None) if found is None else found
+    if found is None:
+        raise InputError(
+            f"an output of {type(raw).__name__} with no logits and no embedding", "a network with an answer",
+            "Load the network with its head",
+        )  # fmt: skip
+    return found

@@ -1,0 +1,1 @@
+"""Rules that drop or merge tokens, one file each with its equation."""

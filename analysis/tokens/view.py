@@ -1,0 +1,111 @@
+"""What a rule may look at when it decides: the current tokens of some samples, at one place of a network or of a dump.
+
+Everything that costs something is computed when it is asked for, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analysis.errors import InputError
+from analysis.tokens.state import TokenState
+
+PADDING, CLASS, REGISTER, PATCH, TEXT, PROMPT = -1, 0, 1, 2, 3, 4
+KIND_NAMES = {
+    PADDING: "padding", CLASS: "class token", REGISTER: "register", PATCH: "patch", TEXT: "text", PROMPT: "prompt"
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """What T tokens of B samples are. `kinds` (B, T) of the constants above; `free` (B, T) bool: a rule may remove it;
+    `cell` (B, T) int: row-major place on the `grid` (rows, columns), -1 where there is none; `causal`: tokens read only
+    those before them. `frames` : the grid is one picture of so many, one below the other."""
+
+    kinds: np.ndarray
+    free: np.ndarray
+    cell: np.ndarray
+    grid: tuple[int, int] | None = None
+    causal: bool = False
+    frames: int = 1
+
+    @property
+    def present(self) -> np.ndarray:
+        return self.kinds != PADDING
+
+    def rows(self, at) -> TokenLayout:
+        """The same of some of the samples."""
+        return TokenLayout(self.kinds[at], self.free[at], self.cell[at], self.grid, self.causal, self.frames)
+
+    @property
+    def class_at(self) -> int | None:
+        """Where the one class token of every sample stands; None where there is none."""
+        found = (self.kinds == CLASS).argmax(axis=1)
+        has = (self.kinds == CLASS).any(axis=1)
+        return int(found[0]) if has.all() and (found == found[0]).all() else None
+
+
+@dataclass
+class View:
+    """t current tokens of B samples behind layer `layer` (0 the first) of `layers`. `ask(name)` gives, as NumPy arrays,
+    "hidden" (B, t, d), "keys" and "queries" (B, H, t, e), "attention" (B, H, t, t) whose rows sum to 1; "mean keys"
+    (B, t, e) and "mean attention" (B, t, t) are means over heads; "next attention" (B, H, t, t) and its mean, "next
+    mean attention", are of the layer behind it on the current tokens; "plain keys" and "plain queries" are without
+    rotary positions."""
+
+    layer: int
+    layers: int
+    state: TokenState
+    layout: TokenLayout
+    ask: Callable[[str], np.ndarray]
+    facts: Mapping[str, object] = field(default_factory=dict)
+    _known: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._known:
+            self._known[name] = self.ask(name)
+        return self._known[name]
+
+    def _of(self, values: np.ndarray, absent) -> np.ndarray:
+        found = np.take_along_axis(values, np.maximum(self.state.at, 0), axis=1)
+        return np.where(self.state.valid, found, absent)
+
+    @property
+    def kinds(self) -> np.ndarray:
+        """(B, t) what each current token is."""
+        return self._of(self.layout.kinds, PADDING)
+
+    @property
+    def free(self) -> np.ndarray:
+        """(B, t) bool: may be removed."""
+        return self._of(self.layout.free, False)
+
+    @property
+    def cell(self) -> np.ndarray:
+        """(B, t) place on the grid, -1 where there is none."""
+        return self._of(self.layout.cell, -1)
+
+    def class_attention(self) -> np.ndarray:
+        """(B, t) what the class token reads from each token, mean over heads. Raises InputError without one."""
+        at = (self.kinds == CLASS).argmax(axis=1)
+        if not (self.kinds == CLASS).any(axis=1).all():
+            raise InputError(
+                "a network without a class token", "a class token, whose attention this rule ranks tokens by",
+                "Choose a rule that does without one, such as ToMe or received attention",
+            )  # fmt: skip
+        return self["mean attention"][np.arange(len(at)), at]
+
+    def last_attention(self, name: str = "mean attention") -> np.ndarray:
+        """(B, t) what the last token reads from each token, mean over heads."""
+        return self[name][np.arange(len(self.state.at)), self.state.counts - 1]
+
+    def received(self) -> np.ndarray:
+        """(B, t) what each token is read on average, over heads and over tokens that can read it."""
+        attention, valid = self["mean attention"], self.state.valid
+        counted = valid[:, :, None] & (np.tri(valid.shape[1], dtype=bool) if self.layout.causal else True)
+        return (attention * counted).sum(axis=1) / np.maximum(
+            (counted * np.ones_like(attention)).sum(axis=1), 1
+        )
