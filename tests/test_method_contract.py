@@ -150,8 +150,17 @@ def check_partition(r):
     assert (r.columns["size"] == np.bincount(r.codes[r.codes >= 0], minlength=k)).all()
 
 
+def check_token_film(r):
+    f, t = r.owner.shape
+    assert len(r.names) == f
+    assert ((r.owner >= -1) & (r.owner < t)).all()
+    assert np.isfinite(r.score).all()
+    assert r.judged.shape == r.score.shape == (f, t)
+    assert r.cell is None or r.cell.shape == (t,)
+
+
 CHECKS = {"scatter": check_scatter, "matrix": check_matrix, "spectrum": check_spectrum, "curve": check_curve,
-          "table": check_table, "partition": check_partition}  # fmt: skip
+          "table": check_table, "partition": check_partition, "token_film": check_token_film}  # fmt: skip
 
 
 def check_result(method, r):

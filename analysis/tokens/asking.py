@@ -59,7 +59,11 @@ class TokenDesk:
         run = self.opened.network.run(inputs, record=tuple(names))
         p = answers_of(run)[0]
         best = np.argsort(-p, kind="stable")[:TOLD]
-        answers = tuple((self.opened.answer_word(int(i)), float(p[i])) for i in best) if self.opened.classifies else ()
+        answers = (
+            tuple((self.opened.answer_word(int(i)), float(p[i])) for i in best)
+            if self.opened.classifies
+            else ()
+        )
         return KeptDump(TokenDump(run.layout, run.recorded), self.shape, picture_of(inputs),
                         self.opened.words(place), answers)  # fmt: skip
 
@@ -70,7 +74,9 @@ class TokenDesk:
         try:
             given = one.settings(**(settings or {}))
         except TypeError:
-            raise InputError(f"settings {sorted(settings or {})} of {one.title}", "those that the rule has") from None
+            raise InputError(
+                f"settings {sorted(settings or {})} of {one.title}", "those that the rule has"
+            ) from None
 
         def once(rule_, plan):
             return network.run(inputs, rule_, plan, given if rule_ else None, np.random.default_rng(0))

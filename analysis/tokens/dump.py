@@ -114,7 +114,8 @@ def simulate(
         step = rule.decide(view, np.minimum(remove[:, layer], most), settings, rng)
         states.append(after(state, step))
         steps.append(step)
-    return Simulated(states, steps, tuple(notes))
+        notes += view.notes
+    return Simulated(states, steps, tuple(dict.fromkeys(notes)))
 
 
 def removals(layout: TokenLayout, plan, layers: int) -> np.ndarray:

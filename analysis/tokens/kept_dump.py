@@ -32,6 +32,11 @@ class KeptDump:
     answers: tuple[tuple[str, float], ...]
 
 
+def place_of(workspace: Path, digest: str, sample: int) -> Path:
+    """The file of the dump of a sample of a tap."""
+    return Path(workspace) / "cache" / "tokens" / f"{digest}-{sample}-{SCHEMA}.npz"
+
+
 def keep(kept: KeptDump, path: Path) -> None:
     """Write one npz file: beside, then renamed."""
     layout = kept.dump.layout
@@ -72,4 +77,6 @@ def load(path: Path) -> KeptDump:
             "Delete it; it is made again when it is asked for",
         ) from error  # fmt: skip
     answers = tuple((str(name), float(p)) for name, p in head["answers"])
-    return KeptDump(TokenDump(layout, recorded), NetworkShape(**head["shape"]), picture, tuple(head["words"]), answers)
+    return KeptDump(
+        TokenDump(layout, recorded), NetworkShape(**head["shape"]), picture, tuple(head["words"]), answers
+    )

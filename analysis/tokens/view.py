@@ -5,12 +5,11 @@ Everything that costs something is computed when it is asked for, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.errors import InputError
 from analysis.tokens.state import TokenState
 
 PADDING, CLASS, REGISTER, PATCH, TEXT, PROMPT = -1, 0, 1, 2, 3, 4
@@ -54,14 +53,14 @@ class View:
     "hidden" (B, t, d), "keys" and "queries" (B, H, t, e), "attention" (B, H, t, t) whose rows sum to 1; "mean keys"
     (B, t, e) and "mean attention" (B, t, t) are means over heads; "next attention" (B, H, t, t) and its mean, "next
     mean attention", are of the layer behind it on the current tokens; "plain keys" and "plain queries" are without
-    rotary positions."""
+    rotary positions. `notes` : what a rule has to say about its decision."""
 
     layer: int
     layers: int
     state: TokenState
     layout: TokenLayout
     ask: Callable[[str], np.ndarray]
-    facts: Mapping[str, object] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     _known: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -89,13 +88,12 @@ class View:
         return self._of(self.layout.cell, -1)
 
     def class_attention(self) -> np.ndarray:
-        """(B, t) what the class token reads from each token, mean over heads. Raises InputError without one."""
+        """(B, t) what the class token reads from each token, mean over heads; without one, what all tokens read of it
+        on average, which is said."""
         at = (self.kinds == CLASS).argmax(axis=1)
         if not (self.kinds == CLASS).any(axis=1).all():
-            raise InputError(
-                "a network without a class token", "a class token, whose attention this rule ranks tokens by",
-                "Choose a rule that does without one, such as ToMe or received attention",
-            )  # fmt: skip
+            self.notes.append("There is no class token: what all tokens read on average ranks them instead.")
+            return self.received()
         return self["mean attention"][np.arange(len(at)), at]
 
     def last_attention(self, name: str = "mean attention") -> np.ndarray:
