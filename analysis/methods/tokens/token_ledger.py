@@ -8,8 +8,8 @@ t_l tokens at the attention of layer l and t'_l at its MLP. The network then ans
 Measured: the share of samples with the same answer, with the right one, the cosine between the outputs, or the
 Kullback-Leibler divergence from the full answer.
 
-Interval: over samples, Wilson's for shares and Student's for means. Null: as many tokens removed at the same places, but
-at random; the estimates tell what each rule gains over that, paired by sample.
+Interval: over samples, Wilson's for shares and Student's for means. Null: as many tokens removed at the same places,
+but at random; the estimates tell what each rule gains over that, paired by sample.
 
 When it lies: rules with trained scores run on stand-ins (said); multiply-adds are not seconds; a rule that removes late
 keeps more and saves less, which equal cost accounts for and equal token counts would not; samples of one class, or ones
@@ -155,7 +155,8 @@ def _reading(chosen, told, measure: str) -> str:
     best = max(told, key=lambda e: e.value)
     name = best.name.split(" over random")[0]
     kept = f"{len(beyond)} of {len(told)} rules keep the answer better than random tokens"
-    return f"At {TOLD:.0%} of the multiply-adds {kept} ({measure}, each interval for itself); the most is kept by {name}, {best.value:+.3g} over random."
+        listed = ", ".join(missed[:8]) + (", …" if len(missed) > 8 else "")
+        said.append(f"Whole tokens and a rule's own limits do not meet every share; spent were: {listed}.")
 
 
 def _caveats(who, chosen, spent) -> list[str]:
