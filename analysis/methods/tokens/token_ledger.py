@@ -154,9 +154,8 @@ def _reading(chosen, told, measure: str) -> str:
     beyond = [e for e in told if e.low is not None and e.low > 0]
     best = max(told, key=lambda e: e.value)
     name = best.name.split(" over random")[0]
-    kept = f"{len(beyond)} of {len(told)} rules keep the answer better than random tokens"
-        listed = ", ".join(missed[:8]) + (", …" if len(missed) > 8 else "")
-        said.append(f"Whole tokens and a rule's own limits do not meet every share; spent were: {listed}.")
+    kept = f"{len(beyond)} of {len(told)} rules keep the answer better than random tokens ({measure})"
+    return f"At {TOLD:.0%} of the multiply-adds {kept}; the most is kept by {name}, {best.value:+.3g} over random."
 
 
 def _caveats(who, chosen, spent) -> list[str]:
