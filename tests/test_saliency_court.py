@@ -13,6 +13,7 @@ from scipy import stats
 from analysis.activations import ArrayActivations, Layout
 from analysis.attribution.saliency import module_rules
 from analysis.attribution.saliency import ways as registry
+from analysis.attribution.saliency.map_likeness import C1, C2, chance_half, rank_correlations, structure
 from analysis.attribution.saliency.way import SaliencyMap, Way
 from analysis.attribution.saliency_court import on_trial
 from analysis.attribution.saliency_court.bands import ratio_of_means
@@ -24,7 +25,6 @@ from analysis.attribution.saliency_court.filling import (
     filled,
     order_of,
 )
-from analysis.attribution.saliency_court.map_likeness import C1, C2, chance_half, rank_correlations, structure
 from analysis.attribution.saliency_court.permuted_labels import permuted_probe
 from analysis.attribution.saliency_court.planting import PlantedTap, painted
 from analysis.attribution.saliency_court.regions import of_words, placed, rectangle
@@ -317,7 +317,7 @@ def test_layers_behind_a_site_come_from_the_output_downwards():
 def test_edges_fail_the_cascade_slopes_pass_and_the_network_is_as_before(network):
     module = Picture()
     tap, own = network(module, data(8, 2, 6, 6), "map"), state(module)
-    params = CascadeRandomisationParams(ways="gradient", draws=2, samples=8)
+    params = CascadeRandomisationParams(ways="gradient", draws=4, samples=8)
     found = cascade_randomisation(tap, params, np.random.default_rng(0))
     assert found.x_labels == ("as trained", "head", "hidden")
     np.testing.assert_allclose(found.series["edges"], 1, atol=1e-9)

@@ -7,6 +7,7 @@ map_likeness.py  rank correlation and structure of maps, and what chance gives
 filling.py       tokens put in or taken out in the order of a map
 bands.py         ratios of means with bootstrap bands
 reset_layers.py  layers with weights drawn anew, from the output downwards
+forgetting.py    a trial of a network whose layers are reset, or of a probe of permuted labels
 planting.py      a patch in the input of a sample, or in rows of a tap
 regions.py       a region among equal ones
 order_trial.py, patch_trial.py   what two of the trials measure of every sample

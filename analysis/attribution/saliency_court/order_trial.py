@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.attribution.saliency.map_likeness import NORMAL
 from analysis.attribution.saliency_court.bands import ratio_of_means
 from analysis.attribution.saliency_court.filling import DELETION, areas, counts_of, filled, order_of
-from analysis.attribution.saliency_court.map_likeness import NORMAL
 from analysis.attribution.saliency_court.on_trial import RANDOM, Trial
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError

@@ -32,11 +32,12 @@ import numpy as np
 
 from analysis.activations import ArrayActivations
 from analysis.attribution.saliency.by_unit import ByUnit
+from analysis.attribution.saliency.map_likeness import beside, same_length
 from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
 from analysis.attribution.saliency_court.bands import mean_band, ratio_of_means
 from analysis.attribution.saliency_court.costs import court_cost
-from analysis.attribution.saliency_court.map_likeness import in_other_order, same_length
 from analysis.attribution.saliency_court.on_trial import Case, Trial, opened_trial
+from analysis.compute.statistics.ring_pairs import ring_interval, ring_partners
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.features.readers import PROBE
@@ -90,14 +91,15 @@ def attribution_noise(
     trial = opened_trial(activations, params, rng, progress)
     clean = trial.without_silent(trial.maps(progress, (0.1, 0.2)))
     sizes = np.geomspace(params.smallest, params.largest, params.sizes)
-    other = _changes(clean, in_other_order(clean, rng))
+    partner = ring_partners(len(clean), rng)
+    other = _changes(clean, beside(clean, partner))
     moved, answer = _moved(trial, clean, sizes, params, rng, progress)
     lines = mean_band(moved, rng)
     answers = mean_band(answer, rng)
     progress(1.0, "done")
     names = (*trial.names, ANSWER)
     each = [dict(zip(names, (*way, own), strict=True)) for way, own in zip(lines, answers, strict=True)]
-    estimates = _estimates(trial, moved[:, :, 0], answer[:, 0], other, sizes[0], params, rng)
+    estimates = _estimates(trial, moved[:, :, 0], answer[:, 0], other, partner, sizes[0], rng)
     return Curve(
         title="How far maps move under noise", reading=_reading(trial, moved, answer, other, sizes),
         caveats=(*trial.caveats(), *_said(trial, moved)), estimates=estimates, x=sizes,
@@ -157,7 +159,7 @@ def _of_length_1(maps: np.ndarray) -> np.ndarray:
     return maps / np.where(size > 0, size, 1.0)
 
 
-def _estimates(trial: Trial, moved, answer, other, size: float, params, rng) -> tuple[Estimate, ...]:
+def _estimates(trial: Trial, moved, answer, other, partner, size: float, rng) -> tuple[Estimate, ...]:
     n, d = len(answer), int(np.median(trial.tokens))
     found = [
         Estimate(f"change over noise, {name}", float(moved[:, k].mean() / size),
@@ -170,7 +172,7 @@ def _estimates(trial: Trial, moved, answer, other, size: float, params, rng) -> 
         for k, name in enumerate(trial.names):
             if trial.explaining[k]:
                 value, low, high = ratio_of_means(moved[:, k], answer, rng)
-                ends = mean_interval(other[:, k] / answer.mean(), 0.0)
+                ends = ring_interval(other[:, k] / answer.mean(), partner, 0.0)
                 found.append(
                     Estimate(f"change over the answer's, {name}", float(value), float(low), float(high),
                              interval="bootstrap over samples", null=float(other[:, k].mean() / answer.mean()),
@@ -234,7 +236,7 @@ METHODS = (
         family="attribution",
         title="Maps under noise",
         summary="How far each way's map moves when the sample hardly does, beside the answer's own change.",
-        version=1,
+        version=2,
         function=attribution_noise,
         params=AttributionNoiseParams,
         result=Curve,

@@ -29,9 +29,9 @@ import numpy as np
 
 from analysis.activations import ArrayActivations
 from analysis.attribution import targets
+from analysis.attribution.saliency.map_likeness import chance_half, rank_correlations, same_length
 from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
 from analysis.attribution.saliency_court.costs import court_cost
-from analysis.attribution.saliency_court.map_likeness import chance_half, rank_correlations, same_length
 from analysis.attribution.saliency_court.on_trial import Case, Trial, opened_trial
 from analysis.attribution.saliency_court.paired import adjusted, paired_columns
 from analysis.attribution.targets import at_position, logit_target

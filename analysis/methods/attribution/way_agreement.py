@@ -31,9 +31,9 @@ import numpy as np
 from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations
+from analysis.attribution.saliency.map_likeness import chance_half, rank_correlation_table, same_length
 from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
 from analysis.attribution.saliency_court.costs import court_cost
-from analysis.attribution.saliency_court.map_likeness import chance_half, rank_correlation_table, same_length
 from analysis.attribution.saliency_court.on_trial import Trial, opened_trial
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.paired_gain import gain_p
