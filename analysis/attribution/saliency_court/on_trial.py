@@ -12,7 +12,7 @@ from analysis.attribution import backgrounds, targets
 from analysis.attribution.backgrounds import Background
 from analysis.attribution.explained_samples import NetworkSamples, ProbeSamples, refuse_few_samples
 from analysis.attribution.saliency.by_unit import ByUnit
-from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way
+from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way, checked_map
 from analysis.attribution.saliency.ways import OF_PLACES, WAYS
 from analysis.attribution.saliency_court.asking import FEWEST, THE_INPUT, CourtParams
 from analysis.attribution.saliency_court.site_views import grid_within, place_run
@@ -80,7 +80,7 @@ class Trial:
         own = np.random.default_rng(self.rng.integers(2**63))
         asked = Question(case.run, case.target, case.background, own, self.settings)
         try:
-            found = way.make(asked)
+            found = checked_map(way, asked)
             self.passes += found.passes
             return _good(found, case.run.shape[0], way.name)
         except InputError as why:
