@@ -1,8 +1,10 @@
 """Maps of a sample on trial: are they better than chance, do they hang on the answer, on the weights, on the sample?
 
 asking.py        what every trial asks for
+kept_maps.py     maps of samples as they are, found again by every trial
 site_views.py    tokens of a site as places: on their grid, or units
-on_trial.py      samples, their targets and backgrounds, and the ways that a budget of passes lets through
+trial.py         samples on trial and their maps
+on_trial.py      opened: which samples, their targets and backgrounds, and the ways that a budget of passes lets through
 map_likeness.py  rank correlation and structure of maps, and what chance gives
 filling.py       tokens put in or taken out in the order of a map
 bands.py         ratios of means with bootstrap bands

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from analysis.attribution.saliency.asked import held_by
 from analysis.attribution.saliency.way import Settings, Way
-from analysis.attribution.saliency.ways import WAYS
 from analysis.attribution.saliency_court.asking import (
     OPENING,
     PASS_SECONDS,
@@ -12,7 +11,7 @@ from analysis.attribution.saliency_court.asking import (
     THE_INPUT,
     CourtParams,
 )
-from analysis.attribution.saliency_court.on_trial import FITTED, asked_ways, settings_of
+from analysis.attribution.saliency_court.on_trial import FITTED, asked_ways, open_ways, settings_of
 from analysis.compute.machine import machine
 from analysis.spec import Cost
 
@@ -27,7 +26,7 @@ def passes_of(params: CourtParams, tokens: int) -> int:
 
 def _within(params: CourtParams, tokens: int, settings: Settings) -> list[Way]:
     asked = asked_ways(params.ways)
-    every = asked or WAYS.values()
+    every = asked or open_ways(params.ways)
     return [w for w in every if asked is not None or w.passes(tokens, 1, settings) <= params.budget]
 
 

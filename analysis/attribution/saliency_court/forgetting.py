@@ -7,9 +7,9 @@ import dataclasses
 from collections.abc import Iterator
 
 from analysis.attribution.saliency_court import reset_layers
-from analysis.attribution.saliency_court.on_trial import Case, Trial
 from analysis.attribution.saliency_court.permuted_labels import permuted_probe
 from analysis.attribution.saliency_court.site_views import place_run
+from analysis.attribution.saliency_court.trial import Case, Trial
 from analysis.errors import InputError
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from analysis.activations import as_activations
 from analysis.attribution import targets
 from analysis.attribution.saliency_court.asking import FEWEST
-from analysis.attribution.saliency_court.on_trial import Case, Trial, cases_of, opened_trial, sample_run
+from analysis.attribution.saliency_court.on_trial import cases_of, opened_trial, sample_run
 from analysis.attribution.saliency_court.planting import PlantedTap, painted, refuse_without_place
 from analysis.attribution.saliency_court.regions import Region, of_words, rectangle
 from analysis.attribution.saliency_court.site_views import place_run
+from analysis.attribution.saliency_court.trial import Case, Trial
 from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.cluster_columns import label_column
 from analysis.errors import InputError, NotEnoughData, NotFound

@@ -33,10 +33,11 @@ import numpy as np
 from analysis.activations import ArrayActivations
 from analysis.attribution.saliency.by_unit import ByUnit
 from analysis.attribution.saliency.map_likeness import beside, same_length
-from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
+from analysis.attribution.saliency_court.asking import FEWEST, CurvesCourtParams
 from analysis.attribution.saliency_court.bands import mean_band, ratio_of_means
 from analysis.attribution.saliency_court.costs import court_cost
-from analysis.attribution.saliency_court.on_trial import Case, Trial, opened_trial
+from analysis.attribution.saliency_court.on_trial import opened_trial
+from analysis.attribution.saliency_court.trial import Case, Trial
 from analysis.compute.statistics.ring_pairs import ring_interval, ring_partners
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
@@ -48,7 +49,7 @@ ANSWER = "the answer itself"
 
 
 @dataclass(frozen=True)
-class AttributionNoiseParams(CourtParams):
+class AttributionNoiseParams(CurvesCourtParams):
     budget: int = param(
         50, "Most passes through the network that one map of one way may take.", low=2, high=1_000_000,
         label="passes for a map", late=True,

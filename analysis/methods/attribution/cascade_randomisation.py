@@ -37,10 +37,11 @@ import numpy as np
 from analysis.activations import ArrayActivations
 from analysis.attribution.saliency.map_likeness import beside, rank_correlations, same_length, structure
 from analysis.attribution.saliency_court import reset_layers
-from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
+from analysis.attribution.saliency_court.asking import FEWEST, CurvesCourtParams
 from analysis.attribution.saliency_court.costs import court_cost
 from analysis.attribution.saliency_court.forgetting import reset_cases, stages_behind
-from analysis.attribution.saliency_court.on_trial import Trial, opened_trial
+from analysis.attribution.saliency_court.on_trial import opened_trial
+from analysis.attribution.saliency_court.trial import Trial
 from analysis.compute.statistics.crossed import crossed_ends
 from analysis.compute.statistics.ring_pairs import ring_interval, ring_partners
 from analysis.features.readers import PROBE
@@ -53,7 +54,7 @@ FAILS = 0.5
 
 
 @dataclass(frozen=True)
-class CascadeRandomisationParams(CourtParams):
+class CascadeRandomisationParams(CurvesCourtParams):
     budget: int = param(
         50, "Most passes through the network that one map of one way may take.", low=2, high=1_000_000,
         label="passes for a map", late=True,

@@ -36,8 +36,9 @@ from analysis.attribution import targets
 from analysis.attribution.saliency.map_likeness import chance_half, rank_correlations, same_length
 from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
 from analysis.attribution.saliency_court.costs import court_cost
-from analysis.attribution.saliency_court.on_trial import Case, Trial, opened_trial
+from analysis.attribution.saliency_court.on_trial import opened_trial
 from analysis.attribution.saliency_court.paired import adjusted
+from analysis.attribution.saliency_court.trial import Case, Trial
 from analysis.attribution.targets import at_position, logit_target
 from analysis.compute.statistics.ring_pairs import ring_interval, ring_p, ring_partners
 from analysis.compute.statistics.sample_groups import mean_interval
@@ -61,8 +62,7 @@ HELP = {
     "over other sample, low": "95 % interval of it, of the same samples both times.",
     "over other sample, high": "95 % interval of it, of the same samples both times.",
     "q": "Share of false discoveries if the two answers are called more alike than two samples; of a control 1.",
-    "verdict": "Blind: as good as the same map for both answers. Partly: more alike than two samples. Tells: not so. "
-    "No map: the same everywhere for more than half of the samples.",
+    "verdict": "Blind: as good as the same map for both answers. Partly: more alike than two samples. Tells: not so.",
 }
 
 
@@ -103,13 +103,14 @@ def class_sensitivity(
     others = [dataclasses.replace(trial.cases[partner[i]], target=trial.cases[i].target) for i in range(n)]
     other = trial.maps(progress, (0.7, 0.95), others, "explaining the same answer of other samples")
     own, null = _correlations(likely, unlikely), _correlations(likely, other)
-    columns = _columns(trial, own, null, partner)
+    told = _told(trial, own, null)
+    columns = _columns(trial, own, null, told, partner)
     progress(1.0, "done")
     answer = (
         "the likeliest answer" if params.answer is None else f"answer {trial.samples.word(params.answer)}"
     )
     return Table(
-        title=f"Maps of {answer} and of the least likely answer", reading=_reading(columns, trial, answer),
+        title=f"Maps of {answer} and of the least likely answer", reading=_reading(columns, trial, answer, told),
         caveats=(*trial.caveats(), *_two_answers(trial)), estimates=_estimates(columns, trial), columns=columns,
         index="way", sort="correlation", help=HELP,
     )  # fmt: skip
@@ -134,30 +135,43 @@ def _correlations(a, b) -> np.ndarray:
     return np.array(out)
 
 
-def _columns(trial: Trial, own: np.ndarray, null: np.ndarray, partner: np.ndarray) -> dict[str, np.ndarray]:
-    n = np.isfinite(own).sum(axis=0)
-    none = n < max(4, len(own) / 2)
-    own, null = (np.where(none, np.nan, values) for values in (own, null))
-    apart = own - null
-    columns = {"way": np.array(trial.names), "control": ~trial.explaining}
+def _told(trial: Trial, own: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """(ways,) bool: whose maps vary for half of the samples. Raises InputError where no way that looks at the network
+    is left."""
+    least = max(4, len(own) / 2)
+    told = np.isfinite(own - null).sum(axis=0) >= least
+    if not (told & trial.explaining).any():
+        raise InputError(
+            f"maps of {trial.what} that are the same everywhere, by every way", "a map that points somewhere",
+            "Choose other ways or another tap",
+        )  # fmt: skip
+    return told
+
+
+def _columns(
+    trial: Trial, own: np.ndarray, null: np.ndarray, told: np.ndarray, partner
+) -> dict[str, np.ndarray]:
+    """Of the ways that are `told`."""
+    own, null, apart = (values[:, told] for values in (own, null, own - null))
+    columns = {"way": np.array(trial.names)[told], "control": ~trial.explaining[told]}
     columns |= _three("correlation", own, lambda v: mean_interval(v[np.isfinite(v)], -1.0, 1.0))
     columns["low"], columns["high"] = columns.pop("correlation, low"), columns.pop("correlation, high")
-    columns["samples"] = n
+    columns["samples"] = np.isfinite(own).sum(axis=0)
     columns |= _three("other sample", null, lambda v: ring_interval(v, partner, -1.0, 1.0))
     columns |= _three("over other sample", apart, lambda v: ring_interval(v, partner))
     p = np.array([ring_p(values, partner) for values in apart.T])
-    q = adjusted({"q": p}, trial.explaining & ~none)
+    q = adjusted({"q": p}, ~columns["control"])
     said = np.where(columns["correlation"] >= SAME, "blind", np.where(q["q"] < 0.05, "partly", "tells"))
-    said = np.where(none, "no map", said)
     return {**columns, **q, "verdict": np.where(columns["control"], "control", said)}
 
 
 def _three(name: str, values: np.ndarray, interval) -> dict[str, np.ndarray]:
-    """Columns of means over samples (n, ways) with their ends; NaN where there are too few."""
+    """Columns of means over samples (n, ways), NaN left out, with their ends; without a spread they are the mean."""
+    mean = np.nanmean(values, axis=0)
     ends = [interval(each) for each in values.T]
-    mean = [each[np.isfinite(each)].mean() if np.isfinite(each).any() else np.nan for each in values.T]
-    return {name: np.array(mean)} | {
-        f"{name}, {end}": np.array([e.get(end, np.nan) for e in ends]) for end in ("low", "high")
+    return {name: mean} | {
+        f"{name}, {end}": np.array([e.get(end, m) for e, m in zip(ends, mean, strict=True)])
+        for end in ("low", "high")
     }
 
 
@@ -179,24 +193,25 @@ def _estimates(columns, trial: Trial) -> tuple[Estimate, ...]:
                  null_high=float(columns["other sample, high"][k]),
                  null_method=f"maps of the same answer for another sample; of random maps 0 ± {half:.2g}",
                  n=int(columns["samples"][k]), d=d, estimator="mean rank correlation")
-        for k, name in enumerate(trial.names)
-        if trial.explaining[k] and np.isfinite([columns[c][k] for c in ("correlation", "other sample, low")]).all()
+        for k, name in enumerate(columns["way"]) if not columns["control"][k]
     )  # fmt: skip
 
 
-def _reading(columns, trial: Trial, answer: str) -> str:
-    own = trial.explaining
+def _reading(columns, trial: Trial, answer: str, told: np.ndarray) -> str:
+    own = ~columns["control"]
     names, verdicts = columns["way"][own], columns["verdict"][own]
-    told = [f"{len(names)} ways were asked for maps of {answer} and of the least likely one of {trial.what}"]
+    said = [f"{len(names)} ways gave maps of {answer} and of the least likely one of {trial.what}"]
     for verdict, words in (
         ("blind", "give the same map for both"),
         ("partly", "keep part of it"),
         ("tells", "tell them apart"),
-        ("no map", "give maps that are the same everywhere, which tell nothing"),
     ):
         if (verdicts == verdict).any():
-            told.append(f"{', '.join(names[verdicts == verdict])} {words}")
-    return "; ".join(told) + "."
+            said.append(f"{', '.join(names[verdicts == verdict])} {words}")
+    if not told.all():
+        blank = ", ".join(np.array(trial.names)[~told])
+        said.append(f"no verdict on {blank}, whose maps are the same everywhere for one of the answers")
+    return "; ".join(said) + "."
 
 
 def _cost(shapes, params: ClassSensitivityParams):
