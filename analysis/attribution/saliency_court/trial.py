@@ -66,10 +66,6 @@ class Trial:
         """(height, width) of the places of a map and how many tokens come before them; (None, 0) of a line."""
         return grid_within(case.run, self.tap.layout)
 
-    def map_of(self, way: Way, case: Case) -> np.ndarray:
-        """(tokens,) float64: the map; the same everywhere where the way gives none, which `lost` remembers."""
-        return self._counted(way, self._made(way, case, np.random.default_rng(self.rng.integers(2**63))))
-
     def _made(self, way: Way, case: Case, rng: np.random.Generator) -> Made:
         tokens = case.run.shape[0]
         try:
@@ -85,34 +81,44 @@ class Trial:
             self.lost[way.name] = (self.lost.get(way.name, (0, ""))[0] + 1, made.why)
         return made.values
 
-    def maps(
-        self, progress: Progress, span, cases: list[Case] | None = None, doing="explaining samples"
-    ) -> list[list[np.ndarray]]:
-        """Of each case the map (tokens,) of every way; of the trial's own cases from the shelf where they are there."""
-        if cases is None:
-            return self._own_maps(progress, span, doing)
-        found = []
-        for i, case in enumerate(cases):
-            progress(span[0] + (span[1] - span[0]) * i / len(cases), doing)
-            found.append([self.map_of(way, case) for way in self.ways])
-        return found
-
-    def _own_maps(self, progress: Progress, span, doing: str) -> list[list[np.ndarray]]:
+    def maps(self, progress: Progress, span) -> list[list[np.ndarray]]:
+        """Of each case the map (tokens,) of every way, the same everywhere where it gives none; from the shelf where
+        they are there."""
         n, found, done = len(self.cases), [], 0
         for first in range(0, n, BLOCK):
             some, columns = self.cases[first : first + BLOCK], []
-            ids = [int(self.samples.samples[case.number]) for case in some]
             for way in self.ways:
-                progress(span[0] + (span[1] - span[0]) * done / (n * len(self.ways)), doing)
-
-                def make(k: int, way=way, some=some, ids=ids) -> Made:
-                    return self._made(way, some[k], own_rng(self.probe_seed, ids[k], way.name))
-
-                made = block_of_maps(self.made_of, way.name, ids, make)
-                columns.append([self._counted(way, one) for one in made])
+                progress(span[0] + (span[1] - span[0]) * done / (n * len(self.ways)), "explaining samples")
+                columns.append(self._block([(way, case) for case in some], way.name, some))
                 done += len(some)
             found += [list(maps) for maps in zip(*columns, strict=True)]
         return found
+
+    def changed_maps(
+        self, cases: list[Case], changed: dict, progress: Progress, span, doing: str
+    ) -> list[list[np.ndarray]]:
+        """The same of cases, of the same places in `cases`, that are `changed` in these words."""
+        ways, tasks = len(self.ways), [(way, case) for case in cases for way in self.ways]
+
+        def told(k: int) -> None:
+            progress(span[0] + (span[1] - span[0]) * k / len(tasks), doing)
+
+        told(0)
+        every = self._block(tasks, list(self.names), cases, changed, told)
+        return [every[k : k + ways] for k in range(0, len(every), ways)]
+
+    def _block(self, tasks, way, cases: list[Case], changed: dict | None = None, told=lambda k: None):
+        key = None if self.made_of is None else {**self.made_of, "way": way, "changed": changed}
+        ids = [int(self.samples.samples[case.number]) for case in cases]
+
+        def make(k: int) -> Made:
+            told(k)
+            one, case = tasks[k]
+            sample = int(self.samples.samples[case.number])
+            return self._made(one, case, own_rng(self.probe_seed, sample, one.name, changed))
+
+        made = block_of_maps(key, ids, len(tasks), make)
+        return [self._counted(one, found) for (one, _), found in zip(tasks, made, strict=True)]
 
     def without_silent(self, maps: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
         """The maps of the ways that gave one for some sample; the others leave the trial.

@@ -36,6 +36,7 @@ from analysis.attribution.saliency.map_likeness import beside, same_length
 from analysis.attribution.saliency_court.asking import FEWEST, CurvesCourtParams
 from analysis.attribution.saliency_court.bands import mean_band, ratio_of_means
 from analysis.attribution.saliency_court.costs import court_cost
+from analysis.attribution.saliency_court.kept_maps import drawn_rng
 from analysis.attribution.saliency_court.on_trial import opened_trial
 from analysis.attribution.saliency_court.trial import Case, Trial
 from analysis.compute.statistics.ring_pairs import ring_interval, ring_partners
@@ -94,7 +95,7 @@ def attribution_noise(
     sizes = np.geomspace(params.smallest, params.largest, params.sizes)
     partner = ring_partners(len(clean), rng)
     other = _changes(clean, beside(clean, partner))
-    moved, answer = _moved(trial, clean, sizes, params, rng, progress)
+    moved, answer = _moved(trial, clean, sizes, params, progress)
     lines = mean_band(moved, rng)
     answers = mean_band(answer, rng)
     progress(1.0, "done")
@@ -110,18 +111,20 @@ def attribution_noise(
     )  # fmt: skip
 
 
-def _moved(trial: Trial, clean, sizes: np.ndarray, params, rng, progress):
+def _moved(trial: Trial, clean, sizes: np.ndarray, params, progress):
     """Change of maps (n, ways, sizes) and of the answer (n, sizes), means over draws."""
     n, total, done = len(trial.cases), len(sizes) * params.draws, 0
     moved, answer = np.zeros((len(sizes), n, len(trial.ways))), np.zeros((len(sizes), n))
     own = np.array([_number(case) for case in trial.cases])
     whole = own - np.array([_number(case, case.background.rows[0]) for case in trial.cases])
-    for _ in range(params.draws):
-        noise = [rng.standard_normal(case.run.shape) for case in trial.cases]
+    for draw in range(params.draws):
+        drawn = drawn_rng(trial.probe_seed, draw)
+        noise = [drawn.standard_normal(case.run.shape) for case in trial.cases]
         for k, size in enumerate(sizes):
             cases = [_noisy(case, size * e) for case, e in zip(trial.cases, noise, strict=True)]
             span = (0.2 + 0.75 * done / total, 0.2 + 0.75 * (done + 1) / total)
-            maps = trial.maps(progress, span, cases, "explaining noisy samples")
+            noisy = {"noise": float(size), "draw": draw}
+            maps = trial.changed_maps(cases, noisy, progress, span, "explaining noisy samples")
             moved[k] += _changes(clean, maps) / params.draws
             there = [_number(case, new.run.clean) for case, new in zip(trial.cases, cases, strict=True)]
             answer[k] += np.abs(np.array(there) - own) / params.draws

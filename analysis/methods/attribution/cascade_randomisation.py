@@ -40,6 +40,7 @@ from analysis.attribution.saliency_court import reset_layers
 from analysis.attribution.saliency_court.asking import FEWEST, CurvesCourtParams
 from analysis.attribution.saliency_court.costs import court_cost
 from analysis.attribution.saliency_court.forgetting import reset_cases, stages_behind
+from analysis.attribution.saliency_court.kept_maps import drawn_rng
 from analysis.attribution.saliency_court.on_trial import opened_trial
 from analysis.attribution.saliency_court.trial import Trial
 from analysis.compute.statistics.crossed import crossed_ends
@@ -97,13 +98,15 @@ def cascade_randomisation(
     partner = ring_partners(len(clean), rng)
     other = _likeness(trial, clean, beside(clean, partner), params.measure)
     found, total, done = [], params.draws * len(stages), 0
-    for _ in range(params.draws):
+    for draw in range(params.draws):
         own = []
         # closed whatever happens: the weights come back also after an exception
-        with closing(reset_cases(trial, stages, params, rng)) as every:
-            for cases in every:
+        with closing(reset_cases(trial, stages, params, drawn_rng(trial.probe_seed, draw))) as every:
+            for stage, cases in enumerate(every):
                 span = (0.2 + 0.75 * done / total, 0.2 + 0.75 * (done + 1) / total)
-                maps = trial.maps(progress, span, cases, "explaining with other weights")
+                names_reset = [name for part in stages[: stage + 1] for name in part]
+                reset = {"weights": params.weights, "draw": draw, "reset": names_reset}
+                maps = trial.changed_maps(cases, reset, progress, span, "explaining with other weights")
                 own.append(_likeness(trial, clean, maps, params.measure))
                 done += 1
         found.append(own)

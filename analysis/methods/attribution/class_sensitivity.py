@@ -98,10 +98,12 @@ def class_sensitivity(
     trial = opened_trial(activations, params, rng, progress)
     least = [_least_likely(case, params) for case in trial.cases]
     likely = trial.without_silent(trial.maps(progress, (0.1, 0.4)))
-    unlikely = trial.maps(progress, (0.4, 0.7), least, "explaining the least likely answer")
+    said = "explaining the least likely answer"
+    unlikely = trial.changed_maps(least, {"answer": "least likely"}, progress, (0.4, 0.7), said)
     n, partner = len(trial.cases), ring_partners(len(trial.cases), rng)
     others = [dataclasses.replace(trial.cases[partner[i]], target=trial.cases[i].target) for i in range(n)]
-    other = trial.maps(progress, (0.7, 0.95), others, "explaining the same answer of other samples")
+    said, beside = "explaining the same answer of other samples", {"answers beside": partner.tolist()}
+    other = trial.changed_maps(others, beside, progress, (0.7, 0.95), said)
     own, null = _correlations(likely, unlikely), _correlations(likely, other)
     told = _told(trial, own, null)
     columns = _columns(trial, own, null, told, partner)
