@@ -54,7 +54,7 @@ OPENING = 5.0  # seconds
 @dataclass(frozen=True)
 class SaliencyWaysParams(AskedParams):
     null_samples: int = param(
-        7,
+        5,
         "Other samples whose maps say how far ways agree, and what chance gives.",
         low=2,
         high=200,
