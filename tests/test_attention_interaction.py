@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -101,3 +103,45 @@ def test_a_network_without_attention_is_refused():
     run = Samples(np.ones((1, TOKENS, D)), torch.nn.Flatten()).run(0)
     with pytest.raises(InputError, match="attention over its tokens"):
         attention_of(run)
+
+
+class Fused(torch.nn.Module):
+    """As transformers' networks: weights are told by the plain way only."""
+
+    def __init__(self, broken=False) -> None:
+        super().__init__()
+        self.config, self.seen, self.broken = SimpleNamespace(_attn_implementation="sdpa"), [], broken
+
+    def set_attn_implementation(self, name) -> None:
+        self.config._attn_implementation = name
+
+    def forward(self, x, output_attentions=False):
+        self.seen.append(self.config._attn_implementation)
+        if not output_attentions:
+            return SimpleNamespace(logits=x.sum(dim=1))
+        if self.broken:
+            raise ZeroDivisionError
+        plain = self.config._attn_implementation == "eager"
+        weights = torch.softmax(x @ x.transpose(1, 2), dim=-1)[:, None]
+        return SimpleNamespace(logits=x.sum(dim=1), attentions=(weights,) if plain else (None,))
+
+
+def test_fused_attention_is_switched_to_the_plain_way_for_the_run_and_back():
+    x = np.random.default_rng(0).standard_normal((1, TOKENS, D))
+    run = Samples(x, Fused()).run(0)
+    module = run.loaded.module.train()
+    maps = attention_of(run)
+    assert maps.shape == (1, 1, TOKENS, TOKENS)
+    np.testing.assert_allclose(maps.sum(axis=-1), 1)
+    assert module.seen == ["sdpa", "eager"]
+    assert module.config._attn_implementation == "sdpa"
+    assert module.training
+    module.broken = True
+    with pytest.raises(ZeroDivisionError):
+        attention_of(run)
+    assert module.config._attn_implementation == "sdpa"
+
+
+def test_that_attention_is_read_in_the_plain_way_is_said(table):
+    found, _ = table(lambda x, _: x.sum(dim=(1, 2)))
+    assert any("plain attention, which tells its weights" in c for c in found.caveats)

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations
-from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
+from analysis.attribution.saliency_court.asking import FEWEST, CurvesCourtParams
 from analysis.attribution.saliency_court.costs import court_cost
 from analysis.attribution.saliency_court.filling import DELETION, INSERTION
 from analysis.attribution.saliency_court.on_trial import RANDOM, opened_trial
@@ -43,7 +43,7 @@ BOTH = "both"
 
 
 @dataclass(frozen=True)
-class InsertionDeletionParams(CourtParams):
+class InsertionDeletionParams(CurvesCourtParams):
     direction: str = param(
         INSERTION, "Tokens put in, taken out, or both.", choices=(INSERTION, DELETION, BOTH)
     )
@@ -173,7 +173,7 @@ METHODS = (
         family="attribution",
         title="Insertion and deletion curves",
         summary="The answer as tokens are put in, or taken out, in the order of each way's map.",
-        version=1,
+        version=2,
         function=insertion_deletion,
         params=InsertionDeletionParams,
         result=Curve,
