@@ -47,7 +47,7 @@ def chosen_players(
     if kind == FEATURES:
         return Chosen(_features(made, run, behind, target, params, tap, slopes))
     if kind == DIRECTIONS:
-        return Chosen(_directions(made, params))
+        return Chosen(_directions(made, int(samples.samples[at]), params))
     if kind == TOKENS and not foreign:
         return Chosen(each_token(run.shape[0]))
     grid, leading = _grid(run, made.source)
@@ -72,12 +72,13 @@ def _features(made: TapDictionary, run, behind, target, params, tap, slopes: boo
     return Features(codes, made.features.decoder, best, [names[j] for j in best])
 
 
-def _directions(made: TapDictionary, params) -> Features:
-    """Principal directions of the samples at the tap (mean over tokens), the first ones alone."""
+def _directions(made: TapDictionary, sample: int, params) -> Features:
+    """Principal directions of the other samples at the tap (mean over tokens), the first ones alone."""
     sets = token_sets(
         made.source, np.random.default_rng(0), maximum=params.maximum_samples, minimum=2, span=(0.15, 0.2)
     )
-    x = sets.means() - sets.means().mean(axis=0)
+    x = sets.means()[sets.samples != sample]
+    x = x - x.mean(axis=0)
     base = np.linalg.eigh(x.T @ x)[1][:, ::-1].T
     alone = np.arange(min(params.alone, len(base)))
     return Features(lambda rows: rows @ base.T, base, alone, [f"principal direction {j + 1}" for j in alone])

@@ -186,10 +186,7 @@ def _number(samples, looked, params: UnitPartsParams):
             f"the number itself ('{targets.LOGIT}')",
         )
     target = targets.logit_target(sum(logits) / len(logits), params.number, params.answer)
-    if samples.number:
-        return target, samples.number + (f", output {target.answer}" if logits[0].shape[1] > 1 else "")
-    asked = [target.answer] if target.against is None else [target.answer, target.against]
-    return target, f"{target.kind} of " + " less ".join(samples.word(c) for c in asked)
+    return target, targets.words_of(samples, target, looked[0].logits)
 
 
 def _names(tap: Activations, samples, d: int, site: str | None) -> list[str]:
