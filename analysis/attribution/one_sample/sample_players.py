@@ -35,7 +35,7 @@ class Chosen:
 
 
 def chosen_players(
-    made: TapDictionary, tap, samples, at: int, run, behind, target, others: np.ndarray, params, slopes: bool
+    made: TapDictionary, samples, at: int, run, behind, target, others: np.ndarray, params, slopes: bool
 ) -> Chosen:
     """`params`: players, size, alone, steps; `slopes`: parts are found by slopes, so that all features may play."""
     kind, notes = params.players, ()
@@ -45,7 +45,7 @@ def chosen_players(
         kind = PATCHES if run.grid is not None else COLUMNS if run.shape[0] == 1 else TOKENS
         notes = (f"The network's input has no {asked}: its {kind} play.",)
     if kind == FEATURES:
-        return Chosen(_features(made, run, behind, target, params, tap, slopes))
+        return Chosen(_features(made, run, behind, target, params, slopes))
     if kind == DIRECTIONS:
         return Chosen(_directions(made, int(samples.samples[at]), params))
     if kind == TOKENS and not foreign:
@@ -60,9 +60,8 @@ def chosen_players(
     return Chosen(who, tree, (*notes, f"Groups of groups of {len(who.names):,} players: Owen values."))
 
 
-def _features(made: TapDictionary, run, behind, target, params, tap, slopes: bool) -> Features:
-    k, word = made.features.n_features, "unit" if made.of_units else "feature"
-    names = [f"{word} {name}" if name.isdecimal() else name for name in tap.unit_names]
+def _features(made: TapDictionary, run, behind, target, params, slopes: bool) -> Features:
+    k, names = made.features.n_features, made.called
     codes = contributions_of(made)
     everyone = Features(codes, made.features.decoder, np.arange(k), names)
     if slopes or k <= params.alone:

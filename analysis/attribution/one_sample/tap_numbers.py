@@ -162,7 +162,7 @@ class TapNumbers:
 
     def _of_feature(self, vector: TapVector, at: int):
         made, features = self.made, self.made.features
-        name = f"{'unit' if made.of_units else 'feature'} {made.codes.unit_names[at]}"
+        name = made.called[at]
         if made.of_units:
             return FeatureTarget(vector, lambda rows: rows[:, at], np.eye(features.n_units)[at], name)
         if features.rule not in SMOOTH or features.normalise or features.hidden is not None:

@@ -140,7 +140,7 @@ def sample_attribution(
     asked = _question(made, samples, at, run, others[-params.null_samples :], params, rng, progress)
     behind = _background(samples, others[: params.background_samples], run.clean, params)
     chosen = chosen_players(
-        made, tap, samples, at, run, behind, asked.target, others, params, params.way == SLOPES
+        made, samples, at, run, behind, asked.target, others, params, params.way == SLOPES
     )
     progress(0.2, "explaining the sample")
     parts = _parts(run, chosen, behind, asked.target, params, rng, progress)

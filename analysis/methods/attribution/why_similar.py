@@ -117,8 +117,7 @@ def _parts(made, pair, asked: str, params, progress):
         every = np.vstack([other, pair.others])
         found = tokens_against(own, every)
         return names, found[0], found[1:]
-    word = "unit" if made.of_units else "feature"
-    names = tuple(f"{word} {n}" if n.isdecimal() else n for n in made.codes.unit_names)
+    names = made.called
     if made.of_units:
         names = tuple(names[u] for u in pair.units)
     every = np.vstack([pair.g, pair.others])
