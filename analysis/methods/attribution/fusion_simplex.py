@@ -9,9 +9,9 @@ units, fitted to one half of the samples and read on the other. Fused scores are
                 to v(all) - v(∅)
 
 The best weighting, and the best single modality, are chosen on one half of the samples and measured on the other, both
-ways: the best of several on the same samples is too good. Flat: how much the metric changes along the exchange of two modalities that changes it least;
-0 for copies. Null: labels shuffled; for the best weighting the best of the same grid. Intervals: Poisson bootstrap over
-samples, scores held fixed.
+ways: the best of several on the same samples is too good. Flat: how much the metric changes along the exchange of two
+modalities that changes it least; 0 for copies. Null: labels shuffled; for the best weighting the best of the same grid.
+Intervals: Poisson bootstrap over samples, scores held fixed.
 
 When it lies: a grid misses what lies between its points; from four modalities on the picture lays several weightings on
 one place; scores on different scales make equal weights unequal; the Shapley value is that of equal weights, not of
