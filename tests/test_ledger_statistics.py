@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,15 +10,29 @@ import pytest
 import torch
 
 from analysis.attribution import targets
-from analysis.attribution.backgrounds import Background
+from analysis.attribution.backgrounds import MEAN, Background, Others
+from analysis.attribution.clamping import Moved, refuse_numbers
+from analysis.attribution.concepts.concept_slopes import largest_of_as_many
 from analysis.attribution.exchanged_slopes import exchanged_parts, slopes_of
 from analysis.attribution.exchanged_values import exchanged_values
 from analysis.attribution.one_sample.ledger_parts import null_parts
 from analysis.attribution.one_sample.sample_question import AnswerQuestion
 from analysis.attribution.players import Features, each_unit
+from analysis.attribution.readout import logits_of_samples
 from analysis.attribution.sample_run import SampleRun
+from analysis.attribution.units.partners import held_out_partner, residual_partners
+from analysis.compute.games.fusion import simplex
+from analysis.compute.games.fusion_report import Fusion, fusion_estimates
+from analysis.compute.retrieval.visible_cells import patched_best
+from analysis.compute.statistics.discoveries import FALSE, discoveries
 from analysis.compute.statistics.draw_ends import against_largest
+from analysis.compute.statistics.exchange_moments import paired_sum
+from analysis.compute.statistics.nulls import add_one_p
 from analysis.errors import InputError
+from analysis.features.feature_set import FeatureSet
+from analysis.features.tap_dictionary import TapDictionary
+from analysis.methods.attribution import feature_attribution, neuron_clamp
+from analysis.methods.attribution.subspace_size import halved
 from analysis.sources.loaded_model import LoadedModel
 
 D = 4
@@ -127,3 +142,142 @@ def test_the_largest_of_many_is_held_against_the_largest_of_as_many():
         assert found[-1]["null_low"] <= found[-1]["null"] <= found[-1]["null_high"]
         assert np.sign(found[-1]["null"]) == np.sign(best)
     assert np.mean([f["p_value"] <= 0.05 for f in found]) == pytest.approx(0.05, abs=0.03)
+
+
+def test_concepts_of_noise_are_no_more_than_the_largest_of_as_many():
+    rng, found = np.random.default_rng(1), []
+    for _ in range(200):
+        mean, nulls = rng.standard_normal((12, 3)), [rng.standard_normal((800, 3)) for _ in range(2)]
+        largest = largest_of_as_many(mean, nulls, rng, 200)
+        found.append(against_largest(mean.flat[np.abs(mean).argmax()], largest)["p_value"] <= 0.05)
+    assert np.mean(found) <= 0.1  # of one cell's null some four in five would pass
+
+
+def test_the_output_that_moves_most_is_held_against_the_most_that_others_move():
+    effect = np.tile([0.3, -0.2, 0.05], (8, 1)) + 0.01 * data(8, 3)
+    by_others = np.array([[0.1, 0.4, 0.0], [-0.5, 0.1, 0.2]])
+    moved = Moved(None, None, None, effect, np.full(8, 0.3), np.full((2, 8), 0.2), by_others, None)
+    first, second = neuron_clamp._estimates(moved, [0, 1], ["a", "b"], 4, None)[1:]
+    assert first.null == pytest.approx((0.4 + 0.5) / 2)
+    assert second.null == pytest.approx(-(0.1 + 0.2) / 2)
+    assert first.p_value == 1.0
+
+
+# ---------------------------------------------------------------------------- counts
+def test_of_features_of_noise_none_counts_as_more_than_chance_and_a_planted_one_does():
+    rng, counts, passed = np.random.default_rng(0), [], []
+    made, names = SimpleNamespace(given_names=()), np.array([str(j) for j in range(121)])
+    for k in range(40):
+        values, chance = rng.standard_normal((2, 60, 121))
+        values[:, 7] += 3.0 * (k == 0)
+        columns = feature_attribution._columns(names, values, chance, np.ones((60, 120), bool), made)
+        counts.append(int((columns["over chance, low"] > 0).sum()))
+        passed.append(int((columns["q"] <= FALSE).sum()))
+        assert np.isnan(columns["q"][-1])  # what is left over is no feature
+    assert columns["q"].shape == (121,)
+    assert passed[0] == 1
+    assert np.mean(counts[1:]) > 1.5  # one in 40 each: without the correction some would always count
+    assert np.mean(np.array(passed[1:]) > 0) <= 0.15
+    told = discoveries(columns["q"][:-1], "features", "", 3)
+    assert told.name == "features beyond chance"
+    assert (told.value, told.n) == (passed[-1] / 120, 120)
+
+
+def test_no_background_holds_the_sample_that_it_is_of():
+    rows = torch.arange(9.0)[:, None, None]
+    samples = SimpleNamespace(samples=np.arange(9), run=lambda i: SimpleNamespace(clean=rows[i]))
+    for many in (1, 5, 8, 30):
+        others = Others(samples, MEAN, many, np.random.default_rng(0))
+        for i in range(9):
+            found = [int(x[0, 0]) for x in others.without(i)]
+            assert i not in found
+            assert len(found) == len(set(found)) == min(many, 8)
+
+
+# ---------------------------------------------------------------------------- chosen and read
+def test_a_partner_of_noise_is_not_read_where_it_was_chosen():
+    rng, p, seen, read = np.random.default_rng(0), [], [], []
+    for _ in range(16):
+        x, part = rng.standard_normal((64, 12)), rng.standard_normal(64)
+        found = held_out_partner(x, part, 0, rng)
+        p.append(add_one_p(found.strength, found.null))
+        read.append(found.strength)
+        seen.append(residual_partners(x, part, 0, rng, 0).strength.max())
+        assert found.read == 32
+    assert np.mean(np.array(p) <= 0.05) <= 0.2
+    assert np.mean(seen) > 2 * np.mean(read)
+    x = rng.standard_normal((200, 5))
+    planted = held_out_partner(x, x[:, 1] * x[:, 3], 1, rng)
+    assert planted.partner == 3
+    assert planted.strength > 0.8
+    assert add_one_p(planted.strength, planted.null) < 0.01
+
+
+def test_the_best_single_modality_is_measured_on_other_samples():
+    """One modality is right on one half, the other on the other: whichever is chosen, it is wrong."""
+    of, half = np.arange(40) % 2, np.repeat([0, 1], 20)
+    right, wrong = np.eye(2)[of], np.eye(2)[1 - of]
+    scores = np.stack([np.where(half[:, None] == h, right, wrong) for h in (0, 1)])
+    weights = simplex(2, 21)
+    found = np.array([[1.0] * 40] * len(weights))
+    told = {e.name: e for e in fusion_estimates(Fusion(scores, found, weights, of, half, "accuracy"), ("a", "b"), 4, 50,
+                                                np.random.default_rng(0), lambda *_: None, (0, 1))}  # fmt: skip
+    assert told["best single modality, chosen on the other half"].value == 0.0
+    apart = told["samples on which modalities disagree"]
+    assert (apart.value, apart.null) == (1.0, pytest.approx(0.5))
+    assert all(e.low is not None and e.null is not None for e in told.values())
+
+
+def test_patched_queries_are_searched_among_as_many_and_not_with_what_they_are_made_of():
+    cells, n = 3, 6
+    values = np.zeros((n + 1, cells, n))
+    for g in range(n):
+        values[g + 1, :, g] = 1.0  # samples that have nothing in common
+    visible = np.ones(cells, bool)
+    assert patched_best(values, 0, visible, 30, np.random.default_rng(0)).max() == 0.0
+    values[n] = 1.0  # like all others, whatever a query is made of
+    found = patched_best(values, 0, visible, 60, np.random.default_rng(0))
+    assert found.min() > 0.3
+
+
+def test_moments_of_exchanged_pairs_are_those_of_every_exchange():
+    for shape in ((5, 3), (4, 7)):
+        a, b = data(2, *shape)
+        every = [sum(a[i] @ b[j] for i, j in enumerate(order)) for order in permutations(range(len(a)))]
+        mean, variance = paired_sum(a, b)
+        assert mean == pytest.approx(np.mean(every), abs=1e-12)
+        assert variance == pytest.approx(np.var(every), rel=1e-10)
+
+
+def test_judged_samples_are_half_of_all_whatever_the_batches():
+    for sizes in ([1] * 20, [7, 1, 5, 3], [16]):
+        half = halved(sizes, np.random.default_rng(0))
+        assert [len(h) for h in half] == sizes
+        assert abs(int((np.concatenate(half) == 0).sum()) - sum(sizes) / 2) <= 0.5
+
+
+# ---------------------------------------------------------------------------- words
+def test_numbers_that_are_no_classes_have_no_probabilities_and_no_two_answers():
+    (run,) = runs(lambda x: x, data(1, D))
+    samples = SimpleNamespace(
+        samples=np.arange(1), number="age (years)", what="the network", run=lambda i: run
+    )
+    for refused in (
+        lambda: refuse_numbers(samples),
+        lambda: logits_of_samples(samples, lambda *_: None, (0, 1)),
+    ):
+        with pytest.raises(InputError, match="age"):
+            refused()
+    (one,) = runs(lambda x: x[:, :1], data(1, D))
+    with pytest.raises(InputError, match="one output"):
+        refuse_numbers(SimpleNamespace(number="", what="the network", run=lambda i: one))
+
+
+def test_features_are_called_by_their_number_and_the_name_that_their_set_has():
+    one, zero = np.eye(2, dtype=np.float32), np.zeros(2, np.float32)
+    named = FeatureSet("set", "linear", one, one, zero, zero, zero, about={"concepts": ["stripes", "dots"]})
+    tap, own = SimpleNamespace(unit_names=("0", "1")), SimpleNamespace(unit_names=("stripes", "7"))
+    assert TapDictionary(tap, None, named, False).called == ("feature 0 stripes", "feature 1 dots")
+    plain = FeatureSet("set", "linear", one, one, zero, zero, zero)
+    assert TapDictionary(own, None, plain, False).called == ("feature 0 stripes", "feature 1")
+    assert TapDictionary(own, None, plain, True).called == ("stripes", "unit 1")

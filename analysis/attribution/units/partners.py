@@ -78,13 +78,14 @@ def residual_partners(
     n, m = x.shape
     order = np.argsort(x[:, unit], kind="stable")
     blocks = np.array_split(order, max(1, min(BLOCKS, n // FEWEST)))
-    left, others, freedom = np.zeros(n), np.zeros((n, m)), 0
+    left, others, frames, freedom = np.zeros(n), np.zeros((n, m)), [], 0
     for some in blocks:
         line = np.column_stack([np.ones(len(some)), x[some, unit] - x[some, unit].mean()])
         basis = np.linalg.svd(line, full_matrices=False)
         frame = basis[0][:, basis[1] > 1e-9 * max(float(basis[1][0]), 1e-300)]
         left[some] = part[some] - frame @ (frame.T @ part[some])
         others[some] = x[some] - frame @ (frame.T @ x[some])
+        frames.append(frame)
         freedom += len(some) - frame.shape[1]
     flat = np.abs(others).max(axis=0) <= 1e-9 * np.maximum(np.abs(x).max(axis=0), 1e-300)
     flat[unit] = True
@@ -95,10 +96,11 @@ def residual_partners(
     found = _explained(left, others, blocks, flat, freedom)
     null = np.empty(draws)
     for i in range(draws):
-        moved = np.arange(n)
-        for some in blocks:
-            moved[some] = rng.permutation(some)
-        null[i] = _explained(left, others[moved], blocks, flat, freedom).max()
+        moved = np.empty_like(others)
+        for some, frame in zip(blocks, frames, strict=True):
+            moved[some] = others[rng.permutation(some)]
+            moved[some] -= frame @ (frame.T @ moved[some])  # else it has one more way to miss what is left
+        null[i] = _explained(left, moved, blocks, flat, freedom).max()
     return Partners(found, null, max(0.0, 1 - (rest / max(freedom, 1)) / (whole / max(n - 1, 1))))
 
 
