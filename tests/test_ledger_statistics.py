@@ -8,14 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy.special import stdtrit
 
 from analysis.attribution import targets
-from analysis.attribution.backgrounds import MEAN, Background, Others
+from analysis.attribution.backgrounds import MEAN, Background, Others, background, left_out
 from analysis.attribution.clamping import Moved, refuse_numbers
 from analysis.attribution.concepts.concept_slopes import largest_of_as_many
 from analysis.attribution.exchanged_slopes import exchanged_parts, slopes_of
 from analysis.attribution.exchanged_values import exchanged_values
-from analysis.attribution.one_sample.ledger_parts import null_parts
+from analysis.attribution.one_sample.ledger_parts import by_slopes, null_parts
 from analysis.attribution.one_sample.sample_question import AnswerQuestion
 from analysis.attribution.players import Features, each_unit
 from analysis.attribution.readout import logits_of_samples
@@ -105,6 +106,19 @@ def test_a_part_that_no_other_sample_would_be_owed_lies_beyond_the_null(slopes):
     np.testing.assert_array_equal(null.changed, [True, True, False, False])
     np.testing.assert_array_equal(null.ends[:, 0], [0.0, 0.0])
     assert null.beyond(np.array([3.0, 0.5, 0.0, 0.0])) == 1
+
+
+def test_parts_beside_a_mean_background_have_the_interval_of_the_mean():
+    """Of w x with a mean of n samples: t times w times the standard error of the mean."""
+    weight, others = data(D, seed=4), data(12, D, seed=5)
+    (x,) = runs(lambda x: (x @ torch.as_tensor(weight))[:, None], data(1, D, seed=6))
+    clean = [torch.as_tensor(o)[None] for o in others]
+    behind, less = background(MEAN, x.clean, clean), left_out(x.clean, clean, np.random.default_rng(0))
+    found = by_slopes(x, each_unit(D), behind, FIRST, 2, less)
+    half = stdtrit(11, 0.975) * np.abs(weight) * others.std(axis=0, ddof=1) / np.sqrt(12)
+    np.testing.assert_allclose(found.high - found.values, half, rtol=1e-9)
+    np.testing.assert_allclose(found.values - found.low, half, rtol=1e-9)
+    assert by_slopes(x, each_unit(D), ZERO, FIRST, 2).notes[1].startswith("Parts have no interval")
 
 
 def test_features_that_change_are_told_from_those_that_do_not():

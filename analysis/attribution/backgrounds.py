@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.compute.statistics.sample_groups import GROUPS, sample_groups
 from analysis.errors import NotEnoughData, ParameterError, ShapeError
+
+__all__ = ["GROUPS", "KINDS", "MEAN", "SAMPLES", "ZERO", "Background", "Others", "background", "left_out"]
 
 MEAN, SAMPLES, ZERO = "mean", "samples", "zero"
 KINDS = (MEAN, SAMPLES, ZERO)
@@ -59,6 +62,14 @@ def background(kind: str, clean, others: Sequence = ()) -> Background:
         return Background(mean.to(clean.dtype)[None], f"the mean of {many}, token by token")
     mean = torch.cat([o.double() for o in others]).mean(dim=0)
     return Background(mean.to(clean.dtype).expand(1, tokens, -1), f"the mean over all tokens of {many}")
+
+
+def left_out(clean, others: Sequence, rng: np.random.Generator) -> list[Background]:
+    """The mean background without each of ten random groups of the `others`, or without each of a few; none below 3."""
+    if len(others) < 3:
+        return []
+    kept = [[o for i, o in enumerate(others) if i not in g] for g in sample_groups(len(others), rng)]
+    return [background(MEAN, clean, some) for some in kept]
 
 
 class Others:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +20,11 @@ from analysis.compute.games.owen import owen_values
 from analysis.compute.games.shapley import shapley_values
 from analysis.compute.statistics.draw_ends import against_largest, band, tail
 from analysis.compute.statistics.nulls import wilson
+from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.results import Estimate
 from analysis.spec import Progress
 
+EXACT = "for this sample and background nothing about them is drawn at random"
 ROUNDING = 1e-6  # of the largest part: parts are not held apart from their null by less
 
 
@@ -38,14 +41,29 @@ class Parts:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        none = "Parts have no interval: for this background nothing about them is drawn at random."
+        none = f"Parts have no interval: {EXACT}."
         return (self.said,) if self.low is not None else (self.said, none)
 
 
-def by_slopes(run: SampleRun, who: Players, behind: Background, target: Target, steps: int) -> Parts:
+def by_slopes(
+    run: SampleRun,
+    who: Players,
+    behind: Background,
+    target: Target,
+    steps: int,
+    less: Sequence[Background] = (),
+) -> Parts:
+    """`less`: the background with groups of its samples left out, for the interval where it is a mean of them."""
     found = path_values(run, who, behind, target, steps=steps)
     low, high = _over_backgrounds(found)
-    said = f"{found.rows:,} passes, {steps} slopes along the way."
+    each = [path_values(run, who, b, target, steps=steps) for b in less]
+    half = jackknife_half(np.array([one.values for one in each])) if low is None and each else None
+    if half is not None:
+        low, high = found.values - half, found.values + half
+    rows = found.rows + sum(one.rows for one in each)
+    said = f"{rows:,} passes, {steps} slopes along the way." + (
+        "" if low is None else " Intervals say how far parts hang on which samples make the background."
+    )
     return Parts(found.values, low, high, (found.empty, found.full), said)
 
 
@@ -116,7 +134,7 @@ def parts_estimates(parts: Parts, null: Null, names, d: int) -> tuple[Estimate, 
     count, best = null.beyond(values), int(np.abs(values).argmax())
     what = f"{null.way} of {len(null.draws)} {null.of}"
     residual = abs(ends[1] - ends[0] - float(values.sum())) / max(abs(ends[1] - ends[0]), 1e-300)
-    own = {} if parts.low is None else {
+    own = {"interval": f"none: {EXACT}"} if parts.low is None else {
         "low": float(parts.low[best]), "high": float(parts.high[best]), "interval": "Student's t, of this one part"
     }  # fmt: skip
     return (
@@ -127,8 +145,8 @@ def parts_estimates(parts: Parts, null: Null, names, d: int) -> tuple[Estimate, 
                  **against_largest(values[best], np.abs(null.draws).max(axis=1)), n=m, d=d,
                  null_method=f"largest of all parts, {what}", estimator="the part of largest size"),
         Estimate("residual", float(residual), n=m, d=d,
-                 estimator="|answer - background - sum of parts| / |answer - background|; of the sum itself, which has "
-                 "no chance in it"),
+                 null=0.0, null_method="parts that add up, exactly", interval=f"none: {EXACT}",
+                 estimator="|answer - background - sum of parts| / |answer - background|"),
     )  # fmt: skip
 
 

@@ -159,7 +159,8 @@ def _estimates(names, values, half, each, null, gap, bench: Bench, rng) -> tuple
         sign = np.sign(gap.mean())
         ends = ratio_interval(sign * each[best], sign * gap, rng)
         found.append(Estimate(f"share of {names[best]}", float(each[best].mean() / gap.mean()), *ends,
-                              interval="bootstrap over samples", n=n, d=d,
+                              interval="bootstrap over samples", n=n, d=d, null=1 / m,
+                              null_method="parts that add alike",
                               estimator="mean value / mean (as it is - parts at their means)"))  # fmt: skip
     return tuple(found)
 

@@ -34,6 +34,7 @@ from analysis.compute.statistics.draw_ends import against_largest, tail
 from analysis.compute.statistics.draw_ends import band as null_band
 from analysis.compute.statistics.nulls import wilson
 from analysis.compute.statistics.ratios import ratio_interval
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import (
     FEWEST,
@@ -159,11 +160,8 @@ def _beyond(values, band) -> int:
 def _estimates(names, values, half, each, chance, expected, bench: Bench, rng) -> tuple[Estimate, ...]:
     best, n, d, clean = int(np.abs(values).argmax()), bench.n, bench.made.source.shape[1], bench.clean
     band, m = null_band(chance.T).T, len(values)
-    size, count, method = (
-        max(float(np.abs(clean).mean()), 1e-300),
-        _beyond(values, band),
-        "random other answers",
-    )
+    missed = np.abs(clean - each.sum(axis=0)) / max(float(np.abs(clean).mean()), 1e-300)
+    count, method = _beyond(values, band), "random other answers"
     found = [
         Estimate(f"written by {names[best]}", float(values[best]), float(values[best] - half[best]),
                  float(values[best] + half[best]), interval="Student's t over samples",
@@ -171,15 +169,16 @@ def _estimates(names, values, half, each, chance, expected, bench: Bench, rng) -
                  n=n, d=d, estimator="mean of what it adds to the number, the largest of all parts"),
         Estimate("parts beyond the null", count / m, *wilson(count, m), interval="Wilson over parts", null=expected,
                  null_method=method, n=m, d=d, estimator="share of parts outside what random other answers give"),
-        Estimate("residual of the sum", float(np.abs(clean - each.sum(axis=0)).mean() / size), n=n, d=d,
+        Estimate("residual of the sum", float(missed.mean()), **mean_interval(missed, 0.0), n=n, d=d, null=0.0,
+                 null_method="parts that add up, exactly",
                  estimator="mean |number - sum of parts| / mean |number|"),
     ]  # fmt: skip
     if _told(clean):
         sign = np.sign(clean.mean())
         ends = ratio_interval(sign * each[best], sign * clean, rng)
         found.append(Estimate(f"share of {names[best]}", float(each[best].mean() / clean.mean()), *ends,
-                              interval="bootstrap over samples", n=n, d=d,
-                              estimator="mean part / mean number"))  # fmt: skip
+                              interval="bootstrap over samples", n=n, d=d, null=1 / m,
+                              null_method="parts that write alike", estimator="mean part / mean number"))  # fmt: skip
     return tuple(found)
 
 

@@ -193,6 +193,7 @@ def _estimates(values, chance, found: list[PathValues], d: int, rng) -> tuple[Es
                  null=float(by_chance.mean()), null_method="slopes of other samples", n=n, d=d,
                  estimator="largest |part| / sum of |parts|, mean over samples"),
         Estimate("residual of the sum", float(missed.mean()), **mean_interval(missed, 0.0), n=n, d=d,
+                 null=0.0, null_method="parts that add up, exactly",
                  estimator="mean |sum of parts - (answer - background)| / mean |answer - background|"),
     )  # fmt: skip
 

@@ -146,8 +146,13 @@ def _estimates(parts: UnitParts, found: UnitSummary, columns, d: int, rng) -> tu
     ]  # fmt: skip
     if agreed is not None:
         ends = np.percentile(agreed.null, [2.5, 97.5])
+        beside = midranks(np.abs(columns["Spearman"][own])[:, None])[0]
+        redrawn = correlations(midranks(found.draws_size[:, own].T)[0], beside)
+        low, high = np.percentile(redrawn, [2.5, 97.5])
         said.append(
-            Estimate("order as by correlation", agreed.value, null=0.0, null_low=float(ends[0]),
+            Estimate("order as by correlation", agreed.value, min(float(low), agreed.value),
+                             max(float(high), agreed.value),
+                             interval="Poisson bootstrap of the sizes over samples", null=0.0, null_low=float(ends[0]),
                              null_high=float(ends[1]), null_method="orders of the units at random", p_value=agreed.p,
                              n=n, d=d, estimator="Spearman of size and |Spearman with the number|, over units")
         )  # fmt: skip

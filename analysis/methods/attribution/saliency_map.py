@@ -136,6 +136,7 @@ def _value_name(way, asked: Asked) -> str:
 
 def _estimates(maps: list[SaliencyMap], sizes, found, draws: int, d: int) -> tuple[Estimate, ...]:
     passes = Estimate("passes for a sample", float(np.mean([m.passes for m in maps])), n=len(maps), d=d,
+                      interval="none: counted", null_method="none: counted",
                       estimator="through the network, forward and backward counted as two")  # fmt: skip
     missed = residual_estimate(maps, sizes, d)
     return (beyond_estimate(found, draws, d), *((missed,) if missed else ()), passes)

@@ -18,7 +18,8 @@ Null: the same changes made to other samples, with their answers, or asked for t
 (other samples, means of random samples, random subspaces, other features), by the same way, slopes or values; the
 middle 95 % from 39 of them on: what a part of this size would be owed if something else was asked. The largest part is
 held against the largest of all by chance. Interval: of sampled values by Student's t over independent repeats; of
-slopes by Student's t over background samples; none where there is nothing to vary, which is said.
+slopes by Student's t over background samples, or groups of these left out of their mean; none where there is nothing
+to vary, which is said.
 
 When it lies: absent parts are taken from the background, and the mixtures may be unlike anything that the network has
 seen; another background is another question; players that mean the same share their part; what is owed is not what
@@ -138,12 +139,12 @@ def sample_attribution(
     run = samples.run(at)
     others = rng.permutation(np.delete(np.arange(len(samples.samples)), at))
     asked = _question(made, samples, at, run, others[-params.null_samples :], params, rng, progress)
-    behind = _background(samples, others[: params.background_samples], run.clean, params)
+    behind, less = _background(samples, others[: params.background_samples], run.clean, params, rng)
     chosen = chosen_players(
         made, samples, at, run, behind, asked.target, others, params, params.way == SLOPES
     )
     progress(0.2, "explaining the sample")
-    parts = _parts(run, chosen, behind, asked.target, params, rng, progress)
+    parts = _parts(run, chosen, behind, less, asked.target, params, rng, progress)
     slopes = params.way == SLOPES and chosen.tree is None
     null = null_parts(run, chosen, behind, asked, params, slopes, rng, progress, (0.7, 1.0))
     progress(1.0, "done")
@@ -174,15 +175,16 @@ def _question(made, samples, at: int, run, others, params, rng, progress):
     return TapQuestion(samples, at, run, numbers, params.null_samples)
 
 
-def _background(samples, some: np.ndarray, clean, params):
+def _background(samples, some: np.ndarray, clean, params, rng):
     needed = params.background != backgrounds.ZERO
     others = [samples.run(int(i)).clean for i in np.sort(some)] if needed else []
-    return backgrounds.background(params.background, clean, others)
+    less = backgrounds.left_out(clean, others, rng) if params.background == backgrounds.MEAN else []
+    return backgrounds.background(params.background, clean, others), less
 
 
-def _parts(run, chosen, behind, target, params, rng, progress) -> Parts:
+def _parts(run, chosen, behind, less, target, params, rng, progress) -> Parts:
     if params.way == SLOPES and chosen.tree is None:
-        return by_slopes(run, chosen.who, behind, target, params.steps)
+        return by_slopes(run, chosen.who, behind, target, params.steps, less)
     return by_values(run, chosen.who, behind, target, params.budget, rng, progress, chosen.tree)
 
 
@@ -210,7 +212,8 @@ def _cost(shapes, params: SampleAttributionParams) -> Cost:
     rows = params.background_samples if params.background == backgrounds.SAMPLES else 1
     values = params.way == SHAPLEY or params.players == GROUPS
     draw = max(params.budget / params.null_samples, 100.0) * rows if values else params.steps
-    passes = rows * (params.budget if values else params.steps) + params.null_samples * draw
+    refits = 0 if values or params.background != backgrounds.MEAN else backgrounds.GROUPS * params.steps
+    passes = rows * (params.budget if values else params.steps) + params.null_samples * draw + refits
     held = 40.0 * n * k + 16.0 * k * min(k, 4096) + 16.0 * params.null_samples * k
     return Cost(OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * k) + 5e-4 * passes, held, passes)
 
