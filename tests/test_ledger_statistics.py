@@ -211,7 +211,7 @@ def test_no_background_holds_the_sample_that_it_is_of():
 # ---------------------------------------------------------------------------- chosen and read
 def test_a_partner_of_noise_is_not_read_where_it_was_chosen():
     rng, p, seen, read = np.random.default_rng(0), [], [], []
-    for _ in range(16):
+    for _ in range(12):
         x, part = rng.standard_normal((64, 12)), rng.standard_normal(64)
         found = held_out_partner(x, part, 0, rng)
         p.append(add_one_p(found.strength, found.null))
