@@ -27,7 +27,8 @@ class Estimate:
     """A number that says how far to believe it.
 
     value, [low, high] at `level` by `interval` (how it was made); `null`, what structureless data of the same
-    shape gives (by `null_method`), with [null_low, null_high] where known; n samples, d units.
+    shape gives (by `null_method`), with [null_low, null_high] where known; n samples, d units. A number that has no
+    interval or no null by its nature says why: "none: " and the reason in the place of how it was made.
     """
 
     name: str

@@ -112,9 +112,9 @@ class Bench:
                 f"The {len(chosen):,} of {len(spread):,} that vary most over the samples were taken."
             )
         if features and not made.of_units:
-            names, way = self.tap.unit_names, made.features.decoder
+            names, way = made.called, made.features.decoder
             return [
-                Component(_named("feature", names[j]), FEATURES, (Place(self.site, special=Features(codes, way, j)),),
+                Component(names[j], FEATURES, (Place(self.site, special=Features(codes, way, j)),),
                           number=int(j)) for j in chosen
             ]  # fmt: skip
         names = made.source.unit_names

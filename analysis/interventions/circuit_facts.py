@@ -53,7 +53,8 @@ def circuit_estimates(edges: Edges, again, shares, drawn, bench: Bench, rng) -> 
     )
     if ranks is not None:
         made.append(Estimate("agreement of screening and running", ranks.value, null=0.0, p_value=ranks.p,
-                             n=len(run), d=d, null_method="orders of one side", estimator="Spearman"))  # fmt: skip
+                             n=len(run), d=d, null_method="orders of one side", estimator="Spearman",
+                             interval="none: the edges of this network are all there are"))  # fmt: skip
     k = max(1, min(len(drawn), len(edges.screened) // 4))
     sets = np.zeros((2, len(edges.screened)), dtype=bool)
     half = rng.permutation(n) < n // 2
@@ -65,5 +66,6 @@ def circuit_estimates(edges: Edges, again, shares, drawn, bench: Bench, rng) -> 
     between = "under noise" if again is not None else "by two halves of the samples"
     made.append(Estimate(f"of the {k} strongest edges, shared {between}", float(jaccard(sets)[0, 1]), n=n, d=d,
                          null=float(jaccard_by_chance(np.array([k, k]), sets.shape[1])[0, 1]),
-                         null_method="random sets of as many edges", estimator="shared / together"))  # fmt: skip
+                         null_method="random sets of as many edges", estimator="shared / together",
+                         interval="none: the edges of this network are all there are"))  # fmt: skip
     return tuple(made)

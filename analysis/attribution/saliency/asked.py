@@ -15,6 +15,7 @@ from analysis.attribution.saliency.by_unit import ByUnit
 from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way, checked_map
 from analysis.attribution.saliency.ways import WAYS
 from analysis.attribution.sample_run import INPUT, SampleRun
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import LoupeError, NotFound
 from analysis.features.readers import AUTOMATIC, READERS
@@ -231,7 +232,9 @@ def residual_estimate(maps: list[SaliencyMap], sizes: list[float], d: int) -> Es
     ]
     if not left:
         return None
-    return Estimate("residual", float(np.mean(left)), n=len(left), d=d,
+    ends = mean_interval(np.array(left), 0.0) or {"interval": "none: one sample"}
+    return Estimate("residual", float(np.mean(left)), **ends, n=len(left), d=d, null=0.0,
+                    null_method="parts that add up, exactly",
                     estimator="mean |sum of the map - (answer - background)| / |answer - background|")  # fmt: skip
 
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import bootstrap_mean
+from analysis.compute.statistics.nulls import bootstrap_mean, share_over
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.features.readers import PROBE
 from analysis.interventions.ablation import WORDS, ablations, changes, random_twins
@@ -148,7 +148,7 @@ def _estimates(columns, moved, chance, bench: Bench) -> tuple[Estimate, ...]:
                  null=float(draws.mean()), null_low=float(draws.min()), null_high=float(draws.max()),
                  null_method="changes as large in random directions, the largest of all parts", n=n, d=d,
                  estimator="mean |y without it - y|, the largest of all parts"),
-        Estimate("parts beyond chance", float(beyond.mean()), null=1 / (chance.shape[1] + 1),
+        Estimate("parts beyond chance", **share_over(beyond, "parts"), null=1 / (chance.shape[1] + 1),
                  null_method=f"the largest of {chance.shape[1] + 1} alike, exact", n=len(beyond), d=d,
                  estimator="share of parts whose size is over that of all its random changes"),
     )  # fmt: skip

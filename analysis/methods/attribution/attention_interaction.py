@@ -180,6 +180,7 @@ def _estimates(found: PairsOfSample, each, chance, columns, d: int, params, rng)
                  null_high=band[1], null_method="players of the attention exchanged", p_value=float(columns["p"][0]),
                  n=n, d=d, estimator="Spearman's correlation over pairs, mean over samples"),
         Estimate("attention off the even share", float(uneven.mean()), **mean_interval(uneven, 0.0, 1.0), n=n, d=d,
+                 null=0.0, null_method="even attention, exactly",
                  estimator="mean over players of half the sum of |attention - 1 / players|"),
     )  # fmt: skip
 

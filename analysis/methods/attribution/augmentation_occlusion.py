@@ -163,6 +163,7 @@ def _estimates(heats, fills, apart, k: int, d: int, rng) -> tuple[Estimate, ...]
     }
     made = [
         Estimate(f"largest heat, {name}", float(heat.max()), **by_chance, n=heats.shape[1], d=d,
+                 interval="none: one sample under one set of augmentations",
                  estimator="1 - mean cos² of the principal angles")
         for name, heat in zip(fills, heats, strict=True)
     ]  # fmt: skip
@@ -178,7 +179,8 @@ def _estimates(heats, fills, apart, k: int, d: int, rng) -> tuple[Estimate, ...]
         agree = float(np.corrcoef(a, b)[0, 1])
         made.append(Estimate(
             "agreement of the two fills", agree, **against(agree, null), null_method="places exchanged, 200 times",
-            n=len(a), d=d, estimator="Spearman's correlation over places",
+            n=len(a), d=d, interval="none: places of one sample, which hang together",
+            estimator="Spearman's correlation over places",
         ))  # fmt: skip
     return tuple(made)
 

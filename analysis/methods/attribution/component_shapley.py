@@ -8,7 +8,8 @@ as it is less that with all parts at their means. Parts that stand in for each o
 one out at a time (ablation) finds nothing. Exact where all 2^M coalitions are within the budget, else sampled.
 
 Null: what the same parts are owed, in the same passes, for random other answers; the ends leave out the outermost 5 %
-where there are 39 draws or more. Interval: Student's t over samples, with the error of sampling coalitions.
+where there are 39 draws or more; the largest part is held against the largest of all parts for such answers. Interval:
+Student's t over samples, with the error of sampling coalitions.
 
 When it lies: with many parts at their means the network is far from anything that it has seen, and a mean of
 attention patterns' outputs is no attention; parts that do the same share it by symmetry; the value is of all
@@ -31,6 +32,9 @@ from analysis.activations import ArrayActivations
 from analysis.compute.games.shapley import shapley_values
 from analysis.compute.games.values import PlayerValues
 from analysis.compute.machine import machine
+from analysis.compute.statistics.draw_ends import against_largest, tail
+from analysis.compute.statistics.draw_ends import band as null_band
+from analysis.compute.statistics.nulls import wilson
 from analysis.compute.statistics.ratios import ratio_interval
 from analysis.errors import NotEnoughData
 from analysis.features.readers import PROBE
@@ -45,7 +49,7 @@ from analysis.interventions.bench import (
     open_bench,
     refuse_unmoved,
 )
-from analysis.interventions.component_game import component_game
+from analysis.interventions.component_game import component_game, two_answers
 from analysis.interventions.components import HEADS
 from analysis.results import Estimate, Ledger
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -109,18 +113,13 @@ def component_shapley(
     refuse_unmoved(each, bench)
     progress(1.0, "done")
     names = tuple(c.name for c in players)
-    half, null = _half(found, each), np.sort(found.values[:, 1 + bench.n :], axis=1)
-    out = max(1, int(0.025 * (null.shape[1] + 1) + 1e-9))
-    values, ends, band = (
-        found.values[:, 0],
-        (float(found.empty[0]), float(found.full[0])),
-        null[:, [out - 1, -out]],
-    )
-    gap, chance = (found.full - found.empty)[1 : 1 + bench.n], 2 * out / (null.shape[1] + 1)
+    half, null = _half(found, each), found.values[:, 1 + bench.n :].T
+    values, ends = found.values[:, 0], (float(found.empty[0]), float(found.full[0]))
+    band, gap = null_band(null).T, (found.full - found.empty)[1 : 1 + bench.n]
     return Ledger(
         title=f"What the parts of {bench.what} add to the {params.number}",
         reading=_reading(names, values, band, ends, params, bench),
-        estimates=_estimates(names, values, half, each, band, gap, chance, bench, rng),
+        estimates=_estimates(names, values, half, each, null, gap, bench, rng),
         caveats=(*bench.notes, *_caveats(params, bench, found, gap)), names=names, values=values, start=ends[0],
         end=ends[1], residual=ends[1] - ends[0] - float(values.sum()), low=values - half, high=values + half,
         null_low=band[:, 0], null_high=band[:, 1], value_name=f"{params.number}, mean of {bench.n} samples",
@@ -143,26 +142,25 @@ def _beyond(values: np.ndarray, band: np.ndarray) -> int:
     return int(((values < band[:, 0]) | (values > band[:, 1])).sum())
 
 
-def _estimates(
-    names, values, half, each, band, gap, chance: float, bench: Bench, rng
-) -> tuple[Estimate, ...]:
+def _estimates(names, values, half, each, null, gap, bench: Bench, rng) -> tuple[Estimate, ...]:
     best, n, d = int(np.abs(values).argmax()), bench.n, bench.made.source.shape[1]
-    low, high = (float(v) for v in band[best])
-    null_method = "random other answers in the same passes"
+    null_method, m, draws = "random other answers in the same passes", len(values), len(null)
+    count = _beyond(values, null_band(null).T)
     found = [
         Estimate(f"part of {names[best]}", float(values[best]), float(values[best] - half[best]),
                  float(values[best] + half[best]), interval="Student's t over samples, with the sampling error",
-                 null=(low + high) / 2, null_low=low, null_high=high, null_method=null_method, n=n, d=d,
-                 estimator="Shapley value, the largest of all parts"),
-        Estimate("parts beyond the null", _beyond(values, band) / len(values),
-                 null=chance, null_method=null_method, n=len(values), d=d,
+                 **against_largest(values[best], np.abs(null).max(axis=1)), n=n, d=d,
+                 null_method=f"largest part for {null_method}", estimator="Shapley value, the largest of all parts"),
+        Estimate("parts beyond the null", count / m, *wilson(count, m), interval="Wilson over parts",
+                 null=2 * tail(draws) / (draws + 1), null_method=null_method, n=m, d=d,
                  estimator="share of parts outside what random other answers give"),
     ]  # fmt: skip
     if _told(gap):
         sign = np.sign(gap.mean())
         ends = ratio_interval(sign * each[best], sign * gap, rng)
         found.append(Estimate(f"share of {names[best]}", float(each[best].mean() / gap.mean()), *ends,
-                              interval="bootstrap over samples", n=n, d=d,
+                              interval="bootstrap over samples", n=n, d=d, null=1 / m,
+                              null_method="parts that add alike",
                               estimator="mean value / mean (as it is - parts at their means)"))  # fmt: skip
     return tuple(found)
 
@@ -183,6 +181,7 @@ def _caveats(params, bench: Bench, found: PlayerValues, gap: np.ndarray) -> list
         "what it has seen.",
         f"{found.evaluations:,} coalitions of every sample, {bench.passes:,} rows through {bench.what}: "
         f"{found.method}.",
+        *two_answers(bench),
     ]
     if not _told(gap):
         said.append(
@@ -221,7 +220,7 @@ METHODS = (
         family="attribution",
         title="What parts of a network add together",
         summary="Shapley values of heads, MLPs, layers, units or features, with means in the place of absent ones.",
-        version=1,
+        version=2,
         function=component_shapley,
         params=ComponentShapleyParams,
         result=Ledger,

@@ -7,7 +7,8 @@ passport of `neuron_passport`). Shown are the outputs whose probability moves mo
 the unit takes itself; values beyond these, where the network was never asked to answer, are marked. How far the whole
 answer moves is the total variation distance between both ends.
 
-Null: other units of the site, drawn at random, clamped at the same place of their own range. Bands and interval:
+Null: other units of the site, drawn at random, clamped at the same place of their own range; the output that moves most
+is held against the one that moves most with them. Bands and interval:
 Student's t over samples.
 
 When it lies: holding a unit still at all tokens is no input that the network ever sees, and later layers may repair it;
@@ -27,9 +28,10 @@ import numpy as np
 from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.attribution.clamping import EVERY, WHERE, Moved, moved, ranges
+from analysis.attribution.clamping import EVERY, WHERE, Moved, moved, ranges, refuse_numbers
 from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
 from analysis.compute.machine import machine
+from analysis.compute.statistics.draw_ends import against_largest
 from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, finite_blocks
@@ -89,6 +91,7 @@ def neuron_clamp(
     samples, notes = explained_samples(tap, params.reader, params.column, params.maximum_samples, rng, progress,
                                        (0.05, 0.1), site=params.module)  # fmt: skip
     refuse_few_samples(tap, samples, FEWEST)
+    refuse_numbers(samples)
     ends, unit = ranges(samples, params.unit, progress)
     low, high = ends[:, unit]
     grid = np.linspace(low - params.reach * (high - low), high + params.reach * (high - low), params.values)
@@ -140,10 +143,14 @@ def _estimates(found: Moved, order, names, d: int, samples) -> tuple[Estimate, .
             estimator="total variation between both ends of the unit's own values, mean over samples",
         )
     ]
-    for name, t in zip(names, order, strict=True):
-        own = found.effect[:, t]
-        out.append(Estimate(f"probability of {name}", float(own.mean()), **mean_interval(own, -1.0, 1.0), null=0.0,
-                            null_method="a unit that does nothing", n=found.n, d=d,
+    others = -np.sort(-np.abs(found.by_others), axis=1) if len(by_chance) else None
+    for k, (name, t) in enumerate(zip(names, order, strict=True)):
+        own, place = found.effect[:, t], "largest" if k == 0 else f"{k + 1}. largest"
+        chance = {"null": 0.0, "null_method": "a unit that does nothing"} if others is None else {
+            **against_largest(own.mean(), others[:, k]), "null_method": f"{place} change of any output by other units"
+        }  # fmt: skip
+        out.append(Estimate(f"probability of {name}", float(own.mean()), **mean_interval(own, -1.0, 1.0), **chance,
+                            n=found.n, d=d,
                             estimator="change from the lowest to the highest of the unit's own values"))  # fmt: skip
     return tuple(out)
 
@@ -151,9 +158,14 @@ def _estimates(found: Moved, order, names, d: int, samples) -> tuple[Estimate, .
 def _reading(estimates, unit: int, samples) -> str:
     first, most = estimates[:2]
     chance = "" if first.null is None else f" ({first.null:.1%} with other units)"
+    beside = (
+        ""
+        if most.p_value is None
+        else f" (the largest change by other units: {abs(most.null):.3f} on average)"
+    )
     return (
         f"From the lowest to the highest value that unit {unit} takes, {first.value:.1%} of the answer of "
-        f"{samples.what} moves{chance}; the {most.name} changes most, by {most.value:+.3f}."
+        f"{samples.what} moves{chance}; the {most.name} changes most, by {most.value:+.3f}{beside}."
     )
 
 
@@ -194,7 +206,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="neuron_clamp", family="attribution", title="Clamp a neuron", version=1, function=neuron_clamp,
+        id="neuron_clamp", family="attribution", title="Clamp a neuron", version=2, function=neuron_clamp,
         summary="Probabilities of the answer while one unit is held at a value, over a slider of values.",
         params=NeuronClampParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="a constant added to all logits; order of the samples' tokens where the reader is a probe",

@@ -155,6 +155,7 @@ def _value_name(way, asked: Asked) -> str:
 
 def _estimates(maps: list[SaliencyMap], sizes, found: Beyond, d: int) -> tuple[Estimate, ...]:
     passes = Estimate("passes for a sample", float(np.mean([m.passes for m in maps])), n=len(maps), d=d,
+                      interval="none: counted", null_method="none: counted",
                       estimator="through the network, forward and backward counted as two")  # fmt: skip
     missed = residual_estimate(maps, sizes, d)
     return (beyond_estimate(found, d), *((missed,) if missed else ()), passes)

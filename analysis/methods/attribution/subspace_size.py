@@ -78,7 +78,7 @@ def subspace_size(
             f"{bench.tap.name} has {bench.n} samples", f"at least {2 * FEWEST}, half of them to fit"
         )
     places = places_of(bench, params.where, params.layer)
-    half = np.split(rng.permutation(bench.n) % 2, np.cumsum([r.n for r in bench.runs])[:-1])
+    half = halved([r.n for r in bench.runs], rng)
     halves = [
         [
             BatchRun(r.loaded, taken(r.inputs, np.flatnonzero(h == k)))
@@ -117,6 +117,12 @@ def subspace_size(
         low={n: np.minimum(b[0], mean[n]) for n, b in bands.items()},
         high={n: np.maximum(b[1], mean[n]) for n, b in bands.items()}, null=null,
     )  # fmt: skip
+
+
+def halved(sizes, rng: np.random.Generator) -> list[np.ndarray]:
+    """Half (n,) of each sample, 0 or 1, of batches of these sizes: of all samples together, as batches of texts may
+    hold one sample each."""
+    return np.split(rng.permutation(sum(sizes)) % 2, np.cumsum(sizes)[:-1])
 
 
 def _kept(runs, cells, params, progress, span) -> np.ndarray:
