@@ -15,7 +15,7 @@ from analysis.errors import InputError, NotEnoughData
 from analysis.features.readers import PROBE
 from analysis.interventions import components as parts
 from analysis.interventions import interventions as done
-from analysis.interventions import subspaces
+from analysis.interventions import subspaces, sweep_numbers
 from analysis.interventions.ablation import ablations, changes, random_twins
 from analysis.interventions.batch_run import BatchRun
 from analysis.interventions.component_game import component_game
@@ -139,10 +139,10 @@ def test_shares_are_told_only_of_a_difference_that_is_there(rng):
     there = Swept(effect, effect, base, 5 + rng.standard_normal(30))
     gone = Swept(effect, effect, base, rng.standard_normal(30) - rng.standard_normal(30).mean())
     gone = Swept(effect, effect, base, gone.source - gone.source.mean())
-    assert patching._told(there)
-    assert not patching._told(gone)
+    assert sweep_numbers.told(there)
+    assert not sweep_numbers.told(gone)
     n = np.full((1, 2), 30)
-    values, low, high, null = patching._cells(there, n, True, rng)
+    values, low, high, null = sweep_numbers.cells(there, n, True, rng)
     known = effect.mean(axis=2) / there.gap.mean()
     np.testing.assert_allclose(values, known)
     np.testing.assert_allclose(null, known)

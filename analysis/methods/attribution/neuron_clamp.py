@@ -10,11 +10,14 @@ answer moves is the total variation distance between both ends.
 Null: other units of the site, drawn at random, clamped at the same place of their own range. Bands and interval:
 Student's t over samples.
 
+Verdict: the step from the 1st to the 99th percentile of its values is split into what is connected to the answer and
+what is not, and checked for dormancy and for values off the natural range (`analysis.interventions.move_verdict`).
+
 When it lies: holding a unit still at all tokens is no input that the network ever sees, and later layers may repair it;
 a unit that shares its work with others moves little alone; of a language model only the token after the last one is
 read; where no network can be run, a linear probe answers, in which every unit acts along its weight.
 
-Cost: for each sample (values + 2 x other units) forward passes, in batches of 32.
+Cost: for each sample (values + 2 x other units) forward passes, in batches of 32, and 12 for the verdict.
 
 References: H. Davies (2025), "Decoding specialised feature neurons in LLMs with the final projection layer".
 """
@@ -34,6 +37,7 @@ from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.features.readers import AUTOMATIC, PROBE, READERS
+from analysis.interventions.clamp_verdict import clamp_verdict
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -98,6 +102,7 @@ def neuron_clamp(
     )
     found = moved(samples, unit, others, grid, ends, params.where, progress)
     order = np.argsort(-np.abs(found.effect.mean(axis=0)), kind="stable")[: params.outputs]
+    verdict = clamp_verdict(samples, unit, int(order[0]), params.where, rng)
     progress(1.0, "done")
     names = _names(samples, order)
     half = stdtrit(found.n - 1, 0.975) / np.sqrt(found.n)
@@ -106,10 +111,11 @@ def neuron_clamp(
     def lines(values: np.ndarray) -> dict[str, np.ndarray]:
         return {name: values[:, t] for name, t in zip(names, order, strict=True)}
 
-    estimates = _estimates(found, order, names, ends.shape[1], samples)
+    estimates = (*_estimates(found, order, names, ends.shape[1], samples), *verdict.estimates)
     return Curve(
         title=f"Answer with unit {unit} of {params.module or tap.name} held",
-        reading=_reading(estimates, unit, samples), caveats=(*seen.notes, *notes, *_caveats(params, found, others)),
+        reading=f"{_reading(estimates, unit, samples)} {verdict.sentence}",
+        caveats=(*seen.notes, *notes, *_caveats(params, found, others), *verdict.caveats),
         estimates=estimates, x=grid, x_name=f"value of unit {unit}", y_name="probability",
         series=lines(found.mean), low=lines(np.maximum(found.mean - half * found.spread, 0)),
         high=lines(np.minimum(found.mean + half * found.spread, 1)), null=lines(found.null) if len(others) else {},
@@ -169,7 +175,7 @@ def _caveats(params, found: Moved, others) -> list[str]:
 def _cost(shapes, params: NeuronClampParams) -> Cost:
     (n, d), m = shapes[0], machine()
     some = min(n, params.maximum_samples)
-    passes = some * (2 + (1 + params.others) * -(-(params.values + 2) // 32))
+    passes = some * (14 + (1 + params.others) * -(-(params.values + 2) // 32))
     return Cost(
         OPENING + 2e-3 * passes + m.seconds(moved=8.0 * n * d), 18e3 * d + 3000.0 * params.values, passes
     )
@@ -194,7 +200,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="neuron_clamp", family="attribution", title="Clamp a neuron", version=1, function=neuron_clamp,
+        id="neuron_clamp", family="attribution", title="Clamp a neuron", version=2, function=neuron_clamp,
         summary="Probabilities of the answer while one unit is held at a value, over a slider of values.",
         params=NeuronClampParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="a constant added to all logits; order of the samples' tokens where the reader is a probe",
