@@ -12,7 +12,8 @@ from analysis.interventions.batch_run import BatchRun
 from analysis.interventions.components import Site
 from analysis.interventions.interventions import Intervention, Units, steered
 from analysis.interventions.many_targets import many_targets
-from analysis.interventions.move_verdict import CONNECTED, GIVEN, HELD, LEFT, Claim, judge_moves
+from analysis.interventions.move_trial import judge_moves
+from analysis.interventions.move_verdict import CONNECTED, GIVEN, HELD, LEFT, Claim
 from analysis.interventions.site_slopes import site_slopes
 from analysis.interventions.verdict_words import verdict_caveats, verdict_numbers, verdict_sentence
 from analysis.sources.loaded_model import LoadedModel

@@ -13,7 +13,8 @@ from analysis.interventions.bench import Bench
 from analysis.interventions.components import NetworkParts, Site
 from analysis.interventions.interventions import Cell
 from analysis.interventions.many_targets import ManyTargets
-from analysis.interventions.move_verdict import Claim, MoveVerdict, judge_moves
+from analysis.interventions.move_trial import judge_moves
+from analysis.interventions.move_verdict import Claim, MoveVerdict
 from analysis.interventions.pairs import Pairs
 from analysis.interventions.verdict_words import verdict_caveats, verdict_numbers, verdict_sentence
 from analysis.results import Estimate

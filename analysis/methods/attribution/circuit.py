@@ -9,9 +9,9 @@ were run. Columns hold each part's effect with zero, the mean and another sample
 In a linear network the effect of a path is the product of weights and what is changed at its start, and paths add up.
 
 Beside it: the share of the answer that the drawn edges alone keep (faithfulness) and that is left without them (low:
-complete), against random sets of as many edges; how well screening ranks; how many of the strongest edges stay when
-what goes into the network is noisy (of words: by two halves of the samples), against random sets. Interval: Student's t
-or bootstrap over samples.
+complete), against random sets of as many edges into each depth; how well screening ranks; how many of the strongest
+edges stay when what goes into the network is noisy (of words: by two halves of the samples), against random sets.
+Interval: Student's t or bootstrap over samples.
 
 Verdict: what each of the three strongest paths puts at its receiver (of a path to the answer its sender, corrupted) is
 split into what is connected to the answer and what is not, and checked for dormancy and for values off the natural
@@ -38,12 +38,11 @@ from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.set_overlap import random_sets
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import FEWEST, OPENING, Bench, BenchParams, open_bench, refuse_unmoved
 from analysis.interventions.bench_verdict import ROWS, verdict_on
 from analysis.interventions.circuit_edges import Edges, edge_claim, edges_of, noisy, share_kept
-from analysis.interventions.circuit_facts import circuit_estimates, share_of, tested
+from analysis.interventions.circuit_facts import circuit_estimates, matched_sets, share_of, tested
 from analysis.interventions.circuits import BY_HEADS, KINDS, Graph, graph_of, wired
 from analysis.interventions.interventions import ABLATIONS, MEAN
 from analysis.results import Scatter
@@ -120,7 +119,7 @@ def _shares(batches, graph: Graph, drawn, params, rng, progress):
     own = every.copy()
     own[drawn] = True
     empty = np.concatenate([w.with_edges(every) for w in batches])
-    chosen = random_sets(np.full(params.random, len(drawn)), len(every), rng) if len(drawn) else []
+    chosen = matched_sets(graph, own, params.random, rng) if len(drawn) else []
     found = []
     for k, kept in enumerate((own, ~own, *chosen, *(~c for c in chosen))):
         progress(0.6 + 0.2 * k / (2 + 2 * len(chosen)), "running sets of edges")

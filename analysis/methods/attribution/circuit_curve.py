@@ -11,14 +11,14 @@ is faithful reaches 1 with few paths alone, and one that is complete leaves litt
 place of a corrupted part matters, so both are drawn for zero, for the mean and for another sample's values, in the
 same order of paths.
 
-Band: bootstrap over samples. Null: random sets of as many paths.
+Band: bootstrap over samples. Null: random sets of as many paths into each depth.
 
 Verdict: what the strongest path that was run puts at its receiver is split into what is connected to the answer and
 what is not, and checked for dormancy and for values off the natural range (`analysis.interventions.move_verdict`).
 
 When it lies: where y as it is is hardly more than y of none, the ratio is of noise; over 1 and under 0 are possible, as
-paths work against each other; the order comes from single paths, and a better set may exist; random sets of few paths
-rarely join the input to the answer, so that they keep nothing.
+paths work against each other; the order comes from single paths, and a better set may exist; few random paths rarely
+join the input to the answer and keep little.
 
 Cost: rows of n samples: 2 parts to rank, one for each path that is run, and parts x sizes x (6 + 2 random sets) for the
 curves, 12 for the verdict.
@@ -36,12 +36,11 @@ import numpy as np
 from analysis.activations import ArrayActivations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.ratios import ratio_interval
-from analysis.compute.statistics.set_overlap import random_sets
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import FEWEST, OPENING, BenchParams, open_bench, refuse_unmoved
 from analysis.interventions.bench_verdict import ROWS, verdict_on
 from analysis.interventions.circuit_edges import edge_claim, edges_of, share_kept
-from analysis.interventions.circuit_facts import share_of
+from analysis.interventions.circuit_facts import matched_sets, share_of
 from analysis.interventions.circuits import BY_HEADS, KINDS, graph_of, wired
 from analysis.interventions.interventions import ABLATIONS, MEAN
 from analysis.results import Curve, Estimate
@@ -101,7 +100,7 @@ def circuit_curve(
             progress(0.4 + 0.55 * (i + j / len(ways)) / len(x), f"running {k:,} paths")
             found[KEPT, way, i] = share_kept(own, kept, empty[way])
             found[LEFT, way, i] = share_kept(own, ~kept, empty[way])
-        drawn = random_sets(np.full(params.random, k), e, rng)
+        drawn = matched_sets(graph, kept, params.random, rng)
         for name, sets in ((KEPT, drawn), (LEFT, ~drawn)):
             some = [share_of(share_kept(batches[params.way], s, empty[params.way])) for s in sets]
             chance[name, i] = float(np.mean(some))
@@ -156,7 +155,7 @@ def _estimates(bench, params, x, found, chance, rng) -> tuple[Estimate, ...]:
         value = share_of(both)
         made.append(Estimate(f"{name}, {x[i]:,} paths", value, min(low, value), max(high, value), n=bench.n, d=d,
                              interval="bootstrap over samples", null=chance[name, i],
-                             null_method=f"{params.random} random sets of as many paths",
+                             null_method=f"{params.random} random sets of as many paths into each depth",
                              estimator="ratio of means beyond the network of no paths"))  # fmt: skip
     return tuple(made)
 
