@@ -183,3 +183,14 @@ def test_a_cancelled_verdict_leaves_nothing_on_the_network(rng):
     assert not any(
         m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in run.loaded.module.modules()
     )
+
+
+def test_two_things_done_at_some_tokens_of_one_site_follow_each_other(rng):
+    x = torch.as_tensor(rng.standard_normal((10, 3, 3)))
+    run = BatchRun(LoadedModel(Read(SLOPE).eval(), "array", None), x)
+    site, at = Site("pass_on"), np.arange(3) == 2
+    cell = (Intervention(site, -1.0, Units(1, 2), tokens=at), Intervention(site, 5.0, Units(1, 2), tokens=at))
+    found = run.answers([cell], many_targets(run, targets.LOGIT, 0).of)[0]
+    new = x.numpy().copy()
+    new[:, 2, 1] = 5.0
+    np.testing.assert_allclose(found, new.mean(axis=1) @ SLOPE)
