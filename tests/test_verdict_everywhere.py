@@ -12,9 +12,17 @@ from analysis.methods.attribution.activation_patching import BREAK, PatchingPara
 from analysis.methods.attribution.circuit import CircuitParams, circuit
 from analysis.methods.attribution.circuit_curve import CircuitCurveParams, circuit_curve
 from analysis.methods.attribution.component_shapley import ComponentShapleyParams, component_shapley
+from analysis.methods.attribution.counterfactual_dialogue import (
+    CounterfactualDialogueParams,
+    counterfactual_dialogue,
+)
 from analysis.methods.attribution.neuron_clamp import NeuronClampParams, neuron_clamp
 from analysis.methods.attribution.self_repair import SelfRepairParams, self_repair
 from analysis.methods.attribution.steering import ANSWERS, SteeringParams, steering
+from analysis.methods.attribution.steering_transcripts import (
+    SteeringTranscriptsParams,
+    steering_transcripts,
+)
 from analysis.methods.attribution.subspace_size import SubspaceSizeParams, subspace_size
 
 pytest.importorskip("torch")
@@ -29,6 +37,8 @@ METHODS = (
     (component_shapley, ComponentShapleyParams, {"null_draws": 3}),
     (circuit, CircuitParams, {"random": 2}),
     (circuit_curve, CircuitCurveParams, {"sizes": 2, "random": 1}),
+    (counterfactual_dialogue, CounterfactualDialogueParams, {}),
+    (steering_transcripts, SteeringTranscriptsParams, {"direction": ANSWERS, "points": 3, "draws": 2}),
 )
 
 

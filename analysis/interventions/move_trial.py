@@ -19,11 +19,8 @@ from analysis.interventions.natural_rows import NaturalRows, folds_of, main_dire
 from analysis.interventions.site_slopes import site_slopes
 from analysis.spec import Progress
 
-ENERGY, RANDOM, MOST = (
-    0.99,
-    5,
-    128,
-)  # share of slopes that is connected; random spans; samples that are judged
+ENERGY, RANDOM, MOST, FEWEST = 0.99, 5, 128, 8  # share of slopes that is connected; random spans; samples
+HELD_BYTES = 3e7  # of what stands at all tokens of the sites
 
 
 def judge_moves(
@@ -39,16 +36,16 @@ def judge_moves(
     first : by run what is done before, in the run that a claim starts from.
     behind : a later site, through which what was changed goes on to the answer.
 
-    Of more than 128 samples some batches, drawn at random, are judged. Cost: (6 + 5 random) rows a sample and claim,
-    one backward pass a sample; memory of what stands at all tokens of the sites, several times.
+    Of more than 128 samples, or of more than 8 large ones, some batches, drawn at random, are judged. Cost: (6 + 5
+    random) rows a sample and claim, one backward pass a sample; memory of what stands at all tokens of the sites, several times.
     """
-    some = _some(runs, rng)
+    sites = list(dict.fromkeys(e.site for c in claims for cell in c.cells for e in cell))
+    asked = [*sites, *([behind] if behind and behind not in sites else [])]
+    some = _some(runs, asked, rng)
     natural, first = natural or runs, first or [()] * len(runs)
     runs, natural, targets, first = ([v[i] for i in some] for v in (runs, natural, targets, first))
     claims = [replace(c, cells=tuple(c.cells[i] for i in some)) for c in claims]
     fold = folds_of(sum(r.n for r in runs), rng)
-    sites = list(dict.fromkeys(e.site for c in claims for cell in c.cells for e in cell))
-    asked = [*sites, *([behind] if behind and behind not in sites else [])]
     slopes = [site_slopes(run, asked, t) for run, t in zip(natural, targets, strict=True)]
     known = {s: natural_rows(natural, slopes, s, fold) for s in asked}
     other = others_of(natural, asked, rng)
@@ -60,11 +57,13 @@ def judge_moves(
     return found
 
 
-def _some(runs: Sequence[BatchRun], rng: np.random.Generator) -> list[int]:
-    """Numbers of runs that together hold at least `MOST` samples, all where there are fewer."""
-    found, total = [], 0
+def _some(runs: Sequence[BatchRun], sites: Sequence[Site], rng: np.random.Generator) -> list[int]:
+    """Numbers of runs that together hold at least `MOST` samples, fewer where these are large; all where there are
+    not as many."""
+    size = 8 * sum(x[0].numel() for x in runs[0].caught(sites).values())
+    most, found, total = np.clip(HELD_BYTES / max(size, 1), FEWEST, MOST), [], 0
     for i in rng.permutation(len(runs)).tolist():
-        if total < MOST:
+        if total < most:
             found.append(i)
             total += runs[i].n
     return sorted(found)
