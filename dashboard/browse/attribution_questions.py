@@ -68,6 +68,7 @@ QUESTIONS = {  # by name in the URL
             "Do other parts make up for a lost one?": "self_repair",
             "What do layers, heads and MLPs add together?": "component_shapley",
             "What does steering along a direction do?": "steering",
+            "What does it say while it is steered?": "steering_transcripts",
             "How few directions of a part does it need?": "subspace_size",
             "Does it need all of attention?": "attention_thinning",
             "What does a clamped neuron do?": "neuron_clamp",

@@ -11,11 +11,14 @@ Null: what the same parts are owed, in the same passes, for random other answers
 where there are 39 draws or more; the largest part is held against the largest of all parts for such answers. Interval:
 Student's t over samples, with the error of sampling coalitions.
 
+Verdict: the part of the largest value, taken out alone, is split into what is connected to the answer and what is not,
+and checked for dormancy and for values off the natural range (`analysis.interventions.move_verdict`).
+
 When it lies: with many parts at their means the network is far from anything that it has seen, and a mean of
 attention patterns' outputs is no attention; parts that do the same share it by symmetry; the value is of all
 coalitions, most of which no circuit is made of; means are taken over the samples at hand.
 
-Cost: samples x min(budget, 2^M) rows through the network.
+Cost: samples x (min(budget, 2^M) + 10) rows through the network.
 
 References: S. Lundberg & S.-I. Lee (2017), "A unified approach to interpreting model predictions"; A. Ghorbani & J. Zou
 (2020), "Neuron Shapley" (parts of a network as players).
@@ -38,6 +41,7 @@ from analysis.compute.statistics.nulls import wilson
 from analysis.compute.statistics.ratios import ratio_interval
 from analysis.errors import NotEnoughData
 from analysis.features.readers import PROBE
+from analysis.interventions.ablation import ablations
 from analysis.interventions.bench import (
     CHOICES,
     FEATURES,
@@ -49,8 +53,10 @@ from analysis.interventions.bench import (
     open_bench,
     refuse_unmoved,
 )
+from analysis.interventions.bench_verdict import ROWS, verdict_on
 from analysis.interventions.component_game import component_game, two_answers
 from analysis.interventions.components import HEADS
+from analysis.interventions.interventions import MEAN
 from analysis.results import Estimate, Ledger
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -104,13 +110,16 @@ def component_shapley(
             f"a budget of {params.budget:,} coalitions for {len(players):,} parts", f"at least {least:,}",
             "Raise it, or choose fewer or larger parts",
         )  # fmt: skip
-    inner = lambda f, doing="": progress(0.1 + 0.85 * f, doing)  # noqa: E731
+    inner = lambda f, doing="": progress(0.1 + 0.8 * f, doing)  # noqa: E731
     game = component_game(
         bench, players, params.null_draws, rng, budget=params.budget, progress=inner, batch=32
     )
     found = shapley_values(game, params.budget, rng)
     each = found.values[:, 1 : 1 + bench.n]
     refuse_unmoved(each, bench)
+    best = players[int(np.abs(found.values[:, 0]).argmax())]
+    cells = [own[0] for own in ablations(bench, [best], MEAN, rng)]
+    verdict = verdict_on(bench, [(f"taking out {best.name}", cells)], rng, progress, (0.9, 1.0))
     progress(1.0, "done")
     names = tuple(c.name for c in players)
     half, null = _half(found, each), found.values[:, 1 + bench.n :].T
@@ -118,12 +127,13 @@ def component_shapley(
     band, gap = null_band(null).T, (found.full - found.empty)[1 : 1 + bench.n]
     return Ledger(
         title=f"What the parts of {bench.what} add to the {params.number}",
-        reading=_reading(names, values, band, ends, params, bench),
-        estimates=_estimates(names, values, half, each, null, gap, bench, rng),
-        caveats=(*bench.notes, *_caveats(params, bench, found, gap)), names=names, values=values, start=ends[0],
-        end=ends[1], residual=ends[1] - ends[0] - float(values.sum()), low=values - half, high=values + half,
-        null_low=band[:, 0], null_high=band[:, 1], value_name=f"{params.number}, mean of {bench.n} samples",
-        start_name="parts at their means", end_name="the network as it is",
+        reading=f"{_reading(names, values, band, ends, params, bench)} {verdict.sentence}",
+        estimates=(*_estimates(names, values, half, each, null, gap, bench, rng), *verdict.estimates),
+        caveats=(*bench.notes, *_caveats(params, bench, found, gap), *verdict.caveats), names=names, values=values,
+        start=ends[0], end=ends[1], residual=ends[1] - ends[0] - float(values.sum()), low=values - half,
+        high=values + half, null_low=band[:, 0], null_high=band[:, 1],
+        value_name=f"{params.number}, mean of {bench.n} samples", start_name="parts at their means",
+        end_name="the network as it is",
     )  # fmt: skip
 
 
@@ -195,7 +205,7 @@ def _cost(shapes, params: ComponentShapleyParams) -> Cost:
     samples = min(n, params.maximum_samples)
     players = min(k, params.most) if params.parts in (UNITS, FEATURES) else 16
     coalitions = min(params.budget, 2.0 ** min(players, 40))
-    rows = samples * coalitions
+    rows = samples * (coalitions + ROWS)
     held = 10.0 * n * k + coalitions * (8.0 * (samples + params.null_draws) + 200.0)
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 2e-4 * rows, held, int(rows))
 

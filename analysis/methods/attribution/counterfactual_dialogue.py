@@ -13,12 +13,15 @@ the concept, so that a person can guess before she reads on.
 Null: moves in random directions, as long in natural deviations of units: how many of these it takes, and in how many
 other samples of the same answer they lead to the wanted one. Interval: Wilson over these samples.
 
+Verdict: all flips together, made in this sample and in others, are split into what is connected to the answer and what
+is not, and checked for dormancy and for values off the natural range (`analysis.interventions.move_verdict`).
+
 When it lies: a moved sample may be like nothing that the network has seen; concepts that go together stand for each
 other, so that another set of as many may do as well; a small set exists for almost any network and is no proof that the
 network reasons by it.
 
-Cost: runs of the sample: one for each move a step, for each random set too, 500 for the least amounts, up to 300 for
-smaller sets.
+Cost: 25 x 12 for the verdict, and runs of the sample: one for each move a step, for each random set too, 500 for the
+least amounts, up to 300 for smaller sets.
 
 References: A. Akula et al. (2022), "CX-ToM: counterfactual explanations with theory-of-mind for enhancing human trust
 in image recognition models".
@@ -57,10 +60,12 @@ from analysis.compute.machine import machine
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.features.readers import AUTOMATIC, READERS
 from analysis.features.tap_dictionary import tap_dictionary
+from analysis.interventions.bench_verdict import Verdict
+from analysis.interventions.moved_verdict import moved_verdict
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-AUTO = "automatic"
+AUTO, JUDGED = "automatic", 24  # samples of the verdict
 OPENING, FEWEST, CHOICES, OTHERS = (
     5.0,
     12,
@@ -146,14 +151,24 @@ def counterfactual_dialogue(
     estimates = dialogue_estimates(
         found, by_chance, shares, _least(run, h, wanted, params.margin), near, params, h.shape[1]
     )
+    verdict = _verdict(samples, at, others, run, wanted, moves, found, rng)
     progress(1.0, "done")
     names = {"sample": params.sample, "now": samples.word(answer_of(run)), "wanted": samples.word(wanted)}
     return Table(
         title=f"From {names['now']} to {names['wanted']}: sample {params.sample} at {tap.name}",
-        reading=dialogue_reading(found, moves, levels, by_chance, names), estimates=estimates,
-        caveats=(*seen.notes, *notes, *levels.concepts.notes, *_caveats(found, samples, by_chance)),
+        reading=f"{dialogue_reading(found, moves, levels, by_chance, names)} {verdict.sentence}".rstrip(),
+        estimates=(*estimates, *verdict.estimates),
+        caveats=(*seen.notes, *notes, *levels.concepts.notes, *_caveats(found, samples, by_chance), *verdict.caveats),
         columns=dialogue_columns(found, moves, levels, samples, others, wanted), index="step", help=HELP,
     )  # fmt: skip
+
+
+def _verdict(samples, at: int, others, run, wanted: int, moves: Moves, found: Flips, rng) -> Verdict:
+    if not found.chosen:
+        return Verdict((), "", ())
+    change = sum(a * moves.rows[k] for k, a in zip(found.chosen, found.amounts, strict=True))
+    places = [at, *map(int, others[:JUDGED])]
+    return moved_verdict(samples, places, "these flips together", change, wanted, answer_of(run), rng)
 
 
 def _levels(made, params, rows, said, labels, tokens: int):
@@ -225,7 +240,7 @@ def _caveats(found: Flips, samples, by_chance) -> list[str]:
 def _cost(shapes, params: CounterfactualDialogueParams) -> Cost:
     (n, k), m = shapes[0], machine()
     concepts = 2 * min(params.most_concepts, k)
-    rows = (1 + params.draws) * concepts * params.most + 800
+    rows = (1 + params.draws) * concepts * params.most + 800 + 12 * JUDGED
     held = (
         24.0 * n * k
         + 16.0 * min(n, params.maximum_samples) * k
@@ -264,7 +279,7 @@ METHODS = (
         family="attribution",
         title="What would change this answer?",
         summary="The fewest flips of concepts that give a sample another answer, turn by turn.",
-        version=1,
+        version=2,
         function=counterfactual_dialogue,
         params=CounterfactualDialogueParams,
         result=Table,

@@ -11,11 +11,14 @@ Null: other units of the site, drawn at random, clamped at the same place of the
 is held against the one that moves most with them. Bands and interval:
 Student's t over samples.
 
+Verdict: the step from the 1st to the 99th percentile of its values is split into what is connected to the answer and
+what is not, and checked for dormancy and for values off the natural range (`analysis.interventions.move_verdict`).
+
 When it lies: holding a unit still at all tokens is no input that the network ever sees, and later layers may repair it;
 a unit that shares its work with others moves little alone; of a language model only the token after the last one is
 read; where no network can be run, a linear probe answers, in which every unit acts along its weight.
 
-Cost: for each sample (values + 2 x other units) forward passes, in batches of 32.
+Cost: for each sample (values + 2 x other units) forward passes, in batches of 32, and 12 for the verdict.
 
 References: H. Davies (2025), "Decoding specialised feature neurons in LLMs with the final projection layer".
 """
@@ -36,6 +39,7 @@ from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.features.readers import AUTOMATIC, PROBE, READERS
+from analysis.interventions.clamp_verdict import clamp_verdict
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -101,6 +105,7 @@ def neuron_clamp(
     )
     found = moved(samples, unit, others, grid, ends, params.where, progress)
     order = np.argsort(-np.abs(found.effect.mean(axis=0)), kind="stable")[: params.outputs]
+    verdict = clamp_verdict(samples, unit, int(order[0]), params.where, rng)
     progress(1.0, "done")
     names = _names(samples, order)
     half = stdtrit(found.n - 1, 0.975) / np.sqrt(found.n)
@@ -109,10 +114,11 @@ def neuron_clamp(
     def lines(values: np.ndarray) -> dict[str, np.ndarray]:
         return {name: values[:, t] for name, t in zip(names, order, strict=True)}
 
-    estimates = _estimates(found, order, names, ends.shape[1], samples)
+    estimates = (*_estimates(found, order, names, ends.shape[1], samples), *verdict.estimates)
     return Curve(
         title=f"Answer with unit {unit} of {params.module or tap.name} held",
-        reading=_reading(estimates, unit, samples), caveats=(*seen.notes, *notes, *_caveats(params, found, others)),
+        reading=f"{_reading(estimates, unit, samples)} {verdict.sentence}",
+        caveats=(*seen.notes, *notes, *_caveats(params, found, others), *verdict.caveats),
         estimates=estimates, x=grid, x_name=f"value of unit {unit}", y_name="probability",
         series=lines(found.mean), low=lines(np.maximum(found.mean - half * found.spread, 0)),
         high=lines(np.minimum(found.mean + half * found.spread, 1)), null=lines(found.null) if len(others) else {},
@@ -181,7 +187,7 @@ def _caveats(params, found: Moved, others) -> list[str]:
 def _cost(shapes, params: NeuronClampParams) -> Cost:
     (n, d), m = shapes[0], machine()
     some = min(n, params.maximum_samples)
-    passes = some * (2 + (1 + params.others) * -(-(params.values + 2) // 32))
+    passes = some * (14 + (1 + params.others) * -(-(params.values + 2) // 32))
     return Cost(
         OPENING + 2e-3 * passes + m.seconds(moved=8.0 * n * d), 18e3 * d + 3000.0 * params.values, passes
     )
