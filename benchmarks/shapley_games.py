@@ -1,4 +1,4 @@
-"""Games to measure Shapley estimators on: networks that were trained, and two with no structure to find.
+"""Games to measure Shapley estimators on: networks that were trained, and three with little or no structure to find.
 
 Each function takes the number of players and the folder with the real data and returns v(coalitions (m, players)) ->
 (m,), and its Shapley values where they are known in closed form. A network's absent players are replaced by a
@@ -51,7 +51,10 @@ def california(players: int, real: Path) -> tuple[Value, None]:
     import torch
 
     state = torch.load(real / "tabular" / "california_model.pt", weights_only=True, map_location="cpu")
-    layers = [(state[f"lin{k}.weight"].double().numpy().T, state[f"lin{k}.bias"].double().numpy()) for k in (1, 2, 3, 4)]
+    layers = [
+        (state[f"lin{k}.weight"].double().numpy().T, state[f"lin{k}.bias"].double().numpy())
+        for k in (1, 2, 3, 4)
+    ]
     with open(real / "tabular" / "california_housing.csv") as lines:
         rows = [row for row in csv.DictReader(lines) if row["total_bedrooms"]]
     of = lambda name: np.array([float(row[name]) for row in rows])  # noqa: E731
@@ -91,7 +94,9 @@ def images(players: int, real: Path) -> tuple[Value, None]:
     weights = torch.load(real / "fashion" / "fashion_mnist.pth", weights_only=True, map_location="cpu")
     net.load_state_dict(weights)
     pictures = np.load(real / "fashion" / "fashion_mnist_test.npz")["images"].astype(np.float32) / 255
-    return _of_picture(net, torch.tensor(pictures[1234])[None], torch.tensor(pictures[::10].mean(axis=0)), players), None
+    return _of_picture(
+        net, torch.tensor(pictures[1234])[None], torch.tensor(pictures[::10].mean(axis=0)), players
+    ), None
 
 
 def vit(players: int, real: Path) -> tuple[Value, None]:
@@ -148,7 +153,7 @@ def _of_picture(net: Callable, x, mean, players: int) -> Value:
 
 
 def stories(players: int, real: Path) -> tuple[Value, None]:
-    """The last tokens of a story that a small language model tells, for its logit of the next; absent: mean embedding."""
+    """The last tokens of a story that a small language model tells, for its logit of the next."""
     import torch
     from story_model import StoryModel
 
@@ -196,7 +201,22 @@ def attention(players: int, real: Path) -> tuple[Value, None]:
     return value, None
 
 
+def noise(players: int, real: Path) -> tuple[Value, np.ndarray]:
+    """8 waves over coalitions, cos(Σ angle + shift): the value of a coalition says nothing of its neighbours'.
+
+    Shapley values of Π z_j over members are ∫ (z_i - 1) Π_{j≠i} (1 - t + t z_j) dt over 0 to 1, a polynomial in t.
+    """
+    rng = np.random.default_rng(0)
+    angles, shift = rng.uniform(1, 2 * np.pi - 1, (8, players)), rng.uniform(0, 2 * np.pi, 8)
+    nodes, weights = np.polynomial.legendre.leggauss(players // 2 + 1)
+    z, t = np.exp(1j * angles), (nodes[:, None, None] + 1) / 2
+    terms = 1 - t + t * z
+    others = (z - 1) * np.prod(terms, axis=2, keepdims=True) / terms
+    known = np.einsum("t,twp,w->p", weights / 2, others, np.exp(1j * shift)).real
+    return lambda c: np.cos(c @ angles.T + shift).sum(axis=1), known
+
+
 GAMES = {
     "cancer": cancer, "california": california, "images": images, "vit": vit, "digits": digits, "stories": stories,
-    "products": products, "attention": attention,
+    "attention": attention, "products": products, "noise": noise,
 }  # fmt: skip
