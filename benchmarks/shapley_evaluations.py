@@ -1,6 +1,7 @@
 """Model evaluations that sampled Shapley values need for a given error, against the explainers of `shap`.
 
-    python benchmarks/shapley_evaluations.py [--game california] [--players 100] [--real FOLDER]
+    python benchmarks/shapley_evaluations.py [--game california] [--players 100] [--real FOLDER] [--times 4 8 16]
+        [--every-way] [--keep FOLDER]
 
 The games are those of `shapley_games`; FOLDER holds the real networks and data. Trained: `cancer` (30 columns),
 `california` (100 hidden units, or groups of them), `images` (100 or 196 patches for a CNN), `vit` (49 patches, or 196
@@ -9,11 +10,11 @@ blocks of pixels), `digits` (16 patches or 64 pixels for a ViT), `stories` (toke
 the truth comes from the adjusted regression with many more evaluations, and its own error is printed.
 
 The peers: `PermutationExplainer` and `KernelExplainer(l1_reg=False)` on the same game as a function of which players
-are there, so that one row is one coalition. Each is run at 4, 8 and 16 times 2 x players evaluations, mean squared
-error over players and seeds; the smaller of both is the target. Evaluations that `auto` needs for it are read off its
-own curve, and then run with other seeds: `error there`. Limit for the ratio of evaluations: 1/2. Limit for the ratio of
-seconds, of the processor and with the game's own evaluations: 1, where an evaluation takes 0.1 ms or more. `inside` is
-the share of true values within our 95 % intervals. Set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1.
+are there, so that one row is one coalition. Each is run at TIMES x 2 x players evaluations, mean squared error over
+players and seeds; the smaller of both is the target. Evaluations that `auto` needs for it are read off its own curve,
+and then run with other seeds: `error there`. Limit for the ratio of evaluations: 1/2. Limit for the ratio of seconds,
+of the processor and with the game's own evaluations: 1, where an evaluation takes 0.1 ms or more. `inside` is the share
+of true values within our 95 % intervals. Set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -36,9 +37,8 @@ from shapley_games import GAMES, Value
 from analysis.compute.games.exact import MOST_PLAYERS, exact_values
 from analysis.compute.games.game import Game
 from analysis.compute.games.regression_adjusted import adjusted_values
-from analysis.compute.games.shapley import chosen, shapley_values
+from analysis.compute.games.shapley import shapley_values
 
-TIMES = (4, 8, 16)  # budgets of the peers in units of 2 x players
 OURS = (1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16)
 PEERS = ("Kernel", "Permutation")
 WAYS = ("permutations", "paired regression", "adjusted regression")
@@ -116,13 +116,21 @@ def needed(curve: list[np.ndarray], target: float) -> float:
     return float("inf")
 
 
-def truth(value: Value, players: int, each: float, seconds: float) -> tuple[np.ndarray, float]:
+def truth(
+    value: Value, players: int, each: float, seconds: float, kept: Path | None
+) -> tuple[np.ndarray, float]:
     """Values from as many evaluations as take so long, and their mean squared standard error."""
     game = Game(value, players, batch=4096)
     if players <= MOST_PLAYERS:
         return exact_values(game).values[:, 0], 0.0
-    found = adjusted_values(game, min(int(seconds / each), 200_000), np.random.default_rng(10**6))
-    return found.values[:, 0], float((found.errors**2).mean())
+    if kept is not None and kept.exists():
+        values, errors = np.load(kept)
+    else:
+        found = adjusted_values(game, min(int(seconds / each), 200_000), np.random.default_rng(10**6))
+        values, errors = found.values[:, 0], found.errors[:, 0]
+    if kept is not None:
+        np.save(kept, [values, errors])
+    return values, float((errors**2).mean())
 
 
 def seconds_each(value: Value, players: int) -> float:
@@ -134,11 +142,14 @@ def seconds_each(value: Value, players: int) -> float:
     return (time.process_time() - started) / len(some)
 
 
-def compare(name: str, players: int, real: Path | None, seeds: int, seconds: float) -> None:
-    value, known = GAMES[name](players, real)
+def compare(name: str, players: int, asked: argparse.Namespace) -> None:
+    value, known = GAMES[name](players, asked.real)
+    seeds, ways = asked.seeds, WAYS if asked.every_way else WAYS[-1:]
     each, unsure = seconds_each(value, players), 0.0
     if known is None:
-        known, unsure = truth(value, players, each, seconds)
+        known, unsure = truth(
+            value, players, each, asked.truth_seconds, asked.keep and asked.keep / f"{name}-{players}.npy"
+        )
     unit = 2 * players
     print(f"{name}, {players} players: {1e3 * each:.2f} ms an evaluation, mean square of the values "
           f"{np.mean(known**2):.2e}, squared error of the truth {unsure:.1e}, {seeds} seeds")  # fmt: skip
@@ -147,11 +158,11 @@ def compare(name: str, players: int, real: Path | None, seeds: int, seconds: flo
         peer(value, players, peers, 2 * unit, 0)  # compiles
         curves[peers] = [
             repeated(lambda s, p=peers, b=t * unit + 2: peer(value, players, p, b, s), known, seeds)
-            for t in TIMES
+            for t in asked.times
         ]
         print(f"  shap {peers:15s}", shown(curves[peers]), flush=True)
     least = min(curve[-1][0] for curve in (curves[p] for p in PEERS))
-    for way in WAYS:
+    for way in ways:
         curves[way] = []
         for budget in (int(t * unit) + 2 for t in OURS if t > 1 or way == "permutations"):
             if way == "permutations" and budget > 4 * unit + 2:
@@ -162,23 +173,21 @@ def compare(name: str, players: int, real: Path | None, seeds: int, seconds: flo
             if curves[way][-1][0] <= least:
                 break
         print(f"  {way:20s}", shown(curves[way]), flush=True)
-    few = [c for c in curves["permutations"] if chosen(players, int(c[1]) + 2) == "permutations"]
-    curves["auto"] = few + curves["adjusted regression"]
-    for k in range(len(TIMES)):
+    for k in range(len(asked.times)):
         verdict(value, known, players, curves, k, seeds, each)
     if name == "noise":
-        print(BOUND, ", ".join(f"{bound(players, t):.2f}" for t in TIMES))
+        print(BOUND, ", ".join(f"{bound(players, t):.2f}" for t in asked.times))
 
 
 def verdict(
     value: Value, known: np.ndarray, players: int, curves: dict, k: int, seeds: int, each: float
 ) -> None:
-    """One line: as good as the better of both peers at the k-th of `TIMES`."""
+    """One line: as good as the better of both peers at the k-th of their budgets."""
     best = min(PEERS, key=lambda p: curves[p][k][0])
     error, cost, spent = curves[best][k]
-    enough, inside = needed(curves["auto"], error), []
+    enough, inside = needed(curves["adjusted regression"], error), []
     line = f"  as good as shap {best} at {cost:5.0f} ({error:.1e}):"
-    others = ", ".join(f"{w} {needed(curves[w], error) / cost:.2f}" for w in WAYS)
+    others = ", ".join(f"{w} {needed(curves[w], error) / cost:.2f}" for w in WAYS if w in curves)
     if not np.isfinite(enough):
         print(f"{line} not reached; {others}")
         return
@@ -198,12 +207,17 @@ def main() -> None:
     parser.add_argument("--players", type=int, default=100)
     parser.add_argument("--real", type=Path, default=None)
     parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--times", type=int, nargs="+", default=[4, 8, 16], help="budgets of the peers / 2 M")
+    parser.add_argument(
+        "--every-way", action="store_true", help="curves of the ways that auto does not take too"
+    )
+    parser.add_argument("--keep", type=Path, default=None, help="folder for values that took long to find")
     parser.add_argument("--truth-seconds", type=float, default=30.0)
     asked = parser.parse_args()
     logging.getLogger("shap").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     players = 30 if asked.game == "cancer" else asked.players
-    compare(asked.game, players, asked.real, asked.seeds, asked.truth_seconds)
+    compare(asked.game, players, asked)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import numpy as np
 from analysis.compute.games.coalitions import Pairs
 
 SWEEPS = 16
-PARTS = 8  # of a sweep: coalitions that change at once, by what all were before
+PARTS = 4  # of a sweep: coalitions that change at once, by what all were before
 FEW = 0.05  # sizes of which a larger share is drawn stay as they are: there is little to choose from
 BY_SIZE = 0.3  # what balance by size counts beside balance overall
 ENOUGH = 0.02  # of the coalitions change in a sweep: below, it is the last
