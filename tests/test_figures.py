@@ -361,10 +361,10 @@ def test_import_needs_no_drawing_library():
 
 
 def test_labels_that_begin_with_an_underscore_stay_in_the_legend():
-    names = [f"_hidden {i}" for i in range(10)]
+    names = [f"_hidden {i}" for i in range(25)]
     result = curve(5, 0, series={name: np.arange(5.0) + i for i, name in enumerate(names)}, null={})
     legend = on_paper(result).legends[0]
-    assert [text.get_text().strip() for text in legend.get_texts()] == names
+    assert [text.get_text().strip() for text in legend.get_texts()][:20] == names[:20]
 
 
 NAMES = tuple(f"encoder.very.deep.module.blocks.{i}.output" for i in range(9))

@@ -10,7 +10,7 @@ from dashboard.figures.points import Points, axis_name, comparable, limits, poin
 from dashboard.figures.scatter_paper import paper
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import MARKS, Theme, steps
-from dashboard.figures.text import markup, number, plain, shorten
+from dashboard.figures.text import listed, markup, number, plain, shorten
 from dashboard.figures.traces import colour_bar
 
 __all__ = ["PAPER_SHAPE", "empty", "notes", "paper", "screen", "table", "words"]
@@ -149,6 +149,10 @@ def _screen_axes(figure, result: Scatter, ready: Points, theme: Theme) -> None:
         update(title_text=names[i], range=limits(within[:, i]))
         if not result.meaningful_axes:
             update(**bare)
+    if result.levels:
+        figure.update_yaxes(tickmode="array", tickvals=list(result.levels.values()), showline=False, ticks="",
+                            ticktext=[markup(name, 24) for name in result.levels], showgrid=True,
+                            gridcolor=theme.grid, tickfont={"color": theme.text, "size": 12})  # fmt: skip
     if comparable(result):
         figure.update_yaxes(scaleanchor="x", scaleratio=1)
         figure.update_layout(margin_l=20 if not result.meaningful_axes else 60)
@@ -199,7 +203,10 @@ def words(result: Scatter) -> str:
     what = "Map" if not result.meaningful_axes else "Scatter plot"
     parts = [f"{what} of {len(positions):,} {result.of}."]
     if not result.meaningful_axes:
-        parts.append("The axes have no unit; only neighbourhoods mean something.")
+        between = "Each point is a mixture of " + listed(result.corners) + ", which are the corners."
+        parts.append(
+            between if result.corners else "The axes have no unit; only neighbourhoods mean something."
+        )
     else:
         good = positions[np.isfinite(positions).all(axis=1)]
         for i, side in zip(range(good.shape[1]), ("Horizontal", "Vertical", "Depth"), strict=False):

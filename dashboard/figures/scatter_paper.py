@@ -98,6 +98,10 @@ def _paper_axes(axes, page: Page, result: Scatter, ready: Points, i: int, j: int
     else:
         axes.set_xlim(limits(within[:, i]))
         axes.set_ylim(limits(within[:, j]))
+    if result.levels:
+        axes.set_yticks(list(result.levels.values()), [shorten(name, 18) for name in result.levels])
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", color="#e3e3e3", linewidth=0.5 * page.scale, zorder=0)
     if result.meaningful_axes:
         label_axes(page, axes, axis_name(result, i), axis_name(result, j))
         return

@@ -104,6 +104,7 @@ def attribution_noise(
         x_name="noise, over the distance of sample and background", y_name="change of the map, of length 1",
         series=each[0], low=each[1], high=each[2], log_x=True,
         null={name: np.full(len(sizes), other[:, k].mean()) for k, name in enumerate(trial.names)},
+        controls=tuple(way.name for way in trial.ways if way.control),
     )  # fmt: skip
 
 
@@ -234,7 +235,7 @@ METHODS = (
         family="attribution",
         title="Maps under noise",
         summary="How far each way's map moves when the sample hardly does, beside the answer's own change.",
-        version=1,
+        version=2,
         function=attribution_noise,
         params=AttributionNoiseParams,
         result=Curve,

@@ -121,6 +121,7 @@ def cascade_randomisation(
         series=dict(zip(trial.names, value, strict=True)), low=dict(zip(trial.names, low, strict=True)),
         high=dict(zip(trial.names, high, strict=True)),
         null={name: np.full(len(names), other[:, k].mean()) for k, name in enumerate(trial.names)},
+        controls=tuple(way.name for way in trial.ways if way.control),
     )  # fmt: skip
 
 
@@ -239,7 +240,7 @@ METHODS = (
         family="attribution",
         title="Cascade randomisation",
         summary="Whether each way's map changes as the network's layers lose what they learned.",
-        version=1,
+        version=2,
         function=cascade_randomisation,
         params=CascadeRandomisationParams,
         result=Curve,
