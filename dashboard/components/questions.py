@@ -15,7 +15,7 @@ from analysis.errors import LoupeError
 from analysis.results import Result
 from analysis.spec import Method
 from dashboard import errors, state
-from dashboard.components import sample_gallery
+from dashboard.components import match_lines, sample_gallery
 from dashboard.parts import doubts, figure_block, method_run, on_demand, readable_taps, tap_list
 
 AT_ONCE = 1.5  # seconds of computing that the page waits for
@@ -55,7 +55,8 @@ def draw(
         if result is not None and method.id in answers:
             answers[method.id](result, method.id)
         elif result is not None:
-            figure_block.draw(result, key=method.id, samples=sample_gallery.of(result, method.id))
+            samples, first = sample_gallery.of(result, method.id), match_lines.of(result, method.id)
+            figure_block.draw(result, key=method.id, samples=samples, first=first)
     with right:
         doubts.draw(method)
 
