@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.results import Scatter
 from dashboard.figures.colours import Colouring
-from dashboard.figures.style import Theme
+from dashboard.figures.style import Theme, translucent
 from dashboard.figures.text import markup, number, plain
 
 STEPS = 4  # groups of edges by value
@@ -182,7 +182,8 @@ def on_screen(figure, result: Scatter, theme: Theme, colour: Colouring | None = 
         line = {"color": theme.muted, "width": 1.2, "dash": "dash"}
         figure.add_trace(plane(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False))
         figure.add_annotation(x=x[-1], y=y[-1], text=markup(name, 60), showarrow=False, xanchor="right",
-                              yanchor="bottom", font={"color": theme.muted, "size": 11})  # fmt: skip
+                              yanchor="bottom", font={"color": theme.text, "size": 11},
+                              bgcolor=translucent(theme.ground, 0.75))  # fmt: skip
 
 
 def words(result: Scatter) -> str:
