@@ -98,7 +98,8 @@ class Scatter(Result):
     colour them like their points; `ellipse_dashed` (m,) bool sets some apart. `guides` (m, 2) by
     name are lines to read the points against, such as a unit circle or a level by chance; each is named at its last
     point. `levels` name heights of the second axis, which then has these names and no numbers. `corners` (2,) by name
-    are places that points are mixtures of; the names stand outside.
+    are places that points are mixtures of; the names stand outside. `names`: the column that names points, written
+    beside them where they are few; a second axis without a label only sets them apart then.
     """
 
     kind: ClassVar[str] = "scatter"
@@ -121,6 +122,7 @@ class Scatter(Result):
     ellipse_dashed: np.ndarray | None = None
     levels: dict[str, float] = field(default_factory=dict)
     corners: dict[str, np.ndarray] = field(default_factory=dict)
+    names: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,3 +123,20 @@ def test_numbers_of_a_ledger_stand_clear_of_whiskers_and_bands():
     notes = {n.text: n.x for n in on_screen(result).layout.annotations}
     assert notes["−2"] == 3.0  # the end of its band; it begins at 0
     assert notes["+1"] == -2.0 + 2.5  # of its whisker
+
+
+def test_few_points_are_named_where_they_stand():
+    names = np.array(["head 0.1", "<b>MLP</b>"])
+    result = Scatter(
+        title="t", positions=np.array([[0.0, 0], [1, 0]]), rows=np.arange(2), axes=("depth", ""), names="name",
+        columns={"name": names},
+    )  # fmt: skip
+    figure = on_screen(result)
+    assert [(n.x, n.y, n.text) for n in figure.layout.annotations] == [
+        (0, 0, "head 0.1"), (1, 0, "&lt;b&gt;MLP&lt;/b&gt;"),
+    ]  # fmt: skip
+    assert figure.layout.yaxis.showticklabels is False
+    assert {t.get_text() for t in on_paper(result).axes[0].texts} == set(names)
+    many = Scatter(title="t", positions=np.zeros((61, 2)), rows=np.arange(61), names="name",
+                   columns={"name": np.array(["x"] * 61)})  # fmt: skip
+    assert not on_screen(many).layout.annotations

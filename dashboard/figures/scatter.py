@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Scatter
-from dashboard.figures import overlays
+from dashboard.figures import overlays, point_names
 from dashboard.figures.points import Points, axis_name, comparable, limits, points_of
 from dashboard.figures.scatter_paper import paper
 from dashboard.figures.screen import screen_figure
@@ -39,6 +39,7 @@ def screen(result: Scatter, theme: Theme, *, point_size=None, height=560, title=
     for mask, marker, label in _layers(ready, theme):
         _add_points(figure, ready, mask, {"size": size, "line": {"width": 0}, **marker}, label, noun(result))
     overlays.on_screen(figure, result, theme, ready.colour)
+    point_names.on_screen(figure, result, theme)
     _screen_axes(figure, result, ready, theme)
     legend_title = markup(ready.colour.name, 30)
     figure.update_layout(
@@ -149,6 +150,8 @@ def _screen_axes(figure, result: Scatter, ready: Points, theme: Theme) -> None:
         update(title_text=names[i], range=limits(within[:, i]))
         if not result.meaningful_axes:
             update(**bare)
+    if point_names.bare_second_axis(result):
+        figure.update_yaxes(**bare)
     if result.levels:
         figure.update_yaxes(tickmode="array", tickvals=list(result.levels.values()), showline=False, ticks="",
                             ticktext=[markup(name, 24) for name in result.levels], showgrid=True,
@@ -209,7 +212,8 @@ def words(result: Scatter) -> str:
         )
     else:
         good = positions[np.isfinite(positions).all(axis=1)]
-        for i, side in zip(range(good.shape[1]), ("Horizontal", "Vertical", "Depth"), strict=False):
+        told = 1 if point_names.bare_second_axis(result) else good.shape[1]
+        for i, side in zip(range(told), ("Horizontal", "Vertical", "Depth"), strict=False):
             parts.append(
                 f"{side} axis: {axis_name(result, i)}, from {number(good[:, i].min())} to "
                 f"{number(good[:, i].max())}."

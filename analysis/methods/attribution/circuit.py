@@ -98,7 +98,8 @@ def circuit(activations, params: CircuitParams = CircuitParams(), rng=None, prog
     return Scatter(
         title=f"Parts and paths of the answer of {bench.what}", reading=_reading(graph, mean, drawn, shares, params),
         caveats=(*bench.notes, *_caveats(graph, edges, drawn, params, bench)), estimates=estimates,
-        positions=_positions(graph), rows=np.arange(len(graph.names)), of="parts", axes=("depth", "part at this depth"),
+        positions=_positions(graph), rows=np.arange(len(graph.names)), of="parts", 
+        axes=("depth, from the input to the answer", ""), names="name",
         columns=_columns(graph, effects, params.way), colour="effect", edge_name="effect of the path",
         edges=graph.edges[drawn].astype(np.int32) if len(drawn) else None,
         edge_values=mean[drawn] if len(drawn) else None,
@@ -198,7 +199,7 @@ METHODS = (
         family="attribution",
         title="Which parts and paths carry this answer?",
         summary="Heads, MLPs or groups of units as a graph, each path run by itself, with what the graph alone keeps.",
-        version=1,
+        version=2,
         function=circuit,
         params=CircuitParams,
         result=Scatter,
