@@ -261,6 +261,7 @@ def test_direct_labels_keep_clear_of_each_other(rng):
     assert np.array_equal(np.argsort(heights), np.argsort(values))
     assert heights.mean() == pytest.approx(values.mean())
     assert np.array_equal(label_heights([0.0, 0.5], (0, 1), 0.05), [0.0, 0.5])
+    assert label_heights([0.0, 0.0, 0.0], (0, 1), 0.05).min() >= 0  # a name below the axis would not be drawn
 
 
 def test_places_below_zero_are_left_out_on_a_log_axis():

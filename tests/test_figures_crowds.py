@@ -10,6 +10,7 @@ from dashboard.figures import alt_text, on_paper, on_screen
 from dashboard.figures.crowd import ranked, reach, total_name
 from dashboard.figures.curve_parts import crowded
 from dashboard.figures.overlays import corner_names
+from dashboard.figures.point_names import named
 
 X = np.linspace(0, 1, 6)
 
@@ -137,6 +138,10 @@ def test_few_points_are_named_where_they_stand():
     ]  # fmt: skip
     assert figure.layout.yaxis.showticklabels is False
     assert {t.get_text() for t in on_paper(result).axes[0].texts} == set(names)
+    close = np.array([[0.0, 0], [0.001, 0], [1, 1]])
+    told = named(Scatter(title="t", positions=close, rows=np.arange(3), names="name",
+                         columns={"name": np.array(["a", "b", "c"])}))  # fmt: skip
+    assert len(told) == 2  # no two names lie on each other
     many = Scatter(title="t", positions=np.zeros((61, 2)), rows=np.arange(61), names="name",
                    columns={"name": np.array(["x"] * 61)})  # fmt: skip
     assert not on_screen(many).layout.annotations

@@ -9,10 +9,11 @@ from dashboard.figures.style import Theme, translucent
 from dashboard.figures.text import markup, shorten
 
 MOST, LONGEST = 60, 18  # points; characters
+LETTER, HIGH = 0.0125, 0.04  # of a name, as shares of the picture
 
 
 def named(result: Scatter) -> list[tuple[float, float, str]]:
-    """(x, y, name) of each point of a plane map that has a name; none where they are too many."""
+    """(x, y, name) of the points of a plane map whose names have room; none where points are too many."""
     places = np.asarray(result.positions, dtype=np.float64)
     if (
         not result.names
@@ -21,12 +22,20 @@ def named(result: Scatter) -> list[tuple[float, float, str]]:
         or places.shape[1:] != (2,)
     ):
         return []
-    names = np.asarray(result.columns[result.names]).astype(str)
-    return [
-        (float(x), float(y), name)
-        for (x, y), name in zip(places, names, strict=True)
-        if np.isfinite([x, y]).all()
-    ]
+    names = [str(name) for name in np.asarray(result.columns[result.names])]
+    good = np.isfinite(places).all(axis=1)
+    if not good.any():
+        return []
+    size = np.ptp(places[good], axis=0)
+    at = places / np.where(size > 0, size, 1.0)
+    far = np.abs(at - np.median(at[good], axis=0)).max(axis=1)
+    kept: list[int] = []
+    for i in sorted(np.flatnonzero(good), key=lambda i: -far[i]):  # those that stand alone first
+        wide = [LETTER * (min(len(names[i]), LONGEST) + min(len(names[k]), LONGEST)) / 2 for k in kept]
+        apart = [np.abs(at[i] - at[k]) for k in kept]
+        if all(dx > w or dy > HIGH for (dx, dy), w in zip(apart, wide, strict=True)):
+            kept.append(int(i))
+    return [(float(places[i, 0]), float(places[i, 1]), names[i]) for i in sorted(kept)]
 
 
 def on_screen(figure, result: Scatter, theme: Theme) -> None:

@@ -145,6 +145,7 @@ def _scatter(bench: Bench, params, parts, direct, total, gap, chance, rng) -> Sc
         caveats=(*bench.notes, *_caveats(params, bench, support)),
         estimates=estimates, positions=places, rows=np.arange(len(parts)), of="components",
         axes=("written straight to the answer", "lost when it is taken out"), columns=columns, colour="layer",
+        names="part",
         guides={"no repair": np.column_stack([ends, ends])},
     )  # fmt: skip
 
@@ -226,7 +227,7 @@ METHODS = (
         family="attribution",
         title="Self-repair: written and lost",
         summary="Heads and MLPs by what they write straight to the answer and what taking them out costs.",
-        version=1,
+        version=2,
         function=self_repair,
         params=SelfRepairParams,
         result=Scatter,
