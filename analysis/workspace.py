@@ -181,8 +181,8 @@ class Workspace:
         """What such a run will take; where a network is run, by what runs on this machine took so far."""
         taps = [self.activations(r) for r in references]
         told = pipeline.cost(method, [tap.shape for tap in taps], params)
-        known = self.cache.timings.seconds(taps[0].name, method, told.passes) if taps else None
-        return told if known is None else replace(told, seconds=known)
+        factor = self.cache.timings.factor(taps[0].name, method, told.passes) if taps else 1.0
+        return replace(told, seconds=told.seconds * factor)
 
     def key(
         self, method: str, references: Sequence[str], params: dict | None = None, *, seed: int = 0

@@ -1,24 +1,26 @@
 """How long runs of networks took on this machine, so that the next one is estimated from them.
 
-What one pass takes depends on the network, which a method's own estimate does not know. Kept are passes and seconds of
-the last runs by machine, tap and method; an estimate is
+What one pass takes depends on the network, which a method's own estimate does not know. Kept are passes, estimated and
+real seconds of the last runs by machine, tap and method. An estimate is multiplied by
 
-    seconds = a + b passes ,    a: the shortest run on this tap (what opening takes, at most), b: seconds beyond it
+    real / estimated seconds of the run of this method on this tap that is nearest in passes,
 
-where b is the median over the runs of this method, else over those of others on the same tap.
+else by the median of that over the other methods on the tap. Runs much smaller or larger (more than `LIKE` times) make
+no estimate shorter: opening a network takes most of a small one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import secrets
 from pathlib import Path
 from statistics import median
 
-KEPT, FEWEST, MOST_BYTES = 5, 2, 4 << 20  # runs of a method; other methods that tell something; of the file
+KEPT, FEWEST, LIKE, MOST_BYTES = 5, 2, 4.0, 4 << 20  # runs of a method; other methods that tell something
 
 
 class Timings:
@@ -27,13 +29,13 @@ class Timings:
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
 
-    def add(self, tap: str, method: str, passes: int, seconds: float) -> None:
+    def add(self, tap: str, method: str, passes: int, estimated: float, seconds: float) -> None:
         """Keep one run. A folder that cannot be written to is left as it is."""
-        if passes <= 0 or not 0 <= seconds < float("inf"):
+        if passes <= 0 or not (0 < estimated < math.inf and 0 < seconds < math.inf):
             return
         known = self._read()
         runs = known.setdefault(_machine(), {}).setdefault(tap, {}).setdefault(method, [])
-        runs[:] = [*runs, [int(passes), float(seconds)]][-KEPT:]
+        runs[:] = [*runs, [float(passes), float(estimated), float(seconds)]][-KEPT:]
         beside = self.path.with_name(f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,19 +44,14 @@ class Timings:
         except OSError:
             beside.unlink(missing_ok=True)
 
-    def seconds(self, tap: str, method: str, passes: int) -> float | None:
-        """What a run of so many passes will take; None where too little is known."""
-        here = self._read().get(_machine(), {}).get(tap, {})
-        runs = {name: [r for r in found if r[0] > 0] for name, found in here.items()}
-        runs = {name: found for name, found in runs.items() if found}
-        if passes <= 0 or not runs or (method not in runs and len(runs) < FEWEST):
-            return None
-        least = min(took for found in runs.values() for _, took in found)
-        each = {
-            name: median(max(took - least, took / 2) / count for count, took in found)
-            for name, found in runs.items()
-        }
-        return least + passes * (each[method] if method in each else median(each.values()))
+    def factor(self, tap: str, method: str, passes: int) -> float:
+        """What an estimate of a run of so many passes is multiplied by; 1 where too little is known."""
+        here = {name: runs for name, runs in self._read().get(_machine(), {}).get(tap, {}).items() if runs}
+        if passes <= 0 or (method not in here and len(here) < FEWEST):
+            return 1.0
+        if method in here:
+            return _nearest(here[method], passes)
+        return median(_nearest(runs, passes) for runs in here.values())
 
     def _read(self) -> dict:
         try:
@@ -63,13 +60,28 @@ class Timings:
             known = json.loads(self.path.read_text())
             return {
                 machine: {
-                    tap: {method: [[int(p), float(s)] for p, s in runs] for method, runs in methods.items()}
+                    tap: {name: [_run(run) for run in runs] for name, runs in methods.items()}
                     for tap, methods in taps.items()
                 }
                 for machine, taps in known.items()
             }
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
+
+
+def _nearest(runs: list[list[float]], passes: int) -> float:
+    """The factor of the run nearest in passes, the latest of them."""
+    off, _, found = min(
+        (abs(math.log(count / passes)), -k, took / told) for k, (count, told, took) in enumerate(runs)
+    )
+    return found if off <= math.log(LIKE) else max(found, 1.0)
+
+
+def _run(given) -> list[float]:
+    passes, estimated, seconds = map(float, given)
+    if not all(0 < v < math.inf for v in (passes, estimated, seconds)):
+        raise ValueError(given)
+    return [passes, estimated, seconds]
 
 
 def _machine() -> str:
