@@ -84,6 +84,7 @@ def run(
     result = dataclasses.replace(result, origin=origin)
     if cache is not None:
         cache.put(name, result)
+        cache.timings.add(taps[0].name, method.id, estimated.passes, estimated.seconds, origin.seconds)
     return result
 
 

@@ -98,7 +98,9 @@ class Scatter(Result):
     what the map makes of a small ball; `ellipse_columns` have a value for each (m,), those that are also in `columns`
     colour them like their points; `ellipse_dashed` (m,) bool sets some apart. `guides` (m, 2) by
     name are lines to read the points against, such as a unit circle or a level by chance; each is named at its last
-    point.
+    point. `levels` name heights of the second axis, which then has these names and no numbers. `corners` (2,) by name
+    are places that points are mixtures of; the names stand outside. `names`: the column that names points, written
+    beside them where they are few; a second axis without a label only sets them apart then.
     """
 
     kind: ClassVar[str] = "scatter"
@@ -119,6 +121,9 @@ class Scatter(Result):
     ellipse_name: str = ""
     ellipse_columns: dict[str, np.ndarray] = field(default_factory=dict)
     ellipse_dashed: np.ndarray | None = None
+    levels: dict[str, float] = field(default_factory=dict)
+    corners: dict[str, np.ndarray] = field(default_factory=dict)
+    names: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +216,9 @@ class Curve(Result):
 
     `marks` by series: places of `x` that stand out on its line, called `mark_name`. `joined`: lines run on across
     places where a series has no value (series that were measured at different places). `x_labels` (m)
-    names the places where these are taps or checkpoints, and the axis then shows names ("": a place between)."""
+    names the places where these are taps or checkpoints, and the axis then shows names ("": a place between).
+    `controls`: names of series that are there to be compared with. An estimate called "<what>, <series>" sums that
+    series up; many lines are ranked by it."""
 
     kind: ClassVar[str] = "curve"
     x: np.ndarray
@@ -226,6 +233,7 @@ class Curve(Result):
     mark_name: str = ""
     joined: bool = False
     x_labels: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from analysis.spec import Method, params_of
 from dashboard.browse.question_views import View
 
-NAMED = ("sample", "first", "second")
+NAMED = ("sample", "first", "second", "query", "item")
 WHAT_IF = "what if"  # the view that a person moves things in: no method answers it
 QUESTIONS = {  # by name in the URL
     "answer": View(
@@ -50,6 +50,8 @@ QUESTIONS = {  # by name in the URL
         {
             "Why are these two alike?": "why_similar",
             "Which patches or words are alike?": "similar_patches",
+            "Which parts of one has the other, too?": "late_interaction_votes",
+            "What looks like a part of this picture?": "masked_retrieval",
             "Where are they alike, through the network?": "similar_heat",
             "Where was something added (two recordings)?": "edit_energy",
         },

@@ -12,6 +12,7 @@ from analysis.results import Scatter
 from dashboard.figures.colours import Colouring, colouring
 from dashboard.figures.text import listed, plain
 
+MIXTURES = "each corner is one alone; a point lies between them by its weights"
 NO_UNIT = "axes have no unit; only neighbourhoods mean something"
 
 
@@ -37,7 +38,7 @@ def points_of(
     positions = np.asarray(result.positions, dtype=np.float64).reshape(n, -1)
     good = np.isfinite(positions).all(axis=1) if positions.shape[1] >= 2 else np.zeros(n, bool)
     shown = colouring(None if values is None else values[good], name, categorical=categorical)
-    notes = [] if result.meaningful_axes else [NO_UNIT]
+    notes = [] if result.meaningful_axes else [MIXTURES if result.corners else NO_UNIT]
     if result.ellipse_name and result.ellipses is not None and positions.shape[1] == 2:
         notes.append(f"ellipses: {plain(result.ellipse_name)}")
     if n and not good.all():

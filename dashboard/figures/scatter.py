@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Scatter
-from dashboard.figures import overlays
+from dashboard.figures import overlays, point_names
 from dashboard.figures.points import Points, axis_name, comparable, limits, points_of
 from dashboard.figures.scatter_paper import paper
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import MARKS, Theme, steps
-from dashboard.figures.text import markup, number, plain, shorten
+from dashboard.figures.text import listed, markup, number, plain, shorten
 from dashboard.figures.traces import colour_bar
 
 __all__ = ["PAPER_SHAPE", "empty", "notes", "paper", "screen", "table", "words"]
@@ -39,6 +39,7 @@ def screen(result: Scatter, theme: Theme, *, point_size=None, height=560, title=
     for mask, marker, label in _layers(ready, theme):
         _add_points(figure, ready, mask, {"size": size, "line": {"width": 0}, **marker}, label, noun(result))
     overlays.on_screen(figure, result, theme, ready.colour)
+    point_names.on_screen(figure, result, theme)
     _screen_axes(figure, result, ready, theme)
     legend_title = markup(ready.colour.name, 30)
     figure.update_layout(
@@ -149,6 +150,12 @@ def _screen_axes(figure, result: Scatter, ready: Points, theme: Theme) -> None:
         update(title_text=names[i], range=limits(within[:, i]))
         if not result.meaningful_axes:
             update(**bare)
+    if point_names.bare_second_axis(result):
+        figure.update_yaxes(**bare)
+    if result.levels:
+        figure.update_yaxes(tickmode="array", tickvals=list(result.levels.values()), showline=False, ticks="",
+                            ticktext=[markup(name, 24) for name in result.levels], showgrid=True,
+                            gridcolor=theme.grid, tickfont={"color": theme.text, "size": 12})  # fmt: skip
     if comparable(result):
         figure.update_yaxes(scaleanchor="x", scaleratio=1)
         figure.update_layout(margin_l=20 if not result.meaningful_axes else 60)
@@ -199,10 +206,14 @@ def words(result: Scatter) -> str:
     what = "Map" if not result.meaningful_axes else "Scatter plot"
     parts = [f"{what} of {len(positions):,} {result.of}."]
     if not result.meaningful_axes:
-        parts.append("The axes have no unit; only neighbourhoods mean something.")
+        between = "Each point is a mixture of " + listed(result.corners) + ", which are the corners."
+        parts.append(
+            between if result.corners else "The axes have no unit; only neighbourhoods mean something."
+        )
     else:
         good = positions[np.isfinite(positions).all(axis=1)]
-        for i, side in zip(range(good.shape[1]), ("Horizontal", "Vertical", "Depth"), strict=False):
+        told = 1 if point_names.bare_second_axis(result) else good.shape[1]
+        for i, side in zip(range(told), ("Horizontal", "Vertical", "Depth"), strict=False):
             parts.append(
                 f"{side} axis: {axis_name(result, i)}, from {number(good[:, i].min())} to "
                 f"{number(good[:, i].max())}."

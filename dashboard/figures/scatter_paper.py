@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Scatter
-from dashboard.figures import overlays
+from dashboard.figures import overlays, point_names
 from dashboard.figures.paper import Page, entry, label_axes, legend_above
 from dashboard.figures.points import Points, axis_name, comparable, limits, points_of
 from dashboard.figures.style import RASTER_ABOVE
@@ -21,6 +21,8 @@ def paper(result: Scatter, page: Page, *, point_size=None, **options) -> None:
     for axes, (i, j) in zip(panels, pairs, strict=True):
         axes.set_rasterization_zorder(1.2 if len(ready.xy) > RASTER_ABOVE else None)
         overlays.on_paper(axes, page, result, i, j, ready.colour)
+        if ready.xy.shape[1] == 2:
+            point_names.on_paper(axes, page, result)
         picture = _paper_points(axes, page, ready, i, j, point_size)
         _paper_axes(axes, page, result, ready, i, j)
     colour = ready.colour
@@ -98,6 +100,15 @@ def _paper_axes(axes, page: Page, result: Scatter, ready: Points, i: int, j: int
     else:
         axes.set_xlim(limits(within[:, i]))
         axes.set_ylim(limits(within[:, j]))
+    if result.levels:
+        axes.set_yticks(list(result.levels.values()), [shorten(name, 18) for name in result.levels])
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", color="#e3e3e3", linewidth=0.5 * page.scale, zorder=0)
+    if point_names.bare_second_axis(result):
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        label_axes(page, axes, axis_name(result, i), "")
+        return
     if result.meaningful_axes:
         label_axes(page, axes, axis_name(result, i), axis_name(result, j))
         return

@@ -108,6 +108,7 @@ def attribution_noise(
         x_name="noise, over the distance of sample and background", y_name="change of the map, of length 1",
         series=each[0], low=each[1], high=each[2], log_x=True,
         null={name: np.full(len(sizes), other[:, k].mean()) for k, name in enumerate(trial.names)},
+        controls=tuple(way.name for way in trial.ways if way.control),
     )  # fmt: skip
 
 

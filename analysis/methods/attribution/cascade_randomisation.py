@@ -122,6 +122,7 @@ def cascade_randomisation(
         x=np.arange(len(names), dtype=np.float64), x_name="reset, from the output down to", x_labels=names,
         y_name=params.measure, series=lines[0], low=lines[1], high=lines[2],
         null={name: np.full(len(names), other[:, k].mean()) for k, name in enumerate(trial.names)},
+        controls=tuple(way.name for way in trial.ways if way.control),
     )  # fmt: skip
 
 

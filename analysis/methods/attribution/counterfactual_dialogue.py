@@ -52,6 +52,7 @@ from analysis.attribution.concepts.dialogue_table import (
     dialogue_estimates,
     dialogue_reading,
 )
+from analysis.attribution.concepts.flips_elsewhere import flips_elsewhere
 from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
 from analysis.attribution.local_slopes import local_slope, logits_at, rows_at
 from analysis.attribution.one_sample.asked_sample import answer_wanted, place_of
@@ -66,12 +67,7 @@ from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 AUTO, JUDGED = "automatic", 24  # samples of the verdict
-OPENING, FEWEST, CHOICES, OTHERS = (
-    5.0,
-    12,
-    4,
-    16,
-)  # seconds; samples; samples of the same answer
+OPENING, FEWEST, OTHERS = 5.0, 12, 16  # seconds; samples; of the same answer
 
 
 @dataclass(frozen=True)
@@ -143,7 +139,7 @@ def counterfactual_dialogue(
         drawn.append(random_like(moves, deviation, rng))
         by_chance.append(fewest_flips(lambda x: logits_at(run, x), h, drawn[-1], wanted, **how))
     same = [i for i, s in zip(others, said, strict=True) if s == samples.word(answer_of(run))][:OTHERS]
-    shares = _elsewhere(
+    shares = flips_elsewhere(
         samples, same, made, levels, moves, found, wanted, params.margin, deviation, rng, progress
     )
     near = [np.linalg.norm(r - h) for r, s in zip(rows, said, strict=True)
@@ -179,41 +175,6 @@ def _levels(made, params, rows, said, labels, tokens: int):
     if kind == concept_kinds.FEATURES:
         return feature_levels(rows, made, tokens, params.most_concepts)
     return group_levels(rows, said if labels is None else labels, tokens, params.most_concepts)
-
-
-def _elsewhere(
-    samples,
-    same,
-    made,
-    levels,
-    moves: Moves,
-    found: Flips,
-    wanted: int,
-    margin: float,
-    deviation,
-    rng,
-    progress,
-):
-    """Whether the same flips, and random moves of their lengths, lead to the wanted answer in other samples."""
-    asked = {(int(moves.concept[j]), bool(moves.adds[j])) for j in found.chosen}
-    own, chance = [], []
-    for k, i in enumerate(same if asked else ()):
-        progress(0.8 + 0.2 * k / len(same), "flipping other samples")
-        run = samples.run(int(i))
-        h = rows_at(run)
-        offered = (
-            levels.moves(h, made)
-            if levels.tokens in (1, len(h))
-            else Moves(np.zeros((0, *h.shape)), *[[]] * 2)
-        )
-        some = [
-            j for j in range(len(offered.rows)) if (int(offered.concept[j]), bool(offered.adds[j])) in asked
-        ]
-        both = [m.rows[some].sum(axis=0) for m in (offered, random_like(offered, deviation, rng))]
-        z = margin_of(logits_at(run, np.stack([h + both[0], h + both[1]])), wanted)
-        own.append(z[0] > margin)
-        chance.append(z[1] > margin)
-    return np.array(own), np.array(chance)
 
 
 def _least(run, h, wanted: int, margin: float) -> float | None:

@@ -112,7 +112,7 @@ def fusion_simplex(
         caveats=(*seen.notes, *_notes(reader, params), *_caveats(names, how, params)), estimates=estimates,
         positions=places, rows=np.arange(len(places)), of="weightings", axes=("", ""), meaningful_axes=False,
         columns={params.metric: metric, **{f"weight of {n}": w for n, w in zip(names, weights.T, strict=True)}},
-        colour=params.metric, guides=_edges(names),
+        colour=params.metric, corners=dict(zip(names, corners(len(names)), strict=True)),
     )  # fmt: skip
 
 
@@ -133,15 +133,6 @@ def _scores(reader: ProbeReader, own, names, params) -> np.ndarray:
             read = reader.half == half
             out[k, read] = np.exp(probe_of(x[~read][:, o], of[~read], classes).scores(x[read][:, o]))
     return out
-
-
-def _edges(names) -> dict[str, np.ndarray]:
-    """The polygon, each side named by the modality at its end; a triangle's left name lies inside, or it is cut."""
-    ends = corners(len(names))
-    sides = {name: np.stack([ends[k - 1], ends[k]]) for k, name in enumerate(names)}
-    if len(names) == 3:
-        sides[names[2]] = np.concatenate([sides[names[2]], 0.7 * ends[2:] + 0.3 * ends[1:2]])
-    return sides
 
 
 def _notes(reader: ProbeReader, params) -> tuple[str, ...]:

@@ -88,8 +88,17 @@ def insertion_deletion(
         caveats=(*trial.caveats(), *(next(iter(found.values())).unsure if params.measure == SHARE else ())),
         estimates=estimates, x=next(iter(found.values())).share, x_name=f"share of tokens {_words(params.direction)}",
         y_name=params.number if params.measure == RAW else f"share of the {params.number}",
-        series=series, low=low, high=high,
+        series=series, low=low, high=high, controls=_controls(asked),
     )  # fmt: skip
+
+
+def _controls(asked: dict[str, Orders]) -> tuple[str, ...]:
+    """Series that no network was asked for."""
+    return tuple(
+        name + (f", {d}" if len(asked) > 1 else "")
+        for d, o in asked.items()
+        for name in (*(n for n, control in zip(o.names, o.control, strict=True) if control), RANDOM)
+    )
 
 
 def _words(direction: str) -> str:
@@ -116,7 +125,8 @@ def _areas(orders: Orders, direction: str, params, rng) -> list[Estimate]:
     chance, half = orders.chance_area()
     draws = orders.random.shape[1]
     return [
-        Estimate(f"{direction} area, {name}", float(value[k]), float(low[k]), float(high[k]),
+        Estimate(f"area, {name}, {direction}" if params.direction == BOTH else f"{direction} area, {name}",
+                 float(value[k]), float(low[k]), float(high[k]),
                  interval="bootstrap over samples", null=chance, null_low=chance - half, null_high=chance + half,
                  null_method=f"{draws} random orders of each sample", n=orders.n, d=len(orders.share) - 1,
                  estimator=f"area under the mean curve, {params.measure}")

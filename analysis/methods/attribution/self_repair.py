@@ -152,6 +152,7 @@ def _scatter(bench: Bench, params, parts, direct, total, gap, chance, verdict, r
         caveats=(*bench.notes, *_caveats(params, bench, support), *verdict.caveats),
         estimates=(*estimates, *verdict.estimates), positions=places, rows=np.arange(len(parts)), of="components",
         axes=("written straight to the answer", "lost when it is taken out"), columns=columns, colour="layer",
+        names="part",
         guides={"no repair": np.column_stack([ends, ends])},
     )  # fmt: skip
 
