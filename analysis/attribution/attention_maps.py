@@ -106,7 +106,9 @@ def _watched(found: list):
     return Watching()
 
 
-def _weights(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *, scale=None, enable_gqa=False):
+def _weights(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *, scale=None, enable_gqa=False
+):
     """(b, heads, tokens, tokens) that the fused kernel of this signature uses."""
     import torch
 

@@ -69,12 +69,12 @@ def tokenizer(pieces: Pieces, longest: int):
             if at >= 259 and text[:cut] in number and text[cut:] in number
         ]
     merges.sort(key=lambda m: m[0])
-    made = Tokenizer(BPE(number, [m[1:] for m in merges], unk_token=UNKNOWN, byte_fallback=True, fuse_unk=True))
+    made = Tokenizer(
+        BPE(number, [m[1:] for m in merges], unk_token=UNKNOWN, byte_fallback=True, fuse_unk=True)
+    )
     made.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
     made.post_processor = processors.TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, 1)])
-    made.decoder = decoders.Sequence(
-        [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
+    made.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
     return PreTrainedTokenizerFast(
         tokenizer_object=made, unk_token=UNKNOWN, bos_token=BEGIN, eos_token=END, model_max_length=longest
     )
