@@ -18,7 +18,7 @@ def draw(method: Method, references: Sequence[str], params: dict) -> Cost:
     taps = [state.workspace().activations(reference) for reference in references]
     pipeline.validate(method, taps)
     shapes = [tap.shape for tap in taps]
-    cost = pipeline.cost(method.id, shapes, params)
+    cost = pipeline.cost_of(method.id, taps, params)
     data = ", ".join(f"{n:,} rows × {d:,} units" for n, d in shapes)
     passes = f"; about {cost.passes:,} passes through the network" if cost.passes else ""
     st.caption(f"{data}: {about(cost.seconds)} and {size(cost.bytes)} of memory on this machine{passes}")

@@ -25,7 +25,7 @@ def cost_of(method: str, references: Sequence[str], params: Mapping) -> Cost:
     """What a run would take on this machine. Raises LoupeError where the method cannot take these taps."""
     taps = [state.workspace().activations(reference) for reference in references]
     pipeline.validate(registry.method(method), taps)
-    return pipeline.cost(method, [tap.shape for tap in taps], dict(params))
+    return pipeline.cost_of(method, taps, dict(params))
 
 
 def understood(method: str, asked: Mapping) -> dict:
