@@ -180,7 +180,7 @@ class Workspace:
     def cost(self, method: str, references: Sequence[str], params: dict | None = None) -> Cost:
         """What such a run will take; where a network is run, by what runs on this machine took so far."""
         taps = [self.activations(r) for r in references]
-        told = pipeline.cost(method, [tap.shape for tap in taps], params)
+        told = pipeline.cost_of(method, taps, params)
         factor = self.cache.timings.factor(taps[0].name, method, told.passes) if taps else 1.0
         return replace(told, seconds=told.seconds * factor)
 

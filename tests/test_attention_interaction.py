@@ -145,3 +145,46 @@ def test_fused_attention_is_switched_to_the_plain_way_for_the_run_and_back():
 def test_that_attention_is_read_in_the_plain_way_is_said(table):
     found, _ = table(lambda x, _: x.sum(dim=(1, 2)))
     assert any("plain attention, which tells its weights" in c for c in found.caveats)
+
+
+class FusedKernel(torch.nn.Module):
+    """Attention by torch's fused kernel, which hides its weights."""
+
+    def __init__(self, mask=None, **how) -> None:
+        super().__init__()
+        self.mask, self.how, self.dropped = mask, how, torch.nn.Dropout(0.5)
+
+    def forward(self, x):
+        heads = x[:, None].expand(-1, 4, -1, -1) * torch.arange(1, 5, dtype=x.dtype)[:, None, None]
+        few = heads[:, ::2] if self.how.get("enable_gqa") else heads
+        mixed = torch.nn.functional.scaled_dot_product_attention(heads, few, few, self.mask, **self.how)
+        return self.dropped(mixed).sum(dim=(1, 2))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"scale": 2.0}, {"is_causal": True}, {"enable_gqa": True}, {"mask": torch.eye(TOKENS, dtype=torch.bool)},
+     {"mask": torch.linspace(-2, 2, TOKENS).double().expand(TOKENS, -1)}],
+)  # fmt: skip
+def test_weights_that_a_fused_kernel_hides_are_those_it_mixes_by(how):
+    """What the weights make of the values is what the kernel gave; the network is in the mode it was in."""
+    x = np.random.default_rng(2).standard_normal((1, TOKENS, D))
+    samples = Samples(x, FusedKernel(**how).double())
+    samples.loaded.module.train()
+    weights = attention_of(samples.run(0))
+    assert samples.loaded.module.dropped.training
+    assert weights.shape == (1, 4, TOKENS, TOKENS)
+    factors = np.array([1, 1, 3, 3]) if how.get("enable_gqa") else np.arange(1, 5)
+    mixed = np.einsum("hts,hsd->d", weights[0], factors[:, None, None] * x)
+    with torch.no_grad():
+        known = samples.loaded.module.eval()(torch.as_tensor(x))
+    np.testing.assert_allclose(mixed, known[0].numpy(), atol=1e-12)
+
+
+def test_a_layer_in_eval_mode_inside_a_network_in_training_stays_so():
+    layer = torch.nn.TransformerEncoderLayer(D, 2, 8, batch_first=True, dtype=torch.float64)
+    layer.linear1.eval()
+    samples = Samples(np.random.default_rng(3).standard_normal((1, TOKENS, D)), layer)
+    weights = attention_of(samples.run(0))  # the layer's own fast way knows no weights
+    np.testing.assert_allclose(weights.sum(axis=-1), np.ones((1, 2, TOKENS)))
+    assert (layer.training, layer.dropout.training, layer.linear1.training) == (True, True, False)

@@ -398,3 +398,45 @@ def test_the_numbers_of_both_runs_are_told_with_their_errors():
     assert found.low is not None
     assert (found.low <= found.values).all()
     assert (found.values <= found.high).all()
+
+
+class Late(torch.nn.Module):
+    """Blocks, then one token or the mean of all, and only then the norm."""
+
+    def __init__(self, pick) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.pick = torch.nn.Linear(3, 6), pick
+        self.blocks = torch.nn.ModuleList(Sums() for _ in range(2))
+        self.norm, self.head = torch.nn.LayerNorm(6), torch.nn.Linear(6, 4)
+
+    def forward(self, x):
+        x = self.embed(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(self.pick(x)))
+
+
+class Sums(torch.nn.Module):
+    """A stand-in for attention: values of all tokens before, then an MLP."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value, self.out = torch.nn.Linear(6, 5), torch.nn.Linear(5, 6)
+        self.up, self.down = torch.nn.Linear(6, 9), torch.nn.Linear(9, 6)
+
+    def forward(self, x):
+        x = x + self.out(self.value(x).cumsum(dim=1))
+        return x + self.down(torch.relu(self.up(x)))
+
+
+@pytest.mark.parametrize("pick", [lambda x: x[:, 2], lambda x: x.mean(dim=1)])
+def test_parts_add_up_where_the_norm_comes_after_the_token_is_taken(pick):
+    model = LoadedModel(Late(pick).double(), "array", lambda items: torch.as_tensor(np.stack(items)))
+    inputs = model.prepare(list(np.random.default_rng(0).standard_normal((5, 4, 3))))
+    run, found = BatchRun(model, inputs), network_parts(model, inputs)
+    assert found.norm == "norm"
+    target = many_targets(run, targets.DIFFERENCE)
+    values = direct_paths(run, found, target.position).values(target)
+    np.testing.assert_allclose(values.sum(axis=0), target.of(run.logits).numpy(), atol=1e-9)
+    assert len(values) == 1 + 4 + 1

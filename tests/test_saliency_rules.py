@@ -3,6 +3,8 @@ stays in the network."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +82,10 @@ def test_lrp_of_relus_is_slope_times_input_and_deep_lift_adds_up(site):
     lrp, slopes = (WAYS[n].make(question).values for n in ("LRP", "gradient x input"))
     np.testing.assert_allclose(lrp, slopes, atol=1e-7)  # epsilon 1e-9
     assert abs(WAYS["DeepLIFT"].make(question).residual) < 1e-10
+    apart = targets.logit_target(question.run.logits, targets.DIFFERENCE, answer=1)
+    both = [targets.logit_target(question.run.logits, answer=c) for c in (1, apart.against)]
+    each = [WAYS["LRP"].make(replace(question, target=t)).values for t in (apart, *both)]
+    np.testing.assert_allclose(each[0], each[1] - each[2], atol=1e-9)  # of what is subtracted, subtracted
 
 
 # ---------------------------------------------------------------------------- refusals by name

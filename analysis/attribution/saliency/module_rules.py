@@ -15,7 +15,7 @@ network.
 LRP-ε of a network of ReLUs is slope times input (ε -> 0), so it tells nothing that this does not; guided
 backpropagation looks at the answer so little that maps of other classes are nearly the same.
 
-Cost: DeepLIFT two passes for each background row; the others two passes, LRP three.
+Cost: DeepLIFT two passes for each background row; the others two passes, LRP three, and as many again of a difference.
 
 References: A. Shrikumar, P. Greenside & A. Kundaje (2017); J. Springenberg et al. (2015); R. Selvaraju et al. (2017);
 S. Bach et al. (2015). captum: N. Kokhlikyan et al. (2020).
@@ -44,7 +44,7 @@ from analysis.attribution.saliency.operations import (
 from analysis.attribution.saliency.slopes import grad_cam, gradient_times_input
 from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way
 from analysis.attribution.sample_run import INPUT, SampleRun
-from analysis.attribution.targets import Target
+from analysis.attribution.targets import DIFFERENCE, LOGIT, LogitTarget, Target
 from analysis.compute.rows.grid_resampling import bilinear
 from analysis.errors import InputError
 from analysis.installed import need
@@ -94,7 +94,18 @@ def guided_grad_cam(question: Question) -> SaliencyMap:
 
 
 def lrp(question: Question) -> SaliencyMap:
+    """Of a difference of two logits the relevances for one less those for the other."""
     need("captum", "LRP")
+    target = question.target
+    if isinstance(target, LogitTarget) and target.kind == DIFFERENCE:
+        each = [replace(target, kind=LOGIT, answer=c, against=None) for c in (target.answer, target.against)]
+        own, other = (_lrp_of_one(replace(question, target=t)) for t in each)
+        notes = tuple(dict.fromkeys((*own.notes, *other.notes)))
+        return SaliencyMap(own.values - other.values, own.passes + other.passes, notes=notes)
+    return _lrp_of_one(question)
+
+
+def _lrp_of_one(question: Question) -> SaliencyMap:
     import torch
     from captum.attr import LRP
     from captum.attr._core.lrp import SUPPORTED_LAYERS_WITH_RULES
@@ -116,7 +127,7 @@ def lrp(question: Question) -> SaliencyMap:
     left = float((slopes_at(run, run.clean[None], target)[0].double() * run.clean.double()).sum())
     _refuse_missed(values, float(values.sum()) - left, "LRP", graph)
     whole = float(run.values(run.clean[None], target).double()[0])
-    note = f"LRP: relevances sum to {values.sum():.4g} of the answer {whole:.4g}; the rest stays at biases."
+    note = f"LRP: relevances sum to {values.sum():.4g} of {whole:.4g}; the rest stays at biases."
     return SaliencyMap(values, 6, notes=(note,))
 
 
@@ -247,5 +258,5 @@ WAYS = (
     Way("guided backpropagation", "Slopes with those below 0 cut off at ReLUs.", guided_backpropagation,
         lambda *_: 3, signed=False),
     Way("guided Grad-CAM", "Guided slopes times Grad-CAM.", guided_grad_cam, lambda *_: 7, signed=False),
-    Way("LRP", "Relevance handed back layer by layer.", lrp, lambda *_: 6, signed=True),
+    Way("LRP", "Relevance handed back layer by layer.", lrp, lambda *_: 12, signed=True),
 )  # fmt: skip

@@ -85,7 +85,7 @@ class AttentionInteractionParams:
     players: int = param(
         20, "Most players; of longer samples neighbouring tokens play as one.", low=3, high=64
     )
-    fields: int = param(4, "Fields that units are cut into where samples have one token.", low=2, high=64)
+    fields: int = param(4, "Fields that units are cut into where samples have one token.", low=3, high=64)
     rounds: int = param(4, "Rounds of sampled Shapley interactions.", low=2, high=200)
     draws: int = param(200, "Exchanges of players.", low=100, high=5000)
     reader: str = param(AUTOMATIC, "Whose answer.", choices=READERS)
