@@ -5,7 +5,8 @@ For every sample and way a map of the logit of the likeliest answer, and one of 
     sensitivity = mean over samples of ρ(map of the likeliest, map of the least likely) ,   low is good
 
 ρ is Spearman's rank correlation over tokens, of the maps as they are. A map that looks at no answer has ρ = 1, as edges
-do by construction; a map that turns its sign with the answer has ρ = -1.
+do by construction; a map that turns its sign with the answer has ρ = -1. *NormGrad after a step* is NormGrad of the
+network that one step of learning has taught each of the two answers: beside NormGrad it says what that step is worth.
 
 Null: the map of the same answer for another sample. It is as alike as the places that the way likes anyway (the
 middle of a picture, strong units): a way whose two answers are no more alike than that tells answers apart. Tests by
@@ -200,7 +201,7 @@ METHODS = (
         family="attribution",
         title="Class sensitivity of maps",
         summary="How alike the maps of the likeliest and the least likely answer are, way by way.",
-        version=1,
+        version=2,
         function=class_sensitivity,
         params=ClassSensitivityParams,
         result=Table,
