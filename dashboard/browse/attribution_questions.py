@@ -70,6 +70,7 @@ QUESTIONS = {  # by name in the URL
             "What does steering along a direction do?": "steering",
             "How few directions of a part does it need?": "subspace_size",
             "Does it need all of attention?": "attention_thinning",
+            "Could attention be computed fast?": "entry_bounds",
             "What does a clamped neuron do?": "neuron_clamp",
             "What do neurons read and write, in tokens?": "neuron_passport",
             "Do two checkpoints have the same neurons?": "passport_agreement",
