@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from test_interventions import hugging_face
+from torch import nn
 
+from analysis.attribution.backgrounds import Background
+from analysis.attribution.sample_run import SampleRun
 from analysis.compute.games.orders import players_on_paths, variance_by_order, walsh
-from analysis.errors import ShapeError, TooLarge
+from analysis.errors import NotEnoughData, ShapeError, TooLarge
+from analysis.interventions.orders_by_depth import ANSWER, parts_of, paths_of, shares_by_layer
+from analysis.sources.loaded_model import LoadedModel
 
 
 def signs(m: int) -> np.ndarray:
@@ -39,14 +46,14 @@ def test_paths_of_attention():
     np.testing.assert_allclose(found[0], [1, 0, 0, 0])
     one = 0.5 + 0.5 * np.mean(np.diag(a[0]))  # who stays, or looks at itself
     np.testing.assert_allclose(found[1], [one, 1 - one, 0, 0], atol=1e-12)
-    draws, counts = 40_000, np.zeros(4)
-    for start in rng.integers(4, size=draws):
-        at, passed = start, {start}
-        for layer in a[::-1]:
-            if rng.random() < 0.5:
-                at = rng.choice(4, p=layer[at])
-                passed.add(at)
-        counts[len(passed) - 1] += 1
+    draws = 40_000
+    at = rng.integers(4, size=draws)
+    passed = np.eye(4, dtype=bool)[at]
+    for layer in a[::-1]:
+        moved = (rng.random(draws)[:, None] > layer[at].cumsum(axis=1)).sum(axis=1).clip(max=3)
+        at = np.where(rng.random(draws) < 0.5, at, moved)
+        passed[np.arange(draws), at] = True
+    counts = np.bincount(passed.sum(axis=1), minlength=5)[1:]
     error = np.sqrt(found[3] * (1 - found[3]) / draws) + 1e-9
     assert (np.abs(counts / draws - found[3]) < 4.5 * error).all()
     np.testing.assert_allclose(players_on_paths(a, 1.0)[-1], [1, 0, 0, 0], atol=1e-15)
@@ -54,3 +61,43 @@ def test_paths_of_attention():
         players_on_paths(a[0], 0.5)
     with pytest.raises(TooLarge):
         players_on_paths(np.full((1, 13, 13), 1 / 13), 0.5)
+
+
+# ---------------------------------------------------------------------------- in a network
+class Grows(nn.Module):
+    """A layer that adds tokens, one that multiplies two of them, an answer of three."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add, self.pair, self.aside = nn.Linear(1, 2), nn.Identity(), nn.Identity()
+
+    def forward(self, x):
+        self.add(x)
+        self.aside(torch.ones(len(x), 2))
+        pair = self.pair(x[:, 0] * x[:, 1])
+        return torch.cat([pair * x[:, 2], torch.zeros_like(pair)], dim=1)
+
+
+def test_layers_have_the_orders_that_they_were_built_with():
+    run = SampleRun(LoadedModel(Grows().double(), "array", lambda items: torch.as_tensor(np.stack(items))),
+                    np.array([[2.0], [-1.0], [3.0], [5.0]]))  # fmt: skip
+    behind = Background(-run.clean[None], "the sample with its sign turned")
+    found, passes = shares_by_layer(
+        run, parts_of(run, 4), behind, ("add", "pair", "aside"), np.random.default_rng(0)
+    )
+    assert passes == 16
+    np.testing.assert_allclose(found["add"], [1, 0, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(found["pair"], [0, 1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(found[ANSWER], [0, 0, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(found["aside"], 0)
+    with pytest.raises(NotEnoughData):
+        parts_of(SampleRun(run.loaded, np.ones((4, 1))).elsewhere("pair"), 4)
+
+
+def test_only_attention_behind_the_tap_is_on_its_paths():
+    loaded, inputs = hugging_face("gpt2")
+    one = LoadedModel(loaded.module, "text", lambda items: {k: v[:1] for k, v in inputs.items()}, causal=True)
+    run = SampleRun(one, None, "transformer.h.0")
+    found = [paths_of(run.elsewhere(f"transformer.h.{i}"), parts_of(run, 4), 0.5) for i in range(3)]
+    assert [len(f) for f in found] == [3, 2, 1]
+    np.testing.assert_allclose(found[2][0], [1, 0, 0, 0], atol=1e-12)

@@ -32,6 +32,7 @@ QUESTIONS = {  # by name in the URL
             "Which units act together?": "interaction_matrix",
             "Is attention an interaction?": "attention_interaction",
             "Which three parts act together?": "triple_interactions",
+            "How many parts act together, layer by layer?": "interaction_by_depth",
             "Which concepts is each answer sensitive to?": "concept_sensitivity",
             "Which of two cues decides when they disagree?": "cue_reliance",
             "At which layer does the cue take over?": "cue_reliance_by_layer",

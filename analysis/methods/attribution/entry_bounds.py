@@ -177,7 +177,7 @@ def _estimates(names, found, chance, n) -> tuple[Estimate, ...]:
                  null=by_chance, null_method=method, n=heads, d=len(n), estimator=how)
         for name, which, by_chance, how in (
             ("heads below √log n", below, low[0], "share of heads whose entries are below it"),
-            ("heads that cannot be brought below it", out, low[1], "share of heads whose least possible ones are above"))
+            ("heads that cannot be brought below it", out, low[1], "share of heads whose least possible are above"))
     ]  # fmt: skip
     each = ratio[:, best, 0]
     top = Estimate(f"entries of head {names[best]} over √log n", float(each.mean()), **mean_interval(each, 0.0),
