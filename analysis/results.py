@@ -118,6 +118,8 @@ class Scatter(Result):
     ellipse_name: str = ""
     ellipse_columns: dict[str, np.ndarray] = field(default_factory=dict)
     ellipse_dashed: np.ndarray | None = None
+    stars: np.ndarray | None = None
+    star_name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
