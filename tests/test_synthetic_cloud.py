@@ -26,8 +26,11 @@ def clouds():
 
 
 def told(real, of, synthetic, made, **params):
-    return synthetic_cloud(ArrayActivations(real, "real", {"label": of}), ArrayActivations(synthetic, "made", {"label": made}),
-                           SyntheticCloudParams(**params))  # fmt: skip
+    taps = [
+        ArrayActivations(x, name, {"label": y})
+        for x, name, y in ((real, "real", of), (synthetic, "made", made))
+    ]
+    return synthetic_cloud(*taps, SyntheticCloudParams(**params))
 
 
 def test_stars_of_the_wrong_class_and_stars_off_the_plane_are_counted(clouds):

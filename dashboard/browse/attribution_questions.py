@@ -17,6 +17,7 @@ QUESTIONS = {  # by name in the URL
             "What do all ways of saliency show?": "saliency_ways",
             "Where, layer by layer?": "saliency_by_layer",
             "What does hiding each place do, at any layer?": "augmentation_occlusion",
+            "By which angles does a hidden place turn it?": "occlusion_angles",
             "How does it change over a feature's range?": "response_curve",
             "What would have to change for another answer?": "counterfactual_dialogue",
         },
