@@ -70,6 +70,7 @@ QUESTIONS = {  # by name in the URL
             "Do other parts make up for a lost one?": "self_repair",
             "What do layers, heads and MLPs add together?": "component_shapley",
             "What does steering along a direction do?": "steering",
+            "What does the network say when steered?": "steering_transcript",
             "How few directions of a part does it need?": "subspace_size",
             "Does it need all of attention?": "attention_thinning",
             "Could attention be computed fast?": "entry_bounds",

@@ -121,10 +121,10 @@ def _estimates(found: Turned, f: int, angles, random, d: int) -> tuple[Estimate,
 
 
 def _reading(name: str, angles, estimates, params) -> str:
-    said = ", ".join(f"{a:.0f}°" for a in angles[:6])
+    said = ", ".join(f"{a:.0f}°" for a in angles[:6]) + " …" * (len(angles) > 6)
     return (
-        f"In sample {params.sample} hiding {name} turns the subspace most, by {said}{' …' if len(angles) > 6 else ''}; another "
-        f"sample turns it by up to {estimates[1].value:.0f}°, random subspaces are {estimates[0].null:.0f}° apart."
+        f"In sample {params.sample} hiding {name} turns the subspace most, by {said}; another sample "
+        f"turns it by up to {estimates[1].value:.0f}°, random subspaces are {estimates[0].null:.0f}° apart."
     )
 
 
