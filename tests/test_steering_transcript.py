@@ -1,4 +1,4 @@
-"""Texts that a steered language model writes: without a push its own, with one those of a network that has it built in."""
+"""Texts that a steered language model writes: without a push its own, with one those of a network that has it in."""
 
 from __future__ import annotations
 

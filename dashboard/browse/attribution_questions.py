@@ -19,6 +19,7 @@ QUESTIONS = {  # by name in the URL
             "What does hiding each place do, at any layer?": "augmentation_occlusion",
             "By which angles does a hidden place turn it?": "occlusion_angles",
             "How does it change over a feature's range?": "response_curve",
+            "What would it look like, moved along a direction?": "edit_strip",
             "What would have to change for another answer?": "counterfactual_dialogue",
         },
     ),

@@ -250,7 +250,7 @@ def _cost(shapes, params: SteeringTranscriptParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """A linear probe of two labels: pushed along the unit that decides it says the other one; along one of zeros not."""
+    """A linear probe of two labels: along the unit that decides it says the other one, along zeros not."""
     rng = np.random.default_rng(0)
     label = np.arange(40) % 2
     x = np.column_stack([label * 4.0 + 0.1 * rng.standard_normal(40), np.zeros(40), rng.standard_normal(40)])
