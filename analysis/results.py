@@ -124,6 +124,8 @@ class Scatter(Result):
     levels: dict[str, float] = field(default_factory=dict)
     corners: dict[str, np.ndarray] = field(default_factory=dict)
     names: str = ""
+    stars: np.ndarray | None = None
+    star_name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from torch import nn
 
 from analysis.activations import ArrayActivations
 from analysis.attribution.saliency.asked import THE_INPUT
+from analysis.attribution.saliency.ways import WAYS
 from analysis.errors import NotFound
 from analysis.methods.attribution.saliency_by_layer import SaliencyByLayerParams, saliency_by_layer
 from analysis.methods.attribution.saliency_map import SaliencyMapParams, saliency_map
@@ -63,7 +64,7 @@ def test_ways_that_have_no_rule_are_left_out_by_name(tap):
     assert found.names[0] == "gradient (2)"
     assert "edges (control)" in found.names
     said = [c for c in found.caveats if c.startswith("Left out")]
-    assert len(said) + len(found.names) == 17
+    assert len(said) + len(found.names) == len(WAYS)
     assert found.pictures.shape == (1, 8, 8)
 
 

@@ -41,6 +41,8 @@ def points_of(
     notes = [] if result.meaningful_axes else [MIXTURES if result.corners else NO_UNIT]
     if result.ellipse_name and result.ellipses is not None and positions.shape[1] == 2:
         notes.append(f"ellipses: {plain(result.ellipse_name)}")
+    if result.stars is not None and np.any(result.stars):
+        notes.append(f"stars: {plain(result.star_name) or 'points that stand out'}")
     if n and not good.all():
         notes.append(f"{int((~good).sum()):,} of {n:,} points have no finite position and are not drawn")
     if shown.note:
@@ -54,6 +56,13 @@ def points_of(
         hover = [hover[i] for i in np.flatnonzero(good)]
     index = np.flatnonzero(good).astype(np.int32)
     return Points(positions[good].astype(np.float32), index, shown, faint, hover, tuple(notes))
+
+
+def starred(result: Scatter, ready: Points) -> np.ndarray:
+    """(m,) bool of the drawn points: those that are stars."""
+    if result.stars is None:
+        return np.zeros(len(ready.index), bool)
+    return np.asarray(result.stars, bool)[ready.index]
 
 
 def _colour_values(result: Scatter, colour, colour_name: str):

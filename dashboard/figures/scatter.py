@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.results import Scatter
 from dashboard.figures import overlays, point_names
-from dashboard.figures.points import Points, axis_name, comparable, limits, points_of
+from dashboard.figures.points import Points, axis_name, comparable, limits, points_of, starred
 from dashboard.figures.scatter_paper import paper
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import MARKS, Theme, steps
@@ -36,7 +36,7 @@ def screen(result: Scatter, theme: Theme, *, point_size=None, height=560, title=
     ready = points_of(result, **options)
     figure = screen_figure(theme, result.title, ready.notes, height=height, show_title=title)
     size = point_size or float(np.clip(9 - 1.3 * np.log10(len(ready.xy)), 2.5, 7))
-    for mask, marker, label in _layers(ready, theme):
+    for mask, marker, label in _with_stars(result, ready, theme, size):
         _add_points(figure, ready, mask, {"size": size, "line": {"width": 0}, **marker}, label, noun(result))
     overlays.on_screen(figure, result, theme, ready.colour)
     point_names.on_screen(figure, result, theme)
@@ -47,6 +47,22 @@ def screen(result: Scatter, theme: Theme, *, point_size=None, height=560, title=
         legend={"title": {"text": legend_title, "font": {"size": 12}}, "y": 1, "yanchor": "top", "x": 1.01},
     )
     return figure
+
+
+def _with_stars(result: Scatter, ready: Points, theme: Theme, size: float):
+    """The layers without their stars, then the stars of each."""
+    stars, name = starred(result, ready), plain(result.star_name) or "stars"
+    above = []
+    for mask, marker, label in _layers(ready, theme):
+        if not (mask & stars).any():
+            yield mask, marker, label
+            continue
+        inner, shades = stars[mask], marker["color"]
+        own, rest = (shades[inner], shades[~inner]) if isinstance(shades, np.ndarray) else (shades, shades)
+        yield mask & ~stars, {**marker, "color": rest}, label
+        look = {"color": own, "symbol": "star", "size": 2.2 * size, "line": {"width": 1, "color": theme.text}}
+        above.append((mask & stars, {**marker, **look}, f"{label}, {name}" if label else name))
+    yield from above
 
 
 def _layers(ready: Points, theme: Theme):
@@ -229,5 +245,7 @@ def words(result: Scatter) -> str:
             f"Coloured by {colour.name}, from {number(np.nanmin(colour.values))} to "
             f"{number(np.nanmax(colour.values))}."
         )
+    if result.stars is not None and np.any(result.stars):
+        parts.append(f"{int(np.sum(result.stars)):,} points are stars: {plain(result.star_name)}.")
     parts.append(overlays.words(result))
     return " ".join(part for part in parts if part)

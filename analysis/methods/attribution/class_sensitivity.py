@@ -8,7 +8,8 @@ least likely of the others:
 ρ is Spearman's rank correlation over tokens, of the maps as they are. A map that looks at no answer has ρ = 1, as edges
 do by construction; a map that turns its sign with the answer has ρ = -1. A map that is the same everywhere tells
 nothing of any answer: samples where one of the two is are left out, and a way with such maps for more than half of the
-samples gets no verdict.
+samples gets no verdict. *NormGrad after a step* is NormGrad of the network that one step of learning has taught each of
+the two answers: beside NormGrad it says what that step is worth.
 
 Null: the map of the same answer for another sample, all samples in one ring at random. It is as alike as the places
 that the way likes anyway (the middle of a picture, strong units): a way whose two answers are no more alike than that
