@@ -328,6 +328,24 @@ class Ledger(Result):
     end_name: str = "end"
 
 
+@dataclass(frozen=True, kw_only=True)
+class TokenFilm(Result):
+    """What became of the T tokens of one sample in F steps with the names `names` (F): `owner` (F, T) int is the token
+    under whose name each goes, its own where it stays, -1 where it is gone. `score` (F, T), what the rule judged by,
+    NaN where it did not (`score_name`). The tokens lie at `cell` (T,) of the `grid` over `picture` (height, width[, 3])
+    uint8, row-major, -1 for one that lies nowhere; or are `words` (T) of a text."""
+
+    kind: ClassVar[str] = "token_film"
+    names: tuple[str, ...]
+    owner: np.ndarray
+    score: np.ndarray | None = None
+    score_name: str = "score"
+    grid: tuple[int, int] | None = None
+    cell: np.ndarray | None = None
+    picture: np.ndarray | None = None
+    words: tuple[str, ...] = ()
+
+
 KINDS: dict[str, type[Result]] = {
     c.kind: c
     for c in (
@@ -341,6 +359,7 @@ KINDS: dict[str, type[Result]] = {
         Partition,
         Gallery,
         TokenMap,
+        TokenFilm,
         Ledger,
     )
 }

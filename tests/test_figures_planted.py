@@ -21,6 +21,7 @@ from analysis.results import (
     Scatter,
     Spectrum,
     Table,
+    TokenFilm,
     TokenMap,
 )
 
@@ -257,6 +258,31 @@ def token_map(n=6, *, grid=(8, 8), leading=1, **changes) -> TokenMap:
     return TokenMap(**{**given, **changes})
 
 
+def token_film(rows=4, steps=5, *, on_grid=True, **changes) -> TokenFilm:
+    t = rows * rows + 1
+    owner = np.tile(np.arange(t), (steps, 1))
+    for k in range(1, steps):
+        owner[k:, 2 * k] = 2 * k - 1
+        owner[k:, -k] = -1
+    score = np.random.default_rng(0).random((steps, t))
+    score[0] = np.nan
+    given = {
+        "title": "What became of the tokens",
+        "names": ("input", *(f"layer {k}" for k in range(1, steps))),
+        "owner": owner,
+        "score": score,
+        "score_name": "class attention",
+        "estimates": ESTIMATES[:1],
+        "origin": ORIGIN,
+    }
+    if on_grid:
+        picture = np.add.outer(np.arange(16), np.arange(16)).astype(np.uint8) * 8
+        given |= {"grid": (rows, rows), "cell": np.arange(t) - 1, "picture": picture}
+    else:
+        given |= {"words": tuple(f"word{i}" for i in range(t))}
+    return TokenFilm(**{**given, **changes})
+
+
 def ledger(m=20, **changes) -> Ledger:
     rng = np.random.default_rng(0)
     values = rng.normal(size=m) * np.exp(-0.15 * np.arange(m))
@@ -331,6 +357,8 @@ def ordinary() -> dict:
             5, pictures=np.arange(256, dtype=np.uint8).reshape(1, 16, 16), names=tuple("abcde")
         ),
         "token_words": token_map(2, grid=None, leading=0, words=(("some", " words") * 9,)),
+        "token_film": token_film(),
+        "token_film_words": token_film(on_grid=False),
         "ledger": ledger(),
         "ledger_plain": ledger(4, low=None, high=None, null_low=None, null_high=None, residual=0.0),
     }
@@ -440,6 +468,18 @@ def hostile() -> dict:
             2, grid=None, leading=0, words=((NASTY, "") * 9,), names=(NASTY, LONG)
         ),
         "token_long": token_map(100, grid=None, value_name=NASTY),
+        "token_film_none": token_film(owner=np.empty((0, 0), int), names=(), score=None),
+        "token_film_gone": token_film(owner=np.full((2, 17), -1), names=("a", "b"), score=None),
+        "token_film_one": token_film(names=("input",), owner=np.arange(17)[None], score=None, picture=None),
+        "token_film_long": token_film(
+            steps=3,
+            on_grid=False,
+            owner=np.tile(np.arange(400), (60, 1)),
+            names=tuple(f"layer {k}" for k in range(60)),
+            score=None,
+            words=("<b>nasty</b>",) * 400,
+        ),
+        "token_film_nan": token_film(score=np.full((5, 17), np.nan)),
         "ledger_none": ledger(0),
         "ledger_one": ledger(1),
         "ledger_nan": ledger(4, values=np.full(4, np.nan)),

@@ -16,6 +16,7 @@ from analysis.results import (
     Scatter,
     Spectrum,
     Table,
+    TokenFilm,
     TokenMap,
 )
 from dashboard.figures import (
@@ -29,6 +30,7 @@ from dashboard.figures import (
     scatter,
     spectrum,
     table,
+    token_film,
     token_map,
 )
 
@@ -43,6 +45,7 @@ _DRAWN_BY: dict[type[Result], ModuleType] = {
     Partition: partition,
     Gallery: gallery,
     TokenMap: token_map,
+    TokenFilm: token_film,
     Ledger: ledger,
 }
 

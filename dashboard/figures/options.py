@@ -21,6 +21,7 @@ from analysis.results import (
     Scatter,
     Spectrum,
     Table,
+    TokenFilm,
     TokenMap,
 )
 from dashboard.figures.style import INCHES
@@ -74,6 +75,7 @@ _BY_KIND: dict[type[Result], dict[str, Check]] = {
     Partition: {},
     Gallery: {"pictures": _ANY},
     TokenMap: {"tokens": _ANY},
+    TokenFilm: {"show": _one_of("tokens", "score")},
     Ledger: {"rows": _number(1, 200)},
 }  # fmt: skip
 

@@ -1,0 +1,91 @@
+"""A token film of a text: a line for every step, a cell for every token."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.results import TokenFilm
+from dashboard.figures.film_panels import group_colour, groups_of, look
+from dashboard.figures.film_reading import left, pointed, steps_shown
+from dashboard.figures.paper import Page
+from dashboard.figures.screen import screen_figure
+from dashboard.figures.style import Theme
+from dashboard.figures.text import markup, shorten
+
+MOST_WORDS, LINE = 160, 26  # tokens; pixels
+
+
+def _word_states(result: TokenFilm, show: str) -> tuple[np.ndarray, np.ndarray]:
+    """((steps, tokens), numbers of the steps): NaN where gone; 0 kept, else 1 + the group's number; or the score."""
+    shown = steps_shown(result)
+    owner = np.asarray(result.owner)[shown][:, :MOST_WORDS]
+    if show == "score" and result.score is not None:
+        return np.where(owner < 0, np.nan, np.asarray(result.score, float)[shown][:, :MOST_WORDS]), shown
+    out = np.zeros(owner.shape)
+    for row, mine in zip(out, owner, strict=True):
+        groups = groups_of(mine)
+        for i, name in enumerate(groups):
+            row[mine == name] = 1 + i % 7
+    return np.where(owner < 0, np.nan, out), shown
+
+
+def screen(result: TokenFilm, theme: Theme, said: tuple[str, ...], show: str, height, title: bool):
+    import plotly.graph_objects as go
+
+    values, shown = _word_states(result, show)
+    how = look(theme.name == "dark")
+    figure = screen_figure(theme, result.title, said, show_title=title,
+                           height=height or 130 + LINE * len(shown))  # fmt: skip
+    scored = show == "score" and result.score is not None
+    names = ["#E8EEF6" if theme.name == "light" else "#31445C", *how.colours[:7]]
+    stops = [[v, c] for i, c in enumerate(names) for v in (i / len(names), (i + 1) / len(names))]
+    colours = (
+        {"colorscale": "Viridis"} if scored else {"colorscale": stops, "zmin": -0.5, "zmax": len(names) - 0.5}
+    )
+    grey = "rgb({},{},{})".format(*how.ground)
+    figure.add_trace(go.Heatmap(
+        z=np.where(np.isnan(values), np.float32(0), np.float32(np.nan)), colorscale=[[0, grey], [1, grey]],
+        showscale=False, hoverinfo="skip", xgap=1, ygap=2,
+    ))  # fmt: skip
+    text = [[pointed(result, int(s), t) for t in range(values.shape[1])] for s in shown]
+    figure.add_trace(go.Heatmap(
+        z=values.astype(np.float32), showscale=scored, hoverongaps=False, xgap=1, ygap=2, hovertext=text,
+        hovertemplate="%{hovertext}<extra></extra>", **colours,
+    ))  # fmt: skip
+    figure.update_yaxes(
+        tickmode="array", tickvals=np.arange(len(shown)), range=[len(shown) - 0.5, -0.5], showline=False, ticks="",
+        ticktext=[f"{markup(result.names[s], 22)} · {left(result, int(s))}" for s in shown],
+    )  # fmt: skip
+    if result.words and values.shape[1] <= 64:
+        figure.update_xaxes(tickmode="array", tickvals=np.arange(values.shape[1]), tickangle=-60,
+                            ticktext=[markup(w, 14) for w in result.words[: values.shape[1]]])  # fmt: skip
+    figure.update_xaxes(title_text="token", showline=False)
+    return figure
+
+
+def paper(result: TokenFilm, page: Page, how, show: str) -> None:
+    values, shown = _word_states(result, show)
+    axes = page.figure.add_subplot()
+    if show == "score" and result.score is not None:
+        image = axes.imshow(values, aspect="auto", interpolation="nearest",
+                            cmap=page.colour_map(False).with_extremes(bad="#cdcfd4"))  # fmt: skip
+        bar = page.figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
+        bar.set_label(shorten(result.score_name, 40))
+    else:
+        picture = np.full((*values.shape, 3), 246.0)
+        for i, owner in enumerate(np.asarray(result.owner)[shown][:, : values.shape[1]]):
+            groups = groups_of(owner)
+            for name in groups:
+                picture[i, owner == name] = group_colour(int(name), groups, how)
+            picture[i, owner < 0] = 150.0 if page.greyscale else how.ground
+        axes.imshow(picture.astype(np.uint8), aspect="auto", interpolation="nearest")
+    axes.set_yticks(
+        range(len(shown)), [f"{shorten(result.names[s], 14)} · {left(result, int(s))}" for s in shown]
+    )
+    axes.tick_params(axis="y", length=0)
+    axes.spines[:].set_visible(False)
+    if result.words and values.shape[1] <= 40:
+        axes.set_xticks(
+            range(values.shape[1]), [shorten(w, 12) for w in result.words[: values.shape[1]]], rotation=90
+        )
+    axes.set_xlabel("token")
