@@ -72,4 +72,6 @@ def load(path: Path) -> KeptDump:
             "Delete it; it is made again when it is asked for",
         ) from error  # fmt: skip
     answers = tuple((str(name), float(p)) for name, p in head["answers"])
-    return KeptDump(TokenDump(layout, recorded), NetworkShape(**head["shape"]), picture, tuple(head["words"]), answers)
+    return KeptDump(
+        TokenDump(layout, recorded), NetworkShape(**head["shape"]), picture, tuple(head["words"]), answers
+    )

@@ -90,7 +90,9 @@ def opened(tap: Activations, maximum: int, rng: np.random.Generator | None = Non
     source = getattr(tap, "source", None)
     run = rerun(tap if source is None else source(), maximum, partial=True, rng=rng)
     network = TokenNetwork(run.loaded, run.data.items(0, min(TRIED, run.n)))
-    return Opened(network, run, run.samples, run.labels, tuple(run.loaded.class_names), (run.note, *run.loaded.notes))
+    return Opened(
+        network, run, run.samples, run.labels, tuple(run.loaded.class_names), (run.note, *run.loaded.notes)
+    )
 
 
 def picture_of(inputs) -> np.ndarray | None:

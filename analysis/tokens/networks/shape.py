@@ -25,7 +25,9 @@ def shape_of(network, inputs) -> NetworkShape:
     outside = [p for p in network.loaded.module.parameters() if id(p) not in inside and p.ndim >= 2]
     patches = int(run.layout.free[0].sum()) if run.layout.grid else tokens
     patch = sum(p.numel() * (patches if p.ndim == 4 else 1) for p in outside if not _looked_up(network, p))
-    return NetworkShape(len(network.blocks), width, heads, keys, hidden, weights / (width * hidden), float(patch))
+    return NetworkShape(
+        len(network.blocks), width, heads, keys, hidden, weights / (width * hidden), float(patch)
+    )
 
 
 def _keys_width(attention, heads: int) -> int:
@@ -38,10 +40,14 @@ def _mlp(module, width: int) -> tuple[float, int]:
     matrices = [p for p in module.parameters() if p.ndim >= 2]
     experts = [p for p in matrices if p.ndim == 3]
     if experts:
-        config = getattr(module, "top_k", None) or getattr(getattr(module, "config", None), "num_experts_per_tok", 1)
+        config = getattr(module, "top_k", None) or getattr(
+            getattr(module, "config", None), "num_experts_per_tok", 1
+        )
         routed = sum(p.numel() / p.shape[0] for p in experts) * int(config)
         others = sum(p.numel() for p in matrices if p.ndim == 2)
-        return routed + others, int(max(np.max(p.shape[1:]) for p in experts)) // (2 if len(experts) == 2 else 1)
+        return routed + others, int(max(np.max(p.shape[1:]) for p in experts)) // (
+            2 if len(experts) == 2 else 1
+        )
     if not matrices:
         raise InputError(
             f"an MLP of {type(module).__name__} without weights", "linear layers, whose cost can be counted"
