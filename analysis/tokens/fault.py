@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FAULT, NONE, UNSEEN = "fault", "none found", "not seen"
+BIASED = "rule or data"  # it differs from chance, and data that differ alike would do the same
 
 
 @dataclass(frozen=True)

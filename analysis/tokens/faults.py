@@ -11,7 +11,7 @@ import numpy as np
 
 from analysis.tokens.attention_faults import first_token_score, first_token_sink, log_size, rows_of_attention
 from analysis.tokens.dump import TokenDump
-from analysis.tokens.fault import Fault, judged, unseen
+from analysis.tokens.fault import BIASED, NONE, Fault, judged, unseen
 from analysis.tokens.rule import AFTER, Rule
 from analysis.tokens.state import GONE, goes_to, grouped_sums, shares
 from analysis.tokens.survival import Survival, survival
@@ -50,11 +50,12 @@ def position_bias(where: Survival) -> list[Fault]:
         rate = where.kept[:, at].sum() / max(where.there[:, at].sum(), 1)
         usual = where.expected[:, at].sum() / max(where.there[:, at].sum(), 1)
         told = f"in {where.names[at]} {rate:.0%} of tokens are left alone, at random {usual:.0%} (z = {z[at]:.1f})"
-        out.append(judged(
-            f"position bias by {kind}", z[at], 0.0, abs(z[at]) > where.bound,
-            f"Survival depends on the place: {told}. The data may differ by place, too: compare with another rule.",
-            f"Survival is as even as at random: |z| = {abs(z[at]):.1f} of {where.bound:.1f} in {where.names[at]}.",
-        ))  # fmt: skip
+        biased = abs(z[at]) > where.bound
+        said = (
+            f"Survival depends on the place: {told}. Data that differ by place do that, too: compare rules."
+            if biased else f"Survival is even: |z| = {abs(z[at]):.1f} of {where.bound:.1f} in {where.names[at]}."
+        )  # fmt: skip
+        out.append(Fault(f"position bias by {kind}", float(z[at]), 0.0, BIASED if biased else NONE, said))
     return out
 
 
