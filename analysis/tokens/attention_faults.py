@@ -77,7 +77,7 @@ def log_size(rule: Rule, run) -> Fault:
     how = f"measured in layer {merged[0] + 1}" if seen else "as the rule declares it"
     return judged(
         name, slope, 1.0, not abs(slope - 1) <= SLOPE,
-        f"Logits rise by {abs(slope):.2f} log s ({how}): a merged token is read as one, and merging copies is not lossless.",
+        f"Logits rise by {abs(slope):.2f} log s ({how}): merged tokens are read as one, copies are not lossless.",
         f"Logits rise by log s ({how}).",
     )  # fmt: skip
 
