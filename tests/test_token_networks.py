@@ -12,9 +12,11 @@ pytest.importorskip("transformers")
 
 from analysis.errors import InputError  # noqa: E402
 from analysis.sources.loaded_model import LoadedModel  # noqa: E402
-from analysis.tokens.dump import record, simulate  # noqa: E402
+from analysis.tokens.dump import needed, record, simulate  # noqa: E402
 from analysis.tokens.networks.token_network import TokenNetwork  # noqa: E402
-from analysis.tokens.rule import rule  # noqa: E402
+from analysis.tokens.oracle import missed  # noqa: E402
+from analysis.tokens.rebuilding import rebuilt  # noqa: E402
+from analysis.tokens.rule import rule, rules  # noqa: E402
 from analysis.tokens.schedule import at_layer, schedule  # noqa: E402
 from analysis.tokens.view import CLASS, PATCH, REGISTER, TEXT  # noqa: E402
 
@@ -124,20 +126,56 @@ def test_merging_copies_is_lossless_with_the_size_of_tokens_and_not_without():
     inputs = network.loaded.prepare([picture])
     whole = network.run(inputs)
     plan = schedule("even", 0.5, 3, 16)
-    half = network.run(inputs, rule("tome"), plan)
-    torch.testing.assert_close(half.logits, whole.logits, rtol=0, atol=1e-5)
-    without = network.run(inputs, replace(rule("tome"), proportional=False), plan)
-    assert (without.logits - whole.logits).abs().max() > 1e-3
+    for id in ("tome", "mctf", "pitome"):
+        half = network.run(inputs, rule(id), plan)
+        assert half.states[-1].counts.tolist() == [9]
+        torch.testing.assert_close(half.logits, whole.logits, rtol=0, atol=1e-5)
+        without = network.run(inputs, replace(rule(id), proportional=False), plan)
+        assert (without.logits - whole.logits).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("id", ["class_attention", "evit", "tome", "even", "random"])
-def test_a_dump_gives_the_first_decision_of_the_network_itself(id):
+def test_tokens_are_made_again_for_what_reads_them_all():
+    network = made("dinov2")
+    inputs, seen = network.loaded.prepare(network.items), []
+    norm = network.loaded.module.dinov2.layernorm
+    handle = norm.register_forward_pre_hook(lambda _module, args: seen.append(args[0].clone()))
+    try:
+        run = network.run(inputs, rule("cluster_rebuild"), at_layer(0, 5, 3, 16), record=("hidden",))
+        network.run(inputs, rule("even"), at_layer(0, 5, 3, 16))
+    finally:
+        handle.remove()
+    assert [x.shape[1] for x in seen] == [17, 6]
+    assert [h.shape[1] for h in run.recorded["hidden"]] == [17, 6, 6, 6]  # fewer where it costs
+    made_again = rebuilt(run.recorded["hidden"][-1], run.states, run.steps)
+    np.testing.assert_allclose(seen[0].numpy(), made_again, atol=1e-5)
+
+
+def test_what_is_missed_is_the_answer_without_one_token():
     network = made("vit")
-    inputs, one = network.loaded.prepare(network.items), rule(id)
-    plan = schedule(one.schedule, 0.5, 3, 16)
-    live, dump = network.run(inputs, one, plan), simulate(record(network, network.items), one, plan)
-    first = next(i for i, gone in enumerate(plan.remove) if gone) + 1
-    np.testing.assert_array_equal(dump.states[first].owner, live.states[first].owner)
+    inputs = network.loaded.prepare(network.items[:1])
+    found = missed(network, inputs, layer=1)
+    assert np.isnan(found[0, 0, 0])
+    least = int(np.nanargmin(found[0, :, 0]))
+    given = {"oracle": found}
+    without = network.run(inputs, rule("dynamicvit"), at_layer(1, 15, 3, 16), given=given)
+    assert least not in without.states[-1].at[0]
+    p, q = (torch.log_softmax(r.logits.double(), -1)[0] for r in (network.run(inputs), without))
+    assert float((p.exp() * (p - q)).sum()) == pytest.approx(found[0, least, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["vit", "llama"])
+def test_a_dump_gives_the_first_decision_of_the_network_itself(kind):
+    network = made(kind)
+    inputs = network.loaded.prepare(network.items)
+    dump = record(network, network.items, needed(list(rules().values())))
+    for one in rules().values():
+        if kind == "llama" and one.id in ("class_attention", "evit"):
+            continue  # no class token
+        plan = lambda n, one=one: schedule(one.schedule, 0.5, 3, n)  # noqa: E731
+        live, there = network.run(inputs, one, plan), simulate(dump, one, plan)
+        first = next(i for i, step in enumerate(live.steps) if step is not None) + 1
+        np.testing.assert_array_equal(there.states[first].owner, live.states[first].owner, one.id)
+        assert torch.isfinite(live.logits).all(), one.id
 
 
 def test_positions_stay_or_are_numbered_anew():

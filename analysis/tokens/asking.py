@@ -9,7 +9,7 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.errors import InputError
 from analysis.tokens.arithmetic import NetworkShape
-from analysis.tokens.dump import LEDGER, TokenDump
+from analysis.tokens.dump import TokenDump, needed
 from analysis.tokens.kept_dump import KeptDump
 from analysis.tokens.opened import opened, picture_of
 from analysis.tokens.outputs import answers_of, changes
@@ -55,8 +55,7 @@ class TokenDesk:
         """What rules look at, of one sample of the store. One pass. Raises NotFound."""
         place = self.opened.place(sample)
         inputs = self.opened.prepared(place, place + 1)
-        names = sorted(set(LEDGER).union(*(_recordable(r) for r in rules().values())))
-        run = self.opened.network.run(inputs, record=tuple(names))
+        run = self.opened.network.run(inputs, record=needed(list(rules().values())))
         p = answers_of(run)[0]
         best = np.argsort(-p, kind="stable")[:TOLD]
         answers = (
@@ -93,7 +92,3 @@ class TokenDesk:
             tuple(int(s.counts[0]) for s in less[0].states), np.stack([s.owner[0] for s in less[0].states]),
             less[0].notes,
         )  # fmt: skip
-
-
-def _recordable(one) -> set[str]:
-    return {n.removeprefix("next ") for n in one.needs}

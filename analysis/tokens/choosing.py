@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.tokens.state import GONE, Step, TokenState, stay
+from analysis.tokens.state import GONE, Step, TokenState, goes_to, stay, survivors
 
 LEAST_LENGTH = 1e-12
 
@@ -78,3 +78,28 @@ def bipartite(
     )[chosen]
     score[np.broadcast_to(rows, first.shape)[can], first[can]] = -value[can]  # the most alike goes first
     return Step(into, score, **facts)
+
+
+def merge_groups(
+    state: TokenState, group: np.ndarray, naming: np.ndarray, score: np.ndarray, **facts
+) -> Step:
+    """The step in which all tokens of a group (B, t) int go into the one of largest `naming` (B, t), the first of a
+    tie; tokens of group GONE stay."""
+    into = stay(state).copy()
+    rows, places = np.nonzero((group != GONE) & state.valid)
+    key = rows * (int(group.max(initial=0)) + 1) + group[rows, places]
+    order = np.lexsort((places, -naming[rows, places], key))
+    _, first, which = np.unique(key[order], return_index=True, return_inverse=True)
+    into[rows[order], places[order]] = places[order][first][which]
+    return Step(into, score, **facts)
+
+
+def then(first: Step, second: Step) -> Step:
+    """Two steps as one, the second being of the tokens that the first leaves. Weights are sizes. The score is that of
+    the first where it judged, of the second otherwise."""
+    keep, goes = survivors(first), goes_to(first)
+    behind = np.take_along_axis(second.into, np.maximum(goes, 0), axis=1)
+    into = np.take_along_axis(keep, np.maximum(behind, 0), axis=1)
+    into = np.where((goes == GONE) | (behind == GONE), GONE, into)
+    later = np.where(goes == GONE, np.nan, np.take_along_axis(second.score, np.maximum(goes, 0), axis=1))
+    return Step(into, np.where(np.isnan(first.score), later, first.score))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis.errors import InputError
+from analysis.tokens.oracle import read_in_the_end
 from analysis.tokens.rule import AFTER, Rule
 from analysis.tokens.schedule import Schedule
 from analysis.tokens.state import Step, TokenState, after
@@ -69,6 +70,12 @@ class Simulated:
         return np.stack([s.counts for s in self.states])
 
 
+def needed(rules: Sequence[Rule]) -> tuple[str, ...]:
+    """What has to be recorded for these rules, beside what most look at. "oracle" is found from it."""
+    asked = {name.removeprefix("next ") for one in rules for name in one.needs} - {"oracle"}
+    return (*LEDGER, *sorted(asked - set(LEDGER)))
+
+
 def record(network, items: Sequence, names: Sequence[str] = LEDGER) -> TokenDump:
     """The dump of some items of a `TokenNetwork`, in one pass, held in memory."""
     run = network.run(network.loaded.prepare(list(items)), record=tuple(names))
@@ -108,10 +115,9 @@ def simulate(
             steps.append(None)
             continue
         view = View(layer, dump.layers, state, dump.layout, _Asked(dump, layer, state, rule))
-        most = np.floor(rule.most * view.free.sum(axis=1)).astype(int)
-        if (remove[:, layer] > most).any():
-            notes.append(too_many(rule, remove[:, layer], most, view.free.sum(axis=1), layer))
-        step = rule.decide(view, np.minimum(remove[:, layer], most), settings, rng)
+        now, said = allowed(rule, remove, layer, dump.layout.free.sum(axis=1), view.free.sum(axis=1))
+        notes += said
+        step = rule.decide(view, now, settings, rng)
         states.append(after(state, step))
         steps.append(step)
         notes += view.notes
@@ -131,6 +137,19 @@ def removals(layout: TokenLayout, plan, layers: int) -> np.ndarray:
     return np.array([plans[n].remove for n in free.tolist()], int).reshape(len(free), layers)
 
 
+def allowed(
+    rule: Rule, remove: np.ndarray, layer: int, start: np.ndarray, free: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
+    """((B,) tokens to remove behind a layer, what the rule cannot do as asked), of the plan `remove` (B, L) and the
+    `free` (B,) tokens that are there, `start` (B,) at the beginning."""
+    wanted, most = remove[:, layer], np.floor(rule.most * free).astype(int)
+    if rule.own_count:  # it may have taken more or fewer than planned before
+        left = start - remove[:, : layer + 1].sum(axis=1)
+        wanted = np.where(wanted > 0, np.maximum(free - left, 0), 0)
+    said = [too_many(rule, wanted, most, free, layer)] if (wanted > most).any() else []
+    return np.minimum(wanted, most), said
+
+
 def too_many(rule: Rule, wanted: np.ndarray, most: np.ndarray, free: np.ndarray, layer: int) -> str:
     """That a rule cannot take away as many tokens at once, in a sentence."""
     row = int((wanted > most).argmax())
@@ -141,7 +160,7 @@ def too_many(rule: Rule, wanted: np.ndarray, most: np.ndarray, free: np.ndarray,
 
 
 class _Asked:
-    """What a view asks a dump for."""
+    """What a view asks a dump for. Where no "oracle" was recorded it is what the answer reads in the last layer."""
 
     def __init__(self, dump: TokenDump, layer: int, state: TokenState, rule: Rule) -> None:
         self.dump, self.layer, self.state, self.rule = dump, layer, state, rule
@@ -154,6 +173,9 @@ class _Asked:
         if name == "hidden":
             name, layer = ("hidden", layer + 1) if self.rule.place == AFTER else ("between", layer)
         values = self.dump.recorded.get(name)
+        if name == "oracle" and values is None and "mean attention" in self.dump.recorded:
+            scores = read_in_the_end(self.dump.recorded["mean attention"][-1], self.dump.layout)
+            return means_inside(scores, self.state)
         if values is None or layer >= len(values):
             raise InputError(
                 f"a dump without '{name}'" + ("" if values is None else f" behind layer {layer + 1}"),
@@ -162,17 +184,7 @@ class _Asked:
         x = values[layer]
         if self.whole:
             return x
-        return self._attention(x) if name.endswith("attention") else self._means(x)
-
-    def _means(self, x: np.ndarray) -> np.ndarray:
-        """(B, …, t, d) means of recorded rows (B, …, T, d) over what is inside each current token."""
-        state = self.state
-        if (state.size <= 1).all():
-            at = np.maximum(state.at, 0)
-            at = at[:, :, None] if x.ndim == 3 else at[:, None, :, None]
-            return np.take_along_axis(x, at, axis=-2)
-        share = self._share(x.dtype)
-        return (share if x.ndim == 3 else share[:, None]) @ x
+        return self._attention(x) if name.endswith("attention") else means_inside(x, self.state)
 
     def _attention(self, x: np.ndarray) -> np.ndarray:
         """(B, …, t, t): means over the rows inside a token, sums over the columns, each row to the sum 1."""
@@ -183,12 +195,23 @@ class _Asked:
             columns = at[:, None, :] if x.ndim == 3 else at[:, None, None, :]
             out = np.take_along_axis(np.take_along_axis(x, rows, axis=-2), columns, axis=-1)
         else:
-            share, inside = self._share(x.dtype), state.sources().astype(x.dtype).transpose(0, 2, 1)
+            share, inside = share_inside(state, x.dtype), state.sources().astype(x.dtype).transpose(0, 2, 1)
             out = (share @ x @ inside) if x.ndim == 3 else (share[:, None] @ x @ inside[:, None])
         valid = state.valid[:, None, :] if x.ndim == 3 else state.valid[:, None, None, :]
         out = np.where(valid, out, 0)
         return out / np.maximum(out.sum(axis=-1, keepdims=True), LEAST)
 
-    def _share(self, dtype) -> np.ndarray:
-        """(B, t, T) what each input token counts in the current token that it is inside."""
-        return (self.state.sources() / np.maximum(self.state.size, 1)[:, :, None]).astype(dtype)
+
+def means_inside(x: np.ndarray, state: TokenState) -> np.ndarray:
+    """(B, …, t, d) means of rows (B, …, T, d) of the input tokens over what is inside each current token."""
+    if (state.size <= 1).all():
+        at = np.maximum(state.at, 0)
+        at = at[:, :, None] if x.ndim == 3 else at[:, None, :, None]
+        return np.take_along_axis(x, at, axis=-2)
+    share = share_inside(state, x.dtype)
+    return (share if x.ndim == 3 else share[:, None]) @ x
+
+
+def share_inside(state: TokenState, dtype) -> np.ndarray:
+    """(B, t, T) what each input token counts in the current token that it is inside."""
+    return (state.sources() / np.maximum(state.size, 1)[:, :, None]).astype(dtype)

@@ -31,6 +31,8 @@ class Rule:
     `analysis.tokens.schedule.SPREADS`; `needs` : what it asks the view for (a live network computes nothing else);
     `proportional` : attention afterwards is weighed by the size of tokens (the logarithm of it is added to the logits).
     `trained` : its published form has trained scores, and what is used instead, in words.
+    `own_count` : it takes as many tokens as it finds right (a threshold, a grid); `remove` says where it acts, by being
+    above 0, and how many more than the plan would leave are there.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Rule:
     most: float = 1.0
     settings: type = NoSettings
     trained: str = ""
+    own_count: bool = False
     merges: bool = False
     baseline: bool = False
     notes: tuple[str, ...] = field(default=())

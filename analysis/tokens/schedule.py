@@ -7,7 +7,10 @@ go behind the attention of each layer. Whole tokens only: shares of a token are 
     once     all behind one layer, the second of six
     thirds   the same share behind layers 4, 7 and 10 of twelve (DynamicViT, EViT)
     quarters the same share at the ends of the first three quarters of the depth (PyramidDrop)
-    falling  none in the first 40 % of layers, then the same number in each until only the share is left (AIM)
+    falling  none in the first 40 % of layers, then the same number in each until only the share is left
+    halved   down to the root of the share behind the first layer, then falling (AIM: merged, then pruned)
+    second   all behind the second layer (FastV)
+    twice    the same share behind a quarter and behind half of the layers (FEATHER)
 """
 
 from __future__ import annotations
@@ -54,12 +57,19 @@ def _falling(share: float, layers: int, tokens: int) -> np.ndarray:
     return tokens * (1 - (1 - share) * done)
 
 
+def _halved(share: float, layers: int, tokens: int) -> np.ndarray:
+    return np.sqrt(share) * _falling(np.sqrt(share), layers, tokens)
+
+
 SPREADS: dict[str, Callable[[float, int, int], np.ndarray]] = {
     "even": _even,
     "once": _stages(lambda n: [max(round(n / 3) - 1, 0)]),
     "thirds": _stages(lambda n: [round(n * k / 4) for k in (1, 2, 3)]),
     "quarters": _stages(lambda n: [max(round(n * k / 4) - 1, 0) for k in (1, 2, 3)]),
     "falling": _falling,
+    "halved": _halved,
+    "second": _stages(lambda n: [1]),
+    "twice": _stages(lambda n: [max(round(n * k / 4) - 1, 0) for k in (1, 2)]),
 }
 
 

@@ -59,12 +59,15 @@ class Step:
     """What a rule decided about t current tokens of B samples. `into` (B, t) int: the current token that each goes
     into, its own place where it stays, GONE where it is dropped or padding. `weight` (B, t) float, what each counts in
     a merge (None: its size); `summed`: weights are used as they are instead of being made to sum to 1 in a group.
-    `score` (B, t) float: by what the rule judged, larger is kept (merged later), NaN where it did not judge."""
+    `score` (B, t) float: by what the rule judged, larger is kept (merged later), NaN where it did not judge.
+    `rebuild` (B, t, t') float: of what the tokens are made again behind the last layer, where they are, from those that
+    stay; rows sum to 1."""
 
     into: np.ndarray
     score: np.ndarray
     weight: np.ndarray | None = None
     summed: bool = False
+    rebuild: np.ndarray | None = None
 
     @property
     def kept(self) -> np.ndarray:

@@ -100,6 +100,28 @@ class View:
         """(B, t) what the last token reads from each token, mean over heads."""
         return self[name][np.arange(len(self.state.at)), self.state.counts - 1]
 
+    @property
+    def ahead(self) -> str:
+        """The mean attention of the layer behind this one; behind the last layer its own."""
+        return "next mean attention" if self.layer + 1 < self.layers else "mean attention"
+
+    def answering_attention(self, name: str = "mean attention") -> np.ndarray:
+        """(B, t) what the token that the answer is read from reads from each: the last one of text, else the class
+        token. Raises InputError where there is neither."""
+        return self[name][np.arange(len(self.state.at)), self.answering]
+
+    @property
+    def answering(self) -> np.ndarray:
+        """(B,) where the token stands that the answer is read from. Raises InputError where there is none."""
+        if self.layout.causal:
+            return self.state.counts - 1
+        if not (self.kinds == CLASS).any(axis=1).all():
+            raise InputError(
+                "a network without text and without a class token", "a token that the answer is read from",
+                "Choose a rule that does without one, such as ToMe or received attention",
+            )  # fmt: skip
+        return (self.kinds == CLASS).argmax(axis=1)
+
     def received(self) -> np.ndarray:
         """(B, t) what each token is read on average, over heads and over tokens that can read it."""
         attention, valid = self["mean attention"], self.state.valid

@@ -8,26 +8,28 @@ import time
 import numpy as np
 
 from analysis.errors import InputError
-from analysis.tokens.dump import removals, too_many
+from analysis.tokens.dump import allowed, means_inside, removals
 from analysis.tokens.networks.attending import FAR, Attending
+from analysis.tokens.rebuilding import made_from, rebuilds
 from analysis.tokens.rule import AFTER, BETWEEN
 from analysis.tokens.state import GONE, TokenState, after, goes_to, shares, survivors
 from analysis.tokens.view import View
 
-RECORDABLE = ("hidden", "between", "keys", "queries", "values", "attention", "mean keys", "mean attention")
+RECORDABLE = ("hidden", "between", "keys", "queries", "values", "attention", "mean keys", "mean attention",
+              "plain keys", "plain queries")  # fmt: skip
 WEIGHTS = frozenset({"attention", "mean attention"})  # what makes the weights of attention wanted
 
 
 class Passing:
     """The state of one pass; see `TokenNetwork.run` for what is given."""
 
-    def __init__(self, network, inputs, rule, schedule, settings, rng, record, repack) -> None:
+    def __init__(self, network, inputs, rule, schedule, settings, rng, record, repack, given) -> None:
         unknown = set(record) - set(RECORDABLE)
         if unknown:
             raise InputError(f"recording {sorted(unknown)}", "names among " + ", ".join(RECORDABLE))
         self.network, self.inputs, self.rule, self.schedule = network, inputs, rule, schedule
         self.settings = settings if settings is not None or rule is None else rule.settings()
-        self.rng, self.record, self.repack = rng, tuple(record), repack
+        self.rng, self.record, self.repack, self.given = rng, tuple(record), repack, dict(given or {})
         self.states: list[TokenState] = []
         self.steps: list = []
         self.layout, self.deciding, self.notes = None, 0.0, []
@@ -63,7 +65,7 @@ class Passing:
                 self.states.append(self.state)
                 self.steps.append(None)
             self._keep("hidden", x)
-            return self._spread(x) if number == self.network.layers - 1 and self.layout.causal else x
+            return self._left(x) if number == self.network.layers - 1 else x
 
         return forward
 
@@ -91,11 +93,7 @@ class Passing:
         return self.rule is not None and self.rule.place == place and bool(self._remove[:, number].any())
 
     def _attend(self, number: int, block, x, facts, active):
-        rule = self.rule
-        wanted = bool(WEIGHTS & set(self.record)) or (
-            rule is not None and bool(WEIGHTS & rule.needs) and bool(self._remove[:, number].any())
-        )
-        attend = Attending(self._bias, wanted)
+        attend = Attending(self._bias, self._wanted(number))
         out = self._through(block, x, facts, active, attend)
         done = attend.done
         done.rotary = self._sliced(facts).get("position_embeddings")
@@ -103,6 +101,15 @@ class Passing:
         for name in self.recorded.keys() - {"hidden", "between"}:
             self._keep(name, of_attention(done, name))
         return out if block.scale1 is None else block.scale1(out)
+
+    def _wanted(self, number: int) -> bool:
+        """Whether the weights of attention of this block are looked at."""
+        if WEIGHTS & set(self.record):
+            return True
+        if self.rule is None or not self._remove[:, number].any():
+            return False
+        last = number == self.network.layers - 1  # nothing behind it: a rule that looks ahead looks at itself
+        return bool(WEIGHTS & {n.removeprefix("next ") if last else n for n in self.rule.needs})
 
     def _through(self, block, x, facts, active, attend):
         active[id(block.attention)] = attend
@@ -160,6 +167,16 @@ class Passing:
         if name in self.recorded:
             self.recorded[name].append(None if values is None else values.float().numpy().copy())
 
+    def _left(self, x):
+        """What the network is given behind the last block: the tokens that are left; in text, or where a step says of
+        what tokens are made again, all places."""
+        import torch
+
+        if rebuilds(self.steps):
+            made = made_from(self.states, self.steps)
+            return torch.from_numpy(made).to(x.dtype) @ x
+        return self._spread(x) if self.layout.causal else x
+
     def _spread(self, x):
         """(B, T, d) every token that is left at its own place again, so that readouts of text find their positions;
         zeros where it is gone."""
@@ -179,11 +196,10 @@ class Passing:
         state = self.state
         view = View(number, self.network.layers, state, self.layout,
                     lambda name: self._asked(name, number, x, facts, active))  # fmt: skip
-        free = view.free.sum(axis=1)
-        wanted, most = self._remove[:, number], np.floor(self.rule.most * free).astype(int)
-        if (wanted > most).any():
-            self.notes.append(too_many(self.rule, wanted, most, free, number))
-        step = self.rule.decide(view, np.minimum(wanted, most), self.settings, self.rng)
+        start_count, free = self.layout.free.sum(axis=1), view.free.sum(axis=1)
+        now, said = allowed(self.rule, self._remove, number, start_count, free)
+        self.notes += said
+        step = self.rule.decide(view, now, self.settings, self.rng)
         new = after(state, step)
         out = _merged(x, state, step, torch)
         self.states.append(new)
@@ -194,6 +210,8 @@ class Passing:
 
     def _asked(self, name: str, number: int, x, facts, active) -> np.ndarray:
         done = self._attended
+        if name in self.given:
+            return means_inside(np.asarray(self.given[name]), self.state)
         if name == "hidden":
             return x.float().numpy()
         if name.startswith("next "):

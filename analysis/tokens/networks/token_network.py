@@ -9,6 +9,7 @@ opened: without a rule both give the same answers. torch is imported when a netw
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from analysis.tokens.networks.attending import followed
 from analysis.tokens.networks.block_parts import blocks_of
 from analysis.tokens.networks.layouts import layout_of
 from analysis.tokens.networks.passing import Passing
+from analysis.tokens.oracle import read_in_the_end
 from analysis.tokens.rule import Rule
 from analysis.tokens.schedule import Schedule
 from analysis.tokens.state import Step, TokenState
@@ -70,16 +72,23 @@ class TokenNetwork:
     def run(
         self, inputs, rule: Rule | None = None, schedule: Schedule | None = None, settings=None,
         rng: np.random.Generator | None = None, record: tuple[str, ...] = (), repack: bool = False,
+        given: Mapping[str, np.ndarray] | None = None,
     ) -> TokenRun:  # fmt: skip
-        """One pass of prepared `inputs`. `record` : names of "hidden", "keys", "queries", "values", "attention".
-        `repack` : rotary positions are numbered anew after each removal, instead of staying.
+        """One pass of prepared `inputs`. `record` : names of `passing.RECORDABLE`. `repack` : rotary positions are
+        numbered anew after each removal, instead of staying. `given` : (B, T, …) arrays by name that the rule may ask
+        for; a rule that wants an "oracle" and is given none is told what the answer reads in the last layer of a pass
+        before this one.
 
         Raises InputError with the network's own words where it cannot take these inputs.
         """
         import torch
 
+        if rule is not None and schedule is not None and "oracle" in rule.needs - set(given or ()):
+            before = self.run(inputs, record=("mean attention",))
+            scores = read_in_the_end(before.recorded["mean attention"][-1], before.layout)
+            given = {**(given or {}), "oracle": scores}
         passing = Passing(
-            self, inputs, rule, schedule, settings, rng or np.random.default_rng(0), record, repack
+            self, inputs, rule, schedule, settings, rng or np.random.default_rng(0), record, repack, given
         )
         start = time.perf_counter()
         with self._followed(passing), torch.inference_mode():

@@ -1,0 +1,74 @@
+"""The rows of a tap as if they were the tokens of a small network: for taps whose network cannot be run.
+
+Rows are centred and divided by their root mean square, so that scale does not matter. Before the tokens of a sample
+stands their mean, as the class token that reads them; every layer has the rows as tokens, keys and queries, and
+attention softmax(x xᵀ / √d). A tap of one row a sample is cut into runs of 16 neighbours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.activations import Activations
+from analysis.arrays import chosen_samples, finite_rows
+from analysis.compute.streaming import Pass, refuse_few
+from analysis.spec import Progress
+from analysis.tokens.dump import TokenDump
+from analysis.tokens.view import CLASS, PADDING, PATCH, TokenLayout
+
+RUN, LAYERS, FEWEST = 16, 4, 2  # neighbours; layers; samples
+NOTE = (
+    "No network was run: the rows of the tap stand for tokens, keys and queries of every layer, and their mean for the "
+    "class token."
+)
+
+
+def dump_of_rows(
+    tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress
+) -> tuple[TokenDump, Pass]:
+    """((n samples, T) dump, what was read) of at most `maximum` samples. Raises NotEnoughData below two of them, or
+    where none has two tokens."""
+    seen, layout = Pass(), tap.layout
+    offsets = layout.offsets
+    if layout.is_pooled:
+        offsets = np.append(np.arange(0, layout.n_rows - RUN + 1, RUN), layout.n_rows // RUN * RUN)
+    samples, found, cells = chosen_samples(max(len(offsets) - 1, 0), maximum, rng), [], []
+    for k, i in enumerate(samples):
+        if k % 64 == 0:
+            progress(0.5 * k / max(len(samples), 1), "reading")
+        x = np.asarray(tap.take(np.arange(offsets[i], offsets[i + 1])), np.float64)
+        good = finite_rows(x)
+        seen.n_rows += len(x)
+        seen.n_nonfinite += int(len(x) - good.sum())
+        if good.sum() > 1:
+            seen.n_samples += 1
+            found.append(x[good])
+            cells.append(np.flatnonzero(good) - (0 if layout.is_pooled else layout.leading))
+    refuse_few(tap.name, len(found), FEWEST, "sample(s) of two tokens or more")
+    grid = None if layout.is_pooled else layout.grid
+    progress(0.5, "reading")
+    return _dump(found, cells, grid), seen
+
+
+def _dump(found: list[np.ndarray], cells: list[np.ndarray], grid) -> TokenDump:
+    longest, d = max(map(len, found)) + 1, found[0].shape[1]
+    mean = sum(x.sum(axis=0) for x in found) / sum(map(len, found))
+    spread = np.sqrt(np.mean([np.square(x - mean).mean() for x in found]))
+    tokens = np.zeros((len(found), longest, d))
+    kinds, cell = np.full(tokens.shape[:2], PADDING), np.full(tokens.shape[:2], -1)
+    for b, (x, at) in enumerate(zip(found, cells, strict=True)):
+        x = (x - mean) / (spread if spread > 0 else 1.0)
+        tokens[b, 0], tokens[b, 1 : len(x) + 1] = x.mean(axis=0), x
+        kinds[b, 0], kinds[b, 1 : len(x) + 1] = CLASS, PATCH
+        cell[b, 1 : len(x) + 1] = np.where(at >= 0, at, -1) if grid else -1
+    logits = tokens @ tokens.transpose(0, 2, 1) / np.sqrt(d)
+    weight = np.exp(logits - logits.max(axis=2, keepdims=True)) * (kinds != PADDING)[:, None]
+    attention = weight / weight.sum(axis=2, keepdims=True)
+    free = (kinds == PATCH) & ((cell >= 0) if grid else True)
+    heads, one = tokens[:, None], [tokens] * LAYERS
+    recorded = {
+        "hidden": [tokens] * (LAYERS + 1), "between": one, "mean keys": one, "mean attention": [attention] * LAYERS,
+        "attention": [attention[:, None]] * LAYERS,
+        **{name: [heads] * LAYERS for name in ("keys", "queries", "plain keys", "plain queries")},
+    }  # fmt: skip
+    return TokenDump(TokenLayout(kinds, free, cell, tuple(grid) if grid else None), recorded)
