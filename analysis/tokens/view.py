@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from analysis.errors import InputError
 from analysis.tokens.state import TokenState
 
 PADDING, CLASS, REGISTER, PATCH, TEXT, PROMPT = -1, 0, 1, 2, 3, 4
 KIND_NAMES = {
     PADDING: "padding", CLASS: "class token", REGISTER: "register", PATCH: "patch", TEXT: "text", PROMPT: "prompt"
 }  # fmt: skip
+NO_CLASS = "There is no class token: what all tokens read on average ranks them instead."
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class View:
         on average, which is said."""
         at = (self.kinds == CLASS).argmax(axis=1)
         if not (self.kinds == CLASS).any(axis=1).all():
-            self.notes.append("There is no class token: what all tokens read on average ranks them instead.")
+            self.notes.append(NO_CLASS)
             return self.received()
         return self["mean attention"][np.arange(len(at)), at]
 
@@ -107,7 +109,10 @@ class View:
 
     def answering_attention(self, name: str = "mean attention") -> np.ndarray:
         """(B, t) what the token that the answer is read from reads from each: the last one of text, else the class
-        token. Raises InputError where there is neither."""
+        token; without either what all tokens read on average, which is said."""
+        if not self.layout.causal and not (self.kinds == CLASS).any(axis=1).all():
+            self.notes.append(NO_CLASS)
+            return self.received(name)
         return self[name][np.arange(len(self.state.at)), self.answering]
 
     @property
@@ -122,9 +127,9 @@ class View:
             )  # fmt: skip
         return (self.kinds == CLASS).argmax(axis=1)
 
-    def received(self) -> np.ndarray:
+    def received(self, name: str = "mean attention") -> np.ndarray:
         """(B, t) what each token is read on average, over heads and over tokens that can read it."""
-        attention, valid = self["mean attention"], self.state.valid
+        attention, valid = self[name], self.state.valid
         counted = valid[:, :, None] & (np.tri(valid.shape[1], dtype=bool) if self.layout.causal else True)
         return (attention * counted).sum(axis=1) / np.maximum(
             (counted * np.ones_like(attention)).sum(axis=1), 1
