@@ -64,7 +64,7 @@ def spend(
 
     Cost: (1 + rules times shares) passes of every sample; memory of one batch.
     """
-    shape, found, notes = who.shape(), {}, []
+    shape, found, notes, refused = who.shape(), {}, [], {}
     seed = int(rng.integers(2**31))
     for part, given in who.batches(BATCH):
         whole = who.answer(given)
@@ -80,7 +80,8 @@ def spend(
                 _spent(whole, less, labels, shape, one, who.classifies)
             )
             notes += less.notes
-    return {key: _joined(parts) for key, parts in found.items()}, tuple(dict.fromkeys(notes))
+    made = {key: _joined(parts) for key, parts in found.items() if key[0] not in refused}
+    return made, (*refused.values(), *dict.fromkeys(notes))
 
 
 def _spent(whole, less, labels, shape: NetworkShape, rule: Rule, classifies: bool) -> Spent:

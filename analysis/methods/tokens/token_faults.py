@@ -89,7 +89,7 @@ def token_faults(
     progress(0.0, "opening")
     live, why = _opened(tap, params, rng)
     if live is None:
-        dump, seen = dump_of_rows(tap, params.maximum_samples, rng, progress)
+        dump, _, seen = dump_of_rows(tap, params.maximum_samples, rng, progress)
         run = simulate(dump, one, lambda n: schedule(one.schedule, params.share, dump.layers, n), rng=rng)
         where, notes = survival(dump.layout, run.states[-1]), (NOTE + why, *seen.notes, *run.notes)
     else:

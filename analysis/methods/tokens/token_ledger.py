@@ -29,7 +29,7 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval, share_interval
-from analysis.compute.streaming import Pass, finite_blocks
+from analysis.errors import InputError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.ledger import COSINE, MEASURES, NATS, RIGHT, SAME, spend
@@ -70,19 +70,22 @@ def token_ledger(
 
     Raises
     ------
-    NotFound, NotEnoughData
-        A rule that there is not; fewer than two tokens.
+    NotFound, InputError, NotEnoughData
+        A rule that there is not, or that these tokens do not allow; fewer than two samples of two tokens.
     """
-    tap, rng, seen = as_activations(activations), rng or np.random.default_rng(0), Pass()
-    for _ in finite_blocks(tap, seen, progress, "reading", (0.0, 0.05), as_stored=True):
-        pass
+    tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     chosen = chosen_rules(params.rules)
-    who, notes = subject(tap, params.maximum_samples, rng, params.source)
+    who, notes = subject(
+        tap, params.maximum_samples, rng, params.source, lambda f, doing="": progress(0.1 * f, doing)
+    )
     measure, told = _measure(who, params.measure)
     chances = {c.id: c for c in map(chance_of, chosen)}
     spent, said = spend(who, [*chosen, *chances.values()], SHARES, rng, progress, (0.1, 1.0))
     progress(1.0, "done")
-    return _curve(who, chosen, spent, measure, tap, (*seen.notes, *notes, *told, *said))
+    chosen = [one for one in chosen if (one.id, SHARES[0]) in spent]
+    if not chosen:
+        raise InputError(" ".join(said), "a rule that these tokens allow", "Ask for all rules")
+    return _curve(who, chosen, spent, measure, tap, (*notes, *told, *said))
 
 
 def chosen_rules(asked: str) -> list[Rule]:
