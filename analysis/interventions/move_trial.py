@@ -37,7 +37,8 @@ def judge_moves(
     behind : a later site, through which what was changed goes on to the answer.
 
     Of more than 128 samples, or of more than 8 large ones, some batches, drawn at random, are judged. Cost: (6 + 5
-    random) rows a sample and claim, one backward pass a sample; memory of what stands at all tokens of the sites, several times.
+    random) rows a sample and claim, one backward pass a sample; memory of what stands at all tokens of the sites,
+    several times.
     """
     sites = list(dict.fromkeys(e.site for c in claims for cell in c.cells for e in cell))
     asked = [*sites, *([behind] if behind and behind not in sites else [])]
