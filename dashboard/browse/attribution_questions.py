@@ -70,6 +70,7 @@ QUESTIONS = {  # by name in the URL
             "What does steering along a direction do?": "steering",
             "What does it say while it is steered?": "steering_transcripts",
             "How few directions of a part does it need?": "subspace_size",
+            "At which depth do parts act together?": "interaction_by_depth",
             "Does it need all of attention?": "attention_thinning",
             "What does a clamped neuron do?": "neuron_clamp",
             "What do neurons read and write, in tokens?": "neuron_passport",
