@@ -81,7 +81,7 @@ def test_groups_are_apart_and_of_real_tokens(rng):
 
 
 def test_it_begins_where_blocks_begin_and_reads_behind_each(rng):
-    blocks = SimpleNamespace(parts=NetworkParts(("h.0", "h.1")), site=Site("h.1"))
+    blocks = SimpleNamespace(parts=NetworkParts(("h.0", "h.1"), (None,) * 2, (None,) * 2), site=Site("h.1"))
     assert _places(blocks) == (Site("h.0", "input"), [Site("h.0"), Site("h.1")])
     rows = SimpleNamespace(parts=NetworkParts(layers=("a", "b")), site=Site("b"))
     assert _places(rows) == (Site("input"), [Site("a"), Site("b")])
