@@ -122,9 +122,8 @@ def steering_transcripts(
     pushes = np.concatenate([np.zeros((1, len(way))), *(np.outer(alphas[1:] * scale, w) for w in ways)])
     found = said(bench, pushes, params.prompt, params.length, progress, (0.1, 0.9))
     cells = [steered(bench.site, way, float(alphas[-1]) * scale)] * len(bench.runs)
-    verdict = verdict_on(
-        bench, [(f"a push of {alphas[-1]:g} along {name}", cells)], rng, progress, (0.9, 1.0)
-    )
+    claim = f"a push of {alphas[-1]:g} along {name}", cells
+    verdict = verdict_on(bench, [claim], rng, progress, (0.9, 1.0), sized=True)
     progress(1.0, "done")
     return _table(bench, params, name, alphas, found, verdict)
 
