@@ -227,7 +227,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="saliency_by_layer", family="attribution", title="Saliency layer by layer", version=1,
+        id="saliency_by_layer", family="attribution", title="Saliency layer by layer", version=2,
         function=saliency_by_layer,
         summary="One way of saliency at every recorded layer of a sample, and all layers combined in one map.",
         params=SaliencyByLayerParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=FEWEST,

@@ -206,7 +206,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="saliency_map", family="attribution", title="Where the answer is decided", version=1,
+        id="saliency_map", family="attribution", title="Where the answer is decided", version=2,
         function=saliency_map,
         summary="A map over the tokens of samples by one way of saliency, beside maps of other samples.",
         params=SaliencyMapParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=FEWEST,

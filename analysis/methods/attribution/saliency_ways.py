@@ -194,7 +194,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="saliency_ways", family="attribution", title="Ways of saliency side by side", version=1,
+        id="saliency_ways", family="attribution", title="Ways of saliency side by side", version=2,
         function=saliency_ways,
         summary="One sample's maps by every way, what each costs, controls among them, and how far they agree.",
         params=SaliencyWaysParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=FEWEST,
