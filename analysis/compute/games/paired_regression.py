@@ -59,13 +59,8 @@ def solve(
     players = pairs.members.shape[1]
     if players == 1:
         return total[None].copy(), np.zeros((1, len(total)))
-    x = pairs.signs
-    lean = x.mean(axis=1, keepdims=True)
-    design = (x - lean) / 2  # orthogonal to equal shares
-    target = odd - lean * total / 2
-    weights = pairs.weights / pairs.weights.max()
-    normal = (design * weights[:, None]).T @ design
-    inverse = np.linalg.pinv(normal, rcond=1e-11, hermitian=True)
+    design, weights, inverse = pairs.regression
+    target = odd - pairs.signs.mean(axis=1, keepdims=True) * total / 2
     values = inverse @ (design.T @ (weights[:, None] * target))
     rest = target - design @ values
     reach = design @ inverse
