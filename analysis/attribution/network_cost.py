@@ -29,7 +29,9 @@ def cost_of(method: Method, taps: Sequence[Activations], params) -> Cost:
         return found
     if _by_slopes(taps[0], params):
         params = dataclasses.replace(params, way=SLOPES)
-    samples = tuple((tap.layout.n_samples, tap.shape[1]) for tap in taps)  # passes are of samples, not of tokens
+    samples = tuple(
+        (tap.layout.n_samples, tap.shape[1]) for tap in taps
+    )  # passes are of samples, not of tokens
     passes = min(found.passes, method.cost(samples, params).passes)
     return Cost(found.seconds + machine().seconds(flops32=each * passes), found.bytes, passes)
 

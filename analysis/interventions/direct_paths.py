@@ -132,7 +132,9 @@ class _Reader:
             answers, logits, run.real(answers.shape[1]), "the logits", "what its last linear map gives"
         )
         if early:
-            _refuse_other(read, given, run.real(1), "what the last linear map reads", "what the last norm gives")
+            _refuse_other(
+                read, given, run.real(1), "what the last linear map reads", "what the last norm gives"
+            )
         self._at = _weights(*((last, normed) if early else (given, read)), run, position)
 
     def _norm(self, parts: NetworkParts, x, given, real) -> None:

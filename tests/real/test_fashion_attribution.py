@@ -30,7 +30,9 @@ def opened(real, tmp_path_factory):
 @pytest.fixture(scope="module")
 def store(opened):
     checkpoint, data, folder = opened
-    return record(checkpoint, data, folder / "s", name="s", taps=["1", "3", "6"], tokens="all", dtype="float32")
+    return record(
+        checkpoint, data, folder / "s", name="s", taps=["1", "3", "6"], tokens="all", dtype="float32"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +50,17 @@ def test_dead_units_are_owed_nothing(store):
     dead = np.abs(np.asarray(tap.take(np.arange(100)))).max(axis=0) == 0
     assert dead.sum() >= 90
     for way in ("slopes along the way", "Shapley values"):
-        params = SampleAttributionParams(sample=85, players="features", way=way, null_samples=5, budget=256, alone=8)
+        params = SampleAttributionParams(
+            sample=85, players="features", way=way, null_samples=5, budget=256, alone=8
+        )
         found = sample_attribution(tap, params)
         of = dict(zip(found.names, found.values, strict=True))
         assert abs(found.residual) < 5e-3 * np.abs(found.values).sum()
         assert max(abs(of.get(f"unit {j}", 0.0)) for j in np.flatnonzero(dead)) == 0
     taken = ablation_effect(tap, AblationParams(parts="units of the tap", most=100, maximum_samples=20))
-    changed = {name for name, size in zip(taken.columns["part"], taken.columns["size"], strict=True) if size > 0}
+    changed = {
+        name for name, size in zip(taken.columns["part"], taken.columns["size"], strict=True) if size > 0
+    }
     assert 1 <= len(changed) <= ALIVE
     assert changed <= {f"unit {j}" for j in np.flatnonzero(~dead)}
 

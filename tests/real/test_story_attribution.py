@@ -18,7 +18,10 @@ from analysis.sources.checkpoint import open_checkpoint
 from analysis.sources.data import open_data
 from analysis.sources.loaded_model import LoadedModel
 
-NAMES = {"girl": ("Lily", "Lucy", "Mia", "Anna", "Sue", "Amy"), "boy": ("Tim", "Tom", "Ben", "Max", "Sam", "Bob")}
+NAMES = {
+    "girl": ("Lily", "Lucy", "Mia", "Anna", "Sue", "Amy"),
+    "boy": ("Tim", "Tom", "Ben", "Max", "Sam", "Bob"),
+}
 THINGS = ("ball", "dog", "cat", "car", "tree")
 
 
@@ -83,7 +86,9 @@ def test_attention_is_the_same_read_off_either_way(folder, own):
 
 
 def test_what_parts_write_straight_to_the_answer_adds_up(store):
-    found = direct_logit_attribution(store.activations("model.layers.2"), DirectLogitParams(maximum_samples=12))
+    found = direct_logit_attribution(
+        store.activations("model.layers.2"), DirectLogitParams(maximum_samples=12)
+    )
     assert len(found.names) == 1 + 5 * 8 + 5 + 1  # embedding, heads, MLPs, biases
     assert abs(found.residual) < 1e-4 * np.abs(found.values).sum()
     assert {e.name: e.value for e in found.estimates}["residual of the sum"] < 1e-4
@@ -91,7 +96,9 @@ def test_what_parts_write_straight_to_the_answer_adds_up(store):
 
 def test_at_the_last_layer_the_next_word_is_owed_to_the_last_token_alone(store):
     tap = store.activations("model.layers.4")
-    found = sample_attribution(tap, SampleAttributionParams(players="tokens", null_samples=2, reader=AUTOMATIC))
+    found = sample_attribution(
+        tap, SampleAttributionParams(players="tokens", null_samples=2, reader=AUTOMATIC)
+    )
     assert np.abs(found.values[:-1]).max() == 0
     assert abs(found.residual) < 2e-3 * abs(found.end - found.start)
 

@@ -20,7 +20,12 @@ from analysis.methods.attribution.sample_attribution import SampleAttributionPar
 from analysis.sources.checkpoint import open_checkpoint
 from analysis.sources.hooked_run import hooked_run
 
-EXCHANGING = ("integrated gradients", "occlusion", "RISE", "Shapley values")  # what stands at a place is taken away
+EXCHANGING = (
+    "integrated gradients",
+    "occlusion",
+    "RISE",
+    "Shapley values",
+)  # what stands at a place is taken away
 NO_RULE = ("DeepLIFT", "LRP")
 PATCHES, SIDE = "to_patch_embedding", 4
 
@@ -93,7 +98,9 @@ def test_behind_the_last_block_the_answer_is_owed_to_the_class_token_alone(store
 
 
 def test_code_of_a_checkpoint_is_not_run_without_leave(store):
-    found = sample_attribution(store.activations("transformer.layers.5"), SampleAttributionParams(null_samples=2))
+    found = sample_attribution(
+        store.activations("transformer.layers.5"), SampleAttributionParams(null_samples=2)
+    )
     assert any("needs Python code of its own" in c for c in found.caveats)
     assert any("linear probe" in c for c in found.caveats)
 
@@ -127,7 +134,9 @@ def shortcut(loaded, digits):  # noqa: F811
     pictures = np.stack([np.asarray(p) for p in digits.items(0, 200)])
     net = Pooled(loaded.module).eval()
     with torch.no_grad():
-        without, there = (net.tokens(loaded.prepare(list(p))).double().numpy() for p in (pictures, squared(pictures)))
+        without, there = (
+            net.tokens(loaded.prepare(list(p))).double().numpy() for p in (pictures, squared(pictures))
+        )
     within = np.cov(np.r_[without - without.mean(axis=0), there - there.mean(axis=0)], rowvar=False)
     apart = there.mean(axis=0) - without.mean(axis=0)
     way = np.linalg.solve(within + 1e-3 * np.trace(within) / 64 * np.eye(64), apart)
