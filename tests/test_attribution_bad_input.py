@@ -13,7 +13,7 @@ from analysis.attribution import backgrounds, players, targets
 from analysis.attribution.sample_run import SampleRun
 from analysis.attribution.split_game import split_game
 from analysis.compute.games.exact import exact_values
-from analysis.errors import Cancelled, InputError, NotFound, ShapeError, TooLarge
+from analysis.errors import Cancelled, InputError, LoupeError, NotFound, ShapeError, TooLarge
 from analysis.features.readers import PROBE
 from analysis.methods.attribution.sample_attribution import SampleAttributionParams, sample_attribution
 from analysis.methods.attribution.similar_patches import SimilarPatchesParams, similar_patches
@@ -158,3 +158,26 @@ def test_a_background_of_the_wrong_shape_and_players_of_another_site_are_refused
     other = split_game(run, players.each_unit(D + 1), behind, targets.logit_target(run.logits))
     with pytest.raises(ShapeError, match="players that own"):
         exact_values(other)
+
+
+# ---------------------------------------------------------------------------- ends of settings
+def ends(asked, side: str) -> dict:
+    found = {p.name: getattr(p, side) for p in params_of(asked.params) if p.kind in ("int", "float")}
+    return {k: v for k, v in found.items() if v is not None and k not in (*ONE_SAMPLE, "answer")}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_settings_at_their_ends_give_a_result_or_a_refusal_and_a_cost_that_is_a_number(method):
+    asked = METHODS[method]
+    for side in ("low", "high"):
+        for params in ({name: value} for name, value in ends(asked, side).items()):
+            cost = asked.cost(((N, D),) * asked.inputs, make_params(asked.params, params))
+            assert np.isfinite([cost.seconds, cost.bytes, cost.passes]).all()
+            assert min(cost.seconds, cost.bytes, cost.passes) >= 0
+    params = make_params(asked.params, ends(asked, "low"))
+    try:
+        found = asked.function(*[tap()] * asked.inputs, params=params, rng=np.random.default_rng(0))
+    except LoupeError:
+        return
+    assert found.reading
+    assert all(np.isfinite(e.value) for e in found.estimates)
