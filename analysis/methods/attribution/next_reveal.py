@@ -181,7 +181,8 @@ def _cost(shapes, params: NextRevealParams) -> Cost:
     samples, kept = min(n, params.maximum_samples), min(d, params.groups * params.components)
     work = samples * kept**2 * (params.groups**3 + params.groups * params.draws) * 10.0
     held = 8.0 * samples * (4.0 * d + 8.0 * kept + 4.0 * params.groups**2)
-    return Cost(0.2 + m.seconds(flops64=work, moved=8.0 * n * d), held)
+    fits = params.groups * params.draws + params.groups**3 / 6
+    return Cost(0.2 + m.seconds(flops64=work, moved=8.0 * n * d, calls=600.0 * fits), held)
 
 
 def _check() -> tuple[CheckLine, ...]:
