@@ -15,9 +15,9 @@ evaluations for the error of the better of shap's Kernel (without its l1 selecti
     products of up to 4 players, 30            0.50  0.53  0.42    1.35  1.22  1.30    0.00
 
 (.: not measured. The ViT's and the language model's first column is of before the surrogate was used below 2 M pairs.)
-Balance alone halves what few pairs need. Where the value of a coalition says nothing of another's no estimator keeps
-one half: the benchmark's game `noise` prints the bound. Balance and surrogate take some 0.02 s at 50 pairs of 30 players
-and 0.25 s at 300 pairs of 196: for networks of less than 0.1 ms an evaluation `shap` is quicker.
+Balance alone halves what few pairs need. Where the value of a coalition says nothing of another's, no estimator keeps
+one half: the benchmark's game `noise` prints the bound. Balance and surrogate take some 0.02 s at 50 pairs of 30
+players and 0.25 s at 300 pairs of 196: for networks of less than 0.1 ms an evaluation `shap` is quicker.
 """
 
 from __future__ import annotations
