@@ -140,7 +140,9 @@ def _caveats(answers, curve: Sigmoid, half: Sigmoid) -> list[str]:
         f"layer {half.middle:.1f}.",
     ]
     if answers.fixed:
-        said.append("Where the answer is read from a token that stays, nobody reads the others behind the last layer.")
+        said.append(
+            "Where the answer is read from a token that stays, nobody reads the others behind the last layer."
+        )
     if isinstance(answers, RowAnswers):
         said.append(
             "All layers are the same rows: the counts fall only as the limit is shared out over them."
