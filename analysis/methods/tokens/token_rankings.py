@@ -6,12 +6,13 @@ of scores a, b of two layers, averaged over samples. A score is what the answer'
 token; in text the last), or what a token is read by all that can read it, mean over heads. Tokens that may not be
 removed are left out. Where layers agree, one ranking made early can be kept for all.
 
-Null: rankings that have nothing to do with each other: mean 0, standard deviation √(2 (2 n + 5) / (9 n (n - 1))) for a
-sample of n tokens, by the root of the number of samples for the mean. Interval: Student's t over samples.
+Nulls: rankings that have nothing to do with each other: mean 0, standard deviation √(2 (2 n + 5) / (9 n (n - 1))) for a
+sample of n tokens, by the root of the number of samples for the mean. And by place: the ranking of the other layer in
+another sample (the next one), at the same places, which is alike where only the place of a token counts. Interval:
+Student's t over samples.
 
-When it lies: layers whose attention is alike by position alone agree without looking at what is there (the place of a
-patch, the first words): look at two samples' survivors beside it; the null is of one sample's tokens as exchangeable,
-and neighbouring tokens are not; few tokens make τ coarse. Where the network cannot be run, rows of the tap stand for
+When it lies: the first null takes tokens as exchangeable, and neighbouring ones are not; the second is too low where
+samples are of other lengths, and too high where all samples look alike; few tokens make τ coarse. Where the network cannot be run, rows of the tap stand for
 tokens, and four scores of them stand for layers.
 
 Cost: one pass of the network; layers x tokens² for each sample.
@@ -88,7 +89,9 @@ def token_rankings(
     tau = np.stack([kendall(t) for t in tables])
     spread = float(np.sqrt(np.mean([chance_spread(t.shape[1]) ** 2 for t in tables]) / len(tables)))
     progress(1.0, "done")
-    return _matrix(tau, spread, names, notes, params if live is not None else None, tap.shape[1])
+    return _matrix(
+        tau, _by_place(tables), spread, names, notes, params if live is not None else None, tap.shape[1]
+    )
 
 
 def _recorded(live):
@@ -117,26 +120,37 @@ def _of_rows(dump: TokenDump) -> tuple[tuple[str, ...], np.ndarray]:
     return ("read by their mean", "read by all", "length", "likeness to the mean"), np.stack(scores)
 
 
-def _matrix(tau: np.ndarray, spread: float, names, notes, params, d: int) -> Matrix:
+def _by_place(tables: list[np.ndarray]) -> np.ndarray:
+    """(L, L) mean τ of a layer with a layer of the next sample, over the places that both have."""
+    found = []
+    for one, other in zip(tables, [*tables[1:], tables[0]], strict=True):
+        n, layers = min(one.shape[1], other.shape[1]), len(one)
+        found.append(kendall(np.concatenate([one[:, :n], other[:, :n]]))[:layers, layers:])
+    mean = np.mean(found, axis=0)
+    return (mean + mean.T) / 2
+
+
+def _matrix(tau: np.ndarray, place: np.ndarray, spread: float, names, notes, params, d: int) -> Matrix:
     n, size = len(tau), tau.shape[1]
     reach = float(-ndtri(0.025)) * spread
     mean = tau.mean(axis=0)
     half = stdtrit(n - 1, 0.975) * tau.std(axis=0, ddof=1) / np.sqrt(n)
     off = ~np.eye(size, dtype=bool)
     what = f"tokens {params.score}" if params else "rows by four scores"
-    estimates = _estimates(tau, off, reach, n, d)
+    estimates = _estimates(tau, place, off, n, d)
     beyond = int((np.abs(mean[off]) > reach).sum()) // 2
     return Matrix(
         title=f"Agreement of rankings: {what}",
         reading=f"Rankings of two {'layers' if params else 'scores'} agree with τ = {mean[off].mean():.2f} on average "
-        f"(chance: within ± {reach:.2f}); {beyond} of {int(off.sum()) // 2} pairs are beyond chance.",
+        f"(chance: within ± {reach:.2f}; by place alone {place[off].mean():.2f}); {beyond} of {int(off.sum()) // 2} "
+        "pairs are beyond chance.", null=place,
         caveats=(*notes, f"{n:,} samples of three tokens or more."), estimates=estimates, values=mean, row_names=names,
         column_names=names, value_name="Kendall's τ", null_band=(-reach, reach), limits=(-1.0, 1.0), diverging=True,
         significant=np.abs(mean) > reach, low=np.maximum(mean - half, -1), high=np.minimum(mean + half, 1),
     )  # fmt: skip
 
 
-def _estimates(tau, off, reach: float, n: int, d: int) -> tuple[Estimate, ...]:
+def _estimates(tau, place, off, n: int, d: int) -> tuple[Estimate, ...]:
     size = tau.shape[1]
     at = {"all pairs": off, "neighbours": np.eye(size, k=1, dtype=bool)}
     first = np.zeros((size, size), bool)
@@ -153,8 +167,8 @@ def _estimates(tau, off, reach: float, n: int, d: int) -> tuple[Estimate, ...]:
     out = []
     for name, cells in at.items():
         each = tau[:, cells].mean(axis=1)
-        out.append(Estimate(f"τ, {name}", float(each.mean()), **mean_interval(each, -1.0, 1.0), **chance, n=n, d=d,
-                            estimator="mean over samples"))  # fmt: skip
+        out.append(Estimate(f"τ, {name}", float(each.mean()), **mean_interval(each, -1.0, 1.0), n=n, d=d,
+                            null=float(place[cells].mean()), null_method=alone, estimator="mean over samples"))  # fmt: skip
     return tuple(out)
 
 
