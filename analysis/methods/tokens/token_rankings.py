@@ -12,8 +12,8 @@ another sample (the next one), at the same places, which is alike where only the
 Student's t over samples.
 
 When it lies: the first null takes tokens as exchangeable, and neighbouring ones are not; the second is too low where
-samples are of other lengths, and too high where all samples look alike; few tokens make τ coarse. Where the network cannot be run, rows of the tap stand for
-tokens, and four scores of them stand for layers.
+samples are of other lengths, and too high where all samples look alike; few tokens make τ coarse. Where the network
+cannot be run, rows of the tap stand for tokens, and four scores of them stand for layers.
 
 Cost: one pass of the network; layers x tokens² for each sample.
 
@@ -156,19 +156,16 @@ def _estimates(tau, place, off, n: int, d: int) -> tuple[Estimate, ...]:
     first = np.zeros((size, size), bool)
     first[0, 1:] = True
     at["the first with the others"] = first
-    chance = {
-        "null": 0.0,
-        "null_low": -reach,
-        "null_high": reach,
-        "null_method": "rankings that share nothing",
-    }
+    alone = "another sample's ranking at the same places"
     if size < 2:
         at = {"itself": np.ones((1, 1), bool)}
     out = []
     for name, cells in at.items():
         each = tau[:, cells].mean(axis=1)
-        out.append(Estimate(f"τ, {name}", float(each.mean()), **mean_interval(each, -1.0, 1.0), n=n, d=d,
-                            null=float(place[cells].mean()), null_method=alone, estimator="mean over samples"))  # fmt: skip
+        out.append(Estimate(
+            f"τ, {name}", float(each.mean()), **mean_interval(each, -1.0, 1.0), n=n, d=d,
+            null=float(place[cells].mean()), null_method=alone, estimator="mean over samples",
+        ))  # fmt: skip
     return tuple(out)
 
 
