@@ -15,6 +15,7 @@ import numpy as np
 
 from analysis import registry
 from analysis.activations import Activations, as_activations
+from analysis.attribution import network_cost
 from analysis.compute.kept import keeping
 from analysis.errors import InputError, LoupeError, NotEnoughData, NotFound, ParameterError
 from analysis.installed import not_installed
@@ -84,6 +85,7 @@ def run(
     result = dataclasses.replace(result, origin=origin)
     if cache is not None:
         cache.put(name, result)
+        cache.timings.add(taps[0].name, method.id, estimated.passes, estimated.seconds, origin.seconds)
     return result
 
 
@@ -115,6 +117,12 @@ def cost(method_id: str, shapes: Sequence[tuple[int, int]], params: dict | None 
     """Seconds on this machine and bytes beyond the input, before running."""
     method = registry.method(method_id)
     return method.cost(tuple(tuple(s) for s in shapes), make_params(method.params, dict(params or {})))
+
+
+def cost_of(method_id: str, inputs: Sequence[Activations], params: dict | None = None) -> Cost:
+    """The same of taps that may know the network they were recorded from, and how large it is."""
+    method = registry.method(method_id)
+    return network_cost.cost_of(method, inputs, make_params(method.params, dict(params or {})))
 
 
 def key(method: Method, digests: Sequence[str], params: object, seed: int) -> str:

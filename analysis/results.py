@@ -27,7 +27,8 @@ class Estimate:
     """A number that says how far to believe it.
 
     value, [low, high] at `level` by `interval` (how it was made); `null`, what structureless data of the same
-    shape gives (by `null_method`), with [null_low, null_high] where known; n samples, d units.
+    shape gives (by `null_method`), with [null_low, null_high] where known; n samples, d units. A number that has no
+    interval or no null by its nature says why: "none: " and the reason in the place of how it was made.
     """
 
     name: str
@@ -97,7 +98,9 @@ class Scatter(Result):
     what the map makes of a small ball; `ellipse_columns` have a value for each (m,), those that are also in `columns`
     colour them like their points; `ellipse_dashed` (m,) bool sets some apart. `guides` (m, 2) by
     name are lines to read the points against, such as a unit circle or a level by chance; each is named at its last
-    point.
+    point. `levels` name heights of the second axis, which then has these names and no numbers. `corners` (2,) by name
+    are places that points are mixtures of; the names stand outside. `names`: the column that names points, written
+    beside them where they are few; a second axis without a label only sets them apart then.
     """
 
     kind: ClassVar[str] = "scatter"
@@ -118,6 +121,11 @@ class Scatter(Result):
     ellipse_name: str = ""
     ellipse_columns: dict[str, np.ndarray] = field(default_factory=dict)
     ellipse_dashed: np.ndarray | None = None
+    levels: dict[str, float] = field(default_factory=dict)
+    corners: dict[str, np.ndarray] = field(default_factory=dict)
+    names: str = ""
+    stars: np.ndarray | None = None
+    star_name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +218,9 @@ class Curve(Result):
 
     `marks` by series: places of `x` that stand out on its line, called `mark_name`. `joined`: lines run on across
     places where a series has no value (series that were measured at different places). `x_labels` (m)
-    names the places where these are taps or checkpoints, and the axis then shows names ("": a place between)."""
+    names the places where these are taps or checkpoints, and the axis then shows names ("": a place between).
+    `controls`: names of series that are there to be compared with. An estimate called "<what>, <series>" sums that
+    series up; many lines are ranked by it."""
 
     kind: ClassVar[str] = "curve"
     x: np.ndarray
@@ -225,6 +235,7 @@ class Curve(Result):
     mark_name: str = ""
     joined: bool = False
     x_labels: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,14 +342,15 @@ class Ledger(Result):
 @dataclass(frozen=True, kw_only=True)
 class TokenFilm(Result):
     """What became of the T tokens of one sample in F steps with the names `names` (F): `owner` (F, T) int is the token
-    under whose name each goes, its own where it stays, -1 where it is gone. `score` (F, T), what the rule judged by,
-    NaN where it did not (`score_name`). The tokens lie at `cell` (T,) of the `grid` over `picture` (height, width[, 3])
-    uint8, row-major, -1 for one that lies nowhere; or are `words` (T) of a text."""
+    under whose name each goes, its own where it stays, -1 where it is gone. `score` (F, T) is what the rule judged by
+    where it `judged` (F, T) bool, 0 elsewhere. The tokens lie at `cell` (T,) of the `grid` over `picture` (height,
+    width[, 3]) uint8, row-major, -1 for one that lies nowhere; or are `words` (T) of a text."""
 
     kind: ClassVar[str] = "token_film"
     names: tuple[str, ...]
     owner: np.ndarray
     score: np.ndarray | None = None
+    judged: np.ndarray | None = None
     score_name: str = "score"
     grid: tuple[int, int] | None = None
     cell: np.ndarray | None = None

@@ -16,7 +16,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from analysis.people import People
 from analysis.results import Result
 from analysis.search import search_store
 from analysis.selection import Selection, row_mask, sample_mask, selection_of_rows
-from analysis.spec import Progress, make_params, no_progress
+from analysis.spec import Cost, Progress, make_params, no_progress
 from analysis.store.cache import ResultCache
 from analysis.store.encoded import encoded_at
 from analysis.store.reader import Store
@@ -176,6 +176,13 @@ class Workspace:
         """Run a method on taps by name, or return what an earlier identical run left."""
         taps = [self.activations(r) for r in references]
         return pipeline.run(method, taps, params, seed=seed, cache=self.cache, progress=progress)
+
+    def cost(self, method: str, references: Sequence[str], params: dict | None = None) -> Cost:
+        """What such a run will take; where a network is run, by what runs on this machine took so far."""
+        taps = [self.activations(r) for r in references]
+        told = pipeline.cost_of(method, taps, params)
+        factor = self.cache.timings.factor(taps[0].name, method, told.passes) if taps else 1.0
+        return replace(told, seconds=told.seconds * factor)
 
     def key(
         self, method: str, references: Sequence[str], params: dict | None = None, *, seed: int = 0

@@ -31,6 +31,7 @@ _PLANNED = (
     PageInfo("subspaces", "Subspaces", ":material/view_in_ar:"),
     PageInfo("dictionaries", "Dictionaries", ":material/menu_book:"),
     PageInfo("attribution", "Attribution", ":material/balance:"),
+    PageInfo("tokens", "Tokens", ":material/grid_on:"),
     PageInfo("analyses", "Analyses", ":material/analytics:"),
 )
 

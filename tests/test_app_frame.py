@@ -56,6 +56,7 @@ PARAMS = {
         "guess",
         "all",
     ),
+    "tokens": ("tap", "view", "ask", "seed", "settings", "p.sample", "rule", "left", "beside", "show"),
     "subspaces": (
         "tap",
         "tap2",

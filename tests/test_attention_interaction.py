@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -101,3 +103,88 @@ def test_a_network_without_attention_is_refused():
     run = Samples(np.ones((1, TOKENS, D)), torch.nn.Flatten()).run(0)
     with pytest.raises(InputError, match="attention over its tokens"):
         attention_of(run)
+
+
+class Fused(torch.nn.Module):
+    """As transformers' networks: weights are told by the plain way only."""
+
+    def __init__(self, broken=False) -> None:
+        super().__init__()
+        self.config, self.seen, self.broken = SimpleNamespace(_attn_implementation="sdpa"), [], broken
+
+    def set_attn_implementation(self, name) -> None:
+        self.config._attn_implementation = name
+
+    def forward(self, x, output_attentions=False):
+        self.seen.append(self.config._attn_implementation)
+        if not output_attentions:
+            return SimpleNamespace(logits=x.sum(dim=1))
+        if self.broken:
+            raise ZeroDivisionError
+        plain = self.config._attn_implementation == "eager"
+        weights = torch.softmax(x @ x.transpose(1, 2), dim=-1)[:, None]
+        return SimpleNamespace(logits=x.sum(dim=1), attentions=(weights,) if plain else (None,))
+
+
+def test_fused_attention_is_switched_to_the_plain_way_for_the_run_and_back():
+    x = np.random.default_rng(0).standard_normal((1, TOKENS, D))
+    run = Samples(x, Fused()).run(0)
+    module = run.loaded.module.train()
+    maps = attention_of(run)
+    assert maps.shape == (1, 1, TOKENS, TOKENS)
+    np.testing.assert_allclose(maps.sum(axis=-1), 1)
+    assert module.seen == ["sdpa", "eager"]
+    assert module.config._attn_implementation == "sdpa"
+    assert module.training
+    module.broken = True
+    with pytest.raises(ZeroDivisionError):
+        attention_of(run)
+    assert module.config._attn_implementation == "sdpa"
+
+
+def test_that_attention_is_read_in_the_plain_way_is_said(table):
+    found, _ = table(lambda x, _: x.sum(dim=(1, 2)))
+    assert any("plain attention, which tells its weights" in c for c in found.caveats)
+
+
+class FusedKernel(torch.nn.Module):
+    """Attention by torch's fused kernel, which hides its weights."""
+
+    def __init__(self, mask=None, **how) -> None:
+        super().__init__()
+        self.mask, self.how, self.dropped = mask, how, torch.nn.Dropout(0.5)
+
+    def forward(self, x):
+        heads = x[:, None].expand(-1, 4, -1, -1) * torch.arange(1, 5, dtype=x.dtype)[:, None, None]
+        few = heads[:, ::2] if self.how.get("enable_gqa") else heads
+        mixed = torch.nn.functional.scaled_dot_product_attention(heads, few, few, self.mask, **self.how)
+        return self.dropped(mixed).sum(dim=(1, 2))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"scale": 2.0}, {"is_causal": True}, {"enable_gqa": True}, {"mask": torch.eye(TOKENS, dtype=torch.bool)},
+     {"mask": torch.linspace(-2, 2, TOKENS).double().expand(TOKENS, -1)}],
+)  # fmt: skip
+def test_weights_that_a_fused_kernel_hides_are_those_it_mixes_by(how):
+    """What the weights make of the values is what the kernel gave; the network is in the mode it was in."""
+    x = np.random.default_rng(2).standard_normal((1, TOKENS, D))
+    samples = Samples(x, FusedKernel(**how).double())
+    samples.loaded.module.train()
+    weights = attention_of(samples.run(0))
+    assert samples.loaded.module.dropped.training
+    assert weights.shape == (1, 4, TOKENS, TOKENS)
+    factors = np.array([1, 1, 3, 3]) if how.get("enable_gqa") else np.arange(1, 5)
+    mixed = np.einsum("hts,hsd->d", weights[0], factors[:, None, None] * x)
+    with torch.no_grad():
+        known = samples.loaded.module.eval()(torch.as_tensor(x))
+    np.testing.assert_allclose(mixed, known[0].numpy(), atol=1e-12)
+
+
+def test_a_layer_in_eval_mode_inside_a_network_in_training_stays_so():
+    layer = torch.nn.TransformerEncoderLayer(D, 2, 8, batch_first=True, dtype=torch.float64)
+    layer.linear1.eval()
+    samples = Samples(np.random.default_rng(3).standard_normal((1, TOKENS, D)), layer)
+    weights = attention_of(samples.run(0))  # the layer's own fast way knows no weights
+    np.testing.assert_allclose(weights.sum(axis=-1), np.ones((1, 2, TOKENS)))
+    assert (layer.training, layer.dropout.training, layer.linear1.training) == (True, True, False)

@@ -15,7 +15,7 @@ from analysis.errors import InputError, NotEnoughData
 from analysis.features.readers import PROBE
 from analysis.interventions import components as parts
 from analysis.interventions import interventions as done
-from analysis.interventions import subspaces
+from analysis.interventions import subspaces, sweep_numbers
 from analysis.interventions.ablation import ablations, changes, random_twins
 from analysis.interventions.batch_run import BatchRun
 from analysis.interventions.component_game import component_game
@@ -139,10 +139,10 @@ def test_shares_are_told_only_of_a_difference_that_is_there(rng):
     there = Swept(effect, effect, base, 5 + rng.standard_normal(30))
     gone = Swept(effect, effect, base, rng.standard_normal(30) - rng.standard_normal(30).mean())
     gone = Swept(effect, effect, base, gone.source - gone.source.mean())
-    assert patching._told(there)
-    assert not patching._told(gone)
+    assert sweep_numbers.told(there)
+    assert not sweep_numbers.told(gone)
     n = np.full((1, 2), 30)
-    values, low, high, null = patching._cells(there, n, True, rng)
+    values, low, high, null = sweep_numbers.cells(there, n, True, rng)
     known = effect.mean(axis=2) / there.gap.mean()
     np.testing.assert_allclose(values, known)
     np.testing.assert_allclose(null, known)
@@ -334,3 +334,109 @@ def test_noise_at_the_input_breaks_what_it_restores():
         gap, effect = found.estimates[0].value, found.estimates[1].value
         assert abs(gap) > 0.1
         assert effect == pytest.approx(gap, rel=1e-6)
+
+
+# ---------------------------------------------------------------------------- texts of other lengths
+@pytest.fixture
+def texts():
+    """Twelve texts of 5, 6 or 7 words (one of 4) in a tiny language model, padded behind."""
+    model, _ = hugging_face("gpt2")
+    lengths = np.array([7, 5, 6] * 4)
+    lengths[-1] = 4
+    ids = torch.as_tensor(np.random.default_rng(1).integers(1, 20, (12, 7)))
+    mask = torch.as_tensor(np.arange(7) < lengths[:, None]).long()
+    inputs = {"input_ids": ids * mask, "attention_mask": mask}
+    run = BatchRun(model, inputs)
+    made = SimpleNamespace(
+        batches=[SimpleNamespace(run=run)], runs=[run], targets=[many_targets(run)], n=12,
+        parts=network_parts(model, inputs), answer=None, notes=[], tap=SimpleNamespace(name="tap"),
+    )  # fmt: skip
+    return made, lengths
+
+
+def test_partners_are_of_as_many_words_and_the_lonely_are_left_out(texts, rng, monkeypatch):
+    bench, _ = texts
+    monkeypatch.setattr("analysis.interventions.pairs.likeliest", lambda run, *_: np.zeros(run.n, int))
+    pairs = pairs_of(bench, SAME, 1.0, rng)
+    clean, other = (r.mask.sum(dim=1).numpy() for r in (pairs[0].clean, pairs[0].corrupted))
+    np.testing.assert_array_equal(clean, other)
+    assert pairs[0].clean.n == 11  # nobody else has four words
+    assert any("1 of 12 samples have no partner" in note for note in bench.notes)
+    np.testing.assert_array_equal(pairs[0].clean.last, clean - 1)
+    np.testing.assert_array_equal(pairs[0].target.position, clean - 1)
+
+
+def test_padding_is_neither_patched_nor_part_of_what_is_told(texts, rng):
+    """Other words in the padding change no cell; the last tokens are told of the longer texts alone."""
+    bench, lengths = texts
+    swept = []
+    for fill in (0, 3):
+        inputs = dict(bench.runs[0].inputs)
+        inputs["input_ids"] = torch.where(inputs["attention_mask"] > 0, inputs["input_ids"], fill)
+        run = bench.runs[0].of_inputs(inputs)
+        own = SimpleNamespace(
+            **{**vars(bench), "batches": [SimpleNamespace(run=run)], "runs": [run], "notes": []}
+        )
+        pairs = pairs_of(own, NOISE, 2.0, np.random.default_rng(2))
+        grid = grid_of(own, pairs, AT_TOKENS, 32)
+        swept.append(sweep(grid, pairs, True, np.random.default_rng(3), lambda *_: None, (0.0, 1.0)))
+    known = np.isfinite(swept[0].effect[0])
+    np.testing.assert_array_equal(known.sum(axis=1), [(lengths > t).sum() for t in range(7)])
+    drawn = np.isfinite(swept[1].effect[0])
+    np.testing.assert_array_equal(known, drawn)
+    np.testing.assert_allclose(swept[0].effect[:, known], swept[1].effect[:, known], atol=1e-5)
+
+
+def test_the_numbers_of_both_runs_are_told_with_their_errors():
+    found = patching.activation_patching(planted_probe(), patching.PatchingParams(reader=PROBE))
+    words = next(c for c in found.caveats if "pairs: beside" in c)
+    assert words.count("±") == 2
+    assert "standard errors" in words
+    for e in found.estimates:
+        assert e.null is not None, e.name
+        assert e.low is not None or e.name.startswith("natural variance"), e.name
+    assert found.low is not None
+    assert (found.low <= found.values).all()
+    assert (found.values <= found.high).all()
+
+
+class Late(torch.nn.Module):
+    """Blocks, then one token or the mean of all, and only then the norm."""
+
+    def __init__(self, pick) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.pick = torch.nn.Linear(3, 6), pick
+        self.blocks = torch.nn.ModuleList(Sums() for _ in range(2))
+        self.norm, self.head = torch.nn.LayerNorm(6), torch.nn.Linear(6, 4)
+
+    def forward(self, x):
+        x = self.embed(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(self.pick(x)))
+
+
+class Sums(torch.nn.Module):
+    """A stand-in for attention: values of all tokens before, then an MLP."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value, self.out = torch.nn.Linear(6, 5), torch.nn.Linear(5, 6)
+        self.up, self.down = torch.nn.Linear(6, 9), torch.nn.Linear(9, 6)
+
+    def forward(self, x):
+        x = x + self.out(self.value(x).cumsum(dim=1))
+        return x + self.down(torch.relu(self.up(x)))
+
+
+@pytest.mark.parametrize("pick", [lambda x: x[:, 2], lambda x: x.mean(dim=1)])
+def test_parts_add_up_where_the_norm_comes_after_the_token_is_taken(pick):
+    model = LoadedModel(Late(pick).double(), "array", lambda items: torch.as_tensor(np.stack(items)))
+    inputs = model.prepare(list(np.random.default_rng(0).standard_normal((5, 4, 3))))
+    run, found = BatchRun(model, inputs), network_parts(model, inputs)
+    assert found.norm == "norm"
+    target = many_targets(run, targets.DIFFERENCE)
+    values = direct_paths(run, found, target.position).values(target)
+    np.testing.assert_allclose(values.sum(axis=0), target.of(run.logits).numpy(), atol=1e-9)
+    assert len(values) == 1 + 4 + 1

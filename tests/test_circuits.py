@@ -10,7 +10,8 @@ import torch
 
 from analysis.attribution.targets import LOGIT
 from analysis.interventions.batch_run import BatchRun
-from analysis.interventions.circuit_edges import edges_of
+from analysis.interventions.circuit_edges import _with_noise, edges_of
+from analysis.interventions.circuit_facts import matched_sets
 from analysis.interventions.circuits import BY_HEADS, BY_PARTS, Wired, graph_of, wired
 from analysis.interventions.finding_parts import network_parts
 from analysis.interventions.interventions import ABLATIONS, MEAN
@@ -145,3 +146,31 @@ def test_a_dead_unit_has_no_path_and_nothing_is_left_on_the_network(linear):
     finally:
         net[1].weight.data = kept
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+
+
+# ---------------------------------------------------------------------------- what they are held against
+def test_random_sets_have_as_many_paths_into_each_depth(transformer, rng):
+    graph = graph_of(transformer, BY_HEADS, 4, 32)
+    stage = np.append(graph.stage, graph.stage.max() + 1)[graph.edges[:, 1]]
+    chosen = rng.random(len(graph.edges)) < 0.3
+    found = matched_sets(graph, chosen, 40, rng)
+    for s in np.unique(stage):
+        assert (found[:, stage == s].sum(axis=1) == chosen[stage == s].sum()).all()
+    share = found[:, stage == stage.max()].mean(axis=0)
+    assert share.min() > 0
+    assert share.max() < 1
+
+
+def test_noise_is_of_each_unit_and_padding_does_not_count(rng):
+    """Channels of other sizes, and padding that is far from all samples."""
+    x = torch.as_tensor(rng.standard_normal((40, 30, 2)) * np.array([1.0, 100.0]))
+    mask = torch.ones(40, 30, dtype=torch.int64)
+    mask[:, 20:], x[:, 20:] = 0, 1e6
+
+    class Mean(torch.nn.Module):
+        def forward(self, inputs_embeds, attention_mask):
+            return (inputs_embeds * attention_mask[..., None]).sum(dim=1)
+
+    run = BatchRun(LoadedModel(Mean().eval(), "text", None), {"inputs_embeds": x, "attention_mask": mask})
+    noise = (_with_noise(run, "inputs_embeds", 0.5, rng).inputs["inputs_embeds"] - x).numpy()
+    np.testing.assert_allclose(noise.std(axis=(0, 1)), [0.5, 50.0], rtol=0.1)

@@ -265,12 +265,14 @@ def token_film(rows=4, steps=5, *, on_grid=True, **changes) -> TokenFilm:
         owner[k:, 2 * k] = 2 * k - 1
         owner[k:, -k] = -1
     score = np.random.default_rng(0).random((steps, t))
-    score[0] = np.nan
+    judged = np.ones((steps, t), bool)
+    judged[0] = False
     given = {
         "title": "What became of the tokens",
         "names": ("input", *(f"layer {k}" for k in range(1, steps))),
         "owner": owner,
         "score": score,
+        "judged": judged,
         "score_name": "class attention",
         "estimates": ESTIMATES[:1],
         "origin": ORIGIN,
@@ -479,7 +481,7 @@ def hostile() -> dict:
             score=None,
             words=("<b>nasty</b>",) * 400,
         ),
-        "token_film_nan": token_film(score=np.full((5, 17), np.nan)),
+        "token_film_unjudged": token_film(judged=np.zeros((5, 17), bool)),
         "ledger_none": ledger(0),
         "ledger_one": ledger(1),
         "ledger_nan": ledger(4, values=np.full(4, np.nan)),

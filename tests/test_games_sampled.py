@@ -8,6 +8,7 @@ from math import comb
 import numpy as np
 import pytest
 
+from analysis.compute.games.balanced_pairs import balanced
 from analysis.compute.games.coalitions import draw_pairs, expected_counts, pairs_of_size
 from analysis.compute.games.cubic_surrogate import _left_out, cubic_shapley
 from analysis.compute.games.exact import exact_values, shapley_of
@@ -169,7 +170,8 @@ def test_refusals():
 
 def test_the_estimator_is_chosen_by_what_the_budget_allows():
     assert chosen(10, 2000) == "exact"
-    assert chosen(30, 100) == "permutations"
+    assert chosen(30, 70) == "permutations"
+    assert chosen(30, 100) == "adjusted regression"
     assert chosen(30, 1000) == "adjusted regression"
     game, known = rough_game(8, 1)
     np.testing.assert_allclose(shapley_values(game, 300, np.random.default_rng(0)).values, known, atol=1e-12)
@@ -226,3 +228,64 @@ def test_what_two_answers_owe_each_other_is_in_the_errors():
     once = solve(pairs, answers, np.ones(2))[1]
     twice = solve(pairs, answers, np.ones(2), np.arange(n), np.eye(n))[1]
     np.testing.assert_allclose(twice, np.sqrt(2) * once)
+
+
+def frame(pairs) -> np.ndarray:
+    """Σ u u' of the weighted design, its part orthogonal to equal values; by rights the same in all directions."""
+    x = pairs.signs
+    u = np.sqrt(pairs.weights)[:, None] * (x - x.mean(axis=1, keepdims=True))
+    return np.linalg.eigvalsh(u.T @ u)[1:]
+
+
+def test_balanced_pairs_are_of_the_same_sizes_distinct_and_a_tight_frame():
+    for players, many, worst in ((15, 30, 1.5), (40, 80, 1.15), (40, 320, 1.02)):
+        rng = np.random.default_rng(players)
+        pairs = draw_pairs(players, many, rng)
+        found = balanced(pairs, rng)
+        np.testing.assert_array_equal(found.members.sum(axis=1), pairs.members.sum(axis=1))
+        np.testing.assert_array_equal(found.weights, pairs.weights)
+        together = np.concatenate([found.members, ~found.members])
+        assert len(np.unique(together, axis=0)) == 2 * len(pairs.members)
+        assert found.members[2 * found.members.sum(axis=1) == players, 0].all()
+        before, after = ((each.mean() / each).mean() for each in (frame(pairs), frame(found)))
+        assert after < worst
+        assert after - 1 < 0.4 * (before - 1)
+
+
+def test_balance_leaves_every_player_as_likely():
+    seen = np.zeros((4, 12))
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        members = balanced(draw_pairs(12, 24, rng), rng).members
+        size = members.sum(axis=1)
+        seen += [members[size == s].sum(axis=0) for s in (3, 4, 5, 6)]
+    halves = seen[3]
+    assert halves[0] == halves.max()  # pairs of halves are named by the one with player 0
+    chance = np.concatenate(
+        [seen[:3].ravel() / np.repeat(seen[:3].mean(axis=1), 12), halves[1:] / halves[1:].mean()]
+    )
+    assert np.abs(chance - 1).max() < 0.3
+
+
+def test_balance_halves_the_error_of_few_pairs():
+    def error(arranged):
+        apart = []
+        for seed in range(12):
+            game, known = rough_game(20, 7, order=4)
+            rng = np.random.default_rng(seed)
+            pairs = arranged(draw_pairs(20, 40, rng), rng)
+            empty, full = game.ends
+            odd = (game(pairs.members) - game(~pairs.members)) / 2
+            apart.append(((solve(pairs, odd, full - empty)[0] - known) ** 2).mean())
+        return np.mean(apart)
+
+    assert error(balanced) < 0.7 * error(lambda pairs, rng: pairs)
+
+
+def test_intervals_of_very_few_pairs_hold_too():
+    inside = []
+    for seed in range(30):
+        game, known = rough_game(16, 7)
+        low, high = paired_regression(game, 50, np.random.default_rng(seed)).interval()
+        inside.append(((low <= known) & (known <= high)).mean())
+    assert 0.90 <= np.mean(inside) <= 0.995

@@ -23,6 +23,7 @@ SEED = 5
 REPEATED = ("draws", "null_draws", "permutations", "exchanges", "swaps", "shuffles", "halves", "seeds", "runs",
             "restarts", "refits", "iterations", "rounds", "epochs", "steps", "folds", "resamples", "copies",
             "most_clusters")  # fmt: skip
+OPEN = ("patching_illusion",)  # estimates without an interval or a null do not say why
 every_method = pytest.mark.parametrize("method", METHODS, ids=IDS)
 
 
@@ -150,8 +151,17 @@ def check_partition(r):
     assert (r.columns["size"] == np.bincount(r.codes[r.codes >= 0], minlength=k)).all()
 
 
+def check_token_film(r):
+    f, t = r.owner.shape
+    assert len(r.names) == f
+    assert ((r.owner >= -1) & (r.owner < t)).all()
+    assert np.isfinite(r.score).all()
+    assert r.judged.shape == r.score.shape == (f, t)
+    assert r.cell is None or r.cell.shape == (t,)
+
+
 CHECKS = {"scatter": check_scatter, "matrix": check_matrix, "spectrum": check_spectrum, "curve": check_curve,
-          "table": check_table, "partition": check_partition}  # fmt: skip
+          "table": check_table, "partition": check_partition, "token_film": check_token_film}  # fmt: skip
 
 
 def check_result(method, r):
@@ -177,12 +187,21 @@ def check_estimate(e: Estimate):
     assert e.p_value is None or 0 <= e.p_value <= 1
 
 
+def check_why_not(e: Estimate):
+    """What has no interval or no null says why."""
+    assert e.low is not None or e.interval.startswith("none: "), f"{e.name}: neither an interval nor why not"
+    assert e.null is not None or e.null_method.startswith("none: "), f"{e.name}: neither a null nor why not"
+
+
 @every_method
 def test_result_of_the_defaults(method):
     result = run(method, data(method), seed=SEED)
     check_result(method, result)
     estimates = result.estimates
     assert any(e.null is not None for e in estimates)
+    if method.family == "attribution" and method.id not in OPEN:
+        for e in estimates:
+            check_why_not(e)
     assert any(e.low is not None for e in estimates) or method.result is results.Curve
 
 

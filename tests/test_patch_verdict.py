@@ -149,3 +149,17 @@ def test_what_does_not_exist_is_refused_in_words(rng):
     few = ArrayActivations(tap.values[:20], name="t", samples={"label": np.r_[np.zeros(15), np.ones(5)]})
     with pytest.raises(NotEnoughData, match="at least"):
         patching_illusion(few)
+
+
+def test_columns_in_other_units_of_measure_get_the_same_verdict(rng):
+    """A square millimetre or a square kilometre: a column that varies little in numbers is not dormant."""
+    label = np.arange(80) % 2
+    x = rng.standard_normal((80, 4)) + np.outer(label, [2.0, 0, 0, 0])
+    found = []
+    for unit in (np.ones(4), np.array([1e-3, 1.0, 1e4, 7.0])):
+        tap = ArrayActivations(x * unit, name="t", samples={"label": label})
+        found.append(patching_illusion(tap, PatchingIllusionParams(direction="unit", pairs=12)))
+    assert found[0].title == found[1].title
+    for name in ("effect", "variance", "out of range"):
+        np.testing.assert_allclose(found[0].columns[name], found[1].columns[name], rtol=1e-6, atol=1e-9)
+    assert found[1].title.endswith("faithful")

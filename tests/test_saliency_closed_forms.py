@@ -75,6 +75,7 @@ def test_a_linear_network_is_mapped_by_its_weights(linear):
     known = {
         "gradient": np.linalg.norm(w, axis=1), "guided backpropagation": np.linalg.norm(w, axis=1),
         "gradient x input": (w * x).sum(axis=1), "LRP": (w * x).sum(axis=1), "linear approximation": away,
+        "LRP, gamma": (w * x).sum(axis=1), "LRP, z-plus": (w * x).sum(axis=1),
         "integrated gradients": away, "occlusion": away, "Shapley values": away, "DeepLIFT": away,
         "NormGrad": np.linalg.norm(w, axis=1) * np.linalg.norm(x, axis=1),
         "NormGrad, scaling": np.linalg.norm(w * x, axis=1),

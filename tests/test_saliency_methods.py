@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from analysis.activations import ArrayActivations
-from analysis.attribution.saliency.asked import THE_INPUT, agreement_estimate, beyond
+from analysis.attribution.saliency.asked import THE_INPUT
+from analysis.attribution.saliency.ways import WAYS
 from analysis.errors import NotFound
 from analysis.methods.attribution.saliency_by_layer import SaliencyByLayerParams, saliency_by_layer
 from analysis.methods.attribution.saliency_map import SaliencyMapParams, saliency_map
@@ -63,7 +64,7 @@ def test_ways_that_have_no_rule_are_left_out_by_name(tap):
     assert found.names[0] == "gradient (2)"
     assert "edges (control)" in found.names
     said = [c for c in found.caveats if c.startswith("Left out")]
-    assert len(said) + len(found.names) == 17
+    assert len(said) + len(found.names) == len(WAYS)
     assert found.pictures.shape == (1, 8, 8)
 
 
@@ -75,18 +76,3 @@ def test_layers_are_brought_to_one_grid_and_what_has_no_place_is_left_out(tap):
     np.testing.assert_allclose(found.values.mean(axis=1), 1)  # in even shares
     product = found.values[0] * found.values[1]
     np.testing.assert_allclose(found.values[2], product / product.mean(), atol=1e-10)
-
-
-def test_a_value_beyond_all_others_is_counted_once_in_as_many_as_there_are():
-    rng = np.random.default_rng(0)
-    own, others = rng.standard_normal(20_000), rng.standard_normal((19, 20_000))
-    assert beyond(own, others).mean() == pytest.approx(0.1, abs=0.01)
-
-
-def test_agreement_is_one_of_maps_alike_and_that_of_chance_without_relation():
-    rng = np.random.default_rng(0)
-    alike = agreement_estimate(np.outer([1.0, -2.0, 3.0], np.arange(50.0)), "agreement", rng, 1, 20)
-    assert alike.value == pytest.approx(1)
-    assert alike.null_high < 0.5
-    apart = agreement_estimate(rng.standard_normal((4, 300)), "agreement", rng, 1, 20)
-    assert abs(apart.value) < 0.15

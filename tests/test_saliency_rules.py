@@ -3,12 +3,15 @@ stays in the network."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from analysis.attribution import backgrounds, targets
+from analysis.attribution.saliency.one_step import after_a_step
 from analysis.attribution.saliency.operations import graph_of
 from analysis.attribution.saliency.way import Question, Settings
 from analysis.attribution.saliency.ways import EXPLAINING, WAYS
@@ -80,6 +83,100 @@ def test_lrp_of_relus_is_slope_times_input_and_deep_lift_adds_up(site):
     lrp, slopes = (WAYS[n].make(question).values for n in ("LRP", "gradient x input"))
     np.testing.assert_allclose(lrp, slopes, atol=1e-7)  # epsilon 1e-9
     assert abs(WAYS["DeepLIFT"].make(question).residual) < 1e-10
+    apart = targets.logit_target(question.run.logits, targets.DIFFERENCE, answer=1)
+    both = [targets.logit_target(question.run.logits, answer=c) for c in (1, apart.against)]
+    each = [WAYS["LRP"].make(replace(question, target=t)).values for t in (apart, *both)]
+    np.testing.assert_allclose(each[0], each[1] - each[2], atol=1e-9)  # of what is subtracted, subtracted
+
+
+def with_target(question, number, answer=1) -> Question:
+    target = targets.logit_target(question.run.logits, number, answer)
+    return Question(question.run, target, question.background, settings=question.settings)
+
+
+@pytest.mark.parametrize("number", [targets.LOGIT, targets.DIFFERENCE])
+@pytest.mark.parametrize(
+    ("way", "low"), [("LRP, gamma", False), ("LRP, z-plus", False), ("LRP, z-plus", True)]
+)
+def test_rules_of_relevance_in_closed_form(way, low, number):
+    """Layer by layer in numpy; what reads values below 0, and what makes the answer, keeps epsilon."""
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Linear(D, 8), nn.ReLU(), nn.Linear(8, 7), nn.ReLU(), nn.Linear(7, CLASSES))
+    x = data(D) if low else np.abs(data(D))
+    question = with_target(asked(net, x), number)
+    maps = [(net[i].weight.detach().numpy(), net[i].bias.detach().numpy()) for i in (0, 2, 4)]
+    reads, z = [x], None
+    for w, b in maps:
+        z = reads[-1] @ w.T + b
+        reads.append(np.maximum(z, 0))
+    r = np.zeros(CLASSES)
+    r[1] = z[1]
+    if number == targets.DIFFERENCE:
+        r[question.target.against] = -z[question.target.against]
+    for layer, a in ((2, reads[2]), (1, reads[1]), (0, reads[0])):
+        w, b = maps[layer]
+        plus = layer != 2 and not (layer == 0 and low)
+        own = (
+            np.maximum(w, 0) if plus and way == "LRP, z-plus" else w + 0.25 * np.maximum(w, 0) if plus else w
+        )
+        under = own @ a + (0.0 if plus and way == "LRP, z-plus" else b)
+        r = a * ((r / np.where(under == 0, 1, under)) @ own)
+    found = WAYS[way].make(question)
+    assert found.values[0] == pytest.approx(r.sum(), abs=1e-7)  # epsilon 1e-9
+    assert ("0, 4" in found.notes[1]) == low
+
+
+def test_relevance_folds_a_batch_norm_into_the_convolution_before_it():
+    net = convolutional().double().eval()
+    with torch.no_grad():
+        net[1].running_mean.copy_(torch.as_tensor(data(5)))
+        net[1].running_var.copy_(torch.as_tensor(data(5, seed=1) ** 2 + 0.5))
+    x = np.abs(data(3, 6, 6))
+    folded = torch.nn.utils.fusion.fuse_conv_bn_eval(net[0], net[1])
+    plain = nn.Sequential(folded, *[net[i] for i in range(2, 9)])
+    for way in ("LRP, gamma", "LRP, z-plus"):
+        one, other = (WAYS[way].make(asked(n, x)).values for n in (net, plain))
+        np.testing.assert_allclose(one, other, atol=1e-9)
+        assert np.abs(one).max() > 1e-4
+
+
+def test_without_biases_z_plus_hands_back_the_whole_answer():
+    torch.manual_seed(2)
+    net = nn.Sequential(
+        nn.Linear(D, 8, bias=False),
+        nn.ReLU(),
+        nn.Linear(8, 7, bias=False),
+        nn.ReLU(),
+        nn.Linear(7, CLASSES, bias=False),
+    )
+    question = with_target(asked(net, np.abs(data(D))), targets.DIFFERENCE)
+    answer = float(question.run.values(question.run.clean[None], question.target)[0])
+    assert WAYS["LRP, z-plus"].make(question).values.sum() == pytest.approx(answer, abs=1e-7)
+
+
+# ---------------------------------------------------------------------------- one step of learning
+def test_one_step_of_a_linear_softmax_in_closed_form():
+    """θ' = θ - ε (p - e) xᵀ: slopes and NormGrad of the stepped network, of which nothing stays in the network."""
+    net = nn.Sequential(nn.Linear(D, CLASSES))
+    question = asked(net, data(D))
+    before, x = net[0].weight.detach().numpy().copy(), question.run.clean[0].numpy()
+    z = before @ x + net[0].bias.detach().numpy()
+    p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+    stepped = before - 0.3 * np.outer(p - np.eye(CLASSES)[1], x)
+    taught, first, after = after_a_step(question, 0.3)
+    assert first == pytest.approx(-np.log(p[1]), abs=1e-12)
+    assert after < first
+    known = np.linalg.norm(stepped[1]) * np.linalg.norm(x)
+    assert WAYS["NormGrad"].make(taught).values[0] == pytest.approx(known, abs=1e-12)
+    np.testing.assert_array_equal(net[0].weight.detach().numpy(), before)
+    none, *_ = after_a_step(question, 0.0)
+    assert WAYS["NormGrad"].make(none).values[0] == WAYS["NormGrad"].make(question).values[0]
+
+
+def test_a_step_needs_layers_that_can_learn_behind_the_site():
+    question = asked(nn.Sequential(nn.Linear(D, CLASSES), nn.Softplus()), data(D), "0")
+    with pytest.raises(InputError, match="layers that can learn behind the site"):
+        WAYS["NormGrad after a step"].make(question)
 
 
 # ---------------------------------------------------------------------------- refusals by name

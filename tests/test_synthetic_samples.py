@@ -49,6 +49,15 @@ def test_one_class_that_fell_together_is_the_one_that_is_covered_least(rng):
         synthetic_coverage(taps[0], ArrayActivations(fake[:, :3], samples={"label": of}))
 
 
+def test_real_samples_stand_in_for_synthetic_ones_in_their_proportion(rng):
+    """Three synthetic samples for a real one of the same law cover as much as three real ones for one would."""
+    real, fake = rng.standard_normal((160, 2)), rng.standard_normal((480, 2))
+    params = SyntheticCoverageParams(column="", neighbours=1, draws=20)
+    (coverage, *_) = synthetic_coverage(ArrayActivations(real), ArrayActivations(fake), params).estimates
+    assert coverage.null == pytest.approx(3 / 4, abs=0.05)  # of as many of both a half
+    assert coverage.null_low <= coverage.value <= coverage.null_high
+
+
 # ---------------------------------------------------------------------------- edits
 def test_energy_is_a_plain_sum_and_masks_of_other_samples_are_the_null(rng):
     n, p = 30, 9
@@ -78,6 +87,8 @@ def test_energy_is_a_plain_sum_and_masks_of_other_samples_are_the_null(rng):
 
 # ---------------------------------------------------------------------------- two answers
 class Samples:
+    number = ""
+
     """Three of them, whose network has fixed logits."""
 
     samples, what = np.arange(3), "a network"

@@ -68,5 +68,5 @@ def test_two_samples_and_one_are_explained_from_their_pictures():
     assert found.residual == pytest.approx(0, abs=1e-6)
     means = np.asarray(vit.take(np.arange(vit.shape[0])), np.float64)
     label = np.asarray(vit.samples["label"])
-    own = means[label == label[3]].mean(axis=0)
+    own = means[(label == label[3]) & (np.arange(len(label)) != 3)].mean(axis=0)
     assert found.end == pytest.approx(np.linalg.norm(means[3] - own), rel=1e-2)

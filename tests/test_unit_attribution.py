@@ -288,8 +288,8 @@ def test_a_swarm_shows_every_sample_of_the_strongest(network):
     tap, _ = network(smooth, n=80)
     found = attribution_beeswarm(tap, AttributionBeeswarmParams(shown=3, background_samples=6))
     assert len(found.positions) == 240
-    assert len(found.guides) == 3
-    for line, name in enumerate(found.guides):
+    assert list(found.levels.values()) == [2, 1, 0]
+    for line, name in enumerate(found.levels):
         own = found.columns["unit"] == name
         assert np.abs(found.positions[own, 1] - (2 - line)).max() <= 0.4 + 1e-12
         assert len(np.unique(found.positions[own].round(12), axis=0)) == 80  # no point hides another

@@ -1,7 +1,8 @@
 """The attention that a network pays, read off a run: who looks at whom, layer by layer and head by head.
 
 Fused kernels return no weights: a transformers network is switched to its plain ("eager") way for the run and back.
-Of other networks every `torch.nn.MultiheadAttention` is asked for its weights.
+Of other networks every `torch.nn.MultiheadAttention` is asked for its weights, and what goes into torch's fused kernel
+elsewhere is taken for softmax(Q Kᵀ scale + mask) on the way; the kernel itself runs as it would.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from analysis.attribution.sample_run import SampleRun
+from analysis.attribution.sample_run import SampleRun, repeated
 from analysis.errors import InputError
 from analysis.sources.hooked_run import model_lock
 
@@ -26,17 +27,16 @@ def attention_of(run: SampleRun) -> np.ndarray:
 
     module = run.loaded.module
     with model_lock(module), torch.no_grad():
-        was, module_was = (
-            module.training,
-            getattr(getattr(module, "config", None), "_attn_implementation", None),
-        )
+        training = [m for m in module.modules() if m.training]
+        way = getattr(getattr(module, "config", None), "_attn_implementation", None)
         module.eval()
         try:
             found = _told(run, module) if hasattr(module, "set_attn_implementation") else _hooked(run, module)
         finally:
-            module.train(was)
-            if module_was and hasattr(module, "set_attn_implementation"):
-                module.set_attn_implementation(module_was)
+            for part in training:
+                part.training = True
+            if way and hasattr(module, "set_attn_implementation"):
+                module.set_attn_implementation(way)
     shapes = {tuple(a.shape) for a in found}
     if len(shapes) != 1:
         raise InputError(
@@ -61,6 +61,10 @@ def _hooked(run: SampleRun, module) -> list:
     import torch
 
     found: list = []
+    if not any(isinstance(layer, torch.nn.MultiheadAttention) for layer in module.modules()):
+        with _watched(found):
+            _forward(run, module)
+        return found
 
     def ask(_layer, args, kwargs):
         return args, {**kwargs, "need_weights": True, "average_attn_weights": False}
@@ -76,12 +80,48 @@ def _hooked(run: SampleRun, module) -> list:
                 layer.register_forward_hook(keep),
             ]
     try:
-        if handles:
-            run.loaded.call(module, run.inputs) if run.loaded.call else run.loaded.run(run.inputs)
+        _forward(run, module)
     finally:
         for handle in handles:
             handle.remove()
     return found
+
+
+def _forward(run: SampleRun, module) -> None:
+    given = repeated(run.inputs, 1)  # which may be worked on in place
+    run.loaded.call(module, given) if run.loaded.call else run.loaded.run(given)
+
+
+def _watched(found: list):
+    """A block in which the weights of every call of the fused kernel are added to `found`."""
+    import torch
+
+    class Watching(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            if function is torch.nn.functional.scaled_dot_product_attention:
+                with torch._C.DisableTorchFunction():
+                    found.append(_weights(*args, **(kwargs or {})))
+            return function(*args, **(kwargs or {}))
+
+    return Watching()
+
+
+def _weights(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *, scale=None, enable_gqa=False
+):
+    """(b, heads, tokens, tokens) that the fused kernel of this signature uses."""
+    import torch
+
+    if enable_gqa:
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], dim=-3)
+    scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attn_mask, -torch.inf)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    return scores.softmax(dim=-1).detach()
 
 
 def identity_attention(x: np.ndarray) -> np.ndarray:

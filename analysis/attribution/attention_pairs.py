@@ -44,16 +44,17 @@ def pairs_of_samples(samples, params, rng: np.random.Generator, progress: Progre
     """Raises InputError, NotEnoughData."""
     n = len(samples.samples)
     some = np.sort(rng.choice(n, size=min(params.samples_asked, n), replace=False))
-    drawn = np.sort(rng.choice(n, size=min(params.background_samples, n), replace=False))
-    others = [samples.run(int(i)).clean for i in drawn] if params.background != backgrounds.ZERO else []
+    others = backgrounds.Others(samples, params.background, params.background_samples, rng)
     attention, strengths, change, uneven, rows, few, joined = [], [], [], [], 0, 0, False
     for k, i in enumerate(some):
         progress(span[0] + (span[1] - span[0]) * k / len(some), f"asking sample {k + 1:,} of {len(some):,}")
         run = samples.run(int(i))
         who, maps, fewer = _players(run, samples.is_network, params)
         shape, joined = maps.shape[:2], joined or fewer
-        behind = backgrounds.background(params.background, run.clean, others)
-        game = split_game(run, who, behind, targets.logit_target(run.logits, params.number, params.answer))
+        behind = backgrounds.background(params.background, run.clean, others.without(int(i)))
+        asked = targets.number_wanted(samples, run.logits, params.number, params.answer)
+        target = targets.logit_target(run.logits, *asked)
+        game = split_game(run, who, behind, target)
         strength = _strengths(game, params, rng)
         scale = ROUNDING[run.clean.element_size()] * max(np.abs(end).max() for end in game.ends)
         strengths.append(np.where(strength > scale, strength, 0.0))
@@ -73,6 +74,8 @@ def pairs_of_samples(samples, params, rng: np.random.Generator, progress: Progre
         f"{rows:,} rows went through {samples.what}, {len(some):,} samples; absent players: {behind.words}."
     ]
     notes += _said(samples, params, joined, few)
+    if samples.number or targets.at_position(run.logits, -1).shape[-1] == 1:
+        notes.append(f"Explained is the {targets.words_of(samples, target, run.logits)}, which is no class.")
     return PairsOfSample(attention, strengths, np.array(change), np.array(uneven), names, np.array(layers),
                          samples.what, tuple(notes))  # fmt: skip
 

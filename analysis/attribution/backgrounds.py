@@ -12,7 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from analysis.compute.statistics.sample_groups import GROUPS, sample_groups
 from analysis.errors import NotEnoughData, ParameterError, ShapeError
+
+__all__ = ["GROUPS", "KINDS", "MEAN", "SAMPLES", "ZERO", "Background", "Others", "background", "left_out"]
 
 MEAN, SAMPLES, ZERO = "mean", "samples", "zero"
 KINDS = (MEAN, SAMPLES, ZERO)
@@ -57,3 +62,27 @@ def background(kind: str, clean, others: Sequence = ()) -> Background:
         return Background(mean.to(clean.dtype)[None], f"the mean of {many}, token by token")
     mean = torch.cat([o.double() for o in others]).mean(dim=0)
     return Background(mean.to(clean.dtype).expand(1, tokens, -1), f"the mean over all tokens of {many}")
+
+
+def left_out(clean, others: Sequence, rng: np.random.Generator) -> list[Background]:
+    """The mean background without each of ten random groups of the `others`, or without each of a few; none below 3."""
+    if len(others) < 3:
+        return []
+    kept = [[o for i, o in enumerate(others) if i not in g] for g in sample_groups(len(others), rng)]
+    return [background(MEAN, clean, some) for some in kept]
+
+
+class Others:
+    """The samples that backgrounds are made of, `many` of them drawn once for all of `samples`: of a sample that is
+    among them another stands in its place, so that none is held against itself."""
+
+    def __init__(self, samples, kind: str, many: int, rng: np.random.Generator) -> None:
+        n = len(samples.samples)
+        self._many = min(many, n - 1)
+        drawn = np.sort(rng.choice(n, size=min(many + 1, n), replace=False)) if kind != ZERO else []
+        spare = rng.permutation(len(drawn))  # which of them stands in
+        self._drawn = [(int(drawn[k]), samples.run(int(drawn[k])).clean) for k in spare]
+
+    def without(self, i: int) -> list:
+        """[(tokens, units)] without the i-th of the samples."""
+        return [rows for at, rows in self._drawn if at != i][: self._many]

@@ -48,7 +48,7 @@ def answered(run: SampleRun) -> np.ndarray:
 class Moved:
     """`mean`, `spread` (values, outputs) over n samples; `null` the mean with other units at the same places; `effect`
     (n, outputs) from one end of the unit's own values to the other; `apart` (n,) total variation of the two, `chance`
-    (others, n) of other units; `before` (outputs,) unclamped."""
+    (others, n) of other units and `by_others` (others, outputs) their mean effects; `before` (outputs,) unclamped."""
 
     mean: np.ndarray
     spread: np.ndarray
@@ -56,11 +56,22 @@ class Moved:
     effect: np.ndarray
     apart: np.ndarray
     chance: np.ndarray
+    by_others: np.ndarray
     before: np.ndarray
 
     @property
     def n(self) -> int:
         return len(self.apart)
+
+
+def refuse_numbers(samples) -> None:
+    """Raises InputError where outputs are no classes, or there is only one: they have no probabilities."""
+    one = targets.at_position(samples.run(0).logits, -1).shape[-1] == 1
+    if samples.number or one:
+        raise InputError(
+            f"{samples.what} gives {samples.number or 'one output'}, which has no probabilities",
+            "classes, or a language model", "See 'The answer over a feature's range' for a number",
+        )  # fmt: skip
 
 
 def ranges(samples, unit: int | None, progress) -> tuple[np.ndarray, int]:
@@ -86,7 +97,7 @@ def ranges(samples, unit: int | None, progress) -> tuple[np.ndarray, int]:
 def moved(samples, unit: int, others, grid, ends, where: str, progress) -> Moved:
     """Clamp `unit` on `grid` (values,) and `others` at the same places of their own `ends` (2, units)."""
     n, place = len(samples.samples), (grid - ends[0, unit]) / (ends[1, unit] - ends[0, unit])
-    total, square, null, before, effect, apart, chance = 0.0, 0.0, 0.0, 0.0, [], [], []
+    total, square, null, before, by_others, effect, apart, chance = 0.0, 0.0, 0.0, 0.0, 0.0, [], [], []
     for i in range(n):
         progress(0.3 + 0.7 * i / n, "clamping")
         run = samples.run(i)
@@ -94,13 +105,17 @@ def moved(samples, unit: int, others, grid, ends, where: str, progress) -> Moved
         total, square, before = total + p[:-2], square + p[:-2] ** 2, before + answered(run)
         effect.append(p[-1] - p[-2])
         apart.append(np.abs(effect[-1]).sum() / 2)
-        row = []
+        row, moves = [], []
         for j in others:
             own = ends[0, j] + place * (ends[1, j] - ends[0, j])
             q = clamped(run, int(j), np.r_[own, ends[:, j]], where)
             null = null + q[:-2] / len(others)
-            row.append(np.abs(q[-1] - q[-2]).sum() / 2)
+            moves.append((q[-1] - q[-2]) / n)
+            row.append(n * np.abs(moves[-1]).sum() / 2)
         chance.append(row)
+        by_others = by_others + np.array(moves)
     mean = total / n
     spread = np.sqrt(np.maximum(square / n - mean**2, 0) * n / (n - 1))
-    return Moved(mean, spread, null / n, np.array(effect), np.array(apart), np.array(chance).T, before / n)
+    return Moved(
+        mean, spread, null / n, np.array(effect), np.array(apart), np.array(chance).T, by_others, before / n
+    )

@@ -120,8 +120,12 @@ def _linear(probe) -> LoadedModel:
     shift = torch.as_tensor(probe.fit.intercept - probe.mean @ probe.weights)
 
     class Mean(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights, self.shift = (torch.nn.Parameter(t, requires_grad=False) for t in (weights, shift))
+
         def forward(self, x):
-            return x.mean(dim=1) @ weights + shift
+            return x.mean(dim=1) @ self.weights + self.shift
 
     return LoadedModel(Mean(), "array", lambda items: torch.as_tensor(np.stack(items)))
 

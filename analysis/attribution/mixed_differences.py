@@ -93,7 +93,12 @@ def triple_estimates(found: Differences, epsilon: float, d: int, rng) -> tuple[E
         ("change that single parts cannot explain", (alone**2).sum(axis=1), None),
     ):
         if below.sum() > 0:
-            how = {} if null is None else {"null": float(null), "null_method": "rounding of a sum over pairs"}
+            sums = (
+                "an answer that is a sum over single parts, exactly"
+                if null is None
+                else "rounding of a sum over pairs"
+            )
+            how = {"null": float(null or 0.0), "null_method": sums}
             made.append(Estimate(name, float(above.sum() / below.sum()), *ratio_interval(above, below, rng), **how,
                                  interval="bootstrap over background samples", n=b, d=d,
                                  estimator="sum of squares over triples / that of the whole change"))  # fmt: skip

@@ -17,6 +17,7 @@ import numpy as np
 from analysis.errors import InputError, ShapeError
 
 REST = "not explained by the dictionary"
+ROUNDING = 1e-6  # of what changed: less left over than this is the rounding of stored weights
 
 
 class Players(Protocol):
@@ -28,6 +29,10 @@ class Players(Protocol):
 
     def inner(self, slopes, x, base):
         """(players,) tensor: <slopes, part_k> of slopes (tokens, units)."""
+        ...
+
+    def changed(self, x, base) -> np.ndarray:
+        """(players,) bool: whose part is not 0, beyond rounding."""
         ...
 
 
@@ -59,6 +64,12 @@ class Coordinates:
         each = (slopes * (x - base)).double()
         owner = torch.as_tensor(np.broadcast_to(self.owner, x.shape).copy()).flatten()
         return torch.zeros(len(self.names), dtype=torch.float64).index_add(0, owner, each.flatten())
+
+    def changed(self, x, base) -> np.ndarray:
+        self._refuse(x)
+        other = np.broadcast_to((x != base).numpy(), x.shape)
+        owner = np.broadcast_to(self.owner, x.shape)
+        return np.bincount(owner[other], minlength=len(self.names)) > 0
 
     def _refuse(self, x) -> None:
         if any(a not in (1, b) for a, b in zip(self.owner.shape, x.shape, strict=True)):
@@ -160,6 +171,14 @@ class Features:
     def differ(self, x, base) -> np.ndarray:
         """(chosen,) bool: which of the chosen features are not the same on both."""
         return (self._change(x, base)[:, self._chosen] != 0).any(axis=0)
+
+    def changed(self, x, base) -> np.ndarray:
+        change, apart = self._change(x, base), (x - base).double().numpy()
+        left = np.abs(apart - change @ self._directions).max(initial=0)
+        alone = np.isin(np.arange(change.shape[1]), self._chosen)
+        some = (change != 0).any(axis=0)
+        others = [bool(some[~alone].any())] if self._some_left else []
+        return np.r_[some[self._chosen], others, left > ROUNDING * np.abs(apart).max(initial=0)].astype(bool)
 
     def standing(self, x, base) -> tuple[np.ndarray, np.ndarray]:
         """(players,) each: the mean over tokens of what a player is in x (the length of what is left over), and how far

@@ -12,6 +12,11 @@ from analysis.spec import Progress
 
 def logits_of_samples(samples, progress: Progress, span: tuple[float, float]) -> np.ndarray:
     """(n, outputs) logits of each of the samples, of the next token where there are tokens. Raises InputError."""
+    if samples.number:
+        raise InputError(
+            f"{samples.what} gives {samples.number}, not classes", "answers to choose between",
+            "Its number itself is explained by 'Which units carry the answer'",
+        )  # fmt: skip
     n, found = len(samples.samples), []
     for i in range(n):
         progress(span[0] + (span[1] - span[0]) * i / n, "asking")

@@ -36,6 +36,29 @@ class Target(Protocol):
         ...
 
 
+def number_wanted(samples, logits, number: str, answer: int | None) -> tuple[str, int | None]:
+    """What is explained of outputs that are no classes, or of the only one: the output itself, the first where none is
+    named. Of classes what was asked for. Raises InputError: a number that only classes have."""
+    one = at_position(logits, -1).shape[-1] == 1
+    if not (samples.number or one):
+        return number, answer
+    if number not in (LOGIT, DIFFERENCE):
+        gives = f"gives {samples.number}, which is no class" if samples.number else "has one output"
+        raise InputError(
+            f"the {number} of a network that {gives}", "the number itself", f"Explain its {LOGIT}"
+        )
+    return LOGIT, answer or 0
+
+
+def words_of(samples, target: LogitTarget, logits) -> str:
+    """What is explained, in words: of classes which, of other outputs their name."""
+    outputs = at_position(logits, -1).shape[-1]
+    if samples.number or outputs == 1:
+        return (samples.number or "output") + (f", output {target.answer}" if outputs > 1 else "")
+    asked = [c for c in (target.answer, target.against) if c is not None]
+    return f"{target.kind} of " + " less ".join(map(samples.word, asked))
+
+
 @dataclass(frozen=True)
 class LogitTarget:
     """Of class `answer`, for "logit difference" and "readout score" against class `against`; where there are logits for

@@ -38,7 +38,8 @@ ROWS = 4096  # of the unembedding at a time
 @dataclass(frozen=True)
 class NeuronLayer:
     """`name` of the block; vectors by what they are, (neurons, d) float64: `READS`, `WRITES`, and `GATE` where there is
-    one; `plain`: the up and gate rows as in the file."""
+    one; `plain`: the up and gate rows as in the file, and the down column before the gain of the last normalisation,
+    as it goes into the stream."""
 
     name: str
     vectors: dict[str, np.ndarray]
@@ -70,7 +71,9 @@ class Neurons:
         gain, centred = _block_norm(self.network, up, d)
         vectors = {k: _seen(w * gain, centred) for k, w in plain.items()}
         _, last, centres = last_norm(self.network, d)
-        vectors[WRITES] = _seen(self.network.layer(down).weight.T * _one_more(self.network, last), centres)
+        written = self.network.layer(down).weight.T
+        vectors[WRITES] = _seen(written * _one_more(self.network, last), centres)
+        plain[WRITES] = _seen(written, centres)
         return NeuronLayer(name, vectors, plain)
 
 

@@ -28,6 +28,21 @@ class TapDictionary:
     of_units: bool
 
     @property
+    def given_names(self) -> tuple[str, ...]:
+        """(k,) what the tap, or the set that encoded it, calls each feature; "" where that is its number only."""
+        own = ["" if str(name).isdecimal() else str(name) for name in self.codes.unit_names]
+        told = self.features.feature_names or own
+        return tuple(a or b for a, b in zip(own, told, strict=True)) if len(own) == len(told) else tuple(told)
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """(k,) in words: "unit 3", or the column's name; "feature 12", or with the name that it was given "feature 12
+        brackets"."""
+        if self.of_units:
+            return tuple(name or f"unit {j}" for j, name in enumerate(self.given_names))
+        return tuple(f"feature {j} {name}".rstrip() for j, name in enumerate(self.given_names))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """A caveat where no feature set made the tap."""
         if not self.of_units:

@@ -12,5 +12,9 @@ component_game.py the cooperative game of a network's parts
 directions.py     ways that an intervention goes along
 pairs.py          clean samples beside corrupted ones
 subspaces.py      places held to a few directions
-sweeps.py         layer by token: what patching each cell changes
+sweeps.py         layer by token: what patching each cell changes; sweep_numbers.py what is told of it
+kept_prefix.py    what runs before the first change, kept and not run again
+move_verdict.py   does a change work by a way that the network takes? move_trial.py tries it, natural_rows.py is what it
+                  is held against, bench_verdict.py what every method carries of it
+circuits.py       parts as a graph, path by path
 """

@@ -112,9 +112,9 @@ class Bench:
                 f"The {len(chosen):,} of {len(spread):,} that vary most over the samples were taken."
             )
         if features and not made.of_units:
-            names, way = self.tap.unit_names, made.features.decoder
+            names, way = made.called, made.features.decoder
             return [
-                Component(_named("feature", names[j]), FEATURES, (Place(self.site, special=Features(codes, way, j)),),
+                Component(names[j], FEATURES, (Place(self.site, special=Features(codes, way, j)),),
                           number=int(j)) for j in chosen
             ]  # fmt: skip
         names = made.source.unit_names
@@ -161,15 +161,19 @@ def open_bench(
     asked = [many_targets(b.run, params.number, params.answer) for b in found]
     said = ["Of each text the answer after its last token is looked at."] if asked[0].by_token else []
     notes = [*seen.notes, *notes, *said]
-    return Bench(tap, made, samples, found, asked, _parts(samples, found), params.answer, notes)
+    return Bench(tap, made, samples, found, asked, parts_of(samples, found), params.answer, notes)
 
 
-def _parts(samples, found: list[Batch]) -> NetworkParts | None:
+def parts_of(samples, found: list[Batch]) -> NetworkParts | None:
+    """Parts of the network that runs the batches; none of a probe."""
     if not samples.is_network:
         return None
     run = found[0].run
     try:
-        return network_parts(run.loaded, run.inputs)
+        parts = network_parts(run.loaded, run.inputs)
+        for batch in found:
+            batch.run.blocks = parts.blocks or parts.layers
+        return parts
     except LoupeError as why:  # the tap's own units can still be changed
         return NetworkParts(no_heads=why.found)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.attribution.sample_run import input_key
+from analysis.attribution.sample_run import as_site, as_tokens, input_key
 from analysis.errors import InputError
 from analysis.interventions.batch_run import BatchRun
 from analysis.interventions.circuits import Graph, Wired
@@ -91,6 +91,15 @@ def _screened(graph: Graph, own: Wired, slopes, would, direct) -> np.ndarray:
     return found
 
 
+def edge_claim(graph: Graph, batches: Sequence[Wired], e: int) -> tuple[str, list]:
+    """Name and cells, by batch, of what a path does: the receiver as it would be; of a path to the answer its sender
+    corrupted, with all ways it has."""
+    s, r = map(int, graph.edges[e])
+    if r == len(graph.parts):
+        return f"corrupting {graph.names[s]}", [own.cell({s: own.corrupted[s]}) for own in batches]
+    return f"the path {graph.edge_name(e)}", [own.cell({r: own.direct(s)[0][r]}) for own in batches]
+
+
 def share_kept(batches: Sequence[Wired], kept: np.ndarray, empty: np.ndarray) -> np.ndarray:
     """(2, n): what the edges `kept` (E,) alone leave of the answer beyond that of no edges `empty` (n,), and what the
     clean run has: their ratio of means is the faithfulness."""
@@ -100,8 +109,8 @@ def share_kept(batches: Sequence[Wired], kept: np.ndarray, empty: np.ndarray) ->
 
 
 def noisy(batches: Sequence[Wired], size: float, rng: np.random.Generator) -> list[Wired]:
-    """The same graphs on inputs with Gaussian noise, `size` times their standard deviation; none of words, which take
-    none."""
+    """The same graphs on inputs with Gaussian noise, `size` times the standard deviation of each unit over the tokens
+    that are no padding; none of words, which take none."""
     found = []
     for own in batches:
         try:
@@ -116,6 +125,8 @@ def _with_noise(run: BatchRun, key: str | None, size: float, rng: np.random.Gene
     import torch
 
     x = run.inputs if key is None else run.inputs[key]
-    drawn = torch.as_tensor(rng.standard_normal(tuple(x.shape))).to(x.dtype)
-    new = x + size * float(x.double().std()) * drawn
-    return BatchRun(run.loaded, new if key is None else {**run.inputs, key: new})
+    tokens = as_tokens(x).double()
+    real = tokens.numpy()[run.real(tokens.shape[1])]
+    drawn = torch.as_tensor(rng.standard_normal(tuple(tokens.shape)) * real.std(axis=0))
+    new = x + as_site(size * drawn, tuple(x.shape)).to(x.dtype)
+    return run.of_inputs(new if key is None else {**run.inputs, key: new})

@@ -29,8 +29,7 @@ from analysis.interventions.components import ATTENTION, HEADS, INPUT, MLPS, Com
 from analysis.interventions.interventions import MEAN, RESAMPLE, ZERO, Cell, Intervention, part_of
 from analysis.interventions.many_samples import means_at, others_of
 from analysis.interventions.many_targets import ManyTargets
-from analysis.sources.hooked_run import hooked_run
-from analysis.sources.loaded_model import logits_of
+from analysis.interventions.site_slopes import site_slopes
 
 BY_HEADS, BY_PARTS = "heads and MLPs", "attention and MLPs"
 KINDS = (BY_HEADS, BY_PARTS)
@@ -150,38 +149,11 @@ class Wired:
 
     def slopes(self) -> list[list]:
         """Slope of the sum of answers in every part's values, from one backward pass."""
-        import torch
-
-        from analysis.attribution.sample_run import as_site, as_tokens
-
-        leaves, run = {}, self.run
-
-        def leaf(site):
-            def change(tensor):
-                tokens = as_tokens(tensor)
-                leaves[site] = torch.zeros_like(tokens, requires_grad=True)
-                return tensor + as_site(leaves[site], tuple(tensor.shape))
-
-            return change
-
-        inside = [s for s in self._sites if s.module != INPUT]
-        if len(inside) < len(self._sites):  # a probe reads its input: linear, so that differences are exact
+        if any(
+            s.module == INPUT for s in self._sites
+        ):  # a probe reads its input: linear, differences are exact
             return self._differences()
-        with hooked_run(
-            run.loaded.module, (), {s.module: leaf(s) for s in inside if s.side != INPUT}, gradients=True,
-            replace_inputs={s.module: leaf(s) for s in inside if s.side == INPUT},
-        ):  # fmt: skip
-            raw = (
-                run.loaded.call(run.loaded.module, run.inputs)
-                if run.loaded.call
-                else run.loaded.run(run.inputs)
-            )
-            y = self.target.of(logits_of(raw)).sum()
-            found = torch.autograd.grad(y, [leaves[s] for s in inside], allow_unused=True)
-        slope = {
-            s: torch.zeros_like(leaves[s]) if g is None else g for s, g in zip(inside, found, strict=True)
-        }
-        return self._read(slope)
+        return self._read(site_slopes(self.run, self._sites, self.target))
 
     def _differences(self) -> list[list]:
         return [[None for _ in c.places] for c in self.graph.parts]

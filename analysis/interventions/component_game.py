@@ -51,6 +51,14 @@ def component_game(
     return Game(value, len(players), **books)
 
 
+def two_answers(bench: Bench) -> tuple[str, ...]:
+    """A caveat where there are no other answers to compare with."""
+    if bench.runs[0].logits.shape[-1] > 2:
+        return ()
+    return ("There are two answers: random other ones are these two, either way round, so that no part can lie beyond "
+            "them.",)  # fmt: skip
+
+
 def random_targets(bench: Bench, draws: int, rng: np.random.Generator) -> list[list[ManyTargets]]:
     """Of each batch `draws` targets of the same kind whose answers are renamed: in one draw an answer becomes the same
     other one in all samples, so that samples hang together by chance as they do by their own answers."""

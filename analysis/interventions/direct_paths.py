@@ -115,9 +115,12 @@ class _Reader:
             run.loaded.module, [m for m in (*parts.attention, parts.norm, parts.read_out) if m]
         )
         self._attention = {m for m in parts.attention if m}
-        self.stream = caught[Site(parts.norm, INPUT) if parts.norm else Site(parts.blocks[-1])].double()
-        given = caught[Site(parts.norm)].double() if parts.norm else self.stream
-        self._norm(parts, given, run.real(given.shape[1]))
+        last = caught[Site(parts.blocks[-1])].double()
+        normed = caught[Site(parts.norm, INPUT)].double() if parts.norm else last
+        early = normed.shape[1] == 1 < last.shape[1]  # one token is taken, or a mean, and then the norm
+        self.stream = last if early else normed
+        given = caught[Site(parts.norm)].double() if parts.norm else last
+        self._norm(parts, normed, given, run.real(given.shape[1]))
         read_out = self._modules[parts.read_out]
         self.weight = read_out.weight.detach().double()
         bias = getattr(read_out, "bias", None)
@@ -128,12 +131,16 @@ class _Reader:
         _refuse_other(
             answers, logits, run.real(answers.shape[1]), "the logits", "what its last linear map gives"
         )
-        self._at = _weights(given, read, run, position)
+        if early:
+            _refuse_other(
+                read, given, run.real(1), "what the last linear map reads", "what the last norm gives"
+            )
+        self._at = _weights(*((last, normed) if early else (given, read)), run, position)
 
-    def _norm(self, parts: NetworkParts, given, real) -> None:
+    def _norm(self, parts: NetworkParts, x, given, real) -> None:
         import torch
 
-        x, module = self.stream, self._modules.get(parts.norm)
+        module = self._modules.get(parts.norm)
         if module is None:
             self._centred, self._scale = False, torch.ones_like(x[..., :1])
             self._gain, self._shift = torch.ones(x.shape[-1], dtype=x.dtype), None
@@ -182,7 +189,8 @@ def _matrix(module):
 
 
 def _weights(given, read, run: BatchRun, position: np.ndarray):
-    """(n, tokens): how much of each token of the norm's output the read-out reads. Raises InputError."""
+    """(n, tokens): how much of each token of `given`, the norm's output or the stream, is in `read`. Raises
+    InputError."""
     import torch
 
     n, tokens = given.shape[:2]
@@ -199,7 +207,7 @@ def _weights(given, read, run: BatchRun, position: np.ndarray):
     if read.shape == mean.shape and _apart(mean, read, np.ones((n, 1), bool)) <= CLOSE:
         return real / real.sum(dim=1, keepdim=True)
     raise InputError(
-        "what the last linear map reads is neither one token behind the last norm nor their mean",
+        "what the last linear map reads is neither one token behind the last block nor their mean",
         "a head that reads the stream in a straight line",
     )
 

@@ -15,7 +15,7 @@ def feature_direction(bench: Bench, feature: int) -> tuple[np.ndarray, str]:
     made = bench.made
     if feature >= made.features.n_features:
         raise NotFound(f"feature {feature} of {bench.tap.name}", f"0 … {made.features.n_features - 1}")
-    name = f"{'unit' if made.of_units else 'feature'} {bench.tap.unit_names[feature]}"
+    name = made.called[feature]
     return _unit(np.asarray(made.features.decoder[feature], np.float64), name), name
 
 

@@ -50,11 +50,12 @@ def _readers(block: str, projection: str | None, seen: _Seen) -> tuple[tuple[str
 
 
 def _ends(model, last: str, seen: _Seen) -> tuple[str | None, str | None]:
-    """The module behind the last block that has one weight for each unit, and the last linear map."""
+    """The module behind the last block that has one weight for each unit, of every token or of one for a sample, and
+    the last linear map."""
     later = seen.order[seen.order.index(last) + 1 :]
-    modules = dict(model.named_modules())
+    modules, whole = dict(model.named_modules()), seen.gave[last]
     norms = [n for n in later if getattr(getattr(modules[n], "weight", None), "ndim", 0) == 1
-             and seen.gave.get(n) == seen.gave[last]]  # fmt: skip
+             and seen.gave.get(n) in (whole, (whole[0], whole[-1]))]  # fmt: skip
     maps = [n for n in later if n in seen.read]
     return norms[0] if norms else None, maps[-1] if maps else None
 

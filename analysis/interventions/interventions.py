@@ -146,7 +146,8 @@ def together(cell: Cell) -> Cell:
     for e in cell:
         last = found[-1] if found else e
         both = None
-        if found and (e.way, e.site, e.tokens) == (last.way, last.site, None) and last.tokens is None:
+        everywhere = e.tokens is None and last.tokens is None
+        if found and everywhere and (e.way, e.site) == (last.way, last.site):
             pair = isinstance(e.part, Features) and isinstance(last.part, Features)
             both = last.part.joined(e.part) if pair else None
         if both is None:

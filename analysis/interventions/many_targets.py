@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,11 @@ class ManyTargets:
     position: np.ndarray
     words: str = ""
     by_token: bool = False
+
+    def some(self, at: np.ndarray) -> ManyTargets:
+        """Of the samples at these places."""
+        against = None if self.against is None else self.against[at]
+        return replace(self, answer=self.answer[at], against=against, position=self.position[at])
 
     def read(self, logits):
         """(…, n, classes) float64 of the same, after each sample's token."""

@@ -54,7 +54,7 @@ def pairs_of(bench: Bench, kind: str, size: float, rng: np.random.Generator) -> 
         if len(kept) < 2:
             continue
         total += len(kept)
-        clean = run if len(kept) == run.n else BatchRun(run.loaded, taken(run.inputs, kept))
+        clean = run if len(kept) == run.n else run.of_inputs(taken(run.inputs, kept))
         corrupted, cell = _corrupted(bench, clean, run, kind, order, size, rng)
         found.append(Pairs(clean, corrupted, cell, _target(bench, clean, corrupted, cell)))
     if total < FEWEST:
@@ -100,9 +100,9 @@ def _partners(run: BatchRun, kind: str, rng) -> tuple[np.ndarray, np.ndarray]:
 
 def _corrupted(bench: Bench, clean, run, kind: str, order, size: float, rng) -> tuple[BatchRun, Cell]:
     if kind in (ANOTHER, SAME):
-        return BatchRun(run.loaded, taken(run.inputs, order)), ()
+        return run.of_inputs(taken(run.inputs, order)), ()
     if kind == TOKENS:
-        return BatchRun(run.loaded, mixed_inputs(clean, rng)), ()
+        return run.of_inputs(mixed_inputs(clean, rng)), ()
     words = bench.parts is not None and bench.parts.embedding
     site = Site(bench.parts.embedding if words else INPUT)
     x = clean.caught([site])[site].double()

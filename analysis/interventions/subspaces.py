@@ -39,6 +39,24 @@ class Held:
         return self._units.written(x, held.to(x.dtype))
 
 
+class Coordinates:
+    """A part: where units `start` to `stop` stand along the orthonormal columns of `basis` (units, r)."""
+
+    def __init__(self, place: Place, basis: np.ndarray) -> None:
+        self._units, self._basis = part_of(place), basis
+
+    def read(self, x):
+        import torch
+
+        return self._units.read(x).double() @ torch.as_tensor(self._basis)
+
+    def written(self, x, values):
+        import torch
+
+        moved = (values - self.read(x)) @ torch.as_tensor(self._basis).T
+        return self._units.written(x, self._units.read(x) + moved.to(x.dtype))
+
+
 def places_of(bench: Bench, where: str, layer: int | None) -> list[Place]:
     """One place for the tap, or one for each head of a layer (of all layers: None). Raises NotFound, InputError."""
     if bench.parts is None or where == TAP:
@@ -97,6 +115,11 @@ class Fitted:
     def held(self, r: int) -> Cell:
         """Every place held to its leading r directions."""
         return tuple(Intervention(p.site, 0.0, Held(p, m, b[:, :r])) for p, (m, b) in self._of.items())
+
+    def taken_over(self, r: int, given) -> Cell:
+        """Every place along its leading r directions as `given`, by site (n, tokens, units), has it."""
+        parts = [(p.site, Coordinates(p, b[:, :r])) for p, (_, b) in self._of.items()]
+        return tuple(Intervention(s, part.read(given[s]), part) for s, part in parts)
 
     def random(self, r: int, rng: np.random.Generator) -> Cell:
         """Every place held to r random directions around the same mean."""

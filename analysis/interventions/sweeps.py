@@ -38,6 +38,13 @@ class Grid:
         at = np.arange(tokens)
         return run.real(tokens) & (at >= low) & (at < high)
 
+    def whole(self, row: int, column: int) -> bool:
+        """Whether the cell takes all units of its sites."""
+        return all(
+            p.start is None and p.stop is None and p.special is None
+            for p in self.components[row][column].places
+        )
+
 
 def grid_of(bench: Bench, pairs: Sequence[Pairs], columns: str, most: int) -> Grid:
     """Raises NotFound where the network has no such parts. A probe, and a network without blocks, has tokens only."""
@@ -117,13 +124,25 @@ def _with(caught: dict, cell: Cell) -> dict:
     return caught
 
 
+def cell_of(grid: Grid, own: Pairs, restore: bool, row: int, column: int) -> Cell:
+    """What the sweep does at one cell, into the run that it starts from."""
+    component = grid.components[row][column]
+    source = _source(own, component.sites, restore)
+    at = grid.tokens(row, column, own.clean, source[component.sites[0]].shape[1])
+    return patched(component, source, at)
+
+
+def _source(own: Pairs, sites, restore: bool) -> dict:
+    return own.clean.caught(sites) if restore else _with(own.corrupted.caught(sites, own.cell), own.cell)
+
+
 def _swept(grid: Grid, own: Pairs, restore: bool, rng, progress: Progress) -> Swept:
     sites = list(dict.fromkeys(s for line in grid.components for c in line for s in c.sites))
     target = own.target
     whole = next(own.corrupted.logits_with([own.cell]))[1][0]
     clean, corrupted = target.of(own.clean.logits).numpy(), target.of(whole).numpy()
     run, first = (own.corrupted, own.cell) if restore else (own.clean, ())
-    source = own.clean.caught(sites) if restore else _with(own.corrupted.caught(sites, own.cell), own.cell)
+    source = _source(own, sites, restore)
     order = another(run.n, rng)
     other = {s: exchanged(x, order, run.lengths(x.shape[1])) for s, x in source.items()}
     cells: list[Cell] = []

@@ -8,7 +8,7 @@ and transformers are imported when a network is run.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,19 +23,21 @@ _now = threading.local()
 
 @dataclass
 class Thinning:
-    """`share` of the keys, drawn with `generator`; `layers` that were thinned so far."""
+    """`share` of the keys, drawn with `generator`; `layers` that were thinned so far. `watch` is given the queries, the
+    keys (batch, heads, tokens, width) and the scale of each layer."""
 
     share: float
     generator: object
     layers: int = 0
+    watch: Callable[[object, object, float], None] | None = None
 
 
 @contextmanager
-def thinned(loaded: LoadedModel, share: float, seed: int) -> Iterator[Thinning]:
+def thinned(loaded: LoadedModel, share: float, seed: int, watch=None) -> Iterator[Thinning]:
     """Forward passes inside the block are thinned. Raises InputError after it where none was."""
     import torch
 
-    state = Thinning(share, torch.Generator().manual_seed(seed))
+    state = Thinning(share, torch.Generator().manual_seed(seed), watch=watch)
     configs = {id(m.config): m.config for m in loaded.module.modules() if hasattr(m, "config")}.values()
     configs = [c for c in configs if hasattr(c, "_attn_implementation")]
     if configs:
@@ -77,7 +79,10 @@ def _thinned_attention(module, query, key, value, attention_mask, scaling=None, 
     state.layers += 1
     times = query.shape[1] // key.shape[1]
     key, value = (x.repeat_interleave(times, dim=1) if times > 1 else x for x in (key, value))
-    scores = query @ key.transpose(-1, -2) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if state.watch is not None:
+        state.watch(query, key, scale)
+    scores = query @ key.transpose(-1, -2) * scale
     allowed = torch.ones_like(scores, dtype=torch.bool)
     if attention_mask is not None:
         mask = attention_mask[..., : scores.shape[-1]]

@@ -206,6 +206,39 @@ def what_if(workspace: Path, arguments: dict, progress: Progress) -> dict:
 _open_networks: dict = {}  # of this worker, at most one
 
 
+def token_dump(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"input": "store:tap", "sample"} → {"file"}: what rules look at, of one sample, in the workspace's cache."""
+    from analysis.tokens.kept_dump import keep, place_of
+
+    desk, tap = _token_desk(workspace, arguments, progress)
+    path = place_of(workspace, tap.digest, int(arguments["sample"]))
+    if not path.exists():
+        keep(desk.dump(int(arguments["sample"])), path)
+    return {"file": path.name}
+
+
+def token_run(workspace: Path, arguments: dict, progress: Progress) -> dict:
+    """{"input": "store:tap", "sample", "rule", "share", "settings"?} → the answer with the tokens that are left."""
+    desk, _ = _token_desk(workspace, arguments, progress)
+    found = desk.applied(int(arguments["sample"]), arguments["rule"], float(arguments["share"]),
+                         arguments.get("settings"))  # fmt: skip
+    return {**_plain(found), "owners": found.owners.tolist()}
+
+
+def _token_desk(workspace: Path, arguments: dict, progress: Progress):
+    """The network of a tap, open in this process for the next question."""
+    from analysis.tokens.asking import TokenDesk
+
+    tap = Workspace.open(workspace).activations(arguments["input"])
+    key = ("tokens", str(workspace), arguments["input"], tap.digest)
+    if key not in _open_networks:
+        progress(0.1, "opening the network")
+        made = TokenDesk(tap)
+        _open_networks.clear()
+        _open_networks[key] = made
+    return _open_networks[key], tap
+
+
 def name_features(workspace: Path, arguments: dict, progress: Progress) -> dict:
     """{"input": "store:tap", "features": [...], "shown": who was shown to be asked} → {"input", "named": [...],
     "beyond", "scored", "without": {feature: why}}; names are kept in the workspace."""
@@ -237,6 +270,8 @@ HANDLERS = {
     "certify": certify,
     "try_input": try_input,
     "what_if": what_if,
+    "token_dump": token_dump,
+    "token_run": token_run,
     "name_features": name_features,
 }
 

@@ -30,6 +30,8 @@ LANES = {
     "name_features": "asking",  # it waits for others, and keeps nobody else waiting
     "try_input": "answering",  # somebody waits for it at a slider or a form: it does not stand behind a recording
     "what_if": "answering",
+    "token_dump": "answering",
+    "token_run": "answering",
 }  # every other kind is in the lane "recording"
 RESUMES = ("record", "import", "train", "sweep")
 ENDED = ("done", "failed", "cancelled")  # for good: an outcome is written once

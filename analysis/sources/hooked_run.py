@@ -6,7 +6,8 @@
 
 Meanwhile the model is in eval mode and belongs to one thread. What is caught is a copy: an in-place ReLU behind a
 module would otherwise overwrite it. What a module is given can be caught and replaced like what it gives: attention
-heads are slices of what goes into the projection behind them. torch is imported when a network is run.
+heads are slices of what goes into the projection behind them. A module can be passed over, too, and gives what is
+known of it instead. torch is imported when a network is run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from analysis.errors import InputError, NotFound
 from analysis.sources.module_output import first_tensor, put_back
@@ -47,10 +49,12 @@ def modules_of(model, names: Iterable[str]) -> dict[str, object]:
 
 class Caught:
     """What modules gave when they last ran, before any replacement; by name. `ran`: of each hooked module the number
-    of its first and of its last run among all of them. `given`: what modules were given, before any replacement."""
+    of its first and of its last run among all of them. `given`: what modules were given, before any replacement.
+    `plain`: those that give a tensor and nothing beside it."""
 
     def __init__(self) -> None:
         self.tensors: dict[str, object] = {}
+        self.plain: set[str] = set()
         self.given: dict[str, object] = {}
         self.asked: set[str] = set()
         self.ran: dict[str, tuple[int, int]] = {}
@@ -100,6 +104,7 @@ def _refuse_idle(names: Iterable[str], ran) -> None:
 def hooked_run(
     model, catch: Iterable[str] = (), replace: Mapping[str, Change] | None = None, *, gradients: bool = False,
     catch_inputs: Iterable[str] = (), replace_inputs: Mapping[str, Change] | None = None,
+    instead: Mapping[str, Callable[[], object]] | None = None,
 ) -> Iterator[Caught]:  # fmt: skip
     """Forward passes of `model`, a torch module, inside the block.
 
@@ -110,6 +115,7 @@ def hooked_run(
     gradients : whether the passes are differentiable, through what is caught and what is put in place as well;
         otherwise what is caught is detached.
     catch_inputs, replace_inputs : the same of the first tensor that a module is given.
+    instead : modules that do not run, by name, and what makes that which they give; what is replaced in it still is.
 
     Raises
     ------
@@ -124,7 +130,10 @@ def hooked_run(
     catch, catch_inputs, replace_inputs = set(catch), set(catch_inputs), dict(replace_inputs or {})
     with model_lock(model):
         training = [m for m in model.modules() if m.training]
+        idle: list[Callable[[], None]] = []
         try:
+            for name, module in modules_of(model, sorted(instead or {})).items():
+                idle.append(_passed_over(module, instead[name]))
             for name, module in modules_of(model, sorted(catch | set(replace))).items():
                 hook = _hook(name, caught, name in catch, replace.get(name), gradients)
                 handles.append(module.register_forward_hook(hook))
@@ -138,16 +147,27 @@ def hooked_run(
         finally:
             for handle in handles:
                 handle.remove()
+            for undo in reversed(idle):
+                undo()
             for module in training:
                 module.training = True
     caught.refuse_idle(replace)
     caught.refuse_unasked(replace_inputs)
 
 
+def _passed_over(module, gives: Callable[[], object]) -> Callable[[], None]:
+    """`module` gives that without running; what undoes it."""
+    own = module.__dict__.get("forward")
+    module.forward = lambda *_given, **_named: gives()
+    return partial(setattr, module, "forward", own) if own else partial(delattr, module, "forward")
+
+
 def _hook(name: str, caught: Caught, keep: bool, change: Change | None, gradients: bool):
     def hook(_module, _inputs, output):
         tensor = first_tensor(output, name)
         caught.note(name)
+        if tensor is output:
+            caught.plain.add(name)
         if keep:
             caught.tensors[name] = (tensor if gradients else tensor.detach()).clone()
         new = None if change is None else change(tensor)

@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis import results
 from analysis.errors import StoreDamaged
+from analysis.store.timings import Timings
 
 
 class ResultCache:
@@ -21,6 +22,7 @@ class ResultCache:
 
     def __init__(self, directory: str | os.PathLike) -> None:
         self.directory = Path(directory)
+        self.timings = Timings(self.directory / "timings.json")
 
     def path(self, key: str) -> Path:
         return self.directory / f"{key}.npz"

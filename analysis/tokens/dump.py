@@ -120,7 +120,8 @@ def simulate(
         step = rule.decide(view, now, settings, rng)
         states.append(after(state, step))
         steps.append(step)
-    return Simulated(states, steps, tuple(notes))
+        notes += view.notes
+    return Simulated(states, steps, tuple(dict.fromkeys(notes)))
 
 
 def removals(layout: TokenLayout, plan, layers: int) -> np.ndarray:

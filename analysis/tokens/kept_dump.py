@@ -32,6 +32,11 @@ class KeptDump:
     answers: tuple[tuple[str, float], ...]
 
 
+def place_of(workspace: Path, digest: str, sample: int) -> Path:
+    """The file of the dump of a sample of a tap."""
+    return Path(workspace) / "cache" / "tokens" / f"{digest}-{sample}-{SCHEMA}.npz"
+
+
 def keep(kept: KeptDump, path: Path) -> None:
     """Write one npz file: beside, then renamed."""
     layout = kept.dump.layout

@@ -25,14 +25,14 @@ NOTE = (
 
 def dump_of_rows(
     tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress
-) -> tuple[TokenDump, Pass]:
-    """((n samples, T) dump, what was read) of at most `maximum` samples. Raises NotEnoughData below two of them, or
-    where none has two tokens."""
+) -> tuple[TokenDump, np.ndarray, Pass]:
+    """((n samples, T) dump, (n,) which samples or runs, what was read) of at most `maximum` samples. Raises
+    NotEnoughData below two of them, or where none has two tokens."""
     seen, layout = Pass(), tap.layout
     offsets = layout.offsets
     if layout.is_pooled:
         offsets = np.append(np.arange(0, layout.n_rows - RUN + 1, RUN), layout.n_rows // RUN * RUN)
-    samples, found, cells = chosen_samples(max(len(offsets) - 1, 0), maximum, rng), [], []
+    samples, found, cells, kept = chosen_samples(max(len(offsets) - 1, 0), maximum, rng), [], [], []
     for k, i in enumerate(samples):
         if k % 64 == 0:
             progress(0.5 * k / max(len(samples), 1), "reading")
@@ -42,12 +42,13 @@ def dump_of_rows(
         seen.n_nonfinite += int(len(x) - good.sum())
         if good.sum() > 1:
             seen.n_samples += 1
+            kept.append(int(i))
             found.append(x[good])
             cells.append(np.flatnonzero(good) - (0 if layout.is_pooled else layout.leading))
     refuse_few(tap.name, len(found), FEWEST, "sample(s) of two tokens or more")
     grid = None if layout.is_pooled else layout.grid
     progress(0.5, "reading")
-    return _dump(found, cells, grid), seen
+    return _dump(found, cells, grid), np.array(kept), seen
 
 
 def _dump(found: list[np.ndarray], cells: list[np.ndarray], grid) -> TokenDump:

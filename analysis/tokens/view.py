@@ -5,7 +5,7 @@ Everything that costs something is computed when it is asked for, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,7 @@ PADDING, CLASS, REGISTER, PATCH, TEXT, PROMPT = -1, 0, 1, 2, 3, 4
 KIND_NAMES = {
     PADDING: "padding", CLASS: "class token", REGISTER: "register", PATCH: "patch", TEXT: "text", PROMPT: "prompt"
 }  # fmt: skip
+NO_CLASS = "There is no class token: what all tokens read on average ranks them instead."
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,14 @@ class View:
     "hidden" (B, t, d), "keys" and "queries" (B, H, t, e), "attention" (B, H, t, t) whose rows sum to 1; "mean keys"
     (B, t, e) and "mean attention" (B, t, t) are means over heads; "next attention" (B, H, t, t) and its mean, "next
     mean attention", are of the layer behind it on the current tokens; "plain keys" and "plain queries" are without
-    rotary positions."""
+    rotary positions. `notes` : what a rule has to say about its decision."""
 
     layer: int
     layers: int
     state: TokenState
     layout: TokenLayout
     ask: Callable[[str], np.ndarray]
-    facts: Mapping[str, object] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     _known: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -89,13 +90,12 @@ class View:
         return self._of(self.layout.cell, -1)
 
     def class_attention(self) -> np.ndarray:
-        """(B, t) what the class token reads from each token, mean over heads. Raises InputError without one."""
+        """(B, t) what the class token reads from each token, mean over heads; without one, what all tokens read of it
+        on average, which is said."""
         at = (self.kinds == CLASS).argmax(axis=1)
         if not (self.kinds == CLASS).any(axis=1).all():
-            raise InputError(
-                "a network without a class token", "a class token, whose attention this rule ranks tokens by",
-                "Choose a rule that does without one, such as ToMe or received attention",
-            )  # fmt: skip
+            self.notes.append(NO_CLASS)
+            return self.received()
         return self["mean attention"][np.arange(len(at)), at]
 
     def last_attention(self, name: str = "mean attention") -> np.ndarray:
@@ -109,24 +109,32 @@ class View:
 
     def answering_attention(self, name: str = "mean attention") -> np.ndarray:
         """(B, t) what the token that the answer is read from reads from each: the last one of text, else the class
-        token. Raises InputError where there is neither."""
+        token; without either what all tokens read on average, which is said."""
+        if not self.answers:
+            self.notes.append(NO_CLASS)
+            return self.received(name)
         return self[name][np.arange(len(self.state.at)), self.answering]
+
+    @property
+    def answers(self) -> bool:
+        """Whether there is a token that the answer is read from: text, or a class token in every sample."""
+        return self.layout.causal or bool((self.kinds == CLASS).any(axis=1).all())
 
     @property
     def answering(self) -> np.ndarray:
         """(B,) where the token stands that the answer is read from. Raises InputError where there is none."""
         if self.layout.causal:
             return self.state.counts - 1
-        if not (self.kinds == CLASS).any(axis=1).all():
+        if not self.answers:
             raise InputError(
                 "a network without text and without a class token", "a token that the answer is read from",
                 "Choose a rule that does without one, such as ToMe or received attention",
             )  # fmt: skip
         return (self.kinds == CLASS).argmax(axis=1)
 
-    def received(self) -> np.ndarray:
+    def received(self, name: str = "mean attention") -> np.ndarray:
         """(B, t) what each token is read on average, over heads and over tokens that can read it."""
-        attention, valid = self["mean attention"], self.state.valid
+        attention, valid = self[name], self.state.valid
         counted = valid[:, :, None] & (np.tri(valid.shape[1], dtype=bool) if self.layout.causal else True)
         return (attention * counted).sum(axis=1) / np.maximum(
             (counted * np.ones_like(attention)).sum(axis=1), 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from analysis.spec import Method, params_of
 from dashboard.browse.question_views import View
 
-NAMED = ("sample", "first", "second")
+NAMED = ("sample", "first", "second", "query", "item")
 WHAT_IF = "what if"  # the view that a person moves things in: no method answers it
 QUESTIONS = {  # by name in the URL
     "answer": View(
@@ -17,7 +17,9 @@ QUESTIONS = {  # by name in the URL
             "What do all ways of saliency show?": "saliency_ways",
             "Where, layer by layer?": "saliency_by_layer",
             "What does hiding each place do, at any layer?": "augmentation_occlusion",
+            "By which angles does a hidden place turn it?": "occlusion_angles",
             "How does it change over a feature's range?": "response_curve",
+            "What would it look like, moved along a direction?": "edit_strip",
             "What would have to change for another answer?": "counterfactual_dialogue",
         },
     ),
@@ -32,6 +34,7 @@ QUESTIONS = {  # by name in the URL
             "Which units act together?": "interaction_matrix",
             "Is attention an interaction?": "attention_interaction",
             "Which three parts act together?": "triple_interactions",
+            "How many parts act together, layer by layer?": "interaction_by_depth",
             "Which concepts is each answer sensitive to?": "concept_sensitivity",
             "Which of two cues decides when they disagree?": "cue_reliance",
             "At which layer does the cue take over?": "cue_reliance_by_layer",
@@ -50,6 +53,8 @@ QUESTIONS = {  # by name in the URL
         {
             "Why are these two alike?": "why_similar",
             "Which patches or words are alike?": "similar_patches",
+            "Which parts of one has the other, too?": "late_interaction_votes",
+            "What looks like a part of this picture?": "masked_retrieval",
             "Where are they alike, through the network?": "similar_heat",
             "Where was something added (two recordings)?": "edit_energy",
         },
@@ -68,8 +73,10 @@ QUESTIONS = {  # by name in the URL
             "Do other parts make up for a lost one?": "self_repair",
             "What do layers, heads and MLPs add together?": "component_shapley",
             "What does steering along a direction do?": "steering",
+            "What does it say while it is steered?": "steering_transcripts",
             "How few directions of a part does it need?": "subspace_size",
             "Does it need all of attention?": "attention_thinning",
+            "Could attention be computed fast?": "entry_bounds",
             "What does a clamped neuron do?": "neuron_clamp",
             "What do neurons read and write, in tokens?": "neuron_passport",
             "Do two checkpoints have the same neurons?": "passport_agreement",

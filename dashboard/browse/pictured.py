@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analysis.activations import Layout
 from analysis.errors import LoupeError
-from analysis.results import Gallery, Result, Scatter, Table
+from analysis.results import Gallery, Result, Scatter, Table, TokenMap
 from dashboard.browse import focus
 from dashboard.browse.cards import label_words
 from dashboard.figures.text import number, plain
 
 MOST_GROUPS, MOST_TABLE, AROUND = 20, 12, 28
+MOST_MAPS = 24
+OF_SAMPLES = (
+    "similar_heat",
+    "augmentation_occlusion",
+    "masked_retrieval",
+)  # whose named maps lie over samples
 PER_GROUP = {"pictures": 12, "texts": 3}
 
 
@@ -125,6 +131,29 @@ def _corners(result: Scatter, n: int) -> dict:
     at = [i for i in np.argsort(np.asarray(who).astype(str), kind="stable") if str(who[i])]
     rows, words = [int(result.rows[i]) for i in at], [str(who[i]) for i in at]
     return {"the samples at the corners": (rows, words)} if rows and max(rows) < n else {}
+
+
+def with_pictures(workspace, result: Result) -> Result:
+    """A map over places of samples with the pictures of these samples below it, where it has none of its own; for the
+    page, as the workspace is needed for it."""
+    if (
+        not isinstance(result, TokenMap)
+        or result.grid is None
+        or result.pictures is not None
+        or result.origin is None
+    ):
+        return result
+    if result.words or (result.names and result.origin.method not in OF_SAMPLES) or not result.origin.inputs:
+        return result
+    try:
+        store = workspace.store(str(result.origin.inputs[0].get("name", "")).partition(":")[0])
+        samples = np.asarray(result.samples)[:MOST_MAPS]
+        found = [_array(store.thumbnail(int(s))) for s in samples if 0 <= s < store.n_samples]
+    except LoupeError:
+        return result
+    if len(found) < len(samples) or any(p is None or p.shape != found[0].shape for p in found):
+        return result
+    return replace(result, pictures=np.stack(found))
 
 
 def looks(workspace, result: Result) -> Callable[[int], np.ndarray | str | None] | None:

@@ -13,13 +13,15 @@ WORDS = {
     "sample": "Sample",
     "first": "One sample",
     "second": "The other sample",
+    "query": "Sample",
+    "item": "The other sample",
 }  # by the setting that names it
-FIRST = {"second": 1}
+FIRST = {"second": 1, "item": 1}
 
 
-def draw(setting: str = "sample") -> int:
-    """The chosen sample by its place in the store, with its picture or text; kept in the URL as the `setting` of the
-    methods that explain one."""
+def draw(setting: str = "sample", pictured: bool = True) -> int:
+    """The chosen sample by its place in the store, with its picture or text unless that is drawn elsewhere; kept in the
+    URL as the `setting` of the methods that explain one."""
     store, tap = state.current_tap()
     opened = state.workspace().store(store)
     layout = opened.activations(tap).layout
@@ -31,6 +33,8 @@ def draw(setting: str = "sample") -> int:
         help="Its place in the store; the map and the tables name it as well.", **bound,
     )  # fmt: skip
     at = default if at is None else int(at)
+    if not pictured:
+        return at
     with errors.shown():
         if layout.offsets[at] < layout.offsets[at + 1]:
             tile = focus.tile(opened, tap, layout, int(layout.offsets[at]), AROUND)

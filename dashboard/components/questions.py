@@ -15,8 +15,8 @@ from analysis.errors import LoupeError
 from analysis.results import Result
 from analysis.spec import Method
 from dashboard import errors, state
-from dashboard.components import sample_gallery
-from dashboard.parts import doubts, figure_block, method_run, on_demand, readable_taps, tap_list
+from dashboard.components import match_lines, sample_gallery
+from dashboard.parts import cost_line, doubts, figure_block, method_run, on_demand, readable_taps, tap_list
 
 AT_ONCE = 1.5  # seconds of computing that the page waits for
 PATIENCE = 1.0  # and of a job before there is a bar
@@ -55,7 +55,8 @@ def draw(
         if result is not None and method.id in answers:
             answers[method.id](result, method.id)
         elif result is not None:
-            figure_block.draw(result, key=method.id, samples=sample_gallery.of(result, method.id))
+            samples, first = sample_gallery.of(result, method.id), match_lines.of(result, method.id)
+            figure_block.draw(result, key=method.id, samples=samples, first=first)
     with right:
         doubts.draw(method)
 
@@ -74,15 +75,17 @@ def _question(known: Mapping[str, str]) -> Method:
 
 
 def _passes(method: Method, references: list[str], params: dict) -> None:
-    """How often the network will be run, where it is; nothing of taps that the method refuses, as it says itself."""
+    """How often the network will be run, where it is, and what is more than this machine can hold; nothing of taps
+    that the method refuses, as it says itself."""
     try:
-        passes = on_demand.cost_of(method.id, references, params).passes
+        cost = on_demand.cost_of(method.id, references, params)
     except LoupeError:
         return
-    if passes:
+    if cost.passes:
         st.caption(
-            f"About {float(f'{passes:.2g}'):,.0f} passes through the network, where it can be run here."
+            f"About {float(f'{cost.passes:.2g}'):,.0f} passes through the network, where it can be run here."
         )
+    cost_line.beyond_memory(cost)
 
 
 def _answer(

@@ -7,6 +7,7 @@ import numpy as np
 from analysis.results import Estimate, Result
 from dashboard.figures.text import number, plain
 
+NONE = "none: "  # and why a number has no interval, or no null
 _FIELDS = ("value", "low", "high", "level", "null", "null_low", "null_high", "p_value")
 
 
@@ -34,7 +35,7 @@ def value_words(e: Estimate) -> str:
 def null_words(e: Estimate) -> str:
     """What structureless data gives, in a few words; says so when it is not known."""
     if e.null is None and e.null_low is None:
-        return "null not known"
+        return "no null" if e.null_method.startswith(NONE) else "null not known"
     text = "null" + (f" {number(e.null)}" if e.null is not None else "")
     if e.null_low is not None and e.null_high is not None:
         text += f" [{number(e.null_low)}, {number(e.null_high)}]"
@@ -48,7 +49,11 @@ def detail_words(e: Estimate) -> str:
     parts += [f"d {e.d:,}"] if e.d else []
     if e.low is not None and e.interval:
         parts.append(f"{e.level:.0%} interval: {plain(e.interval)}")
-    if e.null_method:
+    elif e.interval.startswith(NONE):
+        parts.append(f"no interval: {plain(e.interval.removeprefix(NONE))}")
+    if e.null_method.startswith(NONE):
+        parts.append(f"no null: {plain(e.null_method.removeprefix(NONE))}")
+    elif e.null_method:
         parts.append(f"null: {plain(e.null_method)}")
     if e.p_value is not None:
         parts.append(f"p {number(e.p_value, 2)}")

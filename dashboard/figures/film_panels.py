@@ -13,7 +13,7 @@ from analysis.results import TokenFilm
 from dashboard.figures.style import OKABE_ITO, VIRIDIS
 
 LONGEST, LEAST = 168, 4  # pixels of a panel's longer side, of a cell
-TINT, WASH = 0.38, 0.88  # of a group's colour over the picture; of grey over what is gone
+TINT, WASH = 0.6, 0.88  # of a group's colour over the picture; of grey over what is gone
 GONE_LIGHT, GONE_DARK, HATCH = (205, 207, 212), (64, 68, 78), 0.72
 GREYS = ("#3d3d3d", "#6f6f6f", "#9c9c9c", "#555555", "#868686")
 
@@ -50,14 +50,24 @@ def values_on_grid(result: TokenFilm, step: int) -> np.ndarray:
     """(rows, columns) the score of each cell's token, NaN where there is none."""
     out = np.full(int(np.prod(result.grid)), np.nan)
     cell = np.asarray(result.cell)
-    out[cell[cell >= 0]] = np.asarray(result.score, float)[step][cell >= 0]
+    out[cell[cell >= 0]] = scores(result)[step][cell >= 0]
     return out.reshape(result.grid)
 
 
-def group_colour(owner: int, groups: np.ndarray, how: Look) -> np.ndarray:
-    """RGB of the group that goes by this token: in turn, so that neighbours in order differ."""
-    text = how.colours[int(np.searchsorted(groups, owner)) % len(how.colours)]
+def group_colour(owner: int, how: Look) -> np.ndarray:
+    """RGB of the group that goes by this token: the same in every step, another than that of the token behind it."""
+    text = how.colours[owner % len(how.colours)]
     return np.array([int(text[i : i + 2], 16) for i in (1, 3, 5)], float)
+
+
+def scored(result: TokenFilm) -> bool:
+    """Whether the rule judged any token."""
+    return result.score is not None and bool(np.asarray(result.judged, bool).any())
+
+
+def scores(result: TokenFilm) -> np.ndarray:
+    """(steps, tokens) the scores, NaN where the rule did not judge."""
+    return np.where(np.asarray(result.judged, bool), np.asarray(result.score, float), np.nan)
 
 
 def groups_of(owner: np.ndarray) -> np.ndarray:
@@ -72,14 +82,16 @@ def panel(result: TokenFilm, step: int, how: Look, show: str = "tokens") -> np.n
     pixels = max(LONGEST // max(owner.shape), LEAST)
     base = _base(result, owner.shape, pixels)
     wide = np.kron(owner, np.ones((pixels, pixels), int))
-    if show == "score" and result.score is not None:
+    if show == "score" and scored(result):
         base = _heated(result, step, base, pixels)
-    base = np.where((wide == -1)[..., None], (1 - WASH) * base + WASH * _hatched(wide.shape, pixels, how), base)
+    base = np.where(
+        (wide == -1)[..., None], (1 - WASH) * base + WASH * _hatched(wide.shape, pixels, how), base
+    )
     groups = groups_of(np.asarray(result.owner)[step])
     if show == "tokens":
         for name in groups:
             base = np.where(
-                (wide == name)[..., None], (1 - TINT) * base + TINT * group_colour(name, groups, how), base
+                (wide == name)[..., None], (1 - TINT) * base + TINT * group_colour(int(name), how), base
             )
     return _outlined(base, wide, groups, how, max(pixels // 12, 1)).round().astype(np.uint8)
 
@@ -97,7 +109,7 @@ def _base(result: TokenFilm, shape: tuple[int, int], pixels: int) -> np.ndarray:
 
 
 def _heated(result: TokenFilm, step: int, base: np.ndarray, pixels: int) -> np.ndarray:
-    values = np.asarray(result.score, float)
+    values = scores(result)
     low, high = np.nanmin(values), np.nanmax(values)
     share = (values_on_grid(result, step) - low) / ((high - low) or 1.0)
     stops = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in VIRIDIS], float)

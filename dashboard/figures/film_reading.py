@@ -51,6 +51,6 @@ def pointed(result: TokenFilm, step: int, token: int) -> str:
         inside = np.flatnonzero(owner == owner[token])
         listed = "; ".join(where(result, int(t)) for t in inside[:8])
         said = [said[0], f"one of {count} in one token:", markup(listed + ("; …" if count > 8 else ""))]
-    if result.score is not None and np.isfinite(np.asarray(result.score, float)[step, token]):
+    if result.score is not None and np.asarray(result.judged, bool)[step, token]:
         said.append(f"{markup(result.score_name, 40)} {number(float(np.asarray(result.score)[step, token]))}")
     return "<br>".join(said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import TokenFilm
-from dashboard.figures.film_panels import group_colour, groups_of, look
+from dashboard.figures.film_panels import group_colour, groups_of, look, scored, scores
 from dashboard.figures.film_reading import left, pointed, steps_shown
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
@@ -19,13 +19,12 @@ def _word_states(result: TokenFilm, show: str) -> tuple[np.ndarray, np.ndarray]:
     """((steps, tokens), numbers of the steps): NaN where gone; 0 kept, else 1 + the group's number; or the score."""
     shown = steps_shown(result)
     owner = np.asarray(result.owner)[shown][:, :MOST_WORDS]
-    if show == "score" and result.score is not None:
-        return np.where(owner < 0, np.nan, np.asarray(result.score, float)[shown][:, :MOST_WORDS]), shown
+    if show == "score" and scored(result):
+        return np.where(owner < 0, np.nan, scores(result)[shown][:, :MOST_WORDS]), shown
     out = np.zeros(owner.shape)
     for row, mine in zip(out, owner, strict=True):
-        groups = groups_of(mine)
-        for i, name in enumerate(groups):
-            row[mine == name] = 1 + i % 7
+        for name in groups_of(mine):
+            row[mine == name] = 1 + int(name) % 7
     return np.where(owner < 0, np.nan, out), shown
 
 
@@ -36,11 +35,11 @@ def screen(result: TokenFilm, theme: Theme, said: tuple[str, ...], show: str, he
     how = look(theme.name == "dark")
     figure = screen_figure(theme, result.title, said, show_title=title,
                            height=height or 130 + LINE * len(shown))  # fmt: skip
-    scored = show == "score" and result.score is not None
+    heated = show == "score" and scored(result)
     names = ["#E8EEF6" if theme.name == "light" else "#31445C", *how.colours[:7]]
     stops = [[v, c] for i, c in enumerate(names) for v in (i / len(names), (i + 1) / len(names))]
     colours = (
-        {"colorscale": "Viridis"} if scored else {"colorscale": stops, "zmin": -0.5, "zmax": len(names) - 0.5}
+        {"colorscale": "Viridis"} if heated else {"colorscale": stops, "zmin": -0.5, "zmax": len(names) - 0.5}
     )
     grey = "rgb({},{},{})".format(*how.ground)
     figure.add_trace(go.Heatmap(
@@ -49,7 +48,7 @@ def screen(result: TokenFilm, theme: Theme, said: tuple[str, ...], show: str, he
     ))  # fmt: skip
     text = [[pointed(result, int(s), t) for t in range(values.shape[1])] for s in shown]
     figure.add_trace(go.Heatmap(
-        z=values.astype(np.float32), showscale=scored, hoverongaps=False, xgap=1, ygap=2, hovertext=text,
+        z=values.astype(np.float32), showscale=heated, hoverongaps=False, xgap=1, ygap=2, hovertext=text,
         hovertemplate="%{hovertext}<extra></extra>", **colours,
     ))  # fmt: skip
     figure.update_yaxes(
@@ -66,7 +65,7 @@ def screen(result: TokenFilm, theme: Theme, said: tuple[str, ...], show: str, he
 def paper(result: TokenFilm, page: Page, how, show: str) -> None:
     values, shown = _word_states(result, show)
     axes = page.figure.add_subplot()
-    if show == "score" and result.score is not None:
+    if show == "score" and scored(result):
         image = axes.imshow(values, aspect="auto", interpolation="nearest",
                             cmap=page.colour_map(False).with_extremes(bad="#cdcfd4"))  # fmt: skip
         bar = page.figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
@@ -76,7 +75,7 @@ def paper(result: TokenFilm, page: Page, how, show: str) -> None:
         for i, owner in enumerate(np.asarray(result.owner)[shown][:, : values.shape[1]]):
             groups = groups_of(owner)
             for name in groups:
-                picture[i, owner == name] = group_colour(int(name), groups, how)
+                picture[i, owner == name] = group_colour(int(name), how)
             picture[i, owner < 0] = 150.0 if page.greyscale else how.ground
         axes.imshow(picture.astype(np.uint8), aspect="auto", interpolation="nearest")
     axes.set_yticks(

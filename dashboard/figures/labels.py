@@ -22,4 +22,6 @@ def label_heights(values, span: tuple[float, float], gap: float) -> np.ndarray:
     )
     if len(values) and heights.max() > span[1]:
         heights -= min(heights.max() - span[1], max(heights.min() - span[0], 0))
+    if len(values) and heights.min() < span[0]:  # what lies below the axis is not drawn
+        heights += min(span[0] - heights.min(), max(span[1] - heights.max(), 0))
     return heights

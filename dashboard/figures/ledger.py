@@ -10,7 +10,7 @@ from analysis.results import Ledger
 from dashboard.figures.paper import Page, label_axes
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme, translucent
-from dashboard.figures.text import markup, number, plain, shorten
+from dashboard.figures.text import MINUS, markup, number, plain, shorten
 
 MOST = 14  # parts drawn one by one; the others are one line
 SMALL = 1e-9  # residual, of the largest part, below which it is rounding
@@ -94,8 +94,13 @@ def _reach(lines: list[Step]) -> list[float]:
         beside = (0.0, s.value, s.low, s.high, s.null_low, s.null_high)
         ends += [s.before + v for v in beside if v is not None]
     low, high = min(ends), max(ends)
-    room = 0.1 * (high - low) or 0.5  # for the numbers at the ends
-    return [low - room, high + room]
+    room = 0.04 * (high - low) or 0.5
+    return [low - room, high + (0.14 * (high - low) or 0.5)]  # with the numbers at the right
+
+
+def _right(s: Step) -> float:
+    """Where its number begins: right of its bar, whiskers and band."""
+    return s.before + max(v for v in (0.0, s.value, s.low, s.high, s.null_low, s.null_high) if v is not None)
 
 
 def screen(result: Ledger, theme: Theme, *, rows=None, height=None, title=True):
@@ -121,14 +126,15 @@ def screen(result: Ledger, theme: Theme, *, rows=None, height=None, title=True):
             y=_floats(i for i, _ in drawn), base=_floats(s.before for _, s in drawn),
             x=_floats(s.value for _, s in drawn),
             orientation="h", width=0.62, showlegend=False, marker={"color": [_colour(s, theme) for _, s in drawn]},
-            text=[f"{s.value:+.3g}" for _, s in drawn], textposition="outside", cliponaxis=False,
-            textfont={"size": 12, "color": theme.text},
             error_x=_whiskers([s for _, s in drawn], theme),
             hovertext=[_pointed(s) for _, s in drawn], hovertemplate="%{hovertext}<extra></extra>",
         )
     )  # fmt: skip
     for i, s in enumerate(lines):
-        if s.kind == "end":
+        if s.kind != "end":
+            figure.add_annotation(x=_right(s), y=i, text=f"{s.value:+.3g}".replace("-", MINUS), showarrow=False,
+                                  xanchor="left", xshift=5, font={"size": 12, "color": theme.text})  # fmt: skip
+        else:
             figure.add_annotation(
                 x=s.value, y=i, text=f"<b>{number(s.value)}</b>", showarrow=False, xanchor="left", xshift=6
             )
@@ -195,6 +201,8 @@ def paper(result: Ledger, page: Page, *, rows=None) -> None:
             reach = [[max(s.value - s.low, 0.0)], [max(s.high - s.value, 0.0)]]
             axes.errorbar(s.before + s.value, i, xerr=reach, color="#1a1a1a", linewidth=0.7 * page.scale,
                           capsize=1.5 * page.scale)  # fmt: skip
+        axes.annotate(f"{s.value:+.2g}".replace("-", MINUS), (_right(s), i), xytext=(2, 0),
+                      textcoords="offset points", va="center", fontsize="x-small")  # fmt: skip
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.set_xlim(_reach(lines))
     axes.set_yticks(range(len(lines)), [shorten(s.name, max(page.characters // 3, 8)) for s in lines])

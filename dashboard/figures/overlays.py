@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.results import Scatter
 from dashboard.figures.colours import Colouring
-from dashboard.figures.style import Theme
+from dashboard.figures.style import Theme, translucent
 from dashboard.figures.text import markup, number, plain
 
 STEPS = 4  # groups of edges by value
@@ -38,10 +38,27 @@ def outlines(result: Scatter) -> np.ndarray:
 
 def reach(result: Scatter, xy: np.ndarray) -> np.ndarray:
     """Places (m, …) that must be in view: of the points, of guides and of ellipses that stand for something."""
-    guides = [np.asarray(g, dtype=np.float64) for g in result.guides.values()] if xy.shape[1] == 2 else []
+    named = (*result.guides.values(), *(np.atleast_2d(at) for at in result.corners.values()))
+    guides = [np.asarray(g, dtype=np.float64) for g in named] if xy.shape[1] == 2 else []
     if result.ellipse_columns and xy.shape[1] == 2:  # which may reach beyond their points
         guides.append(outlines(result).reshape(-1, 2))
     return np.concatenate([xy, *guides])
+
+
+def corner_names(result: Scatter) -> tuple[np.ndarray, list[tuple[str, np.ndarray, int, int]]]:
+    """The outline (m, 2) of the corners, closed, and of each (name, place, side across, side upwards), the sides -1, 0
+    or 1: where its name stands, so that it covers no point and is not cut."""
+    places = np.array([np.asarray(at, dtype=np.float64) for at in result.corners.values()]).reshape(-1, 2)
+    if not len(places):
+        return places, []
+    off = places - places.mean(axis=0)
+    size = np.abs(off).max() or 1.0
+    across = np.where(np.abs(off[:, 0]) < 0.1 * size, 0, np.sign(off[:, 0])).astype(int)
+    up = np.where(off[:, 1] < -0.1 * size, -1, 1)
+    names = [
+        (name, at, int(a), int(u)) for name, at, a, u in zip(result.corners, places, across, up, strict=True)
+    ]
+    return np.concatenate([places, places[:1]]), names
 
 
 def ellipse_groups(result: Scatter, colour: Colouring | None) -> list[tuple[int, bool, np.ndarray]]:
@@ -93,12 +110,36 @@ def on_paper(axes, page, result: Scatter, i: int, j: int, colour: Colouring | No
         }
         width = (0.5 if code < 0 else 0.9) * page.scale
         axes.add_collection(LineCollection(corners[which], linewidths=width, zorder=2, **look))
+    if result.corners and np.asarray(result.positions).shape[1] == 2:
+        corners_on_paper(axes, page, result)
     for name, guide in result.guides.items() if np.asarray(result.positions).shape[1] == 2 else ():
         axes.plot(
             *np.asarray(guide).T, color="#777777", linewidth=0.6 * page.scale, linestyle="--", zorder=0.9
         )
         axes.annotate(plain(name), guide[-1], (0, 1.5), textcoords="offset points", ha="right", va="bottom",
                       color="#555555", fontsize="x-small", zorder=3)  # fmt: skip
+
+
+def corners_on_paper(axes, page, result: Scatter) -> None:
+    """The outline of the corners and their names outside."""
+    outline, names = corner_names(result)
+    axes.plot(*outline.T, color="#777777", linewidth=0.6 * page.scale, zorder=0.5)
+    for name, at, across, up in names:
+        side = {-1: "left", 0: "center", 1: "right"}[across]
+        axes.annotate(plain(name), at, (0, 4 * up * page.scale), textcoords="offset points", ha=side,
+                      va="bottom" if up > 0 else "top", color="#1a1a1a", zorder=3)  # fmt: skip
+
+
+def corners_on_screen(figure, result: Scatter, theme: Theme) -> None:
+    """The same on screen."""
+    outline, names = corner_names(result)
+    path = "M" + " L".join(f"{x:.6g},{y:.6g}" for x, y in outline)
+    figure.add_shape(type="path", path=path, line={"color": theme.muted, "width": 1}, layer="below")
+    for name, at, across, up in names:
+        figure.add_annotation(x=float(at[0]), y=float(at[1]), text=markup(name, 40), showarrow=False, yshift=6 * up,
+                              xanchor={-1: "left", 0: "center", 1: "right"}[across],
+                              yanchor="bottom" if up > 0 else "top",
+                              font={"color": theme.text, "size": 12})  # fmt: skip
 
 
 def on_screen(figure, result: Scatter, theme: Theme, colour: Colouring | None = None) -> None:
@@ -134,12 +175,15 @@ def on_screen(figure, result: Scatter, theme: Theme, colour: Colouring | None = 
             go.Scatter(x=broken[:, 0], y=broken[:, 1], mode="lines", showlegend=False, **hover,
                        line={**line, **({"dash": "dash"} if dashed else {})})
         )  # fmt: skip
+    if result.corners and flat:
+        corners_on_screen(figure, result, theme)
     for name, guide in result.guides.items() if flat else ():
         x, y = np.asarray(guide, dtype=np.float64).T
         line = {"color": theme.muted, "width": 1.2, "dash": "dash"}
         figure.add_trace(plane(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False))
         figure.add_annotation(x=x[-1], y=y[-1], text=markup(name, 60), showarrow=False, xanchor="right",
-                              yanchor="bottom", font={"color": theme.muted, "size": 11})  # fmt: skip
+                              yanchor="bottom", font={"color": theme.text, "size": 11},
+                              bgcolor=translucent(theme.ground, 0.75))  # fmt: skip
 
 
 def words(result: Scatter) -> str:

@@ -12,6 +12,7 @@ from analysis.results import Scatter
 from dashboard.figures.colours import Colouring, colouring
 from dashboard.figures.text import listed, plain
 
+MIXTURES = "each corner is one alone; a point lies between them by its weights"
 NO_UNIT = "axes have no unit; only neighbourhoods mean something"
 
 
@@ -37,9 +38,11 @@ def points_of(
     positions = np.asarray(result.positions, dtype=np.float64).reshape(n, -1)
     good = np.isfinite(positions).all(axis=1) if positions.shape[1] >= 2 else np.zeros(n, bool)
     shown = colouring(None if values is None else values[good], name, categorical=categorical)
-    notes = [] if result.meaningful_axes else [NO_UNIT]
+    notes = [] if result.meaningful_axes else [MIXTURES if result.corners else NO_UNIT]
     if result.ellipse_name and result.ellipses is not None and positions.shape[1] == 2:
         notes.append(f"ellipses: {plain(result.ellipse_name)}")
+    if result.stars is not None and np.any(result.stars):
+        notes.append(f"stars: {plain(result.star_name) or 'points that stand out'}")
     if n and not good.all():
         notes.append(f"{int((~good).sum()):,} of {n:,} points have no finite position and are not drawn")
     if shown.note:
@@ -53,6 +56,13 @@ def points_of(
         hover = [hover[i] for i in np.flatnonzero(good)]
     index = np.flatnonzero(good).astype(np.int32)
     return Points(positions[good].astype(np.float32), index, shown, faint, hover, tuple(notes))
+
+
+def starred(result: Scatter, ready: Points) -> np.ndarray:
+    """(m,) bool of the drawn points: those that are stars."""
+    if result.stars is None:
+        return np.zeros(len(ready.index), bool)
+    return np.asarray(result.stars, bool)[ready.index]
 
 
 def _colour_values(result: Scatter, colour, colour_name: str):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Scatter
-from dashboard.figures import overlays
-from dashboard.figures.points import Points, axis_name, comparable, limits, points_of
+from dashboard.figures import overlays, point_names
+from dashboard.figures.points import Points, axis_name, comparable, limits, points_of, starred
 from dashboard.figures.scatter_paper import paper
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import MARKS, Theme, steps
-from dashboard.figures.text import markup, number, plain, shorten
+from dashboard.figures.text import listed, markup, number, plain, shorten
 from dashboard.figures.traces import colour_bar
 
 __all__ = ["PAPER_SHAPE", "empty", "notes", "paper", "screen", "table", "words"]
@@ -36,9 +36,10 @@ def screen(result: Scatter, theme: Theme, *, point_size=None, height=560, title=
     ready = points_of(result, **options)
     figure = screen_figure(theme, result.title, ready.notes, height=height, show_title=title)
     size = point_size or float(np.clip(9 - 1.3 * np.log10(len(ready.xy)), 2.5, 7))
-    for mask, marker, label in _layers(ready, theme):
+    for mask, marker, label in _with_stars(result, ready, theme, size):
         _add_points(figure, ready, mask, {"size": size, "line": {"width": 0}, **marker}, label, noun(result))
     overlays.on_screen(figure, result, theme, ready.colour)
+    point_names.on_screen(figure, result, theme)
     _screen_axes(figure, result, ready, theme)
     legend_title = markup(ready.colour.name, 30)
     figure.update_layout(
@@ -46,6 +47,22 @@ def screen(result: Scatter, theme: Theme, *, point_size=None, height=560, title=
         legend={"title": {"text": legend_title, "font": {"size": 12}}, "y": 1, "yanchor": "top", "x": 1.01},
     )
     return figure
+
+
+def _with_stars(result: Scatter, ready: Points, theme: Theme, size: float):
+    """The layers without their stars, then the stars of each."""
+    stars, name = starred(result, ready), plain(result.star_name) or "stars"
+    above = []
+    for mask, marker, label in _layers(ready, theme):
+        if not (mask & stars).any():
+            yield mask, marker, label
+            continue
+        inner, shades = stars[mask], marker["color"]
+        own, rest = (shades[inner], shades[~inner]) if isinstance(shades, np.ndarray) else (shades, shades)
+        yield mask & ~stars, {**marker, "color": rest}, label
+        look = {"color": own, "symbol": "star", "size": 2.2 * size, "line": {"width": 1, "color": theme.text}}
+        above.append((mask & stars, {**marker, **look}, f"{label}, {name}" if label else name))
+    yield from above
 
 
 def _layers(ready: Points, theme: Theme):
@@ -149,6 +166,12 @@ def _screen_axes(figure, result: Scatter, ready: Points, theme: Theme) -> None:
         update(title_text=names[i], range=limits(within[:, i]))
         if not result.meaningful_axes:
             update(**bare)
+    if point_names.bare_second_axis(result):
+        figure.update_yaxes(**bare)
+    if result.levels:
+        figure.update_yaxes(tickmode="array", tickvals=list(result.levels.values()), showline=False, ticks="",
+                            ticktext=[markup(name, 24) for name in result.levels], showgrid=True,
+                            gridcolor=theme.grid, tickfont={"color": theme.text, "size": 12})  # fmt: skip
     if comparable(result):
         figure.update_yaxes(scaleanchor="x", scaleratio=1)
         figure.update_layout(margin_l=20 if not result.meaningful_axes else 60)
@@ -199,10 +222,14 @@ def words(result: Scatter) -> str:
     what = "Map" if not result.meaningful_axes else "Scatter plot"
     parts = [f"{what} of {len(positions):,} {result.of}."]
     if not result.meaningful_axes:
-        parts.append("The axes have no unit; only neighbourhoods mean something.")
+        between = "Each point is a mixture of " + listed(result.corners) + ", which are the corners."
+        parts.append(
+            between if result.corners else "The axes have no unit; only neighbourhoods mean something."
+        )
     else:
         good = positions[np.isfinite(positions).all(axis=1)]
-        for i, side in zip(range(good.shape[1]), ("Horizontal", "Vertical", "Depth"), strict=False):
+        told = 1 if point_names.bare_second_axis(result) else good.shape[1]
+        for i, side in zip(range(told), ("Horizontal", "Vertical", "Depth"), strict=False):
             parts.append(
                 f"{side} axis: {axis_name(result, i)}, from {number(good[:, i].min())} to "
                 f"{number(good[:, i].max())}."
@@ -218,5 +245,7 @@ def words(result: Scatter) -> str:
             f"Coloured by {colour.name}, from {number(np.nanmin(colour.values))} to "
             f"{number(np.nanmax(colour.values))}."
         )
+    if result.stars is not None and np.any(result.stars):
+        parts.append(f"{int(np.sum(result.stars)):,} points are stars: {plain(result.star_name)}.")
     parts.append(overlays.words(result))
     return " ".join(part for part in parts if part)

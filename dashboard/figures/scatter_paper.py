@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Scatter
-from dashboard.figures import overlays
+from dashboard.figures import overlays, point_names
 from dashboard.figures.paper import Page, entry, label_axes, legend_above
-from dashboard.figures.points import Points, axis_name, comparable, limits, points_of
+from dashboard.figures.points import Points, axis_name, comparable, limits, points_of, starred
 from dashboard.figures.style import RASTER_ABOVE
 from dashboard.figures.text import shorten
 
@@ -21,7 +21,10 @@ def paper(result: Scatter, page: Page, *, point_size=None, **options) -> None:
     for axes, (i, j) in zip(panels, pairs, strict=True):
         axes.set_rasterization_zorder(1.2 if len(ready.xy) > RASTER_ABOVE else None)
         overlays.on_paper(axes, page, result, i, j, ready.colour)
+        if ready.xy.shape[1] == 2:
+            point_names.on_paper(axes, page, result)
         picture = _paper_points(axes, page, ready, i, j, point_size)
+        _paper_stars(axes, page, ready, starred(result, ready), i, j)
         _paper_axes(axes, page, result, ready, i, j)
     colour = ready.colour
     if picture is not None and not colour.missing.all():
@@ -29,7 +32,7 @@ def paper(result: Scatter, page: Page, *, point_size=None, **options) -> None:
         bar.set_label(shorten(colour.name, 40))
         bar.outline.set_visible(False)
     elif colour.kind == "category":
-        _paper_legend(page, ready)
+        _paper_legend(page, ready, result)
 
 
 def _paper_points(axes, page: Page, ready: Points, i: int, j: int, point_size):
@@ -66,6 +69,25 @@ def _paper_points(axes, page: Page, ready: Points, i: int, j: int, point_size):
     return None
 
 
+def _paper_stars(axes, page: Page, ready: Points, stars: np.ndarray, i: int, j: int) -> None:
+    """Over the points, in their colours."""
+    colour, mine = ready.colour, np.flatnonzero(stars & ~ready.faint)
+    if not len(mine):
+        return
+    if colour.kind == "category":
+        shades = [
+            _category_mark(page, ready, k)[0] if k >= 0 else "#9a9a9a" for k in colour.codes[mine].tolist()
+        ]
+    elif colour.kind == "value":
+        scale = page.colour_map(colour.diverging)
+        span = max(colour.high - colour.low, 1e-300)
+        shades = scale(np.clip((colour.values[mine] - colour.low) / span, 0, 1))
+    else:
+        shades = page.mark(0)[0]
+    look = {"s": (7 * page.scale) ** 2, "linewidths": 0.5, "edgecolors": "#222222", "zorder": 1.1}
+    axes.scatter(*ready.xy[mine][:, [i, j]].T, c=shades, marker="*", **look)
+
+
 def _category_mark(page: Page, ready: Points, k: int) -> tuple[str, str]:
     labels = ready.colour.labels
     if ready.colour.gathers and k == len(labels) - 1:
@@ -73,7 +95,7 @@ def _category_mark(page: Page, ready: Points, k: int) -> tuple[str, str]:
     return page.mark(k)
 
 
-def _paper_legend(page: Page, ready: Points) -> None:
+def _paper_legend(page: Page, ready: Points, result: Scatter) -> None:
     """The categories that have a point which is not dimmed, then what is grey."""
     from matplotlib.lines import Line2D
 
@@ -83,6 +105,8 @@ def _paper_legend(page: Page, ready: Points) -> None:
         entries.append(("#9a9a9a", "o", f"no {shorten(colour.name, 20)}"))
     if ready.faint.any():
         entries.append(("#d0d0d0", "o", "not selected"))
+    if (starred(result, ready) & ~ready.faint).any():
+        entries.append(("#222222", "*", shorten(result.star_name or "stars", 24)))
     handles = [
         Line2D([], [], linestyle="", color=c, marker=m, markersize=3.5 * page.scale, markeredgewidth=0)
         for c, m, _ in entries
@@ -98,6 +122,15 @@ def _paper_axes(axes, page: Page, result: Scatter, ready: Points, i: int, j: int
     else:
         axes.set_xlim(limits(within[:, i]))
         axes.set_ylim(limits(within[:, j]))
+    if result.levels:
+        axes.set_yticks(list(result.levels.values()), [shorten(name, 18) for name in result.levels])
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", color="#e3e3e3", linewidth=0.5 * page.scale, zorder=0)
+    if point_names.bare_second_axis(result):
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        label_axes(page, axes, axis_name(result, i), "")
+        return
     if result.meaningful_axes:
         label_axes(page, axes, axis_name(result, i), axis_name(result, j))
         return

@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.results import TokenFilm
 from dashboard.figures import film_words
-from dashboard.figures.film_panels import groups_of, look, on_grid, panel
+from dashboard.figures.film_panels import groups_of, look, on_grid, panel, scored, scores
 from dashboard.figures.film_reading import MOST_STEPS, left, pointed, steps_shown
 from dashboard.figures.film_words import MOST_WORDS
 from dashboard.figures.paper import Page
@@ -36,7 +36,7 @@ def notes(result: TokenFilm, *, show="tokens", **_ignored) -> tuple[str, ...]:
         said.append(
             "outlined: merged into one" if show == "score" else "one colour, outlined: merged into one token"
         )
-    if show == "score" and result.score is not None:
+    if show == "score" and scored(result):
         said.append(f"colour: {plain(result.score_name)}, dark is low")
     if len(result.names) > MOST_STEPS:
         said.append(f"{MOST_STEPS} of {len(result.names)} steps")
@@ -48,14 +48,18 @@ def notes(result: TokenFilm, *, show="tokens", **_ignored) -> tuple[str, ...]:
     return tuple(said)
 
 
+def _one_line(result: TokenFilm, show: str) -> tuple[str, ...]:
+    return (" · ".join(notes(result, show=show)),)
+
+
 def screen(result: TokenFilm, theme: Theme, *, show="tokens", height=None, title=True):
     """Plotly figure; `show`: "tokens", or "score" for what the rule judged by."""
     if not on_grid(result):
-        return film_words.screen(result, theme, notes(result, show=show), show, height, title)
+        return film_words.screen(result, theme, _one_line(result, show), show, height, title)
     shown = steps_shown(result)
     columns = min(A_ROW, len(shown))
     lines = -(-len(shown) // columns)
-    figure = screen_figure(theme, result.title, notes(result, show=show), show_title=title,
+    figure = screen_figure(theme, result.title, _one_line(result, show), show_title=title,
                            height=height or HEAD + PANEL * lines)  # fmt: skip
     how = look(theme.name == "dark")
     for k, step in enumerate(shown):
@@ -151,8 +155,8 @@ def table(result: TokenFilm, **_ignored) -> dict[str, np.ndarray]:
     for row, mine in zip(inside, owner, strict=True):
         row[mine >= 0] = np.bincount(mine[mine >= 0], minlength=t)[mine[mine >= 0]]
     found["tokens inside"] = inside.ravel()
-    if result.score is not None:
-        found[plain(result.score_name) or "score"] = np.asarray(result.score, float).ravel()
+    if scored(result):
+        found[plain(result.score_name) or "score"] = scores(result).ravel()
     return found
 
 

@@ -87,7 +87,18 @@ def notes(result: TokenMap, **_ignored) -> tuple[str, ...]:
         said.append(f"{result.leading} leading token(s) outside the grid: in the table only")
     if result.grid is not None and not on_grid(result):
         said.append("the tokens do not fill the grid, so they are drawn in a row")
+    if (on_grid(result) and result.pictures is not None) or word_flow.fits(result):
+        said.append(_scale_words(result))
     return tuple(said)
+
+
+def _scale_words(result: TokenMap) -> str:
+    """What a colour over a picture or word means."""
+    low, high, diverging = _limits(result)
+    most = number(max(abs(low), abs(high)))
+    full = f"±{most}" if diverging else number(low if abs(low) > abs(high) else high)
+    several = "one scale for all: " if len(result.values) > 1 else ""
+    return f"{several}no colour at 0, full colour at {full}"
 
 
 def screen(result: TokenMap, theme: Theme, *, tokens=None, height=None, title=True):

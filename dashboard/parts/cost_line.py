@@ -18,19 +18,25 @@ def draw(method: Method, references: Sequence[str], params: dict) -> Cost:
     taps = [state.workspace().activations(reference) for reference in references]
     pipeline.validate(method, taps)
     shapes = [tap.shape for tap in taps]
-    cost = pipeline.cost(method.id, shapes, params)
+    cost = state.workspace().cost(method.id, references, params)
     data = ", ".join(f"{n:,} rows × {d:,} units" for n, d in shapes)
     passes = f"; about {cost.passes:,} passes through the network" if cost.passes else ""
     st.caption(f"{data}: {about(cost.seconds)} and {size(cost.bytes)} of memory on this machine{passes}")
-    if cost.bytes > free_memory():
-        st.warning(
-            f"This needs about {size(cost.bytes)} of memory and {size(free_memory())} are free. "
-            "Use fewer rows, or a tap with one row per sample.",
-            icon=":material/memory:",
-        )
-    elif cost.seconds > 120:
+    if not beyond_memory(cost) and cost.seconds > 120:
         st.caption("That is long: fewer rows, where the method has such a setting, make it shorter.")
     return cost
+
+
+def beyond_memory(cost: Cost) -> bool:
+    """Whether a run needs more memory than is free; says so, and what to reduce."""
+    if cost.bytes <= free_memory():
+        return False
+    st.warning(
+        f"This needs about {size(cost.bytes)} of memory and {size(free_memory())} are free. "
+        "Use fewer rows, smaller settings, or a tap with one row per sample.",
+        icon=":material/memory:",
+    )
+    return True
 
 
 def free_memory() -> float:

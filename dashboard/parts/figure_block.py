@@ -24,11 +24,16 @@ def draw(
     *,
     clicked: Callable[[int], None] | None = None,
     samples: Callable[[], None] | None = None,
+    first: Callable[[], None] | None = None,
     **options: object,
 ) -> None:
-    """Draw a result whole. `key` tells two results of one page apart; `options` go to the figure. `clicked` is told
-    the place of a clicked point in its trace (of a cell: row-major, with the option `targets`). `samples` draws the
-    samples that the result speaks of: instead of a gallery's dots, below anything else."""
+    """Draw a result whole, after what `first` draws. `key` tells two results of one page apart; `options` go to the
+    figure. `clicked` is told the place of a clicked point in its trace (of a cell: row-major, with the option
+    `targets`). `samples` draws the samples that the result speaks of: instead of a gallery's dots, below anything
+    else."""
+    if first is not None:
+        with errors.shown():
+            first()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         result = colour_box(result, key)
         lit = highlight_box(result, key)
@@ -39,7 +44,9 @@ def draw(
             samples()
         shown = {"pictures": pictured.looks(state.workspace(), result)}
     else:
-        picture(result, key, clicked=clicked, **options, **lit, **shown)
+        picture(
+            pictured.with_pictures(state.workspace(), result), key, clicked=clicked, **options, **lit, **shown
+        )
         if samples and not isinstance(result, Gallery):
             with errors.shown():
                 samples()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import errors, state
-from dashboard.components import nothing_yet, sample_gallery
-from dashboard.parts import doubts, figure_block, method_picker, method_run
+from dashboard.components import cell_painter, match_lines, nothing_yet, sample_gallery
+from dashboard.parts import doubts, figure_block, method_picker, method_run, on_demand
 
 
 def draw() -> None:
@@ -22,12 +22,15 @@ def draw() -> None:
     result, work = None, None
     with left, errors.shown():
         references = method_run.inputs(method)
-        asked = (references, *method_run.form(method, references))
+        fixed = cell_painter.asked(method)
+        params, seed = method_run.form(method, references, without=list(fixed))
+        asked = (references, on_demand.understood(method.id, fixed) | params, seed)
         result = method_run.run(method, *asked)
         work = asked  # not before: what is refused has nothing to run and nothing to watch
     with right, errors.shown():
         if result is not None:
-            figure_block.draw(result, key=method.id, samples=sample_gallery.of(result, method.id))
+            samples, first = sample_gallery.of(result, method.id), match_lines.of(result, method.id)
+            figure_block.draw(result, key=method.id, samples=samples, first=first)
         elif work is not None:
             method_run.progress(method, *work)
     with right:

@@ -6,7 +6,14 @@ import streamlit as st
 
 from dashboard import errors, state
 from dashboard.browse.attribution_questions import ABOUT_WHAT_IF, QUESTIONS, WHAT_IF, samples_of
-from dashboard.components import counterfactual_dialogue, explained_sample, nothing_yet, questions, what_if
+from dashboard.components import (
+    cell_painter,
+    counterfactual_dialogue,
+    explained_sample,
+    nothing_yet,
+    questions,
+    what_if,
+)
 
 RESETS = (
     "p.",
@@ -50,7 +57,9 @@ def page() -> None:
 
 
 def _samples(method) -> dict:
-    return {setting: explained_sample.draw(setting) for setting in samples_of(method)}
+    painted = cell_painter.takes(method)
+    chosen = {setting: explained_sample.draw(setting, not painted) for setting in samples_of(method)}
+    return chosen | (cell_painter.draw(chosen[cell_painter.QUERY]) if painted else {})
 
 
 page()

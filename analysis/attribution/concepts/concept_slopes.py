@@ -81,6 +81,14 @@ def along_groups(found: Concepts, rows, slopes, draws: int, rng: np.random.Gener
     return slopes @ rows.T @ apart.T / length * spread
 
 
+def largest_of_as_many(mean: np.ndarray, nulls, rng: np.random.Generator, draws: int = 999) -> np.ndarray:
+    """(draws,) the largest |cell| of as many directions by chance as `mean` (k, answers) has: k of the draws of each of
+    the `nulls` [(m, answers)] at a time, of that null which gives more."""
+    sizes = [np.abs(null).max(axis=1) for null in nulls]
+    found = [size[rng.integers(len(size), size=(draws, len(mean)))].max(axis=1) for size in sizes]
+    return max(found, key=np.mean)
+
+
 def slope_cells(found: np.ndarray, answers: np.ndarray, kept: np.ndarray):
     """Means, share of positive slopes, standard error of the mean (k, answers), and n (answers,): of slopes (m, k) of
     samples with `answers` (m,), for those `kept`."""

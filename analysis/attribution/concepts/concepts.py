@@ -68,8 +68,8 @@ def feature_concepts(made: TapDictionary, pooled: np.ndarray, most: int) -> Conc
     best = best[spread[best] > 0]
     if not len(best):
         raise NotEnoughData("no feature along which samples differ", "one that varies", "Choose another tap")
-    word, names = ("unit" if made.of_units else "feature"), made.codes.unit_names
-    told = tuple(f"{word} {names[j]}" if names[j].isdecimal() else names[j] for j in best)
+    names = made.called
+    told = tuple(names[j] for j in best)
     note = (f"The {len(best)} of {len(d):,} features along which samples vary most are looked at.",)
     return Concepts(told, d[best], np.zeros(len(best), np.int64), best, note if len(best) < len(d) else ())
 

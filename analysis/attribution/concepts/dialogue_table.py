@@ -57,6 +57,7 @@ def dialogue_estimates(found: Flips, by_chance, shares, least, near, params, d: 
     made = [
         Estimate("flips", float(len(found.chosen)), null=float(np.median(needed)), null_low=float(needed.min()),
                  null_high=float(needed.max()), n=1, d=d, estimator="fewest moves found",
+                 interval="none: one sample, counted",
                  null_method=f"random moves of the same lengths; {params.most + 1} where {params.most} do not do"),
     ]  # fmt: skip
     own, chance = shares
@@ -66,8 +67,10 @@ def dialogue_estimates(found: Flips, by_chance, shares, least, near, params, d: 
                              max(high, float(own.mean())), interval="Wilson over samples", n=len(own), d=d,
                              null=float(chance.mean()), null_method="random moves of the same lengths"))  # fmt: skip
     if least is not None:
-        null = dict(null=float(min(near)), null_method="the nearest sample answered so") if near else {}
-        made.append(Estimate("least move of all units together", least, n=1, d=d, **null,
+        null = {"null": float(min(near))} if near else {}
+        told = "the nearest sample answered so" if near else "none: no sample is answered so"
+        made.append(Estimate("least move of all units together", least, n=1, d=d, **null, null_method=told,
+                             interval="none: one sample, solved for",
                              estimator="length, by linear steps"))  # fmt: skip
     return tuple(made)
 

@@ -35,7 +35,7 @@ class Chosen:
 
 
 def chosen_players(
-    made: TapDictionary, tap, samples, at: int, run, behind, target, others: np.ndarray, params, slopes: bool
+    made: TapDictionary, samples, at: int, run, behind, target, others: np.ndarray, params, slopes: bool
 ) -> Chosen:
     """`params`: players, size, alone, steps; `slopes`: parts are found by slopes, so that all features may play."""
     kind, notes = params.players, ()
@@ -45,9 +45,9 @@ def chosen_players(
         kind = PATCHES if run.grid is not None else COLUMNS if run.shape[0] == 1 else TOKENS
         notes = (f"The network's input has no {asked}: its {kind} play.",)
     if kind == FEATURES:
-        return Chosen(_features(made, run, behind, target, params, tap, slopes))
+        return Chosen(_features(made, run, behind, target, params, slopes))
     if kind == DIRECTIONS:
-        return Chosen(_directions(made, params))
+        return Chosen(_directions(made, int(samples.samples[at]), params))
     if kind == TOKENS and not foreign:
         return Chosen(each_token(run.shape[0]))
     grid, leading = _grid(run, made.source)
@@ -60,9 +60,8 @@ def chosen_players(
     return Chosen(who, tree, (*notes, f"Groups of groups of {len(who.names):,} players: Owen values."))
 
 
-def _features(made: TapDictionary, run, behind, target, params, tap, slopes: bool) -> Features:
-    k, word = made.features.n_features, "unit" if made.of_units else "feature"
-    names = [f"{word} {name}" if name.isdecimal() else name for name in tap.unit_names]
+def _features(made: TapDictionary, run, behind, target, params, slopes: bool) -> Features:
+    k, names = made.features.n_features, made.called
     codes = contributions_of(made)
     everyone = Features(codes, made.features.decoder, np.arange(k), names)
     if slopes or k <= params.alone:
@@ -72,12 +71,13 @@ def _features(made: TapDictionary, run, behind, target, params, tap, slopes: boo
     return Features(codes, made.features.decoder, best, [names[j] for j in best])
 
 
-def _directions(made: TapDictionary, params) -> Features:
-    """Principal directions of the samples at the tap (mean over tokens), the first ones alone."""
+def _directions(made: TapDictionary, sample: int, params) -> Features:
+    """Principal directions of the other samples at the tap (mean over tokens), the first ones alone."""
     sets = token_sets(
         made.source, np.random.default_rng(0), maximum=params.maximum_samples, minimum=2, span=(0.15, 0.2)
     )
-    x = sets.means() - sets.means().mean(axis=0)
+    x = sets.means()[sets.samples != sample]
+    x = x - x.mean(axis=0)
     base = np.linalg.eigh(x.T @ x)[1][:, ::-1].T
     alone = np.arange(min(params.alone, len(base)))
     return Features(lambda rows: rows @ base.T, base, alone, [f"principal direction {j + 1}" for j in alone])

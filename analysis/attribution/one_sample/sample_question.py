@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from analysis.attribution import targets
-from analysis.attribution.backgrounds import Background
-from analysis.attribution.exchanged_slopes import slopes_of
 from analysis.attribution.one_sample import tap_numbers
 from analysis.attribution.one_sample.tap_numbers import TapNumbers
 from analysis.attribution.sample_run import SampleRun
-from analysis.errors import InputError
 
 NUMBERS = (*targets.KINDS, *tap_numbers.KINDS)
 
@@ -28,28 +25,18 @@ class AnswerQuestion:
     of = "other samples"
 
     def __init__(self, samples, run: SampleRun, number: str, answer: int | None, others: np.ndarray) -> None:
-        if samples.number and number in (targets.LOGIT, targets.DIFFERENCE):
-            number, answer = targets.LOGIT, answer or 0  # what the network gives is the number
-        elif samples.number:
-            raise InputError(
-                f"the {number} of a network that gives {samples.number}, which is no class", "the number itself",
-                f"Explain its {targets.LOGIT}",
-            )  # fmt: skip
+        number, answer = targets.number_wanted(samples, run.logits, number, answer)
         self.target = targets.logit_target(run.logits, number, answer)
         self.sentence = "Explained is " + samples.what
         self._samples, self._others, self._ask = samples, others, (number, answer)
-        asked = [c for c in (self.target.answer, self.target.against) if c is not None]
-        self.words = samples.number or f"{self.target.kind} of " + " less ".join(map(samples.word, asked))
+        self.words = targets.words_of(samples, self.target, run.logits)
 
-    def slopes(self, run: SampleRun, behind: Background, steps: int, progress: Callable) -> list:
-        """Of every other sample, (tokens, units) each."""
-        found = []
+    def exchanged(self, run: SampleRun, progress: Callable) -> Iterator:
+        """(run, target) of every other sample."""
         for i, other in enumerate(self._others):
             progress(i / len(self._others))
             own = self._samples.run(int(other))
-            target = targets.logit_target(own.logits, *self._ask)
-            found.append(slopes_of(own, behind.rows, target, steps))
-        return found
+            yield own, targets.logit_target(own.logits, *self._ask)
 
 
 class TapQuestion:
@@ -60,9 +47,8 @@ class TapQuestion:
         self.target, self.of = numbers.target(self._vector), numbers.null_words
         self.words, self.sentence = self.target.words, f"Explained is where {samples.what} puts the sample"
 
-    def slopes(self, run: SampleRun, behind: Background, steps: int, progress: Callable) -> list:
-        found = []
+    def exchanged(self, run: SampleRun, progress: Callable) -> Iterator:
+        """(run, target) of other references."""
         for i, target in enumerate(self._numbers.exchanged(self._vector, self._draws)):
             progress(min(i / self._draws, 1.0))
-            found.append(slopes_of(run, behind.rows, target, steps))
-        return found
+            yield run, target

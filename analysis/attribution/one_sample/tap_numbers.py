@@ -7,8 +7,9 @@ movement towards a class             <v - m, u> ,  u = (m_c - m) / |m_c - m|
 movement in the main subspace        |Uᵀ (v - m)| ,  U the first principal directions of the samples
 one feature of the tap               its activation, mean over tokens
 
-v is the sample at the tap (mean over its tokens), m the mean sample. For the null the same is asked with another
-reference: other samples, means of as many random samples, random subspaces, other features.
+v is the sample at the tap (mean over its tokens), m the mean of the others: means and directions are of samples without
+v. For the null the same is asked with another reference: other samples, means of as many random samples, random
+subspaces, other features.
 """
 
 from __future__ import annotations
@@ -62,9 +63,13 @@ class TapNumbers:
         self.sets: TokenSets = token_sets(tap, rng, maximum=maximum, minimum=8, wanted=wanted, progress=progress,
                                           span=span)  # fmt: skip
         self.other, self.x = other, self.sets.means()
-        self.at, self.mean = self.sets.place(sample), self.x.mean(axis=0)
+        self.at = self.sets.place(sample)
+        self.rest = np.delete(
+            self.x, self.at, axis=0
+        )  # what a sample is held against does not hold the sample
+        self.mean = self.rest.mean(axis=0)
         self._of, self._labels, self._column = class_numbers(tap, column, self.sets.samples)
-        self.directions = min(directions, tap.shape[1], len(self.x) - 1)
+        self.directions = min(directions, tap.shape[1], len(self.rest) - 1)
 
     def target(self, vector: TapVector):
         """What is explained, with its words."""
@@ -79,7 +84,7 @@ class TapNumbers:
             words = f"{self.kind.replace('a class mean', f'the mean of {name}').replace('a class', name)}"
             return self._of_reference(vector, where, words)
         if self.kind == SUBSPACE:
-            base = np.linalg.svd(self.x - self.mean, full_matrices=False)[2][: self.directions].T
+            base = np.linalg.svd(self.rest - self.mean, full_matrices=False)[2][: self.directions].T
             return MovementTarget(
                 vector, base, self.mean, f"movement in the first {self.directions} principal directions"
             )
@@ -128,11 +133,17 @@ class TapNumbers:
         return MovementTarget(vector, along / size, self.mean, words)
 
     def _class(self) -> tuple[np.ndarray, str]:
-        """Rows of the class asked for, and its name."""
+        """Rows of the class asked for without the sample itself, and its name."""
         if self._column is None:
             raise NotFound(f"{self.made.source.name} has no labels", "a column of classes", "Name a column")
         own = int(self._of[self.at]) if self._answer is None else self._answer
-        rows = np.flatnonzero(self._of == own) if own >= 0 else np.zeros(0, int)
+        every = np.flatnonzero(self._of == own) if own >= 0 else np.zeros(0, int)
+        rows = every[every != self.at]
+        if len(every) and not len(rows):
+            raise NotFound(
+                f"class {own} has no sample but sample {self._sample}", "a class of other samples",
+                "Name another class",
+            )  # fmt: skip
         if not len(rows):
             raise NotFound(
                 f"class {own} of sample {self._sample}" if own < 0 else f"class {own}",
@@ -151,7 +162,7 @@ class TapNumbers:
 
     def _of_feature(self, vector: TapVector, at: int):
         made, features = self.made, self.made.features
-        name = f"{'unit' if made.of_units else 'feature'} {made.codes.unit_names[at]}"
+        name = made.called[at]
         if made.of_units:
             return FeatureTarget(vector, lambda rows: rows[:, at], np.eye(features.n_units)[at], name)
         if features.rule not in SMOOTH or features.normalise or features.hidden is not None:

@@ -12,6 +12,9 @@ ways.py     all of them by name
 
 cross_layer.py   maps of several layers in one
 by_unit.py       a site without places, seen unit by unit
+map_likeness.py  rank correlation and structure of maps, and what chance gives
+beyond_others.py how much of a map lies outside what other samples have there
+agreement.py     do maps of the same samples agree, over samples
 asked.py         samples, sites and nulls as the methods ask for them
 
 A site is the input (tokens are pixels) or a module (tokens are the places of its map, patches, words).

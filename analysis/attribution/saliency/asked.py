@@ -1,14 +1,9 @@
-"""What a page asks of maps: which samples, where, of which number, against which background; and how often chance gives
-as much.
-
-The null of a map are maps of the same way of other samples, token by token: what a token is owed whatever stands there
-(the middle of pictures, the first word). A token's value lies beyond it where it is outside the smallest and the
-largest of D others, which one more of their kind would be with probability 2 / (D + 1).
-"""
+"""What a page asks of maps: which samples, where, of which number, against which background; and maps of other samples,
+which say how much is owed to a token whatever stands there (the middle of pictures, the first word)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,12 +12,12 @@ from analysis.activations import Activations, as_activations
 from analysis.attribution import backgrounds, targets
 from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
 from analysis.attribution.saliency.by_unit import ByUnit
-from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way
+from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way, checked_map
 from analysis.attribution.saliency.ways import WAYS
 from analysis.attribution.sample_run import INPUT, SampleRun
-from analysis.compute.statistics.nulls import against, bootstrap_mean, wilson
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, finite_blocks
-from analysis.errors import NotFound
+from analysis.errors import LoupeError, NotFound
 from analysis.features.readers import AUTOMATIC, READERS
 from analysis.features.tap_dictionary import recorded_tap
 from analysis.results import Estimate
@@ -32,6 +27,7 @@ FEWEST = 8
 TAP, THE_INPUT = "the tap", "the network's input"
 MOST_LEADING = 5  # class token and registers
 TOKENS_A_SIDE = 8  # windows to a side of the grid, where none is given
+TOKENS, INPUT_TOKENS = 64, 1 << 16  # of a sample, for estimates of memory
 DRAWN_PASSES = 20_000  # for the maps of other samples
 
 
@@ -176,13 +172,38 @@ class Asked:
         name = "the rows of the sample" if not self.samples.is_network else site or run.site
         return f"units of {name}" if self.units else f"{run.shape[0]:,} tokens of {name}"
 
-    def draws(self, way: Way, own: int, layers: int = 1) -> int:
+    def other_maps(
+        self, ways: Sequence[Way], own: np.ndarray, draws: int, progress: Progress, span
+    ) -> tuple[list[list[SaliencyMap | None]], str]:
+        """Of random other samples than `own` the map by each of `ways`, None where one gives none; and why the first of
+        these did not."""
+        found, why = [], ""
+        for k, i in enumerate(self.others(own)[:draws]):
+            progress(span[0] + (span[1] - span[0]) * k / draws, "maps of other samples")
+            question = self.question(int(i))
+            found.append([])
+            for way in ways:
+                try:
+                    found[-1].append(checked_map(way, question))
+                except LoupeError as refusal:  # such as slopes of 0 everywhere, of that sample
+                    found[-1].append(None)
+                    why = why or refusal.found
+        return found, why
+
+    def draws(self, ways: Sequence[Way], own: int, layers: int = 1) -> int:
         """Of how many other samples maps are made: as many as are asked for, unless they cost too much."""
         behind = self.params.background_samples if self.params.background == backgrounds.SAMPLES else 1
         run = self.first
-        each = layers * max(1, way.passes(run.shape[0], behind, self.settings(run)))
+        cost = sum(way.passes(run.shape[0], behind, self.settings(run)) for way in ways)
+        each = layers * max(1, cost)
         left = len(self.samples.samples) - own
         return int(max(2, min(self.params.null_samples, left, DRAWN_PASSES // each)))
+
+
+def held_by(ways: Sequence[Way], units: int, settings: Settings, at_input: bool = False) -> float:
+    """Bytes that the ways keep at most, told before the tokens are known: as many as units, or as an input may have."""
+    tokens = INPUT_TOKENS if at_input else max(TOKENS, units)
+    return max(way.held(tokens, settings) for way in ways)
 
 
 def way_of(name: str) -> Way:
@@ -202,30 +223,6 @@ def picture_of(run: SampleRun) -> np.ndarray | None:
     return None
 
 
-def beyond(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(tokens,) bool: outside what other samples' maps (draws, tokens) have at the same token."""
-    with np.errstate(invalid="ignore"):
-        return (values > np.nanmax(others, axis=0)) | (values < np.nanmin(others, axis=0))
-
-
-def padded(maps: list[np.ndarray]) -> np.ndarray:
-    """(maps, most tokens), NaN behind the end of a shorter one."""
-    out = np.full((len(maps), max(len(m) for m in maps)), np.nan)
-    for row, one in zip(out, maps, strict=True):
-        row[: len(one)] = one
-    return out
-
-
-def beyond_estimate(found: np.ndarray, draws: int, d: int) -> Estimate:
-    """The share of tokens (n,) bool that lie beyond the null."""
-    k, n = int(found.sum()), max(len(found), 1)
-    return Estimate(
-        "tokens beyond the null", k / n, *wilson(k, n), interval="Wilson over tokens",
-        null=2 / (draws + 1), null_method=f"maps of {draws} other samples, exact", n=n, d=d,
-        estimator="outside the smallest and largest value that other samples have at the same token",
-    )  # fmt: skip
-
-
 def residual_estimate(maps: list[SaliencyMap], sizes: list[float], d: int) -> Estimate | None:
     """Of ways whose parts sum to the answer: the mean of what they miss, as a share of its size."""
     left = [
@@ -235,7 +232,9 @@ def residual_estimate(maps: list[SaliencyMap], sizes: list[float], d: int) -> Es
     ]
     if not left:
         return None
-    return Estimate("residual", float(np.mean(left)), n=len(left), d=d,
+    ends = mean_interval(np.array(left), 0.0) or {"interval": "none: one sample"}
+    return Estimate("residual", float(np.mean(left)), **ends, n=len(left), d=d, null=0.0,
+                    null_method="parts that add up, exactly",
                     estimator="mean |sum of the map - (answer - background)| / |answer - background|")  # fmt: skip
 
 
@@ -250,30 +249,3 @@ def notes_of(maps: list[SaliencyMap]) -> list[str]:
         else f"In {len(notes)} of {len(maps)} maps, as in the first of them: {notes[0]}"
         for notes in alike.values()
     ]
-
-
-def rank_agreement(maps: np.ndarray) -> np.ndarray:
-    """(maps, maps) rank correlations of the sizes of maps (maps, tokens); 0 where one does not vary."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.abs(maps), axis=1)
-    ranks = ranks - ranks.mean(axis=1, keepdims=True)
-    size = np.linalg.norm(ranks, axis=1, keepdims=True)
-    ranks = np.where(size > 0, ranks / np.where(size > 0, size, 1.0), 0.0)
-    return ranks @ ranks.T
-
-
-def agreement_estimate(maps: np.ndarray, name: str, rng, d: int, draws: int = 200) -> Estimate:
-    """Mean rank correlation of pairs of maps (maps, tokens), two or more; its null: tokens of each in another order."""
-    m, n = maps.shape
-    pairs = np.triu_indices(m, 1)
-    each = rank_agreement(maps)
-    value = float(each[pairs].mean())
-    chance = [rank_agreement(rng.permuted(maps, axis=1))[pairs].mean() for _ in range(draws)]
-    others = (each.sum(axis=1) - np.diag(each)) / (m - 1)
-    low, high = bootstrap_mean(others, rng)
-    return Estimate(
-        name, value, min(float(low), value), max(float(high), value), interval="bootstrap over maps", n=n, d=d,
-        null_method="tokens of every map in another order", estimator="mean Spearman correlation of sizes over pairs",
-        **against(value, np.array(chance)),
-    )  # fmt: skip

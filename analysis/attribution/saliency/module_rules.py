@@ -3,22 +3,20 @@
     DeepLIFT                 (x - b)_u · multipliers: at a module y = f(z) the slope is (f(z) - f(z_b)) / (z - z_b)
     guided backpropagation   ‖g_u‖ with slopes below 0 cut off at every ReLU on the way back
     guided Grad-CAM          the same times Grad-CAM: at the site, or at an image's pixels with Grad-CAM of the last map
-    LRP                      relevance R_i = Σ_j z_ij / (Σ_i z_ij + ε) R_j from the answer back to the site, ε = 1e-9
 
 The library hangs its rules on modules and says nothing where an operation has none: a ReLU written as a function, a
 residual sum, a module that runs twice, one whose input others read as well. So the graph of the network is read first
-(operations.py), and what has no rule is refused by name. Sums are checked after: DeepLIFT's with the difference of the
-answers, LRP's with what biases leave of the answer; beyond `MISSED` of the size of the parts they are refused, and
-below it told. The library works on a copy of the modules that shares their numbers, so nothing of it stays in the
-network.
+(operations.py), and what has no rule is refused by name. DeepLIFT's sum is checked with the difference of the answers;
+beyond `MISSED` of the size of the parts it is refused, and below it told. The library works on a copy of the modules
+that shares their numbers, so nothing of it stays in the network.
 
-LRP-ε of a network of ReLUs is slope times input (ε -> 0), so it tells nothing that this does not; guided
-backpropagation looks at the answer so little that maps of other classes are nearly the same.
+Guided backpropagation looks at the answer so little that maps of other classes are nearly the same. Relevance (LRP) is
+in relevance.py.
 
-Cost: DeepLIFT two passes for each background row; the others two passes, LRP three.
+Cost: DeepLIFT two passes for each background row; the others two passes.
 
 References: A. Shrikumar, P. Greenside & A. Kundaje (2017); J. Springenberg et al. (2015); R. Selvaraju et al. (2017);
-S. Bach et al. (2015). captum: N. Kokhlikyan et al. (2020).
+captum: N. Kokhlikyan et al. (2020).
 """
 
 from __future__ import annotations
@@ -36,12 +34,11 @@ from analysis.attribution.path_gradients import slopes_at
 from analysis.attribution.saliency.operations import (
     LINEAR,
     RELUS,
-    SHAPES,
     Graph,
     graph_of,
     refuse_without_rule,
 )
-from analysis.attribution.saliency.slopes import grad_cam, gradient_times_input
+from analysis.attribution.saliency.slopes import grad_cam
 from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way
 from analysis.attribution.sample_run import INPUT, SampleRun
 from analysis.attribution.targets import Target
@@ -63,7 +60,7 @@ def deep_lift(question: Question) -> SaliencyMap:
     graph = graph_of(run, target)
     refuse_without_rule(graph, frozenset(SUPPORTED_NON_LINEAR), "DeepLIFT", LINEAR)
     found = []
-    with _copied(run, target, graph) as answer:
+    with copied(run, target, graph) as answer:
         rule = DeepLift(answer)
         for base in rows.split(ROWS):
             x = run.clean.expand(len(base), *run.shape).clone()
@@ -71,7 +68,7 @@ def deep_lift(question: Question) -> SaliencyMap:
     values = np.concatenate(found).mean(axis=0)
     ends = [float(run.values(part, target).double().mean()) for part in (run.clean[None], rows)]
     residual = float(values.sum() - (ends[0] - ends[1]))
-    _refuse_missed(values, residual, "DeepLIFT", graph)
+    refuse_missed(values, residual, "DeepLIFT", graph)
     return SaliencyMap(values, 2 * len(rows) + 2 + len(rows), residual)
 
 
@@ -91,33 +88,6 @@ def guided_grad_cam(question: Question) -> SaliencyMap:
         )
     cam = bilinear(there.grid, run.grid) @ grad_cam(replace(question, run=there)).values
     return SaliencyMap(length * cam, 7, notes=(f"Guided Grad-CAM takes Grad-CAM at {there.site}.",))
-
-
-def lrp(question: Question) -> SaliencyMap:
-    need("captum", "LRP")
-    import torch
-    from captum.attr import LRP
-    from captum.attr._core.lrp import SUPPORTED_LAYERS_WITH_RULES
-    from captum.attr._utils.lrp_rules import EpsilonRule
-
-    run, target = question.run, question.target
-    graph = graph_of(run, target)
-    if all(o.linear for o in graph.operations):
-        note = "Everything on the way is linear, so that LRP is slope times input."
-        return replace(gradient_times_input(question), notes=(note,))
-    rules = frozenset({*SUPPORTED_LAYERS_WITH_RULES, torch.nn.ReLU})
-    refuse_without_rule(graph, rules, "LRP", SHAPES)
-    with _copied(run, target, graph) as answer:
-        for module in answer.parts:
-            if type(module) not in rules:
-                module.rule = EpsilonRule()  # it only reshapes
-        found = LRP(answer).attribute(run.clean[None].clone())
-    values = found[0].detach().double().sum(dim=1).numpy()
-    left = float((slopes_at(run, run.clean[None], target)[0].double() * run.clean.double()).sum())
-    _refuse_missed(values, float(values.sum()) - left, "LRP", graph)
-    whole = float(run.values(run.clean[None], target).double()[0])
-    note = f"LRP: relevances sum to {values.sum():.4g} of the answer {whole:.4g}; the rest stays at biases."
-    return SaliencyMap(values, 6, notes=(note,))
 
 
 def last_map(run: SampleRun) -> str:
@@ -165,7 +135,7 @@ def _guided(run: SampleRun, target: Target) -> np.ndarray:
             "Take the gradient instead",
         )  # fmt: skip
     _refuse_free_relus(graph)
-    with _copied(run, target, graph) as answer:
+    with copied(run, target, graph) as answer:
         found = GuidedBackprop(answer).attribute(run.clean[None].clone())
     found = found[0].detach().double()
     if not torch.isfinite(found).all():
@@ -192,7 +162,7 @@ def _refuse_free_relus(graph: Graph) -> None:
             )  # fmt: skip
 
 
-def _refuse_missed(values: np.ndarray, residual: float, way: str, graph: Graph) -> None:
+def refuse_missed(values: np.ndarray, residual: float, way: str, graph: Graph) -> None:
     """Pooling by maxima and softmax have rules that do not keep the sum, as measured: the first behind a ReLU, where
     the place of the maximum may be the same number on the background."""
     size = max(float(np.abs(values).sum()), 1e-300)
@@ -207,7 +177,7 @@ def _refuse_missed(values: np.ndarray, residual: float, way: str, graph: Graph) 
 
 
 @contextmanager
-def _copied(run: SampleRun, target: Target, graph: Graph) -> Iterator:
+def copied(run: SampleRun, target: Target, graph: Graph) -> Iterator:
     """A torch module that answers (m,) to (m, tokens, units) at the site, and whose parts are a copy of the modules on
     the way; their numbers are shared with the network, their hooks and attributes are not."""
     import torch
@@ -247,5 +217,4 @@ WAYS = (
     Way("guided backpropagation", "Slopes with those below 0 cut off at ReLUs.", guided_backpropagation,
         lambda *_: 3, signed=False),
     Way("guided Grad-CAM", "Guided slopes times Grad-CAM.", guided_grad_cam, lambda *_: 7, signed=False),
-    Way("LRP", "Relevance handed back layer by layer.", lrp, lambda *_: 6, signed=True),
 )  # fmt: skip

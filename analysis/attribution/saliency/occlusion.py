@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way
-from analysis.attribution.saliency.windows import most_windows, windows
+from analysis.attribution.saliency.windows import MOST, most_windows, window_blocks
 from analysis.attribution.sample_run import fitting_rows
 
 
@@ -26,22 +26,37 @@ def occlusion(question: Question, rows: int | None = None) -> SaliencyMap:
 
     rows = rows or fitting_rows(question.run)
     run, x, target = question.run, question.run.clean, question.target
-    covered = windows(run, question.settings.window, question.settings.stride)
-    full, left = float(run.values(x[None], target).double()[0]), np.zeros(len(covered))
-    hidden = torch.as_tensor(covered)[:, :, None]
-    for base in question.background.rows:
-        for first in range(0, len(covered), rows):
-            some = torch.where(hidden[first : first + rows], base, x)
-            left[first : first + rows] += run.values(some, target).double().numpy()
-    falls = full - left / question.background.size
-    values = falls @ covered / covered.sum(axis=0)
-    return SaliencyMap(values, 1 + len(covered) * question.background.size)
+    full = float(run.values(x[None], target).double()[0])
+    total, times, many = np.zeros(len(x)), np.zeros(len(x)), 0
+    for covered in window_blocks(run, question.settings.window, question.settings.stride):
+        left, hidden = np.zeros(len(covered)), torch.as_tensor(covered)[:, :, None]
+        for base in question.background.rows:
+            for first in range(0, len(covered), rows):
+                some = torch.where(hidden[first : first + rows], base, x)
+                left[first : first + rows] += run.values(some, target).double().numpy()
+        falls = full - left / question.background.size
+        for first in range(0, len(covered), rows):  # a product would make numbers of all of them at once
+            total += falls[first : first + rows] @ covered[first : first + rows]
+        times += covered.sum(axis=0)
+        many += len(covered)
+    return SaliencyMap(total / times, 1 + many * question.background.size)
 
 
 def _passes(tokens: int, rows: int, settings: Settings) -> int:
     return 1 + rows * most_windows(tokens, settings.stride)
 
 
+def _held(tokens: int, settings: Settings) -> float:
+    return 3.0 * min(MOST, tokens * most_windows(tokens, settings.stride))
+
+
 WAYS = (
-    Way("occlusion", "How far the answer falls when a window is covered.", occlusion, _passes, signed=True),
+    Way(
+        "occlusion",
+        "How far the answer falls when a window is covered.",
+        occlusion,
+        _passes,
+        signed=True,
+        held=_held,
+    ),
 )

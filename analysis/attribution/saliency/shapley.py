@@ -65,9 +65,14 @@ def _passes(tokens: int, rows: int, settings: Settings) -> int:
     return rows * (min(2**players, most) if players <= 20 else most)
 
 
+def _held(tokens: int, settings: Settings) -> float:
+    players = min(tokens, PLAYERS)
+    return 25.0 * players * min(max(settings.budget, 2 * players + 2), 2.0 ** min(players, 60))
+
+
 WAYS = (
     Way(
         "Shapley values", "What a token adds, over all orders.", shapley, _passes, signed=True, complete=True,
-        paper="SHAP: a unified approach",
+        paper="SHAP: a unified approach", held=_held,
     ),
 )  # fmt: skip

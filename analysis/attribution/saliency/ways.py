@@ -7,13 +7,15 @@ from analysis.attribution.saliency import (
     module_rules,
     norm_grad,
     occlusion,
+    one_step,
     random_masks,
+    relevance,
     shapley,
     slopes,
 )
 from analysis.attribution.saliency.way import Way
 
-_FILES = (slopes, norm_grad, occlusion, random_masks, shapley, module_rules, controls)
+_FILES = (slopes, norm_grad, one_step, occlusion, random_masks, shapley, module_rules, relevance, controls)
 WAYS: dict[str, Way] = {way.name: way for file in _FILES for way in file.WAYS}
 EXPLAINING = tuple(name for name, way in WAYS.items() if not way.control)
 CONTROLS = tuple(name for name, way in WAYS.items() if way.control)

@@ -1,12 +1,15 @@
 """Maps of a sample on trial: are they better than chance, do they hang on the answer, on the weights, on the sample?
 
 asking.py        what every trial asks for
+kept_maps.py     maps of samples as they are, found again by every trial
 site_views.py    tokens of a site as places: on their grid, or units
-on_trial.py      samples, their targets and backgrounds, and the ways that a budget of passes lets through
+trial.py         samples on trial and their maps
+on_trial.py      opened: which samples, their targets and backgrounds, and the ways that a budget of passes lets through
 map_likeness.py  rank correlation and structure of maps, and what chance gives
 filling.py       tokens put in or taken out in the order of a map
 bands.py         ratios of means with bootstrap bands
 reset_layers.py  layers with weights drawn anew, from the output downwards
+forgetting.py    a trial of a network whose layers are reset, or of a probe of permuted labels
 planting.py      a patch in the input of a sample, or in rows of a tap
 regions.py       a region among equal ones
 order_trial.py, patch_trial.py   what two of the trials measure of every sample

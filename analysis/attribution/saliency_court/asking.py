@@ -12,6 +12,14 @@ FEWEST = 8  # samples
 NUMBERS = (targets.LOGIT, targets.DIFFERENCE, targets.LOG_PROBABILITY)
 TAP, THE_INPUT = "the tap", "the network's input"
 FILLS = (backgrounds.MEAN, backgrounds.ZERO)
+ALL, A_HANDFUL = "all", "a handful"
+HANDFUL = (
+    "gradient x input",
+    "Grad-CAM",
+    "NormGrad",
+    "integrated gradients",
+    "occlusion",
+)  # one of each sort
 OPENING, PASS_SECONDS, PASS_WORK = 5.0, 1e-3, 2.0e6  # to open a network; one pass of a small one
 
 
@@ -45,3 +53,13 @@ class CourtParams:
     column: str | None = param(
         None, "Labels of a probe; automatic: 'label' where there is one.", column=True, late=True
     )
+
+
+@dataclass(frozen=True)
+class CurvesCourtParams(CourtParams):
+    """Of trials with a curve for each way, of which few can be told apart."""
+
+    ways: str | None = param(
+        A_HANDFUL, f"Names of ways to a map, with commas between; '{A_HANDFUL}': {', '.join(HANDFUL)}; '{ALL}': all "
+        "that keep within the budget.", late=True,
+    )  # fmt: skip

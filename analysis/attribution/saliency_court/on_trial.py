@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from analysis.activations import Activations, as_activations
 from analysis.attribution import backgrounds, targets
-from analysis.attribution.backgrounds import Background
 from analysis.attribution.explained_samples import NetworkSamples, ProbeSamples, refuse_few_samples
 from analysis.attribution.saliency.by_unit import ByUnit
-from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way
+from analysis.attribution.saliency.way import Settings, Way
 from analysis.attribution.saliency.ways import OF_PLACES, WAYS
-from analysis.attribution.saliency_court.asking import FEWEST, THE_INPUT, CourtParams
-from analysis.attribution.saliency_court.site_views import grid_within, place_run
+from analysis.attribution.saliency_court.asking import (
+    A_HANDFUL,
+    ALL,
+    FEWEST,
+    HANDFUL,
+    THE_INPUT,
+    CourtParams,
+)
+from analysis.attribution.saliency_court.kept_maps import made_of
+from analysis.attribution.saliency_court.site_views import place_run
+from analysis.attribution.saliency_court.trial import Case, Trial
 from analysis.attribution.sample_run import INPUT, SampleRun
-from analysis.attribution.targets import LogitTarget
 from analysis.compute.streaming import Pass, finite_blocks
-from analysis.errors import InputError, NotFound
+from analysis.errors import NotEnoughData, NotFound
 from analysis.features.readers import network_or_probe
 from analysis.features.tap_dictionary import recorded_tap
 from analysis.spec import Progress
@@ -27,111 +33,6 @@ from analysis.spec import Progress
 WINDOWS = 8  # to a side
 FITTED = 2000  # most samples that a probe is fitted to
 EDGES, RANDOM = "edges", "random"
-
-
-@dataclass(frozen=True)
-class Case:
-    """Sample `number` of the store in its network, what is explained, and what stands where something is taken away."""
-
-    number: int
-    run: SampleRun
-    target: LogitTarget
-    background: Background
-
-
-@dataclass
-class Trial:
-    """`cases` (n,), `ways` in the order of the registry, controls last; `what` is explained; `notes` for caveats.
-    `passes` through the network so far; `lost` by way: for how many maps it gave nothing, and why."""
-
-    cases: list[Case]
-    ways: tuple[Way, ...]
-    what: str
-    is_network: bool
-    settings: Settings
-    rng: np.random.Generator
-    notes: list[str]
-    samples: NetworkSamples | ProbeSamples
-    tap: Activations
-    probe_seed: int
-    passes: int = 0
-    lost: dict[str, tuple[int, str]] = field(default_factory=dict)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(way.name for way in self.ways)
-
-    @property
-    def explaining(self) -> np.ndarray:
-        """(ways,) bool: those that are no controls."""
-        return np.array([not way.control for way in self.ways])
-
-    @property
-    def tokens(self) -> np.ndarray:
-        """(n,) of each sample."""
-        return np.array([case.run.shape[0] for case in self.cases])
-
-    def grid_of(self, case: Case) -> tuple[tuple[int, int] | None, int]:
-        """(height, width) of the places of a map and how many tokens come before them; (None, 0) of a line."""
-        return grid_within(case.run, self.tap.layout)
-
-    def map_of(self, way: Way, case: Case) -> np.ndarray:
-        """(tokens,) float64: the map; the same everywhere where the way gives none, which `lost` remembers."""
-        own = np.random.default_rng(self.rng.integers(2**63))
-        asked = Question(case.run, case.target, case.background, own, self.settings)
-        try:
-            found = way.make(asked)
-            self.passes += found.passes
-            return _good(found, case.run.shape[0], way.name)
-        except InputError as why:
-            self.lost[way.name] = (self.lost.get(way.name, (0, ""))[0] + 1, why.found)
-            return np.zeros(case.run.shape[0])
-
-    def maps(
-        self, progress: Progress, span, cases: list[Case] | None = None, doing="explaining samples"
-    ) -> list[list[np.ndarray]]:
-        """Of each case the map (tokens,) of every way."""
-        cases, found = self.cases if cases is None else cases, []
-        for i, case in enumerate(cases):
-            progress(span[0] + (span[1] - span[0]) * i / len(cases), doing)
-            found.append([self.map_of(way, case) for way in self.ways])
-        return found
-
-    def without_silent(self, maps: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
-        """The maps of the ways that gave one for some sample; the others leave the trial.
-
-        Raises InputError where no way that looks at the network is left."""
-        silent = {
-            w.name
-            for w in self.ways
-            if self.lost.get(w.name, (0, ""))[0] >= len(self.cases) and not w.control
-        }
-        keep = [k for k, way in enumerate(self.ways) if way.name not in silent]
-        if all(self.ways[k].control for k in keep):
-            name = min(silent, default="")
-            why = self.lost[name][1] if name else "every way asked for is a control"
-            raise InputError(
-                f"no map of {self.what}: {why}", "a way that gives one", "Choose other ways or another tap"
-            )
-        self.notes += [
-            f"{name} gave no map and is left out: {self.lost.pop(name)[1]}." for name in sorted(silent)
-        ]
-        self.ways = tuple(self.ways[k] for k in keep)
-        for k, way in zip(keep, self.ways, strict=True):
-            flat = sum(bool(np.ptp(one[k]) == 0) for one in maps) - self.lost.get(way.name, (0, ""))[0]
-            if flat > 0:
-                self.notes.append(
-                    f"{way.name} has the same value everywhere for {flat:,} of {len(maps):,} samples."
-                )
-        return [[one[k] for k in keep] for one in maps]
-
-    def caveats(self) -> tuple[str, ...]:
-        """What was run, what was left out, what it took."""
-        lost = [
-            f"{name} gave nothing for {many:,} map{'s' * (many > 1)}, counted as the same everywhere: {why}."
-            for name, (many, why) in self.lost.items()
-        ]
-        return (*self.notes, *lost, f"{self.passes:,} passes through {self.what}.")
 
 
 def opened_trial(
@@ -158,18 +59,36 @@ def opened_trial(
     refuse_few_samples(tap, samples, FEWEST)
     own = np.random.default_rng(rng.integers(2**63))
     n = len(samples.samples)
-    chosen = np.sort(own.choice(n, size=min(params.samples, n), replace=False))
+    chosen = own.permutation(n)[
+        : params.samples
+    ]  # fewer are the first of more, so that trials share their maps
     cases = cases_of(samples, chosen, params, number, own, tap.layout)
+    cases, unanswered = _answered(cases)
     rows = cases[0].background.size
     longest = max(cases, key=lambda case: case.run.shape[0]).run
     settings = settings_of(params, _side(longest))
     ways, said = ways_within(params, longest, rows, settings)
     opened = len(cases) + (0 if params.background == backgrounds.ZERO else min(params.background_samples, n))
     trial = Trial(
-        cases, ways, samples.what, samples.is_network, settings, own, [], samples, tap, probe_seed, opened
+        cases, ways, samples.what, samples.is_network, settings, own, [], samples, tap, probe_seed,
+        None if planted else made_of(tap, samples, params, number, settings, probe_seed), opened,
     )  # fmt: skip
-    trial.notes += [*seen.notes, *notes, *said, *_about(cases, params, n, samples)]
+    trial.notes += [*seen.notes, *notes, *said, *unanswered, *_about(cases, params, n, samples)]
     return trial
+
+
+def _answered(cases: list[Case]) -> tuple[list[Case], list[str]]:
+    """Those whose explained number is finite, and a note of the others. Raises NotEnoughData."""
+    good = [c for c in cases if np.isfinite(float(c.target.of(c.run.logits, {}).double()[0]))]
+    lost = len(cases) - len(good)
+    if lost and len(good) < FEWEST:
+        raise NotEnoughData(
+            f"{len(good)} of {len(cases)} samples with a finite answer", f"at least {FEWEST}",
+            "Look for NaN in the samples and in the weights",
+        )  # fmt: skip
+    return good, [
+        f"{lost:,} samples have an answer that is NaN or infinite and are left out."
+    ] if lost else []
 
 
 def _samples(tap, params, rng, progress, span, planted, probe_seed: int):
@@ -219,8 +138,8 @@ def settings_of(params: CourtParams, side: int) -> Settings:
 
 
 def asked_ways(names: str | None) -> tuple[Way, ...] | None:
-    """Raises NotFound."""
-    if names is None or not names.strip():
+    """Those that are named, and the controls; None where none is, see `open_ways`. Raises NotFound."""
+    if names is None or names.strip() in ("", ALL, A_HANDFUL):
         return None
     asked, parts = [], [part.strip() for part in names.split(",")]
     while parts:  # a name may have a comma of its own: the longest one that is known
@@ -232,16 +151,28 @@ def asked_ways(names: str | None) -> tuple[Way, ...] | None:
     return tuple(way for way in WAYS.values() if way.name in asked or way.control)
 
 
+def open_ways(names: str | None) -> tuple[Way, ...]:
+    """What is chosen from where no way is named: all, or one of each sort and the controls."""
+    few = (names or "").strip() == A_HANDFUL
+    return tuple(way for way in WAYS.values() if way.control or not few or way.name in HANDFUL)
+
+
 def ways_within(
     params: CourtParams, run: SampleRun, rows: int, settings: Settings
 ) -> tuple[tuple[Way, ...], list[str]]:
     """Those asked for, or all that keep within the budget of passes; the controls last; and what was left out."""
     asked, said = asked_ways(params.ways), []
-    ways, tokens = asked or tuple(WAYS.values()), run.shape[0]
-    if asked is None and isinstance(run, ByUnit):
-        ways = tuple(w for w in ways if w.name not in OF_PLACES)
+    ways, tokens = asked or open_ways(params.ways), run.shape[0]
+    if asked is None and len(ways) < len(WAYS):
+        many = sum(not way.control for way in WAYS.values())
         said.append(
-            f"Units are no places, and left out: {', '.join(OF_PLACES)}; edges of units mean nothing."
+            f"A handful of the {many} ways there are: '{ALL}', or names of others, in the settings for more."
+        )
+    if asked is None and isinstance(run, ByUnit):
+        had, ways = [w.name for w in ways], tuple(w for w in ways if w.name not in OF_PLACES)
+        said.append(
+            f"Units are no places, and left out: {', '.join(n for n in OF_PLACES if n in had)}; edges of units mean "
+            "nothing."
         )
     inside = [w for w in ways if not (w.input_only and run.site != INPUT)]
     if len(inside) < len(ways):
@@ -254,15 +185,6 @@ def ways_within(
             said.append(f"More than {params.budget:,} passes for a map, and left out: {', '.join(dear)}.")
         inside = [w for w in inside if cost[w.name] <= params.budget]
     return tuple(sorted(inside, key=lambda w: w.control)), said
-
-
-def _good(found: SaliencyMap, tokens: int, name: str) -> np.ndarray:
-    values = np.asarray(found.values, np.float64)
-    if values.shape != (tokens,):
-        raise InputError(f"a map of shape {values.shape} by {name} for {tokens} tokens", "one number a token")
-    if not np.isfinite(values).all():
-        raise InputError(f"a map of {name} with NaN or infinity", "finite numbers")
-    return values
 
 
 def _about(cases, params, n: int, samples) -> list[str]:

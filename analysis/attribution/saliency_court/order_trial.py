@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.attribution.saliency.map_likeness import NORMAL
 from analysis.attribution.saliency_court.bands import ratio_of_means
 from analysis.attribution.saliency_court.filling import DELETION, areas, counts_of, filled, order_of
-from analysis.attribution.saliency_court.map_likeness import NORMAL
-from analysis.attribution.saliency_court.on_trial import RANDOM, Trial
+from analysis.attribution.saliency_court.on_trial import RANDOM
+from analysis.attribution.saliency_court.trial import Trial
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.spec import Progress
@@ -102,6 +103,11 @@ def _orders(parts, names, control, share, direction: str) -> Orders:
     empty, full = values[:, 0, 0], values[:, 0, -1]
     if direction == DELETION:
         empty, full = full, empty
+    if not np.isfinite(values).all():
+        raise InputError(
+            "an answer that is NaN or infinite with some tokens taken away", "finite answers",
+            "Choose another background",
+        )  # fmt: skip
     if not np.abs(full - empty).max() > 1e-9 * max(np.abs(full).max(), np.abs(empty).max()):
         raise InputError(
             "the answer is the same on every sample and on its background", "an answer that hangs on the site",

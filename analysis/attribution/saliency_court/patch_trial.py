@@ -9,10 +9,11 @@ import numpy as np
 from analysis.activations import as_activations
 from analysis.attribution import targets
 from analysis.attribution.saliency_court.asking import FEWEST
-from analysis.attribution.saliency_court.on_trial import Case, Trial, cases_of, opened_trial, sample_run
-from analysis.attribution.saliency_court.planting import PlantedTap, painted
+from analysis.attribution.saliency_court.on_trial import cases_of, opened_trial, sample_run
+from analysis.attribution.saliency_court.planting import PlantedTap, painted, refuse_without_place
 from analysis.attribution.saliency_court.regions import Region, of_words, rectangle
 from analysis.attribution.saliency_court.site_views import place_run
+from analysis.attribution.saliency_court.trial import Case, Trial
 from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.cluster_columns import label_column
 from analysis.errors import InputError, NotEnoughData, NotFound
@@ -109,10 +110,12 @@ def _places(tap, params) -> np.ndarray:
 
 
 def _paint(trial: Trial, params) -> None:
-    """A patch in the input of every case; what is explained is the answer to it."""
+    """A patch in the input of every case; what is explained is the answer to it. Raises InputError where the places of
+    the maps are nowhere in the input."""
     cases = []
     for case in trial.cases:
         grid, leading = trial.grid_of(case)
+        refuse_without_place(case.run, grid)
         inside = _region(trial, case, params).inside[leading:]
         run = painted(sample_run(trial.samples, case.number, params), grid, inside, params.level)
         target = targets.logit_target(run.logits, params.number, params.answer)
@@ -154,7 +157,8 @@ def answer_parts(
     parts, others, whole = [], [], []
     for i, (case, region) in enumerate(zip(trial.cases, regions, strict=True)):
         progress(span[0] + (span[1] - span[0]) * i / len(regions), "taking regions out")
-        some = region.equal[np.unique(np.linspace(0, len(region.equal) - 1, EQUAL).round().astype(int))]
+        equal = len(region.equal)  # at random, as neighbours overlap alike
+        some = region.equal[trial.rng.choice(equal, size=min(EQUAL, equal), replace=False)]
         out = np.concatenate([region.inside[None], some, np.zeros((1, len(region.inside)), bool)])
         out = torch.as_tensor(np.concatenate([out, np.ones((1, len(region.inside)), bool)]))
         x = torch.where(out[:, :, None], case.background.rows[0], case.run.clean)

@@ -13,7 +13,8 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.arrays import finite_rows
-from analysis.attribution.sample_run import SampleRun, input_key
+from analysis.attribution.saliency.by_unit import ByUnit
+from analysis.attribution.sample_run import INPUT, SampleRun, input_key
 from analysis.errors import InputError
 
 LOOKED = 4096  # rows whose spread says how bright a patch is
@@ -47,6 +48,22 @@ class PlantedTap:
         else:
             x[here & np.isin(layout.token_of(rows), self._tokens)] = self._colour
         return x
+
+
+def refuse_without_place(run: SampleRun, grid: tuple[int, int] | None) -> None:
+    """Raises InputError where a region of the site is no region of the input: units of a hidden layer, or tokens in a
+    row that an image was made into."""
+    if run.site == INPUT:
+        return
+    key = input_key(run.inputs)
+    x = run.inputs if key is None else run.inputs[key]
+    if isinstance(run, ByUnit) or x.ndim == 2 or (x.ndim == 4 and grid is None):
+        places = "units" if isinstance(run, ByUnit) else "tokens in a row"
+        raise InputError(
+            f"{run.shape[0]:,} {places} of {run.site}, which lie nowhere in the input: a patch cannot be planted there",
+            "maps of the network's input, or a site whose tokens are places of it",
+            "Take maps of the network's input, or a shortcut that the data have",
+        )  # fmt: skip
 
 
 def painted(run: SampleRun, grid: tuple[int, int] | None, inside: np.ndarray, level: float) -> SampleRun:

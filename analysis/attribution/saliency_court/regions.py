@@ -1,7 +1,7 @@
 """A region of a map's places, and the equal ones that it is held against.
 
 On a grid a rectangle, and every other place of the same rectangle; along a line a run of tokens, and every other run of
-as many; of words the tokens that are these words, and as many tokens at random.
+as many; of words the tokens that are these words, and as many others at random, or all such sets where they are few.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from math import comb
 
 import numpy as np
 
@@ -44,6 +46,12 @@ class Region:
         """Whether the largest value of a map lies inside; of equal ones any may be taken."""
         best = np.flatnonzero(values >= values.max())
         return bool(self.inside[rng.choice(best)])
+
+
+def chance_to_be_first(sizes: np.ndarray, above: float) -> float:
+    """Share of regions of these `sizes` (m + 1,), each against all the others, that are `placed` above so much: what a
+    region that is any one of them has by chance. Of a few, or of equal ones, it is not 1 - above."""
+    return float(np.mean([placed(own, np.delete(sizes, k)) > above for k, own in enumerate(sizes)]))
 
 
 def placed(own: float, others: np.ndarray) -> float:
@@ -99,5 +107,17 @@ def of_words(texts: Sequence[str], asked: Sequence[str], rng: np.random.Generato
         )
     if inside.all():
         raise InputError("a sample of nothing but these words", "other words beside them")
-    equal = rng.permuted(np.tile(inside, (RANDOM_SETS, 1)), axis=1)
-    return Region(inside, equal, "the words " + ", ".join(sorted(wanted)))
+    return Region(inside, _other_sets(inside, rng), "the words " + ", ".join(sorted(wanted)))
+
+
+def _other_sets(inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(m, tokens) bool: other sets of as many tokens, each once: all of them, or `RANDOM_SETS`."""
+    tokens, many = len(inside), int(inside.sum())
+    if comb(tokens, many) - 1 <= RANDOM_SETS:
+        sets = np.zeros((comb(tokens, many), tokens), bool)
+        for row, some in zip(sets, combinations(range(tokens), many), strict=True):
+            row[list(some)] = True
+    else:
+        sets = np.unique(rng.permuted(np.tile(inside, (2 * RANDOM_SETS, 1)), axis=1), axis=0)
+        sets = rng.permutation(sets)
+    return sets[(sets != inside).any(axis=1)][:RANDOM_SETS]

@@ -154,7 +154,7 @@ def explained_units(
     needed = params.background != backgrounds.ZERO
     others = [samples.run(int(i), site).clean for i in some] if needed else []
     if made is not None:
-        players, units, told = _features(made, tap, looked, others, target, params)
+        players, units, told = _features(made, looked, others, target, params)
     else:
         names = _names(tap, samples, looked[0].shape[1], site)
         players, units, told = _players(names, looked, others, target, params)
@@ -169,6 +169,8 @@ def explained_units(
     behind = backgrounds.background(params.background, looked[0].clean, others).words
     said = [f"Absent units: {behind}" + (f", {CONDITIONAL} (Gaussian)." if conditional else ", whatever the present "
             "units are: where units hang together such rows may be unlike any that the network has seen.")]  # fmt: skip
+    if needed:
+        said.append("Samples of the background are explained too, held against a mean that they are part of.")
     if needed and n < params.background_samples:
         said.append(f"The background was to be of {params.background_samples:,} samples; there are {n:,}.")
     if site and not samples.is_network:
@@ -186,10 +188,7 @@ def _number(samples, looked, params: UnitPartsParams):
             f"the number itself ('{targets.LOGIT}')",
         )
     target = targets.logit_target(sum(logits) / len(logits), params.number, params.answer)
-    if samples.number:
-        return target, samples.number + (f", output {target.answer}" if logits[0].shape[1] > 1 else "")
-    asked = [target.answer] if target.against is None else [target.answer, target.against]
-    return target, f"{target.kind} of " + " less ".join(samples.word(c) for c in asked)
+    return target, targets.words_of(samples, target, looked[0].logits)
 
 
 def _names(tap: Activations, samples, d: int, site: str | None) -> list[str]:
@@ -219,10 +218,10 @@ def _players(names: list[str], looked, others, target, params):
             np.append(best, -1), (told,))  # fmt: skip
 
 
-def _features(made: TapDictionary, tap: Activations, looked, others, target, params):
+def _features(made: TapDictionary, looked, others, target, params):
     """A player for each feature, at most so many, the strongest by slopes; the others together, and what is left."""
     k, codes, decoder = made.features.n_features, contributions_of(made), made.features.decoder
-    names = [f"feature {name}" if name.isdecimal() else name for name in tap.unit_names]
+    names = made.called
     everyone = Features(codes, decoder, np.arange(k), names)
     if k <= params.maximum_units:
         return everyone, np.append(np.arange(k), -1), ()

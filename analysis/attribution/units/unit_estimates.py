@@ -14,6 +14,7 @@ def missed(parts: UnitParts, d: int) -> Estimate:
     size = max(float(np.abs(parts.full - parts.empty).mean()), 1e-300)
     left = np.abs(parts.residual) / size
     return Estimate("residual of the sum", float(left.mean()), **mean_interval(left, 0.0), n=len(left), d=d,
+                    null=0.0, null_method="parts that add up, exactly",
                     estimator="mean |answer - background - sum of parts| / mean |answer - background|")  # fmt: skip
 
 

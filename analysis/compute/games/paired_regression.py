@@ -6,14 +6,16 @@ x_i = 1 for members of S and -1 for others, v_odd(S) = (v(S) - v(N - S)) / 2, k(
 the chance that S is drawn. Over all coalitions this gives Shapley values (A. Charnes et al. 1988; S. Lundberg & S.-I.
 Lee 2017); pairs of equal leverage are those of C. Musco & R. T. Witter (2025), "Provably Accurate Shapley Value
 Estimation via Leverage Score Sampling". The constraint is eliminated, so the values add up to float error. Standard
-errors are the sandwich over pairs with each pair's own leverage taken off (HC3) and the finite number of coalitions of
-its size taken into account: they are 0 when all are drawn. O(n M² + M³) beside the evaluations.
+errors are the sandwich over pairs with each pair's own leverage taken off (HC2) and the finite number of coalitions of
+its size taken into account: they are 0 when all are drawn. Pairs are put in balance (`balanced_pairs`), which takes off
+what chance correlations of the design would cost. O(n M² + M³) beside the evaluations.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from analysis.compute.games.balanced_pairs import balanced
 from analysis.compute.games.coalitions import Pairs, draw_pairs
 from analysis.compute.games.game import Game
 from analysis.compute.games.values import PlayerValues, of_game
@@ -37,7 +39,7 @@ def drawn_game(game: Game, budget: int, rng: np.random.Generator) -> tuple[Pairs
     if game.players == 1:
         nobody = Pairs(np.zeros((0, 1), dtype=bool), np.zeros(0), np.zeros(0))
         return nobody, np.zeros((0, len(full))), full - empty
-    pairs = draw_pairs(game.players, (budget - 2) // 2, rng)
+    pairs = balanced(draw_pairs(game.players, (budget - 2) // 2, rng), rng)
     answers = game(np.concatenate([pairs.members, ~pairs.members]))
     n = len(pairs.members)
     return pairs, (answers[:n] - answers[n:]) / 2, full - empty
@@ -45,7 +47,7 @@ def drawn_game(game: Game, budget: int, rng: np.random.Generator) -> tuple[Pairs
 
 def solve(
     pairs: Pairs, odd: np.ndarray, total: np.ndarray, fitted: np.ndarray | None = None,
-    mutual: np.ndarray | None = None,
+    mutual: np.ndarray | None = None, power: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Values and standard errors (players, outputs) from the odd part `odd` (n, outputs) of a game that is worth
     `total` (outputs,).
@@ -67,7 +69,7 @@ def solve(
     rest = target - design @ values
     reach = design @ inverse
     leverage = np.minimum((reach * design).sum(axis=1) * weights, 1 - 1e-9)
-    left_out = np.where(pairs.drawn == 1, 0.0, np.sqrt(1 - pairs.drawn) / (1 - leverage))
+    left_out = np.where(pairs.drawn == 1, 0.0, np.sqrt((1 - pairs.drawn) / (1 - leverage) ** power))
     pull = weights * left_out
     pulled = reach * pull[:, None]
     variance = np.einsum("nm,no->mo", pulled**2, rest**2)

@@ -29,7 +29,7 @@ def adjusted_values(game: Game, budget: int, rng: np.random.Generator) -> Player
         surrogate = fit_surrogate(pairs, odd, even, values, rng)
         if surrogate.explained > 0:
             values, _ = solve(pairs, odd - surrogate.apart, total)
-            _, errors = solve(pairs, odd - surrogate.told, total, surrogate.fitted, surrogate.mutual)
+            _, errors = solve(pairs, odd - surrogate.told, total, surrogate.fitted, surrogate.mutual, power=2)
             method = "paired regression, adjusted by a cubic surrogate"
     return of_game(game, values, errors, method, pairs=0 if pairs.everything else n,
                    freedom=n - game.players + 1, spent_before=before)  # fmt: skip

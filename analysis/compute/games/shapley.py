@@ -52,4 +52,4 @@ def chosen(players: int, budget: int) -> str:
     """The estimator for so many players and evaluations."""
     if players <= MOST_PLAYERS and 2**players <= budget:
         return "exact"
-    return "permutations" if budget < 4 * players + 2 else "adjusted regression"
+    return "permutations" if budget < 5 * players // 2 + 2 else "adjusted regression"

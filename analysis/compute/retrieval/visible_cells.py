@@ -81,6 +81,25 @@ def all_scores(values: np.ndarray, queries: np.ndarray, visible: np.ndarray) -> 
     return unit[queries] @ unit.T
 
 
+def patched_best(
+    values: np.ndarray, at: int, visible: np.ndarray, draws: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(draws,) the best score of queries that are patched together, each visible cell from another of the samples than
+    `at`, searched among all the others: with the sample that gave a cell that cell is not compared, so that as many are
+    searched as the query itself is held against. O(draws n cells d)."""
+    gallery = np.delete(values[:, visible], at, axis=0)
+    n, cells, _ = gallery.shape
+    square, best = np.einsum("ncd,ncd->nc", gallery, gallery), np.zeros(draws)
+    for k in range(draws):
+        donor = rng.integers(n, size=cells)
+        kept = donor != np.arange(n)[:, None]
+        query = gallery[donor, np.arange(cells)]
+        inner = (np.einsum("cd,ncd->nc", query, gallery) * kept).sum(axis=1)
+        size = np.sqrt((kept * (query**2).sum(axis=1)).sum(axis=1) * (square * kept).sum(axis=1))
+        best[k] = np.divide(inner, size, out=np.zeros(n), where=size > 0)[kept.any(axis=1)].max(initial=-1.0)
+    return best
+
+
 def mask_of(
     cells: int, grid: tuple[int, int] | None, rows: str, columns: str, numbers: str, hide: bool
 ) -> np.ndarray:

@@ -9,6 +9,7 @@ from analysis.compute.statistics.nulls import against, wilson
 from analysis.results import Estimate
 
 DRAWS = 400
+EXACT = "of these two samples it is exact"
 
 
 def score_estimates(
@@ -23,7 +24,7 @@ def score_estimates(
     first, second = pooled[others[:half]], pooled[others[half : 2 * half]]
     pairs = (first * second).sum(axis=1) / (np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1))
     below = float((pairs < score).sum() + (pairs == score).sum() / 2)
-    interval = {} if tokens is None else _redrawn(*tokens, score, rng)
+    interval = {"interval": f"none: {EXACT}"} if tokens is None else _redrawn(*tokens, score, rng)
     share = below / max(half, 1)
     low, high = wilson(below, max(half, 1))
     return (
@@ -39,7 +40,7 @@ def score_estimates(
 def _redrawn(x: np.ndarray, y: np.ndarray, score: float, rng: np.random.Generator) -> dict:
     """Percentiles of the score over redrawn tokens of both; nothing where one has too few to redraw."""
     if min(len(x), len(y)) < 4:
-        return {}
+        return {"interval": f"none: {EXACT}"}
     draws = []
     for _ in range(DRAWS):
         f, g = (t[rng.integers(len(t), size=len(t))].mean(axis=0) for t in (x, y))
@@ -54,9 +55,8 @@ def _redrawn(x: np.ndarray, y: np.ndarray, score: float, rng: np.random.Generato
 
 
 def beyond_estimate(values: np.ndarray, null: np.ndarray, draws: int, d: int) -> Estimate:
-    """The share of the parts (m,) outside the null's ends (2, m), of those that can differ from it."""
-    open_ = null[0] < null[1]
-    beyond, m = int((((values < null[0]) | (values > null[1])) & open_).sum()), max(int(open_.sum()), 1)
+    """The share of the parts (m,) outside the null's ends (2, m), of those that are anything but 0 here or there."""
+    beyond, m = outside(values, null), max(int(((null[0] < null[1]) | (values != 0)).sum()), 1)
     low, high = wilson(beyond, m)
     share = beyond / m
     return Estimate(
@@ -64,3 +64,9 @@ def beyond_estimate(values: np.ndarray, null: np.ndarray, draws: int, d: int) ->
         null=2 * tail(draws) / (draws + 1), null_method=f"the same parts with {draws} other partners, exact",
         n=m, d=d, estimator="outside what random partners give",
     )  # fmt: skip
+
+
+def outside(values: np.ndarray, null: np.ndarray) -> int:
+    """How many of the parts (m,) lie outside the null's ends (2, m), beyond rounding."""
+    slack = 1e-9 * max(float(np.abs(values).max(initial=0)), 1e-300)
+    return int(((values < null[0] - slack) | (values > null[1] + slack)).sum())

@@ -25,6 +25,18 @@ import numpy as np
 FEWEST = 4  # samples: the formulas divide by n - 3
 
 
+def paired_sum(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Mean and variance of Σ_i <a_i, b_π(i)> over random orders π of the rows of b, (n, d) both (W. Hoeffding 1951, "A
+    combinatorial central limit theorem"). O(n d²); the variance is NaN for a single row."""
+    n, centred = len(a), (a - a.mean(axis=0), b - b.mean(axis=0))
+    mean = n * float(a.mean(axis=0) @ b.mean(axis=0))
+    if n < 2:
+        return mean, float("nan")
+    short = [x.T @ x if x.shape[1] <= n else x for x in centred]
+    squares = np.vdot(*short) if a.shape[1] <= n else ((short[0] @ short[1].T) ** 2).sum()
+    return mean, float(squares) / (n - 1)
+
+
 @dataclass(frozen=True)
 class Centred:
     """What a symmetric matrix (n, n) with zero row sums is known by: `trace`, `squared` = Σ A_ij², `diagonal` =

@@ -9,11 +9,14 @@ share is the change over the mean of y as it is, told only where that mean is mo
 Null: a change as large at every token of the same site in a random direction, one for all samples of a draw; of the
 largest change the largest of all parts. Interval: percentile bootstrap over samples.
 
+Verdict: taking out the part of the largest change is split into what is connected to the answer and what is not, and
+checked for dormancy and for values off the natural range (`analysis.interventions.move_verdict`).
+
 When it lies: zero is no value that the network has seen, so that a large change may be that of a broken network and
 not of what the part does; parts that stand in for each other look as if none were needed, as they are taken out one
 at a time; a part that is needed for every answer alike (a bias) looks important for this one.
 
-Cost: samples x parts x (1 + draws) rows through the network, many parts in one forward pass.
+Cost: samples x (parts x (1 + draws) + 10) rows through the network, many parts in one forward pass.
 
 References: C. Olsson et al. (2022), "In-context learning and induction heads"; L. Chan et al. (2022), "Causal
 scrubbing" (resampling instead of zero).
@@ -27,7 +30,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import bootstrap_mean
+from analysis.compute.statistics.nulls import bootstrap_mean, share_over
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.features.readers import PROBE
 from analysis.interventions.ablation import WORDS, ablations, changes, random_twins
@@ -42,6 +45,7 @@ from analysis.interventions.bench import (
     open_bench,
     refuse_unmoved,
 )
+from analysis.interventions.bench_verdict import ROWS, verdict_on
 from analysis.interventions.components import LAYERS, Component
 from analysis.interventions.interventions import ABLATIONS, MEAN, ZERO
 from analysis.results import Estimate, Table
@@ -105,14 +109,18 @@ def ablation_effect(
     moved = changes(bench, cells, progress, (0.1, 0.35))
     refuse_unmoved(moved, bench)
     twins = random_twins(bench, cells, params.draws, rng)
-    chance = changes(bench, twins, progress, (0.35, 1.0)).reshape(len(parts), params.draws, -1)
+    chance = changes(bench, twins, progress, (0.35, 0.95)).reshape(len(parts), params.draws, -1)
     columns = _columns(parts, moved, chance, bench.clean, rng)
-    estimates = _estimates(columns, moved, chance, bench)
+    best = int(np.argmax(columns["size"]))
+    claim = (f"taking out {parts[best].name}", [own[best] for own in cells])
+    verdict = verdict_on(bench, [claim], rng, progress, (0.95, 1.0), sized=True)
+    estimates = (*_estimates(columns, moved, chance, bench), *verdict.estimates)
     progress(1.0, "done")
     return Table(
-        title=f"What the answer of {bench.what} loses without each part", reading=_reading(columns, params, bench),
-        caveats=(*bench.notes, *_caveats(params, bench)), estimates=estimates, columns=columns, index="part",
-        sort="size", help=HELP,
+        title=f"What the answer of {bench.what} loses without each part",
+        reading=f"{_reading(columns, params, bench)} {verdict.sentence}",
+        caveats=(*bench.notes, *_caveats(params, bench), *verdict.caveats), estimates=estimates, columns=columns,
+        index="part", sort="size", help=HELP,
     )  # fmt: skip
 
 
@@ -148,7 +156,7 @@ def _estimates(columns, moved, chance, bench: Bench) -> tuple[Estimate, ...]:
                  null=float(draws.mean()), null_low=float(draws.min()), null_high=float(draws.max()),
                  null_method="changes as large in random directions, the largest of all parts", n=n, d=d,
                  estimator="mean |y without it - y|, the largest of all parts"),
-        Estimate("parts beyond chance", float(beyond.mean()), null=1 / (chance.shape[1] + 1),
+        Estimate("parts beyond chance", **share_over(beyond, "parts"), null=1 / (chance.shape[1] + 1),
                  null_method=f"the largest of {chance.shape[1] + 1} alike, exact", n=len(beyond), d=d,
                  estimator="share of parts whose size is over that of all its random changes"),
     )  # fmt: skip
@@ -192,7 +200,7 @@ def _cost(shapes, params: AblationParams) -> Cost:
     (n, k), m = shapes[0], machine()
     samples = min(n, params.maximum_samples)
     parts = min(k, params.most) if params.parts in (UNITS, FEATURES) else PARTS
-    rows = samples * parts * (1 + params.draws)
+    rows = samples * (parts * (1 + params.draws) + ROWS)
     held = 40.0 * n * k + 16.0 * samples * min(k, params.most) * (1 + params.draws)
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
@@ -219,7 +227,7 @@ METHODS = (
         family="attribution",
         title="What the answer loses without each part",
         summary="Takes out layers, heads, MLPs, units or features one at a time and measures the change.",
-        version=1,
+        version=2,
         function=ablation_effect,
         params=AblationParams,
         result=Table,

@@ -13,11 +13,14 @@ Null: the same cell from the source run of another pair. Interval: of shares per
 Student's t. A cell counts as significant where effect and null differ over pairs (paired t, false discoveries held to
 5 %).
 
+Verdict: the strongest cell is split into what is connected to the answer and what is not, and checked for dormancy and
+for values off the natural range, at the cell and behind it (`analysis.interventions.move_verdict`).
+
 When it lies: a cell that restores need not be used by the network as it is (a patch can wake a path that is asleep);
 parts that stand in for each other hide each other when one is broken; a corruption that is far from natural inputs
 finds what breaks, not what decides; shares of different cells do not add up.
 
-Cost: 2 x cells x pairs rows through the network, many cells in one forward pass.
+Cost: (2 x cells + 12) x pairs rows through the network, many cells in one forward pass, and one backward pass a pair.
 
 Reference: F. Zhang & N. Nanda (2024), "Towards best practices of activation patching in language models".
 """
@@ -27,17 +30,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from analysis.activations import ArrayActivations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.ratios import ratio_interval
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import FEWEST, OPENING, Bench, BenchParams, open_bench
+from analysis.interventions.bench_verdict import Verdict, verdict_on_pairs
 from analysis.interventions.pairs import ANOTHER, CORRUPTIONS, NOISE, SAME, pairs_of
-from analysis.interventions.sweeps import AT_TOKENS, COLUMNS, Grid, Swept, grid_of, sweep
+from analysis.interventions.sweep_numbers import (
+    cells,
+    mean_of,
+    significant,
+    strongest,
+    strongest_by_chance,
+    told,
+)
+from analysis.interventions.sweeps import AT_TOKENS, COLUMNS, Grid, Swept, cell_of, grid_of, sweep
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -84,81 +94,34 @@ def activation_patching(
     pairs = pairs_of(bench, params.corruption, params.noise, rng)
     grid = grid_of(bench, pairs, params.columns, params.most_columns)
     progress(0.1, "patching")
-    found = sweep(grid, pairs, params.direction == RESTORE, rng, progress, (0.1, 0.95))
+    restore = params.direction == RESTORE
+    found = sweep(grid, pairs, restore, rng, progress, (0.1, 0.85))
     n = np.isfinite(found.effect).sum(axis=2)
-    shares = _told(found) and params.shown == SHARE
-    values, low, high, null = _cells(found, n, shares, rng)
+    verdict = _verdict(bench, pairs, params.corruption, grid, strongest(found, n), restore, rng, progress)
+    shares = told(found) and params.shown == SHARE
+    values, low, high, null = cells(found, n, shares, rng)
     progress(1.0, "done")
     return Matrix(
         title=f"What each cell of {bench.what} brings when it is patched",
-        reading=_reading(grid, found, n, values, shares, params),
-        caveats=(*bench.notes, *_caveats(params, bench, pairs, found, n, shares)),
-        estimates=_estimates(grid, found, n, rng, bench), values=values, row_names=grid.rows, column_names=grid.columns,
-        value_name=SHARE if shares else f"change of the {params.number}", diverging=True, null=null, low=low, high=high,
-        significant=_significant(found, n), few=n < FEWEST if (n < FEWEST).any() else None,
+        reading=f"{_reading(grid, found, n, values, shares, params)} {verdict.sentence}",
+        caveats=(*bench.notes, *_caveats(params, bench, pairs, found, n, shares), *verdict.caveats),
+        estimates=(*_estimates(grid, found, n, rng, bench), *verdict.estimates), values=values,
+        row_names=grid.rows, column_names=grid.columns, diverging=True,
+        value_name=SHARE if shares else f"change of the {params.number}", null=null, low=low, high=high,
+        significant=significant(found, n), few=n < FEWEST if (n < FEWEST).any() else None,
         few_means=f"fewer than {FEWEST} pairs have such tokens",
     )  # fmt: skip
 
 
-def _told(found: Swept) -> bool:
-    """Whether the difference between the runs can be told from 0."""
-    gap = found.gap
-    return bool(abs(gap.mean()) > 2 * gap.std(ddof=1) / np.sqrt(len(gap)) and gap.mean() != 0)
-
-
-def _mean(x: np.ndarray, n: np.ndarray) -> np.ndarray:
-    return np.nansum(x, axis=2) / np.maximum(n, 1)
-
-
-def _cells(found: Swept, n: np.ndarray, shares: bool, rng):
-    """Values, low, high and null (rows, columns)."""
-    effect, null = _mean(found.effect, n), _mean(found.chance, n)
-    if not shares:
-        half = _half(found.effect, n)
-        return effect, effect - half, effect + half, null
-    sign, low, high = np.sign(found.gap.mean()), np.empty_like(effect), np.empty_like(effect)
-    values, chance = np.empty_like(effect), np.empty_like(effect)
-    for at in np.ndindex(effect.shape):
-        known = np.isfinite(found.effect[at])
-        below = sign * found.gap[known]
-        if not known.any() or below.sum() <= 0:
-            values[at] = low[at] = high[at] = chance[at] = 0.0
-            continue
-        values[at] = sign * found.effect[at][known].sum() / below.sum()
-        chance[at] = sign * found.chance[at][known].sum() / below.sum()
-        low[at], high[at] = ratio_interval(sign * found.effect[at][known], below, rng, draws=400)
-    return values, low, high, chance
-
-
-def _half(x: np.ndarray, n: np.ndarray) -> np.ndarray:
-    centred = np.where(np.isfinite(x), x - _mean(x, n)[..., None], 0.0)
-    freedom = np.maximum(n - 1, 1)
-    return stdtrit(freedom, 0.975) * np.sqrt((centred**2).sum(axis=2) / freedom / np.maximum(n, 1))
-
-
-def _significant(found: Swept, n: np.ndarray) -> np.ndarray:
-    apart = found.effect - found.chance
-    reach = _half(apart, n) / stdtrit(np.maximum(n - 1, 1), 0.975)
-    size = np.abs(_mean(apart, n))
-    t = np.divide(size, reach, out=np.where(size > 0, np.inf, 0.0), where=reach > 0)
-    p = np.where(n < FEWEST, np.nan, 2 * stdtr(np.maximum(n - 1, 1), -t))
-    return benjamini_hochberg(p) <= 0.05
-
-
-def _strongest(found: Swept, n: np.ndarray) -> tuple[int, int]:
-    size = np.where(n >= FEWEST, np.abs(_mean(found.effect, n)), -1.0)
-    i, j = np.unravel_index(int(size.argmax()), size.shape)
-    return int(i), int(j)
-
-
-def _strongest_by_chance(found: Swept, n) -> float:
-    """As a cell is chosen for its effect, so is that of the null."""
-    mean = np.where(n >= FEWEST, _mean(found.chance, n), 0.0)
-    return float(mean.flat[np.abs(mean).argmax()])
+def _verdict(bench: Bench, pairs, corruption: str, grid: Grid, at, restore: bool, rng, progress) -> Verdict:
+    name = f"patching {grid.rows[at[0]]}, {grid.columns[at[1]]}"
+    done = [cell_of(grid, own, restore, *at) for own in pairs]
+    whole = grid.whole(*at) and (restore or corruption in (ANOTHER, SAME))
+    return verdict_on_pairs(bench, pairs, restore, name, done, whole, rng, progress, (0.85, 1.0))
 
 
 def _estimates(grid: Grid, found: Swept, n, rng, bench: Bench) -> tuple[Estimate, ...]:
-    at, gap, d = _strongest(found, n), found.gap, bench.made.source.shape[1]
+    at, gap, d = strongest(found, n), found.gap, bench.made.source.shape[1]
     known = np.isfinite(found.effect[at])
     effect, chance, own = found.effect[at][known], found.chance[at][known], gap[known]
     name = f"{grid.rows[at[0]]}, {grid.columns[at[1]]}"
@@ -166,10 +129,10 @@ def _estimates(grid: Grid, found: Swept, n, rng, bench: Bench) -> tuple[Estimate
         Estimate("difference between the runs", float(gap.mean()), **mean_interval(gap), null=0.0,
                  null_method="the same run twice", n=len(gap), d=d, estimator="mean y(source) - y(base)"),
         Estimate(f"effect of {name}", float(effect.mean()), **mean_interval(effect),
-                 null=_strongest_by_chance(found, n), null_method="the strongest of all cells from another pair",
+                 null=strongest_by_chance(found, n), null_method="the strongest of all cells from another pair",
                  n=len(effect), d=d, estimator="mean y(patched) - y(base), the strongest of all cells"),
     ]  # fmt: skip
-    if _told(found):
+    if told(found):
         sign = np.sign(gap.mean())
         ends = ratio_interval(sign * effect, sign * own, rng)
         estimates.append(
@@ -180,10 +143,10 @@ def _estimates(grid: Grid, found: Swept, n, rng, bench: Bench) -> tuple[Estimate
 
 
 def _reading(grid: Grid, found: Swept, n, values, shares: bool, params) -> str:
-    i, j = _strongest(found, n)
-    effect, gap = float(_mean(found.effect, n)[i, j]), float(found.gap.mean())
+    i, j = strongest(found, n)
+    effect, gap = float(mean_of(found.effect, n)[i, j]), float(found.gap.mean())
     share = f", {values[i, j]:.0%} of the runs' difference ({gap:+.3g})" if shares else ""
-    sure = int(_significant(found, n).sum())
+    sure = int(significant(found, n).sum())
     return (
         f"Patching {grid.rows[i]}, {grid.columns[j]} moves the {params.number} most, by {effect:+.3g} on "
         f"average{share}; {sure:,} of {values.size:,} cells do otherwise than the same cell of another pair."
@@ -194,7 +157,11 @@ def _caveats(params, bench: Bench, pairs, found: Swept, n, shares: bool) -> list
     beside = (
         f"noise of {params.noise:g} standard deviations" if params.corruption == NOISE else params.corruption
     )
-    said = [f"{len(found.base):,} pairs: beside each sample stands {beside}, token by token."]
+    ends = (f"{v.mean():.3g} ± {v.std(ddof=1) / np.sqrt(len(v)):.2g}" for v in (found.base, found.source))
+    said = [
+        f"{len(found.base):,} pairs: beside each sample stands {beside}, token by token. The {params.number} is "
+        f"{next(ends)} in the run that is patched and {next(ends)} in the one it is taken from (standard errors).",
+    ]
     if params.shown == SHARE and not shares:
         said.append(
             f"The difference between the runs ({found.gap.mean():.3g} on average) cannot be told from 0, so that "
@@ -216,7 +183,7 @@ def _caveats(params, bench: Bench, pairs, found: Swept, n, shares: bool) -> list
 def _cost(shapes, params: PatchingParams) -> Cost:
     (n, k), m = shapes[0], machine()
     samples = min(n, params.maximum_samples)
-    rows = 2.0 * samples * LAYERS_OF * params.most_columns
+    rows = samples * (2.0 * LAYERS_OF * params.most_columns + 12)
     held = 12.0 * n * k + 40.0 * samples * k
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
@@ -242,7 +209,7 @@ METHODS = (
         family="attribution",
         title="Patching one run into another",
         summary="Layer by token, head or part: what one cell of a clean run brings into a corrupted one.",
-        version=1,
+        version=2,
         function=activation_patching,
         params=PatchingParams,
         result=Matrix,

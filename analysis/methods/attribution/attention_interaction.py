@@ -85,7 +85,7 @@ class AttentionInteractionParams:
     players: int = param(
         20, "Most players; of longer samples neighbouring tokens play as one.", low=3, high=64
     )
-    fields: int = param(4, "Fields that units are cut into where samples have one token.", low=2, high=64)
+    fields: int = param(4, "Fields that units are cut into where samples have one token.", low=3, high=64)
     rounds: int = param(4, "Rounds of sampled Shapley interactions.", low=2, high=200)
     draws: int = param(200, "Exchanges of players.", low=100, high=5000)
     reader: str = param(AUTOMATIC, "Whose answer.", choices=READERS)
@@ -180,6 +180,7 @@ def _estimates(found: PairsOfSample, each, chance, columns, d: int, params, rng)
                  null_high=band[1], null_method="players of the attention exchanged", p_value=float(columns["p"][0]),
                  n=n, d=d, estimator="Spearman's correlation over pairs, mean over samples"),
         Estimate("attention off the even share", float(uneven.mean()), **mean_interval(uneven, 0.0, 1.0), n=n, d=d,
+                 null=0.0, null_method="even attention, exactly",
                  estimator="mean over players of half the sum of |attention - 1 / players|"),
     )  # fmt: skip
 

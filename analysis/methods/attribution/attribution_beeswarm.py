@@ -41,6 +41,7 @@ from analysis.features.readers import PROBE
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
+VALUE = "unit's value, 0 lowest, 1 highest"
 BINS, REACH, DRAWS = 60, 0.4, 300  # places of like parts; how far points are spread; resamples
 
 
@@ -88,10 +89,12 @@ def attribution_beeswarm(
         estimates=_estimates(parts, found, ranked, best, tap.shape[1]), positions=places,
         rows=np.arange(len(places)), of="parts", axes=(f"part of the {words}", "unit, strongest on top"),
         columns={
-            "value of the unit, 0 lowest, 1 highest": ranked.T.ravel(), "value": parts.x[:, best].T.ravel(),
+            VALUE: ranked.T.ravel(), "value": parts.x[:, best].T.ravel(),
             "unit": np.repeat(names, n), "sample": np.tile(parts.explained.samples.samples, len(best)),
         },
-        colour="value of the unit, 0 lowest, 1 highest", guides=_lines(places[:, 0], height, names),
+        colour=VALUE,
+        levels=dict(zip(map(str, names), height.astype(float).tolist(), strict=True)),
+        guides={"adds nothing": np.array([[0.0, -0.6], [0.0, len(best) - 0.4]])},
     )  # fmt: skip
 
 
@@ -108,15 +111,6 @@ def spread(values: np.ndarray) -> np.ndarray:
     out = np.empty(len(values))
     out[order] = side
     return out * (2 * REACH / max(int(count.max()), 2))
-
-
-def _lines(x: np.ndarray, height: np.ndarray, names: np.ndarray) -> dict[str, np.ndarray]:
-    """A named line for each unit, its name to the right of all points."""
-    low, high = float(x.min()), float(x.max())
-    end = high + 0.3 * max(high - low, 1e-12)
-    return {
-        str(name): np.array([[low, h], [end, h]]) for name, h in zip(names, height.astype(float), strict=True)
-    }
 
 
 def _left(parts: UnitParts, best: np.ndarray) -> tuple[str, ...]:
@@ -197,7 +191,7 @@ METHODS = (
         family="attribution",
         title="What each unit adds, sample by sample",
         summary="A point for each sample and strong unit: its part in the answer, coloured by the unit's value.",
-        version=1,
+        version=2,
         function=attribution_beeswarm,
         params=AttributionBeeswarmParams,
         result=Scatter,

@@ -4,10 +4,12 @@ Each sample is a point (x_ij, φ_ij): the value of unit j and what the number of
 expected gradients, from the kept parts of `global_attribution`). Dashed, the running median over the nearest eighth of
 the samples with its 95 % bootstrap band: straight where the unit acts linearly, bent where it does not. The scatter
 about the median is what the unit does together with others; the points are coloured by the strongest partner, found by
-what it explains of that rest or by Shapley interactions (`analysis.attribution.units.partners`); which is said.
+what it explains of that rest or by Shapley interactions (`analysis.attribution.units.partners`); which is said. It is
+chosen on one half of the samples, and how strong it is is read on the other.
 
-Null: correlation 0 of shuffled samples; partners against the largest of all when the others are shuffled among samples
-with like values of the unit, or against an additive network, which has no interactions.
+Null: correlation 0 of shuffled samples; the partner against itself shuffled among samples with like values of the unit,
+or against an additive network, which has no interactions. Intervals: Fisher's, Student's t, and groups of samples left
+out in turn.
 
 When it lies: between the points nothing was measured; the median of few samples at the ends is wide; a partner may only
 go along with the real one; where units are correlated an absent unit's background makes rows that do not occur, and a
@@ -26,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.attribution.units.partners import interaction_partners, residual_partners
+from analysis.attribution.units.partners import held_out_partner, interaction_partners, residual_partners
 from analysis.attribution.units.unit_estimates import missed, sampling_error
 from analysis.attribution.units.unit_parts import (
     FEWEST,
@@ -51,6 +53,7 @@ PLACES, SHARE, DRAWS, ASKED = (
     300,
     40,
 )  # of the median; of the samples; resamples; samples of interactions
+CHOSEN = "The partner is chosen on one half of the samples and its strength read on the other."
 MEDIAN, BAND = "running median", "its 95 % band"
 
 
@@ -90,7 +93,7 @@ def attribution_dependence(
     progress(0.97, "running median")
     guides, names = running_median(x, part, rng), parts.names
     pooled, words = tap.layout.is_pooled, parts.explained.words
-    estimates = (*_estimates(x, part, alone, tap.shape[1]), strength, missed(parts, tap.shape[1]),
+    estimates = (_together(x, part, tap.shape[1]), alone, strength, missed(parts, tap.shape[1]),
                  *sampling_error(parts, tap.shape[1]))  # fmt: skip
     columns = {f"{names[other]}": parts.x[:, other], "explained number": parts.full}
     if np.isfinite(parts.errors).all():
@@ -98,7 +101,7 @@ def attribution_dependence(
     progress(1.0, "done")
     return Scatter(
         title=f"What {names[j]} adds to the {words}", reading=_reading(names, j, other, estimates, params),
-        caveats=caveats(parts, params), estimates=estimates, positions=np.column_stack([x, part]),
+        caveats=(*caveats(parts, params), CHOSEN), estimates=estimates, positions=np.column_stack([x, part]),
         rows=parts.explained.samples.samples, of="rows" if pooled else "samples",
         axes=(str(names[j]), f"part of the {words}"), columns=columns, colour=str(names[other]), guides=guides,
     )  # fmt: skip
@@ -127,23 +130,39 @@ def _partner(parts: UnitParts, j: int, params, rng, progress):
     """The partner's place, what the unit alone tells, and the partner's strength as an `Estimate`."""
     n, d = parts.x.shape
     progress(0.76, "looking for a partner")
-    by_rest = residual_partners(parts.x, parts.values[:, j], j, rng)
-    first = int(np.argmax(np.where(np.arange(d) == j, -1.0, by_rest.strength)))
+    found = held_out_partner(parts.x, parts.values[:, j], j, rng)
+    alone = Estimate("told by its own value", found.alone, **_around(found.alone, found.alone_half), null=0.0, n=n, d=d,
+                     null_method="parts that hang on other units only",
+                     estimator="share of the part's variance, a line in each block of like samples")  # fmt: skip
     if params.partner == RESIDUAL:
-        value = float(by_rest.strength[first])
-        told = Estimate("strongest partner: rest explained", value, **against(value, by_rest.null),
-                        null_method="the other units shuffled among like samples, largest of all", n=n, d=d,
-                        estimator="share of the part beyond its own value, adjusted")  # fmt: skip
-        return first, by_rest.alone, told
-    some = np.sort(rng.choice(n, size=min(ASKED, n), replace=False))
-    found = np.abs(interaction_partners(parts.explained, params, j, some, rng, progress, (0.78, 0.97)))
-    first = int(np.argmax(np.where(np.arange(d) == j, -1.0, found.mean(axis=0))))
+        told = Estimate("strongest partner: rest explained", found.strength, **_around(found.strength, found.half),
+                        **against(found.strength, found.null), n=found.read, d=d,
+                        null_method="the partner shuffled among like samples",
+                        estimator="share of the part beyond its own value, adjusted; chosen on the other samples"
+                        )  # fmt: skip
+        return found.partner, alone, told
+    some = rng.choice(n, size=min(ASKED, n), replace=False)
+    each = np.abs(interaction_partners(parts.explained, params, j, some, rng, progress, (0.78, 0.97)))
+    half = len(some) // 2
+    first = int(np.argmax(np.where(np.arange(d) == j, -1.0, each[:half].mean(axis=0))))
     size = max(float(np.abs(parts.values[:, j]).mean()), 1e-300)
-    each = found[:, first] / size
-    told = Estimate("strongest partner: interaction", float(each.mean()), **mean_interval(each, 0.0), null=0.0,
-                    null_method="an additive network, exactly", n=len(some), d=d,
-                    estimator="mean |Shapley interaction| / mean |part of the unit|")  # fmt: skip
-    return first, by_rest.alone, told
+    read = each[half:, first] / size
+    told = Estimate("strongest partner: interaction", float(read.mean()), **mean_interval(read, 0.0), null=0.0,
+                    null_method="an additive network, exactly", n=len(read), d=d,
+                    estimator="mean |Shapley interaction| / mean |part of the unit|; chosen on other samples"
+                    )  # fmt: skip
+    return first, alone, told
+
+
+def _around(value: float, half: float | None) -> dict:
+    """The interval of a share, as an `Estimate` takes it."""
+    if half is None:
+        return {}
+    return {
+        "low": max(0.0, value - half),
+        "high": min(1.0, value + half),
+        "interval": "jackknife over samples",
+    }
 
 
 def running_median(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -163,18 +182,14 @@ def running_median(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> di
     return {MEDIAN: median, BAND: np.concatenate([high[middle:], low[::-1], high[: middle + 1]])}
 
 
-def _estimates(x, part, alone: float, d: int) -> tuple[Estimate, ...]:
+def _together(x, part, d: int) -> Estimate:
     n, both = len(x), np.std(x) * np.std(part)
     r = float(np.clip(np.mean((x - x.mean()) * (part - part.mean())) / both, -1, 1)) if both > 0 else 0.0
     low, high = (float(e) for e in fisher_interval(r, n))
     chance = null_quantile(n, 0.95)
-    return (
-        Estimate("value and part", r, min(low, r), max(high, r), interval="Fisher's", null=0.0, null_low=-chance,
-                 null_high=chance, null_method="samples shuffled, by Student's t", n=n, d=d,
-                 estimator="Pearson's correlation"),
-        Estimate("told by its own value", float(alone), null=0.0, null_method="parts that hang on other units only",
-                 n=n, d=d, estimator="share of the part's variance, a line in each block of like samples"),
-    )  # fmt: skip
+    return Estimate("value and part", r, min(low, r), max(high, r), interval="Fisher's", null=0.0, null_low=-chance,
+                    null_high=chance, null_method="samples shuffled, by Student's t", n=n, d=d,
+                    estimator="Pearson's correlation")  # fmt: skip
 
 
 def _reading(names, j: int, other: int, estimates, params) -> str:
@@ -226,7 +241,7 @@ METHODS = (
         family="attribution",
         title="How one unit acts on the answer",
         summary="A unit's part in the answer against its value, with a running median and its strongest partner.",
-        version=1,
+        version=2,
         function=attribution_dependence,
         params=AttributionDependenceParams,
         result=Scatter,

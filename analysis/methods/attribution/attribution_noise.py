@@ -32,11 +32,14 @@ import numpy as np
 
 from analysis.activations import ArrayActivations
 from analysis.attribution.saliency.by_unit import ByUnit
-from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
+from analysis.attribution.saliency.map_likeness import beside, same_length
+from analysis.attribution.saliency_court.asking import FEWEST, CurvesCourtParams
 from analysis.attribution.saliency_court.bands import mean_band, ratio_of_means
 from analysis.attribution.saliency_court.costs import court_cost
-from analysis.attribution.saliency_court.map_likeness import in_other_order, same_length
-from analysis.attribution.saliency_court.on_trial import Case, Trial, opened_trial
+from analysis.attribution.saliency_court.kept_maps import drawn_rng
+from analysis.attribution.saliency_court.on_trial import opened_trial
+from analysis.attribution.saliency_court.trial import Case, Trial
+from analysis.compute.statistics.ring_pairs import ring_interval, ring_partners
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.features.readers import PROBE
@@ -47,7 +50,7 @@ ANSWER = "the answer itself"
 
 
 @dataclass(frozen=True)
-class AttributionNoiseParams(CourtParams):
+class AttributionNoiseParams(CurvesCourtParams):
     budget: int = param(
         50, "Most passes through the network that one map of one way may take.", low=2, high=1_000_000,
         label="passes for a map", late=True,
@@ -90,35 +93,39 @@ def attribution_noise(
     trial = opened_trial(activations, params, rng, progress)
     clean = trial.without_silent(trial.maps(progress, (0.1, 0.2)))
     sizes = np.geomspace(params.smallest, params.largest, params.sizes)
-    other = _changes(clean, in_other_order(clean, rng))
-    moved, answer = _moved(trial, clean, sizes, params, rng, progress)
+    partner = ring_partners(len(clean), rng)
+    other = _changes(clean, beside(clean, partner))
+    moved, answer = _moved(trial, clean, sizes, params, progress)
     lines = mean_band(moved, rng)
     answers = mean_band(answer, rng)
     progress(1.0, "done")
     names = (*trial.names, ANSWER)
     each = [dict(zip(names, (*way, own), strict=True)) for way, own in zip(lines, answers, strict=True)]
-    estimates = _estimates(trial, moved[:, :, 0], answer[:, 0], other, sizes[0], params, rng)
+    estimates = _estimates(trial, moved[:, :, 0], answer[:, 0], other, partner, sizes[0], rng)
     return Curve(
         title="How far maps move under noise", reading=_reading(trial, moved, answer, other, sizes),
         caveats=(*trial.caveats(), *_said(trial, moved)), estimates=estimates, x=sizes,
         x_name="noise, over the distance of sample and background", y_name="change of the map, of length 1",
         series=each[0], low=each[1], high=each[2], log_x=True,
         null={name: np.full(len(sizes), other[:, k].mean()) for k, name in enumerate(trial.names)},
+        controls=tuple(way.name for way in trial.ways if way.control),
     )  # fmt: skip
 
 
-def _moved(trial: Trial, clean, sizes: np.ndarray, params, rng, progress):
+def _moved(trial: Trial, clean, sizes: np.ndarray, params, progress):
     """Change of maps (n, ways, sizes) and of the answer (n, sizes), means over draws."""
     n, total, done = len(trial.cases), len(sizes) * params.draws, 0
     moved, answer = np.zeros((len(sizes), n, len(trial.ways))), np.zeros((len(sizes), n))
     own = np.array([_number(case) for case in trial.cases])
     whole = own - np.array([_number(case, case.background.rows[0]) for case in trial.cases])
-    for _ in range(params.draws):
-        noise = [rng.standard_normal(case.run.shape) for case in trial.cases]
+    for draw in range(params.draws):
+        drawn = drawn_rng(trial.probe_seed, draw)
+        noise = [drawn.standard_normal(case.run.shape) for case in trial.cases]
         for k, size in enumerate(sizes):
             cases = [_noisy(case, size * e) for case, e in zip(trial.cases, noise, strict=True)]
             span = (0.2 + 0.75 * done / total, 0.2 + 0.75 * (done + 1) / total)
-            maps = trial.maps(progress, span, cases, "explaining noisy samples")
+            noisy = {"noise": float(size), "draw": draw}
+            maps = trial.changed_maps(cases, noisy, progress, span, "explaining noisy samples")
             moved[k] += _changes(clean, maps) / params.draws
             there = [_number(case, new.run.clean) for case, new in zip(trial.cases, cases, strict=True)]
             answer[k] += np.abs(np.array(there) - own) / params.draws
@@ -157,7 +164,7 @@ def _of_length_1(maps: np.ndarray) -> np.ndarray:
     return maps / np.where(size > 0, size, 1.0)
 
 
-def _estimates(trial: Trial, moved, answer, other, size: float, params, rng) -> tuple[Estimate, ...]:
+def _estimates(trial: Trial, moved, answer, other, partner, size: float, rng) -> tuple[Estimate, ...]:
     n, d = len(answer), int(np.median(trial.tokens))
     found = [
         Estimate(f"change over noise, {name}", float(moved[:, k].mean() / size),
@@ -170,7 +177,7 @@ def _estimates(trial: Trial, moved, answer, other, size: float, params, rng) -> 
         for k, name in enumerate(trial.names):
             if trial.explaining[k]:
                 value, low, high = ratio_of_means(moved[:, k], answer, rng)
-                ends = mean_interval(other[:, k] / answer.mean(), 0.0)
+                ends = ring_interval(other[:, k] / answer.mean(), partner, 0.0)
                 found.append(
                     Estimate(f"change over the answer's, {name}", float(value), float(low), float(high),
                              interval="bootstrap over samples", null=float(other[:, k].mean() / answer.mean()),
@@ -234,7 +241,7 @@ METHODS = (
         family="attribution",
         title="Maps under noise",
         summary="How far each way's map moves when the sample hardly does, beside the answer's own change.",
-        version=1,
+        version=2,
         function=attribution_noise,
         params=AttributionNoiseParams,
         result=Curve,

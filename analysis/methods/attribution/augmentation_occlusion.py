@@ -32,41 +32,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.attribution.augmentations import Augmentations, augmentations, blurred
-from analysis.attribution.backgrounds import MEAN, background
-from analysis.attribution.hidden_places import ACROSS, hidden_places
-from analysis.attribution.pairs.pair_maps import vectors
-from analysis.attribution.tap_runs import tap_runs
+from analysis.attribution.hidden_places import ACROSS
+from analysis.attribution.turned_subspaces import FEWEST, OccludedParams, caveats_of, turned_subspaces
 from analysis.compute.machine import machine
-from analysis.compute.rows.token_sets import token_sets
 from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import mean_interval
-from analysis.compute.subspaces.occluded_subspaces import floor, span, turned
+from analysis.compute.subspaces.occluded_subspaces import floor
 from analysis.results import Estimate, TokenMap
-from analysis.spec import CheckLine, Cost, Method, no_progress, param
-
-FEWEST = 8
-MEAN_FILL, BLUR, OTHER = "mean of other samples", "blurred", "another sample"
+from analysis.spec import CheckLine, Cost, Method, no_progress
 
 
 @dataclass(frozen=True)
-class AugmentationOcclusionParams:
-    sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
-    size: int | None = param(
-        None, "Side of a hidden square of an image; automatic: eight across.", low=1, high=512
-    )
-    augmentations: int = param(8, "Versions of the sample, itself among them.", low=1, high=200)
-    dimensions: int = param(3, "Of the subspace: fewer than versions (one version: 1).", low=1, high=100)
-    shift: int = param(1, "Most cells that a version is moved by.", low=0, high=64)
-    mirrored: bool = param(False, "Half of the versions are mirrored.")
-    brightness: float = param(
-        0.1, "Most that a version is brighter or darker, as a share.", low=0.0, high=1.0
-    )
-    noise: float = param(0.05, "Noise of a version, as a share of the sample's spread.", low=0.0, high=2.0)
-    centred: bool = param(False, "Take the mean sample of the tap off every vector.")
-    others: int = param(
-        12, "Other samples: the mean that fills, and how far another sample turns it.", low=4, high=200
-    )
+class AugmentationOcclusionParams(OccludedParams):
+    """As all that turns subspaces."""
 
 
 def augmentation_occlusion(
@@ -94,66 +72,17 @@ def augmentation_occlusion(
         as versions.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    sets = token_sets(tap, rng, maximum=max(4 * params.others, 50), minimum=FEWEST, wanted=(params.sample,),
-                      progress=progress, span=(0.0, 0.1))  # fmt: skip
-    progress(0.1, "opening the network")
-    runs = tap_runs(tap)
-    run = runs.run(params.sample)
-    vector, x = runs.vector(run, params.sample), run.clean
-    some = rng.permutation(np.setdiff1d(sets.samples, params.sample))[: params.others]
-    others = [runs.run(int(i)).clean for i in some]
-    spread = np.concatenate([o.double().numpy() for o in others]).std(axis=0)
-    versions = augmentations(params.augmentations, run.shape, run.grid, rng, shift=params.shift, flips=params.mirrored,
-                             brightness=params.brightness, noise=params.noise, spread=spread)  # fmt: skip
-    centre = sets.means().mean(axis=0) if params.centred else np.zeros(tap.shape[1])
-    k = params.dimensions if params.augmentations > 1 else 1
-    places = hidden_places(runs, run, params.sample, params.size)
-    who, size = places.players, places.side
-    passes = params.augmentations * (2 * len(who.names) + len(others) + 1)
-    fills = _fills(run, others, size)
-    hidden = [_hidden(x, who, fill) for fill in fills.values()]
-    first = span(_vectors(run, versions, x, vector) - centre, k)
-    heats = np.empty((2, len(who.names)))
-    for f, m in np.ndindex(heats.shape):
-        progress(0.15 + 0.75 * (f * heats.shape[1] + m) / heats.size, f"{passes:,} passes")
-        heats[f, m] = turned(first, span(_vectors(run, versions, hidden[f][m], vector) - centre, k))[0]
-    apart = np.array([_apart(first, run, versions, o, vector, centre, k) for o in others])
-    estimates = _estimates(heats, tuple(fills), apart, first.shape[1], tap.shape[1], rng)
+    found = turned_subspaces(tap, params, rng, progress)
+    heats, apart, fills, places = found.heats, found.apart, found.fills, found.places
+    estimates = _estimates(heats, fills, apart, found.k, tap.shape[1], rng)
     progress(1.0, "done")
     return TokenMap(
         title=f"What hiding a place of sample {params.sample} does to {tap.name}",
-        reading=_reading(heats, tuple(fills), apart, who.names, estimates, params),
-        caveats=(*sets.notes, *runs.notes, *_caveats(runs, run, passes, size, first.shape[1], k)), estimates=estimates,
+        reading=_reading(heats, fills, apart, places.players.names, estimates, params),
+        caveats=(*found.notes, *caveats_of(found)), estimates=estimates,
         samples=np.full(2, params.sample), values=heats, value_name="heat", grid=places.grid, leading=places.leading,
-        names=tuple(fills),
+        names=fills,
     )  # fmt: skip
-
-
-def _fills(run, others, size: int) -> dict:
-    """What stands in a hidden place, (tokens, units) by name."""
-    mean = background(MEAN, run.clean, others).rows[0]
-    if run.shape[0] == 1:
-        return {MEAN_FILL: mean, OTHER: others[0]}
-    return {MEAN_FILL: mean, BLUR: blurred(run.clean, run.grid, 2 * size + 1)}
-
-
-def _hidden(x, who, fill):
-    """(places, tokens, units), each without one."""
-    import torch
-
-    return who.mixed(~torch.eye(len(who.names), dtype=torch.bool), x, fill)
-
-
-def _vectors(run, versions: Augmentations, x, vector) -> np.ndarray:
-    """(augmentations, units). Always in batches of one size, so that equal samples give equal bits."""
-    return vectors(run, versions.of(x), vector, no_progress, (0.0, 1.0))
-
-
-def _apart(first, run, versions: Augmentations, other, vector, centre, k: int) -> float:
-    import torch
-
-    x = other[torch.arange(run.shape[0]) % len(other)]
-    return turned(first, span(_vectors(run, versions, x, vector) - centre, k))[0]
 
 
 def _estimates(heats, fills, apart, k: int, d: int, rng) -> tuple[Estimate, ...]:
@@ -163,6 +92,7 @@ def _estimates(heats, fills, apart, k: int, d: int, rng) -> tuple[Estimate, ...]
     }
     made = [
         Estimate(f"largest heat, {name}", float(heat.max()), **by_chance, n=heats.shape[1], d=d,
+                 interval="none: one sample under one set of augmentations",
                  estimator="1 - mean cos² of the principal angles")
         for name, heat in zip(fills, heats, strict=True)
     ]  # fmt: skip
@@ -178,7 +108,8 @@ def _estimates(heats, fills, apart, k: int, d: int, rng) -> tuple[Estimate, ...]
         agree = float(np.corrcoef(a, b)[0, 1])
         made.append(Estimate(
             "agreement of the two fills", agree, **against(agree, null), null_method="places exchanged, 200 times",
-            n=len(a), d=d, estimator="Spearman's correlation over places",
+            n=len(a), d=d, interval="none: places of one sample, which hang together",
+            estimator="Spearman's correlation over places",
         ))  # fmt: skip
     return tuple(made)
 
@@ -195,15 +126,6 @@ def _reading(heats, fills, apart, names, estimates, params) -> str:
         f"{heats[1].max():.3g}, as another sample does by {apart.mean():.3g} and a random subspace by "
         f"{estimates[0].null:.3g}."
     )
-
-
-def _caveats(runs, run, passes: int, size: int, found: int, k: int) -> list[str]:
-    tokens = "columns" if run.shape[0] == 1 else "cells" if run.grid is not None else "tokens"
-    side = f"squares of {size} x {size}" if size > 1 else f"{tokens} one by one"
-    said = [f"{passes:,} passes through {runs.what}, hiding {side}."]
-    if found < k:
-        said.append(f"The versions span {found} dimensions, fewer than the {k} asked for.")
-    return said
 
 
 def _cost(shapes, params: AugmentationOcclusionParams) -> Cost:

@@ -1,16 +1,21 @@
 """Does a map hang on what the network has learned? Its layers are given other weights, one after the other, from the
 output downwards, and every way's map is compared with its own from the trained network.
 
-    likeness at stage s = mean over samples of likeness(map as trained, map with the last s layers reset)
+    likeness at stage s = mean over samples and draws of likeness(map as trained, map with the last s layers reset)
 
 by Spearman's rank correlation of sizes or of values, or by structural similarity. Only layers behind the site are
 reset: what stands at the site, and so every control, stays. Where a linear probe stands in the place of the network, it
 is fitted again to the same samples with their labels permuted.
 
+Bands and intervals are of the mean over samples and draws, as both could have been others: draws move all samples
+together, so that three of them leave a wide band whatever the number of samples (Student's t, Satterthwaite's degrees
+of freedom).
+
 Null: maps of other samples by the same way, a line for each: a map that has lost the network may keep what the way
 likes in any sample. Random maps have ρ = 0. A way keeps part of its map where the whole interval of its likeness in the
-end lies above the interval of that of other samples, and fails where it lies above 0.5, too. Edges ignore the weights
-and fail by construction.
+end lies above the interval of that of other samples, fails where it lies above 0.5, too, and loses it where it lies
+below 0.5; wider ones tell nothing. A map that is the same everywhere for more than half of the samples has nothing to
+lose: it gets no verdict. Edges ignore the weights and fail by construction.
 
 When it lies: a way that multiplies by what stands at the site keeps its shape whatever the weights, and may still be
 right about the trained network; a network at random is a network too, and edges are what random convolutions see; a
@@ -24,29 +29,22 @@ assessment: from error visibility to structural similarity".
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.activations import ArrayActivations
+from analysis.attribution.saliency.map_likeness import beside, rank_correlations, same_length, structure
 from analysis.attribution.saliency_court import reset_layers
-from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
-from analysis.attribution.saliency_court.bands import mean_band
+from analysis.attribution.saliency_court.asking import FEWEST, CurvesCourtParams
 from analysis.attribution.saliency_court.costs import court_cost
-from analysis.attribution.saliency_court.map_likeness import (
-    in_other_order,
-    rank_correlations,
-    same_length,
-    structure,
-)
-from analysis.attribution.saliency_court.on_trial import Case, Trial, opened_trial
-from analysis.attribution.saliency_court.permuted_labels import permuted_probe
-from analysis.attribution.saliency_court.site_views import place_run
-from analysis.compute.statistics.sample_groups import mean_interval
-from analysis.errors import InputError
+from analysis.attribution.saliency_court.forgetting import reset_cases, stages_behind
+from analysis.attribution.saliency_court.kept_maps import drawn_rng
+from analysis.attribution.saliency_court.on_trial import opened_trial
+from analysis.attribution.saliency_court.trial import Trial
+from analysis.compute.statistics.crossed import crossed_ends
+from analysis.compute.statistics.ring_pairs import ring_interval, ring_partners
 from analysis.features.readers import PROBE
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Method, no_progress, param
@@ -57,7 +55,7 @@ FAILS = 0.5
 
 
 @dataclass(frozen=True)
-class CascadeRandomisationParams(CourtParams):
+class CascadeRandomisationParams(CurvesCourtParams):
     budget: int = param(
         50, "Most passes through the network that one map of one way may take.", low=2, high=1_000_000,
         label="passes for a map", late=True,
@@ -67,7 +65,7 @@ class CascadeRandomisationParams(CourtParams):
     weights: str = param(reset_layers.DRAWN, "What layers get: normal values of the same mean and spread, or shuffled.",
                          choices=reset_layers.KINDS)  # fmt: skip
     stages: int = param(6, "Most stages; neighbouring layers are reset together.", low=1, high=200)
-    draws: int = param(2, "Times that weights are drawn, or labels permuted.", low=1, high=100)
+    draws: int = param(4, "Times that weights are drawn, or labels permuted.", low=3, high=100)
 
 
 def cascade_randomisation(
@@ -85,7 +83,8 @@ def cascade_randomisation(
     Returns
     -------
     Curve
-        A line for each way over the stages, with bands over samples, and its null. Estimates: likeness in the end.
+        A line for each way over the stages, with bands over samples and draws, and its null. Estimates: likeness in
+        the end.
 
     Raises
     ------
@@ -95,65 +94,49 @@ def cascade_randomisation(
     rng = rng or np.random.default_rng(0)
     trial = opened_trial(activations, params, rng, progress)
     clean = trial.without_silent(trial.maps(progress, (0.1, 0.2)))
-    names, stages = _stages(trial, params)
-    other = _likeness(trial, clean, in_other_order(clean, rng), params.measure)
+    names, stages = stages_behind(trial, params)
+    partner = ring_partners(len(clean), rng)
+    other = _likeness(trial, clean, beside(clean, partner), params.measure)
     found, total, done = [], params.draws * len(stages), 0
-    for _ in range(params.draws):
+    for draw in range(params.draws):
         own = []
         # closed whatever happens: the weights come back also after an exception
-        with closing(_reset(trial, stages, params, rng)) as every:
-            for cases in every:
+        with closing(reset_cases(trial, stages, params, drawn_rng(trial.probe_seed, draw))) as every:
+            for stage, cases in enumerate(every):
                 span = (0.2 + 0.75 * done / total, 0.2 + 0.75 * (done + 1) / total)
-                maps = trial.maps(progress, span, cases, "explaining with other weights")
+                names_reset = [name for part in stages[: stage + 1] for name in part]
+                reset = {"weights": params.weights, "draw": draw, "reset": names_reset}
+                maps = trial.changed_maps(cases, reset, progress, span, "explaining with other weights")
                 own.append(_likeness(trial, clean, maps, params.measure))
                 done += 1
         found.append(own)
-    same = np.ones((1, len(clean), len(trial.ways)))
-    likeness = np.concatenate([same, np.mean(found, axis=0)]).transpose(1, 2, 0)  # (n, ways, stages + 1)
-    value, low, high = mean_band(likeness, rng)
+    likeness = _with_trained(np.array(found), trial, clean)
+    value, (low, high) = likeness.mean(axis=(0, 1)), crossed_ends(likeness, -1.0, 1.0)
     progress(1.0, "done")
-    verdicts = _verdicts(trial, likeness[:, :, -1], other)
+    lines = [dict(zip(trial.names, line, strict=True)) for line in (value, low, high)]
+    null = [ring_interval(other[:, k], partner, -1.0, 1.0) for k in range(len(trial.names))]
+    verdicts = _verdicts(trial, lines, null, _blank(clean))
     return Curve(
         title="Maps as the network forgets what it learned", reading=_reading(trial, verdicts),
-        caveats=(*trial.caveats(), *_said(trial)), estimates=_estimates(trial, likeness[:, :, -1], other, params),
+        caveats=(*trial.caveats(), *_said(trial)), estimates=_estimates(trial, lines, other, null, params),
         x=np.arange(len(names), dtype=np.float64), x_name="reset, from the output down to", x_labels=names,
-        y_name=params.measure,
-        series=dict(zip(trial.names, value, strict=True)), low=dict(zip(trial.names, low, strict=True)),
-        high=dict(zip(trial.names, high, strict=True)),
+        y_name=params.measure, series=lines[0], low=lines[1], high=lines[2],
         null={name: np.full(len(names), other[:, k].mean()) for k, name in enumerate(trial.names)},
+        controls=tuple(way.name for way in trial.ways if way.control),
     )  # fmt: skip
 
 
-def _stages(trial: Trial, params) -> tuple[tuple[str, ...], list[list[str]]]:
-    if not trial.is_network:
-        return ("as fitted", "labels permuted"), [[]]
-    case = trial.cases[0]
-    layers, lost = reset_layers.layers_behind(case.run, case.target)
-    if not layers:
-        raise InputError(f"no layer with weights runs behind {case.run.site}", "an earlier tap")
-    if lost:
-        trial.notes.append(f"Not reset, as they do not run by themselves: {', '.join(lost[:5])}.")
-    stages = reset_layers.stages_of(layers, params.stages)
-    down = ", then ".join(stage[-1] or "the whole" for stage in stages)
-    trial.notes.append(f"Layers are reset down to {down}.")
-    return ("as trained", *(reset_layers.short_name(stage[-1]) for stage in stages)), stages
+def _with_trained(found: np.ndarray, trial: Trial, clean) -> np.ndarray:
+    """(n, draws, ways, stages + 1) of `found` (draws, stages, n, ways): first the likeness of each map to itself, 1, or
+    0 of one that is the same everywhere."""
+    own = np.array([[float(np.ptp(one) > 0) for one in maps] for maps in clean])
+    own = np.broadcast_to(own, (len(found), 1, *own.shape))
+    return np.concatenate([own, found], axis=1).transpose(2, 0, 3, 1)
 
 
-def _reset(trial: Trial, stages, params, rng) -> Iterator[list[Case]]:
-    """The cases of each stage, in a network whose weights are not its own as long as the stage lasts."""
-    if trial.is_network:
-        with reset_layers.reset_weights(trial.cases[0].run.loaded.module, params.weights, rng) as reset:
-            for stage in stages:
-                reset(stage)
-                yield trial.cases
-        return
-    probe = permuted_probe(trial.tap, params.column, trial.probe_seed, rng)
-    place = {int(s): i for i, s in enumerate(probe.samples)}
-    at = [place[int(trial.samples.samples[case.number])] for case in trial.cases]
-    yield [
-        dataclasses.replace(case, run=place_run(probe.run(i), trial.tap.layout))
-        for case, i in zip(trial.cases, at, strict=True)
-    ]
+def _blank(maps) -> np.ndarray:
+    """(ways,) bool: the same everywhere for more than half of the samples."""
+    return np.mean([[np.ptp(one) == 0 for one in every] for every in maps], axis=0) > 0.5
 
 
 def _likeness(trial: Trial, a, b, measure: str) -> np.ndarray:
@@ -169,24 +152,30 @@ def _likeness(trial: Trial, a, b, measure: str) -> np.ndarray:
     return out
 
 
-def _verdicts(trial: Trial, last: np.ndarray, other: np.ndarray) -> dict[str, list[str]]:
-    """Names of the ways that fail, keep part of their map, and lose it."""
-    said = {"fails": [], "keeps part": [], "loses it": []}
+def _verdicts(trial: Trial, lines, null: list[dict], blank: np.ndarray) -> dict[str, list[str]]:
+    """Names of the ways by what the ends of their likeness say."""
+    said = {"fails": [], "keeps part": [], "loses it": [], "unsure": [], "blank": []}
     for k, name in enumerate(trial.names):
-        low = mean_interval(last[:, k])["low"]
-        chance = max(mean_interval(other[:, k])["high"], 0.0)
-        said["loses it" if low <= chance else "fails" if low > FAILS else "keeps part"].append(name)
+        low, high = (float(line[name][-1]) for line in lines[1:])
+        if blank[k]:
+            verdict = "blank"
+        elif low > max(null[k]["high"], 0.0):
+            verdict = "fails" if low > FAILS else "keeps part"
+        else:
+            verdict = "loses it" if high < FAILS else "unsure"
+        said[verdict].append(name)
     return said
 
 
-def _estimates(trial: Trial, last: np.ndarray, other: np.ndarray, params) -> tuple[Estimate, ...]:
-    d, n = int(np.median(trial.tokens)), len(last)
-    null = [mean_interval(other[:, k], -1.0, 1.0) for k in range(last.shape[1])]
+def _estimates(trial: Trial, lines, other: np.ndarray, null: list[dict], params) -> tuple[Estimate, ...]:
+    d, n = int(np.median(trial.tokens)), len(other)
+    value, low, high = ([float(line[name][-1]) for name in trial.names] for line in lines)
     return tuple(
-        Estimate(f"likeness in the end, {name}", float(last[:, k].mean()), **mean_interval(last[:, k], -1.0, 1.0),
-                 null=float(other[:, k].mean()), null_low=null[k]["low"], null_high=null[k]["high"],
+        Estimate(f"likeness in the end, {name}", value[k], low[k], high[k],
+                 interval="Student's t over samples and draws (Satterthwaite)", null=float(other[:, k].mean()),
+                 null_low=null[k]["low"], null_high=null[k]["high"],
                  null_method="maps of other samples by the same way", n=n, d=d,
-                 estimator=f"mean {params.measure} over samples, {params.draws} draw(s)")
+                 estimator=f"mean {params.measure} over samples and {params.draws} draws")
         for k, name in enumerate(trial.names)
     )  # fmt: skip
 
@@ -197,6 +186,8 @@ def _reading(trial: Trial, verdicts: dict[str, list[str]]) -> str:
     for verdict, words in (
         ("fails", f"the maps stay (above {FAILS} with the whole interval): FAIL"),
         ("keeps part", "keep part of the map"), ("loses it", "lose the map"),
+        ("unsure", "cannot be told (a wide interval: ask for more draws)"),
+        ("blank", "have no map to lose, as it is the same everywhere"),
     ):  # fmt: skip
         if verdicts[verdict]:
             told.append(f"{words}: {', '.join(verdicts[verdict])}")
@@ -239,7 +230,7 @@ METHODS = (
         family="attribution",
         title="Cascade randomisation",
         summary="Whether each way's map changes as the network's layers lose what they learned.",
-        version=1,
+        version=2,
         function=cascade_randomisation,
         params=CascadeRandomisationParams,
         result=Curve,

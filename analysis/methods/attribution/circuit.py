@@ -9,16 +9,20 @@ were run. Columns hold each part's effect with zero, the mean and another sample
 In a linear network the effect of a path is the product of weights and what is changed at its start, and paths add up.
 
 Beside it: the share of the answer that the drawn edges alone keep (faithfulness) and that is left without them (low:
-complete), against random sets of as many edges; how well screening ranks; how many of the strongest edges stay when
-what goes into the network is noisy (of words: by two halves of the samples), against random sets. Interval: Student's t
-or bootstrap over samples.
+complete), against random sets of as many edges into each depth; how well screening ranks; how many of the strongest
+edges stay when what goes into the network is noisy (of words: by two halves of the samples), against random sets.
+Interval: Student's t or bootstrap over samples.
+
+Verdict: what each of the three strongest paths puts at its receiver (of a path to the answer its sender, corrupted) is
+split into what is connected to the answer and what is not, and checked for dormancy and for values off the natural
+range (`analysis.interventions.move_verdict`).
 
 When it lies: zero is off the distribution, and another sample's values say what differs between the two; edges of
 opposite effect hide each other in a mean over samples; slopes miss what saturates, so that an edge may be screened out
 that matters; a faithful graph need not be the only one.
 
 Cost: rows of n samples: 3 parts for the effects of parts, 4 parts to screen (with and without noise), one for each edge
-that is run, parts x (2 + random sets) for the shares.
+that is run, parts x (2 + random sets) for the shares, 12 for each of three verdicts.
 
 References: "Causal analysis for robust interpretability of neural networks" (O. Ahmad et al. 2024); K. Wang et al.
 (2023), "Interpretability in the wild" (path patching); A. Syed et al. (2023), "Attribution patching outperforms
@@ -34,17 +38,17 @@ from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.set_overlap import random_sets
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import FEWEST, OPENING, Bench, BenchParams, open_bench, refuse_unmoved
-from analysis.interventions.circuit_edges import Edges, edges_of, noisy, share_kept
-from analysis.interventions.circuit_facts import circuit_estimates, share_of, tested
+from analysis.interventions.bench_verdict import ROWS, verdict_on
+from analysis.interventions.circuit_edges import Edges, edge_claim, edges_of, noisy, share_kept
+from analysis.interventions.circuit_facts import circuit_estimates, matched_sets, share_of, tested
 from analysis.interventions.circuits import BY_HEADS, KINDS, Graph, graph_of, wired
 from analysis.interventions.interventions import ABLATIONS, MEAN
 from analysis.results import Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-PARTS, FALSE = 24, 0.05  # of a small network, for the estimate
+PARTS, FALSE, NAMED = 24, 0.05, 3  # of a small network, for the estimate; paths that the reading names
 
 
 @dataclass(frozen=True)
@@ -92,13 +96,17 @@ def circuit(activations, params: CircuitParams = CircuitParams(), rng=None, prog
     drawn = np.flatnonzero(edges.verified & (q <= FALSE))
     shares = _shares(batches, graph, drawn, params, rng, progress)
     moved = noisy(batches, params.noise, rng)
-    again = edges_of(graph, moved, 0, progress, (0.8, 1.0)).screened if moved else None
-    estimates = circuit_estimates(edges, again, shares, drawn, bench, rng)
+    again = edges_of(graph, moved, 0, progress, (0.8, 0.9)).screened if moved else None
+    claims = [edge_claim(graph, batches, e) for e in _best(mean, drawn)]
+    verdict = verdict_on(bench, claims, rng, progress, (0.9, 1.0))
+    estimates = (*circuit_estimates(edges, again, shares, drawn, bench, rng), *verdict.estimates)
     progress(1.0, "done")
     return Scatter(
-        title=f"Parts and paths of the answer of {bench.what}", reading=_reading(graph, mean, drawn, shares, params),
-        caveats=(*bench.notes, *_caveats(graph, edges, drawn, params, bench)), estimates=estimates,
-        positions=_positions(graph), rows=np.arange(len(graph.names)), of="parts", axes=("depth", "part at this depth"),
+        title=f"Parts and paths of the answer of {bench.what}",
+        reading=f"{_reading(graph, mean, drawn, shares, params)} {verdict.sentence}".rstrip(),
+        caveats=(*bench.notes, *_caveats(graph, edges, drawn, params, bench), *verdict.caveats), estimates=estimates,
+        positions=_positions(graph), rows=np.arange(len(graph.names)), of="parts",
+        axes=("depth, from the input to the answer", ""), names="name",
         columns=_columns(graph, effects, params.way), colour="effect", edge_name="effect of the path",
         edges=graph.edges[drawn].astype(np.int32) if len(drawn) else None,
         edge_values=mean[drawn] if len(drawn) else None,
@@ -112,7 +120,7 @@ def _shares(batches, graph: Graph, drawn, params, rng, progress):
     own = every.copy()
     own[drawn] = True
     empty = np.concatenate([w.with_edges(every) for w in batches])
-    chosen = random_sets(np.full(params.random, len(drawn)), len(every), rng) if len(drawn) else []
+    chosen = matched_sets(graph, own, params.random, rng) if len(drawn) else []
     found = []
     for k, kept in enumerate((own, ~own, *chosen, *(~c for c in chosen))):
         progress(0.6 + 0.2 * k / (2 + 2 * len(chosen)), "running sets of edges")
@@ -142,9 +150,12 @@ def _columns(graph: Graph, effects, way: str) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
+def _best(mean, drawn) -> np.ndarray:
+    return drawn[np.argsort(-np.abs(mean[drawn]), kind="stable")[:NAMED]]
+
+
 def _reading(graph: Graph, mean, drawn, shares, params) -> str:
-    best = drawn[np.argsort(-np.abs(mean[drawn]), kind="stable")[:3]]
-    told = ", ".join(f"{graph.edge_name(e)} ({mean[e]:+.3g})" for e in best)
+    told = ", ".join(f"{graph.edge_name(e)} ({mean[e]:+.3g})" for e in _best(mean, drawn))
     first = f"Most hangs on {told}. " if told else ""
     return (
         f"{first}{len(drawn):,} of {len(graph.edges):,} paths were run and are not 0. Alone they keep "
@@ -164,7 +175,7 @@ def _caveats(graph: Graph, edges: Edges, drawn, params, bench: Bench) -> list[st
 def _cost(shapes, params: CircuitParams) -> Cost:
     (n, k), m = shapes[0], machine()
     samples, parts = min(n, params.maximum_samples), min(k, params.most)
-    rows = samples * (parts * (9 + params.random) + params.edges)
+    rows = samples * (parts * (9 + params.random) + params.edges + NAMED * (ROWS + 2))
     held = 40.0 * n * k + 60.0 * samples * parts * 8
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 2e-4 * rows, held, int(rows))
 
@@ -198,7 +209,7 @@ METHODS = (
         family="attribution",
         title="Which parts and paths carry this answer?",
         summary="Heads, MLPs or groups of units as a graph, each path run by itself, with what the graph alone keeps.",
-        version=1,
+        version=2,
         function=circuit,
         params=CircuitParams,
         result=Scatter,

@@ -11,14 +11,17 @@ is faithful reaches 1 with few paths alone, and one that is complete leaves litt
 place of a corrupted part matters, so both are drawn for zero, for the mean and for another sample's values, in the
 same order of paths.
 
-Band: bootstrap over samples. Null: random sets of as many paths.
+Band: bootstrap over samples. Null: random sets of as many paths into each depth.
+
+Verdict: what the strongest path that was run puts at its receiver is split into what is connected to the answer and
+what is not, and checked for dormancy and for values off the natural range (`analysis.interventions.move_verdict`).
 
 When it lies: where y as it is is hardly more than y of none, the ratio is of noise; over 1 and under 0 are possible, as
-paths work against each other; the order comes from single paths, and a better set may exist; random sets of few paths
-rarely join the input to the answer, so that they keep nothing.
+paths work against each other; the order comes from single paths, and a better set may exist; few random paths rarely
+join the input to the answer and keep little.
 
 Cost: rows of n samples: 2 parts to rank, one for each path that is run, and parts x sizes x (6 + 2 random sets) for the
-curves.
+curves, 12 for the verdict.
 
 References: "Causal analysis for robust interpretability of neural networks" (O. Ahmad et al. 2024); K. Wang et al.
 (2023), "Interpretability in the wild" (faithfulness, completeness).
@@ -33,11 +36,11 @@ import numpy as np
 from analysis.activations import ArrayActivations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.ratios import ratio_interval
-from analysis.compute.statistics.set_overlap import random_sets
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import FEWEST, OPENING, BenchParams, open_bench, refuse_unmoved
-from analysis.interventions.circuit_edges import edges_of, share_kept
-from analysis.interventions.circuit_facts import share_of
+from analysis.interventions.bench_verdict import ROWS, verdict_on
+from analysis.interventions.circuit_edges import edge_claim, edges_of, share_kept
+from analysis.interventions.circuit_facts import matched_sets, share_of
 from analysis.interventions.circuits import BY_HEADS, KINDS, graph_of, wired
 from analysis.interventions.interventions import ABLATIONS, MEAN
 from analysis.results import Curve, Estimate
@@ -94,18 +97,20 @@ def circuit_curve(
         kept = nothing.copy()
         kept[order[:k]] = True
         for j, (way, own) in enumerate(batches.items()):
-            progress(0.4 + 0.6 * (i + j / len(ways)) / len(x), f"running {k:,} paths")
+            progress(0.4 + 0.55 * (i + j / len(ways)) / len(x), f"running {k:,} paths")
             found[KEPT, way, i] = share_kept(own, kept, empty[way])
             found[LEFT, way, i] = share_kept(own, ~kept, empty[way])
-        drawn = random_sets(np.full(params.random, k), e, rng)
+        drawn = matched_sets(graph, kept, params.random, rng)
         for name, sets in ((KEPT, drawn), (LEFT, ~drawn)):
             some = [share_of(share_kept(batches[params.way], s, empty[params.way])) for s in sets]
             chance[name, i] = float(np.mean(some))
+    claim = edge_claim(graph, batches[params.way], int(order[0]))
+    verdict = verdict_on(bench, [claim], rng, progress, (0.95, 1.0))
     progress(1.0, "done")
-    return _curve(bench, params, x, ways, found, chance, rng)
+    return _curve(bench, params, x, ways, found, chance, verdict, rng)
 
 
-def _curve(bench, params, x, ways, found, chance, rng) -> Curve:
+def _curve(bench, params, x, ways, found, chance, verdict, rng) -> Curve:
     series, low, high, null = {}, {}, {}, {}
     for name in (KEPT, LEFT):
         for way in ways:
@@ -118,8 +123,10 @@ def _curve(bench, params, x, ways, found, chance, rng) -> Curve:
                 null[line] = np.array([chance[name, i] for i in range(len(x))])
     own = series[f"{KEPT} ({params.way})"]
     return Curve(
-        title=f"What paths keep of the answer of {bench.what}", reading=_reading(x, own, series, null, params),
-        caveats=(*bench.notes, *_caveats(bench, params)), estimates=_estimates(bench, params, x, found, chance, rng),
+        title=f"What paths keep of the answer of {bench.what}",
+        reading=f"{_reading(x, own, series, null, params)} {verdict.sentence}",
+        caveats=(*bench.notes, *_caveats(bench, params), *verdict.caveats),
+        estimates=(*_estimates(bench, params, x, found, chance, rng), *verdict.estimates),
         x=x.astype(np.float64), x_name="paths, the strongest first", y_name="share of the answer", series=series,
         low=low, high=high, null=null, log_x=True,
     )  # fmt: skip
@@ -148,7 +155,7 @@ def _estimates(bench, params, x, found, chance, rng) -> tuple[Estimate, ...]:
         value = share_of(both)
         made.append(Estimate(f"{name}, {x[i]:,} paths", value, min(low, value), max(high, value), n=bench.n, d=d,
                              interval="bootstrap over samples", null=chance[name, i],
-                             null_method=f"{params.random} random sets of as many paths",
+                             null_method=f"{params.random} random sets of as many paths into each depth",
                              estimator="ratio of means beyond the network of no paths"))  # fmt: skip
     return tuple(made)
 
@@ -176,7 +183,7 @@ def _caveats(bench, params) -> list[str]:
 def _cost(shapes, params: CircuitCurveParams) -> Cost:
     (n, k), m = shapes[0], machine()
     samples, parts = min(n, params.maximum_samples), min(k, params.most)
-    rows = samples * (parts * (4 + params.sizes * (6 + 2 * params.random)) + params.edges)
+    rows = samples * (parts * (4 + params.sizes * (6 + 2 * params.random)) + params.edges + ROWS)
     held = 20.0 * n * k + 30.0 * samples * parts
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 2e-4 * rows, held, int(rows))
 
@@ -204,7 +211,7 @@ METHODS = (
         family="attribution",
         title="How few paths keep this answer?",
         summary="Share of the answer that the strongest paths keep alone, and that is left without them.",
-        version=1,
+        version=2,
         function=circuit_curve,
         params=CircuitCurveParams,
         result=Curve,

@@ -1,15 +1,20 @@
-"""Is the map of the likeliest answer another one than that of the least likely?
+"""Is the map of an answer another one than that of the least likely answer?
 
-For every sample and way a map of the logit of the likeliest answer, and one of the least likely:
+For every sample and way a map of the logit of the answer (the likeliest, or the one that is chosen), and one of the
+least likely of the others:
 
-    sensitivity = mean over samples of ρ(map of the likeliest, map of the least likely) ,   low is good
+    sensitivity = mean over samples of ρ(map of the answer, map of the least likely) ,   low is good
 
 ρ is Spearman's rank correlation over tokens, of the maps as they are. A map that looks at no answer has ρ = 1, as edges
-do by construction; a map that turns its sign with the answer has ρ = -1.
+do by construction; a map that turns its sign with the answer has ρ = -1. A map that is the same everywhere tells
+nothing of any answer: samples where one of the two is are left out, and a way with such maps for more than half of the
+samples gets no verdict. *NormGrad after a step* is NormGrad of the network that one step of learning has taught each of
+the two answers: beside NormGrad it says what that step is worth.
 
-Null: the map of the same answer for another sample. It is as alike as the places that the way likes anyway (the
-middle of a picture, strong units): a way whose two answers are no more alike than that tells answers apart. Tests by
-random signs over samples, all ways together at 5 % false discoveries.
+Null: the map of the same answer for another sample, all samples in one ring at random. It is as alike as the places
+that the way likes anyway (the middle of a picture, strong units): a way whose two answers are no more alike than that
+tells answers apart. Tests by Student's t over samples, with neighbours in the ring together, all ways together at 5 %
+false discoveries.
 
 When it lies: of two answers the two logits may be each other's negative, and then a map of sizes (the length of slopes)
 is the same for both by arithmetic alone; a likeness may be right, where both answers hang on the same thing for and
@@ -29,12 +34,14 @@ import numpy as np
 
 from analysis.activations import ArrayActivations
 from analysis.attribution import targets
+from analysis.attribution.saliency.map_likeness import chance_half, rank_correlations, same_length
 from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
 from analysis.attribution.saliency_court.costs import court_cost
-from analysis.attribution.saliency_court.map_likeness import chance_half, rank_correlations, same_length
-from analysis.attribution.saliency_court.on_trial import Case, Trial, opened_trial
-from analysis.attribution.saliency_court.paired import adjusted, paired_columns
+from analysis.attribution.saliency_court.on_trial import opened_trial
+from analysis.attribution.saliency_court.paired import adjusted
+from analysis.attribution.saliency_court.trial import Case, Trial
 from analysis.attribution.targets import at_position, logit_target
+from analysis.compute.statistics.ring_pairs import ring_interval, ring_p, ring_partners
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.features.readers import PROBE
@@ -45,12 +52,13 @@ SAME = 0.95  # mean correlation from which on a way is called blind to the answe
 HELP = {
     "way": "How the map is made; the controls look at no network.",
     "control": "Whether it is a control.",
-    "correlation": "Mean rank correlation of the maps of the likeliest and the least likely answer: low is good.",
+    "correlation": "Mean rank correlation of the maps of the answer and of the least likely one: low is good.",
     "low": "95 % interval of it, Student's t over samples.",
     "high": "95 % interval of it, Student's t over samples.",
+    "samples": "Samples both of whose maps are not the same everywhere.",
     "other sample": "The same between maps of the same answer for two samples: what the places alone give.",
-    "other sample, low": "95 % interval of it, Student's t over samples.",
-    "other sample, high": "95 % interval of it, Student's t over samples.",
+    "other sample, low": "95 % interval of it, Student's t over pairs of samples.",
+    "other sample, high": "95 % interval of it, Student's t over pairs of samples.",
     "over other sample": "Correlation less that with the other sample: how much of the map no answer moves.",
     "over other sample, low": "95 % interval of it, of the same samples both times.",
     "over other sample, high": "95 % interval of it, of the same samples both times.",
@@ -91,18 +99,22 @@ def class_sensitivity(
     trial = opened_trial(activations, params, rng, progress)
     least = [_least_likely(case, params) for case in trial.cases]
     likely = trial.without_silent(trial.maps(progress, (0.1, 0.4)))
-    unlikely = trial.maps(progress, (0.4, 0.7), least, "explaining the least likely answer")
-    n, shift = len(trial.cases), int(rng.integers(1, len(trial.cases)))
-    others = [
-        dataclasses.replace(trial.cases[(i + shift) % n], target=trial.cases[i].target) for i in range(n)
-    ]
-    other = trial.maps(progress, (0.7, 0.95), others, "explaining the same answer of other samples")
+    said = "explaining the least likely answer"
+    unlikely = trial.changed_maps(least, {"answer": "least likely"}, progress, (0.4, 0.7), said)
+    n, partner = len(trial.cases), ring_partners(len(trial.cases), rng)
+    others = [dataclasses.replace(trial.cases[partner[i]], target=trial.cases[i].target) for i in range(n)]
+    said, beside = "explaining the same answer of other samples", {"answers beside": partner.tolist()}
+    other = trial.changed_maps(others, beside, progress, (0.7, 0.95), said)
     own, null = _correlations(likely, unlikely), _correlations(likely, other)
-    columns = _columns(trial, own, null, rng)
+    told = _told(trial, own, null)
+    columns = _columns(trial, own, null, told, partner)
     progress(1.0, "done")
+    answer = (
+        "the likeliest answer" if params.answer is None else f"answer {trial.samples.word(params.answer)}"
+    )
     return Table(
-        title="Maps of the likeliest and of the least likely answer", reading=_reading(columns, trial),
-        caveats=(*trial.caveats(), *_two_answers(trial)), estimates=_estimates(columns, trial, n), columns=columns,
+        title=f"Maps of {answer} and of the least likely answer", reading=_reading(columns, trial, answer, told),
+        caveats=(*trial.caveats(), *_two_answers(trial)), estimates=_estimates(columns, trial), columns=columns,
         index="way", sort="correlation", help=HELP,
     )  # fmt: skip
 
@@ -117,23 +129,53 @@ def _least_likely(case: Case, params) -> Case:
 
 
 def _correlations(a, b) -> np.ndarray:
-    """(n, ways) of maps of n cases, up to the end of the shorter one."""
-    pairs = zip(a, b, strict=True)
-    return np.array([rank_correlations(*same_length(np.array(x), np.array(y))) for x, y in pairs])
+    """(n, ways) of maps of n cases, up to the end of the shorter one; NaN where one is the same everywhere."""
+    out = []
+    for x, y in zip(a, b, strict=True):
+        x, y = same_length(np.array(x), np.array(y))
+        flat = (np.ptp(x, axis=1) == 0) | (np.ptp(y, axis=1) == 0)
+        out.append(np.where(flat, np.nan, rank_correlations(x, y)))
+    return np.array(out)
 
 
-def _columns(trial: Trial, own: np.ndarray, null: np.ndarray, rng) -> dict[str, np.ndarray]:
-    columns = {"way": np.array(trial.names), "control": ~trial.explaining}
-    for name, values in (("", own), ("other sample", null)):
-        ends = [mean_interval(values[:, k], -1.0, 1.0) for k in range(values.shape[1])]
-        before = f"{name}, " if name else ""
-        columns[name or "correlation"] = values.mean(axis=0)
-        columns |= {f"{before}{end}": np.array([e[end] for e in ends]) for end in ("low", "high")}
-    more, p = paired_columns(own, null, "over other sample", rng)
-    q = adjusted({"q": p}, trial.explaining)
-    blind, partly = columns["correlation"] >= SAME, q["q"] < 0.05
-    said = np.where(blind, "blind", np.where(partly, "partly", "tells"))
-    return {**columns, **more, **q, "verdict": np.where(columns["control"], "control", said)}
+def _told(trial: Trial, own: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """(ways,) bool: whose maps vary for half of the samples. Raises InputError where no way that looks at the network
+    is left."""
+    least = max(4, len(own) / 2)
+    told = np.isfinite(own - null).sum(axis=0) >= least
+    if not (told & trial.explaining).any():
+        raise InputError(
+            f"maps of {trial.what} that are the same everywhere, by every way", "a map that points somewhere",
+            "Choose other ways or another tap",
+        )  # fmt: skip
+    return told
+
+
+def _columns(
+    trial: Trial, own: np.ndarray, null: np.ndarray, told: np.ndarray, partner
+) -> dict[str, np.ndarray]:
+    """Of the ways that are `told`."""
+    own, null, apart = (values[:, told] for values in (own, null, own - null))
+    columns = {"way": np.array(trial.names)[told], "control": ~trial.explaining[told]}
+    columns |= _three("correlation", own, lambda v: mean_interval(v[np.isfinite(v)], -1.0, 1.0))
+    columns["low"], columns["high"] = columns.pop("correlation, low"), columns.pop("correlation, high")
+    columns["samples"] = np.isfinite(own).sum(axis=0)
+    columns |= _three("other sample", null, lambda v: ring_interval(v, partner, -1.0, 1.0))
+    columns |= _three("over other sample", apart, lambda v: ring_interval(v, partner))
+    p = np.array([ring_p(values, partner) for values in apart.T])
+    q = adjusted({"q": p}, ~columns["control"])
+    said = np.where(columns["correlation"] >= SAME, "blind", np.where(q["q"] < 0.05, "partly", "tells"))
+    return {**columns, **q, "verdict": np.where(columns["control"], "control", said)}
+
+
+def _three(name: str, values: np.ndarray, interval) -> dict[str, np.ndarray]:
+    """Columns of means over samples (n, ways), NaN left out, with their ends; without a spread they are the mean."""
+    mean = np.nanmean(values, axis=0)
+    ends = [interval(each) for each in values.T]
+    return {name: mean} | {
+        f"{name}, {end}": np.array([e.get(end, m) for e, m in zip(ends, mean, strict=True)])
+        for end in ("low", "high")
+    }
 
 
 def _two_answers(trial: Trial) -> tuple[str, ...]:
@@ -145,33 +187,34 @@ def _two_answers(trial: Trial) -> tuple[str, ...]:
     )
 
 
-def _estimates(columns, trial: Trial, n: int) -> tuple[Estimate, ...]:
+def _estimates(columns, trial: Trial) -> tuple[Estimate, ...]:
     d, half = int(np.median(trial.tokens)), chance_half(trial.tokens)
     return tuple(
         Estimate(f"correlation of answers, {name}", float(columns["correlation"][k]), float(columns["low"][k]),
                  float(columns["high"][k]), interval="Student's t over samples",
                  null=float(columns["other sample"][k]), null_low=float(columns["other sample, low"][k]),
                  null_high=float(columns["other sample, high"][k]),
-                 null_method=f"maps of the same answer for another sample; of random maps 0 ± {half:.2g}", n=n, d=d,
-                 estimator="mean rank correlation")
-        for k, name in enumerate(trial.names) if trial.explaining[k]
+                 null_method=f"maps of the same answer for another sample; of random maps 0 ± {half:.2g}",
+                 n=int(columns["samples"][k]), d=d, estimator="mean rank correlation")
+        for k, name in enumerate(columns["way"]) if not columns["control"][k]
     )  # fmt: skip
 
 
-def _reading(columns, trial: Trial) -> str:
-    own = trial.explaining
+def _reading(columns, trial: Trial, answer: str, told: np.ndarray) -> str:
+    own = ~columns["control"]
     names, verdicts = columns["way"][own], columns["verdict"][own]
-    told = [
-        f"{len(names)} ways were asked for maps of the likeliest and of the least likely answer of {trial.what}"
-    ]
+    said = [f"{len(names)} ways gave maps of {answer} and of the least likely one of {trial.what}"]
     for verdict, words in (
         ("blind", "give the same map for both"),
         ("partly", "keep part of it"),
         ("tells", "tell them apart"),
     ):
         if (verdicts == verdict).any():
-            told.append(f"{', '.join(names[verdicts == verdict])} {words}")
-    return "; ".join(told) + "."
+            said.append(f"{', '.join(names[verdicts == verdict])} {words}")
+    if not told.all():
+        blank = ", ".join(np.array(trial.names)[~told])
+        said.append(f"no verdict on {blank}, whose maps are the same everywhere for one of the answers")
+    return "; ".join(said) + "."
 
 
 def _cost(shapes, params: ClassSensitivityParams):
@@ -199,8 +242,8 @@ METHODS = (
         id="class_sensitivity",
         family="attribution",
         title="Class sensitivity of maps",
-        summary="How alike the maps of the likeliest and the least likely answer are, way by way.",
-        version=1,
+        summary="How alike the maps of an answer and of the least likely one are, way by way.",
+        version=2,
         function=class_sensitivity,
         params=ClassSensitivityParams,
         result=Table,

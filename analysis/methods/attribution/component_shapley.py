@@ -8,13 +8,17 @@ as it is less that with all parts at their means. Parts that stand in for each o
 one out at a time (ablation) finds nothing. Exact where all 2^M coalitions are within the budget, else sampled.
 
 Null: what the same parts are owed, in the same passes, for random other answers; the ends leave out the outermost 5 %
-where there are 39 draws or more. Interval: Student's t over samples, with the error of sampling coalitions.
+where there are 39 draws or more; the largest part is held against the largest of all parts for such answers. Interval:
+Student's t over samples, with the error of sampling coalitions.
+
+Verdict: the part of the largest value, taken out alone, is split into what is connected to the answer and what is not,
+and checked for dormancy and for values off the natural range (`analysis.interventions.move_verdict`).
 
 When it lies: with many parts at their means the network is far from anything that it has seen, and a mean of
 attention patterns' outputs is no attention; parts that do the same share it by symmetry; the value is of all
 coalitions, most of which no circuit is made of; means are taken over the samples at hand.
 
-Cost: samples x min(budget, 2^M) rows through the network.
+Cost: samples x (min(budget, 2^M) + 10) rows through the network.
 
 References: S. Lundberg & S.-I. Lee (2017), "A unified approach to interpreting model predictions"; A. Ghorbani & J. Zou
 (2020), "Neuron Shapley" (parts of a network as players).
@@ -31,9 +35,13 @@ from analysis.activations import ArrayActivations
 from analysis.compute.games.shapley import shapley_values
 from analysis.compute.games.values import PlayerValues
 from analysis.compute.machine import machine
+from analysis.compute.statistics.draw_ends import against_largest, tail
+from analysis.compute.statistics.draw_ends import band as null_band
+from analysis.compute.statistics.nulls import wilson
 from analysis.compute.statistics.ratios import ratio_interval
 from analysis.errors import NotEnoughData
 from analysis.features.readers import PROBE
+from analysis.interventions.ablation import ablations
 from analysis.interventions.bench import (
     CHOICES,
     FEATURES,
@@ -45,8 +53,10 @@ from analysis.interventions.bench import (
     open_bench,
     refuse_unmoved,
 )
-from analysis.interventions.component_game import component_game
+from analysis.interventions.bench_verdict import ROWS, verdict_on
+from analysis.interventions.component_game import component_game, two_answers
 from analysis.interventions.components import HEADS
+from analysis.interventions.interventions import MEAN
 from analysis.results import Estimate, Ledger
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -100,31 +110,30 @@ def component_shapley(
             f"a budget of {params.budget:,} coalitions for {len(players):,} parts", f"at least {least:,}",
             "Raise it, or choose fewer or larger parts",
         )  # fmt: skip
-    inner = lambda f, doing="": progress(0.1 + 0.85 * f, doing)  # noqa: E731
+    inner = lambda f, doing="": progress(0.1 + 0.8 * f, doing)  # noqa: E731
     game = component_game(
         bench, players, params.null_draws, rng, budget=params.budget, progress=inner, batch=32
     )
     found = shapley_values(game, params.budget, rng)
     each = found.values[:, 1 : 1 + bench.n]
     refuse_unmoved(each, bench)
+    best = players[int(np.abs(found.values[:, 0]).argmax())]
+    cells = [own[0] for own in ablations(bench, [best], MEAN, rng)]
+    verdict = verdict_on(bench, [(f"taking out {best.name}", cells)], rng, progress, (0.9, 1.0))
     progress(1.0, "done")
     names = tuple(c.name for c in players)
-    half, null = _half(found, each), np.sort(found.values[:, 1 + bench.n :], axis=1)
-    out = max(1, int(0.025 * (null.shape[1] + 1) + 1e-9))
-    values, ends, band = (
-        found.values[:, 0],
-        (float(found.empty[0]), float(found.full[0])),
-        null[:, [out - 1, -out]],
-    )
-    gap, chance = (found.full - found.empty)[1 : 1 + bench.n], 2 * out / (null.shape[1] + 1)
+    half, null = _half(found, each), found.values[:, 1 + bench.n :].T
+    values, ends = found.values[:, 0], (float(found.empty[0]), float(found.full[0]))
+    band, gap = null_band(null).T, (found.full - found.empty)[1 : 1 + bench.n]
     return Ledger(
         title=f"What the parts of {bench.what} add to the {params.number}",
-        reading=_reading(names, values, band, ends, params, bench),
-        estimates=_estimates(names, values, half, each, band, gap, chance, bench, rng),
-        caveats=(*bench.notes, *_caveats(params, bench, found, gap)), names=names, values=values, start=ends[0],
-        end=ends[1], residual=ends[1] - ends[0] - float(values.sum()), low=values - half, high=values + half,
-        null_low=band[:, 0], null_high=band[:, 1], value_name=f"{params.number}, mean of {bench.n} samples",
-        start_name="parts at their means", end_name="the network as it is",
+        reading=f"{_reading(names, values, band, ends, params, bench)} {verdict.sentence}",
+        estimates=(*_estimates(names, values, half, each, null, gap, bench, rng), *verdict.estimates),
+        caveats=(*bench.notes, *_caveats(params, bench, found, gap), *verdict.caveats), names=names, values=values,
+        start=ends[0], end=ends[1], residual=ends[1] - ends[0] - float(values.sum()), low=values - half,
+        high=values + half, null_low=band[:, 0], null_high=band[:, 1],
+        value_name=f"{params.number}, mean of {bench.n} samples", start_name="parts at their means",
+        end_name="the network as it is",
     )  # fmt: skip
 
 
@@ -143,26 +152,25 @@ def _beyond(values: np.ndarray, band: np.ndarray) -> int:
     return int(((values < band[:, 0]) | (values > band[:, 1])).sum())
 
 
-def _estimates(
-    names, values, half, each, band, gap, chance: float, bench: Bench, rng
-) -> tuple[Estimate, ...]:
+def _estimates(names, values, half, each, null, gap, bench: Bench, rng) -> tuple[Estimate, ...]:
     best, n, d = int(np.abs(values).argmax()), bench.n, bench.made.source.shape[1]
-    low, high = (float(v) for v in band[best])
-    null_method = "random other answers in the same passes"
+    null_method, m, draws = "random other answers in the same passes", len(values), len(null)
+    count = _beyond(values, null_band(null).T)
     found = [
         Estimate(f"part of {names[best]}", float(values[best]), float(values[best] - half[best]),
                  float(values[best] + half[best]), interval="Student's t over samples, with the sampling error",
-                 null=(low + high) / 2, null_low=low, null_high=high, null_method=null_method, n=n, d=d,
-                 estimator="Shapley value, the largest of all parts"),
-        Estimate("parts beyond the null", _beyond(values, band) / len(values),
-                 null=chance, null_method=null_method, n=len(values), d=d,
+                 **against_largest(values[best], np.abs(null).max(axis=1)), n=n, d=d,
+                 null_method=f"largest part for {null_method}", estimator="Shapley value, the largest of all parts"),
+        Estimate("parts beyond the null", count / m, *wilson(count, m), interval="Wilson over parts",
+                 null=2 * tail(draws) / (draws + 1), null_method=null_method, n=m, d=d,
                  estimator="share of parts outside what random other answers give"),
     ]  # fmt: skip
     if _told(gap):
         sign = np.sign(gap.mean())
         ends = ratio_interval(sign * each[best], sign * gap, rng)
         found.append(Estimate(f"share of {names[best]}", float(each[best].mean() / gap.mean()), *ends,
-                              interval="bootstrap over samples", n=n, d=d,
+                              interval="bootstrap over samples", n=n, d=d, null=1 / m,
+                              null_method="parts that add alike",
                               estimator="mean value / mean (as it is - parts at their means)"))  # fmt: skip
     return tuple(found)
 
@@ -183,6 +191,7 @@ def _caveats(params, bench: Bench, found: PlayerValues, gap: np.ndarray) -> list
         "what it has seen.",
         f"{found.evaluations:,} coalitions of every sample, {bench.passes:,} rows through {bench.what}: "
         f"{found.method}.",
+        *two_answers(bench),
     ]
     if not _told(gap):
         said.append(
@@ -196,7 +205,7 @@ def _cost(shapes, params: ComponentShapleyParams) -> Cost:
     samples = min(n, params.maximum_samples)
     players = min(k, params.most) if params.parts in (UNITS, FEATURES) else 16
     coalitions = min(params.budget, 2.0 ** min(players, 40))
-    rows = samples * coalitions
+    rows = samples * (coalitions + ROWS)
     held = 10.0 * n * k + coalitions * (8.0 * (samples + params.null_draws) + 200.0)
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 2e-4 * rows, held, int(rows))
 
@@ -221,7 +230,7 @@ METHODS = (
         family="attribution",
         title="What parts of a network add together",
         summary="Shapley values of heads, MLPs, layers, units or features, with means in the place of absent ones.",
-        version=1,
+        version=2,
         function=component_shapley,
         params=ComponentShapleyParams,
         result=Ledger,

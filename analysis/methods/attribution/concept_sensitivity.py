@@ -8,7 +8,8 @@ standard deviation s_v of samples along it:
 h_i are all tokens of a sample in a row, so that a group has a direction at every token; where samples differ in
 length, and for features, all tokens are moved alike. Concept directions are of other samples than the slopes. Two
 nulls, and a cell must pass both: random directions, and differences between groups of the same size drawn at random
-from the same samples (permuted labels). p-values are two-sided, of all cells together with false-discovery control.
+from the same samples (permuted labels). p-values are two-sided, of all cells together with false-discovery control; the
+largest slope is held against the largest of as many cells by chance.
 Interval: Student's t (Wilson for shares).
 
 When it lies: of a linear head every share is 0 or 1, for random directions as well, so shares say nothing there and
@@ -36,6 +37,7 @@ from analysis.attribution.concepts.concept_slopes import (
     along_groups,
     along_random,
     flattened,
+    largest_of_as_many,
     own_slopes,
     sample_rows,
     slope_cells,
@@ -43,8 +45,9 @@ from analysis.attribution.concepts.concept_slopes import (
 from analysis.attribution.concepts.concepts import Concepts, feature_concepts, group_concepts, labels_of
 from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
 from analysis.compute.machine import machine
+from analysis.compute.statistics.draw_ends import against_largest
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
-from analysis.compute.statistics.nulls import add_one_p, null_spread, wilson
+from analysis.compute.statistics.nulls import add_one_p, wilson
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import NotEnoughData
 from analysis.features.readers import AUTOMATIC, PROBE, READERS
@@ -116,7 +119,7 @@ def concept_sensitivity(
     chance = along_random(x, g, params.draws, rng), along_groups(found, x, g, params.draws, rng)
     nulls = [slope_cells(c, answers, kept)[0] for c in chance]
     progress(1.0, "done")
-    return _matrix(tap, params, samples, found, kept, cells, nulls, (*seen.notes, *notes, *found.notes))
+    return _matrix(tap, params, samples, found, kept, cells, nulls, rng, (*seen.notes, *notes, *found.notes))
 
 
 def _concepts(made, params, rows, x, tokens: int, said, labels) -> Concepts:
@@ -138,7 +141,7 @@ def _kept(answers, most: int) -> np.ndarray:
     return kept
 
 
-def _matrix(tap, params, samples, found: Concepts, kept, cells, nulls, notes) -> Matrix:
+def _matrix(tap, params, samples, found: Concepts, kept, cells, nulls, rng, notes) -> Matrix:
     mean, share, error, counts = cells
     p = np.maximum(*(add_one_p(np.abs(mean), np.abs(null)[:, None]) for null in nulls))
     q = benjamini_hochberg(p)
@@ -155,29 +158,29 @@ def _matrix(tap, params, samples, found: Concepts, kept, cells, nulls, notes) ->
     return Matrix(
         title=f"Answers of {samples.what} along concepts at {tap.name}",
         reading=_reading(found, names, mean, share, q, params), caveats=(*notes, *_caveats(params, counts, samples)),
-        estimates=_estimates(found, names, mean, share, error, counts, nulls, p, q),
+        estimates=_estimates(found, names, mean, share, error, counts, nulls, q, rng),
         values=values, row_names=found.names, column_names=names, value_name=params.shown, null_band=band,
         significant=q <= FALSE, diverging=params.shown == MEAN, null=chance, low=low, high=high,
         few=np.broadcast_to(counts < 8, mean.shape).copy(), few_means="fewer than 8 samples",
     )  # fmt: skip
 
 
-def _estimates(found, names, mean, share, error, counts, nulls, p, q) -> tuple[Estimate, ...]:
+def _estimates(found, names, mean, share, error, counts, nulls, q, rng) -> tuple[Estimate, ...]:
     i, j = np.unravel_index(np.abs(mean).argmax(), mean.shape)
     n, d, half = int(counts[j]), found.directions.shape[1], stdtrit(counts[j] - 1, 0.975) * error[i, j]
-    words, null = f"{found.names[i]}, answer {names[j]}", np.concatenate(nulls)[:, j]
+    words, largest = f"{found.names[i]}, answer {names[j]}", largest_of_as_many(mean, nulls, rng)
     low, high = wilson(share[i, j] * n, n)
     passed, of = int((q <= FALSE).sum()), q.size
     return (
         Estimate(f"largest slope: {words}", float(mean[i, j]), float(mean[i, j] - half), float(mean[i, j] + half),
-                 interval="Student's t over samples", **null_spread(null), p_value=float(p[i, j]),
-                 null_method="random directions and random groups", n=n, d=d,
-                 estimator="mean slope per natural standard deviation"),
+                 interval="Student's t over samples", **against_largest(mean[i, j], largest), n=n, d=d,
+                 null_method=f"largest of {mean.size:,} cells of as many random directions, or random groups where "
+                 "these give more", estimator="mean slope per natural standard deviation"),
         Estimate(f"positive slopes: {words}", float(share[i, j]), min(low, float(share[i, j])),
                  max(high, float(share[i, j])), interval="Wilson over samples", null=0.5,
                  null_method="slopes of either sign alike", n=n, d=d),
-        Estimate("cells beyond both nulls", passed / of, null=FALSE, n=of, d=d,
-                 null_method="at most this share of them by chance, on average",
+        Estimate("cells beyond both nulls", passed / of, *wilson(passed, of), interval="Wilson over cells", null=0.0,
+                 n=of, d=d, null_method="in 95 % of cases not one passes by chance; of those that pass 5 % are false",
                  estimator="false-discovery rate 5 %"),
     )  # fmt: skip
 
@@ -236,7 +239,7 @@ METHODS = (
         family="attribution",
         title="Which concepts is each answer sensitive to?",
         summary="Slopes of every answer along groups of samples or features, against random directions and groups.",
-        version=1,
+        version=2,
         function=concept_sensitivity,
         params=ConceptSensitivityParams,
         result=Matrix,

@@ -13,12 +13,15 @@ the concept, so that a person can guess before she reads on.
 Null: moves in random directions, as long in natural deviations of units: how many of these it takes, and in how many
 other samples of the same answer they lead to the wanted one. Interval: Wilson over these samples.
 
+Verdict: all flips together, made in this sample and in others, are split into what is connected to the answer and what
+is not, and checked for dormancy and for values off the natural range (`analysis.interventions.move_verdict`).
+
 When it lies: a moved sample may be like nothing that the network has seen; concepts that go together stand for each
 other, so that another set of as many may do as well; a small set exists for almost any network and is no proof that the
 network reasons by it.
 
-Cost: runs of the sample: one for each move a step, for each random set too, 500 for the least amounts, up to 300 for
-smaller sets.
+Cost: 25 x 12 for the verdict, and runs of the sample: one for each move a step, for each random set too, 500 for the
+least amounts, up to 300 for smaller sets.
 
 References: A. Akula et al. (2022), "CX-ToM: counterfactual explanations with theory-of-mind for enhancing human trust
 in image recognition models".
@@ -49,6 +52,7 @@ from analysis.attribution.concepts.dialogue_table import (
     dialogue_estimates,
     dialogue_reading,
 )
+from analysis.attribution.concepts.flips_elsewhere import flips_elsewhere
 from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
 from analysis.attribution.local_slopes import local_slope, logits_at, rows_at
 from analysis.attribution.one_sample.asked_sample import answer_wanted, place_of
@@ -57,16 +61,13 @@ from analysis.compute.machine import machine
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.features.readers import AUTOMATIC, READERS
 from analysis.features.tap_dictionary import tap_dictionary
+from analysis.interventions.bench_verdict import Verdict
+from analysis.interventions.moved_verdict import moved_verdict
 from analysis.results import Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-AUTO = "automatic"
-OPENING, FEWEST, CHOICES, OTHERS = (
-    5.0,
-    12,
-    4,
-    16,
-)  # seconds; samples; samples of the same answer
+AUTO, JUDGED = "automatic", 24  # samples of the verdict
+OPENING, FEWEST, OTHERS = 5.0, 12, 16  # seconds; samples; of the same answer
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def counterfactual_dialogue(
         drawn.append(random_like(moves, deviation, rng))
         by_chance.append(fewest_flips(lambda x: logits_at(run, x), h, drawn[-1], wanted, **how))
     same = [i for i, s in zip(others, said, strict=True) if s == samples.word(answer_of(run))][:OTHERS]
-    shares = _elsewhere(
+    shares = flips_elsewhere(
         samples, same, made, levels, moves, found, wanted, params.margin, deviation, rng, progress
     )
     near = [np.linalg.norm(r - h) for r, s in zip(rows, said, strict=True)
@@ -146,14 +147,24 @@ def counterfactual_dialogue(
     estimates = dialogue_estimates(
         found, by_chance, shares, _least(run, h, wanted, params.margin), near, params, h.shape[1]
     )
+    verdict = _verdict(samples, at, others, run, wanted, moves, found, rng)
     progress(1.0, "done")
     names = {"sample": params.sample, "now": samples.word(answer_of(run)), "wanted": samples.word(wanted)}
     return Table(
         title=f"From {names['now']} to {names['wanted']}: sample {params.sample} at {tap.name}",
-        reading=dialogue_reading(found, moves, levels, by_chance, names), estimates=estimates,
-        caveats=(*seen.notes, *notes, *levels.concepts.notes, *_caveats(found, samples, by_chance)),
+        reading=f"{dialogue_reading(found, moves, levels, by_chance, names)} {verdict.sentence}".rstrip(),
+        estimates=(*estimates, *verdict.estimates),
+        caveats=(*seen.notes, *notes, *levels.concepts.notes, *_caveats(found, samples, by_chance), *verdict.caveats),
         columns=dialogue_columns(found, moves, levels, samples, others, wanted), index="step", help=HELP,
     )  # fmt: skip
+
+
+def _verdict(samples, at: int, others, run, wanted: int, moves: Moves, found: Flips, rng) -> Verdict:
+    if not found.chosen:
+        return Verdict((), "", ())
+    change = sum(a * moves.rows[k] for k, a in zip(found.chosen, found.amounts, strict=True))
+    places = [at, *map(int, others[:JUDGED])]
+    return moved_verdict(samples, places, "these flips together", change, wanted, answer_of(run), rng)
 
 
 def _levels(made, params, rows, said, labels, tokens: int):
@@ -164,41 +175,6 @@ def _levels(made, params, rows, said, labels, tokens: int):
     if kind == concept_kinds.FEATURES:
         return feature_levels(rows, made, tokens, params.most_concepts)
     return group_levels(rows, said if labels is None else labels, tokens, params.most_concepts)
-
-
-def _elsewhere(
-    samples,
-    same,
-    made,
-    levels,
-    moves: Moves,
-    found: Flips,
-    wanted: int,
-    margin: float,
-    deviation,
-    rng,
-    progress,
-):
-    """Whether the same flips, and random moves of their lengths, lead to the wanted answer in other samples."""
-    asked = {(int(moves.concept[j]), bool(moves.adds[j])) for j in found.chosen}
-    own, chance = [], []
-    for k, i in enumerate(same if asked else ()):
-        progress(0.8 + 0.2 * k / len(same), "flipping other samples")
-        run = samples.run(int(i))
-        h = rows_at(run)
-        offered = (
-            levels.moves(h, made)
-            if levels.tokens in (1, len(h))
-            else Moves(np.zeros((0, *h.shape)), *[[]] * 2)
-        )
-        some = [
-            j for j in range(len(offered.rows)) if (int(offered.concept[j]), bool(offered.adds[j])) in asked
-        ]
-        both = [m.rows[some].sum(axis=0) for m in (offered, random_like(offered, deviation, rng))]
-        z = margin_of(logits_at(run, np.stack([h + both[0], h + both[1]])), wanted)
-        own.append(z[0] > margin)
-        chance.append(z[1] > margin)
-    return np.array(own), np.array(chance)
 
 
 def _least(run, h, wanted: int, margin: float) -> float | None:
@@ -225,7 +201,7 @@ def _caveats(found: Flips, samples, by_chance) -> list[str]:
 def _cost(shapes, params: CounterfactualDialogueParams) -> Cost:
     (n, k), m = shapes[0], machine()
     concepts = 2 * min(params.most_concepts, k)
-    rows = (1 + params.draws) * concepts * params.most + 800
+    rows = (1 + params.draws) * concepts * params.most + 800 + 12 * JUDGED
     held = (
         24.0 * n * k
         + 16.0 * min(n, params.maximum_samples) * k
@@ -264,7 +240,7 @@ METHODS = (
         family="attribution",
         title="What would change this answer?",
         summary="The fewest flips of concepts that give a sample another answer, turn by turn.",
-        version=1,
+        version=2,
         function=counterfactual_dialogue,
         params=CounterfactualDialogueParams,
         result=Table,

@@ -81,7 +81,7 @@ def cue_reliance_by_layer(
     return Curve(
         title=f"'{cues.called[CORE]}' and '{cues.called[SHORTCUT]}' along {len(taps)} taps",
         reading=_reading(found, yes), caveats=found.notes, estimates=estimates, x=np.arange(len(taps), dtype=float),
-        x_name="tap", x_labels=found.taps, y_name="share (follows it: the shortcut, in conflicts)",
+        x_name="tap", x_labels=found.taps, y_name="share of samples, or of conflicts",
         series={name: np.array([float(y.mean()) for y in each]) for name, each in yes.items()},
         low={name: e[:, 0] for name, e in ends.items()}, high={name: e[:, 1] for name, e in ends.items()}, null=null,
     )  # fmt: skip
@@ -127,7 +127,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="cue_reliance_by_layer", family="attribution", title="Cue conflict along the layers", version=1,
+        id="cue_reliance_by_layer", family="attribution", title="Cue conflict along the layers", version=2,
         function=cue_reliance_by_layer,
         summary="How well a core cue and a shortcut can be read at each layer, and which a reader there follows.",
         params=CueRelianceByLayerParams, result=Curve, check=_check, cost=_cost, inputs=2,

@@ -9,7 +9,7 @@ over the embedding, heads, MLPs and biases; mean over samples. The sum is told b
 network that is not built so is refused. Of a probe of a tap the parts are its units.
 
 Null: the same parts for random other answers; the ends leave out the outermost 5 % where there are 39 draws or more.
-Interval: Student's t over samples.
+The largest part is held against the largest of all parts for such answers. Interval: Student's t over samples.
 
 When it lies: only the straight way is seen, and what an early part does through later ones is booked to those; the
 scale is held although taking a part out would change it; other parts may make up for one that is taken out, so that
@@ -30,7 +30,11 @@ from scipy.special import stdtrit
 from analysis.activations import ArrayActivations
 from analysis.attribution import targets
 from analysis.compute.machine import machine
+from analysis.compute.statistics.draw_ends import against_largest, tail
+from analysis.compute.statistics.draw_ends import band as null_band
+from analysis.compute.statistics.nulls import wilson
 from analysis.compute.statistics.ratios import ratio_interval
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import (
     FEWEST,
@@ -41,7 +45,7 @@ from analysis.interventions.bench import (
     open_bench,
     refuse_unmoved,
 )
-from analysis.interventions.component_game import random_targets
+from analysis.interventions.component_game import random_targets, two_answers
 from analysis.interventions.components import Component, Place
 from analysis.interventions.direct_paths import direct_paths
 from analysis.interventions.interventions import zeroed
@@ -95,13 +99,13 @@ def direct_logit_attribution(
     progress(1.0, "done")
     values, n = each.mean(axis=1), bench.n
     half = stdtrit(n - 1, 0.975) * each.std(axis=1, ddof=1) / np.sqrt(n)
-    null, out = np.sort(chance, axis=1), max(1, int(0.025 * (chance.shape[1] + 1) + 1e-9))
-    band, expected = null[:, [out - 1, -out]], 2 * out / (null.shape[1] + 1)
+    draws = chance.shape[1]
+    band, expected = null_band(chance.T).T, 2 * tail(draws) / (draws + 1)
     end = float(bench.clean.mean())
     return Ledger(
         title=f"What the parts of {bench.what} write straight to the {params.number}",
-        reading=_reading(names, values, band, end, params), caveats=(*bench.notes, *_caveats(bench)),
-        estimates=_estimates(names, values, half, each, band, expected, bench, rng), names=names, values=values,
+        reading=_reading(names, values, band, expected, end, params), caveats=(*bench.notes, *_caveats(bench)),
+        estimates=_estimates(names, values, half, each, chance, expected, bench, rng), names=names, values=values,
         start=0.0, end=end, residual=end - float(values.sum()), low=values - half, high=values + half,
         null_low=band[:, 0], null_high=band[:, 1], value_name=f"{params.number}, mean of {n} samples",
         start_name="nothing", end_name="the network's own number",
@@ -153,35 +157,38 @@ def _beyond(values, band) -> int:
     return int(((values < band[:, 0]) | (values > band[:, 1])).sum())
 
 
-def _estimates(names, values, half, each, band, expected, bench: Bench, rng) -> tuple[Estimate, ...]:
+def _estimates(names, values, half, each, chance, expected, bench: Bench, rng) -> tuple[Estimate, ...]:
     best, n, d, clean = int(np.abs(values).argmax()), bench.n, bench.made.source.shape[1], bench.clean
-    low, high = (float(v) for v in band[best])
-    method, size = "random other answers", max(float(np.abs(clean).mean()), 1e-300)
+    band, m = null_band(chance.T).T, len(values)
+    missed = np.abs(clean - each.sum(axis=0)) / max(float(np.abs(clean).mean()), 1e-300)
+    count, method = _beyond(values, band), "random other answers"
     found = [
         Estimate(f"written by {names[best]}", float(values[best]), float(values[best] - half[best]),
-                 float(values[best] + half[best]), interval="Student's t over samples", null=(low + high) / 2,
-                 null_low=low, null_high=high, null_method=method, n=n, d=d,
-                 estimator="mean of what it adds to the number, the largest of all parts"),
-        Estimate("parts beyond the null", _beyond(values, band) / len(values), null=expected, null_method=method,
-                 n=len(values), d=d, estimator="share of parts outside what random other answers give"),
-        Estimate("residual of the sum", float(np.abs(clean - each.sum(axis=0)).mean() / size), n=n, d=d,
+                 float(values[best] + half[best]), interval="Student's t over samples",
+                 **against_largest(values[best], np.abs(chance).max(axis=0)), null_method=f"largest part for {method}",
+                 n=n, d=d, estimator="mean of what it adds to the number, the largest of all parts"),
+        Estimate("parts beyond the null", count / m, *wilson(count, m), interval="Wilson over parts", null=expected,
+                 null_method=method, n=m, d=d, estimator="share of parts outside what random other answers give"),
+        Estimate("residual of the sum", float(missed.mean()), **mean_interval(missed, 0.0), n=n, d=d, null=0.0,
+                 null_method="parts that add up, exactly",
                  estimator="mean |number - sum of parts| / mean |number|"),
     ]  # fmt: skip
     if _told(clean):
         sign = np.sign(clean.mean())
         ends = ratio_interval(sign * each[best], sign * clean, rng)
         found.append(Estimate(f"share of {names[best]}", float(each[best].mean() / clean.mean()), *ends,
-                              interval="bootstrap over samples", n=n, d=d,
-                              estimator="mean part / mean number"))  # fmt: skip
+                              interval="bootstrap over samples", n=n, d=d, null=1 / m,
+                              null_method="parts that write alike", estimator="mean part / mean number"))  # fmt: skip
     return tuple(found)
 
 
-def _reading(names, values, band, end: float, params) -> str:
+def _reading(names, values, band, expected: float, end: float, params) -> str:
     best = np.argsort(-np.abs(values), kind="stable")[:3]
     told = ", ".join(f"{names[i]} ({values[i]:+.3g})" for i in best)
     return (
         f"The {params.number} is {end:.3g} on average; most is written straight by {told}. "
-        f"{_beyond(values, band):,} of {len(names):,} parts write otherwise than for random other answers."
+        f"{_beyond(values, band):,} of {len(names):,} parts write otherwise than for random other answers "
+        f"({expected:.0%} would by chance)."
     )
 
 
@@ -195,7 +202,7 @@ def _caveats(bench: Bench) -> list[str]:
         said.append(
             f"The number ({bench.clean.mean():.3g} on average) cannot be told from 0, so that no share is told."
         )
-    return [*said, f"{bench.passes:,} rows went through {bench.what}."]
+    return [*said, *two_answers(bench), f"{bench.passes:,} rows went through {bench.what}."]
 
 
 def _cost(shapes, params: DirectLogitParams) -> Cost:
@@ -230,7 +237,7 @@ METHODS = (
         family="attribution",
         title="What parts write straight to the answer",
         summary="Splits a logit difference over the embedding, heads and MLPs of a transformer, norm scale held.",
-        version=1,
+        version=2,
         function=direct_logit_attribution,
         params=DirectLogitParams,
         result=Ledger,

@@ -25,7 +25,7 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.grids.sample_maps import sample_maps
 from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import bootstrap_mean, null_spread
+from analysis.compute.statistics.nulls import bootstrap_mean, null_spread, share_over
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotEnoughData, ParameterError, ShapeError
 from analysis.results import Estimate, TokenMap
@@ -115,7 +115,7 @@ def _inside(energy: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _estimates(energy, mask, changed, d: int, rng) -> tuple[Estimate, ...]:
     n, out = len(energy), []
-    share, size = float(changed.mean()), float(mask.mean())
+    size = float(mask.mean())
     if changed.any():
         e, m = energy[changed], mask[changed]
         own = _inside(e, m)
@@ -145,7 +145,14 @@ def _estimates(energy, mask, changed, d: int, rng) -> tuple[Estimate, ...]:
         )
     )
     out.append(
-        Estimate("share of the samples that changed", share, null=0.0, null_method="no change", n=n, d=d)
+        Estimate(
+            "share of the samples that changed",
+            **share_over(changed, "samples"),
+            null=0.0,
+            n=n,
+            d=d,
+            null_method="no change",
+        )
     )
     return tuple(out)
 

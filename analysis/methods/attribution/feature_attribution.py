@@ -11,7 +11,8 @@ samples, expected gradients):
 and is told. The part left over says how much of the answer the dictionary does not hold.
 
 Null: the same changes of features with the slopes of another sample; size and rate of a feature stay, only the match of
-feature and slope goes. Interval: Student's t over samples.
+feature and slope goes. How many features carry more is told at a false-discovery rate of 5 %. Interval: Student's t
+over samples. The background never holds the sample that is explained.
 
 When it lies: the way from the background leads through activations that the network never sees; features that mean the
 same share their part by how they are rebuilt; another background gives other values, as the question is "why this and
@@ -38,6 +39,7 @@ from analysis.attribution.path_gradients import PathValues, path_values
 from analysis.attribution.players import REST, Features
 from analysis.attribution.tap_features import contributions_of
 from analysis.compute.machine import machine
+from analysis.compute.statistics.discoveries import FALSE, Q_HELP, discoveries, q_above_zero
 from analysis.compute.statistics.ratios import ratio_interval
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, finite_blocks
@@ -50,6 +52,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 FEWEST, OPENING, TOKENS = 8, 5.0, 20.0  # samples; seconds; tokens of a sample, for the estimates
 HELP = {
     "feature": "The feature's name; the last player is what the dictionary leaves over.",
+    "name": "Its number with the name that the tap or its feature set has for it.",
     "owed": "Mean over samples of the part of the answer's number that is owed to it.",
     "low": "95 % interval of it.",
     "high": "95 % interval of it.",
@@ -58,6 +61,7 @@ HELP = {
     "over chance": "Size less that by chance.",
     "over chance, low": "95 % interval of it, of the same samples both times.",
     "over chance, high": "95 % interval of it, of the same samples both times.",
+    "q": Q_HELP,
     "changed in": "Share of samples in which it differs from the background.",
     "first in": "Share of samples in which no other part is as large.",
 }
@@ -117,14 +121,16 @@ def feature_attribution(
             f"no part of the answer of {samples.what} is owed to {made.source.name}", "a tap that the answer hangs on",
             "Choose another tap, number or background",
         )  # fmt: skip
-    columns = _columns(np.array(who.names), values, chance, changed)
-    estimates = _estimates(values, chance, found, made.source.shape[1], rng)
+    columns = _columns(np.array(who.names), values, chance, changed, made)
+    d = made.source.shape[1]
+    passed = discoveries(columns["q"][:-1], "features", "slopes of other samples", d)
+    estimates = (*_estimates(values, chance, found, d, rng), passed)
     progress(1.0, "done")
     return Table(
         title=f"What the answer owes to the features of {tap.name}",
         reading=_reading(columns, estimates, samples, params),
         caveats=(*seen.notes, *notes, *made.notes, *_caveats(params, samples, found)), estimates=estimates,
-        columns=columns, index="feature", sort="size", help=HELP,
+        columns=columns, index="feature", sort="size", help={k: v for k, v in HELP.items() if k in columns},
     )  # fmt: skip
 
 
@@ -132,15 +138,14 @@ def _parts(samples, who: Features, params, rng, progress):
     """Parts (n, players), the same with slopes of another sample, whether features changed (n, players - 1), and what
     `path_values` found."""
     n = len(samples.samples)
-    some = np.sort(rng.choice(n, size=min(params.background_samples, n), replace=False))
-    needed = params.background != backgrounds.ZERO
-    others = [samples.run(int(i)).clean for i in some] if needed else []
+    others = backgrounds.Others(samples, params.background, params.background_samples, rng)
     runs, behind, found = [], [], []
     for i in range(n):
         progress(0.15 + 0.7 * i / n, "explaining samples")
         run = samples.run(i)
-        target = targets.logit_target(run.logits, params.number, params.answer)
-        behind.append(backgrounds.background(params.background, run.clean, others))
+        asked = targets.number_wanted(samples, run.logits, params.number, params.answer)
+        target = targets.logit_target(run.logits, *asked)
+        behind.append(backgrounds.background(params.background, run.clean, others.without(i)))
         found.append(path_values(run, who, behind[-1], target, steps=params.steps))
         runs.append(run.clean)
     shift, chance, changed = rng.integers(1, n), [], []
@@ -151,18 +156,23 @@ def _parts(samples, who: Features, params, rng, progress):
     return np.array([f.values for f in found]), np.array(chance), np.array(changed), found
 
 
-def _columns(names, values, chance, changed) -> dict[str, np.ndarray]:
+def _columns(names, values, chance, changed, made) -> dict[str, np.ndarray]:
     size, n = np.abs(values), len(values)
     over, reach = size - np.abs(chance), stdtrit(n - 1, 0.975) / np.sqrt(n)
     half, apart = (reach * a.std(axis=0, ddof=1) for a in (values, over))
+    shown = np.append(changed.any(axis=0), True)
+    q = np.full(len(names), np.nan)
+    own = np.append(shown[:-1], False)  # features that change; what is left over is none
+    q[own] = q_above_zero(over.mean(axis=0)[own], over.std(axis=0, ddof=1)[own] / np.sqrt(n), n - 1)
     mean, first = values.mean(axis=0), np.bincount(size.argmax(axis=1), minlength=len(names)) / n
     columns = {
         "feature": names, "owed": mean, "low": mean - half, "high": mean + half, "size": size.mean(axis=0),
         "by chance": np.abs(chance).mean(axis=0), "over chance": over.mean(axis=0),
         "over chance, low": over.mean(axis=0) - apart, "over chance, high": over.mean(axis=0) + apart,
-        "changed in": np.r_[changed.mean(axis=0), 1.0], "first in": first,
+        "q": q, "changed in": np.r_[changed.mean(axis=0), 1.0], "first in": first,
     }  # fmt: skip
-    shown = np.append(changed.any(axis=0), True)
+    if any(made.given_names):
+        columns["name"] = np.array([*made.called, REST])
     return {name: column[shown] for name, column in columns.items()}
 
 
@@ -183,18 +193,20 @@ def _estimates(values, chance, found: list[PathValues], d: int, rng) -> tuple[Es
                  null=float(by_chance.mean()), null_method="slopes of other samples", n=n, d=d,
                  estimator="largest |part| / sum of |parts|, mean over samples"),
         Estimate("residual of the sum", float(missed.mean()), **mean_interval(missed, 0.0), n=n, d=d,
+                 null=0.0, null_method="parts that add up, exactly",
                  estimator="mean |sum of parts - (answer - background)| / mean |answer - background|"),
     )  # fmt: skip
 
 
 def _reading(columns, estimates, samples, params) -> str:
-    beyond = int((columns["over chance, low"] > 0)[:-1].sum())
+    beyond = int((columns["q"] <= FALSE).sum())
     own = np.argsort(-columns["size"][:-1], kind="stable")[:1]
     first = f", most of all to {columns['feature'][own[0]]}" if len(own) else ""
     left = estimates[0]
     return (
-        f"The {params.number} of {samples.what} is owed to {len(columns['feature']) - 1:,} features{first}; "
-        f"{beyond:,} of them carry more than with the slopes of other samples (one in 40 would by chance), and "
+        f"The {samples.number or params.number} of {samples.what} is owed to {len(columns['feature']) - 1:,} "
+        f"features{first}; "
+        f"{beyond:,} of them carry more than with the slopes of other samples (5 % false discoveries), and "
         f"{left.value:.1%} of its size is left over."
     )
 
@@ -208,8 +220,8 @@ def _caveats(params, samples, found: list[PathValues]) -> list[str]:
     if params.background == backgrounds.ZERO:
         said.append("Zeros may be unlike anything that the network has seen.")
     else:
-        many = min(params.background_samples, len(samples.samples))
-        said.append(f"The background is made of {many:,} of the explained samples, drawn at random.")
+        many = min(params.background_samples, len(samples.samples) - 1)
+        said.append(f"The background is made of {many:,} other samples, drawn at random.")
     return said
 
 
@@ -247,7 +259,7 @@ METHODS = (
         family="attribution",
         title="What the answer owes to features",
         summary="Splits the network's answer over the features of a tap, and says how much no feature holds.",
-        version=2,
+        version=3,
         function=feature_attribution,
         params=FeatureAttributionParams,
         result=Table,

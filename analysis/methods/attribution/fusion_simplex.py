@@ -8,10 +8,10 @@ units, fitted to one half of the samples and read on the other. Fused scores are
     φ_m         Shapley value of a modality in v(S) = metric of the equal weights of S, v(∅) = 1 / classes: exact, sums
                 to v(all) - v(∅)
 
-The best weighting is chosen on one half of the samples and measured on the other, both ways: the best of a grid on the
-same samples is too good. Flat: how much the metric changes along the exchange of two modalities that changes it least;
-0 for copies. Null: labels shuffled; for the best weighting the best of the same grid. Intervals: Poisson bootstrap over
-samples, scores held fixed.
+The best weighting, and the best single modality, are chosen on one half of the samples and measured on the other, both
+ways: the best of several on the same samples is too good. Flat: how much the metric changes along the exchange of two
+modalities that changes it least; 0 for copies. Null: labels shuffled; for the best weighting the best of the same grid.
+Intervals: Poisson bootstrap over samples, scores held fixed.
 
 When it lies: a grid misses what lies between its points; from four modalities on the picture lays several weightings on
 one place; scores on different scales make equal weights unequal; the Shapley value is that of equal weights, not of
@@ -112,7 +112,7 @@ def fusion_simplex(
         caveats=(*seen.notes, *_notes(reader, params), *_caveats(names, how, params)), estimates=estimates,
         positions=places, rows=np.arange(len(places)), of="weightings", axes=("", ""), meaningful_axes=False,
         columns={params.metric: metric, **{f"weight of {n}": w for n, w in zip(names, weights.T, strict=True)}},
-        colour=params.metric, guides=_edges(names),
+        colour=params.metric, corners=dict(zip(names, corners(len(names)), strict=True)),
     )  # fmt: skip
 
 
@@ -135,15 +135,6 @@ def _scores(reader: ProbeReader, own, names, params) -> np.ndarray:
     return out
 
 
-def _edges(names) -> dict[str, np.ndarray]:
-    """The polygon, each side named by the modality at its end; a triangle's left name lies inside, or it is cut."""
-    ends = corners(len(names))
-    sides = {name: np.stack([ends[k - 1], ends[k]]) for k, name in enumerate(names)}
-    if len(names) == 3:
-        sides[names[2]] = np.concatenate([sides[names[2]], 0.7 * ends[2:] + 0.3 * ends[1:2]])
-    return sides
-
-
 def _notes(reader: ProbeReader, params) -> tuple[str, ...]:
     return reader.notes[:-1] if params.given_scores else reader.notes
 
@@ -158,12 +149,12 @@ def _caveats(names, how: str, params) -> list[str]:
 
 
 def _reading(metric, weights, names, estimates, params) -> str:
-    best, one = int(metric.argmax()), metric[weights.max(axis=1) == 1]
+    best = int(metric.argmax())
     told = ", ".join(f"{w:.0%} {n}" for w, n in zip(weights[best], names, strict=True) if w > 0)
     return (
-        f"The best {params.metric} on the grid is {metric[best]:.3f} at {told}; of the best weighting on other samples "
-        f"{estimates[0].value:.3f}, of equal weights {estimates[1].value:.3f}, of the best single modality "
-        f"{one.max():.3f}."
+        f"The best {params.metric} on the grid is {metric[best]:.3f} at {told}, on the samples that it was chosen by. "
+        f"Chosen on one half and measured on the other, the best weighting has {estimates[0].value:.3f} and the best "
+        f"single modality {estimates[2].value:.3f}; equal weights have {estimates[1].value:.3f}."
     )
 
 
@@ -202,7 +193,7 @@ METHODS = (
         family="attribution",
         title="Weighing modalities",
         summary="How good every weighting of several modalities' scores is, and what each modality adds.",
-        version=1,
+        version=2,
         function=fusion_simplex,
         params=FusionSimplexParams,
         result=Scatter,

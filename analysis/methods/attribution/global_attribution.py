@@ -7,10 +7,10 @@ the tap is a network's input table: Shapley values or expected gradients φ_ij, 
 
 Beside it stand Pearson's and Spearman's correlation of the unit with y. A large size with no correlation is a relation
 that bends or hangs on other units; a correlation without size is a unit that only goes along with those that are read.
-Null: by chance, the unit with the mean slope of the other units, each in its standard deviations: what it would have
-if the network listened to all alike. Absent units are as in a background sample (interventional), or moved by what the
-present ones tell (conditional, Gaussian): under correlated inputs the two answer different questions, what the network
-reads and what its inputs tell.
+Null, at a false-discovery rate of 5 %: by chance, the unit with the mean slope of the other units, each in its standard
+deviations: what it would have if the network listened to all alike. Absent units are as in a background sample
+(interventional), or moved by what the present ones tell (conditional, Gaussian): under correlated inputs the two answer
+different questions, what the network reads and what its inputs tell.
 
 When it lies: interventional values ask about mixed rows that may never occur; conditional values give a part to units
 that the network does not read, and trust a Gaussian; sizes of sampled values are biased up by their sampling error,
@@ -41,6 +41,7 @@ from analysis.attribution.units.unit_parts import (
 )
 from analysis.attribution.units.unit_summary import UnitSummary, unit_summary
 from analysis.compute.statistics.auroc import midranks
+from analysis.compute.statistics.discoveries import FALSE, Q_HELP, discoveries, q_above_zero
 from analysis.compute.statistics.rank_agreement import DRAWS as ORDERS
 from analysis.compute.statistics.rank_agreement import spearman
 from analysis.features.readers import PROBE
@@ -58,6 +59,7 @@ HELP = {
     "by chance": "What it would have if the network listened to all units alike, each in its standard deviations.",
     "over chance, low": "95 % interval of size less that by chance.",
     "over chance, high": "95 % interval of it.",
+    "q": Q_HELP,
     "above 0": "Share of samples in which its part is positive.",
     "value and part": "Correlation of the unit's value with its part: the direction in which it acts.",
     "Pearson": "Correlation of the unit with the explained number.",
@@ -107,12 +109,15 @@ def global_attribution(
 
 def _columns(parts: UnitParts, found: UnitSummary) -> dict[str, np.ndarray]:
     ends = {of: found.interval(of) for of in ("size", "over", "ranks")}
+    q, own = np.full(len(parts.names), np.nan), parts.own
+    error = (found.draws_size - found.draws_chance).std(axis=0, ddof=1)
+    q[own] = q_above_zero((found.size - found.chance)[own], error[own], len(parts.full) - 1)
     ranked = midranks(np.column_stack([parts.x, parts.full]))[0]
     return {
         "unit": parts.names, "size": found.size, "low": ends["size"][0], "high": ends["size"][1],
         "rank": found.ranks, "rank, low": ends["ranks"][0], "rank, high": ends["ranks"][1],
         "by chance": found.chance, "over chance, low": ends["over"][0], "over chance, high": ends["over"][1],
-        "above 0": (parts.values > 0).mean(axis=0), "value and part": correlations(parts.x, parts.values),
+        "q": q, "above 0": (parts.values > 0).mean(axis=0), "value and part": correlations(parts.x, parts.values),
         "Pearson": correlations(parts.x, parts.full[:, None]),
         "Spearman": correlations(ranked[:, :-1], ranked[:, -1:]), "sampling error": parts.errors.mean(axis=0),
     }  # fmt: skip
@@ -141,25 +146,31 @@ def _estimates(parts: UnitParts, found: UnitSummary, columns, d: int, rng) -> tu
     ]  # fmt: skip
     if agreed is not None:
         ends = np.percentile(agreed.null, [2.5, 97.5])
+        beside = midranks(np.abs(columns["Spearman"][own])[:, None])[0]
+        redrawn = correlations(midranks(found.draws_size[:, own].T)[0], beside)
+        low, high = np.percentile(redrawn, [2.5, 97.5])
         said.append(
-            Estimate("order as by correlation", agreed.value, null=0.0, null_low=float(ends[0]),
+            Estimate("order as by correlation", agreed.value, min(float(low), agreed.value),
+                             max(float(high), agreed.value),
+                             interval="Poisson bootstrap of the sizes over samples", null=0.0, null_low=float(ends[0]),
                              null_high=float(ends[1]), null_method="orders of the units at random", p_value=agreed.p,
                              n=n, d=d, estimator="Spearman of size and |Spearman with the number|, over units")
         )  # fmt: skip
-    return (*said, missed(parts, d), *sampling_error(parts, d))
+    told = discoveries(columns["q"][own], "units", "a network that listens to all units alike", d)
+    return (*said, told, missed(parts, d), *sampling_error(parts, d))
 
 
 def _reading(columns, parts: UnitParts) -> str:
     order = np.argsort(-columns["size"], kind="stable")
     first = order[0]
     ends = [int(columns[f"rank, {end}"][first]) for end in ("low", "high")]
-    over = int(((columns["over chance, low"] > 0) & parts.own).sum())
+    over = int((columns["q"] <= FALSE).sum())
     firm = "it is first in nearly all resamples" if ends == [1, 1] else f"its rank is {ends[0]} to {ends[1]}"
     told = ", ".join(columns["unit"][order[:3]].tolist())
     return (
         f"Over {len(parts.full):,} samples the {parts.explained.words} is owed most of all to {told}; of the first "
         f"{firm}. {over:,} of {int(parts.own.sum()):,} units carry more than if the network listened to all "
-        "alike (one in 40 would by chance)."
+        "alike (5 % false discoveries)."
     )
 
 
@@ -209,7 +220,7 @@ METHODS = (
         family="attribution",
         title="Which units carry the answer",
         summary="Mean size of each unit's part in one number of the answer, with rank intervals, beside correlation.",
-        version=1,
+        version=2,
         function=global_attribution,
         params=GlobalAttributionParams,
         result=Table,

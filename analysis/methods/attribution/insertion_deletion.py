@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations
-from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
+from analysis.attribution.saliency_court.asking import FEWEST, CurvesCourtParams
 from analysis.attribution.saliency_court.costs import court_cost
 from analysis.attribution.saliency_court.filling import DELETION, INSERTION
 from analysis.attribution.saliency_court.on_trial import RANDOM, opened_trial
@@ -43,7 +43,7 @@ BOTH = "both"
 
 
 @dataclass(frozen=True)
-class InsertionDeletionParams(CourtParams):
+class InsertionDeletionParams(CurvesCourtParams):
     direction: str = param(
         INSERTION, "Tokens put in, taken out, or both.", choices=(INSERTION, DELETION, BOTH)
     )
@@ -88,8 +88,17 @@ def insertion_deletion(
         caveats=(*trial.caveats(), *(next(iter(found.values())).unsure if params.measure == SHARE else ())),
         estimates=estimates, x=next(iter(found.values())).share, x_name=f"share of tokens {_words(params.direction)}",
         y_name=params.number if params.measure == RAW else f"share of the {params.number}",
-        series=series, low=low, high=high,
+        series=series, low=low, high=high, controls=_controls(asked),
     )  # fmt: skip
+
+
+def _controls(asked: dict[str, Orders]) -> tuple[str, ...]:
+    """Series that no network was asked for."""
+    return tuple(
+        name + (f", {d}" if len(asked) > 1 else "")
+        for d, o in asked.items()
+        for name in (*(n for n, control in zip(o.names, o.control, strict=True) if control), RANDOM)
+    )
 
 
 def _words(direction: str) -> str:
@@ -116,7 +125,8 @@ def _areas(orders: Orders, direction: str, params, rng) -> list[Estimate]:
     chance, half = orders.chance_area()
     draws = orders.random.shape[1]
     return [
-        Estimate(f"{direction} area, {name}", float(value[k]), float(low[k]), float(high[k]),
+        Estimate(f"area, {name}, {direction}" if params.direction == BOTH else f"{direction} area, {name}",
+                 float(value[k]), float(low[k]), float(high[k]),
                  interval="bootstrap over samples", null=chance, null_low=chance - half, null_high=chance + half,
                  null_method=f"{draws} random orders of each sample", n=orders.n, d=len(orders.share) - 1,
                  estimator=f"area under the mean curve, {params.measure}")
@@ -173,7 +183,7 @@ METHODS = (
         family="attribution",
         title="Insertion and deletion curves",
         summary="The answer as tokens are put in, or taken out, in the order of each way's map.",
-        version=1,
+        version=2,
         function=insertion_deletion,
         params=InsertionDeletionParams,
         result=Curve,

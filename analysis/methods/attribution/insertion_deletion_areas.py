@@ -29,10 +29,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations
+from analysis.attribution.saliency.map_likeness import NORMAL
 from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
 from analysis.attribution.saliency_court.costs import court_cost
 from analysis.attribution.saliency_court.filling import DELETION, INSERTION
-from analysis.attribution.saliency_court.map_likeness import NORMAL
 from analysis.attribution.saliency_court.on_trial import EDGES, opened_trial
 from analysis.attribution.saliency_court.order_trial import MEASURES, RAW, SHARE, opened_orders
 from analysis.attribution.saliency_court.paired import adjusted, paired_columns
@@ -181,7 +181,7 @@ METHODS = (
         family="attribution",
         title="Insertion and deletion areas",
         summary="Which way orders tokens better than chance and edges, with paired differences of the same samples.",
-        version=1,
+        version=2,
         function=insertion_deletion_areas,
         params=InsertionDeletionAreasParams,
         result=Table,

@@ -133,6 +133,7 @@ def _estimates(found: Interactions, d: int, params, rng) -> tuple[Estimate, ...]
                  estimator=params.measure),
         Estimate("strongest pair of all pairs", float(pairs.max() / pairs.sum()) if pairs.sum() > 0 else 0.0,
                  null=1.0 / len(pairs), null_method="all pairs alike", n=n, d=d,
+                 interval="none: a share of sizes, of which the largest has one",
                  estimator=f"largest {params.measure} / sum over pairs"),
     )  # fmt: skip
 

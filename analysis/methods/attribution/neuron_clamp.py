@@ -7,14 +7,18 @@ passport of `neuron_passport`). Shown are the outputs whose probability moves mo
 the unit takes itself; values beyond these, where the network was never asked to answer, are marked. How far the whole
 answer moves is the total variation distance between both ends.
 
-Null: other units of the site, drawn at random, clamped at the same place of their own range. Bands and interval:
+Null: other units of the site, drawn at random, clamped at the same place of their own range; the output that moves most
+is held against the one that moves most with them. Bands and interval:
 Student's t over samples.
+
+Verdict: the step from the 1st to the 99th percentile of its values is split into what is connected to the answer and
+what is not, and checked for dormancy and for values off the natural range (`analysis.interventions.move_verdict`).
 
 When it lies: holding a unit still at all tokens is no input that the network ever sees, and later layers may repair it;
 a unit that shares its work with others moves little alone; of a language model only the token after the last one is
 read; where no network can be run, a linear probe answers, in which every unit acts along its weight.
 
-Cost: for each sample (values + 2 x other units) forward passes, in batches of 32.
+Cost: for each sample (values + 2 x other units) forward passes, in batches of 32, and 12 for the verdict.
 
 References: H. Davies (2025), "Decoding specialised feature neurons in LLMs with the final projection layer".
 """
@@ -27,13 +31,15 @@ import numpy as np
 from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.attribution.clamping import EVERY, WHERE, Moved, moved, ranges
+from analysis.attribution.clamping import EVERY, WHERE, Moved, moved, ranges, refuse_numbers
 from analysis.attribution.explained_samples import explained_samples, refuse_few_samples
 from analysis.compute.machine import machine
+from analysis.compute.statistics.draw_ends import against_largest
 from analysis.compute.statistics.nulls import add_one_p
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.features.readers import AUTOMATIC, PROBE, READERS
+from analysis.interventions.clamp_verdict import clamp_verdict
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
@@ -89,6 +95,7 @@ def neuron_clamp(
     samples, notes = explained_samples(tap, params.reader, params.column, params.maximum_samples, rng, progress,
                                        (0.05, 0.1), site=params.module)  # fmt: skip
     refuse_few_samples(tap, samples, FEWEST)
+    refuse_numbers(samples)
     ends, unit = ranges(samples, params.unit, progress)
     low, high = ends[:, unit]
     grid = np.linspace(low - params.reach * (high - low), high + params.reach * (high - low), params.values)
@@ -98,6 +105,7 @@ def neuron_clamp(
     )
     found = moved(samples, unit, others, grid, ends, params.where, progress)
     order = np.argsort(-np.abs(found.effect.mean(axis=0)), kind="stable")[: params.outputs]
+    verdict = clamp_verdict(samples, unit, int(order[0]), params.where, rng)
     progress(1.0, "done")
     names = _names(samples, order)
     half = stdtrit(found.n - 1, 0.975) / np.sqrt(found.n)
@@ -106,10 +114,11 @@ def neuron_clamp(
     def lines(values: np.ndarray) -> dict[str, np.ndarray]:
         return {name: values[:, t] for name, t in zip(names, order, strict=True)}
 
-    estimates = _estimates(found, order, names, ends.shape[1], samples)
+    estimates = (*_estimates(found, order, names, ends.shape[1], samples), *verdict.estimates)
     return Curve(
         title=f"Answer with unit {unit} of {params.module or tap.name} held",
-        reading=_reading(estimates, unit, samples), caveats=(*seen.notes, *notes, *_caveats(params, found, others)),
+        reading=f"{_reading(estimates, unit, samples)} {verdict.sentence}",
+        caveats=(*seen.notes, *notes, *_caveats(params, found, others), *verdict.caveats),
         estimates=estimates, x=grid, x_name=f"value of unit {unit}", y_name="probability",
         series=lines(found.mean), low=lines(np.maximum(found.mean - half * found.spread, 0)),
         high=lines(np.minimum(found.mean + half * found.spread, 1)), null=lines(found.null) if len(others) else {},
@@ -140,10 +149,14 @@ def _estimates(found: Moved, order, names, d: int, samples) -> tuple[Estimate, .
             estimator="total variation between both ends of the unit's own values, mean over samples",
         )
     ]
-    for name, t in zip(names, order, strict=True):
-        own = found.effect[:, t]
-        out.append(Estimate(f"probability of {name}", float(own.mean()), **mean_interval(own, -1.0, 1.0), null=0.0,
-                            null_method="a unit that does nothing", n=found.n, d=d,
+    others = -np.sort(-np.abs(found.by_others), axis=1) if len(by_chance) else None
+    for k, (name, t) in enumerate(zip(names, order, strict=True)):
+        own, place = found.effect[:, t], "largest" if k == 0 else f"{k + 1}. largest"
+        chance = {"null": 0.0, "null_method": "a unit that does nothing"} if others is None else {
+            **against_largest(own.mean(), others[:, k]), "null_method": f"{place} change of any output by other units"
+        }  # fmt: skip
+        out.append(Estimate(f"probability of {name}", float(own.mean()), **mean_interval(own, -1.0, 1.0), **chance,
+                            n=found.n, d=d,
                             estimator="change from the lowest to the highest of the unit's own values"))  # fmt: skip
     return tuple(out)
 
@@ -151,9 +164,14 @@ def _estimates(found: Moved, order, names, d: int, samples) -> tuple[Estimate, .
 def _reading(estimates, unit: int, samples) -> str:
     first, most = estimates[:2]
     chance = "" if first.null is None else f" ({first.null:.1%} with other units)"
+    beside = (
+        ""
+        if most.p_value is None
+        else f" (the largest change by other units: {abs(most.null):.3f} on average)"
+    )
     return (
         f"From the lowest to the highest value that unit {unit} takes, {first.value:.1%} of the answer of "
-        f"{samples.what} moves{chance}; the {most.name} changes most, by {most.value:+.3f}."
+        f"{samples.what} moves{chance}; the {most.name} changes most, by {most.value:+.3f}{beside}."
     )
 
 
@@ -169,7 +187,7 @@ def _caveats(params, found: Moved, others) -> list[str]:
 def _cost(shapes, params: NeuronClampParams) -> Cost:
     (n, d), m = shapes[0], machine()
     some = min(n, params.maximum_samples)
-    passes = some * (2 + (1 + params.others) * -(-(params.values + 2) // 32))
+    passes = some * (14 + (1 + params.others) * -(-(params.values + 2) // 32))
     return Cost(
         OPENING + 2e-3 * passes + m.seconds(moved=8.0 * n * d), 18e3 * d + 3000.0 * params.values, passes
     )
@@ -194,7 +212,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="neuron_clamp", family="attribution", title="Clamp a neuron", version=1, function=neuron_clamp,
+        id="neuron_clamp", family="attribution", title="Clamp a neuron", version=2, function=neuron_clamp,
         summary="Probabilities of the answer while one unit is held at a value, over a slider of values.",
         params=NeuronClampParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="a constant added to all logits; order of the samples' tokens where the reader is a probe",

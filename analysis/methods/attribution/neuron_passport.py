@@ -9,7 +9,9 @@ deviations of its cosines from their mean over tokens; the *entropy* is that of 
 classes are read in the same way, with classes for tokens. An array is taken as an unembedding, a row for each token,
 whose units are the neurons: each writes along its own axis.
 
-Null: random directions as long as the vectors. Intervals: Wilson's and bootstrap over neurons.
+Null: random directions as long as the vectors; of the cosine between what a neuron reads of the stream and what it adds
+to it (without the last gain, which the stream has not seen) the same pairs exchanged within a block. Intervals:
+Wilson's and bootstrap over neurons.
 
 When it lies: a read vector is not an effect, and what is written passes later layers and a normalisation that divides
 by a size of the row: only clamping a neuron (`neuron_clamp`) shows what it does. The residual stream of early layers
@@ -31,13 +33,14 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.networks.vocabulary import Said, mean_row, said_by
+from analysis.compute.statistics.exchange_moments import paired_sum
 from analysis.compute.statistics.nulls import bootstrap_mean, null_spread, share_over
 from analysis.compute.streaming import Pass
 from analysis.features.neuron_vectors import GATE, READS, WRITES, neurons_of, plain_neurons
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-FEWEST, OPENING = 4, 0.05
+FEWEST, OPENING, PAIRS = 4, 0.05, "pairs"
 HELP = {
     "neuron": "Block and number.",
     "layer": "Number of the block.",
@@ -52,7 +55,8 @@ HELP = {
     "reads: entropy": "Entropy of the softmax, in nats.",
     "gate": "Tokens that its gate row points to most.",
     "gate: score": "How far the first of them stands out.",
-    "cosine of read and write": "Up row against down column: near 1 it strengthens what it reads.",
+    "cosine of read and write": "What it reads of the stream (up row with the gain before its block) against what it "
+    "adds to it (down column as it is): near 1 it strengthens what it reads.",
     "cosine of up and gate": "Of the two rows that it reads by.",
     "first token beyond chance": "Whether the score of what it writes is above that of 95 % of random directions.",
 }
@@ -98,8 +102,8 @@ def neuron_passport(
         progress(0.05 + 0.95 * i / len(made.blocks), f"reading {name}")
         own, chance = _layer(made, name, i, mean, params, rng)
         parts.append(own)
-        for kind, (score, entropy) in chance.items():
-            null.setdefault(kind, []).append((score, entropy))
+        for kind, drawn in chance.items():
+            null.setdefault(kind, []).append(drawn)
     columns = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
     least = float(np.percentile(np.concatenate([s for s, _ in null[WRITES]]), 95))
     columns["first token beyond chance"] = columns["writes: score"] > least
@@ -139,9 +143,11 @@ def _layer(made, name: str, number: int, mean: np.ndarray, params, rng) -> tuple
             columns[kind], columns[f"{kind}: score"] = _words(said[kind].first, made.names), said[kind].score
     if READS in said:
         columns["reads: entropy"] = said[READS].entropy
-        columns["cosine of read and write"] = _cosines(layer.vectors[READS], written)
+        pair = _unit(layer.vectors[READS]), _unit(layer.plain[WRITES])
+        columns["cosine of read and write"] = (pair[0] * pair[1]).sum(axis=1)
+        chance[PAIRS] = paired_sum(*pair)
     if GATE in said:
-        columns["cosine of up and gate"] = _cosines(layer.plain[READS], layer.plain[GATE])
+        columns["cosine of up and gate"] = (_unit(layer.plain[READS]) * _unit(layer.plain[GATE])).sum(axis=1)
     return columns, chance
 
 
@@ -149,9 +155,9 @@ def _words(tokens: np.ndarray, names) -> np.ndarray:
     return np.array([" · ".join(names[t] for t in row) for row in tokens])
 
 
-def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    size = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return (a * b).sum(axis=1) / np.where(size > 0, size, 1.0)
+def _unit(a: np.ndarray) -> np.ndarray:
+    size = np.linalg.norm(a, axis=1, keepdims=True)
+    return a / np.where(size > 0, size, 1.0)
 
 
 def _estimates(columns, null, d: int, rng) -> tuple[Estimate, ...]:
@@ -171,9 +177,12 @@ def _estimates(columns, null, d: int, rng) -> tuple[Estimate, ...]:
     out.append(_mean("mean entropy of what is written", entropy, rng, d, **null_spread(means),
                      null_method="random directions as long", unit="nats"))  # fmt: skip
     if "cosine of read and write" in columns:
-        half = float(1.96 / np.sqrt(d * n))
-        out.append(_mean("mean cosine of read and write", columns["cosine of read and write"], rng, d, null=0.0,
-                         null_low=-half, null_high=half, null_method="random directions, variance 1 / d"))  # fmt: skip
+        total, variance = np.sum(null[PAIRS], axis=0)
+        middle, half = float(total / n), float(1.96 * np.sqrt(variance) / n)
+        band = {} if np.isnan(half) else {"null_low": middle - half, "null_high": middle + half}
+        out.append(_mean("mean cosine of read and write", columns["cosine of read and write"], rng, d, null=middle,
+                         **band, null_method="what a neuron reads with what another of its block writes, exact mean "
+                         "and variance of all exchanges"))  # fmt: skip
     return tuple(out)
 
 
@@ -232,7 +241,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="neuron_passport", family="attribution", title="Neuron passports: what neurons read and write", version=1,
+        id="neuron_passport", family="attribution", title="Neuron passports: what neurons read and write", version=2,
         function=neuron_passport,
         summary="The tokens that each MLP neuron reads and writes, from the weights alone, against random directions.",
         params=NeuronPassportParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,

@@ -145,6 +145,8 @@ def _estimates(game: Revealing, columns, gains, d: int) -> tuple[Estimate, ...]:
                  null_high=float(columns["by chance, high"][0]), null_method="the group's rows shuffled", n=n, d=d,
                  unit="bits", estimator="conditional mutual information by Gaussian classes"),
         Estimate("best pair beyond the first step", together, n=n, d=d, unit="bits",
+                 interval="none: the best of all pairs, on the samples it was chosen by, so rather too large",
+                 null_method="none: it is 0 where greedy is not blind, and grows with the number of pairs",
                  estimator="bits of the best two groups less those of the first step: large where greedy is blind"),
     )  # fmt: skip
 

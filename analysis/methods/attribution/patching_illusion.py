@@ -4,7 +4,8 @@ Between samples of two groups h <- h + V Vᵀ (h_src - h) is put at a tap, V bei
 directions, or the direction of a feature or unit, and the logit difference of their answers is read. V is split into
 the part that is connected to the answer (the span of its slopes over samples that holds `energy` of their squared
 length) and the rest; each is patched alone. The patch is repeated with every unit held inside the range that it has by
-nature, and with every principal axis. Verdict and its thresholds: `analysis.attribution.patches.patch_verdict`.
+nature, and with every principal axis. Verdict and its thresholds: `analysis.attribution.patches.patch_verdict`. Where a
+probe reads, all of this is in deviations of the units, as it reads them: columns of a table have no common measure.
 
 Known: h = (x, 0, x), y = 2 h2 + h3. Patching (1, 1, 0) / √2 from x = -7 into x = 3 takes y to -7 as it should, though
 h1 is disconnected and h2 never moves: held in its range nothing is left, and it is flagged. e3 is right, e1 and e2 do
@@ -110,13 +111,15 @@ def patching_illusion(
     fit = [[samples.run(int(i)) for i in some] for some in groups.fit]
     target = towards_source(*fit, samples.word)
     rows = [np.concatenate([rows_at(r) for r in runs]) for runs in fit]
-    natural = natural_of(np.concatenate(rows))
-    apart = rows[1].mean(axis=0) - rows[0].mean(axis=0)
-    slopes = np.concatenate([local_slope(r, target) for runs in fit for r in runs])
-    directions, words = _directions(made, params, natural, apart, groups.names)
+    unit = _measure(np.concatenate(rows), samples.is_network)
+    natural = natural_of(np.concatenate(rows) / unit)
+    apart = (rows[1].mean(axis=0) - rows[0].mean(axis=0)) / unit
+    slopes = np.concatenate([local_slope(r, target) for runs in fit for r in runs]) * unit
+    directions, words = _directions(made, params, natural, apart, groups.names, unit)
     runs = [samples.run(int(i)) for i in groups.pairs[:, 0]]
-    base, source = aligned(runs, [samples.run(int(i)) for i in groups.pairs[:, 1]])
-    answers = lambda i, x: values_at(runs[i], with_first(runs[i], x), target)  # noqa: E731
+    both = aligned(runs, [samples.run(int(i)) for i in groups.pairs[:, 1]])
+    base, source = ([x / unit for x in side] for side in both)
+    answers = lambda i, x: values_at(runs[i], with_first(runs[i], x * unit), target)  # noqa: E731
     found = judge_patch(answers, base, source, directions, slopes, natural, apart, rng, energy=params.energy,
                         draws=params.random, progress=lambda f, doing="": progress(0.3 + 0.7 * f, doing))  # fmt: skip
     progress(1.0, "done")
@@ -128,7 +131,14 @@ def patching_illusion(
     )  # fmt: skip
 
 
-def _directions(made: TapDictionary, params, natural, apart, names) -> tuple[np.ndarray, str]:
+def _measure(rows: np.ndarray, network: bool) -> np.ndarray:
+    """(d,) what units are counted in: 1 in a network; of a probe their deviations, 1 where they never vary."""
+    spread = rows.std(axis=0)
+    least = 1e-9 * max(float(spread.max(initial=0.0)), 1e-300)
+    return np.ones(rows.shape[1]) if network else np.where(spread > least, spread, 1.0)
+
+
+def _directions(made: TapDictionary, params, natural, apart, names, unit) -> tuple[np.ndarray, str]:
     d, at = len(apart), np.arange(params.number, params.number + params.directions)
     if params.direction == DIFFERENCE:
         if not np.linalg.norm(apart) > 1e-12 * max(float(np.abs(natural.mean).max()), 1e-300):
@@ -144,6 +154,7 @@ def _directions(made: TapDictionary, params, natural, apart, names) -> tuple[np.
     if params.direction == PRINCIPAL:
         rows = np.linalg.eigh(natural.covariance)[1][:, ::-1].T
     found = np.eye(d)[at] if rows is None else np.asarray(rows[at], np.float64)
+    found = found / unit if what == "feature" else found
     if made.of_units and what == "feature":
         what = UNIT
     return found, f"{what} {at[0]}" + (f" to {at[-1]}" if len(at) > 1 else "")
@@ -217,7 +228,7 @@ METHODS = (
         family="attribution",
         title="Is a patched direction real or an illusion?",
         summary="Patches a direction between two groups and says whether its effect goes a way the network takes.",
-        version=1,
+        version=2,
         function=patching_illusion,
         params=PatchingIllusionParams,
         result=Table,

@@ -30,7 +30,7 @@ from analysis.attribution.random_directions import random_directions
 from analysis.attribution.what_if import WhatIf
 from analysis.compute.machine import machine
 from analysis.compute.statistics.moments import UnitMoments
-from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.compute.statistics.sample_groups import jackknife_half, mean_interval
 from analysis.compute.streaming import Pass, finite_blocks
 from analysis.errors import InputError, NotEnoughData
 from analysis.features.readers import AUTOMATIC, PROBE, READERS
@@ -172,21 +172,42 @@ def _estimates(own, line, rest, chance, d: int) -> tuple[Estimate, ...]:
     each = np.ptp(rest, axis=1)
     missed = float(np.abs(own - line).max() / max(np.ptp(own), np.ptp(line), 1e-300))
     centred = rest - rest.mean(axis=1, keepdims=True)
-    size = max(float((centred**2).sum()), 1e-300)
-    unlike = float(((centred - centred.mean(axis=0)) ** 2).sum() / size)
+    unlike = _unlike(centred)
     return (
         Estimate("how far the sample's answer moves", moved, null=float(by_chance.mean()),
                  null_low=float(np.quantile(by_chance, 0.025)), null_high=float(np.quantile(by_chance, 0.975)),
                  null_method=f"{len(chance)} random directions as long, in natural deviations", n=1, d=d,
+                 interval="none: one sample, exact",
                  estimator="largest less smallest over the range"),
         Estimate("how far answers move", float(each.mean()), **mean_interval(each, 0.0), n=len(rest), d=d,
+                 null_method="none: random directions were asked of the sample itself only",
                  estimator="largest less smallest over the range, mean over samples"),
-        Estimate("missed by the straight line", missed, n=1, d=d,
+        Estimate("missed by the straight line", missed, n=1, d=d, interval="none: one sample, exact", null=0.0,
+                 null_method="an answer that is straight in the feature",
                  estimator="largest distance of curve and line, of the larger of their ranges"),
-        Estimate("samples unlike each other", unlike, null=(len(rest) - 1) / len(rest),
+        Estimate("samples unlike each other", unlike, **_apart(centred), null=(len(rest) - 1) / len(rest),
                  null_method="curves that have nothing in common", n=len(rest), d=d,
                  estimator="share of the curves' variation that is not their mean's"),
     )  # fmt: skip
+
+
+def _apart(centred: np.ndarray) -> dict:
+    """The interval of how unlike the curves (n, points) are, by leaving out each."""
+    n = len(centred)
+    left = np.array([_unlike(np.delete(centred, i, axis=0)) for i in range(n)]) if n > 3 else np.zeros(0)
+    half = jackknife_half(left)
+    if half is None:
+        return {"interval": "none: too few samples"}
+    value = _unlike(centred)
+    return {
+        "low": max(0.0, value - half),
+        "high": min(1.0, value + half),
+        "interval": "jackknife over samples",
+    }
+
+
+def _unlike(centred: np.ndarray) -> float:
+    return float(((centred - centred.mean(axis=0)) ** 2).sum() / max(float((centred**2).sum()), 1e-300))
 
 
 def _reading(words, called, dial, own, estimates, chosen: bool) -> str:

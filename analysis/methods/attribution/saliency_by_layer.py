@@ -7,8 +7,9 @@ bilinear interpolation. The last map combines them, every layer weighing the sam
     product   T Π_layers p_u / Σ Π_layers p_u       keeps what every layer points at
     average   T mean over layers of p_u
 
-Null: maps of the same way of other samples, token by token, combined in the same way; interval: Wilson over tokens.
-Beside it, how far maps of layers agree with one another.
+Null: maps of the same way of other samples, token by token, combined in the same way; each of them against the rest
+says how far the share of tokens beyond varies, and how many independent tokens Wilson's interval may count. Beside it,
+how far maps of layers agree with one another, over these samples, against layers whose maps are of different samples.
 
 When it lies: slopes spread over the field of view as layers get deeper, so that late maps are coarse whatever the
 network does; a product of many layers is sharp by arithmetic, and 0 wherever one layer is; sizes lose the sign, so that
@@ -28,19 +29,19 @@ import numpy as np
 
 from analysis.activations import ArrayActivations
 from analysis.attribution.saliency import cross_layer
+from analysis.attribution.saliency.agreement import agreement_over_samples
 from analysis.attribution.saliency.asked import (
     FEWEST,
     Asked,
     NulledParams,
-    agreement_estimate,
-    beyond,
-    beyond_estimate,
+    held_by,
     notes_of,
     picture_of,
     way_of,
 )
+from analysis.attribution.saliency.beyond_others import Beyond, beyond_estimate, beyond_others
 from analysis.attribution.saliency.cross_layer import Placed, combined, finest, shares
-from analysis.attribution.saliency.way import SaliencyMap, Settings
+from analysis.attribution.saliency.way import SaliencyMap, Settings, checked_map
 from analysis.attribution.saliency.ways import WAYS
 from analysis.compute.machine import machine
 from analysis.errors import InputError, LoupeError, NotEnoughData
@@ -87,29 +88,31 @@ def saliency_by_layer(
     asked, way = Asked(activations, params, SITE, rng, progress), way_of(params.way)
     (own,) = asked.places(params.sample, 0)
     layers, refused, maps, placed = _own(asked, way, own, progress)
-    draws = asked.draws(way, 1, len(layers))
+    draws = asked.draws([way], 1, len(layers))
     others = asked.others(np.array([own]))[:draws]
     grid, whole = finest(placed), combined(placed, params.together)
-    chance, dropped = [], 0
+    chance, layerwise, dropped = [], [np.stack([shares(p, grid) for p in placed])], 0
     for k, i in enumerate(others):
         progress(0.5 + 0.5 * k / len(others), "maps of other samples")
         try:
             found = [_placed(asked, way, int(i), layer)[1] for layer in layers]
-            chance.append(_fitted(combined(found, params.together), len(whole)))
+            values = combined(found, params.together)
+            layerwise.append(np.stack([shares(p, grid) for p in found]))
+            chance.append(values * len(values))
         except LoupeError:  # such as slopes of 0 everywhere, of that sample
             dropped += 1
     if len(chance) < 2:
         raise NotEnoughData(f"{len(chance)} other samples whose maps can be made", "at least 2")
     progress(1.0, "done")
-    each = np.stack([shares(p, grid) for p in placed])
-    estimates = _estimates(each, whole, np.array(chance), rng, asked.first.shape[1])
+    each, beyond = layerwise[0], beyond_others([whole * len(whole)], chance)
+    estimates = _estimates(layerwise, beyond, rng, asked.first.shape[1])
     run = asked.run(own, layers[0])
     picture = picture_of(run) if grid is not None else None
     words = asked.samples.words(int(own)) if grid is None and not asked.units else ()
     names = (*(layer or asked.tap.name for layer in layers), f"all layers, {params.together}")
     return TokenMap(
         title=f"{way.name} of sample {params.sample} layer by layer", estimates=estimates,
-        reading=_reading(names, each, whole, grid, estimates, len(chance)),
+        reading=_reading(names, each, whole, grid, beyond),
         caveats=(*asked.notes, *_caveats(asked, refused, dropped, maps)), samples=np.full(len(names), params.sample),
         values=np.r_[each, whole[None]] * len(whole), value_name="times an even share", grid=grid, names=names,
         pictures=None if picture is None else picture[None], words=(words,) if words else (),
@@ -148,25 +151,19 @@ def _own(asked: Asked, way, own: int, progress):
 
 def _placed(asked: Asked, way, i: int, layer: str) -> tuple[SaliencyMap, Placed]:
     question = asked.question(i, layer)
-    found, run = way.make(question), question.run
+    found, run = checked_map(way, question), question.run
     return found, Placed(np.nan_to_num(found.values), run.grid, run.leading)
 
 
-def _fitted(values: np.ndarray, n: int) -> np.ndarray:
-    """In even shares, as long as n, NaN behind the end."""
-    out = np.full(n, np.nan)
-    out[: min(n, len(values))] = (values * len(values))[:n]
-    return out
-
-
-def _estimates(each, whole, chance, rng, d: int) -> tuple[Estimate, ...]:
-    found = [beyond_estimate(beyond(whole * len(whole), chance), len(chance), d)]
-    if len(each) > 1:
-        found.append(agreement_estimate(each, "agreement of layers", rng, d))
+def _estimates(layerwise, beyond: Beyond, rng, d: int) -> tuple[Estimate, ...]:
+    """`layerwise`: of this sample and of the others (layers, tokens)."""
+    found = [beyond_estimate(beyond, d)]
+    if len(layerwise[0]) > 1:
+        found.append(agreement_over_samples(layerwise, "agreement of layers", rng, d))
     return tuple(found)
 
 
-def _reading(names, each, whole, grid, estimates, draws: int) -> str:
+def _reading(names, each, whole, grid, beyond: Beyond) -> str:
     best = int(whole.argmax())
     at = (
         f"token {best}"
@@ -176,8 +173,8 @@ def _reading(names, each, whole, grid, estimates, draws: int) -> str:
     sharp = int((each.max(axis=1)).argmax())
     return (
         f"All {len(each)} layer(s) together point most at {at} ({whole[best] * len(whole):.3g} times an even share); "
-        f"the sharpest layer is {names[sharp]}. {estimates[0].value:.0%} of the places lie outside what {draws} other "
-        "samples have there."
+        f"the sharpest layer is {names[sharp]}. {beyond.share:.0%} of the places lie outside what "
+        f"{len(beyond.others)} other samples have there ({beyond.null:.0%} by chance)."
     )
 
 
@@ -200,7 +197,9 @@ def _cost(shapes, params: SaliencyByLayerParams) -> Cost:
     (n, d), m = shapes[0], machine()
     settings = Settings(params.steps, params.window or 3, 1, params.masks, params.budget)
     passes = LAYERS * WAYS[params.way].passes(64, 1, settings) * (1 + params.null_samples)
-    held = 50.0 * n * d + 4e5 + 8.0 * d * (params.null_samples + 40)
+    held = (
+        50.0 * n * d + 4e5 + 8.0 * d * (params.null_samples + 40) + held_by([WAYS[params.way]], d, settings)
+    )
     return Cost(
         OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d) + 5e-4 * passes, held, int(passes)
     )
@@ -227,7 +226,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="saliency_by_layer", family="attribution", title="Saliency layer by layer", version=1,
+        id="saliency_by_layer", family="attribution", title="Saliency layer by layer", version=2,
         function=saliency_by_layer,
         summary="One way of saliency at every recorded layer of a sample, and all layers combined in one map.",
         params=SaliencyByLayerParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=FEWEST,

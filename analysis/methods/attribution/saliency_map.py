@@ -7,13 +7,14 @@ for all samples: for occlusion, Shapley values, DeepLIFT and integrated gradient
 difference of two logits of 0.3 is 0.3 in every picture), for lengths of slopes in units of their own. A tap of one
 token a sample has no places: its units are mapped.
 
-Null: maps of the same way of other samples, token by token; interval: Wilson over tokens. Ways whose parts sum to the
-answer less that of the background tell what they miss.
+Null: maps of the same way of other samples, token by token, ties and ends of texts counted as they are; each of them
+against the rest says how far the share varies, and how many independent tokens Wilson's interval may count. Ways whose
+parts sum to the answer less that of the background tell what they miss.
 
 When it lies: no map shows what the network would do without a token, but for occlusion and Shapley values, which show
 what it does with the background there; another background or way is another question; several ways hardly look at the
-weights (edges do as well); ways by random masks have errors, which are told; tokens of one sample are not independent,
-so that the interval is too narrow.
+weights (edges do as well); ways by random masks have errors, which are told; with few other samples the spread of their
+shares is itself hardly known.
 
 Cost: the passes of the way for every sample shown and for each of those that the null takes.
 
@@ -35,17 +36,17 @@ from analysis.attribution.saliency.asked import (
     THE_INPUT,
     Asked,
     NulledParams,
-    beyond,
-    beyond_estimate,
+    held_by,
     notes_of,
-    padded,
     picture_of,
     residual_estimate,
     way_of,
 )
-from analysis.attribution.saliency.way import SaliencyMap, Settings
+from analysis.attribution.saliency.beyond_others import Beyond, beyond_estimate, beyond_others, padded
+from analysis.attribution.saliency.way import SaliencyMap, Settings, checked_map
 from analysis.attribution.saliency.ways import WAYS
 from analysis.compute.machine import machine
+from analysis.errors import LoupeError, NotEnoughData
 from analysis.features.readers import PROBE
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -86,35 +87,53 @@ def saliency_map(
     rng = rng or np.random.default_rng(0)
     asked, way = Asked(activations, params, params.site, rng, progress), way_of(params.way)
     own = asked.places(params.sample, params.more)
-    draws = asked.draws(way, len(own))
-    others = asked.others(own)[:draws]
-    questions, maps, sizes = [], [], []
-    for k, i in enumerate(own):
-        progress(0.1 + 0.4 * k / len(own), "explaining samples")
-        questions.append(asked.question(i))
-        maps.append(way.make(questions[-1]))
-        sizes.append(_size(questions[-1]) if way.complete else 0.0)
-    null = []
-    for k, i in enumerate(others):
-        progress(0.5 + 0.5 * k / len(others), "maps of other samples")
-        null.append(way.make(asked.question(i)).values)
+    own, questions, maps, refused = _own(asked, way, own, progress)
+    sizes = [_size(q) if way.complete else 0.0 for q in questions]
+    null, why = asked.other_maps([way], own, asked.draws([way], len(own)), progress, (0.5, 1.0))
+    others = [m.values for (m,) in null if m is not None]
+    if len(others) < 2:
+        raise NotEnoughData(
+            f"{len(others)} other samples that have a map ({why})", "at least 2", "Choose another way"
+        )
+    if len(others) < len(null):
+        refused.append(
+            f"{len(null) - len(others)} other samples have no map and are left out of the null: {why}."
+        )
+    found = beyond_others([m.values for m in maps], others)
     progress(1.0, "done")
-    tokens = max(len(m.values) for m in maps)
-    chance = padded([*null, np.zeros(tokens)])[:-1, :tokens]
-    found = np.concatenate([beyond(m.values, chance[:, : len(m.values)]) for m in maps])
-    estimates = _estimates(maps, sizes, found, len(null), questions[0].run.shape[1])
+    estimates = _estimates(maps, sizes, found, questions[0].run.shape[1])
     run = questions[0].run
     pictures = [picture_of(q.run) for q in questions] if run.grid is not None else [None]
     words = [asked.samples.words(int(i)) for i in own] if run.grid is None and not asked.units else [()]
     return TokenMap(
         title=f"{way.name}: where the {params.number} of {asked.tap.name} is decided", estimates=estimates,
-        reading=_reading(maps[0], questions[0], params, way, found, len(null)),
-        caveats=(*asked.notes, *_caveats(asked, way, questions, maps)), samples=asked.samples.samples[own],
-        values=padded([m.values for m in maps]), value_name=_value_name(way, asked), grid=run.grid,
+        reading=_reading(maps[0], questions[0], params, way, found),
+        caveats=(*asked.notes, *refused, *_caveats(asked, way, questions, maps, found)),
+        samples=asked.samples.samples[own], values=padded([m.values for m in maps]),
+        value_name=_value_name(way, asked), grid=run.grid,
         leading=run.leading, names=_names(asked, own, questions),
         pictures=np.stack(pictures) if all(p is not None for p in pictures) else None,
         words=tuple(words) if all(words) else (),
     )  # fmt: skip
+
+
+def _own(asked: Asked, way, own: np.ndarray, progress):
+    """Samples that have a map, what was asked of them, their maps, and why others have none. Raises InputError where
+    the first has none."""
+    questions, maps, kept, refused = [], [], [], []
+    for k, i in enumerate(own):
+        progress(0.1 + 0.4 * k / len(own), "explaining samples")
+        question = asked.question(i)
+        try:
+            maps.append(checked_map(way, question))
+        except LoupeError as why:
+            if k == 0:
+                raise
+            refused.append(f"Sample {asked.samples.samples[i]} has no map and is left out: {why.found}.")
+            continue
+        questions.append(question)
+        kept.append(i)
+    return np.array(kept), questions, maps, refused
 
 
 def _size(question) -> float:
@@ -134,15 +153,22 @@ def _value_name(way, asked: Asked) -> str:
     return f"{way.name}, by unit" if asked.units else way.name
 
 
-def _estimates(maps: list[SaliencyMap], sizes, found, draws: int, d: int) -> tuple[Estimate, ...]:
+def _estimates(maps: list[SaliencyMap], sizes, found: Beyond, d: int) -> tuple[Estimate, ...]:
     passes = Estimate("passes for a sample", float(np.mean([m.passes for m in maps])), n=len(maps), d=d,
+                      interval="none: counted", null_method="none: counted",
                       estimator="through the network, forward and backward counted as two")  # fmt: skip
     missed = residual_estimate(maps, sizes, d)
-    return (beyond_estimate(found, draws, d), *((missed,) if missed else ()), passes)
+    return (beyond_estimate(found, d), *((missed,) if missed else ()), passes)
 
 
-def _reading(one: SaliencyMap, question, params, way, found, draws: int) -> str:
-    best = int(np.argmax(np.abs(one.values)))
+def _reading(one: SaliencyMap, question, params, way, found: Beyond) -> str:
+    beyond = (
+        f"{int(found.found.sum()):,} of {len(found.found):,} tokens shown lie outside what {len(found.others)} other "
+        f"samples have there ({found.null * len(found.found):,.0f} by chance)."
+    )
+    if not np.nan_to_num(one.values).any():
+        return f"{way.name} gives no token of sample {params.sample} anything: it is 0 everywhere. {beyond}"
+    best = int(np.nanargmax(np.abs(one.values)))
     run, part = question.run, "unit" if question.run.shape[1] == 1 and question.run.grid is None else "token"
     at = f"{part} {best}"
     if run.grid is not None and best >= run.leading:
@@ -150,12 +176,11 @@ def _reading(one: SaliencyMap, question, params, way, found, draws: int) -> str:
         at = f"row {row + 1}, column {column + 1}"
     return (
         f"{way.name} gives the {question.target.words} of sample {params.sample} most to {at} "
-        f"({one.values[best]:+.3g}); {int(found.sum()):,} of {len(found):,} tokens shown lie outside what "
-        f"{draws} other samples have there."
+        f"({one.values[best]:+.3g}); {beyond}"
     )
 
 
-def _caveats(asked: Asked, way, questions, maps) -> list[str]:
+def _caveats(asked: Asked, way, questions, maps, found: Beyond) -> list[str]:
     said = [f"Explained is {asked.samples.what}, over {asked.where()}."]
     if way.control:
         said.append(f"{way.name.capitalize()} is a control: it looks at no weights.")
@@ -168,6 +193,8 @@ def _caveats(asked: Asked, way, questions, maps) -> list[str]:
         )
     if maps[0].errors is not None and np.isfinite(maps[0].errors).any():
         said.append(f"Standard error of a token: {np.nanmedian(maps[0].errors):.2g} (median).")
+    if found.left_out:
+        said.append(f"{found.left_out:,} tokens lie behind the end of all other samples and are not judged.")
     said += notes_of(maps)
     said.append("One scale for all samples, in " + ("units of the explained number."
                 if way.signed else "units of the way, not of the answer."))  # fmt: skip
@@ -180,6 +207,7 @@ def _cost(shapes, params: SaliencyMapParams) -> Cost:
     settings = Settings(params.steps, params.window or 3, 1, params.masks, params.budget)
     passes = WAYS[params.way].passes(64, rows, settings) * (1 + params.more + params.null_samples)
     held = 50.0 * n * d + 4e5 + 8.0 * d * (params.null_samples + 40 * rows)
+    held += held_by([WAYS[params.way]], d, settings, params.site == THE_INPUT)
     return Cost(
         OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * d) + 5e-4 * passes, held, int(passes)
     )
@@ -206,7 +234,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="saliency_map", family="attribution", title="Where the answer is decided", version=1,
+        id="saliency_map", family="attribution", title="Where the answer is decided", version=2,
         function=saliency_map,
         summary="A map over the tokens of samples by one way of saliency, beside maps of other samples.",
         params=SaliencyMapParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=FEWEST,

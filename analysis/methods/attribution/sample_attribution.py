@@ -14,16 +14,19 @@ within the budget, else by the estimator of `analysis.compute.games.shapley`; of
 number of players. With features as players, what the dictionary leaves over is a player too; of Shapley values the
 strongest features by slopes play alone, the others as one.
 
-Null: the same changes with the slopes of other samples' answers, or of the same number of another reference (other
-samples, means of random samples, random subspaces, other features); their middle 95 % from 39 of them on: what a part
-of this size would be owed if something else was asked. Interval: of sampled values by Student's t over independent
-repeats; of slopes by Student's t over background samples; none where there is nothing to vary.
+Null: the same changes made to other samples, with their answers, or asked for the same number of another reference
+(other samples, means of random samples, random subspaces, other features), by the same way, slopes or values; the
+middle 95 % from 39 of them on: what a part of this size would be owed if something else was asked. The largest part is
+held against the largest of all by chance. Interval: of sampled values by Student's t over independent repeats; of
+slopes by Student's t over background samples, or groups of these left out of their mean; none where there is nothing
+to vary, which is said.
 
 When it lies: absent parts are taken from the background, and the mixtures may be unlike anything that the network has
 seen; another background is another question; players that mean the same share their part; what is owed is not what
 removing would change; of a hierarchy another one gives other values.
 
-Cost: Shapley values min(budget, 2^M) passes times background rows; slopes `steps` passes forward and backward times
+Cost: Shapley values min(budget, 2^M) passes times background rows, and for the null as many again or a pass forth and
+back for each draw; slopes `steps` passes forward and backward times
 background rows, for this sample and for each draw of the null.
 
 References: S. Lundberg & S.-I. Lee (2017), "A unified approach to interpreting model predictions"; M. Sundararajan,
@@ -40,11 +43,11 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.attribution import backgrounds, targets
 from analysis.attribution.one_sample import site_players
 from analysis.attribution.one_sample.ledger_parts import (
+    Null,
     Parts,
-    beyond,
     by_slopes,
     by_values,
-    null_ends,
+    null_parts,
     parts_estimates,
 )
 from analysis.attribution.one_sample.sample_players import DIRECTIONS, FEATURES, chosen_players
@@ -136,31 +139,29 @@ def sample_attribution(
     run = samples.run(at)
     others = rng.permutation(np.delete(np.arange(len(samples.samples)), at))
     asked = _question(made, samples, at, run, others[-params.null_samples :], params, rng, progress)
-    behind = _background(samples, others[: params.background_samples], run.clean, params)
+    behind, less = _background(samples, others[: params.background_samples], run.clean, params, rng)
     chosen = chosen_players(
-        made, tap, samples, at, run, behind, asked.target, others, params, params.way == SLOPES
+        made, samples, at, run, behind, asked.target, others, params, params.way == SLOPES
     )
     progress(0.2, "explaining the sample")
-    parts = _parts(run, chosen, behind, asked.target, params, rng, progress)
-    slopes = asked.slopes(run, behind, params.steps, lambda f: progress(0.7 + 0.3 * f, "slopes for the null"))
-    null = null_ends(run.clean, chosen.who, behind, slopes)
+    parts = _parts(run, chosen, behind, less, asked.target, params, rng, progress)
+    slopes = params.way == SLOPES and chosen.tree is None
+    null = null_parts(run, chosen, behind, asked, params, slopes, rng, progress, (0.7, 1.0))
     progress(1.0, "done")
     names, ends, values = chosen.who.names, parts.ends, parts.values
+    chance = null.ends
     return Ledger(
         title=f"What the {asked.words} of sample {params.sample} is owed to",
         reading=_reading(values, null, names, asked, ends),
-        estimates=parts_estimates(parts, null, len(slopes), asked.of, made.source.shape[1]),
+        estimates=parts_estimates(parts, null, names, made.source.shape[1]),
         caveats=(*seen.notes, *(() if samples.is_network and of_classes(params.number) else notes),
-                 *_units(made, params), parts.said, *_caveats(params, behind, asked), *chosen.notes), names=names,
+                 *(made.notes if params.players in (FEATURES, TOKENS) else ()), *parts.notes, *null.notes,
+                 *_caveats(params, behind, asked), *chosen.notes),
+        names=names,
         values=values, start=ends[0], end=ends[1], residual=ends[1] - ends[0] - float(values.sum()), low=parts.low,
-        high=parts.high, null_low=null[0], null_high=null[1], value_name=asked.words, start_name="background",
+        high=parts.high, null_low=chance[0], null_high=chance[1], value_name=asked.words, start_name="background",
         end_name=f"sample {params.sample}",
     )  # fmt: skip
-
-
-def _units(made, params) -> tuple[str, ...]:
-    """That features are units, where they play."""
-    return made.notes if params.players in (FEATURES, TOKENS) else ()
 
 
 def _question(made, samples, at: int, run, others, params, rng, progress):
@@ -174,25 +175,26 @@ def _question(made, samples, at: int, run, others, params, rng, progress):
     return TapQuestion(samples, at, run, numbers, params.null_samples)
 
 
-def _background(samples, some: np.ndarray, clean, params):
+def _background(samples, some: np.ndarray, clean, params, rng):
     needed = params.background != backgrounds.ZERO
     others = [samples.run(int(i)).clean for i in np.sort(some)] if needed else []
-    return backgrounds.background(params.background, clean, others)
+    less = backgrounds.left_out(clean, others, rng) if params.background == backgrounds.MEAN else []
+    return backgrounds.background(params.background, clean, others), less
 
 
-def _parts(run, chosen, behind, target, params, rng, progress) -> Parts:
+def _parts(run, chosen, behind, less, target, params, rng, progress) -> Parts:
     if params.way == SLOPES and chosen.tree is None:
-        return by_slopes(run, chosen.who, behind, target, params.steps)
+        return by_slopes(run, chosen.who, behind, target, params.steps, less)
     return by_values(run, chosen.who, behind, target, params.budget, rng, progress, chosen.tree)
 
 
-def _reading(values, null, names, asked, ends) -> str:
+def _reading(values, null: Null, names, asked, ends) -> str:
     best = np.argsort(-np.abs(values), kind="stable")[:3]
     told = ", ".join(f"{names[i]} ({values[i]:+.3g})" for i in best)
     return (
         f"The {asked.words} goes from {ends[0]:.3g} on the background to {ends[1]:.3g}; most is owed to {told}. "
-        f"{beyond(values, null):,} of {int((null[0] < null[1]).sum()):,} parts that changed lie outside what slopes of "
-        f"{asked.of} give."
+        f"{null.beyond(values):,} of {int(null.changed.sum()):,} parts that changed lie outside what {null.way} of "
+        f"{asked.of} give ({null.by_chance:.0%} would by chance)."
     )
 
 
@@ -209,7 +211,9 @@ def _cost(shapes, params: SampleAttributionParams) -> Cost:
     (n, k), m = shapes[0], machine()
     rows = params.background_samples if params.background == backgrounds.SAMPLES else 1
     values = params.way == SHAPLEY or params.players == GROUPS
-    passes = rows * (params.budget if values else params.steps) + params.null_samples * params.steps
+    draw = max(params.budget / params.null_samples, 100.0) * rows if values else params.steps
+    refits = 0 if values or params.background != backgrounds.MEAN else backgrounds.GROUPS * params.steps
+    passes = rows * (params.budget if values else params.steps) + params.null_samples * draw + refits
     held = 40.0 * n * k + 16.0 * k * min(k, 4096) + 16.0 * params.null_samples * k
     return Cost(OPENING + m.seconds(flops64=2.0e6 * passes, moved=8.0 * n * k) + 5e-4 * passes, held, passes)
 
@@ -239,7 +243,7 @@ METHODS = (
         family="attribution",
         title="Why this answer",
         summary="One sample's answer as a ledger: what tokens or features add to a background, and what is left.",
-        version=2,
+        version=3,
         function=sample_attribution,
         params=SampleAttributionParams,
         result=Ledger,

@@ -11,11 +11,14 @@ the part also works through later ones, so that its loss costs more than it writ
 Null: changes as large in random directions of the same place, with their own gap. Interval: Student's t over samples,
 and a bootstrap of the share made up, told only where the direct effects can be told from 0.
 
+Verdict: taking out the part of the largest gap is split into what is connected to the answer and what is not, and
+checked for dormancy and for values off the natural range (`analysis.interventions.move_verdict`).
+
 When it lies: repair and ways through later parts are told together, as their sum; of the last layer's MLP the gap is
 the norm's scale alone; a mean or another sample in the place of a part is not what training has seen, and the answer to
 it need not be repair.
 
-Cost: samples x parts x (1 + draws) rows through the network, many in one forward pass.
+Cost: samples x (parts x (1 + draws) + 10) rows through the network, many in one forward pass.
 
 References: T. McGrath et al. (2023), "The hydra effect: emergent self-repair in language model computations"; C.
 Rushing & N. Nanda (2024), "Explorations of self-repair in language models".
@@ -44,6 +47,7 @@ from analysis.interventions.bench import (
     open_bench,
     refuse_unmoved,
 )
+from analysis.interventions.bench_verdict import ROWS, verdict_on
 from analysis.interventions.direct_paths import direct_parts, direct_paths
 from analysis.interventions.interventions import ABLATIONS, MEAN, ZERO, Intervention
 from analysis.results import Estimate, Scatter
@@ -97,13 +101,16 @@ def self_repair(
     total = -changes(bench, cells, progress, (0.1, 0.4))
     refuse_unmoved(total, bench)
     twins = random_twins(bench, cells, params.draws, rng)
-    by_chance = -changes(bench, twins, progress, (0.4, 0.95))
+    by_chance = -changes(bench, twins, progress, (0.4, 0.9))
     read = _read_by_probe if bench.parts is None else _written
     direct, direct_chance = read(bench, cells), read(bench, twins)
-    progress(1.0, "done")
     shape = (len(parts), params.draws, bench.n)
     gap, chance = direct - total, (direct_chance - by_chance).reshape(shape)
-    return _scatter(bench, params, parts, direct, total, gap, chance, rng)
+    best = int(np.abs(gap.mean(axis=1)).argmax())
+    claim = (f"taking out {parts[best].name}", [own[best] for own in cells])
+    verdict = verdict_on(bench, [claim], rng, progress, (0.9, 1.0), sized=True)
+    progress(1.0, "done")
+    return _scatter(bench, params, parts, direct, total, gap, chance, verdict, rng)
 
 
 def _written(bench: Bench, cells) -> np.ndarray:
@@ -128,7 +135,7 @@ def _read_by_probe(bench: Bench, cells) -> np.ndarray:
     return np.concatenate(found, axis=1)
 
 
-def _scatter(bench: Bench, params, parts, direct, total, gap, chance, rng) -> Scatter:
+def _scatter(bench: Bench, params, parts, direct, total, gap, chance, verdict, rng) -> Scatter:
     n, places = bench.n, np.column_stack([direct.mean(axis=1), total.mean(axis=1)])
     half = stdtrit(n - 1, 0.975) * gap.std(axis=1, ddof=1) / np.sqrt(n)
     ends = np.array([places.min(), places.max()])
@@ -141,10 +148,11 @@ def _scatter(bench: Bench, params, parts, direct, total, gap, chance, rng) -> Sc
     support = places[:, 0] > 0
     return Scatter(
         title=f"What parts of {bench.what} write, and what their loss costs",
-        reading=_reading(columns, places, estimates),
-        caveats=(*bench.notes, *_caveats(params, bench, support)),
-        estimates=estimates, positions=places, rows=np.arange(len(parts)), of="components",
+        reading=f"{_reading(columns, places, estimates)} {verdict.sentence}",
+        caveats=(*bench.notes, *_caveats(params, bench, support), *verdict.caveats),
+        estimates=(*estimates, *verdict.estimates), positions=places, rows=np.arange(len(parts)), of="components",
         axes=("written straight to the answer", "lost when it is taken out"), columns=columns, colour="layer",
+        names="part",
         guides={"no repair": np.column_stack([ends, ends])},
     )  # fmt: skip
 
@@ -201,7 +209,7 @@ def _caveats(params, bench: Bench, support) -> list[str]:
 def _cost(shapes, params: SelfRepairParams) -> Cost:
     (n, k), m = shapes[0], machine()
     samples, parts = min(n, params.maximum_samples), min(max(k, PARTS), params.most)
-    rows = samples * parts * (1 + params.draws)
+    rows = samples * (parts * (1 + params.draws) + ROWS)
     held = 10.0 * n * k + 40.0 * rows
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
@@ -226,7 +234,7 @@ METHODS = (
         family="attribution",
         title="Self-repair: written and lost",
         summary="Heads and MLPs by what they write straight to the answer and what taking them out costs.",
-        version=1,
+        version=2,
         function=self_repair,
         params=SelfRepairParams,
         result=Scatter,

@@ -11,7 +11,8 @@ and whether the largest value lies inside (the pointing game).
 Null: the area of the region, which a map that is the same everywhere gives; half for the place; and the controls. What
 a way has to find is told first: how much of the answer goes when the region is taken out, against equal regions. Tests
 of share against area and against edges by random signs over samples, together at 5 % false discoveries; the pointing
-game by Wilson's interval.
+game by Wilson's interval. That a region is among the first tenth of its equals has by chance what any of them has:
+of few equals, or of equal effects, this is not a tenth.
 
 When it lies: a way cannot be blamed for not finding what the answer does not hang on; a bright patch has strong edges,
 so that edges find it, too: only the distance to edges tells of the network. At the edge of a grid a deep layer sees the
@@ -41,7 +42,7 @@ from analysis.attribution.saliency_court.patch_trial import (
     answer_parts,
     opened_patches,
 )
-from analysis.attribution.saliency_court.regions import placed
+from analysis.attribution.saliency_court.regions import chance_to_be_first, placed
 from analysis.compute.statistics.nulls import share_over, wilson
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.features.readers import PROBE
@@ -104,7 +105,7 @@ def shortcut_patch(
     ------
     ParameterError, NotFound, InputError, NotEnoughData
         A region outside the grid; no sample with the words; no such way; neither a network that can be run nor labels;
-        fewer than eight samples.
+        fewer than eight samples; a patch to be planted where the places of maps are nowhere in the input.
     """
     rng = rng or np.random.default_rng(0)
     trial, regions = opened_patches(activations, params, rng, progress)
@@ -152,15 +153,18 @@ def _columns(trial, share, place, hit, area, rng) -> dict[str, np.ndarray]:
 
 def _answer(parts: np.ndarray, others: list[np.ndarray], n: int, d: int) -> tuple[Estimate, ...]:
     """How much of the answer goes with the region, and how often more than with any equal one."""
-    first = np.array([placed(abs(p), np.abs(o)) for p, o in zip(parts, others, strict=True)])
+    sizes = [np.abs(np.r_[p, o]) for p, o in zip(parts, others, strict=True)]
+    first = np.array([placed(each[0], each[1:]) for each in sizes])
+    by_chance = float(np.mean([chance_to_be_first(each, TAKEN) for each in sizes]))
     chance = np.array([o.mean() for o in others])
     low, high = (mean_interval(chance)[end] for end in ("low", "high"))
     return (
         Estimate("share of the answer that goes with the region", float(parts.mean()), **mean_interval(parts),
                  null=float(chance.mean()), null_low=low, null_high=high, null_method="equal regions taken out", n=n,
                  d=d, estimator="(y - y without the region) / mean |y - y of the background|"),
-        Estimate("region matters more than most equal ones", **share_over(first > TAKEN, "samples"), null=1 - TAKEN,
-                 null_method="any of the equal regions", n=n, d=d, estimator="share of samples in its uppermost tenth"),
+        Estimate("region matters more than most equal ones", **share_over(first > TAKEN, "samples"), null=by_chance,
+                 null_method="any of the same regions in its place", n=n, d=d,
+                 estimator="share of samples in its uppermost tenth"),
     )  # fmt: skip
 
 
@@ -175,7 +179,7 @@ def _estimates(columns, trial, n: int) -> tuple[Estimate, ...]:
 
 
 def _decides(answer) -> bool:
-    return answer[1].low > 1 - TAKEN
+    return answer[1].low > answer[1].null
 
 
 def _reading(columns, trial, answer) -> str:
@@ -231,7 +235,7 @@ METHODS = (
         family="attribution",
         title="Maps and a known shortcut",
         summary="How much of each way's map lies in a region that is known, or planted, to decide the answer.",
-        version=1,
+        version=2,
         function=shortcut_patch,
         params=ShortcutPatchParams,
         result=Table,

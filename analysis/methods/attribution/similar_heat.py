@@ -36,7 +36,7 @@ from analysis.attribution.pairs.pair_maps import ScoreCam, drops, occluded, scor
 from analysis.attribution.pairs.similar_pair import FEWEST, MEAN, PairParams, asked_pair, pair_caveats
 from analysis.attribution.tap_runs import tap_runs
 from analysis.compute.machine import machine
-from analysis.compute.similarity.pair_report import score_estimates
+from analysis.compute.similarity.pair_report import EXACT, score_estimates
 from analysis.compute.statistics.nulls import against
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -134,6 +134,7 @@ def _largest(maps, nulls, params, d: int) -> list[Estimate]:
     return [
         Estimate(f"largest part of sample {sample}", float(own.max()), **against(float(own.max()), null.max(axis=1)),
                  null_method=f"largest parts with {len(null):,} random partners", n=len(own), d=d,
+                 interval=f"none: {EXACT}",
                  estimator=params.way)
         for sample, own, null in zip((params.first, params.second), maps, nulls, strict=True)
     ]  # fmt: skip

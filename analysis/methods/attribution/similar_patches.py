@@ -29,7 +29,7 @@ from analysis.attribution.pairs.similar_pair import FEWEST, MEAN, PairParams, as
 from analysis.compute.machine import machine
 from analysis.compute.rows.token_names import token_names
 from analysis.compute.similarity.pair_evidence import token_evidence
-from analysis.compute.similarity.pair_report import score_estimates
+from analysis.compute.similarity.pair_report import EXACT, score_estimates
 from analysis.compute.statistics.nulls import against
 from analysis.errors import TooLarge
 from analysis.results import Estimate, Matrix
@@ -77,9 +77,10 @@ def similar_patches(
     estimates = (
         *score_estimates(pair.score, partners, pair.pooled, (pair.i, pair.j), rng, tokens),
         Estimate("largest cell", float(np.abs(cells).max()), **against(float(np.abs(cells).max()), most),
-                 null_method=f"largest cells with {len(most):,} random partners", n=cells.size, d=tap.shape[1],
-                 estimator="largest |evidence| of a pair of tokens"),
+                 interval=f"none: {EXACT}", null_method=f"largest cells with {len(most):,} random partners",
+                 n=cells.size, d=tap.shape[1], estimator="largest |evidence| of a pair of tokens"),
         Estimate("cells beyond the null", _beyond(cells, ends), **against(_beyond(cells, ends), beyond), n=cells.size,
+                 interval="none: all cells of these two samples",
                  null_method=f"each of {len(null):,} random partners in place of the second sample", d=tap.shape[1],
                  estimator="share outside the middle 95 % of the cells with random partners"),
     )  # fmt: skip

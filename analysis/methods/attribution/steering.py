@@ -10,12 +10,15 @@ of all outputs from those of the run as it is (nats), and the share of samples t
 Null: random directions as long, in natural deviations of units, drawn beside it, with the range of their means.
 Interval: Student's t over samples. Places where most tokens are pushed beyond what the samples have along d are marked.
 
+Verdict: a push of one standard deviation, and the largest, is split into what is connected to the answer and what is
+not, and checked for dormancy and for values off the natural range (`analysis.interventions.move_verdict`).
+
 When it lies: far out every direction breaks the network, and what breaks it says nothing of what d means; a random
 direction of the same length is mostly weaker than one along which the data vary, so that being stronger than it is
 little; a push on all tokens at once is more than the network ever sees; an effect shows that d can be used, not that it
 is.
 
-Cost: samples x alphas x (1 + draws) rows through the network, many in one forward pass.
+Cost: samples x (alphas x (1 + draws) + 20) rows through the network, many in one forward pass.
 
 Reference: A. Turner et al. (2023), "Steering language models with activation engineering".
 """
@@ -34,6 +37,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import FEWEST, OPENING, Bench, BenchParams, open_bench, refuse_unmoved
+from analysis.interventions.bench_verdict import ROWS, verdict_on
 from analysis.interventions.directions import between_answers, feature_direction
 from analysis.interventions.interventions import steered
 from analysis.results import Curve, Estimate
@@ -99,15 +103,18 @@ def steering(activations, params: SteeringParams = SteeringParams(), rng=None, p
     progress(0.1, "pushing")
     found = _pushed(bench, ways, alphas * scale, progress)
     refuse_unmoved(found[0], bench)
+    claims = [(f"a push of {a:g} along {name}", [steered(bench.site, way, a * scale)] * len(bench.runs))
+              for a in dict.fromkeys((1.0, float(alphas[-1])))]  # fmt: skip
+    verdict = verdict_on(bench, claims, rng, progress, (0.9, 1.0))
     progress(1.0, "done")
-    return _curve(bench, params, name, alphas, found, _beyond(rows @ way, alphas * scale))
+    return _curve(bench, params, name, alphas, found, _beyond(rows @ way, alphas * scale), verdict)
 
 
 def _pushed(bench: Bench, ways: np.ndarray, lengths: np.ndarray, progress) -> np.ndarray:
     """(3, ways, lengths, n): change of the number, KL, whether the answer is another."""
     import torch
 
-    found, step = [], 0.9 / len(bench.batches)
+    found, step = [], 0.8 / len(bench.batches)
     cells = [steered(bench.site, way, length) for way in ways for length in lengths]
     for k, (run, target) in enumerate(zip(bench.runs, bench.targets, strict=True)):
         clean = target.read(run.logits)
@@ -131,7 +138,7 @@ def _beyond(coordinate: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return np.flatnonzero((middle + lengths > high) | (middle + lengths < low))
 
 
-def _curve(bench: Bench, params, name: str, alphas, found, beyond) -> Curve:
+def _curve(bench: Bench, params, name: str, alphas, found, beyond, verdict) -> Curve:
     shown = found[TELLS.index(params.shown)]
     own, others = shown[0], shown[1:].mean(axis=2)
     ends = [
@@ -147,12 +154,13 @@ def _curve(bench: Bench, params, name: str, alphas, found, beyond) -> Curve:
         title=f"The answer pushed along {name}",
         reading=f"A push of one standard deviation along {name} moves the {bench.targets[0].kind} of {bench.what} by "
         f"{estimates[0].value:+.3g}, random directions by {estimates[0].null:.3g} without their sign; at the far end "
-        f"{estimates[2].value:.0%} of the answers change (random directions {estimates[2].null:.0%}){outside}.",
+        f"{estimates[2].value:.0%} of the answers change (random directions {estimates[2].null:.0%}){outside}. "
+        f"{verdict.sentence}",
         caveats=(*bench.notes, *bench.made.notes,
                  "Every token of a sample is pushed. An effect shows that the direction can be used, not that it is.",
-                 f"{bench.passes:,} rows went through {bench.what}."),
-        estimates=estimates, x=alphas, x_name="push, in standard deviations along it", y_name=words[params.shown],
-        series={name: own.mean(axis=1), random: others.mean(axis=0)},
+                 f"{bench.passes:,} rows went through {bench.what}.", *verdict.caveats),
+        estimates=(*estimates, *verdict.estimates), x=alphas, x_name="push, in standard deviations along it", 
+        y_name=words[params.shown], series={name: own.mean(axis=1), random: others.mean(axis=0)},
         low={name: np.array([e["low"] for e in ends]), random: others.min(axis=0)},
         high={name: np.array([e["high"] for e in ends]), random: others.max(axis=0)},
         marks={name: alphas[beyond]}, mark_name="beyond the natural range",
@@ -182,7 +190,7 @@ def _estimates(bench: Bench, alphas, found) -> tuple[Estimate, ...]:
 
 def _cost(shapes, params: SteeringParams) -> Cost:
     (n, k), m = shapes[0], machine()
-    rows = min(n, params.maximum_samples) * (params.points | 1) * (1 + params.draws)
+    rows = min(n, params.maximum_samples) * ((params.points | 1) * (1 + params.draws) + 2 * ROWS)
     held = 10.0 * n * k + 40.0 * rows + 8.0 * k * min(k, 4096)
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
@@ -210,7 +218,7 @@ METHODS = (
         family="attribution",
         title="Steering along a direction",
         summary="Pushes a tap along a feature, unit or difference of answers, and watches the outputs.",
-        version=1,
+        version=2,
         function=steering,
         params=SteeringParams,
         result=Curve,

@@ -9,11 +9,15 @@ these. A subspace that only holds on the distribution explains the task there an
 
 r = all reproduces the run. Null: r random directions around the same mean. Interval: bootstrap over samples.
 
+Verdict: these directions are exchanged between judged samples, h + B Bᵀ (h' - h); the change is split into what is
+connected to the answer and what is not, and checked for dormancy and for values off the natural range
+(`analysis.interventions.move_verdict`).
+
 When it lies: variance is not use, so that a direction of little variance can carry the answer (the curve then rises
 late); directions are found from the very distribution they are judged on; of samples of a single token the other tokens
 are those of another sample, and off the distribution is then on it; heads are held all at once.
 
-Cost: samples x sizes x (2 + draws) rows through the network.
+Cost: samples x (sizes x (2 + draws) + 5) rows through the network.
 
 Reference: T. Lieberum et al. (2023), "Does circuit analysis interpretability scale?"
 """
@@ -29,8 +33,9 @@ from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import bootstrap_mean
 from analysis.errors import InputError, NotEnoughData
 from analysis.features.readers import PROBE
-from analysis.interventions.batch_run import BatchRun
 from analysis.interventions.bench import FEWEST, OPENING, BenchParams, open_bench
+from analysis.interventions.bench_verdict import ROWS, verdict_on_runs
+from analysis.interventions.many_samples import others_of
 from analysis.interventions.many_targets import many_targets
 from analysis.interventions.pairs import mixed_inputs, taken
 from analysis.interventions.subspaces import TAP, WHERE, Fitted, places_of
@@ -78,10 +83,10 @@ def subspace_size(
             f"{bench.tap.name} has {bench.n} samples", f"at least {2 * FEWEST}, half of them to fit"
         )
     places = places_of(bench, params.where, params.layer)
-    half = np.split(rng.permutation(bench.n) % 2, np.cumsum([r.n for r in bench.runs])[:-1])
+    half = halved([r.n for r in bench.runs], rng)
     halves = [
         [
-            BatchRun(r.loaded, taken(r.inputs, np.flatnonzero(h == k)))
+            r.of_inputs(taken(r.inputs, np.flatnonzero(h == k)))
             for r, h in zip(bench.runs, half, strict=True)
             if (h == k).any()
         ]
@@ -94,29 +99,44 @@ def subspace_size(
     sizes = np.unique(np.linspace(0, width, min(params.points, width + 1)).round().astype(int))
     cells = [fitted.held(int(r)) for r in sizes]
     twins = [fitted.random(int(r), rng) for r in sizes for _ in range(params.draws)]
-    off = [BatchRun(r.loaded, mixed_inputs(r, rng)) for r in judged]
+    off = [r.of_inputs(mixed_inputs(r, rng)) for r in judged]
     kept = {
         ON: _kept(judged, cells, params, progress, (0.1, 0.3)),
         OFF: _kept(off, cells, params, progress, (0.3, 0.5)),
     }
     null = {
         ON: _kept(judged, twins, params, progress, (0.5, 0.75)),
-        OFF: _kept(off, twins, params, progress, (0.75, 1.0)),
+        OFF: _kept(off, twins, params, progress, (0.75, 0.95)),
     }
     null = {name: x.reshape(len(sizes), params.draws, -1).mean(axis=(1, 2)) for name, x in null.items()}
+    verdict = _verdict(bench, judged, fitted, places, sizes, kept[ON], params, rng, progress)
     progress(1.0, "done")
     bands = {name: bootstrap_mean(x.T, rng) for name, x in kept.items()}
     mean = {name: x.mean(axis=1) for name, x in kept.items()}
-    estimates = _estimates(bench, sizes, kept, null, params, rng)
+    estimates = (*_estimates(bench, sizes, kept, null, params, rng), *verdict.estimates)
     rows = sum(r.passes for r in (*halves[0], *judged, *off))
     return Curve(
         title=f"How few directions of {params.where} the answers of {bench.what} need",
-        reading=_reading(estimates, sizes, params),
-        caveats=(*bench.notes, *_caveats(bench, params, places, judged, rows)),
+        reading=f"{_reading(estimates, sizes, params)} {verdict.sentence}",
+        caveats=(*bench.notes, *_caveats(bench, params, places, judged, rows), *verdict.caveats),
         estimates=estimates, x=sizes.astype(np.float64), x_name="directions kept", y_name=params.shown, series=mean,
         low={n: np.minimum(b[0], mean[n]) for n, b in bands.items()},
         high={n: np.maximum(b[1], mean[n]) for n, b in bands.items()}, null=null,
     )  # fmt: skip
+
+
+def halved(sizes, rng: np.random.Generator) -> list[np.ndarray]:
+    """Half (n,) of each sample, 0 or 1, of batches of these sizes: of all samples together, as batches of texts may
+    hold one sample each."""
+    return np.split(rng.permutation(sum(sizes)) % 2, np.cumsum(sizes)[:-1])
+
+
+def _verdict(bench, judged, fitted: Fitted, places, sizes, kept, params, rng, progress):
+    r = int(_enough(sizes, kept.mean(axis=1))) or 1
+    given = others_of(judged, list(dict.fromkeys(p.site for p in places)), rng)
+    claim = (f"exchanging {r} directions of {params.where}", [fitted.taken_over(r, g) for g in given])
+    asked = [many_targets(run, params.number, params.answer) for run in judged]
+    return verdict_on_runs(judged, asked, bench.parts, [claim], rng, progress, (0.95, 1.0))
 
 
 def _kept(runs, cells, params, progress, span) -> np.ndarray:
@@ -163,7 +183,7 @@ def _estimates(bench, sizes, kept, null, params, rng) -> tuple[Estimate, ...]:
 
 
 def _reading(estimates, sizes, params) -> str:
-    on, off = estimates
+    on, off = estimates[:2]
     return (
         f"Of {sizes[-1]:,} directions {on.value:.0f} take {params.shown} nine tenths of the way from none to all "
         f"on natural samples (random ones: {on.null:.0f}), and {off.value:.0f} on mixed tokens, off the distribution "
@@ -188,7 +208,7 @@ def _caveats(bench, params, places, judged, rows: int) -> list[str]:
 
 def _cost(shapes, params: SubspaceSizeParams) -> Cost:
     (n, k), m = shapes[0], machine()
-    rows = min(n, params.maximum_samples) * params.points * (1 + params.draws)
+    rows = min(n, params.maximum_samples) * (params.points * (1 + params.draws) + ROWS)
     held = 10.0 * n * k + 8.0 * params.points * params.draws * k * k
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
@@ -213,7 +233,7 @@ METHODS = (
         family="attribution",
         title="How few directions the answer needs",
         summary="Holds a tap, or queries, keys or values of heads, to r directions and counts answers that stay.",
-        version=1,
+        version=2,
         function=subspace_size,
         params=SubspaceSizeParams,
         result=Curve,

@@ -112,18 +112,19 @@ def triple_interactions(
     at = place_of(samples, params.sample, tap)
     others = rng.permutation(np.delete(np.arange(len(samples.samples)), at))[: params.background_samples]
     run = samples.run(at)
-    target = targets.logit_target(run.logits, params.number, params.answer)
+    asked = targets.number_wanted(samples, run.logits, params.number, params.answer)
+    target = targets.logit_target(run.logits, *asked)
     behind = backgrounds.background(
         backgrounds.SAMPLES, run.clean, [samples.run(int(i)).clean for i in others]
     )
-    who, chosen = _players(made, run, behind, target, params, tap)
+    who, chosen = _players(made, run, behind, target, params)
     found = _differences(run, who, chosen, behind, target, progress)
     progress(1.0, "done")
     columns = triple_columns(found, [who.names[k] for k in chosen])
     estimates = triple_estimates(
         found, float(np.finfo(run.clean.numpy().dtype).eps), made.source.shape[1], rng
     )
-    words = f"{target.kind} of {samples.word(target.answer)}"
+    words = targets.words_of(samples, target, run.logits)
     return Table(
         title=f"Triples of {params.players} in the {words} of sample {params.sample}",
         reading=_reading(columns, estimates, words, params), estimates=estimates,
@@ -132,13 +133,12 @@ def triple_interactions(
     )  # fmt: skip
 
 
-def _players(made, run, behind, target, params, tap):
+def _players(made, run, behind, target, params):
     """The players, and the numbers of those that are left out in turn."""
     if params.players == TOKENS and run.shape[0] >= 3:
         who = each_token(run.shape[0])
     else:
-        k, word = made.features.n_features, "unit" if made.of_units else "feature"
-        names = [f"{word} {name}" if name.isdecimal() else name for name in tap.unit_names]
+        k, names = made.features.n_features, made.called
         who = Features(contributions_of(made), made.features.decoder, np.arange(k), names)
     rough = np.abs(path_values(run, who, behind, target, steps=4).values)
     rough[[name == REST for name in who.names]] = 0.0

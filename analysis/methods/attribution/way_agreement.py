@@ -9,8 +9,9 @@ by the size of the values, or as they stand.
 Null: map_a of one sample against map_b of others, place by place. Maps of the middle of a picture, or of the first
 word, agree for samples that have nothing in common: only what goes beyond is agreement about this sample. On the
 diagonal the null says how much the maps of one way are the same for every sample. Significant are pairs whose agreement
-lies beyond that of other samples, by random signs over samples, at 5 % false discoveries over all pairs. Independent
-maps of random values have ρ 0, with the band that is told.
+lies beyond that of other samples, by random signs over samples, at 5 % false discoveries over all pairs. The band that
+is told is how far the mean over as many pairs of different samples lies from its own mean: maps are smooth, and vary
+more than tokens in any order would.
 
 When it lies: ways that share a step (a slope, the size of what stands at the site) agree for that reason; agreement is
 no sign of being right, as all may follow edges, which is why the controls are in the matrix. Of texts of unequal length
@@ -31,10 +32,11 @@ import numpy as np
 from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations
+from analysis.attribution.saliency.map_likeness import NORMAL, rank_correlation_table, same_length
 from analysis.attribution.saliency_court.asking import FEWEST, CourtParams
 from analysis.attribution.saliency_court.costs import court_cost
-from analysis.attribution.saliency_court.map_likeness import chance_half, rank_correlation_table, same_length
-from analysis.attribution.saliency_court.on_trial import Trial, opened_trial
+from analysis.attribution.saliency_court.on_trial import opened_trial
+from analysis.attribution.saliency_court.trial import Trial
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.paired_gain import gain_p
 from analysis.compute.statistics.sample_groups import mean_interval
@@ -78,11 +80,11 @@ def way_agreement(
     maps = trial.without_silent(trial.maps(progress, (0.1, 0.9)))
     maps = [np.array(one) if params.values == SIGNED else np.abs(one) for one in maps]
     own = np.array([rank_correlation_table(one, one) for one in maps])
-    other = of_other_samples(maps, rng, progress, (0.9, 0.95))
+    other, spread = of_other_samples(maps, rng, progress, (0.9, 0.95))
     value, null, n = own.mean(axis=0), other.mean(axis=0), len(own)
     value = np.where(np.eye(len(value), dtype=bool), np.round(value, 12), value)
     half = stdtrit(n - 1, 0.975) * own.std(axis=0, ddof=1) / np.sqrt(n)
-    band = chance_half(trial.tokens)
+    band = float(NORMAL * spread / np.sqrt(n))
     progress(1.0, "done")
     return Matrix(
         title="Rank correlation of the maps of ways", reading=_reading(trial, value, null),
@@ -93,16 +95,20 @@ def way_agreement(
     )  # fmt: skip
 
 
-def of_other_samples(maps: list[np.ndarray], rng, progress: Progress, span) -> np.ndarray:
-    """(n, ways, ways): the mean correlation of maps of each sample with those of a few others."""
-    n = len(maps)
+def of_other_samples(maps: list[np.ndarray], rng, progress: Progress, span) -> tuple[np.ndarray, float]:
+    """(n, ways, ways): the mean correlation of maps of each sample with those of a few others; and the standard
+    deviation of such a correlation of two ways, over pairs of samples."""
+    n, squares, times = len(maps), 0.0, 0
     shifts = np.sort(rng.choice(np.arange(1, n), size=min(OTHERS, n - 1), replace=False))
     found = []
     for i in range(n):
         progress(span[0] + (span[1] - span[0]) * i / n, "comparing maps of different samples")
         tables = [rank_correlation_table(*same_length(maps[i], maps[(i + s) % n])) for s in shifts]
         found.append(np.mean([(t + t.T) / 2 for t in tables], axis=0))
-    return np.array(found)
+        squares, times = squares + np.sum([t**2 for t in tables], axis=0), times + len(tables)
+    found, apart = np.array(found), ~np.eye(len(maps[0]), dtype=bool)
+    mean = np.mean(found, axis=0)
+    return found, float(np.sqrt(np.maximum(squares / times - mean**2, 0.0)[apart].mean()))
 
 
 def _significant(apart: np.ndarray, rng) -> np.ndarray:
@@ -180,7 +186,7 @@ METHODS = (
         family="attribution",
         title="Agreement of ways to a map",
         summary="Rank correlation between the maps of all ways, against maps of other samples and random ones.",
-        version=1,
+        version=2,
         function=way_agreement,
         params=WayAgreementParams,
         result=Matrix,

@@ -33,7 +33,7 @@ from analysis.attribution.tap_features import contributions_of
 from analysis.compute.machine import machine
 from analysis.compute.rows.token_names import token_names
 from analysis.compute.similarity.pair_evidence import features_against, tokens_against, units_against
-from analysis.compute.similarity.pair_report import beyond_estimate, score_estimates
+from analysis.compute.similarity.pair_report import EXACT, beyond_estimate, outside, score_estimates
 from analysis.compute.statistics.draw_ends import band
 from analysis.features.tap_dictionary import tap_dictionary
 from analysis.results import Ledger
@@ -90,7 +90,8 @@ def why_similar(
     return Ledger(
         title=f"Why samples {params.first} and {params.second} are alike, by {which}",
         reading=_reading(pair.score, names, values, null, estimates, params), estimates=estimates,
-        caveats=(*pair.notes, *pair_caveats(params, pair), *notes), names=names, values=values,
+        caveats=(*pair.notes, *pair_caveats(params, pair), *notes, f"Parts have no interval: {EXACT}."),
+        names=names, values=values,
         start=0.0, end=pair.score, residual=pair.score - float(values.sum()), null_low=null[0], null_high=null[1],
         value_name="cosine", start_name="nothing in common", end_name="their cosine",
     )  # fmt: skip
@@ -117,8 +118,7 @@ def _parts(made, pair, asked: str, params, progress):
         every = np.vstack([other, pair.others])
         found = tokens_against(own, every)
         return names, found[0], found[1:]
-    word = "unit" if made.of_units else "feature"
-    names = tuple(f"{word} {n}" if n.isdecimal() else n for n in made.codes.unit_names)
+    names = made.called
     if made.of_units:
         names = tuple(names[u] for u in pair.units)
     every = np.vstack([pair.g, pair.others])
@@ -147,7 +147,7 @@ def _pooled_codes(made, pair, params, progress) -> np.ndarray:
 def _reading(score, names, values, null, estimates, params) -> str:
     best = np.argsort(-np.abs(values), kind="stable")[:3]
     told = ", ".join(f"{names[b]} ({values[b]:+.3g})" for b in best)
-    beyond = int((((values < null[0]) | (values > null[1])) & (null[0] < null[1])).sum())
+    beyond = outside(values, null)
     return (
         f"Samples {params.first} and {params.second} have a cosine of {score:.3g}; {estimates[1].value:.0%} of other "
         f"pairs are less alike. Most of it comes from {told}; {beyond:,} of {len(values):,} parts lie outside what "

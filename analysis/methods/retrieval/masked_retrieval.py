@@ -7,8 +7,8 @@ what is hidden enters nowhere. Each map shows the terms of one candidate's sum, 
 empty. With everything visible it is the cosine of the flattened maps. Where samples shift in the picture, search by
 local parts instead: cells are compared place by place.
 
-Null: what random rankings give, exactly; of the best score, that of queries patched together from cells of several
-samples. Interval: over queries that search with the same mask.
+Null: what random rankings give, exactly; of the best score, the best of as many candidates for queries patched together
+from cells of several samples. Interval: over queries that search with the same mask.
 
 When it lies: a network that mixes its patches has carried what is hidden into what is visible: the invariance holds for
 the stored activations, not for the picture; few visible cells are alike by chance; a bright cell may be a large one.
@@ -28,7 +28,13 @@ from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.retrieval.class_numbers import class_numbers
 from analysis.compute.retrieval.two_rankings import agreement_estimate, ranks, retrieval_estimates
-from analysis.compute.retrieval.visible_cells import all_scores, cells_of, contributions, mask_of
+from analysis.compute.retrieval.visible_cells import (
+    all_scores,
+    cells_of,
+    contributions,
+    mask_of,
+    patched_best,
+)
 from analysis.compute.rows.token_sets import token_sets
 from analysis.compute.statistics.nulls import against
 from analysis.errors import NotFound
@@ -115,25 +121,20 @@ def masked_retrieval(
 
 
 def _best(scores, top, values, at: int, visible, rng) -> Estimate:
-    """The best score, against the best of queries that are patched together: each cell from another sample."""
-    order = rng.permutation(np.delete(np.arange(len(values)), at))
-    donors, rest = np.split(order, [max(2, len(order) // 4)])
-    null = []
-    for _ in range(CHIMERAS):
-        chimera = values[rng.choice(donors, values.shape[1]), np.arange(values.shape[1])]
-        null.append(contributions(chimera, values[rest], visible).sum(axis=1).max())
-    score = float(scores[top[0]])
+    """The best score of all candidates, against the best of as many for queries that are patched together."""
+    null, score = patched_best(values, at, visible, CHIMERAS, rng), float(scores[top[0]])
     return Estimate(
-        "best score", score, n=len(order), d=values.shape[2], **against(score, np.array(null)),
-        null_method=f"{CHIMERAS} queries whose cells come from a quarter of the samples, searched among the others",
-        estimator="cosine over the visible cells",
+        "best score", score, n=len(values) - 1, d=values.shape[2], **against(score, null),
+        null_method=f"best of as many candidates for {CHIMERAS} queries whose cells come from several samples",
+        estimator="cosine over the visible cells; of one query, which has no interval",
     )  # fmt: skip
 
 
 def _reading(scores, top, visible, estimates, cells, place: int, params) -> str:
     said = (
         f"With {int(visible.sum()):,} of {len(visible):,} cells visible, sample {cells.samples[top[0]]} is most like "
-        f"sample {params.query} (score {scores[top[0]]:.3g}; with all cells it is number {int(place)})."
+        f"sample {params.query} (score {scores[top[0]]:.3g}; with all cells it is number {int(place)}); the best for "
+        f"queries that are patched together scores {estimates[0].null:.3g} on average (p = {estimates[0].p_value:.2g})."
     )
     named = {e.name: e for e in estimates}
     if f"{MASKED}: mAP" in named:
@@ -199,7 +200,7 @@ METHODS = (
         family="retrieval",
         title="Search with a part of the picture",
         summary="Samples ranked by the visible cells of a query, and what each cell adds to their scores.",
-        version=2,
+        version=3,
         function=masked_retrieval,
         params=MaskedRetrievalParams,
         result=TokenMap,

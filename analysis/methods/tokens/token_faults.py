@@ -39,10 +39,10 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.dump import TokenDump, needed, simulate
 from analysis.tokens.fault import BIASED, FAULT, UNSEEN
 from analysis.tokens.faults import faults
-from analysis.tokens.opened_or_rows import opened_or_rows
 from analysis.tokens.rule import rule, rules
 from analysis.tokens.rules.received_attention import uniform_attention
 from analysis.tokens.schedule import schedule
+from analysis.tokens.subject import subject
 from analysis.tokens.survival import Survival, survival, together
 from analysis.tokens.tap_dump import RUN
 from analysis.tokens.view import CLASS, PATCH, TokenLayout
@@ -86,7 +86,9 @@ def token_faults(
         A rule that this network has nothing for, such as a class token; fewer than two samples of two tokens.
     """
     tap, rng, one = as_activations(activations), rng or np.random.default_rng(0), rule(params.rule)
-    live, dump, notes = opened_or_rows(tap, params.maximum_samples, rng, progress)
+    progress(0.0, "opening")
+    who, notes = subject(tap, params.maximum_samples, rng, progress=progress)
+    live, dump = (who.opened, None) if who.is_network else (None, who.dump)
     if live is None:
         run = simulate(dump, one, lambda n: schedule(one.schedule, params.share, dump.layers, n), rng=rng)
         where, notes = survival(dump.layout, run.states[-1]), (*notes, *run.notes)

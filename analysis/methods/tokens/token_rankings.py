@@ -35,10 +35,10 @@ from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.dump import TokenDump
-from analysis.tokens.opened_or_rows import opened_or_rows
 from analysis.tokens.oracle import read_in_the_end
 from analysis.tokens.rules.received_attention import received_mass, uniform_attention
 from analysis.tokens.searching import chance_spread, kendall
+from analysis.tokens.subject import subject
 from analysis.tokens.tap_dump import RUN
 
 ANSWER, ALL = "read by the answer", "read by all"
@@ -72,7 +72,9 @@ def token_rankings(
         Fewer than two samples of three tokens.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    live, dump, notes = opened_or_rows(tap, params.maximum_samples, rng, progress)
+    progress(0.0, "opening")
+    who, notes = subject(tap, params.maximum_samples, rng, progress=progress)
+    live, dump = (who.opened, None) if who.is_network else (None, who.dump)
     tables: list[np.ndarray] = []
     if live is None:
         names, parts = None, dump.blocks(BATCH)

@@ -32,9 +32,9 @@ from analysis.compute.statistics.sample_groups import mean_interval, share_inter
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.moved_answers import CHANGED, NATS, NetworkAnswers, RowAnswers
-from analysis.tokens.opened_or_rows import opened_or_rows
 from analysis.tokens.rule import rule
 from analysis.tokens.searching import Sigmoid, at_budget, fewest, fitted
+from analysis.tokens.subject import subject
 from analysis.tokens.tap_dump import RUN
 
 RULES = (
@@ -79,7 +79,9 @@ def token_search(
         A rule that this network has nothing for; fewer than two samples of two tokens.
     """
     tap, rng, one = as_activations(activations), rng or np.random.default_rng(0), rule(params.rule)
-    live, dump, notes = opened_or_rows(tap, params.maximum_samples, rng, progress)
+    progress(0.0, "opening")
+    who, notes = subject(tap, params.maximum_samples, rng, progress=progress)
+    live, dump = (who.opened, None) if who.is_network else (None, who.dump)
     answers = RowAnswers(dump, notes) if live is None else NetworkAnswers(live, params.measure)
     every = np.arange(answers.n)
     here, there = every[::2], every[1::2]

@@ -204,6 +204,7 @@ class Passing:
         out = _merged(x, state, step, torch)
         self.states.append(new)
         self.steps.append(step)
+        self.notes += view.notes
         self.deciding += time.perf_counter() - start
         return out
 

@@ -95,7 +95,7 @@ class TokenNetwork:
             raw = self._own(inputs)
         return TokenRun(
             passing.states, passing.steps, _answer(raw), passing.layout, passing.recorded,
-            time.perf_counter() - start, passing.deciding, tuple(passing.notes),
+            time.perf_counter() - start, passing.deciding, tuple(dict.fromkeys(passing.notes)),
         )  # fmt: skip
 
     def layout(self, inputs, tokens: int) -> TokenLayout:

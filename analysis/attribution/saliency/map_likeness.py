@@ -44,13 +44,9 @@ def chance_half(tokens: np.ndarray) -> float:
     return float(NORMAL * np.sqrt(variance.sum()) / len(variance))
 
 
-def in_other_order(maps: list, rng: np.random.Generator) -> list:
-    """Beside each the maps of another sample, at random: in a store sorted by class the next one is of the same."""
-    order = rng.permutation(len(maps))
-    found = list(maps)
-    for a, b in zip(order, np.roll(order, 1), strict=True):
-        found[a] = maps[b]
-    return found
+def beside(maps: list, partner: np.ndarray) -> list:
+    """Of each sample the maps of its partner (`analysis.compute.statistics.ring_pairs`)."""
+    return [maps[j] for j in partner]
 
 
 def same_length(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,56 @@
+"""What a method will take of taps that know their network: how large it is, and how many samples and tokens there are.
+
+    seconds = the method's own + passes × 3 weights × tokens of a sample / speed of this machine
+
+Two operations for each weight and token, and half as many again where some passes go backward; of convolutions, whose
+weights are used at many places, the tokens of the tap are taken for those places. A guess within a few times.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from analysis.activations import Activations
+from analysis.attribution.units.explained_units import AUTO, CONDITIONAL, SLOPES, UnitPartsParams
+from analysis.compute.machine import machine
+from analysis.features.readers import PROBE
+from analysis.sources.checkpoint import CODELESS
+from analysis.spec import Cost, Method
+
+OPERATIONS = 3.0  # of a pass, for each weight and token
+
+
+def cost_of(method: Method, taps: Sequence[Activations], params) -> Cost:
+    """Of the method with `params` of its own type; as it says itself where there is no network to be run again."""
+    found = method.cost(tuple(tuple(tap.shape) for tap in taps), params)
+    each = max((operations_of_a_pass(tap) for tap in taps), default=0.0)
+    if not found.passes or not each or getattr(params, "reader", "") == PROBE:
+        return found
+    if _by_slopes(taps[0], params):
+        params = dataclasses.replace(params, way=SLOPES)
+    samples = tuple(
+        (tap.layout.n_samples, tap.shape[1]) for tap in taps
+    )  # passes are of samples, not of tokens
+    passes = min(found.passes, method.cost(samples, params).passes)
+    return Cost(found.seconds + machine().seconds(flops32=each * passes), found.bytes, passes)
+
+
+def operations_of_a_pass(tap: Activations) -> float:
+    """Of one sample through the network that a tap was recorded from; 0 where it cannot be run again."""
+    network = _network(tap)
+    if network.get("kind") not in CODELESS:
+        return 0.0
+    tokens = tap.layout.n_rows / max(tap.layout.n_samples, 1)
+    return OPERATIONS * float(network.get("n_parameters") or 0) * tokens
+
+
+def _by_slopes(tap: Activations, params) -> bool:
+    """Whether "automatic" will be slopes, as `explained_units` chooses them."""
+    asked = isinstance(params, UnitPartsParams) and params.way == AUTO and params.absent != CONDITIONAL
+    return asked and _network(tap).get("modality") != "table"
+
+
+def _network(tap: Activations) -> dict:
+    manifest = getattr(getattr(tap, "store", None), "manifest", None) or {}
+    return manifest.get("checkpoint") or {}

@@ -1,0 +1,219 @@
+"""Which rule keeps the answer at the same cost? Every rule at matched multiply-adds, tokens really removed.
+
+At a share c of the network's multiply-adds each rule removes tokens by its own spread over the layers until
+
+    Σ_l [ t_l (2 d e + 2 d f) + t'_l g d m + 2 t_l² e ] + fixed  ≤  c · (the same with all tokens),
+
+t_l tokens at the attention of layer l and t'_l at its MLP. The network then answers with the tokens that are left.
+Measured: the share of samples with the same answer, with the right one, the cosine between the outputs, or the
+Kullback-Leibler divergence from the full answer.
+
+Interval: over samples, Wilson's for shares and Student's for means. Null: as many tokens removed at the same places,
+but at random; the estimates tell what each rule gains over that, paired by sample.
+
+When it lies: rules with trained scores run on stand-ins (said); multiply-adds are not seconds; a rule that removes late
+keeps more and saves less, which equal cost accounts for and equal token counts would not; samples of one class, or ones
+that a network knows anyway, make all rules look alike. Without a network the answer is a mean of rows.
+
+Cost: (1 + 2 rules x shares) passes of every sample at most.
+
+References: of the rules, in their own files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.activations import ArrayActivations, Layout, as_activations
+from analysis.compute.machine import machine
+from analysis.compute.statistics.sample_groups import mean_interval, share_interval
+from analysis.errors import InputError
+from analysis.results import Curve, Estimate
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.ledger import COSINE, MEASURES, NATS, RIGHT, SAME, spend
+from analysis.tokens.rule import Rule, rule, rules
+from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
+
+OPENING, ALL = 6.0, "all"
+SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+TOLD = 0.6  # of the multiply-adds, that estimates are of
+UNITS = {SAME: "share of samples", RIGHT: "share of samples", COSINE: "cosine", NATS: "nats"}
+
+
+@dataclass(frozen=True)
+class TokenLedgerParams:
+    measure: str = param(COSINE, "What is compared with the full answer.", choices=MEASURES)
+    rules: str = param(ALL, "Ids of rules with commas between them, or all.")
+    maximum_samples: int = param(64, "Most samples; a seeded random subset above.", low=2, high=100_000)
+    source: str = param(
+        AUTOMATIC, "Whose tokens: the network's, or the recorded rows.", choices=SOURCES, late=True
+    )
+
+
+def token_ledger(
+    activations, params: TokenLedgerParams = TokenLedgerParams(), rng=None, progress=no_progress
+) -> Curve:
+    """What each rule leaves of the answer, over the share of multiply-adds that it may spend.
+
+    Parameters
+    ----------
+    activations : Activations or array (rows, units)
+        Any tap of a transformer that can be run again; otherwise its rows are the tokens.
+
+    Returns
+    -------
+    Curve
+        One line for each rule over shares of multiply-adds, with intervals. Estimates: what each gains over random
+        tokens at 60 %, paired.
+
+    Raises
+    ------
+    NotFound, InputError, NotEnoughData
+        A rule that there is not, or that these tokens do not allow; fewer than two samples of two tokens.
+    """
+    tap, rng = as_activations(activations), rng or np.random.default_rng(0)
+    chosen = chosen_rules(params.rules)
+    who, notes = subject(
+        tap, params.maximum_samples, rng, params.source, lambda f, doing="": progress(0.1 * f, doing)
+    )
+    measure, told = _measure(who, params.measure)
+    chances = {c.id: c for c in map(chance_of, chosen)}
+    spent, said = spend(who, [*chosen, *chances.values()], SHARES, rng, progress, (0.1, 1.0))
+    progress(1.0, "done")
+    chosen = [one for one in chosen if (one.id, SHARES[0]) in spent]
+    if not chosen:
+        raise InputError(" ".join(said), "a rule that these tokens allow", "Ask for all rules")
+    return _curve(who, chosen, spent, measure, tap, (*notes, *told, *said))
+
+
+def chosen_rules(asked: str) -> list[Rule]:
+    """The rules of these ids. Raises NotFound."""
+    if asked.strip() in (ALL, ""):
+        return [one for one in rules().values() if one.id != "random"]
+    return [rule(name) for name in dict.fromkeys(a.strip() for a in asked.split(",") if a.strip())]
+
+
+def chance_of(one: Rule) -> Rule:
+    """Tokens at random in the places of a rule, with its limits: exactly as many multiply-adds."""
+    chance = rule("random")
+    return replace(chance, id=f"random {one.place} {one.schedule} {one.most}", place=one.place, schedule=one.schedule,
+                   most=one.most)  # fmt: skip
+
+
+def _measure(who, asked: str) -> tuple[str, tuple[str, ...]]:
+    if asked == RIGHT and (who.labels is None or not who.classifies):
+        return (SAME if who.classifies else COSINE), ("There are no labels that answers could be right by.",)
+    if asked in (SAME, NATS) and not who.classifies:
+        return COSINE, (f"Outputs are no classes: the cosine is told instead of '{asked}'.",)
+    return asked, ()
+
+
+def _curve(who, chosen, spent, measure: str, tap, notes) -> Curve:
+    interval = share_interval if measure in (SAME, RIGHT) else mean_interval
+    series, low, high = {}, {}, {}
+    for one in chosen:
+        each = [spent[one.id, s].values[measure] for s in SHARES]
+        each = [v[np.isfinite(v)] for v in each]
+        series[one.title] = np.array([v.mean() for v in each])
+        ends = [interval(v) for v in each]
+        low[one.title] = np.array([e.get("low", m) for e, m in zip(ends, series[one.title], strict=True)])
+        high[one.title] = np.array([e.get("high", m) for e, m in zip(ends, series[one.title], strict=True)])
+    null = {
+        one.title: np.array([np.nanmean(spent[chance_of(one).id, s].values[measure]) for s in SHARES])
+        for one in chosen
+    }
+    told = _estimates(who, chosen, spent, measure, tap.shape[1])
+    return Curve(
+        title=f"What is left of the answer of {who.what}", x=np.array(SHARES), x_name="share of multiply-adds",
+        y_name=measure, series=series, low=low, high=high, null=null, estimates=told,
+        reading=_reading(chosen, told, measure), caveats=(*notes, *_caveats(who, chosen, spent)),
+    )  # fmt: skip
+
+
+def _estimates(who, chosen, spent, measure: str, d: int) -> tuple[Estimate, ...]:
+    sign = -1.0 if measure == NATS else 1.0
+    found = []
+    for one in chosen:
+        gain = sign * (spent[one.id, TOLD].values[measure] - spent[chance_of(one).id, TOLD].values[measure])
+        gain = gain[np.isfinite(gain)]
+        found.append(Estimate(
+            f"{one.title} over random at {TOLD:.0%}", float(gain.mean()), **_ends(gain), null=0.0, n=len(gain), d=d,
+            null_method="as many tokens at random in the same places", unit=UNITS[measure],
+            estimator=f"difference in {measure}, paired by sample",
+        ))  # fmt: skip
+    return tuple(found)
+
+
+def _ends(gain: np.ndarray) -> dict:
+    """Student's interval; of one sample the number alone."""
+    return mean_interval(gain) or {
+        "low": float(gain[0]), "high": float(gain[0]), "interval": "one sample: none"
+    }  # fmt: skip
+
+
+def _reading(chosen, told, measure: str) -> str:
+    beyond = [e for e in told if e.low is not None and e.low > 0]
+    best = max(told, key=lambda e: e.value)
+    name = best.name.split(" over random")[0]
+    kept = f"{len(beyond)} of {len(told)} rules keep the answer better than random tokens ({measure})"
+    return f"At {TOLD:.0%} of the multiply-adds {kept}; the most is kept by {name}, {best.value:+.3g} over random."
+
+
+def _caveats(who, chosen, spent) -> list[str]:
+    said = [f"{who.n:,} samples, the same for all."]
+    if len(chosen) > 1:
+        said.append(f"Intervals are of single rules, not of the best of {len(chosen)}.")
+    missed = [
+        f"{one.title} {spent[one.id, s].cost.mean():.0%} at {s:.0%}"
+        for one in chosen for s in SHARES if abs(spent[one.id, s].cost.mean() - s) > 0.05
+    ]  # fmt: skip
+    if missed:
+        listed = ", ".join(missed[:8]) + (", …" if len(missed) > 8 else "")
+        said.append(f"Whole tokens and a rule's own limits do not meet every share; spent were: {listed}.")
+    said += [one.trained for one in chosen if one.trained]
+    return said
+
+
+def _cost(shapes, params: TokenLedgerParams) -> Cost:
+    (n, k), m = shapes[0], machine()
+    count = len(rules()) if params.rules.strip() in (ALL, "") else params.rules.count(",") + 1
+    samples = max(min(n, params.maximum_samples), 1)
+    passes = samples * (1 + 2 * count * len(SHARES))
+    tokens = min(n, 256)
+    held = 12.0 * n * k + 60.0 * tokens * tokens + 60.0 * tokens * k
+    return Cost(OPENING + m.seconds(flops64=1e7 * passes, moved=8.0 * n * k), held, passes)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """Tokens of which each is there twice: merging some of them keeps the mean, dropping at random does not."""
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.standard_normal((60, 8)), 2, axis=0)
+    tap = ArrayActivations(x, name="planted", layout=Layout(np.arange(0, 121, 12)))
+    found = token_ledger(tap, TokenLedgerParams(rules="tome"))
+    tome, chance = found.series["ToMe"], found.null["ToMe"]
+    return (
+        CheckLine("merging copies keeps the mean, at 80 %", 1.0, float(tome[1]), 1e-9),
+        CheckLine("dropping at random does not", 0.99, float(chance[-1]), 0.0, "at most"),
+        CheckLine("merging less random, at 60 %", 0.0, found.estimates[0].value, 0.0, "at least"),
+    )
+
+
+METHODS = (
+    Method(
+        id="token_ledger",
+        family="tokens",
+        title="Rules at equal cost",
+        summary="Each rule may spend the same multiply-adds: what is left of the answer, beside tokens kept at random.",
+        version=1,
+        function=token_ledger,
+        params=TokenLedgerParams,
+        result=Curve,
+        check=_check,
+        cost=_cost,
+        minimum_rows=2,
+        invariance="the order of samples",
+        libraries=("torch", "transformers"),
+    ),
+)

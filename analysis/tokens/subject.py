@@ -1,0 +1,141 @@
+"""Whose tokens: those of a network that can be run again, or the rows of a tap as they are.
+
+Without a network a rule can still be run on what was recorded (`analysis.tokens.tap_dump`): the rows of a sample are
+then its tokens, the same in each of a few layers, and the answer is the mean of the tokens that are left, weighed by
+their size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import Activations
+from analysis.errors import InputError, NotFound
+from analysis.spec import Progress, no_progress
+from analysis.tokens.arithmetic import NetworkShape
+from analysis.tokens.dump import LEDGER, TokenDump, simulate
+from analysis.tokens.opened import Opened, opened
+from analysis.tokens.outputs import logits_of_answer
+from analysis.tokens.rule import Rule
+from analysis.tokens.state import TokenState
+from analysis.tokens.tap_dump import LAYERS, NOTE, RUN, dump_of_rows
+from analysis.tokens.view import TokenLayout
+
+AUTOMATIC, ROWS = "the network where it can be run", "the recorded rows"
+SOURCES = (AUTOMATIC, ROWS)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Of b samples: `logits` (b, C), the states before each layer and after the last, what the tokens are, seconds of
+    the pass, notes."""
+
+    logits: np.ndarray
+    states: list[TokenState]
+    layout: TokenLayout
+    seconds: float
+    notes: tuple[str, ...]
+
+
+class NetworkSubject:
+    """A network that is run: tokens are really removed."""
+
+    is_network = True
+
+    def __init__(self, found: Opened) -> None:
+        self.opened = found
+        self.samples, self.labels, self.classes = found.samples, found.labels, found.classes
+        self.notes, self.layers = found.notes, found.network.layers
+        self.what = f"the network ({type(found.network.loaded.module).__name__})"
+        self.classifies = found.classifies
+
+    @property
+    def n(self) -> int:
+        return len(self.samples)
+
+    def shape(self) -> NetworkShape:
+        return self.opened.shape()
+
+    def dumps(self, size: int, names=LEDGER) -> Iterator[tuple[slice, TokenDump]]:
+        """(which of the samples, their dump); only "hidden" of a network without attention that can be read."""
+        for part, inputs in self.opened.batches(size):
+            run = self.opened.network.run(inputs, record=tuple(names))
+            yield part, TokenDump(run.layout, run.recorded)
+
+    def batches(self, size: int) -> Iterator[tuple[slice, object]]:
+        """(which of the samples, what `answer` takes)."""
+        return self.opened.batches(size)
+
+    def answer(self, given, rule: Rule | None = None, plan=None, settings=None, rng=None) -> Answered:
+        """What the network says with the tokens that a rule leaves."""
+        run = self.opened.network.run(given, rule, plan, settings, rng)
+        return Answered(logits_of_answer(run), run.states, run.layout, run.seconds, run.notes)
+
+
+class RowSubject:
+    """The rows of a tap, a few layers alike, and their mean as a class token."""
+
+    is_network, classifies, layers, labels = False, False, LAYERS, None
+    what, classes = "the recorded rows themselves", ()
+
+    def __init__(self, tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress) -> None:
+        self.dump, self.samples, self.seen = dump_of_rows(tap, maximum, rng, progress)
+        said = [NOTE, "The answer is the mean of the tokens that are left."]
+        if tap.layout.is_pooled:
+            said.append(f"{tap.name} holds one row of each sample: {RUN} neighbours are read as one sample.")
+        self.notes: tuple[str, ...] = (*self.seen.notes, *said)
+        self._width = tap.shape[1]
+
+    @property
+    def n(self) -> int:
+        return len(self.samples)
+
+    def shape(self) -> NetworkShape:
+        """That of a block four times as wide inside, as is usual."""
+        d = self._width
+        return NetworkShape(LAYERS, d, d, d, 4 * d)
+
+    def dumps(self, size: int, names=LEDGER) -> Iterator[tuple[slice, TokenDump]]:
+        return self.batches(size)
+
+    def batches(self, size: int) -> Iterator[tuple[slice, TokenDump]]:
+        return self.dump.blocks(size)
+
+    def answer(
+        self, given: TokenDump, rule: Rule | None = None, plan=None, settings=None, rng=None
+    ) -> Answered:
+        """The mean of the tokens that are left, weighed by their size; nothing is timed."""
+        x, free = given.recorded["hidden"][0], given.layout.free
+        if rule is None:
+            states, notes = [TokenState.start(given.layout.present)] * (LAYERS + 1), ()
+        else:
+            found = simulate(given, rule, plan, settings, rng)
+            states, notes = found.states, found.notes
+        inside = (states[-1].owner >= 0) & free
+        mean = (x * inside[:, :, None]).sum(axis=1) / np.maximum(inside.sum(axis=1), 1)[:, None]
+        return Answered(mean, states, given.layout, float("nan"), notes)
+
+
+def subject(
+    tap: Activations,
+    maximum: int,
+    rng: np.random.Generator,
+    source: str = AUTOMATIC,
+    progress: Progress = no_progress,
+) -> tuple[NetworkSubject | RowSubject, tuple[str, ...]]:
+    """Whose tokens of a tap, with at most `maximum` samples, and what is to be said about it.
+
+    Raises NotEnoughData: too few samples of two tokens or more.
+    """
+    why = ()
+    if source != ROWS:
+        try:
+            found = NetworkSubject(opened(tap, maximum, rng))
+            return found, found.notes
+        except (InputError, NotFound) as error:
+            why = (f"The network is not run: {str(error).split('. ')[0]}.",)
+    rows = RowSubject(tap, maximum, rng, progress)
+    return rows, (*why, *rows.notes)

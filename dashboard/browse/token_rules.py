@@ -1,0 +1,99 @@
+"""Rules that take tokens away, run on the dump of one sample: films, what they cost, and the answer in words."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.results import Curve, TokenFilm
+from analysis.tokens.arithmetic import multiply_adds
+from analysis.tokens.dump import simulate
+from analysis.tokens.film import film
+from analysis.tokens.kept_dump import KeptDump, load
+from analysis.tokens.rule import Rule, rule, rules
+from analysis.tokens.schedule import schedule
+from dashboard.figures.text import number
+
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A rule on a sample: its film, tokens before each layer and after the last, and multiply-adds (L,) of each layer,
+    linear and quadratic, beside those without removal."""
+
+    rule: Rule
+    film: TokenFilm
+    counts: tuple[int, ...]
+    linear: np.ndarray
+    quadratic: np.ndarray
+    share: float
+    notes: tuple[str, ...]
+
+
+@functools.lru_cache(maxsize=32)
+def opened(path: str) -> KeptDump:
+    """The dump of one sample; its file is named by its content."""
+    return load(Path(path))
+
+
+def titles() -> dict[str, str]:
+    """Rules by id as a person reads them, baselines last."""
+    return {id: one.title + (" (baseline)" if one.baseline else "") for id, one in rules().items()}
+
+
+@functools.lru_cache(maxsize=256)
+def shown(path: str, name: str, share: float, sample: int) -> Shown:
+    """A rule on the dump in a file. Raises InputError where the dump lacks what it looks at."""
+    kept, one = opened(path), rule(name)
+    layers = kept.dump.layers
+    found = simulate(kept.dump, one, lambda n: schedule(one.schedule, share, layers, n))
+    counts = tuple(int(s.counts[0]) for s in found.states)
+    whole, less = (multiply_adds(kept.shape, c, one.place) for c in ([counts[0]] * (layers + 1), counts))
+    made = film(found.states, found.steps, kept.dump.layout, one, picture=kept.picture, words=kept.words,
+                title=f"{one.title}, sample {sample}")  # fmt: skip
+    return Shown(one, made, counts, less.linear, less.quadratic, less.total / whole.total, found.notes)
+
+
+def staircase(found: list[Shown], kept: KeptDump) -> Curve:
+    """Multiply-adds of each layer under each rule, beside those of the network as it is."""
+    full = multiply_adds(kept.shape, [found[0].counts[0]] * (kept.dump.layers + 1))
+    series = {"without removal": (full.linear + full.quadratic) / 1e6}
+    for one in found:
+        series[one.rule.title] = (one.linear + one.quadratic) / 1e6
+    layers = np.arange(1, kept.dump.layers + 1, dtype=float)
+    return Curve(title="Multiply-adds of each layer", x=layers, x_name="layer", y_name="multiply-adds (millions)",
+                 series=series)  # fmt: skip
+
+
+def sentence(one: Shown) -> str:
+    """Tokens and cost of a rule in a sentence."""
+    quadratic = one.quadratic.sum() / max((one.linear + one.quadratic).sum(), 1e-300)
+    return (
+        f"**{one.rule.title}** leaves {one.counts[-1]} of {one.counts[0]} tokens: {one.share:.0%} of the multiply-adds "
+        f"({quadratic:.0%} of them quadratic in the tokens)."
+    )
+
+
+def answer_sentence(answer: Mapping, title: str) -> str:
+    """What the network says with the tokens really removed."""
+    said = "its output moves"
+    if answer["answers"]:
+        name, before, _ = max(answer["answers"], key=lambda a: a[1])
+        now, was, after = max(answer["answers"], key=lambda a: a[2])
+        said = (
+            f"the network still says **{now}** ({after:.1%}, before {before:.1%})"
+            if now == name
+            else f"the network no longer says {name} but **{now}** ({after:.1%}, before {was:.1%})"
+        )
+    slower = answer["seconds"] > answer["seconds_before"]
+    return (
+        f"With the tokens of {title} really removed, {said}; cosine to the full output {number(answer['cosine'])}, "
+        f"divergence {number(answer['nats'])} nats. A pass of this one sample takes {1000 * answer['seconds']:.1f} ms "
+        f"instead of {1000 * answer['seconds_before']:.1f} ms"
+        + (": of so few tokens deciding costs more than it saves." if slower else ".")
+    )

@@ -1,0 +1,82 @@
+"""Curve on paper."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.results import Curve
+from dashboard.figures import crowd_paper
+from dashboard.figures.curve_parts import (
+    DIRECT_LABELS,
+    chosen,
+    crowded,
+    drawn_places,
+    last_points,
+    marked,
+    span,
+)
+from dashboard.figures.labels import label_heights
+from dashboard.figures.paper import Page, entry, label_axes, legend_above
+from dashboard.figures.text import power_of_ten, shorten
+
+
+def paper(result: Curve, page: Page) -> None:
+    """Draw on the page."""
+    if crowded(result):
+        crowd_paper.paper(result, page)
+        return
+    axes = page.figure.add_subplot()
+    x = np.asarray(result.x, float)
+    coloured, rest = chosen(result)
+    for name in rest:
+        axes.plot(x, result.series[name], color="#c4c4c4", linewidth=0.4 * page.scale, zorder=1)
+    for k, name in enumerate(coloured):
+        if name in result.low and name in result.high:
+            good = drawn_places(result, x, name)
+            ends = result.low[name][good], result.high[name][good]
+            axes.fill_between(x[good], *ends, color=page.line(k)[0], alpha=0.16, linewidth=0)
+    for values in result.null.values():
+        axes.plot(x, values, color="#8a8a8a", dashes=(4, 2), linewidth=0.8 * page.scale)
+    for k, name in enumerate(coloured):
+        colour, dash = page.line(k)
+        good, at = drawn_places(result, x, name), marked(result, name)
+        axes.plot(
+            x[good],
+            result.series[name][good],
+            color=colour,
+            linestyle=dash,
+            label=entry(name, 26),
+            marker="o" if len(x) <= 30 and len(coloured) <= DIRECT_LABELS else "",
+            markersize=2.2 * page.scale,
+        )
+        size = 5 * page.scale
+        axes.plot(x[at], result.series[name][at], "D", color=colour, markersize=size, markeredgecolor="white")
+    if rest:
+        axes.plot([], [], color="#c4c4c4", linewidth=0.4 * page.scale, label=f"other ({len(rest):,} series)")
+    label_axes(page, axes, result.x_name, result.y_name)
+    axes.set_ylim(span(result))
+    if result.log_x:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(power_of_ten)
+        axes.xaxis.set_minor_formatter("")
+    if result.x_labels:
+        crowd_paper.names_along(page, axes, result)
+    if 1 < len(result.series) <= DIRECT_LABELS:
+        _paper_labels(axes, result, coloured, page)
+    elif len(result.series) > 1:
+        legend_above(page, axes)
+
+
+def _paper_labels(axes, result: Curve, names: list[str], page: Page) -> None:
+    ends = last_points(result, names)
+    gap = 9.5 * page.scale / (page.figure.get_figheight() * 72 * 0.78)
+    heights = label_heights([y for _, y in ends.values()], span(result), gap)
+    for (name, _), y in zip(ends.items(), heights, strict=True):
+        axes.annotate(
+            shorten(name, 18),
+            (1.015, y),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            color=page.line(names.index(name))[0],
+            annotation_clip=False,
+        )

@@ -1,0 +1,44 @@
+"""Which tokens survive, where did each patch go, what did it cost, and can attention be trusted?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import errors, state
+from dashboard.browse.token_questions import ABOUT_FILM, FILM, QUESTIONS, samples_of
+from dashboard.components import explained_sample, nothing_yet, questions, token_film
+
+RESETS = ("p.", "seed", "ask", "tap2", "step", "show")  # what belongs to the view before
+STARTS = 20.0  # seconds of work that a question may start by being asked
+TITLES = {FILM: "Film"} | {name: view.title for name, view in QUESTIONS.items()}
+
+
+def page() -> None:
+    """The title with the choice of view beside it, and the film or the questions of the view."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title("Tokens", width="content")
+        shown = st.segmented_control(
+            "View",
+            list(TITLES),
+            format_func=TITLES.get,
+            label_visibility="collapsed",
+            required=True,
+            **state.bound("view", next(iter(TITLES)), list(TITLES), resets=RESETS),
+        )
+    if state.current_tap() is None:
+        nothing_yet.draw()
+        return
+    with errors.shown():
+        if shown == FILM:
+            st.caption(ABOUT_FILM)
+            token_film.draw()
+            return
+        st.caption(QUESTIONS[shown].about)
+        questions.draw(QUESTIONS[shown].asks, shown, given=_samples, starts_below=STARTS)
+
+
+def _samples(method) -> dict:
+    return {setting: explained_sample.draw(setting) for setting in samples_of(method)}
+
+
+page()
