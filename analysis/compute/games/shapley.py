@@ -17,18 +17,11 @@ evaluations for the error of the better of shap's Kernel (without its l1 selecti
     products of up to 4 players, 100           0.57  0.42   .      10.8  2.25   .      0.01
     noise, 30                                  0.71  1.01  0.87    2.68  3.03  3.00    0.00
 
-<<<<<<< HEAD
-(.: not measured. The ViT's and the language model's first column is of before the surrogate was used below 2 M pairs.)
-Balance alone halves what few pairs need. Where the value of a coalition says nothing of another's, no estimator keeps
-one half: the benchmark's game `noise` prints the bound. Balance and surrogate take some 0.02 s at 50 pairs of 30
-players and 0.25 s at 300 pairs of 196: for networks of less than 0.1 ms an evaluation `shap` is quicker.
-=======
 (.: not measured.) From 8 times 2 M on all but noise keep one half, give or take that uncertainty; at 4 times the ViT,
 the language model and games without training do not, where 3 passes of Permutation do well. Run again with other seeds
 the language model's second number did not hold: its squared error was 1.8 times the target. For noise, where the value
 of a coalition says nothing of another's, the benchmark prints what no estimator can go below. Balance and surrogate
 take some 0.02 s at 50 pairs of 30 players and 0.25 s at 300 pairs of 196: below 0.1 ms an evaluation `shap` is quicker.
->>>>>>> shapley7
 """
 
 from __future__ import annotations
