@@ -354,9 +354,9 @@ def test_seeds_are_as_many_different_places_as_are_asked_for(shape):
 def test_as_many_clusters_as_tokens_are_the_tokens():
     x = RNG(0).standard_normal((30, 4))
     where = np.stack(np.divmod(np.arange(30), 6), axis=1).astype(float)
-    label, means = local_clusters(x, np.ones(30), where, np.arange(30), 5)
-    np.testing.assert_array_equal(label, np.arange(30))
-    np.testing.assert_allclose(means, x, atol=1e-12)
+    label, means = local_clusters(x[None], np.ones((1, 30)), where, np.arange(30), 5)
+    np.testing.assert_array_equal(label[0], np.arange(30))
+    np.testing.assert_allclose(means[0], x, atol=1e-12)
 
 
 def test_maps_that_are_constant_on_pieces_come_back_and_others_nearly():
