@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def duration(seconds: float | None) -> str:
-    """ "under 1 s", "12 s", "3 min 20 s", "2 h 5 min"; an unknown time is "an unknown time"."""
+    """ "under 1 s", "12 s", "3 min 20 s", "2 h 5 min", "5 days"; an unknown time is "an unknown time"."""
     if seconds is None or seconds != seconds:
         return "an unknown time"
     if seconds < 1:
@@ -14,6 +14,9 @@ def duration(seconds: float | None) -> str:
     if round(seconds) < 3600:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    days = seconds / 86_400
+    if days >= 3:
+        return f"{days:,.0f} days" if days < 1000 else f"{float(f'{days / 365.25:.2g}'):,.0f} years"
     hours, rest = divmod(round(seconds / 60), 60)
     return f"{hours} h {rest} min" if rest else f"{hours} h"
 

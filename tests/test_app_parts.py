@@ -183,7 +183,10 @@ def test_sizes_in_words():
     assert [words.size(n) for n in (999.4, 999_700, 999_999_999)] == ["999 B", "1 MB", "1 GB"]  # never 1e+03
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(59.4, "59 s"), (59.7, "1 min"), (3599.7, "1 h")])
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(59.4, "59 s"), (59.7, "1 min"), (3599.7, "1 h"), (4.32e5, "5 days"), (1.8e11, "5,700 years")],
+)
 def test_times_are_rounded_before_they_are_named(seconds, said):
     assert words.duration(seconds) == said
 

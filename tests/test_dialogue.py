@@ -23,8 +23,8 @@ def asked():
 
 def test_turns_are_read_from_the_table(asked):
     assert [t.shown for t in asked] == [(4,), (7, 8)]
-    assert asked[0].question == "If this sample were with wings, what would the network say?"
-    assert "also without beak" in asked[1].question
+    assert asked[0].question == "If what shows “wings” were put into this sample, what would the network say?"
+    assert "also taken out of this sample" in asked[1].question
 
 
 def test_guesses_go_through_a_link_in_their_order(asked):

@@ -142,6 +142,10 @@ def test_few_points_are_named_where_they_stand():
     told = named(Scatter(title="t", positions=close, rows=np.arange(3), names="name",
                          columns={"name": np.array(["a", "b", "c"])}))  # fmt: skip
     assert len(told) == 2  # no two names lie on each other
+    below = np.array([[0.0, 0], [0.0, 0.03], [1, 1]])
+    told = named(Scatter(title="t", positions=below, rows=np.arange(3), names="name",
+                         columns={"name": np.array(["a", "b", "c"])}))  # fmt: skip
+    assert [name for *_, name in told] == ["b", "c"]  # nor on a point
     many = Scatter(title="t", positions=np.zeros((61, 2)), rows=np.arange(61), names="name",
                    columns={"name": np.array(["x"] * 61)})  # fmt: skip
     assert not on_screen(many).layout.annotations

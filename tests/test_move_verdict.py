@@ -197,3 +197,18 @@ def test_two_things_done_at_some_tokens_of_one_site_follow_each_other(rng):
     new = x.numpy().copy()
     new[:, 2, 1] = 5.0
     np.testing.assert_allclose(found, new.mean(axis=1) @ SLOPE)
+
+
+def test_honest_patches_are_seldom_doubted_and_the_illusion_always():
+    """A unit exchanged between samples of independent units: about one in twenty is doubted, however few there are."""
+    honest, illusions, n = 0, 0, 10
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        rows, slope = rng.standard_normal((n, 6)), np.r_[2.0, rng.standard_normal(5)]
+        new = patched(rows, np.roll(rows, 1, axis=0), np.eye(6)[0])
+        honest += judged(rows, slope, new, sized=True).judged()[0] == FAITHFUL
+        rows = np.outer(3 * rng.standard_normal(n), [1.0, 0.0, 1.0])
+        new = patched(rows, np.roll(rows, 1, axis=0), [1, 1, 0])
+        illusions += judged(rows, SLOPE, new, sized=True).judged()[0] == ILLUSORY
+    assert honest >= 25  # of 30; five or fewer wrong has probability 0.997 at one in twenty
+    assert illusions == 30

@@ -15,7 +15,7 @@ from analysis.attribution.saliency import occlusion, random_masks, windows
 from analysis.attribution.saliency.agreement import agreement_over_samples
 from analysis.attribution.saliency.beyond_others import beyond_estimate, beyond_others
 from analysis.attribution.saliency.random_masks import block_rows, rise
-from analysis.attribution.saliency.way import Question, Settings, checked_map
+from analysis.attribution.saliency.way import Question, SaliencyMap, Settings, Way, checked_map
 from analysis.attribution.saliency.ways import WAYS
 from analysis.attribution.sample_run import SampleRun
 from analysis.attribution.targets import logit_target
@@ -166,6 +166,16 @@ def test_every_way_says_that_an_answer_is_not_finite_or_hangs_on_nothing(name):
 def test_a_background_on_which_the_answer_is_not_finite_is_refused(name):
     with pytest.raises(InputError, match="NaN"):
         checked_map(WAYS[name], asked(Missing(), np.ones((1, 4, 4))))
+
+
+def test_single_tokens_may_be_without_a_value_of_random_masks_only():
+    holes = np.r_[np.nan, np.arange(15.0)]
+    random = Way("random masks", "", lambda q: SaliencyMap(holes, 1, errors=holes), lambda *_: 1, signed=True)
+    other = Way("other", "", lambda q: SaliencyMap(holes, 1), lambda *_: 1, signed=True)
+    question = asked(Deaf(), np.ones((1, 4, 4)))
+    assert checked_map(random, question).values is holes
+    with pytest.raises(InputError, match="a map by other at input with NaN"):
+        checked_map(other, question)
 
 
 # ---------------------------------------------------------------------------- memory

@@ -19,6 +19,10 @@ from analysis.compute import kept
 from analysis.errors import Cancelled, InputError, NotFound
 from analysis.methods.attribution import saliency_map
 from analysis.methods.attribution.attribution_noise import AttributionNoiseParams, attribution_noise
+from analysis.methods.attribution.cascade_randomisation import (
+    CascadeRandomisationParams,
+    cascade_randomisation,
+)
 from analysis.methods.attribution.insertion_deletion_areas import (
     InsertionDeletionAreasParams,
     insertion_deletion_areas,
@@ -215,3 +219,15 @@ def test_the_memory_of_many_coalitions_and_masks_is_told_before():
     assert masks[0] + 5e7 < masks[1] <= masks[2] < 1e9
     court = METHODS[0].cost(shape, WayAgreementParams(ways="Shapley values"))
     assert court.bytes > METHODS[0].cost(shape, WayAgreementParams(ways="gradient")).bytes + 4e6
+
+
+def test_maps_with_other_weights_are_kept_by_draw_and_stage(network, shelf):
+    tap = network(Picture(), data(8, 2, 6, 6), "map")
+    params = CascadeRandomisationParams(ways="gradient", draws=3, samples=8)
+    with kept.keeping(None):
+        alone = cascade_randomisation(tap, params, np.random.default_rng(0))
+    first, again = (cascade_randomisation(tap, params, np.random.default_rng(0)) for _ in range(2))
+    assert len(shelf.arrays) == 3 * 2 + 3 * 2  # draws and stages; ways and blocks of samples
+    for found in (first, again):
+        for name, line in alone.series.items():
+            np.testing.assert_array_equal(found.series[name], line)

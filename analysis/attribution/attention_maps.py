@@ -62,7 +62,7 @@ def _hooked(run: SampleRun, module) -> list:
 
     found: list = []
     if not any(isinstance(layer, torch.nn.MultiheadAttention) for layer in module.modules()):
-        with _watched(found):
+        with fused_weights(found):
             _forward(run, module)
         return found
 
@@ -92,7 +92,7 @@ def _forward(run: SampleRun, module) -> None:
     run.loaded.call(module, given) if run.loaded.call else run.loaded.run(given)
 
 
-def _watched(found: list):
+def fused_weights(found: list):
     """A block in which the weights of every call of the fused kernel are added to `found`."""
     import torch
 

@@ -150,7 +150,7 @@ def logit_target(
     NotFound
         No such class or token.
     InputError
-        No logits; a difference of a class to itself.
+        No logits, or NaN among them; a difference of a class to itself.
     """
     if kind not in KINDS:
         raise ParameterError(f"an explained number {kind!r}", "one of " + ", ".join(KINDS))
@@ -158,6 +158,13 @@ def logit_target(
     for asked in (answer, against):
         if asked is not None and not 0 <= asked < len(z):
             raise NotFound(f"class {asked}", f"0 … {len(z) - 1}, the outputs of the network")
+    if not bool(z.isfinite().any()) or bool(
+        z.isnan().any()
+    ):  # single ones may be -∞: answers that are shut out
+        raise InputError(
+            f"{int(z.isnan().sum())} of {len(z)} logits are NaN and {int(z.isinf().sum())} infinite",
+            "finite logits", "Look for weights or inputs that are not finite",
+        )  # fmt: skip
     answer = int(z.argmax()) if answer is None else int(answer)
     if kind in OF_TWO and against is None:
         z[answer] = -float("inf")

@@ -13,7 +13,7 @@ from analysis.interventions.bench import Bench
 from analysis.interventions.components import NetworkParts, Site
 from analysis.interventions.interventions import Cell
 from analysis.interventions.many_targets import ManyTargets
-from analysis.interventions.move_trial import judge_moves
+from analysis.interventions.move_trial import MOST, judge_moves
 from analysis.interventions.move_verdict import Claim, MoveVerdict
 from analysis.interventions.pairs import Pairs
 from analysis.interventions.verdict_words import verdict_caveats, verdict_numbers, verdict_sentence
@@ -21,6 +21,11 @@ from analysis.results import Estimate
 from analysis.spec import Progress
 
 ROWS = 10  # rows of a sample through the network, for one claim
+
+
+def verdict_bytes(samples: int, units: int) -> float:
+    """What a verdict holds, of samples of one token."""
+    return 100.0 * min(samples, MOST) * units
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,9 @@ def _run(loaded: LoadedModel, rows):
 
 
 def _words(loaded: LoadedModel, ids: Sequence[int]) -> str:
-    return "".join(loaded.decode(int(i)) if loaded.decode else f" {int(i)}" for i in ids)
+    """The text, ends of lines as a sign: it stands in one line of a table."""
+    text = "".join(loaded.decode(int(i)) if loaded.decode else f" {int(i)}" for i in ids)
+    return text.replace("\n", "⏎")
 
 
 def words_of(bench: Bench, written: np.ndarray) -> str:

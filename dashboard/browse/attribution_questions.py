@@ -17,6 +17,7 @@ QUESTIONS = {  # by name in the URL
             "What do all ways of saliency show?": "saliency_ways",
             "Where, layer by layer?": "saliency_by_layer",
             "What does hiding each place do, at any layer?": "augmentation_occlusion",
+            "What of it should be looked at next?": "reveal_one",
             "By which angles does a hidden place turn it?": "occlusion_angles",
             "How does it change over a feature's range?": "response_curve",
             "What would it look like, moved along a direction?": "edit_strip",

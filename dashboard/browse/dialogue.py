@@ -27,7 +27,8 @@ class Turn:
     @property
     def question(self) -> str:
         also = "also " if self.step > 1 else ""
-        return f"If this sample were {also}{self.change} {self.concept}, what would the network say?"
+        moved = "taken out of" if self.change == "without" else "put into"
+        return f"If what shows “{self.concept}” were {also}{moved} this sample, what would the network say?"
 
 
 def turns(result: Table) -> list[Turn]:

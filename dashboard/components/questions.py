@@ -85,7 +85,7 @@ def _passes(method: Method, references: list[str], params: dict) -> None:
         st.caption(
             f"About {float(f'{cost.passes:.2g}'):,.0f} passes through the network, where it can be run here."
         )
-    cost_line.beyond_memory(cost)
+    cost_line.too_much(cost)
 
 
 def _answer(

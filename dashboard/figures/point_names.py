@@ -9,7 +9,7 @@ from dashboard.figures.style import Theme, translucent
 from dashboard.figures.text import markup, shorten
 
 MOST, LONGEST = 60, 18  # points; characters
-LETTER, HIGH = 0.0125, 0.04  # of a name, as shares of the picture
+LETTER, HIGH, ABOVE = 0.0125, 0.05, 0.06  # of a name, as shares of the picture
 
 
 def named(result: Scatter) -> list[tuple[float, float, str]]:
@@ -31,6 +31,10 @@ def named(result: Scatter) -> list[tuple[float, float, str]]:
     far = np.abs(at - np.median(at[good], axis=0)).max(axis=1)
     kept: list[int] = []
     for i in sorted(np.flatnonzero(good), key=lambda i: -far[i]):  # those that stand alone first
+        over = at[good] - at[i]  # points that the name would cover
+        half = LETTER * min(len(names[i]), LONGEST) / 2
+        if ((np.abs(over[:, 0]) < half) & (over[:, 1] > 0) & (over[:, 1] < ABOVE)).any():
+            continue
         wide = [LETTER * (min(len(names[i]), LONGEST) + min(len(names[k]), LONGEST)) / 2 for k in kept]
         apart = [np.abs(at[i] - at[k]) for k in kept]
         if all(dx > w or dy > HIGH for (dx, dy), w in zip(apart, wide, strict=True)):

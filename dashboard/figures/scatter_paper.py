@@ -125,7 +125,8 @@ def _paper_axes(axes, page: Page, result: Scatter, ready: Points, i: int, j: int
     if result.levels:
         axes.set_yticks(list(result.levels.values()), [shorten(name, 18) for name in result.levels])
         axes.tick_params(axis="y", length=0)
-        axes.grid(axis="y", color="#e3e3e3", linewidth=0.5 * page.scale, zorder=0)
+        axes.set_axisbelow(True)
+        axes.grid(axis="y", color="#e3e3e3", linewidth=0.5 * page.scale)
     if point_names.bare_second_axis(result):
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)

@@ -11,6 +11,8 @@ from analysis.spec import Cost, Method
 from dashboard import state
 from dashboard.words import about, size
 
+LONG = 120.0  # seconds
+
 
 def draw(method: Method, references: Sequence[str], params: dict) -> Cost:
     """One line with rows, seconds and memory, and what to reduce when it is much. Raises LoupeError where the
@@ -22,21 +24,20 @@ def draw(method: Method, references: Sequence[str], params: dict) -> Cost:
     data = ", ".join(f"{n:,} rows × {d:,} units" for n, d in shapes)
     passes = f"; about {cost.passes:,} passes through the network" if cost.passes else ""
     st.caption(f"{data}: {about(cost.seconds)} and {size(cost.bytes)} of memory on this machine{passes}")
-    if not beyond_memory(cost) and cost.seconds > 120:
-        st.caption("That is long: fewer rows, where the method has such a setting, make it shorter.")
+    too_much(cost)
     return cost
 
 
-def beyond_memory(cost: Cost) -> bool:
-    """Whether a run needs more memory than is free; says so, and what to reduce."""
-    if cost.bytes <= free_memory():
-        return False
-    st.warning(
-        f"This needs about {size(cost.bytes)} of memory and {size(free_memory())} are free. "
-        "Use fewer rows, smaller settings, or a tap with one row per sample.",
-        icon=":material/memory:",
-    )
-    return True
+def too_much(cost: Cost) -> None:
+    """Says where a run needs more memory than is free, or long, and what to reduce."""
+    if cost.bytes > free_memory():
+        st.warning(
+            f"This needs about {size(cost.bytes)} of memory and {size(free_memory())} are free. "
+            "Use fewer rows, smaller settings, or a tap with one row per sample.",
+            icon=":material/memory:",
+        )
+    elif cost.seconds > LONG:
+        st.caption("That is long: fewer rows, or smaller settings, make it shorter.")
 
 
 def free_memory() -> float:

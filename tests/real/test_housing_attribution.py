@@ -2,10 +2,14 @@
 
 import json
 import shutil
+from math import comb
 
 import numpy as np
 import pytest
+import torch
 
+from analysis.attribution import targets
+from analysis.attribution.tap_runs import tap_runs
 from analysis.attribution.units.explained_units import CONDITIONAL, INPUT_COLUMNS
 from analysis.methods.attribution.attribution_beeswarm import AttributionBeeswarmParams, attribution_beeswarm
 from analysis.methods.attribution.attribution_dependence import (
@@ -14,6 +18,7 @@ from analysis.methods.attribution.attribution_dependence import (
 )
 from analysis.methods.attribution.global_attribution import GlobalAttributionParams, global_attribution
 from analysis.methods.attribution.interaction_matrix import InteractionMatrixParams, interaction_matrix
+from analysis.methods.attribution.sample_attribution import SampleAttributionParams, sample_attribution
 from analysis.recording.recorder import record
 from analysis.sources.checkpoint import open_checkpoint
 from analysis.sources.data import open_data
@@ -61,12 +66,40 @@ def test_all_columns_are_ranked_exactly_and_add_up(tap):
     assert told["residual of the sum"].value < 1e-5
     assert told["sampling error"].value == 0  # all 256 coalitions
     assert "price" in table.title
+    assert found["unit"][found["rank"].argmin()] == "median_income"
+    assert table.reading.count("median_income") >= 1
     assert (found["rank, low"] <= found["rank"]).all()
     assert (found["rank"] <= found["rank, high"]).all()
     other = global_attribution(tap, GlobalAttributionParams(**FEW, absent=CONDITIONAL))
     line = {name: i for i, name in enumerate(found["unit"])}
     moved = np.abs(other.columns["size"] - found["size"]) / found["size"].sum()
     assert moved[[line["latitude"], line["longitude"]]].max() > 0.02  # these two tell of each other
+
+
+def test_the_ledger_of_one_district_is_the_sum_of_its_columns_over_every_order(tap):
+    """Against all 256 coalitions, asked one by one of the network and weighed by Shapley's formula."""
+    few = SampleAttributionParams(
+        sample=3, players="columns", site="the network's input", way="Shapley values", number="logit",
+        background_samples=12, background="samples", null_samples=3,
+    )  # fmt: skip
+    found = sample_attribution(tap, few)
+    assert found.names == NAMES
+    assert abs(found.residual) < 1e-5 * abs(found.end - found.start)
+    assert found.value_name.startswith("price")
+    runs = tap_runs(tap)
+    x, target = runs.run(3).clean.numpy(), targets.logit_target(runs.run(3).logits)
+    rng, n = np.random.default_rng(0), tap.layout.n_samples
+    others = rng.permutation(np.delete(np.arange(n), 3))[:12]
+    behind = np.stack([runs.run(int(i)).clean.numpy() for i in np.sort(others)])
+    masks = (np.arange(256)[:, None] >> np.arange(8)) & 1 == 1
+    mixed = np.where(masks[:, None, None, :], x, behind[None])
+    asked = torch.as_tensor(mixed.reshape(-1, *x.shape))
+    v = runs.run(3).values(asked, target).double().numpy().reshape(256, 12).mean(axis=1)
+    for j in range(8):
+        without = np.flatnonzero(~masks[:, j])
+        weights = 1 / (8 * np.array([comb(7, int(masks[s].sum())) for s in without]))
+        known = (weights * (v[without | (1 << j)] - v[without])).sum()
+        assert found.values[j] == pytest.approx(known, abs=1e-4)
 
 
 def test_pictures_of_the_same_parts(tap):

@@ -67,7 +67,7 @@ def test_the_converted_network_says_what_the_original_says(folder, own, text, kn
 
 
 def test_attention_is_the_same_read_off_either_way(folder, own):
-    """One network is switched to attention that tells its weights; of the other the fused kernel gives them away."""
+    """One network is switched to attention that tells its weights; the other's are taken from the fused kernel."""
     text = "Tim saw Lily and Max in the red car. Tim saw Lily and Max in the red car."
     told = attention_of(SampleRun(open_checkpoint(folder).load(), text, "model.embed_tokens"))
     taken = attention_of(SampleRun(own, text, "embedding"))

@@ -31,17 +31,18 @@ ROUNDING = 1e-6  # of the largest part: parts are not held apart from their null
 @dataclass(frozen=True)
 class Parts:
     """`values`, `low`, `high` (players,), None without an interval; `ends` the number on the background and on the
-    sample; `said` what it took, in a sentence."""
+    sample; `said` what it took, in a sentence; `why` there is no interval, where there is none."""
 
     values: np.ndarray
     low: np.ndarray | None
     high: np.ndarray | None
     ends: tuple[float, float]
     said: str
+    why: str = EXACT
 
     @property
     def notes(self) -> tuple[str, ...]:
-        none = f"Parts have no interval: {EXACT}."
+        none = f"Parts have no interval: {self.why}."
         return (self.said,) if self.low is not None else (self.said, none)
 
 
@@ -79,7 +80,8 @@ def by_values(
     if found.pairs == 0 or not np.isfinite(low).all():
         low = high = None
     said = f"{found.evaluations:,} coalitions, {found.model_rows:,} passes: {found.method}."
-    return Parts(found.values[:, 0], low, high, (float(found.empty[0]), float(found.full[0])), said)
+    why = EXACT if found.pairs == 0 else "coalitions were drawn once, and a larger budget would repeat that"
+    return Parts(found.values[:, 0], low, high, (float(found.empty[0]), float(found.full[0])), said, why)
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def parts_estimates(parts: Parts, null: Null, names, d: int) -> tuple[Estimate, 
     count, best = null.beyond(values), int(np.abs(values).argmax())
     what = f"{null.way} of {len(null.draws)} {null.of}"
     residual = abs(ends[1] - ends[0] - float(values.sum())) / max(abs(ends[1] - ends[0]), 1e-300)
-    own = {"interval": f"none: {EXACT}"} if parts.low is None else {
+    own = {"interval": f"none: {parts.why}"} if parts.low is None else {
         "low": float(parts.low[best]), "high": float(parts.high[best]), "interval": "Student's t, of this one part"
     }  # fmt: skip
     return (
@@ -145,7 +147,7 @@ def parts_estimates(parts: Parts, null: Null, names, d: int) -> tuple[Estimate, 
                  **against_largest(values[best], np.abs(null.draws).max(axis=1)), n=m, d=d,
                  null_method=f"largest of all parts, {what}", estimator="the part of largest size"),
         Estimate("residual", float(residual), n=m, d=d,
-                 null=0.0, null_method="parts that add up, exactly", interval=f"none: {EXACT}",
+                 null=0.0, null_method="parts that add up, exactly", interval="none: one sum of one sample",
                  estimator="|answer - background - sum of parts| / |answer - background|"),
     )  # fmt: skip
 

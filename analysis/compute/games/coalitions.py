@@ -10,6 +10,7 @@ there are not so many (C. Musco & R. T. Witter 2025). The count of each size is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from math import comb
 
@@ -31,6 +32,15 @@ class Pairs:
     def signs(self) -> np.ndarray:
         """+1 for members and -1 for the others (n, players)."""
         return np.where(self.members, 1.0, -1.0)
+
+    @cached_property
+    def regression(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Design (n, players), orthogonal to equal shares; weights (n,), the largest 1; inverse of normal matrix."""
+        x = self.signs
+        design = (x - x.mean(axis=1, keepdims=True)) / 2
+        weights = self.weights / self.weights.max()
+        normal = (design * weights[:, None]).T @ design
+        return design, weights, np.linalg.pinv(normal, rcond=1e-11, hermitian=True)
 
     @property
     def everything(self) -> bool:

@@ -74,7 +74,7 @@ def learned_metric(
     players = signs.shape[1]
     own = np.abs(values / np.maximum(np.abs(values).max(axis=0), 1e-300)).mean(axis=1)
     linear = LINEAR / players * signs @ signs.T
-    free = _left_out_error(linear, np.zeros_like(linear), 0.0, odd)
+    free = _left_out_error(linear, np.zeros_like(linear), 0.0, odd, players)
     flat = even - even.mean(axis=0)
     flat = flat / np.maximum(np.sqrt((flat**2).mean(axis=0)), 1e-300)
     best = (np.inf, np.eye(players))
@@ -82,14 +82,18 @@ def learned_metric(
         before = np.inf
         for k in range(rounds):
             products = _products(signs, metric)
-            error = _left_out_error(linear, products, SHARES[1], odd)
+            error = _left_out_error(linear, products, SHARES[1], odd, players)
             best = min(best, (error, metric), key=lambda one: one[0])
             if error > before or k == rounds - 1:
                 break
             before, metric = error, _next_metric(signs, flat, metric, products)
     least, metric = best
     products = _products(signs, metric)
-    others = {share: _left_out_error(linear, products, share, odd) for share in SHARES if share != SHARES[1]}
+    others = {
+        share: _left_out_error(linear, products, share, odd, players)
+        for share in SHARES
+        if share != SHARES[1]
+    }
     errors = {SHARES[1]: least, **others}
     share = min(errors, key=errors.get)
     return metric, share, 1 - errors[share] / free
@@ -100,14 +104,16 @@ def _products(signs: np.ndarray, metric: np.ndarray) -> np.ndarray:
     return products / np.diag(products).mean()
 
 
-def _left_out_error(linear: np.ndarray, products: np.ndarray, share: float, y: np.ndarray) -> float:
-    """Mean squared error at each pair, fitted to the others; of many pairs, at the last quarter fitted to the first
-    three (a seventh of the time)."""
+def _left_out_error(
+    linear: np.ndarray, products: np.ndarray, share: float, y: np.ndarray, players: int
+) -> float:  # fmt: skip
+    """Mean squared error at each pair, fitted to the others; of many pairs for their players, at the last quarter
+    fitted to the first three (a seventh of the time)."""
     from scipy.linalg import cho_factor, cho_solve, lapack
 
     kernel = linear + share * _cubed(products)
     kernel[np.diag_indices_from(kernel)] += 1 - share
-    if len(y) > ONE_BY_ONE:
+    if len(y) > max(ONE_BY_ONE, 4 * players):
         fit = 3 * len(y) // 4
         dual = cho_solve(cho_factor(kernel[:fit, :fit], lower=True), y[:fit])
         return float(((y[fit:] - kernel[fit:, :fit] @ dual) ** 2).mean())

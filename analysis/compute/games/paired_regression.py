@@ -47,24 +47,20 @@ def drawn_game(game: Game, budget: int, rng: np.random.Generator) -> tuple[Pairs
 
 def solve(
     pairs: Pairs, odd: np.ndarray, total: np.ndarray, fitted: np.ndarray | None = None,
-    mutual: np.ndarray | None = None, power: int = 1,
+    mutual: np.ndarray | None = None, power: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Values and standard errors (players, outputs) from the odd part `odd` (n, outputs) of a game that is worth
     `total` (outputs,).
 
     `mutual` (m, m): where the answers `fitted` (m,) were adjusted by help of each other, the product of what two owe
     each other. Errors of such two go together, by that factor: a term of the variance that the sandwich lacks.
+    `power` of 1 - leverage that squares are divided by: 1 is HC2, 2 HC3; between them where much else was fitted.
     """
     players = pairs.members.shape[1]
     if players == 1:
         return total[None].copy(), np.zeros((1, len(total)))
-    x = pairs.signs
-    lean = x.mean(axis=1, keepdims=True)
-    design = (x - lean) / 2  # orthogonal to equal shares
-    target = odd - lean * total / 2
-    weights = pairs.weights / pairs.weights.max()
-    normal = (design * weights[:, None]).T @ design
-    inverse = np.linalg.pinv(normal, rcond=1e-11, hermitian=True)
+    design, weights, inverse = pairs.regression
+    target = odd - pairs.signs.mean(axis=1, keepdims=True) * total / 2
     values = inverse @ (design.T @ (weights[:, None] * target))
     rest = target - design @ values
     reach = design @ inverse

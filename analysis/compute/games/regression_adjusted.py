@@ -24,12 +24,14 @@ def adjusted_values(game: Game, budget: int, rng: np.random.Generator) -> Player
     pairs, odd, total = drawn_game(game, budget, rng)
     values, errors = solve(pairs, odd, total)
     method, n = "paired regression", len(odd)
-    if not pairs.everything and n >= 2 * game.players:
+    if not pairs.everything and 4 * n >= 5 * game.players:
         even = game(pairs.members) - odd
         surrogate = fit_surrogate(pairs, odd, even, values, rng)
         if surrogate.explained > 0:
             values, _ = solve(pairs, odd - surrogate.apart, total)
-            _, errors = solve(pairs, odd - surrogate.told, total, surrogate.fitted, surrogate.mutual, power=2)
+            _, errors = solve(
+                pairs, odd - surrogate.told, total, surrogate.fitted, surrogate.mutual, power=1.5
+            )
             method = "paired regression, adjusted by a cubic surrogate"
     return of_game(game, values, errors, method, pairs=0 if pairs.everything else n,
                    freedom=n - game.players + 1, spent_before=before)  # fmt: skip

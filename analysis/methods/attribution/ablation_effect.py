@@ -45,7 +45,7 @@ from analysis.interventions.bench import (
     open_bench,
     refuse_unmoved,
 )
-from analysis.interventions.bench_verdict import ROWS, verdict_on
+from analysis.interventions.bench_verdict import ROWS, verdict_bytes, verdict_on
 from analysis.interventions.components import LAYERS, Component
 from analysis.interventions.interventions import ABLATIONS, MEAN, ZERO
 from analysis.results import Estimate, Table
@@ -202,6 +202,7 @@ def _cost(shapes, params: AblationParams) -> Cost:
     parts = min(k, params.most) if params.parts in (UNITS, FEATURES) else PARTS
     rows = samples * (parts * (1 + params.draws) + ROWS)
     held = 40.0 * n * k + 16.0 * samples * min(k, params.most) * (1 + params.draws)
+    held += verdict_bytes(samples, k)
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
 

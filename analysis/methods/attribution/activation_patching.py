@@ -37,7 +37,7 @@ from analysis.compute.statistics.ratios import ratio_interval
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import FEWEST, OPENING, Bench, BenchParams, open_bench
-from analysis.interventions.bench_verdict import Verdict, verdict_on_pairs
+from analysis.interventions.bench_verdict import Verdict, verdict_bytes, verdict_on_pairs
 from analysis.interventions.pairs import ANOTHER, CORRUPTIONS, NOISE, SAME, pairs_of
 from analysis.interventions.sweep_numbers import (
     cells,
@@ -185,6 +185,7 @@ def _cost(shapes, params: PatchingParams) -> Cost:
     samples = min(n, params.maximum_samples)
     rows = samples * (2.0 * LAYERS_OF * params.most_columns + 12)
     held = 12.0 * n * k + 40.0 * samples * k
+    held += verdict_bytes(samples, k)
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
 

@@ -40,7 +40,7 @@ from analysis.activations import ArrayActivations
 from analysis.compute.machine import machine
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import FEWEST, OPENING, Bench, BenchParams, open_bench, refuse_unmoved
-from analysis.interventions.bench_verdict import ROWS, verdict_on
+from analysis.interventions.bench_verdict import ROWS, verdict_bytes, verdict_on
 from analysis.interventions.circuit_edges import Edges, edge_claim, edges_of, noisy, share_kept
 from analysis.interventions.circuit_facts import circuit_estimates, matched_sets, share_of, tested
 from analysis.interventions.circuits import BY_HEADS, KINDS, Graph, graph_of, wired
@@ -177,6 +177,7 @@ def _cost(shapes, params: CircuitParams) -> Cost:
     samples, parts = min(n, params.maximum_samples), min(k, params.most)
     rows = samples * (parts * (9 + params.random) + params.edges + NAMED * (ROWS + 2))
     held = 40.0 * n * k + 60.0 * samples * parts * 8
+    held += verdict_bytes(samples, k)
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 2e-4 * rows, held, int(rows))
 
 

@@ -38,7 +38,7 @@ from analysis.compute.machine import machine
 from analysis.compute.statistics.ratios import ratio_interval
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import FEWEST, OPENING, BenchParams, open_bench, refuse_unmoved
-from analysis.interventions.bench_verdict import ROWS, verdict_on
+from analysis.interventions.bench_verdict import ROWS, verdict_bytes, verdict_on
 from analysis.interventions.circuit_edges import edge_claim, edges_of, share_kept
 from analysis.interventions.circuit_facts import matched_sets, share_of
 from analysis.interventions.circuits import BY_HEADS, KINDS, graph_of, wired
@@ -185,6 +185,7 @@ def _cost(shapes, params: CircuitCurveParams) -> Cost:
     samples, parts = min(n, params.maximum_samples), min(k, params.most)
     rows = samples * (parts * (4 + params.sizes * (6 + 2 * params.random)) + params.edges + ROWS)
     held = 20.0 * n * k + 30.0 * samples * parts
+    held += verdict_bytes(samples, k)
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 2e-4 * rows, held, int(rows))
 
 

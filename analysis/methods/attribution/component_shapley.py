@@ -53,7 +53,7 @@ from analysis.interventions.bench import (
     open_bench,
     refuse_unmoved,
 )
-from analysis.interventions.bench_verdict import ROWS, verdict_on
+from analysis.interventions.bench_verdict import ROWS, verdict_bytes, verdict_on
 from analysis.interventions.component_game import component_game, two_answers
 from analysis.interventions.components import HEADS
 from analysis.interventions.interventions import MEAN
@@ -207,6 +207,7 @@ def _cost(shapes, params: ComponentShapleyParams) -> Cost:
     coalitions = min(params.budget, 2.0 ** min(players, 40))
     rows = samples * (coalitions + ROWS)
     held = 10.0 * n * k + coalitions * (8.0 * (samples + params.null_draws) + 200.0)
+    held += verdict_bytes(samples, k)
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 2e-4 * rows, held, int(rows))
 
 

@@ -50,7 +50,7 @@ class EditStripParams(AxisParams):
     farthest: float = param(
         4.0, "Largest move, in standard deviations along it.", label="largest move", low=0.01, high=1000.0
     )
-    points: int = param(7, "Pictures of the strip; odd, so that one is not moved.", low=3, high=31)
+    points: int = param(5, "Pictures of the strip; odd, so that one is not moved.", low=3, high=31)
     draws: int = param(20, "Random directions.", label="random directions", low=2, high=500)
     maximum_samples: int = param(600, "Most samples; a seeded random subset above.", low=20, high=10_000)
 
@@ -106,7 +106,7 @@ def edit_strip(
         reading=_reading(params, axis.label, decoder, estimates),
         caveats=(*sets.notes, *axis.notes, *decoder.notes, *_caveats(decoder, means, way, params, scale, sets)),
         estimates=estimates, samples=np.full(len(alphas), params.sample), values=strip, value_name=decoder.unit,
-        grid=decoder.grid, names=tuple("not moved" if a == 0 else f"{a:+.3g} deviations" for a in alphas),
+        grid=decoder.grid, names=tuple("as it is" if a == 0 else f"{a:+.2g} sd" for a in alphas),
     )  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def _estimates(means, way, decoder: Decoder, moved: float, chance, rng) -> tuple
         ends = [1 - e for e in ratio_interval(error, spread, rng)]
         made.append(Estimate("picture that the decoder rebuilds", value, min(*ends, value), max(*ends, value),
                              interval="bootstrap over samples", null=0.0, null_method="the mean picture", n=len(error),
-                             d=d, estimator="1 - squared error / squared distance to the mean, held out"))  # fmt: skip
+                             d=d, estimator="1 - squared error / squared distance from the mean"))  # fmt: skip
     return tuple(made)
 
 

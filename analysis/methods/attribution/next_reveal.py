@@ -32,6 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
+from analysis.attribution.revealing import MOST, costs_of
 from analysis.compute.games.fusion import blocks_of
 from analysis.compute.games.reveal import Revealing
 from analysis.compute.games.reveal_steps import group_axes, reveal_steps
@@ -39,12 +40,12 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.cluster_columns import label_column
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, finite_blocks
-from analysis.errors import InputError, NotFound, ParameterError
+from analysis.errors import InputError, NotFound
 from analysis.features.probe_reader import ProbeReader
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-MOST, FEWEST = 16, 16  # groups; samples
+FEWEST = 16  # samples
 HELP = {
     "step": "When it is revealed, from 1.",
     "group": "The group that is revealed.",
@@ -105,7 +106,7 @@ def next_reveal(
     own, names, how = blocks_of(tap.unit_names, tap.shape[1], params.groups)
     if not 2 <= len(own) <= MOST:
         raise InputError(f"{len(own)} groups {how}", f"2 … {MOST}", "Join some of them")
-    costs = _costs(params.costs, names)
+    costs = costs_of(params.costs, names)
     reader = ProbeReader(tap, column, params.maximum_samples, rng, progress, (0.05, 0.3))
     x, groups = group_axes(reader.pooled, own, params.components)
     game = Revealing(x, reader.of, reader.half, groups, len(reader.classes))
@@ -116,20 +117,6 @@ def next_reveal(
         caveats=(*seen.notes, *reader.notes[:-1], *_caveats(names, how, params, own)),
         estimates=_estimates(game, columns, gains, tap.shape[1]), columns=columns, index="step", help=HELP,
     )  # fmt: skip
-
-
-def _costs(text: str, names) -> np.ndarray:
-    if not text.strip():
-        return np.ones(len(names))
-    try:
-        found = np.array([float(part) for part in text.split(",")])
-    except ValueError:
-        found = np.zeros(0)
-    if len(found) != len(names) or not (np.isfinite(found) & (found > 0)).all():
-        raise ParameterError(
-            f"costs {text!r} of {len(names)} groups", "a positive number for each, such as 1, 1, 5"
-        )
-    return found
 
 
 def _estimates(game: Revealing, columns, gains, d: int) -> tuple[Estimate, ...]:
@@ -181,7 +168,8 @@ def _cost(shapes, params: NextRevealParams) -> Cost:
     samples, kept = min(n, params.maximum_samples), min(d, params.groups * params.components)
     work = samples * kept**2 * (params.groups**3 + params.groups * params.draws) * 10.0
     held = 8.0 * samples * (4.0 * d + 8.0 * kept + 4.0 * params.groups**2)
-    return Cost(0.2 + m.seconds(flops64=work, moved=8.0 * n * d), held)
+    fits = params.groups * params.draws + params.groups**3 / 6
+    return Cost(0.2 + m.seconds(flops64=work, moved=8.0 * n * d, calls=600.0 * fits), held)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations
+from analysis.attribution import targets
 from analysis.attribution.saliency import cross_layer
 from analysis.attribution.saliency.agreement import agreement_over_samples
 from analysis.attribution.saliency.asked import (
@@ -87,6 +88,9 @@ def saliency_by_layer(
     rng = rng or np.random.default_rng(0)
     asked, way = Asked(activations, params, SITE, rng, progress), way_of(params.way)
     (own,) = asked.places(params.sample, 0)
+    targets.logit_target(
+        asked.run(own).logits, params.number, params.answer
+    )  # its refusal, before any layer's
     layers, refused, maps, placed = _own(asked, way, own, progress)
     draws = asked.draws([way], 1, len(layers))
     others = asked.others(np.array([own]))[:draws]

@@ -47,7 +47,7 @@ from analysis.interventions.bench import (
     open_bench,
     refuse_unmoved,
 )
-from analysis.interventions.bench_verdict import ROWS, verdict_on
+from analysis.interventions.bench_verdict import ROWS, verdict_bytes, verdict_on
 from analysis.interventions.direct_paths import direct_parts, direct_paths
 from analysis.interventions.interventions import ABLATIONS, MEAN, ZERO, Intervention
 from analysis.results import Estimate, Scatter
@@ -211,6 +211,7 @@ def _cost(shapes, params: SelfRepairParams) -> Cost:
     samples, parts = min(n, params.maximum_samples), min(max(k, PARTS), params.most)
     rows = samples * (parts * (1 + params.draws) + ROWS)
     held = 10.0 * n * k + 40.0 * rows
+    held += verdict_bytes(samples, k)
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
 

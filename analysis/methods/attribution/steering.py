@@ -37,7 +37,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import FEWEST, OPENING, Bench, BenchParams, open_bench, refuse_unmoved
-from analysis.interventions.bench_verdict import ROWS, verdict_on
+from analysis.interventions.bench_verdict import ROWS, verdict_bytes, verdict_on
 from analysis.interventions.directions import between_answers, feature_direction
 from analysis.interventions.interventions import steered
 from analysis.results import Curve, Estimate
@@ -192,6 +192,7 @@ def _cost(shapes, params: SteeringParams) -> Cost:
     (n, k), m = shapes[0], machine()
     rows = min(n, params.maximum_samples) * ((params.points | 1) * (1 + params.draws) + 2 * ROWS)
     held = 10.0 * n * k + 40.0 * rows + 8.0 * k * min(k, 4096)
+    held += verdict_bytes(min(n, params.maximum_samples), k)
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
 

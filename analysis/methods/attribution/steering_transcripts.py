@@ -40,7 +40,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import FEWEST, OPENING, Bench, BenchParams, open_bench
-from analysis.interventions.bench_verdict import ROWS, Verdict, verdict_on
+from analysis.interventions.bench_verdict import ROWS, Verdict, verdict_bytes, verdict_on
 from analysis.interventions.continuations import Said, said, words_of
 from analysis.interventions.directions import between_answers, feature_direction
 from analysis.interventions.interventions import steered
@@ -122,9 +122,8 @@ def steering_transcripts(
     pushes = np.concatenate([np.zeros((1, len(way))), *(np.outer(alphas[1:] * scale, w) for w in ways)])
     found = said(bench, pushes, params.prompt, params.length, progress, (0.1, 0.9))
     cells = [steered(bench.site, way, float(alphas[-1]) * scale)] * len(bench.runs)
-    verdict = verdict_on(
-        bench, [(f"a push of {alphas[-1]:g} along {name}", cells)], rng, progress, (0.9, 1.0)
-    )
+    claim = f"a push of {alphas[-1]:g} along {name}", cells
+    verdict = verdict_on(bench, [claim], rng, progress, (0.9, 1.0), sized=True)
     progress(1.0, "done")
     return _table(bench, params, name, alphas, found, verdict)
 
@@ -190,7 +189,8 @@ def _cost(shapes, params: SteeringTranscriptsParams) -> Cost:
     (n, k), m = shapes[0], machine()
     samples = min(n, params.maximum_samples)
     rows = samples * ((params.points | 1) * (1 + params.draws) * params.length + ROWS)
-    held = 10.0 * n * k + 40.0 * rows + 8.0 * k * min(k, 4096)
+    held = 10.0 * n * k + 4.0 * rows + 8.0 * k * min(k, 4096)
+    held += verdict_bytes(samples, k)
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
 

@@ -34,7 +34,7 @@ from analysis.compute.statistics.nulls import bootstrap_mean
 from analysis.errors import InputError, NotEnoughData
 from analysis.features.readers import PROBE
 from analysis.interventions.bench import FEWEST, OPENING, BenchParams, open_bench
-from analysis.interventions.bench_verdict import ROWS, verdict_on_runs
+from analysis.interventions.bench_verdict import ROWS, verdict_bytes, verdict_on_runs
 from analysis.interventions.many_samples import others_of
 from analysis.interventions.many_targets import many_targets
 from analysis.interventions.pairs import mixed_inputs, taken
@@ -210,6 +210,7 @@ def _cost(shapes, params: SubspaceSizeParams) -> Cost:
     (n, k), m = shapes[0], machine()
     rows = min(n, params.maximum_samples) * (params.points * (1 + params.draws) + ROWS)
     held = 10.0 * n * k + 8.0 * params.points * params.draws * k * k
+    held += verdict_bytes(min(n, params.maximum_samples), k)
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 
 
