@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations
+from analysis.arrays import chosen_samples
 from analysis.compute.streaming import refuse_few
+from analysis.errors import NotFound
 from analysis.spec import Progress, no_progress
 from analysis.tokens.subject import AUTOMATIC, subject
 from analysis.tokens.view import CLASS, PADDING, PATCH, TokenLayout
@@ -27,7 +29,8 @@ HELD = 2**20  # entries of attention held at once
 @dataclass
 class HeadReader:
     """`queries`, `keys` (L lists of (n, H, T, e)), or `weights` (L lists of (n, H, T, T)) where they do not tell;
-    `layout` of the n samples, `samples` (n,) their places in the store, `width` of the stream."""
+    `layout` of the n samples, `samples` (n,) their places in the store, `places` (n,) among those of the subject `who`,
+    `width` of the stream."""
 
     layout: TokenLayout
     queries: list[np.ndarray]
@@ -39,6 +42,7 @@ class HeadReader:
     weights: list[np.ndarray] | None = None
     scale: float | None = None
     who: object = None
+    places: np.ndarray | None = None
 
     @property
     def layers(self) -> int:
@@ -95,35 +99,55 @@ def softmax_over(scores: np.ndarray, may: np.ndarray) -> np.ndarray:
 
 
 def heads_of(
-    tap: Activations, maximum: int, rng, source: str = AUTOMATIC, progress: Progress = no_progress
-) -> HeadReader:
-    """The heads of the network of a tap on at most `maximum` samples; of rows that belong to no network one head in one
-    layer, whose queries and keys they are.
+    tap: Activations, maximum: int, rng, source: str = AUTOMATIC, progress: Progress = no_progress,
+    also: int | None = None,
+) -> HeadReader:  # fmt: skip
+    """The heads of the network of a tap on at most `maximum` samples, and on the sample `also` of the store; of rows
+    that belong to no network one head in one layer, whose queries and keys they are.
 
-    Raises NotEnoughData: fewer than two samples of two tokens or more.
+    Raises NotEnoughData: fewer than two samples of two tokens or more. NotFound: no sample `also`.
     """
-    who, notes = subject(tap, maximum, rng, source, lambda f, doing="": progress(0.1 * f, doing))
+    most = maximum if also is None else tap.layout.n_samples
+    who, notes = subject(tap, most, rng, source, lambda f, doing="": progress(0.1 * f, doing))
     refuse_few(tap.name, who.n, FEWEST, "sample(s)")
+    places = _places(who.samples, maximum, rng, also, tap.name)
     if not who.is_network:
-        found = who.dump.recorded
-        return HeadReader(who.dump.layout, found["queries"][:1], found["keys"][:1], who.samples, tap.shape[1],
-                          who.what, notes, who=who)  # fmt: skip
+        q, k = ([who.dump.recorded[name][0][places]] for name in ("queries", "keys"))  # all layers are alike
+        return HeadReader(who.dump.layout.rows(places), q, k, who.samples[places], tap.shape[1], who.what, notes,
+                          who=who, places=places)  # fmt: skip
     direct = _tells(who)
     names = ("queries", "keys") if direct else ("queries", "keys", "attention")
-    parts = []
-    for part, dump in who.dumps(BATCH, names):
-        progress(0.1 + 0.3 * part.start / who.n, "running the network")
-        parts.append(dump)
-    longest = max(d.layout.kinds.shape[1] for d in parts)
+    runs = []
+    for k in range(0, len(places), BATCH):
+        progress(0.1 + 0.3 * k / len(places), "running the network")
+        runs.append(who.opened.network.run(inputs_of(who, places[k : k + BATCH]), record=names))
+    longest = max(r.layout.kinds.shape[1] for r in runs)
     stacked = {
-        name: [np.concatenate([_longer(d.recorded[name][i], longest, name) for d in parts])
+        name: [np.concatenate([_longer(r.recorded[name][i], longest, name) for r in runs])
                for i in range(who.layers)] for name in names
     }  # fmt: skip
     said = () if direct else ("The weights that the network pays are not softmax(q k'): they are recorded.",)
     return HeadReader(
-        _layout([d.layout for d in parts], longest), stacked["queries"], stacked["keys"], who.samples,
-        who.shape().width, who.what, (*notes, *said), stacked.get("attention"), who=who,
+        _layout([r.layout for r in runs], longest), stacked["queries"], stacked["keys"], who.samples[places],
+        who.shape().width, who.what, (*notes, *said), stacked.get("attention"), who=who, places=places,
     )  # fmt: skip
+
+
+def _places(samples: np.ndarray, maximum: int, rng, also: int | None, name: str) -> np.ndarray:
+    """Which of the samples are read."""
+    if also is None:
+        return np.arange(len(samples))
+    at = np.flatnonzero(samples == also)
+    if not len(at):
+        raise NotFound(f"sample {also} of {name}", f"one of 0 to {samples.max()} with two tokens or more")
+    return np.union1d(chosen_samples(len(samples), maximum, rng), at)
+
+
+def inputs_of(who, places: np.ndarray):
+    """Prepared inputs of some samples of a network's subject."""
+    found = who.opened
+    items = [item for p in places for item in found.run.data.items(int(p), int(p) + 1)]
+    return found.network.loaded.prepare(items)
 
 
 def _tells(who) -> bool:
