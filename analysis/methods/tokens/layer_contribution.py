@@ -40,7 +40,9 @@ WHOLE, PARTS = "the whole layer", ("attention", "MLP")
 
 @dataclass(frozen=True)
 class LayerContributionParams:
-    measure: str = param(SIZE, "Size of what a layer adds over the stream's, or their cosine.", choices=(SIZE, COSINE))
+    measure: str = param(
+        SIZE, "Size of what a layer adds over the stream's, or their cosine.", choices=(SIZE, COSINE)
+    )
     maximum_samples: int = param(64, SAMPLES_HELP, low=2, high=100_000)
     source: str = param(AUTOMATIC, SOURCE_HELP, choices=SOURCES, late=True)
 
@@ -143,12 +145,19 @@ def _reading(values: np.ndarray, measure: str, told) -> str:
     change = next((e for e in told if e.name.startswith("layers before")), None)
     if change is None:
         return text
-    sure = "more than layers in random order would show" if change.p_value < 0.05 else "no more than layers in random order show"
+    sure = (
+        "more than layers in random order would show"
+        if change.p_value < 0.05
+        else "no more than layers in random order show"
+    )
     return f"{text} The level changes behind layer {change.value:.0f} of {len(mean)}, {sure} (p = {change.p_value:.2g})."  # fmt: skip
 
 
 def _caveats(who, measure: str, layers: int) -> list[str]:
-    said = [f"{who.n:,} samples.", "What a layer adds may be undone by a later one: skip it to see its effect."]
+    said = [
+        f"{who.n:,} samples.",
+        "What a layer adds may be undone by a later one: skip it to see its effect.",
+    ]
     if measure == SIZE:
         said.append("The null is of the whole layer; attention and MLP alone add less each.")
     if layers < FEWEST_LAYERS:
