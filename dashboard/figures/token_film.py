@@ -68,8 +68,9 @@ def screen(result: TokenFilm, theme: Theme, *, show="tokens", height=None, title
     how = look(theme.name == "dark")
     for k, step in enumerate(map(int, shown)):
         down, right = (k // columns) * apart[0], (k % columns) * apart[1]
-        images.append({"source": _png(panel(result, step, how, show)), "xref": "x", "yref": "y", "x": right - 0.5,
-                       "y": down - 0.5, "sizex": wide, "sizey": rows, "sizing": "stretch", "layer": "below"})  # fmt: skip
+        place = {"x": right - 0.5, "y": down - 0.5, "sizex": wide, "sizey": rows, "sizing": "stretch"}
+        picture = _png(panel(result, step, how, show))
+        images.append({"source": picture, "xref": "x", "yref": "y", "layer": "below", **place})
         name = f"{markup(result.names[step], 22)} · {left(result, step)}"
         titles.append({"text": name, "x": right + (wide - 1) / 2,
                        "y": down - 0.5, "yanchor": "bottom", "xanchor": "center", "showarrow": False,
