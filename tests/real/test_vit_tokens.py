@@ -10,7 +10,12 @@ from analysis.tokens.rule import rule
 from analysis.tokens.schedule import at_layer
 
 BATCH = 300
-KNOWN = {49: 87.15, 24: 84.31, 12: 80.63, 6: 72.34}  # per cent, by patches kept behind the second of six layers
+KNOWN = {
+    49: 87.15,
+    24: 84.31,
+    12: 80.63,
+    6: 72.34,
+}  # per cent, by patches kept behind the second of six layers
 
 
 @pytest.fixture(scope="module")
