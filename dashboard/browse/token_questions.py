@@ -25,6 +25,14 @@ QUESTIONS = {  # by name in the URL
             "How much of the tokens is lost?": "reconstruction_error",
         },
     ),
+    "attention": View(
+        "Attention",
+        "What heads look at, beside what a head would look at that knows places only.",
+        {
+            "What does each head do?": "attention_atlas",
+            "What does this head look at here?": "attention_pattern",
+        },
+    ),
 }
 
 
