@@ -100,14 +100,14 @@ def allowed_rules(chosen: Sequence[Rule], said: Said) -> list[Rule]:
     return left
 
 
-def cost_of(shape: tuple[int, int], maximum: int, runs: int, copies: float = 0) -> Cost:
+def cost_of(shape: tuple[int, int], maximum: int, runs: int) -> Cost:
     """Of so many runs of rules on the dump of each of at most so many samples; rows are read as runs of 16, as in
-    `analysis.tokens.tap_dump`. `copies`: dumps of a batch beside the first."""
+    `analysis.tokens.tap_dump`."""
     (n, d), m = shape, machine()
     samples = min(max(n // RUN, 1), maximum)
     tokens = samples * (RUN + 1)
     held = 8.0 * tokens * (3.0 * d + 3.0 * RUN) + 3e5
     flops = 4.0 * tokens * (RUN + 1) * d
     calls = 60.0 * runs * max(samples / BATCH, 1.0)
-    seconds = OPENING + m.seconds(flops64=flops * (1 + runs), moved=4 * held, calls=calls)
+    seconds = OPENING + m.seconds(flops64=flops * (1 + runs), moved=4 * held + 8.0 * n * d, calls=calls)
     return Cost(seconds + 2e-3 * min(n, maximum), held, min(n, maximum))

@@ -43,11 +43,20 @@ def moved_rows(dump: TokenDump) -> tuple[TokenDump, np.ndarray]:
     for b in range(len(free)):
         at = np.flatnonzero(free[b])
         came[b, at], went[b, np.roll(at, 1)] = np.roll(at, 1), at
-    layers = {name: [_taken(x, came, name) for x in values] for name, values in dump.recorded.items()}
+    known: dict = {}  # layers that are one array stay one
+
+    def taken(x: np.ndarray, name: str) -> np.ndarray:
+        both = name.endswith("attention")
+        key = (x.__array_interface__["data"][0], x.shape, both)
+        if key not in known:
+            known[key] = _taken(x, came, both)
+        return known[key]
+
+    layers = {name: [taken(x, name) for x in values] for name, values in dump.recorded.items()}
     return TokenDump(dump.layout, layers), went
 
 
-def _taken(x: np.ndarray, came: np.ndarray, name: str) -> np.ndarray:
+def _taken(x: np.ndarray, came: np.ndarray, both: bool) -> np.ndarray:
     at = came if x.ndim == 3 else came[:, None]
     out = np.take_along_axis(x, at[..., None], axis=-2)
-    return np.take_along_axis(out, at[..., None, :], axis=-1) if name.endswith("attention") else out
+    return np.take_along_axis(out, at[..., None, :], axis=-1) if both else out

@@ -55,7 +55,7 @@ SHARES, TOLD = (0.75, 0.5, 0.25), 0.5
 @dataclass(frozen=True)
 class ShiftStabilityParams:
     pixels: int = param(1, "By how much pictures are moved; less than a patch.", low=1, high=32)
-    direction: str = param(RIGHT, "Where to.", choices=DIRECTIONS)
+    direction: str = param(RIGHT, "Where pictures are moved to.", choices=DIRECTIONS)
     rules: str = param(ALL, RULES_HELP)
     maximum_samples: int = param(64, "Most samples; a seeded random subset above.", low=2, high=100_000)
     source: str = param(
@@ -179,7 +179,7 @@ def _caveats(who) -> list[str]:
 
 
 def _cost(shapes, params: ShiftStabilityParams) -> Cost:
-    return cost_of(shapes[0], params.maximum_samples, 2 * len(SHARES) * count_of(params.rules), copies=1)
+    return cost_of(shapes[0], params.maximum_samples, 2 * len(SHARES) * count_of(params.rules))
 
 
 def _check() -> tuple[CheckLine, ...]:
