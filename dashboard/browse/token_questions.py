@@ -17,6 +17,12 @@ QUESTIONS = {  # by name in the URL
         {
             "Which rule keeps the answer at equal cost?": "token_ledger",
             "What became of this sample's tokens?": "token_film",
+            "Does it take less time, too?": "latency",
+            "Do rules keep the same tokens?": "rule_agreement",
+            "Where on the picture do tokens survive?": "token_survival",
+            "What do rules leave no token of?": "coverage_holes",
+            "Are the same tokens kept when the picture moves?": "shift_stability",
+            "How much of the tokens is lost?": "reconstruction_error",
         },
     ),
     "attention": View(
