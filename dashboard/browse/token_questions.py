@@ -31,6 +31,7 @@ QUESTIONS = {  # by name in the URL
         {
             "What does each head do?": "attention_atlas",
             "What does this head look at here?": "attention_pattern",
+            "What does the answer read through all layers?": "attention_rollout",
         },
     ),
 }
