@@ -31,8 +31,8 @@ MOST_TOKENS = 1024
 
 @dataclass
 class Mixers:
-    """`samples` (n,) their places in the store. `layers` names; `what` mixes, in words; `units` of the tap. `read(place)`
-    gives a `Mixing` of the place-th sample."""
+    """`samples` (n,) their places in the store. `layers` names; `what` mixes, in words; `units` of the tap.
+    `read(place)` gives a `Mixing` of the place-th sample; `of_scans`: with its scans."""
 
     what: str
     samples: np.ndarray
@@ -42,6 +42,7 @@ class Mixers:
     read: object
     head: str = "head"
     of_network: bool = True
+    of_scans: bool = False
 
     @property
     def n(self) -> int:
@@ -94,7 +95,7 @@ def mixers(
     why = ()
     if source != ROWS:
         try:
-            return _of_network(tap, maximum, rng, mixer)
+            return network_mixers(tap, maximum, rng, mixer)
         except (InputError, NotFound) as error:
             why = (f"The network is not run: {str(error).split('. ')[0]}.",)
     found = _of_rows(tap, maximum, rng, mixer, progress)
@@ -102,7 +103,8 @@ def mixers(
     return found
 
 
-def _of_network(tap, maximum: int, rng, mixer: str) -> Mixers:
+def network_mixers(tap: Activations, maximum: int, rng, mixer: str = OWN) -> Mixers:
+    """Those of the network of a tap. Raises InputError, NotFound: it cannot be run, or mixes in no known way."""
     from analysis.sources.rerun import rerun
 
     own = getattr(tap, "source", None)
@@ -143,7 +145,7 @@ def of_scans(loaded, data, samples, notes, units: int, layout=None) -> Mixers:
 
     what = f"the selective scans of {type(loaded.module).__name__}"
     notes = (*notes, "The matrix of a scan is without its filter, its gate and its skip D.")
-    return Mixers(what, samples, names, notes, units, read, "channel")
+    return Mixers(what, samples, names, notes, units, read, "channel", of_scans=True)
 
 
 def _grid_of(layout, tokens: int):
