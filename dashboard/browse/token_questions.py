@@ -19,6 +19,14 @@ QUESTIONS = {  # by name in the URL
             "What became of this sample's tokens?": "token_film",
         },
     ),
+    "attention": View(
+        "Attention",
+        "What heads look at, beside what a head would look at that knows places only.",
+        {
+            "What does each head do?": "attention_atlas",
+            "What does this head look at here?": "attention_pattern",
+        },
+    ),
 }
 
 
