@@ -44,7 +44,9 @@ class SsmKernelParams:
     layer: int = param(0, "Which state space, counted from 0.", low=0, high=999)
     lags: int = param(64, "Longest lag, in tokens.", low=8, high=16_384)
     way: str = param(ssm.ZOH, "How continuous time becomes steps.", choices=ssm.WAYS)
-    draws: int = param(20, "Random orders of the tokens, where a recurrence is fitted.", low=5, high=500, late=True)
+    draws: int = param(
+        20, "Random orders of the tokens, where a recurrence is fitted.", low=5, high=500, late=True
+    )
 
 
 def ssm_kernel(
@@ -145,7 +147,9 @@ def _caveats(kernels: np.ndarray, params) -> list[str]:
     tail = np.abs(kernels[:, -1]) / np.maximum(np.abs(kernels).max(axis=1), 1e-300)
     said = [f"Kernels end at {params.lags:,} tokens."]
     if (tail > 0.05).any():
-        said.append(f"{(tail > 0.05).sum():,} of {len(tail):,} channels have not faded by then: ask for more lags.")
+        said.append(
+            f"{(tail > 0.05).sum():,} of {len(tail):,} channels have not faded by then: ask for more lags."
+        )
     return said
 
 
@@ -169,7 +173,9 @@ def _check() -> tuple[CheckLine, ...]:
                            np.array([0.1]), np.zeros(1))  # fmt: skip
     u = np.zeros((30, 1))
     u[0] = 1
-    gaps = [float(np.abs(ssm.kernel(space, 30, w)[0] - ssm.recurrence(space, u, w)[:, 0]).max()) for w in ssm.WAYS]
+    gaps = [
+        float(np.abs(ssm.kernel(space, 30, w)[0] - ssm.recurrence(space, u, w)[:, 0]).max()) for w in ssm.WAYS
+    ]
     return (
         CheckLine("fifth power of the planted factor", 0.8**5, float(found.series["impulse"][5]), 1e-6),
         CheckLine("its memory", np.log(2) / -np.log(0.8), found.estimates[0].value, 1e-3),

@@ -43,8 +43,12 @@ class SsmMemoryParams:
     steps: str = param(AUTOMATIC, "Which Δ, where it depends on the input.", choices=(AUTOMATIC, WEIGHTS))
     rate: float = param(0.0, "Tokens per second, 0 where unknown; half-lives are then told in seconds too.", low=0.0,
                         high=1e9)  # fmt: skip
-    maximum_samples: int = param(16, "Most samples at run time; a seeded random subset above.", low=2, high=1000)
-    draws: int = param(20, "Random orders of the tokens, where a recurrence is fitted.", low=5, high=500, late=True)
+    maximum_samples: int = param(
+        16, "Most samples at run time; a seeded random subset above.", low=2, high=1000
+    )
+    draws: int = param(
+        20, "Random orders of the tokens, where a recurrence is fitted.", low=5, high=500, late=True
+    )
 
 
 def ssm_memory(
@@ -87,7 +91,9 @@ def _of_spaces(found: Spaces, params) -> Distribution:
     told = [found.estimate("half-life of the slowest mode", slowest, unit="steps"),
             found.estimate("half-life, median of the modes", _middle, unit="steps")]  # fmt: skip
     every = sum(len(v) for v in groups.values())
-    return _drawn(groups, null, every / max(len(null), 1), told, params, f"Half-lives {found.what}", found.notes)
+    return _drawn(
+        groups, null, every / max(len(null), 1), told, params, f"Half-lives {found.what}", found.notes
+    )
 
 
 def _middle(space: ssm.StateSpace) -> np.ndarray:
@@ -126,7 +132,9 @@ def at_run_time(found: Mixers, params: SsmMemoryParams, progress=no_progress) ->
 
 
 def _drawn(groups, null, scale: float, told, params, title: str, notes) -> Distribution:
-    low, high = (f(np.concatenate([*groups.values(), *([] if null is None else [null])])) for f in (np.min, np.max))
+    low, high = (
+        f(np.concatenate([*groups.values(), *([] if null is None else [null])])) for f in (np.min, np.max)
+    )
     edges = np.linspace(low - 0.05, high + 0.05, BINS + 1)
     counts = {k: np.histogram(v, edges)[0] for k, v in groups.items()}
     if params.rate > 0:
@@ -155,7 +163,9 @@ def _reading(told) -> str:
 def _caveats(groups) -> list[str]:
     values = np.concatenate(list(groups.values()))
     never = int((values >= np.log10(NEVER)).sum())
-    said = [f"{never:,} of {len(values):,} modes never fade or take over {NEVER:,.0f} steps."] if never else []
+    said = (
+        [f"{never:,} of {len(values):,} modes never fade or take over {NEVER:,.0f} steps."] if never else []
+    )
     return [*said, "A half-life of a mode says nothing of how much goes through it."]
 
 
@@ -182,7 +192,12 @@ def _check() -> tuple[CheckLine, ...]:
     return (
         CheckLine("half-life of the planted slow mode", longest, found.estimates[0].value, 1e-3),
         CheckLine("in seconds at ten tokens a second", longest / 10, found.estimates[2].value, 1e-3),
-        CheckLine("twice the step: half-lives", 0.5, float((ssm.half_lives(two) / ssm.half_lives(one)).mean()), 1e-12),
+        CheckLine(
+            "twice the step: half-lives",
+            0.5,
+            float((ssm.half_lives(two) / ssm.half_lives(one)).mean()),
+            1e-12,
+        ),
         CheckLine("modes counted", 2.0, float(sum(c.sum() for c in found.counts.values())), 0.0),
     )
 

@@ -44,7 +44,9 @@ ROUND = np.linspace(0, 2 * np.pi, 181)
 @dataclass(frozen=True)
 class SsmPolesParams:
     plane: str = param(DISCRETE, "Which eigenvalues are drawn.", choices=(DISCRETE, CONTINUOUS))
-    draws: int = param(20, "Random orders of the tokens, where a recurrence is fitted.", low=5, high=500, late=True)
+    draws: int = param(
+        20, "Random orders of the tokens, where a recurrence is fitted.", low=5, high=500, late=True
+    )
 
 
 def ssm_poles(
@@ -143,8 +145,12 @@ def _reading(found: Spaces, told) -> str:
 def _caveats(found: Spaces, total: int, shown: int) -> list[str]:
     said = [f"{shown:,} of {total:,} modes are drawn."] if shown < total else []
     if not found.fitted:
-        said.append("The family is the one whose modes lie nearest; a checkpoint does not say where it started.")
-        said += ["Of each conjugate pair the one that is kept is drawn."] * any(s.halved for s in found.spaces)
+        said.append(
+            "The family is the one whose modes lie nearest; a checkpoint does not say where it started."
+        )
+        said += ["Of each conjugate pair the one that is kept is drawn."] * any(
+            s.halved for s in found.spaces
+        )
     return said
 
 
