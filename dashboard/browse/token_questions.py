@@ -34,6 +34,18 @@ QUESTIONS = {  # by name in the URL
             "What does the answer read through all layers?": "attention_rollout",
         },
     ),
+    "mixing": View(
+        "Mixing",
+        "Attention, scans, filters and linear attention as one thing: what each token takes of each other.",
+        {
+            "What does each token take of each other?": "mixing_matrix",
+            "How far does each mixer reach?": "mixing_measures",
+            "What does a scan over the image see?": "scan_folded",
+            "How long does a state space remember?": "ssm_memory",
+            "Where are its poles?": "ssm_poles",
+            "What does it answer to an impulse?": "ssm_kernel",
+        },
+    ),
 }
 
 
