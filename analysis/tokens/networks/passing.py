@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+from functools import partial
 
 import numpy as np
 
@@ -23,13 +24,16 @@ WEIGHTS = frozenset({"attention", "mean attention"})  # what makes the weights o
 class Passing:
     """The state of one pass; see `TokenNetwork.run` for what is given."""
 
-    def __init__(self, network, inputs, rule, schedule, settings, rng, record, repack, given) -> None:
+    def __init__(
+        self, network, inputs, rule, schedule, settings, rng, record, repack, given, change=None
+    ) -> None:
         unknown = set(record) - set(RECORDABLE)
         if unknown:
             raise InputError(f"recording {sorted(unknown)}", "names among " + ", ".join(RECORDABLE))
         self.network, self.inputs, self.rule, self.schedule = network, inputs, rule, schedule
         self.settings = settings if settings is not None or rule is None else rule.settings()
         self.rng, self.record, self.repack, self.given = rng, tuple(record), repack, dict(given or {})
+        self.change = change
         self.states: list[TokenState] = []
         self.steps: list = []
         self.layout, self.deciding, self.notes = None, 0.0, []
@@ -93,7 +97,7 @@ class Passing:
         return self.rule is not None and self.rule.place == place and bool(self._remove[:, number].any())
 
     def _attend(self, number: int, block, x, facts, active):
-        attend = Attending(self._bias, self._wanted(number))
+        attend = Attending(self._bias, self._wanted(number), self.change and partial(self.change, number))
         out = self._through(block, x, facts, active, attend)
         done = attend.done
         done.rotary = self._sliced(facts).get("position_embeddings")
