@@ -4,8 +4,8 @@ Keys of every head are projected to rank r around their mean, and values too: by
 
     M* = S_Q^{-1/2} [S_Q^{1/2} S_K^{1/2}]_r S_K^{-1/2},
 
-by PCA of the keys, by random directions, and query-weighted with ranks shared out: r a head on average, dimensions
-going where the singular values of the logits are largest, as a price λ for a dimension would have it.
+by PCA of the keys, by random directions, and query-weighted with the ranks of keys shared out: r a head on average,
+dimensions going where the singular values of the logits are largest, as a price λ for a dimension would have it.
 
     of the heads    root of the summed squared error of what they give, over its size, mean over heads
     of the answer   the network runs with projected keys in all layers at once: Kullback-Leibler divergence of the
@@ -55,7 +55,7 @@ OPENING, OUTPUT, ANSWER = 6.0, "what the heads give", "the network's answer"
 class CacheErrorParams:
     of: str = param(OUTPUT, "What the error is of.", choices=(OUTPUT, ANSWER))
     values: bool = param(True, "Whether values are projected to the same rank as keys.")
-    maximum_samples: int = param(16, "Most samples; a seeded random subset above.", low=2, high=2000)
+    maximum_samples: int = param(8, "Most samples; a seeded random subset above.", low=2, high=2000)
     source: str = param(AUTOMATIC, "Whose keys: the network's, or the recorded rows.", choices=SOURCES, late=True)
 
 

@@ -9,7 +9,8 @@ leaves Q K' as near as rank r can, or the projection onto the first principal ax
 queries; P is the projection onto the first axes of the values, of the same rank. Keys are taken behind rotary
 positions, as they are read; heads that share keys are one line. Keys and values are centred first, which costs nothing.
 
-Judged on samples that the projection was not fitted on. Interval: jackknife over samples. Null: random directions.
+Judged on samples that the projection was not fitted on. Interval: jackknife over samples, of the place where a line
+between the errors crosses the chosen one. Null: random directions.
 
 When it lies: one error for all heads does not say what the answer of the network makes of it (ask for the curve); the
 optimum is for all pairs of queries and keys, of which causal attention reads half; few samples of few tokens make the
@@ -32,7 +33,7 @@ from analysis.compute.statistics.sample_groups import jackknife_half, sample_gro
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.cache.errors import PCA, RANDOM, WEIGHTED, output_errors, ranks_of, relative
-from analysis.tokens.cache.projections import needed_rank
+from analysis.tokens.cache.projections import crossing, needed_rank
 from analysis.tokens.cache.reading import read_cache
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
@@ -46,7 +47,7 @@ class CacheRankParams:
     error: float = param(0.1, "Error that a head may make, as a share of what it gives.", low=0.001, high=0.9)
     shown: str = param(WEIGHTED, "Which projection the cells are of.", choices=SHOWN)
     values: bool = param(True, "Whether values are projected to the same rank as keys.")
-    maximum_samples: int = param(16, "Most samples; a seeded random subset above.", low=2, high=2000)
+    maximum_samples: int = param(8, "Most samples; a seeded random subset above.", low=2, high=2000)
     source: str = param(AUTOMATIC, "Whose keys: the network's, or the recorded rows.", choices=SOURCES, late=True)
 
 
@@ -76,31 +77,33 @@ def cache_rank(
     ranks = ranks_of(cache.shape[-1])
     errors, size = output_errors(cache, (WEIGHTED, PCA, RANDOM), ranks, params.values, rng, progress)
     groups = sample_groups(cache.n, rng)
-    needed = {w: _needed(errors[w], size, ranks, params.error) for w in errors}
+    needed = {w: _needed(errors[w], size, ranks, params.error, needed_rank) for w in errors}
+    lines = {w: _needed(errors[w], size, ranks, params.error) for w in errors}
     without = {
         w: np.array([_needed(np.delete(errors[w], g, 0), np.delete(size, g, 0), ranks, params.error) for g in groups])
         for w in errors
     }
     progress(1.0, "done")
-    return _matrix(cache, needed, without, params, tap)
+    return _matrix(cache, needed, lines, without, params, tap)
 
 
-def _needed(errors, size, ranks, most: float) -> np.ndarray:
+def _needed(errors, size, ranks, most: float, of=crossing) -> np.ndarray:
     """(L, H) from errors (n, R, L, H) and sizes (n, L, H)."""
     found = relative(errors.sum(axis=0), size.sum(axis=0))
-    return np.array([[needed_rank(column, ranks, most) for column in layer.T] for layer in found.swapaxes(0, 1)])
+    return np.array([[of(column, ranks, most) for column in layer.T] for layer in found.swapaxes(0, 1)])
 
 
-def _matrix(cache, needed, without, params: CacheRankParams, tap) -> Matrix:
+def _matrix(cache, needed, lines, without, params: CacheRankParams, tap) -> Matrix:
     e, rows = cache.shape[-1], cache.names
-    more = params.shown == MORE
-    value, groups, null = needed[params.shown if not more else PCA], None, needed[RANDOM].astype(float)
-    groups = without[params.shown if not more else PCA]
-    if more:
-        value, groups, null = value - needed[WEIGHTED], groups - without[WEIGHTED], null - needed[WEIGHTED]
-    half = jackknife_half(groups)
-    bounds = {} if half is None else {"low": value - half, "high": value + half}
-    told = _estimates(cache, needed, without, tap.shape[1])
+    more, way = params.shown == MORE, PCA if params.shown == MORE else params.shown
+
+    def shown(of, name=way):
+        return of[name] - of[WEIGHTED] if more else of[name]
+
+    value, line, null = shown(needed), shown(lines), shown(needed, RANDOM).astype(float)
+    half = jackknife_half(shown(without))
+    bounds = {} if half is None else {"low": np.minimum(value, line - half), "high": np.maximum(value, line + half)}
+    told = _estimates(cache, lines, without, tap.shape[1])
     return Matrix(
         title=f"Dimensions that each head of {cache.who.what} needs", values=value.astype(float), row_names=rows[0],
         column_names=rows[1], value_name=f"rank of {e}" if not more else "ranks more", null=null,
@@ -145,7 +148,7 @@ def _reading(told, params: CacheRankParams, e: int) -> str:
 
 
 def _caveats(cache, params: CacheRankParams) -> list[str]:
-    said = ["Numbers for each token are counted; the matrices that make them are held once."]
+    said = ["Shares are read off lines between the ranks that were tried.", "Numbers for each token are counted; the matrices that make them are held once."]
     if len(ranks_of(cache.shape[-1])) < cache.shape[-1]:
         said.append(f"Ranks tried: {', '.join(map(str, ranks_of(cache.shape[-1])))}.")
     if cache.n < 3:

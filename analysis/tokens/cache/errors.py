@@ -21,16 +21,16 @@ FOLDS, MOST_RANKS = 2, 12
 
 @dataclass(frozen=True)
 class Fitted:
-    """Projections of one fold: by way, [layer][head] of keys; `values` likewise; `energies` (L · H, e) of the
-    query-weighted ones, each head's with the sum 1."""
+    """Projections of one fold: by way, [layer][head] of keys; `values` likewise; `energies` (L · H, e) squared singular
+    values of the heads' logits."""
 
     keys: dict[str, list[list]]
     values: dict[str, list[list]]
     energies: np.ndarray
 
     def matrices(self, way: str, rank: int, layer: int, with_values: bool) -> tuple[np.ndarray, np.ndarray]:
-        """((H, e, e) what keys are multiplied by from the right, the same of values), rank numbers a head on average.
-        """
+        """((H, e, e) what keys are multiplied by from the right, the same of values), rank numbers a head; where ranks
+        of keys are shared out, on average over all layers."""
         of = WEIGHTED if way == SHARED else way
         heads = len(self.keys[of][layer])
         ranks = np.full(heads, rank)
@@ -39,7 +39,7 @@ class Fitted:
         keys = np.stack([p(int(r)).T for p, r in zip(self.keys[of][layer], ranks, strict=True)])
         if not with_values:
             return keys, np.broadcast_to(np.eye(keys.shape[-1]), keys.shape)
-        return keys, np.stack([p(int(r)) for p, r in zip(self.values[of][layer], ranks, strict=True)])
+        return keys, np.stack([p(rank) for p in self.values[of][layer]])
 
 
 def fitted(cache: Cache, fold: int, rng: np.random.Generator) -> Fitted:
@@ -57,11 +57,10 @@ def fitted(cache: Cache, fold: int, rng: np.random.Generator) -> Fitted:
     principal = each(lambda i, j: Principal(v[i, j]))
     chance = each(lambda i, j: AtRandom(e, rng))
     energies = np.square([p.singular for row in weighted for p in row])
-    total = energies.sum(axis=1, keepdims=True)
     return Fitted(
         {WEIGHTED: weighted, PCA: each(lambda i, j: Principal(k[i, j])), RANDOM: chance},
         {WEIGHTED: principal, PCA: principal, RANDOM: chance},
-        energies / np.where(total > 0, total, 1),
+        energies,
     )
 
 

@@ -89,6 +89,15 @@ def needed_rank(errors: np.ndarray, ranks: np.ndarray, most: float) -> int:
     return int(ranks[min(above[-1] + 1, len(ranks) - 1)] if len(above) else ranks[0])
 
 
+def crossing(errors: np.ndarray, ranks: np.ndarray, most: float) -> float:
+    """`needed_rank` with the error drawn as a line between the ranks that were tried."""
+    at = int(np.flatnonzero(ranks == needed_rank(errors, ranks, most))[0])
+    if at == 0 or not errors[at - 1] > errors[at]:
+        return float(ranks[at])
+    part = (errors[at - 1] - most) / (errors[at - 1] - errors[at])
+    return float(ranks[at - 1] + min(max(part, 0.0), 1.0) * (ranks[at] - ranks[at - 1]))
+
+
 def cache_bytes(layers: int, heads: int, tokens: float, width: float, bits: float = 16.0) -> float:
     """Bytes of keys and values: 2 L H T e bits / 8, with H heads that have keys of their own, e wide each."""
     return 2.0 * layers * heads * tokens * width * bits / 8
