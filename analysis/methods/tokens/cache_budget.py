@@ -65,8 +65,12 @@ class CacheBudgetParams:
     sinks: int = param(0, "First tokens that always stay.", low=0, high=100)
     recent: int = param(0, "Last tokens that always stay.", low=0, high=1000)
     fair: bool = param(True, "Divide what a token receives by how many tokens could read it.")
-    maximum_samples: int = param(32, "Most samples; a seeded random subset above.", low=2, high=5000, late=True)
-    source: str = param(AUTOMATIC, "Whose tokens: the network's, or the recorded rows.", choices=SOURCES, late=True)
+    maximum_samples: int = param(
+        32, "Most samples; a seeded random subset above.", low=2, high=5000, late=True
+    )
+    source: str = param(
+        AUTOMATIC, "Whose tokens: the network's, or the recorded rows.", choices=SOURCES, late=True
+    )
 
 
 def cache_budget(
@@ -108,6 +112,7 @@ def cache_budget(
 def _drawn(cache, scores, none, found, chance, params) -> dict:
     layers = cache.shape[0]
     if params.shown in (KEPT, MASS):
+
         def of(one, s):
             return one[0] / s.shape[1] if params.shown == KEPT else one[1]
 
@@ -117,13 +122,18 @@ def _drawn(cache, scores, none, found, chance, params) -> dict:
         return _lines(np.arange(1, layers + 1), "layer", y, lines, null)
     if params.shown == LORENZ:
         x = np.linspace(0, 1, POINTS)
-        each, flat = np.array([_lorenz(s, x) for s in scores]), np.array([_lorenz(s, x) for s in none]).mean(axis=0)
+        each, flat = (
+            np.array([_lorenz(s, x) for s in scores]),
+            np.array([_lorenz(s, x) for s in none]).mean(axis=0),
+        )
         names = cache.names[0]
         return _lines(x, "share of the tokens, the most read first", "share of received attention",
                       {n: each[:, i] for i, n in enumerate(names)}, {n: flat[i] for i, n in enumerate(names)})  # fmt: skip
 
     def least(which, way):
-        return np.array([[shared(s, way, b, params.sinks, params.recent)[1].min() for b in BUDGETS] for s in which])
+        return np.array(
+            [[shared(s, way, b, params.sinks, params.recent)[1].min() for b in BUDGETS] for s in which]
+        )
 
     return _lines(np.array(BUDGETS), "share of all tokens kept", "least mass that a layer keeps",
                   {w: least(scores, w) for w in WAYS}, {w: least(none, w).mean(axis=0) for w in WAYS})  # fmt: skip
@@ -175,7 +185,9 @@ def _reading(told, params) -> str:
 def _caveats(cache, params) -> list[str]:
     said = ["Bytes are those of 16-bit numbers; mass that is kept is not the answer that is kept."]
     if not params.fair and cache.causal:
-        said.append("Received attention is not divided by the number of readers: early tokens have more of them.")
+        said.append(
+            "Received attention is not divided by the number of readers: early tokens have more of them."
+        )
     if cache.shape[0] == 1:
         said.append("There is one layer, so that all ways keep the same tokens.")
     return said

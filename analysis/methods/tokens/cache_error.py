@@ -56,7 +56,9 @@ class CacheErrorParams:
     of: str = param(OUTPUT, "What the error is of.", choices=(OUTPUT, ANSWER))
     values: bool = param(True, "Whether values are projected to the same rank as keys.")
     maximum_samples: int = param(8, "Most samples; a seeded random subset above.", low=2, high=2000)
-    source: str = param(AUTOMATIC, "Whose keys: the network's, or the recorded rows.", choices=SOURCES, late=True)
+    source: str = param(
+        AUTOMATIC, "Whose keys: the network's, or the recorded rows.", choices=SOURCES, late=True
+    )
 
 
 def cache_error(
@@ -90,7 +92,9 @@ def cache_error(
         errors, size = output_errors(cache, WAYS, ranks, params.values, rng, progress)
         each = {w: relative(errors[w], size[:, None]).mean(axis=(2, 3)) for w in WAYS}
         if params.of == ANSWER:
-            said.append("There is no network with classes or next tokens to run: the error is that of the heads.")
+            said.append(
+                "There is no network with classes or next tokens to run: the error is that of the heads."
+            )
     progress(1.0, "done")
     return _curve(cache, each, ranks, answers, params, said, tap.shape[1])
 

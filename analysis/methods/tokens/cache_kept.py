@@ -28,7 +28,15 @@ from analysis.errors import NotFound
 from analysis.results import Estimate, TokenFilm
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.cache.counts import shared
-from analysis.tokens.cache.layer_budget import THRESHOLD, WAYS, kept_mass, masses, order_of, received, retained
+from analysis.tokens.cache.layer_budget import (
+    THRESHOLD,
+    WAYS,
+    kept_mass,
+    masses,
+    order_of,
+    received,
+    retained,
+)
 from analysis.tokens.opened import picture_of
 from analysis.tokens.state import GONE
 from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
@@ -46,8 +54,12 @@ class CacheKeptParams:
     sinks: int = param(0, "First tokens that always stay.", low=0, high=100)
     recent: int = param(0, "Last tokens that always stay.", low=0, high=1000)
     fair: bool = param(True, "Divide what a token receives by how many tokens could read it.", late=True)
-    draws: int = param(50, "Times that as many tokens are kept at random, for the null.", low=3, high=1000, late=True)
-    source: str = param(AUTOMATIC, "Whose tokens: the network's, or the recorded rows.", choices=SOURCES, late=True)
+    draws: int = param(
+        50, "Times that as many tokens are kept at random, for the null.", low=3, high=1000, late=True
+    )
+    source: str = param(
+        AUTOMATIC, "Whose tokens: the network's, or the recorded rows.", choices=SOURCES, late=True
+    )
 
 
 def cache_kept(
@@ -71,7 +83,9 @@ def cache_kept(
         No such sample; fewer than two tokens.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    who, notes = subject(tap, tap.layout.n_samples, rng, params.source, lambda f, doing="": progress(0.5 * f, doing))
+    who, notes = subject(
+        tap, tap.layout.n_samples, rng, params.source, lambda f, doing="": progress(0.5 * f, doing)
+    )
     at = np.flatnonzero(who.samples == params.sample)
     if not len(at):
         raise NotFound(f"sample {params.sample} of {tap.name}", f"one of 0 to {who.samples.max()}")
@@ -79,7 +93,9 @@ def cache_kept(
     progress(0.6, "the network")
     dump = next(d for part, d in who.dumps(1, ("mean attention", "hidden")) if part.start == at[0])
     layout, there = dump.layout, dump.layout.present[0]
-    weights = np.stack(dump.recorded["mean attention"])[: who.layers if who.is_network else 1, 0][:, there][:, :, there]
+    weights = np.stack(dump.recorded["mean attention"])[: who.layers if who.is_network else 1, 0][:, there][
+        :, :, there
+    ]
     scores = received(weights.astype(np.float64), layout.causal, params.fair)
     counts, mass = shared(scores, params.way, params.share, params.sinks, params.recent)
     order = order_of(masses(scores), params.sinks, params.recent)
@@ -116,7 +132,9 @@ def _estimates(scores, counts, mass, kept, params, rng, d: int) -> tuple[Estimat
         held = np.array([np.isin(np.arange(own.shape[1]), o[:k]) for o, k in zip(drawn, counts, strict=True)])
         chance.append((kept_mass(retained(own, drawn), counts).min(), _agreement(held)))
     found = []
-    for i, (name, value) in enumerate((("least mass of a layer", mass.min()), ("overlap of neighbours", _agreement(kept)))):
+    for i, (name, value) in enumerate(
+        (("least mass of a layer", mass.min()), ("overlap of neighbours", _agreement(kept)))
+    ):
         draws = np.array(chance)[:, i]
         found.append(Estimate(
             name, float(value), **NO_INTERVAL, null=float(draws.mean()), null_low=float(draws.min()),
@@ -160,7 +178,9 @@ def _check() -> tuple[CheckLine, ...]:
     small, whole = (cache_kept(tap, CacheKeptParams(share=s)) for s in (0.1, 1.0))
     return (
         CheckLine("the large row stays", 6.0, small.owner[0][6], 0.0),
-        CheckLine("tokens of a tenth of twenty and the class token", 2.0, (small.owner[0] != GONE).sum(), 0.0),
+        CheckLine(
+            "tokens of a tenth of twenty and the class token", 2.0, (small.owner[0] != GONE).sum(), 0.0
+        ),
         CheckLine("all kept", 21.0, (whole.owner[0] != GONE).sum(), 0.0),
         CheckLine("all of the mass", 1.0, whole.estimates[0].value, 1e-12),
     )

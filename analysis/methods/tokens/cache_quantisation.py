@@ -35,8 +35,16 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotEnoughData
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.cache.noise import KEYS, OUTPUT, PARTS, basis_overlap, noise_of_layer, rows_of, structureless
-from analysis.tokens.cache.quantisers import DECIBEL, MIXED, PLAIN, ROTATED, WAYS, decibels, mean_bits, quantised
+from analysis.tokens.cache.noise import (
+    KEYS,
+    OUTPUT,
+    PARTS,
+    basis_overlap,
+    noise_of_layer,
+    rows_of,
+    structureless,
+)
+from analysis.tokens.cache.quantisers import DECIBEL, MIXED, PLAIN, ROTATED, WAYS, mean_bits, quantised
 from analysis.tokens.cache.reading import read_cache
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
@@ -47,8 +55,10 @@ OPENING, BITS, TOLD, LISTED = 6.0, (2, 3, 4, 5, 6, 8), 4, 24
 @dataclass(frozen=True)
 class CacheQuantisationParams:
     of: str = param(OUTPUT, "What the noise is in.", choices=PARTS)
-    maximum_samples: int = param(16, "Most samples; a seeded random subset above.", low=2, high=2000)
-    source: str = param(AUTOMATIC, "Whose keys: the network's, or the recorded rows.", choices=SOURCES, late=True)
+    maximum_samples: int = param(8, "Most samples; a seeded random subset above.", low=2, high=2000)
+    source: str = param(
+        AUTOMATIC, "Whose keys: the network's, or the recorded rows.", choices=SOURCES, late=True
+    )
 
 
 def cache_quantisation(
@@ -83,7 +93,10 @@ def cache_quantisation(
         for way in WAYS:
             each[way][i] = noise_of_layer(cache, params.of, way, BITS, i, rng)
     progress(0.95, "quantising Gaussian rows")
-    null = np.mean([_null(cache, params, i, rng) for i in range(layers)], axis=0)
+    gaussian = structureless(cache, rng)
+    null = np.mean(
+        [noise_of_layer(gaussian, params.of, PLAIN, BITS, i, rng).mean(axis=0) for i in range(layers)], axis=0
+    )
     width = rows_of(cache, _part(params), 0)[0].shape[2]
     told = _estimates(cache, each, null, params, tap.shape[1])
     progress(1.0, "done")
@@ -96,16 +109,6 @@ def cache_quantisation(
 
 def _part(params) -> str:
     return KEYS if params.of == OUTPUT else params.of
-
-
-def _null(cache, params, layer: int, rng) -> np.ndarray:
-    """(B,) decibels of Gaussian rows with the second moments of the rows that are held."""
-    rows = np.concatenate(rows_of(cache, _part(params), layer), axis=1)
-    found = np.zeros((len(rows), len(BITS)))
-    for h, x in enumerate(rows):
-        g = structureless(x, rng)
-        found[h] = [decibels(np.square(g).sum(), np.square(quantised(g, b) - g).sum()) for b in BITS]
-    return found.mean(axis=0)
 
 
 def _drawn(each, null, width: int) -> dict:
@@ -127,12 +130,16 @@ def _drawn(each, null, width: int) -> dict:
 def _estimates(cache, each, null, params, d: int) -> tuple[Estimate, ...]:
     at = BITS.index(TOLD)
     facts = {"n": cache.n, "d": d, "unit": "dB"}
-    gaussian = {"null": float(null[at]), "null_method": f"Gaussian {_part(params)} with the same second moments"}
+    gaussian = {"null": float(null[at]), "null_method": "Gaussian rows with the same second moments"}
     found = []
     for way in WAYS:
         x = each[way][:, :, at].mean(axis=0)
         name = f"{TOLD} bits, {way}" if way != MIXED else f"{TOLD} and {2 * TOLD} bits, {way}"
-        found.append(Estimate(name, float(x.mean()), **mean_interval(x), **gaussian, estimator="mean over layers", **facts))
+        found.append(
+            Estimate(
+                name, float(x.mean()), **mean_interval(x), **gaussian, estimator="mean over layers", **facts
+            )
+        )
     gain = (each[ROTATED] - each[PLAIN])[:, :, at].mean(axis=0)
     found.append(Estimate("gained by rotation", float(gain.mean()), **mean_interval(gain), null=0.0,
                           null_method="rows without a direction of their own", estimator="paired by sample", **facts))  # fmt: skip

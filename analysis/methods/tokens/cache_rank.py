@@ -48,7 +48,9 @@ class CacheRankParams:
     shown: str = param(WEIGHTED, "Which projection the cells are of.", choices=SHOWN)
     values: bool = param(True, "Whether values are projected to the same rank as keys.")
     maximum_samples: int = param(8, "Most samples; a seeded random subset above.", low=2, high=2000)
-    source: str = param(AUTOMATIC, "Whose keys: the network's, or the recorded rows.", choices=SOURCES, late=True)
+    source: str = param(
+        AUTOMATIC, "Whose keys: the network's, or the recorded rows.", choices=SOURCES, late=True
+    )
 
 
 def cache_rank(
@@ -80,7 +82,9 @@ def cache_rank(
     needed = {w: _needed(errors[w], size, ranks, params.error, needed_rank) for w in errors}
     lines = {w: _needed(errors[w], size, ranks, params.error) for w in errors}
     without = {
-        w: np.array([_needed(np.delete(errors[w], g, 0), np.delete(size, g, 0), ranks, params.error) for g in groups])
+        w: np.array(
+            [_needed(np.delete(errors[w], g, 0), np.delete(size, g, 0), ranks, params.error) for g in groups]
+        )
         for w in errors
     }
     progress(1.0, "done")
@@ -102,7 +106,11 @@ def _matrix(cache, needed, lines, without, params: CacheRankParams, tap) -> Matr
 
     value, line, null = shown(needed), shown(lines), shown(needed, RANDOM).astype(float)
     half = jackknife_half(shown(without))
-    bounds = {} if half is None else {"low": np.minimum(value, line - half), "high": np.maximum(value, line + half)}
+    bounds = (
+        {}
+        if half is None
+        else {"low": np.minimum(value, line - half), "high": np.maximum(value, line + half)}
+    )
     told = _estimates(cache, lines, without, tap.shape[1])
     return Matrix(
         title=f"Dimensions that each head of {cache.who.what} needs", values=value.astype(float), row_names=rows[0],
@@ -148,7 +156,10 @@ def _reading(told, params: CacheRankParams, e: int) -> str:
 
 
 def _caveats(cache, params: CacheRankParams) -> list[str]:
-    said = ["Shares are read off lines between the ranks that were tried.", "Numbers for each token are counted; the matrices that make them are held once."]
+    said = [
+        "Shares are read off lines between the ranks that were tried.",
+        "Numbers for each token are counted; the matrices that make them are held once.",
+    ]
     if len(ranks_of(cache.shape[-1])) < cache.shape[-1]:
         said.append(f"Ranks tried: {', '.join(map(str, ranks_of(cache.shape[-1])))}.")
     if cache.n < 3:
@@ -167,9 +178,15 @@ def _check() -> tuple[CheckLine, ...]:
     """Four heads of four units: of rank 1, 2, 3 and 4 need just these, and random directions all four."""
     rng = np.random.default_rng(0)
     x = np.concatenate(
-        [rng.standard_normal((96, r)) @ np.linalg.qr(rng.standard_normal((4, 4)))[0][:r] for r in (1, 2, 3, 4)], axis=1
+        [
+            rng.standard_normal((96, r)) @ np.linalg.qr(rng.standard_normal((4, 4)))[0][:r]
+            for r in (1, 2, 3, 4)
+        ],
+        axis=1,
     )
-    found = cache_rank(ArrayActivations(x, name="planted", layout=Layout(np.arange(0, 97, 12))), CacheRankParams(error=0.01))
+    found = cache_rank(
+        ArrayActivations(x, name="planted", layout=Layout(np.arange(0, 97, 12))), CacheRankParams(error=0.01)
+    )
     lines = [CheckLine(f"a head of rank {r}", r, found.values[0, r - 1], 0.0) for r in (1, 2, 3, 4)]
     return (*lines, CheckLine("random directions", 4.0, float(found.null.mean()), 0.0))
 

@@ -56,9 +56,15 @@ class CrossLayerCacheParams:
     group: int = param(4, "Neighbouring layers in one group.", low=2, high=32)
     rank: float = param(0.25, "Rank of a group, as a share of the width of one layer.", low=0.01, high=4.0)
     of: str = param(KEYS, "What is compared.", choices=(KEYS, VALUES))
-    rotary: str = param(BEHIND, "Keys before or behind rotary positions, where there are any.", choices=(BEHIND, BEFORE))
-    maximum_samples: int = param(16, "Most samples; a seeded random subset above.", low=2, high=2000, late=True)
-    source: str = param(AUTOMATIC, "Whose keys: the network's, or the recorded rows.", choices=SOURCES, late=True)
+    rotary: str = param(
+        BEHIND, "Keys before or behind rotary positions, where there are any.", choices=(BEHIND, BEFORE)
+    )
+    maximum_samples: int = param(
+        16, "Most samples; a seeded random subset above.", low=2, high=2000, late=True
+    )
+    source: str = param(
+        AUTOMATIC, "Whose keys: the network's, or the recorded rows.", choices=SOURCES, late=True
+    )
 
 
 def cross_layer_cache(
@@ -86,7 +92,9 @@ def cross_layer_cache(
     cache = read_cache(tap, params.maximum_samples, rng, params.source, progress, keys=params.rotary)
     layers, of, said = _layers(cache, params.of)
     if len(layers) < 2 or len(np.unique(of)) < 2:
-        raise NotEnoughData(f"{len(layers)} layer(s) of {tap.name}", "two or more", "Choose a deeper network, or more units")
+        raise NotEnoughData(
+            f"{len(layers)} layer(s) of {tap.name}", "two or more", "Choose a deeper network, or more units"
+        )
     progress(0.5, "comparing layers")
     values = _cells(layers, params, rng)
     progress(0.6, "comparing layers")
@@ -112,7 +120,9 @@ def cross_layer_cache(
 
 def _layers(cache, of: str) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]:
     """([(n, d) centred], (n,) the sample of each token, what is to be said)."""
-    found = [getattr(s, of).transpose(0, 2, 1, 3).reshape(cache.shape[0], s.tokens, -1) for s in cache.samples]
+    found = [
+        getattr(s, of).transpose(0, 2, 1, 3).reshape(cache.shape[0], s.tokens, -1) for s in cache.samples
+    ]
     owner = np.repeat(np.arange(cache.n), [s.tokens for s in cache.samples])
     x, said = np.concatenate(found, axis=1), ()
     layers = list(x - x.mean(axis=1, keepdims=True))
@@ -132,7 +142,9 @@ def _cells(layers, params: CrossLayerCacheParams, rng) -> np.ndarray:
                 together, alone = _errors([layers[i], layers[j]], params, rng)
                 out[i, j] = max(1 - together / alone, -1.0) if alone > 0 else 0.0
             else:
-                out[i, j] = out[j, i] = (linear_cka if params.shown == CKA else token_cosine)(layers[i], layers[j])
+                out[i, j] = out[j, i] = (linear_cka if params.shown == CKA else token_cosine)(
+                    layers[i], layers[j]
+                )
     return out
 
 
@@ -159,12 +171,21 @@ def _groups(layers, params: CrossLayerCacheParams, rng) -> np.ndarray:
 
 def _estimates(whole, chance, without, n: int, d: int) -> tuple[Estimate, ...]:
     half = jackknife_half(without)
-    names = ("error of groups together", "error of each layer alone", "what sharing gains", "cosine of a token's keys")
+    names = (
+        "error of groups together",
+        "error of each layer alone",
+        "what sharing gains",
+        "cosine of a token's keys",
+    )
     found = []
     for i, name in enumerate(names):
         ends = {"interval": "none: fewer than three samples"}
         if half is not None:
-            ends = {"low": whole[i] - half[i], "high": whole[i] + half[i], "interval": "jackknife over samples"}
+            ends = {
+                "low": whole[i] - half[i],
+                "high": whole[i] + half[i],
+                "interval": "jackknife over samples",
+            }
         found.append(Estimate(
             name, float(whole[i]), **ends, null=float(chance[i]), n=n, d=d, estimator="mean over groups of layers",
             null_method="tokens of each layer in an order of their own",

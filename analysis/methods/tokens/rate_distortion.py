@@ -15,7 +15,7 @@ itself, which leaves nothing that units share.
 
 When it lies: entropies of few rows are too low at fine steps (a code for them must be learned, too): steps stop where
 there are more values than a tenth of the rows; the bound is one for Gaussian rows, and others can do better; error of a
-tap is not error of the answer; units of one scale and others are coded alike.
+tap is not error of the answer; halves drawn anew share samples, so that intervals are too narrow.
 
 Cost: O(rows · units) for each step and draw, and one rotation.
 
@@ -131,7 +131,9 @@ def _curve(tap, x, found, chance, notes) -> Curve:
     ends = [(c[w][1].min(), c[w][1].max()) for c in found for w in (UNITS, AXES) if len(c[w][1])]
     if not ends or max(a for a, _ in ends) >= min(b for _, b in ends):
         raise NotEnoughData(
-            f"the {len(x)} rows of {tap.name} allow too few steps", "rows enough to count values", "Record more samples"
+            f"the {len(x)} rows of {tap.name} allow too few steps",
+            "rows enough to count values",
+            "Record more samples",
         )
     at = np.linspace(max(a for a, _ in ends), min(b for _, b in ends), 9)
     lines = {w: np.array([np.interp(at, c[w][1], c[w][0]) for c in found]) for w in (UNITS, AXES, BOUND)}
@@ -154,14 +156,18 @@ def _curve(tap, x, found, chance, notes) -> Curve:
 
 def _estimates(found, chance, lines, at, x) -> tuple[Estimate, ...]:
     def rates(of):
-        each = np.array([bd_rate(*c[UNITS], *c[AXES]) for c in of if min(len(c[UNITS][0]), len(c[AXES][0])) > 1])
+        each = np.array(
+            [bd_rate(*c[UNITS], *c[AXES]) for c in of if min(len(c[UNITS][0]), len(c[AXES][0])) > 1]
+        )
         return each[np.isfinite(each)]
 
     bd, null = rates(found), rates(chance)
     above = (lines[AXES] - lines[BOUND]).mean(axis=1)
     n, d = x.shape
     if not len(bd) or not len(null):
-        raise NotEnoughData(f"{n} rows of {d} units with no common quality", "more rows", "Record more samples")
+        raise NotEnoughData(
+            f"{n} rows of {d} units with no common quality", "more rows", "Record more samples"
+        )
     kind = {"interval": "Student's t over halves of the samples"}
     return (
         Estimate("BD-rate of principal axes over units", float(bd.mean()), **{**mean_interval(bd, -1.0), **kind},
@@ -185,7 +191,10 @@ def _cost(shapes, params: RateDistortionParams) -> Cost:
     (n, d), m = shapes[0], machine()
     rows = min(n, params.maximum_rows)
     work = params.draws * 4.0 * rows * d
-    return Cost(0.05 + m.seconds(flops64=work * (60 * len(STEPS) + d), moved=8.0 * n * d), 8.0 * rows * d * 5 + 24.0 * d * d)
+    return Cost(
+        0.05 + m.seconds(flops64=work * (60 * len(STEPS) + d), moved=8.0 * n * d),
+        8.0 * rows * d * 5 + 24.0 * d * d,
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -197,7 +206,10 @@ def _check() -> tuple[CheckLine, ...]:
     x = (rng.standard_normal((2000, 8)) * np.sqrt(values)) @ turn
     found = rate_distortion(ArrayActivations(x, name="planted"), RateDistortionParams(draws=2))
     rate, quality = np.array([1.0, 2.0, 3.5]), np.array([6.0, 12.0, 18.0])
-    there, back = bd_rate(rate, quality, rate * 1.3, quality + 1), bd_rate(rate * 1.3, quality + 1, rate, quality)
+    there, back = (
+        bd_rate(rate, quality, rate * 1.3, quality + 1),
+        bd_rate(rate * 1.3, quality + 1, rate, quality),
+    )
     return (
         CheckLine("BD-rate of principal axes", -0.05, found.estimates[0].value, 0.0, "at most"),
         CheckLine("BD-rate with itself", 0.0, bd_rate(rate, quality, rate, quality), 1e-12),

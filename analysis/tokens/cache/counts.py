@@ -17,7 +17,9 @@ from analysis.tokens.cache.reading import Cache, Cached, weights_of
 
 def importance(sample: Cached, causal: bool, fair: bool) -> np.ndarray:
     """(L, t) attention that tokens received in each layer, mean over heads."""
-    found = [weights_of(q, k, causal).mean(axis=(0, 1)) for q, k in zip(sample.queries, sample.keys, strict=True)]
+    found = [
+        weights_of(q, k, causal).mean(axis=(0, 1)) for q, k in zip(sample.queries, sample.keys, strict=True)
+    ]
     return received(np.stack(found), causal, fair)
 
 
@@ -29,7 +31,9 @@ def importance_of_none(sample: Cached, causal: bool, fair: bool) -> np.ndarray:
     return np.broadcast_to(one, (len(sample.keys), t))
 
 
-def shared(scores: np.ndarray, way: str, share: float, sinks: int, recent: int) -> tuple[np.ndarray, np.ndarray]:
+def shared(
+    scores: np.ndarray, way: str, share: float, sinks: int, recent: int
+) -> tuple[np.ndarray, np.ndarray]:
     """((L,) tokens kept in each layer, (L,) mass that they retain) of importances (L, t) at a share of all tokens."""
     mass = masses(scores)
     curves = retained(mass, order_of(mass, sinks, recent))
@@ -38,7 +42,9 @@ def shared(scores: np.ndarray, way: str, share: float, sinks: int, recent: int) 
     return counts, kept_mass(curves, counts)
 
 
-def all_scores(cache: Cache, fair: bool, progress, span=(0.5, 0.8)) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def all_scores(
+    cache: Cache, fair: bool, progress, span=(0.5, 0.8)
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """(importances of each sample, the same of attention that reads all alike)."""
     found, none = [], []
     for i, s in enumerate(cache.samples):

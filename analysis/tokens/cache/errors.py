@@ -14,7 +14,12 @@ from analysis.tokens.cache.projections import AtRandom, Principal, QueryWeighted
 from analysis.tokens.cache.reading import Cache, Cached, attended
 from analysis.tokens.outputs import changes
 
-WEIGHTED, PCA, RANDOM, SHARED = "query-weighted", "PCA of keys", "random directions", "query-weighted, shared out"
+WEIGHTED, PCA, RANDOM, SHARED = (
+    "query-weighted",
+    "PCA of keys",
+    "random directions",
+    "query-weighted, shared out",
+)
 WAYS = (WEIGHTED, PCA, SHARED, RANDOM)
 FOLDS, MOST_RANKS = 2, 12
 

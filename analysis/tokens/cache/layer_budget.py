@@ -96,11 +96,7 @@ def _whole(width: np.ndarray, budget: int, least: int, most: int) -> np.ndarray:
     low, high = 0.0, float(budget)
     for _ in range(60):  # the scale at which what is cut off at both ends is made up for
         middle = (low + high) / 2
-        low, high = (
-            (middle, high)
-            if np.clip(width * middle, least, most).sum() < budget
-            else (low, middle)
-        )
+        low, high = (middle, high) if np.clip(width * middle, least, most).sum() < budget else (low, middle)
     exact = np.clip(width * high, least, most)
     kept = np.floor(exact + 1e-9).astype(int)
     room = np.flatnonzero(kept < most)

@@ -1,7 +1,7 @@
 """How much a layer matters, from its own input, output or weights: which layers to hold at fewer bits first.
 
-    LIM = - mean cos(input, output)         -1 where the layer changes nothing; more is more important
-    ZD  = share of its weights with z > 1   0.1587 of Gaussian ones; less is more important
+LIM = - mean cos(input, output)         -1 where the layer changes nothing; more is more important
+ZD  = share of its weights with z > 1   0.1587 of Gaussian ones; less is more important
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from analysis.tokens.cache.quantisers import MIXED, at_bits, axes_of, decibels, high_axes
-from analysis.tokens.cache.reading import Cache, attended
+from analysis.tokens.cache.reading import Cache, Cached, attended
 
 OUTPUT, KEYS, VALUES, TOKENS = "what the heads give", "keys", "values", "tokens"
 PARTS, FOLDS = (OUTPUT, KEYS, VALUES, TOKENS), 2
@@ -37,7 +39,9 @@ def noise_of_layer(cache: Cache, part: str, way: str, bits, layer: int, rng) -> 
     axes = [[axes_for(r, way, f, rng) for f in range(FOLDS)] for r in rows]
     out = np.zeros((cache.n, len(bits)))
     for i, s in enumerate(cache.samples):
-        whole = attended(s.queries[layer], rows[0][i], rows[1][i], cache.causal) if part == OUTPUT else rows[0][i]
+        whole = (
+            attended(s.queries[layer], rows[0][i], rows[1][i], cache.causal) if part == OUTPUT else rows[0][i]
+        )
         signal = float(np.square(whole).sum())
         for j, b in enumerate(bits):
             less = [held(r[i], b, way, a[i % FOLDS]) for r, a in zip(rows, axes, strict=True)]
@@ -46,10 +50,25 @@ def noise_of_layer(cache: Cache, part: str, way: str, bits, layer: int, rng) -> 
     return out
 
 
-def structureless(x: np.ndarray, rng) -> np.ndarray:
-    """Gaussian rows (t, d) with the second moment of x (t, d)."""
+def structureless(cache: Cache, rng) -> Cache:
+    """The same with Gaussian keys, values and tokens of the same second moments in each layer and head."""
+    like = {}
+    for part in (KEYS, VALUES):
+        x = np.concatenate([getattr(s, part) for s in cache.samples], axis=2)
+        like[part] = np.array([[_root(head) for head in layer] for layer in x])
+    hidden = np.concatenate([s.hidden for s in cache.samples], axis=1)
+    like[TOKENS] = np.array([_root(layer - layer.mean(axis=0)) for layer in hidden])
+    samples = [
+        Cached(s.queries, *(rng.standard_normal(getattr(s, p).shape) @ like[p] for p in (KEYS, VALUES)),
+               rng.standard_normal(s.hidden.shape) @ like[TOKENS])
+        for s in cache.samples
+    ]  # fmt: skip
+    return replace(cache, samples=samples)
+
+
+def _root(x: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(x.T @ x / len(x))
-    return rng.standard_normal(x.shape) @ (vectors * np.sqrt(np.maximum(values, 0))).T
+    return (vectors * np.sqrt(np.maximum(values, 0))).T
 
 
 def basis_overlap(cache: Cache, part: str, layer: int) -> tuple[float, float]:
@@ -59,4 +78,6 @@ def basis_overlap(cache: Cache, part: str, layer: int) -> tuple[float, float]:
     halves = [axes_for(rows, MIXED, f, None) for f in range(FOLDS)]
     d = rows[0].shape[2]
     k = high_axes(d)
-    return float(np.mean([np.square(a[:, :k].T @ b[:, :k]).sum() / k for a, b in zip(*halves, strict=True)])), k / d
+    return float(
+        np.mean([np.square(a[:, :k].T @ b[:, :k]).sum() / k for a, b in zip(*halves, strict=True)])
+    ), k / d

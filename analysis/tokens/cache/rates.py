@@ -45,5 +45,7 @@ def bd_rate(rate: np.ndarray, quality: np.ndarray, other: np.ndarray, other_qual
         return float("nan")
     at = np.unique(np.concatenate([[low, high], quality, other_quality]))
     at = at[(at >= low) & (at <= high)]
-    logs = [np.interp(at, q, np.log10(np.maximum(r, LEAST))) for r, q in ((rate, quality), (other, other_quality))]
+    logs = [
+        np.interp(at, q, np.log10(np.maximum(r, LEAST))) for r, q in ((rate, quality), (other, other_quality))
+    ]
     return float(10 ** (np.trapezoid(logs[1] - logs[0], at) / (high - low)) - 1)

@@ -19,7 +19,9 @@ from analysis.tokens.subject import NetworkSubject, RowSubject, subject
 BATCH, SAME = 8, 2e-3
 BEFORE, BEHIND = "before rotary positions", "as they are read"
 HEADS = 4  # that the units of a tap are cut into where they are many enough
-ROWS_SAID = "Queries, keys and values are the same rows of the tap, cut into heads of neighbouring units; one layer."
+ROWS_SAID = (
+    "Queries, keys and values are the same rows of the tap, cut into heads of neighbouring units; one layer."
+)
 
 
 @dataclass(frozen=True)

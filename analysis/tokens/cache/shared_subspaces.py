@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-EXACT, EXTRA, POWERS = 400, 10, 3  # smaller side up to which all singular values are found; oversampling; powers
+EXACT, EXTRA, POWERS = (
+    400,
+    10,
+    3,
+)  # smaller side up to which all singular values are found; oversampling; powers
 
 
 def singular_values(x: np.ndarray, rank: int, rng: np.random.Generator) -> np.ndarray:

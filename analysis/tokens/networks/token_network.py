@@ -88,7 +88,16 @@ class TokenNetwork:
             scores = read_in_the_end(before.recorded["mean attention"][-1], before.layout)
             given = {**(given or {}), "oracle": scores}
         passing = Passing(
-            self, inputs, rule, schedule, settings, rng or np.random.default_rng(0), record, repack, given, change
+            self,
+            inputs,
+            rule,
+            schedule,
+            settings,
+            rng or np.random.default_rng(0),
+            record,
+            repack,
+            given,
+            change,
         )
         start = time.perf_counter()
         with self._followed(passing), torch.inference_mode():
