@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,27 @@ def data(*shape, seed=0):
 
 def cosine(f, g):
     return float(f @ g / np.linalg.norm(f) / np.linalg.norm(g))
+
+
+@pytest.mark.parametrize("parts", ["tokens of the first", "tokens of the second", "features"])
+def test_bars_of_a_bilinear_score_sum_to_it(parts, monkeypatch):
+    """Against the products written down: (W f)·(W g) over both lengths, of centred means."""
+    x, weight = data(60, 6), data(4, 6, seed=1)
+    network = SimpleNamespace(layer=lambda name: SimpleNamespace(weight=weight))
+    monkeypatch.setattr("analysis.attribution.pairs.similar_pair.weights_of", lambda tap: network)
+    tap = ArrayActivations(x, layout=Layout(np.arange(13, dtype=np.int64) * 5))
+    found = why_similar(tap, WhySimilarParams(first=2, second=7, parts=parts, through="head"))
+    means = x.reshape(12, 5, 6).mean(axis=1)
+    f, g = ((means[i] - means.mean(axis=0)) @ weight.T for i in (2, 7))
+    assert found.end == pytest.approx(cosine(f, g), abs=1e-12)
+    assert found.values.sum() == pytest.approx(found.end, abs=1e-12)
+    assert any("through head" in c for c in found.caveats)
+    if parts == "features":
+        np.testing.assert_allclose(found.values, f * g / np.linalg.norm(f) / np.linalg.norm(g), atol=1e-12)
+        assert found.names[0] == "head 0"
+    network.layer = lambda name: SimpleNamespace(weight=data(4, 5))
+    with pytest.raises(InputError, match="reads 5 numbers"):
+        why_similar(tap, WhySimilarParams(through="head"))
 
 
 class Small(torch.nn.Module):

@@ -76,3 +76,20 @@ def test_layers_are_brought_to_one_grid_and_what_has_no_place_is_left_out(tap):
     np.testing.assert_allclose(found.values.mean(axis=1), 1)  # in even shares
     product = found.values[0] * found.values[1]
     np.testing.assert_allclose(found.values[2], product / product.mean(), atol=1e-10)
+
+
+@pytest.mark.parametrize("way", ["gradient x input", "integrated gradients"])
+def test_full_colour_means_the_same_whichever_sample_is_shown(way):
+    rng = np.random.default_rng(0)
+    label = np.arange(60) % 3
+    x = rng.standard_normal((60, 6)) + np.eye(6)[label] * 2
+    x[7] *= 50  # a sample whose own map is far larger
+    tap = ArrayActivations(x, samples={"label": label})
+    found = [
+        saliency_map(
+            tap, SaliencyMapParams(sample=s, more=0, way=way, reader="probe"), np.random.default_rng(3)
+        )
+        for s in (0, 7, 31)
+    ]
+    assert len({f.ends for f in found}) == 1
+    assert np.abs(found[1].values).max() > found[1].ends[1]

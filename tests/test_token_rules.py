@@ -109,6 +109,8 @@ def test_uniform_causal_attention_favours_the_first_of_twenty_by_seventy_two():
     dump = texts(uniform(20))
     plain = simulate(dump, rule("received_attention"), at_layer(0, 6, 2, 18), ReceivedSettings(recent=0))
     assert left(plain) == [*range(7), 19]
+    even = simulate(dump, rule("received_attention"), at_layer(0, 6, 2, 18), ReceivedSettings(corrected=True))
+    np.testing.assert_allclose(even.steps[0].score, 1, atol=1e-9)
     recent = simulate(dump, rule("received_attention"), at_layer(0, 6, 2, 18))
     assert left(recent) == [0, 1, 2, 3, 16, 17, 18, 19]
 
@@ -118,8 +120,9 @@ def test_aim_merges_neighbours_in_rounds_within_frames_first():
     found = simulate(pictured(x, (4, 4), 4), rule("aim"), at_layer(0, 4, 4, 16))
     assert found.states[1].size.tolist() == [[4, 4, 4, 4]]
     assert left(found) == [0, 4, 8, 12]
-    alike = pictured(np.ones((1, 8, 2)), (4, 2), frames=2)  # all alike in two pictures
-    assert left(simulate(alike, rule("aim"), at_layer(0, 2, 2, 8))) == [0, 4]
+    other = np.eye(4)[[0, 1, 2, 3, 1, 0, 3, 2]][None]  # the copy of every odd place is in the other picture
+    found = simulate(pictured(other, (4, 2), frames=2), rule("aim"), at_layer(0, 4, 2, 8))
+    assert (found.states[-1].owner[0] // 4 == np.arange(8) // 4).all()
 
 
 # ---------------------------------------------------------------------------- PiToMe
@@ -141,6 +144,20 @@ def test_pitome_protects_the_isolated_and_merges_the_crowded():
     assert state.size[0, -2:].tolist() == [1, 1]
     free, same = np.ones((1, 5), bool), np.ones((1, 5, 5))
     assert np.ptp(energies(same, free, 0.9, 1.0, WRITTEN)) == 0
+
+
+def test_only_the_most_crowded_of_pitome_merge_and_pairs_alternate_in_that_order():
+    x = RNG(5).standard_normal((1, 16, 4))
+    found = simulate(pictured(x, (4, 4)), rule("pitome"), at_layer(0, 12, 2, 16), PitomeSettings(margin=0.5))
+    unit = unit_rows(x[0])
+    cosines = unit @ unit.T
+    f = np.where(cosines > 0.5, cosines, np.exp(cosines - 0.5) - 1)
+    energy = [np.delete(f[i], i).mean() for i in range(16)]
+    order = np.argsort(-np.array(energy))[:8]
+    expected = np.arange(16)
+    for a in order[::2]:
+        expected[a] = max(order[1::2], key=lambda b: cosines[a, b])
+    assert found.steps[0].into[0].tolist() == expected.tolist()
 
 
 def test_pitome_takes_half_at_most_and_says_so():
@@ -294,22 +311,27 @@ def test_rules_look_at_the_token_that_answers_and_at_the_layer_they_say():
     assert any("no class token" in note for note in alone.notes)
 
 
-def feathered(keep: int):
-    rng = RNG(0)
-    shape = (2, 2, 82, 4)
-    more = {"plain keys": [rng.standard_normal(shape)] * 4, "plain queries": [rng.standard_normal(shape)] * 4}
-    dump = pictured(rng.standard_normal((2, 81, 4)), (9, 9), 4, leading=(CLASS,), **more)
-    return simulate(dump, rule("feather"), at_layer(0, keep, 4, 81)), simulate(
-        dump, rule("feather"), schedule("twice", 0.09, 4, 81)
-    )
+def feathered(plan):
+    """81 patches of which later ones are read more, by queries and keys without positions."""
+    keys = np.zeros((2, 2, 82, 4))
+    keys[..., 0] = np.arange(82)
+    queries = np.ones((2, 2, 82, 4))
+    more = {"plain keys": [keys] * 4, "plain queries": [queries] * 4}
+    dump = pictured(RNG(0).standard_normal((2, 81, 4)), (9, 9), 4, leading=(CLASS,), **more)
+    return simulate(dump, rule("feather"), plan)
 
 
-def test_every_cell_of_feather_has_a_survivor_the_first_time():
-    first, twice = feathered(24)
-    for b in range(2):
-        cell = np.array(left(first, b)[1:]) - 1
-        assert len({(c // 9 // 3, c % 9 // 3) for c in cell.tolist()}) == 9
+def test_every_cell_of_feather_has_a_survivor_the_first_time_and_attention_decides_the_second():
+    first = feathered(at_layer(0, 24, 4, 81))
+    cell = np.array(left(first)[1:]) - 1
+    assert len({(c // 9 // 3, c % 9 // 3) for c in cell.tolist()}) == 9
+    middles = [9 * (3 * i + 1) + 3 * j + 1 for i in range(3) for j in range(3)]
+    assert cell.tolist() == sorted(
+        [*middles, 63, 65, 66, 68, 69, *range(71, 81)]
+    )  # the grid, then the most read
+    twice = feathered(schedule("twice", 0.09, 4, 81))
     assert twice.counts[:, 0].tolist() == [82, 25, 8, 8, 8]  # shares 0.3 and its square
+    assert left(twice) == [0, *range(75, 82)]
 
 
 def test_a_predictor_is_replaced_by_what_the_answer_reads_in_the_end():
@@ -342,7 +364,7 @@ def test_information_of_a_crop_says_how_many_it_keeps():
 
 
 # ---------------------------------------------------------------------------- clusters, and all tokens made again
-@pytest.mark.parametrize("shape", [(5, 5), (3, 8), (7, 2), (1, 9)])
+@pytest.mark.parametrize("shape", [(5, 5), (3, 8), (7, 2), (1, 9), (2, 20)])
 def test_seeds_are_as_many_different_places_as_are_asked_for(shape):
     for k in range(1, shape[0] * shape[1] + 1):
         found = seeds(k, *shape)
@@ -354,9 +376,9 @@ def test_seeds_are_as_many_different_places_as_are_asked_for(shape):
 def test_as_many_clusters_as_tokens_are_the_tokens():
     x = RNG(0).standard_normal((30, 4))
     where = np.stack(np.divmod(np.arange(30), 6), axis=1).astype(float)
-    label, means = local_clusters(x, np.ones(30), where, np.arange(30), 5)
-    np.testing.assert_array_equal(label, np.arange(30))
-    np.testing.assert_allclose(means, x, atol=1e-12)
+    label, means = local_clusters(x[None], np.ones((1, 30)), where, np.arange(30), 5)
+    np.testing.assert_array_equal(label[0], np.arange(30))
+    np.testing.assert_allclose(means[0], x, atol=1e-12)
 
 
 def test_maps_that_are_constant_on_pieces_come_back_and_others_nearly():

@@ -9,7 +9,7 @@ from analysis.errors import InputError, ParameterError
 from analysis.tokens.choosing import bipartite, rank_among
 from analysis.tokens.dump import TokenDump, simulate
 from analysis.tokens.rule import rules
-from analysis.tokens.schedule import at_cost, at_layer, schedule
+from analysis.tokens.schedule import SPREADS, at_cost, at_layer, schedule
 from analysis.tokens.state import GONE, Step, TokenState, after, merged, shares, stay
 from analysis.tokens.view import CLASS, PADDING, PATCH, TokenLayout
 
@@ -94,13 +94,26 @@ def test_soft_matching_merges_the_most_alike():
     assert step.into.tolist() == [[0, 1, 1, 3]]
 
 
-@pytest.mark.parametrize("spread", ["even", "once", "thirds", "quarters", "falling"])
+@pytest.mark.parametrize("spread", list(SPREADS))
 def test_a_schedule_leaves_its_share_and_never_more_again(spread):
     for share in (1.0, 0.5, 0.01):
         plan = schedule(spread, share, 12, 196)
         assert plan.kept[-1] == max(round(share * 196), 1)
         assert min(plan.remove) >= 0
     assert schedule(spread, 1.0, 12, 196).remove == (0,) * 12
+
+
+def test_spreads_of_papers():
+    assert schedule("halved", 0.25, 5, 100).kept == (
+        100,
+        50,
+        50,
+        42,
+        33,
+        25,
+    )  # merged to the root, then falling
+    assert schedule("second", 0.25, 5, 100).kept == (100, 100, 25, 25, 25, 25)
+    assert schedule("twice", 0.09, 8, 100).kept == (100, 100, 30, 30, 9, 9, 9, 9, 9)
 
 
 def test_schedules_refuse_what_leaves_nothing():

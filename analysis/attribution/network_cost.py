@@ -15,6 +15,7 @@ from analysis.activations import Activations
 from analysis.attribution.units.explained_units import AUTO, CONDITIONAL, SLOPES, UnitPartsParams
 from analysis.compute.machine import machine
 from analysis.features.readers import PROBE
+from analysis.features.tap_dictionary import recorded_tap
 from analysis.sources.checkpoint import CODELESS
 from analysis.spec import Cost, Method
 
@@ -52,5 +53,5 @@ def _by_slopes(tap: Activations, params) -> bool:
 
 
 def _network(tap: Activations) -> dict:
-    manifest = getattr(getattr(tap, "store", None), "manifest", None) or {}
+    manifest = getattr(getattr(recorded_tap(tap), "store", None), "manifest", None) or {}
     return manifest.get("checkpoint") or {}

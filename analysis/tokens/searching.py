@@ -2,8 +2,8 @@
 
     k_l = the smallest k <= k_{l-1} with    drop(k_1, …, k_{l-1}, k, k, …, k) <= limit l / L
 
-from shallow to deep, each by bisection: what is dropped is gone in all deeper layers, so counts cannot rise, and a
-layer may only use up its part of the limit. Bisection takes the drop to rise as tokens go; where it does not, fewer
+from shallow to deep, each by bisection: what is dropped is gone in all deeper layers, so counts cannot rise, and no
+layer uses up more than its part of the limit. Bisection takes the drop to rise as tokens go; where it does not, fewer
 tokens might do as well. The counts are summarised by
 
     k(l) / T = f + (1 - f) / (1 + e^((l - m) / w))

@@ -110,17 +110,22 @@ class View:
     def answering_attention(self, name: str = "mean attention") -> np.ndarray:
         """(B, t) what the token that the answer is read from reads from each: the last one of text, else the class
         token; without either what all tokens read on average, which is said."""
-        if not self.layout.causal and not (self.kinds == CLASS).any(axis=1).all():
+        if not self.answers:
             self.notes.append(NO_CLASS)
             return self.received(name)
         return self[name][np.arange(len(self.state.at)), self.answering]
+
+    @property
+    def answers(self) -> bool:
+        """Whether there is a token that the answer is read from: text, or a class token in every sample."""
+        return self.layout.causal or bool((self.kinds == CLASS).any(axis=1).all())
 
     @property
     def answering(self) -> np.ndarray:
         """(B,) where the token stands that the answer is read from. Raises InputError where there is none."""
         if self.layout.causal:
             return self.state.counts - 1
-        if not (self.kinds == CLASS).any(axis=1).all():
+        if not self.answers:
             raise InputError(
                 "a network without text and without a class token", "a token that the answer is read from",
                 "Choose a rule that does without one, such as ToMe or received attention",

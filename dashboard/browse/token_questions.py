@@ -33,6 +33,14 @@ QUESTIONS = {  # by name in the URL
             "How many bits does this tap take at an error?": "rate_distortion",
         },
     ),
+    "attention": View(
+        "Attention",
+        "What heads look at, beside what a head would look at that knows places only.",
+        {
+            "What does each head do?": "attention_atlas",
+            "What does this head look at here?": "attention_pattern",
+        },
+    ),
 }
 
 

@@ -59,9 +59,12 @@ def _name(result: TokenMap, k: int) -> str:
 
 def _limits(result: TokenMap) -> tuple[float, float, bool]:
     """(low, high, diverging): symmetric about zero where both signs occur."""
-    values = np.asarray(result.values, float)
-    values = values[np.isfinite(values)]
-    low, high = float(values.min()), float(values.max())
+    if result.ends is not None:
+        low, high = map(float, result.ends)
+    else:
+        values = np.asarray(result.values, float)
+        values = values[np.isfinite(values)]
+        low, high = float(values.min()), float(values.max())
     diverging = low < 0 < high
     if diverging:
         high = max(-low, high)
@@ -98,7 +101,11 @@ def _scale_words(result: TokenMap) -> str:
     most = number(max(abs(low), abs(high)))
     full = f"±{most}" if diverging else number(low if abs(low) > abs(high) else high)
     several = "one scale for all: " if len(result.values) > 1 else ""
-    return f"{several}no colour at 0, full colour at {full}"
+    if result.ends is None:
+        return f"{several}no colour at 0, full colour at {full}"
+    beyond = int((np.abs(np.nan_to_num(np.asarray(result.values, float))) > max(abs(low), abs(high))).sum())
+    more = f", {beyond:,} shown lie beyond" if beyond else ""
+    return f"no colour at 0, full colour at {full}, the same for every sample of the store{more}"
 
 
 def screen(result: TokenMap, theme: Theme, *, tokens=None, height=None, title=True):

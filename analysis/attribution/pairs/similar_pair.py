@@ -11,6 +11,7 @@ from analysis.compute.rows.number_lists import numbers_in
 from analysis.compute.rows.token_sets import TokenSets, token_sets
 from analysis.compute.similarity.pair_evidence import cosines, usable
 from analysis.errors import InputError
+from analysis.sources.weights import weights_of
 from analysis.spec import Progress, param
 
 FEWEST = 8
@@ -35,7 +36,7 @@ class PairParams:
 class AskedPair:
     """`sets` of all samples read; of the i-th and j-th the tokens `x` (P, d), `y` (Q, d), centred as `pooled` (n, d)
     is by `centre` (d,); `partners` (m,) places of other samples, and the `score`; `units` (d,) of the tap that all this
-    is of; `notes`."""
+    is of; `notes`. Where they go `through` a layer (outputs, d) first, x, y and what is pooled are its outputs."""
 
     sets: TokenSets
     i: int
@@ -48,6 +49,7 @@ class AskedPair:
     score: float
     units: np.ndarray
     notes: tuple[str, ...]
+    through: np.ndarray | None = None
 
     @property
     def f(self) -> np.ndarray:
@@ -64,9 +66,16 @@ class AskedPair:
 
 
 def asked_pair(
-    tap: Activations, params: PairParams, rng: np.random.Generator, progress: Progress, span
+    tap: Activations,
+    params: PairParams,
+    rng: np.random.Generator,
+    progress: Progress,
+    span,
+    through: str = "",
 ) -> AskedPair:
-    """Raises as `token_sets`, and InputError where a sample has no direction or fewer than eight have one."""
+    """Both samples and their partners; `through` a layer of the tap's checkpoint, where one is named. Raises as
+    `token_sets`, and InputError where a sample has no direction, fewer than eight have one, or the layer reads another
+    width; NotFound for a layer that there is not."""
     sets = token_sets(tap, rng, maximum=params.maximum_samples, minimum=FEWEST, progress=progress, span=span,
                       wanted=(params.first, params.second))  # fmt: skip
     units = (
@@ -80,7 +89,10 @@ def asked_pair(
         pooled = sets.token(params.token)[:, units]
         x, y = pooled[[i]], pooled[[j]]
     centre = pooled.mean(axis=0) if params.centred else np.zeros(pooled.shape[1])
-    pooled = pooled - centre
+    pooled, x, y = pooled - centre, x - centre, y - centre
+    weight = _weight(tap, through, len(units)) if through else None
+    if weight is not None:
+        pooled, x, y = pooled @ weight.T, x @ weight.T, y @ weight.T
     good = usable(pooled)
     for sample, at in ((params.first, i), (params.second, j)):
         if not good[at]:
@@ -97,8 +109,20 @@ def asked_pair(
     if not good.all():
         notes.append(f"{int((~good).sum())} sample(s) without a direction are no partners.")
     partners = rng.permutation(others)[: params.null_samples]
-    return AskedPair(sets, i, j, x - centre, y - centre, pooled, centre, partners,
-                     float(cosines(pooled[i], pooled[[j]])[0]), units, tuple(notes))  # fmt: skip
+    return AskedPair(sets, i, j, x, y, pooled, centre, partners, float(cosines(pooled[i], pooled[[j]])[0]), units,
+                     tuple(notes), weight)  # fmt: skip
+
+
+def _weight(tap: Activations, layer: str, width: int) -> np.ndarray:
+    """(outputs, width) of a layer of the tap's checkpoint. Raises NotFound, InputError where it reads another width."""
+    network = weights_of(tap)
+    weight = np.asarray(network.layer(layer).weight, np.float64)
+    if weight.shape[1] != width:
+        raise InputError(
+            f"layer {layer}, which reads {weight.shape[1]:,} numbers",
+            f"one that reads the {width:,} units of {tap.name}", "Choose another layer or other units",
+        )  # fmt: skip
+    return weight
 
 
 def pair_caveats(params: PairParams, pair: AskedPair) -> tuple[str, ...]:

@@ -88,6 +88,7 @@ class Asked:
         )
         refuse_few_samples(self.tap, self.samples, FEWEST)
         self.params, self._rng = params, rng
+        self._order = rng.permutation(len(self.samples.samples))
         self._site = INPUT if site == THE_INPUT and self.samples.is_network else ""
         self.notes = (*seen.notes, *(() if self.samples.is_network else said))
         self._behind: dict[tuple[str, int], list] = {}
@@ -106,8 +107,12 @@ class Asked:
         return np.r_[own, self.others(own)[: min(more, kept)]]
 
     def others(self, own: np.ndarray) -> np.ndarray:
-        """All others, in random order."""
-        return self._rng.permutation(np.setdiff1d(np.arange(len(self.samples.samples)), own))
+        """All others, in an order that is random and the same whichever sample is explained."""
+        return self._order[~np.isin(self._order, own)]
+
+    def first_of_all(self, count: int) -> np.ndarray:
+        """The first `count` of that order, those that are explained among them."""
+        return self._order[:count]
 
     def run(self, i: int, site: str = "") -> SampleRun:
         """The i-th sample at the site that was asked for, or another one."""

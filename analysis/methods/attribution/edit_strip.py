@@ -137,11 +137,7 @@ def _estimates(means, way, decoder: Decoder, moved: float, chance, rng) -> tuple
         ends = [1 - e for e in ratio_interval(error, spread, rng)]
         made.append(Estimate("picture that the decoder rebuilds", value, min(*ends, value), max(*ends, value),
                              interval="bootstrap over samples", null=0.0, null_method="the mean picture", n=len(error),
-<<<<<<< HEAD
-                             d=d, estimator="1 - squared error / squared distance to the mean, held out"))  # fmt: skip
-=======
                              d=d, estimator="1 - squared error / squared distance from the mean"))  # fmt: skip
->>>>>>> rows7
     return tuple(made)
 
 

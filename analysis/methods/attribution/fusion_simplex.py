@@ -163,7 +163,8 @@ def _cost(shapes, params: FusionSimplexParams) -> Cost:
     samples = min(n, params.maximum_samples)
     work = samples * (params.points + params.draws * (40 + 2.0**params.modalities)) * params.modalities * 8.0
     held = 8.0 * samples * (2.0 * d + params.points + 2 * params.draws + 60) + 8.0 * n * d
-    return Cost(0.2 + m.seconds(flops64=8.0 * work, moved=8.0 * work + 8.0 * n * d), held)
+    calls = 30.0 * params.draws * (40 + 2.0**params.modalities)
+    return Cost(0.2 + m.seconds(flops64=8.0 * work, moved=8.0 * work + 8.0 * n * d, calls=calls), held)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -91,6 +91,7 @@ def saliency_map(
     sizes = [_size(q) if way.complete else 0.0 for q in questions]
     null, why = asked.other_maps([way], own, asked.draws([way], len(own)), progress, (0.5, 1.0))
     others = [m.values for (m,) in null if m is not None]
+    ends = _ends(asked, own, maps, null)
     if len(others) < 2:
         raise NotEnoughData(
             f"{len(others)} other samples that have a map ({why})", "at least 2", "Choose another way"
@@ -113,8 +114,23 @@ def saliency_map(
         value_name=_value_name(way, asked), grid=run.grid,
         leading=run.leading, names=_names(asked, own, questions),
         pictures=np.stack(pictures) if all(p is not None for p in pictures) else None,
-        words=tuple(words) if all(words) else (),
+        words=tuple(words) if all(words) else (), ends=ends,
     )  # fmt: skip
+
+
+def _ends(asked: Asked, own: np.ndarray, maps, null) -> tuple[float, float] | None:
+    """Both ends of the colours: what 99 % of the tokens of the same samples, whichever is explained, stay within."""
+    known = dict(zip(own.tolist(), maps, strict=True))
+    known |= {int(i): m for i, (m,) in zip(asked.others(own), null, strict=False) if m is not None}
+    values = [known[i].values for i in asked.first_of_all(len(null)).tolist() if i in known]
+    if not values:
+        return None
+    every = np.concatenate(values)
+    every = every[np.isfinite(every)]
+    most = float(np.quantile(np.abs(every), 0.99)) if len(every) else 0.0
+    if most == 0:
+        return None
+    return (-most if (every < 0).any() else 0.0, most)
 
 
 def _own(asked: Asked, way, own: np.ndarray, progress):
@@ -234,7 +250,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="saliency_map", family="attribution", title="Where the answer is decided", version=2,
+        id="saliency_map", family="attribution", title="Where the answer is decided", version=3,
         function=saliency_map,
         summary="A map over the tokens of samples by one way of saliency, beside maps of other samples.",
         params=SaliencyMapParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=FEWEST,

@@ -8,6 +8,9 @@ so each token of one sample, or each unit, has a share, and no rest is left. Fea
 either side, and what no feature holds is a line of its own (`analysis.compute.similarity.pair_evidence`). The matrix of
 both samples' tokens is the sibling *Which patches are alike*.
 
+Through a layer W of the network the same is told of the bilinear score f' WᵀW g / (|W f| |W g|): its bars are tokens,
+features, or the layer's outputs.
+
 Centred, the mean sample is taken off first: of activations that all share a large mean any two are alike, for no reason
 that is theirs. Null: the same bars with other partners in place of the second sample, their middle 95 %. Interval: of
 the cosine by redrawing the tokens of both samples; the bars are exact.
@@ -49,6 +52,12 @@ class WhySimilarParams(PairParams):
         AUTOMATIC, "What has a share; automatic: tokens where there are several, else features, of a plain tap units.",
         choices=(AUTOMATIC, FIRST, SECOND, FEATURES),
     )  # fmt: skip
+    through: str = param(
+        "",
+        "Layer that both go through first, a bilinear score (W f)·(W g); empty: none.",
+        layer=True,
+        late=True,
+    )
 
 
 def why_similar(
@@ -73,7 +82,7 @@ def why_similar(
         No such sample or token; fewer than eight samples; a sample without a direction.
     """
     made, rng = tap_dictionary(as_activations(activations)), rng or np.random.default_rng(0)
-    pair = asked_pair(made.source, params, rng, progress, (0.0, 0.6))
+    pair = asked_pair(made.source, params, rng, progress, (0.0, 0.6), params.through)
     progress(0.6, "splitting the score")
     asked = _asked(pair, params)
     names, values, draws = _parts(made, pair, asked, params, progress)
@@ -87,6 +96,8 @@ def why_similar(
     progress(1.0, "done")
     which = asked if asked != FEATURES else "units" if made.of_units else "features"
     notes = made.notes if asked == FEATURES else ()
+    if params.through:
+        notes = (*notes, f"Both went through {params.through}, without its bias: f' WᵀW g over both lengths.")
     return Ledger(
         title=f"Why samples {params.first} and {params.second} are alike, by {which}",
         reading=_reading(pair.score, names, values, null, estimates, params), estimates=estimates,
@@ -119,16 +130,19 @@ def _parts(made, pair, asked: str, params, progress):
         found = tokens_against(own, every)
         return names, found[0], found[1:]
     names = made.called
-    if made.of_units:
+    if made.of_units and pair.through is not None:
+        names = tuple(f"{params.through} {k}" for k in range(len(pair.through)))
+    elif made.of_units:
         names = tuple(names[u] for u in pair.units)
     every = np.vstack([pair.g, pair.others])
     if made.of_units:
         found = units_against(pair.f, every)
         return names, found[0], found[1:]
     codes = _pooled_codes(made, pair, params, progress)
-    found = features_against(
-        codes[0], codes[1:], np.asarray(made.features.decoder, np.float64)[:, pair.units], pair.f, every
-    )
+    directions = np.asarray(made.features.decoder, np.float64)[:, pair.units]
+    if pair.through is not None:
+        directions = directions @ pair.through.T
+    found = features_against(codes[0], codes[1:], directions, pair.f, every)
     return (*names, REST), found[0], found[1:]
 
 
@@ -190,7 +204,7 @@ METHODS = (
         family="attribution",
         title="Why these two are alike",
         summary="The cosine of two samples as bars of tokens, units or features that sum to it exactly.",
-        version=1,
+        version=2,
         function=why_similar,
         params=WhySimilarParams,
         result=Ledger,

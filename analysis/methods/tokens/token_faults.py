@@ -34,7 +34,6 @@ import numpy as np
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import share_interval
-from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.dump import TokenDump, needed, simulate
@@ -43,8 +42,9 @@ from analysis.tokens.faults import faults
 from analysis.tokens.rule import rule, rules
 from analysis.tokens.rules.received_attention import uniform_attention
 from analysis.tokens.schedule import schedule
+from analysis.tokens.subject import subject
 from analysis.tokens.survival import Survival, survival, together
-from analysis.tokens.tap_dump import NOTE, RUN, dump_of_rows
+from analysis.tokens.tap_dump import RUN
 from analysis.tokens.view import CLASS, PATCH, TokenLayout
 
 BATCH, OPENING = 16, 3.0  # samples at once; seconds
@@ -87,33 +87,21 @@ def token_faults(
     """
     tap, rng, one = as_activations(activations), rng or np.random.default_rng(0), rule(params.rule)
     progress(0.0, "opening")
-    live, why = _opened(tap, params, rng)
+    who, notes = subject(tap, params.maximum_samples, rng, progress=progress)
+    live, dump = (who.opened, None) if who.is_network else (None, who.dump)
     if live is None:
-        dump, _, seen = dump_of_rows(tap, params.maximum_samples, rng, progress)
         run = simulate(dump, one, lambda n: schedule(one.schedule, params.share, dump.layers, n), rng=rng)
-        where, notes = survival(dump.layout, run.states[-1]), (NOTE + why, *seen.notes, *run.notes)
+        where, notes = survival(dump.layout, run.states[-1]), (*notes, *run.notes)
     else:
         dump, run, where = _applied(live, one, params, rng, progress)
         few = (
             (f"All but position bias was looked for in {dump.n} of the samples.",) if dump.n < live.n else ()
         )
-        notes = (*live.notes, *few, *run.notes)
+        notes = (*notes, *few, *run.notes)
     progress(0.9, "looking for faults")
     found = faults(dump, one, run, where)
     progress(1.0, "done")
     return _table(found, where, one, notes, tap.shape[1])
-
-
-def _opened(tap, params, rng):
-    """(the network, or None; why not)."""
-    if getattr(tap, "store", None) is None and getattr(tap, "source", None) is None:
-        return None, ""
-    from analysis.tokens.opened import opened
-
-    try:
-        return opened(tap, params.maximum_samples, rng), ""
-    except (InputError, NotFound) as error:
-        return None, f" ({error.found})"
 
 
 def _applied(live, one, params: TokenFaultsParams, rng, progress) -> tuple[TokenDump, object, Survival]:
@@ -123,7 +111,7 @@ def _applied(live, one, params: TokenFaultsParams, rng, progress) -> tuple[Token
         return schedule(one.schedule, params.share, network.layers, n)
 
     for part, inputs in live.batches(BATCH):
-        progress(0.05 + 0.85 * part.start / live.n, "running the network")
+        progress(0.5 + 0.4 * part.start / live.n, "running the network")
         record = SEEN if first is None else ()
         run = network.run(inputs, one, plan, rng=rng, record=record)
         if first is None:

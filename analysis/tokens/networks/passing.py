@@ -25,15 +25,15 @@ class Passing:
     """The state of one pass; see `TokenNetwork.run` for what is given."""
 
     def __init__(
-        self, network, inputs, rule, schedule, settings, rng, record, repack, given, change=None
-    ) -> None:
+        self, network, inputs, rule, schedule, settings, rng, record, repack, given, altered=None, change=None
+    ) -> None:  # fmt: skip
+        self.altered, self.change = dict(altered or {}), change
         unknown = set(record) - set(RECORDABLE)
         if unknown:
             raise InputError(f"recording {sorted(unknown)}", "names among " + ", ".join(RECORDABLE))
         self.network, self.inputs, self.rule, self.schedule = network, inputs, rule, schedule
         self.settings = settings if settings is not None or rule is None else rule.settings()
         self.rng, self.record, self.repack, self.given = rng, tuple(record), repack, dict(given or {})
-        self.change = change
         self.states: list[TokenState] = []
         self.steps: list = []
         self.layout, self.deciding, self.notes = None, 0.0, []
@@ -53,6 +53,8 @@ class Passing:
         def forward(hidden_states, *given, **named):
             x = hidden_states
             self._begin(number, x)
+            if number in self.altered and self.altered[number] is None:
+                return self._passed_by(number, x)
             bound = theirs.bind(block.module, x, *given, **named).arguments
             others = {**bound, **bound.get("kwargs", {})}
             facts = {k: v for k, v in others.items() if v is not None and (every or k in takes)
@@ -63,6 +65,8 @@ class Passing:
                 x = self._reduced(number, x, facts, active)
             added = block.mlp(block.norm2(x))
             x = x + (added if block.scale2 is None else block.scale2(added))
+            if number in self.altered:
+                x = self.altered[number](hidden_states, x)
             if self._acts(number, AFTER):
                 x = self._reduced(number, x, facts, active)
             if not self._acts(number, BETWEEN) and not self._acts(number, AFTER):
@@ -72,6 +76,14 @@ class Passing:
             return self._left(x) if number == self.network.layers - 1 else x
 
         return forward
+
+    def _passed_by(self, number: int, x):
+        """What a block that is left out gives: what it was given."""
+        self._keep("between", x)
+        self._keep("hidden", x)
+        self.states.append(self.state)
+        self.steps.append(None)
+        return self._left(x) if number == self.network.layers - 1 else x
 
     def _begin(self, number: int, x) -> None:
         if number == 0:

@@ -53,10 +53,22 @@ def pagerank(attention: np.ndarray, valid: np.ndarray, iterations: int, damping:
 
 def sharpened(attention: np.ndarray, temperature: float) -> np.ndarray:
     """Attention (..., t, t) as it would be with its logits divided by a temperature."""
-    logits = np.log(np.maximum(attention, LEAST)) / temperature
-    logits = np.where(attention > 0, logits - logits.max(axis=-1, keepdims=True), -np.inf)
-    weight = np.exp(logits)
-    return weight / np.maximum(weight.sum(axis=-1, keepdims=True), LEAST)
+    weight = raised(attention / np.maximum(attention.max(axis=-1, keepdims=True), LEAST), 1 / temperature)
+    return weight / np.maximum(weight.sum(axis=-1, keepdims=True, dtype=np.float64), LEAST)
+
+
+def raised(x: np.ndarray, power: float) -> np.ndarray:
+    """x >= 0 to a power; of a whole one by squaring, which is many times faster."""
+    whole = round(power)
+    if abs(power - whole) > 1e-9 or not 1 <= whole <= 64:
+        return x**power
+    out = None
+    while whole:
+        if whole % 2:
+            out = x if out is None else out * x
+        whole //= 2
+        x = x * x if whole else x
+    return out
 
 
 def importance(view: View, settings: PagerankSettings) -> np.ndarray:

@@ -55,24 +55,27 @@ def seeds(k: int, rows: int, columns: int) -> np.ndarray:
 
 
 def local_clusters(x: np.ndarray, size: np.ndarray, where: np.ndarray, start: np.ndarray, rounds: int):
-    """((t,) cluster, (k, d) means) of tokens x (t, d) at places `where` (t, 2), from the tokens `start` (k,); every
-    cluster has a token."""
+    """((B, t) cluster, (B, k, d) means) of tokens x (B, t, d) of sizes (B, t) at places `where` (t, 2), from the tokens
+    `start` (k,); every cluster has a token."""
     k = len(start)
     apart = np.square(where[:, None] - where[start][None]).sum(axis=2)
     near = apart <= np.sort(apart, axis=1)[:, [min(NEAR, k) - 1]]
-    means = x[start]
+    means, weighed = x[:, start], x * size[:, :, None]
     for _ in range(rounds):
         distance = np.where(near, squared(x, means), np.inf)
-        label = distance.argmin(axis=1)
-        _refill(label, distance[np.arange(len(x)), label], k)
-        members = (label == np.arange(k)[:, None]) * size
-        means = (members / members.sum(axis=1, keepdims=True)) @ x
+        label = distance.argmin(axis=2)
+        members = label[:, None, :] == np.arange(k)[:, None]
+        for b in np.flatnonzero(~members.any(axis=2).all(axis=1)):
+            _refill(label[b], distance[b, np.arange(len(where)), label[b]], k)
+            members[b] = label[b] == np.arange(k)[:, None]
+        means = (members @ weighed) / (members @ size[:, :, None])
     return label, means
 
 
 def squared(x: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """(t, k) squared distances, exact for equal rows."""
-    return np.stack([np.square(x - m).sum(axis=1) for m in means], axis=1)
+    """(B, t, k) squared distances, up to rounding of the lengths."""
+    lengths = np.square(x).sum(axis=2)[:, :, None] + np.square(means).sum(axis=2)[:, None]
+    return np.maximum(lengths - 2 * x @ means.transpose(0, 2, 1), 0)
 
 
 def _refill(label: np.ndarray, distance: np.ndarray, k: int) -> None:
@@ -88,16 +91,31 @@ def decide(view: View, remove: np.ndarray, settings: ClusterSettings, rng) -> St
     state, free = view.state, view.free
     x = np.asarray(view["hidden"], np.float64)
     group, naming = np.full(free.shape, GONE), np.zeros(free.shape)
-    means: dict[int, np.ndarray] = {}
-    for b in np.flatnonzero(remove > 0):
-        places = np.flatnonzero(free[b])
-        where = _where(view, b, places)
-        start = _start(where, len(places) - int(remove[b]))
-        label, means[b] = local_clusters(x[b, places], state.size[b, places], where, start, settings.rounds)
-        group[b, places] = label
-        naming[b, places] = -np.square(x[b, places] - means[b][label]).sum(axis=1)
+    done: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # samples, places, means
+    for samples in _alike(free, view.cell, remove):
+        places = np.flatnonzero(free[samples[0]])
+        where = _where(view, samples[0], places)
+        start = _start(where, len(places) - int(remove[samples[0]]))
+        at = np.ix_(samples, places)
+        group[at], means = local_clusters(x[at], state.size[at], where, start, settings.rounds)
+        own = np.take_along_axis(means, group[at][:, :, None], axis=1)
+        naming[at] = -np.square(x[at] - own).sum(axis=2)
+        done.append((samples, places, means))
     step = merge_groups(state, group, naming, np.where(group == GONE, np.nan, naming))
-    return Step(step.into, step.score, rebuild=_rebuild(step, x, group, means, settings))
+    return Step(step.into, step.score, rebuild=_rebuild(step, x, group, done, settings))
+
+
+def _alike(free: np.ndarray, cell: np.ndarray, remove: np.ndarray) -> list[np.ndarray]:
+    """Samples that have the same places free and as many to remove, together."""
+    same: dict[bytes, list[int]] = {}
+    for b in np.flatnonzero(remove > 0):
+        key = (
+            free[b].tobytes()
+            + np.where(free[b], cell[b], -1).tobytes()
+            + int(remove[b]).to_bytes(8, "little")
+        )
+        same.setdefault(key, []).append(int(b))
+    return [np.array(rows) for rows in same.values()]
 
 
 def _where(view: View, b: int, places: np.ndarray) -> np.ndarray:
@@ -120,23 +138,27 @@ def _start(where: np.ndarray, k: int) -> np.ndarray:
     return np.flatnonzero(taken)
 
 
-def _rebuild(step: Step, x, group, means, settings) -> np.ndarray:
+def _rebuild(step: Step, x, group, done, settings) -> np.ndarray:
     """(B, t, t') what each token that stays counts in each token."""
     keep, goes = survivors(step), goes_to(step)
     out = ((goes[:, :, None] == np.arange(keep.shape[1])) & (goes != GONE)[:, :, None]) * 1.0
-    for b, mean in means.items():
-        places = np.flatnonzero(group[b] != GONE)
-        stands = np.zeros(len(mean), int)
-        stands[group[b, places]] = goes[b, places]
-        distance = squared(x[b, places], mean)
-        spread = max(float(np.square(x[b, places] - x[b, places].mean(axis=0)).sum(axis=1).mean()), 1e-300)
-        nearest = distance.min(axis=1, keepdims=True)
-        near = distance <= np.sort(distance, axis=1)[:, [min(settings.neighbours, len(mean)) - 1]]
-        scale = settings.temperature * np.maximum(nearest, EQUAL * spread)
-        weight = np.where(near, np.exp(np.maximum(-(distance - nearest) / scale, -700)), 0)
+    for samples, places, means in done:
+        at = np.ix_(samples, places)
+        stands = np.zeros(means.shape[:2], int)
+        np.put_along_axis(stands, group[at], goes[at], axis=1)
+        here, several = x[at], min(settings.neighbours, means.shape[1])
+        nearest = np.argpartition(squared(here, means), several - 1, axis=2)[:, :, :several]
+        rows = np.arange(len(samples))[:, None, None]
+        distance = np.square(here[:, :, None] - means[rows, nearest]).sum(axis=3)  # exact for equal ones
+        least = distance.min(axis=2, keepdims=True)
+        spread = np.square(here - here.mean(axis=1, keepdims=True)).sum(axis=2).mean(axis=1)[:, None, None]
+        scale = settings.temperature * np.maximum(least, np.maximum(EQUAL * spread, 1e-300))
+        weight = np.exp(np.maximum(-(distance - least) / scale, -700))
         weight = np.where(weight > 1e-300, weight, 0)
-        out[b, places] = 0.0
-        out[b, places[:, None], stands[None, :]] = weight / weight.sum(axis=1, keepdims=True)
+        part = np.zeros((*here.shape[:2], keep.shape[1]))
+        places_of = stands[rows, nearest]
+        np.put_along_axis(part, places_of, weight / weight.sum(axis=2, keepdims=True), axis=2)
+        out[at] = part
     return out
 
 

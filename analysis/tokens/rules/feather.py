@@ -24,7 +24,7 @@ from analysis.spec import param
 from analysis.tokens.choosing import drop, lowest
 from analysis.tokens.rule import AFTER, Rule
 from analysis.tokens.state import GONE, Step
-from analysis.tokens.view import View
+from analysis.tokens.view import NO_CLASS, View
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,22 @@ class FeatherSettings:
 
 
 def read_without_positions(view: View) -> np.ndarray:
-    """(B, t) what the answering token would read from each token were there no rotary positions."""
-    keys, queries = view["plain keys"], view["plain queries"]
-    rows = np.arange(len(keys))
-    asked = queries[rows, :, view.answering]
-    logits = (keys @ asked[..., None])[..., 0] / np.sqrt(keys.shape[-1])
-    logits = np.where(view.state.valid[:, None], logits, -np.inf)
+    """(B, t) what the answering token would read from each token were there no rotary positions; where there is none,
+    what all tokens would on average, which is said."""
+    keys, queries, valid = view["plain keys"], view["plain queries"], view.state.valid
+    if view.answers:
+        queries, asking = (
+            queries[np.arange(len(keys)), :, view.answering][:, :, None],
+            np.ones((len(keys), 1)),
+        )
+    else:
+        view.notes.append(NO_CLASS)
+        asking = valid * 1.0
+    logits = queries @ keys.transpose(0, 1, 3, 2) / np.sqrt(keys.shape[-1])
+    logits = np.where(valid[:, None, None], logits, -np.inf)
     weight = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return (weight / weight.sum(axis=-1, keepdims=True)).mean(axis=1)
+    weight = (weight / weight.sum(axis=-1, keepdims=True)).mean(axis=1)
+    return (asking[:, None] @ weight)[:, 0] / np.maximum(asking.sum(axis=1), 1)[:, None]
 
 
 def on_grid(view: View, stride: int) -> np.ndarray:

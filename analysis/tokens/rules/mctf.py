@@ -56,20 +56,17 @@ def weights(x, received, size, settings: MctfSettings):
     and inside which `size` (B, t) input tokens are."""
     x = unit_rows(x)
     u = 1 / np.maximum(received, LEAST)
-    u = u / u.max(axis=1, keepdims=True)
-    small = 1 / np.maximum(size, 1.0)
+    worth = (u / u.max(axis=1, keepdims=True)) ** power(settings.information)
+    small = (1 / np.maximum(size, 1.0)) ** power(settings.size)
 
     def likeness(a, b):
         alike = np.clip((gathered(x, a) @ gathered(x, b).transpose(0, 2, 1) + 1) / 2, 0, 1)
-        ua, ub = (gathered(u[:, :, None], p)[:, :, 0] for p in (a, b))
-        za, zb = (gathered(small[:, :, None], p)[:, :, 0] for p in (a, b))
-        sizes = za[:, :, None] * zb[:, None, :]
-        sizes = sizes / np.maximum(sizes.max(axis=(1, 2), keepdims=True), LEAST)
-        return (
-            alike ** power(settings.similarity)
-            * (ua[:, :, None] * ub[:, None, :]) ** power(settings.information)
-            * sizes ** power(settings.size)
+        alike = alike if power(settings.similarity) == 1 else alike ** power(settings.similarity)
+        (wa, wb), (za, zb) = (
+            tuple(gathered(v[:, :, None], p)[:, :, 0] for p in (a, b)) for v in (worth, small)
         )
+        largest = za.max(axis=1) * zb.max(axis=1)  # a power of products is a product of powers
+        return alike * (wa * za / largest[:, None])[:, :, None] * (wb * zb)[:, None, :]
 
     return likeness
 

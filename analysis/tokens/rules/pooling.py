@@ -115,12 +115,13 @@ def windows(view: View, remove: np.ndarray, settings: BlockSettings, rng) -> Ste
     group = cells(view, _blocks(settings.side), remove)
     x = np.asarray(view["hidden"], np.float64)
     x = x / np.sqrt(np.maximum(np.square(x).mean(axis=2, keepdims=True), 1e-12))
-    weight = view.state.size.copy()
-    for b in np.flatnonzero(remove > 0):
-        for cell in np.unique(group[b][group[b] != GONE]):
-            places = np.flatnonzero(group[b] == cell)
-            logits = x[b, places] @ x[b, places].mean(axis=0) / np.sqrt(x.shape[2])
-            weight[b, places] *= np.exp(logits - logits.max())
+    inside = group[:, None, :] == np.arange(group.max(initial=0) + 1)[:, None]  # (B, cells, t)
+    mean = (inside @ x) / np.maximum(inside.sum(axis=2), 1)[:, :, None]
+    asked = np.take_along_axis(mean, np.maximum(group, 0)[:, :, None], axis=1)
+    logits = (x * asked).sum(axis=2) / np.sqrt(x.shape[2])
+    top = np.where(inside, logits[:, None], -np.inf).max(axis=2)
+    top = np.take_along_axis(np.where(np.isfinite(top), top, 0), np.maximum(group, 0), axis=1)
+    weight = view.state.size * np.where(group == GONE, 1.0, np.exp(np.minimum(logits - top, 0)))
     score = np.where(group == GONE, np.nan, weight)
     return merge_groups(view.state, group, np.zeros(group.shape), score, weight=weight)
 
