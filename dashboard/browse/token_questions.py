@@ -25,6 +25,20 @@ QUESTIONS = {  # by name in the URL
             "How much of the tokens is lost?": "reconstruction_error",
         },
     ),
+    "cache": View(
+        "Cache",
+        "What keys and values take up, and how few dimensions, layers, tokens or bits of them will do.",
+        {
+            "How many dimensions does each head need?": "cache_rank",
+            "What do fewer dimensions cost?": "cache_error",
+            "Do layers hold the same keys?": "cross_layer_cache",
+            "How many tokens should each layer keep?": "cache_budget",
+            "Which tokens of this sample stay?": "cache_kept",
+            "How many bits do keys, values and tokens need?": "cache_quantisation",
+            "Which layers can be held at few bits?": "layer_bits",
+            "How many bits does this tap take at an error?": "rate_distortion",
+        },
+    ),
     "attention": View(
         "Attention",
         "What heads look at, beside what a head would look at that knows places only.",
