@@ -91,7 +91,15 @@ class TokenNetwork:
             scores = read_in_the_end(before.recorded["mean attention"][-1], before.layout)
             given = {**(given or {}), "oracle": scores}
         passing = Passing(
-            self, inputs, rule, schedule, settings, rng or np.random.default_rng(0), record, repack, given,
+            self,
+            inputs,
+            rule,
+            schedule,
+            settings,
+            rng or np.random.default_rng(0),
+            record,
+            repack,
+            given,
             altered,
         )
         start = time.perf_counter()
