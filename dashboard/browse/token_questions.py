@@ -60,6 +60,24 @@ QUESTIONS = {  # by name in the URL
             "What does it answer to an impulse?": "ssm_kernel",
         },
     ),
+    "depth": View(
+        "Depth",
+        "What each layer does to the residual stream: how much it adds, who needs it, and from where on the answer is "
+        "there.",
+        {
+            "From which layer on is the answer there?": "logit_lens",
+            "How much does each layer add to the stream?": "layer_contribution",
+            "Which layers need which before them?": "layer_skipping",
+            "When could samples leave the network early?": "early_exits",
+            "Which samples leave early, which late?": "exit_samples",
+            "What do the norms see, and do tokens explode?": "norm_audit",
+            "How much of a layer's space does the answer need?": "random_projection_ablation",
+            "What did each checkpoint of a growing model change?": "growth_timeline",
+            "Which layer of one model predicts which of another?": "linear_predictivity",
+            "Do layers match at the same relative depth?": "layer_correspondence",
+            "What could trained exits tell from each layer?": "exit_divergence",
+        },
+    ),
 }
 
 
