@@ -19,6 +19,18 @@ QUESTIONS = {  # by name in the URL
             "What became of this sample's tokens?": "token_film",
         },
     ),
+    "routers": View(
+        "Routers and gates",
+        "Which expert gets which token, how evenly, and whether it means anything. Of a mixture of experts its router "
+        "is run again; of any other network choose a tap whose units are gates.",
+        {
+            "Is the load of experts even, and what would be dropped?": "router_load",
+            "Do experts stand for classes?": "expert_classes",
+            "Where on the picture or text does each expert work?": "expert_territory",
+            "Which experts do the same?": "expert_redundancy",
+            "What does temperature do to the choice?": "router_temperature",
+        },
+    ),
 }
 
 

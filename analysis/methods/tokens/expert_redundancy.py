@@ -5,7 +5,8 @@
     weights:  the same of all weights of the two experts
 
 1 for copies, 0 for what has nothing in common; 1 - L is the squared distance as a share of both lengths. Too many
-experts for a task end up sharing a *cell*: tokens for which two experts are as good, so that their logits rise together.
+experts for a task end up sharing a *cell*: tokens for which two experts are as good, so that their logits rise
+together.
 
 Null: what each has for other tokens (logits or outputs exchanged between tokens); weights exchanged within the expert.
 Logits less their mean correlate by -1 / (E - 1) where experts have nothing to do with each other. Pairs stand out that
@@ -55,7 +56,9 @@ class ExpertRedundancyParams:
     )
     source: str = param(AUTOMATIC, "Where gates come from.", choices=SOURCES, late=True)
     draws: int = param(20, "Draws of the null.", low=9, high=1000, late=True)
-    maximum_samples: int = param(500, "Most samples; a seeded random part above.", low=8, high=50_000, late=True)
+    maximum_samples: int = param(
+        500, "Most samples; a seeded random part above.", low=8, high=50_000, late=True
+    )
 
 
 def expert_redundancy(
@@ -102,7 +105,7 @@ def expert_redundancy(
         reading=_reading(values, estimates, found, how), caveats=(*dict.fromkeys((*found.notes, *said)), *notes),
         estimates=estimates, values=values, row_names=found.names, column_names=found.names, row_order=order,
         column_order=order, linkage=tree, value_name="likeness", diverging=True, limits=(-1.0, 1.0),
-        significant=sure | sure.T, null_band=tuple(float(v) for v in np.percentile([upper(x) for x in null], [2.5, 97.5])),
+        significant=sure | sure.T, null_band=tuple(map(float, np.percentile([upper(x) for x in null], [2.5, 97.5]))),
     )  # fmt: skip
 
 
@@ -118,8 +121,16 @@ def _compared(found: Routed, how: str, rng) -> tuple[np.ndarray, str, list[str]]
         outputs = expert_outputs(live.run.loaded, live.router, some)
         if outputs is not None:
             return outputs, how, [f"Experts were run on {len(some)} tokens, whether they get them or not."]
-    why = ["Logits of two experts, less their mean, are each other's mirror image."] if found.experts == 2 else []
-    why += [] if how == ROUTING else [f"The {how.partition(',')[0]} of experts are not known here: routing is compared."]
+    why = (
+        ["Logits of two experts, less their mean, are each other's mirror image."]
+        if found.experts == 2
+        else []
+    )
+    why += (
+        []
+        if how == ROUTING
+        else [f"The {how.partition(',')[0]} of experts are not known here: routing is compared."]
+    )
     return np.ascontiguousarray(found.logits.T), ROUTING, why
 
 
@@ -128,10 +139,12 @@ def _estimates(values, null: np.ndarray, found: Routed, k: int, how: str) -> tup
     pairs, chance = upper(values), np.array([upper(x) for x in null])
     by, common = f"{NULLS[how]} exchanged, {len(null)} draws", {"n": n, "d": e}
     out = [
-        Estimate("mean likeness of two experts", float(pairs.mean()), **pairs_interval(values), **against(float(pairs.mean()), chance.mean(axis=1)),
-                 null_method=by, estimator="mean over pairs", **common),
+        Estimate("mean likeness of two experts", float(pairs.mean()), **pairs_interval(values),
+                 **against(float(pairs.mean()), chance.mean(axis=1)), null_method=by, estimator="mean over pairs",
+                 **common),
         Estimate("likeness of the nearest pair", float(pairs.max()), interval="none: a maximum",
-                 **against(float(pairs.max()), chance.max(axis=1)), null_method=by, estimator="maximum over pairs", **common),
+                 **against(float(pairs.max()), chance.max(axis=1)), null_method=by,
+                 estimator="maximum over pairs", **common),
         Estimate(f"pairs above {ALIKE:g}", float((pairs > ALIKE).mean()), interval="none: all pairs are seen",
                  null=float((chance > ALIKE).mean()), null_method=by, estimator="share of pairs", **common),
     ]  # fmt: skip
@@ -142,19 +155,25 @@ def _estimates(values, null: np.ndarray, found: Routed, k: int, how: str) -> tup
 
 
 def _reading(values, estimates, found: Routed, how: str) -> str:
-    i, j = np.unravel_index(np.argmax(np.where(np.eye(len(values), dtype=bool), -np.inf, values)), values.shape)
+    i, j = np.unravel_index(
+        np.argmax(np.where(np.eye(len(values), dtype=bool), -np.inf, values)), values.shape
+    )
     mean, most, pairs, between = estimates
     return (
-        f"By {how.partition(',')[0]}, two experts are alike by {mean.value:.2f} on average ({mean.null:.2f} by chance); "
-        f"the nearest are {found.names[i]} and {found.names[j]} ({most.value:.2f}, by chance up to {most.null_high:.2f}). "
-        f"{pairs.value:.0%} of the pairs are above {ALIKE:g}. {between.value:.0%} of the tokens lie between two experts."
+        f"By {how.partition(',')[0]}, two experts are alike by {mean.value:.2f} on average ({mean.null:.2f} by chance). "
+        f"The nearest are {found.names[i]} and {found.names[j]} with {most.value:.2f}, by chance up to "
+        f"{most.null_high:.2f}; {pairs.value:.0%} of the pairs are above {ALIKE:g}, and {between.value:.0%} of the "
+        "tokens lie between two experts."
     )
 
 
 def _cost(shapes, params: ExpertRedundancyParams) -> Cost:
     (n, e), m = shapes[0], machine()
-    seconds = m.seconds(flops64=2.0 * params.draws * n * e * e, moved=(params.draws + 3) * n * e * 60.0)
-    return Cost(OPENING + seconds, n * e * 8.0 * 5 + params.draws * e * e * 16.0 + 1e5, min(n, params.maximum_samples))
+    some = min(n, params.maximum_samples)
+    seconds = m.seconds(
+        flops64=2.0 * params.draws * some * e * e, moved=8.0 * n * e + (params.draws + 3) * some * e * 60.0
+    )
+    return Cost(OPENING + seconds, some * e * 8.0 * 5 + (params.draws + 4) * e * e * 24.0 + e * 1e5 / 3, some)
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -172,7 +191,9 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("independent experts of five", -0.25, apart.estimates[0].value, 0.01),
         CheckLine("which is their null", -0.25, apart.estimates[0].null, 0.01),
         CheckLine("outputs of a copy", 1.0, float(likeness(f)[0, 2]), 1e-12),
-        CheckLine("outputs that are turned round", -1.0, float(likeness(np.stack([f[0], -f[0]]))[0, 1]), 1e-12),
+        CheckLine(
+            "outputs that are turned round", -1.0, float(likeness(np.stack([f[0], -f[0]]))[0, 1]), 1e-12
+        ),
     )
 
 

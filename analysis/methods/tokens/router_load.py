@@ -108,7 +108,8 @@ def _columns(parts: Load, null: list[Load], found: Routed, capacity: float) -> d
     half = np.zeros(len(f)) if half is None else half
     lost = whole.lost(capacity)[0] / np.maximum(whole.counts[0], 1)
     return {
-        "expert": np.array(found.names, str), "share": f, "low": np.maximum(f - half, 0), "high": np.minimum(f + half, 1),
+        "expert": np.array(found.names, str), "share": f, "low": np.maximum(f - half, 0),
+        "high": np.minimum(f + half, 1),
         "by chance": np.percentile([x.shares[0] for x in null], 97.5, axis=0),
         "mean gate": whole.mass[0] / whole.tokens[0], "dropped": lost,
     }  # fmt: skip
@@ -160,8 +161,9 @@ def _overflow_note(params: RouterLoadParams, estimates) -> str:
 
 def _cost(shapes, params: RouterLoadParams) -> Cost:
     (n, e), m = shapes[0], machine()
-    seconds = m.seconds(moved=(params.draws + 2) * n * e * 400.0)
-    return Cost(OPENING + seconds, n * e * 8.0 * 7 + 1e5, min(n, params.maximum_samples))
+    some = min(n, params.maximum_samples)
+    seconds = m.seconds(moved=8.0 * n * e + (params.draws + 2) * some * e * 400.0)
+    return Cost(OPENING + seconds, some * e * 8.0 * 7 + 1e5, some)
 
 
 def planted(kind: str, tokens: int = 4, samples: int = 60, experts: int = 4) -> ArrayActivations:
@@ -198,7 +200,10 @@ METHODS = (
         summary="Share of tokens that each expert of a router takes, balance loss, and what would be dropped.",
         params=RouterLoadParams, result=Table, check=_check, cost=_cost, minimum_rows=8,
         invariance="one number added to all logits of a token; factors of all logits leave load and overflow",
-        papers=("Statistical Perspective of Top-K Sparse Softmax Gating Mixture of Experts",),
+        papers=(
+            "Statistical Perspective of Top-K Sparse Softmax Gating Mixture of Experts",
+            "Mixture of Prompt Learning for Vision Language Models",
+        ),
         libraries=("torch", "transformers"),
     ),
 )  # fmt: skip

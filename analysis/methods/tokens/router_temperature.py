@@ -127,7 +127,8 @@ def _estimates(own, null, names, found, of) -> tuple[Estimate, ...]:
         times = e if m in (IN_USE, SPREAD) else 1  # as experts, not as a share
         scaled = {a: v if isinstance(v, str) else v * times for a, v in ends.items()}
         out.append(Estimate(m, float(own[m].mean()) * times, **scaled, null=float(null[m].mean()) * times,
-                            null_method=EXCHANGED, n=n, d=e, estimator="at the temperature of the recording"))  # fmt: skip
+                            null_method=EXCHANGED, n=n, d=e,
+                            estimator="at the temperature of the recording"))  # fmt: skip
     square = np.bincount(of, weights=np.square(found.logits).mean(axis=1)) / np.bincount(of)
     ends = mean_interval(square, 0.0)
     root = {a: v if isinstance(v, str) else float(np.sqrt(v)) for a, v in ends.items()}
@@ -158,8 +159,9 @@ def _identifiable(steepness: Estimate) -> str:
 
 def _cost(shapes, params: RouterTemperatureParams) -> Cost:
     (n, e), m = shapes[0], machine()
-    seconds = m.seconds(moved=2 * params.temperatures * n * e * 150.0)
-    return Cost(OPENING + seconds, n * e * 8.0 * 6 + 1e5, min(n, params.maximum_samples))
+    some = min(n, params.maximum_samples)
+    seconds = m.seconds(moved=8.0 * n * e + 2 * params.temperatures * some * e * 150.0)
+    return Cost(OPENING + seconds, some * e * 8.0 * 6 + 1e5, some)
 
 
 def _check() -> tuple[CheckLine, ...]:

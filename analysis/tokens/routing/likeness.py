@@ -8,7 +8,7 @@ from analysis.arrays import upper
 from analysis.compute.statistics.sample_groups import jackknife_half, share_interval
 from analysis.tokens.routing.gates import gates
 
-NEAR = 0.1  # of the larger gate
+NEAR, DRAWN = 0.1, 1024  # of the larger gate; Gaussian tokens
 
 
 def likeness(held: np.ndarray) -> np.ndarray:
@@ -28,7 +28,9 @@ def together(logits: np.ndarray) -> np.ndarray:
     x = x - x.mean(axis=1, keepdims=True)
     length = np.linalg.norm(x, axis=1)
     largest = length.max(initial=0.0)
-    x = np.divide(x, length[:, None], out=np.zeros_like(x), where=(length > 1e-12 * max(largest, 1e-300))[:, None])
+    x = np.divide(
+        x, length[:, None], out=np.zeros_like(x), where=(length > 1e-12 * max(largest, 1e-300))[:, None]
+    )
     out = np.clip(x @ x.T, -1.0, 1.0)
     np.fill_diagonal(out, 1.0)
     return out
@@ -41,7 +43,11 @@ def pairs_interval(values: np.ndarray) -> dict:
     keep = ~np.eye(len(values), dtype=bool)
     without = np.array([upper(values[row][:, row]).mean() for row in keep])
     mean, half = float(upper(values).mean()), float(jackknife_half(without))
-    return {"low": max(mean - half, -1.0), "high": min(mean + half, 1.0), "interval": "jackknife over experts"}
+    return {
+        "low": max(mean - half, -1.0),
+        "high": min(mean + half, 1.0),
+        "interval": "jackknife over experts",
+    }
 
 
 def exchanged(held: np.ndarray, rng: np.random.Generator, entries: bool = False) -> np.ndarray:
@@ -63,7 +69,7 @@ def shared_cells(logits: np.ndarray, k: int, samples: np.ndarray) -> tuple[dict,
     ends = share_interval(each)
     value = float(near.mean())
     ends = ends | {"low": min(ends["low"], value), "high": max(ends["high"], value)}
-    other = np.random.default_rng(0).standard_normal((4096, logits.shape[1])) * logits.std()
+    other = np.random.default_rng(0).standard_normal((DRAWN, logits.shape[1])) * logits.std()
     return {"value": value, **ends}, {
         "null": float(_near(other, k).mean()), "null_method": "Gaussian logits of the same spread"}  # fmt: skip
 

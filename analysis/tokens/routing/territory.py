@@ -1,7 +1,7 @@
 """Which parts of a picture or a text go to which expert.
 
-A token's neighbours are those beside and below it on the grid, or the next one in a text. Experts have *territory* where
-neighbours go to the same expert more often than tokens of the same sample that change places.
+A token's neighbours are those beside and below it on the grid, or the next one in a text. Experts have *territory*
+where neighbours go to the same expert more often than tokens of the same sample that change places.
 """
 
 from __future__ import annotations
