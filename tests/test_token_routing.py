@@ -1,5 +1,6 @@
 """Routers: what of their numbers means anything, and the routers of a live network."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +24,8 @@ from analysis.tokens.routing.gates import (
 )
 from analysis.tokens.routing.likeness import likeness, together
 from analysis.tokens.routing.load import dealt, load
-from analysis.tokens.routing.routed import ROWS, read_router, routed
+from analysis.tokens.routing.open_gates import TAKEN, count_by_chance, open_gates, variance_parts
+from analysis.tokens.routing.routed import ROWS, SOURCES, read_router, routed
 from analysis.tokens.routing.routers import expert_outputs, expert_weights, nearest, routers_of
 from analysis.tokens.routing.territory import neighbour_pairs, same_by_chance, same_expert
 
@@ -134,6 +136,26 @@ def test_gates_of_a_tap_with_padding_left_out_and_samples_chosen():
     assert len(np.unique(some.samples)) == 9
     with pytest.raises(InputError, match="at most 4"):
         found.choices(5)
+
+
+# ---------------------------------------------------------------------------- gates that open one by one
+def test_parts_of_the_variance_of_gates_add_up_and_follow_what_is_planted():
+    a, b = RNG.random(7), RNG.random(30)[:, None]
+    e = RNG.standard_normal((30, 7))
+    e = e - e.mean(axis=0) - e.mean(axis=1, keepdims=True) + e.mean()
+    sizes = np.array([a.var(), b.var(), e.var()])
+    np.testing.assert_allclose(variance_parts(a + b + e), sizes / sizes.sum(), atol=1e-12)
+    assert variance_parts(np.full((30, 7), 0.5)).sum() == 0
+
+
+def test_open_gates_by_chance_are_poisson_binomial():
+    rates = np.array([0.1, 0.5, 0.9, 0.3])
+    every = np.array(list(itertools.product((0, 1), repeat=4)))
+    weight = np.prod(np.where(every, rates, 1 - rates), axis=1)
+    wanted = np.bincount(every.sum(axis=1), weights=weight)
+    np.testing.assert_allclose(count_by_chance(rates), wanted, atol=1e-15)
+    np.testing.assert_allclose(open_gates(np.array([[-40.0, 0.0]]))[0], [[0.0, 0.5]], atol=1e-12)
+    assert open_gates(np.array([[0.2, 0.7]]))[1] == TAKEN
 
 
 # ---------------------------------------------------------------------------- a live network
@@ -247,16 +269,20 @@ def test_the_words_of_a_text_lie_below_its_gates(opened, mixtral):
         expert_territory(opened, ExpertTerritoryParams(sample=3))
 
 
+AUTOMATIC = SOURCES[0]
+
+
 def test_a_network_without_a_router_is_refused_unless_the_tap_holds_gates(monkeypatch):
     torch = pytest.importorskip("torch")
     run = SimpleNamespace(loaded=SimpleNamespace(module=torch.nn.Linear(3, 2)))
     monkeypatch.setattr("analysis.sources.rerun.rerun", lambda *_, **__: run)
-    values = RNG.standard_normal((40, 4))
-    rng = np.random.default_rng(0)
-    with pytest.raises(InputError, match="has no router"):
-        routed(ArrayActivations(values), 40, "the network's router, else the recorded rows", rng, no_progress)
-    held = routed(
-        ArrayActivations(gates(values)), 40, "the network's router, else the recorded rows", rng, no_progress
-    )
-    assert any("has no router" in note for note in held.notes)
-    np.testing.assert_allclose(held.logits, fixed(values), atol=1e-9)
+    values, rng = RNG.standard_normal((40, 4)), np.random.default_rng(0)
+    with pytest.raises(InputError, match=f"choose '{ROWS}'"):
+        routed(ArrayActivations(values, "store:blocks.1"), 40, AUTOMATIC, rng, no_progress)
+    for tap in (
+        ArrayActivations(gates(values), "store:blocks.1"),
+        ArrayActivations(values, "store:blocks.1.gate"),
+    ):
+        held = routed(tap, 40, AUTOMATIC, rng, no_progress)
+        assert any("has no router" in note for note in held.notes)
+        np.testing.assert_allclose(held.logits, fixed(values), atol=1e-9)

@@ -29,6 +29,9 @@ QUESTIONS = {  # by name in the URL
             "Where on the picture or text does each expert work?": "expert_territory",
             "Which experts do the same?": "expert_redundancy",
             "What does temperature do to the choice?": "router_temperature",
+            "How much of a module does each token use?": "learners_used",
+            "Do attention gates answer to the image, or only scale channels?": "gate_maps",
+            "Fewest channels that would do for a sample?": "channel_mass",
         },
     ),
 }

@@ -160,7 +160,7 @@ def _reading(values, estimates, found: Routed, how: str) -> str:
     )
     mean, most, pairs, between = estimates
     return (
-        f"By {how.partition(',')[0]}, two experts are alike by {mean.value:.2f} on average ({mean.null:.2f} by chance). "
+        f"By {how.partition(',')[0]}, two experts are alike by {mean.value:.2f} on average, by chance {mean.null:.2f}. "
         f"The nearest are {found.names[i]} and {found.names[j]} with {most.value:.2f}, by chance up to "
         f"{most.null_high:.2f}; {pairs.value:.0%} of the pairs are above {ALIKE:g}, and {between.value:.0%} of the "
         "tokens lie between two experts."

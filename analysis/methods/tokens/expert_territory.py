@@ -172,7 +172,7 @@ def _reading(estimates, p: np.ndarray, drawn, found: Routed, params) -> str:
     most = int(drawn[0])
     more = "more often than" if own.p_value <= 0.05 else "no more often than"
     return (
-        f"{found.names[most]} has the largest gates in sample {params.sample} ({p[:, most].mean():.0%} of all). "
+        f"The largest gates in sample {params.sample} are those of {found.names[most]} ({p[:, most].mean():.0%}). "
         f"Neighbours go to one expert {own.value:.0%} of the time here, {more} tokens in another order "
         f"({own.null:.0%}); over {over.n:,} tokens of all samples read {over.value:.0%}, by chance {over.null:.0%}."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.compute.rows.random_part import random_part
 from analysis.compute.streaming import Pass, finite_blocks, refuse_few
-from analysis.errors import InputError, LoupeError, NotFound, TooLarge
+from analysis.errors import InputError, NotFound, TooLarge
 from analysis.spec import Progress
 from analysis.tokens.routing.gates import LOGITS, PARTS, fixed, logits_from
 from analysis.tokens.routing.routers import (
@@ -22,6 +23,7 @@ from analysis.tokens.routing.routers import (
 
 AUTOMATIC, ROWS = "the network's router, else the recorded rows", "the recorded rows"
 SOURCES = (AUTOMATIC, ROWS)
+NAMED = {"gate", "gates", "gating", "router", "routing", "switch"}  # words of a tap's name
 BATCH, FEWEST, MOST_BYTES, DEFAULT_TOP = 16, 8, 2 << 30, 1
 
 
@@ -79,10 +81,14 @@ def routed(
         try:
             return _of_network(tap, maximum, rng, progress)
         except (InputError, NotFound) as error:
-            said, none = str(error).split(". ")[0].rstrip("."), isinstance(error, NoRouter)
+            said = str(error).split(". ")[0].rstrip(".")
+            if not _may_hold_gates(tap, isinstance(error, NoRouter)):
+                raise InputError(
+                    f"{tap.name} holds no gates, and no router could be run: {said}",
+                    "a mixture of experts that can be run again, or a tap whose units are gates or router logits",
+                    f"To read its units as router logits all the same, choose '{ROWS}' as the source",
+                ) from error
             why = (f"No router was run: {said}.",)
-            if none and not _all_gates(tap):
-                raise
     found = _of_rows(tap, maximum, rng, progress)
     return Routed(*found[:-1], (*why, *found[-1]))
 
@@ -98,11 +104,7 @@ def _of_network(tap: Activations, maximum: int, rng, progress: Progress) -> Rout
     run = rerun(tap if source is None else source(), maximum, partial=True, rng=rng)
     known, module = routers_of(run.loaded.module), tap.name.partition(":")[2] or tap.name
     if not known:
-        raise NoRouter(
-            f"the network of {tap.name} has no router beside experts, and the tap holds no gates between 0 and 1",
-            "a mixture of experts, or a tap whose units are gates",
-            f"To read its units as router logits all the same, choose '{ROWS}' as the source",
-        )
+        raise NoRouter(f"the network of {tap.name} has no router beside experts", "a mixture of experts")
     found = read_router(run, nearest(known, module), progress)
     # numbers of samples count in the store, not in the part that was run
     samples = np.asarray(run.samples)[found.samples]
@@ -163,11 +165,11 @@ def _of_rows(tap: Activations, maximum: int, rng, progress: Progress) -> tuple:
             f"{kind} of {tap.name}", tuple(notes))  # fmt: skip
 
 
-def _all_gates(tap: Activations) -> bool:
-    """Whether the first rows hold numbers between 0 and 1 only."""
-    try:
-        first = np.asarray(next(iter(tap.chunks()))[1], np.float64)
-    except (StopIteration, LoupeError):
-        return False
+def _may_hold_gates(tap: Activations, without_router: bool) -> bool:
+    """Whether rows can be taken for a router's: arrays of one's own, taps named so, numbers between 0 and 1."""
+    stored = hasattr(tap, "store") or hasattr(tap, "source") or without_router
+    if not stored or NAMED & set(re.split(r"[^a-z]+", tap.name.partition(":")[2].lower())):
+        return True
+    first = np.asarray(next(iter(tap.chunks()))[1], np.float64)
     first = first[np.isfinite(first).all(axis=1)]
     return bool(len(first) and first.min() >= 0 and first.max() <= 1)
