@@ -78,6 +78,21 @@ QUESTIONS = {  # by name in the URL
             "What could trained exits tell from each layer?": "exit_divergence",
         },
     ),
+    "routers": View(
+        "Routers and gates",
+        "Which expert gets which token, how evenly, and whether it means anything. Of a mixture of experts its router "
+        "is run again; of any other network choose a tap whose units are gates.",
+        {
+            "Is the load of experts even, and what would be dropped?": "router_load",
+            "Do experts stand for classes?": "expert_classes",
+            "Where on the picture or text does each expert work?": "expert_territory",
+            "Which experts do the same?": "expert_redundancy",
+            "What does temperature do to the choice?": "router_temperature",
+            "How much of a module does each token use?": "learners_used",
+            "Do attention gates answer to the image, or only scale channels?": "gate_maps",
+            "Fewest channels that would do for a sample?": "channel_mass",
+        },
+    ),
 }
 
 
