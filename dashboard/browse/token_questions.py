@@ -93,6 +93,20 @@ QUESTIONS = {  # by name in the URL
             "Fewest channels that would do for a sample?": "channel_mass",
         },
     ),
+    "pooling": View(
+        "Pooling",
+        "Many tokens as one vector, or as fewer: what is kept, which tokens count, and how many a sample needs.",
+        {
+            "Which pooling keeps the labels best?": "pooling_curve",
+            "Which tokens carry the pooled value?": "pooled_weights",
+            "How many tokens does a sample need?": "nested_budget",
+            "How much does the pooled value hang on single tokens?": "pooling_influence",
+            "What do coarse tokens still say about fine ones?": "projector_coverage",
+            "Which tokens are longer than the others?": "token_norms",
+            "How many tokens should each frame get for a query?": "query_budget",
+            "What would smaller patches gain?": "patch_size_law",
+        },
+    ),
 }
 
 
