@@ -17,6 +17,9 @@ QUESTIONS = {  # by name in the URL
         {
             "Which rule keeps the answer at equal cost?": "token_ledger",
             "What became of this sample's tokens?": "token_film",
+            "What goes wrong with a rule?": "token_faults",
+            "How few tokens does every layer need?": "token_search",
+            "Do layers agree which tokens matter?": "token_rankings",
         },
     ),
 }

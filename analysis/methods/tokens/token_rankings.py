@@ -148,7 +148,7 @@ def _matrix(tau: np.ndarray, place: np.ndarray, spread: float, names, notes, par
         "pairs are beyond chance.", null=place,
         caveats=(*notes, f"{n:,} samples of three tokens or more."), estimates=estimates, values=mean, row_names=names,
         column_names=names, value_name="Kendall's τ", null_band=(-reach, reach), limits=(-1.0, 1.0), diverging=True,
-        significant=np.abs(mean) > reach, low=np.maximum(mean - half, -1), high=np.minimum(mean + half, 1),
+        significant=(np.abs(mean) > reach) & off, low=np.maximum(mean - half, -1), high=np.minimum(mean + half, 1),
     )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ RULES = (
     "dynamicvit",
     "even",
 )
-OPENING, DEEP, LONG, FIT = 4.0, 12, 8, "sigmoid"  # seconds; layers; log₂ of tokens, as an estimate takes them
+OPENING, DEEP, LONG, FIT = 4.0, 8, 6, "sigmoid"  # seconds; layers; log₂ of tokens, as an estimate takes them
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,9 @@ def _estimates(answers, one, found, held, d: int) -> tuple[Estimate, ...]:
 
 def _reading(answers, share, held, one, params) -> str:
     return (
-        f"With {answers.measure} of at most {params.limit:g}, {one.title} needs {share['rule'].mean():.0%} of the "
+        f"At a drop of at most {params.limit:g} ({answers.measure}) {one.title} needs {share['rule'].mean():.0%} of the "
         f"tokens on average over layers and {share['rule'][-1]:.0%} behind the last; kept at random it takes "
-        f"{share['random'].mean():.0%}. On samples that were not searched on it is {held[0].mean():.3g}."
+        f"{share['random'].mean():.0%}. On samples that were not searched on the drop is {held[0].mean():.3g}."
     )
 
 
