@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from analysis.tokens.rules.mctf import MctfSettings
 from analysis.tokens.rules.mctf import weights as mctf_weights
 from analysis.tokens.rules.pitome import ELU, WRITTEN, PitomeSettings, energies
 from analysis.tokens.rules.pooling import adaptive, nest
+from analysis.tokens.rules.power_pooling import PowerSettings, power_mean
 from analysis.tokens.rules.received_attention import ReceivedSettings, received_mass, uniform_attention
 from analysis.tokens.rules.tome import halves
 from analysis.tokens.schedule import at_layer, schedule
@@ -282,6 +284,31 @@ def test_attention_in_windows_reads_its_own_cell_alone_and_copies_alike():
     rows = x[0, [2, 3, 6, 7]] / np.sqrt(np.square(x[0, [2, 3, 6, 7]]).mean(axis=1, keepdims=True))
     w = np.exp(rows @ rows.mean(axis=0) / np.sqrt(3))
     np.testing.assert_allclose(own[1], w / w.sum() @ x[0, [2, 3, 6, 7]], atol=1e-12)
+
+
+def test_generalised_means_run_from_the_geometric_mean_to_the_largest():
+    y = RNG(0).random((50, 200)) + 1e-3
+    means = [power_mean(y, p) for p in (1e-3, 0.5, 1, 3, 20, 200)]
+    np.testing.assert_allclose(means[0], np.exp(np.log(y).mean(axis=0)), rtol=2e-3)
+    np.testing.assert_allclose(means[2], y.mean(axis=0), atol=1e-12)
+    assert all((b >= a).all() for a, b in itertools.pairwise(means))
+    ratio = means[-1] / y.max(axis=0)
+    assert ratio.min() >= 50 ** (-1 / 200)
+    assert round(50 ** (-1 / 200), 4) == 0.9806
+    assert ratio.max() < 0.99
+
+
+def test_pooled_units_are_generalised_means_of_their_cells():
+    x = RNG(0).standard_normal((1, 16, 3))
+    dump, plan = pictured(x, (4, 4)), at_layer(0, 4, 2, 16)
+    one = simulate(dump, rule("power_pooling"), plan, PowerSettings(power=1.0))
+    cell = [0, 1, 4, 5]
+    np.testing.assert_allclose(one.steps[0].values[0, 0], x[0, cell].mean(axis=0), atol=1e-5)
+    largest = simulate(dump, rule("power_pooling"), plan, PowerSettings(power=1000.0)).steps[0]
+    np.testing.assert_allclose(largest.values[0, 0], x[0, cell].max(axis=0), atol=0.02)
+    np.testing.assert_allclose(largest.score[0, cell].sum(), 1, atol=1e-9)
+    clamped = simulate(dump, rule("power_pooling"), plan, PowerSettings(power=1.0, negative="clamp")).steps[0]
+    np.testing.assert_allclose(clamped.values[0, 0], np.maximum(x[0, cell], 0).mean(axis=0), atol=1e-5)
 
 
 # ---------------------------------------------------------------------------- dropping by attention
