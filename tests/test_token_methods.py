@@ -9,14 +9,14 @@ import pytest
 
 pytest.importorskip("transformers")
 
-import analysis  # noqa: E402
-from analysis.methods.tokens.token_faults import TokenFaultsParams, token_faults  # noqa: E402
-from analysis.methods.tokens.token_rankings import TokenRankingsParams, token_rankings  # noqa: E402
-from analysis.methods.tokens.token_search import TokenSearchParams, token_search  # noqa: E402
-from analysis.tokens.fault import FAULT  # noqa: E402
-from analysis.tokens.moved_answers import CHANGED, NATS, NetworkAnswers  # noqa: E402
-from analysis.tokens.opened import opened  # noqa: E402
-from analysis.tokens.rule import rule  # noqa: E402
+import analysis
+from analysis.methods.tokens.token_faults import TokenFaultsParams, token_faults
+from analysis.methods.tokens.token_rankings import TokenRankingsParams, token_rankings
+from analysis.methods.tokens.token_search import TokenSearchParams, token_search
+from analysis.tokens.fault import FAULT
+from analysis.tokens.moved_answers import CHANGED, NATS, NetworkAnswers
+from analysis.tokens.opened import opened
+from analysis.tokens.rule import rule
 
 SAMPLE = Path(__file__).parent.parent / "sample_data" / "workspace"
 

@@ -113,7 +113,7 @@ def at_budget(curve: Sigmoid, cost: Callable[[np.ndarray], float], target: float
 def kendall(scores: np.ndarray) -> np.ndarray:
     """(m, m) τ-b between the rows of scores (m, n); 0 with a row that ranks nothing. O(m n²)."""
     above, below = np.triu_indices(scores.shape[1], 1)
-    sign = np.sign(scores[:, above] - scores[:, below])
+    sign = np.sign(scores[:, above] - scores[:, below]).astype(np.float64)
     length = np.sqrt(np.square(sign).sum(axis=1))
     sign = sign / np.where(length > 0, length, 1)[:, None]
     return sign @ sign.T
