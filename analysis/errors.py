@@ -37,6 +37,10 @@ class InputError(LoupeError):
     """Data, a file or an array that cannot be used as it is."""
 
 
+class NotFinite(InputError):
+    """An answer of a network that is NaN or infinite."""
+
+
 class ShapeError(InputError):
     """An array whose axes or lengths do not fit."""
 

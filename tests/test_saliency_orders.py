@@ -70,7 +70,7 @@ def test_curves_of_an_additive_network_end_where_samples_are_and_hold_every_othe
     assert ends == pytest.approx([1, 1], abs=1e-9)  # shares are of the same samples as their divisor
     middle = found.series[f"random, {INSERTION}"]
     assert middle == pytest.approx(found.x, abs=0.35)
-    area = {e.name: e for e in found.estimates}["insertion area, integrated gradients"]
+    area = {e.name: e for e in found.estimates}["area, integrated gradients, insertion"]
     assert area.low > area.null_high
     assert area.null == pytest.approx(0.5, abs=area.null_high - area.null_low)
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from analysis.errors import InputError, NotFound, ParameterError
+from analysis.errors import InputError, NotFinite, NotFound, ParameterError
 
 LOGIT, DIFFERENCE, LOG_PROBABILITY, LOSS = "logit", "logit difference", "log probability", "loss"
 SCORE = "readout score"
@@ -161,7 +161,7 @@ def logit_target(
     if not bool(z.isfinite().any()) or bool(
         z.isnan().any()
     ):  # single ones may be -∞: answers that are shut out
-        raise InputError(
+        raise NotFinite(
             f"{int(z.isnan().sum())} of {len(z)} logits are NaN and {int(z.isinf().sum())} infinite",
             "finite logits", "Look for weights or inputs that are not finite",
         )  # fmt: skip

@@ -22,6 +22,14 @@ QUESTIONS = {  # by name in the URL
             "Do layers agree which tokens matter?": "token_rankings",
         },
     ),
+    "attention": View(
+        "Attention",
+        "What heads look at, beside what a head would look at that knows places only.",
+        {
+            "What does each head do?": "attention_atlas",
+            "What does this head look at here?": "attention_pattern",
+        },
+    ),
 }
 
 

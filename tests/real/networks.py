@@ -72,7 +72,13 @@ class FeedForward(nn.Module):
 
 
 class ViTBlock(nn.ModuleList):
-    """Two residual sums; a list only because the weights are named `layers.3.0` and `layers.3.1`."""
+    """Two residual sums; a list only because the weights are named `layers.3.0` and `layers.3.1`. Its parts have the
+    names by which tokens are taken away inside a block, too."""
+
+    norm1 = property(lambda self: self[0].norm)
+    attn = property(lambda self: self[0].fn)
+    norm2 = property(lambda self: self[1].norm)
+    mlp = property(lambda self: self[1].fn)
 
     def forward(self, x):
         for part in self:

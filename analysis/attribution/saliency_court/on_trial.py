@@ -25,7 +25,7 @@ from analysis.attribution.saliency_court.site_views import place_run
 from analysis.attribution.saliency_court.trial import Case, Trial
 from analysis.attribution.sample_run import INPUT, SampleRun
 from analysis.compute.streaming import Pass, finite_blocks
-from analysis.errors import NotEnoughData, NotFound
+from analysis.errors import NotEnoughData, NotFinite, NotFound
 from analysis.features.readers import network_or_probe
 from analysis.features.tap_dictionary import recorded_tap
 from analysis.spec import Progress
@@ -63,7 +63,7 @@ def opened_trial(
         : params.samples
     ]  # fewer are the first of more, so that trials share their maps
     cases = cases_of(samples, chosen, params, number, own, tap.layout)
-    cases, unanswered = _answered(cases)
+    cases, unanswered = _answered(cases, len(chosen))
     rows = cases[0].background.size
     longest = max(cases, key=lambda case: case.run.shape[0]).run
     settings = settings_of(params, _side(longest))
@@ -77,13 +77,13 @@ def opened_trial(
     return trial
 
 
-def _answered(cases: list[Case]) -> tuple[list[Case], list[str]]:
-    """Those whose explained number is finite, and a note of the others. Raises NotEnoughData."""
+def _answered(cases: list[Case], asked: int) -> tuple[list[Case], list[str]]:
+    """Those whose explained number is finite, and a note of the others of those `asked`. Raises NotEnoughData."""
     good = [c for c in cases if np.isfinite(float(c.target.of(c.run.logits, {}).double()[0]))]
-    lost = len(cases) - len(good)
+    lost = asked - len(good)
     if lost and len(good) < FEWEST:
         raise NotEnoughData(
-            f"{len(good)} of {len(cases)} samples with a finite answer", f"at least {FEWEST}",
+            f"{len(good)} of {asked} samples with a finite answer", f"at least {FEWEST}",
             "Look for NaN in the samples and in the weights",
         )  # fmt: skip
     return good, [
@@ -109,7 +109,8 @@ def sample_run(samples, i: int, params: CourtParams) -> SampleRun:
 
 
 def cases_of(samples, chosen: np.ndarray, params: CourtParams, number: str | None, rng, layout) -> list[Case]:
-    """Targets of the samples as they are; the background is made of other samples drawn at random."""
+    """Targets of the samples as they are, without those whose answer is not finite; the background is made of other
+    samples drawn at random."""
     n, others = len(samples.samples), []
     if params.background != backgrounds.ZERO:
         some = np.sort(rng.choice(n, size=min(params.background_samples, n), replace=False))
@@ -117,7 +118,10 @@ def cases_of(samples, chosen: np.ndarray, params: CourtParams, number: str | Non
     cases = []
     for i in chosen:
         run = sample_run(samples, i, params)
-        target = targets.logit_target(run.logits, number or params.number, params.answer)
+        try:
+            target = targets.logit_target(run.logits, number or params.number, params.answer)
+        except NotFinite:
+            continue
         run = place_run(run, layout)
         behind = backgrounds.background(params.background, run.clean, others)
         cases.append(Case(int(i), run, target, behind))

@@ -215,11 +215,12 @@ def _check() -> tuple[CheckLine, ...]:
         noise + 4.0 * np.outer(label, np.eye(5)[2]), name="planted", samples={"label": label}
     )
     found = saliency_ways(tap, SaliencyWaysParams(sample=5, reader=PROBE))
-    ways = [n.rsplit(" (", 1)[0] for n in found.names if "control" not in n]
-    at = np.abs(found.values[: len(ways)]).argmax(axis=1)
+    ways = {
+        n.rsplit(" (", 1)[0]: v for n, v in zip(found.names, found.values, strict=True) if "control" not in n
+    }
     slopes_alone = ("gradient", "guided backpropagation")
-    elsewhere = sum(place != 2 for name, place in zip(ways, at, strict=True) if name not in slopes_alone)
-    apart = found.values[ways.index("occlusion")] - found.values[ways.index("DeepLIFT")]
+    elsewhere = sum(np.abs(v).argmax() != 2 for name, v in ways.items() if name not in slopes_alone)
+    apart = ways["occlusion"] - ways["DeepLIFT"]
     return (
         CheckLine("ways that point elsewhere", 0.0, float(elsewhere), 0.0),
         CheckLine("ways that were asked", 10.0, float(len(ways)), 0.0, "at least"),

@@ -23,7 +23,10 @@ WEIGHTS = frozenset({"attention", "mean attention"})  # what makes the weights o
 class Passing:
     """The state of one pass; see `TokenNetwork.run` for what is given."""
 
-    def __init__(self, network, inputs, rule, schedule, settings, rng, record, repack, given) -> None:
+    def __init__(
+        self, network, inputs, rule, schedule, settings, rng, record, repack, given, altered=None
+    ) -> None:  # fmt: skip
+        self.altered = dict(altered or {})
         unknown = set(record) - set(RECORDABLE)
         if unknown:
             raise InputError(f"recording {sorted(unknown)}", "names among " + ", ".join(RECORDABLE))
@@ -49,6 +52,8 @@ class Passing:
         def forward(hidden_states, *given, **named):
             x = hidden_states
             self._begin(number, x)
+            if number in self.altered and self.altered[number] is None:
+                return self._passed_by(number, x)
             bound = theirs.bind(block.module, x, *given, **named).arguments
             others = {**bound, **bound.get("kwargs", {})}
             facts = {k: v for k, v in others.items() if v is not None and (every or k in takes)
@@ -59,6 +64,8 @@ class Passing:
                 x = self._reduced(number, x, facts, active)
             added = block.mlp(block.norm2(x))
             x = x + (added if block.scale2 is None else block.scale2(added))
+            if number in self.altered:
+                x = self.altered[number](hidden_states, x)
             if self._acts(number, AFTER):
                 x = self._reduced(number, x, facts, active)
             if not self._acts(number, BETWEEN) and not self._acts(number, AFTER):
@@ -68,6 +75,14 @@ class Passing:
             return self._left(x) if number == self.network.layers - 1 else x
 
         return forward
+
+    def _passed_by(self, number: int, x):
+        """What a block that is left out gives: what it was given."""
+        self._keep("between", x)
+        self._keep("hidden", x)
+        self.states.append(self.state)
+        self.steps.append(None)
+        return self._left(x) if number == self.network.layers - 1 else x
 
     def _begin(self, number: int, x) -> None:
         if number == 0:

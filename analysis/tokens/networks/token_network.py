@@ -72,23 +72,35 @@ class TokenNetwork:
     def run(
         self, inputs, rule: Rule | None = None, schedule: Schedule | None = None, settings=None,
         rng: np.random.Generator | None = None, record: tuple[str, ...] = (), repack: bool = False,
-        given: Mapping[str, np.ndarray] | None = None,
+        given: Mapping[str, np.ndarray] | None = None, altered: Mapping[int, object] | None = None,
     ) -> TokenRun:  # fmt: skip
         """One pass of prepared `inputs`. `record` : names of `passing.RECORDABLE`. `repack` : rotary positions are
         numbered anew after each removal, instead of staying. `given` : (B, T, …) arrays by name that the rule may ask
         for; a rule that wants an "oracle" and is given none is told what the answer reads in the last layer of a pass
-        before this one.
+        before this one. `altered` : by number of a block, None where it is left out, or a function of what stands
+        before and behind it (tensors) that says what stands behind it instead; without a rule.
 
         Raises InputError with the network's own words where it cannot take these inputs.
         """
         import torch
 
+        if altered and rule is not None:
+            raise InputError("a rule together with altered blocks", "one of the two")
         if rule is not None and schedule is not None and "oracle" in rule.needs - set(given or ()):
             before = self.run(inputs, record=("mean attention",))
             scores = read_in_the_end(before.recorded["mean attention"][-1], before.layout)
             given = {**(given or {}), "oracle": scores}
         passing = Passing(
-            self, inputs, rule, schedule, settings, rng or np.random.default_rng(0), record, repack, given
+            self,
+            inputs,
+            rule,
+            schedule,
+            settings,
+            rng or np.random.default_rng(0),
+            record,
+            repack,
+            given,
+            altered,
         )
         start = time.perf_counter()
         with self._followed(passing), torch.inference_mode():

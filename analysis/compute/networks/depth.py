@@ -1,0 +1,106 @@
+"""What the layers of a residual stream add to it, and at which depth that changes.
+
+    size of a layer   ‖u_l‖ / ‖h_{l-1}‖           cosine   <u_l, h_{l-1}> / (‖u_l‖ ‖h_{l-1}‖)
+
+u_l being what layer l adds. Where the first state and all updates are of one length and orthogonal, the size is 1/√l:
+that decay is no sign of laziness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.compute.statistics.nulls import add_one_p
+
+FEWEST_LAYERS = 4  # that a change of depth is looked for in
+
+
+def fresh(layers: int) -> np.ndarray:
+    """(layers,) sizes of updates of one length, orthogonal to all before: 1/√l."""
+    return 1 / np.sqrt(np.arange(1, layers + 1))
+
+
+def over_tokens(values: np.ndarray, present: np.ndarray, largest: bool = False) -> np.ndarray:
+    """(b,) means, or largest, of `values` (b, T) over the tokens that are `present`."""
+    if largest:
+        return np.where(present, values, -np.inf).max(axis=1)
+    return np.where(present, values, 0.0).sum(axis=1) / np.maximum(present.sum(axis=1), 1)
+
+
+def lengths(x: np.ndarray) -> np.ndarray:
+    """(…) of rows (…, d)."""
+    return np.sqrt(np.square(x).sum(axis=-1))
+
+
+def sizes_and_cosines(
+    before: Sequence[np.ndarray], behind: Sequence[np.ndarray], present: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two (b, L): of what is added between `before` and `behind`, L pairs of (b, T, d), means over tokens. Tokens of
+    length 0 count 0."""
+    sizes, cosines = [], []
+    for h, x in zip(before, behind, strict=True):
+        u = x - h
+        length, size = lengths(h), lengths(u)
+        sizes.append(over_tokens(_over(size, length), present))
+        cosines.append(over_tokens(_over((u * h).sum(axis=-1), size * length), present))
+    return np.stack(sizes, axis=1), np.stack(cosines, axis=1)
+
+
+def changed_updates(
+    plain: Sequence[np.ndarray], other: Sequence[np.ndarray], present: np.ndarray, largest: bool
+) -> np.ndarray:
+    """(b, L) ‖u'_l - u_l‖ / ‖u_l‖ over tokens, from states L + 1 of a pass and of an altered one. Where u_l is 0 it is
+    held against u'_l."""
+    found = []
+    for l in range(len(plain) - 1):
+        u, v = plain[l + 1] - plain[l], other[l + 1] - other[l]
+        length = lengths(u)
+        found.append(
+            over_tokens(_over(lengths(v - u), np.where(length > 0, length, lengths(v))), present, largest)
+        )
+    return np.stack(found, axis=1)
+
+
+def _over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.where(b > 0, a / np.where(b > 0, b, 1.0), 0.0)
+
+
+@dataclass(frozen=True)
+class Change:
+    """`at` layers lie before the change, of L; [low, high] over samples drawn again; `share` of the squares that two
+    levels explain, `p` that of a random order of layers; `null_low`, `null_high` where random orders have theirs."""
+
+    at: int
+    low: float
+    high: float
+    share: float
+    p: float
+    null_low: float
+    null_high: float
+
+
+def change_of_level(profiles: np.ndarray, rng: np.random.Generator, draws: int = 200) -> Change:
+    """Where the mean of `profiles` (n, L), L >= 4, is best described by two levels, of two layers or more each."""
+    n, layers = profiles.shape
+    at, share = _best_split(profiles.mean(axis=0))
+    again = [_best_split(profiles[rng.integers(0, n, n)].mean(axis=0))[0] for _ in range(draws)]
+    orders = [_best_split(rng.permutation(profiles.mean(axis=0))) for _ in range(5 * draws - 1)]
+    low, high = np.percentile(again, [2.5, 97.5])
+    null = np.percentile([o[0] for o in orders], [2.5, 97.5])
+    p = float(add_one_p(share - 1e-9, np.array([o[1] for o in orders])))
+    return Change(at, min(float(low), at), max(float(high), at), share, p, float(null[0]), float(null[1]))
+
+
+def _best_split(y: np.ndarray) -> tuple[int, float]:
+    total, best = float(np.square(y - y.mean()).sum()), (len(y) // 2, 0.0)
+    if not total > 1e-24 * max(float(np.square(y).sum()), 1e-300):
+        return best
+    for k in range(2, len(y) - 1):
+        first, second = y[:k], y[k:]
+        explained = k * (len(y) - k) / len(y) * (first.mean() - second.mean()) ** 2 / total
+        if explained > best[1] + 1e-12:
+            best = k, float(explained)
+    return best

@@ -1,0 +1,242 @@
+"""What does each head do? One measure of all heads, layer by head, beside heads that know places only.
+
+    entropy         -sum_j A_ij log A_ij, mean over queries i (nats)
+    keys            fewest keys that hold 90 % of a row, mean over queries
+    distance        (1/N) sum_ij A_ij |p_i - p_j| on the grid of patches, or along the text (non-locality)
+    neighbours      mass inside the 3 x 3 patches (three words) around the query
+    Gini            of the mass that tokens receive: alike 0, all on one of n 1 - 1/n
+    rank            singular values of A above 1 % of the largest
+    cosine          mean cosine of two rows: 1 where all queries read the same, whatever the entropy
+    isotropic share (E q_i·k_i)² / (d E (q_i·k_j)²), tr(W)² / (d |W|²_F) for white tokens
+
+Null of a cell: for each sample the mean attention of the other samples at the same places, measured the same way; a
+head that goes by places alone equals it. Of the isotropic share: keys of the same place in another sample; independent
+weights give 1/d². Cells count where value and null differ (paired t over samples, Benjamini-Hochberg over heads).
+Beside it: attention that reads all alike (mean distance 7.281 on 14 x 14 patches).
+
+When it lies: the null is a mean over few samples, between what a head does on one and what it does by place, so that
+differences come out small with few samples; patterns are not reasons, a head may look and not matter (see what the
+answer loses without it); tokens mix, so that a key is no longer its patch; measures of a row say nothing of values.
+
+Cost: one pass of each sample, then samples x heads x T² once; a block of queries is held at a time, never L x H x T².
+
+References: S. d'Ascoli et al. (2021), "ConViT" (non-locality); H. Ramsauer et al. (2021), "Hopfield networks is all you
+need" (keys of 90 %); H. Fu, T. Guo, Y. Bai & S. Mei (2023), "What can a single attention layer learn?" (isotropic
+share); J. Tropp et al. (2017) for ranks from one pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from analysis.activations import as_activations
+from analysis.compute.machine import machine
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.sample_groups import mean_interval, share_interval
+from analysis.results import Estimate, Matrix
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.attention.heads import HeadReader, heads_of
+from analysis.tokens.attention.isotropic import ISOTROPIC, isotropic, share_of_weights
+from analysis.tokens.attention.measures import UNITS, gini
+from analysis.tokens.attention.position_null import Measured, measured
+from analysis.tokens.subject import AUTOMATIC, SOURCES
+from analysis.tokens.tap_dump import RUN
+from analysis.tokens.view import PATCH, TokenLayout
+
+OPENING, FEW, Q = 4.0, 8, 0.05  # seconds; samples with which the null is still rough; false discoveries
+MEASURES = (*UNITS, ISOTROPIC)
+PLACES = "mean attention of other samples at the same places"
+PAIRED = "keys of the same place in another sample"
+
+
+@dataclass(frozen=True)
+class AttentionAtlasParams:
+    measure: str = param(MEASURES[0], "What is said of each head.", choices=MEASURES)
+    maximum_samples: int = param(32, "Most samples; a seeded random subset above.", low=2, high=2000)
+    source: str = param(
+        AUTOMATIC, "Whose heads: the network's, or one on the recorded rows.", choices=SOURCES, late=True
+    )
+
+
+def attention_atlas(
+    activations, params: AttentionAtlasParams = AttentionAtlasParams(), rng=None, progress=no_progress
+) -> Matrix:
+    """A measure of all heads of a network.
+
+    Parameters
+    ----------
+    activations : Activations or array (rows, units)
+        Any tap of a transformer that can be run again; other rows are queries and keys of one head.
+
+    Returns
+    -------
+    Matrix
+        Layers by heads: means over samples with intervals, and what places alone would give.
+
+    Raises
+    ------
+    NotEnoughData
+        Fewer than two samples of two tokens.
+    """
+    tap, rng = as_activations(activations), rng or np.random.default_rng(0)
+    reader = heads_of(tap, params.maximum_samples, rng, params.source, progress)
+
+    def telling(fraction, doing=""):
+        progress(0.4 + 0.6 * fraction, doing)
+
+    found = (
+        isotropic(reader, telling)
+        if params.measure == ISOTROPIC
+        else measured(reader, params.measure, telling)
+    )
+    progress(1.0, "done")
+    return _matrix(reader, found, params.measure)
+
+
+def beyond(found: Measured) -> np.ndarray:
+    """(L, H) bool: value and null differ over samples, at 5 % false discoveries."""
+    apart = found.value - found.null
+    n = apart.shape[2]
+    error = apart.std(axis=2, ddof=1) / np.sqrt(n)
+    mean = np.abs(apart.mean(axis=2))
+    t = np.where(
+        error > 1e-12 * (1 + mean), mean / np.where(error > 0, error, 1), np.where(mean > 1e-9, 1e9, 0)
+    )
+    return benjamini_hochberg(2 * stdtr(n - 1, -t)) <= Q
+
+
+def _matrix(reader: HeadReader, found: Measured, measure: str) -> Matrix:
+    n, value, null = reader.n, found.value.mean(axis=2), found.null.mean(axis=2)
+    if measure == ISOTROPIC:  # pseudo-values may fall below
+        value, null = np.maximum(value, 0), np.maximum(null, 0)
+    half = stdtrit(n - 1, 0.975) * found.value.std(axis=2, ddof=1) / np.sqrt(n)
+    more = beyond(found)
+    unit = UNITS.get(measure, "")
+    return Matrix(
+        title=f"{measure[0].upper()}{measure[1:]}, head by head, of {reader.what}",
+        reading=_reading(reader, found, measure, value, null, more),
+        caveats=(*reader.notes, *_caveats(reader, measure)),
+        estimates=_estimates(reader, found, measure, more),
+        values=value, null=null, low=value - half, high=value + half, significant=more,
+        row_names=tuple(f"layer {i + 1}" for i in range(reader.layers)),
+        column_names=tuple(f"head {h + 1}" for h in range(reader.heads)),
+        value_name=f"{measure} ({unit})" if unit else measure,
+    )  # fmt: skip
+
+
+def _reading(reader, found, measure, value, null, more) -> str:
+    low, high = (np.unravel_index(f(value), value.shape) for f in (np.argmin, np.argmax))
+    said = (
+        f"{measure[0].upper()}{measure[1:]} runs from {value[low]:.3g} (layer {low[0] + 1}, head {low[1] + 1}) to "
+        f"{value[high]:.3g} (layer {high[0] + 1}, head {high[1] + 1})"
+        if value.size > 1 else f"{measure[0].upper()}{measure[1:]} is {value[0, 0]:.3g}"
+    )  # fmt: skip
+    if measure == ISOTROPIC:
+        return f"{said}; independent weights give 1/d² = {1 / reader.width**2:.2g}, keys of others {null.mean():.2g}."
+    return (
+        f"{said}; reading all alike gives {found.even.mean():.4g}. {more.sum()} of {more.size} "
+        f"head{'s' if more.size > 1 else ''} go beyond what places alone give (on average {null.mean():.3g})."
+    )
+
+
+def _estimates(reader, found, measure, more) -> tuple[Estimate, ...]:
+    n, d = reader.n, reader.width
+    each, places = (x.mean(axis=(0, 1)) for x in (found.value, found.null))
+    facts = {"n": n, "d": d, "unit": UNITS.get(measure, "")}
+    how = PAIRED if measure == ISOTROPIC else PLACES
+    even = "independent Gaussian weights: 1/d²" if measure == ISOTROPIC else "all keys read alike"
+    shared = more.reshape(-1).astype(np.float64)
+    return (
+        Estimate(f"{measure}, mean over heads", float(each.mean()), **mean_interval(each), null=float(places.mean()),
+                 null_method=how, estimator="mean over samples", **facts),
+        Estimate("apart from places alone", float((each - places).mean()), **mean_interval(each - places), null=0.0,
+                 null_method=how, estimator="paired mean over samples", **facts),
+        Estimate("apart from even attention", float((each - found.even).mean()), **mean_interval(each - found.even),
+                 null=0.0, null_method=even, estimator="paired mean over samples", **facts),
+        Estimate("heads beyond places", float(shared.mean()), **share_interval(shared), null=0.0,
+                 null_method="heads that go by places alone, at 5 % false discoveries", n=shared.size, d=d,
+                 estimator="share of heads, Benjamini-Hochberg"),
+    )  # fmt: skip
+
+
+def _caveats(reader, measure) -> list[str]:
+    said = [
+        f"Means over {reader.n} samples; the null of each is the mean of the other {reader.n - 1}, which is not yet "
+        f"{'at all ' if reader.n < FEW else ''}free of what these show.",
+        "What a head looks at is not what it matters for.",
+    ]
+    if measure == ISOTROPIC:
+        said.append(
+            "From queries and keys: tokens weigh as they occur; equal to tr(W)² / (d |W|²) for white tokens."
+        )
+    if reader.heads * reader.layers > 1 and reader.layout.causal:
+        said.append("Queries early in a text have few keys; the null has them as well.")
+    return said
+
+
+def _cost(shapes, params: AttentionAtlasParams) -> Cost:
+    (n, d), m = shapes[0], machine()
+    samples = min(max(n // RUN, 1), params.maximum_samples)
+    rows = samples * (RUN + 1)
+    held = 8.0 * rows * (5.0 * d + 8.0 * RUN)
+    passes = min(n, params.maximum_samples)
+    flops = 2.0 * rows * RUN * d * 4
+    return Cost(
+        OPENING + m.seconds(flops64=flops, moved=held, calls=100.0 * samples) + 2e-3 * passes, held, passes
+    )
+
+
+def planted(q: np.ndarray, k: np.ndarray, grid=None, causal: bool = False, scale: float = 1.0) -> HeadReader:
+    """One head of samples q, k (n, T, e)."""
+    n, t, e = q.shape
+    kinds = np.full((n, t), PATCH)
+    cell = np.broadcast_to(np.arange(t) if grid else np.full(t, -1), (n, t))
+    layout = TokenLayout(kinds, kinds == PATCH, cell, grid, causal)
+    return HeadReader(layout, [q[:, None]], [k[:, None]], np.arange(n), e, scale=scale)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """Even attention on 14 x 14 and 7 x 7 patches; a head that reads itself; one that goes by places; W = I."""
+    rng = np.random.default_rng(0)
+    none = [np.zeros((2, side * side, 1)) for side in (14, 7)]
+    far = [
+        measured(planted(x, x, (s, s)), "mean distance").value[0, 0, 0]
+        for x, s in zip(none, (14, 7), strict=True)
+    ]
+    self_ = np.broadcast_to(np.eye(49), (2, 49, 49))
+    own = planted(self_, self_, (7, 7), scale=200.0)
+    place = np.broadcast_to(rng.standard_normal((9, 4)), (5, 9, 4))
+    by_place = measured(planted(place, place), "entropy of a row")
+    free = measured(planted(*rng.standard_normal((2, 12, 9, 4))), "entropy of a row")
+    x = rng.standard_normal((40, 60, 4))
+    same = isotropic(planted(x, x), no_progress).value.mean()
+    return (
+        CheckLine("even attention, 14 x 14: mean distance", 7.281, far[0], 5e-4),
+        CheckLine("7 x 7", 3.609, far[1], 5e-4),
+        CheckLine("reads itself: mean distance", 0.0, measured(own, "mean distance").value[0, 0, 0], 1e-9),
+        CheckLine("reads itself: cosine of rows", 0.0, measured(own, "mean cosine of rows").value[0, 0, 0], 1e-9),
+        CheckLine("reads itself: rank of 49", 49.0, measured(own, "numerical rank").value[0, 0, 0], 0.0),
+        CheckLine("all on one of 49: Gini", 48 / 49, float(gini(np.eye(49)[0])), 1e-12),
+        CheckLine("goes by places: apart from its null", 0.0, np.abs(by_place.value - by_place.null).max(), 1e-9),
+        CheckLine("goes by content: beyond its null", 1.0, float(beyond(free).sum()), 0.0),
+        CheckLine("W = I, white tokens: isotropic share", 1.0, float(same), 0.1),
+        CheckLine("W = I", 1.0, share_of_weights(np.eye(5)), 1e-12),
+    )  # fmt: skip
+
+
+METHODS = (
+    Method(
+        id="attention_atlas", family="tokens", title="What each head does", version=1, function=attention_atlas,
+        summary="Layers by heads: how sharp, how far and how concentrated, beside heads that know places only.",
+        params=AttentionAtlasParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
+        invariance="the order of samples; one constant added to all scores of a query",
+        papers=(
+            "ConViT: Improving Vision Transformers with Soft Convolutional Inductive Biases",
+            "What can a Single Attention Layer Learn? A Study Through the Random Features Lens",
+        ),
+        libraries=("torch", "transformers"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,203 @@
+"""The attention of a few samples, head by head, made from queries and keys for a block of queries at a time.
+
+    A = softmax(q k' scale), of text over the tokens up to the query's own, padding left out
+
+so that no T x T array is held. Where that is not what the network does (windows, masks, biases of place), which is
+tried on one sample, the weights that the network pays are recorded and read instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import Activations
+from analysis.arrays import chosen_samples
+from analysis.compute.streaming import refuse_few
+from analysis.errors import NotFound
+from analysis.spec import Progress, no_progress
+from analysis.tokens.subject import AUTOMATIC, subject
+from analysis.tokens.view import CLASS, PADDING, PATCH, TokenLayout
+
+BATCH, FEWEST = 8, 2  # samples in a pass; samples
+TRIED, SAME = 1024, 2e-3  # most tokens with which weights are compared; of a weight
+HELD = 2**20  # entries of attention held at once
+
+
+@dataclass
+class HeadReader:
+    """`queries`, `keys` (L lists of (n, H, T, e)), or `weights` (L lists of (n, H, T, T)) where they do not tell;
+    `layout` of the n samples, `samples` (n,) their places in the store, `places` (n,) among those of the subject `who`,
+    `width` of the stream."""
+
+    layout: TokenLayout
+    queries: list[np.ndarray]
+    keys: list[np.ndarray]
+    samples: np.ndarray
+    width: int
+    what: str = "planted attention"
+    notes: tuple[str, ...] = ()
+    weights: list[np.ndarray] | None = None
+    scale: float | None = None
+    who: object = None
+    places: np.ndarray | None = None
+
+    @property
+    def layers(self) -> int:
+        return len(self.queries)
+
+    @property
+    def heads(self) -> int:
+        return self.queries[0].shape[1]
+
+    @property
+    def n(self) -> int:
+        return len(self.layout.kinds)
+
+    @property
+    def tokens(self) -> int:
+        return self.layout.kinds.shape[1]
+
+    def parts(self, held: int = HELD) -> Iterator[tuple[int, int]]:
+        """(first, end) of blocks of queries of which all samples' attention has at most `held` entries."""
+        step = max(1, held // (self.n * self.tokens))
+        for start in range(0, self.tokens, step):
+            yield start, min(start + step, self.tokens)
+
+    def allowed(self, start: int, stop: int) -> np.ndarray:
+        """(n, stop - start, T) bool: what these queries may read; nothing where the query is padding."""
+        there = self.layout.present
+        may = there[:, start:stop, None] & there[:, None, :]
+        if self.layout.causal:
+            may = may & (np.arange(self.tokens) <= np.arange(start, stop)[:, None])
+        return may
+
+    def rows(self, layer: int, head: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """(n, stop - start, T) float64 attention of these queries; rows sum to 1, those of padding to 0."""
+        stop = self.tokens if stop is None else stop
+        may = self.allowed(start, stop)
+        if self.weights is not None:
+            rows = np.where(may, self.weights[layer][:, head, start:stop].astype(np.float64), 0.0)
+            return rows / np.maximum(rows.sum(axis=2, keepdims=True), 1e-300)
+        q = self.queries[layer][:, head, start:stop].astype(np.float64)
+        scores = q @ self.keys[layer][:, head].astype(np.float64).transpose(0, 2, 1)
+        scores *= q.shape[2] ** -0.5 if self.scale is None else self.scale
+        return softmax_over(scores, may)
+
+
+def softmax_over(scores: np.ndarray, may: np.ndarray) -> np.ndarray:
+    """Softmax of scores (n, t, T) over the entries that `may` be read; rows without any are 0. Works in `scores`."""
+    np.copyto(scores, -np.inf, where=~may)
+    top = scores.max(axis=2, keepdims=True)
+    scores -= np.where(np.isfinite(top), top, 0.0)
+    np.exp(scores, out=scores)
+    total = scores.sum(axis=2, keepdims=True)
+    scores /= np.where(total > 0, total, 1.0)
+    return scores
+
+
+def heads_of(
+    tap: Activations, maximum: int, rng, source: str = AUTOMATIC, progress: Progress = no_progress,
+    also: int | None = None,
+) -> HeadReader:  # fmt: skip
+    """The heads of the network of a tap on at most `maximum` samples, and on the sample `also` of the store; of rows
+    that belong to no network one head in one layer, whose queries and keys they are.
+
+    Raises NotEnoughData: fewer than two samples of two tokens or more. NotFound: no sample `also`.
+    """
+    most = maximum if also is None else tap.layout.n_samples
+    who, notes = subject(tap, most, rng, source, lambda f, doing="": progress(0.1 * f, doing))
+    refuse_few(tap.name, who.n, FEWEST, "sample(s)")
+    places = _places(who.samples, maximum, rng, also, tap.name)
+    if not who.is_network:
+        q, k = ([who.dump.recorded[name][0][places]] for name in ("queries", "keys"))  # all layers are alike
+        return HeadReader(who.dump.layout.rows(places), q, k, who.samples[places], tap.shape[1], who.what, notes,
+                          who=who, places=places)  # fmt: skip
+    direct = _tells(who)
+    names = ("queries", "keys") if direct else ("queries", "keys", "attention")
+    runs = []
+    for k in range(0, len(places), BATCH):
+        progress(0.1 + 0.3 * k / len(places), "running the network")
+        runs.append(who.opened.network.run(inputs_of(who, places[k : k + BATCH]), record=names))
+    longest = max(r.layout.kinds.shape[1] for r in runs)
+    stacked = {
+        name: [np.concatenate([_longer(r.recorded[name][i], longest, name) for r in runs])
+               for i in range(who.layers)] for name in names
+    }  # fmt: skip
+    said = () if direct else ("The weights that the network pays are not softmax(q k'): they are recorded.",)
+    return HeadReader(
+        _layout([r.layout for r in runs], longest), stacked["queries"], stacked["keys"], who.samples[places],
+        who.shape().width, who.what, (*notes, *said), stacked.get("attention"), who=who, places=places,
+    )  # fmt: skip
+
+
+def _places(samples: np.ndarray, maximum: int, rng, also: int | None, name: str) -> np.ndarray:
+    """Which of the samples are read."""
+    if also is None:
+        return np.arange(len(samples))
+    at = np.flatnonzero(samples == also)
+    if not len(at):
+        raise NotFound(f"sample {also} of {name}", f"one of 0 to {samples.max()} with two tokens or more")
+    return np.union1d(chosen_samples(len(samples), maximum, rng), at)
+
+
+def inputs_of(who, places: np.ndarray):
+    """Prepared inputs of some samples of a network's subject."""
+    found = who.opened
+    items = [item for p in places for item in found.run.data.items(int(p), int(p) + 1)]
+    return found.network.loaded.prepare(items)
+
+
+def _tells(who) -> bool:
+    """Whether softmax(q k') is what the network pays, on its first sample; taken for granted of very long ones."""
+    first = next(dump for _, dump in who.dumps(1, ("queries", "keys")))
+    if first.layout.kinds.shape[1] > TRIED:
+        return True
+    paid = next(dump for _, dump in who.dumps(1, ("attention",))).recorded["attention"]
+    made = HeadReader(first.layout, first.recorded["queries"], first.recorded["keys"], np.zeros(1), 1)
+    there = first.layout.present[0]
+    return all(
+        np.abs(made.rows(i, h)[0][there] - paid[i][0, h][there]).max() <= SAME
+        for i in range(made.layers) for h in range(made.heads)
+    )  # fmt: skip
+
+
+def _longer(x: np.ndarray, longest: int, name: str) -> np.ndarray:
+    """Padded to `longest` tokens behind the last: queries and keys (n, H, T, e), attention (n, H, T, T)."""
+    more = longest - x.shape[2]
+    return np.pad(x, ((0, 0), (0, 0), (0, more), (0, more if name == "attention" else 0))) if more else x
+
+
+def _layout(parts: list[TokenLayout], longest: int) -> TokenLayout:
+    def whole(name, absent):
+        return np.concatenate([
+            np.pad(getattr(p, name), ((0, 0), (0, longest - p.kinds.shape[1])), constant_values=absent) for p in parts
+        ])  # fmt: skip
+
+    grids = {p.grid for p in parts}
+    return TokenLayout(whole("kinds", PADDING), whole("free", False), whole("cell", -1),
+                       grids.pop() if len(grids) == 1 else None, parts[0].causal, parts[0].frames)  # fmt: skip
+
+
+def answering(layout: TokenLayout) -> np.ndarray:
+    """(n,) the token that the answer is read from: of text the last, else the class token; without one the token in the
+    middle."""
+    there = layout.present
+    last = there.shape[1] - 1 - there[:, ::-1].argmax(axis=1)
+    if layout.causal:
+        return last
+    has = (layout.kinds == CLASS).any(axis=1)
+    middle = np.where(there, np.cumsum(there, axis=1), 0) == (there.sum(axis=1, keepdims=True) + 1) // 2
+    return np.where(has, (layout.kinds == CLASS).argmax(axis=1), middle.argmax(axis=1))
+
+
+def token_name(layout: TokenLayout, sample: int, token: int) -> str:
+    """What a token of a sample is called."""
+    kind, cell = layout.kinds[sample, token], int(layout.cell[sample, token])
+    if kind == CLASS:
+        return "class token"
+    if kind == PATCH and cell >= 0 and layout.grid:
+        return f"patch in row {cell // layout.grid[1] + 1}, column {cell % layout.grid[1] + 1}"
+    return f"token {token}"

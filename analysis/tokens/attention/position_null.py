@@ -1,0 +1,62 @@
+"""A head held against one that knows places only: each sample beside what other samples' heads do at the same places.
+
+    null_b = mean over samples b' != b of A_b', at the same queries and keys, among those that b has, made whole
+
+A head that goes by places alone pays all samples the same attention and equals its null, whatever the measure. Where no
+other sample has the query, the null reads all that may be read alike. One block of queries is held at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.spec import no_progress
+from analysis.tokens.attention.heads import HELD, HeadReader
+from analysis.tokens.attention.measures import Tally
+
+
+@dataclass(frozen=True)
+class Measured:
+    """`value`, `null` (L, H, n) of each sample, `even` (n,) where all that may be read is read alike."""
+
+    value: np.ndarray
+    null: np.ndarray
+    even: np.ndarray
+
+
+def even_rows(may: np.ndarray) -> np.ndarray:
+    """(n, t, T) rows that read what they `may` alike."""
+    return may / np.maximum(may.sum(axis=2, keepdims=True), 1)
+
+
+def others_rows(rows: np.ndarray, may: np.ndarray) -> np.ndarray:
+    """(n, t, T) the null of rows (n, t, T)."""
+    others = np.maximum(rows.sum(axis=0) - rows, 0.0) * may
+    whole = others.sum(axis=2, keepdims=True)
+    return np.where(whole > 1e-9, others / np.where(whole > 0, whole, 1), even_rows(may))
+
+
+def measured(reader: HeadReader, measure: str, progress=no_progress, held: int = HELD) -> Measured:
+    """One measure of all heads and samples, with what the same places alone would give."""
+    shape = (reader.layers, reader.heads, reader.n)
+    value, null = np.zeros(shape), np.zeros(shape)
+    for layer in range(reader.layers):
+        for head in range(reader.heads):
+            progress((layer * reader.heads + head) / (reader.layers * reader.heads), "reading heads")
+            own, places = Tally(measure, reader.layout), Tally(measure, reader.layout)
+            for start, stop in reader.parts(held):
+                rows = reader.rows(layer, head, start, stop)
+                own.add(rows, start)
+                places.add(others_rows(rows, reader.allowed(start, stop)), start)
+            value[layer, head], null[layer, head] = own.finish(), places.finish()
+    return Measured(value, null, even(reader, measure, held))
+
+
+def even(reader: HeadReader, measure: str, held: int = HELD) -> np.ndarray:
+    """(n,) the measure of attention that reads all alike."""
+    tally = Tally(measure, reader.layout)
+    for start, stop in reader.parts(held):
+        tally.add(even_rows(reader.allowed(start, stop)), start)
+    return tally.finish()
