@@ -39,25 +39,30 @@ class PowerSettings:
 
 
 def power_mean(y: np.ndarray, power: float) -> np.ndarray:
-    """(d,) of y (n, d) > 0."""
-    top = y.max(axis=0)
-    return top * np.mean((y / top) ** power, axis=0) ** (1 / power)
+    """(..., d) of y (..., n, d) > 0."""
+    top = y.max(axis=-2, keepdims=True)
+    return top[..., 0, :] * np.mean((y / top) ** power, axis=-2) ** (1 / power)
 
 
 def decide(view: View, remove: np.ndarray, settings: PowerSettings, rng) -> Step:
     group = cells(view, blocks(settings.side), remove)
     x = np.asarray(view["hidden"], np.float64)
     values, score = x.copy(), np.full(group.shape, np.nan)
-    for b in np.flatnonzero(remove > 0):
-        inside = group[b] != GONE
-        low = x[b, inside].min(axis=0) if settings.negative == SHIFT else np.zeros(x.shape[2])
-        floor = LEAST * max(float(np.abs(x[b, inside]).max()), 1e-300)
-        for cell in np.unique(group[b][inside]):
-            at = np.flatnonzero(group[b] == cell)
-            y = np.maximum(x[b, at] - low, floor)
-            values[b, at] = power_mean(y, settings.power) + low
-            share = (y / y.max(axis=0)) ** settings.power
-            score[b, at] = (share / share.sum(axis=0)).mean(axis=1)
+    patterns, which = np.unique(group, axis=0, return_inverse=True)
+    for k, pattern in enumerate(patterns):
+        samples, inside = np.flatnonzero(which.ravel() == k), np.flatnonzero(pattern != GONE)
+        if not len(inside):
+            continue
+        here = x[np.ix_(samples, inside)]
+        low = here.min(axis=1, keepdims=True) if settings.negative == SHIFT else 0.0
+        floor = LEAST * np.maximum(np.abs(here).max(axis=(1, 2), keepdims=True), 1e-300)
+        y = np.maximum(here - low, floor)
+        for cell in np.unique(pattern[inside]):
+            of = pattern[inside] == cell
+            at = np.ix_(samples, inside[of])
+            values[at] = power_mean(y[:, of], settings.power)[:, None] + low
+            share = (y[:, of] / y[:, of].max(axis=1, keepdims=True)) ** settings.power
+            score[at] = (share / share.sum(axis=1, keepdims=True)).mean(axis=2)
     step = merge_groups(view.state, group, np.zeros(group.shape), score)
     return Step(step.into, step.score, values=values)
 
