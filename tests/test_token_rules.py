@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from analysis.tokens.choosing import bipartite, gathered, merge_groups, then, unit_rows
-from analysis.tokens.dump import TokenDump, needed, simulate
+from analysis.tokens.dump import TokenDump, needed, rows_and_columns, simulate
 from analysis.tokens.oracle import read_in_the_end
 from analysis.tokens.rebuilding import made_from, on_edge, rebuilt, relative_error
 from analysis.tokens.rule import rule, rules
 from analysis.tokens.rules.aim import PagerankSettings, pagerank, sharpened
+from analysis.tokens.rules.baselines import WindowSettings
 from analysis.tokens.rules.cluster_rebuild import ClusterSettings, local_clusters, seeds
 from analysis.tokens.rules.correlation_guided import CorrelationSettings, density
 from analysis.tokens.rules.mctf import MctfSettings
@@ -373,6 +374,10 @@ def test_a_predictor_is_replaced_by_what_the_answer_reads_in_the_end():
     given = TokenDump(dump.layout, dump.recorded | {"oracle": [-read_in_the_end(last, dump.layout)] * 3})
     assert left(simulate(given, rule("dynamicvit"), at_layer(0, 3, 3, 9))) == [0, 1, 2, 3]
     assert "oracle" in rule("dynamicvit").trained
+    unknown = -read_in_the_end(last, dump.layout)
+    unknown[0, 1] = np.nan
+    given = TokenDump(dump.layout, dump.recorded | {"oracle": [unknown] * 3})
+    assert left(simulate(given, rule("dynamicvit"), at_layer(0, 3, 3, 9))) == [0, 2, 3, 4]
 
 
 def test_information_of_a_crop_says_how_many_it_keeps():
@@ -388,6 +393,28 @@ def test_information_of_a_crop_says_how_many_it_keeps():
         dump, rule("correlation_guided"), at_layer(0, 16, 2, 32), CorrelationSettings(threshold=1.0)
     )
     assert all_kept.counts[-1].tolist() == [33]
+
+
+def test_first_and_last_tokens():
+    dump = texts(uniform(12))
+    assert left(simulate(dump, rule("first"), at_layer(0, 4, 2, 10))) == [0, 1, 2, 3, 4, 11]
+    assert left(simulate(dump, rule("last"), at_layer(0, 4, 2, 10))) == [0, 1, 8, 9, 10, 11]
+    assert left(simulate(dump, rule("last"), at_layer(0, 4, 2, 10), WindowSettings(sinks=0))) == [
+        0,
+        7,
+        8,
+        9,
+        10,
+        11,
+    ]
+
+
+def test_attention_among_some_tokens_has_their_rows_and_columns():
+    x, at = RNG(0).standard_normal((2, 3, 5, 5)), np.array([[0, 2, 4], [1, 2, 3]])
+    found = rows_and_columns(x, at)
+    for b in range(2):
+        np.testing.assert_array_equal(found[b], x[b][:, at[b]][:, :, at[b]])
+    np.testing.assert_array_equal(rows_and_columns(x[:, 0], at), found[:, 0])
 
 
 # ---------------------------------------------------------------------------- clusters, and all tokens made again

@@ -122,3 +122,13 @@ def kendall(scores: np.ndarray) -> np.ndarray:
 def chance_spread(n: int) -> float:
     """Standard deviation of τ between rankings of n tokens that have nothing to do with each other."""
     return float(np.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))) if n > 1 else 0.0
+
+
+def by_place(tables: Sequence[np.ndarray]) -> np.ndarray:
+    """(L, L) mean τ of a layer with a layer of the next sample, over the places that both have."""
+    found = []
+    for one, other in zip(tables, [*tables[1:], tables[0]], strict=True):
+        n, layers = min(one.shape[1], other.shape[1]), len(one)
+        found.append(kendall(np.concatenate([one[:, :n], other[:, :n]]))[:layers, layers:])
+    mean = np.mean(found, axis=0)
+    return (mean + mean.T) / 2
