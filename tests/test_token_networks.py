@@ -151,6 +151,14 @@ def test_tokens_are_made_again_for_what_reads_them_all():
     np.testing.assert_allclose(seen[0].numpy(), made_again, atol=1e-5)
 
 
+def test_tokens_become_what_a_rule_makes_of_them():
+    network = made("vit")
+    inputs = network.loaded.prepare(network.items)
+    run = network.run(inputs, rule("power_pooling"), at_layer(1, 4, 3, 16), record=("hidden",))
+    assert run.recorded["hidden"][2].shape[1] == 5
+    np.testing.assert_allclose(run.recorded["hidden"][2][:, 1], run.steps[1].values[:, 1], atol=1e-5)
+
+
 def test_what_is_missed_is_the_answer_without_one_token():
     network = made("vit")
     inputs = network.loaded.prepare(network.items[:1])

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from analysis.tokens.choosing import bipartite, gathered, merge_groups, then, unit_rows
-from analysis.tokens.dump import TokenDump, needed, simulate
+from analysis.tokens.dump import TokenDump, needed, rows_and_columns, simulate
 from analysis.tokens.oracle import read_in_the_end
 from analysis.tokens.rebuilding import made_from, on_edge, rebuilt, relative_error
 from analysis.tokens.rule import rule, rules
 from analysis.tokens.rules.aim import PagerankSettings, pagerank, sharpened
+from analysis.tokens.rules.baselines import WindowSettings
 from analysis.tokens.rules.cluster_rebuild import ClusterSettings, local_clusters, seeds
 from analysis.tokens.rules.correlation_guided import CorrelationSettings, density
 from analysis.tokens.rules.mctf import MctfSettings
 from analysis.tokens.rules.mctf import weights as mctf_weights
 from analysis.tokens.rules.pitome import ELU, WRITTEN, PitomeSettings, energies
 from analysis.tokens.rules.pooling import adaptive, nest
+from analysis.tokens.rules.power_pooling import PowerSettings, power_mean
 from analysis.tokens.rules.received_attention import ReceivedSettings, received_mass, uniform_attention
 from analysis.tokens.rules.tome import halves
 from analysis.tokens.schedule import at_layer, schedule
@@ -284,6 +287,31 @@ def test_attention_in_windows_reads_its_own_cell_alone_and_copies_alike():
     np.testing.assert_allclose(own[1], w / w.sum() @ x[0, [2, 3, 6, 7]], atol=1e-12)
 
 
+def test_generalised_means_run_from_the_geometric_mean_to_the_largest():
+    y = RNG(0).random((50, 200)) + 1e-3
+    means = [power_mean(y, p) for p in (1e-3, 0.5, 1, 3, 20, 200)]
+    np.testing.assert_allclose(means[0], np.exp(np.log(y).mean(axis=0)), rtol=2e-3)
+    np.testing.assert_allclose(means[2], y.mean(axis=0), atol=1e-12)
+    assert all((b >= a).all() for a, b in itertools.pairwise(means))
+    ratio = means[-1] / y.max(axis=0)
+    assert ratio.min() >= 50 ** (-1 / 200)
+    assert round(50 ** (-1 / 200), 4) == 0.9806
+    assert ratio.max() < 0.99
+
+
+def test_pooled_units_are_generalised_means_of_their_cells():
+    x = RNG(0).standard_normal((1, 16, 3))
+    dump, plan = pictured(x, (4, 4)), at_layer(0, 4, 2, 16)
+    one = simulate(dump, rule("power_pooling"), plan, PowerSettings(power=1.0))
+    cell = [0, 1, 4, 5]
+    np.testing.assert_allclose(one.steps[0].values[0, 0], x[0, cell].mean(axis=0), atol=1e-5)
+    largest = simulate(dump, rule("power_pooling"), plan, PowerSettings(power=1000.0)).steps[0]
+    np.testing.assert_allclose(largest.values[0, 0], x[0, cell].max(axis=0), atol=0.02)
+    np.testing.assert_allclose(largest.score[0, cell].sum(), 1, atol=1e-9)
+    clamped = simulate(dump, rule("power_pooling"), plan, PowerSettings(power=1.0, negative="clamp")).steps[0]
+    np.testing.assert_allclose(clamped.values[0, 0], np.maximum(x[0, cell], 0).mean(axis=0), atol=1e-5)
+
+
 # ---------------------------------------------------------------------------- dropping by attention
 def test_staircase_of_pyramid_drop():
     plan = schedule("quarters", 1 / 8, 32, 576)
@@ -346,6 +374,10 @@ def test_a_predictor_is_replaced_by_what_the_answer_reads_in_the_end():
     given = TokenDump(dump.layout, dump.recorded | {"oracle": [-read_in_the_end(last, dump.layout)] * 3})
     assert left(simulate(given, rule("dynamicvit"), at_layer(0, 3, 3, 9))) == [0, 1, 2, 3]
     assert "oracle" in rule("dynamicvit").trained
+    unknown = -read_in_the_end(last, dump.layout)
+    unknown[0, 1] = np.nan
+    given = TokenDump(dump.layout, dump.recorded | {"oracle": [unknown] * 3})
+    assert left(simulate(given, rule("dynamicvit"), at_layer(0, 3, 3, 9))) == [0, 2, 3, 4]
 
 
 def test_information_of_a_crop_says_how_many_it_keeps():
@@ -361,6 +393,28 @@ def test_information_of_a_crop_says_how_many_it_keeps():
         dump, rule("correlation_guided"), at_layer(0, 16, 2, 32), CorrelationSettings(threshold=1.0)
     )
     assert all_kept.counts[-1].tolist() == [33]
+
+
+def test_first_and_last_tokens():
+    dump = texts(uniform(12))
+    assert left(simulate(dump, rule("first"), at_layer(0, 4, 2, 10))) == [0, 1, 2, 3, 4, 11]
+    assert left(simulate(dump, rule("last"), at_layer(0, 4, 2, 10))) == [0, 1, 8, 9, 10, 11]
+    assert left(simulate(dump, rule("last"), at_layer(0, 4, 2, 10), WindowSettings(sinks=0))) == [
+        0,
+        7,
+        8,
+        9,
+        10,
+        11,
+    ]
+
+
+def test_attention_among_some_tokens_has_their_rows_and_columns():
+    x, at = RNG(0).standard_normal((2, 3, 5, 5)), np.array([[0, 2, 4], [1, 2, 3]])
+    found = rows_and_columns(x, at)
+    for b in range(2):
+        np.testing.assert_array_equal(found[b], x[b][:, at[b]][:, :, at[b]])
+    np.testing.assert_array_equal(rows_and_columns(x[:, 0], at), found[:, 0])
 
 
 # ---------------------------------------------------------------------------- clusters, and all tokens made again

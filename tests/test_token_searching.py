@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from analysis.errors import ParameterError
-from analysis.tokens.searching import Sigmoid, at_budget, chance_spread, fewest, fitted, kendall, plan_of
+from analysis.tokens.searching import (
+    Sigmoid,
+    at_budget,
+    by_place,
+    chance_spread,
+    fewest,
+    fitted,
+    kendall,
+    plan_of,
+)
 
 
 def test_fewest_tokens_are_those_that_are_needed():
@@ -87,3 +96,14 @@ def test_chance_of_tau_has_its_spread():
     draws = [kendall(rng.standard_normal((2, 12)))[0, 1] for _ in range(3000)]
     assert np.std(draws) == pytest.approx(chance_spread(12), rel=0.05)
     assert np.mean(draws) == pytest.approx(0, abs=0.02)
+
+
+def test_agreement_by_place_is_that_of_another_sample():
+    rng = np.random.default_rng(2)
+    place = rng.standard_normal(12)
+    alike = [np.stack([place, -place]) for _ in range(5)]
+    np.testing.assert_allclose(by_place(alike), [[1, -1], [-1, 1]], atol=1e-12)
+    own = [np.repeat(rng.standard_normal((1, 12)), 2, axis=0) for _ in range(200)]
+    assert np.abs(by_place(own)).max() < 4 * chance_spread(12) / 200**0.5
+    shorter = [np.stack([place[:n], -place[:n]]) for n in (12, 9, 7)]
+    np.testing.assert_allclose(by_place(shorter), [[1, -1], [-1, 1]], atol=1e-12)

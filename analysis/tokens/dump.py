@@ -190,16 +190,22 @@ class _Asked:
         """(B, …, t, t): means over the rows inside a token, sums over the columns, each row to the sum 1."""
         state = self.state
         if (state.size <= 1).all():
-            at = np.maximum(state.at, 0)
-            rows = at[:, :, None] if x.ndim == 3 else at[:, None, :, None]
-            columns = at[:, None, :] if x.ndim == 3 else at[:, None, None, :]
-            out = np.take_along_axis(np.take_along_axis(x, rows, axis=-2), columns, axis=-1)
+            out = rows_and_columns(x, np.maximum(state.at, 0))
         else:
             share, inside = share_inside(state, x.dtype), state.sources().astype(x.dtype).transpose(0, 2, 1)
             out = (share @ x @ inside) if x.ndim == 3 else (share[:, None] @ x @ inside[:, None])
         valid = state.valid[:, None, :] if x.ndim == 3 else state.valid[:, None, None, :]
         out = np.where(valid, out, 0)
         return out / np.maximum(out.sum(axis=-1, keepdims=True), LEAST)
+
+
+def rows_and_columns(x: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """(B, …, t, t) the rows and columns `at` (B, t) of matrices (B, …, T, T), in one reading."""
+    b, size, t = len(x), x.shape[-1], at.shape[1]
+    cells = (at[:, :, None] * size + at[:, None, :])[:, None]
+    start = np.arange(x.size // size**2).reshape(b, -1) * size**2
+    found = x.reshape(-1).take(cells + start[:, :, None, None])
+    return found.reshape(*x.shape[:-2], t, t)
 
 
 def means_inside(x: np.ndarray, state: TokenState) -> np.ndarray:

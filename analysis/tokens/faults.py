@@ -49,7 +49,7 @@ def position_bias(where: Survival) -> list[Fault]:
         at = int(np.where(of, np.abs(z), -1).argmax())
         rate = where.kept[:, at].sum() / max(where.there[:, at].sum(), 1)
         usual = where.expected[:, at].sum() / max(where.there[:, at].sum(), 1)
-        told = f"in {where.names[at]} {rate:.0%} of tokens are left alone, at random {usual:.0%} (z = {z[at]:.1f})"
+        told = f"in {where.names[at]}, {rate:.0%} of tokens are left alone, at random {usual:.0%} (z = {z[at]:.1f})"
         biased = abs(z[at]) > where.bound
         said = (
             f"Survival depends on the place: {told}. Data that differ by place do that, too: compare rules."

@@ -113,7 +113,7 @@ def at_budget(curve: Sigmoid, cost: Callable[[np.ndarray], float], target: float
 def kendall(scores: np.ndarray) -> np.ndarray:
     """(m, m) τ-b between the rows of scores (m, n); 0 with a row that ranks nothing. O(m n²)."""
     above, below = np.triu_indices(scores.shape[1], 1)
-    sign = np.sign(scores[:, above] - scores[:, below])
+    sign = np.sign(scores[:, above] - scores[:, below]).astype(np.float64)
     length = np.sqrt(np.square(sign).sum(axis=1))
     sign = sign / np.where(length > 0, length, 1)[:, None]
     return sign @ sign.T
@@ -122,3 +122,13 @@ def kendall(scores: np.ndarray) -> np.ndarray:
 def chance_spread(n: int) -> float:
     """Standard deviation of τ between rankings of n tokens that have nothing to do with each other."""
     return float(np.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))) if n > 1 else 0.0
+
+
+def by_place(tables: Sequence[np.ndarray]) -> np.ndarray:
+    """(L, L) mean τ of a layer with a layer of the next sample, over the places that both have."""
+    found = []
+    for one, other in zip(tables, [*tables[1:], tables[0]], strict=True):
+        n, layers = min(one.shape[1], other.shape[1]), len(one)
+        found.append(kendall(np.concatenate([one[:, :n], other[:, :n]]))[:layers, layers:])
+    mean = np.mean(found, axis=0)
+    return (mean + mean.T) / 2

@@ -61,13 +61,15 @@ class Step:
     a merge (None: its size); `summed`: weights are used as they are instead of being made to sum to 1 in a group.
     `score` (B, t) float: by what the rule judged, larger is kept (merged later), NaN where it did not judge.
     `rebuild` (B, t, t') float: of what the tokens are made again behind the last layer, where they are, from those that
-    stay; rows sum to 1."""
+    stay; rows sum to 1. `values` (B, t, d): what the tokens at the place where the rule acts become, where that is no
+    mean of those that go into them; everything else of theirs is the mean."""
 
     into: np.ndarray
     score: np.ndarray
     weight: np.ndarray | None = None
     summed: bool = False
     rebuild: np.ndarray | None = None
+    values: np.ndarray | None = None
 
     @property
     def kept(self) -> np.ndarray:

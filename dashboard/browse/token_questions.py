@@ -37,6 +37,9 @@ QUESTIONS = {  # by name in the URL
             "How many bits do keys, values and tokens need?": "cache_quantisation",
             "Which layers can be held at few bits?": "layer_bits",
             "How many bits does this tap take at an error?": "rate_distortion",
+            "What goes wrong with a rule?": "token_faults",
+            "How few tokens does every layer need?": "token_search",
+            "Do layers agree which tokens matter?": "token_rankings",
         },
     ),
     "attention": View(

@@ -125,8 +125,7 @@ def _table(found, where: Survival, one, notes, d: int) -> Table:
     lines = [f for f in found if f.verdict != UNSEEN]
     wrong = [f for f in lines if f.verdict == FAULT]
     unseen = [f"Not seen: {f.name}. {f.sentence}" for f in found if f.verdict == UNSEEN]
-    said = [wrong[0].sentence] if wrong else []
-    said += [f.sentence for f in lines if f.verdict == BIASED][:1]
+    said = [f.sentence for verdict in (FAULT, BIASED) for f in lines if f.verdict == verdict]
     found_ = f"{len(wrong)} of {len(lines)} faults" if wrong else f"None of {len(lines)} faults"
     reading = f"{found_} that were looked for {'were' if len(wrong) > 1 else 'was'} found in {one.title}."
     return Table(

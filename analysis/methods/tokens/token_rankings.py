@@ -37,7 +37,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.dump import TokenDump
 from analysis.tokens.oracle import read_in_the_end
 from analysis.tokens.rules.received_attention import received_mass, uniform_attention
-from analysis.tokens.searching import chance_spread, kendall
+from analysis.tokens.searching import by_place, chance_spread, kendall
 from analysis.tokens.subject import subject
 from analysis.tokens.tap_dump import RUN
 
@@ -92,7 +92,7 @@ def token_rankings(
     spread = float(np.sqrt(np.mean([chance_spread(t.shape[1]) ** 2 for t in tables]) / len(tables)))
     progress(1.0, "done")
     return _matrix(
-        tau, _by_place(tables), spread, names, notes, params if live is not None else None, tap.shape[1]
+        tau, by_place(tables), spread, names, notes, params if live is not None else None, tap.shape[1]
     )
 
 
@@ -122,16 +122,6 @@ def _of_rows(dump: TokenDump) -> tuple[tuple[str, ...], np.ndarray]:
     return ("read by their mean", "read by all", "length", "likeness to the mean"), np.stack(scores)
 
 
-def _by_place(tables: list[np.ndarray]) -> np.ndarray:
-    """(L, L) mean τ of a layer with a layer of the next sample, over the places that both have."""
-    found = []
-    for one, other in zip(tables, [*tables[1:], tables[0]], strict=True):
-        n, layers = min(one.shape[1], other.shape[1]), len(one)
-        found.append(kendall(np.concatenate([one[:, :n], other[:, :n]]))[:layers, layers:])
-    mean = np.mean(found, axis=0)
-    return (mean + mean.T) / 2
-
-
 def _matrix(tau: np.ndarray, place: np.ndarray, spread: float, names, notes, params, d: int) -> Matrix:
     n, size = len(tau), tau.shape[1]
     reach = float(-ndtri(0.025)) * spread
@@ -148,7 +138,7 @@ def _matrix(tau: np.ndarray, place: np.ndarray, spread: float, names, notes, par
         "pairs are beyond chance.", null=place,
         caveats=(*notes, f"{n:,} samples of three tokens or more."), estimates=estimates, values=mean, row_names=names,
         column_names=names, value_name="Kendall's τ", null_band=(-reach, reach), limits=(-1.0, 1.0), diverging=True,
-        significant=np.abs(mean) > reach, low=np.maximum(mean - half, -1), high=np.minimum(mean + half, 1),
+        significant=(np.abs(mean) > reach) & off, low=np.maximum(mean - half, -1), high=np.minimum(mean + half, 1),
     )  # fmt: skip
 
 

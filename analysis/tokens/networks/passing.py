@@ -285,6 +285,9 @@ def _merged(x, state: TokenState, step, torch):
     keep, share = survivors(step), shares(state, step)
     rows, tokens = np.nonzero((step.into != GONE) & ~step.kept)
     at = torch.from_numpy(np.maximum(keep, 0))
+    if step.values is not None:
+        made = np.take_along_axis(step.values, np.maximum(keep, 0)[:, :, None], axis=1)
+        return torch.from_numpy(np.where((keep == GONE)[:, :, None], 0, made)).to(x.dtype)
     out = x.gather(1, at[:, :, None].expand(-1, -1, x.shape[2]))
     weight = np.where(keep == GONE, 0.0, np.take_along_axis(share, np.maximum(keep, 0), axis=1))
     if (weight != 1).any():

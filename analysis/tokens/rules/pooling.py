@@ -79,7 +79,7 @@ def cells(
     return group
 
 
-def _blocks(side: int):
+def blocks(side: int):
     def cut(rows: int, columns: int, wanted: int):
         across = side if rows > 1 or columns == 1 else side**2
         return np.arange(rows) // side, np.arange(columns) // across
@@ -112,7 +112,7 @@ def _mean(cut_of: Callable) -> Callable:
 
 
 def windows(view: View, remove: np.ndarray, settings: BlockSettings, rng) -> Step:
-    group = cells(view, _blocks(settings.side), remove)
+    group = cells(view, blocks(settings.side), remove)
     x = np.asarray(view["hidden"], np.float64)
     x = x / np.sqrt(np.maximum(np.square(x).mean(axis=2, keepdims=True), 1e-12))
     inside = group[:, None, :] == np.arange(group.max(initial=0) + 1)[:, None]  # (B, cells, t)
@@ -131,7 +131,7 @@ ALL = {"place": AFTER, "schedule": "second", "own_count": True, "merges": True, 
 RULES = (
     Rule(
         "spatial_pooling", "Spatial pooling", "the mean of every cell of b x b tokens",
-        _mean(lambda settings: _blocks(settings.side)), settings=BlockSettings, **ALL,
+        _mean(lambda settings: blocks(settings.side)), settings=BlockSettings, **ALL,
     ),
     Rule(
         "adaptive_pooling", "Adaptive pooling", "the mean of each of a x b equal cells, as many as are wanted",

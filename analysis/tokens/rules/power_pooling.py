@@ -1,0 +1,85 @@
+"""Generalised mean: cells of neighbouring tokens become one token each, every unit by a mean of its own kind.
+
+    f_c = (mean over the cell of y_c^p)^(1/p)
+
+p = 1 is the mean, p → 0 the geometric mean, p → ∞ the largest value, from below by a factor of at least n^(-1/p) of n
+tokens; f rises with p. y has to be positive and tokens of transformers are not: `shift` takes from every unit of a
+sample its smallest value and gives it back afterwards; `clamp` takes y = max(x, ε), which drops what is below 0. In one
+p for all units (grouped forms train one for each group of units).
+
+Weights y^p / Σ y^p say which token carries a unit; the score is their mean over units. Only what stands at the place
+where the rule acts is pooled so; keys and attention of merged tokens are means.
+
+Reference: B. Ko, H.-G. Kim, B. Heo, S. Yun, S. Chun, G. Gu & W. Kim (2022), "Group generalized mean pooling for vision
+transformer".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.spec import param
+from analysis.tokens.choosing import merge_groups
+from analysis.tokens.rule import AFTER, Rule
+from analysis.tokens.rules.pooling import NOTE, blocks, cells
+from analysis.tokens.state import GONE, Step
+from analysis.tokens.view import View
+
+SHIFT, CLAMP = "shift", "clamp"
+LEAST = 1e-6  # ε, of the largest value
+
+
+@dataclass(frozen=True)
+class PowerSettings:
+    side: int = param(2, "Rows and columns of a cell.", low=1, high=64)
+    power: float = param(3.0, "p: 1 is the mean, a large one the largest value.", low=0.01, high=1000.0)
+    negative: str = param(SHIFT, "What makes values positive.", choices=(SHIFT, CLAMP))
+
+
+def power_mean(y: np.ndarray, power: float) -> np.ndarray:
+    """(..., d) of y (..., n, d) > 0."""
+    top = y.max(axis=-2, keepdims=True)
+    return top[..., 0, :] * np.mean((y / top) ** power, axis=-2) ** (1 / power)
+
+
+def decide(view: View, remove: np.ndarray, settings: PowerSettings, rng) -> Step:
+    group = cells(view, blocks(settings.side), remove)
+    x = np.asarray(view["hidden"], np.float64)
+    values, score = x.copy(), np.full(group.shape, np.nan)
+    patterns, which = np.unique(group, axis=0, return_inverse=True)
+    for k, pattern in enumerate(patterns):
+        samples, inside = np.flatnonzero(which.ravel() == k), np.flatnonzero(pattern != GONE)
+        if not len(inside):
+            continue
+        here = x[np.ix_(samples, inside)]
+        low = here.min(axis=1, keepdims=True) if settings.negative == SHIFT else 0.0
+        floor = LEAST * np.maximum(np.abs(here).max(axis=(1, 2), keepdims=True), 1e-300)
+        y = np.maximum(here - low, floor)
+        for cell in np.unique(pattern[inside]):
+            of = pattern[inside] == cell
+            at = np.ix_(samples, inside[of])
+            values[at] = power_mean(y[:, of], settings.power)[:, None] + low
+            share = (y[:, of] / y[:, of].max(axis=1, keepdims=True)) ** settings.power
+            score[at] = (share / share.sum(axis=1, keepdims=True)).mean(axis=2)
+    step = merge_groups(view.state, group, np.zeros(group.shape), score)
+    return Step(step.into, step.score, values=values)
+
+
+RULES = (
+    Rule(
+        id="power_pooling",
+        title="Generalised mean",
+        equation="(mean y^p)^(1/p) of every unit over every cell of b x b tokens",
+        decide=decide,
+        papers=("Group Generalized Mean Pooling for Vision Transformer",),
+        place=AFTER,
+        schedule="second",
+        needs=frozenset({"hidden"}),
+        own_count=True,
+        settings=PowerSettings,
+        merges=True,
+        notes=(*NOTE, "One p for all units; trained forms have one for each group of units."),
+    ),
+)

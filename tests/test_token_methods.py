@@ -1,0 +1,77 @@
+"""Questions about tokens, asked of the sample networks with tokens really removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers")
+
+import analysis
+from analysis.methods.tokens.token_faults import TokenFaultsParams, token_faults
+from analysis.methods.tokens.token_rankings import TokenRankingsParams, token_rankings
+from analysis.methods.tokens.token_search import TokenSearchParams, token_search
+from analysis.tokens.fault import FAULT
+from analysis.tokens.moved_answers import CHANGED, NATS, NetworkAnswers
+from analysis.tokens.opened import opened
+from analysis.tokens.rule import rule
+
+SAMPLE = Path(__file__).parent.parent / "sample_data" / "workspace"
+
+
+@pytest.fixture(scope="module")
+def vit():
+    if not SAMPLE.exists():
+        pytest.skip("no sample workspace")
+    return analysis.open_workspace(SAMPLE).activations("digits-vit:vit.layers.2")
+
+
+def column(result, name: str, fault: str):
+    return result.columns[name][list(result.columns["fault"]).index(fault)]
+
+
+def test_log_size_is_measured_and_tokens_are_gone_in_a_trained_network(vit):
+    found = token_faults(vit, TokenFaultsParams(rule="tome", maximum_samples=8))
+    assert column(found, "found", "log-size term missing") == pytest.approx(1, abs=1e-4)
+    assert column(found, "found", "pruned tokens still computed") == column(
+        found, "expected", "pruned tokens still computed"
+    )
+    assert FAULT not in found.columns["verdict"]
+    fused = token_faults(vit, TokenFaultsParams(rule="evit", maximum_samples=8))
+    assert column(fused, "verdict", "weights of a merge") == FAULT
+    assert column(fused, "found", "log-size term missing") == pytest.approx(0, abs=1e-4)
+
+
+def test_answers_move_by_nothing_when_all_stay_and_cost_as_much(vit):
+    live = opened(vit, 6)
+    for measure in (CHANGED, NATS):
+        answers = NetworkAnswers(live, measure)
+        every, one = np.arange(6), rule("received_attention")
+        assert (answers.moved([16] * 4, one, every) == 0).all()
+        assert answers.cost([16] * 4, one) == pytest.approx(1, abs=1e-12)
+        assert answers.cost([8] * 4, one) < 0.75
+    assert answers.moved([1] * 4, one, every).mean() > 0.05  # nats
+
+
+def test_what_the_search_found_keeps_the_answers_it_was_searched_on(vit):
+    params = TokenSearchParams(maximum_samples=16, limit=0.02, measure=NATS)
+    found = token_search(vit, params)
+    share = found.series["Received attention"]
+    assert (np.diff(share) <= 0).all()
+    answers = NetworkAnswers(opened(vit, 16, np.random.default_rng(0)), NATS)
+    drop = answers.moved(
+        np.rint(share * 16).astype(int), rule("received_attention"), np.arange(0, 16, 2)
+    ).mean()
+    assert drop <= 0.02
+    fewer = np.maximum(np.rint(share * 16).astype(int) - 1, 1)
+    assert answers.moved(fewer, rule("received_attention"), np.arange(0, 16, 2)).mean() > drop
+
+
+def test_layers_of_a_trained_network_rank_tokens_more_by_place_than_by_chance(vit):
+    found = token_rankings(vit, TokenRankingsParams(maximum_samples=32))
+    np.testing.assert_allclose(np.diag(found.values), 1, atol=1e-12)
+    assert found.row_names == ("layer 1", "layer 2", "layer 3", "layer 4")
+    assert found.null[1, 2] > found.null_band[1]  # another sample's ranking is alike, too
+    assert found.values[1, 2] > found.null[1, 2]
