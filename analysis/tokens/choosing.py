@@ -49,7 +49,7 @@ def split_places(belongs: np.ndarray) -> np.ndarray:
 
 def gathered(x: np.ndarray, places: np.ndarray) -> np.ndarray:
     """(B, m, d) the rows of `x` (B, t, d) at `places` (B, m); the first row where there is none."""
-    return np.take_along_axis(x, np.maximum(places, 0)[:, :, None], axis=1)
+    return x[np.arange(len(x))[:, None], np.maximum(places, 0)]
 
 
 def bipartite(
@@ -66,7 +66,9 @@ def bipartite(
     if not first.shape[1] or not second.shape[1]:
         return Step(into, score, **facts)
     alike = likeness(first, second)
-    alike = np.where(((first == GONE)[:, :, None] | (second == GONE)[:, None, :]), -np.inf, alike)
+    none = (first == GONE)[:, :, None] | (second == GONE)[:, None, :]
+    if none.any():
+        alike = np.where(none, -np.inf, alike)
     best = alike.argmax(axis=2)
     value = np.take_along_axis(alike, best[:, :, None], axis=2)[:, :, 0]
     can = (first != GONE) & np.isfinite(value)

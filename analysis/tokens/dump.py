@@ -16,7 +16,7 @@ from analysis.errors import InputError
 from analysis.tokens.oracle import read_in_the_end
 from analysis.tokens.rule import AFTER, Rule
 from analysis.tokens.schedule import Schedule
-from analysis.tokens.state import Step, TokenState, after
+from analysis.tokens.state import GONE, Step, TokenState, after
 from analysis.tokens.view import TokenLayout, View
 
 LEDGER = ("hidden", "between", "mean keys", "mean attention")  # what most rules ask for
@@ -184,19 +184,26 @@ class _Asked:
         x = values[layer]
         if self.whole:
             return x
-        return self._attention(x) if name.endswith("attention") else means_inside(x, self.state)
+        return attention_inside(x, self.state) if name.endswith("attention") else means_inside(x, self.state)
 
-    def _attention(self, x: np.ndarray) -> np.ndarray:
-        """(B, …, t, t): means over the rows inside a token, sums over the columns, each row to the sum 1."""
-        state = self.state
-        if (state.size <= 1).all():
-            out = rows_and_columns(x, np.maximum(state.at, 0))
-        else:
-            share, inside = share_inside(state, x.dtype), state.sources().astype(x.dtype).transpose(0, 2, 1)
-            out = (share @ x @ inside) if x.ndim == 3 else (share[:, None] @ x @ inside[:, None])
-        valid = state.valid[:, None, :] if x.ndim == 3 else state.valid[:, None, None, :]
-        out = np.where(valid, out, 0)
-        return out / np.maximum(out.sum(axis=-1, keepdims=True), LEAST)
+
+def attention_inside(x: np.ndarray, state: TokenState) -> np.ndarray:
+    """(B, …, t, t) attention (B, …, T, T) among the current tokens: means over the rows inside a token, sums over the
+    columns, each row to the sum 1."""
+    if (state.size <= 1).all():
+        out = rows_and_columns(x, np.maximum(state.at, 0))
+    else:
+        heads = x if x.ndim == 4 else x[:, None]
+        rows = _inside(state, x.dtype, mean=True) @ _tokens_first(heads)
+        b, t = state.at.shape
+        turned = rows.reshape(b, t, *heads.shape[1::2]).transpose(0, 3, 1, 2)  # (B, T, t, H)
+        columns = _inside(state, x.dtype) @ turned.reshape(b * turned.shape[1], -1)
+        out = np.ascontiguousarray(columns.reshape(b, t, t, -1).transpose(0, 3, 2, 1))
+        out = out if x.ndim == 4 else out[:, 0]
+    if not state.valid.all():
+        out *= state.valid[:, None, :] if x.ndim == 3 else state.valid[:, None, None, :]
+    out /= np.maximum(out.sum(axis=-1, keepdims=True), LEAST)
+    return out
 
 
 def rows_and_columns(x: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -211,13 +218,30 @@ def rows_and_columns(x: np.ndarray, at: np.ndarray) -> np.ndarray:
 def means_inside(x: np.ndarray, state: TokenState) -> np.ndarray:
     """(B, …, t, d) means of rows (B, …, T, d) of the input tokens over what is inside each current token."""
     if (state.size <= 1).all():
-        at = np.maximum(state.at, 0)
-        at = at[:, :, None] if x.ndim == 3 else at[:, None, :, None]
-        return np.take_along_axis(x, at, axis=-2)
-    share = share_inside(state, x.dtype)
-    return (share if x.ndim == 3 else share[:, None]) @ x
+        at, b = np.maximum(state.at, 0), np.arange(len(x))[:, None]
+        return x[b, at] if x.ndim == 3 else x[b[:, :, None], np.arange(x.shape[1])[:, None], at[:, None]]
+    made = _inside(state, x.dtype, mean=True) @ _tokens_first(x if x.ndim == 4 else x[:, None])
+    if x.ndim == 3:
+        return made.reshape(*state.at.shape, -1)
+    return made.reshape(*state.at.shape, *x.shape[1::2]).transpose(0, 2, 1, 3)
 
 
-def share_inside(state: TokenState, dtype) -> np.ndarray:
-    """(B, t, T) what each input token counts in the current token that it is inside."""
-    return (state.sources() / np.maximum(state.size, 1)[:, :, None]).astype(dtype)
+def _tokens_first(x: np.ndarray) -> np.ndarray:
+    """(B T, H d) of (B, H, T, d)."""
+    return x.transpose(0, 2, 1, 3).reshape(len(x) * x.shape[2], -1)
+
+
+def _inside(state: TokenState, dtype, mean: bool = False):
+    """(B t, B T) sparse: 1, or what makes a mean, where an input token is inside a current one."""
+    from scipy.sparse import csr_array
+
+    (b, t), whole = state.at.shape, state.place.shape[1]
+    sample, token = np.nonzero(state.place != GONE)
+    row = sample * t + state.place[sample, token]
+    order = np.argsort(row, kind="stable")
+    counts = np.bincount(row, minlength=b * t)
+    weight = 1 / np.maximum(state.size, 1).ravel()[row] if mean else np.ones(len(row))
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    return csr_array(
+        (weight[order].astype(dtype), (sample * whole + token)[order], starts), shape=(b * t, b * whole)
+    )

@@ -147,9 +147,7 @@ def merged(x: np.ndarray, state: TokenState, step: Step) -> np.ndarray:
     extra = (1,) * (x.ndim - 2)
     at = np.maximum(keep, 0)
     weight = np.where(keep == GONE, 0.0, np.take_along_axis(share, at, axis=1))
-    out = np.take_along_axis(x, at.reshape(*at.shape, *extra), axis=1) * weight.reshape(
-        *at.shape, *extra
-    ).astype(x.dtype)
+    out = x[np.arange(len(x))[:, None], at] * weight.reshape(*at.shape, *extra).astype(x.dtype)
     rows, tokens = np.nonzero((step.into != GONE) & ~step.kept)
     if len(rows):
         goes = goes_to(step)[rows, tokens]

@@ -135,7 +135,8 @@ class View:
     def received(self, name: str = "mean attention") -> np.ndarray:
         """(B, t) what each token is read on average, over heads and over tokens that can read it."""
         attention, valid = self[name], self.state.valid
-        counted = valid[:, :, None] & (np.tri(valid.shape[1], dtype=bool) if self.layout.causal else True)
-        return (attention * counted).sum(axis=1) / np.maximum(
-            (counted * np.ones_like(attention)).sum(axis=1), 1
-        )
+        reads = valid.astype(attention.dtype)[:, None, :]
+        if not self.layout.causal:
+            return (reads @ attention)[:, 0] / np.maximum(valid.sum(axis=1, keepdims=True), 1)
+        readers = np.cumsum(valid[:, ::-1], axis=1)[:, ::-1]
+        return (reads @ np.tril(attention))[:, 0] / np.maximum(readers, 1)

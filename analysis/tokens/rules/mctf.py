@@ -60,13 +60,18 @@ def weights(x, received, size, settings: MctfSettings):
     small = (1 / np.maximum(size, 1.0)) ** power(settings.size)
 
     def likeness(a, b):
-        alike = np.clip((gathered(x, a) @ gathered(x, b).transpose(0, 2, 1) + 1) / 2, 0, 1)
+        alike = gathered(x, a) @ gathered(x, b).transpose(0, 2, 1)
+        alike += 1
+        alike /= 2
+        np.clip(alike, 0, 1, out=alike)
         alike = alike if power(settings.similarity) == 1 else alike ** power(settings.similarity)
         (wa, wb), (za, zb) = (
             tuple(gathered(v[:, :, None], p)[:, :, 0] for p in (a, b)) for v in (worth, small)
         )
         largest = za.max(axis=1) * zb.max(axis=1)  # a power of products is a product of powers
-        return alike * (wa * za / largest[:, None])[:, :, None] * (wb * zb)[:, None, :]
+        out = alike * (wa * za / largest[:, None])[:, :, None]
+        out *= (wb * zb)[:, None, :]
+        return out
 
     return likeness
 

@@ -40,10 +40,17 @@ class PitomeSettings:
 
 def energies(cosines: np.ndarray, free: np.ndarray, margin: float, below: float, variant: str) -> np.ndarray:
     """(B, t) E of free tokens (B, t) bool with cosines (B, t, t); NaN of others."""
-    under = below * np.expm1(np.minimum(cosines - margin, 0))
-    value = np.where(cosines > margin, cosines if variant == WRITTEN else cosines - margin, under)
-    pair = free[:, :, None] & free[:, None, :] & ~np.eye(free.shape[1], dtype=bool)
-    mean = (value * pair).sum(axis=2) / np.maximum(pair.sum(axis=2), 1)
+    over = cosines - margin
+    value = np.minimum(over, 0)
+    np.exp(value, out=value)  # many times faster than expm1, and cosines have the same error
+    value -= 1
+    value *= below
+    np.copyto(value, cosines if variant == WRITTEN else over, where=over > 0)
+    every = np.arange(free.shape[1])
+    value[:, every, every] = 0  # a token is not its own neighbour
+    mean = (value @ free.astype(value.dtype)[:, :, None])[:, :, 0] / np.maximum(
+        free.sum(axis=1, keepdims=True) - 1, 1
+    )
     return np.where(free, mean, np.nan)
 
 

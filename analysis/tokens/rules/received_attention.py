@@ -36,7 +36,7 @@ class ReceivedSettings:
 
 def received_mass(attention: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """(B, t) Σ over valid queries of attention (B, t, t)."""
-    return (attention * valid[:, :, None]).sum(axis=1)
+    return (valid.astype(attention.dtype)[:, None, :] @ attention)[:, 0]
 
 
 def uniform_attention(valid: np.ndarray, causal: bool) -> np.ndarray:
