@@ -26,6 +26,7 @@ QUESTIONS = {  # by name in the URL
             "What does each head do?": "attention_atlas",
             "What does this head look at here?": "attention_pattern",
             "What does the answer read through all layers?": "attention_rollout",
+            "Which tokens does a head keep apart?": "head_memory",
         },
     ),
 }

@@ -16,7 +16,7 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.arrays import chosen_samples
 from analysis.compute.streaming import refuse_few
-from analysis.errors import NotFound
+from analysis.errors import NotFound, ParameterError
 from analysis.spec import Progress, no_progress
 from analysis.tokens.subject import AUTOMATIC, subject
 from analysis.tokens.view import CLASS, PADDING, PATCH, TokenLayout
@@ -197,6 +197,17 @@ def answering(layout: TokenLayout) -> np.ndarray:
     has = (layout.kinds == CLASS).any(axis=1)
     middle = np.where(there, np.cumsum(there, axis=1), 0) == (there.sum(axis=1, keepdims=True) + 1) // 2
     return np.where(has, (layout.kinds == CLASS).argmax(axis=1), middle.argmax(axis=1))
+
+
+def asked_head(reader: HeadReader, layer: int | None, head: int) -> tuple[int, int]:
+    """(layer, head) from 0 of numbers from 1; without a layer the last. Raises ParameterError where there is none."""
+    layer = reader.layers if layer is None else layer
+    if layer > reader.layers or head > reader.heads:
+        raise ParameterError(
+            f"layer {layer}, head {head} of {reader.what}",
+            f"layers 1 to {reader.layers} and heads 1 to {reader.heads}",
+        )
+    return layer - 1, head - 1
 
 
 def token_name(layout: TokenLayout, sample: int, token: int) -> str:
