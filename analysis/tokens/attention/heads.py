@@ -87,6 +87,15 @@ class HeadReader:
         return softmax_over(scores, may)
 
 
+def planted(q: np.ndarray, k: np.ndarray, grid=None, causal: bool = False, scale: float = 1.0) -> HeadReader:
+    """One head of samples q, k (n, T, e)."""
+    n, t, e = q.shape
+    kinds = np.full((n, t), PATCH)
+    cell = np.broadcast_to(np.arange(t) if grid else np.full(t, -1), (n, t))
+    layout = TokenLayout(kinds, kinds == PATCH, cell, grid, causal)
+    return HeadReader(layout, [q[:, None]], [k[:, None]], np.arange(n), e, scale=scale)
+
+
 def softmax_over(scores: np.ndarray, may: np.ndarray) -> np.ndarray:
     """Softmax of scores (n, t, T) over the entries that `may` be read; rows without any are 0. Works in `scores`."""
     np.copyto(scores, -np.inf, where=~may)
