@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 
 from analysis.errors import NotFound, ParameterError
-from analysis.methods.tokens.attention_atlas import beyond, planted
+from analysis.methods.tokens.attention_atlas import beyond
+from analysis.methods.tokens.head_memory import memories
+from analysis.spec import no_progress
 from analysis.tokens.attention import isotropic as share
 from analysis.tokens.attention import measures as m
-from analysis.tokens.attention.heads import HeadReader, answering, softmax_over, token_name
+from analysis.tokens.attention.heads import HeadReader, answering, planted, softmax_over, token_name
+from analysis.tokens.attention.kernels import KERNELS, confused
+from analysis.tokens.attention.memory import like, retrieved, separation, update
 from analysis.tokens.attention.position_null import even, measured, others_rows
+from analysis.tokens.attention.rollout import largest_flow, rolled, rollouts, with_shortcut
 from analysis.tokens.view import CLASS, PADDING, PATCH, TEXT, TokenLayout
 
 RNG = np.random.default_rng
@@ -195,3 +200,84 @@ def test_what_is_not_there_is_refused():
     ):
         with pytest.raises(error):
             attention_pattern(x, AttentionPatternParams(**wrong))
+
+
+# ---------------------------------------------------------------------------- through layers
+def test_rollout_block_by_block_is_the_product_of_layers():
+    a, b = text(seed=2), text(seed=3)
+    reader = HeadReader(a.layout, a.queries + b.queries, a.keys + b.keys, a.samples, 4)
+    found = rollouts(reader, answering(reader.layout), no_progress, held=60)
+    for s, n in enumerate((9, 6, 9)):
+        low, high = (with_shortcut(dense(r)[s][:n, :n]) for r in (a, b))
+        np.testing.assert_allclose(found[s, :n], (high @ low)[n - 1], atol=1e-12)
+        np.testing.assert_allclose(rolled(np.stack([low, high]), n - 1), (high @ low)[n - 1], atol=1e-12)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-12)
+
+
+def test_rows_of_layers_are_divided_by_their_own_sums():
+    """And not, for want of a kept axis, column by column."""
+    w = np.diag([0.0, 1.0, 3.0]) + np.tri(3)
+    mixing = with_shortcut(w)
+    np.testing.assert_allclose(mixing.sum(axis=-1), 1)
+    np.testing.assert_allclose(mixing[2], [1 / 7, 1 / 7, 5 / 7])
+    np.testing.assert_allclose(with_shortcut(np.zeros((3, 3))), np.eye(3))
+
+
+def test_largest_flow_is_that_of_a_linear_program_and_no_less_than_rollout():
+    from scipy.optimize import linprog
+
+    mixing, t = with_shortcut(RNG(0).dirichlet(np.ones(4), (2, 4))), 4
+    found = largest_flow(mixing, 1)
+    edges = [
+        (layer * t + j, (layer + 1) * t + i, mixing[layer, i, j])
+        for layer in (0, 1)
+        for i in range(t)
+        for j in range(t)
+    ]
+    for source in range(t):
+        through = np.zeros((3 * t, len(edges)))
+        for e, (start, end, _) in enumerate(edges):
+            through[start, e] -= 1
+            through[end, e] += 1
+        inner = [v for v in range(3 * t) if v not in (source, 2 * t + 1)]
+        best = linprog(
+            -through[2 * t + 1],
+            A_eq=through[inner],
+            b_eq=np.zeros(len(inner)),
+            bounds=[(0, c) for *_, c in edges],
+        )
+        assert found[source] == pytest.approx(-best.fun, abs=1e-5)
+    assert (found >= rolled(mixing, 1) - 1e-5).all()
+
+
+# ---------------------------------------------------------------------------- memories and kernels
+def test_memories_fall_into_place():
+    x = RNG(0).standard_normal((6, 5))
+    points, stays = retrieved(x, x, 50.0)
+    assert stays
+    np.testing.assert_allclose(update(x, points, 50.0), points, atol=1e-5)
+    cluster = np.concatenate([np.tile([5.0, 0], (3, 1)), np.tile([0, 5.0], (2, 1))]) + 0.01 * RNG(
+        1
+    ).standard_normal((5, 2))
+    of, apart, _ = memories(cluster, 2.0)
+    assert of.tolist() == [0, 0, 0, 1, 1]
+    assert (apart < 1).all()
+    products = x @ x.T
+    assert separation(x)[2] == pytest.approx(products[2, 2] - max(np.delete(products[2], 2)))
+    same = like(x, RNG(2))
+    assert same.shape == x.shape
+    draws = np.concatenate([like(x, RNG(s)) for s in range(800)])
+    np.testing.assert_allclose(np.cov(draws.T), np.cov(x.T), atol=0.15)
+
+
+def test_a_third_kernel_is_blind_to_what_it_should_be():
+    q, k = RNG(0).standard_normal((2, 12, 4))
+    may = np.tri(12, dtype=bool)
+    for name, kernel in KERNELS.items():
+        rows = kernel(q, k, may)
+        np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-12, err_msg=name)
+        assert not rows[~may].any(), name
+    x = np.concatenate([np.abs(q), 2 * np.abs(q), 3 * np.abs(q)])  # of which ReLU leaves something
+    many = np.ones((36, 12), bool)
+    assert confused(x, KERNELS["ReLU, linear"](x, k, many)) > 0.02
+    assert confused(x, KERNELS["ReLU, mean taken off"](x, k, many)) == 0

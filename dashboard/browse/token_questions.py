@@ -35,6 +35,9 @@ QUESTIONS = {  # by name in the URL
             "What does each head do?": "attention_atlas",
             "What does this head look at here?": "attention_pattern",
             "What does the answer read through all layers?": "attention_rollout",
+            "Which heads do the same, and which are fixed patterns?": "head_similarity",
+            "Which tokens does a head keep apart?": "head_memory",
+            "Would another kernel tell its queries apart?": "kernel_confusion",
         },
     ),
     "mixing": View(

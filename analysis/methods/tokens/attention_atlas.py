@@ -38,13 +38,12 @@ from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.attention.heads import HeadReader, heads_of
+from analysis.tokens.attention.heads import HeadReader, heads_of, planted
 from analysis.tokens.attention.isotropic import ISOTROPIC, isotropic, share_of_weights
 from analysis.tokens.attention.measures import UNITS, gini
 from analysis.tokens.attention.position_null import Measured, measured
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
-from analysis.tokens.view import PATCH, TokenLayout
 
 OPENING, FEW, Q = 4.0, 8, 0.05  # seconds; samples with which the null is still rough; false discoveries
 MEASURES = (*UNITS, ISOTROPIC)
@@ -187,15 +186,6 @@ def _cost(shapes, params: AttentionAtlasParams) -> Cost:
     return Cost(
         OPENING + m.seconds(flops64=flops, moved=held, calls=100.0 * samples) + 2e-3 * passes, held, passes
     )
-
-
-def planted(q: np.ndarray, k: np.ndarray, grid=None, causal: bool = False, scale: float = 1.0) -> HeadReader:
-    """One head of samples q, k (n, T, e)."""
-    n, t, e = q.shape
-    kinds = np.full((n, t), PATCH)
-    cell = np.broadcast_to(np.arange(t) if grid else np.full(t, -1), (n, t))
-    layout = TokenLayout(kinds, kinds == PATCH, cell, grid, causal)
-    return HeadReader(layout, [q[:, None]], [k[:, None]], np.arange(n), e, scale=scale)
 
 
 def _check() -> tuple[CheckLine, ...]:

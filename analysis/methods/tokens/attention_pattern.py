@@ -35,7 +35,7 @@ from analysis.errors import ParameterError
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.drawn import asker_name, drawn
-from analysis.tokens.attention.heads import HeadReader, answering, heads_of
+from analysis.tokens.attention.heads import HeadReader, answering, asked_head, heads_of
 from analysis.tokens.attention.measures import KEYS, keys_for
 from analysis.tokens.attention.position_null import even_rows, others_rows
 from analysis.tokens.subject import AUTOMATIC, SOURCES
@@ -89,7 +89,7 @@ def attention_pattern(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     reader = heads_of(tap, params.maximum_samples, rng, params.source, progress, also=params.sample)
     at = int(np.flatnonzero(reader.samples == params.sample)[0])
-    layer, head = _asked(reader, params)
+    layer, head = asked_head(reader, params.layer, params.head)
     query = int(answering(reader.layout)[at]) if params.query is None else params.query
     if query >= reader.tokens or not reader.layout.present[at, query]:
         raise ParameterError(
@@ -101,16 +101,6 @@ def attention_pattern(
     got = received(reader, layer, head, at)
     progress(1.0, "done")
     return _map(reader, at, layer, head, query, (rows[:, 0], null[:, 0], may[:, 0]), got)
-
-
-def _asked(reader: HeadReader, params) -> tuple[int, int]:
-    layer = reader.layers if params.layer is None else params.layer
-    if layer > reader.layers or params.head > reader.heads:
-        raise ParameterError(
-            f"layer {layer}, head {params.head} of {reader.what}",
-            f"layers 1 to {reader.layers} and heads 1 to {reader.heads}",
-        )
-    return layer - 1, params.head - 1
 
 
 def received(reader: HeadReader, layer: int, head: int, sample: int) -> np.ndarray:
@@ -148,7 +138,7 @@ def _reading(reader, at, query, rows, null, may, asker, words) -> str:
     places = int(null[at].argmax())
     usual = "as places alone would" if places == best else "which places alone would not"
     return (
-        f"{asker} reads {name} most, {rows[at, best]:.0%} of its mass, {usual}; "
+        f"{asker[0].upper()}{asker[1:]} reads {name} most, {rows[at, best]:.0%} of its mass, {usual}; "
         f"{int(keys_for(rows[at]))} of {int(may[at].sum())} keys hold 90 % (by places alone {int(keys_for(null[at]))})."
     )
 

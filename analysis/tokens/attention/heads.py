@@ -16,7 +16,7 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.arrays import chosen_samples
 from analysis.compute.streaming import refuse_few
-from analysis.errors import NotFound
+from analysis.errors import NotFound, ParameterError
 from analysis.spec import Progress, no_progress
 from analysis.tokens.subject import AUTOMATIC, subject
 from analysis.tokens.view import CLASS, PADDING, PATCH, TokenLayout
@@ -85,6 +85,15 @@ class HeadReader:
         scores = q @ self.keys[layer][:, head].astype(np.float64).transpose(0, 2, 1)
         scores *= q.shape[2] ** -0.5 if self.scale is None else self.scale
         return softmax_over(scores, may)
+
+
+def planted(q: np.ndarray, k: np.ndarray, grid=None, causal: bool = False, scale: float = 1.0) -> HeadReader:
+    """One head of samples q, k (n, T, e)."""
+    n, t, e = q.shape
+    kinds = np.full((n, t), PATCH)
+    cell = np.broadcast_to(np.arange(t) if grid else np.full(t, -1), (n, t))
+    layout = TokenLayout(kinds, kinds == PATCH, cell, grid, causal)
+    return HeadReader(layout, [q[:, None]], [k[:, None]], np.arange(n), e, scale=scale)
 
 
 def softmax_over(scores: np.ndarray, may: np.ndarray) -> np.ndarray:
@@ -197,6 +206,17 @@ def answering(layout: TokenLayout) -> np.ndarray:
     has = (layout.kinds == CLASS).any(axis=1)
     middle = np.where(there, np.cumsum(there, axis=1), 0) == (there.sum(axis=1, keepdims=True) + 1) // 2
     return np.where(has, (layout.kinds == CLASS).argmax(axis=1), middle.argmax(axis=1))
+
+
+def asked_head(reader: HeadReader, layer: int | None, head: int) -> tuple[int, int]:
+    """(layer, head) from 0 of numbers from 1; without a layer the last. Raises ParameterError where there is none."""
+    layer = reader.layers if layer is None else layer
+    if layer > reader.layers or head > reader.heads:
+        raise ParameterError(
+            f"layer {layer}, head {head} of {reader.what}",
+            f"layers 1 to {reader.layers} and heads 1 to {reader.heads}",
+        )
+    return layer - 1, head - 1
 
 
 def token_name(layout: TokenLayout, sample: int, token: int) -> str:
