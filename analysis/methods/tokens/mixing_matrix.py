@@ -2,23 +2,24 @@
 
     y_t = Σ_s M[t, s] u_s     rows: tokens that read, columns: tokens that are read
 
-Attention gives its weights. A selective scan (Mamba) gives M[t, s] = Σ_n C_t[n] (Π_{k=s+1..t} Ā_k[n]) B̄_s[n], checked
-against what the mixer passes on; a convolution its filter along diagonals; queries and keys can also be mixed by linear
-attention φ(q)·φ(k), a Gaussian kernel exp(-|q - k|² / 2) or a decaying scan. Without a network the rows of a sample
-stand for queries and keys.
+Attention gives its weights. A selective scan (Mamba) gives M[t, s] = Σ_n C_t[n] (Π_{k=s+1..t} Ā_k[n]) B̄_s[n],
+checked against what the mixer passes on; a convolution its filter along diagonals. Queries and keys can also be mixed
+by linear attention φ(q)·φ(k), a Gaussian kernel exp(-|q - k|² / 2) or a decaying scan. Without a network the rows of a
+sample stand for queries and keys.
 
 Told: half-life (tokens within which half of |M| lies), mean distance |t - s| of the mass, Toeplitz score (share of the
-variance that t - s tells), largest rank of a block below the diagonal (at most the state of a scan), what rows sum to.
+variance that t - s tells), largest rank of a block below the diagonal (at most the state of a scan), sums of rows.
 
-Interval: of the distance Student's t over rows, which are not independent. Null: each row's mass spread evenly over what
-it may read; of the Toeplitz score the entries exchanged (closed form); of the rank unrelated entries, T / 2.
+Interval: of the distance Student's t over rows, which are not independent. Null: each row's mass spread evenly over
+what it may read; of the Toeplitz score the entries exchanged (closed form); of the rank unrelated entries, T / 2.
 
-When it lies: a matrix says what is mixed, not what it does: values, gates, skips and later layers change it; one head or
-channel of one sample is an anecdote; of a filter that reads several channels the root mean square is shown.
+When it lies: a matrix says what is mixed, not what it does: values, gates, skips and later layers change it; one head
+or channel of one sample is an anecdote; of a filter that reads several channels the root mean square is shown.
 
 Cost: one pass of the sample; O(T² N) for each channel of a scan, O(T³) for the rank.
 
-References: A. Ali, I. Zimerman & L. Wolf (2024), "The hidden attention of Mamba models"; A. Katharopoulos et al. (2020).
+References: A. Ali, I. Zimerman & L. Wolf (2024), "The hidden attention of Mamba models"; A. Katharopoulos et al.
+(2020).
 """
 
 from __future__ import annotations
@@ -136,23 +137,23 @@ def _estimates(m: np.ndarray, d: int) -> tuple[Estimate, ...]:
     exact = {"n": t, "d": d, "interval": "none: one matrix"}
     score, chance = measures.toeplitz_score(m)
     return (
-        Estimate("mean distance read from", float(each.mean()), **ends, null=float(even.mean()), n=int(rows.sum()), d=d,
-                 null_method="rows read all alike", unit="tokens", estimator="Σ |M| |t - s| / Σ |M| of each row"),
+        Estimate("mean distance read from", float(each.mean()), **ends, null=float(even.mean()), n=int(rows.sum()),
+                 d=d, null_method="rows read all alike", unit="tokens", estimator="Σ |M| |t - s| / Σ |M| of each row"),
         Estimate("half-life", measures.half_life(m), null=measures.uniform_half_life(t), unit="tokens", **exact,
                  null_method="all distances alike", estimator="half of the mean |M| over distances"),
         Estimate("Toeplitz score", score, null=chance, null_method="entries exchanged, closed form", **exact,
                  estimator="share of the variance told by t - s"),
-        Estimate("rank of blocks below the diagonal", float(measures.semiseparable_rank(m)), null=float(t // 2), **exact,
-                 null_method="unrelated entries", estimator="largest of 16 blocks, from 1e-6 of the largest value"),
+        Estimate("rank of blocks below the diagonal", float(measures.semiseparable_rank(m)), null=float(t // 2),
+                 **exact, null_method="unrelated entries", estimator="largest of 16 blocks, from 1e-6 of it on"),
     )  # fmt: skip
 
 
 def _reading(told, m: np.ndarray) -> str:
     kind = "read only what came before" if measures.is_causal(m) else "read both ways"
     return (
-        f"Tokens {kind}, {told[0].value:.3g} tokens away on average (all alike: {told[0].null:.3g}); place alone tells "
-        f"{told[2].value:.0%} of the matrix (by chance {told[2].null:.0%}), and {told[3].value:.0f} numbers of state would "
-        f"carry it (unrelated entries: {told[3].null:.0f})."
+        f"Tokens {kind}, {told[0].value:.3g} tokens away on average (all alike: {told[0].null:.3g}); place alone "
+        f"tells {told[2].value:.0%} of the matrix (by chance {told[2].null:.0%}), and {told[3].value:.0f} numbers of "
+        f"state would carry it (unrelated entries: {told[3].null:.0f})."
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ Of every layer and of some heads or channels, means over samples of
     Toeplitz score     share of the variance of M that t - s tells: 1 of a convolution
     state              largest rank of a block below the diagonal: at most N of a scan, d of linear attention
     effective rank     exp of the entropy of the squared singular values
-    landmarks          |M - M_m| / |M| left by Nyström with m of T tokens as landmarks, evenly spread
+    landmarks          |M - C C⁺ M R⁺ R| / |M| left by the columns C and rows R of m tokens, evenly spread
     rows               largest |row sum - 1|, and the share of |M| that is negative
 
 Interval: Student's t over samples. Null: all readable places alike (half-life, distance); entries exchanged (Toeplitz
@@ -34,7 +34,7 @@ from analysis.errors import InputError
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import measures
-from analysis.tokens.mixers.linear_attention import nystroem_error
+from analysis.tokens.mixers.linear_attention import landmark_error
 from analysis.tokens.mixers.reading import MIXERS, OWN, SCAN, mixers
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
@@ -58,7 +58,7 @@ HELP = {
     STATE: "Largest numerical rank of a block below the diagonal.",
     STATE_NULL: "That of unrelated entries.",
     EFFECTIVE: "exp of the entropy of squared singular values.",
-    LANDMARKS: "Relative error of Nyström with evenly spread landmarks.",
+    LANDMARKS: "Share of |M| that the rows and columns of the landmarks do not span.",
     SUMS: "Largest distance of a row's sum from 1.",
     NEGATIVE: "Share of |M| that is negative.",
 }
@@ -121,7 +121,7 @@ def _numbers(m: np.ndarray, one, landmarks: int) -> np.ndarray | None:
     at = np.unique(np.linspace(0, t - 1, min(landmarks, t)).round().astype(int))
     return np.array([
         measures.half_life(m), measures.uniform_half_life(t), far, even, *measures.toeplitz_score(m),
-        measures.semiseparable_rank(m), t // 2, measures.effective_rank(m), nystroem_error(m, at),
+        measures.semiseparable_rank(m), t // 2, measures.effective_rank(m), landmark_error(m, at),
         *measures.row_faults(m),
     ])  # fmt: skip
 
@@ -159,7 +159,8 @@ def _estimates(found, kept) -> tuple[Estimate, ...]:
         x, chance = (per[:, NUMBERS.index(n)] for n in (name, null))
         ends = mean_interval(x) or {"interval": "none: one sample"}
         out.append(Estimate(f"{name}, mean over mixers", float(x.mean()), **ends, null=float(chance.mean()), unit=unit,
-                            null_method=how, n=len(x), d=found.units, estimator="mean over heads, then samples"))  # fmt: skip
+                            null_method=how, n=len(x), d=found.units,
+                            estimator="mean over heads, then samples"))  # fmt: skip
     return tuple(out)
 
 

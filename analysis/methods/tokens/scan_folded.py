@@ -5,9 +5,9 @@ order its matrix M is lower triangular; on the grid the row of a token t shows w
 
     map_r(cell) = M_r[place_r(t), place_r(cell)],     summed over routes: what a scan in all directions reads.
 
-Of a network of scans its own M is shown, what the token reads and who reads it; of attention the mean over heads. Beside
-it a decaying scan of the rows of the tap, B = x, C = x / √d, half forgotten in a number of tokens, along every route: a
-common measure of what an order can see.
+Of a network of scans its own M is shown, what the token reads and who reads it; of heads or channels the mean of |M|.
+Beside it a decaying scan of the rows of the tap, B = x, C = x / √d, half forgotten in a number of tokens, along every
+route: a common measure of what an order can see.
 
 Told for every map, over all tokens: mean distance on the grid, and the share of it that lies along rows of the image: a
 scan by rows leaves streaks, which is a share far from that of even reading. Interval: Student's t over tokens, which
@@ -35,11 +35,12 @@ from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import measures
-from analysis.tokens.mixers.reading import MOST_TOKENS, Mixing, decaying_scan, network_mixers, row_tokens
-from analysis.tokens.mixers.routes import folded, several
+from analysis.tokens.mixers.folding import HEADS, along, each_token, on_cells
+from analysis.tokens.mixers.reading import MOST_TOKENS, Mixing, network_mixers, row_tokens
+from analysis.tokens.mixers.routes import several
 from analysis.tokens.subject import AUTOMATIC, ROWS, SOURCES
 
-OPENING, HEADS = 6.0, 16  # seconds; heads or channels that a mean is of
+OPENING = 6.0  # seconds
 ALL, READS, READERS = "all routes", "the network: what it reads", "the network: who reads it"
 
 
@@ -74,10 +75,13 @@ def scan_folded(
     Raises
     ------
     NotFound, InputError, NotEnoughData
-        No such sample, layer or token; over 1,024 tokens; rows that are all alike; fewer than two samples of two tokens.
+        No such sample, layer or token; over 1,024 tokens; rows that are all alike; fewer than two samples
+        of two tokens.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     own, notes = _of_network(tap, params, rng)
+    if own is not None and tap.layout.is_pooled:
+        return _network_alone(tap, own, notes, params, progress)
     rows = row_tokens(tap, tap.layout.n_samples, rng, progress)
     at = np.flatnonzero(rows.samples == params.sample)
     if not len(at):
@@ -87,32 +91,47 @@ def scan_folded(
     _refuse(x, grid)
     whole = np.zeros((grid[0] * grid[1], x.shape[1]))
     whole[cell[cell >= 0]] = x[cell >= 0]
-    token = (
-        whole.shape[0] // 2 + (grid[1] // 2 if grid[0] % 2 == 0 else 0)
-        if params.token is None
-        else params.token
-    )
-    if token >= len(whole):
-        raise NotFound(f"token {token} of sample {params.sample}", f"0 to {len(whole) - 1}")
-    found = {name: _along(whole, order, params.forgets) for name, order in several(grid).items()}
+    token = _token(params, grid)
+    found = {name: along(whole, order, params.forgets) for name, order in several(grid).items()}
     found = {ALL: sum(found.values()), **found}
     maps, used = {name: m[token] for name, m in found.items()}, dict(found)
-    if (
-        own is not None
-        and own.grid == grid
-        or own is not None
-        and own.grid is None
-        and own.tokens == len(whole)
-    ):
-        m = _on_cells(own, params.layer, len(whole))
+    if own is not None and _grid(own) in (grid, (1, len(whole))):
+        m = on_cells(own, params.layer, len(whole))
         maps, used = {READS: m[token], READERS: m[:, token], **maps}, {READS: m, **used}
     progress(1.0, "done")
+    return _map(tap, maps, used, own, grid, token, params, (*notes, *rows.notes, *_caveats(params, cell)))
+
+
+def _network_alone(tap, own: Mixing, notes, params, progress) -> TokenMap:
+    """Of a tap of one row a sample: its tokens are known to the network alone."""
+    grid = _grid(own)
+    token, m = _token(params, grid), on_cells(own, params.layer, grid[0] * grid[1])
+    progress(1.0, "done")
+    note = f"{tap.name} holds one row of each sample: routes over its tokens need a tap that keeps them."
+    return _map(
+        tap, {READS: m[token], READERS: m[:, token]}, {READS: m}, own, grid, token, params, (*notes, note)
+    )
+
+
+def _grid(own: Mixing) -> tuple[int, int]:
+    return own.grid or (1, own.tokens)
+
+
+def _token(params, grid) -> int:
+    token = grid[0] // 2 * grid[1] + grid[1] // 2 if params.token is None else params.token
+    if token >= grid[0] * grid[1]:
+        raise NotFound(f"token {token} of sample {params.sample}", f"0 to {grid[0] * grid[1] - 1}")
+    return token
+
+
+def _map(tap, maps, used, own, grid, token: int, params, caveats) -> TokenMap:
     told = tuple(e for name, m in used.items() for e in _estimates(name, m, grid, tap.shape[1]))
-    picture = None if own is None or own.picture is None else own.picture[None]
+    picture = None if own is None or own.picture is None or own.grid is None else own.picture[None]
+    words = (own.words,) if own is not None and grid[0] == 1 and len(own.words) == grid[1] else ()
     return TokenMap(
-        title=f"What token {token} of sample {params.sample} reads, route by route", samples=np.arange(len(maps)),
-        values=np.stack(list(maps.values())), value_name="M", grid=grid, names=tuple(maps), pictures=picture,
-        estimates=told, reading=_reading(told, token, grid), caveats=(*notes, *rows.notes, *_caveats(params, cell)),
+        title=f"What token {token} of sample {params.sample} reads", samples=np.arange(len(maps)),
+        values=np.stack(list(maps.values())), value_name="M", grid=None if words else grid, names=tuple(maps),
+        pictures=picture, words=words, estimates=told, reading=_reading(told, token, grid), caveats=caveats,
     )  # fmt: skip
 
 
@@ -135,22 +154,8 @@ def _of_network(tap, params, rng) -> tuple[Mixing | None, tuple[str, ...]]:
         raise NotFound(f"layer {params.layer}", f"0 to {len(own.heads) - 1}")
     return own, (
         *found.notes,
-        f"The network: {found.what}, {found.layers[params.layer]}, mean of up to {HEADS}.",
+        f"The network: {found.what}, {found.layers[params.layer]}, mean of |M| of up to {HEADS}.",
     )
-
-
-def _on_cells(own: Mixing, layer: int, cells: int) -> np.ndarray:
-    """(cells, cells) mean over heads; tokens without a cell left out, zeros where a cell has no token."""
-    m = own.give(layer, own.some(layer, HEADS)).mean(axis=0)
-    out, there = np.zeros((cells, cells)), own.cell >= 0
-    if len(m) == len(own.cell):
-        out[np.ix_(own.cell[there], own.cell[there])] = m[np.ix_(there, there)]
-    return out
-
-
-def _along(x: np.ndarray, order: np.ndarray, forgets: float) -> np.ndarray:
-    """(T, T) on the cells: the decaying scan of rows x (T, d) in an order."""
-    return folded(decaying_scan(x[order], x[order], forgets), order)
 
 
 def _estimates(name: str, m: np.ndarray, grid, d: int) -> list[Estimate]:
@@ -159,11 +164,12 @@ def _estimates(name: str, m: np.ndarray, grid, d: int) -> list[Estimate]:
     size, readable = np.abs(m), (m != 0).astype(float)
     out = []
     for what, of in (("distance read from", np.hypot(down, along)), ("share along rows", None)):
-        each, even = (_each(w, of, down, along) for w in (size, readable))
+        each, even = (each_token(w, of, down, along) for w in (size, readable))
         if not len(each):
             continue
-        out.append(Estimate(f"{what}, {name}", float(each.mean()), **(_ends(each)), null=float(even.mean()), n=len(each),
-                            d=d, null_method="all that is readable, alike", estimator="mean over tokens of Σ |M| d / Σ |M|",
+        out.append(Estimate(f"{what}, {name}", float(each.mean()), **_ends(each), null=float(even.mean()), d=d,
+                            n=len(each), null_method="all that is readable, alike",
+                            estimator="mean over tokens of Σ |M| d / Σ |M|",
                             unit="cells" if of is not None else ""))  # fmt: skip
     return out
 
@@ -171,13 +177,6 @@ def _estimates(name: str, m: np.ndarray, grid, d: int) -> list[Estimate]:
 def _ends(each: np.ndarray) -> dict:
     found = mean_interval(each)
     return found | {"interval": "Student's t over tokens"} if found else {"interval": "none: one token"}
-
-
-def _each(weight: np.ndarray, of, down, along) -> np.ndarray:
-    """Of each token that reads (another, for a share) the mean distance, or the share of it along rows."""
-    top, low = (weight * of, weight) if of is not None else (weight * along, weight * (down + along))
-    top, low = top.sum(axis=1), low.sum(axis=1)
-    return top[low > 0] / low[low > 0]
 
 
 def _reading(told, token: int, grid) -> str:
@@ -208,13 +207,14 @@ def _check() -> tuple[CheckLine, ...]:
     tap = ArrayActivations(x, name="planted", layout=Layout(np.array([0, 12, 24]), grid=(3, 4)))
     found = scan_folded(tap, ScanFoldedParams(token=5, forgets=2.0))
     maps = dict(zip(found.names, found.values, strict=True))
-    back = measures.half_life(_along(x[:12], np.arange(12)[::-1], 2.0)[::-1, ::-1])
+    back = measures.half_life(along(x[:12], np.arange(12)[::-1], 2.0)[::-1, ::-1])
     return (
         CheckLine("halved two tokens before", 0.5, float(maps["row"][3] / maps["row"][5]), 1e-12),
         CheckLine("nothing behind it", 0.0, float(np.abs(maps["row"][6:]).max()), 0.0),
         CheckLine("by columns it reads the cell above, one step away", 2**-0.5,
                   float(maps["column"][1] / maps["column"][5]), 1e-12),
-        CheckLine("backwards, turned round, is the same", measures.half_life(_along(x[:12], np.arange(12), 2.0)), back, 1e-9),
+        CheckLine("backwards, turned round, is the same",
+                  measures.half_life(along(x[:12], np.arange(12), 2.0)), back, 1e-9),
         CheckLine("all routes are their sum", float(maps[ALL][2]),
                   float(sum(v[2] for k, v in maps.items() if k != ALL)), 1e-12),
     )  # fmt: skip

@@ -2,16 +2,17 @@
 
     K[l] = 2 Re Σ_n C_n B̄_n Ā_n^l    (the factor 2 where one of each conjugate pair is kept)
 
-with zero-order hold Ā = exp(Δ A), B̄ = (Ā - 1) B / A, or bilinear Ā = (1 + Δ A / 2) / (1 - Δ A / 2). Of the channels of a
-layer those with the shortest, middle and longest memory are drawn; memory is the lag within which half of Σ |K| lies.
-Shown over lags, or as |Σ_l K[l] e^{-iωl}| over cycles per token. Without a state space it is the mean power of the poles
-of the best linear recurrence from token to token.
+with zero-order hold Ā = exp(Δ A), B̄ = (Ā - 1) B / A, or bilinear Ā = (1 + Δ A / 2) / (1 - Δ A / 2). Of the channels
+of a layer those with the shortest, middle and longest memory are drawn; memory is the lag within which half of Σ |K|
+lies. Shown over lags, or as |Σ_l K[l] e^{-iωl}| over cycles per token. Without a state space it is the mean power of
+the poles of the best linear recurrence from token to token.
 
 Interval: Student's t over channels; of a fit jackknife over groups of samples. Null: the same C, B and Δ with the modes
 where they start; of a fit tokens in random order.
 
-When it lies: a kernel is cut at the longest lag; Mamba's Δ, B and C depend on the input, so that a kernel of its weights
-is that of an input of 0 with all modes alike; the skip D, the gate and what stands around the layer are not in it.
+When it lies: a kernel is cut at the longest lag; Mamba's Δ, B and C depend on the input, so that a kernel of its
+weights is that of an input of 0 with all modes alike; the skip D, the gate and what stands around the layer are not in
+it.
 
 Cost: O(channels modes lags); a fit O(rows d²).
 
@@ -138,8 +139,8 @@ def _estimates(found: Spaces, space: ssm.StateSpace, params) -> tuple:
 
 def _reading(told, params) -> str:
     return (
-        f"Half of the answer lies within {told[0].value:.3g} tokens on average over channels (by chance or at the start: "
-        f"{told[0].null:.3g}), by {params.way}."
+        f"Half of the answer lies within {told[0].value:.3g} tokens on average over channels (by chance or at the "
+        f"start: {told[0].null:.3g}), by {params.way}."
     )
 
 

@@ -217,7 +217,8 @@ METHODS = (
         minimum_rows=4,
         invariance="the order of modes, conjugation of a pair; of a fit rotations and the scale of the units",
         papers=("On the Parameterization and Initialization of Diagonal State Space Models",
-                "Mamba-FSCIL: Dynamic Adaptation with Selective State Space Model for Few-Shot Class-Incremental Learning"),
+                "Mamba-FSCIL: Dynamic Adaptation with Selective State Space Model for Few-Shot Class-Incremental "
+                "Learning"),
         libraries=("torch", "transformers"),
     ),
 )  # fmt: skip

@@ -134,8 +134,8 @@ def _reading(found: Spaces, told) -> str:
     count = sum(s.a.size for s in found.spaces)
     unstable = sum(int((s.a.real >= 0).sum()) for s in found.spaces)
     said = (
-        f"{count:,} modes, {unstable:,} of them not stable; the slowest of a channel halves in {told[1].value:.3g} steps "
-        f"(by chance or at the start: {told[1].null:.3g})"
+        f"{count:,} modes, {unstable:,} of them not stable; the slowest of a channel halves in {told[1].value:.3g} "
+        f"steps (by chance or at the start: {told[1].null:.3g})"
     )  # fmt: skip
     if found.fitted:
         return f"{said}."
@@ -179,7 +179,7 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("its angle", 0.5, float(np.abs(np.angle(found.positions @ [1, 1j])).max()), 1e-6),
         CheckLine("its half-life", np.log(2) / -np.log(0.9), found.estimates[1].value, 1e-4),
         CheckLine("modes moved by 0.1 from S4D-Lin", 0.1, float(moved[1].mean()), 1e-9),
-        CheckLine("real parts of the normal part of HiPPO-LegS", -0.5, float(ssm.started(ssm.LEGS, 8).real.min()), 1e-9),
+        CheckLine("real parts of S4D-LegS", -0.5, float(ssm.started(ssm.LEGS, 8).real.min()), 1e-9),
     )  # fmt: skip
 
 

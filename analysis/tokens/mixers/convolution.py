@@ -42,7 +42,7 @@ def expanded(local: np.ndarray, dilation: int = 1) -> np.ndarray:
     Raises ShapeError where no window fits.
     """
     h, w = local.shape[:2]
-    k = int(round(np.sqrt(local.shape[2]))) if local.ndim == 3 else local.shape[2]
+    k = round(float(np.sqrt(local.shape[2]))) if local.ndim == 3 else local.shape[2]
     if k * k * h * w != local.size or k % 2 == 0 or dilation * (k - 1) + 1 > min(h, w):
         raise ShapeError(
             f"local attention {local.shape}, dilation {dilation}",

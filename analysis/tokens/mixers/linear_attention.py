@@ -3,8 +3,8 @@
     softmax    exp(q·k / √d), rows to the sum 1
     linear     φ(q)·φ(k) with φ(x) = elu(x) + 1, rows to the sum 1: rank <= d
     Gaussian   exp(-|q - k|² / 2), rows as they are
-    Fourier    Σ_m α_m cos(m z) + β_m sin(m z) of logits z, as learned maps in the place of exp: rows may sum to anything
-               and be negative
+    Fourier    Σ_m α_m cos(m z) + β_m sin(m z) of logits z, learned in the place of exp: rows may sum to
+               anything and be negative
 
 Nyström with m landmarks: K(q, c) K(c, c)⁺ K(c, k), exact where m reaches the rank. Axial: rows of a grid, then columns;
 the product of two row-stochastic matrices is row-stochastic and reaches every cell. Kronecker: space ⊗ spectrum.
@@ -65,6 +65,14 @@ def nystroem_error(kernel: np.ndarray, landmarks: np.ndarray) -> float:
     core = np.linalg.pinv(kernel[np.ix_(landmarks, landmarks)], rcond=1e-10)
     less = kernel - kernel[:, landmarks] @ core @ kernel[landmarks]
     return float(np.linalg.norm(less) / max(np.linalg.norm(kernel), 1e-300))
+
+
+def landmark_error(matrix: np.ndarray, landmarks: np.ndarray) -> float:
+    """|M - C C⁺ M R⁺ R| / |M|: what is left by the columns C and rows R of the landmarks with the best core between
+    them, 0 to 1; of a matrix that is not positive Nyström's own core may be beyond all bounds."""
+    columns, rows = np.linalg.qr(matrix[:, landmarks])[0], np.linalg.qr(matrix[landmarks].T)[0]
+    less = matrix - columns @ (columns.T @ matrix @ rows) @ rows.T
+    return float(np.linalg.norm(less) / max(np.linalg.norm(matrix), 1e-300))
 
 
 def newton_schulz(a: np.ndarray, rounds: int, start: np.ndarray | None = None) -> np.ndarray:

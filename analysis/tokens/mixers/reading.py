@@ -58,8 +58,8 @@ class Mixers:
 
 @dataclass
 class Mixing:
-    """One sample: `heads` (L,) of each layer, `give(layer, heads)` (len(heads), T, S) matrices, `cell` (T,) on the `grid`
-    (-1: nowhere), `words` (T) or (), `picture` or None."""
+    """One sample: `heads` (L,) of each layer, `give(layer, heads)` (len(heads), T, T) matrices, `cell` (T,) on the
+    `grid` (-1: nowhere), `words` (T) or (), `picture` or None, `scans` that were captured."""
 
     heads: tuple[int, ...]
     give: object
@@ -183,7 +183,8 @@ def _of_attention(run, network, units: int, mixer: str) -> Mixers:
 
         words = run.loaded.tokens(items)
         heads = tuple(x.shape[1] for x in kept[0])
-        return Mixing(heads, give, layout.cell[0, there], layout.grid, tuple(words[0]) if words else (),
+        cell = layout.cell[0, there] if layout.grid else np.arange(there.sum())
+        return Mixing(heads, give, cell, layout.grid, tuple(words[0]) if words else (),
                       picture_of(given))  # fmt: skip
 
     kind = "attention" if mixer == OWN else f"{mixer} of the queries and keys"
@@ -215,12 +216,21 @@ def _filters(module) -> dict[str, object]:
     """Convolutions that keep the grid: odd sides, stride 1, padded with zeros to the same size."""
     import torch
 
-    return {
-        name: m for name, m in module.named_modules()
-        if isinstance(m, torch.nn.Conv2d) and m.kernel_size[0] > 1 and m.kernel_size[0] % 2 == m.kernel_size[1] % 2 == 1
-        and m.stride == (1, 1) and m.dilation[0] == m.dilation[1] and m.padding_mode == "zeros"
-        and (m.padding == "same" or m.padding == tuple(d * (k // 2) for d, k in zip(m.dilation, m.kernel_size, strict=True)))
-    }  # fmt: skip
+    layers = {n: m for n, m in module.named_modules() if isinstance(m, torch.nn.Conv2d)}
+    return {name: m for name, m in layers.items() if _keeps_grid(m)}
+
+
+def _keeps_grid(m) -> bool:
+    sides, apart = m.kernel_size, m.dilation
+    same = tuple(d * (k // 2) for d, k in zip(apart, sides, strict=True))
+    odd = sides[0] % 2 == sides[1] % 2 == 1 and max(sides) > 1
+    return (
+        odd
+        and m.stride == (1, 1)
+        and apart[0] == apart[1]
+        and m.padding_mode == "zeros"
+        and m.padding in ("same", same)
+    )
 
 
 def _of_filters(run, filters: dict, units: int) -> Mixers:
