@@ -154,7 +154,7 @@ def _caveats(cache) -> list[str]:
     layers, heads, _, e = cache.shape
     whole = cache_bytes(layers, heads, 1, e)
     return [
-        f"Held whole, keys and values take {whole:,.0f} bytes for each token at 16 bits; a rank of r takes r / {e} of it.",
+        f"Held whole, keys and values take {whole:,.0f} bytes for each token at 16 bits; rank r takes r / {e} of it.",
         "Keys are projected as they are read, behind rotary positions where there are any.",
     ]
 

@@ -132,7 +132,8 @@ def _estimates(cache, needed, without, d: int) -> tuple[Estimate, ...]:
         ))  # fmt: skip
     value = float((needed[PCA] - needed[WEIGHTED]).mean())
     found.append(Estimate(
-        "ranks that PCA needs more", value, **_ends(value, (without[PCA] - without[WEIGHTED]).mean(axis=(1, 2))), null=0.0,
+        "ranks that PCA needs more", value, null=0.0,
+        **_ends(value, (without[PCA] - without[WEIGHTED]).mean(axis=(1, 2))),
         null_method="queries and keys of one second moment", n=cache.n, d=d, unit="ranks",
         estimator=f"mean over {layers * heads} heads",
     ))  # fmt: skip

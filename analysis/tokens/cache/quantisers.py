@@ -39,7 +39,7 @@ def at_bits(x: np.ndarray, bits: int, way: str, axes: np.ndarray) -> np.ndarray:
 
 def high_axes(d: int) -> int:
     """How many axes are held at twice the bits."""
-    return max(int(round(d / HIGH)), 1)
+    return max(round(d / HIGH), 1)
 
 
 def mean_bits(bits: int, way: str, d: int) -> float:
