@@ -53,7 +53,8 @@ from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
 OPENING, POINTS = 6.0, 21
-KEPT, MASS, LORENZ, LEAST = "tokens kept in each layer", "mass kept in each layer", "mass over tokens", "least mass over budgets"  # fmt: skip
+KEPT, MASS = "tokens kept in each layer", "mass kept in each layer"
+LORENZ, LEAST = "mass over tokens", "least mass over budgets"
 SHOWN = (KEPT, MASS, LORENZ, LEAST)
 BUDGETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
@@ -128,7 +129,8 @@ def _drawn(cache, scores, none, found, chance, params) -> dict:
         )
         names = cache.names[0]
         return _lines(x, "share of the tokens, the most read first", "share of received attention",
-                      {n: each[:, i] for i, n in enumerate(names)}, {n: flat[i] for i, n in enumerate(names)})  # fmt: skip
+                      {n: each[:, i] for i, n in enumerate(names)},
+                      {n: flat[i] for i, n in enumerate(names)})  # fmt: skip
 
     def least(which, way):
         return np.array(
@@ -169,7 +171,8 @@ def _estimates(cache, found, chance, scores, none, params, d: int) -> tuple[Esti
     bytes_ = np.array([cache_bytes(1, heads, f[0].sum(), e) for f in found[THRESHOLD]])
     whole = np.array([cache_bytes(cache.shape[0], heads, s.tokens, e) for s in cache.samples])
     told.append(Estimate("bytes of the cache of a sample", float(bytes_.mean()), **mean_interval(bytes_, 0.0),
-                         null=float(whole.mean()), unit="bytes", **{**facts, "null_method": "all tokens kept"}))  # fmt: skip
+                         null=float(whole.mean()), unit="bytes",
+                         **{**facts, "null_method": "all tokens kept"}))  # fmt: skip
     return tuple(told)
 
 

@@ -154,7 +154,7 @@ def _caveats(cache) -> list[str]:
     layers, heads, _, e = cache.shape
     whole = cache_bytes(layers, heads, 1, e)
     return [
-        f"Held whole, keys and values take {whole:,.0f} bytes for each token at 16 bits; a rank of r takes r / {e} of it.",
+        f"Held whole, keys and values take {whole:,.0f} bytes for each token at 16 bits; rank r takes r / {e} of it.",
         "Keys are projected as they are read, behind rotary positions where there are any.",
     ]
 
@@ -162,7 +162,7 @@ def _caveats(cache) -> list[str]:
 def _cost(shapes, params: CacheErrorParams) -> Cost:
     (n, d), m = shapes[0], machine()
     samples = max(min(n // RUN, params.maximum_samples), 1)
-    held = 8.0 * samples * (RUN + 1) * (5.0 * d + 2 * RUN) + 1e5
+    held = 8.0 * samples * (RUN + 1) * (5.0 * d + 2 * RUN) + 384.0 * d * d + 1e5
     passes = samples * (1 + (params.of == ANSWER) * 4 * 12)
     return Cost(OPENING + m.seconds(flops64=6e5 * d * samples, moved=8.0 * n * d), held, passes)
 

@@ -5,7 +5,8 @@ threshold τ on the kept mass, the largest with Σ k_l within the budget, or by 
 themselves: a token that one layer has dropped can be in the cache of the next.
 
 Told: the least mass that a layer keeps and how far the kept sets of neighbouring layers agree (Jaccard). Null: as many
-tokens at random in each layer, with the range of the draws.
+tokens at random in each layer, with the range of the draws. And what a token that stays receives, in even shares:
+interval Student's over these tokens.
 
 When it lies: one sample is an anecdote; attention that is received over the whole sample is known only afterwards; a
 layer's tokens are judged by the mean over heads; a token is useful to the answer or not whatever attention says.
@@ -24,6 +25,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotFound
 from analysis.results import Estimate, TokenFilm
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -141,6 +143,12 @@ def _estimates(scores, counts, mass, kept, params, rng, d: int) -> tuple[Estimat
             null_high=float(draws.max()), null_method="as many at random in each layer, range of the draws", n=1, d=d,
             unit="share", estimator="over layers",
         ))  # fmt: skip
+    each = own[kept] * own.shape[1]
+    found.append(Estimate(
+        "attention of a token that stays", float(each.mean()), **(mean_interval(each, 0.0) or NO_INTERVAL), null=1.0,
+        null_method="as many at random in each layer", n=len(each), d=d, unit="of an even share",
+        estimator="mean over the tokens that stay",
+    ))  # fmt: skip
     return tuple(found)
 
 

@@ -132,7 +132,8 @@ def _estimates(cache, needed, without, d: int) -> tuple[Estimate, ...]:
         ))  # fmt: skip
     value = float((needed[PCA] - needed[WEIGHTED]).mean())
     found.append(Estimate(
-        "ranks that PCA needs more", value, **_ends(value, (without[PCA] - without[WEIGHTED]).mean(axis=(1, 2))), null=0.0,
+        "ranks that PCA needs more", value, null=0.0,
+        **_ends(value, (without[PCA] - without[WEIGHTED]).mean(axis=(1, 2))),
         null_method="queries and keys of one second moment", n=cache.n, d=d, unit="ranks",
         estimator=f"mean over {layers * heads} heads",
     ))  # fmt: skip
@@ -170,7 +171,7 @@ def _caveats(cache, params: CacheRankParams) -> list[str]:
 def _cost(shapes, params: CacheRankParams) -> Cost:
     (n, d), m = shapes[0], machine()
     samples = max(min(n // RUN, params.maximum_samples), 1)
-    held = 8.0 * samples * (RUN + 1) * (5.0 * d + 2 * RUN) + 1e5
+    held = 8.0 * samples * (RUN + 1) * (5.0 * d + 2 * RUN) + 288.0 * d * d + 1e5
     return Cost(OPENING + m.seconds(flops64=4e5 * d * samples, moved=8.0 * n * d), held, samples)
 
 

@@ -25,6 +25,7 @@ J. Tropp (2011), "Finding structure with randomness".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -151,7 +152,7 @@ def _cells(layers, params: CrossLayerCacheParams, rng) -> np.ndarray:
 def _errors(group, params: CrossLayerCacheParams, rng) -> tuple[float, float]:
     """(error² share of a group together, of its layers alone at as many numbers)."""
     n, d = group[0].shape
-    rank = max(int(round(params.rank * d)), 1)
+    rank = max(round(params.rank * d), 1)
     sizes = np.array([np.square(x).sum() for x in group])
     if not sizes.sum():
         return 0.0, 0.0
@@ -165,7 +166,7 @@ def _groups(layers, params: CrossLayerCacheParams, rng) -> np.ndarray:
     groups = [layers[i : i + params.group] for i in range(0, len(layers), params.group)]
     groups = [g for g in groups if len(g) > 1]
     together, alone = np.sqrt([_errors(g, params, rng) for g in groups]).mean(axis=0)
-    cosine = np.mean([token_cosine(a, b) for a, b in zip(layers, layers[1:], strict=False)])
+    cosine = np.mean([token_cosine(a, b) for a, b in pairwise(layers)])
     return np.array([together, alone, alone - together, cosine])
 
 
@@ -198,11 +199,11 @@ def _reading(told, params, layers) -> str:
     n, d = layers[0].shape
     together, alone, gain, cosine = told
     count = min(params.group, len(layers))
-    share = stored_share(n, count, d, max(int(round(params.rank * d)), 1))
+    share = stored_share(n, count, d, max(round(params.rank * d), 1))
     better = "less than" if gain.value > 0 else "no less than"
     return (
-        f"Held together in {share:.0%} of the numbers, {count} layers lose {together.value:.0%}, {better} each alone at as "
-        f"many ({alone.value:.0%}); a token's keys in neighbouring layers have cosine {cosine.value:.2f}."
+        f"Held together in {share:.0%} of the numbers, {count} layers lose {together.value:.0%}, {better} each "
+        f"alone at as many ({alone.value:.0%}); a token's keys in neighbouring layers have cosine {cosine.value:.2f}."
     )
 
 

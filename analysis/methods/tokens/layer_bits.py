@@ -147,7 +147,8 @@ def _gains(each, drawn, d: int) -> list[Estimate]:
 def _scores(lims, zds, layers, d: int) -> list[Estimate]:
     found = []
     for i in range(min(layers.count, LISTED)):
-        found.append(Estimate(f"LIM, {layers.names[i]}", float(lims[:, i].mean()), **mean_interval(lims[:, i], -1.0, 1.0),
+        found.append(Estimate(f"LIM, {layers.names[i]}", float(lims[:, i].mean()),
+                              **mean_interval(lims[:, i], -1.0, 1.0),
                               null=-1.0, null_method="a layer that changes nothing", n=len(lims), d=d))  # fmt: skip
         found.append(Estimate(f"ZD, {layers.names[i]}", float(zds[i]), null=GAUSSIAN_ZD, null_method="Gaussian weights",
                               interval="none: all weights are counted", n=int(layers.sizes[i]), d=d))  # fmt: skip
@@ -200,7 +201,9 @@ METHODS = (
         summary="Weights of ever more layers at few bits, in the order of two scores: what the network loses.",
         params=LayerBitsParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="a factor of a layer's weights, of ZD; the scale of tokens, of LIM",
-        papers=("Layer-Wise Quantization: A Pragmatic and Effective Method for Quantizing LLMs Beyond Integer Bit-Levels",),
+        papers=(
+            "Layer-Wise Quantization: A Pragmatic and Effective Method for Quantizing LLMs Beyond Integer Bit-Levels",
+        ),
         libraries=("torch", "transformers"),
     ),
 )  # fmt: skip

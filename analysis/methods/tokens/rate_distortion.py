@@ -147,8 +147,8 @@ def _curve(tap, x, found, chance, notes) -> Curve:
         low={w: np.array([e["low"] for e in b]) for w, b in bands.items()},
         high={w: np.array([e["high"] for e in b]) for w, b in bands.items()}, estimates=told,
         reading=(
-            f"Coded on principal axes the rows take {abs(bd.value):.0%} {'less' if bd.value < 0 else 'more'} rate than by "
-            f"unit at the same error, and {above.value:.2f} bits a number more than the Gaussian bound."
+            f"Coded on principal axes the rows take {abs(bd.value):.0%} {'less' if bd.value < 0 else 'more'} rate than "
+            f"by unit at the same error, and {above.value:.2f} bits a number more than the Gaussian bound."
         ),
         caveats=(*notes, *_caveats(x)),
     )  # fmt: skip

@@ -38,7 +38,7 @@ def shared(
     mass = masses(scores)
     curves = retained(mass, order_of(mass, sinks, recent))
     layers, t = mass.shape
-    counts = allotted(way, curves, int(round(share * layers * t)), max(min(sinks + recent, t), 1))
+    counts = allotted(way, curves, round(share * layers * t), max(min(sinks + recent, t), 1))
     return counts, kept_mass(curves, counts)
 
 

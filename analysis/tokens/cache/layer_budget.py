@@ -82,18 +82,20 @@ def _one_threshold(curves: np.ndarray, budget: int, least: int) -> np.ndarray:
 
 
 def _greedy(curves: np.ndarray, budget: int, least: int) -> np.ndarray:
-    """The largest next masses; behind protected tokens masses fall, so that taking them in turn is exact."""
+    """The largest next masses, of equal ones the layers in turn; behind protected tokens masses fall, so that taking
+    them one by one is exact."""
     layers = len(curves)
     gains = np.diff(curves, axis=1)[:, least:]
     kept = np.full(layers, least)
-    order = np.argsort(-gains, axis=None, kind="stable")[: budget - layers * least]
+    turn = np.broadcast_to(np.arange(gains.shape[1]), gains.shape)
+    order = np.lexsort((turn.ravel(), -gains.round(12).ravel()))[: budget - layers * least]
     np.add.at(kept, order // max(gains.shape[1], 1), 1)
     return kept
 
 
 def _whole(width: np.ndarray, budget: int, least: int, most: int) -> np.ndarray:
     """Whole numbers in the proportions `width` (L,), between `least` and `most`, with the sum `budget`."""
-    low, high = 0.0, float(budget)
+    low, high = 0.0, most / float(width.min())
     for _ in range(60):  # the scale at which what is cut off at both ends is made up for
         middle = (low + high) / 2
         low, high = (middle, high) if np.clip(width * middle, least, most).sum() < budget else (low, middle)

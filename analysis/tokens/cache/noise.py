@@ -14,7 +14,7 @@ PARTS, FOLDS = (OUTPUT, KEYS, VALUES, TOKENS), 2
 
 
 def rows_of(cache: Cache, part: str, layer: int) -> list[np.ndarray]:
-    """[(H, t, d)] of each sample: what is held at few bits in a layer, centred over all tokens (tokens are one head)."""
+    """[(H, t, d)] of each sample: what is held at few bits in a layer, centred over all tokens (one head of them)."""
     if part == TOKENS:
         mean = np.concatenate([s.hidden[layer + 1] for s in cache.samples]).mean(axis=0)
         return [(s.hidden[layer + 1] - mean)[None] for s in cache.samples]

@@ -33,13 +33,13 @@ def at_bits(x: np.ndarray, bits: int, way: str, axes: np.ndarray) -> np.ndarray:
     if way == ROTATED:
         return quantised(turned, bits) @ axes.T
     top = high_axes(x.shape[1])
-    parts = [quantised(turned[:, :top], 2 * bits), quantised(turned[:, top:], bits)]
-    return np.concatenate(parts[: 1 + (top < x.shape[1])], axis=1) @ axes.T
+    parts = [(turned[:, :top], 2 * bits), (turned[:, top:], bits)]
+    return np.concatenate([quantised(y, b) for y, b in parts if y.shape[1]], axis=1) @ axes.T
 
 
 def high_axes(d: int) -> int:
     """How many axes are held at twice the bits."""
-    return max(int(round(d / HIGH)), 1)
+    return max(round(d / HIGH), 1)
 
 
 def mean_bits(bits: int, way: str, d: int) -> float:

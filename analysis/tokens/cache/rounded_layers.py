@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class BlocksOfNetwork:
         for _, dump in self.who.dumps(BATCH, ("hidden",)):
             for b in range(dump.n):
                 x = [h[b][dump.layout.present[b]].astype(np.float64) for h in dump.recorded["hidden"]]
-                found.append([score(before, after).mean() for before, after in zip(x, x[1:], strict=False)])
+                found.append([score(before, after).mean() for before, after in pairwise(x)])
         return np.array(found)
 
     def loss(self, which: frozenset, bits: int, high: int | None) -> np.ndarray:

@@ -79,7 +79,8 @@ class TokenNetwork:
         numbered anew after each removal, instead of staying. `given` : (B, T, …) arrays by name that the rule may ask
         for; a rule that wants an "oracle" and is given none is told what the answer reads in the last layer of a pass
         before this one. `altered` : by number of a block, None where it is left out, or a function of what stands
-        before and behind it (tensors) that says what stands behind it instead; without a rule.
+        before and behind it (tensors) that says what stands behind it instead; without a rule. `change(layer,
+        keys, values)` : of tensors (B, heads, t, e), what attention reads in their place.
 
         Raises InputError with the network's own words where it cannot take these inputs.
         """
