@@ -68,6 +68,8 @@ QUESTIONS = {  # by name in the URL
             "Which layer of one model predicts which of another?": "linear_predictivity",
             "Do layers match at the same relative depth?": "layer_correspondence",
             "What could trained exits tell from each layer?": "exit_divergence",
+            "At which depth do two tasks or models part?": "alignment_by_depth",
+            "What does each neuron read and write, in words?": "neuron_passport",
         },
     ),
     "pooling": View(
