@@ -10,6 +10,7 @@ from analysis.activations import ArrayActivations, Layout
 from analysis.compute.rows.class_codes import class_codes
 from analysis.errors import InputError, NotFound
 from analysis.spec import no_progress
+from analysis.tokens.routing.cells import margins, nearest_elsewhere, plane_of
 from analysis.tokens.routing.classes import information
 from analysis.tokens.routing.gates import (
     GATES,
@@ -136,6 +137,18 @@ def test_gates_of_a_tap_with_padding_left_out_and_samples_chosen():
     assert len(np.unique(some.samples)) == 9
     with pytest.raises(InputError, match="at most 4"):
         found.choices(5)
+
+
+def test_the_nearest_elsewhere_by_all_distances_and_the_plane_by_singular_values():
+    x, samples = RNG.standard_normal((300, 5)), np.repeat(np.arange(100), 3)
+    far = ((x[:, None] - x) ** 2).sum(axis=2)
+    far[samples[:, None] == samples] = np.inf
+    np.testing.assert_array_equal(nearest_elsewhere(x, samples), far.argmin(axis=1))
+    places, share = plane_of(x)
+    u, s, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    np.testing.assert_allclose(np.abs(places), np.abs(u[:, :2] * s[:2]), atol=1e-9)
+    assert share == pytest.approx((s[:2] ** 2).sum() / (s**2).sum())
+    assert margins(np.array([[3.0, 1.0, 2.5]]), 1) == pytest.approx([0.5])
 
 
 # ---------------------------------------------------------------------------- gates that open one by one

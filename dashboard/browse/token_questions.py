@@ -27,6 +27,7 @@ QUESTIONS = {  # by name in the URL
             "Is the load of experts even, and what would be dropped?": "router_load",
             "Do experts stand for classes?": "expert_classes",
             "Where on the picture or text does each expert work?": "expert_territory",
+            "Which part of its input space does each expert have?": "expert_cells",
             "Which experts do the same?": "expert_redundancy",
             "What does temperature do to the choice?": "router_temperature",
             "How much of a module does each token use?": "learners_used",
