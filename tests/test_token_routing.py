@@ -11,6 +11,7 @@ from analysis.compute.rows.class_codes import class_codes
 from analysis.errors import InputError, NotFound
 from analysis.spec import no_progress
 from analysis.tokens.routing.cells import margins, nearest_elsewhere, plane_of
+from analysis.tokens.routing.choices import errors
 from analysis.tokens.routing.classes import information
 from analysis.tokens.routing.gates import (
     GATES,
@@ -242,6 +243,9 @@ def test_a_copied_expert_is_found_by_weights_and_outputs_and_outputs_add_up_to_t
     with torch.no_grad():
         block = mixtral.loaded.module.model.layers[0].mlp(torch.as_tensor(x).float()[None])[0]
     np.testing.assert_allclose(mixed, block.double().numpy(), atol=1e-5)
+    whole = np.einsum("ne,end->nd", gates(read.logits), f)
+    apart = np.linalg.norm(block.double().numpy() - whole, axis=1) / np.linalg.norm(whole, axis=1)
+    np.testing.assert_allclose(errors(read.logits, f, 2)[:, 1], apart, atol=1e-4)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ QUESTIONS = {  # by name in the URL
             "Where on the picture or text does each expert work?": "expert_territory",
             "Which part of its input space does each expert have?": "expert_cells",
             "Which experts do the same?": "expert_redundancy",
+            "How many experts does a token need?": "router_choices",
             "What does temperature do to the choice?": "router_temperature",
             "How much of a module does each token use?": "learners_used",
             "Do attention gates answer to the image, or only scale channels?": "gate_maps",
