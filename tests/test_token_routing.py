@@ -10,6 +10,8 @@ from analysis.activations import ArrayActivations, Layout
 from analysis.compute.rows.class_codes import class_codes
 from analysis.errors import InputError, NotFound
 from analysis.spec import no_progress
+from analysis.tokens.routing.cells import margins, nearest_elsewhere, plane_of
+from analysis.tokens.routing.choices import errors
 from analysis.tokens.routing.classes import information
 from analysis.tokens.routing.gates import (
     GATES,
@@ -138,6 +140,18 @@ def test_gates_of_a_tap_with_padding_left_out_and_samples_chosen():
         found.choices(5)
 
 
+def test_the_nearest_elsewhere_by_all_distances_and_the_plane_by_singular_values():
+    x, samples = RNG.standard_normal((300, 5)), np.repeat(np.arange(100), 3)
+    far = ((x[:, None] - x) ** 2).sum(axis=2)
+    far[samples[:, None] == samples] = np.inf
+    np.testing.assert_array_equal(nearest_elsewhere(x, samples), far.argmin(axis=1))
+    places, share = plane_of(x)
+    u, s, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    np.testing.assert_allclose(np.abs(places), np.abs(u[:, :2] * s[:2]), atol=1e-9)
+    assert share == pytest.approx((s[:2] ** 2).sum() / (s**2).sum())
+    assert margins(np.array([[3.0, 1.0, 2.5]]), 1) == pytest.approx([0.5])
+
+
 # ---------------------------------------------------------------------------- gates that open one by one
 def test_parts_of_the_variance_of_gates_add_up_and_follow_what_is_planted():
     a, b = RNG.random(7), RNG.random(30)[:, None]
@@ -229,6 +243,9 @@ def test_a_copied_expert_is_found_by_weights_and_outputs_and_outputs_add_up_to_t
     with torch.no_grad():
         block = mixtral.loaded.module.model.layers[0].mlp(torch.as_tensor(x).float()[None])[0]
     np.testing.assert_allclose(mixed, block.double().numpy(), atol=1e-5)
+    whole = np.einsum("ne,end->nd", gates(read.logits), f)
+    apart = np.linalg.norm(block.double().numpy() - whole, axis=1) / np.linalg.norm(whole, axis=1)
+    np.testing.assert_allclose(errors(read.logits, f, 2)[:, 1], apart, atol=1e-4)
 
 
 @pytest.fixture

@@ -164,8 +164,8 @@ def _reading(estimates, most: int, k) -> str:
     mean, share, spread, within = estimates
     beside = "" if spread.null is None else f" (independent learners: {spread.null:.1f})"
     return (
-        f"A token uses {mean.value:.1f} of {most} learners on average ({share.value:.0%}), {k.min()} to {k.max()}, with "
-        f"a variance of {spread.value:.1f}{beside}. {within.value:.0%} of that lies between tokens of one sample, "
+        f"A token uses {mean.value:.1f} of {most} learners on average ({share.value:.0%}), {k.min()} to {k.max()}. The "
+        f"variance is {spread.value:.1f}{beside}, of which {within.value:.0%} lies between tokens of one sample, "
         f"{within.null:.0%} where tokens are exchanged between samples."
     )
 
