@@ -145,8 +145,8 @@ def _curve(name, square, exact, influence, chance, sets: TokenSets, d: int) -> C
     half = {k: _half(s) for k, s in zip(POOLS, square, strict=True)}
     reading = (
         f"With half of the tokens the mean moves by {value[MEAN][HALF]:.2g} of the spread inside a sample, the maximum "
-        f"by {value[MOST][HALF]:.2g}. One token moves the maximum {influence[MOST].mean():.2g} times as far as tokens do "
-        f"on average, the mean {influence[MEAN].mean():.2g} times."
+        f"by {value[MOST][HALF]:.2g}. One token moves the maximum {influence[MOST].mean():.2g} times as far as tokens "
+        f"do on average, the mean {influence[MEAN].mean():.2g} times."
     )
     n = sets.n
     lines = [

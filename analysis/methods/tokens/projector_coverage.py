@@ -1,7 +1,8 @@
 """What do coarse tokens still say about the fine ones they were made of? A projector of cells of s x s, for every s.
 
-    information   R² = 1 - Σ |x - x̂|² / Σ |x - mean|²: fine tokens predicted linearly from the coarse token of their
-                  cell, one map for each place in the cell, on samples that had no part in the fit
+    information   R² = 1 - Σ |x - x̂|² / Σ |x - m|²: fine tokens predicted linearly from the coarse token of their
+                  cell, one map for each place in the cell, on samples that had no part in the fit; tokens less their
+                  mean m over samples at their place, so that what place alone tells does not count
     coverage      C_j = Σ_k A_kj, what patch j adds to all coarse tokens; told as exp(entropy of C / Σ C) / T, 1 where
                   every patch counts alike
 
@@ -9,8 +10,8 @@ Three ways to make the coarse token of a cell: the average, attention in the cel
 of the cell and x divided by its root mean square, in place of a trained projector), and one token of the cell alone.
 Tokens left are 1/s² of all: s = 2 saves 75 %, s = 3 88.9 %. Patches beyond the last whole cell are covered by none.
 
-Interval: jackknife over groups of samples. Null: the coarse tokens of other samples (the same place), which still know
-what all samples have in common at no place, so that R² is near 0, or below by overfitting.
+Interval: jackknife over groups of samples. Null: the coarse tokens of other samples, at
+the same place: R² is near 0, or below by overfitting.
 
 When it lies: a linear map in reach of few samples overfits, and a true projector is trained; what cannot be rebuilt
 linearly may still be there; R² counts all variance alike, and answers may hang on the small part; fine tokens of late
@@ -83,7 +84,8 @@ def projector_coverage(
     sets = token_sets(tap, params.maximum_samples, rng, progress, minimum=FEWEST)
     sets, grid, notes = _whole(sets, tap.name)
     fold = rng.permutation(np.arange(sets.n) % FOLDS)
-    turned = np.roll(np.arange(sets.n), 1)
+    order = rng.permutation(sets.n)
+    turned = order[np.argsort(np.roll(order, 1))]  # no sample is its own partner
     sides = [s for s in range(1, SIDES + 1) if _cells(grid, s) is not None]
     asked = min(params.side, sides[-1])
     found, chance, covered = {w: [] for w in WAYS}, [], None

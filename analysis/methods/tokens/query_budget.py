@@ -44,9 +44,9 @@ ASKED, UNIFORM = "by relevance to the query", "as many for each frame"
 @dataclass(frozen=True)
 class QueryBudgetParams:
     sample: int = param(0, "The query: a sample.", low=0)
-    first: int = param(0, "The first frame: a sample.", low=0)
+    first: int = param(1, "The first frame: a sample.", low=0)
     frames: int = param(16, "Samples in a row that are frames.", low=2, high=512)
-    budget: int = param(256, "Tokens to share out.", low=1, high=1_000_000)
+    budget: int = param(64, "Tokens to share out.", low=1, high=1_000_000)
     temperature: float = param(0.25, "τ of relevance: small favours few frames.", low=0.01, high=100.0)
 
 
@@ -202,10 +202,10 @@ def _check() -> tuple[CheckLine, ...]:
         tap = ArrayActivations(x.reshape(-1, d), layout=Layout(np.arange(n + 1) * t))
         return query_budget(tap, QueryBudgetParams(**more))
 
-    near = found(x, sample=12, frames=10, budget=101)
-    hot = found(x, sample=12, frames=10, budget=100, temperature=100.0).series[ASKED]
+    near = found(x, sample=12, first=0, frames=10, budget=101)
+    hot = found(x, sample=12, first=0, frames=10, budget=100, temperature=100.0).series[ASKED]
     two = np.array([[1.0, 0], [-1, 0], [1, 0], [0, 1], [0, 2], [1, 1]])[:, None]
-    ends = found(two, sample=2, frames=2, budget=1000, temperature=2.0).series[ASKED]
+    ends = found(two, sample=2, first=0, frames=2, budget=1000, temperature=2.0).series[ASKED]
     return (
         CheckLine("tokens in all", 101.0, float(near.series[ASKED].sum()), 0.0),
         CheckLine("the frame that is like the query", 5.0, float(near.series[ASKED].argmax()), 0.0),

@@ -139,7 +139,7 @@ def _distribution(name, there, pooled, shuffled, cut, first, estimates, notes, p
     counts[POOLED] = np.histogram(pooled, edges)[0] * (there.size / max(pooled.size, 1))
     share, shrink = estimates[0], estimates[1]
     reading = (
-        f"{share.value:.2%} of tokens are longer than {cut:.3g} ({share.null:.2%} with channels shuffled); in cells of side "
+        f"{share.value:.2%} of tokens are longer than {cut:.3g} ({share.null:.2%} with channels shuffled); pooled by "
         f"{params.side} they keep {shrink.value:.0%} of their mean length ({shrink.null:.0%} if unrelated)."
     )
     markers = {"cut": cut} if cut < edges[-1] else {}
