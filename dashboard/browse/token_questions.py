@@ -83,7 +83,6 @@ QUESTIONS = {  # by name in the URL
             "What do coarse tokens still say about fine ones?": "projector_coverage",
             "Which tokens are longer than the others?": "token_norms",
             "How many tokens should each frame get for a query?": "query_budget",
-            "What would smaller patches gain?": "patch_size_law",
         },
     ),
     "cache": View(

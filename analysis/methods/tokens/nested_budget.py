@@ -107,14 +107,7 @@ def nested_budget(
     progress(1.0, "done")
     notes = (*notes, "The oracle knows the truth: it is a bound, no rule.")
     extra = () if sets is None else complexity(sets, found, tap.shape[1])
-    return _curve(
-        tap.name,
-        found,
-        what,
-        (*notes, "The oracle knows the truth: it is a bound, no rule."),
-        extra,
-        tap.shape[1],
-    )
+    return _curve(tap.name, found, what, notes, extra, tap.shape[1])
 
 
 def _live(tap, params, rng):
@@ -187,7 +180,9 @@ def _cost(shapes, params: NestedBudgetParams) -> Cost:
     held = 8.0 * rows * d * 5.0
     flops = FOLDS * 6 * 2.0 * (samples * rows * d + 4 * samples**3)
     return Cost(
-        OPENING + m.seconds(flops64=flops, moved=4 * held, calls=30.0 * samples), held, 6 * int(samples)
+        OPENING + 2e-3 * 6 * samples + m.seconds(flops64=flops, moved=4 * held, calls=30.0 * samples),
+        held,
+        6 * int(samples),
     )
 
 

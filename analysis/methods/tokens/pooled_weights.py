@@ -32,7 +32,8 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.attentive_sets import set_weights, standard_scores
-from analysis.tokens.pooling.generalised_mean import CLAMP, SHIFT, WAYS, made_positive, token_weights
+from analysis.tokens.pooling.effective import effective
+from analysis.tokens.pooling.generalised_mean import CLAMP, WAYS, made_positive, token_weights
 from analysis.tokens.pooling.token_sets import RUN, token_sets
 
 GEM, SETS, LARGEST = "generalised mean", "attentive set", "maximum"
@@ -43,7 +44,7 @@ POOLS, SHOWN = (GEM, SETS, LARGEST), 12
 class PooledWeightsParams:
     pooling: str = param(GEM, "What tokens are pooled by.", choices=POOLS)
     power: float = param(3.0, "p of the generalised mean, or β of the attentive set.", low=0.0, high=200.0)
-    positive: str = param(SHIFT, "How signed tokens become positive.", choices=WAYS)
+    positive: str = param(CLAMP, "How signed tokens become positive.", choices=WAYS)
     epsilon: float = param(1e-3, "ε, in root mean squares of the tokens.", low=1e-9, high=1.0)
     maximum_samples: int = param(64, "Most samples; a seeded random subset above.", low=2, high=5000)
 
@@ -116,11 +117,6 @@ def _shuffled(weight: np.ndarray, present: np.ndarray, rng) -> np.ndarray:
     return out
 
 
-def effective(share: np.ndarray) -> np.ndarray:
-    """(n,) exp of the entropy of shares (n, T)."""
-    return np.exp(-np.sum(share * np.log(np.where(share > 0, share, 1.0)), axis=1))
-
-
 def _estimates(share, null, present, d: int) -> tuple[Estimate, ...]:
     count, n = present.sum(axis=1), len(share)
     found = (
@@ -138,7 +134,7 @@ def _reading(estimates, present) -> str:
     count, most = estimates
     return (
         f"Of {present.sum(axis=1).mean():.3g} tokens a sample {count.value:.0%} count in effect, {count.null:.0%} if "
-        f"channels agreed on none; the first among them has {most.value:.1%} (then {most.null:.1%})."
+        f"channels agreed on none; the heaviest has {most.value:.1%} (then {most.null:.1%})."
     )
 
 

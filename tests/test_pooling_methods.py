@@ -1,0 +1,109 @@
+"""The pooling methods on tokens whose answer is known, and what they say of bad input."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from analysis import registry
+from analysis.activations import ArrayActivations, Layout
+from analysis.errors import NotFound
+from dashboard.browse.token_questions import QUESTIONS
+
+POOLING = ("pooling_curve", "pooled_weights", "nested_budget", "pooling_influence", "projector_coverage", "token_norms",
+           "query_budget")  # fmt: skip
+
+
+def tap(x, grid=None, leading=0, label=None):
+    n, t, d = x.shape
+    samples = {"label": np.arange(n) % 3 if label is None else label}
+    return ArrayActivations(
+        x.reshape(-1, d), samples=samples, layout=Layout(np.arange(n + 1) * t, grid, leading)
+    )
+
+
+def run(name, x, **params):
+    method = registry.method(name)
+    return method.function(x, params=method.params(**params), rng=np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def x():
+    rng = np.random.default_rng(5)
+    return rng.standard_normal((60, 17, 6)) + 2 * np.eye(6)[np.arange(60) % 3][:, None]
+
+
+def test_the_page_asks_them_all():
+    assert set(QUESTIONS["pooling"].asks.values()) == set(POOLING)
+
+
+@pytest.mark.parametrize("name", [m for m in POOLING if m != "query_budget"])
+def test_the_order_of_tokens_and_one_scale_change_nothing(x, name):
+    """Tokens in another order in every sample (on a grid they have places, so only the scale), all times 7."""
+    moved = 7.0 * (x if name in ("nested_budget", "projector_coverage", "token_norms") else _shuffled(x))
+    before, after = run(name, tap(x)), run(name, tap(moved))
+    for a, b in zip(before.estimates, after.estimates, strict=True):
+        if a.name != "squared correlation between groups of channels":
+            assert b.value == pytest.approx(a.value, abs=0.02 if name == "pooling_influence" else 1e-6), (
+                a.name
+            )
+
+
+def _shuffled(x):
+    return np.stack([s[np.random.default_rng(i).permutation(len(s))] for i, s in enumerate(x)])
+
+
+def test_a_class_token_is_a_pooling_of_its_own_and_no_token(x):
+    told = x.copy()
+    told[:, 0] = 50 * np.eye(6)[np.arange(60) % 3]
+    found = run("pooling_curve", tap(told, (4, 4), 1))
+    assert found.series["class token"][0] == 1
+    assert "class token" not in run("pooling_curve", tap(told[:, 1:], (4, 4))).series
+    lengths = run("token_norms", tap(told, (4, 4), 1))
+    assert lengths.markers["class token (mean)"] == pytest.approx(50)
+    assert lengths.counts["tokens"].sum() == 60 * 16
+    shares = run("pooled_weights", tap(told, (4, 4), 1))
+    assert (shares.grid, shares.leading, shares.values.shape) == ((4, 4), 1, (12, 17))
+    assert np.isnan(shares.values[:, 0]).all()
+    np.testing.assert_allclose(np.nansum(shares.values, axis=1), 1, rtol=1e-12)
+
+
+def test_one_p_of_other_folds_is_not_told_by_the_labels_it_is_judged_by():
+    """Pure noise: choosing among ten p and per channel gives no more than chance."""
+    rng = np.random.default_rng(2)
+    found = [run("pooling_curve", tap(rng.standard_normal((60, 8, 12)))).estimates for _ in range(4)]
+    for name in ("labels kept, one p, from other folds", "labels kept, a p for each channel"):
+        value = np.mean([e.value for es in found for e in es if e.name == name])
+        assert value == pytest.approx(1 / 3, abs=4 * np.sqrt(2 / 9 / 240))
+
+
+def test_texts_of_other_lengths_are_pooled():
+    rng = np.random.default_rng(3)
+    counts = rng.integers(3, 9, 60)
+    text = ArrayActivations(
+        rng.standard_normal((int(counts.sum()), 5)), samples={"label": np.arange(60) % 2},
+        layout=Layout(np.r_[0, np.cumsum(counts)]),
+    )  # fmt: skip
+    shares = run("pooled_weights", text).values
+    np.testing.assert_array_equal(np.isfinite(shares).sum(axis=1), counts[:12])
+    for name in set(POOLING) - {"nested_budget", "projector_coverage"}:
+        assert run(name, text).estimates
+    assert run("nested_budget", text, reader="a linear probe").x.tolist() == [1, 2, 4, 8]
+    assert any("left out" in c for c in run("projector_coverage", text).caveats)
+
+
+def test_coarse_tokens_of_other_samples_tell_nothing_where_place_tells_all():
+    rng = np.random.default_rng(4)
+    placed = 5 * rng.standard_normal((1, 16, 3)) + rng.standard_normal((90, 16, 3))
+    found = run("projector_coverage", tap(placed, (4, 4)))
+    assert found.series["average of each cell"][1] == pytest.approx(0.25, abs=0.04)
+    assert np.abs(found.null["average of each cell"]).max() < 0.05
+
+
+def test_asking_for_what_is_not_there(x):
+    with pytest.raises(NotFound, match="first = 60"):
+        run("query_budget", tap(x), first=60)
+    with pytest.raises(NotFound):
+        run("nested_budget", dataclasses.replace(tap(x), samples={}, digest=""))
