@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -237,3 +238,23 @@ def test_a_schedule_of_another_network_is_refused():
     network = made("vit")
     with pytest.raises(InputError, match="49 free tokens over 6 layers"):
         network.run(network.loaded.prepare(network.items), rule("tome"), schedule("even", 0.5, 6, 49))
+
+
+@pytest.mark.parametrize("kind", ["vit", "llama"])
+def test_the_atlas_notices_attention_that_queries_and_keys_do_not_tell(kind):
+    from analysis.tokens.attention.heads import _tells
+
+    network = made(kind)
+    inputs = network.loaded.prepare(network.items[:1])
+
+    def subject(factor):
+        def dumps(_size, names):
+            run = network.run(inputs, record=names)
+            if "queries" in names:
+                run.recorded["queries"][1] = factor * run.recorded["queries"][1]
+            yield slice(0, 1), run
+
+        return SimpleNamespace(dumps=dumps)
+
+    assert _tells(subject(1))
+    assert not _tells(subject(2))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from analysis.tokens.dump import means_inside
 from analysis.tokens.state import GONE, Step, TokenState, goes_to
 
 
@@ -64,3 +65,34 @@ def on_edge(owner: np.ndarray, cell: np.ndarray, grid: tuple[int, int]) -> np.nd
         found[:, :-1] |= right
         edge[b, here] = found.ravel()[cell[b, here]]
     return edge
+
+
+def of_survivors(
+    x: np.ndarray, free: np.ndarray, states: Sequence[TokenState], steps: Sequence[Step | None]
+) -> np.ndarray:
+    """(B, T, d) each row of `x` (B, T, d) made of what is left: the mean of what went into the same token, or, where
+    it was dropped, the nearest of those means (of the free tokens, where any is left); what a step says of what its
+    tokens are made again counts first."""
+    state = states[-1]
+    left = means_inside(x, state)
+    if rebuilds(steps):
+        return rebuilt(left, states, steps)
+    own = np.maximum(state.at, 0)
+    candidates = np.take_along_axis(free, own, axis=1) & state.valid
+    candidates = np.where(candidates.any(axis=1, keepdims=True), candidates, state.valid)
+    place = state.place
+    if (place == GONE).any():
+        far = np.square(left).sum(axis=2)[:, None] - 2 * x @ left.transpose(0, 2, 1)
+        nearest = np.where(candidates[:, None], far, np.inf).argmin(axis=2)
+        place = np.where(place == GONE, nearest, place)
+    return np.take_along_axis(left, place[:, :, None], axis=1)
+
+
+def missed_share(x: np.ndarray, made: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """(B,) squared distance of free tokens from what they are made of, over that from their mean; 0 without spread."""
+    there = free[:, :, None]
+    mean = (x * there).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    missed = (np.square(x - made) * there).sum(axis=(1, 2))
+    spread = (np.square(x - mean[:, None]) * there).sum(axis=(1, 2))
+    least = 1e-12 * (np.square(x) * there).sum(axis=(1, 2))
+    return np.where(spread > least, missed / np.where(spread > least, spread, 1.0), 0.0)

@@ -23,6 +23,7 @@ from analysis.tokens.subject import AUTOMATIC, ROWS
 from analysis.tokens.tap_dump import dump_of_rows
 
 BLOCKS, OUTPUTS = 6, 10  # of the stand-in
+PLACES = ("before attention", "before the MLP")
 STAND_IN = (
     f"No network was run: the rows of the tap go through {BLOCKS} residual blocks of random weights, which have "
     "learned nothing."
@@ -90,7 +91,7 @@ class NetworkStream:
     def norms(self) -> list[Norm]:
         blocks = enumerate(self.opened.network.blocks)
         return [_norm(f"{b.name}, {part}", (i, k), module) for i, b in blocks
-                for k, (part, module) in enumerate((("before attention", b.norm1), ("before the MLP", b.norm2)))]  # fmt: skip
+                for k, (part, module) in enumerate(zip(PLACES, (b.norm1, b.norm2), strict=True))]  # fmt: skip
 
 
 def _of_tensors(altered: Altered) -> dict:
@@ -171,9 +172,8 @@ class RandomStream:
         return Passed(hidden, between, present, answer)
 
     def norms(self) -> list[Norm]:
-        parts = ("before attention", "before the MLP")
         return [Norm(f"{name}, {part}", (i, k), divided, None, None) for i, name in enumerate(self.names)
-                for k, part in enumerate(parts)]  # fmt: skip
+                for k, part in enumerate(PLACES)]  # fmt: skip
 
 
 def divided(x: np.ndarray) -> np.ndarray:

@@ -17,7 +17,8 @@ from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme
 from dashboard.figures.text import markup, plain, shorten
 
-A_ROW, HEAD, PANEL = 7, 70, 172  # panels of a line; pixels
+A_ROW, HEAD, PANEL = 7, 60, 172  # panels of a line; pixels
+TOP, GAP = 0.2, 0.07  # above and between panels, of their height and width
 PAPER_ROW = {"single": 4, "double": 7, "slide": 7}
 
 
@@ -61,42 +62,41 @@ def screen(result: TokenFilm, theme: Theme, *, show="tokens", height=None, title
     lines = -(-len(shown) // columns)
     figure = screen_figure(theme, result.title, _one_line(result, show), show_title=title,
                            height=height or HEAD + PANEL * lines)  # fmt: skip
+    rows, wide = result.grid
+    apart = (rows * (1 + TOP), wide * (1 + GAP))  # from a panel to the next, in cells
+    images, titles, x, y, said = [], [], [], [], []
     how = look(theme.name == "dark")
-    for k, step in enumerate(shown):
-        _screen_panel(figure, result, int(step), k, (lines, columns), how, theme, show)
-    figure.update_layout(margin={"l": 8, "r": 8, "b": 8}, hovermode="closest")
+    for k, step in enumerate(map(int, shown)):
+        down, right = (k // columns) * apart[0], (k % columns) * apart[1]
+        place = {"x": right - 0.5, "y": down - 0.5, "sizex": wide, "sizey": rows, "sizing": "stretch"}
+        picture = _png(panel(result, step, how, show))
+        images.append({"source": picture, "xref": "x", "yref": "y", "layer": "below", **place})
+        name = f"{markup(result.names[step], 22)} · {left(result, step)}"
+        titles.append({"text": name, "x": right + (wide - 1) / 2,
+                       "y": down - 0.5, "yanchor": "bottom", "xanchor": "center", "showarrow": False,
+                       "font": {"size": 12, "color": theme.muted}})  # fmt: skip
+        _add_cells(result, step, down, right, x, y, said)
+    figure.add_trace(
+        {"type": "scatter", "x": np.array(x, np.float32), "y": np.array(y, np.float32), "mode": "markers",
+         "marker": {"size": 14, "opacity": 0, "symbol": "square"}, "showlegend": False, "hovertext": said,
+         "hovertemplate": "%{hovertext}<extra></extra>"}
+    )  # fmt: skip
+    bare = {"visible": False, "constrain": "domain", "fixedrange": True}
+    figure.update_layout(
+        images=images, annotations=titles, margin={"l": 8, "r": 8, "b": 8}, hovermode="closest",
+        xaxis={**bare, "range": [-0.5, apart[1] * (columns - 1) + wide - 0.5]},
+        yaxis={**bare, "scaleanchor": "x", "range": [apart[0] * (lines - 1) + rows - 0.5, -0.5 - TOP * rows]},
+    )  # fmt: skip
     return figure
 
 
-def _screen_panel(figure, result: TokenFilm, step: int, k: int, places, how, theme: Theme, show: str) -> None:
-    import plotly.graph_objects as go
-
-    (lines, columns), (i, j), tag = places, divmod(k, places[1]), "" if k == 0 else str(k + 1)
-    rows, wide = result.grid
-    left_edge, top = j / columns, 1 - i / lines
-    bare = {"visible": False, "constrain": "domain", "fixedrange": True}
-    figure.update_layout({
-        f"xaxis{tag}": {**bare, "domain": [left_edge + 0.006, left_edge + 1 / columns - 0.006], "anchor": f"y{tag}",
-                        "range": [-0.5, wide - 0.5]},
-        f"yaxis{tag}": {**bare, "domain": [top - 1 / lines + 0.01, top - 0.17 / lines], "anchor": f"x{tag}",
-                        "scaleanchor": f"x{tag}", "range": [rows - 0.5, -0.5]},
-    })  # fmt: skip
-    figure.add_layout_image(
-        source=_png(panel(result, step, how, show)), xref=f"x{tag}", yref=f"y{tag}", x=-0.5, y=-0.5, sizex=wide,
-        sizey=rows, sizing="stretch", layer="below",
-    )  # fmt: skip
-    cell = np.asarray(result.cell)
+def _add_cells(result: TokenFilm, step: int, down: float, right: float, x: list, y: list, said: list) -> None:
+    """What the pointer says on the cells of one panel."""
+    cell, wide = np.asarray(result.cell), result.grid[1]
     there = np.flatnonzero(cell >= 0)
-    figure.add_trace(go.Scatter(
-        x=(cell[there] % wide).astype(np.float32), y=(cell[there] // wide).astype(np.float32), mode="markers",
-        marker={"size": 14, "opacity": 0, "symbol": "square"}, xaxis=f"x{tag}", yaxis=f"y{tag}", showlegend=False,
-        hovertext=[pointed(result, step, int(t)) for t in there], hovertemplate="%{hovertext}<extra></extra>",
-    ))  # fmt: skip
-    figure.add_annotation(
-        text=f"{markup(result.names[step], 22)} · {left(result, step)}", x=left_edge + 0.5 / columns, y=top,
-        xref="paper", yref="paper", xanchor="center", yanchor="top", showarrow=False,
-        font={"size": 12, "color": theme.muted},
-    )  # fmt: skip
+    x += (right + cell[there] % wide).tolist()
+    y += (down + cell[there] // wide).tolist()
+    said += [pointed(result, step, int(t)) for t in there]
 
 
 def _png(picture: np.ndarray) -> str:

@@ -55,8 +55,8 @@ def changed_updates(
     """(b, L) ‖u'_l - u_l‖ / ‖u_l‖ over tokens, from states L + 1 of a pass and of an altered one. Where u_l is 0 it is
     held against u'_l."""
     found = []
-    for l in range(len(plain) - 1):
-        u, v = plain[l + 1] - plain[l], other[l + 1] - other[l]
+    for i in range(len(plain) - 1):
+        u, v = plain[i + 1] - plain[i], other[i + 1] - other[i]
         length = lengths(u)
         found.append(
             over_tokens(_over(lengths(v - u), np.where(length > 0, length, lengths(v))), present, largest)
@@ -83,8 +83,8 @@ class Change:
 
 
 def change_of_level(profiles: np.ndarray, rng: np.random.Generator, draws: int = 200) -> Change:
-    """Where the mean of `profiles` (n, L), L >= 4, is best described by two levels, of two layers or more each."""
-    n, layers = profiles.shape
+    """Where the mean of `profiles` (n, L), L >= 4, is best described by two levels."""
+    n = len(profiles)
     at, share = _best_split(profiles.mean(axis=0))
     again = [_best_split(profiles[rng.integers(0, n, n)].mean(axis=0))[0] for _ in range(draws)]
     orders = [_best_split(rng.permutation(profiles.mean(axis=0))) for _ in range(5 * draws - 1)]
@@ -98,7 +98,7 @@ def _best_split(y: np.ndarray) -> tuple[int, float]:
     total, best = float(np.square(y - y.mean()).sum()), (len(y) // 2, 0.0)
     if not total > 1e-24 * max(float(np.square(y).sum()), 1e-300):
         return best
-    for k in range(2, len(y) - 1):
+    for k in range(1, len(y)):
         first, second = y[:k], y[k:]
         explained = k * (len(y) - k) / len(y) * (first.mean() - second.mean()) ** 2 / total
         if explained > best[1] + 1e-12:

@@ -138,7 +138,7 @@ def _reading(reader, found, measure, value, null, more) -> str:
         return f"{said}; independent weights give 1/d² = {1 / reader.width**2:.2g}, keys of others {null.mean():.2g}."
     return (
         f"{said}; reading all alike gives {found.even.mean():.4g}. {more.sum()} of {more.size} "
-        f"head{'s' if more.size > 1 else ''} go beyond what places alone give (on average {null.mean():.3g})."
+        f"{'heads go' if more.size > 1 else 'head goes'} beyond what places alone give (on average {null.mean():.3g})."
     )
 
 

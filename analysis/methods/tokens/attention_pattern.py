@@ -34,10 +34,10 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import ParameterError
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.attention.heads import HeadReader, answering, heads_of, token_name
+from analysis.tokens.attention.drawn import asker_name, drawn
+from analysis.tokens.attention.heads import HeadReader, answering, heads_of
 from analysis.tokens.attention.measures import KEYS, keys_for
 from analysis.tokens.attention.position_null import even_rows, others_rows
-from analysis.tokens.opened import picture_of
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
@@ -127,12 +127,12 @@ def _map(reader: HeadReader, at, layer, head, query, found, got) -> TokenMap:
     there = reader.layout.present[at]
     share = may[at].sum() * np.stack([rows[at], null[at], rows[at] - null[at]])
     values = np.vstack([share, got])[:, there]
-    grid, leading, picture, words = _drawn(reader, at, there)
+    grid, leading, picture, words = drawn(reader, at)
     asked = reader.layout.present[:, query]
     apart = 0.5 * np.abs(rows - null).sum(axis=1)
-    asker = words[query] if words else token_name(reader.layout, at, query)
+    asker = asker_name(reader, at, query, words)
     return TokenMap(
-        title=f"What {asker!r} reads: layer {layer + 1}, head {head + 1}, sample {int(reader.samples[at])}",
+        title=f"What {asker} reads: layer {layer + 1}, head {head + 1}, sample {int(reader.samples[at])}",
         reading=_reading(reader, at, query, rows, null, may, asker, words),
         estimates=_estimates(reader, at, apart, asked, rows),
         caveats=(*reader.notes, *_caveats(reader, leading, share)),
@@ -142,28 +142,13 @@ def _map(reader: HeadReader, at, layer, head, query, found, got) -> TokenMap:
     )  # fmt: skip
 
 
-def _drawn(reader: HeadReader, at: int, there: np.ndarray):
-    """Grid and leading tokens where patches fill it, picture, words."""
-    cell, layout = reader.layout.cell[at][there], reader.layout
-    leading = int((cell < 0).sum())
-    grid = layout.grid
-    if grid is None or list(cell[leading:]) != list(range(grid[0] * grid[1])):
-        grid, leading = None, 0
-    if not getattr(reader.who, "is_network", False):
-        return grid, leading, None, ()
-    place = int(reader.places[at])
-    words = reader.who.opened.words(place)
-    picture = picture_of(reader.who.opened.prepared(place, place + 1)) if grid else None
-    return grid, leading, picture, words if len(words) == there.sum() else ()
-
-
 def _reading(reader, at, query, rows, null, may, asker, words) -> str:
     best = int(rows[at].argmax())
-    name = repr(words[best]) if words else token_name(reader.layout, at, best)
+    name = asker_name(reader, at, best, words)
     places = int(null[at].argmax())
     usual = "as places alone would" if places == best else "which places alone would not"
     return (
-        f"{asker!r} reads {name} most, {rows[at, best]:.0%} of its mass, {usual}; "
+        f"{asker} reads {name} most, {rows[at, best]:.0%} of its mass, {usual}; "
         f"{int(keys_for(rows[at]))} of {int(may[at].sum())} keys hold 90 % (by places alone {int(keys_for(null[at]))})."
     )
 

@@ -139,18 +139,23 @@ def _estimates(values: np.ndarray, measure: str, d: int, rng) -> tuple[Estimate,
 def _reading(values: np.ndarray, measure: str, told) -> str:
     mean = values.mean(axis=0)
     if measure == SIZE:
-        text = f"A layer adds {mean[0]:.2g} of the stream's length at first and {mean[-1]:.2g} at last; equal new updates would add 1 and {fresh(len(mean))[-1]:.2g}."
+        text = (
+            f"A layer adds {mean[0]:.2g} of the stream's length at first and {mean[-1]:.2g} at last; equal new updates "
+            f"would add 1 and {fresh(len(mean))[-1]:.2g}."
+        )
     else:
-        text = f"The cosine of what a layer adds with the stream goes from {mean[0]:+.2f} to {mean[-1]:+.2f}; 0 is new, below it erases."
+        text = (
+            f"The cosine of what a layer adds with the stream goes from {mean[0]:+.2f} to {mean[-1]:+.2f}; 0 is new, "
+            "below it erases."
+        )
     change = next((e for e in told if e.name.startswith("layers before")), None)
     if change is None:
         return text
-    sure = (
-        "more than layers in random order would show"
-        if change.p_value < 0.05
-        else "no more than layers in random order show"
+    sure = "more" if change.p_value < 0.05 else "no more"
+    return (
+        f"{text} The level changes behind layer {change.value:.0f} of {len(mean)}, {sure} than layers in random order "
+        f"would show (p = {change.p_value:.2g})."
     )
-    return f"{text} The level changes behind layer {change.value:.0f} of {len(mean)}, {sure} (p = {change.p_value:.2g})."  # fmt: skip
 
 
 def _caveats(who, measure: str, layers: int) -> list[str]:
@@ -176,7 +181,7 @@ def _check() -> tuple[CheckLine, ...]:
     step = np.repeat([[1.0] * 5 + [0.4] * 3], 20, axis=0) + 0.02 * rng.standard_normal((20, 8))
     mute = RandomStream(rng.standard_normal((4, 6, 8)), np.ones((4, 6), bool), rng, 3, mute=(1,))
     return (
-        CheckLine("orthogonal updates: largest distance from 1/√l", 0.0, float(np.abs(size[0] - fresh(8)).max()), 1e-12),
+        CheckLine("orthogonal updates: distance from 1/√l", 0.0, float(np.abs(size[0] - fresh(8)).max()), 1e-12),
         CheckLine("their cosine", 0.0, float(np.abs(cosine).max()), 1e-12),
         CheckLine("half of the stream again: size", 0.5, float(twice[0][0, 0]), 1e-12),
         CheckLine("half of the stream again: cosine", 1.0, float(twice[1][0, 0]), 1e-12),
@@ -189,8 +194,9 @@ METHODS = (
     Method(
         id="layer_contribution", family="tokens", title="What each layer adds", version=1, function=layer_contribution,
         summary="Size of every layer's update over the stream's, or their cosine, and where it changes.",
-        params=LayerContributionParams, result=Curve, check=_check, cost=lambda shapes, params: passes_cost(shapes, params, 1),
-        minimum_rows=2, invariance="rotations of the stream; one scale for the stream and all updates; the order of samples",
+        params=LayerContributionParams, result=Curve, check=_check, minimum_rows=2,
+        cost=lambda shapes, params: passes_cost(shapes, params, 1),
+        invariance="rotations of the stream; one scale for it and all updates; the order of samples",
         papers=("Do Language Models Use Their Depth Efficiently?",), libraries=("torch", "transformers"),
     ),
 )  # fmt: skip

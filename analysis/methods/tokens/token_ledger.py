@@ -33,10 +33,11 @@ from analysis.errors import InputError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.ledger import COSINE, MEASURES, NATS, RIGHT, SAME, spend
-from analysis.tokens.rule import Rule, rule, rules
+from analysis.tokens.over_samples import RULES_HELP, asked_rules, count_of, handful_note
+from analysis.tokens.rule import Rule, rule
 from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
 
-OPENING, ALL = 6.0, "all"
+OPENING = 6.0
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 TOLD = 0.6  # of the multiply-adds, that estimates are of
 UNITS = {SAME: "share of samples", RIGHT: "share of samples", COSINE: "cosine", NATS: "nats"}
@@ -45,7 +46,7 @@ UNITS = {SAME: "share of samples", RIGHT: "share of samples", COSINE: "cosine", 
 @dataclass(frozen=True)
 class TokenLedgerParams:
     measure: str = param(COSINE, "What is compared with the full answer.", choices=MEASURES)
-    rules: str = param(ALL, "Ids of rules with commas between them, or all.")
+    rules: str = param("", RULES_HELP)
     maximum_samples: int = param(64, "Most samples; a seeded random subset above.", low=2, high=100_000)
     source: str = param(
         AUTOMATIC, "Whose tokens: the network's, or the recorded rows.", choices=SOURCES, late=True
@@ -74,7 +75,7 @@ def token_ledger(
         A rule that there is not, or that these tokens do not allow; fewer than two samples of two tokens.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    chosen = chosen_rules(params.rules)
+    chosen = asked_rules(params.rules)
     who, notes = subject(
         tap, params.maximum_samples, rng, params.source, lambda f, doing="": progress(0.1 * f, doing)
     )
@@ -85,14 +86,7 @@ def token_ledger(
     chosen = [one for one in chosen if (one.id, SHARES[0]) in spent]
     if not chosen:
         raise InputError(" ".join(said), "a rule that these tokens allow", "Ask for all rules")
-    return _curve(who, chosen, spent, measure, tap, (*notes, *told, *said))
-
-
-def chosen_rules(asked: str) -> list[Rule]:
-    """The rules of these ids. Raises NotFound."""
-    if asked.strip() in (ALL, ""):
-        return [one for one in rules().values() if one.id != "random"]
-    return [rule(name) for name in dict.fromkeys(a.strip() for a in asked.split(",") if a.strip())]
+    return _curve(who, chosen, spent, measure, tap, (*notes, *told, *said, *handful_note(params.rules)))
 
 
 def chance_of(one: Rule) -> Rule:
@@ -178,7 +172,7 @@ def _caveats(who, chosen, spent) -> list[str]:
 
 def _cost(shapes, params: TokenLedgerParams) -> Cost:
     (n, k), m = shapes[0], machine()
-    count = len(rules()) if params.rules.strip() in (ALL, "") else params.rules.count(",") + 1
+    count = count_of(params.rules)
     samples = max(min(n, params.maximum_samples), 1)
     passes = samples * (1 + 2 * count * len(SHARES))
     tokens = min(n, 256)

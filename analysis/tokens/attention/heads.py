@@ -111,6 +111,12 @@ def heads_of(
     who, notes = subject(tap, most, rng, source, lambda f, doing="": progress(0.1 * f, doing))
     refuse_few(tap.name, who.n, FEWEST, "sample(s)")
     places = _places(who.samples, maximum, rng, also, tap.name)
+    notes = tuple(said for said in notes if not said.startswith("The answer is"))  # nobody answers here
+    if len(places) < who.n:
+        notes = (
+            f"Attention was read of {len(places)} of {who.n} samples, at random.",
+            *notes[who.is_network :],
+        )
     if not who.is_network:
         q, k = ([who.dump.recorded[name][0][places]] for name in ("queries", "keys"))  # all layers are alike
         return HeadReader(who.dump.layout.rows(places), q, k, who.samples[places], tap.shape[1], who.what, notes,

@@ -35,10 +35,10 @@ class Attended:
 
 class Attending:
     """What one attention module is to do in one pass. `bias(mask, queries)` gives what is added to the logits, or None;
-    `wanted` : whether the weights are to be made."""
+    `wanted` : whether the weights are to be made. `change(keys, values)` gives what is read in their place."""
 
-    def __init__(self, bias: Callable, wanted: bool) -> None:
-        self.bias, self.wanted = bias, wanted
+    def __init__(self, bias: Callable, wanted: bool, change: Callable | None = None) -> None:
+        self.bias, self.wanted, self.change = bias, wanted, change
         self.done: Attended | None = None
 
     def __call__(self, query, key, value, mask, scale: float):
@@ -48,6 +48,8 @@ class Attending:
         if key.shape[1] != query.shape[1]:
             groups = query.shape[1] // key.shape[1]
             key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+        if self.change is not None:
+            key, value = self.change(key, value)
         bias, weights = self.bias(mask, query), None
         if self.wanted:
             logits = (query @ key.transpose(2, 3)) * scale

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+from functools import partial
 
 import numpy as np
 
@@ -24,9 +25,9 @@ class Passing:
     """The state of one pass; see `TokenNetwork.run` for what is given."""
 
     def __init__(
-        self, network, inputs, rule, schedule, settings, rng, record, repack, given, altered=None
+        self, network, inputs, rule, schedule, settings, rng, record, repack, given, altered=None, change=None
     ) -> None:  # fmt: skip
-        self.altered = dict(altered or {})
+        self.altered, self.change = dict(altered or {}), change
         unknown = set(record) - set(RECORDABLE)
         if unknown:
             raise InputError(f"recording {sorted(unknown)}", "names among " + ", ".join(RECORDABLE))
@@ -108,7 +109,7 @@ class Passing:
         return self.rule is not None and self.rule.place == place and bool(self._remove[:, number].any())
 
     def _attend(self, number: int, block, x, facts, active):
-        attend = Attending(self._bias, self._wanted(number))
+        attend = Attending(self._bias, self._wanted(number), self.change and partial(self.change, number))
         out = self._through(block, x, facts, active, attend)
         done = attend.done
         done.rotary = self._sliced(facts).get("position_embeddings")

@@ -9,7 +9,7 @@ opened: without a rule both give the same answers. torch is imported when a netw
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -73,6 +73,7 @@ class TokenNetwork:
         self, inputs, rule: Rule | None = None, schedule: Schedule | None = None, settings=None,
         rng: np.random.Generator | None = None, record: tuple[str, ...] = (), repack: bool = False,
         given: Mapping[str, np.ndarray] | None = None, altered: Mapping[int, object] | None = None,
+        change: Callable | None = None,
     ) -> TokenRun:  # fmt: skip
         """One pass of prepared `inputs`. `record` : names of `passing.RECORDABLE`. `repack` : rotary positions are
         numbered anew after each removal, instead of staying. `given` : (B, T, …) arrays by name that the rule may ask
@@ -101,6 +102,7 @@ class TokenNetwork:
             repack,
             given,
             altered,
+            change,
         )
         start = time.perf_counter()
         with self._followed(passing), torch.inference_mode():

@@ -1,0 +1,215 @@
+"""What does each token take of each other? One mixer of one sample as a matrix, on the same axes whatever it is.
+
+    y_t = Σ_s M[t, s] u_s     rows: tokens that read, columns: tokens that are read
+
+Attention gives its weights. A selective scan (Mamba) gives M[t, s] = Σ_n C_t[n] (Π_{k=s+1..t} Ā_k[n]) B̄_s[n], checked
+against what the mixer passes on; a convolution its filter along diagonals; queries and keys can also be mixed by linear
+attention φ(q)·φ(k), a Gaussian kernel exp(-|q - k|² / 2) or a decaying scan. Without a network the rows of a sample
+stand for queries and keys.
+
+Told: half-life (tokens within which half of |M| lies), mean distance |t - s| of the mass, Toeplitz score (share of the
+variance that t - s tells), largest rank of a block below the diagonal (at most the state of a scan), what rows sum to.
+
+Interval: of the distance Student's t over rows, which are not independent. Null: each row's mass spread evenly over what
+it may read; of the Toeplitz score the entries exchanged (closed form); of the rank unrelated entries, T / 2.
+
+When it lies: a matrix says what is mixed, not what it does: values, gates, skips and later layers change it; one head or
+channel of one sample is an anecdote; of a filter that reads several channels the root mean square is shown.
+
+Cost: one pass of the sample; O(T² N) for each channel of a scan, O(T³) for the rank.
+
+References: A. Ali, I. Zimerman & L. Wolf (2024), "The hidden attention of Mamba models"; A. Katharopoulos et al. (2020).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import ArrayActivations, Layout, as_activations
+from analysis.compute.machine import machine
+from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.errors import InputError
+from analysis.results import Estimate, Matrix
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.mixers import measures
+from analysis.tokens.mixers.linear_attention import GAUSSIAN, LINEAR
+from analysis.tokens.mixers.reading import FORGETS, MIXERS, OWN, SCAN, mixers
+from analysis.tokens.subject import AUTOMATIC, SOURCES
+
+OPENING, SHOWN = 6.0, 160  # seconds; tokens that are drawn one by one
+
+
+@dataclass(frozen=True)
+class MixingMatrixParams:
+    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
+    layer: int = param(0, "Which mixer, counted from 0.", low=0, high=999)
+    head: int = param(0, "Which head or channel of it, counted from 0.", low=0, high=1_000_000)
+    mixer: str = param(OWN, "The network's own, or another made of its queries and keys.", choices=MIXERS)
+    source: str = param(
+        AUTOMATIC, "Whose tokens: the network's, or the recorded rows.", choices=SOURCES, late=True
+    )
+
+
+def mixing_matrix(
+    activations, params: MixingMatrixParams = MixingMatrixParams(), rng=None, progress=no_progress
+) -> Matrix:
+    """The T x T matrix of one head or channel.
+
+    Parameters
+    ----------
+    activations : Activations or array (rows, units)
+        Any tap of a network that can be run again; otherwise its rows are the tokens.
+
+    Returns
+    -------
+    Matrix
+        Rows read, columns are read; above 160 tokens neighbours are drawn together. Estimates: reach, Toeplitz score,
+        rank.
+
+    Raises
+    ------
+    NotFound, InputError, NotEnoughData
+        No such sample, layer or head; over 1,024 tokens; a matrix of zeros; a scan that is not what the mixer does;
+        fewer than two samples of two tokens.
+    """
+    tap, rng = as_activations(activations), rng or np.random.default_rng(0)
+    found = mixers(tap, tap.layout.n_samples, rng, params.mixer, params.source, progress)
+    progress(0.6, "the mixer")
+    one = found.read(found.place(params.sample))
+    m = one.matrix(params.layer, params.head)
+    if not np.abs(m).sum() > 0:
+        raise InputError(
+            f"layer {params.layer}, {found.head} {params.head} mixes nothing", "a matrix that is not 0"
+        )
+    told = _estimates(m, found.units)
+    progress(1.0, "done")
+    drawn, names, runs = gathered(m, _names(one, len(m)))
+    return Matrix(
+        title=f"What tokens of sample {params.sample} take of each other: {found.what}, {found.layers[params.layer]}, "
+        f"{found.head} {params.head}", values=drawn, row_names=names, column_names=names,
+        value_name="M: row takes of column", null=gathered(spread(m), names)[0] if runs == 1 else None,
+        diverging=bool((m < 0).any()), estimates=told, reading=_reading(told, m),
+        caveats=(*found.notes, *_caveats(m, runs)),
+    )  # fmt: skip
+
+
+def _names(one, tokens: int) -> tuple[str, ...]:
+    if len(one.words) == tokens:
+        return tuple(f"{i} {w}" for i, w in enumerate(one.words))
+    if one.grid and len(one.cell) == tokens:
+        return tuple(
+            f"{i} ({c // one.grid[1]}, {c % one.grid[1]})" if c >= 0 else f"{i}"
+            for i, c in enumerate(one.cell)
+        )
+    return tuple(map(str, range(tokens)))
+
+
+def spread(m: np.ndarray) -> np.ndarray:
+    """(T, T) the sum of each row evenly over what it may read."""
+    there = np.tril(np.ones(m.shape)) if measures.is_causal(m) else np.ones(m.shape)
+    return there * (m.sum(axis=1) / there.sum(axis=1))[:, None]
+
+
+def gathered(m: np.ndarray, names) -> tuple[np.ndarray, tuple[str, ...], int]:
+    """(matrix, names, how many tokens are drawn together): sums over what is read, means over who reads."""
+    runs = -(-len(m) // SHOWN)
+    if runs == 1 or len(names) != len(m):
+        return m, tuple(names), runs
+    starts = np.arange(0, len(m), runs)
+    summed = np.add.reduceat(np.add.reduceat(m, starts, axis=1), starts, axis=0)
+    size = np.diff(np.append(starts, len(m)))
+    return summed / size[:, None], tuple(f"{names[s]} …" for s in starts), runs
+
+
+def _estimates(m: np.ndarray, d: int) -> tuple[Estimate, ...]:
+    t = len(m)
+    lag = np.abs(np.arange(t)[:, None] - np.arange(t)[None]).astype(float)
+    there = np.tril(np.ones(m.shape)) if measures.is_causal(m) else np.ones(m.shape)
+    size = np.abs(m)
+    rows = size.sum(axis=1) > 0
+    each = (size * lag).sum(axis=1)[rows] / size.sum(axis=1)[rows]
+    even = (there * lag).sum(axis=1)[rows] / there.sum(axis=1)[rows]
+    ends = mean_interval(each, 0.0)
+    ends = ends | {"interval": "Student's t over rows"} if ends else {"interval": "none: one row"}
+    exact = {"n": t, "d": d, "interval": "none: one matrix"}
+    score, chance = measures.toeplitz_score(m)
+    return (
+        Estimate("mean distance read from", float(each.mean()), **ends, null=float(even.mean()), n=int(rows.sum()), d=d,
+                 null_method="rows read all alike", unit="tokens", estimator="Σ |M| |t - s| / Σ |M| of each row"),
+        Estimate("half-life", measures.half_life(m), null=measures.uniform_half_life(t), unit="tokens", **exact,
+                 null_method="all distances alike", estimator="half of the mean |M| over distances"),
+        Estimate("Toeplitz score", score, null=chance, null_method="entries exchanged, closed form", **exact,
+                 estimator="share of the variance told by t - s"),
+        Estimate("rank of blocks below the diagonal", float(measures.semiseparable_rank(m)), null=float(t // 2), **exact,
+                 null_method="unrelated entries", estimator="largest of 16 blocks, from 1e-6 of the largest value"),
+    )  # fmt: skip
+
+
+def _reading(told, m: np.ndarray) -> str:
+    kind = "read only what came before" if measures.is_causal(m) else "read both ways"
+    return (
+        f"Tokens {kind}, {told[0].value:.3g} tokens away on average (all alike: {told[0].null:.3g}); place alone tells "
+        f"{told[2].value:.0%} of the matrix (by chance {told[2].null:.0%}), and {told[3].value:.0f} numbers of state would "
+        f"carry it (unrelated entries: {told[3].null:.0f})."
+    )  # fmt: skip
+
+
+def _caveats(m: np.ndarray, runs: int) -> list[str]:
+    off, negative = measures.row_faults(m)
+    said = ["One head or channel of one sample."]
+    if off > 1e-3:
+        said.append(
+            f"Rows are no shares: sums are up to {off:.3g} off 1; rollout does not hold for this mixer."
+        )
+    if negative > 0:
+        said.append(f"{negative:.0%} of the mass is negative.")
+    if runs > 1:
+        said.append(f"{runs} neighbours are drawn as one; numbers are of all {len(m):,} tokens.")
+    return said
+
+
+def _cost(shapes, params: MixingMatrixParams) -> Cost:
+    (n, k), m = shapes[0], machine()
+    held = 26.0 * n * k + 9.0 * 17 * n + 1e5  # of a network its own memory comes on top
+    return Cost(OPENING + m.seconds(flops64=1e7, moved=8.0 * n * k), held, 1)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """Rows that are all alike are read alike; a scan of constant rows is a power of its distance, of rank 1."""
+    x = np.ones((24, 4))
+    x[12:] = -1.0
+    tap = ArrayActivations(x, name="planted", layout=Layout(np.array([0, 12, 24])))
+    scan = mixing_matrix(tap, MixingMatrixParams(mixer=SCAN))
+    even = mixing_matrix(tap, MixingMatrixParams(mixer=LINEAR))
+    one = mixing_matrix(tap, MixingMatrixParams(mixer=GAUSSIAN))
+    ratio = scan.values[11, 0] / scan.values[11 - int(FORGETS), 0]
+    return (
+        CheckLine("linear attention of equal tokens", 1 / 12, float(even.values[3, 7]), 1e-12),
+        CheckLine("Gaussian kernel of equal tokens", 1.0, float(one.values.min()), 1e-12),
+        CheckLine("decay of the scan over its half-life", 0.5, float(ratio), 1e-12),
+        CheckLine("a scan of constant rows is Toeplitz", 1.0, scan.estimates[2].value, 1e-9),
+        CheckLine("and of rank 1", 1.0, scan.estimates[3].value, 0.0),
+    )
+
+
+METHODS = (
+    Method(
+        id="mixing_matrix",
+        family="tokens",
+        title="A mixer as a matrix",
+        summary="What each token takes of each other: attention, scans, filters and linear attention on the same axes.",
+        version=1,
+        function=mixing_matrix,
+        params=MixingMatrixParams,
+        result=Matrix,
+        check=_check,
+        cost=_cost,
+        minimum_rows=4,
+        invariance="rotations of queries and keys together, for all but linear attention",
+        papers=("VCMamba: Bridging Convolutions with Multi-Directional Mamba for Efficient Visual Representation",
+                "Softmax-free Linear Transformers"),
+        libraries=("torch", "transformers"),
+    ),
+)  # fmt: skip

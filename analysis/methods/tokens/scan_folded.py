@@ -1,0 +1,242 @@
+"""What does a token read, folded back onto the image, and what does the order of a scan do to it?
+
+A scan reads tokens in an order: by row, by column, as a snake, along diagonals, each forwards or backwards. In scan
+order its matrix M is lower triangular; on the grid the row of a token t shows what came before it,
+
+    map_r(cell) = M_r[place_r(t), place_r(cell)],     summed over routes: what a scan in all directions reads.
+
+Of a network of scans its own M is shown, what the token reads and who reads it; of attention the mean over heads. Beside
+it a decaying scan of the rows of the tap, B = x, C = x / √d, half forgotten in a number of tokens, along every route: a
+common measure of what an order can see.
+
+Told for every map, over all tokens: mean distance on the grid, and the share of it that lies along rows of the image: a
+scan by rows leaves streaks, which is a share far from that of even reading. Interval: Student's t over tokens, which
+are not independent. Null: all that the order lets a token read, alike.
+
+When it lies: the scan of rows is not the network's, and how fast it forgets is a setting; a token at a corner sees
+little in some orders; tokens without a place on the grid are not drawn.
+
+Cost: one pass of the sample; O(routes T²).
+
+References: "VCMamba"; "MHS-VM: multi-head scanning for Vision Mamba"; "Mamba2D"; A. Ali et al. (2024), "The hidden
+attention of Mamba models".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import ArrayActivations, Layout, as_activations
+from analysis.compute.machine import machine
+from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.errors import InputError, NotFound
+from analysis.results import Estimate, TokenMap
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.mixers import measures
+from analysis.tokens.mixers.reading import MOST_TOKENS, Mixing, decaying_scan, network_mixers, row_tokens
+from analysis.tokens.mixers.routes import folded, several
+from analysis.tokens.subject import AUTOMATIC, ROWS, SOURCES
+
+OPENING, HEADS = 6.0, 16  # seconds; heads or channels that a mean is of
+ALL, READS, READERS = "all routes", "the network: what it reads", "the network: who reads it"
+
+
+@dataclass(frozen=True)
+class ScanFoldedParams:
+    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
+    token: int | None = param(
+        None, "Its place on the grid, row by row; automatic: the middle.", low=0, high=1_000_000
+    )
+    layer: int = param(0, "Which mixer of the network, counted from 0.", low=0, high=999)
+    forgets: float = param(8.0, "Tokens after which the scan of rows has forgotten half.", low=0.5, high=1e5)
+    source: str = param(
+        AUTOMATIC, "Whose tokens: the network's, or the recorded rows.", choices=SOURCES, late=True
+    )
+
+
+def scan_folded(
+    activations, params: ScanFoldedParams = ScanFoldedParams(), rng=None, progress=no_progress
+) -> TokenMap:
+    """Maps of what one token reads.
+
+    Parameters
+    ----------
+    activations : Activations or array (rows, units)
+        A tap with tokens on a grid; without a grid they lie on a line.
+
+    Returns
+    -------
+    TokenMap
+        A map for each route, their sum, and for the network. Estimates: distance and direction of each.
+
+    Raises
+    ------
+    NotFound, InputError, NotEnoughData
+        No such sample, layer or token; over 1,024 tokens; rows that are all alike; fewer than two samples of two tokens.
+    """
+    tap, rng = as_activations(activations), rng or np.random.default_rng(0)
+    own, notes = _of_network(tap, params, rng)
+    rows = row_tokens(tap, tap.layout.n_samples, rng, progress)
+    at = np.flatnonzero(rows.samples == params.sample)
+    if not len(at):
+        raise NotFound(f"sample {params.sample} of {tap.name}", "a sample with two tokens or more")
+    x, cell = rows.x[at[0]], rows.cell[at[0]]
+    grid = rows.grid or (1, int(cell.max()) + 1)
+    _refuse(x, grid)
+    whole = np.zeros((grid[0] * grid[1], x.shape[1]))
+    whole[cell[cell >= 0]] = x[cell >= 0]
+    token = (
+        whole.shape[0] // 2 + (grid[1] // 2 if grid[0] % 2 == 0 else 0)
+        if params.token is None
+        else params.token
+    )
+    if token >= len(whole):
+        raise NotFound(f"token {token} of sample {params.sample}", f"0 to {len(whole) - 1}")
+    found = {name: _along(whole, order, params.forgets) for name, order in several(grid).items()}
+    found = {ALL: sum(found.values()), **found}
+    maps, used = {name: m[token] for name, m in found.items()}, dict(found)
+    if (
+        own is not None
+        and own.grid == grid
+        or own is not None
+        and own.grid is None
+        and own.tokens == len(whole)
+    ):
+        m = _on_cells(own, params.layer, len(whole))
+        maps, used = {READS: m[token], READERS: m[:, token], **maps}, {READS: m, **used}
+    progress(1.0, "done")
+    told = tuple(e for name, m in used.items() for e in _estimates(name, m, grid, tap.shape[1]))
+    picture = None if own is None or own.picture is None else own.picture[None]
+    return TokenMap(
+        title=f"What token {token} of sample {params.sample} reads, route by route", samples=np.arange(len(maps)),
+        values=np.stack(list(maps.values())), value_name="M", grid=grid, names=tuple(maps), pictures=picture,
+        estimates=told, reading=_reading(told, token, grid), caveats=(*notes, *rows.notes, *_caveats(params, cell)),
+    )  # fmt: skip
+
+
+def _refuse(x: np.ndarray, grid) -> None:
+    if grid[0] * grid[1] > MOST_TOKENS:
+        raise InputError(f"a grid of {grid[0]} x {grid[1]} tokens", f"at most {MOST_TOKENS:,} tokens")
+    if not np.abs(x).max() > 0:
+        raise InputError("rows that are all alike", "tokens that differ from each other")
+
+
+def _of_network(tap, params, rng) -> tuple[Mixing | None, tuple[str, ...]]:
+    if params.source == ROWS:
+        return None, ()
+    try:
+        found = network_mixers(tap, tap.layout.n_samples, rng)
+        own = found.read(found.place(params.sample))
+    except (InputError, NotFound) as error:
+        return None, (f"The network is not run: {str(error).split('. ')[0]}.",)
+    if params.layer >= len(own.heads):
+        raise NotFound(f"layer {params.layer}", f"0 to {len(own.heads) - 1}")
+    return own, (
+        *found.notes,
+        f"The network: {found.what}, {found.layers[params.layer]}, mean of up to {HEADS}.",
+    )
+
+
+def _on_cells(own: Mixing, layer: int, cells: int) -> np.ndarray:
+    """(cells, cells) mean over heads; tokens without a cell left out, zeros where a cell has no token."""
+    m = own.give(layer, own.some(layer, HEADS)).mean(axis=0)
+    out, there = np.zeros((cells, cells)), own.cell >= 0
+    if len(m) == len(own.cell):
+        out[np.ix_(own.cell[there], own.cell[there])] = m[np.ix_(there, there)]
+    return out
+
+
+def _along(x: np.ndarray, order: np.ndarray, forgets: float) -> np.ndarray:
+    """(T, T) on the cells: the decaying scan of rows x (T, d) in an order."""
+    return folded(decaying_scan(x[order], x[order], forgets), order)
+
+
+def _estimates(name: str, m: np.ndarray, grid, d: int) -> list[Estimate]:
+    i, j = np.divmod(np.arange(len(m)), grid[1])
+    down, along = np.abs(i[:, None] - i[None]), np.abs(j[:, None] - j[None])
+    size, readable = np.abs(m), (m != 0).astype(float)
+    out = []
+    for what, of in (("distance read from", np.hypot(down, along)), ("share along rows", None)):
+        each, even = (_each(w, of, down, along) for w in (size, readable))
+        if not len(each):
+            continue
+        out.append(Estimate(f"{what}, {name}", float(each.mean()), **(_ends(each)), null=float(even.mean()), n=len(each),
+                            d=d, null_method="all that is readable, alike", estimator="mean over tokens of Σ |M| d / Σ |M|",
+                            unit="cells" if of is not None else ""))  # fmt: skip
+    return out
+
+
+def _ends(each: np.ndarray) -> dict:
+    found = mean_interval(each)
+    return found | {"interval": "Student's t over tokens"} if found else {"interval": "none: one token"}
+
+
+def _each(weight: np.ndarray, of, down, along) -> np.ndarray:
+    """Of each token that reads (another, for a share) the mean distance, or the share of it along rows."""
+    top, low = (weight * of, weight) if of is not None else (weight * along, weight * (down + along))
+    top, low = top.sum(axis=1), low.sum(axis=1)
+    return top[low > 0] / low[low > 0]
+
+
+def _reading(told, token: int, grid) -> str:
+    e = next((e for e in told if e.name.startswith("share along rows")), told[0])
+    where = f"row {token // grid[1]}, column {token % grid[1]}"
+    return f"Token {token} ({where}); {e.name}: {e.value:.3g} (all alike: {e.null:.3g})."
+
+
+def _caveats(params, cell: np.ndarray) -> list[str]:
+    said = [
+        f"Routes are of a scan of the tap's rows that forgets half in {params.forgets:g} tokens, not the network's."
+    ]
+    if (cell < 0).any():
+        said.append("Tokens without a place on the grid are left out.")
+    return said
+
+
+def _cost(shapes, params: ScanFoldedParams) -> Cost:
+    (n, k), m = shapes[0], machine()
+    held = 26.0 * n * k + 9.0 * 17 * n + 2e5  # of a network its own memory comes on top
+    return Cost(OPENING + m.seconds(flops64=1e7, moved=8.0 * n * k), held, 1)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """Equal tokens on a grid of 3 x 4: by rows a token reads those before it, halved in two tokens; there and back."""
+    x = np.ones((24, 2))
+    x[12:] = -1.0
+    tap = ArrayActivations(x, name="planted", layout=Layout(np.array([0, 12, 24]), grid=(3, 4)))
+    found = scan_folded(tap, ScanFoldedParams(token=5, forgets=2.0))
+    maps = dict(zip(found.names, found.values, strict=True))
+    back = measures.half_life(_along(x[:12], np.arange(12)[::-1], 2.0)[::-1, ::-1])
+    return (
+        CheckLine("halved two tokens before", 0.5, float(maps["row"][3] / maps["row"][5]), 1e-12),
+        CheckLine("nothing behind it", 0.0, float(np.abs(maps["row"][6:]).max()), 0.0),
+        CheckLine("by columns it reads the cell above, one step away", 2**-0.5,
+                  float(maps["column"][1] / maps["column"][5]), 1e-12),
+        CheckLine("backwards, turned round, is the same", measures.half_life(_along(x[:12], np.arange(12), 2.0)), back, 1e-9),
+        CheckLine("all routes are their sum", float(maps[ALL][2]),
+                  float(sum(v[2] for k, v in maps.items() if k != ALL)), 1e-12),
+    )  # fmt: skip
+
+
+METHODS = (
+    Method(
+        id="scan_folded",
+        family="tokens",
+        title="A scan folded onto the image",
+        summary="What one token reads in each scan order, back on the grid, beside what the network itself reads.",
+        version=1,
+        function=scan_folded,
+        params=ScanFoldedParams,
+        result=TokenMap,
+        check=_check,
+        cost=_cost,
+        minimum_rows=4,
+        invariance="the order of samples; of routes a factor of all rows",
+        papers=("MHS-VM: multi-head scanning for Vision Mamba",
+                "VCMamba: Bridging Convolutions with Multi-Directional Mamba for Efficient Visual Representation",
+                "Mamba2D: A Natively Multi-Dimensional State-Space Model for Vision Tasks"),
+        libraries=("torch", "transformers"),
+    ),
+)  # fmt: skip

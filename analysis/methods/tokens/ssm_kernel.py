@@ -1,0 +1,203 @@
+"""What does a state space answer to an impulse, and to waves?
+
+    K[l] = 2 Re Σ_n C_n B̄_n Ā_n^l    (the factor 2 where one of each conjugate pair is kept)
+
+with zero-order hold Ā = exp(Δ A), B̄ = (Ā - 1) B / A, or bilinear Ā = (1 + Δ A / 2) / (1 - Δ A / 2). Of the channels of a
+layer those with the shortest, middle and longest memory are drawn; memory is the lag within which half of Σ |K| lies.
+Shown over lags, or as |Σ_l K[l] e^{-iωl}| over cycles per token. Without a state space it is the mean power of the poles
+of the best linear recurrence from token to token.
+
+Interval: Student's t over channels; of a fit jackknife over groups of samples. Null: the same C, B and Δ with the modes
+where they start; of a fit tokens in random order.
+
+When it lies: a kernel is cut at the longest lag; Mamba's Δ, B and C depend on the input, so that a kernel of its weights
+is that of an input of 0 with all modes alike; the skip D, the gate and what stands around the layer are not in it.
+
+Cost: O(channels modes lags); a fit O(rows d²).
+
+References: A. Gu, A. Gupta, K. Goel & C. Ré (2022), "On the parameterization and initialization of diagonal state space
+models".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import ArrayActivations, Layout, as_activations
+from analysis.compute.machine import machine
+from analysis.errors import InputError
+from analysis.results import Curve
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.mixers import ssm
+from analysis.tokens.mixers.measures import half_of
+from analysis.tokens.mixers.state_spaces import Spaces, start_of, state_spaces
+
+IMPULSE, FREQUENCY = "impulse response", "frequency response"
+RANKED = ("shortest memory", "middle memory", "longest memory")
+
+
+@dataclass(frozen=True)
+class SsmKernelParams:
+    show: str = param(IMPULSE, "Answer to an impulse over lags, or to waves.", choices=(IMPULSE, FREQUENCY))
+    layer: int = param(0, "Which state space, counted from 0.", low=0, high=999)
+    lags: int = param(64, "Longest lag, in tokens.", low=8, high=16_384)
+    way: str = param(ssm.ZOH, "How continuous time becomes steps.", choices=ssm.WAYS)
+    draws: int = param(
+        20, "Random orders of the tokens, where a recurrence is fitted.", low=5, high=500, late=True
+    )
+
+
+def ssm_kernel(
+    activations, params: SsmKernelParams = SsmKernelParams(), rng=None, progress=no_progress
+) -> Curve:
+    """Impulse or frequency response of channels of a state space.
+
+    Parameters
+    ----------
+    activations : Activations or array (rows, units)
+        Any tap of a checkpoint with state spaces; of others a recurrence is fitted to its rows.
+
+    Returns
+    -------
+    Curve
+        Channels of short, middle and long memory with what they start from. Estimates: memory, and the sum of |K|.
+
+    Raises
+    ------
+    NotFound, InputError, NotEnoughData
+        No such layer; keys that do not fit each other; rows that never change; fewer than two samples.
+    """
+    tap, rng = as_activations(activations), rng or np.random.default_rng(0)
+    found = state_spaces(tap, params.draws, rng, progress)
+    progress(1.0, "done")
+    space = found.layer(params.layer)
+    own = _finite(ssm.kernel(space, params.lags, params.way))
+    chosen = _chosen(own)
+    null = _null(found, space, params)
+    x, name = _axis(params)
+    told = _estimates(found, space, params)
+    return Curve(
+        title=f"{params.show.capitalize()} of {space.name}", x=x, x_name=name,
+        y_name="K" if params.show == IMPULSE else "size of the answer",
+        series={label: _shown(own[h], params.show) for label, h in chosen.items()},
+        null={label: _shown(null[h], params.show) for label, h in chosen.items()},
+        estimates=told, reading=_reading(told, params), caveats=(*found.notes, *_caveats(own, params)),
+    )  # fmt: skip
+
+
+def _finite(kernel: np.ndarray) -> np.ndarray:
+    if not np.isfinite(kernel).all():
+        raise InputError("a kernel that grows beyond all numbers", "stable modes, or fewer lags")
+    return kernel
+
+
+def _chosen(kernels: np.ndarray) -> dict[str, int]:
+    """Channels by what they are called."""
+    if len(kernels) == 1:
+        return {"impulse": 0}
+    order = np.argsort(memory(kernels), kind="stable")
+    found = {name: int(order[at]) for name, at in zip(RANKED, (0, len(order) // 2, -1), strict=True)}
+    return {f"{name} (channel {h})": h for name, h in found.items()}
+
+
+def memory(kernels: np.ndarray) -> np.ndarray:
+    """(H,) lag within which half of Σ |K| lies; 0 of a kernel of zeros."""
+    return np.array([half_of(np.abs(k)) if np.abs(k).any() else 0.0 for k in kernels])
+
+
+def _null(found: Spaces, space: ssm.StateSpace, params) -> np.ndarray:
+    if found.fitted:
+        return np.mean([ssm.kernel(s, params.lags, params.way) for s in found.fitted.chance], axis=0)
+    return ssm.kernel(start_of(space)[1], params.lags, params.way)
+
+
+def _axis(params) -> tuple[np.ndarray, str]:
+    if params.show == IMPULSE:
+        return np.arange(params.lags, dtype=float), "lag (tokens)"
+    return np.fft.rfftfreq(params.lags), "frequency (cycles per token)"
+
+
+def _shown(kernel: np.ndarray, show: str) -> np.ndarray:
+    return kernel if show == IMPULSE else np.abs(np.fft.rfft(kernel))
+
+
+def _estimates(found: Spaces, space: ssm.StateSpace, params) -> tuple:
+    def lasting(s):
+        return memory(ssm.kernel(s, params.lags, params.way))
+
+    def size(s):
+        return np.abs(ssm.kernel(s, params.lags, params.way)).sum(axis=1)
+
+    return (
+        found.estimate("memory: half of |K|", lasting, [space], "tokens"),
+        found.estimate("sum of |K|", size, [space]),
+    )
+
+
+def _reading(told, params) -> str:
+    return (
+        f"Half of the answer lies within {told[0].value:.3g} tokens on average over channels (by chance or at the start: "
+        f"{told[0].null:.3g}), by {params.way}."
+    )
+
+
+def _caveats(kernels: np.ndarray, params) -> list[str]:
+    tail = np.abs(kernels[:, -1]) / np.maximum(np.abs(kernels).max(axis=1), 1e-300)
+    said = [f"Kernels end at {params.lags:,} tokens."]
+    if (tail > 0.05).any():
+        said.append(
+            f"{(tail > 0.05).sum():,} of {len(tail):,} channels have not faded by then: ask for more lags."
+        )
+    return said
+
+
+def _cost(shapes, params: SsmKernelParams) -> Cost:
+    (n, k), m = shapes[0], machine()
+    rows = min(n, 4096)
+    held = 26.0 * rows * k + 9.0 * 17 * rows + 17.0 * k * k + 6e4
+    work = 2.0 * rows * k * k + 9.0 * k**3 + 100.0 * params.lags * params.draws
+    return Cost(0.05 + m.seconds(flops64=work, moved=8.0 * n * k), held)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """Tokens that shrink by 0.8: powers; and the kernel of a state space is its recurrence."""
+    rng = np.random.default_rng(0)
+    first = rng.standard_normal((40, 3))
+    first[20:] = -first[:20]
+    x = first[:, None] * 0.8 ** np.arange(12)[:, None]
+    tap = ArrayActivations(x.reshape(480, 3), name="planted", layout=Layout(np.arange(0, 481, 12)))
+    found = ssm_kernel(tap, SsmKernelParams(draws=5))
+    space = ssm.StateSpace("s", ssm.started(ssm.LIN, 4)[None], np.ones((1, 4)), rng.standard_normal((1, 4)) + 0j,
+                           np.array([0.1]), np.zeros(1))  # fmt: skip
+    u = np.zeros((30, 1))
+    u[0] = 1
+    gaps = [
+        float(np.abs(ssm.kernel(space, 30, w)[0] - ssm.recurrence(space, u, w)[:, 0]).max()) for w in ssm.WAYS
+    ]
+    return (
+        CheckLine("fifth power of the planted factor", 0.8**5, float(found.series["impulse"][5]), 1e-6),
+        CheckLine("its memory", np.log(2) / -np.log(0.8), found.estimates[0].value, 1e-3),
+        CheckLine("kernel less recurrence, zero-order hold", 0.0, gaps[0], 1e-12),
+        CheckLine("bilinear", 0.0, gaps[1], 1e-12),
+    )
+
+
+METHODS = (
+    Method(
+        id="ssm_kernel",
+        family="tokens",
+        title="Answer of a state space to an impulse",
+        summary="Impulse and frequency response of state-space channels, beside those of the modes they start from.",
+        version=1,
+        function=ssm_kernel,
+        params=SsmKernelParams,
+        result=Curve,
+        check=_check,
+        cost=_cost,
+        minimum_rows=4,
+        invariance="the order of modes, conjugation of a pair; of a fit rotations and the scale of the units",
+        papers=("On the Parameterization and Initialization of Diagonal State Space Models",),
+    ),
+)

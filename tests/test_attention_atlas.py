@@ -1,0 +1,197 @@
+"""Heads measured block by block: as from whole arrays, with known answers, held against places alone."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from analysis.errors import NotFound, ParameterError
+from analysis.methods.tokens.attention_atlas import beyond, planted
+from analysis.tokens.attention import isotropic as share
+from analysis.tokens.attention import measures as m
+from analysis.tokens.attention.heads import HeadReader, answering, softmax_over, token_name
+from analysis.tokens.attention.position_null import even, measured, others_rows
+from analysis.tokens.view import CLASS, PADDING, PATCH, TEXT, TokenLayout
+
+RNG = np.random.default_rng
+SMALL = 3 * 4 * 37  # entries: four queries of three samples
+
+
+def with_class(n: int = 3, side: int = 6, seed: int = 0) -> HeadReader:
+    q, k = RNG(seed).standard_normal((2, n, side * side + 1, 5))
+    kinds = np.full(q.shape[:2], PATCH)
+    kinds[:, 0] = CLASS
+    cell = np.broadcast_to(np.arange(side * side + 1) - 1, kinds.shape)
+    return HeadReader(
+        TokenLayout(kinds, kinds == PATCH, cell, (side, side)), [q[:, None]], [k[:, None]], np.arange(n), 5
+    )
+
+
+def text(lengths=(9, 6, 9), seed: int = 1) -> HeadReader:
+    t = max(lengths)
+    q, k = RNG(seed).standard_normal((2, len(lengths), t, 4))
+    there = np.arange(t) < np.array(lengths)[:, None]
+    kinds = np.where(there, TEXT, PADDING)
+    return HeadReader(TokenLayout(kinds, there, np.full(kinds.shape, -1), None, causal=True),
+                      [q[:, None]], [k[:, None]], np.arange(len(lengths)), 4)  # fmt: skip
+
+
+def dense(reader: HeadReader) -> np.ndarray:
+    """The whole attention by a second way."""
+    q, k = reader.queries[0][:, 0], reader.keys[0][:, 0]
+    weight = np.exp(np.einsum("nie,nje->nij", q, k) / np.sqrt(q.shape[2]))
+    weight *= reader.layout.present[:, None, :] * reader.layout.present[:, :, None]
+    if reader.layout.causal:
+        weight *= np.tri(weight.shape[1])
+    return weight / np.where(weight.sum(axis=2, keepdims=True) > 0, weight.sum(axis=2, keepdims=True), 1)
+
+
+def by_hand(a: np.ndarray, layout: TokenLayout, b: int, measure: str) -> float:
+    there = np.flatnonzero(layout.present[b])
+    a = a[b][np.ix_(there, there)]
+    if measure == m.ENTROPY:
+        return float(np.mean([-sum(p * np.log(p) for p in row if p > 0) for row in a]))
+    if measure == m.KEYS:
+        return float(
+            np.mean([next(k for k in range(1, len(a) + 1) if sum(sorted(row)[-k:]) >= 0.9) for row in a])
+        )
+    if measure == m.GINI:
+        got = a.sum(axis=0)
+        return float(np.abs(got[:, None] - got).sum() / (2 * len(got) ** 2 * got.mean()))
+    if measure == m.COSINE:
+        unit = a / np.linalg.norm(a, axis=1, keepdims=True)
+        return float((unit @ unit.T)[~np.eye(len(a), dtype=bool)].mean())
+    if measure == m.RANK:
+        s = np.linalg.svd(a, compute_uv=False)
+        return float((s > 0.01 * s[0]).sum())
+    wide = layout.grid[1] if layout.grid else 10**6
+    cells = layout.cell[b][there] if layout.grid else np.arange(len(there))
+    on = np.flatnonzero(cells >= 0)
+    total = 0.0
+    for i in on:
+        row = a[i, on] / a[i, on].sum()
+        for p, j in zip(row, on, strict=True):
+            dy, dx = (abs(x - y) for x, y in zip(divmod(cells[i], wide), divmod(cells[j], wide), strict=True))
+            total += p * (np.hypot(dx, dy) if measure == m.DISTANCE else max(dx, dy) <= 1)
+    return total / len(on)
+
+
+@pytest.mark.parametrize("measure", list(m.UNITS))
+@pytest.mark.parametrize("made", [with_class, text])
+def test_block_by_block_is_as_from_the_whole_array(made, measure):
+    reader = made()
+    found = measured(reader, measure, held=SMALL)
+    a = dense(reader)
+    for b in range(reader.n):
+        assert found.value[0, 0, b] == pytest.approx(by_hand(a, reader.layout, b, measure), abs=1e-9)
+
+
+def test_the_null_is_the_mean_of_the_others_made_whole():
+    reader = text()
+    a, null = dense(reader), others_rows(dense(reader), reader.allowed(0, 9))
+    np.testing.assert_allclose(null[1, :6], (a[0, :6] + a[2, :6]) / 2, atol=1e-12)
+    np.testing.assert_allclose(null[0, 7], a[2, 7], atol=1e-12)
+    assert not null[1, 6:].any()
+    alone = text((9, 6))
+    np.testing.assert_allclose(others_rows(dense(alone), alone.allowed(0, 9))[0, 8], 1 / 9, atol=1e-12)
+
+
+def test_heads_that_go_by_places_are_not_beyond_them_and_others_are():
+    place = np.broadcast_to(RNG(0).standard_normal((9, 4)), (6, 9, 4))
+    for measure in m.UNITS:
+        assert not beyond(measured(planted(place, place), measure)).any()
+    loud = [
+        beyond(measured(planted(*RNG(s).standard_normal((2, 12, 9, 4))), m.ENTROPY)).all() for s in range(5)
+    ]
+    assert all(loud)
+
+
+def test_attention_to_all_alike_has_known_distances_and_received_mass():
+    for side, far in ((14, 7.281), (7, 3.609), (16, 8.326)):
+        x = np.zeros((2, side * side, 1))
+        assert even(planted(x, x, (side, side)), m.DISTANCE)[0] == pytest.approx(far, abs=5e-4)
+        assert even(planted(x, x, (side, side)), m.COSINE)[0] == pytest.approx(1)
+    x = np.zeros((1, 20, 1))
+    got = planted(x, x, causal=True).rows(0, 0)[0].mean(axis=0)
+    assert (got[0], got[-1]) == pytest.approx((0.180, 0.0025), abs=5e-4)
+
+
+def test_a_shift_away_from_borders_has_its_length_as_distance():
+    side, a = 9, np.zeros((81, 81))
+    for i in range(81):
+        y, x = divmod(i, side)
+        a[i, (min(y + 3, 8)) * side + min(x + 4, 8)] = 1
+    tally = m.Tally(m.DISTANCE, planted(np.zeros((1, 81, 1)), np.zeros((1, 81, 1)), (9, 9)).layout)
+    inside = np.zeros((1, 81, 81))
+    inside[0, :5] = a[:5]  # the first row's queries that reach
+    tally.add(inside, 0)
+    assert tally.finish()[0] == pytest.approx(5.0)
+
+
+def test_memory_stays_that_of_a_block():
+    t, held = 2048, 2**16
+    q, k = RNG(0).standard_normal((2, 1, t, 4)).astype(np.float32)
+    reader = planted(q, k)
+    tracemalloc.start()
+    try:
+        for measure in (m.ENTROPY, m.COSINE):
+            measured(reader, measure, held=held)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * t * t / 4  # a quarter of one head's array
+
+
+def test_rank_of_many_tokens_from_one_pass():
+    left, right = RNG(0).standard_normal((2, 300, 7))
+    a = left @ right.T
+    tally = m.Tally(m.RANK, planted(np.zeros((1, 300, 1)), np.zeros((1, 300, 1))).layout)
+    for start in range(0, 300, 70):
+        tally.add(a[None, start : start + 70], start)
+    s = np.linalg.svd(a, compute_uv=False)
+    np.testing.assert_allclose(np.linalg.svd(tally._projected(0), compute_uv=False)[:7], s[:7], rtol=1e-8)
+    assert tally.finish()[0] == 7
+
+
+def test_isotropic_share_of_weights_and_of_moments():
+    rng, d = RNG(0), 8
+    w = rng.standard_normal((300, d, d))
+    assert np.mean([share.share_of_weights(x) for x in w]) == pytest.approx(1 / d**2, rel=0.2)
+    low = rng.standard_normal((d, 3))
+    assert share.share_of_weights(low @ np.linalg.pinv(low)) == pytest.approx(3 / d)  # the cap of a head
+    x = rng.standard_normal((30, 200, d))
+    there = np.ones(x.shape[:2], bool)
+    one = np.eye(d) + 0.5 * rng.standard_normal((d, d))
+    value, null = share.shares(x @ one, x, there, d)
+    assert value.mean() == pytest.approx(share.share_of_weights(one), rel=0.05)
+    assert abs(null.mean()) < 0.005
+    shifted, _ = share.shares(x @ one + 7, x - 3, there, d)
+    np.testing.assert_allclose(shifted, value, atol=1e-9)
+
+
+def test_rows_with_nothing_to_read_are_zero_and_large_scores_are_finite():
+    rows = softmax_over(
+        np.array([[[1e4, -1e4, 3.0], [5.0, 1.0, 2.0]]]), np.array([[[True, True, False], [False] * 3]])
+    )
+    np.testing.assert_allclose(rows[0], [[1, 0, 0], [0, 0, 0]])
+
+
+def test_tokens_that_the_answer_is_read_from():
+    assert answering(with_class().layout).tolist() == [0, 0, 0]
+    assert answering(text().layout).tolist() == [8, 5, 8]
+    assert token_name(with_class().layout, 0, 8) == "patch in row 2, column 2"
+
+
+def test_what_is_not_there_is_refused():
+    from analysis.methods.tokens.attention_pattern import AttentionPatternParams, attention_pattern
+
+    x = RNG(0).standard_normal((64, 5))
+    for wrong, error in (
+        ({"sample": 9}, NotFound),
+        ({"layer": 2}, ParameterError),
+        ({"query": 17}, ParameterError),
+    ):
+        with pytest.raises(error):
+            attention_pattern(x, AttentionPatternParams(**wrong))
