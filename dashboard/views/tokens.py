@@ -6,9 +6,10 @@ import streamlit as st
 
 from dashboard import errors, state
 from dashboard.browse.token_questions import ABOUT_FILM, FILM, QUESTIONS, samples_of
-from dashboard.components import explained_sample, nothing_yet, questions, token_film
+from dashboard.components import attention_atlas, explained_sample, nothing_yet, questions, token_film
 
 RESETS = ("p.", "seed", "ask", "tap2", "step", "show")  # what belongs to the view before
+ANSWERS = {"attention_atlas": attention_atlas.draw}
 STARTS = 20.0  # seconds of work that a question may start by being asked
 TITLES = {FILM: "Film"} | {name: view.title for name, view in QUESTIONS.items()}
 
@@ -34,7 +35,7 @@ def page() -> None:
             token_film.draw()
             return
         st.caption(QUESTIONS[shown].about)
-        questions.draw(QUESTIONS[shown].asks, shown, given=_samples, starts_below=STARTS)
+        questions.draw(QUESTIONS[shown].asks, shown, answers=ANSWERS, given=_samples, starts_below=STARTS)
 
 
 def _samples(method) -> dict:
