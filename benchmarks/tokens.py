@@ -142,8 +142,10 @@ def removing(net: TokenNetwork, repeats: int) -> None:
     work = multiply_adds(shape, counts).total / multiply_adds(shape, [counts[0]] * len(counts)).total
     alone = {"pixel_values": inputs["pixel_values"]}
     own = seconds(lambda: net.loaded.module(**alone), repeats)
-    print(f"  ToMe at {counts[-1]:.0f} of {counts[0]:.0f} tokens, batch of {BATCH}: {less[0]:.2f} of the processor time "
-          f"and {less[1]:.2f} of the wall time of the network as it is, {work:.2f} of its multiply-adds; limit below 1")
+    print(
+        f"  ToMe at {counts[-1]:.0f} of {counts[0]:.0f} tokens, batch of {BATCH}: {less[0]:.2f} of the processor time "
+        f"and {less[1]:.2f} of the wall time of the network as it is, {work:.2f} of its multiply-adds; limit below 1"
+    )
     print(f"  as it is {1e3 * whole[0]:.0f} ms block by block, {1e3 * own:.0f} ms by itself; of the pass with ToMe "
           f"{1e3 * run.deciding:.0f} ms are for deciding")  # fmt: skip
 
