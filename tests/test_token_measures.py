@@ -15,7 +15,7 @@ from analysis.methods.tokens.coverage_holes import CoverageHolesParams, coverage
 from analysis.methods.tokens.latency import LatencyParams, latency
 from analysis.methods.tokens.reconstruction_error import ReconstructionErrorParams, reconstruction_error
 from analysis.methods.tokens.rule_agreement import RuleAgreementParams, rule_agreement
-from analysis.methods.tokens.token_survival import MORE, Z, TokenSurvivalParams, token_survival
+from analysis.methods.tokens.token_survival import MORE, TokenSurvivalParams, Z, token_survival
 from analysis.tokens.coverage import around, bare, boxes_of, chance_bare, hole
 from analysis.tokens.dump import attention_inside, means_inside
 from analysis.tokens.rebuilding import missed_share, of_survivors
