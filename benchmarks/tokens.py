@@ -1,6 +1,6 @@
 """Tokens: rules on a dump against re-runs of the network, source tracing, time really saved, slider to picture.
 
-    python benchmarks/tokens.py [--images 16] [--reruns 16] [--shares 9] [--repeats 7] [--width 192] [--only 1-4]
+    python benchmarks/tokens.py [--images 16] [--reruns 8] [--shares 9] [--repeats 7] [--width 192] [--only 1]
 
 A vision transformer with random weights in DeiT's shape: 197 tokens, 12 layers, WIDTH units (192 is T, 384 is S). In one
 run and one thread, seconds of the processor (wall time beside, where a person waits):
@@ -92,7 +92,7 @@ def simulating(net: TokenNetwork, images: int, reruns: int, shares: int) -> None
         for share in points:
             key = one.id, float(share)
             simulated[key] = seconds(lambda o=one, s=share: [
-                simulate(part, o, plan(o, s, layers)) for _, part in dump.blocks(BATCH)]) / images  # fmt: skip
+                simulate(part, o, plan(o, s, layers)) for _, part in dump.blocks()]) / images  # fmt: skip
             ran[key] = seconds(lambda o=one, s=share: [
                 net.run({"pixel_values": x}, o, plan(o, s, layers)) for x in inputs["pixel_values"].split(BATCH)
             ]) / reruns  # fmt: skip
@@ -142,10 +142,12 @@ def removing(net: TokenNetwork, repeats: int) -> None:
     work = multiply_adds(shape, counts).total / multiply_adds(shape, [counts[0]] * len(counts)).total
     alone = {"pixel_values": inputs["pixel_values"]}
     own = seconds(lambda: net.loaded.module(**alone), repeats)
-    print(f"  ToMe at {counts[-1]:.0f} of {counts[0]:.0f} tokens, batch of {BATCH}: {less[0]:.2f} of the processor time, "
-          f"{less[1]:.2f} of the wall time of the network as it is, {work:.2f} of its multiply-adds; limit below 1. "
-          f"Whole: {1e3 * whole[0]:.0f} ms block by block, {1e3 * own:.0f} ms by itself, {1e3 * run.deciding:.0f} ms of "
-          "the pass with ToMe are for deciding")  # fmt: skip
+    print(
+        f"  ToMe at {counts[-1]:.0f} of {counts[0]:.0f} tokens, batch of {BATCH}: {less[0]:.2f} of the processor time "
+        f"and {less[1]:.2f} of the wall time of the network as it is, {work:.2f} of its multiply-adds; limit below 1"
+    )
+    print(f"  as it is {1e3 * whole[0]:.0f} ms block by block, {1e3 * own:.0f} ms by itself; of the pass with ToMe "
+          f"{1e3 * run.deciding:.0f} ms are for deciding")  # fmt: skip
 
 
 def sliding(net: TokenNetwork, repeats: int) -> None:
@@ -184,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name, default in (("images", 16), ("reruns", 16), ("shares", 9), ("repeats", 7), ("width", 192)):
+    for name, default in (("images", 16), ("reruns", 8), ("shares", 9), ("repeats", 7), ("width", 192)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--only", type=int, choices=(1, 2, 3, 4))
     asked = parser.parse_args()

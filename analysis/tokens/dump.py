@@ -193,11 +193,11 @@ def attention_inside(x: np.ndarray, state: TokenState) -> np.ndarray:
     if (state.size <= 1).all():
         out = rows_and_columns(x, np.maximum(state.at, 0))
     else:
-        heads = x if x.ndim == 4 else x[:, None]
-        rows = _inside(state, x.dtype, mean=True) @ _tokens_first(heads)
+        heads, inside = (x if x.ndim == 4 else x[:, None]), _inside(state, x.dtype)
         b, t = state.at.shape
+        rows = inside @ _tokens_first(heads)  # sums do: each row is brought to the sum 1 in the end
         turned = rows.reshape(b, t, *heads.shape[1::2]).transpose(0, 3, 1, 2)  # (B, T, t, H)
-        columns = _inside(state, x.dtype) @ turned.reshape(b * turned.shape[1], -1)
+        columns = inside @ turned.reshape(b * turned.shape[1], -1)
         out = np.ascontiguousarray(columns.reshape(b, t, t, -1).transpose(0, 3, 2, 1))
         out = out if x.ndim == 4 else out[:, 0]
     if not state.valid.all():
@@ -220,7 +220,8 @@ def means_inside(x: np.ndarray, state: TokenState) -> np.ndarray:
     if (state.size <= 1).all():
         at, b = np.maximum(state.at, 0), np.arange(len(x))[:, None]
         return x[b, at] if x.ndim == 3 else x[b[:, :, None], np.arange(x.shape[1])[:, None], at[:, None]]
-    made = _inside(state, x.dtype, mean=True) @ _tokens_first(x if x.ndim == 4 else x[:, None])
+    made = _inside(state, x.dtype) @ _tokens_first(x if x.ndim == 4 else x[:, None])
+    made /= np.maximum(state.size, 1).reshape(-1, 1)
     if x.ndim == 3:
         return made.reshape(*state.at.shape, -1)
     return made.reshape(*state.at.shape, *x.shape[1::2]).transpose(0, 2, 1, 3)
@@ -231,17 +232,15 @@ def _tokens_first(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 2, 1, 3).reshape(len(x) * x.shape[2], -1)
 
 
-def _inside(state: TokenState, dtype, mean: bool = False):
-    """(B t, B T) sparse: 1, or what makes a mean, where an input token is inside a current one."""
+def _inside(state: TokenState, dtype):
+    """(B t, B T) sparse: 1 where an input token is inside a current one."""
     from scipy.sparse import csr_array
 
     (b, t), whole = state.at.shape, state.place.shape[1]
     sample, token = np.nonzero(state.place != GONE)
     row = sample * t + state.place[sample, token]
     order = np.argsort(row, kind="stable")
-    counts = np.bincount(row, minlength=b * t)
-    weight = 1 / np.maximum(state.size, 1).ravel()[row] if mean else np.ones(len(row))
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    return csr_array(
-        (weight[order].astype(dtype), (sample * whole + token)[order], starts), shape=(b * t, b * whole)
-    )
+    starts = np.zeros(b * t + 1, np.int32)
+    np.cumsum(np.bincount(row, minlength=b * t), out=starts[1:])
+    columns = (sample * whole + token)[order].astype(np.int32)
+    return csr_array((np.ones(len(row), dtype), columns, starts), shape=(b * t, b * whole))

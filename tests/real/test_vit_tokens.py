@@ -2,8 +2,16 @@
 
 import numpy as np
 import pytest
+from own_code import code_allowed
+from recorded import recorded
 from test_vit import digits  # noqa: F401
 
+from analysis.methods.tokens.coverage_holes import CoverageHolesParams, coverage_holes
+from analysis.methods.tokens.latency import WHOLE, LatencyParams, latency
+from analysis.methods.tokens.reconstruction_error import ReconstructionErrorParams, reconstruction_error
+from analysis.methods.tokens.rule_agreement import RuleAgreementParams, rule_agreement
+from analysis.methods.tokens.shift_stability import ShiftStabilityParams, shift_stability
+from analysis.methods.tokens.token_survival import TokenSurvivalParams, token_survival
 from analysis.sources.checkpoint import open_checkpoint
 from analysis.tokens.networks.token_network import TokenNetwork
 from analysis.tokens.rule import rule
@@ -40,3 +48,61 @@ def right(network, digits, name, kept):  # noqa: F811
 @pytest.mark.parametrize(("kept", "known"), KNOWN.items())
 def test_published_shares_of_right_answers(network, digits, kept, known):  # noqa: F811
     assert round(right(network, digits, "class_attention", kept), 2) == known
+
+
+@pytest.fixture(scope="module")
+def tap(real, digits, tmp_path_factory):  # noqa: F811
+    with code_allowed("MnistViT"):
+        store = recorded(real / "vit" / "vit_mnist_gpu.pt", "MnistViT", digits, tmp_path_factory.mktemp("vit") / "s",
+                         taps=["transformer.layers.3"], tokens="all", limit=32)  # fmt: skip
+        yield store.activations("transformer.layers.3")
+
+
+RULES, FEW = "class_attention,tome,random", 16
+ASKED = {
+    rule_agreement: RuleAgreementParams(rules=RULES, maximum_samples=FEW),
+    token_survival: TokenSurvivalParams(rules=RULES, maximum_samples=FEW),
+    coverage_holes: CoverageHolesParams(rules=RULES, maximum_samples=FEW, box="3-5, 3-5"),
+    shift_stability: ShiftStabilityParams(rules=RULES, maximum_samples=FEW),
+    reconstruction_error: ReconstructionErrorParams(rules=RULES, maximum_samples=FEW),
+    latency: LatencyParams(rules=RULES, batch=8, repeats=3),
+}
+
+
+@pytest.fixture(scope="module")
+def found(tap):
+    return {method: method(tap, asked) for method, asked in ASKED.items()}
+
+
+def test_every_measure_is_of_the_network(found):
+    for result in found.values():
+        assert not any("is not run" in c or "Nothing was timed" in c for c in result.caveats), result.caveats
+
+
+def test_digits_stand_in_the_middle_and_the_class_token_looks_there(found):
+    table = found[coverage_holes].columns
+    recall = dict(zip(table["rule"], table["recall in the box"], strict=True))
+    assert recall["Class attention"] > 1.5 * recall["Random"]
+    z = found[token_survival]
+    at = z.row_names.index("Class attention")
+    assert z.values[at][list(z.column_names).index("row 1")] < -5
+
+
+def test_a_pixel_moves_survivors_less_than_chance_would(found):
+    moved = found[shift_stability]
+    assert "picture moves by 1 pixel right" in moved.title
+    assert moved.series["Class attention"][1] > moved.null["Class attention"][1] + 0.1
+    assert moved.series["Random"][1] == pytest.approx(moved.null["Random"][1], abs=0.1)
+
+
+def test_time_is_told_with_its_noise(found):
+    told = {e.name: e for e in found[latency].estimates}
+    assert told[WHOLE].low <= told[WHOLE].value <= told[WHOLE].high
+    assert all((v > 0).all() for v in found[latency].series.values())
+    np.testing.assert_allclose(found[latency].null["Class attention"], [0.9, 0.8, 0.7, 0.6], atol=0.06)
+
+
+def test_merging_loses_less_than_random_keep(found):
+    assert {e.name: e for e in found[reconstruction_error].estimates}[
+        "missed less than random keep, ToMe"
+    ].low > 0
