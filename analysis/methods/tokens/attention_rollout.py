@@ -7,7 +7,7 @@
     largest flow       largest flow from each token to the readout, edges with the capacities of the rollout; never
                        less than the rollout
 
-as multiples of an even share over the tokens that may be read. Told: how far the rollout is from places alone (total
+as multiples of an even share over the tokens; flows, which do not add up to 1, as shares of their sum. Told: how far the rollout is from places alone (total
 variation; 0: all samples alike) over samples, and the rank correlation of the ways.
 
 Interval: Student's t over samples. Null: of the distance 0, of a correlation tokens exchanged at random.
@@ -123,7 +123,8 @@ def _ways(reader: HeadReader, rows, at: int, readout: int) -> tuple[dict[str, np
         notes.append(f"There is no largest flow: {reader.layers * int(there.sum()) ** 3:,} edges to search.")
     else:
         maps[FLOW] = np.zeros(reader.tokens)
-        maps[FLOW][there] = largest_flow(_mixing(reader, at, there), int(there[:readout].sum()))
+        flow = largest_flow(_mixing(reader, at, there), int(there[:readout].sum()))
+        maps[FLOW][there] = flow / max(flow.sum(), 1e-300)
     return maps, notes
 
 
