@@ -86,7 +86,7 @@ def mixing_matrix(
         )
     told = _estimates(m, found.units)
     progress(1.0, "done")
-    drawn, names, runs = gathered(m, _names(one, len(m)))
+    drawn, names, runs = gathered(m, _names(one, params.layer, len(m)))
     return Matrix(
         title=f"What tokens of sample {params.sample} take of each other: {found.what}, {found.layers[params.layer]}, "
         f"{found.head} {params.head}", values=drawn, row_names=names, column_names=names,
@@ -96,14 +96,12 @@ def mixing_matrix(
     )  # fmt: skip
 
 
-def _names(one, tokens: int) -> tuple[str, ...]:
+def _names(one, layer: int, tokens: int) -> tuple[str, ...]:
+    cell, grid = one.lies(layer)
     if len(one.words) == tokens:
         return tuple(f"{i} {w}" for i, w in enumerate(one.words))
-    if one.grid and len(one.cell) == tokens:
-        return tuple(
-            f"{i} ({c // one.grid[1]}, {c % one.grid[1]})" if c >= 0 else f"{i}"
-            for i, c in enumerate(one.cell)
-        )
+    if grid and len(cell) == tokens:
+        return tuple(f"{i} ({c // grid[1]}, {c % grid[1]})" if c >= 0 else f"{i}" for i, c in enumerate(cell))
     return tuple(map(str, range(tokens)))
 
 

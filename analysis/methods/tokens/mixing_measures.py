@@ -106,17 +106,19 @@ def mixing_measures(
         for layer in range(len(one.heads)):
             some = one.some(layer, params.maximum_heads)
             for head, m in zip(some, one.give(layer, some), strict=True):
-                lines.setdefault((layer, int(head)), []).append((place, _numbers(m, one, params.landmarks)))
+                lines.setdefault((layer, int(head)), []).append(
+                    (place, _numbers(m, *one.lies(layer), params.landmarks))
+                )
     progress(1.0, "done")
     return _table(found, lines, params)
 
 
-def _numbers(m: np.ndarray, one, landmarks: int) -> np.ndarray | None:
+def _numbers(m: np.ndarray, cell: np.ndarray, grid, landmarks: int) -> np.ndarray | None:
     """(len(NUMBERS),) of one matrix; None of zeros."""
     if not np.abs(m).sum() > 0:
         return None
     t = len(m)
-    cells, columns = (one.cell, one.grid[1]) if one.grid and len(one.cell) == t else (np.arange(t), t)
+    cells, columns = (cell, grid[1]) if grid and len(cell) == t else (np.arange(t), t)
     far, even = measures.mean_distance(m, measures.grid_distances(cells, columns))
     at = np.unique(np.linspace(0, t - 1, min(landmarks, t)).round().astype(int))
     return np.array([

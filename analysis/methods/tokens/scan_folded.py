@@ -95,7 +95,7 @@ def scan_folded(
     found = {name: along(whole, order, params.forgets) for name, order in several(grid).items()}
     found = {ALL: sum(found.values()), **found}
     maps, used = {name: m[token] for name, m in found.items()}, dict(found)
-    if own is not None and _grid(own) in (grid, (1, len(whole))):
+    if own is not None and _grid(own, params.layer) in (grid, (1, len(whole))):
         m = on_cells(own, params.layer, len(whole))
         maps, used = {READS: m[token], READERS: m[:, token], **maps}, {READS: m, **used}
     progress(1.0, "done")
@@ -104,7 +104,7 @@ def scan_folded(
 
 def _network_alone(tap, own: Mixing, notes, params, progress) -> TokenMap:
     """Of a tap of one row a sample: its tokens are known to the network alone."""
-    grid = _grid(own)
+    grid = _grid(own, params.layer)
     token, m = _token(params, grid), on_cells(own, params.layer, grid[0] * grid[1])
     progress(1.0, "done")
     note = f"{tap.name} holds one row of each sample: routes over its tokens need a tap that keeps them."
@@ -113,8 +113,9 @@ def _network_alone(tap, own: Mixing, notes, params, progress) -> TokenMap:
     )
 
 
-def _grid(own: Mixing) -> tuple[int, int]:
-    return own.grid or (1, own.tokens)
+def _grid(own: Mixing, layer: int) -> tuple[int, int]:
+    cell, grid = own.lies(layer)
+    return grid or (1, len(cell))
 
 
 def _token(params, grid) -> int:

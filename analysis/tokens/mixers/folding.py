@@ -13,9 +13,10 @@ HEADS = 16  # heads or channels that a mean is of
 def on_cells(own: Mixing, layer: int, cells: int) -> np.ndarray:
     """(cells, cells) mean of |M| over heads; tokens without a cell left out, zeros where a cell has no token."""
     m = np.abs(own.give(layer, own.some(layer, HEADS))).mean(axis=0)
-    out, there = np.zeros((cells, cells)), own.cell >= 0
-    if len(m) == len(own.cell):
-        out[np.ix_(own.cell[there], own.cell[there])] = m[np.ix_(there, there)]
+    cell = own.lies(layer)[0]
+    out, there = np.zeros((cells, cells)), cell >= 0
+    if len(m) == len(cell):
+        out[np.ix_(cell[there], cell[there])] = m[np.ix_(there, there)]
     return out
 
 

@@ -68,10 +68,18 @@ class Mixing:
     words: tuple[str, ...] = ()
     picture: np.ndarray | None = None
     scans: list = field(default_factory=list)
+    grids: tuple[tuple[int, int], ...] = ()  # of each layer, where layers have different ones
 
     @property
     def tokens(self) -> int:
         return len(self.cell)
+
+    def lies(self, layer: int) -> tuple[np.ndarray, tuple[int, int] | None]:
+        """(cell (T,), grid or None) of the tokens of a layer."""
+        if not self.grids:
+            return self.cell, self.grid
+        grid = self.grids[layer]
+        return np.arange(grid[0] * grid[1]), grid
 
     def matrix(self, layer: int, head: int) -> np.ndarray:
         """(T, T). Raises NotFound."""
@@ -256,9 +264,13 @@ def _of_filters(run, filters: dict, units: int) -> Mixers:
             return np.stack([grid_matrix(one, grids[layer], m.dilation[0]) for one in w])
 
         return Mixing(tuple(m.out_channels for m in filters.values()), give, np.arange(grid[0] * grid[1]), grid,
-                      picture=picture_of(given))  # fmt: skip
+                      picture=picture_of(given), grids=tuple(grids))  # fmt: skip
 
-    notes = (run.note, "Of a filter that reads several channels the root mean square over them is shown.")
+    notes = (
+        run.note,
+        "Of a filter that reads several channels the root mean square over them is shown.",
+        "Filters are the same for all samples, so that an interval over samples has no width.",
+    )
     return Mixers(f"the filters of {type(run.loaded.module).__name__}", run.samples, names, notes, units, read,
                   "channel")  # fmt: skip
 
