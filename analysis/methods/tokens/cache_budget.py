@@ -200,7 +200,11 @@ def _cost(shapes, params: CacheBudgetParams) -> Cost:
     (n, d), m = shapes[0], machine()
     samples = max(min(n // RUN, params.maximum_samples), 1)
     held = 8.0 * samples * (RUN + 1) * (5.0 * d + 2 * RUN) + 1e5
-    return Cost(OPENING + m.seconds(flops64=2e4 * d * samples, moved=8.0 * n * d), held, samples)
+    return Cost(
+        OPENING + m.seconds(flops64=2e4 * d * samples, moved=8.0 * n * d),
+        held,
+        min(n, params.maximum_samples),
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:

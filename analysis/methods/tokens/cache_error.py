@@ -163,7 +163,7 @@ def _cost(shapes, params: CacheErrorParams) -> Cost:
     (n, d), m = shapes[0], machine()
     samples = max(min(n // RUN, params.maximum_samples), 1)
     held = 8.0 * samples * (RUN + 1) * (5.0 * d + 2 * RUN) + 384.0 * d * d + 1e5
-    passes = samples * (1 + (params.of == ANSWER) * 4 * 12)
+    passes = min(n, params.maximum_samples) * (1 + (params.of == ANSWER) * 4 * 12)
     return Cost(OPENING + m.seconds(flops64=6e5 * d * samples, moved=8.0 * n * d), held, passes)
 
 

@@ -220,7 +220,11 @@ def _cost(shapes, params: CrossLayerCacheParams) -> Cost:
     samples = max(min(n // RUN, params.maximum_samples), 1)
     rows = samples * (RUN + 1)
     held = 8.0 * rows * (8.0 * d + 2 * RUN) + 64.0 * d * d + 1e5
-    return Cost(OPENING + m.seconds(flops64=200.0 * rows * d * d, moved=8.0 * n * d), held, samples)
+    return Cost(
+        OPENING + m.seconds(flops64=200.0 * rows * d * d, moved=8.0 * n * d),
+        held,
+        min(n, params.maximum_samples),
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -174,7 +174,9 @@ def _cost(shapes, params: LayerBitsParams) -> Cost:
     held = 8.0 * samples * (RUN + 1) * (9.0 * d + 2 * RUN) + 1e5
     sets = (3 + params.draws) * MOST_STEPS
     return Cost(
-        OPENING + m.seconds(flops64=40.0 * sets * samples * RUN * d, moved=8.0 * n * d), held, sets * samples
+        OPENING + m.seconds(flops64=40.0 * sets * samples * RUN * d, moved=8.0 * n * d),
+        held,
+        sets * min(n, params.maximum_samples),
     )
 
 
