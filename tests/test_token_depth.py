@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import betainc
 
 from analysis.compute.networks.depth import change_of_level, fresh, sizes_and_cosines
-from analysis.tokens.exits import THRESHOLDS, leaving
+from analysis.compute.networks.norms import ignored
+from analysis.compute.networks.random_projections import energy_kept, energy_variance, random_basis
+from analysis.tokens.exits import THRESHOLDS, costs_of, leaving
 from analysis.tokens.lens import cosines, divergences, overlaps
-from analysis.tokens.stream import RandomStream
+from analysis.tokens.stream import RandomStream, _norm
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -137,3 +140,48 @@ def test_random_blocks_that_are_left_out_are_the_identity():
     for state in none.states:
         np.testing.assert_array_equal(state, plain.states[0])
     assert np.abs(plain.answer - none.answer).max() > 0.1
+
+
+def test_norms_ignore_what_they_should_with_gains_and_biases():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((30, 12)) + 2
+    gain, bias = rng.uniform(0.5, 2, 12), rng.standard_normal(12)
+    for centred in (True, False):
+
+        def norm(rows, centred=centred):
+            rows = rows - rows.mean(axis=1, keepdims=True) * centred
+            return rows / np.sqrt(np.square(rows).mean(axis=1, keepdims=True)) * gain + bias
+
+        found = ignored(norm, gain, bias, x, rng)
+        assert found["changed by scale"] < 1e-12
+        assert (found["changed by shift"] < 1e-12) == centred
+        assert (found["changed by rotation"] < 1e-12) != centred
+        assert found["by a rotation that keeps the mean"] < 1e-12
+
+
+def test_a_network_of_torch_norms_is_told_apart(network):
+    network, _ = network
+    rng = np.random.default_rng(0)
+    norm = _norm("one", (0, 0), network.blocks[0].norm1)
+    x = rng.standard_normal((8, 16))
+    np.testing.assert_allclose(norm.apply(x).mean(axis=1), 0, atol=1e-6)
+    np.testing.assert_allclose(
+        np.linalg.norm(norm.apply(x), axis=1), 4, rtol=1e-3
+    )  # √16, gains of a fresh network
+
+
+@pytest.mark.parametrize(("k", "d"), [(6, 20), (1, 3)])
+def test_energy_kept_by_random_subspaces_is_beta_whatever_the_vector(k, d):
+    rng, n = np.random.default_rng(0), 800
+    x = np.vstack([np.eye(d)[:1], np.arange(1.0, d + 1)[None]])
+    energies = np.sort([energy_kept(x, random_basis(d, k, rng)) for _ in range(n)], axis=0)
+    a, b = k / 2, (d - k) / 2
+    assert energy_variance(k, d) == pytest.approx(a * b / ((a + b) ** 2 * (a + b + 1)))
+    away = np.abs(betainc(a, b, energies) - (np.arange(n)[:, None] + 0.5) / n).max(axis=0)
+    assert (away < 1.95 / np.sqrt(n)).all()  # Kolmogorov's 0.1 %
+
+
+def test_cost_of_exits_is_that_of_the_layers_passed():
+    rng = np.random.default_rng(0)
+    who = RandomStream(rng.standard_normal((5, 6, 8)), np.ones((5, 6), bool), rng, 4)
+    np.testing.assert_allclose(costs_of(who), np.arange(1, 5) / 4)  # layers alike, nothing outside them

@@ -21,4 +21,5 @@ def passes_cost(shapes, params, passes: float, held: float = 0.0) -> Cost:
     weights = 8.0 * 3 * BLOCKS * k * k
     took = m.seconds(flops64=6.0 * BLOCKS * passes * rows * k * k + 1e7 * passes * min(n, params.maximum_samples),
                      moved=8.0 * n * k)  # fmt: skip
-    return Cost(OPENING + took, 40.0 * rows * k + states + weights + held, int(passes * samples))
+    held += 40.0 * rows * k + states + weights
+    return Cost(OPENING + took, held, int(passes * min(n, params.maximum_samples)))

@@ -84,23 +84,29 @@ class Change:
 
 def change_of_level(profiles: np.ndarray, rng: np.random.Generator, draws: int = 200) -> Change:
     """Where the mean of `profiles` (n, L), L >= 4, is best described by two levels."""
-    n = len(profiles)
-    at, share = _best_split(profiles.mean(axis=0))
-    again = [_best_split(profiles[rng.integers(0, n, n)].mean(axis=0))[0] for _ in range(draws)]
-    orders = [_best_split(rng.permutation(profiles.mean(axis=0))) for _ in range(5 * draws - 1)]
+    n, mean = len(profiles), profiles.mean(axis=0)
+    at, share = (x[0] for x in _best_splits(mean[None]))
+    drawn = rng.integers(0, n, (draws, n))
+    again = _best_splits(np.stack([profiles[one].mean(axis=0) for one in drawn]))[0]
+    places, shares = _best_splits(rng.permuted(np.repeat(mean[None], 5 * draws - 1, axis=0), axis=1))
     low, high = np.percentile(again, [2.5, 97.5])
-    null = np.percentile([o[0] for o in orders], [2.5, 97.5])
-    p = float(add_one_p(share - 1e-9, np.array([o[1] for o in orders])))
-    return Change(at, min(float(low), at), max(float(high), at), share, p, float(null[0]), float(null[1]))
+    null = np.percentile(places, [2.5, 97.5])
+    p = float(add_one_p(share - 1e-9, shares))
+    return Change(
+        int(at), min(float(low), at), max(float(high), at), float(share), p, float(null[0]), float(null[1])
+    )
 
 
-def _best_split(y: np.ndarray) -> tuple[int, float]:
-    total, best = float(np.square(y - y.mean()).sum()), (len(y) // 2, 0.0)
-    if not total > 1e-24 * max(float(np.square(y).sum()), 1e-300):
-        return best
-    for k in range(1, len(y)):
-        first, second = y[:k], y[k:]
-        explained = k * (len(y) - k) / len(y) * (first.mean() - second.mean()) ** 2 / total
-        if explained > best[1] + 1e-12:
-            best = k, float(explained)
-    return best
+def _best_splits(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each of the lines `y` (m, L): how many places lie before the best split, and the share of the squares that
+    two levels explain; the middle and 0 of a flat one."""
+    layers = y.shape[1]
+    total = np.square(y - y.mean(axis=1, keepdims=True)).sum(axis=1)
+    first = np.arange(1, layers)
+    sums = y.cumsum(axis=1)
+    apart = sums[:, :-1] / first - (sums[:, -1:] - sums[:, :-1]) / (layers - first)
+    explained = first * (layers - first) / layers * apart**2
+    best = explained.argmax(axis=1)
+    flat = ~(total > 1e-24 * np.maximum(np.square(y).sum(axis=1), 1e-300))
+    share = explained[np.arange(len(y)), best] / np.where(flat, 1.0, total)
+    return np.where(flat, layers // 2, best + 1), np.where(flat, 0.0, np.minimum(share, 1.0))
