@@ -192,7 +192,7 @@ def mixtral():
         experts = model.model.layers[0].mlp.experts
         for p in experts.parameters():
             p[3] = p[0]
-    texts = [RNG.integers(1, 30, n) for n in (9, 6, 7)]
+    texts = [np.random.default_rng(0).integers(1, 30, n) for n in (9, 6, 7)]
 
     def prepare(items):
         longest = max(map(len, items))
@@ -271,7 +271,8 @@ def test_methods_read_the_router_of_the_taps_block(opened):
         found = expert_redundancy(opened, ExpertRedundancyParams(compare=compare, draws=9))
         assert found.values[0, 3] == pytest.approx(1.0, abs=1e-6)
         assert found.significant[0, 3]
-        assert not found.significant[0, 1]
+        assert found.values[0, 1] < 0.9
+    assert not found.significant[0, 1]  # weights of random experts
 
 
 def test_the_words_of_a_text_lie_below_its_gates(opened, mixtral):
