@@ -9,7 +9,10 @@ import pytest
 
 from analysis import registry
 from analysis.activations import ArrayActivations, Layout
+from analysis.compute.linear.cross_fitting import folds_of
 from analysis.errors import NotFound
+from analysis.methods.tokens import pooling_curve
+from analysis.tokens.pooling.judged import PROBE
 from dashboard.browse.token_questions import QUESTIONS
 
 POOLING = ("pooling_curve", "pooled_weights", "nested_budget", "pooling_influence", "projector_coverage", "token_norms",
@@ -70,13 +73,13 @@ def test_a_class_token_is_a_pooling_of_its_own_and_no_token(x):
     np.testing.assert_allclose(np.nansum(shares.values, axis=1), 1, rtol=1e-12)
 
 
-def test_one_p_of_other_folds_is_not_told_by_the_labels_it_is_judged_by():
-    """Pure noise: choosing among ten p and per channel gives no more than chance."""
+def test_a_p_for_each_channel_is_not_chosen_by_the_labels_it_is_judged_by():
+    """Ten powers that are noise apart: chosen with the labels they are judged by, they would tell nearly all."""
     rng = np.random.default_rng(2)
-    found = [run("pooling_curve", tap(rng.standard_normal((60, 8, 12)))).estimates for _ in range(4)]
-    for name in ("labels kept, one p, from other folds", "labels kept, a p for each channel"):
-        value = np.mean([e.value for es in found for e in es if e.name == name])
-        assert value == pytest.approx(1 / 3, abs=4 * np.sqrt(2 / 9 / 240))
+    pooled, codes = rng.standard_normal((10, 120, 100)), np.arange(120) % 3
+    found = pooling_curve._chosen(pooled, codes, folds_of(codes, 5, rng), np.arange(100), PROBE)
+    assert found.mean == pytest.approx(1 / 3, abs=4 * np.sqrt(2 / 9 / 120))
+    assert found.chance == pytest.approx(1 / 3, abs=1e-9)
 
 
 def test_texts_of_other_lengths_are_pooled():

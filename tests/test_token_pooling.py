@@ -198,6 +198,7 @@ def test_a_budget_is_spent_exactly(rng):
     assert shared(np.full(3, 0.3), 1024).tolist() == [342, 341, 341]
     assert shared(np.zeros(4), 8).tolist() == [2] * 4
     assert shared(np.array([3.0, 1.0]), 4).tolist() == [3, 1]
+    assert shared(np.array([1.3, 2.7]), 4).tolist() == [1, 3]  # to the largest remainder
 
 
 def test_the_patch_law_is_found_and_tokens_are_counted():

@@ -40,7 +40,8 @@ from analysis.tokens.pooling.judged import JUDGES, PROBE, judged
 from analysis.tokens.pooling.token_sets import TokenSets, token_sets
 
 POWERS = np.array([0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, np.inf])
-LABELS = ("0 (geometric)", "0.5", "1 (mean)", "2", "3", "4", "6", "10", "20", "∞ (maximum)")
+LABELS = ("0", "0.5", "1", "2", "3", "4", "6", "10", "20", "∞")
+AXIS = "p (0 geometric mean, 1 mean, ∞ maximum)"
 FOLDS, SMALLEST, FEWEST = 5, 5, 20
 GEM, MEAN, MOST, FIRST = "generalised mean", "mean of tokens", "maximum of tokens", "class token"
 
@@ -161,7 +162,8 @@ def _curve(name, curve, levels, alike, params, notes, d) -> Curve:
     return Curve(
         title=f"Labels kept by pooling the tokens of {name}", reading=reading, caveats=notes,
         estimates=(*estimates, *([alike] if alike else [])), x=np.arange(len(POWERS), dtype=float), x_labels=LABELS,
-        x_name="p", y_name="share told right" if params.judge == PROBE else "share of neighbours of the same label",
+        x_name=AXIS,
+        y_name="share told right" if params.judge == PROBE else "share of neighbours of the same label",
         series={GEM: score, **flat}, low={GEM: np.array([e["low"] for e in ends])},
         high={GEM: np.array([e["high"] for e in ends])}, null={GEM: np.array([j.chance for j in curve])},
         controls=tuple(k for k in flat if k in (MEAN, MOST, FIRST)),

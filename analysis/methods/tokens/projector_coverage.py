@@ -178,7 +178,6 @@ def _curve(name, sides, asked, found, chance, estimates, grid, notes) -> Curve:
         x=np.array(sides, float), x_name="side of cells", y_name="R² of fine tokens, held out", series=value,
         low={w: value[w] - half[w] for w in value}, high={w: value[w] + half[w] for w in value},
         null=dict.fromkeys(value, null), controls=(CENTRE,),
-        x_labels=tuple(f"{s} ({len(_cells(grid, s))} tokens)" for s in sides),
     )  # fmt: skip
 
 

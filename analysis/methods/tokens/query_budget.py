@@ -87,7 +87,7 @@ def query_budget(
     refuse_few(f"sample {params.sample}", len(query), 1, "finite token(s)")
     middle = np.concatenate(frames).mean(axis=0)
     progress(0.4, "other queries")
-    others = [_tokens(tap, int(i), seen) for i in chosen_samples(n, QUERIES, rng) if i != params.sample]
+    others = [_tokens(tap, int(i), seen) for i in _other_queries(n, numbers, params.sample, rng)]
     others = [q.mean(axis=0) - middle for q in others if len(q)]
     frames = [x - middle for x in frames]
     progress(0.6, "relevance")
@@ -97,6 +97,13 @@ def query_budget(
     without = _without_units(frames, query.mean(axis=0) - middle, params.temperature, rng)
     progress(1.0, "done")
     return _curve(tap.name, numbers, frames, scores, chance, without, params, seen.notes, tap.shape[1])
+
+
+def _other_queries(n: int, frames: np.ndarray, query: int, rng) -> np.ndarray:
+    """Samples that are neither frames nor the query; where there are none, frames too."""
+    some = np.setdiff1d(chosen_samples(n, QUERIES + len(frames), rng), [query])
+    away = np.setdiff1d(some, frames)
+    return (away if len(away) else some)[:QUERIES]
 
 
 def relevance(frames: list[np.ndarray], query: np.ndarray, temperature: float) -> np.ndarray:

@@ -19,9 +19,7 @@ def complexity(sets: TokenSets, found: NestedAnswers, d: int) -> tuple[Estimate,
     n = int(told.sum())
     if n < FEWEST or not len(np.unique(found.needed[told])) > 1 or not np.ptp(spread[told]) > 0:
         return ()
-    from scipy.stats import rankdata
-
-    a, b = (rankdata(v[told]) for v in (spread, found.needed))
+    a, b = (_ranks(v[told]) for v in (spread, found.needed))
     value = float(np.corrcoef(a, b)[0, 1])
     middle, half = np.arctanh(np.clip(value, -1 + 1e-12, 1 - 1e-12)), 1.96 * np.sqrt(1.06 / (n - 3))
     return (
@@ -32,3 +30,9 @@ def complexity(sets: TokenSets, found: NestedAnswers, d: int) -> tuple[Estimate,
             estimator="Spearman, samples that are right with some number",
         ),
     )  # fmt: skip
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """(n,) from 1, ties sharing their mean rank."""
+    _, of, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[of]
