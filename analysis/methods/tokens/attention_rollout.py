@@ -7,8 +7,8 @@
     largest flow       largest flow from each token to the readout, edges with the capacities of the rollout; never
                        less than the rollout
 
-as multiples of an even share over the tokens; flows, which do not add up to 1, as shares of their sum. Told: how far the rollout is from places alone (total
-variation; 0: all samples alike) over samples, and the rank correlation of the ways.
+as multiples of an even share over the tokens; flows, which do not add up to 1, as shares of their sum. Told: how far
+the rollout is from places alone (total variation; 0: all samples alike) over samples, and rank correlations of ways.
 
 Interval: Student's t over samples. Null: of the distance 0, of a correlation tokens exchanged at random.
 
