@@ -38,8 +38,8 @@ from analysis.tokens.routing.routed import AUTOMATIC, SOURCES, Routed, routed
 OPENING, DEALT = 4.0, "experts of each sample renamed at random"
 HELP = {
     "share": "Share of all choices that fall on it.",
-    "low": "95 % interval, samples as draws.",
-    "high": "95 % interval, samples as draws.",
+    "low": "95 % interval of the share, jackknife over groups of samples.",
+    "high": "95 % interval of the share, jackknife over groups of samples.",
     "by chance": "97.5th percentile with experts renamed at random.",
     "mean gate": "Mean of its softmax gate over all tokens.",
     "dropped": "Share of its choices beyond its capacity.",
