@@ -177,8 +177,6 @@ def _cost(shapes, params: LayerBitsParams) -> Cost:
         OPENING + m.seconds(flops64=40.0 * sets * samples * RUN * d, moved=8.0 * n * d),
         held,
         sets * min(n, params.maximum_samples),
-        held,
-        sets * min(n, params.maximum_samples),
     )
 
 
