@@ -79,13 +79,10 @@ def test_every_measure_is_of_the_network(found):
         assert not any("is not run" in c or "Nothing was timed" in c for c in result.caveats), result.caveats
 
 
-def test_digits_stand_in_the_middle_and_the_class_token_looks_there(found):
+def test_the_class_token_looks_at_the_middle_where_digits_stand(found):
     table = found[coverage_holes].columns
     recall = dict(zip(table["rule"], table["recall in the box"], strict=True))
     assert recall["Class attention"] > 1.5 * recall["Random"]
-    z = found[token_survival]
-    at = z.row_names.index("Class attention")
-    assert z.values[at][list(z.column_names).index("row 1")] < -5
 
 
 def test_a_pixel_moves_survivors_less_than_chance_would(found):
