@@ -157,7 +157,7 @@ def _curve(who, chosen, made, params: ShiftStabilityParams, notes, d: int) -> Cu
                  null_method="sets of these sizes, one of them at random (exact)", n=made[one.id, TOLD].shape[1], d=d,
                  estimator=f"mean Jaccard index at {TOLD:.0%} of the tokens") for one in chosen
     )  # fmt: skip
-    by = f"{params.pixels} pixel{'s' if params.pixels > 1 else ''} {params.direction}"
+    by = f"by {params.pixels} pixel{'s' if params.pixels > 1 else ''} {params.direction}"
     what = f"the picture moves {by}" if who.is_network else "rows move on by one place"
     least = min(told, key=lambda e: e.value)
     reading = (
