@@ -2,8 +2,8 @@
 
     python benchmarks/tokens.py [--images 16] [--reruns 8] [--shares 9] [--repeats 7] [--width 192] [--only 1]
 
-A vision transformer with random weights in the shape of DeiT: 197 tokens, 12 layers, WIDTH units (192: T, 384: S).
-In one run and one thread, seconds of the processor (wall time beside, where a person waits):
+A vision transformer with random weights in the shape of DeiT: 197 tokens, 12 layers, WIDTH units (192 is T, 384 S). In
+one run and one thread, seconds of the processor (wall time beside, where a person waits):
 
     1  ten rules at nine shares on a dump of IMAGES images, against the network run with each of them on RERUNS images,
        scaled to as many; both then to 1,000 images. Limit: 20 times faster

@@ -207,3 +207,24 @@ def test_more_than_a_rule_can_take_at_once_is_said():
     found = simulate(planted(), rules()["tome"], at_layer(0, 2, LAYERS, T - 1))
     assert "8 instead of 14 of 16" in found.notes[0]
     assert found.counts[-1].tolist() == [9] * B
+
+
+def test_a_rule_that_these_tokens_do_not_allow_is_left_out_of_the_ledger_and_named():
+    from dataclasses import replace
+
+    from analysis.methods.tokens.token_ledger import TokenLedgerParams, token_ledger
+    from analysis.tokens import rule as registry
+
+    def refuse(*_):
+        raise InputError("a rule of another network", "this one")
+
+    known = registry.rules()
+    held = known["mctf"]
+    known["mctf"] = replace(held, decide=refuse)
+    try:
+        x = np.random.default_rng(0).standard_normal((40, 6))
+        found = token_ledger(x, TokenLedgerParams(rules="tome, mctf"))
+    finally:
+        known["mctf"] = held
+    assert list(found.series) == ["ToMe"]
+    assert any("MCTF is left out: a rule of another network" in c for c in found.caveats)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.errors import InputError
 from analysis.spec import Progress
 from analysis.tokens.arithmetic import NetworkShape, multiply_adds
 from analysis.tokens.outputs import log_probabilities
@@ -73,9 +74,14 @@ def spend(
         for k, (one, share) in enumerate((r, s) for r in rules for s in shares):
             done = (part.start + (part.stop - part.start) * k / (len(rules) * len(shares))) / who.n
             progress(span[0] + (span[1] - span[0]) * done, one.title)
-            less = who.answer(
-                given, one, plan_at(one, share, shape, fixed), None, np.random.default_rng(seed)
-            )
+            if one.id in refused:
+                continue
+            plan = plan_at(one, share, shape, fixed)
+            try:
+                less = who.answer(given, one, plan, None, np.random.default_rng(seed))
+            except InputError as error:
+                refused[one.id] = f"{one.title} is left out: {error.found}."
+                continue
             found.setdefault((one.id, share), []).append(
                 _spent(whole, less, labels, shape, one, who.classifies)
             )

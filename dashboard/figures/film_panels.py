@@ -88,11 +88,12 @@ def panel(result: TokenFilm, step: int, how: Look, show: str = "tokens") -> np.n
         (wide == -1)[..., None], (1 - WASH) * base + WASH * _hatched(wide.shape, pixels, how), base
     )
     groups = groups_of(np.asarray(result.owner)[step])
-    if show == "tokens":
-        for name in groups:
-            base = np.where(
-                (wide == name)[..., None], (1 - TINT) * base + TINT * group_colour(int(name), how), base
-            )
+    if show == "tokens" and len(groups):
+        colours = np.zeros((int(groups.max()) + 1, 3))
+        colours[groups] = [group_colour(int(name), how) for name in groups]
+        inside = np.isin(wide, groups)
+        base = base.astype(np.float64)
+        base[inside] = (1 - TINT) * base[inside] + TINT * colours[wide[inside]]
     return _outlined(base, wide, groups, how, max(pixels // 12, 1)).round().astype(np.uint8)
 
 

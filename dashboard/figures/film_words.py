@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.results import TokenFilm
 from dashboard.figures.film_panels import group_colour, groups_of, look, scored, scores
-from dashboard.figures.film_reading import left, pointed, steps_shown
+from dashboard.figures.film_reading import left, marked_places, pointed, steps_shown
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme
@@ -46,7 +46,8 @@ def screen(result: TokenFilm, theme: Theme, said: tuple[str, ...], show: str, he
         z=np.where(np.isnan(values), np.float32(0), np.float32(np.nan)), colorscale=[[0, grey], [1, grey]],
         showscale=False, hoverinfo="skip", xgap=1, ygap=2,
     ))  # fmt: skip
-    text = [[pointed(result, int(s), t) for t in range(values.shape[1])] for s in shown]
+    places = marked_places(result)
+    text = [pointed(result, int(s), range(values.shape[1]), places) for s in shown]
     figure.add_trace(go.Heatmap(
         z=values.astype(np.float32), showscale=heated, hoverongaps=False, xgap=1, ygap=2, hovertext=text,
         hovertemplate="%{hovertext}<extra></extra>", **colours,

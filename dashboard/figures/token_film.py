@@ -10,7 +10,7 @@ import numpy as np
 from analysis.results import TokenFilm
 from dashboard.figures import film_words
 from dashboard.figures.film_panels import groups_of, look, on_grid, panel, scored, scores
-from dashboard.figures.film_reading import MOST_STEPS, left, pointed, steps_shown
+from dashboard.figures.film_reading import MOST_STEPS, left, marked_places, pointed, steps_shown
 from dashboard.figures.film_words import MOST_WORDS
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
@@ -65,7 +65,7 @@ def screen(result: TokenFilm, theme: Theme, *, show="tokens", height=None, title
     rows, wide = result.grid
     apart = (rows * (1 + TOP), wide * (1 + GAP))  # from a panel to the next, in cells
     images, titles, x, y, said = [], [], [], [], []
-    how = look(theme.name == "dark")
+    how, places = look(theme.name == "dark"), marked_places(result)
     for k, step in enumerate(map(int, shown)):
         down, right = (k // columns) * apart[0], (k % columns) * apart[1]
         place = {"x": right - 0.5, "y": down - 0.5, "sizex": wide, "sizey": rows, "sizing": "stretch"}
@@ -75,7 +75,7 @@ def screen(result: TokenFilm, theme: Theme, *, show="tokens", height=None, title
         titles.append({"text": name, "x": right + (wide - 1) / 2,
                        "y": down - 0.5, "yanchor": "bottom", "xanchor": "center", "showarrow": False,
                        "font": {"size": 12, "color": theme.muted}})  # fmt: skip
-        _add_cells(result, step, down, right, x, y, said)
+        _add_cells(result, step, places, (down, right), x, y, said)
     figure.add_trace(
         {"type": "scatter", "x": np.array(x, np.float32), "y": np.array(y, np.float32), "mode": "markers",
          "marker": {"size": 14, "opacity": 0, "symbol": "square"}, "showlegend": False, "hovertext": said,
@@ -90,20 +90,20 @@ def screen(result: TokenFilm, theme: Theme, *, show="tokens", height=None, title
     return figure
 
 
-def _add_cells(result: TokenFilm, step: int, down: float, right: float, x: list, y: list, said: list) -> None:
-    """What the pointer says on the cells of one panel."""
+def _add_cells(result: TokenFilm, step: int, places: list[str], corner, x: list, y: list, said: list) -> None:
+    """What the pointer says on the cells of one panel; `corner` its first row and column."""
     cell, wide = np.asarray(result.cell), result.grid[1]
     there = np.flatnonzero(cell >= 0)
-    x += (right + cell[there] % wide).tolist()
-    y += (down + cell[there] // wide).tolist()
-    said += [pointed(result, step, int(t)) for t in there]
+    x += (corner[1] + cell[there] % wide).tolist()
+    y += (corner[0] + cell[there] // wide).tolist()
+    said += pointed(result, step, there.tolist(), places)
 
 
 def _png(picture: np.ndarray) -> str:
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
+    Image.fromarray(picture).save(file, "PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
