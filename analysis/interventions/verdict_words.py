@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import chdtri
 
 from analysis.attribution.patches.patch_verdict import NOTHING
 from analysis.compute.statistics.nulls import add_one_p, null_spread
@@ -37,7 +38,8 @@ def _numbers(v: MoveVerdict, rng: np.random.Generator):
         yield Estimate(f"connected share, {name}", v.share(CONNECTED), *ends, interval="bootstrap over samples",
                        **null_spread(chance), null_method=f"{len(chance)} random spans of {v.rank} directions", n=n,
                        d=v.d, estimator="effect of the part in the span of slopes / effect")  # fmt: skip
-    yield Estimate(f"natural variance moved, {name}", v.variance, **null_spread(v.random_variance),
+    yield Estimate(f"natural variance moved, {name}", v.variance, **_variance_ends(v.variance, n),
+                   **null_spread(v.random_variance),
                    p_value=float(add_one_p(-v.variance, -v.random_variance)), null_method="random directions", n=n,
                    d=v.d, estimator="variance of natural rows along the connected part")  # fmt: skip
     for words, off, natural in (
@@ -47,6 +49,14 @@ def _numbers(v: MoveVerdict, rng: np.random.Generator):
             yield Estimate(f"{words}, {name}", float(off.mean()), **mean_interval(off, 0.0, 1.0),
                            null=float(natural.mean()), null_method="natural samples exchanged whole", n=n, d=v.d,
                            estimator="share of the squared change beyond what natural samples have")  # fmt: skip
+
+
+def _variance_ends(value: float, n: int) -> dict:
+    """95 % interval of a variance over n samples of a bell curve."""
+    if n < 2:
+        return {"interval": "none: of one sample"}
+    low, high = (value * (n - 1) / chdtri(n - 1, p) for p in (0.025, 0.975))
+    return {"low": min(low, value), "high": max(high, value), "interval": "χ², one row a sample"}
 
 
 def verdict_sentence(v: MoveVerdict) -> str:

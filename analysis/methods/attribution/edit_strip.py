@@ -123,7 +123,8 @@ def _estimates(means, way, decoder: Decoder, moved: float, chance, rng) -> tuple
     share = float(along.sum() / whole.sum())
     low, high = ratio_interval(along, whole, rng)
     made = [
-        Estimate("picture that moves", moved, null=float(chance.mean()), null_low=float(chance.min()),
+        Estimate("picture that moves", moved, interval="none: of this sample alone", null=float(chance.mean()),
+                 null_low=float(chance.min()),
                  null_high=float(chance.max()), null_method=f"{len(chance)} random directions, by as many deviations",
                  p_value=float((1 + (chance >= moved).sum()) / (1 + len(chance))), n=len(chance), d=d,
                  unit=decoder.unit, estimator="root mean square difference of both ends"),

@@ -99,6 +99,7 @@ def _estimates(found: Turned, f: int, angles, random, d: int) -> tuple[Estimate,
     last, others = angles[0, -1], degrees(found.apart_squares)
     made = [
         Estimate("largest angle of the hottest place", float(last), **against(float(last), random[:, -1]),
+                 interval="none: of this sample alone",
                  null_method=f"{DRAWS} pairs of random subspaces", unit="degrees", n=found.heats.shape[1], d=d,
                  estimator="largest principal angle"),
     ]  # fmt: skip
@@ -114,7 +115,7 @@ def _estimates(found: Turned, f: int, angles, random, d: int) -> tuple[Estimate,
     lost = np.sin(np.radians(angles[0])) ** 2
     if len(lost) > 1 and lost.sum() > 0:
         made.append(Estimate(
-            "share of the heat in the largest angle", float(lost[-1] / lost.sum()), null=1 / len(lost),
+            "share of the heat in the largest angle", float(lost[-1] / lost.sum()), interval="none: of this sample alone", null=1 / len(lost),
             null_method="all angles alike", n=len(lost), d=d, estimator="sin² of the largest / their sum",
         ))  # fmt: skip
     return tuple(made)
