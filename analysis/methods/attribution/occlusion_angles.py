@@ -115,7 +115,8 @@ def _estimates(found: Turned, f: int, angles, random, d: int) -> tuple[Estimate,
     lost = np.sin(np.radians(angles[0])) ** 2
     if len(lost) > 1 and lost.sum() > 0:
         made.append(Estimate(
-            "share of the heat in the largest angle", float(lost[-1] / lost.sum()), interval="none: of this sample alone", null=1 / len(lost),
+            "share of the heat in the largest angle", float(lost[-1] / lost.sum()),
+            interval="none: of this sample alone", null=1 / len(lost),
             null_method="all angles alike", n=len(lost), d=d, estimator="sin² of the largest / their sum",
         ))  # fmt: skip
     return tuple(made)
