@@ -32,7 +32,9 @@ def test_attention_over_the_keys_that_stay_is_softmax_over_them_alone():
     mask[mask < 0] = torch.finfo(torch.float64).min
     for share in (1.0, 0.4):
         _now.state = type(
-            "State", (), {"share": share, "generator": torch.Generator().manual_seed(3), "layers": 0}
+            "State",
+            (),
+            {"share": share, "generator": torch.Generator().manual_seed(3), "layers": 0, "watch": None},
         )()
         try:
             out, weights = _thinned_attention(None, q, k, v, mask)

@@ -70,6 +70,10 @@ EXAMPLES = {
     },
     "gallery": {"groups": {"top": np.arange(3)}, "values": {"top": x[:, 0]}},
     "token_map": {"samples": np.arange(3), "values": x, "value_name": "activation", "grid": (1, 2)},
+    "token_film": {
+        "names": ("input", "layer 1"), "owner": np.array([[0, 1, 2], [0, 0, -1]]), "score": np.zeros((2, 3)),
+        "judged": np.array([[False] * 3, [True] * 3]), "grid": (1, 3), "cell": np.arange(3),
+    },
     "ledger": {
         "names": ("a", "b", "c"), "values": x[:, 0], "start": 0.5, "end": 1.0, "low": x[:, 1], "value_name": "logit",
     },

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations
-from analysis.errors import InputError
+from analysis.errors import InputError, NotFound
+from analysis.spec import no_progress
 from analysis.tokens.arithmetic import NetworkShape
 from analysis.tokens.dump import TokenDump, needed
 from analysis.tokens.kept_dump import KeptDump
@@ -15,6 +16,8 @@ from analysis.tokens.opened import opened, picture_of
 from analysis.tokens.outputs import answers_of, changes
 from analysis.tokens.rule import rule, rules
 from analysis.tokens.schedule import schedule
+from analysis.tokens.subject import RowSubject
+from analysis.tokens.tap_dump import NOTE, RUN
 
 TOLD, REPEATS = 6, 3  # answers; runs that are timed
 
@@ -36,23 +39,30 @@ class Applied:
 
 
 class TokenDesk:
-    """The network of a tap, opened once.
+    """The network of a tap, opened once; where it cannot be run, the rows of the tap, `note` saying why.
 
-    Raises InputError, NotFound as `analysis.tokens.opened.opened`.
+    Raises NotEnoughData: no network, and fewer than two samples of two tokens.
     """
 
     def __init__(self, tap: Activations) -> None:
-        self.opened = opened(tap, tap.layout.n_samples)
         self._shape: NetworkShape | None = None
+        self.opened, self.rows, self.note, self._pooled = None, None, "", tap.layout.is_pooled
+        try:
+            self.opened = opened(tap, tap.layout.n_samples)
+        except (InputError, NotFound) as error:
+            self.rows = RowSubject(tap, tap.layout.n_samples, np.random.default_rng(0), no_progress)
+            self.note = f"The network is not run ({error.found}). {NOTE}"
 
     @property
     def shape(self) -> NetworkShape:
         if self._shape is None:
-            self._shape = self.opened.shape()
+            self._shape = (self.rows or self.opened).shape()
         return self._shape
 
     def dump(self, sample: int) -> KeptDump:
         """What rules look at, of one sample of the store. One pass. Raises NotFound."""
+        if self.rows is not None:
+            return KeptDump(self._of_rows(sample), self.shape, None, (), (), self.note)
         place = self.opened.place(sample)
         inputs = self.opened.prepared(place, place + 1)
         run = self.opened.network.run(inputs, record=needed(list(rules().values())))
@@ -68,6 +78,8 @@ class TokenDesk:
 
     def applied(self, sample: int, name: str, share: float, settings: dict | None = None) -> Applied:
         """The answer when `share` of the free tokens is left by the rule of this name. Raises NotFound, InputError."""
+        if self.rows is not None:
+            return self._applied_to_rows(sample, rule(name), share)
         place, one = self.opened.place(sample), rule(name)
         inputs, network = self.opened.prepared(place, place + 1), self.opened.network
         try:
@@ -91,4 +103,26 @@ class TokenDesk:
             min(r.seconds for r in whole), min(r.seconds for r in less),
             tuple(int(s.counts[0]) for s in less[0].states), np.stack([s.owner[0] for s in less[0].states]),
             less[0].notes,
+        )  # fmt: skip
+
+    def _of_rows(self, sample: int) -> TokenDump:
+        """Of a tap with one row of each sample the run of neighbours that the sample is in. Raises NotFound."""
+        place = np.flatnonzero(self.rows.samples == (sample // RUN if self._pooled else sample))
+        if self._pooled and not len(place):  # the last few samples make no whole run
+            place = np.array([self.rows.n - 1])
+        if not len(place):
+            raise NotFound(
+                f"sample {sample}", f"one of {self.rows.n:,} samples with two finite tokens or more"
+            )
+        return self.rows.dump.rows(slice(int(place[0]), int(place[0]) + 1))
+
+    def _applied_to_rows(self, sample: int, one, share: float) -> Applied:
+        given = self._of_rows(sample)
+        whole = self.rows.answer(given).logits[0]
+        less = self.rows.answer(given, one, lambda n: schedule(one.schedule, share, self.rows.layers, n))
+        after = less.logits[0]
+        lengths = np.linalg.norm(whole) * np.linalg.norm(after)
+        return Applied(
+            (), float(whole @ after / lengths) if lengths > 0 else 1.0, 0.0, 0.0, 0.0,
+            tuple(int(s.counts[0]) for s in less.states), np.stack([s.owner[0] for s in less.states]), less.notes,
         )  # fmt: skip

@@ -17,19 +17,20 @@ from analysis.tokens.arithmetic import NetworkShape
 from analysis.tokens.dump import TokenDump
 from analysis.tokens.view import TokenLayout
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
 class KeptDump:
     """`dump` of one sample, its `picture` or `words`, the sizes of the network, and its answer without any removal:
-    (name, probability) of the likeliest, falling."""
+    (name, probability) of the likeliest, falling. `note` on what stands for the network where it cannot be run."""
 
     dump: TokenDump
     shape: NetworkShape
     picture: np.ndarray | None
     words: tuple[str, ...]
     answers: tuple[tuple[str, float], ...]
+    note: str = ""
 
 
 def place_of(workspace: Path, digest: str, sample: int) -> Path:
@@ -42,7 +43,7 @@ def keep(kept: KeptDump, path: Path) -> None:
     layout = kept.dump.layout
     head = {
         "schema": SCHEMA, "grid": layout.grid, "causal": layout.causal, "frames": layout.frames,
-        "shape": dataclasses.asdict(kept.shape), "words": kept.words, "answers": kept.answers,
+        "shape": dataclasses.asdict(kept.shape), "words": kept.words, "answers": kept.answers, "note": kept.note,
         "layers": {name: len(values) for name, values in kept.dump.recorded.items()},
     }  # fmt: skip
     arrays = {f"{name}/{i}": x for name, values in kept.dump.recorded.items() for i, x in enumerate(values)}

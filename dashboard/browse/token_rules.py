@@ -80,7 +80,9 @@ def sentence(one: Shown) -> str:
 
 
 def answer_sentence(answer: Mapping, title: str) -> str:
-    """What the network says with the tokens really removed."""
+    """What the network says with the tokens really removed; of rows, how near their mean stays."""
+    if not answer["seconds"]:
+        return f"The mean of the tokens that {title} leaves has cosine {number(answer['cosine'])} to that of all."
     said = "its output moves"
     if answer["answers"]:
         name, before, _ = max(answer["answers"], key=lambda a: a[1])

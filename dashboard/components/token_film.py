@@ -82,6 +82,9 @@ def _settings() -> tuple[list[str], float, str]:
 
 def _films(reference: str, path: str, sample: int, names: list[str], share: float, show: str) -> None:
     found = []
+    note = browse.opened(path).note
+    if note:
+        st.caption(errors.escape(note))
     for name in names:
         with errors.shown():
             one = browse.shown(path, name, share, sample)

@@ -26,7 +26,7 @@ EXCHANGING = (
     "RISE",
     "Shapley values",
 )  # what stands at a place is taken away
-NO_RULE = ("DeepLIFT", "LRP")
+NO_RULE = ("DeepLIFT", "LRP", "LRP, gamma", "LRP, z-plus")
 PATCHES, SIDE = "to_patch_embedding", 4
 
 

@@ -184,7 +184,7 @@ def _cost(shapes, params: PatchingParams) -> Cost:
     (n, k), m = shapes[0], machine()
     samples = min(n, params.maximum_samples)
     rows = samples * (2.0 * LAYERS_OF * params.most_columns + 12)
-    held = 12.0 * n * k + 40.0 * samples * k
+    held = 9.0 * n * k + 36.0 * samples * k
     held += verdict_bytes(samples, k)
     return Cost(OPENING + m.seconds(flops64=2.0e6 * rows, moved=8.0 * n * k) + 1e-4 * rows, held, int(rows))
 

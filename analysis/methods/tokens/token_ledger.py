@@ -175,8 +175,7 @@ def _cost(shapes, params: TokenLedgerParams) -> Cost:
     count = count_of(params.rules)
     samples = max(min(n, params.maximum_samples), 1)
     passes = samples * (1 + 2 * count * len(SHARES))
-    tokens = min(n, 256)
-    held = 12.0 * n * k + 60.0 * tokens * tokens + 60.0 * tokens * k
+    held = 24.0 * n * k + 400.0 * n + 1e5  # of a network its own memory comes on top
     return Cost(OPENING + m.seconds(flops64=1e7 * passes, moved=8.0 * n * k), held, passes)
 
 
