@@ -163,7 +163,8 @@ def question(shortcut):
 def test_a_planted_square_is_found_by_every_way_that_takes_it_away(question, name):
     """Slopes alone tell of small changes where the sample stands and need not find it: those only give a map."""
     if name in NO_RULE:
-        with pytest.raises(InputError, match=f"no(t|) .*{name} has no rule|for which {name} has no rule"):
+        library = name.partition(",")[0]
+        with pytest.raises(InputError, match=f"for which {library} has no rule"):
             WAYS[name].make(question)
         return
     found = WAYS[name].make(replace(question, rng=np.random.default_rng(0)))
