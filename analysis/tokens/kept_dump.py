@@ -79,5 +79,5 @@ def load(path: Path) -> KeptDump:
         ) from error  # fmt: skip
     answers = tuple((str(name), float(p)) for name, p in head["answers"])
     return KeptDump(
-        TokenDump(layout, recorded), NetworkShape(**head["shape"]), picture, tuple(head["words"]), answers
-    )
+        TokenDump(layout, recorded), NetworkShape(**head["shape"]), picture, tuple(head["words"]), answers, head["note"]
+    )  # fmt: skip

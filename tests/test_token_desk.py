@@ -1,0 +1,71 @@
+"""A sample's dump for the film: kept and read again, and what stands for a network that cannot be run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.activations import ArrayActivations, Layout
+from analysis.errors import NotFound, StoreDamaged
+from analysis.tokens.asking import TokenDesk
+from analysis.tokens.dump import simulate
+from analysis.tokens.kept_dump import keep, load, place_of
+from analysis.tokens.rule import rule
+from analysis.tokens.schedule import schedule
+
+
+@pytest.fixture
+def tap():
+    x = np.random.default_rng(0).standard_normal((60, 5))
+    return ArrayActivations(x, name="planted", layout=Layout(np.arange(0, 61, 12)))
+
+
+def test_without_a_network_the_rows_are_the_tokens_and_it_is_said(tap, tmp_path):
+    desk = TokenDesk(tap)
+    made = desk.dump(3)
+    assert made.note.startswith("The network is not run (planted knows no checkpoint")
+    path = place_of(tmp_path, tap.digest, 3)
+    keep(made, path)
+    found = load(path)
+    assert (found.note, found.shape, found.words) == (made.note, made.shape, ())
+    np.testing.assert_array_equal(found.dump.layout.kinds, made.dump.layout.kinds)
+    for name, values in made.dump.recorded.items():
+        for a, b in zip(values, found.dump.recorded[name], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_its_answer_is_the_mean_of_what_is_left(tap):
+    desk, one = TokenDesk(tap), rule("first")
+    told = desk.applied(2, "first", 0.5)
+    made = desk.dump(2).dump
+    left = simulate(made, one, schedule(one.schedule, 0.5, made.layers, 12)).states[-1].owner[0] >= 0
+    x = made.recorded["hidden"][0][0]
+    some, every = x[1:][left[1:]].mean(axis=0), x[1:].mean(axis=0)  # the first is the class token
+    known = some @ every / np.linalg.norm(some) / np.linalg.norm(every)
+    assert told.cosine == pytest.approx(known, abs=1e-9)
+    assert told.seconds == 0
+    assert (told.counts[0], told.counts[-1]) == (13, 7)
+
+
+def test_a_tap_of_one_row_a_sample_has_the_neighbours_of_the_sample(tap):
+    pooled = ArrayActivations(tap.values, name="planted")
+    desk = TokenDesk(pooled)
+    np.testing.assert_array_equal(desk.dump(0).dump.layout.kinds, desk.dump(15).dump.layout.kinds)
+    assert (
+        desk.dump(0).dump.recorded["hidden"][0].tobytes()
+        == desk.dump(15).dump.recorded["hidden"][0].tobytes()
+    )
+    assert (
+        desk.dump(0).dump.recorded["hidden"][0].tobytes()
+        != desk.dump(16).dump.recorded["hidden"][0].tobytes()
+    )
+    assert desk.dump(59).dump.n == 1  # beyond the last whole run
+
+
+def test_what_is_not_there_is_said(tap, tmp_path):
+    with pytest.raises(NotFound, match="sample 5"):
+        TokenDesk(tap).dump(5)
+    path = tmp_path / "broken.npz"
+    path.write_bytes(b"no file of ours")
+    with pytest.raises(StoreDamaged, match=r"broken\.npz"):
+        load(path)
