@@ -8,11 +8,12 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.errors import InputError, NotFound
+from analysis.sources.input_picture import picture_of
 from analysis.spec import no_progress
 from analysis.tokens.arithmetic import NetworkShape
 from analysis.tokens.dump import TokenDump, needed
 from analysis.tokens.kept_dump import KeptDump
-from analysis.tokens.opened import opened, picture_of
+from analysis.tokens.opened import opened
 from analysis.tokens.outputs import answers_of, changes
 from analysis.tokens.rule import rule, rules
 from analysis.tokens.schedule import schedule

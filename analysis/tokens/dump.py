@@ -82,21 +82,6 @@ def record(network, items: Sequence, names: Sequence[str] = LEDGER) -> TokenDump
     return TokenDump(run.layout, run.recorded)
 
 
-def joined(dumps: Sequence[TokenDump]) -> TokenDump:
-    """Several dumps of one network as one. Raises InputError where their tokens differ in number."""
-    if len({d.layout.kinds.shape[1] for d in dumps}) != 1:
-        raise InputError(
-            f"dumps of {sorted({d.layout.kinds.shape[1] for d in dumps})} tokens", "samples of one length",
-            "Pad the samples to one length, or look at them one by one",
-        )  # fmt: skip
-    first = dumps[0].layout
-    layout = TokenLayout(*(np.concatenate([getattr(d.layout, f) for d in dumps]) for f in ("kinds", "free", "cell")),
-                         first.grid, first.causal, first.frames)  # fmt: skip
-    whole = {k: [np.concatenate(x) for x in zip(*(d.recorded[k] for d in dumps), strict=True)]
-             for k in dumps[0].recorded}  # fmt: skip
-    return TokenDump(layout, whole)
-
-
 def simulate(
     dump: TokenDump, rule: Rule, plan, settings=None, rng: np.random.Generator | None = None
 ) -> Simulated:

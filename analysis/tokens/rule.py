@@ -32,7 +32,7 @@ class Rule:
     `proportional` : attention afterwards is weighed by the size of tokens (the logarithm of it is added to the logits).
     `trained` : its published form has trained scores, and what is used instead, in words.
     `own_count` : it takes as many tokens as it finds right (a threshold, a grid); `remove` says where it acts, by being
-    above 0, and how many more than the plan would leave are there.
+    above 0, and how many more than the plan would leave are there. `notes` : how it departs from the paper, in words.
     """
 
     id: str

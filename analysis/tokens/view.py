@@ -13,10 +13,7 @@ import numpy as np
 from analysis.errors import InputError
 from analysis.tokens.state import TokenState
 
-PADDING, CLASS, REGISTER, PATCH, TEXT, PROMPT = -1, 0, 1, 2, 3, 4
-KIND_NAMES = {
-    PADDING: "padding", CLASS: "class token", REGISTER: "register", PATCH: "patch", TEXT: "text", PROMPT: "prompt"
-}  # fmt: skip
+PADDING, CLASS, REGISTER, PATCH, TEXT = -1, 0, 1, 2, 3
 NO_CLASS = "There is no class token: what all tokens read on average ranks them instead."
 
 

@@ -75,8 +75,9 @@ def _settings() -> tuple[list[str], float, str]:
                                 **state.bound("show", "tokens", list(SHOWS)))  # fmt: skip
     rule = browse.rule(first)
     st.caption(f"**{errors.escape(rule.title)}**: {errors.escape(rule.equation)}.")
-    if rule.trained:
-        st.caption(errors.escape(rule.trained))
+    for said in (rule.trained, *rule.notes):
+        if said:
+            st.caption(errors.escape(said))
     return [first, *([second] if second != browse.NONE else [])], percent / 100, show
 
 

@@ -3,7 +3,7 @@ which say how much is owed to a token whatever stands there (the middle of pictu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from analysis.errors import LoupeError, NotFound
 from analysis.features.readers import AUTOMATIC, READERS
 from analysis.features.tap_dictionary import recorded_tap
 from analysis.results import Estimate
+from analysis.sources.input_picture import picture_of
 from analysis.spec import Progress, param
 
 FEWEST = 8
@@ -129,7 +130,7 @@ class Asked:
             return
         if layout.grid is not None and tokens == layout.leading + layout.grid[0] * layout.grid[1]:
             run.grid, run.leading = tuple(layout.grid), layout.leading
-        elif picture_of(run) is not None:
+        elif picture_of(run.inputs) is not None:
             side = int(tokens**0.5)
             if side > 1 and tokens - side * side <= MOST_LEADING:
                 run.grid, run.leading = (side, side), tokens - side * side
@@ -213,19 +214,6 @@ def held_by(ways: Sequence[Way], units: int, settings: Settings, at_input: bool 
 
 def way_of(name: str) -> Way:
     return WAYS[name]
-
-
-def picture_of(run: SampleRun) -> np.ndarray | None:
-    """(height, width[, 3]) uint8: the image that went into the network, from its smallest number to its largest; None
-    where the input is no image of one or three channels."""
-    inputs = run.inputs.values() if isinstance(run.inputs, Mapping) else [run.inputs]
-    for x in inputs:
-        if getattr(x, "ndim", 0) == 4 and x.shape[1] in (1, 3) and x.is_floating_point():
-            image = x[0].detach().double().numpy().transpose(1, 2, 0)
-            low, high = float(image.min()), float(image.max())
-            image = np.round(255 * (image - low) / ((high - low) or 1.0)).astype(np.uint8)
-            return image[..., 0] if image.shape[2] == 1 else image
-    return None
 
 
 def residual_estimate(maps: list[SaliencyMap], sizes: list[float], d: int) -> Estimate | None:

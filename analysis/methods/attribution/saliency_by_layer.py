@@ -37,7 +37,6 @@ from analysis.attribution.saliency.asked import (
     NulledParams,
     held_by,
     notes_of,
-    picture_of,
     way_of,
 )
 from analysis.attribution.saliency.beyond_others import Beyond, beyond_estimate, beyond_others
@@ -48,6 +47,7 @@ from analysis.compute.machine import machine
 from analysis.errors import InputError, LoupeError, NotEnoughData
 from analysis.features.readers import PROBE
 from analysis.results import Estimate, TokenMap
+from analysis.sources.input_picture import picture_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 OPENING, LAYERS = 5.0, 6  # seconds; layers of a network, for the estimate
@@ -111,7 +111,7 @@ def saliency_by_layer(
     each, beyond = layerwise[0], beyond_others([whole * len(whole)], chance)
     estimates = _estimates(layerwise, beyond, rng, asked.first.shape[1])
     run = asked.run(own, layers[0])
-    picture = picture_of(run) if grid is not None else None
+    picture = picture_of(run.inputs) if grid is not None else None
     words = asked.samples.words(int(own)) if grid is None and not asked.units else ()
     names = (*(layer or asked.tap.name for layer in layers), f"all layers, {params.together}")
     return TokenMap(

@@ -38,7 +38,6 @@ from analysis.attribution.saliency.asked import (
     NulledParams,
     held_by,
     notes_of,
-    picture_of,
     residual_estimate,
     way_of,
 )
@@ -49,6 +48,7 @@ from analysis.compute.machine import machine
 from analysis.errors import LoupeError, NotEnoughData
 from analysis.features.readers import PROBE
 from analysis.results import Estimate, TokenMap
+from analysis.sources.input_picture import picture_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 OPENING = 5.0  # seconds
@@ -104,7 +104,7 @@ def saliency_map(
     progress(1.0, "done")
     estimates = _estimates(maps, sizes, found, questions[0].run.shape[1])
     run = questions[0].run
-    pictures = [picture_of(q.run) for q in questions] if run.grid is not None else [None]
+    pictures = [picture_of(q.run.inputs) for q in questions] if run.grid is not None else [None]
     words = [asked.samples.words(int(i)) for i in own] if run.grid is None and not asked.units else [()]
     return TokenMap(
         title=f"{way.name}: where the {params.number} of {asked.tap.name} is decided", estimates=estimates,

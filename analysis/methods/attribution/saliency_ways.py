@@ -37,7 +37,6 @@ from analysis.attribution.saliency.asked import (
     AskedParams,
     held_by,
     notes_of,
-    picture_of,
 )
 from analysis.attribution.saliency.map_likeness import rank_correlation_table
 from analysis.attribution.saliency.way import SaliencyMap, Settings, checked_map
@@ -46,6 +45,7 @@ from analysis.compute.machine import machine
 from analysis.errors import LoupeError, NotEnoughData
 from analysis.features.readers import PROBE
 from analysis.results import Estimate, TokenMap
+from analysis.sources.input_picture import picture_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 OPENING = 5.0  # seconds
@@ -101,7 +101,7 @@ def saliency_ways(
     progress(1.0, "done")
     values = np.stack([_scaled(m.values) for m in maps.values()])
     run = question.run
-    picture = picture_of(run) if run.grid is not None else None
+    picture = picture_of(run.inputs) if run.grid is not None else None
     words = asked.samples.words(int(own)) if run.grid is None and not asked.units else ()
     estimates = _estimates(maps, explaining, others, rng, run.shape[1])
     return TokenMap(

@@ -28,6 +28,7 @@ from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotFound
 from analysis.results import Estimate, TokenFilm
+from analysis.sources.input_picture import picture_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.cache.counts import shared
 from analysis.tokens.cache.layer_budget import (
@@ -39,7 +40,6 @@ from analysis.tokens.cache.layer_budget import (
     received,
     retained,
 )
-from analysis.tokens.opened import picture_of
 from analysis.tokens.state import GONE
 from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
 from analysis.tokens.tap_dump import RUN

@@ -32,8 +32,8 @@ from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotEnoughData, NotFound
 from analysis.results import Estimate, TokenMap
+from analysis.sources.input_picture import picture_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.opened import picture_of
 from analysis.tokens.routing.gates import gates
 from analysis.tokens.routing.routed import AUTOMATIC, SOURCES, Routed, routed
 from analysis.tokens.routing.territory import neighbour_pairs, same_by_chance, same_expert

@@ -32,11 +32,11 @@ from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotFound
 from analysis.results import Estimate, TokenFilm
+from analysis.sources.input_picture import picture_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.arithmetic import multiply_adds
 from analysis.tokens.dump import simulate
 from analysis.tokens.film import film
-from analysis.tokens.opened import picture_of
 from analysis.tokens.outputs import log_probabilities
 from analysis.tokens.rule import rule, rules
 from analysis.tokens.schedule import schedule
@@ -156,8 +156,7 @@ def _reading(one, less, told, who) -> str:
 
 def _caveats(one, params) -> list[str]:
     said = ["One sample; multiply-adds are counted, not timed."]
-    if one.trained:
-        said.append(one.trained)
+    said += [*([one.trained] if one.trained else []), *one.notes]
     if params.share == 1:
         said.append("With a share of 1 nothing is removed.")
     return said

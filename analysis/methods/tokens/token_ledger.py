@@ -167,6 +167,7 @@ def _caveats(who, chosen, spent) -> list[str]:
         listed = ", ".join(missed[:8]) + (", …" if len(missed) > 8 else "")
         said.append(f"Whole tokens and a rule's own limits do not meet every share; spent were: {listed}.")
     said += [one.trained for one in chosen if one.trained]
+    said += [f"{one.title}: {note}" for one in chosen for note in one.notes]
     return said
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from analysis.sources.input_picture import picture_of
 from analysis.tokens.attention.heads import HeadReader, token_name
-from analysis.tokens.opened import picture_of
 
 
 def drawn(

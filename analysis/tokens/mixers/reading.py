@@ -14,11 +14,12 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.compute.streaming import Pass
 from analysis.errors import InputError, NotFound
+from analysis.sources.input_picture import picture_of
 from analysis.spec import Progress, no_progress
 from analysis.tokens.mixers import linear_attention, scan_capture
 from analysis.tokens.mixers.convolution import grid_matrix
 from analysis.tokens.mixers.hidden_attention import Selective, hidden_attention
-from analysis.tokens.opened import TRIED, picture_of
+from analysis.tokens.opened import TRIED
 from analysis.tokens.subject import AUTOMATIC, ROWS
 from analysis.tokens.tap_dump import RUN, dump_of_rows
 from analysis.tokens.view import PATCH
