@@ -212,3 +212,14 @@ def test_honest_patches_are_seldom_doubted_and_the_illusion_always():
         illusions += judged(rows, SLOPE, new, sized=True).judged()[0] == ILLUSORY
     assert honest >= 25  # of 30; five or fewer wrong has probability 0.997 at one in twenty
     assert illusions == 30
+
+
+def test_the_interval_of_a_variance_holds_the_truth_as_often_as_it_says():
+    """Draws of a bell curve of variance 4: the interval holds it in about 95 % of 4,000."""
+    from analysis.interventions.verdict_words import _variance_ends
+
+    rows = 2 * np.random.default_rng(0).standard_normal((4000, 12))
+    ends = [_variance_ends(float(v), 12) for v in rows.var(axis=1, ddof=1)]
+    held = np.mean([e["low"] < 4 < e["high"] for e in ends])
+    assert held == pytest.approx(0.95, abs=0.012)
+    assert "low" not in _variance_ends(1.0, 1)
