@@ -12,7 +12,7 @@ from analysis.arrays import first_sign
 from analysis.errors import InputError
 from analysis.spec import Progress, no_progress
 
-DENSE = 1200  # points up to which the whole spectrum is computed
+DENSE = 500  # points up to which a dense solver is the faster one
 MOST_PIECES = 200
 WEIGHTS = ("equal", "heat")
 
@@ -92,7 +92,7 @@ def random_walk(weights):
 def slow_eigenvectors(weights, k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The k smallest eigenvalues (k,) rising and unit eigenvectors (n, k) of the normalised Laplacian.
 
-    Exact by a dense solver up to 1,200 points; above by Lanczos steps from a seeded start. Time O(edges steps).
+    Exact by a dense solver up to 500 points; above by Lanczos steps from a seeded start. Time O(edges steps).
 
     Raises InputError where the steps do not converge.
     """
@@ -114,12 +114,14 @@ def merged_eigenvectors(graphs, k: int, alpha: float, rng: np.random.Generator):
 
 def _largest(matrix, factor: np.ndarray, k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The k largest eigenvalues, falling, and eigenvectors (n, k) of the sparse `matrix` + factor factorᵀ."""
+    from scipy.linalg import eigh
     from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
     n = matrix.shape[0]
     if n <= DENSE:
-        values, vectors = np.linalg.eigh(matrix.toarray() + factor @ factor.T)
-        values, vectors = values[::-1][:k], vectors[:, ::-1][:, :k]
+        whole = matrix.toarray() + factor @ factor.T
+        values, vectors = eigh(whole, subset_by_index=[n - k, n - 1], overwrite_a=True, check_finite=False)
+        values, vectors = values[::-1], vectors[:, ::-1]
     else:
         operator = LinearOperator((n, n), lambda v: matrix @ v + factor @ (factor.T @ v), dtype=np.float64)
         most = min(n, max(4 * k, 60))

@@ -192,7 +192,7 @@ def _cost(shapes, params: GraphFusionParams) -> Cost:
     m, n = machine(), min(shapes[0][0], params.maximum_rows)
     d, k, taps = sum(s[1] for s in shapes), min(params.n_neighbors, n - 1), len(shapes)
     runs = (1 + params.null_draws) * (taps + 1)
-    solve = 10.0 * n**3 * runs if n <= DENSE else 0.0
+    solve = 2.5 * n**3 * runs if n <= DENSE else 0.0
     steps = 0.0 if n <= DENSE else runs * 130.0 * n * (k * 24 + 60 * 16)
     seconds = m.seconds(flops32=2.0 * n * n * d, flops64=solve, moved=taps * n * n * 40.0 + steps)
     seconds += m.seconds(**report_cost(n, d, params.quality_points))

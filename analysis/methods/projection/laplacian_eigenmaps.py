@@ -191,7 +191,7 @@ def _cost(shapes, params: LaplacianEigenmapsParams) -> Cost:
     n, d = (min(rows, params.maximum_rows), units) if params.of == "rows" else (units, units)
     k, times = min(params.n_neighbors, n - 1), 1 + params.null_draws
     seconds = m.seconds(flops32=2.0 * n * n * d * times, moved=n * n * 40.0 * times)
-    solve = 10.0 * n**3 if n <= DENSE else 0.0
+    solve = 2.5 * n**3 if n <= DENSE else 0.0
     seconds += m.seconds(
         flops64=solve * times, moved=0 if n <= DENSE else times * 300.0 * n * (k * 24 + 60 * 16)
     )
