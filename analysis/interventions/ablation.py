@@ -58,7 +58,8 @@ def random_twins(bench: Bench, cells: Sequence[Sequence[Cell]], draws: int, rng:
                 twin, drawn = [], np.random.default_rng(seed)
                 for site, size in moved:
                     way = torch.as_tensor(drawn.standard_normal((1, 1, x[site].shape[-1])))
-                    twin.append(Intervention(site, size * way / way.norm(dim=-1, keepdim=True), way="add"))
+                    way /= way.norm(dim=-1, keepdim=True)
+                    twin.append(Intervention(site, lambda size=size, way=way: size * way, way="add"))
                 twins.append(tuple(twin))
         found.append(twins)
     return found

@@ -107,7 +107,8 @@ class Features:
 @dataclass(frozen=True)
 class Intervention:
     """`values` (n, tokens, k), or what broadcasts to it, in the place of the `part`'s; of "add" `part` is ignored and
-    they are added to all units. `tokens`: bool (n, tokens) or (tokens,), where; everywhere without."""
+    they are added to all units. A function that makes them is called whenever they are needed, so that many
+    interventions need not be held. `tokens`: bool (n, tokens) or (tokens,), where; everywhere without."""
 
     site: Site
     values: object
@@ -115,11 +116,14 @@ class Intervention:
     way: str = "put"
     tokens: object = None
 
+    def made(self):
+        return self.values() if callable(self.values) else self.values
+
     def applied(self, x):
         """x (n, tokens, units), which is not written to, after it."""
         import torch
 
-        values = torch.as_tensor(self.values)
+        values = torch.as_tensor(self.made())
         new = x + values.to(x.dtype) if self.way == "add" else self.part.written(x, _fitting(values, x))
         if new.shape != x.shape:
             raise ShapeError(
@@ -153,7 +157,7 @@ def together(cell: Cell) -> Cell:
         if both is None:
             found.append(e)
             continue
-        values = [torch.as_tensor(v, dtype=torch.float64) for v in (last.values, e.values)]
+        values = [torch.as_tensor(v, dtype=torch.float64) for v in (last.made(), e.made())]
         sizes = [len(i.part._chosen) for i in (last, e)]
         values = [v.expand(*v.shape[:-1], k) for v, k in zip(values, sizes, strict=True)]
         lead = torch.broadcast_shapes(*(v.shape[:-1] for v in values))
