@@ -67,6 +67,14 @@ def test_words_are_written_out_with_their_value():
     assert b"cat" in export(texts(), "svg", width="double")
 
 
+def test_words_beyond_the_ends_of_the_scale_are_as_full_as_its_ends():
+    """Ends of a store's maps are below its largest value, so that one spike does not pale all others."""
+    narrow = on_screen(texts(ends=(-0.5, 0.5)))
+    shapes = [shape.opacity for shape in narrow.layout.shapes[1:8:2]]
+    assert shapes[2] == shapes[0] == DENSEST
+    assert b"cat" in export(texts(ends=(-0.5, 0.5)), "svg", width="double")
+
+
 def test_words_wrap_and_long_maps_stay_rows():
     many = token_map(2, values=np.ones((2, 120)), grid=None, leading=0, words=(("seven77",) * 120,))
     placed, names, lines = word_flow.laid_out(many)

@@ -90,9 +90,9 @@ def screen(result: TokenMap, theme: Theme, limits, notes, *, height=None, title=
 
 
 def _shade(value: float, limits) -> tuple[str, float]:
-    """Colour, and how dense it is; clear where there is no value."""
+    """Colour, and how dense it is: clear where there is no value, full beyond the ends of the scale."""
     low, high, _ = limits
-    share = abs(value) / max(abs(low), abs(high), 1e-300) if np.isfinite(value) else 0.0
+    share = min(abs(value) / max(abs(low), abs(high), 1e-300), 1.0) if np.isfinite(value) else 0.0
     return (NEGATIVE if value < 0 else POSITIVE), float(DENSEST * share)
 
 
