@@ -41,6 +41,11 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 FEWEST, OPENING, ROWS = 8, 5.0, 256
 LINE, RANDOM = "straight line", "random directions"
 
+DORMANT = (
+    "An answer that moves shows that the direction can be used, not that the network uses it: 'Is a patched direction "
+    "real or an illusion?' tells whether it is dormant on natural data."
+)
+
 
 @dataclass(frozen=True)
 class ResponseCurveParams:
@@ -154,7 +159,8 @@ def _result(tap, asked, dial, target, grid, own, line, rest, chance, params, see
     return Curve(
         title=f"The {words} over {_called(asked, dial)}",
         reading=_reading(words, _called(asked, dial), dial, own, estimates, params.feature is None),
-        caveats=(*seen.notes, *asked.notes, f"Asked is {asked.what}; only this feature is moved, all others stay."),
+        caveats=(*seen.notes, *asked.notes, f"Asked is {asked.what}; only this feature is moved, all others stay.",
+                 DORMANT),
         estimates=estimates, x=grid, x_name=_called(asked, dial), y_name=words,
         series={me: own, LINE: line, many: mean, RANDOM: chance.mean(axis=0)},
         low={many: mean - half, RANDOM: low}, high={many: mean + half, RANDOM: high},
