@@ -93,7 +93,7 @@ def logit_lens(
         x_name="layer", x_labels=places, y_name=measure + (" (nats)" if measure == NATS else ""),
         series={name: values.mean(axis=1)}, low={name: low}, high={name: high},
         null={} if not np.isfinite(null).all() else {name: null}, estimates=told,
-        reading=_reading(values, null, measure, places), caveats=(*notes, *_caveats(who, z.shape[2], measure)),
+        reading=_reading(values, low, null, measure, places), caveats=(*notes, *_caveats(who, z.shape[2], measure)),
     )  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def _few(count: int) -> list[int]:
     return sorted(set(np.linspace(0, count - 1, min(count, SHOWN)).round().astype(int).tolist()))
 
 
-def _reading(values, null, measure: str, places) -> str:
+def _reading(values, low, null, measure: str, places) -> str:
     mean = values.mean(axis=1)
     if measure == NATS:
         half = int(np.flatnonzero(mean <= mean[0] / 2)[0]) if mean[0] > 0 else 0
@@ -154,11 +154,11 @@ def _reading(values, null, measure: str, places) -> str:
             f"Read out at the input the answer is {mean[0]:.3g} nats away; {places[half]} is the first with half of "
             "that or less."
         )
-    beyond = np.flatnonzero(mean > np.where(np.isfinite(null), null, 0))
+    beyond = np.flatnonzero(low > np.where(np.isfinite(null), null, 0))
     first = places[int(beyond[0])] if len(beyond) else "none"
     return (
         f"{measure[0].upper() + measure[1:]}: {mean[0]:.2f} at the input and {mean[len(mean) // 2]:.2f} half way; the "
-        f"first layer beyond other samples' is {first}."
+        f"first place that is surely beyond other samples' is {first}."
     )
 
 
