@@ -6,7 +6,8 @@ themselves: a token that one layer has dropped can be in the cache of the next.
 
 Told: the least mass that a layer keeps and how far the kept sets of neighbouring layers agree (Jaccard). Null: as many
 tokens at random in each layer, with the range of the draws. And what a token that stays receives, in even shares, which
-is above 1 by the choice of the largest alone. Of one sample there are no intervals.
+is above 1 by the choice of the largest alone. Of one sample there are no intervals
+but that of the random draws.
 
 When it lies: one sample is an anecdote; attention that is received over the whole sample is known only afterwards; a
 layer's tokens are judged by the mean over heads; a token is useful to the answer or not whatever attention says.
@@ -25,6 +26,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotFound
 from analysis.results import Estimate, TokenFilm
 from analysis.sources.input_picture import picture_of
@@ -142,6 +144,12 @@ def _estimates(scores, counts, mass, kept, params, rng, d: int) -> tuple[Estimat
             null_high=float(draws.max()), null_method="as many at random in each layer, range of the draws", n=1, d=d,
             unit=unit, estimator="over layers",
         ))  # fmt: skip
+    gain = mass.min() - np.array(chance)[:, 0]
+    found.append(Estimate(
+        "least mass beyond random tokens", float(gain.mean()),
+        **{**mean_interval(gain), "interval": "Student's t over random draws; of one sample"}, null=0.0,
+        null_method="a choice like chance", n=len(gain), d=d, unit="share", estimator="difference, over draws",
+    ))  # fmt: skip
     return tuple(found)
 
 

@@ -8,7 +8,8 @@ first words with their probabilities. With the norm *frozen* each state is divid
 instead of its own: answers are then sums of what layers add, and early ones are as timid as they are small.
 
 Told, for each layer drawn: at how many places its first word is that of the last layer. Null: the last layer's first
-word at another place of the sample, exact mean over all pairs; of one sample there are no intervals.
+word at another place of the sample, exact mean over all pairs. Of one sample there are no intervals; half way through
+the depth the same is told of a few others, with Student's over samples.
 
 When it lies: early layers need not speak the basis of the readout; one sample is an anecdote (`logit_lens` has many);
 a patch by itself is nothing that the network was trained to name; small probabilities of a large vocabulary still have
@@ -23,19 +24,20 @@ language models use their depth efficiently?"; J. Ba, J. Kiros & G. Hinton (2016
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 
 from analysis.activations import as_activations
+from analysis.compute.machine import machine
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, Table
-from analysis.spec import CheckLine, Method, no_progress, param
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.lens import first_answers, paired_and_others, settled
 from analysis.tokens.outputs import log_probabilities
 from analysis.tokens.readouts import FROZEN, NORMS, NOT_LINEAR, OWN, linear
-from analysis.tokens.stream import BLOCKS, OUTPUTS, RandomStream, stream
-from analysis.tokens.stream_cost import SOURCE_HELP, passes_cost
+from analysis.tokens.stream import BLOCKS, RandomStream, stream
+from analysis.tokens.stream_cost import OPENING, SOURCE_HELP
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 PLACE, SETTLES = "place", "settles behind"
@@ -51,6 +53,7 @@ class LensWordsParams:
     words: int = param(1, "Words in a cell, the likeliest first.", low=1, high=5)
     layers: int = param(8, "Most layers drawn, spread over the depth, the last among them.", low=2, high=200)
     places: int = param(40, "Most places drawn, the first ones.", low=2, high=1000)
+    others: int = param(8, "Other samples that are looked at half way, for an interval.", low=2, high=200)
     norm: str = param(OWN, "Whose size the norm before the readout divides by.", choices=NORMS)
     source: str = param(AUTOMATIC, SOURCE_HELP, choices=SOURCES, late=True)
 
@@ -86,7 +89,8 @@ def lens_words(
     at = np.flatnonzero(who.samples == params.sample)
     if not len(at):
         raise NotFound(f"sample {params.sample} of {tap.name}", f"one of 0 to {who.samples.max()}")
-    said = said_at(who, int(at[0]), params, lambda f: progress(0.2 + 0.75 * f, "reading layers out"))
+    said = said_at(who, int(at[0]), params, lambda f: progress(0.2 + 0.4 * f, "reading layers out"))
+    half = _half_way(who, int(at[0]), params, rng, lambda f: progress(0.6 + 0.4 * f, "other samples"))
     progress(1.0, "done")
     names = ("input", *who.names)
     columns = {PLACE: np.array([f"{j + 1}: {w}" for j, w in enumerate(said.names)])}
@@ -96,17 +100,20 @@ def lens_words(
         )
     depth = settled(said.top[:, :, 0])
     columns[SETTLES] = np.array([names[said.layers[k]] for k in depth])
-    told = _estimates(said, names, tap.shape[1])
+    told = (
+        *_estimates(said, names, tap.shape[1]),
+        _over_samples(half, names[len(who.names) // 2], tap.shape[1]),
+    )
     return Table(
         title=f"Words of {who.what} at every layer, sample {params.sample}", columns=columns, index=PLACE, help=HELP,
-        estimates=told, reading=_reading(said, told, who, params),
+        estimates=told, reading=_reading(said, told, who),
         caveats=(*notes, *said.notes, "What a layer's own basis hides from the readout may still be there."),
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Said:
-    """Of the layers `layers` (l,) (0 the input) and t places with `names`: `top` (l, t, k) answers, the likeliest first,
+    """Of the layers `layers` (l,) (0 the input) and t places with `names`: `top` (l, t, k) answers, likeliest first,
     `chance` (l, t, k) their probabilities; `outputs` how many answers there are; notes."""
 
     layers: np.ndarray
@@ -166,14 +173,42 @@ def _estimates(said: Said, names, d: int) -> tuple[Estimate, ...]:
     return tuple(out)
 
 
-def _reading(said: Said, told, who, params: LensWordsParams) -> str:
-    half = told[(len(told) - 1) // 2]
+def _half_way(who, place: int, params: LensWordsParams, rng, progress) -> np.ndarray:
+    """(n, 2) shares of places that say their last word half way, and those of other places, of some samples."""
+    rest = rng.permutation(np.delete(np.arange(who.n), place))[: params.others]
+    samples, found = np.append(place, rest), []
+    for i, one in enumerate(samples):
+        progress(i / len(samples))
+        p = who.passed(who.alone(int(one)))
+        there = np.flatnonzero(p.present[0])[: params.places]
+        ends = [x[0][there] for x in (p.states[len(who.names) // 2], p.states[-1])]
+        top = np.stack([who.read(int(one), rows).argmax(axis=1) for rows in ends])
+        found.append(agreeing(top)[0])
+    return np.array(found)
+
+
+def _over_samples(half: np.ndarray, layer: str, d: int) -> Estimate:
+    own, others = half.T
+    return Estimate(f"the same half way ({layer}), over samples", float(own.mean()), **mean_interval(own, 0.0, 1.0),
+                    null=float(np.nanmean(others)), null_method="other places of each sample, exact mean", n=len(own),
+                    d=d, estimator="mean over samples")  # fmt: skip
+
+
+def _reading(said: Said, told, who) -> str:
+    half = told[-1]
     first, last = (who.word(int(said.top[i, -1, 0])) for i in (0, -1))
     null = "" if half.null is None else f" (other places: {half.null:.0%})"
     return (
-        f"Half way through the depth {half.value:.0%} of the {len(said.names)} places say the word that they say behind "
-        f"the last layer{null}. At {said.names[-1]} it is {first} at the input and {last} at last."
+        f"Half way through the depth {half.value:.0%} of the places say the word that they say behind the last layer, "
+        f"in {half.n} samples{null}. At {said.names[-1]} it is {first} at the input and {last} at last."
     )
+
+
+def _cost(shapes, params: LensWordsParams) -> Cost:
+    (n, k), m = shapes[0], machine()
+    work = 6.0 * BLOCKS * (params.others + 1) * params.places * k * k
+    return Cost(OPENING + m.seconds(flops64=work, moved=40.0 * n * k), 30.0 * n * k + 24.0 * BLOCKS * k * k,
+                (params.others + 1) * params.places)  # fmt: skip
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -190,7 +225,7 @@ def _check() -> tuple[CheckLine, ...]:
     added = held.frozen(who.read(1, states[2][0] - states[1][0]), states[2][0] - states[1][0], states[-1][0])
     return (
         CheckLine(
-            "places that say the last word, layers that add nothing",
+            "layers that add nothing: places alike",
             1.0,
             agreeing(same.top[:, :, 0])[0][0],
             0.0,
@@ -211,9 +246,7 @@ METHODS = (
         id="lens_words", family="tokens", title="Words at every layer and place", version=1, function=lens_words,
         summary="One sample's first words at each layer and token, by the network's own readout (logit lens).",
         params=LensWordsParams, result=Table, check=_check, minimum_rows=2,
-        cost=lambda shapes, params: passes_cost(
-            shapes, SimpleNamespace(maximum_samples=shapes[0][0]), 1, 40.0 * OUTPUTS * min(params.places, shapes[0][0]) * (BLOCKS + 1)
-        ),
+        cost=_cost,
         invariance="a constant added to all logits", libraries=("torch", "transformers"),
         papers=("Do Language Models Use Their Depth Efficiently?", "Layer Normalization"),
     ),

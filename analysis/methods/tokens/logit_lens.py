@@ -3,9 +3,9 @@
     answer_l = readout(h_l)        KL(answer_L || answer_l)        |top k of answer_L ∩ top k of answer_l| / k
 
 All layers behind l are left out, so that norm, head and everything else outside the blocks are the network's own; at
-the last layer the divergence is 0 and the overlap 1. With the norm *frozen* every state is divided by the size of the last
-layer's: differences between layers then add up to the answer (direct attribution), and early answers are as timid as
-their states are small. In text the answer is the one behind the last token. Networks
+the last layer the divergence is 0 and the overlap 1. With the norm *frozen* every state is divided by the size of the
+last layer's: differences between layers then add up to the answer (direct attribution), and early answers are as timid
+as their states are small. In text the answer is the one behind the last token. Networks
 whose outputs are no classes are compared by the cosine.
 
 Null: the lens of another sample, exact mean over all pairs. Interval: Student's over samples, Wilson's of shares. The
@@ -207,6 +207,7 @@ METHODS = (
             shapes, params, BLOCKS + 1, 16.0 * (BLOCKS + 1) * OUTPUTS * min(shapes[0][0], params.maximum_samples)
         ),
         minimum_rows=2, invariance="the order of samples; a constant added to all logits",
-        papers=("Do Language Models Use Their Depth Efficiently?", "Layer Normalization"), libraries=("torch", "transformers"),
+        papers=("Do Language Models Use Their Depth Efficiently?", "Layer Normalization"),
+        libraries=("torch", "transformers"),
     ),
 )  # fmt: skip
