@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.special import betainc
@@ -11,7 +13,8 @@ from analysis.compute.networks.norms import ignored
 from analysis.compute.networks.random_projections import energy_kept, energy_variance, random_basis
 from analysis.tokens.exits import THRESHOLDS, costs_of, leaving
 from analysis.tokens.lens import cosines, divergences, overlaps
-from analysis.tokens.stream import RandomStream, _norm
+from analysis.tokens.readouts import NOT_LINEAR, frozen_answers, linear
+from analysis.tokens.stream import NetworkStream, RandomStream, _norm
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -185,3 +188,65 @@ def test_cost_of_exits_is_that_of_the_layers_passed():
     rng = np.random.default_rng(0)
     who = RandomStream(rng.standard_normal((5, 6, 8)), np.ones((5, 6), bool), rng, 4)
     np.testing.assert_allclose(costs_of(who), np.arange(1, 5) / 4)  # layers alike, nothing outside them
+
+
+def streamed(network) -> NetworkStream:
+    """The network of the fixture on its three items."""
+    found, _ = network
+    items = list(np.random.default_rng(0).standard_normal((3, 3, 16, 16)))
+    who = NetworkStream.__new__(NetworkStream)
+
+    def prepared(a, b):
+        return found.loaded.prepare(items[a:b])
+
+    who.samples, who.classifies = np.arange(3), True
+    who.opened = SimpleNamespace(
+        network=found, run=SimpleNamespace(data=SimpleNamespace(items=lambda a, b: items[a:b])), prepared=prepared,
+        batches=lambda size: [(slice(0, 2), prepared(0, 2)), (slice(2, 3), prepared(2, 3))], words=lambda place: (),
+    )  # fmt: skip
+    return who
+
+
+def test_every_token_is_read_as_if_it_were_the_picture(network):
+    who = streamed(network)
+    states = who.passed(who.alone(1)).states
+    model = network[0].loaded.module
+    with torch.inference_mode():
+        by_hand = model.classifier(model.vit.layernorm(torch.from_numpy(states[2][0]).float())).numpy()
+    np.testing.assert_allclose(who.read(1, states[2][0]), by_hand, atol=2e-5)
+    np.testing.assert_allclose(who.read(1, states[-1][0, :1]), who.passed(who.alone(1)).answer, atol=2e-5)
+    assert who.places(1)[:3] == ("class token", "row 1, column 1", "row 1, column 2")
+
+
+def test_a_frozen_norm_divides_by_the_size_of_the_last_state_and_answers_add_up(network):
+    who = streamed(network)
+    model, states = network[0].loaded.module, who.passed(who.alone(0)).states
+    z = np.stack([who.read(0, x[0, :1]) for x in states])  # (L + 1, 1, C)
+    norm = model.vit.layernorm
+    w, b, gain, bias = (
+        p.detach().double().numpy() for p in (*model.classifier.parameters(), *norm.parameters())
+    )
+    size = states[-1][0, 0].std()
+    wanted = [(gain * (x[0, 0] - x[0, 0].mean()) / size + bias) @ w.T + b for x in states]
+    each = np.concatenate([z, *[np.stack([who.read(i, x[0, :1]) for x in who.passed(who.alone(i)).states])
+                                for i in (1, 2)]], axis=1)  # fmt: skip
+    found, said = frozen_answers(who, each)
+    np.testing.assert_allclose(found[:, 0], wanted, atol=1e-4)
+    np.testing.assert_allclose(found[-1], each[-1], atol=1e-12)
+    assert not said
+
+
+def test_a_readout_that_is_no_norm_and_linear_map_is_left_as_it_is():
+    rng = np.random.default_rng(0)
+    one, other = rng.standard_normal((2, 5, 6))
+    w = rng.standard_normal((6, 4))
+    plain = linear(lambda x: x @ w / np.sqrt(np.square(x).mean(axis=1, keepdims=True) + 1e-12), one, other)
+    assert not plain.centred
+    assert linear(lambda x: np.tanh(x @ w), one, other) is None
+    who = RandomStream(
+        rng.standard_normal((4, 5, 6)), np.ones((4, 5), bool), rng, 2
+    )  # the mean of five tokens
+    z = np.stack([who.passed(np.arange(4)).answer] * 3)
+    found, said = frozen_answers(who, z)
+    assert said == (NOT_LINEAR,)
+    np.testing.assert_array_equal(found, z)

@@ -21,8 +21,9 @@ from analysis.tokens.opened import Opened, opened
 from analysis.tokens.outputs import logits_of_answer
 from analysis.tokens.subject import AUTOMATIC, ROWS
 from analysis.tokens.tap_dump import dump_of_rows
+from analysis.tokens.view import CLASS, REGISTER
 
-BLOCKS, OUTPUTS = 6, 10  # of the stand-in
+BLOCKS, OUTPUTS, AT_ONCE = 6, 10, 32  # of the stand-in; states that are read at once
 PLACES = ("before attention", "before the MLP")
 STAND_IN = (
     f"No network was run: the rows of the tap go through {BLOCKS} residual blocks of random weights, which have "
@@ -88,10 +89,62 @@ class NetworkStream:
             found.get("hidden", []), found.get("between", []), run.layout.present, logits_of_answer(run)
         )
 
+    def alone(self, place: int):
+        """Inputs of the place-th sample."""
+        return self.opened.prepared(place, place + 1)
+
+    def read(self, place: int, rows: np.ndarray) -> np.ndarray:
+        """(m, C) what stands behind the last layer makes of states `rows` (m, d): of a text at its tokens, else each in
+        the place of all tokens of the place-th sample."""
+        network, found = self.opened.network, []
+        item, present = (
+            list(self.opened.run.data.items(place, place + 1)),
+            network.run(self.alone(place)).layout.present,
+        )
+        last = {i: None for i in range(network.layers - 1)}
+
+        def answers(part: np.ndarray, inputs):
+            return network.run(
+                inputs, altered=last | _of_tensors({network.layers - 1: lambda _, x: _laid(part, x)})
+            )
+
+        text = network.run(self.alone(place)).logits.ndim == 3
+        at = np.flatnonzero(present[0])
+        size = len(at) if text else min(AT_ONCE, len(rows))
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            if text:
+                laid = np.zeros((1, present.shape[1], rows.shape[1]))
+                laid[0, at[: len(part)]] = part
+                z = answers(laid, self.alone(place)).logits[0].double().numpy()[at[: len(part)]]
+            else:
+                z = logits_of_answer(answers(part[:, None], network.loaded.prepare(item * len(part))))
+            found.append(z)
+        return np.concatenate(found)
+
+    def places(self, place: int) -> tuple[str, ...]:
+        """What stands at each token of the place-th sample that is present."""
+        layout = self.opened.network.run(self.alone(place)).layout
+        words, at = self.opened.words(place), np.flatnonzero(layout.present[0])
+        if len(words) == len(at):
+            return tuple(repr(w) for w in words)
+        columns = layout.grid[1] if layout.grid else 1
+        named = {CLASS: "class token", REGISTER: "register"}
+        return tuple(
+            f"row {c // columns + 1}, column {c % columns + 1}"
+            if c >= 0 and layout.grid
+            else named.get(k, "token")
+            for k, c in zip(layout.kinds[0][at], layout.cell[0][at], strict=True)
+        )
+
     def norms(self) -> list[Norm]:
         blocks = enumerate(self.opened.network.blocks)
         return [_norm(f"{b.name}, {part}", (i, k), module) for i, b in blocks
                 for k, (part, module) in enumerate(zip(PLACES, (b.norm1, b.norm2), strict=True))]  # fmt: skip
+
+
+def _laid(part: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return np.array(np.broadcast_to(part, x.shape))
 
 
 def _of_tensors(altered: Altered) -> dict:
@@ -170,6 +223,15 @@ class RandomStream:
             hidden.append(altered[i](before, behind) if i in altered else behind)
         answer = divided((divided(hidden[-1]) * weight).sum(axis=1)) @ self.readout
         return Passed(hidden, between, present, answer)
+
+    def alone(self, place: int) -> np.ndarray:
+        return np.array([place])
+
+    def read(self, place: int, rows: np.ndarray) -> np.ndarray:
+        return divided(rows) @ self.readout
+
+    def places(self, place: int) -> tuple[str, ...]:
+        return tuple(f"row {i + 1}" for i in range(int(self.present[place].sum())))
 
     def norms(self) -> list[Norm]:
         return [Norm(f"{name}, {part}", (i, k), divided, None, None) for i, name in enumerate(self.names)

@@ -69,6 +69,12 @@ class NetworkSubject:
         """(which of the samples, what `answer` takes)."""
         return self.opened.batches(size)
 
+    def one(self, place: int, names=LEDGER) -> tuple[object, TokenDump]:
+        """(what `answer` takes, the dump) of the place-th sample alone, by one pass."""
+        given = self.opened.prepared(place, place + 1)
+        run = self.opened.network.run(given, record=tuple(names))
+        return given, TokenDump(run.layout, run.recorded)
+
     def answer(self, given, rule: Rule | None = None, plan=None, settings=None, rng=None) -> Answered:
         """What the network says with the tokens that a rule leaves."""
         run = self.opened.network.run(given, rule, plan, settings, rng)
@@ -103,6 +109,11 @@ class RowSubject:
 
     def batches(self, size: int) -> Iterator[tuple[slice, TokenDump]]:
         return self.dump.blocks(size)
+
+    def one(self, place: int, names=LEDGER) -> tuple[TokenDump, TokenDump]:
+        """(what `answer` takes, the dump) of the place-th sample alone."""
+        found = self.dump.rows(slice(place, place + 1))
+        return found, found
 
     def answer(
         self, given: TokenDump, rule: Rule | None = None, plan=None, settings=None, rng=None

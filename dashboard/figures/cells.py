@@ -35,6 +35,7 @@ class Cells:
     gathered: tuple[int, int]
     notes: tuple[str, ...]
     few_means: str = ""
+    path: np.ndarray | None = None
 
 
 def order_of(order, n: int) -> np.ndarray:
@@ -89,11 +90,21 @@ def cells_of(result: Matrix, *, aggregate: str = "auto", show: str = "value") ->
         if sure is not None:
             notes.append("a gathered cell is faded where none of its cells is significant")
     notes += whole
+    path = _path(result, rows, columns) if block == (1, 1) else None
+    if path is not None:
+        notes.append(f"dashed: {plain(result.path_name) or 'a line through the cells'}")
     name = f"{result.value_name or 'value'} − null" if excess else result.value_name or "value"
     return Cells(
         values.astype(np.float32), sure, few, beside, row_names, column_names, low, high, name, diverging, block,
-        tuple(notes), plain(result.few_means),
+        tuple(notes), plain(result.few_means), path,
     )  # fmt: skip
+
+
+def _path(result: Matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray | None:
+    """Place among the columns of the line at each row; None where lines stand in another order."""
+    path = None if result.path is None else np.asarray(result.path, dtype=np.float64).ravel()
+    moved = (np.diff(rows) != 1).any() or (np.diff(columns) != 1).any()
+    return None if path is None or moved or len(path) != len(rows) or not np.isfinite(path).all() else path
 
 
 def _beside(result: Matrix, ordered, excess: bool) -> np.ndarray | None:

@@ -54,6 +54,8 @@ def screen(
     _heat(figure, cells, theme)
     if cells.few is not None:
         hatch_on_screen(figure, cells.few, theme.muted)
+    if cells.path is not None:
+        _line(figure, cells.path, theme)
     _names(figure, cells, right)
     if result.null_band is not None and show != "excess":
         _null_beside_the_scale(figure, cells, result.null_band, theme)
@@ -95,6 +97,16 @@ def _heat(figure, cells: Cells, theme: Theme) -> None:
     look = {**shared, **pale}
     figure.add_trace(go.Heatmap(z=faded, opacity=FADED, hovertemplate=unsure, hoverongaps=False, **look))
     figure.add_trace(go.Heatmap(z=sure, hovertemplate=template, hoverongaps=False, **shared))
+
+
+def _line(figure, path: np.ndarray, theme: Theme) -> None:
+    """Across the cells, dashed on a halo that shows on dark and light ones."""
+    import plotly.graph_objects as go
+
+    look = {"mode": "lines", "hoverinfo": "skip", "showlegend": False}
+    at = {"x": path.astype(np.float32), "y": np.arange(len(path), dtype=np.float32)}
+    figure.add_trace(go.Scatter(**at, **look, line={"width": 4, "color": theme.ground}))
+    figure.add_trace(go.Scatter(**at, **look, line={"width": 2, "color": theme.text, "dash": "dash"}))
 
 
 def _decimals(values: np.ndarray) -> int:
@@ -232,6 +244,10 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
     axes.imshow(shades, aspect="equal" if square else "auto", interpolation="nearest")
     if cells.few is not None:
         hatch_on_paper(axes, cells.few, page.scale)
+    if cells.path is not None:
+        at = cells.path, np.arange(len(cells.path))
+        axes.plot(*at, color="#ffffff", linewidth=2.4 * page.scale)
+        axes.plot(*at, color="#111111", linewidth=1.1 * page.scale, linestyle=(0, (4, 2)))
     if _has_room(cells):
         _written(axes, cells, shades, page)
     axes.spines[:].set_visible(False)
@@ -341,6 +357,11 @@ def words(result: Matrix) -> str:
         found, tested = counted(result)
         what = "cells" if tested == values.size else "pairs"
         parts.append(f"{found:,} of {tested:,} {what} are significant.")
+    if result.path is not None:
+        on = [values[i, round(float(c))] for i, c in enumerate(result.path) if 0 <= round(float(c)) < q]
+        parts.append(
+            f"Along {plain(result.path_name) or 'the line'} the mean is {number(float(np.nanmean(on)))}."
+        )
     if result.few is not None and np.any(result.few):
         why = plain(result.few_means) or "samples are too few"
         parts.append(f"{int(np.sum(result.few)):,} cells are hatched: {why}.")

@@ -9,6 +9,10 @@ Null: the samples of b exchanged, everything fitted anew, a given number of time
 R² of unrelated data would be p / (n - 1) by least squares: here nothing is in-sample.) p-values hold for any data, by
 999 exchanges of the held-out samples under the fits of each fold (`compute.linear.cross_prediction`).
 
+Between layers of two networks (the arrangement of networks, each in the order of its layers) the cells at the same
+relative depth are crossed by a line, and it is told how much more is explained there than elsewhere, against columns in
+other orders.
+
 When it lies: large units and directions rule the mean (`predicted_units` shows each); with more units than training
 samples a low value says that samples are few; what is there but curved is not seen; the interval takes the fits as
 they are, and is a little too narrow.
@@ -22,7 +26,7 @@ visual cortex"; A. Hoerl & R. Kennard (1970), "Ridge regression"; G. Golub, M. H
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,6 +42,7 @@ from analysis.compute.linear.cross_prediction import (
 from analysis.compute.machine import machine
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.constant_units import constant_notes
+from analysis.compute.similarity import relative_depth
 from analysis.compute.similarity.similarity_grid import ALL, ARRANGEMENTS, Pair, arranged, compared, groups_of
 from analysis.compute.similarity.similarity_report import Words, similarity_matrix
 from analysis.results import Matrix
@@ -105,7 +110,15 @@ def linear_predictivity(
     )  # fmt: skip
     notes.insert(0, f"p-values come from {EXCHANGES} exchanges, so none is below {2 / (1 + EXCHANGES):.2g}.")
     notes.insert(0, "Units count by their variance, and the interval takes the fits as they are.")
-    return similarity_matrix(grid, words, names, notes)
+    found = similarity_matrix(grid, words, names, notes)
+    if not relative_depth.of_two_networks(grid, names):
+        return found
+    told = relative_depth.estimate(grid, "held-out R²", rng)
+    return replace(
+        found, estimates=(*found.estimates, told), path=relative_depth.line(*grid.values.shape),
+        path_name=relative_depth.SAME,
+        caveats=(*found.caveats, "Relative depth is the place among the taps given, which have to stand in order."),
+    )  # fmt: skip
 
 
 def _pair(one: Predictor, other: Predictor, group: np.ndarray, orders) -> Pair:
@@ -158,11 +171,11 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="linear_predictivity", family="similarity", title="Linear predictivity", version=2,
+        id="linear_predictivity", family="similarity", title="Linear predictivity", version=3,
         function=linear_predictivity,
         summary="How much of each layer or network is a linear function of each other one, both ways.",
         params=LinearPredictivityParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,
-        minimum_rows=FEWEST,
+        minimum_rows=FEWEST, papers=("Do Language Models Use Their Depth Efficiently?",),
         invariance="rotating, scaling or shifting either side; of the predictor every invertible linear map where "
         "samples are many, of the predicted one not: its large directions count most",
     ),

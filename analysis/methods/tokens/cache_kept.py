@@ -5,8 +5,9 @@ threshold τ on the kept mass, the largest with Σ k_l within the budget, or by 
 themselves: a token that one layer has dropped can be in the cache of the next.
 
 Told: the least mass that a layer keeps and how far the kept sets of neighbouring layers agree (Jaccard). Null: as many
-tokens at random in each layer, with the range of the draws. And what a token that stays receives, in even shares:
-interval Student's over these tokens.
+tokens at random in each layer, with the range of the draws. And what a token that stays receives, in even shares, which
+is above 1 by the choice of the largest alone. Of one sample there are no intervals
+but that of the random draws.
 
 When it lies: one sample is an anecdote; attention that is received over the whole sample is known only afterwards; a
 layer's tokens are judged by the mean over heads; a token is useful to the answer or not whatever attention says.
@@ -91,9 +92,8 @@ def cache_kept(
     at = np.flatnonzero(who.samples == params.sample)
     if not len(at):
         raise NotFound(f"sample {params.sample} of {tap.name}", f"one of 0 to {who.samples.max()}")
-    given = next(g for part, g in who.batches(1) if part.start == at[0])
     progress(0.6, "the network")
-    dump = next(d for part, d in who.dumps(1, ("mean attention", "hidden")) if part.start == at[0])
+    given, dump = who.one(int(at[0]), ("mean attention", "hidden"))
     layout, there = dump.layout, dump.layout.present[0]
     weights = np.stack(dump.recorded["mean attention"])[: who.layers if who.is_network else 1, 0][:, there][
         :, :, there
@@ -132,24 +132,30 @@ def _estimates(scores, counts, mass, kept, params, rng, d: int) -> tuple[Estimat
     for _ in range(params.draws):
         drawn = np.argsort(rng.random(own.shape), axis=1)
         held = np.array([np.isin(np.arange(own.shape[1]), o[:k]) for o, k in zip(drawn, counts, strict=True)])
-        chance.append((kept_mass(retained(own, drawn), counts).min(), _agreement(held)))
+        chance.append((kept_mass(retained(own, drawn), counts).min(), _agreement(held), _received(own, held)))
     found = []
-    for i, (name, value) in enumerate(
-        (("least mass of a layer", mass.min()), ("overlap of neighbours", _agreement(kept)))
-    ):
+    for i, (name, value, unit) in enumerate((
+        ("least mass of a layer", mass.min(), "share"), ("overlap of neighbours", _agreement(kept), "share"),
+        ("attention of a token that stays", _received(own, kept), "of an even share"),
+    )):  # fmt: skip
         draws = np.array(chance)[:, i]
         found.append(Estimate(
             name, float(value), **NO_INTERVAL, null=float(draws.mean()), null_low=float(draws.min()),
             null_high=float(draws.max()), null_method="as many at random in each layer, range of the draws", n=1, d=d,
-            unit="share", estimator="over layers",
+            unit=unit, estimator="over layers",
         ))  # fmt: skip
-    each = own[kept] * own.shape[1]
+    gain = mass.min() - np.array(chance)[:, 0]
     found.append(Estimate(
-        "attention of a token that stays", float(each.mean()), **(mean_interval(each, 0.0) or NO_INTERVAL), null=1.0,
-        null_method="as many at random in each layer", n=len(each), d=d, unit="of an even share",
-        estimator="mean over the tokens that stay",
+        "least mass beyond random tokens", float(gain.mean()),
+        **{**mean_interval(gain), "interval": "Student's t over random draws; of one sample"}, null=0.0,
+        null_method="a choice like chance", n=len(gain), d=d, unit="share", estimator="difference, over draws",
     ))  # fmt: skip
     return tuple(found)
+
+
+def _received(own: np.ndarray, kept: np.ndarray) -> float:
+    """Mean of the masses `own` (L, t) of the tokens that stay, in even shares."""
+    return float(own[kept].mean() * own.shape[1])
 
 
 def _reading(told, counts, t: int, params) -> str:
@@ -196,7 +202,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="cache_kept", family="tokens", title="Which tokens stay in the cache", version=1, function=cache_kept,
+        id="cache_kept", family="tokens", title="Which tokens stay in the cache", version=2, function=cache_kept,
         summary="One sample's tokens in the cache of each layer when all layers together may keep so many.",
         params=CacheKeptParams, result=TokenFilm, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="a factor of the attention that a layer's tokens receive",

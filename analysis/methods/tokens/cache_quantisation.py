@@ -11,7 +11,7 @@ Signal over noise, 10 log10 Σ x² / Σ (x - x̂)², of keys, of values, of toke
 give with both at b bits; mean over layers. Principal axes are those of the other half of the samples. Everything is
 centred over tokens first.
 
-Interval: Student's over samples. Null: Gaussian rows with the same second moments, held as they are.
+Interval: Student's over samples. Null: Gaussian rows with the same second moments, held the same way.
 
 When it lies: the two ends of each row are held, too, and not counted; noise is not what the answer loses; axes that
 hold for these samples may not for others (how far the halves agree is told); rounding in a network's own 16 bits is in
@@ -94,9 +94,8 @@ def cache_quantisation(
             each[way][i] = noise_of_layer(cache, params.of, way, BITS, i, rng)
     progress(0.95, "quantising Gaussian rows")
     gaussian = structureless(cache, rng)
-    null = np.mean(
-        [noise_of_layer(gaussian, params.of, PLAIN, BITS, i, rng).mean(axis=0) for i in range(layers)], axis=0
-    )
+    null = {w: np.array([noise_of_layer(gaussian, params.of, w, BITS, i, rng).mean(axis=0) for i in range(layers)])
+            for w in WAYS}  # fmt: skip
     width = rows_of(cache, _part(params), 0)[0].shape[2]
     told = _estimates(cache, each, null, params, tap.shape[1])
     progress(1.0, "done")
@@ -120,24 +119,32 @@ def _drawn(each, null, width: int) -> dict:
         ends = [mean_interval(found[:, j]) for j in range(len(BITS))]
         at = np.searchsorted(x, places[way])
         for key, numbers in (("series", found.mean(axis=0)), ("low", [e["low"] for e in ends]),
-                             ("high", [e["high"] for e in ends]), ("null", null)):  # fmt: skip
+                             ("high", [e["high"] for e in ends]), ("null", null[way].mean(axis=0))):  # fmt: skip
             out[key][way] = np.full(len(x), np.nan)
             out[key][way][at] = numbers
-    out["null"] = {PLAIN: out["null"][PLAIN]}
     return {"x": x, **out}
 
 
 def _estimates(cache, each, null, params, d: int) -> tuple[Estimate, ...]:
     at = BITS.index(TOLD)
     facts = {"n": cache.n, "d": d, "unit": "dB"}
-    gaussian = {"null": float(null[at]), "null_method": "Gaussian rows with the same second moments"}
+
+    def gaussian(way: str, layer=slice(None)) -> dict:
+        how = "Gaussian rows with the same second moments, held the same way"
+        return {"null": float(null[way][layer, at].mean()), "null_method": how}
+
     found = []
     for way in WAYS:
         x = each[way][:, :, at].mean(axis=0)
         name = f"{TOLD} bits, {way}" if way != MIXED else f"{TOLD} and {2 * TOLD} bits, {way}"
         found.append(
             Estimate(
-                name, float(x.mean()), **mean_interval(x), **gaussian, estimator="mean over layers", **facts
+                name,
+                float(x.mean()),
+                **mean_interval(x),
+                **gaussian(way),
+                estimator="mean over layers",
+                **facts,
             )
         )
     gain = (each[ROTATED] - each[PLAIN])[:, :, at].mean(axis=0)
@@ -154,8 +161,8 @@ def _estimates(cache, each, null, params, d: int) -> tuple[Estimate, ...]:
     names = cache.names[0]
     for i in range(min(len(names), LISTED) if len(names) > 1 else 0):
         x = each[PLAIN][i, :, at]
-        found.append(Estimate(f"{TOLD} bits as it is, {names[i]}", float(x.mean()), **mean_interval(x), **gaussian,
-                              estimator="mean over samples", **facts))  # fmt: skip
+        found.append(Estimate(f"{TOLD} bits as it is, {names[i]}", float(x.mean()), **mean_interval(x),
+                              **gaussian(PLAIN, i), estimator="mean over samples", **facts))  # fmt: skip
     return tuple(found)
 
 
@@ -209,7 +216,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="cache_quantisation", family="tokens", title="Bits of keys, values and tokens", version=1,
+        id="cache_quantisation", family="tokens", title="Bits of keys, values and tokens", version=2,
         function=cache_quantisation,
         summary="Signal over noise of the cache at few bits: as it is, rotated, or with more bits for the first axes.",
         params=CacheQuantisationParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -10,7 +10,8 @@ queries; P is the projection onto the first axes of the values, of the same rank
 positions, as they are read; heads that share keys are one line. Keys and values are centred first, which costs nothing.
 
 Judged on samples that the projection was not fitted on. Interval: jackknife over samples, of the place where a line
-between the errors crosses the chosen one. Null: random directions.
+between the errors crosses the chosen one; projections stay as they were fitted, so that it is a little too narrow.
+Null: random directions.
 
 When it lies: one error for all heads does not say what the answer of the network makes of it (ask for the curve); the
 optimum is for all pairs of queries and keys, of which causal attention reads half; few samples of few tokens make the
@@ -126,7 +127,7 @@ def _estimates(cache, needed, without, d: int) -> tuple[Estimate, ...]:
     for way in (WEIGHTED, PCA):
         value, each = float(needed[way].mean() / e), without[way].mean(axis=(1, 2)) / e
         found.append(Estimate(
-            f"dimensions needed, {way}", value, **_ends(value, each), null=float(needed[RANDOM].mean() / e),
+            f"dimensions needed, {way}", value, **_ends(value, each, 0.0, 1.0), null=float(needed[RANDOM].mean() / e),
             null_method="random directions", n=cache.n, d=d, unit="share",
             estimator=f"mean over {layers * heads} heads",
         ))  # fmt: skip
@@ -140,11 +141,12 @@ def _estimates(cache, needed, without, d: int) -> tuple[Estimate, ...]:
     return tuple(found)
 
 
-def _ends(value: float, without: np.ndarray) -> dict:
+def _ends(value: float, without: np.ndarray, least: float = -np.inf, most: float = np.inf) -> dict:
     half = jackknife_half(without)
     if half is None:
         return {"interval": "none: fewer than three samples"}
-    return {"low": value - float(half), "high": value + float(half), "interval": "jackknife over samples"}
+    low, high = max(value - float(half), least), min(value + float(half), most)
+    return {"low": low, "high": high, "interval": "jackknife over samples"}
 
 
 def _reading(told, params: CacheRankParams, e: int) -> str:

@@ -4,8 +4,9 @@ Keys X_l (n tokens, d) of G neighbouring layers, all heads side by side, are cut
 
     [X_1 … X_G] ≈ U B,    r (n + G d) numbers instead of n G d,    error² = Σ_{i > r} σ_i² (Eckart and Young),
 
-and at as many numbers each by itself. Layers can share coordinates U though a token's keys in them have cosine 0: the
-cells show either, linear CKA between layers, the mean cosine of a token's keys, or what two layers together save.
+and at as many numbers each by itself (a rank that is seldom whole: the error is that on the line between two). Layers
+can share coordinates U though a token's keys in them have cosine 0: the cells show either, linear CKA between layers,
+the mean cosine of a token's keys, or what two layers together save.
 
     saved   1 - error² of the two together / error² of each alone, at as many numbers
 
@@ -246,7 +247,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="cross_layer_cache", family="tokens", title="Keys shared by layers", version=1, function=cross_layer_cache,
+        id="cross_layer_cache", family="tokens", title="Keys shared by layers", version=2, function=cross_layer_cache,
         summary="Keys of several layers in one subspace, against each layer by itself at as many numbers.",
         params=CrossLayerCacheParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of tokens; of CKA also rotations of each layer and its scale",

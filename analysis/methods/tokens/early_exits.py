@@ -7,7 +7,8 @@ trained with exits, its readout where they share one. The cost of leaving is tha
 in closed form, and of all that stands outside the blocks, as a share of the whole network. At threshold 0 all leave at
 the first exit; above 1 none before the last, whose answer is the network's; the cost only rises with the threshold.
 
-Null: as many samples leave at each exit, but other ones, exact mean: what confidence is worth. Interval: Wilson's.
+Null: as many samples leave at each exit, but other ones, exact mean (of the right answer among samples with a label):
+what confidence is worth. Interval: Wilson's.
 
 When it lies: confidence is not calibrated, and less so in early layers, which were never asked; a readout made for the
 last layer undersells early ones (see `exit_divergence` for trained exits); multiply-adds are not seconds, and a batch
@@ -30,7 +31,7 @@ from analysis.compute.statistics.sample_groups import mean_interval, share_inter
 from analysis.errors import InputError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Method, no_progress, param
-from analysis.tokens.exits import SAME, THRESHOLDS, costs_of, hits, leaving, lens_exits
+from analysis.tokens.exits import RIGHT, SAME, THRESHOLDS, costs_of, hits, leaving, lens_exits
 from analysis.tokens.stream import BLOCKS, OUTPUTS, RandomStream, stream
 from analysis.tokens.stream_cost import SAMPLES_HELP, SOURCE_HELP, passes_cost
 from analysis.tokens.subject import AUTOMATIC, SOURCES
@@ -100,14 +101,15 @@ def _curve(who, logs, costs, right, over: str, d: int, notes) -> Curve:
     return Curve(
         title=f"Leaving {who.what} early", x=x, x_name=SHARE if over == COST else "threshold of confidence",
         y_name="share of samples", series=series, low=low, high=high, null=null, estimates=told,
-        reading=_reading(told), caveats=(*notes, *_caveats(who, logs)),
+        reading=_reading(told), caveats=(*notes, *_caveats(who, logs, right)),
     )  # fmt: skip
 
 
 def _by_chance(hit: np.ndarray, left: np.ndarray) -> float:
     """Mean hit where as many samples leave at each exit, whichever they are."""
-    share = np.bincount(left, minlength=len(hit)) / len(left)
-    return float(share @ np.nanmean(hit, axis=1))
+    known = np.isfinite(hit[0])
+    share = np.bincount(left[known], minlength=len(hit)) / known.sum()
+    return float(share @ hit[:, known].mean(axis=1))
 
 
 def _estimates(logs, costs, right, d: int) -> tuple[Estimate, ...]:
@@ -138,9 +140,11 @@ def _reading(told) -> str:
     )
 
 
-def _caveats(who, logs) -> list[str]:
+def _caveats(who, logs, right) -> list[str]:
     said = [f"{logs.shape[1]:,} samples, {len(logs)} exits: the network's own readout behind each layer, untrained.",
             "Multiply-adds, not seconds; the readout itself is counted once."]  # fmt: skip
+    if RIGHT in right and not np.isfinite(right[RIGHT]).all():
+        said.append(f"{int(np.isfinite(right[RIGHT][0]).sum())} samples have a label.")
     if who.labels is None:
         said.append("There are no labels: answers are held against the full network's alone.")
     return said
@@ -166,7 +170,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="early_exits", family="tokens", title="Leaving early", version=1, function=early_exits,
+        id="early_exits", family="tokens", title="Leaving early", version=2, function=early_exits,
         summary="Samples leave behind the first layer that is sure enough: what is kept, what is saved.",
         params=EarlyExitsParams, result=Curve, check=_check,
         cost=lambda shapes, params: passes_cost(

@@ -8,8 +8,9 @@ Drawn are the first two principal axes of what the router is given; where only i
 
 on the plane, and in the whole space: where the first is far below the second, the plane hides the cells.
 
-Null: the same share with experts dealt anew to all tokens, Σ f_e² by the shares f of experts. Intervals: Wilson's, with
-as many draws as samples vary like.
+Null: two tokens of different samples, whichever, exact mean over all such pairs; its band is of samples that exchange
+their experts, tokens of a sample staying together. Intervals: Wilson's, with as many draws as a jackknife over samples
+says.
 
 When it lies: a plane shows two axes of many, and cells that overlap on it may lie apart (told by the two agreements);
 the same word in two samples is one point before a first layer, and agrees with itself.
@@ -29,11 +30,10 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.random_part import random_part
-from analysis.compute.statistics.nulls import wilson
-from analysis.compute.statistics.sample_groups import share_interval
+from analysis.compute.statistics.clustered_means import clustered_share_interval
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.routing.cells import margins, nearest_elsewhere, plane_of
+from analysis.tokens.routing.cells import agreement_by_chance, margins, nearest_elsewhere, plane_of
 from analysis.tokens.routing.gates import chosen, effective, gates
 from analysis.tokens.routing.routed import AUTOMATIC, SOURCES, Routed, routed
 
@@ -84,15 +84,16 @@ def expert_cells(
     places, share = plane_of(x)
     winner = chosen(logits, 1)[:, 0]
     progress(0.6, "looking for neighbours")
-    agree = [winner == winner[nearest_elsewhere(y, own)] for y in (places, x)]
+    nearest = [nearest_elsewhere(y, own) for y in (places, x)]
     progress(1.0, "done")
-    estimates = _estimates(share, agree, winner, own, found, x.shape[1])
+    estimates = _estimates(share, nearest, winner, own, rng, x.shape[1])
     rows, of = _rows(tap, found, some)
     names = np.array(found.names, str)
     what = "what the router is given" if found.live is not None else "logits"
     return Scatter(
         title=f"Cells of {found.experts} experts, {found.what}", reading=_reading(estimates, winner, found, what),
-        caveats=(*dict.fromkeys((*found.notes, *said, *notes)), *_hidden(estimates)), estimates=estimates,
+        caveats=(*dict.fromkeys((*found.notes, *said, *notes)), *_hidden(estimates)),
+        estimates=estimates,
         positions=places, rows=rows, of=of, axes=("first principal axis", "second principal axis"), colour="expert",
         columns={"expert": names[winner], "margin": margins(logits, k), "experts in use": effective(gates(logits))},
     )  # fmt: skip
@@ -106,21 +107,24 @@ def _rows(tap, found: Routed, some: np.ndarray) -> tuple[np.ndarray, str]:
     return np.arange(len(some)), "tokens"
 
 
-def _estimates(share: float, agree, winner, own, found: Routed, d: int) -> tuple[Estimate, ...]:
-    n, f = len(winner), np.bincount(winner) / len(winner)
+def _estimates(share: float, nearest, winner, own, rng, d: int) -> tuple[Estimate, ...]:
+    n = len(winner)
     _, of = np.unique(own, return_inverse=True)
     out = [
         Estimate("share of the variance on the plane", share, interval="none: of these very tokens",
                  null=min(2 / d, 1.0), null_method="as much along every axis", n=n, d=d,
                  estimator="two largest eigenvalues over all")
     ]  # fmt: skip
-    for name, hits in zip(("on the plane", "in the whole space"), agree, strict=True):
-        each, value = np.bincount(of, weights=hits) / np.bincount(of), float(hits.mean())
-        ends = share_interval(each)
-        ends |= {"low": min(ends["low"], value), "high": max(ends["high"], value)}
-        low, high = wilson(float((f**2).sum()) * n, n)
-        out.append(Estimate(f"neighbours that agree {name}", value, **ends, null=float((f**2).sum()), null_low=low,
-                            null_high=high, null_method="experts dealt anew to all tokens, Wilson", n=n, d=d,
+    for name, beside in zip(("on the plane", "in the whole space"), nearest, strict=True):
+        agree = (winner == winner[beside]).astype(float)
+        ends = clustered_share_interval(agree, of, "samples") or {
+            "interval": "none: fewer than three samples"
+        }
+        chance, draws = agreement_by_chance(winner, own, beside, rng)
+        low, high = np.percentile(draws, [2.5, 97.5])
+        out.append(Estimate(f"neighbours that agree {name}", float(agree.mean()), **ends, null=chance,
+                            null_low=min(float(low), chance), null_high=max(float(high), chance), n=n, d=d,
+                            null_method="tokens of different samples, whichever; band: samples exchange experts",
                             estimator="nearest token of another sample"))  # fmt: skip
     return tuple(out)
 
@@ -160,7 +164,7 @@ def _check() -> tuple[CheckLine, ...]:
     return (
         CheckLine("three clouds: the plane shows all", 1.0, clouds.estimates[0].value, 1e-9),
         CheckLine("three clouds: neighbours that agree", 1.0, clouds.estimates[1].value, 0.0),
-        CheckLine("three clouds: by chance", 1 / 3, clouds.estimates[1].null, 1e-12),
+        CheckLine("three clouds: by chance", 99 / 299, clouds.estimates[1].null, 1e-12),
         CheckLine("margins are of their gap", 9.0, float(np.median(clouds.columns["margin"])), 0.2),
         CheckLine("twelve axes: the plane shows few", 2 / 11, flat.estimates[0].value, 0.07),
     )
@@ -168,7 +172,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="expert_cells", family="tokens", title="Cells of experts", version=1, function=expert_cells,
+        id="expert_cells", family="tokens", title="Cells of experts", version=2, function=expert_cells,
         summary="Tokens on a plane of the router's input, coloured by the expert that takes them.",
         params=ExpertCellsParams, result=Scatter, check=_check, cost=_cost, minimum_rows=8,
         invariance="one number added to all logits of a token, the order of tokens and of experts, turning the space",

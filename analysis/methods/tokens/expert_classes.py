@@ -7,7 +7,7 @@ A sample counts once, however many tokens it has. I is 0 where the choice tells 
 smaller of the entropies of the two.
 
 Null: labels exchanged between samples; I is biased upwards, and the draws are as well. A cell stands out where it
-differs from its draws (normal approximation, two-sided) after Benjamini-Hochberg at 5 % over all cells. Intervals:
+differs from its draws (Student's t of them, two-sided) after Benjamini-Hochberg at 5 % over all cells. Intervals:
 Student's t over the samples of the class; of I a jackknife over groups of samples.
 
 When it lies: what goes with the class (background, length, colour) goes to the expert just as well; an expert that no
@@ -24,13 +24,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from analysis.activations import ArrayActivations, Layout, as_activations, sample_column
 from analysis.compute.machine import machine
 from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
-from analysis.compute.statistics.nulls import against
+from analysis.compute.statistics.nulls import against, student_p
 from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -90,9 +89,9 @@ def expert_classes(
         moved.append(q.T @ other / codes.counts)
         chance.append(information(q, other))
     progress(1.0, "done")
-    mean, spread = np.mean(moved, axis=0), np.std(moved, axis=0, ddof=1)
-    z = np.abs(values - mean) / np.where(spread > 1e-12, spread, np.inf)
-    sure = benjamini_hochberg(2 * ndtr(-z).ravel()).reshape(z.shape) < LEVEL
+    mean, drawn = np.mean(moved, axis=0), np.array(moved)
+    p = 2 * np.minimum(student_p(values, drawn), student_p(-values, -drawn))
+    sure = benjamini_hochberg(np.minimum(p, 1.0).ravel()).reshape(p.shape) < LEVEL
     estimates = _estimates(q, codes, np.array(chance), sure, rng)
     order = np.sort(np.argsort(-values.std(axis=1), kind="stable")[: params.shown])
     few = (
@@ -173,7 +172,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="expert_classes", family="tokens", title="Experts and classes", version=1, function=expert_classes,
+        id="expert_classes", family="tokens", title="Experts and classes", version=2, function=expert_classes,
         summary="Which experts take the tokens of which classes, and how much the choice tells of the class.",
         params=ExpertClassesParams, result=Matrix, check=_check, cost=_cost, minimum_rows=20,
         invariance="one number added to all logits of a token, factors of all logits, the order of experts",

@@ -8,10 +8,10 @@
 experts for a task end up sharing a *cell*: tokens for which two experts are as good, so that their logits rise
 together.
 
-Null: what each has for other tokens (logits or outputs exchanged between tokens); weights exchanged within the expert.
-Logits less their mean correlate by -1 / (E - 1) where experts have nothing to do with each other. Pairs stand out that
-exceed their null beyond Benjamini-Hochberg at 5 % (normal approximation to the draws). Intervals: jackknife over
-experts.
+Null: what each has for other samples (logits or outputs exchanged, whole samples at once, as tokens of one sample are
+alike); weights exchanged within the expert. Logits less their mean correlate by -1 / (E - 1) where experts have nothing
+to do with each other. Pairs stand out that exceed their null beyond Benjamini-Hochberg at 5 % (Student's t of the
+draws). Intervals: jackknife over experts; of tokens between two experts over samples.
 
 When it lies: weights of two experts whose hidden units are in another order differ, though they do the same: outputs
 are what counts; outputs are compared on the tokens at hand, also those that the expert never gets; a common mean output
@@ -29,17 +29,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.arrays import upper
 from analysis.compute.correlation.correlations import clustered
 from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
-from analysis.compute.statistics.nulls import against
+from analysis.compute.statistics.nulls import against, student_p
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.routing.likeness import exchanged, likeness, pairs_interval, shared_cells, together
+from analysis.tokens.routing.likeness import (
+    FEW_SAMPLES,
+    exchanged,
+    likeness,
+    pairs_interval,
+    shared_cells,
+    together,
+)
 from analysis.tokens.routing.routed import AUTOMATIC, SOURCES, Routed, routed
 from analysis.tokens.routing.routers import expert_outputs, expert_weights
 
@@ -86,41 +92,41 @@ def expert_redundancy(
     found = routed(tap, params.maximum_samples, params.source, rng, progress)
     k, said = found.choices(params.experts_per_token)
     progress(0.45, "comparing experts")
-    held, how, notes = _compared(found, params.compare, rng)
+    held, how, notes, samples = _compared(found, params.compare, rng)
     of = together if how == ROUTING else likeness
     values, null = of(held), []
     for i in range(params.draws):
         progress(0.5 + 0.5 * i / params.draws, f"exchanging {NULLS[how]}")
-        null.append(of(exchanged(held, rng, how == WEIGHTS)))
+        null.append(of(exchanged(held, rng, samples)))
     progress(1.0, "done")
-    mean, spread = np.mean(null, axis=0), np.std(null, axis=0, ddof=1)
-    z = (values - mean) / np.where(spread > 1e-12, spread, np.inf)
     sure = np.zeros(values.shape, bool)
     at = np.triu_indices(len(values), 1)
-    sure[at] = benjamini_hochberg(ndtr(-z[at])) < LEVEL
+    sure[at] = benjamini_hochberg(student_p(values[at], np.array([x[at] for x in null]))) < LEVEL
     order, tree = clustered(values, absolute=False)
     estimates = _estimates(values, np.array(null), found, k, how)
     return Matrix(
         title=f"Likeness of {found.experts} experts by {how.partition(',')[0]}, {found.what}",
-        reading=_reading(values, estimates, found, how), caveats=(*dict.fromkeys((*found.notes, *said)), *notes),
+        reading=_reading(values, estimates, found, how), 
+        caveats=(*dict.fromkeys((*found.notes, *said)), *notes, *_few(samples)),
         estimates=estimates, values=values, row_names=found.names, column_names=found.names, row_order=order,
         column_order=order, linkage=tree, value_name="likeness", diverging=True, limits=(-1.0, 1.0),
         significant=sure | sure.T, null_band=tuple(map(float, np.percentile([upper(x) for x in null], [2.5, 97.5]))),
     )  # fmt: skip
 
 
-def _compared(found: Routed, how: str, rng) -> tuple[np.ndarray, str, list[str]]:
-    """((E, …) what is compared, how in the end, notes)."""
+def _compared(found: Routed, how: str, rng) -> tuple[np.ndarray, str, list[str], np.ndarray | None]:
+    """((E, …) what is compared, how in the end, notes, samples of the tokens it is of, None of weights)."""
     if how != ROUTING and found.live is not None:
         live = found.live
         if how == WEIGHTS:
             return expert_weights(live.run.loaded, live.router), how, [
                 "Hidden units in another order make experts differ by their weights that do the same."
-            ]  # fmt: skip
-        some = live.given[np.sort(rng.permutation(len(live.given))[:TOKENS])]
-        outputs = expert_outputs(live.run.loaded, live.router, some)
+            ], None  # fmt: skip
+        some = np.sort(rng.permutation(len(live.given))[:TOKENS])
+        outputs = expert_outputs(live.run.loaded, live.router, live.given[some])
         if outputs is not None:
-            return outputs, how, [f"Experts were run on {len(some)} tokens, whether they get them or not."]
+            said = f"Experts were run on {len(some)} tokens, whether they get them or not."
+            return outputs, how, [said], found.samples[some]
     why = (
         ["Logits of two experts, less their mean, are each other's mirror image."]
         if found.experts == 2
@@ -131,7 +137,15 @@ def _compared(found: Routed, how: str, rng) -> tuple[np.ndarray, str, list[str]]
         if how == ROUTING
         else [f"The {how.partition(',')[0]} of experts are not known here: routing is compared."]
     )
-    return np.ascontiguousarray(found.logits.T), ROUTING, why
+    return np.ascontiguousarray(found.logits.T), ROUTING, why, found.samples
+
+
+def _few(samples: np.ndarray | None) -> list[str]:
+    if samples is None or len(np.unique(samples)) >= FEW_SAMPLES:
+        return []
+    return [
+        f"Fewer than {FEW_SAMPLES} samples: their tokens are exchanged as if independent, which finds too much."
+    ]
 
 
 def _estimates(values, null: np.ndarray, found: Routed, k: int, how: str) -> tuple[Estimate, ...]:
@@ -199,7 +213,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="expert_redundancy", family="tokens", title="Experts that do the same", version=1,
+        id="expert_redundancy", family="tokens", title="Experts that do the same", version=2,
         function=expert_redundancy,
         summary="Likeness of every two experts by outputs, weights or routing, and tokens that lie between two.",
         params=ExpertRedundancyParams, result=Matrix, check=_check, cost=_cost, minimum_rows=8,

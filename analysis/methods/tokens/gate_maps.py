@@ -4,8 +4,8 @@
     number for the whole image) + content (e, what makes it attention)
 
 of gates g between 0 and 1 (sigmoids), images x channels; or images x positions of a spatial gate. Values that leave 0
-to 1 are taken for what goes into the sigmoid. A gate that is constant over images could be multiplied into the weights.
-All gates at one half halve the output.
+to 1 are taken for what goes into the sigmoid, which is taken of each before positions are averaged. A gate that is
+constant over images could be multiplied into the weights. All gates at one half halve the output.
 
 Null: of the static share gates whose channels change places within each image, of volume and content gates whose images
 change places within each channel. Intervals: jackknife over groups of images; of the mean gate Student's t.
@@ -25,6 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
@@ -32,7 +33,7 @@ from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.samples import pooled_samples
 from analysis.compute.statistics.nulls import null_spread
 from analysis.compute.statistics.sample_groups import groups_of, jackknife_half, mean_interval
-from analysis.compute.streaming import refuse_few
+from analysis.compute.streaming import finite_blocks, refuse_few
 from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -76,11 +77,11 @@ def gate_maps(
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     chosen, notes = random_part(tap.layout.n_samples, params.maximum_samples, rng)
-    values, kept, names, said = _table(tap, chosen, params, progress)
-    refuse_few(tap.name, len(values), FEWEST, "finite sample(s)")
-    if values.shape[1] < 2:
-        raise NotEnoughData(f"{tap.name} has {values.shape[1]} gate", "at least 2", "Choose another tap")
-    g, kind = open_gates(values)
+    opened, kind = _opened(tap, progress)
+    g, kept, names, said = _table(opened, chosen, params, progress)
+    refuse_few(tap.name, len(g), FEWEST, "finite sample(s)")
+    if g.shape[1] < 2:
+        raise NotEnoughData(f"{tap.name} has {g.shape[1]} gate", "at least 2", "Choose another tap")
     null = []
     for i in range(params.draws):
         progress(0.5 + 0.5 * i / params.draws, "exchanging gates")
@@ -99,8 +100,40 @@ def gate_maps(
     )  # fmt: skip
 
 
+class _Squashed:
+    """A tap behind a sigmoid that it stands before."""
+
+    def __init__(self, tap) -> None:
+        self._tap = tap
+
+    def __getattr__(self, name: str):
+        return getattr(self._tap, name)
+
+    def chunks(self, *given):
+        for start, block in self._tap.chunks(*given):
+            yield start, _squashed(block)
+
+    def take(self, rows):
+        return _squashed(self._tap.take(rows))
+
+
+def _squashed(block) -> np.ndarray:
+    """Sigmoids; what is not finite stays so."""
+    x = np.asarray(block, np.float64)
+    return np.where(np.isfinite(x), expit(x), np.nan)
+
+
+def _opened(tap, progress):
+    """(the tap as gates, what its numbers were taken for), by all of its finite rows."""
+    least, most = np.inf, -np.inf
+    for _, block in finite_blocks(tap, None, progress, "looking for gates", (0.0, 0.2)):
+        least, most = min(least, float(block.min())), max(most, float(block.max()))
+    _, kind = open_gates(np.array([least, most]) if least <= most else np.zeros(1))
+    return (_Squashed(tap) if kind == SQUASHED else tap), kind
+
+
 def _table(tap, chosen, params, progress):
-    """((n, C) values, (m,) bool which of the chosen have some, names, notes)."""
+    """((n, C) gates, (m,) bool which of the chosen have some, names, notes)."""
     layout = tap.layout
     counts = np.diff(layout.offsets)[chosen]
     if params.over == POSITIONS and len(chosen) and (counts == counts[0]).all() and counts[0] > 1:
@@ -111,7 +144,7 @@ def _table(tap, chosen, params, progress):
         lost = int((~kept).sum())
         said = [f"{lost} image(s) with NaN or infinity left out."] if lost else []
         return values[kept], kept, [f"position {t}" for t in range(counts[0])], said
-    values, kept, said = pooled_samples(tap, "mean", chosen, progress, (0.0, 0.5))
+    values, kept, said = pooled_samples(tap, "mean", chosen, progress, (0.2, 0.5))
     if params.over == POSITIONS:
         said.append("Samples have no positions, or not as many: channels are shown.")
     return values, kept, list(map(str, tap.unit_names)), said
@@ -190,7 +223,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="gate_maps", family="tokens", title="Attention gates over images", version=1, function=gate_maps,
+        id="gate_maps", family="tokens", title="Attention gates over images", version=2, function=gate_maps,
         summary="Sigmoid gates of channels or positions, images by gates: fixed scaling, volume, or content.",
         params=GateMapsParams, result=Matrix, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="the order of images and of channels; gates between 0 and 1 also one shift or factor of all of them "

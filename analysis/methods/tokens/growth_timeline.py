@@ -37,7 +37,7 @@ from analysis.sources.unit_weights import is_table
 from analysis.sources.weights import weights_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
-IDENTICAL, NEW, GONE = "identical", "new", "gone"
+IDENTICAL, NEW, GONE, MOVED_FROM_0 = "identical", "new", "gone", "moved from 0"
 HELP = {
     "moved by": "‖W' - W‖ / ‖W‖ of the last step that changed it; 0: none did.",
     "entries": "Numbers in it.",
@@ -88,7 +88,7 @@ def growth_timeline(
         progress(i / len(every), "comparing tensors")
         found.append(along(name, series))
     progress(1.0, "done")
-    told = tuple(_estimate(step, [f[0][i] for f in found]) for i, step in enumerate(steps))
+    told = tuple(e for i, step in enumerate(steps) for e in _estimate(step, [f[0][i] for f in found]))
     shown = [k for k, f in enumerate(found) if params.show == ALL or set(f[0]) != {IDENTICAL}] or [0]
     columns = {
         "tensor": np.array([every[k] for k in shown]),
@@ -114,13 +114,19 @@ def _tensors(tap) -> Tensors:
     good = finite_rows(x)
     if good.sum() < 2:
         raise NotEnoughData(f"{int(good.sum())} finite row(s) of {tap.name}", "2", "Record more rows")
-    left = int(len(x) - good.sum())
+    left = int(
+        len(x) - good.sum()
+    )  # they stay: rows left out of one table alone would make all its columns new
     units = (
         tuple(map(str, tap.unit_names)) if tap.unit_names else tuple(f"unit {i}" for i in range(x.shape[1]))
     )
     place = {name: i for i, name in enumerate(units)}
-    said = (f"{tap.name}: {left} row(s) with NaN or infinity left out.",) if left else ()
-    return Tensors(tuple(place), lambda name: x[good, place[name]], said)
+    said = (
+        (f"{tap.name}: {left} row(s) with NaN or infinity; moves are those of finite numbers.",)
+        if left
+        else ()
+    )
+    return Tensors(tuple(place), lambda name: x[:, place[name]], said)
 
 
 def along(name: str, series) -> tuple[list[str], float, int]:
@@ -141,19 +147,24 @@ def compared(a: np.ndarray | None, b: np.ndarray | None) -> tuple[str, float]:
         return ("", 0.0) if a is b else (NEW if a is None else GONE, 0.0)
     if a.shape != b.shape:
         return NEW, 0.0
-    if a.tobytes() == b.tobytes():
+    if a.dtype == b.dtype and a.tobytes() == b.tobytes():
         return IDENTICAL, 0.0
-    size = float(np.linalg.norm(a))
-    change = float(np.linalg.norm(np.asarray(b, np.float64) - a)) / (size if size > 0 else 1.0)
-    return f"moved {change:.2g}", change
+    a, b = (np.asarray(v, np.float64) for v in (a, b))
+    known = np.isfinite(a) & np.isfinite(b)
+    size, gap = float(np.linalg.norm(a[known])), float(np.linalg.norm(b[known] - a[known]))
+    if size == 0:
+        return MOVED_FROM_0, float("inf") if gap > 0 else 0.0
+    return f"moved {gap / size:.2g}", gap / size
 
 
-def _estimate(step: str, words) -> Estimate:
+def _estimate(step: str, words) -> tuple[Estimate, ...]:
+    """None where no tensor is in both."""
     there = np.array([w == IDENTICAL for w in words if w not in ("", NEW, GONE)], float)
-    there = there if len(there) else np.zeros(1)
-    return Estimate(f"share of tensors that stayed bit for bit, {step}", float(there.mean()), **share_interval(there),
-                    null=0.0, null_method="tensors trained apart share no bits", n=len(there), d=len(words),
-                    estimator="tensors of one name and shape")  # fmt: skip
+    if not len(there):
+        return ()
+    return (Estimate(f"share of tensors that stayed bit for bit, {step}", float(there.mean()), **share_interval(there),
+                     null=0.0, null_method="tensors trained apart share no bits", n=len(there), d=len(words),
+                     estimator="tensors of one name and shape"),)  # fmt: skip
 
 
 def _reading(found, steps, every) -> str:
@@ -171,32 +182,29 @@ def _cost(shapes, params: GrowthTimelineParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Frozen columns stay bit for bit, the last bit of one entry tells; a doubled one moves by 1; a mean of logits is
-    the normalised geometric mean, by which one expert vetoes."""
+    """Frozen columns stay bit for bit, the last bit of one entry tells; a doubled one moves by 1; a NaN in one of the
+    checkpoints makes nothing new."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((20, 4))
     y, bit = x.copy(), x[:, 0].copy()
     y[:, 3] *= 2
     bit[5] = np.nextafter(bit[5], 9)
-    taps = [ArrayActivations(v, name=n) for v, n in ((x, "a"), (y, "b"))]
+    taps = [ArrayActivations(v, name=n) for v, n in ((x, "a"), (y.copy(), "b"))]
     told = growth_timeline(*taps)
-    p = np.array([[0.5, 0.3, 0.2], [1e-12, 0.5, 0.5]])
-    merged = np.exp(np.log(p).mean(axis=0))
-    by_logits = np.exp((np.log(p) + np.array([[3.0], [-1.0]])).mean(axis=0))
+    y[4, 0] = np.nan
+    holed = growth_timeline(taps[0], ArrayActivations(y, name="c"))
     return (
         CheckLine("share that stayed", 0.75, told.estimates[0].value, 1e-12),
         CheckLine("doubled: moved by", 1.0, float(told.columns["moved by"][3]), 1e-12),
         CheckLine("one bit: identical", 0, int(compared(x[:, 0], bit)[0] == IDENTICAL), 0.0),
         CheckLine("new where there was none", 1, int(compared(None, bit)[0] == NEW), 0.0),
-        CheckLine("mean logits - geometric mean", 0.0,
-                  float(np.abs(merged / merged.sum() - by_logits / by_logits.sum()).max()), 1e-12),
-        CheckLine("a vetoed token", 0.0, float((by_logits / by_logits.sum())[0]), 1e-5),
+        CheckLine("a NaN: share that stayed", 0.5, holed.estimates[0].value, 1e-12),
     )  # fmt: skip
 
 
 METHODS = (
     Method(
-        id="growth_timeline", family="tokens", title="What each checkpoint changed", version=1,
+        id="growth_timeline", family="tokens", title="What each checkpoint changed", version=2,
         function=growth_timeline, params=GrowthTimelineParams, result=Table, check=_check, cost=_cost, inputs=2,
         more_inputs=True, matches="nothing", checkpoints=True, most_inputs=32, minimum_rows=3,
         summary="Tensors that stayed bit for bit, moved or are new along a series of checkpoints.",

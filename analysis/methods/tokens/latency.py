@@ -8,14 +8,14 @@ and not in the work. One batch of samples is run again and again, the whole netw
 that what else the machine does slows both.
 
 Interval: order statistics of the repeats. Null: the work ratio, which time would have if nothing but multiply-adds took
-any; the noise is told by the whole network against itself, which would be 1 without any.
+any; the noise is told by the whole network against itself just before, which would be 1 without any.
 
 When it lies: times are of this machine, this batch size and this load, and other numbers come out the next time; small
 networks spend their time on calls and not on arithmetic, so that fewer tokens hardly help; where attention weights are
 wanted the fused kernel is not used, which costs in the layers where the rule acts; a rule written otherwise may be
 faster. Of rows without a network nothing is timed: only the work is told.
 
-Cost: 2 passes for each rule, share and repeat.
+Cost: 2 passes for each rule, share and repeat, and 2 more for each repeat.
 
 References: of the rules, in their own files.
 """
@@ -86,7 +86,7 @@ def latency(activations, params: LatencyParams = LatencyParams(), rng=None, prog
     shape, times, work, alone = who.shape(), {}, {}, []
     for k in range(params.repeats + 1):  # the first round warms up
         progress(0.1 + 0.85 * k / (params.repeats + 1), "timing passes")
-        alone.append(who.answer(given).seconds)
+        alone.append((who.answer(given).seconds, who.answer(given).seconds))
         for one, share in ((r, s) for r in chosen for s in SHARES if r.id not in said.refused):
             plan = plan_at(one, share, shape, fixed)
             try:
@@ -146,11 +146,11 @@ def _estimate(one, found: _Found, d: int, timed: bool) -> Estimate:
 
 
 def _noise(alone: np.ndarray, d: int) -> Estimate:
-    """Of the whole network in one round over itself in the round before."""
-    at = median_of(alone[1:] / alone[:-1])
+    """Of the whole network over itself just before, as rules are: (repeats, 2), each pass in one ratio alone."""
+    at = median_of(alone[:, 1] / alone[:, 0])
     return Estimate(WHOLE, at.value, low=at.low, high=at.high, level=at.level, interval=at.interval, null=1.0,
-                    null_method="a machine that does nothing else", n=len(alone) - 1, d=d,
-                    estimator="median ratio of a pass to the one a round before")  # fmt: skip
+                    null_method="a machine that does nothing else", n=len(alone), d=d,
+                    estimator="median ratio of a pass to the one just before")  # fmt: skip
 
 
 def _reading(who, chosen, found, alone: np.ndarray, batch: int) -> str:
@@ -205,7 +205,7 @@ METHODS = (
         family="tokens",
         title="Time and work",
         summary="Wall time of the network with tokens really removed, beside its multiply-adds and noise.",
-        version=1,
+        version=2,
         function=latency,
         params=LatencyParams,
         result=Curve,

@@ -11,7 +11,8 @@ Mean bits: Σ b_l n_l / Σ n_l.
 Without a network, parts of the tap's units stand for layers, their numbers are rounded instead of weights, and the loss
 is the squared error of the rows over their size.
 
-Interval: Student's over samples. Null: layers in random order.
+Interval: Student's over samples. Null: layers in random order, with the band in which another random order would lie
+(Student's t of these orders): it is off by something too, and samples however many do not change that.
 
 When it lies: a score that was found for language models of dozens of layers says little of four; where nothing is lost
 at b bits all orders are alike, and where all is lost too; rounding to the nearest is the plainest of quantisers;
@@ -28,6 +29,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
@@ -102,20 +104,20 @@ def layer_bits(
     drawn = np.array(found[len(orders) :])  # (draws, counts, n)
     progress(1.0, "done")
     told = (*_gains(each, drawn, tap.shape[1]), *_scores(lims, zds, layers, tap.shape[1]))
-    return _curve(who, layers, each, drawn, counts, told, params, notes)
+    return _curve(who, layers, each, drawn, counts, order, told, params, notes)
 
 
-def _curve(who, layers, each, drawn, counts, told, params, notes) -> Curve:
+def _curve(who, layers, each, drawn, counts, order, told, params, notes) -> Curve:
     lines = {**each, RANDOM: drawn.mean(axis=0)}
     ends = {w: [mean_interval(v[j]) for j in range(len(counts))] for w, v in lines.items()}
     null = lines[RANDOM].mean(axis=1)
     whole = layers.loss(frozenset(), params.bits, None)
     sizes = layers.sizes
     half = counts[len(counts) // 2]
-    bits = np.where(np.arange(layers.count) < half, params.bits, params.high)
+    bits = np.where(np.isin(np.arange(layers.count), order[:half]), params.bits, params.high)
     said = [
-        f"Nothing rounded, the loss is {whole.mean():.4g}; {half} of {layers.count} layers rounded mean "
-        f"{mean_bits(bits, sizes):.2f} bits of a weight in the layers.",
+        f"Nothing rounded, the loss is {whole.mean():.4g}; the first {half} of {layers.count} layers of the {BY_LIM} "
+        f"rounded mean {mean_bits(bits, sizes):.2f} bits of a weight in the layers.",
         f"{params.draws} random orders.",
     ]
     if layers.count < 8:
@@ -133,13 +135,17 @@ def _curve(who, layers, each, drawn, counts, told, params, notes) -> Curve:
 def _gains(each, drawn, d: int) -> list[Estimate]:
     """Mean loss of random orders less that of an order, over all numbers of layers but none and all."""
     inner = slice(1, -1) if drawn.shape[1] > 2 else slice(None)
-    chance = drawn[:, inner].mean(axis=(0, 1))
+    orders = drawn[:, inner].mean(axis=1)  # (draws, n)
+    chance, draws = orders.mean(axis=0), len(orders)
+    apart = stdtrit(draws - 1, 0.975) * orders.mean(axis=1).std(ddof=1) * np.sqrt(1 + 1 / draws)
     found = []
     for name, x in each.items():
         gain = chance - x[inner].mean(axis=0)
         found.append(Estimate(
-            f"loss saved by {name}", float(gain.mean()), **mean_interval(gain), null=0.0, null_method="random orders",
-            n=len(gain), d=d, estimator="mean over numbers of layers, paired by sample", unit="loss",
+            f"loss saved by {name}", float(gain.mean()), **mean_interval(gain), null=0.0,
+            null_low=-float(apart), null_high=float(apart),
+            null_method=f"{draws} random orders; band: another one, Student's t", n=len(gain), d=d,
+            estimator="mean over numbers of layers, paired by sample", unit="loss",
         ))  # fmt: skip
     return found
 
@@ -158,11 +164,11 @@ def _scores(lims, zds, layers, d: int) -> list[Estimate]:
 def _reading(told) -> str:
     parts = []
     for e in told[:3]:
-        sure = e.low is not None and (e.low > 0 or e.high < 0)
+        sure = e.low is not None and (e.low > e.null_high or e.high < e.null_low)
         verdict = (
             f"{'saves' if e.value > 0 else 'costs'} {abs(e.value):.3g} of loss"
             if sure
-            else "is not told apart"
+            else "is not told apart from them"
         )
         parts.append(f"{e.name.removeprefix('loss saved by ')} {verdict}")
     return f"Against random orders, on average over how many layers are rounded: {', '.join(parts)}."
@@ -199,7 +205,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="layer_bits", family="tokens", title="Layers at few bits", version=1, function=layer_bits,
+        id="layer_bits", family="tokens", title="Layers at few bits", version=2, function=layer_bits,
         summary="Weights of ever more layers at few bits, in the order of two scores: what the network loses.",
         params=LayerBitsParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="a factor of a layer's weights, of ZD; the scale of tokens, of LIM",

@@ -7,7 +7,7 @@ Where the gate chooses how many (unit j: j learners), k is the unit with the lar
 
 Null: learners that open independently, each as often as it does (Poisson-binomial, exact; of a choice of how many:
 none but its own frequencies). The variance of k splits into that between samples and that between tokens of one sample:
-conditional computation that only knows samples has none of the second. Intervals: Student's t over samples.
+conditional computation that only knows samples has none of the second. Intervals: jackknife over samples.
 
 When it lies: learners need not cost the same; open gates are not seconds; k of a trained gate follows its own threshold
 where that is not 0.5; what a token loses by fewer learners is not told.
@@ -26,8 +26,8 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.statistics.clustered_means import clustered_mean_interval
 from analysis.compute.statistics.nulls import null_spread
-from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, finite_blocks, refuse_few
 from analysis.errors import NotEnoughData
 from analysis.results import Distribution, Estimate
@@ -88,7 +88,8 @@ def learners_used(
     expected = None if null is None else np.histogram(np.arange(most + 1), edges, weights=null * len(k))[0]
     return Distribution(
         title=f"Learners that tokens of {tap.name} use", reading=_reading(estimates, most, k),
-        caveats=(*seen.notes, *said, "Learners are counted, not timed."), estimates=estimates, edges=edges,
+        caveats=(*seen.notes, *said, *_one_each(of), "Learners are counted, not timed."), estimates=estimates,
+        edges=edges,
         counts={"tokens": np.histogram(k, edges)[0]}, value_name="learners in use", null=expected,
         markers={"mean (the budget)": float(k.mean())},
     )  # fmt: skip
@@ -129,18 +130,14 @@ def _between_tokens(k: np.ndarray, of: np.ndarray) -> float:
 
 def _estimates(k, most: int, null, of, rng) -> tuple[Estimate, ...]:
     n, common = len(k), {"n": len(k), "d": most}
-    counts = np.bincount(of)
-    mean, ends = float(k.mean()), mean_interval(np.bincount(of, weights=k) / counts, 0.0, float(most))
-    if ends:
-        ends |= {"low": min(ends["low"], mean), "high": max(ends["high"], mean)}
+    few = {"interval": "none: fewer than three samples"}
+    mean, ends = (
+        float(k.mean()),
+        clustered_mean_interval(k, of, "samples", least=0.0, most=float(most)) or few,
+    )
     scaled = {a: v if isinstance(v, str) else v / most for a, v in ends.items()}
     square = np.square(k - mean)
-    spread = mean_interval(np.bincount(of, weights=square) / counts, 0.0)
-    spread |= (
-        {"low": min(spread["low"], square.mean()), "high": max(spread["high"], square.mean())}
-        if spread
-        else {}
-    )
+    spread = clustered_mean_interval(square, of, "samples", least=0.0) or few
     chance = {"null_method": "none: one choice, no learners of their own"}
     if null is not None:
         j = np.arange(len(null))
@@ -158,6 +155,12 @@ def _estimates(k, most: int, null, of, rng) -> tuple[Estimate, ...]:
                  **null_spread(moved), null_method=f"tokens exchanged between samples, {SWAPS} draws",
                  estimator="variance within samples over all", n=n, d=most),
     )  # fmt: skip
+
+
+def _one_each(of: np.ndarray) -> list[str]:
+    if np.bincount(of).max() > 1:
+        return []
+    return ["Every sample has one token: nothing can lie between tokens of one sample."]
 
 
 def _reading(estimates, most: int, k) -> str:
@@ -200,7 +203,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="learners_used", family="tokens", title="Learners that a token uses", version=1, function=learners_used,
+        id="learners_used", family="tokens", title="Learners that a token uses", version=2, function=learners_used,
         summary="How many parts of a gated module run for each token, at its own gates or at a budget.",
         params=LearnersUsedParams, result=Distribution, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="the order of learners and of tokens; with a budget every rising map of all gates",

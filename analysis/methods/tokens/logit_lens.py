@@ -3,7 +3,9 @@
     answer_l = readout(h_l)        KL(answer_L || answer_l)        |top k of answer_L ∩ top k of answer_l| / k
 
 All layers behind l are left out, so that norm, head and everything else outside the blocks are the network's own; at
-the last layer the divergence is 0 and the overlap 1. In text the answer is the one behind the last token. Networks
+the last layer the divergence is 0 and the overlap 1. With the norm *frozen* every state is divided by the size of the
+last layer's: differences between layers then add up to the answer (direct attribution), and early answers are as timid
+as their states are small. In text the answer is the one behind the last token. Networks
 whose outputs are no classes are compared by the cosine.
 
 Null: the lens of another sample, exact mean over all pairs. Interval: Student's over samples, Wilson's of shares. The
@@ -31,6 +33,7 @@ from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Method, no_progress, param
 from analysis.tokens.lens import FIRST, cosines, divergences, first_answers, lens, overlaps, settled
 from analysis.tokens.outputs import log_probabilities
+from analysis.tokens.readouts import NORMS, OWN, frozen_answers
 from analysis.tokens.stream import BLOCKS, OUTPUTS, RandomStream, stream
 from analysis.tokens.stream_cost import SAMPLES_HELP, SOURCE_HELP, passes_cost
 from analysis.tokens.subject import AUTOMATIC, SOURCES
@@ -48,6 +51,7 @@ SHOWN = 12
 @dataclass(frozen=True)
 class LogitLensParams:
     measure: str = param(NATS, "How a layer's answer is compared with the last one.", choices=MEASURES)
+    norm: str = param(OWN, "Whose size the norm before the readout divides by.", choices=NORMS)
     maximum_samples: int = param(64, SAMPLES_HELP, low=2, high=100_000)
     source: str = param(AUTOMATIC, SOURCE_HELP, choices=SOURCES, late=True)
 
@@ -77,6 +81,9 @@ def logit_lens(
         tap, params.maximum_samples, rng, params.source, lambda f, doing="": progress(0.2 * f, doing)
     )
     z = lens(who, lambda f: progress(0.2 + 0.75 * f, "reading layers out")).answers
+    if params.norm != OWN:
+        z, said = frozen_answers(who, z)
+        notes = (*notes, *said)
     measure = params.measure if who.classifies else COSINE
     if measure != params.measure:
         notes = (*notes, f"Outputs are no classes: the cosine is told instead of '{params.measure}'.")
@@ -93,7 +100,7 @@ def logit_lens(
         x_name="layer", x_labels=places, y_name=measure + (" (nats)" if measure == NATS else ""),
         series={name: values.mean(axis=1)}, low={name: low}, high={name: high},
         null={} if not np.isfinite(null).all() else {name: null}, estimates=told,
-        reading=_reading(values, null, measure, places), caveats=(*notes, *_caveats(who, z.shape[2], measure)),
+        reading=_reading(values, low, null, measure, places), caveats=(*notes, *_caveats(who, z.shape[2], measure)),
     )  # fmt: skip
 
 
@@ -146,7 +153,7 @@ def _few(count: int) -> list[int]:
     return sorted(set(np.linspace(0, count - 1, min(count, SHOWN)).round().astype(int).tolist()))
 
 
-def _reading(values, null, measure: str, places) -> str:
+def _reading(values, low, null, measure: str, places) -> str:
     mean = values.mean(axis=1)
     if measure == NATS:
         half = int(np.flatnonzero(mean <= mean[0] / 2)[0]) if mean[0] > 0 else 0
@@ -154,11 +161,11 @@ def _reading(values, null, measure: str, places) -> str:
             f"Read out at the input the answer is {mean[0]:.3g} nats away; {places[half]} is the first with half of "
             "that or less."
         )
-    beyond = np.flatnonzero(mean > np.where(np.isfinite(null), null, 0))
+    beyond = np.flatnonzero(low > np.where(np.isfinite(null), null, 0))
     first = places[int(beyond[0])] if len(beyond) else "none"
     return (
         f"{measure[0].upper() + measure[1:]}: {mean[0]:.2f} at the input and {mean[len(mean) // 2]:.2f} half way; the "
-        f"first layer beyond other samples' is {first}."
+        f"first place that is surely beyond other samples' is {first}."
     )
 
 
@@ -193,13 +200,14 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="logit_lens", family="tokens", title="The answer layer by layer", version=1, function=logit_lens,
+        id="logit_lens", family="tokens", title="The answer layer by layer", version=2, function=logit_lens,
         summary="The network's own readout at every layer, held against its final answer (logit lens).",
         params=LogitLensParams, result=Curve, check=_check,
         cost=lambda shapes, params: passes_cost(
             shapes, params, BLOCKS + 1, 16.0 * (BLOCKS + 1) * OUTPUTS * min(shapes[0][0], params.maximum_samples)
         ),
         minimum_rows=2, invariance="the order of samples; a constant added to all logits",
-        papers=("Do Language Models Use Their Depth Efficiently?",), libraries=("torch", "transformers"),
+        papers=("Do Language Models Use Their Depth Efficiently?", "Layer Normalization"),
+        libraries=("torch", "transformers"),
     ),
 )  # fmt: skip

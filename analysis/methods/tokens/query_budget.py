@@ -7,7 +7,8 @@ of its share, what is left goes to the largest remainders: Σ n_t = B. Frames ar
 query is any sample of the store. In the paper a language model that is asked scores the frames.
 
 Interval: jackknife over groups of units, which says how far the shares hang on single units. Null: other samples as
-queries, which gives each frame what it gets whatever is asked for.
+queries, which gives each frame what it gets whatever is asked for; of the frame that gets most, what the first frame of
+another query gets, whichever that is.
 
 When it lies: a cosine in the space of a tap is no relevance to a question; a query that is among the frames gets most
 of the budget; frames of few tokens cannot give more than they have, which is said and not mended; near 0 τ gives all to
@@ -28,6 +29,7 @@ import numpy as np
 from analysis.activations import Activations, ArrayActivations, Layout, as_activations
 from analysis.arrays import chosen_samples, finite_rows
 from analysis.compute.machine import machine
+from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import NotFound
@@ -87,8 +89,10 @@ def query_budget(
     refuse_few(f"sample {params.sample}", len(query), 1, "finite token(s)")
     middle = np.concatenate(frames).mean(axis=0)
     progress(0.4, "other queries")
-    others = [_tokens(tap, int(i), seen) for i in _other_queries(n, numbers, params.sample, rng)]
+    asked = _other_queries(n, numbers, params.sample, rng)
+    others = [_tokens(tap, int(i), seen) for i in asked]
     others = [q.mean(axis=0) - middle for q in others if len(q)]
+    refuse_few(tap.name, len(others), 2, "other sample(s) with a finite token, as queries of the null")
     frames = [x - middle for x in frames]
     progress(0.6, "relevance")
     scores = relevance(frames, query.mean(axis=0) - middle, params.temperature)
@@ -96,7 +100,12 @@ def query_budget(
     progress(0.8, "without groups of units")
     without = _without_units(frames, query.mean(axis=0) - middle, params.temperature, rng)
     progress(1.0, "done")
-    return _curve(tap.name, numbers, frames, scores, chance, without, params, seen.notes, tap.shape[1])
+    notes = list(seen.notes)
+    if np.isin(asked, numbers).any():
+        notes.append(
+            "All other samples are frames: queries of the null are frames too, and favour themselves."
+        )
+    return _curve(tap.name, numbers, frames, scores, chance, without, params, notes, tap.shape[1])
 
 
 def _other_queries(n: int, frames: np.ndarray, query: int, rng) -> np.ndarray:
@@ -142,7 +151,10 @@ def _curve(name, numbers, frames, scores, chance, without, params, notes, d) -> 
     share, count = _share(scores), len(frames)
     tokens, uniform = (shared(s, params.budget) for s in (share, np.ones(count)))
     half = jackknife_half(without) if len(without) else None
-    half = np.zeros(count) if half is None else half
+    ends = {} if half is None else {
+        "low": {ASKED: np.maximum(np.minimum(params.budget * (share - half), tokens), 0.0)},
+        "high": {ASKED: np.maximum(params.budget * (share + half), tokens)},
+    }  # fmt: skip
     usual = chance.mean(axis=0)
     short = [i for i, t, x in zip(numbers, tokens, frames, strict=True) if t > len(x)]
     said = [
@@ -156,32 +168,32 @@ def _curve(name, numbers, frames, scores, chance, without, params, notes, d) -> 
     best = int(share.argmax())
     reading = (
         f"Frame {numbers[best]} gets most, {tokens[best]} of {params.budget} tokens; alike each would get about "
-        f"{params.budget / count:.3g}, and other queries give it {params.budget * usual[best]:.3g}."
+        f"{params.budget / count:.3g}. Other queries give it {params.budget * usual[best]:.3g}, and their own first "
+        f"frame {params.budget * chance.max(axis=1).mean():.3g}."
     )
     return Curve(
         title=f"Tokens of each frame for sample {params.sample}, {name}", reading=reading, caveats=tuple(said),
         estimates=_estimates(share, chance, without, half, count, d, numbers), x=numbers.astype(float),
         x_name="frame (sample)", y_name="tokens", controls=(UNIFORM,),
         series={ASKED: tokens.astype(float), UNIFORM: uniform.astype(float)},
-        low={ASKED: np.maximum(np.minimum(params.budget * (share - half), tokens), 0.0)},
-        high={ASKED: np.maximum(params.budget * (share + half), tokens)}, null={ASKED: params.budget * usual},
+        null={ASKED: params.budget * usual}, **ends,
     )  # fmt: skip
 
 
 def _estimates(share, chance, without, half, count: int, d: int, numbers) -> tuple[Estimate, ...]:
     best = int(share.argmax())
-    low, high = np.quantile(chance[:, best], [0.025, 0.975])
-    how = "jackknife over groups of units" if len(without) else ""
-    ends = {} if not how else {"low": max(float(share[best] - half[best]), 0.0),
+    how = "jackknife over groups of units"
+    none = {"interval": "none: too few units to leave some out"}
+    ends = none if half is None else {"low": max(float(share[best] - half[best]), 0.0),
                                "high": min(float(share[best] + half[best]), 1.0), "interval": how}  # fmt: skip
     frames = float(effective(share[None])[0])
     spread = jackknife_half(effective(without)) if len(without) else None
-    around = {} if spread is None else {"low": max(frames - float(spread), 1.0), "high": frames + float(spread),
+    around = none if spread is None else {"low": max(frames - float(spread), 1.0), "high": frames + float(spread),
                                         "interval": how}  # fmt: skip
     return (
         Estimate(f"share of the budget, frame {numbers[best]}", float(share[best]), **ends,
-                 null=float(chance[:, best].mean()), null_low=float(low), null_high=float(high),
-                 null_method="other samples as queries", n=count, d=d, estimator="before rounding"),
+                 **against(float(share[best]), chance.max(axis=1)), n=count, d=d, estimator="before rounding",
+                 null_method="the first frame of other samples as queries"),
         Estimate("frames that count in effect", frames, **around, null=float(effective(chance).mean()),
                  null_method="other samples as queries", n=count, d=d, estimator="exp of the entropy of shares"),
     )  # fmt: skip
@@ -224,7 +236,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="query_budget", family="tokens", title="Tokens of frames for a query", version=1, function=query_budget,
+        id="query_budget", family="tokens", title="Tokens of frames for a query", version=2, function=query_budget,
         summary="A budget of tokens shared out over frames by relevance, against as many for each.",
         params=QueryBudgetParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotations of the units, one scale for all, a constant added to a unit; the order of tokens",

@@ -6,7 +6,7 @@ A mild ablation that knows nothing of the data: it takes the same share away fro
 is, the energy that is kept, ‖QQᵀx‖² / ‖x‖², has mean k / d and the variance of Beta(k / 2, (d - k) / 2).
 
 Null: of the answer that of other samples, exact mean over all pairs; of the kept energy k / d and the variance of that
-Beta. Interval: Wilson's or Student's over samples of the mean over draws; over draws for the energy.
+Beta. Interval: over samples and draws, which all samples share (Satterthwaite); over draws for the energy.
 
 When it lies: an answer that survives says that it is spread over directions, not that few dimensions are used, and one
 that breaks may break by a wrong scale; the norm behind undoes the loss of length; a few subspaces stand for all of
@@ -25,7 +25,9 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.networks.random_projections import energy_kept, energy_variance, random_basis
-from analysis.compute.statistics.sample_groups import mean_interval, share_interval
+from analysis.compute.statistics.crossed import crossed_interval
+from analysis.compute.statistics.nulls import wilson
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import ParameterError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Method, no_progress, param
@@ -76,25 +78,27 @@ def random_projection_ablation(
     if params.layer > layers:
         raise ParameterError(f"layer {params.layer}", f"1 to {layers}, or 0 for half way")
     at = params.layer - 1 if params.layer else max(layers // 2 - 1, 0)
-    kept, others, energies, d = projected(who, at, params.measure, params.draws, rng,
+    each, others, energies, d = projected(who, at, params.measure, params.draws, rng,
                                           lambda f: progress(0.2 + 0.75 * f, "running the network"))  # fmt: skip
     progress(1.0, "done")
-    ends = [_interval(params.measure, v) for v in kept]
+    kept = each.mean(axis=1)
+    ends = [_interval(params.measure, v) for v in each]
     low, high = (np.array([e[s] for e in ends]) for s in ("low", "high"))
-    name, told = params.measure, _estimates(kept, others, energies, params.measure, d)
+    name, told = params.measure, _estimates(each, others, energies, params.measure, d)
     return Curve(
         title=f"The answer of {who.what} with random directions of {who.names[at]} left", x=SHARES,
         x_name="share of dimensions that is kept", y_name=name, series={name: kept.mean(axis=1)}, low={name: low},
         high={name: high}, null={name: np.full(len(SHARES), others)}, estimates=told,
         reading=_reading(kept, others, told, who.names[at]),
-        caveats=(*notes, f"{who.n:,} samples, {params.draws} subspaces of each size; bands are over samples.",
+        caveats=(*notes, f"{who.n:,} samples, {params.draws} subspaces of each size, the same for all samples; "
+                 f"the energy is that of the tokens of the first {min(who.n, AT_ONCE)} samples.",
                  "The next norm undoes the loss of length."),
     )  # fmt: skip
 
 
 def projected(who, at: int, measure: str, draws: int, rng, progress=lambda f: None):
-    """((shares, n) what is kept, mean over draws; that of other samples; (draws,) mean and variances of the kept energy
-    at the told share; d)."""
+    """((shares, draws, n) what is kept; that of other samples; (draws, tokens of the first batch) the kept energy at
+    the told share; d)."""
     plain, changed, energies, d = [], [], [], 0
     for part, given in who.batches(AT_ONCE):
         whole = who.passed(given)
@@ -113,7 +117,7 @@ def projected(who, at: int, measure: str, draws: int, rng, progress=lambda f: No
     if who.classifies:
         z, changed = (a - a.mean(axis=-1, keepdims=True) for a in (z, changed))
     way = cosines if measure == COSINE else lambda a, b: overlaps(a, b, 1)
-    kept = np.array([np.mean([way(z, c)[0] for c in each], axis=0) for each in changed])
+    kept = np.array([[way(z, c)[0] for c in each] for each in changed])
     return kept, way(z, z)[1] if len(z) > 1 else 0.0, energies, d
 
 
@@ -129,7 +133,14 @@ def _onto(q: np.ndarray):
 
 
 def _interval(measure: str, values: np.ndarray) -> dict:
-    return share_interval(values) if measure == TOP else mean_interval(values, -1.0, 1.0)
+    """Of (draws, n)."""
+    if len(values[0]) < 2:
+        return {"low": float(values.mean()), "high": float(values.mean()), "interval": "none: one sample"}
+    found = crossed_interval(values.T, 0.0 if measure == TOP else -1.0, 1.0)
+    if measure == TOP and np.ptp(values) == 0:  # all alike: Wilson's, with samples as draws
+        low, high = wilson(float(values.mean()) * values.shape[1], values.shape[1])
+        found |= {"low": low, "high": high, "interval": "Wilson, samples as draws"}
+    return found
 
 
 def _estimates(kept, others: float, energies: np.ndarray, measure: str, d: int) -> tuple[Estimate, ...]:
@@ -137,7 +148,7 @@ def _estimates(kept, others: float, energies: np.ndarray, measure: str, d: int) 
     spread, null = float(energies.var(axis=0, ddof=1).mean()), energy_variance(k, d)
     return (
         Estimate(f"{measure}, {k} of {d} dimensions kept", float(kept[TOLD].mean()), **_interval(measure, kept[TOLD]),
-                 null=others, null_method="other samples, exact mean", n=kept.shape[1], d=d,
+                 null=others, null_method="other samples, exact mean", n=kept.shape[2], d=d,
                  estimator="mean over draws and samples"),
         Estimate(f"energy kept, {k} of {d} dimensions", float(by_draw.mean()),
                  **(mean_interval(by_draw, 0.0, 1.0) | {"interval": "Student's t over draws"}), null=k / d,
@@ -151,7 +162,7 @@ def _estimates(kept, others: float, energies: np.ndarray, measure: str, d: int) 
 def _reading(kept, others: float, told, name: str) -> str:
     mean = kept.mean(axis=1)
     half = (1 + others) / 2
-    enough = float(SHARES[int(np.flatnonzero(mean >= half)[0])])
+    enough = float(SHARES[int(np.flatnonzero(mean >= half - 1e-9)[0])])
     return (
         f"With {enough:.0%} of the dimensions behind {name}, at random, the answer is at least half way from other "
         f"samples' ({others:.2f}) to itself; at {SHARES[TOLD]:.0%} it is at {mean[TOLD]:.2f}."
@@ -167,7 +178,7 @@ def _check() -> tuple[CheckLine, ...]:
     pair = np.vstack([np.eye(20)[:1], np.ones((1, 20))])
     energies = np.stack([energy_kept(pair, random_basis(20, 6, rng)) for _ in range(2000)])
     who = RandomStream(rng.standard_normal((4, 5, 8)), np.ones((4, 5), bool), rng, 3)
-    kept = projected(who, 1, COSINE, 2, rng)[0]
+    kept = projected(who, 1, COSINE, 2, rng)[0].mean(axis=1)
     rest = np.linalg.norm(x - x @ p, axis=1) ** 2 / np.linalg.norm(x, axis=1) ** 2
     return (
         CheckLine("P² - P", 0.0, float(np.abs(p @ p - p).max()), 1e-12),
@@ -188,7 +199,7 @@ def _cost(shapes, params: RandomProjectionParams):
 
 METHODS = (
     Method(
-        id="random_projection_ablation", family="tokens", title="Random directions taken away", version=1,
+        id="random_projection_ablation", family="tokens", title="Random directions taken away", version=2,
         function=random_projection_ablation, params=RandomProjectionParams, result=Curve, check=_check, minimum_rows=2,
         summary="Tokens are projected on random subspaces behind a layer: how many dimensions does the answer need?",
         cost=_cost,

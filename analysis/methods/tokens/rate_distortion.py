@@ -10,12 +10,14 @@ are the empirical entropy of the numbers of each unit, mean over units,
 BD-rate is how much more rate principal axes take than units at the same signal over noise, on average. Quality is
 10 log10 of variance over mean squared error; the step goes down in halves.
 
-Interval: Student's over halves of the samples drawn anew, each fitted on the other half. Null: every unit shuffled by
-itself, which leaves nothing that units share.
+Interval: of halves of the samples drawn anew, each fitted on the other half. Two halves of one draw are off to either
+side by as much as all samples are by themselves (half-sample replication): the error is the deviation of halves, not
+that of their mean, with Student's t of as many degrees as draws. Null: every unit shuffled by itself, which leaves
+nothing that units share.
 
 When it lies: entropies of few rows are too low at fine steps (a code for them must be learned, too): steps stop where
 there are more values than a tenth of the rows; the bound is one for Gaussian rows, and others can do better; error of a
-tap is not error of the answer; halves drawn anew share samples, so that intervals are too narrow.
+tap is not error of the answer; few draws make wide intervals.
 
 Cost: O(rows · units) for each step and draw, and one rotation.
 
@@ -28,12 +30,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.arrays import finite_rows
 from analysis.compute.machine import machine
 from analysis.compute.rows.random_part import random_part
-from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import NotEnoughData
 from analysis.results import Curve, Estimate
@@ -137,7 +139,7 @@ def _curve(tap, x, found, chance, notes) -> Curve:
         )
     at = np.linspace(max(a for a, _ in ends), min(b for _, b in ends), 9)
     lines = {w: np.array([np.interp(at, c[w][1], c[w][0]) for c in found]) for w in (UNITS, AXES, BOUND)}
-    bands = {w: [mean_interval(v[:, j]) for j in range(len(at))] for w, v in lines.items()}
+    bands = {w: [half_sample_interval(v[:, j]) for j in range(len(at))] for w, v in lines.items()}
     flat = np.array([np.interp(at, c[AXES][1], c[AXES][0]) for c in chance]).mean(axis=0)
     told = _estimates(found, chance, lines, at, x)
     bd, above = told
@@ -154,6 +156,16 @@ def _curve(tap, x, found, chance, notes) -> Curve:
     )  # fmt: skip
 
 
+def half_sample_interval(values: np.ndarray, least: float = -np.inf) -> dict:
+    """95 % interval of what `values` (2 K,) of the halves of K draws estimate, from K = 2 on: their deviation is the
+    standard error of all samples."""
+    draws, mean = len(values) // 2, float(values.mean())
+    if draws < 2:
+        return {"low": mean, "high": mean, "interval": "none: one draw"}
+    half = float(stdtrit(draws, 0.975) * np.sqrt(np.square(values - mean).mean()))
+    return {"low": max(mean - half, least), "high": mean + half, "interval": "half samples, Student's t"}
+
+
 def _estimates(found, chance, lines, at, x) -> tuple[Estimate, ...]:
     def rates(of):
         each = np.array(
@@ -168,12 +180,11 @@ def _estimates(found, chance, lines, at, x) -> tuple[Estimate, ...]:
         raise NotEnoughData(
             f"{n} rows of {d} units with no common quality", "more rows", "Record more samples"
         )
-    kind = {"interval": "Student's t over halves of the samples"}
     return (
-        Estimate("BD-rate of principal axes over units", float(bd.mean()), **{**mean_interval(bd, -1.0), **kind},
+        Estimate("BD-rate of principal axes over units", float(bd.mean()), **half_sample_interval(bd, -1.0),
                  null=float(null.mean()), null_method="every unit shuffled by itself", n=n, d=d, unit="share of rate",
                  estimator="linear between points in log rate"),
-        Estimate("bits above the Gaussian bound", float(above.mean()), **{**mean_interval(above), **kind},
+        Estimate("bits above the Gaussian bound", float(above.mean()), **half_sample_interval(above),
                  null=0.5 * float(np.log2(2 * np.pi * np.e / 12)), n=n, d=d, unit="bits",
                  null_method="a uniform quantiser of Gaussian numbers at fine steps: ½ log2(2πe / 12)",
                  estimator=f"mean over {at[0]:.0f} to {at[-1]:.0f} dB"),
@@ -221,7 +232,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="rate_distortion", family="tokens", title="Bits of a tap at an error", version=1, function=rate_distortion,
+        id="rate_distortion", family="tokens", title="Bits of a tap at an error", version=2, function=rate_distortion,
         summary="Bits that quantised rows take, by unit and on principal axes, against the Gaussian bound.",
         params=RateDistortionParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="a factor of all units and a constant of each; of principal axes and the bound also a rotation",

@@ -95,7 +95,7 @@ def router_load(
     estimates = _estimates(parts, null, params.capacity)
     single = ("There is one sample only: its tokens are taken as independent.",) if one else ()
     return Table(
-        title=f"Load of {found.experts} experts, {found.what}", reading=_reading(parts.whole, estimates, k),
+        title=f"Load of {found.experts} experts, {found.what}", reading=_reading(parts.whole, null, estimates, k),
         caveats=(*dict.fromkeys((*found.notes, *said, *single)), _overflow_note(params, estimates)),
         estimates=estimates, columns=_columns(parts, null, found, params.capacity), index="expert", sort="share",
         help=HELP,
@@ -140,15 +140,17 @@ def _estimates(parts: Load, null: list[Load], capacity: float) -> tuple[Estimate
     return tuple(out)
 
 
-def _reading(whole: Load, estimates, k: int) -> str:
+def _reading(whole: Load, null: list[Load], estimates, k: int) -> str:
     balance, over, share, used = estimates
     f = whole.shares[0]
+    busiest = float(np.mean([x.shares[0].max() for x in null]))
     never = int((whole.counts[0] == 0).sum())
     return (
         f"With {k} expert(s) for each token, the busiest of {len(f)} takes {f.max():.0%} of the choices (even: "
-        f"{1 / len(f):.0%}) and {never} take none; the load is that of {share.value:.1f} equally busy experts. Balance "
-        f"loss {balance.value:.2f} (by chance {balance.null:.2f}, even 1); {over.value:.1%} of the choices would be "
-        f"dropped. A token's gates use {used.value:.1f} experts."
+        f"{1 / len(f):.0%}; the busiest by chance: {busiest:.0%}) and {never} take none; the load is that of "
+        f"{share.value:.1f} equally busy experts. Balance loss {balance.value:.2f} (by chance "
+        f"{balance.null:.2f}, even 1); {over.value:.1%} of the choices would be dropped. A token's gates "
+        f"use {used.value:.1f} experts."
     )
 
 

@@ -87,14 +87,13 @@ def token_film(
     at = np.flatnonzero(who.samples == params.sample)
     if not len(at):
         raise NotFound(f"sample {params.sample} of {tap.name}", f"one of 0 to {who.samples.max()}")
-    given = next(g for part, g in who.batches(1) if part.start == at[0])
     one = rule(params.rule)
 
     def plan(n):
         return schedule(one.schedule, params.share, who.layers, n)
 
     progress(0.3, "the network")
-    dump = next(d for part, d in who.dumps(1) if part.start == at[0])
+    given, dump = who.one(int(at[0]))
     steps = simulate(dump, one, plan, None, np.random.default_rng(0)).steps
     whole, less = who.answer(given), who.answer(given, one, plan, None, np.random.default_rng(0))
     chance = []

@@ -7,7 +7,8 @@ tokens of great length. The length of a mean is at most the mean of the lengths,
 s x s: how far below tells how much neighbours agree.
 
 Interval: over samples, Wilson for shares and Student's t. Null: of lengths every channel shuffled over all tokens, so
-that no token is long in many channels; of shrinking cells of as many tokens from anywhere in the data.
+that no token is long in many channels; of shrinking cells of as many tokens from anywhere in the data; of the place
+that has most high-norm tokens as many at random places of each sample, again at the place that then has most.
 
 When it lies: a common offset of all tokens makes all long and alike: subtract it ("centred"); the cut is a rule of
 thumb, and of heavy tails some lie beyond it by definition; long tokens need not be read by anybody.
@@ -26,13 +27,14 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.results import Distribution, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.nested_grids import cell_means
 from analysis.tokens.pooling.token_sets import RUN, TokenSets, token_sets
 
-BINS = 40
+BINS, MOVED = 40, 50
 TOKENS, POOLED = "tokens", "pooled tokens"
 
 
@@ -83,7 +85,7 @@ def token_norms(
     by_chance = _shrinking(mixed, sets.present, cell)[1]
     progress(1.0, "done")
     first = None if sets.first is None else float(np.linalg.norm(sets.first - middle, axis=1).mean())
-    estimates = _estimates(length, sets.present, cut, shuffled, shrink, by_chance, tap.shape[1])
+    estimates = _estimates(length, sets.present, cut, shuffled, shrink, by_chance, tap.shape[1], rng)
     return _distribution(tap.name, there, pooled, shuffled, cut, first, estimates, sets.notes, params)
 
 
@@ -111,7 +113,7 @@ def _shrinking(x, present, cell) -> tuple[np.ndarray, np.ndarray]:
     return own[inside > 0], np.where(total > 0, own.sum(axis=1) / np.where(total > 0, total, 1.0), 1.0)
 
 
-def _estimates(length, present, cut, shuffled, shrink, by_chance, d: int) -> tuple[Estimate, ...]:
+def _estimates(length, present, cut, shuffled, shrink, by_chance, d: int, rng) -> tuple[Estimate, ...]:
     n, high = len(length), (length > cut) & present
     share = high.sum(axis=1) / present.sum(axis=1)
     lines = [
@@ -126,10 +128,21 @@ def _estimates(length, present, cut, shuffled, shrink, by_chance, d: int) -> tup
         own = high[present[:, at], at].astype(float)
         lines.append(
             Estimate(f"samples with a high-norm token at place {at}", float(own.mean()), **share_interval(own),
-                     null=float(high.sum() / present.sum()), null_method="alike at every place", n=len(own), d=d,
-                     estimator="the place that has most")
+                     **against(float(own.mean()), elsewhere(high, present, rng) / len(own)), n=len(own), d=d,
+                     null_method=f"as many at random places, {MOVED} draws, the place that has most",
+                     estimator="the place that has most, among all places")
         )  # fmt: skip
     return tuple(lines)
+
+
+def elsewhere(high: np.ndarray, present: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(MOVED,) most samples with a high-norm token at one place, when those of each sample (n, T) lie anywhere among
+    its `present` tokens."""
+    counts, found = high.sum(axis=1), np.empty(MOVED)
+    for i in range(MOVED):
+        order = np.where(present, rng.random(high.shape), 2.0).argsort(axis=1).argsort(axis=1)
+        found[i] = (order < counts[:, None]).sum(axis=0).max()
+    return found
 
 
 def _distribution(name, there, pooled, shuffled, cut, first, estimates, notes, params) -> Distribution:
@@ -188,7 +201,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="token_norms", family="tokens", title="Lengths of tokens", version=1, function=token_norms,
+        id="token_norms", family="tokens", title="Lengths of tokens", version=2, function=token_norms,
         summary="Which tokens are much longer than the others, and what pooling does to lengths.",
         params=TokenNormsParams, result=Distribution, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="rotations of the units, one scale for all; the order of samples",

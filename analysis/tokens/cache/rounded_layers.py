@@ -28,6 +28,7 @@ class BlocksOfNetwork:
         self.sizes = np.array([sum(self.run.original[n].size for n in w) for w in self._weights])
         first = self.run.measure()
         self._of_loss = bool(np.isfinite(first.loss).any())
+        self._known = np.isfinite(first.loss if self._of_loss else first.correct)
         self.loss_name = "loss" if self._of_loss else "share of wrong answers"
         if not self._of_loss and not np.isfinite(first.correct).any():
             raise InputError(
@@ -60,8 +61,14 @@ class BlocksOfNetwork:
                     self.run.original[name].dtype
                 )
         found = self.run.measure(changed)
-        loss = found.loss if self._of_loss else 1 - found.correct
-        return loss[np.isfinite(loss)]
+        loss = (found.loss if self._of_loss else 1 - found.correct)[self._known]
+        if not np.isfinite(loss).all():
+            raise InputError(
+                f"{int((~np.isfinite(loss)).sum())} of {len(loss)} samples have no finite loss with "
+                f"{len(which)} layer(s) at {bits} bits", "a network that still computes",
+                "Choose more bits: to leave these samples out would hide the worst",
+            )  # fmt: skip
+        return loss
 
 
 class PartsOfRows:

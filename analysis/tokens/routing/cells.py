@@ -32,6 +32,35 @@ def nearest_elsewhere(x: np.ndarray, samples: np.ndarray) -> np.ndarray:
     return out
 
 
+def agreement_by_chance(
+    winner: np.ndarray, samples: np.ndarray, nearest: np.ndarray, rng: np.random.Generator, draws: int = 200
+) -> tuple[float, np.ndarray]:
+    """(chance that two tokens of different samples (n,) go to one expert, exact over all such pairs of `winner` (n,);
+    (draws,) shares of tokens that agree with their `nearest` (n,) once the experts of whole samples change places:
+    tokens of a sample stay together, and who is nearest to whom stays)."""
+    _, of, sizes = np.unique(samples, return_inverse=True, return_counts=True)
+    _, expert = np.unique(winner, return_inverse=True)
+    table = np.zeros((len(sizes), int(expert.max()) + 1))
+    np.add.at(table, (of, expert), 1)
+    alike = float(np.square(table.sum(axis=0)).sum() - np.square(table).sum())
+    pairs = float(len(winner) ** 2 - np.square(sizes.astype(float)).sum())
+    at = np.argsort(of, kind="stable")
+    found, starts = np.empty(draws), np.cumsum(sizes) - sizes
+    for i in range(draws):
+        moved = np.empty_like(expert)
+        moved[at] = expert[at[in_blocks(starts, sizes, rng)]]
+        found[i] = (moved == moved[nearest]).mean()
+    return alike / pairs, found
+
+
+def in_blocks(starts: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(n,) places of n rows with blocks of `counts` rows from `starts` on in another order."""
+    order = rng.permutation(len(starts))
+    counts = counts[order]
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts[order] - before, counts) + np.arange(counts.sum())
+
+
 def margins(logits: np.ndarray, k: int) -> np.ndarray:
     """(n,) by how much the logit of the k-th expert exceeds that of the first left out; 0 on the border of a cell."""
     if k >= logits.shape[1]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.arrays import upper
-from analysis.compute.statistics.sample_groups import jackknife_half, share_interval
+from analysis.compute.statistics.clustered_means import clustered_share_interval
+from analysis.compute.statistics.sample_groups import jackknife_half
+from analysis.tokens.routing.cells import in_blocks
 from analysis.tokens.routing.gates import gates
 
 NEAR, DRAWN = 0.1, 1024  # of the larger gate; Gaussian tokens
+FEW_SAMPLES = 8  # of which there are too few orders
 
 
 def likeness(held: np.ndarray) -> np.ndarray:
@@ -50,11 +53,20 @@ def pairs_interval(values: np.ndarray) -> dict:
     }
 
 
-def exchanged(held: np.ndarray, rng: np.random.Generator, entries: bool = False) -> np.ndarray:
-    """What experts hold (E, n, …) with the n of each exchanged at random, whole tokens at once unless `entries`."""
-    if held.ndim == 2 or entries:
+def exchanged(held: np.ndarray, rng: np.random.Generator, samples: np.ndarray | None = None) -> np.ndarray:
+    """What experts hold (E, n, …) of n tokens of the samples (n,), each expert's with whole samples exchanged at
+    random: tokens of one sample are alike, and stay together. Where there are fewer than eight samples, tokens are
+    exchanged; without samples, as of weights, all entries."""
+    if samples is None:
         return rng.permuted(held.reshape(len(held), -1), axis=1)
-    return np.stack([one[rng.permutation(len(one))] for one in held])
+    at = np.argsort(samples, kind="stable")
+    _, starts, counts = np.unique(samples[at], return_index=True, return_counts=True)
+    if len(starts) < FEW_SAMPLES:
+        starts, counts = np.arange(len(at)), np.ones(len(at), int)
+    out = np.empty_like(held)
+    for one, moved in zip(held, out, strict=True):
+        moved[at] = one[at[in_blocks(starts, counts, rng)]]
+    return out
 
 
 def shared_cells(logits: np.ndarray, k: int, samples: np.ndarray) -> tuple[dict, dict]:
@@ -65,10 +77,9 @@ def shared_cells(logits: np.ndarray, k: int, samples: np.ndarray) -> tuple[dict,
             "null": 0.0, "null_method": "a token goes to all experts"}  # fmt: skip
     near = _near(logits, k)
     _, of = np.unique(samples, return_inverse=True)
-    each = np.bincount(of, weights=near) / np.bincount(of) if of.max() else near.astype(float)
-    ends = share_interval(each)
+    ends = clustered_share_interval(near.astype(float), of, "samples")
+    ends = ends or {"interval": "none: fewer than three samples"}
     value = float(near.mean())
-    ends = ends | {"low": min(ends["low"], value), "high": max(ends["high"], value)}
     other = np.random.default_rng(0).standard_normal((DRAWN, logits.shape[1])) * logits.std()
     return {"value": value, **ends}, {
         "null": float(_near(other, k).mean()), "null_method": "Gaussian logits of the same spread"}  # fmt: skip

@@ -132,6 +132,8 @@ def read_router(run, router: Router, progress: Progress) -> Routed:
     notes = [
         "Logits are those of the router's linear layer; noise, groups or biases of the choice are not followed."
     ]
+    if len(counts) == 1:
+        notes += Pass(n_samples=1, n_rows=2).notes  # the same words as of recorded rows
     if not good.all():
         notes.append(f"{int((~good).sum())} of {len(x)} tokens hold NaN or infinity and were left out.")
     samples, tokens = np.repeat(np.arange(run.n), counts), np.concatenate([np.arange(c) for c in counts])
