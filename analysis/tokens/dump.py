@@ -70,9 +70,15 @@ class Simulated:
         return np.stack([s.counts for s in self.states])
 
 
+def looked_at(rule: Rule) -> set[str]:
+    """What a dump has to have for this rule. "oracle" is found from the mean attention."""
+    asked = {name.removeprefix("next ") for name in rule.needs}
+    return (asked - {"oracle"}) | ({"mean attention"} if "oracle" in asked else set())
+
+
 def needed(rules: Sequence[Rule]) -> tuple[str, ...]:
-    """What has to be recorded for these rules, beside what most look at. "oracle" is found from it."""
-    asked = {name.removeprefix("next ") for one in rules for name in one.needs} - {"oracle"}
+    """What has to be recorded for these rules, beside what most look at."""
+    asked = {name for one in rules for name in looked_at(one)}
     return (*LEDGER, *sorted(asked - set(LEDGER)))
 
 
@@ -164,12 +170,14 @@ class _Asked:
         if values is None or layer >= len(values):
             raise InputError(
                 f"a dump without '{name}'" + ("" if values is None else f" behind layer {layer + 1}"),
-                f"what {self.rule.title} looks at", "Record it, or run the rule in the network itself",
+                f"what {self.rule.title} looks at",
+                "Record it where the network has it (one of scans has no attention), or choose another rule",
             )  # fmt: skip
         x = values[layer]
         if self.whole:
             return x
-        return attention_inside(x, self.state) if name.endswith("attention") else means_inside(x, self.state)
+        among = name.endswith(("attention", "influence"))
+        return attention_inside(x, self.state) if among else means_inside(x, self.state)
 
 
 def attention_inside(x: np.ndarray, state: TokenState) -> np.ndarray:
