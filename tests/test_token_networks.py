@@ -70,7 +70,8 @@ def made(kind: str) -> TokenNetwork:
         "llama": lambda: t.LlamaForCausalLM(t.LlamaConfig(num_key_value_heads=2, **WIDE, **text)),
         "mamba": lambda: t.MambaForCausalLM(t.MambaConfig(hidden_size=16, num_hidden_layers=3, state_size=4, **text)),
         "mamba2": lambda: t.Mamba2ForCausalLM(
-            t.Mamba2Config(hidden_size=16, num_hidden_layers=3, state_size=4, num_heads=4, head_dim=8, n_groups=2, **text)
+            t.Mamba2Config(hidden_size=16, num_hidden_layers=3, state_size=4, num_heads=4, head_dim=8, n_groups=2,
+                           **text)
         ),
         "llava": lambda: t.LlavaForConditionalGeneration(
             t.LlavaConfig(vision_config=t.CLIPVisionConfig(projection_dim=8, **WIDE, **PICTURE),
@@ -352,6 +353,33 @@ def test_a_network_without_known_blocks_is_refused():
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(768, 2))
     with pytest.raises(InputError, match="no stack of transformer blocks"):
         TokenNetwork(LoadedModel(model, "image", lambda items: torch.from_numpy(np.stack(items)).float()), [])
+
+
+def test_windows_of_swin_are_named():
+    import transformers as t
+    from tiny_networks import swin
+
+    model, _ = swin(t)
+    with pytest.raises(InputError, match="SwinModel has attention in windows .*: 4"):
+        TokenNetwork(LoadedModel(model, "image", _images), [np.zeros((3, 32, 32))])
+
+
+@pytest.mark.parametrize("kind", ["llama", "mamba"])
+def test_padding_before_a_text_is_as_padding_behind_it(kind):
+    network = made(kind)
+    inputs = network.loaded.prepare(network.items)
+    turned = {k: v.clone() for k, v in inputs.items()}
+    for name, value in turned.items():
+        value[1] = torch.cat([inputs[name][1, 9:], inputs[name][1, :9]])
+    for one in rules().values():
+        if not network.refused(one) and one.id != "random":
+            plan = lambda n, one=one: schedule(one.schedule, 0.5, 3, n)  # noqa: E731
+            behind, before = (network.run(x, one, plan) for x in (inputs, turned))
+            owner = before.states[-1].owner[1, 3:]
+            np.testing.assert_array_equal(
+                behind.states[-1].owner[1, :9], np.where(owner >= 0, owner - 3, -1), one.id
+            )
+            torch.testing.assert_close(behind.logits[1, 8], before.logits[1, 11], rtol=1e-4, atol=1e-4)
 
 
 def test_a_schedule_of_another_network_is_refused():

@@ -200,7 +200,7 @@ class TokenNetwork:
             raise InputError(
                 f"run block by block, {type(self.loaded.module).__name__} gives other answers than by itself",
                 "blocks that are norm, attention, norm and MLP with two shortcuts and nothing else",
-                "Its tokens cannot be taken away; the attention atlas may still read it",
+                "Its tokens cannot be taken away; the rows of its taps stand for tokens instead",
             )  # fmt: skip
 
 
