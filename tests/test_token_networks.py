@@ -360,7 +360,7 @@ def test_windows_of_swin_are_named():
     from tiny_networks import swin
 
     model, _ = swin(t)
-    with pytest.raises(InputError, match="SwinModel has attention in windows .*: 4"):
+    with pytest.raises(InputError, match=r"SwinModel has attention in windows .*: 4"):
         TokenNetwork(LoadedModel(model, "image", _images), [np.zeros((3, 32, 32))])
 
 
