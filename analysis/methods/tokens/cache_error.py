@@ -4,9 +4,9 @@ Keys of every head are projected to rank r around their mean, and values too: by
 
     M* = S_Q^{-1/2} [S_Q^{1/2} S_K^{1/2}]_r S_K^{-1/2},
 
-by PCA of the keys, by random directions, query-weighted with the ranks of keys shared out (r a head on average, dimensions
-going where the singular values of the logits are largest, as a price λ for a dimension would have it), and by trained
-nested projections U_{:r} U_{:r}' where a file or the checkpoint holds them (`analysis.tokens.cache.trained`).
+by PCA of the keys, by random directions, query-weighted with the ranks of keys shared out (r a head on average,
+dimensions going where the singular values of the logits are largest, as a price λ for a dimension would have it), and
+by trained nested projections U_{:r} U_{:r}' where a file or the checkpoint has them (`analysis.tokens.cache.trained`).
 
     of the heads    root of the summed squared error of what they give, over its size, mean over heads
     of the answer   the network runs with projected keys in all layers at once: Kullback-Leibler divergence of the
@@ -15,8 +15,9 @@ nested projections U_{:r} U_{:r}' where a file or the checkpoint holds them (`an
 Judged on samples that the projection was not fitted on. Interval: Student's over samples. Null: random directions.
 
 When it lies: the optimum is one of logits, not of outputs, and not of masked ones, so that PCA can be nearer; errors
-of layers add up in the answer and may cancel; a trained projection may have seen these samples; few tokens to fit on make the optimum fit their noise; projections of
-keys behind rotary positions, as here, differ from ones before them.
+of layers add up in the answer and may cancel; few tokens to fit on make the optimum fit their noise; a trained
+projection may have seen these samples; projections of keys behind rotary positions, as here, differ from ones before
+them.
 
 Cost: attention of every head, or a pass of the network, for each way and rank.
 

@@ -6,9 +6,9 @@ For each head the least rank r from which on the error of what the head gives,
 
 stays at or below the chosen one. M is the query-weighted optimum S_Q^{-1/2} [S_Q^{1/2} S_K^{1/2}]_r S_K^{-1/2}, which
 leaves Q K' as near as rank r can, or the projection onto the first principal axes of the keys, which does not look at
-queries, or a trained one, U_{:r} U_{:r}', where a file or the checkpoint holds it (`analysis.tokens.cache.trained`); P is
-the projection onto the first axes of the values, of the same rank. Keys are taken behind rotary positions, as they are
-read; heads that share keys are one line. Keys and values are centred first, which costs nothing.
+queries, or a trained one, U_{:r} U_{:r}', where a file or the checkpoint holds it (`analysis.tokens.cache.trained`); P
+is the projection onto the first axes of the values, of the same rank. Keys are taken behind rotary positions, as they
+are read; heads that share keys are one line. Keys and values are centred first, which costs nothing.
 
 Judged on samples that the projection was not fitted on. Interval: jackknife over samples, of the place where a line
 between the errors crosses the chosen one. Null: random directions.
