@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from analysis.compute.kept import keeping
 from analysis.errors import InputError, LoupeError, NotEnoughData, NotFound, ParameterError
 from analysis.installed import not_installed
 from analysis.results import Origin, Result
+from analysis.sources.digests import file_digest
 from analysis.spec import Cost, Method, Progress, make_params, no_progress
 from analysis.store.cache import ResultCache
 
@@ -135,7 +137,16 @@ def key(method: Method, digests: Sequence[str], params: object, seed: int) -> st
         "seed": int(seed),
         "versions": versions(method.libraries),
     }
+    files = [_content(name) for name in getattr(params, "files", tuple)() if name]
+    if files:  # what they hold, not only what they are called
+        parts["files"] = files
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=float).encode()).hexdigest()[:32]
+
+
+def _content(name: str) -> str:
+    """Digest of a file that a parameter names; the method itself says that there is none."""
+    path = Path(name).expanduser()
+    return file_digest(path) if path.is_file() else "absent"
 
 
 def check(method_id: str) -> dict:

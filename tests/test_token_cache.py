@@ -9,8 +9,25 @@ import numpy as np
 import pytest
 
 from analysis.activations import ArrayActivations, Layout
+from analysis.errors import InputError, NotFound, ShapeError
+from analysis.methods.tokens.cache_error import CacheErrorParams, cache_error
 from analysis.methods.tokens.cache_kept import CacheKeptParams, cache_kept
-from analysis.tokens.cache.errors import FOLDS, RANDOM, WAYS, answer_errors, changed_cache, output_errors
+from analysis.methods.tokens.cache_rank import CacheRankParams, cache_rank
+from analysis.pipeline import key
+from analysis.registry import method
+from analysis.tokens.cache.errors import (
+    FOLDS,
+    PCA,
+    RANDOM,
+    TRAINED,
+    WAYS,
+    answer_errors,
+    changed_cache,
+    fitted,
+    output_errors,
+    relative,
+    ways_of,
+)
 from analysis.tokens.cache.layer_budget import (
     GREEDY,
     PYRAMID,
@@ -49,7 +66,7 @@ from analysis.tokens.cache.quantisers import (
     quantised_columns,
 )
 from analysis.tokens.cache.rates import bd_rate, entropy, least_bits, water_level
-from analysis.tokens.cache.reading import attended, read_cache
+from analysis.tokens.cache.reading import attended, read_cache, with_trained
 from analysis.tokens.cache.shared_subspaces import (
     linear_cka,
     rank_alone,
@@ -58,6 +75,7 @@ from analysis.tokens.cache.shared_subspaces import (
     tail_share,
     token_cosine,
 )
+from analysis.tokens.cache.trained import assembled
 from analysis.tokens.state import GONE
 
 
@@ -373,6 +391,77 @@ def test_projected_keys_are_what_other_weights_give(networks, monkeypatch):
     plain = network.loaded.module.load_state_dict(before) and network.run(inputs).logits
     assert float((projected - other).abs().max()) < 1e-4 * float(other.abs().max())
     assert float((projected - plain).abs().max()) > 1e-2
+
+
+def test_trained_projections_are_read_judged_beside_the_others_and_never_stale(
+    networks, monkeypatch, tmp_path
+):
+    rng = np.random.default_rng(0)
+    cache, file = reading(monkeypatch, networks["llama"]), str(tmp_path / "trained.npz")
+    layers, heads, _, e = cache.shape
+    axes = np.stack([[Principal(sum(s.keys[i, j].T @ s.keys[i, j] for s in cache.samples)).axes
+                      for j in range(heads)] for i in range(layers)])  # fmt: skip
+    np.savez(file, **{f"model.layers.{i}.self_attn.key_projection": axes[i] for i in range(layers)})
+    trained = with_trained(cache, file, None)
+    ways, ranks = ways_of(trained, (PCA, RANDOM)), np.array([1, 2, e])
+    assert ways == (PCA, RANDOM, TRAINED)
+    errors, size = output_errors(trained, ways, ranks, True, rng, lambda *a: None)
+    mean = {w: relative(errors[w], size[:, None]).mean(axis=(0, 2, 3)) for w in ways}
+    assert mean[TRAINED][-1] < 1e-6
+    assert mean[TRAINED][0] == pytest.approx(mean[PCA][0], rel=0.2)  # PCA of all samples, not of half of them
+    assert mean[TRAINED][0] < mean[RANDOM][0]
+    first = axes[1, 0][:, :2]
+    np.testing.assert_allclose(
+        fitted(trained, 0, rng).matrices(TRAINED, 2, 1, True)[0][0], first @ first.T, atol=1e-12
+    )
+    nats = answer_errors(trained, (TRAINED,), ranks, True, rng, lambda *a: None)[TRAINED].mean(axis=0)
+    assert nats[-1] < 1e-6 < 1e-4 < nats[0]
+    np.savez(file, keys=axes, values=axes[:, :, :, ::-1])
+    both = with_trained(cache, file, None).trained
+    np.testing.assert_array_equal(both["keys"], axes)
+    np.testing.assert_array_equal(both["values"], axes[..., ::-1])
+    digest = key(method("cache_error"), ["x"], CacheErrorParams(trained=file), 0)
+    np.savez(file, keys=axes * 1.3)
+    assert key(method("cache_error"), ["x"], CacheErrorParams(trained=file), 0) != digest
+    for arrays, error, said in (
+        ({"keys": axes * 1.3}, InputError, "no orthogonal matrix"),
+        ({"keys": axes[:1]}, ShapeError, "for layers 0"),
+        ({"keys": axes[:, :1]}, ShapeError, "of shape"),
+        ({"weights": axes}, InputError, "no projection of keys"),
+    ):
+        np.savez(file, **arrays)
+        with pytest.raises(error, match=said):
+            with_trained(cache, file, None)
+    with pytest.raises(NotFound, match="there is no file"):
+        with_trained(cache, str(tmp_path / "none.npz"), None)
+    assert with_trained(cache, "", ArrayActivations(np.zeros((4, 2)), name="x")) is cache
+
+
+def test_trained_projections_of_a_checkpoint_are_found_among_its_weights():
+    rng = np.random.default_rng(0)
+    turn = np.linalg.qr(rng.standard_normal((2, 3, 4, 4)))[0]
+    given = {"layers.0.k_proj.weight": rng.standard_normal((4, 4))}
+    given |= {f"layers.{i}.attn.matryoshka_k": turn[i] for i in range(2)}
+    found = assembled(given, (2, 3, 4), "it", strict=False)
+    np.testing.assert_array_equal(found["keys"], turn)
+    assert (
+        assembled({"layers.0.k_proj.weight": given["layers.0.k_proj.weight"]}, (2, 3, 4), "it", strict=False)
+        == {}
+    )
+
+
+def test_trained_projections_of_rows_stand_beside_the_others(tmp_path):
+    x = np.random.default_rng(0).standard_normal((96, 8)) * np.geomspace(3, 0.3, 8)
+    tap = ArrayActivations(x, name="x", layout=Layout(np.arange(0, 97, 12)))
+    file = str(tmp_path / "t.npz")
+    np.savez(file, keys=np.broadcast_to(np.eye(4), (1, 2, 4, 4)))
+    found = cache_error(tap, CacheErrorParams(trained=file))
+    assert TRAINED in found.series
+    assert any("by the trained projection" in e.name for e in found.estimates)
+    shown = cache_rank(tap, CacheRankParams(trained=file, shown=TRAINED))
+    assert "by the trained one" in shown.reading
+    with pytest.raises(InputError, match="no trained projections"):
+        cache_rank(tap, CacheRankParams(shown=TRAINED))
 
 
 def test_matrices_of_blocks_are_rounded_output_by_output(networks):

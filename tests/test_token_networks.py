@@ -13,17 +13,23 @@ pytest.importorskip("transformers")
 
 from analysis.errors import InputError  # noqa: E402
 from analysis.sources.loaded_model import LoadedModel  # noqa: E402
+from analysis.tokens.arithmetic import multiply_adds  # noqa: E402
 from analysis.tokens.dump import needed, record, simulate  # noqa: E402
-from analysis.tokens.networks.token_network import TokenNetwork  # noqa: E402
+from analysis.tokens.mixers.scan_capture import captured  # noqa: E402
+from analysis.tokens.networks.shape import shape_of  # noqa: E402
+from analysis.tokens.networks.token_network import TokenNetwork, _answer  # noqa: E402
 from analysis.tokens.oracle import missed  # noqa: E402
 from analysis.tokens.rebuilding import rebuilt  # noqa: E402
 from analysis.tokens.rule import rule, rules  # noqa: E402
 from analysis.tokens.schedule import at_layer, schedule  # noqa: E402
-from analysis.tokens.view import CLASS, PATCH, REGISTER, TEXT  # noqa: E402
+from analysis.tokens.state import GONE  # noqa: E402
+from analysis.tokens.view import CLASS, PADDING, PATCH, REGISTER, TEXT  # noqa: E402
 
 WIDE = dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=4, intermediate_size=32)
 PICTURE = dict(image_size=16, patch_size=4)
-WORDS = 30
+WORDS, PICTURED = 30, 29  # of them the one that stands for a token of a picture
+SCANS = ("mamba", "mamba2")
+READS = ("gpt2", "llama", "mixtral", *SCANS)
 
 
 def _images(items):
@@ -35,6 +41,12 @@ def _texts(items):
     ids = torch.tensor([list(i) + [0] * (longest - len(i)) for i in items])
     mask = torch.tensor([[1] * len(i) + [0] * (longest - len(i)) for i in items])
     return {"input_ids": ids, "attention_mask": mask}
+
+
+def _pictured(items):
+    """A picture of 16 tokens behind the first word of each text."""
+    words = _texts([[1, *[PICTURED] * 16, *text] for _, text in items])
+    return {**words, "pixel_values": torch.from_numpy(np.stack([picture for picture, _ in items])).float()}
 
 
 def made(kind: str) -> TokenNetwork:
@@ -56,50 +68,159 @@ def made(kind: str) -> TokenNetwork:
         ),
         "gpt2": lambda: t.GPT2LMHeadModel(t.GPT2Config(n_embd=16, n_layer=3, n_head=4, n_positions=32, **text)),
         "llama": lambda: t.LlamaForCausalLM(t.LlamaConfig(num_key_value_heads=2, **WIDE, **text)),
+        "mamba": lambda: t.MambaForCausalLM(t.MambaConfig(hidden_size=16, num_hidden_layers=3, state_size=4, **text)),
+        "mamba2": lambda: t.Mamba2ForCausalLM(
+            t.Mamba2Config(hidden_size=16, num_hidden_layers=3, state_size=4, num_heads=4, head_dim=8, n_groups=2,
+                           **text)
+        ),
+        "llava": lambda: t.LlavaForConditionalGeneration(
+            t.LlavaConfig(vision_config=t.CLIPVisionConfig(projection_dim=8, **WIDE, **PICTURE),
+                          text_config=t.LlamaConfig(**WIDE, **text), image_token_id=PICTURED, vision_feature_layer=-1)
+        ),
         "mixtral": lambda: t.MixtralForCausalLM(
             t.MixtralConfig(num_key_value_heads=2, num_local_experts=4, **WIDE, **text)
         ),
     }  # fmt: skip
     model = build[kind]().eval()
-    for (
-        p
-    ) in model.parameters():  # attention of fresh networks is nearly uniform: give them something to look at
-        if p.ndim > 1:
+    for name, p in model.named_parameters():
+        if p.ndim > 1 and "A_log" not in name:  # attention of fresh networks is nearly uniform
             torch.nn.init.normal_(p, std=0.3)
-    reads = kind in ("gpt2", "llama", "mixtral")
-    items = (
-        [rng.integers(1, WORDS, n) for n in (12, 9)] if reads else list(rng.standard_normal((2, 3, 16, 16)))
+    pictures, texts = (
+        list(rng.standard_normal((2, 3, 16, 16))),
+        [rng.integers(1, PICTURED, n) for n in (12, 9)],
     )
-    network = TokenNetwork(
-        LoadedModel(model, "text" if reads else "image", _texts if reads else _images), items
-    )
+    items, prepare = (texts, _texts) if kind in READS else (pictures, _images)
+    if kind == "llava":
+        items, prepare = list(zip(pictures, texts, strict=True)), _pictured
+    network = TokenNetwork(LoadedModel(model, "text" if kind in READS else "image", prepare), items)
     network.items = items
     return network
 
 
-KINDS = ("vit", "deit", "dinov2", "registers", "clip", "siglip", "gpt2", "llama", "mixtral")
+KINDS = ("vit", "deit", "dinov2", "registers", "clip", "siglip", "gpt2", "llama", "mixtral", "llava", *SCANS)
+
+
+def left_behind(module) -> list:
+    """Forward passes of single modules, hooks, and how attention is computed."""
+    return [
+        (name, "forward" in vars(m), len(m._forward_hooks) + len(m._forward_pre_hooks),
+         getattr(getattr(m, "config", None), "_attn_implementation", None))
+        for name, m in module.named_modules()
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_networks_of_every_kind_lose_tokens_and_nothing_else(kind):
-    network = made(kind)  # the constructor compares our way through the blocks with the network's own
-    inputs = network.loaded.prepare(network.items)
-    before = {name: id(m.__dict__.get("forward")) for name, m in network.loaded.module.named_modules()}
-    own = network.loaded.forward(inputs).logits
-    whole = network.run(inputs, record=("hidden", "attention"))
-    counts = [h.shape[1] for h in whole.recorded["hidden"]]
-    assert len(counts) == 4
-    assert len(set(counts)) == 1
-    np.testing.assert_allclose(whole.recorded["attention"][1].sum(axis=-1), 1, atol=1e-5)
-    half = network.run(inputs, rule("tome"), lambda n: schedule("even", 0.5, 3, n))
-    assert half.states[-1].counts[0] < counts[0]
+    network = made(kind)
+    inputs, scans = network.loaded.prepare(network.items), kind in SCANS
+    before = left_behind(network.loaded.module)
+    own = _answer(network._own(inputs))
+    whole = network.run(inputs, record=("hidden", "attention", "keys", "mean influence"))
+    there = torch.from_numpy(whole.layout.present) if own.ndim == 3 else slice(None)
+    torch.testing.assert_close(
+        whole.logits[there], own[there], rtol=0, atol=1e-4 * float(own.detach().abs().max())
+    )
+    counts = {h.shape[1] for h in whole.recorded["hidden"]}
+    t = counts.pop()
+    assert not counts
+    assert ("attention" in whole.recorded) == ("keys" in whole.recorded) != scans
+    shares = [whole.recorded["mean influence"], *([] if scans else [whole.recorded["attention"]])]
+    for share in shares:
+        rows = share[1].sum(axis=-1)
+        real = np.broadcast_to(whole.layout.present.reshape(2, *[1] * (rows.ndim - 2), t), rows.shape)
+        np.testing.assert_allclose(rows[real], 1, atol=1e-5)
+    if not scans:
+        assert whole.recorded["keys"][2].shape == (2, 4, t, 4)
+    one = rule("received_influence" if scans else "tome")
+    half = network.run(inputs, one, lambda n: schedule("even", 0.5, 3, n), record=("hidden",))
+    left = half.states[-1].counts
+    assert (left < whole.states[0].counts).all()
+    assert half.recorded["hidden"][-1].shape[1] == left.max()
     assert half.logits.shape == whole.logits.shape
     assert not torch.allclose(half.logits, whole.logits)
-    assert before == {
-        name: id(m.__dict__.get("forward")) for name, m in network.loaded.module.named_modules()
-    }
-    if own is not None:
-        torch.testing.assert_close(network.loaded.forward(inputs).logits, own, rtol=0, atol=0)
+    assert left_behind(network.loaded.module) == before
+    torch.testing.assert_close(_answer(network._own(inputs)), own, rtol=0, atol=0)
+
+
+def test_words_and_pictures_are_told_apart():
+    network = made("llava")
+    inputs = network.loaded.prepare(network.items)
+    layout = network.run(inputs).layout
+    assert layout.causal
+    assert layout.kinds[1].tolist() == [TEXT] + [PATCH] * 16 + [TEXT] * 9 + [PADDING] * 3
+    assert (layout.free == (layout.kinds == PATCH)).all()
+    assert layout.grid == (4, 4)
+    assert layout.cell[0, 1:17].tolist() == list(range(16))
+    for one in rules().values():
+        if not one.own_count:
+            left = network.run(inputs, one, lambda n, one=one: schedule(one.schedule, 0.25, 3, n)).states[-1]
+            alone = np.take_along_axis(left.size, np.maximum(left.place, 0), axis=1) == 1
+            assert ((left.place != GONE) & alone)[layout.kinds == TEXT].all(), one.id
+    two = {**inputs, "pixel_values": inputs["pixel_values"].repeat(2, 1, 1, 1)}
+    two["input_ids"] = torch.cat([inputs["input_ids"][:, :17], inputs["input_ids"][:, 1:]], dim=1)
+    two["attention_mask"] = (two["input_ids"] > 0).long()
+    both = network.run(two).layout
+    assert (both.grid, both.frames) == ((8, 4), 2)
+    shape = shape_of(network, network.loaded.prepare(network.items[:1]))
+    module = network.loaded.module.model
+    tower = sum(p.numel() for m in (module.vision_tower, module.multi_modal_projector) for p in m.parameters()
+                if p.ndim > 1 and p.shape != (17, 16))  # fmt: skip
+    assert shape.fixed == 16 * tower + WORDS * 16
+
+
+@pytest.mark.parametrize("kind", SCANS)
+def test_a_scan_goes_on_over_the_tokens_that_are_left(kind):
+    network = made(kind)
+    inputs = network.loaded.prepare(network.items[:1])
+    run = network.run(inputs, rule("even"), at_layer(0, 4, 3, 10))
+    module, left = network.loaded.module, run.states[-1].at[0]
+    assert len(left) == 6
+    with torch.no_grad():
+        x = module.backbone.embeddings(inputs["input_ids"])
+        x = module.backbone.layers[0](x)[:, left]
+        for block in module.backbone.layers[1:]:
+            x = block(x)
+        by_hand = module.lm_head(module.backbone.norm_f(x))
+    torch.testing.assert_close(run.logits[:, left], by_hand, rtol=0, atol=1e-4)
+    for one in ("fastv", "tome", "dynamicvit"):
+        with pytest.raises(InputError, match="has no attention"):
+            network.run(inputs, rule(one), at_layer(0, 4, 3, 10))
+    dump = record(network, network.items[:1], needed(list(rules().values())))
+    assert "keys" not in dump.recorded
+    for one in rules().values():
+        if not network.refused(one):
+            found = simulate(dump, one, schedule(one.schedule, 0.5, 3, 10))
+            assert found.counts[-1] < 12
+        else:
+            with pytest.raises(InputError, match="a dump without"):
+                simulate(dump, one, schedule(one.schedule, 0.5, 3, 10))
+
+
+def test_influence_is_weight_times_what_is_passed_on():
+    network = made("vit")
+    inputs = network.loaded.prepare(network.items)
+    run = network.run(inputs, record=("attention", "values", "mean influence"))
+    taken = run.recorded["attention"][1] * np.linalg.norm(run.recorded["values"][1], axis=-1)[:, :, None]
+    shares = taken.mean(axis=1) / taken.mean(axis=1).sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(run.recorded["mean influence"][1], shares, atol=1e-6)
+    scans = made("mamba")
+    inputs = scans.loaded.prepare(scans.items[:1])
+    run, found = scans.run(inputs, record=("mean influence",)), captured(scans.loaded, inputs)[1]
+    matrices = (
+        np.abs(found.matrices(np.arange(found.scan.channels))) * np.abs(found.gate[:, :, 0].T)[:, :, None]
+    )
+    taken = (matrices * np.abs(found.values[:, :, 0].T)[:, None]).sum(axis=0)
+    np.testing.assert_allclose(
+        run.recorded["mean influence"][1][0], taken / taken.sum(axis=1, keepdims=True), atol=1e-6
+    )
+    cost = shape_of(scans, inputs)
+    mixer = scans.blocks[0].attention
+    each = sum(
+        m.weight.numel() for m in (mixer.in_proj, mixer.conv1d, mixer.x_proj, mixer.dt_proj, mixer.out_proj)
+    )
+    added = multiply_adds(cost, [7, 7, 7, 7])
+    assert added.quadratic.sum() == 0
+    assert added.linear[0] == pytest.approx(7 * (each + 3 * 32 * 4))
 
 
 def test_tokens_have_their_kinds():
@@ -232,6 +353,33 @@ def test_a_network_without_known_blocks_is_refused():
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(768, 2))
     with pytest.raises(InputError, match="no stack of transformer blocks"):
         TokenNetwork(LoadedModel(model, "image", lambda items: torch.from_numpy(np.stack(items)).float()), [])
+
+
+def test_windows_of_swin_are_named():
+    import transformers as t
+    from tiny_networks import swin
+
+    model, _ = swin(t)
+    with pytest.raises(InputError, match=r"SwinModel has attention in windows .*: 4"):
+        TokenNetwork(LoadedModel(model, "image", _images), [np.zeros((3, 32, 32))])
+
+
+@pytest.mark.parametrize("kind", ["llama", "mamba"])
+def test_padding_before_a_text_is_as_padding_behind_it(kind):
+    network = made(kind)
+    inputs = network.loaded.prepare(network.items)
+    turned = {k: v.clone() for k, v in inputs.items()}
+    for name, value in turned.items():
+        value[1] = torch.cat([inputs[name][1, 9:], inputs[name][1, :9]])
+    for one in rules().values():
+        if not network.refused(one) and one.id != "random":
+            plan = lambda n, one=one: schedule(one.schedule, 0.5, 3, n)  # noqa: E731
+            behind, before = (network.run(x, one, plan) for x in (inputs, turned))
+            owner = before.states[-1].owner[1, 3:]
+            np.testing.assert_array_equal(
+                behind.states[-1].owner[1, :9], np.where(owner >= 0, owner - 3, -1), one.id
+            )
+            torch.testing.assert_close(behind.logits[1, 8], before.logits[1, 11], rtol=1e-4, atol=1e-4)
 
 
 def test_a_schedule_of_another_network_is_refused():

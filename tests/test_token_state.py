@@ -38,6 +38,7 @@ def planted(seed: int = 0, layers: int = LAYERS) -> TokenDump:
         "plain queries": [rng.standard_normal(k.shape) for k in keys],
         "mean keys": [k.mean(axis=1) for k in keys],
         "attention": attention, "mean attention": [a.mean(axis=1) for a in attention],
+        "mean influence": [soft(B, T, T) for _ in range(layers)],
     })  # fmt: skip
 
 

@@ -25,12 +25,13 @@ from analysis.tokens.rule import BETWEEN
 class NetworkShape:
     """`layers` blocks of width `width`, heads `heads_width` wide in all, keys and values `keys_width`, an MLP
     `mlp_width` wide of `mlp_matrices` matrices (3 where it is gated; times the experts a token sees); `fixed`
-    multiply-adds outside the blocks, as patch embedding and readout."""
+    multiply-adds outside the blocks, as patch embedding and readout. A scan has no heads and no MLP, and a `keys_width`
+    that stands for what it costs a token."""
 
     layers: int
     width: int
     heads_width: int
-    keys_width: int
+    keys_width: float
     mlp_width: int
     mlp_matrices: float = 2
     fixed: float = 0.0

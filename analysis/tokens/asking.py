@@ -49,7 +49,7 @@ class TokenDesk:
         self._shape: NetworkShape | None = None
         self.opened, self.rows, self.note, self._pooled = None, None, "", tap.layout.is_pooled
         try:
-            self.opened = opened(tap, tap.layout.n_samples)
+            self.opened = opened(tap, tap.layout.n_samples, attention=False)
         except (InputError, NotFound) as error:
             self.rows = RowSubject(tap, tap.layout.n_samples, np.random.default_rng(0), no_progress)
             self.note = f"The network is not run ({error.found}). {NOTE}"

@@ -113,9 +113,14 @@ def boxes_of(text: str, rows: int, columns: int) -> np.ndarray | None:
         top, low, first, last = (int(g) if g else None for g in found.groups())
         low, last = top if low is None else low, first if last is None else last
         if not (1 <= top <= low <= rows and 1 <= first <= last <= columns):
+            lies = (
+                f"{rows} rows and {columns} columns of patches"
+                if rows > 1
+                else f"one row of {columns} tokens"
+            )
             raise ParameterError(
                 f"a box of rows {top} to {low} and columns {first} to {last}",
-                f"one inside the picture, which has {rows} rows and {columns} columns of patches, counted from 1",
+                f"one inside the picture, which has {lies}, counted from 1, from the smaller number to the larger",
             )  # fmt: skip
         inside[top - 1 : low, first - 1 : last] = True
     return inside if parts else None

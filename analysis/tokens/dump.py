@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.errors import InputError
+from analysis.errors import InputError, ShapeError
 from analysis.tokens.oracle import read_in_the_end
 from analysis.tokens.rule import AFTER, Rule
 from analysis.tokens.schedule import Schedule
@@ -20,6 +20,7 @@ from analysis.tokens.state import GONE, Step, TokenState, after
 from analysis.tokens.view import TokenLayout, View
 
 LEDGER = ("hidden", "between", "mean keys", "mean attention")  # what most rules ask for
+AMONG = ("attention", "influence")  # what is recorded between tokens, not of each
 LEAST = 1e-30
 
 
@@ -31,6 +32,20 @@ class TokenDump:
 
     layout: TokenLayout
     recorded: dict[str, list[np.ndarray]]
+
+    def __post_init__(self) -> None:
+        tokens = self.layout.kinds.shape[1]
+        for name, values in self.recorded.items():
+            sides = 2 if name.endswith(AMONG) else 1
+            for i, x in enumerate(v for v in values if v is not None):
+                found = x.shape[-2:] if sides == 2 else x.shape[-2:-1]
+                if found != (tokens,) * sides or len(x) != len(self.layout.kinds):
+                    raise ShapeError(
+                        f"'{name}' of layer {i + 1} has shape {x.shape}",
+                        f"{len(self.layout.kinds)} samples and {' x '.join([str(tokens)] * sides)} tokens: each token "
+                        + ("asks and is read" if sides == 2 else "has a row"),
+                        "Attention to pooled keys or to another sequence is not followed",
+                    )  # fmt: skip
 
     @property
     def n(self) -> int:
@@ -70,9 +85,15 @@ class Simulated:
         return np.stack([s.counts for s in self.states])
 
 
+def looked_at(rule: Rule) -> set[str]:
+    """What a dump has to have for this rule. "oracle" is found from the mean attention."""
+    asked = {name.removeprefix("next ") for name in rule.needs}
+    return (asked - {"oracle"}) | ({"mean attention"} if "oracle" in asked else set())
+
+
 def needed(rules: Sequence[Rule]) -> tuple[str, ...]:
-    """What has to be recorded for these rules, beside what most look at. "oracle" is found from it."""
-    asked = {name.removeprefix("next ") for one in rules for name in one.needs} - {"oracle"}
+    """What has to be recorded for these rules, beside what most look at."""
+    asked = {name for one in rules for name in looked_at(one)}
     return (*LEDGER, *sorted(asked - set(LEDGER)))
 
 
@@ -111,13 +132,19 @@ def simulate(
 
 def removals(layout: TokenLayout, plan, layers: int) -> np.ndarray:
     """(B, L) tokens to remove from each sample behind each layer. Raises InputError where the plan is of others."""
-    free = layout.free.sum(axis=1)
+    free, whole = layout.free.sum(axis=1), layout.present.sum(axis=1)
     plans: dict[int, Schedule] = {n: plan(n) if callable(plan) else plan for n in set(free.tolist())}
     for n, one in plans.items():
         if one.tokens != n or len(one.remove) != layers:
             raise InputError(
                 f"a schedule of {one.tokens} free tokens over {len(one.remove)} layers",
                 f"one of {n} over {layers}", "Make it for this network and these samples",
+            )  # fmt: skip
+    for n, present in zip(free.tolist(), whole.tolist(), strict=True):
+        if n and n == present and sum(plans[n].remove) >= n:
+            raise InputError(
+                f"a schedule that takes all {n} tokens of a sample", "one that leaves a token at least",
+                "Keep a larger share",
             )  # fmt: skip
     return np.array([plans[n].remove for n in free.tolist()], int).reshape(len(free), layers)
 
@@ -164,12 +191,13 @@ class _Asked:
         if values is None or layer >= len(values):
             raise InputError(
                 f"a dump without '{name}'" + ("" if values is None else f" behind layer {layer + 1}"),
-                f"what {self.rule.title} looks at", "Record it, or run the rule in the network itself",
+                f"what {self.rule.title} looks at",
+                "Record it where the network has it (one of scans has no attention), or choose another rule",
             )  # fmt: skip
         x = values[layer]
         if self.whole:
             return x
-        return attention_inside(x, self.state) if name.endswith("attention") else means_inside(x, self.state)
+        return attention_inside(x, self.state) if name.endswith(AMONG) else means_inside(x, self.state)
 
 
 def attention_inside(x: np.ndarray, state: TokenState) -> np.ndarray:

@@ -17,7 +17,7 @@ from analysis.tokens.arithmetic import NetworkShape
 from analysis.tokens.dump import TokenDump
 from analysis.tokens.view import TokenLayout
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations
-from analysis.errors import NotFound
+from analysis.errors import InputError, NotFound
 from analysis.tokens.arithmetic import NetworkShape
 from analysis.tokens.networks.shape import shape_of
 from analysis.tokens.networks.token_network import TokenNetwork
@@ -79,8 +79,11 @@ class Opened:
         return repr(decode(answer)) if decode else str(answer)
 
 
-def opened(tap: Activations, maximum: int, rng: np.random.Generator | None = None) -> Opened:
-    """The network of a tap with at most `maximum` of its samples, all or a random part.
+def opened(
+    tap: Activations, maximum: int, rng: np.random.Generator | None = None, attention: bool = True
+) -> Opened:
+    """The network of a tap with at most `maximum` of its samples, all or a random part. `attention`: it has to have
+    some; a network of scans has none.
 
     Raises InputError, NotFound: not recorded from files that need no code, files or data that are gone or have changed,
     blocks that are not known.
@@ -90,6 +93,12 @@ def opened(tap: Activations, maximum: int, rng: np.random.Generator | None = Non
     source = getattr(tap, "source", None)
     run = rerun(tap if source is None else source(), maximum, partial=True, rng=rng)
     network = TokenNetwork(run.loaded, run.data.items(0, min(TRIED, run.n)))
+    if attention and not network.attends:
+        raise InputError(
+            f"{type(run.loaded.module).__name__} mixes its tokens by scans and has no attention",
+            "a network with attention",
+            "The view Mixing shows its scans; rules that do not look at attention can be run on it",
+        )  # fmt: skip
     return Opened(
         network, run, run.samples, run.labels, tuple(run.loaded.class_names), (run.note, *run.loaded.notes)
     )

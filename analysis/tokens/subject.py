@@ -136,15 +136,17 @@ def subject(
     rng: np.random.Generator,
     source: str = AUTOMATIC,
     progress: Progress = no_progress,
+    attention: bool = True,
 ) -> tuple[NetworkSubject | RowSubject, tuple[str, ...]]:
-    """Whose tokens of a tap, with at most `maximum` samples, and what is to be said about it.
+    """Whose tokens of a tap, with at most `maximum` samples, and what is to be said about it. `attention`: a network
+    has to have some.
 
     Raises NotEnoughData: too few samples of two tokens or more.
     """
     why = ()
     if source != ROWS:
         try:
-            found = NetworkSubject(opened(tap, maximum, rng))
+            found = NetworkSubject(opened(tap, maximum, rng, attention))
             return found, found.notes
         except (InputError, NotFound) as error:
             why = (f"The network is not run: {str(error).split('. ')[0]}.",)

@@ -66,10 +66,12 @@ def _dump(found: list[np.ndarray], cells: list[np.ndarray], grid) -> TokenDump:
     weight = np.exp(logits - logits.max(axis=2, keepdims=True)) * (kinds != PADDING)[:, None]
     attention = weight / weight.sum(axis=2, keepdims=True)
     free = (kinds == PATCH) & ((cell >= 0) if grid else True)
+    influence = attention * np.linalg.norm(tokens, axis=2)[:, None]
+    influence /= np.maximum(influence.sum(axis=2, keepdims=True), 1e-30)
     heads, one = tokens[:, None], [tokens] * LAYERS
     recorded = {
         "hidden": [tokens] * (LAYERS + 1), "between": one, "mean keys": one, "mean attention": [attention] * LAYERS,
-        "attention": [attention[:, None]] * LAYERS,
+        "attention": [attention[:, None]] * LAYERS, "mean influence": [influence] * LAYERS,
         **{name: [heads] * LAYERS for name in ("keys", "queries", "plain keys", "plain queries")},
     }  # fmt: skip
     return TokenDump(TokenLayout(kinds, free, cell, tuple(grid) if grid else None), recorded)

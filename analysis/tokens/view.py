@@ -97,7 +97,7 @@ class View:
 
     def last_attention(self, name: str = "mean attention") -> np.ndarray:
         """(B, t) what the last token reads from each token, mean over heads."""
-        return self[name][np.arange(len(self.state.at)), self.state.counts - 1]
+        return self[name][np.arange(len(self.state.at)), self._last]
 
     @property
     def ahead(self) -> str:
@@ -113,6 +113,12 @@ class View:
         return self[name][np.arange(len(self.state.at)), self.answering]
 
     @property
+    def _last(self) -> np.ndarray:
+        """(B,) where the last token stands; padding may be on either side."""
+        valid = self.state.valid
+        return valid.shape[1] - 1 - valid[:, ::-1].argmax(axis=1)
+
+    @property
     def answers(self) -> bool:
         """Whether there is a token that the answer is read from: text, or a class token in every sample."""
         return self.layout.causal or bool((self.kinds == CLASS).any(axis=1).all())
@@ -121,7 +127,7 @@ class View:
     def answering(self) -> np.ndarray:
         """(B,) where the token stands that the answer is read from. Raises InputError where there is none."""
         if self.layout.causal:
-            return self.state.counts - 1
+            return self._last
         if not self.answers:
             raise InputError(
                 "a network without text and without a class token", "a token that the answer is read from",

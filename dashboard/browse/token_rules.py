@@ -11,7 +11,7 @@ import numpy as np
 
 from analysis.results import Curve, TokenFilm
 from analysis.tokens.arithmetic import multiply_adds
-from analysis.tokens.dump import simulate
+from analysis.tokens.dump import looked_at, simulate
 from analysis.tokens.film import film
 from analysis.tokens.kept_dump import KeptDump, load
 from analysis.tokens.rule import Rule, rule, rules
@@ -41,9 +41,21 @@ def opened(path: str) -> KeptDump:
     return load(Path(path))
 
 
-def titles() -> dict[str, str]:
-    """Rules by id as a person reads them, baselines last."""
-    return {id: one.title + (" (baseline)" if one.baseline else "") for id, one in rules().items()}
+def titles(path: str) -> dict[str, str]:
+    """Rules that the dump in a file has enough for, by id as a person reads them, baselines last."""
+    has = set(opened(path).dump.recorded)
+    return {
+        id: one.title + (" (baseline)" if one.baseline else "")
+        for id, one in rules().items() if looked_at(one) <= has
+    }  # fmt: skip
+
+
+def left_out(path: str) -> str:
+    """That rules are not offered, in a sentence; "" where all are."""
+    missing = len(rules()) - len(titles(path))
+    if not missing:
+        return ""
+    return f"{missing} rules look at attention, keys or queries, which this network does not have."
 
 
 @functools.lru_cache(maxsize=256)

@@ -25,7 +25,7 @@ def draw() -> None:
     if path is None:
         return
     with left, errors.shown():
-        names, share, show = _settings()
+        names, share, show = _settings(path)
     with right, errors.shown():
         _films(reference, path, sample, names, share, show)
 
@@ -55,12 +55,15 @@ def _asked(kind: str, work: dict, title: str, key: str) -> dict | None:
     return job.result
 
 
-def _settings() -> tuple[list[str], float, str]:
+def _settings(path: str) -> tuple[list[str], float, str]:
     """Ids of one rule or two, the share that is left, and what is drawn."""
-    titles = browse.titles()
+    titles = browse.titles(path)
+    usual = "tome" if "tome" in titles else next(iter(titles))
     first = st.selectbox(
-        "Rule", list(titles), format_func=titles.get, **state.bound("rule", "tome", list(titles))
+        "Rule", list(titles), format_func=titles.get, **state.bound("rule", usual, list(titles))
     )
+    if browse.left_out(path):
+        st.caption(browse.left_out(path))
     percent = st.slider(
         "Tokens left in the end (%)", 2, 100, step=1,
         help="Of the tokens that may go; class tokens and the like stay. How the removal is spread over the layers is "

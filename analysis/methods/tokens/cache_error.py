@@ -4,8 +4,9 @@ Keys of every head are projected to rank r around their mean, and values too: by
 
     M* = S_Q^{-1/2} [S_Q^{1/2} S_K^{1/2}]_r S_K^{-1/2},
 
-by PCA of the keys, by random directions, and query-weighted with the ranks of keys shared out: r a head on average,
-dimensions going where the singular values of the logits are largest, as a price λ for a dimension would have it.
+by PCA of the keys, by random directions, query-weighted with the ranks of keys shared out (r a head on average,
+dimensions going where the singular values of the logits are largest, as a price λ for a dimension would have it), and
+by trained nested projections U_{:r} U_{:r}' where a file or the checkpoint has them (`analysis.tokens.cache.trained`).
 
     of the heads    root of the summed squared error of what they give, over its size, mean over heads
     of the answer   the network runs with projected keys in all layers at once: Kullback-Leibler divergence of the
@@ -14,8 +15,9 @@ dimensions going where the singular values of the logits are largest, as a price
 Judged on samples that the projection was not fitted on. Interval: Student's over samples. Null: random directions.
 
 When it lies: the optimum is one of logits, not of outputs, and not of masked ones, so that PCA can be nearer; errors
-of layers add up in the answer and may cancel; few tokens to fit on make the optimum fit their noise; projections of
-keys behind rotary positions, as here, differ from ones before them.
+of layers add up in the answer and may cancel; few tokens to fit on make the optimum fit their noise; a trained
+projection may have seen these samples; projections of keys behind rotary positions, as here, differ from ones before
+them.
 
 Cost: attention of every head, or a pass of the network, for each way and rank.
 
@@ -36,15 +38,18 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.cache.errors import (
     PCA,
     RANDOM,
+    TRAINED,
     WAYS,
     WEIGHTED,
     answer_errors,
     output_errors,
     ranks_of,
     relative,
+    ways_of,
 )
 from analysis.tokens.cache.projections import cache_bytes
-from analysis.tokens.cache.reading import read_cache
+from analysis.tokens.cache.reading import read_cache, with_trained
+from analysis.tokens.cache.trained import HELP as TRAINED_HELP
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
@@ -55,10 +60,14 @@ OPENING, OUTPUT, ANSWER = 6.0, "what the heads give", "the network's answer"
 class CacheErrorParams:
     of: str = param(OUTPUT, "What the error is of.", choices=(OUTPUT, ANSWER))
     values: bool = param(True, "Whether values are projected to the same rank as keys.")
+    trained: str = param("", TRAINED_HELP)
     maximum_samples: int = param(8, "Most samples; a seeded random subset above.", low=2, high=2000)
     source: str = param(
         AUTOMATIC, "Whose keys: the network's, or the recorded rows.", choices=SOURCES, late=True
     )
+
+    def files(self) -> tuple[str, ...]:
+        return (self.trained,)
 
 
 def cache_error(
@@ -80,17 +89,20 @@ def cache_error(
     Raises
     ------
     InputError, NotEnoughData
-        Attention that cannot be taken apart; fewer than two samples.
+        Attention that cannot be taken apart; a file of no or other projections; fewer than two samples.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    cache = read_cache(tap, params.maximum_samples, rng, params.source, progress)
+    cache = with_trained(
+        read_cache(tap, params.maximum_samples, rng, params.source, progress), params.trained, tap
+    )
+    ways = ways_of(cache, WAYS)
     ranks, said = ranks_of(cache.shape[-1]), list(cache.notes)
     answers = params.of == ANSWER and cache.who.is_network and cache.who.classifies
     if answers:
-        each = answer_errors(cache, WAYS, ranks, params.values, rng, progress)
+        each = answer_errors(cache, ways, ranks, params.values, rng, progress)
     else:
-        errors, size = output_errors(cache, WAYS, ranks, params.values, rng, progress)
-        each = {w: relative(errors[w], size[:, None]).mean(axis=(2, 3)) for w in WAYS}
+        errors, size = output_errors(cache, ways, ranks, params.values, rng, progress)
+        each = {w: relative(errors[w], size[:, None]).mean(axis=(2, 3)) for w in ways}
         if params.of == ANSWER:
             said.append(
                 "There is no network with classes or next tokens to run: the error is that of the heads."
@@ -125,11 +137,13 @@ def _estimates(each, ranks, d: int, unit: str) -> tuple[Estimate, ...]:
                  **facts)
         for way, x in each.items() if way != RANDOM
     ]  # fmt: skip
-    gain = each[PCA][:, at] - each[WEIGHTED][:, at]
-    found.append(Estimate(
-        f"gained over PCA at rank {ranks[at]}", float(gain.mean()), **mean_interval(gain), null=0.0,
-        null_method="the same projection", estimator="difference, paired by sample", **facts,
-    ))  # fmt: skip
+    for way in (TRAINED, WEIGHTED) if TRAINED in each else (WEIGHTED,):
+        gain = each[PCA][:, at] - each[way][:, at]
+        by = " by the trained projection" if way == TRAINED else ""
+        found.append(Estimate(
+            f"gained over PCA{by} at rank {ranks[at]}", float(gain.mean()), **mean_interval(gain), null=0.0,
+            null_method="the same projection", estimator="difference, paired by sample", **facts,
+        ))  # fmt: skip
     return tuple(found)
 
 
@@ -138,7 +152,7 @@ def _half(ranks) -> int:
 
 
 def _reading(told, ranks) -> str:
-    values = {e.name.split(", ", 1)[-1]: e.value for e in told[:-1]}
+    values = {e.name.split(", ", 1)[-1]: e.value for e in told if e.name.startswith("error")}
     gain = told[-1]
     if gain.low is not None and gain.low > 0:
         better = "looking at queries helps"
@@ -182,7 +196,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="cache_error", family="tokens", title="Cost of fewer dimensions in the cache", version=1,
+        id="cache_error", family="tokens", title="Cost of fewer dimensions in the cache", version=2,
         function=cache_error,
         summary="Keys and values projected to fewer dimensions: what the heads and the network's answer lose.",
         params=CacheErrorParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,

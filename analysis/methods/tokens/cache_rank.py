@@ -6,8 +6,9 @@ For each head the least rank r from which on the error of what the head gives,
 
 stays at or below the chosen one. M is the query-weighted optimum S_Q^{-1/2} [S_Q^{1/2} S_K^{1/2}]_r S_K^{-1/2}, which
 leaves Q K' as near as rank r can, or the projection onto the first principal axes of the keys, which does not look at
-queries; P is the projection onto the first axes of the values, of the same rank. Keys are taken behind rotary
-positions, as they are read; heads that share keys are one line. Keys and values are centred first, which costs nothing.
+queries, or a trained one, U_{:r} U_{:r}', where a file or the checkpoint holds it (`analysis.tokens.cache.trained`); P
+is the projection onto the first axes of the values, of the same rank. Keys are taken behind rotary positions, as they
+are read; heads that share keys are one line. Keys and values are centred first, which costs nothing.
 
 Judged on samples that the projection was not fitted on. Interval: jackknife over samples, of the place where a line
 between the errors crosses the chosen one; projections stay as they were fitted, so that it is a little too narrow.
@@ -15,7 +16,8 @@ Null: random directions.
 
 When it lies: one error for all heads does not say what the answer of the network makes of it (ask for the curve); the
 optimum is for all pairs of queries and keys, of which causal attention reads half; few samples of few tokens make the
-needed rank too high; where a tap stands in for the network queries are keys, and both projections are the same.
+needed rank too high; a trained projection may have seen these
+samples; where a tap stands in for the network queries are keys, and both projections are the same.
 
 Cost: one pass, and attention of every head again for each rank.
 
@@ -31,16 +33,27 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
+from analysis.errors import InputError
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.cache.errors import PCA, RANDOM, WEIGHTED, output_errors, ranks_of, relative
+from analysis.tokens.cache.errors import (
+    PCA,
+    RANDOM,
+    TRAINED,
+    WEIGHTED,
+    output_errors,
+    ranks_of,
+    relative,
+    ways_of,
+)
 from analysis.tokens.cache.projections import crossing, needed_rank
-from analysis.tokens.cache.reading import read_cache
+from analysis.tokens.cache.reading import read_cache, with_trained
+from analysis.tokens.cache.trained import HELP as TRAINED_HELP
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
 OPENING, MORE = 6.0, "what PCA needs more"
-SHOWN = (WEIGHTED, PCA, MORE)
+SHOWN = (WEIGHTED, PCA, TRAINED, MORE)
 
 
 @dataclass(frozen=True)
@@ -48,10 +61,14 @@ class CacheRankParams:
     error: float = param(0.1, "Error that a head may make, as a share of what it gives.", low=0.001, high=0.9)
     shown: str = param(WEIGHTED, "Which projection the cells are of.", choices=SHOWN)
     values: bool = param(True, "Whether values are projected to the same rank as keys.")
+    trained: str = param("", TRAINED_HELP)
     maximum_samples: int = param(8, "Most samples; a seeded random subset above.", low=2, high=2000)
     source: str = param(
         AUTOMATIC, "Whose keys: the network's, or the recorded rows.", choices=SOURCES, late=True
     )
+
+    def files(self) -> tuple[str, ...]:
+        return (self.trained,)
 
 
 def cache_rank(
@@ -73,12 +90,20 @@ def cache_rank(
     Raises
     ------
     InputError, NotEnoughData
-        Attention that cannot be taken apart; fewer than two samples.
+        Attention that cannot be taken apart; a file of no or other projections; fewer than two samples.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    cache = read_cache(tap, params.maximum_samples, rng, params.source, progress)
+    cache = with_trained(
+        read_cache(tap, params.maximum_samples, rng, params.source, progress), params.trained, tap
+    )
+    if params.shown == TRAINED and not cache.trained:
+        raise InputError(
+            f"no trained projections: no file is named and the checkpoint of {tap.name} holds none",
+            "a .safetensors or .npz file with orthogonal matrices of keys", "Name one, or show another projection",
+        )  # fmt: skip
     ranks = ranks_of(cache.shape[-1])
-    errors, size = output_errors(cache, (WEIGHTED, PCA, RANDOM), ranks, params.values, rng, progress)
+    ways = ways_of(cache, (WEIGHTED, PCA, RANDOM))
+    errors, size = output_errors(cache, ways, ranks, params.values, rng, progress)
     groups = sample_groups(cache.n, rng)
     needed = {w: _needed(errors[w], size, ranks, params.error, needed_rank) for w in errors}
     lines = {w: _needed(errors[w], size, ranks, params.error) for w in errors}
@@ -124,7 +149,7 @@ def _matrix(cache, needed, lines, without, params: CacheRankParams, tap) -> Matr
 def _estimates(cache, needed, without, d: int) -> tuple[Estimate, ...]:
     layers, heads, _, e = cache.shape
     found = []
-    for way in (WEIGHTED, PCA):
+    for way in (w for w in needed if w != RANDOM):
         value, each = float(needed[way].mean() / e), without[way].mean(axis=(1, 2)) / e
         found.append(Estimate(
             f"dimensions needed, {way}", value, **_ends(value, each, 0.0, 1.0), null=float(needed[RANDOM].mean() / e),
@@ -151,10 +176,13 @@ def _ends(value: float, without: np.ndarray, least: float = -np.inf, most: float
 
 def _reading(told, params: CacheRankParams, e: int) -> str:
     a, b = told[0], told[1]
+    c = next((e for e in told if TRAINED in e.name), None)
     what = "Keys and values" if params.values else "Keys"
     return (
         f"{what} of the mean head need {a.value:.0%} of their {e} dimensions for an error of {params.error:.0%} by the "
-        f"query-weighted projection, {b.value:.0%} by PCA of the keys and {a.null:.0%} in random directions."
+        f"query-weighted projection, {b.value:.0%} by PCA of the keys"
+        + (f", {c.value:.0%} by the trained one" if c else "")
+        + f" and {a.null:.0%} in random directions."
     )
 
 
@@ -200,7 +228,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="cache_rank", family="tokens", title="Rank of keys and values", version=1, function=cache_rank,
+        id="cache_rank", family="tokens", title="Rank of keys and values", version=2, function=cache_rank,
         summary="How many dimensions of its keys and values each head needs for what it gives.",
         params=CacheRankParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="one rotation of queries and keys of a head; a constant added to all keys",

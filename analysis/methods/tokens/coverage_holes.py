@@ -96,7 +96,12 @@ def coverage_holes(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     chosen, said = asked_rules(params.rules, controls=True), Said()
     who, notes = subject(
-        tap, params.maximum_samples, rng, params.source, lambda f, doing="": progress(0.1 * f, doing)
+        tap,
+        params.maximum_samples,
+        rng,
+        params.source,
+        lambda f, doing="": progress(0.1 * f, doing),
+        attention=False,
     )
     seed, parts, grid = int(rng.integers(2**31)), {}, None
     for ran in run_rules(who, chosen, [params.share], rng, progress, said, (0.1, 0.95)):

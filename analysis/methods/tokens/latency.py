@@ -77,7 +77,11 @@ def latency(activations, params: LatencyParams = LatencyParams(), rng=None, prog
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     chosen, said = asked_rules(params.rules), Said()
     who, notes = subject(
-        tap, max(params.batch, 2), rng, progress=lambda f, doing="": progress(0.1 * f, doing)
+        tap,
+        max(params.batch, 2),
+        rng,
+        progress=lambda f, doing="": progress(0.1 * f, doing),
+        attention=False,
     )
     given, seed = next(iter(who.batches(params.batch)))[1], int(rng.integers(2**31))
     whole = who.answer(given)  # the first pass fetches and compiles

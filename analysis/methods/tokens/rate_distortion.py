@@ -193,7 +193,7 @@ def _estimates(found, chance, lines, at, x) -> tuple[Estimate, ...]:
 
 def _caveats(x) -> list[str]:
     said = [f"A bit less is {DECIBEL:.2f} dB at fine steps; entropies are of {len(x):,} rows, and low for rare values.",
-            "The answer of the network on rows that were quantised is not asked for here."]  # fmt: skip
+            "What the network's answer loses is asked by coding the tap and putting it back."]  # fmt: skip
     constant = int((x.var(axis=0) == 0).sum())
     return [*said, f"{constant} constant unit(s) take no bits."] if constant else said
 

@@ -85,7 +85,12 @@ def reconstruction_error(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     chosen, said, found = asked_rules(params.rules), Said(), {}
     who, notes = subject(
-        tap, params.maximum_samples, rng, params.source, lambda f, doing="": progress(0.1 * f, doing)
+        tap,
+        params.maximum_samples,
+        rng,
+        params.source,
+        lambda f, doing="": progress(0.1 * f, doing),
+        attention=False,
     )
     seed = int(rng.integers(2**31))
     for ran in run_rules(who, chosen, SHARES, rng, progress, said, (0.1, 0.95)):

@@ -91,7 +91,12 @@ def rule_agreement(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     chosen, said = asked_rules(params.rules), Said()
     who, notes = subject(
-        tap, params.maximum_samples, rng, params.source, lambda f, doing="": progress(0.1 * f, doing)
+        tap,
+        params.maximum_samples,
+        rng,
+        params.source,
+        lambda f, doing="": progress(0.1 * f, doing),
+        attention=False,
     )
     batches: dict[int, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     for ran in run_rules(who, chosen, [params.share], rng, progress, said, (0.1, 0.95)):

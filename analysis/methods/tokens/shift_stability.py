@@ -90,7 +90,7 @@ def shift_stability(
     def opening(f, doing=""):
         progress(0.1 * f, doing)
 
-    who, notes = subject(tap, params.maximum_samples, rng, params.source, opening)
+    who, notes = subject(tap, params.maximum_samples, rng, params.source, opening, attention=False)
     if (
         who.is_network
         and moved_picture(next(iter(who.batches(1)))[1], params.pixels, params.direction) is None

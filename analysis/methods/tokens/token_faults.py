@@ -87,7 +87,7 @@ def token_faults(
     """
     tap, rng, one = as_activations(activations), rng or np.random.default_rng(0), rule(params.rule)
     progress(0.0, "opening")
-    who, notes = subject(tap, params.maximum_samples, rng, progress=progress)
+    who, notes = subject(tap, params.maximum_samples, rng, progress=progress, attention=False)
     live, dump = (who.opened, None) if who.is_network else (None, who.dump)
     if live is None:
         run = simulate(dump, one, lambda n: schedule(one.schedule, params.share, dump.layers, n), rng=rng)

@@ -82,7 +82,12 @@ def token_film(
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     who, notes = subject(
-        tap, tap.layout.n_samples, rng, params.source, lambda f, doing="": progress(0.1 * f, doing)
+        tap,
+        tap.layout.n_samples,
+        rng,
+        params.source,
+        lambda f, doing="": progress(0.1 * f, doing),
+        attention=False,
     )
     at = np.flatnonzero(who.samples == params.sample)
     if not len(at):

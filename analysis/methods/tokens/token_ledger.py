@@ -77,7 +77,12 @@ def token_ledger(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     chosen = asked_rules(params.rules)
     who, notes = subject(
-        tap, params.maximum_samples, rng, params.source, lambda f, doing="": progress(0.1 * f, doing)
+        tap,
+        params.maximum_samples,
+        rng,
+        params.source,
+        lambda f, doing="": progress(0.1 * f, doing),
+        attention=False,
     )
     measure, told = _measure(who, params.measure)
     chances = {c.id: c for c in map(chance_of, chosen)}

@@ -81,7 +81,7 @@ def token_search(
     """
     tap, rng, one = as_activations(activations), rng or np.random.default_rng(0), rule(params.rule)
     progress(0.0, "opening")
-    who, notes = subject(tap, params.maximum_samples, rng, progress=progress)
+    who, notes = subject(tap, params.maximum_samples, rng, progress=progress, attention=False)
     live, dump = (who.opened, None) if who.is_network else (None, who.dump)
     answers = RowAnswers(dump, notes) if live is None else NetworkAnswers(live, params.measure)
     every = np.arange(answers.n)

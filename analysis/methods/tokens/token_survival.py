@@ -81,7 +81,12 @@ def token_survival(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     chosen, said = asked_rules(params.rules, controls=True), Said()
     who, notes = subject(
-        tap, params.maximum_samples, rng, params.source, lambda f, doing="": progress(0.1 * f, doing)
+        tap,
+        params.maximum_samples,
+        rng,
+        params.source,
+        lambda f, doing="": progress(0.1 * f, doing),
+        attention=False,
     )
     parts: dict[str, list[Survival]] = {}
     for ran in run_rules(who, chosen, [params.share], rng, progress, said, (0.1, 0.95)):

@@ -12,6 +12,7 @@ import numpy as np
 
 from analysis.tokens.cache.projections import AtRandom, Principal, QueryWeighted, shared_out
 from analysis.tokens.cache.reading import Cache, Cached, attended
+from analysis.tokens.cache.trained import KEYS, VALUES, Nested
 from analysis.tokens.outputs import changes
 
 WEIGHTED, PCA, RANDOM, SHARED = (
@@ -20,6 +21,7 @@ WEIGHTED, PCA, RANDOM, SHARED = (
     "random directions",
     "query-weighted, shared out",
 )
+TRAINED = "trained"
 WAYS = (WEIGHTED, PCA, SHARED, RANDOM)
 FOLDS, MOST_RANKS = 2, 12
 
@@ -47,6 +49,11 @@ class Fitted:
         return keys, np.stack([p(rank) for p in self.values[of][layer]])
 
 
+def ways_of(cache: Cache, ways: tuple[str, ...]) -> tuple[str, ...]:
+    """These, and trained projections where there are some."""
+    return (*ways, TRAINED) if cache.trained else ways
+
+
 def fitted(cache: Cache, fold: int, rng: np.random.Generator) -> Fitted:
     """Of all samples that are not of this fold."""
     samples = [s for i, s in enumerate(cache.samples) if i % FOLDS != fold]
@@ -62,11 +69,13 @@ def fitted(cache: Cache, fold: int, rng: np.random.Generator) -> Fitted:
     principal = each(lambda i, j: Principal(v[i, j]))
     chance = each(lambda i, j: AtRandom(e, rng))
     energies = np.square([p.singular for row in weighted for p in row])
-    return Fitted(
-        {WEIGHTED: weighted, PCA: each(lambda i, j: Principal(k[i, j])), RANDOM: chance},
-        {WEIGHTED: principal, PCA: principal, RANDOM: chance},
-        energies,
-    )
+    keys = {WEIGHTED: weighted, PCA: each(lambda i, j: Principal(k[i, j])), RANDOM: chance}
+    values = {WEIGHTED: principal, PCA: principal, RANDOM: chance}
+    if cache.trained:
+        own, other = cache.trained[KEYS], cache.trained.get(VALUES)
+        keys[TRAINED] = each(lambda i, j: Nested(own[i, j]))
+        values[TRAINED] = principal if other is None else each(lambda i, j: Nested(other[i, j]))
+    return Fitted(keys, values, energies)
 
 
 def ranks_of(e: int) -> np.ndarray:

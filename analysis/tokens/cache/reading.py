@@ -7,13 +7,15 @@ values: weights sum to 1, and the mean comes back unchanged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from analysis.activations import Activations
 from analysis.errors import InputError
 from analysis.spec import Progress, no_progress
+from analysis.tokens.cache.trained import VALUES, projections_in
 from analysis.tokens.subject import NetworkSubject, RowSubject, subject
 
 BATCH, SAME = 8, 2e-3
@@ -42,13 +44,15 @@ class Cached:
 @dataclass(frozen=True)
 class Cache:
     """`samples` one by one; `who` they are of; `causal`; what is to be said; `means` (L, H, 1, e) of keys and of values
-    that were taken from them. Taps' own rows have one layer."""
+    that were taken from them; `trained` projections of either (`analysis.tokens.cache.trained`). Taps' own rows have
+    one layer."""
 
     samples: list[Cached]
     who: NetworkSubject | RowSubject
     causal: bool
     notes: tuple[str, ...]
     means: tuple[np.ndarray, np.ndarray]
+    trained: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -95,6 +99,19 @@ def read_cache(
             _refuse_other(samples[0], dump.recorded["attention"], there[0], causal)
     said = (f"{shared} heads of queries share each head of keys.",) if shared > 1 else ()
     return _centred(samples, who, causal, (*notes, *said))
+
+
+def with_trained(cache: Cache, path: str, tap: Activations) -> Cache:
+    """With the trained projections of a file, or of the network's own checkpoint where it holds some. Raises
+    NotFound, InputError, ShapeError as `projections_in`."""
+    layers, heads, _, e = cache.shape
+    found, said = projections_in(path, tap, (layers, heads, e))
+    if not found:
+        return cache
+    notes = [said, "What trained projections were trained on is not known: they may have seen these samples."]
+    if VALUES not in found:
+        notes.append("There are trained projections of keys alone; values beside them are cut by PCA.")
+    return replace(cache, trained=found, notes=(*cache.notes, *notes))
 
 
 def _sample(dump, b: int, of, shared: int, hidden: bool) -> Cached:

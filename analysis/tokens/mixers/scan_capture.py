@@ -51,8 +51,7 @@ class Captured:
 
 def scan_modules(module) -> dict[str, object]:
     """Mixers of a network that are selective scans, by name."""
-    return {name: m for name, m in module.named_modules()
-            if all(hasattr(m, k) for k in COMMON) and (_is_first(m) or _is_second(m))}  # fmt: skip
+    return {name: m for name, m in module.named_modules() if is_scan(m)}
 
 
 def _is_first(m) -> bool:
@@ -61,6 +60,21 @@ def _is_first(m) -> bool:
 
 def _is_second(m) -> bool:
     return all(hasattr(m, k) for k in ("dt_bias", "norm", "num_heads", "n_groups"))
+
+
+def is_scan(module) -> bool:
+    """Whether a mixer is one of those that can be unrolled."""
+    return all(hasattr(module, k) for k in COMMON) and (_is_first(module) or _is_second(module))
+
+
+def behind(module):
+    """The part of a mixer that is given what it has mixed."""
+    return module.out_proj if _is_first(module) else module.norm
+
+
+def captured_block(name: str, module, given, passed) -> Captured:
+    """Of one sample: what the mixer was given and what it passed on to `behind`, (1, T, ...) each."""
+    return (_first if _is_first(module) else _second)(name, module, given, passed)
 
 
 def captured(loaded, inputs) -> list[Captured]:
@@ -81,9 +95,8 @@ def captured(loaded, inputs) -> list[Captured]:
         loaded.module.eval()
         try:
             for name, m in found.items():
-                behind = m.out_proj if _is_first(m) else m.norm
                 handles += [m.register_forward_pre_hook(keep(given, name), with_kwargs=True),
-                            behind.register_forward_pre_hook(keep(passed, name), with_kwargs=True)]  # fmt: skip
+                            behind(m).register_forward_pre_hook(keep(passed, name), with_kwargs=True)]  # fmt: skip
             copy = {**inputs} if isinstance(inputs, Mapping) else inputs.clone()
             loaded.call(loaded.module, copy) if loaded.call else loaded.run(copy)
         finally:
@@ -96,10 +109,7 @@ def captured(loaded, inputs) -> list[Captured]:
             raise InputError(
                 f"{len(found)} scans, of which {len(idle)} did not run", "scans that run on the input"
             )
-        return [
-            (_first if _is_first(m) else _second)(name, m, given[name][:1], passed[name][:1])
-            for name, m in found.items()
-        ]
+        return [captured_block(name, m, given[name][:1], passed[name][:1]) for name, m in found.items()]
 
 
 def _plain(x) -> np.ndarray:

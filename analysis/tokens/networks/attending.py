@@ -32,13 +32,24 @@ class Attended:
     scale: float
     rotary: tuple | None = None
 
+    def influence(self):
+        """(B, t, t) tensor: mean over heads of weight times length of value, each row divided by its sum: the share of
+        what a token takes that comes from each other one. None where the weights were not made."""
+        if self.weights is None:
+            return None
+        taken = (self.weights * self.values.norm(dim=-1)[:, :, None]).mean(dim=1)
+        return taken / taken.sum(dim=-1, keepdim=True).clamp(min=1e-30)
+
 
 class Attending:
     """What one attention module is to do in one pass. `bias(mask, queries)` gives what is added to the logits, or None;
-    `wanted` : whether the weights are to be made. `change(keys, values)` gives what is read in their place."""
+    `wanted` : whether the weights are to be made. `change(keys, values)` gives what is read in their place. `followed`
+    : tokens are taken away in it, so that there have to be as many keys as queries."""
 
-    def __init__(self, bias: Callable, wanted: bool, change: Callable | None = None) -> None:
-        self.bias, self.wanted, self.change = bias, wanted, change
+    def __init__(
+        self, bias: Callable, wanted: bool, change: Callable | None = None, followed: bool = True
+    ) -> None:
+        self.bias, self.wanted, self.change, self.followed = bias, wanted, change, followed
         self.done: Attended | None = None
 
     def __call__(self, query, key, value, mask, scale: float):
@@ -48,6 +59,12 @@ class Attending:
         if key.shape[1] != query.shape[1]:
             groups = query.shape[1] // key.shape[1]
             key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+        if self.followed and key.shape[2] != query.shape[2]:
+            raise InputError(
+                f"attention of {query.shape[2]} queries to {key.shape[2]} keys",
+                "as many keys as queries: each token asks, and each is read",
+                "Attention to pooled keys or to another sequence is not taken apart",
+            )  # fmt: skip
         if self.change is not None:
             key, value = self.change(key, value)
         bias, weights = self.bias(mask, query), None
@@ -80,7 +97,7 @@ def _registered(module, query, key, value, attention_mask, scaling=None, **other
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
     attend = _active.get(id(module))
     if attend is None:  # attention outside the blocks that are followed, a text tower beside a picture tower
-        attend = Attending(lambda mask, _q: mask, wanted=False)
+        attend = Attending(lambda mask, _q: mask, wanted=False, followed=False)
     return attend(query, key, value, attention_mask, scale), None
 
 
@@ -88,9 +105,13 @@ def _registered(module, query, key, value, attention_mask, scaling=None, **other
 def followed(model, attention: dict[int, object]) -> Iterator[dict[int, Attending]]:
     """The attention modules `attention`, by the number of their block, compute through `_active` inside the block; the
     caller puts an Attending there before each. Everything is as before afterwards, also after an exception."""
-    configs = {
-        id(m.config): m.config for m in model.modules() if hasattr(getattr(m, "config", None), "to_dict")
-    }
+    configs = (
+        {}
+        if not attention
+        else {
+            id(m.config): m.config for m in model.modules() if hasattr(getattr(m, "config", None), "to_dict")
+        }
+    )
     before = {key: getattr(c, "_attn_implementation", None) for key, c in configs.items()}
     own = [a for a in attention.values() if not hasattr(getattr(a, "config", None), "to_dict")]
     try:

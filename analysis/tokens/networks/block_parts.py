@@ -1,14 +1,17 @@
-"""The parts of a pre-norm transformer block, by the names that libraries give them.
+"""The parts of a pre-norm block, by the names that libraries give them.
 
-    x ← x + s₁ · attention(norm₁ x);   x ← x + s₂ · mlp(norm₂ x)
+    transformer     x ← x + s₁ · attention(norm₁ x);   x ← x + s₂ · mlp(norm₂ x)
+    state space     x ← x + scan(norm₁ x)                                              (Mamba, Mamba2)
 
 s₁, s₂ being learned scales where the block has them. A block of other parts (norms behind, attention and MLP side by
-side, a second attention) is not among them.
+side, a second attention, attention inside windows) is not among them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import numpy as np
 
 from analysis.errors import InputError
 
@@ -36,21 +39,31 @@ KNOWN = (
     ("norm1", "attn", "norm2", "mlp", "ls1", "ls2"),  # networks of one's own in the manner of timm
     ("norm1", "attn", "norm2", "mlp", "", ""),
 )
+SCANS = (("norm", "mixer"),)  # norm and selective scan: Mamba, Mamba2
+WINDOWED = (
+    "window_size",
+    "shift_size",
+)  # of a block or its attention: tokens read those of their window only
 OTHER_PARTS = ("crossattention", "ln_cross_attn", "cross_attn", "encoder_attn")
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block; the modules themselves. `name` as taps have it."""
+    """One block; the modules themselves. `name` as taps have it. Of a block that scans `attention` is its scan, and
+    there is no MLP."""
 
     name: str
     module: object
     norm1: object
     attention: object
-    norm2: object
-    mlp: object
+    norm2: object = None
+    mlp: object = None
     scale1: object = None
     scale2: object = None
+
+    @property
+    def scans(self) -> bool:
+        return self.mlp is None
 
 
 def stacks_of(model) -> dict[str, list[Block]]:
@@ -75,11 +88,17 @@ def blocks_of(model, stack: str | None = None) -> tuple[str, list[Block]]:
     found = stacks_of(model)
     if stack is not None and stack in found:
         return stack, found[stack]
+    if not found and (windowed := _windowed(model)):
+        raise InputError(
+            f"{type(model).__name__} has attention in windows ({windowed})",
+            "blocks in which every token reads all others: a token taken away would leave a hole in its window",
+            "Its tokens cannot be taken away; the rows of its taps stand for tokens instead",
+        )  # fmt: skip
     if not found or stack is not None:
         raise InputError(
             f"{type(model).__name__} has no stack of transformer blocks" + (f" called '{stack}'" if stack else ""),
             "blocks of a norm, attention, a norm and an MLP (ViT, DeiT, DINOv2, CLIP, SigLIP, GPT-2, Llama, Mixtral, "
-            "LLaVA or a network of one's own with the same parts)"
+            "LLaVA or a network of one's own with the same parts), or of a norm and a scan (Mamba)"
             + (f"; it has {', '.join(found)}" if found else ""),
             "Choose a tap of such a network",
         )  # fmt: skip
@@ -87,9 +106,24 @@ def blocks_of(model, stack: str | None = None) -> tuple[str, list[Block]]:
     return name, found[name]
 
 
+def _windowed(model) -> str:
+    """The first module with windows and their side; "" without any."""
+    for name, module in model.named_modules():
+        side = getattr(module, "window_size", None)
+        if name and side is not None and not callable(side):
+            return f"{name}: {side if isinstance(side, int) else ' x '.join(map(str, np.ravel(side)))}"
+    return ""
+
+
 def _block(name: str, module) -> Block | None:
     if any(getattr(module, other, None) is not None for other in OTHER_PARTS):
         return None
+    if any(hasattr(m, w) for m in (module, getattr(module, "attn", None)) for w in WINDOWED):
+        return None
+    for norm1, scan in SCANS:
+        parts = getattr(module, norm1, None), getattr(module, scan, None)
+        if all(callable(p) for p in parts) and hasattr(parts[1], "A_log"):
+            return Block(name, module, *parts)
     for norm1, attention, norm2, mlp, scale1, scale2 in KNOWN:
         parts = [getattr(module, part, None) for part in (norm1, attention, norm2, mlp)]
         scales = [getattr(module, part, None) if part else None for part in (scale1, scale2)]

@@ -2,63 +2,85 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
 
 from analysis.tokens.view import CLASS, PADDING, PATCH, REGISTER, TEXT, TokenLayout
 
+MOST_LEADING = 64  # class token, registers and prompts together
+CLASS_NAME = re.compile(r"cls|class_?(token|emb)")
+
 
 def layout_of(model, stack: str, inputs, tokens: int) -> TokenLayout:
     """Of the `tokens` that the first block of `stack` is given for prepared `inputs` (tensor or mapping of tensors).
 
-    Patches may be removed; in a network of text only, every token but the first and the last of a sample may. A network
-    that is not of the transformers library and gets pictures has a class token first if its tokens are one more than a
-    square.
+    Patches may be removed; in a network of text only, every token but the first and the last of a sample may. How many
+    patches there are is read off the layer that cuts the picture; the tokens before them are a class token, if the
+    network has one, and registers or prompts. Without such a layer the patches are the most that lie like the picture,
+    and where there is no picture the first token is a class token if a parameter is named like one.
     """
     given = inputs if isinstance(inputs, Mapping) else {}
     b = len(next(iter(given.values())) if given else inputs)
-    config = _config_of(model, stack)
     words = given.get("input_ids")
     vision = "vision" in stack or words is None
     if words is not None and not vision and words.shape[1] == tokens:
         return _of_text(model, given, words)
-    leading = _leading(config, tokens)
+    pixels = given.get("pixel_values", None if given else inputs)
+    leading, grid = _leading(model, stack, pixels, tokens)
     kinds = np.full((b, tokens), PATCH)
-    kinds[:, : min(leading, 1)] = CLASS
-    kinds[:, 1:leading] = REGISTER
-    grid = _grid(given.get("pixel_values", None if given else inputs), tokens - leading)
+    kinds[:, :leading] = REGISTER
+    if leading == 1 or (leading and _has_class(model)):
+        kinds[:, 0] = CLASS
     cell = np.where(np.arange(tokens) < leading, -1, np.arange(tokens) - leading)
     return TokenLayout(kinds, kinds == PATCH, np.broadcast_to(cell, kinds.shape).copy(), grid)
 
 
-def _config_of(model, stack: str):
-    """The configuration of the part of the model that the stack belongs to."""
-    found, module = getattr(model, "config", None), model
-    for name in stack.split(".") if stack else ():
-        module = module[int(name)] if name.isdigit() else getattr(module, name)
-        found = getattr(module, "config", None) or found
-    return found
+def _leading(model, stack: str, pixels, tokens: int) -> tuple[int, tuple[int, int] | None]:
+    """(tokens before the patches, rows and columns of the patches or None)."""
+    cut = _cut(model, stack, pixels)
+    if cut is not None and 0 <= tokens - cut[0] * cut[1] <= MOST_LEADING:
+        return tokens - cut[0] * cut[1], cut
+    if len(getattr(pixels, "shape", ())) > 2:
+        for leading in range(min(MOST_LEADING, tokens)):
+            grid = _grid(pixels, tokens - leading, exactly=True)
+            if grid is not None and min(grid) > 1:
+                return leading, grid
+    leading = int(_has_class(model))
+    return leading, _grid(pixels, tokens - leading)
 
 
-def _leading(config, tokens: int) -> int:
-    """Tokens before the patches."""
-    kind = str(getattr(config, "model_type", "") or "")
-    if kind == "deit":
-        return 2  # class and distillation
-    if "dinov2" in kind:
-        return 1 + int(getattr(config, "num_register_tokens", 0) or 0)
-    if "siglip" in kind:
-        return 0
-    return 0 if int(tokens**0.5) ** 2 == tokens else 1
+def _cut(model, stack: str, pixels) -> tuple[int, int] | None:
+    """Rows and columns that the layer which makes patches of a picture gives: the first convolution over it whose side
+    is its stride, in the part of the model that the stack belongs to."""
+    import torch
+
+    shape = tuple(getattr(pixels, "shape", ()))
+    if len(shape) < 4:
+        return None
+    near = stack.split(".")[0] + "." if "." in stack else ""
+    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, torch.nn.Conv2d)]
+    for _, m in sorted(layers, key=lambda item: not item[0].startswith(near)):
+        if m.in_channels == shape[1] and tuple(m.kernel_size) == tuple(m.stride) and min(m.stride) > 1:
+            return shape[2] // m.stride[0], shape[3] // m.stride[1]
+    return None
 
 
-def _grid(pixels, patches: int) -> tuple[int, int] | None:
-    """(rows, columns) of the patches, of the proportions of the picture."""
+def _has_class(model) -> bool:
+    """Whether a parameter is named like a class token."""
+    return any(CLASS_NAME.search(name.lower()) for name, _ in model.named_parameters())
+
+
+def _grid(pixels, patches: int, exactly: bool = False) -> tuple[int, int] | None:
+    """(rows, columns) of the patches, of the proportions of the picture; `exactly` its own."""
     shape = tuple(getattr(pixels, "shape", ()))
     high, wide = shape[-2:] if len(shape) >= 3 else (1, 1)
     rows = round((patches * high / max(wide, 1)) ** 0.5)
-    return (rows, patches // rows) if rows and rows * (patches // rows) == patches else None
+    if not rows or rows * (patches // rows) != patches:
+        return None
+    grid = rows, patches // rows
+    return None if exactly and grid[0] * wide != grid[1] * high else grid
 
 
 def _of_text(model, given, words) -> TokenLayout:
@@ -68,16 +90,30 @@ def _of_text(model, given, words) -> TokenLayout:
     config = getattr(model, "config", None)
     image = getattr(config, "image_token_id", None) or getattr(config, "image_token_index", None)
     kinds = np.where(there, TEXT, PADDING)
-    cell, grid, free = np.full(ids.shape, -1), None, None
+    cell, grid, frames, free = np.full(ids.shape, -1), None, 1, None
     if image is not None and (ids == image).any():
         pictured = there & (ids == image)
         kinds[pictured] = PATCH
         cell = np.where(pictured, np.cumsum(pictured, axis=1) - 1, -1)
-        counts = set(pictured.sum(axis=1).tolist())
-        grid = _grid(given.get("pixel_values"), counts.pop()) if len(counts) == 1 else None
+        grid, frames = _of_pictures(model, given.get("pixel_values"), pictured)
         free = pictured
     else:
         first, last = there.argmax(axis=1), there.shape[1] - 1 - there[:, ::-1].argmax(axis=1)
         every = np.arange(there.shape[1])
         free = there & (every > first[:, None]) & (every < last[:, None])
-    return TokenLayout(kinds, free, cell, grid, causal=True)
+    return TokenLayout(kinds, free, cell, grid, causal=True, frames=frames)
+
+
+def _of_pictures(model, pixels, pictured: np.ndarray) -> tuple[tuple[int, int] | None, int]:
+    """(grid, pictures of a sample) of the tokens `pictured` (B, T) of pictures among words, one grid below the other;
+    (None, 1) where samples differ in their number."""
+    counts, shape = set(pictured.sum(axis=1).tolist()), tuple(getattr(pixels, "shape", ()))
+    if len(counts) != 1 or len(shape) != 4 or shape[0] % len(pictured):
+        return None, 1
+    count, frames = counts.pop(), max(shape[0] // len(pictured), 1)
+    if count % frames:
+        return None, 1
+    one = _cut(model, "", pixels)
+    if one is None or one[0] * one[1] != count // frames:
+        one = _grid(pixels, count // frames)
+    return (None, 1) if one is None else ((one[0] * frames, one[1]), frames)

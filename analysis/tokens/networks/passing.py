@@ -11,14 +11,18 @@ import numpy as np
 from analysis.errors import InputError
 from analysis.tokens.dump import allowed, means_inside, removals
 from analysis.tokens.networks.attending import FAR, Attending
+from analysis.tokens.networks.scanning import scan
 from analysis.tokens.rebuilding import made_from, rebuilds
 from analysis.tokens.rule import AFTER, BETWEEN
 from analysis.tokens.state import GONE, TokenState, after, goes_to, shares, survivors
 from analysis.tokens.view import View
 
 RECORDABLE = ("hidden", "between", "keys", "queries", "values", "attention", "mean keys", "mean attention",
-              "plain keys", "plain queries")  # fmt: skip
-WEIGHTS = frozenset({"attention", "mean attention"})  # what makes the weights of attention wanted
+              "plain keys", "plain queries", "mean influence")  # fmt: skip
+WEIGHTS = frozenset(
+    {"attention", "mean attention", "mean influence"}
+)  # what makes the weights of attention wanted
+OF_SCANS = ("hidden", "between", "mean influence")  # what there is without attention
 
 
 class Passing:
@@ -37,7 +41,7 @@ class Passing:
         self.states: list[TokenState] = []
         self.steps: list = []
         self.layout, self.deciding, self.notes = None, 0.0, []
-        self.recorded: dict[str, list] = {name: [] for name in record}
+        self.recorded: dict[str, list] = {name: [] for name in record if name in network.has}
         self._remove = np.zeros((0, network.layers), int)
 
     @property
@@ -63,8 +67,9 @@ class Passing:
             self._keep("between", x)
             if self._acts(number, BETWEEN):
                 x = self._reduced(number, x, facts, active)
-            added = block.mlp(block.norm2(x))
-            x = x + (added if block.scale2 is None else block.scale2(added))
+            if block.mlp is not None:
+                added = block.mlp(block.norm2(x))
+                x = x + (added if block.scale2 is None else block.scale2(added))
             if number in self.altered:
                 x = self.altered[number](hidden_states, x)
             if self._acts(number, AFTER):
@@ -109,6 +114,10 @@ class Passing:
         return self.rule is not None and self.rule.place == place and bool(self._remove[:, number].any())
 
     def _attend(self, number: int, block, x, facts, active):
+        if block.scans:
+            out, self._attended = scan(block, x, facts, self.state.valid, self._wanted(number))
+            self._keep("mean influence", self._attended and of_attention(self._attended, "mean influence"))
+            return out
         attend = Attending(self._bias, self._wanted(number), self.change and partial(self.change, number))
         out = self._through(block, x, facts, active, attend)
         done = attend.done
@@ -254,6 +263,8 @@ def of_attention(done, name: str):
     """What is called `name` of an `Attended`; None where it was not made."""
     if name.startswith("plain "):
         return _turned_back(of_attention(done, name.removeprefix("plain ")), done.rotary)
+    if name == "mean influence":
+        return done.influence()
     whole = name.removeprefix("mean ")
     values = {
         "keys": done.keys,

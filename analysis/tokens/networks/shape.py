@@ -6,27 +6,60 @@ import numpy as np
 
 from analysis.errors import InputError
 from analysis.tokens.arithmetic import NetworkShape
+from analysis.tokens.view import PATCH, TEXT
 
 
 def shape_of(network, inputs) -> NetworkShape:
     """Of a TokenNetwork, from one pass of prepared inputs: widths from what its blocks compute, the MLP and everything
     outside the blocks from their weights (a linear layer of n by m costs n m for every token or patch that it reads).
-    Of experts those that a token is sent to are counted.
+    Of experts those that a token is sent to are counted; of what makes tokens of pictures among words, its weights for
+    every one of these, and not its own attention.
 
     Raises InputError where an MLP has no linear layers.
     """
     run = network.run(inputs, record=("hidden", "queries"))
     width, tokens = run.recorded["hidden"][0].shape[2], run.layout.kinds.shape[1]
+    if not network.attends:
+        return _of_scans(network, width)
     heads = run.recorded["queries"][0].shape[1] * run.recorded["queries"][0].shape[3]
     block = network.blocks[0]
     keys = _keys_width(block.attention, heads)
-    inside = {id(p) for b in network.blocks for p in b.module.parameters()}
     weights, hidden = _mlp(block.mlp, width)
-    outside = [p for p in network.loaded.module.parameters() if id(p) not in inside and p.ndim >= 2]
+    outside = [p for p in _outside(network) if not _looked_up(network, p)]
     patches = int(run.layout.free[0].sum()) if run.layout.grid else tokens
-    patch = sum(p.numel() * (patches if p.ndim == 4 else 1) for p in outside if not _looked_up(network, p))
+    words = bool(
+        (run.layout.kinds == TEXT).any() and (run.layout.kinds == PATCH).any()
+    )  # pictures among words
+    readout = _readout(network.loaded.module)
+    patch = sum(p.numel() * (patches if p.ndim == 4 or (words and p is not readout) else 1) for p in outside)
     return NetworkShape(
         len(network.blocks), width, heads, keys, hidden, weights / (width * hidden), float(patch)
+    )
+
+
+def _outside(network) -> list:
+    """Weights that are not of its blocks."""
+    inside = {id(p) for b in network.blocks for p in b.module.parameters()}
+    return [p for p in network.loaded.module.parameters() if id(p) not in inside and p.ndim >= 2]
+
+
+def _readout(module):
+    """The weight that words are read out with, where the network says so."""
+    find = getattr(module, "get_output_embeddings", None)
+    found = find() if find is not None else None
+    return getattr(found, "weight", None)
+
+
+def _of_scans(network, width: int) -> NetworkShape:
+    """Everything is linear in the tokens: the projections and the filter, and three multiply-adds for every number of
+    the state of every channel (it decays, takes up, and is read)."""
+    scan = network.blocks[0].attention
+    weights = sum(p.numel() for n, p in scan.named_parameters() if p.ndim >= 2 and n != "A_log")
+    channels = scan.out_proj.in_features
+    state = getattr(scan, "ssm_state_size", None) or scan.A_log.shape[-1]
+    fixed = sum(p.numel() for p in _outside(network) if not _looked_up(network, p))
+    return NetworkShape(
+        len(network.blocks), width, 0, (weights + 3.0 * channels * state) / (2 * width), 0, 0, float(fixed)
     )
 
 

@@ -1,4 +1,4 @@
-"""A transformer run block by block, with tokens really taken away inside it.
+"""A network run block by block, with tokens really taken away inside it: a transformer, or one of scans (Mamba).
 
 The network's own forward pass does everything outside the blocks. Inside, the parts of a block are called one by one,
 so that a rule can act between attention and MLP or behind the block; the tokens it takes away are gone, and later
@@ -21,7 +21,7 @@ from analysis.sources.loaded_model import FORWARD_FAILURES, LoadedModel, logits_
 from analysis.tokens.networks.attending import followed
 from analysis.tokens.networks.block_parts import blocks_of
 from analysis.tokens.networks.layouts import layout_of
-from analysis.tokens.networks.passing import Passing
+from analysis.tokens.networks.passing import OF_SCANS, RECORDABLE, Passing
 from analysis.tokens.oracle import read_in_the_end
 from analysis.tokens.rule import Rule
 from analysis.tokens.schedule import Schedule
@@ -63,6 +63,8 @@ class TokenNetwork:
     def __init__(self, loaded: LoadedModel, items, stack: str | None = None) -> None:
         self.loaded = loaded
         self.stack, self.blocks = blocks_of(loaded.module, stack)
+        self.attends = not any(b.scans for b in self.blocks)
+        self.has = RECORDABLE if self.attends else OF_SCANS
         self._refuse_other(loaded.prepare(list(items)))
 
     @property
@@ -78,7 +80,8 @@ class TokenNetwork:
         """One pass of prepared `inputs`. `record` : names of `passing.RECORDABLE`. `repack` : rotary positions are
         numbered anew after each removal, instead of staying. `given` : (B, T, …) arrays by name that the rule may ask
         for; a rule that wants an "oracle" and is given none is told what the answer reads in the last layer of a pass
-        before this one. `altered` : by number of a block, None where it is left out, or a function of what stands
+        before this one; a network of scans has OF_SCANS alone, and what else is asked for is not among what was
+        recorded. `altered` : by number of a block, None where it is left out, or a function of what stands
         before and behind it (tensors) that says what stands behind it instead; without a rule. `change(layer,
         keys, values)` : of tensors (B, heads, t, e), what attention reads in their place.
 
@@ -88,6 +91,7 @@ class TokenNetwork:
 
         if altered and rule is not None:
             raise InputError("a rule together with altered blocks", "one of the two")
+        self._refuse_rule(rule, set(given or ()))
         if rule is not None and schedule is not None and "oracle" in rule.needs - set(given or ()):
             before = self.run(inputs, record=("mean attention",))
             scores = read_in_the_end(before.recorded["mean attention"][-1], before.layout)
@@ -113,6 +117,21 @@ class TokenNetwork:
             time.perf_counter() - start, passing.deciding, tuple(dict.fromkeys(passing.notes)),
         )  # fmt: skip
 
+    def refused(self, rule: Rule, given: set[str] = frozenset()) -> tuple[str, ...]:
+        """What the rule looks at that this network does not have, nor is `given`."""
+        needs = {n.removeprefix("next ") for n in rule.needs} - given
+        return tuple(sorted(needs - set(self.has) - ({"oracle"} if self.attends else set())))
+
+    def _refuse_rule(self, rule: Rule | None, given: set[str]) -> None:
+        missing = () if rule is None else self.refused(rule, given)
+        if missing:
+            raise InputError(
+                f"{rule.title} looks at {', '.join(missing)}, and {type(self.loaded.module).__name__} mixes its tokens "
+                "by scans: it has no attention",
+                "a rule that looks at the tokens or at what they take of each other",
+                "Choose token norm, received influence, pooling, or random or even keep",
+            )  # fmt: skip
+
     def layout(self, inputs, tokens: int) -> TokenLayout:
         """What the `tokens` of the prepared inputs are."""
         return layout_of(self.loaded.module, self.stack, inputs, tokens)
@@ -125,7 +144,8 @@ class TokenNetwork:
             for m in training:
                 m.training = False
             try:
-                with followed(module, {i: b.attention for i, b in enumerate(self.blocks)}) as active:
+                attention = {i: b.attention for i, b in enumerate(self.blocks) if not b.scans}
+                with followed(module, attention) as active:
                     for i, block in enumerate(self.blocks):
                         block.module.forward = passing.forward_of(i, block, active)
                     yield
@@ -180,7 +200,7 @@ class TokenNetwork:
             raise InputError(
                 f"run block by block, {type(self.loaded.module).__name__} gives other answers than by itself",
                 "blocks that are norm, attention, norm and MLP with two shortcuts and nothing else",
-                "Its tokens cannot be taken away; the attention atlas may still read it",
+                "Its tokens cannot be taken away; the rows of its taps stand for tokens instead",
             )  # fmt: skip
 
 

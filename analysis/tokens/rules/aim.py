@@ -88,7 +88,7 @@ def importance(view: View, settings: PagerankSettings) -> np.ndarray:
 def merge_neighbours(view: View, remove: np.ndarray) -> Step:
     """Rounds of matching between odd and even places, each of at most half of the free tokens that are left."""
     state, x, left = view.state, view["hidden"], remove.copy()
-    step = Step(stay(state), np.full(state.at.shape, np.nan))
+    step = None
     frame = _frame(view)
     while (left > 0).any():
         free = np.where(
@@ -107,8 +107,9 @@ def merge_neighbours(view: View, remove: np.ndarray) -> Step:
         gone = before.counts - state.counts
         if not gone.any():
             break
-        step, left = then(step, one), np.where(gone > 0, left - gone, 0)
-    return step
+        step = one if step is None else then(step, one)
+        left = np.where(gone > 0, left - gone, 0)
+    return Step(stay(view.state), np.full(view.state.at.shape, np.nan)) if step is None else step
 
 
 def _frame(view: View) -> np.ndarray:

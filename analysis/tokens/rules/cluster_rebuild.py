@@ -95,7 +95,7 @@ def decide(view: View, remove: np.ndarray, settings: ClusterSettings, rng) -> St
     for samples in _alike(free, view.cell, remove):
         places = np.flatnonzero(free[samples[0]])
         where = _where(view, samples[0], places)
-        start = _start(where, len(places) - int(remove[samples[0]]))
+        start = _start(where, max(len(places) - int(remove[samples[0]]), 1))
         at = np.ix_(samples, places)
         group[at], means = local_clusters(x[at], state.size[at], where, start, settings.rounds)
         own = np.take_along_axis(means, group[at][:, :, None], axis=1)

@@ -29,6 +29,7 @@ import numpy as np
 from analysis.spec import param
 from analysis.tokens.choosing import bipartite, gathered, then, unit_rows
 from analysis.tokens.rule import AFTER, Rule
+from analysis.tokens.rules.received_attention import received_mass
 from analysis.tokens.rules.tome import halves
 from analysis.tokens.state import GONE, Step, after, goes_to, grouped_sums, merged, survivors
 from analysis.tokens.view import View
@@ -78,7 +79,8 @@ def weights(x, received, size, settings: MctfSettings):
 
 def decide(view: View, remove: np.ndarray, settings: MctfSettings, rng) -> Step:
     state, x = view.state, view["hidden"]
-    received = np.where(state.valid, view[view.ahead].mean(axis=1), np.inf)
+    read_by = received_mass(view[view.ahead], state.valid)  # padding reads nothing that counts
+    received = np.where(state.valid, read_by / np.maximum(state.counts, 1)[:, None], np.inf)
     first, second = halves(view.free)
     half = -(-remove // 2) if settings.both_ways else remove
     one = bipartite(state, first, second, weights(x, received, state.size, settings), half)

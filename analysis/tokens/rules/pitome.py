@@ -56,6 +56,7 @@ def energies(cosines: np.ndarray, free: np.ndarray, margin: float, below: float,
 
 def decide(view: View, remove: np.ndarray, settings: PitomeSettings, rng) -> Step:
     keys, free = unit_rows(view["mean keys"]), view.free
+    remove = np.minimum(remove, free.sum(axis=1) // 2)  # the order goes on with tokens that may not be merged
     margin = settings.margin * (1 - view.layer / view.layers)
     energy = energies(keys @ keys.transpose(0, 2, 1), free, margin, settings.below, settings.energy)
     rank = rank_among(np.where(free, energy, -np.inf), free)
