@@ -1,0 +1,31 @@
+"""One token of a film, large: what is inside it as it is, everything else faded."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.results import TokenFilm
+from dashboard.figures.film_marks import OPENED, inside
+from dashboard.figures.film_panels import base_picture, on_cells, on_grid, png, widened
+
+SIDE, FADED = 320, 0.8  # pixels of the longer side; of the ground over what is not inside
+
+
+def opened_picture(result: TokenFilm, at: tuple[int, int], theme: str) -> str:
+    """The picture as a data address; "" of a text, and of a token that is gone."""
+    here = inside(result, *at)
+    if not on_grid(result) or not here.any():
+        return ""
+    pixels = max(SIDE // max(result.grid), 4)
+    base, cells = base_picture(result, pixels), on_cells(result, here, False)
+    ground = np.float32(30 if theme == "dark" else 240)
+    out = np.where(widened(cells, pixels)[..., None], base, (1 - FADED) * base + FADED * ground)
+    line = np.array([int(OPENED[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
+    thick, edge = max(pixels // 16, 2), np.pad(cells, 1)
+    for shift, axis in ((1, 0), (-1, 0), (1, 1), (-1, 1)):
+        beside = np.roll(edge, shift, axis)[1:-1, 1:-1]
+        rim = widened(cells & ~beside, pixels)
+        down, along = np.indices(rim.shape) % pixels
+        place = down if axis == 0 else along
+        out[rim & ((place < thick) if shift == 1 else (place >= pixels - thick))] = line
+    return png((out + np.float32(0.5)).astype(np.uint8))
