@@ -48,7 +48,7 @@ def recall_words(film: TokenFilm, boxes: str) -> str:
 def opened_words(film: TokenFilm, at: tuple[int, int]) -> str:
     """What the opened token is, and every input token inside it."""
     step, token = at
-    owner, name = np.asarray(film.owner), where(film, token)
+    owner, name = np.asarray(film.owner), where(film, token).removeprefix("token ")
     here = np.flatnonzero(inside(film, step, token))
     after = f"after {film.names[step]}" if step else "in the input"
     if not len(here):
@@ -57,9 +57,7 @@ def opened_words(film: TokenFilm, at: tuple[int, int]) -> str:
         return counted(f"{name} is gone {after}: it was dropped in {went}.").capitalize()
     if len(here) == 1:
         return f"The token of {name} {after} is that one alone."
-    return (
-        f"The token of {name} {after} has {len(here)} of the {owner.shape[1]} inside: {listed(film, here)}."
-    )
+    return f"The token of {name} {after} has {len(here)} of the {owner.shape[1]} tokens inside: {listed(film, here)}."
 
 
 def listed(film: TokenFilm, tokens: np.ndarray) -> str:

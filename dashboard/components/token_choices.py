@@ -9,12 +9,13 @@ import streamlit as st
 from dashboard import errors, state
 from dashboard.browse import token_marks
 from dashboard.figures import token_film
-from dashboard.figures.film_opened import opened_picture
+from dashboard.figures.film_opened import opened_picture, opened_text
 
 OPENED = re.compile(r"\d{1,6}\.\d{1,6}")
 MOST_BOXES = 20
-HINT = "Click a patch to open its token; drag over patches to draw a box."
-HINT_WORDS = "Click a cell to open its token; drag along a line to mark a stretch."
+HANDS = {"open": "Open a token: click it", "box": "Draw a box: drag"}
+HANDS_WORDS = {"open": "Open a token: click it", "box": "Mark a stretch: drag"}
+MODES = {"open": "points", "box": "box"}  # what Plotly is to tell of
 
 
 def opened() -> str:
@@ -26,6 +27,15 @@ def _opened(text: str) -> str:
     if not OPENED.fullmatch(text):
         raise ValueError(text)
     return text
+
+
+def hand(of_words: bool) -> str:
+    """What the pointer does on a film: "open" or "box"."""
+    names = HANDS_WORDS if of_words else HANDS
+    return st.segmented_control(
+        "The pointer on the film", list(names), format_func=names.get, required=True, label_visibility="collapsed",
+        **state.bound("hand", "open", list(names)),
+    )  # fmt: skip
 
 
 def boxes_typed(of_words: bool) -> str:
@@ -72,6 +82,8 @@ def opened_token(film, text: str, key: str) -> None:
             left.image(picture, width="stretch", caption="Inside it")
         with right:
             st.markdown(errors.escape(words))
+            if text_of := opened_text(film, at):
+                st.html(text_of)
             if st.button("Close", icon=":material/close:", key=f"close:{key}"):
                 state.set_params(open=None)
                 st.rerun()

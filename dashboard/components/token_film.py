@@ -12,7 +12,7 @@ from dashboard.browse import token_marks
 from dashboard.browse import token_rules as browse
 from dashboard.components import token_choices
 from dashboard.components.explained_sample import draw as sample_chosen
-from dashboard.parts import figure_block
+from dashboard.parts import export_menu
 
 PATIENCE = 1.0  # seconds that a page waits before it shows a bar: the first question opens the network
 SHOWS = {"tokens": "What is left", "score": "What the rule judged by"}
@@ -131,8 +131,8 @@ def _films(reference: str, path: str, sample: int, asked: Asked) -> None:
             found.append(one)
             st.markdown(browse.sentence(one))
             if not slots:
-                st.caption(token_choices.HINT_WORDS if kept.words else token_choices.HINT)
-            _film(one.film, f"{k}", asked, marked)
+                hand = token_choices.hand(bool(kept.words))
+            _film(one.film, f"{k}", asked, marked, hand)
             slots.append((st.container(), name, settings, one))
     if found:
         _cost(found, path)
@@ -145,18 +145,20 @@ def _films(reference: str, path: str, sample: int, asked: Asked) -> None:
             _answer(reference, sample, name, settings, asked.share, one)
 
 
-def _film(film, key: str, asked: Asked, boxes: str) -> None:
+def _film(film, key: str, asked: Asked, boxes: str, hand: str) -> None:
     look = {"show": asked.show, "opened": asked.opened, "boxes": boxes}
     drawn = figures.on_screen(film, theme=state.theme(), title=False, **look)
-    place = f"film:{key}:{asked.opened}:{boxes}"  # what was picked is in the URL: another chart has nothing picked
-    st.plotly_chart(
-        drawn, theme=None, alt=figures.alt_text(film), config={"displayModeBar": False},
-        selection_mode=("points", "box"), **state.picked(place, lambda event: token_choices.take(film, boxes, event)),
-    )  # fmt: skip
+    drawn.layout.dragmode = "select" if hand == "box" else False
+    place = (
+        f"film:{key}:{hand}:{asked.opened}:{boxes}"  # picked is in the URL: another chart has nothing picked
+    )
+    told = state.picked(place, lambda event: token_choices.take(film, boxes, event))
+    st.plotly_chart(drawn, theme=None, alt=figures.alt_text(film), config={"displayModeBar": False},
+                    selection_mode=token_choices.MODES[hand], **told)  # fmt: skip
     if boxes:
         st.markdown(token_marks.recall_words(film, boxes))
     token_choices.opened_token(film, asked.opened, key)
-    figure_block.files(film, f"film:{key}", **look)
+    export_menu.draw(lambda: film, f"film:{key}", **look)
 
 
 def _answer(reference: str, sample: int, name: str, settings: browse.Settings, share: float, one) -> None:
@@ -182,4 +184,4 @@ def _cost(found: list, path: str) -> None:
     st.plotly_chart(
         drawn, theme=None, key="staircase", alt=figures.alt_text(curve), config={"displayModeBar": False}
     )
-    figure_block.files(curve, "staircase")
+    export_menu.draw(lambda: curve, "staircase")

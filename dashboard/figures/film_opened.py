@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import TokenFilm
+from dashboard.figures.text import markup
 from dashboard.figures.film_marks import OPENED, inside
 from dashboard.figures.film_panels import base_picture, on_cells, on_grid, png, widened
 
@@ -29,3 +30,23 @@ def opened_picture(result: TokenFilm, at: tuple[int, int], theme: str) -> str:
         place = down if axis == 0 else along
         out[rim & ((place < thick) if shift == 1 else (place >= pixels - thick))] = line
     return png((out + np.float32(0.5)).astype(np.uint8))
+
+
+def opened_text(result: TokenFilm, at: tuple[int, int]) -> str:
+    """HTML: the text, what is inside the token marked in it; "" where there are no words, or it is gone."""
+    here = inside(result, *at)
+    if not result.words or not here.any():
+        return ""
+    mark = f'<b style="border-bottom:3px solid {OPENED}">'
+    said = [
+        f"{mark}{_word(w)}</b>" if in_it else _word(w) for w, in_it in zip(result.words, here, strict=True)
+    ]
+    return (
+        '<div style="font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere;max-height:12em;'
+        f'overflow-y:auto">{"".join(said)}</div>'
+    )
+
+
+def _word(text: str) -> str:
+    """A token that can be seen: a line's end has a sign of its own."""
+    return "".join(markup(part) + "↵\n" for part in text.split("\n")[:-1]) + markup(text.split("\n")[-1])

@@ -60,8 +60,10 @@ def pointed(result: TokenFilm, step: int, tokens: Sequence[int], places: Sequenc
 
 
 def _listed(inside: list[int], places: Sequence[str]) -> str:
-    shown = "; ".join(places[t] for t in inside[:MOST_LISTED]) + ("; …" if len(inside) > MOST_LISTED else "")
-    return f"one of {len(inside)} in one token:<br>{shown}"
+    """The first of them, a few in each line: a label as wide as the page would hide the film."""
+    named = [places[t] for t in inside[:MOST_LISTED]] + (["…"] if len(inside) > MOST_LISTED else [])
+    lines = ["; ".join(named[k : k + 2]) for k in range(0, len(named), 2)]
+    return f"one of {len(inside)} in one token:<br>" + ";<br>".join(lines)
 
 
 def marked_places(result: TokenFilm) -> list[str]:

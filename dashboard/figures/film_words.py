@@ -62,7 +62,7 @@ def screen(
     ))  # fmt: skip
     rows = [(float(k), 0.0) for k in range(len(shown))]
     figure.add_traces(film_marks.traces(film_marks.marks(result, opened, boxes), rows, theme))
-    figure.update_layout(hovermode="closest")
+    figure.update_layout(hovermode="closest", hoverdistance=40)
     figure.update_yaxes(
         tickmode="array", tickvals=np.arange(len(shown)), range=[len(shown) - 0.5, -0.5], showline=False, ticks="",
         ticktext=[f"{markup(result.names[s], 22)} · {left(result, int(s))}" for s in shown],

@@ -84,8 +84,8 @@ def screen(result: TokenFilm, theme: Theme, *, show="tokens", opened="", boxes="
     layout = screen_layout(theme, result.title, _one_line(result, show, opened, boxes), show_title=title,
                            height=height or HEAD + PANEL * lines)  # fmt: skip
     layout |= {
-        "images": [image], "margin": {**layout["margin"], "l": 8, "r": 8, "b": 8}, "hovermode": "closest",
-        "dragmode": "select", "newselection": {"line": {"color": theme.text, "width": 1, "dash": "dot"}},
+        "images": [image], "margin": {**layout["margin"], "l": 8, "r": 8, "b": 8},
+        "hovermode": "closest", "hoverdistance": 40, "newselection": {"line": {"color": theme.text, "width": 1, "dash": "dot"}},
         "xaxis": {**bare, "range": [-0.5, size["sizex"] - 0.5]},
         "yaxis": {**bare, "scaleanchor": "x", "range": [size["sizey"] - 0.5, -0.5 - TOP * rows]},
     }  # fmt: skip
@@ -105,11 +105,11 @@ def _sheet(result: TokenFilm, shown, how, show: str, places, pixels: int) -> np.
 
 
 def _titles(result: TokenFilm, shown, places, theme: Theme) -> dict:
-    middle = (result.grid[1] - 1) / 2
+    middle, above = (result.grid[1] - 1) / 2, 0.5 + 0.03 * result.grid[0]
     return {
         "type": "scatter", "mode": "text", "hoverinfo": "skip", "showlegend": False, "cliponaxis": False,
         "x": np.array([right + middle for _, right in places], np.float32),
-        "y": np.array([down - 0.5 for down, _ in places], np.float32), "textposition": "top center",
+        "y": np.array([down - above for down, _ in places], np.float32), "textposition": "top center",
         "text": [f"{markup(result.names[s], 22)} · {left(result, int(s))}" for s in shown],
         "textfont": {"size": 12, "color": theme.muted},
     }  # fmt: skip
