@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import TokenFilm
-from dashboard.figures.text import markup
 from dashboard.figures.film_marks import OPENED, inside
 from dashboard.figures.film_panels import base_picture, on_cells, on_grid, png, widened
+from dashboard.figures.text import markup
 
 SIDE, FADED = 320, 0.8  # pixels of the longer side; of the ground over what is not inside
 

@@ -85,7 +85,8 @@ def screen(result: TokenFilm, theme: Theme, *, show="tokens", opened="", boxes="
                            height=height or HEAD + PANEL * lines)  # fmt: skip
     layout |= {
         "images": [image], "margin": {**layout["margin"], "l": 8, "r": 8, "b": 8},
-        "hovermode": "closest", "hoverdistance": 40, "newselection": {"line": {"color": theme.text, "width": 1, "dash": "dot"}},
+        "hovermode": "closest", "hoverdistance": 40,
+        "newselection": {"line": {"color": theme.text, "width": 1, "dash": "dot"}},
         "xaxis": {**bare, "range": [-0.5, size["sizex"] - 0.5]},
         "yaxis": {**bare, "scaleanchor": "x", "range": [size["sizey"] - 0.5, -0.5 - TOP * rows]},
     }  # fmt: skip
