@@ -160,6 +160,12 @@ def tied(key: str, shown: Any, write: Callable[[Any], None]) -> dict:
     return {"key": key, "on_change": lambda: write(st.session_state.get(key, shown))}
 
 
+def picked(key: str, write: Callable[[Any], None]) -> dict:
+    """Arguments that make a chart hand what a user picks in it to `write`, before the page is drawn again."""
+    key = f"picked:{st.session_state.get(_PAGE, '')}:{key}"
+    return {"key": key, "on_select": lambda: write(st.session_state.get(key))}
+
+
 # ---------------------------------------------------------------------------- going elsewhere
 def link(page: str, **values: Any) -> str:
     """Relative URL of a page with its parameters, to be copied, mailed or put into a href."""

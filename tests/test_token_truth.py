@@ -146,13 +146,14 @@ def test_one_sample_is_run_by_one_pass_of_that_sample():
 
     asked = []
     who = NetworkSubject.__new__(NetworkSubject)
-    run = SimpleNamespace(layout="layout", recorded={})
+    layout = SimpleNamespace(kinds=np.zeros((1, 3), int))
+    run = SimpleNamespace(layout=layout, recorded={})
     who.opened = SimpleNamespace(
         prepared=lambda a, b: asked.append((a, b)) or "inputs",
         network=SimpleNamespace(run=lambda *_, **__: run),
     )
     given, dump = who.one(700)
-    assert (asked, given, dump.layout) == ([(700, 701)], "inputs", "layout")
+    assert (asked, given, dump.layout) == ([(700, 701)], "inputs", layout)
 
 
 def test_an_order_of_layers_is_held_against_what_orders_differ_by():

@@ -10,13 +10,12 @@ C(N - m, k) / C(N, k), and the recall of any box is k / N.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import gammaln
 
-from analysis.errors import ParameterError
+from analysis.tokens.boxes import rectangles_of
 from analysis.tokens.view import TokenLayout
 
 
@@ -94,33 +93,13 @@ def _longest(empty: np.ndarray) -> np.ndarray:
     return best.max(axis=1)
 
 
-BOX = re.compile(r"^\s*(?:rows?\s*)?(\d+)(?:\s*-\s*(\d+))?\s*,\s*(?:columns?\s*)?(\d+)(?:\s*-\s*(\d+))?\s*$")
-
-
 def boxes_of(text: str, rows: int, columns: int) -> np.ndarray | None:
     """(R, C) bool: cells inside any of the boxes "2-4, 3-5; 6, 1-7" (rows, columns; counted from 1); None of "".
 
     Raises ParameterError where that is no box, or one that is not on the picture.
     """
-    parts = [p for p in text.split(";") if p.strip()]
     inside = np.zeros((rows, columns), bool)
-    for part in parts:
-        found = BOX.match(part)
-        if not found:
-            raise ParameterError(
-                f"box = {part.strip()!r}", "rows and columns of patches, such as 2-4, 3-5; several with ; between"
-            )  # fmt: skip
-        top, low, first, last = (int(g) if g else None for g in found.groups())
-        low, last = top if low is None else low, first if last is None else last
-        if not (1 <= top <= low <= rows and 1 <= first <= last <= columns):
-            lies = (
-                f"{rows} rows and {columns} columns of patches"
-                if rows > 1
-                else f"one row of {columns} tokens"
-            )
-            raise ParameterError(
-                f"a box of rows {top} to {low} and columns {first} to {last}",
-                f"one inside the picture, which has {lies}, counted from 1, from the smaller number to the larger",
-            )  # fmt: skip
-        inside[top - 1 : low, first - 1 : last] = True
-    return inside if parts else None
+    boxes = rectangles_of(text, rows, columns)
+    for top, low, first, last in boxes:
+        inside[top : low + 1, first : last + 1] = True
+    return inside if boxes else None

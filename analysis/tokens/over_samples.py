@@ -11,13 +11,14 @@ from analysis.compute.machine import machine
 from analysis.errors import InputError
 from analysis.spec import Cost, Progress
 from analysis.tokens.dump import Simulated, TokenDump, needed, simulate
-from analysis.tokens.rule import Rule, rule, rules
+from analysis.tokens.rule import Rule, rules
+from analysis.tokens.rule_settings import names_in, rule_written
 from analysis.tokens.schedule import schedule
 from analysis.tokens.tap_dump import RUN
 
 ALL, BATCH, OPENING = "all", 16, 6.0  # samples at once; seconds
 HANDFUL = ("tome", "pitome", "mctf", "evit", "class_attention", "even")
-RULES_HELP = "Ids of rules with commas between them, or all; empty: a handful."
+RULES_HELP = "Rules with commas between them, settings in brackets: tome, pitome(margin=0.8). Or all; empty: a handful."
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,17 @@ class Said:
 
 
 def asked_rules(asked: str, controls: bool = False) -> list[Rule]:
-    """The rules of these ids; all are all but random keep, unless `controls`. Raises NotFound."""
+    """The rules of these ids, with settings where they have any (`rule_settings`); all are all but random keep, unless
+    `controls`. Raises NotFound, ParameterError."""
     if asked.strip() == ALL:
         return [one for one in rules().values() if controls or one.id != "random"]
-    asked = asked.strip() or ",".join(HANDFUL)
-    return [rule(name) for name in dict.fromkeys(a.strip() for a in asked.split(",") if a.strip())]
+    named = map(rule_written, names_in(asked.strip() or ",".join(HANDFUL)))
+    return list({one.id: one for one in named}.values())
 
 
 def count_of(asked: str) -> int:
     """How many rules that is, for an estimate of the cost."""
-    return len(rules()) if asked.strip() == ALL else asked.count(",") + 1 if asked.strip() else len(HANDFUL)
+    return len(rules()) if asked.strip() == ALL else len(names_in(asked)) or len(HANDFUL)
 
 
 def handful_note(asked: str) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ class Rule:
     `place` : where in a block it acts; `schedule` : how the tokens to remove are spread over the layers, a name of
     `analysis.tokens.schedule.SPREADS`; `needs` : what it asks the view for (a live network computes nothing else);
     `proportional` : attention afterwards is weighed by the size of tokens (the logarithm of it is added to the logits).
+    `settings` : the dataclass of what can be set, or what makes one of it (`analysis.tokens.rule_settings`).
     `trained` : its published form has trained scores, and what is used instead, in words.
     `own_count` : it takes as many tokens as it finds right (a threshold, a grid); `remove` says where it acts, by being
     above 0, and how many more than the plan would leave are there. `notes` : how it departs from the paper, in words.
@@ -45,7 +46,7 @@ class Rule:
     needs: frozenset[str] = frozenset()
     proportional: bool = False
     most: float = 1.0
-    settings: type = NoSettings
+    settings: Callable[[], object] = NoSettings
     trained: str = ""
     own_count: bool = False
     merges: bool = False

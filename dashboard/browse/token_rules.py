@@ -15,10 +15,12 @@ from analysis.tokens.dump import looked_at, simulate
 from analysis.tokens.film import film
 from analysis.tokens.kept_dump import KeptDump, load
 from analysis.tokens.rule import Rule, rule, rules
+from analysis.tokens.rule_settings import with_settings
 from analysis.tokens.schedule import schedule
 from dashboard.figures.text import number
 
 NONE = "none"
+Settings = tuple[tuple[str, object], ...]  # name and value of what is not a rule's default
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,10 @@ def left_out(path: str) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def shown(path: str, name: str, share: float, sample: int) -> Shown:
-    """A rule on the dump in a file. Raises InputError where the dump lacks what it looks at."""
-    kept, one = opened(path), rule(name)
+def shown(path: str, name: str, share: float, sample: int, settings: Settings = ()) -> Shown:
+    """A rule on the dump in a file. Raises InputError where the dump lacks what it looks at, ParameterError of settings
+    that the rule does not have."""
+    kept, one = opened(path), with_settings(rule(name), dict(settings))
     layers = kept.dump.layers
     found = simulate(kept.dump, one, lambda n: schedule(one.schedule, share, layers, n))
     counts = tuple(int(s.counts[0]) for s in found.states)
@@ -69,6 +72,11 @@ def shown(path: str, name: str, share: float, sample: int) -> Shown:
     made = film(found.states, found.steps, kept.dump.layout, one, picture=kept.picture, words=kept.words,
                 title=f"{one.title}, sample {sample}")  # fmt: skip
     return Shown(one, made, counts, less.linear, less.quadratic, less.total / whole.total, found.notes)
+
+
+def text_of(settings: Settings) -> str:
+    """Settings as a method takes them."""
+    return ", ".join(f"{name}={value}" for name, value in settings)
 
 
 def staircase(found: list[Shown], kept: KeptDump) -> Curve:
@@ -109,5 +117,5 @@ def answer_sentence(answer: Mapping, title: str) -> str:
         f"With the tokens of {title} really removed, {said}; cosine to the full output {number(answer['cosine'])}, "
         f"divergence {number(answer['nats'])} nats. A pass of this one sample takes {1000 * answer['seconds']:.1f} ms "
         f"instead of {1000 * answer['seconds_before']:.1f} ms"
-        + (": of so few tokens deciding costs more than it saves." if slower else ".")
+        + (": with so few tokens, deciding costs more than it saves." if slower else ".")
     )

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import streamlit as st
 
-from dashboard import errors, figures, jobs, state
+from analysis.spec import params_of
+from dashboard import errors, figures, forms, jobs, state
+from dashboard.browse import token_marks
 from dashboard.browse import token_rules as browse
+from dashboard.components import token_choices
 from dashboard.components.explained_sample import draw as sample_chosen
-from dashboard.parts import figure_block, figure_cache
+from dashboard.parts import export_menu
 
 PATIENCE = 1.0  # seconds that a page waits before it shows a bar: the first question opens the network
 SHOWS = {"tokens": "What is left", "score": "What the rule judged by"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Rules with their settings, the share that is left, what colours show, and what is opened and marked."""
+
+    rules: tuple[tuple[str, browse.Settings], ...]
+    share: float
+    show: str
+    opened: str
+    boxes: str
 
 
 def draw() -> None:
@@ -25,9 +41,9 @@ def draw() -> None:
     if path is None:
         return
     with left, errors.shown():
-        names, share, show = _settings(path)
+        asked = _settings(path)
     with right, errors.shown():
-        _films(reference, path, sample, names, share, show)
+        _films(reference, path, sample, asked)
 
 
 def _dump(reference: str, sample: int) -> str | None:
@@ -55,70 +71,112 @@ def _asked(kind: str, work: dict, title: str, key: str) -> dict | None:
     return job.result
 
 
-def _settings(path: str) -> tuple[list[str], float, str]:
-    """Ids of one rule or two, the share that is left, and what is drawn."""
+def _settings(path: str) -> Asked:
     titles = browse.titles(path)
     usual = "tome" if "tome" in titles else next(iter(titles))
     first = st.selectbox(
-        "Rule", list(titles), format_func=titles.get, **state.bound("rule", usual, list(titles))
-    )
+        "Rule", list(titles), format_func=titles.get,
+        **state.bound("rule", usual, list(titles), resets=("s.",)),
+    )  # fmt: skip
     if browse.left_out(path):
         st.caption(browse.left_out(path))
+    chosen = [(first, _own(first, "s."))]
+    rule = browse.rule(first)
+    st.caption(f"**{errors.escape(rule.title)}**: {errors.escape(rule.equation)}.")
+    for said in (rule.trained, *rule.notes):
+        if said:
+            st.caption(errors.escape(said))
     percent = st.slider(
         "Tokens left in the end (%)", 2, 100, step=1,
         help="Of the tokens that may go; class tokens and the like stay. How the removal is spread over the layers is "
         "the rule's own.",
         **state.bound("left", 50, state.between(2, 100, int)),
     )  # fmt: skip
-    others = {browse.NONE: "nothing", **{k: v for k, v in titles.items() if k != first}}
+    others = {browse.NONE: "nothing", **titles}
     second = st.selectbox(
-        "Beside it", list(others), format_func=others.get, **state.bound("beside", browse.NONE, list(others))
-    )
+        "Beside it", list(others), format_func=others.get,
+        help="Another rule on the same sample, or the same with other settings.",
+        **state.bound("beside", browse.NONE, list(others), resets=("b.",)),
+    )  # fmt: skip
+    if second != browse.NONE:
+        chosen.append((second, _own(second, "b.")))
     show = st.segmented_control("Colours", list(SHOWS), format_func=SHOWS.get, required=True,
                                 **state.bound("show", "tokens", list(SHOWS)))  # fmt: skip
-    rule = browse.rule(first)
-    st.caption(f"**{errors.escape(rule.title)}**: {errors.escape(rule.equation)}.")
-    for said in (rule.trained, *rule.notes):
-        if said:
-            st.caption(errors.escape(said))
-    return [first, *([second] if second != browse.NONE else [])], percent / 100, show
+    boxes = token_choices.boxes_typed(bool(browse.opened(path).words))
+    return Asked(tuple(chosen), percent / 100, show, token_choices.opened(), boxes)
 
 
-def _films(reference: str, path: str, sample: int, names: list[str], share: float, show: str) -> None:
-    found = []
-    note = browse.opened(path).note
-    if note:
-        st.caption(errors.escape(note))
-    for name in names:
+def _own(name: str, prefix: str) -> browse.Settings:
+    """The rule's own settings that are not its defaults."""
+    rule = browse.rule(name)
+    if not params_of(rule.settings):
+        return ()
+    with st.expander(f"Settings of {rule.title}", icon=":material/tune:"):
+        return tuple(sorted(forms.draw(rule.settings, across=1, prefix=prefix).items()))
+
+
+def _films(reference: str, path: str, sample: int, asked: Asked) -> None:
+    found, slots = [], []
+    kept = browse.opened(path)
+    if kept.note:
+        st.caption(errors.escape(kept.note))
+        token_choices.other_taps(reference)
+    marked = ""  # boxes that cannot be are said once, and films are drawn without them
+    for k, (name, settings) in enumerate(asked.rules):
         with errors.shown():
-            one = browse.shown(path, name, share, sample)
+            one = browse.shown(path, name, asked.share, sample, settings)
+            if not found:
+                with errors.shown():
+                    token_marks.boxed(one.film, asked.boxes)
+                    marked = asked.boxes
             found.append(one)
             st.markdown(browse.sentence(one))
-            _film(one, name, show)
-            for note in one.notes:
-                st.caption(errors.escape(note))
-            answer = _asked(
-                "token_run", {"input": reference, "sample": sample, "rule": name, "share": share},
-                "Tokens: the network answers", f"token run {name}",
-            )  # fmt: skip
-            if answer is not None:
-                st.markdown(browse.answer_sentence(answer, one.rule.title))
+            if not slots:
+                hand = token_choices.hand(bool(kept.words))
+            _film(one.film, f"{k}", asked, marked, hand)
+            slots.append((st.container(), name, settings, one))
     if found:
         _cost(found, path)
     st.caption(
         "Films are run on what the network had without any removal; the answer is the network's own with the tokens "
-        "gone. Up to the first removal both decide alike. A film with its null, to be taken away: *Rules*."
+        "gone. Up to the first removal both decide alike."
     )
+    for slot, name, settings, one in slots:  # films first: nobody waits at the slider for the network
+        with slot, errors.shown():
+            _answer(reference, sample, name, settings, asked.share, one)
 
 
-def _film(one, name: str, show: str) -> None:
-    theme = state.theme()
-    drawn = figure_cache.figure(
-        "film", one.film, lambda: figures.on_screen(one.film, theme=theme, show=show, title=False), theme=theme,
-        show=show,
-    )  # fmt: skip
-    st.plotly_chart(drawn, theme=None, key=f"film:{name}", alt=figures.alt_text(one.film),
-                    config={"displayModeBar": False})  # fmt: skip
+def _film(film, key: str, asked: Asked, boxes: str, hand: str) -> None:
+    look = {"show": asked.show, "opened": asked.opened, "boxes": boxes}
+    drawn = figures.on_screen(film, theme=state.theme(), title=False, **look)
+    drawn.layout.dragmode = "select" if hand == "box" else False
+    place = (
+        f"film:{key}:{hand}:{asked.opened}:{boxes}"  # picked is in the URL: another chart has nothing picked
+    )
+    told = state.picked(place, lambda event: token_choices.take(film, boxes, event))
+    st.plotly_chart(drawn, theme=None, alt=figures.alt_text(film), config={"displayModeBar": False},
+                    selection_mode=token_choices.MODES[hand], **told)  # fmt: skip
+    if boxes:
+        st.markdown(token_marks.recall_words(film, boxes))
+    token_choices.opened_token(film, asked.opened, key)
+    export_menu.draw(lambda: film, f"film:{key}", **look)
+
+
+def _answer(reference: str, sample: int, name: str, settings: browse.Settings, share: float, one) -> None:
+    for note in one.notes:
+        st.caption(errors.escape(note))
+    work = {"input": reference, "sample": sample, "rule": name, "share": share}
+    work |= {"settings": dict(settings)} if settings else {}
+    answer = _asked("token_run", work, "Tokens: the network answers", f"token run {name}{settings}")
+    if answer is not None:
+        st.markdown(browse.answer_sentence(answer, one.rule.title))
+    if st.button(
+        "This film with its null, to be cited", icon=":material/open_in_new:", key=f"cite:{name}{settings}"
+    ):
+        given = {"sample": sample, "rule": name, "share": share, "settings": browse.text_of(settings)}
+        state.go(
+            "tokens", view="rules", ask="token_film", tap=reference, **{f"p.{k}": v for k, v in given.items()}
+        )
 
 
 def _cost(found: list, path: str) -> None:
@@ -127,4 +185,4 @@ def _cost(found: list, path: str) -> None:
     st.plotly_chart(
         drawn, theme=None, key="staircase", alt=figures.alt_text(curve), config={"displayModeBar": False}
     )
-    figure_block.files(curve, "staircase")
+    export_menu.draw(lambda: curve, "staircase")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import TokenFilm
+from dashboard.figures import film_marks
 from dashboard.figures.film_panels import group_colour, groups_of, look, scored, scores
 from dashboard.figures.film_reading import left, marked_places, pointed, steps_shown
 from dashboard.figures.paper import Page
@@ -28,7 +29,16 @@ def _word_states(result: TokenFilm, show: str) -> tuple[np.ndarray, np.ndarray]:
     return np.where(owner < 0, np.nan, out), shown
 
 
-def screen(result: TokenFilm, theme: Theme, said: tuple[str, ...], show: str, height, title: bool):
+def screen(
+    result: TokenFilm,
+    theme: Theme,
+    said: tuple[str, ...],
+    show: str,
+    height,
+    title: bool,
+    opened="",
+    boxes="",
+):
     import plotly.graph_objects as go
 
     values, shown = _word_states(result, show)
@@ -41,17 +51,18 @@ def screen(result: TokenFilm, theme: Theme, said: tuple[str, ...], show: str, he
     colours = (
         {"colorscale": "Viridis"} if heated else {"colorscale": stops, "zmin": -0.5, "zmax": len(names) - 0.5}
     )
+    figure.add_trace(_targets(result, shown, values.shape[1]))
     grey = "rgb({},{},{})".format(*how.ground)
     figure.add_trace(go.Heatmap(
         z=np.where(np.isnan(values), np.float32(0), np.float32(np.nan)), colorscale=[[0, grey], [1, grey]],
         showscale=False, hoverinfo="skip", xgap=1, ygap=2,
     ))  # fmt: skip
-    places = marked_places(result)
-    text = [pointed(result, int(s), range(values.shape[1]), places) for s in shown]
     figure.add_trace(go.Heatmap(
-        z=values.astype(np.float32), showscale=heated, hoverongaps=False, xgap=1, ygap=2, hovertext=text,
-        hovertemplate="%{hovertext}<extra></extra>", **colours,
+        z=values.astype(np.float32), showscale=heated, hoverinfo="skip", xgap=1, ygap=2, **colours,
     ))  # fmt: skip
+    rows = [(float(k), 0.0) for k in range(len(shown))]
+    figure.add_traces(film_marks.traces(film_marks.marks(result, opened, boxes), rows, theme))
+    figure.update_layout(hovermode="closest", hoverdistance=40)
     figure.update_yaxes(
         tickmode="array", tickvals=np.arange(len(shown)), range=[len(shown) - 0.5, -0.5], showline=False, ticks="",
         ticktext=[f"{markup(result.names[s], 22)} · {left(result, int(s))}" for s in shown],
@@ -63,7 +74,19 @@ def screen(result: TokenFilm, theme: Theme, said: tuple[str, ...], show: str, he
     return figure
 
 
-def paper(result: TokenFilm, page: Page, how, show: str) -> None:
+def _targets(result: TokenFilm, shown: np.ndarray, tokens: int) -> dict:
+    """A mark on every cell, unseen, with what the pointer says: the first trace, as a page is told of marks only."""
+    down, along = (m.ravel().astype(np.float32) for m in np.indices((len(shown), tokens)))
+    places, unseen = marked_places(result), {"marker": {"opacity": 0}}
+    return {
+        "type": "scatter", "mode": "markers", "showlegend": False, "x": along, "y": down,
+        "hovertext": [said for s in shown for said in pointed(result, int(s), range(tokens), places)],
+        "marker": {"size": 12, "opacity": 0, "symbol": "square"}, "selected": unseen, "unselected": unseen,
+        "hovertemplate": "%{hovertext}<extra></extra>",
+    }  # fmt: skip
+
+
+def paper(result: TokenFilm, page: Page, how, show: str, marks=()) -> None:
     values, shown = _word_states(result, show)
     axes = page.figure.add_subplot()
     if show == "score" and scored(result):
@@ -79,6 +102,8 @@ def paper(result: TokenFilm, page: Page, how, show: str) -> None:
                 picture[i, owner == name] = group_colour(int(name), how)
             picture[i, owner < 0] = 150.0 if page.greyscale else how.ground
         axes.imshow(picture.astype(np.uint8), aspect="auto", interpolation="nearest")
+    for k in range(len(shown)):
+        film_marks.on_paper(axes, marks, 1, k)
     axes.set_yticks(
         range(len(shown)), [f"{shorten(result.names[s], 14)} · {left(result, int(s))}" for s in shown]
     )

@@ -75,7 +75,7 @@ _BY_KIND: dict[type[Result], dict[str, Check]] = {
     Partition: {},
     Gallery: {"pictures": _ANY},
     TokenMap: {"tokens": _ANY},
-    TokenFilm: {"show": _one_of("tokens", "score")},
+    TokenFilm: {"show": _one_of("tokens", "score"), "opened": _TEXT, "boxes": _TEXT},
     Ledger: {"rows": _number(1, 200)},
 }  # fmt: skip
 

@@ -27,41 +27,35 @@ def screen_figure(theme: Theme, title: str, notes=(), *, height: int = 420, show
     """An empty Plotly figure in the house style; `notes` are the small sentences under the title."""
     import plotly.graph_objects as go
 
+    return go.Figure(layout=screen_layout(theme, title, notes, height=height, show_title=show_title))
+
+
+def screen_layout(theme: Theme, title: str, notes=(), *, height: int = 420, show_title: bool = True) -> dict:
+    """The layout of that figure. Plotly takes a whole one in a tenth of the time of an update."""
     small = [line for note in notes if note for line in wrapped(note, 120, 3)]
     lines = [f"<b>{markup(line)}</b>" for line in wrapped(title, 90, 2)] if show_title and title else []
     style = f"font-size:12px;color:{theme.muted}"  # the notes are needed to read the picture, title or not
     text = "<br>".join(lines + [f"<span style='{style}'>{markup(line)}</span>" for line in small])
-    shown = {"text": text, "font": {"size": 15, "color": theme.text}}
-    font = {"family": FONT_ON_SCREEN, "size": 13, "color": theme.text}
-    top = 18 + 20 * (len(lines) + len(small))
-    figure = go.Figure()
-    figure.update_layout(
-        template="none",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font=font,
-        height=height,
-        title={
-            **shown,
-            "x": 0,
-            "xref": "container",
-            "xanchor": "left",
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
+    place = {"x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top"}
+    return {
+        "template": "none",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT_ON_SCREEN, "size": 13, "color": theme.text},
+        "height": height,
+        "title": {
+            "text": text, "font": {"size": 15, "color": theme.text}, **place,
             "pad": {"t": 12 + 5 * len(small), "l": 8},
         },
-        margin={"l": 60, "r": 20, "t": top, "b": 48, "pad": 0},
-        colorway=list(theme.categories),
-        hoverlabel={"font": {"family": FONT_ON_SCREEN, "size": 12}, "align": "left"},
-        legend={"font": {"size": 12}, "itemsizing": "constant", "tracegroupgap": 0},
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.accent},
-        uirevision="keep",
-    )
-    axis = _axis(theme)
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(**axis)
-    return figure
+        "margin": {"l": 60, "r": 20, "t": 18 + 20 * (len(lines) + len(small)), "b": 48, "pad": 0},
+        "colorway": list(theme.categories),
+        "hoverlabel": {"font": {"family": FONT_ON_SCREEN, "size": 12}, "align": "left"},
+        "legend": {"font": {"size": 12}, "itemsizing": "constant", "tracegroupgap": 0},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.accent},
+        "uirevision": "keep",
+        "xaxis": _axis(theme),
+        "yaxis": _axis(theme),
+    }  # fmt: skip
 
 
 def screen_sentence(theme: Theme, title: str, sentence: str, *, height: int = 160, show_title: bool = True):

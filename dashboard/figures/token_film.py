@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
 import numpy as np
 
 from analysis.results import TokenFilm
-from dashboard.figures import film_words
-from dashboard.figures.film_panels import groups_of, look, on_grid, panel, scored, scores
-from dashboard.figures.film_reading import MOST_STEPS, left, marked_places, pointed, steps_shown
+from dashboard.figures import film_marks, film_words
+from dashboard.figures.film_panels import groups_of, look, on_grid, panels, pixels_of, png, scored, scores
+from dashboard.figures.film_reading import (
+    A_ROW,
+    MOST_STEPS,
+    TOP,
+    apart,
+    clicked,
+    corners,
+    dragged,
+    left,
+    marked_places,
+    pointed,
+    steps_shown,
+)
 from dashboard.figures.film_words import MOST_WORDS
 from dashboard.figures.paper import Page
-from dashboard.figures.screen import screen_figure
+from dashboard.figures.screen import screen_layout
 from dashboard.figures.style import Theme
 from dashboard.figures.text import markup, plain, shorten
 
-A_ROW, HEAD, PANEL = 7, 60, 172  # panels of a line; pixels
-TOP, GAP = 0.2, 0.07  # above and between panels, of their height and width
+HEAD, PANEL = 60, 172  # pixels
 PAPER_ROW = {"single": 4, "double": 7, "slide": 7}
 
 
@@ -31,7 +39,7 @@ def empty(result: TokenFilm) -> str:
     return ""
 
 
-def notes(result: TokenFilm, *, show="tokens", **_ignored) -> tuple[str, ...]:
+def notes(result: TokenFilm, *, show="tokens", opened="", boxes="", **_ignored) -> tuple[str, ...]:
     said = ["grey: gone"]
     if any(len(groups_of(row)) for row in np.asarray(result.owner)):
         said.append(
@@ -39,6 +47,10 @@ def notes(result: TokenFilm, *, show="tokens", **_ignored) -> tuple[str, ...]:
         )
     if show == "score" and scored(result):
         said.append(f"colour: {plain(result.score_name)}, dark is low")
+    if opened and film_marks.opened_of(result, opened):
+        said.append("red line: what is inside the opened token")
+    if boxes.strip():
+        said.append("dotted: boxes")
     if len(result.names) > MOST_STEPS:
         said.append(f"{MOST_STEPS} of {len(result.names)} steps")
     if not on_grid(result) and np.asarray(result.owner).shape[1] > MOST_WORDS:
@@ -49,62 +61,76 @@ def notes(result: TokenFilm, *, show="tokens", **_ignored) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _one_line(result: TokenFilm, show: str) -> tuple[str, ...]:
-    return (" · ".join(notes(result, show=show)),)
+def _one_line(result: TokenFilm, show: str, opened: str, boxes: str) -> tuple[str, ...]:
+    return (" · ".join(notes(result, show=show, opened=opened, boxes=boxes)),)
 
 
-def screen(result: TokenFilm, theme: Theme, *, show="tokens", height=None, title=True):
-    """Plotly figure; `show`: "tokens", or "score" for what the rule judged by."""
+def screen(result: TokenFilm, theme: Theme, *, show="tokens", opened="", boxes="", height=None, title=True):
+    """Plotly figure; `show`: "tokens", or "score" for what the rule judged by; `opened` and `boxes` as in
+    `film_marks`. The first trace has a mark for every cell of every panel, in this order."""
+    import plotly.graph_objects as go
+
     if not on_grid(result):
-        return film_words.screen(result, theme, _one_line(result, show), show, height, title)
-    shown = steps_shown(result)
+        said = _one_line(result, show, opened, boxes)
+        return film_words.screen(result, theme, said, show, height, title, opened, boxes)
+    shown, pixels = steps_shown(result), pixels_of(result)
     columns = min(A_ROW, len(shown))
     lines = -(-len(shown) // columns)
-    figure = screen_figure(theme, result.title, _one_line(result, show), show_title=title,
-                           height=height or HEAD + PANEL * lines)  # fmt: skip
-    rows, wide = result.grid
-    apart = (rows * (1 + TOP), wide * (1 + GAP))  # from a panel to the next, in cells
-    images, titles, x, y, said = [], [], [], [], []
-    how, places = look(theme.name == "dark"), marked_places(result)
-    for k, step in enumerate(map(int, shown)):
-        down, right = (k // columns) * apart[0], (k % columns) * apart[1]
-        place = {"x": right - 0.5, "y": down - 0.5, "sizex": wide, "sizey": rows, "sizing": "stretch"}
-        picture = _png(panel(result, step, how, show))
-        images.append({"source": picture, "xref": "x", "yref": "y", "layer": "below", **place})
-        name = f"{markup(result.names[step], 22)} · {left(result, step)}"
-        titles.append({"text": name, "x": right + (wide - 1) / 2,
-                       "y": down - 0.5, "yanchor": "bottom", "xanchor": "center", "showarrow": False,
-                       "font": {"size": 12, "color": theme.muted}})  # fmt: skip
-        _add_cells(result, step, places, (down, right), x, y, said)
-    figure.add_trace(
-        {"type": "scatter", "x": np.array(x, np.float32), "y": np.array(y, np.float32), "mode": "markers",
-         "marker": {"size": 14, "opacity": 0, "symbol": "square"}, "showlegend": False, "hovertext": said,
-         "hovertemplate": "%{hovertext}<extra></extra>"}
-    )  # fmt: skip
+    (rows, wide), (down, right), places = result.grid, apart(result, pixels), corners(result, pixels)
+    picture = png(_sheet(result, shown, look(theme.name == "dark"), show, places, pixels))
+    size = {"sizex": right * (columns - 1) + wide, "sizey": down * (lines - 1) + rows, "sizing": "stretch"}
+    image = {"source": picture, "xref": "x", "yref": "y", "layer": "below", "x": -0.5, "y": -0.5, **size}
     bare = {"visible": False, "constrain": "domain", "fixedrange": True}
-    figure.update_layout(
-        images=images, annotations=titles, margin={"l": 8, "r": 8, "b": 8}, hovermode="closest",
-        xaxis={**bare, "range": [-0.5, apart[1] * (columns - 1) + wide - 0.5]},
-        yaxis={**bare, "scaleanchor": "x", "range": [apart[0] * (lines - 1) + rows - 0.5, -0.5 - TOP * rows]},
-    )  # fmt: skip
-    return figure
+    layout = screen_layout(theme, result.title, _one_line(result, show, opened, boxes), show_title=title,
+                           height=height or HEAD + PANEL * lines)  # fmt: skip
+    layout |= {
+        "images": [image], "margin": {**layout["margin"], "l": 8, "r": 8, "b": 8},
+        "hovermode": "closest", "hoverdistance": 40,
+        "newselection": {"line": {"color": theme.text, "width": 1, "dash": "dot"}},
+        "xaxis": {**bare, "range": [-0.5, size["sizex"] - 0.5]},
+        "yaxis": {**bare, "scaleanchor": "x", "range": [size["sizey"] - 0.5, -0.5 - TOP * rows]},
+    }  # fmt: skip
+    marked = film_marks.traces(film_marks.marks(result, opened, boxes), places, theme)
+    return go.Figure([_cells(result, shown, places), _titles(result, shown, places, theme), *marked], layout)
 
 
-def _add_cells(result: TokenFilm, step: int, places: list[str], corner, x: list, y: list, said: list) -> None:
-    """What the pointer says on the cells of one panel; `corner` its first row and column."""
-    cell, wide = np.asarray(result.cell), result.grid[1]
-    there = np.flatnonzero(cell >= 0)
-    x += (corner[1] + cell[there] % wide).tolist()
-    y += (corner[0] + cell[there] // wide).tolist()
-    said += pointed(result, step, there.tolist(), places)
+def _sheet(result: TokenFilm, shown, how, show: str, places, pixels: int) -> np.ndarray:
+    """(height, width, 4) uint8: all panels where they lie, nothing between them."""
+    rows, wide = (n * pixels for n in result.grid)
+    at = [(round(down * pixels), round(right * pixels)) for down, right in places]
+    sheet = np.zeros((max(y for y, _ in at) + rows, max(x for _, x in at) + wide, 4), np.uint8)
+    for (y, x), picture in zip(at, panels(result, shown, how, show), strict=True):
+        sheet[y : y + rows, x : x + wide, :3] = picture
+        sheet[y : y + rows, x : x + wide, 3] = 255
+    return sheet
 
 
-def _png(picture: np.ndarray) -> str:
-    from PIL import Image
+def _titles(result: TokenFilm, shown, places, theme: Theme) -> dict:
+    middle, above = (result.grid[1] - 1) / 2, 0.5 + 0.03 * result.grid[0]
+    return {
+        "type": "scatter", "mode": "text", "hoverinfo": "skip", "showlegend": False, "cliponaxis": False,
+        "x": np.array([right + middle for _, right in places], np.float32),
+        "y": np.array([down - above for down, _ in places], np.float32), "textposition": "top center",
+        "text": [f"{markup(result.names[s], 22)} · {left(result, int(s))}" for s in shown],
+        "textfont": {"size": 12, "color": theme.muted},
+    }  # fmt: skip
 
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+def _cells(result: TokenFilm, shown, places) -> dict:
+    """A mark on every cell of every panel, unseen, with what the pointer says."""
+    cell, wide, said = np.asarray(result.cell), result.grid[1], []
+    there, where = np.flatnonzero(cell >= 0), marked_places(result)
+    corner = np.asarray(places)
+    for step in map(int, shown):
+        said += pointed(result, step, there.tolist(), where)
+    unseen = {"marker": {"opacity": 0}}
+    return {
+        "type": "scatter", "mode": "markers", "showlegend": False, "hovertext": said,
+        "x": (corner[:, 1:] + cell[there] % wide).ravel().astype(np.float32),
+        "y": (corner[:, :1] + cell[there] // wide).ravel().astype(np.float32),
+        "marker": {"size": 14, "opacity": 0, "symbol": "square"}, "selected": unseen, "unselected": unseen,
+        "hovertemplate": "%{hovertext}<extra></extra>",
+    }  # fmt: skip
 
 
 def shape(result: TokenFilm) -> float:
@@ -121,19 +147,20 @@ def paper_height(result: TokenFilm, width: str, **_ignored) -> float | None:
     return min((cell + (0.4 if width == "slide" else 0.22)) * -(-len(steps_shown(result)) // columns), 9.5)
 
 
-def paper(result: TokenFilm, page: Page, *, show="tokens") -> None:
+def paper(result: TokenFilm, page: Page, *, show="tokens", opened="", boxes="") -> None:
     """Draw on the page."""
-    how = look(False, page.greyscale)
+    how, marks = look(False, page.greyscale), film_marks.marks(result, opened, boxes)
     if not on_grid(result):
-        film_words.paper(result, page, how, show)
+        film_words.paper(result, page, how, show, marks)
         return
     shown = steps_shown(result)
     columns = min(PAPER_ROW[page.width], len(shown))
-    panels = page.figure.subplots(-(-len(shown) // columns), columns, squeeze=False).ravel()
-    for k, axes in enumerate(panels):
+    pictures = panels(result, shown, how, show)
+    for k, axes in enumerate(page.figure.subplots(-(-len(shown) // columns), columns, squeeze=False).ravel()):
         axes.set_axis_off()
         if k < len(shown):
-            axes.imshow(panel(result, int(shown[k]), how, show), interpolation="nearest")
+            axes.imshow(next(pictures), interpolation="nearest")
+            film_marks.on_paper(axes, marks, pixels_of(result))
             name = f"{shorten(result.names[shown[k]], 14)} · {left(result, int(shown[k]))}"
             axes.set_title(name, pad=2)
 
@@ -148,8 +175,8 @@ def table(result: TokenFilm, **_ignored) -> dict[str, np.ndarray]:
         found["word"] = np.tile(np.array([plain(w) for w in result.words], dtype=str), f)
     if on_grid(result):
         cell = np.asarray(result.cell)
-        found["row"] = np.tile(np.where(cell < 0, -1, cell // result.grid[1]), f)
-        found["column"] = np.tile(np.where(cell < 0, -1, cell % result.grid[1]), f)
+        found["row"] = np.tile(np.where(cell < 0, -1, cell // result.grid[1] + 1), f)
+        found["column"] = np.tile(np.where(cell < 0, -1, cell % result.grid[1] + 1), f)
     found["in token"] = owner.ravel()
     inside = np.zeros((f, t), int)
     for row, mine in zip(inside, owner, strict=True):
@@ -171,3 +198,15 @@ def words(result: TokenFilm) -> str:
         f"{counts[0]} tokens {where} become {counts[-1]} in {len(counts) - 1} steps: {gone} are gone, "
         f"{merged} of those left hold more than one. Counts by step: {', '.join(map(str, counts[:20]))}."
     )
+
+
+def place(result: TokenFilm, index: int) -> str:
+    """The token behind the index-th mark of the figure, as "step.token"."""
+    cells = int((np.asarray(result.cell) >= 0).sum()) if on_grid(result) else 0
+    return clicked(result, index, cells or min(np.asarray(result.owner).shape[1], MOST_WORDS))
+
+
+def box(result: TokenFilm, x, y) -> str:
+    """The box, of a text the stretch, that was drawn over the figure from x[0], y[0] to x[1], y[1]; "" of none."""
+    pixels = pixels_of(result) if on_grid(result) else 1
+    return dragged(result, x, y, pixels, min(np.asarray(result.owner).shape[1], MOST_WORDS))

@@ -8,7 +8,18 @@ from dashboard import errors, state
 from dashboard.browse.token_questions import ABOUT_FILM, FILM, QUESTIONS, samples_of
 from dashboard.components import attention_atlas, explained_sample, nothing_yet, questions, token_film
 
-RESETS = ("p.", "seed", "ask", "tap2", "step", "show")  # what belongs to the view before
+RESETS = (
+    "p.",
+    "seed",
+    "ask",
+    "tap2",
+    "step",
+    "show",
+    "s.",
+    "b.",
+    "open",
+    "boxes",
+)  # what belongs to the view before
 ANSWERS = {"attention_atlas": attention_atlas.draw}
 STARTS = 20.0  # seconds of work that a question may start by being asked
 TITLES = {FILM: "Film"} | {name: view.title for name, view in QUESTIONS.items()}

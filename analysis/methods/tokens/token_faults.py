@@ -40,6 +40,7 @@ from analysis.tokens.dump import TokenDump, needed, simulate
 from analysis.tokens.fault import BIASED, FAULT, UNSEEN
 from analysis.tokens.faults import faults
 from analysis.tokens.rule import rule, rules
+from analysis.tokens.rule_settings import SETTINGS_HELP, rule_with
 from analysis.tokens.rules.received_attention import uniform_attention
 from analysis.tokens.schedule import schedule
 from analysis.tokens.subject import subject
@@ -63,6 +64,7 @@ class TokenFaultsParams:
     rule: str = param("tome", "The rule that drops or merges tokens.", choices=tuple(rules()))
     share: float = param(0.5, "Share of the tokens that may be removed which is left.", low=0.02, high=0.98)
     maximum_samples: int = param(64, "Most samples; a seeded random subset above.", low=2, high=5000)
+    settings: str = param("", SETTINGS_HELP, label="settings of the rule", late=True)
 
 
 def token_faults(
@@ -85,7 +87,11 @@ def token_faults(
     InputError, NotEnoughData
         A rule that this network has nothing for, such as a class token; fewer than two samples of two tokens.
     """
-    tap, rng, one = as_activations(activations), rng or np.random.default_rng(0), rule(params.rule)
+    tap, rng, one = (
+        as_activations(activations),
+        rng or np.random.default_rng(0),
+        rule_with(params.rule, params.settings),
+    )
     progress(0.0, "opening")
     who, notes = subject(tap, params.maximum_samples, rng, progress=progress, attention=False)
     live, dump = (who.opened, None) if who.is_network else (None, who.dump)

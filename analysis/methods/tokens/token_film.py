@@ -39,6 +39,7 @@ from analysis.tokens.dump import simulate
 from analysis.tokens.film import film
 from analysis.tokens.outputs import log_probabilities
 from analysis.tokens.rule import rule, rules
+from analysis.tokens.rule_settings import SETTINGS_HELP, rule_with
 from analysis.tokens.schedule import schedule
 from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
 
@@ -58,6 +59,7 @@ class TokenFilmParams:
     draws: int = param(
         10, "Times that as many tokens are kept at random, for the null.", low=3, high=200, late=True
     )
+    settings: str = param("", SETTINGS_HELP, label="settings of the rule", late=True)
 
 
 def token_film(
@@ -77,8 +79,8 @@ def token_film(
 
     Raises
     ------
-    NotFound, NotEnoughData
-        No such sample; fewer than two tokens.
+    NotFound, ParameterError, NotEnoughData
+        No such sample; settings that the rule does not have; fewer than two tokens.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     who, notes = subject(
@@ -92,7 +94,7 @@ def token_film(
     at = np.flatnonzero(who.samples == params.sample)
     if not len(at):
         raise NotFound(f"sample {params.sample} of {tap.name}", f"one of 0 to {who.samples.max()}")
-    one = rule(params.rule)
+    one = rule_with(params.rule, params.settings)
 
     def plan(n):
         return schedule(one.schedule, params.share, who.layers, n)

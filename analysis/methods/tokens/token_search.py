@@ -33,6 +33,7 @@ from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.moved_answers import CHANGED, NATS, NetworkAnswers, RowAnswers
 from analysis.tokens.rule import rule
+from analysis.tokens.rule_settings import SETTINGS_HELP, rule_with
 from analysis.tokens.searching import Sigmoid, at_budget, fewest, fitted
 from analysis.tokens.subject import subject
 from analysis.tokens.tap_dump import RUN
@@ -57,6 +58,7 @@ class TokenSearchParams:
     limit: float = param(0.05, "Largest drop of the output.", low=0.001, high=10.0)
     measure: str = param(CHANGED, "What a drop of the output is.", choices=(CHANGED, NATS))
     maximum_samples: int = param(64, "Most samples; a seeded random subset above.", low=4, high=5000)
+    settings: str = param("", SETTINGS_HELP, label="settings of the rule", late=True)
 
 
 def token_search(
@@ -79,7 +81,11 @@ def token_search(
     InputError, NotEnoughData
         A rule that this network has nothing for; fewer than two samples of two tokens.
     """
-    tap, rng, one = as_activations(activations), rng or np.random.default_rng(0), rule(params.rule)
+    tap, rng, one = (
+        as_activations(activations),
+        rng or np.random.default_rng(0),
+        rule_with(params.rule, params.settings),
+    )
     progress(0.0, "opening")
     who, notes = subject(tap, params.maximum_samples, rng, progress=progress, attention=False)
     live, dump = (who.opened, None) if who.is_network else (None, who.dump)
