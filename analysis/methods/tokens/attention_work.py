@@ -46,7 +46,10 @@ class AttentionWorkParams:
         64, "Most samples whose tokens are counted; a seeded random subset above.", low=2, high=100_000
     )
     source: str = param(
-        AUTOMATIC, "Whose work: the network's, or of a usual block over the recorded rows.", choices=SOURCES, late=True
+        AUTOMATIC,
+        "Whose work: the network's, or of a usual block over the recorded rows.",
+        choices=SOURCES,
+        late=True,
     )
 
 
@@ -73,7 +76,9 @@ def attention_work(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     found, lengths, what, notes = _of_network(tap, params, rng, progress)
     if found is None:
-        rows = row_tokens(tap, params.maximum_samples, rng, lambda f, doing="": progress(0.3 + 0.6 * f, doing))
+        rows = row_tokens(
+            tap, params.maximum_samples, rng, lambda f, doing="": progress(0.3 + 0.6 * f, doing)
+        )
         lengths, what = np.array([len(x) for x in rows.x], float), f"a usual block {tap.shape[1]} wide"
         found, notes = plain_block(float(lengths.mean()), tap.shape[1]), (*notes, *rows.notes)
     progress(1.0, "done")
@@ -126,13 +131,14 @@ def _estimates(found: Work, lengths: np.ndarray, d: int) -> tuple[Estimate, ...]
     ratio = lengths / cross
     ends = mean_interval(ratio, 0.0) or {"interval": "none: one sample"}
     counted = {"interval": "none: counted", "d": d}
+    spent = float((found.attention + found.linear).sum())
     saved = 1 - found.attention.sum() / found.full.sum()
     return (
         Estimate("tokens over the crossover", float(ratio.mean()), **ends, null=1.0, n=n, d=d,
                  null_method="ordinary attention costs what the rest does", estimator="mean over samples"),
         Estimate("crossover", cross, n=1, null=6.0 * d, unit="tokens", estimator="T linear / full",
                  null_method="6 D, a usual block as wide as the tap", **counted),
-        Estimate("share of attention in the blocks", float(found.attention.sum() / (found.attention + found.linear).sum()),
+        Estimate("share of attention in the blocks", float(found.attention.sum() / spent),
                  n=1, null=float(found.full.sum() / (found.full + found.linear).sum()),
                  null_method="every token a key", estimator="multiply-adds", **counted),
         Estimate("share of ordinary attention that is saved", float(saved), n=1, null=0.0,
@@ -142,19 +148,25 @@ def _estimates(found: Work, lengths: np.ndarray, d: int) -> tuple[Estimate, ...]
 
 def _reading(found: Work, told, what: str) -> str:
     ratio, cross, share, saved = told
-    long = "long: attention is most of the work" if ratio.value > 1 else "short: attention is the smaller part"
+    long = (
+        "long: attention is most of the work" if ratio.value > 1 else "short: attention is the smaller part"
+    )
     said = (
         f"Samples have {ratio.value * cross.value:.0f} tokens; ordinary attention in {what} costs what the rest of its "
-        f"blocks does at {cross.value:,.0f} (6 D of a usual block: {cross.null:,.0f}). That is {ratio.value:.2f} of it: "
-        f"by this the task is {long}, {share.value:.1%} as the blocks are"
+        f"blocks does at {cross.value:,.0f} (6 D of a usual block: {cross.null:,.0f}). That is {ratio.value:.2f} of "
+        f"it; by this the task is {long}, {share.value:.1%} as the blocks are"
     )
-    return said + (f". Fewer keys save {saved.value:.1%} of ordinary attention." if saved.value > 0.005 else ".")
+    return said + (
+        f". Fewer keys save {saved.value:.1%} of ordinary attention." if saved.value > 0.005 else "."
+    )
 
 
 def _caveats(found: Work, whole: float) -> list[str]:
     said = ["One multiply-add is one; two operations."]
     if found.outside > 0:
-        said.append(f"Outside these blocks {found.outside / (whole + found.outside):.1%} of all multiply-adds.")
+        said.append(
+            f"Outside these blocks {found.outside / (whole + found.outside):.1%} of all multiply-adds."
+        )
     if len(set(found.tokens.tolist())) > 1:
         sizes = ", ".join(f"{t:.0f}" for t in dict.fromkeys(found.tokens.tolist()))
         said.append(f"Blocks have {sizes} tokens; the crossover is counted in tokens of the first block.")
@@ -169,7 +181,9 @@ def _caveats(found: Work, whole: float) -> list[str]:
 def _cost(shapes, params: AttentionWorkParams) -> Cost:
     (n, k), m = shapes[0], machine()
     held = 26.0 * min(n, 17 * params.maximum_samples) * k + 9.0 * 17 * n + 1e5
-    return Cost(OPENING + m.seconds(flops64=1e6 * params.repeats, moved=8.0 * n * k), held, 3 + params.repeats)
+    return Cost(
+        OPENING + m.seconds(flops64=1e6 * params.repeats, moved=8.0 * n * k), held, 3 + params.repeats
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:

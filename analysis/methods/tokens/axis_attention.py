@@ -138,7 +138,8 @@ def _estimates(own: Factored, rng, d: int) -> tuple[Estimate, ...]:
                             null_method="all alike", **made))  # fmt: skip
     kept = (h * h + w * w) if own.shared else h * w * (h + w)
     out.append(Estimate("numbers kept, of all pairs", kept / (h * w) ** 2, null=1.0, n=h * w, d=d,
-                        interval="none: counted", null_method="one attention over all", estimator="closed form"))  # fmt: skip
+                        interval="none: counted", null_method="one attention over all",
+                        estimator="closed form"))  # fmt: skip
     out.append(Estimate("sum of a row of both", float(np.mean(sums)), null=1.0, n=n, d=d, **_ends(np.array(sums)),
                         null_method="products of shares", estimator="mean over tokens"))  # fmt: skip
     return tuple(out)
@@ -152,7 +153,11 @@ def _ends(each: np.ndarray) -> dict:
 def _reading(found: Axes, told, both: np.ndarray, i: int, j: int) -> str:
     k, l = np.unravel_index(int(both.argmax()), both.shape)  # noqa: E741
     h, w = both.shape
-    kind = "one matrix for all lines and one across them (Kronecker)" if found.factored.shared else "a matrix each"
+    kind = (
+        "one matrix for all lines and one across them (Kronecker)"
+        if found.factored.shared
+        else "a matrix each"
+    )
     return (
         f"{h} lines of {w} places, {kind}. From line {i}, {found.names[j]} both attentions together read most of line "
         f"{k}, {found.names[l]} ({h * w * both.max():.1f} times an even share). A token reads {told[0].value:.1f} of "
@@ -186,7 +191,9 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("the first hop stays on its line", 4.0, float((even.values[0] > 0).sum()), 0.0),
         CheckLine("Kronecker's product", 0.0, float(np.abs(both.values[2] - product).max()), 1e-12),
         CheckLine("its rows sum to 1", 1.0, both.estimates[4].value, 1e-12),
-        CheckLine("one identity leaves the other", 0.0, float(np.abs(left.values[2] - left.values[0]).max()), 1e-12),
+        CheckLine(
+            "one identity leaves the other", 0.0, float(np.abs(left.values[2] - left.values[0]).max()), 1e-12
+        ),
         CheckLine("numbers kept", 25 / 144, both.estimates[3].value, 1e-12),
     )
 

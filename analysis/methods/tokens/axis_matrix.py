@@ -56,7 +56,9 @@ class AxisMatrixParams:
     )
 
 
-def axis_matrix(*taps, params: AxisMatrixParams = AxisMatrixParams(), rng=None, progress=no_progress) -> Matrix:
+def axis_matrix(
+    *taps, params: AxisMatrixParams = AxisMatrixParams(), rng=None, progress=no_progress
+) -> Matrix:
     """Places of one axis by places of it.
 
     Parameters
@@ -86,12 +88,22 @@ def axis_matrix(*taps, params: AxisMatrixParams = AxisMatrixParams(), rng=None, 
         lines = lines[:1]
     w = lines.shape[1]
     if not 2 <= w <= MOST:
-        raise InputError(f"an axis of {w} places", f"2 to {MOST}", "Choose the other axis, or other places of a line")
-    names, at, unit = (found.names, found.at, found.unit) if first else (None, np.arange(w, dtype=float), "places")
+        raise InputError(
+            f"an axis of {w} places", f"2 to {MOST}", "Choose the other axis, or other places of a line"
+        )
+    names, at, unit = (
+        (found.names, found.at, found.unit) if first else (None, np.arange(w, dtype=float), "places")
+    )
     told = _estimates(lines, at, unit, taps[0].shape[1])
     progress(1.0, "done")
     mean, names = lines.mean(axis=0), names or tuple(str(k) for k in range(w))
-    whose = f"line {params.line}" if params.line is not None else "all lines share it" if len(lines) == 1 else "mean of "
+    whose = (
+        f"line {params.line}"
+        if params.line is not None
+        else "all lines share it"
+        if len(lines) == 1
+        else "mean of "
+    )
     whose += f"{len(lines)} lines" if whose.endswith("of ") else ""
     return Matrix(
         title=f"Which {'bands' if unit == 'nm' else 'places'} read which ({whose}): {found.factored.name}",

@@ -30,7 +30,7 @@ from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.mixers.alone import BLOCKS, NOTHING, WAYS, RowBlocks, mixer_subject
+from analysis.tokens.mixers.alone import BLOCKS, NOTHING, WAYS, RowBlocks, mixer_subject, relative
 from analysis.tokens.mixers.attention_calls import ITSELF
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
@@ -44,7 +44,10 @@ class MixerAblationParams:
     instead: str = param(ITSELF, "What stands in the place of the mixer.", choices=WAYS)
     maximum_samples: int = param(16, "Most samples; a seeded random subset above.", low=2, high=2000)
     source: str = param(
-        AUTOMATIC, "Whose mixers: the network's, or of random blocks over the rows.", choices=SOURCES, late=True
+        AUTOMATIC,
+        "Whose mixers: the network's, or of random blocks over the rows.",
+        choices=SOURCES,
+        late=True,
     )
 
 
@@ -82,12 +85,22 @@ def mixer_ablation(
     for c, name in enumerate((ANSWER, FEATURE)[: found.shape[2]]):
         ends = [mean_interval(found[:, p, c], 0.0) for p in range(len(names))]
         mean = found[:, :, c].mean(axis=0)
-        of = (mean, np.array([e["low"] for e in ends]), np.array([e["high"] for e in ends]), null[:, :, c].mean(axis=0))
+        of = (
+            mean,
+            np.array([e["low"] for e in ends]),
+            np.array([e["high"] for e in ends]),
+            null[:, :, c].mean(axis=0),
+        )
         for line, values in zip(lines, of, strict=True):
             line[name] = values
     told = _estimates(names, found, null, other, tap.shape[1], who.classifies)
-    kinds = ", ".join(f"{sum(p.kind == k for p in who.parts)} {k}" for k in dict.fromkeys(p.kind for p in who.parts))
-    said = [f"{who.n:,} samples; mixers: {kinds}.", "What is measured is the effect of an absence, one at a time."]
+    kinds = ", ".join(
+        f"{sum(p.kind == k for p in who.parts)} {k}" for k in dict.fromkeys(p.kind for p in who.parts)
+    )
+    said = [
+        f"{who.n:,} samples; mixers: {kinds}.",
+        "What is measured is the effect of an absence, one at a time.",
+    ]
     if not who.tap:
         said.append(f"{tap.name} is no module of the network: there is no feature to look at.")
     return Curve(
@@ -126,18 +139,18 @@ def _changes(plain, less, classifies: bool) -> list[float]:
     z, other = plain.answer, less.answer
     if classifies:
         z, other = z - z.mean(), other - other.mean()
-    out = [_relative(z, other)]
-    return out if plain.feature is None else [*out, _relative(plain.feature, less.feature)]
-
-
-def _relative(x: np.ndarray, other: np.ndarray) -> float:
-    size = float(np.linalg.norm(x))
-    return float(np.linalg.norm(other - x)) / size if size > 0 else 0.0
+    out = [relative(z, other)]
+    return out if plain.feature is None else [*out, relative(plain.feature, less.feature)]
 
 
 def _estimates(names, found, null, other, d: int, classifies: bool) -> tuple[Estimate, ...]:
     n = len(found)
-    made = {"n": n, "d": d, "estimator": "mean over samples", "null_method": "a random change as long is added"}
+    made = {
+        "n": n,
+        "d": d,
+        "estimator": "mean over samples",
+        "null_method": "a random change as long is added",
+    }
     out = [Estimate(f"change of the answer, {name}", float(found[:, p, 0].mean()), null=float(null[:, p, 0].mean()),
                     **mean_interval(found[:, p, 0], 0.0), **made) for p, name in enumerate(names)]  # fmt: skip
     if classifies:

@@ -32,19 +32,16 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
-from analysis.errors import InputError, NotFound
+from analysis.errors import NotFound
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.mixers import own_grids
-from analysis.tokens.mixers.attended import Attended, grid_of, network_or_why, sample_rows
-from analysis.tokens.mixers.axes import near_square
+from analysis.tokens.mixers.attended import network_or_why
 from analysis.tokens.mixers.measures import grid_distances
-from analysis.tokens.mixers.own_grids import FULL, NEAR, Laid, laid
-from analysis.tokens.mixers.reading import MOST_TOKENS
+from analysis.tokens.mixers.own_grid_reading import AROUND, TILES, of_network, of_tap
+from analysis.tokens.mixers.own_grids import FULL, NEAR, Laid
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 OPENING = 6.0  # seconds
-TILES, AROUND = "keys tile the image", "keys lie around each token"
 READS, OWN, EVERY = "what it reads", "its own key, or all that it may read", "what all tokens read"
 
 
@@ -96,9 +93,10 @@ def reduced_attention(
     own, notes = network_or_why(tap, params.sample, rng, params.source)
     progress(0.3, "attention")
     if own is None:
-        found, what, lost, said = _of_rows(tap, params, rng, lambda f, doing="": progress(0.3 + 0.6 * f, doing))
+        read = of_tap(tap, params, rng, lambda f, doing="": progress(0.3 + 0.6 * f, doing))
     else:
-        found, what, lost, said = _of_network(own, params)
+        read = of_network(own, params)
+    found = read.laid
     token = found.grid[0] // 2 * found.grid[1] + found.grid[1] // 2 if params.token is None else params.token
     if token >= found.squared.shape[1]:
         raise NotFound(f"token {token}", f"0 to {found.squared.shape[1] - 1}")
@@ -106,70 +104,17 @@ def reduced_attention(
     may = found.reached[token] if found.covers is None else found.covers == found.covers[token]
     progress(1.0, "done")
     t = len(mean)
-    told = _estimates(found, mean, lost, tap.shape[1])
+    told = _estimates(found, mean, read.off, tap.shape[1])
     picture = None if own is None else own.picture
     return TokenMap(
-        title=f"What token {token} of sample {params.sample} reads: {what}", samples=np.full(3, params.sample),
+        title=f"What token {token} of sample {params.sample} reads: {read.what}", samples=np.full(3, params.sample),
         values=t * np.stack([mean[token], may / may.sum(), mean.mean(axis=0)]), value_name="times an even share",
         grid=found.grid, names=(READS, OWN, EVERY), pictures=None if picture is None else picture[None],
-        estimates=told, reading=_reading(found, told, token), caveats=(*notes, *said, *_caveats(found, lost, params)),
+        estimates=told, reading=_reading(found, told, token), caveats=(*notes, *read.notes, *_caveats(found, read.lost, params)),
     )  # fmt: skip
 
 
-def _of_network(own: Attended, params) -> tuple[Laid, str, float, tuple[str, ...]]:
-    if params.layer >= len(own.calls):
-        raise NotFound(f"attention {params.layer} of {own.what}", f"0 to {len(own.calls) - 1}")
-    call, said = own.calls[params.layer], ()
-    weights = call.weights
-    if weights.ndim == 5:  # (lines, heads, H, W, k²)
-        grid = weights.shape[2:4]
-        weights = weights[0].reshape(weights.shape[1], -1, weights.shape[4])
-        _refuse(weights, params)
-        return laid(weights, grid, True, params.dilation), call.name, 0.0, said
-    if len(weights) > 1:
-        said = (
-            f"{call.name} attends in {len(weights)} windows or lines of {weights.shape[2]} tokens; shown is the first.",
-        )
-    weights = weights[0]
-    _refuse(weights, params)
-    grid, leading = grid_of(weights.shape[1], own.picture)
-    inside, lost = weights[:, leading:], 0.0
-    if leading and weights.shape[1] == weights.shape[2]:
-        lost = float(inside[:, :, :leading].sum(axis=2).mean())
-        inside = inside[:, :, leading:]
-    return laid(inside, grid, params.keys == AROUND, params.dilation), call.name, lost, said
-
-
-def _refuse(weights, params) -> None:
-    if weights.shape[1] > MOST_TOKENS:
-        raise InputError(f"{weights.shape[1]:,} tokens", f"at most {MOST_TOKENS:,}, whose maps can be held")
-    if params.head is not None and params.head >= len(weights):
-        raise NotFound(f"head {params.head}", f"0 to {len(weights) - 1}")
-
-
-def _of_rows(tap, params, rng, progress) -> tuple[Laid, str, float, tuple[str, ...]]:
-    rows = sample_rows(tap, params.sample, rng, progress)
-    grid = rows.grid or near_square(len(rows.x))
-    weights = own_grids.recorded(rows.plain)
-    if weights is not None:
-        _refuse(weights, params)
-        said = ("Rows are weights of attention: for each head they sum to 1.",)
-        near = params.keys == AROUND
-        return laid(weights, grid, near, params.dilation), f"weights in {tap.name}", 0.0, (*rows.notes, *said)
-    near = params.keys == AROUND
-    if params.side is not None:
-        side = params.side
-    else:
-        side = 3 if near else 2 if own_grids.fits(grid, 2) else 1
-    if len(rows.x) > MOST_TOKENS:
-        raise InputError(f"{len(rows.x):,} tokens", f"at most {MOST_TOKENS:,}")
-    found = own_grids.of_rows(rows.x, grid, side, side if near else 0, params.dilation)
-    _refuse(found.weights, params)
-    said = ("The rows of the tap are queries and keys at once; no weights of a network are in it.",)
-    return found, f"rows of {tap.name}", 0.0, (*rows.notes, *said)
-
-
-def _estimates(found: Laid, mean: np.ndarray, lost: float, d: int) -> tuple[Estimate, ...]:
+def _estimates(found: Laid, mean: np.ndarray, off: float, d: int) -> tuple[Estimate, ...]:
     t, keys = len(mean), found.weights.shape[2]
     far = grid_distances(np.arange(t), found.grid[1])
     each = (mean * far).sum(axis=1) / mean.sum(axis=1)
@@ -184,7 +129,7 @@ def _estimates(found: Laid, mean: np.ndarray, lost: float, d: int) -> tuple[Esti
         Estimate("cells that a token may read", float(found.reached.sum(axis=1).mean()), null=float(t),
                  estimator="mean over tokens", **counted),
         Estimate("work against ordinary attention", keys / t, null=1.0, estimator="keys over tokens", **counted),
-        Estimate("largest row sum off 1", float(np.abs(found.weights.sum(axis=2) - 1).max()), n=t, d=d, null=0.0,
+        Estimate("largest row sum off 1", off, n=t, d=d, null=0.0,
                  interval="none: one sample", null_method="softmax over keys", estimator="of all heads"),
     )  # fmt: skip
 
@@ -213,7 +158,9 @@ def _caveats(found: Laid, lost: float, params) -> list[str]:
         )
     elif found.covers is not None and found.kind != FULL:
         h, w = found.grid[0] // found.keys[0], found.grid[1] // found.keys[1]
-        said.append(f"Keys are taken to cover blocks of {h} x {w} cells on a grid of {found.keys[0]} x {found.keys[1]}.")
+        said.append(
+            f"Keys are taken to cover blocks of {h} x {w} cells on a grid of {found.keys[0]} x {found.keys[1]}."
+        )
     return said
 
 

@@ -64,7 +64,8 @@ class MixerNetwork:
         self.parts = self._parts(known)
         if not self.parts:
             raise InputError(
-                f"{self.what} has no scan, no attention and no filter that mixes tokens", "a network with a mixer"
+                f"{self.what} has no scan, no attention and no filter that mixes tokens",
+                "a network with a mixer",
             )
 
     @property
@@ -78,10 +79,16 @@ class MixerNetwork:
             self._own(self._given(0))
         scans = scan_capture.scan_modules(self.module)
         attention = [n for n in dict.fromkeys(c.name for c in calls) if n.rpartition(".")[2] not in ROUTERS]
-        wide = {n: m for n, m in known.items() if isinstance(m, (torch.nn.Conv1d, torch.nn.Conv2d)) and _mixes(m)}
+        wide = {
+            n: m for n, m in known.items() if isinstance(m, (torch.nn.Conv1d, torch.nn.Conv2d)) and _mixes(m)
+        }
         means = [n for n, m in known.items() if isinstance(m, torch.nn.AvgPool2d) and m.stride in (1, (1, 1))]
         inside = tuple(f"{n}." for n in scans)
-        deep = [n for n, m in wide.items() if m.groups == m.in_channels > 1 and not n.startswith(inside or ("\0",))]
+        deep = [
+            n
+            for n, m in wide.items()
+            if m.groups == m.in_channels > 1 and not n.startswith(inside or ("\0",))
+        ]
         of = {n: SCAN for n in scans} | {n: ATTENTION for n in attention}
         of |= {n: FILTER for n in deep} | {n: MEAN for n in means}
         of = of or {n: FILTER for n in wide}
@@ -95,7 +102,9 @@ class MixerNetwork:
         copy = {**given} if isinstance(given, dict) else given
         return self.loaded.call(self.module, copy) if self.loaded.call else self.loaded.run(copy)
 
-    def passed(self, k: int, alter: tuple[Part, str] | None = None, push: tuple[Part, np.ndarray] | None = None):
+    def passed(
+        self, k: int, alter: tuple[Part, str] | None = None, push: tuple[Part, np.ndarray] | None = None
+    ):
         """The k-th sample with one mixer altered, or with something added to what its module gives."""
         import torch
 
@@ -125,7 +134,7 @@ class MixerNetwork:
                 hooked_run(self.module, catch, replace, replace_inputs=inputs, catch_inputs=catch_inputs)
             )
             stack.enter_context(watching)
-            answer = self._answer(self._own(given))
+            answer = answer_of(self.loaded, self._own(given))
         out = {n: _channels_last(made.get(n, caught[n])) for n in names}
         feature = None
         if self.tap:
@@ -134,12 +143,6 @@ class MixerNetwork:
 
     def _module(self, part: Part):
         return self.module.get_submodule(part.name)
-
-    def _answer(self, raw) -> np.ndarray:
-        from analysis.tokens.networks.token_network import _answer
-
-        z = _answer(raw).double().numpy()[0]
-        return z if z.ndim == 1 else z[-1] if self.loaded.causal else z.mean(axis=0)
 
     def _without_scan(self, given, part: Part, way: str) -> dict:
         """What goes on behind the scan, by the name of the module that reads it."""
@@ -153,6 +156,20 @@ class MixerNetwork:
         m = self._module(part)
         reader = "out_proj" if hasattr(m, "dt_proj") else "norm"
         return {f"{part.name}.{reader}": lambda _x: new}
+
+
+def answer_of(loaded, raw) -> np.ndarray:
+    """(C,) of one sample: logits, of a language model those behind its last token, of an encoder its embedding."""
+    from analysis.tokens.networks.token_network import answer_tensor
+
+    z = answer_tensor(raw).double().numpy()[0]
+    return z if z.ndim == 1 else z[-1] if loaded.causal else z.reshape(-1, z.shape[-1]).mean(axis=0)
+
+
+def relative(x: np.ndarray, other: np.ndarray) -> float:
+    """|other - x| / |x|; 0 where x is 0."""
+    size = float(np.linalg.norm(x))
+    return float(np.linalg.norm(other - x)) / size if size > 0 else 0.0
 
 
 def _mixes(m) -> bool:
@@ -214,7 +231,11 @@ class RowBlocks:
             y = x / np.where(size > 0, size, 1)
             mixing = softmaxed(y @ y.T / np.sqrt(y.shape[1]))
             if alter is not None and alter[0] == part:
-                mixing = {ITSELF: np.eye(len(y)), ALIKE: np.full_like(mixing, 1 / len(y)), NOTHING: 0 * mixing}[alter[1]]
+                mixing = {
+                    ITSELF: np.eye(len(y)),
+                    ALIKE: np.full_like(mixing, 1 / len(y)),
+                    NOTHING: 0 * mixing,
+                }[alter[1]]
             made = mixing @ y @ weight
             if push is not None and push[0] == part:
                 made = made + push[1]

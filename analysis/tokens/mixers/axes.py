@@ -13,6 +13,7 @@ places one S it is the Kronecker product S ⊗ F. H W² + W H² numbers stand fo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def factored_of(calls: list[Call]) -> list[Factored]:
     """Neighbouring calls of a network whose lines are each other's places, or which are one for all lines and of
     different sizes. Means over heads."""
     found = []
-    for a, b in zip(calls, calls[1:], strict=False):
+    for a, b in pairwise(calls):
         if a.weights.ndim != 4 or b.weights.ndim != 4:
             continue
         (lines, _, w, w_keys), (places, _, h, h_keys) = a.weights.shape, b.weights.shape
@@ -90,9 +91,7 @@ def factored_of(calls: list[Call]) -> list[Factored]:
 def kronecker(name: str, first: np.ndarray, second: np.ndarray) -> Factored:
     """One matrix (W, W) along all lines and one (H, H) across them."""
     w, h = len(first), len(second)
-    return Factored(
-        name, np.broadcast_to(first, (h, w, w)), np.broadcast_to(second, (w, h, h)), shared=True
-    )
+    return Factored(name, np.broadcast_to(first, (h, w, w)), np.broadcast_to(second, (w, h, h)), shared=True)
 
 
 def of_rows(name: str, x: np.ndarray, grid: tuple[int, int]) -> Factored:

@@ -52,7 +52,9 @@ def axes_of(taps, params, rng, progress) -> Axes:
             "are the places of the other. Shown is attention of the tap's rows along both axes.",
         )
     if len(taps) > 1:
-        rows = [sample_rows(t, params.sample, rng, progress if i == 0 else _quiet) for i, t in enumerate(taps[:2])]
+        rows = [
+            sample_rows(t, params.sample, rng, progress if i == 0 else _quiet) for i, t in enumerate(taps[:2])
+        ]
         _refuse(*(len(r.x) for r in rows))
         either = [r.plain if len(r.plain) == len(r.x) else r.x for r in rows]
         made = of_two(f"{taps[0].name}, {taps[1].name}", *_weights_or_rows(either, rows))
@@ -60,8 +62,12 @@ def axes_of(taps, params, rng, progress) -> Axes:
     rows = sample_rows(tap, params.sample, rng, progress)
     _refuse(len(rows.x))
     grid = _grid(len(rows.x), rows.grid, params)
-    said = ("The rows of the tap are queries and keys at once, along each axis; no weights of a network are in it.",)
-    return _named(of_rows(f"rows of {tap.name}", rows.x, grid), facts, None, params, taps, (*why, *rows.notes, *said))
+    said = (
+        "The rows of the tap are queries and keys at once, along each axis; no weights of a network are in it.",
+    )
+    return _named(
+        of_rows(f"rows of {tap.name}", rows.x, grid), facts, None, params, taps, (*why, *rows.notes, *said)
+    )
 
 
 def _quiet(_fraction, _doing="") -> None:
@@ -93,7 +99,15 @@ def _named(found: Factored, facts: dict, picture, params, taps, notes) -> Axes:
     inside, _ = grid_of(h, picture)
     inside = inside if inside[0] > 1 and inside[0] * inside[1] == h else None
     if nm is None:
-        return Axes(found, tuple(str(j) for j in range(w)), np.arange(w, dtype=float), "places", picture, inside, notes)
+        return Axes(
+            found,
+            tuple(str(j) for j in range(w)),
+            np.arange(w, dtype=float),
+            "places",
+            picture,
+            inside,
+            notes,
+        )
     return Axes(found, tuple(f"{x:g} nm" for x in nm), nm, "nm", picture, inside, notes)
 
 
@@ -110,7 +124,11 @@ def wavelengths(given: str, facts: dict, unit_names, count: int) -> np.ndarray |
         return found
     for name in FACTS:
         own = facts.get(name)
-        if isinstance(own, (list, tuple)) and len(own) == count and all(isinstance(x, (int, float)) for x in own):
+        if (
+            isinstance(own, (list, tuple))
+            and len(own) == count
+            and all(isinstance(x, (int, float)) for x in own)
+        ):
             return np.asarray(own, float)
     read = [NANOMETRES.search(str(name)) for name in unit_names]
     if len(read) == count and all(read):

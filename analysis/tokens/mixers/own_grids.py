@@ -15,7 +15,11 @@ from analysis.errors import InputError, ShapeError
 from analysis.tokens.mixers.convolution import expanded
 from analysis.tokens.mixers.linear_attention import squared, strip_cells
 
-FULL, REDUCED, NEAR = "every token is a key", "keys cover blocks of the image", "a neighbourhood of each token"
+FULL, REDUCED, NEAR = (
+    "every token is a key",
+    "keys cover blocks of the image",
+    "a neighbourhood of each token",
+)
 SHARES = 2e-2  # that rows of recorded weights may be off a whole number, in half precision
 
 
@@ -60,7 +64,7 @@ def laid(weights: np.ndarray, grid: tuple[int, int], near: bool = False, dilatio
         reached = expanded(np.ones((*grid, s)), dilation) > 0
         return Laid(weights, found, grid, NEAR, reached=reached)
     if s == t:
-        return Laid(weights, weights, grid, FULL, grid, np.arange(t), np.ones((t, t), bool))
+        return Laid(weights, weights, grid, FULL, grid, np.arange(t), weights.max(axis=0) > 0)
     keys = key_grid(grid, s)
     if keys is None:
         raise InputError(
@@ -95,7 +99,9 @@ def of_rows(x: np.ndarray, grid: tuple[int, int], reduction: int, near: int, dil
         return laid(softmaxed(np.take_along_axis(logits, cells, axis=1))[None], grid, True, dilation)
     if reduction > 1:
         if not fits(grid, reduction):
-            raise InputError(f"blocks of {reduction} over a grid of {grid[0]} x {grid[1]}", "a divisor of both sides")
+            raise InputError(
+                f"blocks of {reduction} over a grid of {grid[0]} x {grid[1]}", "a divisor of both sides"
+            )
         covers = strip_cells(grid, (grid[0] // reduction, grid[1] // reduction))
         logits = np.stack([np.bincount(covers, row) for row in logits]) / reduction**2
     return laid(softmaxed(logits)[None], grid)

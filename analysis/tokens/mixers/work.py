@@ -65,7 +65,11 @@ def work_of(loaded, given, repeats: int = 0) -> Work | None:
     if not calls:
         return None
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:  # the fused kernel is taken apart to be counted
+    with (
+        torch.no_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+        counter,
+    ):  # the fused kernel is taken apart to be counted
         run()
     counts = {_own_name(k): _split(v) for k, v in counter.get_flop_counts().items()}
     blocks = list(dict.fromkeys(_block(c.name) for c in calls))
