@@ -110,7 +110,8 @@ def reduced_attention(
         title=f"What token {token} of sample {params.sample} reads: {read.what}", samples=np.full(3, params.sample),
         values=t * np.stack([mean[token], may / may.sum(), mean.mean(axis=0)]), value_name="times an even share",
         grid=found.grid, names=(READS, OWN, EVERY), pictures=None if picture is None else picture[None],
-        estimates=told, reading=_reading(found, told, token), caveats=(*notes, *read.notes, *_caveats(found, read.lost, params)),
+        estimates=told, reading=_reading(found, told, token),
+        caveats=(*notes, *read.notes, *_caveats(found, read.lost, params)),
     )  # fmt: skip
 
 
