@@ -100,13 +100,13 @@ def fused_weights(found: list):
         def __torch_function__(self, function, types, args=(), kwargs=None):
             if function is torch.nn.functional.scaled_dot_product_attention:
                 with torch._C.DisableTorchFunction():
-                    found.append(_weights(*args, **(kwargs or {})))
+                    found.append(weights_of_kernel(*args, **(kwargs or {})))
             return function(*args, **(kwargs or {}))
 
     return Watching()
 
 
-def _weights(
+def weights_of_kernel(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *, scale=None, enable_gqa=False
 ):
     """(b, heads, tokens, tokens) that the fused kernel of this signature uses."""

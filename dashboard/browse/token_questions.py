@@ -46,10 +46,17 @@ QUESTIONS = {  # by name in the URL
         {
             "What does each token take of each other?": "mixing_matrix",
             "How far does each mixer reach?": "mixing_measures",
+            "Does each mixer matter?": "mixer_ablation",
+            "Where does the work go, and is this task long?": "attention_work",
             "What does a scan over the image see?": "scan_folded",
             "How long does a state space remember?": "ssm_memory",
             "Where are its poles?": "ssm_poles",
             "What does it answer to an impulse?": "ssm_kernel",
+            "What do tokens read over fewer keys, or near them only?": "reduced_attention",
+            "What does a token read along two axes (rows and columns, frames, bands)?": "axis_attention",
+            "Which bands, frames or columns read which?": "axis_matrix",
+            "What does each input band carry?": "band_dropout",
+            "Do tokens become alike, and sooner on corrupted images?": "feature_collapse",
         },
     ),
     "depth": View(

@@ -113,7 +113,7 @@ class TokenNetwork:
         with self._followed(passing), torch.inference_mode():
             raw = self._own(inputs)
         return TokenRun(
-            passing.states, passing.steps, _answer(raw), passing.layout, passing.recorded,
+            passing.states, passing.steps, answer_tensor(raw), passing.layout, passing.recorded,
             time.perf_counter() - start, passing.deciding, tuple(dict.fromkeys(passing.notes)),
         )  # fmt: skip
 
@@ -187,7 +187,7 @@ class TokenNetwork:
             for m in training:
                 m.training = False
             try:
-                own = _answer(self._own(inputs))
+                own = answer_tensor(self._own(inputs))
             finally:
                 for m in training:
                     m.training = True
@@ -204,7 +204,8 @@ class TokenNetwork:
             )  # fmt: skip
 
 
-def _answer(raw):
+def answer_tensor(raw):
+    """Logits of a raw output, or its embedding. Raises InputError where it has neither."""
     found = logits_of(raw)
     found = getattr(raw, "image_embeds", None) if found is None else found
     found = getattr(raw, "pooler_output", None) if found is None else found

@@ -1,0 +1,136 @@
+"""The two axes that tokens of a tap attend along, and what the places of the first are called: bands in nm, frames."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.errors import InputError, NotFound, ParameterError
+from analysis.tokens.mixers.attended import grid_of, network_or_why, sample_rows
+from analysis.tokens.mixers.axes import Factored, factored_of, near_square, of_rows, of_two
+from analysis.tokens.mixers.reading import MOST_TOKENS
+from analysis.tokens.subject import ROWS
+
+FACTS = ("wavelengths", "band_wavelengths", "wavelengths_nm", "wavelength")  # of a configuration
+NANOMETRES = re.compile(r"(\d+(?:\.\d+)?)\s*nm\b")
+
+
+@dataclass(frozen=True)
+class Axes:
+    """`factored`; `names` (W,) of places on the first axis, `at` (W,) where they lie, in `unit`; `picture` and `inside`
+    (h, w) the grid of lines on it, or None."""
+
+    factored: Factored
+    names: tuple[str, ...]
+    at: np.ndarray
+    unit: str
+    picture: np.ndarray | None
+    inside: tuple[int, int] | None
+    notes: tuple[str, ...]
+
+
+def axes_of(taps, params, rng, progress) -> Axes:
+    """Of one tap the network's attention, or that of its rows along both axes; of two taps what each has of its axis.
+
+    Raises NotFound, InputError, NotEnoughData.
+    """
+    tap, source = taps[0], ROWS if len(taps) > 1 else params.source
+    own, why = network_or_why(tap, params.sample, rng, source)
+    facts, picture = {}, None
+    if own is not None:
+        found = factored_of(own.calls)
+        if found:
+            if params.block >= len(found):
+                raise NotFound(f"block {params.block} of {own.what}", f"0 to {len(found) - 1}")
+            facts, picture = own.facts, own.picture
+            return _named(found[params.block], facts, picture, params, taps, why)
+        why = (
+            *why,
+            f"{own.what} attends along one axis only: no two attentions follow each other of which the lines of one "
+            "are the places of the other. Shown is attention of the tap's rows along both axes.",
+        )
+    if len(taps) > 1:
+        rows = [
+            sample_rows(t, params.sample, rng, progress if i == 0 else _quiet) for i, t in enumerate(taps[:2])
+        ]
+        _refuse(*(len(r.x) for r in rows))
+        either = [r.plain if len(r.plain) == len(r.x) else r.x for r in rows]
+        made = of_two(f"{taps[0].name}, {taps[1].name}", *_weights_or_rows(either, rows))
+        return _named(made, facts, None, params, taps, (*why, *rows[0].notes))
+    rows = sample_rows(tap, params.sample, rng, progress)
+    _refuse(len(rows.x))
+    grid = _grid(len(rows.x), rows.grid, params)
+    said = (
+        "The rows of the tap are queries and keys at once, along each axis; no weights of a network are in it.",
+    )
+    return _named(
+        of_rows(f"rows of {tap.name}", rows.x, grid), facts, None, params, taps, (*why, *rows.notes, *said)
+    )
+
+
+def _quiet(_fraction, _doing="") -> None:
+    pass
+
+
+def _weights_or_rows(plain, rows):
+    from analysis.tokens.mixers.own_grids import recorded
+
+    return [p if recorded(p) is not None else r.x for p, r in zip(plain, rows, strict=True)]
+
+
+def _refuse(*tokens: int) -> None:
+    if max(tokens) > MOST_TOKENS:
+        raise InputError(f"{max(tokens):,} tokens", f"at most {MOST_TOKENS:,}, whose attention can be held")
+
+
+def _grid(tokens: int, grid, params) -> tuple[int, int]:
+    if params.places is None:
+        return grid or near_square(tokens)
+    if tokens % params.places:
+        raise ParameterError(f"{params.places} places of {tokens} tokens", "a number that divides them")
+    return tokens // params.places, params.places
+
+
+def _named(found: Factored, facts: dict, picture, params, taps, notes) -> Axes:
+    h, w = found.grid
+    nm = wavelengths(params.wavelengths, facts, taps[0].unit_names, w)
+    inside, _ = grid_of(h, picture)
+    inside = inside if inside[0] > 1 and inside[0] * inside[1] == h else None
+    if nm is None:
+        return Axes(
+            found,
+            tuple(str(j) for j in range(w)),
+            np.arange(w, dtype=float),
+            "places",
+            picture,
+            inside,
+            notes,
+        )
+    return Axes(found, tuple(f"{x:g} nm" for x in nm), nm, "nm", picture, inside, notes)
+
+
+def wavelengths(given: str, facts: dict, unit_names, count: int) -> np.ndarray | None:
+    """(count,) in nm: as given, as the network's configuration has them, or as units are named ("665 nm"); None where
+    nothing tells. Raises ParameterError where those given are no numbers, or not so many."""
+    if given.strip():
+        try:
+            found = np.array([float(x) for x in given.replace(";", ",").split(",") if x.strip()])
+        except ValueError:
+            raise ParameterError(f"wavelengths '{given}'", "numbers in nm with commas between them") from None
+        if len(found) != count or not (found > 0).all():
+            raise ParameterError(f"{len(found)} wavelengths for {count} bands", f"{count} numbers above 0")
+        return found
+    for name in FACTS:
+        own = facts.get(name)
+        if (
+            isinstance(own, (list, tuple))
+            and len(own) == count
+            and all(isinstance(x, (int, float)) for x in own)
+        ):
+            return np.asarray(own, float)
+    read = [NANOMETRES.search(str(name)) for name in unit_names]
+    if len(read) == count and all(read):
+        return np.array([float(m.group(1)) for m in read])
+    return None

@@ -1,0 +1,93 @@
+"""Attention on its own grids, of a tap: of its network, of weights that it recorded, or of its rows.
+
+What is asked (`params`): `layer`, `head`, `sample`, `keys` (where they lie), `dilation`, `side` of blocks or of
+neighbourhoods of rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.errors import InputError, NotFound
+from analysis.tokens.mixers import own_grids
+from analysis.tokens.mixers.attended import Attended, grid_of, sample_rows
+from analysis.tokens.mixers.axes import near_square
+from analysis.tokens.mixers.own_grids import Laid, laid
+from analysis.tokens.mixers.reading import MOST_TOKENS
+
+TILES, AROUND = "keys tile the image", "keys lie around each token"
+
+
+@dataclass(frozen=True)
+class Read:
+    """`what` was read, `lost` the share of weight that goes off the grid, `off` the largest |row sum - 1|."""
+
+    laid: Laid
+    what: str
+    off: float
+    lost: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+def of_network(own: Attended, params) -> Read:
+    """Raises NotFound, InputError, ShapeError."""
+    if params.layer >= len(own.calls):
+        raise NotFound(f"attention {params.layer} of {own.what}", f"0 to {len(own.calls) - 1}")
+    call, said = own.calls[params.layer], ()
+    lines, heads = call.weights.shape[:2]
+    if lines > 1:
+        tokens = int(np.prod(call.weights.shape[2:-1]))
+        said = (f"{call.name} attends in {lines} windows or lines of {tokens} tokens; shown is the first.",)
+    weights = call.weights[0]
+    near = call.weights.ndim == 5  # heads, H, W, k²
+    grid = weights.shape[1:3] if near else None
+    weights = weights.reshape(heads, -1, weights.shape[-1])
+    _refuse(weights, params)
+    leading, lost, off = 0, 0.0, _off(weights)
+    if grid is None:
+        grid, leading = grid_of(weights.shape[1], own.picture)
+    inside = weights[:, leading:]
+    if leading and weights.shape[1] == weights.shape[2]:
+        lost = float(inside[:, :, :leading].sum(axis=2).mean())
+        inside = inside[:, :, leading:]
+    return Read(
+        laid(inside, grid, near or params.keys == AROUND, params.dilation), call.name, off, lost, said
+    )
+
+
+def of_tap(tap, params, rng, progress) -> Read:
+    """Raises NotFound, NotEnoughData, InputError, ShapeError."""
+    rows = sample_rows(tap, params.sample, rng, progress)
+    grid, near = rows.grid or near_square(len(rows.x)), params.keys == AROUND
+    weights = own_grids.recorded(rows.plain)
+    if weights is not None:
+        _refuse(weights, params)
+        said = (*rows.notes, "Rows are weights of attention: for each head they sum to 1.")
+        return Read(
+            laid(weights, grid, near, params.dilation), f"weights in {tap.name}", _off(weights), notes=said
+        )
+    side = params.side
+    if side is None:
+        side = 3 if near else 2 if own_grids.fits(grid, 2) else 1
+    if len(rows.x) > MOST_TOKENS:
+        raise InputError(f"{len(rows.x):,} tokens", f"at most {MOST_TOKENS:,}")
+    found = own_grids.of_rows(rows.x, grid, side, side if near else 0, params.dilation)
+    _refuse(found.weights, params)
+    said = (
+        *rows.notes,
+        "The rows of the tap are queries and keys at once; no weights of a network are in it.",
+    )
+    return Read(found, f"rows of {tap.name}", _off(found.weights), notes=said)
+
+
+def _off(weights: np.ndarray) -> float:
+    return float(np.abs(weights.sum(axis=2) - 1).max())
+
+
+def _refuse(weights: np.ndarray, params) -> None:
+    if weights.shape[1] > MOST_TOKENS:
+        raise InputError(f"{weights.shape[1]:,} tokens", f"at most {MOST_TOKENS:,}, whose maps can be held")
+    if params.head is not None and params.head >= len(weights):
+        raise NotFound(f"head {params.head}", f"0 to {len(weights) - 1}")
