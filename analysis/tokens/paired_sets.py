@@ -10,7 +10,7 @@ from analysis.activations import Activations
 from analysis.arrays import chosen_samples
 from analysis.compute.rows.common_samples import shared_positions
 from analysis.compute.streaming import refuse_few
-from analysis.errors import InputError
+from analysis.errors import InputError, NotFound
 from analysis.spec import Progress, no_progress
 from analysis.tokens.pooling.token_sets import RUN, TokenSets, token_sets
 
@@ -19,11 +19,11 @@ CELLS = (4, 4)  # of the runs that stand for the tokens of taps without any
 
 def paired_sets(
     taps: Sequence[Activations], maximum: int, rng: np.random.Generator, progress: Progress = no_progress,
-    minimum: int = 2, span: tuple[float, float] = (0.0, 0.3),
+    minimum: int = 2, span: tuple[float, float] = (0.0, 0.3), also: int | None = None,
 ) -> tuple[list[TokenSets], tuple[str, ...]]:  # fmt: skip
     """(one `TokenSets` for each tap, of the same samples in the same order, notes), samples matched by id.
 
-    Taps of one row a sample are read in runs of 16 neighbours, all of them or none.
+    The sample `also` of the first tap is among them. Taps of one row a sample are read in runs of 16 neighbours, all of them or none.
 
     Raises
     ------
@@ -45,6 +45,8 @@ def paired_sets(
         positions = np.tile(np.arange(n), (len(taps), 1))
     refuse_few(taps[0].name, positions.shape[1], minimum, "sample(s) of two tokens or more")
     some = chosen_samples(positions.shape[1], maximum, rng)
+    if also is not None:
+        some = np.union1d(some, np.flatnonzero(positions[0] == drawn_set(taps[0], also)))
     step, sets = (span[1] - span[0]) / len(taps), []
     for i, (tap, at) in enumerate(zip(taps, positions, strict=True)):
         part = (span[0] + i * step, span[0] + (i + 1) * step)
@@ -56,6 +58,19 @@ def paired_sets(
     whole = [s.only(stay[np.isin(at[some], s.samples)]) for s, at in zip(sets, positions, strict=True)]
     notes = dict.fromkeys([*said, *(note for s in whole for note in s.notes)])
     return whole, tuple(notes)
+
+
+def drawn_set(tap: Activations, sample: int) -> int:
+    """The number of the set that a sample is in: its own, or that of its run."""
+    return sample // RUN if tap.layout.is_pooled else sample
+
+
+def place_of(sets: TokenSets, tap: Activations, sample: int) -> int:
+    """Which of the sets a sample is. Raises NotFound where it is none: not shared by the taps, or not finite."""
+    at = np.flatnonzero(sets.samples == drawn_set(tap, sample))
+    if not len(at):
+        raise NotFound(f"sample {sample} of {tap.name}", "a sample with two finite tokens in every tap")
+    return int(at[0])
 
 
 def cells_of(sets: TokenSets) -> np.ndarray:

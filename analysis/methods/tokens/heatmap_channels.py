@@ -1,0 +1,280 @@
+"""Which channels make up each heat map, and how do channels attend to each other?
+
+A head that reads channels by one 1 x 1 layer makes heat maps as H_p = Σ_c w_pc F_c + b_p. The weights are found again
+from the two taps by least squares over all places, and whether H is such a mix is told: R² on samples that were left
+out. Where it is, the contributions are exact. Shown is what channel c adds to the peak of landmark p over its mean,
+
+    w_pc (F_c(peak) - mean F_c) / Σ_c' w_pc' (F_c'(peak) - mean F_c')      summed over samples, above and below
+
+so that those of a landmark sum to 1; or the attention of channels, softmax over c' of <f_c, f_c'> / √T of channels
+standardised over the places of a sample, mean over samples.
+
+Told as well: the distance of the soft-argmax Σ place softmax(β H / sd) of the rebuilt map from that of the recorded
+one, divided by the distance of two landmarks of the sample (name the eyes), or by the diagonal where there is only one.
+
+Intervals: jackknife over groups of samples, Student's t over samples. Nulls: 0 of a channel that adds nothing; of R²
+and distances maps of other samples; of attention 1 / C.
+
+When it lies: channels that say the same share one weight at will; contributions are of this layer, not of what made the
+channels; a soft-argmax of a flat map is its middle; flipped pictures have left and right landmarks exchanged, and a
+column of both mixes them up.
+
+Cost: O(n T d (d + L)) for n samples of T places.
+
+Reference: Z. Dang et al. (2024), "Cascaded dual vision transformer for accurate facial landmark detection".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import ArrayActivations, Layout, as_activations
+from analysis.compute.machine import machine
+from analysis.compute.statistics.sample_groups import jackknife_half, mean_interval, sample_groups
+from analysis.errors import ParameterError
+from analysis.results import Estimate, Matrix
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.paired_sets import cells_of, paired_sets
+from analysis.tokens.pooling.token_sets import RUN
+
+PARTS, ATTENTION = "channels of each landmark", "attention of channels"
+FEWEST = 4
+OTHERS = "heat maps of other samples"
+
+
+@dataclass(frozen=True)
+class HeatmapChannelsParams:
+    show: str = param(PARTS, "What is drawn.", choices=(PARTS, ATTENTION))
+    first: int = param(
+        0, "First of the two landmarks whose distance errors are divided by, from 0.", low=0, high=9999
+    )
+    second: int = param(1, "Second of them, such as the other eye.", low=0, high=9999)
+    sharpness: float = param(
+        5.0, "β of the soft-argmax, per standard deviation of a map.", low=0.01, high=1000.0
+    )
+    shown: int = param(24, "Most channels drawn, those that add most.", low=2, high=200)
+    maximum_samples: int = param(
+        200, "Most samples; a seeded random subset above.", low=4, high=20_000, late=True
+    )
+
+
+def heatmap_channels(
+    channels, maps, params: HeatmapChannelsParams = HeatmapChannelsParams(), rng=None, progress=no_progress
+) -> Matrix:
+    """Heat maps as a mix of channels.
+
+    Parameters
+    ----------
+    channels, maps : Activations or arrays (rows, units)
+        A row for each place of a sample: channels, and heat maps with a unit for each landmark, of the same places.
+
+    Returns
+    -------
+    Matrix
+        Shares of channels in the peaks of landmarks, or the attention of channels. Estimates: R², the distance.
+
+    Raises
+    ------
+    ParameterError, InputError, NotEnoughData
+        Two landmarks that are one; taps with tokens and without; fewer than four samples.
+    """
+    taps, rng = [as_activations(t) for t in (channels, maps)], rng or np.random.default_rng(0)
+    if params.first == params.second:
+        raise ParameterError(f"first and second landmark are both {params.first}", "two landmarks")
+    (f, h), notes = paired_sets(taps, params.maximum_samples, rng, progress, minimum=FEWEST)
+    if f.x.shape[1] != h.x.shape[1]:
+        raise ParameterError(
+            f"{f.x.shape[1]} and {h.x.shape[1]} places", "heat maps of the places of the channels"
+        )
+    there = f.present & h.present
+    progress(0.4, "mixing channels")
+    mix = _mix(f.x, h.x, there)
+    progress(0.7, "peaks")
+    told = _estimates(f, h, there, mix, params, rng)
+    values, half, each = _shares(f.x, h.x, there, mix[0], rng)
+    progress(1.0, "done")
+    top = np.sort(np.argsort(-np.abs(values).max(axis=0), kind="stable")[: params.shown])
+    units = [tuple(map(str, t.unit_names)) for t in taps]
+    best = [
+        f"{units[1][p]}: {units[0][c]} ({values[p, c]:.0%})" for p, c in enumerate(values.argmax(axis=1))
+    ][:3]
+    reading = (
+        f"{told[0].value:.0%} of the heat maps is a mix of these channels, on samples left out. The channel that adds most "
+        f"to a landmark's peak: {', '.join(best)}."
+    )  # fmt: skip
+    common = {
+        "estimates": told, "reading": reading, "column_names": tuple(units[0][c] for c in top),
+        "caveats": (*notes, *_caveats(told, each, values, top, h)),
+    }  # fmt: skip
+    if params.show == ATTENTION:
+        heat = channel_attention(f.x, there)
+        return Matrix(title=f"Attention of channels of {taps[0].name}", values=heat[np.ix_(top, top)],
+                      row_names=tuple(units[0][c] for c in top), value_name="attention, mean over samples",
+                      null=np.full((len(top), len(top)), 1 / len(heat)), **common)  # fmt: skip
+    shares = values[:, top]
+    return Matrix(title=f"Channels that make up the heat maps of {taps[1].name}", values=shares, row_names=units[1],
+                  value_name="share of the peak", diverging=True, null=np.zeros_like(shares),
+                  low=shares - half[:, top], high=shares + half[:, top], **common)  # fmt: skip
+
+
+def _mix(f: np.ndarray, h: np.ndarray, there: np.ndarray):
+    """(weights (d, L), offsets (L,)) of least squares over all places, smallest weights where many fit alike."""
+    x, y = f[there], h[there]
+    middle, aim = x.mean(axis=0), y.mean(axis=0)
+    weight = np.linalg.lstsq(x - middle, y - aim, rcond=1e-10)[0]
+    return weight, aim - middle @ weight
+
+
+def _shares(f, h, there, weight, rng):
+    """((L, d) shares of channels in peaks, half widths, (L,) whether a landmark's peaks stand above their mean)."""
+    n = len(f)
+    masked = np.where(there[:, :, None], h, -np.inf)
+    peak = masked.argmax(axis=1)  # (n, L)
+    count = there.sum(axis=1)[:, None]
+    middle = np.where(there[:, :, None], f, 0.0).sum(axis=1) / count
+    above = np.stack([f[np.arange(n), peak[:, p]] - middle for p in range(h.shape[2])], axis=1)  # (n, L, d)
+    parts = above * weight.T
+    total = parts.sum(axis=0)
+    whole = total.sum(axis=1, keepdims=True)
+    good = np.abs(whole) > 1e-12 * max(float(np.abs(total).max()), 1e-300)
+    safe = np.where(good, whole, 1.0)
+    values = np.where(good, total / safe, 0.0)
+    left = []
+    for g in sample_groups(n, rng):
+        rest = total - parts[g].sum(axis=0)
+        size = rest.sum(axis=1, keepdims=True)
+        fine = np.abs(size) > 1e-12 * max(float(np.abs(rest).max()), 1e-300)
+        left.append(np.where(fine & good, rest / np.where(fine, size, 1.0), 0.0))
+    half = jackknife_half(np.array(left))
+    return values, np.zeros_like(values) if half is None else half, good[:, 0]
+
+
+def channel_attention(f: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """(d, d) mean over samples of softmax(f f' / √T) of channels standardised over the places of a sample."""
+    out = np.zeros((f.shape[2], f.shape[2]))
+    for x, here in zip(f, there, strict=True):
+        x = x[here] - x[here].mean(axis=0)
+        sd = x.std(axis=0)
+        x = x / np.where(sd > 0, sd, 1.0)
+        scores = x.T @ x / np.sqrt(len(x))
+        w = np.exp(scores - scores.max(axis=1, keepdims=True))
+        out += w / w.sum(axis=1, keepdims=True)
+    return out / len(f)
+
+
+def soft_argmax(h: np.ndarray, there: np.ndarray, cells: np.ndarray, sharpness: float) -> np.ndarray:
+    """(n, L, 2) of maps (n, T, L) over places `cells` (T, 2)."""
+    count = there.sum(axis=1)[:, None]
+    middle = np.where(there[:, :, None], h, 0.0).sum(axis=1) / count
+    away = np.where(there[:, :, None], h - middle[:, None], 0.0)
+    sd = np.sqrt(np.square(away).sum(axis=1) / count)
+    z = np.where(there[:, :, None], sharpness * away / np.where(sd > 0, sd, 1.0)[:, None], -np.inf)
+    w = np.exp(z - z.max(axis=1, keepdims=True))
+    return np.einsum("ntl,tc->nlc", w / w.sum(axis=1, keepdims=True), cells)
+
+
+def _estimates(f, h, there, mix, params, rng) -> tuple[Estimate, ...]:
+    n, d, landmarks = len(f.x), f.x.shape[2], h.x.shape[2]
+    held, other = _held_out(f.x, h.x, there, rng)
+    cells = cells_of(h)
+    rebuilt = f.x @ mix[0] + mix[1]
+    places, ours = (soft_argmax(v, there, cells, params.sharpness) for v in (h.x, rebuilt))
+    if max(params.first, params.second) < landmarks:
+        size = np.linalg.norm(places[:, params.first] - places[:, params.second], axis=1)
+        over = f"over the distance of landmarks {params.first} and {params.second}"
+    else:
+        size, over = np.zeros(n), "over the diagonal"
+    size = np.where(size > 1e-6, size, np.linalg.norm(np.ptp(cells, axis=0)) or 1.0)
+    error = np.linalg.norm(ours - places, axis=2).mean(axis=1) / size
+    turned = np.linalg.norm(np.roll(places, 1, axis=0) - places, axis=2).mean(axis=1) / size
+    facts = {"n": n, "d": d}
+    return (
+        Estimate("heat maps that are a mix of channels", float(held.mean()), **mean_interval(held), null=float(other.mean()),
+                 null_method=OTHERS, estimator="R² on samples left out, mean over groups of samples", **facts),
+        Estimate("soft-argmax of the mix from that of the map", float(error.mean()), **mean_interval(error, 0.0),
+                 null=float(turned.mean()), null_method=OTHERS, estimator=f"{over}, mean over samples", **facts),
+    )  # fmt: skip
+
+
+def _held_out(f, h, there, rng) -> tuple[np.ndarray, np.ndarray]:
+    """(R² of each group of samples by weights of the others, the same of the maps of the sample before)."""
+    own, other = [], []
+    for g in sample_groups(len(f), rng)[:5]:
+        rest = np.setdiff1d(np.arange(len(f)), g)
+        weight, offset = _mix(f[rest], h[rest], there[rest])
+        aim = h[rest][there[rest]].mean(axis=0)
+        for maps, into in ((h, own), (np.roll(h, 1, axis=0), other)):
+            y = maps[g][there[g]]
+            left = np.square(y - f[g][there[g]] @ weight - offset).sum()
+            whole = np.square(y - aim).sum()
+            into.append(1 - float(left / whole) if whole > 0 else 0.0)
+    return np.array(own), np.array(other)
+
+
+def _caveats(told, good, values, top, h) -> list[str]:
+    said = ["Errors of the maps themselves against targets are those of 'Landmark errors'."]
+    if told[0].value < 0.95:
+        said.append("The heat maps are no plain mix of these channels: shares are those of the best mix.")
+    if not good.all():
+        said.append(f"{int((~good).sum())} landmark(s) have no peak above their mean; their shares are 0.")
+    if len(top) < values.shape[1]:
+        said.append(f"{len(top)} of {values.shape[1]} channels are drawn; shares of all of them sum to 1.")
+    if h.grid is None and not h.gathered:
+        said.append("Places have no grid: they are taken to lie in a line.")
+    return said
+
+
+def _cost(shapes, params: HeatmapChannelsParams) -> Cost:
+    rows, d = min(shapes[0][0], params.maximum_samples * RUN), shapes[0][1] + shapes[1][1]
+    held = 8.0 * rows * d * 4.0
+    flops = 14.0 * rows * shapes[0][1] * d
+    work = machine().seconds(flops64=flops, moved=sum(8.0 * a * b for a, b in shapes) + 10 * held)
+    return Cost(0.05 + work, held)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """Two maps of three channels: shares sum to 1 and are those of the weights; a soft-argmax of a peak is its place; a
+    flipped map has its mirror image; maps of noise are no mix."""
+    rng = np.random.default_rng(0)
+    layout = Layout(np.arange(31) * 16, (4, 4))
+    x = rng.standard_normal((480, 3))
+    weight = np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    maps, noise = x @ weight + 3.0, rng.standard_normal((480, 2))
+
+    def found(y):
+        return heatmap_channels(
+            ArrayActivations(x, "channels", layout=layout), ArrayActivations(y, "maps", layout=layout)
+        )
+
+    mixed, lost = found(maps), found(noise)
+    cells = np.stack(np.divmod(np.arange(16), 4)[::-1], axis=1).astype(float)
+    peak, all_ = np.zeros((1, 16, 1)), np.ones((1, 16), bool)
+    peak[0, 6] = 1
+    flipped = peak.reshape(1, 4, 4, 1)[:, :, ::-1].reshape(1, 16, 1)
+    at, mirror = (soft_argmax(p, all_, cells, 50.0)[0, 0] for p in (peak, flipped))
+    return (
+        CheckLine("first landmark is the first channel", 1.0, float(mixed.values[0, 0]), 1e-9),
+        CheckLine("second is the second", 1.0, float(mixed.values[1, 1]), 1e-9),
+        CheckLine("a mix: R² on samples left out", 1.0, mixed.estimates[0].value, 1e-9),
+        CheckLine("noise: R²", 0.0, lost.estimates[0].value, 0.05),
+        CheckLine("shares sum to 1", 1.0, float(lost.values[0].sum()), 1e-9),
+        CheckLine("soft-argmax of a peak", 2.0, float(at[0]), 1e-9),
+        CheckLine("of its mirror image", 1.0, float(mirror[0]), 1e-9),
+        CheckLine("attention of channels sums to 1", 1.0,
+                  float(channel_attention(x.reshape(30, 16, 3), np.ones((30, 16), bool))[0].sum()), 1e-12),
+    )  # fmt: skip
+
+
+METHODS = (
+    Method(
+        id="heatmap_channels", family="tokens", title="Heat maps as a mix of channels", version=1,
+        function=heatmap_channels,
+        summary="Which channels add most to each landmark's peak, and how channels attend to each other.",
+        params=HeatmapChannelsParams, result=Matrix, check=_check, cost=_cost, inputs=2,
+        roles=("channels", "heat maps"), minimum_rows=FEWEST * RUN,
+        invariance="the order of samples; a scale of each channel and of each heat map",
+        papers=("Cascaded Dual Vision Transformer for Accurate Facial Landmark Detection",),
+    ),
+)  # fmt: skip
