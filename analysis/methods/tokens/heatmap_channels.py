@@ -10,7 +10,7 @@ so that those of a landmark sum to 1; or the attention of channels, softmax over
 standardised over the places of a sample, mean over samples.
 
 Told as well: the distance of the soft-argmax Σ place softmax(β H / sd) of the rebuilt map from that of the recorded
-one, divided by the distance of two landmarks of the sample (name the eyes), or by the diagonal where there is only one.
+one, divided by the mean distance of two landmarks (name the eyes), or by the diagonal where there is only one.
 
 Intervals: jackknife over groups of samples, Student's t over samples. Nulls: 0 of a channel that adds nothing; of R²
 and distances maps of other samples; of attention 1 / C.
@@ -182,11 +182,11 @@ def _estimates(f, h, there, mix, params, rng) -> tuple[Estimate, ...]:
     rebuilt = f.x @ mix[0] + mix[1]
     places, ours = (soft_argmax(v, there, cells, params.sharpness) for v in (h.x, rebuilt))
     if max(params.first, params.second) < landmarks:
-        size = np.linalg.norm(places[:, params.first] - places[:, params.second], axis=1)
-        over = f"over the distance of landmarks {params.first} and {params.second}"
+        size = float(np.linalg.norm(places[:, params.first] - places[:, params.second], axis=1).mean())
+        over = f"over the mean distance of landmarks {params.first} and {params.second}"
     else:
-        size, over = np.zeros(n), "over the diagonal"
-    size = np.where(size > 1e-6, size, np.linalg.norm(np.ptp(cells, axis=0)) or 1.0)
+        size, over = 0.0, "over the diagonal"
+    size = size if size > 1e-6 else float(np.linalg.norm(np.ptp(cells, axis=0))) or 1.0
     error = np.linalg.norm(ours - places, axis=2).mean(axis=1) / size
     turned = np.linalg.norm(np.roll(places, 1, axis=0) - places, axis=2).mean(axis=1) / size
     facts = {"n": n, "d": d}
@@ -228,7 +228,8 @@ def _caveats(told, good, values, top, h) -> list[str]:
 
 def _cost(shapes, params: HeatmapChannelsParams) -> Cost:
     rows, d = min(shapes[0][0], params.maximum_samples * RUN), shapes[0][1] + shapes[1][1]
-    held = 8.0 * rows * d * 4.0
+    samples, both = rows / RUN, shapes[0][1] * shapes[1][1]
+    held = 8.0 * rows * d * 4.0 + 8.0 * both * (2.2 * samples + 12.0)
     flops = 14.0 * rows * shapes[0][1] * d
     work = machine().seconds(flops64=flops, moved=sum(8.0 * a * b for a, b in shapes) + 10 * held)
     return Cost(0.05 + work, held)
@@ -255,7 +256,7 @@ def _check() -> tuple[CheckLine, ...]:
     flipped = peak.reshape(1, 4, 4, 1)[:, :, ::-1].reshape(1, 16, 1)
     at, mirror = (soft_argmax(p, all_, cells, 50.0)[0, 0] for p in (peak, flipped))
     return (
-        CheckLine("first landmark is the first channel", 1.0, float(mixed.values[0, 0]), 1e-9),
+        CheckLine("the first landmark is the first channel", 1.0, float(mixed.values[0, 0]), 1e-9),
         CheckLine("second is the second", 1.0, float(mixed.values[1, 1]), 1e-9),
         CheckLine("a mix: R² on samples left out", 1.0, mixed.estimates[0].value, 1e-9),
         CheckLine("noise: R²", 0.0, lost.estimates[0].value, 0.05),

@@ -188,7 +188,7 @@ def _estimates(tap, who, found, places, params) -> tuple[Estimate, ...]:
 
 def _early(influence: np.ndarray) -> tuple[float, float]:
     """(share of influence of the first quarter of the tokens, their share of the tokens)."""
-    first = max(1, int(round(EARLY * len(influence))))
+    first = max(1, round(EARLY * len(influence)))
     whole = influence.sum()
     return (
         float(influence[:first].sum() / whole) if whole > 0 else first / len(influence),
