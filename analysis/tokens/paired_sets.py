@@ -23,7 +23,8 @@ def paired_sets(
 ) -> tuple[list[TokenSets], tuple[str, ...]]:  # fmt: skip
     """(one `TokenSets` for each tap, of the same samples in the same order, notes), samples matched by id.
 
-    The sample `also` of the first tap is among them. Taps of one row a sample are read in runs of 16 neighbours, all of them or none.
+    The sample `also` of the first tap is among them. Taps of one row a sample are read in runs of 16 neighbours, all of
+    them or none.
 
     Raises
     ------

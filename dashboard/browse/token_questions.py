@@ -22,7 +22,6 @@ QUESTIONS = {  # by name in the URL
             "Where on the picture do tokens survive?": "token_survival",
             "What do rules leave no token of?": "coverage_holes",
             "Are the same tokens kept when the picture moves?": "shift_stability",
-            "Is a picture still recognised when it is turned, scaled or shifted?": "affine_stress",
             "How much of the tokens is lost?": "reconstruction_error",
             "What goes wrong with a rule?": "token_faults",
             "How few tokens does every layer need?": "token_search",
@@ -89,6 +88,13 @@ QUESTIONS = {  # by name in the URL
             "What do coarse tokens still say about fine ones?": "projector_coverage",
             "Which tokens are longer than the others?": "token_norms",
             "How many tokens should each frame get for a query?": "query_budget",
+        },
+    ),
+    "points": View(
+        "Points",
+        "Key points, landmarks and moves: what is matched, what makes up a heat map, and what is still recognised.",
+        {
+            "Is a picture still recognised when it is turned, scaled or shifted?": "affine_stress",
             "Which points of two pictures match, and does pooling drop them?": "point_matches",
             "Which channels make up each heat map?": "heatmap_channels",
             "How far are predicted landmarks from their targets?": "landmark_errors",

@@ -5,7 +5,8 @@ Optimal assignment with a dustbin: scores S (m, n) get a row and a column of the
 of (m + 1, n + 1) with row sums (1, …, 1, n) and column sums (1, …, 1, m) of the largest <P, S> + entropy is found by
 Sinkhorn's iterations in logarithms. Every point's row, dustbin included, then sums to 1.
 
-Homography: direct linear transform of points moved to their mean and scaled (Hartley), robust by random samples of four.
+Homography: direct linear transform of points moved to their mean and scaled (Hartley), robust by random
+samples of four.
 
 References: P. Sarlin et al. (2020), "SuperGlue"; M. Cuturi (2013); R. Hartley & A. Zisserman (2004), chapter 4.
 """

@@ -135,8 +135,8 @@ def _curve(taps, pairs, names, found, notes) -> Curve:
     worst = int(series[MOVED].argmax())
     reading = (
         "Nothing has moved: features are those of the frozen network." if not series[MOVED].any() else
-        f"Tuning moved {names[worst]} most, by {series[MOVED][worst]:.1%} of the size of its features (another sample is "
-        f"{null[MOVED][worst]:.0%} away); {series[APART][worst]:.1%} are left without the shift that all samples share."
+        f"Tuning moved {names[worst]} most, by {series[MOVED][worst]:.1%} of the size of its features (another sample "
+        f"is {null[MOVED][worst]:.0%} away); {series[APART][worst]:.1%} are left without the shift that all samples share."
     )  # fmt: skip
     return Curve(
         title=f"How far features moved: {len(pairs)} layer(s)", x=np.arange(1.0, len(pairs) + 1), x_name="layer",
@@ -175,7 +175,8 @@ METHODS = (
         id="adapted_features", family="tokens", title="Displacement by tuning", version=1, function=adapted_features,
         summary="How far the features of each layer moved from the frozen to the adapted network.",
         params=AdaptedFeaturesParams, result=Curve, check=_check, cost=_cost, inputs=2, more_inputs=True,
-        most_inputs=200, minimum_rows=FEWEST, invariance="the order of samples; one rotation and scale of both networks",
+        most_inputs=200, minimum_rows=FEWEST,
+        invariance="the order of samples; one rotation and scale of both networks",
         papers=("DVPT: Dynamic Visual Prompt Tuning of Large Pre-trained Models for Medical Image Analysis",),
     ),
 )  # fmt: skip

@@ -13,8 +13,8 @@ Intervals: Student's t over samples of the cosine, Wilson of the share. Null: of
 same severity, of TAR the FAR itself.
 
 When it lies: repeated edges are content that no camera saw; cosines of uncentred embeddings are high for strangers,
-too: read the distance between line and null, or TAR; a copy is an easier pair than two photographs of one face; TAR at a
-FAR of less than one in the pairs of strangers is that of the most alike pair.
+too: read the distance between line and null, or TAR; a copy is an easier pair than two photographs of one face; TAR at
+a FAR of less than one in the pairs of strangers is that of the most alike pair.
 
 Cost: six passes of the network for each sample, and O(n² d) of strangers at each severity.
 
@@ -48,7 +48,7 @@ COSINE, TAR = "cosine to the original", "recognised (TAR)"
 class AffineStressParams:
     way: str = param(ROTATE, "How samples are moved.", choices=WAYS)
     most: float | None = param(
-        None, "The largest severity: degrees, share of the size, widths; automatic: 45, 0.5, 0.25.", low=1e-3, high=180.0
+        None, "The largest severity: degrees, share of size, widths; automatic: 45, 0.5, 0.25.", low=1e-3, high=180.0
     )  # fmt: skip
     false_accepts: float = param(
         0.01, "FAR, the share of strangers that would be accepted.", low=1e-6, high=0.5
@@ -155,7 +155,9 @@ def _curve(tap, params, amounts, found, notes) -> Curve:
     cosines, right = (np.array([f[k] for f in found]) for k in (0, 1))
     ends = [mean_interval(c, -1.0, 1.0) for c in cosines], [share_interval(r) for r in right]
     names = (COSINE, TAR)
-    low, high = ({m: np.array([x[side] for x in e]) for m, e in zip(names, ends, strict=True)} for side in ("low", "high"))  # fmt: skip
+    low, high = (
+        {m: np.array([x[side] for x in e]) for m, e in zip(names, ends, strict=True)} for side in ("low", "high")
+    )  # fmt: skip
     strangers, reached = (np.array([f[k] for f in found]) for k in (2, 3))
     unit = UNIT[params.way]
     last = f"at {amounts[-1]:g} {unit}"
@@ -169,7 +171,9 @@ def _curve(tap, params, amounts, found, notes) -> Curve:
                  null_method="a copy that is not moved is the original", estimator="mean over samples", **facts),
     )  # fmt: skip
     half = amounts[right.mean(axis=1) < 0.5]
-    lost = f"fewer than half are recognised from {half[0]:g} {unit} on" if len(half) else "half or more are recognised throughout"  # fmt: skip
+    lost = "half or more are recognised throughout"
+    if len(half):
+        lost = f"fewer than half are recognised from {half[0]:g} {unit} on"
     reading = (
         f"{last[0].upper()}{last[1:]} a copy has a cosine of {cosines[-1].mean():.2f} to its original (strangers "
         f"{strangers[-1]:.2f}); {lost}, at {params.false_accepts:.2%} false accepts."
@@ -196,8 +200,8 @@ def _cost(shapes, params: AffineStressParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """A copy that is not moved has a cosine of 1; a shift by a whole token and by a quarter turn are known; strangers of
-    chance are let in at FAR."""
+    """A copy that is not moved has a cosine of 1; a shift by a whole token and by a quarter turn are known; strangers
+    of chance are let in at FAR."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1, 4, 4, 2))
     tap = ArrayActivations(

@@ -3,8 +3,8 @@
     A_ij ∝ exp(q_i · k_j / √e + B_ij)        B_ij = ln A_ij - q_i · k_j / √e, less its mean over the keys of i
 
 which softmax does not see anyway: one constant for all keys of a query changes no attention. B is read off the weights
-that the network pays, or is what a tap recorded of the layer that makes it (rows query by query, keys inside; a unit for
-each head). Its variance over samples, queries and keys is
+that the network pays, or is what a tap recorded of the layer that makes it (rows query by query, keys inside; a unit
+for each head). Its variance over samples, queries and keys is
 
     relative   a function of the offset between two places on the grid: ordinary relative position encoding
     fixed      what else is the same in all samples
@@ -17,8 +17,8 @@ Intervals: jackknife over groups of samples. Null: of the landmarks' share landm
 exchanges; of the other parts none at all, a bias of 0.
 
 When it lies: weights below 1e-7 tell nothing of their bias and are left out; a moved landmark is answered by the linear
-fit and not by the network, and far from the landmarks seen it is a guess; with few samples a fit explains by chance what
-its null says; windows and masks are no bias, and keys that may not be read are left out.
+fit and not by the network, and far from the landmarks seen it is a guess; with few samples a fit explains by chance
+what its null says; windows and masks are no bias, and keys that may not be read are left out.
 
 Cost: one pass of each sample; O(n T² (landmarks + 1)).
 
@@ -37,7 +37,14 @@ from analysis.compute.statistics.sample_groups import jackknife_half, sample_gro
 from analysis.errors import InputError, ParameterError
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.attention.biases import Biases, recorded_biases, weights_biases
+from analysis.tokens.attention.biases import (
+    Biases,
+    followed,
+    parts_of,
+    recorded_biases,
+    slopes,
+    weights_biases,
+)
 from analysis.tokens.tap_dump import RUN
 
 NETWORK, TAP = "the weights the network pays", "the tap: queries by keys"
@@ -127,31 +134,6 @@ def _landmarks(tap, params) -> tuple[np.ndarray | None, list[str]]:
     if any(c.dtype.kind not in "fiu" for c in columns):
         raise InputError(f"columns {', '.join(names)}", "numbers", "Choose columns of coordinates")
     return np.stack(columns, axis=1).astype(np.float64), names
-
-
-def slopes(y: np.ndarray, marks: np.ndarray) -> np.ndarray:
-    """(2 K, …) least-squares slopes of y (n, …) on centred landmarks (n, 2 K), smallest where many fit alike."""
-    x = marks - marks.mean(axis=0)
-    flat = (y - y.mean(axis=0)).reshape(len(y), -1)
-    return np.linalg.lstsq(x, flat, rcond=1e-9)[0].reshape(marks.shape[1], *y.shape[1:])
-
-
-def parts_of(b: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """(3,) sums of squares of bias b (n, T, T): relative (a mean for each `offset` (T, T)), fixed, of the sample."""
-    mean = b.mean(axis=0)
-    count = np.bincount(offset.ravel())
-    by = np.bincount(offset.ravel(), weights=mean.ravel()) / np.maximum(count, 1)
-    relative = by[offset]
-    return np.array([len(b) * np.square(relative).sum(), len(b) * np.square(mean - relative).sum(),
-                     np.square(b - mean).sum()])  # fmt: skip
-
-
-def followed(b: np.ndarray, marks: np.ndarray) -> float:
-    """Share of the sample's part of b (n, T, T) that is linear in landmarks (n, 2 K)."""
-    whole = b - b.mean(axis=0)
-    fit = np.tensordot(marks - marks.mean(axis=0), slopes(b, marks), axes=1)
-    total = float(np.square(whole).sum())
-    return float(np.square(fit).sum()) / total if total > 0 else 0.0
 
 
 def _estimates(tap, b, found: Biases, marks, rng) -> tuple[Estimate, ...]:

@@ -4,8 +4,8 @@
 
 Taps in threes: the first branch (such as attention over places), the second (over channels), and what is made of them.
 α = 1 or 0 is one branch alone. It is read off the activations, however the network writes it down (a number, its
-sigmoid, a softmax), and a number of the checkpoint that it agrees with is named where there is one. Three taps: α of the
-samples of each class. More threes, such as epochs of one run or seeds: α of each, in the order given. How far y is such
+sigmoid, a softmax), and a number of the checkpoint that it agrees with is named where there is one. Three taps: α of
+the samples of each class. More threes, such as epochs of one run or seeds: α of each, in the order given. How far y is such
 a mix is told: the share of |y - (a + b) / 2|² that α explains (0 as well where α is 1/2).
 
 Interval: jackknife over groups of samples; over three runs or more Student's t over these. Null: branches of other
@@ -30,12 +30,13 @@ from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.common_samples import common_samples
 from analysis.compute.rows.tap_names import tap_names
-from analysis.compute.statistics.sample_groups import jackknife_half, mean_interval, sample_groups
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError, NotFound, ShapeError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.branches import DRAWS, mix
 
-FEWEST, DRAWS, NEAR, MOST_CLASSES = 10, 20, 0.01, 60
+FEWEST, NEAR, MOST_CLASSES = 10, 0.01, 60
 SHARE, FITS = "share α of the first branch", "explained by the mix"
 
 
@@ -43,24 +44,11 @@ SHARE, FITS = "share α of the first branch", "explained by the mix"
 class BranchMixParams:
     column: str = param("", "Sample column to part one three of taps by; empty: the label.", column=True)
     runs: bool = param(
-        False, "Whether threes are runs of their own (seeds): their spread is then told, of epochs it would say nothing."
+        False, "Whether threes are runs of their own (seeds): their spread is then told."
     )  # fmt: skip
     maximum_samples: int = param(
         20_000, "Most samples; a seeded random subset above.", low=10, high=1_000_000
     )
-
-
-@dataclass(frozen=True)
-class Mix:
-    """α, half the width of its interval (NaN: none), `null`, the share `fits` that it explains, `apart` |a - b|² over
-    |a|² + |b|²."""
-
-    alpha: float
-    half: float
-    null: float
-    fits: float
-    apart: float
-    n: int
 
 
 def branch_mix(*taps, params: BranchMixParams = BranchMixParams(), rng=None, progress=no_progress) -> Curve:
@@ -91,7 +79,7 @@ def branch_mix(*taps, params: BranchMixParams = BranchMixParams(), rng=None, pro
         span = (0.9 * k / len(threes), 0.9 * (k + 1) / len(threes))
         x, ids, said = _read(three, params, rng, progress, span)
         notes += said
-        found.append((x, ids, _mix(*x, rng)))
+        found.append((x, ids, mix(*x, rng)))
     names = tap_names([t[2].name for t in threes])
     values = [_named_number(t[2], f[2].alpha) for t, f in zip(threes, found, strict=True)]
     notes += [note for note in values if note]
@@ -113,31 +101,6 @@ def _read(three, params, rng, progress, span):
     return got.values, got.ids, list(got.notes)
 
 
-def mix_of(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """((n,) <y - b, a - b>, (n,) |a - b|²) of samples: α is the ratio of their sums."""
-    way = a - b
-    return ((y - b) * way).sum(axis=1), np.square(way).sum(axis=1)
-
-
-def _mix(a, b, y, rng) -> Mix:
-    along, size = mix_of(a, b, y)
-    whole = float(np.square(a).sum() + np.square(b).sum())
-    if not size.sum() > 1e-12 * whole:
-        raise InputError("two branches that are equal", "branches that differ", "Choose taps of two branches")
-    alpha, n = float(along.sum() / size.sum()), len(a)
-    without = [(along.sum() - along[g].sum(), size.sum() - size[g].sum()) for g in sample_groups(n, rng)]
-    half = jackknife_half(np.array([p / s for p, s in without if s > 0]))
-    null = []
-    for _ in range(DRAWS):
-        order = rng.permutation(n)
-        null.append(float(mix_of(a[order], b[order], y)[0].sum() / size.sum()))
-    middle = np.square(y - (a + b) / 2).sum()
-    left = np.square(y - alpha * a - (1 - alpha) * b).sum()
-    fits = 1 - float(left / middle) if middle > 1e-24 * whole else 1.0
-    return Mix(alpha, float("nan") if half is None else float(half), float(np.mean(null)), fits,
-               float(size.sum() / whole), n)  # fmt: skip
-
-
 def _by_class(three, found, params, rng):
     """(mixes, names, name of the axis) of the classes of one three; all samples in one where there are none."""
     (values, ids, every), tap = found, three[0]
@@ -152,7 +115,7 @@ def _by_class(three, found, params, rng):
     parts = []
     for kind in kinds:
         try:
-            parts.append((_mix(*(v[of == kind] for v in values), rng), kind))
+            parts.append((mix(*(v[of == kind] for v in values), rng), kind))
         except InputError:  # equal branches of this class
             continue
     if not parts:
@@ -187,10 +150,12 @@ def _curve(taps, mixes, parts, labels, x_name, notes, params) -> Curve:
     one, d = mixes[-1], taps[0].shape[1]
     facts = {"n": one.n, "d": d}
     ends = {} if not np.isfinite(one.half) else {
-        "low": one.alpha - one.half, "high": one.alpha + one.half, "interval": "jackknife over groups of samples"}  # fmt: skip
+        "low": one.alpha - one.half, "high": one.alpha + one.half,
+        "interval": "jackknife over groups of samples"}  # fmt: skip
     last = "" if len(mixes) == 1 else f", {labels[-1]}"
     told = [
-        Estimate(f"{SHARE}{last}", one.alpha, **ends, null=one.null, null_method=f"branches of other samples, {DRAWS} draws",
+        Estimate(f"{SHARE}{last}", one.alpha, **ends, null=one.null,
+                 null_method=f"branches of other samples, {DRAWS} draws",
                  estimator="least squares", **facts),
         Estimate(f"{FITS}{last}", one.fits, interval="none: of the same samples", null=0.0,
                  null_method="both branches alike", estimator="1 - |residual|² / |y - (a + b) / 2|²", **facts),
@@ -255,7 +220,8 @@ METHODS = (
         id="branch_mix", family="tokens", title="How two branches are mixed", version=1, function=branch_mix,
         summary="The share of each of two attention branches in what is passed on, by class, epoch or seed.",
         params=BranchMixParams, result=Curve, check=_check, cost=_cost, inputs=3, more_inputs=True, same_units=True,
-        most_inputs=60, minimum_rows=FEWEST, invariance="the order of samples; one rotation, scale and shift of all taps",
+        most_inputs=60, minimum_rows=FEWEST,
+        invariance="the order of samples; one rotation, scale and shift of all taps",
         papers=(
             "Balanced Multi-Task Attention for Satellite Image Classification: A Systematic Approach to Achieving "
             "97.23% Accuracy on EuroSAT Without Pre-Training",

@@ -10,7 +10,8 @@ Told of the last step, too: the numbers in tensors that moved or are new over th
 the trainable share of an adapter beside its frozen base (where adapters are zero at the start, none of what the network
 says has moved: ask for the displacement of its features).
 
-Null: tensors trained apart share no bits: 0; all of a network trained: a share of 1. Interval: Wilson's, with tensors as draws, which they are not: it tells
+Null: tensors trained apart share no bits: 0; all of a network trained: a share of 1. Interval: Wilson's,
+with tensors as draws, which they are not: it tells
 how few tensors there are, not what another training would do.
 
 When it lies: the same network under other names looks new; a permutation of hidden units is no change and looks like

@@ -32,10 +32,11 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import jackknife_half, mean_interval, sample_groups
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import ParameterError
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.heatmaps import channel_attention, held_out, mix, peak_shares, soft_argmax
 from analysis.tokens.paired_sets import cells_of, paired_sets
 from analysis.tokens.pooling.token_sets import RUN
 
@@ -90,10 +91,10 @@ def heatmap_channels(
         )
     there = f.present & h.present
     progress(0.4, "mixing channels")
-    mix = _mix(f.x, h.x, there)
+    found = mix(f.x, h.x, there)
     progress(0.7, "peaks")
-    told = _estimates(f, h, there, mix, params, rng)
-    values, half, each = _shares(f.x, h.x, there, mix[0], rng)
+    told = _estimates(f, h, there, found, params, rng)
+    values, half, each = peak_shares(f.x, h.x, there, found[0], rng)
     progress(1.0, "done")
     top = np.sort(np.argsort(-np.abs(values).max(axis=0), kind="stable")[: params.shown])
     units = [tuple(map(str, t.unit_names)) for t in taps]
@@ -101,8 +102,8 @@ def heatmap_channels(
         f"{units[1][p]}: {units[0][c]} ({values[p, c]:.0%})" for p, c in enumerate(values.argmax(axis=1))
     ][:3]
     reading = (
-        f"{told[0].value:.0%} of the heat maps is a mix of these channels, on samples left out. The channel that adds most "
-        f"to a landmark's peak: {', '.join(best)}."
+        f"{told[0].value:.0%} of the heat maps is a mix of these channels, on samples left out. The channel that adds "
+        f"most to a landmark's peak: {', '.join(best)}."
     )  # fmt: skip
     common = {
         "estimates": told, "reading": reading, "column_names": tuple(units[0][c] for c in top),
@@ -119,67 +120,11 @@ def heatmap_channels(
                   low=shares - half[:, top], high=shares + half[:, top], **common)  # fmt: skip
 
 
-def _mix(f: np.ndarray, h: np.ndarray, there: np.ndarray):
-    """(weights (d, L), offsets (L,)) of least squares over all places, smallest weights where many fit alike."""
-    x, y = f[there], h[there]
-    middle, aim = x.mean(axis=0), y.mean(axis=0)
-    weight = np.linalg.lstsq(x - middle, y - aim, rcond=1e-10)[0]
-    return weight, aim - middle @ weight
-
-
-def _shares(f, h, there, weight, rng):
-    """((L, d) shares of channels in peaks, half widths, (L,) whether a landmark's peaks stand above their mean)."""
-    n = len(f)
-    masked = np.where(there[:, :, None], h, -np.inf)
-    peak = masked.argmax(axis=1)  # (n, L)
-    count = there.sum(axis=1)[:, None]
-    middle = np.where(there[:, :, None], f, 0.0).sum(axis=1) / count
-    above = np.stack([f[np.arange(n), peak[:, p]] - middle for p in range(h.shape[2])], axis=1)  # (n, L, d)
-    parts = above * weight.T
-    total = parts.sum(axis=0)
-    whole = total.sum(axis=1, keepdims=True)
-    good = np.abs(whole) > 1e-12 * max(float(np.abs(total).max()), 1e-300)
-    safe = np.where(good, whole, 1.0)
-    values = np.where(good, total / safe, 0.0)
-    left = []
-    for g in sample_groups(n, rng):
-        rest = total - parts[g].sum(axis=0)
-        size = rest.sum(axis=1, keepdims=True)
-        fine = np.abs(size) > 1e-12 * max(float(np.abs(rest).max()), 1e-300)
-        left.append(np.where(fine & good, rest / np.where(fine, size, 1.0), 0.0))
-    half = jackknife_half(np.array(left))
-    return values, np.zeros_like(values) if half is None else half, good[:, 0]
-
-
-def channel_attention(f: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """(d, d) mean over samples of softmax(f f' / √T) of channels standardised over the places of a sample."""
-    out = np.zeros((f.shape[2], f.shape[2]))
-    for x, here in zip(f, there, strict=True):
-        x = x[here] - x[here].mean(axis=0)
-        sd = x.std(axis=0)
-        x = x / np.where(sd > 0, sd, 1.0)
-        scores = x.T @ x / np.sqrt(len(x))
-        w = np.exp(scores - scores.max(axis=1, keepdims=True))
-        out += w / w.sum(axis=1, keepdims=True)
-    return out / len(f)
-
-
-def soft_argmax(h: np.ndarray, there: np.ndarray, cells: np.ndarray, sharpness: float) -> np.ndarray:
-    """(n, L, 2) of maps (n, T, L) over places `cells` (T, 2)."""
-    count = there.sum(axis=1)[:, None]
-    middle = np.where(there[:, :, None], h, 0.0).sum(axis=1) / count
-    away = np.where(there[:, :, None], h - middle[:, None], 0.0)
-    sd = np.sqrt(np.square(away).sum(axis=1) / count)
-    z = np.where(there[:, :, None], sharpness * away / np.where(sd > 0, sd, 1.0)[:, None], -np.inf)
-    w = np.exp(z - z.max(axis=1, keepdims=True))
-    return np.einsum("ntl,tc->nlc", w / w.sum(axis=1, keepdims=True), cells)
-
-
-def _estimates(f, h, there, mix, params, rng) -> tuple[Estimate, ...]:
+def _estimates(f, h, there, found, params, rng) -> tuple[Estimate, ...]:
     n, d, landmarks = len(f.x), f.x.shape[2], h.x.shape[2]
-    held, other = _held_out(f.x, h.x, there, rng)
+    held, other = held_out(f.x, h.x, there, rng)
     cells = cells_of(h)
-    rebuilt = f.x @ mix[0] + mix[1]
+    rebuilt = f.x @ found[0] + found[1]
     places, ours = (soft_argmax(v, there, cells, params.sharpness) for v in (h.x, rebuilt))
     if max(params.first, params.second) < landmarks:
         size = float(np.linalg.norm(places[:, params.first] - places[:, params.second], axis=1).mean())
@@ -191,26 +136,12 @@ def _estimates(f, h, there, mix, params, rng) -> tuple[Estimate, ...]:
     turned = np.linalg.norm(np.roll(places, 1, axis=0) - places, axis=2).mean(axis=1) / size
     facts = {"n": n, "d": d}
     return (
-        Estimate("heat maps that are a mix of channels", float(held.mean()), **mean_interval(held), null=float(other.mean()),
+        Estimate("heat maps that are a mix of channels", float(held.mean()), **mean_interval(held),
+                 null=float(other.mean()),
                  null_method=OTHERS, estimator="R² on samples left out, mean over groups of samples", **facts),
         Estimate("soft-argmax of the mix from that of the map", float(error.mean()), **mean_interval(error, 0.0),
                  null=float(turned.mean()), null_method=OTHERS, estimator=f"{over}, mean over samples", **facts),
     )  # fmt: skip
-
-
-def _held_out(f, h, there, rng) -> tuple[np.ndarray, np.ndarray]:
-    """(R² of each group of samples by weights of the others, the same of the maps of the sample before)."""
-    own, other = [], []
-    for g in sample_groups(len(f), rng)[:5]:
-        rest = np.setdiff1d(np.arange(len(f)), g)
-        weight, offset = _mix(f[rest], h[rest], there[rest])
-        aim = h[rest][there[rest]].mean(axis=0)
-        for maps, into in ((h, own), (np.roll(h, 1, axis=0), other)):
-            y = maps[g][there[g]]
-            left = np.square(y - f[g][there[g]] @ weight - offset).sum()
-            whole = np.square(y - aim).sum()
-            into.append(1 - float(left / whole) if whole > 0 else 0.0)
-    return np.array(own), np.array(other)
 
 
 def _caveats(told, good, values, top, h) -> list[str]:

@@ -1,15 +1,15 @@
 """Which points of two pictures are matched, how surely, and does pooling lose the right ones?
 
 Taps: the points of the first picture and those of the second (the tokens of a sample), in one space, as a matcher has
-them behind its last block. Their cosines times a sharpness are scores; an assignment with a dustbin is made by Sinkhorn's
-iterations, in which every point's row, dustbin included, sums to 1. Matched are points that are each other's largest.
+them behind its last block. Their cosines times a sharpness are scores; an assignment with a dustbin is made by
+Sinkhorn's iterations, in which every point's row, dustbin included, sums to 1. Matched are points that are each other's largest.
 
     right: the match lies within the tolerance of where the point is in the second picture, which is the same place, or
     where the motion of a plane (homography) takes it that most matches follow
 
 Pooling: at each level the share of points stays that is paid most attention by the points of both pictures, softmax of
-the scores of those still there; a point's matches are lost with it. The share of right matches that stay is compared with
-a random choice of as many points.
+the scores of those still there; a point's matches are lost with it. The share of right matches that stay is compared
+with a random choice of as many points.
 
 Intervals: Student's t over samples; Nulls: a random partner among all points (exact); as many points at random (exact).
 
@@ -31,15 +31,10 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.matching.point_assignment import (
-    dustbin_assignment,
-    moved,
-    mutual_matches,
-    plane_motion,
-)
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.matched_points import Matched, matched
 from analysis.tokens.paired_sets import cells_of, paired_sets, place_of
 from analysis.tokens.pooling.token_sets import RUN
 
@@ -63,23 +58,6 @@ class PointMatchesParams:
     maximum_samples: int = param(
         64, "Most samples; a seeded random subset above.", low=2, high=5000, late=True
     )
-
-
-@dataclass(frozen=True)
-class Matched:
-    """Of one pair: `pairs` (k, 2), `sure` (k,), `right` (k,) bool, `error` (k,) in cells, `stays` two arrays of levels
-    at which each point is there, `unmatched` the mean dustbin of the first picture's points, `off` of row sums, `chance`
-    that a random partner is right."""
-
-    pairs: np.ndarray
-    sure: np.ndarray
-    right: np.ndarray
-    error: np.ndarray
-    stays: tuple[np.ndarray, np.ndarray]
-    unmatched: float
-    off: float
-    chance: float
-    fitted: bool
 
 
 def point_matches(
@@ -111,46 +89,15 @@ def point_matches(
         progress(0.3 + 0.7 * i / sets[0].n, "matching points")
         here = [s.present[i] for s in sets]
         points = [s.x[i][h] for s, h in zip(sets, here, strict=True)]
-        found.append(matched(points, [p[h] for p, h in zip(places, here, strict=True)], params, rng))
+        found.append(
+            matched(
+                points, [p[h] for p, h in zip(places, here, strict=True)], params, params.truth == PLANE, rng
+            )
+        )
     progress(1.0, "done")
     shown = [p[s.present[drawn]] for p, s in zip(places, sets, strict=True)]
     said = (*notes, *_caveats(found, params))
     return _scatter(taps, sets[0].samples[drawn], shown, found, found[drawn], said, params)
-
-
-def matched(points, places, params: PointMatchesParams, rng) -> Matched:
-    """Of points (m, d), (n, d) at `places` (m, 2), (n, 2)."""
-    a, b = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-300) for x in points)
-    scores = params.sharpness * (a @ b.T)
-    p, off = dustbin_assignment(scores, params.sharpness * params.dustbin)
-    pairs, sure = mutual_matches(p, params.confidence)
-    start, end, h = places[0][pairs[:, 0]], places[1][pairs[:, 1]], None
-    if params.truth == PLANE:
-        h = plane_motion(start, end, max(params.tolerance, 1e-9), rng)
-    aim = places[0] if h is None else moved(h, places[0])
-    error = np.linalg.norm(aim[pairs[:, 0]] - end, axis=1)
-    near = np.linalg.norm(aim[:, None] - places[1][None], axis=2) <= params.tolerance
-    both = params.sharpness * np.vstack([np.hstack([a @ a.T, a @ b.T]), np.hstack([b @ a.T, b @ b.T])])
-    stays = pooled(both, len(a), params.levels, params.keep)
-    return Matched(pairs, sure, error <= params.tolerance, error, stays, float(p[:-1, -1].mean()), off,
-                   float(near.mean()), h is not None)  # fmt: skip
-
-
-def pooled(scores: np.ndarray, first: int, levels: int, keep: float) -> tuple[np.ndarray, np.ndarray]:
-    """Levels (0: gone at the first) that each of `first` and of the other points stays, by attention received."""
-    stays, there = np.zeros(len(scores), int), np.ones(len(scores), bool)
-    group = np.arange(len(scores)) < first
-    for _ in range(levels):
-        at = np.flatnonzero(there)
-        s = scores[np.ix_(at, at)]
-        w = np.exp(s - s.max(axis=1, keepdims=True))
-        got = (w / w.sum(axis=1, keepdims=True)).sum(axis=0)
-        there[:] = False
-        for own in (group[at], ~group[at]):
-            count = max(1, int(np.ceil(keep * own.sum())))
-            there[at[own][np.argsort(-got[own], kind="stable")[:count]]] = True
-        stays[there] += 1
-    return stays[:first], stays[first:]
 
 
 def _scatter(taps, sample, places, found, one: Matched, notes, params) -> Scatter:

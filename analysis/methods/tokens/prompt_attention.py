@@ -5,8 +5,8 @@
 for the rows q of the first tap (prompts, or what is projected from them) and k of the second (patches, in the same
 space: the keys where they were recorded). In multiples of an even share, so that 1 is no more than any other.
 
-    prompts in use     exp of the entropy of how patches are shared out: each patch goes to the prompts by what these pay
-                       it; as a share of all prompts, 1 where all pay alike
+    prompts in use     exp of the entropy of how patches are shared out: each patch goes to the prompts by what these
+                       pay it; as a share of all prompts, 1 where all pay alike
     prompts differ     mean total variation of two prompts of one sample: 0 where all look at the same
     answers the image  mean total variation of one prompt in two samples: 0 where prompts look at places only
 

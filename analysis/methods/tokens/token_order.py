@@ -14,8 +14,8 @@ length is compared with that of a random order, T - 1 mean distances exactly.
 Intervals: Student's t over samples. Nulls: 0 where the order cannot matter or nothing leaks; for the first quarter of
 the tokens its share of the tokens.
 
-When it lies: shuffled tokens are no input that the network has seen, and the change says nothing of its answers to those
-it will see; with an earlier tap the order matters in more layers; a token put to the mean of the others is not an
+When it lies: shuffled tokens are no input that the network has seen, and the change says nothing of its answers to
+those it will see; with an earlier tap the order matters in more layers; a token put to the mean of the others is not an
 absent token; a long path is not a bad one.
 
 Cost: T + shuffles + 1 passes of the rest of the network for each sample.
@@ -75,7 +75,8 @@ def token_order(
     Raises
     ------
     ParameterError, NotFound, InputError, NotEnoughData
-        No such sample, or one without two finite tokens; coordinates of other tokens; fewer than two samples of two tokens.
+        No such sample, or one without two finite tokens; coordinates of other tokens; fewer than two samples of
+        two tokens.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
     tap = taps[0]
@@ -169,7 +170,8 @@ def _estimates(tap, who, found, places, params) -> tuple[Estimate, ...]:
     ratio = path_length(places) / expected if expected > 0 else 1.0
     facts = {"n": n, "d": d}
     out = [
-        Estimate("change of the answer in another order", float(changed.mean()), **mean_interval(changed, 0.0), null=0.0,
+        Estimate("change of the answer in another order", float(changed.mean()), **mean_interval(changed, 0.0),
+                 null=0.0,
                  null_method="an answer that no order matters to",
                  estimator=f"mean over samples and {params.shuffles} orders", **facts),
         Estimate("same answer in another order", float(same.mean()), **share_interval(same), null=1.0,
@@ -177,7 +179,8 @@ def _estimates(tap, who, found, places, params) -> tuple[Estimate, ...]:
         Estimate("length of the path of this sample", ratio, interval="none: one sample", null=1.0,
                  null_method="a random order (exact mean)", n=1, d=places.shape[1], estimator="over a random order's"),
         Estimate("influence of the first quarter of the tokens", float(early.mean()), **mean_interval(early, 0.0, 1.0),
-                 null=float(share.mean()), null_method="all tokens alike", estimator="share, mean over samples", **facts),
+                 null=float(share.mean()), null_method="all tokens alike",
+                 estimator="share, mean over samples", **facts),
     ]  # fmt: skip
     if who.per_token:
         back = np.array([np.nanmean(f.back) for f in found])

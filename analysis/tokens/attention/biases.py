@@ -123,3 +123,28 @@ def _paid(reader, layer: int, head: int) -> np.ndarray:
         own = run.recorded["attention"][layer][0, head]
         out[i, : len(own), : len(own)] = own
     return out
+
+
+def slopes(y: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    """(2 K, …) least-squares slopes of y (n, …) on centred landmarks (n, 2 K), smallest where many fit alike."""
+    x = marks - marks.mean(axis=0)
+    flat = (y - y.mean(axis=0)).reshape(len(y), -1)
+    return np.linalg.lstsq(x, flat, rcond=1e-9)[0].reshape(marks.shape[1], *y.shape[1:])
+
+
+def parts_of(b: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """(3,) sums of squares of bias b (n, T, T): relative (a mean for each `offset` (T, T)), fixed, of the sample."""
+    mean = b.mean(axis=0)
+    count = np.bincount(offset.ravel())
+    by = np.bincount(offset.ravel(), weights=mean.ravel()) / np.maximum(count, 1)
+    relative = by[offset]
+    return np.array([len(b) * np.square(relative).sum(), len(b) * np.square(mean - relative).sum(),
+                     np.square(b - mean).sum()])  # fmt: skip
+
+
+def followed(b: np.ndarray, marks: np.ndarray) -> float:
+    """Share of the sample's part of b (n, T, T) that is linear in landmarks (n, 2 K)."""
+    whole = b - b.mean(axis=0)
+    fit = np.tensordot(marks - marks.mean(axis=0), slopes(b, marks), axes=1)
+    total = float(np.square(whole).sum())
+    return float(np.square(fit).sum()) / total if total > 0 else 0.0
