@@ -155,8 +155,8 @@ def reordered(tap: Activations, maximum: int, rng, source: str, also: int, progr
 @dataclass(frozen=True)
 class Order:
     """Of one sample with T free tokens: `changed` (s,) relative change of the answer for s shuffles, `same` (s,)
-    whether the largest output is the same, `influence` (T,) relative change of the answer without each token, `back` (T,) the
-    share of its change that falls on answers before it (NaN where answers are of samples)."""
+    whether the largest output is the same, `influence` (T,) relative change of the answer without each token,
+    `back` (T,) the share of its change that falls on answers before it (NaN where answers are of samples)."""
 
     changed: np.ndarray
     same: np.ndarray

@@ -136,7 +136,8 @@ def _curve(taps, pairs, names, found, notes) -> Curve:
     reading = (
         "Nothing has moved: features are those of the frozen network." if not series[MOVED].any() else
         f"Tuning moved {names[worst]} most, by {series[MOVED][worst]:.1%} of the size of its features (another sample "
-        f"is {null[MOVED][worst]:.0%} away); {series[APART][worst]:.1%} are left without the shift that all samples share."
+        f"is {null[MOVED][worst]:.0%} away); {series[APART][worst]:.1%} are left without the shift that all "
+        "samples share."
     )  # fmt: skip
     return Curve(
         title=f"How far features moved: {len(pairs)} layer(s)", x=np.arange(1.0, len(pairs) + 1), x_name="layer",

@@ -5,8 +5,8 @@
 Taps in threes: the first branch (such as attention over places), the second (over channels), and what is made of them.
 α = 1 or 0 is one branch alone. It is read off the activations, however the network writes it down (a number, its
 sigmoid, a softmax), and a number of the checkpoint that it agrees with is named where there is one. Three taps: α of
-the samples of each class. More threes, such as epochs of one run or seeds: α of each, in the order given. How far y is such
-a mix is told: the share of |y - (a + b) / 2|² that α explains (0 as well where α is 1/2).
+the samples of each class. More threes, such as epochs of one run or seeds: α of each, in the order given. How
+far y is such a mix is told: the share of |y - (a + b) / 2|² that α explains (0 as well where α is 1/2).
 
 Interval: jackknife over groups of samples; over three runs or more Student's t over these. Null: branches of other
 samples, mean of twenty exchanges: what their means and sizes alone give.

@@ -11,8 +11,7 @@ the trainable share of an adapter beside its frozen base (where adapters are zer
 says has moved: ask for the displacement of its features).
 
 Null: tensors trained apart share no bits: 0; all of a network trained: a share of 1. Interval: Wilson's,
-with tensors as draws, which they are not: it tells
-how few tensors there are, not what another training would do.
+with tensors as draws, which they are not: it tells how few tensors there are, not what another training would do.
 
 When it lies: the same network under other names looks new; a permutation of hidden units is no change and looks like
 one; a tensor that returns to an old value after a change is compared with the one just before.

@@ -2,7 +2,8 @@
 
 Taps: the points of the first picture and those of the second (the tokens of a sample), in one space, as a matcher has
 them behind its last block. Their cosines times a sharpness are scores; an assignment with a dustbin is made by
-Sinkhorn's iterations, in which every point's row, dustbin included, sums to 1. Matched are points that are each other's largest.
+Sinkhorn's iterations, in which every point's row, dustbin included, sums to 1. Matched are points that are each
+other's largest.
 
     right: the match lies within the tolerance of where the point is in the second picture, which is the same place, or
     where the motion of a plane (homography) takes it that most matches follow
