@@ -38,6 +38,9 @@ QUESTIONS = {  # by name in the URL
             "Which heads do the same, and which are fixed patterns?": "head_similarity",
             "Which tokens does a head keep apart?": "head_memory",
             "Would another kernel tell its queries apart?": "kernel_confusion",
+            "Which bias of place, or of landmarks, does attention have?": "attention_bias",
+            "What do prompts look at, and are all in use?": "prompt_attention",
+            "How are two attention branches mixed?": "branch_mix",
         },
     ),
     "mixing": View(
@@ -49,6 +52,7 @@ QUESTIONS = {  # by name in the URL
             "Does each mixer matter?": "mixer_ablation",
             "Where does the work go, and is this task long?": "attention_work",
             "What does a scan over the image see?": "scan_folded",
+            "In which order are tokens read, and what hangs on it?": "token_order",
             "How long does a state space remember?": "ssm_memory",
             "Where are its poles?": "ssm_poles",
             "What does it answer to an impulse?": "ssm_kernel",
@@ -73,6 +77,7 @@ QUESTIONS = {  # by name in the URL
             "What do the norms see, and do tokens explode?": "norm_audit",
             "How much of a layer's space does the answer need?": "random_projection_ablation",
             "What did each checkpoint of a growing model change?": "growth_timeline",
+            "How far has tuning moved each layer's features?": "adapted_features",
             "Which layer of one model predicts which of another?": "linear_predictivity",
             "Do layers match at the same relative depth?": "layer_correspondence",
             "What could trained exits tell from each layer?": "exit_divergence",
@@ -91,6 +96,16 @@ QUESTIONS = {  # by name in the URL
             "What do coarse tokens still say about fine ones?": "projector_coverage",
             "Which tokens are longer than the others?": "token_norms",
             "How many tokens should each frame get for a query?": "query_budget",
+        },
+    ),
+    "points": View(
+        "Points",
+        "Key points, landmarks and moves: what is matched, what makes up a heat map, and what is still recognised.",
+        {
+            "Is a picture still recognised when it is turned, scaled or shifted?": "affine_stress",
+            "Which points of two pictures match, and does pooling drop them?": "point_matches",
+            "Which channels make up each heat map?": "heatmap_channels",
+            "How far are predicted landmarks from their targets?": "landmark_errors",
         },
     ),
     "cache": View(

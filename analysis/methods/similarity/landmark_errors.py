@@ -239,6 +239,9 @@ METHODS = (
         summary="How far predicted landmarks are from their targets, in which direction, and whether as shapes vary.",
         params=LandmarkParams, result=Table, check=_check, cost=_cost, inputs=2, minimum_rows=FEWEST,
         invariance="scaling the images; for the Procrustes distance rotating, scaling and shifting each sample",
-        papers=("Facial Landmark Points Detection Using Knowledge Distillation-Based Neural Networks",),
+        papers=(
+            "Facial Landmark Points Detection Using Knowledge Distillation-Based Neural Networks",
+            "Cascaded Dual Vision Transformer for Accurate Facial Landmark Detection",
+        ),
     ),
 )  # fmt: skip

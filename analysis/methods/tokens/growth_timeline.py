@@ -6,8 +6,12 @@ A network that grows layer by layer on a frozen substrate must keep the frozen t
 was trained on, or saved in another precision. What the newest layer adds to the stream is asked of the last checkpoint
 alone (`layer_contribution`). Tables of weights are compared column by column.
 
-Null: tensors trained apart share no bits: 0. Interval: Wilson's, with tensors as draws, which they are not: it tells
-how few tensors there are, not what another training would do.
+Told of the last step, too: the numbers in tensors that moved or are new over those of the checkpoint before, which is
+the trainable share of an adapter beside its frozen base (where adapters are zero at the start, none of what the network
+says has moved: ask for the displacement of its features).
+
+Null: tensors trained apart share no bits: 0; all of a network trained: a share of 1. Interval: Wilson's,
+with tensors as draws, which they are not: it tells how few tensors there are, not what another training would do.
 
 When it lies: the same network under other names looks new; a permutation of hidden units is no change and looks like
 one; a tensor that returns to an old value after a change is compared with the one just before.
@@ -15,7 +19,7 @@ one; a tensor that returns to an old value after a change is compared with the o
 Cost: every checkpoint is read once.
 
 Reference: A. Bochkov (2025), "Growing transformers: modular composition and layer-wise expansion on a frozen
-substrate".
+substrate"; "DVPT: dynamic visual prompt tuning of large pre-trained models for medical image analysis".
 """
 
 from __future__ import annotations
@@ -89,6 +93,7 @@ def growth_timeline(
         found.append(along(name, series))
     progress(1.0, "done")
     told = tuple(e for i, step in enumerate(steps) for e in _estimate(step, [f[0][i] for f in found]))
+    told = (*told, trained_share(steps[-1], found))
     shown = [k for k, f in enumerate(found) if params.show == ALL or set(f[0]) != {IDENTICAL}] or [0]
     columns = {
         "tensor": np.array([every[k] for k in shown]),
@@ -167,6 +172,16 @@ def _estimate(step: str, words) -> tuple[Estimate, ...]:
                      estimator="tensors of one name and shape"),)  # fmt: skip
 
 
+def trained_share(step: str, found) -> Estimate:
+    """Numbers in tensors that moved or are new in the last step, over those that were there before it."""
+    last = [(f[0][-1], f[2]) for f in found]
+    base = sum(n for word, n in last if word not in ("", NEW))
+    moved = sum(n for word, n in last if word == NEW or word.startswith("moved"))
+    return Estimate(f"trained numbers over those before, {step}", moved / max(base, 1),
+                    interval="none: a count", null=1.0, null_method="every number trained, none added", n=max(base, 1),
+                    d=len(last), estimator="entries of tensors that moved or are new")  # fmt: skip
+
+
 def _reading(found, steps, every) -> str:
     words = [f[0][-1] for f in found]
     new = [name for name, w in zip(every, words, strict=True) if w == NEW]
@@ -195,6 +210,7 @@ def _check() -> tuple[CheckLine, ...]:
     holed = growth_timeline(taps[0], ArrayActivations(y, name="c"))
     return (
         CheckLine("share that stayed", 0.75, told.estimates[0].value, 1e-12),
+        CheckLine("trained numbers over those before", 0.25, told.estimates[-1].value, 1e-12),
         CheckLine("doubled: moved by", 1.0, float(told.columns["moved by"][3]), 1e-12),
         CheckLine("one bit: identical", 0, int(compared(x[:, 0], bit)[0] == IDENTICAL), 0.0),
         CheckLine("new where there was none", 1, int(compared(None, bit)[0] == NEW), 0.0),
@@ -210,6 +226,7 @@ METHODS = (
         summary="Tensors that stayed bit for bit, moved or are new along a series of checkpoints.",
         invariance="the order of tensors", papers=(
             "Growing Transformers: Modular Composition and Layer-wise Expansion on a Frozen Substrate",
+            "DVPT: Dynamic Visual Prompt Tuning of Large Pre-trained Models for Medical Image Analysis",
         ),
     ),
 )  # fmt: skip

@@ -1,0 +1,192 @@
+"""What does each prompt look at in a sample, and are all of them used? Prompts as queries, patches as keys.
+
+    A_pt = softmax_t(q_p · k_t / √d)
+
+for the rows q of the first tap (prompts, or what is projected from them) and k of the second (patches, in the same
+space: the keys where they were recorded). In multiples of an even share, so that 1 is no more than any other.
+
+    prompts in use     exp of the entropy of how patches are shared out: each patch goes to the prompts by what these
+                       pay it; as a share of all prompts, 1 where all pay alike
+    prompts differ     mean total variation of two prompts of one sample: 0 where all look at the same
+    answers the image  mean total variation of one prompt in two samples: 0 where prompts look at places only
+
+Intervals: Student's t over samples. Nulls: of use and difference patches shuffled for each prompt by itself; of the
+answer to the image keys of one sample for all, 0.
+
+When it lies: without the network's projections these are the attention of raw vectors, and of a network with several
+heads that of none; to look is not to take; a prompt in use may be of none to the answer.
+
+Cost: O(n P T d).
+
+Reference: "DVPT: dynamic visual prompt tuning of large pre-trained models for medical image analysis".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import ArrayActivations, Layout, as_activations
+from analysis.compute.machine import machine
+from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.results import Estimate, TokenMap
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.paired_sets import paired_sets, place_of
+from analysis.tokens.pooling.token_sets import RUN
+
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class PromptAttentionParams:
+    sample: int = param(0, "The sample that is drawn: its place in the store.", low=0, high=1_000_000_000)
+    sharpness: float = param(1.0, "What scores are multiplied by, beside 1 / √d.", low=0.0, high=1000.0)
+    maximum_samples: int = param(200, "Most samples; a seeded random subset above.", low=2, high=20_000)
+
+
+def prompt_attention(
+    prompts, patches, params: PromptAttentionParams = PromptAttentionParams(), rng=None, progress=no_progress
+) -> TokenMap:
+    """Attention of prompts to patches.
+
+    Parameters
+    ----------
+    prompts, patches : Activations or arrays (rows, units)
+        Tokens of the same samples in one space: a row for each prompt, a row for each patch.
+
+    Returns
+    -------
+    TokenMap
+        (prompts, patches) of one sample in even shares, the first twelve. Estimates: use, difference, answer.
+
+    Raises
+    ------
+    NotFound, InputError, NotEnoughData
+        No such sample; taps with tokens and without; fewer than two samples of two tokens.
+    """
+    taps, rng = [as_activations(t) for t in (prompts, patches)], rng or np.random.default_rng(0)
+    (q, k), notes = paired_sets(taps, params.maximum_samples, rng, progress, also=params.sample)
+    at = place_of(q, taps[0], params.sample)
+    progress(0.4, "attention of prompts")
+    a = attention(q.x, k.x, k.present, params.sharpness)
+    progress(0.7, "shuffling patches")
+    null = shuffled(a, k.present, rng)
+    progress(0.9, "prompts in other samples")
+    estimates = _estimates(taps, a, null, q.present, k.present)
+    progress(1.0, "done")
+    asked = np.flatnonzero(q.present[at])[:SHOWN]
+    share = np.where(k.present[at], a[at, asked] * k.present[at].sum(), np.nan)
+    lead = k.leading if k.grid else 0
+    use, differ, answer = estimates
+    said = [] if len(asked) == q.present[at].sum() else [f"The first {SHOWN} prompts are drawn."]
+    return TokenMap(
+        title=f"What the prompts {taps[0].name} look at in {taps[1].name}: sample {params.sample}",
+        samples=np.full(len(asked), params.sample), values=np.pad(share, ((0, 0), (lead, 0)), constant_values=np.nan),
+        value_name="times an even share", grid=k.grid, leading=lead, names=tuple(f"prompt {p}" for p in asked),
+        estimates=estimates, caveats=(*notes, *said, "To look at a patch is not to take anything from it."),
+        reading=(
+            f"{use.value:.0%} of the prompts are in use (patches shuffled {use.null:.0%}); two prompts differ by "
+            f"{differ.value:.2f} of their mass (shuffled {differ.null:.2f}), and one prompt in two samples by "
+            f"{answer.value:.2f}."
+        ),
+    )  # fmt: skip
+
+
+def attention(q: np.ndarray, k: np.ndarray, there: np.ndarray, sharpness: float = 1.0) -> np.ndarray:
+    """(n, P, T) of prompts (n, P, d) over the patches (n, T, d) that are `there`; rows sum to 1."""
+    scores = sharpness * (q @ k.transpose(0, 2, 1)) / np.sqrt(q.shape[2])
+    scores = np.where(there[:, None], scores, -np.inf)
+    w = np.exp(scores - scores.max(axis=2, keepdims=True))
+    return w / w.sum(axis=2, keepdims=True)
+
+
+def shuffled(a: np.ndarray, there: np.ndarray, rng) -> np.ndarray:
+    """Each prompt's row of each sample shuffled over its patches."""
+    out = a.copy()
+    for i, here in enumerate(there):
+        out[i][:, here] = rng.permuted(a[i][:, here], axis=1)
+    return out
+
+
+def used(a: np.ndarray, prompts: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """(n,) exp entropy of the shares of prompts, each patch shared out by what prompts pay it, over their number."""
+    own = np.where(prompts[:, :, None], a, 0.0)
+    own = own / np.maximum(own.sum(axis=1, keepdims=True), 1e-300)
+    share = np.where(there[:, None], own, 0.0).sum(axis=2)
+    share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
+    entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(axis=1)
+    return np.exp(entropy) / prompts.sum(axis=1)
+
+
+def differing(a: np.ndarray, prompts: np.ndarray) -> np.ndarray:
+    """(n,) mean total variation between two prompts of a sample."""
+    out = np.zeros(len(a))
+    for i, here in enumerate(prompts):
+        x = a[i][here]
+        total = sum(0.5 * np.abs(x - row).sum() for row in x)
+        out[i] = total / (len(x) * (len(x) - 1))
+    return out
+
+
+def _estimates(taps, a, null, prompts, there) -> tuple[Estimate, ...]:
+    facts = {"n": len(a), "d": taps[0].shape[1]}
+    how = "patches shuffled for each prompt"
+    use, chance = used(a, prompts, there), used(null, prompts, there)
+    differ, other = differing(a, prompts), differing(null, prompts)
+    both = prompts & np.roll(prompts, 1, axis=0)
+    apart = 0.5 * np.abs(a - np.roll(a, 1, axis=0)).sum(axis=2)
+    answer = np.where(both, apart, 0.0).sum(axis=1) / np.maximum(both.sum(axis=1), 1)
+    return (
+        Estimate("prompts in use", float(use.mean()), **mean_interval(use, 0.0, 1.0), null=float(chance.mean()),
+                 null_method=how, estimator="exp of the entropy over the number, mean over samples", **facts),
+        Estimate("prompts differ", float(differ.mean()), **mean_interval(differ, 0.0, 1.0), null=float(other.mean()),
+                 null_method=how, estimator="total variation of two prompts, mean over samples", **facts),
+        Estimate("answers the image", float(answer.mean()), **mean_interval(answer, 0.0, 1.0), null=0.0,
+                 null_method="prompts that look at places only",
+                 estimator="total variation of one prompt in two samples", **facts),
+    )  # fmt: skip
+
+
+def _cost(shapes, params: PromptAttentionParams) -> Cost:
+    samples, d = min(shapes[0][0] / RUN, params.maximum_samples), shapes[0][1]
+    held = 8.0 * samples * RUN * (2.0 * d + 5.0 * RUN) + 8.0 * RUN * d
+    moved = 8.0 * d * sum(n for n, _ in shapes)
+    return Cost(0.02 + machine().seconds(flops64=2.0 * samples * RUN**2 * d, moved=moved + 10 * held), held)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """Prompts that are zero look at all patches alike and are all in use; one that is a patch looks at it; one prompt
+    for all: 1 / P in use would need the others to pay nothing."""
+    rng = np.random.default_rng(0)
+    layout = Layout(np.arange(9) * 6)
+    patches = 5 * rng.standard_normal((48, 30))
+
+    def found(x, **more):
+        taps = [ArrayActivations(v, n, layout=layout) for v, n in ((x, "prompts"), (patches, "patches"))]
+        return prompt_attention(*taps, PromptAttentionParams(**more))
+
+    even, own = found(np.zeros((48, 30))), found(patches, sharpness=3.0)
+    one = np.zeros((1, 4, 6))
+    one[:, 0] = 1 / 6
+    return (
+        CheckLine("zero prompts: times an even share", 1.0, float(even.values.max()), 1e-12),
+        CheckLine("zero prompts: all in use", 1.0, even.estimates[0].value, 1e-12),
+        CheckLine("zero prompts: do not differ", 0.0, even.estimates[1].value, 1e-12),
+        CheckLine("prompts that are patches look at them", 6.0, float(own.values[2, 2]), 1e-6),
+        CheckLine("and differ wholly", 1.0, own.estimates[1].value, 1e-6),
+        CheckLine("rows sum to the patches", 6.0, float(own.values[1].sum()), 1e-9),
+        CheckLine("one of four pays at all", 0.25,
+                  float(used(one, np.ones((1, 4), bool), np.ones((1, 6), bool))[0]), 1e-12),
+    )  # fmt: skip
+
+
+METHODS = (
+    Method(
+        id="prompt_attention", family="tokens", title="What prompts look at", version=1, function=prompt_attention,
+        summary="Attention of prompts to the patches of a sample, how many are in use, and whether they answer it.",
+        params=PromptAttentionParams, result=TokenMap, check=_check, cost=_cost, inputs=2, same_units=True,
+        roles=("prompts", "patches"), minimum_rows=2 * RUN, invariance="one rotation of the units of both taps",
+        papers=("DVPT: Dynamic Visual Prompt Tuning of Large Pre-trained Models for Medical Image Analysis",),
+    ),
+)  # fmt: skip
