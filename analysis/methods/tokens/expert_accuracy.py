@@ -35,7 +35,7 @@ from analysis.compute.statistics.nulls import wilson
 from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.routing.long_tail import GROUPS, LongTail, long_tail
+from analysis.tokens.routing.long_tail import GROUPS, Answers, long_tail
 
 CLASSES, BY_GROUP, KL, TOP = (
     "accuracy by class",
@@ -60,27 +60,6 @@ class ExpertAccuracyParams:
     maximum_samples: int = param(
         20_000, "Most samples; a seeded random part above.", low=20, high=1_000_000, late=True
     )
-
-
-@dataclass(frozen=True)
-class Answers:
-    """`logs` by expert (n, C), `label` (n,), the classes' `tail`, `names` of experts and `classes`."""
-
-    logs: tuple[np.ndarray, ...]
-    label: np.ndarray
-    tail: LongTail
-    names: tuple[str, ...]
-    classes: tuple[str, ...]
-
-    @property
-    def group(self) -> np.ndarray:
-        """(n,) group of each sample's class."""
-        of = np.zeros(len(self.classes), int)
-        of[self.tail.order] = self.tail.group
-        return of[self.label]
-
-    def together(self) -> np.ndarray:
-        return np.logaddexp.reduce(self.logs) - np.log(len(self.logs))
 
 
 def expert_accuracy(
@@ -134,7 +113,7 @@ def _accuracies(found: Answers, by_group: bool) -> dict:
     logs, tail = (*found.logs, found.together()), found.tail
     top = np.array([log.argmax(axis=1) for log in logs])
     right = top == found.label
-    parts = _parts(found) if by_group else {
+    parts = found.parts() if by_group else {
         f"{found.classes[c]} ({GROUPS[g]}, {n:,.0f})": found.label == c
         for c, g, n in zip(tail.order, tail.group, tail.learnt, strict=True)
     }  # fmt: skip
@@ -155,17 +134,8 @@ def _accuracies(found: Answers, by_group: bool) -> dict:
     }  # fmt: skip
 
 
-def _parts(found: Answers) -> dict[str, np.ndarray]:
-    """Samples of each group of classes that has some."""
-    group = found.group
-    out = {"all": np.ones(len(group), bool)} | {
-        f"{name} samples": group == g for g, name in enumerate(GROUPS)
-    }
-    return {name: part for name, part in out.items() if part.sum() > 1}
-
-
 def _pairs(found: Answers, measure: str, rng) -> dict:
-    parts, pairs = _parts(found), list(combinations(range(len(found.logs)), 2))
+    parts, pairs = found.parts(), list(combinations(range(len(found.logs)), 2))
     shape = (len(pairs), len(parts))
     value, null, low, high = (np.zeros(shape) for _ in range(4))
     for k, part in enumerate(parts.values()):
@@ -187,14 +157,15 @@ def _estimates(found: Answers, rng) -> tuple[Estimate, ...]:
     out, tops = [], [log.argmax(axis=1) for log in found.logs]
     best = int(np.argmax([(t == found.label).mean() for t in tops]))
     whole = found.together().argmax(axis=1)
-    for what, part in _parts(found).items():
+    for what, part in found.parts().items():
         right, alone = (
             (whole == found.label)[part].astype(float),
             (tops[best] == found.label)[part].astype(float),
         )
         chance = np.bincount(whole, minlength=len(found.classes))[found.label[part]].mean() / len(whole)
         out.append(Estimate(f"all together, {what}", float(right.mean()), **share_interval(right), null=float(chance),
-                            null_method="labels exchanged, exact mean", estimator="share told right", **common))  # fmt: skip
+                            null_method="labels exchanged, exact mean", estimator="share told right",
+                            **common))  # fmt: skip
         out.append(Estimate(f"all together less {found.names[best]}, {what}", float((right - alone).mean()),
                             **mean_interval(right - alone), null=0.0, null_method="equal experts",
                             estimator="paired over samples", **common))  # fmt: skip
@@ -214,8 +185,8 @@ def _reading(found: Answers, told) -> str:
     best = gain.name.removeprefix("all together less ").removesuffix(", all")
     kl = by["KL of two experts"]
     return (
-        f"All experts together are right on {by['all together, all'].value:.1%}, {gain.value:+.1%} against {best} alone "
-        f"({gain.low:+.1%} to {gain.high:+.1%}). Two experts are {kl.value:.3g} nats apart, on exchanged samples "
+        f"All experts together are right on {by['all together, all'].value:.1%}, {gain.value:+.1%} against {best} "
+        f"alone ({gain.low:+.1%} to {gain.high:+.1%}). Two experts are {kl.value:.3g} nats apart, on exchanged samples "
         f"{kl.null:.3g}."
     )
 
@@ -255,7 +226,7 @@ METHODS = (
         function=expert_accuracy,
         summary="Accuracy of each expert on classes with many, medium and few samples, and where two experts differ.",
         params=ExpertAccuracyParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,
-        matches="rows", same_units=True, minimum_rows=10,
+        same_units=True, minimum_rows=10,
         invariance="one number added to all logits of a sample, the order of samples",
         papers=("MDCS: More Diverse Experts with Consistency Self-distillation for Long-tailed Recognition",),
     ),

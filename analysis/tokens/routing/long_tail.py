@@ -29,6 +29,35 @@ class LongTail:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Answers:
+    """`logs` by expert (n, C), `label` (n,), the classes' `tail`, `names` of experts and `classes`."""
+
+    logs: tuple[np.ndarray, ...]
+    label: np.ndarray
+    tail: LongTail
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+
+    @property
+    def group(self) -> np.ndarray:
+        """(n,) group of each sample's class."""
+        of = np.zeros(len(self.classes), int)
+        of[self.tail.order] = self.tail.group
+        return of[self.label]
+
+    def together(self) -> np.ndarray:
+        return np.logaddexp.reduce(self.logs) - np.log(len(self.logs))
+
+    def parts(self) -> dict[str, np.ndarray]:
+        """Samples (n,) bool of all and of each group of classes that has some."""
+        group = self.group
+        out = {"all": np.ones(len(group), bool)} | {
+            f"{name} samples": group == g for g, name in enumerate(GROUPS)
+        }
+        return {name: part for name, part in out.items() if part.sum() > 1}
+
+
 def long_tail(
     tap: Activations,
     label: np.ndarray,
