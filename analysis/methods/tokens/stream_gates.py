@@ -7,8 +7,8 @@ name:1, … are one field, others as many in a row as is asked for.
 Null of a cell: all fields alike, the mean gate of the stream. Interval: Student's t over samples. Cells and fields
 count after Benjamini-Hochberg at 5 % over paired t tests. Of the streams' difference: fields of one exchanged.
 
-When it lies: a gate of 2 on embeddings of length 1 is a gate of 1 on length 2, so that gates alone say nothing of what a
-field adds; gates without a context are the same for every sample, and then every difference counts; mean gates hide
+When it lies: a gate of 2 on embeddings of length 1 is a gate of 1 on length 2, so that gates alone say nothing of what
+a field adds; gates without a context are the same for every sample, and then every difference counts; mean gates hide
 fields that are let through for some samples only.
 
 Cost: O(samples units).
