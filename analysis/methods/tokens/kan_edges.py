@@ -2,9 +2,10 @@
 
 For every edge over its observed inputs: deviation of the output; family with the largest selection π (of layers without
 a selection: with the largest share of the output's deviation) and the entropy of π in nats, 0 for one family, ln S for
-S alike; the simple formula of highest R² (line, square, cube, sine, exponential, logarithm, tanh, absolute value, bump,
-each shifted and stretched on a grid); the share of inputs outside the grid. An edge is *idle* where its deviation is
-below a share of its node's, √Σ_i dev²; without it the node is the same up to a constant and that much.
+S alike; the simple formula that fits best for the numbers it is free to choose (line, square, cube, sine, exponential,
+logarithm, tanh, absolute value, bump, each shifted and stretched on a grid) and its R²; the share of inputs outside the
+grid. An edge is *idle* where its deviation is below a share of its node's, √Σ_i dev²; without it the node is the same
+up to a constant and that much.
 
 Null of R²: the same library on functions with the coefficients in random order, which are as smooth: of splines many
 look like some formula. Of the entropy and of idle edges: the same exchange. Intervals: of means over nodes (Student's
