@@ -96,6 +96,10 @@ QUESTIONS = {  # by name in the URL
             "What do coarse tokens still say about fine ones?": "projector_coverage",
             "Which tokens are longer than the others?": "token_norms",
             "How many tokens should each frame get for a query?": "query_budget",
+            "Do smaller patches lower the loss?": "patch_law",
+            "What appears only with small patches?": "patch_maps",
+            "Which steps in which order tell, as words of a path?": "signature_words",
+            "What did the path of this sample do?": "signature_path",
         },
     ),
     "points": View(
@@ -130,6 +134,7 @@ QUESTIONS = {  # by name in the URL
         {
             "Is the load of experts even, and what would be dropped?": "router_load",
             "Do experts stand for classes?": "expert_classes",
+            "Which expert knows the rare classes, and where do two differ?": "expert_accuracy",
             "Where on the picture or text does each expert work?": "expert_territory",
             "Which part of its input space does each expert have?": "expert_cells",
             "Which experts do the same?": "expert_redundancy",
@@ -138,6 +143,17 @@ QUESTIONS = {  # by name in the URL
             "How much of a module does each token use?": "learners_used",
             "Do attention gates answer to the image, or only scale channels?": "gate_maps",
             "Fewest channels that would do for a sample?": "channel_mass",
+        },
+    ),
+    "functions": View(
+        "Functions and streams",
+        "Layers of other parts: a learned function on each edge (Kolmogorov-Arnold), or two streams behind gates that "
+        "are fused.",
+        {
+            "What function does each edge compute, where its inputs are?": "kan_functions",
+            "Which activation was chosen where, and which edges could go?": "kan_edges",
+            "Which field does each stream let through?": "stream_gates",
+            "How are two streams fused?": "stream_fusion",
         },
     ),
 }

@@ -37,6 +37,7 @@ from analysis.tokens.routing.classes import information, shares_of_classes, shar
 from analysis.tokens.routing.routed import AUTOMATIC, SOURCES, routed
 
 OPENING, SMALLEST, LEVEL = 4.0, 5, 0.05
+RANDOM = 12  # routings in the check
 
 
 @dataclass(frozen=True)
@@ -155,19 +156,24 @@ def _cost(shapes, params: ExpertClassesParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """An expert for each of three classes shares ln 3 nats; random routing shares none beyond its null."""
+    """An expert for each of three classes shares ln 3 nats; random routings share none beyond their null."""
     of, layout = np.repeat(np.arange(3), 30), Layout(np.arange(91) * 2)
     own = ArrayActivations(9.0 * np.eye(3)[np.repeat(of, 2)], "planted", {"label": of}, layout)
-    rng, few = np.random.default_rng(1), ExpertClassesParams(exchanges=50)
-    noise = ArrayActivations(rng.standard_normal((180, 3)), "random", {"label": of}, layout)
-    told, none = expert_classes(own, few), expert_classes(noise, few)
-    return (
+    few = ExpertClassesParams(exchanges=50)
+    told, none = expert_classes(own, few), []
+    for seed in range(RANDOM):
+        rng = np.random.default_rng(seed)
+        noise = ArrayActivations(rng.standard_normal((180, 3)), "random", {"label": of}, layout)
+        none.append(expert_classes(noise, few, rng))
+    return (  # of 12 at 5 % more than 3 have such a cell once in 450 runs
         CheckLine("an expert each: mutual information", float(np.log(3)), told.estimates[0].value, 1e-12),
         CheckLine("an expert each: all of its class", 1.0, float(np.diag(told.values).min()), 1e-12),
         CheckLine("an expert each: cells that stand out", 9.0, float(told.significant.sum()), 0.0),
-        CheckLine("random routing: less its null", 0.0, none.estimates[1].value, 0.02),
-        CheckLine("random routing: cells that stand out", 0.0, float(none.significant.sum()), 0.0),
-    )
+        CheckLine("random routing: mean less its null", 0.0,
+                  float(np.mean([one.estimates[1].value for one in none])), 0.01),
+        CheckLine(f"{RANDOM} random routings: those with a cell that stands out", 3.0,
+                  float(sum(one.significant.any() for one in none)), 0.0, "at most"),
+    )  # fmt: skip
 
 
 METHODS = (

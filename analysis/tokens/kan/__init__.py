@@ -1,0 +1,1 @@
+"""Kolmogorov-Arnold layers: a function on every edge from an input to a node."""
