@@ -134,7 +134,8 @@ class Matrix(Result):
     `linkage` (p - 1, 4) SciPy's; `null_band` the [low, high] that structureless data gives to a cell;
     `significant` (p, q) bool after false-discovery control. `null` (p, q) is what structureless data gives to each
     cell on average, `low` and `high` (p, q) its interval, `few` (p, q) bool where samples are too few to say, or what
-    `few_means` says of them instead: these cells are hatched."""
+    `few_means` says of them instead: these cells are hatched. `outlines` (k, 4) int are blocks drawn around cells, each
+    first row, row after the last, first column, column after the last; `outline_name` says what they are."""
 
     kind: ClassVar[str] = "matrix"
     values: np.ndarray
@@ -153,6 +154,8 @@ class Matrix(Result):
     high: np.ndarray | None = None
     few: np.ndarray | None = None
     few_means: str = ""
+    outlines: np.ndarray | None = None
+    outline_name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

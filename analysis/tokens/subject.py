@@ -81,8 +81,10 @@ class RowSubject:
     is_network, classifies, layers, labels = False, False, LAYERS, None
     what, classes = "the recorded rows themselves", ()
 
-    def __init__(self, tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress) -> None:
-        self.dump, self.samples, self.seen = dump_of_rows(tap, maximum, rng, progress)
+    def __init__(
+        self, tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress, attention: bool = True
+    ) -> None:  # fmt: skip
+        self.dump, self.samples, self.seen = dump_of_rows(tap, maximum, rng, progress, attention)
         said = [NOTE, "The answer is the mean of the tokens that are left."]
         if tap.layout.is_pooled:
             said.append(f"{tap.name} holds one row of each sample: {RUN} neighbours are read as one sample.")
@@ -125,8 +127,10 @@ def subject(
     rng: np.random.Generator,
     source: str = AUTOMATIC,
     progress: Progress = no_progress,
+    attention: bool = True,
 ) -> tuple[NetworkSubject | RowSubject, tuple[str, ...]]:
-    """Whose tokens of a tap, with at most `maximum` samples, and what is to be said about it.
+    """Whose tokens of a tap, with at most `maximum` samples, and what is to be said about it. Without `attention` no
+    T x T weights are made of rows.
 
     Raises NotEnoughData: too few samples of two tokens or more.
     """
@@ -137,5 +141,5 @@ def subject(
             return found, found.notes
         except (InputError, NotFound) as error:
             why = (f"The network is not run: {str(error).split('. ')[0]}.",)
-    rows = RowSubject(tap, maximum, rng, progress)
+    rows = RowSubject(tap, maximum, rng, progress, attention)
     return rows, (*why, *rows.notes)

@@ -17,6 +17,7 @@ from dashboard.figures.cells import (
     order_of,
 )
 from dashboard.figures.hatching import hatch_on_paper, hatch_on_screen
+from dashboard.figures.outlines import outlined, outlines_on_paper, outlines_on_screen
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.short_names import told_apart
@@ -54,6 +55,8 @@ def screen(
     _heat(figure, cells, theme)
     if cells.few is not None:
         hatch_on_screen(figure, cells.few, theme.muted)
+    if outlined(result, cells):
+        outlines_on_screen(figure, result.outlines, theme.muted)
     _names(figure, cells, right)
     if result.null_band is not None and show != "excess":
         _null_beside_the_scale(figure, cells, result.null_band, theme)
@@ -232,6 +235,8 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
     axes.imshow(shades, aspect="equal" if square else "auto", interpolation="nearest")
     if cells.few is not None:
         hatch_on_paper(axes, cells.few, page.scale)
+    if outlined(result, cells):
+        outlines_on_paper(axes, result.outlines, page.scale)
     if _has_room(cells):
         _written(axes, cells, shades, page)
     axes.spines[:].set_visible(False)
@@ -283,7 +288,10 @@ def _paper_names(axes, cells: Cells, page: Page) -> None:
 
 
 def notes(result: Matrix, *, aggregate="auto", show="value") -> tuple[str, ...]:
-    said = cells_of(result, aggregate=aggregate, show=show).notes
+    cells = cells_of(result, aggregate=aggregate, show=show)
+    said = cells.notes
+    if outlined(result, cells):
+        said = (*said, f"lines: {plain(result.outline_name) or 'blocks'}")
     return tuple(note.replace("grey bar at", "hatched on") for note in said)
 
 
