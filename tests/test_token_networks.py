@@ -254,7 +254,10 @@ def test_the_atlas_notices_attention_that_queries_and_keys_do_not_tell(kind):
                 run.recorded["queries"][1] = factor * run.recorded["queries"][1]
             yield slice(0, 1), run
 
-        return SimpleNamespace(dumps=dumps)
+        data = SimpleNamespace(items=lambda start, stop: network.items[start:stop])
+        return SimpleNamespace(
+            dumps=dumps, opened=SimpleNamespace(network=network, run=SimpleNamespace(data=data))
+        )
 
     assert _tells(subject(1))
     assert not _tells(subject(2))

@@ -1,7 +1,7 @@
 """Which layers look up the answer? Whether the known sentence gets most of what the question's tokens pay, by layer.
 
-Each text is asked about itself: every word that an earlier sentence (or line) has is a question, and the sentences that
-have it are known; or a question and an answer are given, and found in the samples that have them. For each layer
+Each text is asked about itself: every word that an earlier sentence (or line) has is a question, and the sentences
+that have it are known; or a question and an answer are given, and found in the samples that have them. For each layer
 
     score of a sentence = Σ mass of its tokens / Σ what places alone give them
 
@@ -10,11 +10,11 @@ retrieves where a known sentence is ranked first more often than chance has it. 
 not flat: read alike, token j of N gets (1/N) Σ_(i >= j) 1/(i + 1), which is why mass is divided by what the same places
 get in other samples; the mass as it is stands beside it.
 
-Interval: Wilson, samples as draws, of shares that are means over the questions of a sample. Null: the share of sentences
-that are known, as a random order would give.
+Interval: Wilson, samples as draws, of shares that are means over the questions of a sample. Null: the share of
+sentences that are known, as a random order would give.
 
-When it lies: what is read is not yet used; a word may be found by its spelling, or because it is in the line before; few
-samples are a wide interval; what other samples get at these places is a mean of few; a name in many lines is found
+When it lies: what is read is not yet used; a word may be found by its spelling, or because it is in the line before;
+few samples are a wide interval; what other samples get at these places is a mean of few; a name in many lines is found
 easily, and chance says so. Without text, runs of four rows stand for sentences, the last row asks, and the run of the
 row most like it is known.
 

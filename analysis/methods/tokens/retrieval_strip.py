@@ -194,7 +194,8 @@ def _estimates(trials, scores, mass, null, window: int, at: int) -> tuple[Estima
             [rank_of_known(sentence_scores(t, mass[b, 0], null[b, 0], window)[0], t.known) for b, t in have]
         )
         said.append(Estimate("rank of the known sentence over samples", float(ranks.mean()),
-                             **mean_interval(ranks, 1.0), null=usual_rank([t for _, t in have]), null_method=CHANCE, n=len(ranks), d=d,
+                             **mean_interval(ranks, 1.0), null=usual_rank([t for _, t in have]),
+                             null_method=CHANCE, n=len(ranks), d=d,
                              estimator="mean over samples"))  # fmt: skip
     return tuple(said)
 

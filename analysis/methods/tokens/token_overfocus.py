@@ -9,13 +9,13 @@ For each layer and severity 0 (clean) to 3, means over samples; heads are averag
     drift           of received mass, clean against spoiled: Jensen-Shannon divergence in bits (0 to 1), Spearman's
                     correlation, share of the top tokens that stay
 
-Rows that all read alike have cosine 1 although their entropy is the largest there is: both are shown, neither alone tells
-overfocus. Interval: Student's t over samples. Null: of drift, another clean sample in the place of the spoiled one; of
-Gini, top mass, cosine and entropy, attention that reads all alike.
+Rows that all read alike have cosine 1 although their entropy is the largest there is: both are shown, neither alone
+tells overfocus. Interval: Student's t over samples. Null: of drift, another clean sample in the place of the spoiled
+one; of Gini, top mass, cosine and entropy, attention that reads all alike.
 
-When it lies: mass that goes by places alone (sinks, windows) does not drift, so that little drift is no robustness; what
-is received in a causal network falls with the place; words can only be swapped; the size of a severity is ours (noise
-0.25, 0.5, 1 standard deviations and so on), not that of a published benchmark; attention that moves need not move the
+When it lies: mass that goes by places alone (sinks, windows) does not drift, so that little drift is no robustness;
+what is received in a causal network falls with the place; words can only be swapped; the size of a severity is ours
+(noise 0.25, 0.5, 1 standard deviations and so on), not that of a published benchmark; attention that moves need not move the
 answer.
 
 Cost: a pass of each sample for clean and each severity, then samples x heads x T² each.
@@ -30,7 +30,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import as_activations
-from analysis.compute.linear.ranking_axes import spearman
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.results import Estimate, Table
@@ -44,12 +43,11 @@ from analysis.tokens.attention.corrupted import (
     takes_words_alone,
 )
 from analysis.tokens.attention.heads import HeadReader, heads_of, planted
-from analysis.tokens.attention.measures import COSINE, ENTROPY, GINI, Tally, gini
-from analysis.tokens.attention.position_null import even_rows
+from analysis.tokens.attention.overfocus import drift, drifts, even_focus, focus
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
-OPENING, TENTH = 4.0, 0.1
+OPENING = 4.0
 OTHER, ALIKE = "another clean sample in its place", "attention that reads all alike"
 FOCUS = ("Gini", "top mass", "row cosine", "entropy")
 DRIFT = ("divergence", "Spearman", "top overlap")
@@ -61,12 +59,15 @@ HELP = {
     "row cosine": "Mean cosine of two rows; 1 where all queries read the same, also where all is read alike.",
     "entropy": "Of a row, in nats, beside the row cosine.",
     "divergence": "Jensen-Shannon divergence of received mass from that of the clean sample, bits, 0 to 1.",
-    "divergence, other sample": "The same of another clean sample.",
+    "divergence, other sample": "The same of another clean sample: what drift from nothing in common would be.",
     "Spearman": "Rank correlation of received mass with that of the clean sample.",
     "Spearman, other sample": "The same of another clean sample.",
     "top overlap": "Share of the clean sample's top tokens that are still on top.",
     "top overlap, other sample": "The same of another clean sample.",
 }
+
+for _name in (*FOCUS, *DRIFT):
+    HELP |= {f"{_name}, {end}": "95 % interval over samples." for end in ("low", "high")}
 
 
 @dataclass(frozen=True)
@@ -110,73 +111,6 @@ def token_overfocus(
     return _table(reader, kind, found)
 
 
-def focus(reader: HeadReader) -> tuple[np.ndarray, np.ndarray]:
-    """((L, n, 4) Gini, top mass, row cosine and entropy, (L, n, T) received mass, sums 1)."""
-    told, mass = [], []
-    for layer in range(reader.layers):
-        tallies = [[Tally(m, reader.layout) for m in (GINI, COSINE, ENTROPY)] for _ in range(reader.heads)]
-        for start, stop in reader.parts():
-            for head, three in enumerate(tallies):
-                rows = reader.rows(layer, head, start, stop)
-                for tally in three:
-                    tally.add(rows, start)
-        told_, mass_ = _of_tallies(tallies, reader.layout.present)
-        told.append(told_)
-        mass.append(mass_)
-    return np.array(told), np.array(mass)
-
-
-def _of_tallies(tallies, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    got = np.sum([three[0].total for three in tallies], axis=0)
-    got = got / np.maximum(got.sum(axis=1, keepdims=True), 1e-300)
-    cosine, entropy = (np.mean([three[i].finish() for three in tallies], axis=0) for i in (1, 2))
-    each = [
-        (gini(g[there]), np.sort(g[there])[-top_of(there.sum()) :].sum())
-        for g, there in zip(got, present, strict=True)
-    ]
-    return np.column_stack([np.array(each), cosine, entropy]), got
-
-
-def top_of(n: int) -> int:
-    """How many of n tokens are its top."""
-    return max(1, int(round(TENTH * int(n))))
-
-
-def drift(clean: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
-    """(Jensen-Shannon divergence in bits, Spearman's correlation, share of top tokens that stay) of mass (T,)."""
-    p, q = clean / clean.sum(), other / other.sum()
-    middle = (p + q) / 2
-    parts = [
-        np.where(x > 0, x * np.log2(np.where(x > 0, x, 1) / np.where(middle > 0, middle, 1)), 0).sum()
-        for x in (p, q)
-    ]
-    k = top_of(len(p))
-    tops = [set(np.argsort(-x, kind="stable")[:k].tolist()) for x in (p, q)]
-    rho = 1.0 if np.array_equal(p, q) else spearman(p, q)
-    return max(float(sum(parts)) / 2, 0.0), rho, len(tops[0] & tops[1]) / k
-
-
-def drifts(clean: np.ndarray, other: np.ndarray, present: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(L, n, 3) of mass (L, n, T), over tokens that are there in both."""
-    both = present & others
-    return np.array(
-        [
-            [drift(a[t], b[t]) for a, b, t in zip(x, y, both, strict=True)]
-            for x, y in zip(clean, other, strict=True)
-        ]
-    )
-
-
-def _even(reader: HeadReader) -> np.ndarray:
-    """(4,) what attention that reads all alike gives, mean over samples."""
-    three = [Tally(m, reader.layout) for m in (GINI, COSINE, ENTROPY)]
-    for start, stop in reader.parts():
-        rows = even_rows(reader.allowed(start, stop))
-        for tally in three:
-            tally.add(rows, start)
-    return _of_tallies([three], reader.layout.present)[0].mean(axis=0)
-
-
 def _table(reader: HeadReader, kind: str, found) -> Table:
     present = reader.layout.present
     layers, steps = reader.layers, len(found)
@@ -189,9 +123,9 @@ def _table(reader: HeadReader, kind: str, found) -> Table:
         "severity": np.tile(np.arange(steps), layers),
     }
     for i, name in enumerate(FOCUS):
-        columns[name] = told[..., i].mean(axis=2).T.reshape(-1)
+        columns |= _with_ends(name, told[..., i], np.inf)
     for i, name in enumerate(DRIFT):
-        columns[name] = moved[..., i].mean(axis=2).T.reshape(-1)
+        columns |= _with_ends(name, moved[..., i], 1.0)
         columns[f"{name}, other sample"] = np.repeat(usual[..., i].mean(axis=1), steps)
     return Table(
         title=f"Focus and drift under {kind}, of {reader.what}",
@@ -203,21 +137,29 @@ def _table(reader: HeadReader, kind: str, found) -> Table:
     )  # fmt: skip
 
 
+def _with_ends(name: str, each: np.ndarray, most: float) -> dict[str, np.ndarray]:
+    """Columns of means over samples with their intervals, of (steps, L, n)."""
+    lines = each.transpose(1, 0, 2).reshape(-1, each.shape[2])
+    ends = [mean_interval(x, most=most) for x in lines]
+    return {name: lines.mean(axis=1), f"{name}, low": np.array([e["low"] for e in ends]),
+            f"{name}, high": np.array([e["high"] for e in ends])}  # fmt: skip
+
+
 def _reading(told, moved, usual) -> str:
     clean, worst = told[0].mean(axis=(0, 1)), told[-1].mean(axis=(0, 1))
     far = moved[-1].mean(axis=1)
     layer = int(far[:, 0].argmax())
     return (
-        f"Received mass has a Gini of {clean[0]:.2f} clean and {worst[0]:.2f} at severity {len(told) - 1}, rows a cosine "
-        f"of {clean[2]:.2f} and {worst[2]:.2f} at an entropy of {clean[3]:.2f} and {worst[3]:.2f} nats. It drifts most in "
-        f"layer {layer + 1}: {far[layer, 0]:.3f} bits (another sample: {usual[layer, :, 0].mean():.3f}), "
+        f"Received mass has a Gini of {clean[0]:.2f} clean and {worst[0]:.2f} at severity {len(told) - 1}, rows "
+        f"a cosine of {clean[2]:.2f} and {worst[2]:.2f} at an entropy of {clean[3]:.2f} and {worst[3]:.2f} nats. It "
+        f"drifts most in layer {layer + 1}: {far[layer, 0]:.3f} bits (another sample: {usual[layer, :, 0].mean():.3f}), "
         f"{far[layer, 2]:.0%} of the top tokens stay ({usual[layer, :, 2].mean():.0%})."
     )
 
 
 def _estimates(reader, told, moved, usual) -> tuple[Estimate, ...]:
     even, facts = (
-        _even(reader),
+        even_focus(reader),
         {"n": reader.n, "d": reader.layers, "estimator": "mean over layers and samples"},
     )
     said = [
@@ -249,7 +191,7 @@ def _cost(shapes, params: TokenOverfocusParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Each its own key: cosine 0; all alike: cosine 1 and the largest entropy; all on one: Gini 1 - 1/n; the same: 0."""
+    """Each its own key: cosine 0; all alike: cosine 1 and the largest entropy; all on one: Gini 1 - 1/n."""
     own, same = np.broadcast_to(np.eye(20), (2, 20, 20)), np.zeros((2, 20, 3))
     self_, alike = focus(planted(own, own, scale=300.0))[0][0, 0], focus(planted(same, same))[0][0, 0]
     q, k = np.ones((2, 20, 1)), np.zeros((2, 20, 1))

@@ -44,7 +44,7 @@ def swapped(x: np.ndarray, share: float, rng: np.random.Generator, axes: tuple[i
     """A share of the places of x has changed places among themselves, at random."""
     moved = np.moveaxis(x, axes, range(len(axes)))
     flat = moved.reshape(-1, *moved.shape[len(axes) :]).copy()
-    chosen = rng.permutation(len(flat))[: max(int(round(share * len(flat))), 2)]
+    chosen = rng.permutation(len(flat))[: max(round(share * len(flat)), 2)]
     flat[chosen] = flat[np.roll(chosen, 1)]
     return np.moveaxis(flat.reshape(moved.shape), range(len(axes)), axes)
 
@@ -84,12 +84,12 @@ def spoiler(kind: str, severity: int, seed: int) -> Callable:
         return torch.from_numpy(np.stack(made)).to(x.dtype)
 
     def _words(x, places, mask):
+        import torch
+
         out = x.clone()
         for b, p in enumerate(places):
             there = mask[b].bool() if mask is not None else x[b] == x[b]
             share, rng = AMOUNTS[SWAPPED][severity - 1], np.random.default_rng([seed, int(p)])
-            import torch
-
             out[b, there] = torch.from_numpy(swapped(x[b, there].numpy(), share, rng, (0,)))
         return out
 

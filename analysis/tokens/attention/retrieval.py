@@ -105,13 +105,13 @@ def sentences_of(text: str, start: np.ndarray, before: int) -> np.ndarray:
 
 
 def trial_of_rows(x: np.ndarray, there: np.ndarray) -> Trial | None:
-    """Of rows x (T, d) that are no text: the last one asks, runs of four are sentences, and that with the row most like
-    it by cosine is known. The first row, the mean of all, is left out."""
+    """Of rows x (T, d) that are no text: the last one asks, runs of up to four are sentences, and that with the row
+    most like it by cosine is known. The first row, the mean of all, is left out."""
     at = np.flatnonzero(there)[1:]
-    stops = np.arange(0, len(at) - 1, RUN)
-    if len(stops) < 2:
+    if len(at) < 3:
         return None
-    sentences = np.array([[at[s], at[min(s + RUN, len(at) - 1)]] for s in stops])
+    stops = np.arange(0, len(at) - 1, min(RUN, (len(at) - 1) // 2))
+    sentences = np.array([[at[s], at[e]] for s, e in zip(stops, [*stops[1:], len(at) - 1], strict=True)])
     unit = x[at] / np.maximum(np.linalg.norm(x[at], axis=1, keepdims=True), 1e-300)
     nearest = at[int((unit[:-1] @ unit[-1]).argmax())]
     known = np.flatnonzero((sentences[:, 0] <= nearest) & (nearest < sentences[:, 1]))
@@ -162,7 +162,7 @@ def smoothed(x: np.ndarray, window: int) -> np.ndarray:
 def sentence_scores(
     trial: Trial, mass: np.ndarray, null: np.ndarray, window: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """((s,) mass over what places give, (s,) mass as it is) of the sentences; the window does not reach the question."""
+    """((s,) mass over what places give, (s,) mass as it is) of sentences; the window does not reach the question."""
     end = int(trial.sentences[-1, 1])
     got, usual = (smoothed(x[:end], min(window, end)) for x in (mass, null))
     sums = np.array([[x[a:b].sum() for a, b in trial.sentences] for x in (got, usual)])
