@@ -15,8 +15,8 @@ one; of Gini, top mass, cosine and entropy, attention that reads all alike.
 
 When it lies: mass that goes by places alone (sinks, windows) does not drift, so that little drift is no robustness;
 what is received in a causal network falls with the place; words can only be swapped; the size of a severity is ours
-(noise 0.25, 0.5, 1 standard deviations and so on), not that of a published benchmark; attention that moves need not move the
-answer.
+(noise 0.25, 0.5, 1 standard deviations and so on), not that of a published benchmark; attention that moves need not
+move the answer.
 
 Cost: a pass of each sample for clean and each severity, then samples x heads x T² each.
 
@@ -152,8 +152,8 @@ def _reading(told, moved, usual) -> str:
     return (
         f"Received mass has a Gini of {clean[0]:.2f} clean and {worst[0]:.2f} at severity {len(told) - 1}, rows "
         f"a cosine of {clean[2]:.2f} and {worst[2]:.2f} at an entropy of {clean[3]:.2f} and {worst[3]:.2f} nats. It "
-        f"drifts most in layer {layer + 1}: {far[layer, 0]:.3f} bits (another sample: {usual[layer, :, 0].mean():.3f}), "
-        f"{far[layer, 2]:.0%} of the top tokens stay ({usual[layer, :, 2].mean():.0%})."
+        f"drifts most in layer {layer + 1}: {far[layer, 0]:.3f} bits (another sample: {usual[layer, :, 0].mean():.3f}) "
+        f"and {far[layer, 2]:.0%} of the top tokens stay ({usual[layer, :, 2].mean():.0%})."
     )
 
 
