@@ -135,7 +135,9 @@ class Matrix(Result):
     `significant` (p, q) bool after false-discovery control. `null` (p, q) is what structureless data gives to each
     cell on average, `low` and `high` (p, q) its interval, `few` (p, q) bool where samples are too few to say, or what
     `few_means` says of them instead: these cells are hatched. `path` (p,) is the place among the columns at which a
-    line called `path_name` crosses each row, drawn where rows and columns stand in the order given."""
+    line called `path_name` crosses each row, drawn where rows and columns stand in the order given. `outlines` (k, 4)
+    int are blocks drawn around cells, each first row, row after the last, first column, column after the last;
+    `outline_name` says what they are."""
 
     kind: ClassVar[str] = "matrix"
     values: np.ndarray
@@ -156,6 +158,8 @@ class Matrix(Result):
     few_means: str = ""
     path: np.ndarray | None = None
     path_name: str = ""
+    outlines: np.ndarray | None = None
+    outline_name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from analysis.tokens.arithmetic import multiply_adds  # noqa: E402
 from analysis.tokens.dump import needed, record, simulate  # noqa: E402
 from analysis.tokens.mixers.scan_capture import captured  # noqa: E402
 from analysis.tokens.networks.shape import shape_of  # noqa: E402
-from analysis.tokens.networks.token_network import TokenNetwork, _answer  # noqa: E402
+from analysis.tokens.networks.token_network import TokenNetwork, answer_tensor  # noqa: E402
 from analysis.tokens.oracle import missed  # noqa: E402
 from analysis.tokens.rebuilding import rebuilt  # noqa: E402
 from analysis.tokens.rule import rule, rules  # noqa: E402
@@ -114,7 +114,7 @@ def test_networks_of_every_kind_lose_tokens_and_nothing_else(kind):
     network = made(kind)
     inputs, scans = network.loaded.prepare(network.items), kind in SCANS
     before = left_behind(network.loaded.module)
-    own = _answer(network._own(inputs))
+    own = answer_tensor(network._own(inputs))
     whole = network.run(inputs, record=("hidden", "attention", "keys", "mean influence"))
     there = torch.from_numpy(whole.layout.present) if own.ndim == 3 else slice(None)
     torch.testing.assert_close(
@@ -139,7 +139,7 @@ def test_networks_of_every_kind_lose_tokens_and_nothing_else(kind):
     assert half.logits.shape == whole.logits.shape
     assert not torch.allclose(half.logits, whole.logits)
     assert left_behind(network.loaded.module) == before
-    torch.testing.assert_close(_answer(network._own(inputs)), own, rtol=0, atol=0)
+    torch.testing.assert_close(answer_tensor(network._own(inputs)), own, rtol=0, atol=0)
 
 
 def test_words_and_pictures_are_told_apart():
@@ -402,7 +402,10 @@ def test_the_atlas_notices_attention_that_queries_and_keys_do_not_tell(kind):
                 run.recorded["queries"][1] = factor * run.recorded["queries"][1]
             yield slice(0, 1), run
 
-        return SimpleNamespace(dumps=dumps)
+        data = SimpleNamespace(items=lambda start, stop: network.items[start:stop])
+        return SimpleNamespace(
+            dumps=dumps, opened=SimpleNamespace(network=network, run=SimpleNamespace(data=data))
+        )
 
     assert _tells(subject(1))
     assert not _tells(subject(2))

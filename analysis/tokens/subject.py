@@ -87,8 +87,10 @@ class RowSubject:
     is_network, classifies, layers, labels = False, False, LAYERS, None
     what, classes = "the recorded rows themselves", ()
 
-    def __init__(self, tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress) -> None:
-        self.dump, self.samples, self.seen = dump_of_rows(tap, maximum, rng, progress)
+    def __init__(
+        self, tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress, weights: bool = True
+    ) -> None:  # fmt: skip
+        self.dump, self.samples, self.seen = dump_of_rows(tap, maximum, rng, progress, weights)
         said = [NOTE, "The answer is the mean of the tokens that are left."]
         if tap.layout.is_pooled:
             said.append(f"{tap.name} holds one row of each sample: {RUN} neighbours are read as one sample.")
@@ -137,9 +139,10 @@ def subject(
     source: str = AUTOMATIC,
     progress: Progress = no_progress,
     attention: bool = True,
+    weights: bool = True,
 ) -> tuple[NetworkSubject | RowSubject, tuple[str, ...]]:
     """Whose tokens of a tap, with at most `maximum` samples, and what is to be said about it. `attention`: a network
-    has to have some.
+    has to have some. Without `weights` no T x T of them are made of rows.
 
     Raises NotEnoughData: too few samples of two tokens or more.
     """
@@ -150,5 +153,5 @@ def subject(
             return found, found.notes
         except (InputError, NotFound) as error:
             why = (f"The network is not run: {str(error).split('. ')[0]}.",)
-    rows = RowSubject(tap, maximum, rng, progress)
+    rows = RowSubject(tap, maximum, rng, progress, weights)
     return rows, (*why, *rows.notes)

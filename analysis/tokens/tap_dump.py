@@ -24,10 +24,11 @@ NOTE = (
 
 
 def dump_of_rows(
-    tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress
+    tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress, attention: bool = True
 ) -> tuple[TokenDump, np.ndarray, Pass]:
-    """((n samples, T) dump, (n,) which samples or runs, what was read) of at most `maximum` samples. Raises
-    NotEnoughData below two of them, or where none has two tokens."""
+    """((n samples, T) dump, (n,) which samples or runs, what was read) of at most `maximum` samples, without the n T²
+    weights of `attention` where nobody wants them. Raises NotEnoughData below two of them, or where none has two
+    tokens."""
     seen, layout = Pass(), tap.layout
     offsets = layout.offsets
     if layout.is_pooled:
@@ -48,10 +49,10 @@ def dump_of_rows(
     refuse_few(tap.name, len(found), FEWEST, "sample(s) of two tokens or more")
     grid = None if layout.is_pooled else layout.grid
     progress(0.5, "reading")
-    return _dump(found, cells, grid), np.array(kept), seen
+    return _dump(found, cells, grid, attention), np.array(kept), seen
 
 
-def _dump(found: list[np.ndarray], cells: list[np.ndarray], grid) -> TokenDump:
+def _dump(found: list[np.ndarray], cells: list[np.ndarray], grid, attention: bool) -> TokenDump:
     longest, d = max(map(len, found)) + 1, found[0].shape[1]
     mean = sum(x.sum(axis=0) for x in found) / sum(map(len, found))
     spread = np.sqrt(np.mean([np.square(x - mean).mean() for x in found]))
@@ -62,16 +63,23 @@ def _dump(found: list[np.ndarray], cells: list[np.ndarray], grid) -> TokenDump:
         tokens[b, 0], tokens[b, 1 : len(x) + 1] = x.mean(axis=0), x
         kinds[b, 0], kinds[b, 1 : len(x) + 1] = CLASS, PATCH
         cell[b, 1 : len(x) + 1] = np.where(at >= 0, at, -1) if grid else -1
-    logits = tokens @ tokens.transpose(0, 2, 1) / np.sqrt(d)
-    weight = np.exp(logits - logits.max(axis=2, keepdims=True)) * (kinds != PADDING)[:, None]
-    attention = weight / weight.sum(axis=2, keepdims=True)
     free = (kinds == PATCH) & ((cell >= 0) if grid else True)
-    influence = attention * np.linalg.norm(tokens, axis=2)[:, None]
-    influence /= np.maximum(influence.sum(axis=2, keepdims=True), 1e-30)
     heads, one = tokens[:, None], [tokens] * LAYERS
     recorded = {
-        "hidden": [tokens] * (LAYERS + 1), "between": one, "mean keys": one, "mean attention": [attention] * LAYERS,
-        "attention": [attention[:, None]] * LAYERS, "mean influence": [influence] * LAYERS,
+        "hidden": [tokens] * (LAYERS + 1), "between": one, "mean keys": one,
         **{name: [heads] * LAYERS for name in ("keys", "queries", "plain keys", "plain queries")},
     }  # fmt: skip
+    if attention:
+        paid = _attention(tokens, kinds != PADDING)
+        influence = paid * np.linalg.norm(tokens, axis=2)[:, None]
+        influence /= np.maximum(influence.sum(axis=2, keepdims=True), 1e-30)
+        recorded |= {"mean attention": [paid] * LAYERS, "attention": [paid[:, None]] * LAYERS,
+                     "mean influence": [influence] * LAYERS}  # fmt: skip
     return TokenDump(TokenLayout(kinds, free, cell, tuple(grid) if grid else None), recorded)
+
+
+def _attention(tokens: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """(n, T, T) softmax(x xᵀ / √d) of tokens (n, T, d) over those that are there."""
+    logits = tokens @ tokens.transpose(0, 2, 1) / np.sqrt(tokens.shape[2])
+    weight = np.exp(logits - logits.max(axis=2, keepdims=True)) * there[:, None]
+    return weight / weight.sum(axis=2, keepdims=True)

@@ -34,6 +34,8 @@ QUESTIONS = {  # by name in the URL
         {
             "What does each head do?": "attention_atlas",
             "What does this head look at here?": "attention_pattern",
+            "What does the question read in this text?": "retrieval_strip",
+            "Which layers look up the answer?": "retrieval_layers",
             "What does the answer read through all layers?": "attention_rollout",
             "Which heads do the same, and which are fixed patterns?": "head_similarity",
             "Which tokens does a head keep apart?": "head_memory",
@@ -41,6 +43,13 @@ QUESTIONS = {  # by name in the URL
             "Which bias of place, or of landmarks, does attention have?": "attention_bias",
             "What do prompts look at, and are all in use?": "prompt_attention",
             "How are two attention branches mixed?": "branch_mix",
+            "Do a few tokens get all attention, and others when the input is spoiled?": "token_overfocus",
+            "Does attention stay sparse as the context grows?": "attention_slope",
+            "How many keys hold what is read?": "key_coverage",
+            "Could a head be held in fewer numbers?": "attention_compression",
+            "Where does a head need its entries one by one?": "attention_blocks",
+            "Which heads could be computed cheaply?": "attention_hardness",
+            "Are entries small enough for fast attention?": "entry_bounds",
         },
     ),
     "mixing": View(

@@ -17,6 +17,7 @@ from dashboard.figures.cells import (
     order_of,
 )
 from dashboard.figures.hatching import hatch_on_paper, hatch_on_screen
+from dashboard.figures.outlines import outlined, outlines_on_paper, outlines_on_screen
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.short_names import told_apart
@@ -56,6 +57,8 @@ def screen(
         hatch_on_screen(figure, cells.few, theme.muted)
     if cells.path is not None:
         _line(figure, cells.path, theme)
+    if outlined(result, cells):
+        outlines_on_screen(figure, result.outlines, theme.muted)
     _names(figure, cells, right)
     if result.null_band is not None and show != "excess":
         _null_beside_the_scale(figure, cells, result.null_band, theme)
@@ -248,6 +251,8 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
         at = cells.path, np.arange(len(cells.path))
         axes.plot(*at, color="#ffffff", linewidth=2.4 * page.scale)
         axes.plot(*at, color="#111111", linewidth=1.1 * page.scale, linestyle=(0, (4, 2)))
+    if outlined(result, cells):
+        outlines_on_paper(axes, result.outlines, page.scale)
     if _has_room(cells):
         _written(axes, cells, shades, page)
     axes.spines[:].set_visible(False)
@@ -299,7 +304,10 @@ def _paper_names(axes, cells: Cells, page: Page) -> None:
 
 
 def notes(result: Matrix, *, aggregate="auto", show="value") -> tuple[str, ...]:
-    said = cells_of(result, aggregate=aggregate, show=show).notes
+    cells = cells_of(result, aggregate=aggregate, show=show)
+    said = cells.notes
+    if outlined(result, cells):
+        said = (*said, f"lines: {plain(result.outline_name) or 'blocks'}")
     return tuple(note.replace("grey bar at", "hatched on") for note in said)
 
 

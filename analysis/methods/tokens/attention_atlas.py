@@ -8,6 +8,7 @@
     rank            singular values of A above 1 % of the largest
     cosine          mean cosine of two rows: 1 where all queries read the same, whatever the entropy
     isotropic share (E q_i·k_i)² / (d E (q_i·k_j)²), tr(W)² / (d |W|²_F) for white tokens
+    of the weights  tr(W)² / (d |W|²_F) of W = W_Q W_K' itself, beside 1/d² of independent weights
 
 Null of a cell: for each sample the mean attention of the other samples at the same places, measured the same way; a
 head that goes by places alone equals it. Of the isotropic share: keys of the same place in another sample; independent
@@ -42,11 +43,12 @@ from analysis.tokens.attention.heads import HeadReader, heads_of, planted
 from analysis.tokens.attention.isotropic import ISOTROPIC, isotropic, share_of_weights
 from analysis.tokens.attention.measures import UNITS, gini
 from analysis.tokens.attention.position_null import Measured, measured
+from analysis.tokens.attention.weight_shares import OF_WEIGHTS, shares_in_weights
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
 OPENING, FEW, Q = 4.0, 8, 0.05  # seconds; samples with which the null is still rough; false discoveries
-MEASURES = (*UNITS, ISOTROPIC)
+MEASURES = (*UNITS, ISOTROPIC, OF_WEIGHTS)
 PLACES = "mean attention of other samples at the same places"
 PAIRED = "keys of the same place in another sample"
 
@@ -77,11 +79,16 @@ def attention_atlas(
 
     Raises
     ------
-    NotEnoughData
-        Fewer than two samples of two tokens.
+    NotEnoughData, InputError
+        Fewer than two samples of two tokens; weights of queries and keys that are asked for and cannot be read.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     reader = heads_of(tap, params.maximum_samples, rng, params.source, progress)
+
+    if params.measure == OF_WEIGHTS:
+        found = shares_in_weights(reader)
+        progress(1.0, "done")
+        return found
 
     def telling(fraction, doing=""):
         progress(0.4 + 0.6 * fraction, doing)
@@ -219,7 +226,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="attention_atlas", family="tokens", title="What each head does", version=1, function=attention_atlas,
+        id="attention_atlas", family="tokens", title="What each head does", version=2, function=attention_atlas,
         summary="Layers by heads: how sharp, how far and how concentrated, beside heads that know places only.",
         params=AttentionAtlasParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",

@@ -93,7 +93,7 @@ def growth_timeline(
         found.append(along(name, series))
     progress(1.0, "done")
     told = tuple(e for i, step in enumerate(steps) for e in _estimate(step, [f[0][i] for f in found]))
-    told = (*told, trained_share(steps[-1], found))
+    told = (*told, *trained_share(steps[-1], found))
     shown = [k for k, f in enumerate(found) if params.show == ALL or set(f[0]) != {IDENTICAL}] or [0]
     columns = {
         "tensor": np.array([every[k] for k in shown]),
@@ -172,14 +172,17 @@ def _estimate(step: str, words) -> tuple[Estimate, ...]:
                      estimator="tensors of one name and shape"),)  # fmt: skip
 
 
-def trained_share(step: str, found) -> Estimate:
-    """Numbers in tensors that moved or are new in the last step, over those that were there before it."""
+def trained_share(step: str, found) -> tuple[Estimate, ...]:
+    """Numbers in tensors that moved or are new in the last step, over those of the tensors that it began with; none
+    where nothing that was there before is left."""
     last = [(f[0][-1], f[2]) for f in found]
     base = sum(n for word, n in last if word not in ("", NEW))
     moved = sum(n for word, n in last if word == NEW or word.startswith("moved"))
-    return Estimate(f"trained numbers over those before, {step}", moved / max(base, 1),
-                    interval="none: a count", null=1.0, null_method="every number trained, none added", n=max(base, 1),
-                    d=len(last), estimator="entries of tensors that moved or are new")  # fmt: skip
+    if not base:
+        return ()
+    return (Estimate(f"trained numbers over those before, {step}", moved / base, interval="none: a count", null=1.0,
+                     null_method="every number trained, none added", n=base, d=len(last),
+                     estimator="entries of tensors that moved or are new"),)  # fmt: skip
 
 
 def _reading(found, steps, every) -> str:

@@ -3,12 +3,12 @@
     A = softmax(q k' scale), of text over the tokens up to the query's own, padding left out
 
 so that no T x T array is held. Where that is not what the network does (windows, masks, biases of place), which is
-tried on one sample, the weights that the network pays are recorded and read instead.
+tried on one sample, the weights that the network pays are recorded and read instead, layer by layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +18,11 @@ from analysis.arrays import chosen_samples
 from analysis.compute.streaming import refuse_few
 from analysis.errors import NotFound, ParameterError
 from analysis.spec import Progress, no_progress
+from analysis.tokens.attention.paid_weights import BATCH, PaidWeights, inputs_of, longer, unchanged
 from analysis.tokens.subject import AUTOMATIC, subject
 from analysis.tokens.view import CLASS, PADDING, PATCH, TokenLayout
 
-BATCH, FEWEST = 8, 2  # samples in a pass; samples
+FEWEST = 2  # samples
 TRIED, SAME = 1024, 2e-3  # most tokens with which weights are compared; of a weight
 HELD = 2**20  # entries of attention held at once
 
@@ -39,7 +40,7 @@ class HeadReader:
     width: int
     what: str = "planted attention"
     notes: tuple[str, ...] = ()
-    weights: list[np.ndarray] | None = None
+    weights: list[np.ndarray] | PaidWeights | None = None
     scale: float | None = None
     who: object = None
     places: np.ndarray | None = None
@@ -117,7 +118,8 @@ def heads_of(
     Raises NotEnoughData: fewer than two samples of two tokens or more. NotFound: no sample `also`.
     """
     most = maximum if also is None else tap.layout.n_samples
-    who, notes = subject(tap, most, rng, source, lambda f, doing="": progress(0.1 * f, doing))
+    who, notes = subject(tap, most, rng, source, lambda f, doing="": progress(0.1 * f, doing),
+                         weights=False)  # fmt: skip
     refuse_few(tap.name, who.n, FEWEST, "sample(s)")
     places = _places(who.samples, maximum, rng, also, tap.name)
     notes = tuple(said for said in notes if not said.startswith("The answer is"))  # nobody answers here
@@ -131,20 +133,31 @@ def heads_of(
         return HeadReader(who.dump.layout.rows(places), q, k, who.samples[places], tap.shape[1], who.what, notes,
                           who=who, places=places)  # fmt: skip
     direct = _tells(who)
-    names = ("queries", "keys") if direct else ("queries", "keys", "attention")
+    found = recorded_heads(who, places, direct, lambda f, doing="": progress(0.1 + 0.3 * f, doing))
+    said = () if direct else ("The weights that the network pays are not softmax(q k'): they are recorded.",)
+    found.notes = (*notes, *said)
+    return found
+
+
+def recorded_heads(
+    who, places: np.ndarray, direct: bool, progress: Progress, changed: Callable = unchanged
+) -> HeadReader:
+    """The heads of a network's subject on the samples at `places`, their prepared inputs `changed` before they are
+    run; not `direct`: with the weights that it pays."""
     runs = []
     for k in range(0, len(places), BATCH):
-        progress(0.1 + 0.3 * k / len(places), "running the network")
-        runs.append(who.opened.network.run(inputs_of(who, places[k : k + BATCH]), record=names))
+        progress(k / len(places), "running the network")
+        at = places[k : k + BATCH]
+        runs.append(who.opened.network.run(changed(inputs_of(who, at), at), record=("queries", "keys")))
     longest = max(r.layout.kinds.shape[1] for r in runs)
     stacked = {
-        name: [np.concatenate([_longer(r.recorded[name][i], longest, name) for r in runs])
-               for i in range(who.layers)] for name in names
+        name: [np.concatenate([longer(r.recorded[name][i], longest, name) for r in runs])
+               for i in range(who.layers)] for name in ("queries", "keys")
     }  # fmt: skip
-    said = () if direct else ("The weights that the network pays are not softmax(q k'): they are recorded.",)
+    weights = None if direct else PaidWeights(who, places, longest, changed)
     return HeadReader(
         _layout([r.layout for r in runs], longest), stacked["queries"], stacked["keys"], who.samples[places],
-        who.shape().width, who.what, (*notes, *said), stacked.get("attention"), who=who, places=places,
+        who.shape().width, who.what, weights=weights, who=who, places=places,
     )  # fmt: skip
 
 
@@ -158,31 +171,17 @@ def _places(samples: np.ndarray, maximum: int, rng, also: int | None, name: str)
     return np.union1d(chosen_samples(len(samples), maximum, rng), at)
 
 
-def inputs_of(who, places: np.ndarray):
-    """Prepared inputs of some samples of a network's subject."""
-    found = who.opened
-    items = [item for p in places for item in found.run.data.items(int(p), int(p) + 1)]
-    return found.network.loaded.prepare(items)
-
-
 def _tells(who) -> bool:
     """Whether softmax(q k') is what the network pays, on its first sample; taken for granted of very long ones."""
     first = next(dump for _, dump in who.dumps(1, ("queries", "keys")))
     if first.layout.kinds.shape[1] > TRIED:
         return True
-    paid = next(dump for _, dump in who.dumps(1, ("attention",))).recorded["attention"]
     made = HeadReader(first.layout, first.recorded["queries"], first.recorded["keys"], np.zeros(1), 1)
-    there = first.layout.present[0]
+    paid, there = PaidWeights(who, np.zeros(1, int)), first.layout.present[0]
     return all(
         np.abs(made.rows(i, h)[0][there] - paid[i][0, h][there]).max() <= SAME
         for i in range(made.layers) for h in range(made.heads)
     )  # fmt: skip
-
-
-def _longer(x: np.ndarray, longest: int, name: str) -> np.ndarray:
-    """Padded to `longest` tokens behind the last: queries and keys (n, H, T, e), attention (n, H, T, T)."""
-    more = longest - x.shape[2]
-    return np.pad(x, ((0, 0), (0, 0), (0, more), (0, more if name == "attention" else 0))) if more else x
 
 
 def _layout(parts: list[TokenLayout], longest: int) -> TokenLayout:

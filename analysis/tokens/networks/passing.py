@@ -29,9 +29,10 @@ class Passing:
     """The state of one pass; see `TokenNetwork.run` for what is given."""
 
     def __init__(
-        self, network, inputs, rule, schedule, settings, rng, record, repack, given, altered=None, change=None
+        self, network, inputs, rule, schedule, settings, rng, record, repack, given, altered=None, change=None,
+        only=None,
     ) -> None:  # fmt: skip
-        self.altered, self.change = dict(altered or {}), change
+        self.altered, self.change, self.only = dict(altered or {}), change, only
         unknown = set(record) - set(RECORDABLE)
         if unknown:
             raise InputError(f"recording {sorted(unknown)}", "names among " + ", ".join(RECORDABLE))
@@ -123,13 +124,13 @@ class Passing:
         done = attend.done
         done.rotary = self._sliced(facts).get("position_embeddings")
         self._attended = done
-        for name in self.recorded.keys() - {"hidden", "between"}:
+        for name in (self.recorded.keys() - {"hidden", "between"}) if self.only in (None, number) else ():
             self._keep(name, of_attention(done, name))
         return out if block.scale1 is None else block.scale1(out)
 
     def _wanted(self, number: int) -> bool:
         """Whether the weights of attention of this block are looked at."""
-        if WEIGHTS & set(self.record):
+        if WEIGHTS & set(self.record) and self.only in (None, number):
             return True
         if self.rule is None or not self._remove[:, number].any():
             return False

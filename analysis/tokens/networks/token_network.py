@@ -75,7 +75,7 @@ class TokenNetwork:
         self, inputs, rule: Rule | None = None, schedule: Schedule | None = None, settings=None,
         rng: np.random.Generator | None = None, record: tuple[str, ...] = (), repack: bool = False,
         given: Mapping[str, np.ndarray] | None = None, altered: Mapping[int, object] | None = None,
-        change: Callable | None = None,
+        change: Callable | None = None, only: int | None = None,
     ) -> TokenRun:  # fmt: skip
         """One pass of prepared `inputs`. `record` : names of `passing.RECORDABLE`. `repack` : rotary positions are
         numbered anew after each removal, instead of staying. `given` : (B, T, …) arrays by name that the rule may ask
@@ -83,7 +83,8 @@ class TokenNetwork:
         before this one; a network of scans has OF_SCANS alone, and what else is asked for is not among what was
         recorded. `altered` : by number of a block, None where it is left out, or a function of what stands
         before and behind it (tensors) that says what stands behind it instead; without a rule. `change(layer,
-        keys, values)` : of tensors (B, heads, t, e), what attention reads in their place.
+        keys, values)` : of tensors (B, heads, t, e), what attention reads in their place. `only` : the one block of
+        which attention is recorded.
 
         Raises InputError with the network's own words where it cannot take these inputs.
         """
@@ -108,6 +109,7 @@ class TokenNetwork:
             given,
             altered,
             change,
+            only,
         )
         start = time.perf_counter()
         with self._followed(passing), torch.inference_mode():
