@@ -1,12 +1,12 @@
 """Which layer of a network finds the moments of a query in a video? Similarity over layers and time, beside the truth.
 
     s_t = cos(frame_t - m, query - m')      by layer; frame_t the mean of the frame's tokens
-    AUROC of a layer and query: share of pairs of a frame inside the moment and one outside in which the inside is higher
+    AUROC: share of pairs of a frame inside the moment and one outside in which the first is higher
 
-A column of the samples says what is to be found in a frame (the id, text or label of a query; empty: nothing). The
-queries are the samples of the last tap where it is of other samples than the frames (text embeddings, as wide as the
-layers, m and m' 0); else a query is the mean of its frames in all *other* clips, at each layer, whatever its width, m
-and m' the mean of all frames. A video that stands still gives flat rows. No frame sees another here.
+Frames are samples. A column of them says what is to be found in a frame (the id, text or label of a query; empty:
+nothing). The queries are the samples of the last tap where it is of other samples than the frames (text embeddings, as
+wide as the layers, m and m' 0); else a query is the mean of its frames in all *other* clips, at each layer, whatever
+its width, m and m' the mean of all frames. A video that stands still gives flat rows. No frame sees another here.
 
 Interval: jackknife over clips, or over single frames of one clip (too narrow: neighbours are alike). Null: the moments
 of each clip turned in a circle by a random number of frames, which keeps their lengths and how alike neighbours are;
@@ -33,7 +33,7 @@ from analysis.compute.statistics.nulls import add_one_p
 from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.sets.clips import CLIP_HELP, FRAME_HELP, FRAMES_HELP, RUN
+from analysis.tokens.sets.clips import CLIP_HELP, FRAME_HELP, RUN
 from analysis.tokens.sets.localising import Found, Frames, find, frames_of
 from analysis.tokens.sets.moments import auroc
 
@@ -54,7 +54,6 @@ class FrameLocalisationParams:
     maximum_clips: int = param(50, "Most clips; a seeded random subset above.", low=1, high=2000)
     clip: str | None = param(None, CLIP_HELP, column=True, late=True)
     frame: str | None = param(None, FRAME_HELP, column=True, late=True)
-    frames: int | None = param(None, FRAMES_HELP, low=2, high=100_000, late=True)
 
 
 def frame_localisation(
@@ -146,7 +145,9 @@ def _over_time(frames: Frames, found: Found, estimates, best: int, params) -> Ma
     inside = named == query
     numbers = frames.numbers[clip]
     within = (
-        f"the moment of {query} is marked with ●" if inside.any() else f"nothing of {query} is marked in this clip"
+        f"the moment of {query} is marked with ●"
+        if inside.any()
+        else f"nothing of {query} is marked in this clip"
     )
     own = ""
     if inside.any() and not inside.all():
@@ -166,7 +167,9 @@ def _over_time(frames: Frames, found: Found, estimates, best: int, params) -> Ma
 def _cost(shapes, params: FrameLocalisationParams) -> Cost:
     m, n, layers = machine(), shapes[0][0], max(len(shapes) - 1, 1)
     clips = min(max(n // RUN, 1), params.maximum_clips)
-    held = 8.0 * clips * RUN * sum(d for _, d in shapes) * 1.2 + 40.0 * n + 8.0 * params.draws * layers * 4 + 1e5
+    held = (
+        8.0 * clips * RUN * sum(d for _, d in shapes) * 1.2 + 40.0 * n + 8.0 * params.draws * layers * 4 + 1e5
+    )
     return Cost(0.02 + m.seconds(moved=held * 4, calls=300.0 * clips * RUN) + 1e-6 * n, held)
 
 

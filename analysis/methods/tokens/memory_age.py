@@ -1,6 +1,6 @@
-"""How old is what a video's frames read of their memory? Mass and strongest reads by age; what a window would miss.
+"""How old is what a video's frames read of their memory? Mass by age, and what a local window would miss.
 
-    mass at age a = mean over frames t and places p of Σ W_pj over tokens j of frame t - a;   hits: only the largest W_pj
+    mass at age a = mean over frames t and places p of Σ W_pj over tokens j of frame t - a; hits: the largest W_pj alone
 
 with the weights W of `memory_read`, mean over frames and then over clips. Local attention to the frame before sees a
 window around each place: the share of what is read of that frame outside it is its leak, exactly 0 where reading is
@@ -117,7 +117,9 @@ def _leak(clip: Clip, places, w: np.ndarray, there: np.ndarray, window: int) -> 
     if clip.grid is None:
         return 0.0, 0.0
     away = ~near(clip.grid, places, window)
-    return float((w * away).sum() / max(w.sum(), 1e-300)), float((away & there).sum() / (len(w) * there.sum()))
+    return float((w * away).sum() / max(w.sum(), 1e-300)), float(
+        (away & there).sum() / (len(w) * there.sum())
+    )
 
 
 def _curve(tap, ages, numbers, alone: bool, params, notes) -> Curve:
@@ -132,7 +134,10 @@ def _curve(tap, ages, numbers, alone: bool, params, notes) -> Curve:
     best = int(mean[0, shown].argmax())
     share, alike = mean[0, shown[best]], mean[2, shown[best]]
     who = "frames of one clip" if alone else "clips"
-    said = [*notes, "What is read is a comparison of rows, by the affinity that was chosen; it is no proof of use."]
+    said = [
+        *notes,
+        "What is read is a comparison of rows, by the affinity that was chosen; it is no proof of use.",
+    ]
     if alone and n > 1:
         said.append("Frames of one clip resemble each other: intervals over them are too narrow.")
     return Curve(
@@ -152,7 +157,11 @@ def _estimates(numbers, who: str, params, d: int) -> tuple[Estimate, ...]:
     found = []
     for name, i, unit, least, most in told:
         around = mean_interval(numbers[:, 0, i], least, most)
-        how = around | {"interval": f"Student's t over {who}"} if around else {"interval": f"none: one of {who}"}
+        how = (
+            around | {"interval": f"Student's t over {who}"}
+            if around
+            else {"interval": f"none: one of {who}"}
+        )
         found.append(
             Estimate(name, float(numbers[:, 0, i].mean()), **how, null=float(numbers[:, 1, i].mean()), unit=unit,
                      null_method="every memory token read alike", n=len(numbers), d=d,

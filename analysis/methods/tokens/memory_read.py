@@ -164,8 +164,8 @@ def _estimates(clip, held, this, frame, chance, shared, d) -> tuple[Estimate, ..
     counts = effective(mass)
     name = clip.frame_name(held[best])
     found = [
-        Estimate(f"this place: mass on {name}", float(mine[best]), **_units(mine[best], without[:, best]), null=alike, n=1,
-                 d=d, null_method="every memory token read alike", estimator="sum over its tokens"),
+        Estimate(f"this place: mass on {name}", float(mine[best]), **_units(mine[best], without[:, best]), null=alike,
+                 n=1, d=d, null_method="every memory token read alike", estimator="sum over its tokens"),
         Estimate(f"all places: mass on {name}", float(mass[:, best].mean()), **_t(mass[:, best], 1.0), **usual, n=m,
                  d=d, estimator="mean over places of the frame"),
         Estimate("frames read in effect", float(counts.mean()), **_t(counts, float(len(held))), n=m, d=d,
@@ -199,7 +199,9 @@ def _t(values: np.ndarray, most: float) -> dict:
 def _caveats(clip: Clip, params) -> list[str]:
     said = ["Places of one frame resemble each other: intervals over them are too narrow."]
     if params.affinity == DOT:
-        said.append("By dot products a frame that is in the memory need not read itself most: long tokens win.")
+        said.append(
+            "By dot products a frame that is in the memory need not read itself most: long tokens win."
+        )
     if params.local and clip.grid is None:
         said.append("The patches fill no grid, so no window was applied.")
     return said

@@ -28,13 +28,14 @@ import numpy as np
 from analysis.activations import Activations, ArrayActivations, Layout, as_activations
 from analysis.arrays import finite_rows
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
+from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import NotFound, ShapeError
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.pooling.weighted_volume import cell_weights, cosines, pooled_volume, volume_cells
+from analysis.tokens.pooling.weighted_volume import volume_cells
 from analysis.tokens.sets.clips import CLIP_HELP, FRAME_HELP, FRAMES_HELP, RUN, Clip, Clips
+from analysis.tokens.sets.prompts import prompt_null, prompt_told, prompt_weights, prompt_without
 
 FIRST, SECOND, DIFFERENCE = "the prompt", "the other prompt", "the difference"
 SHOWN, PROMPTS = (FIRST, SECOND, DIFFERENCE), 40
@@ -75,7 +76,11 @@ def prompt_volume(
     ShapeError, NotFound, ParameterError, NotEnoughData
         Taps of different width; no such sample; more cells than places; a prompt without a finite token.
     """
-    tap, words, rng = as_activations(activations), as_activations(prompts, "prompts"), rng or np.random.default_rng(0)
+    tap, words, rng = (
+        as_activations(activations),
+        as_activations(prompts, "prompts"),
+        rng or np.random.default_rng(0),
+    )
     if tap.shape[1] != words.shape[1]:
         raise ShapeError(
             f"{tap.name} has {tap.shape[1]} units and {words.name} {words.shape[1]}", "two taps of one space",
@@ -90,14 +95,16 @@ def prompt_volume(
     progress(0.4, "other prompts")
     chance = _others(words, params, rng, seen)
     progress(0.6, "weights")
-    w = np.stack([_weights(x, v, cell, params.temperature) for v in q])
-    usual = np.stack([_weights(x, v, cell, params.temperature) for v in chance]) if len(chance) else None
+    w = np.stack([prompt_weights(x, v, cell, params.temperature) for v in q])
+    usual = (
+        np.stack([prompt_weights(x, v, cell, params.temperature) for v in chance]) if len(chance) else None
+    )
     progress(0.8, "without groups of units")
-    told = _told(x, q, w, cell)
-    without = _without(x, q, cell, params.temperature, rng)
+    told = prompt_told(x, q, w, cell)
+    without = prompt_without(x, q, cell, params.temperature, rng)
     progress(1.0, "done")
     notes = tuple(dict.fromkeys((*clips.notes, *seen.notes)))
-    estimates = _estimates(told, without, _null(x, q, usual, cell), len(x), x.shape[1])
+    estimates = _estimates(told, without, prompt_null(x, q, usual, cell), len(x), x.shape[1])
     return _map(tap.name, clip, w, cell, estimates, params, notes, words.name)
 
 
@@ -106,7 +113,9 @@ def _volume(clip: Clip, params) -> tuple[np.ndarray, np.ndarray]:
     grid = clip.grid or (1, clip.patches)
     cell = volume_cells((clip.n, *grid), (min(params.times, clip.n), params.rows, params.columns))
     there = clip.present.ravel()
-    return clip.x.reshape(-1, clip.x.shape[2])[there], np.unique(cell[there], return_inverse=True)[1].reshape(-1)
+    return clip.x.reshape(-1, clip.x.shape[2])[there], np.unique(cell[there], return_inverse=True)[1].reshape(
+        -1
+    )
 
 
 def _prompt(words: Activations, sample: int, seen: Pass) -> np.ndarray:
@@ -126,47 +135,15 @@ def _others(words: Activations, params, rng, seen: Pass) -> np.ndarray:
     """(m, d) prompts that are neither of the two."""
     free, found = np.setdiff1d(np.arange(words.layout.n_samples), [params.prompt, params.other_prompt]), []
     for i in rng.permutation(free)[:PROMPTS]:
-        rows = np.asarray(words.take(np.arange(words.layout.offsets[i], words.layout.offsets[i + 1])), np.float64)
+        rows = np.asarray(
+            words.take(np.arange(words.layout.offsets[i], words.layout.offsets[i + 1])), np.float64
+        )
         good = finite_rows(rows)
         seen.n_rows += len(rows)
         seen.n_nonfinite += int(len(rows) - good.sum())
         if good.any():
             found.append(rows[good].mean(axis=0))
     return np.array(found).reshape(len(found), words.shape[1])
-
-
-def _weights(x, q, cell, temperature) -> np.ndarray:
-    return cell_weights(cosines(x, q), cell, temperature)
-
-
-def _told(x, q, w, cell) -> np.ndarray:
-    """(3,): tokens in effect over those of a cell, distance of the two prompts, gain in similarity with the prompt."""
-    cells = cell.max() + 1
-    entropy = -(w[0] * np.log(np.where(w[0] > 0, w[0], 1.0)))
-    counts = np.exp(np.bincount(cell, entropy)) / np.bincount(cell)
-    apart = 0.5 * np.bincount(cell, np.abs(w[0] - w[1])).mean()
-    average = 1.0 / np.bincount(cell)[cell]
-    gain = cosines(pooled_volume(x, w[0], cell), q[0]) - cosines(pooled_volume(x, average, cell), q[0])
-    return np.array([counts.mean(), apart, gain.sum() / cells])
-
-
-def _without(x, q, cell, temperature: float, rng) -> np.ndarray:
-    """(G, 3) the same without each group of units."""
-    d, found = x.shape[1], []
-    for group in sample_groups(d, rng) if d > 2 else []:
-        k = np.setdiff1d(np.arange(d), group)
-        w = np.stack([_weights(x[:, k], v[k], cell, temperature) for v in q])
-        found.append(_told(x[:, k], q[:, k], w, cell))
-    return np.array(found).reshape(len(found), 3)
-
-
-def _null(x, q, usual: np.ndarray | None, cell) -> np.ndarray:
-    """(m, 3) of other prompts: tokens in effect, distance of two of them in a row, the gain that their weights give in
-    similarity with the prompt."""
-    if usual is None or len(usual) < 2:
-        return np.zeros((0, 3))
-    pairs = zip(usual, np.roll(usual, 1, axis=0), strict=True)
-    return np.array([_told(x, q, np.stack(pair), cell) for pair in pairs])
 
 
 def _estimates(told, without, chance, n: int, d: int) -> tuple[Estimate, ...]:
@@ -196,7 +173,9 @@ def _map(name, clip: Clip, w, cell, estimates, params, notes, prompts: str) -> T
     gain, apart = estimates[2], estimates[1]
     said = [*notes, f"That {name} and {prompts} share a space is taken for granted."]
     if gain.null_high is not None and gain.value <= gain.null_high:
-        said.append("Other prompts' weights bring the pooled tokens as near to this prompt: nothing was found for it.")
+        said.append(
+            "Other prompts' weights bring the pooled tokens as near to this prompt: nothing was found for it."
+        )
     what = {FIRST: f"prompt {params.prompt}", SECOND: f"prompt {params.other_prompt}",
             DIFFERENCE: f"prompt {params.prompt} less prompt {params.other_prompt}"}[params.show]  # fmt: skip
     names = tuple(clip.frame_name(f) for f in range(clip.n))
@@ -214,7 +193,9 @@ def _map(name, clip: Clip, w, cell, estimates, params, notes, prompts: str) -> T
 def _cost(shapes, params: PromptVolumeParams) -> Cost:
     (n, d), m = shapes[0], machine()
     held = 8.0 * d * (RUN * 5 + PROMPTS) + 40.0 * n + 4e4
-    return Cost(0.01 + m.seconds(flops64=2.0 * RUN * d * PROMPTS, moved=held, calls=400.0 * PROMPTS) + 1e-6 * n, held)
+    return Cost(
+        0.01 + m.seconds(flops64=2.0 * RUN * d * PROMPTS, moved=held, calls=400.0 * PROMPTS) + 1e-6 * n, held
+    )
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -22,9 +22,13 @@ from analysis.errors import NotFound, ParameterError, TooLarge
 
 RUN, FEWEST, MOST_BYTES = 16, 2, 2 << 30
 CLIP_COLUMNS, FRAME_COLUMNS = ("clip", "video", "object"), ("frame", "view", "time")
-CLIP_HELP = "Samples with one value are the frames of one clip; automatic: 'clip', 'video' or 'object', if there."
+CLIP_HELP = (
+    "Samples with one value are the frames of one clip; automatic: 'clip', 'video' or 'object', if there."
+)
 FRAME_HELP = "Orders the frames of a clip; automatic: 'frame', 'view' or 'time', if there, else as stored."
-FRAMES_HELP = "Of samples that are clips: frames of a sample; automatic: each token is one, of grids each sample."
+FRAMES_HELP = (
+    "Of samples that are clips: frames of a sample; automatic: each token is one, of grids each sample."
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,10 @@ class Clips:
         No such column; tokens that make no such number of frames; no clip of two frames.
     """
 
-    def __init__(self, tap: Activations, clip: str | None, frame: str | None, frames: int | None) -> None:
+    def __init__(
+        self, tap: Activations, clip: str | None, frame: str | None, frames: int | None,
+        samples_are_frames: bool = False,
+    ) -> None:  # fmt: skip
         self.tap, self.frames, self.seen, self._said = tap, frames, Pass(), []
         layout = tap.layout
         column = clip or next((c for c in CLIP_COLUMNS if c in tap.samples and frames is None), None)
@@ -73,7 +80,7 @@ class Clips:
         self.whole = False  # a sample is a clip
         if column is not None:
             self.names, self.members = self._by_column(column)
-        elif not layout.is_pooled and (frames is not None or layout.grid is None):
+        elif not (samples_are_frames or layout.is_pooled) and (frames is not None or layout.grid is None):
             self.whole, count = True, np.diff(layout.offsets)
             self.members = [np.array([i]) for i in np.flatnonzero(count > 0)]
             self.names = [f"sample {int(m[0])}" for m in self.members]
@@ -108,13 +115,18 @@ class Clips:
         """The k-th clip; None where fewer than two frames have a finite token. Raises TooLarge."""
         tap, layout, samples = self.tap, self.tap.layout, self.members[k]
         lead = 0 if layout.is_pooled else layout.leading
-        rows = [np.arange(min(layout.offsets[i] + lead, layout.offsets[i + 1]), layout.offsets[i + 1]) for i in samples]
+        rows = [
+            np.arange(min(layout.offsets[i] + lead, layout.offsets[i + 1]), layout.offsets[i + 1])
+            for i in samples
+        ]
         if self.whole:
             rows = self._cut(rows[0], int(samples[0]))
             samples = np.full(len(rows), samples[0])
         longest, d = max(max(map(len, rows)), 1), tap.shape[1]
         if 8.0 * len(rows) * longest * d > MOST_BYTES:
-            raise TooLarge(f"{self.names[k]} takes {8.0 * len(rows) * longest * d / 2**30:.1f} GiB", "at most 2 GiB")
+            raise TooLarge(
+                f"{self.names[k]} takes {8.0 * len(rows) * longest * d / 2**30:.1f} GiB", "at most 2 GiB"
+            )
         x, present = np.zeros((len(rows), longest, d)), np.zeros((len(rows), longest), bool)
         lengths = np.array([len(r) for r in rows])
         block = np.asarray(tap.take(np.concatenate(rows)), np.float64)
@@ -125,7 +137,14 @@ class Clips:
         if kept.sum() < FEWEST:
             return None
         numbers = self._numbers(self.members[k], len(rows))
-        return Clip(self.names[k], x[kept], present[kept], numbers[kept], samples[kept], self._grid(longest, len(rows)))
+        return Clip(
+            self.names[k],
+            x[kept],
+            present[kept],
+            numbers[kept],
+            samples[kept],
+            self._grid(longest, len(rows)),
+        )
 
     def read_all(self, maximum: int, rng: np.random.Generator) -> list[Clip]:
         """At most `maximum` clips, at random. Raises NotEnoughData without one of two frames."""

@@ -87,7 +87,7 @@ def frames_of(taps: Sequence[Activations], params, rng, progress: Progress) -> F
             "'moment', 'query' or 'label', or a column that is named", "Record with one",
         )  # fmt: skip
     labels = sample_column(first, column).astype(str)
-    readers = [Clips(t, params.clip, params.frame, params.frames) for t in taps]
+    readers = [Clips(t, params.clip, params.frame, None, samples_are_frames=True) for t in taps]
     asked, _ = readers[0].at(params.sample)
     chosen = np.union1d(np.sort(rng.permutation(readers[0].n)[: params.maximum_clips]), [asked])
     x, named, numbers, kept = [], [], [], []
@@ -102,8 +102,6 @@ def frames_of(taps: Sequence[Activations], params, rng, progress: Progress) -> F
         kept.append(int(k))
     refuse_few(first.name, len(x), 1, "clip(s) of two frames that are finite in every layer")
     said += [note for r in readers for note in r.notes]
-    if readers[0].whole:
-        said.append("Samples are whole clips: all frames of one are inside the same moment, so nothing can be told.")
     text = _text(words, taps) if words is not None else {}
     if not text:
         said.append("No tap of queries was given last: a query is the mean of its frames in the other clips.")
@@ -121,7 +119,8 @@ def _split(taps: Sequence[Activations]) -> tuple[list[Activations], Activations 
     for t, own in zip(layers, ids, strict=False):
         if not np.array_equal(own, ids[0]):
             raise InputError(
-                f"{layers[0].name} and {t.name} hold different samples", "layers of one recording, queries last"
+                f"{layers[0].name} and {t.name} hold different samples",
+                "layers of one recording, queries last",
             )
     return layers, words, []
 
@@ -146,7 +145,9 @@ def _text(words: Activations, taps) -> dict[str, np.ndarray]:
 
 def find(frames: Frames, draws: int, rng: np.random.Generator, progress: Progress) -> Found:
     """Every query that some clip has frames inside and outside of."""
-    names = [q for q in np.unique(np.concatenate(frames.labels)) if q and (not frames.text or q in frames.text)]
+    names = [
+        q for q in np.unique(np.concatenate(frames.labels)) if q and (not frames.text or q in frames.text)
+    ]
     queries, value, chance, by_clip = [], [], [], []
     for i, q in enumerate(names[:MOST_QUERIES]):
         progress(i / len(names), "turning moments")
@@ -154,7 +155,7 @@ def find(frames: Frames, draws: int, rng: np.random.Generator, progress: Progres
         for c, label in enumerate(frames.labels):
             inside = label == q
             if inside.any() and not inside.all() and (frames.text or _elsewhere(frames, c, q)):
-                turns.append(turned(frames.scores(c, q).T.swapaxes(0, 1), inside))
+                turns.append(turned(frames.scores(c, q), inside))
                 which.append(c)
         if turns:
             queries.append(str(q))
@@ -180,7 +181,9 @@ def _without(by_clip: list[dict], clips: list[int]) -> np.ndarray | None:
         return None
     found = []
     for left in clips:
-        means = [np.mean([v for c, v in of.items() if c != left], axis=0) for of in by_clip if set(of) - {left}]
+        means = [
+            np.mean([v for c, v in of.items() if c != left], axis=0) for of in by_clip if set(of) - {left}
+        ]
         if means:
             found.append(np.mean(means, axis=0))
     return np.array(found)

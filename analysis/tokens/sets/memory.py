@@ -25,7 +25,9 @@ BANKS = (BEFORE, OTHERS, ALL)
 class MemoryParams:
     """What every question about a memory asks for."""
 
-    affinity: str = param(DISTANCE, "What is compared: by dot products long tokens are read more.", choices=AFFINITIES)
+    affinity: str = param(
+        DISTANCE, "What is compared: by dot products long tokens are read more.", choices=AFFINITIES
+    )
     temperature: float = param(1.0, "τ of the softmax; the papers' is 1.", low=1e-4, high=1e4)
     memory: str = param(BEFORE, "Which frames are in the memory bank.", choices=BANKS)
     every: int = param(1, "Only every so manieth frame is kept in the bank.", low=1, high=1000)
@@ -58,7 +60,9 @@ def _unit(x: np.ndarray) -> np.ndarray:
     return x / np.where(length > 0, length, 1.0)
 
 
-def read(scores: np.ndarray, temperature: float, may: np.ndarray | None = None, most: int | None = None) -> np.ndarray:
+def read(
+    scores: np.ndarray, temperature: float, may: np.ndarray | None = None, most: int | None = None
+) -> np.ndarray:
     """(m, N) softmax over what `may` (m or 1, N) be read, of it the `most` strongest; rows without any are 0."""
     s = scores / temperature
     if may is not None:

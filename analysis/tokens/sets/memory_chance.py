@@ -19,7 +19,7 @@ def others_read(clips: Clips, own: Clip, held, params, rng) -> np.ndarray:
     for k in rng.permutation(clips.n)[: OTHERS_READ + 1]:
         if clips.names[k] != own.name and (other := clips.read(int(k))) is not None:
             queries = other.x[other.present]
-            some = queries[rng.permutation(len(queries))[: EACH]]
+            some = queries[rng.permutation(len(queries))[:EACH]]
             found.append(read_frames(own, some, held, params).sum(axis=2))
     return np.concatenate(found) if found else np.zeros((0, len(held)))
 
