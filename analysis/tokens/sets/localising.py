@@ -106,7 +106,7 @@ def frames_of(taps: Sequence[Activations], params, rng, progress: Progress) -> F
     if not text:
         said.append("No tap of queries was given last: a query is the mean of its frames in the other clips.")
     return Frames(
-        first.name, tuple(t.name.partition(":")[2] or t.name for t in taps), x, named, numbers,
+        first.name.partition(":")[0], tuple(t.name.partition(":")[2] or t.name for t in taps), x, named, numbers,
         [readers[0].names[k] for k in kept], kept.index(asked) if asked in kept else 0, text, list(dict.fromkeys(said)),
     )  # fmt: skip
 
