@@ -2,8 +2,8 @@
 
     own_k = mass of box k in its own cells        leaked_k = mass of box k in cells of other boxes only
 
-Two readings. *What the tokens in a box read*: of the network's own attention, mean over heads and over the tokens in
-the box, for every layer (of taps that belong to no network one head whose queries and keys are the rows). *A map for
+*What the tokens in a box read* is of the network's own attention, mean over heads and over the tokens in the box, for
+every layer (of taps that belong to no network one head each, whose queries and keys are the rows). *A map for
 each instance*: the taps are recorded attention maps over places, unit k that of the k-th box's caption, a tap for each
 layer or step of a sampler; negative numbers count as nothing.
 
@@ -34,13 +34,14 @@ from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.sample_groups import mean_interval
-from analysis.compute.streaming import refuse_few
+from analysis.errors import InputError
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.heads import heads_of
-from analysis.tokens.pooling.token_sets import RUN, token_sets
-from analysis.tokens.sets.boxes import align, boxes_in, lost, unpool
+from analysis.tokens.pooling.token_sets import RUN
+from analysis.tokens.sets.boxes import align, boxes_in, unpool
 from analysis.tokens.sets.instances import instances_of, of_heads, of_maps, texts_of
+from analysis.tokens.sets.regions import placed, regions_lost
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 TOKENS, MAPS = "what the tokens in a box read", "a map for each instance: units"
@@ -83,53 +84,65 @@ def box_attention(
         No such column; boxes that are none or lie outside; tokens on no grid; fewer units than instances.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
+    _refuse_other_samples(taps)
     texts = texts_of(taps[0], params.column, params.boxes)
     progress(0.0, "reading")
-    sets = token_sets(taps[0], params.maximum_samples, rng, progress, span=(0.0, 0.1))
-    grid_cell = np.where(sets.present, np.arange(sets.present.shape[1]), -1)
-    found = instances_of(texts, sets.samples, grid_cell, sets.present, sets.grid)
-    regions = _regions(sets, found, rng)
-    notes = [*sets.notes, *found.notes]
+    notes: list[str] = []
     if params.reading == MAPS:
-        shares, names = _maps(taps, texts, params, rng, sets)
-        if (sets.x < 0).any():
-            notes.append("Negative numbers count as nothing: attention has none.")
+        shares, names = _maps(taps, texts, params, rng, progress, notes)
     else:
-        reader = heads_of(taps[0], params.maximum_samples, rng, params.source,
-                          lambda f, doing="": progress(0.1 + 0.5 * f, doing))  # fmt: skip
-        free, layout = reader.layout.free, reader.layout
-        found = instances_of(texts, reader.samples, layout.cell, free, layout.grid)
-        shares = of_heads(reader, found, lambda f, doing="": progress(0.6 + 0.4 * f, doing))
-        names = [f"layer {k + 1}" for k in range(reader.layers)]
-        notes += reader.notes
-        if len(taps) > 1:
-            notes.append("Attention is the network's, layer by layer: of several taps the first is taken.")
+        shares, names = _heads(taps, texts, params, rng, progress, notes)
+    regions = regions_lost(taps[0], texts, params.maximum_samples, rng)
     progress(1.0, "done")
     return _matrix(taps[0], shares, names, regions, params, tuple(dict.fromkeys(notes)))
 
 
-def _maps(taps, texts, params, rng, first) -> tuple[np.ndarray, list[str]]:
+def _heads(taps, texts, params, rng, progress, notes) -> tuple[np.ndarray, list[str]]:
+    """(layers, n, K, 4) of the network of the first tap, or of the rows of each; names of layers."""
+    shares, names = [], []
+    for i, tap in enumerate(taps):
+        at, step = i / len(taps), 0.5 / len(taps)
+        reader = heads_of(tap, params.maximum_samples, rng, params.source,
+                          lambda f, doing="", at=at, step=step: progress(at + step * f, doing))  # fmt: skip
+        layout = reader.layout
+        found = instances_of(texts, reader.samples, layout.cell, layout.free, layout.grid)
+        reads = of_heads(
+            reader, found, lambda f, doing="", at=at, step=step: progress(at + step * (1 + f), doing)
+        )
+        notes += [*found.notes, *reader.notes]
+        if reader.who.is_network:
+            notes += ["Attention is the network's own, layer by layer, whichever tap it is."] * (
+                len(taps) > 1
+            )
+            return reads, [f"layer {k + 1}" for k in range(reader.layers)]
+        shares.append(reads)
+        names.append(_short(tap))
+    return np.concatenate(shares), names
+
+
+def _maps(taps, texts, params, rng, progress, notes):
+    """The same of recorded maps."""
     out = []
-    for tap in taps:
-        sets = first if tap is taps[0] else token_sets(tap, params.maximum_samples, rng)
-        cell = np.where(sets.present, np.arange(sets.present.shape[1]), -1)
-        out.append(of_maps(sets, instances_of(texts, sets.samples, cell, sets.present, sets.grid)))
-        refuse_few(tap.name, int((sets.samples == first.samples).all()) if len(sets.samples) == first.n else 0, 1,
-                   f"time(s) the samples of {taps[0].name}")  # fmt: skip
-    return np.stack(out), [t.name.partition(":")[2] or t.name for t in taps]
+    for i, tap in enumerate(taps):
+        span = (i / len(taps), (i + 1) / len(taps))
+        sets, found = placed(tap, texts, params.maximum_samples, rng, progress, span)
+        notes += [*sets.notes, *found.notes]
+        notes += ["Negative numbers count as nothing: attention has none."] * bool((sets.x < 0).any())
+        out.append(of_maps(sets, found))
+    return np.stack(out), [_short(t) for t in taps]
 
 
-def _regions(sets, found, rng) -> tuple[np.ndarray, np.ndarray] | None:
-    """(n,) share lost of regions put back and cut out again, and with places exchanged."""
-    if sets.grid is None or found.boxes[0] is None:
-        return None
-    turned, own, null = rng.permutation(sets.x.shape[1]), [], []
-    for x, boxes in zip(sets.x, found.boxes, strict=True):
-        if len(boxes):
-            maps = [v.reshape(*sets.grid, -1) for v in (x, x[turned])]
-            own.append(np.mean([lost(maps[0], b) for b in boxes]))
-            null.append(np.mean([lost(maps[1], b) for b in boxes]))
-    return np.array(own), np.array(null)
+def _short(tap) -> str:
+    return tap.name.partition(":")[2] or tap.name
+
+
+def _refuse_other_samples(taps) -> None:
+    ids = [np.asarray(t.samples["id"]).astype(str) for t in taps]
+    for tap, own in zip(taps, ids, strict=True):
+        if not np.array_equal(own, ids[0]):
+            raise InputError(
+                f"{tap.name} holds other samples than {taps[0].name}", "layers or steps of one recording"
+            )
 
 
 def _matrix(tap, shares, names, regions, params, notes) -> Matrix:
@@ -150,13 +163,13 @@ def _matrix(tap, shares, names, regions, params, notes) -> Matrix:
     best = int(own.argmax())
     return Matrix(
         title=f"{params.show[0].upper()}{params.show[1:]} by layer and instance, {tap.name}",
-        reading=f"{names[best]} keeps most in the own box, {own[best]:.0%} (read alike "
+        reading=f"{names[best][0].upper()}{names[best][1:]} keeps most in the own box, {own[best]:.0%} (read alike "
                 f"{np.nanmean(shares[best, :, :, 2]):.0%}), and lets {leaked[best]:.0%} leak to other boxes (read "
                 f"alike {np.nanmean(shares[best, :, :, 3]):.0%}).",
         caveats=(*notes, "Near tokens are read more anyway: more than an even share is no proof of binding."),
         estimates=_estimates(shares, best, names, regions, tap.shape[1]), values=value[:, kept],
         row_names=tuple(names), column_names=tuple(f"instance {k + 1}" for k in np.flatnonzero(kept)),
-        value_name=params.show, null=null[:, kept], low=np.maximum(value - half, 0.0)[:, kept],
+        value_name=params.show, limits=(0.0, 1.0), null=null[:, kept], low=np.maximum(value - half, 0.0)[:, kept],
         high=np.minimum(value + half, 1.0)[:, kept], few=(n < 2)[:, kept],
         significant=benjamini_hochberg(p)[:, kept] <= LEVEL,
     )  # fmt: skip

@@ -8,7 +8,7 @@ nothing). The queries are the samples of the last tap where it is of other sampl
 wide as the layers, m and m' 0); else a query is the mean of its frames in all *other* clips, at each layer, whatever
 its width, m and m' the mean of all frames. A video that stands still gives flat rows. No frame sees another here.
 
-Interval: jackknife over clips, or over single frames of one clip (too narrow: neighbours are alike). Null: the moments
+Interval: jackknife over clips; Wilson's, clips as draws, where all say the same. Null: the moments
 of each clip turned in a circle by a random number of frames, which keeps their lengths and how alike neighbours are;
 for the best layer the best of all layers after each turn.
 
@@ -29,7 +29,8 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import add_one_p
+from analysis.compute.statistics.nulls import add_one_p, wilson
+from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -98,10 +99,17 @@ def _estimates(found: Found, d: int) -> tuple[tuple[Estimate, ...], int]:
     best = int(mean.argmax())
     top = chance.max(axis=1)
     without = found.without
-    half = None if without is None else found.half(without[:, best])
+    half = None if without is None else jackknife_half(without[:, best])
     around = {"interval": "none: one clip of few frames"} if half is None else {
         "low": float(max(mean[best] - half, 0.0)), "high": float(min(mean[best] + half, 1.0)),
-        "interval": f"jackknife over {found.over}"}  # fmt: skip
+        "interval": "jackknife over clips"}  # fmt: skip
+    if half == 0:  # all clips say the same, which is no certainty
+        lower, upper = wilson(mean[best] * found.clips, found.clips)
+        around = {
+            "low": min(lower, mean[best]),
+            "high": max(upper, mean[best]),
+            "interval": "Wilson, clips as draws",
+        }
     low, high = np.quantile(top, [0.025, 0.975])
     told = [
         Estimate(f"AUROC, {found.layers[best]}, the best layer", float(mean[best]), **around,

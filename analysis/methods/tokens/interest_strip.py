@@ -36,6 +36,7 @@ from analysis.errors import InputError, NotFound, ShapeError
 from analysis.results import Estimate, TokenMap
 from analysis.sources.weights import weights_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.sets.called import called
 from analysis.tokens.sets.clips import RUN
 from analysis.tokens.sets.interest import (
     BENDS,
@@ -159,17 +160,17 @@ def _weigher(taps, params) -> tuple[Callable, str]:
 
 
 def _strip(tap, ads, numbers, w, chance, params, notes) -> TokenMap:
-    a, b = params.candidate, params.other_candidate
-    lines, names = [w[0], w[1], w[0] - w[1]], [f"candidate {a}", f"candidate {b}", "difference"]
+    a, b = (called("candidate", ads, c) for c in (params.candidate, params.other_candidate))
+    lines, names = [w[0], w[1], w[0] - w[1]], [a, b, "difference"]
     if len(chance):
         lines.append(chance.mean(axis=0))
         names.append("mean of other candidates")
     best = int(w[0].argmax())
     total = w.sum(axis=1)
     return TokenMap(
-        title=f"What sample {params.sample} has in its history for candidates {a} and {b}, {tap.name}",
-        reading=f"Item {int(numbers[best])} counts most for candidate {a}; all {len(numbers)} items add up to "
-                f"{total[0]:.3g} (not normalised), for candidate {b} to {total[1]:.3g}.",
+        title=f"What sample {params.sample} has in its history for {a} and {b}, {tap.name}",
+        reading=f"Item {int(numbers[best])} counts most for {a}; all {len(numbers)} items add up to "
+                f"{total[0]:.3g} (not normalised), for {b} to {total[1]:.3g}.",
         caveats=(*dict.fromkeys(notes), "A sum grows with the history and, of dot products, with the candidate."),
         estimates=_estimates(w, chance, params, tap.shape[1]), samples=np.full(len(lines), params.sample),
         values=np.stack(lines), value_name="weight, not normalised", names=tuple(names),

@@ -34,6 +34,7 @@ from analysis.errors import NotFound, ShapeError
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.weighted_volume import volume_cells
+from analysis.tokens.sets.called import called
 from analysis.tokens.sets.clips import CLIP_HELP, FRAME_HELP, FRAMES_HELP, RUN, Clip, Clips
 from analysis.tokens.sets.prompts import prompt_null, prompt_told, prompt_weights, prompt_without
 
@@ -105,7 +106,7 @@ def prompt_volume(
     progress(1.0, "done")
     notes = tuple(dict.fromkeys((*clips.notes, *seen.notes)))
     estimates = _estimates(told, without, prompt_null(x, q, usual, cell), len(x), x.shape[1])
-    return _map(tap.name, clip, w, cell, estimates, params, notes, words.name)
+    return _map(tap.name, clip, w, cell, estimates, params, notes, words)
 
 
 def _volume(clip: Clip, params) -> tuple[np.ndarray, np.ndarray]:
@@ -164,20 +165,20 @@ def _estimates(told, without, chance, n: int, d: int) -> tuple[Estimate, ...]:
     return tuple(found)
 
 
-def _map(name, clip: Clip, w, cell, estimates, params, notes, prompts: str) -> TokenMap:
+def _map(name, clip: Clip, w, cell, estimates, params, notes, prompts: Activations) -> TokenMap:
     scaled = w * np.bincount(cell)[cell]
     drawn = {FIRST: scaled[0], SECOND: scaled[1], DIFFERENCE: scaled[0] - scaled[1]}[params.show]
     values = np.full(clip.present.shape, np.nan)
     values[clip.present] = drawn
     flat, best = clip.patches == 1, int(np.nanargmax(np.where(clip.present, values, -np.inf)) // clip.patches)
     gain, apart = estimates[2], estimates[1]
-    said = [*notes, f"That {name} and {prompts} share a space is taken for granted."]
+    said = [*notes, f"That {name} and {prompts.name} share a space is taken for granted."]
     if gain.null_high is not None and gain.value <= gain.null_high:
         said.append(
             "Other prompts' weights bring the pooled tokens as near to this prompt: nothing was found for it."
         )
-    what = {FIRST: f"prompt {params.prompt}", SECOND: f"prompt {params.other_prompt}",
-            DIFFERENCE: f"prompt {params.prompt} less prompt {params.other_prompt}"}[params.show]  # fmt: skip
+    one, two = (called("prompt", prompts, k) for k in (params.prompt, params.other_prompt))
+    what = {FIRST: one, SECOND: two, DIFFERENCE: f"{one} less {two}"}[params.show]
     names = tuple(clip.frame_name(f) for f in range(clip.n))
     return TokenMap(
         title=f"Tokens of {clip.name} that {what} keeps, {name}",

@@ -176,7 +176,11 @@ class Clips:
                 self.order = None
             else:
                 members = [m[np.argsort(order[m], kind="stable")] for m in members]
-        both = [(v if v.startswith(column) else f"{column} {v}", m) for v, m in zip(names, members, strict=True) if len(m) >= FEWEST]
+        both = [
+            (v if v.startswith(column) else f"{column} {v}", m)
+            for v, m in zip(names, members, strict=True)
+            if len(m) >= FEWEST
+        ]
         refuse_few(self.tap.name, len(both), 1, f"value(s) of '{column}' with {FEWEST} samples or more")
         return [b[0] for b in both], [b[1] for b in both]
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis.activations import Activations, sample_column
-from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.compute.streaming import refuse_few
 from analysis.errors import InputError, NotFound, ShapeError
 from analysis.spec import Progress
@@ -69,11 +68,6 @@ class Found:
     chance: np.ndarray
     without: np.ndarray | None
     clips: int
-    over: str = "clips"
-
-    def half(self, without: np.ndarray) -> float | None:
-        half = jackknife_half(without)
-        return None if half is None else float(half)
 
 
 def frames_of(taps: Sequence[Activations], params, rng, progress: Progress) -> Frames:

@@ -115,7 +115,7 @@ class Answers:
             if order is None:
                 found.append(self.who.answer(given).logits[0])
                 continue
-            turned = _indexed(given, order, self.views.count) if self.who.is_network else None
+            turned = self._turned(given, order, self.views.of[b]) if self.who.is_network else None
             if turned is not None:
                 found.append(self.who.answer(turned).logits[0])
             elif view is None:
@@ -128,22 +128,27 @@ class Answers:
         z = np.stack(found)
         return np.exp(log_probabilities(z)) if self.who.classifies else z
 
+    def _turned(self, given, order: np.ndarray, of: np.ndarray):
+        """Inputs with these views, along an axis of views or of tokens that are all of views."""
+        by_token = None
+        if (of >= 0).all():
+            by_token = np.concatenate([np.flatnonzero(of == v) for v in order])
+        return _indexed(given, {self.views.count: order} | ({} if by_token is None else {len(of): by_token}))
+
     def _given(self, place: int):
         if not self.who.is_network:
             return self.who.dump.rows(slice(place, place + 1))
         return self.who.opened.prepared(place, place + 1)
 
 
-def _indexed(inputs, order: np.ndarray, count: int):
-    """Prepared inputs with these views, None where no tensor has an axis of views behind the samples."""
+def _indexed(inputs, orders: dict[int, np.ndarray]):
+    """Prepared inputs with these places, by how long the axis behind the samples is; None where no tensor has one."""
     import torch
-
-    at = torch.from_numpy(np.ascontiguousarray(order))
 
     def turned(x):
         picture = getattr(x, "ndim", 0) == 4 and x.shape[1] in (1, 3)
-        fits = getattr(x, "ndim", 0) > 1 and x.shape[1] == count and not picture
-        return x.index_select(1, at) if fits else None
+        order = None if getattr(x, "ndim", 0) < 2 or picture else orders.get(x.shape[1])
+        return None if order is None else x.index_select(1, torch.from_numpy(np.ascontiguousarray(order)))
 
     if not isinstance(inputs, Mapping):
         return turned(inputs)
