@@ -95,6 +95,7 @@ class Answers:
 
     def __init__(self, reader: HeadReader, views: Views) -> None:
         self.who, self.places, self.views, self.notes = reader.who, reader.places, views, []
+        self.present = reader.layout.present
 
     def all(self) -> np.ndarray:
         """(n, C) with every view."""
@@ -115,7 +116,7 @@ class Answers:
             if order is None:
                 found.append(self.who.answer(given).logits[0])
                 continue
-            turned = self._turned(given, order, self.views.of[b]) if self.who.is_network else None
+            turned = self._turned(given, order, self._own(b)) if self.who.is_network else None
             if turned is not None:
                 found.append(self.who.answer(turned).logits[0])
             elif view is None:
@@ -128,12 +129,16 @@ class Answers:
         z = np.stack(found)
         return np.exp(log_probabilities(z)) if self.who.classifies else z
 
+    def _own(self, b: int) -> np.ndarray:
+        """(T,) the view of each token that sample b has."""
+        return self.views.of[b][self.present[b]]
+
     def _turned(self, given, order: np.ndarray, of: np.ndarray):
-        """Inputs with these views, along an axis of views or of tokens that are all of views."""
-        by_token = None
-        if (of >= 0).all():
-            by_token = np.concatenate([np.flatnonzero(of == v) for v in order])
-        return _indexed(given, {self.views.count: order} | ({} if by_token is None else {len(of): by_token}))
+        """Inputs with these views, along an axis of views or of tokens; what is no view stays where it is."""
+        slots, tokens = np.flatnonzero(of >= 0), np.arange(len(of))
+        moved = np.concatenate([np.flatnonzero(of == v) for v in order])
+        tokens[slots[: len(moved)]] = moved
+        return _indexed(given, {len(of): np.delete(tokens, slots[len(moved) :]), self.views.count: order})
 
     def _given(self, place: int):
         if not self.who.is_network:
