@@ -84,6 +84,9 @@ def test_missing_tokens_frames_that_do_not_divide_and_unknown_columns(rng):
     assert "3 of 6 rows hold NaN" in clips.notes[0]
     with pytest.raises(ParameterError, match="4 frames of the 6 tokens"):
         Clips(whole(x), None, None, 4).read(0)
+    lonely = {"clip": np.array(["a", "a", ""])}
+    with pytest.raises(NotFound, match="sample 2 of array belongs to no clip"):
+        Clips(ArrayActivations(rng.standard_normal((3, 4)), samples=lonely), None, None, None).at(2)
     with pytest.raises(NotFound, match="no sample column 'scene'"):
         Clips(whole(x), "scene", None, None)
 

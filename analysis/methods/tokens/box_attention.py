@@ -159,10 +159,11 @@ def _matrix(tap, shares, names, regions, params, notes) -> Matrix:
     t = np.where((n > 1) & (wide > 1e-15), (value - null) / np.maximum(wide, 1e-300), 0.0)
     half = stdtrit(np.maximum(n - 1, 1), 0.975) * error
     p = 2 * stdtr(np.maximum(n - 1, 1), -np.abs(t))
+    of = tap.name.partition(":")[0] if len(names) > 1 else tap.name
     own, leaked = (np.nanmean(shares[..., i], axis=(1, 2)) for i in (0, 1))
     best = int(own.argmax())
     return Matrix(
-        title=f"{params.show[0].upper()}{params.show[1:]} by layer and instance, {tap.name}",
+        title=f"{params.show[0].upper()}{params.show[1:]} by layer and instance, {of}",
         reading=f"{names[best][0].upper()}{names[best][1:]} keeps most in the own box, {own[best]:.0%} (read alike "
                 f"{np.nanmean(shares[best, :, :, 2]):.0%}), and lets {leaked[best]:.0%} leak to other boxes (read "
                 f"alike {np.nanmean(shares[best, :, :, 3]):.0%}).",

@@ -34,7 +34,7 @@ from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.effective import effective
 from analysis.tokens.sets.clips import RUN, Clip, Clips
-from analysis.tokens.sets.memory import ALL, DOT, MemoryParams, apart, bank, even, read_frames
+from analysis.tokens.sets.memory import ALL, BEFORE, DOT, MemoryParams, apart, bank, even, read_frames
 from analysis.tokens.sets.memory_chance import others_read, without_units
 
 PLACES = 200  # of the frame
@@ -44,7 +44,7 @@ PLACES = 200  # of the frame
 class MemoryReadParams(MemoryParams):
     sample: int = param(0, "The clip, or the frame of it that reads.", low=0, high=1_000_000_000)
     query_frame: int | None = param(
-        None, "Which frame of the clip reads, from 0; automatic: the sample, else the last.", low=0, high=1_000_000
+        None, "Which frame reads, from 0; automatic: the sample, for a clip or its first frame the last.", low=0, high=1_000_000
     )  # fmt: skip
     place: int | None = param(
         None, "Its patch, row by row from 0; automatic: the middle.", low=0, high=1_000_000
@@ -98,9 +98,8 @@ def memory_read(
 
 def _frame(clip: Clip, at: int | None, params) -> int:
     if params.query_frame is None:
-        if at is not None and (params.sample or at > 0):  # the first sample of a store has no frame before it
-            return at
-        return clip.n - 1
+        alone = at is None or (at == 0 and params.memory == BEFORE)
+        return clip.n - 1 if alone else at  # a first frame has no frame before it
     if params.query_frame >= clip.n:
         raise ParameterError(f"query frame = {params.query_frame}", f"0 to {clip.n - 1} of {clip.name}")
     return params.query_frame
@@ -123,19 +122,18 @@ def _map(clip, at, place, held, this, frame, chance, params, notes, tap) -> Toke
     names = tuple(f"{clip.frame_name(f)}, {_age(a)}" for f, a in zip(held, ages, strict=True))
     flat = clip.patches == 1
     best, where = int(own.sum(axis=1).argmax()), int(own[own.sum(axis=1).argmax()].argmax())
-    spot = _spot(clip, where)
+    spot = _spot(clip, where, " most", "; there ")
     said = [*notes, *_caveats(clip, params)]
     return TokenMap(
-        title=f"What {_spot(clip, place)} of {clip.frame_name(at)} of {clip.name} reads, by {params.affinity}, "
+        title=f"What {_spot(clip, place, ' of ')}{clip.frame_name(at)} of {clip.name} reads, by {params.affinity}, "
               f"{tap.name}",
         reading=f"It reads {clip.frame_name(held[best])} ({_age(ages[best])}) most: {own[best].sum():.0%} of the mass, "
-                f"read alike {shared[best].sum():.0%}; there {spot} most. The whole frame pays it "
+                f"read alike {shared[best].sum():.0%}{spot}. The whole frame pays it "
                 f"{frame[1][:, best].sum(axis=1).mean():.0%}.",
         caveats=tuple(said), estimates=_estimates(clip, held, this, frame, chance, shared, tap.shape[1]),
         samples=clip.samples[[at]] if flat else clip.samples[held], values=values.T if flat else values,
         value_name="times an even share", grid=None if flat else clip.grid,
         names=(clip.frame_name(at),) if flat else names,
-        words=(tuple(f"{clip.frames[f]:g}" for f in held),) if flat else (),
     )  # fmt: skip
 
 
@@ -143,12 +141,13 @@ def _age(age: int) -> str:
     return "itself" if age == 0 else f"{abs(age)} {'back' if age > 0 else 'ahead'}"
 
 
-def _spot(clip: Clip, place: int) -> str:
+def _spot(clip: Clip, place: int, behind: str = "", before: str = "") -> str:
+    """Where a place is, with what joins it; nothing where frames are one token."""
     if clip.patches == 1:
-        return "the one token"
+        return ""
     if clip.grid is None:
-        return f"patch {place}"
-    return f"the patch in row {place // clip.grid[1] + 1}, column {place % clip.grid[1] + 1}"
+        return f"{before}patch {place}{behind}"
+    return f"{before}the patch in row {place // clip.grid[1] + 1}, column {place % clip.grid[1] + 1}{behind}"
 
 
 def _estimates(clip, held, this, frame, chance, shared, d) -> tuple[Estimate, ...]:

@@ -187,7 +187,6 @@ def _map(name, clip: Clip, w, cell, estimates, params, notes, prompts: Activatio
         caveats=tuple(said), estimates=estimates, samples=clip.samples[:1] if flat else clip.samples,
         values=values.T if flat else values, value_name="times the average's weight",
         grid=None if flat else clip.grid, names=(what,) if flat else names,
-        words=(tuple(f"{f:g}" for f in clip.frames),) if flat else (),
     )  # fmt: skip
 
 

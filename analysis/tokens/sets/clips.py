@@ -77,7 +77,7 @@ class Clips:
         layout = tap.layout
         column = clip or next((c for c in CLIP_COLUMNS if c in tap.samples and frames is None), None)
         self.order = frame or next((c for c in FRAME_COLUMNS if c in tap.samples), None)
-        self.whole = False  # a sample is a clip
+        self.whole = self.runs = False  # a sample is a clip; samples in a row are
         if column is not None:
             self.names, self.members = self._by_column(column)
         elif not (samples_are_frames or layout.is_pooled) and (frames is not None or layout.grid is None):
@@ -85,7 +85,7 @@ class Clips:
             self.members = [np.array([i]) for i in np.flatnonzero(count > 0)]
             self.names = [f"sample {int(m[0])}" for m in self.members]
         else:
-            n = layout.n_samples
+            n, self.runs = layout.n_samples, True
             self.members = [np.arange(i, i + RUN) for i in range(0, n - RUN + 1, RUN)]
             self.names = [f"samples {m[0]} to {m[-1]}" for m in self.members]
             self._said.append(
@@ -107,9 +107,13 @@ class Clips:
             found = np.flatnonzero(m == sample)
             if len(found):
                 return k, None if self.whole else int(found[0])
-        if not self.whole and sample < self.tap.layout.n_samples:
-            return self.n - 1, None  # the last few that make no whole run, or a sample of no clip
-        raise NotFound(f"sample {sample} of {self.tap.name}", f"0 to {self.tap.layout.n_samples - 1:,}")
+        if sample >= self.tap.layout.n_samples:
+            raise NotFound(f"sample {sample} of {self.tap.name}", f"0 to {self.tap.layout.n_samples - 1:,}")
+        if self.runs:
+            return self.n - 1, None  # the last few that make no whole run
+        raise NotFound(
+            f"sample {sample} of {self.tap.name} belongs to no clip", "a frame of a clip of two or more"
+        )
 
     def read(self, k: int) -> Clip | None:
         """The k-th clip; None where fewer than two frames have a finite token. Raises TooLarge."""

@@ -29,7 +29,7 @@ def regrouped(tap: Activations, params, maximum: int, rng) -> tuple[Activations,
     """(a tap whose samples are sets, views of a sample or None for one token each, notes): as it is, unless a column
     names the objects that samples are views of."""
     clips = Clips(tap, params.object, params.view, params.views)
-    if clips.whole or clips.names[0].startswith("samples "):
+    if clips.whole or clips.runs:
         return tap, params.views, ()
     read = clips.read_all(maximum, rng)
     shapes, counts = np.unique([(c.n, c.patches) for c in read], axis=0, return_counts=True)
