@@ -44,7 +44,8 @@ PLACES = 200  # of the frame
 class MemoryReadParams(MemoryParams):
     sample: int = param(0, "The clip, or the frame of it that reads.", low=0, high=1_000_000_000)
     query_frame: int | None = param(
-        None, "Which frame reads, from 0; automatic: the sample, for a clip or its first frame the last.", low=0, high=1_000_000
+        None, "Which frame reads, from 0; automatic: the sample, for a clip or its first frame the last.", low=0,
+        high=1_000_000,
     )  # fmt: skip
     place: int | None = param(
         None, "Its patch, row by row from 0; automatic: the middle.", low=0, high=1_000_000
