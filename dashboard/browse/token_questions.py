@@ -121,6 +121,20 @@ QUESTIONS = {  # by name in the URL
             "How far are predicted landmarks from their targets?": "landmark_errors",
         },
     ),
+    "sets": View(
+        "Sets and video",
+        "Tokens that belong together: frames, views, prompts, boxes, histories. A sample is a clip, or a column such "
+        "as 'clip' says which samples are its frames.",
+        {
+            "Which earlier frames does a place of a video read?": "memory_read",
+            "How old is what is read of a memory?": "memory_age",
+            "Which layer finds the moments of a query?": "frame_localisation",
+            "Which tokens of a video does a prompt keep?": "prompt_volume",
+            "How do the views of a set read each other?": "view_sets",
+            "Does attention stay in an instance's box?": "box_attention",
+            "Which items of a history count for a candidate?": "interest_strip",
+        },
+    ),
     "cache": View(
         "Cache",
         "What keys and values take up, and how few dimensions, layers, tokens or bits of them will do.",

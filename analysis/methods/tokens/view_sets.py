@@ -1,0 +1,240 @@
+"""How do the views of a set read each other, and which of them does the answer need? Views of an object, frames, words.
+
+    A_ab = mean over heads and tokens of view a of what they pay to view b, rows made whole (without class tokens)
+    effect of view v = distance of the answer without v from the answer with all
+    change of order = distance of the answer when the views come in another order; 0 for a function of sets
+
+distance: half the sum of differences of probabilities of a classifier, else length over the spread of answers between
+sets. Views are the free tokens of a sample, so many to a view, or samples that a column groups into objects. Where no
+network can be run the rows are queries and keys, softmax(x x' / √d), and the answer is their mean, which knows no
+order.
+
+Interval: Student's t over sets. Null: 1/V, which views that are all the same give exactly; of an effect what the mean
+view of the same sets has.
+
+When it lies: a view may be paid much and not be needed, and the reverse (both are drawn); views that say the same stand
+in for each other, so that each seems not to be needed; a network whose inputs have no axis of views is asked with the
+view taken away behind the first attention, and its order is not tested; positions that a network adds make it depend
+on order by design.
+
+Cost: one pass of each set for attention, V + 2 for the effects.
+
+Reference: H. Sun, Y. Wang, P. Wang, H. Deng, X. Cai & D. Li (2024), "VSFormer: mining correlations in flexible view set
+for multi-view 3D shape understanding".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtr
+
+from analysis.activations import ArrayActivations, Layout, as_activations
+from analysis.compute.machine import machine
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.compute.streaming import refuse_few
+from analysis.results import Estimate, Matrix
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.attention.heads import asked_head, heads_of
+from analysis.tokens.sets.clips import RUN
+from analysis.tokens.sets.views import Answers, regrouped, view_attention, views_of
+from analysis.tokens.subject import AUTOMATIC, SOURCES
+
+READ, NEEDED = "what views read of each other", "what leaving a view out changes"
+OPENING, DRAWN, LEVEL = 4.0, 40, 0.05
+
+
+@dataclass(frozen=True)
+class ViewSetsParams:
+    show: str = param(READ, "What is drawn.", choices=(READ, NEEDED))
+    layer: int | None = param(None, "Whose attention, from 1; automatic: the last.", low=1, high=1000)
+    object: str | None = param(
+        None, "Samples with one value are the views of one object; automatic: 'object' or 'clip', if there.",
+        column=True,
+    )  # fmt: skip
+    view: str | None = param(None, "Orders the views; automatic: 'view' or 'frame', if there.", column=True)
+    views: int | None = param(
+        None, "Of samples that are sets: views of a sample; automatic: each token is one.", low=2, high=200
+    )
+    maximum_samples: int = param(24, "Most sets; a seeded random subset above.", low=2, high=2000, late=True)
+    source: str = param(AUTOMATIC, "Whose attention and answer.", choices=SOURCES, late=True)
+
+
+def view_sets(
+    activations, params: ViewSetsParams = ViewSetsParams(), rng=None, progress=no_progress
+) -> Matrix:
+    """Views x views, or sets x views.
+
+    Parameters
+    ----------
+    activations : Activations or array (rows, units)
+        Sets of views; of a tap without columns or tokens 16 samples in a row are a set.
+
+    Returns
+    -------
+    Matrix
+        Mean attention between views, or the effect of each view on each set's answer.
+
+    Raises
+    ------
+    ParameterError, NotFound, NotEnoughData
+        Views that do not divide the tokens; no such layer or column; fewer than two sets.
+    """
+    tap, rng = as_activations(activations), rng or np.random.default_rng(0)
+    progress(0.0, "reading sets")
+    tap, count, said = regrouped(tap, params, params.maximum_samples, rng)
+    reader = heads_of(tap, params.maximum_samples, rng, params.source, lambda f, d="": progress(0.5 * f, d))
+    layer, _ = asked_head(reader, params.layer, 1)
+    views, whole = views_of(reader, count)
+    refuse_few(tap.name, int(whole.sum()), 2, f"sets of {views.count} views")
+    progress(0.5, "attention between views")
+    a = view_attention(reader, layer, views)[whole]
+    answers = Answers(reader, views)
+    full, effect = answers.all(), []
+    away = _distance(full, answers.who.classifies)
+    for v in range(views.count):
+        progress(0.55 + 0.4 * v / views.count, "leaving views out")
+        effect.append(away(answers.without(v)))
+    progress(0.95, "another order")
+    other = answers.reordered(rng.permutation(views.count))
+    moved = None if other is None else away(other)[whole]
+    progress(1.0, "done")
+    effect = np.stack(effect, axis=1)[whole]
+    notes = [*said, *reader.notes, *answers.notes]
+    if not whole.all():
+        notes.append(f"{int((~whole).sum())} set(s) of another number of views were left out.")
+    if moved is None:
+        notes.append(
+            "No input of the network has an axis of views, so that their order was not tested."
+            if reader.who.is_network
+            else "The answer of rows is their mean, which knows no order: it was not tested."
+        )
+    estimates = _estimates(a, effect, moved, tap.shape[1])
+    if params.show == NEEDED:
+        return _needed(tap.name, effect, reader.samples[whole], estimates, notes, answers.who)
+    return _read(tap.name, a, layer, effect, estimates, notes, reader)
+
+
+def _distance(full: np.ndarray, classifies: bool):
+    """Of answers (n, C) from these, (n,)."""
+    if classifies:
+        return lambda other: 0.5 * np.abs(other - full).sum(axis=1)
+    spread = np.sqrt(np.square(full - full.mean(axis=0)).sum(axis=1).mean())
+    unit = spread if spread > 1e-12 * max(float(np.abs(full).max()), 1e-300) else 1.0
+    return lambda other: np.linalg.norm(other - full, axis=1) / unit
+
+
+def _estimates(a, effect, moved, d: int) -> tuple[Estimate, ...]:
+    n, v = len(a), a.shape[1]
+    own = np.trace(a, axis1=1, axis2=2) / v
+    uneven = 0.5 * np.abs(a - 1 / v).sum(axis=2).mean(axis=1)
+    best = int(effect.mean(axis=0).argmax())
+    found = [
+        Estimate("what a view pays itself", float(own.mean()), **mean_interval(own, 0.0, 1.0), null=1 / v, n=n, d=d,
+                 null_method="views that are all the same", estimator="mean over views"),
+        Estimate("distance from an even reading", float(uneven.mean()), **mean_interval(uneven, 0.0, 1.0), null=0.0,
+                 null_method="views that are all the same", n=n, d=d, estimator="mean total variation of rows"),
+        Estimate(f"effect of view {best}, the most needed", float(effect[:, best].mean()),
+                 **mean_interval(effect[:, best], 0.0), null=float(effect.mean()), n=n, d=d,
+                 null_method="the mean view of the same sets", estimator="mean distance of answers"),
+    ]  # fmt: skip
+    if moved is not None:
+        found.append(
+            Estimate("change of order", float(moved.mean()), **mean_interval(moved, 0.0), null=0.0, n=n, d=d,
+                     null_method="a function of sets", estimator="mean distance of answers")
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _read(name, a, layer, effect, estimates, notes, reader) -> Matrix:
+    n, v = len(a), a.shape[1]
+    mean, error = a.mean(axis=0), a.std(axis=0, ddof=1) / np.sqrt(n)
+    t = np.where(error > 1e-15, (mean - 1 / v) / np.maximum(error, 1e-300), 0.0)
+    off = mean - 1 / v
+    np.fill_diagonal(off, -1.0)
+    i, j = np.unravel_index(off.argmax(), off.shape)
+    around = stats_half(n) * error
+    return Matrix(
+        title=f"What views read of each other: layer {layer + 1} of {reader.what}, {name}",
+        reading=f"View {i} reads view {j} most of all others, {mean[i, j]:.0%} (read alike {1 / v:.0%}); the answer "
+                f"needs view {int(effect.mean(axis=0).argmax())} most.",
+        caveats=(*notes, "What a view is paid is not what it matters for."), estimates=estimates, values=mean,
+        row_names=tuple(f"view {k} reads" for k in range(v)), column_names=tuple(f"view {k}" for k in range(v)),
+        value_name="share of what a view pays", null=np.full((v, v), 1 / v),
+        low=np.maximum(mean - around, 0.0), high=np.minimum(mean + around, 1.0),
+        significant=benjamini_hochberg(2 * stdtr(n - 1, -np.abs(t))) <= LEVEL,
+    )  # fmt: skip
+
+
+def stats_half(n: int) -> float:
+    """Student's t of 95 % of n sets."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 1, 0.975))
+
+
+def _needed(name, effect, samples, estimates, notes, who) -> Matrix:
+    shown = effect[:DRAWN]
+    if len(effect) > DRAWN:
+        notes.append(f"The first {DRAWN} of {len(effect)} sets are drawn.")
+    measure = (
+        "share of the probability that moves" if who.classifies else "length over the spread between sets"
+    )
+    best = int(effect.mean(axis=0).argmax())
+    return Matrix(
+        title=f"What leaving a view out changes in the answer, {name}",
+        reading=f"View {best} is needed most, {effect[:, best].mean():.2g} ({measure}); the mean view "
+                f"{effect.mean():.2g}.",
+        caveats=(*notes, "Views that say the same stand in for each other."), estimates=estimates, values=shown,
+        row_names=tuple(f"set {int(s)}" for s in samples[:DRAWN]),
+        column_names=tuple(f"without view {k}" for k in range(effect.shape[1])), value_name=measure,
+        null=np.repeat(shown.mean(axis=1, keepdims=True), effect.shape[1], axis=1),
+    )  # fmt: skip
+
+
+def _cost(shapes, params: ViewSetsParams) -> Cost:
+    (n, d), m = shapes[0], machine()
+    sets = min(max(n // RUN, 2), params.maximum_samples)
+    held = 20.0 * sets * (RUN + 1) * d + 8.0 * n + 8.0 * sets * RUN * RUN * 6 + 1e5
+    return Cost(
+        OPENING + m.seconds(moved=held * RUN, calls=400.0 * sets * RUN) + 1e-6 * n, held, sets * (RUN + 2)
+    )
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """Views that are the same read each other alike; one view less in closed form; a doubled view is not needed."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((6, 5, 300))
+    x[:, 4] = x[:, 3]
+    layout = Layout(np.arange(7) * 5)
+
+    def found(x, show=READ):
+        return view_sets(ArrayActivations(x.reshape(-1, 300), layout=layout), ViewSetsParams(show=show))
+
+    same, apart, needed = found(np.repeat(x[:, :1], 5, axis=1)), found(x), found(x, NEEDED)
+    order = np.array([2, 0, 4, 1, 3])
+    turned = found(x[:, order]).values - apart.values[np.ix_(order, order)]
+    mean = x.mean(axis=1)
+    spread = np.sqrt(np.square(mean - mean.mean(axis=0)).sum(axis=1).mean())
+    one = np.linalg.norm(x[:, 0] - mean, axis=1) / 4 / spread
+    return (
+        CheckLine("the same views: even", 0.0, float(np.abs(same.values - 0.2).max()), 1e-12),
+        CheckLine("views far apart: read themselves", 1.0, float(apart.values[0, 0]), 1e-3),
+        CheckLine("a doubled view: reads itself", 0.5, float(apart.values[3, 3]), 1e-3),
+        CheckLine("effect of a view in closed form", 0.0, float(np.abs(needed.values[:, 0] - one).max()), 1e-9),
+        CheckLine("views in another order: rows and columns too", 0.0, float(np.abs(turned).max()), 1e-12),
+    )  # fmt: skip
+
+
+METHODS = (
+    Method(
+        id="view_sets", family="tokens", title="Views that read each other", version=1, function=view_sets,
+        summary="Attention between the views of a set, what leaving each out changes, and whether order matters.",
+        params=ViewSetsParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
+        invariance="the order of sets; the order of the samples' views, up to the order of rows and columns",
+        papers=("VSFormer: Mining Correlations in Flexible View Set for Multi-view 3D Shape Understanding",),
+        libraries=("torch", "transformers"),
+    ),
+)  # fmt: skip

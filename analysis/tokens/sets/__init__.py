@@ -1,0 +1,1 @@
+"""Sets of frames, views and instances: how their tokens read each other."""
