@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.errors import ParameterError
-from analysis.tokens.coverage import BOX
+from analysis.tokens.boxes import BOX
 
 EXPECTED = "rows and columns of patches, such as 2-4, 3-5, or left top right bottom as shares, such as " \
            "0.1 0.2 0.5 0.6; several with ; between"  # fmt: skip
