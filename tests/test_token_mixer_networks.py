@@ -292,6 +292,8 @@ def test_a_band_that_no_weight_reads_carries_nothing(rng):
         for band in range(3):
             less = bands.without(who.values, 0, np.array([band]), way, 2)
             np.testing.assert_array_equal(np.delete(less, band, 0), np.delete(who.values[0], band, 0))
+            instead = who.values[2, band] if way == bands.OTHER else who.values[:, band].mean()
+            np.testing.assert_allclose(less[band], np.broadcast_to(instead, (12, 12)))
             moved.append([np.abs(a - b).max() for a, b in zip(own, who.passed(0, less), strict=True)])
         assert max(moved[1]) < 1e-9
         assert min(moved[0]) > 1e-4
