@@ -326,6 +326,19 @@ def test_tokens_that_are_averaged_are_alike_clean_and_corrupted(kind, rng):
     np.testing.assert_allclose(again[0][1], again[1][1], atol=1e-5)
 
 
+def test_stages_are_in_the_order_in_which_they_run():
+    class Backwards(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+
+        def forward(self, x):
+            return self.layers[0](self.layers[1](x)).mean(dim=1)
+
+    who = collapse.NetworkStages(run_of(Backwards(), np.ones((2, 5, 4), np.float32)))
+    assert who.names == ("layers.1", "layers.0")
+
+
 def test_texts_keep_their_words_when_they_are_corrupted(rng):
     ids = torch.arange(40)[None]
     out = collapse.corrupted({"input_ids": ids}, collapse.NOISE, 2.0, rng)["input_ids"]
