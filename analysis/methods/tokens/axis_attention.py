@@ -40,7 +40,7 @@ from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 OPENING, MOST_MAPS = 6.0, 12  # seconds; maps that are drawn
 PLANE, MAPS = "both axes", "a map for each place of the first"
-FIRST, SECOND, BOTH = "along the first axis", "along the second axis", "both, one after the other"
+FIRST, SECOND, BOTH = "along the first axis", "along the second axis", "both in turn"
 
 
 @dataclass(frozen=True)
