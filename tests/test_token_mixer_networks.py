@@ -292,6 +292,8 @@ def test_a_band_that_no_weight_reads_carries_nothing(rng):
         for band in range(3):
             less = bands.without(who.values, 0, np.array([band]), way, 2)
             np.testing.assert_array_equal(np.delete(less, band, 0), np.delete(who.values[0], band, 0))
+            instead = who.values[2, band] if way == bands.OTHER else who.values[:, band].mean()
+            np.testing.assert_allclose(less[band], np.broadcast_to(instead, (12, 12)))
             moved.append([np.abs(a - b).max() for a, b in zip(own, who.passed(0, less), strict=True)])
         assert max(moved[1]) < 1e-9
         assert min(moved[0]) > 1e-4
@@ -322,6 +324,19 @@ def test_tokens_that_are_averaged_are_alike_clean_and_corrupted(kind, rng):
     assert np.abs(clean[0] - worse[0]).max() > 1e-3
     again = who.stages(0, kind, 0.0, rng)
     np.testing.assert_allclose(again[0][1], again[1][1], atol=1e-5)
+
+
+def test_stages_are_in_the_order_in_which_they_run():
+    class Backwards(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+
+        def forward(self, x):
+            return self.layers[0](self.layers[1](x)).mean(dim=1)
+
+    who = collapse.NetworkStages(run_of(Backwards(), np.ones((2, 5, 4), np.float32)))
+    assert who.names == ("layers.1", "layers.0")
 
 
 def test_texts_keep_their_words_when_they_are_corrupted(rng):

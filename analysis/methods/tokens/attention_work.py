@@ -36,7 +36,7 @@ from analysis.tokens.mixers.work import Work, plain_block, work_of
 from analysis.tokens.subject import AUTOMATIC, ROWS, SOURCES
 
 OPENING = 6.0  # seconds
-LINEAR, ATTENTION, FULL, TIME = "linear", "attention", "attention, were every token a key", "time"
+LINEAR, ATTENTION, FULL, TIME = "linear", "attention", "attention, all keys", "time"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def attention_work(
     told = _estimates(found, lengths, tap.shape[1])
     return Curve(
         title=f"Work of {what}, block by block", x=np.arange(len(found.names)), x_name="block", x_labels=found.names,
-        y_name="share of the multiply-adds of all blocks", series=series, low=low, high=high, controls=(FULL,),
+        y_name="share over all blocks", series=series, low=low, high=high, controls=(FULL,),
         estimates=told, reading=_reading(found, told, what), caveats=(*notes, *_caveats(found, whole)),
     )  # fmt: skip
 
@@ -116,7 +116,12 @@ def _of_network(tap, params, rng, progress):
             run.note, f"{what} has no softmax attention: it is set beside a usual block as wide as the tap.",
         )  # fmt: skip
     lengths = np.array([_tokens(run, k, found.tokens[0]) for k in range(run.n)], float)
-    return found, lengths, what, (run.note, "Multiply-adds are of the first of these samples.")
+    return (
+        found,
+        lengths,
+        what,
+        (f"Multiply-adds and time are of one sample; tokens were counted in {run.n:,}.",),
+    )
 
 
 def _tokens(run, k: int, usual: float) -> float:

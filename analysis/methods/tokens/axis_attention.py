@@ -40,7 +40,7 @@ from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 OPENING, MOST_MAPS = 6.0, 12  # seconds; maps that are drawn
 PLANE, MAPS = "both axes", "a map for each place of the first"
-FIRST, SECOND, BOTH = "along the first axis", "along the second axis", "both, one after the other"
+FIRST, SECOND, BOTH = "along the first axis", "along the second axis", "both in turn"
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,11 @@ def _reading(found: Axes, told, both: np.ndarray, i: int, j: int) -> str:
         if found.factored.shared
         else "a matrix each"
     )
+    places = [name if found.unit == "nm" else f"place {name}" for name in found.names]
     return (
-        f"{h} lines of {w} places, {kind}. From line {i}, {found.names[j]} both attentions together read most of line "
-        f"{k}, {found.names[l]} ({h * w * both.max():.1f} times an even share). A token reads {told[0].value:.1f} of "
-        f"{w} cells along its line, {told[1].value:.1f} of {h} across, and {told[2].value:.1f} of {h * w} in both."
+        f"{h} lines of {w} places, {kind}. From line {i}, {places[j]}, both attentions together read most of line "
+        f"{k}, {places[l]} ({h * w * both.max():.1f} times an even share). A token reads {told[0].value:.1f} of {w} "
+        f"cells along its line, {told[1].value:.1f} of {h} across, and {told[2].value:.1f} of {h * w} in both."
     )
 
 

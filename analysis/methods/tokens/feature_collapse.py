@@ -37,8 +37,9 @@ from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
 OPENING, DRAWS = 6.0, 4
-RANK, COSINE = "effective rank over the most", "mean cosine"
-CLEAN, WORSE = "as they are", "corrupted"
+RANK, COSINE = "rank", "cosine"
+CLEAN, WORSE = "clean", "corrupted"
+LONG = {RANK: "effective rank over the most", COSINE: "mean cosine"}
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def feature_collapse(
     sizes = ", ".join(dict.fromkeys(f"{t} x {d}" for t, d in shapes))
     return Curve(
         title=f"Are tokens alike? {who.what}, as they are and with {params.corruption}", x=np.arange(len(who.names)),
-        x_name="stage", x_labels=who.names, y_name="share of the most, or cosine", series=lines[0], low=lines[1],
+        x_name="stage", x_labels=who.names, y_name="effective rank over the most, mean cosine",
+        series=lines[0], low=lines[1],
         high=lines[2], null=lines[3], estimates=told, reading=_reading(found, null, who.names, params),
         caveats=(*notes, f"{who.n:,} samples; tokens x units of stages: {sizes}.",
                  f"Copies: {params.corruption} of strength {params.strength:g}, made of the prepared inputs."),
@@ -123,12 +125,12 @@ def _estimates(found: np.ndarray, null: np.ndarray, d: int) -> tuple[Estimate, .
     for c, measure in enumerate((RANK, COSINE)):
         for s, side in enumerate((CLEAN, WORSE)):
             each = found[:, s, -1, c]
-            out.append(Estimate(f"{measure}, {side}, last stage", float(each.mean()), **mean_interval(each),
+            out.append(Estimate(f"{LONG[measure]}, {side}, last stage", float(each.mean()), **mean_interval(each),
                                 null=float(null[-1, c]), null_method=f"Gaussian tokens, {DRAWS} draws",
                                 **made))  # fmt: skip
         change = found[:, 1, :, c] - found[:, 0, :, c]
         each = change.mean(axis=1)
-        out.append(Estimate(f"change of {measure}, mean over stages", float(each.mean()), **mean_interval(each),
+        out.append(Estimate(f"change of {LONG[measure]}, mean over stages", float(each.mean()), **mean_interval(each),
                             null=0.0, null_method="the same inputs again", **made))  # fmt: skip
     return tuple(out)
 

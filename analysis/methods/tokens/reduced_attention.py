@@ -42,7 +42,7 @@ from analysis.tokens.mixers.own_grids import FULL, NEAR, Laid
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 OPENING = 6.0  # seconds
-READS, OWN, EVERY = "what it reads", "its own key, or all that it may read", "what all tokens read"
+READS, OWN, MAY, EVERY = "what it reads", "its own key", "what it may read", "what all tokens read"
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,12 @@ def reduced_attention(
     progress(1.0, "done")
     t = len(mean)
     told = _estimates(found, mean, read.off, tap.shape[1])
+    shown = t * np.stack([mean[token], may / may.sum(), mean.mean(axis=0)])
     picture = None if own is None else own.picture
     return TokenMap(
         title=f"What token {token} of sample {params.sample} reads: {read.what}", samples=np.full(3, params.sample),
-        values=t * np.stack([mean[token], may / may.sum(), mean.mean(axis=0)]), value_name="times an even share",
-        grid=found.grid, names=(READS, OWN, EVERY), pictures=None if picture is None else picture[None],
+        values=shown, value_name="times an even share", ends=(0.0, float(shown[::2].max())), grid=found.grid,
+        names=(READS, MAY if found.covers is None else OWN, EVERY), pictures=None if picture is None else picture[None],
         estimates=told, reading=_reading(found, told, token),
         caveats=(*notes, *read.notes, *_caveats(found, read.lost, params)),
     )  # fmt: skip

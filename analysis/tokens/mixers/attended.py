@@ -49,7 +49,7 @@ def attended(tap: Activations, sample: int, rng: np.random.Generator) -> Attende
     config = getattr(run.loaded.module, "config", None)
     return Attended(
         calls, picture_of(given), vars(config) if config is not None else {}, type(run.loaded.module).__name__,
-        (run.note,),
+        (f"The network was run on sample {sample}.",),
     )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ class NetworkStages:
         self.what, self.notes = type(run.loaded.module).__name__, [run.note]
         listed = stages_of(run.loaded.module)
         found = self._ran(self._given(0), listed)
-        self.names = tuple(n for n in listed if n in found and min(found[n].shape) > 1)[:MOST]
+        self.names = tuple(n for n, x in found.items() if min(x.shape) > 1)[:MOST]
         if not self.names:
             raise InputError(f"{self.what} has no stages that give tokens", "lists of blocks or stages")
 
@@ -60,12 +60,14 @@ class NetworkStages:
         return self.loaded.prepare(self.run.data.items(k, k + 1))
 
     def _ran(self, given, names) -> dict[str, np.ndarray]:
+        """What these modules gave, in the order in which they ran."""
         from analysis.sources.hooked_run import hooked_run
 
         with hooked_run(self.loaded.module, names) as caught:
             self.loaded.call(self.loaded.module, given) if self.loaded.call else self.loaded.run(given)
         known = dict(self.loaded.module.named_modules())
-        return {n: tokens_of(caught[n], known[n]) for n in names if n in caught and caught[n].ndim in (3, 4)}
+        ran = sorted((n for n in names if n in caught), key=lambda n: caught.ran[n][0])
+        return {n: tokens_of(caught[n], known[n]) for n in ran if caught[n].ndim in (3, 4)}
 
     def stages(self, k: int, kind: str, strength: float, rng) -> tuple[list, list]:
         """(L) arrays (T, d) of the k-th sample as it is, and of a corrupted copy."""
