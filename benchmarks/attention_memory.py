@@ -40,8 +40,10 @@ def made(folder: Path, asked) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     names = ["[PAD]", "[UNK]", *WORDS]
-    config = transformers.GPT2Config(vocab_size=len(names), n_positions=asked.tokens, n_embd=WIDTH,
-                                     n_layer=asked.layers, n_head=asked.heads, bos_token_id=0, eos_token_id=0)  # fmt: skip
+    config = transformers.GPT2Config(
+        vocab_size=len(names), n_positions=asked.tokens, n_embd=WIDTH, n_layer=asked.layers, n_head=asked.heads,
+        bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
     transformers.GPT2LMHeadModel(config).save_pretrained(folder / "net")
     tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(names)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

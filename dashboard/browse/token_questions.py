@@ -40,7 +40,7 @@ QUESTIONS = {  # by name in the URL
             "Which heads do the same, and which are fixed patterns?": "head_similarity",
             "Which tokens does a head keep apart?": "head_memory",
             "Would another kernel tell its queries apart?": "kernel_confusion",
-            "Do a few tokens get all attention, and others when the input is spoiled?": "token_overfocus",
+            "Do a few tokens get all attention?": "token_overfocus",
             "Does attention stay sparse as the context grows?": "attention_slope",
             "How many keys hold what is read?": "key_coverage",
             "Could a head be held in fewer numbers?": "attention_compression",
