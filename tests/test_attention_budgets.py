@@ -102,6 +102,13 @@ def test_blocks_are_a_partition_with_the_means_of_its_scores(causal, m):
     np.testing.assert_allclose(found[-1, [0, 1, 3]], 0, atol=1e-12)
 
 
+def test_the_heaviest_block_is_cut_first():
+    q, k = 0.1 * RNG(0).standard_normal((2, 32, 4))
+    q[16:, 0], k[16:, 0] = 3, 3  # the last quarter of the entries holds nearly all
+    leaves = multiresolution.Blocks(q, k, False).refine(60).outlines()
+    assert (leaves[:, [0, 2]].min(axis=1) >= 16).sum() == len(leaves) - 3
+
+
 def test_the_other_ways_are_what_they_say():
     q, k = RNG(1).standard_normal((2, 12, 3))
     may = np.tri(12, dtype=bool)
