@@ -1,11 +1,12 @@
 """Attention atlas: peak memory of an atlas over 4,096 tokens, beside the L x H x T² numbers that it never holds.
 
-    python benchmarks/attention_memory.py [--tokens 4096] [--layers 8] [--heads 4] [--samples 2] [--rows]
+    python benchmarks/attention_memory.py [--tokens 4096] [--layers 12] [--heads 4] [--samples 2] [--rows]
 
 A language model with random weights is recorded on random words, and the atlas (entropy of rows, with its null) is made
 from the store as the page makes it, in a process of its own. Printed are the peak of that process, what it was before
 the atlas began, and what the attention of one sample in half, single and double precision would take. Limit: the atlas
-adds less than a quarter of one sample's in single precision. With --rows, the same of recorded rows without a network
+adds less than a quarter of one sample's in single precision, of which a pass of the network itself may take 2 / L (two
+samples at a time, one layer). With --rows, the same of recorded rows without a network
 (one layer, one head: the limit is then that of all samples).
 """
 
@@ -85,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name, default in (("tokens", 4096), ("layers", 8), ("heads", 4), ("samples", 2)):
+    for name, default in (("tokens", 4096), ("layers", 12), ("heads", 4), ("samples", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--rows", action="store_true")
     parser.add_argument("--part", nargs=2, metavar=("PART", "FOLDER"), help=argparse.SUPPRESS)

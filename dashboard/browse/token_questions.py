@@ -43,7 +43,7 @@ QUESTIONS = {  # by name in the URL
             "Which bias of place, or of landmarks, does attention have?": "attention_bias",
             "What do prompts look at, and are all in use?": "prompt_attention",
             "How are two attention branches mixed?": "branch_mix",
-            "Do a few tokens get all attention, and others when the input is spoiled?": "token_overfocus",
+            "Do a few tokens get all attention?": "token_overfocus",
             "Does attention stay sparse as the context grows?": "attention_slope",
             "How many keys hold what is read?": "key_coverage",
             "Could a head be held in fewer numbers?": "attention_compression",

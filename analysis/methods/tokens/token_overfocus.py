@@ -122,11 +122,17 @@ def _table(reader: HeadReader, kind: str, found) -> Table:
         "layer": np.repeat(np.arange(1, layers + 1), steps),
         "severity": np.tile(np.arange(steps), layers),
     }
-    for i, name in enumerate(FOCUS):
-        columns |= _with_ends(name, told[..., i], np.inf)
+    each = {
+        **{name: told[..., i] for i, name in enumerate(FOCUS)},
+        **{name: moved[..., i] for i, name in enumerate(DRIFT)},
+    }
+    lines = {name: x.transpose(1, 0, 2).reshape(-1, x.shape[2]) for name, x in each.items()}
+    columns |= {name: x.mean(axis=1) for name, x in lines.items()}
     for i, name in enumerate(DRIFT):
-        columns |= _with_ends(name, moved[..., i], 1.0)
         columns[f"{name}, other sample"] = np.repeat(usual[..., i].mean(axis=1), steps)
+    for name, x in lines.items():
+        ends = [mean_interval(line, most=1.0 if name in DRIFT else np.inf) for line in x]
+        columns |= {f"{name}, {end}": np.array([e[end] for e in ends]) for end in ("low", "high")}
     return Table(
         title=f"Focus and drift under {kind}, of {reader.what}",
         reading=_reading(told, moved, usual),
@@ -135,14 +141,6 @@ def _table(reader: HeadReader, kind: str, found) -> Table:
                  "Row cosine is 1 for rows that all read alike, whose entropy is the largest: read both."),
         estimates=_estimates(reader, told, moved, usual), columns=columns, index="layer", help=HELP,
     )  # fmt: skip
-
-
-def _with_ends(name: str, each: np.ndarray, most: float) -> dict[str, np.ndarray]:
-    """Columns of means over samples with their intervals, of (steps, L, n)."""
-    lines = each.transpose(1, 0, 2).reshape(-1, each.shape[2])
-    ends = [mean_interval(x, most=most) for x in lines]
-    return {name: lines.mean(axis=1), f"{name}, low": np.array([e["low"] for e in ends]),
-            f"{name}, high": np.array([e["high"] for e in ends])}  # fmt: skip
 
 
 def _reading(told, moved, usual) -> str:

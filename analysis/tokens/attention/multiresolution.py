@@ -61,12 +61,11 @@ class Blocks:
         return size > 1 and a == b
 
     def area(self, size: int, a: int, b: int) -> int:
-        """Entries of a block that may be read; nothing of it stands behind the end."""
+        """Entries of a block that may be read; those on the diagonal of a text are cut until they are single ones."""
         inside = self._pooled[size][1]
         if max(a, b) >= len(inside) or (self.causal and b > a):
             return 0
-        n = int(inside[a])
-        return n * (n + 1) // 2 if self.causal and a == b else n * int(inside[b])
+        return int(inside[a]) * int(inside[b])
 
     def _add(self, size: int, a: int, b: int) -> None:
         area = self.area(size, a, b)
