@@ -152,7 +152,7 @@ def _scatter(tap, who, at, found, drawn, notes, params) -> Scatter:
         positions=places, rows=np.arange(t), of="tokens", axes=axes,
         columns={INFLUENCE: one.influence, ORDER: np.arange(t)}, colour=INFLUENCE if t else "",
         edges=np.stack([np.arange(t - 1), np.arange(1, t)], axis=1), edge_values=np.arange(1, t, dtype=float),
-        edge_name="next token", estimates=estimates,
+        edge_name="next token", meaningful_axes=axes[0] != "column", estimates=estimates,
         reading=(
             f"{order}, and {estimates[1].value:.0%} of answers stay. The path is {length.value:.2f} times as long as "
             f"one in a random order; the first quarter of the tokens has {estimates[3].value:.0%} of the influence."
