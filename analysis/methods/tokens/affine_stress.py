@@ -4,7 +4,8 @@
     TAR at FAR: the share of copies nearer to their original than all but a share FAR of strangers is to another's
 
 where e is what the tap's module gives, tokens pooled as they were recorded, of pictures moved about their
-middle (bilinear, edges repeated) and run through the network again, and a stranger is the original of one sample with the moved copy of
+middle (bilinear, edges repeated) and run through the network again, and
+a stranger is the original of one sample with the moved copy of
 another; of two labels where a column of identities is named. Severity 0 moves nothing. A network whose attention knows
 where landmarks are (a bias that moves along with them) should fall more slowly than one that knows places only. Without
 a network the tokens themselves are moved on their grid, and all of them in order are the embedding.

@@ -116,10 +116,10 @@ def _scatter(taps, sample, places, found, one: Matched, notes, params) -> Scatte
     return Scatter(
         title=f"Points of {taps[0].name} matched with {taps[1].name}: sample {int(sample)}",
         positions=np.concatenate([places[0], second]) * np.array([1, -1]), rows=np.arange(m + n), of="points",
-        axes=("first picture, then the second: column", "row"),
+        axes=("first picture, then the second: column", "row, downwards"),
         columns={KEPT: np.concatenate(one.stays), "match": verdict, "confidence": partner}, colour=KEPT,
         edges=one.pairs + np.array([0, m]) if len(one.pairs) else None,
-        edge_values=one.sure if len(one.pairs) else None, edge_name="confidence", meaningful_axes=False,
+        edge_values=one.sure if len(one.pairs) else None, edge_name="confidence",
         estimates=estimates,
         reading=(
             f"{right.value:.0%} of the matches are right, a random partner {right.null:.1%}. Of the right ones "

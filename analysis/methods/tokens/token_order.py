@@ -108,7 +108,7 @@ def _places(who, at: int, taps):
         return _coordinates(who, at, taps, len(x))
     if who.grid is not None and len(x) <= who.grid[0] * who.grid[1]:
         row, column = np.divmod(who.cells(at), who.grid[1])
-        return np.stack([column, -row], axis=1).astype(float), ("column", "row"), ()
+        return np.stack([column, -row], axis=1).astype(float), ("column", "row, downwards"), ()
     if x.shape[1] in (2, 3):
         return x, tuple(f"unit {u}" for u in taps[0].unit_names), ()
     centred = x - x.mean(axis=0)
@@ -152,7 +152,7 @@ def _scatter(tap, who, at, found, drawn, notes, params) -> Scatter:
         positions=places, rows=np.arange(t), of="tokens", axes=axes,
         columns={INFLUENCE: one.influence, ORDER: np.arange(t)}, colour=INFLUENCE if t else "",
         edges=np.stack([np.arange(t - 1), np.arange(1, t)], axis=1), edge_values=np.arange(1, t, dtype=float),
-        edge_name="next token", meaningful_axes=axes[0] != "column", estimates=estimates,
+        edge_name="next token", estimates=estimates,
         reading=(
             f"{order}, and {estimates[1].value:.0%} of answers stay. The path is {length.value:.2f} times as long as "
             f"one in a random order; the first quarter of the tokens has {estimates[3].value:.0%} of the influence."
