@@ -14,6 +14,8 @@ from analysis.sources.loaded_model import LoadedModel, logits_of
 LOGITS = "outputs.logits"
 ROTATE, SCALE, SHIFT = "rotate", "scale", "shift"
 WAYS = (ROTATE, SCALE, SHIFT)
+ALL, BUT_FIRST, FIRST = "mean of all tokens", "mean of all tokens but the first", "the first token"
+POOLS = (ALL, BUT_FIRST, FIRST)
 
 
 def affine(way: str, amount: float) -> tuple[np.ndarray, np.ndarray]:
@@ -63,21 +65,28 @@ def _is_picture(x) -> bool:
     return getattr(x, "ndim", 0) == 4 and x.shape[1] in (1, 3) and x.is_floating_point()
 
 
-def embedded(loaded: LoadedModel, tap: str, inputs) -> np.ndarray:
-    """(b, d) float64: the mean over tokens of what the module `tap` gives, or the logits. Raises NotFound where there
-    is no such module, InputError where it gives no rows of samples."""
+def embedded(loaded: LoadedModel, tap: str, inputs, pooled: str = ALL) -> np.ndarray:
+    """(b, d) float64 of what the module `tap` gives, or of the logits, its tokens `pooled` by one of `POOLS`.
+
+    Raises NotFound where there is no such module, InputError where it gives no rows of samples.
+    """
     catch = [] if tap == LOGITS else [tap]
     modules_of(loaded.module, catch)
     with hooked_run(loaded.module, catch) as caught:
         raw = loaded.call(loaded.module, inputs) if loaded.call else loaded.run(inputs)
     x = caught[tap] if catch else logits_of(raw)
-    mask = loaded.token_mask(inputs)
     b = len(next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs)
     if x is None or len(x) != b:
         raise InputError(
             f"'{tap}' gives no row for each of {b} samples", "a module whose output is of samples"
         )
-    if x.ndim == 3 and mask is not None and tuple(mask.shape) == tuple(x.shape[:2]):
-        there = mask[..., None].double()
-        return ((x.double() * there).sum(1) / there.sum(1).clamp(min=1)).numpy()
-    return as_rows(x.double()).reshape(b, -1, x.shape[1] if x.ndim == 4 else x.shape[-1]).mean(1).numpy()
+    rows = as_rows(x.double()).reshape(b, -1, x.shape[1] if x.ndim == 4 else x.shape[-1]).numpy()
+    if rows.shape[1] == 1:
+        return rows[:, 0]
+    return {ALL: rows, BUT_FIRST: rows[:, 1:], FIRST: rows[:, :1]}[pooled].mean(axis=1)
+
+
+def pooled_as(loaded: LoadedModel, tap: str, inputs, stored: np.ndarray) -> str:
+    """Which of `POOLS` makes the `stored` (b, d) rows of these inputs; the nearest."""
+    far = [float(np.abs(embedded(loaded, tap, inputs, p) - stored).max()) for p in POOLS]
+    return POOLS[int(np.argmin(far))]

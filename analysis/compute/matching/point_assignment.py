@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logsumexp
 
-TRIALS, LEAST = 200, 4  # random samples; points that a homography needs
+TRIALS, LEAST, SAFE = 200, 4, 200.0  # random samples; points that a homography needs; span of scores
 
 
 def dustbin_assignment(
@@ -28,6 +28,8 @@ def dustbin_assignment(
     s[:m, :n] = scores
     rows, columns = np.zeros(m + 1), np.zeros(n + 1)
     rows[m], columns[n] = np.log(n), np.log(m)
+    if np.ptp(s) < SAFE:
+        return _scaled(np.exp(s - s.max()), np.exp(rows), np.exp(columns), iterations, close)
     v = np.zeros(n + 1)
     for _ in range(iterations):
         u = rows - logsumexp(s + v, axis=1)
@@ -37,6 +39,20 @@ def dustbin_assignment(
         if off <= close:
             break
     return p, off
+
+
+def _scaled(k, rows, columns, iterations: int, close: float) -> tuple[np.ndarray, float]:
+    """The same without logarithms, where no number is lost."""
+    b, off = np.ones(k.shape[1]), np.inf
+    kb = k @ b
+    for _ in range(iterations):
+        a = rows / kb
+        b = columns / (a @ k)
+        kb = k @ b
+        off = float(np.abs((a * kb)[:-1] - 1).max())
+        if off <= close:
+            break
+    return a[:, None] * k * b, off
 
 
 def mutual_matches(p: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:

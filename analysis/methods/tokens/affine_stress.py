@@ -3,8 +3,9 @@
     cosine: cos(e(x), e(moved x)), mean over samples
     TAR at FAR: the share of copies nearer to their original than all but a share FAR of strangers is to another's
 
-where e is what the tap's module gives, mean over tokens, of pictures moved about their middle (bilinear, edges
-repeated) and run through the network again, and a stranger is the original of one sample with the moved copy of
+where e is what the tap's module gives, tokens pooled as they were recorded, of pictures moved about their
+middle (bilinear, edges repeated) and run through the network again, and
+a stranger is the original of one sample with the moved copy of
 another; of two labels where a column of identities is named. Severity 0 moves nothing. A network whose attention knows
 where landmarks are (a bias that moves along with them) should fall more slowly than one that knows places only. Without
 a network the tokens themselves are moved on their grid, and all of them in order are the embedding.
@@ -35,7 +36,18 @@ from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.paired_sets import CELLS
 from analysis.tokens.pooling.token_sets import RUN, token_sets
-from analysis.tokens.reembedding import ROTATE, SCALE, SHIFT, WAYS, embedded, moved_inputs, warped
+from analysis.tokens.reembedding import (
+    ALL,
+    BUT_FIRST,
+    ROTATE,
+    SCALE,
+    SHIFT,
+    WAYS,
+    embedded,
+    moved_inputs,
+    pooled_as,
+    warped,
+)
 from analysis.tokens.subject import AUTOMATIC, ROWS, SOURCES
 
 STEPS, BATCH, FEWEST, OPENING = 6, 32, 4, 4.0
@@ -126,16 +138,25 @@ def _of_network(tap, params, amounts, rng, progress):
     run = rerun(tap if source is None else source(), params.maximum_samples, partial=True, rng=rng)
     if run.n < FEWEST:
         raise NotEnoughData(f"{run.n} sample(s)", f"at least {FEWEST}")
-    name, made = tap.name.partition(":")[2] or tap.name, [[] for _ in amounts]
+    name, made, pooled = tap.name.partition(":")[2] or tap.name, [[] for _ in amounts], ALL
+    if not tap.layout.is_pooled and tap.layout.leading == 1:
+        pooled = BUT_FIRST
     for start in range(0, run.n, BATCH):
         inputs = run.loaded.prepare(run.data.items(start, min(start + BATCH, run.n)))
+        if not start and tap.layout.is_pooled:
+            stored = np.asarray(tap.take(run.samples[:BATCH]), np.float64)
+            pooled = pooled_as(run.loaded, name, inputs, stored)
         for k, amount in enumerate(amounts):
             progress(0.1 + 0.8 * (start + BATCH * k / STEPS) / (run.n + BATCH), "running the network")
             moved = moved_inputs(inputs, params.way, float(amount))
             if moved is None:
                 raise InputError("inputs without a picture", "pictures of one or three channels, to be moved")
-            made[k].append(embedded(run.loaded, name, moved))
-    return [np.concatenate(m) for m in made], run.samples, (run.note, *run.loaded.notes)
+            made[k].append(embedded(run.loaded, name, moved, pooled))
+    return (
+        [np.concatenate(m) for m in made],
+        run.samples,
+        (run.note, *run.loaded.notes, f"Embedding: {pooled}."),
+    )
 
 
 def verified(original: np.ndarray, moved: np.ndarray, who: np.ndarray, far: float):

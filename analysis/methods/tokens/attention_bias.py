@@ -105,6 +105,8 @@ def attention_bias(
     if used is not None and not np.isfinite(used).all():
         raise InputError("landmarks with NaN or infinity", "finite columns", "Choose other columns")
     told = _estimates(tap, b, found, used, rng)
+    if not told[0].value > found.rounding:
+        b = np.zeros_like(b)  # what rounding leaves is not drawn
     progress(0.9, "moving a landmark")
     maps = [b[at, query], b.mean(axis=0)[query]]
     if used is not None:
@@ -113,11 +115,13 @@ def attention_bias(
         change = step @ slopes(b[:, query], used)
         maps += [maps[0] + change, change]
     progress(1.0, "done")
+    most = max(float(np.abs(m).max()) for m in maps) or 1.0
     return TokenMap(
         title=f"Bias of attention around token {query}: {found.what}, sample {params.sample}",
         samples=np.full(len(maps), params.sample), values=np.pad(np.stack(maps), ((0, 0), (found.leading, 0)),
                                                                   constant_values=np.nan),
         value_name="bias of a logit, less its mean", grid=found.grid, leading=found.leading, names=NAMES[: len(maps)],
+        ends=(-most, most),
         estimates=told, reading=_reading(told), caveats=(*found.notes, *_caveats(found, used, names)),
     )  # fmt: skip
 

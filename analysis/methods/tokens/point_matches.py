@@ -40,7 +40,9 @@ from analysis.tokens.paired_sets import cells_of, paired_sets, place_of
 from analysis.tokens.pooling.token_sets import RUN
 
 SAME, PLANE = "the same place", "a plane's motion, fitted"
-GAP = 1.5  # cells between the pictures
+ASIDE = np.array(
+    [2.0, 0.4]
+)  # the second picture from the first, in cells: to the right, and down so that lines part
 KEPT, LEVEL = "levels that the point stays", "level"
 
 
@@ -102,8 +104,7 @@ def point_matches(
 
 
 def _scatter(taps, sample, places, found, one: Matched, notes, params) -> Scatter:
-    width = places[0][:, 0].max() + 1 + GAP
-    second = places[1] + np.array([width, 0])
+    second = places[1] + ASIDE + np.array([places[0][:, 0].max() + 1, 0])
     m, n = len(places[0]), len(second)
     partner = np.zeros(m + n)
     partner[one.pairs[:, 0]], partner[m + one.pairs[:, 1]] = one.sure, one.sure
@@ -115,10 +116,11 @@ def _scatter(taps, sample, places, found, one: Matched, notes, params) -> Scatte
     return Scatter(
         title=f"Points of {taps[0].name} matched with {taps[1].name}: sample {int(sample)}",
         positions=np.concatenate([places[0], second]) * np.array([1, -1]), rows=np.arange(m + n), of="points",
-        axes=("first picture, then the second: column", "row"),
+        axes=("first picture, then the second: column", "row, downwards"),
         columns={KEPT: np.concatenate(one.stays), "match": verdict, "confidence": partner}, colour=KEPT,
         edges=one.pairs + np.array([0, m]) if len(one.pairs) else None,
-        edge_values=one.sure if len(one.pairs) else None, edge_name="confidence", estimates=estimates,
+        edge_values=one.sure if len(one.pairs) else None, edge_name="confidence",
+        estimates=estimates,
         reading=(
             f"{right.value:.0%} of the matches are right, a random partner {right.null:.1%}. Of the right ones "
             f"{stay.value:.0%} are left after {params.levels} level(s) of pooling, {stay.null:.0%} if points stayed at "

@@ -108,7 +108,7 @@ def _places(who, at: int, taps):
         return _coordinates(who, at, taps, len(x))
     if who.grid is not None and len(x) <= who.grid[0] * who.grid[1]:
         row, column = np.divmod(who.cells(at), who.grid[1])
-        return np.stack([column, -row], axis=1).astype(float), ("column", "row"), ()
+        return np.stack([column, -row], axis=1).astype(float), ("column", "row, downwards"), ()
     if x.shape[1] in (2, 3):
         return x, tuple(f"unit {u}" for u in taps[0].unit_names), ()
     centred = x - x.mean(axis=0)

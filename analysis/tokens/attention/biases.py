@@ -14,7 +14,11 @@ from analysis.tokens.attention.heads import asked_head, heads_of, inputs_of
 from analysis.tokens.paired_sets import drawn_set
 from analysis.tokens.pooling.token_sets import RUN, token_sets
 
-LEAST, ROUNDING = 1e-7, 1e-3  # a weight whose logarithm tells something; what single precision adds to logits
+LEAST = 1e-7  # a weight whose logarithm tells something
+ROUNDING, RECORDED = (
+    1e-3,
+    1e-9,
+)  # of logits: what single precision adds to them; of a bias that is recorded itself
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def recorded_biases(tap: Activations, params, rng, progress) -> Biases:
         else (f"{int((~full).sum())} sample(s) with a pair that is not finite were left out.",)
     )
     return Biases(centred(b, np.ones(b.shape, bool)), offsets_of(tokens, grid), None if sets.gathered else sets.samples,
-                  int(at[0]), grid, 0, f"{tap.name}, head {params.head}", 0.0, (*sets.notes, *said))  # fmt: skip
+                  int(at[0]), grid, 0, f"{tap.name}, head {params.head}", RECORDED, (*sets.notes, *said))  # fmt: skip
 
 
 def weights_biases(tap: Activations, params, rng, progress) -> Biases:
