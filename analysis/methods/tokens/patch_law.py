@@ -80,7 +80,9 @@ def patch_law_of(*taps, params: PatchLawParams = PatchLawParams(), rng=None, pro
     sizes, said = patch_sizes(taps, params.sizes, params.side)
     if len(np.unique(sizes)) < 3:
         raise InputError(
-            f"patch sizes {', '.join(f'{s:g}' for s in sizes)}", "three different ones", "Give the sizes"
+            f"patch sizes {', '.join(f'{s:g}' for s in sizes)}",
+            "three different ones",
+            "Choose taps of networks whose patches differ, or give the sizes",
         )
     loss, what, more = _losses(taps, params, rng, progress)
     order = np.argsort(sizes, kind="stable")
