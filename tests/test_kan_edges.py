@@ -145,6 +145,8 @@ def test_functions_are_those_of_the_file_and_the_plane_beyond_the_grid_is_marked
     np.testing.assert_array_equal(beyond, (found.x < -1) | (found.x >= np.float32(1.0)))
     outside = found.estimates[-1]
     assert outside.value == pytest.approx((np.abs(x) > 1).mean(), abs=0.01)
+    each = measured(layer, quantile_points(x)).outside
+    np.testing.assert_allclose(each, (np.abs(x) > 1).mean(axis=0), atol=1 / 64)
     assert not any("No layer of edges" in c for c in found.caveats)
     with pytest.raises(NotFound, match="0 to 2"):
         kan_functions(tap, KanFunctionsParams(node=3, draws=9))

@@ -98,7 +98,8 @@ def patch_law_of(*taps, params: PatchLawParams = PatchLawParams(), rng=None, pro
     told = _estimates(own, sizes, loss, again, chance, rng)
     return Curve(
         title=f"{what[0].upper()}{what[1:]} by patch size", **_lines(own, sizes, loss, again), estimates=told,
-        caveats=(*said, *more, *_caveats(sizes)), x_name="patch size (pixels)", y_name=what, log_x=True, joined=True,
+        caveats=(*said, *more, *_caveats(sizes, params.side, own)),
+        x_name="patch size (pixels)", y_name=what, log_x=True, joined=True,
         reading=_reading(own, told, sizes),
     )  # fmt: skip
 
@@ -171,8 +172,7 @@ def _estimates(own: PatchLaw, sizes, loss, again, chance, rng) -> tuple[Estimate
     )  # fmt: skip
 
 
-def _caveats(sizes: np.ndarray) -> list[str]:
-    most = 224
+def _caveats(sizes: np.ndarray, most: int, own: PatchLaw) -> list[str]:
     words = ", ".join(f"{s:g}: {tokens_of(most, max(int(s), 1)):,}" for s in sizes)
     cost = (sizes.max() / sizes.min()) ** 4
     said = [
@@ -180,6 +180,8 @@ def _caveats(sizes: np.ndarray) -> list[str]:
         "times that of the largest.",
         "The training of each network by chance is in none of the intervals.",
     ]
+    if own.b <= 0:
+        said.append("The loss does not fall with smaller patches here, so that the exponent c means nothing.")
     if len(sizes) == 3:
         said.append("Three sizes are fitted exactly by three numbers, so that nothing tests the law.")
     return said
@@ -187,6 +189,11 @@ def _caveats(sizes: np.ndarray) -> list[str]:
 
 def _reading(own: PatchLaw, told, sizes) -> str:
     saved, a, c, _ = told
+    if own.b <= 0:
+        return (
+            f"From patches of {sizes.max():g} to {sizes.min():g} the loss does not fall (difference "
+            f"{-saved.value:+.3g}, {-saved.high:+.2g} to {-saved.low:+.2g}): there is no law a + b p^c with b > 0."
+        )
     return (
         f"From patches of {sizes.max():g} to {sizes.min():g} the loss falls by {saved.value:.3g} ({saved.low:.2g} to "
         f"{saved.high:.2g}). The law is {own.a:.3g} + {own.b:.3g} p^{own.c:.2f}, with a between {a.low:.2g} and "
