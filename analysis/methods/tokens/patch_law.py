@@ -106,6 +106,7 @@ def patch_law_of(*taps, params: PatchLawParams = PatchLawParams(), rng=None, pro
 
 def _losses(taps, params: PatchLawParams, rng, progress):
     """(losses (n, taps), what they are, notes)."""
+    same = []
     if params.loss == RECORDED and all("loss" in t.samples for t in taps):
         at, said = shared_positions(taps, 20)
         chosen, more = random_part(at.shape[1], params.maximum_samples, rng)
@@ -116,7 +117,9 @@ def _losses(taps, params: PatchLawParams, rng, progress):
         if good.sum() < 20:
             raise NotEnoughData(f"{int(good.sum())} sample(s) with a loss in all taps", "at least 20")
         left = [] if good.all() else [f"{int((~good).sum())} sample(s) without a loss left out."]
-        return loss[good], "loss", [*said, *more, *left]
+        if np.ptp(loss[good], axis=1).any():
+            return loss[good], "loss", [*said, *more, *left]
+        same = ["The taps have the same losses, as those of one network have: a probe stands for them."]
     data = common_samples(taps, rng, maximum=params.maximum_samples, minimum=20, progress=progress)
     ids = np.asarray(taps[0].samples["id"]).astype(str)
     order = np.argsort(ids)
@@ -129,7 +132,7 @@ def _losses(taps, params: PatchLawParams, rng, progress):
     ]
     loss = np.array([np.square(t - hot).sum(axis=1) for t in told]).T
     note = f"The error is that of a linear probe of '{params.column}' on the mean token."
-    return loss, "squared error of a probe", [note, *data.notes, *codes.notes]
+    return loss, "squared error of a probe", [*same, note, *data.notes, *codes.notes]
 
 
 def _lines(own: PatchLaw, sizes, loss, again) -> dict:
