@@ -139,12 +139,14 @@ def test_functions_are_those_of_the_file_and_the_plane_beyond_the_grid_is_marked
     found = kan_functions(tap, KanFunctionsParams(node=1, draws=9))
     layer = layers_of(Weights(spline_state), I)["kan"]
     for i in range(I):
-        own = layer.edges(found.x, i)[:, 1]
+        own = layer.edges(found.x, i)[:, 1]  # one grid for all: inputs as they are
         np.testing.assert_allclose(np.diff(found.series[str(i)]), np.diff(own), atol=1e-10)
     beyond = ~np.isnan(found.low[OUTSIDE])
     np.testing.assert_array_equal(beyond, (found.x < -1) | (found.x >= np.float32(1.0)))
     outside = found.estimates[-1]
     assert outside.value == pytest.approx((np.abs(x) > 1).mean(), abs=0.01)
+    each = measured(layer, quantile_points(x)).outside
+    np.testing.assert_allclose(each, (np.abs(x) > 1).mean(axis=0), atol=1 / 64)
     assert not any("No layer of edges" in c for c in found.caveats)
     with pytest.raises(NotFound, match="0 to 2"):
         kan_functions(tap, KanFunctionsParams(node=3, draws=9))

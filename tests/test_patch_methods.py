@@ -82,6 +82,11 @@ def test_sizes_come_from_the_grids_and_a_probe_stands_for_a_loss(rng):
     measured = found.x[~np.isnan(found.series["measured"])]
     np.testing.assert_allclose(measured, [4, 8, 16])
     assert found.y_name == "squared error of a probe"
+    for one in taps:  # one network: its loss is the same at every layer
+        one.samples["loss"] = np.arange(40.0)
+    again = patch_law_of(*taps, params=PatchLawParams(side=32, draws=20))
+    assert again.y_name == found.y_name
+    assert any("same losses" in c for c in again.caveats)
     assert found.estimates[0].low > 0
 
 

@@ -117,7 +117,7 @@ def kan_edges(
         else ()
     )
     return Table(
-        title=f"{total:,} edges of {found.layer.name}", columns=columns, index="edge", sort="deviation", help=HELP,
+        title=f"{total:,} edges: {found.layer.name}", columns=columns, index="edge", sort="deviation", help=HELP,
         estimates=told, reading=_reading(found, told), caveats=(*found.notes, *few,
         "A formula is said of the observed inputs alone."),
     )  # fmt: skip

@@ -37,7 +37,7 @@ from analysis.tokens.kan import bases
 from analysis.tokens.kan.layer import EdgeLayer, Family
 from analysis.tokens.kan.reading import MOST_UNITS, Edges, edges_of
 
-PLACES, DENSITY, OUTSIDE = 160, "density of the inputs (scaled)", "outside the grid"
+PLACES, DENSITY, OUTSIDE = 160, "density of inputs", "outside the grid"
 PAPERS = (
     "Activation Space Selectable Kolmogorov-Arnold Networks",
     "Medical Image Classification with KAN-Integrated Transformers and Dilated Neighborhood Attention",
@@ -95,9 +95,10 @@ def kan_functions(
     told = _estimates(found, params.node, order, spread, chance, rng)
     progress(1.0, "done")
     return Curve(
-        title=f"Edges into {found.nodes[params.node]} of {layer.name}", **_lines(found, params.node, order),
+        title=f"Edges into {found.nodes[params.node]}, {layer.name}", **_lines(found, params.node, order),
         estimates=told, reading=_reading(found, params.node, order, spread, told),
-        caveats=(*found.notes, "Each edge is drawn less its mean over the data: constants belong to the node."),
+        caveats=(*found.notes, "Each edge is drawn less its mean over the data: constants belong to the node.",
+                 "Dashed is the best straight line over the data; the density has no scale."),
     )  # fmt: skip
 
 
@@ -106,30 +107,51 @@ def _spread(layer: EdgeLayer, found: Edges, node: int) -> np.ndarray:
     return np.array([layer.edges(found.points[i], i)[:, node].std() for i in range(layer.inputs)])
 
 
+def _axis(found: Edges, order: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
+    """(name, middles (k,), halves (k,)): inputs as they are where all edges have one grid, else on that of each."""
+    spans = np.array([found.layer.span(i) for i in order])
+    seen = np.array([[found.points[i].min(), found.points[i].max()] for i in order])
+    ends = np.where(np.isfinite(spans), spans, seen)
+    width = ends[:, 1] - ends[:, 0]
+    alike = (
+        np.ptp(spans[:, 0]) < 1e-6 * width.max()
+        if np.isfinite(spans).all()
+        else width.max() < 3 * width.min()
+    )
+    if alike:
+        return "input", np.zeros(len(order)), np.ones(len(order))
+    name = "input, its grid from -1 to 1" if np.isfinite(spans).all() else "input, its range from -1 to 1"
+    return name, ends.mean(axis=1), np.maximum(width / 2, 1e-300)
+
+
 def _lines(found: Edges, node: int, order: np.ndarray) -> dict:
-    layer, seen = found.layer, found.points[order]
-    ends = [layer.span(i) for i in order]
+    layer, (axis, middle, half) = found.layer, _axis(found, order)
+    seen = (found.points[order] - middle[:, None]) / half[:, None]
     width = float(seen.max() - seen.min()) or 1.0
-    x = np.linspace(seen.min() - 0.1 * width, seen.max() + 0.1 * width, PLACES)
+    u = np.linspace(seen.min() - 0.05 * width, seen.max() + 0.05 * width, PLACES)
     series, null = {}, {}
-    for i in order:
-        at, own = found.points[i], layer.edges(found.points[i], i)[:, node]
-        slope, level = np.polyfit(at - at.mean(), own, 1) if np.ptp(at) > 0 else (0.0, own.mean())
-        series[found.inputs[i]] = layer.edges(x, i)[:, node] - own.mean()
-        null[found.inputs[i]] = slope * (x - at.mean()) + level - own.mean()
+    for k, i in enumerate(order):
+        own = layer.edges(found.points[i], i)[:, node]
+        series[found.inputs[i]] = layer.edges(middle[k] + half[k] * u, i)[:, node] - own.mean()
+        varies = np.ptp(seen[k]) > 0
+        slope = np.polyfit(seen[k] - seen[k].mean(), own, 1)[0] if varies else 0.0
+        null[found.inputs[i]] = slope * (u - seen[k].mean())
     low, high = (float(f(v)) for f, v in ((np.min, list(series.values())), (np.max, list(series.values()))))
-    heights, edges = np.histogram(seen.ravel(), bins=40, range=(x[0], x[-1]))
-    density = np.interp(x, (edges[1:] + edges[:-1]) / 2, heights / max(heights.max(), 1))
+    heights, edges = np.histogram(seen.ravel(), bins=40, range=(u[0], u[-1]))
+    density = np.interp(u, (edges[1:] + edges[:-1]) / 2, heights / max(heights.max(), 1))
     series[DENSITY] = low + 0.5 * (high - low) * density
-    bands, out = {}, {"controls": (DENSITY,)}
-    beyond = np.any([(x < a) | (x >= b) for a, b in ends], axis=0)
+    ends = (np.array([layer.span(i) for i in order]) - middle[:, None]) / half[:, None]
+    beyond = np.any([(u < a) | (u >= b) for a, b in ends], axis=0)
+    bands, controls = {}, (DENSITY,)
     if beyond.any():
-        series[OUTSIDE] = np.where(beyond, (low + high) / 2, np.nan)
-        bands = {OUTSIDE: (np.where(beyond, low, np.nan), np.where(beyond, high, np.nan))}
-        out["controls"] = (DENSITY, OUTSIDE)
-    return out | {"x": x, "x_name": "input", "y_name": "output of the edge, less its mean", "series": series,
-                  "null": null, "low": {k: v[0] for k, v in bands.items()},
-                  "high": {k: v[1] for k, v in bands.items()}}  # fmt: skip
+        series[OUTSIDE] = np.where(beyond, low, np.nan)
+        bands, controls = (
+            {OUTSIDE: (np.where(beyond, low, np.nan), np.where(beyond, high, np.nan))},
+            (DENSITY, OUTSIDE),
+        )
+    return {"x": u, "x_name": axis, "y_name": "output of the edge, less its mean", "series": series, "null": null,
+            "low": {k: v[0] for k, v in bands.items()}, "high": {k: v[1] for k, v in bands.items()},
+            "controls": controls}  # fmt: skip
 
 
 def _estimates(found: Edges, node: int, order, spread, chance, rng) -> tuple[Estimate, ...]:

@@ -80,7 +80,9 @@ def patch_law_of(*taps, params: PatchLawParams = PatchLawParams(), rng=None, pro
     sizes, said = patch_sizes(taps, params.sizes, params.side)
     if len(np.unique(sizes)) < 3:
         raise InputError(
-            f"patch sizes {', '.join(f'{s:g}' for s in sizes)}", "three different ones", "Give the sizes"
+            f"patch sizes {', '.join(f'{s:g}' for s in sizes)}",
+            "three different ones",
+            "Choose taps of networks whose patches differ, or give the sizes",
         )
     loss, what, more = _losses(taps, params, rng, progress)
     order = np.argsort(sizes, kind="stable")
@@ -96,13 +98,15 @@ def patch_law_of(*taps, params: PatchLawParams = PatchLawParams(), rng=None, pro
     told = _estimates(own, sizes, loss, again, chance, rng)
     return Curve(
         title=f"{what[0].upper()}{what[1:]} by patch size", **_lines(own, sizes, loss, again), estimates=told,
-        caveats=(*said, *more, *_caveats(sizes)), x_name="patch size (pixels)", y_name=what, log_x=True, joined=True,
+        caveats=(*said, *more, *_caveats(sizes, params.side, own)),
+        x_name="patch size (pixels)", y_name=what, log_x=True, joined=True,
         reading=_reading(own, told, sizes),
     )  # fmt: skip
 
 
 def _losses(taps, params: PatchLawParams, rng, progress):
     """(losses (n, taps), what they are, notes)."""
+    same = []
     if params.loss == RECORDED and all("loss" in t.samples for t in taps):
         at, said = shared_positions(taps, 20)
         chosen, more = random_part(at.shape[1], params.maximum_samples, rng)
@@ -113,7 +117,9 @@ def _losses(taps, params: PatchLawParams, rng, progress):
         if good.sum() < 20:
             raise NotEnoughData(f"{int(good.sum())} sample(s) with a loss in all taps", "at least 20")
         left = [] if good.all() else [f"{int((~good).sum())} sample(s) without a loss left out."]
-        return loss[good], "loss", [*said, *more, *left]
+        if np.ptp(loss[good], axis=1).any():
+            return loss[good], "loss", [*said, *more, *left]
+        same = ["The taps have the same losses, as those of one network have: a probe stands for them."]
     data = common_samples(taps, rng, maximum=params.maximum_samples, minimum=20, progress=progress)
     ids = np.asarray(taps[0].samples["id"]).astype(str)
     order = np.argsort(ids)
@@ -126,7 +132,7 @@ def _losses(taps, params: PatchLawParams, rng, progress):
     ]
     loss = np.array([np.square(t - hot).sum(axis=1) for t in told]).T
     note = f"The error is that of a linear probe of '{params.column}' on the mean token."
-    return loss, "squared error of a probe", [note, *data.notes, *codes.notes]
+    return loss, "squared error of a probe", [*same, note, *data.notes, *codes.notes]
 
 
 def _lines(own: PatchLaw, sizes, loss, again) -> dict:
@@ -169,8 +175,7 @@ def _estimates(own: PatchLaw, sizes, loss, again, chance, rng) -> tuple[Estimate
     )  # fmt: skip
 
 
-def _caveats(sizes: np.ndarray) -> list[str]:
-    most = 224
+def _caveats(sizes: np.ndarray, most: int, own: PatchLaw) -> list[str]:
     words = ", ".join(f"{s:g}: {tokens_of(most, max(int(s), 1)):,}" for s in sizes)
     cost = (sizes.max() / sizes.min()) ** 4
     said = [
@@ -178,6 +183,8 @@ def _caveats(sizes: np.ndarray) -> list[str]:
         "times that of the largest.",
         "The training of each network by chance is in none of the intervals.",
     ]
+    if own.b <= 0:
+        said.append("The loss does not fall with smaller patches here, so that the exponent c means nothing.")
     if len(sizes) == 3:
         said.append("Three sizes are fitted exactly by three numbers, so that nothing tests the law.")
     return said
@@ -185,6 +192,11 @@ def _caveats(sizes: np.ndarray) -> list[str]:
 
 def _reading(own: PatchLaw, told, sizes) -> str:
     saved, a, c, _ = told
+    if own.b <= 0:
+        return (
+            f"From patches of {sizes.max():g} to {sizes.min():g} the loss does not fall (difference "
+            f"{-saved.value:+.3g}, {-saved.high:+.2g} to {-saved.low:+.2g}): there is no law a + b p^c with b > 0."
+        )
     return (
         f"From patches of {sizes.max():g} to {sizes.min():g} the loss falls by {saved.value:.3g} ({saved.low:.2g} to "
         f"{saved.high:.2g}). The law is {own.a:.3g} + {own.b:.3g} p^{own.c:.2f}, with a between {a.low:.2g} and "

@@ -41,7 +41,7 @@ from analysis.tokens.pooling.patch_parts import cka, common_maps, detail, gram, 
 from analysis.tokens.pooling.patch_pictures import Pictures, averaging, pictures_of, repeated
 
 PAPER = "Scaling Laws in Patchification: An Image Is Worth 50,176 Tokens And More"
-BEYOND, FOLDS = "the finest beyond the coarsest", 5
+BEYOND, FOLDS = "finest less coarsest", 5
 
 
 @dataclass(frozen=True)
@@ -101,17 +101,18 @@ def patch_maps(
     return TokenMap(
         title=f"Sample {params.sample} at {fine[0]} x {fine[1]} by {len(taps)} networks",
         samples=np.full(len(drawn), params.sample), values=np.array(drawn), value_name="common component", grid=fine,
-        names=(*(f"{n} ({h} x {w})" for n, (h, w) in zip(names, found.grids, strict=True)), BEYOND),
+        names=(*(f"{k + 1}: {h} x {w}" for k, (h, w) in enumerate(found.grids)), BEYOND),
         estimates=(*told, *more), reading=_reading(told, names, found.grids, fine, coarse),
-        caveats=(*found.notes, *said, *_grids(found.grids),
+        caveats=(*found.notes, *said, *_grids(found.grids, names),
                  "Tokens of deep layers mix over the picture: a fine grid need not be fine."),
     )  # fmt: skip
 
 
-def _grids(grids) -> list[str]:
+def _grids(grids, names) -> list[str]:
+    said = ["The pictures: " + "; ".join(f"{k + 1} {name}" for k, name in enumerate(names)) + "."]
     if len(set(grids)) == 1:
-        return ["All taps have the same grid, so that nothing is finer than another."]
-    return []
+        said.append("All taps have the same grid, so that nothing is finer than another.")
+    return said
 
 
 def _facts(found: Pictures, k: int, estimator: str) -> dict:

@@ -112,7 +112,8 @@ def signature_path(
         axes=(found.names[i], found.names[j]), edges=edges, edge_values=np.r_[np.ones(length), 0.0],
         edge_name="1: a step of the path, 0: the chord that closes it", estimates=estimates,
         reading=_reading(found, estimates, columns, label),
-        caveats=(*found.notes, f"The prediction is that of {label}, by a model that has seen this sample, too."),
+        caveats=(*found.notes, f"The prediction is that of {label}, by a model that has seen this sample, too.",
+                 "The model knows whole paths: what it says of beginnings is run on from these and may be far out."),
     )  # fmt: skip
 
 

@@ -224,4 +224,4 @@ def _fitted(tap, x: np.ndarray, sample: np.ndarray, column: str):
     fitted = ridge_weights(wide, codes.one_hot())
     c = fitted.T.reshape(len(codes.names), len(kept), k)
     family = Family(bases.SPLINE, c, lambda v, i: bases.b_splines(v, grid[i], ORDER), ends)
-    return EdgeLayer(f"edges to '{column}'", (family,), None), kept, codes.names, said
+    return EdgeLayer(f"fitted to '{column}'", (family,), None), kept, codes.names, said

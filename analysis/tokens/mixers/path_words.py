@@ -74,7 +74,9 @@ def _outer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def areas(steps: np.ndarray, i: int, j: int) -> np.ndarray:
     """(n, T) signed area ½ (S^ij - S^ji) after each step."""
-    x = np.cumsum(steps, axis=1) - steps / 2  # middles of the steps; the cross term within a step is 0
+    x = np.cumsum(
+        steps, axis=1
+    )  # ends of the steps: within a step nothing is swept from the one channel to the other
     return np.cumsum(x[..., i] * steps[..., j] - x[..., j] * steps[..., i], axis=1) / 2
 
 
