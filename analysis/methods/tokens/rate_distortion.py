@@ -221,7 +221,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="rate_distortion", family="tokens", title="Bits of a tap at an error", version=1, function=rate_distortion,
+        id="rate_distortion", family="tokens", title="Bits of a tap at an error", version=2, function=rate_distortion,
         summary="Bits that quantised rows take, by unit and on principal axes, against the Gaussian bound.",
         params=RateDistortionParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="a factor of all units and a constant of each; of principal axes and the bound also a rotation",
