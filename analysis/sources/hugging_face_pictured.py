@@ -35,7 +35,9 @@ class PicturedInputs:
             return self.words(items)
         pixels = self.images(items)["pixel_values"]
         if pixels.ndim != 4:
-            raise InputError(f"pictures prepared as {tuple(pixels.shape)}", "one picture of one size for each sample")
+            raise InputError(
+                f"pictures prepared as {tuple(pixels.shape)}", "one picture of one size for each sample"
+            )
         ids = torch.tensor([self._ids(pixels)] * len(pixels))
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": pixels}
 

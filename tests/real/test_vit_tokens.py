@@ -16,6 +16,7 @@ from analysis.methods.tokens.token_search import TokenSearchParams, token_search
 from analysis.methods.tokens.token_survival import TokenSurvivalParams, token_survival
 from analysis.sources.checkpoint import open_checkpoint
 from analysis.tokens.fault import BIASED, FAULT
+from analysis.tokens.moved_answers import NATS
 from analysis.tokens.networks.token_network import TokenNetwork
 from analysis.tokens.rule import rule
 from analysis.tokens.schedule import at_layer
@@ -109,17 +110,20 @@ def test_merging_loses_less_than_random_keep(found):
 
 
 def test_trained_layers_need_few_tokens_and_other_samples_confirm_it(tap):
-    found = token_search(tap, TokenSearchParams(rule="class_attention", maximum_samples=32, limit=0.1))
+    asked = TokenSearchParams(rule="class_attention", maximum_samples=24, limit=0.1, measure=NATS)
+    found = token_search(tap, asked)
     kept, chance = found.series["Class attention"], found.null["Class attention"]
     assert (np.diff(kept) <= 0).all()
     assert kept.mean() < chance.mean()
     assert kept[-1] < 0.1  # the answer is read from the class token
     told = {e.name: e for e in found.estimates}
-    assert told["drop on samples not searched on"].value <= told["drop on samples not searched on"].null + 0.1
+    drop = told["drop on samples not searched on"]
+    assert drop.low <= drop.null <= drop.high  # on twelve other samples no better than random keep can be told
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong"), [("tome", set()), ("evit", {"weights of a merge"}), ("last", set())]
+    ("name", "wrong"),
+    [("tome", set()), ("evit", {"weights of a merge", "log-size term missing"}), ("last", set())],
 )
 def test_faults_of_rules_in_a_network_that_others_trained(tap, name, wrong):
     found = token_faults(tap, TokenFaultsParams(rule=name, maximum_samples=16)).columns
