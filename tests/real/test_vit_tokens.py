@@ -118,7 +118,9 @@ def test_trained_layers_need_few_tokens_and_other_samples_confirm_it(tap):
     assert kept[-1] < 0.1  # the answer is read from the class token
     told = {e.name: e for e in found.estimates}
     drop = told["drop on samples not searched on"]
-    assert drop.low <= drop.null <= drop.high  # on twelve other samples no better than random keep can be told
+    assert (
+        drop.low <= drop.null <= drop.high
+    )  # on twelve other samples no better than random keep can be told
 
 
 @pytest.mark.parametrize(
