@@ -7,6 +7,7 @@ import pytest
 
 from analysis import registry
 from analysis.errors import InputError, NotFound
+from analysis.methods.tokens.attention_atlas import AttentionAtlasParams, attention_atlas
 from analysis.methods.tokens.mixing_matrix import MixingMatrixParams, gathered, mixing_matrix, spread
 from analysis.methods.tokens.mixing_measures import (
     FAR,
@@ -20,8 +21,11 @@ from analysis.methods.tokens.scan_folded import READERS, READS, ScanFoldedParams
 from analysis.methods.tokens.ssm_kernel import FREQUENCY, SsmKernelParams, ssm_kernel
 from analysis.methods.tokens.ssm_memory import WEIGHTS, SsmMemoryParams, ssm_memory
 from analysis.methods.tokens.ssm_poles import CONTINUOUS, DRIFT, SsmPolesParams, ssm_poles
+from analysis.methods.tokens.token_film import TokenFilmParams, token_film
+from analysis.methods.tokens.token_ledger import TokenLedgerParams, token_ledger
 from analysis.tokens.mixers import ssm, state_spaces
 from analysis.tokens.mixers.linear_attention import LINEAR
+from analysis.tokens.state import GONE
 
 ROWS = {
     "On the Parameterization and Initialization of Diagonal State Space Models": "ssm_poles",
@@ -151,3 +155,24 @@ def test_many_tokens_are_drawn_together(rng):
     assert drawn.shape == (len(names), len(names)) == (134, 134)
     np.testing.assert_allclose(drawn.sum(axis=1)[:-1], m.sum(axis=1)[:399].reshape(133, 3).mean(axis=1))
     np.testing.assert_allclose(spread(m).sum(axis=1), m.sum(axis=1))
+
+
+def test_tokens_of_a_scan_are_removed_by_rules_that_need_no_attention(tap):
+    from analysis.tokens.asking import TokenDesk
+
+    film = token_film(tap, TokenFilmParams(rule="received_influence", draws=2))
+    assert (film.owner[-1] == GONE).any()
+    with pytest.raises(InputError, match=r"no attention|without 'mean keys'"):
+        token_film(tap, TokenFilmParams(rule="tome", draws=2))
+    found = token_ledger(tap, TokenLedgerParams(rules="token_norm, fastv, even"))
+    assert list(found.series) == ["Token norm", "Evenly spread"]
+    assert any("FastV is left out: FastV looks at mean attention" in c for c in found.caveats)
+    desk = TokenDesk(tap)
+    kept = desk.dump(0)
+    assert sorted(kept.dump.recorded) == ["between", "hidden", "mean influence"]
+    assert not kept.note
+    answer = desk.applied(0, "received_influence", 0.5)
+    assert answer.counts == (12, 10, 7)
+    assert answer.nats > 0
+    atlas = attention_atlas(tap, AttentionAtlasParams())
+    assert any("mixes its tokens by scans and has no attention" in c for c in atlas.caveats)

@@ -18,6 +18,7 @@ from analysis.sources.hugging_face_inputs import (
     TextInputs,
     first_line,
 )
+from analysis.sources.hugging_face_pictured import KINDS, SAID, pictured
 from analysis.sources.loaded_model import LoadedModel
 
 SHOWN = 4
@@ -197,6 +198,13 @@ def image_or_text(folder: Path, config, notes: list[str], loaded: LoadedModel):
     images = ImageInputs(folder, int(getattr(vision, "num_channels", 3) or 3))
     if not hasattr(loaded.module, "get_image_features"):
         return images
+    asked = config.model_type in KINDS and any((folder / name).exists() for name in TOKENIZER_FILES)
+    if asked:
+        words = TextInputs(folder, config.text_config, notes)
+        both = pictured(config, images, words)
+        loaded.token_texts, loaded.decode, loaded.causal = both.texts, words.decode, True
+        notes.append(SAID)
+        return both
     loaded.call = run_one_side
     notes.append("A network of images and texts: each runs through its own side, by what the items are")
 

@@ -147,7 +147,7 @@ QUESTIONS = {  # by name in the URL
             "How many bits do keys, values and tokens need?": "cache_quantisation",
             "Which layers can be held at few bits?": "layer_bits",
             "How many bits does this tap take at an error?": "rate_distortion",
-            "What does the answer lose when this tap is coded at few bits?": "coded_answer",
+            "What does coding this tap cost the answer?": "coded_answer",
         },
     ),
     "routers": View(

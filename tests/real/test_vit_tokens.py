@@ -11,8 +11,12 @@ from analysis.methods.tokens.latency import WHOLE, LatencyParams, latency
 from analysis.methods.tokens.reconstruction_error import ReconstructionErrorParams, reconstruction_error
 from analysis.methods.tokens.rule_agreement import RuleAgreementParams, rule_agreement
 from analysis.methods.tokens.shift_stability import ShiftStabilityParams, shift_stability
+from analysis.methods.tokens.token_faults import TokenFaultsParams, token_faults
+from analysis.methods.tokens.token_search import TokenSearchParams, token_search
 from analysis.methods.tokens.token_survival import TokenSurvivalParams, token_survival
 from analysis.sources.checkpoint import open_checkpoint
+from analysis.tokens.fault import BIASED, FAULT
+from analysis.tokens.moved_answers import NATS
 from analysis.tokens.networks.token_network import TokenNetwork
 from analysis.tokens.rule import rule
 from analysis.tokens.schedule import at_layer
@@ -103,3 +107,35 @@ def test_merging_loses_less_than_random_keep(found):
     assert {e.name: e for e in found[reconstruction_error].estimates}[
         "missed less than random keep, ToMe"
     ].low > 0
+
+
+def test_trained_layers_need_few_tokens_and_other_samples_confirm_it(tap):
+    asked = TokenSearchParams(rule="class_attention", maximum_samples=24, limit=0.1, measure=NATS)
+    found = token_search(tap, asked)
+    kept, chance = found.series["Class attention"], found.null["Class attention"]
+    assert (np.diff(kept) <= 0).all()
+    assert kept.mean() < chance.mean()
+    assert kept[-1] < 0.1  # the answer is read from the class token
+    told = {e.name: e for e in found.estimates}
+    drop = told["drop on samples not searched on"]
+    assert (
+        drop.low <= drop.null <= drop.high
+    )  # on twelve other samples no better than random keep can be told
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("tome", set()), ("evit", {"weights of a merge", "log-size term missing"}), ("last", set())],
+)
+def test_faults_of_rules_in_a_network_that_others_trained(tap, name, wrong):
+    found = token_faults(tap, TokenFaultsParams(rule=name, maximum_samples=16)).columns
+    verdict = dict(zip(found["fault"], found["verdict"], strict=True))
+    assert {k for k, v in verdict.items() if v == FAULT} == wrong
+    row = found["found"][list(found["fault"]).index("position bias by row")]
+    if name == "last":
+        assert verdict["position bias by row"] == BIASED
+        assert abs(row) > 10
+    computed, left = (
+        found[c][list(found["fault"]).index("pruned tokens still computed")] for c in ("found", "expected")
+    )
+    assert computed == left < 16 * 50 * 6

@@ -33,7 +33,6 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
-from analysis.errors import InputError
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.cache.errors import (
@@ -96,11 +95,6 @@ def cache_rank(
     cache = with_trained(
         read_cache(tap, params.maximum_samples, rng, params.source, progress), params.trained, tap
     )
-    if params.shown == TRAINED and not cache.trained:
-        raise InputError(
-            f"no trained projections: no file is named and the checkpoint of {tap.name} holds none",
-            "a .safetensors or .npz file with orthogonal matrices of keys", "Name one, or show another projection",
-        )  # fmt: skip
     ranks = ranks_of(cache.shape[-1])
     ways = ways_of(cache, (WEIGHTED, PCA, RANDOM))
     errors, size = output_errors(cache, ways, ranks, params.values, rng, progress)
@@ -126,6 +120,7 @@ def _needed(errors, size, ranks, most: float, of=crossing) -> np.ndarray:
 def _matrix(cache, needed, lines, without, params: CacheRankParams, tap) -> Matrix:
     e, rows = cache.shape[-1], cache.names
     more, way = params.shown == MORE, PCA if params.shown == MORE else params.shown
+    way = way if way in needed else WEIGHTED  # no trained projections
 
     def shown(of, name=way):
         return of[name] - of[WEIGHTED] if more else of[name]
@@ -193,6 +188,10 @@ def _caveats(cache, params: CacheRankParams) -> list[str]:
     ]
     if len(ranks_of(cache.shape[-1])) < cache.shape[-1]:
         said.append(f"Ranks tried: {', '.join(map(str, ranks_of(cache.shape[-1])))}.")
+    if params.shown == TRAINED and not cache.trained:
+        said.append(
+            "No file of trained projections is named and the checkpoint holds none: cells are query-weighted."
+        )
     if cache.n < 3:
         said.append("Fewer than three samples give no interval.")
     return said

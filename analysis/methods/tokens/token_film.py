@@ -35,7 +35,7 @@ from analysis.results import Estimate, TokenFilm
 from analysis.sources.input_picture import picture_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.arithmetic import multiply_adds
-from analysis.tokens.dump import simulate
+from analysis.tokens.dump import needed, simulate
 from analysis.tokens.film import film
 from analysis.tokens.outputs import log_probabilities
 from analysis.tokens.rule import rule, rules
@@ -100,7 +100,7 @@ def token_film(
         return schedule(one.schedule, params.share, who.layers, n)
 
     progress(0.3, "the network")
-    given, dump = who.one(int(at[0]))
+    given, dump = who.one(int(at[0]), needed([one]))
     steps = simulate(dump, one, plan, None, np.random.default_rng(0)).steps
     whole, less = who.answer(given), who.answer(given, one, plan, None, np.random.default_rng(0))
     chance = []
@@ -197,7 +197,7 @@ METHODS = (
         family="tokens",
         title="What became of the tokens",
         summary="One sample's tokens under a rule, layer by layer: gone, kept or merged, and what the answer becomes.",
-        version=1,
+        version=2,
         function=token_film,
         params=TokenFilmParams,
         result=TokenFilm,

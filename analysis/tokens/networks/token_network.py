@@ -28,6 +28,7 @@ from analysis.tokens.schedule import Schedule
 from analysis.tokens.state import Step, TokenState
 from analysis.tokens.view import TokenLayout
 
+ORACLE = "attention in the last layer"
 SAME = 2e-4  # of the largest logit: our way through the blocks is the network's own
 
 
@@ -127,8 +128,9 @@ class TokenNetwork:
     def _refuse_rule(self, rule: Rule | None, given: set[str]) -> None:
         missing = () if rule is None else self.refused(rule, given)
         if missing:
+            asked = ", ".join(ORACLE if name == "oracle" else name for name in missing)
             raise InputError(
-                f"{rule.title} looks at {', '.join(missing)}, and {type(self.loaded.module).__name__} mixes its tokens "
+                f"{rule.title} looks at {asked}, and {type(self.loaded.module).__name__} mixes its tokens "
                 "by scans: it has no attention",
                 "a rule that looks at the tokens or at what they take of each other",
                 "Choose token norm, received influence, pooling, or random or even keep",
