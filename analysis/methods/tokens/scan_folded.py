@@ -182,7 +182,7 @@ def _ends(each: np.ndarray) -> dict:
 
 def _reading(told, token: int, grid) -> str:
     e = next((e for e in told if e.name.startswith("share along rows")), told[0])
-    where = f"row {token // grid[1]}, column {token % grid[1]}"
+    where = f"row {token // grid[1] + 1}, column {token % grid[1] + 1}"
     return f"Token {token} ({where}); {e.name}: {e.value:.3g} (all alike: {e.null:.3g})."
 
 
@@ -227,7 +227,7 @@ METHODS = (
         family="tokens",
         title="A scan folded onto the image",
         summary="What one token reads in each scan order, back on the grid, beside what the network itself reads.",
-        version=1,
+        version=2,
         function=scan_folded,
         params=ScanFoldedParams,
         result=TokenMap,
