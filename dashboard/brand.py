@@ -9,6 +9,7 @@ LENS = (
     '<circle cx="15" cy="16" r="1.4" fill="#CC79A7"/>'
 )
 INK = {"light": "#0072B2", "dark": "#56B4E9"}
+WIDE = 146  # of the name, whatever font the browser has
 LETTERS = {"light": "#1b1f24", "dark": "#f0f2f6"}
 
 
@@ -22,7 +23,8 @@ def icon() -> str:
 def wordmark(theme: str = "light") -> str:
     """Lens and name, for the top of the sidebar."""
     letters = (
-        f'<text x="40" y="23" font-family="sans-serif" font-size="20" font-weight="600" fill="{LETTERS[theme]}">'
+        f'<text x="40" y="23" font-family="sans-serif" font-size="20" font-weight="600" textLength="{WIDE}" '
+        f'lengthAdjust="spacingAndGlyphs" fill="{LETTERS[theme]}">'
         "Feature Loupe</text>"
     )
     lens = LENS.format(ink=INK[theme])

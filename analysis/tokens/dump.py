@@ -171,6 +171,14 @@ def too_many(rule: Rule, wanted: np.ndarray, most: np.ndarray, free: np.ndarray,
     )
 
 
+def briefly(notes) -> tuple[str, ...]:
+    """Notes without those that differ from one before in the numbers of a limit only."""
+    found: dict[str, str] = {}
+    for note in notes:
+        found.setdefault(note.partition(" at once:")[0], note)
+    return tuple(found.values())
+
+
 class _Asked:
     """What a view asks a dump for. Where no "oracle" was recorded it is what the answer reads in the last layer."""
 

@@ -14,6 +14,7 @@ import numpy as np
 from analysis.errors import InputError
 from analysis.spec import Progress
 from analysis.tokens.arithmetic import NetworkShape, multiply_adds
+from analysis.tokens.dump import briefly
 from analysis.tokens.outputs import log_probabilities
 from analysis.tokens.rule import Rule
 from analysis.tokens.schedule import Schedule, at_cost
@@ -87,7 +88,7 @@ def spend(
             )
             notes += less.notes
     made = {key: _joined(parts) for key, parts in found.items() if key[0] not in refused}
-    return made, (*refused.values(), *dict.fromkeys(notes))
+    return made, (*refused.values(), *briefly(notes))
 
 
 def _spent(whole, less, labels, shape: NetworkShape, rule: Rule, classifies: bool) -> Spent:

@@ -10,7 +10,7 @@ import numpy as np
 from analysis.compute.machine import machine
 from analysis.errors import InputError
 from analysis.spec import Cost, Progress
-from analysis.tokens.dump import Simulated, TokenDump, needed, simulate
+from analysis.tokens.dump import Simulated, TokenDump, briefly, needed, simulate
 from analysis.tokens.rule import Rule, rules
 from analysis.tokens.rule_settings import names_in, rule_written
 from analysis.tokens.schedule import schedule
@@ -41,7 +41,7 @@ class Said:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        return (*self.refused.values(), *self.notes)
+        return (*self.refused.values(), *briefly(self.notes))
 
 
 def asked_rules(asked: str, controls: bool = False) -> list[Rule]:

@@ -89,6 +89,16 @@ def opened_token(film, text: str, key: str) -> None:
                 st.rerun()
 
 
+def pooled_tap(reference: str) -> None:
+    """Of a tap with one row of each sample that it has no tokens, and where there are some."""
+    if state.workspace().activations(reference).layout.is_pooled:
+        st.info(
+            "This tap has one row of each sample, no tokens: what reads rows of a tap takes neighbouring samples for "
+            "tokens of one, which means little. Choose a tap that keeps its tokens.", icon=":material/info:",
+        )  # fmt: skip
+        other_taps(reference)
+
+
 def other_taps(reference: str) -> None:
     """Links to taps whose tokens can be followed, one of each store, where this one has none."""
     found = {}

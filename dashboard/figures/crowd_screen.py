@@ -12,7 +12,7 @@ from dashboard.figures.labels import label_heights
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.short_names import told_apart
 from dashboard.figures.style import DASHES, Theme, translucent
-from dashboard.figures.text import markup
+from dashboard.figures.text import markup, wrapped
 from dashboard.figures.traces import band, line
 
 LINE, HEAD = 21, 130  # pixels of a line of the list, of all else
@@ -124,6 +124,8 @@ def _totals(figure, rows: list[Row], name: str, theme: Theme) -> None:
         xaxis2={**bare, "domain": [DOTS, 1.0], "anchor": "y2", "range": reach(rows), "nticks": 4, "ticks": "outside",
                 "ticklen": 4, "tickcolor": theme.muted, "linecolor": theme.muted, "showline": True,
                 "tickfont": {"size": 12, "color": theme.muted}, "exponentformat": "power",
-                "title": {"text": markup(name, 26), "font": {"size": 13}, "standoff": 8}},
+                "automargin": True,
+                "title": {"text": "<br>".join(map(markup, wrapped(name, 18, 2))), "font": {"size": 13},
+                          "standoff": 8}},
         yaxis2={**bare, "anchor": "x2", "range": [len(rows) - 0.5, -0.5], "visible": False},
     )  # fmt: skip

@@ -46,7 +46,7 @@ def screen(
     figure = screen_figure(theme, result.title, said, show_title=title,
                            height=height or 130 + LINE * len(shown))  # fmt: skip
     heated = show == "score" and scored(result)
-    names = ["#E8EEF6" if theme.name == "light" else "#31445C", *how.colours[:7]]
+    names = ["#E8EEF6" if theme.name == "light" else "#8FA3BA", *how.colours[:7]]
     stops = [[v, c] for i, c in enumerate(names) for v in (i / len(names), (i + 1) / len(names))]
     colours = (
         {"colorscale": "Viridis"} if heated else {"colorscale": stops, "zmin": -0.5, "zmax": len(names) - 0.5}

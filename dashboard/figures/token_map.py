@@ -62,8 +62,8 @@ def _limits(result: TokenMap) -> tuple[float, float, bool]:
     if result.ends is not None:
         low, high = map(float, result.ends)
     else:
-        values = np.asarray(result.values, float)
-        values = values[np.isfinite(values)]
+        values = np.asarray(result.values, float)[:, result.leading if on_grid(result) else 0 :]
+        values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
         low, high = float(values.min()), float(values.max())
     diverging = low < 0 < high
     if diverging:
@@ -185,7 +185,10 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
         theme, result.title, notes(result), show_title=title,
         height=height or 120 + (120 if _small(result) else 190) * lines,
     )  # fmt: skip
-    hover = "row %{y}, column %{x}<br>%{z:.4g}<extra></extra>"
+    said = [
+        [f"row {i + 1}, column {j + 1}" for j in range(pictures.shape[2])] for i in range(pictures.shape[1])
+    ]
+    hover = "%{hovertext}<br>%{z:.4g}<extra></extra>"
     for k, picture in enumerate(pictures):
         tag = "" if k == 0 else str(k + 1)
         place = _panel(figure, tag, *divmod(k, columns), lines, columns)
@@ -194,7 +197,14 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
             figure.add_trace(go.Image(**spread(under(result, k), picture.shape), hoverinfo="skip", **panel))
         _add_missing(figure, picture, theme, **panel)
         figure.add_trace(
-            go.Heatmap(z=picture, hovertemplate=hover, hoverongaps=False, coloraxis="coloraxis", **panel)
+            go.Heatmap(
+                z=picture,
+                hovertext=said,
+                hovertemplate=hover,
+                hoverongaps=False,
+                coloraxis="coloraxis",
+                **panel,
+            )
         )
         look = {
             "showarrow": False,

@@ -6,7 +6,14 @@ import streamlit as st
 
 from dashboard import errors, state
 from dashboard.browse.token_questions import ABOUT_FILM, FILM, QUESTIONS, samples_of
-from dashboard.components import attention_atlas, explained_sample, nothing_yet, questions, token_film
+from dashboard.components import (
+    attention_atlas,
+    explained_sample,
+    nothing_yet,
+    questions,
+    token_choices,
+    token_film,
+)
 
 RESETS = (
     "p.",
@@ -21,6 +28,7 @@ RESETS = (
     "boxes",
 )  # what belongs to the view before
 ANSWERS = {"attention_atlas": attention_atlas.draw}
+OF_ROWS = ("pooling",)  # views whose methods read the rows of the tap itself
 STARTS = 20.0  # seconds of work that a question may start by being asked
 TITLES = {FILM: "Film"} | {name: view.title for name, view in QUESTIONS.items()}
 
@@ -46,6 +54,8 @@ def page() -> None:
             token_film.draw()
             return
         st.caption(QUESTIONS[shown].about)
+        if shown in OF_ROWS:
+            token_choices.pooled_tap(":".join(state.current_tap()))
         questions.draw(QUESTIONS[shown].asks, shown, answers=ANSWERS, given=_samples, starts_below=STARTS)
 
 

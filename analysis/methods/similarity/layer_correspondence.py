@@ -109,7 +109,9 @@ def _networks(names: list[str]) -> dict[str, list[int]]:
         found.setdefault(name.partition(":")[0], []).append(i)
     if len(found) < 2:
         raise ParameterError(
-            f"all {len(names)} taps are of {names[0].partition(':')[0]}", "taps of two networks or more"
+            f"{len(names)} taps, all of {names[0].partition(':')[0]}",
+            "taps of two networks or more",
+            "Add the layers of another network, such as one trained from another seed",
         )
     return found
 

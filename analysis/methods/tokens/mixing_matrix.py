@@ -101,7 +101,9 @@ def _names(one, layer: int, tokens: int) -> tuple[str, ...]:
     if len(one.words) == tokens:
         return tuple(f"{i} {w}" for i, w in enumerate(one.words))
     if grid and len(cell) == tokens:
-        return tuple(f"{i} ({c // grid[1]}, {c % grid[1]})" if c >= 0 else f"{i}" for i, c in enumerate(cell))
+        return tuple(
+            f"{i} ({c // grid[1] + 1}, {c % grid[1] + 1})" if c >= 0 else f"{i}" for i, c in enumerate(cell)
+        )
     return tuple(map(str, range(tokens)))
 
 
@@ -199,7 +201,7 @@ METHODS = (
         family="tokens",
         title="A mixer as a matrix",
         summary="What each token takes of each other: attention, scans, filters and linear attention on the same axes.",
-        version=1,
+        version=2,
         function=mixing_matrix,
         params=MixingMatrixParams,
         result=Matrix,

@@ -7,7 +7,7 @@ order its matrix M is lower triangular; on the grid the row of a token t shows w
 
 Of a network of scans its own M is shown, what the token reads and who reads it; of heads or channels the mean of |M|.
 Beside it a decaying scan of the rows of the tap, B = x, C = x / √d, half forgotten in a number of tokens, along every
-route: a common measure of what an order can see.
+route: a common measure of what an order can see. Every map is divided by its Σ |map|, so that one scale does for all.
 
 Told for every map, over all tokens: mean distance on the grid, and the share of it that lies along rows of the image: a
 scan by rows leaves streaks, which is a share far from that of even reading. Interval: Student's t over tokens, which
@@ -40,7 +40,7 @@ from analysis.tokens.mixers.reading import MOST_TOKENS, Mixing, network_mixers, 
 from analysis.tokens.mixers.routes import several
 from analysis.tokens.subject import AUTOMATIC, ROWS, SOURCES
 
-OPENING = 6.0  # seconds
+OPENING, LEAST = 6.0, 1e-300  # seconds; of a sum that is divided by
 ALL, READS, READERS = "all routes", "the network: what it reads", "the network: who reads it"
 
 
@@ -127,11 +127,12 @@ def _token(params, grid) -> int:
 
 def _map(tap, maps, used, own, grid, token: int, params, caveats) -> TokenMap:
     told = tuple(e for name, m in used.items() for e in _estimates(name, m, grid, tap.shape[1]))
+    shown = [m / max(float(np.abs(m).sum()), LEAST) for m in maps.values()]
     picture = None if own is None or own.picture is None or own.grid is None else own.picture[None]
     words = (own.words,) if own is not None and grid[0] == 1 and len(own.words) == grid[1] else ()
     return TokenMap(
         title=f"What token {token} of sample {params.sample} reads", samples=np.arange(len(maps)),
-        values=np.stack(list(maps.values())), value_name="M", grid=None if words else grid, names=tuple(maps),
+        values=np.stack(shown), value_name="share of what is read", grid=None if words else grid, names=tuple(maps),
         pictures=picture, words=words, estimates=told, reading=_reading(told, token, grid), caveats=caveats,
     )  # fmt: skip
 
@@ -182,7 +183,7 @@ def _ends(each: np.ndarray) -> dict:
 
 def _reading(told, token: int, grid) -> str:
     e = next((e for e in told if e.name.startswith("share along rows")), told[0])
-    where = f"row {token // grid[1]}, column {token % grid[1]}"
+    where = f"row {token // grid[1] + 1}, column {token % grid[1] + 1}"
     return f"Token {token} ({where}); {e.name}: {e.value:.3g} (all alike: {e.null:.3g})."
 
 
@@ -208,6 +209,7 @@ def _check() -> tuple[CheckLine, ...]:
     tap = ArrayActivations(x, name="planted", layout=Layout(np.array([0, 12, 24]), grid=(3, 4)))
     found = scan_folded(tap, ScanFoldedParams(token=5, forgets=2.0))
     maps = dict(zip(found.names, found.values, strict=True))
+    whole = sum(along(x[:12], order, 2.0)[5] for order in several((3, 4)).values())
     back = measures.half_life(along(x[:12], np.arange(12)[::-1], 2.0)[::-1, ::-1])
     return (
         CheckLine("halved two tokens before", 0.5, float(maps["row"][3] / maps["row"][5]), 1e-12),
@@ -216,8 +218,8 @@ def _check() -> tuple[CheckLine, ...]:
                   float(maps["column"][1] / maps["column"][5]), 1e-12),
         CheckLine("backwards, turned round, is the same",
                   measures.half_life(along(x[:12], np.arange(12), 2.0)), back, 1e-9),
-        CheckLine("all routes are their sum", float(maps[ALL][2]),
-                  float(sum(v[2] for k, v in maps.items() if k != ALL)), 1e-12),
+        CheckLine("all routes are their sum", float(whole[2] / np.abs(whole).sum()), float(maps[ALL][2]), 1e-12),
+        CheckLine("shares add up", 1.0, float(np.abs(maps["snake"]).sum()), 1e-12),
     )  # fmt: skip
 
 
@@ -227,7 +229,7 @@ METHODS = (
         family="tokens",
         title="A scan folded onto the image",
         summary="What one token reads in each scan order, back on the grid, beside what the network itself reads.",
-        version=1,
+        version=2,
         function=scan_folded,
         params=ScanFoldedParams,
         result=TokenMap,

@@ -1,0 +1,107 @@
+"""The page Tokens, view Film: tokens that open, boxes, settings of rules; all of it in the URL, by anybody's hand."""
+
+from __future__ import annotations
+
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from app_pages import HOSTILE, is_whole, open_page, texts, url
+
+from analysis.jobs import handlers, queue
+from analysis.spec import no_progress
+from analysis.store.from_arrays import write_store
+from analysis.workspace import Workspace
+from dashboard.browse import token_rules
+from dashboard.components import token_choices
+
+TAP = "net:one"
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    """A tap with tokens, without a network; what the film needs of a sample is there already."""
+    workspace = Workspace.create(tmp_path_factory.mktemp("net") / "ws")
+    rows = np.random.default_rng(0).standard_normal((6, 12, 5))
+    write_store(workspace.path / "stores" / "net", name="net", taps={"one": rows, "two": rows[:, 0]})
+    handlers.token_dump(workspace.path, {"input": TAP, "sample": 0}, no_progress)
+    yield workspace
+    shutil.rmtree(workspace.path)
+
+
+@pytest.fixture(autouse=True)
+def _at_net(net, monkeypatch):
+    """No worker is started: the answer of the network waits."""
+    monkeypatch.setenv("LOUPE_WORKSPACE", str(net.path))
+    monkeypatch.setattr(queue, "start_worker", lambda *_: None)
+    monkeypatch.setattr(queue, "wait", lambda *_, **__: None)
+
+
+def film(**more):
+    return open_page("tokens", view="film", tap=TAP, left="40", **more)
+
+
+def test_the_url_opens_a_token_and_marks_boxes_of_both_rules():
+    at = film(rule="pitome", beside="first", open="4.9", boxes="1-3; 9", s__margin="0.5")
+    said = texts(at)
+    assert is_whole(at)
+    assert "PiToMe (margin 0.5)" in said
+    assert said.count("tokens in the boxes") == 2
+    assert "The token of 9" in said or "9 is gone" in said.replace("Token 9", "9")
+    work = [job.arguments for job in queue.listing(token_path(), limit=2)]
+    assert {"margin": 0.5} in [w.get("settings") for w in work]
+
+
+def token_path():
+    from dashboard import state
+
+    return state.workspace().path
+
+
+def test_boxes_outside_are_refused_in_words_and_films_are_drawn_all_the_same():
+    at = film(boxes="3-99")
+    assert is_whole(at)
+    assert "one inside the text" in texts(at)
+    assert "leaves" in texts(at)
+    assert "in the boxes" not in texts(at)
+
+
+@pytest.mark.parametrize("value", [HOSTILE[0], HOSTILE[5], "9999.9999"])
+def test_a_strangers_url_opens_nothing(value):
+    at = film(open=value, boxes=value, hand=value, s__margin=value, rule="pitome")
+    assert is_whole(at)
+    assert "The token of" not in texts(at)
+
+
+def test_another_rule_takes_the_settings_of_the_last_one_away():
+    at = film(rule="pitome", s__margin="0.5")
+    at.selectbox(key=next(s.key for s in at.selectbox if s.label == "Rule")).select("tome").run()
+    assert "s.margin" not in url(at)
+    assert url(at)["left"] == ["40"]
+
+
+def test_what_is_picked_goes_into_the_url(monkeypatch):
+    given = {}
+    monkeypatch.setattr(token_choices.state, "set_params", lambda **values: given.update(values))
+    from analysis.tokens.kept_dump import place_of
+
+    path = place_of(token_path(), Workspace.open(token_path()).activations(TAP).digest, 0)
+    made = token_rules.shown(str(path), "tome", 0.5, 0).film
+    tokens = made.owner.shape[1]
+    click = {"points": [{"curve_number": 0, "point_index": 2 * tokens + 5}], "box": []}
+    token_choices.take(made, "", SimpleNamespace(selection=click))
+    assert given == {"open": "2.5"}
+    drag = {"points": [], "box": [{"x": [3.2, 0.6], "y": [0, 1]}]}
+    token_choices.take(made, "7", SimpleNamespace(selection=drag))
+    assert given["boxes"] == "7; 1-3"
+    token_choices.take(made, "", SimpleNamespace(selection={"points": [], "box": []}))
+    token_choices.take(made, "", None)
+    assert given == {"open": "2.5", "boxes": "7; 1-3"}
+
+
+def test_a_tap_without_tokens_says_where_there_are_some():
+    at = open_page("tokens", view="pooling", tap="net:two")
+    assert is_whole(at)
+    assert "one row of each sample" in texts(at)
+    assert "net\\:one" in texts(at)
