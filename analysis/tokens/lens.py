@@ -83,7 +83,7 @@ def settled(top: np.ndarray) -> np.ndarray:
 
 def settled_by_chance(top: np.ndarray) -> float:
     """Mean of `settled` where all layers but the last say another sample's top answers (L + 1, n): with few answers
-    they agree by chance. Over at most 50 ways to shift samples, all there are where they are fewer; NaN for one sample."""
+    they agree by chance. Over at most 50 ways to shift samples; NaN for one sample."""
     n = top.shape[1]
     shifts = np.unique(np.linspace(1, n - 1, min(n - 1, SHIFTS)).round().astype(int)) if n > 1 else []
     others = [np.concatenate([np.roll(top[:-1], s, axis=1), top[-1:]]) for s in shifts]
