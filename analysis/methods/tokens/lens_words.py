@@ -107,7 +107,8 @@ def lens_words(
     return Table(
         title=f"Words of {who.what} at every layer, sample {params.sample}", columns=columns, index=PLACE, help=HELP,
         estimates=told, reading=_reading(said, told, who),
-        caveats=(*_run(who, notes, len(half)), *said.notes, "What a layer's own basis hides from the readout may still be there."),
+        caveats=(*_run(who, notes, len(half)), *said.notes,
+                 "What a layer's own basis hides from the readout may still be there."),
     )  # fmt: skip
 
 
