@@ -90,6 +90,15 @@ def test_one_sample_of_a_network_is_said_as_of_recorded_rows(monkeypatch):
     assert any("one sample" in note for note in read.notes)
 
 
+def test_the_sample_that_is_asked_for_is_read():
+    from analysis.methods.tokens.expert_territory import ExpertTerritoryParams, expert_territory
+
+    tap = by_sample(RNG(0).standard_normal((200, 6, 3)))
+    for sample in (0, 57, 199):
+        found = expert_territory(tap, ExpertTerritoryParams(sample=sample, maximum_samples=8))
+        assert (found.samples == sample).all()
+
+
 def test_the_busiest_expert_stands_beside_the_busiest_by_chance():
     from analysis.methods.tokens.router_load import RouterLoadParams, router_load
 
@@ -276,6 +285,18 @@ def test_the_first_layer_beyond_others_is_surely_so():
     values = np.array([[0.0, 1, 0, 0], [1.0, 1, 1, 1]])
     text = _reading(values, np.array([0.05, 0.5]), np.array([0.2, 0.2]), TOP, ("input", "layer 1"))
     assert text.endswith("is layer 1.")
+
+
+def test_few_answers_settle_early_by_chance():
+    from analysis.tokens.lens import settled, settled_by_chance
+
+    rng = RNG(0)
+    top = rng.integers(0, 2, (5, 40))  # two answers, layers that know nothing
+    found = np.mean([settled_by_chance(rng.integers(0, 2, (5, 40))) for _ in range(40)])
+    assert found == pytest.approx(4 - (1 / 2 + 1 / 4 + 1 / 8 + 1 / 16), abs=0.05)
+    every = [settled(np.concatenate([np.roll(top[:-1], s, axis=1), top[-1:]])).mean() for s in range(1, 40)]
+    assert settled_by_chance(top) == pytest.approx(np.mean(every), abs=1e-12)
+    assert np.isnan(settled_by_chance(top[:, :1]))
 
 
 # ---------------------------------------------------------------------------- checkpoints and time

@@ -11,7 +11,7 @@ from analysis.compute.outputs.divergences import kl
 from analysis.tokens.outputs import log_probabilities
 from analysis.tokens.stream_cost import AT_ONCE
 
-FIRST = 5  # answers that are compared as a set
+FIRST, SHIFTS = 5, 50  # answers that are compared as a set; ways to shift samples
 
 
 @dataclass(frozen=True)
@@ -79,3 +79,12 @@ def settled(top: np.ndarray) -> np.ndarray:
     """(n,) number of layers behind which the top answer (L + 1, n) is the last one and stays so."""
     same = top == top[-1]
     return (len(top) - np.cumprod(same[::-1], axis=0).sum(axis=0)).astype(int)
+
+
+def settled_by_chance(top: np.ndarray) -> float:
+    """Mean of `settled` where all layers but the last say another sample's top answers (L + 1, n): with few answers
+    they agree by chance. Over at most 50 ways to shift samples; NaN for one sample."""
+    n = top.shape[1]
+    shifts = np.unique(np.linspace(1, n - 1, min(n - 1, SHIFTS)).round().astype(int)) if n > 1 else []
+    others = [np.concatenate([np.roll(top[:-1], s, axis=1), top[-1:]]) for s in shifts]
+    return float(np.mean([settled(x).mean() for x in others])) if len(others) else float("nan")

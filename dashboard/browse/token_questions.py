@@ -78,7 +78,7 @@ QUESTIONS = {  # by name in the URL
         "there.",
         {
             "From which layer on is the answer there?": "logit_lens",
-            "What would each layer say at each place of this sample?": "lens_words",
+            "What would each layer say at each place?": "lens_words",
             "How much does each layer add to the stream?": "layer_contribution",
             "Which layers need which before them?": "layer_skipping",
             "When could samples leave the network early?": "early_exits",

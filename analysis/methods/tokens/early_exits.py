@@ -33,7 +33,7 @@ from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Method, no_progress, param
 from analysis.tokens.exits import RIGHT, SAME, THRESHOLDS, costs_of, hits, leaving, lens_exits
 from analysis.tokens.stream import BLOCKS, OUTPUTS, RandomStream, stream
-from analysis.tokens.stream_cost import SAMPLES_HELP, SOURCE_HELP, passes_cost
+from analysis.tokens.stream_cost import AT_ONCE, SAMPLES_HELP, SOURCE_HELP, passes_cost
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 COST, THRESHOLD = "cost", "threshold"
@@ -142,7 +142,8 @@ def _reading(told) -> str:
 
 def _caveats(who, logs, right) -> list[str]:
     said = [f"{logs.shape[1]:,} samples, {len(logs)} exits: the network's own readout behind each layer, untrained.",
-            "Multiply-adds, not seconds; the readout itself is counted once."]  # fmt: skip
+            f"Multiply-adds of a sample of the mean length of the first {min(logs.shape[1], AT_ONCE)}, not seconds; "
+            "the readout itself is counted once."]  # fmt: skip
     if RIGHT in right and not np.isfinite(right[RIGHT]).all():
         said.append(f"{int(np.isfinite(right[RIGHT][0]).sum())} samples have a label.")
     if who.labels is None:

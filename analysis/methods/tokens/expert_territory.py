@@ -73,7 +73,7 @@ def expert_territory(
         No such sample; fewer than eight finite tokens, no neighbours; a network without a router; over 2 GiB.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    found = routed(tap, params.maximum_samples, params.source, rng, progress)
+    found = routed(tap, params.maximum_samples, params.source, rng, progress, params.sample)
     found, notes = _in_runs(found) if found.tokens.max() == 0 else (found, [])
     grid, leading = tap.layout.grid, tap.layout.leading
     if (
@@ -214,7 +214,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="expert_territory", family="tokens", title="Where experts work", version=1, function=expert_territory,
+        id="expert_territory", family="tokens", title="Where experts work", version=2, function=expert_territory,
         summary="Each expert's gate over the picture or text of one sample, and whether neighbours go to one expert.",
         params=ExpertTerritoryParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=16,
         invariance="one number added to all logits of a token, the order of experts and of samples",

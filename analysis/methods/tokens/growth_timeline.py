@@ -167,7 +167,8 @@ def _estimate(step: str, words) -> tuple[Estimate, ...]:
     there = np.array([w == IDENTICAL for w in words if w not in ("", NEW, GONE)], float)
     if not len(there):
         return ()
-    return (Estimate(f"share of tensors that stayed bit for bit, {step}", float(there.mean()), **share_interval(there),
+    ends = share_interval(there) | {"interval": "Wilson, tensors as draws"}
+    return (Estimate(f"share of tensors that stayed bit for bit, {step}", float(there.mean()), **ends,
                      null=0.0, null_method="tensors trained apart share no bits", n=len(there), d=len(words),
                      estimator="tensors of one name and shape"),)  # fmt: skip
 

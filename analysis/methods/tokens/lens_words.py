@@ -33,9 +33,9 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.lens import first_answers, paired_and_others, settled
-from analysis.tokens.outputs import log_probabilities
-from analysis.tokens.readouts import FROZEN, NORMS, NOT_LINEAR, OWN, linear
+from analysis.tokens.lens import settled
+from analysis.tokens.lens_places import Said, agreeing, said_at
+from analysis.tokens.readouts import NORMS, OWN, linear
 from analysis.tokens.stream import BLOCKS, RandomStream, stream
 from analysis.tokens.stream_cost import OPENING, SOURCE_HELP
 from analysis.tokens.subject import AUTOMATIC, SOURCES
@@ -107,61 +107,21 @@ def lens_words(
     return Table(
         title=f"Words of {who.what} at every layer, sample {params.sample}", columns=columns, index=PLACE, help=HELP,
         estimates=told, reading=_reading(said, told, who),
-        caveats=(*notes, *said.notes, "What a layer's own basis hides from the readout may still be there."),
+        caveats=(*_run(who, notes, len(half)), *said.notes,
+                 "What a layer's own basis hides from the readout may still be there."),
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Said:
-    """Of the layers `layers` (l,) (0 the input) and t places with `names`: `top` (l, t, k) answers, likeliest first,
-    `chance` (l, t, k) their probabilities; `outputs` how many answers there are; notes."""
-
-    layers: np.ndarray
-    names: tuple[str, ...]
-    top: np.ndarray
-    chance: np.ndarray
-    outputs: int
-    notes: tuple[str, ...]
-
-
-def said_at(who, place: int, params: LensWordsParams, progress=lambda f: None) -> Said:
-    p = who.passed(who.alone(place))
-    whole = int(p.present[0].sum())
-    there = np.flatnonzero(p.present[0])[: params.places]
-    states = np.stack([x[0][there] for x in p.states])
-    layers = np.unique(np.linspace(0, len(states) - 1, min(params.layers, len(states))).round().astype(int))
-    notes = [] if whole == len(there) else [f"The first {len(there)} of {whole} places are drawn."]
-    if len(layers) < len(states):
-        notes.append(f"{len(layers)} of {len(states)} layers (the input among them) are drawn.")
-    held = (
-        linear(lambda rows: who.read(place, rows), states[0], states[-1]) if params.norm == FROZEN else None
-    )
-    if params.norm == FROZEN and held is None:
-        notes.append(NOT_LINEAR)
-    top, chance, outputs = [], [], 0
-    for i, layer in enumerate(layers):
-        progress(i / len(layers))
-        z = who.read(place, states[layer])
-        z = z if held is None else held.frozen(z, states[layer], states[-1])
-        outputs = z.shape[1]
-        first = np.argsort(-z, axis=1, kind="stable")[:, : params.words]
-        top.append(first)
-        chance.append(np.exp(np.take_along_axis(log_probabilities(z), first, axis=1)))
-    names = who.places(place)[: len(there)]
-    return Said(layers, names, np.array(top), np.array(chance), outputs, tuple(notes))
+def _run(who, notes, samples: int) -> tuple[str, ...]:
+    """Notes, with how many samples were run in the place of how many could have been."""
+    if not who.is_network:
+        return tuple(notes)
+    told = f"The network was run on this sample, and on {samples - 1} others for the number over samples."
+    return (told, *(note for note in notes if note != who.opened.run.note))
 
 
 def _cell(who, answers, chances) -> str:
     return ", ".join(f"{who.word(int(a))} {c:.0%}" for a, c in zip(answers, chances, strict=True))
-
-
-def agreeing(top: np.ndarray) -> list[tuple[float, float]]:
-    """Of first words (l, t) of each layer: (share of places that say the last layer's, the same of other places)."""
-    _, codes = np.unique(top, return_inverse=True)
-    marks = first_answers(np.eye(int(codes.max()) + 1)[codes.reshape(top.shape)].reshape(top.size, -1), 1)
-    marks = marks.reshape(*top.shape, -1)
-    found = [paired_and_others(marks[-1], one) for one in marks]
-    return [(float(own.mean()), others) for own, others in found]
 
 
 def _estimates(said: Said, names, d: int) -> tuple[Estimate, ...]:
@@ -189,9 +149,14 @@ def _half_way(who, place: int, params: LensWordsParams, rng, progress) -> np.nda
 
 def _over_samples(half: np.ndarray, layer: str, d: int) -> Estimate:
     own, others = half.T
+    others = others[np.isfinite(others)]  # a sample of one token has no other place
+    known = (
+        {"null": float(others.mean()), "null_method": "other places of each sample, exact mean"}
+        if len(others)
+        else {}
+    )
     return Estimate(f"the same half way ({layer}), over samples", float(own.mean()), **mean_interval(own, 0.0, 1.0),
-                    null=float(np.nanmean(others)), null_method="other places of each sample, exact mean", n=len(own),
-                    d=d, estimator="mean over samples")  # fmt: skip
+                    **known, n=len(own), d=d, estimator="mean over samples")  # fmt: skip
 
 
 def _reading(said: Said, told, who) -> str:

@@ -9,7 +9,7 @@ as their states are small. In text the answer is the one behind the last token. 
 whose outputs are no classes are compared by the cosine.
 
 Null: the lens of another sample, exact mean over all pairs. Interval: Student's over samples, Wilson's of shares. The
-depth at which the top answer settles is held against one that is read from the last layer alone.
+depth at which the top answer settles is held against layers that say other samples' answers.
 
 When it lies: early layers need not speak the basis of the readout, so that a late answer may have been there in another
 one (a trained exit may find it: `exit_divergence`); a readout that was never used there is not what a network says that
@@ -31,7 +31,16 @@ from analysis.activations import as_activations
 from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Method, no_progress, param
-from analysis.tokens.lens import FIRST, cosines, divergences, first_answers, lens, overlaps, settled
+from analysis.tokens.lens import (
+    FIRST,
+    cosines,
+    divergences,
+    first_answers,
+    lens,
+    overlaps,
+    settled,
+    settled_by_chance,
+)
 from analysis.tokens.outputs import log_probabilities
 from analysis.tokens.readouts import NORMS, OWN, frozen_answers
 from analysis.tokens.stream import BLOCKS, OUTPUTS, RandomStream, stream
@@ -142,10 +151,16 @@ def _estimates(z, values, null, measure: str, places, d: int, classifies: bool) 
         out.append(Estimate(f"{measure}, {places[i]}", float(values[i].mean()), **known, n=n, d=d,
                             estimator="mean over samples", unit="nats" if measure == NATS else ""))  # fmt: skip
     if classifies:
-        depth = settled(z.argmax(axis=2)) / max(len(places) - 1, 1)
+        top, most = z.argmax(axis=2), max(len(places) - 1, 1)
+        depth, chance = settled(top) / most, settled_by_chance(top) / most
+        known = (
+            {"null": chance, "null_method": "layers that say other samples' answers"}
+            if np.isfinite(chance)
+            else {}
+        )
         out.append(Estimate("relative depth at which the top answer settles", float(depth.mean()),
-                            **mean_interval(depth, 0.0, 1.0), null=1.0, null_method="read from the last layer alone",
-                            n=n, d=d, estimator="mean over samples"))  # fmt: skip
+                            **mean_interval(depth, 0.0, 1.0), **known, n=n, d=d,
+                            estimator="mean over samples"))  # fmt: skip
     return tuple(out)
 
 

@@ -168,8 +168,8 @@ def _curve(name, numbers, frames, scores, chance, without, params, notes, d) -> 
     best = int(share.argmax())
     reading = (
         f"Frame {numbers[best]} gets most, {tokens[best]} of {params.budget} tokens; alike each would get about "
-        f"{params.budget / count:.3g}. Other queries give it {params.budget * usual[best]:.3g}, and their own first "
-        f"frame {params.budget * chance.max(axis=1).mean():.3g}."
+        f"{params.budget / count:.3g}. Other queries give it {params.budget * usual[best]:.3g}; the frame that "
+        f"another query likes most gets {params.budget * chance.max(axis=1).mean():.3g}."
     )
     return Curve(
         title=f"Tokens of each frame for sample {params.sample}, {name}", reading=reading, caveats=tuple(said),

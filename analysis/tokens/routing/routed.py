@@ -68,9 +68,10 @@ class Routed:
 
 
 def routed(
-    tap: Activations, maximum: int, source: str, rng: np.random.Generator, progress: Progress
-) -> Routed:
-    """Of at most `maximum` samples, all or a random part.
+    tap: Activations, maximum: int, source: str, rng: np.random.Generator, progress: Progress,
+    wanted: int | None = None,
+) -> Routed:  # fmt: skip
+    """Of at most `maximum` samples, all or a random part; of recorded rows the sample `wanted` is among them.
 
     Raises NotEnoughData, InputError, TooLarge: fewer than eight tokens, one expert, over 2 GiB, a network without a
     router whose tap holds no gates.
@@ -89,7 +90,7 @@ def routed(
                     f"To read its units as router logits all the same, choose '{ROWS}' as the source",
                 ) from error
             why = (f"No router was run: {said}.",)
-    found = _of_rows(tap, maximum, rng, progress)
+    found = _of_rows(tap, maximum, rng, progress, wanted)
     return Routed(*found[:-1], (*why, *found[-1]))
 
 
@@ -144,13 +145,15 @@ def read_router(run, router: Router, progress: Progress) -> Routed:
     )  # fmt: skip
 
 
-def _of_rows(tap: Activations, maximum: int, rng, progress: Progress) -> tuple:
+def _of_rows(tap: Activations, maximum: int, rng, progress: Progress, asked: int | None = None) -> tuple:
     layout, (n, experts) = tap.layout, tap.shape
     some, notes = random_part(layout.n_samples, maximum, rng)
     if 8 * n * experts * len(some) / max(layout.n_samples, 1) > MOST_BYTES:
         raise TooLarge(f"{len(some):,} samples of {tap.name}", "at most 2 GiB", "Use fewer samples")
     wanted, seen, blocks, at = np.zeros(layout.n_samples, bool), Pass(), [], []
     wanted[some] = True
+    if asked is not None and asked < layout.n_samples:
+        wanted[asked] = True
     for rows, block in finite_blocks(tap, seen, progress, f"reading {tap.name}", (0.05, 0.4)):
         mine = wanted[layout.sample_of(rows)]
         blocks.append(block if mine.all() else block[mine])
