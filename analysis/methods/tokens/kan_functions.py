@@ -143,12 +143,10 @@ def _lines(found: Edges, node: int, order: np.ndarray) -> dict:
     ends = (np.array([layer.span(i) for i in order]) - middle[:, None]) / half[:, None]
     beyond = np.any([(u < a) | (u >= b) for a, b in ends], axis=0)
     bands, controls = {}, (DENSITY,)
-    if beyond.any():
-        series[OUTSIDE] = np.where(beyond, low, np.nan)
-        bands, controls = (
-            {OUTSIDE: (np.where(beyond, low, np.nan), np.where(beyond, high, np.nan))},
-            (DENSITY, OUTSIDE),
-        )
+    if beyond.any():  # a band without height where the grid is
+        floor = np.full(PLACES, low)
+        series[OUTSIDE] = floor
+        bands, controls = {OUTSIDE: (floor, np.where(beyond, high, low))}, (DENSITY, OUTSIDE)
     return {"x": u, "x_name": axis, "y_name": "output of the edge, less its mean", "series": series, "null": null,
             "low": {k: v[0] for k, v in bands.items()}, "high": {k: v[1] for k, v in bands.items()},
             "controls": controls}  # fmt: skip
