@@ -118,7 +118,7 @@ def _curve(reader: HeadReader, which: str, names, found, null) -> Curve:
         caveats=(*said_of(reader), *_caveats(reader, names, value)),
         estimates=_estimates(reader, names, found, chance),
         x=SHARES, x_name="numbers held, as a share of the entries of attention",
-        y_name="relative error of attention, or share of mass" if MISSED in names else "relative error of attention",
+        y_name="relative error, or share of mass" if MISSED in names else "relative error of attention",
         series=dict(zip(names, value, strict=True)), null=dict(zip(names, chance, strict=True)),
         low={n: np.array([e.get("low", np.nan) for e in of]) for n, of in zip(names, ends, strict=True)},
         high={n: np.array([e.get("high", np.nan) for e in of]) for n, of in zip(names, ends, strict=True)},

@@ -141,12 +141,12 @@ def _table(reader: HeadReader, found, limit: float, sides) -> Table:
                  *_maps_said(sides)),
         estimates=_estimates(reader, bound, rank / n, over),
         columns={
-            "head": np.array([name for name, *_ in found]), "largest score": bound[:, 0].mean(axis=1),
+            "head": np.array([name for name, *_ in found]), "cheap": cheap, "largest score": bound[:, 0].mean(axis=1),
+            "of Gaussian": bound[:, 1].mean(axis=1), "over √log n": (bound[:, 0] / over).mean(axis=1),
+            "rank of exp": rank[:, 0].mean(axis=1), "rank of Gaussian": rank[:, 1].mean(axis=1),
+            "degree": np.median(degree[:, 0], axis=1), "features": features,
             "largest score, low": np.array([e["low"] for e in ends]),
-            "largest score, high": np.array([e["high"] for e in ends]), "of Gaussian": bound[:, 1].mean(axis=1),
-            "over √log n": (bound[:, 0] / over).mean(axis=1), "rank of exp": rank[:, 0].mean(axis=1),
-            "rank of Gaussian": rank[:, 1].mean(axis=1), "degree": np.median(degree[:, 0], axis=1),
-            "features": features, "cheap": cheap,
+            "largest score, high": np.array([e["high"] for e in ends]),
         }, index="head", help=HELP,
     )  # fmt: skip
 
