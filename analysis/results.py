@@ -313,7 +313,8 @@ class TokenMap(Result):
     """`values` (n, tokens) of one quantity over the tokens of the samples `samples` (n,), or over the places of other
     pictures, such as atoms of a dictionary, that `names` (n) name. What it lies over, one for all or one each:
     `pictures` (1 or n, height, width[, 3]) uint8 on a grid, or `words` (1 or n) of the tokens. `ends` of the colours,
-    where they are not those of the values: the same whichever samples are shown."""
+    where they are not those of the values: the same whichever samples are shown. `colours` (n, tokens, 3) uint8 are
+    drawn instead of a scale, where a token has a colour of its own."""
 
     kind: ClassVar[str] = "token_map"
     samples: np.ndarray
@@ -325,6 +326,7 @@ class TokenMap(Result):
     pictures: np.ndarray | None = None
     words: tuple[tuple[str, ...], ...] = ()
     ends: tuple[float, float] | None = None
+    colours: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,6 +103,7 @@ QUESTIONS = {  # by name in the URL
             "How many tokens does a sample need?": "nested_budget",
             "How much hangs on single tokens?": "pooling_influence",
             "What do coarse tokens tell of fine ones?": "projector_coverage",
+            "Which places look alike, as colours?": "token_colours",
             "Which tokens are longer than the others?": "token_norms",
             "How many tokens of each frame for a query?": "query_budget",
             "Do smaller patches lower the loss?": "patch_law",

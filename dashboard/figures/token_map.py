@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import TokenMap
-from dashboard.figures import word_flow
+from dashboard.figures import token_colours, word_flow
 from dashboard.figures.cells import nothing
 from dashboard.figures.over_pictures import see_through, see_through_on_paper, spread, under
 from dashboard.figures.paper import Page
@@ -90,7 +90,9 @@ def notes(result: TokenMap, **_ignored) -> tuple[str, ...]:
         said.append(f"{result.leading} leading token(s) outside the grid: in the table only")
     if result.grid is not None and not on_grid(result):
         said.append("the tokens do not fill the grid, so they are drawn in a row")
-    if (on_grid(result) and result.pictures is not None) or word_flow.fits(result):
+    if result.colours is None and (
+        (on_grid(result) and result.pictures is not None) or word_flow.fits(result)
+    ):
         said.append(_scale_words(result))
     return tuple(said)
 
@@ -113,6 +115,11 @@ def screen(result: TokenMap, theme: Theme, *, tokens=None, height=None, title=Tr
     cells."""
     import plotly.graph_objects as go
 
+    if result.colours is not None:
+        if on_grid(result):
+            return _screen_grid(result, theme, height, title)
+        names = [_name(result, k) for k in range(min(len(result.values), MOST_LINES))]
+        return token_colours.rows_on_screen(result, theme, notes(result), names, height=height, title=title)
     low, high, diverging = _limits(result)
     if word_flow.fits(result):
         return word_flow.screen(
@@ -179,6 +186,7 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
     import plotly.graph_objects as go
 
     pictures = _pictures(result, _most(result))
+    own = None if result.colours is None else token_colours.panels(result, _most(result), True)
     columns = min(8 if _small(result) else 4, len(pictures))
     lines = -(-len(pictures) // columns)
     figure = screen_figure(
@@ -193,19 +201,25 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
         tag = "" if k == 0 else str(k + 1)
         place = _panel(figure, tag, *divmod(k, columns), lines, columns)
         panel = {"xaxis": f"x{tag}", "yaxis": f"y{tag}"}
-        if result.pictures is not None:
-            figure.add_trace(go.Image(**spread(under(result, k), picture.shape), hoverinfo="skip", **panel))
-        _add_missing(figure, picture, theme, **panel)
-        figure.add_trace(
-            go.Heatmap(
-                z=picture,
-                hovertext=said,
-                hovertemplate=hover,
-                hoverongaps=False,
-                coloraxis="coloraxis",
-                **panel,
+        if result.colours is not None:
+            for one in token_colours.trace(result, k, own[k], **panel):
+                figure.add_trace(one)
+        else:
+            if result.pictures is not None:
+                figure.add_trace(
+                    go.Image(**spread(under(result, k), picture.shape), hoverinfo="skip", **panel)
+                )
+            _add_missing(figure, picture, theme, **panel)
+            figure.add_trace(
+                go.Heatmap(
+                    z=picture,
+                    hovertext=said,
+                    hovertemplate=hover,
+                    hoverongaps=False,
+                    coloraxis="coloraxis",
+                    **panel,
+                )
             )
-        )
         look = {
             "showarrow": False,
             "xanchor": "center",
@@ -276,11 +290,19 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
                     high_, wide = pictures[k].shape
                     axes.imshow(under(result, k), cmap="gray", vmin=0, vmax=255, interpolation="nearest",
                                 extent=(-0.5, wide - 0.5, high_ - 0.5, -0.5))  # fmt: skip
-                axes.imshow(pictures[k], **look)
+                if result.colours is None:
+                    axes.imshow(pictures[k], **look)
+                else:
+                    axes.imshow(token_colours.panels(result, k + 1, True)[k], interpolation="nearest")
                 axes.set_title(shorten(_name(result, k), 14 if _small(result) else 28), pad=2)
+    elif result.colours is not None:
+        names = [_name(result, k) for k in range(min(len(result.values), MOST_LINES))]
+        token_colours.rows_on_paper(page.figure.add_subplot(), result, names)
     else:
         panels = [page.figure.add_subplot()]
         _paper_lines(panels[0], result, page, tokens, look)
+    if result.colours is not None:
+        return
     bar = page.figure.colorbar(
         ScalarMappable(Normalize(low, high), look["cmap"]),
         ax=list(panels),
@@ -319,6 +341,7 @@ def table(result: TokenMap, **_ignored) -> dict[str, np.ndarray]:
         "picture" if result.names else "sample": np.repeat(rows[:n], width),
         "token": np.tile(np.arange(width), n),
         _value_head(result): values.ravel(),
+        **token_colours.columns(result),
     }
 
 
