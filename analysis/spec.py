@@ -43,6 +43,7 @@ class Param:
     choices: tuple = ()
     column: bool = False  # a sample column's name: the form offers the columns that exist
     layer: bool = False  # a layer of the last tap's network: the form offers those of its checkpoint
+    empty: str = ""  # what no layer is called there; without it one is always chosen
 
 
 def param(
@@ -56,6 +57,7 @@ def param(
     column: bool = False,
     late: bool = False,
     layer: bool = False,
+    empty: str = "",
 ):
     """A dataclass field that knows its range and its help text; with `late` forms list it after all that are not, so
     that what several methods share does not stand before what one of them is about."""
@@ -68,6 +70,7 @@ def param(
         "column": column,
         "late": late,
         "layer": layer,
+        "empty": empty,
     }
     return field(default=default, metadata=meta)
 
@@ -86,7 +89,7 @@ def params_of(cls: type) -> tuple[Param, ...]:
         label = m.get("label") or f.name.replace("_", " ")
         found.append(
             Param(f.name, kind, f.default, m.get("help", ""), label, m.get("low"), m.get("high"),
-                  m.get("choices", ()), m.get("column", False), m.get("layer", False))
+                  m.get("choices", ()), m.get("column", False), m.get("layer", False), m.get("empty", ""))
         )  # fmt: skip
     return tuple(found)
 

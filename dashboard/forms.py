@@ -98,8 +98,9 @@ def _column(p: Param, columns: Sequence[str], prefix: str) -> object:
 
 
 def _layer(p: Param, layers: Mapping[str, str], prefix: str) -> str:
-    tie = state.bound(prefix + p.name, next(iter(layers)), list(layers))
-    return st.selectbox(label(p), list(layers), format_func=layers.get, help=_help(p), **tie)
+    offered = {"": p.empty, **layers} if p.empty else layers
+    tie = state.bound(prefix + p.name, next(iter(offered)), list(offered))
+    return st.selectbox(label(p), list(offered), format_func=offered.get, help=_help(p), **tie)
 
 
 def _text(p: Param, prefix: str) -> object:

@@ -93,6 +93,29 @@ def test_a_form_writes_into_the_url():
     assert url(at) == {}
 
 
+@dataclass(frozen=True)
+class OfLayers:
+    through: str = param("", "A layer, or none.", layer=True, empty="none")
+    layer: str = param("", "One of the layers.", layer=True)
+
+
+def test_no_layer_is_chosen_unless_one_has_to_be():
+    def page():
+        import streamlit as st
+        from test_app_parts import OfLayers
+
+        from dashboard import forms
+
+        st.code(repr(forms.draw(OfLayers, layers={"a.weight": "a (3 x 4)", "b.weight": "b (4 x 4)"})))
+
+    at = AppTest.from_function(page).run()
+    assert not at.exception, at.exception
+    assert values(at) == {"layer": "a.weight"}
+    assert at.selectbox[0].options == ["none", "a (3 x 4)", "b (4 x 4)"]
+    at.selectbox[0].set_value("b.weight").run()
+    assert values(at) == {"through": "b.weight", "layer": "a.weight"}
+
+
 def test_a_running_job_has_a_bar_and_can_be_cancelled(full):
     work = {"method": "pca", "inputs": ["images:pooled"], "params": {}, "seed": 5}
     id = queue.submit(full.path, "method", work, title="PCA *of* this", start=False)

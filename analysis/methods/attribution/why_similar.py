@@ -56,6 +56,7 @@ class WhySimilarParams(PairParams):
         "",
         "Layer that both go through first, a bilinear score (W f)·(W g); empty: none.",
         layer=True,
+        empty="none",
         late=True,
     )
 

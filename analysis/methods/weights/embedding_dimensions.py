@@ -53,7 +53,7 @@ FEWEST, DRAWS, MOST_FIELDS, TOLD = (
 class EmbeddingDimensionsParams:
     reader: str = param(
         "", "Layer of the checkpoint that reads the table; empty: all dimensions count alike.",
-        label="layer that reads it", layer=True,
+        label="layer that reads it", layer=True, empty="none",
     )  # fmt: skip
     field: str | None = param(
         None, "Of a table: column that says which field a row belongs to; automatic: one.", column=True
