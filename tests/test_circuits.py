@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.activations import ArrayActivations
 from analysis.attribution.targets import LOGIT
+from analysis.features.readers import PROBE
 from analysis.interventions.batch_run import BatchRun
 from analysis.interventions.circuit_edges import _with_noise, edges_of
 from analysis.interventions.circuit_facts import matched_sets
@@ -16,6 +18,7 @@ from analysis.interventions.circuits import BY_HEADS, BY_PARTS, Wired, graph_of,
 from analysis.interventions.finding_parts import network_parts
 from analysis.interventions.interventions import ABLATIONS, MEAN
 from analysis.interventions.many_targets import many_targets
+from analysis.methods.attribution.circuit import CircuitParams, circuit
 from analysis.sources.loaded_model import LoadedModel
 from analysis.spec import no_progress
 
@@ -174,3 +177,23 @@ def test_noise_is_of_each_unit_and_padding_does_not_count(rng):
     run = BatchRun(LoadedModel(Mean().eval(), "text", None), {"inputs_embeds": x, "attention_mask": mask})
     noise = (_with_noise(run, "inputs_embeds", 0.5, rng).inputs["inputs_embeds"] - x).numpy()
     np.testing.assert_allclose(noise.std(axis=(0, 1)), [0.5, 50.0], rtol=0.1)
+
+
+def test_where_no_path_can_be_told_the_surest_is_named(rng):
+    """Labels of coins: a probe hangs on noise, differently in every sample."""
+    tap = ArrayActivations(
+        rng.standard_normal((60, 6)), name="noise", samples={"label": rng.integers(0, 2, 60)}
+    )
+    found = circuit(tap, CircuitParams(reader=PROBE, maximum_samples=8))
+    assert found.edges is None
+    assert "No path can be told from 0 with 8 samples" in found.reading
+    assert "→ answer" in found.reading
+    planted = np.column_stack(
+        [np.arange(60) % 2 * 6.0 + rng.standard_normal(60), rng.standard_normal((60, 5))]
+    )
+    told = circuit(
+        ArrayActivations(planted, name="planted", samples={"label": np.arange(60) % 2}),
+        CircuitParams(reader=PROBE),
+    )
+    assert told.edges is not None
+    assert told.reading.startswith("Most hangs on unit 0 → answer")

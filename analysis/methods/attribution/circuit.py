@@ -60,6 +60,10 @@ class CircuitParams(BenchParams):
     most: int = param(32, "Most units of a probe; those that vary most.", low=2, high=400)
     noise: float = param(0.1, "Noise on what goes in, in standard deviations.", low=0.0, high=10.0)
     random: int = param(4, "Random sets of edges.", label="random sets", low=2, high=100)
+    maximum_samples: int = param(
+        100, "Most samples; a seeded random subset above. With few, no path may be told from 0.", low=8, high=10_000,
+        late=True,
+    )  # fmt: skip
 
 
 def circuit(activations, params: CircuitParams = CircuitParams(), rng=None, progress=no_progress) -> Scatter:
@@ -103,7 +107,7 @@ def circuit(activations, params: CircuitParams = CircuitParams(), rng=None, prog
     progress(1.0, "done")
     return Scatter(
         title=f"Parts and paths of the answer of {bench.what}",
-        reading=f"{_reading(graph, mean, drawn, shares, params)} {verdict.sentence}".rstrip(),
+        reading=f"{_reading(graph, mean, q, drawn, shares, params, edges)} {verdict.sentence}".rstrip(),
         caveats=(*bench.notes, *_caveats(graph, edges, drawn, params, bench), *verdict.caveats), estimates=estimates,
         positions=_positions(graph), rows=np.arange(len(graph.names)), of="parts",
         axes=("depth, from the input to the answer", ""), names="name",
@@ -154,11 +158,17 @@ def _best(mean, drawn) -> np.ndarray:
     return drawn[np.argsort(-np.abs(mean[drawn]), kind="stable")[:NAMED]]
 
 
-def _reading(graph: Graph, mean, drawn, shares, params) -> str:
+def _reading(graph: Graph, mean, q, drawn, shares, params, edges: Edges) -> str:
+    if not len(drawn):
+        best = int(np.argmin(np.where(edges.verified, q, np.inf)))
+        return (
+            f"No path can be told from 0 with {edges.effect.shape[1]:,} samples: {int(edges.verified.sum()):,} of "
+            f"{len(graph.edges):,} were run, and the surest, {graph.edge_name(best)} ({mean[best]:+.3g}), would be a "
+            f"false discovery in {q[best]:.0%} of such cases. Take more samples, or ask for one answer."
+        )
     told = ", ".join(f"{graph.edge_name(e)} ({mean[e]:+.3g})" for e in _best(mean, drawn))
-    first = f"Most hangs on {told}. " if told else ""
     return (
-        f"{first}{len(drawn):,} of {len(graph.edges):,} paths were run and are not 0. Alone they keep "
+        f"Most hangs on {told}. {len(drawn):,} of {len(graph.edges):,} paths were run and are not 0. Alone they keep "
         f"{share_of(shares[0]):.0%} of the {params.number}; without them {share_of(shares[1]):.0%} is left."
     )
 
@@ -210,7 +220,7 @@ METHODS = (
         family="attribution",
         title="Which parts and paths carry this answer?",
         summary="Heads, MLPs or groups of units as a graph, each path run by itself, with what the graph alone keeps.",
-        version=2,
+        version=3,
         function=circuit,
         params=CircuitParams,
         result=Scatter,
