@@ -122,7 +122,7 @@ def test_copies_left_apart_are_found():
 
 
 def test_mass_and_weights_that_do_not_add_up_are_found():
-    dump = noise(3)
+    dump = noise(6)
     ran = simulate(dump, rule("tome"), at_layer(0, 20, 3, 36))
     assert of(faults(dump, rule("tome"), ran), "mass not conserved").verdict == NONE
     last = replace(ran.states[-1], size=np.ones_like(ran.states[-1].size))

@@ -45,11 +45,12 @@ def first_token_score(dump: TokenDump, rule: Rule, run) -> Fault:
     for step, state in zip(run.steps, run.states, strict=False):
         if step is None or rule.merges or rule.baseline:
             continue
+        first = state.valid.argmax(axis=1)[:, None]  # padding may stand before it
         score = np.where(np.isfinite(step.score) & state.valid, step.score, 0.0)
         if (score < 0).any() or not score.any():
             continue
         total = np.maximum(score.sum(axis=1), 1e-30)
-        found.append(float((score[:, 0] / total).mean()))
+        found.append(float((np.take_along_axis(score, first, axis=1)[:, 0] / total).mean()))
         null.append(float((1 / np.maximum(state.counts, 1)).mean()))
     if not found:
         return unseen(name, f"{rule.title} has no score that is a share of something.")
@@ -116,11 +117,13 @@ def rows_of_attention(dump: TokenDump, run) -> Fault:
         sums = a.sum(axis=-1)
         there = valid if sums.ndim == 2 else np.broadcast_to(valid[:, None], sums.shape)
         off = sums[there]
-        at = np.abs(off - 1).argmax() if len(off) else None
-        if at is not None and abs(off[at] - 1) > abs(worst - 1):
+        at = np.abs(off - 1).argmax() if len(off) else None  # the first NaN where there is one
+        if at is not None and not abs(off[at] - 1) <= abs(worst - 1):
             worst = float(off[at])
+        if np.isnan(worst):
+            break
     return judged(
-        name, worst, 1.0, abs(worst - 1) > ROWS,
+        name, worst, 1.0, not abs(worst - 1) <= ROWS,
         f"A row of attention sums to {worst:.4g}: weights were taken away or added without making rows whole again.",
         "Rows of attention sum to 1.",
     )  # fmt: skip

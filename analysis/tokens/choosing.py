@@ -10,8 +10,11 @@ LEAST_LENGTH = 1e-12
 
 
 def rank_among(score: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """(B, t) rank of each free token by falling score, 0 the highest; ties by position; after all of them otherwise."""
-    order = np.argsort(np.where(free, -score, np.inf), axis=1, kind="stable")
+    """(B, t) rank of each free token by falling score, 0 the highest; ties by position; after all of them otherwise.
+    Among free tokens -inf and NaN are last."""
+    most = np.finfo(np.float64).max
+    falling = np.nan_to_num(-np.asarray(score, np.float64), nan=most, posinf=most, neginf=-most)
+    order = np.argsort(np.where(free, falling, np.inf), axis=1, kind="stable")
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.broadcast_to(np.arange(order.shape[1]), order.shape), axis=1)
     return rank

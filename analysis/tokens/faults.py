@@ -43,17 +43,17 @@ def position_bias(where: Survival) -> list[Fault]:
         return [
             unseen("position bias", "All free tokens or none are left as they were: chance had no choice.")
         ]
-    out, z = [], where.z
+    out, z, beyond = [], where.z, where.beyond()
     for kind in dict.fromkeys(name.split()[0] for name in where.names):
         of = np.array([name.startswith(kind) for name in where.names])
-        at = int(np.where(of, np.abs(z), -1).argmax())
+        at = int(np.where(of, np.abs(z) + 1e6 * beyond, -1).argmax())  # one beyond chance before others
         rate = where.kept[:, at].sum() / max(where.there[:, at].sum(), 1)
         usual = where.expected[:, at].sum() / max(where.there[:, at].sum(), 1)
         told = f"in {where.names[at]}, {rate:.0%} of tokens are left alone, at random {usual:.0%} (z = {z[at]:.1f})"
-        biased = abs(z[at]) > where.bound
+        biased = bool(beyond[at])
         said = (
             f"Survival depends on the place: {told}. Data that differ by place do that, too: compare rules."
-            if biased else f"Survival is even: |z| = {abs(z[at]):.1f} of {where.bound:.1f} in {where.names[at]}."
+            if biased else f"Survival is even: |z| = {abs(z[at]):.1f} in {where.names[at]}, no more than by chance."
         )  # fmt: skip
         out.append(Fault(f"position bias by {kind}", float(z[at]), 0.0, BIASED if biased else NONE, said))
     return out
@@ -148,7 +148,7 @@ def merge_weights(run) -> Fault:
         return unseen("weights of a merge", "Nothing was merged.")
     mean, worst = float(np.mean(sums)), float(np.abs(np.array(sums) - 1).max())
     return judged(
-        "weights of a merge", mean, 1.0, worst > MASS,
+        "weights of a merge", mean, 1.0, not worst <= MASS,
         f"A merged token is a sum and not a mean: weights add up to {mean:.2g}, so that it is shorter or longer than "
         "what it is made of.",
         "Merged tokens are means: weights add up to 1.",

@@ -79,7 +79,7 @@ def spend(
                 continue
             plan = plan_at(one, share, shape, fixed)
             try:
-                less = who.answer(given, one, plan, None, np.random.default_rng(seed))
+                less = who.answer(given, one, plan, None, np.random.default_rng([seed, part.start]))
             except InputError as error:
                 refused[one.id] = f"{one.title} is left out: {error.found}."
                 continue

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.tokens.arithmetic import multiply_adds
+from analysis.tokens.arithmetic import NetworkShape, multiply_adds
 from analysis.tokens.dump import TokenDump, simulate
 from analysis.tokens.outputs import log_probabilities, logits_of_answer
 from analysis.tokens.rule import Rule
@@ -45,7 +45,7 @@ class NetworkAnswers:
             self._inputs[part] = self.network.loaded.prepare([self._items[i] for i in part])
             self._whole[part] = logits_of_answer(self.network.run(self._inputs[part]))
         run = self.network.run(
-            self._inputs[part], rule, plan_of(kept, self.tokens), rng=np.random.default_rng(0)
+            self._inputs[part], rule, plan_of(kept, self.tokens), rng=np.random.default_rng([0, part[0]])
         )
         a, b = self._whole[part], logits_of_answer(run)
         if self.measure == CHANGED:
@@ -76,7 +76,9 @@ class RowAnswers:
     def moved(self, kept: Sequence[int], rule: Rule, samples: np.ndarray) -> np.ndarray:
         """(m,) of samples (m,)."""
         part = self.dump.rows(samples)
-        run = simulate(part, rule, plan_of(kept, self.tokens), rng=np.random.default_rng(0))
+        run = simulate(
+            part, rule, plan_of(kept, self.tokens), rng=np.random.default_rng([0, int(samples[0])])
+        )
         left = (run.states[-1].owner == np.arange(part.layout.free.shape[1])) & part.layout.free
         x, free = part.recorded["hidden"][0], part.layout.free
         mean, less = (
@@ -86,5 +88,11 @@ class RowAnswers:
         return np.square(less - mean).sum(axis=1) / np.where(spread > 0, spread, 1.0)
 
     def cost(self, kept: Sequence[float], rule: Rule) -> float:
-        """Mean share of tokens over layers."""
-        return float((np.mean(kept) + self.fixed) / (self.tokens + self.fixed))
+        """Multiply-adds of blocks as wide as the rows, four times as wide inside, by those of all tokens."""
+        d = self.dump.recorded["hidden"][0].shape[2]
+        shape, whole = (
+            NetworkShape(self.layers, d, d, d, 4 * d),
+            np.full(self.layers + 1, self.tokens + self.fixed),
+        )
+        less = np.concatenate([[self.tokens], np.asarray(kept, float)]) + self.fixed
+        return multiply_adds(shape, less, rule.place).total / multiply_adds(shape, whole, rule.place).total

@@ -14,9 +14,11 @@ from analysis.tokens.dump import Simulated, TokenDump, briefly, needed, simulate
 from analysis.tokens.rule import Rule, rules
 from analysis.tokens.rule_settings import names_in, rule_written
 from analysis.tokens.schedule import schedule
+from analysis.tokens.survivors import survivors_of
 from analysis.tokens.tap_dump import RUN
 
 ALL, BATCH, OPENING = "all", 16, 6.0  # samples at once; seconds
+MISSED = 0.05  # share of tokens by which the one asked for is missed
 HANDFUL = ("tome", "pitome", "mctf", "evit", "class_attention", "even")
 RULES_HELP = "Rules with commas between them, settings in brackets: tome, pitome(margin=0.8). Or all; empty: a handful."
 
@@ -38,10 +40,33 @@ class Said:
 
     notes: dict[str, None] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    left: dict[tuple[str, float], list[np.ndarray]] = field(default_factory=dict)
 
     @property
     def lines(self) -> tuple[str, ...]:
-        return (*self.refused.values(), *briefly(self.notes))
+        return (*self.refused.values(), *briefly(self.notes), *self._missed())
+
+    def ran(
+        self, one: Rule, share: float, free: np.ndarray, left: np.ndarray, notes: Sequence[str] = ()
+    ) -> None:
+        """That a rule was asked for a share and left these of the free tokens, both (B, T) bool."""
+        self.notes |= dict.fromkeys([*notes, *([one.trained] if one.trained else []),
+                                     *(f"{one.title}: {note}" for note in one.notes)])  # fmt: skip
+        self.left.setdefault((one.title, share), []).append(
+            left.sum(axis=1) / np.maximum(free.sum(axis=1), 1)
+        )
+
+    def _missed(self) -> list[str]:
+        """Shares of tokens that were not met, in a sentence."""
+        mean = {key: float(np.concatenate(parts).mean()) for key, parts in self.left.items()}
+        missed = [f"{title} {found:.0%} at {share:.0%}" for (title, share), found in mean.items()
+                  if abs(found - share) > MISSED]  # fmt: skip
+        listed = ", ".join(missed[:8]) + (", …" if len(missed) > 8 else "")
+        return (
+            [f"Not every rule leaves the share of tokens that was asked for; left were: {listed}."]
+            if missed
+            else []
+        )
 
 
 def asked_rules(asked: str, controls: bool = False) -> list[Rule]:
@@ -98,7 +123,8 @@ def run_rules(
             except InputError as error:
                 said.refused[one.id] = f"{one.title} is left out: {str(error).split('. ')[0]}."
                 continue
-            said.notes |= dict.fromkeys(found.notes)
+            free = dump.layout.free
+            said.ran(one, share, free, survivors_of(found.states[-1], free), found.notes)
             yield Ran(one, share, part, dump, found)
 
 

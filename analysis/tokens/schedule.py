@@ -5,8 +5,8 @@ go behind the attention of each layer. Whole tokens only: shares of a token are 
 
     even     the same number in every layer (ToMe's r)
     once     all behind one layer, the second of six
-    thirds   the same share behind layers 4, 7 and 10 of twelve (DynamicViT, EViT)
-    quarters the same share at the ends of the first three quarters of the depth (PyramidDrop)
+    thirds   the same share behind layers 4, 7 and 10 of twelve (EViT)
+    quarters the same share at the ends of the first three quarters of the depth (PyramidDrop; DynamicViT)
     falling  none in the first 40 % of layers, then the same number in each until only the share is left
     halved   down to the root of the share behind the first layer, then falling (AIM: merged, then pruned)
     second   all behind the second layer (FastV)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from analysis.tokens.dump import TokenDump
+from analysis.tokens.dump import AMONG, TokenDump
 
 RIGHT, LEFT, DOWN, UP = "right", "left", "down", "up"
 DIRECTIONS = (RIGHT, LEFT, DOWN, UP)
@@ -46,7 +46,7 @@ def moved_rows(dump: TokenDump) -> tuple[TokenDump, np.ndarray]:
     known: dict = {}  # layers that are one array stay one
 
     def taken(x: np.ndarray, name: str) -> np.ndarray:
-        both = name.endswith("attention")
+        both = name.endswith(AMONG)
         key = (x.__array_interface__["data"][0], x.shape, both)
         if key not in known:
             known[key] = _taken(x, came, both)

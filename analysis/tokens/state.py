@@ -6,6 +6,7 @@ dropped). Survivors keep their order. Samples may keep different numbers of toke
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,3 +156,16 @@ def merged(x: np.ndarray, state: TokenState, step: Step) -> np.ndarray:
         add = x[rows, tokens] * share[rows, tokens].reshape(-1, *extra).astype(x.dtype)
         np.add.at(flat, rows * out.shape[1] + goes, add)
     return out
+
+
+def carried(x: np.ndarray, states: Sequence[TokenState], steps: Sequence[Step | None]) -> np.ndarray:
+    """(B, t', d) what tokens x (B, T, d) have become behind all steps, were nothing else to change them."""
+    for state, step in zip(states, steps, strict=False):
+        if step is None:
+            continue
+        if step.values is None:
+            x = merged(x, state, step)
+            continue
+        keep = survivors(step)[:, :, None]
+        x = np.where(keep == GONE, 0.0, np.take_along_axis(step.values, np.maximum(keep, 0), axis=1))
+    return x

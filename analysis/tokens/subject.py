@@ -20,24 +20,28 @@ from analysis.tokens.dump import LEDGER, TokenDump, simulate
 from analysis.tokens.opened import Opened, opened
 from analysis.tokens.outputs import logits_of_answer
 from analysis.tokens.rule import Rule
-from analysis.tokens.state import TokenState
+from analysis.tokens.state import Step, TokenState, carried
 from analysis.tokens.tap_dump import LAYERS, NOTE, RUN, dump_of_rows
 from analysis.tokens.view import TokenLayout
 
 AUTOMATIC, ROWS = "the network where it can be run", "the recorded rows"
 SOURCES = (AUTOMATIC, ROWS)
+MERGING = (
+    "The mean of rows does not judge merging: tokens merged into means weighed by size leave it as it was."
+)
 
 
 @dataclass(frozen=True)
 class Answered:
     """Of b samples: `logits` (b, C), the states before each layer and after the last, what the tokens are, seconds of
-    the pass, notes."""
+    the pass, notes, and the steps behind each layer, None where nothing was done."""
 
     logits: np.ndarray
     states: list[TokenState]
     layout: TokenLayout
     seconds: float
     notes: tuple[str, ...]
+    steps: list[Step | None]
 
 
 class NetworkSubject:
@@ -78,7 +82,7 @@ class NetworkSubject:
     def answer(self, given, rule: Rule | None = None, plan=None, settings=None, rng=None) -> Answered:
         """What the network says with the tokens that a rule leaves."""
         run = self.opened.network.run(given, rule, plan, settings, rng)
-        return Answered(logits_of_answer(run), run.states, run.layout, run.seconds, run.notes)
+        return Answered(logits_of_answer(run), run.states, run.layout, run.seconds, run.notes, run.steps)
 
 
 class RowSubject:
@@ -120,16 +124,18 @@ class RowSubject:
     def answer(
         self, given: TokenDump, rule: Rule | None = None, plan=None, settings=None, rng=None
     ) -> Answered:
-        """The mean of the tokens that are left, weighed by their size; nothing is timed."""
+        """The mean of what the free tokens that are left have become, weighed by their size; nothing is timed."""
         x, free = given.recorded["hidden"][0], given.layout.free
-        if rule is None:
-            states, notes = [TokenState.start(given.layout.present)] * (LAYERS + 1), ()
-        else:
+        states, steps, notes = [TokenState.start(given.layout.present)] * (LAYERS + 1), [None] * LAYERS, ()
+        if rule is not None:
             found = simulate(given, rule, plan, settings, rng)
-            states, notes = found.states, found.notes
-        inside = (states[-1].owner >= 0) & free
-        mean = (x * inside[:, :, None]).sum(axis=1) / np.maximum(inside.sum(axis=1), 1)[:, None]
-        return Answered(mean, states, given.layout, float("nan"), notes)
+            states, steps, notes = found.states, found.steps, found.notes
+        if rule is not None and rule.merges:
+            notes = (*notes, MERGING)
+        left = states[-1]
+        size = np.where(np.take_along_axis(free, np.maximum(left.at, 0), axis=1), left.size, 0.0)[:, :, None]
+        mean = (carried(x, states, steps) * size).sum(axis=1) / np.maximum(size.sum(axis=1), 1)
+        return Answered(mean, states, given.layout, float("nan"), notes, steps)
 
 
 def subject(

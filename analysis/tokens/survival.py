@@ -5,33 +5,39 @@ grid; a tenth of a text) would have a hypergeometric number,
 
     mean m K / N,    variance m (K / N) (1 - K / N) (N - m) / (N - 1)
 
-and z is what there is more, summed over samples, over the root of the summed variances.
+and z is what there is more, summed over samples, over the root of the summed variances. How likely that is by chance is
+told exactly, of the sum of such numbers: a few samples of which little is left are skewed, and their z goes far.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import gammaln, ndtr, ndtri
 
+from analysis.compute.statistics.sample_groups import share_interval
 from analysis.tokens.state import GONE, TokenState, grouped_sums
 from analysis.tokens.view import TokenLayout
 
-PARTS = 10  # of a text
+PARTS, MANY, LEAST = 10, 100_000, 1e-12  # of a text; tokens up to which chance is exact; rounding of it
 
 
 @dataclass(frozen=True)
 class Survival:
     """Of m lines called `names` (m,) and n samples: `kept`, `there` (n, m) free tokens left and at the beginning,
-    `expected` and `variance` (n, m) of those kept at random."""
+    `expected` and `variance` (n, m) of those kept at random; `free`, `left` (n,) free tokens on all lines, and how many
+    of them are left."""
 
     names: tuple[str, ...]
     kept: np.ndarray
     there: np.ndarray
     expected: np.ndarray
     variance: np.ndarray
+    free: np.ndarray
+    left: np.ndarray
 
     @property
     def z(self) -> np.ndarray:
@@ -44,9 +50,19 @@ class Survival:
         """Whether chance could have decided otherwise anywhere."""
         return bool((self.variance > 0).any())
 
+    @functools.cached_property
+    def p(self) -> np.ndarray:
+        """(m,) two-sided, of as many tokens kept at random."""
+        return np.array([_two_sided(*(x.astype(int) for x in (self.free, self.there[:, i], self.left, self.kept[:, i])))
+                         for i in range(len(self.names))])  # fmt: skip
+
+    def beyond(self, tests: int | None = None) -> np.ndarray:
+        """(m,) bool: lines that random keep would show on none of `tests` lines (of these) in 95 % (Bonferroni)."""
+        return self.p * (tests or len(self.names)) < 0.05
+
     @property
     def bound(self) -> float:
-        """|z| that no line passes in 95 % of random keeps at most (Bonferroni)."""
+        """|z| that no line of many tokens passes in 95 % of random keeps (Bonferroni)."""
         return float(-ndtri(0.025 / max(len(self.names), 1)))
 
 
@@ -65,13 +81,63 @@ def survival(layout: TokenLayout, state: TokenState) -> Survival:
     n, k = free.sum(axis=1)[:, None].astype(float), alone.sum(axis=1)[:, None].astype(float)
     share = k / np.maximum(n, 1)
     variance = there * share * (1 - share) * (n - there) / np.maximum(n - 1, 1)
-    return Survival(names, kept, there, there * share, variance)
+    return Survival(names, kept, there, there * share, variance, n[:, 0], k[:, 0])
+
+
+def _two_sided(free: np.ndarray, there: np.ndarray, left: np.ndarray, kept: np.ndarray) -> float:
+    """Chance of a sum as far out as that of `kept` (n,), of hypergeometric numbers: of `free` tokens `there` are on the
+    line and `left` are kept. By the product of their characteristic functions; normal above MANY."""
+    total, found = int(np.minimum(there, left).sum()), int(kept.sum())
+    if total > MANY:
+        mean, spread = (
+            there * left / free,
+            there * left * (free - left) * (free - there) / (free**2 * (free - 1.0)),
+        )
+        return float(2 * ndtr(-abs(found - mean.sum()) / np.sqrt(spread.sum())))
+    wave, cases = np.ones(total // 2 + 1, complex), np.stack([free, there, left])
+    for (n, m, k), many in _cases(cases):
+        i = np.arange(max(0, m + k - n), min(m, k) + 1)
+        chance = np.zeros(total + 1)
+        chance[i] = np.exp(log_choose(m, i) + log_choose(n - m, k - i) - log_choose(n, k))
+        wave = wave * np.fft.rfft(chance) ** many
+    chance = np.maximum(np.fft.irfft(wave, total + 1), 0)
+    return float(min(1.0, 2 * min(chance[: found + 1].sum(), chance[found:].sum()) + LEAST))
+
+
+def _cases(cases: np.ndarray):
+    """Different columns of three numbers, and how many there are of each."""
+    columns, many = np.unique(cases, axis=1, return_counts=True)
+    return list(zip(columns.T.tolist(), many.tolist(), strict=True))
+
+
+def log_choose(n, k):
+    """Logarithm of the number of k of n things."""
+    return gammaln(n + 1.0) - gammaln(np.asarray(k) + 1.0) - gammaln(n - np.asarray(k) + 1.0)
+
+
+def worst_line(where: Survival) -> tuple[int, dict]:
+    """(the line of the largest |z|, what an `Estimate` says of the share that is left there): interval and null are
+    such that they hold for the line that strays most, whichever that is."""
+    at = int(np.abs(where.z).argmax())
+    has = where.there[:, at] > 0
+    if not has.any():
+        return at, {"value": 0.0, **share_interval(np.zeros(1), where.bound), "null": 0.0, "n": 1}
+    there = where.there[has, at]
+    rate, usual = where.kept[has, at] / there, where.expected[has, at] / there
+    half = where.bound * float(np.sqrt((where.variance[has, at] / there**2).sum())) / len(rate)
+    middle, ends = float(usual.mean()), share_interval(rate, where.bound)
+    return at, ends | {
+        "value": float(rate.mean()), "null": middle, "null_low": max(middle - half, 0.0),
+        "null_high": min(middle + half, 1.0), "null_method": "as many tokens kept at random, the line that strays most",
+        "interval": f"{ends['interval']}, all {len(where.names)} lines at once", "n": len(rate),
+        "estimator": "mean over samples, line of the largest |z|", "unit": "share of tokens",
+    }  # fmt: skip
 
 
 def together(parts: Sequence[Survival]) -> Survival:
     """Several groups of samples of one layout as one."""
     return Survival(parts[0].names, *(np.concatenate([getattr(p, f) for p in parts])
-                                      for f in ("kept", "there", "expected", "variance")))  # fmt: skip
+                                      for f in ("kept", "there", "expected", "variance", "free", "left")))  # fmt: skip
 
 
 def _lines(layout: TokenLayout) -> tuple[tuple[str, ...], list[np.ndarray]]:

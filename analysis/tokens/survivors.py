@@ -14,10 +14,9 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from scipy.special import gammaln
 
 from analysis.tokens.state import TokenState
-from analysis.tokens.survival import left_alone
+from analysis.tokens.survival import left_alone, log_choose
 
 STANDING, ALONE = "tokens with a place of their own", "tokens with nothing merged into them"
 COUNTED = (STANDING, ALONE)
@@ -37,14 +36,21 @@ def jaccard(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(either > 0, both / np.maximum(either, 1), 1.0)
 
 
-@functools.lru_cache(maxsize=100_000)
 def chance_jaccard(tokens: int, a: int, b: int) -> float:
     """Mean Jaccard of two sets of a and b out of so many tokens, one of them at random."""
+    return _moments(tokens, a, b)[0]
+
+
+@functools.lru_cache(maxsize=100_000)
+def _moments(tokens: int, a: int, b: int) -> tuple[float, float]:
+    """Mean and variance of it."""
     if a + b == 0:
-        return 1.0
+        return 1.0, 0.0
     i = np.arange(max(0, a + b - tokens), min(a, b) + 1)
-    log = _choose(a, i) + _choose(tokens - a, b - i) - _choose(tokens, b)
-    return float((np.exp(log) * i / (a + b - i)).sum())
+    log = log_choose(a, i) + log_choose(tokens - a, b - i) - log_choose(tokens, b)
+    chance, value = np.exp(log), i / (a + b - i)
+    mean = float((chance * value).sum())
+    return mean, float((chance * np.square(value - mean)).sum())
 
 
 def chance_jaccards(free: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -53,5 +59,7 @@ def chance_jaccards(free: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarra
                      for n, p, q in zip(free.sum(1), a.sum(1), b.sum(1), strict=True)])  # fmt: skip
 
 
-def _choose(n, k):
-    return gammaln(n + 1.0) - gammaln(np.asarray(k) + 1.0) - gammaln(n - np.asarray(k) + 1.0)
+def chance_variances(free: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(B,) how the index of such sets varies."""
+    return np.array([_moments(int(n), int(p), int(q))[1]
+                     for n, p, q in zip(free.sum(1), a.sum(1), b.sum(1), strict=True)])  # fmt: skip

@@ -8,7 +8,8 @@ Every rule runs on one dump of the network with its own spread over the layers. 
 cell with m cells around it is bare with probability C(N - m, k) / C(N, k) and any box has recall k / N, exactly; the
 hole of random keep is drawn once for each sample, with as many kept.
 
-Interval: Student's t over samples. A grid with stride 3 leaves no cell bare and holes of side 2.
+Interval: Wilson's, samples as draws, with as many as shares vary like; of a box over samples with a token in it. A
+grid with stride 3 leaves no cell bare and holes of side 2.
 
 When it lies: a hole is harmless where nothing is to be seen (a digit's ground), and a rule that goes by content has
 holes there by design: the box tells of the place that matters. One box stands for all samples, wherever their objects
@@ -28,7 +29,8 @@ from math import comb
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.compute.statistics.sample_groups import share_interval
+from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.coverage import bare, boxes_of, cells_of, chance_bare, hole
@@ -126,8 +128,9 @@ def _of_batch(ran: Ran, params: CoverageHolesParams, rng: np.random.Generator) -
     kept = survivors_of(state, layout.free)
     if params.counted == INSIDE:
         kept = (state.owner >= 0) & layout.free
-    left, counts = cells.of(kept), kept.sum(axis=1)
-    order = np.where(layout.free, rng.random(layout.free.shape), np.inf).argsort(axis=1).argsort(axis=1)
+    placed = layout.free & (cells.place >= 0)
+    left, counts = cells.of(kept), (kept & placed).sum(axis=1)
+    order = np.where(placed, rng.random(placed.shape), np.inf).argsort(axis=1).argsort(axis=1)
     drawn = cells.of(order < counts[:, None])
     out = {
         HOLE: np.stack([hole(cells.there, left), hole(cells.there, drawn)]).astype(float),
@@ -135,16 +138,16 @@ def _of_batch(ran: Ran, params: CoverageHolesParams, rng: np.random.Generator) -
     }
     box = boxes_of(params.box, *cells.there.shape[2:])
     if box is not None:
-        inside = cells.there & box
-        total = np.maximum(inside.sum(axis=(1, 2, 3)), 1)
-        found = (left & box).sum(axis=(1, 2, 3)) / total
-        out[RECALL] = np.stack([found, counts / np.maximum(layout.free.sum(axis=1), 1)])
+        total = (cells.there & box).sum(axis=(1, 2, 3))
+        found = (left & box).sum(axis=(1, 2, 3)) / np.maximum(total, 1)
+        chance = counts / np.maximum(placed.sum(axis=1), 1)
+        out[RECALL] = np.where(total > 0, np.stack([found, chance]), np.nan)  # nothing to be recalled
     return out
 
 
 def _table(found, params: CoverageHolesParams, notes, d: int) -> Table:
     def column(measure: str, k: int) -> np.ndarray:
-        return np.array([x[measure][k].mean() for x in found.values()])
+        return np.array([known(x[measure])[k].mean() for x in found.values()])
 
     has_box = all(RECALL in x for x in found.values())
     columns = {
@@ -166,8 +169,17 @@ def _table(found, params: CoverageHolesParams, notes, d: int) -> Table:
     )  # fmt: skip
 
 
+def known(values: np.ndarray) -> np.ndarray:
+    """(2, m) those of the samples that have a token in the box. Raises NotEnoughData where none has."""
+    found = values[:, np.isfinite(values[0])]
+    if not found.shape[1]:
+        raise NotEnoughData("a box in which no sample has a token", "a box with tokens in it")
+    return found
+
+
 def _estimate(name: str, values: np.ndarray, d: int, null: str) -> Estimate:
-    return Estimate(name, float(values[0].mean()), **mean_interval(values[0], 0.0, 1.0), null=float(values[1].mean()),
+    values = known(values)
+    return Estimate(name, float(values[0].mean()), **share_interval(values[0]), null=float(values[1].mean()),
                     null_method=null, n=values.shape[1], d=d, estimator="mean over samples")  # fmt: skip
 
 

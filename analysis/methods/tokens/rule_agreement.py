@@ -7,7 +7,8 @@ network with its own spread over the layers, until the same share of the free to
 
 Interval: Student's t over samples. Null: sets of these sizes of which one is drawn at random; the mean of J is then a
 sum over the hypergeometric distribution, exact. A pair stands out where the mean of J minus that null is not zero, by
-Student's t with a false-discovery rate of 5 % over all pairs.
+Student's t with a false-discovery rate of 5 % over all pairs; its error is that over samples, and no less than chance
+would have.
 
 When it lies: rules agree where the data leave no choice (a digit on an empty ground), which says nothing about the
 rules: read it beside survival by place. A merging rule names a merged token by one of those inside it, so which of two
@@ -50,6 +51,7 @@ from analysis.tokens.survivors import (
     COUNTED_HELP,
     STANDING,
     chance_jaccards,
+    chance_variances,
     jaccard,
     survivors_of,
 )
@@ -113,26 +115,27 @@ def rule_agreement(
     return _matrix(chosen, found, params, notes, tap.shape[1])
 
 
-def _of_pair(batches, one: str, other: str) -> tuple[np.ndarray, np.ndarray]:
-    """((n,) Jaccard index, (n,) its null)."""
-    values, chance = [], []
+def _of_pair(batches, one: str, other: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """((n,) Jaccard index, (n,) its null, (n,) the variance of that)."""
+    values, chance, variance = [], [], []
     for batch in batches:
         (free, a), (_, b) = batch[one], batch[other]
         values.append(jaccard(a, b))
         chance.append(chance_jaccards(free, a, b))
-    return np.concatenate(values), np.concatenate(chance)
+        variance.append(chance_variances(free, a, b))
+    return np.concatenate(values), np.concatenate(chance), np.concatenate(variance)
 
 
 def _matrix(chosen, found, params, notes, d: int) -> Matrix:
     names = [one.title for one in chosen]
     at = {one.id: i for i, one in enumerate(chosen)}
     values, null, low, high, p = (np.eye(len(chosen)) for _ in range(5))
-    for (one, other), (j, chance) in found.items():
+    for (one, other), (j, chance, variance) in found.items():
         cells = ([at[one], at[other]], [at[other], at[one]])
         ends = mean_interval(j, 0.0, 1.0)
         values[cells], null[cells] = j.mean(), chance.mean()
         low[cells], high[cells] = ends.get("low", j.mean()), ends.get("high", j.mean())
-        p[cells] = _p(j - chance)
+        p[cells] = _p(j - chance, variance)
     upper = np.triu_indices(len(chosen), 1)
     q = np.ones_like(p)
     q[upper] = benjamini_hochberg(p[upper])
@@ -147,9 +150,10 @@ def _matrix(chosen, found, params, notes, d: int) -> Matrix:
     )  # fmt: skip
 
 
-def _p(more: np.ndarray) -> float:
-    """Two-sided p of a mean of zero."""
-    error = float(more.std(ddof=1)) / np.sqrt(len(more))
+def _p(more: np.ndarray, variance: np.ndarray) -> float:
+    """Two-sided p of a mean of zero. What varies less over samples than chance would is taken to vary like it: a few
+    samples are alike by chance easily."""
+    error = float(np.sqrt(max(more.var(ddof=1), variance.mean()) / len(more)))
     if error <= 1e-12:
         return 0.0 if abs(more.mean()) > 1e-9 else 1.0
     return float(2 * stdtr(len(more) - 1, -abs(more.mean()) / error))
@@ -179,7 +183,7 @@ def _estimates(chosen, found, d: int) -> tuple[Estimate, ...]:
 def _reading(chosen, found, sure, told) -> str:
     title = {one.id: one.title for one in chosen}
     best = max(found, key=lambda pair: found[pair][0].mean())
-    j, chance = (x.mean() for x in found[best])
+    j, chance = (x.mean() for x in found[best][:2])
     beyond = int(np.triu(sure, 1).sum())
     return (
         f"Two rules share {told[0].value:.2f} of their survivors on average, and would by chance share "

@@ -104,8 +104,9 @@ def shift_stability(
             progress(0.1 + 0.85 * done, one.title)
             if one.id not in said.refused:
                 try:
-                    values = _of_rule(before, after, went, one, share, [seed, k, part.start])
+                    values, *told = _of_rule(before, after, went, one, share, [seed, k, part.start])
                     found.setdefault((one.id, share), []).append(values)
+                    said.ran(one, share, *told)
                 except InputError as error:
                     said.refused[one.id] = f"{one.title} is left out: {str(error).split('. ')[0]}."
     chosen = allowed_rules(chosen, said)
@@ -129,16 +130,18 @@ def _pairs(who, chosen, params) -> Iterator[tuple[slice, TokenDump, TokenDump, n
         yield part, *(TokenDump(run.layout, run.recorded) for run in runs), None
 
 
-def _of_rule(before: TokenDump, after: TokenDump, went, one, share: float, seed: list[int]) -> np.ndarray:
-    """(2, B) the Jaccard index, and its null. Draws of the two runs differ, so that chance has its null."""
+def _of_rule(before: TokenDump, after: TokenDump, went, one, share: float, seed: list[int]):
+    """((2, B) the Jaccard index and its null, free tokens, those left before, what the rule says). Draws of the two
+    runs differ, so that chance has its null."""
     plan, free = plan_of(one, share, before.layers), before.layout.free
-    left = []
+    left, notes = [], []
     for k, dump in enumerate((before, after)):
         run = simulate(dump, one, plan, None, np.random.default_rng([*seed, k]))
         left.append(survivors_of(run.states[-1], free))
+        notes += run.notes
     a, b = left
     b = b if went is None else np.take_along_axis(b, went, axis=1)
-    return np.stack([jaccard(a, b), chance_jaccards(free, a, b)])
+    return np.stack([jaccard(a, b), chance_jaccards(free, a, b)]), free, a, notes
 
 
 def _curve(who, chosen, made, params: ShiftStabilityParams, notes, d: int) -> Curve:

@@ -1,7 +1,7 @@
 """What goes wrong when tokens are dropped or merged? A rule is run, and known faults are looked for one by one.
 
     position bias      tokens left alone by row, column or tenth, against as many kept at random: z of the worst line,
-                       variance hypergeometric, a fault beyond what 5 % of random keeps reach anywhere
+                       told where 5 % of random keeps at most reach it anywhere (hypergeometric, exact)
     first-token sink   share of attention, and of the rule's score, on the first token; uniform attention beside it
     class token lost   class tokens that are gone or have others in them
     duplicates         equal tokens left apart while others were merged
@@ -13,7 +13,7 @@
 In the network of the tap the rule is applied and tokens are really removed. Where that cannot be run, the rows of the
 tap stand for tokens (`analysis.tokens.tap_dump`), and what only a run can show is said to be not seen.
 
-Interval of survival: Wilson's, samples as draws. Null: random keep of as many tokens.
+Interval of survival: Wilson's, samples as draws, all lines at once. Null: random keep of as many tokens.
 
 When it lies: data differ by place, too (a digit stands in the middle): bias against random keep is not yet the rule's
 fault, compare rules; a rule by design may do what is called a fault here (EViT adds up); equal tokens are rare where
@@ -33,7 +33,6 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import share_interval
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.dump import TokenDump, needed, simulate
@@ -44,7 +43,7 @@ from analysis.tokens.rule_settings import SETTINGS_HELP, rule_with
 from analysis.tokens.rules.received_attention import uniform_attention
 from analysis.tokens.schedule import schedule
 from analysis.tokens.subject import subject
-from analysis.tokens.survival import Survival, survival, together
+from analysis.tokens.survival import Survival, survival, together, worst_line
 from analysis.tokens.tap_dump import RUN
 from analysis.tokens.view import CLASS, PATCH, TokenLayout
 
@@ -146,15 +145,8 @@ def _table(found, where: Survival, one, notes, d: int) -> Table:
 
 
 def _estimate(where: Survival, d: int) -> Estimate:
-    at = int(np.abs(where.z).argmax())
-    has = where.there[:, at] > 0
-    rate, usual = (x[has, at] / where.there[has, at] for x in (where.kept, where.expected))
-    if not has.any():
-        rate = usual = np.zeros(1)
-    return Estimate(
-        f"tokens left alone in {where.names[at]}", float(rate.mean()), **share_interval(rate), null=float(usual.mean()),
-        null_method="as many tokens kept at random", n=max(int(has.sum()), 1), d=d, estimator="mean over samples",
-    )  # fmt: skip
+    at, told = worst_line(where)
+    return Estimate(f"tokens left alone in {where.names[at]}", d=d, **told)
 
 
 def _cost(shapes, params: TokenFaultsParams) -> Cost:

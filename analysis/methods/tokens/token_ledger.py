@@ -8,8 +8,9 @@ t_l tokens at the attention of layer l and t'_l at its MLP. The network then ans
 Measured: the share of samples with the same answer, with the right one, the cosine between the outputs, or the
 Kullback-Leibler divergence from the full answer.
 
-Interval: over samples, Wilson's for shares and Student's for means. Null: as many tokens removed at the same places,
-but at random; the estimates tell what each rule gains over that, paired by sample.
+Interval: over samples, Wilson's for shares (Newcombe's for their differences) and Student's for means. Null: as many
+tokens removed at the same places, but at random, drawn anew for every batch of samples; the estimates tell what each
+rule gains over that, paired by sample.
 
 When it lies: rules with trained scores run on stand-ins (said); multiply-adds are not seconds; a rule that removes late
 keeps more and saves less, which equal cost accounts for and equal token counts would not; samples of one class, or ones
@@ -22,19 +23,20 @@ References: of the rules, in their own files.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.statistics.paired_gain import paired_interval
 from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.errors import InputError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.chance import chance_of
 from analysis.tokens.ledger import COSINE, MEASURES, NATS, RIGHT, SAME, spend
 from analysis.tokens.over_samples import RULES_HELP, asked_rules, count_of, handful_note
-from analysis.tokens.rule import Rule, rule
 from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
 
 OPENING = 6.0
@@ -94,15 +96,9 @@ def token_ledger(
     return _curve(who, chosen, spent, measure, tap, (*notes, *told, *said, *handful_note(params.rules)))
 
 
-def chance_of(one: Rule) -> Rule:
-    """Tokens at random in the places of a rule, with its limits: exactly as many multiply-adds."""
-    chance = rule("random")
-    return replace(chance, id=f"random {one.place} {one.schedule} {one.most}", place=one.place, schedule=one.schedule,
-                   most=one.most)  # fmt: skip
-
-
 def _measure(who, asked: str) -> tuple[str, tuple[str, ...]]:
-    if asked == RIGHT and (who.labels is None or not who.classifies):
+    unlabelled = who.labels is None or not (np.asarray(who.labels) >= 0).any()
+    if asked == RIGHT and (unlabelled or not who.classifies):
         return (SAME if who.classifies else COSINE), ("There are no labels that answers could be right by.",)
     if asked in (SAME, NATS) and not who.classifies:
         return COSINE, (f"Outputs are no classes: the cosine is told instead of '{asked}'.",)
@@ -135,18 +131,24 @@ def _estimates(who, chosen, spent, measure: str, d: int) -> tuple[Estimate, ...]
     sign = -1.0 if measure == NATS else 1.0
     found = []
     for one in chosen:
-        gain = sign * (spent[one.id, TOLD].values[measure] - spent[chance_of(one).id, TOLD].values[measure])
-        gain = gain[np.isfinite(gain)]
+        with_rule, chance = (spent[r.id, TOLD].values[measure] for r in (one, chance_of(one)))
+        known = np.isfinite(with_rule - chance)
+        gain = sign * (with_rule - chance)[known]
         found.append(Estimate(
-            f"{one.title} over random at {TOLD:.0%}", float(gain.mean()), **_ends(gain), null=0.0, n=len(gain), d=d,
+            f"{one.title} over random at {TOLD:.0%}", float(gain.mean()), null=0.0,
+            **_ends(gain, chance[known], measure), n=len(gain), d=d,
             null_method="as many tokens at random in the same places", unit=UNITS[measure],
             estimator=f"difference in {measure}, paired by sample",
         ))  # fmt: skip
     return tuple(found)
 
 
-def _ends(gain: np.ndarray) -> dict:
-    """Student's interval; of one sample the number alone."""
+def _ends(gain: np.ndarray, chance: np.ndarray, measure: str) -> dict:
+    """Of shares Newcombe's paired interval, which has a width where no answer differs; else Student's; of one sample
+    the number alone."""
+    if measure in (SAME, RIGHT):
+        low, high = paired_interval(chance == 1, chance + gain == 1)
+        return {"low": low, "high": high, "interval": "Newcombe's, paired by sample"}
     return mean_interval(gain) or {
         "low": float(gain[0]), "high": float(gain[0]), "interval": "one sample: none"
     }  # fmt: skip

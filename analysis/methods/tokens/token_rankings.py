@@ -7,7 +7,8 @@ token; in text the last), or what a token is read by all that can read it, mean 
 removed are left out. Where layers agree, one ranking made early can be kept for all.
 
 Nulls: rankings that have nothing to do with each other: mean 0, standard deviation √(2 (2 n + 5) / (9 n (n - 1))) for a
-sample of n tokens, by the root of the number of samples for the mean. And by place: the ranking of the other layer in
+sample of n tokens, by the root of the number of samples for the mean; 95 % of the time all pairs of layers together lie
+inside the band that is told (Šidák). And by place: the ranking of the other layer in
 another sample (the next one), at the same places, which is alike where only the place of a token counts. Interval:
 Student's t over samples.
 
@@ -26,10 +27,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.statistics.multiple_testing import simultaneous_z
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Matrix
@@ -124,7 +126,7 @@ def _of_rows(dump: TokenDump) -> tuple[tuple[str, ...], np.ndarray]:
 
 def _matrix(tau: np.ndarray, place: np.ndarray, spread: float, names, notes, params, d: int) -> Matrix:
     n, size = len(tau), tau.shape[1]
-    reach = float(-ndtri(0.025)) * spread
+    reach = simultaneous_z(max(size * (size - 1) // 2, 1)) * spread
     mean = tau.mean(axis=0)
     half = stdtrit(n - 1, 0.975) * tau.std(axis=0, ddof=1) / np.sqrt(n)
     off = ~np.eye(size, dtype=bool)
@@ -185,14 +187,14 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("graded rows: read by their mean, and length", 1.0, float(one.values[0, 2]), 0.1),
         CheckLine("a ranking turned around", -1.0, float(turned), 1e-12),
         CheckLine("200 pairs of independent rankings", 0.0, float(apart), 3 * chance_spread(12) / 200**0.5),
-        CheckLine("chance of 50 samples of 12 tokens", 1.96 * chance_spread(12) / 50**0.5,
+        CheckLine("chance of 6 pairs in 50 samples of 12 tokens", 2.631 * chance_spread(12) / 50**0.5,
                   float(one.null_band[1]), 1e-3),
     )  # fmt: skip
 
 
 METHODS = (
     Method(
-        id="token_rankings", family="tokens", title="Do layers rank tokens alike", version=2, function=token_rankings,
+        id="token_rankings", family="tokens", title="Do layers rank tokens alike", version=3, function=token_rankings,
         summary="Kendall's τ between the rankings of tokens in every two layers, beside chance.",
         params=TokenRankingsParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="any rising change of the scores of a layer; the order of tokens",

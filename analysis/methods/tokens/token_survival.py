@@ -7,8 +7,8 @@ Of N free tokens of a sample a rule leaves K as they were. Kept at random, a lin
 and z is what there is more, summed over samples, over the root of the summed variances. Every rule runs on one dump of
 the network with its own spread over the layers; random keep is a line of its own, to see what chance looks like.
 
-Interval of a rate: Wilson's, samples as draws. Null: the hypergeometric distribution above, exact; a cell stands out
-where |z| is beyond what 5 % of random keeps reach on any line of a rule.
+Interval of a rate: Wilson's, samples as draws, all lines of a rule at once. Null: the sum of the hypergeometric numbers
+above, exact; a cell stands out where 5 % of random keeps at most would show one like it on any line of any rule.
 
 When it lies: data differ by place, too (a digit stands in the middle): a bias against random keep is not yet the rule's
 fault; compare rules on the same data, or give it shifted data. z grows with the root of the number of samples: a small
@@ -25,9 +25,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.statistics.sample_groups import share_interval
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.over_samples import (
@@ -41,7 +41,7 @@ from analysis.tokens.over_samples import (
     run_rules,
 )
 from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
-from analysis.tokens.survival import Survival, survival, together
+from analysis.tokens.survival import Survival, survival, together, worst_line
 
 Z, MORE = "standard deviations beyond random keep", "survival rate beyond random keep"
 
@@ -103,14 +103,16 @@ def _matrix(found: dict[str, Survival], params: TokenSurvivalParams, notes, d: i
     z = np.stack([s.z for s in found.values()])
     more = np.stack([_rate(s.kept, s) - _rate(s.expected, s) for s in found.values()])
     values = z if params.drawn == Z else more
-    bound = first.bound
+    tests = len(first.names) * len(found)
+    beyond = np.stack([s.beyond(tests) for s in found.values()])
+    bound = float(-ndtri(0.025 / max(tests, 1)))
     return Matrix(
         title=f"Where do tokens survive? {params.share:.0%} of them left", values=values, row_names=tuple(found),
         column_names=first.names, value_name=params.drawn, diverging=True, null=np.zeros_like(values),
-        null_band=(-bound, bound) if params.drawn == Z else None, significant=np.abs(z) > bound,
+        null_band=(-bound, bound) if params.drawn == Z else None, significant=beyond,
         few=np.stack([s.variance.sum(axis=0) <= 0 for s in found.values()]),
         few_means="chance had no choice: all or none of these tokens are left alone",
-        estimates=tuple(_estimate(name, s, d) for name, s in found.items()), reading=_reading(found, bound),
+        estimates=tuple(_estimate(name, s, d) for name, s in found.items()), reading=_reading(found, tests),
         caveats=notes,
     )  # fmt: skip
 
@@ -121,25 +123,17 @@ def _rate(kept: np.ndarray, where: Survival) -> np.ndarray:
 
 
 def _estimate(name: str, where: Survival, d: int) -> Estimate:
-    at = int(np.abs(where.z).argmax())
-    has = where.there[:, at] > 0
-    rate, usual = (x[has, at] / where.there[has, at] for x in (where.kept, where.expected))
-    if not has.any():
-        rate = usual = np.zeros(1)
-    return Estimate(
-        f"{name}: tokens left in {where.names[at]}", float(rate.mean()), **share_interval(rate),
-        null=float(usual.mean()), null_method="as many tokens kept at random", n=max(int(has.sum()), 1), d=d,
-        estimator="mean over samples, line of the largest |z|", unit="share of tokens",
-    )  # fmt: skip
+    at, told = worst_line(where)
+    return Estimate(f"{name}: tokens left in {where.names[at]}", d=d, **told)
 
 
-def _reading(found: dict[str, Survival], bound: float) -> str:
-    biased = {name: s for name, s in found.items() if np.abs(s.z).max(initial=0) > bound}
+def _reading(found: dict[str, Survival], tests: int) -> str:
+    biased = {name: s for name, s in found.items() if s.beyond(tests).any()}
     if not biased:
-        return "No rule leaves more tokens in some places than random keep would."
+        return f"No rule leaves more tokens in some places than random keep would ({tests} lines looked at together)."
     worst = max(biased, key=lambda name: np.abs(biased[name].z).max())
     where = biased[worst]
-    at = int(np.abs(where.z).argmax())
+    at = int(np.where(where.beyond(tests), np.abs(where.z), 0).argmax())
     return (
         f"{len(biased)} of {len(found)} rules leave tokens in some places more than random keep would; most of all "
         f"{worst}, {_rate(where.kept, where)[at]:.0%} in {where.names[at]} instead of "

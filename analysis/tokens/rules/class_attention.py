@@ -2,8 +2,9 @@
 
     a_i = mean over heads of softmax(q_class k_i / √d)
 
-Of t free tokens the ⌈ρ t⌉ of largest a_i stay. EViT puts Σ a_i x_i over all others in one token that stays: a sum with
-the attention as weights, not a mean, so that it is shorter than the tokens it is made of.
+Of t free tokens the k of largest a_i stay. EViT puts Σ a_i x_i over all others in one token that stays: a sum with the
+attention as weights, not a mean, so that it is shorter than the tokens it is made of. The paper keeps ⌈ρ t⌉ and that
+token beside them; here it is one of the k, the plan's number, so that rules of one cost are compared.
 
 Reference: Y. Liang, C. Ge, Z. Tong, Y. Song, J. Wang & P. Xie (2022), "Not all patches are what you need: expediting
 vision transformers via token reorganizations".

@@ -1,0 +1,22 @@
+"""What a rule is compared with: as many tokens at random, behind the same layers, at the same place in a block."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from analysis.tokens.rule import Rule, rule
+from analysis.tokens.rules.baselines import at_random
+
+
+def chance_of(one: Rule) -> Rule:
+    """Tokens at random in the places of a rule, with its limits: exactly as many multiply-adds. Of a rule that finds
+    its own number, as many as it would take of the tokens that are there."""
+    chance = replace(rule("random"), place=one.place, schedule=one.schedule, most=one.most)
+    if not one.own_count:
+        return replace(chance, id=f"random {one.place} {one.schedule} {one.most}")
+
+    def decide(view, remove, settings, rng):
+        step = one.decide(view, remove, one.settings(), rng)
+        return at_random(view, (view.state.valid & ~step.kept).sum(axis=1), settings, rng)
+
+    return replace(chance, id=f"random as {one.id}", decide=decide, needs=one.needs, own_count=True)
