@@ -45,9 +45,10 @@ class Frames:
         middle = np.concatenate([c[layer] for c in self.x]).mean(axis=0)
         others = [c[layer][lab == query] for j, (c, lab) in enumerate(zip(self.x, self.labels, strict=True))
                   if j != clip or len(self.x) == 1]  # fmt: skip
-        own = np.concatenate(others)
+        own = np.concatenate(others) if others else np.zeros((0, 1))
         if not len(own):
-            return np.zeros(len(x))
+            raise NotFound(f"query {query!r} in another clip than {self.clip_names[clip]}",
+                           "one that two clips have, or a tap of queries given last")  # fmt: skip
         return _cosines(x - middle, own.mean(axis=0) - middle)
 
 
@@ -96,6 +97,10 @@ def frames_of(taps: Sequence[Activations], params, rng, progress: Progress) -> F
         kept.append(int(k))
     refuse_few(first.name, len(x), 1, "clip(s) of two frames that are finite in every layer")
     said += [note for r in readers for note in r.notes]
+    if len(chosen) < readers[0].n:
+        said.append(f"A random {len(chosen)} of {readers[0].n:,} clips were read.")
+    if len(x) < len(chosen):
+        said.append(f"{len(chosen) - len(x)} clip(s) without two frames that are finite in every layer left out.")
     text = _text(words, taps) if words is not None else {}
     if not text:
         said.append("No tap of queries was given last: a query is the mean of its frames in the other clips.")
@@ -143,6 +148,7 @@ def find(frames: Frames, draws: int, rng: np.random.Generator, progress: Progres
         q for q in np.unique(np.concatenate(frames.labels)) if q and (not frames.text or q in frames.text)
     ]
     queries, value, chance, by_clip = [], [], [], []
+    by = [rng.integers(len(label), size=draws) for label in frames.labels]
     for i, q in enumerate(names[:MOST_QUERIES]):
         progress(i / len(names), "turning moments")
         turns, which = [], []
@@ -154,7 +160,7 @@ def find(frames: Frames, draws: int, rng: np.random.Generator, progress: Progres
         if turns:
             queries.append(str(q))
             value.append(np.mean([t[0] for t in turns], axis=0))
-            chance.append(chance_means(turns, draws, rng))
+            chance.append(chance_means(turns, [by[c] for c in which]))
             by_clip.append({c: t[0] for c, t in zip(which, turns, strict=True)})
     if len(names) > MOST_QUERIES:
         frames.notes.append(f"The first {MOST_QUERIES} of {len(names)} queries.")

@@ -23,9 +23,7 @@ def turned(scores: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return np.stack([auroc(scores, np.roll(inside, s)) for s in range(len(inside))])
 
 
-def chance_means(turns: list[np.ndarray], draws: int, rng: np.random.Generator) -> np.ndarray:
-    """(draws, …) mean over clips of a turn of each, drawn at random; `turns` [(F_c, …)]."""
-    out = np.zeros((draws, *turns[0].shape[1:]))
-    for t in turns:
-        out += t[rng.integers(len(t), size=draws)]
-    return out / len(turns)
+def chance_means(turns: list[np.ndarray], by: list[np.ndarray]) -> np.ndarray:
+    """(draws, …) mean over clips of a turn of each; `turns` [(F_c, …)], `by` [(draws,)] how far each is turned. All
+    queries of a clip have to be turned together: where one is found in place of another they are not independent."""
+    return np.mean([t[s] for t, s in zip(turns, by, strict=True)], axis=0)
