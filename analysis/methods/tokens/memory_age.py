@@ -103,7 +103,9 @@ def _of_clip(clip: Clip, most: int, params, rng) -> tuple[np.ndarray, np.ndarray
 def _of_frame(clip: Clip, age, held, places, w, most: int, params) -> tuple[np.ndarray, np.ndarray]:
     out, numbers = np.zeros((3, 2 * most - 1)), np.zeros((2, 3))
     w = w / np.maximum(w.sum(axis=(1, 2), keepdims=True), 1e-300)
-    top = w >= w.max(axis=(1, 2), keepdims=True) * (1 - 1e-9)  # of equally strong reads all count, none is the first
+    top = w >= w.max(axis=(1, 2), keepdims=True) * (
+        1 - 1e-9
+    )  # of equally strong reads all count, none is the first
     hits = (top / top.sum(axis=(1, 2), keepdims=True)).sum(axis=2).mean(axis=0)
     alike = even(clip, held, params, places)
     out[0, most - 1 + age] = w.sum(axis=2).mean(axis=0)

@@ -100,7 +100,9 @@ def frames_of(taps: Sequence[Activations], params, rng, progress: Progress) -> F
     if len(chosen) < readers[0].n:
         said.append(f"A random {len(chosen)} of {readers[0].n:,} clips were read.")
     if len(x) < len(chosen):
-        said.append(f"{len(chosen) - len(x)} clip(s) without two frames that are finite in every layer left out.")
+        said.append(
+            f"{len(chosen) - len(x)} clip(s) without two frames that are finite in every layer left out."
+        )
     text = _text(words, taps) if words is not None else {}
     if not text:
         said.append("No tap of queries was given last: a query is the mean of its frames in the other clips.")
