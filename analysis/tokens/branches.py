@@ -14,8 +14,8 @@ DRAWS = 20  # exchanges of the null
 
 @dataclass(frozen=True)
 class Mix:
-    """α, half the width of its interval (NaN: none), `null`, the share `fits` of the variance of y that the mix explains
-    and the same by chance, `apart` |a - b|² over |a|² + |b|²."""
+    """α, half the width of its interval (NaN: none), `null`, the share `fits` of the variance of y that the mix
+    explains and the same by chance, `apart` |a - b|² over |a|² + |b|²."""
 
     alpha: float
     half: float

@@ -8,7 +8,6 @@ import numpy as np
 
 from analysis.compute.matching.point_assignment import dustbin_assignment, moved, mutual_matches, plane_motion
 
-
 REFITS = 1  # planes fitted to exchanged matches of each sample
 
 

@@ -10,8 +10,8 @@ another; of two labels where a column of identities is named. Severity 0 moves n
 where landmarks are (a bias that moves along with them) should fall more slowly than one that knows places only. Without
 a network the tokens themselves are moved on their grid, and all of them in order are the embedding.
 
-Intervals: Student's t over samples, or identities, of the cosine, Wilson of the share. Null: of the cosine that of strangers at the
-same severity, of TAR the FAR itself.
+Intervals: Student's t over samples, or identities, of the cosine, Wilson of the share. Null: of the cosine that of
+strangers at the same severity, of TAR the FAR itself.
 
 When it lies: repeated edges are content that no camera saw; cosines of uncentred embeddings are high for strangers,
 too: read the distance between line and null, or TAR; a copy is an easier pair than two photographs of one face; TAR at
@@ -160,7 +160,7 @@ def _of_network(tap, params, amounts, rng, progress):
 
 
 def verified(original: np.ndarray, moved: np.ndarray, who: np.ndarray, far: float):
-    """((n,) cosines of pairs, (n,) recognised or not, mean cosine of strangers, FAR that is reached, pairs of strangers)."""
+    """((n,) cosines of pairs, (n,) recognised or not, mean cosine of strangers, FAR that is reached, their pairs)."""
     a, b = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-300) for x in (original, moved))
     all_ = a @ b.T
     strangers = all_[who[:, None] != who[None, :]]

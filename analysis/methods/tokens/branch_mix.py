@@ -122,8 +122,8 @@ def _by_class(three, found, params, rng, notes: list[str]):
     if not parts:
         return [every], ("all samples",), "samples"
     if len(parts) < len(every_kind):
-        notes.append(f"{len(parts)} of {len(every_kind)} values of '{params.column or 'label'}' are drawn: those of three "
-                     f"samples and branches that differ, {MOST_CLASSES} at most.")  # fmt: skip
+        notes.append(f"{len(parts)} of {len(every_kind)} values of '{params.column or 'label'}' are drawn: those of "
+                     f"three samples and branches that differ, {MOST_CLASSES} at most.")  # fmt: skip
     return [p[0] for p in parts], tuple(p[1] for p in parts), params.column or "label"
 
 

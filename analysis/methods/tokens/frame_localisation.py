@@ -10,7 +10,8 @@ its width, m and m' the mean of all frames. A video that stands still gives flat
 
 Interval: jackknife over clips; Wilson's, clips as draws, where all say the same. Null: the moments
 of each clip turned in a circle by a random number of frames, which keeps their lengths and how alike neighbours are;
-for the best layer the best of all layers after each turn. All queries of a clip are turned together. Cells of the table
+for the best layer the best of all layers after each turn. All queries of a clip are turned together, and queries
+that are means of frames are made again of the frames then inside. Cells of the table
 count after Benjamini-Hochberg at 5 %.
 
 When it lies: a layer that is as wide as the text embedding need not share its space: deep inside CLIP it does not, and
@@ -143,7 +144,8 @@ def _table(frames: Frames, found: Found, estimates, best: int) -> Matrix:
                 f"chance {estimates[0].null:.2f}); the best layer of single queries is one of {different} layer(s), "
                 f"by chance of {usual:.1f}.",
         caveats=tuple(frames.notes), estimates=estimates, values=found.value, row_names=found.layers,
-        column_names=tuple(found.queries), value_name="AUROC", null=found.chance.mean(axis=0), significant=benjamini_hochberg(p.ravel()).reshape(p.shape) <= LEVEL,
+        column_names=tuple(found.queries), value_name="AUROC", null=found.chance.mean(axis=0),
+        significant=benjamini_hochberg(p.ravel()).reshape(p.shape) <= LEVEL,
         limits=(0.0, 1.0),
     )  # fmt: skip
 

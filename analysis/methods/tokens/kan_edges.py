@@ -9,8 +9,8 @@ up to a constant and that much.
 
 Null of R²: the same library on functions with the coefficients in random order, which are as smooth: of splines many
 look like some formula. Of idle edges, and of the entropy of shares: the same exchange; of the entropy of π weights
-drawn evenly from the simplex, Σ_{k=2..S} 1/k. Constant edges look like no formula. Intervals: of means over nodes (Student's
-t); of the loss by pruning a jackknife over groups of samples.
+drawn evenly from the simplex, Σ_{k=2..S} 1/k. Constant edges look like no formula. Intervals: of means over nodes
+(Student's t); of the loss by pruning a jackknife over groups of samples.
 
 When it lies: a formula that fits where the inputs are says nothing beyond; R² close to its null names nothing; edges
 with inputs that go together stand for each other, so that two weak ones may matter; SiLU and splines can cancel, and
@@ -178,7 +178,8 @@ def _estimates(found: Edges, own, draws, idle, formulas, reached, params, rng) -
     sure, varying = (fit > np.quantile(reached, 0.95)) & (names != CONSTANT), _varying(names, fit)
     tried = f"{by}, {min(TRIED, found.layer.inputs)} inputs each"
     return (
-        Estimate("selection entropy", float(entropy.mean()), **ends, **usual, unit="nats", estimator="mean over edges", **common),
+        Estimate("selection entropy", float(entropy.mean()), **ends, **usual, unit="nats",
+                 estimator="mean over edges", **common),
         Estimate("idle edges", float(still.mean()), **share_interval(still), **against(float(still.mean()), pruned),
                  null_method=by, estimator="share of the edges", **common),
         Estimate("lost without idle edges", value, **loss, null=0.0, null_method="edges that are constant",

@@ -135,7 +135,8 @@ def _map(clip, at, place, held, this, frame, chance, params, notes, tap) -> Toke
         reading=f"It reads {clip.frame_name(held[best])} ({_age(ages[best])}) most: {own[best].sum():.0%} of the mass, "
                 f"read alike {shared[best].sum():.0%}{spot}. The whole frame pays it "
                 f"{frame[1][:, best].sum(axis=1).mean():.0%}.",
-        caveats=tuple(said), estimates=_estimates(clip, held, this, frame, chance, (shared, alike), params, tap.shape[1]),
+        caveats=tuple(said),
+        estimates=_estimates(clip, held, this, frame, chance, (shared, alike), params, tap.shape[1]),
         samples=clip.samples[[at]] if flat else clip.samples[held], values=values.T if flat else values,
         value_name="times an even share", grid=None if flat else clip.grid,
         names=(clip.frame_name(at),) if flat else names,

@@ -13,7 +13,8 @@ the scores of those still there; a point's matches are lost with it. The share o
 with a random choice of as many points.
 
 Intervals: Wilson's of shares, samples as draws, Student's t of the rest. Nulls: a random partner among all points
-(exact), of a plane the matches exchanged and the plane fitted again, which four of them always follow; as many points at random (exact).
+(exact), of a plane the matches exchanged and the plane fitted again, which four of them always follow; as many
+points at random (exact).
 
 When it lies: the pooling of a network has trained scores and its own levels, these are attention alone; the plane is
 fitted to the very matches that it judges, so that a common error is taken for the motion; tokens on a grid are matched
@@ -141,7 +142,8 @@ def _estimates(taps, found, params) -> tuple[Estimate, ...]:
     out = [
         Estimate("right among matches", float(right.mean()), **share_interval(right), null=chance, null_method=how,
                  estimator="share, mean over samples", **facts),
-        Estimate("points with a right match", float(share.mean()), **share_interval(share), null=chances, null_method=how,
+        Estimate("points with a right match", float(share.mean()), **share_interval(share), null=chances,
+                 null_method=how,
                  estimator="share, mean over samples", **facts),
         Estimate("mass in the dustbin", float(np.mean([f.unmatched for f in found])), null=0.0,
                  **mean_interval(np.array([f.unmatched for f in found]), 0.0, 1.0),

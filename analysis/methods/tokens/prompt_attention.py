@@ -10,8 +10,8 @@ space: the keys where they were recorded). In multiples of an even share, so tha
     prompts differ     mean total variation of two prompts of one sample: 0 where all look at the same
     answers the image  mean total variation of one prompt in two samples: 0 where prompts look at places only
 
-Intervals: Student's t over samples, of the answer a jackknife, as each sample is in two pairs. Nulls: of use and difference patches shuffled for each prompt by itself; of the
-answer to the image keys of one sample for all, 0.
+Intervals: Student's t over samples, of the answer a jackknife, as each sample is in two pairs. Nulls: of use and
+difference patches shuffled for each prompt by itself; of the answer to the image keys of one sample for all, 0.
 
 When it lies: without the network's projections these are the attention of raw vectors, and of a network with several
 heads that of none; to look is not to take; a prompt in use may be of none to the answer.

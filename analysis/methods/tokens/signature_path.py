@@ -1,7 +1,8 @@
 """What did the path of one sample do? Two channels against each other, the area they sweep, and what each step adds.
 
 The signed (Lévy) area of channels i and j is ½ (S^{ij} - S^{ji}) = ½ ∮ (x_i dx_j - x_j dx_i), closed by the chord from
-the last point to the first: positive counter-clockwise; channels, all but time, are in their deviations over all tokens. Beside it the *contribution over time*: the prediction of the
+the last point to the first: positive counter-clockwise; channels, all but
+time, are in their deviations over all tokens. Beside it the *contribution over time*: the prediction of the
 linear model on all words (`signature_words`) is linear in the signature, and is drawn for the path up to each token.
 
 Null of the area of one path: its steps in random order. Of the mean over samples: 0, that of an order that goes either

@@ -8,7 +8,7 @@
   Null: the column exchanged between samples. Interval: jackknife over groups of samples.
 - *left out*: held-out score of the model with all channels and without each, level by level. Null: exchanged columns.
 
-A cell counts where it leaves its null (Student's t of draws and groups of samples with Welch's degrees of freedom, Benjamini-Hochberg at 5 %).
+A cell counts where it leaves its null (Student's t of draws and groups of samples, Benjamini-Hochberg at 5 %).
 Identities to read by: S^{ij} + S^{ji} = S^i S^j, and ½ (S^{ij} - S^{ji}) is the signed area; a straight segment v has
 v^{⊗k} / k!. Speed and place are not seen without the time channel and the step from the origin.
 
@@ -136,8 +136,8 @@ def _estimates(found: Paths, whole, without) -> tuple[Estimate, ...]:
     what = "share told right" if found.classes else "R²"
     common = {"n": found.n, "d": len(found.names), "estimator": f"ridge on words, {path_model.FOLDS} folds"}
     by = f"column exchanged between samples, {len(whole.chance)} draws"
-    out = [Estimate(f"held-out {what}", whole.score, **_interval(whole.each, found), **against(whole.score, whole.chance),
-                    null_method=by, **common)]  # fmt: skip
+    out = [Estimate(f"held-out {what}", whole.score, **_interval(whole.each, found),
+                    **against(whole.score, whole.chance),                    null_method=by, **common)]  # fmt: skip
     for name, one in without.items():
         gap = whole.each - one.each
         value = float(gap.mean())
@@ -172,7 +172,8 @@ def _left_cells(found: Paths, params, fold, orders) -> dict:
             )
     return {
         "values": value, "null": null, "low": low, "high": high, "column_names": tuple(name for name, _ in kept),
-        "row_names": tuple(f"levels 1 to {k + 1}" for k in range(params.levels)), "significant": (benjamini_hochberg(p.ravel()).reshape(shape) < LEVEL) & (value > null),
+        "row_names": tuple(f"levels 1 to {k + 1}" for k in range(params.levels)), 
+        "significant": (benjamini_hochberg(p.ravel()).reshape(shape) < LEVEL) & (value > null),
         "value_name": "held-out share told right" if found.classes else "held-out R²",
     }  # fmt: skip
 
@@ -217,8 +218,8 @@ def _reading(told, largest: float) -> str:
     most = max(adds, key=lambda e: e.value)  # the largest of several: beside it what is the largest by chance
     name = most.name.removeprefix("what the channel ").removesuffix(" adds")
     return (
-        f"{text} The channel missed most is {name}: {most.value:+.2f} ({most.low:+.2f} to {most.high:+.2f}; the most by "
-        f"chance {largest:+.2f})."
+        f"{text} The channel missed most is {name}: {most.value:+.2f} ({most.low:+.2f} to {most.high:+.2f}; the most "
+        f"by chance {largest:+.2f})."
     )
 
 

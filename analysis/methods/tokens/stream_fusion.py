@@ -7,11 +7,12 @@ layer of this shape); where there is none, from ridge regression of a class on x
 times the deviations of x_i and y_j over the samples: what it can move.
 
 Null: the entries of W in random order; of a fit the class exchanged between samples. Interval: jackknife over groups of
-samples; a checkpoint's W itself is certain, so that only the deviations vary. Cells count that leave their null (Student's
-t with Welch's degrees of freedom, Benjamini-Hochberg at 5 %).
+samples; a checkpoint's W itself is certain, so that only the deviations vary. Cells count that leave their null
+(Student's t, Benjamini-Hochberg at 5 %).
 
-Beside it the share of the output's variance that the product alone explains, less what goes with the linear part; beside it
-that of the second stream of other samples, of a fit that of fits to the class exchanged between samples. W = 0 leaves the sum of two linear streams: a share of 0.
+Beside it the share of the output's variance that the product alone explains, less what goes with the linear part; its
+null is that of the second stream of other samples, of a fit that of fits to the class exchanged between samples.
+W = 0 leaves the sum of two linear streams: a share of 0.
 
 When it lies: rotations of a stream turn W with it, so that a cell has a meaning only where single units have one; a
 fitted W says what could be read from both streams, not what the network reads; products of streams with large means

@@ -140,7 +140,8 @@ def _estimates(a, effect, moved, d: int, rng) -> tuple[Estimate, ...]:
         Estimate("distance from an even reading", float(uneven.mean()), **mean_interval(uneven, 0.0, 1.0), null=0.0,
                  null_method="views that are all the same", n=n, d=d, estimator="mean total variation of rows"),
         Estimate(f"effect of view {best}, the most needed", float(effect[:, best].mean()),
-                 **mean_interval(effect[:, best], 0.0), **against(float(effect[:, best].mean()) - 1e-12, chance), n=n, d=d,
+                 **mean_interval(effect[:, best], 0.0), n=n, d=d,
+                 **against(float(effect[:, best].mean()) - 1e-12, chance),
                  null_method=f"views of each set exchanged, the most needed, {DRAWS} draws",
                  estimator=f"mean distance of answers, the largest of {v} views"),
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from analysis.compute.streaming import refuse_few
 from analysis.errors import InputError, NotFound, ShapeError
 from analysis.spec import Progress
 from analysis.tokens.sets.clips import Clips
-from analysis.tokens.sets.moments import chance_means, turned
+from analysis.tokens.sets.moments import auroc, chance_means, chance_of_means, turned
 
 MOMENT_COLUMNS, QUERY_COLUMNS, MOST_QUERIES = ("moment", "query", "label"), ("id", "text", "label"), 60
 
@@ -35,6 +35,14 @@ class Frames:
     def scores(self, clip: int, query: str) -> np.ndarray:
         """(layers, F) cosines of the frames of a clip with a query. Raises NotFound."""
         return np.stack([self._of_layer(k, clip, query) for k in range(len(self.layers))])
+
+    def chance(self, query: str, by: list[np.ndarray], which: list[int]) -> np.ndarray:
+        """(draws, layers) mean AUROC over the clips `which` with all moments turned `by`, and the queries of them."""
+        inside, out = [label == query for label in self.labels], []
+        for k in range(len(self.layers)):
+            middle = np.concatenate([c[k] for c in self.x]).mean(axis=0)
+            out.append(chance_of_means([c[k] - middle for c in self.x], inside, by, which))
+        return np.stack(out, axis=1)
 
     def _of_layer(self, layer: int, clip: int, query: str) -> np.ndarray:
         x = self.x[clip][layer]
@@ -157,12 +165,15 @@ def find(frames: Frames, draws: int, rng: np.random.Generator, progress: Progres
         for c, label in enumerate(frames.labels):
             inside = label == q
             if inside.any() and not inside.all() and (frames.text or _elsewhere(frames, c, q)):
-                turns.append(turned(frames.scores(c, q), inside))
+                scores = frames.scores(c, q)
+                turns.append(turned(scores, inside) if frames.text else auroc(scores, inside)[None])
                 which.append(c)
         if turns:
             queries.append(str(q))
             value.append(np.mean([t[0] for t in turns], axis=0))
-            chance.append(chance_means(turns, [by[c] for c in which]))
+            chance.append(
+                chance_means(turns, [by[c] for c in which]) if frames.text else frames.chance(q, by, which)
+            )
             by_clip.append({c: t[0] for c, t in zip(which, turns, strict=True)})
     if len(names) > MOST_QUERIES:
         frames.notes.append(f"The first {MOST_QUERIES} of {len(names)} queries.")
