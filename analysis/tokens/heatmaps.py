@@ -9,6 +9,8 @@ import numpy as np
 
 from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
 
+FOLDS = 5
+
 
 def mix(f: np.ndarray, h: np.ndarray, there: np.ndarray):
     """(weights (d, L), offsets (L,)) of least squares over all places, smallest weights where many fit alike."""
@@ -66,16 +68,33 @@ def soft_argmax(h: np.ndarray, there: np.ndarray, cells: np.ndarray, sharpness: 
     return np.einsum("ntl,tc->nlc", w / w.sum(axis=1, keepdims=True), cells)
 
 
-def held_out(f, h, there, rng) -> tuple[np.ndarray, np.ndarray]:
-    """(R² of each group of samples by weights of the others, the same of the maps of the sample before)."""
-    own, other = [], []
-    for g in sample_groups(len(f), rng)[:5]:
-        rest = np.setdiff1d(np.arange(len(f)), g)
+def held_out(f, h, there, rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """((n,) what each sample says of R² by weights of other samples, whose mean is R² and whose spread is that of the
+    ratio; the same of the maps of the sample before; the maps (n, T, L) made by those weights). Every sample is left
+    out once."""
+    fold = rng.permutation(np.arange(len(f)) % min(FOLDS, len(f)))
+    made, aim = np.zeros(h.shape), np.zeros((len(f), 1, h.shape[2]))
+    for k in range(fold.max() + 1):
+        rest, g = fold != k, fold == k
         weight, offset = mix(f[rest], h[rest], there[rest])
-        aim = h[rest][there[rest]].mean(axis=0)
-        for maps, into in ((h, own), (np.roll(h, 1, axis=0), other)):
-            y = maps[g][there[g]]
-            left = np.square(y - f[g][there[g]] @ weight - offset).sum()
-            whole = np.square(y - aim).sum()
-            into.append(1 - float(left / whole) if whole > 0 else 0.0)
-    return np.array(own), np.array(other)
+        made[g], aim[g] = f[g] @ weight + offset, h[rest][there[rest]].mean(axis=0)
+
+    def each(maps, known):
+        left, whole = (
+            np.where(known[:, :, None], np.square(maps - m), 0.0).sum(axis=(1, 2)) for m in (made, aim)
+        )
+        if not whole.sum() > 0:
+            return np.zeros(len(f))
+        ratio = left.sum() / whole.sum()
+        return 1 - ratio - (left - ratio * whole) / whole.mean()
+
+    return each(h, there), each(np.roll(h, 1, axis=0), there & np.roll(there, 1, axis=0)), made
+
+
+def shuffled_places(f: np.ndarray, there: np.ndarray, rng) -> np.ndarray:
+    """Every channel of every sample with its places in an order of its own: channels that have nothing to do with each
+    other, but still attend to themselves."""
+    out = f.copy()
+    for i, here in enumerate(there):
+        out[i][here] = rng.permuted(f[i][here], axis=0)
+    return out

@@ -8,12 +8,15 @@ import numpy as np
 
 from analysis.compute.matching.point_assignment import dustbin_assignment, moved, mutual_matches, plane_motion
 
+REFITS = 1  # planes fitted to exchanged matches of each sample
+
 
 @dataclass(frozen=True)
 class Matched:
     """Of one pair: `pairs` (k, 2), `sure` (k,), `right` (k,) bool, `error` (k,) in cells, `stays` two arrays of levels
     at which each point is there, `unmatched` the mean dustbin of the first picture's points, `off` of row sums,
-    `chance` that a random partner is right."""
+    `chance` of a match to be right, `chance_share` of a point to have a right match: of a random partner, or
+    of the matches exchanged and the plane fitted again to these."""
 
     pairs: np.ndarray
     sure: np.ndarray
@@ -23,6 +26,7 @@ class Matched:
     unmatched: float
     off: float
     chance: float
+    chance_share: float
     fitted: bool
 
 
@@ -40,8 +44,22 @@ def matched(points, places, params, plane: bool, rng) -> Matched:
     near = np.linalg.norm(aim[:, None] - places[1][None], axis=2) <= params.tolerance
     both = params.sharpness * np.vstack([np.hstack([a @ a.T, a @ b.T]), np.hstack([b @ a.T, b @ b.T])])
     stays = pooled(both, len(a), params.levels, params.keep)
-    return Matched(pairs, sure, error <= params.tolerance, error, stays, float(p[:-1, -1].mean()), off,
-                   float(near.mean()), h is not None)  # fmt: skip
+    chance = share = float(near.mean())
+    if h is not None:  # four matches always fit some plane: so do four wrong ones
+        chance = float(
+            np.mean([_fits(start, end[rng.permutation(len(end))], params, rng) for _ in range(REFITS)])
+        )
+        share = chance * len(pairs) / len(a)
+    return Matched(pairs, sure, error <= params.tolerance, error, stays, float(p[:-1, -1].mean()), off, chance, share,
+                   h is not None)  # fmt: skip
+
+
+def _fits(start: np.ndarray, end: np.ndarray, params, rng) -> float:
+    """Share of matches that a plane follows which is fitted to them."""
+    h = plane_motion(start, end, max(params.tolerance, 1e-9), rng)
+    return float(
+        (np.linalg.norm((start if h is None else moved(h, start)) - end, axis=1) <= params.tolerance).mean()
+    )
 
 
 def pooled(scores: np.ndarray, first: int, levels: int, keep: float) -> tuple[np.ndarray, np.ndarray]:

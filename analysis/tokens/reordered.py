@@ -170,7 +170,7 @@ def order_of(who, i: int, shuffles: int, rng: np.random.Generator) -> Order:
     t = len(x) - lead
     copies = np.repeat(x[None], 1 + shuffles + t, axis=0)
     for k in range(shuffles):
-        copies[1 + k, lead:] = x[lead:][_another(t, rng)]
+        copies[1 + k, lead:] = x[lead:][another_order(t, rng)]
     at = np.arange(t)
     copies[1 + shuffles + at, lead + at] = x[lead:].mean(axis=0)
     said = who.answers(i, copies)
@@ -190,7 +190,7 @@ def order_of(who, i: int, shuffles: int, rng: np.random.Generator) -> Order:
     return Order(far[1 : 1 + shuffles], same, far[1 + shuffles :], back)
 
 
-def _another(t: int, rng: np.random.Generator) -> np.ndarray:
+def another_order(t: int, rng: np.random.Generator) -> np.ndarray:
     """A random order of t >= 2 tokens that is not the one they are in."""
     while True:
         found = rng.permutation(t)

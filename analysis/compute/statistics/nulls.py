@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import stdtr
+from scipy.special import bdtr, bdtrc, stdtr
 
 
 def null_draws(d: int) -> int:
@@ -105,6 +105,26 @@ def student_p(observed: np.ndarray, draws: np.ndarray) -> np.ndarray:
     mean, spread = np.mean(draws, axis=0), np.std(draws, axis=0, ddof=1) * np.sqrt(1 + 1 / g)
     known = spread > 1e-12
     return np.where(known, stdtr(g - 1, (mean - observed) / np.where(known, spread, 1.0)), 1.0)
+
+
+def away_p(away: np.ndarray, draws: np.ndarray, error: np.ndarray, groups: int) -> np.ndarray:
+    """Two-sided p (…) of values that lie `away` (…) from the mean of `draws` (g, …) of their null and are known with a
+    standard `error` (…) from `groups` jackknife groups or samples: Student's t with Welch's degrees of freedom."""
+    g = len(draws)
+    null, own = np.var(draws, axis=0, ddof=1) * (1 + 1 / g), np.square(error)
+    both = null + own
+    safe = np.where(both > 0, both, 1.0)
+    free = np.square(safe) / np.maximum(np.square(null) / (g - 1) + np.square(own) / (groups - 1), 1e-300)
+    p = 2 * stdtr(np.clip(free, 1, 1e9), -np.abs(away) / np.sqrt(safe))
+    return np.where(both > 0, p, np.where(np.abs(away) > 0, 0.0, 1.0))
+
+
+def binomial_p(hits: np.ndarray, n: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Two-sided exact p (…) of `hits` in `n` draws of which each is one with the chance `share`."""
+    tails = np.minimum(
+        bdtr(hits, n, share), np.where(hits > 0, bdtrc(np.maximum(hits - 1, 0), n, share), 1.0)
+    )
+    return np.minimum(2 * tails, 1.0)
 
 
 def null_spread(null: np.ndarray) -> dict[str, float]:

@@ -10,8 +10,8 @@ another; of two labels where a column of identities is named. Severity 0 moves n
 where landmarks are (a bias that moves along with them) should fall more slowly than one that knows places only. Without
 a network the tokens themselves are moved on their grid, and all of them in order are the embedding.
 
-Intervals: Student's t over samples of the cosine, Wilson of the share. Null: of the cosine that of strangers at the
-same severity, of TAR the FAR itself.
+Intervals: Student's t over samples, or identities, of the cosine, Wilson of the share. Null: of the cosine that of
+strangers at the same severity, of TAR the FAR itself.
 
 When it lies: repeated edges are content that no camera saw; cosines of uncentred embeddings are high for strangers,
 too: read the distance between line and null, or TAR; a copy is an easier pair than two photographs of one face; TAR at
@@ -108,7 +108,7 @@ def affine_stress(
     progress(0.9, "comparing strangers")
     found = [verified(made[0], e, who, params.false_accepts) for e in made]
     progress(1.0, "done")
-    return _curve(tap, params, amounts, found, notes)
+    return _curve(tap, params, amounts, found, who, notes)
 
 
 def _embeddings(tap, params, amounts, rng, progress):
@@ -160,7 +160,7 @@ def _of_network(tap, params, amounts, rng, progress):
 
 
 def verified(original: np.ndarray, moved: np.ndarray, who: np.ndarray, far: float):
-    """((n,) cosines of pairs, (n,) recognised or not, mean cosine of strangers, FAR that is reached)."""
+    """((n,) cosines of pairs, (n,) recognised or not, mean cosine of strangers, FAR that is reached, their pairs)."""
     a, b = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-300) for x in (original, moved))
     all_ = a @ b.T
     strangers = all_[who[:, None] != who[None, :]]
@@ -168,12 +168,20 @@ def verified(original: np.ndarray, moved: np.ndarray, who: np.ndarray, far: floa
     if not len(strangers):
         raise NotEnoughData("one identity", "two or more", "Choose another column of identities")
     bar = np.sort(strangers)[::-1][int(far * len(strangers))]  # the first stranger that is not let in
-    return own, (own > bar).astype(float), float(strangers.mean()), float((strangers > bar).mean())
+    return (
+        own,
+        (own > bar).astype(float),
+        float(strangers.mean()),
+        float((strangers > bar).mean()),
+        len(strangers),
+    )
 
 
-def _curve(tap, params, amounts, found, notes) -> Curve:
-    n, d = len(found[0][0]), tap.shape[1]
-    cosines, right = (np.array([f[k] for f in found]) for k in (0, 1))
+def _curve(tap, params, amounts, found, who, notes) -> Curve:
+    of, d = np.bincount(who), tap.shape[1]
+    # pictures of one person are no independent samples
+    cosines, right = (np.array([np.bincount(who, f[k]) / of for f in found]) for k in (0, 1))
+    n, over = len(of), "mean over samples" if of.max() == 1 else "mean over identities"
     ends = [mean_interval(c, -1.0, 1.0) for c in cosines], [share_interval(r) for r in right]
     names = (COSINE, TAR)
     low, high = (
@@ -185,22 +193,22 @@ def _curve(tap, params, amounts, found, notes) -> Curve:
     facts = {"n": n, "d": d}
     estimates = (
         Estimate(f"{COSINE} {last}", float(cosines[-1].mean()), **ends[0][-1], null=float(strangers[-1]),
-                 null_method="strangers at this severity", estimator="mean over samples", **facts),
+                 null_method="strangers at this severity", estimator=over, **facts),
         Estimate(f"{TAR} {last}", float(right[-1].mean()), **ends[1][-1], null=float(reached[-1]),
-                 null_method="strangers are let in at this rate (FAR)", estimator="share of samples", **facts),
+                 null_method="strangers are let in at this rate (FAR)", estimator=over, **facts),
         Estimate(f"{COSINE} of copies that are not moved", float(cosines[0].mean()), **ends[0][0], null=1.0,
-                 null_method="a copy that is not moved is the original", estimator="mean over samples", **facts),
+                 null_method="a copy that is not moved is the original", estimator=over, **facts),
     )  # fmt: skip
     half = amounts[right.mean(axis=1) < 0.5]
     lost = "half or more are recognised throughout"
     if len(half):
-        lost = f"fewer than half are recognised from {half[0]:g} {unit} on"
+        lost = f"fewer than half are recognised at {half[0]:g} {unit}, the least of those tried"
     reading = (
         f"{last[0].upper()}{last[1:]} a copy has a cosine of {cosines[-1].mean():.2f} to its original (strangers "
         f"{strangers[-1]:.2f}); {lost}, at {params.false_accepts:.2%} false accepts."
     )
     said = ["A copy is an easier pair than two pictures of one person or thing."]
-    if params.false_accepts * n * (n - 1) < 1:
+    if params.false_accepts * found[0][4] < 1:
         said.append(
             "There are fewer pairs of strangers than one false accept takes: the bar is the most alike pair."
         )
@@ -229,7 +237,7 @@ def _check() -> tuple[CheckLine, ...]:
         rng.standard_normal((60 * 16, 8)), "planted", layout=Layout(np.arange(61) * 16, (4, 4))
     )
     found = affine_stress(tap, AffineStressParams(way=SHIFT))
-    alike, _, _, far = verified(
+    alike, _, _, far, _ = verified(
         rng.standard_normal((80, 3)), rng.standard_normal((80, 3)), np.arange(80), 0.1
     )
     chance = verified(*rng.standard_normal((2, 400, 40)), np.arange(400), 0.1)[1].mean()
@@ -247,7 +255,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="affine_stress", family="tokens", title="Embeddings of moved samples", version=1, function=affine_stress,
+        id="affine_stress", family="tokens", title="Embeddings of moved samples", version=2, function=affine_stress,
         summary="Cosine to the original and verification when samples are turned, scaled or shifted, over severity.",
         params=AffineStressParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST * RUN,
         invariance="the order of samples; one positive scale and rotations of the units",

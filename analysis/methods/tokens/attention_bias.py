@@ -14,7 +14,8 @@ and of the sample's part the share that is linear in landmark columns (x, y of e
 key points has it. The map of a query is drawn as it is, as it is on average, and with one landmark moved.
 
 Intervals: jackknife over groups of samples. Null: of the landmarks' share landmarks of other samples, mean of twenty
-exchanges; of the other parts none at all, a bias of 0.
+exchanges; of the other parts a bias whose pairs are in random order in every sample: a few offsets and a few samples
+leave a share to each part by chance. Of the size none at all, a bias of 0.
 
 When it lies: weights below 1e-7 tell nothing of their bias and are left out; a moved landmark is answered by the linear
 fit and not by the network, and far from the landmarks seen it is a guess; with few samples a fit explains by chance
@@ -33,6 +34,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations, sample_column
 from analysis.compute.machine import machine
+from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
 from analysis.errors import InputError, ParameterError
 from analysis.results import Estimate, TokenMap
@@ -42,6 +44,7 @@ from analysis.tokens.attention.biases import (
     followed,
     parts_of,
     recorded_biases,
+    shuffled_shares,
     slopes,
     weights_biases,
 )
@@ -49,7 +52,7 @@ from analysis.tokens.tap_dump import RUN
 
 NETWORK, TAP = "the weights the network pays", "the tap: queries by keys"
 NAMES = ("this sample", "mean of all samples", "landmark moved", "what the move changed")
-DRAWS, OPENING = 20, 4.0
+DRAWS, ORDERS, OPENING = 20, 3, 4.0
 
 
 @dataclass(frozen=True)
@@ -159,18 +162,20 @@ def _estimates(tap, b, found: Biases, marks, rng) -> tuple[Estimate, ...]:
         return {"low": max(value - float(half), 0.0), "high": min(value + float(half), most),
                 "interval": "jackknife over groups of samples"}  # fmt: skip
 
-    none = "attention without a bias"
+    none, order = "attention without a bias", f"pairs of each sample in random order, {ORDERS} draws"
+    usual = np.zeros(3) if small else shuffled_shares(b, found.offset, ORDERS, rng)
     out = [Estimate("size of the bias", size, **ends(size, spread, np.inf), null=0.0, null_method=none,
                     unit="nats", estimator="root mean square of logits", **facts)]  # fmt: skip
     for k, name in enumerate(("relative to the query", "fixed otherwise", "of the sample")):
         out.append(Estimate(f"{name}: share", float(shares[k]), **ends(float(shares[k]), [w[k] for w in without], 1.0),
-                            null=0.0, null_method=none, estimator="share of the sum of squares", **facts))  # fmt: skip
+                            null=float(usual[k]), null_method=order, estimator="share of the sum of squares",
+                            **facts))  # fmt: skip
     if marks is not None:
         own = followed(b, marks)
-        chance = np.mean([followed(b, marks[rng.permutation(len(b))]) for _ in range(DRAWS)])
+        chance = np.array([followed(b, marks[rng.permutation(len(b))]) for _ in range(DRAWS)])
         rest = [followed(x, np.delete(marks, g, axis=0)) for x, g in zip(left, groups, strict=False)]
         out.append(Estimate("of the sample's part, linear in landmarks", own, **ends(own, rest, 1.0),
-                            null=float(chance), null_method=f"landmarks of other samples, {DRAWS} draws",
+                            **against(own, chance), null_method=f"landmarks of other samples, {DRAWS} draws",
                             estimator="R² of least squares", **facts))  # fmt: skip
     return tuple(out)
 
@@ -240,7 +245,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="attention_bias", family="tokens", title="Bias of attention", version=1, function=attention_bias,
+        id="attention_bias", family="tokens", title="Bias of attention", version=2, function=attention_bias,
         summary="What attention adds to query times key: by offset, by place, by sample, and as landmarks move.",
         params=AttentionBiasParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=4 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",

@@ -26,6 +26,7 @@ control for visual generation".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -40,7 +41,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.heads import heads_of
 from analysis.tokens.pooling.token_sets import RUN
 from analysis.tokens.sets.boxes import align, boxes_in, unpool
-from analysis.tokens.sets.instances import instances_of, of_heads, of_maps, texts_of
+from analysis.tokens.sets.instances import instances_of, of_heads, of_maps, texts_of, together
 from analysis.tokens.sets.regions import placed, regions_lost
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
@@ -99,10 +100,10 @@ def box_attention(
 
 def _heads(taps, texts, params, rng, progress, notes) -> tuple[np.ndarray, list[str]]:
     """(layers, n, K, 4) of the network of the first tap, or of the rows of each; names of layers."""
-    shares, names = [], []
+    shares, names, seed = [], [], int(rng.integers(1 << 31))
     for i, tap in enumerate(taps):
         at, step = i / len(taps), 0.5 / len(taps)
-        reader = heads_of(tap, params.maximum_samples, rng, params.source,
+        reader = heads_of(tap, params.maximum_samples, np.random.default_rng(seed), params.source,
                           lambda f, doing="", at=at, step=step: progress(at + step * f, doing))  # fmt: skip
         layout = reader.layout
         found = instances_of(texts, reader.samples, layout.cell, layout.free, layout.grid)
@@ -115,21 +116,21 @@ def _heads(taps, texts, params, rng, progress, notes) -> tuple[np.ndarray, list[
                 len(taps) > 1
             )
             return reads, [f"layer {k + 1}" for k in range(reader.layers)]
-        shares.append(reads)
+        shares.append((reader.samples, reads))
         names.append(_short(tap))
-    return np.concatenate(shares), names
+    return together(shares), names
 
 
 def _maps(taps, texts, params, rng, progress, notes):
     """The same of recorded maps."""
-    out = []
+    out, seed = [], int(rng.integers(1 << 31))  # the same samples of every tap
     for i, tap in enumerate(taps):
         span = (i / len(taps), (i + 1) / len(taps))
-        sets, found = placed(tap, texts, params.maximum_samples, rng, progress, span)
+        sets, found = placed(tap, texts, params.maximum_samples, np.random.default_rng(seed), progress, span)
         notes += [*sets.notes, *found.notes]
         notes += ["Negative numbers count as nothing: attention has none."] * bool((sets.x < 0).any())
-        out.append(of_maps(sets, found))
-    return np.stack(out), [_short(t) for t in taps]
+        out.append((sets.samples, of_maps(sets, found)[None]))
+    return together(out), [_short(t) for t in taps]
 
 
 def _short(tap) -> str:
@@ -156,7 +157,7 @@ def _matrix(tap, shares, names, regions, params, notes) -> Matrix:
     error = spread / np.sqrt(np.maximum(n, 1))
     off = shares[..., which] - shares[..., which + 2]
     wide = np.sqrt(_mean(np.square(off - _mean(off)[:, None])) * n / np.maximum(n - 1, 1) / np.maximum(n, 1))
-    t = np.where((n > 1) & (wide > 1e-15), (value - null) / np.maximum(wide, 1e-300), 0.0)
+    t = np.where((n > 1) & (np.abs(value - null) > 1e-12), (value - null) / np.maximum(wide, 1e-15), 0.0)
     half = stdtrit(np.maximum(n - 1, 1), 0.975) * error
     p = 2 * stdtr(np.maximum(n - 1, 1), -np.abs(t))
     of = tap.name.partition(":")[0] if len(names) > 1 else tap.name
@@ -183,14 +184,16 @@ def _mean(x: np.ndarray) -> np.ndarray:
 
 
 def _estimates(shares, best: int, names, regions, d: int) -> tuple[Estimate, ...]:
-    found = []
-    for i, name in enumerate((OWN, LEAKED)):
-        some = np.isfinite(shares[best, :, :, i]).any(axis=1)
-        each, even = (np.nanmean(shares[best, some, :, j], axis=1) for j in (i, i + 2))
+    found, layers = [], len(shares)
+    of = [(names[best], shares[[best]], f", the largest of {layers} layers" * (layers > 1))]
+    of += [(f"mean of {layers} layers", shares, "")] * (layers > 1)  # not chosen among many
+    for (where, part, chosen), (i, name) in product(of, enumerate((OWN, LEAKED))):
+        some = np.isfinite(part[..., i]).any(axis=(0, 2))
+        each, even = (np.nanmean(part[:, some][..., j], axis=(0, 2)) for j in (i, i + 2))
         how = mean_interval(each, 0.0, 1.0) or {"interval": "none: one sample"}
         found.append(
-            Estimate(f"{name}, {names[best]}", float(each.mean()), **how, null=float(even.mean()), n=len(each), d=d,
-                     null_method="all tokens read alike", estimator="mean over instances and samples")
+            Estimate(f"{name}, {where}", float(each.mean()), **how, null=float(even.mean()), n=len(each), d=d,
+                     null_method="all tokens read alike", estimator=f"mean over instances and samples{chosen}")
         )  # fmt: skip
     if regions is not None:
         how = mean_interval(regions[0], 0.0) or {"interval": "none: one sample"}
@@ -238,7 +241,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="box_attention", family="tokens", title="Attention in boxes and leaked from them", version=1,
+        id="box_attention", family="tokens", title="Attention in boxes and leaked from them", version=2,
         summary="How much of each instance's attention stays in its box, by layer or recorded step.",
         function=box_attention, params=BoxAttentionParams, result=Matrix, check=_check, cost=_cost, more_inputs=True,
         minimum_rows=2 * RUN, invariance="the order of samples and of heads; of maps, the scale of each",

@@ -6,7 +6,7 @@ Taps in threes: the first branch (such as attention over places), the second (ov
 α = 1 or 0 is one branch alone. It is read off the activations, however the network writes it down (a number, its
 sigmoid, a softmax), and a number of the checkpoint that it agrees with is named where there is one. Three taps: α of
 the samples of each class. More threes, such as epochs of one run or seeds: α of each, in the order given. How
-far y is such a mix is told: the share of |y - (a + b) / 2|² that α explains (0 as well where α is 1/2).
+far y is such a mix is told: the share of the variance of y that the mix explains, below 0 where it explains nothing.
 
 Interval: jackknife over groups of samples; over three runs or more Student's t over these. Null: branches of other
 samples, mean of twenty exchanges: what their means and sizes alone give.
@@ -86,7 +86,7 @@ def branch_mix(*taps, params: BranchMixParams = BranchMixParams(), rng=None, pro
     if len(threes) > 1:
         parts, labels, x_name = [f[2] for f in found], names, "checkpoint, in the order given"
     else:
-        parts, labels, x_name = _by_class(threes[0], found[0], params, rng)
+        parts, labels, x_name = _by_class(threes[0], found[0], params, rng, notes)
     progress(1.0, "done")
     return _curve(taps, [f[2] for f in found], parts, labels, x_name, tuple(dict.fromkeys(notes)), params)
 
@@ -101,7 +101,7 @@ def _read(three, params, rng, progress, span):
     return got.values, got.ids, list(got.notes)
 
 
-def _by_class(three, found, params, rng):
+def _by_class(three, found, params, rng, notes: list[str]):
     """(mixes, names, name of the axis) of the classes of one three; all samples in one where there are none."""
     (values, ids, every), tap = found, three[0]
     column = tap.samples.get(params.column or "label")
@@ -111,7 +111,8 @@ def _by_class(three, found, params, rng):
         return [every], ("all samples",), "samples"
     place = {name: i for i, name in enumerate(np.asarray(tap.samples["id"]).astype(str))}
     of = np.asarray(column)[[place[i] for i in ids]].astype(str)
-    kinds = [k for k in np.unique(of) if (of == k).sum() >= 3][:MOST_CLASSES]
+    every_kind = np.unique(of)
+    kinds = [k for k in every_kind if (of == k).sum() >= 3][:MOST_CLASSES]
     parts = []
     for kind in kinds:
         try:
@@ -120,6 +121,9 @@ def _by_class(three, found, params, rng):
             continue
     if not parts:
         return [every], ("all samples",), "samples"
+    if len(parts) < len(every_kind):
+        notes.append(f"{len(parts)} of {len(every_kind)} values of '{params.column or 'label'}' are drawn: those of "
+                     f"three samples and branches that differ, {MOST_CLASSES} at most.")  # fmt: skip
     return [p[0] for p in parts], tuple(p[1] for p in parts), params.column or "label"
 
 
@@ -139,14 +143,15 @@ def _named_number(tap, alpha: float) -> str:
         for said, number in (("is", v), ("has the sigmoid", 1 / (1 + np.exp(-np.clip(v, -500, 500))))):
             for way, share in (("", number), ("1 less ", 1 - number)):
                 if abs(share - alpha) <= NEAR:
-                    return f"{tap.name}: the number '{name}' of the checkpoint {said} {number:.3f}, which is {way}α."
+                    tried = f" (of {len(values)} single numbers that it holds)" if len(values) > 1 else ""
+                    return (f"{tap.name}: the number '{name}' of the checkpoint {said} {number:.3f}, within {NEAR} of "
+                            f"{way}α{tried}: perhaps it is that.")  # fmt: skip
     return ""
 
 
 def _curve(taps, mixes, parts, labels, x_name, notes, params) -> Curve:
     alpha, null = np.array([p.alpha for p in parts]), np.array([p.null for p in parts])
     half = np.array([p.half for p in parts])
-    half = np.where(np.isfinite(half), half, 0.0)
     one, d = mixes[-1], taps[0].shape[1]
     facts = {"n": one.n, "d": d}
     ends = {} if not np.isfinite(one.half) else {
@@ -157,8 +162,9 @@ def _curve(taps, mixes, parts, labels, x_name, notes, params) -> Curve:
         Estimate(f"{SHARE}{last}", one.alpha, **ends, null=one.null,
                  null_method=f"branches of other samples, {DRAWS} draws",
                  estimator="least squares", **facts),
-        Estimate(f"{FITS}{last}", one.fits, interval="none: of the same samples", null=0.0,
-                 null_method="both branches alike", estimator="1 - |residual|² / |y - (a + b) / 2|²", **facts),
+        Estimate(f"{FITS}{last}", one.fits, interval="none: of the same samples", null=one.fits_null,
+                 null_method=f"branches of other samples, {DRAWS} draws",
+                 estimator="1 - |residual|² / |y - mean|²", **facts),
         Estimate(f"branches apart{last}", one.apart, interval="none: a size", null=0.0, null_method="equal branches",
                  estimator="|a - b|² / (|a|² + |b|²)", **facts),
     ]  # fmt: skip
@@ -217,7 +223,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="branch_mix", family="tokens", title="How two branches are mixed", version=1, function=branch_mix,
+        id="branch_mix", family="tokens", title="How two branches are mixed", version=2, function=branch_mix,
         summary="The share of each of two attention branches in what is passed on, by class, epoch or seed.",
         params=BranchMixParams, result=Curve, check=_check, cost=_cost, inputs=3, more_inputs=True, same_units=True,
         most_inputs=60, minimum_rows=FEWEST,

@@ -5,8 +5,8 @@ learn from to those with few. A last line is all experts together (mean probabil
 with a different top class, or KL(first || second) in nats, within the classes of each group.
 
 Null of an accuracy: labels exchanged between samples: the share of answers that name the class. Of disagreement and KL:
-answers of the one to other samples of the group (exact mean). Intervals: Wilson, Student's t for KL. Accuracies count
-that leave the null (normal approximation, Benjamini-Hochberg at 5 %).
+answers of the one to other samples of the group (exact mean). Intervals: Wilson, Student's t for KL. Cells count
+that leave the null (exact binomial of shares, Student's t of KL, Benjamini-Hochberg at 5 %).
 
 When it lies: an expert that names a class often is right on it often (see the null); what a class is learnt from is
 not what it is tested on, and groups by the data here are only as good as these; copies have KL 0, but so have experts
@@ -24,14 +24,14 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import stdtr
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.outputs.divergences import BY_ROW, exchanged_mean
 from analysis.compute.outputs.model_outputs import KINDS, labels_of, model_outputs, refuse_no_label
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
-from analysis.compute.statistics.nulls import wilson
+from analysis.compute.statistics.nulls import binomial_p, wilson
 from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -105,7 +105,8 @@ def expert_accuracy(
     said = [f"{left:,} row(s) without a label left out."] if left else []
     return Matrix(
         title=f"{params.show.capitalize()}: {len(taps)} experts", estimates=told, reading=_reading(found, told),
-        caveats=(*data.notes, *said, *tail.notes, "Experts that disagree need not complement each other."), **cells,
+        caveats=(*data.notes, *said, *tail.notes, "Experts that disagree need not complement each other.",
+                 "The best expert is the best on these very samples, which flatters it against all together."), **cells,
     )  # fmt: skip
 
 
@@ -125,8 +126,8 @@ def _accuracies(found: Answers, by_group: bool) -> dict:
         value[:, k], null[:, k] = right[:, part].mean(axis=1), named[:, found.label[part]].mean(axis=1)
         low[:, k], high[:, k] = np.array([wilson(float(h), n) for h in right[:, part].sum(axis=1)]).T
     count = np.array([int(p.sum()) for p in parts.values()])
-    z = (value - null) / np.sqrt(np.maximum(null * (1 - null), 1e-12) / count)
-    sure = benjamini_hochberg(2 * ndtr(-np.abs(z)).ravel()).reshape(shape) < LEVEL
+    p = binomial_p(np.round(value * count), np.broadcast_to(count, shape), null)
+    sure = benjamini_hochberg(p.ravel()).reshape(shape) < LEVEL
     return {
         "values": value, "null": null, "low": np.minimum(low, value), "high": np.maximum(high, value),
         "significant": sure, "row_names": (*found.names, TOGETHER), "column_names": tuple(parts),
@@ -137,7 +138,7 @@ def _accuracies(found: Answers, by_group: bool) -> dict:
 def _pairs(found: Answers, measure: str, rng) -> dict:
     parts, pairs = found.parts(), list(combinations(range(len(found.logs)), 2))
     shape = (len(pairs), len(parts))
-    value, null, low, high = (np.zeros(shape) for _ in range(4))
+    value, null, low, high, p = (np.zeros(shape) for _ in range(5))
     for k, part in enumerate(parts.values()):
         for r, (a, b) in enumerate(pairs):
             one, other = found.logs[a][part], found.logs[b][part]
@@ -145,11 +146,22 @@ def _pairs(found: Answers, measure: str, rng) -> dict:
             ends = mean_interval(each, 0.0) if measure == "KL" else share_interval(each)
             value[r, k], low[r, k], high[r, k] = each.mean(), ends["low"], ends["high"]
             null[r, k] = exchanged_mean(measure, one, other, rng)
+            p[r, k] = _off(each, null[r, k], measure)
     return {
-        "values": value, "null": null, "low": low, "high": high, "significant": (high < null) | (low > null),
+        "values": value, "null": null, "low": low, "high": high,
+        "significant": benjamini_hochberg(p.ravel()).reshape(shape) < LEVEL,
         "row_names": tuple(f"{found.names[a]} and {found.names[b]}" for a, b in pairs), "column_names": tuple(parts),
         "value_name": "KL (nats)" if measure == "KL" else "share of samples",
     }  # fmt: skip
+
+
+def _off(each: np.ndarray, null: float, measure: str) -> float:
+    """p of a mean against its null: binomial of different answers, Student's t of KL."""
+    n, gap = len(each), float(each.mean()) - null
+    if measure != "KL":
+        return float(binomial_p(np.round(each.sum()), n, null))
+    error = max(float(each.std(ddof=1)) / np.sqrt(n), 1e-15)
+    return 1.0 if abs(gap) <= 1e-12 else float(2 * stdtr(n - 1, -abs(gap) / error))
 
 
 def _estimates(found: Answers, rng) -> tuple[Estimate, ...]:
@@ -222,7 +234,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="expert_accuracy", family="tokens", title="Experts by class, many to few", version=1,
+        id="expert_accuracy", family="tokens", title="Experts by class, many to few", version=2,
         function=expert_accuracy,
         summary="Accuracy of each expert on classes with many, medium and few samples, and where two experts differ.",
         params=ExpertAccuracyParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,

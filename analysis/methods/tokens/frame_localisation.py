@@ -10,7 +10,9 @@ its width, m and m' the mean of all frames. A video that stands still gives flat
 
 Interval: jackknife over clips; Wilson's, clips as draws, where all say the same. Null: the moments
 of each clip turned in a circle by a random number of frames, which keeps their lengths and how alike neighbours are;
-for the best layer the best of all layers after each turn.
+for the best layer the best of all layers after each turn. All queries of a clip are turned together, and queries
+that are means of frames are made again of the frames then inside. Cells of the table
+count after Benjamini-Hochberg at 5 %.
 
 When it lies: a layer that is as wide as the text embedding need not share its space: deep inside CLIP it does not, and
 half and less says so; few moments leave little to tell layers apart; moments of one clip cut from one scene are easy.
@@ -29,6 +31,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import add_one_p, wilson
 from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.errors import NotEnoughData
@@ -38,7 +41,7 @@ from analysis.tokens.sets.clips import CLIP_HELP, FRAME_HELP, RUN
 from analysis.tokens.sets.localising import Found, Frames, find, frames_of
 from analysis.tokens.sets.moments import auroc
 
-MAP, TABLE = "one clip: layers over time", "layers over queries"
+MAP, TABLE, LEVEL = "one clip: layers over time", "layers over queries", 0.05
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def _estimates(found: Found, d: int) -> tuple[tuple[Estimate, ...], int]:
     top = chance.max(axis=1)
     without = found.without
     half = None if without is None else jackknife_half(without[:, best])
-    around = {"interval": "none: one clip of few frames"} if half is None else {
+    around = {"interval": "none: fewer than three clips"} if half is None else {
         "low": float(max(mean[best] - half, 0.0)), "high": float(min(mean[best] + half, 1.0)),
         "interval": "jackknife over clips"}  # fmt: skip
     if half == 0:  # all clips say the same, which is no certainty
@@ -131,16 +134,18 @@ def _estimates(found: Found, d: int) -> tuple[tuple[Estimate, ...], int]:
 
 
 def _table(frames: Frames, found: Found, estimates, best: int) -> Matrix:
-    low, high = np.quantile(found.chance, [0.025, 0.975], axis=0)
-    outside = (found.value < low) | (found.value > high)
-    top = found.value.argmax(axis=0)
-    different = len(set(top.tolist()))
+    sides = [add_one_p(sign * found.value - 1e-12, sign * found.chance) for sign in (1.0, -1.0)]
+    p = np.minimum(2 * np.minimum(*sides), 1.0)
+    different = len(set(found.value.argmax(axis=0).tolist()))
+    usual = np.mean([len(set(one.argmax(axis=0).tolist())) for one in found.chance])
     return Matrix(
         title=f"Which layer finds which query, {frames.name}",
-        reading=f"{found.layers[best]} finds moments best (AUROC {found.value[best].mean():.2f}; 0.5 by chance); the "
-                f"best layer of single queries is one of {different} layer(s).",
+        reading=f"{found.layers[best]} finds moments best (AUROC {found.value[best].mean():.2f}; the best by "
+                f"chance {estimates[0].null:.2f}); the best layer of single queries is one of {different} layer(s), "
+                f"by chance of {usual:.1f}.",
         caveats=tuple(frames.notes), estimates=estimates, values=found.value, row_names=found.layers,
-        column_names=tuple(found.queries), value_name="AUROC", null=found.chance.mean(axis=0), significant=outside,
+        column_names=tuple(found.queries), value_name="AUROC", null=found.chance.mean(axis=0),
+        significant=benjamini_hochberg(p.ravel()).reshape(p.shape) <= LEVEL,
         limits=(0.0, 1.0),
     )  # fmt: skip
 
@@ -164,7 +169,7 @@ def _over_time(frames: Frames, found: Found, estimates, best: int, params) -> Ma
     return Matrix(
         title=f"{query} over layers and time, {frames.clip_names[clip]}, {frames.name}",
         reading=f"Columns are frames; {within}.{own} Over all clips {found.layers[best]} finds moments best (AUROC "
-                f"{estimates[0].value:.2f}; 0.5 by chance).",
+                f"{estimates[0].value:.2f}; the best by chance {estimates[0].null:.2f}).",
         caveats=(*frames.notes, "Cosines of different layers are of different spaces: compare along a row."),
         estimates=estimates, values=scores, row_names=found.layers,
         column_names=tuple(f"{x:g}{' ●' * bool(i)}" for x, i in zip(numbers, inside, strict=True)),
@@ -211,7 +216,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="frame_localisation", family="tokens", title="Layers that find the moments of a query", version=1,
+        id="frame_localisation", family="tokens", title="Layers that find the moments of a query", version=2,
         summary="Similarity of frames with a query over layers and time, and which layer finds which query's moments.",
         function=frame_localisation, params=FrameLocalisationParams, result=Matrix, check=_check, cost=_cost, inputs=2,
         more_inputs=True, matches="nothing", minimum_rows=RUN,

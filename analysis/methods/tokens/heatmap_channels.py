@@ -13,7 +13,8 @@ Told as well: the distance of the soft-argmax Σ place softmax(β H / sd) of the
 one, divided by the mean distance of two landmarks (name the eyes), or by the diagonal where there is only one.
 
 Intervals: jackknife over groups of samples, Student's t over samples. Nulls: 0 of a channel that adds nothing; of R²
-and distances maps of other samples; of attention 1 / C.
+and distances maps of other samples; of attention the places of each channel in an order of its own, which leaves a
+channel most of its own attention.
 
 When it lies: channels that say the same share one weight at will; contributions are of this layer, not of what made the
 channels; a soft-argmax of a flat map is its middle; flipped pictures have left and right landmarks exchanged, and a
@@ -36,7 +37,14 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import ParameterError
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.heatmaps import channel_attention, held_out, mix, peak_shares, soft_argmax
+from analysis.tokens.heatmaps import (
+    channel_attention,
+    held_out,
+    mix,
+    peak_shares,
+    shuffled_places,
+    soft_argmax,
+)
 from analysis.tokens.paired_sets import cells_of, paired_sets
 from analysis.tokens.pooling.token_sets import RUN
 
@@ -93,7 +101,7 @@ def heatmap_channels(
     progress(0.4, "mixing channels")
     found = mix(f.x, h.x, there)
     progress(0.7, "peaks")
-    told = _estimates(f, h, there, found, params, rng)
+    told = _estimates(f, h, there, params, rng)
     values, half, each = peak_shares(f.x, h.x, there, found[0], rng)
     progress(1.0, "done")
     top = np.sort(np.argsort(-np.abs(values).max(axis=0), kind="stable")[: params.shown])
@@ -110,21 +118,20 @@ def heatmap_channels(
         "caveats": (*notes, *_caveats(told, each, values, top, h)),
     }  # fmt: skip
     if params.show == ATTENTION:
-        heat = channel_attention(f.x, there)
+        heat, usual = (channel_attention(v, there) for v in (f.x, shuffled_places(f.x, there, rng)))
         return Matrix(title=f"Attention of channels of {taps[0].name}", values=heat[np.ix_(top, top)],
                       row_names=tuple(units[0][c] for c in top), value_name="attention, mean over samples",
-                      null=np.full((len(top), len(top)), 1 / len(heat)), **common)  # fmt: skip
+                      null=usual[np.ix_(top, top)], **common)  # fmt: skip
     shares = values[:, top]
     return Matrix(title=f"Channels that make up the heat maps of {taps[1].name}", values=shares, row_names=units[1],
                   value_name="share of the peak", diverging=True, null=np.zeros_like(shares),
                   low=shares - half[:, top], high=shares + half[:, top], **common)  # fmt: skip
 
 
-def _estimates(f, h, there, found, params, rng) -> tuple[Estimate, ...]:
+def _estimates(f, h, there, params, rng) -> tuple[Estimate, ...]:
     n, d, landmarks = len(f.x), f.x.shape[2], h.x.shape[2]
-    held, other = held_out(f.x, h.x, there, rng)
+    held, other, rebuilt = held_out(f.x, h.x, there, rng)
     cells = cells_of(h)
-    rebuilt = f.x @ found[0] + found[1]
     places, ours = (soft_argmax(v, there, cells, params.sharpness) for v in (h.x, rebuilt))
     if max(params.first, params.second) < landmarks:
         size = float(np.linalg.norm(places[:, params.first] - places[:, params.second], axis=1).mean())
@@ -138,9 +145,9 @@ def _estimates(f, h, there, found, params, rng) -> tuple[Estimate, ...]:
     return (
         Estimate("heat maps that are a mix of channels", float(held.mean()), **mean_interval(held),
                  null=float(other.mean()),
-                 null_method=OTHERS, estimator="R² on samples left out, mean over groups of samples", **facts),
+                 null_method=OTHERS, estimator="R² on samples left out, each once", **facts),
         Estimate("soft-argmax of the mix from that of the map", float(error.mean()), **mean_interval(error, 0.0),
-                 null=float(turned.mean()), null_method=OTHERS, estimator=f"{over}, mean over samples", **facts),
+                 null=float(turned.mean()), null_method=OTHERS, estimator=f"{over}, of samples left out", **facts),
     )  # fmt: skip
 
 
@@ -201,7 +208,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="heatmap_channels", family="tokens", title="Heat maps as a mix of channels", version=1,
+        id="heatmap_channels", family="tokens", title="Heat maps as a mix of channels", version=2,
         function=heatmap_channels,
         summary="Which channels add most to each landmark's peak, and how channels attend to each other.",
         params=HeatmapChannelsParams, result=Matrix, check=_check, cost=_cost, inputs=2,

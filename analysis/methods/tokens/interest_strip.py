@@ -167,13 +167,15 @@ def _strip(tap, ads, numbers, w, chance, params, notes) -> TokenMap:
         names.append("mean of other candidates")
     best = int(w[0].argmax())
     total = w.sum(axis=1)
+    drawn = np.full((len(lines), numbers.max() + 1), np.nan)  # an item that is not finite keeps its place
+    drawn[:, numbers] = lines
     return TokenMap(
         title=f"What sample {params.sample} has in its history for {a} and {b}, {tap.name}",
         reading=f"Item {int(numbers[best])} counts most for {a}; all {len(numbers)} items add up to "
                 f"{total[0]:.3g} (not normalised), for {b} to {total[1]:.3g}.",
         caveats=(*dict.fromkeys(notes), "A sum grows with the history and, of dot products, with the candidate."),
         estimates=_estimates(w, chance, params, tap.shape[1]), samples=np.full(len(lines), params.sample),
-        values=np.stack(lines), value_name="weight, not normalised", names=tuple(names),
+        values=drawn, value_name="weight, not normalised", names=tuple(names),
     )  # fmt: skip
 
 
@@ -186,7 +188,7 @@ def _estimates(w, chance, params, d: int) -> tuple[Estimate, ...]:
             sums = chance.sum(axis=1)
             low, high = np.quantile(sums, [0.025, 0.975])
             usual = {"null": float(sums.mean()), "null_low": float(low), "null_high": float(high),
-                     "null_method": "other candidates"}  # fmt: skip
+                     "null_method": f"{len(chance)} other candidates"}  # fmt: skip
         found.append(
             Estimate(f"sum of weights, candidate {c}", float(line.sum()), low=t * around["low"],
                      high=t * around["high"], interval="Student's t over items", **usual, n=t, d=d,
@@ -236,7 +238,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="interest_strip", family="tokens", title="What a history holds for a candidate", version=1,
+        id="interest_strip", family="tokens", title="What a history holds for a candidate", version=2,
         summary="Weights of the items of a history towards a candidate, and what swapping it changes.",
         function=interest_strip, params=InterestStripParams, result=TokenMap, check=_check, cost=_cost, inputs=2,
         matches="nothing", same_units=True, roles=("histories", "candidates"), minimum_rows=2,

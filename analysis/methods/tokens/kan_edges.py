@@ -8,8 +8,9 @@ grid. An edge is *idle* where its deviation is below a share of its node's, √�
 up to a constant and that much.
 
 Null of R²: the same library on functions with the coefficients in random order, which are as smooth: of splines many
-look like some formula. Of the entropy and of idle edges: the same exchange. Intervals: of means over nodes (Student's
-t); of the loss by pruning a jackknife over groups of samples.
+look like some formula. Of idle edges, and of the entropy of shares: the same exchange; of the entropy of π weights
+drawn evenly from the simplex, Σ_{k=2..S} 1/k. Constant edges look like no formula. Intervals: of means over nodes
+(Student's t); of the loss by pruning a jackknife over groups of samples.
 
 When it lies: a formula that fits where the inputs are says nothing beyond; R² close to its null names nothing; edges
 with inputs that go together stand for each other, so that two weak ones may matter; SiLU and splines can cancel, and
@@ -29,7 +30,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import against
+from analysis.compute.statistics.nulls import against, null_spread
 from analysis.compute.statistics.sample_groups import groups_of, jackknife_half, mean_interval, share_interval
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -104,10 +105,11 @@ def kan_edges(
         progress(0.4 + 0.5 * k / params.draws, "coefficients in random order")
         other = found.layer.exchanged(rng)
         draws.append(measured(other, found.points))
-        reached.append(_formulas(other, found.points, some)[1].ravel())
+        reached.append(_varying(*_formulas(other, found.points, some)))
     reached = np.concatenate(reached)
+    reached = reached if len(reached) else np.ones(1)
     idle = idle_edges(own, params.idle_below)
-    told = _estimates(found, own, draws, idle, fit, reached, params, rng)
+    told = _estimates(found, own, draws, idle, (names, fit), reached, params, rng)
     progress(1.0, "done")
     columns = _columns(found, own, names, fit, float(np.quantile(reached, 0.95)), idle, params.shown)
     total = idle.size
@@ -135,6 +137,11 @@ def _formulas(layer: EdgeLayer, points, some=None) -> tuple[np.ndarray, np.ndarr
     return np.array([f[0] for f in found]).T, np.array([f[1] for f in found]).T
 
 
+def _varying(names: np.ndarray, fit: np.ndarray) -> np.ndarray:
+    """R² of the edges that are no constants, which every formula fits."""
+    return fit[names != CONSTANT]
+
+
 def _columns(found: Edges, own: Measured, names, fit, chance: float, idle, shown: int) -> dict:
     total = np.square(own.deviation).sum(axis=1, keepdims=True)
     share = np.square(own.deviation) / np.where(total > 0, total, 1.0)
@@ -150,12 +157,16 @@ def _columns(found: Edges, own: Measured, names, fit, chance: float, idle, shown
     }  # fmt: skip
 
 
-def _estimates(found: Edges, own, draws, idle, fit, reached, params, rng) -> tuple[Estimate, ...]:
+def _estimates(found: Edges, own, draws, idle, formulas, reached, params, rng) -> tuple[Estimate, ...]:
     by = f"coefficients in random order over all edges, {len(draws)} draws"
     common = {"n": len(np.unique(found.sample)), "d": idle.size}
     nodes = {"interval": "none: one node"}
-    entropy, chance = own.entropy.mean(axis=1), np.array([d.entropy.mean() for d in draws])
-    ends = mean_interval(entropy, 0.0, float(np.log(max(len(found.layer.families), 1))))
+    entropy, kinds = own.entropy.mean(axis=1), len(found.layer.families)
+    usual = {**null_spread(np.array([d.entropy.mean() for d in draws])), "null_method": by}
+    if found.layer.selection is not None:  # which another order of coefficients leaves as it is
+        usual = {"null": float(sum(1 / k for k in range(2, kinds + 1))),
+                 "null_method": "weights anywhere on the simplex alike (exact mean)"}  # fmt: skip
+    ends = mean_interval(entropy, 0.0, float(np.log(max(kinds, 1))))
     ends = (ends | {"interval": "Student's t over nodes"}) if ends else nodes
     still = idle.mean(axis=1)
     pruned = np.array([idle_edges(d, params.idle_below).mean() for d in draws])
@@ -163,18 +174,21 @@ def _estimates(found: Edges, own, draws, idle, fit, reached, params, rng) -> tup
     loss = {"interval": "none: fewer than three samples"} if half is None else {
         "low": max(value - half, 0.0), "high": value + half,
         "interval": "jackknife over groups of samples"}  # fmt: skip
-    sure = fit > np.quantile(reached, 0.95)
+    names, fit = formulas
+    sure, varying = (fit > np.quantile(reached, 0.95)) & (names != CONSTANT), _varying(names, fit)
+    tried = f"{by}, {min(TRIED, found.layer.inputs)} inputs each"
     return (
-        Estimate("selection entropy", float(entropy.mean()), **ends, **against(float(entropy.mean()), chance),
-                 null_method=by, unit="nats", estimator="mean over edges", **common),
+        Estimate("selection entropy", float(entropy.mean()), **ends, **usual, unit="nats",
+                 estimator="mean over edges", **common),
         Estimate("idle edges", float(still.mean()), **share_interval(still), **against(float(still.mean()), pruned),
                  null_method=by, estimator="share of the edges", **common),
         Estimate("lost without idle edges", value, **loss, null=0.0, null_method="edges that are constant",
                  estimator="share of the nodes' variance, constants kept", **common),
         Estimate("edges like a formula beyond chance", float(sure.mean()), **share_interval(sure.mean(axis=1)),
-                 null=0.05, null_method=f"R² above 95 % of {by}", estimator="share of the edges", **common),
-        Estimate("median R² of the formula", float(np.median(fit)), interval="none: all edges are seen",
-                 null=float(np.median(reached)), null_method=by, estimator="median over edges", **common),
+                 null=0.05, null_method=f"R² above 95 % of {tried}", estimator="share of the edges", **common),
+        Estimate("median R² of the formula", float(np.median(varying)) if len(varying) else 0.0,
+                 interval="none: all edges are seen", null=float(np.median(reached)), null_method=tried,
+                 estimator="median over edges that vary", **common),
     )  # fmt: skip
 
 
@@ -242,7 +256,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="kan_edges", family="tokens", title="KAN edges: families, formulas, pruning", version=1,
+        id="kan_edges", family="tokens", title="KAN edges: families, formulas, pruning", version=2,
         function=kan_edges,
         summary="Which family each edge chose, which formula it looks like, and which edges could go.",
         params=KanEdgesParams, result=Table, check=_check, cost=_cost, minimum_rows=20,

@@ -8,7 +8,7 @@ plane is shaded: there a spline is 0 and what is left is the base alone. A check
 reads; without one, B-spline edges are fitted from the units to the classes of a column, and this is said.
 
 Interval of an edge's deviation: jackknife over groups of samples; of a fit this holds the fit fixed. Null: the same
-coefficients in random order over all edges.
+coefficients in random order over all edges, of the edge that varies most the one that varies most then, and so on.
 
 When it lies: edges of one node are told apart only up to constants, and those whose inputs go together stand for each
 other; a lively function where no input falls means nothing (see the density); the deviation on these data is not that
@@ -155,17 +155,18 @@ def _lines(found: Edges, node: int, order: np.ndarray) -> dict:
 def _estimates(found: Edges, node: int, order, spread, chance, rng) -> tuple[Estimate, ...]:
     layer, of = found.layer, np.unique(found.sample, return_inverse=True)[1].reshape(-1)
     groups = groups_of(int(of.max()) + 1, rng)[of]
-    by = f"coefficients in random order over all edges, {len(chance)} draws"
+    by = f"coefficients in random order, the edge of the same rank, {len(chance)} draws"
+    ranked = -np.sort(-chance, axis=1)  # edges are chosen by what they vary
     common = {"n": int(of.max()) + 1, "d": layer.inputs}
     out = []
-    for i in order:
+    for rank, i in enumerate(order):
         value = layer.edges(found.x[:, i // layer.positions], i)[:, node]
         half = jackknife_half(np.array([value[groups != g].std() for g in range(groups.max() + 1)]))
         ends = {"interval": "none: fewer than three samples"} if half is None else {
             "low": max(float(spread[i] - half), 0.0), "high": float(spread[i] + half),
             "interval": "jackknife over groups of samples"}  # fmt: skip
         out.append(Estimate(f"deviation of the output, {found.inputs[i]}", float(spread[i]), **ends,
-                            **against(float(spread[i]), chance[:, i]), null_method=by,
+                            **against(float(spread[i]), ranked[:, rank]), null_method=by,
                             estimator="over 64 quantiles of the input", **common))  # fmt: skip
     x = found.x[:, order // layer.positions]
     ends = np.array([layer.span(i) for i in order])
@@ -225,7 +226,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="kan_functions", family="tokens", title="Functions of KAN edges", version=1, function=kan_functions,
+        id="kan_functions", family="tokens", title="Functions of KAN edges", version=2, function=kan_functions,
         summary="The learned function on each edge into a node, over the density of its inputs and its spline grid.",
         params=KanFunctionsParams, result=Curve, check=_check, cost=_cost, minimum_rows=20,
         invariance="constants moved between the edges of a node; the order of inputs and nodes", papers=PAPERS,

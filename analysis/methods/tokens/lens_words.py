@@ -9,7 +9,7 @@ instead of its own: answers are then sums of what layers add, and early ones are
 
 Told, for each layer drawn: at how many places its first word is that of the last layer. Null: the last layer's first
 word at another place of the sample, exact mean over all pairs. Of one sample there are no intervals; half way through
-the depth the same is told of a few others, with Student's over samples.
+the depth the same is told of a few others, with Wilson's interval, samples as draws.
 
 When it lies: early layers need not speak the basis of the readout; one sample is an anecdote (`logit_lens` has many);
 a patch by itself is nothing that the network was trained to name; small probabilities of a large vocabulary still have
@@ -29,7 +29,7 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.compute.statistics.sample_groups import share_interval
 from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -155,7 +155,7 @@ def _over_samples(half: np.ndarray, layer: str, d: int) -> Estimate:
         if len(others)
         else {}
     )
-    return Estimate(f"the same half way ({layer}), over samples", float(own.mean()), **mean_interval(own, 0.0, 1.0),
+    return Estimate(f"the same half way ({layer}), over samples", float(own.mean()), **share_interval(own),
                     **known, n=len(own), d=d, estimator="mean over samples")  # fmt: skip
 
 
@@ -208,7 +208,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="lens_words", family="tokens", title="Words at every layer and place", version=1, function=lens_words,
+        id="lens_words", family="tokens", title="Words at every layer and place", version=2, function=lens_words,
         summary="One sample's first words at each layer and token, by the network's own readout (logit lens).",
         params=LensWordsParams, result=Table, check=_check, minimum_rows=2,
         cost=_cost,

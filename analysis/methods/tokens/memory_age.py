@@ -68,7 +68,7 @@ def memory_age(
     progress(0.0, "reading clips")
     clips = Clips(tap, params.clip, params.frame, params.frames)
     read = clips.read_all(params.maximum_clips, rng)
-    most = max(c.n for c in read)
+    most = 1 + max(int(c.at[-1]) for c in read)
     found = []
     for k, clip in enumerate(read):
         progress(0.1 + 0.9 * k / len(read), f"{clip.name} reads its memory")
@@ -79,7 +79,7 @@ def memory_age(
     progress(1.0, "done")
     alone = len(found) == 1
     ages, numbers = (found[0][i] if alone else np.stack([f[i].mean(axis=0) for f in found]) for i in range(2))
-    return _curve(tap, ages, numbers, alone, params, clips.notes)
+    return _curve(tap, ages, numbers, alone, params, clips.notes, max(c.patches for c in read))
 
 
 def _of_clip(clip: Clip, most: int, params, rng) -> tuple[np.ndarray, np.ndarray] | None:
@@ -91,46 +91,53 @@ def _of_clip(clip: Clip, most: int, params, rng) -> tuple[np.ndarray, np.ndarray
         if len(held):
             places = rng.permutation(np.flatnonzero(clip.present[at]))[: params.places]
             w = read_frames(clip, clip.x[at, places], held, params, places)
-            one, more = _of_frame(clip, at - held, held, places, w, most, params.window)
+            reads = w.sum(axis=(1, 2)) > 0  # a place whose window holds nothing reads nothing, of no age
+            if not reads.any():
+                continue
+            one, more = _of_frame(clip, clip.ages(at, held), held, places[reads], w[reads], most, params)
             ages.append(one)
             numbers.append(more)
     return (np.stack(ages), np.stack(numbers)) if ages else None
 
 
-def _of_frame(clip: Clip, age, held, places, w, most: int, window: int) -> tuple[np.ndarray, np.ndarray]:
+def _of_frame(clip: Clip, age, held, places, w, most: int, params) -> tuple[np.ndarray, np.ndarray]:
     out, numbers = np.zeros((3, 2 * most - 1)), np.zeros((2, 3))
     w = w / np.maximum(w.sum(axis=(1, 2), keepdims=True), 1e-300)
-    best = w.reshape(len(w), -1).argmax(axis=1) // clip.patches
+    top = w >= w.max(axis=(1, 2), keepdims=True) * (
+        1 - 1e-9
+    )  # of equally strong reads all count, none is the first
+    hits = (top / top.sum(axis=(1, 2), keepdims=True)).sum(axis=2).mean(axis=0)
+    alike = even(clip, held, params, places)
     out[0, most - 1 + age] = w.sum(axis=2).mean(axis=0)
-    out[1, most - 1 + age] = np.bincount(best, minlength=len(held)) / len(w)
-    out[2, most - 1 + age] = even(clip, held).sum(axis=1)
+    out[1, most - 1 + age] = hits
+    out[2, most - 1 + age] = alike.sum(axis=2).mean(axis=0)
     young = int(np.abs(age).argmin())
     for i, row in enumerate((out[0], out[2])):
         numbers[i, AGE] = row @ np.arange(1 - most, most)
         numbers[i, YOUNGEST] = row[most - 1 + age[young]]
-    numbers[:, LEAK] = _leak(clip, places, w[:, young], clip.present[held[young]], window)
+    numbers[:, LEAK] = _leak(clip, places, w[:, young], clip.present[held[young]], params.window)
     return out, numbers
 
 
 def _leak(clip: Clip, places, w: np.ndarray, there: np.ndarray, window: int) -> tuple[float, float]:
     """Share of what is read of one frame, w (m, P), outside the window, and of its tokens read alike."""
     if clip.grid is None:
-        return 0.0, 0.0
+        return np.nan, np.nan  # no places, no window
     away = ~near(clip.grid, places, window)
     return float((w * away).sum() / max(w.sum(), 1e-300)), float(
         (away & there).sum() / (len(w) * there.sum())
     )
 
 
-def _curve(tap, ages, numbers, alone: bool, params, notes) -> Curve:
+def _curve(tap, ages, numbers, alone: bool, params, notes, places: int) -> Curve:
     mean, most = ages.mean(axis=0), (ages.shape[2] + 1) // 2
     shown = np.flatnonzero((mean > 0).any(axis=0))
     shown = np.arange(shown[0], shown[-1] + 1)
     x, n = (shown - most + 1).astype(np.float64), len(ages)
     around = [[mean_interval(ages[:, i, j], 0.0, 1.0) for j in shown] for i in range(2)]
     names = (MASS, HITS)
-    low, high = ({name: np.array([a.get(end, v) for a, v in zip(around[i], mean[i, shown], strict=True)])
-                  for i, name in enumerate(names)} for end in ("low", "high"))  # fmt: skip
+    low, high = ({name: np.array([a[end] for a in around[i]]) for i, name in enumerate(names)} if n > 1 else {}
+                 for end in ("low", "high"))  # fmt: skip
     best = int(mean[0, shown].argmax())
     share, alike = mean[0, shown[best]], mean[2, shown[best]]
     who = "frames of one clip" if alone else "clips"
@@ -138,6 +145,8 @@ def _curve(tap, ages, numbers, alone: bool, params, notes) -> Curve:
         *notes,
         "What is read is a comparison of rows, by the affinity that was chosen; it is no proof of use.",
     ]
+    if params.places < places:
+        said.append(f"Of each frame {params.places} of {places} places read, at random.")
     if alone and n > 1:
         said.append("Frames of one clip resemble each other: intervals over them are too narrow.")
     return Curve(
@@ -156,6 +165,8 @@ def _estimates(numbers, who: str, params, d: int) -> tuple[Estimate, ...]:
             (f"of that, outside {params.window} patches around", LEAK, "", 0.0, 1.0))  # fmt: skip
     found = []
     for name, i, unit, least, most in told:
+        if np.isnan(numbers[:, 0, i]).any():
+            continue
         around = mean_interval(numbers[:, 0, i], least, most)
         how = (
             around | {"interval": f"Student's t over {who}"}
@@ -206,7 +217,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="memory_age", family="tokens", title="Age of what is read of a memory", version=1, function=memory_age,
+        id="memory_age", family="tokens", title="Age of what is read of a memory", version=2, function=memory_age,
         summary="How old the frames are that a video's places read, and what a local window would miss.",
         params=MemoryAgeParams, result=Curve, check=_check, cost=_cost, minimum_rows=RUN,
         invariance="by distance: rotations of the units and a constant added to each; by dot product: rotations; by "

@@ -8,8 +8,8 @@ other tap answers what one would read that compared its rows. Frames are the tok
 names, or samples in a row.
 
 Interval: jackknife over groups of units for the one place; Student's t over the places of the frame, which resemble
-each other, so that it is too narrow. Null: places of
-other clips as queries, which never saw this memory; of one clip alone every memory token read alike.
+each other, so that it is too narrow. The frame told of is the one read most. Null: what frames of other clips, which
+never saw this memory, read most; of one clip alone every memory token read alike.
 
 When it lies: a network that was not trained to be read so need not mean what its distances say; by dot products a long
 token is read by all; at a large τ everything is read, near 0 one token; the frame before looks most alike in any video.
@@ -28,6 +28,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.statistics.nulls import null_spread
 from analysis.compute.statistics.sample_groups import jackknife_half, mean_interval
 from analysis.errors import NotEnoughData, ParameterError
 from analysis.results import Estimate, TokenMap
@@ -35,7 +36,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.effective import effective
 from analysis.tokens.sets.clips import RUN, Clip, Clips
 from analysis.tokens.sets.memory import ALL, BEFORE, DOT, MemoryParams, apart, bank, even, read_frames
-from analysis.tokens.sets.memory_chance import others_read, without_units
+from analysis.tokens.sets.memory_chance import largest, others_read, without_units
 
 PLACES = 200  # of the frame
 
@@ -118,20 +119,24 @@ def _place(clip: Clip, at: int, place: int | None) -> int:
 
 
 def _map(clip, at, place, held, this, frame, chance, params, notes, tap) -> TokenMap:
-    (own, _), shared, ages = this, even(clip, held), at - held
-    values = own * clip.present[held].sum()
+    (own, _), ages = this, clip.ages(at, held)
+    shared, alike = (even(clip, held, params, p).mean(axis=0) for p in (np.array([place]), frame[0]))
+    values = np.where(shared > 0, own / np.where(shared > 0, shared, 1.0), 0.0)
     names = tuple(f"{clip.frame_name(f)}, {_age(a)}" for f, a in zip(held, ages, strict=True))
     flat = clip.patches == 1
     best, where = int(own.sum(axis=1).argmax()), int(own[own.sum(axis=1).argmax()].argmax())
     spot = _spot(clip, where, " most", "; there ")
     said = [*notes, *_caveats(clip, params)]
+    if len(frame[0]) < clip.present[at].sum():
+        said.append(f"Of the frame {len(frame[0])} of {int(clip.present[at].sum())} places read, at random.")
     return TokenMap(
         title=f"What {_spot(clip, place, ' of ')}{clip.frame_name(at)} of {clip.name} reads, by {params.affinity}, "
               f"{tap.name}",
         reading=f"It reads {clip.frame_name(held[best])} ({_age(ages[best])}) most: {own[best].sum():.0%} of the mass, "
                 f"read alike {shared[best].sum():.0%}{spot}. The whole frame pays it "
                 f"{frame[1][:, best].sum(axis=1).mean():.0%}.",
-        caveats=tuple(said), estimates=_estimates(clip, held, this, frame, chance, shared, tap.shape[1]),
+        caveats=tuple(said),
+        estimates=_estimates(clip, held, this, frame, chance, (shared, alike), params, tap.shape[1]),
         samples=clip.samples[[at]] if flat else clip.samples[held], values=values.T if flat else values,
         value_name="times an even share", grid=None if flat else clip.grid,
         names=(clip.frame_name(at),) if flat else names,
@@ -151,22 +156,20 @@ def _spot(clip: Clip, place: int, behind: str = "", before: str = "") -> str:
     return f"{before}the patch in row {place // clip.grid[1] + 1}, column {place % clip.grid[1] + 1}{behind}"
 
 
-def _estimates(clip, held, this, frame, chance, shared, d) -> tuple[Estimate, ...]:
+def _estimates(clip, held, this, frame, chance, alike, params, d) -> tuple[Estimate, ...]:
     (own, without), (places, every) = this, frame
     mass, mine = every.sum(axis=2), own.sum(axis=1)
-    best, m = int(mine.argmax()), len(mass)
-    alike = float(shared[best].sum())
-    usual = {"null": alike, "null_method": "every memory token read alike"}
-    if len(chance):
-        low, high = np.quantile(chance[:, best], [0.025, 0.975])
-        usual = {"null": float(chance[:, best].mean()), "null_low": float(low), "null_high": float(high),
-                 "null_method": "places of other clips as queries"}  # fmt: skip
+    best, m, shared = int(mine.argmax()), len(mass), alike[1]
+    usual = [{"null": float(s[best].sum()), "null_method": "every memory token read alike"} for s in alike]
+    if chance:
+        how = f"places of {len(chance)} frames of other clips as queries, what each reads most"
+        usual = [{**null_spread(x), "null_method": how} for x in largest(chance)]
     counts = effective(mass)
     name = clip.frame_name(held[best])
     found = [
-        Estimate(f"this place: mass on {name}", float(mine[best]), **_units(mine[best], without[:, best]), null=alike,
-                 n=1, d=d, null_method="every memory token read alike", estimator="sum over its tokens"),
-        Estimate(f"all places: mass on {name}", float(mass[:, best].mean()), **_t(mass[:, best], 1.0), **usual, n=m,
+        Estimate(f"this place: mass on {name}", float(mine[best]), **_units(mine[best], without[:, best]),
+                 **usual[0], n=1, d=d, estimator="sum over its tokens, the frame that it reads most"),
+        Estimate(f"all places: mass on {name}", float(mass[:, best].mean()), **_t(mass[:, best], 1.0), **usual[1], n=m,
                  d=d, estimator="mean over places of the frame"),
         Estimate("frames read in effect", float(counts.mean()), **_t(counts, float(len(held))), n=m, d=d,
                  null=float(effective(shared.sum(axis=1)[None])[0]), null_method="every memory token read alike",
@@ -174,7 +177,8 @@ def _estimates(clip, held, this, frame, chance, shared, d) -> tuple[Estimate, ..
     ]  # fmt: skip
     if clip.grid is not None:
         far = apart(clip.grid, places)
-        moved, random = (every.sum(axis=1) * far).sum(axis=1), (shared.sum(axis=0) * far).sum(axis=1)
+        moved = (every.sum(axis=1) * far).sum(axis=1)
+        random = (even(clip, held, params, places).sum(axis=1) * far).sum(axis=1)
         found.append(
             Estimate("distance of what is read", float(moved.mean()), **_t(moved, np.inf), null=float(random.mean()),
                      null_method="every memory token read alike", n=m, d=d, unit="patches",
@@ -238,7 +242,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="memory_read", family="tokens", title="What a place reads of a memory of frames", version=1,
+        id="memory_read", family="tokens", title="What a place reads of a memory of frames", version=2,
         summary="The affinity of one place of a video with every place of the frames in its memory.",
         function=memory_read, params=MemoryReadParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=RUN,
         invariance="by distance: rotations of the units and a constant added to each; by dot product: rotations; by "

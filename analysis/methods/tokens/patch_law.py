@@ -31,13 +31,13 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.common_samples import common_samples, shared_positions
 from analysis.compute.rows.random_part import random_part
-from analysis.compute.statistics.nulls import add_one_p, against
+from analysis.compute.statistics.nulls import add_one_p, null_spread
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError, NotEnoughData
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.patch_law import PatchLaw, patch_law, tokens_of
-from analysis.tokens.pooling.patch_pictures import patch_sizes
+from analysis.tokens.pooling.patch_pictures import UNKNOWN, patch_sizes
 
 PAPER = "Scaling Laws in Patchification: An Image Is Worth 50,176 Tokens And More"
 RECORDED, PROBE = "recorded, else a probe's", "a probe's"
@@ -95,12 +95,13 @@ def patch_law_of(*taps, params: PatchLawParams = PatchLawParams(), rng=None, pro
         again.append(patch_law(sizes, some))
         chance.append(patch_law(sizes, rng.permuted(loss, axis=1).mean(axis=0)))
     progress(1.0, "done")
-    told = _estimates(own, sizes, loss, again, chance, rng)
+    unit = "place in the order of the taps" if UNKNOWN in said else "pixels"
+    told = _estimates(own, sizes, loss, again, chance, unit, rng)
     return Curve(
         title=f"{what[0].upper()}{what[1:]} by patch size", **_lines(own, sizes, loss, again), estimates=told,
-        caveats=(*said, *more, *_caveats(sizes, params.side, own)),
-        x_name="patch size (pixels)", y_name=what, log_x=True, joined=True,
-        reading=_reading(own, told, sizes),
+        caveats=(*said, *more, *_caveats(sizes, params.side, own, UNKNOWN in said)),
+        x_name=f"patch size ({unit})", y_name=what, log_x=True, joined=True,
+        reading=_reading(own, told, sizes, unit),
     )  # fmt: skip
 
 
@@ -150,7 +151,7 @@ def _lines(own: PatchLaw, sizes, loss, again) -> dict:
             "null": {LAW: np.full(len(x), float(loss.mean()))}}  # fmt: skip
 
 
-def _estimates(own: PatchLaw, sizes, loss, again, chance, rng) -> tuple[Estimate, ...]:
+def _estimates(own: PatchLaw, sizes, loss, again, chance, unit: str, rng) -> tuple[Estimate, ...]:
     common = {"n": len(loss), "d": len(sizes)}
     by = f"losses exchanged between the networks, {len(chance)} draws"
 
@@ -158,7 +159,7 @@ def _estimates(own: PatchLaw, sizes, loss, again, chance, rng) -> tuple[Estimate
         value, drawn = float(of(own)), np.array([of(one) for one in again])
         low, high = np.percentile(drawn, [2.5, 97.5])
         return Estimate(name, value, min(low, value), max(high, value), interval="samples drawn again, percentiles",
-                        **against(value, np.array([of(one) for one in chance])), null_method=by, estimator=estimator,
+                        **null_spread(np.array([of(one) for one in chance])), null_method=by, estimator=estimator,
                         **common)  # fmt: skip
 
     saved = loss[:, sizes == sizes.max()].mean(axis=1) - loss[:, sizes == sizes.min()].mean(axis=1)
@@ -171,18 +172,18 @@ def _estimates(own: PatchLaw, sizes, loss, again, chance, rng) -> tuple[Estimate
                  **common),
         fitted("a: no patch goes below", lambda one: one.a, "least squares of a + b p^c"),
         fitted("c: exponent of the patch size", lambda one: one.c, "least squares of a + b p^c"),
-        fitted(f"law at {half:g} pixels", lambda one: float(one.at(half)), "run on to half the smallest patch"),
+        fitted(f"law at {half:g} ({unit})", lambda one: float(one.at(half)), "run on to half the smallest patch"),
     )  # fmt: skip
 
 
-def _caveats(sizes: np.ndarray, most: int, own: PatchLaw) -> list[str]:
+def _caveats(sizes: np.ndarray, most: int, own: PatchLaw, unknown: bool) -> list[str]:
     words = ", ".join(f"{s:g}: {tokens_of(most, max(int(s), 1)):,}" for s in sizes)
     cost = (sizes.max() / sizes.min()) ** 4
-    said = [
+    said = [] if unknown else [
         f"Tokens of a picture of {most} pixels by patch size: {words}. Attention of the smallest costs {cost:,.0f} "
         "times that of the largest.",
-        "The training of each network by chance is in none of the intervals.",
-    ]
+    ]  # fmt: skip
+    said.append("The training of each network by chance is in none of the intervals.")
     if own.b <= 0:
         said.append("The loss does not fall with smaller patches here, so that the exponent c means nothing.")
     if len(sizes) == 3:
@@ -190,15 +191,16 @@ def _caveats(sizes: np.ndarray, most: int, own: PatchLaw) -> list[str]:
     return said
 
 
-def _reading(own: PatchLaw, told, sizes) -> str:
+def _reading(own: PatchLaw, told, sizes, unit: str) -> str:
     saved, a, c, _ = told
+    way = f"From patches of {sizes.max():g} to {sizes.min():g} ({unit})"
     if own.b <= 0:
         return (
-            f"From patches of {sizes.max():g} to {sizes.min():g} the loss does not fall (difference "
+            f"{way} the loss does not fall (difference "
             f"{-saved.value:+.3g}, {-saved.high:+.2g} to {-saved.low:+.2g}): there is no law a + b p^c with b > 0."
         )
     return (
-        f"From patches of {sizes.max():g} to {sizes.min():g} the loss falls by {saved.value:.3g} ({saved.low:.2g} to "
+        f"{way} the loss falls by {saved.value:.3g} ({saved.low:.2g} to "
         f"{saved.high:.2g}). The law is {own.a:.3g} + {own.b:.3g} p^{own.c:.2f}, with a between {a.low:.2g} and "
         f"{a.high:.2g} and c between {c.low:.2g} and {c.high:.2g}."
     )
@@ -231,7 +233,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="patch_law", family="tokens", title="Loss by patch size", version=1, function=patch_law_of,
+        id="patch_law", family="tokens", title="Loss by patch size", version=2, function=patch_law_of,
         summary="Loss of networks with different patches, the law a + b p^c through it, and where it would end.",
         params=PatchLawParams, result=Curve, check=_check, cost=_cost, inputs=3, more_inputs=True, minimum_rows=20,
         invariance="the order of the taps, where sizes are known; scale of the loss, but for a and b", papers=(PAPER,),

@@ -12,7 +12,9 @@ Pooling: at each level the share of points stays that is paid most attention by 
 the scores of those still there; a point's matches are lost with it. The share of right matches that stay is compared
 with a random choice of as many points.
 
-Intervals: Student's t over samples; Nulls: a random partner among all points (exact); as many points at random (exact).
+Intervals: Wilson's of shares, samples as draws, Student's t of the rest. Nulls: a random partner among all points
+(exact), of a plane the matches exchanged and the plane fitted again, which four of them always follow; as many
+points at random (exact).
 
 When it lies: the pooling of a network has trained scores and its own levels, these are attention alone; the plane is
 fitted to the very matches that it judges, so that a common error is taken for the motion; tokens on a grid are matched
@@ -32,7 +34,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.matched_points import Matched, matched
@@ -113,6 +115,9 @@ def _scatter(taps, sample, places, found, one: Matched, notes, params) -> Scatte
     verdict[one.pairs[:, 0]], verdict[m + one.pairs[:, 1]] = word, word
     estimates = _estimates(taps, found, params)
     right, stay = estimates[0], estimates[-1]
+    left = "No match is right, so that nothing is said of pooling." if LEVEL not in stay.name else (
+        f"Of the right ones {stay.value:.0%} are left after {params.levels} level(s) of pooling, {stay.null:.0%} if "
+        "points stayed at random.")  # fmt: skip
     return Scatter(
         title=f"Points of {taps[0].name} matched with {taps[1].name}: sample {int(sample)}",
         positions=np.concatenate([places[0], second]) * np.array([1, -1]), rows=np.arange(m + n), of="points",
@@ -122,9 +127,7 @@ def _scatter(taps, sample, places, found, one: Matched, notes, params) -> Scatte
         edge_values=one.sure if len(one.pairs) else None, edge_name="confidence",
         estimates=estimates,
         reading=(
-            f"{right.value:.0%} of the matches are right, a random partner {right.null:.1%}. Of the right ones "
-            f"{stay.value:.0%} are left after {params.levels} level(s) of pooling, {stay.null:.0%} if points stayed at "
-            "random."
+            f"{right.value:.0%} of the matches are right, by chance {right.null:.1%}. {left}"
         ), caveats=notes,
     )  # fmt: skip
 
@@ -133,13 +136,15 @@ def _estimates(taps, found, params) -> tuple[Estimate, ...]:
     facts = {"n": len(found), "d": taps[0].shape[1]}
     right = np.array([f.right.mean() if len(f.right) else 0.0 for f in found])
     share = np.array([f.right.sum() / len(f.stays[0]) for f in found])
-    chance = float(np.mean([f.chance for f in found]))
+    chance, chances = (float(np.mean([getattr(f, k) for f in found])) for k in ("chance", "chance_share"))
+    how = "matches exchanged, the plane fitted again" if params.truth == PLANE else "a random partner (exact)"
     error = np.array([np.median(f.error[np.isfinite(f.error)]) for f in found if np.isfinite(f.error).any()])
     out = [
-        Estimate("right among matches", float(right.mean()), **mean_interval(right, 0.0, 1.0), null=chance,
-                 null_method="a random partner (exact)", estimator="share, mean over samples", **facts),
-        Estimate("points with a right match", float(share.mean()), **mean_interval(share, 0.0, 1.0), null=chance,
-                 null_method="a random partner (exact)", estimator="share, mean over samples", **facts),
+        Estimate("right among matches", float(right.mean()), **share_interval(right), null=chance, null_method=how,
+                 estimator="share, mean over samples", **facts),
+        Estimate("points with a right match", float(share.mean()), **share_interval(share), null=chances,
+                 null_method=how,
+                 estimator="share, mean over samples", **facts),
         Estimate("mass in the dustbin", float(np.mean([f.unmatched for f in found])), null=0.0,
                  **mean_interval(np.array([f.unmatched for f in found]), 0.0, 1.0),
                  null_method="every point has a partner", estimator="mean over the first picture's points", **facts),
@@ -151,9 +156,11 @@ def _estimates(taps, found, params) -> tuple[Estimate, ...]:
                                null_method="none: hangs on the size of the picture", n=len(error), d=facts["d"],
                                estimator="median of a sample, mean over samples"))  # fmt: skip
     for level in range(1, params.levels + 1):
-        own = np.array([_left(f, level) for f in found if f.right.any()] or [(0.0, 0.0)])
+        own = np.array([_left(f, level) for f in found if f.right.any()])
+        if not len(own):
+            break
         out.append(Estimate(f"right matches left at {LEVEL} {level}", float(own[:, 0].mean()),
-                            **mean_interval(own[:, 0], 0.0, 1.0), null=float(own[:, 1].mean()),
+                            **share_interval(own[:, 0]), null=float(own[:, 1].mean()),
                             null_method="as many points of each picture at random (exact)",
                             estimator="share, mean over samples with one", n=len(own), d=facts["d"]))  # fmt: skip
     return tuple(out)
@@ -218,7 +225,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="point_matches", family="tokens", title="Matched points", version=1, function=point_matches,
+        id="point_matches", family="tokens", title="Matched points", version=2, function=point_matches,
         summary="Points of two pictures matched with a dustbin: how many are right, and whether pooling drops these.",
         params=PointMatchesParams, result=Scatter, check=_check, cost=_cost, inputs=2, same_units=True,
         roles=("points of the first picture", "points of the second"), minimum_rows=2 * RUN,

@@ -10,8 +10,8 @@ space: the keys where they were recorded). In multiples of an even share, so tha
     prompts differ     mean total variation of two prompts of one sample: 0 where all look at the same
     answers the image  mean total variation of one prompt in two samples: 0 where prompts look at places only
 
-Intervals: Student's t over samples. Nulls: of use and difference patches shuffled for each prompt by itself; of the
-answer to the image keys of one sample for all, 0.
+Intervals: Student's t over samples, of the answer a jackknife, as each sample is in two pairs. Nulls: of use and
+difference patches shuffled for each prompt by itself; of the answer to the image keys of one sample for all, 0.
 
 When it lies: without the network's projections these are the attention of raw vectors, and of a network with several
 heads that of none; to look is not to take; a prompt in use may be of none to the answer.
@@ -29,7 +29,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.compute.statistics.sample_groups import jackknife_half, mean_interval, sample_groups
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.paired_sets import paired_sets, place_of
@@ -73,7 +73,7 @@ def prompt_attention(
     progress(0.7, "shuffling patches")
     null = shuffled(a, k.present, rng)
     progress(0.9, "prompts in other samples")
-    estimates = _estimates(taps, a, null, q.present, k.present)
+    estimates = _estimates(taps, a, null, q.present, k.present, rng)
     progress(1.0, "done")
     asked = np.flatnonzero(q.present[at])[:SHOWN]
     share = np.where(k.present[at], a[at, asked] * k.present[at].sum(), np.nan)
@@ -129,20 +129,39 @@ def differing(a: np.ndarray, prompts: np.ndarray) -> np.ndarray:
     return out
 
 
-def _estimates(taps, a, null, prompts, there) -> tuple[Estimate, ...]:
+def answering(a: np.ndarray, prompts: np.ndarray, rng) -> tuple[float, dict]:
+    """(mean total variation of one prompt in two samples, its interval), over a ring of pairs of samples: each sample
+    is in two pairs, so that the interval leaves out samples with all of their pairs."""
+    both = prompts & np.roll(prompts, 1, axis=0)
+    apart = np.where(both, 0.5 * np.abs(a - np.roll(a, 1, axis=0)).sum(axis=2), 0.0).sum(axis=1)
+    each, known = apart / np.maximum(both.sum(axis=1), 1), both.any(axis=1)
+    if not known.any():
+        return 0.0, {"interval": "none: no prompt of two samples"}
+    value, without = float(each[known].mean()), []
+    for g in sample_groups(len(a), rng):
+        rest = known.copy()
+        rest[np.r_[g, (g + 1) % len(a)]] = False
+        if rest.any():
+            without.append(each[rest].mean())
+    half = jackknife_half(np.array(without))
+    if half is None:
+        return value, {"interval": "none: too few samples"}
+    return value, {"low": max(value - float(half), 0.0), "high": min(value + float(half), 1.0),
+                   "interval": "jackknife over groups of samples"}  # fmt: skip
+
+
+def _estimates(taps, a, null, prompts, there, rng) -> tuple[Estimate, ...]:
     facts = {"n": len(a), "d": taps[0].shape[1]}
     how = "patches shuffled for each prompt"
     use, chance = used(a, prompts, there), used(null, prompts, there)
     differ, other = differing(a, prompts), differing(null, prompts)
-    both = prompts & np.roll(prompts, 1, axis=0)
-    apart = 0.5 * np.abs(a - np.roll(a, 1, axis=0)).sum(axis=2)
-    answer = np.where(both, apart, 0.0).sum(axis=1) / np.maximum(both.sum(axis=1), 1)
+    answer, around = answering(a, prompts, rng)
     return (
         Estimate("prompts in use", float(use.mean()), **mean_interval(use, 0.0, 1.0), null=float(chance.mean()),
                  null_method=how, estimator="exp of the entropy over the number, mean over samples", **facts),
         Estimate("prompts differ", float(differ.mean()), **mean_interval(differ, 0.0, 1.0), null=float(other.mean()),
                  null_method=how, estimator="total variation of two prompts, mean over samples", **facts),
-        Estimate("answers the image", float(answer.mean()), **mean_interval(answer, 0.0, 1.0), null=0.0,
+        Estimate("answers the image", answer, **around, null=0.0,
                  null_method="prompts that look at places only",
                  estimator="total variation of one prompt in two samples", **facts),
     )  # fmt: skip
@@ -183,7 +202,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="prompt_attention", family="tokens", title="What prompts look at", version=1, function=prompt_attention,
+        id="prompt_attention", family="tokens", title="What prompts look at", version=2, function=prompt_attention,
         summary="Attention of prompts to the patches of a sample, how many are in use, and whether they answer it.",
         params=PromptAttentionParams, result=TokenMap, check=_check, cost=_cost, inputs=2, same_units=True,
         roles=("prompts", "patches"), minimum_rows=2 * RUN, invariance="one rotation of the units of both taps",

@@ -160,7 +160,7 @@ def _estimates(told, without, chance, n: int, d: int) -> tuple[Estimate, ...]:
         if len(chance):
             low, high = np.quantile(chance[:, i], [0.025, 0.975])
             usual = {"null": float(chance[:, i].mean()), "null_low": float(low), "null_high": float(high),
-                     "null_method": "other prompts of the tap"}  # fmt: skip
+                     "null_method": f"{len(chance)} other prompts of the tap"}  # fmt: skip
         found.append(Estimate(name, float(told[i]), **how, **usual, n=n, d=d, estimator="mean over cells"))
     return tuple(found)
 

@@ -1,7 +1,8 @@
 """What did the path of one sample do? Two channels against each other, the area they sweep, and what each step adds.
 
 The signed (Lévy) area of channels i and j is ½ (S^{ij} - S^{ji}) = ½ ∮ (x_i dx_j - x_j dx_i), closed by the chord from
-the last point to the first: positive counter-clockwise. Beside it the *contribution over time*: the prediction of the
+the last point to the first: positive counter-clockwise; channels, all but
+time, are in their deviations over all tokens. Beside it the *contribution over time*: the prediction of the
 linear model on all words (`signature_words`) is linear in the signature, and is drawn for the path up to each token.
 
 Null of the area of one path: its steps in random order. Of the mean over samples: 0, that of an order that goes either
@@ -109,12 +110,16 @@ def signature_path(
     return Scatter(
         title=f"Path of sample {int(found.samples[at])} of {tap.name}: {found.names[i]} and {found.names[j]}",
         positions=points[:, [i, j]], rows=np.arange(length + 1), of="steps", columns=columns, colour=params.colour,
-        axes=(found.names[i], found.names[j]), edges=edges, edge_values=np.r_[np.ones(length), 0.0],
+        axes=tuple(_axis(found.names[c]) for c in (i, j)), edges=edges, edge_values=np.r_[np.ones(length), 0.0],
         edge_name="1: a step of the path, 0: the chord that closes it", estimates=estimates,
         reading=_reading(found, estimates, columns, label),
         caveats=(*found.notes, f"The prediction is that of {label}, by a model that has seen this sample, too.",
                  "The model knows whole paths: what it says of beginnings is run on from these and may be far out."),
     )  # fmt: skip
+
+
+def _axis(name: str) -> str:
+    return f"{name}, in its deviations" if name != "time" else name
 
 
 def _place(found: Paths, sample: int) -> int:
@@ -159,15 +164,16 @@ def _score(found: Paths, words, at: int, steps, levels: int):
 
 
 def _areas(found: Paths, swept, at: int, chance) -> tuple[Estimate, ...]:
-    facts = {"n": found.n, "d": len(found.names), "estimator": "½ (S^ij - S^ji), closed by the chord"}
+    facts = {"d": len(found.names), "estimator": "½ (S^ij - S^ji), closed by the chord",
+             "unit": "deviations of the two channels multiplied"}  # fmt: skip
     own, total = float(swept[at, -1]), swept[:, -1]
     p = (1 + (np.abs(chance) >= abs(own) - 1e-12).sum()) / (1 + len(chance))
     return (
         Estimate("signed area of this path", own, interval="none: one path",
                  **{**against(own, chance), "p_value": float(p)},
-                 null_method=f"its steps in random order, {len(chance)} draws", **facts),
+                 null_method=f"its steps in random order, {len(chance)} draws", n=1, **facts),
         Estimate("mean signed area of all paths", float(total.mean()), **mean_interval(total), null=0.0,
-                 null_method="an order that goes either way alike", **facts),
+                 null_method="an order that goes either way alike", n=found.n, **facts),
     )  # fmt: skip
 
 
@@ -211,7 +217,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="signature_path", family="tokens", title="Path of a sample and its signed area", version=1,
+        id="signature_path", family="tokens", title="Path of a sample and its signed area", version=2,
         function=signature_path,
         summary="Two channels of a sample as a path, the signed area it sweeps, and what each step adds to a model.",
         params=SignaturePathParams, result=Scatter, check=_check, cost=_cost, minimum_rows=20,

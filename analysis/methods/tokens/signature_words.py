@@ -8,7 +8,7 @@
   Null: the column exchanged between samples. Interval: jackknife over groups of samples.
 - *left out*: held-out score of the model with all channels and without each, level by level. Null: exchanged columns.
 
-A cell counts where it leaves its null (normal approximation to the draws and the interval, Benjamini-Hochberg at 5 %).
+A cell counts where it leaves its null (Student's t of draws and groups of samples, Benjamini-Hochberg at 5 %).
 Identities to read by: S^{ij} + S^{ji} = S^i S^j, and ½ (S^{ij} - S^{ji}) is the signed area; a straight segment v has
 v^{⊗k} / k!. Speed and place are not seen without the time channel and the step from the origin.
 
@@ -27,13 +27,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
+from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
-from analysis.compute.statistics.nulls import against
-from analysis.compute.statistics.sample_groups import groups_of, jackknife_error, mean_interval
+from analysis.compute.statistics.nulls import against, away_p
+from analysis.compute.statistics.sample_groups import (
+    groups_of,
+    jackknife_error,
+    mean_interval,
+    share_interval,
+)
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import path_model
@@ -107,7 +112,7 @@ def signature_words(
     progress(1.0, "done")
     return Matrix(
         title=f"{params.show.capitalize()}: signature up to level {params.levels} of {tap.name}",
-        reading=_reading(told, found), estimates=told,
+        reading=_reading(told, _largest(whole, without)), estimates=told,
         caveats=(*found.notes, f"{count(d, params.levels):,} words over {d} channels.",
                  "Words say overlapping things: a weight is one of several ways to foretell the same."),
         **cells,
@@ -121,12 +126,18 @@ def _without(found: Paths, levels: int, fold, orders) -> dict[str, path_model.Sc
     }
 
 
+def _largest(whole, without) -> float:
+    """What the channel that adds most adds by chance."""
+    gaps = [whole.chance - one.chance for one in without.values()]
+    return float(np.max(gaps, axis=0).mean()) if gaps else 0.0
+
+
 def _estimates(found: Paths, whole, without) -> tuple[Estimate, ...]:
     what = "share told right" if found.classes else "R²"
     common = {"n": found.n, "d": len(found.names), "estimator": f"ridge on words, {path_model.FOLDS} folds"}
     by = f"column exchanged between samples, {len(whole.chance)} draws"
-    out = [Estimate(f"held-out {what}", whole.score, **mean_interval(whole.each), **against(whole.score, whole.chance),
-                    null_method=by, **common)]  # fmt: skip
+    out = [Estimate(f"held-out {what}", whole.score, **_interval(whole.each, found),
+                    **against(whole.score, whole.chance),                    null_method=by, **common)]  # fmt: skip
     for name, one in without.items():
         gap = whole.each - one.each
         value = float(gap.mean())
@@ -135,17 +146,24 @@ def _estimates(found: Paths, whole, without) -> tuple[Estimate, ...]:
     return tuple(out)
 
 
+def _interval(each: np.ndarray, found: Paths) -> dict:
+    """Of a share told right Wilson's, which is no point where all are."""
+    return share_interval(each) if found.classes else mean_interval(each)
+
+
 def _left_cells(found: Paths, params, fold, orders) -> dict:
     """Levels by all channels and all but each."""
     kept = [("all channels", found.steps)]
     if len(found.names) > 1:
         kept += [(f"without {name}", found.without(c)) for c, name in enumerate(found.names)]
     shape = (params.levels, len(kept))
-    value, null, low, high = (np.zeros(shape) for _ in range(4))
+    value, null, low, high, p = (np.zeros(shape) for _ in range(5))
     for k in range(params.levels):
         for c, (_, steps) in enumerate(kept):
             one = path_model.scored(path_words(steps, k + 1), found.target, fold, orders)
-            ends = mean_interval(one.each)
+            ends = _interval(one.each, found)
+            error = one.each.std(ddof=1) / np.sqrt(found.n)
+            p[k, c] = away_p(np.array(one.score - one.chance.mean()), one.chance, error, found.n)
             value[k, c], null[k, c], low[k, c], high[k, c] = (
                 one.score,
                 one.chance.mean(),
@@ -154,7 +172,8 @@ def _left_cells(found: Paths, params, fold, orders) -> dict:
             )
     return {
         "values": value, "null": null, "low": low, "high": high, "column_names": tuple(name for name, _ in kept),
-        "row_names": tuple(f"levels 1 to {k + 1}" for k in range(params.levels)), "significant": low > null,
+        "row_names": tuple(f"levels 1 to {k + 1}" for k in range(params.levels)), 
+        "significant": (benjamini_hochberg(p.ravel()).reshape(shape) < LEVEL) & (value > null),
         "value_name": "held-out share told right" if found.classes else "held-out R²",
     }  # fmt: skip
 
@@ -176,9 +195,9 @@ def _word_cells(found: Paths, words, params, orders, rng) -> dict:
         chance = np.array([path_model.size(path_model.weights(words, found.target[o])) for o in orders])
         half = stdtrit(groups.max(), 0.975) * error
         name = "weight" if found.target.shape[1] == 1 else "size of the weights"
-    mean, spread = chance.mean(axis=0), chance.std(axis=0, ddof=1)
+    mean, many = chance.mean(axis=0), n if params.show == MEAN else int(groups.max()) + 1
     away = np.where(np.abs(value - mean) > 1e-9 * (1 + np.abs(value)), value - mean, 0.0)
-    sure = benjamini_hochberg(2 * ndtr(-np.abs(away) / np.maximum(np.hypot(spread, error), 1e-300))) < LEVEL
+    sure = benjamini_hochberg(away_p(away, chance, error, many)) < LEVEL
     d = len(found.names)
     shape, before = (-1, d), [(), *(words_of(d, params.levels - 1) if params.levels > 1 else [])]
     return {
@@ -189,17 +208,18 @@ def _word_cells(found: Paths, words, params, orders, rng) -> dict:
     }  # fmt: skip
 
 
-def _reading(told, found: Paths) -> str:
+def _reading(told, largest: float) -> str:
     score, adds = told[0], told[1:]
     text = (
         f"The words foretell the column with a {score.name} of {score.value:.2f}, by chance {score.null:.2f}."
     )
     if not adds:
         return text
-    most = max(adds, key=lambda e: e.value)
+    most = max(adds, key=lambda e: e.value)  # the largest of several: beside it what is the largest by chance
     name = most.name.removeprefix("what the channel ").removesuffix(" adds")
     return (
-        f"{text} The channel missed most is {name}: {most.value:+.2f} ({most.low:+.2f} to {most.high:+.2f})."
+        f"{text} The channel missed most is {name}: {most.value:+.2f} ({most.low:+.2f} to {most.high:+.2f}; the most "
+        f"by chance {largest:+.2f})."
     )
 
 
@@ -237,7 +257,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="signature_words", family="tokens", title="Path signatures, word by word", version=1,
+        id="signature_words", family="tokens", title="Path signatures, word by word", version=2,
         function=signature_words,
         summary="Coefficients of path signatures by level and word, and what the model loses without a channel.",
         params=SignatureWordsParams, result=Matrix, check=_check, cost=_cost, minimum_rows=20,

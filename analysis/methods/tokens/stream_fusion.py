@@ -7,11 +7,12 @@ layer of this shape); where there is none, from ridge regression of a class on x
 times the deviations of x_i and y_j over the samples: what it can move.
 
 Null: the entries of W in random order; of a fit the class exchanged between samples. Interval: jackknife over groups of
-samples; a checkpoint's W itself is certain, so that only the deviations vary. Cells count that leave their null (normal
-approximation, Benjamini-Hochberg at 5 %).
+samples; a checkpoint's W itself is certain, so that only the deviations vary. Cells count that leave their null
+(Student's t, Benjamini-Hochberg at 5 %).
 
-Beside it the share of the output's variance that the product alone explains, less what goes with the linear part; by
-chance with the second stream of other samples. W = 0 leaves the sum of two linear streams: a share of 0.
+Beside it the share of the output's variance that the product alone explains, less what goes with the linear part; its
+null is that of the second stream of other samples, of a fit that of fits to the class exchanged between samples.
+W = 0 leaves the sum of two linear streams: a share of 0.
 
 When it lies: rotations of a stream turn W with it, so that a cell has a meaning only where single units have one; a
 fitted W says what could be read from both streams, not what the network reads; products of streams with large means
@@ -28,7 +29,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
+from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, as_activations, sample_column
 from analysis.compute.machine import machine
@@ -37,7 +38,7 @@ from analysis.compute.rows.class_codes import class_codes
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.rows.two_streams import TwoStreams, two_streams
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
-from analysis.compute.statistics.nulls import against
+from analysis.compute.statistics.nulls import against, away_p, null_spread
 from analysis.compute.statistics.sample_groups import groups_of, jackknife_error, jackknife_half
 from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, Matrix
@@ -109,18 +110,19 @@ def stream_fusion(
     names = tap_names([t.name for t in taps])
     data = two_streams(taps, params.maximum_samples, 10, rng, progress)
     found = _read(taps, data, params)
-    groups, chance = groups_of(len(found.x), rng), []
+    groups, usual = groups_of(len(found.x), rng), []
     for k in range(params.draws):
         progress(0.4 + 0.5 * k / params.draws, "by chance")
-        chance.append(found.cells(found.by_chance(rng)))
+        usual.append(found.by_chance(rng))
+    chance = np.array([found.cells(f) for f in usual])
     left = [groups != g for g in range(groups.max() + 1)]
     without = [found.cells(found.without(rows), rows) for rows in left]
-    value, mean, spread = found.cells(), np.mean(chance, axis=0), np.std(chance, axis=0, ddof=1)
+    value, mean = found.cells(), chance.mean(axis=0)
     error = jackknife_error(np.array(without))
-    z = np.abs(value - mean) / np.maximum(np.hypot(error, spread), 1e-300)
-    sure = (benjamini_hochberg(2 * ndtr(-z).ravel()).reshape(z.shape) < LEVEL) & (value != 0)
+    p = away_p(value - mean, chance, error, len(left))
+    sure = (benjamini_hochberg(p.ravel()).reshape(p.shape) < LEVEL) & (value != 0)
     half = stdtrit(len(left) - 1, 0.975) * error
-    told = _estimates(found, value, np.array(chance), left, params.draws, rng)
+    told = _estimates(found, value, chance, usual, left, rng)
     progress(1.0, "done")
     at = np.ix_(
         *(np.sort(np.argsort(-np.square(value).sum(axis=a), kind="stable")[: params.shown]) for a in (1, 0))
@@ -132,8 +134,8 @@ def stream_fusion(
         column_names=tuple(found.names[1][j] for j in at[1].ravel()), value_name="weight times deviations",
         diverging=True, few=~found.fusion.joined[at], few_means="not joined by any head", estimates=told,
         caveats=(*data.notes, *found.notes, *few, "A cell has a meaning only where single units have one."),
-        reading=f"The product of the streams alone explains {told[0].value:.1%} of the variance of the output; with "
-        f"the second stream of other samples {told[0].null:.1%}.",
+        reading=f"The product of the streams alone explains {told[0].value:.1%} of the variance of the output; "
+        f"{told[0].null_method}, {told[0].null:.1%}.",
     )  # fmt: skip
 
 
@@ -173,13 +175,18 @@ def _varying(x: np.ndarray, name: str) -> np.ndarray:
     return np.sort(good[np.argsort(-spread[good], kind="stable")[:MOST]])
 
 
-def _estimates(found: Read, value, chance, left, draws: int, rng) -> tuple[Estimate, ...]:
+def _estimates(found: Read, value, chance, usual, left, rng) -> tuple[Estimate, ...]:
     common = {"n": len(found.x), "d": value.size}
     share = interaction_share(*parts(found.fusion, found.x, found.y))
-    moved = [
-        interaction_share(*parts(found.fusion, found.x, found.y[rng.permutation(len(found.y))]))
-        for _ in range(draws)
-    ]
+    draws, of_fit = len(usual), found.target is not None
+    # with other samples' second stream a fit keeps its products: what a fit makes of nothing is its null
+    moved = np.array([
+        interaction_share(*(parts(f, found.x, found.y) if of_fit else
+                            parts(found.fusion, found.x, found.y[rng.permutation(len(found.y))])))
+        for f in usual
+    ])  # fmt: skip
+    known = {**against(share, moved), "null_method": f"fitted to the class exchanged, {draws} draws"} if of_fit else {
+        **null_spread(moved), "null_method": f"second stream of other samples, {draws} draws"}  # fmt: skip
     without = [interaction_share(*parts(found.without(r), found.x[r], found.y[r])) for r in left]
     half = jackknife_half(np.array(without))
     ends = {"interval": "none: fewer than three groups"} if half is None else {
@@ -188,8 +195,7 @@ def _estimates(found: Read, value, chance, left, draws: int, rng) -> tuple[Estim
     most = float(np.abs(value).max())
     by = "class exchanged" if found.target is not None else "entries of the matrix in random order"
     return (
-        Estimate("share of the output by the product alone", share, **ends, **against(share, np.array(moved)),
-                 null_method=f"second stream of other samples, {draws} draws",
+        Estimate("share of the output by the product alone", share, **ends, **known,
                  estimator="variance of the product less its line in the linear part", **common),
         Estimate("largest cell", most, interval="none: a maximum", **against(most, np.abs(chance).max(axis=(1, 2))),
                  null_method=f"{by}, {draws} draws", estimator="|weight| times deviations", **common),
@@ -226,7 +232,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="stream_fusion", family="tokens", title="Fusion of two streams", version=1, function=stream_fusion,
+        id="stream_fusion", family="tokens", title="Fusion of two streams", version=2, function=stream_fusion,
         summary="The bilinear matrix that fuses two streams, and how much of the output only their product explains.",
         params=StreamFusionParams, result=Matrix, check=_check, cost=_cost, inputs=2, minimum_rows=10,
         roles=("output of the first stream", "output of the second stream"),

@@ -5,7 +5,8 @@ so that 1 leaves a unit as it is). A cell is the mean over samples and over the 
 name:1, … are one field, others as many in a row as is asked for.
 
 Null of a cell: all fields alike, the mean gate of the stream. Interval: Student's t over samples. Cells and fields
-count after Benjamini-Hochberg at 5 % over paired t tests. Of the streams' difference: fields of one exchanged.
+count after Benjamini-Hochberg at 5 % over paired t tests. Of the streams' difference: fields of one exchanged, which is
+how far apart streams are that have nothing to do with each other; less is alike, so that no p is told.
 
 When it lies: a gate of 2 on embeddings of length 1 is a gate of 1 on length 2, so that gates alone say nothing of what
 a field adds; gates without a context are the same for every sample, and then every difference counts; mean gates hide
@@ -30,7 +31,7 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.rows.two_streams import two_streams
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
-from analysis.compute.statistics.nulls import against
+from analysis.compute.statistics.nulls import null_spread
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.results import Estimate, Matrix
@@ -124,7 +125,7 @@ def _estimates(each: np.ndarray, value: np.ndarray, draws: int, rng) -> tuple[Es
     common = {"n": each.shape[2], "d": len(each)}
     return (
         Estimate("mean difference of the streams' gates", float(gap.mean()), **mean_interval(gap, 0.0),
-                 **against(float(gap.mean()), chance), null_method=f"fields of one stream exchanged, {draws} draws",
+                 **null_spread(chance), null_method=f"fields of one stream exchanged, {draws} draws",
                  estimator="mean over fields of the absolute difference", **common),
         Estimate("fields that the streams weigh differently", float(apart.mean()),
                  interval="none: a decision at 5 % false discoveries", null=0.0,
@@ -164,7 +165,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="stream_gates", family="tokens", title="Gates by field and stream", version=1, function=stream_gates,
+        id="stream_gates", family="tokens", title="Gates by field and stream", version=2, function=stream_gates,
         summary="The mean gate of each field in each of two streams, and the fields that they weigh differently.",
         params=StreamGatesParams, result=Matrix, check=_check, cost=_cost, inputs=2, same_units=True, minimum_rows=10,
         roles=("gates of the first stream", "gates of the second stream"),

@@ -41,7 +41,7 @@ from analysis.tokens.pooling.token_sets import RUN
 from analysis.tokens.reordered import order_of, path_length, random_length, reordered
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
-EARLY, OPENING = 0.25, 4.0
+EARLY, OPENING, ORDERS = 0.25, 4.0, 200
 INFLUENCE, ORDER = "influence on the answer", "place in the order"
 
 
@@ -98,7 +98,7 @@ def token_order(
     at = int(drawn[0])
     places, axes, said = _places(who, at, taps)
     progress(1.0, "done")
-    return _scatter(tap, who, at, found, (places, axes), (*notes, *said), params)
+    return _scatter(tap, who, at, found, (places, axes), (*notes, *said), params, rng)
 
 
 def _places(who, at: int, taps):
@@ -139,10 +139,10 @@ def _coordinates(who, at: int, taps, count: int):
     return places, tuple(f"unit {u}" for u in other.unit_names[:3]), ()
 
 
-def _scatter(tap, who, at, found, drawn, notes, params) -> Scatter:
+def _scatter(tap, who, at, found, drawn, notes, params, rng) -> Scatter:
     places, axes = drawn
     one, t = found[at], len(places)
-    estimates = _estimates(tap, who, found, places, params)
+    estimates = _estimates(tap, who, found, places, params, rng)
     change = estimates[0]
     order = "Their order does not matter" if change.value < 1e-4 else (
         f"In another order the answer moves by {change.value:.1%} of its size")  # fmt: skip
@@ -162,12 +162,14 @@ def _scatter(tap, who, at, found, drawn, notes, params) -> Scatter:
     )  # fmt: skip
 
 
-def _estimates(tap, who, found, places, params) -> tuple[Estimate, ...]:
+def _estimates(tap, who, found, places, params, rng) -> tuple[Estimate, ...]:
     n, d = len(found), tap.shape[1]
     changed, same = (np.array([getattr(f, k).mean() for f in found]) for k in ("changed", "same"))
     early, share = np.array([_early(f.influence) for f in found]).T
     expected = random_length(places)
     ratio = path_length(places) / expected if expected > 0 else 1.0
+    others = [path_length(places[rng.permutation(len(places))]) / (expected or 1.0) for _ in range(ORDERS)]
+    low, high = (float(v) for v in np.quantile(others, [0.025, 0.975]))
     facts = {"n": n, "d": d}
     out = [
         Estimate("change of the answer in another order", float(changed.mean()), **mean_interval(changed, 0.0),
@@ -177,7 +179,9 @@ def _estimates(tap, who, found, places, params) -> tuple[Estimate, ...]:
         Estimate("same answer in another order", float(same.mean()), **share_interval(same), null=1.0,
                  null_method="an answer that no order matters to", estimator="share", **facts),
         Estimate("length of the path of this sample", ratio, interval="none: one sample", null=1.0,
-                 null_method="a random order (exact mean)", n=1, d=places.shape[1], estimator="over a random order's"),
+                 null_low=min(low, 1.0), null_high=max(high, 1.0), n=1, d=places.shape[1],
+                 null_method=f"a random order (exact mean; middle 95 % of {ORDERS})",
+                 estimator="over a random order's"),
         Estimate("influence of the first quarter of the tokens", float(early.mean()), **mean_interval(early, 0.0, 1.0),
                  null=float(share.mean()), null_method="all tokens alike",
                  estimator="share, mean over samples", **facts),
@@ -232,7 +236,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="token_order", family="tokens", title="The order of tokens", version=1, function=token_order,
+        id="token_order", family="tokens", title="The order of tokens", version=2, function=token_order,
         summary="Tokens as a path through the sample, what their order changes, and which of them the answer hangs on.",
         params=TokenOrderParams, result=Scatter, check=_check, cost=_cost, minimum_rows=2 * RUN, more_inputs=True,
         most_inputs=2, invariance="the order of samples",

@@ -9,8 +9,8 @@ sets. Views are the free tokens of a sample, so many to a view, or samples that 
 network can be run the rows are queries and keys, softmax(x x' / √d), and the answer is their mean, which knows no
 order.
 
-Interval: Student's t over sets. Null: 1/V, which views that are all the same give exactly; of an effect what the mean
-view of the same sets has.
+Interval: Student's t over sets. Null: 1/V, which views that are all the same give exactly; of the
+largest effect the largest after views have been exchanged inside each set. One other order is tried.
 
 When it lies: a view may be paid much and not be needed, and the reverse (both are drawn); views that say the same stand
 in for each other, so that each seems not to be needed; a network whose inputs have no axis of views is asked with the
@@ -33,17 +33,19 @@ from scipy.special import stdtr
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import refuse_few
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.heads import asked_head, heads_of
+from analysis.tokens.reordered import another_order
 from analysis.tokens.sets.clips import RUN
 from analysis.tokens.sets.views import Answers, regrouped, view_attention, views_of
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 READ, NEEDED = "what views read of each other", "what leaving a view out changes"
-OPENING, DRAWN, LEVEL = 4.0, 40, 0.05
+OPENING, DRAWN, LEVEL, DRAWS = 4.0, 40, 0.05, 400
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,12 @@ def view_sets(
     a = view_attention(reader, layer, views)[whole]
     answers = Answers(reader, views)
     full, effect = answers.all(), []
-    away = _distance(full, answers.who.classifies)
+    away = _distance(full, answers.who.classifies, whole)
     for v in range(views.count):
         progress(0.55 + 0.4 * v / views.count, "leaving views out")
         effect.append(away(answers.without(v)))
     progress(0.95, "another order")
-    other = answers.reordered(rng.permutation(views.count))
+    other = answers.reordered(another_order(views.count, rng))
     moved = None if other is None else away(other)[whole]
     progress(1.0, "done")
     effect = np.stack(effect, axis=1)[whole]
@@ -111,39 +113,42 @@ def view_sets(
             if reader.who.is_network
             else "The answer of rows is their mean, which knows no order: it was not tested."
         )
-    estimates = _estimates(a, effect, moved, tap.shape[1])
+    estimates = _estimates(a, effect, moved, tap.shape[1], rng)
     if params.show == NEEDED:
         return _needed(tap.name, effect, reader.samples[whole], estimates, notes, answers.who)
     return _read(tap.name, a, layer, effect, estimates, notes, reader)
 
 
-def _distance(full: np.ndarray, classifies: bool):
-    """Of answers (n, C) from these, (n,)."""
+def _distance(full: np.ndarray, classifies: bool, whole: np.ndarray):
+    """Of answers (n, C) from these, (n,); the spread is that of the sets that are `whole` (n,)."""
     if classifies:
         return lambda other: 0.5 * np.abs(other - full).sum(axis=1)
-    spread = np.sqrt(np.square(full - full.mean(axis=0)).sum(axis=1).mean())
+    spread = np.sqrt(np.square(full[whole] - full[whole].mean(axis=0)).sum(axis=1).mean())
     unit = spread if spread > 1e-12 * max(float(np.abs(full).max()), 1e-300) else 1.0
     return lambda other: np.linalg.norm(other - full, axis=1) / unit
 
 
-def _estimates(a, effect, moved, d: int) -> tuple[Estimate, ...]:
+def _estimates(a, effect, moved, d: int, rng) -> tuple[Estimate, ...]:
     n, v = len(a), a.shape[1]
     own = np.trace(a, axis1=1, axis2=2) / v
     uneven = 0.5 * np.abs(a - 1 / v).sum(axis=2).mean(axis=1)
     best = int(effect.mean(axis=0).argmax())
+    chance = np.array([rng.permuted(effect, axis=1).mean(axis=0).max() for _ in range(DRAWS)])
     found = [
         Estimate("what a view pays itself", float(own.mean()), **mean_interval(own, 0.0, 1.0), null=1 / v, n=n, d=d,
                  null_method="views that are all the same", estimator="mean over views"),
         Estimate("distance from an even reading", float(uneven.mean()), **mean_interval(uneven, 0.0, 1.0), null=0.0,
                  null_method="views that are all the same", n=n, d=d, estimator="mean total variation of rows"),
         Estimate(f"effect of view {best}, the most needed", float(effect[:, best].mean()),
-                 **mean_interval(effect[:, best], 0.0), null=float(effect.mean()), n=n, d=d,
-                 null_method="the mean view of the same sets", estimator="mean distance of answers"),
+                 **mean_interval(effect[:, best], 0.0), n=n, d=d,
+                 **against(float(effect[:, best].mean()) - 1e-12, chance),
+                 null_method=f"views of each set exchanged, the most needed, {DRAWS} draws",
+                 estimator=f"mean distance of answers, the largest of {v} views"),
     ]  # fmt: skip
     if moved is not None:
         found.append(
             Estimate("change of order", float(moved.mean()), **mean_interval(moved, 0.0), null=0.0, n=n, d=d,
-                     null_method="a function of sets", estimator="mean distance of answers")
+                     null_method="a function of sets", estimator="mean distance of answers, one other order")
         )  # fmt: skip
     return tuple(found)
 
@@ -151,7 +156,7 @@ def _estimates(a, effect, moved, d: int) -> tuple[Estimate, ...]:
 def _read(name, a, layer, effect, estimates, notes, reader) -> Matrix:
     n, v = len(a), a.shape[1]
     mean, error = a.mean(axis=0), a.std(axis=0, ddof=1) / np.sqrt(n)
-    t = np.where(error > 1e-15, (mean - 1 / v) / np.maximum(error, 1e-300), 0.0)
+    t = np.where(np.abs(mean - 1 / v) > 1e-9, (mean - 1 / v) / np.maximum(error, 1e-12), 0.0)
     off = mean - 1 / v
     np.fill_diagonal(off, -1.0)
     i, j = np.unravel_index(off.argmax(), off.shape)
@@ -230,7 +235,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="view_sets", family="tokens", title="Views that read each other", version=1, function=view_sets,
+        id="view_sets", family="tokens", title="Views that read each other", version=2, function=view_sets,
         summary="Attention between the views of a set, what leaving each out changes, and whether order matters.",
         params=ViewSetsParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of sets; the order of the samples' views, up to the order of rows and columns",

@@ -146,6 +146,15 @@ def parts_of(b: np.ndarray, offset: np.ndarray) -> np.ndarray:
                      np.square(b - mean).sum()])  # fmt: skip
 
 
+def shuffled_shares(b: np.ndarray, offset: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """(3,) shares of the parts of a bias (n, T, T) whose pairs are in random order in every sample."""
+    found, all_ = np.zeros(3), np.ones(b.shape, bool)
+    for _ in range(draws):
+        parts = parts_of(centred(rng.permuted(b.reshape(len(b), -1), axis=1).reshape(b.shape), all_), offset)
+        found += parts / max(parts.sum(), 1e-300) / draws
+    return found
+
+
 def followed(b: np.ndarray, marks: np.ndarray) -> float:
     """Share of the sample's part of b (n, T, T) that is linear in landmarks (n, 2 K)."""
     whole = b - b.mean(axis=0)

@@ -61,7 +61,7 @@ class EdgeLayer:
 
     def exchanged(self, rng: np.random.Generator) -> EdgeLayer:
         """Coefficients of each family in random order over all edges and places: functions of the same basis and size
-        without a form; so are selections over the edges."""
+        without a form. Selections are exchanged inside each edge, which keeps their entropy."""
         families = tuple(
             replace(f, coefficients=rng.permutation(f.coefficients.ravel()).reshape(f.coefficients.shape))
             for f in self.families

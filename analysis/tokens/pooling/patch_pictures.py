@@ -21,6 +21,7 @@ from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError,
 from analysis.spec import Progress
 
 RUN, SIDE, MOST_BYTES = 4, 2, 2 << 30
+UNKNOWN = "Patch sizes are not known: the taps are counted 1, 2, 3, … in their order. Give the sizes."
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,7 @@ def patch_sizes(taps: Sequence[Activations], given: str, side: int) -> tuple[np.
         return side / np.array([g[0] for g in grids], float), [
             f"Patch sizes are those of a picture of {side} pixels."
         ]
-    return np.arange(1.0, len(taps) + 1), [
-        "Patch sizes are not known: the taps are counted 1, 2, 3, … in their order. Give the sizes."
-    ]
+    return np.arange(1.0, len(taps) + 1), [UNKNOWN]
 
 
 def _of_config(tap: Activations) -> float | None:

@@ -42,6 +42,11 @@ class Clip:
     frames: np.ndarray
     samples: np.ndarray
     grid: tuple[int, int] | None
+    at: np.ndarray | None = None  # (F,) places in the clip as stored, frames that were left out counted
+
+    def ages(self, at: int, held: np.ndarray) -> np.ndarray:
+        """(M,) frames from each of the frames `held` to frame `at`; one that was left out is a frame, too."""
+        return at - held if self.at is None else self.at[at] - self.at[held]
 
     @property
     def n(self) -> int:
@@ -148,6 +153,7 @@ class Clips:
             numbers[kept],
             samples[kept],
             self._grid(longest, len(rows)),
+            np.flatnonzero(kept),
         )
 
     def read_all(self, maximum: int, rng: np.random.Generator) -> list[Clip]:

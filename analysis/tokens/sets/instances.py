@@ -107,6 +107,18 @@ def of_maps(sets: TokenSets, found: Instances) -> np.ndarray:
     return out
 
 
+def together(found: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """(all layers, n, K, 4) of shares (layers, n_i, K_i, 4) of samples (n_i,) each: a sample or an instance that one
+    tap lacks is NaN there, so that no sample stands beside another."""
+    samples, most = np.unique(np.concatenate([s for s, _ in found])), max(x.shape[2] for _, x in found)
+    out = []
+    for own, x in found:
+        whole = np.full((len(x), len(samples), most, 4), np.nan)
+        whole[:, np.searchsorted(samples, own), : x.shape[2]] = x
+        out.append(whole)
+    return np.concatenate(out)
+
+
 def _split(paid: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """(K, 2) own and leaked shares of what is paid (K, T); NaN where nothing is."""
     total = paid.sum(axis=1)

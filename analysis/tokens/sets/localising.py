@@ -12,7 +12,7 @@ from analysis.compute.streaming import refuse_few
 from analysis.errors import InputError, NotFound, ShapeError
 from analysis.spec import Progress
 from analysis.tokens.sets.clips import Clips
-from analysis.tokens.sets.moments import chance_means, turned
+from analysis.tokens.sets.moments import auroc, chance_means, chance_of_means, turned
 
 MOMENT_COLUMNS, QUERY_COLUMNS, MOST_QUERIES = ("moment", "query", "label"), ("id", "text", "label"), 60
 
@@ -36,6 +36,14 @@ class Frames:
         """(layers, F) cosines of the frames of a clip with a query. Raises NotFound."""
         return np.stack([self._of_layer(k, clip, query) for k in range(len(self.layers))])
 
+    def chance(self, query: str, by: list[np.ndarray], which: list[int]) -> np.ndarray:
+        """(draws, layers) mean AUROC over the clips `which` with all moments turned `by`, and the queries of them."""
+        inside, out = [label == query for label in self.labels], []
+        for k in range(len(self.layers)):
+            middle = np.concatenate([c[k] for c in self.x]).mean(axis=0)
+            out.append(chance_of_means([c[k] - middle for c in self.x], inside, by, which))
+        return np.stack(out, axis=1)
+
     def _of_layer(self, layer: int, clip: int, query: str) -> np.ndarray:
         x = self.x[clip][layer]
         if self.text:
@@ -45,9 +53,10 @@ class Frames:
         middle = np.concatenate([c[layer] for c in self.x]).mean(axis=0)
         others = [c[layer][lab == query] for j, (c, lab) in enumerate(zip(self.x, self.labels, strict=True))
                   if j != clip or len(self.x) == 1]  # fmt: skip
-        own = np.concatenate(others)
+        own = np.concatenate(others) if others else np.zeros((0, 1))
         if not len(own):
-            return np.zeros(len(x))
+            raise NotFound(f"query {query!r} in another clip than {self.clip_names[clip]}",
+                           "one that two clips have, or a tap of queries given last")  # fmt: skip
         return _cosines(x - middle, own.mean(axis=0) - middle)
 
 
@@ -96,6 +105,12 @@ def frames_of(taps: Sequence[Activations], params, rng, progress: Progress) -> F
         kept.append(int(k))
     refuse_few(first.name, len(x), 1, "clip(s) of two frames that are finite in every layer")
     said += [note for r in readers for note in r.notes]
+    if len(chosen) < readers[0].n:
+        said.append(f"A random {len(chosen)} of {readers[0].n:,} clips were read.")
+    if len(x) < len(chosen):
+        said.append(
+            f"{len(chosen) - len(x)} clip(s) without two frames that are finite in every layer left out."
+        )
     text = _text(words, taps) if words is not None else {}
     if not text:
         said.append("No tap of queries was given last: a query is the mean of its frames in the other clips.")
@@ -143,18 +158,22 @@ def find(frames: Frames, draws: int, rng: np.random.Generator, progress: Progres
         q for q in np.unique(np.concatenate(frames.labels)) if q and (not frames.text or q in frames.text)
     ]
     queries, value, chance, by_clip = [], [], [], []
+    by = [rng.integers(len(label), size=draws) for label in frames.labels]
     for i, q in enumerate(names[:MOST_QUERIES]):
         progress(i / len(names), "turning moments")
         turns, which = [], []
         for c, label in enumerate(frames.labels):
             inside = label == q
             if inside.any() and not inside.all() and (frames.text or _elsewhere(frames, c, q)):
-                turns.append(turned(frames.scores(c, q), inside))
+                scores = frames.scores(c, q)
+                turns.append(turned(scores, inside) if frames.text else auroc(scores, inside)[None])
                 which.append(c)
         if turns:
             queries.append(str(q))
             value.append(np.mean([t[0] for t in turns], axis=0))
-            chance.append(chance_means(turns, draws, rng))
+            chance.append(
+                chance_means(turns, [by[c] for c in which]) if frames.text else frames.chance(q, by, which)
+            )
             by_clip.append({c: t[0] for c, t in zip(which, turns, strict=True)})
     if len(names) > MOST_QUERIES:
         frames.notes.append(f"The first {MOST_QUERIES} of {len(names)} queries.")

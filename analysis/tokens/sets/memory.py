@@ -107,7 +107,11 @@ def read_frames(clip: Clip, query: np.ndarray, held: np.ndarray, params, places=
     return w.reshape(len(query), len(held), clip.patches)
 
 
-def even(clip: Clip, held: np.ndarray) -> np.ndarray:
-    """(M, P) what each place would get were all tokens of these frames read alike."""
-    there = clip.present[held].astype(np.float64)
-    return there / there.sum()
+def even(clip: Clip, held: np.ndarray, params=None, places: np.ndarray | None = None) -> np.ndarray:
+    """(m, M, P) what the tokens of these frames would get from each of the `places` (m,) were all that it may read
+    read alike; one for all, (1, M, P), where no window keeps any back."""
+    there = clip.present[held].astype(np.float64)[None]
+    if params is not None and params.local and places is not None and clip.grid is not None:
+        there = there * near(clip.grid, places, params.window)[:, None, :]
+    total = there.sum(axis=(1, 2), keepdims=True)
+    return there / np.where(total > 0, total, 1.0)
