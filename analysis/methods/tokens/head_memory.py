@@ -124,7 +124,11 @@ def _table(reader: HeadReader, at, layer, head, shown, told, chance, stays) -> T
     there = np.flatnonzero(reader.layout.present[at])[: len(of)]
     words = drawn(reader, at)[3]
     row = _rows(reader, layer, head, at, there)
-    readable = there + 1 if reader.layout.causal else len(there)
+    readable = (
+        np.cumsum(reader.layout.present[at])[there]
+        if reader.layout.causal
+        else reader.layout.present[at].sum()
+    )
     kind = np.where(row <= 1, SINGLE, np.where(row < 0.5 * readable, METASTABLE, GLOBAL))
     count = np.bincount(of)
     notes = [] if stays else ["Some states still moved after 400 updates."]

@@ -113,6 +113,8 @@ def nested_budget(
 def _live(tap, params, rng):
     if params.reader == PROBE:
         return None, ()
+    if params.column != "label":
+        return None, (f"The network is not run: it answers with its own classes, not with {params.column}.",)
     try:
         live = opened(tap, params.maximum_samples, rng)
     except (InputError, NotFound) as error:
@@ -213,7 +215,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="nested_budget", family="tokens", title="How many tokens a sample needs", version=1, function=nested_budget,
+        id="nested_budget", family="tokens", title="How many tokens a sample needs", version=2, function=nested_budget,
         summary="Answers against the number of tokens of nested grids, and the smallest that suffices for each sample.",
         params=NestedBudgetParams, result=Curve, check=_check, cost=_cost, minimum_rows=4 * FEWEST,
         invariance="one scale for all units; a constant added to a unit; the order of samples",

@@ -86,6 +86,8 @@ def pooled_weights(
         *sets.notes,
         "Untrained scores." if params.pooling == SETS else "Shares are of the pooled value alone.",
     ]
+    if sets.n > SHOWN:
+        caveats.append(f"The first {SHOWN} of {sets.n:,} samples are drawn; numbers are of all.")
     if params.pooling == GEM and params.positive == CLAMP:
         caveats.append(f"{clamped:.0%} of the numbers lay below ε and were clamped.")
     return TokenMap(

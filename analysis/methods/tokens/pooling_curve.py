@@ -25,7 +25,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.linear.cross_fitting import folds_of
@@ -179,7 +178,7 @@ def _estimate(name: str, found, judge: str, d: int) -> Estimate:
 
 def _gain(gain: np.ndarray, d: int) -> Estimate:
     n, value = len(gain), float(gain.mean())
-    half = float(stdtrit(n - 1, 0.975) * gain.std(ddof=1) / np.sqrt(n))
+    half = float(1.96 * np.sqrt(np.square(gain).sum()) / n)  # exactly the spread when signs are exchanged
     return Estimate(
         "gain of one p over the mean", value, null=0.0, null_low=-half, null_high=half,
         **mean_interval(gain, -1.0, 1.0),
@@ -189,7 +188,8 @@ def _gain(gain: np.ndarray, d: int) -> Estimate:
 
 def _caveats(params: PoolingCurveParams, clamped: float) -> list[str]:
     said = [f"{clamped:.0%} of the numbers lay below ε and were clamped."] if params.positive == CLAMP else [
-        "Each channel was shifted by its smallest value, so that generalised means lose nothing."
+        "Each channel was shifted by its smallest value: nothing is clamped, but all p except 1 and ∞ hang on that one "
+        "number."
     ]  # fmt: skip
     return [
         *said,
@@ -235,7 +235,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="pooling_curve", family="tokens", title="Which pooling keeps the labels", version=1, function=pooling_curve,
+        id="pooling_curve", family="tokens", title="Which pooling keeps the labels", version=2, function=pooling_curve,
         summary="Generalised means over p against the mean, the maximum and the class token.",
         params=PoolingCurveParams, result=Curve, check=_check, cost=_cost, minimum_rows=4 * FEWEST,
         invariance="the order of tokens and of samples; one positive scale for all units",

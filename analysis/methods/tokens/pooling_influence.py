@@ -164,11 +164,18 @@ def _curve(name, square, exact, influence, chance, sets: TokenSets, d: int) -> C
     return Curve(
         title=f"How pooled values of {name} hang on single tokens", reading=reading, estimates=tuple(lines),
         caveats=(*sets.notes, "Scores of the attentive set are not trained.",
-                 "Generalised means are of channels shifted by their smallest value."),
+                 "Generalised means are of channels shifted by their smallest value.", *_rounded(sets)),
         x=SHARES, x_name="share of tokens kept", y_name="distance from all tokens (spreads)", series=value,
         low={k: np.maximum(v - half[k], 0) for k, v in value.items()},
         high={k: v + half[k] for k, v in value.items()}, null={MEAN: exact},
     )  # fmt: skip
+
+
+def _rounded(sets: TokenSets) -> tuple[str, ...]:
+    few = sets.present.sum(axis=1).min()
+    if few >= 20:
+        return ()
+    return (f"Some samples have {few} tokens: shares are rounded up to whole ones, as in the null.",)
 
 
 def _half(square: np.ndarray) -> np.ndarray:

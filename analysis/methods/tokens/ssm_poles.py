@@ -3,7 +3,9 @@
 Of each channel h' = A h + B u with diagonal A, in steps Δ: eigenvalues A (or Ā = exp(Δ A)) in the complex plane, beside
 the families that they may have started from,
 
-    S4D-Lin -1/2 + iπn,   S4D-Inv -1/2 + i N/π (N / (2n + 1) - 1),   S4D-LegS (normal part of HiPPO),   real -(n + 1).
+    S4D-Lin -1/2 + iπn,   S4D-Inv -1/2 + i N/π (N / (2n + 1) - 1),   S4D-LegS (normal part of HiPPO),   real -(n + 1);
+
+of Mamba2, whose heads have one rate each, 1, 2, … over heads.
 
 Drift of a mode: its distance from its own in the family that is nearest, matched one to one and up to conjugation, as
 neither changes the kernel. A mode halves in ln 2 / (-Δ Re A) steps and is stable where Re A < 0, which is |Ā| < 1.
@@ -189,7 +191,7 @@ METHODS = (
         family="tokens",
         title="Poles of state spaces",
         summary="Eigenvalues of state-space layers in the plane, beside where they start and how far they moved.",
-        version=1,
+        version=2,
         function=ssm_poles,
         params=SsmPolesParams,
         result=Scatter,
