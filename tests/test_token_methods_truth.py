@@ -243,3 +243,22 @@ def test_the_null_of_a_gain_is_that_of_exchanged_signs():
     e = _gain(gain, 3)
     draws = (RNG(0).choice([-1, 1], (4000, 50)) * gain).mean(axis=1)
     assert e.null_high == pytest.approx(1.96 * draws.std(), rel=0.05)
+
+
+def test_samples_that_need_more_tokens_are_those_whose_tokens_differ_more():
+    from analysis.tokens.pooling.needed_complexity import complexity
+    from analysis.tokens.pooling.nested_answers import NestedAnswers
+    from analysis.tokens.pooling.token_sets import token_sets
+
+    hard = np.arange(40) % 2
+    x = RNG(0).standard_normal((40, 4, 2)) * (1 + 5 * hard)[:, None, None]
+    found = NestedAnswers(np.array([1, 4]), np.stack([hard, 0 * hard]), np.zeros(40, int), 2)
+    (e,) = complexity(token_sets(tap(x), 40, RNG(0)), found, 2)
+    assert e.low > 0.5
+
+
+def test_chance_counts_large_classes_more():
+    from analysis.tokens.pooling.nested_answers import NestedAnswers
+
+    found = NestedAnswers(np.array([1]), np.array([[0, 0, 1, 1]]), np.array([0, 0, 0, 1]), 2)
+    assert found.chance()[0] == 0.5 * 0.75 + 0.5 * 0.25

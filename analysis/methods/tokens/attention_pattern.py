@@ -192,11 +192,18 @@ def _check() -> tuple[CheckLine, ...]:
     sharp = attention_pattern(
         ArrayActivations(x, name="planted", layout=layout), AttentionPatternParams(query=3)
     )
+    pair = rng.standard_normal((12, 400))
+    pair[3], pair[9] = pair[1], pair[11]  # a twin at another place in each of two samples
+    twins = attention_pattern(
+        ArrayActivations(pair, name="twins", layout=Layout(np.array([0, 6, 12]))),
+        AttentionPatternParams(query=4),
+    )
     flat = attention_pattern(ArrayActivations(np.full((60, 8), 1.0), name="flat", layout=layout))
     return (
         CheckLine("far apart tokens read themselves: times an even share of 7", 7.0, sharp.values[0, 3], 1e-3),
         CheckLine("alike tokens: times an even share", 1.0, float(flat.values[0].max()), 1e-9),
         CheckLine("alike tokens: from places alone", 0.0, flat.estimates[0].value, 1e-9),
+        CheckLine("half of it at another place than in the other: apart", 0.5, twins.estimates[0].value, 1e-3),
         CheckLine("received adds up", 7.0, float(flat.values[3].sum()), 1e-9),
     )  # fmt: skip
 

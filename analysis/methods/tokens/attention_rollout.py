@@ -207,6 +207,8 @@ def _check() -> tuple[CheckLine, ...]:
     return (
         CheckLine("even attention, two layers: the readout itself", 0.25 + 0.75 / 5, rolled(even, 0)[0], 1e-12),
         CheckLine("rows sum to 1", 1.0, rolled(free, 2).sum(), 1e-12),
+        CheckLine("the top layer is read first", 1.0, rolled(np.eye(3)[[[1, 2, 0], [2, 1, 0]]], 0)[0], 0.0),
+        CheckLine("the others of two samples: the other", 1.0, others_mean(np.eye(2), np.ones((2, 2)))[0, 1], 0.0),
         CheckLine("a chain: two steps back", 0.25, rolled(chain, 2)[0], 1e-12),
         CheckLine("one layer: flow is the row", 0.0, np.abs(largest_flow(free[:1], 3) - free[0, 3]).max(), 2e-6),
         CheckLine("flow less rollout", 0.0, (largest_flow(free, 1) - rolled(free, 1)).min(), 1e-5, "at least"),

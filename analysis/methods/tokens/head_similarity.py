@@ -191,7 +191,14 @@ def _check() -> tuple[CheckLine, ...]:
     fixed = planted(place, place)
     fixed.queries, fixed.keys = [np.stack([place, place], axis=1)], [np.stack([place, place], axis=1)]
     by_place = likeness(fixed)
+    four = planted(q[:4], k[:4])
+    four.queries, four.keys = [np.stack([q[:4]] * 2, axis=1)], [np.stack([k[:4]] * 2, axis=1)]
+    sharp = planted(np.eye(3)[[[0, 0, 0], [1, 1, 1]]] * 1e3, np.eye(3)[[[0, 1, 2]] * 2])
     return (
+        CheckLine("copies, the second in another sample", 0.0, likeness(four)[1][:, 0, 1].mean(), 0.15),
+        CheckLine(
+            "two samples of which each reads its own key: by content", 1.0, likeness(sharp)[2].min(), 1e-9
+        ),
         CheckLine("a head and its copy", 1.0, own[0, 1], 1e-12),
         CheckLine("heads of nothing in common", 0.0, own[0, 2], 0.1),
         CheckLine("by the same places: likeness beyond them", 0.0, np.abs(by_place[0]).max(), 1e-12),

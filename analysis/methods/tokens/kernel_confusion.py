@@ -215,6 +215,8 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("mean taken off: rows sum to 1", 0.0, np.abs(off.sum(axis=1) - 1).max(), 1e-12),
         CheckLine("softmax along v: confused", 1.0, confused(q1, softmax(q1, k1, may)), 0.0),
         CheckLine("softmax of free queries: confused", 0.0, confused(q, softmax(q, k, may)), 0.0),
+        CheckLine("ELU + 1: keys 1 and 0 to a query of 0", 2 / 3,
+                  KERNELS["ELU + 1, linear"](*np.array([[[0.0]] * 2, [[1.0], [0.0]]]), np.ones((2, 2)))[0, 0], 1e-12),
         CheckLine("3 x 3 of 49, inside", 9 / 49, inside, 1e-12),
     )  # fmt: skip
 

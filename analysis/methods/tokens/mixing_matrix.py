@@ -35,7 +35,7 @@ from analysis.errors import InputError
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import measures
-from analysis.tokens.mixers.linear_attention import GAUSSIAN, LINEAR
+from analysis.tokens.mixers.linear_attention import GAUSSIAN, LINEAR, gaussian
 from analysis.tokens.mixers.reading import FORGETS, MIXERS, OWN, SCAN, mixers
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
@@ -185,10 +185,22 @@ def _check() -> tuple[CheckLine, ...]:
     scan = mixing_matrix(tap, MixingMatrixParams(mixer=SCAN))
     even = mixing_matrix(tap, MixingMatrixParams(mixer=LINEAR))
     one = mixing_matrix(tap, MixingMatrixParams(mixer=GAUSSIAN))
+    free = measures.toeplitz_score(np.random.default_rng(0).standard_normal((24, 24)))
     ratio = scan.values[11, 0] / scan.values[11 - int(FORGETS), 0]
     return (
         CheckLine("linear attention of equal tokens", 1 / 12, float(even.values[3, 7]), 1e-12),
         CheckLine("Gaussian kernel of equal tokens", 1.0, float(one.values.min()), 1e-12),
+        CheckLine(
+            "Gaussian kernel, √2 apart",
+            np.exp(-1),
+            float(gaussian(np.zeros((1, 2)), np.ones((1, 2)))[0, 0]),
+            1e-12,
+        ),
+        CheckLine("equal tokens: half-life of 12", 6.0, even.estimates[1].value, 1e-9),
+        CheckLine(
+            "null: what a row takes in all", float(scan.values[5].sum()), float(scan.null[5].sum()), 1e-9
+        ),
+        CheckLine("free entries: Toeplitz score as by chance", free[1], free[0], 0.05),
         CheckLine("decay of the scan over its half-life", 0.5, float(ratio), 1e-12),
         CheckLine("a scan of constant rows is Toeplitz", 1.0, scan.estimates[2].value, 1e-9),
         CheckLine("and of rank 1", 1.0, scan.estimates[3].value, 0.0),

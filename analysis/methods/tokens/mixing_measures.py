@@ -4,8 +4,7 @@ Of every layer and of some heads or channels, means over samples of
 
     half-life          tokens within which half of the weight by distance lies: of mean |M| of the pairs so far apart
     distance           Σ |M| d / Σ |M|, on the grid of the image where there is one
-    Toeplitz score     share of the variance of M that the offset tells (on a grid in rows and columns, without tokens
-                       that lie nowhere): 1 of a convolution
+    Toeplitz score     share of the variance of M that the offset (on a grid rows and columns) tells: 1 of a convolution
     state              largest rank of a block below the diagonal: at most N of a scan, d of linear attention
     effective rank     exp of the entropy of the squared singular values
     landmarks          |M - C C⁺ M R⁺ R| / |M| left by the columns C and rows R of m tokens, evenly spread
@@ -156,9 +155,8 @@ def known_mean(values) -> np.ndarray:
 
 def _estimates(found, kept) -> tuple[Estimate, ...]:
     samples: dict[int, list] = {}
-    for each in kept.values():
-        for place, v in each:
-            samples.setdefault(place, []).append(v)
+    for place, v in (pair for each in kept.values() for pair in each):
+        samples.setdefault(place, []).append(v)
     per = np.array([known_mean(v) for v in samples.values()])
     pairs = ((HALF, HALF_NULL, "all distances alike", "tokens"), (FAR, FAR_NULL, "all readable places alike", ""),
              (TOEPLITZ, TOEPLITZ_NULL, "entries exchanged, closed form", ""),
@@ -210,10 +208,19 @@ def _check() -> tuple[CheckLine, ...]:
     x[12:] = -1.0
     tap = ArrayActivations(x, name="planted", layout=Layout(np.array([0, 12, 24])))
     even = mixing_measures(tap, MixingMeasuresParams()).columns
+    faults = measures.row_faults(np.array([[2.0, -1], [0, 1]]))
     scan = mixing_measures(tap, MixingMeasuresParams(mixer=SCAN)).columns
     return (
         CheckLine("reach of equal tokens", float(even[HALF_NULL][0]), float(even[HALF][0]), 1e-9),
         CheckLine("distance of equal tokens", float(even[FAR_NULL][0]), float(even[FAR][0]), 1e-9),
+        CheckLine(
+            "diag(1, 3): effective rank",
+            0.1**-0.1 * 0.9**-0.9,
+            measures.effective_rank(np.diag([1.0, 3])),
+            1e-12,
+        ),
+        CheckLine("2, -1 over 0, 1: rows off 1", 0.0, faults[0], 1e-12),
+        CheckLine("and a quarter negative", 0.25, faults[1], 1e-12),
         CheckLine("one landmark is enough", 0.0, float(even[LANDMARKS][0]), 1e-9),
         CheckLine("state of the scan", 1.0, float(scan[STATE][0]), 0.0),
         CheckLine("the scan is a convolution", 1.0, float(scan[TOEPLITZ][0]), 1e-9),

@@ -188,8 +188,7 @@ def _gain(gain: np.ndarray, d: int) -> Estimate:
 
 def _caveats(params: PoolingCurveParams, clamped: float) -> list[str]:
     said = [f"{clamped:.0%} of the numbers lay below ε and were clamped."] if params.positive == CLAMP else [
-        "Each channel was shifted by its smallest value: nothing is clamped, but all p except 1 and ∞ hang on that one "
-        "number."
+        "Each channel was shifted by its smallest value, which all p except 1 and ∞ hang on; nothing is clamped."
     ]  # fmt: skip
     return [
         *said,
@@ -219,17 +218,21 @@ def _check() -> tuple[CheckLine, ...]:
 
     def found(x, **more):
         tap = ArrayActivations(x.reshape(-1, 3), samples={"label": label}, layout=Layout(np.arange(121) * 20))
-        return pooling_curve(tap, PoolingCurveParams(groups=1, **more)).series
+        return pooling_curve(tap, PoolingCurveParams(groups=1, **more))
 
-    top, even = found(x), found(noise + 1.5 * np.eye(3)[label][:, None])
-    nothing = found(noise)[GEM]
+    top, even = found(x).series, found(noise + 1.5 * np.eye(3)[label][:, None]).series
+    nothing = found(noise)
+    two = np.array([[1.0], [7.0]])
     return (
         CheckLine("told by the largest token: maximum", 1.0, float(top[MOST][0]), 0.02),
         CheckLine("p = ∞ is the maximum", float(top[MOST][0]), float(top[GEM][-1]), 1e-12),
         CheckLine("told by the largest token: the mean", 0.85, float(top[MEAN][0]), 0.0, "at most"),
         CheckLine("told by the mean: p = 1", float(even[MEAN][0]), float(even[GEM][2]), 1e-12),
         CheckLine("told by the mean: the mean", 1.0, float(even[MEAN][0]), 0.02),
-        CheckLine("labels that mean nothing", 0.5, float(nothing.mean()), 0.12),
+        CheckLine("labels that mean nothing", 0.5, float(nothing.series[GEM].mean()), 0.12),
+        CheckLine("chance of two labels", 0.5, float(nothing.null[GEM].mean()), 0.01),
+        CheckLine("one p finds the largest", 0.95, float(top["one p, from other folds"][0]), 0.0, "at least"),
+        CheckLine("p = 2 of 1 and 7", 5.0, float(generalised_mean(two, 2.0)[0]), 1e-12),
     )  # fmt: skip
 
 

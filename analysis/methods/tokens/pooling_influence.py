@@ -210,11 +210,14 @@ def _check() -> tuple[CheckLine, ...]:
     plain = found(x, draws=40)
     outlier = x.copy()
     outlier[:, 3] += 100
+    far = found(outlier).estimates[0]
     alike = found(np.repeat(x[:, :1], 6, axis=1))
     return (
         CheckLine("half of 20: mean", np.sqrt(10 / (10 * 19)), float(plain.series[MEAN][HALF]), 0.01),
+        CheckLine("half of 20: null", np.sqrt(10 / (10 * 19)), plain.estimates[4].null, 1e-12),
+        CheckLine("one outlier in all channels, channels shuffled", 8.0, far.null, 0.0, "at most"),
         CheckLine("all tokens: maximum", 0.0, float(plain.series[MOST][-1]), 0.0),
-        CheckLine("one outlier of 20: times the mean influence", 10.0, found(outlier).estimates[0].value, 0.3),
+        CheckLine("one outlier of 20: times the mean influence", 10.0, far.value, 0.3),
         CheckLine("tokens all alike: nothing moves", 0.0, float(max(v.max() for v in alike.series.values())), 1e-6),
     )  # fmt: skip
 

@@ -207,6 +207,8 @@ def _check() -> tuple[CheckLine, ...]:
     equal = np.kron(rng.standard_normal((60, 2, 2, 3)).transpose(0, 3, 1, 2), np.ones((2, 2)))
     same = found(equal.transpose(0, 2, 3, 1).reshape(60, 16, 3))
     apart = found(rng.standard_normal((100, 16, 3)))
+    asks = weights_of(ASKING, np.array([[[[1.0], [-1], [1]]]]))[0, 0]
+    laid = coverage(weights_of(MEAN, np.ones((1, 4, 4, 1))), cells_of((4, 4), 2), 16)
     odd = found(rng.standard_normal((30, 25, 3)), (5, 5)).estimates[4]
     return (
         CheckLine("side 1 is the identity", 1.0, float(apart.series[MEAN][0]), 1e-3),
@@ -214,6 +216,8 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("independent tokens: R² at side 2", 0.25, float(apart.series[MEAN][1]), 0.04),
         CheckLine("one token of each: R² at side 2", 0.25, float(apart.series[CENTRE][1]), 0.04),
         CheckLine("coarse tokens of other samples", 0.0, float(apart.null[MEAN][1]), 0.04),
+        CheckLine("tokens 1, -1, 1: attention in a cell", np.exp(2 / 3), asks[0] / asks[1], 1e-12),
+        CheckLine("contributions add up to the cells", 4.0, laid.sum(), 1e-12),
         CheckLine("5 x 5 in cells of 2: share covered", 16 / 25, float(odd.null), 1e-12),
     )  # fmt: skip
 

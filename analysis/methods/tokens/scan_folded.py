@@ -205,7 +205,11 @@ def _check() -> tuple[CheckLine, ...]:
     maps = dict(zip(found.names, found.values, strict=True))
     whole = sum(along(x[:12], order, 2.0)[5] for order in several((3, 4)).values())
     back = measures.half_life(along(x[:12], np.arange(12)[::-1], 2.0)[::-1, ::-1])
+    step = each_token(2.0 * np.eye(4, k=-1), np.ones((4, 4)), None, None)
+    flat = each_token(np.ones((2, 2)), None, np.zeros((2, 2)), 1.0 - np.eye(2))
     return (
+        CheckLine("reads one cell away: distance", 1.0, float(step.mean()), 1e-12),
+        CheckLine("two cells of a row: share along it", 1.0, float(flat.mean()), 1e-12),
         CheckLine("halved two tokens before", 0.5, float(maps["row"][3] / maps["row"][5]), 1e-12),
         CheckLine("nothing behind it", 0.0, float(np.abs(maps["row"][6:]).max()), 0.0),
         CheckLine("by columns it reads the cell above, one step away", 2**-0.5,

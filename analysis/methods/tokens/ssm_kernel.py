@@ -177,6 +177,8 @@ def _check() -> tuple[CheckLine, ...]:
     found = ssm_kernel(tap, SsmKernelParams(draws=5))
     space = ssm.StateSpace("s", ssm.started(ssm.LIN, 4)[None], np.ones((1, 4)), rng.standard_normal((1, 4)) + 0j,
                            np.array([0.1]), np.zeros(1))  # fmt: skip
+    unit = np.ones((1, 1)) + 0j
+    one = ssm.StateSpace("one", -unit, unit, unit, np.ones(1), np.zeros(1))
     u = np.zeros((30, 1))
     u[0] = 1
     gaps = [
@@ -187,6 +189,9 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("its memory", np.log(2) / -np.log(0.8), found.estimates[0].value, 1e-3),
         CheckLine("kernel less recurrence, zero-order hold", 0.0, gaps[0], 1e-12),
         CheckLine("bilinear", 0.0, gaps[1], 1e-12),
+        CheckLine(
+            "bilinear Ā of A = -1, Δ = 1", 1 / 3, float(ssm.discrete(one, ssm.BILINEAR)[0].real[0, 0]), 1e-12
+        ),
     )
 
 

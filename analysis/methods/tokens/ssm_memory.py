@@ -194,6 +194,9 @@ def _check() -> tuple[CheckLine, ...]:
     longest = np.log(2) / -np.log(0.9)
     return (
         CheckLine("half-life of the planted slow mode", longest, found.estimates[0].value, 1e-3),
+        CheckLine(
+            "median of two modes", (longest + np.log(2) / -np.log(0.6)) / 2, found.estimates[1].value, 1e-2
+        ),
         CheckLine("in seconds at ten tokens a second", longest / 10, found.estimates[2].value, 1e-3),
         CheckLine(
             "twice the step: half-lives",

@@ -181,6 +181,8 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("its angle", 0.5, float(np.abs(np.angle(found.positions @ [1, 1j])).max()), 1e-6),
         CheckLine("its half-life", np.log(2) / -np.log(0.9), found.estimates[1].value, 1e-4),
         CheckLine("modes moved by 0.1 from S4D-Lin", 0.1, float(moved[1].mean()), 1e-9),
+        CheckLine("S4D-Inv, 4 pairs: highest", 56 / np.pi, float(ssm.started(ssm.INV, 4).imag.max()), 1e-9),
+        CheckLine("first of the real ones", -1.0, float(ssm.started(ssm.REAL, 4).real.max()), 0.0),
         CheckLine("real parts of S4D-LegS", -0.5, float(ssm.started(ssm.LEGS, 8).real.min()), 1e-9),
     )  # fmt: skip
 
