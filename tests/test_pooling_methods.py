@@ -39,7 +39,7 @@ def x():
 
 
 def test_the_page_asks_them_all():
-    assert set(QUESTIONS["pooling"].asks.values()) == set(POOLING)
+    assert set(POOLING) <= set(QUESTIONS["pooling"].asks.values())
 
 
 @pytest.mark.parametrize("name", [m for m in POOLING if m != "query_budget"])

@@ -21,7 +21,7 @@ from analysis.tokens.opened import Opened, opened
 from analysis.tokens.outputs import logits_of_answer
 from analysis.tokens.rule import Rule
 from analysis.tokens.state import Step, TokenState, carried
-from analysis.tokens.tap_dump import LAYERS, NOTE, RUN, dump_of_rows
+from analysis.tokens.tap_dump import LAYERS, NOTE, RUN, dump_of_rows, sampled
 from analysis.tokens.view import TokenLayout
 
 AUTOMATIC, ROWS = "the network where it can be run", "the recorded rows"
@@ -95,7 +95,7 @@ class RowSubject:
         self, tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress, weights: bool = True
     ) -> None:  # fmt: skip
         self.dump, self.samples, self.seen = dump_of_rows(tap, maximum, rng, progress, weights)
-        said = [NOTE, "The answer is the mean of the tokens that are left."]
+        said = [*sampled(tap, maximum), NOTE, "The answer is the mean of the tokens that are left."]
         if tap.layout.is_pooled:
             said.append(f"{tap.name} holds one row of each sample: {RUN} neighbours are read as one sample.")
         self.notes: tuple[str, ...] = (*self.seen.notes, *said)

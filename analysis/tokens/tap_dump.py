@@ -52,6 +52,12 @@ def dump_of_rows(
     return _dump(found, cells, grid, attention), np.array(kept), seen
 
 
+def sampled(tap: Activations, maximum: int) -> tuple[str, ...]:
+    """That not all samples were read, where it is so."""
+    total = tap.layout.n_rows // RUN if tap.layout.is_pooled else len(tap.layout.offsets) - 1
+    return () if total <= maximum else (f"{maximum:,} of {total:,} samples were read, at random.",)
+
+
 def _dump(found: list[np.ndarray], cells: list[np.ndarray], grid, attention: bool) -> TokenDump:
     longest, d = max(map(len, found)) + 1, found[0].shape[1]
     mean = sum(x.sum(axis=0) for x in found) / sum(map(len, found))

@@ -13,7 +13,9 @@
 Null of a cell: for each sample the mean attention of the other samples at the same places, measured the same way; a
 head that goes by places alone equals it. Of the isotropic share: keys of the same place in another sample; independent
 weights give 1/d². Cells count where value and null differ (paired t over samples, Benjamini-Hochberg over heads).
-Beside it: attention that reads all alike (mean distance 7.281 on 14 x 14 patches).
+Not of distance and neighbours: they are means of A, so that their mean is that of the null whatever a head does; told
+is how far single samples lie from it. Beside it: attention
+that reads all alike (mean distance 7.281 on 14 x 14 patches).
 
 When it lies: the null is a mean over few samples, between what a head does on one and what it does by place, so that
 differences come out small with few samples; patterns are not reasons, a head may look and not matter (see what the
@@ -31,23 +33,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.heads import HeadReader, heads_of, planted
 from analysis.tokens.attention.isotropic import ISOTROPIC, isotropic, share_of_weights
-from analysis.tokens.attention.measures import UNITS, gini
-from analysis.tokens.attention.position_null import Measured, measured
+from analysis.tokens.attention.measures import (
+    AVERAGES,
+    DISTANCE,
+    ENDS,
+    ENTROPY,
+    KEYS,
+    NEIGHBOURS,
+    UNITS,
+    gini,
+)
+from analysis.tokens.attention.position_null import Measured, beyond, measured, others_interval
 from analysis.tokens.attention.weight_shares import OF_WEIGHTS, shares_in_weights
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
-OPENING, FEW, Q = 4.0, 8, 0.05  # seconds; samples with which the null is still rough; false discoveries
+OPENING, FEW = 4.0, 8  # seconds; samples with which the null is still rough
 MEASURES = (*UNITS, ISOTROPIC, OF_WEIGHTS)
 PLACES = "mean attention of other samples at the same places"
 PAIRED = "keys of the same place in another sample"
@@ -102,31 +112,21 @@ def attention_atlas(
     return _matrix(reader, found, params.measure)
 
 
-def beyond(found: Measured) -> np.ndarray:
-    """(L, H) bool: value and null differ over samples, at 5 % false discoveries."""
-    apart = found.value - found.null
-    n = apart.shape[2]
-    error = apart.std(axis=2, ddof=1) / np.sqrt(n)
-    mean = np.abs(apart.mean(axis=2))
-    t = np.where(
-        error > 1e-12 * (1 + mean), mean / np.where(error > 0, error, 1), np.where(mean > 1e-9, 1e9, 0)
-    )
-    return benjamini_hochberg(2 * stdtr(n - 1, -t)) <= Q
-
-
 def _matrix(reader: HeadReader, found: Measured, measure: str) -> Matrix:
     n, value, null = reader.n, found.value.mean(axis=2), found.null.mean(axis=2)
     if measure == ISOTROPIC:  # pseudo-values may fall below
         value, null = np.maximum(value, 0), np.maximum(null, 0)
     half = stdtrit(n - 1, 0.975) * found.value.std(axis=2, ddof=1) / np.sqrt(n)
-    more = beyond(found)
+    more = None if measure in AVERAGES else beyond(found)
+    least, most = ENDS.get(measure, (0.0, 1.0))
     unit = UNITS.get(measure, "")
     return Matrix(
         title=f"{measure[0].upper()}{measure[1:]}, head by head, of {reader.what}",
         reading=_reading(reader, found, measure, value, null, more),
         caveats=(*reader.notes, *_caveats(reader, measure)),
         estimates=_estimates(reader, found, measure, more),
-        values=value, null=null, low=value - half, high=value + half, significant=more,
+        values=value, null=null, low=np.maximum(value - half, least), high=np.minimum(value + half, most),
+        significant=more,
         row_names=tuple(f"layer {i + 1}" for i in range(reader.layers)),
         column_names=tuple(f"head {h + 1}" for h in range(reader.heads)),
         value_name=f"{measure} ({unit})" if unit else measure,
@@ -142,8 +142,14 @@ def _reading(reader, found, measure, value, null, more) -> str:
     )  # fmt: skip
     if measure == ISOTROPIC:
         return f"{said}; independent weights give 1/d² = {1 / reader.width**2:.2g}, keys of others {null.mean():.2g}."
+    said += f"; reading all alike gives {found.even.mean():.4g}."
+    if more is None:
+        lone = np.abs(found.value - found.null).mean()
+        return (
+            f"{said} Single samples lie {lone:.3g} from what places alone give them, on average over heads."
+        )
     return (
-        f"{said}; reading all alike gives {found.even.mean():.4g}. {more.sum()} of {more.size} "
+        f"{said} {more.sum()} of {more.size} "
         f"{'heads go' if more.size > 1 else 'head goes'} beyond what places alone give (on average {null.mean():.3g})."
     )
 
@@ -154,14 +160,22 @@ def _estimates(reader, found, measure, more) -> tuple[Estimate, ...]:
     facts = {"n": n, "d": d, "unit": UNITS.get(measure, "")}
     how = PAIRED if measure == ISOTROPIC else PLACES
     even = "independent Gaussian weights: 1/d²" if measure == ISOTROPIC else "all keys read alike"
-    shared = more.reshape(-1).astype(np.float64)
-    return (
+    first = (
         Estimate(f"{measure}, mean over heads", float(each.mean()), **mean_interval(each), null=float(places.mean()),
                  null_method=how, estimator="mean over samples", **facts),
-        Estimate("apart from places alone", float((each - places).mean()), **mean_interval(each - places), null=0.0,
-                 null_method=how, estimator="paired mean over samples", **facts),
         Estimate("apart from even attention", float((each - found.even).mean()), **mean_interval(each - found.even),
                  null=0.0, null_method=even, estimator="paired mean over samples", **facts),
+    )  # fmt: skip
+    if more is None:
+        lone = np.abs(found.value - found.null).mean(axis=(0, 1))
+        return (*first, Estimate("single samples from places alone", float(lone.mean()), **others_interval(lone, 0.0),
+                                 null=0.0, null_method="heads that go by places alone",
+                                 estimator="mean size over heads and samples", **facts))  # fmt: skip
+    shared = more.reshape(-1).astype(np.float64)
+    return (
+        *first,
+        Estimate("apart from places alone", float((each - places).mean()), **mean_interval(each - places), null=0.0,
+                 null_method=how, estimator="paired mean over samples", **facts),
         Estimate("heads beyond places", float(shared.mean()), **share_interval(shared), null=0.0,
                  null_method="heads that go by places alone, at 5 % false discoveries", n=shared.size, d=d,
                  estimator="share of heads, Benjamini-Hochberg"),
@@ -174,6 +188,8 @@ def _caveats(reader, measure) -> list[str]:
         f"{'at all ' if reader.n < FEW else ''}free of what these show.",
         "What a head looks at is not what it matters for.",
     ]
+    if measure in AVERAGES:
+        said.append("The mean of this is that of places alone by construction: no head can go beyond.")
     if measure == ISOTROPIC:
         said.append(
             "From queries and keys: tokens weigh as they occur; equal to tr(W)² / (d |W|²) for white tokens."
@@ -200,16 +216,18 @@ def _check() -> tuple[CheckLine, ...]:
     rng = np.random.default_rng(0)
     none = [np.zeros((2, side * side, 1)) for side in (14, 7)]
     far = [
-        measured(planted(x, x, (s, s)), "mean distance").value[0, 0, 0]
-        for x, s in zip(none, (14, 7), strict=True)
+        measured(planted(x, x, (s, s)), DISTANCE).value[0, 0, 0] for x, s in zip(none, (14, 7), strict=True)
     ]
     self_ = np.broadcast_to(np.eye(49), (2, 49, 49))
     own = planted(self_, self_, (7, 7), scale=200.0)
     place = np.broadcast_to(rng.standard_normal((9, 4)), (5, 9, 4))
     by_place = measured(planted(place, place), "entropy of a row")
     free = measured(planted(*rng.standard_normal((2, 12, 9, 4))), "entropy of a row")
-    x = rng.standard_normal((40, 60, 4))
-    same = isotropic(planted(x, x), no_progress).value.mean()
+    two = measured(planted(*rng.standard_normal((2, 2, 9, 4))), ENTROPY)
+    same = isotropic(planted(*[rng.standard_normal((40, 60, 4))] * 2), no_progress)
+    flat = planted(none[1], none[1], (7, 7))
+    even = [measured(flat, what).value[0, 0, 0] for what in (ENTROPY, KEYS, NEIGHBOURS)]
+    alike = np.log(49), 45.0, 361 / 2401
     return (
         CheckLine("even attention, 14 x 14: mean distance", 7.281, far[0], 5e-4),
         CheckLine("7 x 7", 3.609, far[1], 5e-4),
@@ -219,14 +237,17 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("all on one of 49: Gini", 48 / 49, float(gini(np.eye(49)[0])), 1e-12),
         CheckLine("goes by places: apart from its null", 0.0, np.abs(by_place.value - by_place.null).max(), 1e-9),
         CheckLine("goes by content: beyond its null", 1.0, float(beyond(free).sum()), 0.0),
-        CheckLine("W = I, white tokens: isotropic share", 1.0, float(same), 0.1),
+        CheckLine("W = I, white tokens: isotropic share", 1.0, float(same.value.mean()), 0.1),
+        CheckLine("and with keys of another sample", 0.0, float(same.null.mean()), 0.05),
+        CheckLine("of two samples one is the other's null", two.value[0, 0, 0], two.null[0, 0, 1], 1e-12),
+        *(CheckLine("even attention: entropy, keys, neighbours", a, b, 1e-9) for a, b in zip(alike, even, strict=True)),
         CheckLine("W = I", 1.0, share_of_weights(np.eye(5)), 1e-12),
     )  # fmt: skip
 
 
 METHODS = (
     Method(
-        id="attention_atlas", family="tokens", title="What each head does", version=2, function=attention_atlas,
+        id="attention_atlas", family="tokens", title="What each head does", version=3, function=attention_atlas,
         summary="Layers by heads: how sharp, how far and how concentrated, beside heads that know places only.",
         params=AttentionAtlasParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",

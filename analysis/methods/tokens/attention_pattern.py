@@ -11,10 +11,12 @@ than any other):
 Told: the distance 1/2 sum_j |A_ij - null_ij| (total variation) of this sample and over samples, 0 for a head that knows
 places only and 1 for one that reads where others never do.
 
-Interval: Student's t over samples. Null: that distance of the other samples.
+Interval: Student's t over samples, none below five: each is held against the others. Null: that distance of the other
+samples; of the keys for 90 % the query's own keys read alike.
 
 When it lies: a token deep in a network is no longer its patch; the first token may be read because nothing is wanted (a
-sink); one sample is an anecdote, the atlas says what holds over many; to look is not to matter.
+sink); one sample is an anecdote, the atlas says what holds over many; the distance from the mean of few others
+is larger than from that of many; to look is not to matter.
 
 Cost: one pass of each sample; one row of attention.
 
@@ -30,6 +32,7 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
+from analysis.compute.statistics.draw_ends import band
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import ParameterError
 from analysis.results import Estimate, TokenMap
@@ -37,7 +40,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.drawn import asker_name, drawn
 from analysis.tokens.attention.heads import HeadReader, answering, asked_head, heads_of
 from analysis.tokens.attention.measures import KEYS, keys_for
-from analysis.tokens.attention.position_null import even_rows, others_rows
+from analysis.tokens.attention.position_null import FEWEST, even_rows, others_interval, others_rows
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
@@ -124,7 +127,7 @@ def _map(reader: HeadReader, at, layer, head, query, found, got) -> TokenMap:
     return TokenMap(
         title=f"What {asker} reads: layer {layer + 1}, head {head + 1}, sample {int(reader.samples[at])}",
         reading=_reading(reader, at, query, rows, null, may, asker, words),
-        estimates=_estimates(reader, at, apart, asked, rows),
+        estimates=_estimates(reader, at, apart, asked, rows, may),
         caveats=(*reader.notes, *_caveats(reader, leading, share)),
         samples=np.full(len(values), reader.samples[at]), values=values, value_name="times an even share",
         grid=grid, leading=leading, names=NAMES, pictures=None if picture is None else picture[None],
@@ -143,23 +146,24 @@ def _reading(reader, at, query, rows, null, may, asker, words) -> str:
     )
 
 
-def _estimates(reader, at, apart, asked, rows) -> tuple[Estimate, ...]:
+def _estimates(reader, at, apart, asked, rows, may) -> tuple[Estimate, ...]:
     n, d, each = int(asked.sum()), reader.width, apart[asked]
     others = np.delete(apart, at)[np.delete(asked, at)]
     usual = {"null_method": "none: no other sample has this query"}
     if len(others):
-        low, high = np.quantile(others, [0.025, 0.975])
-        usual = {"null": float(others.mean()), "null_low": float(low), "null_high": float(high),
-                 "null_method": "the other samples"}  # fmt: skip
+        usual = {"null": float(others.mean()), "null_method": f"the other {len(others)} samples"}
+        if n >= FEWEST:
+            low, high = band(others[:, None])[:, 0]
+            usual |= {"null_low": float(low), "null_high": float(high)}
     keys = keys_for(rows[asked]).astype(np.float64)
-    even = np.ceil(0.9 * reader.allowed(0, reader.tokens).sum(axis=2).max(axis=1)).mean()
+    even = keys_for(even_rows(may[:, None])[asked, 0]).mean()
     return (
         Estimate("this sample from places alone", float(apart[at]), **usual, n=1, d=d, interval="none: one sample",
                  estimator="total variation between rows"),
-        Estimate("over samples from places alone", float(each.mean()), **mean_interval(each, 0.0, 1.0), null=0.0,
+        Estimate("over samples from places alone", float(each.mean()), **others_interval(each, 0.0, 1.0), null=0.0,
                  null_method="a head that goes by places alone", n=n, d=d, estimator="mean total variation"),
         Estimate(KEYS, float(keys.mean()), **mean_interval(keys, 1.0), n=n, d=d, unit="keys", null=float(even),
-                 null_method="all keys of the last query read alike", estimator="mean over samples"),
+                 null_method="all keys of this query read alike", estimator="mean over samples"),
     )  # fmt: skip
 
 
@@ -188,18 +192,25 @@ def _check() -> tuple[CheckLine, ...]:
     sharp = attention_pattern(
         ArrayActivations(x, name="planted", layout=layout), AttentionPatternParams(query=3)
     )
+    pair = rng.standard_normal((12, 400))
+    pair[3], pair[9] = pair[1], pair[11]  # a twin at another place in each of two samples
+    twins = attention_pattern(
+        ArrayActivations(pair, name="twins", layout=Layout(np.array([0, 6, 12]))),
+        AttentionPatternParams(query=4),
+    )
     flat = attention_pattern(ArrayActivations(np.full((60, 8), 1.0), name="flat", layout=layout))
     return (
         CheckLine("far apart tokens read themselves: times an even share of 7", 7.0, sharp.values[0, 3], 1e-3),
         CheckLine("alike tokens: times an even share", 1.0, float(flat.values[0].max()), 1e-9),
         CheckLine("alike tokens: from places alone", 0.0, flat.estimates[0].value, 1e-9),
+        CheckLine("half of it at another place than in the other: apart", 0.5, twins.estimates[0].value, 1e-3),
         CheckLine("received adds up", 7.0, float(flat.values[3].sum()), 1e-9),
     )  # fmt: skip
 
 
 METHODS = (
     Method(
-        id="attention_pattern", family="tokens", title="What one head looks at", version=1, function=attention_pattern,
+        id="attention_pattern", family="tokens", title="What one head looks at", version=2, function=attention_pattern,
         summary="One query of one head in one sample, on the image or the words, beside what places alone would give.",
         params=AttentionPatternParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of the other samples; one constant added to all scores of a query",

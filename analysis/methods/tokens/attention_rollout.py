@@ -10,11 +10,13 @@
 as multiples of an even share over the tokens; flows, which do not add up to 1, as shares of their sum. Told: how far
 the rollout is from places alone (total variation; 0: all samples alike) over samples, and rank correlations of ways.
 
-Interval: Student's t over samples. Null: of the distance 0, of a correlation tokens exchanged at random.
+Interval: Student's t over samples, none below five: each is held against the others. Null: of the distance 0; of a
+correlation the rollouts of the other samples in the place of this one's, so that what place alone shares is in it.
 
 When it lies: values, MLPs and signs are left out, half of each layer is the shortcut's whatever its size; rollout
 flattens with depth, so that all samples look alike; with causal attention the first token collects by place; slopes are
-those of one answer at one point; a flow counts tight places only and hardly falls with distance.
+those of one answer at one point, and their size, in logits, decides how much is left to the shortcut; a flow counts
+tight places only and hardly falls with distance.
 
 Cost: one pass of each sample, L T² a sample for the rollout, one pass back; the flow takes T runs of maximum flow over
 L T² edges, and is left out above 2 million of these.
@@ -32,11 +34,12 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.linear.ranking_axes import spearman
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.compute.statistics.draw_ends import band
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.drawn import asker_name, drawn
 from analysis.tokens.attention.heads import HeadReader, answering, heads_of, inputs_of
+from analysis.tokens.attention.position_null import FEWEST, others_interval
 from analysis.tokens.attention.rollout import (
     largest_flow,
     rolled,
@@ -47,7 +50,7 @@ from analysis.tokens.attention.rollout import (
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
-OPENING, EDGES, EXCHANGES = 5.0, 2_000_000, 200
+OPENING, EDGES = 5.0, 2_000_000
 ROLLOUT, PLACES, SLOPE, FLOW = "rollout", "by places alone", "weighted by slope", "largest flow"
 
 
@@ -93,7 +96,7 @@ def attention_rollout(
     progress(0.7, "slopes and flow")
     maps, notes = _ways(reader, rows, at, int(readouts[at]))
     progress(1.0, "done")
-    return _map(reader, rows, at, int(readouts[at]), maps, notes, rng)
+    return _map(reader, rows, at, int(readouts[at]), maps, notes)
 
 
 def others_mean(rows: np.ndarray, present: np.ndarray) -> np.ndarray:
@@ -136,12 +139,12 @@ def _mixing(reader: HeadReader, at: int, there) -> np.ndarray:
     return with_shortcut(mean[:, there][:, :, there])
 
 
-def _map(reader, rows, at, readout, maps, notes, rng) -> TokenMap:
+def _map(reader, rows, at, readout, maps, notes) -> TokenMap:
     there = reader.layout.present[at]
     grid, leading, picture, words = drawn(reader, at)
     values = np.stack([m[there] for m in maps.values()]) * there.sum()
     apart = 0.5 * np.abs(rows - others_mean(rows, reader.layout.present)).sum(axis=1)
-    told = _estimates(reader, apart, at, {k: m[there] for k, m in maps.items()}, rng)
+    told = _estimates(reader, apart, at, {k: m[there] for k, m in maps.items()}, rows[:, there])
     asker = asker_name(reader, at, readout, words)
     return TokenMap(
         title=f"What {asker} reads through all layers, sample {int(reader.samples[at])}",
@@ -161,20 +164,29 @@ def _reading(reader, rows, at, asker, apart, words) -> str:
     )
 
 
-def _estimates(reader, apart, at, maps, rng) -> tuple[Estimate, ...]:
+def _estimates(reader, apart, at, maps, rows) -> tuple[Estimate, ...]:
     n, d = reader.n, reader.width
     told = [
-        Estimate("rollout from places alone", float(apart.mean()), **mean_interval(apart, 0.0, 1.0), null=0.0,
+        Estimate("rollout from places alone", float(apart.mean()), **others_interval(apart, 0.0, 1.0), null=0.0,
                  null_method="rollouts of all samples alike", n=n, d=d, estimator="mean total variation")
     ]  # fmt: skip
-    for name in (PLACES, SLOPE, FLOW):
+    whole = reader.layout.present.sum(axis=1) == reader.layout.present[at].sum()
+    others = [rows[b] for b in np.flatnonzero(whole) if b != at and np.ptp(rows[b]) > 1e-12]
+    for name in (SLOPE, FLOW):
         if name in maps and len(maps[name]) > 2 and min(np.ptp(maps[name]), np.ptp(maps[ROLLOUT])) > 1e-12:
             found = spearman(maps[ROLLOUT], maps[name])
-            chance = [spearman(maps[ROLLOUT], rng.permutation(maps[name])) for _ in range(EXCHANGES)]
-            low, high = np.quantile(chance, [0.025, 0.975])
-            told.append(Estimate(f"rollout and {name}: rank correlation", float(found), null=0.0, null_low=float(low),
-                                 null_high=float(high), null_method="tokens exchanged", interval="none: one sample",
-                                 n=len(maps[name]), d=d, estimator="Spearman over tokens"))  # fmt: skip
+            chance = np.array([spearman(other, maps[name]) for other in others])
+            null = {"null_method": "none: no other sample of this length"}
+            if len(chance):
+                null = {
+                    "null": float(chance.mean()),
+                    "null_method": f"rollouts of {len(chance)} other samples",
+                }
+            if len(chance) >= FEWEST:
+                low, high = band(chance[:, None])[:, 0]
+                null |= {"null_low": float(low), "null_high": float(high)}
+            told.append(Estimate(f"rollout and {name}: rank correlation", float(found), **null, n=len(maps[name]), d=d,
+                                 interval="none: one sample", estimator="Spearman over tokens"))  # fmt: skip
     return tuple(told)
 
 
@@ -195,6 +207,8 @@ def _check() -> tuple[CheckLine, ...]:
     return (
         CheckLine("even attention, two layers: the readout itself", 0.25 + 0.75 / 5, rolled(even, 0)[0], 1e-12),
         CheckLine("rows sum to 1", 1.0, rolled(free, 2).sum(), 1e-12),
+        CheckLine("the top layer is read first", 1.0, rolled(np.eye(3)[[[1, 2, 0], [2, 1, 0]]], 0)[0], 0.0),
+        CheckLine("the others of two samples: the other", 1.0, others_mean(np.eye(2), np.ones((2, 2)))[0, 1], 0.0),
         CheckLine("a chain: two steps back", 0.25, rolled(chain, 2)[0], 1e-12),
         CheckLine("one layer: flow is the row", 0.0, np.abs(largest_flow(free[:1], 3) - free[0, 3]).max(), 2e-6),
         CheckLine("flow less rollout", 0.0, (largest_flow(free, 1) - rolled(free, 1)).min(), 1e-5, "at least"),
@@ -204,7 +218,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="attention_rollout", family="tokens", title="What the answer reads through all layers", version=1,
+        id="attention_rollout", family="tokens", title="What the answer reads through all layers", version=2,
         function=attention_rollout,
         summary="Rollout, rollout weighed by slopes and largest flow to the class token, beside places alone.",
         params=AttentionRolloutParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=2 * RUN,

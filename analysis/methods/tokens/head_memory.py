@@ -124,7 +124,11 @@ def _table(reader: HeadReader, at, layer, head, shown, told, chance, stays) -> T
     there = np.flatnonzero(reader.layout.present[at])[: len(of)]
     words = drawn(reader, at)[3]
     row = _rows(reader, layer, head, at, there)
-    readable = there + 1 if reader.layout.causal else len(there)
+    readable = (
+        np.cumsum(reader.layout.present[at])[there]
+        if reader.layout.causal
+        else reader.layout.present[at].sum()
+    )
     kind = np.where(row <= 1, SINGLE, np.where(row < 0.5 * readable, METASTABLE, GLOBAL))
     count = np.bincount(of)
     notes = [] if stays else ["Some states still moved after 400 updates."]
@@ -196,6 +200,8 @@ def _check() -> tuple[CheckLine, ...]:
         new = update(x, state, 4.0)
         fall.append((energy(x, state, 4.0) - energy(x, new, 4.0)).min())
         state = new
+    drawn = like(3.0 + 2.0 * rng.standard_normal((1500, 2)), rng)
+    wide = 2.0 * np.eye(4)
     twice = np.repeat(x[:4], 2, axis=0)
     return (
         CheckLine("β = 30: stored patterns come back", 0.0, np.abs(back - x).max(), 1e-9),
@@ -203,6 +209,10 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("energy never rises", 0.0, min(fall), 1e-12, "at least"),
         CheckLine("energy is not below 0", 0.0, energy(x, state, 4.0).min(), 1e-12, "at least"),
         CheckLine("four patterns there twice: memories", 4.0, memories(twice, 30 * np.sqrt(8))[0].max() + 1.0, 0.0),
+        CheckLine("four of length 2 melt at β = 1/2", 1.0, memories(wide, 1.0)[0].max() + 1.0, 0.0),
+        CheckLine("and are kept apart at β = 1", 4.0, memories(wide, 2.0)[0].max() + 1.0, 0.0),
+        CheckLine("Gaussian keys: mean", 3.0, drawn.mean(), 0.15),
+        CheckLine("Gaussian keys: spread", 2.0, drawn.std(), 0.15),
         CheckLine("orthonormal: separation", 1.0, separation(x).min(), 1e-12),
     )  # fmt: skip
 

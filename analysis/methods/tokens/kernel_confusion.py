@@ -6,7 +6,8 @@
                     0 where the map of features is homogeneous (ReLU), softmax and taking the mean off do not
     on neighbours   mass inside the 3 x 3 patches (three words) around the query; read alike it is 9 / N inside
 
-Rows sum to 1 for all of them; with the mean taken off weights may be negative.
+Rows sum to 1 for all of them; with the mean taken off weights may be negative. Of text the first two are of all keys of
+the sample: where each query reads its own number of keys, the mask alone would tell queries apart.
 
 Interval: Student's t over samples. Null: Gaussian queries and keys with the sample's means and covariances, of the same
 kernel: what its form does without this head's keys.
@@ -109,15 +110,16 @@ def _of_sample(reader, b: int, layer: int, head: int, rng) -> np.ndarray:
     asked = np.sort(rng.choice(len(there), min(QUERIES, len(there)), replace=False))
     q, k = (x[layer][b, head][there].astype(np.float64) for x in (reader.queries, reader.keys))
     causal = reader.layout.causal
-    may = asked[:, None] >= np.arange(len(there)) if causal else np.ones((len(asked), len(there)), bool)
+    every = np.ones((len(asked), len(there)), bool)
+    may = asked[:, None] >= np.arange(len(there)) if causal else every
     other_q, other_k = like(q, rng)[asked], like(k, rng)
     near, placed = near_tokens(reader, b, there)
     found = []
     for kernel in KERNELS.values():
-        rows = kernel(q[asked], k, may)
-        mass = (rows * near[asked]).sum(axis=1)[placed[asked]]
-        found.append((confused(q[asked], rows), confused(other_q, kernel(other_q, other_k, may)),
-                      longer_apart(kernel, q[asked], k, may), float(mass.mean()) if len(mass) else 0.0))  # fmt: skip
+        mass = (kernel(q[asked], k, may) * near[asked]).sum(axis=1)[placed[asked]]
+        same, chance = confused(q[asked], kernel(q[asked], k, every)), kernel(other_q, other_k, every)
+        found.append((same, confused(other_q, chance),
+                      longer_apart(kernel, q[asked], k, every), float(mass.mean()) if len(mass) else 0.0))  # fmt: skip
     return np.array(found)
 
 
@@ -152,8 +154,8 @@ def _table(reader, layer: int, head: int, told: np.ndarray) -> Table:
     facts = {"n": reader.n, "d": reader.queries[0].shape[3], "estimator": "mean over samples"}
     return Table(
         title=f"Kernels on the queries and keys of layer {layer + 1}, head {head + 1}",
-        reading=f"{', '.join(blind) if blind else 'No kernel'} cannot tell q from 2 q.{alike}",
-        caveats=(*reader.notes, "The network was trained with softmax; another kernel would train others."),
+        reading=f"{', '.join(blind)} cannot tell q from 2 q.{alike}" if blind else f"All tell q from 2 q.{alike}",
+        caveats=(*reader.notes, *_caveats(reader)),
         estimates=tuple(
             Estimate(f"{CONFUSED}, {name}", float(mean[i, 0]), **mean_interval(told[:, i, 0], 0.0, 1.0),
                      null=float(mean[i, 1]), null_method="Gaussian queries and keys of the same covariances", **facts)
@@ -167,6 +169,17 @@ def _table(reader, layer: int, head: int, told: np.ndarray) -> Table:
             "near, high": np.array([e["high"] for e in ends[3]]), "near, read alike": np.full(len(names), even),
         }, index="kernel", help=HELP,
     )  # fmt: skip
+
+
+def _caveats(reader) -> list[str]:
+    said = ["The network was trained with softmax; another kernel would train others."]
+    if reader.layout.causal:
+        said.append(
+            "Queries are told apart by all keys of a text, later ones too: a mask tells any two apart."
+        )
+    if reader.layout.present.sum(axis=1).max() > QUERIES:
+        said.append(f"At most {QUERIES} queries of a sample were asked, at random.")
+    return said
 
 
 def _cost(shapes, params: KernelConfusionParams) -> Cost:
@@ -202,13 +215,15 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("mean taken off: rows sum to 1", 0.0, np.abs(off.sum(axis=1) - 1).max(), 1e-12),
         CheckLine("softmax along v: confused", 1.0, confused(q1, softmax(q1, k1, may)), 0.0),
         CheckLine("softmax of free queries: confused", 0.0, confused(q, softmax(q, k, may)), 0.0),
+        CheckLine("ELU + 1: keys 1 and 0 to a query of 0", 2 / 3,
+                  KERNELS["ELU + 1, linear"](*np.array([[[0.0]] * 2, [[1.0], [0.0]]]), np.ones((2, 2)))[0, 0], 1e-12),
         CheckLine("3 x 3 of 49, inside", 9 / 49, inside, 1e-12),
     )  # fmt: skip
 
 
 METHODS = (
     Method(
-        id="kernel_confusion", family="tokens", title="Kernels that confuse queries", version=1,
+        id="kernel_confusion", family="tokens", title="Kernels that confuse queries", version=2,
         function=kernel_confusion,
         summary="Softmax and linear kernels on one head's queries and keys: what is confused, how local rows are.",
         params=KernelConfusionParams, result=Table, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -7,11 +7,12 @@ checked against what the mixer passes on; a convolution its filter along diagona
 by linear attention φ(q)·φ(k), a Gaussian kernel exp(-|q - k|² / 2) or a decaying scan. Without a network the rows of a
 sample stand for queries and keys.
 
-Told: half-life (tokens within which half of |M| lies), mean distance |t - s| of the mass, Toeplitz score (share of the
-variance that t - s tells), largest rank of a block below the diagonal (at most the state of a scan), sums of rows.
+Told: half-life (tokens within which half of mean |M| by distance lies), mean distance |t - s| of the mass, Toeplitz
+score (share of the variance that the offset tells, t - s along a line, rows and columns apart on a grid), largest rank
+of a block below the diagonal (at most the state of a scan), sums of rows.
 
-Interval: of the distance Student's t over rows, which are not independent. Null: each row's mass spread evenly over
-what it may read; of the Toeplitz score the entries exchanged (closed form); of the rank unrelated entries, T / 2.
+Interval: none, it is one matrix: its rows are no sample of anything. Null: each row's mass spread evenly over what it
+may read; of the Toeplitz score the entries exchanged (closed form); of the rank unrelated entries, T / 2.
 
 When it lies: a matrix says what is mixed, not what it does: values, gates, skips and later layers change it; one head
 or channel of one sample is an anecdote; of a filter that reads several channels the root mean square is shown.
@@ -30,12 +31,11 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import measures
-from analysis.tokens.mixers.linear_attention import GAUSSIAN, LINEAR
+from analysis.tokens.mixers.linear_attention import GAUSSIAN, LINEAR, gaussian
 from analysis.tokens.mixers.reading import FORGETS, MIXERS, OWN, SCAN, mixers
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
@@ -84,13 +84,14 @@ def mixing_matrix(
         raise InputError(
             f"layer {params.layer}, {found.head} {params.head} mixes nothing", "a matrix that is not 0"
         )
-    told = _estimates(m, found.units)
+    told = _estimates(m, found.units, *one.lies(params.layer))
     progress(1.0, "done")
-    drawn, names, runs = gathered(m, _names(one, params.layer, len(m)))
+    every = _names(one, params.layer, len(m))
+    drawn, names, runs = gathered(m, every)
     return Matrix(
         title=f"What tokens of sample {params.sample} take of each other: {found.what}, {found.layers[params.layer]}, "
         f"{found.head} {params.head}", values=drawn, row_names=names, column_names=names,
-        value_name="M: row takes of column", null=gathered(spread(m), names)[0] if runs == 1 else None,
+        value_name="M: row takes of column", null=gathered(spread(m), every)[0],
         diverging=bool((m < 0).any()), estimates=told, reading=_reading(told, m),
         caveats=(*found.notes, *_caveats(m, runs)),
     )  # fmt: skip
@@ -124,7 +125,7 @@ def gathered(m: np.ndarray, names) -> tuple[np.ndarray, tuple[str, ...], int]:
     return summed / size[:, None], tuple(f"{names[s]} …" for s in starts), runs
 
 
-def _estimates(m: np.ndarray, d: int) -> tuple[Estimate, ...]:
+def _estimates(m: np.ndarray, d: int, cell=None, grid=None) -> tuple[Estimate, ...]:
     t = len(m)
     lag = np.abs(np.arange(t)[:, None] - np.arange(t)[None]).astype(float)
     there = np.tril(np.ones(m.shape)) if measures.is_causal(m) else np.ones(m.shape)
@@ -132,17 +133,16 @@ def _estimates(m: np.ndarray, d: int) -> tuple[Estimate, ...]:
     rows = size.sum(axis=1) > 0
     each = (size * lag).sum(axis=1)[rows] / size.sum(axis=1)[rows]
     even = (there * lag).sum(axis=1)[rows] / there.sum(axis=1)[rows]
-    ends = mean_interval(each, 0.0)
-    ends = ends | {"interval": "Student's t over rows"} if ends else {"interval": "none: one row"}
     exact = {"n": t, "d": d, "interval": "none: one matrix"}
-    score, chance = measures.toeplitz_score(m)
+    score, chance = measures.toeplitz_score(m, *((cell, grid[1]) if grid and len(cell) == t else ()))
     return (
-        Estimate("mean distance read from", float(each.mean()), **ends, null=float(even.mean()), n=int(rows.sum()),
-                 d=d, null_method="rows read all alike", unit="tokens", estimator="Σ |M| |t - s| / Σ |M| of each row"),
+        Estimate("mean distance read from", float(each.mean()), null=float(even.mean()), **exact,
+                 null_method="rows read all alike", unit="tokens",
+                 estimator="Σ |M| |t - s| / Σ |M| of each row, mean over rows"),
         Estimate("half-life", measures.half_life(m), null=measures.uniform_half_life(t), unit="tokens", **exact,
                  null_method="all distances alike", estimator="half of the mean |M| over distances"),
         Estimate("Toeplitz score", score, null=chance, null_method="entries exchanged, closed form", **exact,
-                 estimator="share of the variance told by t - s"),
+                 estimator="share of the variance told by the offset"),
         Estimate("rank of blocks below the diagonal", float(measures.semiseparable_rank(m)), null=float(t // 2),
                  **exact, null_method="unrelated entries", estimator="largest of 16 blocks, from 1e-6 of it on"),
     )  # fmt: skip
@@ -185,10 +185,22 @@ def _check() -> tuple[CheckLine, ...]:
     scan = mixing_matrix(tap, MixingMatrixParams(mixer=SCAN))
     even = mixing_matrix(tap, MixingMatrixParams(mixer=LINEAR))
     one = mixing_matrix(tap, MixingMatrixParams(mixer=GAUSSIAN))
+    free = measures.toeplitz_score(np.random.default_rng(0).standard_normal((24, 24)))
     ratio = scan.values[11, 0] / scan.values[11 - int(FORGETS), 0]
     return (
         CheckLine("linear attention of equal tokens", 1 / 12, float(even.values[3, 7]), 1e-12),
         CheckLine("Gaussian kernel of equal tokens", 1.0, float(one.values.min()), 1e-12),
+        CheckLine(
+            "Gaussian kernel, √2 apart",
+            np.exp(-1),
+            float(gaussian(np.zeros((1, 2)), np.ones((1, 2)))[0, 0]),
+            1e-12,
+        ),
+        CheckLine("equal tokens: half-life of 12", 6.0, even.estimates[1].value, 1e-9),
+        CheckLine(
+            "null: what a row takes in all", float(scan.values[5].sum()), float(scan.null[5].sum()), 1e-9
+        ),
+        CheckLine("free entries: Toeplitz score as by chance", free[1], free[0], 0.05),
         CheckLine("decay of the scan over its half-life", 0.5, float(ratio), 1e-12),
         CheckLine("a scan of constant rows is Toeplitz", 1.0, scan.estimates[2].value, 1e-9),
         CheckLine("and of rank 1", 1.0, scan.estimates[3].value, 0.0),
@@ -201,7 +213,7 @@ METHODS = (
         family="tokens",
         title="A mixer as a matrix",
         summary="What each token takes of each other: attention, scans, filters and linear attention on the same axes.",
-        version=2,
+        version=3,
         function=mixing_matrix,
         params=MixingMatrixParams,
         result=Matrix,

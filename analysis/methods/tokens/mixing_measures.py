@@ -2,9 +2,9 @@
 
 Of every layer and of some heads or channels, means over samples of
 
-    half-life          tokens within which half of |M| lies
+    half-life          tokens within which half of the weight by distance lies: of mean |M| of the pairs so far apart
     distance           Σ |M| d / Σ |M|, on the grid of the image where there is one
-    Toeplitz score     share of the variance of M that t - s tells: 1 of a convolution
+    Toeplitz score     share of the variance of M that the offset (on a grid rows and columns) tells: 1 of a convolution
     state              largest rank of a block below the diagonal: at most N of a scan, d of linear attention
     effective rank     exp of the entropy of the squared singular values
     landmarks          |M - C C⁺ M R⁺ R| / |M| left by the columns C and rows R of m tokens, evenly spread
@@ -49,11 +49,11 @@ EFFECTIVE, LANDMARKS, SUMS, NEGATIVE = (
 )
 HELP = {
     "mixer": "Layer and head or channel.",
-    HALF: "Tokens within which half of |M| lies, mean over samples.",
+    HALF: "Tokens within which half of the weight by distance lies (mean |M| of pairs so far apart).",
     HALF_NULL: "The same where all distances are read alike.",
     FAR: "Mean distance of the mass, in cells of the grid where there is one, else in tokens.",
     FAR_NULL: "The same where all readable places are read alike.",
-    TOEPLITZ: "Share of the variance of M that the offset t - s tells; 1 of a convolution.",
+    TOEPLITZ: "Share of the variance of M that the offset tells, on a grid in rows and columns; 1 of a convolution.",
     TOEPLITZ_NULL: "The same with entries exchanged, in closed form.",
     STATE: "Largest numerical rank of a block below the diagonal.",
     STATE_NULL: "That of unrelated entries.",
@@ -118,11 +118,12 @@ def _numbers(m: np.ndarray, cell: np.ndarray, grid, landmarks: int) -> np.ndarra
     if not np.abs(m).sum() > 0:
         return None
     t = len(m)
-    cells, columns = (cell, grid[1]) if grid and len(cell) == t else (np.arange(t), t)
+    cells, columns = (cell, grid[1]) if grid and len(cell) == t else (np.arange(t), max(t, 1))
     far, even = measures.mean_distance(m, measures.grid_distances(cells, columns))
     at = np.unique(np.linspace(0, t - 1, min(landmarks, t)).round().astype(int))
     return np.array([
-        measures.half_life(m), measures.uniform_half_life(t), far, even, *measures.toeplitz_score(m),
+        measures.half_life(m), measures.uniform_half_life(t), far, even,
+        *measures.toeplitz_score(m, cells, columns),
         measures.semiseparable_rank(m), t // 2, measures.effective_rank(m), landmark_error(m, at),
         *measures.row_faults(m),
     ])  # fmt: skip
@@ -134,12 +135,10 @@ def _table(found, lines, params) -> Table:
     kept = {key: each for key, each in kept.items() if each}
     if not kept:
         raise InputError(f"{found.what} mix nothing", "matrices that are not 0")
-    means = np.array([np.nanmean([v for _, v in each], axis=0) for each in kept.values()])
+    means = np.array([known_mean([v for _, v in each]) for each in kept.values()])
     names = [f"{found.layers[layer]}, {found.head} {head}" for layer, head in kept]
     told = _estimates(found, kept)
-    columns = {"mixer": np.array(names)} | {
-        name: np.nan_to_num(means[:, i]) for i, name in enumerate(NUMBERS)
-    }
+    columns = {"mixer": np.array(names)} | {name: means[:, i] for i, name in enumerate(NUMBERS)}
     said = [f"{len(silent)} head(s) or channel(s) mix nothing and are left out."] if silent else []
     return Table(
         title=f"Reach and rank of {found.what}", columns=columns, index="mixer", help=HELP, estimates=told,
@@ -147,18 +146,28 @@ def _table(found, lines, params) -> Table:
     )  # fmt: skip
 
 
+def known_mean(values) -> np.ndarray:
+    """Mean over the first axis of what is a number; NaN where nothing is."""
+    values = np.asarray(values, np.float64)
+    count = np.isfinite(values).sum(axis=0)
+    return np.where(count > 0, np.nansum(values, axis=0) / np.maximum(count, 1), np.nan)
+
+
 def _estimates(found, kept) -> tuple[Estimate, ...]:
     samples: dict[int, list] = {}
-    for each in kept.values():
-        for place, v in each:
-            samples.setdefault(place, []).append(v)
-    per = np.array([np.nanmean(v, axis=0) for v in samples.values()])
+    for place, v in (pair for each in kept.values() for pair in each):
+        samples.setdefault(place, []).append(v)
+    per = np.array([known_mean(v) for v in samples.values()])
     pairs = ((HALF, HALF_NULL, "all distances alike", "tokens"), (FAR, FAR_NULL, "all readable places alike", ""),
              (TOEPLITZ, TOEPLITZ_NULL, "entries exchanged, closed form", ""),
              (STATE, STATE_NULL, "unrelated entries", ""))  # fmt: skip
     out = []
     for name, null, how, unit in pairs:
         x, chance = (per[:, NUMBERS.index(n)] for n in (name, null))
+        good = np.isfinite(x)
+        if not good.any():
+            continue
+        x, chance = x[good], chance[good]
         ends = mean_interval(x) or {"interval": "none: one sample"}
         out.append(Estimate(f"{name}, mean over mixers", float(x.mean()), **ends, null=float(chance.mean()), unit=unit,
                             null_method=how, n=len(x), d=found.units,
@@ -167,10 +176,12 @@ def _estimates(found, kept) -> tuple[Estimate, ...]:
 
 
 def _reading(told, columns) -> str:
+    score = next(e for e in told if e.name.startswith(TOEPLITZ))
     near = columns["mixer"][columns[HALF].argmin()]
     return (
-        f"On average half of what tokens take lies within {told[0].value:.3g} tokens (all alike: {told[0].null:.3g}); "
-        f"place alone tells {told[2].value:.0%} (by chance {told[2].null:.0%}). The nearest reader is {near}."
+        f"Weights by distance have half of their sum within {told[0].value:.3g} tokens (all alike: "
+        f"{told[0].null:.3g}); place alone tells {score.value:.0%} of them (by chance {score.null:.0%}). The nearest "
+        f"reader is {near}."
     )
 
 
@@ -197,10 +208,19 @@ def _check() -> tuple[CheckLine, ...]:
     x[12:] = -1.0
     tap = ArrayActivations(x, name="planted", layout=Layout(np.array([0, 12, 24])))
     even = mixing_measures(tap, MixingMeasuresParams()).columns
+    faults = measures.row_faults(np.array([[2.0, -1], [0, 1]]))
     scan = mixing_measures(tap, MixingMeasuresParams(mixer=SCAN)).columns
     return (
         CheckLine("reach of equal tokens", float(even[HALF_NULL][0]), float(even[HALF][0]), 1e-9),
         CheckLine("distance of equal tokens", float(even[FAR_NULL][0]), float(even[FAR][0]), 1e-9),
+        CheckLine(
+            "diag(1, 3): effective rank",
+            0.1**-0.1 * 0.9**-0.9,
+            measures.effective_rank(np.diag([1.0, 3])),
+            1e-12,
+        ),
+        CheckLine("2, -1 over 0, 1: rows off 1", 0.0, faults[0], 1e-12),
+        CheckLine("and a quarter negative", 0.25, faults[1], 1e-12),
         CheckLine("one landmark is enough", 0.0, float(even[LANDMARKS][0]), 1e-9),
         CheckLine("state of the scan", 1.0, float(scan[STATE][0]), 0.0),
         CheckLine("the scan is a convolution", 1.0, float(scan[TOEPLITZ][0]), 1e-9),
@@ -214,7 +234,7 @@ METHODS = (
         family="tokens",
         title="Reach and rank of mixers",
         summary="Half-life, distance, Toeplitz score and state of every attention head, scan channel or filter.",
-        version=1,
+        version=2,
         function=mixing_measures,
         params=MixingMeasuresParams,
         result=Table,

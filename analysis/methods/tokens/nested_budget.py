@@ -38,6 +38,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.opened import opened
 from analysis.tokens.pooling.needed_complexity import complexity
 from analysis.tokens.pooling.nested_answers import NestedAnswers, of_network, of_probes
+from analysis.tokens.pooling.nested_grids import cell_means
 from analysis.tokens.pooling.token_sets import token_sets
 
 AUTOMATIC, PROBE = "the network where it can be run", "a linear probe"
@@ -113,6 +114,8 @@ def nested_budget(
 def _live(tap, params, rng):
     if params.reader == PROBE:
         return None, ()
+    if params.column != "label":
+        return None, (f"The network is not run: it answers with its own classes, not with {params.column}.",)
     try:
         live = opened(tap, params.maximum_samples, rng)
     except (InputError, NotFound) as error:
@@ -201,7 +204,13 @@ def _check() -> tuple[CheckLine, ...]:
     )
     found = nested_budget(tap, NestedBudgetParams(reader=PROBE))
     fixed, oracle, exactly = (found.series[k] for k in (FIXED, ORACLE, EXACTLY))
+    tries = NestedAnswers(np.array([1, 4]), np.array([[0, 1, 0, 1], [0, 0, 1, 0]]), np.array([1, 1, 0, 0]), 2)
+    ones = cell_means(np.ones((1, 4, 1)), np.ones((1, 4), bool), np.array([0, 0, 1, 1]))[0]
     return (
+        CheckLine("two answers, of one sample alike: right by chance", 0.875, 1 - tries.needed_by_chance()[-1], 1e-12),
+        CheckLine("one answer: right by chance", 0.5, float(tries.chance()[0]), 1e-12),
+        CheckLine("the first grid that is right", 4.0, float((tries.needed == [2, 0, 0, 1]).sum()), 0.0),
+        CheckLine("mean of equal tokens in a cell", 1.0, float(ones.max()), 0.0),
         CheckLine("grids of 4 x 4: tokens", 21.0, float(found.x.sum()), 0.0),
         CheckLine("right with 16 tokens", 1.0, float(fixed[-1]), 0.01),
         CheckLine("right with one", 0.75, float(fixed[0]), 0.15),
@@ -213,7 +222,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="nested_budget", family="tokens", title="How many tokens a sample needs", version=1, function=nested_budget,
+        id="nested_budget", family="tokens", title="How many tokens a sample needs", version=2, function=nested_budget,
         summary="Answers against the number of tokens of nested grids, and the smallest that suffices for each sample.",
         params=NestedBudgetParams, result=Curve, check=_check, cost=_cost, minimum_rows=4 * FEWEST,
         invariance="one scale for all units; a constant added to a unit; the order of samples",

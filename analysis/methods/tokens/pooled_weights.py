@@ -86,6 +86,8 @@ def pooled_weights(
         *sets.notes,
         "Untrained scores." if params.pooling == SETS else "Shares are of the pooled value alone.",
     ]
+    if sets.n > SHOWN:
+        caveats.append(f"The first {SHOWN} of {sets.n:,} samples are drawn; numbers are of all.")
     if params.pooling == GEM and params.positive == CLAMP:
         caveats.append(f"{clamped:.0%} of the numbers lay below ε and were clamped.")
     return TokenMap(
@@ -159,13 +161,16 @@ def _check() -> tuple[CheckLine, ...]:
     x = rng.standard_normal((5, 7, 6))
     x[:, 4] += 9
     random = rng.standard_normal((30, 16, 200))
-    spread = found(random).estimates[0]
+    spread, top = found(random).estimates[0], found(x, pooling=LARGEST)
     return (
         CheckLine("one token of 3, three of 1", 9 / 12, found(one, power=2.0, positive=CLAMP).values[0, 2], 1e-12),
         CheckLine("p = 0 shares alike", 1 / 7, float(found(x, power=0.0).values.max()), 1e-12),
         CheckLine("attentive set, β = 0 shares alike", 1 / 7,
                   float(found(x, power=0.0, pooling=SETS).values.max()), 1e-12),
-        CheckLine("the largest token has it all", 1.0, float(found(x, pooling=LARGEST).values[0, 4]), 1e-12),
+        CheckLine("p = 0: tokens that count", 1.0, found(x, power=0.0).estimates[0].value, 1e-12),
+        CheckLine("attentive set, scores 0 and ln 3", 0.75, set_weights(np.log([[1.0], [3.0]]))[1, 0], 1e-12),
+        CheckLine("one token largest everywhere, channels shuffled", 0.6, top.estimates[1].null, 0.0, "at most"),
+        CheckLine("the largest token has it all", 1.0, float(top.values[0, 4]), 1e-12),
         CheckLine("shares of a sample add up", 1.0, float(found(x).values[0].sum()), 1e-12),
         CheckLine("independent channels: as in the null", spread.null, spread.value, 0.01),
     )  # fmt: skip

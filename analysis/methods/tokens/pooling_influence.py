@@ -164,11 +164,18 @@ def _curve(name, square, exact, influence, chance, sets: TokenSets, d: int) -> C
     return Curve(
         title=f"How pooled values of {name} hang on single tokens", reading=reading, estimates=tuple(lines),
         caveats=(*sets.notes, "Scores of the attentive set are not trained.",
-                 "Generalised means are of channels shifted by their smallest value."),
+                 "Generalised means are of channels shifted by their smallest value.", *_rounded(sets)),
         x=SHARES, x_name="share of tokens kept", y_name="distance from all tokens (spreads)", series=value,
         low={k: np.maximum(v - half[k], 0) for k, v in value.items()},
         high={k: v + half[k] for k, v in value.items()}, null={MEAN: exact},
     )  # fmt: skip
+
+
+def _rounded(sets: TokenSets) -> tuple[str, ...]:
+    few = sets.present.sum(axis=1).min()
+    if few >= 20:
+        return ()
+    return (f"Some samples have {few} tokens: shares are rounded up to whole ones, as in the null.",)
 
 
 def _half(square: np.ndarray) -> np.ndarray:
@@ -203,11 +210,14 @@ def _check() -> tuple[CheckLine, ...]:
     plain = found(x, draws=40)
     outlier = x.copy()
     outlier[:, 3] += 100
+    far = found(outlier).estimates[0]
     alike = found(np.repeat(x[:, :1], 6, axis=1))
     return (
         CheckLine("half of 20: mean", np.sqrt(10 / (10 * 19)), float(plain.series[MEAN][HALF]), 0.01),
+        CheckLine("half of 20: null", np.sqrt(10 / (10 * 19)), plain.estimates[4].null, 1e-12),
+        CheckLine("one outlier in all channels, channels shuffled", 8.0, far.null, 0.0, "at most"),
         CheckLine("all tokens: maximum", 0.0, float(plain.series[MOST][-1]), 0.0),
-        CheckLine("one outlier of 20: times the mean influence", 10.0, found(outlier).estimates[0].value, 0.3),
+        CheckLine("one outlier of 20: times the mean influence", 10.0, far.value, 0.3),
         CheckLine("tokens all alike: nothing moves", 0.0, float(max(v.max() for v in alike.series.values())), 1e-6),
     )  # fmt: skip
 

@@ -10,8 +10,8 @@ Three ways to make the coarse token of a cell: the average, attention in the cel
 of the cell and x divided by its root mean square, in place of a trained projector), and one token of the cell alone.
 Tokens left are 1/s² of all: s = 2 saves 75 %, s = 3 88.9 %. Patches beyond the last whole cell are covered by none.
 
-Interval: jackknife over groups of samples. Null: the coarse tokens of other samples, at
-the same place: R² is near 0, or below by overfitting.
+Interval: jackknife over groups of samples. Null: the coarse tokens of other samples, made in the same way, at the same
+place: R² is near 0, or below by overfitting.
 
 When it lies: a linear map in reach of few samples overfits, and a true projector is trained; what cannot be rebuilt
 linearly may still be there; R² counts all variance alike, and answers may hang on the small part; fine tokens of late
@@ -28,7 +28,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
@@ -88,7 +87,7 @@ def projector_coverage(
     turned = order[np.argsort(np.roll(order, 1))]  # no sample is its own partner
     sides = [s for s in range(1, SIDES + 1) if _cells(grid, s) is not None]
     asked = min(params.side, sides[-1])
-    found, chance, covered = {w: [] for w in WAYS}, [], None
+    found, chance, covered = {w: [] for w in WAYS}, {w: [] for w in WAYS}, None
     for k, side in enumerate(sides):
         tokens = _cells(grid, side)
         cells = sets.x[:, tokens]
@@ -99,11 +98,16 @@ def projector_coverage(
             found[way].append(explained(cells, coarse, fold)[1])
             if side == asked and way == ASKING:
                 covered = coverage(weight, tokens, grid[0] * grid[1])
-            if way == MEAN:
-                chance.append(explained(cells, coarse[turned], fold)[1])
+            chance[way].append(explained(cells, coarse[turned], fold)[1])
     progress(1.0, "done")
     at = sides.index(asked)
-    lines = _estimates({w: v[at] for w, v in found.items()}, chance[at], covered, asked, tap.shape[1])
+    lines = _estimates(
+        {w: v[at] for w, v in found.items()},
+        {w: v[at] for w, v in chance.items()},
+        covered,
+        asked,
+        tap.shape[1],
+    )
     notes = (*sets.notes, *notes, "Attention in cells is not trained: tokens ask by the mean of their cell.")
     return _curve(tap.name, sides, asked, found, chance, lines, grid, notes)
 
@@ -140,16 +144,16 @@ def _r2(errors: np.ndarray) -> float:
 
 
 def _estimates(found, chance, covered, side: int, d: int) -> tuple[Estimate, ...]:
-    n = len(chance)
+    n = len(chance[MEAN])
     out = [
         Estimate(f"R² of fine tokens, {way}, side {side}", _r2(e), _r2(e) - _interval(e), _r2(e) + _interval(e),
-                 interval="jackknife over samples", null=_r2(chance), null_method="coarse tokens of other samples", n=n,
-                 d=d, estimator="ridge regression, held out")
+                 interval="jackknife over samples", null=_r2(chance[way]), n=n, d=d,
+                 null_method="coarse tokens of other samples", estimator="ridge regression, held out")
         for way, e in found.items()
     ]  # fmt: skip
     share = np.where(found[MEAN][:, 1] > 0, found[MEAN][:, 1], 1.0)
     gain = (found[MEAN][:, 0] - found[ASKING][:, 0]) / share
-    half = float(stdtrit(n - 1, 0.975) * gain.std(ddof=1) / np.sqrt(n))
+    half = float(1.96 * np.sqrt(np.square(gain).sum()) / n)  # exactly the spread when signs are exchanged
     even = effective(covered / covered.sum(axis=1, keepdims=True)) / covered.shape[1]
     return (
         *out,
@@ -169,15 +173,16 @@ def _curve(name, sides, asked, found, chance, estimates, grid, notes) -> Curve:
     half = {w: np.array([_interval(e) for e in v]) for w, v in found.items()}
     left = len(_cells(grid, asked))
     reading = (
-        f"{left} of {grid[0] * grid[1]} tokens (cells of side {asked}) tell {value[MEAN][at]:.0%} of all variance "
-        f"by averages, {value[ASKING][at]:.0%} by attention in cells, {value[CENTRE][at]:.0%} by one token of each."
+        f"{left} of {grid[0] * grid[1]} tokens (cells of side {asked}) tell {value[MEAN][at]:.0%} of what "
+        f"differs between samples at a place by averages, {value[ASKING][at]:.0%} by attention in cells, "
+        f"{value[CENTRE][at]:.0%} by one token of each."
     )
-    null = np.array([_r2(e) for e in chance])
+    null = {w: np.array([_r2(e) for e in v]) for w, v in chance.items()}
     return Curve(
         title=f"What coarse tokens tell of fine ones, {name}", reading=reading, caveats=notes, estimates=estimates,
         x=np.array(sides, float), x_name="side of cells", y_name="R² of fine tokens, held out", series=value,
         low={w: value[w] - half[w] for w in value}, high={w: value[w] + half[w] for w in value},
-        null=dict.fromkeys(value, null), controls=(CENTRE,),
+        null=null, controls=(CENTRE,),
     )  # fmt: skip
 
 
@@ -185,7 +190,7 @@ def _cost(shapes, params: ProjectorCoverageParams) -> Cost:
     (n, d), m = shapes[0], machine()
     rows = min(n, params.maximum_samples * RUN * 16)
     held = 8.0 * rows * d * 8.0
-    flops = SIDES * 4 * FOLDS * (4.0 * rows * d * d + 8.0 * d**3)
+    flops = SIDES * 6 * FOLDS * (4.0 * rows * d * d + 8.0 * d**3)
     return Cost(0.05 + m.seconds(flops64=flops, moved=held * 40), held)
 
 
@@ -202,6 +207,8 @@ def _check() -> tuple[CheckLine, ...]:
     equal = np.kron(rng.standard_normal((60, 2, 2, 3)).transpose(0, 3, 1, 2), np.ones((2, 2)))
     same = found(equal.transpose(0, 2, 3, 1).reshape(60, 16, 3))
     apart = found(rng.standard_normal((100, 16, 3)))
+    asks = weights_of(ASKING, np.array([[[[1.0], [-1], [1]]]]))[0, 0]
+    laid = coverage(weights_of(MEAN, np.ones((1, 4, 4, 1))), cells_of((4, 4), 2), 16)
     odd = found(rng.standard_normal((30, 25, 3)), (5, 5)).estimates[4]
     return (
         CheckLine("side 1 is the identity", 1.0, float(apart.series[MEAN][0]), 1e-3),
@@ -209,13 +216,15 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("independent tokens: R² at side 2", 0.25, float(apart.series[MEAN][1]), 0.04),
         CheckLine("one token of each: R² at side 2", 0.25, float(apart.series[CENTRE][1]), 0.04),
         CheckLine("coarse tokens of other samples", 0.0, float(apart.null[MEAN][1]), 0.04),
+        CheckLine("tokens 1, -1, 1: attention in a cell", np.exp(2 / 3), asks[0] / asks[1], 1e-12),
+        CheckLine("contributions add up to the cells", 4.0, laid.sum(), 1e-12),
         CheckLine("5 x 5 in cells of 2: share covered", 16 / 25, float(odd.null), 1e-12),
     )  # fmt: skip
 
 
 METHODS = (
     Method(
-        id="projector_coverage", family="tokens", title="What coarse tokens tell of fine ones", version=1,
+        id="projector_coverage", family="tokens", title="What coarse tokens tell of fine ones", version=2,
         function=projector_coverage, summary="Fine tokens rebuilt from averages, attention in cells, or single tokens.",
         params=ProjectorCoverageParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST * RUN,
         invariance="one scale for all units; the order of samples",

@@ -10,8 +10,8 @@ Beside it a decaying scan of the rows of the tap, B = x, C = x / √d, half forg
 route: a common measure of what an order can see. Every map is divided by its Σ |map|, so that one scale does for all.
 
 Told for every map, over all tokens: mean distance on the grid, and the share of it that lies along rows of the image: a
-scan by rows leaves streaks, which is a share far from that of even reading. Interval: Student's t over tokens, which
-are not independent. Null: all that the order lets a token read, alike.
+scan by rows leaves streaks, which is a share far from that of even reading. Interval: none, it is one sample, whose
+tokens are no draws. Null: all that the order lets a token read, alike.
 
 When it lies: the scan of rows is not the network's, and how fast it forgets is a setting; a token at a corner sees
 little in some orders; tokens without a place on the grid are not drawn.
@@ -30,7 +30,6 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -169,16 +168,11 @@ def _estimates(name: str, m: np.ndarray, grid, d: int) -> list[Estimate]:
         each, even = (each_token(w, of, down, along) for w in (size, readable))
         if not len(each):
             continue
-        out.append(Estimate(f"{what}, {name}", float(each.mean()), **_ends(each), null=float(even.mean()), d=d,
-                            n=len(each), null_method="all that is readable, alike",
+        out.append(Estimate(f"{what}, {name}", float(each.mean()), null=float(even.mean()), d=d,
+                            n=len(each), interval="none: one sample", null_method="all that is readable, alike",
                             estimator="mean over tokens of Σ |M| d / Σ |M|",
                             unit="cells" if of is not None else ""))  # fmt: skip
     return out
-
-
-def _ends(each: np.ndarray) -> dict:
-    found = mean_interval(each)
-    return found | {"interval": "Student's t over tokens"} if found else {"interval": "none: one token"}
 
 
 def _reading(told, token: int, grid) -> str:
@@ -211,7 +205,11 @@ def _check() -> tuple[CheckLine, ...]:
     maps = dict(zip(found.names, found.values, strict=True))
     whole = sum(along(x[:12], order, 2.0)[5] for order in several((3, 4)).values())
     back = measures.half_life(along(x[:12], np.arange(12)[::-1], 2.0)[::-1, ::-1])
+    step = each_token(2.0 * np.eye(4, k=-1), np.ones((4, 4)), None, None)
+    flat = each_token(np.ones((2, 2)), None, np.zeros((2, 2)), 1.0 - np.eye(2))
     return (
+        CheckLine("reads one cell away: distance", 1.0, float(step.mean()), 1e-12),
+        CheckLine("two cells of a row: share along it", 1.0, float(flat.mean()), 1e-12),
         CheckLine("halved two tokens before", 0.5, float(maps["row"][3] / maps["row"][5]), 1e-12),
         CheckLine("nothing behind it", 0.0, float(np.abs(maps["row"][6:]).max()), 0.0),
         CheckLine("by columns it reads the cell above, one step away", 2**-0.5,
@@ -229,7 +227,7 @@ METHODS = (
         family="tokens",
         title="A scan folded onto the image",
         summary="What one token reads in each scan order, back on the grid, beside what the network itself reads.",
-        version=2,
+        version=3,
         function=scan_folded,
         params=ScanFoldedParams,
         result=TokenMap,

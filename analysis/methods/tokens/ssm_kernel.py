@@ -5,7 +5,8 @@
 with zero-order hold Ā = exp(Δ A), B̄ = (Ā - 1) B / A, or bilinear Ā = (1 + Δ A / 2) / (1 - Δ A / 2). Of the channels
 of a layer those with the shortest, middle and longest memory are drawn; memory is the lag within which half of Σ |K|
 lies. Shown over lags, or as |Σ_l K[l] e^{-iωl}| over cycles per token. Without a state space it is the mean power of
-the poles of the best linear recurrence from token to token.
+the poles of the best linear recurrence from token to token, which has steps already: how continuous time becomes steps
+is no question there.
 
 Interval: Student's t over channels; of a fit jackknife over groups of samples. Null: the same C, B and Δ with the modes
 where they start; of a fit tokens in random order.
@@ -22,7 +23,7 @@ models".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,6 +74,8 @@ def ssm_kernel(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     found = state_spaces(tap, params.draws, rng, progress)
     progress(1.0, "done")
+    if found.fitted:  # has steps already
+        params = replace(params, way=ssm.ZOH)
     space = found.layer(params.layer)
     own = _finite(ssm.kernel(space, params.lags, params.way))
     chosen = _chosen(own)
@@ -84,7 +87,8 @@ def ssm_kernel(
         y_name="K" if params.show == IMPULSE else "size of the answer",
         series={label: _shown(own[h], params.show) for label, h in chosen.items()},
         null={label: _shown(null[h], params.show) for label, h in chosen.items()},
-        estimates=told, reading=_reading(told, params), caveats=(*found.notes, *_caveats(own, params)),
+        estimates=told, reading=_reading(told, params, found.fitted is not None),
+        caveats=(*found.notes, *_caveats(own, params)),
     )  # fmt: skip
 
 
@@ -137,10 +141,11 @@ def _estimates(found: Spaces, space: ssm.StateSpace, params) -> tuple:
     )
 
 
-def _reading(told, params) -> str:
+def _reading(told, params, fitted: bool) -> str:
+    how = "in random order" if fitted else "at the start"
     return (
-        f"Half of the answer lies within {told[0].value:.3g} tokens on average over channels (by chance or at the "
-        f"start: {told[0].null:.3g}), by {params.way}."
+        f"Half of the answer lies within {told[0].value:.3g} tokens on average over channels ({how}: "
+        f"{told[0].null:.3g}){'' if fitted else f', by {params.way}'}."
     )
 
 
@@ -172,6 +177,8 @@ def _check() -> tuple[CheckLine, ...]:
     found = ssm_kernel(tap, SsmKernelParams(draws=5))
     space = ssm.StateSpace("s", ssm.started(ssm.LIN, 4)[None], np.ones((1, 4)), rng.standard_normal((1, 4)) + 0j,
                            np.array([0.1]), np.zeros(1))  # fmt: skip
+    unit = np.ones((1, 1)) + 0j
+    one = ssm.StateSpace("one", -unit, unit, unit, np.ones(1), np.zeros(1))
     u = np.zeros((30, 1))
     u[0] = 1
     gaps = [
@@ -182,6 +189,9 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("its memory", np.log(2) / -np.log(0.8), found.estimates[0].value, 1e-3),
         CheckLine("kernel less recurrence, zero-order hold", 0.0, gaps[0], 1e-12),
         CheckLine("bilinear", 0.0, gaps[1], 1e-12),
+        CheckLine(
+            "bilinear Ā of A = -1, Δ = 1", 1 / 3, float(ssm.discrete(one, ssm.BILINEAR)[0].real[0, 0]), 1e-12
+        ),
     )
 
 
@@ -191,7 +201,7 @@ METHODS = (
         family="tokens",
         title="Answer of a state space to an impulse",
         summary="Impulse and frequency response of state-space channels, beside those of the modes they start from.",
-        version=1,
+        version=2,
         function=ssm_kernel,
         params=SsmKernelParams,
         result=Curve,

@@ -107,14 +107,15 @@ def _logs(values: np.ndarray) -> np.ndarray:
 def at_run_time(found: Mixers, params: SsmMemoryParams, progress=no_progress) -> Distribution:
     """Half-lives ln 2 / (Δ_t |A|) of every token, of at most 64 channels a layer."""
     groups: dict[str, list] = {name: [] for name in found.layers}
-    each, null = [], []
+    each, null, most = [], [], 0
     for place in range(found.n):
         progress(place / found.n, "scans")
         middle, begun = [], []
         for layer in found.read(place).scans:
+            most = max(most, layer.scan.channels)
             some = np.unique(np.linspace(0, layer.scan.channels - 1, SOME).round().astype(int))
             step, a = layer.scan.step[:, some, None], layer.scan.a[some]
-            start = np.arange(1, a.shape[1] + 1.0) if a.shape[1] > 1 else np.ones(1)
+            start = np.arange(1, a.shape[1] + 1.0) if a.shape[1] > 1 else some[:, None] + 1.0
             lives = np.log(2) / np.maximum(step * -a, 1e-12)
             groups[layer.name].append(_logs(lives))
             begun.append(np.log(2) / np.maximum(step * start, 1e-12))
@@ -125,10 +126,12 @@ def at_run_time(found: Mixers, params: SsmMemoryParams, progress=no_progress) ->
     each = np.array(each)
     told = [Estimate("half-life, median of tokens and modes", float(each.mean()),
                      **(mean_interval(each) or {"interval": "none: one sample"}), null=float(np.mean(null)),
-                     null_method="rates 1, 2, …, N as they start, with the same Δ", n=len(each), d=found.units,
-                     estimator="Δ captured at run time", unit="steps")]  # fmt: skip
+                     null_method="rates 1, 2, … as modes (of Mamba2: heads) start, with the same Δ", n=len(each),
+                     d=found.units, estimator="Δ captured at run time", unit="steps")]  # fmt: skip
     logs = {k: np.concatenate(v) for k, v in groups.items()}
-    return _drawn(logs, None, 1.0, told, params, f"Half-lives of {found.what}", found.notes)
+    notes = (*found.notes, f"{SOME} of {most:,} channels of a layer are counted, evenly spread.") if most > SOME \
+        else found.notes  # fmt: skip
+    return _drawn(logs, None, 1.0, told, params, f"Half-lives of {found.what}", notes)
 
 
 def _drawn(groups, null, scale: float, told, params, title: str, notes) -> Distribution:
@@ -191,6 +194,9 @@ def _check() -> tuple[CheckLine, ...]:
     longest = np.log(2) / -np.log(0.9)
     return (
         CheckLine("half-life of the planted slow mode", longest, found.estimates[0].value, 1e-3),
+        CheckLine(
+            "median of two modes", (longest + np.log(2) / -np.log(0.6)) / 2, found.estimates[1].value, 1e-2
+        ),
         CheckLine("in seconds at ten tokens a second", longest / 10, found.estimates[2].value, 1e-3),
         CheckLine(
             "twice the step: half-lives",
@@ -208,7 +214,7 @@ METHODS = (
         family="tokens",
         title="Memory of state spaces",
         summary="Half-lives of state-space modes in steps and seconds; of selective scans with the Δ of real inputs.",
-        version=1,
+        version=2,
         function=ssm_memory,
         params=SsmMemoryParams,
         result=Distribution,

@@ -3,7 +3,9 @@
 Of each channel h' = A h + B u with diagonal A, in steps Δ: eigenvalues A (or Ā = exp(Δ A)) in the complex plane, beside
 the families that they may have started from,
 
-    S4D-Lin -1/2 + iπn,   S4D-Inv -1/2 + i N/π (N / (2n + 1) - 1),   S4D-LegS (normal part of HiPPO),   real -(n + 1).
+    S4D-Lin -1/2 + iπn,   S4D-Inv -1/2 + i N/π (N / (2n + 1) - 1),   S4D-LegS (normal part of HiPPO),   real -(n + 1);
+
+of Mamba2, whose heads have one rate each, 1, 2, … over heads.
 
 Drift of a mode: its distance from its own in the family that is nearest, matched one to one and up to conjugation, as
 neither changes the kernel. A mode halves in ln 2 / (-Δ Re A) steps and is stable where Re A < 0, which is |Ā| < 1.
@@ -179,6 +181,8 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("its angle", 0.5, float(np.abs(np.angle(found.positions @ [1, 1j])).max()), 1e-6),
         CheckLine("its half-life", np.log(2) / -np.log(0.9), found.estimates[1].value, 1e-4),
         CheckLine("modes moved by 0.1 from S4D-Lin", 0.1, float(moved[1].mean()), 1e-9),
+        CheckLine("S4D-Inv, 4 pairs: highest", 56 / np.pi, float(ssm.started(ssm.INV, 4).imag.max()), 1e-9),
+        CheckLine("first of the real ones", -1.0, float(ssm.started(ssm.REAL, 4).real.max()), 0.0),
         CheckLine("real parts of S4D-LegS", -0.5, float(ssm.started(ssm.LEGS, 8).real.min()), 1e-9),
     )  # fmt: skip
 
@@ -189,7 +193,7 @@ METHODS = (
         family="tokens",
         title="Poles of state spaces",
         summary="Eigenvalues of state-space layers in the plane, beside where they start and how far they moved.",
-        version=1,
+        version=2,
         function=ssm_poles,
         params=SsmPolesParams,
         result=Scatter,

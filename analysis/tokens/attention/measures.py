@@ -26,6 +26,16 @@ ENTROPY, KEYS, DISTANCE, GINI, COSINE, RANK, NEIGHBOURS = (
     "mean cosine of rows", "numerical rank", "mass on neighbours",
 )  # fmt: skip
 UNITS = {ENTROPY: "nats", KEYS: "keys", DISTANCE: "tokens", GINI: "", COSINE: "", RANK: "", NEIGHBOURS: ""}
+AVERAGES = (
+    DISTANCE,
+    NEIGHBOURS,
+)  # of A: the mean over samples is the measure of the mean pattern, of any head
+ENDS = {
+    DISTANCE: (0.0, np.inf),
+    ENTROPY: (0.0, np.inf),
+    KEYS: (1.0, np.inf),
+    RANK: (0.0, np.inf),
+}  # else 0 to 1
 
 
 def entropy(rows: np.ndarray) -> np.ndarray:

@@ -4,6 +4,9 @@
 
 A head that goes by places alone pays all samples the same attention and equals its null, whatever the measure. Where no
 other sample has the query, the null reads all that may be read alike. One block of queries is held at a time.
+
+Distances of n samples from the mean of the n - 1 others share these: two of them are one number, which says nothing of
+its spread, and the usual interval holds too seldom below five (`others_interval`).
 """
 
 from __future__ import annotations
@@ -11,7 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtr
 
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.spec import no_progress
 from analysis.tokens.attention.heads import HELD, HeadReader
 from analysis.tokens.attention.measures import Tally
@@ -38,6 +44,16 @@ def others_rows(rows: np.ndarray, may: np.ndarray) -> np.ndarray:
     return np.where(whole > 1e-9, others / np.where(whole > 0, whole, 1), even_rows(may))
 
 
+FEWEST, Q = 5, 0.05  # samples whose distances from each other's mean have an interval; false discoveries
+
+
+def others_interval(values: np.ndarray, least: float = -np.inf, most: float = np.inf) -> dict:
+    """`mean_interval` of distances (n,) of samples from the mean of the others; below five it has none."""
+    if len(values) < FEWEST:
+        return {"interval": f"none: {len(values)} samples, each held against the others"}
+    return mean_interval(values, least, most)
+
+
 def measured(reader: HeadReader, measure: str, progress=no_progress, held: int = HELD) -> Measured:
     """One measure of all heads and samples, with what the same places alone would give."""
     shape = (reader.layers, reader.heads, reader.n)
@@ -60,3 +76,15 @@ def even(reader: HeadReader, measure: str, held: int = HELD) -> np.ndarray:
     for start, stop in reader.parts(held):
         tally.add(even_rows(reader.allowed(start, stop)), start)
     return tally.finish()
+
+
+def beyond(found: Measured) -> np.ndarray:
+    """(L, H) bool: value and null differ over samples, at 5 % false discoveries."""
+    apart = found.value - found.null
+    n = apart.shape[2]
+    error = apart.std(axis=2, ddof=1) / np.sqrt(n)
+    mean = np.abs(apart.mean(axis=2))
+    t = np.where(
+        error > 1e-12 * (1 + mean), mean / np.where(error > 0, error, 1), np.where(mean > 1e-9, 1e9, 0)
+    )
+    return benjamini_hochberg(2 * stdtr(n - 1, -t)) <= Q

@@ -70,9 +70,15 @@ def nystroem_error(kernel: np.ndarray, landmarks: np.ndarray) -> float:
 def landmark_error(matrix: np.ndarray, landmarks: np.ndarray) -> float:
     """|M - C C⁺ M R⁺ R| / |M|: what is left by the columns C and rows R of the landmarks with the best core between
     them, 0 to 1; of a matrix that is not positive Nyström's own core may be beyond all bounds."""
-    columns, rows = np.linalg.qr(matrix[:, landmarks])[0], np.linalg.qr(matrix[landmarks].T)[0]
+    columns, rows = _span(matrix[:, landmarks]), _span(matrix[landmarks].T)
     less = matrix - columns @ (columns.T @ matrix @ rows) @ rows.T
     return float(np.linalg.norm(less) / max(np.linalg.norm(matrix), 1e-300))
+
+
+def _span(columns: np.ndarray) -> np.ndarray:
+    """Orthonormal basis of what columns span; those that are alike count once."""
+    left, size, _ = np.linalg.svd(columns, full_matrices=False)
+    return left[:, size > 1e-10 * max(float(size[0]), 1e-300)] if size.size else left
 
 
 def newton_schulz(a: np.ndarray, rounds: int, start: np.ndarray | None = None) -> np.ndarray:

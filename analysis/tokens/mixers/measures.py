@@ -2,8 +2,9 @@
 
     half-life    distance within which half of the mass |M| lies, of the mean |M| at each distance d,
                  ln-linear between distances: ln 2 / -ln a of a^d. Uniform mixing: half of the distances.
-    Toeplitz     share of the variance of the entries that their offset t - s tells (analysis of variance); 1 of any
-                 convolution. By chance (entries exchanged): exactly (offsets - 1) / (entries - 1).
+    Toeplitz     share of the variance of the entries that their offset tells (analysis of variance), t - s along a
+                 line, (rows, columns) apart on a grid; 1 of any convolution. Tokens that lie nowhere are left out. By
+                 chance (entries exchanged): exactly (offsets - 1) / (entries - 1).
     semiseparable rank    largest numerical rank of the blocks M[t:, :t]; at most the state of a scan. Of unrelated
                  entries: T / 2.
     distance     Σ |M| d / Σ |M| on the grid.
@@ -56,11 +57,20 @@ def uniform_half_life(tokens: int) -> float:
     return half_of(np.ones(tokens))
 
 
-def toeplitz_score(matrix: np.ndarray) -> tuple[float, float]:
-    """(score, what exchanged entries give on average); (1, 1) of a constant matrix."""
+def toeplitz_score(
+    matrix: np.ndarray, cells: np.ndarray | None = None, columns: int = 0
+) -> tuple[float, float]:
+    """(score, what exchanged entries give on average); (1, 1) of a constant matrix. `cells` (T,) of the tokens on a
+    grid with so many columns, -1 where a token lies nowhere; without them tokens lie on a line."""
     t, s = np.indices(matrix.shape)
-    there = s <= t if is_causal(matrix) else np.ones(matrix.shape, bool)
-    values, of = matrix[there], (t - s)[there] - (t - s)[there].min()
+    there, offset = s <= t if is_causal(matrix) else np.ones(matrix.shape, bool), t - s
+    if cells is not None:
+        i, j = np.divmod(cells, columns)
+        offset = (i[:, None] - i[None]) * (2 * columns) + j[:, None] - j[None]
+        there = there & (cells >= 0)[:, None] & (cells >= 0)[None]
+    if there.sum() < 2:
+        return 1.0, 1.0
+    values, of = matrix[there], offset[there] - offset[there].min()
     counts = np.bincount(of)
     used = counts > 0
     middle = values - values.mean()

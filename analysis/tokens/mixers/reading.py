@@ -21,7 +21,7 @@ from analysis.tokens.mixers.convolution import grid_matrix
 from analysis.tokens.mixers.hidden_attention import Selective, hidden_attention
 from analysis.tokens.opened import TRIED
 from analysis.tokens.subject import AUTOMATIC, ROWS
-from analysis.tokens.tap_dump import RUN, dump_of_rows
+from analysis.tokens.tap_dump import RUN, dump_of_rows, sampled
 from analysis.tokens.view import PATCH
 
 OWN, SCAN = "its own", "decaying scan"
@@ -294,7 +294,7 @@ def row_tokens(tap: Activations, maximum: int, rng, progress: Progress = no_prog
     dump, samples, seen = dump_of_rows(tap, maximum, rng, progress)
     tokens, layout = dump.recorded["hidden"][0], dump.layout
     there = layout.kinds == PATCH
-    said = list(seen.notes)
+    said = [*seen.notes, *sampled(tap, maximum)]
     if tap.layout.is_pooled:
         said.append(f"{tap.name} holds one row of each sample: {RUN} neighbours are read as one sample.")
     cells = [layout.cell[b, m] if layout.grid else np.arange(m.sum()) for b, m in enumerate(there)]

@@ -24,6 +24,7 @@ ZOH, BILINEAR = "zero-order hold", "bilinear"
 WAYS = (ZOH, BILINEAR)
 LIN, INV, LEGS, REAL = "S4D-Lin", "S4D-Inv", "S4D-LegS", "real"
 FAMILIES = (LIN, INV, LEGS, REAL)
+HEADS = "real, one rate a head"
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,11 @@ def started(family: str, modes: int) -> np.ndarray:
     raise InputError(f"a family '{family}'", "one of " + ", ".join(FAMILIES))
 
 
+def started_heads(heads: int) -> np.ndarray:
+    """(heads,) the one rate of each head of Mamba2: -1, -2, …"""
+    return -(np.arange(heads) + 1.0) + 0j
+
+
 def legs(size: int) -> np.ndarray:
     """(N, N) HiPPO-LegS: -√(2n+1)√(2k+1) below the diagonal, -(n + 1) on it, 0 above."""
     root = np.sqrt(2 * np.arange(size) + 1.0)
@@ -111,7 +117,10 @@ def nearest_start(a: np.ndarray, families: tuple[str, ...] = FAMILIES) -> tuple[
     """(family, (H, N) drift): the family whose modes lie nearest on average, and how far each mode is from its own.
 
     A mode may be conjugated and modes be permuted without a change of the kernel: they are matched one to one first.
+    Of channels with one real rate each (heads of Mamba2) it is the distance from 1, 2, … in the order of heads.
     """
+    if a.shape[1] == 1 and len(a) > 1 and families == FAMILIES and not a.imag.any():
+        return HEADS, np.abs(a - started_heads(len(a))[:, None])
     folded, best = a.real + 1j * np.abs(a.imag), None
     for family in families:
         start = started(family, a.shape[1])

@@ -83,7 +83,10 @@ class Spaces:
 
 
 def start_of(space: ssm.StateSpace) -> tuple[str, ssm.StateSpace]:
-    """(family, the space with the modes that it probably started from)."""
+    """(family, the space with the modes that it probably started from). Where every channel has one real rate, as
+    heads of Mamba2 have, these are 1 to H, one for each head."""
+    if space.a.shape[1] == 1 and not space.halved and len(space.a) > 1 and not space.a.imag.any():
+        return ssm.HEADS, replace(space, a=ssm.started_heads(len(space.a))[:, None])
     family, _ = ssm.nearest_start(space.a[:: max(len(space.a) // 16, 1)])
     return family, replace(space, a=np.broadcast_to(ssm.started(family, space.a.shape[1]), space.a.shape))
 

@@ -79,6 +79,7 @@ def token_sets(
     """
     labels = None if column is None else sample_column(tap, column)
     members, leading = _members(tap, labels, rng)
+    total = len(members)
     chosen = chosen_samples(len(members), maximum, rng) if only is None else only
     members = [members[i] for i in chosen]
     refuse_few(tap.name, len(members), minimum, "sample(s) of two tokens or more")
@@ -101,7 +102,7 @@ def token_sets(
     whole = good.all()
     return TokenSets(
         x if whole else x[good], present if whole else present[good], first[good] if leading else None, kept, labels,
-        tuple(grid) if fits else None, leading, tap.layout.is_pooled, _notes(tap, seen, good, column),
+        tuple(grid) if fits else None, leading, tap.layout.is_pooled, _notes(tap, seen, good, column, total),
     )  # fmt: skip
 
 
@@ -141,8 +142,10 @@ def _read(tap, members, leading: int, shape, progress, span):
     return x, present, first, seen
 
 
-def _notes(tap, seen: Pass, good: np.ndarray, column) -> tuple[str, ...]:
+def _notes(tap, seen: Pass, good: np.ndarray, column, total: int) -> tuple[str, ...]:
     said = list(seen.notes)
+    if len(good) < total:
+        said.append(f"{len(good):,} of {total:,} samples were read, at random.")
     if tap.layout.is_pooled:
         what = f"{RUN} neighbours" if column is None else f"{VIEWS} rows of one label at random"
         said.append(f"{tap.name} holds one row of each sample: {what} are read as the tokens of one sample.")
