@@ -33,6 +33,7 @@ from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.results import Estimate, Matrix
+from analysis.sources.rerun import of_one
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import measures
 from analysis.tokens.mixers.linear_attention import GAUSSIAN, LINEAR
@@ -92,7 +93,7 @@ def mixing_matrix(
         f"{found.head} {params.head}", values=drawn, row_names=names, column_names=names,
         value_name="M: row takes of column", null=gathered(spread(m), names)[0] if runs == 1 else None,
         diverging=bool((m < 0).any()), estimates=told, reading=_reading(told, m),
-        caveats=(*found.notes, *_caveats(m, runs)),
+        caveats=(*of_one(found.notes, params.sample), *_caveats(m, runs)),
     )  # fmt: skip
 
 
@@ -201,7 +202,7 @@ METHODS = (
         family="tokens",
         title="A mixer as a matrix",
         summary="What each token takes of each other: attention, scans, filters and linear attention on the same axes.",
-        version=2,
+        version=3,
         function=mixing_matrix,
         params=MixingMatrixParams,
         result=Matrix,

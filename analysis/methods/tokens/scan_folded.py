@@ -33,6 +33,7 @@ from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, TokenMap
+from analysis.sources.rerun import of_one
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import measures
 from analysis.tokens.mixers.folding import HEADS, along, each_token, on_cells
@@ -155,7 +156,7 @@ def _of_network(tap, params, rng) -> tuple[Mixing | None, tuple[str, ...]]:
     if params.layer >= len(own.heads):
         raise NotFound(f"layer {params.layer}", f"0 to {len(own.heads) - 1}")
     return own, (
-        *found.notes,
+        *of_one(found.notes, params.sample),
         f"The network: {found.what}, {found.layers[params.layer]}, mean of |M| of up to {HEADS}.",
     )
 
@@ -229,7 +230,7 @@ METHODS = (
         family="tokens",
         title="A scan folded onto the image",
         summary="What one token reads in each scan order, back on the grid, beside what the network itself reads.",
-        version=2,
+        version=3,
         function=scan_folded,
         params=ScanFoldedParams,
         result=TokenMap,

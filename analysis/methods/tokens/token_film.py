@@ -33,6 +33,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotFound
 from analysis.results import Estimate, TokenFilm
 from analysis.sources.input_picture import picture_of
+from analysis.sources.rerun import of_one
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.arithmetic import multiply_adds
 from analysis.tokens.dump import needed, simulate
@@ -115,7 +116,7 @@ def token_film(
     return film(
         less.states, steps, dump.layout, one, picture=picture, words=words,
         title=f"What {one.title} leaves of sample {params.sample}", estimates=told,
-        reading=_reading(one, less, told, who), caveats=(*notes, *less.notes, *_caveats(one, params)),
+        reading=_reading(one, less, told, who), caveats=(*of_one(notes, params.sample), *less.notes, *_caveats(one, params)),
     )  # fmt: skip
 
 
@@ -141,7 +142,7 @@ def _estimates(who, one, whole, less, chance: np.ndarray, d: int) -> tuple[Estim
                  null_high=float(chance[:, 0].max()), estimator="cosine of outputs", **facts),
     ]  # fmt: skip
     gain = cosine - chance[:, 0]
-    found.append(Estimate("nearer than random tokens", float(gain.mean()), **mean_interval(gain), null=0.0,
+    found.append(Estimate("nearer than random tokens", float(gain.mean()), **_over_draws(gain), null=0.0,
                           n=len(gain), d=d, null_method="a rule like chance",
                           estimator="difference of cosines, over draws"))  # fmt: skip
     if who.classifies:
@@ -151,12 +152,17 @@ def _estimates(who, one, whole, less, chance: np.ndarray, d: int) -> tuple[Estim
     return tuple(found)
 
 
+def _over_draws(gain: np.ndarray) -> dict:
+    found = mean_interval(gain)
+    return found | {"interval": "Student's t over draws"} if found else {}
+
+
 def _reading(one, less, told, who) -> str:
     before, after = int(less.states[0].counts[0]), int(less.states[-1].counts[0])
     cosine = told[2]
     return (
         f"{one.title} leaves {after} of {before} tokens of {who.what}, {told[1].value:.0%} of the multiply-adds, and "
-        f" an answer with cosine {cosine.value:.4f} to the full one (as many at random: {cosine.null:.4f})."
+        f"an answer with cosine {cosine.value:.4f} to the full one (as many at random: {cosine.null:.4f})."
     )
 
 
@@ -197,7 +203,7 @@ METHODS = (
         family="tokens",
         title="What became of the tokens",
         summary="One sample's tokens under a rule, layer by layer: gone, kept or merged, and what the answer becomes.",
-        version=2,
+        version=3,
         function=token_film,
         params=TokenFilmParams,
         result=TokenFilm,
