@@ -43,7 +43,7 @@ def test_passes_are_of_samples_and_not_of_their_tokens():
 
 def test_where_no_network_is_run_nothing_is_added():
     for given, params in ((tap(10**8, kind="state_dict"), {}), (tap(10**8), {"reader": PROBE})):
-        assert beyond("activation_patching", [given], **params)[0] == 0
+        assert beyond("activation_patching", [given], **params) == (0, 0)
     assert beyond("direct_logit_attribution", [ArrayActivations(np.zeros((20, 3)))])[0] == 0
     assert beyond("why_similar", [tap(10**8)])[0] == 0  # compares what was recorded
 

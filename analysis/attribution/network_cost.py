@@ -40,8 +40,8 @@ def cost_of(method: Method, taps: Sequence[Activations], params) -> Cost:
 
 
 def can_be_run(tap: Activations) -> bool:
-    """Whether a tap knows a network that files alone make again; whether they are still there is seen when it is run."""
-    return _network(tap).get("kind") in CODELESS
+    """Whether a tap knows a network that files alone make again, were they still there."""
+    return network_of(tap).get("kind") in CODELESS
 
 
 def operations_of_a_pass(tap: Activations) -> float:
@@ -49,15 +49,16 @@ def operations_of_a_pass(tap: Activations) -> float:
     if not can_be_run(tap):
         return 0.0
     tokens = tap.layout.n_rows / max(tap.layout.n_samples, 1)
-    return OPERATIONS * float(_network(tap).get("n_parameters") or 0) * tokens
+    return OPERATIONS * float(network_of(tap).get("n_parameters") or 0) * tokens
 
 
 def _by_slopes(tap: Activations, params) -> bool:
     """Whether "automatic" will be slopes, as `explained_units` chooses them."""
     asked = isinstance(params, UnitPartsParams) and params.way == AUTO and params.absent != CONDITIONAL
-    return asked and _network(tap).get("modality") != "table"
+    return asked and network_of(tap).get("modality") != "table"
 
 
-def _network(tap: Activations) -> dict:
+def network_of(tap: Activations) -> dict:
+    """What a store says of the network that a tap was recorded from; {} where it knows none."""
     manifest = getattr(getattr(recorded_tap(tap), "store", None), "manifest", None) or {}
     return manifest.get("checkpoint") or {}

@@ -53,9 +53,7 @@ class Rerun:
         if self.n == self.total:
             return f"{RAN}all {self.n:,} samples that were recorded."
         seed = "" if self.seed is None else f" (seed {self.seed})"
-        return (
-            f"{RAN}a random {self.n:,} of {self.total:,} samples that were recorded{seed}."
-        )
+        return f"{RAN}a random {self.n:,} of {self.total:,} samples that were recorded{seed}."
 
     @property
     def heads(self) -> int:

@@ -116,7 +116,8 @@ def token_film(
     return film(
         less.states, steps, dump.layout, one, picture=picture, words=words,
         title=f"What {one.title} leaves of sample {params.sample}", estimates=told,
-        reading=_reading(one, less, told, who), caveats=(*of_one(notes, params.sample), *less.notes, *_caveats(one, params)),
+        reading=_reading(one, less, told, who),
+        caveats=(*of_one(notes, params.sample), *less.notes, *_caveats(one, params)),
     )  # fmt: skip
 
 
