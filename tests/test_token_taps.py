@@ -84,4 +84,4 @@ def test_of_one_sample_it_is_not_said_that_all_were_run(n):
 
 def test_passes_are_said_as_a_person_does():
     assert passes_words(1) == "One pass through the network"
-    assert passes_words(1234) == "Up to 1,200 passes through the network"
+    assert passes_words(1234) == "About 1,200 passes through the network"

@@ -31,7 +31,7 @@ def draw(method: Method, references: Sequence[str], params: dict) -> Cost:
 def passes_words(passes: int) -> str:
     """How often a network is run."""
     few = float(f"{passes:.2g}")
-    return f"Up to {few:,.0f} passes through the network" if few > 1 else "One pass through the network"
+    return f"About {few:,.0f} passes through the network" if few > 1 else "One pass through the network"
 
 
 def too_much(cost: Cost) -> None:

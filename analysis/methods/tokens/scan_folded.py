@@ -168,7 +168,7 @@ def _estimates(name: str, m: np.ndarray, grid, d: int) -> list[Estimate]:
     out = []
     for what, of in (("distance read from", np.hypot(down, along)), ("share along rows", None)):
         each, even = (each_token(w, of, down, along) for w in (size, readable))
-        if not len(each):
+        if not len(each) or (of is None and 1 in grid):  # all of a text lies along one row
             continue
         out.append(Estimate(f"{what}, {name}", float(each.mean()), **_ends(each), null=float(even.mean()), d=d,
                             n=len(each), null_method="all that is readable, alike",
@@ -184,8 +184,8 @@ def _ends(each: np.ndarray) -> dict:
 
 def _reading(told, token: int, grid) -> str:
     e = next((e for e in told if e.name.startswith("share along rows")), told[0])
-    where = f"row {token // grid[1] + 1}, column {token % grid[1] + 1}"
-    return f"Token {token} ({where}); {e.name}: {e.value:.3g} (all alike: {e.null:.3g})."
+    where = f" (row {token // grid[1] + 1}, column {token % grid[1] + 1})" if grid[0] > 1 else ""
+    return f"Token {token}{where}; {e.name}: {e.value:.3g} (all alike: {e.null:.3g})."
 
 
 def _caveats(params, cell: np.ndarray) -> list[str]:
