@@ -16,6 +16,7 @@ from dashboard.parts.cost_line import passes_words
 
 TRANSFORMER = {"num_attention_heads": 4, "num_hidden_layers": 2}
 RESNET = {"depths": [1, 1], "hidden_sizes": [8, 16]}
+GRID = Layout(np.arange(0, 13, 4), grid=(2, 2))
 MAMBA = {"state_size": 4, "num_hidden_layers": 2}
 MIXTURE = TRANSFORMER | {"num_local_experts": 4}
 BOTH = {"text_config": TRANSFORMER, "vision_config": {"patch_size": 4}}
@@ -26,7 +27,7 @@ def tap(
 ):
     (folder / "config.json").write_text(json.dumps(config))
     rows = np.random.default_rng(0).standard_normal((12, 3))
-    made = ArrayActivations(rows, name, layout=Layout(np.arange(0, 13, 1 if pooled else 3)))
+    made = ArrayActivations(rows, name, layout=Layout(np.arange(0, 13), grid=None) if pooled else GRID)
     told = {"checkpoint": {"kind": kind, "path": str(folder)}}
     object.__setattr__(made, "store", SimpleNamespace(manifest=told))
     object.__setattr__(made, "samples", samples or {})
@@ -36,7 +37,7 @@ def tap(
 @pytest.mark.parametrize(
     ("config", "lacks"),
     [(TRANSFORMER, {"routers", "sets"}), (BOTH, {"routers", "sets"}), (MIXTURE, {"sets"}),
-     (MAMBA, {"rules", "attention", "cache", "routers", "sets"}),
+     (MAMBA, {"rules", "attention", "cache", "depth", "routers", "sets"}),
      (RESNET, {"rules", "attention", "cache", "depth", "routers", "sets"})],
 )  # fmt: skip
 def test_a_view_is_made_for_what_a_configuration_says(tmp_path, config, lacks):
@@ -68,6 +69,8 @@ def test_gates_by_name_or_by_their_numbers_clips_by_a_column_and_tokens_by_the_l
     object.__setattr__(between, "chunks", lambda: iter([(0, np.full((4, 3), 0.5))]))
     assert not needs["routers"].missing(between)
     assert not needs["sets"].missing(tap(tmp_path, RESNET, samples={"video": np.arange(4)}))
+    text = ArrayActivations(np.zeros((12, 3)), "net:layer", layout=Layout(np.arange(0, 13, 4)))
+    assert not needs["sets"].missing(text)  # a sample may be a clip, its tokens frames
     assert needs["pooling"].missing(tap(tmp_path, RESNET, pooled=True))
 
 

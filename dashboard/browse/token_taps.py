@@ -16,7 +16,6 @@ from analysis.tokens.sets.clips import CLIP_COLUMNS
 
 MOST_BYTES = 1 << 20
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads")
-BLOCKS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers")
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
@@ -40,19 +39,16 @@ def has_heads(tap: Activations) -> bool:
     return _says(tap, HEADS, "attention", "transformer")
 
 
-def has_blocks(tap: Activations) -> bool:
-    """Whether its network is a stack of blocks with one stream, and can be run."""
-    return _says(tap, BLOCKS, "attention", "transformer")
-
-
 def has_experts(tap: Activations) -> bool:
     """Whether its network is a mixture of experts that can be run, or it is named as gates are."""
     return named_gates(tap) or _says(tap, EXPERTS, "expert")
 
 
 def has_clips(tap: Activations) -> bool:
-    """Whether a column says which samples belong together."""
-    return any(column in tap.samples for column in CLIP_COLUMNS)
+    """Whether a column says which samples belong together, or a sample is a row of tokens without a grid, and those
+    can be frames."""
+    frames = not tap.layout.is_pooled and tap.layout.grid is None
+    return frames or any(column in tap.samples for column in CLIP_COLUMNS)
 
 
 def has_tokens(tap: Activations) -> bool:
@@ -71,10 +67,10 @@ NEEDS = {  # by view; those that any tap answers are not here
     "attention": _ATTENDS,
     "cache": _ATTENDS,
     "depth": Need(
-        has_blocks,
-        "No network of blocks is known here that can be run for this tap. The rows of the tap stand in for what "
-        "layers add, which says nothing of a network.",
-        "Taps of networks of blocks",
+        has_heads,
+        "No network of attention and MLPs is known here that can be run for this tap. Most questions then send the "
+        "rows of the tap through blocks of random weights, which says nothing of a network.",
+        "Taps of networks with attention",
     ),
     "pooling": Need(
         has_tokens,
