@@ -181,7 +181,8 @@ class Workspace:
         """What such a run will take; where a network is run, by what runs on this machine took so far."""
         taps = [self.activations(r) for r in references]
         told = pipeline.cost_of(method, taps, params)
-        factor = self.cache.timings.factor(taps[0].name, method, told.passes) if taps else 1.0
+        passes = told.passes or pipeline.cost(method, [tap.shape for tap in taps], params).passes
+        factor = self.cache.timings.factor(taps[0].name, method, passes) if taps else 1.0
         return replace(told, seconds=told.seconds * factor)
 
     def key(

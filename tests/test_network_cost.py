@@ -43,7 +43,7 @@ def test_passes_are_of_samples_and_not_of_their_tokens():
 
 def test_where_no_network_is_run_nothing_is_added():
     for given, params in ((tap(10**8, kind="state_dict"), {}), (tap(10**8), {"reader": PROBE})):
-        assert beyond("activation_patching", [given], **params)[0] == 0
+        assert beyond("activation_patching", [given], **params) == (0, 0)
     assert beyond("direct_logit_attribution", [ArrayActivations(np.zeros((20, 3)))])[0] == 0
     assert beyond("why_similar", [tap(10**8)])[0] == 0  # compares what was recorded
 
@@ -52,3 +52,9 @@ def test_parts_of_units_are_found_by_slopes_but_in_tables():
     by_slopes = beyond("global_attribution", [tap(10**6)], way="expected gradients")[1]
     assert beyond("global_attribution", [tap(10**6)])[1] == by_slopes
     assert beyond("global_attribution", [tap(10**6, modality="table")])[1] != by_slopes
+
+
+def test_passes_are_those_that_a_method_makes():
+    """Samples times runs of a timing; none of a comparison of files."""
+    assert beyond("latency", [tap(10**6)], rules="tome", repeats=3, batch=2)[1] >= 2 * 2 * 3
+    assert pipeline.cost("growth_timeline", [(20, 3), (20, 3)], {}).passes == 0

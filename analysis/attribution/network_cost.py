@@ -25,8 +25,10 @@ OPERATIONS = 3.0  # of a pass, for each weight and token
 def cost_of(method: Method, taps: Sequence[Activations], params) -> Cost:
     """Of the method with `params` of its own type; as it says itself where there is no network to be run again."""
     found = method.cost(tuple(tuple(tap.shape) for tap in taps), params)
-    each = max((operations_of_a_pass(tap) for tap in taps), default=0.0)
-    if not found.passes or not each or getattr(params, "reader", "") == PROBE:
+    if not found.passes or getattr(params, "reader", "") == PROBE or not any(map(can_be_run, taps)):
+        return dataclasses.replace(found, passes=0)
+    each = max(operations_of_a_pass(tap) for tap in taps)
+    if not each:
         return found
     if _by_slopes(taps[0], params):
         params = dataclasses.replace(params, way=SLOPES)
@@ -37,21 +39,26 @@ def cost_of(method: Method, taps: Sequence[Activations], params) -> Cost:
     return Cost(found.seconds + machine().seconds(flops32=each * passes), found.bytes, passes)
 
 
+def can_be_run(tap: Activations) -> bool:
+    """Whether a tap knows a network that files alone make again, were they still there."""
+    return network_of(tap).get("kind") in CODELESS
+
+
 def operations_of_a_pass(tap: Activations) -> float:
     """Of one sample through the network that a tap was recorded from; 0 where it cannot be run again."""
-    network = _network(tap)
-    if network.get("kind") not in CODELESS:
+    if not can_be_run(tap):
         return 0.0
     tokens = tap.layout.n_rows / max(tap.layout.n_samples, 1)
-    return OPERATIONS * float(network.get("n_parameters") or 0) * tokens
+    return OPERATIONS * float(network_of(tap).get("n_parameters") or 0) * tokens
 
 
 def _by_slopes(tap: Activations, params) -> bool:
     """Whether "automatic" will be slopes, as `explained_units` chooses them."""
     asked = isinstance(params, UnitPartsParams) and params.way == AUTO and params.absent != CONDITIONAL
-    return asked and _network(tap).get("modality") != "table"
+    return asked and network_of(tap).get("modality") != "table"
 
 
-def _network(tap: Activations) -> dict:
+def network_of(tap: Activations) -> dict:
+    """What a store says of the network that a tap was recorded from; {} where it knows none."""
     manifest = getattr(getattr(recorded_tap(tap), "store", None), "manifest", None) or {}
     return manifest.get("checkpoint") or {}

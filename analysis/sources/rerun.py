@@ -7,7 +7,7 @@ part of them is: the first ones of data sorted by class are of one class. torch 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,7 @@ from analysis.sources.hooked_run import model_lock
 from analysis.sources.weights import NetworkWeights, refuse_code, weights_of
 
 BATCH = 32
+RAN = "The network was run on "  # as every note on it begins
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,9 @@ class Rerun:
     def note(self) -> str:
         """On how many samples it runs, in a sentence."""
         if self.n == self.total:
-            return f"The network was run on all {self.n:,} samples that were recorded."
+            return f"{RAN}all {self.n:,} samples that were recorded."
         seed = "" if self.seed is None else f" (seed {self.seed})"
-        return (
-            f"The network was run on a random {self.n:,} of {self.total:,} samples that were recorded{seed}."
-        )
+        return f"{RAN}a random {self.n:,} of {self.total:,} samples that were recorded{seed}."
 
     @property
     def heads(self) -> int:
@@ -190,6 +189,11 @@ def _places(data, store, samples: np.ndarray, digest: str | None, partial: bool)
     if (at < 0).any() or any(not k or data.media_digest(int(i)) != k for i, k in zip(at, kept, strict=True)):
         return None
     return at
+
+
+def of_one(notes: Iterable[str], sample: int) -> tuple[str, ...]:
+    """Notes on a network of which one sample was run, though more were opened."""
+    return tuple(f"{RAN}sample {sample}." if n.startswith(RAN) else n for n in notes)
 
 
 def reading_weight(run: Rerun, network: NetworkWeights, reader: str) -> tuple[str, np.ndarray, int]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.errors import InputError, ShapeError
 from analysis.tokens.oracle import read_in_the_end
-from analysis.tokens.rule import AFTER, Rule
+from analysis.tokens.rule import AFTER, Rule, rules
 from analysis.tokens.schedule import Schedule
 from analysis.tokens.state import GONE, Step, TokenState, after
 from analysis.tokens.view import TokenLayout, View
@@ -91,9 +91,14 @@ def looked_at(rule: Rule) -> set[str]:
     return (asked - {"oracle"}) | ({"mean attention"} if "oracle" in asked else set())
 
 
-def needed(rules: Sequence[Rule]) -> tuple[str, ...]:
+def _without_attention() -> list[str]:
+    """Titles of rules that go by tokens or places alone."""
+    return [one.title for one in rules().values() if one.place == AFTER and looked_at(one) <= {"hidden"}]
+
+
+def needed(chosen: Sequence[Rule]) -> tuple[str, ...]:
     """What has to be recorded for these rules, beside what most look at."""
-    asked = {name for one in rules for name in looked_at(one)}
+    asked = {name for one in chosen for name in looked_at(one)}
     return (*LEDGER, *sorted(asked - set(LEDGER)))
 
 
@@ -198,9 +203,10 @@ class _Asked:
             return means_inside(scores, self.state)
         if values is None or layer >= len(values):
             raise InputError(
-                f"a dump without '{name}'" + ("" if values is None else f" behind layer {layer + 1}"),
-                f"what {self.rule.title} looks at",
-                "Record it where the network has it (one of scans has no attention), or choose another rule",
+                f"nothing is known of the {name} of tokens" + ("" if values is None else f" behind layer {layer + 1}"),
+                f"what {self.rule.title} goes by",
+                "Networks of scans have no attention: choose a rule that goes by the tokens or their places alone "
+                f"({', '.join(_without_attention())})",
             )  # fmt: skip
         x = values[layer]
         if self.whole:

@@ -87,7 +87,7 @@ def handful_note(asked: str) -> tuple[str, ...]:
     """That there are more rules than those that an empty text stands for, where it is one."""
     if asked.strip():
         return ()
-    others = [one.id for one in rules().values() if one.id not in (*HANDFUL, "random")]
+    others = [one.title for one in rules().values() if one.id not in (*HANDFUL, "random")]
     return (f"A handful of the {len(rules()) - 1} rules there are; the others: {', '.join(others)}.",)
 
 

@@ -8,7 +8,7 @@ from dashboard import errors, state
 from dashboard.browse import focus
 from dashboard.components.tiles import tiles
 
-PREFIX, AROUND = "p.", 60
+PREFIX, AROUND, ID = "p.", 60, "Name"
 WORDS = {
     "sample": "Sample",
     "first": "One sample",
@@ -38,5 +38,7 @@ def draw(setting: str = "sample", pictured: bool = True) -> int:
     with errors.shown():
         if layout.offsets[at] < layout.offsets[at + 1]:
             tile = focus.tile(opened, tap, layout, int(layout.offsets[at]), AROUND)
+            if not tile["image"] and not tile.get("tokens"):  # a tile would be an empty box
+                tile["table"] = [[ID, tile["title"]], *tile["table"]]
             tiles([tile | {"box": None, "where": "", "marked": -1}], key=f"explained {setting}", leads=False)
     return at

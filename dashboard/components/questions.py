@@ -75,16 +75,14 @@ def _question(known: Mapping[str, str]) -> Method:
 
 
 def _passes(method: Method, references: list[str], params: dict) -> None:
-    """How often the network will be run, where it is, and what is more than this machine can hold; nothing of taps
-    that the method refuses, as it says itself."""
+    """How often a network will be run, and what is more than this machine can hold; nothing of taps that the method
+    refuses, as it says itself."""
     try:
         cost = on_demand.cost_of(method.id, references, params)
     except LoupeError:
         return
     if cost.passes:
-        st.caption(
-            f"About {float(f'{cost.passes:.2g}'):,.0f} passes through the network, where it can be run here."
-        )
+        st.caption(f"{cost_line.passes_words(cost.passes)}.")
     cost_line.too_much(cost)
 
 

@@ -7,12 +7,13 @@ import re
 import streamlit as st
 
 from dashboard import errors, state
-from dashboard.browse import token_marks
+from dashboard.browse import token_marks, token_taps
 from dashboard.figures import token_film
 from dashboard.figures.film_opened import opened_picture, opened_text
 
 OPENED = re.compile(r"\d{1,6}\.\d{1,6}")
 MOST_BOXES = 20
+MOST_LINKS = 6
 HANDS = {"open": "Open a token: click it", "box": "Draw a box: drag"}
 HANDS_WORDS = {"open": "Open a token: click it", "box": "Mark a stretch: drag"}
 MODES = {"open": "points", "box": "box"}  # what Plotly is to tell of
@@ -89,27 +90,24 @@ def opened_token(film, text: str, key: str) -> None:
                 st.rerun()
 
 
-def pooled_tap(reference: str) -> None:
-    """Of a tap with one row of each sample that it has no tokens, and where there are some."""
-    if state.workspace().activations(reference).layout.is_pooled:
-        st.info(
-            "This tap has one row of each sample, no tokens: what reads rows of a tap takes neighbouring samples for "
-            "tokens of one, which means little. Choose a tap that keeps its tokens.", icon=":material/info:",
-        )  # fmt: skip
-        other_taps(reference)
+def made_for(view: str, reference: str) -> None:
+    """Of a tap that a view is not made for what it lacks, and where there are taps that have it."""
+    need = token_taps.NEEDS.get(view)
+    if need is None or not need.missing(state.workspace().activations(reference)):
+        return
+    with st.container(border=True):
+        st.caption(f":material/info: {errors.escape(need.without)}")
+        other_taps(reference, need)
 
 
-def other_taps(reference: str) -> None:
-    """Links to taps whose tokens can be followed, one of each store, where this one has none."""
-    found = {}
+def other_taps(reference: str, need: token_taps.Need = token_taps.NEEDS["pooling"]) -> None:
+    """Links to taps that have what this one lacks, one of each store; else the way to record some."""
+    by_store = {}
     for other in state.tap_references():
-        store = other.partition(":")[0]
-        if (
-            other != reference
-            and store not in found
-            and not state.workspace().activations(other).layout.is_pooled
-        ):
-            found[store] = other
-    if found:
-        st.caption("Taps with tokens in this workspace: " + ", ".join(
-            f"[{errors.escape(o)}]({state.link('tokens', tap=o)})" for o in found.values()))  # fmt: skip
+        if other != reference and need.fits(state.workspace().activations(other)):
+            by_store.setdefault(other.partition(":")[0], []).append(other)
+    found = [state.opening_tap(taps) for taps in by_store.values()][:MOST_LINKS]
+    here = state.kept("view", "ask")
+    links = ", ".join(f"[{errors.escape(o)}]({state.link('tokens', tap=o, **here)})" for o in found)
+    none = f"none. [Record a network or import taps]({state.link('workspace', show='record')})"
+    st.caption(f"{need.which} in this workspace: {links or none}")

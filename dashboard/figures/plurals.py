@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 _THINGS = (
-    "adapter|angle|attribute|bin|block|cell|channel|checkpoint|cluster|column|component|crop|dimension|direction|"
-    "domain|edge|fader|feature|group|head|image|input|landmark|latent|layer|level|line|link|mode|network|number|pair|"
-    "place|point|prototype|rank|row|run|sample|selection|sequence|series|shape|size|source|step|store|tap|term|text|"
-    "token|unit|value|vector|view"
+    "adapter|angle|answer|atom|attribute|bin|block|cell|channel|checkpoint|clip|cluster|column|component|concept|crop|"
+    "dimension|direction|domain|draw|edge|exemplar|expert|fader|feature|file|frame|group|head|image|input|item|label|"
+    "landmark|latent|layer|level|line|link|mode|network|neuron|node|number|output|pair|piece|place|point|position|"
+    "prompt|prototype|rank|row|run|sample|selection|sequence|series|shape|size|source|step|store|tap|template|term|"
+    "text|token|unit|value|vector|view"
 )
 # a number, up to two words that describe the thing ("3 constant unit(s)"), the thing
 _COUNTED = re.compile(rf"(?:(?<![\w.,])([\d,]+)((?: [a-z-]+){{0,2}}) )?\b({_THINGS}|class)\((e?s)\)")

@@ -22,10 +22,16 @@ def draw(method: Method, references: Sequence[str], params: dict) -> Cost:
     shapes = [tap.shape for tap in taps]
     cost = state.workspace().cost(method.id, references, params)
     data = ", ".join(f"{n:,} rows × {d:,} units" for n, d in shapes)
-    passes = f"; about {cost.passes:,} passes through the network" if cost.passes else ""
+    passes = f"; {passes_words(cost.passes).lower()}" if cost.passes else ""
     st.caption(f"{data}: {about(cost.seconds)} and {size(cost.bytes)} of memory on this machine{passes}")
     too_much(cost)
     return cost
+
+
+def passes_words(passes: int) -> str:
+    """How often a network is run."""
+    few = float(f"{passes:.2g}")
+    return f"About {few:,.0f} passes through the network" if few > 1 else "One pass through the network"
 
 
 def too_much(cost: Cost) -> None:

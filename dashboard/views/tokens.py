@@ -28,7 +28,6 @@ RESETS = (
     "boxes",
 )  # what belongs to the view before
 ANSWERS = {"attention_atlas": attention_atlas.draw}
-OF_ROWS = ("pooling",)  # views whose methods read the rows of the tap itself
 STARTS = 20.0  # seconds of work that a question may start by being asked
 TITLES = {FILM: "Film"} | {name: view.title for name, view in QUESTIONS.items()}
 
@@ -54,8 +53,8 @@ def page() -> None:
             token_film.draw()
             return
         st.caption(QUESTIONS[shown].about)
-        if shown in OF_ROWS:
-            token_choices.pooled_tap(":".join(state.current_tap()))
+        with errors.shown():
+            token_choices.made_for(shown, ":".join(state.current_tap()))
         questions.draw(QUESTIONS[shown].asks, shown, answers=ANSWERS, given=_samples, starts_below=STARTS)
 
 

@@ -155,7 +155,7 @@ def _curve(names, found, chance, n, what: str, notes) -> Curve:
         title=f"Largest entries of queries and keys in {what}",
         reading=_reading(names, values, null, bounds, n, estimates),
         caveats=(*notes, "The bounds are about growing n and hold no constants: they are a direction, no verdict.",
-                 f"{len(n)} samples of {n.min()} to {n.max()} tokens were read."),
+                 f"{len(n)} samples of {_span(n)} tokens were read."),
         estimates=estimates, x=np.arange(len(names), dtype=np.float64), x_name="layer.head",
         y_name="largest entry, scores written as <q, k> / width",
         series={ENTRIES: values[:, 0], LEAST: values[:, 1],
@@ -184,6 +184,10 @@ def _estimates(names, found, chance, n) -> tuple[Estimate, ...]:
                    null=float(null[:, best, 0].mean()), null_method=method, n=len(each), d=heads,
                    estimator="mean over samples, of the head where it is largest")  # fmt: skip
     return (*shares, top)
+
+
+def _span(n: np.ndarray) -> str:
+    return f"{n.min()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
 
 
 def _reading(names, values, null, bounds, n, estimates) -> str:

@@ -30,6 +30,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotFound
 from analysis.results import Estimate, TokenFilm
 from analysis.sources.input_picture import picture_of
+from analysis.sources.rerun import of_one
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.cache.counts import shared
 from analysis.tokens.cache.layer_budget import (
@@ -115,7 +116,7 @@ def cache_kept(
         grid=layout.grid if (cell >= 0).any() else None,
         cell=cell if layout.grid is not None and (cell >= 0).any() else None,
         picture=picture_of(given) if who.is_network else None, words=words if len(words) == t else (), estimates=told,
-        reading=_reading(told, counts, t, params), caveats=(*notes, *_caveats(kept)),
+        reading=_reading(told, counts, t, params), caveats=(*of_one(notes, params.sample), *_caveats(kept)),
     )  # fmt: skip
 
 
@@ -202,7 +203,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="cache_kept", family="tokens", title="Which tokens stay in the cache", version=2, function=cache_kept,
+        id="cache_kept", family="tokens", title="Which tokens stay in the cache", version=3, function=cache_kept,
         summary="One sample's tokens in the cache of each layer when all layers together may keep so many.",
         params=CacheKeptParams, result=TokenFilm, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="a factor of the attention that a layer's tokens receive",

@@ -197,7 +197,7 @@ def _reading(found, steps, every) -> str:
 
 def _cost(shapes, params: GrowthTimelineParams) -> Cost:
     entries = float(sum(n * d for n, d in shapes))
-    return Cost(0.05 + machine().seconds(moved=40.0 * entries), 20.0 * entries, int(entries))
+    return Cost(0.05 + machine().seconds(moved=40.0 * entries), 20.0 * entries)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -147,7 +147,8 @@ def _table(reader, layer: int, head: int, told: np.ndarray) -> Table:
     mean, names, even = told.mean(axis=0), list(KERNELS), _even(reader)
     ends = {i: [mean_interval(told[:, j, i]) for j in range(len(names))] for i in (0, 3)}
     least, most = (names[f(mean[:, 0])] for f in (np.argmin, np.argmax))
-    alike = " All kernels confuse equally few." if np.ptp(mean[:, 0]) < 1e-12 else (
+    alike = " All kernels confuse fewer than 1 in 1,000 pairs." if mean[:, 0].max() < 1e-3 else (
+        " All kernels confuse equally many." if np.ptp(mean[:, 0]) < 1e-12 else
         f" {most} confuses most ({mean[:, 0].max():.1%} of pairs), {least} least ({mean[:, 0].min():.1%})."
     )  # fmt: skip
     blind = [n for n, v in zip(names, mean[:, 2], strict=True) if v < 1e-9]

@@ -22,7 +22,7 @@ References: of the rules, in their own files.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -191,7 +191,8 @@ def _caveats(who, chosen, found, alone: np.ndarray, batch: int) -> list[str]:
 
 def _cost(shapes, params: LatencyParams) -> Cost:
     runs = 2 * (params.repeats + 1) * len(SHARES) * count_of(params.rules)
-    return cost_of(shapes[0], max(params.batch, 2), runs)
+    found, batch = cost_of(shapes[0], max(params.batch, 2), runs), max(params.batch, 2)
+    return replace(found, passes=(1 + runs) * min(shapes[0][0], batch))
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -166,8 +166,8 @@ def _reading(names, found, null, other, classifies: bool) -> str:
     most, least = int(mean.argmax()), int(mean.argmin())
     more = int((mean > chance).sum())
     said = (
-        f"The answer changes most without {names[most]} ({mean[most]:.2f} of its size; a random change as long: "
-        f"{chance[most]:.2f}) and least without {names[least]} ({mean[least]:.2f}; {chance[least]:.2f}). "
+        f"The answer changes most without {names[most]} ({mean[most]:.2g} of its size; a random change as long: "
+        f"{chance[most]:.2g}) and least without {names[least]} ({mean[least]:.2g}; {chance[least]:.2g}). "
         f"{more} of {len(names)} mixers matter more than a random change as long"
     )
     if not classifies:

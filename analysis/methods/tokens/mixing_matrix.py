@@ -33,6 +33,7 @@ from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.errors import InputError
 from analysis.results import Estimate, Matrix
+from analysis.sources.rerun import of_one
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import measures
 from analysis.tokens.mixers.linear_attention import GAUSSIAN, LINEAR, gaussian
@@ -93,7 +94,7 @@ def mixing_matrix(
         f"{found.head} {params.head}", values=drawn, row_names=names, column_names=names,
         value_name="M: row takes of column", null=gathered(spread(m), every)[0],
         diverging=bool((m < 0).any()), estimates=told, reading=_reading(told, m),
-        caveats=(*found.notes, *_caveats(m, runs)),
+        caveats=(*of_one(found.notes, params.sample), *_caveats(m, runs)),
     )  # fmt: skip
 
 

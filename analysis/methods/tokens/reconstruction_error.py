@@ -139,18 +139,21 @@ def _estimate(one, values: np.ndarray, d: int) -> Estimate:
 
 
 def _reading(chosen, made, told) -> str:
-    best = min(chosen, key=lambda one: made[one.id, TOLD][0].mean())
+    best = max(chosen, key=lambda one: np.subtract(*made[one.id, TOLD][::-1]).mean())
     x = made[best.id, TOLD].mean(axis=1)
     beyond = sum(e.low is not None and e.low > 0 for e in told)
     return (
-        f"With {TOLD:.0%} of the tokens left {best.title} misses least, {x[0]:.0%} of the spread of the tokens in the "
-        f"last layer (random keep {x[1]:.0%}); {beyond} of {len(told)} rules miss less than random keep."
+        f"With {TOLD:.0%} of the tokens left {best.title} gains most over as many tokens at random: it misses "
+        f"{x[0]:.0%} of the spread of the tokens in the last layer (random keep {x[1]:.0%}). {beyond} of {len(told)} "
+        "rules miss less than random keep."
     )
 
 
 def _caveats(who) -> list[str]:
     return [
         f"{who.n:,} samples of {who.what}; rules run on what was recorded of them, with all tokens there.",
+        "A rule that goes by a number of its own may leave more than the share that is asked for; its null leaves as "
+        "many.",
         "Dropped tokens are made of the survivor nearest to them, which is the best that could be done.",
     ]
 
@@ -185,7 +188,7 @@ METHODS = (
         family="tokens",
         title="What is lost of the tokens",
         summary="How far each token is from the one it went into, over the share of tokens left, beside random keep.",
-        version=2,
+        version=3,
         function=reconstruction_error,
         params=ReconstructionErrorParams,
         result=Curve,

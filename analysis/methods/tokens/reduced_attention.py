@@ -138,7 +138,8 @@ def _estimates(found: Laid, mean: np.ndarray, off: float, d: int) -> tuple[Estim
 
 def _reading(found: Laid, told, token: int) -> str:
     t, keys = found.squared.shape[1], found.weights.shape[2]
-    at = f"Token {token} (row {token // found.grid[1]}, column {token % found.grid[1]})"
+    row, column = divmod(token, found.grid[1])
+    at = f"Token {token}" + (f" (row {row + 1}, column {column + 1})" if found.grid[0] > 1 else "")
     how = {
         FULL: f"reads {keys} tokens, as ordinary attention does",
         NEAR: f"may read {keys} cells around it",
@@ -192,7 +193,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="reduced_attention", family="tokens", title="Attention on its own grids", version=1,
+        id="reduced_attention", family="tokens", title="Attention on its own grids", version=2,
         function=reduced_attention,
         summary="What a token reads where keys cover blocks or strips of the image, or lie around it, drawn on the "
         "image.", params=ReducedAttentionParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=4,

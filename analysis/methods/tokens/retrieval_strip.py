@@ -116,7 +116,8 @@ def asked(reader: HeadReader, params: RetrievalStripParams, at: int) -> list[lis
     try:
         trials = [several[:1] for several in asked_trials(reader, params.question, params.answer)]
     except InputError:
-        if params.question or params.answer or not getattr(reader.who, "is_network", False):
+        texts = getattr(reader.who, "is_network", False) and words_of(reader, at)
+        if params.question or params.answer or not texts or open_question(texts) is None:
             raise
         trials = [[] for _ in range(reader.n)]
     if trials[at]:

@@ -32,6 +32,7 @@ from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, TokenMap
+from analysis.sources.rerun import of_one
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import measures
 from analysis.tokens.mixers.folding import HEADS, along, each_token, on_cells
@@ -154,7 +155,7 @@ def _of_network(tap, params, rng) -> tuple[Mixing | None, tuple[str, ...]]:
     if params.layer >= len(own.heads):
         raise NotFound(f"layer {params.layer}", f"0 to {len(own.heads) - 1}")
     return own, (
-        *found.notes,
+        *of_one(found.notes, params.sample),
         f"The network: {found.what}, {found.layers[params.layer]}, mean of |M| of up to {HEADS}.",
     )
 
@@ -166,7 +167,7 @@ def _estimates(name: str, m: np.ndarray, grid, d: int) -> list[Estimate]:
     out = []
     for what, of in (("distance read from", np.hypot(down, along)), ("share along rows", None)):
         each, even = (each_token(w, of, down, along) for w in (size, readable))
-        if not len(each):
+        if not len(each) or (of is None and 1 in grid):  # all of a text lies along one row
             continue
         out.append(Estimate(f"{what}, {name}", float(each.mean()), null=float(even.mean()), d=d,
                             n=len(each), interval="none: one sample", null_method="all that is readable, alike",
@@ -177,8 +178,8 @@ def _estimates(name: str, m: np.ndarray, grid, d: int) -> list[Estimate]:
 
 def _reading(told, token: int, grid) -> str:
     e = next((e for e in told if e.name.startswith("share along rows")), told[0])
-    where = f"row {token // grid[1] + 1}, column {token % grid[1] + 1}"
-    return f"Token {token} ({where}); {e.name}: {e.value:.3g} (all alike: {e.null:.3g})."
+    where = f" (row {token // grid[1] + 1}, column {token % grid[1] + 1})" if grid[0] > 1 else ""
+    return f"Token {token}{where}; {e.name}: {e.value:.3g} (all alike: {e.null:.3g})."
 
 
 def _caveats(params, cell: np.ndarray) -> list[str]:

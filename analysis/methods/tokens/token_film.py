@@ -35,6 +35,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotFound
 from analysis.results import Estimate, TokenFilm
 from analysis.sources.input_picture import picture_of
+from analysis.sources.rerun import of_one
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.arithmetic import multiply_adds
 from analysis.tokens.chance import chance_of
@@ -116,7 +117,8 @@ def token_film(
     return film(
         less.states, less.steps, less.layout, one, picture=picture, words=words,
         title=f"What {one.title} leaves of sample {params.sample}", estimates=told,
-        reading=_reading(one, less, told, who), caveats=(*notes, *less.notes, *_caveats(one, params)),
+        reading=_reading(one, less, told, who),
+        caveats=(*of_one(notes, params.sample), *less.notes, *_caveats(one, params)),
     )  # fmt: skip
 
 
@@ -143,7 +145,8 @@ def _estimates(who, one, whole, less, chance: np.ndarray, d: int) -> tuple[Estim
     ]  # fmt: skip
     gain = cosine - chance[:, 0]
     reach = float(_t(len(gain)) * gain.std(ddof=1) * np.sqrt(1 + 1 / len(gain)))
-    ends = mean_interval(gain) | {"interval": "Student's t over draws, of the mean of random tokens"}
+    ends = mean_interval(gain)
+    ends = ends | {"interval": "Student's t over draws, of the mean of random tokens"} if ends else {}
     found.append(Estimate("nearer than random tokens", float(gain.mean()), **ends, null=0.0, null_low=-reach,
                           null_high=reach, n=len(gain), d=d, null_method="one more draw of random tokens, Student's t",
                           estimator="difference of cosines, over draws"))  # fmt: skip
@@ -204,7 +207,7 @@ METHODS = (
         family="tokens",
         title="What became of the tokens",
         summary="One sample's tokens under a rule, layer by layer: gone, kept or merged, and what the answer becomes.",
-        version=2,
+        version=3,
         function=token_film,
         params=TokenFilmParams,
         result=TokenFilm,

@@ -170,11 +170,19 @@ def _of_rows(tap: Activations, maximum: int, rng, progress: Progress, asked: int
             f"{kind} of {tap.name}", tuple(notes))  # fmt: skip
 
 
-def _may_hold_gates(tap: Activations, without_router: bool) -> bool:
-    """Whether rows can be taken for a router's: arrays of one's own, taps named so, numbers between 0 and 1."""
-    stored = hasattr(tap, "store") or hasattr(tap, "source") or without_router
-    if not stored or NAMED & set(re.split(r"[^a-z]+", tap.name.partition(":")[2].lower())):
-        return True
+def named_gates(tap: Activations) -> bool:
+    """Whether a tap is named as gates or a router are."""
+    return bool(NAMED & set(re.split(r"[^a-z]+", tap.name.partition(":")[2].lower())))
+
+
+def like_gates(tap: Activations) -> bool:
+    """Whether the first rows of a tap are numbers from 0 to 1, as gates are."""
     first = np.asarray(next(iter(tap.chunks()))[1], np.float64)
     first = first[np.isfinite(first).all(axis=1)]
     return bool(len(first) and first.min() >= 0 and first.max() <= 1)
+
+
+def _may_hold_gates(tap: Activations, without_router: bool) -> bool:
+    """Whether rows can be taken for a router's: arrays of one's own, taps named so, numbers between 0 and 1."""
+    stored = hasattr(tap, "store") or hasattr(tap, "source") or without_router
+    return not stored or named_gates(tap) or like_gates(tap)

@@ -1,0 +1,141 @@
+"""Which taps the views of the page Tokens are made for, by what a store says of itself; no network is opened."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from analysis.activations import Activations
+from analysis.attribution.network_cost import can_be_run, network_of
+from analysis.tokens.routing.routed import like_gates, named_gates
+from analysis.tokens.sets.clips import CLIP_COLUMNS
+
+MOST_BYTES = 1 << 20
+HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads")
+EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+
+
+@dataclass(frozen=True)
+class Need:
+    """`fits` says whether a tap has it; `without` what is said of a tap that has it not; `which` taps do, in words;
+    `closely`: the same by the numbers of the tap that is looked at."""
+
+    fits: Callable[[Activations], bool]
+    without: str
+    which: str
+    closely: Callable[[Activations], bool] | None = None
+
+    def missing(self, tap: Activations) -> bool:
+        """Whether the tap that is looked at has it not."""
+        return not self.fits(tap) and not (self.closely and self.closely(tap))
+
+
+def has_heads(tap: Activations) -> bool:
+    """Whether its network attends and can be run."""
+    return _says(tap, HEADS, "attention", "transformer")
+
+
+def has_experts(tap: Activations) -> bool:
+    """Whether its network is a mixture of experts that can be run, or it is named as gates are."""
+    return named_gates(tap) or _says(tap, EXPERTS, "expert")
+
+
+def has_clips(tap: Activations) -> bool:
+    """Whether a column says which samples belong together, or a sample is a row of tokens without a grid, and those
+    can be frames."""
+    frames = not tap.layout.is_pooled and tap.layout.grid is None
+    return frames or any(column in tap.samples for column in CLIP_COLUMNS)
+
+
+def has_tokens(tap: Activations) -> bool:
+    """Whether it keeps the tokens of its samples."""
+    return not tap.layout.is_pooled
+
+
+_ATTENDS = Need(
+    has_heads,
+    "No network with attention is known here that can be run for this tap. The rows of the tap stand in for tokens, "
+    "queries and keys: what is shown is about these rows, and says nothing of heads.",
+    "Taps of networks with attention",
+)
+NEEDS = {  # by view; those that any tap answers are not here
+    "rules": _ATTENDS,
+    "attention": _ATTENDS,
+    "cache": _ATTENDS,
+    "depth": Need(
+        has_heads,
+        "No network of attention and MLPs is known here that can be run for this tap. Most questions then send the "
+        "rows of the tap through blocks of random weights, which says nothing of a network.",
+        "Taps of networks with attention",
+    ),
+    "pooling": Need(
+        has_tokens,
+        "This tap has one row of each sample, no tokens: what reads rows of a tap takes neighbouring samples for "
+        "tokens of one, which means little. Choose a tap that keeps its tokens.",
+        "Taps with tokens",
+    ),
+    "sets": Need(
+        has_clips,
+        "Nothing here says which samples belong together: the store has no column 'clip', 'video' or 'object'. Where "
+        "a question needs clips, 16 samples in a row stand for one, which means little.",
+        "Taps of clips",
+    ),
+    "routers": Need(
+        has_experts,
+        "This tap is not of a mixture of experts, and nothing says that its units are gates. Most questions here "
+        "need one of these.",
+        "Taps with experts or gates",
+        like_gates,
+    ),
+}
+
+
+def _says(tap: Activations, settings: tuple[str, ...], *words: str) -> bool:
+    """Whether the network can be run and its configuration has one of these settings above 0, or its description
+    one of these words among its layers."""
+    if not can_be_run(tap):
+        return False
+    path = Path(str(network_of(tap).get("path") or ""))
+    found = _read(str(path / "config.json" if path.is_dir() else path), _stamp(path))
+    if path.is_dir():
+        return _any(found, settings)
+    kinds = " ".join(_kinds(found)).lower()
+    return any(word in kinds for word in words)
+
+
+def _stamp(path: Path) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
+@lru_cache(maxsize=128)
+def _read(path: str, stamp: float):
+    """What a small file holds; None where it cannot be read. `stamp` forgets it when it changes."""
+    try:
+        if os.path.getsize(path) > MOST_BYTES:
+            return None
+        return json.loads(Path(path).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _any(found, settings: tuple[str, ...]) -> bool:
+    """Of a configuration and those inside it (text, vision)."""
+    if not isinstance(found, dict):
+        return False
+    own = any(isinstance(found.get(name), int) and found[name] > 0 for name in settings)
+    return own or any(_any(inner, settings) for inner in found.values())
+
+
+def _kinds(found) -> list[str]:
+    """Types of the layers of a description, at any depth."""
+    if isinstance(found, dict):
+        own = [str(found["type"])] if "type" in found else []
+        return own + [kind for inner in found.values() for kind in _kinds(inner)]
+    return [kind for inner in found for kind in _kinds(inner)] if isinstance(found, list) else []
