@@ -11,6 +11,7 @@ but the unused fields of zip's own headers.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -78,6 +79,13 @@ class PackWriter:
 
     def __init__(self, file: BinaryIO) -> None:
         self._zip, self.files = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True), {}
+
+    def __enter__(self) -> PackWriter:
+        return self
+
+    def __exit__(self, *error) -> None:
+        with contextlib.suppress(OSError, ValueError):  # after a failure the file is thrown away
+            self._zip.close()
 
     def add(self, name: str, path: Path, size: int, told: Callable[[int], None] = lambda n: None) -> None:
         """The file at `path` as `name`. Raises InputError where it is not `size` bytes long any more."""

@@ -124,8 +124,8 @@ def pack(
             raise TooLarge(f"the pack takes {plan.n_bytes:,} bytes and {out.parent} has room for {free:,}",
                            "", "Free some space, or leave something out")  # fmt: skip
         with room_for(out.parent, "the pack"), beside(out) as made:
-            with open(made, "wb") as file:
-                written = _write(plan, PackWriter(file), progress)
+            with open(made, "wb") as file, PackWriter(file) as writer:
+                written = _write(plan, writer, progress)
                 file.flush()
                 os.fsync(file.fileno())
             _refuse_place(out, workspace, replace)
@@ -219,6 +219,9 @@ def _snapshot(path: Path, out: Path) -> Path:
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
         ) as db:
             db.execute("VACUUM INTO ?", (str(out),))
+        with contextlib.closing(sqlite3.connect(out)) as db:
+            db.execute("PRAGMA schema_version = 1")  # counts how often this was done
+            db.commit()
     except sqlite3.Error as error:
         raise StoreDamaged(
             f"{path} cannot be read ({error})", "a sound database", "Restore it, or pack without notes"
