@@ -63,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     dictionary_options.add(commands)
     _add_reading(commands)
     _add_methods(commands)
+    _add_packing(commands)
     return parser
 
 
@@ -189,6 +190,32 @@ def _add_methods(commands) -> None:
     p.add_argument("--out", type=Path, help="also write the figure to this file")
     p = add_command(commands, "check", "run the known-answer checks on this machine")
     p.add_argument("methods", nargs="*", metavar="METHOD")
+
+
+def _add_packing(commands) -> None:
+    p = add_command(commands, "pack", "write a workspace as one file, to be opened elsewhere")
+    p.add_argument("packed", type=Path, metavar="WORKSPACE")
+    p.add_argument("--out", type=Path, help="the file to write, a plain zip")
+    p.add_argument(
+        "--networks", action="store_true", help="also the networks that the stores were recorded from"
+    )
+    p.add_argument("--data", action="store_true", help="also the data that they were recorded on")
+    p.add_argument(
+        "--without", nargs="+", default=[], choices=("results", "training", "notes"), help="what stays here"
+    )
+    p.add_argument("--replace", action="store_true", help="write over a file that is there")
+    p.add_argument(
+        "--dry-run", action="store_true", help="list what would be packed and left out, with sizes"
+    )
+    p = add_command(
+        commands, "unpack", "make a workspace of what `loupe pack` wrote, every checksum compared"
+    )
+    p.add_argument("pack", type=Path, metavar="FILE")
+    p.add_argument("--out", type=Path, required=True, help="the new workspace")
+    p.add_argument("--digest", default="", metavar="HEX", help="refuse another content than this")
+    p.add_argument(
+        "--replace", action="store_true", help="take the place of a workspace that is there, notes too"
+    )
 
 
 def _data_options(p: argparse.ArgumentParser) -> None:

@@ -35,6 +35,15 @@ def located(text: str, store: Path) -> str:
     return os.path.normpath(Path(os.path.abspath(store)) / PurePosixPath(text))
 
 
+def moved(text: str, media: dict | None) -> str:
+    """A remembered path of media whose folder `media["from"]` is `media["to"]` now, where a store has travelled; others
+    are forgotten then. As it is without `media`."""
+    if media is None or not text:
+        return text
+    before, after = str(media["from"]), str(media["to"])
+    return after + text[len(before) :] if before and after and text.startswith(before + "/") else ""
+
+
 def with_path(entry: dict, change, store: Path) -> dict:
     """A manifest entry whose "path", where it has one, went through `portable` or `located`."""
     return {**entry, "path": change(str(entry["path"]), store)} if entry.get("path") else dict(entry)

@@ -23,7 +23,7 @@ from analysis.store import samples as sample_files
 from analysis.store.index_files import ArrayFile
 from analysis.store.manifest import TapSpec
 from analysis.store.pending import has_grown, read_pending
-from analysis.store.places import MEDIA_PATH, located, with_path
+from analysis.store.places import MEDIA_PATH, located, moved, with_path
 from analysis.store.sample_table import as_column, joined_columns, read_column
 from analysis.store.shards import Shard, read_checksums, shard_name
 from analysis.store.sparse_activations import SparseActivations
@@ -144,7 +144,8 @@ class Store:
     def _located(self, name: str, column: np.ndarray) -> np.ndarray:
         if name != MEDIA_PATH:
             return column
-        return np.array([located(str(text), self.path) for text in column], dtype=str)
+        media = self.manifest.get("media")
+        return np.array([located(moved(str(text), media), self.path) for text in column], dtype=str)
 
     @cached_property
     def class_index(self) -> np.ndarray | None:

@@ -23,6 +23,8 @@ COMMANDS = {
     "render": "dashboard.commands.analyses:render",
     "methods": "dashboard.commands.analyses:methods",
     "run": "dashboard.commands.analyses:run",
+    "pack": "dashboard.commands.packing:pack",
+    "unpack": "dashboard.commands.packing:unpack",
     "check": "dashboard.commands.analyses:check",
 }
 

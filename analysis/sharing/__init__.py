@@ -1,0 +1,1 @@
+"""A workspace for others: one file that holds it whole, and back."""
