@@ -36,8 +36,8 @@ def on_paper(result: Result, **options):
     """Draw for print; returns a Matplotlib figure. Save it with `export`, which fixes fonts and dates.
 
     width : "single" 3.5 in, "double" 7.2 in, "slide" 10 in, "poster" 16 in. font_size : points as printed, None for
-    the preset's. font : "sans" or "serif". dpi : of what is an image, None for the preset's. greyscale, title : switches. part : "figure" or
-    "estimates" (the null strip). Others as of the kind.
+    the preset's. font : "sans" or "serif". dpi : of what is an image, None for the preset's. greyscale, title :
+    switches. part : "figure" or "estimates" (the null strip). Others as of the kind.
 
     Raises ParameterError for an option that this kind of result does not have."""
     return page_of(result, **options).figure

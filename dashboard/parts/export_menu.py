@@ -79,7 +79,7 @@ def sheet_form(result: Result, key: str) -> dict:
         points = _number("Text, in points", "pt", POINTS[width], SMALLEST, largest(width), 0.5, key,
                          "The size of names as printed; ticks and legends are half a point smaller.")  # fmt: skip
         dpi = _number("Dots per inch", "dpi", DPI[width], LEAST_DPI, most_dpi, 50, key,
-                      "Of PNG, and of what is an image inside PDF and SVG: pictures, and points above 3,000.")  # fmt: skip
+                      "Of PNG, and of what is an image in PDF and SVG: pictures, points above 3,000.")  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
         grey = st.toggle("Greyscale", **state.bound("grey", False, where=key))
         title = st.toggle("With its title", **state.bound("heading", False, where=key))
