@@ -13,7 +13,7 @@ from pathlib import Path
 from analysis.errors import LoupeError, ParameterError
 from analysis.jobs.unforeseen import in_words
 from analysis.waiting import threads_that_sleep
-from dashboard.commands import dictionary_options
+from dashboard.commands import dictionary_options, figure_options
 from dashboard.commands.options import add_command, add_workspace, port, positive, seed
 
 TOKENS = ("mean", "all", "cls", "last", "spatial-mean")
@@ -172,8 +172,10 @@ def _add_reading(commands) -> None:
     _data_options(p)
     p = add_command(commands, "render", "make the figure of a recipe again")
     p.add_argument("recipe", type=Path)
-    p.add_argument("--out", type=Path, required=True, help="file to write: .pdf .svg .png .csv .tex .json")
-    p.add_argument("--width", choices=("single", "double", "slide"), default=None)
+    p.add_argument(
+        "--out", type=Path, required=True, help="file to write: .pdf .svg .png .csv .parquet .tex .json"
+    )
+    figure_options.add(p)
     add_workspace(p, "the workspace that the recipe's taps are in (default: the sample workspace)")
 
 
@@ -188,6 +190,7 @@ def _add_methods(commands) -> None:
     )
     p.add_argument("--seed", type=seed, default=0)
     p.add_argument("--out", type=Path, help="also write the figure to this file")
+    figure_options.add(p)
     p = add_command(commands, "check", "run the known-answer checks on this machine")
     p.add_argument("methods", nargs="*", metavar="METHOD")
 

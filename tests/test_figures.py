@@ -342,7 +342,7 @@ def test_text_is_legible(theme):
 
 
 def test_unknown_wishes_are_refused():
-    for wrong in (lambda: on_screen(scatter(), theme="pink"), lambda: on_paper(scatter(), width="poster")):
+    for wrong in (lambda: on_screen(scatter(), theme="pink"), lambda: on_paper(scatter(), width="leaflet")):
         with pytest.raises(ParameterError):
             wrong()
     with pytest.raises(TypeError):

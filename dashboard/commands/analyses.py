@@ -32,8 +32,6 @@ def _recipe(path: Path) -> dict:
 
 def render(given) -> int:
     """Make the figure of a recipe again; refuses inputs that have changed since."""
-    from dashboard import figures
-
     format_of(given.out)
     recipe = _recipe(given.recipe)
     method, inputs = recipe["method"], recipe["inputs"]
@@ -67,9 +65,7 @@ def render(given) -> int:
         from dashboard.browse.pictured import looks
 
         options["pictures"] = looks(workspace, result)
-    if given.width:
-        options["width"] = given.width
-    write_figure(figures, result, given.out, options)
+    write_figure(given, result, options)
     return print_json({"written": str(given.out)}) if given.json else 0
 
 
@@ -122,9 +118,7 @@ def run(given) -> int:
     result = workspace.run(given.method, given.inputs, params, seed=given.seed, progress=bar)
     bar.end()
     if given.out:
-        from dashboard import figures
-
-        write_figure(figures, result, given.out, {})
+        write_figure(given, result, {})
     estimates = [dataclasses.asdict(e) for e in result.estimates]
     if given.json:
         return print_json(

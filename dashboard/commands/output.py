@@ -40,15 +40,24 @@ def workspace_of(given) -> Workspace:
 def format_of(out: Path) -> str:
     """The figure's format by the file's suffix. Raises ParameterError."""
     format = out.suffix.lstrip(".").lower()
-    known = ("pdf", "svg", "png", "csv", "tex", "json")
+    known = ("pdf", "svg", "png", "csv", "parquet", "tex", "json")
     if format not in known:
         raise ParameterError(f"{out} ends in {out.suffix or 'nothing'!r}", "one of ." + " .".join(known))
     return format
 
 
-def write_figure(figures, result, out: Path, options: dict) -> None:
+def write_figure(given, result, options: dict) -> None:
+    """To `given.out`, printed as the recipe's options say and as was asked beyond them."""
+    from dashboard import figures
+    from dashboard.commands import figure_options
+
+    out, options = given.out, {**options, **figure_options.of(given)}
+    data = figures.export(result, format_of(out), **options)
+    if given.check_grey:
+        for sentence in figures.grey_check(result, **options):
+            print(one_line(sentence), file=sys.stderr)
     try:
-        out.write_bytes(figures.export(result, format_of(out), **options))
+        out.write_bytes(data)
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error.strerror})", "a writable path") from None
 

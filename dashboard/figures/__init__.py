@@ -5,6 +5,7 @@ from __future__ import annotations
 from analysis.results import Result
 from dashboard.figures.estimates import estimates_table
 from dashboard.figures.export import FORMATS, export, on_paper
+from dashboard.figures.grey import grey_check
 from dashboard.figures.kinds import drawer
 from dashboard.figures.options import checked
 from dashboard.figures.screen import screen_sentence
@@ -18,6 +19,7 @@ __all__ = [
     "caption",
     "estimates_table",
     "export",
+    "grey_check",
     "null_strip",
     "on_paper",
     "on_screen",

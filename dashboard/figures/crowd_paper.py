@@ -7,22 +7,24 @@ import numpy as np
 from analysis.results import Curve
 from dashboard.figures.crowd import Row, nulls, ranked, reach, total_name
 from dashboard.figures.curve_parts import BANDS, crowded, drawn_places, span, ticks
-from dashboard.figures.paper import TALLEST, Page, label_axes
+from dashboard.figures.paper import Page, entry, label_axes
+from dashboard.figures.sheet import Sheet
 from dashboard.figures.short_names import told_apart
-from dashboard.figures.style import DASHES, INCHES, OKABE_ITO
+from dashboard.figures.style import DASHES, OKABE_ITO
 from dashboard.figures.text import power_of_ten
 
 GREY, ROW = "#9a9a9a", 0.14  # of controls; inches of a line of the list
 KEY = (-0.16, -0.03)  # where the piece of the line stands, beside the list
 
 
-def paper_height(result: Curve, width: str, **_ignored) -> float | None:
+def paper_height(result: Curve, sheet: Sheet, **_ignored) -> float | None:
     """Inches of a crowd; None leaves all else to the shape."""
     if not crowded(result):
         return None
-    if width == "single":
-        return min(0.62 * INCHES[width] + ROW * len(result.series) + 0.5, TALLEST)
-    return max(INCHES[width] * 0.42, (ROW * len(result.series) + 0.5) * (2 if width == "slide" else 1))
+    rows = (ROW * len(result.series) + 0.5) * sheet.scale
+    if sheet.width == "single":
+        return min(0.62 * sheet.inches + rows, sheet.highest)
+    return max(sheet.inches * 0.42, rows)
 
 
 def paper(result: Curve, page: Page) -> None:
@@ -54,6 +56,7 @@ def paper(result: Curve, page: Page) -> None:
             np.asarray(result.series[row.name])[good],
             color=colour,
             linestyle=dash,
+            label=entry(row.name),
             linewidth=(1.4 if row in first else 0.9) * page.scale,
         )
     label_axes(page, left, result.x_name, result.y_name)
@@ -101,7 +104,7 @@ def _list(axes, page: Page, rows: list[Row], summed: str) -> None:
                   linewidth=1.2 * page.scale)  # fmt: skip
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_yticks(list(shown), told_apart([row.name for row in rows], 24))
-    axes.tick_params(axis="y", length=0, pad=26 * page.scale if page.width != "single" else 30)
+    axes.tick_params(axis="y", length=0, pad=(26 if page.width != "single" else 30) * page.scale)
     axes.spines["left"].set_visible(False)
     if summed:
         axes.set_xlim(reach(rows))

@@ -7,11 +7,12 @@ import numpy as np
 from analysis.results import Gallery
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
+from dashboard.figures.sheet import Sheet
 from dashboard.figures.style import Theme
 from dashboard.figures.text import listed, markup, number, plain, shorten
 
 MOST_GROUPS = 20
-PER_GROUP = {"single": 8, "double": 16, "slide": 12}
+PER_GROUP = {"single": 8, "double": 16, "slide": 12, "poster": 12}
 TEXTS = 3  # of a group, on paper
 
 
@@ -34,14 +35,14 @@ def _values(result: Gallery, name: str) -> np.ndarray:
     return np.asarray(values, np.float32)
 
 
-def notes(result: Gallery, *, pictures=None, width=None, **_ignored) -> tuple[str, ...]:
+def notes(result: Gallery, *, pictures=None, sheet=None, **_ignored) -> tuple[str, ...]:
     said = []
     if len(result.groups) > MOST_GROUPS:
         said.append(f"the first {MOST_GROUPS} of {len(result.groups):,} groups")
-    if pictures is not None and width is not None:
+    if pictures is not None and sheet is not None:
         most = max(len(rows) for rows in result.groups.values())
         text = _is_text(result, pictures)
-        shown, where = (TEXTS, "before") if text else (PER_GROUP[width], "below")
+        shown, where = (TEXTS, "before") if text else (PER_GROUP[sheet.width], "below")
         if most > shown:
             said.append(
                 f"the first {shown} of up to {most:,} rows of each group, {plain(result.value_name)} {where}"
@@ -188,19 +189,14 @@ def _texts(result: Gallery, page: Page, pictures) -> None:
         axes.text(0.1, k + 0.5, value, ha="right", **look)
 
 
-def paper_height(result: Gallery, width: str, *, pictures=None, **_ignored) -> float | None:
+def paper_height(result: Gallery, sheet: Sheet, *, pictures=None, **_ignored) -> float | None:
     """Inches for a grid of pictures; None leaves it to `shape`."""
     if pictures is None:
         return None
     if _is_text(result, pictures):
-        return (
-            0.16
-            * (2 if width == "slide" else 1)
-            * sum(1 + min(TEXTS, len(result.groups[name])) for name in _shown(result))
-        )
-    inches = {"single": 3.5, "double": 7.2, "slide": 10.0}[width]
-    columns = min(PER_GROUP[width], max(len(rows) for rows in result.groups.values()))
-    return (inches / max(columns, 4) + 0.32 * (2 if width == "slide" else 1)) * len(_shown(result)) + 0.15
+        return 0.16 * sheet.scale * sum(1 + min(TEXTS, len(result.groups[name])) for name in _shown(result))
+    columns = min(PER_GROUP[sheet.width], max(len(rows) for rows in result.groups.values()))
+    return (sheet.inches / max(columns, 4) + 0.32 * sheet.scale) * len(_shown(result)) + 0.15
 
 
 def table(result: Gallery, **_ignored) -> dict[str, np.ndarray]:

@@ -33,6 +33,11 @@ def hatch_on_screen(figure, few: np.ndarray, colour: str) -> None:
     )  # fmt: skip
 
 
+def strokes(how_dense: int, scale: float) -> str:
+    """A hatch of Matplotlib, whose density is fixed in inches: thicker lines stand further apart."""
+    return "/" * max(1, round(how_dense / scale))
+
+
 def hatch_on_paper(axes, few: np.ndarray, scale: float) -> None:
     """The same on Matplotlib axes whose cells are unit squares about whole numbers."""
     from matplotlib.collections import PatchCollection
@@ -45,7 +50,7 @@ def hatch_on_paper(axes, few: np.ndarray, scale: float) -> None:
                 cells,
                 facecolor="none",
                 edgecolor="#444444",
-                hatch="////",
+                hatch=strokes(4, scale),
                 linewidth=0.0,
                 rasterized=len(cells) > 2000,
             )

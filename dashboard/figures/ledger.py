@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.results import Ledger
+from dashboard.figures.hatching import strokes
 from dashboard.figures.paper import Page, label_axes
 from dashboard.figures.screen import screen_figure
+from dashboard.figures.sheet import Sheet
 from dashboard.figures.style import Theme, translucent
 from dashboard.figures.text import MINUS, markup, number, plain, shorten
 
@@ -178,10 +180,9 @@ def _pointed(s: Step) -> str:
     return "<br>".join(said)
 
 
-def paper_height(result: Ledger, width: str, *, rows=None, **_ignored) -> float | None:
+def paper_height(result: Ledger, sheet: Sheet, *, rows=None, **_ignored) -> float | None:
     """Inches: a line for each step."""
-    scale = 2.0 if width == "slide" else 1.0
-    return min(scale * (PAPER_LINE * len(steps(result, rows)) + 0.55), 9.0)
+    return min(sheet.scale * (PAPER_LINE * len(steps(result, rows)) + 0.55), sheet.highest)
 
 
 def paper(result: Ledger, page: Page, *, rows=None) -> None:
@@ -217,7 +218,7 @@ def _ink(s: Step, page: Page) -> dict:
         return {"color": "#9a9a9a"}
     up = s.value >= 0
     look = {"color": page.mark(1)[0] if up else page.mark(0)[0]}
-    return look if up else {**look, "hatch": "////", "edgecolor": "white", "linewidth": 0}
+    return look if up else {**look, "hatch": strokes(4, page.scale), "edgecolor": "white", "linewidth": 0}
 
 
 def table(result: Ledger, **_ignored) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from dashboard.figures.cells import (
     nothing,
     order_of,
 )
-from dashboard.figures.hatching import hatch_on_paper, hatch_on_screen
+from dashboard.figures.hatching import hatch_on_paper, hatch_on_screen, strokes
 from dashboard.figures.outlines import outlined, outlines_on_paper, outlines_on_screen
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
@@ -268,13 +268,15 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
     bar.outline.set_visible(False)
     if result.null_band is not None and show != "excess":
         low, high = (float(np.clip(v, cells.low, cells.high)) for v in result.null_band)
-        bar.ax.axhspan(low, high, facecolor="none", edgecolor="#444444", hatch="//////", linewidth=0.5)
+        bar.ax.axhspan(
+            low, high, facecolor="none", edgecolor="#444444", hatch=strokes(6, page.scale), linewidth=0.5
+        )
 
 
 def _written(axes, cells: Cells, shades: np.ndarray, page: Page) -> None:
     """The number in each cell, dark on light and light on dark."""
     decimals = _decimals(cells.values)
-    size = min(7.0, 0.3 * page.inches * 72 * 0.66 / max(cells.values.shape)) * page.scale
+    size = min(7.0 * page.scale, 0.3 * page.inches * 72 * 0.66 / max(cells.values.shape))
     bright = shades @ [0.299, 0.587, 0.114]
     for (i, j), value in np.ndenumerate(cells.values):
         if np.isfinite(value):
@@ -311,7 +313,7 @@ def notes(result: Matrix, *, aggregate="auto", show="value") -> tuple[str, ...]:
     return tuple(note.replace("grey bar at", "hatched on") for note in said)
 
 
-def table(result: Matrix, *, layout="auto", **_ignored) -> dict[str, np.ndarray]:
+def table(result: Matrix, *, layout="auto", show="value", **_ignored) -> dict[str, np.ndarray]:
     """The whole matrix in drawing order: one line per row ("wide"), or per cell with all that is known of it ("long");
     "auto" is long where cells have a null of their own."""
     values = np.asarray(result.values)
@@ -322,6 +324,11 @@ def table(result: Matrix, *, layout="auto", **_ignored) -> dict[str, np.ndarray]
     row_names = np.array(names_of(result.row_names, len(rows)), dtype=str)[rows]
     column_names = np.array(names_of(result.column_names, len(columns)), dtype=str)[columns]
     drawn = values[np.ix_(rows, columns)]
+    beyond = (
+        None
+        if show != "excess" or result.null is None
+        else drawn - np.asarray(result.null)[np.ix_(rows, columns)]
+    )
     if layout == "long" or (layout == "auto" and result.null is not None):
         found = {
             "row": np.repeat(row_names, len(columns)),
@@ -337,7 +344,10 @@ def table(result: Matrix, *, layout="auto", **_ignored) -> dict[str, np.ndarray]
         for name, known in {**beside, plain(result.few_means) or "too few samples": result.few}.items():
             if known is not None:
                 found[name] = np.asarray(known)[np.ix_(rows, columns)].ravel()
+        if beyond is not None:
+            found["drawn: value less null"] = beyond.ravel()
         return found
+    drawn = drawn if beyond is None else beyond
     heads = unique(["row", *column_names])
     return {"row": row_names, **{head: drawn[:, j] for j, head in enumerate(heads[1:])}}
 

@@ -24,7 +24,8 @@ from analysis.results import (
     TokenFilm,
     TokenMap,
 )
-from dashboard.figures.style import INCHES
+from dashboard.figures.sheet import SMALLEST, largest
+from dashboard.figures.style import FONTS, INCHES
 
 Check = tuple[Callable[[object], bool], str]
 MOST_DPI, MOST_PIXELS, MOST_ROWS = 1200, 5000, 100_000
@@ -52,9 +53,11 @@ _TEXT: Check = (lambda v: isinstance(v, str)), "text"
 _ANY: Check = (lambda _: True), "anything"
 _EVERY: dict[str, Check] = {
     "width": _one_of(*INCHES),
-    "dpi": _number(30, MOST_DPI),
+    "dpi": _or_none(_number(30, MOST_DPI)),
     "greyscale": _SWITCH,
     "title": _SWITCH,
+    "font_size": _or_none(_number(SMALLEST, max(map(largest, INCHES)))),
+    "font": _one_of(*FONTS),
     "part": _one_of("figure", "estimates"),
     "height": _or_none(_number(50, MOST_PIXELS)),
 }

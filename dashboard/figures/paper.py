@@ -6,47 +6,52 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from analysis.errors import ParameterError
-from dashboard.figures.style import DASHES, GREYS, INCHES, MARKS, OKABE_ITO, POINTS, RED_BLUE, VIRIDIS
+from dashboard.figures.sheet import Sheet
+from dashboard.figures.style import DASHES, FONTS, GREYS, MARKS, MORE_DASHES, OKABE_ITO, RED_BLUE, VIRIDIS
 from dashboard.figures.text import power_of_ten, shorten, wrapped
 
-TALLEST = 9.0  # inches on a page
 _PAPER = threading.RLock()  # Matplotlib's settings are global to the process
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a drawing on paper needs to know: the Matplotlib figure, its width preset and its colours."""
+    """What a drawing on paper needs to know: the Matplotlib figure, its sheet and its colours."""
 
     figure: object
-    width: str
+    sheet: Sheet
     greyscale: bool
     heading: object = None  # the title's text, where one is drawn
 
     @property
+    def width(self) -> str:
+        return self.sheet.width
+
+    @property
     def inches(self) -> float:
-        return INCHES[self.width]
+        return self.sheet.inches
 
     @property
     def scale(self) -> float:
         """Lines and marks grow with the text: 1 in print, 2 on a slide."""
-        return POINTS[self.width] / 7.5
+        return self.sheet.scale
 
     @property
     def characters(self) -> int:
         """About how many characters fit in one line of the page."""
-        return int(self.inches * 72 / (POINTS[self.width] * 0.56))
+        return self.sheet.characters
 
     def mark(self, i: int) -> tuple[str, str]:
         """(colour, Matplotlib marker) of the i-th category."""
-        if self.greyscale:
-            return GREYS[i % len(GREYS)], MARKS[i % len(MARKS)][1]
+        if self.greyscale:  # no two of the first 24 are alike
+            return GREYS[(i + i // 12) % len(GREYS)], MARKS[i % len(MARKS)][1]
         return OKABE_ITO[i % 8], MARKS[i // 8 % len(MARKS)][1]
 
     def line(self, i: int) -> tuple[str, object]:
         """(colour, dash) of the i-th line."""
         if self.greyscale:
-            return GREYS[i // 4 % 3], DASHES[i % 4][1]
+            if i < 12:
+                return GREYS[i // 4], DASHES[i % 4][1]
+            return GREYS[i % 12 // 3 % 3], MORE_DASHES[i % 3]
         return OKABE_ITO[i % 8], DASHES[i // 8 % 4][1]
 
     def colour_map(self, diverging: bool):
@@ -59,7 +64,7 @@ class Page:
 
 
 _ALWAYS = {
-    "font.family": ["DejaVu Sans"],
+    "font.monospace": ["DejaVu Sans Mono"],
     "text.parse_math": False,
     "text.usetex": False,
     "pdf.fonttype": 42,
@@ -83,11 +88,12 @@ _ALWAYS = {
 }
 
 
-def _settings(width: str) -> dict:
-    """Matplotlib settings of a width preset."""
-    size, scale = POINTS[width], POINTS[width] / 7.5
+def _settings(sheet: Sheet) -> dict:
+    """Matplotlib settings of a sheet."""
+    size, scale = sheet.points, sheet.scale
     return {
         **_ALWAYS,
+        "font.family": list(FONTS[sheet.font]),
         "font.size": size,
         "axes.titlesize": size,
         "axes.labelsize": size,
@@ -111,15 +117,13 @@ def _settings(width: str) -> dict:
 
 
 @contextmanager
-def paper_style(width: str = "single"):
+def paper_style(sheet: Sheet):
     """The printing settings, held by one thread at a time: real text, embedded TrueType, no math markup."""
     import matplotlib
 
-    if width not in INCHES:
-        raise ParameterError(f"width = {width!r}", "one of " + ", ".join(INCHES))
     with _PAPER, matplotlib.rc_context(), _quiet_about_glyphs():
         matplotlib.rcdefaults()  # a user's matplotlibrc must not change the bytes
-        matplotlib.rcParams.update(_settings(width))
+        matplotlib.rcParams.update(_settings(sheet))
         yield
 
 
@@ -133,26 +137,26 @@ def _quiet_about_glyphs():
         yield
 
 
-def new_page(width: str, height: float, title: str, notes=(), *, greyscale=False, show_title=False) -> Page:
+def new_page(sheet: Sheet, height: float, title: str, notes=(), *, greyscale=False, show_title=False) -> Page:
     """A Matplotlib page `height` inches high (at print scale) with title and notes reserved for."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(INCHES[width], height), layout="constrained")
+    figure = Figure(figsize=(sheet.inches, height), layout="constrained")
     FigureCanvasAgg(figure)
     heading = None
     if show_title and title:
-        lines = wrapped(title, int(INCHES[width] * 72 / (POINTS[width] * 0.62)), 2)
+        lines = wrapped(title, int(sheet.inches * 72 / (sheet.points * 0.62)), 2)
         heading = figure.suptitle("\n".join(lines), x=0.01, ha="left", fontweight="bold")
-    page = Page(figure, width, greyscale, heading)
+    page = Page(figure, sheet, greyscale, heading)
     pad = 0.03 * page.scale
     figure.get_layout_engine().set(w_pad=pad, h_pad=pad, wspace=0.04, hspace=0.04)
     small = [line for note in notes if note for line in wrapped(note, page.characters + 4, 3)]
     if small:
         text = figure.supxlabel("\n".join(small), x=0.01, ha="left", color="#555555")
-        text.set_fontsize(POINTS[width] - 0.5)
-        if width != "slide":
-            figure.set_figheight(min(height + 0.13 * len(small), TALLEST))
+        text.set_fontsize(sheet.points - 0.5)
+        if sheet.grows:
+            figure.set_figheight(min(height + 0.13 * sheet.scale * len(small), sheet.highest))
     return page
 
 
@@ -186,13 +190,14 @@ def legend_above(page: Page, axes=None, *, handles=None, labels=None, title=None
         loc="outside upper left",
         ncols=columns,
         title=title,
-        title_fontproperties={"size": POINTS[page.width], **bold},
+        title_fontproperties={"size": page.sheet.points, **bold},
         alignment="left",
         columnspacing=1.0,
         handletextpad=0.4,
     )
-    if page.width != "slide":
-        page.figure.set_figheight(min(page.figure.get_figheight() + 0.135 * lines, TALLEST))
+    if page.sheet.grows:
+        more = 0.135 * page.scale * lines
+        page.figure.set_figheight(min(page.figure.get_figheight() + more, page.sheet.highest))
 
 
 def paper_sentence(page: Page, sentence: str) -> None:

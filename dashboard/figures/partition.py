@@ -7,12 +7,13 @@ import numpy as np
 from analysis.results import Partition
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
+from dashboard.figures.sheet import Sheet
 from dashboard.figures.style import Theme, translucent
 from dashboard.figures.table import shown
 from dashboard.figures.text import markup, number, shorten
 
 ON_SCREEN = 40
-ON_PAPER = {"single": 20, "double": 30, "slide": 10}
+ON_PAPER = {"single": 20, "double": 30, "slide": 10, "poster": 20}
 STABLE = 0.75  # Hennig's rule of thumb
 SPLIT = 0.4  # of the width is for the sizes
 
@@ -45,8 +46,8 @@ def _left_out(result: Partition, limit: int) -> tuple[str, ...]:
     return tuple(said)
 
 
-def notes(result: Partition, *, width: str | None = None, **_ignored) -> tuple[str, ...]:
-    return _left_out(result, ON_PAPER.get(width, ON_SCREEN))
+def notes(result: Partition, *, sheet: Sheet | None = None, **_ignored) -> tuple[str, ...]:
+    return _left_out(result, ON_PAPER[sheet.width] if sheet else ON_SCREEN)
 
 
 def screen(result: Partition, theme: Theme, *, height=None, title=True):
@@ -124,9 +125,9 @@ def _screen_stability(figure, result: Partition, theme: Theme, at: np.ndarray) -
     figure.add_shape(type="line", xref="x2", yref="paper", x0=STABLE, x1=STABLE, y0=0, y1=1, line=dash)
 
 
-def paper_height(result: Partition, width: str, **_ignored) -> float:
+def paper_height(result: Partition, sheet: Sheet, **_ignored) -> float:
     """Inches that the lines need at print size."""
-    return (min(result.n_clusters, ON_PAPER[width]) * 0.16 + 0.55) * (2 if width == "slide" else 1)
+    return (min(result.n_clusters, ON_PAPER[sheet.width]) * 0.16 + 0.55) * sheet.scale
 
 
 def paper(result: Partition, page: Page, **_ignored) -> None:

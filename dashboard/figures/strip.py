@@ -11,6 +11,7 @@ import numpy as np
 from analysis.results import Estimate, Result
 from dashboard.figures.estimates import detail_words, null_words, value_words
 from dashboard.figures.paper import Page
+from dashboard.figures.sheet import Sheet
 from dashboard.figures.text import shorten, wrapped
 
 MOST_LINES = 12
@@ -47,10 +48,10 @@ def rest(result: Result) -> tuple[str, ...]:
     return (f"the first {MOST_LINES} of {n:,} estimates; the table has them all",) if n > MOST_LINES else ()
 
 
-def strip_height(result: Result, width: str) -> float:
+def strip_height(result: Result, sheet: Sheet) -> float:
     """Inches of the strip on paper."""
-    scale, line = (2 if width == "slide" else 1), 0.62 if width == "single" else 0.5
-    return (line * max(len(result.estimates[:MOST_LINES]), 1) + 0.12) * scale
+    line = 0.62 if sheet.width == "single" else 0.5
+    return (line * max(len(result.estimates[:MOST_LINES]), 1) + 0.12) * sheet.scale
 
 
 def strip_on_paper(result: Result, page: Page) -> None:

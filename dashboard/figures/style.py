@@ -57,9 +57,17 @@ BERLIN = (
     "#ca7b71",
     "#ffadad",
 )
+MORE_DASHES = (
+    (0, (9, 3)),
+    (0, (1, 4)),
+    (0, (5, 2, 1, 2, 1, 2)),
+)  # of lines in grey, when the others are used up
 MOST_CATEGORIES = 20
-INCHES = {"single": 3.5, "double": 7.2, "slide": 10.0}
-POINTS = {"single": 7.5, "double": 7.5, "slide": 15.0}  # text size as printed
+INCHES = {"single": 3.5, "double": 7.2, "slide": 10.0, "poster": 16.0}
+POINTS = {"single": 7.5, "double": 7.5, "slide": 15.0, "poster": 24.0}  # text size as printed
+HIGHEST = {"single": 9.0, "double": 9.0, "slide": 5.625, "poster": 24.0}  # inches; a slide is 16 : 9
+DPI = {"single": 300, "double": 300, "slide": 300, "poster": 150}  # of what is an image
+FONTS = {"sans": ("DejaVu Sans",), "serif": ("STIXGeneral", "DejaVu Serif")}  # the next writes what one lacks
 RASTER_ABOVE = 3_000
 
 

@@ -7,11 +7,14 @@ import numpy as np
 from analysis.results import Table
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
+from dashboard.figures.sheet import Sheet
 from dashboard.figures.style import Theme, translucent
 from dashboard.figures.text import markup, number, plain, shorten
 
 ROWS_ON_SCREEN = 200
-ROWS_ON_PAPER = {"single": 24, "double": 30, "slide": 10}
+ROWS_ON_PAPER = {"single": 24, "double": 30, "slide": 10, "poster": 24}
+CHARACTERS = {"single": 54, "double": 118, "slide": 74, "poster": 74}
+LINE = 0.155  # inches at print size
 
 
 def empty(result: Table) -> str:
@@ -96,10 +99,9 @@ def screen(result: Table, theme: Theme, *, rows=ROWS_ON_SCREEN, height=420, titl
     return figure
 
 
-def on_page(result: Table, width: str) -> tuple[list[str], list[list[str]], list[str], list[str]]:
-    """(heads, cell texts by column, sides, notes): the columns and rows that fit on paper at this width."""
-    limit = ROWS_ON_PAPER[width]
-    room = {"single": 54, "double": 118, "slide": 74}[width]
+def on_page(result: Table, sheet: Sheet) -> tuple[list[str], list[list[str]], list[str], list[str]]:
+    """(heads, cell texts by column, sides, notes): the columns and rows that fit on this sheet."""
+    limit, room = _most_rows(sheet), sheet.room(CHARACTERS[sheet.width])
     order = drawing_order(result)[:limit]
     heads, columns, sides, used = [], [], [], 0
     for name, values in result.columns.items():
@@ -118,15 +120,19 @@ def on_page(result: Table, width: str) -> tuple[list[str], list[list[str]], list
     return heads, columns, sides, said
 
 
-def paper_height(result: Table, width: str) -> float:
+def _most_rows(sheet: Sheet) -> int:
+    """That fit below the head."""
+    return max(1, min(ROWS_ON_PAPER[sheet.width], int((sheet.highest - 0.4) / (LINE * sheet.scale) - 1.6)))
+
+
+def paper_height(result: Table, sheet: Sheet) -> float:
     """Inches that the rows need at print size."""
-    scale = 2 if width == "slide" else 1
-    return (min(length(result), ROWS_ON_PAPER[width]) + 1.6) * 0.155 * scale + 0.1
+    return (min(length(result), _most_rows(sheet)) + 1.6) * LINE * sheet.scale + 0.1
 
 
 def paper(result: Table, page: Page, **_ignored) -> None:
     """Rules above, below the head and at the end, as booktabs sets them; numbers to the right."""
-    heads, columns, sides, _ = on_page(result, page.width)
+    heads, columns, sides, _ = on_page(result, page.sheet)
     axes = page.figure.add_subplot()
     axes.set_axis_off()
     lines = len(columns[0]) + 1

@@ -17,12 +17,15 @@ from dashboard.figures.plurals import counted
 MINUS = "−"
 _FORBIDDEN = {"Cc", "Cs", "Co", "Cn"}
 _DIRECTION = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they could turn a label around
+_JOINED = re.compile(r"([-`',?!<>])(?=[-`',<>])")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_UNSEEN = "\ufeff\u200b\u200c\u200d\u2060"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", MINUS: "$-$", "×": r"$\times$",
-    "≤": r"$\leq$", "≥": r"$\geq$", "±": r"$\pm$", "²": r"$^2$", "³": r"$^3$", "–": "--", "—": "---",
+    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"{\char34}", "[": "{[}", MINUS: "$-$", "×": r"$\times$",
+    "≤": r"$\leq$", "≥": r"$\geq$", "∞": r"$\infty$", "±": r"$\pm$", "²": r"$^2$", "³": r"$^3$", "–": "--", "—": "---",
     "…": r"\ldots{}", "→": r"$\rightarrow$", "·": r"$\cdot$", "≈": r"$\approx$", "α": r"$\alpha$",
     "β": r"$\beta$", "λ": r"$\lambda$", "μ": r"$\mu$", "σ": r"$\sigma$", "ρ": r"$\rho$",
 }  # fmt: skip
@@ -55,8 +58,11 @@ def markup(text, limit: int | None = None) -> str:
 
 
 def tex(text) -> str:
-    """Text for LaTeX with every special character escaped."""
-    return "".join(_TEX.get(c, c) for c in plain(text))
+    """Text for LaTeX with every special character escaped. A bracket or a star at the beginning of a line of a table
+    would be read as an option of the line break before it, and repeated marks as one (-- as a dash)."""
+    text = "".join(_TEX.get(c, c) for c in _JOINED.sub(r"\1\0", plain(text).replace("\0", "")))
+    text = text.replace("\0", "{}")
+    return "{*}" + text[1:] if text.startswith("*") else text
 
 
 def cell(text) -> str:
@@ -65,17 +71,8 @@ def cell(text) -> str:
     Text that is merely a number ("-1") is left alone, since a number cannot be a formula.
     """
     text = str(text).replace("\0", "")
-    if text.lstrip(" ").startswith(_FORMULA) and not _is_number(text):
-        return "'" + text
-    return text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return not text.startswith(("\t", "\r", "\n"))
+    begins = text.startswith(_FORMULA) or text.lstrip().lstrip(_UNSEEN).lstrip().startswith(_FORMULA)
+    return "'" + text if begins and not _NUMBER.fullmatch(text) else text
 
 
 def number(value, digits: int = 3, *, padded: bool = False) -> str:

@@ -23,11 +23,12 @@ from dashboard.figures.film_reading import (
 from dashboard.figures.film_words import MOST_WORDS
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_layout
+from dashboard.figures.sheet import Sheet
 from dashboard.figures.style import Theme
 from dashboard.figures.text import markup, plain, shorten
 
 HEAD, PANEL = 60, 172  # pixels
-PAPER_ROW = {"single": 4, "double": 7, "slide": 7}
+PAPER_ROW = {"single": 4, "double": 7, "slide": 7, "poster": 7}
 
 
 def empty(result: TokenFilm) -> str:
@@ -137,14 +138,14 @@ def shape(result: TokenFilm) -> float:
     return 0.5 if on_grid(result) else float(np.clip(0.25 + 0.05 * len(result.names), 0.3, 1.2))
 
 
-def paper_height(result: TokenFilm, width: str, **_ignored) -> float | None:
+def paper_height(result: TokenFilm, sheet: Sheet, **_ignored) -> float | None:
     """Inches for the panels of a film on a grid; None leaves it to `shape`."""
     if not on_grid(result):
         return None
-    inches = {"single": 3.5, "double": 7.2, "slide": 10.0}[width]
-    columns = min(PAPER_ROW[width], len(steps_shown(result)))
-    cell = inches / max(columns, 2) * min(result.grid[0] / max(result.grid[1], 1), 3)
-    return min((cell + (0.4 if width == "slide" else 0.22)) * -(-len(steps_shown(result)) // columns), 9.5)
+    columns = min(PAPER_ROW[sheet.width], len(steps_shown(result)))
+    cell = sheet.inches / max(columns, 2) * min(result.grid[0] / max(result.grid[1], 1), 3)
+    lines = -(-len(steps_shown(result)) // columns)
+    return min((cell + 0.22 * sheet.scale) * lines, sheet.highest + 0.5)
 
 
 def paper(result: TokenFilm, page: Page, *, show="tokens", opened="", boxes="") -> None:

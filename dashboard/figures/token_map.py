@@ -14,6 +14,7 @@ from dashboard.figures.cells import nothing
 from dashboard.figures.over_pictures import see_through, see_through_on_paper, spread, under
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
+from dashboard.figures.sheet import Sheet
 from dashboard.figures.style import Theme, steps
 from dashboard.figures.text import markup, number, plain, shorten
 from dashboard.figures.traces import colour_bar
@@ -23,9 +24,9 @@ MOST_NAMED = 64  # pictures that are not samples: many small ones
 MOST_PICTURED = 24  # named maps over pictures
 MOST_LINES = 60
 NO_VALUE = "#c9c9c9"  # on paper; on screen the theme's
-PAPER_COLUMNS = {"single": 4, "double": 6, "slide": 6}
-PAPER_PICTURED = {"single": 2, "double": 4, "slide": 4}
-PAPER_NAMED = {"single": 6, "double": 12, "slide": 10}
+PAPER_COLUMNS = {"single": 4, "double": 6, "slide": 6, "poster": 6}
+PAPER_PICTURED = {"single": 2, "double": 4, "slide": 4, "poster": 4}
+PAPER_NAMED = {"single": 6, "double": 12, "slide": 10, "poster": 10}
 
 
 def empty(result: TokenMap) -> str:
@@ -253,17 +254,16 @@ def shape(result: TokenMap) -> float:
     return 0.75
 
 
-def paper_height(result: TokenMap, width: str, **_ignored) -> float | None:
+def paper_height(result: TokenMap, sheet: Sheet, **_ignored) -> float | None:
     """Inches for the panels of a grid; None leaves it to `shape`."""
     if word_flow.fits(result):
-        return word_flow.paper_height(result, width)
+        return word_flow.paper_height(result, sheet)
     if not on_grid(result):
         return None
-    inches = {"single": 3.5, "double": 7.2, "slide": 10.0}[width]
     count = min(len(result.values), _most(result))
-    columns = min(_paper_columns(result)[width], count)
-    cell = 0.8 * inches / max(columns, 2) * result.grid[0] / max(result.grid[1], 1)
-    return (min(cell, inches) + 0.22 * (2 if width == "slide" else 1)) * -(-count // columns) + 0.2
+    columns = min(_paper_columns(result)[sheet.width], count)
+    cell = 0.8 * sheet.inches / max(columns, 2) * result.grid[0] / max(result.grid[1], 1)
+    return (min(cell, sheet.inches) + 0.22 * sheet.scale) * -(-count // columns) + 0.2
 
 
 def paper(result: TokenMap, page: Page, *, tokens=None) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from analysis.results import TokenMap
 from dashboard.figures.over_pictures import DENSEST, NEGATIVE, POSITIVE
 from dashboard.figures.screen import screen_figure
+from dashboard.figures.sheet import Sheet
 from dashboard.figures.style import Theme
 from dashboard.figures.text import markup, number, plain, shorten
 from dashboard.figures.traces import colour_bar
@@ -14,6 +15,7 @@ from dashboard.figures.traces import colour_bar
 MOST_TEXTS, MOST_WORDS, COLUMNS, LONGEST = 24, 400, 96, 24
 GAP = 0.4  # columns between words
 LINE = 24  # pixels of a line of text
+BESIDE_THE_SCALE, LETTER, SMALLEST = 0.78, 0.62, 3.0  # of the page's width; of the points; points
 
 
 def fits(result: TokenMap) -> bool:
@@ -31,14 +33,16 @@ def words_of(result: TokenMap, k: int) -> list[str]:
     return [shorten(plain(w) or "·", LONGEST) for w in shown]
 
 
-def laid_out(result: TokenMap) -> tuple[list[tuple[int, int, int, float, str]], list[tuple[int, str]], int]:
+def laid_out(
+    result: TokenMap, columns: float = COLUMNS
+) -> tuple[list[tuple[int, int, int, float, str]], list[tuple[int, str]], int]:
     """(map, token, line, first column, text) of every word, (line, name) of every map, and how many lines."""
     placed, names, line = [], [], 0
     for k in range(len(result.values)):
         names.append((line, str(result.names[k]) if result.names else f"sample {int(result.samples[k])}"))
         line, column = line + 1, 0.0
         for t, word in enumerate(words_of(result, k)[: min(MOST_WORDS, result.values.shape[1])]):
-            if column and column + len(word) > COLUMNS:
+            if column and column + len(word) > columns:
                 line, column = line + 1, 0.0
             placed.append((k, t, line, column, word))
             column += len(word) + GAP
@@ -96,21 +100,32 @@ def _shade(value: float, limits) -> tuple[str, float]:
     return (NEGATIVE if value < 0 else POSITIVE), float(DENSEST * share)
 
 
-def paper_height(result: TokenMap, width: str) -> float:
+def _setting(result: TokenMap, sheet: Sheet) -> tuple[float, float, float]:
+    """(points of the letters, columns of a line, inches of a line): as large as the sheet wishes, smaller where the
+    texts would not fit on it."""
+    points = sheet.points
+    while True:
+        columns = max(LONGEST / 2, BESIDE_THE_SCALE * sheet.inches * 72 / (LETTER * points) - LONGEST / 2)
+        line = 1.5 * points / 72
+        if points <= SMALLEST or line * laid_out(result, columns)[2] + 0.4 * sheet.scale <= sheet.highest:
+            return points, columns, line
+        points -= 0.5
+
+
+def paper_height(result: TokenMap, sheet: Sheet) -> float:
     """Inches."""
-    lines = laid_out(result)[2]
-    each = {"single": 0.085, "double": 0.15, "slide": 0.2}[width]
-    return 0.4 + each * lines
+    _, columns, line = _setting(result, sheet)
+    return 0.4 * sheet.scale + line * laid_out(result, columns)[2]
 
 
 def paper(axes, result: TokenMap, page, look: dict) -> None:
-    """Draw on axes; the letters are as large as the width allows."""
-    placed, names, lines = laid_out(result)
+    """Draw on axes."""
+    points, columns, _ = _setting(result, page.sheet)
+    placed, names, lines = laid_out(result, columns)
     limits = look["vmin"], look["vmax"], True
     axes.set_axis_off()
-    axes.set_xlim(-1, COLUMNS + LONGEST / 2)
+    axes.set_xlim(-1, columns + LONGEST / 2)
     axes.set_ylim(lines + 0.2, -0.8)
-    points = 0.78 * page.figure.get_figwidth() * 72 / (COLUMNS + LONGEST / 2) / 0.62
     values = np.asarray(result.values, np.float64)
     from matplotlib.patches import Rectangle
 
@@ -124,5 +139,5 @@ def paper(axes, result: TokenMap, page, look: dict) -> None:
                   parse_math=False)  # fmt: skip
     for line, name in names:
         axes.text(
-            0, line, shorten(name, 60), va="center", weight="bold", size=points * 1.15, parse_math=False
+            0, line, shorten(name, int(columns)), va="center", weight="bold", size=points, parse_math=False
         )
