@@ -19,7 +19,11 @@ from analysis.compute.games.interactions import dividends
 from analysis.errors import NotFound
 from analysis.features import rules
 from analysis.features.feature_set import FeatureSet
-from analysis.methods.attribution.concept_sensitivity import ConceptSensitivityParams, concept_sensitivity
+from analysis.methods.attribution.concept_sensitivity import (
+    ConceptSensitivityParams,
+    _without_classes,
+    concept_sensitivity,
+)
 from analysis.methods.attribution.counterfactual_dialogue import (
     CounterfactualDialogueParams,
     counterfactual_dialogue,
@@ -204,3 +208,9 @@ def test_mixed_differences_are_dividends_of_what_is_left_out(rng):
         np.testing.assert_allclose(values[0], known, atol=1e-12)
     whole = -sum(game[sum(2**i for i in s)] for n in (1, 2, 3) for s in combinations((0, 2, 4), n))
     assert found.lost[0, found.triples.tolist().index([0, 2, 4])] == pytest.approx(whole)
+
+
+def test_a_network_without_classes_says_what_stands_for_an_answer():
+    with_classes, encoder = (SimpleNamespace(what="the network", number=n) for n in ("", "embedding"))
+    assert _without_classes(with_classes) == ()
+    assert "coordinate of its embedding that is largest" in _without_classes(encoder)[0]

@@ -118,8 +118,18 @@ def concept_sensitivity(
     cells = slope_cells(along(found.directions, x, g), answers, kept)
     chance = along_random(x, g, params.draws, rng), along_groups(found, x, g, params.draws, rng)
     nulls = [slope_cells(c, answers, kept)[0] for c in chance]
+    notes = (*notes, *_without_classes(samples))
     progress(1.0, "done")
     return _matrix(tap, params, samples, found, kept, cells, nulls, rng, (*seen.notes, *notes, *found.notes))
+
+
+def _without_classes(samples) -> tuple[str, ...]:
+    if not samples.number:
+        return ()
+    return (
+        f"{samples.what} has no classes: what stands for an answer is the coordinate of its {samples.number} that is "
+        f"largest. For classes ask {PROBE} of a column.",
+    )
 
 
 def _concepts(made, params, rows, x, tokens: int, said, labels) -> Concepts:
