@@ -8,8 +8,8 @@
 
 Rows sum to 1 for all of them; with the mean taken off weights may be negative.
 
-Interval: Student's t over samples. Null: Gaussian queries and keys with the sample's means and covariances, of the same
-kernel: what its form does without this head's keys.
+Interval: Student's t over samples. Null: Gaussian queries and keys with the sample's joint mean and covariance, of the
+same kernel: what its form does without this head's keys.
 
 When it lies: the network was trained with softmax, and its queries and keys would be others under another kernel;
 softmax confuses queries, too, along directions in which all keys agree; text of few tokens has few pairs.
@@ -40,7 +40,7 @@ from analysis.tokens.attention.kernels import (
     subtractive,
 )
 from analysis.tokens.attention.measures import places
-from analysis.tokens.attention.memory import like
+from analysis.tokens.attention.memory import like_both
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
@@ -51,7 +51,7 @@ HELP = {
     CONFUSED: "Share of pairs of clearly different queries that read the same.",
     "confused, low": "95 % interval of it over samples.",
     "confused, high": "95 % interval of it over samples.",
-    "confused by chance": "Of Gaussian queries and keys of the same means and covariances.",
+    "confused by chance": "Of Gaussian queries and keys of the same joint mean and covariance.",
     LONGER: "How far the rows of q and of 2 q are apart (total variation); 0: not told apart.",
     NEAR: "Mass on the 3 x 3 patches, or three words, around the query.",
     "near, low": "95 % interval of it over samples.",
@@ -110,13 +110,13 @@ def _of_sample(reader, b: int, layer: int, head: int, rng) -> np.ndarray:
     q, k = (x[layer][b, head][there].astype(np.float64) for x in (reader.queries, reader.keys))
     causal = reader.layout.causal
     may = asked[:, None] >= np.arange(len(there)) if causal else np.ones((len(asked), len(there)), bool)
-    other_q, other_k = like(q, rng)[asked], like(k, rng)
+    other_q, other_k = like_both(q, k, rng, reader.mean_first)
     near, placed = near_tokens(reader, b, there)
     found = []
     for kernel in KERNELS.values():
         rows = kernel(q[asked], k, may)
         mass = (rows * near[asked]).sum(axis=1)[placed[asked]]
-        found.append((confused(q[asked], rows), confused(other_q, kernel(other_q, other_k, may)),
+        found.append((confused(q[asked], rows), confused(other_q[asked], kernel(other_q[asked], other_k, may)),
                       longer_apart(kernel, q[asked], k, may), float(mass.mean()) if len(mass) else 0.0))  # fmt: skip
     return np.array(found)
 
@@ -208,7 +208,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="kernel_confusion", family="tokens", title="Kernels that confuse queries", version=1,
+        id="kernel_confusion", family="tokens", title="Kernels that confuse queries", version=2,
         function=kernel_confusion,
         summary="Softmax and linear kernels on one head's queries and keys: what is confused, how local rows are.",
         params=KernelConfusionParams, result=Table, check=_check, cost=_cost, minimum_rows=2 * RUN,
