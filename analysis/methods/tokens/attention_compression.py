@@ -159,8 +159,8 @@ def _caveats(reader, names, value) -> list[str]:
             else "Blocks are runs of neighbouring tokens."]  # fmt: skip
     if reader.layout.causal and not np.isfinite(value[:, 0]).all():
         said.append("Small budgets have no blocks: entries along the diagonal of a text are held one by one.")
-    if KEYS in names and not np.isfinite(value[list(names).index(KEYS), 0]):
-        said.append("Where a budget has not one number for each row there are no largest keys.")
+    if KEYS in names:
+        said.append("Where a budget has not one key for each row, those without read all alike.")
     if reader.layout.causal:
         said.append("Low rank pays for both halves of the square, of a text only one is read.")
     return said

@@ -128,7 +128,8 @@ def _estimates(samples: list[Laid], head: int | None, off: float, d: int) -> tup
     area = 1.0 if found.kind == NEAR else t / keys
     return (
         Estimate("distance read from", float(each.mean()), **ends, null=float(even.mean()), n=len(each), d=d,
-                 unit="cells", null_method="all that may be read, alike", estimator="mean over tokens and samples of Σ A d"),
+                 unit="cells", null_method="all that may be read, alike",
+                 estimator="mean over tokens and samples of Σ A d"),
         Estimate("cells that a key covers", area, null=1.0, estimator="tokens over keys", **counted),
         Estimate("cells that a token may read", float(found.reached.sum(axis=1).mean()), null=float(t),
                  estimator="mean over tokens", **counted),

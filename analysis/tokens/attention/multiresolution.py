@@ -122,23 +122,16 @@ def attention_of(scores: np.ndarray) -> np.ndarray:
 
 
 def keys_kept(entries: np.ndarray, budget: int) -> np.ndarray:
-    """(m,) how many of its `entries` (m,) each row keeps so that all keep `budget` together, in proportion and at
-    least one each; what whole numbers leave over goes to rows that are owed most, the first among equals."""
-    keep = np.maximum(np.floor(budget * entries / entries.sum() + 1e-9), 1).astype(int)
-    while keep.sum() != budget:
-        owed = budget * entries / entries.sum() - keep
-        if keep.sum() > budget:
-            at = int(np.where(keep > 1, owed, np.inf).argmin())
-            if keep[at] == 1:
-                break
-            keep[at] -= 1
-        else:
-            keep[int(np.where(keep < entries, owed, -np.inf).argmax())] += 1
+    """(m,) how many of its `entries` (m,) each row keeps so that all keep `budget` together, in proportion; what whole
+    numbers leave over goes to rows that are owed most, the first among equals."""
+    fair = budget * entries / entries.sum()
+    keep = np.floor(fair + 1e-9).astype(int)
+    keep[np.argsort(keep - fair, kind="stable")[: budget - keep.sum()]] += 1
     return keep
 
 
 def largest_kept(a: np.ndarray, may: np.ndarray, budget: int) -> np.ndarray:
-    """The largest weights of each row, `budget` of them in all and at least one of a row, made whole."""
+    """The largest weights of each row, `budget` of them in all, made whole; rows that have none read all alike."""
     keep = keys_kept(may.sum(axis=1), budget)
     rank = np.argsort(np.argsort(-a, axis=1, kind="stable"), axis=1)
     return whole(a * (rank < keep[:, None]), may)
@@ -164,8 +157,7 @@ def missed_mass(coarse: np.ndarray, scores: np.ndarray, may: np.ndarray) -> floa
 
 def compared(q: np.ndarray, k: np.ndarray, causal: bool, shares: np.ndarray) -> np.ndarray:
     """(shares, 4) errors of blocks, of the largest entries and of low rank, and the mass that blocks miss, of scaled q
-    and k (m, e); NaN where the diagonal alone takes more blocks, and of the largest entries where a budget
-    has not one for each row."""
+    and k (m, e); NaN where the diagonal alone takes more blocks."""
     m, scores = len(q), q @ k.T
     may = np.tri(m, dtype=bool) if causal else np.ones((m, m), bool)
     a = attention_of(np.where(may, scores, -np.inf))
@@ -176,7 +168,7 @@ def compared(q: np.ndarray, k: np.ndarray, causal: bool, shares: np.ndarray) -> 
             found.append((np.nan,) * 4)
             continue
         coarse = blocks.refine(budget).scores()
-        found.append((error(attention_of(coarse), a), error(largest_kept(a, may, budget), a) if budget >= m else np.nan,
+        found.append((error(attention_of(coarse), a), error(largest_kept(a, may, budget), a),
                       error(low_rank(svd, may, budget), a), missed_mass(coarse, scores, may)))  # fmt: skip
     return np.array(found)
 
