@@ -113,10 +113,11 @@ def test_the_other_ways_are_what_they_say():
     q, k = RNG(1).standard_normal((2, 12, 3))
     may = np.tri(12, dtype=bool)
     a = multiresolution.attention_of(np.where(may, q @ k.T, -np.inf))
-    kept = multiresolution.largest_kept(a, may, 0.5)
-    for i, row in enumerate(kept):
-        keep = np.argsort(-a[i])[: max(int(np.ceil((i + 1) / 2)), 1)]
-        assert set(np.flatnonzero(row)) == set(keep)
+    kept, many = multiresolution.largest_kept(a, may, 39), multiresolution.keys_kept(may.sum(axis=1), 39)
+    assert many.sum() == 39
+    assert np.abs(many - np.arange(1, 13) / 2).max() <= 1
+    for row, own, count in zip(kept, a, many, strict=True):
+        assert set(np.flatnonzero(row)) == set(np.argsort(-own)[:count])
     np.testing.assert_allclose(kept.sum(axis=1), 1)
     svd = np.linalg.svd(a)
     np.testing.assert_allclose(multiresolution.low_rank(svd, may, 2 * 12 * 12), a, atol=1e-12)

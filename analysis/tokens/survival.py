@@ -121,11 +121,11 @@ def worst_line(where: Survival) -> tuple[int, dict]:
     at = int(np.abs(where.z).argmax())
     has = where.there[:, at] > 0
     if not has.any():
-        return at, {"value": 0.0, **share_interval(np.zeros(1), where.bound), "null": 0.0, "n": 1}
+        return at, {"value": 0.0, **share_interval(np.zeros(1), len(where.names)), "null": 0.0, "n": 1}
     there = where.there[has, at]
     rate, usual = where.kept[has, at] / there, where.expected[has, at] / there
     half = where.bound * float(np.sqrt((where.variance[has, at] / there**2).sum())) / len(rate)
-    middle, ends = float(usual.mean()), share_interval(rate, where.bound)
+    middle, ends = float(usual.mean()), share_interval(rate, len(where.names))
     return at, ends | {
         "value": float(rate.mean()), "null": middle, "null_low": max(middle - half, 0.0),
         "null_high": min(middle + half, 1.0), "null_method": "as many tokens kept at random, the line that strays most",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
+from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import wilson
 
 GROUPS = 10
@@ -35,22 +36,54 @@ def jackknife_half(without: np.ndarray) -> np.ndarray | None:
     return stdtrit(len(without) - 1, 0.975) * jackknife_error(without)
 
 
-def mean_interval(values: np.ndarray, least: float = -np.inf, most: float = np.inf) -> dict:
+def mean_interval(
+    values: np.ndarray, least: float = -np.inf, most: float = np.inf, chosen_of: int = 1
+) -> dict:
     """95 % interval of the mean of `values` (n,), one for each independent sample, as an `Estimate` takes it: Student's
-    t, held inside [least, most]; nothing for a single value."""
+    t, held inside [least, most]; nothing for a single value. `chosen_of`: how many means it was chosen from after
+    looking (the largest of so many); then as wide as holds for all of them together (Bonferroni)."""
     n = len(values)
     if n < 2:
         return {}
-    mean, half = float(values.mean()), stdtrit(n - 1, 0.975) * float(values.std(ddof=1)) / np.sqrt(n)
+    mean, half = (
+        float(values.mean()),
+        stdtrit(n - 1, 1 - 0.025 / chosen_of) * float(values.std(ddof=1)) / np.sqrt(n),
+    )
     low, high = max(mean - half, least), min(mean + half, most)
-    return {"low": float(low), "high": float(high), "interval": "Student's t over samples"}
+    said = "Student's t over samples" + (f", for all {chosen_of} together" if chosen_of > 1 else "")
+    return {"low": float(low), "high": float(high), "interval": said}
 
 
-def share_interval(values: np.ndarray, z: float = 1.959964) -> dict:
+def larger(values: np.ndarray, others: np.ndarray, rate: float = 0.05) -> np.ndarray:
+    """(k,) bool: which of k means of `values` (n, k) are above those of `others` of the same samples; paired Student's
+    t, one-sided, at this rate of false discoveries."""
+    n, apart = len(values), values - others
+    if n < 2:
+        return np.zeros(values.shape[1], bool)
+    mean, error = apart.mean(axis=0), apart.std(axis=0, ddof=1) / np.sqrt(n)
+    size = 1e-9 * (np.abs(values).mean(axis=0) + np.abs(others).mean(axis=0))  # what rounding leaves
+    t = np.where(error > size, mean / np.where(error > 0, error, 1), np.where(mean > size, np.inf, -np.inf))
+    return benjamini_hochberg(stdtr(n - 1, -t)) <= rate
+
+
+def share_interval(values: np.ndarray, chosen_of: int = 1) -> dict:
     """The same for shares `values` (n,) in [0, 1]: Wilson's, with as many draws as the values vary like; none of it is
     lost where all are 0 or all are 1. `z` standard errors to either side: more for one of several."""
     n, mean = len(values), float(values.mean())
     spread = float(values.var(ddof=1)) / n if n > 1 else 0.0
     draws = min(n, mean * (1 - mean) / spread) if spread > 0 else n
-    low, high = wilson(mean * draws, draws, z)
-    return {"low": min(low, mean), "high": max(high, mean), "interval": "Wilson, samples as draws"}
+    low, high = wilson(mean * draws, draws, float(ndtri(1 - 0.025 / chosen_of)))
+    said = "Wilson, samples as draws" + (f", for all {chosen_of} together" if chosen_of > 1 else "")
+    return {"low": min(low, mean), "high": max(high, mean), "interval": said}
+
+
+def chosen_share(values: np.ndarray, chosen: int) -> dict:
+    """`share_interval` of the row of values (k, n) that was chosen among them after looking."""
+    return share_interval(values[chosen], len(values))
+
+
+def percentile_tails(n: int) -> np.ndarray:
+    """(2,) which quantiles of a statistic of n samples drawn anew are a 95 % interval as wide as Student's t would be
+    (Hesterberg 2015): the plain 2.5 and 97.5 % are too narrow for few samples. Of skewed values it still is."""
+    low = ndtr(-np.sqrt(n / (n - 1)) * stdtrit(n - 1, 0.975))
+    return np.array([low, 1 - low])

@@ -6,7 +6,7 @@ its mean query and key; the heaviest, area times exp(q̄ · k̄), is cut in four
 
 Told: the error |Â - A| / |A| with rows made whole, and the mass that blocks miss, exp(mean) <= mean(exp).
 
-Interval: Student's t over samples. Null: Gaussian queries and keys with the sample's mean and covariance.
+Interval: Student's t over samples. Null: Gaussian queries and keys with the sample's joint mean and covariance.
 
 When it lies: blocks are runs of neighbours in the order of tokens (of a picture, rows of patches, so that what lies
 below a patch is far away); a sink is a column, which squares hold badly; one sample is an anecdote. At most 192
@@ -31,7 +31,7 @@ from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.drawn import asker_name, drawn
 from analysis.tokens.attention.heads import HeadReader, asked_head, heads_of
-from analysis.tokens.attention.memory import like
+from analysis.tokens.attention.memory import like_both
 from analysis.tokens.attention.multiresolution import (
     Blocks,
     attention_of,
@@ -44,7 +44,7 @@ from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
 OPENING = 4.0
-NULL = "Gaussian queries and keys of the same mean and covariance"
+NULL = "Gaussian queries and keys of the same joint mean and covariance"
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,9 @@ def attention_blocks(
         progress(0.4 + 0.6 * b / reader.n, "cutting blocks")
         q, k = scaled(reader, layer, head, b)
         blocks, scores = cut(q, k, reader.layout.causal, params.share)
-        told[b], chance[b] = errors(blocks, scores), errors(*cut(like(q, rng), like(k, rng), reader.layout.causal,
-                                                                 params.share))  # fmt: skip
+        free = like_both(q, k, rng, reader.mean_first)
+        told[b] = errors(blocks, scores)
+        chance[b] = errors(*cut(*free, reader.layout.causal, params.share))
         if b == at:
             shown = blocks, scores
     progress(1.0, "done")
@@ -174,7 +175,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="attention_blocks", family="tokens", title="Blocks over one head", version=1, function=attention_blocks,
+        id="attention_blocks", family="tokens", title="Blocks over one head", version=2, function=attention_blocks,
         summary="The attention of a head in a sample, with the blocks of an adaptive approximation drawn around it.",
         params=AttentionBlocksParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of the other samples; one rotation of all queries and keys",

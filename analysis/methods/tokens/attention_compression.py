@@ -1,6 +1,6 @@
 """Could this head be held in fewer numbers: blocks of many sizes, few keys of each query, or few dimensions?
 
-At equal budgets, shares of all entries that may be read, the relative error |Â - A| / |A| of
+At budgets that none goes beyond, shares of all entries that may be read, the relative error |Â - A| / |A| of
 
     blocks          the adaptive multi-resolution approximation: a block has the score q̄ · k̄ of its mean query and key,
                     which is the mean of its scores exactly; the heaviest is cut in four until the budget is spent
@@ -10,8 +10,8 @@ At equal budgets, shares of all entries that may be read, the relative error |Â
 all with rows that sum to 1. Beside it the mass that blocks miss: exp(mean) <= mean(exp), so that pooled attention gives
 less than there is. Or blocks alone, one line for each head of the layer. At the full budget blocks are exact.
 
-Interval: Student's t over samples. Null: Gaussian queries and keys with the sample's means and covariances, which keep
-the spread and lose the order of tokens that blocks live on.
+Interval: Student's t over samples. Null: Gaussian queries and keys with the sample's joint mean and covariance (a token
+stays as like itself as it is), which keep the spread and lose the order of tokens that blocks live on.
 
 When it lies: largest keys and low rank are chosen knowing the attention, blocks are not; blocks are runs of neighbours
 in the order of tokens (of a picture, rows of patches); numbers are counted, and neither time nor the indices that
@@ -35,7 +35,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.heads import HeadReader, asked_head, heads_of
-from analysis.tokens.attention.memory import like
+from analysis.tokens.attention.memory import like_both
 from analysis.tokens.attention.multiresolution import Blocks, compared, missed_mass, said_of, scaled
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
@@ -43,7 +43,7 @@ from analysis.tokens.tap_dump import RUN
 OPENING, SHARES, TOLD = 4.0, np.array([0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0]), 2
 BLOCKS, KEYS, RANK, MISSED = "blocks", "largest keys", "low rank", "mass that blocks miss"
 WAYS, HEADS = "three ways, one head", "blocks, all heads of the layer"
-NULL = "Gaussian queries and keys of the same means and covariances"
+NULL = "Gaussian queries and keys of the same joint mean and covariance"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def attention_compression(
             progress(0.4 + 0.6 * (i * reader.n + b) / (len(heads) * reader.n), "cutting blocks")
             q, k = scaled(reader, layer, h, b)
             found[i, b] = compared(q, k, causal, SHARES)
-            null[i, b] = compared(like(q, rng), like(k, rng), causal, SHARES)
+            null[i, b] = compared(*like_both(q, k, rng, reader.mean_first), causal, SHARES)
     progress(1.0, "done")
     if params.compare == HEADS:
         names = [f"head {h + 1}" for h in heads]
@@ -135,9 +135,14 @@ def _reading(names, value, chance) -> str:
     start = f"At {SHARES[at]:.0%} of the numbers "
     if MISSED not in names:
         best, worst = int(value[:, at].argmin()), int(value[:, at].argmax())
+        if len(names) == 1:
+            return (
+                f"{start}blocks give its only head with an error of {value[0, at]:.2f} (Gaussian queries and keys: "
+                f"{chance[0, at]:.2f})."
+            )
         return (
             f"{start}blocks give {names[best]} with an error of {value[best, at]:.2f} and {names[worst]} with "
-            f"{value[worst, at]:.2f} (Gaussian queries and keys: {chance[:, at].mean():.2f} on average)."
+            f"{value[worst, at]:.2f} (Gaussian queries and keys: {chance[best, at]:.2f} and {chance[worst, at]:.2f})."
         )
     said = ", ".join(
         f"{n} {v:.2f} ({c:.2f})" for n, v, c in zip(names[:3], value[:3, at], chance[:3, at], strict=True)
@@ -154,6 +159,10 @@ def _caveats(reader, names, value) -> list[str]:
             else "Blocks are runs of neighbouring tokens."]  # fmt: skip
     if reader.layout.causal and not np.isfinite(value[:, 0]).all():
         said.append("Small budgets have no blocks: entries along the diagonal of a text are held one by one.")
+    if KEYS in names:
+        said.append("Where a budget has not one key for each row, those without read all alike.")
+    if reader.layout.causal:
+        said.append("Low rank pays for both halves of the square, of a text only one is read.")
     return said
 
 
@@ -163,7 +172,8 @@ def _estimates(reader, names, found, chance) -> tuple[Estimate, ...]:
         each = found[i, :, at][np.isfinite(found[i, :, at])]
         said.append(
             Estimate(f"{name if name == MISSED else f'error of {name}'} at {SHARES[at]:.0%}", float(each.mean()),
-                     **mean_interval(each, 0.0), null=float(chance[i, at]), null_method=NULL, n=len(each),
+                     **(mean_interval(each, 0.0) or {"interval": "none: one sample"}), null=float(chance[i, at]),
+                     null_method=NULL, n=len(each),
                      d=reader.queries[0].shape[3], estimator="mean over samples")
         )  # fmt: skip
     return tuple(said)
@@ -205,7 +215,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="attention_compression", family="tokens", title="Attention from fewer numbers", version=1,
+        id="attention_compression", family="tokens", title="Attention from fewer numbers", version=2,
         function=attention_compression,
         summary="Errors of blocks of many sizes, of the largest keys and of low rank at the same budget, for a head.",
         params=AttentionCompressionParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,

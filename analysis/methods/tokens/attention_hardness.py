@@ -14,7 +14,7 @@ quarter of n will do. The theorem: as n grows, attention is nearly linear where 
 picture as maps from coarse to fine, `maps` gives the share of attention that each map takes: the last one of side n
 alone costs n⁴.
 
-Interval: Student's t over samples. Null: Gaussian queries and keys with the sample's means and covariances.
+Interval: Student's t over samples. Null: Gaussian queries and keys with the sample's joint mean and covariance.
 
 When it lies: a theorem about growing n is guidance, and no verdict on one head of finite n; a polynomial may be worse
 than another map of features; the largest score is one entry, often of a sink; low rank of exp(scores) is not yet a way
@@ -35,30 +35,30 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import mean_interval, share_interval
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import ParameterError
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.hardness import MOST_DEGREE, cost_of_maps, hardness
 from analysis.tokens.attention.heads import HeadReader, heads_of
-from analysis.tokens.attention.memory import like
+from analysis.tokens.attention.memory import like_both
 from analysis.tokens.attention.multiresolution import said_of, scaled
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
 OPENING, LOW = 4.0, 0.25  # seconds; of the tokens: a low rank
-NULL = "Gaussian queries and keys of the same means and covariances"
+NULL = "Gaussian queries and keys of the same joint mean and covariance"
 HELP = {
     "head": "Layer and head, from 1.",
     "largest score": "Largest |q · k| / √width over pairs, the mean key taken off; mean over samples.",
     "largest score, low": "95 % interval of it over samples.",
     "largest score, high": "95 % interval of it over samples.",
-    "of Gaussian": "The same of Gaussian queries and keys of the same means and covariances.",
+    "of Gaussian": "The same of Gaussian queries and keys of the same joint mean and covariance.",
     "over √log n": "Largest score divided by √log n; theory has fast ways for those that stay well below 1.",
     "rank of exp": "Singular values of exp(scores), rows divided by their largest, above 1 % of the largest.",
     "rank of Gaussian": "The same of Gaussian queries and keys.",
     "degree": f"Least degree of a polynomial that is within the error; {MOST_DEGREE + 1}: none up to {MOST_DEGREE}.",
-    "features": "Features of queries and keys that this polynomial takes.",
+    "features": "Features of queries and keys that it takes; none where a sample has no such polynomial.",
     "cheap": "By polynomials: fewer features than tokens. By low rank: at most a quarter of the tokens.",
 }
 
@@ -102,7 +102,8 @@ def attention_hardness(
             progress(0.4 + 0.6 * len(found) / (reader.layers * reader.heads), "measuring heads")
             pairs = [scaled(reader, layer, head, b) for b in range(reader.n)]
             own = [hardness(q, k, causal, params.error) for q, k in pairs]
-            free = [hardness(like(q, rng), like(k, rng), causal, params.error) for q, k in pairs]
+            drawn = [like_both(q, k, rng, reader.mean_first) for q, k in pairs]
+            free = [hardness(q, k, causal, params.error) for q, k in drawn]
             found.append((f"{layer + 1}.{head + 1}", own, free))
     progress(1.0, "done")
     return _table(reader, found, params.error, sides)
@@ -123,21 +124,18 @@ def _table(reader: HeadReader, found, limit: float, sides) -> Table:
         np.array([[[getattr(h, name) for h in which] for which in both[1:]] for both in found], np.float64)
         for name in ("bound", "rank", "degree")
     )  # (heads, own or free, samples)
-    features = np.array([float(np.median([h.features for h in own])) for _, own, _ in found])
-    few = np.array([max(h.degree for h in own) <= MOST_DEGREE for _, own, _ in found])
-    polynomials = few & (features < n.mean())
-    low_rank = rank[:, 0].mean(axis=1) <= LOW * n.mean()
-    cheap = np.where(
-        polynomials, np.where(low_rank, "by both", "by polynomials"), np.where(low_rank, "by low rank", "")
-    )
+    (features, cheap), (_, free) = (_cheap([both[i] for both in found], n.mean()) for i in (1, 2))
     ends = [mean_interval(b, 0.0) for b in bound[:, 0]]
     below = (bound / over).mean(axis=2) < 1
     return Table(
         title=f"What stands against fast attention, of {reader.what}",
         reading=f"At {n.mean():.0f} tokens √log n is {over.mean():.2f}; {int(below[:, 0].sum())} of {len(found)} heads "
         f"stay below it ({int(below[:, 1].sum())} of Gaussian ones). exp(scores) has a rank of {rank[:, 0].mean():.0f} "
-        f"on average (Gaussian {rank[:, 1].mean():.0f}); {int((cheap != '').sum())} could be had cheaply.",
+        f"on average (Gaussian {rank[:, 1].mean():.0f}); "
+        f"{int((cheap != '').sum())} are marked as cheap (Gaussian {int((free != '').sum())}).",
         caveats=(*said_of(reader), "√log n is about growing n and holds no constants: guidance, no verdict on a head.",
+                 *(["Pairs that a text does not read are counted in largest score and rank."]
+                   if reader.layout.causal else []),
                  *_maps_said(sides)),
         estimates=_estimates(reader, bound, rank / n, over),
         columns={
@@ -149,6 +147,16 @@ def _table(reader: HeadReader, found, limit: float, sides) -> Table:
             "largest score, high": np.array([e["high"] for e in ends]),
         }, index="head", help=HELP,
     )  # fmt: skip
+
+
+def _cheap(heads, n: float) -> tuple[np.ndarray, np.ndarray]:
+    """(features that polynomials take, NaN where none will do; how it is cheap) of heads, samples of each."""
+    few = np.array([max(h.degree for h in head) <= MOST_DEGREE for head in heads])
+    features = np.where(few, [float(np.median([h.features for h in head])) for head in heads], np.nan)
+    by_rank = np.array([np.mean([h.rank for h in head]) <= LOW * n for head in heads])
+    by_powers = few & (features < n)
+    return features, np.where(by_powers, np.where(by_rank, "by both", "by polynomials"),
+                              np.where(by_rank, "by low rank", ""))  # fmt: skip
 
 
 def _maps_said(sides) -> list[str]:
@@ -175,7 +183,7 @@ def _estimates(reader, bound, rank, over) -> tuple[Estimate, ...]:
                      null=float(x[:, 1].mean()), n=n, estimator="mean over samples and heads", **facts)
             for name, x in each.items()
         ),
-        Estimate("heads below √log n", float(below[:, 0].mean()), **share_interval(below[:, 0]),
+        Estimate("heads below √log n", float(below[:, 0].mean()), interval="none: these are all heads",
                  null=float(below[:, 1].mean()), n=heads, estimator="share of heads", **facts),
     )  # fmt: skip
 
@@ -213,7 +221,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="attention_hardness", family="tokens", title="Which heads could be computed cheaply?", version=1,
+        id="attention_hardness", family="tokens", title="Which heads could be computed cheaply?", version=2,
         function=attention_hardness,
         summary="Head by head: the largest score beside √log n, the rank of exp(scores), the degree of a polynomial.",
         params=AttentionHardnessParams, result=Table, check=_check, cost=_cost, minimum_rows=2 * RUN,

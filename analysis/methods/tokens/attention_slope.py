@@ -9,9 +9,9 @@ and the least-squares slope of log mass on log m. About 1: every query has a few
 is what fast products with kernel matrices assume (total mass linear in m). 2: all keys are alike, the worst case; read
 only backwards it comes out a little below 2, which is told.
 
-Interval of a head: Student's t over samples. Null: Gaussian queries and keys with the sample's means and covariances:
-below it, attention is sparser than its spread alone makes it. Heads count where the two differ (paired t over samples,
-Benjamini-Hochberg over heads).
+Interval of a head: Student's t over samples. Null: Gaussian queries and keys with the sample's joint mean and
+covariance: below it, attention is sparser than its spread alone makes it. Heads count where the two differ (paired t
+over samples, Benjamini-Hochberg over heads).
 
 When it lies: a slope over contexts of tens or hundreds of tokens says little about thousands; a single sink that all
 queries read makes mass linear and is no sparsity that a hash would find; parts of a picture are random, not smaller
@@ -33,13 +33,14 @@ from scipy.special import stdtrit
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import mean_interval, share_interval
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.methods.tokens.attention_atlas import beyond
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.heads import HeadReader, heads_of, planted
 from analysis.tokens.attention.position_null import Measured, even_rows
 from analysis.tokens.attention.sparsity import (
+    NOT_DRAWN,
     gaussian,
     kernel_mass,
     over_contexts,
@@ -53,7 +54,7 @@ from analysis.tokens.tap_dump import RUN
 
 OPENING = 4.0
 SOFTMAX, DISTANCE = "row mass of the softmax", "distance kernel"
-NULL = "Gaussian queries and keys of the same means and covariances"
+NULL = "Gaussian queries and keys of the same joint mean and covariance"
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ def _matrix(reader: HeadReader, found: Measured, mass: str) -> Matrix:
         f"{int((more & (value < null)).sum())} sparser than Gaussian queries and keys of the same spread.",
         caveats=(*reader.notes, f"Contexts of {sizes_of(reader.layout).min()} to {reader.layout.present.sum(1).max()} "
                  "tokens: what longer ones do is not known.",
+                 *([NOT_DRAWN] if reader.weights is not None and mass == SOFTMAX else []),
                  "A sink that all queries read makes a slope of 1, too; see which keys are read."),
         estimates=_estimates(reader, found, more),
         values=value, null=null, low=value - half, high=value + half, significant=more,
@@ -151,7 +153,7 @@ def _estimates(reader, found: Measured, more: np.ndarray) -> tuple[Estimate, ...
                  estimator="mean over samples of least squares on logarithms", **facts),
         Estimate("apart from Gaussian queries and keys", float(apart.mean()), **mean_interval(apart), null=0.0,
                  estimator="paired mean over samples", **facts),
-        Estimate("heads unlike Gaussian ones", float(shared.mean()), **share_interval(shared), null=0.0,
+        Estimate("heads unlike Gaussian ones", float(shared.mean()), interval="none: these are all heads", null=0.0,
                  null_method=f"{NULL}, at 5 % false discoveries", n=shared.size, d=facts["d"],
                  estimator="share of heads, Benjamini-Hochberg"),
     )  # fmt: skip
@@ -191,7 +193,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="attention_slope", family="tokens", title="Is attention sparse as the context grows?", version=1,
+        id="attention_slope", family="tokens", title="Is attention sparse as the context grows?", version=2,
         function=attention_slope,
         summary="Layers by heads: how the mass of attention grows with the context, 1 for a few keys, 2 for all alike.",
         params=AttentionSlopeParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -11,13 +11,14 @@ One tap: the network's own pairs of attentions, found by their shapes; or else i
 Two taps: weights that were recorded of either attention (rows with a sum of 1 for each head), or rows of either axis.
 
 Told: how many cells are read (exp of the entropy) after one hop and after two, over tokens; numbers that are kept
-instead of (H W)²; row sums. Interval: Student's t over tokens, which are not independent. Null: reading all alike.
+instead of (H W)²; row sums. Interval: Student's t over samples, the one
+that is drawn and at most seven others; tokens of one are no independent draws. Null: reading all alike.
 
 When it lies: between the hops there are values, shortcuts and norms, so that C says what could be carried, not what is;
 heads are averaged before they are multiplied; pairs are told by their sizes: windows as many as they have tokens look
 the same.
 
-Cost: one pass of the sample; O(H W (H + W)), and (H W)² for what is told.
+Cost: one pass of each of eight samples; O(H W (H + W)), and (H W)² for what is told.
 
 References: J. Ho et al. (2019), "Axial attention in multidimensional transformers"; "LESS ViT".
 """
@@ -34,7 +35,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotFound
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.mixers.axes import Factored, reach
+from analysis.tokens.mixers.axes import ALL, Factored, reach
 from analysis.tokens.mixers.axis_reading import Axes, axes_of
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
@@ -95,7 +96,7 @@ def axis_attention(
     if i >= h or j >= w:
         raise NotFound(f"line {i}, place {j}", f"lines 0 to {h - 1}, places 0 to {w - 1}")
     progress(0.9, "two hops")
-    told = _estimates(found.factored, rng, taps[0].shape[1])
+    told = _estimates(found.all, rng, taps[0].shape[1])
     progress(1.0, "done")
     return _map(found, i, j, params, told)
 
@@ -116,6 +117,9 @@ def _map(found: Axes, i: int, j: int, params, told) -> TokenMap:
     picture = found.picture if apart and found.inside else None
     if own.lost > 0:
         notes.append(f"{own.lost:.1%} of the second attention goes to tokens off the grid (class token).")
+    cells = h * w
+    if cells > ALL:
+        notes.append(f"Means are over a random {ALL:,} of {cells:,} tokens.")
     return TokenMap(
         title=f"What line {i}, {found.names[j] if found.unit == 'nm' else f'place {j}'} reads: {own.name}",
         samples=np.full(len(values), params.sample), values=h * w * values, value_name="times an even share",
@@ -125,29 +129,33 @@ def _map(found: Axes, i: int, j: int, params, told) -> TokenMap:
     )  # fmt: skip
 
 
-def _estimates(own: Factored, rng, d: int) -> tuple[Estimate, ...]:
+def _estimates(samples: tuple[Factored, ...], rng, d: int) -> tuple[Estimate, ...]:
+    own, n = samples[0], len(samples)
     (h, w), cells = own.grid, own.some(rng)
-    made, n = {"d": d, "estimator": "exp of the entropy, mean over tokens", "unit": "cells"}, len(cells)
-    ways = ((FIRST, own.along_first, w), (SECOND, own.along_second, h), (BOTH, own.composed, h * w))
-    out, sums = [], []
+    made = {"d": d, "estimator": "exp of the entropy, mean over tokens and samples", "unit": "cells"}
+    ways = (
+        (FIRST, Factored.along_first, w),
+        (SECOND, Factored.along_second, h),
+        (BOTH, Factored.composed, h * w),
+    )
+    out, sums = [], np.zeros(n)
     for name, way, most in ways:
-        maps = [way(int(i), int(j)) for i, j in cells]
-        each = np.array([reach(m) for m in maps])
-        sums = [m.sum() for m in maps]
+        maps = [[way(one, int(i), int(j)) for i, j in cells] for one in samples]
+        each = np.array([np.mean([reach(m) for m in of]) for of in maps])
+        sums = np.array([np.mean([m.sum() for m in of]) for of in maps])
         out.append(Estimate(f"cells read, {name}", float(each.mean()), n=n, null=float(most), **_ends(each),
                             null_method="all alike", **made))  # fmt: skip
     kept = (h * h + w * w) if own.shared else h * w * (h + w)
     out.append(Estimate("numbers kept, of all pairs", kept / (h * w) ** 2, null=1.0, n=h * w, d=d,
                         interval="none: counted", null_method="one attention over all",
                         estimator="closed form"))  # fmt: skip
-    out.append(Estimate("sum of a row of both", float(np.mean(sums)), null=1.0, n=n, d=d, **_ends(np.array(sums)),
-                        null_method="products of shares", estimator="mean over tokens"))  # fmt: skip
+    out.append(Estimate("sum of a row of both", float(np.mean(sums)), null=1.0, n=n, d=d, **_ends(sums),
+                        null_method="products of shares", estimator="mean over tokens and samples"))  # fmt: skip
     return tuple(out)
 
 
 def _ends(each: np.ndarray) -> dict:
-    found = mean_interval(each, 0.0)
-    return found | {"interval": "Student's t over tokens"} if found else {"interval": "none: one token"}
+    return mean_interval(each, 0.0) or {"interval": "none: one sample, whose tokens are no independent draws"}
 
 
 def _reading(found: Axes, told, both: np.ndarray, i: int, j: int) -> str:
@@ -201,7 +209,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="axis_attention", family="tokens", title="Attention along two axes", version=1, function=axis_attention,
+        id="axis_attention", family="tokens", title="Attention along two axes", version=2, function=axis_attention,
         summary="What a token reads along one axis, along the other, and through both: rows and columns, frames and "
         "patches, bands and patches.", params=AxisAttentionParams, result=TokenMap, check=_check, cost=_cost,
         more_inputs=True, most_inputs=2, minimum_rows=4, invariance="the order of heads",

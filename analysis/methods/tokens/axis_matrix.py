@@ -5,8 +5,8 @@ columns are read. Found as in "Attention along two axes" (one tap: the network, 
 With wavelengths (given, of the network's configuration, or as units are named) the axis is in nm and the mean distance
 of what is read is told in nm.
 
-Interval: of the distance Student's t over lines, of a single matrix over its rows, which are not independent. Null: all
-places alike, in closed form.
+Interval: Student's t over samples, the one that is drawn and at most seven others; lines and rows of one are no
+independent draws. Null: all places alike, in closed form; rows are made whole where a part goes to tokens off the grid.
 
 When it lies: neighbouring bands are alike, so that a band that reads its neighbours may as well have read itself; a
 mean over lines hides lines that differ; heads are averaged; attention says what is mixed, not what the answer uses.
@@ -32,6 +32,7 @@ from analysis.tokens.mixers.axes import reach
 from analysis.tokens.mixers.axis_reading import axes_of
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
+ONE = "none: one sample, whose lines are no independent draws"
 OPENING, MOST = 6.0, 160  # seconds; places that are drawn
 FIRST, SECOND = "the first (along a line: bands, frames, columns)", "the second (across lines: patches, rows)"
 
@@ -79,13 +80,7 @@ def axis_matrix(
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
     found = axes_of(taps, params, rng, lambda f, doing="": progress(0.8 * f, doing))
     first = params.axis == FIRST
-    lines = found.factored.first if first else found.factored.second
-    if params.line is not None:
-        if params.line >= len(lines):
-            raise NotFound(f"line {params.line}", f"0 to {len(lines) - 1}")
-        lines = lines[params.line : params.line + 1]
-    elif found.factored.shared:
-        lines = lines[:1]
+    lines = _lines(found.factored, first, params.line)
     w = lines.shape[1]
     if not 2 <= w <= MOST:
         raise InputError(
@@ -94,7 +89,7 @@ def axis_matrix(
     names, at, unit = (
         (found.names, found.at, found.unit) if first else (None, np.arange(w, dtype=float), "places")
     )
-    told = _estimates(lines, at, unit, taps[0].shape[1])
+    told = _estimates([_lines(one, first, params.line) for one in found.all], at, unit, taps[0].shape[1])
     progress(1.0, "done")
     mean, names = lines.mean(axis=0), names or tuple(str(k) for k in range(w))
     whose = (
@@ -109,25 +104,38 @@ def axis_matrix(
         title=f"Which {'bands' if unit == 'nm' else 'places'} read which ({whose}): {found.factored.name}",
         values=mean, row_names=names, column_names=names, value_name="share of what the row reads",
         null=np.full((w, w), 1 / w), estimates=told, reading=_reading(mean, names, told, unit),
-        caveats=(*found.notes, f"Sample {params.sample}; heads are averaged."),
+        caveats=(*found.notes, f"Drawn is sample {params.sample}; heads are averaged.", *_off_grid(found, first)),
     )  # fmt: skip
 
 
-def _estimates(lines: np.ndarray, at: np.ndarray, unit: str, d: int) -> tuple[Estimate, ...]:
+def _off_grid(found, first: bool) -> list[str]:
+    lost = 0.0 if first else found.factored.lost
+    return [f"{lost:.1%} of this attention goes to tokens off the grid (class token)."] if lost > 0 else []
+
+
+def _lines(own, first: bool, line: int | None) -> np.ndarray:
+    """(lines, W, W) of one axis. Raises NotFound."""
+    lines = own.first if first else own.second
+    if line is None:
+        return lines[:1] if own.shared else lines
+    if line >= len(lines):
+        raise NotFound(f"line {line}", f"0 to {len(lines) - 1}")
+    return lines[line : line + 1]
+
+
+def _estimates(samples, at: np.ndarray, unit: str, d: int) -> tuple[Estimate, ...]:
     w, far = len(at), np.abs(at[:, None] - at[None])
-    one = len(lines) == 1
-    distance = (lines * far).sum(axis=2) / lines.sum(axis=2)
-    places = np.array([[reach(row) for row in line] for line in lines])
-    stays = np.diagonal(lines, axis1=1, axis2=2)
-    over = "rows" if one else "lines"
+    distance = [((x * far).sum(axis=2) / x.sum(axis=2)).mean() for x in samples]
+    places = [np.mean([[reach(row) for row in line] for line in x]) for x in samples]
+    stays = [(np.diagonal(x, axis1=1, axis2=2) / x.sum(axis=2)).mean() for x in samples]
     out = []
     for name, values, chance, of, how in (
         ("distance read from", distance, far.mean(), unit, "mean of Σ A d"),
         ("places read", places, float(w), "", "exp of the entropy"),
         ("share that stays", stays, 1 / w, "", "mean of the diagonal"),
     ):
-        each = values[0] if one else values.mean(axis=1)
-        ends = mean_interval(each, 0.0) | {"interval": f"Student's t over {over}"}
+        each = np.array(values)
+        ends = mean_interval(each, 0.0) or {"interval": ONE}
         out.append(Estimate(name, float(each.mean()), **ends, null=float(chance), null_method="all places alike",
                             n=len(each), d=d, unit=of, estimator=how))  # fmt: skip
     return tuple(out)
@@ -138,7 +146,7 @@ def _reading(mean: np.ndarray, names, told, unit: str) -> str:
     return (
         f"Places read {told[0].value:.3g} {unit} away on average ({told[0].null:.3g} if all alike), "
         f"{told[1].value:.1f} of {len(names)} of them; {told[2].value:.0%} stays where it is. "
-        f"Most is read of {names[read]} ({mean[:, read].mean():.0%} of all reading)."
+        f"Most is read of {names[read]} ({mean[:, read].mean():.0%} of all reading; {1 / len(names):.0%} if all alike)."
     )
 
 
@@ -171,7 +179,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="axis_matrix", family="tokens", title="Attention within one axis", version=1, function=axis_matrix,
+        id="axis_matrix", family="tokens", title="Attention within one axis", version=2, function=axis_matrix,
         summary="Which bands (in nm), frames or columns read which, where a network attends along each axis apart.",
         params=AxisMatrixParams, result=Matrix, check=_check, cost=_cost, more_inputs=True, most_inputs=2,
         minimum_rows=4, invariance="the order of heads and of lines",

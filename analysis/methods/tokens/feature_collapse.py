@@ -8,7 +8,7 @@ of the inputs as they are and of corrupted copies of the very same (noise, blur,
 exchanged among places). Equal tokens have an effective rank of 1 and a cosine of 1: collapse.
 
 Interval: Student's t over samples; of a change over pairs of a sample and its copy. Null: Gaussian tokens of the same
-number and width; of a change none.
+number and width, sample by sample; of a change none.
 
 When it lies: one strong common direction (a mean) makes cosines large without any token being like another; ranks
 depend on T and d, which change between stages; a token that is much longer than the others lowers the rank alone;
@@ -30,6 +30,7 @@ import numpy as np
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.compute.streaming import refuse_few
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers.collapse import KINDS, NOISE, RowStages, effective_rank, mean_cosine, stages
@@ -39,6 +40,8 @@ from analysis.tokens.tap_dump import RUN
 OPENING, DRAWS = 6.0, 4
 RANK, COSINE = "rank", "cosine"
 CLEAN, WORSE = "clean", "corrupted"
+EXCHANGED = "tokens exchanged among places"
+ENDS = {RANK: (0.0, 1.0), COSINE: (-1.0, 1.0)}
 LONG = {RANK: "effective rank over the most", COSINE: "mean cosine"}
 
 
@@ -82,33 +85,47 @@ def feature_collapse(
     who, notes = stages(
         tap, params.maximum_samples, rng, params.source, lambda f, doing="": progress(0.2 * f, doing)
     )
+    refuse_few(tap.name, who.n, 2, "sample(s)")
     found, shapes = [], []
     for k in range(who.n):
         progress(0.2 + 0.7 * k / who.n, "clean and corrupted")
         both = who.stages(k, params.corruption, params.strength, rng)
         found.append([[_measured(x) for x in side] for side in both])
-        shapes = [x.shape for x in both[0]]
+        shapes.append([x.shape for x in both[0]])
     found = np.array(found)  # (n, 2 sides, L, 2 measures)
-    null = np.array([_by_chance(shape, rng) for shape in shapes])
+    known = {shape: _by_chance(shape, rng) for shape in dict.fromkeys(s for of in shapes for s in of)}
+    null = np.array([[known[shape] for shape in of] for of in shapes]).mean(axis=0)
+    done = EXCHANGED if who.of_words else params.corruption
     progress(1.0, "done")
     lines: tuple[dict, dict, dict, dict] = ({}, {}, {}, {})
     for c, measure in enumerate((RANK, COSINE)):
         for s, side in enumerate((CLEAN, WORSE)):
             of = found[:, s, :, c]
-            ends = [mean_interval(of[:, i]) for i in range(of.shape[1])]
+            ends = [mean_interval(of[:, i], *ENDS[measure]) for i in range(of.shape[1])]
             put = (of.mean(axis=0), *(np.array([e[k] for e in ends]) for k in ("low", "high")), null[:, c])
             for line, values in zip(lines, put, strict=True):
                 line[f"{measure}, {side}"] = values
     told = _estimates(found, null, tap.shape[1])
-    sizes = ", ".join(dict.fromkeys(f"{t} x {d}" for t, d in shapes))
+    sizes = ", ".join(_sizes([of[i] for of in shapes]) for i in _changes(shapes[0]))
     return Curve(
-        title=f"Are tokens alike? {who.what}, as they are and with {params.corruption}", x=np.arange(len(who.names)),
+        title=f"Are tokens alike? {who.what}, as they are and with {done}", x=np.arange(len(who.names)),
         x_name="stage", x_labels=who.names, y_name="effective rank over the most, mean cosine",
         series=lines[0], low=lines[1],
-        high=lines[2], null=lines[3], estimates=told, reading=_reading(found, null, who.names, params),
+        high=lines[2], null=lines[3], estimates=told, reading=_reading(found, null, who.names, done),
         caveats=(*notes, f"{who.n:,} samples; tokens x units of stages: {sizes}.",
-                 f"Copies: {params.corruption} of strength {params.strength:g}, made of the prepared inputs."),
+                 f"Copies: {done} of strength {params.strength:g}, made of the prepared inputs."),
     )  # fmt: skip
+
+
+def _changes(shapes) -> list[int]:
+    """Stages whose shape is another than the one's before."""
+    return [i for i, shape in enumerate(shapes) if not i or shape != shapes[i - 1]]
+
+
+def _sizes(shapes) -> str:
+    """Of one stage in all samples."""
+    t, d = ([s[i] for s in shapes] for i in (0, 1))
+    return f"{min(t)} to {max(t)} x {d[0]}" if min(t) < max(t) else f"{t[0]} x {d[0]}"
 
 
 def _measured(x: np.ndarray) -> tuple[float, float]:
@@ -125,7 +142,8 @@ def _estimates(found: np.ndarray, null: np.ndarray, d: int) -> tuple[Estimate, .
     for c, measure in enumerate((RANK, COSINE)):
         for s, side in enumerate((CLEAN, WORSE)):
             each = found[:, s, -1, c]
-            out.append(Estimate(f"{LONG[measure]}, {side}, last stage", float(each.mean()), **mean_interval(each),
+            ends = mean_interval(each, *ENDS[measure])
+            out.append(Estimate(f"{LONG[measure]}, {side}, last stage", float(each.mean()), **ends,
                                 null=float(null[-1, c]), null_method=f"Gaussian tokens, {DRAWS} draws",
                                 **made))  # fmt: skip
         change = found[:, 1, :, c] - found[:, 0, :, c]
@@ -135,15 +153,15 @@ def _estimates(found: np.ndarray, null: np.ndarray, d: int) -> tuple[Estimate, .
     return tuple(out)
 
 
-def _reading(found: np.ndarray, null, names, params) -> str:
+def _reading(found: np.ndarray, null, names, done: str) -> str:
     mean = found.mean(axis=0)
     change = mean[1, :, 1] - mean[0, :, 1]
     most = int(np.abs(change).argmax())
     return (
         f"From {names[0]} to {names[-1]} the effective rank goes from {mean[0, 0, 0]:.0%} to {mean[0, -1, 0]:.0%} of "
         f"the most (Gaussian tokens at the end: {null[-1, 0]:.0%}) and the mean cosine from {mean[0, 0, 1]:.2f} to "
-        f"{mean[0, -1, 1]:.2f}. With {params.corruption} they end at {mean[1, -1, 0]:.0%} and {mean[1, -1, 1]:.2f}; "
-        f"the cosine changes most at {names[most]}, by {change[most]:+.2f}."
+        f"{mean[0, -1, 1]:.2f}. With {done} they end at {mean[1, -1, 0]:.0%} and {mean[1, -1, 1]:.2f}; "
+        f"of {len(names)} stages the cosine changes most at {names[most]}, by {change[most]:+.2f}."
     )
 
 
@@ -174,7 +192,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="feature_collapse", family="tokens", title="Tokens that become alike", version=1, function=feature_collapse,
+        id="feature_collapse", family="tokens", title="Tokens that become alike", version=2, function=feature_collapse,
         summary="Effective rank and mean cosine of tokens from stage to stage, on inputs as they are and on corrupted "
         "copies of them.", params=FeatureCollapseParams, result=Curve, check=_check, cost=_cost, minimum_rows=4,
         invariance="rotations of the units; one factor of all tokens; the order of tokens",

@@ -9,8 +9,8 @@
 Rows sum to 1 for all of them; with the mean taken off weights may be negative. Of text the first two are of all keys of
 the sample: where each query reads its own number of keys, the mask alone would tell queries apart.
 
-Interval: Student's t over samples. Null: Gaussian queries and keys with the sample's means and covariances, of the same
-kernel: what its form does without this head's keys.
+Interval: Student's t over samples. Null: Gaussian queries and keys with the sample's joint mean and covariance, of the
+same kernel: what its form does without this head's keys.
 
 When it lies: the network was trained with softmax, and its queries and keys would be others under another kernel;
 softmax confuses queries, too, along directions in which all keys agree; text of few tokens has few pairs.
@@ -41,7 +41,7 @@ from analysis.tokens.attention.kernels import (
     subtractive,
 )
 from analysis.tokens.attention.measures import places
-from analysis.tokens.attention.memory import like
+from analysis.tokens.attention.memory import like_both
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
@@ -52,7 +52,7 @@ HELP = {
     CONFUSED: "Share of pairs of clearly different queries that read the same.",
     "confused, low": "95 % interval of it over samples.",
     "confused, high": "95 % interval of it over samples.",
-    "confused by chance": "Of Gaussian queries and keys of the same means and covariances.",
+    "confused by chance": "Of Gaussian queries and keys of the same joint mean and covariance.",
     LONGER: "How far the rows of q and of 2 q are apart (total variation); 0: not told apart.",
     NEAR: "Mass on the 3 x 3 patches, or three words, around the query.",
     "near, low": "95 % interval of it over samples.",
@@ -112,7 +112,8 @@ def _of_sample(reader, b: int, layer: int, head: int, rng) -> np.ndarray:
     causal = reader.layout.causal
     every = np.ones((len(asked), len(there)), bool)
     may = asked[:, None] >= np.arange(len(there)) if causal else every
-    other_q, other_k = like(q, rng)[asked], like(k, rng)
+    other_q, other_k = like_both(q, k, rng, reader.mean_first)
+    other_q = other_q[asked]
     near, placed = near_tokens(reader, b, there)
     found = []
     for kernel in KERNELS.values():

@@ -4,8 +4,8 @@ For nested parts of m tokens of each sample (the first m of a text, m at random 
 fewest keys that hold 90 % (99 %) of the row of attention among them, made whole: the budget that a pruned or cached
 attention would need if it knew which keys. A line that stops rising: as many keys do for any context.
 
-Interval: Student's t over samples that are long enough. Null: Gaussian queries and keys with the sample's means and
-covariances; beside it, all keys read alike (0.9 m of m).
+Interval: Student's t over samples that are long enough. Null: Gaussian queries and keys with the sample's joint mean
+and covariance; beside it, all keys read alike (0.9 m of m).
 
 When it lies: the keys are known afterwards, and a rule has to guess them; mass is not what values do with it; queries
 of a text read backwards, so that half of them have fewer than m / 2 keys; contexts end where the samples do.
@@ -28,13 +28,13 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.heads import HeadReader, asked_head, heads_of, planted
-from analysis.tokens.attention.sparsity import LEAST, gaussian, needs, over_contexts, ranks
+from analysis.tokens.attention.sparsity import LEAST, NOT_DRAWN, gaussian, needs, over_contexts, ranks
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
 OPENING, SIZES, MASSES = 4.0, 8, (0.9, 0.99)
-ALIKE = "90 %, all keys read alike"
-NULL = "Gaussian queries and keys of the same means and covariances"
+ALIKE, ALONE = "90 %, all keys read alike", {"interval": "none: one sample"}
+NULL = "Gaussian queries and keys of the same joint mean and covariance"
 
 
 @dataclass(frozen=True)
@@ -110,23 +110,31 @@ def _curve(reader, sizes, found, null, which: str, heads: int) -> Curve:
     ends = [[mean_interval(x[np.isfinite(x)], 1.0) for x in of.T] for of in found]
     keys = (np.arange(1, sizes.max() + 1) * MASSES[0] - 1e-9).astype(int) + 1
     alike = np.array([keys[:m].mean() if reader.layout.causal else keys[m - 1] for m in sizes], np.float64)
-    rise = _rise(sizes, value[0])
+    rise, free = (np.array([_rise(sizes, one) for one in of[0]]) for of in (found, null))
+    told = np.isfinite(rise) & np.isfinite(free)
     last = found[:, np.isfinite(found[0, :, -1]), -1]
     return Curve(
         title=f"Keys that hold 90 % and 99 % of what {which} of {reader.what} reads",
         reading=f"In {sizes[-1]} tokens {value[0, -1]:.1f} keys hold 90 % and {value[1, -1]:.1f} hold 99 % of a row on "
         f"average (Gaussian queries and keys: {chance[0, -1]:.1f} and {chance[1, -1]:.1f}; all read alike: "
-        f"{alike[-1]:.1f}). Over the last half of the curve keys for 90 % grow like the context to the power "
-        f"{rise:.2f}.",
-        caveats=(*reader.notes, "Which keys these are is known only afterwards; a rule has to guess them.",
+        f"{alike[-1]:.1f})."
+        + (
+            f" Over the last half of its contexts keys for 90 % of a sample grow like the context to the power "
+            f"{rise[told].mean():.2f} (Gaussian {free[told].mean():.2f})." if told.any() else ""
+        ),
+        caveats=(*reader.notes, *_of_fewer(found[0], sizes), *([NOT_DRAWN] if reader.weights is not None else []),
+                 "Which keys these are is known only afterwards; a rule has to guess them.",
                  *(["A query of a text reads backwards: in a context of m it has m / 2 keys on average."]
                    if reader.layout.causal else [])),
-        estimates=tuple(
-            Estimate(f"keys for {name} in {sizes[-1]} tokens", float(x.mean()), **mean_interval(x, 1.0),
+        estimates=(*(
+            Estimate(f"keys for {name} in {sizes[-1]} tokens", float(x.mean()), **(mean_interval(x, 1.0) or ALONE),
                      null=float(c), null_method=NULL, n=len(x), d=heads, unit="keys",
                      estimator="mean over queries, heads and samples")
             for name, x, c in zip(names, last, chance[:, -1], strict=True)
-        ),
+        ), *([] if not told.any() else [
+            Estimate("power that keys for 90 % grow with", float(rise[told].mean()),
+                     **(mean_interval(rise[told]) or ALONE), null=float(free[told].mean()), null_method=NULL,
+                     n=int(told.sum()), d=heads, estimator="least squares on logarithms of each sample, mean")])),
         x=sizes.astype(np.float64), x_name="tokens in the context", y_name="keys, mean over queries", log_x=True,
         series={**dict(zip(names, value, strict=True)), ALIKE: alike}, controls=(ALIKE,),
         low={name: np.array([e.get("low", np.nan) for e in of]) for name, of in zip(names, ends, strict=True)},
@@ -135,12 +143,23 @@ def _curve(reader, sizes, found, null, which: str, heads: int) -> Curve:
     )  # fmt: skip
 
 
+def _of_fewer(found: np.ndarray, sizes: np.ndarray) -> list[str]:
+    """What is to be said where not all samples are long enough."""
+    n = np.isfinite(found).sum(axis=0)
+    if n[-1] == n[0]:
+        return []
+    return [
+        f"{n[0]} samples have {sizes[0]} tokens, {n[-1]} have {sizes[-1]}: the curve is not of the same ones."
+    ]
+
+
 def _rise(sizes: np.ndarray, keys: np.ndarray) -> float:
-    """Slope of log keys on log size over the upper half."""
-    half = len(sizes) // 2
-    if len(sizes) - half < 2:
-        return 0.0
-    return float(np.polyfit(np.log(sizes[half:]), np.log(keys[half:]), 1)[0])
+    """Slope of log keys on log size over the upper half of the contexts that a sample has; NaN of fewer than two."""
+    there = np.flatnonzero(np.isfinite(keys))
+    there = there[len(there) // 2 :]
+    if len(there) < 2:
+        return float("nan")
+    return float(np.polyfit(np.log(sizes[there]), np.log(keys[there]), 1)[0])
 
 
 def _cost(shapes, params: KeyCoverageParams) -> Cost:
@@ -178,7 +197,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="key_coverage", family="tokens", title="How many keys hold what is read?", version=1, function=key_coverage,
+        id="key_coverage", family="tokens", title="How many keys hold what is read?", version=2, function=key_coverage,
         summary="Keys that hold 90 and 99 % of a row of attention, over the length of the context.",
         params=KeyCoverageParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",

@@ -12,7 +12,8 @@ against ordinary attention.
 Where the network of a tap cannot be run, rows that are weights of attention (for each head a sum of 1) are taken as
 these; other rows are queries and keys at once, over means of blocks or over neighbourhoods.
 
-Interval: of distances Student's t over tokens, which are not independent. Null: all that may be read, alike.
+Interval: of the distance Student's t over samples, the one that is drawn and at most seven others; tokens of one are no
+independent draws. Null: all that may be read, alike.
 
 When it lies: where in its block a reduced key looks is the reduction's own, and it may overlap its neighbours; with
 keys that tile the grid in more than one way blocks as square as can be are taken; heads are averaged unless one is
@@ -104,7 +105,7 @@ def reduced_attention(
     may = found.reached[token] if found.covers is None else found.covers == found.covers[token]
     progress(1.0, "done")
     t = len(mean)
-    told = _estimates(found, mean, read.off, tap.shape[1])
+    told = _estimates([found, *read.others], params.head, read.off, tap.shape[1])
     shown = t * np.stack([mean[token], may / may.sum(), mean.mean(axis=0)])
     picture = None if own is None else own.picture
     return TokenMap(
@@ -116,17 +117,19 @@ def reduced_attention(
     )  # fmt: skip
 
 
-def _estimates(found: Laid, mean: np.ndarray, off: float, d: int) -> tuple[Estimate, ...]:
-    t, keys = len(mean), found.weights.shape[2]
+def _estimates(samples: list[Laid], head: int | None, off: float, d: int) -> tuple[Estimate, ...]:
+    found, means = samples[0], [x.squared.mean(axis=0) if head is None else x.squared[head] for x in samples]
+    t, keys = len(means[0]), found.weights.shape[2]
     far = grid_distances(np.arange(t), found.grid[1])
-    each = (mean * far).sum(axis=1) / mean.sum(axis=1)
+    each = np.array([((mean * far).sum(axis=1) / mean.sum(axis=1)).mean() for mean in means])
     even = (found.reached * far).sum(axis=1) / found.reached.sum(axis=1)
     counted = {"interval": "none: counted", "n": t, "d": d, "null_method": "every token a key"}
-    ends = mean_interval(each, 0.0) | {"interval": "Student's t over tokens"}
+    ends = mean_interval(each, 0.0) or {"interval": "none: one sample, whose tokens are no independent draws"}
     area = 1.0 if found.kind == NEAR else t / keys
     return (
-        Estimate("distance read from", float(each.mean()), **ends, null=float(even.mean()), n=t, d=d, unit="cells",
-                 null_method="all that may be read, alike", estimator="mean over tokens of Σ A d"),
+        Estimate("distance read from", float(each.mean()), **ends, null=float(even.mean()), n=len(each), d=d,
+                 unit="cells", null_method="all that may be read, alike",
+                 estimator="mean over tokens and samples of Σ A d"),
         Estimate("cells that a key covers", area, null=1.0, estimator="tokens over keys", **counted),
         Estimate("cells that a token may read", float(found.reached.sum(axis=1).mean()), null=float(t),
                  estimator="mean over tokens", **counted),
@@ -151,7 +154,9 @@ def _reading(found: Laid, told, token: int) -> str:
 
 
 def _caveats(found: Laid, lost: float, params) -> list[str]:
-    said = ["One sample, mean of heads." if params.head is None else "One head of one sample."]
+    said = [
+        "Drawn is one sample, mean of heads." if params.head is None else "Drawn is one head of one sample."
+    ]
     if lost > 0:
         said.append(f"{lost:.1%} of the weight goes to tokens off the grid (class token) and is not drawn.")
     if found.kind == NEAR:

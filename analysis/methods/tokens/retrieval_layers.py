@@ -10,8 +10,9 @@ retrieves where a known sentence is ranked first more often than chance has it. 
 not flat: read alike, token j of N gets (1/N) Σ_(i >= j) 1/(i + 1), which is why mass is divided by what the same places
 get in other samples; the mass as it is stands beside it.
 
-Interval: Wilson, samples as draws, of shares that are means over the questions of a sample. Null: the share of
-sentences that are known, as a random order would give.
+Interval: Wilson, samples as draws, of shares that are means over the questions of a sample; of the best layer so wide
+that it holds for all layers together. Null: the share of sentences that are known, as a random order would give; of the
+best layer, the best where the known sentences of a sample are moved on at random and scores stay.
 
 When it lies: what is read is not yet used; a word may be found by its spelling, or because it is in the line before;
 few samples are a wide interval; what other samples get at these places is a mean of few; a name in many lines is found
@@ -31,13 +32,15 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import mean_interval, share_interval
+from analysis.compute.statistics.sample_groups import chosen_share, mean_interval, share_interval
 from analysis.errors import InputError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.heads import HeadReader, heads_of
 from analysis.tokens.attention.retrieval import (
+    MOST,
     asked_mass,
+    best_by_chance,
     rank_of_known,
     sentence_scores,
     trials_of,
@@ -87,12 +90,17 @@ def retrieval_layers(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     reader = heads_of(tap, params.maximum_samples, rng, params.source, progress)
     trials = asked_trials(reader, params.question, params.answer)
-    ranks = []
+    scores = []
     for layer in range(reader.layers):
         progress(0.4 + 0.6 * layer / reader.layers, "reading what questions pay")
-        ranks.append(ranks_of(reader, layer, trials, params.window))
+        scores.append(scores_of(reader, layer, trials, params.window))
     progress(1.0, "done")
-    return _curve(reader, [t for t in trials if t], ranks)
+    asked = [t for t in trials if t]
+    ranks = [[np.array([[rank_of_known(s, t.known) for s in two] for t, two in zip(several, of, strict=True)]).T
+              for several, of in zip(asked, layer, strict=True)] for layer in scores]  # fmt: skip
+    firsts = [[(t, np.array([layer[b][r][0] for layer in scores])) for r, t in enumerate(several)]
+              for b, several in enumerate(asked)]  # fmt: skip
+    return _curve(reader, asked, ranks, best_by_chance(firsts, rng))
 
 
 def asked_trials(reader: HeadReader, question: str, answer: str) -> list:
@@ -108,33 +116,37 @@ def asked_trials(reader: HeadReader, question: str, answer: str) -> list:
     )  # fmt: skip
 
 
-def ranks_of(reader: HeadReader, layer: int, trials, window: int) -> list[np.ndarray]:
-    """Of each sample with questions (2, questions): rank of the known sentence beside places alone, and by the mass."""
+def scores_of(reader: HeadReader, layer: int, trials, window: int) -> list[list[tuple]]:
+    """Of each sample with questions, of each question the scores of sentences beside places alone, and by the mass."""
     mass, null = asked_mass(reader, layer, range(reader.heads), trials)
     return [
-        np.array([[rank_of_known(s, t.known) for s in sentence_scores(t, mass[b, r], null[b, r], window)]
-                  for r, t in enumerate(several)]).T
+        [sentence_scores(t, mass[b, r], null[b, r], window) for r, t in enumerate(several)]
         for b, several in enumerate(trials) if several
     ]  # fmt: skip
 
 
-def _curve(reader: HeadReader, trials, ranks) -> Curve:
-    """Of ranks by layer and sample, (2, questions) each."""
+def _curve(reader: HeadReader, trials, ranks, luck: np.ndarray) -> Curve:
+    """Of ranks by layer and sample, (2, questions) each; `luck` what the best layer gets by chance."""
     first = np.array([[(r == 1).mean(axis=1) for r in of] for of in ranks])  # (layers, samples, 2)
     chance = float(np.mean([np.mean([t.chance for t in of]) for of in trials]))
     share = first.mean(axis=1)
     ends = [[share_interval(first[i, :, k]) for i in range(len(first))] for k in (0, 1)]
     names, best = (BESIDE, PLAIN), int(share[:, 0].argmax())
     sentences, asked = np.mean([len(t.sentences) for of in trials for t in of]), sum(map(len, trials))
+    high = float(np.quantile(luck, 0.95))
+    capped = sum(len(of) == MOST for of in trials)
     return Curve(
         title=f"Is the known sentence ranked first? {reader.what}",
         reading=f"Layer {best + 1} ranks the known sentence first for {share[best, 0]:.0%} of questions "
         f"({share[best, 1]:.0%} by the mass as it is), of {sentences:.1f} sentences on average; chance gives "
-        f"{chance:.0%}. {sum(e['low'] > chance for e in ends[0])} of {reader.layers} layers are above chance by their "
-        "interval.",
+        f"{chance:.0%}, and the best of {reader.layers} layers {luck.mean():.0%} (95 % of times at most {high:.0%}). "
+        f"{int((share[:, 0] > high).sum())} of {reader.layers} layers are above that.",
         caveats=(*reader.notes, f"{asked} questions in {len(trials)} of {reader.n} samples.",
-                 "The best layer is chosen after looking; what is read is not yet used."),
-        estimates=_estimates(ranks, first, ends[0], chance, trials),
+                 *([f"Of {capped} texts with more questions the last {MOST} were asked."] if capped else []),
+                 *([] if getattr(reader.who, "is_network", False) else [
+                     "What is known of rows is likeness, which their attention is made of: found by construction."]),
+                 "What is read is not yet used."),
+        estimates=_estimates(ranks, first, ends[0], chance, trials, luck),
         x=np.arange(1, reader.layers + 1, dtype=np.float64), x_name="layer",
         y_name="questions with the known sentence first", controls=(PLAIN,),
         series={name: share[:, i] for i, name in enumerate(names)},
@@ -149,17 +161,32 @@ def usual_rank(trials) -> float:
     return float(np.mean([(len(t.sentences) + 1) / (len(t.known) + 1) for t in trials]))
 
 
-def _estimates(ranks, first, ends, chance: float, trials) -> tuple[Estimate, ...]:
+def _estimates(ranks, first, ends, chance: float, trials, luck) -> tuple[Estimate, ...]:
     every = first[:, :, 0].mean(axis=0)
     rank = np.mean([[r[0].mean() for r in of] for of in ranks], axis=0)
+    ends_ = mean_interval(rank, 1.0) or {"interval": "none: one sample"}
     facts = {"n": len(trials), "d": sum(map(len, trials)), "null_method": CHANCE}
     return (
         Estimate("known sentence first, mean over layers", float(every.mean()), **share_interval(every), null=chance,
                  estimator="share of questions, mean over samples", **facts),
-        Estimate("rank of the known sentence, mean over layers", float(rank.mean()), **mean_interval(rank, 1.0),
+        Estimate("rank of the known sentence, mean over layers", float(rank.mean()), **ends_,
                  null=float(np.mean([usual_rank(of) for of in trials])), estimator="mean over samples", **facts),
+        *([_best(first, luck, facts)] if len(first) > 1 else []),
         *(Estimate(f"known sentence first, layer {i + 1}", float(first[i, :, 0].mean()), **e, null=chance,
                    estimator="share of questions, mean over samples", **facts) for i, e in enumerate(ends)),
+    )  # fmt: skip
+
+
+def _best(first: np.ndarray, luck: np.ndarray, facts: dict) -> Estimate:
+    best = int(first[:, :, 0].mean(axis=1).argmax())
+    most = float(first[best, :, 0].mean())
+    low, high = np.quantile(luck, [0.025, 0.975])
+    return Estimate(
+        f"known sentence first, best of {len(first)} layers", most, **chosen_share(first[:, :, 0], best),
+        null=float(luck.mean()), null_low=float(low), null_high=float(high),
+        p_value=float((1 + (luck >= most - 1e-12).sum()) / (1 + len(luck))),
+        estimator="share of questions, largest over layers",
+        **facts | {"null_method": f"{CHANCE}, the best layer of each of {len(luck)}"},
     )  # fmt: skip
 
 
@@ -203,7 +230,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="retrieval_layers", family="tokens", title="Which layers look up the answer?", version=1,
+        id="retrieval_layers", family="tokens", title="Which layers look up the answer?", version=2,
         function=retrieval_layers,
         summary="Over layers: how often the sentence that is known gets most of what the question's tokens read.",
         params=RetrievalLayersParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,

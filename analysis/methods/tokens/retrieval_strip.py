@@ -13,7 +13,7 @@ of a text that says no word again the last eight tokens ask, and nothing is know
 of N gets (1/N) Σ_(i >= j) 1/(i + 1): mass says nothing without the places.
 
 Interval: none of the strip (one sample); Student's t over samples of the rank of the known sentence. Null: a random
-order of the sentences.
+order of the sentences; of the highest sentence, the highest of the same places in other samples.
 
 When it lies: one sample is an anecdote, the curve over layers says what holds over many; what is read is not yet used;
 with few other samples what places give is rough. Without text, runs of four rows stand for sentences and the last
@@ -42,6 +42,7 @@ from analysis.tokens.attention.heads import HeadReader, asked_head, heads_of
 from analysis.tokens.attention.retrieval import (
     Trial,
     asked_mass,
+    highest_elsewhere,
     open_question,
     rank_of_known,
     sentence_scores,
@@ -106,8 +107,9 @@ def retrieval_strip(
     progress(0.6, "reading what questions pay")
     heads = range(reader.heads) if params.head is None else (head,)
     mass, null = asked_mass(reader, layer, heads, trials)
+    luck = highest_elsewhere(reader, layer, heads, trials[at][0], at, params.window)
     progress(1.0, "done")
-    return _map(reader, at, layer, params, trials, mass, null)
+    return _map(reader, at, layer, params, trials, mass, null, luck)
 
 
 def asked(reader: HeadReader, params: RetrievalStripParams, at: int) -> list[list[Trial]]:
@@ -147,7 +149,7 @@ def strip(trial: Trial, mass: np.ndarray, null: np.ndarray, window: int, top: in
     return values
 
 
-def _map(reader: HeadReader, at: int, layer: int, params, trials, mass, null) -> TokenMap:
+def _map(reader: HeadReader, at: int, layer: int, params, trials, mass, null, luck) -> TokenMap:
     trial, there = trials[at][0], reader.layout.present[at]
     values = strip(trial, mass[at, 0], null[at, 0], params.window, params.top)[:, there]
     scores, _ = sentence_scores(trial, mass[at, 0], null[at, 0], params.window)
@@ -162,10 +164,12 @@ def _map(reader: HeadReader, at: int, layer: int, params, trials, mass, null) ->
     return TokenMap(
         title=f"What {_short(trial.word)} reads: layer {layer + 1}{whose}, sample {int(reader.samples[at])}",
         reading=f"Of {len(scores)} sentences {said} gets most beside what places give ({scores[best]:.2f} "
-        f"times); {known}",
+        f"times"
+        + (f"; the highest of these places in other samples {luck.mean():.2f}" if len(luck) else "")
+        + f"); {known}",
         caveats=(*reader.notes, "One sample is an anecdote; see which layers look up the answer over all samples.",
                  "Colours end at four times what places give, values beyond are drawn as that."),
-        estimates=_estimates(trials, scores, mass, null, params.window, at),
+        estimates=_estimates(trials, scores, mass, null, params.window, at, luck),
         samples=np.full(4, reader.samples[at]), values=np.minimum(values, 4.0), value_name="times what places give",
         names=NAMES, words=(words,) if words else (), ends=(0.0, float(np.clip(values.max(), 1.0, 4.0))),
     )  # fmt: skip
@@ -180,12 +184,18 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "…")
 
 
-def _estimates(trials, scores, mass, null, window: int, at: int) -> tuple[Estimate, ...]:
+def _estimates(trials, scores, mass, null, window: int, at: int, luck) -> tuple[Estimate, ...]:
     have = [(b, of[0]) for b, of in enumerate(trials) if of and len(of[0].known)]
     here, d = trials[at][0], len(scores)
     top = float(scores.max())
-    said = [Estimate("most of a sentence beside places alone", top, interval="none: one sample", null=1.0,
-                     null_method="places alone", n=1, d=d, estimator="ratio of masses")]  # fmt: skip
+    chance = {"null_method": "none: no other sample is as long"}
+    if len(luck):
+        low, high = np.quantile(luck, [0.025, 0.975])
+        chance = {"null": float(luck.mean()), "null_low": float(low), "null_high": float(high),
+                  "p_value": float((1 + (luck >= top).sum()) / (1 + len(luck))),
+                  "null_method": f"the highest of the same places in {len(luck)} other samples"}  # fmt: skip
+    said = [Estimate("most of a sentence beside places alone", top, interval="none: one sample", n=1, d=d,
+                     estimator="ratio of masses, largest of sentences", **chance)]  # fmt: skip
     if len(here.known):
         said.append(Estimate("rank of the known sentence, this sample", rank_of_known(scores, here.known),
                              interval="none: one sample", null=usual_rank([here]), null_method=CHANCE, n=1, d=d,
@@ -195,7 +205,8 @@ def _estimates(trials, scores, mass, null, window: int, at: int) -> tuple[Estima
             [rank_of_known(sentence_scores(t, mass[b, 0], null[b, 0], window)[0], t.known) for b, t in have]
         )
         said.append(Estimate("rank of the known sentence over samples", float(ranks.mean()),
-                             **mean_interval(ranks, 1.0), null=usual_rank([t for _, t in have]),
+                             **(mean_interval(ranks, 1.0) or {"interval": "none: one sample"}),
+                             null=usual_rank([t for _, t in have]),
                              null_method=CHANCE, n=len(ranks), d=d,
                              estimator="mean over samples"))  # fmt: skip
     return tuple(said)
@@ -227,7 +238,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="retrieval_strip", family="tokens", title="What does the question read?", version=1,
+        id="retrieval_strip", family="tokens", title="What does the question read?", version=2,
         function=retrieval_strip,
         summary="What the tokens of a question read in one text, by token and sentence, beside what places alone give.",
         params=RetrievalStripParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -51,6 +51,7 @@ OPENING = 4.0
 OTHER, ALIKE = "another clean sample in its place", "attention that reads all alike"
 FOCUS = ("Gini", "top mass", "row cosine", "entropy")
 DRIFT = ("divergence", "Spearman", "top overlap")
+LIMITS = dict.fromkeys((*FOCUS, *DRIFT), (0.0, 1.0)) | {"entropy": (0.0, np.inf), "Spearman": (-1.0, 1.0)}
 HELP = {
     "layer": "Its number, from 1.",
     "severity": "0 clean, 1 to 3 spoiled more and more.",
@@ -131,12 +132,14 @@ def _table(reader: HeadReader, kind: str, found) -> Table:
     for i, name in enumerate(DRIFT):
         columns[f"{name}, other sample"] = np.repeat(usual[..., i].mean(axis=1), steps)
     for name, x in lines.items():
-        ends = [mean_interval(line, most=1.0 if name in DRIFT else np.inf) for line in x]
+        ends = [mean_interval(line, *LIMITS[name]) for line in x]
         columns |= {f"{name}, {end}": np.array([e[end] for e in ends]) for end in ("low", "high")}
     return Table(
         title=f"Focus and drift under {kind}, of {reader.what}",
         reading=_reading(told, moved, usual),
         caveats=(*reader.notes, *([] if not takes_words_alone(reader) else ["Words can only be swapped."]),
+                 "Heads of a layer are averaged before anything is told of what tokens receive.",
+                 "Another sample is what drifts as far as there is nothing in common but places; no drift at all is 0.",
                  "Little drift is no robustness where attention goes by places alone.",
                  "Row cosine is 1 for rows that all read alike, whose entropy is the largest: read both."),
         estimates=_estimates(reader, told, moved, usual), columns=columns, index="layer", help=HELP,
@@ -150,8 +153,9 @@ def _reading(told, moved, usual) -> str:
     return (
         f"Received mass has a Gini of {clean[0]:.2f} clean and {worst[0]:.2f} at severity {len(told) - 1}, rows "
         f"a cosine of {clean[2]:.2f} and {worst[2]:.2f} at an entropy of {clean[3]:.2f} and {worst[3]:.2f} nats. It "
-        f"drifts most in layer {layer + 1}: {far[layer, 0]:.3f} bits (another sample: {usual[layer, :, 0].mean():.3f}) "
-        f"and {far[layer, 2]:.0%} of the top tokens stay ({usual[layer, :, 2].mean():.0%})."
+        f"drifts most in layer {layer + 1} of {len(far)}: {far[layer, 0]:.3f} bits (another "
+        f"sample: {usual[layer, :, 0].mean():.3f}) and {far[layer, 2]:.0%} of the top tokens stay "
+        f"({usual[layer, :, 2].mean():.0%})."
     )
 
 
@@ -161,13 +165,13 @@ def _estimates(reader, told, moved, usual) -> tuple[Estimate, ...]:
         {"n": reader.n, "d": reader.layers, "estimator": "mean over layers and samples"},
     )
     said = [
-        Estimate(f"{name}, clean", float(x.mean()), **mean_interval(x, 0.0), null=float(even[i]), null_method=ALIKE,
-                 unit="nats" if name == "entropy" else "", **facts)
+        Estimate(f"{name}, clean", float(x.mean()), **mean_interval(x, *LIMITS[name]), null=float(even[i]),
+                 null_method=ALIKE, unit="nats" if name == "entropy" else "", **facts)
         for i, name in enumerate(FOCUS) for x in [told[0, ..., i].mean(axis=0)]
     ]  # fmt: skip
-    for i, (name, least) in enumerate(zip(DRIFT, (0.0, -1.0, 0.0), strict=True)):
+    for i, name in enumerate(DRIFT):
         x = moved[-1, ..., i].mean(axis=0)
-        said.append(Estimate(f"{name} at severity {len(told) - 1}", float(x.mean()), **mean_interval(x, least, 1.0),
+        said.append(Estimate(f"{name} at severity {len(told) - 1}", float(x.mean()), **mean_interval(x, *LIMITS[name]),
                              null=float(usual[..., i].mean()), null_method=OTHER,
                              unit="bits" if i == 0 else "", **facts))  # fmt: skip
     more = (told[-1, ..., 0] - told[0, ..., 0]).mean(axis=0)
@@ -214,7 +218,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="token_overfocus", family="tokens", title="Do a few tokens get all attention?", version=1,
+        id="token_overfocus", family="tokens", title="Do a few tokens get all attention?", version=2,
         function=token_overfocus,
         summary="Concentration of received attention on clean and spoiled samples, and how far it drifts, by layer.",
         params=TokenOverfocusParams, result=Table, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -58,6 +58,11 @@ class HeadReader:
         return len(self.layout.kinds)
 
     @property
+    def mean_first(self) -> bool:
+        """Whether the first token of a sample is the mean of the others: of rows that belong to no network."""
+        return self.who is not None and not self.who.is_network
+
+    @property
     def tokens(self) -> int:
         return self.layout.kinds.shape[1]
 

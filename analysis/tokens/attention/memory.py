@@ -64,3 +64,22 @@ def like(patterns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     mean = patterns.mean(axis=0)
     mixed = rng.standard_normal((len(patterns), len(patterns))) / np.sqrt(max(len(patterns) - 1, 1))
     return mean + mixed @ (patterns - mean)
+
+
+def like_both(
+    queries: np.ndarray, keys: np.ndarray, rng: np.random.Generator, mean_first: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Queries and keys (m, e) drawn together with exactly the mean and covariance that they have: their left singular
+    vectors are exchanged for random ones. Of Gaussian tokens the draw is distributed as they are, however few; what a
+    token asks for and what it offers stay as alike as they are, and rows that are both stay both. `mean_first`: the
+    first token is the mean of the others, in the draw too. O(m e²)."""
+    x = np.hstack([queries, keys])[1:] if mean_first else np.hstack([queries, keys])
+    mean = x.mean(axis=0)
+    _, size, right = np.linalg.svd(x - mean, full_matrices=False)
+    r = min(int((size > 1e-10 * size[0]).sum()), len(x) - 1)
+    drawn = rng.standard_normal((len(x), r))
+    basis, triangle = np.linalg.qr(drawn - drawn.mean(axis=0))
+    made = mean + basis * np.sign(np.diagonal(triangle)) * size[:r] @ right[:r]
+    if mean_first:
+        made = np.vstack([mean, made])
+    return made[:, : queries.shape[1]], made[:, queries.shape[1] :]

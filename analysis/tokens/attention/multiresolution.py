@@ -9,7 +9,7 @@ times exp(q̄ · k̄), is cut in four until the budget of blocks is spent; every
 rows are made whole. exp(mean) <= mean(exp): blocks never give more than there is (the gap of Jensen). Of a text,
 blocks that the diagonal runs through are cut first, down to single entries, about 2 m of them for m tokens.
 
-Beside it at as many numbers: the largest entries of each row, and singular vectors of A, rows made whole again.
+Beside it at no more numbers: the largest entries of each row, and singular vectors of A, rows made whole again.
 """
 
 from __future__ import annotations
@@ -75,17 +75,22 @@ class Blocks:
             if area > 1:
                 heapq.heappush(self._queue, (-(score + np.log(area)), size, a, b))
 
+    def _parts(self, size: int, a: int, b: int) -> list[tuple[int, int, int]]:
+        four = [(size // 2, row, column) for row in (2 * a, 2 * a + 1) for column in (2 * b, 2 * b + 1)]
+        return [part for part in four if self.area(*part)]
+
     def _cut(self, leaf: tuple[int, int, int]) -> None:
-        size, a, b = leaf
         del self.leaves[leaf]
-        for row in (2 * a, 2 * a + 1):
-            for column in (2 * b, 2 * b + 1):
-                self._add(size // 2, row, column)
+        for part in self._parts(*leaf):
+            self._add(*part)
 
     def refine(self, budget: int) -> Blocks:
-        """Cut the heaviest block until there are `budget` or more, or none is left to cut."""
-        while len(self.leaves) < budget and self._queue:
-            leaf = heapq.heappop(self._queue)[1:]
+        """Cut the heaviest block until the next cut would make more than `budget`, or none is left to cut."""
+        while self._queue:
+            leaf = self._queue[0][1:]
+            if leaf in self.leaves and len(self.leaves) - 1 + len(self._parts(*leaf)) > budget:
+                break
+            heapq.heappop(self._queue)
             if leaf in self.leaves:
                 self._cut(leaf)
         return self
@@ -116,9 +121,18 @@ def attention_of(scores: np.ndarray) -> np.ndarray:
     return weight / weight.sum(axis=1, keepdims=True)
 
 
-def largest_kept(a: np.ndarray, may: np.ndarray, share: float) -> np.ndarray:
-    """The largest weights of each row, this share of those it may have and at least one, made whole."""
-    keep = np.maximum(np.ceil(share * may.sum(axis=1) - 1e-9), 1).astype(int)
+def keys_kept(entries: np.ndarray, budget: int) -> np.ndarray:
+    """(m,) how many of its `entries` (m,) each row keeps so that all keep `budget` together, in proportion; what whole
+    numbers leave over goes to rows that are owed most, the first among equals."""
+    fair = budget * entries / entries.sum()
+    keep = np.floor(fair + 1e-9).astype(int)
+    keep[np.argsort(keep - fair, kind="stable")[: budget - keep.sum()]] += 1
+    return keep
+
+
+def largest_kept(a: np.ndarray, may: np.ndarray, budget: int) -> np.ndarray:
+    """The largest weights of each row, `budget` of them in all, made whole; rows that have none read all alike."""
+    keep = keys_kept(may.sum(axis=1), budget)
     rank = np.argsort(np.argsort(-a, axis=1, kind="stable"), axis=1)
     return whole(a * (rank < keep[:, None]), may)
 
@@ -154,7 +168,7 @@ def compared(q: np.ndarray, k: np.ndarray, causal: bool, shares: np.ndarray) -> 
             found.append((np.nan,) * 4)
             continue
         coarse = blocks.refine(budget).scores()
-        found.append((error(attention_of(coarse), a), error(largest_kept(a, may, share), a),
+        found.append((error(attention_of(coarse), a), error(largest_kept(a, may, budget), a),
                       error(low_rank(svd, may, budget), a), missed_mass(coarse, scores, may)))  # fmt: skip
     return np.array(found)
 

@@ -4,9 +4,9 @@
     null_j   = the same of the other samples' heads at the same places (all read alike where there are none)
     a sentence s scores  Σ_(j in s) mass_j / Σ_(j in s) null_j,  both smoothed over a short window first
 
-A text is asked about itself: each word (three letters or more) that an earlier sentence has is a question, up to its
-last token, and the sentences that have it are known; or both are given pieces of text. Sentences end at line ends and
-after . ! or ? before a space. The sentence of the question is no candidate.
+A text is asked about itself: each word (three letters or more) that an earlier sentence has as a whole word is a
+question, up to its last token, and the sentences that have it are known; or both are given pieces of text. Sentences
+end at line ends and after . ! or ? before a space. The sentence of the question is no candidate.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def _trial(
 ) -> Trial | None:
     first, last = (int(np.searchsorted(start, at, side="right")) - 1 for at in (span[0], span[1] - 1))
     sentences = sentences_of(text, start, first)
-    known = [i for i, (a, b) in enumerate(sentences) if word in text[start[a] : start[b]]]
+    whole = re.compile(rf"\b{re.escape(word)}\b" if by_name else re.escape(word))
+    known = [i for i, (a, b) in enumerate(sentences) if whole.search(text[start[a] : start[b]])]
     if len(sentences) < 2 or not known:
         return None
     stop = max(last, first + 1) if by_name else last + 1
@@ -167,6 +168,38 @@ def sentence_scores(
     got, usual = (smoothed(x[:end], min(window, end)) for x in (mass, null))
     sums = np.array([[x[a:b].sum() for a, b in trial.sentences] for x in (got, usual)])
     return sums[0] / np.maximum(sums[1], 1e-12), sums[0]
+
+
+def highest_elsewhere(
+    reader: HeadReader, layer: int, heads, trial: Trial, at: int, window: int
+) -> np.ndarray:
+    """What the highest of the sentences of sample `at` gets where other samples, a number each, are read at the same
+    places: without regard to what these sentences say."""
+    there = reader.layout.present
+    fits = [b for b in range(reader.n) if b != at and there[b, : trial.asks.max() + 1].all()]
+    if not fits:
+        return np.zeros(0)
+    mass, null = asked_mass(reader, layer, heads, [[trial] * (b in fits) for b in range(reader.n)])
+    return np.array([sentence_scores(trial, mass[b, 0], null[b, 0], window)[0].max() for b in fits])
+
+
+def best_by_chance(firsts: list, rng: np.random.Generator, draws: int = 400) -> np.ndarray:
+    """(draws,) the most that any layer gets where the order of sentences says nothing: in each sample all known
+    sentences are moved on by the same share of those there are, at random, the scores staying as they are.
+
+    firsts : of each sample of each of its questions (trial, scores (L, s)).
+    """
+    layers = len(firsts[0][0][1])
+    got = np.zeros((draws, layers))
+    for several in firsts:
+        moved = rng.random(draws)
+        for trial, scores in several:
+            s = len(trial.sentences)
+            unknown = np.ones((s, s))  # by how far they are moved, sentences
+            unknown[np.arange(s)[:, None], (trial.known + np.arange(s)[:, None]) % s] = 0
+            top = scores == scores.max(axis=1, keepdims=True)
+            got += (unknown[(moved * s).astype(int)] @ top.T == 0) / len(several)
+    return (got / len(firsts)).max(axis=1)
 
 
 def rank_of_known(scores: np.ndarray, known: np.ndarray) -> float:

@@ -17,9 +17,13 @@ import numpy as np
 
 from analysis.tokens.attention.heads import HELD, HeadReader
 from analysis.tokens.attention.measures import keys_for
-from analysis.tokens.attention.memory import like
+from analysis.tokens.attention.memory import like_both
 
 LEAST, SIZES = 4, 6  # tokens in the smallest part, parts
+NOT_DRAWN = (
+    "The network pays other weights than softmax(q k') (windows, masks), of which the Gaussian heads have none: that "
+    "it is sparser than these may be its windows alone."
+)
 
 
 def ranks(layout, rng: np.random.Generator) -> np.ndarray:
@@ -98,13 +102,12 @@ def slopes(sizes: np.ndarray, mass: np.ndarray) -> np.ndarray:
 
 
 def gaussian(reader: HeadReader, rng: np.random.Generator) -> HeadReader:
-    """Heads whose queries and keys are Gaussian, of the same mean and covariance in each sample."""
-    made = []
-    for kept in (reader.queries, reader.keys):
-        new = [np.zeros_like(x) for x in kept]
-        for x, layer in zip(new, kept, strict=True):
-            for b, there in enumerate(reader.layout.present):
-                for head in range(reader.heads):
-                    x[b, head, there] = like(layer[b, head, there].astype(np.float64), rng)
-        made.append(new)
-    return replace(reader, queries=made[0], keys=made[1], weights=None)
+    """Heads whose queries and keys are Gaussian, of the same joint mean and covariance in each sample."""
+    queries, keys = ([np.zeros(x.shape) for x in kept] for kept in (reader.queries, reader.keys))
+    for layer in range(reader.layers):
+        for b, there in enumerate(reader.layout.present):
+            for head in range(reader.heads):
+                own = (x[layer][b, head, there].astype(np.float64) for x in (reader.queries, reader.keys))
+                made = like_both(*own, rng, reader.mean_first)
+                queries[layer][b, head, there], keys[layer][b, head, there] = made
+    return replace(reader, queries=queries, keys=keys, weights=None)

@@ -85,3 +85,16 @@ def bits_for(rate: np.ndarray, loss: np.ndarray, most: float) -> float:
         return float(rate[-1])
     part = (loss[i] - most) / max(loss[i] - loss[i + 1], 1e-300)
     return float(rate[i] + part * (rate[i + 1] - rate[i]))
+
+
+def beyond_tried(name: str, loss: np.ndarray, most: float) -> list[str]:
+    """What is to be said of a line (rates rise) whose bits for a loss of `most` nats are but an end of those tried."""
+    if loss[-1] > most:
+        return [
+            f"{name}: more than {most:g} nats are lost at all bits that were tried; those told are too few."
+        ]
+    if (loss <= most).all():
+        return [
+            f"{name}: less than {most:g} nats are lost at the fewest bits that were tried; fewer would do."
+        ]
+    return []

@@ -167,9 +167,10 @@ def answer_of(loaded, raw) -> np.ndarray:
 
 
 def relative(x: np.ndarray, other: np.ndarray) -> float:
-    """|other - x| / |x|; 0 where x is 0."""
+    """|other - x| / |x|; 0 where both are 0, infinite where x alone is."""
     size = float(np.linalg.norm(x))
-    return float(np.linalg.norm(other - x)) / size if size > 0 else 0.0
+    far = float(np.linalg.norm(other - x))
+    return far / size if size > 0 else np.inf if far > 0 else 0.0
 
 
 def _mixes(m) -> bool:

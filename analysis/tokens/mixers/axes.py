@@ -68,10 +68,10 @@ def reach(shares: np.ndarray) -> float:
 
 def factored_of(calls: list[Call]) -> list[Factored]:
     """Neighbouring calls of a network whose lines are each other's places, or which are one for all lines and of
-    different sizes. Means over heads."""
-    found = []
+    different sizes, of one block. No call is in two pairs. Means over heads."""
+    found, taken = [], None
     for a, b in pairwise(calls):
-        if a.weights.ndim != 4 or b.weights.ndim != 4:
+        if a is taken or a.weights.ndim != 4 or b.weights.ndim != 4:
             continue
         (lines, _, w, w_keys), (places, _, h, h_keys) = a.weights.shape, b.weights.shape
         leading = h - lines
@@ -79,13 +79,25 @@ def factored_of(calls: list[Call]) -> list[Factored]:
             continue
         name = f"{a.name}, {b.name}"
         first, second = a.weights.mean(axis=1), b.weights.mean(axis=1)
-        if lines == places == 1 and w != h:
+        if lines == places == 1 and w != h and one_block(a.name, b.name):
             found.append(kronecker(name, first[0], second[0]))
+            taken = b
         elif places == w and lines > 1 and leading in (0, 1):
             inside = second[:, leading:, leading:]
             lost = float(1 - inside.sum(axis=2).mean()) if leading else 0.0
             found.append(Factored(name, first, inside, lost=lost))
+            taken = b
     return found
+
+
+def one_block(a: str, b: str) -> bool:
+    """Whether two modules are parts of one, by their names: not two places of a list, nor of two towers."""
+    parts = [name.split(".") for name in (a, b)]
+    shared = 0
+    while shared < min(map(len, parts)) and parts[0][shared] == parts[1][shared]:
+        shared += 1
+    apart = [part for own in parts for part in own[shared:]]
+    return not any(part.isdigit() for part in apart)
 
 
 def kronecker(name: str, first: np.ndarray, second: np.ndarray) -> Factored:

@@ -14,13 +14,14 @@ from analysis.tokens.mixers.reading import MOST_TOKENS
 from analysis.tokens.subject import ROWS
 
 FACTS = ("wavelengths", "band_wavelengths", "wavelengths_nm", "wavelength")  # of a configuration
+MICROMETRES = 30.0  # light of this wavelength in nm is no light: a configuration below counts in micrometres
 NANOMETRES = re.compile(r"(\d+(?:\.\d+)?)\s*nm\b")
 
 
 @dataclass(frozen=True)
 class Axes:
     """`factored`; `names` (W,) of places on the first axis, `at` (W,) where they lie, in `unit`; `picture` and `inside`
-    (h, w) the grid of lines on it, or None."""
+    (h, w) the grid of lines on it, or None; `others` the same of a few other samples."""
 
     factored: Factored
     names: tuple[str, ...]
@@ -29,6 +30,11 @@ class Axes:
     picture: np.ndarray | None
     inside: tuple[int, int] | None
     notes: tuple[str, ...]
+    others: tuple[Factored, ...] = ()
+
+    @property
+    def all(self) -> tuple[Factored, ...]:
+        return (self.factored, *self.others)
 
 
 def axes_of(taps, params, rng, progress) -> Axes:
@@ -45,7 +51,11 @@ def axes_of(taps, params, rng, progress) -> Axes:
             if params.block >= len(found):
                 raise NotFound(f"block {params.block} of {own.what}", f"0 to {len(found) - 1}")
             facts, picture = own.facts, own.picture
-            return _named(found[params.block], facts, picture, params, taps, why)
+            one = found[params.block]
+            more = (
+                pairs[params.block] for pairs in map(factored_of, own.others()) if len(pairs) > params.block
+            )
+            return _named(one, facts, picture, params, taps, why, more)
         why = (
             *why,
             f"{own.what} attends along one axis only: no two attentions follow each other of which the lines of one "
@@ -57,8 +67,10 @@ def axes_of(taps, params, rng, progress) -> Axes:
         ]
         _refuse(*(len(r.x) for r in rows))
         either = [r.plain if len(r.plain) == len(r.x) else r.x for r in rows]
-        made = of_two(f"{taps[0].name}, {taps[1].name}", *_weights_or_rows(either, rows))
-        return _named(made, facts, None, params, taps, (*why, *rows[0].notes))
+        made = of_two(f"{taps[0].name}, {taps[1].name}", *_weights_or_rows(either, [r.x for r in rows]))
+        common = [(rows[0].others[k], rows[1].others[k]) for k in rows[0].others if k in rows[1].others]
+        more = (of_two(made.name, *_weights_or_rows([a[1], b[1]], [a[0], b[0]])) for a, b in common)
+        return _named(made, facts, None, params, taps, (*why, *rows[0].notes), more)
     rows = sample_rows(tap, params.sample, rng, progress)
     _refuse(len(rows.x))
     grid = _grid(len(rows.x), rows.grid, params)
@@ -66,8 +78,9 @@ def axes_of(taps, params, rng, progress) -> Axes:
         "The rows of the tap are queries and keys at once, along each axis; no weights of a network are in it.",
     )
     return _named(
-        of_rows(f"rows of {tap.name}", rows.x, grid), facts, None, params, taps, (*why, *rows.notes, *said)
-    )
+        of_rows(f"rows of {tap.name}", rows.x, grid), facts, None, params, taps, (*why, *rows.notes, *said),
+        (of_rows("", x, grid) for x, _ in rows.others.values()),
+    )  # fmt: skip
 
 
 def _quiet(_fraction, _doing="") -> None:
@@ -77,7 +90,7 @@ def _quiet(_fraction, _doing="") -> None:
 def _weights_or_rows(plain, rows):
     from analysis.tokens.mixers.own_grids import recorded
 
-    return [p if recorded(p) is not None else r.x for p, r in zip(plain, rows, strict=True)]
+    return [p if recorded(p) is not None else x for p, x in zip(plain, rows, strict=True)]
 
 
 def _refuse(*tokens: int) -> None:
@@ -93,8 +106,10 @@ def _grid(tokens: int, grid, params) -> tuple[int, int]:
     return tokens // params.places, params.places
 
 
-def _named(found: Factored, facts: dict, picture, params, taps, notes) -> Axes:
+def _named(found: Factored, facts: dict, picture, params, taps, notes, more) -> Axes:
     h, w = found.grid
+    others = tuple(one for one in more if one.grid == found.grid)
+    notes = (*notes, f"Maps are of one sample, numbers over {1 + len(others)} samples.")
     nm = wavelengths(params.wavelengths, facts, taps[0].unit_names, w)
     inside, _ = grid_of(h, picture)
     inside = inside if inside[0] > 1 and inside[0] * inside[1] == h else None
@@ -107,8 +122,9 @@ def _named(found: Factored, facts: dict, picture, params, taps, notes) -> Axes:
             picture,
             inside,
             notes,
+            others,
         )
-    return Axes(found, tuple(f"{x:g} nm" for x in nm), nm, "nm", picture, inside, notes)
+    return Axes(found, tuple(f"{x:g} nm" for x in nm), nm, "nm", picture, inside, notes, others)
 
 
 def wavelengths(given: str, facts: dict, unit_names, count: int) -> np.ndarray | None:
@@ -119,8 +135,10 @@ def wavelengths(given: str, facts: dict, unit_names, count: int) -> np.ndarray |
             found = np.array([float(x) for x in given.replace(";", ",").split(",") if x.strip()])
         except ValueError:
             raise ParameterError(f"wavelengths '{given}'", "numbers in nm with commas between them") from None
-        if len(found) != count or not (found > 0).all():
-            raise ParameterError(f"{len(found)} wavelengths for {count} bands", f"{count} numbers above 0")
+        if len(found) != count or not (np.isfinite(found) & (found > 0)).all():
+            raise ParameterError(
+                f"{len(found)} wavelengths for {count} bands", f"{count} finite numbers above 0"
+            )
         return found
     for name in FACTS:
         own = facts.get(name)
@@ -129,7 +147,10 @@ def wavelengths(given: str, facts: dict, unit_names, count: int) -> np.ndarray |
             and len(own) == count
             and all(isinstance(x, (int, float)) for x in own)
         ):
-            return np.asarray(own, float)
+            in_nm = np.asarray(own, float)
+            if not (np.isfinite(in_nm) & (in_nm > 0)).all():
+                continue
+            return 1000 * in_nm if in_nm.max() < MICROMETRES else in_nm
     read = [NANOMETRES.search(str(name)) for name in unit_names]
     if len(read) == count and all(read):
         return np.array([float(m.group(1)) for m in read])

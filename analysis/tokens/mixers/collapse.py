@@ -52,7 +52,18 @@ class NetworkStages:
         self.what, self.notes = type(run.loaded.module).__name__, [run.note]
         listed = stages_of(run.loaded.module)
         found = self._ran(self._given(0), listed)
-        self.names = tuple(n for n, x in found.items() if min(x.shape) > 1)[:MOST]
+        listed = tuple(n for n, x in found.items() if min(x.shape) > 1)
+        at = (
+            np.unique(np.linspace(0, len(listed) - 1, min(MOST, len(listed))).round().astype(int))
+            if listed
+            else []
+        )
+        self.names = tuple(listed[i] for i in at)
+        if len(self.names) < len(listed):
+            self.notes.append(
+                f"{MOST} of {len(listed)} stages are shown, evenly spread, the first and last of them."
+            )
+        self.of_words = only_words(self._given(0))
         if not self.names:
             raise InputError(f"{self.what} has no stages that give tokens", "lists of blocks or stages")
 
@@ -78,7 +89,7 @@ class NetworkStages:
 
 
 class RowStages:
-    is_network = False
+    is_network = of_words = False
 
     def __init__(self, x: list[np.ndarray], name: str, notes) -> None:
         self.x, self.n, self.notes, self.what = x, len(x), list(notes), f"rows of {name}"
@@ -138,6 +149,15 @@ def tokens_of(x, module) -> np.ndarray:
         if x.shape[0] in filters or x.shape[-1] not in norms:
             x = np.moveaxis(x, 0, -1)
     return x.reshape(-1, x.shape[-1])
+
+
+def only_words(given) -> bool:
+    """Whether prepared inputs have nothing but numbers of words that could be corrupted."""
+    import torch
+
+    if not isinstance(given, Mapping):
+        return not given.is_floating_point()
+    return not any(isinstance(x, torch.Tensor) and x.is_floating_point() for x in given.values())
 
 
 def corrupted(given, kind: str, strength: float, rng: np.random.Generator):

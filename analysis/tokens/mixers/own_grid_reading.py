@@ -6,7 +6,7 @@ neighbourhoods of rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,20 +22,28 @@ TILES, AROUND = "keys tile the image", "keys lie around each token"
 
 @dataclass(frozen=True)
 class Read:
-    """`what` was read, `lost` the share of weight that goes off the grid, `off` the largest |row sum - 1|."""
+    """`what` was read, `lost` the share of weight that goes off the grid, `off` the largest |row sum - 1|, `others` the
+    same of a few other samples."""
 
     laid: Laid
     what: str
     off: float
     lost: float = 0.0
     notes: tuple[str, ...] = ()
+    others: tuple[Laid, ...] = ()
 
 
 def of_network(own: Attended, params) -> Read:
     """Raises NotFound, InputError, ShapeError."""
-    if params.layer >= len(own.calls):
-        raise NotFound(f"attention {params.layer} of {own.what}", f"0 to {len(own.calls) - 1}")
-    call, said = own.calls[params.layer], ()
+    found = _of_calls(own, own.calls, params)
+    more = (_of_calls(own, calls, params).laid for calls in own.others())
+    return replace(found, others=tuple(one for one in more if one.squared.shape == found.laid.squared.shape))
+
+
+def _of_calls(own: Attended, calls, params) -> Read:
+    if params.layer >= len(calls):
+        raise NotFound(f"attention {params.layer} of {own.what}", f"0 to {len(calls) - 1}")
+    call, said = calls[params.layer], ()
     lines, heads = call.weights.shape[:2]
     if lines > 1:
         tokens = int(np.prod(call.weights.shape[2:-1]))
@@ -65,8 +73,16 @@ def of_tap(tap, params, rng, progress) -> Read:
     if weights is not None:
         _refuse(weights, params)
         said = (*rows.notes, "Rows are weights of attention: for each head they sum to 1.")
+        more = [own_grids.recorded(plain) for _, plain in rows.others.values()]
+        more = tuple(
+            laid(w, grid, near, params.dilation) for w in more if w is not None and w.shape == weights.shape
+        )
         return Read(
-            laid(weights, grid, near, params.dilation), f"weights in {tap.name}", _off(weights), notes=said
+            laid(weights, grid, near, params.dilation),
+            f"weights in {tap.name}",
+            _off(weights),
+            notes=said,
+            others=more,
         )
     side = params.side
     if side is None:
@@ -79,7 +95,9 @@ def of_tap(tap, params, rng, progress) -> Read:
         *rows.notes,
         "The rows of the tap are queries and keys at once; no weights of a network are in it.",
     )
-    return Read(found, f"rows of {tap.name}", _off(found.weights), notes=said)
+    more = tuple(own_grids.of_rows(x, grid, side, side if near else 0, params.dilation)
+                 for x, _ in rows.others.values())  # fmt: skip
+    return Read(found, f"rows of {tap.name}", _off(found.weights), notes=said, others=more)
 
 
 def _off(weights: np.ndarray) -> float:
