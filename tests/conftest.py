@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,10 @@ settings.load_profile("shared")
 # one thread for each of the workers' matrix products: two workers with two threads each wait for one another on two
 # cores, and small products then take up to fifty times as long (set before NumPy is imported)
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
+# compiled modules stay beside their sources even where the machine's setting is to throw them away: the other worker,
+# and every server, job and command that a test starts, would compile some thousand modules again
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # deterministic and offline: nothing may look for a model hub, and two cores are shared
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -222,22 +222,25 @@ def test_planted_clusters_stay_whole_and_apart(rng, method, components):
     assert (label[near] == label[:, None]).mean() > 0.999
 
 
-def test_localmap_keeps_as_much_as_umap_learn(rng):
+@pytest.fixture(scope="module")
+def clusters_by_umap_learn():
+    """Five clusters, and where umap-learn draws them."""
     import umap as umap_learn
 
-    x, _ = gaussian_clusters(rng, 1500, 20, 5, separation=6)
-    theirs = umap_learn.UMAP(random_state=0).fit_transform(x)
+    x, _ = gaussian_clusters(np.random.default_rng(0), 1500, 20, 5, separation=6)
+    return x, umap_learn.UMAP(random_state=0).fit_transform(x)
+
+
+def test_localmap_keeps_as_much_as_umap_learn(clusters_by_umap_learn):
+    x, theirs = clusters_by_umap_learn
     ours = localmap(x).positions
     a, b = (placement_quality(x, y, 15) for y in (ours, theirs))
     assert a.trust.mean() > b.trust.mean() - 0.01
     assert a.recall.mean() > b.recall.mean() - 0.01
 
 
-def test_umap_keeps_as_much_as_umap_learn(rng):
-    import umap as umap_learn
-
-    x, _ = gaussian_clusters(rng, 1500, 20, 5, separation=6)
-    theirs = umap_learn.UMAP(random_state=0).fit_transform(x)
+def test_umap_keeps_as_much_as_umap_learn(clusters_by_umap_learn):
+    x, theirs = clusters_by_umap_learn
     a, b = (placement_quality(x, y, 15) for y in (umap(x).positions, theirs))
     assert a.trust.mean() > b.trust.mean() - 0.01
     assert a.recall.mean() > b.recall.mean() - 0.02
