@@ -46,11 +46,11 @@ def mean_interval(values: np.ndarray, least: float = -np.inf, most: float = np.i
     return {"low": float(low), "high": float(high), "interval": "Student's t over samples"}
 
 
-def share_interval(values: np.ndarray, z: float = 1.959964) -> dict:
+def share_interval(values: np.ndarray) -> dict:
     """The same for shares `values` (n,) in [0, 1]: Wilson's, with as many draws as the values vary like; none of it is
-    lost where all are 0 or all are 1. `z` standard errors to either side: more for one of several."""
+    lost where all are 0 or all are 1."""
     n, mean = len(values), float(values.mean())
     spread = float(values.var(ddof=1)) / n if n > 1 else 0.0
     draws = min(n, mean * (1 - mean) / spread) if spread > 0 else n
-    low, high = wilson(mean * draws, draws, z)
+    low, high = wilson(mean * draws, draws)
     return {"low": min(low, mean), "high": max(high, mean), "interval": "Wilson, samples as draws"}
