@@ -171,10 +171,9 @@ def _table(found, params: CoverageHolesParams, notes, d: int) -> Table:
 
 def _known(values: np.ndarray) -> np.ndarray:
     """(2, m) those of the samples that have a token in the box. Raises NotEnoughData where none has."""
-    found = values[:, np.isfinite(values[0])]
-    if not found.shape[1]:
+    if not np.isfinite(values[0]).any():
         raise NotEnoughData("a box in which no sample has a token", "one with tokens")
-    return found
+    return values[:, np.isfinite(values[0])]
 
 
 def _estimate(name: str, values: np.ndarray, d: int, null: str) -> Estimate:
