@@ -11,6 +11,7 @@ pytest.importorskip("transformers")
 
 import analysis
 from analysis.methods.tokens.token_faults import TokenFaultsParams, token_faults
+from analysis.methods.tokens.token_film import TokenFilmParams, token_film
 from analysis.methods.tokens.token_rankings import TokenRankingsParams, token_rankings
 from analysis.methods.tokens.token_search import TokenSearchParams, token_search
 from analysis.tokens.fault import FAULT
@@ -42,6 +43,19 @@ def test_log_size_is_measured_and_tokens_are_gone_in_a_trained_network(vit):
     fused = token_faults(vit, TokenFaultsParams(rule="evit", maximum_samples=8))
     assert column(fused, "verdict", "weights of a merge") == FAULT
     assert column(fused, "found", "log-size term missing") == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["pagerank", "received_attention"])
+def test_a_film_of_a_network_shows_the_scores_by_which_its_tokens_went(vit, name):
+    """PageRank looks at every head; behind the first removal a dump has other scores than the run."""
+    film, gone = token_film(vit, TokenFilmParams(rule=name, share=0.25, draws=3)), 0
+    for k in range(1, len(film.owner)):
+        free = (film.owner[k - 1] >= 0) & (np.arange(film.owner.shape[1]) > 0) & film.judged[k]
+        went = free & (film.owner[k] < 0)
+        gone += int(went.sum())
+        if went.any():
+            assert film.score[k][went].max() <= film.score[k][free & ~went].min()
+    assert gone == 12
 
 
 def test_answers_move_by_nothing_when_all_stay_and_cost_as_much(vit):

@@ -12,11 +12,12 @@ told exactly, of the sum of such numbers: a few samples of which little is left 
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln, ndtr, ndtri
+from scipy.special import gammaln, ndtr
 
 from analysis.compute.statistics.sample_groups import share_interval
 from analysis.tokens.state import GONE, TokenState, grouped_sums
@@ -60,11 +61,6 @@ class Survival:
         """(m,) bool: lines that random keep would show on none of `tests` lines (of these) in 95 % (Bonferroni)."""
         return self.p * (tests or len(self.names)) < 0.05
 
-    @property
-    def bound(self) -> float:
-        """|z| that no line of many tokens passes in 95 % of random keeps (Bonferroni)."""
-        return float(-ndtri(0.025 / max(len(self.names), 1)))
-
 
 def left_alone(state: TokenState) -> np.ndarray:
     """(B, T) bool: input tokens that are still there with nothing merged into them."""
@@ -86,28 +82,35 @@ def survival(layout: TokenLayout, state: TokenState) -> Survival:
 
 def _two_sided(free: np.ndarray, there: np.ndarray, left: np.ndarray, kept: np.ndarray) -> float:
     """Chance of a sum as far out as that of `kept` (n,), of hypergeometric numbers: of `free` tokens `there` are on the
-    line and `left` are kept. By the product of their characteristic functions; normal above MANY."""
-    total, found = int(np.minimum(there, left).sum()), int(kept.sum())
+    line and `left` are kept."""
+    chance, found = _chance_of_sums(free, there, left), int(kept.sum())
+    return float(min(1.0, 2 * min(chance[: found + 1].sum(), chance[found:].sum()) + LEAST))
+
+
+def _chance_of_sums(free: np.ndarray, there: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """Of every sum from 0. By the product of the characteristic functions; normal above MANY."""
+    total = int(np.minimum(there, left).sum())
     if total > MANY:
-        mean, spread = (
+        mean, variance = (
             there * left / free,
-            there * left * (free - left) * (free - there) / (free**2 * (free - 1.0)),
+            there * left * (free - left) * (free - there) / (free**2 * np.maximum(free - 1.0, 1.0)),
         )
-        return float(2 * ndtr(-abs(found - mean.sum()) / np.sqrt(spread.sum())))
-    wave, cases = np.ones(total // 2 + 1, complex), np.stack([free, there, left])
-    for (n, m, k), many in _cases(cases):
+        ends = np.concatenate([[-np.inf], np.arange(total) + 0.5, [np.inf]])
+        return np.diff(ndtr((ends - mean.sum()) / np.sqrt(max(variance.sum(), LEAST))))
+    cases = Counter(zip(free.tolist(), there.tolist(), left.tolist(), strict=True))
+    return _chance_of_cases(tuple(cases), tuple(cases.values()), total)
+
+
+@functools.lru_cache(maxsize=256)
+def _chance_of_cases(cases, counts, total: int) -> np.ndarray:
+    """(total + 1,) of different (free, there, left) and how many there are of each."""
+    wave = np.ones((total + 1) // 2 + 1, complex)
+    for (n, m, k), many in zip(cases, counts, strict=True):
         i = np.arange(max(0, m + k - n), min(m, k) + 1)
         chance = np.zeros(total + 1)
         chance[i] = np.exp(log_choose(m, i) + log_choose(n - m, k - i) - log_choose(n, k))
         wave = wave * np.fft.rfft(chance) ** many
-    chance = np.maximum(np.fft.irfft(wave, total + 1), 0)
-    return float(min(1.0, 2 * min(chance[: found + 1].sum(), chance[found:].sum()) + LEAST))
-
-
-def _cases(cases: np.ndarray):
-    """Different columns of three numbers, and how many there are of each."""
-    columns, many = np.unique(cases, axis=1, return_counts=True)
-    return list(zip(columns.T.tolist(), many.tolist(), strict=True))
+    return np.maximum(np.fft.irfft(wave, total + 1), 0)
 
 
 def log_choose(n, k):
@@ -116,20 +119,22 @@ def log_choose(n, k):
 
 
 def worst_line(where: Survival) -> tuple[int, dict]:
-    """(the line of the largest |z|, what an `Estimate` says of the share that is left there): interval and null are
-    such that they hold for the line that strays most, whichever that is."""
+    """(the line of the largest |z|, what an `Estimate` says of the share that is left there). The null is such that it
+    holds for the line that strays most, whichever that is; the interval, of samples as draws, is a wide one."""
     at = int(np.abs(where.z).argmax())
     has = where.there[:, at] > 0
     if not has.any():
         return at, {"value": 0.0, **share_interval(np.zeros(1), len(where.names)), "null": 0.0, "n": 1}
     there = where.there[has, at]
     rate, usual = where.kept[has, at] / there, where.expected[has, at] / there
-    half = where.bound * float(np.sqrt((where.variance[has, at] / there**2).sum())) / len(rate)
-    middle, ends = float(usual.mean()), share_interval(rate, len(where.names))
-    return at, ends | {
-        "value": float(rate.mean()), "null": middle, "null_low": max(middle - half, 0.0),
-        "null_high": min(middle + half, 1.0), "null_method": "as many tokens kept at random, the line that strays most",
-        "interval": f"{ends['interval']}, all {len(where.names)} lines at once", "n": len(rate),
+    chance = np.cumsum(
+        _chance_of_sums(*(x[has].astype(int) for x in (where.free, where.there[:, at], where.left)))
+    )
+    beyond = 0.025 / len(where.names)
+    ends = [float(np.searchsorted(chance, q) / there.sum()) for q in (beyond, 1 - beyond)]
+    return at, share_interval(rate, len(where.names)) | {
+        "value": float(rate.mean()), "null": float(usual.mean()), "null_low": ends[0], "null_high": min(ends[1], 1.0),
+        "null_method": "as many tokens kept at random, the line that strays most", "n": len(rate),
         "estimator": "mean over samples, line of the largest |z|", "unit": "share of tokens",
     }  # fmt: skip
 

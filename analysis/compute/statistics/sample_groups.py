@@ -68,7 +68,7 @@ def larger(values: np.ndarray, others: np.ndarray, rate: float = 0.05) -> np.nda
 
 def share_interval(values: np.ndarray, chosen_of: int = 1) -> dict:
     """The same for shares `values` (n,) in [0, 1]: Wilson's, with as many draws as the values vary like; none of it is
-    lost where all are 0 or all are 1. `z` standard errors to either side: more for one of several."""
+    lost where all are 0 or all are 1."""
     n, mean = len(values), float(values.mean())
     spread = float(values.var(ddof=1)) / n if n > 1 else 0.0
     draws = min(n, mean * (1 - mean) / spread) if spread > 0 else n

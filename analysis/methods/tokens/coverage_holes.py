@@ -8,8 +8,8 @@ Every rule runs on one dump of the network with its own spread over the layers. 
 cell with m cells around it is bare with probability C(N - m, k) / C(N, k) and any box has recall k / N, exactly; the
 hole of random keep is drawn once for each sample, with as many kept.
 
-Interval: Wilson's, samples as draws, with as many as shares vary like; of a box over samples with a token in it. A
-grid with stride 3 leaves no cell bare and holes of side 2.
+Interval: Student's t over samples, Wilson's where all have nothing or everything; of a box over samples with a token
+in it. A grid with stride 3 leaves no cell bare and holes of side 2.
 
 When it lies: a hole is harmless where nothing is to be seen (a digit's ground), and a rule that goes by content has
 holes there by design: the box tells of the place that matters. One box stands for all samples, wherever their objects
@@ -29,7 +29,7 @@ from math import comb
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.statistics.sample_groups import share_interval
+from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -147,7 +147,7 @@ def _of_batch(ran: Ran, params: CoverageHolesParams, rng: np.random.Generator) -
 
 def _table(found, params: CoverageHolesParams, notes, d: int) -> Table:
     def column(measure: str, k: int) -> np.ndarray:
-        return np.array([known(x[measure])[k].mean() for x in found.values()])
+        return np.array([_known(x[measure])[k].mean() for x in found.values()])
 
     has_box = all(RECALL in x for x in found.values())
     columns = {
@@ -169,17 +169,18 @@ def _table(found, params: CoverageHolesParams, notes, d: int) -> Table:
     )  # fmt: skip
 
 
-def known(values: np.ndarray) -> np.ndarray:
+def _known(values: np.ndarray) -> np.ndarray:
     """(2, m) those of the samples that have a token in the box. Raises NotEnoughData where none has."""
-    found = values[:, np.isfinite(values[0])]
-    if not found.shape[1]:
-        raise NotEnoughData("a box in which no sample has a token", "a box with tokens in it")
-    return found
+    if not np.isfinite(values[0]).any():
+        raise NotEnoughData("a box in which no sample has a token", "one with tokens")
+    return values[:, np.isfinite(values[0])]
 
 
 def _estimate(name: str, values: np.ndarray, d: int, null: str) -> Estimate:
-    values = known(values)
-    return Estimate(name, float(values[0].mean()), **share_interval(values[0]), null=float(values[1].mean()),
+    values = _known(values)
+    alike = np.ptp(values[0]) == 0 and values[0, 0] in (0, 1)  # no spread to go by
+    ends = share_interval(values[0]) if alike else mean_interval(values[0], 0.0, 1.0)
+    return Estimate(name, float(values[0].mean()), **ends, null=float(values[1].mean()),
                     null_method=null, n=values.shape[1], d=d, estimator="mean over samples")  # fmt: skip
 
 

@@ -13,7 +13,7 @@
 In the network of the tap the rule is applied and tokens are really removed. Where that cannot be run, the rows of the
 tap stand for tokens (`analysis.tokens.tap_dump`), and what only a run can show is said to be not seen.
 
-Interval of survival: Wilson's, samples as draws, all lines at once. Null: random keep of as many tokens.
+Interval of survival: Wilson's, samples as draws. Null: random keep of as many tokens.
 
 When it lies: data differ by place, too (a digit stands in the middle): bias against random keep is not yet the rule's
 fault, compare rules; a rule by design may do what is called a fault here (EViT adds up); equal tokens are rare where

@@ -7,7 +7,7 @@ Of N free tokens of a sample a rule leaves K as they were. Kept at random, a lin
 and z is what there is more, summed over samples, over the root of the summed variances. Every rule runs on one dump of
 the network with its own spread over the layers; random keep is a line of its own, to see what chance looks like.
 
-Interval of a rate: Wilson's, samples as draws, all lines of a rule at once. Null: the sum of the hypergeometric numbers
+Interval of a rate: Wilson's, samples as draws, which is a wide one. Null: the sum of the hypergeometric numbers
 above, exact; a cell stands out where 5 % of random keeps at most would show one like it on any line of any rule.
 
 When it lies: data differ by place, too (a digit stands in the middle): a bias against random keep is not yet the rule's
@@ -103,9 +103,8 @@ def _matrix(found: dict[str, Survival], params: TokenSurvivalParams, notes, d: i
     z = np.stack([s.z for s in found.values()])
     more = np.stack([_rate(s.kept, s) - _rate(s.expected, s) for s in found.values()])
     values = z if params.drawn == Z else more
-    tests = len(first.names) * len(found)
+    tests, bound = _bound(found)
     beyond = np.stack([s.beyond(tests) for s in found.values()])
-    bound = float(-ndtri(0.025 / max(tests, 1)))
     return Matrix(
         title=f"Where do tokens survive? {params.share:.0%} of them left", values=values, row_names=tuple(found),
         column_names=first.names, value_name=params.drawn, diverging=True, null=np.zeros_like(values),
@@ -115,6 +114,12 @@ def _matrix(found: dict[str, Survival], params: TokenSurvivalParams, notes, d: i
         estimates=tuple(_estimate(name, s, d) for name, s in found.items()), reading=_reading(found, tests),
         caveats=notes,
     )  # fmt: skip
+
+
+def _bound(found: dict[str, Survival]) -> tuple[int, float]:
+    """(lines of all rules, |z| that none of them passes in 95 % of random keeps of many tokens)."""
+    tests = sum(len(where.names) for where in found.values())
+    return tests, float(-ndtri(0.025 / max(tests, 1)))
 
 
 def _rate(kept: np.ndarray, where: Survival) -> np.ndarray:
