@@ -58,6 +58,17 @@ def test_two_samples_tell_no_pair_of_heads_apart_from_chance():
     assert not with_more.significant.any()  # independent heads
 
 
+@pytest.mark.parametrize("seed", [7, 8, 9, 10, 11])
+def test_heads_that_partly_agree_are_found_by_few_samples(seed):
+    """The second head in one other sample is a noisy null: held against it, none of these pairs counts."""
+    reader = heads(8, count=2, tokens=6, seed=seed)
+    q, k = reader.queries[0], reader.keys[0]
+    q[:, 1], k[:, 1] = 0.6 * q[:, 0] + 0.8 * q[:, 1], 0.6 * k[:, 0] + 0.8 * k[:, 1]
+    own, crossed, content = similar.likeness(reader)
+    assert 0.2 < own[:, 0, 1].mean() < 0.4
+    assert similar._matrix(reader, own, crossed, content).significant[0, 1]
+
+
 def test_the_share_that_goes_by_content_does_not_hang_on_how_many_samples_there_are():
     few, many = (
         np.mean([similar.likeness(heads(n, seed=s))[2].mean() for s in range(300 // n)]) for n in (2, 30)
