@@ -37,21 +37,12 @@ from scipy.special import stdtrit
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import mean_interval, share_interval
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.heads import HeadReader, heads_of, planted
 from analysis.tokens.attention.isotropic import ISOTROPIC, isotropic, share_of_weights
-from analysis.tokens.attention.measures import (
-    AVERAGES,
-    DISTANCE,
-    ENDS,
-    ENTROPY,
-    KEYS,
-    NEIGHBOURS,
-    UNITS,
-    gini,
-)
+from analysis.tokens.attention.measures import AVERAGES, ENDS, UNITS, gini
 from analysis.tokens.attention.position_null import Measured, beyond, measured, others_interval
 from analysis.tokens.attention.weight_shares import OF_WEIGHTS, shares_in_weights
 from analysis.tokens.subject import AUTOMATIC, SOURCES
@@ -176,7 +167,7 @@ def _estimates(reader, found, measure, more) -> tuple[Estimate, ...]:
         *first,
         Estimate("apart from places alone", float((each - places).mean()), **mean_interval(each - places), null=0.0,
                  null_method=how, estimator="paired mean over samples", **facts),
-        Estimate("heads beyond places", float(shared.mean()), **share_interval(shared), null=0.0,
+        Estimate("heads beyond places", float(shared.mean()), interval="none: these are all heads", null=0.0,
                  null_method="heads that go by places alone, at 5 % false discoveries", n=shared.size, d=d,
                  estimator="share of heads, Benjamini-Hochberg"),
     )  # fmt: skip
@@ -213,34 +204,35 @@ def _cost(shapes, params: AttentionAtlasParams) -> Cost:
 
 def _check() -> tuple[CheckLine, ...]:
     """Even attention on 14 x 14 and 7 x 7 patches; a head that reads itself; one that goes by places; W = I."""
+    from analysis.tokens.attention.measures import COSINE, DISTANCE, ENTROPY, KEYS, NEIGHBOURS, RANK
+
     rng = np.random.default_rng(0)
-    none = [np.zeros((2, side * side, 1)) for side in (14, 7)]
-    far = [
-        measured(planted(x, x, (s, s)), DISTANCE).value[0, 0, 0] for x, s in zip(none, (14, 7), strict=True)
-    ]
+
+    def of(reader, what):
+        return measured(reader, what).value[0, 0, 0]
+
+    large, flat = (planted(*np.zeros((2, 2, side**2, 1)), (side, side)) for side in (14, 7))
     self_ = np.broadcast_to(np.eye(49), (2, 49, 49))
     own = planted(self_, self_, (7, 7), scale=200.0)
     place = np.broadcast_to(rng.standard_normal((9, 4)), (5, 9, 4))
-    by_place = measured(planted(place, place), "entropy of a row")
-    free = measured(planted(*rng.standard_normal((2, 12, 9, 4))), "entropy of a row")
+    by_place = measured(planted(place, place), ENTROPY)
+    free = measured(planted(*rng.standard_normal((2, 12, 9, 4))), ENTROPY)
     two = measured(planted(*rng.standard_normal((2, 2, 9, 4))), ENTROPY)
     same = isotropic(planted(*[rng.standard_normal((40, 60, 4))] * 2), no_progress)
-    flat = planted(none[1], none[1], (7, 7))
-    even = [measured(flat, what).value[0, 0, 0] for what in (ENTROPY, KEYS, NEIGHBOURS)]
-    alike = np.log(49), 45.0, 361 / 2401
+    alike = {ENTROPY: np.log(49), KEYS: 45.0, NEIGHBOURS: 361 / 2401}
     return (
-        CheckLine("even attention, 14 x 14: mean distance", 7.281, far[0], 5e-4),
-        CheckLine("7 x 7", 3.609, far[1], 5e-4),
-        CheckLine("reads itself: mean distance", 0.0, measured(own, "mean distance").value[0, 0, 0], 1e-9),
-        CheckLine("reads itself: cosine of rows", 0.0, measured(own, "mean cosine of rows").value[0, 0, 0], 1e-9),
-        CheckLine("reads itself: rank of 49", 49.0, measured(own, "numerical rank").value[0, 0, 0], 0.0),
+        CheckLine("even attention, 14 x 14: mean distance", 7.281, of(large, DISTANCE), 5e-4),
+        CheckLine("7 x 7", 3.609, of(flat, DISTANCE), 5e-4),
+        CheckLine("reads itself: mean distance", 0.0, of(own, DISTANCE), 1e-9),
+        CheckLine("reads itself: cosine of rows", 0.0, of(own, COSINE), 1e-9),
+        CheckLine("reads itself: rank of 49", 49.0, of(own, RANK), 0.0),
         CheckLine("all on one of 49: Gini", 48 / 49, float(gini(np.eye(49)[0])), 1e-12),
         CheckLine("goes by places: apart from its null", 0.0, np.abs(by_place.value - by_place.null).max(), 1e-9),
         CheckLine("goes by content: beyond its null", 1.0, float(beyond(free).sum()), 0.0),
         CheckLine("W = I, white tokens: isotropic share", 1.0, float(same.value.mean()), 0.1),
         CheckLine("and with keys of another sample", 0.0, float(same.null.mean()), 0.05),
         CheckLine("of two samples one is the other's null", two.value[0, 0, 0], two.null[0, 0, 1], 1e-12),
-        *(CheckLine("even attention: entropy, keys, neighbours", a, b, 1e-9) for a, b in zip(alike, even, strict=True)),
+        *(CheckLine(f"even attention: {what}", known, of(flat, what), 1e-9) for what, known in alike.items()),
         CheckLine("W = I", 1.0, share_of_weights(np.eye(5)), 1e-12),
     )  # fmt: skip
 

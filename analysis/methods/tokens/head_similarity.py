@@ -13,8 +13,9 @@ pairs in the null. Beside it, for every head, the share of its pattern that goes
 
 the factor for what the mean of n - 1 others varies itself.
 
-Interval: Student's t over samples. Cells count where likeness differs from 0 beyond the null (paired t over samples,
-Benjamini-Hochberg over pairs). With fewer than five samples there is neither: each is held against the others.
+Interval: Student's t over samples. Cells count where likeness differs from 0, which the null is over all pairs of
+samples (t over samples, Benjamini-Hochberg over pairs). With fewer than five samples there is neither: each is held
+against the others.
 
 When it lies: alike patterns with other values do other things, and a fixed pattern may matter (the previous word):
 whether a head can be cut is what the answer loses without it, which this does not ask; heads without content of their
@@ -109,9 +110,8 @@ def likeness(reader: HeadReader, progress=no_progress, held: int = HELD):
 def _matrix(reader: HeadReader, own, crossed, content) -> Matrix:
     n, g = own.shape[:2]
     value, null = own.mean(axis=0), crossed.mean(axis=0)
-    apart = own - crossed
-    error = apart.std(axis=0, ddof=1) / np.sqrt(n)
-    t = np.abs(apart.mean(axis=0)) / np.where(error > 1e-12, error, 1e-12)
+    error = own.std(axis=0, ddof=1) / np.sqrt(n)
+    t = np.abs(value) / np.where(error > 1e-12, error, 1e-12)
     upper, enough = np.triu_indices(g, 1), n >= FEWEST
     q = np.ones((g, g))
     q[upper] = benjamini_hochberg(2 * stdtr(n - 1, -t[upper])) if enough else 1.0

@@ -11,13 +11,14 @@ Told: half-life (tokens within which half of mean |M| by distance lies), mean di
 score (share of the variance that the offset tells, t - s along a line, rows and columns apart on a grid), largest rank
 of a block below the diagonal (at most the state of a scan), sums of rows.
 
-Interval: none, it is one matrix: its rows are no sample of anything. Null: each row's mass spread evenly over what it
+Interval: of one matrix none, its rows are no sample of anything; of the distance over up to eight samples Student's t.
+Null: each row's mass spread evenly over what it
 may read; of the Toeplitz score the entries exchanged (closed form); of the rank unrelated entries, T / 2.
 
 When it lies: a matrix says what is mixed, not what it does: values, gates, skips and later layers change it; one head
 or channel of one sample is an anecdote; of a filter that reads several channels the root mean square is shown.
 
-Cost: one pass of the sample; O(T² N) for each channel of a scan, O(T³) for the rank.
+Cost: one pass of nine samples; O(T² N) for each channel of a scan, O(T³) for the rank.
 
 References: A. Ali, I. Zimerman & L. Wolf (2024), "The hidden attention of Mamba models"; A. Katharopoulos et al.
 (2020).
@@ -31,6 +32,7 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.results import Estimate, Matrix
 from analysis.sources.rerun import of_one
@@ -40,7 +42,7 @@ from analysis.tokens.mixers.linear_attention import GAUSSIAN, LINEAR, gaussian
 from analysis.tokens.mixers.reading import FORGETS, MIXERS, OWN, SCAN, mixers
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
-OPENING, SHOWN = 6.0, 160  # seconds; tokens that are drawn one by one
+OPENING, SHOWN, SOME = 6.0, 160, 8  # seconds; tokens that are drawn one by one; samples of the mean distance
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def mixing_matrix(
             f"layer {params.layer}, {found.head} {params.head} mixes nothing", "a matrix that is not 0"
         )
     told = _estimates(m, found.units, *one.lies(params.layer))
+    told = (*told, _over_samples(found, params, told[0]))
     progress(1.0, "done")
     every = _names(one, params.layer, len(m))
     drawn, names, runs = gathered(m, every)
@@ -126,14 +129,36 @@ def gathered(m: np.ndarray, names) -> tuple[np.ndarray, tuple[str, ...], int]:
     return summed / size[:, None], tuple(f"{names[s]} …" for s in starts), runs
 
 
+def read_from(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row that reads the mean |t - s| of its mass, and of reading all alike."""
+    lag = np.abs(np.arange(len(m))[:, None] - np.arange(len(m))[None]).astype(float)
+    there = np.tril(np.ones(m.shape)) if measures.is_causal(m) else np.ones(m.shape)
+    rows = np.abs(m).sum(axis=1) > 0
+    size, there, lag = np.abs(m)[rows], there[rows], lag[rows]
+    return (size * lag).sum(axis=1) / size.sum(axis=1), (there * lag).sum(axis=1) / there.sum(axis=1)
+
+
+def _over_samples(found, params, own: Estimate) -> Estimate:
+    """The same distance over some samples, as this one may be unlike others."""
+    each, even = [], []
+    for place in np.unique(np.linspace(0, found.n - 1, min(found.n, SOME)).round().astype(int)):
+        try:
+            far, alike = read_from(found.read(int(place)).matrix(params.layer, params.head))
+        except InputError:  # too long, or a scan that is not what it seems
+            continue
+        if len(far):
+            each.append(far.mean())
+            even.append(alike.mean())
+    each = np.array(each)
+    ends = mean_interval(each, 0.0) or {"interval": "none: one sample"}
+    return Estimate(f"{own.name}, over samples", float(each.mean()), **ends, null=float(np.mean(even)), n=len(each),
+                    d=own.d, null_method=own.null_method, unit="tokens", estimator="mean over samples, evenly spread",
+                    )  # fmt: skip
+
+
 def _estimates(m: np.ndarray, d: int, cell=None, grid=None) -> tuple[Estimate, ...]:
     t = len(m)
-    lag = np.abs(np.arange(t)[:, None] - np.arange(t)[None]).astype(float)
-    there = np.tril(np.ones(m.shape)) if measures.is_causal(m) else np.ones(m.shape)
-    size = np.abs(m)
-    rows = size.sum(axis=1) > 0
-    each = (size * lag).sum(axis=1)[rows] / size.sum(axis=1)[rows]
-    even = (there * lag).sum(axis=1)[rows] / there.sum(axis=1)[rows]
+    each, even = read_from(m)
     exact = {"n": t, "d": d, "interval": "none: one matrix"}
     score, chance = measures.toeplitz_score(m, *((cell, grid[1]) if grid and len(cell) == t else ()))
     return (
@@ -175,7 +200,7 @@ def _caveats(m: np.ndarray, runs: int) -> list[str]:
 def _cost(shapes, params: MixingMatrixParams) -> Cost:
     (n, k), m = shapes[0], machine()
     held = 26.0 * n * k + 9.0 * 17 * n + 1e5  # of a network its own memory comes on top
-    return Cost(OPENING + m.seconds(flops64=1e7, moved=8.0 * n * k), held, 1)
+    return Cost(OPENING + m.seconds(flops64=1e7, moved=8.0 * n * k), held, 1 + SOME)
 
 
 def _check() -> tuple[CheckLine, ...]:

@@ -11,7 +11,8 @@ route: a common measure of what an order can see. Every map is divided by its Σ
 
 Told for every map, over all tokens: mean distance on the grid, and the share of it that lies along rows of the image: a
 scan by rows leaves streaks, which is a share far from that of even reading. Interval: none, it is one sample, whose
-tokens are no draws. Null: all that the order lets a token read, alike.
+tokens are no draws; of all routes together Student's t over up to six samples. Null: all that the order lets a token
+read, alike.
 
 When it lies: the scan of rows is not the network's, and how fast it forgets is a setting; a token at a corner sees
 little in some orders; tokens without a place on the grid are not drawn.
@@ -24,7 +25,7 @@ attention of Mamba models".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,9 +36,9 @@ from analysis.results import Estimate, TokenMap
 from analysis.sources.rerun import of_one
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import measures
-from analysis.tokens.mixers.folding import HEADS, along, each_token, on_cells
+from analysis.tokens.mixers.folding import HEADS, along, each_token, on_cells, over_samples, placed
 from analysis.tokens.mixers.reading import MOST_TOKENS, Mixing, network_mixers, row_tokens
-from analysis.tokens.mixers.routes import several
+from analysis.tokens.mixers.routes import folded, several
 from analysis.tokens.subject import AUTOMATIC, ROWS, SOURCES
 
 OPENING, LEAST = 6.0, 1e-300  # seconds; of a sum that is divided by
@@ -89,17 +90,22 @@ def scan_folded(
     x, cell = rows.x[at[0]], rows.cell[at[0]]
     grid = rows.grid or (1, int(cell.max()) + 1)
     _refuse(x, grid)
-    whole = np.zeros((grid[0] * grid[1], x.shape[1]))
-    whole[cell[cell >= 0]] = x[cell >= 0]
+    whole = placed(x, cell, grid)
     token = _token(params, grid)
     found = {name: along(whole, order, params.forgets) for name, order in several(grid).items()}
     found = {ALL: sum(found.values()), **found}
     maps, used = {name: m[token] for name, m in found.items()}, dict(found)
+    may = {name: folded(np.tri(len(whole)), order) for name, order in several(grid).items()}
+    may[ALL] = sum(may.values())
     if own is not None and _grid(own, params.layer) in (grid, (1, len(whole))):
         m = on_cells(own, params.layer, len(whole))
         maps, used = {READS: m[token], READERS: m[:, token], **maps}, {READS: m, **used}
     progress(1.0, "done")
-    return _map(tap, maps, used, own, grid, token, params, (*notes, *rows.notes, *_caveats(params, cell)))
+    caveats = (*notes, *rows.notes, *_caveats(params, cell))
+    found = _map(tap, maps, used, own, grid, token, params, caveats, may)
+    return replace(
+        found, estimates=(*found.estimates, *over_samples(rows, grid, params.forgets, ALL, found.estimates))
+    )
 
 
 def _network_alone(tap, own: Mixing, notes, params, progress) -> TokenMap:
@@ -125,8 +131,13 @@ def _token(params, grid) -> int:
     return token
 
 
-def _map(tap, maps, used, own, grid, token: int, params, caveats) -> TokenMap:
-    told = tuple(e for name, m in used.items() for e in _estimates(name, m, grid, tap.shape[1]))
+def _map(tap, maps, used, own, grid, token: int, params, caveats, may=None) -> TokenMap:
+    """`may` by name: what a route lets a token read; of others what is not 0."""
+    may = may or {}
+    readable = {name: may.get(name, m) != 0 for name, m in used.items()}
+    told = tuple(
+        e for name, m in used.items() for e in _estimates(name, m, readable[name], grid, tap.shape[1])
+    )
     shown = [m / max(float(np.abs(m).sum()), LEAST) for m in maps.values()]
     picture = None if own is None or own.picture is None or own.grid is None else own.picture[None]
     words = (own.words,) if own is not None and grid[0] == 1 and len(own.words) == grid[1] else ()
@@ -160,10 +171,10 @@ def _of_network(tap, params, rng) -> tuple[Mixing | None, tuple[str, ...]]:
     )
 
 
-def _estimates(name: str, m: np.ndarray, grid, d: int) -> list[Estimate]:
+def _estimates(name: str, m: np.ndarray, readable: np.ndarray, grid, d: int) -> list[Estimate]:
     i, j = np.divmod(np.arange(len(m)), grid[1])
     down, along = np.abs(i[:, None] - i[None]), np.abs(j[:, None] - j[None])
-    size, readable = np.abs(m), (m != 0).astype(float)
+    size, readable = np.abs(m), readable.astype(float)
     out = []
     for what, of in (("distance read from", np.hypot(down, along)), ("share along rows", None)):
         each, even = (each_token(w, of, down, along) for w in (size, readable))

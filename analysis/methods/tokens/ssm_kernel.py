@@ -8,8 +8,8 @@ lies. Shown over lags, or as |Σ_l K[l] e^{-iωl}| over cycles per token. Withou
 the poles of the best linear recurrence from token to token, which has steps already: how continuous time becomes steps
 is no question there.
 
-Interval: Student's t over channels; of a fit jackknife over groups of samples. Null: the same C, B and Δ with the modes
-where they start; of a fit tokens in random order.
+Interval: none of weights, which are no sample; of a fit jackknife over groups of samples. Null: the same C, B and Δ
+with the modes where they start; of a fit tokens in random order.
 
 When it lies: a kernel is cut at the longest lag; Mamba's Δ, B and C depend on the input, so that a kernel of its
 weights is that of an input of 0 with all modes alike; the skip D, the gate and what stands around the layer are not in

@@ -6,7 +6,8 @@ Doubling Δ halves it. Of a selective scan (Mamba) Δ depends on the input: its 
 of every token, channel and mode, where the network can be run. Without a state space they are those of the poles of the
 best linear recurrence from token to token.
 
-Interval: Student's t over channels (at run time: over samples; of a fit: jackknife over groups of samples). Null: modes
+Interval: none of weights, which are no sample (at run time: Student's t over samples; of a fit: jackknife over groups
+of samples). Null: modes
 as they start, with the same Δ; of a fit tokens in random order.
 
 When it lies: a mode that B or C leave out counts as any other; oscillation hides behind a half-life; what is remembered

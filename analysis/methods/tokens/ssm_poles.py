@@ -11,8 +11,8 @@ Drift of a mode: its distance from its own in the family that is nearest, matche
 neither changes the kernel. A mode halves in ln 2 / (-Δ Re A) steps and is stable where Re A < 0, which is |Ā| < 1.
 Without a state space the poles are those of the best linear recurrence from token to token.
 
-Interval: Student's t over channels; of a fit jackknife over groups of samples. Null: modes as they start, with the same
-Δ; of a fit tokens in random order.
+Interval: none of weights, which are no sample; of a fit jackknife over groups of samples. Null: modes as they start,
+with the same Δ; of a fit tokens in random order.
 
 When it lies: the family is guessed from the modes; Mamba's Δ depends on the input, here it is that of an input of 0; a
 recurrence fitted to rows is no part of the network, and eight components are all it sees; a pole that B or C leave out

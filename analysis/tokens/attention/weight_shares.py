@@ -14,7 +14,6 @@ import numpy as np
 from scipy.special import chdtrc, chdtri
 
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
-from analysis.compute.statistics.sample_groups import share_interval
 from analysis.errors import InputError
 from analysis.results import Estimate, Matrix
 from analysis.tokens.attention.heads import HeadReader
@@ -125,7 +124,8 @@ def _matrix(reader: HeadReader, value: np.ndarray, trace: np.ndarray, notes) -> 
         estimates=(
             Estimate(f"{OF_WEIGHTS}, mean over heads", float(value.mean()), interval="none: weights are no sample",
                      null=1 / d**2, null_method=NULL, n=value.size, d=d, estimator="mean over heads"),
-            Estimate("heads beyond independent weights", float(shared.mean()), **share_interval(shared), null=0.0,
+            Estimate("heads beyond independent weights", float(shared.mean()), null=0.0,
+                     interval="none: these are all heads",
                      null_method="independent weights, at 5 % false discoveries", n=value.size, d=d,
                      estimator="share of heads, Benjamini-Hochberg"),
         ),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.compute.statistics.sample_groups import jackknife_half, mean_interval, sample_groups
+from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
 from analysis.errors import InputError, NotFound
 from analysis.results import Estimate
 from analysis.spec import Progress, no_progress
@@ -75,11 +75,10 @@ class Spaces:
         each = np.concatenate([number(s) for s in spaces])
         begun = [start_of(s) for s in spaces]
         null = float(np.concatenate([number(s) for _, s in begun]).mean())
-        ends = mean_interval(each) or {"interval": "none: one channel"}
-        if "low" in ends:
-            ends["interval"] = "Student's t over channels"
-        return Estimate(value=float(each.mean()), **ends, null=null, n=len(each), estimator="closed form, of weights",
-                        null_method=f"modes as {begun[0][0]} starts, with the same Δ", **facts)  # fmt: skip
+        return Estimate(value=float(each.mean()), interval="none: weights are no sample", null=null, n=len(each),
+                        estimator="closed form, of weights",
+                        null_method=f"modes as {begun[0][0]} starts, with the same Δ",
+                        **facts)  # fmt: skip
 
 
 def start_of(space: ssm.StateSpace) -> tuple[str, ssm.StateSpace]:
