@@ -15,14 +15,18 @@ from analysis.errors import InputError, NotFound, ParameterError
 from analysis.methods.tokens.adapted_features import adapted_features, paired
 from analysis.methods.tokens.affine_stress import COSINE, AffineStressParams, affine_stress, verified
 from analysis.methods.tokens.attention_bias import AttentionBiasParams, attention_bias
+from analysis.methods.tokens.box_attention import LEAKED, BoxAttentionParams, box_attention
 from analysis.methods.tokens.branch_mix import branch_mix
 from analysis.methods.tokens.growth_timeline import growth_timeline
 from analysis.methods.tokens.heatmap_channels import heatmap_channels
 from analysis.methods.tokens.point_matches import PointMatchesParams, point_matches
 from analysis.methods.tokens.prompt_attention import PromptAttentionParams, prompt_attention
 from analysis.methods.tokens.token_order import TokenOrderParams, token_order
+from analysis.methods.tokens.view_sets import ViewSetsParams, view_sets
 from analysis.tokens.attention.heads import planted
 from analysis.tokens.matched_points import pooled
+from analysis.tokens.reordered import order_of, reordered
+from analysis.tokens.subject import AUTOMATIC
 
 SAMPLE = Path(__file__).parent.parent / "sample_data" / "workspace"
 
@@ -47,7 +51,7 @@ def told(result) -> dict[str, float]:
 
 def test_a_picture_that_is_not_moved_has_its_own_embedding_and_a_turned_one_has_not(workspace):
     found = affine_stress(
-        workspace.activations("digits-vit:vit.layers.2"), AffineStressParams(maximum_samples=12)
+        workspace.activations("digits-vit:vit.layers.2"), AffineStressParams(maximum_samples=6)
     )
     assert "The network was run" in found.caveats[0]
     assert found.series[COSINE][0] == pytest.approx(1, abs=1e-12)
@@ -83,9 +87,14 @@ def test_plain_attention_behind_a_tap_knows_no_order_and_a_causal_text_model_doe
     assert told(vit)["change of the answer in another order"] < 1e-5
     assert "sample 7" in vit.title
     assert vit.positions.shape == (16, 2)
-    gpt = told(token_order(workspace.activations("python-gpt:transformer.h.2"), params=few))
-    assert gpt["change of the answer in another order"] > 0.01
-    assert gpt["change that goes backwards"] == 0
+    gpt, _ = reordered(
+        workspace.activations("python-gpt:transformer.h.2"), 2, np.random.default_rng(0), AUTOMATIC, 7
+    )
+    one = order_of(gpt, 0, 2, np.random.default_rng(0))  # a pass for every token: one sample has to do
+    assert gpt.is_network
+    assert one.changed.min() > 0.01
+    assert one.influence.max() > 0.01
+    np.testing.assert_array_equal(one.back, 0)
 
 
 def test_a_path_goes_through_coordinates_of_a_second_tap():
@@ -231,3 +240,23 @@ def test_trained_numbers_are_those_that_moved_or_are_new():
         ArrayActivations(more, "adapted", unit_names=names),
     ]
     assert growth_timeline(*taps).estimates[-1].value == pytest.approx(20 / 80)
+
+
+def test_order_of_views_matters_to_a_network_with_positions(workspace):
+    gpt = workspace.activations("python-gpt:transformer.h.1")
+    found = view_sets(gpt, ViewSetsParams(views=3, maximum_samples=2))
+    assert found.estimates[3].name == "change of order"
+    assert found.estimates[3].value > 0
+    assert found.values[0, 2] == 0  # a causal network reads no later view
+    np.testing.assert_allclose(found.values.sum(axis=1), 1, atol=1e-6)
+    assert not any("first attention" in said for said in found.caveats)  # taken away at the input
+
+
+def test_boxes_lie_on_the_patches_of_a_network(workspace):
+    vit = workspace.activations("digits-vit:vit.layers.2")
+    halves = BoxAttentionParams(boxes="1-2, 1-4; 3-4, 1-4", maximum_samples=4)
+    own, leak = (box_attention(vit, params=BoxAttentionParams(**vars(halves) | {"show": s})).values
+                 for s in (halves.show, LEAKED))  # fmt: skip
+    assert own.shape == (4, 2)
+    rest = 1 - own - leak  # the class token
+    assert ((rest > 0) & (rest < 0.5)).all()

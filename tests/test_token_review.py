@@ -101,8 +101,20 @@ def test_queries_of_a_clip_are_turned_together(rng):
     assert both.null_high - both.null_low == pytest.approx(one.null_high - one.null_low, rel=0.15)
 
 
+def test_chance_of_turns_by_nothing_is_the_number_itself(rng):
+    from analysis.tokens.sets.moments import auroc, chance_of_means
+
+    x, inside = rng.standard_normal((4, 7, 5)), [np.arange(7) < k for k in (2, 3, 4, 3)]
+    own = []
+    for c in range(3):
+        query = sum(x[j][inside[j]].sum(axis=0) for j in range(4) if j != c)
+        own.append(auroc((x[c] / np.linalg.norm(x[c], axis=1)[:, None]) @ query, inside[c]))
+    still = chance_of_means(list(x), inside, [np.array([0, 7])] * 4, [0, 1, 2])
+    np.testing.assert_allclose(still, np.mean(own), atol=1e-12)
+
+
 def test_cells_count_after_all_of_them_and_chance_is_that_of_the_best_layer(rng):
-    taps = clips(rng, 30, np.array(["walks"] * 3 + [""] * 5))
+    taps = clips(rng, 20, np.array(["walks"] * 3 + [""] * 5))
     found = frame_localisation(*taps, params=FrameLocalisationParams(show=TABLE))
     assert not found.significant.any()
     assert f"by chance {found.estimates[0].null:.2f}" in found.reading.replace(
@@ -137,12 +149,12 @@ def test_pairs_of_samples_that_share_one_are_not_independent():
     from analysis.methods.tokens.prompt_attention import answering
 
     rng, n, held = np.random.default_rng(0), 14, []
-    for _ in range(300):
+    for _ in range(1000):
         u = rng.uniform(size=n)
         a = np.stack([u, 1 - u], axis=1)[:, None]
         _, ends = answering(a, np.ones((n, 1), bool), rng)
         held.append(ends["low"] <= 1 / 3 <= ends["high"])
-    assert np.mean(held) > 0.9
+    assert 0.94 < np.mean(held) < 0.97  # as if independent: 0.93; leaving out alone: 0.98
     assert "low" not in answering(a[:2], np.ones((2, 1), bool), rng)[1]  # one pair, counted twice
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-import analysis
 from analysis.activations import ArrayActivations, Layout
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, ShapeError
 from analysis.methods.tokens.box_attention import LEAKED, MAPS, BoxAttentionParams, box_attention
@@ -31,8 +29,6 @@ from analysis.tokens.sets.memory import ALL, COSINE, DISTANCE, affinities, read
 from analysis.tokens.sets.memory import DOT as BY_DOT
 from analysis.tokens.sets.moments import auroc
 from dashboard.browse.token_questions import QUESTIONS
-
-SAMPLE = Path(__file__).parent.parent / "sample_data" / "workspace"
 
 
 @pytest.fixture
@@ -214,18 +210,6 @@ def test_views_of_a_column_are_those_of_samples(rng):
         view_sets(whole(x), ViewSetsParams(views=3))
 
 
-def test_order_of_views_matters_to_a_network_with_positions():
-    if not SAMPLE.exists():
-        pytest.skip("no sample workspace")
-    gpt = analysis.open_workspace(SAMPLE).activations("python-gpt:transformer.h.1")
-    found = view_sets(gpt, ViewSetsParams(views=3, maximum_samples=2))
-    assert found.estimates[3].name == "change of order"
-    assert found.estimates[3].value > 0
-    assert found.values[0, 2] == 0  # a causal network reads no later view
-    np.testing.assert_allclose(found.values.sum(axis=1), 1, atol=1e-6)
-    assert not any("first attention" in said for said in found.caveats)  # taken away at the input
-
-
 # ---------------------------------------------------------------------------- boxes
 def test_regions_put_back_and_cut_out_are_the_same_on_whole_cells(rng):
     x = rng.standard_normal((6, 8, 3))
@@ -264,18 +248,6 @@ def test_mass_of_maps_in_own_and_other_boxes_with_different_numbers_of_boxes(rng
     plain = ArrayActivations(rng.standard_normal((40, 3)))
     with pytest.raises(InputError, match="no grid"):
         box_attention(plain, params=BoxAttentionParams(boxes="1, 1"))
-
-
-def test_boxes_lie_on_the_patches_of_a_network():
-    if not SAMPLE.exists():
-        pytest.skip("no sample workspace")
-    vit = analysis.open_workspace(SAMPLE).activations("digits-vit:vit.layers.2")
-    halves = BoxAttentionParams(boxes="1-2, 1-4; 3-4, 1-4", maximum_samples=4)
-    own, leak = (box_attention(vit, params=BoxAttentionParams(**vars(halves) | {"show": s})).values
-                 for s in (halves.show, LEAKED))  # fmt: skip
-    assert own.shape == (4, 2)
-    rest = 1 - own - leak  # the class token
-    assert ((rest > 0) & (rest < 0.5)).all()
 
 
 # ---------------------------------------------------------------------------- histories

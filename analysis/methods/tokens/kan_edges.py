@@ -34,7 +34,7 @@ from analysis.compute.statistics.nulls import against, null_spread
 from analysis.compute.statistics.sample_groups import groups_of, jackknife_half, mean_interval, share_interval
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.kan.layer import EdgeLayer, Measured, measured
+from analysis.tokens.kan.layer import EdgeLayer, Measured, measured, quantile_points
 from analysis.tokens.kan.reading import MOST_UNITS, Edges, edges_of
 from analysis.tokens.kan.symbols import CONSTANT, suggested
 
@@ -238,6 +238,8 @@ def _cost(shapes, params: KanEdgesParams) -> Cost:
 
 def _check() -> tuple[CheckLine, ...]:
     """One-hot selections have entropy 0; a sine is named; constant edges are idle and cost nothing."""
+    from analysis.methods.tokens.kan_functions import planted
+
     x = np.linspace(-3, 3, 64)
     names, fit = suggested(x, np.column_stack([np.sin(2 * np.pi / 4.5 * x), 2 * x + 1, x**2, np.ones(64)]))
     rng = np.random.default_rng(0)
@@ -245,12 +247,23 @@ def _check() -> tuple[CheckLine, ...]:
     tap = ArrayActivations(np.column_stack([np.where(of, 2.0, -2.0) + rng.standard_normal(120), np.ones(120)]),
                            "two", {"label": of})  # fmt: skip
     found = kan_edges(tap, KanEdgesParams(draws=5))
+    layer, rows = (
+        planted(rng),
+        rng.uniform(-2, 2, (60, 3)),
+    )  # edges from input 0 are constant, one family is chosen
+    edges = Edges(layer, quantile_points(rows), tuple("abc"), ("n", "m"), rows, np.arange(60), False, ())
+    own = measured(layer, edges.points)
+    idle = idle_edges(own, 0.05)
+    every = np.ones(idle.shape, bool)
     return (
         CheckLine("a sine is named", 1.0, float(names[0] == "sine" and fit[0] > 0.999), 0.0),
         CheckLine("line, square and constant are named", 1.0,
                   float(tuple(names[1:]) == ("line", "square", "constant")), 0.0),
         CheckLine("one family: entropy", 0.0, found.estimates[0].value, 1e-12),
-        CheckLine("no idle edge: nothing is lost", 0.0, found.estimates[2].value, 1e-12),
+        CheckLine("one-hot selections: entropy", 0.0, float(own.entropy.max()), 0.0),
+        CheckLine("constant edges are idle", 1.0, float(idle[:, 0].all() and not idle[:, 1:].any()), 0.0),
+        CheckLine("without them: lost", 0.0, lost(edges, idle, rng)[0], 1e-20),
+        CheckLine("without all: lost", 1.0, lost(edges, every, rng)[0], 1e-12),
     )  # fmt: skip
 
 

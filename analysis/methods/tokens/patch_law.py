@@ -172,7 +172,8 @@ def _estimates(own: PatchLaw, sizes, loss, again, chance, unit: str, rng) -> tup
                  **common),
         fitted("a: no patch goes below", lambda one: one.a, "least squares of a + b p^c"),
         fitted("c: exponent of the patch size", lambda one: one.c, "least squares of a + b p^c"),
-        fitted(f"law at {half:g} ({unit})", lambda one: float(one.at(half)), "run on to half the smallest patch"),
+        fitted(f"law at {half:g}{' pixels' * (unit == 'pixels')}", lambda one: float(one.at(half)),
+               "run on to half the smallest patch"),
     )  # fmt: skip
 
 

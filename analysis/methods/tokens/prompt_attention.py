@@ -26,10 +26,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import jackknife_half, mean_interval, sample_groups
+from analysis.compute.statistics.sample_groups import FEWEST, jackknife_error, mean_interval, sample_groups
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.paired_sets import paired_sets, place_of
@@ -143,10 +144,13 @@ def answering(a: np.ndarray, prompts: np.ndarray, rng) -> tuple[float, dict]:
         rest[np.r_[g, (g + 1) % len(a)]] = False
         if rest.any():
             without.append(each[rest].mean())
-    half = jackknife_half(np.array(without))
-    if half is None:
+    if len(without) < FEWEST or known.sum() < 2:
         return value, {"interval": "none: too few samples"}
-    return value, {"low": max(value - float(half), 0.0), "high": min(value + float(half), 1.0),
+    # leaving a sample out takes two pairs, and so counts what is a pair's own twice
+    own = float(each[known].var(ddof=1)) / int(known.sum())
+    spread = max(float(jackknife_error(np.array(without))) ** 2 - own, own)
+    half = float(stdtrit(len(without) - 1, 0.975)) * np.sqrt(spread)
+    return value, {"low": max(value - half, 0.0), "high": min(value + half, 1.0),
                    "interval": "jackknife over groups of samples"}  # fmt: skip
 
 

@@ -199,19 +199,21 @@ def _cost(shapes, params: SignaturePathParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """The unit square walked counter-clockwise has area 1; the model's last prediction is that of the whole path."""
-    rng = np.random.default_rng(0)
+    """The unit square walked counter-clockwise has area 1, clockwise -1; a model of two ways round tells them by it."""
     corners = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1], [0, 0]])
     of = np.arange(40) % 2
-    x = np.where(of[:, None, None], corners[::-1], corners) + 0.0 * rng.standard_normal((40, 1, 2))
+    x = np.where(of[:, None, None], corners[::-1], corners)
     spread = x.reshape(-1, 2).std(axis=0)
     tap = ArrayActivations(x.reshape(-1, 2) / 1.0, "squares", {"label": of}, Layout(np.arange(41) * 5))
-    found = signature_path(tap, SignaturePathParams(draws=20))
+    found, back = (signature_path(tap, SignaturePathParams(draws=20, sample=i)) for i in (0, 1))
+    told = found.estimates[2]
     return (
         CheckLine("unit square", 1.0, found.estimates[0].value * float(spread.prod()), 1e-12),
         CheckLine("both ways alike: mean", 0.0, found.estimates[1].value, 1e-12),
-        CheckLine("steps add up", float(found.columns[SCORE][-1] - found.columns[SCORE][0]),
-                  float(found.columns[STEP].sum()), 1e-9),
+        CheckLine("the other way round", -1.0, back.estimates[0].value * float(spread.prod()), 1e-12),
+        # half of the others are of the own class, whose prediction is that of this path: ± one deviation
+        CheckLine("two ways round: prediction in deviations", 1.0, told.value, 0.05),
+        CheckLine("that of the other samples", -1 / 39, told.null, 0.05),
     )  # fmt: skip
 
 

@@ -111,7 +111,8 @@ def frames_of(taps: Sequence[Activations], params, rng, progress: Progress) -> F
         said.append(
             f"{len(chosen) - len(x)} clip(s) without two frames that are finite in every layer left out."
         )
-    text = _text(words, taps) if words is not None else {}
+    text, more = _text(words, taps) if words is not None else ({}, [])
+    said += more
     if not text:
         said.append("No tap of queries was given last: a query is the mean of its frames in the other clips.")
     return Frames(
@@ -134,8 +135,8 @@ def _split(taps: Sequence[Activations]) -> tuple[list[Activations], Activations 
     return layers, words, []
 
 
-def _text(words: Activations, taps) -> dict[str, np.ndarray]:
-    """(d,) mean embedding of each query under every name it has."""
+def _text(words: Activations, taps) -> tuple[dict[str, np.ndarray], list[str]]:
+    """((d,) mean embedding of each query under every name it has, notes)."""
     for t in taps:
         if t.shape[1] != words.shape[1]:
             raise ShapeError(
@@ -143,13 +144,14 @@ def _text(words: Activations, taps) -> dict[str, np.ndarray]:
                 "layers in the space of the queries",
                 "Record the layers behind the projection into the shared space, or leave the queries out",
             )
-    found, offsets = {}, words.layout.offsets
+    found, offsets, left = {}, words.layout.offsets, 0
     for i in range(words.layout.n_samples):
         row = np.asarray(words.take(np.arange(offsets[i], offsets[i + 1])), np.float64).mean(axis=0)
         for column in QUERY_COLUMNS:
             if column in words.samples and np.isfinite(row).all():
                 found.setdefault(str(words.samples[column][i]), row)
-    return found
+        left += not np.isfinite(row).all()
+    return found, [f"{left} queries with NaN or infinity left out."] if left else []
 
 
 def find(frames: Frames, draws: int, rng: np.random.Generator, progress: Progress) -> Found:
