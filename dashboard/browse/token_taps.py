@@ -63,7 +63,12 @@ _ATTENDS = Need(
     "Taps of networks with attention",
 )
 NEEDS = {  # by view; those that any tap answers are not here
-    "rules": _ATTENDS,
+    "rules": Need(
+        has_heads,
+        "No network with attention is known here that can be run for this tap. Rules that go by attention or keys "
+        "refuse, or run on the rows of the tap, which stand in for tokens.",
+        "Taps of networks with attention",
+    ),
     "attention": _ATTENDS,
     "cache": _ATTENDS,
     "depth": Need(
