@@ -70,6 +70,7 @@ def test_gates_by_name_or_by_their_numbers_clips_by_a_column_and_tokens_by_the_l
     assert not needs["routers"].missing(between)
     assert not needs["sets"].missing(tap(tmp_path, RESNET, samples={"video": np.arange(4)}))
     text = ArrayActivations(np.zeros((12, 3)), "net:layer", layout=Layout(np.arange(0, 13, 4)))
+    assert not needs["sets"].fits(text)
     assert not needs["sets"].missing(text)  # a sample may be a clip, its tokens frames
     assert needs["pooling"].missing(tap(tmp_path, RESNET, pooled=True))
 

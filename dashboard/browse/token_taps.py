@@ -45,10 +45,13 @@ def has_experts(tap: Activations) -> bool:
 
 
 def has_clips(tap: Activations) -> bool:
-    """Whether a column says which samples belong together, or a sample is a row of tokens without a grid, and those
-    can be frames."""
-    frames = not tap.layout.is_pooled and tap.layout.grid is None
-    return frames or any(column in tap.samples for column in CLIP_COLUMNS)
+    """Whether a column says which samples belong together."""
+    return any(column in tap.samples for column in CLIP_COLUMNS)
+
+
+def has_frames(tap: Activations) -> bool:
+    """Whether a sample is a row of tokens without a grid: questions then take it for a clip, and these for frames."""
+    return not tap.layout.is_pooled and tap.layout.grid is None
 
 
 def has_tokens(tap: Activations) -> bool:
@@ -63,7 +66,12 @@ _ATTENDS = Need(
     "Taps of networks with attention",
 )
 NEEDS = {  # by view; those that any tap answers are not here
-    "rules": _ATTENDS,
+    "rules": Need(
+        has_heads,
+        "No network with attention is known here that can be run for this tap. Rules that go by attention or keys "
+        "refuse, or run on the rows of the tap, which stand in for tokens.",
+        "Taps of networks with attention",
+    ),
     "attention": _ATTENDS,
     "cache": _ATTENDS,
     "depth": Need(
@@ -83,6 +91,7 @@ NEEDS = {  # by view; those that any tap answers are not here
         "Nothing here says which samples belong together: the store has no column 'clip', 'video' or 'object'. Where "
         "a question needs clips, 16 samples in a row stand for one, which means little.",
         "Taps of clips",
+        has_frames,
     ),
     "routers": Need(
         has_experts,

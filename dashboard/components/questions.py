@@ -82,7 +82,7 @@ def _passes(method: Method, references: list[str], params: dict) -> None:
     except LoupeError:
         return
     if cost.passes:
-        st.caption(f"{cost_line.passes_words(cost.passes)}.")
+        st.caption(f"{cost_line.passes_words(cost.passes)}, where this method can run it.")
     cost_line.too_much(cost)
 
 

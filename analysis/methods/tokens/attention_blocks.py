@@ -29,7 +29,7 @@ from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.attention.drawn import asker_name, drawn
+from analysis.tokens.attention.drawn import drawn, short_name
 from analysis.tokens.attention.heads import HeadReader, asked_head, heads_of
 from analysis.tokens.attention.memory import like_both
 from analysis.tokens.attention.multiresolution import (
@@ -121,7 +121,7 @@ def _matrix(reader: HeadReader, at: int, layer: int, head: int, shown, told, cha
     values = a * np.isfinite(scores).sum(axis=1, keepdims=True)
     words = drawn(reader, at)[3]
     there = np.flatnonzero(reader.layout.present[at])[:m]
-    names = tuple(f"{i}: {asker_name(reader, at, int(t), words)}" for i, t in enumerate(there))
+    names = tuple(f"{i}: {short_name(reader, at, int(t), words)}" for i, t in enumerate(there))
     single = sum(size == 1 for size, _, _ in blocks.leaves)
     return Matrix(
         title=f"Blocks over layer {layer + 1}, head {head + 1}, sample {int(reader.samples[at])}",

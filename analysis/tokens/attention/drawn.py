@@ -30,3 +30,11 @@ def asker_name(reader: HeadReader, at: int, token: int, words: tuple[str, ...] =
     place = int(reader.layout.present[at][:token].sum())
     name = token_name(reader.layout, at, token)
     return repr(words[place]) if words else name if name.startswith("token") else f"the {name}"
+
+
+def short_name(reader: HeadReader, at: int, token: int, words: tuple[str, ...] = ()) -> str:
+    """The same where there is little room: of a patch its row and column, from 1."""
+    cell, grid = reader.layout.cell[at, token], reader.layout.grid
+    if grid is not None and cell >= 0 and not words:
+        return f"({cell // grid[1] + 1}, {cell % grid[1] + 1})"
+    return asker_name(reader, at, token, words).removeprefix("the ")
