@@ -203,6 +203,15 @@ def test_something_before_after_or_between(tmp_path, whole):
         refused(tmp_path / f"{k}.zip", LoupeError, None)
 
 
+def test_something_hidden_in_a_gap(tmp_path, whole):
+    with zipfile.ZipFile(whole) as file:
+        start = file.start_dir
+    data = bytearray(whole.read_bytes()[:start] + b"hidden" + whole.read_bytes()[start:])
+    struct.pack_into("<L", data, len(data) - 6, start + 6)
+    (tmp_path / "f.zip").write_bytes(data)
+    refused(tmp_path / "f.zip", UnsafeFile, "gap")
+
+
 def test_no_changed_byte_gets_through(tmp_path, whole):
     """A byte changed anywhere is refused, or lies in a field of zip's that nobody reads: then all content is right."""
     data, rng = whole.read_bytes(), np.random.default_rng(0)
