@@ -20,7 +20,7 @@ from analysis.store.manifest import TapSpec
 from analysis.store.writer import StoreWriter, TapBlock
 from analysis.workspace import Workspace
 
-NETWORK = Path(__file__).parents[1] / "sample_data" / "checkpoints" / "tumour-mlp" / "network.json"
+NETWORK = Path(__file__).parents[1] / "sample_data" / "checkpoints" / "digits-vit-seed0"
 SAMPLES, KEY = 40, "0" * 32
 
 

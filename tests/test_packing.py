@@ -17,6 +17,7 @@ from analysis.errors import InputError, ParameterError, TooLarge
 from analysis.sharing import packing
 from analysis.sharing.container import MANIFEST, digest_of
 from analysis.sharing.packing import pack, planned
+from analysis.sharing.plan import Plan
 from analysis.sharing.unpacking import unpack
 from analysis.sources.checkpoint import open_checkpoint
 from analysis.sources.data import open_data
@@ -192,9 +193,9 @@ def test_a_pack_that_cannot_be_finished_leaves_nothing(original, tmp_path, monke
     if when == "full":
         monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 9))
     if when == "grown":
-        real = packing.Plan.add
+        real = Plan.add
         monkeypatch.setattr(
-            packing.Plan, "add", lambda s, n, p: (real(s, n, p), s.sizes.__setitem__(f"workspace/{n}", 3))
+            Plan, "add", lambda s, n, p: (real(s, n, p), s.sizes.__setitem__(f"workspace/{n}", 3))
         )
     with pytest.raises({"full": TooLarge, "grown": InputError, "stopped": KeyboardInterrupt}[when]):
         pack(original, tmp_path / "w.zip", progress=stop)

@@ -138,10 +138,11 @@ def test_sizes_that_are_not_those_of_the_bytes(tmp_path, files):
     refused(
         forged(tmp_path / "b.zip", files, files={n: [1 << 50, sha] for n, (_, sha) in huge.items()}),
         StoreDamaged,
-        "",
+        None,
     )
     data = bytearray(small.read_bytes())
-    place = data.index(b"PK\x01\x02")
+    with zipfile.ZipFile(small) as file:
+        place = file.start_dir
     struct.pack_into("<2L", data, place + 20, 1 << 31, 1 << 31)  # zip's directory says two gigabytes
     (tmp_path / "c.zip").write_bytes(data)
     refused(tmp_path / "c.zip", UnsafeFile, "bomb")
@@ -200,6 +201,15 @@ def test_something_before_after_or_between(tmp_path, whole):
     for k, changed in enumerate([b"#!/bin/sh\n" + data, data + b"more", data[:-2] + b"\4\0more"]):
         (tmp_path / f"{k}.zip").write_bytes(changed)
         refused(tmp_path / f"{k}.zip", LoupeError, None)
+
+
+def test_something_hidden_in_a_gap(tmp_path, whole):
+    with zipfile.ZipFile(whole) as file:
+        start = file.start_dir
+    data = bytearray(whole.read_bytes()[:start] + b"hidden" + whole.read_bytes()[start:])
+    struct.pack_into("<L", data, len(data) - 6, start + 6)
+    (tmp_path / "f.zip").write_bytes(data)
+    refused(tmp_path / "f.zip", UnsafeFile, "gap")
 
 
 def test_no_changed_byte_gets_through(tmp_path, whole):

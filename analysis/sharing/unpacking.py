@@ -15,8 +15,9 @@ from pathlib import Path
 
 from analysis.errors import Busy, InputError, LoupeError, NotFound, StoreDamaged, TooLarge, UnsafeFile
 from analysis.sharing.beside import beside, is_held
-from analysis.sharing.container import MANIFEST, ROOT, PackReader
+from analysis.sharing.container import MANIFEST, ROOT
 from analysis.sharing.inputs import WORDS, is_inside, media_outside
+from analysis.sharing.pack_reader import PackReader
 from analysis.spec import Progress, no_progress
 from analysis.store.durable import room_for, sync_directory
 from analysis.store.reader import Store
