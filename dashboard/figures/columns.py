@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import io
 
 import numpy as np
 
 from dashboard.figures.text import cell, unique
 
+_ENDS = frozenset(',;\t\r\n"')
+
 
 def csv_bytes(columns: dict) -> bytes:
     """UTF-8 with a header line. Numbers in full precision, NaN as an empty cell; text that a spreadsheet would
     run as a formula gets a leading apostrophe."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([cell(name) for name in columns])
-    writer.writerows(zip(*(_cells(values) for values in columns.values()), strict=True))
-    return out.getvalue().encode("utf-8", "replace")
+    heads = [_quoted(cell(name)) for name in columns]
+    lines = [",".join(row) for row in zip(*(_cells(values) for values in columns.values()), strict=True)]
+    if len(heads) == 1:  # an empty line would be no row
+        lines = [line or '""' for line in lines]
+    return "".join(line + "\n" for line in [",".join(heads), *lines]).encode("utf-8", "replace")
+
+
+def _quoted(text: str) -> str:
+    """In quotes where a reader could see the end of a cell in it: the part behind would begin another."""
+    return '"' + text.replace('"', '""') + '"' if _ENDS.intersection(text) else text
 
 
 def _cells(values) -> list[str]:
@@ -27,7 +33,7 @@ def _cells(values) -> list[str]:
         return np.where(np.isnan(values), "", text).tolist()
     if values.dtype.kind in "iub":
         return values.astype(str).tolist()
-    return [cell(v) for v in values.tolist()]
+    return [_quoted(cell(v)) for v in values.tolist()]
 
 
 def parquet_bytes(columns: dict) -> bytes:

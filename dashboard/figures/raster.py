@@ -12,6 +12,9 @@ def rasterise(figure) -> None:
     """Make an image of whatever stands below the axes, in every panel that holds too much."""
     for axes in figure.axes:
         if axes.get_rasterization_zorder() is None and _too_much(axes):
+            axes.set_axisbelow(
+                False
+            )  # ticks and their names stand at 1.5 otherwise, and would be in the image
             axes.set_rasterization_zorder(BELOW_THE_AXES)
 
 
