@@ -42,7 +42,7 @@ from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.cache.recoding import Coder, beyond_tried, bits_for, coder_of, rate_and_error
 
-FEWEST, DRAWS = 20, 1000  # rows; samples drawn anew
+FEWEST, DRAWS = 20, 400  # rows; samples drawn anew
 STEPS = 2.0 ** np.arange(3, -4, -1)  # in standard deviations of all numbers
 UNITS, AXES, NOISE = "by unit", "principal axes", "noise of that size"
 MEANS = "Rows of {} are means over tokens, which cannot be put back into the network: record all tokens."
@@ -214,7 +214,7 @@ def _cost(shapes, params: CodedAnswerParams) -> Cost:
     rows = min(n, params.maximum_rows)
     work = 4.0 * len(STEPS) * rows * d * (d + 40)
     return Cost(
-        OPENING + m.seconds(flops64=work, moved=8.0 * n * d), 8.0 * rows * d * 6 + 48.0 * d * d + 9.0 * n,
+        OPENING + m.seconds(flops64=work, moved=8.0 * n * d), 8.0 * rows * d * 6 + 48.0 * d * d + 9.0 * n + 1e6,
         min(n, params.maximum_samples) * (1 + 4 * len(STEPS)),
     )  # fmt: skip
 
