@@ -73,6 +73,7 @@ QUESTIONS = {  # by name in the URL
             "How few paths keep it?": "circuit_curve",
             "Do other parts make up for a lost one?": "self_repair",
             "What do layers, heads and MLPs add together?": "component_shapley",
+            "Which heads can be cut?": "head_cuts",
             "What if a head or layer is turned up, down or held?": "part_dial",
             "What does steering along a direction do?": "steering",
             "What does it say while it is steered?": "steering_transcripts",

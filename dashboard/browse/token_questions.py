@@ -38,6 +38,7 @@ QUESTIONS = {  # by name in the URL
             "Which layers look up the answer?": "retrieval_layers",
             "What does the answer read through all layers?": "attention_rollout",
             "Which heads do the same or go by place?": "head_similarity",
+            "Which heads can be cut?": "head_cuts",
             "Which tokens does a head keep apart?": "head_memory",
             "Would another kernel tell its queries apart?": "kernel_confusion",
             "Which bias of place does attention have?": "attention_bias",
