@@ -10,6 +10,7 @@ from dashboard import figures
 from dashboard.figures import hatching
 from dashboard.figures.matrix import words
 from dashboard.figures.paper import paper_style
+from dashboard.figures.sheet import sheet
 from dashboard.figures.targets import MOST
 
 ROWS, COLUMNS = ("r0", "r1"), ("c0", "c1", "c2", "c3")
@@ -146,7 +147,7 @@ def test_on_screen_many_cells_are_veiled_in_the_right_place(monkeypatch):
 
 
 def test_on_paper_the_right_cells_are_hatched():
-    with paper_style("single"):
+    with paper_style(sheet("single")):
         figure = figures.on_paper(rectangle())
     (patches,) = [c for axes in figure.axes for c in axes.collections if c.get_hatch()]
     found = np.zeros(FEW.shape, bool)
@@ -163,7 +164,7 @@ def test_on_paper_the_right_cells_are_hatched():
 def test_nothing_is_hatched_where_samples_are_enough():
     none = rectangle(few=np.zeros_like(FEW))
     assert not [t for t in figures.on_screen(none).data if t.type == "scatter"]
-    with paper_style("single"):
+    with paper_style(sheet("single")):
         figure = figures.on_paper(none)
     assert not [c for axes in figure.axes for c in axes.collections if c.get_hatch() == "////"]
 

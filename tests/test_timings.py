@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_a_workspace_estimates_by_what_its_runs_took(tmp_path):
     write_store(workspace.path / "stores" / "p", name="p", taps={"one": x}, samples=samples)
     told = pipeline.cost("saliency_map", [(20, 4)])
     assert told.passes > 0
-    assert workspace.cost("saliency_map", ["p:one"]) == told
+    assert workspace.cost("saliency_map", ["p:one"]) == replace(told, passes=0)  # there is no network to run
     workspace.run("saliency_map", ["p:one"])
     took = workspace.cached("saliency_map", ["p:one"]).origin.seconds
     assert workspace.cost("saliency_map", ["p:one"]).seconds == pytest.approx(took, rel=1e-6)

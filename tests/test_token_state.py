@@ -200,7 +200,7 @@ def test_padding_is_no_token_of_any_rule():
 def test_a_rule_on_a_dump_without_what_it_looks_at_says_so():
     dump = planted()
     less = TokenDump(dump.layout, {"hidden": dump.recorded["hidden"], "between": dump.recorded["between"]})
-    with pytest.raises(InputError, match="without 'mean keys'"):
+    with pytest.raises(InputError, match="nothing is known of the mean keys of tokens"):
         simulate(less, rules()["tome"], schedule("even", 0.5, LAYERS, T - 1))
 
 
