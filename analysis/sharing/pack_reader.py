@@ -87,7 +87,7 @@ class PackReader:
                 infos = found.infolist()
         except (
             zipfile.BadZipFile,
-            NotImplementedError,
+            NotImplementedError,  # zipfile's word for a version or flag that it does not know
             ValueError,
             struct.error,
             OverflowError,

@@ -36,8 +36,7 @@ from analysis.errors import NotFound
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers.axes import ALL, Factored, reach
-from analysis.tokens.mixers.axis_reading import Axes, axes_of
-from analysis.tokens.subject import AUTOMATIC, SOURCES
+from analysis.tokens.mixers.axis_reading import Axes, AxisParams, axes_of
 
 OPENING, MOST_MAPS = 6.0, 12  # seconds; maps that are drawn
 PLANE, MAPS = "both axes", "a map for each place of the first"
@@ -45,9 +44,7 @@ FIRST, SECOND, BOTH = "along the first axis", "along the second axis", "both in 
 
 
 @dataclass(frozen=True)
-class AxisAttentionParams:
-    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
-    block: int = param(0, "Which pair of attentions of the network, counted from 0.", low=0, high=999)
+class AxisAttentionParams(AxisParams):
     line: int | None = param(
         None, "The token's line (row, patch); automatic: the middle.", low=0, high=1_000_000
     )
@@ -55,18 +52,6 @@ class AxisAttentionParams:
         None, "Its place on the line (column, frame, band); automatic: the middle.", low=0, high=1_000_000
     )
     draw: str = param(PLANE, "Over both axes, or on the image.", choices=(PLANE, MAPS))
-    places: int | None = param(
-        None,
-        "Places of a line, of a tap of tokens without a grid (bands, frames); automatic: near a square.",
-        low=1,
-        high=100_000,
-    )
-    wavelengths: str = param(
-        "", "Of the first axis in nm, with commas; empty: as the network or the units say."
-    )
-    source: str = param(
-        AUTOMATIC, "Whose attention: the network's, or that of the recorded rows.", choices=SOURCES, late=True
-    )
 
 
 def axis_attention(

@@ -29,8 +29,7 @@ from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers.axes import reach
-from analysis.tokens.mixers.axis_reading import axes_of
-from analysis.tokens.subject import AUTOMATIC, SOURCES
+from analysis.tokens.mixers.axis_reading import AxisParams, axes_of
 
 ONE = "none: one sample, whose lines are no independent draws"
 OPENING, MOST = 6.0, 160  # seconds; places that are drawn
@@ -38,23 +37,9 @@ FIRST, SECOND = "the first (along a line: bands, frames, columns)", "the second 
 
 
 @dataclass(frozen=True)
-class AxisMatrixParams:
+class AxisMatrixParams(AxisParams):
     axis: str = param(FIRST, "Which of the two.", choices=(FIRST, SECOND))
     line: int | None = param(None, "One line; automatic: the mean of all.", low=0, high=1_000_000)
-    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
-    block: int = param(0, "Which pair of attentions of the network, counted from 0.", low=0, high=999)
-    places: int | None = param(
-        None,
-        "Places of a line, of a tap of tokens without a grid (bands, frames); automatic: near a square.",
-        low=1,
-        high=100_000,
-    )
-    wavelengths: str = param(
-        "", "Of the first axis in nm, with commas; empty: as the network or the units say."
-    )
-    source: str = param(
-        AUTOMATIC, "Whose attention: the network's, or that of the recorded rows.", choices=SOURCES, late=True
-    )
 
 
 def axis_matrix(

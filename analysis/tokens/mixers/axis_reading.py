@@ -8,14 +8,35 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError, NotFound, ParameterError
+from analysis.spec import param
 from analysis.tokens.mixers.attended import grid_of, network_or_why, sample_rows
 from analysis.tokens.mixers.axes import Factored, factored_of, near_square, of_rows, of_two
 from analysis.tokens.mixers.reading import MOST_TOKENS
-from analysis.tokens.subject import ROWS
+from analysis.tokens.subject import AUTOMATIC, ROWS, SOURCES
 
 FACTS = ("wavelengths", "band_wavelengths", "wavelengths_nm", "wavelength")  # of a configuration
 MICROMETRES = 30.0  # light of this wavelength in nm is no light: a configuration below counts in micrometres
 NANOMETRES = re.compile(r"(\d+(?:\.\d+)?)\s*nm\b")
+
+
+@dataclass(frozen=True)
+class AxisParams:
+    """What both methods of two axes ask for: whose attention, and how tokens lie along the axes."""
+
+    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
+    block: int = param(0, "Which pair of attentions of the network, counted from 0.", low=0, high=999)
+    places: int | None = param(
+        None,
+        "Places of a line, of a tap of tokens without a grid (bands, frames); automatic: near a square.",
+        low=1,
+        high=100_000,
+    )
+    wavelengths: str = param(
+        "", "Of the first axis in nm, with commas; empty: as the network or the units say."
+    )
+    source: str = param(
+        AUTOMATIC, "Whose attention: the network's, or that of the recorded rows.", choices=SOURCES, late=True
+    )
 
 
 @dataclass(frozen=True)
