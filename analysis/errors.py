@@ -86,3 +86,7 @@ class Cancelled(LoupeError):
 
     def __init__(self, found: str = "Stopped on request", expected: str = "", remedy: str = "") -> None:
         super().__init__(found, expected, remedy)
+
+
+class Forbidden(LoupeError):
+    """Something that the person who asks may not do here."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sqlite3
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from analysis import access
 from analysis.errors import InputError, NewerSchema, NotFound, ParameterError, StoreDamaged
 from analysis.selection import Selection, ids_from_bytes, to_bytes
 
@@ -145,10 +145,7 @@ def _selection(row: tuple) -> Selection:
 
 
 def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""
+    return access.acting().name
 
 
 def _now() -> str:
