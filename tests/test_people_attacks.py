@@ -96,7 +96,7 @@ from pathlib import Path
 from analysis.people import People, Thing
 people = People(Path(sys.argv[1]))
 with people.place.writing("test") as pen:
-    for k in range(2000):
+    for k in range(400):
         pen.put(Thing.feature("s", "t", k), "note", "", "z" * 2000)
     os.kill(os.getpid(), signal.SIGKILL)
 """
