@@ -16,7 +16,7 @@ DONE = {  # (nothing before, something before and after, nothing after), on what
     "name": ("gave a name to", "gave another name to", "took the name from"),
     "star": ("starred", "starred", "took the star from"),
     "tag": ("tagged", "tagged", "took a tag from"),
-    "reply": ("replied to", "changed a reply to", "removed a reply to"),
+    "reply": ("replied to the note on", "changed a reply to the note on", "removed a reply to the note on"),
     "resolved": ("settled the thread on", "settled the thread on", "opened again the thread on"),
     "selection": ("saved", "changed", "deleted"),
     "renamed": ("renamed", "renamed", "renamed"),

@@ -28,7 +28,7 @@ def draw() -> None:
     for change in found[:PAGE]:
         if change.made[:10] != day:
             day = change.made[:10]
-            st.markdown(f"#### {errors.escape(day) or 'Before times were kept'}")
+            st.markdown(f"#### {errors.escape(day) or 'Earlier'}", help="Times are in UTC")
         _line(change)
     with st.container(horizontal=True):
         if before:
@@ -64,13 +64,13 @@ def _line(change: Change) -> None:
     before, after = written.texts(change)
     if before is not None or after is not None:
         told += change_list.line(change)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"{told}  \n:gray[{errors.escape(written.when(change.made)[11:])}]", width="stretch")
-        to = _place(change, taps)
-        if to is not None and st.button(
-            "Open", key=f"open:{change.seq}", type="tertiary", icon=":material/arrow_forward:"
-        ):
-            state.go(to[0], **to[1])
+    at = errors.escape(change.made[11:16]) or "earlier"
+    left, right = st.columns([10, 1], vertical_alignment="center")
+    left.markdown(f":gray[{at}] {told}")
+    to = _place(change, taps)
+    look = {"type": "tertiary", "icon": ":material/arrow_forward:"}
+    if to is not None and right.button("Open", key=f"open:{change.seq}", **look):
+        state.go(to[0], **to[1])
 
 
 def _place(change: Change, taps: list[str]) -> tuple[str, dict] | None:

@@ -67,9 +67,7 @@ def beside(result: Result, key: str) -> None:
     """The numbers with their nulls, the numbers as a table, what people wrote, and how they came about."""
     nulls(result)
     numbers(result, key)
-    thing = figure_things.of_result(result, state.here())
-    if thing is not None:
-        written.folded(thing, f"figure:{key}", "Notes on this figure")
+    people_say(result, key)
     made_of(result)
 
 
@@ -240,6 +238,13 @@ def numbers(result: Result, key: str) -> None:
         if not isinstance(result, Table):  # which is there already
             st.caption("Plotted values")
             _frame(figures.table_twin(result), f"table:{key}")
+
+
+def people_say(result: Result, key: str) -> None:
+    """Notes, star, tags and thread of a figure that a method made."""
+    thing = figure_things.of_result(result, state.here())
+    if thing is not None:
+        written.folded(thing, f"figure:{key}", "Notes on this figure")
 
 
 def made_of(result: Result) -> None:
