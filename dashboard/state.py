@@ -160,6 +160,11 @@ def tied(key: str, shown: Any, write: Callable[[Any], None]) -> dict:
     return {"key": key, "on_change": lambda: write(st.session_state.get(key, shown))}
 
 
+def typed(key: str) -> Any:
+    """What stands in the widget of this key, for the callback of a form's button."""
+    return st.session_state.get(key)
+
+
 def picked(key: str, write: Callable[[Any], None]) -> dict:
     """Arguments that make a chart hand what a user picks in it to `write`, before the page is drawn again."""
     key = f"picked:{st.session_state.get(_PAGE, '')}:{key}"

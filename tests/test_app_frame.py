@@ -90,6 +90,7 @@ PARAMS = {
         "with",
     ),
     "analyses": ("tap", "tap2", "method", "seed", "p.components", "p.column", "colour", "width"),
+    "activity": ("about", "by", "in", "before"),
 }
 
 
