@@ -31,12 +31,13 @@ state.enter_page(name)
 shown_results.begin()
 with errors.said():
     followed_link.arrive()
+share = st.sidebar.container()
 with st.sidebar, errors.shown():
     sidebar.draw(name)
 tour_bar.draw()
 if followed_link.draw():
     with errors.shown():
         chosen.run()
-with st.sidebar, errors.shown():  # at the end, when it is known what the page shows
+with share, errors.shown():  # at the end, when it is known what the page shows
     share_menu.draw(name)
 state.leave_page(name)

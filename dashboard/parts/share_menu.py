@@ -15,15 +15,16 @@ NEW = ""
 
 def draw(page: str) -> None:
     """A button that opens the menu; nothing is written before something in it is pressed."""
-    menu = st.popover(
-        "Share", icon=":material/share:", key="share", on_change="rerun", width="stretch", type="tertiary"
-    )
+    menu = st.popover("Share", icon=":material/share:", key="share", on_change="rerun", width="stretch")
     if not menu.open:
         return
     with menu, errors.shown():
-        _address()
-        _short(page)
-        _tour(page)
+        as_link, as_stop = st.tabs(["A link", "A stop of a tour"])
+        with as_link:
+            _address()
+            _short(page)
+        with as_stop:
+            _tour(page)
 
 
 def _address() -> None:
@@ -54,7 +55,6 @@ def _short(page: str) -> None:
 
 
 def _tour(page: str) -> None:
-    st.markdown("**Add to a tour**")
     tours = state.workspace().people.tours()
     titles = {t.id: t.title for t in tours} | {NEW: "A new tour"}
     with st.form("add to tour", border=False, clear_on_submit=True):
