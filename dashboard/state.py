@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 import streamlit as st
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LONGEST = 8000  # characters of one URL value that are looked at
 _PAGE, _KEPT, _TAP, _KNOWN = "page", "kept", "tap", "known"
+OF_LINKS = ("link", "then", "tour", "step")  # URL parameters of how one came here, not of what the page shows
 
 
 # ---------------------------------------------------------------------------- the workspace
@@ -185,6 +186,21 @@ def here() -> str:
     return link(name, **{n: st.query_params.get_all(n) for n in st.query_params}) if name else "./"
 
 
+def address(relative: str) -> str:
+    """The whole address of a relative one, as this visitor's browser calls the server."""
+    return urljoin(st.context.url or "", relative)
+
+
+def page() -> str:
+    """The name of the page that is being drawn."""
+    return st.session_state.get(_PAGE, "")
+
+
+def shown_params() -> dict[str, list[str]]:
+    """The URL's parameters that decide what the page shows, each as a list."""
+    return {n: st.query_params.get_all(n) for n in st.query_params if n not in OF_LINKS}
+
+
 def go(page: str, **values: Any) -> None:
     """Leave for another page now, with these parameters."""
     st.switch_page(page_info(page).file, query_params={n: _texts(v) for n, v in values.items() if _texts(v)})
@@ -193,7 +209,7 @@ def go(page: str, **values: Any) -> None:
 def enter_page(name: str) -> None:
     """Called by the frame before a page runs: coming back by the sidebar finds the page as it was left."""
     kept = st.session_state.setdefault(_KEPT, {})
-    if name != st.session_state.get(_PAGE) and not len(st.query_params):
+    if name != st.session_state.get(_PAGE) and not shown_params() and "link" not in st.query_params:
         for key, texts in kept.get(name, {}).items():
             st.query_params[key] = texts
         if get(_TAP) and "tap" in st.query_params:  # but the tap is the one chosen last, wherever that was
@@ -204,7 +220,7 @@ def enter_page(name: str) -> None:
 
 def leave_page(name: str) -> None:
     """Called by the frame after a page has run: remember its URL for this session."""
-    st.session_state.setdefault(_KEPT, {})[name] = {n: st.query_params.get_all(n) for n in st.query_params}
+    st.session_state.setdefault(_KEPT, {})[name] = shown_params()
     put(_KNOWN, None)
 
 
