@@ -133,7 +133,11 @@ def _scatter(tap, shapes: Shapes, shown, told, also: int, params) -> Scatter:
     i, response, away = shown
     places, t = shapes.places[i], len(response)
     line = places.shape[1] == 1
-    axes = ("place in the order", "response") if line else tuple("xyz"[: places.shape[1]])
+    axes = (
+        ("place in the order", "response")
+        if line
+        else tuple(f"place ({a})" for a in "xyz"[: places.shape[1]])
+    )
     facts = {"n": len(told), "d": tap.shape[1], "estimator": "mean over tokens and samples"}
     estimates = (
         Estimate("response", float(told[:, 0].mean()), **mean_interval(told[:, 0], 0.0), null=float(told[:, 1].mean()),

@@ -111,9 +111,10 @@ def parts_of(taps, shapes: Shapes) -> tuple[list[np.ndarray], np.ndarray]:
         return np.split(of.reshape(-1), cuts), np.array([f"part {k}" for k in known])
     axes = shapes.places[0].shape[1]
     sides = [(p > np.median(p, axis=0)).astype(np.int64) @ (2 ** np.arange(axes)) for p in shapes.places]
-    letters = ("the order",) if axes == 1 else "xyz"
+    if axes == 1:
+        return sides, np.array(["first half", "second half"])
     names = [
-        ", ".join(f"{'high' if k >> a & 1 else 'low'} {letters[a]}" for a in range(axes))
+        ", ".join(f"{'high' if k >> a & 1 else 'low'} {'xyz'[a]}" for a in range(axes))
         for k in range(2**axes)
     ]
     return sides, np.array(names)
@@ -195,7 +196,7 @@ def _scatter(taps, shapes: Shapes, x, rows, columns, told, few) -> Scatter:
         axes=tuple(f"principal axis {i + 1} ({v:.1%})" for i, v in enumerate(share)), columns=columns, colour=PART,
         estimates=told,
         reading=f"The nearest token of another sample is of the same part for {told[0].value:.0%} of tokens "
-                f"({told[0].null:.0%} at random{beyond}); least beyond chance {worst.name}, {worst.value:.0%} "
+                f"({told[0].null:.0%} at random{beyond}); least beyond chance for {worst.name[3:]}, {worst.value:.0%} "
                 f"({worst.null:.0%}). The two axes hold {share.sum():.0%} of the variance.",
         caveats=(*shapes.sets.notes, *said, *few, f"{len(x):,} tokens of {shapes.n} samples. Shares are of all units, "
                  "the picture of two axes."),
