@@ -166,7 +166,7 @@ def _scatter(tap, found, way, told, members, pictures, notes, params) -> Scatter
     return Scatter(
         title=f"Cameras of object {int(found.sets[params.number])}, {tap.name}{named}",
         positions=way if turned else from_above(way), rows=np.arange(v), of="views",
-        axes=tuple(f"camera ({a})" for a in "xyz") if turned else ("seen from above (azimuth 0°)", "seen from above (90°)"),
+        axes=tuple(f"camera ({a})" for a in ("xyz" if turned else ("from above, 0°", "from above, 90°"))),
         columns={
             EFFECT: effect, PAID: (a.sum(axis=0) - np.diag(a)) / (v - 1), "view": np.arange(v).astype(str),
             "azimuth": np.degrees(np.arctan2(way[:, 1], way[:, 0])).round(6),
