@@ -11,11 +11,14 @@ from pathlib import Path
 
 from analysis.activations import Activations
 from analysis.attribution.network_cost import can_be_run, network_of
+from analysis.sources.tensor_names import has_tensor
+from analysis.tokens.kan.reading import COEFFICIENTS
 from analysis.tokens.routing.routed import like_gates, named_gates
 from analysis.tokens.sets.clips import CLIP_COLUMNS
 
 MOST_BYTES = 1 << 20
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads")
+SCANS = ("state_size", "ssm_state_size", "mamba_d_state")
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
@@ -37,6 +40,17 @@ class Need:
 def has_heads(tap: Activations) -> bool:
     """Whether its network attends and can be run."""
     return _says(tap, HEADS, "attention", "transformer")
+
+
+def has_blocks(tap: Activations) -> bool:
+    """Whether its network is a stack of attention or of scans that can be run."""
+    return has_heads(tap) or _says(tap, SCANS)
+
+
+def has_edges(tap: Activations) -> bool:
+    """Whether its checkpoint has layers of learned functions, by the names of its tensors."""
+    path = network_of(tap).get("path")
+    return bool(path) and has_tensor(Path(str(path)), COEFFICIENTS)
 
 
 def has_experts(tap: Activations) -> bool:
@@ -75,10 +89,10 @@ NEEDS = {  # by view; those that any tap answers are not here
     "attention": _ATTENDS,
     "cache": _ATTENDS,
     "depth": Need(
-        has_heads,
-        "No network of attention and MLPs is known here that can be run for this tap. Most questions then send the "
-        "rows of the tap through blocks of random weights, which says nothing of a network.",
-        "Taps of networks with attention",
+        has_blocks,
+        "No network of attention and MLPs, or of scans, is known here that can be run for this tap. Most questions "
+        "then send the rows of the tap through blocks of random weights, which says nothing of a network.",
+        "Taps of networks with attention or scans",
     ),
     "pooling": Need(
         has_tokens,
@@ -98,6 +112,14 @@ NEEDS = {  # by view; those that any tap answers are not here
         "This tap is not of a mixture of experts, and nothing says that its units are gates. Most questions here "
         "need one of these.",
         "Taps with experts or gates",
+        like_gates,
+    ),
+    "functions": Need(
+        has_edges,
+        "No layer of learned functions (Kolmogorov-Arnold) is known in the network of this tap, and its numbers are no "
+        "gates. The first two questions then fit functions of its units to classes, which is no part of the network; "
+        "the others need the taps of two streams.",
+        "Taps of Kolmogorov-Arnold networks",
         like_gates,
     ),
 }
