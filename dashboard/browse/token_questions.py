@@ -169,7 +169,7 @@ QUESTIONS = {  # by name in the URL
             "How many experts does a token need?": "router_choices",
             "What does temperature do to the choice?": "router_temperature",
             "How much of a module does each token use?": "learners_used",
-            "Do gates answer to the image, or only scale?": "gate_maps",
+            "Do gates answer to the sample, or only scale?": "gate_maps",
             "Fewest channels that would do for a sample?": "channel_mass",
         },
     ),

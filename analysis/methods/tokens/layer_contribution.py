@@ -194,7 +194,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="layer_contribution", family="tokens", title="What each layer adds", version=1, function=layer_contribution,
+        id="layer_contribution", family="tokens", network="blocks",
+        title="What each layer adds", version=2, function=layer_contribution,
         summary="Size of every layer's update over the stream's, or their cosine, and where it changes.",
         params=LayerContributionParams, result=Curve, check=_check, minimum_rows=2,
         cost=lambda shapes, params: passes_cost(shapes, params, 1),

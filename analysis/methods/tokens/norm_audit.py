@@ -204,7 +204,8 @@ def _cost(shapes, params: NormAuditParams):
 
 METHODS = (
     Method(
-        id="norm_audit", family="tokens", title="Norms and exploding tokens", version=2, function=norm_audit,
+        id="norm_audit", family="tokens", network="blocks",
+        title="Norms and exploding tokens", version=3, function=norm_audit,
         summary="Mean and scale of tokens before every norm, gains, tokens that explode, and what each norm ignores.",
         params=NormAuditParams, result=Table, check=_check, minimum_rows=2,
         cost=_cost,

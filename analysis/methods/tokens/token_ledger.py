@@ -213,6 +213,7 @@ METHODS = (
     Method(
         id="token_ledger",
         family="tokens",
+        network="blocks",
         title="Rules at equal cost",
         summary="Each rule may spend the same multiply-adds: what is left of the answer, beside tokens kept at random.",
         version=3,
