@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Scatter
-from dashboard.figures import overlays, point_names
+from dashboard.figures import overlays, point_names, point_pictures
 from dashboard.figures.paper import Page, entry, label_axes, legend_above
 from dashboard.figures.points import Points, axis_name, comparable, limits, points_of, starred
 from dashboard.figures.style import RASTER_ABOVE
@@ -25,6 +25,7 @@ def paper(result: Scatter, page: Page, *, point_size=None, **options) -> None:
             point_names.on_paper(axes, page, result)
         picture = _paper_points(axes, page, ready, i, j, point_size)
         _paper_stars(axes, page, ready, starred(result, ready), i, j)
+        point_pictures.on_paper(axes, result)
         _paper_axes(axes, page, result, ready, i, j)
     colour = ready.colour
     if picture is not None and not colour.missing.all():
