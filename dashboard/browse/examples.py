@@ -13,6 +13,7 @@ from dashboard.figures.text import number, plain
 
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 AROUND = 40  # tokens shown either side of the strongest one
+SHADE = "#E69F00"  # of the strongest activation
 FIRST, OF_A_BAND = 15, 6  # tiles of the strongest rows at first, and of each weaker band
 
 
