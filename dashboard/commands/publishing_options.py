@@ -19,8 +19,12 @@ def add(commands) -> None:
         metavar="STORE:TAP",
         help="taps to show, also as patterns (default: all)",
     )
-    p.add_argument("--features", default="all", metavar="WHICH",
-                   help="all, starred, strongest:N, selection:NAME, or numbers such as 3-9,12 (default: all)")  # fmt: skip
+    p.add_argument(
+        "--features",
+        default="all",
+        metavar="WHICH",
+        help="all, starred, strongest:N, selection:NAME, or numbers such as 3-9,12 (default: all)",
+    )
     p.add_argument(
         "--most",
         type=positive,

@@ -65,7 +65,8 @@ def chosen(asked: Asked, workspace: Workspace, reference: str, table: dict) -> t
     units = units[(units >= 0) & (units < n)]
     if len(units) > asked.most:
         units = np.sort(units[np.isin(units, strongest(table, asked.most, among=units))])
-        said = f"of {said} the {asked.most:,} with the largest maximum"
+        of = "" if said == "all" else f" of {said}"
+        said = f"the {asked.most:,}{of} with the largest maximum"
     return units, said
 
 

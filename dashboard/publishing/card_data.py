@@ -119,8 +119,6 @@ def _strongest(tap: TapCards, unit: Unit) -> dict | None:
 
 
 def _weaker(tap: TapCards, unit: Unit) -> list[dict]:
-    if unit.is_dead:
-        return []
     bands = []
     for band in unit.index.bands(unit.number):
         found = unit.tiles_of(band.rows, band.values, examples.OF_A_BAND) if len(band.rows) else []

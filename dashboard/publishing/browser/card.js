@@ -35,7 +35,7 @@ class Card {
     if (card.note) parts.push(make("section", {}, make("h2", {}, "Note"), make("p", { class: "written card-note" }, card.note)));
     if (card.dead) parts.push(make("section", {}, make("h2", {}, "Strongest examples"), make("p", {}, "It never varies, so no example is stronger than another.")));
     if (card.strongest) parts.push(make("section", {}, make("h2", {}, "Strongest examples", make("span", {}, card.strongest.how)), tiles(card.strongest.tiles)));
-    if (!card.dead) parts.push(make("section", {}, this.weaker(tiles)));
+    parts.push(make("section", {}, this.weaker(tiles)));
     return make("div", {}, parts);
   }
   /* Pictures where they lie in this bundle. */
