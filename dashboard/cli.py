@@ -13,7 +13,7 @@ from pathlib import Path
 from analysis.errors import LoupeError, ParameterError
 from analysis.jobs.unforeseen import in_words
 from analysis.waiting import threads_that_sleep
-from dashboard.commands import dictionary_options, figure_options
+from dashboard.commands import dictionary_options, figure_options, publishing_options
 from dashboard.commands.options import add_command, add_workspace, port, positive, seed
 
 TOKENS = ("mean", "all", "cls", "last", "spatial-mean")
@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_reading(commands)
     _add_methods(commands)
     _add_packing(commands)
+    publishing_options.add(commands)
     return parser
 
 
