@@ -8,16 +8,17 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from analysis import access
 from dashboard.hosting import host
+from dashboard.hosting.host import Host
 from dashboard.hosting.settings import Settings
 from dashboard.server import OPTIONS, THEMES
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 
 
-def build(settings: Settings):
+def build(serving: Host):
     """The application: the gate first, so that nothing behind it sees anybody who is not signed in."""
     import streamlit as st
     from starlette.middleware import Middleware
@@ -25,8 +26,9 @@ def build(settings: Settings):
     from dashboard.hosting import sign_in
     from dashboard.hosting.gate import Gate
 
-    sign_in.give_secrets(settings)
-    return st.App(APP, middleware=[Middleware(Gate, settings=settings)])
+    sign_in.give_secrets(serving.settings)
+    gate = {"settings": serving.settings, "audit": serving.audit, "sign_outs": serving.sign_outs}
+    return st.App(APP, middleware=[Middleware(Gate, **gate)])
 
 
 def options(settings: Settings) -> dict[str, object]:
@@ -39,8 +41,6 @@ def options(settings: Settings) -> dict[str, object]:
 
 
 def _hosted(settings: Settings) -> dict[str, object]:
-    from urllib.parse import urlsplit
-
     return {
         "server.address": settings.listen,
         "server.port": settings.port,
@@ -65,10 +65,10 @@ def _typed(value):
 
 def main() -> None:
     """Read the environment, say who acts, and serve."""
-    settings = host.begin()
-    access.told_by(host.visitor)
+    serving = host.begin()
+    serving.audit.write("started", which=serving.settings.public_url)
     sys.argv = [str(APP)]  # where Streamlit looks for what belongs to the script
-    build(settings).run(config=options(settings))
+    build(serving).run(config=options(serving.settings))
 
 
 if __name__ == "__main__":
