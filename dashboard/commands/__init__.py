@@ -6,6 +6,7 @@ import importlib
 
 COMMANDS = {
     "start": "dashboard.commands.starting:start",
+    "serve": "dashboard.commands.serving:serve",
     "record": "dashboard.commands.recording:record",
     "describe": "dashboard.commands.describing:describe",
     "import": "dashboard.commands.recording:import_",
