@@ -32,6 +32,7 @@ with errors.shown():
     let_in = visitor.let_in()
 if let_in:
     state.enter_page(name)
+    visitor.note_opened(name)
     with st.sidebar, errors.shown():
         sidebar.draw(name)
         visitor.draw()

@@ -26,10 +26,11 @@ UPLOAD = "/_stcore/upload_file"
 WANTED, LONGEST = "loupe_wanted", 3000  # a cookie: what was asked for before signing in
 FAILED = "loupe_failed"  # a cookie: the provider's answer was not accepted a moment ago
 POLICY_VIOLATION = 1008
+POLICY = b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 class Gate:
-    """ASGI middleware. `open_paths`: what anybody may ask for besides (a host's own health), exact, without the base."""
+    """ASGI middleware. `open_paths`: what anybody may ask for (a host's own health), whole, without the base."""
 
     def __init__(
         self, app, settings: Settings, audit: AuditLog, sign_outs: SignOuts, open_paths: Iterable[str] = ()
@@ -79,15 +80,23 @@ class Gate:
     async def _sign_in_page(self, path: str, scope, send) -> None:
         """The page for whoever looks at an address, a plain refusal for everything else."""
         accept = _header(scope, b"accept")
-        if scope["method"] not in ("GET", "HEAD") or "text/html" not in accept or path.startswith("/_stcore/"):
+        if (
+            scope["method"] not in ("GET", "HEAD")
+            or "text/html" not in accept
+            or path.startswith("/_stcore/")
+        ):
             await _answer(send, 401, "sign in first")
             return
-        asked = quote(path, safe="/") + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")
+        asked = quote(path, safe="/") + (
+            "?" + scope["query_string"].decode("latin-1") if scope["query_string"] else ""
+        )
         headers = []
         if path != "/" or scope["query_string"]:
             value = quote(asked, safe="")
             if len(value) <= LONGEST:
-                headers = [(b"set-cookie", f"{WANTED}={value}; Path=/; Max-Age=900; HttpOnly; SameSite=Lax".encode())]
+                headers = [
+                    (b"set-cookie", f"{WANTED}={value}; Path=/; Max-Age=900; HttpOnly; SameSite=Lax".encode())
+                ]
         failed = FAILED in _cookies(scope)
         found = page("failed" if failed else "sign in", self.settings, link=sign_in.login_path(self.settings))
         if failed:
@@ -97,12 +106,17 @@ class Gate:
     def _wanted(self, value: str) -> bytes:
         """A place on this host, never another one: a path that begins with exactly one slash."""
         place = unquote(value)
-        plain = place.startswith("/") and place[1:2] not in ("/", "\\") and place.isascii() and place.isprintable()
+        plain = (
+            place.startswith("/")
+            and place[1:2] not in ("/", "\\")
+            and place.isascii()
+            and place.isprintable()
+        )
         return (self.base + (place if plain and "\\" not in place else "/")).encode()
 
     # ------------------------------------------------------------------ signing in and out
     async def _signing(self, path: str, scope, receive, send, cookies) -> None:
-        """Streamlit's own routes; what came of it is written down, and a sign-out holds for every copy of the cookie."""
+        """Streamlit's own routes; what came of it is written down. A sign-out holds for every copy of the cookie."""
         if scope["method"] != "GET":
             await _answer(send, 405, "not so")
             return
@@ -207,8 +221,7 @@ def _with_safe_cookies(send, settings: Settings):
 
 async def _answer(send, status: int, body: str, headers=(), *, html: bool = False) -> None:
     kind = b"text/html; charset=utf-8" if html else b"text/plain; charset=utf-8"
-    policy = b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    own = [(b"content-type", kind), (b"cache-control", b"no-store"), (b"content-security-policy", policy),
+    own = [(b"content-type", kind), (b"cache-control", b"no-store"), (b"content-security-policy", POLICY),
            (b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]  # fmt: skip
     await send({"type": "http.response.start", "status": status, "headers": [*own, *headers]})
     await send({"type": "http.response.body", "body": body.encode()})
@@ -242,5 +255,3 @@ def _set_cookies(headers) -> dict[str, str]:
 
 def _address(scope) -> str:
     return str((scope.get("client") or ("",))[0])
-
-
