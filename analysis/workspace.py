@@ -6,7 +6,7 @@ features/<name>/ one feature set each
 training/<name>/ a training that runs or can be resumed: its curve and last checkpoint
 cache/           results by key
 jobs/            long work
-people.db        selections, stars, notes
+people.db        what people write (analysis.people); in PostgreSQL instead where LOUPE_DATABASE_URL says so
 """
 
 from __future__ import annotations
