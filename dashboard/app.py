@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import brand, errors, pages, state
+from dashboard import brand, errors, observed, pages, state
 from dashboard.parts import log_file, sidebar
 
 st.set_page_config(page_title="Feature Loupe", page_icon=brand.icon(), layout="wide")
@@ -27,9 +27,10 @@ listed = {
 chosen = st.navigation(list(listed.values()))
 name = next(name for name, page in listed.items() if page is chosen)
 
-state.enter_page(name)
-with st.sidebar, errors.shown():
-    sidebar.draw(name)
-with errors.shown():
-    chosen.run()
-state.leave_page(name)
+with observed.run(name):
+    state.enter_page(name)
+    with st.sidebar, errors.shown():
+        sidebar.draw(name)
+    with errors.shown():
+        chosen.run()
+    state.leave_page(name)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from job_processes import running, until
 
 from analysis.access import Person, acting_as
 from analysis.compute import memory
@@ -20,7 +21,6 @@ from analysis.jobs.limits import Limits, limits
 from analysis.store.durable import DiskFull
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
-from job_processes import running, until
 
 ANNA, BEN, CLEO = Person("Anna", "editor", "a"), Person("Ben", "editor", "b"), Person("Cleo", "owner", "c")
 
