@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import brand, errors, observed, pages, state
-from dashboard.parts import log_file, sidebar
+from dashboard.parts import log_file, sidebar, visitor
 
 st.set_page_config(page_title="Feature Loupe", page_icon=brand.icon(), layout="wide")
 st.html(f"<style>{(Path(__file__).parent / 'frame.css').read_text(encoding='utf-8')}</style>")
@@ -28,9 +28,14 @@ chosen = st.navigation(list(listed.values()))
 name = next(name for name, page in listed.items() if page is chosen)
 
 with observed.run(name):
-    state.enter_page(name)
-    with st.sidebar, errors.shown():
-        sidebar.draw(name)
+    let_in = False
     with errors.shown():
-        chosen.run()
-    state.leave_page(name)
+        let_in = visitor.let_in()
+    if let_in:
+        state.enter_page(name)
+        with st.sidebar, errors.shown():
+            sidebar.draw(name)
+            visitor.draw()
+        with errors.shown():
+            chosen.run()
+        state.leave_page(name)

@@ -20,8 +20,8 @@ REMEMBERED = 10_000  # addresses; some 2 MB
 @dataclass(frozen=True)
 class Bounds:
     """`address` : bytes of a path with its query. `headers` : bytes of all of them. `body` : bytes of a request's body.
-    `burst`, `each_second` : requests of one visitor at once, and how quickly that fills again. `sessions`, `sessions_each` :
-    open pages in all, and of one visitor. `at_once` : requests that are being answered."""
+    `burst`, `each_second` : requests of one visitor at once, and how quickly that fills again. `sessions`,
+    `sessions_each` : open pages in all, and of one visitor. `at_once` : requests that are being answered."""
 
     address: int = 16_384
     headers: int = 65_536
@@ -85,7 +85,8 @@ class Doorman:
             await refuse(scope, receive, send, 503)
             return
         try:
-            await self.app(scope, self._bounded(scope, receive), send)
+            port = (scope.get("client") or ("", 0))[1]
+            await self.app({**scope, "client": (visitor, port)}, self._bounded(scope, receive), send)
         finally:
             counted()
 

@@ -76,11 +76,11 @@ READ_BY_SCRIPTS = ("_streamlit_xsrf=",)
 
 
 class Headers:
-    """ASGI middleware, the outermost: no answer leaves without them."""
+    """ASGI middleware, the outermost: no answer leaves without them. What a page says of itself (the sign-in page has a
+    tighter policy) stays."""
 
     def __init__(self, app, secure: bool) -> None:
         self.app, self.secure, self.own = app, secure, security_headers(secure)
-        self.names = {name for name, _ in self.own} | {b"server"}
 
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] != "http":
@@ -98,6 +98,6 @@ class Headers:
         kept = [
             (name, safe_cookie(value, self.secure) if name.lower() == b"set-cookie" else value)
             for name, value in given
-            if name.lower() not in self.names
         ]
-        return [*kept, *self.own]
+        said = {name.lower() for name, _ in kept}
+        return [*kept, *((name, value) for name, value in self.own if name not in said)]

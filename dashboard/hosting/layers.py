@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dashboard.hosting import logs
 from dashboard.hosting.doorman import Bounds, Doorman
@@ -36,7 +36,7 @@ class Watching:
 
     token: str = ""
     proxies: tuple[str, ...] = ()
-    bounds: Bounds = Bounds()
+    bounds: Bounds = field(default_factory=Bounds)
     notice: float = 0.0
 
 

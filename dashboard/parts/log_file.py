@@ -9,11 +9,14 @@ from logging.handlers import RotatingFileHandler
 import streamlit as st
 
 from dashboard import errors, state
+from dashboard.hosting import host
 
 
 @st.cache_resource(show_spinner=False)
 def once() -> bool:
-    """Open the log. Returns True (something for the cache to hold)."""
+    """Open the log, on one's own machine (a host writes to its own). Returns True (something for the cache to hold)."""
+    if host.current() is not None:
+        return True
     with errors.shown():
         _open_log()
     return True
