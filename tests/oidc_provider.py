@@ -25,15 +25,35 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.routing import Route
 
-FAULTS = ("", "alg none", "forged", "public key as secret", "expired", "audience", "issuer", "nonce", "no id token")
+FAULTS = (
+    "",
+    "alg none",
+    "forged",
+    "public key as secret",
+    "expired",
+    "audience",
+    "issuer",
+    "nonce",
+    "no id token",
+)
 CLIENT, SECRET = "loupe", "a secret of the client that nobody may read"
 PEOPLE = {
     "ada": {"sub": "sub-ada", "email": "ada@example.org", "email_verified": True, "name": "Ada Lovelace"},
-    "eva": {"sub": "sub-eva", "email": "eva@example.org", "email_verified": True, "name": "Eva <b>Editor</b>"},
+    "eva": {
+        "sub": "sub-eva",
+        "email": "eva@example.org",
+        "email_verified": True,
+        "name": "Eva <b>Editor</b>",
+    },
     "vic": {"sub": "sub-vic", "email": "Vic@Example.org", "email_verified": True, "name": "Vic Viewer"},
     "sam": {"sub": "sub-sam", "email": "sam@example.org", "email_verified": True, "name": "Sam Stranger"},
     "una": {"sub": "sub-una", "email": "ada@example.org", "email_verified": False, "name": "Una Unverified"},
-    "eve": {"sub": "sub-eve", "email": "eve@elsewhere.example", "email_verified": True, "name": "Eve Elsewhere"},
+    "eve": {
+        "sub": "sub-eve",
+        "email": "eve@elsewhere.example",
+        "email_verified": True,
+        "name": "Eve Elsewhere",
+    },
 }
 KEY, OTHER = RSAKey.generate_key(2048, {"kid": "one"}), RSAKey.generate_key(2048, {"kid": "one"})
 
@@ -90,7 +110,9 @@ class Provider:
         claims.update(wrong.get(fault, {}))
         if fault == "alg none":
             return ".".join([_part({"alg": "none", "kid": "one"}), _part(claims), ""])
-        if fault == "public key as secret":  # whoever takes any algorithm takes the published key as an HMAC secret
+        if (
+            fault == "public key as secret"
+        ):  # whoever takes any algorithm takes the published key as an HMAC secret
             key = OctKey.import_key(KEY.as_pem(private=False))
             return jwt.encode({"alg": "HS256", "kid": "one"}, claims, key, algorithms=["HS256"])
         return jwt.encode({"alg": "RS256", "kid": "one"}, claims, OTHER if fault == "forged" else KEY)

@@ -78,11 +78,19 @@ def main() -> None:
     serving = host.begin()
     settings = serving.settings
     given = watching(uploads_mb=settings.uploads_mb)
-    secrets = [settings.client_secret, settings.cookie_secret, given.token, password_of(env.get("LOUPE_DATABASE_URL"))]
+    secrets = [
+        settings.client_secret,
+        settings.cookie_secret,
+        given.token,
+        password_of(env.get("LOUPE_DATABASE_URL")),
+    ]
     logs.begin(secrets)
     serving.audit.write("started", which=settings.public_url)
     threading.Thread(target=load, name="loading", daemon=True).start()
-    for number in (signal.SIGTERM, signal.SIGINT):  # the web server, when it has ended, raises the signal once more
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # the web server, when it has ended, raises the signal once more
         signal.signal(number, lambda *_: sys.exit(0))
     sys.argv = [str(APP)]  # where Streamlit looks for what belongs to the script
     build(serving, Layers(settings, given)).run(config=options(settings))

@@ -23,7 +23,10 @@ from analysis.store.durable import made_directory, write_all
 WHAT = ("signed in", "signed out", "sign-in failed", "refused", "opened", "changed", "exported", "started")
 FILE = "audit.jsonl"
 ROTATE, KEPT, LONGEST = 8 << 20, 50, 400
-BURST, PER = 20, 60.0  # lines of one kind from one address within so many seconds; what is left out is counted
+BURST, PER = (
+    20,
+    60.0,
+)  # lines of one kind from one address within so many seconds; what is left out is counted
 
 
 class AuditLog:
@@ -34,13 +37,22 @@ class AuditLog:
         self._seen: dict[tuple[str, str], list] = {}
 
     def write(
-        self, what: str, who: str = "", which: str = "", *, role: str = "", workspace: str = "", address: str = ""
+        self,
+        what: str,
+        who: str = "",
+        which: str = "",
+        *,
+        role: str = "",
+        workspace: str = "",
+        address: str = "",
     ) -> None:
         """Append one line. Raises OSError where it cannot be written: then nothing must be done either."""
         line = {"time": _now(), "who": who, "role": role, "what": what, "which": which, "workspace": workspace,
                 "from": address}  # fmt: skip
         short = {k: v if len(v) <= LONGEST else v[:LONGEST] + "…" for k, v in line.items() if v}
-        data = (json.dumps(short) + "\n").encode()  # ASCII: neither a line break nor a control sign comes through
+        data = (
+            json.dumps(short) + "\n"
+        ).encode()  # ASCII: neither a line break nor a control sign comes through
         with self._lock:
             if not self.place.is_dir():
                 made_directory(self.place)

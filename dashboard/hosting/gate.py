@@ -79,15 +79,23 @@ class Gate:
     async def _sign_in_page(self, path: str, scope, send) -> None:
         """The page for whoever looks at an address, a plain refusal for everything else."""
         accept = _header(scope, b"accept")
-        if scope["method"] not in ("GET", "HEAD") or "text/html" not in accept or path.startswith("/_stcore/"):
+        if (
+            scope["method"] not in ("GET", "HEAD")
+            or "text/html" not in accept
+            or path.startswith("/_stcore/")
+        ):
             await _answer(send, 401, "sign in first")
             return
-        asked = quote(path, safe="/") + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")
+        asked = quote(path, safe="/") + (
+            "?" + scope["query_string"].decode("latin-1") if scope["query_string"] else ""
+        )
         headers = []
         if path != "/" or scope["query_string"]:
             value = quote(asked, safe="")
             if len(value) <= LONGEST:
-                headers = [(b"set-cookie", f"{WANTED}={value}; Path=/; Max-Age=900; HttpOnly; SameSite=Lax".encode())]
+                headers = [
+                    (b"set-cookie", f"{WANTED}={value}; Path=/; Max-Age=900; HttpOnly; SameSite=Lax".encode())
+                ]
         failed = FAILED in _cookies(scope)
         found = page("failed" if failed else "sign in", self.settings, link=sign_in.login_path(self.settings))
         if failed:
@@ -97,7 +105,12 @@ class Gate:
     def _wanted(self, value: str) -> bytes:
         """A place on this host, never another one: a path that begins with exactly one slash."""
         place = unquote(value)
-        plain = place.startswith("/") and place[1:2] not in ("/", "\\") and place.isascii() and place.isprintable()
+        plain = (
+            place.startswith("/")
+            and place[1:2] not in ("/", "\\")
+            and place.isascii()
+            and place.isprintable()
+        )
         return (self.base + (place if plain and "\\" not in place else "/")).encode()
 
     # ------------------------------------------------------------------ signing in and out
@@ -242,5 +255,3 @@ def _set_cookies(headers) -> dict[str, str]:
 
 def _address(scope) -> str:
     return str((scope.get("client") or ("",))[0])
-
-

@@ -74,6 +74,9 @@ def begin(secrets: Sequence[str] = (), level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.lastResort = handler  # of loggers whose handlers somebody took away
+    for name in ("httpx", "httpx2"):  # a line for each question to the provider
+        logging.getLogger(name).setLevel(logging.WARNING)
     for logger in list(logging.root.manager.loggerDict.values()):  # those that are there already
         for one in getattr(logger, "handlers", ()):
             one.setFormatter(lines)

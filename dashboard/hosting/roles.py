@@ -76,7 +76,9 @@ class Members:
         access.require("owner", f"remove {email} from this workspace")
         with self._changing(email) as found:
             if email not in found:
-                raise NotFound(f"{email} is no member of this workspace", "one who is", "Look at the list of people")
+                raise NotFound(
+                    f"{email} is no member of this workspace", "one who is", "Look at the list of people"
+                )
             del found[email]
 
     @contextmanager
@@ -84,7 +86,9 @@ class Members:
         """The members, to be changed: one change at a time, written whole."""
         if email in self.owners:
             raise InputError(
-                f"{email} is an owner by the host's environment", "somebody else", "Change LOUPE_OWNERS and start again"
+                f"{email} is an owner by the host's environment",
+                "somebody else",
+                "Change LOUPE_OWNERS and start again",
             )
         with open(self.path / LOCK, "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -92,9 +96,13 @@ class Members:
             had = any(m.role == "owner" for m in found.values())
             yield found
             if had and not self.owners and not any(m.role == "owner" for m in found.values()):
-                raise InputError("nobody would be left as owner", "at least one owner", "Make somebody owner first")
+                raise InputError(
+                    "nobody would be left as owner", "at least one owner", "Make somebody owner first"
+                )
             members = {m.email: {k: v for k, v in asdict(m).items() if k != "email"} for m in found.values()}
-            write_file(self.path / FILE, json.dumps({"schema": SCHEMA, "members": members}, indent=1).encode())
+            write_file(
+                self.path / FILE, json.dumps({"schema": SCHEMA, "members": members}, indent=1).encode()
+            )
 
     def _whole(self) -> dict[str, Member]:
         found, problem = _read(self.path / FILE)

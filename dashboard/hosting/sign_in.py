@@ -55,7 +55,9 @@ def identify(claims: Mapping, settings: Settings, now: float | None = None) -> I
     if not isinstance(id, str) or not id:
         raise NotLetIn("the provider did not say who signed in", "a subject in its token")
     if not isinstance(email, str) or not EMAIL.fullmatch(email):
-        raise NotLetIn("the provider told no e-mail address", "one in its token", "Ask whoever runs this host")
+        raise NotLetIn(
+            "the provider told no e-mail address", "one in its token", "Ask whoever runs this host"
+        )
     email = email.lower()
     verified = claims.get("email_verified")
     if not (verified in (True, "true") or (verified is None and settings.trust_emails)):

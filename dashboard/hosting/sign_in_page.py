@@ -26,12 +26,11 @@ def page(kind: str, settings: Settings, *, link: str = "", why: str = "") -> str
     """`kind`: "sign in", "failed" (the provider's answer was not accepted) or "refused" (signed in, not let in)."""
     base = f"/{settings.base_path}" if settings.base_path else ""
     if kind == "refused":
-        body = (
-            f'<p class="why">{html.escape(why)}</p>'
-            f'<a href="{base}/auth/logout">Sign out</a>'
-        )
+        body = f'<p class="why">{html.escape(why)}</p><a href="{base}/auth/logout">Sign out</a>'
     else:
-        failed = "<p class='why'>The sign-in was not completed. Please try again.</p>" if kind == "failed" else ""
+        failed = (
+            "<p class='why'>The sign-in was not completed. Please try again.</p>" if kind == "failed" else ""
+        )
         body = (
             f"{failed}<p>See what a neural network has learned. Sign in to open the workspaces of your team.</p>"
             f'<a href="{html.escape(link)}">Sign in</a>'

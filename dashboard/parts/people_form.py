@@ -23,9 +23,7 @@ def draw() -> None:
     people = serving.people(state.workspace_name())
     members = people.listed()
     st.markdown("Roles are of this workspace only. A change holds at once, also in tabs that are open.")
-    rows = [
-        {"E-mail": m.email, "Role": m.role, "Given by": m.by, "Since": m.when[:10]} for m in members
-    ]
+    rows = [{"E-mail": m.email, "Role": m.role, "Given by": m.by, "Since": m.when[:10]} for m in members]
     st.dataframe(rows, hide_index=True, key="members", alt=f"{len(rows)} people of this workspace")
     default = serving.settings.default_role
     if default != "none":
@@ -41,7 +39,9 @@ def _add(people) -> None:
     with st.form("member", border=False):
         left, middle, right = st.columns([4, 2, 2], vertical_alignment="bottom")
         email = left.text_input("E-mail", max_chars=254, key="member:email", placeholder="ada@example.org")
-        role = middle.selectbox("Role", GIVEN, key="member:role", help="; ".join(f"{r}: {m}" for r, m in MEANS.items()))
+        role = middle.selectbox(
+            "Role", GIVEN, key="member:role", help="; ".join(f"{r}: {m}" for r, m in MEANS.items())
+        )
         pressed = right.form_submit_button("Give this role", icon=":material/person_add:", width="stretch")
     if pressed:
         with errors.shown():
@@ -54,7 +54,9 @@ def _remove(people, emails: list[str]) -> None:
     if not emails:
         return
     left, right = st.columns([6, 2], vertical_alignment="bottom")
-    who = left.selectbox("Take the role away from", emails, index=None, key="member:gone", placeholder="Choose somebody")
+    who = left.selectbox(
+        "Take the role away from", emails, index=None, key="member:gone", placeholder="Choose somebody"
+    )
     if right.button("Remove", icon=":material/person_remove:", disabled=who is None, width="stretch"):
         with errors.shown():
             people.remove(who)
