@@ -33,6 +33,7 @@ with observed.run(name):
         let_in = visitor.let_in()
     if let_in:
         state.enter_page(name)
+        visitor.note_opened(name)
         with st.sidebar, errors.shown():
             sidebar.draw(name)
             visitor.draw()

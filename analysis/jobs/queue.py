@@ -25,7 +25,7 @@ from pathlib import Path
 
 from analysis import access
 from analysis.errors import Busy, NotFound
-from analysis.jobs import turns
+from analysis.jobs import job_inputs, turns
 from analysis.jobs.files import process_alive, read_json, write_json
 from analysis.jobs.limits import limits, refuse_beyond, refuse_full
 from analysis.jobs.parking import RESUMES
@@ -75,10 +75,12 @@ def submit(
 ) -> str:
     """Queue a job and make sure a worker for its lane runs; returns the job's id. Cost: two small files.
 
-    Raises Forbidden for somebody who may only look; Busy beyond what one person may ask for, or while the server is
+    Raises Forbidden for somebody who may only look, or for a path that a host does not read; UnsafeFile for code on a
+    host; Busy beyond what one person may ask for, or while the server is
     stopping; DiskFull.
     """
-    person = access.require("editor", "start work")
+    person = access.require("editor", f"start {title or kind}")
+    job_inputs.refuse(arguments)
     if _closed:
         raise Busy(_closed[0], "a server that takes work", "Try again in a minute")
     _jobs(workspace).mkdir(parents=True, exist_ok=True)
@@ -230,7 +232,7 @@ def cancel(workspace: str | os.PathLike, id: str) -> None:
     job = read_json(folder / "job.json")
     if job is None:
         raise NotFound(f"no job {id!r} in {workspace}", "the id of a job", "Look at the list of jobs")
-    person = access.require("editor", "cancel work")
+    person = access.require("editor", f"cancel {job.get('title') or id}")
     if job.get("who") not in (None, turns.who(person)):
         access.require("owner", "cancel the work of others")
     (folder / "cancel").touch()

@@ -23,7 +23,7 @@ from pathlib import Path
 from analysis import access
 from analysis.compute.memory import resident_bytes
 from analysis.errors import Cancelled
-from analysis.jobs import needs, queue, turns, watchdog
+from analysis.jobs import job_inputs, needs, queue, turns, watchdog
 from analysis.jobs.files import began, process_alive
 from analysis.jobs.handlers import HANDLERS
 from analysis.jobs.limits import limits, refuse_full
@@ -87,6 +87,7 @@ def run_job(workspace: Path, id: str) -> None:
         with access.acting_as(_who_asked(job)):
             reporter = Reporter(folder)
             _refuse(workspace, job)
+            job_inputs.refuse(job["arguments"], deeply=True)
             result = HANDLERS[job["kind"]](workspace, job["arguments"], reporter)
         json.dumps(result)  # what is not JSON is a fault of the handler, not the end of the worker
         outcome.update(state="done", result=result)

@@ -26,10 +26,11 @@ UPLOAD = "/_stcore/upload_file"
 WANTED, LONGEST = "loupe_wanted", 3000  # a cookie: what was asked for before signing in
 FAILED = "loupe_failed"  # a cookie: the provider's answer was not accepted a moment ago
 POLICY_VIOLATION = 1008
+POLICY = b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 class Gate:
-    """ASGI middleware. `open_paths`: what anybody may ask for besides (a host's own health), exact, without the base."""
+    """ASGI middleware. `open_paths`: what anybody may ask for (a host's own health), whole, without the base."""
 
     def __init__(
         self, app, settings: Settings, audit: AuditLog, sign_outs: SignOuts, open_paths: Iterable[str] = ()
@@ -115,7 +116,7 @@ class Gate:
 
     # ------------------------------------------------------------------ signing in and out
     async def _signing(self, path: str, scope, receive, send, cookies) -> None:
-        """Streamlit's own routes; what came of it is written down, and a sign-out holds for every copy of the cookie."""
+        """Streamlit's own routes; what came of it is written down. A sign-out holds for every copy of the cookie."""
         if scope["method"] != "GET":
             await _answer(send, 405, "not so")
             return
@@ -220,8 +221,7 @@ def _with_safe_cookies(send, settings: Settings):
 
 async def _answer(send, status: int, body: str, headers=(), *, html: bool = False) -> None:
     kind = b"text/html; charset=utf-8" if html else b"text/plain; charset=utf-8"
-    policy = b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    own = [(b"content-type", kind), (b"cache-control", b"no-store"), (b"content-security-policy", policy),
+    own = [(b"content-type", kind), (b"cache-control", b"no-store"), (b"content-security-policy", POLICY),
            (b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]  # fmt: skip
     await send({"type": "http.response.start", "status": status, "headers": [*own, *headers]})
     await send({"type": "http.response.body", "body": body.encode()})

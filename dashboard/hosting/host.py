@@ -74,6 +74,11 @@ def current() -> Host | None:
     return _current
 
 
+def takes_uploads() -> bool:
+    """Whether a visitor may upload a file."""
+    return _current is None or _current.settings.uploads_mb > 0
+
+
 def identity() -> Identity | None:
     """Who looks at the page that asks; None where nobody is signed in, or where no page asks (a thread of the
     server). Raises NotLetIn."""

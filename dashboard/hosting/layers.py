@@ -12,6 +12,7 @@ import logging
 import os
 from dataclasses import dataclass, field
 
+from analysis.errors import LoupeError
 from dashboard.hosting import logs
 from dashboard.hosting.doorman import Bounds, Doorman
 from dashboard.hosting.endpoints import Endpoints
@@ -105,7 +106,10 @@ class Layers:
 
         stack = ExitStack()
         stack.enter_context(self.metrics.page(name))
-        person = access.acting()
+        try:
+            person = access.acting()
+        except LoupeError:  # said on the page itself
+            person = access.Person("", "none")
         whose = logs.pseudonym(person.id or person.name, self.settings.cookie_secret)
         stack.enter_context(logs.about(page=name, person=whose))
         return stack

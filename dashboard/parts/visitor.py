@@ -13,6 +13,7 @@ MAY = {
     "editor": "You may write notes, save selections and start work.",
     "owner": "You may do everything, and say who else comes in: Workspace, People.",
 }
+OPENED = ("tap", "unit", "store", "sel", "set", "method", "show", "view")  # of the address: what is looked at
 
 
 def let_in() -> bool:
@@ -33,6 +34,17 @@ def let_in() -> bool:
     _choice(serving.open_to(person.email), name)
     _sign_out()
     return False
+
+
+def note_opened(page: str) -> None:
+    """Write down which page somebody opened, and of what; not each click on it."""
+    if host.current() is None:
+        return
+    at = {name: texts[-1] for name, texts in state.kept(*OPENED).items()}
+    seen = (page, state.workspace_name(), at)
+    if state.get("opened") != seen:
+        host.note("opened", " ".join([page, *(f"{name}={value[:80]}" for name, value in at.items())]))
+        state.put("opened", seen)
 
 
 def draw() -> None:
