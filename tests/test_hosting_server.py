@@ -253,7 +253,7 @@ def test_a_kill_in_the_middle_of_jobs_and_notes_loses_nothing_that_was_kept(tmp_
     site = Site(tmp_path, {"lab": path})
     writer_env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     kept = -1
-    for round in range(3):
+    for round in range(2):
         with site.running():
             until(lambda: answers(site))
             id = long_job(path)
