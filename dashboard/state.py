@@ -77,7 +77,7 @@ def has_visitor() -> bool:
 
 def address() -> str:
     """Where the visitor's request came from, as the server sees it; "" where no page asks."""
-    return (st.context.ip_address or "127.0.0.1") if has_visitor() else ""
+    return str(st.context.ip_address or "127.0.0.1") if has_visitor() else ""
 
 
 @functools.cache  # Streamlit's own cache takes 0.2 ms a call, and a page asks dozens of times
