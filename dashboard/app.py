@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import brand, errors, pages, state
+from dashboard import brand, errors, observed, pages, state
 from dashboard.parts import log_file, sidebar, visitor
 
 st.set_page_config(page_title="Feature Loupe", page_icon=brand.icon(), layout="wide")
@@ -27,15 +27,16 @@ listed = {
 chosen = st.navigation(list(listed.values()))
 name = next(name for name, page in listed.items() if page is chosen)
 
-let_in = False
-with errors.shown():
-    let_in = visitor.let_in()
-if let_in:
-    state.enter_page(name)
-    visitor.note_opened(name)
-    with st.sidebar, errors.shown():
-        sidebar.draw(name)
-        visitor.draw()
+with observed.run(name):
+    let_in = False
     with errors.shown():
-        chosen.run()
-    state.leave_page(name)
+        let_in = visitor.let_in()
+    if let_in:
+        state.enter_page(name)
+        visitor.note_opened(name)
+        with st.sidebar, errors.shown():
+            sidebar.draw(name)
+            visitor.draw()
+        with errors.shown():
+            chosen.run()
+        state.leave_page(name)

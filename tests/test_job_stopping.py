@@ -7,12 +7,12 @@ import signal
 
 import numpy as np
 import pytest
+from job_processes import running, until
 
 from analysis.errors import Busy
 from analysis.jobs import parking, queue, turns
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
-from job_processes import running, until
 
 LANE = "recording"
 

@@ -114,7 +114,7 @@ def waiting(workspace: str | os.PathLike, who: str | None = None) -> list[str]:
     """Jobs that nobody took yet, of one person or of all, in the order in which they came."""
     folder, over = _jobs(workspace), _over.setdefault(_jobs(workspace), set())
     found = []
-    for name in _ids(folder):
+    for name in ids(workspace):
         path = folder / name
         if name in over:
             continue
@@ -133,7 +133,7 @@ def seconds_today(workspace: str | os.PathLike, who: str) -> float:
     today, folder = time.strftime("%Y%m%d-"), _jobs(workspace)
     found = (
         read_json(folder / name / "outcome.json")
-        for name in _ids(folder, today)
+        for name in ids(workspace, today)
         if _whose(folder, name) == who
     )
     return sum(float(outcome.get("seconds") or 0) for outcome in found if outcome)
@@ -147,10 +147,12 @@ def _whose(folder: Path, name: str) -> str:
     return _people[folder / name]
 
 
-def _ids(folder: Path, prefix: str = "") -> list[str]:
-    """Names of all jobs, the oldest first."""
+def ids(workspace: str | os.PathLike, prefix: str = "") -> list[str]:
+    """Ids of all jobs that begin with `prefix`, the oldest first."""
     try:
-        return sorted(e.name for e in os.scandir(folder) if e.name.startswith(prefix) and e.is_dir())
+        return sorted(
+            e.name for e in os.scandir(_jobs(workspace)) if e.name.startswith(prefix) and e.is_dir()
+        )
     except FileNotFoundError:
         return []
 

@@ -6,20 +6,24 @@ python -m dashboard.hosting.asgi        (started by `loupe serve --hosted`)
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from dashboard.hosting import host
+from dashboard.hosting import host, logs
 from dashboard.hosting.host import Host
+from dashboard.hosting.layers import Layers, watching
 from dashboard.hosting.settings import Settings
 from dashboard.server import OPTIONS, THEMES
+from dashboard.serving import load
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 
 
-def build(serving: Host):
-    """The application: the gate first, so that nothing behind it sees anybody who is not signed in."""
+def build(serving: Host, layers: Layers):
+    """The application: the gate before Streamlit, so that nothing behind it sees anybody who is not signed in."""
     import streamlit as st
     from starlette.middleware import Middleware
 
@@ -28,7 +32,12 @@ def build(serving: Host):
 
     sign_in.give_secrets(serving.settings)
     gate = {"settings": serving.settings, "audit": serving.audit, "sign_outs": serving.sign_outs}
-    return st.App(APP, middleware=[Middleware(Gate, **gate)])
+    return st.App(
+        APP,
+        middleware=layers.middleware(Middleware(Gate, **gate)),
+        lifespan=layers.stop.lifespan,
+        on_script_error=layers.fault,
+    )
 
 
 def options(settings: Settings) -> dict[str, object]:
@@ -64,11 +73,35 @@ def _typed(value):
 
 
 def main() -> None:
-    """Read the environment, say who acts, and serve."""
+    """Read the environment, say who acts, and serve until a signal says stop; then exit with 0."""
+    env = dict(os.environ)
     serving = host.begin()
-    serving.audit.write("started", which=serving.settings.public_url)
+    settings = serving.settings
+    given = watching(uploads_mb=settings.uploads_mb)
+    secrets = [
+        settings.client_secret,
+        settings.cookie_secret,
+        given.token,
+        password_of(env.get("LOUPE_DATABASE_URL")),
+    ]
+    logs.begin(secrets)
+    serving.audit.write("started", which=settings.public_url)
+    threading.Thread(target=load, name="loading", daemon=True).start()
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # the web server, when it has ended, raises the signal once more
+        signal.signal(number, lambda *_: sys.exit(0))
     sys.argv = [str(APP)]  # where Streamlit looks for what belongs to the script
-    build(serving).run(config=options(serving.settings))
+    build(serving, Layers(settings, given)).run(config=options(settings))
+
+
+def password_of(url: str | None) -> str:
+    """The password in the address of a database; "" where there is none."""
+    try:
+        return unquote(urlsplit(url or "").password or "")
+    except ValueError:
+        return ""
 
 
 if __name__ == "__main__":

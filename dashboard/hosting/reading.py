@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 from collections.abc import Mapping
@@ -85,6 +86,19 @@ def secret(env: Mapping[str, str], name: str, *, at_least: int = 1) -> str:
             f"a secret of at least {at_least} characters, in {name} or a file in {name}_FILE",
         )
     return given
+
+
+def networks(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Addresses or networks. Raises ParameterError."""
+    found = words(env, name)
+    for one in found:
+        try:
+            ipaddress.ip_network(one, strict=False)
+        except ValueError:
+            raise ParameterError(
+                f"{name} holds {one[:60]!r}", "addresses or networks, as 10.0.0.0/8"
+            ) from None
+    return found
 
 
 def mapping(env: Mapping[str, str], name: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from logging.handlers import RotatingFileHandler
 
 import streamlit as st
@@ -23,8 +24,8 @@ def once() -> bool:
 
 def _open_log() -> None:
     logger = logging.getLogger("loupe")
-    if any(isinstance(handler, RotatingFileHandler) for handler in logger.handlers):
-        return
+    if os.environ.get("LOUPE_HOSTED") or any(isinstance(h, RotatingFileHandler) for h in logger.handlers):
+        return  # a host writes its log to standard error
     file = state.workspace().path / "dashboard.log"
     handler = RotatingFileHandler(file, maxBytes=1 << 20, backupCount=1, delay=True, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
