@@ -278,6 +278,12 @@ async def crowd(port: int, people: int, seconds: float, beside: bool) -> tuple[l
     return everybody, found
 
 
+def processor_seconds(pid: int) -> float:
+    """What a process has used of the processors until now."""
+    words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measure(
     workspace: Path, people: int, seconds: float, shared: bool
 ) -> tuple[dict, list[str], float, dict]:
