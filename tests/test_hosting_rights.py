@@ -36,7 +36,7 @@ QUEUE = {"submit": ("method", {}), "cancel": ("ID",), "again": ("ID",)}
 GIVEN = {
     "unit": 1, "number": 1, "on": True, "text": "a text", "name": "some", "old": "some", "new": "other", "id": "abc",
     "store": "images", "tap": "pooled", "reference": "images:pooled", "features": "set", "email": "vic@example.org",
-    "role": "owner", "params": {}, "page": "map", "seq": 1, "version": None, "field": "note", "word": "tag", "part": "1",
+    "role": "owner", "params": {}, "page": "map", "seq": 1, "field": "note", "word": "tag", "part": "1",
 }  # fmt: skip
 
 
