@@ -131,7 +131,7 @@ async def minute(person: Person, seconds: float) -> None:
         await person.click("features", "features", {"tap": tap})
         if not await look():
             break
-        await person.click("card", "features", {"tap": tap, "unit": choice.randrange(60)})
+        await person.click("card", "features", {"tap": tap, "unit": choice.randrange(40)})
         for _ in range(3):
             if not await look():
                 return
