@@ -100,14 +100,13 @@ def test_the_policy_is_in_force(site, page):
         document.body.append(link); link.click();
         const frame = document.createElement('iframe'); frame.src = 'https://elsewhere.example/';
         document.body.append(frame);
+        setTimeout('window.stolen = 3');  // a text that is run
     }""")
     page.wait_for_timeout(300)
     assert page.evaluate("window.stolen") is None
     violated = page.evaluate("window.violations")
-    for directive in ("script-src-elem", "script-src-attr", "img-src", "frame-src"):
+    for directive in ("script-src-elem", "script-src-attr", "img-src", "frame-src", "script-src eval"):
         assert any(v.startswith(directive) for v in violated), violated
-    caught = page.evaluate("() => { try { return eval('1') } catch (e) { return String(e) } }")
-    assert "EvalError" in str(caught)
 
 
 def test_no_other_page_may_frame_it(site, page, tmp_path):
