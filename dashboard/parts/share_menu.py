@@ -48,7 +48,7 @@ def _short(page: str) -> None:
         state.put("short link", (state.here(), make(page)))
     made = state.get("short link")
     if made and made[0] == state.here():
-        st.code(state.address(f"./?link={made[1]}"), language=None)
+        st.code(state.address(state.short(made[1])), language=None)
     st.caption(
         "It also remembers what the page showed: when the data have changed, it says so and offers both."
     )
