@@ -234,7 +234,7 @@ def here() -> str:
     return link(name, **{n: st.query_params.get_all(n) for n in st.query_params}) if name else "./"
 
 
-def address(relative: str) -> str:
+def full_address(relative: str) -> str:
     """The whole address of a relative one, as this visitor's browser calls the server."""
     return urljoin(st.context.url or "", relative)
 
