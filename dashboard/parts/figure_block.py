@@ -11,7 +11,7 @@ from analysis.results import Gallery, Matrix, Result, Scatter, Table
 from dashboard import colouring, errors, figures, state
 from dashboard.browse import pictured, selections, table_rows
 from dashboard.browse.colour_sources import OF_MAP
-from dashboard.parts import export_menu, figure_cache, written
+from dashboard.parts import export_menu, figure_cache, shown_results, written
 from dashboard.parts.recipe_text import python_lines
 
 SHOWN = {"value": "Value", "excess": "Excess over the null"}
@@ -56,8 +56,17 @@ def draw(
     beside(result, key)
 
 
+def of_then(result: Result, key: str) -> None:
+    """A result of data that are no longer there: what it holds itself, without today's samples, columns and cards."""
+    picture(result, key)
+    files(result, key)
+    reading(result)
+    beside(result, key)
+
+
 def files(result: Result, key: str, **options: object) -> None:
     """What can be taken away."""
+    shown_results.note(result)
     with st.container(horizontal=True, vertical_alignment="center"):
         export_menu.draw(lambda: result, key, **options)
         as_python(result)
