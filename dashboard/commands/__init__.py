@@ -8,6 +8,7 @@ COMMANDS = {
     "start": "dashboard.commands.starting:start",
     "record": "dashboard.commands.recording:record",
     "describe": "dashboard.commands.describing:describe",
+    "adapt": "dashboard.commands.adapting:adapt",
     "import": "dashboard.commands.recording:import_",
     "erase": "dashboard.commands.deriving:erase",
     "features train": "dashboard.commands.training:train",
