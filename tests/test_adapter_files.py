@@ -154,7 +154,10 @@ def test_a_zero_adapter_displaces_nothing_and_a_trained_one_something(base, tmp_
             open_checkpoint(path), data, tmp_path / f"store {name}", name=name, taps=layers, dtype="float32"
         )
         taps.append([store.activations(layer) for layer in layers])
-    still, moved = (adapted_features(*taps[0], *other).series[MOVED] for other in taps[1:])
+    found = [adapted_features(*taps[0], *other) for other in taps[1:]]
+    still, moved = (f.series[MOVED] for f in found)
+    share = sum(v.numel() for v in pairs(own.module, linear).values()) / open_checkpoint(base).n_parameters
+    assert any(f"{share:.2%} of the base's" in said for said in found[1].caveats)
     assert (still == 0).all()
     assert (moved > 0.01).all()
     network = weights_of(taps[2][0])

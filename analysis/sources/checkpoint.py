@@ -274,6 +274,8 @@ def _of_adapter(path: Path, name: str | None, options: dict) -> Checkpoint:
     )
     manifest = path.parent / "loupe_manifest.json"
     found.facts = hf.read_json(manifest) if manifest.exists() else {}
+    found.facts |= {"adapter": {"base": base.name, "numbers": count_parameters(shapes_in(told.weights)[0]),
+                                "of": base.n_parameters}}  # fmt: skip
     return found
 
 
@@ -314,17 +316,21 @@ def _of_folder(path: Path, options: dict) -> Checkpoint:
     return found
 
 
+def shapes_in(path: Path, state_key: str | None = None) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    """(shapes of the tensors of a file of weights, notes); of safetensors from its header."""
+    if path.suffix == ".safetensors" or magic(path) == "safetensors":
+        from analysis.sources.safetensors_file import headers
+
+        return in_natural_order({k: h.shape for k, h in headers(path).items()}), []
+    state, notes = read_state(path, state_key)
+    return {k: tuple(v.shape) for k, v in state.items() if hasattr(v, "shape")}, notes
+
+
 def _of_file(path: Path, model: str | None, options: dict) -> Checkpoint:
     refuse_empty(path)
     if path.suffix == ".safetensors":
         refuse_pickle(path, "a safetensors file")
-    if path.suffix == ".safetensors" or magic(path) == "safetensors":
-        from analysis.sources.safetensors_file import headers
-
-        shapes, notes = in_natural_order({k: h.shape for k, h in headers(path).items()}), []
-    else:
-        state, notes = read_state(path, options["state_key"])
-        shapes = {k: tuple(v.shape) for k, v in state.items() if hasattr(v, "shape")}
+    shapes, notes = shapes_in(path, options["state_key"])
     found = Checkpoint(
         "state_dict",
         path.stem,
