@@ -7,6 +7,7 @@ import pytest
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.errors import InputError, NotFound, ParameterError
+from analysis.methods.populations.class_confusion import class_confusion
 from analysis.methods.populations.confidence_histograms import (
     RIGHT,
     WRONG,
@@ -185,6 +186,40 @@ def test_all_right_few_and_missing_labels(rng):
         confidence_histograms(ArrayActivations(p))
 
 
-def test_both_are_asked_on_the_page_of_tokens():
+def test_confusions_are_counts_over_their_class_and_kappa_is_that_of_its_definition(rng):
+    right = rng.integers(4, size=300)
+    said = np.where(rng.random(300) < 0.7, right, rng.integers(4, size=300))
+    found = class_confusion(ArrayActivations(np.eye(4)[said], samples={"label": right}))
+    by_hand = np.array([[((right == a) & (said == b)).sum() for b in range(4)] for a in range(4)])
+    np.testing.assert_allclose(found.values, by_hand / by_hand.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(found.null[0], by_hand.sum(axis=0) / 300)
+    agree, chance = (said == right).mean(), sum((right == a).mean() * (said == a).mean() for a in range(4))
+    assert told(found)["agreement beyond chance (κ)"].value == pytest.approx((agree - chance) / (1 - chance))
+    assert told(found)["accuracy"].null == pytest.approx(chance)
+    assert found.significant.diagonal().all()
+    off = found.values - np.eye(4) * 2
+    assert found.estimates[2].value == pytest.approx(off.max())
+
+
+def test_answers_of_chance_are_not_significant_and_classes_without_a_sample_are_said(rng):
+    cells, kappas = [], []
+    for _ in range(20):
+        right = rng.integers(3, size=200)
+        p = np.eye(5)[rng.permutation(right)]
+        found = class_confusion(ArrayActivations(p, samples={"label": right}))
+        cells.append(found.significant.any())
+        kappa = told(found)["agreement beyond chance (κ)"]
+        kappas.append(kappa.low <= 0 <= kappa.high)
+    assert np.mean(cells) <= 0.2
+    assert np.mean(kappas) >= 0.85
+    assert found.values.shape == (3, 5)
+    assert any("2 of 5 classes have no sample" in said for said in found.caveats)
+    lone = np.r_[np.zeros(30, int), 1]
+    few = class_confusion(ArrayActivations(np.eye(2)[lone], samples={"label": lone}))
+    assert few.few.tolist() == [[False, False], [True, True]]
+    assert "The largest confusion: none." in few.reading
+
+
+def test_all_three_are_asked_on_the_page_of_tokens():
     asked = {m for view in QUESTIONS.values() for m in view.asks.values()}
-    assert {"channel_mapping", "confidence_histograms"} <= asked
+    assert {"channel_mapping", "confidence_histograms", "class_confusion"} <= asked

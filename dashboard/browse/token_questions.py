@@ -45,6 +45,7 @@ QUESTIONS = {  # by name in the URL
             "What do prompts look at, and are all in use?": "prompt_attention",
             "How are two attention branches mixed?": "branch_mix",
             "How sure is it where it is right or wrong?": "confidence_histograms",
+            "Which classes does it take for which?": "class_confusion",
             "Do a few tokens get all attention?": "token_overfocus",
             "Is attention sparse as the context grows?": "attention_slope",
             "How many keys hold what is read?": "key_coverage",
