@@ -94,3 +94,15 @@ def test_pictures_and_words_come_back_from_disk(tmp_path):
         assert (again.pictures is None) == (found.pictures is None)
         assert [list(w) for w in again.words] == [list(w) for w in found.words]
         assert len(on_screen(again).data) == len(on_screen(found).data)
+
+
+@pytest.mark.parametrize(
+    ("name", "across"), [("a", 8), ("frame 0, 11 back", 5), ("a name of many letters", 4)]
+)
+def test_names_of_small_panels_have_room_beside_each_other(name, across):
+    figure = on_screen(pictured(pictures=None, names=tuple(f"{name}{k}" for k in range(9)), values=np.ones((9, 12)),
+                                samples=np.arange(9)))  # fmt: skip
+    places = sorted(
+        {round(a.x, 6) for a in figure.layout.annotations if a.xref == "paper" and a.yanchor == "top"}
+    )
+    assert len(places) == across

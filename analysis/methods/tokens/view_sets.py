@@ -42,7 +42,7 @@ from analysis.tokens.attention.heads import asked_head, heads_of
 from analysis.tokens.reordered import another_order
 from analysis.tokens.sets.clips import RUN
 from analysis.tokens.sets.views import Answers, regrouped, view_attention, views_of
-from analysis.tokens.subject import AUTOMATIC, SOURCES
+from analysis.tokens.subject import AUTOMATIC, ROWS, SOURCES
 
 READ, NEEDED = "what views read of each other", "what leaving a view out changes"
 OPENING, DRAWN, LEVEL, DRAWS = 4.0, 40, 0.05, 400
@@ -86,8 +86,9 @@ def view_sets(
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     progress(0.0, "reading sets")
-    tap, count, said = regrouped(tap, params, params.maximum_samples, rng)
-    reader = heads_of(tap, params.maximum_samples, rng, params.source, lambda f, d="": progress(0.5 * f, d))
+    tap, count, said, apart = regrouped(tap, params, params.maximum_samples, rng)
+    source = ROWS if apart else params.source
+    reader = heads_of(tap, params.maximum_samples, rng, source, lambda f, d="": progress(0.5 * f, d))
     layer, _ = asked_head(reader, params.layer, 1)
     views, whole = views_of(reader, count)
     refuse_few(tap.name, int(whole.sum()), 2, f"sets of {views.count} views")
@@ -235,7 +236,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="view_sets", family="tokens", title="Views that read each other", version=2, function=view_sets,
+        id="view_sets", family="tokens", title="Views that read each other", version=3, function=view_sets,
         summary="Attention between the views of a set, what leaving each out changes, and whether order matters.",
         params=ViewSetsParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of sets; the order of the samples' views, up to the order of rows and columns",

@@ -22,21 +22,24 @@ from analysis.tokens.sets.clips import Clips
 from analysis.tokens.state import GONE, Step, stay
 
 MOST_VIEWS = 200
+APART = "Views are samples of their own, which the network reads one by one: no head of it sees two of them."
 AFTERWARDS = "A view is taken away behind the first attention, which still read it."
 
 
-def regrouped(tap: Activations, params, maximum: int, rng) -> tuple[Activations, int | None, tuple[str, ...]]:
-    """(a tap whose samples are sets, views of a sample or None for one token each, notes): as it is, unless a column
-    names the objects that samples are views of."""
+def regrouped(
+    tap: Activations, params, maximum: int, rng
+) -> tuple[Activations, int | None, tuple[str, ...], bool]:
+    """(a tap whose samples are sets, views of a sample or None for one token each, notes, whether views are samples
+    apart): as it is, unless a column names the objects that samples are views of."""
     clips = Clips(tap, params.object, params.view, params.views)
     if clips.whole or clips.runs:
-        return tap, params.views, ()
+        return tap, params.views, (), False
     read = clips.read_all(maximum, rng)
     shapes, counts = np.unique([(c.n, c.patches) for c in read], axis=0, return_counts=True)
     views, patches = (int(v) for v in shapes[counts.argmax()])
     same = [c for c in read if (c.n, c.patches) == (views, patches) and c.present.all()]
     refuse_few(tap.name, len(same), 2, f"sets of {views} whole views")
-    said = list(clips.notes)
+    said = [*clips.notes, APART]
     if len(same) < len(read):
         said.append(
             f"{len(read) - len(same)} set(s) of another number of views or with missing tokens were left out."
@@ -44,7 +47,7 @@ def regrouped(tap: Activations, params, maximum: int, rng) -> tuple[Activations,
     x = np.concatenate([c.x.reshape(-1, tap.shape[1]) for c in same])
     layout = Layout(np.arange(len(same) + 1, dtype=np.int64) * views * patches)
     names = np.array([c.name for c in same])
-    return ArrayActivations(x, name=tap.name, layout=layout, samples={"id": names}), views, tuple(said)
+    return ArrayActivations(x, name=tap.name, layout=layout, samples={"id": names}), views, tuple(said), True
 
 
 @dataclass(frozen=True)
