@@ -79,9 +79,9 @@ def test_words_wrap_and_long_maps_stay_rows():
     many = token_map(2, values=np.ones((2, 120)), grid=None, leading=0, words=(("seven77",) * 120,))
     placed, names, lines = word_flow.laid_out(many)
     assert max(c + len(w) for *_, c, w in placed) <= word_flow.COLUMNS
-    assert len({line for _, _, line, _, _ in placed}) == 2 * 10
-    assert [line for line, _ in names] == [0, 12]
-    assert lines == 23
+    assert len({line for _, _, line, _, _ in placed}) == 2 * 14
+    assert [line for line, _ in names] == [0, 16]
+    assert lines == 31
     assert not word_flow.fits(token_map(30, grid=None, words=(("a",) * 19,)))
     assert not word_flow.fits(token_map(2, grid=None))
 
