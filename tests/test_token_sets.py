@@ -328,3 +328,12 @@ def test_every_question_of_the_view_has_its_method_and_paper():
         (method,) = importlib.import_module(f"analysis.methods.tokens.{id}").METHODS
         assert method.id == id
         assert method.papers
+
+
+def test_a_handful_of_prompts_is_enough_for_a_video(rng):
+    from analysis import pipeline
+    from analysis.methods.tokens.prompt_volume import METHODS
+
+    pipeline.validate(
+        METHODS[0], [whole(rng.standard_normal((4, 8, 6))), ArrayActivations(rng.standard_normal((2, 6)))]
+    )

@@ -224,7 +224,7 @@ METHODS = (
         id="prompt_volume", family="tokens", title="Tokens of a video that a prompt keeps", version=1,
         summary="Similarity of a prompt with tokens over time and space, and pooling weighted by it, for two prompts.",
         function=prompt_volume, params=PromptVolumeParams, result=TokenMap, check=_check, cost=_cost, inputs=2,
-        matches="nothing", same_units=True, roles=("tokens of the video", "prompts"), minimum_rows=RUN,
+        matches="nothing", same_units=True, roles=("tokens of the video", "prompts"), minimum_rows=2,  # two prompts are enough
         invariance="rotations of both taps together; the length of tokens in the weights",
         papers=("PPLLaVA: Varied Video Sequence Understanding With Prompt Guidance",),
     ),
