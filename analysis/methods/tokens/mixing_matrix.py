@@ -95,7 +95,8 @@ def mixing_matrix(
     drawn, names, runs = gathered(m, every)
     return Matrix(
         title=f"What tokens of sample {params.sample} take of each other: {found.what}, layer "
-        f"{params.layer} ({found.layers[layer]}), {found.head} {params.head}", values=drawn, row_names=names, column_names=names,
+        f"{params.layer} ({found.layers[layer]}), {found.head} {params.head}",
+        values=drawn, row_names=names, column_names=names,
         value_name="M: row takes of column", null=gathered(spread(m), every)[0],
         diverging=bool((m < 0).any()), estimates=told, reading=_reading(told, m),
         caveats=(*of_one(found.notes, params.sample), *_caveats(m, runs)),

@@ -198,8 +198,8 @@ def _reading(told, token: int, grid) -> str:
             f"{far.null:.3g}), by {far.name.partition(', ')[2]}."
         )
     return (
-        f"Drawn is token {token}{where}. Of what tokens read {e.value:.0%} lies along rows (read alike {e.null:.0%}), by "
-        f"{e.name.partition(', ')[2]}."
+        f"Drawn is token {token}{where}. Of what tokens read {e.value:.0%} lies along rows (read alike {e.null:.0%}), "
+        f"by {e.name.partition(', ')[2]}."
     )
 
 
