@@ -337,3 +337,19 @@ def test_a_handful_of_prompts_is_enough_for_a_video(rng):
     pipeline.validate(
         METHODS[0], [whole(rng.standard_normal((4, 8, 6))), ArrayActivations(rng.standard_normal((2, 6)))]
     )
+
+
+def test_a_prompt_is_called_by_its_text_before_its_id_and_label():
+    from analysis.tokens.sets.called import called
+
+    def tap(**samples):
+        return ArrayActivations(np.zeros((2, 3)), samples={k: np.array(v) for k, v in samples.items()})
+
+    assert called("prompt", tap(), 1) == "prompt 1"
+    assert called("prompt", tap(id=["row-0", "row-1"]), 1) == "prompt 1 (row-1)"
+    assert (
+        called("prompt", tap(id=["row-0", "row-1"], text=["a", "a dog\nruns"]), 1) == "prompt 1 (a dog runs)"
+    )
+    assert called("item", tap(label=["cat", "7"]), 0) == "item 0 (cat)"
+    assert called("item", tap(label=["cat", "7"]), 1) == "item 1"
+    assert called("item", tap(text=["x" * 40, ""]), 0) == f"item 0 ({'x' * 23}…)"

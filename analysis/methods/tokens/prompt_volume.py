@@ -222,7 +222,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="prompt_volume", family="tokens", title="Tokens of a video that a prompt keeps", version=1,
+        id="prompt_volume", family="tokens", title="Tokens of a video that a prompt keeps", version=2,
         summary="Similarity of a prompt with tokens over time and space, and pooling weighted by it, for two prompts.",
         function=prompt_volume, params=PromptVolumeParams, result=TokenMap, check=_check, cost=_cost, inputs=2,
         matches="nothing", same_units=True, roles=("tokens of the video", "prompts"), minimum_rows=PROMPTS_LEAST,
