@@ -23,6 +23,7 @@ MOST_SAMPLES = 12
 MOST_NAMED = 64  # pictures that are not samples: many small ones
 MOST_PICTURED = 24  # named maps over pictures
 MOST_LINES = 60
+CHARACTERS = 112  # of names that stand beside each other over panels
 NO_VALUE = "#c9c9c9"  # on paper; on screen the theme's
 PAPER_COLUMNS = {"single": 4, "double": 6, "slide": 6, "poster": 6}
 PAPER_PICTURED = {"single": 2, "double": 4, "slide": 4, "poster": 4}
@@ -188,7 +189,7 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
 
     pictures = _pictures(result, _most(result))
     own = None if result.colours is None else token_colours.panels(result, _most(result), True)
-    columns = min(8 if _small(result) else 4, len(pictures))
+    columns = min(_across(result), len(pictures))
     lines = -(-len(pictures) // columns)
     figure = screen_figure(
         theme, result.title, notes(result), show_title=title,
@@ -236,6 +237,14 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
         )
     figure.update_layout(margin={"l": 12, "b": 12})
     return figure
+
+
+def _across(result: TokenMap) -> int:
+    """Panels beside each other: as many small ones as have room for their names."""
+    if not _small(result):
+        return 4
+    longest = max(min(len(plain(name)), 24) for name in result.names[: _most(result)])
+    return int(np.clip(CHARACTERS // (longest + 2), 4, 8))
 
 
 def _panel(figure, tag: str, i: int, j: int, lines: int, columns: int) -> dict:
