@@ -19,6 +19,7 @@ from dashboard.figures.colours import colouring
 from dashboard.publishing.sample_data import Samples
 from dashboard.publishing.scripts import bytes64
 
+MOST_TILES = examples.FIRST + 8 * examples.OF_A_BAND  # on a card
 LIT_POINTS = 2000  # of the small map on a card
 
 
