@@ -148,6 +148,7 @@ def _checked(root: Path, about: dict) -> Iterator[tuple[str, str, str]]:
             if path.is_file():
                 _refuse_database(path)
         workspace = Workspace.open(root)
+        workspace.people.refuse_unsound()
         features = {f.name: f.digest for f in workspace.features.facts() if not f.problem}
         stores = {entry.name: entry for entry in workspace.stores()}
         found = {name: _sound(entry, root).digest for name, entry in stores.items()}

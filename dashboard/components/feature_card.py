@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis.people import Thing
 from dashboard import errors, state
 from dashboard.browse import card_charts, examples, feature_list, map_state, naming, selections
 from dashboard.browse.colour_sources import UNIT, Source
@@ -23,7 +24,7 @@ from dashboard.components.bars import Sheet
 from dashboard.components.histogram import histogram
 from dashboard.components.sample_map import sample_map
 from dashboard.components.tiles import tiles
-from dashboard.parts import export_menu
+from dashboard.parts import export_menu, written
 
 FIRST, MORE = examples.FIRST, 64
 KIN = (decoder_neighbours.draw, feature_kin.outputs)  # of encoded taps
@@ -43,7 +44,7 @@ def draw(unit: Unit, listed: FeatureList) -> None:
         model_names.of_feature(unit)
     left, right = st.columns([6, 4], gap="large")
     with left:
-        for part in (_strongest, card_selection.draw, _bands, *MORE_OF_FEATURES, _note):
+        for part in (_strongest, card_selection.draw, _bands, *MORE_OF_FEATURES, _written):
             with errors.shown():
                 part(unit)
     with right:
@@ -116,7 +117,7 @@ def _star(unit: Unit) -> None:
         type=kind,
         help=f"Starred {unit.word}s stand first in the list, for everybody",
     ):
-        workspace.star(store, tap, unit.number, not starred)
+        workspace.people.set_star(_thing(unit), not starred)
         st.rerun()
 
 
@@ -207,16 +208,12 @@ def _map(unit: Unit) -> None:
         state.go("map", tap=unit.reference, colour=UNIT, unit=unit.number, sel=state.param("sel", "") or None)
 
 
-def _note(unit: Unit) -> None:
-    """A text that stays with the unit, for everybody who opens the workspace."""
+def _written(unit: Unit) -> None:
+    """What people wrote: it stays with the unit, for everybody who opens the workspace. The star is at the top."""
+    hint = "What you think it responds to, and what speaks against it"
+    written.draw(_thing(unit), "feature", starred=False, hint=hint)
+
+
+def _thing(unit: Unit) -> Thing:
     store, _, tap = unit.reference.partition(":")
-    workspace = state.workspace()
-    text = workspace.notes(store, tap).get(unit.number, "")
-    with st.form("note", border=False):
-        written = st.text_area(
-            "Note", text, key=f"note:{unit.reference}:{unit.number}", max_chars=4000, height=100,
-            placeholder="What you think it responds to, and what speaks against it",
-        )  # fmt: skip
-        if st.form_submit_button("Keep the note", icon=":material/save:"):
-            workspace.note(store, tap, unit.number, written)
-            st.toast("Kept. It is shown on this card to everybody who opens this workspace.")
+    return Thing.feature(store, tap, unit.number)
