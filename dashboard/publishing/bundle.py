@@ -40,7 +40,6 @@ from dashboard.publishing.asked import Asked
 from dashboard.publishing.plan import KeptPlan, Plan, TapPlan, planned
 from dashboard.publishing.private import Private
 
-CARDS = 24  # in a file
 HERE = Path(__file__).parent / "browser"
 _WEIGHTS = {"cards": 0.8, "maps": 0.08, "figures": 0.1, "samples": 0.02}
 
@@ -136,7 +135,7 @@ class Writer:
     def _kinds_of_pictures(self) -> None:
         for name in self.stores:
             cards = sum(len(t.units) for t in self.plan.taps if t.reference.partition(":")[0] == name)
-            most = cards * card_data.MOST_TILES + map_data.MOST_PICTURED
+            most = sample_data.most_pictures(cards)
             kind = sample_data.kind_of(self.workspace.store(name), most) if self.asked.pictures else "png"
             self.samples.kinds[name] = kind
             if kind == "jpg":
@@ -145,15 +144,15 @@ class Writer:
 
     # ------------------------------------------------------------------ features
     def _tap(self, tap: TapPlan) -> None:
-        cards = card_data.TapCards.of(self.workspace, tap.reference, self.samples)
+        cards = card_data.TapCards.of(self.workspace, tap.reference, self.samples, self.asked.who)
         folder, units = f"taps/{tap.slug}", tap.units
         self.data(
-            f"{folder}/list", {**list_data.listed(cards.list, cards.notes, units), "lit": self._lit(cards)}
+            f"{folder}/list", {**list_data.listed(cards.list, cards.written, units), "lit": self._lit(cards)}
         )
-        self.text(f"data/{folder}/features.csv", list_data.table(cards.list, cards.notes, units))
-        for k, first in enumerate(range(0, len(units), CARDS)):
+        self.text(f"data/{folder}/features.csv", list_data.table(cards.list, cards.written, units))
+        for k, first in enumerate(range(0, len(units), site_pages.CARDS)):
             made = []
-            for unit in units[first : first + CARDS].tolist():
+            for unit in units[first : first + site_pages.CARDS].tolist():
                 made.append(card_data.card(cards, unit))
                 self.step("cards", 1 / self.plan.n_cards, f"{tap.reference}, {cards.list.word} {unit}")
             self.data(f"{folder}/cards-{k}", made)
@@ -189,10 +188,10 @@ class Writer:
         store, activations = self.workspace.store(store_name), self.workspace.activations(one.reference)
         drawn = map_data.drawn_map(result, store, activations, one.reference)
         points = map_data.samples_of(result, activations)
-        pictured = len(points) <= map_data.MOST_PICTURED
+        pictured = len(points) <= sample_data.MOST_PICTURED
         self.samples.show(store_name, points, pictured=pictured)
         if not pictured and self.asked.pictures:
-            why = f"its {len(points):,} samples are more than {map_data.MOST_PICTURED:,}; those on cards have theirs"
+            why = f"its {len(points):,} samples are more than {sample_data.MOST_PICTURED:,}; those on cards have theirs"
             self.plan.left_out.append((f"pictures of all points of {one.title}", why))
         self.data(f"maps/{one.slug}", drawn)
         self.shown["maps"].append(

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis.errors import LoupeError
-from dashboard.browse import sample_tile
+from dashboard.browse import examples, sample_tile
 from dashboard.browse.cards import label_words
 from dashboard.browse.unit import Unit
 from dashboard.figures.text import plain
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PER_FILE = 200
+MOST_TILES = examples.FIRST + 8 * examples.OF_A_BAND  # on a card
+MOST_PICTURED = 5000  # samples of a map whose pictures all go
 ROOM, LOOKED_AT, QUALITY = (
     40_000_000,
     200,
@@ -70,6 +72,11 @@ class Samples:
 def picture_place(sample: int, kind: str) -> str:
     """Of a sample's picture below the folder of its store."""
     return f"{sample // 1000}/{sample}.{kind}"
+
+
+def most_pictures(cards: int) -> int:
+    """How many pictures so many cards and a map may show."""
+    return cards * MOST_TILES + MOST_PICTURED
 
 
 def kind_of(store, most: int) -> str:

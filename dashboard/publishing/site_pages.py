@@ -10,10 +10,17 @@ from dashboard.publishing import provenance, sample_data, static_pages, written_
 from dashboard.publishing.pages import NAMES, Frame, needs_script
 
 CARDS = 24  # in a file
-_KEPT = {"map": "maps", "heatmaps": "heatmaps", "figures": "figures"}  # pages that are there where there is something
-_NO_SCRIPT = 'The <a href="index.html">overview</a> needs none, and has all features of each tap as a CSV table.'
+_KEPT = {
+    "map": "maps",
+    "heatmaps": "heatmaps",
+    "figures": "figures",
+}  # pages that are there where there is something
+_NO_SCRIPT = (
+    'The <a href="index.html">overview</a> needs none, and has all features of each tap as a CSV table.'
+)
 _BY_SCRIPT = {
-    "map": '<h1>Map</h1><div id="map-page"></div>' + needs_script("The map is drawn by a script.", _NO_SCRIPT),
+    "map": '<h1>Map</h1><div id="map-page"></div>'
+    + needs_script("The map is drawn by a script.", _NO_SCRIPT),
     "features": '<div id="features-page"><h1>Features</h1></div>'
     + needs_script("The list and the cards are drawn by a script.", _NO_SCRIPT),
     "heatmaps": '<h1>Heat maps</h1><div id="heat-page"></div>'
@@ -37,7 +44,9 @@ def pages(writer) -> Iterator[tuple[str, bytes]]:
     """(name of the file, page) of every page for which there is something."""
     title, shown = plain(writer.title), writer.shown
     names = [name for name in NAMES if name not in _KEPT or shown[_KEPT[name]]]
-    foot = f"Made with Feature Loupe {version()}. All of it is in this folder; nothing is loaded from elsewhere."
+    foot = (
+        f"Made with Feature Loupe {version()}. All of it is in this folder; nothing is loaded from elsewhere."
+    )
     frame = Frame(title, tuple(names), foot)
     for name in names:
         yield f"{name}.html", frame.page(name, _body(writer, name), tuple(map(_place, _LOADS.get(name, ()))))

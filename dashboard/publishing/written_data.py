@@ -2,54 +2,46 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
-from analysis.people.things import Entry, Thing
+from analysis.people.things import Entry
 from analysis.workspace import Workspace
-from dashboard.browse.unit_words import word_of
-from dashboard.publishing.plan import Plan, TapPlan
+from dashboard.publishing.plan import Plan
+
+NOTHING = {"note": "", "who": "", "tags": [], "replies": []}
+
+
+def of_tap(workspace: Workspace, reference: str, who: bool) -> dict[int, dict]:
+    """By unit: note, tags, and replies as [text, who]; `who` : whether it is said who wrote them, and when."""
+    store, _, tap = reference.partition(":")
+    found: dict[int, dict] = {}
+    for field in ("note", "tag", "reply"):
+        for one in workspace.people.entries(field, "feature", store, tap):
+            said = found.setdefault(int(one.thing.item), {**NOTHING, "tags": [], "replies": []})
+            if field == "note":
+                said |= {"note": one.text, "who": _who(one, who)}
+            elif field == "tag":
+                said["tags"].append(one.part)
+            else:
+                said["replies"].append((int(one.part), one.text, _who(one, who)))
+    for said in found.values():
+        said["replies"] = [list(reply[1:]) for reply in sorted(said["replies"])]
+    return dict(sorted(found.items()))
+
+
+def _who(one: Entry, who: bool) -> str:
+    return f"{one.author}, {one.made[:10]}" if who else ""
 
 
 def notes(workspace: Workspace, plan: Plan, who: bool) -> tuple[list[dict], list[tuple], int]:
-    """(notes, (name, what it holds, how it came about) of the selections of the stores that are shown, how many notes
-    are about other features). Each note: reference, unit, title, text, tags, replies; with `who`, authors and days."""
+    """(what was written about the features that are shown, with reference and unit; (name, what it holds, how it came
+    about) of the selections of the stores that are shown; about how many other features there is something)."""
     found, hidden = [], 0
     for tap in plan.taps:
-        mine, others = _of_tap(workspace, tap, who)
-        found, hidden = found + mine, hidden + others
+        shown = set(tap.units.tolist())
+        for unit, said in of_tap(workspace, tap.reference, who).items():
+            if unit in shown:
+                found.append({"reference": tap.reference, "unit": unit, **said})
+            else:
+                hidden += 1
     stores = set(plan.stores)
     chosen = [(s.name, s.described, s.note) for s in workspace.selections() if s.store in stores]
     return found, chosen, hidden
-
-
-def _of_tap(workspace: Workspace, tap: TapPlan, who: bool) -> tuple[list[dict], int]:
-    store, _, name = tap.reference.partition(":")
-    by_unit: dict[int, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
-    for field in ("note", "tag", "reply"):
-        for one in workspace.people.entries(field, "feature", store, name):
-            by_unit[int(one.thing.item)][field].append(one)
-    shown, word = set(tap.units.tolist()), word_of(workspace.store(store), name).capitalize()
-    found = [
-        {
-            "reference": tap.reference, "unit": unit, "title": f"{word} {unit}", "tags": [t.part for t in said["tag"]],
-            "text": "\n\n".join(n.text for n in said["note"]), "who": _who(said["note"], who),
-            "replies": [(r.text, _who([r], who)) for r in said["reply"]],
-        }
-        for unit, said in sorted(by_unit.items())
-        if unit in shown
-    ]  # fmt: skip
-    return found, sum(unit not in shown for unit in by_unit)
-
-
-def of_feature(workspace: Workspace, reference: str, unit: int, who: bool) -> dict:
-    """The note on one card, with its thread and tags."""
-    store, _, tap = reference.partition(":")
-    about = workspace.people.about(Thing.feature(store, tap, unit))
-    return {
-        "note": about.note.text if about.note else "", "who": _who([about.note] if about.note else [], who),
-        "tags": [t.part for t in about.tags], "replies": [[r.text, _who([r], who)] for r in about.replies],
-    }  # fmt: skip
-
-
-def _who(entries: list[Entry], who: bool) -> str:
-    return ", ".join(f"{e.author}, {e.made[:10]}" for e in entries) if who else ""

@@ -12,7 +12,7 @@ class Listed {
     this.numbers = Object.fromEntries(Object.entries(data.numbers).map(([name, base64]) => [name, new Float32Array(loupe.bytes(base64).buffer)]));
     this.sought = data.units.map((unit, i) => {
       const texts = Object.values(data.texts).map((column) => column[i]);
-      return [data.names[i], data.notes[unit] ?? "", ...texts].join("\n").toLowerCase();
+      return [data.names[i], data.notes[unit] ?? "", ...(data.tags[unit] ?? []), ...texts].join("\n").toLowerCase();
     });
   }
   has(i, kind) {
