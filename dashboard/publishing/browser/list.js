@@ -102,8 +102,10 @@ class FeatureTable {
       if (id === "name") return nameOf(list, i);
       return list.shown(i, id);
     };
-    const cell = ([id, , , numeric]) => make("span", { class: numeric ? "cell number" : "cell", role: "cell", title: ["name", "tap"].includes(id) ? text(id) : null }, text(id));
-    return make("a", { class: "row", role: "row", "aria-rowindex": at + 2, "data-at": at, tabindex: -1, href: loupe.feature(list.tap.reference, unit, asksOf(this.asked)) }, this.columns.map(cell));
+    const href = loupe.feature(list.tap.reference, unit, asksOf(this.asked)); // the link of the first cell covers its row (site.css)
+    const inner = (id) => (id === "unit" ? make("a", { href, "data-at": at, tabindex: -1 }, text(id)) : text(id));
+    const cell = ([id, , , numeric]) => make("span", { class: numeric ? "cell number" : "cell", role: "cell", title: ["name", "tap"].includes(id) ? text(id) : null }, inner(id));
+    return make("div", { class: "row", role: "row", "aria-rowindex": at + 2 }, this.columns.map(cell));
   }
   /* The rows in sight, and some above and below. */
   draw() {
