@@ -220,6 +220,21 @@ def test_unknown_links_are_answered_in_words(page, base):
     assert page.faults == []
 
 
+def test_a_line_leads_to_a_card_only_where_that_is(page, folder, tmp_path_factory):
+    workspace = Workspace.open(folder.parents[1] / "there0" / "private place" / "workspace")
+    asked = Asked(taps=("images",), features="0-4", maps=("none",), figures=("none",), heatmaps="none")
+    made = publish(workspace, tmp_path_factory.mktemp("part") / "b", asked)
+    card = subjects.card_of(made.path, "images:pooled", 3)
+    lines = next(c for c in card["charts"] if c["label"] == "Most correlated units")["lines"]
+    here = sum(int(line["id"].partition(":")[0]) < 5 for line in lines)
+    assert 0 <= here < len(lines)
+    opened(page, made.path.as_uri() + "/", "features.html#/feature/images:pooled/3", ".sides section")
+    chart = page.get_by_role("group", name="Most correlated units")
+    chart.wait_for()
+    assert chart.get_by_role("button").count() == here
+    assert page.faults == []
+
+
 # ---------------------------------------------------------------------------- attacks
 def test_hostile_texts_are_shown_as_text(page, base):
     opened(page, base, "notes.html", ".note")

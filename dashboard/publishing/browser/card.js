@@ -80,7 +80,7 @@ class Card {
   reference(id) {
     const at = id.indexOf(":"), unit = Number(id.slice(0, at)), tap = id.slice(at + 1), store = this.tap.reference.split(":")[0];
     const known = this.site.taps.find((one) => one.reference === `${store}:${tap}`);
-    return known && (known.n === known.of || known !== this.tap || this.list.data.units.includes(unit)) ? [known.reference, unit] : null;
+    return loupe.published(known, unit) ? [known.reference, unit] : null;
   }
   open(id) {
     const to = this.reference(id);
