@@ -160,7 +160,8 @@ class Writer:
         self.shown["taps"].append(
             {"reference": tap.reference, "slug": tap.slug, "store": self.stores[store], "word": cards.list.word,
              "n": len(units), "of": tap.n_units,
-             "units": units if len(units) < tap.n_units else None, "said": tap.said, "rows": cards.unit(int(units[0])).row_word}
+             "units": units if len(units) < tap.n_units else None, "said": tap.said,
+             "rows": cards.unit(int(units[0])).row_word}
         )  # fmt: skip
 
     def _lit(self, cards: card_data.TapCards) -> dict | None:
