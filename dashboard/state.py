@@ -13,10 +13,10 @@ import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import streamlit as st
 
+from dashboard.addresses import address, words_of
 from dashboard.pages import page as page_info
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def param(name: str, default: Any, allowed: Collection | Callable[[str], Any] | 
 def set_params(**values: Any) -> None:
     """Write values into the URL; None or an empty list removes one."""
     for name, value in values.items():
-        texts = _texts(value)
+        texts = words_of(value)
         if texts == st.query_params.get_all(name):
             continue
         if texts:
@@ -169,9 +169,7 @@ def picked(key: str, write: Callable[[Any], None]) -> dict:
 # ---------------------------------------------------------------------------- going elsewhere
 def link(page: str, **values: Any) -> str:
     """Relative URL of a page with its parameters, to be copied, mailed or put into a href."""
-    info = page_info(page)
-    query = urlencode([(n, t) for n, v in values.items() for t in _texts(v)])
-    return ("./" if info.default else info.name) + (f"?{query}" if query else "")
+    return address(page, **values)
 
 
 def here() -> str:
@@ -182,7 +180,9 @@ def here() -> str:
 
 def go(page: str, **values: Any) -> None:
     """Leave for another page now, with these parameters."""
-    st.switch_page(page_info(page).file, query_params={n: _texts(v) for n, v in values.items() if _texts(v)})
+    st.switch_page(
+        page_info(page).file, query_params={n: words_of(v) for n, v in values.items() if words_of(v)}
+    )
 
 
 def enter_page(name: str) -> None:
@@ -231,7 +231,7 @@ def _understood(text: str, default: Any, allowed) -> Any:
         elif isinstance(allowed, range):
             value = int(text) if int(text) in allowed else _BAD
         elif allowed is not None:
-            value = text if text in allowed else next((c for c in allowed if _text(c) == text), _BAD)
+            value = text if text in allowed else next((c for c in allowed if words_of(c) == [text]), _BAD)
         else:
             value = _of_type(text, default)
     except Exception:  # whatever a hostile value makes `allowed` raise
@@ -243,13 +243,3 @@ def _of_type(text: str, default: Any) -> Any:
     if isinstance(default, bool):
         return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
     return type(default)(text) if isinstance(default, (int, float)) else text
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _texts(value: Any) -> list[str]:
-    if value is None:
-        return []
-    return [_text(v) for v in value] if isinstance(value, (list, tuple)) else [_text(value)]
