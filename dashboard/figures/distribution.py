@@ -178,8 +178,14 @@ def _paper_markers(axes, result: Distribution, page: Page) -> None:
         left = at > 0.65 * result.edges[-1] + 0.35 * result.edges[0]  # write towards the middle
         place = {"ha": "right" if left else "left", "xytext": (-2 if left else 2, 0), "va": "top"}
         where = (at, 1 - 0.09 * (k % 4))
+        clear = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}  # of lines behind it
         axes.annotate(
-            shorten(name, 22), where, xycoords=("data", "axes fraction"), textcoords="offset points", **place
+            shorten(name, 22),
+            where,
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            bbox=clear,
+            **place,
         )
 
 
