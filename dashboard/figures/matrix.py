@@ -244,7 +244,8 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
     if cells.sure is not None:
         faded = 1.0 if page.greyscale else FADED * shades + (1 - FADED)  # a faded grey would be a lower value
         shades = np.where(cells.sure[..., None], shades, faded)
-    square = 0.5 < cells.values.shape[0] / cells.values.shape[1] < 2 and tree is None
+    narrow = page.width in ("single", "poster")  # elsewhere square cells leave half of the page empty
+    square = narrow and 0.5 < cells.values.shape[0] / cells.values.shape[1] < 2 and tree is None
     axes.imshow(shades, aspect="equal" if square else "auto", interpolation="nearest")
     if cells.few is not None:
         hatch_on_paper(axes, cells.few, page.scale)

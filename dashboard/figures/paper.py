@@ -178,7 +178,9 @@ def legend_above(page: Page, axes=None, *, handles=None, labels=None, title=None
         handles, labels = axes.get_legend_handles_labels()
     longest = max((len(text) for text in labels), default=1)
     columns = max(1, min(len(labels), int(page.characters / (longest + 6))))
-    lines = -(-len(labels) // columns) + bool(title)
+    lines = max(1, -(-len(labels) // columns))
+    columns = -(-len(labels) // lines)  # as even as they come: no line with one alone
+    lines += bool(title)
     bold = {}
     if page.heading is not None:  # title and legend would take the same place: the legend carries the title
         title, bold = page.heading.get_text() + (f"\n{title}" if title else ""), {"weight": "bold"}

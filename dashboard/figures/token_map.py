@@ -95,7 +95,7 @@ def notes(result: TokenMap, *, greyscale=False, **_ignored) -> tuple[str, ...]:
         (on_grid(result) and result.pictures is not None) or word_flow.fits(result)
     ):
         flowing = word_flow.fits(result)
-        in_grey = "lighter and darker than in the middle of the scale: below and above it"
+        in_grey = "lighter than the middle of the scale: below it; darker: above"
         without = "the pictures below are left out: they are grey as well"
         said.append((in_grey if flowing else without) if greyscale else _scale_words(result))
     return tuple(said)
