@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 
 from analysis.errors import NotFound, ParameterError
 from analysis.people.tables import ENTRIES
-from analysis.people.things import FIELDS, KINDS, LONGEST, About, Entry, Thing, checked
+from analysis.people.things import FIELDS, KINDS, LONGEST, About, Entry, Thing, checked, digest
 from analysis.people.writing import Book, Pen, entry_of
 
 E = ENTRIES.c
@@ -36,6 +36,15 @@ def listed(
 
 def _number(text: str) -> tuple[int, str]:
     return (int(text), "") if text.isdecimal() and len(text) < 20 else (-1, text)
+
+
+def of_units(book: Book, field: str, store: str, tap: str) -> list[tuple[int, str, str]]:
+    """(unit, part, text) of one field at a tap, by unit: what a list of all units asks for."""
+    at = digest("feature", store, tap)
+    asked = select(E.item, E.part, E.text).where(
+        E.workspace == book.workspace, E.field == field, E.spot == at
+    )
+    return sorted((int(item), part, text) for item, part, text in book.connection.execute(asked))
 
 
 def tags(book: Book) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from sqlalchemy import Connection, text
@@ -11,6 +12,9 @@ from analysis.errors import StoreDamaged
 HEAD, SCHEMA = "0003", 3  # the last revision; PRAGMA user_version of a people.db that has it
 REVISION = {0: "", 1: "0001", 2: "0002", SCHEMA: HEAD}  # of a people.db by its user_version
 FOLDER = Path(__file__).parent / "migrations"
+_one_at_a_time = (
+    threading.Lock()
+)  # Alembic keeps what it works on in its own module: two threads would mix theirs
 
 
 def upgrade(connection: Connection) -> None:
@@ -28,9 +32,11 @@ def upgrade(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         held = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         if REVISION[held] and held < SCHEMA:
-            command.stamp(config, REVISION[held])
+            with _one_at_a_time:
+                command.stamp(config, REVISION[held])
     try:
-        command.upgrade(config, HEAD)
+        with _one_at_a_time:
+            command.upgrade(config, HEAD)
     except (ValueError, TypeError) as error:
         raise StoreDamaged(f"an older people.db holds what cannot be read ({error})", "what was written to it",
                            "Restore it from a copy; it was left as it is") from None  # fmt: skip

@@ -94,20 +94,24 @@ class People:
 
             return entries.tags(book)
 
-    def _of_tap(self, field: str, store: str, tap: str) -> list[tuple[int, Entry]]:
-        found = self.entries(field, "feature", store, tap)
-        return [(int(e.thing.item), e) for e in found]
+    def _of_tap(self, field: str, store: str, tap: str) -> list[tuple[int, str, str]]:
+        with self.place.reading() as book:
+            if book is None:
+                return []
+            from analysis.people import entries
+
+            return entries.of_units(book, field, store, tap)
 
     def stars(self, store: str, tap: str) -> tuple[int, ...]:
         """Starred units of a tap, rising."""
-        return tuple(unit for unit, _ in self._of_tap("star", store, tap))
+        return tuple(unit for unit, _, _ in self._of_tap("star", store, tap))
 
     def star(self, store: str, tap: str, unit: int, on: bool = True) -> None:
         self.set_star(Thing.feature(store, tap, unit), on)
 
     def notes(self, store: str, tap: str) -> dict[int, str]:
         """Notes of a tap by unit."""
-        return {unit: entry.text for unit, entry in self._of_tap("note", store, tap)}
+        return {unit: text for unit, _, text in self._of_tap("note", store, tap)}
 
     def note(self, store: str, tap: str, unit: int, text: str) -> None:
         """Write a unit's note; an empty text removes it."""
@@ -115,13 +119,13 @@ class People:
 
     def names(self, store: str, tap: str) -> dict[int, str]:
         """Names that people gave to units of a tap."""
-        return {unit: entry.text for unit, entry in self._of_tap("name", store, tap)}
+        return {unit: text for unit, _, text in self._of_tap("name", store, tap)}
 
     def tags(self, store: str, tap: str) -> dict[int, tuple[str, ...]]:
         """Tags of a tap by unit."""
         found: dict[int, list[str]] = {}
-        for unit, entry in self._of_tap("tag", store, tap):
-            found.setdefault(unit, []).append(entry.part)
+        for unit, word, _ in self._of_tap("tag", store, tap):
+            found.setdefault(unit, []).append(word)
         return {unit: tuple(words) for unit, words in found.items()}
 
     # ------------------------------------------------------------------ selections

@@ -4,7 +4,8 @@ Several workspaces share one PostgreSQL database by a column, not by a schema ea
 connections and one backup for all, and a workspace's rows copied into SQLite are a people.db as they are. In SQLite
 the workspace is "".
 
-A thing's digest (`Thing.id`) stands in the keys, because names may be longer than what PostgreSQL indexes.
+Digests stand in the keys, because names may be longer than what PostgreSQL indexes: `thing` is `Thing.id`, `spot` that
+of its kind, store and tap.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ WORKSPACES = Table(  # `last`: the sequence number of the last change; whoever w
 
 ENTRIES = Table(
     "loupe_entries", METADATA, _text("workspace", primary_key=True), _text("thing", primary_key=True),
-    _text("field", primary_key=True), _text("part", primary_key=True), *_of_thing(), _text("text"), *_who(),
-    _number("version"))  # fmt: skip
-Index("loupe_entries_by_field", ENTRIES.c.workspace, ENTRIES.c.field, ENTRIES.c.kind)
+    _text("field", primary_key=True), _text("part", primary_key=True), *_of_thing(), _text("spot"),
+    _text("text"), *_who(), _number("version"))  # fmt: skip
+Index("loupe_entries_by_spot", ENTRIES.c.workspace, ENTRIES.c.field, ENTRIES.c.spot)
 
 CHANGES = Table(
     "loupe_changes", METADATA, _text("workspace", primary_key=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,6 +21,7 @@ LONGEST = {
     "text": 20_000,
     "query": 100_000,
 }
+NO_TEXT = re.compile("[\0\ud800-\udfff]")  # what PostgreSQL or UTF-8 cannot hold
 LONGEST_PART = 4_000  # of what names a thing: a store, a tap, a sample
 
 
@@ -67,8 +69,12 @@ class Thing:
     @cached_property
     def id(self) -> str:
         """32 hexadecimal characters, the same on every machine."""
-        words = json.dumps([self.kind, self.store, self.tap, self.item])
-        return hashlib.sha256(words.encode()).hexdigest()[:32]
+        return digest(self.kind, self.store, self.tap, self.item)
+
+
+def digest(*parts: str) -> str:
+    """32 hexadecimal characters for some texts."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -174,6 +180,6 @@ def checked(text: str, what: str, longest: int) -> str:
         raise ParameterError(f"{what} is {type(text).__name__}", "a text")
     if len(text) > longest:
         raise ParameterError(f"{what} has {len(text):,} characters", f"at most {longest:,}", "Shorten it")
-    if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+    if NO_TEXT.search(text):
         raise ParameterError(f"{what} holds a character that is none (NUL, or half of a pair)", "text")
     return text

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, Row, delete, insert, select, text, update
 
 from analysis.people.tables import CHANGES, ENTRIES, WORKSPACES
-from analysis.people.things import Change, EditConflict, Entry, Thing
+from analysis.people.things import Change, EditConflict, Entry, Thing, digest
 
 NOW = {
     "sqlite": "SELECT strftime('%Y-%m-%dT%H:%M:%S+00:00', 'now')",
@@ -65,7 +65,9 @@ class Pen(Book):
             self.connection.execute(delete(ENTRIES).where(*here))
             return None
         if there is None:
-            self.connection.execute(insert(ENTRIES).values(**key, **columns_of(thing), **new))
+            self.connection.execute(
+                insert(ENTRIES).values(**key, **columns_of(thing), spot=spot(thing), **new)
+            )
         else:
             self.connection.execute(update(ENTRIES).where(*here).values(**new))
         return Entry(thing, field, part, written, self.author, self.made, self.seq)
@@ -90,6 +92,11 @@ class Pen(Book):
 def columns_of(thing: Thing) -> dict[str, str]:
     """A thing in the columns of a row."""
     return {"kind": thing.kind, "store": thing.store, "tap": thing.tap, "item": thing.item}
+
+
+def spot(thing: Thing) -> str:
+    """Where it lies: all features of a tap have the same."""
+    return digest(thing.kind, thing.store, thing.tap)
 
 
 def entry_of(row: Row) -> Entry:

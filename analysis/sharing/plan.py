@@ -27,7 +27,7 @@ PARTS = {
     "training": "training",
     "notes": "",
 }  # what may be left out, and the folder that it is
-LOCAL = ("jobs", "cache/timings.json")  # of this machine only
+LOCAL = ("jobs", "cache/timings.json", "audit", "members.json")  # of this machine only
 MAGIC = b"SQLite format 3\0"
 
 

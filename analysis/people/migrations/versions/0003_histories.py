@@ -23,8 +23,8 @@ def upgrade() -> None:
     key, thing, who = {"primary_key": True}, ("kind", "store", "tap", "item"), ("author", "made")
     op.create_table("loupe_workspaces", *_texts("id", **key), _number("last"), *_texts("made"))
     op.create_table("loupe_entries", *_texts("workspace", "thing", "field", "part", **key), *_texts(*thing),
-                    *_texts("text", *who), _number("version"))  # fmt: skip
-    op.create_index("loupe_entries_by_field", "loupe_entries", ["workspace", "field", "kind"])
+                    *_texts("spot", "text", *who), _number("version"))  # fmt: skip
+    op.create_index("loupe_entries_by_spot", "loupe_entries", ["workspace", "field", "spot"])
     op.create_table(
         "loupe_changes", *_texts("workspace", **key), _number("seq", autoincrement=False, **key),
         *_texts("thing", "field", "part", *thing), sa.Column("before", sa.Text), sa.Column("after", sa.Text),
@@ -69,9 +69,10 @@ def _move(bind) -> None:
 
 
 def _move_entry(bind, row: dict, text: str) -> None:
-    row |= {"thing": _id("feature", row["store"], row["tap"], row["item"]), "text": text}
+    row |= {"spot": _id("feature", row["store"], row["tap"]), "text": text}
+    row |= {"thing": _id("feature", row["store"], row["tap"], row["item"])}
     bind.execute(sa.text("INSERT INTO loupe_entries VALUES ('', :thing, :field, '', 'feature', :store, :tap, :item, "
-                         ":text, :author, :made, :seq)"), row)  # fmt: skip
+                         ":spot, :text, :author, :made, :seq)"), row)  # fmt: skip
     bind.execute(sa.text("INSERT INTO loupe_changes VALUES ('', :seq, :thing, :field, '', 'feature', :store, :tap, "
                          ":item, NULL, :text, NULL, '', :author, :made)"), row)  # fmt: skip
 
