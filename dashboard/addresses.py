@@ -10,7 +10,7 @@ from analysis.results import Result
 from dashboard.pages import page as page_info
 
 
-def address(page: str, **values: Any) -> str:
+def page_address(page: str, **values: Any) -> str:
     """Relative URL of a page with its parameters; KeyError for a name that no page has."""
     info = page_info(page)
     query = urlencode([(n, t) for n, v in values.items() for t in words_of(v)])
@@ -36,7 +36,7 @@ def of_result(result: Result) -> str:
         taps |= {f"tap{k}": name for k, name in enumerate(names[1:], 2)}
     usual = {p.name: p.default for p in params_of(method.params)}
     asked = {f"p.{n}": v for n, v in origin.params.items() if n not in usual or usual[n] != v}
-    return address("analyses", method=origin.method, **taps, **asked, seed=origin.seed or None)
+    return page_address("analyses", method=origin.method, **taps, **asked, seed=origin.seed or None)
 
 
 def words_of(value: Any) -> list[str]:

@@ -19,7 +19,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
 
 from analysis import access
-from dashboard.addresses import address, words_of
+from dashboard.addresses import page_address, words_of
 from dashboard.hosting import host
 from dashboard.pages import page as page_info
 
@@ -224,7 +224,7 @@ def picked(key: str, write: Callable[[Any], None]) -> dict:
 # ---------------------------------------------------------------------------- going elsewhere
 def link(page: str, **values: Any) -> str:
     """Relative URL of a page with its parameters, to be copied, mailed or put into a href."""
-    return address(page, **{**values, **_where()})
+    return page_address(page, **{**values, **_where()})
 
 
 def here() -> str:

@@ -118,7 +118,7 @@ class View:
             return urljoin(self.server + "/", addresses.of_result(what))
         if what not in {page.name for page in pages()}:
             raise ParameterError(f"page {what!r}", "one of " + ", ".join(page.name for page in pages()))
-        return urljoin(self.server + "/", addresses.address(what, **values))
+        return urljoin(self.server + "/", addresses.page_address(what, **values))
 
     def show(self, what: Result | str = "map", *, height: int = 760, **values) -> Frame:
         """The page itself inside the notebook; starts a dashboard on this machine where none is known, which ends
