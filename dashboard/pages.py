@@ -33,6 +33,7 @@ _PLANNED = (
     PageInfo("attribution", "Attribution", ":material/balance:"),
     PageInfo("tokens", "Tokens", ":material/grid_on:"),
     PageInfo("analyses", "Analyses", ":material/analytics:"),
+    PageInfo("basket", "Basket", ":material/shopping_basket:"),
 )
 
 

@@ -1,0 +1,105 @@
+"""The composed figure as it will be printed, and its files."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import streamlit as st
+
+from analysis.errors import LoupeError
+from analysis.sharing.baskets.basket import Basket
+from dashboard import errors, state
+from dashboard.baskets.panels import Ready
+from dashboard.browse.kept import Kept
+from dashboard.components.basket_choice import shelf
+
+SEEN, SMALL = 120, 55  # dots per inch on the page
+MIMES = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
+_pictures = Kept(60)
+
+
+def draw(basket: Basket, panels: list[Ready]) -> None:
+    """The picture, what is to be said of it, and the buttons."""
+    missing = [one.named for one in panels if one.result is None]
+    if missing:
+        st.info(
+            f"Without panel {errors.escape(', '.join(missing))} there is no figure yet: compute it, or take it out."
+        )
+        return
+    with errors.shown():
+        picture, said = _pictures.get(("page", *_key(basket, panels)), lambda: _drawn(basket, panels))
+        alt = " ".join(f"{one.named}: {one.result.title}." for one in panels)
+        st.image(picture, width="stretch", caption=f"{basket.name}, as printed. {alt}"[:300])
+        for sentence in said:
+            st.caption(f":material/info: {errors.escape(sentence)}")
+        _files(basket, panels)
+
+
+def _drawn(basket: Basket, panels: list[Ready]) -> tuple[bytes, tuple[str, ...]]:
+    from dashboard.baskets.page import pictures
+    from dashboard.figures.style import INCHES
+
+    wide = INCHES[basket.sheet.get("width", "double")]
+    files, said = pictures(basket, panels, ("png",), dpi=min(SEEN * 2, 1800 / wide))
+    return files["png"], said
+
+
+def thumbnail(basket: Basket, one: Ready) -> bytes | None:
+    """A panel alone, small; None where it cannot be drawn."""
+    options = {k: v for k, v in (one.options or {}).items()}
+    look = {"width": "single", "dpi": SMALL * 2, "greyscale": bool(basket.sheet.get("greyscale"))}
+
+    def make() -> bytes:
+        from dashboard.figures import export
+
+        return export(one.result, "png", **{**options, **look})
+
+    try:
+        return _pictures.get(("panel", look["greyscale"], *_own(one)), make)
+    except LoupeError as refusal:
+        errors.notice({k: getattr(refusal, k) for k in ("found", "expected", "remedy")})
+        return None
+
+
+def _files(basket: Basket, panels: list[Ready]) -> None:
+    """Bytes are made when somebody clicks."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", basket.name).strip("-.") or "figure"
+    with st.container(horizontal=True):
+        for format, mime in MIMES.items():
+            st.download_button(
+                format.upper(), lambda format=format: _file(basket, panels, format), file_name=f"{stem}.{format}",
+                mime=mime, key=f"basket:{format}", on_click="ignore",
+            )  # fmt: skip
+        st.download_button(
+            "Everything (zip)", lambda: _zip(basket, panels, stem), file_name=f"{stem}.zip", mime="application/zip",
+            key="basket:zip", on_click="ignore", icon=":material/folder_zip:", type="primary",
+            help="The figure, each panel, the numbers, tables, recipes, captions, methods and references.",
+        )  # fmt: skip
+    place = f"baskets/{basket.name}"
+    st.caption(f'The same without a browser: `loupe render "WORKSPACE/{place}" --out figure.zip`')
+
+
+def _file(basket: Basket, panels: list[Ready], format: str) -> bytes:
+    from dashboard.baskets.page import pictures
+
+    return pictures(basket, panels, (format,))[0][format]
+
+
+def _zip(basket: Basket, panels: list[Ready], stem: str) -> bytes:
+    from dashboard.baskets.folder import as_zip, files_of
+
+    files, _ = files_of(state.workspace(), basket, panels, shelf().path(basket.name))
+    return as_zip(files, stem)
+
+
+def _key(basket: Basket, panels: list[Ready]) -> tuple:
+    said = dataclasses.replace(basket, revision=0, caption="").as_json()
+    return (said, *(_own(one) for one in panels))
+
+
+def _own(one: Ready) -> tuple:
+    """What a panel's picture depends on: its numbers, and how they are drawn."""
+    from analysis.sharing.baskets.shelf import digest_of
+
+    return one.panel.id, digest_of(one.result), repr(sorted(one.panel.options.items()))
