@@ -77,8 +77,9 @@ def planted(*results) -> tuple[Basket, list[Ready]]:
     panels = tuple(Panel(f"{i:08x}", {"method": "pca", "inputs": []}) for i in range(len(results)))
     basket = Basket("planted", panels)
     found = [
-        Ready(p, basket.letter(i), basket.stem(i), r, {}) for i, (p, r) in enumerate(zip(panels, results))
-    ]  # noqa: B905
+        Ready(p, basket.letter(i), basket.stem(i), r, {})
+        for i, (p, r) in enumerate(zip(panels, results, strict=True))
+    ]
     return basket, found
 
 
@@ -275,7 +276,7 @@ def test_the_composed_figure_has_text_and_fonts(files, tmp_path):
     assert all("TrueType" in line and line.split()[-5:-2] == ["yes", "yes", "yes"] for line in fonts), listing
     root = ET.fromstring(files["figure.svg"])
     written = {"".join(node.itertext()).strip() for node in root.iter(SVG + "text")}
-    assert {"a", "b", "c", "d", "Label", "component"} <= written
+    assert {"a", "b", "c", "d", "Label (a, b)", "component"} <= written
     assert b"@font-face" in files["figure.svg"]
     assert b"CreationDate" not in files["figure.pdf"]
 
@@ -283,7 +284,7 @@ def test_the_composed_figure_has_text_and_fonts(files, tmp_path):
 def test_the_data_are_what_is_plotted(workspace, filled, files):
     rows = list(csv.DictReader(io.StringIO(files["data/c.csv"].decode())))
     values = workspace.run("pca_spectrum", [TAPS[1]], {"draws": 37}, seed=5).values
-    assert np.allclose([float(row["eigenvalue"]) for row in rows], values)
+    assert np.allclose([float(row["eigenvalue of the covariance"]) for row in rows], values)
 
 
 def test_same_bytes_in_another_process_and_from_what_was_written(workspace, filled, files, tmp_path):

@@ -18,7 +18,13 @@ SCHEMA = 1
 FILE, KEPT = "basket.json", "kept"
 LETTERS = {"a": "a, b, c", "A": "A, B, C", "(a)": "(a), (b), (c)", "none": "no letters"}
 LONGEST_TEXT, MOST_PANELS, MOST_COLUMNS = 4000, 24, 6
-SHEET = {"width": str, "font": str, "font_size": float, "dpi": float, "greyscale": bool}
+SHEET = {
+    "width": (str,),
+    "font": (str,),
+    "font_size": (float, int),
+    "dpi": (float, int),
+    "greyscale": (bool,),
+}
 _ID, _KEPT = re.compile(r"[0-9a-f]{8}"), re.compile(r"[0-9a-f]{32}\.npz")
 
 
