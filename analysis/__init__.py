@@ -21,7 +21,7 @@ _PUBLIC = {
     "LoupeError": "analysis.errors",
     "Estimate": "analysis.results",
     "Result": "analysis.results",
-    "Selection": "analysis.people",
+    "Selection": "analysis.selection",
     "Store": "analysis.store.reader",
     "Workspace": "analysis.workspace",
     "run": "analysis.pipeline",

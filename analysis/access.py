@@ -8,6 +8,7 @@ that a page which forgot to hide a button still refuses its action.
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from analysis.errors import Forbidden
 
 ROLES = ("none", "viewer", "editor", "owner")  # each may do what those before it may
+HOSTED = "LOUPE_HOSTED"  # in the environment of a host and of its workers
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,27 @@ def at_this_machine() -> Person:
         return Person("")
 
 
+def _unheard(person: Person, role: str, doing: str, allowed: bool) -> None:
+    """On one's own machine nobody listens."""
+
+
 _provider: Callable[[], Person] = at_this_machine
+_listener: Callable[[Person, str, str, bool], None] = _unheard
 
 
-def told_by(provider: Callable[[], Person]) -> None:
-    """From now on, in this process, `provider` says who acts (a host's answer depends on the visitor)."""
-    global _provider
-    _provider = provider
+def told_by(
+    provider: Callable[[], Person], listener: Callable[[Person, str, str, bool], None] = _unheard
+) -> None:
+    """From now on, in this process, `provider` says who acts (a host's answer depends on the visitor), and `listener`
+    hears what `require` was asked: who, the role that it takes, what, and whether it is allowed. What the listener
+    raises, the one who asked gets: what cannot be written down is not done."""
+    global _provider, _listener
+    _provider, _listener = provider, listener
+
+
+def hosted() -> bool:
+    """Whether this process serves a team, or works for one that does."""
+    return os.environ.get(HOSTED) == "1"
 
 
 def acting() -> Person:
@@ -71,7 +87,9 @@ def may(role: str) -> bool:
 def require(role: str, doing: str) -> Person:
     """Whoever acts, if she has at least this role, else Forbidden; `doing` : what is asked, as "write a note"."""
     person = acting()
-    if ROLES.index(person.role) < ROLES.index(role):
+    allowed = ROLES.index(person.role) >= ROLES.index(role)
+    _listener(person, role, doing, allowed)
+    if not allowed:
         raise Forbidden(
             f"{person.name or 'a visitor'} may not {doing} here (role: {person.role})",
             f"the role of {role} in this workspace",

@@ -6,7 +6,7 @@ features/<name>/ one feature set each
 training/<name>/ a training that runs or can be resumed: its curve and last checkpoint
 cache/           results by key
 jobs/            long work
-people.db        selections, stars, notes
+people.db        what people write (analysis.people); in PostgreSQL instead where LOUPE_DATABASE_URL says so
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import pipeline, registry
+from analysis import access, pipeline, registry
 from analysis.activations import Activations
 from analysis.errors import InputError, LoupeError, NewerSchema, NotFound, ParameterError
 from analysis.features.shelf import FeatureShelf
@@ -147,6 +147,7 @@ class Workspace:
     def encode(self, reference: str, features: str, name: str = "", progress: Progress = no_progress) -> str:
         """Write what the feature set `features` does on the tap "store:tap" as a tap of that store; the new tap as
         "store:tap@set". As `analysis.features.encoding.encode_tap`."""
+        access.require("editor", f"encode {reference}")
         from analysis.features.encoding import encode_tap
 
         tap = self.activations(reference).tap

@@ -13,7 +13,7 @@ from pathlib import Path
 from analysis.errors import LoupeError, ParameterError
 from analysis.jobs.unforeseen import in_words
 from analysis.waiting import threads_that_sleep
-from dashboard.commands import dictionary_options, figure_options
+from dashboard.commands import dictionary_options, figure_options, hosting_options, publishing_options
 from dashboard.commands.options import add_command, add_workspace, port, positive, seed
 
 TOKENS = ("mean", "all", "cls", "last", "spatial-mean")
@@ -56,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     parser.set_defaults(command="start")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    hosting_options.add(commands)
     _add_record(commands)
     _add_describe(commands)
     _add_import(commands)
@@ -64,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_reading(commands)
     _add_methods(commands)
     _add_packing(commands)
+    publishing_options.add(commands)
     return parser
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
+from analysis import access
 from analysis.jobs import queue
 from analysis.jobs.queue import RESUMES, JobStatus
 from dashboard import errors, state
@@ -100,9 +101,15 @@ def bar(job: JobStatus, key: str = "") -> None:
 def progress_text(job: JobStatus) -> str:
     """ "Record digits: 3 of 10 batches, 40 %, about 5 s left"."""
     if job.state == "queued":
-        return errors.escape(f"{job.title}: waiting for its turn")
+        return errors.escape(f"{job.title}: waiting for its turn{asked_by(job)}")
     left = f", {about(job.seconds_left)} left" if job.seconds_left else ""
-    return errors.escape(f"{job.title}: {job.doing or 'working'}, {100 * job.fraction:.0f} %{left}")
+    doing = f"{job.doing or 'working'}, {100 * job.fraction:.0f} %{left}"
+    return errors.escape(f"{job.title}: {doing}{asked_by(job)}")
+
+
+def asked_by(job: JobStatus) -> str:
+    """ " (asked by Ben)", where it was somebody else."""
+    return f" (asked by {job.by})" if job.by and job.by != access.acting().name else ""
 
 
 def _ended(job: JobStatus, key: str) -> None:

@@ -13,23 +13,72 @@ import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 import streamlit as st
+from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
 
+from analysis import access
+from dashboard.hosting import host
 from dashboard.pages import page as page_info
 
 if TYPE_CHECKING:
     from analysis.workspace import Workspace
 
 LONGEST = 8000  # characters of one URL value that are looked at
+WORKSPACE = "ws"  # of the URL, on a host of several
 _PAGE, _KEPT, _TAP, _KNOWN = "page", "kept", "tap", "known"
+OF_LINKS = ("link", "then", "tour", "step")  # URL parameters of how one came here, not of what the page shows
 
 
 # ---------------------------------------------------------------------------- the workspace
 def workspace() -> Workspace:
-    """The workspace of this server (environment variable LOUPE_WORKSPACE, else ./workspace), opened once."""
-    return _open_workspace(os.environ.get("LOUPE_WORKSPACE") or "workspace")
+    """The workspace of this server (environment variable LOUPE_WORKSPACE, else ./workspace), opened once; on a host
+    the one that the URL names, for whoever may look at it. Raises Forbidden for others."""
+    serving = host.current()
+    if serving is None:
+        return _open_workspace(os.environ.get("LOUPE_WORKSPACE") or "workspace")
+    name = workspace_name()
+    access.require("viewer", f"open the workspace {name}")
+    return _open_workspace(str(serving.workspaces[name]))
+
+
+def workspace_name() -> str:
+    """On a host the name of the workspace that is looked at: of the URL, else the one last looked at, else the first
+    that is open to the visitor; "" on one's own machine."""
+    serving = host.current()
+    if serving is None:
+        return ""
+    names = list(serving.workspaces)
+    if len(names) == 1 or not has_visitor():
+        return names[0]
+    asked = st.query_params.get_all(WORKSPACE)[-1:]
+    chosen = asked[0] if asked and asked[0] in names else get(WORKSPACE)
+    return chosen if chosen in names else _first_open(serving, names)
+
+
+def _first_open(serving: host.Host, names: list[str]) -> str:
+    try:
+        found = host.identity()
+    except host.NotLetIn:
+        found = None
+    return next(iter(serving.open_to(found.email) if found else ()), names[0])
+
+
+def change_workspace(name: str) -> None:
+    """Look at another workspace of the host: nothing of the address means anything there."""
+    clear_params("")
+    set_params(**{WORKSPACE: name})
+
+
+def has_visitor() -> bool:
+    """Whether a page asks, and not a thread of the server."""
+    return get_script_run_ctx(suppress_warning=True) is not None
+
+
+def address() -> str:
+    """Where the visitor's request came from, as the server sees it; "" where no page asks."""
+    return str(st.context.ip_address or "127.0.0.1") if has_visitor() else ""
 
 
 @functools.cache  # Streamlit's own cache takes 0.2 ms a call, and a page asks dozens of times
@@ -160,6 +209,11 @@ def tied(key: str, shown: Any, write: Callable[[Any], None]) -> dict:
     return {"key": key, "on_change": lambda: write(st.session_state.get(key, shown))}
 
 
+def typed(key: str) -> Any:
+    """What stands in the widget of this key, for the callback of a form's button."""
+    return st.session_state.get(key)
+
+
 def picked(key: str, write: Callable[[Any], None]) -> dict:
     """Arguments that make a chart hand what a user picks in it to `write`, before the page is drawn again."""
     key = f"picked:{st.session_state.get(_PAGE, '')}:{key}"
@@ -170,7 +224,7 @@ def picked(key: str, write: Callable[[Any], None]) -> dict:
 def link(page: str, **values: Any) -> str:
     """Relative URL of a page with its parameters, to be copied, mailed or put into a href."""
     info = page_info(page)
-    query = urlencode([(n, t) for n, v in values.items() for t in _texts(v)])
+    query = urlencode([(n, t) for n, v in {**values, **_where()}.items() for t in _texts(v)])
     return ("./" if info.default else info.name) + (f"?{query}" if query else "")
 
 
@@ -180,15 +234,43 @@ def here() -> str:
     return link(name, **{n: st.query_params.get_all(n) for n in st.query_params}) if name else "./"
 
 
+def full_address(relative: str) -> str:
+    """The whole address of a relative one, as this visitor's browser calls the server."""
+    return urljoin(st.context.url or "", relative)
+
+
+def short(id: str) -> str:
+    """Relative URL of a short link."""
+    return "./?" + urlencode({"link": id, **_where()})
+
+
+def page() -> str:
+    """The name of the page that is being drawn."""
+    return st.session_state.get(_PAGE, "")
+
+
+def shown_params() -> dict[str, list[str]]:
+    """The URL's parameters that decide what the page shows, each as a list."""
+    return {n: st.query_params.get_all(n) for n in st.query_params if n not in (*OF_LINKS, WORKSPACE)}
+
+
 def go(page: str, **values: Any) -> None:
     """Leave for another page now, with these parameters."""
-    st.switch_page(page_info(page).file, query_params={n: _texts(v) for n, v in values.items() if _texts(v)})
+    given = {**values, **_where()}
+    st.switch_page(page_info(page).file, query_params={n: _texts(v) for n, v in given.items() if _texts(v)})
+
+
+def _where() -> dict[str, str]:
+    """What every address says on a host of several workspaces: which one."""
+    serving = host.current()
+    return {} if serving is None or len(serving.workspaces) == 1 else {WORKSPACE: workspace_name()}
 
 
 def enter_page(name: str) -> None:
     """Called by the frame before a page runs: coming back by the sidebar finds the page as it was left."""
+    _enter_workspace()
     kept = st.session_state.setdefault(_KEPT, {})
-    if name != st.session_state.get(_PAGE) and not len(st.query_params):
+    if name != st.session_state.get(_PAGE) and not shown_params() and "link" not in st.query_params:
         for key, texts in kept.get(name, {}).items():
             st.query_params[key] = texts
         if get(_TAP) and "tap" in st.query_params:  # but the tap is the one chosen last, wherever that was
@@ -197,9 +279,19 @@ def enter_page(name: str) -> None:
     put(_KNOWN, [])  # from here on asked once: it takes a millisecond
 
 
+def _enter_workspace() -> None:
+    """The URL says which workspace; what is remembered of another one is forgotten."""
+    for name, chosen in _where().items():
+        if get(name) not in (None, chosen):
+            st.session_state[_KEPT] = {}
+            put(_TAP, None)
+        put(name, chosen)
+        set_params(**{name: chosen})
+
+
 def leave_page(name: str) -> None:
     """Called by the frame after a page has run: remember its URL for this session."""
-    st.session_state.setdefault(_KEPT, {})[name] = {n: st.query_params.get_all(n) for n in st.query_params}
+    st.session_state.setdefault(_KEPT, {})[name] = shown_params()
     put(_KNOWN, None)
 
 

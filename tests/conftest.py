@@ -55,3 +55,31 @@ def opened(page_stores_made, monkeypatch):
     refused = page_stores.refused_messages(monkeypatch)
     yield page_stores_made
     assert not refused
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A real PostgreSQL server, one for the tests of a process."""
+    import postgres_server
+
+    if postgres_server.binaries() is None:
+        pytest.skip("Debian's postgresql is not installed")
+    made = postgres_server.Server()
+    try:
+        yield made.start()
+    finally:
+        made.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def people(request, tmp_path, monkeypatch):
+    """What people write in an empty workspace, in each sort of database."""
+    import people_subjects
+
+    from analysis.people import People
+
+    if request.param == "postgresql":
+        people_subjects.new_database(request.getfixturevalue("server"), monkeypatch)
+    else:
+        monkeypatch.delenv("LOUPE_DATABASE_URL", raising=False)
+    return People(tmp_path / "people.db")

@@ -29,7 +29,8 @@ from analysis.compute.linear.spectra import (
     marchenko_pastur_edges,
     participation_ratio,
 )
-from analysis.compute.machine import free_bytes, machine
+from analysis.compute.machine import machine
+from analysis.compute.memory import free_bytes
 from analysis.compute.rows.points import correlation_coordinates, point_set
 from analysis.compute.statistics.moments import CrossMoments, Moments, UnitMoments, moments_of
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg, sidak

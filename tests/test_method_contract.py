@@ -199,7 +199,7 @@ def test_result_of_the_defaults(method):
     check_result(method, result)
     estimates = result.estimates
     assert any(e.null is not None for e in estimates)
-    if method.family == "attribution" and method.id not in OPEN:
+    if method.family in ("attribution", "tokens") and method.id not in OPEN:
         for e in estimates:
             check_why_not(e)
     assert any(e.low is not None for e in estimates) or method.result is results.Curve
@@ -350,7 +350,24 @@ def test_round_trip_and_the_same_bits_again_from_its_recipe(method, tmp_path):
     assert same(dataclasses.replace(again, origin=None), dataclasses.replace(loaded, origin=None))
 
 
-SIZES = [(2500, 64), (450, 200)]
+SIZES = [(1250, 48), (300, 150)]
+LARGER = {
+    "augmentation_occlusion",
+    "cca",
+    "collateral_damage",
+    "concept_erasure",
+    "erasure_by_rank",
+    "feature_names",
+    "head_removal",
+    "interaction_by_depth",
+    "kind_features",
+    "latent_volume",
+    "over_smoothing",
+    "part_subspaces",
+    "pwcca",
+    "shift_stability",
+    "task_similarity",
+}  # below twice the size their fixed parts weigh more
 ROWS = {"maximum_rows": 500, "maximum_samples": 500}
 
 
@@ -359,6 +376,8 @@ ROWS = {"maximum_rows": 500, "maximum_samples": 500}
 def test_memory_estimate_within_a_factor_of_three(method, shape):
     """Of some rows, and with as few repetitions as may be: what is repeated takes time, not memory."""
     n, d = shape
+    if method.id in LARGER:
+        n, d = 2 * n, 4 * d // 3
     few = least(method) | {p.name: ROWS[p.name] for p in params_of(method.params) if p.name in ROWS}
     params = make_params(method.params, few)
     taps = data(method, n=n, d=d)

@@ -1,8 +1,5 @@
 """Selections: set algebra, what they hold wherever they are kept, and which rows they stand for."""
 
-import json
-import sqlite3
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -129,18 +126,3 @@ def test_a_named_selection_gives_rows_in_python(page_stores_made, tmp_path):
     assert workspace.rows(chosen, "images:pooled").tolist() == [1, 4]
     with pytest.raises(ParameterError, match="samples or tokens of table"):
         workspace.rows(chosen, next(f"table:{tap}" for tap in workspace.store("table").taps))
-
-
-def test_a_file_of_the_first_schema_is_still_read(tmp_path):
-    from analysis.people import TABLES, People
-
-    path = tmp_path / "people.db"
-    with sqlite3.connect(path) as old:
-        old.executescript(TABLES.replace("ids BLOB", "ids TEXT"))
-        values = ("fours", "samples", "s", "t", json.dumps(["b", "a"]), "", "me", "2026-01-01")
-        old.execute("INSERT INTO selections VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
-        old.execute("PRAGMA user_version = 1")
-    people = People(path)
-    assert people.selection("fours").ids.tolist() == ["a", "b"]
-    people.save_selection(rows([2, 1], "new"))
-    assert people.selection("new").ids.tolist() == [1, 2]

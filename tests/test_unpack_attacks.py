@@ -259,7 +259,7 @@ def test_a_newer_pack_and_something_else(tmp_path, files):
 def test_a_note_book_that_acts_by_itself(tmp_path, files):
     (tmp_path / "people.db").write_bytes(files["workspace/people.db"])
     with sqlite3.connect(tmp_path / "people.db") as db:
-        db.execute("CREATE TRIGGER t AFTER INSERT ON notes BEGIN DELETE FROM selections; END")
+        db.execute("CREATE TRIGGER t AFTER INSERT ON loupe_entries BEGIN DELETE FROM loupe_selections; END")
     data = (tmp_path / "people.db").read_bytes()
     refused(forged(tmp_path / "f.zip", {**files, "workspace/people.db": data}), UnsafeFile, "acts by itself")
 

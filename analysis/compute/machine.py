@@ -1,4 +1,4 @@
-"""How fast this machine is and how much memory is free: what cost estimates are made of.
+"""How fast this machine is: what cost estimates are made of.
 
 Measured once per process in under 50 ms, so that an estimate follows the machine it is shown on.
 """
@@ -9,7 +9,6 @@ import functools
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -51,30 +50,6 @@ def machine() -> Machine:
         bandwidth=2.0 * block.nbytes / _best(lambda: np.copyto(copied, block)),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
     )
-
-
-def free_bytes() -> int:
-    """Memory that can be taken now without swapping, in bytes; 4 GiB where the system does not say."""
-    free = 4 << 30
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                free = int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return min(free, _left_in_container(free))
-
-
-def _left_in_container(otherwise: int) -> int:
-    """A container's limit may be lower than what the machine reports as free."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit = (folder / "memory.max").read_text().strip()
-        if limit == "max":
-            return otherwise
-        return max(0, int(limit) - int((folder / "memory.current").read_text()))
-    except (OSError, ValueError):
-        return otherwise
 
 
 def _best(action, budget: float = 0.01) -> float:

@@ -11,6 +11,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from analysis import access
 from analysis.errors import InputError, LoupeError, NotFound, ParameterError
 from analysis.features.feature_set import FeatureSet
 from analysis.features.feature_set_files import ABOUT, WEIGHTS
@@ -91,7 +92,9 @@ class FeatureShelf:
         return FeatureSet.open(self.path / name)
 
     def add(self, features: FeatureSet) -> FeatureSet:
-        """Keep a set under its name. Raises ParameterError for a name that cannot be one, InputError when taken."""
+        """Keep a set under its name. Raises ParameterError for a name that cannot be one, InputError when taken,
+        Forbidden."""
+        access.require("editor", f"keep the feature set {features.name}")
         self.refuse_taken(features.name)
         made, place = self._beside(features.name), self.path / features.name
         try:
@@ -127,7 +130,8 @@ class FeatureShelf:
             raise InputError(f"there is already a feature set {name!r}", "a new name")
 
     def delete(self, name: str) -> None:
-        """Taps that were encoded with it stay. Raises NotFound."""
+        """Taps that were encoded with it stay. Raises NotFound, Forbidden."""
+        access.require("owner", f"delete the feature set {name}")
         if name not in self.names():
             raise NotFound(f"no feature set {name!r}", "one of " + (", ".join(self.names()) or "none yet"))
         try:

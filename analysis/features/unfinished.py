@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from analysis import access
 from analysis.errors import Busy, InputError, LoupeError
 from analysis.features.checkpoints import ABOUT, read_curve
 from analysis.store.durable import WriterLock, made_directory, write_file
@@ -79,7 +80,8 @@ def unfinished(place: Path) -> list[Unfinished]:
 
 def drop(path: Path) -> None:
     """Delete what a stopped training or a sweep left; nothing where it is gone already. Raises Busy while a process
-    works on it."""
+    works on it, Forbidden."""
+    access.require("editor", f"drop what the training {Path(path).name} left")
     try:
         lock = WriterLock(Path(path))
     except FileNotFoundError:

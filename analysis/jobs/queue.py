@@ -4,16 +4,18 @@
     jobs/<id>/progress.json   how far (replaced by the worker)
     jobs/<id>/outcome.json    how it ended (written once)
     jobs/<id>/cancel          present when somebody asked it to stop
+    jobs/<id>/taken           present when a worker took it
 
-A job whose worker died is "interrupted": `again` queues it anew, and recording goes on where it stopped.
+A job whose worker died is "interrupted": `again` queues it anew, and recording goes on where it stopped. People take
+turns (`turns.py`), and one may ask for so much at a time (`limits.py`).
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -21,7 +23,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from analysis.errors import NotFound
+from analysis import access
+from analysis.errors import Busy, NotFound
+from analysis.jobs import job_inputs, turns
+from analysis.jobs.files import process_alive, read_json, write_json
+from analysis.jobs.limits import limits, refuse_beyond, refuse_full
+from analysis.jobs.parking import RESUMES
 
 LANES = {
     "method": "methods",
@@ -33,7 +40,6 @@ LANES = {
     "token_dump": "answering",
     "token_run": "answering",
 }  # every other kind is in the lane "recording"
-RESUMES = ("record", "import", "train", "sweep")
 ENDED = ("done", "failed", "cancelled")  # for good: an outcome is written once
 MOST_KEPT = 2000
 
@@ -54,26 +60,106 @@ class JobStatus:
     created: float = 0.0
     seconds: float | None = None
     title: str = ""
+    by: str = ""  # the name of the person who asked for it
     log: str = field(default="", repr=False)
 
 
 _ended: dict[Path, JobStatus] = {}  # what was read once need not be read at every run of a page
+_over: dict[Path, set[str]] = {}  # by queue, jobs that wait no more
+_people: dict[Path, str] = {}  # whose a job is
+_closed: list[str] = []
 
 
 def submit(
     workspace: str | os.PathLike, kind: str, arguments: dict, *, title: str = "", start: bool = True
 ) -> str:
-    """Queue a job and make sure a worker for its lane runs; returns the job's id. Cost: two small files."""
+    """Queue a job and make sure a worker for its lane runs; returns the job's id. Cost: two small files.
+
+    Raises Forbidden for somebody who may only look, or for a path that a host does not read; UnsafeFile for code on a
+    host; Busy beyond what one person may ask for, or while the server is
+    stopping; DiskFull.
+    """
+    person = access.require("editor", f"start {title or kind}")
+    job_inputs.refuse(arguments)
+    if _closed:
+        raise Busy(_closed[0], "a server that takes work", "Try again in a minute")
+    _jobs(workspace).mkdir(parents=True, exist_ok=True)
+    _refuse(workspace, turns.who(person))
     now = time.time_ns()  # to the microsecond: jobs of the same second run in the order they were submitted
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now // 10**9))
     id = f"{stamp}-{now // 1000 % 10**6:06d}-{secrets.token_hex(3)}"
     folder = _jobs(workspace) / id
-    folder.mkdir(parents=True)
+    folder.mkdir()
     job = {"id": id, "kind": kind, "arguments": arguments, "created": time.time(), "title": title or kind}
-    write_json(folder / "job.json", job)
+    asked = {"by": person.name, "who": turns.who(person), "role": person.role}
+    try:
+        write_json(folder / "job.json", {**job, **asked})
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)  # a folder without a job would stay for ever
+        raise
     if start:
         start_worker(workspace, lane_of(kind))
     return id
+
+
+def _refuse(workspace: str | os.PathLike, who: str) -> None:
+    """Whatever speaks against another job of this person."""
+    found = limits()
+    refuse_full(Path(workspace), found)
+    if found.queued is not None or found.seconds is not None:
+        refuse_beyond(found, len(waiting(workspace, who)), seconds_today(workspace, who))
+
+
+def waiting(workspace: str | os.PathLike, who: str | None = None) -> list[str]:
+    """Jobs that nobody took yet, of one person or of all, in the order in which they came."""
+    folder, over = _jobs(workspace), _over.setdefault(_jobs(workspace), set())
+    found = []
+    for name in ids(workspace):
+        path = folder / name
+        if name in over:
+            continue
+        if (path / "outcome.json").exists():
+            over.add(name)
+        if any((path / end).exists() for end in ("outcome.json", "taken", "cancel")):
+            continue
+        job = read_json(path / "job.json")
+        if job is not None and who in (None, job.get("who")):
+            found.append(name)
+    return found
+
+
+def seconds_today(workspace: str | os.PathLike, who: str) -> float:
+    """Seconds that jobs of one person took which were asked for today."""
+    today, folder = time.strftime("%Y%m%d-"), _jobs(workspace)
+    found = (
+        read_json(folder / name / "outcome.json")
+        for name in ids(workspace, today)
+        if _whose(folder, name) == who
+    )
+    return sum(float(outcome.get("seconds") or 0) for outcome in found if outcome)
+
+
+def _whose(folder: Path, name: str) -> str:
+    if len(_people) > MOST_KEPT:
+        _people.clear()
+    if (folder / name) not in _people:
+        _people[folder / name] = (read_json(folder / name / "job.json") or {}).get("who", "")
+    return _people[folder / name]
+
+
+def ids(workspace: str | os.PathLike, prefix: str = "") -> list[str]:
+    """Ids of all jobs that begin with `prefix`, the oldest first."""
+    try:
+        return sorted(
+            e.name for e in os.scandir(_jobs(workspace)) if e.name.startswith(prefix) and e.is_dir()
+        )
+    except FileNotFoundError:
+        return []
+
+
+def close(why: str) -> None:
+    """From now on this process takes no work; `why` in words."""
+    _closed[:] = [why]
 
 
 def status(workspace: str | os.PathLike, id: str) -> JobStatus:
@@ -95,6 +181,7 @@ def _read_status(workspace: str | os.PathLike, id: str, folder: Path) -> JobStat
     if job is None:
         raise NotFound(f"no job {id!r} in {workspace}", "", "It may have been removed; start it again")
     common = {k: job.get(k) for k in ("id", "kind", "arguments", "created", "title")}
+    common["by"] = job.get("by") or ""
     outcome = read_json(folder / "outcome.json")
     if outcome:
         fraction = (
@@ -109,7 +196,7 @@ def _read_status(workspace: str | os.PathLike, id: str, folder: Path) -> JobStat
         waiting = not (folder / "taken").exists() or worker_alive(workspace, lane_of(job["kind"]))
         state = "cancelled" if (folder / "cancel").exists() else "queued" if waiting else "interrupted"
         return JobStatus(**common, state=state, doing="waiting for the worker")
-    alive = _process_alive(progress.get("pid"))
+    alive = process_alive(progress.get("pid"), progress.get("began"))
     return JobStatus(
         **common,
         state="running" if alive else "interrupted",
@@ -139,10 +226,15 @@ def _listed(workspace: str | os.PathLike, folder: Path) -> JobStatus | None:
 
 
 def cancel(workspace: str | os.PathLike, id: str) -> None:
-    """Ask a job to stop; what it finished is kept."""
+    """Ask a job to stop; what it finished is kept. Raises NotFound; Forbidden where it is somebody else's, for all but
+    owners."""
     folder = _folder(workspace, id)
-    if not (folder / "job.json").exists():
+    job = read_json(folder / "job.json")
+    if job is None:
         raise NotFound(f"no job {id!r} in {workspace}", "the id of a job", "Look at the list of jobs")
+    person = access.require("editor", f"cancel {job.get('title') or id}")
+    if job.get("who") not in (None, turns.who(person)):
+        access.require("owner", "cancel the work of others")
     (folder / "cancel").touch()
 
 
@@ -167,28 +259,32 @@ def lane_of(kind: str) -> str:
     return LANES.get(kind, "recording")
 
 
-def start_worker(workspace: str | os.PathLike, lane: str) -> None:
-    """Start the lane's worker process unless one is there; it outlives the page that asked."""
+def start_worker(workspace: str | os.PathLike, lane: str, parent: int | None = None) -> None:
+    """Start the lane's worker process unless one is there; it outlives the page that asked, and ends when it has
+    nothing to do and `parent` (by default this process) is gone."""
     if worker_alive(workspace, lane):
         return
     folder = _jobs(workspace)
     folder.mkdir(parents=True, exist_ok=True)
+    asked = [str(workspace), lane, "--parent", str(os.getpid() if parent is None else parent)]
     with open(folder / f"worker-{lane}.log", "ab") as log:
         subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "analysis.jobs.worker",
-                str(workspace),
-                lane,
-                "--parent",
-                str(os.getpid()),
-            ],
+            [sys.executable, "-m", "analysis.jobs.worker", *asked],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,  # a Ctrl-C at the dashboard must not kill a recording
         )
+
+
+def start_waiting(workspace: str | os.PathLike) -> list[str]:
+    """Start a worker for every lane in which jobs wait (they were left when a server stopped); returns the lanes."""
+    folder = _jobs(workspace)
+    jobs = (read_json(folder / id / "job.json") for id in waiting(workspace))
+    lanes = sorted({lane_of(job["kind"]) for job in jobs if job})
+    for lane in lanes:
+        start_worker(workspace, lane)
+    return lanes
 
 
 def worker_alive(workspace: str | os.PathLike, lane: str) -> bool:
@@ -204,19 +300,6 @@ def worker_alive(workspace: str | os.PathLike, lane: str) -> bool:
         return False
 
 
-def read_json(path: Path) -> dict | None:
-    try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-
-
-def write_json(path: Path, value: dict) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    beside.write_text(json.dumps(value))
-    os.replace(beside, path)
-
-
 def _jobs(workspace: str | os.PathLike) -> Path:
     return Path(workspace) / "jobs"
 
@@ -225,14 +308,3 @@ def _folder(workspace: str | os.PathLike, id: str) -> Path:
     if not id or "\0" in id or Path(id).name != id or id.startswith("."):
         raise NotFound(f"no job {id!r} in {workspace}", "the id of a job", "Look at the list of jobs")
     return _jobs(workspace) / id
-
-
-def _process_alive(pid) -> bool:
-    try:
-        os.kill(int(pid), 0)
-        with open(f"/proc/{int(pid)}/stat") as f:  # a zombie no longer works
-            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return not Path("/proc/self").exists()  # no /proc on this system: the signal was answered
-    except (OSError, TypeError, ValueError):
-        return False

@@ -1,7 +1,8 @@
 """What of a workspace goes into a pack, what stays behind, and why.
 
 Hidden files (locks, what is half written), jobs and timings stay without a word; unfinished stores, symbolic links and
-inputs that were not asked for are told. Databases are copied as they are at one moment, without what was deleted.
+inputs that were not asked for are told. Databases are copied as they are at one moment, without what was deleted; what
+people write travels as a people.db, wherever it is kept.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PARTS = {
     "training": "training",
     "notes": "",
 }  # what may be left out, and the folder that it is
-LOCAL = ("jobs", "cache/timings.json")  # of this machine only
+LOCAL = ("jobs", "cache/timings.json", "audit", "members.json")  # of this machine only
 MAGIC = b"SQLite format 3\0"
 
 
@@ -68,7 +69,7 @@ def planned(
         raise ParameterError(f"without = {min(unknown)!r}", "one of " + ", ".join(PARTS))
     with tempfile.TemporaryDirectory(prefix="loupe-pack-") as folder:
         plan = Plan(_name_of(workspace))
-        _add_files(plan, workspace.path, {PARTS[p] for p in without}, Path(folder))
+        _add_files(plan, workspace, {PARTS[p] for p in without}, Path(folder))
         _add_stores(
             plan, workspace, [p for p, on in (("checkpoint", networks), ("data", data)) if on], Path(folder)
         )
@@ -86,16 +87,22 @@ def _name_of(workspace: Workspace) -> str:
 
 
 # ---------------------------------------------------------------------------- what lies in the workspace
-def _add_files(plan: Plan, root: Path, without: set[str], folder: Path) -> None:
+def _add_files(plan: Plan, workspace: Workspace, without: set[str], folder: Path) -> None:
     """Everything but stores, which are asked first."""
+    root, people = workspace.path, workspace.people
     for name, path in _walk(
         root, "", plan.left_out, lambda name: name in (*LOCAL, "stores") or name in without
     ):
+        if path == people.path:
+            continue  # below: it may be kept elsewhere, and no plain file may be opened while others write it
         if _is_database(path):
             if "/" in name or "" not in without:
                 plan.add(name, _snapshot(path, folder / f"database-{len(plan.files)}"))
         elif not _is_companion(path):
             plan.add(name, path)
+    written = folder / people.path.name
+    if "" not in without and not people.path.is_symlink() and people.export(written):
+        plan.add(people.path.name, written)
 
 
 def _walk(

@@ -13,6 +13,8 @@ from analysis import results
 from analysis.errors import StoreDamaged
 from analysis.store.timings import Timings
 
+asked = {"hit": 0, "miss": 0}  # by this process, for whoever watches it
+
 
 class ResultCache:
     """A directory of results by key. Writing is beside-then-rename, so readers never see half a file.
@@ -32,6 +34,11 @@ class ResultCache:
 
     def get(self, key: str) -> results.Result | None:
         """The result, or None; None too where the folder that it tells its large part from is gone. O(file)."""
+        found = self._read(key)
+        asked["miss" if found is None else "hit"] += 1
+        return found
+
+    def _read(self, key: str) -> results.Result | None:
         path = self.path(key)
         if not path.is_file():
             return None

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis import access
 from analysis.errors import InputError, ShapeError, StoreDamaged
 from analysis.spec import no_progress
 from analysis.store import manifest
@@ -105,7 +106,8 @@ def shards_of(store_path: Path, entry: dict) -> list[SparseShard]:
 
 
 def remove_encoded(store, tap: str) -> None:
-    """Delete an encoded tap from the disk. Raises NotFound, InputError for a recorded one."""
+    """Delete an encoded tap from the disk. Raises NotFound, InputError for a recorded one, Forbidden."""
+    access.require("owner", f"remove the encoded tap {store.name}:{tap}")
     entry = store.entry(tap)
     if not is_encoded(entry):
         raise InputError(f"'{tap}' was recorded", "a tap that was encoded by a feature set")

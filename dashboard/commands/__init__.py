@@ -6,6 +6,11 @@ import importlib
 
 COMMANDS = {
     "start": "dashboard.commands.starting:start",
+    "members list": "dashboard.commands.members:list_",
+    "members add": "dashboard.commands.members:add",
+    "members remove": "dashboard.commands.members:remove",
+    "audit": "dashboard.commands.auditing:audit",
+    "serve": "dashboard.commands.serving:serve",
     "record": "dashboard.commands.recording:record",
     "describe": "dashboard.commands.describing:describe",
     "import": "dashboard.commands.recording:import_",
@@ -25,6 +30,7 @@ COMMANDS = {
     "run": "dashboard.commands.analyses:run",
     "pack": "dashboard.commands.packing:pack",
     "unpack": "dashboard.commands.packing:unpack",
+    "publish": "dashboard.commands.publishing:publish",
     "check": "dashboard.commands.analyses:check",
 }
 

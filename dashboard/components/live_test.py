@@ -12,6 +12,7 @@ from dashboard import errors, jobs, state
 from dashboard.browse import live
 from dashboard.browse.unit import Unit
 from dashboard.components.tiles import tiles
+from dashboard.hosting import host
 from dashboard.parts import outcome
 
 
@@ -38,6 +39,9 @@ def _form(unit: Unit, kind: str) -> None:
         f"The network is opened again and reads your {word}, the same set encodes what this tap then holds. It stays "
         "on this machine. The first time takes a while: the network has to be loaded."
     )
+    if kind != "text" and not host.takes_uploads():
+        st.caption("Whoever runs this host has not allowed uploads.")
+        return
     with st.form("own input", border=False):
         work = {"input": unit.reference, "feature": unit.number}
         if kind == "text":

@@ -14,6 +14,7 @@ from analysis.results import Result, Scatter
 from dashboard import errors, figures, state
 from dashboard.figures.sheet import MOST_ACROSS, SMALLEST, largest
 from dashboard.figures.style import DPI, INCHES, POINTS
+from dashboard.hosting import host
 from dashboard.parts import basket_button, figure_cache
 
 WIDTHS = {
@@ -128,7 +129,7 @@ def _button(
 ) -> None:
     st.download_button(
         label,
-        _bytes_of(result, format, **options),
+        host.exporting(_bytes_of(result, format, **options), f"{file_stem(result)}.{format}"),
         file_name=f"{file_stem(result)}.{'recipe.json' if format == 'json' else format}",
         mime=mime,
         key=f"export:{key}:{format}",

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from analysis.errors import LoupeError
+from analysis.roots import readable
 from dashboard import errors, jobs, state
 from dashboard.browse.feature_sets import ARCHITECTURES
 from dashboard.parts import encode_form, outcome
@@ -66,16 +67,11 @@ def _there(path: str) -> str:
     """The full path; "" where there is nothing, which is said here."""
     if not path:
         return ""
-    full = Path(path).expanduser() if "\0" not in path else None
     try:
-        there = full is not None and (full.is_dir() or full.is_file())
-    except OSError:  # a name that is too long
-        there = False
-    if not there:
-        found = f"There is no folder or file {path[:300]!r} on this machine"
-        errors.notice({"found": found, "remedy": "Type the full path"}, refused=True)
+        return str(readable(path))
+    except LoupeError as refusal:
+        errors.notice({"found": refusal.found, "remedy": refusal.remedy}, refused=True)
         return ""
-    return str(full.resolve())
 
 
 def _free(name: str) -> bool:

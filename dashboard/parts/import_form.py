@@ -6,6 +6,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from analysis.errors import LoupeError
+from analysis.roots import readable
 from dashboard import errors, jobs, state
 from dashboard.parts import outcome
 
@@ -23,21 +25,15 @@ def draw() -> None:
         "Labels (optional)", placeholder="/path/to/labels.csv", help="A file with one label per row.",
         **state.bound("dump_labels", ""),
     ).strip()  # fmt: skip
-    for given in filter(None, (path, labels)):
-        if "\0" in given or not Path(given).expanduser().exists():
-            errors.notice(
-                {"found": f"There is no {given!r} on this machine", "remedy": "Type the full path"},
-                refused=True,
-            )
-            return
+    try:
+        full = {given: str(readable(given)) for given in filter(None, (path, labels))}
+    except LoupeError as refusal:
+        errors.notice({"found": refusal.found, "remedy": refusal.remedy}, refused=True)
+        return
     name = st.text_input(
         "Name of the store", max_chars=100, **state.bound("dump_name", Path(path).stem or "imported")
     )
     if st.button("Import", type="primary", icon=":material/input:", disabled=not path):
-        work = {"path": _full(path), "name": name.strip(), "labels": _full(labels) if labels else None}
+        work = {"path": full[path], "name": name.strip(), "labels": full.get(labels)}
         state.set_params(job=jobs.start("import", work, f"Import {name}", patience=1.0))
     outcome.draw("import")
-
-
-def _full(path: str) -> str:
-    return str(Path(path).expanduser().resolve())

@@ -26,15 +26,19 @@ def draw() -> None:
         jobs.watch(job.id, key="list")
     ended = [job for job in found if job.state not in jobs.ACTIVE]
     if ended:
-        st.dataframe(
-            [_row(job) for job in ended], hide_index=True, key="ended jobs", alt="Work that has ended"
-        )
+        st.dataframe(_rows(ended), hide_index=True, key="ended jobs", alt="Work that has ended")
     if len(found) == SHOWN:
         st.caption(f"The newest {SHOWN} are listed.")
     failed = next((job for job in ended if job.state in ("failed", "interrupted")), None)
     if failed:
         with st.expander(f"The last one that failed: {errors.escape(failed.title)}"):
             jobs.watch(failed.id, key="list")
+
+
+def _rows(ended: list) -> list[dict]:
+    """Who asked is a column only where several people did."""
+    several = len({job.by for job in ended}) > 1
+    return [{**_row(job), **({"Asked by": job.by} if several else {})} for job in ended]
 
 
 def _row(job) -> dict:

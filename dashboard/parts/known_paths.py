@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from analysis.roots import is_readable
 from dashboard import state
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
@@ -32,4 +33,9 @@ def _recorded(part: str) -> list[str]:
 
 
 def _there(paths: list[str]) -> list[str]:
-    return list(dict.fromkeys(path for path in paths if path and Path(path).exists()))
+    """Those that are there and that this host reads (all, on one's own machine)."""
+    return list(
+        dict.fromkeys(
+            path for path in paths if path and Path(path).exists() and is_readable(Path(path).resolve())
+        )
+    )

@@ -10,6 +10,7 @@ from analysis.errors import LoupeError, ParameterError
 from analysis.selection import Selection
 from dashboard import errors, state
 from dashboard.browse import selection_file, selections
+from dashboard.hosting import host
 
 
 def name_form(selection: Selection) -> str | None:
@@ -41,8 +42,7 @@ def _renamed(selection: Selection, name: str) -> str:
     if name == selection.name:
         return name
     _refuse_taken(name, None)
-    kept = state.workspace().save_selection(dataclasses.replace(selection, name=name))
-    state.workspace().delete_selection(selection.name)
+    kept = state.workspace().people.rename_selection(selection.name, name)
     st.toast(f"“{errors.escape(selection.name)}” is now called “{errors.escape(kept.name)}”.")
     return kept.name
 
@@ -64,10 +64,18 @@ def _refuse_taken(name: str, selection: Selection | None) -> None:
 
 def export_button(selection: Selection, key: str, tap: str = "") -> None:
     """The ids as a CSV file, written only when somebody clicks."""
+    workspace, name = (
+        state.workspace(),
+        selection_file.file_name(selection),
+    )  # the click comes when no page is drawn
+
+    def ids() -> bytes:
+        return selection_file.as_csv(selection, workspace.store(selection.store), tap).encode()
+
     st.download_button(
         "Ids as CSV",
-        lambda: selection_file.as_csv(selection, state.workspace().store(selection.store), tap).encode(),
-        file_name=selection_file.file_name(selection),
+        host.exporting(ids, name),
+        file_name=name,
         mime="text/csv",
         icon=":material/download:",
         key=f"ids:{key}",

@@ -5,18 +5,21 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import errors, jobs, state
+from dashboard.hosting import host
 from dashboard.parts import tap_picker
 
 
 def draw(page: str) -> None:
     """Draw it for the page called `page`."""
     workspace = state.workspace()
-    if page not in ("workspace", "basket"):
+    if page not in ("workspace", "activity", "basket"):  # which are about all taps
         tap_picker.draw()
     active = jobs.running()
     if active:
         jobs.looked_at_again(_running, 1.0, tuple(job.id for job in active))
-    st.caption(f"Workspace **{errors.escape(workspace.path.name)}**", help=errors.escape(str(workspace.path)))
+    if host.current() is None:  # a host says its name elsewhere, and no directory
+        name, place = workspace.path.name, str(workspace.path)
+        st.caption(f"Workspace **{errors.escape(name)}**", help=errors.escape(place))
 
 
 def _running(shown: tuple[str, ...]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
+from analysis.errors import LoupeError
+from analysis.roots import readable
 from dashboard import errors, state
 from dashboard.parts import known_paths
 
@@ -53,12 +53,11 @@ def _path(label: str, name: str, known: list[str], placeholder: str, help: str) 
     path = (given or "").strip()
     if not path:
         return ""
-    if "\0" in path or not Path(path).expanduser().exists():
-        errors.notice(
-            {"found": f"There is no {path!r} on this machine", "remedy": "Type the full path"}, refused=True
-        )
+    try:
+        return str(readable(path))
+    except LoupeError as refusal:
+        errors.notice({"found": refusal.found, "remedy": refusal.remedy}, refused=True)
         return ""
-    return str(Path(path).expanduser().resolve())
 
 
 def _options() -> dict:

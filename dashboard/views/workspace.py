@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import errors, state
-from dashboard.parts import import_form, job_list, record_form, selections, stores
+from dashboard.hosting import host
+from dashboard.parts import import_form, job_list, people_form, record_form, selections, stores
 
 SECTIONS = {
     "stores": ("Stores", stores.draw),
@@ -14,6 +15,8 @@ SECTIONS = {
     "selections": ("Selections", selections.draw),
     "jobs": ("Jobs", job_list.draw),
 }
+if host.current() is not None:
+    SECTIONS["people"] = ("People", people_form.draw)
 
 st.title("Workspace")
 st.caption(

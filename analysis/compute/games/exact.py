@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.compute.games.game import Game
 from analysis.compute.games.values import PlayerValues, of_game
-from analysis.compute.machine import free_bytes
+from analysis.compute.memory import free_bytes
 from analysis.errors import ShapeError, TooLarge
 
 MOST_PLAYERS = 20

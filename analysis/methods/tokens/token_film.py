@@ -135,8 +135,9 @@ def _estimates(who, one, whole, less, chance: np.ndarray, d: int) -> tuple[Estim
     shape = who.shape()
     share = multiply_adds(shape, counts, one.place).total / multiply_adds(shape, full, one.place).total
     cosine, nats = apart(whole.logits, less.logits)
-    facts = {"n": 1, "d": d, "null_method": f"as many tokens at random, mean of {len(chance)}"}
-    exact = {"n": 1, "d": d, "null": 1.0, "null_method": "no removal"}
+    facts = {"n": 1, "d": d, "null_method": f"as many tokens at random, mean of {len(chance)}",
+             "interval": "none: the answer of one sample, exactly"}  # fmt: skip
+    exact = {"n": 1, "d": d, "null": 1.0, "null_method": "no removal", "interval": "none: counted exactly"}
     found = [
         Estimate("share of tokens left", counts[-1] / counts[0], estimator="counted", **exact),
         Estimate("share of multiply-adds", share, estimator="closed form", **exact),
@@ -205,6 +206,7 @@ METHODS = (
     Method(
         id="token_film",
         family="tokens",
+        network="blocks",
         title="What became of the tokens",
         summary="One sample's tokens under a rule, layer by layer: gone, kept or merged, and what the answer becomes.",
         version=3,
