@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from functools import partial
+from pathlib import Path
 
 import streamlit as st
 
@@ -13,6 +15,7 @@ from dashboard import errors, state
 from dashboard.baskets.panels import Ready
 from dashboard.browse.kept import Kept
 from dashboard.components.basket_choice import shelf
+from dashboard.hosting import host
 
 SEEN, SMALL = 120, 55  # dots per inch on the page
 MIMES = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
@@ -65,19 +68,22 @@ def thumbnail(basket: Basket, one: Ready) -> bytes | None:
 def _files(basket: Basket, panels: list[Ready]) -> None:
     """Bytes are made when somebody clicks."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", basket.name).strip("-.") or "figure"
+    workspace, folder = state.workspace(), shelf().path(basket.name)  # a click is answered elsewhere
     with st.container(horizontal=True):
         for format, mime in MIMES.items():
+            name = f"{stem}.{format}"
             st.download_button(
-                format.upper(), lambda format=format: _file(basket, panels, format), file_name=f"{stem}.{format}",
+                format.upper(), host.exporting(partial(_file, basket, panels, format), name), file_name=name,
                 mime=mime, key=f"basket:{format}", on_click="ignore",
             )  # fmt: skip
+        make = partial(_zip, workspace, basket, panels, folder, stem)
         st.download_button(
-            "Everything (zip)", lambda: _zip(basket, panels, stem), file_name=f"{stem}.zip", mime="application/zip",
+            "Everything (zip)", host.exporting(make, f"{stem}.zip"), file_name=f"{stem}.zip", mime="application/zip",
             key="basket:zip", on_click="ignore", icon=":material/folder_zip:", type="primary",
             help="The figure, each panel, the numbers, tables, recipes, captions, methods and references.",
         )  # fmt: skip
-    place = f"baskets/{basket.name}"
-    st.caption(f'The same without a browser: `loupe render "WORKSPACE/{place}" --out figure.zip`')
+    st.caption("The same in a shell, from the workspace's folder:")
+    st.code(f'loupe render "baskets/{basket.name}" --out {stem}.zip', language="bash")
 
 
 def _file(basket: Basket, panels: list[Ready], format: str) -> bytes:
@@ -86,11 +92,10 @@ def _file(basket: Basket, panels: list[Ready], format: str) -> bytes:
     return pictures(basket, panels, (format,))[0][format]
 
 
-def _zip(basket: Basket, panels: list[Ready], stem: str) -> bytes:
+def _zip(workspace, basket: Basket, panels: list[Ready], folder: Path, stem: str) -> bytes:
     from dashboard.baskets.folder import as_zip, files_of
 
-    files, _ = files_of(state.workspace(), basket, panels, shelf().path(basket.name))
-    return as_zip(files, stem)
+    return as_zip(files_of(workspace, basket, panels, folder)[0], stem)
 
 
 def _key(basket: Basket, panels: list[Ready]) -> tuple:
