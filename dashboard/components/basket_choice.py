@@ -9,6 +9,7 @@ from analysis.errors import LoupeError
 from analysis.sharing.baskets.basket import Basket
 from analysis.sharing.baskets.shelf import Baskets
 from dashboard import errors, state
+from dashboard.components import nothing_yet
 
 REFUSED = "basket:refused"
 
@@ -23,6 +24,9 @@ def draw() -> Basket | None:
     _told()
     names = shelf().names()
     if not names:
+        if not state.tap_references():
+            nothing_yet.draw()
+            return None
         st.info(
             "Nothing collected yet. Open **Export** below any figure and press **Add to basket**: figures collected "
             "there become panels a, b, c of one figure, with their data, captions and a methods paragraph.",
