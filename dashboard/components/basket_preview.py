@@ -31,7 +31,8 @@ def draw(basket: Basket, panels: list[Ready]) -> None:
         )
         return
     with errors.shown():
-        picture, said = _pictures.get(("page", *_key(basket, panels)), lambda: _drawn(basket, panels))
+        with st.spinner("Drawing the figure as it will be printed"):
+            picture, said = _pictures.get(("page", *_key(basket, panels)), lambda: _drawn(basket, panels))
         alt = " ".join(f"{one.named}: {one.result.title}." for one in panels)
         st.image(picture, width="stretch", caption=f"{basket.name}, as printed. {alt}"[:300])
         for sentence in said:
