@@ -273,7 +273,7 @@ def paper_height(result: TokenMap, sheet: Sheet, **_ignored) -> float | None:
     if not on_grid(result):
         return None
     count = min(len(result.values), _most(result))
-    columns = min(_paper_columns(result)[sheet.width], count)
+    columns = min(sheet.across_of(_paper_columns(result)[sheet.width]), count)
     cell = 0.8 * sheet.inches / max(columns, 2) * result.grid[0] / max(result.grid[1], 1)
     return (min(cell, sheet.inches) + 0.22 * sheet.scale) * -(-count // columns) + 0.2
 
@@ -295,7 +295,7 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
         word_flow.paper(panels[0], result, page, look)
     elif on_grid(result):
         pictures = _pictures(result, _most(result))
-        columns = min(_paper_columns(result)[page.width], len(pictures))
+        columns = min(page.sheet.across_of(_paper_columns(result)[page.width]), len(pictures))
         panels = page.figure.subplots(-(-len(pictures) // columns), columns, squeeze=False).ravel()
         for k, axes in enumerate(panels):
             axes.set_axis_off()
