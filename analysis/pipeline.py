@@ -143,6 +143,18 @@ def key(method: Method, digests: Sequence[str], params: object, seed: int) -> st
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=float).encode()).hexdigest()[:32]
 
 
+def key_of(origin: Origin) -> str | None:
+    """The key under which the result of this origin is kept; None where today's versions have another."""
+    try:
+        method = registry.method(origin.method)
+        params = make_params(method.params, origin.params)
+    except LoupeError:
+        return None
+    if method.version != origin.version or versions(method.libraries) != origin.versions:
+        return None
+    return key(method, [str(given.get("digest", "")) for given in origin.inputs], params, origin.seed)
+
+
 def _content(name: str) -> str:
     """Digest of a file that a parameter names; the method itself says that there is none."""
     path = Path(name).expanduser()

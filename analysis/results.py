@@ -100,7 +100,8 @@ class Scatter(Result):
     name are lines to read the points against, such as a unit circle or a level by chance; each is named at its last
     point. `levels` name heights of the second axis, which then has these names and no numbers. `corners` (2,) by name
     are places that points are mixtures of; the names stand outside. `names`: the column that names points, written
-    beside them where they are few; a second axis without a label only sets them apart then.
+    beside them where they are few; a second axis without a label only sets them apart then. `pictures` (n, height,
+    width[, 3]) uint8 are drawn at the points of a plane map.
     """
 
     kind: ClassVar[str] = "scatter"
@@ -126,6 +127,7 @@ class Scatter(Result):
     names: str = ""
     stars: np.ndarray | None = None
     star_name: str = ""
+    pictures: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -215,6 +215,10 @@ class Method:
     needs: tuple[str, ...] = ()
     minimum_rows: int = 3
     worker: bool = False
+    network: str = (
+        ""  # the kind of `sources.network_facts` that it runs; of others it reads rows and passes nothing
+    )
+    by_tokens: bool = False  # `cost` takes a third argument: the tokens of a sample, where taps keep them
     invariance: str = ""
     papers: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()  # distributions beyond NumPy and SciPy whose version can change a number

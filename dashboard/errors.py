@@ -38,6 +38,16 @@ def shown() -> Iterator[None]:
         notice({"found": f"This part of the page failed unexpectedly, error {id}", "remedy": remedy})
 
 
+@contextlib.contextmanager
+def said() -> Iterator[None]:
+    """As `shown`, where a refusal breaks nothing: a link that leads nowhere is no fault of the page below it."""
+    with shown():
+        try:
+            yield
+        except LoupeError as refusal:
+            notice({k: getattr(refusal, k) for k in ("found", "expected", "remedy")}, refused=True)
+
+
 def notice(error: Mapping[str, str | None], *, refused: bool = False) -> None:
     """Draw one error with its three parts (`refused`: yellow, nothing is broken)."""
     lines = [f"**{escape(_sentence(error.get('found') or 'Something went wrong'))}**"]

@@ -32,7 +32,9 @@ _PLANNED = (
     PageInfo("dictionaries", "Dictionaries", ":material/menu_book:"),
     PageInfo("attribution", "Attribution", ":material/balance:"),
     PageInfo("tokens", "Tokens", ":material/grid_on:"),
+    PageInfo("tours", "Tours", ":material/slideshow:"),
     PageInfo("analyses", "Analyses", ":material/analytics:"),
+    PageInfo("activity", "Activity", ":material/forum:"),
 )
 
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 import streamlit as st
 from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LONGEST = 8000  # characters of one URL value that are looked at
 WORKSPACE = "ws"  # of the URL, on a host of several
 _PAGE, _KEPT, _TAP, _KNOWN = "page", "kept", "tap", "known"
+OF_LINKS = ("link", "then", "tour", "step", WORKSPACE)  # of how one came here, not of what the page shows
 
 
 # ---------------------------------------------------------------------------- the workspace
@@ -75,7 +76,7 @@ def has_visitor() -> bool:
     return get_script_run_ctx(suppress_warning=True) is not None
 
 
-def address() -> str:
+def came_from() -> str:
     """Where the visitor's request came from, as the server sees it; "" where no page asks."""
     return str(st.context.ip_address or "127.0.0.1") if has_visitor() else ""
 
@@ -208,6 +209,11 @@ def tied(key: str, shown: Any, write: Callable[[Any], None]) -> dict:
     return {"key": key, "on_change": lambda: write(st.session_state.get(key, shown))}
 
 
+def typed(key: str) -> Any:
+    """What stands in the widget of this key, for the callback of a form's button."""
+    return st.session_state.get(key)
+
+
 def picked(key: str, write: Callable[[Any], None]) -> dict:
     """Arguments that make a chart hand what a user picks in it to `write`, before the page is drawn again."""
     key = f"picked:{st.session_state.get(_PAGE, '')}:{key}"
@@ -228,6 +234,21 @@ def here() -> str:
     return link(name, **{n: st.query_params.get_all(n) for n in st.query_params}) if name else "./"
 
 
+def address(relative: str) -> str:
+    """The whole address of a relative one, as this visitor's browser calls the server."""
+    return urljoin(st.context.url or "", relative)
+
+
+def page() -> str:
+    """The name of the page that is being drawn."""
+    return st.session_state.get(_PAGE, "")
+
+
+def shown_params() -> dict[str, list[str]]:
+    """The URL's parameters that decide what the page shows, each as a list."""
+    return {n: st.query_params.get_all(n) for n in st.query_params if n not in OF_LINKS}
+
+
 def go(page: str, **values: Any) -> None:
     """Leave for another page now, with these parameters."""
     given = {**values, **_where()}
@@ -244,7 +265,7 @@ def enter_page(name: str) -> None:
     """Called by the frame before a page runs: coming back by the sidebar finds the page as it was left."""
     _enter_workspace()
     kept = st.session_state.setdefault(_KEPT, {})
-    if name != st.session_state.get(_PAGE) and not set(st.query_params) - {WORKSPACE}:
+    if name != st.session_state.get(_PAGE) and not shown_params() and "link" not in st.query_params:
         for key, texts in kept.get(name, {}).items():
             st.query_params[key] = texts
         if get(_TAP) and "tap" in st.query_params:  # but the tap is the one chosen last, wherever that was
@@ -265,7 +286,7 @@ def _enter_workspace() -> None:
 
 def leave_page(name: str) -> None:
     """Called by the frame after a page has run: remember its URL for this session."""
-    st.session_state.setdefault(_KEPT, {})[name] = {n: st.query_params.get_all(n) for n in st.query_params}
+    st.session_state.setdefault(_KEPT, {})[name] = shown_params()
     put(_KNOWN, None)
 
 

@@ -12,6 +12,7 @@ from page_stores import make_workspace
 
 from analysis.workspace import Workspace
 from dashboard.pages import pages
+from dashboard.state import OF_LINKS
 
 PAGES = [page.name for page in pages()]
 PARAMS = {
@@ -89,7 +90,9 @@ PARAMS = {
         "seed",
         "with",
     ),
+    "tours": ("edit",),
     "analyses": ("tap", "tap2", "method", "seed", "p.components", "p.column", "colour", "width"),
+    "activity": ("about", "by", "in", "before"),
 }
 
 
@@ -120,7 +123,9 @@ def test_every_page_opens_in_an_empty_workspace_and_says_what_to_do(page, tmp_pa
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_urls_fall_back(page, value, at_full):
-    at = open_page(page, **dict.fromkeys((name.replace(".", "__") for name in PARAMS[page]), value))
+    at = open_page(
+        page, **dict.fromkeys((name.replace(".", "__") for name in (*PARAMS[page], *OF_LINKS)), value)
+    )
     assert is_whole(at), texts(at)
     assert not at.error, [e.value for e in at.error]
 

@@ -7,15 +7,17 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from analysis.activations import ArrayActivations, Layout
+from analysis.compute.statistics.skewed_means import skewed_interval
 from analysis.errors import NotFound, ParameterError
 from analysis.methods.tokens.attention_atlas import beyond
-from analysis.methods.tokens.head_memory import memories
+from analysis.methods.tokens.head_memory import head_memory, memories
 from analysis.spec import no_progress
 from analysis.tokens.attention import isotropic as share
 from analysis.tokens.attention import measures as m
 from analysis.tokens.attention.heads import HeadReader, answering, planted, softmax_over, token_name
 from analysis.tokens.attention.kernels import KERNELS, confused
-from analysis.tokens.attention.memory import like, retrieved, separation, update
+from analysis.tokens.attention.memory import like_both, retrieved, separation, update
 from analysis.tokens.attention.position_null import even, measured, others_rows
 from analysis.tokens.attention.rollout import largest_flow, rolled, rollouts, with_shortcut
 from analysis.tokens.view import CLASS, PADDING, PATCH, TEXT, TokenLayout
@@ -174,6 +176,31 @@ def test_isotropic_share_of_weights_and_of_moments():
     assert abs(null.mean()) < 0.005
     shifted, _ = share.shares(x @ one + 7, x - 3, there, d)
     np.testing.assert_allclose(shifted, value, atol=1e-9)
+    root = share.roots(x @ one, x, there, d)
+    assert root.mean() ** 2 == pytest.approx(value.mean(), rel=0.01)
+    np.testing.assert_allclose(share.roots(-x @ one, x, there, d), -root, atol=1e-9)
+    low, high = share.squared_ends(np.array([-1.0, 0.5, -3.0]), np.array([0.5, 2.0, -1.0]))
+    np.testing.assert_allclose([low, high], [[0, 0.25, 1], [1, 4, 9]])
+
+
+@pytest.mark.parametrize("kind", ["random", "mixed", "same"])
+def test_the_interval_of_the_isotropic_share_holds_what_it_says(kind):
+    """Of random weights, where the share is near 0, Student's t of the share itself held 84 to 88 %."""
+    rng, d, covered, plain = RNG(5), 16, [], []
+    for _ in range(12):
+        wq, wk = rng.standard_normal((2, d, 8))
+        wk = {"random": wk, "mixed": wk + 0.6 * wq, "same": wq}[kind]
+        truth = share.share_of_weights(wq @ wk.T)
+        x = rng.standard_normal((20, 12, 16, d))  # trials, samples, tokens
+        there = np.ones((12, 16), bool)
+        roots = np.stack([share.roots(one @ wq, one @ wk, there, d) for one in x], axis=1)
+        low, high = share.squared_ends(*skewed_interval(roots, rng))
+        covered += ((low <= truth) & (truth <= high)).tolist()
+        for one in x:
+            v = share.shares(one @ wq, one @ wk, there, d)[0]
+            plain.append(abs(v.mean() - truth) <= 2.201 * v.std(ddof=1) / np.sqrt(12))
+    assert np.mean(covered) >= 0.92
+    assert kind != "random" or np.mean(plain) < np.mean(covered) - 0.02
 
 
 def test_rows_with_nothing_to_read_are_zero_and_large_scores_are_finite():
@@ -264,10 +291,20 @@ def test_memories_fall_into_place():
     assert (apart < 1).all()
     products = x @ x.T
     assert separation(x)[2] == pytest.approx(products[2, 2] - max(np.delete(products[2], 2)))
-    same = like(x, RNG(2))
-    assert same.shape == x.shape
-    draws = np.concatenate([like(x, RNG(s)) for s in range(800)])
-    np.testing.assert_allclose(np.cov(draws.T), np.cov(x.T), atol=0.15)
+
+
+def test_the_null_of_memories_keeps_mean_and_covariance_of_queries_and_keys_exactly():
+    q, k = RNG(3).standard_normal((2, 20, 4)) + 1
+    drawn = np.hstack(like_both(q, k, RNG(2)))
+    np.testing.assert_allclose(drawn.mean(axis=0), np.hstack([q, k]).mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(np.hstack([q, k]).T), atol=1e-12)
+    inside = []
+    for seed in range(40):  # Gaussian keys are their own null: memories differ from it by chance alone
+        keys = RNG(seed).standard_normal((8, 16, 6)) @ RNG(100 + seed).standard_normal((6, 6))
+        tap = ArrayActivations(keys.reshape(-1, 6), layout=Layout(np.arange(9) * 16))
+        told = head_memory(tap, rng=RNG(seed)).estimates[0]
+        inside.append(told.low <= told.null <= told.high)
+    assert np.mean(inside) >= 0.85  # 95 % less what the null's own draws add
 
 
 def test_a_third_kernel_is_blind_to_what_it_should_be():

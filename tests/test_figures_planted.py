@@ -340,6 +340,9 @@ def ordinary() -> dict:
         "scatter_3d": scatter(
             400, positions=np.random.default_rng(1).normal(size=(400, 3)), axes=("a", "b", "c")
         ),
+        "scatter_pictures": scatter(
+            12, pictures=np.arange(12 * 64, dtype=np.uint8).reshape(12, 8, 8), colour="loss", names="label"
+        ),
         "matrix": matrix(),
         "matrix_wide": matrix(12, 60),
         "matrix_plain": matrix(significant=None, linkage=None),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from analysis import pipeline
+from analysis import pipeline, registry
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.machine import machine
 from analysis.features.readers import PROBE
+from analysis.sources.network_facts import KINDS
+from analysis.tokens.subject import ROWS
 
 
 def tap(weights: int, tokens: int = 5, samples: int = 40, kind: str = "hugging_face", modality: str = "text"):
@@ -54,7 +57,48 @@ def test_parts_of_units_are_found_by_slopes_but_in_tables():
     assert beyond("global_attribution", [tap(10**6, modality="table")])[1] != by_slopes
 
 
-def test_passes_are_those_that_a_method_makes():
+def of_a_folder(folder, config: dict, **more):
+    """A tap whose network's configuration lies in a folder."""
+    (folder / "config.json").write_text(json.dumps(config))
+    made = tap(10**6, **more)
+    made.store.manifest["checkpoint"]["path"] = str(folder)
+    return made
+
+
+def test_passes_are_those_that_a_method_makes(tmp_path):
     """Samples times runs of a timing; none of a comparison of files."""
-    assert beyond("latency", [tap(10**6)], rules="tome", repeats=3, batch=2)[1] >= 2 * 2 * 3
+    one = of_a_folder(tmp_path, {"num_attention_heads": 2})
+    assert beyond("latency", [one], rules="tome", repeats=3, batch=2)[1] >= 2 * 2 * 3
     assert pipeline.cost("growth_timeline", [(20, 3), (20, 3)], {}).passes == 0
+
+
+def test_no_passes_are_told_of_a_network_that_the_method_does_not_run(tmp_path):
+    """A network without attention is not run by what looks at attention; where rows are asked for none is."""
+    attends, scans, neither = (
+        {"num_attention_heads": 4}, {"state_size": 8}, {"depths": [1, 2]},
+    )  # fmt: skip
+    runs = {
+        "attention_atlas": (True, False, False), "cache_rank": (True, False, False),
+        "view_sphere": (True, False, False), "token_ledger": (True, True, False), "logit_lens": (True, True, False),
+        "router_load": (False, False, False), "token_order": (True, True, True), "band_dropout": (True, True, True),
+    }  # fmt: skip
+    for method, expected in runs.items():
+        told = [beyond(method, [of_a_folder(tmp_path, c)])[1] > 0 for c in (attends, scans, neither)]
+        assert tuple(told) == expected, method
+    mixture = of_a_folder(tmp_path, attends | {"num_local_experts": 4})
+    assert beyond("router_load", [mixture])[1] > 0
+    assert beyond("token_ledger", [mixture])[1] > 0
+    assert beyond("token_ledger", [mixture], source=ROWS) == (0, 0)
+    assert {m.network for m in registry.methods().values()} - set(KINDS) == {""}
+
+
+def test_the_order_of_tokens_costs_a_pass_for_each_token():
+    few, many, pooled = (tap(10**6, tokens) for tokens in (5, 577, 1))
+    assert pipeline.cost_of("token_order", [few], {"maximum_samples": 10}).passes == 10 * (5 + 5 + 1)
+    assert pipeline.cost_of("token_order", [many], {"maximum_samples": 10}).passes == 10 * (577 + 5 + 1)
+    assert pipeline.cost_of("token_order", [pooled], {"maximum_samples": 10}).passes == 10 * (
+        16 + 5 + 1
+    )  # not known
+    assert (
+        pipeline.cost_of("token_order", [many]).bytes > 50 * pipeline.cost("token_order", [many.shape]).bytes
+    )

@@ -81,7 +81,8 @@ def test_killed_while_writing_nothing_is_half(people):
         rounds += [int(line) for line in child.stdout.read().split("\n")[:-1]]
         child.wait()
         said += max(rounds)
-        assert is_whole(people) >= 2 * said  # each round changes at least its note and its thread
+        is_whole(people)
+        assert len(people.entries("reply")) >= said
     assert said >= 5
     people.write(UNIT, "note", "afterwards")
     is_whole(people)
@@ -95,7 +96,7 @@ from pathlib import Path
 from analysis.people import People, Thing
 people = People(Path(sys.argv[1]))
 with people.place.writing("test") as pen:
-    for k in range(2000):
+    for k in range(400):
         pen.put(Thing.feature("s", "t", k), "note", "", "z" * 2000)
     os.kill(os.getpid(), signal.SIGKILL)
 """

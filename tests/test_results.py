@@ -28,6 +28,7 @@ EXAMPLES = {
         "positions": x,
         "rows": np.arange(3),
         "columns": {"label": np.array(["a", "<b>", "ü"]), "q": x[:, 0]},
+        "pictures": np.zeros((3, 2, 2, 3), np.uint8),
     },
     "matrix": {
         "values": x,

@@ -176,3 +176,50 @@ def test_tokens_of_a_scan_are_removed_by_rules_that_need_no_attention(tap):
     assert answer.nats > 0
     atlas = attention_atlas(tap, AttentionAtlasParams())
     assert any("mixes its tokens by scans and has no attention" in c for c in atlas.caveats)
+
+
+def test_depth_of_a_network_of_scans_is_that_of_its_own_blocks(tap):
+    """Not of random blocks: states, norms and exits are the network's."""
+    import torch
+
+    from analysis.methods.tokens.early_exits import early_exits
+    from analysis.methods.tokens.exit_samples import exit_samples
+    from analysis.methods.tokens.layer_contribution import PARTS, WHOLE, layer_contribution
+    from analysis.methods.tokens.layer_skipping import layer_skipping
+    from analysis.methods.tokens.lens_words import lens_words
+    from analysis.methods.tokens.logit_lens import logit_lens
+    from analysis.methods.tokens.norm_audit import norm_audit
+    from analysis.methods.tokens.random_projection_ablation import random_projection_ablation
+    from analysis.sources.checkpoint import open_checkpoint
+    from analysis.sources.data import open_data
+
+    manifest = tap.store.manifest
+    loaded = open_checkpoint(manifest["checkpoint"]["path"]).load()
+    data = open_data(manifest["data"]["path"])
+    sizes = []
+    for i in range(len(data.ids)):
+        x = []
+        hook = loaded.module.backbone.layers[0].register_forward_hook(
+            lambda _, given, out, x=x: x.extend(h.detach()[0].double().numpy() for h in (given[0], out))
+        )
+        with torch.no_grad():
+            loaded.module(**loaded.prepare(data.items(i, i + 1)))
+        hook.remove()
+        sizes.append((np.linalg.norm(x[1] - x[0], axis=1) / np.linalg.norm(x[0], axis=1)).mean())
+    found = layer_contribution(tap)
+    assert found.series[WHOLE][0] == pytest.approx(np.mean(sizes), rel=1e-4)
+    assert not set(PARTS) & set(found.series)
+    assert found.x_labels == ("backbone.layers.0", "backbone.layers.1")
+    norms = norm_audit(tap)
+    assert list(norms.columns["norm"]) == [f"backbone.layers.{i}, before the scan" for i in range(2)]
+    assert norms.estimates[1].null == pytest.approx(np.sqrt(2))
+    for ask in (
+        logit_lens,
+        layer_skipping,
+        lens_words,
+        early_exits,
+        exit_samples,
+        random_projection_ablation,
+    ):
+        said = " ".join(ask(tap).caveats)
+        assert "random weights" not in said, ask.__name__

@@ -337,3 +337,37 @@ def test_the_first_token_of_a_padded_text_is_not_padding():
     found = of(faults(dump, one, simulate(dump, one, at_layer(1, 5, 2, 15))), "first-token sink of the score")
     assert found.verdict == FAULT
     assert found.found > 0.85
+
+
+def test_a_rule_is_better_than_random_only_after_correction_for_all_rules(monkeypatch):
+    from types import SimpleNamespace
+
+    from analysis.methods.tokens import token_ledger as ledger
+
+    monkeypatch.setattr(ledger, "chance_of", lambda one: SimpleNamespace(id=one.id + " chance"))
+    chosen = [SimpleNamespace(id=str(k), title=f"rule {k}") for k in range(12)]
+
+    def told(seed, better, measure):
+        rng = np.random.default_rng(seed)
+        draw = (
+            (lambda: rng.random(30) < 0.7) if measure == ledger.SAME else (lambda: rng.normal(0.8, 0.1, 30))
+        )
+        spent = {}
+        for k, one in enumerate(chosen):
+            for name in (one.id, one.id + " chance"):
+                values = draw().astype(float)
+                if k < better and name == one.id:
+                    values = np.ones(30)
+                spent[name, ledger.TOLD] = SimpleNamespace(values={measure: values})
+        return ledger._estimates(chosen, spent, measure, 8, rng)
+
+    for measure in (ledger.COSINE, ledger.SAME):
+        nothing = [told(seed, 0, measure) for seed in range(60)]
+        any_said = np.mean([min(e.p_value for e in one) <= ledger.LEVEL for one in nothing])
+        any_single = np.mean([max(e.low for e in one) > 0 for one in nothing])
+        assert any_said <= 0.12  # 5 % asked, 60 families
+        assert any_single > any_said  # what was counted before
+        some = told(0, 3, measure)
+        assert [e.p_value <= ledger.LEVEL for e in some] == [True] * 3 + [False] * 9
+        assert "3 of 12 rules keep the answer better" in ledger._reading(chosen, some, measure)
+        assert "corrected for 12 rules" in some[0].null_method

@@ -36,9 +36,10 @@ def tap(
 
 @pytest.mark.parametrize(
     ("config", "lacks"),
-    [(TRANSFORMER, {"routers", "sets"}), (BOTH, {"routers", "sets"}), (MIXTURE, {"sets"}),
-     (MAMBA, {"rules", "attention", "cache", "depth", "routers", "sets"}),
-     (RESNET, {"rules", "attention", "cache", "depth", "routers", "sets"})],
+    [(TRANSFORMER, {"routers", "sets", "functions"}), (BOTH, {"routers", "sets", "functions"}),
+     (MIXTURE, {"sets", "functions"}),
+     (MAMBA, {"rules", "attention", "cache", "routers", "sets", "functions"}),
+     (RESNET, {"rules", "attention", "cache", "depth", "routers", "sets", "functions"})],
 )  # fmt: skip
 def test_a_view_is_made_for_what_a_configuration_says(tmp_path, config, lacks):
     one = tap(tmp_path, config)
@@ -89,3 +90,31 @@ def test_of_one_sample_it_is_not_said_that_all_were_run(n):
 def test_passes_are_said_as_a_person_does():
     assert passes_words(1) == "One pass through the network"
     assert passes_words(1234) == "About 1,200 passes through the network"
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_a_network_of_learned_functions_is_known_by_the_names_of_its_tensors(tmp_path, suffix):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    for name, known in (("spline_weight", True), ("coef", True), ("coefficient", False), ("my_coef", False)):
+        path = tmp_path / f"{name}.{suffix}"
+        state = {"first.weight": torch.zeros(3, 2), f"layers.0.{name}": torch.zeros(2, 3, 4)}
+        save_file(state, str(path)) if suffix == "safetensors" else torch.save(state, path)
+        one = tap(tmp_path, {}, kind="state_dict")
+        one.store.manifest["checkpoint"]["path"] = str(path)
+        assert token_taps.has_edges(one) is known, name
+        assert token_taps.NEEDS["functions"].missing(one) is not known
+    described = tmp_path / "network.json"
+    described.write_text(json.dumps({"weights": f"coef.{suffix}", "layers": []}))
+    one.store.manifest["checkpoint"]["path"] = str(described)
+    assert token_taps.has_edges(one)
+    for gone in (tmp_path / "gone.pt", described.with_name("broken.json")):
+        one.store.manifest["checkpoint"]["path"] = str(gone)
+        assert not token_taps.has_edges(one)
+    described.write_text("[")
+    one.store.manifest["checkpoint"]["path"] = str(described)
+    assert not token_taps.has_edges(one)
+    (tmp_path / "noise.bin").write_bytes(b"\xff" * 40 + b"coef")
+    one.store.manifest["checkpoint"]["path"] = str(tmp_path / "noise.bin")
+    assert not token_taps.has_edges(one)

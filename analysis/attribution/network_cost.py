@@ -17,15 +17,20 @@ from analysis.compute.machine import machine
 from analysis.features.readers import PROBE
 from analysis.features.tap_dictionary import recorded_tap
 from analysis.sources.checkpoint import CODELESS
+from analysis.sources.network_facts import is_of
 from analysis.spec import Cost, Method
 
 OPERATIONS = 3.0  # of a pass, for each weight and token
+ROWS = "the recorded rows"  # in the place of a network, as settings called "source" say it
 
 
 def cost_of(method: Method, taps: Sequence[Activations], params) -> Cost:
-    """Of the method with `params` of its own type; as it says itself where there is no network to be run again."""
-    found = method.cost(tuple(tuple(tap.shape) for tap in taps), params)
-    if not found.passes or getattr(params, "reader", "") == PROBE or not any(map(can_be_run, taps)):
+    """Of the method with `params` of its own type; as it says itself where there is no network to be run again, or none
+    of the kind that it runs."""
+    more = _tokens(method, taps)
+    found = method.cost(tuple(tuple(tap.shape) for tap in taps), params, *more)
+    told = getattr(params, "reader", "") == PROBE or getattr(params, "source", "") == ROWS
+    if not found.passes or told or not any(runs(method, tap) for tap in taps):
         return dataclasses.replace(found, passes=0)
     each = max(operations_of_a_pass(tap) for tap in taps)
     if not each:
@@ -35,8 +40,19 @@ def cost_of(method: Method, taps: Sequence[Activations], params) -> Cost:
     samples = tuple(
         (tap.layout.n_samples, tap.shape[1]) for tap in taps
     )  # passes are of samples, not of tokens
-    passes = min(found.passes, method.cost(samples, params).passes)
+    passes = min(found.passes, method.cost(samples, params, *more).passes)
     return Cost(found.seconds + machine().seconds(flops32=each * passes), found.bytes, passes)
+
+
+def runs(method: Method, tap: Activations) -> bool:
+    """Whether a method can run the network of a tap."""
+    return can_be_run(tap) and is_of(method.network, network_of(tap))
+
+
+def _tokens(method: Method, taps: Sequence[Activations]) -> tuple[float, ...]:
+    """The tokens of a sample of the first tap for a method that counts them; nothing where the tap has pooled them."""
+    layout = taps[0].layout
+    return (layout.n_rows / max(layout.n_samples, 1),) if method.by_tokens and not layout.is_pooled else ()
 
 
 def can_be_run(tap: Activations) -> bool:

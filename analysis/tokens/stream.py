@@ -1,6 +1,7 @@
 """A residual stream that can be run with layers left out or altered: that of a network, or a stand-in of random blocks.
 
     h_l = h_{l-1} + a_l + m_l        a_l what attention adds, m_l what the MLP adds, l = 1 … L
+    h_l = h_{l-1} + s_l              s_l what the scan of a state space adds (Mamba)
 
 Where no network can be run, the rows of a tap go through residual blocks whose weights are random: what is seen then is
 what a stream does that has learned nothing, and it is said so.
@@ -24,7 +25,7 @@ from analysis.tokens.tap_dump import dump_of_rows
 from analysis.tokens.view import CLASS, REGISTER
 
 BLOCKS, OUTPUTS, AT_ONCE = 6, 10, 32  # of the stand-in; states that are read at once
-PLACES = ("before attention", "before the MLP")
+PLACES, BEFORE_SCAN = ("before attention", "before the MLP"), "before the scan"
 STAND_IN = (
     f"No network was run: the rows of the tap go through {BLOCKS} residual blocks of random weights, which have "
     "learned nothing."
@@ -61,6 +62,7 @@ class NetworkStream:
     is_network = True
 
     def __init__(self, found: Opened) -> None:
+        self.scans = not found.network.attends
         self.opened, self.samples, self.labels = found, found.samples, found.labels
         self.notes, self.classifies = found.notes, found.classifies
         self.names = tuple(b.name for b in found.network.blocks)
@@ -139,8 +141,9 @@ class NetworkStream:
 
     def norms(self) -> list[Norm]:
         blocks = enumerate(self.opened.network.blocks)
-        return [_norm(f"{b.name}, {part}", (i, k), module) for i, b in blocks
-                for k, (part, module) in enumerate(zip(PLACES, (b.norm1, b.norm2), strict=True))]  # fmt: skip
+        return [_norm(f"{b.name}, {BEFORE_SCAN if b.scans else part}", (i, k), module) for i, b in blocks
+                for k, (part, module) in enumerate(zip(PLACES, (b.norm1, b.norm2), strict=True))
+                if module is not None]  # fmt: skip
 
 
 def _laid(part: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -177,7 +180,7 @@ class RandomStream:
     """Rows (n, T, d) through residual blocks of random weights: the mean over tokens stands for attention, a hidden
     layer for the MLP, each behind a division by the root mean square. `mute` layers add nothing."""
 
-    is_network, classifies, labels = False, True, None
+    is_network, scans, classifies, labels = False, False, True, None
     what = "a stand-in of random weights"
 
     def __init__(self, x: np.ndarray, present: np.ndarray, rng: np.random.Generator, layers: int = BLOCKS,
@@ -255,7 +258,7 @@ def stream(
     why = ()
     if source != ROWS:
         try:
-            found = NetworkStream(opened(tap, maximum, rng))
+            found = NetworkStream(opened(tap, maximum, rng, attention=False))
             return found, found.notes
         except (InputError, NotFound) as error:
             why = (f"The network is not run: {str(error).split('. ')[0]}.",)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import Activations
+from analysis.attribution.network_cost import ROWS
 from analysis.errors import InputError, NotFound
 from analysis.spec import Progress, no_progress
 from analysis.tokens.arithmetic import NetworkShape
@@ -24,7 +25,7 @@ from analysis.tokens.state import Step, TokenState, carried
 from analysis.tokens.tap_dump import LAYERS, NOTE, RUN, dump_of_rows, sampled
 from analysis.tokens.view import TokenLayout
 
-AUTOMATIC, ROWS = "the network where it can be run", "the recorded rows"
+AUTOMATIC = "the network where it can be run"
 SOURCES = (AUTOMATIC, ROWS)
 MERGING = (
     "The mean of rows does not judge merging: tokens merged into means weighed by size leave it as it was."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -48,6 +48,7 @@ class Tap:
     classes: tuple[str, ...] = ()
     unit_names: tuple[str, ...] = ()
     stars: tuple[int, ...] = ()
+    tags: dict[int, tuple[str, ...]] = field(default_factory=dict)  # by unit
     labels: Labels | None = None
     samples_at_top: int = STRONGEST
     word: str = "unit"  # or "feature", of an encoded tap
@@ -149,9 +150,10 @@ def listed(
     rising: bool = False,
     among: np.ndarray | None = None,
     test: str = "",
+    tag: str = "",
 ) -> FeatureList:
     """Filter and order the units, starred ones first; "alive" means not dead. `among`: only these numbers; `test`: only
-    those of which the certificate says so (`certificates.FILTERS`)."""
+    those of which the certificate says so (`certificates.FILTERS`); `tag`: only those that have it."""
     table, n = tap.table, len(tap.table["unit"])
     keep = np.ones(n, bool)
     if kind in tap.kinds:
@@ -162,6 +164,8 @@ def listed(
         keep &= np.asarray(table["top_class"]) == tap.classes.index(top_class)
     if among is not None:
         keep &= np.isin(np.arange(n), among)
+    if tag:
+        keep &= np.isin(np.arange(n), [unit for unit, words in tap.tags.items() if tag in words])
     if test and tap.certificate is not None:
         keep &= certificates.masks(tap.certificate).get(test, True)
     if search.strip():
@@ -195,6 +199,8 @@ def _columns(tap: Tap, units: np.ndarray) -> dict[str, np.ndarray]:
         shown["name"] = np.array(tap.unit_names)[units]
         if tap.fits is not None:
             shown["fits"] = tap.fits[units]
+    if tap.tags:
+        shown["tags"] = np.array([", ".join(tap.tags.get(int(unit), ())) for unit in units])
     if tap.classes:
         code = np.asarray(tap.table["top_class"])[units]
         names = np.array([*tap.classes, ""])

@@ -1,5 +1,5 @@
-"""What features are called: a person's note first, then the name of a language model, then an automatic one, of those
-that held-out samples bear out, then the tap's own."""
+"""What features are called: what a person called them first (or noted), then the name of a language model, then an
+automatic one, of those that held-out samples bear out, then the tap's own."""
 
 from __future__ import annotations
 
@@ -27,14 +27,21 @@ def proposed(workspace: Workspace, reference: str) -> dict[int, Proposal]:
     return proposals.of(store, tap, workspace.activations(reference).digest)
 
 
+def given(workspace: Workspace, store: str, tap: str) -> dict[int, str]:
+    """What people call the features of a tap: the name that somebody gave, else the first line of the note."""
+    people = workspace.people
+    return {**people.notes(store, tap), **people.names(store, tap)}
+
+
 def names(
     found: Table | None,
     own: Sequence[str],
     notes: dict[int, str],
     proposals: Mapping[int, Proposal] | None = None,
 ) -> tuple[str, ...]:
-    """One for each feature: the first line of its note, else what a model proposed or the automatic name where it beats
-    chance, else the tap's own. A proposal that is not scored stands where nothing else does, and says so."""
+    """One for each feature: the first line of what people say (`given`), else what a model proposed or the automatic
+    name where it beats chance, else the tap's own. A proposal that is not scored stands where nothing else does, and
+    says so."""
     called, proposals = list(own), proposals or {}
     for number, one in proposals.items():
         if one.score is None and number < len(called):

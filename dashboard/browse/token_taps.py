@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from analysis.activations import Activations
 from analysis.attribution.network_cost import can_be_run, network_of
+from analysis.sources.network_facts import ATTENTION, BLOCKS, MIXTURE, is_of
+from analysis.sources.tensor_names import has_tensor
+from analysis.tokens.kan.reading import COEFFICIENTS
 from analysis.tokens.routing.routed import like_gates, named_gates
 from analysis.tokens.sets.clips import CLIP_COLUMNS
-
-MOST_BYTES = 1 << 20
-HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads")
-EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
 @dataclass(frozen=True)
@@ -34,14 +30,29 @@ class Need:
         return not self.fits(tap) and not (self.closely and self.closely(tap))
 
 
+def _runs(tap: Activations, kind: str) -> bool:
+    return can_be_run(tap) and is_of(kind, network_of(tap))
+
+
 def has_heads(tap: Activations) -> bool:
     """Whether its network attends and can be run."""
-    return _says(tap, HEADS, "attention", "transformer")
+    return _runs(tap, ATTENTION)
+
+
+def has_blocks(tap: Activations) -> bool:
+    """Whether its network is a stack of attention or of scans that can be run."""
+    return _runs(tap, BLOCKS)
+
+
+def has_edges(tap: Activations) -> bool:
+    """Whether its checkpoint has layers of learned functions, by the names of its tensors."""
+    path = network_of(tap).get("path")
+    return bool(path) and has_tensor(Path(str(path)), COEFFICIENTS)
 
 
 def has_experts(tap: Activations) -> bool:
     """Whether its network is a mixture of experts that can be run, or it is named as gates are."""
-    return named_gates(tap) or _says(tap, EXPERTS, "expert")
+    return named_gates(tap) or _runs(tap, MIXTURE)
 
 
 def has_clips(tap: Activations) -> bool:
@@ -75,10 +86,10 @@ NEEDS = {  # by view; those that any tap answers are not here
     "attention": _ATTENDS,
     "cache": _ATTENDS,
     "depth": Need(
-        has_heads,
-        "No network of attention and MLPs is known here that can be run for this tap. Most questions then send the "
-        "rows of the tap through blocks of random weights, which says nothing of a network.",
-        "Taps of networks with attention",
+        has_blocks,
+        "No network of attention and MLPs, or of scans, is known here that can be run for this tap. Most questions "
+        "then send the rows of the tap through blocks of random weights, which says nothing of a network.",
+        "Taps of networks with attention or scans",
     ),
     "pooling": Need(
         has_tokens,
@@ -100,51 +111,12 @@ NEEDS = {  # by view; those that any tap answers are not here
         "Taps with experts or gates",
         like_gates,
     ),
+    "functions": Need(
+        has_edges,
+        "No layer of learned functions (Kolmogorov-Arnold) is known in the network of this tap, and its numbers are no "
+        "gates. The first two questions then fit functions of its units to classes, which is no part of the network; "
+        "the others need the taps of two streams.",
+        "Taps of Kolmogorov-Arnold networks",
+        like_gates,
+    ),
 }
-
-
-def _says(tap: Activations, settings: tuple[str, ...], *words: str) -> bool:
-    """Whether the network can be run and its configuration has one of these settings above 0, or its description
-    one of these words among its layers."""
-    if not can_be_run(tap):
-        return False
-    path = Path(str(network_of(tap).get("path") or ""))
-    found = _read(str(path / "config.json" if path.is_dir() else path), _stamp(path))
-    if path.is_dir():
-        return _any(found, settings)
-    kinds = " ".join(_kinds(found)).lower()
-    return any(word in kinds for word in words)
-
-
-def _stamp(path: Path) -> float:
-    try:
-        return os.stat(path).st_mtime
-    except OSError:
-        return 0.0
-
-
-@lru_cache(maxsize=128)
-def _read(path: str, stamp: float):
-    """What a small file holds; None where it cannot be read. `stamp` forgets it when it changes."""
-    try:
-        if os.path.getsize(path) > MOST_BYTES:
-            return None
-        return json.loads(Path(path).read_bytes())
-    except (OSError, ValueError):
-        return None
-
-
-def _any(found, settings: tuple[str, ...]) -> bool:
-    """Of a configuration and those inside it (text, vision)."""
-    if not isinstance(found, dict):
-        return False
-    own = any(isinstance(found.get(name), int) and found[name] > 0 for name in settings)
-    return own or any(_any(inner, settings) for inner in found.values())
-
-
-def _kinds(found) -> list[str]:
-    """Types of the layers of a description, at any depth."""
-    if isinstance(found, dict):
-        own = [str(found["type"])] if "type" in found else []
-        return own + [kind for inner in found.values() for kind in _kinds(inner)]
-    return [kind for inner in found for kind in _kinds(inner)] if isinstance(found, list) else []

@@ -6,6 +6,7 @@ import math
 
 import streamlit as st
 
+from analysis.people import Thing
 from dashboard import errors, state
 from dashboard.browse import examples, feature_list, map_state, naming, selections
 from dashboard.browse.colour_sources import UNIT, Source
@@ -25,7 +26,7 @@ from dashboard.components.bars import Chart, Line, Sheet
 from dashboard.components.histogram import histogram
 from dashboard.components.sample_map import sample_map
 from dashboard.components.tiles import tiles
-from dashboard.parts import export_menu
+from dashboard.parts import export_menu, written
 from dashboard.words import count
 
 FIRST, MORE, MOST_CLASSES = 15, 64, 20
@@ -46,7 +47,7 @@ def draw(unit: Unit, listed: FeatureList) -> None:
         model_names.of_feature(unit)
     left, right = st.columns([6, 4], gap="large")
     with left:
-        for part in (_strongest, card_selection.draw, _bands, *MORE_OF_FEATURES, _note):
+        for part in (_strongest, card_selection.draw, _bands, *MORE_OF_FEATURES, _written):
             with errors.shown():
                 part(unit)
     with right:
@@ -125,7 +126,7 @@ def _star(unit: Unit) -> None:
         type=kind,
         help=f"Starred {unit.word}s stand first in the list, for everybody",
     ):
-        workspace.star(store, tap, unit.number, not starred)
+        workspace.people.set_star(_thing(unit), not starred)
         st.rerun()
 
 
@@ -276,16 +277,12 @@ def _map(unit: Unit) -> None:
         state.go("map", tap=unit.reference, colour=UNIT, unit=unit.number, sel=state.param("sel", "") or None)
 
 
-def _note(unit: Unit) -> None:
-    """A text that stays with the unit, for everybody who opens the workspace."""
+def _written(unit: Unit) -> None:
+    """What people wrote: it stays with the unit, for everybody who opens the workspace. The star is at the top."""
+    hint = "What you think it responds to, and what speaks against it"
+    written.draw(_thing(unit), "feature", starred=False, hint=hint)
+
+
+def _thing(unit: Unit) -> Thing:
     store, _, tap = unit.reference.partition(":")
-    workspace = state.workspace()
-    text = workspace.notes(store, tap).get(unit.number, "")
-    with st.form("note", border=False):
-        written = st.text_area(
-            "Note", text, key=f"note:{unit.reference}:{unit.number}", max_chars=4000, height=100,
-            placeholder="What you think it responds to, and what speaks against it",
-        )  # fmt: skip
-        if st.form_submit_button("Keep the note", icon=":material/save:"):
-            workspace.note(store, tap, unit.number, written)
-            st.toast("Kept. It is shown on this card to everybody who opens this workspace.")
+    return Thing.feature(store, tap, unit.number)

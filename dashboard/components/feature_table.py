@@ -59,6 +59,11 @@ def filters(tap: Tap) -> FeatureList:
                 help="Only features of which the certificate of this tap says so.",
                 **state.bound("test", "", list(certificates.FILTERS)),
             )  # fmt: skip
+        if tap.tags:
+            st.selectbox(
+                "Tag", ["", *_tags(tap)], format_func=lambda word: word or "any", width=160,
+                **state.bound("tag", "", _tags(tap)),
+            )  # fmt: skip
         named = _selections()
         if named:
             st.selectbox(
@@ -82,7 +87,12 @@ def asked(tap: Tap) -> FeatureList:
         rising=state.param("rising", False),
         test=state.param("test", "", list(certificates.FILTERS)),
         among=named[only].ids if only else None,
+        tag=state.param("tag", "", _tags(tap)),
     )
+
+
+def _tags(tap: Tap) -> list[str]:
+    return sorted({word for words in tap.tags.values() for word in words})
 
 
 def _selections() -> dict:
@@ -135,6 +145,7 @@ def _columns(found: FeatureList) -> dict:
         "star": st.column_config.TextColumn("★", width=40, help="Starred in this workspace"),
         "unit": st.column_config.NumberColumn(found.word.capitalize(), format="%d", width=60),
         "name": st.column_config.TextColumn("Name", width=200),
+        "tags": st.column_config.TextColumn("Tags", width=140),
         "fits": st.column_config.NumberColumn(
             feature_list.FITS, help=feature_list.HELP["fits"], format="%.2f"
         ),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis.people import Thing
 from dashboard import errors, state
 from dashboard.browse import focus, searching
 from dashboard.components import certificate_line, group_questions, redraw
 from dashboard.components.bars import Line, bars
 from dashboard.components.map_panel import Shown
 from dashboard.components.tiles import tiles
+from dashboard.parts import written
 
 LIKE_HELP = (
     f"Selects the {searching.ALIKE} points that are nearest to it in the data itself, not in this picture."
@@ -47,6 +49,13 @@ def _sample(at: Shown, title) -> None:
     said = state.get("alike says")
     if said and said["row"] == at.focus and said["sel"] == state.param("sel", ""):
         st.caption(errors.escape(said["words"]))
+    _units(at)
+    id = str(at.store.samples["id"][int(at.activations.layout.sample_of(at.focus))])
+    place = state.link("map", tap=at.reference, focus=at.focus)
+    written.folded(Thing.sample(at.store_name, id, place), "sample", "Notes on this sample")
+
+
+def _units(at: Shown) -> None:
     found = focus.unusual_units(at.store, at.tap, at.activations, at.focus)
     if not found:
         return

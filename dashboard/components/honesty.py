@@ -28,6 +28,7 @@ def draw(result: Scatter, reference: str) -> None:
     with right, errors.shown():
         _doubts(result, reference)
     figure_block.nulls(result)
+    figure_block.people_say(result, "map")
     figure_block.made_of(result)
 
 

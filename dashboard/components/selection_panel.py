@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis.people import Thing
 from dashboard import errors, state
 from dashboard.browse import describe, selections
 from dashboard.browse.class_shares import ClassShare
@@ -12,6 +13,7 @@ from dashboard.components.bars import Line, bars
 from dashboard.components.focus_card import focus_card
 from dashboard.components.map_panel import Shown
 from dashboard.figures.text import listed
+from dashboard.parts import written
 
 CLASSES, MOST_LISTED = 8, 30
 
@@ -66,6 +68,7 @@ def _selection(at: Shown, mask) -> None:
     if at.selection.note:
         st.caption(errors.escape(at.selection.note))
     selection_actions.draw(at)
+    _written(at)
     if len(at.selection) == 2 and samples is not None and samples.sum() == 2:
         group_questions.two_samples(at.reference, *(str(id) for id in at.store.samples["id"][samples]))
     other = selection_actions.compared_with(at)
@@ -81,6 +84,7 @@ def _chosen_units(at: Shown) -> None:
     """Where the points are units: the selected ones, each a link to its card."""
     st.markdown(f"#### {errors.escape(selections.in_words(at.selection))}")
     selection_actions.draw(at)
+    _written(at)
     table, names = at.store.index(at.tap).table(), at.activations.unit_names
     shown = [int(u) for u in at.selection.ids if 0 <= int(u) < len(names)][:MOST_LISTED]
     lines = [
@@ -94,6 +98,13 @@ def _chosen_units(at: Shown) -> None:
         st.caption(f"and {len(at.selection) - len(shown):,} more")
     if opened is not None:
         state.go("features", tap=at.reference, unit=opened)
+
+
+def _written(at: Shown) -> None:
+    """What people wrote on a selection that has a name."""
+    if selections.is_named(at.selection):
+        place = state.link("map", tap=at.reference, sel=at.selection.name)
+        written.folded(Thing.selection(at.selection.name, place), "selection", "Notes on this selection")
 
 
 def _classes(shares: list[ClassShare]) -> None:

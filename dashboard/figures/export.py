@@ -141,8 +141,15 @@ def _picture(result: Result, format: str, options: dict) -> bytes:
     out = io.BytesIO()
     given = sheet(*(options.get(name, default) for name, default in _SHEET.items()))
     with paper_style(given):
-        page_of(result, **options).figure.savefig(out, format=format, dpi=given.dpi, metadata=about)
+        laid_out(page_of(result, **options).figure).savefig(out, format=format, dpi=given.dpi, metadata=about)
     return with_fonts(out.getvalue()) if format == "svg" else out.getvalue()
+
+
+def laid_out(figure):
+    """The figure with every panel in its place. Saving would draw everything once more only to find the places."""
+    figure.get_layout_engine().execute(figure)
+    figure.set_layout_engine("none")
+    return figure
 
 
 def _recipe(result: Result, options: dict) -> bytes:

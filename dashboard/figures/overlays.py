@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Scatter
+from dashboard.figures import point_pictures
 from dashboard.figures.colours import Colouring
 from dashboard.figures.style import Theme, translucent
 from dashboard.figures.text import markup, number, plain
@@ -37,12 +38,12 @@ def outlines(result: Scatter) -> np.ndarray:
 
 
 def reach(result: Scatter, xy: np.ndarray) -> np.ndarray:
-    """Places (m, …) that must be in view: of the points, of guides and of ellipses that stand for something."""
+    """Places (m, …) that must be in view: of points, of guides, pictures and ellipses that stand for something."""
     named = (*result.guides.values(), *(np.atleast_2d(at) for at in result.corners.values()))
     guides = [np.asarray(g, dtype=np.float64) for g in named] if xy.shape[1] == 2 else []
     if result.ellipse_columns and xy.shape[1] == 2:  # which may reach beyond their points
         guides.append(outlines(result).reshape(-1, 2))
-    return np.concatenate([xy, *guides])
+    return np.concatenate([xy, *guides, *point_pictures.tops(result)])
 
 
 def corner_names(result: Scatter) -> tuple[np.ndarray, list[tuple[str, np.ndarray, int, int]]]:

@@ -1,4 +1,5 @@
-"""Names at the points of a scatter, where these are few: above each, with a ground that keeps them readable."""
+"""Names at the points of a scatter, where these are few: above each (below, where pictures stand above), with a ground
+that keeps them readable."""
 
 from __future__ import annotations
 
@@ -44,17 +45,20 @@ def named(result: Scatter) -> list[tuple[float, float, str]]:
 
 def on_screen(figure, result: Scatter, theme: Theme) -> None:
     """Add them to a Plotly figure."""
+    side = {"yshift": 8, "yanchor": "bottom"} if result.pictures is None else {"yshift": -6, "yanchor": "top"}
     for x, y, name in named(result):
-        figure.add_annotation(x=x, y=y, text=markup(name, LONGEST), showarrow=False, yshift=8, yanchor="bottom",
+        figure.add_annotation(x=x, y=y, text=markup(name, LONGEST), showarrow=False, **side,
                               font={"color": theme.text, "size": 11},
                               bgcolor=translucent(theme.ground, 0.6), borderpad=0)  # fmt: skip
 
 
 def on_paper(axes, page, result: Scatter) -> None:
     """Add them to Matplotlib axes."""
+    above = result.pictures is None
     for x, y, name in named(result):
-        axes.annotate(shorten(name, LONGEST), (x, y), (0, 3 * page.scale), textcoords="offset points", ha="center",
-                      va="bottom", fontsize="x-small", color="#1a1a1a", zorder=3)  # fmt: skip
+        axes.annotate(shorten(name, LONGEST), (x, y), (0, (3 if above else -3) * page.scale),
+                      textcoords="offset points", ha="center", va="bottom" if above else "top",
+                      fontsize="x-small", color="#1a1a1a", zorder=3)  # fmt: skip
 
 
 def bare_second_axis(result: Scatter) -> bool:

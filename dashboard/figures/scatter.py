@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Scatter
-from dashboard.figures import overlays, point_names
+from dashboard.figures import overlays, point_names, point_pictures
 from dashboard.figures.points import Points, axis_name, comparable, limits, points_of, starred
 from dashboard.figures.scatter_paper import paper
 from dashboard.figures.screen import screen_figure
@@ -40,6 +40,7 @@ def screen(result: Scatter, theme: Theme, *, point_size=None, height=560, title=
         _add_points(figure, ready, mask, {"size": size, "line": {"width": 0}, **marker}, label, noun(result))
     overlays.on_screen(figure, result, theme, ready.colour)
     point_names.on_screen(figure, result, theme)
+    point_pictures.on_screen(figure, result)
     _screen_axes(figure, result, ready, theme)
     legend_title = markup(ready.colour.name, 30)
     figure.update_layout(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Scatter
-from dashboard.figures import overlays, point_names
+from dashboard.figures import overlays, point_names, point_pictures
+from dashboard.figures.many_points import draw_points
 from dashboard.figures.paper import Page, entry, label_axes, legend_above
 from dashboard.figures.points import Points, axis_name, comparable, limits, points_of, starred
 from dashboard.figures.style import RASTER_ABOVE
@@ -25,6 +26,7 @@ def paper(result: Scatter, page: Page, *, point_size=None, **options) -> None:
             point_names.on_paper(axes, page, result)
         picture = _paper_points(axes, page, ready, i, j, point_size)
         _paper_stars(axes, page, ready, starred(result, ready), i, j)
+        point_pictures.on_paper(axes, result)
         _paper_axes(axes, page, result, ready, i, j)
     colour = ready.colour
     if picture is not None and not colour.missing.all():
@@ -39,34 +41,46 @@ def _paper_points(axes, page: Page, ready: Points, i: int, j: int, point_size):
     """Draw the layers; returns what a colour bar needs, or None."""
     xy, colour, bright = ready.xy[:, [i, j]], ready.colour, ~ready.faint
     side = (point_size or float(np.clip(5.2 - 0.9 * np.log10(len(xy)), 0.8, 4))) * page.scale
-    look = {"s": side**2, "linewidths": 0, "zorder": 1}
     order = np.random.default_rng(0).permutation(len(xy))
-    if ready.faint.any():
-        axes.scatter(*xy[ready.faint].T, c="#d0d0d0", alpha=0.6, **{**look, "zorder": 0.5})
+    _of_one_colour(axes, xy[ready.faint], "#d0d0d0", 0.6, side, 0.5)
     if colour.kind == "none":
-        axes.scatter(*xy[order][bright[order]].T, c=page.mark(0)[0], alpha=0.75, **look)
+        _of_one_colour(axes, xy[order][bright[order]], page.mark(0)[0], 0.75, side, 1)
         return None
-    lost = bright & colour.missing
-    if lost.any():
-        axes.scatter(*xy[lost].T, c="#9a9a9a", alpha=0.6, **{**look, "zorder": 0.8})
+    _of_one_colour(axes, xy[bright & colour.missing], "#9a9a9a", 0.6, side, 0.8)
+    keep = order[(bright & ~colour.missing)[order]]
     if colour.kind == "value":
-        order = order[(bright & ~colour.missing)[order]]
-        return axes.scatter(
-            *xy[order].T,
-            c=colour.values[order],
-            cmap=page.colour_map(colour.diverging),
-            vmin=colour.low,
-            vmax=colour.high,
-            **look,
-        )
+        return _by_value(axes, page, xy[keep], colour, colour.values[keep], side)
     marks = [_category_mark(page, ready, k) for k in range(len(colour.labels))]
+    palette = _colours([shade for shade, _ in marks], 0.85)
     for shape in dict.fromkeys(m for _, m in marks):
-        members = np.array([m == shape for _, m in marks])
-        keep = order[(bright & ~colour.missing)[order]]
-        keep = keep[members[colour.codes[keep]]]
-        shades = np.array([c for c, _ in marks])[colour.codes[keep]]
-        axes.scatter(*xy[keep].T, c=shades, marker=shape, alpha=0.85, **look)
+        mine = keep[np.array([m == shape for _, m in marks])[colour.codes[keep]]]
+        if len(mine):
+            draw_points(axes, xy[mine], palette, colour.codes[mine], side, mark=shape)
     return None
+
+
+def _of_one_colour(axes, xy: np.ndarray, shade: str, alpha: float, side: float, zorder: float) -> None:
+    if len(xy):
+        draw_points(axes, xy, _colours([shade], alpha), np.zeros(len(xy), int), side, zorder=zorder)
+
+
+def _colours(shades: list[str], alpha: float) -> np.ndarray:
+    from matplotlib.colors import to_rgba_array
+
+    return to_rgba_array(shades, alpha)
+
+
+def _by_value(axes, page: Page, xy: np.ndarray, colour, values: np.ndarray, side: float):
+    """Points in the colours of a scale; the scale, for its bar."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    scale = ScalarMappable(Normalize(colour.low, colour.high), page.colour_map(colour.diverging))
+    steps = scale.cmap.N
+    at = np.clip(scale.norm(values.astype(float)).filled(0) * steps, 0, steps - 1).astype(int)
+    if len(xy):
+        draw_points(axes, xy, scale.cmap(np.arange(steps)), at, side)
+    return scale
 
 
 def _paper_stars(axes, page: Page, ready: Points, stars: np.ndarray, i: int, j: int) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from analysis.people import figure_things
 from analysis.results import Gallery, Matrix, Result, Scatter, Table
 from dashboard import colouring, errors, figures, state
 from dashboard.browse import pictured, selections, table_rows
 from dashboard.browse.colour_sources import OF_MAP
-from dashboard.parts import export_menu, figure_cache
+from dashboard.parts import export_menu, figure_cache, shown_results, written
 from dashboard.parts.recipe_text import python_lines
 
 SHOWN = {"value": "Value", "excess": "Excess over the null"}
@@ -55,17 +56,27 @@ def draw(
     beside(result, key)
 
 
+def of_then(result: Result, key: str) -> None:
+    """A result of data that are no longer there: what it holds itself, without today's samples, columns and cards."""
+    picture(result, key)
+    files(result, key)
+    reading(result)
+    beside(result, key)
+
+
 def files(result: Result, key: str, **options: object) -> None:
     """What can be taken away."""
+    shown_results.note(result)
     with st.container(horizontal=True, vertical_alignment="center"):
         export_menu.draw(lambda: result, key, **options)
         as_python(result)
 
 
 def beside(result: Result, key: str) -> None:
-    """The numbers with their nulls, the numbers as a table, and how they came about."""
+    """The numbers with their nulls, the numbers as a table, what people wrote, and how they came about."""
     nulls(result)
     numbers(result, key)
+    people_say(result, key)
     made_of(result)
 
 
@@ -236,6 +247,13 @@ def numbers(result: Result, key: str) -> None:
         if not isinstance(result, Table):  # which is there already
             st.caption("Plotted values")
             _frame(figures.table_twin(result), f"table:{key}")
+
+
+def people_say(result: Result, key: str) -> None:
+    """Notes, star, tags and thread of a figure that a method made."""
+    thing = figure_things.of_result(result, state.here())
+    if thing is not None:
+        written.folded(thing, f"figure:{key}", "Notes on this figure")
 
 
 def made_of(result: Result) -> None:

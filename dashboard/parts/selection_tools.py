@@ -42,8 +42,7 @@ def _renamed(selection: Selection, name: str) -> str:
     if name == selection.name:
         return name
     _refuse_taken(name, None)
-    kept = state.workspace().save_selection(dataclasses.replace(selection, name=name))
-    state.workspace().delete_selection(selection.name)
+    kept = state.workspace().people.rename_selection(selection.name, name)
     st.toast(f"“{errors.escape(selection.name)}” is now called “{errors.escape(kept.name)}”.")
     return kept.name
 

@@ -46,14 +46,15 @@ def _tap(store, store_name: str, tap: str) -> Tap:
     """What the list needs to know."""
     pooled = store.activations(tap).layout.is_pooled
     workspace, own = state.workspace(), store.taps[tap].unit_names
-    named, notes = naming.kept(workspace, f"{store_name}:{tap}"), workspace.notes(store_name, tap)
+    named, notes = naming.kept(workspace, f"{store_name}:{tap}"), naming.given(workspace, store_name, tap)
     proposals = naming.proposed(workspace, f"{store_name}:{tap}")
     blank = own or [""] * store.taps[tap].n_units
     return Tap(
         table=store.index(tap).table(),
         classes=store.classes,
         unit_names=naming.names(named, blank, notes, proposals) if named or notes or proposals else own,
-        stars=state.workspace().stars(store_name, tap),
+        stars=workspace.stars(store_name, tap),
+        tags=workspace.people.tags(store_name, tap),
         labels=labels_of(store),
         samples_at_top=64 if pooled else 16,
         word=word_of(store, tap),

@@ -20,7 +20,7 @@ from dashboard.components import (
     search_box,
     second_map,
 )
-from dashboard.parts import export_menu
+from dashboard.parts import export_menu, shown_results
 
 ROW = {"horizontal": True, "vertical_alignment": "bottom", "gap": "xsmall"}
 
@@ -52,6 +52,7 @@ def _map(result: Scatter | None, reference: str, asked: projection.Wanted) -> No
         st.rerun()
     if result is None:
         return
+    shown_results.note(result)
     with errors.shown():
         at = map_panel.shown(result, reference)
         with row:

@@ -1,5 +1,6 @@
-"""Many tests at once: the Benjamini–Hochberg false-discovery rate (1995), and Šidák's (1967) bounds for the
-largest of many: its p-value, and the half-width with which all of many intervals hold together."""
+"""Many tests at once: the Benjamini–Hochberg false-discovery rate (1995), Holm's family-wise p (1979), and Šidák's
+(1967) bounds for the largest of many: its p-value, and the half-width with which all of many intervals hold
+together."""
 
 from __future__ import annotations
 
@@ -33,6 +34,17 @@ def benjamini_hochberg(p: np.ndarray, tests: int | None = None) -> np.ndarray:
     adjusted[order] = np.minimum(falling, 1.0)
     q[known] = adjusted
     return q
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Family-wise adjusted p-values (k,), whatever hangs on what (S. Holm 1979): of the i-th smallest the largest of
+    p_(j) (k - j + 1) over j <= i, at most 1."""
+    p = np.asarray(p, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    rising = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    out = np.empty_like(p)
+    out[order] = np.minimum(rising, 1.0)
+    return out
 
 
 def sidak(p: np.ndarray, tests: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import wilson
@@ -80,10 +80,3 @@ def share_interval(values: np.ndarray, chosen_of: int = 1) -> dict:
 def chosen_share(values: np.ndarray, chosen: int) -> dict:
     """`share_interval` of the row of values (k, n) that was chosen among them after looking."""
     return share_interval(values[chosen], len(values))
-
-
-def percentile_tails(n: int) -> np.ndarray:
-    """(2,) which quantiles of a statistic of n samples drawn anew are a 95 % interval as wide as Student's t would be
-    (Hesterberg 2015): the plain 2.5 and 97.5 % are too narrow for few samples. Of skewed values it still is."""
-    low = ndtr(-np.sqrt(n / (n - 1)) * stdtrit(n - 1, 0.975))
-    return np.array([low, 1 - low])

@@ -21,6 +21,8 @@ When it lies: the null is a mean over few samples, between what a head does on o
 differences come out small with few samples; patterns are not reasons, a head may look and not matter (see what the
 answer loses without it); tokens mix, so that a key is no longer its patch; measures of a row say nothing of values.
 
+Interval: Student's t over samples; of the isotropic share that of its root, Student's t and bootstrap-t together.
+
 Cost: one pass of each sample, then samples x heads x T² once; a block of queries is held at a time, never L x H x T².
 
 References: S. d'Ascoli et al. (2021), "ConViT" (non-locality); H. Ramsauer et al. (2021), "Hopfield networks is all you
@@ -38,6 +40,7 @@ from scipy.special import stdtrit
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.compute.statistics.skewed_means import skewed_mean
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.heads import HeadReader, heads_of, planted
@@ -95,19 +98,21 @@ def attention_atlas(
         progress(0.4 + 0.6 * fraction, doing)
 
     found = (
-        isotropic(reader, telling)
+        isotropic(reader, telling, rng)
         if params.measure == ISOTROPIC
         else measured(reader, params.measure, telling)
     )
     progress(1.0, "done")
-    return _matrix(reader, found, params.measure)
+    return _matrix(reader, found, params.measure, rng)
 
 
-def _matrix(reader: HeadReader, found: Measured, measure: str) -> Matrix:
+def _matrix(reader: HeadReader, found: Measured, measure: str, rng) -> Matrix:
     n, value, null = reader.n, found.value.mean(axis=2), found.null.mean(axis=2)
     if measure == ISOTROPIC:  # pseudo-values may fall below
         value, null = np.maximum(value, 0), np.maximum(null, 0)
     half = stdtrit(n - 1, 0.975) * found.value.std(axis=2, ddof=1) / np.sqrt(n)
+    low, high = (value - half, value + half) if found.ends is None else (
+        np.minimum(found.ends[0], value), np.maximum(found.ends[1], value))  # fmt: skip
     more = None if measure in AVERAGES else beyond(found)
     least, most = ENDS.get(measure, (0.0, 1.0))
     unit = UNITS.get(measure, "")
@@ -115,8 +120,8 @@ def _matrix(reader: HeadReader, found: Measured, measure: str) -> Matrix:
         title=f"{measure[0].upper()}{measure[1:]}, head by head, of {reader.what}",
         reading=_reading(reader, found, measure, value, null, more),
         caveats=(*reader.notes, *_caveats(reader, measure)),
-        estimates=_estimates(reader, found, measure, more),
-        values=value, null=null, low=np.maximum(value - half, least), high=np.minimum(value + half, most),
+        estimates=_estimates(reader, found, measure, more, rng),
+        values=value, null=null, low=np.maximum(low, least), high=np.minimum(high, most),
         significant=more,
         row_names=tuple(f"layer {i + 1}" for i in range(reader.layers)),
         column_names=tuple(f"head {h + 1}" for h in range(reader.heads)),
@@ -145,16 +150,20 @@ def _reading(reader, found, measure, value, null, more) -> str:
     )
 
 
-def _estimates(reader, found, measure, more) -> tuple[Estimate, ...]:
+def _estimates(reader, found, measure, more, rng) -> tuple[Estimate, ...]:
     n, d = reader.n, reader.width
     each, places = (x.mean(axis=(0, 1)) for x in (found.value, found.null))
     facts = {"n": n, "d": d, "unit": UNITS.get(measure, "")}
     how = PAIRED if measure == ISOTROPIC else PLACES
+
+    def interval(x):
+        return skewed_mean(x, rng) if measure == ISOTROPIC else mean_interval(x)
+
     even = "independent Gaussian weights: 1/d²" if measure == ISOTROPIC else "all keys read alike"
     first = (
-        Estimate(f"{measure}, mean over heads", float(each.mean()), **mean_interval(each), null=float(places.mean()),
+        Estimate(f"{measure}, mean over heads", float(each.mean()), **interval(each), null=float(places.mean()),
                  null_method=how, estimator="mean over samples", **facts),
-        Estimate("apart from even attention", float((each - found.even).mean()), **mean_interval(each - found.even),
+        Estimate("apart from even attention", float((each - found.even).mean()), **interval(each - found.even),
                  null=0.0, null_method=even, estimator="paired mean over samples", **facts),
     )  # fmt: skip
     if more is None:
@@ -165,7 +174,7 @@ def _estimates(reader, found, measure, more) -> tuple[Estimate, ...]:
     shared = more.reshape(-1).astype(np.float64)
     return (
         *first,
-        Estimate("apart from places alone", float((each - places).mean()), **mean_interval(each - places), null=0.0,
+        Estimate("apart from places alone", float((each - places).mean()), **interval(each - places), null=0.0,
                  null_method=how, estimator="paired mean over samples", **facts),
         Estimate("heads beyond places", float(shared.mean()), interval="none: these are all heads", null=0.0,
                  null_method="heads that go by places alone, at 5 % false discoveries", n=shared.size, d=d,
@@ -218,7 +227,7 @@ def _check() -> tuple[CheckLine, ...]:
     by_place = measured(planted(place, place), ENTROPY)
     free = measured(planted(*rng.standard_normal((2, 12, 9, 4))), ENTROPY)
     two = measured(planted(*rng.standard_normal((2, 2, 9, 4))), ENTROPY)
-    same = isotropic(planted(*[rng.standard_normal((40, 60, 4))] * 2), no_progress)
+    same = isotropic(planted(*[rng.standard_normal((40, 60, 4))] * 2), no_progress, rng)
     alike = {ENTROPY: np.log(49), KEYS: 45.0, NEIGHBOURS: 361 / 2401}
     return (
         CheckLine("even attention, 14 x 14: mean distance", 7.281, of(large, DISTANCE), 5e-4),
@@ -239,7 +248,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="attention_atlas", family="tokens", title="What each head does", version=3, function=attention_atlas,
+        id="attention_atlas", family="tokens", network="attention",
+        title="What each head does", version=4, function=attention_atlas,
         summary="Layers by heads: how sharp, how far and how concentrated, beside heads that know places only.",
         params=AttentionAtlasParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",

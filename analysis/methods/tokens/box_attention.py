@@ -241,7 +241,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="box_attention", family="tokens", title="Attention in boxes and leaked from them", version=2,
+        id="box_attention", family="tokens", network="attention",
+        title="Attention in boxes and leaked from them", version=2,
         summary="How much of each instance's attention stays in its box, by layer or recorded step.",
         function=box_attention, params=BoxAttentionParams, result=Matrix, check=_check, cost=_cost, more_inputs=True,
         minimum_rows=2 * RUN, invariance="the order of samples and of heads; of maps, the scale of each",

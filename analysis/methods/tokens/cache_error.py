@@ -196,7 +196,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="cache_error", family="tokens", title="Cost of fewer dimensions in the cache", version=2,
+        id="cache_error", family="tokens", network="attention",
+        title="Cost of fewer dimensions in the cache", version=2,
         function=cache_error,
         summary="Keys and values projected to fewer dimensions: what the heads and the network's answer lose.",
         params=CacheErrorParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -203,7 +203,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="cache_kept", family="tokens", title="Which tokens stay in the cache", version=3, function=cache_kept,
+        id="cache_kept", family="tokens", network="attention",
+        title="Which tokens stay in the cache", version=3, function=cache_kept,
         summary="One sample's tokens in the cache of each layer when all layers together may keep so many.",
         params=CacheKeptParams, result=TokenFilm, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="a factor of the attention that a layer's tokens receive",

@@ -216,7 +216,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="cache_quantisation", family="tokens", title="Bits of keys, values and tokens", version=2,
+        id="cache_quantisation", family="tokens", network="attention",
+        title="Bits of keys, values and tokens", version=2,
         function=cache_quantisation,
         summary="Signal over noise of the cache at few bits: as it is, rotated, or with more bits for the first axes.",
         params=CacheQuantisationParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,

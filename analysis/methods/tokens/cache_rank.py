@@ -227,7 +227,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="cache_rank", family="tokens", title="Rank of keys and values", version=2, function=cache_rank,
+        id="cache_rank", family="tokens", network="attention",
+        title="Rank of keys and values", version=2, function=cache_rank,
         summary="How many dimensions of its keys and values each head needs for what it gives.",
         params=CacheRankParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="one rotation of queries and keys of a head; a constant added to all keys",

@@ -9,14 +9,15 @@ the network goes on from x̂, and the answer is compared with the one that it ga
 nats, mean over the tokens of a text. Bits of a number are the empirical entropy of the whole numbers, mean over units;
 steps go from 8 standard deviations, where nothing but the mean is left, down to an eighth of one.
 
-Interval: Student's over samples; of bits at a loss, 2.5 and 97.5 % of samples drawn anew, widened for few samples
-(Hesterberg 2015). Null: Gaussian noise of the same mean squared error, the same in all directions.
+Interval: of means over samples what Student's t, bootstrap-t and, of lognormal losses, the exact one reach together; of
+bits at a loss where the ends of the mean loss cross it. Null: Gaussian noise of the same mean squared error, the same
+in all directions.
 
-When it lies: few samples of skewed losses have too narrow an interval (16 lognormal ones: 86 %); entropies of few rows
-are too low at fine steps, and a code for them must be learned, too; one tap is coded and all else is not; the layers
-behind might make up for more if they had been trained with it; a loss of the answer that was given says nothing of
-whether it was right; lines between steps that halve are coarse where few bits are left; where a linear probe stands in
-for the network it reads means over tokens, in which errors average out.
+When it lies: no interval of a mean holds for every distribution of losses (of eight lognormal ones this held 96 %);
+entropies of few rows are too low at fine steps, and a code for them must be learned, too; one tap is coded and all else
+is not; the layers behind might make up for more if they had been trained with it; a loss of the answer that was given
+says nothing of whether it was right; lines between steps that halve are coarse where few bits are left; where a linear
+probe stands in for the network it reads means over tokens, in which errors average out.
 
 Cost: a pass of the network for each of seven steps, two codes and the noise of each.
 
@@ -33,7 +34,7 @@ from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.arrays import finite_rows
 from analysis.compute.machine import machine
 from analysis.compute.rows.random_part import random_part
-from analysis.compute.statistics.sample_groups import mean_interval, percentile_tails
+from analysis.compute.statistics.skewed_means import SAID, skewed_interval, skewed_mean
 from analysis.compute.streaming import refuse_few
 from analysis.errors import NotEnoughData
 from analysis.features.answers import CLEAN
@@ -42,7 +43,7 @@ from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.cache.recoding import Coder, beyond_tried, bits_for, coder_of, rate_and_error
 
-FEWEST, DRAWS = 20, 400  # rows; samples drawn anew
+FEWEST = 20  # rows
 STEPS = 2.0 ** np.arange(3, -4, -1)  # in standard deviations of all numbers
 UNITS, AXES, NOISE = "by unit", "principal axes", "noise of that size"
 MEANS = "Rows of {} are means over tokens, which cannot be put back into the network: record all tokens."
@@ -156,38 +157,34 @@ def _curve(tap, reader, rates, nats, params, notes, rng) -> Curve:
         name: np.stack([np.interp(at, bits[way], line) for line in found[good]])
         for name, (way, found) in lines.items()
     }
-    ends = {w: [mean_interval(each[w][:, j], least=0.0) for j in range(len(at))] for w in WAYS}
-    told = _estimates(each, at, params.limit, tap.shape[1], rng)
+    ends = {w: skewed_interval(each[w], rng, 0.0) for w in WAYS}
+    told = _estimates(each, ends, at, params.limit, tap.shape[1], rng)
     return Curve(
         title=f"What {reader.what} loses when {tap.name} is coded", x=at, x_name="bits of a number",
         y_name="divergence of the answer (nats)", series={w: each[w].mean(axis=0) for w in WAYS},
-        low={w: np.array([e["low"] for e in v]) for w, v in ends.items()},
-        high={w: np.array([e["high"] for e in v]) for w, v in ends.items()},
+        low={w: low for w, (low, _) in ends.items()}, high={w: high for w, (_, high) in ends.items()},
         null={w: each[f"{w} {NOISE}"].mean(axis=0) for w in WAYS}, estimates=told,
         reading=_reading(told, params.limit), caveats=(*notes, *_caveats(at, tap.shape[1]),
                  *(said for w in WAYS for said in beyond_tried(w, each[w].mean(axis=0), params.limit))),
     )  # fmt: skip
 
 
-def _estimates(each, at, limit: float, d: int, rng) -> tuple[Estimate, ...]:
-    n = len(each[UNITS])
-    some = rng.integers(n, size=(DRAWS, n))
-    told = []
+def _estimates(each, ends, at, limit: float, d: int, rng) -> tuple[Estimate, ...]:
+    n, told = len(each[UNITS]), []
     for way in WAYS:
-        drawn = [bits_for(at, each[way][s].mean(axis=0), limit) for s in some]
-        low, high = np.quantile(drawn, percentile_tails(n))
+        low, high = (bits_for(at, line, limit) for line in ends[way])
         value = bits_for(at, each[way].mean(axis=0), limit)
         told.append(Estimate(
             f"bits at a loss of {limit:g} nats, {way}", value, low=min(float(low), value), high=max(float(high), value),
-            interval="percentiles of samples drawn anew, widened for few", n=n, d=d, unit="bits of a number",
+            interval=f"where the ends of the mean loss cross it ({SAID})", n=n, d=d, unit="bits of a number",
             null=bits_for(at, each[f"{way} {NOISE}"].mean(axis=0), limit),
             null_method="Gaussian noise of the same mean squared error", estimator="lines between steps",
         ))  # fmt: skip
     one = int(np.argmin(np.abs(at - 1.0)))
     saved = each[UNITS][:, one] - each[AXES][:, one]
     told.append(Estimate(
-        f"nats that principal axes save at {at[one]:.2g} bits", float(saved.mean()), **mean_interval(saved), null=0.0,
-        null_method="the same code", n=n, d=d, unit="nats", estimator="difference, paired by sample",
+        f"nats that principal axes save at {at[one]:.2g} bits", float(saved.mean()), **skewed_mean(saved, rng),
+        null=0.0, null_method="the same code", n=n, d=d, unit="nats", estimator="difference, paired by sample",
     ))  # fmt: skip
     return tuple(told)
 
@@ -240,7 +237,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="coded_answer", family="tokens", title="What coding a tap costs the answer", version=2,
+        id="coded_answer", family="tokens", title="What coding a tap costs the answer", version=3,
         function=coded_answer,
         summary="A tap is quantised at few bits and put back into the network: what its answer loses, over bits.",
         params=CodedAnswerParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,

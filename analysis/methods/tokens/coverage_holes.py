@@ -232,6 +232,7 @@ METHODS = (
     Method(
         id="coverage_holes",
         family="tokens",
+        network="blocks",
         title="Holes and boxes",
         summary="What rules leave no token of: the largest hole, bare cells, recall in boxes, beside random keep.",
         version=2,

@@ -247,7 +247,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="cross_layer_cache", family="tokens", title="Keys shared by layers", version=2, function=cross_layer_cache,
+        id="cross_layer_cache", family="tokens", network="attention",
+        title="Keys shared by layers", version=2, function=cross_layer_cache,
         summary="Keys of several layers in one subspace, against each layer by itself at as many numbers.",
         params=CrossLayerCacheParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of tokens; of CKA also rotations of each layer and its scale",

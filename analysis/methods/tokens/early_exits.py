@@ -171,7 +171,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="early_exits", family="tokens", title="Leaving early", version=2, function=early_exits,
+        id="early_exits", family="tokens", network="blocks", title="Leaving early", version=3, function=early_exits,
         summary="Samples leave behind the first layer that is sure enough: what is kept, what is saved.",
         params=EarlyExitsParams, result=Curve, check=_check,
         cost=lambda shapes, params: passes_cost(

@@ -141,7 +141,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="exit_samples", family="tokens", title="Easy and hard samples", version=1, function=exit_samples,
+        id="exit_samples", family="tokens", network="blocks",
+        title="Easy and hard samples", version=2, function=exit_samples,
         summary="Samples by the layer behind which they would leave the network, the surest first.",
         params=ExitSamplesParams, result=Gallery, check=_check, minimum_rows=2,
         cost=lambda shapes, params: passes_cost(

@@ -1,17 +1,17 @@
-"""What do attention gates do over a data set: scale channels once and for all, or answer to each image?
+"""What do attention gates do over a data set: scale channels once and for all, or answer to each sample?
 
     g_ic = m + a_c + b_i + e_ic:   variance = static (a, a fixed scaling of each channel or position) + volume (b, one
-    number for the whole image) + content (e, what makes it attention)
+    number for the whole sample) + content (e, what makes it attention)
 
-of gates g between 0 and 1 (sigmoids), images x channels; or images x positions of a spatial gate. Values that leave 0
+of gates g between 0 and 1 (sigmoids), samples x channels; or samples x positions of a spatial gate. Values that leave 0
 to 1 are taken for what goes into the sigmoid, which is taken of each before positions are averaged. A gate that is
-constant over images could be multiplied into the weights. All gates at one half halve the output.
+constant over samples could be multiplied into the weights. All gates at one half halve the output.
 
-Null: of the static share gates whose channels change places within each image, of volume and content gates whose images
-change places within each channel. Intervals: jackknife over groups of images; of the mean gate Student's t.
+Null: of the static share gates whose channels change places within each sample, of volume and content gates whose
+samples change places within each channel. Intervals: jackknife over groups of samples; of the mean gate Student's t.
 
 When it lies: a small variance can matter where what is scaled is large, and a large one not; static here need not be
-static on other data; positions can only be compared where all images have as many; the mean over positions of a
+static on other data; positions can only be compared where all samples have as many; the mean over positions of a
 channel gate that varies over them hides that.
 
 Cost: one pass, O(n C) for each draw.
@@ -41,24 +41,26 @@ from analysis.tokens.routing.open_gates import SQUASHED, open_gates, variance_pa
 
 CHANNELS, POSITIONS = "channels", "positions, where there are some"
 FEWEST, STATIC = 8, 0.01
-PARTS = ("static scaling", "volume of an image", "content")
+PARTS = ("static scaling", "volume of a sample", "content")
 
 
 @dataclass(frozen=True)
 class GateMapsParams:
     over: str = param(CHANNELS, "What has a gate of its own.", choices=(CHANNELS, POSITIONS))
-    images: int = param(40, "Most images drawn, spread over the data.", low=2, high=500)
+    images: int = param(
+        40, "Most samples drawn, spread over the data.", label="samples drawn", low=2, high=500
+    )
     shown: int = param(60, "Most channels or positions drawn, those that vary most.", low=2, high=500)
     draws: int = param(20, "Draws of the null.", low=9, high=1000, late=True)
     maximum_samples: int = param(
-        2000, "Most images; a seeded random part above.", low=8, high=50_000, late=True
+        2000, "Most samples; a seeded random part above.", low=8, high=50_000, late=True
     )
 
 
 def gate_maps(
     activations, params: GateMapsParams = GateMapsParams(), rng=None, progress=no_progress
 ) -> Matrix:
-    """Gates over images.
+    """Gates over samples.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ def gate_maps(
     Returns
     -------
     Matrix
-        `values` (images, channels or positions). Estimates: shares of the variance, static gates, the mean gate.
+        `values` (samples, channels or positions). Estimates: shares of the variance, static gates, the mean gate.
 
     Raises
     ------
@@ -94,7 +96,7 @@ def gate_maps(
     label = tap.samples.get("label")
     mark = [str(i) if label is None else f"{i} ({label[i]})" for i in chosen[kept][rows]]
     return Matrix(
-        title=f"Gates of {tap.name} over images", reading=_reading(estimates, g), estimates=estimates,
+        title=f"Gates of {tap.name} over samples", reading=_reading(estimates, g), estimates=estimates,
         caveats=(*notes, *said, *_caveats(kind, g, rows, columns)), values=g[np.ix_(rows, columns)],
         row_names=tuple(mark), column_names=tuple(names[c] for c in columns), value_name="gate", limits=(0.0, 1.0),
     )  # fmt: skip
@@ -142,7 +144,7 @@ def _table(tap, chosen, params, progress):
         progress(0.5, "reading")
         kept = np.isfinite(values).all(axis=1)
         lost = int((~kept).sum())
-        said = [f"{lost} image(s) with NaN or infinity left out."] if lost else []
+        said = [f"{lost} sample(s) with NaN or infinity left out."] if lost else []
         return values[kept], kept, [f"position {t}" for t in range(counts[0])], said
     values, kept, said = pooled_samples(tap, "mean", chosen, progress, (0.2, 0.5))
     if params.over == POSITIONS:
@@ -155,16 +157,16 @@ def _estimates(g: np.ndarray, null: np.ndarray, rng) -> tuple[Estimate, ...]:
     shares = variance_parts(g)
     without = np.array([variance_parts(g[groups != k]) for k in range(groups.max() + 1)])
     half = jackknife_half(without)
-    swapped = ("channels exchanged within images", *["images exchanged within channels"] * 2)
+    swapped = ("channels exchanged within samples", *["samples exchanged within channels"] * 2)
     for j, name in enumerate(PARTS):
         v = float(shares[j])
         out.append(Estimate(f"{name}: share of the variance", v, max(v - half[j], 0.0), min(v + half[j], 1.0),
-                            interval="jackknife over groups of images", **null_spread(null[:, j]),
+                            interval="jackknife over groups of samples", **null_spread(null[:, j]),
                             null_method=swapped[j], n=n, d=c, estimator="two-way decomposition"))  # fmt: skip
     out.append(Estimate("static gates", float((g.std(axis=0) < STATIC).mean()),
                         interval="none: a count of what is seen",
                         null_method="none: no chance is at work", n=n, d=c,
-                        estimator=f"share with a standard deviation below {STATIC:g} over images"))  # fmt: skip
+                        estimator=f"share with a standard deviation below {STATIC:g} over samples"))  # fmt: skip
     out.append(Estimate("mean gate", float(g.mean()), **mean_interval(g.mean(axis=1), 0.0, 1.0), null=0.5,
                         null_method="a sigmoid of 0: the output is halved", n=n, d=c, estimator="mean"))  # fmt: skip
     return tuple(out)
@@ -176,8 +178,8 @@ def _reading(estimates, g: np.ndarray) -> str:
         return f"All gates are {mean.value:.2f}: the output is multiplied by one number."
     return (
         f"{static.value:.0%} of what varies in the gates is a fixed scaling of each channel or position (by chance "
-        f"{static.null:.1%}), {volume.value:.0%} one number for a whole image and {content.value:.0%} depends on both. "
-        f"{fixed.value:.0%} of the gates are constant over images: they could be part of the weights. The mean gate "
+        f"{static.null:.1%}), {volume.value:.0%} one number for a whole sample, {content.value:.0%} depends on both. "
+        f"{fixed.value:.0%} of the gates are constant over samples: they could be part of the weights. The mean gate "
         f"is {mean.value:.2f}."
     )
 
@@ -186,7 +188,7 @@ def _caveats(kind: str, g, rows, columns) -> list[str]:
     said = ["A sigmoid is taken: the tap leaves 0 to 1."] if kind == SQUASHED else []
     if len(rows) < len(g) or len(columns) < g.shape[1]:
         said.append(
-            f"{len(rows)} of {len(g):,} images and {len(columns)} of {g.shape[1]:,} gates are drawn, those that vary "
+            f"{len(rows)} of {len(g):,} samples and {len(columns)} of {g.shape[1]:,} gates are drawn, those that vary "
             "most; numbers are of all."
         )
     return said
@@ -200,7 +202,7 @@ def _cost(shapes, params: GateMapsParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """A fixed gate for each channel is all static, one for each image all volume; halves have a mean of 0.5."""
+    """A fixed gate for each channel is all static, one for each sample all volume; halves have a mean of 0.5."""
     rng, few = np.random.default_rng(0), GateMapsParams(draws=9)
     a, b = rng.random(20), rng.random(60)
     static = gate_maps(ArrayActivations(np.tile(a, (60, 1)), "static"), few).estimates
@@ -212,8 +214,8 @@ def _check() -> tuple[CheckLine, ...]:
     where = gate_maps(spatial, GateMapsParams(over=POSITIONS, draws=9)).estimates
     return (
         CheckLine("fixed gates: static", 1.0, static[0].value, 1e-12),
-        CheckLine("fixed gates: constant over images", 1.0, static[3].value, 0.0),
-        CheckLine("one gate for an image: volume", 1.0, volume[1].value, 1e-12),
+        CheckLine("fixed gates: constant over samples", 1.0, static[3].value, 0.0),
+        CheckLine("one gate for a sample: volume", 1.0, volume[1].value, 1e-12),
         CheckLine("their sum: no content", 0.0, both[2].value, 1e-12),
         CheckLine("independent gates: static as by chance", free[0].null, free[0].value, 0.003),
         CheckLine("all at one half: mean", 0.5, half[4].value, 1e-12),
@@ -223,10 +225,10 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="gate_maps", family="tokens", title="Attention gates over images", version=2, function=gate_maps,
-        summary="Sigmoid gates of channels or positions, images by gates: fixed scaling, volume, or content.",
+        id="gate_maps", family="tokens", title="Attention gates over samples", version=3, function=gate_maps,
+        summary="Sigmoid gates of channels or positions, samples by gates: fixed scaling, volume, or content.",
         params=GateMapsParams, result=Matrix, check=_check, cost=_cost, minimum_rows=FEWEST,
-        invariance="the order of images and of channels; gates between 0 and 1 also one shift or factor of all of them "
+        invariance="the order of samples and of channels; gates between 0 and 1 also one shift or factor of all "
         "that keeps them there, as far as shares of the variance go",
         papers=("Polarized Self-Attention: Towards High-quality Pixel-wise Regression",),
     ),

@@ -12,7 +12,8 @@ runs to its fixed point; tokens with one fixed point are one memory. Beside each
 
 The energy -lse(β, X ξ) + ξ'ξ / 2 + log(N) / β + M² / 2 never rises on the way.
 
-Interval: Student's t over samples. Null: Gaussian keys with the sample's mean and covariance.
+Interval: Student's t over samples. Null: Gaussian tokens whose queries and keys together have exactly the mean and
+covariance of the sample's.
 
 When it lies: the network takes one step, from a query and not from a key, and adds values and the shortcut: these are
 what the keys would do if left to themselves; few long keys capture all; a shared mean of the keys moves everything
@@ -37,7 +38,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.drawn import asker_name, drawn
 from analysis.tokens.attention.heads import HeadReader, asked_head, heads_of
 from analysis.tokens.attention.measures import keys_for
-from analysis.tokens.attention.memory import distinct, energy, like, retrieved, separation, update
+from analysis.tokens.attention.memory import distinct, energy, like_both, retrieved, separation, update
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
@@ -96,10 +97,12 @@ def head_memory(
     told, chance, shown, stays = [], [], None, True
     for b in range(reader.n):
         progress(0.4 + 0.6 * b / reader.n, "running to fixed points")
-        keys = reader.keys[layer][b, head][reader.layout.present[b]].astype(np.float64)
+        there = reader.layout.present[b]
+        queries, keys = (x[layer][b, head][there].astype(np.float64) for x in (reader.queries, reader.keys))
         of, apart, still = memories(keys, params.sharpness)
         told.append(_numbers(of, apart))
-        chance.append(_numbers(*memories(like(keys, rng), params.sharpness)[:2]))
+        other = like_both(queries, keys, rng, reader.mean_first)[1]
+        chance.append(_numbers(*memories(other, params.sharpness)[:2]))
         if b == at:
             shown = of, apart
         stays &= still
@@ -165,7 +168,7 @@ def _reading(of, count, told, chance, kind) -> str:
 
 def _estimates(reader, told, chance) -> tuple[Estimate, ...]:
     facts = {"n": len(told), "d": reader.queries[0].shape[3], "estimator": "mean over samples",
-             "null_method": "Gaussian keys of the same mean and covariance"}  # fmt: skip
+             "null_method": "Gaussian tokens whose queries and keys have the same mean and covariance"}  # fmt: skip
     names = (
         ("memories a token", 0.0, 1.0),
         ("share of the largest memory", 0.0, 1.0),
@@ -200,7 +203,9 @@ def _check() -> tuple[CheckLine, ...]:
         new = update(x, state, 4.0)
         fall.append((energy(x, state, 4.0) - energy(x, new, 4.0)).min())
         state = new
-    drawn = like(3.0 + 2.0 * rng.standard_normal((1500, 2)), rng)
+    pair = 3.0 + 2.0 * rng.standard_normal((40, 4))
+    drawn = np.hstack(like_both(pair[:, :2], pair[:, 2:], rng))
+    apart = np.abs(np.cov(drawn.T) - np.cov(pair.T)).max()
     wide = 2.0 * np.eye(4)
     twice = np.repeat(x[:4], 2, axis=0)
     return (
@@ -211,15 +216,16 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("four patterns there twice: memories", 4.0, memories(twice, 30 * np.sqrt(8))[0].max() + 1.0, 0.0),
         CheckLine("four of length 2 melt at β = 1/2", 1.0, memories(wide, 1.0)[0].max() + 1.0, 0.0),
         CheckLine("and are kept apart at β = 1", 4.0, memories(wide, 2.0)[0].max() + 1.0, 0.0),
-        CheckLine("Gaussian keys: mean", 3.0, drawn.mean(), 0.15),
-        CheckLine("Gaussian keys: spread", 2.0, drawn.std(), 0.15),
+        CheckLine("Gaussian queries and keys: mean", 0.0, np.abs(drawn.mean(axis=0) - pair.mean(axis=0)).max(), 1e-9),
+        CheckLine("Gaussian queries and keys: covariance", 0.0, apart, 1e-9),
         CheckLine("orthonormal: separation", 1.0, separation(x).min(), 1e-12),
     )  # fmt: skip
 
 
 METHODS = (
     Method(
-        id="head_memory", family="tokens", title="A head as a memory", version=1, function=head_memory,
+        id="head_memory", family="tokens", network="attention",
+        title="A head as a memory", version=2, function=head_memory,
         summary="Keys as stored patterns: which tokens a head keeps apart, which melt into one, and how sharply.",
         params=HeadMemoryParams, result=Table, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of keys; one rotation of all of them",

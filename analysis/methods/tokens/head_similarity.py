@@ -209,7 +209,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="head_similarity", family="tokens", title="Heads that do the same", version=2, function=head_similarity,
+        id="head_similarity", family="tokens", network="attention",
+        title="Heads that do the same", version=2, function=head_similarity,
         summary="Heads against heads: how alike their patterns are beyond places, and which are fixed patterns.",
         params=HeadSimilarityParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",

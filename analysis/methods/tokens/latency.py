@@ -216,6 +216,7 @@ METHODS = (
     Method(
         id="latency",
         family="tokens",
+        network="blocks",
         title="Time and work",
         summary="Wall time of the network with tokens really removed, beside its multiply-adds and noise.",
         version=3,

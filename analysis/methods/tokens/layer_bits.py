@@ -205,7 +205,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="layer_bits", family="tokens", title="Layers at few bits", version=2, function=layer_bits,
+        id="layer_bits", family="tokens", network="attention",
+        title="Layers at few bits", version=2, function=layer_bits,
         summary="Weights of ever more layers at few bits, in the order of two scores: what the network loses.",
         params=LayerBitsParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="a factor of a layer's weights, of ZD; the scale of tokens, of LIM",

@@ -96,15 +96,15 @@ def _side(ends, values, side: str) -> np.ndarray:
 
 def measured(who, measure: str, progress=lambda f: None) -> dict[str, np.ndarray]:
     """(n, L) by what is looked at."""
-    parts: dict[str, list] = {WHOLE: [], **{p: [] for p in PARTS}}
+    names = (WHOLE,) if who.scans else (WHOLE, *PARTS)  # a scan is all that its layer adds
+    parts: dict[str, list] = {name: [] for name in names}
     at = 0 if measure == SIZE else 1
     for part, given in who.batches(AT_ONCE):
         progress(part.start / who.n)
         p = who.passed(given)
         before, behind = p.states[:-1], p.states[1:]
-        for name, pair in zip(
-            parts, ((before, behind), (before, p.between), (p.between, behind)), strict=True
-        ):
+        pairs = ((before, behind), (before, p.between), (p.between, behind))
+        for name, pair in zip(parts, pairs[: len(parts)], strict=True):
             parts[name].append(sizes_and_cosines(*pair, p.present)[at])
     return {name: np.concatenate(v) for name, v in parts.items()}
 
@@ -163,7 +163,9 @@ def _caveats(who, measure: str, layers: int) -> list[str]:
         f"{who.n:,} samples.",
         "What a layer adds may be undone by a later one: skip it to see its effect.",
     ]
-    if measure == SIZE:
+    if who.scans:
+        said.append("A layer is a scan: there is no attention and no MLP of its own.")
+    elif measure == SIZE:
         said.append("The null is of the whole layer; attention and MLP alone add less each.")
     if layers < FEWEST_LAYERS:
         said.append(f"{layers} layers: a change of level is looked for from {FEWEST_LAYERS} on.")
@@ -192,7 +194,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="layer_contribution", family="tokens", title="What each layer adds", version=1, function=layer_contribution,
+        id="layer_contribution", family="tokens", network="blocks",
+        title="What each layer adds", version=2, function=layer_contribution,
         summary="Size of every layer's update over the stream's, or their cosine, and where it changes.",
         params=LayerContributionParams, result=Curve, check=_check, minimum_rows=2,
         cost=lambda shapes, params: passes_cost(shapes, params, 1),

@@ -178,7 +178,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="layer_skipping", family="tokens", title="Layers left out", version=1, function=layer_skipping,
+        id="layer_skipping", family="tokens", network="blocks",
+        title="Layers left out", version=2, function=layer_skipping,
         summary="Each layer is left out in turn: what every later layer and the answer notice of it.",
         params=LayerSkippingParams, result=Matrix, check=_check,
         cost=lambda shapes, params: passes_cost(shapes, params, 1 + 2 * BLOCKS),

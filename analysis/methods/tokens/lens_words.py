@@ -208,7 +208,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="lens_words", family="tokens", title="Words at every layer and place", version=2, function=lens_words,
+        id="lens_words", family="tokens", network="blocks",
+        title="Words at every layer and place", version=3, function=lens_words,
         summary="One sample's first words at each layer and token, by the network's own readout (logit lens).",
         params=LensWordsParams, result=Table, check=_check, minimum_rows=2,
         cost=_cost,

@@ -215,7 +215,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="logit_lens", family="tokens", title="The answer layer by layer", version=2, function=logit_lens,
+        id="logit_lens", family="tokens", network="blocks",
+        title="The answer layer by layer", version=3, function=logit_lens,
         summary="The network's own readout at every layer, held against its final answer (logit lens).",
         params=LogitLensParams, result=Curve, check=_check,
         cost=lambda shapes, params: passes_cost(

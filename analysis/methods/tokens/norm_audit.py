@@ -97,7 +97,7 @@ def norm_audit(
         for name in HELP:
             columns[name].append(facts[name])
     progress(1.0, "done")
-    told = _estimates(seen, rows, length, len(who.names), rng)
+    told = _estimates(seen, rows, length, len(who.names) + 0.5 * norms[-1].place[1], rng)
     return Table(
         title=f"The norms of {who.what}", columns={k: np.array(v) for k, v in columns.items()}, index="norm", help=HELP,
         estimates=told, reading=_reading(columns, told),
@@ -138,7 +138,7 @@ def _gains(norm) -> dict:
     }
 
 
-def _estimates(seen, rows, length, layers: int, rng) -> tuple[Estimate, ...]:
+def _estimates(seen, rows, length, updates: float, rng) -> tuple[Estimate, ...]:
     n, d = len(length), rows[-1].shape[1]
     shares = []
     for batch in seen:
@@ -151,8 +151,8 @@ def _estimates(seen, rows, length, layers: int, rng) -> tuple[Estimate, ...]:
                  null=shuffled_share(rows[-1], rng), null_method="each unit exchanged between tokens", n=n, d=d,
                  estimator=f"root mean square above {EXPLODES:.0f} medians"),
         Estimate("scale before the last norm over the first", float(growth.mean()), **mean_interval(growth, 0.0),
-                 null=float(np.sqrt(layers + 0.5)), n=n, d=d,
-                 null_method="equal orthogonal updates, half of the last layer's", 
+                 null=float(np.sqrt(updates)), n=n, d=d,
+                 null_method="equal orthogonal updates, of which those before the norm", 
                  estimator="mean scale of tokens, mean over samples"),
     )  # fmt: skip
 
@@ -204,7 +204,8 @@ def _cost(shapes, params: NormAuditParams):
 
 METHODS = (
     Method(
-        id="norm_audit", family="tokens", title="Norms and exploding tokens", version=2, function=norm_audit,
+        id="norm_audit", family="tokens", network="blocks",
+        title="Norms and exploding tokens", version=3, function=norm_audit,
         summary="Mean and scale of tokens before every norm, gains, tokens that explode, and what each norm ignores.",
         params=NormAuditParams, result=Table, check=_check, minimum_rows=2,
         cost=_cost,

@@ -199,7 +199,8 @@ def _cost(shapes, params: RandomProjectionParams):
 
 METHODS = (
     Method(
-        id="random_projection_ablation", family="tokens", title="Random directions taken away", version=2,
+        id="random_projection_ablation", family="tokens", network="blocks",
+        title="Random directions taken away", version=3,
         function=random_projection_ablation, params=RandomProjectionParams, result=Curve, check=_check, minimum_rows=2,
         summary="Tokens are projected on random subspaces behind a layer: how many dimensions does the answer need?",
         cost=_cost,

@@ -186,6 +186,7 @@ METHODS = (
     Method(
         id="reconstruction_error",
         family="tokens",
+        network="blocks",
         title="What is lost of the tokens",
         summary="How far each token is from the one it went into, over the share of tokens left, beside random keep.",
         version=3,

@@ -227,6 +227,7 @@ METHODS = (
     Method(
         id="rule_agreement",
         family="tokens",
+        network="blocks",
         title="Agreement of rules",
         summary="Do rules keep the same tokens? Jaccard index of the survivors of every two, beside random sets.",
         version=2,

@@ -207,6 +207,7 @@ METHODS = (
     Method(
         id="shift_stability",
         family="tokens",
+        network="blocks",
         title="Stability under a shift",
         summary="Are the same tokens kept when the picture moves by one pixel? Every rule beside random sets.",
         version=2,

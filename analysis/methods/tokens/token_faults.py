@@ -205,7 +205,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="token_faults", family="tokens", title="What goes wrong with tokens", version=3, function=token_faults,
+        id="token_faults", family="tokens", network="blocks",
+        title="What goes wrong with tokens", version=3, function=token_faults,
         summary="A rule that drops or merges tokens is run, and known faults are looked for one by one.",
         params=TokenFaultsParams, result=Table, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of samples; one scale for all units",

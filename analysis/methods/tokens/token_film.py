@@ -206,6 +206,7 @@ METHODS = (
     Method(
         id="token_film",
         family="tokens",
+        network="blocks",
         title="What became of the tokens",
         summary="One sample's tokens under a rule, layer by layer: gone, kept or merged, and what the answer becomes.",
         version=3,

@@ -203,12 +203,13 @@ def _early(influence: np.ndarray) -> tuple[float, float]:
     )
 
 
-def _cost(shapes, params: TokenOrderParams) -> Cost:
+def _cost(shapes, params: TokenOrderParams, tokens: float = RUN) -> Cost:
     (n, d), m = shapes[0], machine()
-    samples = min(max(n // RUN, 1), params.maximum_samples)
-    each = 8.0 * (RUN + params.shuffles + 1) * RUN * d
-    passes = min(n, params.maximum_samples) * (RUN + params.shuffles + 1)
-    held = 8.0 * samples * RUN * d + 4.0 * each
+    samples = min(max(n / tokens, 1), params.maximum_samples)
+    copies = tokens + params.shuffles + 1
+    each = 8.0 * copies * tokens * d
+    passes = int(min(n, params.maximum_samples) * copies)
+    held = 8.0 * samples * tokens * d + 4.0 * each
     return Cost(OPENING + m.seconds(moved=8.0 * n * d + 10 * each * samples) + 1e-3 * passes, held, passes)
 
 
@@ -236,7 +237,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="token_order", family="tokens", title="The order of tokens", version=2, function=token_order,
+        id="token_order", family="tokens", by_tokens=True, title="The order of tokens", version=2, function=token_order,
         summary="Tokens as a path through the sample, what their order changes, and which of them the answer hangs on.",
         params=TokenOrderParams, result=Scatter, check=_check, cost=_cost, minimum_rows=2 * RUN, more_inputs=True,
         most_inputs=2, invariance="the order of samples",

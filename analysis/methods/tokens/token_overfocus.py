@@ -218,7 +218,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="token_overfocus", family="tokens", title="Do a few tokens get all attention?", version=2,
+        id="token_overfocus", family="tokens", network="attention",
+        title="Do a few tokens get all attention?", version=2,
         function=token_overfocus,
         summary="Concentration of received attention on clean and spoiled samples, and how far it drifts, by layer.",
         params=TokenOverfocusParams, result=Table, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -194,7 +194,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="token_rankings", family="tokens", title="Do layers rank tokens alike", version=3, function=token_rankings,
+        id="token_rankings", family="tokens", network="attention",
+        title="Do layers rank tokens alike", version=3, function=token_rankings,
         summary="Kendall's τ between the rankings of tokens in every two layers, beside chance.",
         params=TokenRankingsParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="any rising change of the scores of a layer; the order of tokens",

@@ -194,7 +194,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="token_search", family="tokens", title="How few tokens every layer needs", version=3, function=token_search,
+        id="token_search", family="tokens", network="blocks",
+        title="How few tokens every layer needs", version=3, function=token_search,
         summary="The fewest tokens per layer at nearly the same output, searched from shallow to deep and confirmed.",
         params=TokenSearchParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of the outputs; one scale for all units of a tap that is not run",

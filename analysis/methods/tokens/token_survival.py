@@ -181,6 +181,7 @@ METHODS = (
     Method(
         id="token_survival",
         family="tokens",
+        network="blocks",
         title="Survival by place",
         summary="In which rows and columns tokens survive, rule by rule, against as many kept at random.",
         version=2,

@@ -35,13 +35,10 @@ from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import mean_interval
-from analysis.compute.streaming import refuse_few
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.attention.heads import asked_head, heads_of
-from analysis.tokens.reordered import another_order
 from analysis.tokens.sets.clips import RUN
-from analysis.tokens.sets.views import Answers, regrouped, view_attention, views_of
+from analysis.tokens.sets.view_reading import read_views
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 READ, NEEDED = "what views read of each other", "what leaving a view out changes"
@@ -85,28 +82,9 @@ def view_sets(
         Views that do not divide the tokens; no such layer or column; fewer than two sets.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    progress(0.0, "reading sets")
-    tap, count, said = regrouped(tap, params, params.maximum_samples, rng)
-    reader = heads_of(tap, params.maximum_samples, rng, params.source, lambda f, d="": progress(0.5 * f, d))
-    layer, _ = asked_head(reader, params.layer, 1)
-    views, whole = views_of(reader, count)
-    refuse_few(tap.name, int(whole.sum()), 2, f"sets of {views.count} views")
-    progress(0.5, "attention between views")
-    a = view_attention(reader, layer, views)[whole]
-    answers = Answers(reader, views)
-    full, effect = answers.all(), []
-    away = _distance(full, answers.who.classifies, whole)
-    for v in range(views.count):
-        progress(0.55 + 0.4 * v / views.count, "leaving views out")
-        effect.append(away(answers.without(v)))
-    progress(0.95, "another order")
-    other = answers.reordered(another_order(views.count, rng))
-    moved = None if other is None else away(other)[whole]
+    found = read_views(tap, params, rng, progress)
     progress(1.0, "done")
-    effect = np.stack(effect, axis=1)[whole]
-    notes = [*said, *reader.notes, *answers.notes]
-    if not whole.all():
-        notes.append(f"{int((~whole).sum())} set(s) of another number of views were left out.")
+    a, effect, moved, reader, notes = found.attention, found.effect, found.moved, found.reader, found.notes
     if moved is None:
         notes.append(
             "No input of the network has an axis of views, so that their order was not tested."
@@ -115,17 +93,8 @@ def view_sets(
         )
     estimates = _estimates(a, effect, moved, tap.shape[1], rng)
     if params.show == NEEDED:
-        return _needed(tap.name, effect, reader.samples[whole], estimates, notes, answers.who)
-    return _read(tap.name, a, layer, effect, estimates, notes, reader)
-
-
-def _distance(full: np.ndarray, classifies: bool, whole: np.ndarray):
-    """Of answers (n, C) from these, (n,); the spread is that of the sets that are `whole` (n,)."""
-    if classifies:
-        return lambda other: 0.5 * np.abs(other - full).sum(axis=1)
-    spread = np.sqrt(np.square(full[whole] - full[whole].mean(axis=0)).sum(axis=1).mean())
-    unit = spread if spread > 1e-12 * max(float(np.abs(full).max()), 1e-300) else 1.0
-    return lambda other: np.linalg.norm(other - full, axis=1) / unit
+        return _needed(tap.name, effect, found.sets, estimates, notes, found.classifies)
+    return _read(tap.name, a, found.layer, effect, estimates, notes, reader)
 
 
 def _estimates(a, effect, moved, d: int, rng) -> tuple[Estimate, ...]:
@@ -180,13 +149,11 @@ def stats_half(n: int) -> float:
     return float(stdtrit(n - 1, 0.975))
 
 
-def _needed(name, effect, samples, estimates, notes, who) -> Matrix:
+def _needed(name, effect, samples, estimates, notes, classifies) -> Matrix:
     shown = effect[:DRAWN]
     if len(effect) > DRAWN:
         notes.append(f"The first {DRAWN} of {len(effect)} sets are drawn.")
-    measure = (
-        "share of the probability that moves" if who.classifies else "length over the spread between sets"
-    )
+    measure = "share of the probability that moves" if classifies else "length over the spread between sets"
     best = int(effect.mean(axis=0).argmax())
     return Matrix(
         title=f"What leaving a view out changes in the answer, {name}",
@@ -235,7 +202,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="view_sets", family="tokens", title="Views that read each other", version=2, function=view_sets,
+        id="view_sets", family="tokens", network="attention",
+        title="Views that read each other", version=2, function=view_sets,
         summary="Attention between the views of a set, what leaving each out changes, and whether order matters.",
         params=ViewSetsParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of sets; the order of the samples' views, up to the order of rows and columns",

@@ -59,13 +59,6 @@ def separation(patterns: np.ndarray) -> np.ndarray:
     return own - products.max(axis=1)
 
 
-def like(patterns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian patterns of the same mean and covariance."""
-    mean = patterns.mean(axis=0)
-    mixed = rng.standard_normal((len(patterns), len(patterns))) / np.sqrt(max(len(patterns) - 1, 1))
-    return mean + mixed @ (patterns - mean)
-
-
 def like_both(
     queries: np.ndarray, keys: np.ndarray, rng: np.random.Generator, mean_first: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -25,11 +25,13 @@ from analysis.tokens.attention.measures import Tally
 
 @dataclass(frozen=True)
 class Measured:
-    """`value`, `null` (L, H, n) of each sample, `even` (n,) where all that may be read is read alike."""
+    """`value`, `null` (L, H, n) of each sample, `even` (n,) where all that may be read is read alike. `ends`: low and
+    high (L, H) of the means where these are no Student's t."""
 
     value: np.ndarray
     null: np.ndarray
     even: np.ndarray
+    ends: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def even_rows(may: np.ndarray) -> np.ndarray:

@@ -25,12 +25,14 @@ MOST_VIEWS = 200
 AFTERWARDS = "A view is taken away behind the first attention, which still read it."
 
 
-def regrouped(tap: Activations, params, maximum: int, rng) -> tuple[Activations, int | None, tuple[str, ...]]:
-    """(a tap whose samples are sets, views of a sample or None for one token each, notes): as it is, unless a column
-    names the objects that samples are views of."""
+def regrouped(
+    tap: Activations, params, maximum: int, rng
+) -> tuple[Activations, int | None, tuple[str, ...], np.ndarray | None]:
+    """(a tap whose samples are sets, views of a sample or None for one token each, notes, (sets, views) the samples
+    that are these views or None): as it is, unless a column names the objects that samples are views of."""
     clips = Clips(tap, params.object, params.view, params.views)
     if clips.whole or clips.runs:
-        return tap, params.views, ()
+        return tap, params.views, (), None
     read = clips.read_all(maximum, rng)
     shapes, counts = np.unique([(c.n, c.patches) for c in read], axis=0, return_counts=True)
     views, patches = (int(v) for v in shapes[counts.argmax()])
@@ -44,7 +46,8 @@ def regrouped(tap: Activations, params, maximum: int, rng) -> tuple[Activations,
     x = np.concatenate([c.x.reshape(-1, tap.shape[1]) for c in same])
     layout = Layout(np.arange(len(same) + 1, dtype=np.int64) * views * patches)
     names = np.array([c.name for c in same])
-    return ArrayActivations(x, name=tap.name, layout=layout, samples={"id": names}), views, tuple(said)
+    grouped = ArrayActivations(x, name=tap.name, layout=layout, samples={"id": names})
+    return grouped, views, tuple(said), np.array([c.samples for c in same])
 
 
 @dataclass(frozen=True)

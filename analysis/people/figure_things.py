@@ -1,0 +1,28 @@
+"""The figure that a result is drawn as, as something that people write about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from analysis.people.things import Thing
+from analysis.results import Result
+
+PASSING = ("seconds", "made")  # of a recipe: another run of the same has others
+
+
+def of_result(result: Result, place: str = "") -> Thing | None:
+    """Cache key of the result and digest of its recipe; None where no method made it. How it is printed (width,
+    colours) is no part: a note stays with what the figure says."""
+    origin = result.origin
+    if origin is None:
+        return None
+    key = {"method": origin.method, "version": origin.version, "params": origin.params, "seed": int(origin.seed),
+           "inputs": [given.get("digest", "") for given in origin.inputs], "versions": origin.versions}  # fmt: skip
+    recipe = {name: value for name, value in origin.recipe().items() if name not in PASSING}
+    store, _, tap = str(origin.inputs[0].get("name", "")).partition(":") if origin.inputs else ("", "", "")
+    return Thing.figure(_digest(key)[:32], _digest(recipe)[:16], store, tap, place)
+
+
+def _digest(value: dict) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=float).encode()).hexdigest()
