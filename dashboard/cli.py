@@ -13,7 +13,7 @@ from pathlib import Path
 from analysis.errors import LoupeError, ParameterError
 from analysis.jobs.unforeseen import in_words
 from analysis.waiting import threads_that_sleep
-from dashboard.commands import dictionary_options, figure_options, hosting_options
+from dashboard.commands import dictionary_options, figure_options, hosting_options, publishing_options
 from dashboard.commands.options import add_command, add_workspace, port, positive, seed
 
 TOKENS = ("mean", "all", "cls", "last", "spatial-mean")
@@ -65,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_reading(commands)
     _add_methods(commands)
     _add_packing(commands)
+    publishing_options.add(commands)
     return parser
 
 
@@ -171,13 +172,17 @@ def _add_reading(commands) -> None:
         "--rebuild-index", action="store_true", help="make a store's feature index again from its activations"
     )
     _data_options(p)
-    p = add_command(commands, "render", "make the figure of a recipe again")
-    p.add_argument("recipe", type=Path)
+    p = add_command(commands, "render", "make the figure of a recipe again, or all files of a basket")
+    p.add_argument("recipe", type=Path, help="a recipe, the folder of a basket, or a folder with recipes")
     p.add_argument(
-        "--out", type=Path, required=True, help="file to write: .pdf .svg .png .csv .parquet .tex .json"
-    )
+        "--out", type=Path, required=True,
+        help="file to write: .pdf .svg .png .csv .parquet .tex .json; of a basket: a new folder, .zip .pdf .svg .png",
+    )  # fmt: skip
     figure_options.add(p)
-    add_workspace(p, "the workspace that the recipe's taps are in (default: the sample workspace)")
+    add_workspace(
+        p,
+        "the workspace that the taps are in (default: the one that holds the basket, else the sample workspace)",
+    )
 
 
 def _add_methods(commands) -> None:

@@ -234,9 +234,14 @@ def here() -> str:
     return link(name, **{n: st.query_params.get_all(n) for n in st.query_params}) if name else "./"
 
 
-def address(relative: str) -> str:
+def full_address(relative: str) -> str:
     """The whole address of a relative one, as this visitor's browser calls the server."""
     return urljoin(st.context.url or "", relative)
+
+
+def short(id: str) -> str:
+    """Relative URL of a short link."""
+    return "./?" + urlencode({"link": id, **_where()})
 
 
 def page() -> str:
@@ -246,7 +251,7 @@ def page() -> str:
 
 def shown_params() -> dict[str, list[str]]:
     """The URL's parameters that decide what the page shows, each as a list."""
-    return {n: st.query_params.get_all(n) for n in st.query_params if n not in OF_LINKS}
+    return {n: st.query_params.get_all(n) for n in st.query_params if n not in (*OF_LINKS, WORKSPACE)}
 
 
 def go(page: str, **values: Any) -> None:

@@ -387,7 +387,7 @@ def test_the_methods_read_the_network(rerun_gives):
     spent = attention_work(tap_named("blocks.1"), AttentionWorkParams(repeats=1))
     assert spent.estimates[0].value == pytest.approx(25 / 144)
     assert "short" in spent.reading
-    seen = reduced_attention(tap_named("blocks.1"), ReducedAttentionParams(layer=1, token=7))
+    seen = reduced_attention(tap_named("blocks.1"), ReducedAttentionParams(layer=2, token=7))
     assert seen.grid == (5, 5)
     np.testing.assert_allclose(seen.values.mean(axis=1), 1, atol=1e-6)
     stages = feature_collapse(tap_named("blocks.1"))

@@ -71,11 +71,13 @@ def tap(tmp_path_factory):
 
 
 def test_the_matrix_of_a_recorded_scan(tap):
-    found = mixing_matrix(tap, MixingMatrixParams(sample=2, layer=1, head=5))
+    found = mixing_matrix(tap, MixingMatrixParams(sample=2, layer=2, head=6))
     assert "selective scans of MambaForCausalLM" in found.title
     assert not np.triu(found.values, 1).any()
     assert found.estimates[3].value <= 4  # the state
     assert found.row_names[0].split(" ")[1] in "abcd"
+    assert "layers.1" in found.title
+    assert found.title.endswith("channel 6")
     with pytest.raises(NotFound, match="channel"):
         mixing_matrix(tap, MixingMatrixParams(head=99))
     rows = mixing_matrix(tap, MixingMatrixParams(mixer=LINEAR))
@@ -117,12 +119,12 @@ def test_poles_and_kernels_of_the_weights(tap):
     found = ssm_poles(tap, SsmPolesParams(plane=CONTINUOUS))
     np.testing.assert_allclose(np.unique(found.positions[:, 0].round(4)), [-4, -3, -2, -1])
     np.testing.assert_allclose(found.columns[DRIFT], 0, atol=1e-5)
-    kernel = ssm_kernel(tap, SsmKernelParams(layer=1))
+    kernel = ssm_kernel(tap, SsmKernelParams(layer=2))
     for name, k in kernel.series.items():
         np.testing.assert_allclose(k, kernel.null[name], rtol=1e-4)
     assert len(ssm_kernel(tap, SsmKernelParams(show=FREQUENCY)).x) == 33
-    with pytest.raises(NotFound, match="layer 2"):
-        ssm_kernel(tap, SsmKernelParams(layer=2))
+    with pytest.raises(NotFound, match="layer 3"):
+        ssm_kernel(tap, SsmKernelParams(layer=3))
 
 
 class Weights:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.errors import InputError, NotFound
+from analysis.store.durable import sync_directory
 
 
 @contextlib.contextmanager
@@ -64,3 +65,20 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def put_folder(made: Path, out: Path) -> None:
+    """Rename a folder into its place; what was there goes only when the new one is in its place."""
+    if not out.exists() or not any(out.iterdir()):
+        os.rename(made, out)
+        sync_directory(out.parent)
+        return
+    old = out.parent / f".{out.name[:150]}.replaced-{secrets.token_hex(8)}"
+    os.rename(out, old)
+    try:
+        os.rename(made, out)
+    except BaseException:
+        os.rename(old, out)
+        raise
+    sync_directory(out.parent)
+    shutil.rmtree(old, ignore_errors=True)

@@ -6,20 +6,18 @@ import contextlib
 import json
 import os
 import re
-import secrets
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.errors import Busy, InputError, LoupeError, NotFound, StoreDamaged, TooLarge, UnsafeFile
-from analysis.sharing.beside import beside, is_held
+from analysis.sharing.beside import beside, is_held, put_folder
 from analysis.sharing.container import MANIFEST, ROOT
 from analysis.sharing.inputs import WORDS, is_inside, media_outside
 from analysis.sharing.pack_reader import PackReader
 from analysis.spec import Progress, no_progress
-from analysis.store.durable import room_for, sync_directory
+from analysis.store.durable import room_for
 from analysis.store.reader import Store
 from analysis.workspace import Workspace
 
@@ -83,7 +81,7 @@ def unpack(
             (made / "stores").mkdir(exist_ok=True)
             os.sync()
             _refuse_place(out, replace)
-            _put(made, out)
+            put_folder(made, out)
             about = {k: v for k, v in reader.manifest.items() if k != "files"}
             n_bytes = sum(m.size for m in reader.members[:-1])
             return Unpacked(out, about["digest"], len(reader.files), n_bytes, about, links)
@@ -137,23 +135,6 @@ def _extract(reader: PackReader, made: Path, progress: Progress) -> None:
                 file.write(block)
                 done += len(block)
                 progress(done / total, f"{done / 2**20:,.0f} of {total / 2**20:,.0f} MiB, {path.name}")
-
-
-def _put(made: Path, out: Path) -> None:
-    """Rename it; what was there goes only when the new one is in its place."""
-    if not out.exists() or not any(out.iterdir()):
-        os.rename(made, out)
-        sync_directory(out.parent)
-        return
-    old = out.parent / f".{out.name[:150]}.replaced-{secrets.token_hex(8)}"
-    os.rename(out, old)
-    try:
-        os.rename(made, out)
-    except BaseException:
-        os.rename(old, out)
-        raise
-    sync_directory(out.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 # ---------------------------------------------------------------------------- is it a workspace that may be opened?

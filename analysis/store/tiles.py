@@ -98,6 +98,12 @@ class Tiles:
         values = (stored * self.scale).astype(np.float32)  # in float64: the largest comes out exactly
         return values, level, (span[0] << level, span[2] << level)
 
+    def stored(self, level: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
+        """Gathered cells [r0:r1, c0:c1] of one level as they are kept: int16, of which a value is `scale` times one.
+        Clipped to the level. Raises StoreDamaged."""
+        p, q = _sides(self.shape)[level]
+        return self._read(level, r0, min(r1, p), c0, min(c1, q))
+
     def _read(self, level: int, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
         """Stored numbers [r0:r1, c0:c1] of a level; each tile is checked against its checksum."""
         out = np.empty((r1 - r0, c1 - c0), np.int16)

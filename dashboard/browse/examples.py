@@ -13,6 +13,8 @@ from dashboard.figures.text import number, plain
 
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 AROUND = 40  # tokens shown either side of the strongest one
+SHADE = "#E69F00"  # of the strongest activation
+FIRST, OF_A_BAND = 15, 6  # tiles of the strongest rows at first, and of each weaker band
 
 
 def tiles(store, tap: str, layout: Layout, rows, values, column: np.ndarray, limit: int = 16) -> list[dict]:
@@ -84,6 +86,15 @@ def shades64(values: np.ndarray, leading: int) -> str:
 
 def _text64(shades: np.ndarray) -> str:
     return base64.b64encode(shades.tobytes()).decode()
+
+
+def how_to_read(found: list[dict]) -> str:
+    """What the frame and the colours of tiles mean; stands behind their heading."""
+    if any(t.get("heat") for t in found):
+        return ": the framed patch fires most, orange is where it fires (point at a picture to see it bare)"
+    if any(t.get("shades") for t in found):
+        return ": the framed token fires most, orange shows how strongly the others do"
+    return ", one per sample"
 
 
 def sounds(store, found: list[dict], limit: int = 3) -> list[tuple[str, str]]:

@@ -43,6 +43,13 @@ class Unit:
         return f"{number} {name}" if name else f"{self.word} {number}"
 
     @property
+    def title(self) -> str:
+        """What its card is headed: "Unit 12", "Feature 7: open brackets"."""
+        called = self.called(self.number)
+        more = f": {called}" if called and called != self.name else ""
+        return f"{self.word.capitalize()} {self.name}{more}"
+
+    @property
     def tap(self) -> str:
         """Its name within the store."""
         return self.reference.partition(":")[2]
@@ -166,6 +173,17 @@ class Unit:
             rows, values = self.entries
             return feature_card.histogram(*known, values, self.labels, self.name, rows)
         return feature_card.histogram(*known, self.column, self.labels, self.name)
+
+    @property
+    def rows_shown(self) -> str:
+        """Which rows the histogram counts."""
+        if not 0.5 < self.silent < 1:
+            return self.row_word
+        return f"the {self.active:,} {self.row_word} where it is not 0"
+
+    def band_words(self, band) -> str:
+        """What stands above the examples of one band of activation."""
+        return f"{band.low:.3g} to {band.high:.3g}: {band.n:,} {self.row_word}, some of them at random"
 
     def class_means(self) -> list[tuple[str, int, float, float, float, tuple[float, float]]]:
         """(class, rows, mean, low, high, chance) of the classes that have rows; `chance`: the middle 95 % of the mean

@@ -30,6 +30,7 @@ COMMANDS = {
     "run": "dashboard.commands.analyses:run",
     "pack": "dashboard.commands.packing:pack",
     "unpack": "dashboard.commands.packing:unpack",
+    "publish": "dashboard.commands.publishing:publish",
     "check": "dashboard.commands.analyses:check",
 }
 

@@ -7,23 +7,19 @@ import json
 from pathlib import Path
 
 from analysis.errors import InputError, NotFound, ParameterError
+from analysis.sharing.baskets.basket import sound_recipe
 from dashboard.commands.output import Bar, format_of, print_json, workspace_of, write_figure
 from dashboard.figures.plurals import counted
 
 
-def _recipe(path: Path) -> dict:
+def read_recipe(path: Path) -> dict:
     """The recipe in a file, its parts of the right type."""
     try:
         recipe = json.loads(path.read_text())
-        sound = (
-            isinstance(recipe["method"], str)
-            and all(isinstance(one["name"], str) for one in recipe["inputs"])
-            and all(isinstance(recipe.get(part) or {}, dict) for part in ("params", "figure"))
-            and isinstance(recipe.get("seed", 0), int)
-        )
+        sound = sound_recipe(recipe)
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist", "a recipe file") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, RecursionError):
         sound = False
     if not sound:
         raise InputError(f"{path} is not a recipe", "JSON with method, inputs, params and seed")
@@ -32,8 +28,12 @@ def _recipe(path: Path) -> dict:
 
 def render(given) -> int:
     """Make the figure of a recipe again; refuses inputs that have changed since."""
+    if given.recipe.is_dir():
+        from dashboard.commands.baskets import render_basket
+
+        return render_basket(given)
     format_of(given.out)
-    recipe = _recipe(given.recipe)
+    recipe = read_recipe(given.recipe)
     method, inputs = recipe["method"], recipe["inputs"]
     workspace = workspace_of(given)
     for one in inputs:

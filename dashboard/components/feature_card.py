@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import math
-
 import streamlit as st
 
 from analysis.people import Thing
 from dashboard import errors, state
-from dashboard.browse import examples, feature_list, map_state, naming, selections
+from dashboard.browse import card_charts, examples, feature_list, map_state, naming, selections
 from dashboard.browse.colour_sources import UNIT, Source
 from dashboard.browse.feature_list import FeatureList
 from dashboard.browse.unit import Unit
-from dashboard.browse.unit_words import word_of
 from dashboard.components import (
     card_selection,
     certificate_line,
     decoder_neighbours,
+    feature_card_links,
     feature_family,
     feature_kin,
     live_test,
     model_names,
 )
-from dashboard.components.bars import Chart, Line, Sheet
+from dashboard.components.bars import Sheet
 from dashboard.components.histogram import histogram
 from dashboard.components.sample_map import sample_map
 from dashboard.components.tiles import tiles
 from dashboard.parts import export_menu, written
-from dashboard.words import count
 
-FIRST, MORE, MOST_CLASSES = 15, 64, 20
+FIRST, MORE = examples.FIRST, 64
 KIN = (decoder_neighbours.draw, feature_kin.outputs)  # of encoded taps
 ASKED_FOR = (
     feature_kin.together,
@@ -88,7 +85,7 @@ def _top(unit: Unit, listed: FeatureList) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         back = {"icon": ":material/arrow_back:", "key": "back", "help": "Back to the list"}
         st.button(f"All {unit.word}s", **back, on_click=_to, args=(None,))
-        st.markdown(f"### {errors.escape(_title(unit))}", width="content")
+        st.markdown(f"### {errors.escape(unit.title)}", width="content")
         _star(unit)
         certificate_line.badge(unit)
         st.space("stretch")
@@ -100,12 +97,6 @@ def _top(unit: Unit, listed: FeatureList) -> None:
             icon, off = f":material/{icon}:", target is None
             said = f"{label} in the list as filtered"
             st.button(label, icon=icon, key=label, disabled=off, help=said, on_click=_to, args=(target,))
-
-
-def _title(unit: Unit) -> str:
-    called = unit.called(unit.number)
-    more = f": {called}" if called and called != unit.name else ""
-    return f"{unit.word.capitalize()} {unit.name}{more}"
 
 
 def _to(number: int | None) -> None:
@@ -136,7 +127,7 @@ def _strongest(unit: Unit) -> None:
         return
     many = state.param("more", False)
     found = unit.tiles(MORE if many else FIRST)
-    st.markdown("**Strongest examples**" + _how_to_read(unit, found))
+    st.markdown("**Strongest examples**" + examples.how_to_read(found))
     if not found:
         return
     _tiles(unit, found, "strongest")
@@ -158,14 +149,6 @@ def _tiles(unit: Unit, found: list[dict], key: str) -> None:
         state.go("map", tap=unit.reference, focus=row, colour=UNIT, unit=unit.number)
 
 
-def _how_to_read(unit: Unit, found: list[dict]) -> str:
-    if any(t.get("heat") for t in found):
-        return ": the framed patch fires most, orange is where it fires (point at a picture to see it bare)"
-    if any(t.get("shades") for t in found):
-        return ": the framed token fires most, orange shows how strongly the others do"
-    return ", one per sample"
-
-
 def _bands(unit: Unit) -> None:
     """Weaker examples, read only when asked for."""
     box = st.expander(
@@ -178,79 +161,27 @@ def _bands(unit: Unit) -> None:
         if not found:
             st.caption("All rows are among the strongest examples already.")
         for i, band in enumerate(found):
-            st.caption(
-                f"{band.low:.3g} to {band.high:.3g}: {band.n:,} {unit.row_word}, some of them at random"
-            )
+            st.caption(unit.band_words(band))
             if len(band.rows):
-                _tiles(unit, unit.tiles_of(band.rows, band.values, 6), f"band{i}")
+                _tiles(unit, unit.tiles_of(band.rows, band.values, examples.OF_A_BAND), f"band{i}")
 
 
 def _histogram(unit: Unit, sheet: Sheet) -> None:
     if unit.is_dead:
         return
     found = unit.histogram()
-    about = f" ({_rows_shown(unit)})"
+    about = f" ({unit.rows_shown})"
     histogram(found, key="histogram", theme=state.theme(), row_name=unit.row_word, about=about)
     export_menu.draw(lambda: found, "histogram")
 
 
-def _rows_shown(unit: Unit) -> str:
-    """Which rows the histogram counts."""
-    if not 0.5 < unit.silent < 1:
-        return unit.row_word
-    return f"the {unit.active:,} {unit.row_word} where it is not 0"
-
-
 def _classes(unit: Unit, sheet: Sheet) -> None:
-    found = [] if unit.is_dead else sorted(unit.class_means(), key=lambda c: -c[2])
-    if not found:
-        return
-    lines = [
-        Line(name, mean, *(v if math.isfinite(v) else None for v in (low, high)),
-             null=chance, text=f"{mean:.3g}", title=f"{n:,} {unit.row_word}")
-        for name, n, mean, low, high, chance in found[:MOST_CLASSES]
-    ]  # fmt: skip
-    said = []
-    if len(found) > MOST_CLASSES:
-        said.append(f"And {count(len(found) - MOST_CLASSES, 'class', 'classes')} with lower means.")
-    if not unit.activations.layout.is_pooled:
-        said.append(
-            "Tokens of one sample are counted as independent: intervals and grey bands are too narrow."
-        )
-    head = {"heading": "Mean per class", "about": ", 95 % interval", "note": " ".join(said)}
-    sheet.add(Chart("Mean activation per class", lines, "shuffled labels (95 %)", **head))
+    if (chart := card_charts.classes(unit)) is not None:
+        sheet.add(chart)
 
 
 def _correlated(unit: Unit, sheet: Sheet) -> None:
-    found, chance = unit.correlated()
-    if not found:
-        return
-    head = {"heading": f"Most correlated {unit.word}s", "about": ", here and in other taps"}
-    lines = [
-        Line(_unit_word(unit, tap, number), r, low, high, (-chance, chance), f"{r:+.2f}",
-             f"{tap}, {word_of(unit.store, tap)} {number}: Pearson's r over {n:,} samples; open its card",
-             f"{number}:{tap}")
-        for tap, number, r, low, high, n in found
-    ]  # fmt: skip
-    store = unit.reference.partition(":")[0]
-
-    def opens(id: str) -> None:
-        number, _, tap = id.partition(":")
-        state.set_params(tap=f"{store}:{tap}", unit=number, bands=None)
-        st.rerun()
-
-    null_word = "best of as many independent units"
-    sheet.add(Chart("Most correlated units", lines, null_word, opens=opens, **head))
-
-
-def _unit_word(unit: Unit, tap: str, number: int) -> str:
-    """Short enough for a line: the last two parts of another tap's name; of an encoded one its set, the number
-    first."""
-    if tap == unit.tap:
-        return unit.titled(number)
-    if tap in unit.store.recorded:
-        return f"{'.'.join(tap.split('.')[-2:])} · {number}"
-    return f"{number} · {tap.rpartition('@')[2]}"
+    feature_card_links.add(sheet, card_charts.correlated(unit), unit)
 
 
 def _map(unit: Unit) -> None:

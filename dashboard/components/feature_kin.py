@@ -3,84 +3,44 @@ and how an example is made up."""
 
 from __future__ import annotations
 
-from functools import partial
-
 import streamlit as st
 
-from analysis.errors import InputError, NotFound
 from dashboard import state
-from dashboard.browse import feature_facts
+from dashboard.browse import card_charts, feature_facts
 from dashboard.browse.unit import Unit
-from dashboard.components.bars import Chart, Line, Sheet
+from dashboard.components import feature_card_links
+from dashboard.components.bars import Sheet
 from dashboard.parts import on_demand
 
 AT_ONCE = 0.05  # seconds of computing without being asked
-MANY = 6  # outputs up, and down
 EXAMPLES = 8  # rows whose pursuit can be shown
 
 
 def prototype(unit: Unit, sheet: Sheet) -> None:
     """Of a prototype: its class, its nearest patch, and what it adds to each class; nothing for any other feature."""
-    if unit.word == "unit" or not feature_facts.is_prototype(unit):
-        return
-    said, connections = feature_facts.prototype(unit)
-    sheet.add(Chart("Prototype", heading="Prototype", note=said))
-    if connections:
-        shown = connections if len(connections) <= 2 * MANY else connections[:MANY] + connections[-MANY:]
-        lines = [Line(name, w, text=f"{w:+.2f}") for name, w in shown]
-        about = ": what a similarity of 1 adds to the logit"
-        sheet.add(Chart("Class connections", lines, heading="Class connections", about=about))
+    for chart in card_charts.prototype(unit):
+        sheet.add(chart)
 
 
 def density(unit: Unit, sheet: Sheet) -> None:
     """A sentence; nothing for a unit, nor for a prototype, which is similar to every patch somewhat."""
-    if unit.word != "unit" and feature_facts.is_prototype(unit):
-        return
-    if unit.word != "unit" and not unit.is_dead:
-        sheet.add(Chart("Density", heading="Density", note=feature_facts.density(unit)))
+    if (chart := card_charts.density(unit)) is not None:
+        sheet.add(chart)
 
 
 def together(unit: Unit, sheet: Sheet) -> None:
     """Features that are active in the same rows, beside what their rates give."""
-    if unit.word == "unit" or unit.is_dead or feature_facts.is_prototype(unit):
+    if not card_charts.asks_together(unit):
         return
-    about = ", PMI (log of common rows over expected ones), 95 % interval"
-    chart = {"label": "Features that fire together", "heading": "Fires together with", "about": about}
+    chart = dict(card_charts.TOGETHER)
     if unit.is_always_on:
-        sheet.add(Chart(**chart, note="It is active everywhere: what fires with it is whatever fires."))
+        sheet.add(card_charts.everywhere(chart))
         return
     work = ("co_activation", [unit.reference], {})
     ask = {"ask": "Count common rows", "title": "Features that fire together", "key": "together"}
     found = _result(work, sheet, chart, ask)
-    if found is None:
-        return
-    names = {name: i for i, name in enumerate(unit.activations.unit_names)}
-    lines = [
-        Line(_titled(unit, names, p["partner"]), p["PMI"], p["low"], p["high"], null=(0.0, 0.0),
-             text=f"{p['PMI']:+.1f}",
-             title=f"{_titled(unit, names, p['partner'])}: {p['together']:,} common rows, {p['expected']:.1f} expected"
-             f"; {100 * p['share']:.0f} % of its rows, {100 * p['share of partner']:.0f} % of the partner's; open its "
-             "card", id=str(p["partner"]))
-        for p in feature_facts.partners(found, unit.name)
-    ]  # fmt: skip
-    note = (
-        "Active in the same rows, whatever their directions: kin by what they say together, not by likeness."
-    )
-    if not lines:
-        note = "No other feature is active in five or more of the same rows."
-    sheet.add(
-        Chart(lines=lines, null_word="independent features", note=note, opens=partial(_open, names), **chart)
-    )
-
-
-def _titled(unit: Unit, names: dict[str, int], partner: str) -> str:
-    return unit.titled(names[partner]) if partner in names else f"feature {partner}"
-
-
-def _open(names: dict[str, int], name: str) -> None:
-    if name in names:
-        state.set_params(unit=names[name], bands=None)
-        st.rerun()
+    if found is not None:
+        feature_card_links.add(sheet, card_charts.together(unit, found, chart), unit)
 
 
 def _result(work: tuple, sheet: Sheet, chart: dict, ask: dict):
@@ -97,42 +57,17 @@ def energy(unit: Unit, sheet: Sheet) -> None:
     """Share of its direction's length inside the space where the activations vary."""
     if unit.word == "unit":
         return
-    store = unit.reference.partition(":")[0]
-    work = ("atom_energy", [f"{store}:{unit.store.entry(unit.tap)['of']}", unit.reference], {})
-    chart = {"label": "Energy in the active subspace", "heading": "Energy in the active subspace"}
+    chart = dict(card_charts.ENERGY)
     ask = {"ask": "Find the subspace", "title": "Energy in the active subspace", "key": "energy"}
-    found = _result(work, sheet, chart, ask)
-    own = None if found is None else feature_facts.energy(found, unit.number)
-    if own is None:
-        return
-    value, error, chance, of = own
-    half = 1.96 * error
-    line = Line(
-        "energy", value, max(value - half, 0.0), min(value + half, 1.0), null=chance, text=f"{value:.2f}"
-    )
-    note = f"{of} directions hold 99 % of the activations' variance. Features that never fire tend to lie outside."
-    sheet.add(Chart(lines=[line], null_word="random directions (95 %)", reach=1.0, note=note, **chart))
+    found = _result(("atom_energy", card_charts.energy_inputs(unit), {}), sheet, chart, ask)
+    if found is not None and (drawn := card_charts.energy(unit, found, chart)) is not None:
+        sheet.add(drawn)
 
 
 def outputs(unit: Unit, sheet: Sheet) -> None:
     """Outputs that its direction raises and lowers on the straight way."""
-    if unit.word == "unit" or feature_facts.is_prototype(unit):
-        return
-    chart = {"label": "Logit weights", "heading": "Logit weights"}
-    chart["about"] = ": outputs that its direction raises, and lowers"
-    try:
-        up, down, chance, said = feature_facts.logit_weights(unit, MANY)
-    except (InputError, NotFound) as refusal:
-        sheet.add(Chart(note=f"Not known here: {refusal}", **chart))
-        return
-    lines = [
-        Line(name or "(empty)", w, null=(-chance, chance), text=f"{w:+.2f}") for name, w in (*up, *down[::-1])
-    ]
-    note = (
-        f"By {said}, on the straight way: what later layers make of it is left out, and so is the size that the last "
-        "normalisation divides by."
-    )
-    sheet.add(Chart(lines=lines, null_word="largest of a random direction (95 %)", note=note, **chart))
+    if (chart := card_charts.outputs(unit)) is not None:
+        sheet.add(chart)
 
 
 def pursuit(unit: Unit) -> None:

@@ -12,13 +12,10 @@ import streamlit as st
 
 from dashboard.browse.heat_picture import MOST_CELLS, Box, HeatPicture
 from dashboard.browse.picture import Column
+from dashboard.components.browser_code import HEAT as CODE
 from dashboard.components.buffers import HIDDEN_CSS, HIDDEN_HTML, publish
 from dashboard.components.source import joined
 
-_FILES = (
-    "../dom.js", "../map/icons.js", "ranges.js", "layers.js", "frame.js", "paint.js", "hands.js", "tools.js", "heat.js",
-)  # fmt: skip
-CODE = f"const MAP_CSS = {json.dumps(joined('heatmap', 'heat.css'))};\n{joined('heatmap', *_FILES)}"
 _VERSION = f"const CODE = {json.dumps(hashlib.blake2b(CODE.encode(), digest_size=8).hexdigest())};\n"
 
 # the code travels once, as an element of its own: see sample_map.py

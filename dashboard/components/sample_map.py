@@ -10,17 +10,10 @@ from dataclasses import dataclass
 import streamlit as st
 
 from dashboard.browse.picture import MapPicture
+from dashboard.components.browser_code import MAP as CODE
 from dashboard.components.buffers import HIDDEN_CSS, HIDDEN_HTML, publish, sendable
 from dashboard.components.source import joined
 
-_FILES = (
-    "../dom.js", "geometry.js", "view.js", "points.js", "nearest.js", "lasso.js", "lookup.js",
-    "shaders.js", "program_gl.js", "density_cpu.js", "density_gl.js", "renderer_gl.js", "renderer_canvas.js",
-    "card.js", "hover_card.js", "columns.js", "intake.js", "selection.js", "links.js", "drawing.js",
-    "pointer.js", "overlay.js", "labels.js", "sizing.js", "legend.js", "icons.js", "toolbar.js", "scrubber.js",
-    "save_picture.js", "map.js",
-)  # fmt: skip
-CODE = f"const MAP_CSS = {json.dumps(joined('map', 'map.css'))};\n{joined('map', *_FILES)}"
 _VERSION = f"const CODE = {json.dumps(hashlib.blake2b(CODE.encode(), digest_size=8).hexdigest())};\n"
 
 # Streamlit sends a component's script again with each changed message, but not an element that has not changed:

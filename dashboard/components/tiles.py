@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboard.browse.examples import SHADE
 from dashboard.components.source import joined
 
-SHADE = "#E69F00"
 _tiles = st.components.v2.component(
     "loupe_tiles", css=joined("tiles", "tiles.css"), js=joined("tiles", "../dom.js", "tiles.js")
 )

@@ -67,17 +67,35 @@ def page_of(
 
 
 def _drawn(result: Result, given: Sheet, greyscale: bool, title: bool, part: str, options: dict):
-    module, why = drawer(result), ""
     look = {"greyscale": greyscale, "show_title": title or given.width == "slide"}
+    return drawn(result, given, part, options, **look)
+
+
+def drawn(
+    result: Result,
+    given: Sheet,
+    part: str,
+    options: dict,
+    *,
+    greyscale=False,
+    show_title=False,
+    on=None,
+    shared=(),
+) -> Page:
+    """Draw a result, within `paper_style`; `on` a part of a composed page, where one is given, without what several
+    panels `shared` there ("legend", "bar")."""
+    module, why, said = drawer(result), "", ()
     if part == "estimates":
         why = "" if result.estimates else strip.NOTHING
-        page = new_page(given, strip.strip_height(result, given), result.title, **look)
+        height = strip.strip_height(result, given)
     else:
         why = module.empty(result)
         said = () if why else _notes(module, result, given, options)
-        height = _height(module, result, given, options, why, look)
-        page = new_page(given, height, result.title, said, **look)
-    page.figure.set_dpi(given.dpi)
+        height = _height(module, result, given, options, why, show_title)
+    page = new_page(given, height, result.title, said, greyscale=greyscale, show_title=show_title, on=on,
+                    shared=frozenset(shared))  # fmt: skip
+    if on is None:
+        page.figure.set_dpi(given.dpi)
     if why:
         paper_sentence(page, why)
     elif part == "estimates":
@@ -94,7 +112,7 @@ def _notes(module, result: Result, given: Sheet, options: dict):
     return module.notes(result, **options, **({"sheet": given} if fits else {}))
 
 
-def _height(module, result: Result, given: Sheet, options: dict, why: str, look: dict) -> float:
+def _height(module, result: Result, given: Sheet, options: dict, why: str, show_title: bool) -> float:
     """Inches: as the kind asks, or by its shape; slides keep 16 : 9 at most."""
     if why:
         return 0.9 * given.scale
@@ -102,7 +120,7 @@ def _height(module, result: Result, given: Sheet, options: dict, why: str, look:
     if height is None:
         ratio = module.shape(result) if hasattr(module, "shape") else module.PAPER_SHAPE
         height = given.inches * ratio * (0.62 if given.width == "double" else 1)
-    height += 0.3 * given.scale * look["show_title"]
+    height += 0.3 * given.scale * show_title
     return float(min(height, given.highest))
 
 

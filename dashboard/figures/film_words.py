@@ -8,7 +8,7 @@ from analysis.results import TokenFilm
 from dashboard.figures import film_marks
 from dashboard.figures.film_panels import group_colour, groups_of, look, scored, scores
 from dashboard.figures.film_reading import left, marked_places, pointed, steps_shown
-from dashboard.figures.paper import Page
+from dashboard.figures.paper import Page, scale_bar
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme
 from dashboard.figures.text import markup, shorten
@@ -92,8 +92,7 @@ def paper(result: TokenFilm, page: Page, how, show: str, marks=()) -> None:
     if show == "score" and scored(result):
         image = axes.imshow(values, aspect="auto", interpolation="nearest",
                             cmap=page.colour_map(False).with_extremes(bad="#cdcfd4"))  # fmt: skip
-        bar = page.figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
-        bar.set_label(shorten(result.score_name, 40))
+        scale_bar(page, image, axes, result.score_name)
     else:
         picture = np.full((*values.shape, 3), 246.0)
         for i, owner in enumerate(np.asarray(result.owner)[shown][:, : values.shape[1]]):

@@ -16,9 +16,9 @@ from dashboard.figures.cells import (
     nothing,
     order_of,
 )
-from dashboard.figures.hatching import hatch_on_paper, hatch_on_screen, strokes
+from dashboard.figures.hatching import hatch_on_paper, hatch_on_screen
 from dashboard.figures.outlines import outlined, outlines_on_paper, outlines_on_screen
-from dashboard.figures.paper import Page
+from dashboard.figures.paper import Page, scale_bar
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.short_names import told_apart
 from dashboard.figures.style import Theme, steps
@@ -257,20 +257,16 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
         _written(axes, cells, shades, page)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    _paper_names(axes, cells, page)
+    _paper_names(axes, cells, page, square)
     if tree:
         panels[1].plot(*tree, color="#555555", linewidth=0.6 * page.scale)
         panels[1].set_ylim(axes.get_ylim())
         panels[1].set_xlim(0, None)
         panels[1].set_axis_off()
-    bar = page.figure.colorbar(scale, ax=list(panels), fraction=0.05, pad=0.02, aspect=25)
-    bar.set_label(shorten(cells.value_name, 40))
-    bar.outline.set_visible(False)
+    band = None
     if result.null_band is not None and show != "excess":
-        low, high = (float(np.clip(v, cells.low, cells.high)) for v in result.null_band)
-        bar.ax.axhspan(
-            low, high, facecolor="none", edgecolor="#444444", hatch=strokes(6, page.scale), linewidth=0.5
-        )
+        band = tuple(float(np.clip(v, cells.low, cells.high)) for v in result.null_band)
+    scale_bar(page, scale, list(panels), cells.value_name, band)
 
 
 def _written(axes, cells: Cells, shades: np.ndarray, page: Page) -> None:
@@ -284,10 +280,12 @@ def _written(axes, cells: Cells, shades: np.ndarray, page: Page) -> None:
             axes.text(j, i, f"{value:.{decimals}f}", ha="center", va="center", fontsize=size, color=ink)
 
 
-def _paper_names(axes, cells: Cells, page: Page) -> None:
+def _paper_names(axes, cells: Cells, page: Page, square: bool) -> None:
     """Tick names where they fit at the printed size; otherwise how many lines there are."""
     line = 7.2 * page.scale * 1.1
     wide, high = page.inches * 72 * 0.66 / line, (page.figure.get_figheight() - 0.6 * page.scale) * 72 / line
+    if square:
+        wide = high = min(wide, high)
     sides = (
         (cells.column_names, axes.set_xticks, axes.set_xlabel, wide),
         (cells.row_names, axes.set_yticks, axes.set_ylabel, high),

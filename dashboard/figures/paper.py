@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from dashboard.figures.hatching import strokes
 from dashboard.figures.sheet import Sheet
 from dashboard.figures.style import DASHES, FONTS, GREYS, MARKS, MORE_DASHES, OKABE_ITO, RED_BLUE, VIRIDIS
 from dashboard.figures.text import power_of_ten, shorten, wrapped
 
+LEGEND_LINE = 0.135  # inches, at print scale
 _PAPER = threading.RLock()  # Matplotlib's settings are global to the process
+
+
+@dataclass(frozen=True)
+class Key:
+    """A legend: what its marks are called, and what they are of."""
+
+    handles: tuple
+    labels: tuple[str, ...]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A colour bar: the scale (Matplotlib's ScalarMappable), what it says, and the band that is hatched in it."""
+
+    scale: object
+    label: str
+    band: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -21,6 +41,10 @@ class Page:
     sheet: Sheet
     greyscale: bool
     heading: object = None  # the title's text, where one is drawn
+    shared: frozenset[str] = frozenset()  # "legend", "bar": what stands once for several panels, and not here
+    legends: list[Key] = field(default_factory=list)  # what the panel's legend says, drawn or not
+    bars: list[Bar] = field(default_factory=list)
+    grown: list[float] = field(default_factory=list)  # inches by which notes and legends made it higher
 
     @property
     def width(self) -> str:
@@ -137,27 +161,45 @@ def _quiet_about_glyphs():
         yield
 
 
-def new_page(sheet: Sheet, height: float, title: str, notes=(), *, greyscale=False, show_title=False) -> Page:
-    """A Matplotlib page `height` inches high (at print scale) with title and notes reserved for."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(sheet.inches, height), layout="constrained")
-    FigureCanvasAgg(figure)
+def new_page(
+    sheet: Sheet,
+    height: float,
+    title: str,
+    notes=(),
+    *,
+    greyscale=False,
+    show_title=False,
+    on=None,
+    shared=frozenset(),
+) -> Page:
+    """A Matplotlib page `height` inches high (at print scale) with title and notes reserved for; `on` a part of a
+    composed page, where one is given, without what is `shared` there."""
+    figure = empty_figure(sheet, height) if on is None else on
     heading = None
     if show_title and title:
         lines = wrapped(title, int(sheet.inches * 72 / (sheet.points * 0.62)), 2)
         heading = figure.suptitle("\n".join(lines), x=0.01, ha="left", fontweight="bold")
-    page = Page(figure, sheet, greyscale, heading)
-    pad = 0.03 * page.scale
-    figure.get_layout_engine().set(w_pad=pad, h_pad=pad, wspace=0.04, hspace=0.04)
+    page = Page(figure, sheet, greyscale, heading, shared)
     small = [line for note in notes if note for line in wrapped(note, page.characters + 4, 3)]
     if small:
         text = figure.supxlabel("\n".join(small), x=0.01, ha="left", color="#555555")
         text.set_fontsize(sheet.points - 0.5)
         if sheet.grows:
-            figure.set_figheight(min(height + 0.13 * sheet.scale * len(small), sheet.highest))
+            page.grown.append(0.13 * sheet.scale * len(small))
+            figure.set_figheight(min(height + page.grown[-1], sheet.highest))
     return page
+
+
+def empty_figure(sheet: Sheet, height: float):
+    """A Matplotlib figure of the sheet's width that gives its parts the room that they need."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(sheet.inches, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    pad = 0.03 * sheet.scale
+    figure.get_layout_engine().set(w_pad=pad, h_pad=pad, wspace=0.04, hspace=0.04)
+    return figure
 
 
 def label_axes(page: Page, axes, x: str, y: str) -> None:
@@ -176,9 +218,10 @@ def legend_above(page: Page, axes=None, *, handles=None, labels=None, title=None
     """A legend over the plot in as many columns as fit; the page grows by the lines it needs (a slide does not)."""
     if handles is None:
         handles, labels = axes.get_legend_handles_labels()
-    longest = max((len(text) for text in labels), default=1)
-    columns = max(1, min(len(labels), int(page.characters / (longest + 6))))
-    lines = -(-len(labels) // columns) + bool(title)
+    page.legends.append(Key(tuple(handles), tuple(labels), title or ""))
+    if "legend" in page.shared:
+        return
+    columns, lines = legend_lines(page.sheet, labels, title)
     bold = {}
     if page.heading is not None:  # title and legend would take the same place: the legend carries the title
         title, bold = page.heading.get_text() + (f"\n{title}" if title else ""), {"weight": "bold"}
@@ -196,8 +239,34 @@ def legend_above(page: Page, axes=None, *, handles=None, labels=None, title=None
         handletextpad=0.4,
     )
     if page.sheet.grows:
-        more = 0.135 * page.scale * lines
-        page.figure.set_figheight(min(page.figure.get_figheight() + more, page.sheet.highest))
+        page.grown.append(LEGEND_LINE * page.scale * lines)
+        page.figure.set_figheight(min(page.figure.get_figheight() + page.grown[-1], page.sheet.highest))
+
+
+def legend_lines(sheet: Sheet, labels, title=None) -> tuple[int, int]:
+    """(columns, lines) of a legend across the sheet."""
+    longest = max((len(text) for text in labels), default=1)
+    columns = max(1, min(len(labels), int(sheet.characters / (longest + 6))))
+    rows = max(1, -(-len(labels) // columns))
+    return max(1, -(-len(labels) // rows)), rows + bool(title)  # no line with one entry under a full one
+
+
+def scale_bar(page: Page, scale, axes, label: str, band: tuple[float, float] | None = None) -> None:
+    """The bar of a colour scale beside the panels `axes`; `band` is hatched into it (what chance gives)."""
+    found = Bar(scale, shorten(label, 40), band)
+    page.bars.append(found)
+    if "bar" not in page.shared:
+        drawn = page.figure.colorbar(scale, ax=axes, fraction=0.05, pad=0.02, aspect=25)
+        dress_bar(drawn, found, page.scale)
+
+
+def dress_bar(drawn, bar: Bar, scale: float) -> None:
+    """Its name, no frame, and the hatched band."""
+    drawn.set_label(bar.label)
+    drawn.outline.set_visible(False)
+    if bar.band is not None:
+        span = drawn.ax.axhspan if drawn.orientation == "vertical" else drawn.ax.axvspan
+        span(*bar.band, facecolor="none", edgecolor="#444444", hatch=strokes(6, scale), linewidth=0.5)
 
 
 def paper_sentence(page: Page, sentence: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from analysis.results import Scatter
 from dashboard.figures import overlays, point_names, point_pictures
 from dashboard.figures.many_points import draw_points
-from dashboard.figures.paper import Page, entry, label_axes, legend_above
+from dashboard.figures.paper import Page, entry, label_axes, legend_above, scale_bar
 from dashboard.figures.points import Points, axis_name, comparable, limits, points_of, starred
 from dashboard.figures.style import RASTER_ABOVE
 from dashboard.figures.text import shorten
@@ -30,9 +30,7 @@ def paper(result: Scatter, page: Page, *, point_size=None, **options) -> None:
         _paper_axes(axes, page, result, ready, i, j)
     colour = ready.colour
     if picture is not None and not colour.missing.all():
-        bar = page.figure.colorbar(picture, ax=list(panels), fraction=0.05, pad=0.02, aspect=25)
-        bar.set_label(shorten(colour.name, 40))
-        bar.outline.set_visible(False)
+        scale_bar(page, picture, list(panels), colour.name)
     elif colour.kind == "category":
         _paper_legend(page, ready, result)
 

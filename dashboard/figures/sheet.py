@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.errors import ParameterError
 from dashboard.figures.style import DPI, FONTS, HIGHEST, INCHES, POINTS
 
 PRINT = 7.5  # points, to which all sizes of the drawings are meant
 FEWEST_CHARACTERS = 15  # in a line; larger letters leave no room for the drawing
+WIDE = 90  # characters in a line, from which on a panel is drawn like two columns
 MOST_ACROSS = 12_000  # pixels of an image
 SMALLEST = 4.0  # points; smaller cannot be read
 
@@ -21,10 +22,11 @@ class Sheet:
     points: float = PRINT
     font: str = "sans"
     dpi: float = 300  # of what is an image
+    across: float | None = None  # inches of a panel of a composed page; None: the preset's own
 
     @property
     def inches(self) -> float:
-        return INCHES[self.width]
+        return self.across or INCHES[self.width]
 
     @property
     def highest(self) -> float:
@@ -48,7 +50,21 @@ class Sheet:
 
     def room(self, characters: int) -> int:
         """How many characters fit where `characters` do at the preset's own size."""
-        return max(1, int(characters * POINTS[self.width] / self.points))
+        letters = self.inches / self.points * POINTS[self.width] / INCHES[self.width]
+        return max(1, int(characters * letters + 1e-9))
+
+    def panel(self, inches: float) -> Sheet:
+        """The sheet of one panel of this page: the same letters, drawn like one column or like two by what fits.
+
+        Raises ParameterError where a line of the panel holds too few letters."""
+        panel = Sheet("single", self.points, self.font, self.dpi, inches)
+        if panel.characters < FEWEST_CHARACTERS:
+            raise ParameterError(
+                f"a panel of {inches:.1f} in with letters of {self.points:g} points",
+                f"room for {FEWEST_CHARACTERS} characters in a line",
+                "Choose fewer columns, smaller letters or a wider preset",
+            )
+        return replace(panel, width="double") if panel.characters > WIDE else panel
 
 
 def sheet(

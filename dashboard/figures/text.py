@@ -15,6 +15,7 @@ import numpy as np
 from dashboard.figures.plurals import counted
 
 MINUS = "−"
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]<>#|~$^@&!]")
 _FORBIDDEN = {"Cc", "Cs", "Co", "Cn"}
 _DIRECTION = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they could turn a label around
 _JOINED = re.compile(r"([-`',?!<>])(?=[-`',<>])")
@@ -63,6 +64,11 @@ def tex(text) -> str:
     text = "".join(_TEX.get(c, c) for c in _JOINED.sub(r"\1\0", plain(text).replace("\0", "")))
     text = text.replace("\0", "{}")
     return "{*}" + text[1:] if text.startswith("*") else text
+
+
+def markdown(text) -> str:
+    """Text for Markdown as it is, within a line: no markup, no link, no citation."""
+    return _MARKDOWN.sub(r"\\\g<0>", plain(text))
 
 
 def cell(text) -> str:

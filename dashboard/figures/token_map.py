@@ -12,7 +12,7 @@ from analysis.results import TokenMap
 from dashboard.figures import token_colours, word_flow
 from dashboard.figures.cells import nothing
 from dashboard.figures.over_pictures import see_through, see_through_on_paper, spread, under
-from dashboard.figures.paper import Page
+from dashboard.figures.paper import Page, scale_bar
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.sheet import Sheet
 from dashboard.figures.style import Theme, steps
@@ -303,15 +303,7 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
         _paper_lines(panels[0], result, page, tokens, look)
     if result.colours is not None:
         return
-    bar = page.figure.colorbar(
-        ScalarMappable(Normalize(low, high), look["cmap"]),
-        ax=list(panels),
-        fraction=0.05,
-        pad=0.02,
-        aspect=25,
-    )
-    bar.set_label(shorten(result.value_name, 40))
-    bar.outline.set_visible(False)
+    scale_bar(page, ScalarMappable(Normalize(low, high), look["cmap"]), list(panels), result.value_name)
 
 
 def _paper_lines(axes, result: TokenMap, page: Page, tokens, look: dict) -> None:

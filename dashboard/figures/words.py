@@ -36,16 +36,17 @@ def estimates_words(result: Result) -> str:
     return f"Estimates: {said}{f'; and {more:,} more' if more > 0 else ''}."
 
 
-def caption(result: Result, *, show: str = "value") -> str:
-    """A caption draft: title, reading, estimates, method with its parameters, seed and input digests. `show` as the
-    picture has it."""
+def caption(result: Result, *, show: str = "value", made: bool = True) -> str:
+    """A caption draft: title, reading, estimates, method with its parameters, seed and input digests (not with `made`
+    False: a methods paragraph says it). `show` as the picture has it."""
     parts = [_ended(plain(result.title)), *_beyond(show)]
     if result.reading:
         parts.append(_ended(plain(result.reading)))
     if result.estimates:
         parts.append(_ended("; ".join(sentence(e) for e in result.estimates[:4])))
     parts += [_ended(plain(text)) for text in result.caveats]
-    parts.append(_made_by(result.origin) if result.origin else "Drawn without a recorded recipe.")
+    if made:
+        parts.append(_made_by(result.origin) if result.origin else "Drawn without a recorded recipe.")
     return " ".join(part for part in parts if part)
 
 

@@ -28,7 +28,7 @@ def draw(page: str) -> None:
 
 
 def _address() -> None:
-    here = state.address(state.here())
+    here = state.full_address(state.here())
     st.markdown("**Address of this page**")
     st.code(here, language=None)
     long = f" It has {len(here):,} characters; the short link is easier to send." if len(here) > LONG else ""
@@ -48,7 +48,7 @@ def _short(page: str) -> None:
         state.put("short link", (state.here(), make(page)))
     made = state.get("short link")
     if made and made[0] == state.here():
-        st.code(state.address(state.link("map", link=made[1])), language=None)
+        st.code(state.full_address(state.short(made[1])), language=None)
     st.caption(
         "It also remembers what the page showed: when the data have changed, it says so and offers both."
     )

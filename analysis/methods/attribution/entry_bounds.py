@@ -115,7 +115,7 @@ def _sequences(tap, params: EntryBoundsParams, rng, progress):
         try:
             samples = NetworkSamples(tap, params.maximum_samples, rng, live=True)
             read = [_layers_of(samples, i) for i in range(len(samples.samples))]
-            names = [f"{a}.{h}" for a, layer in enumerate(read[0]) for h in range(len(layer.keys))]
+            names = [f"{a + 1}.{h + 1}" for a, layer in enumerate(read[0]) for h in range(len(layer.keys))]
             return names, read, samples.what, [*sets.notes, *samples.notes]
         except (InputError, NotFound) as refused:
             why.append(f"No network with attention was run: {refused.found}.")
@@ -156,7 +156,7 @@ def _curve(names, found, chance, n, what: str, notes) -> Curve:
         reading=_reading(names, values, null, bounds, n, estimates),
         caveats=(*notes, "The bounds are about growing n and hold no constants: they are a direction, no verdict.",
                  f"{len(n)} samples of {_span(n)} tokens were read."),
-        estimates=estimates, x=np.arange(len(names), dtype=np.float64), x_name="layer.head",
+        estimates=estimates, x=np.arange(len(names), dtype=np.float64), x_name="layer.head, from 1",
         y_name="largest entry, scores written as <q, k> / width",
         series={ENTRIES: values[:, 0], LEAST: values[:, 1],
                 **{name: np.full(len(names), bound) for name, bound in bounds.items()}},
@@ -230,7 +230,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="entry_bounds", family="attribution", title="Could attention be computed fast?", version=1,
+        id="entry_bounds", family="attribution", title="Could attention be computed fast?", version=2,
         function=entry_bounds,
         summary="The largest entries of each head's queries and keys beside the bounds that fast attention asks for.",
         params=EntryBoundsParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,

@@ -131,11 +131,16 @@ def _word(heads: list[Component]) -> str:
     return "heads" if heads[0].kind == HEADS else "units"
 
 
+def _name(head: Component) -> str:
+    """Counted from 1, as all that is said of tokens is."""
+    return f"layer {head.layer + 1}, head {head.number + 1}" if head.kind == HEADS else head.name
+
+
 def _curve(bench: Bench, params, heads, order, counts, stays, can, verdict, rng) -> Curve:
     kept, word = stays.mean(axis=2), _word(heads)
     ends = [share_interval(v.astype(float)) for v in stays[0]]
     estimates = _estimates(bench, params, counts, stays, can, word, rng)
-    last = ", ".join(heads[k].name for k in order[::-1][:3])
+    last = ", ".join(_name(heads[k]) for k in order[::-1][:3])
     return Curve(
         title=f"Which {word} of {bench.what} can be cut?",
         reading=f"{int(can[0])} of {len(heads)} {word} can go, the least needed first, with {params.kept:.0%} of the "
@@ -205,7 +210,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="head_cuts", family="attribution", title="Which heads can be cut?", version=1, function=head_cuts,
+        id="head_cuts", family="attribution", title="Which heads can be cut?", version=2, function=head_cuts,
         summary="Takes heads out together, the least needed first, and watches how many answers stay.",
         params=HeadCutsParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="a constant added to all logits, where a difference or log probability is looked at",

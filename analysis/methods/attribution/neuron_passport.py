@@ -43,7 +43,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 FEWEST, OPENING, PAIRS = 4, 0.05, "pairs"
 HELP = {
     "neuron": "Block and number.",
-    "layer": "Number of the block.",
+    "layer": "Number of the block, from 1.",
     "writes": "Tokens that its down column points to most, by cosine.",
     "takes away": "Tokens that it points away from most.",
     "writes: cosine": "Cosine with the first of them.",
@@ -134,7 +134,7 @@ def _layer(made, name: str, number: int, mean: np.ndarray, params, rng) -> tuple
     written = layer.vectors[WRITES]
     n, out = len(written), said[WRITES]
     columns["neuron"] = np.array([f"{name}:{j}" if made.is_network else str(made.units[j]) for j in range(n)])
-    columns["layer"] = np.full(n, number)
+    columns["layer"] = np.full(n, number + 1)
     columns["writes"], columns["takes away"] = _words(out.first, made.names), _words(out.last, made.names)
     columns |= {"writes: cosine": out.highest[:, 0], "writes: score": out.score, "writes: entropy": out.entropy,
                 "length": np.linalg.norm(written, axis=1)}  # fmt: skip
@@ -241,7 +241,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="neuron_passport", family="attribution", title="Neuron passports: what neurons read and write", version=2,
+        id="neuron_passport", family="attribution", title="Neuron passports: what neurons read and write", version=3,
         function=neuron_passport,
         summary="The tokens that each MLP neuron reads and writes, from the weights alone, against random directions.",
         params=NeuronPassportParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,

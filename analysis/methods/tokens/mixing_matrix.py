@@ -48,8 +48,8 @@ OPENING, SHOWN, SOME = 6.0, 160, 8  # seconds; tokens that are drawn one by one;
 @dataclass(frozen=True)
 class MixingMatrixParams:
     sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
-    layer: int = param(0, "Which mixer, counted from 0.", low=0, high=999)
-    head: int = param(0, "Which head or channel of it, counted from 0.", low=0, high=1_000_000)
+    layer: int = param(1, "Which mixer, from 1.", low=1, high=999)
+    head: int = param(1, "Which head or channel of it, from 1.", low=1, high=1_000_000)
     mixer: str = param(OWN, "The network's own, or another made of its queries and keys.", choices=MIXERS)
     source: str = param(
         AUTOMATIC, "Whose tokens: the network's, or the recorded rows.", choices=SOURCES, late=True
@@ -82,18 +82,19 @@ def mixing_matrix(
     found = mixers(tap, tap.layout.n_samples, rng, params.mixer, params.source, progress)
     progress(0.6, "the mixer")
     one = found.read(found.place(params.sample))
-    m = one.matrix(params.layer, params.head)
+    layer = params.layer - 1
+    m = one.matrix(layer, params.head - 1)
     if not np.abs(m).sum() > 0:
         raise InputError(
             f"layer {params.layer}, {found.head} {params.head} mixes nothing", "a matrix that is not 0"
         )
-    told = _estimates(m, found.units, *one.lies(params.layer))
+    told = _estimates(m, found.units, *one.lies(layer))
     told = (*told, _over_samples(found, params, told[0]))
     progress(1.0, "done")
-    every = _names(one, params.layer, len(m))
+    every = _names(one, layer, len(m))
     drawn, names, runs = gathered(m, every)
     return Matrix(
-        title=f"What tokens of sample {params.sample} take of each other: {found.what}, {found.layers[params.layer]}, "
+        title=f"What tokens of sample {params.sample} take of each other: {found.what}, {found.layers[layer]}, "
         f"{found.head} {params.head}", values=drawn, row_names=names, column_names=names,
         value_name="M: row takes of column", null=gathered(spread(m), every)[0],
         diverging=bool((m < 0).any()), estimates=told, reading=_reading(told, m),
@@ -143,7 +144,7 @@ def _over_samples(found, params, own: Estimate) -> Estimate:
     each, even = [], []
     for place in np.unique(np.linspace(0, found.n - 1, min(found.n, SOME)).round().astype(int)):
         try:
-            far, alike = read_from(found.read(int(place)).matrix(params.layer, params.head))
+            far, alike = read_from(found.read(int(place)).matrix(params.layer - 1, params.head - 1))
         except InputError:  # too long, or a scan that is not what it seems
             continue
         if len(far):
@@ -239,7 +240,7 @@ METHODS = (
         family="tokens",
         title="A mixer as a matrix",
         summary="What each token takes of each other: attention, scans, filters and linear attention on the same axes.",
-        version=3,
+        version=4,
         function=mixing_matrix,
         params=MixingMatrixParams,
         result=Matrix,

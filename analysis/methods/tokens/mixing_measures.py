@@ -136,7 +136,7 @@ def _table(found, lines, params) -> Table:
     if not kept:
         raise InputError(f"{found.what} mix nothing", "matrices that are not 0")
     means = np.array([known_mean([v for _, v in each]) for each in kept.values()])
-    names = [f"{found.layers[layer]}, {found.head} {head}" for layer, head in kept]
+    names = [f"{found.layers[layer]}, {found.head} {head + 1}" for layer, head in kept]
     told = _estimates(found, kept)
     columns = {"mixer": np.array(names)} | {name: means[:, i] for i, name in enumerate(NUMBERS)}
     said = [f"{len(silent)} head(s) or channel(s) mix nothing and are left out."] if silent else []
@@ -234,7 +234,7 @@ METHODS = (
         family="tokens",
         title="Reach and rank of mixers",
         summary="Half-life, distance, Toeplitz score and state of every attention head, scan channel or filter.",
-        version=2,
+        version=3,
         function=mixing_measures,
         params=MixingMeasuresParams,
         result=Table,

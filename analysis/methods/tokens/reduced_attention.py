@@ -49,8 +49,8 @@ READS, OWN, MAY, EVERY = "what it reads", "its own key", "what it may read", "wh
 @dataclass(frozen=True)
 class ReducedAttentionParams:
     sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
-    layer: int = param(0, "Which attention of the network, in the order computed.", low=0, high=999)
-    head: int | None = param(None, "Which head, counted from 0; automatic: their mean.", low=0, high=999)
+    layer: int = param(1, "Which attention of the network, in the order computed, from 1.", low=1, high=999)
+    head: int | None = param(None, "Which head, from 1; automatic: their mean.", low=1, high=999)
     token: int | None = param(
         None, "Its place on the grid, row by row; automatic: the middle.", low=0, high=1_000_000
     )
@@ -101,7 +101,7 @@ def reduced_attention(
     token = found.grid[0] // 2 * found.grid[1] + found.grid[1] // 2 if params.token is None else params.token
     if token >= found.squared.shape[1]:
         raise NotFound(f"token {token}", f"0 to {found.squared.shape[1] - 1}")
-    mean = found.squared.mean(axis=0) if params.head is None else found.squared[params.head]
+    mean = found.squared.mean(axis=0) if params.head is None else found.squared[params.head - 1]
     may = found.reached[token] if found.covers is None else found.covers == found.covers[token]
     progress(1.0, "done")
     t = len(mean)
@@ -118,7 +118,10 @@ def reduced_attention(
 
 
 def _estimates(samples: list[Laid], head: int | None, off: float, d: int) -> tuple[Estimate, ...]:
-    found, means = samples[0], [x.squared.mean(axis=0) if head is None else x.squared[head] for x in samples]
+    found, means = (
+        samples[0],
+        [x.squared.mean(axis=0) if head is None else x.squared[head - 1] for x in samples],
+    )
     t, keys = len(means[0]), found.weights.shape[2]
     far = grid_distances(np.arange(t), found.grid[1])
     each = np.array([((mean * far).sum(axis=1) / mean.sum(axis=1)).mean() for mean in means])
@@ -198,7 +201,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="reduced_attention", family="tokens", title="Attention on its own grids", version=2,
+        id="reduced_attention", family="tokens", title="Attention on its own grids", version=3,
         function=reduced_attention,
         summary="What a token reads where keys cover blocks or strips of the image, or lie around it, drawn on the "
         "image.", params=ReducedAttentionParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=4,

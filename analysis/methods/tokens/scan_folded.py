@@ -51,7 +51,7 @@ class ScanFoldedParams:
     token: int | None = param(
         None, "Its place on the grid, row by row; automatic: the middle.", low=0, high=1_000_000
     )
-    layer: int = param(0, "Which mixer of the network, counted from 0.", low=0, high=999)
+    layer: int = param(1, "Which mixer of the network, from 1.", low=1, high=999)
     forgets: float = param(8.0, "Tokens after which the scan of rows has forgotten half.", low=0.5, high=1e5)
     source: str = param(
         AUTOMATIC, "Whose tokens: the network's, or the recorded rows.", choices=SOURCES, late=True
@@ -97,8 +97,8 @@ def scan_folded(
     maps, used = {name: m[token] for name, m in found.items()}, dict(found)
     may = {name: folded(np.tri(len(whole)), order) for name, order in several(grid).items()}
     may[ALL] = sum(may.values())
-    if own is not None and _grid(own, params.layer) in (grid, (1, len(whole))):
-        m = on_cells(own, params.layer, len(whole))
+    if own is not None and _grid(own, params.layer - 1) in (grid, (1, len(whole))):
+        m = on_cells(own, params.layer - 1, len(whole))
         maps, used = {READS: m[token], READERS: m[:, token], **maps}, {READS: m, **used}
     progress(1.0, "done")
     caveats = (*notes, *rows.notes, *_caveats(params, cell))
@@ -110,8 +110,8 @@ def scan_folded(
 
 def _network_alone(tap, own: Mixing, notes, params, progress) -> TokenMap:
     """Of a tap of one row a sample: its tokens are known to the network alone."""
-    grid = _grid(own, params.layer)
-    token, m = _token(params, grid), on_cells(own, params.layer, grid[0] * grid[1])
+    grid = _grid(own, params.layer - 1)
+    token, m = _token(params, grid), on_cells(own, params.layer - 1, grid[0] * grid[1])
     progress(1.0, "done")
     note = f"{tap.name} holds one row of each sample: routes over its tokens need a tap that keeps them."
     return _map(
@@ -163,11 +163,11 @@ def _of_network(tap, params, rng) -> tuple[Mixing | None, tuple[str, ...]]:
         own = found.read(found.place(params.sample))
     except (InputError, NotFound) as error:
         return None, (f"The network is not run: {str(error).split('. ')[0]}.",)
-    if params.layer >= len(own.heads):
-        raise NotFound(f"layer {params.layer}", f"0 to {len(own.heads) - 1}")
+    if params.layer > len(own.heads):
+        raise NotFound(f"layer {params.layer}", f"1 to {len(own.heads)}")
     return own, (
         *of_one(found.notes, params.sample),
-        f"The network: {found.what}, {found.layers[params.layer]}, mean of |M| of up to {HEADS}.",
+        f"The network: {found.what}, {found.layers[params.layer - 1]}, mean of |M| of up to {HEADS}.",
     )
 
 
@@ -239,7 +239,7 @@ METHODS = (
         family="tokens",
         title="A scan folded onto the image",
         summary="What one token reads in each scan order, back on the grid, beside what the network itself reads.",
-        version=3,
+        version=4,
         function=scan_folded,
         params=ScanFoldedParams,
         result=TokenMap,

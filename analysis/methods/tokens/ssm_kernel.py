@@ -43,7 +43,7 @@ RANKED = ("shortest memory", "middle memory", "longest memory")
 @dataclass(frozen=True)
 class SsmKernelParams:
     show: str = param(IMPULSE, "Answer to an impulse over lags, or to waves.", choices=(IMPULSE, FREQUENCY))
-    layer: int = param(0, "Which state space, counted from 0.", low=0, high=999)
+    layer: int = param(1, "Which state space, from 1.", low=1, high=999)
     lags: int = param(64, "Longest lag, in tokens.", low=8, high=16_384)
     way: str = param(ssm.ZOH, "How continuous time becomes steps.", choices=ssm.WAYS)
     draws: int = param(
@@ -76,7 +76,7 @@ def ssm_kernel(
     progress(1.0, "done")
     if found.fitted:  # has steps already
         params = replace(params, way=ssm.ZOH)
-    space = found.layer(params.layer)
+    space = found.layer(params.layer - 1)
     own = _finite(ssm.kernel(space, params.lags, params.way))
     chosen = _chosen(own)
     null = _null(found, space, params)
@@ -104,7 +104,7 @@ def _chosen(kernels: np.ndarray) -> dict[str, int]:
         return {"impulse": 0}
     order = np.argsort(memory(kernels), kind="stable")
     found = {name: int(order[at]) for name, at in zip(RANKED, (0, len(order) // 2, -1), strict=True)}
-    return {f"{name} (channel {h})": h for name, h in found.items()}
+    return {f"{name} (channel {h + 1})": h for name, h in found.items()}
 
 
 def memory(kernels: np.ndarray) -> np.ndarray:
@@ -201,7 +201,7 @@ METHODS = (
         family="tokens",
         title="Answer of a state space to an impulse",
         summary="Impulse and frequency response of state-space channels, beside those of the modes they start from.",
-        version=2,
+        version=3,
         function=ssm_kernel,
         params=SsmKernelParams,
         result=Curve,

@@ -97,7 +97,7 @@ def _modes(space: ssm.StateSpace, plane: str) -> dict[str, np.ndarray]:
         "half-life (steps)": np.minimum(ssm.half_lives(space), NEVER).ravel(),
         "size of Ā": np.abs(turn).ravel(),
         DRIFT: drift.ravel(),
-        "channel": np.repeat(np.arange(h), n),
+        "channel": np.repeat(np.arange(1, h + 1), n),
         "layer": np.full(h * n, space.name),
     }
 
@@ -193,7 +193,7 @@ METHODS = (
         family="tokens",
         title="Poles of state spaces",
         summary="Eigenvalues of state-space layers in the plane, beside where they start and how far they moved.",
-        version=2,
+        version=3,
         function=ssm_poles,
         params=SsmPolesParams,
         result=Scatter,

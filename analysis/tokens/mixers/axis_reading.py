@@ -24,7 +24,7 @@ class AxisParams:
     """What both methods of two axes ask for: whose attention, and how tokens lie along the axes."""
 
     sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
-    block: int = param(0, "Which pair of attentions of the network, counted from 0.", low=0, high=999)
+    block: int = param(1, "Which pair of attentions of the network, from 1.", low=1, high=999)
     places: int | None = param(
         None,
         "Places of a line, of a tap of tokens without a grid (bands, frames); automatic: near a square.",
@@ -69,12 +69,14 @@ def axes_of(taps, params, rng, progress) -> Axes:
     if own is not None:
         found = factored_of(own.calls)
         if found:
-            if params.block >= len(found):
-                raise NotFound(f"block {params.block} of {own.what}", f"0 to {len(found) - 1}")
+            if params.block > len(found):
+                raise NotFound(f"block {params.block} of {own.what}", f"1 to {len(found)}")
             facts, picture = own.facts, own.picture
-            one = found[params.block]
+            one = found[params.block - 1]
             more = (
-                pairs[params.block] for pairs in map(factored_of, own.others()) if len(pairs) > params.block
+                pairs[params.block - 1]
+                for pairs in map(factored_of, own.others())
+                if len(pairs) >= params.block
             )
             return _named(one, facts, picture, params, taps, why, more)
         why = (

@@ -41,9 +41,9 @@ def of_network(own: Attended, params) -> Read:
 
 
 def _of_calls(own: Attended, calls, params) -> Read:
-    if params.layer >= len(calls):
-        raise NotFound(f"attention {params.layer} of {own.what}", f"0 to {len(calls) - 1}")
-    call, said = calls[params.layer], ()
+    if params.layer > len(calls):
+        raise NotFound(f"attention {params.layer} of {own.what}", f"1 to {len(calls)}")
+    call, said = calls[params.layer - 1], ()
     lines, heads = call.weights.shape[:2]
     if lines > 1:
         tokens = int(np.prod(call.weights.shape[2:-1]))
@@ -107,5 +107,5 @@ def _off(weights: np.ndarray) -> float:
 def _refuse(weights: np.ndarray, params) -> None:
     if weights.shape[1] > MOST_TOKENS:
         raise InputError(f"{weights.shape[1]:,} tokens", f"at most {MOST_TOKENS:,}, whose maps can be held")
-    if params.head is not None and params.head >= len(weights):
-        raise NotFound(f"head {params.head}", f"0 to {len(weights) - 1}")
+    if params.head is not None and params.head > len(weights):
+        raise NotFound(f"head {params.head}", f"1 to {len(weights)}")

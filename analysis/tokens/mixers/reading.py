@@ -85,9 +85,9 @@ class Mixing:
     def matrix(self, layer: int, head: int) -> np.ndarray:
         """(T, T). Raises NotFound."""
         if not 0 <= layer < len(self.heads):
-            raise NotFound(f"layer {layer}", f"0 to {len(self.heads) - 1}")
+            raise NotFound(f"layer {layer + 1}", f"1 to {len(self.heads)}")
         if not 0 <= head < self.heads[layer]:
-            raise NotFound(f"head or channel {head} of layer {layer}", f"0 to {self.heads[layer] - 1}")
+            raise NotFound(f"head or channel {head + 1} of layer {layer + 1}", f"1 to {self.heads[layer]}")
         return self.give(layer, np.array([head]))[0]
 
     def some(self, layer: int, most: int) -> np.ndarray:

@@ -46,7 +46,7 @@ class Spaces:
     def layer(self, at: int) -> ssm.StateSpace:
         """Raises NotFound."""
         if at >= len(self.spaces):
-            raise NotFound(f"layer {at}", f"0 to {len(self.spaces) - 1}")
+            raise NotFound(f"layer {at + 1}", f"1 to {len(self.spaces)}")
         return self.spaces[at]
 
     @property

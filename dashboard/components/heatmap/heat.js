@@ -14,6 +14,7 @@
  *   view                     [r0, r1, c0, c1] to start from, or null for everything
  *   fades                    whether what is not significant starts faded
  *   marked                   [row, column] of the cell looked at, or null
+ *   finest                   level of the finest cells that can be asked for (0 where it is left out)
  *   help                     what a click does, for the line below
  *   height                   of the picture in pixels, at most
  * Out (triggers)
@@ -129,7 +130,8 @@ class HeatMap {
   }
   /* {seen, level, block}: see ranges.js. */
   wanted(most = this.frame.most) {
-    return wantedOf(this.view, most);
+    const found = wantedOf(this.view, most);
+    return { ...found, level: Math.max(found.level, this.data.finest ?? 0) };
   }
   /* Tell Python what is seen, and ask for a block where what is here is too coarse: once, and again when no answer came. */
   ask() {

@@ -1,0 +1,211 @@
+"""Legends and colour scales of several panels: what says the same stands once, what does not is kept apart and told.
+
+Two legends are one when their title, their names in order and their marks are the same. Two scales are one when they
+are of the same quantity in the same colours: then all panels get the ends that hold all values. A bar in which chance
+is hatched stays beside its panel where chance differs between panels, on the common scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from analysis.results import Heatmap, Matrix, Result, TokenMap
+from dashboard.figures.paper import LEGEND_LINE, Bar, Key, Page, dress_bar, legend_lines
+from dashboard.figures.sheet import Sheet
+from dashboard.figures.text import listed, plain
+
+BAR, BAR_WIDE = 0.42, 1.7  # inches of a shared bar with its name, at print scale
+Drawn = Callable[[object, int], Page]  # (part, its place) drawn alone
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What stands once: `shared` names it for each panel; `legends` and `bars` with the letters of their panels;
+    `parts` are panels that are to be drawn on a common scale; `said` is what was kept apart, and why."""
+
+    shared: list[set[str]]
+    parts: list
+    legends: list[tuple[Key, str]] = field(default_factory=list)
+    bars: list[tuple[Bar, str]] = field(default_factory=list)
+    said: tuple[str, ...] = ()
+
+    @classmethod
+    def apart(cls, n: int) -> Keys:
+        """Each panel for itself."""
+        return cls([set() for _ in range(n)], [None] * n)
+
+    def above(self, sheet: Sheet) -> float:
+        """Inches of the shared legends."""
+        return sum(
+            LEGEND_LINE * sheet.scale * _lines(sheet, *one) + 0.03 * sheet.scale for one in self.legends
+        )
+
+    def below(self, sheet: Sheet) -> float:
+        """Inches of the shared bars."""
+        return BAR * sheet.scale * -(-len(self.bars) // _bars_across(sheet))
+
+
+def agreed(parts: list, pages: list[Page], draw: Drawn) -> Keys:
+    """What these panels can say once; `pages` are their drawings alone."""
+    keys, said = Keys.apart(len(parts)), []
+    letters = [part.letter for part in parts]
+    _legends(keys, pages, letters, said)
+    _bars(keys, parts, pages, letters, draw, said)
+    return replace(keys, said=tuple(said))
+
+
+# ---------------------------------------------------------------------------- legends
+def _legends(keys: Keys, pages: list[Page], letters: list[str], said: list[str]) -> None:
+    groups: dict[tuple, list[int]] = {}
+    for i, page in enumerate(pages):
+        if len(page.legends) == 1:
+            groups.setdefault(_same(page.legends[0]), []).append(i)
+    for members in groups.values():
+        if len(members) > 1:
+            for i in members:
+                keys.shared[i].add("legend")
+            keys.legends.append((pages[members[0]].legends[0], _who(members, letters)))
+    by_title: dict[str, list[list[int]]] = {}
+    for (title, *_), members in groups.items():
+        if title:
+            by_title.setdefault(title, []).append(members)
+    for title, kept in by_title.items():
+        if len(kept) > 1:
+            counts = listed([str(len(pages[m[0]].legends[0].labels)) for m in kept])
+            who = listed([letters[i] for m in kept for i in m], 12)
+            said.append(
+                f"Panels {who} have legends called “{plain(title)}” whose entries are not the same ({counts} entries): "
+                "these are kept apart, and a colour means what its own legend says."
+            )
+
+
+def _same(key: Key) -> tuple:
+    return key.title, key.labels, tuple(_mark(handle) for handle in key.handles)
+
+
+def _mark(handle) -> tuple:
+    """How an entry looks."""
+    from matplotlib.colors import to_hex
+
+    if hasattr(handle, "get_marker"):
+        dashes = str(getattr(handle, "_unscaled_dash_pattern", handle.get_linestyle()))
+        return str(handle.get_marker()), dashes, to_hex(handle.get_color())
+    face = np.atleast_2d(handle.get_facecolor())
+    return "area", str(getattr(handle, "get_hatch", lambda: "")()), to_hex(face[0]) if len(face) else ""
+
+
+def _lines(sheet: Sheet, key: Key, who: str) -> int:
+    return legend_lines(sheet, key.labels, _titled(key.title, who))[1]
+
+
+def _titled(title: str, who: str) -> str:
+    return f"{title} ({who})" if title and who else title or who
+
+
+def _who(members: list[int], letters: list[str]) -> str:
+    """The letters of the panels that something is of; "" where it is of all."""
+    return "" if len(members) == len(letters) else ", ".join(letters[i] for i in members if letters[i])
+
+
+def draw_legends(figure, sheet: Sheet, keys: Keys) -> None:
+    """At the head of the page, one below the other."""
+    top = figure.get_figheight()
+    for key, who in keys.legends:
+        title = _titled(key.title, who)
+        columns, _ = legend_lines(sheet, key.labels, title)
+        figure.legend(
+            key.handles, key.labels, title=title or None, ncols=columns, alignment="left", columnspacing=1.0,
+            handletextpad=0.4, loc="upper left", bbox_to_anchor=(0.0, top / figure.get_figheight()),
+            title_fontproperties={"size": sheet.points},
+        )  # fmt: skip
+        top -= LEGEND_LINE * sheet.scale * _lines(sheet, key, who) + 0.03 * sheet.scale
+
+
+# ---------------------------------------------------------------------------- colour scales
+def _bars(
+    keys: Keys, parts: list, pages: list[Page], letters: list[str], draw: Drawn, said: list[str]
+) -> None:
+    groups: dict[str, list[int]] = {}
+    for i, page in enumerate(pages):
+        if len(page.bars) == 1 and page.bars[0].label:
+            groups.setdefault(page.bars[0].label, []).append(i)
+    for label, members in groups.items():
+        if len(members) > 1:
+            _one_scale(
+                keys,
+                parts,
+                [p.bars[0] if p.bars else None for p in pages],
+                members,
+                letters,
+                draw,
+                said,
+                label,
+            )
+
+
+def _one_scale(keys, parts, bars, members, letters, draw: Drawn, said: list[str], label: str) -> None:
+    who = listed([letters[i] for i in members], 12)
+    if len({_colours(bars[i]) for i in members}) > 1:
+        said.append(f"Panels {who} show “{label}” in other colours: each keeps its own scale.")
+        return
+    low, high = min(bars[i].scale.norm.vmin for i in members), max(bars[i].scale.norm.vmax for i in members)
+    changed, found = {}, {}
+    for i in members:
+        part, found[i] = parts[i], bars[i]
+        if _ends(bars[i]) != (low, high):
+            part = replace(part, result=with_ends(part.result, low, high))
+            page = draw(part, i)
+            found[i] = page.bars[0] if page.bars else bars[i]
+            changed[i] = part
+        if _ends(found[i]) != (low, high):
+            said.append(f"Panels {who} show “{label}” on scales with different ends: each keeps its own.")
+            return
+    for i, part in changed.items():
+        keys.parts[i] = part
+    if len({found[i].band and tuple(np.round(found[i].band, 6)) for i in members}) > 1:
+        said.append(
+            f"Panels {who} show “{label}” on one scale; each keeps its bar, since what chance gives (hatched) differs."
+        )
+        return
+    for i in members:
+        keys.shared[i].add("bar")
+    keys.bars.append((found[members[0]], _who(members, letters)))
+
+
+def with_ends(result: Result, low: float, high: float) -> Result:
+    """The same result on a colour scale from low to high, where its kind has a scale that can be set."""
+    if isinstance(result, (Matrix, Heatmap)):
+        return replace(result, limits=(low, high))
+    return replace(result, ends=(low, high)) if isinstance(result, TokenMap) else result
+
+
+def _ends(bar: Bar) -> tuple[float, float]:
+    return bar.scale.norm.vmin, bar.scale.norm.vmax
+
+
+def _colours(bar: Bar) -> bytes:
+    return bar.scale.get_cmap()(np.linspace(0, 1, 17)).round(6).tobytes()
+
+
+def _bars_across(sheet: Sheet) -> int:
+    return max(1, int(sheet.inches / (BAR_WIDE * sheet.scale * 1.25)))
+
+
+def draw_bars(figure, sheet: Sheet, keys: Keys) -> None:
+    """At the foot of the page, beside each other."""
+    from matplotlib.cm import ScalarMappable
+
+    across, high = _bars_across(sheet), figure.get_figheight()
+    for k, (bar, who) in enumerate(keys.bars):
+        line, column = divmod(k, across)
+        left = 0.22 * sheet.scale + column * sheet.inches / across
+        foot = keys.below(sheet) - BAR * sheet.scale * line - 0.09 * sheet.scale
+        wide = min(BAR_WIDE * sheet.scale, sheet.inches * 0.85)
+        place = (left / sheet.inches, foot / high, wide / sheet.inches, 0.07 * sheet.scale / high)
+        axes = figure.add_axes(place, label="<colorbar>")
+        scale = ScalarMappable(bar.scale.norm, bar.scale.get_cmap())
+        drawn = figure.colorbar(scale, cax=axes, orientation="horizontal")
+        dress_bar(drawn, replace(bar, label=_titled(bar.label, who)), sheet.scale)

@@ -1,0 +1,94 @@
+"""The samples that a bundle shows: who they are, their pictures once each, and where each is a strong example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analysis.errors import LoupeError
+from dashboard.browse import sample_tile
+from dashboard.browse.cards import label_words
+from dashboard.browse.unit import Unit
+from dashboard.figures.text import plain
+
+PNG = b"\x89PNG\r\n\x1a\n"
+PER_FILE = 200
+MOST_FEATURES = 40  # of which it is said that a sample is a strong example
+HIDDEN = ("image", "box", "heat", "tokens", "shades", "marked", "cut", "table")
+
+
+@dataclass
+class Samples:
+    """Fills while cards and maps are made. shown : samples that are spoken of, by store. pictured : those whose
+    pictures go too. strong : of each, the features (tap's reference, unit) that it is a strong example of."""
+
+    pictures: bool = True
+    shown: dict[str, set[int]] = field(default_factory=dict)
+    pictured: dict[str, set[int]] = field(default_factory=dict)
+    strong: dict[tuple[str, int], list[tuple[str, int]]] = field(default_factory=dict)
+
+    def told(self, store, tiles: list[dict], unit: Unit | None = None) -> list[dict]:
+        """Tiles as they travel: with the place of a picture instead of its bytes. `unit`: whose strongest they are."""
+        name, found = store.path.name, []
+        for tile in tiles:
+            sample = tile["sample"]
+            self.show(name, [sample], pictured=True)
+            if unit is not None:
+                self.strong.setdefault((name, sample), []).append((unit.reference, unit.number))
+            if not self.pictures:
+                tile = {**{k: v for k, v in tile.items() if k not in HIDDEN}, "image": None, "box": None,
+                        "heat": None}  # fmt: skip
+            elif tile["image"]:
+                tile = {**tile, "image": picture_place(sample)}
+            found.append(tile)
+        return found
+
+    def show(self, store: str, samples, *, pictured: bool) -> None:
+        """These samples are spoken of."""
+        known = [int(s) for s in samples]
+        self.shown.setdefault(store, set()).update(known)
+        if pictured and self.pictures:
+            self.pictured.setdefault(store, set()).update(known)
+
+
+def picture_place(sample: int) -> str:
+    """Of a sample's picture below the folder of its store."""
+    return f"{sample // 1000}/{sample}.png"
+
+
+def pictures(store, samples: set[int]) -> Iterator[tuple[str, bytes]]:
+    """(place, PNG) of the samples that have one."""
+    for sample in sorted(samples):
+        png = store.thumbnail(sample)
+        if png is not None and png.startswith(PNG):
+            yield picture_place(sample), png
+
+
+def files(samples: Samples, store, taps: dict[str, int]) -> Iterator[tuple[int, dict]]:
+    """(number of the file, entries by sample): `PER_FILE` neighbours in a file, those that are shown."""
+    name = store.path.name
+    shown = np.array(sorted(samples.shown.get(name, ())), np.int64)
+    for first in np.unique(shown // PER_FILE):
+        mine = shown[shown // PER_FILE == first]
+        yield int(first), {int(s): _entry(samples, store, int(s), taps) for s in mine}
+
+
+def _entry(samples: Samples, store, sample: int, taps: dict[str, int]) -> dict:
+    """What is said of one sample; its features as [number of the tap, unit]."""
+    name = store.path.name
+    strong = [[taps[r], u] for r, u in samples.strong.get((name, sample), ()) if r in taps]
+    about = {"title": plain(store.samples["id"][sample]), "facts": label_words(store, sample)}
+    about |= {"strong": strong[:MOST_FEATURES], "more": max(0, len(strong) - MOST_FEATURES)}
+    if not samples.pictures:
+        return about
+    try:
+        tile = sample_tile.tile(store, sample)
+    except LoupeError as refusal:
+        return {**about, "table": [["cannot be read", refusal.found]]}
+    has = tile["image"] is not None and sample in samples.pictured.get(name, ())
+    about |= {"image": picture_place(sample) if has else None, "table": tile["table"]}
+    if "tokens" in tile:
+        about |= {"tokens": tile["tokens"], "cut": tile["cut"]}
+    return about
