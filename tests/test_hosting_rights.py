@@ -3,8 +3,10 @@ viewer, with plausible arguments, and must refuse before it touches anything."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
+import re
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -276,3 +278,40 @@ def _audit(serving) -> list[dict]:
     from dashboard.hosting import audit
 
     return list(audit.read(serving.settings.audit))
+
+
+# ---------------------------------------------------------------------------- what every page keeps to
+DASHBOARD = Path(__file__).parents[1] / "dashboard"
+PAGES = [
+    p for folder in ("parts", "components", "views", "browse") for p in (DASHBOARD / folder).rglob("*.py")
+]
+
+
+def test_every_file_that_a_page_hands_out_is_written_down():
+    """A download button takes its file from `host.exporting`."""
+    found = []
+    for path in PAGES:
+        for call in (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)):
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "download_button":
+                data = (
+                    call.args[1]
+                    if len(call.args) > 1
+                    else next(k.value for k in call.keywords if k.arg == "data")
+                )
+                found.append((path.name, ast.unparse(data).startswith("host.exporting(")))
+    assert found
+    assert not [name for name, fine in found if not fine]
+
+
+def test_every_path_that_is_typed_on_a_page_goes_by_the_roots():
+    assert not [p.name for p in PAGES if re.search(r"expanduser|os\.path\.exists|lexists", p.read_text())]
+
+
+def test_no_page_takes_a_file_without_asking_whether_uploads_are_on():
+    takes = [
+        p
+        for p in PAGES
+        if re.search(r"st\.(file_uploader|camera_input|audio_input|chat_input)", p.read_text())
+    ]
+    assert takes
+    assert not [p.name for p in takes if "host.takes_uploads()" not in p.read_text()]

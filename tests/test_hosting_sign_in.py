@@ -214,6 +214,23 @@ def test_a_provider_that_is_away_says_so_without_a_traceback(tmp_path):
         assert "Traceback" not in answer.text
 
 
+def test_below_a_path_everything_is_the_same(tmp_path):
+    with Site(
+        tmp_path, {"lab": Workspace.create(tmp_path / "lab").path}, base="/team/loupe"
+    ).running() as site:
+        stranger = site.visitor()
+        for path in ("/team/loupe/", "/team/loupe/map?x=1", "/team/loupe/_stcore/host-config", "/", "/map",
+                     "/_stcore/host-config", "/team/loupe/../_stcore/host-config", "/team/loupe//map"):  # fmt: skip
+            assert stranger.get(path).status_code in (400, 401, 404), path
+        wanted = stranger.cookies["loupe_wanted"]
+        client = site.signed_in("ada")
+        assert client.get("/team/loupe/").status_code == 200
+        client.cookies.set("loupe_wanted", wanted)
+        assert client.get("/team/loupe/").headers["location"].startswith("/team/loupe/")
+        client.get("/team/loupe/auth/logout")
+        assert client.get("/team/loupe/").status_code == 401
+
+
 def test_no_secret_is_in_a_log_or_a_file(site):
     client = site.signed_in("ada")
     client.get("/")
