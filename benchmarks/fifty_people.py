@@ -307,6 +307,7 @@ def measure(
         used = processor_seconds(server.pid)
         everybody, seen = asyncio.run(crowd(port, people, seconds, shared))
         clicks = sum(len(person.times) for person in everybody)
+        seen["MB that the server holds then"] = resident_mb(server.pid)
         seen["processor seconds of the server for each click"] = (
             processor_seconds(server.pid) - used
         ) / clicks
