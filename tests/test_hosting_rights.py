@@ -19,8 +19,10 @@ from analysis.errors import Forbidden
 from analysis.features import unfinished
 from analysis.features.shelf import FeatureShelf
 from analysis.jobs import queue
+from analysis.naming.proposals import Proposals
 from analysis.people import People
 from analysis.selection import Selection
+from analysis.sharing.baskets.shelf import Baskets
 from analysis.store.encoded import remove_encoded
 from analysis.workspace import Workspace
 from dashboard.hosting.roles import Members
@@ -33,6 +35,8 @@ READS = {  # everything else of these classes writes, and asks who may
              "selection_version", "feed", "authors", "follow", "tours", "tour", "export", "refuse_unsound", "where"},
     FeatureShelf: {"names", "entries", "facts", "open", "refuse_taken"},
     Members: {"role", "listed"},
+    Proposals: {"of"},
+    Baskets: {"names", "path", "open"},
 }  # fmt: skip
 QUEUE = {"submit": ("method", {}), "cancel": ("ID",), "again": ("ID",)}
 GIVEN = {
@@ -65,10 +69,8 @@ def content(path: Path) -> dict[str, str]:
 def instance(of: type, workspace: Workspace):
     if of is Workspace:
         return workspace
-    places = {FeatureShelf: "features", People: "people.db", Members: ""}
-    return {FeatureShelf: workspace.features, People: workspace.people}.get(of) or of(
-        workspace.path / places[of]
-    )
+    kept = {FeatureShelf: workspace.features, People: workspace.people}
+    return kept.get(of) or of(workspace.path)
 
 
 def arguments(function, workspace: Workspace) -> dict:
@@ -283,7 +285,9 @@ def _audit(serving) -> list[dict]:
 # ---------------------------------------------------------------------------- what every page keeps to
 DASHBOARD = Path(__file__).parents[1] / "dashboard"
 PAGES = [
-    p for folder in ("parts", "components", "views", "browse") for p in (DASHBOARD / folder).rglob("*.py")
+    p
+    for folder in ("parts", "components", "views", "browse", "baskets")
+    for p in (DASHBOARD / folder).rglob("*.py")
 ]
 
 
