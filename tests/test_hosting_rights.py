@@ -12,7 +12,7 @@ from unittest.mock import MagicMock
 
 import page_stores
 import pytest
-from hosted_pages import EDITOR, OWNER, STRANGER, VIEWER, hosted, open_as
+from hosted_pages import EDITOR, OWNER, STRANGER, VIEWER, become, hosted, open_as
 
 from analysis.access import Person, acting_as
 from analysis.errors import Forbidden
@@ -202,6 +202,28 @@ def test_a_stranger_sees_that_she_has_no_role_and_nothing_of_the_workspace(servi
         assert "has no role in the workspace lab" in said(at).replace("\\", "")
         assert "images" not in said(at)
         assert not at.get("bidi_component")
+
+
+def _opens() -> None:
+    """What a fragment or a callback does, which runs without the frame that says who is let in."""
+    import streamlit as st
+
+    from dashboard import errors, state
+
+    with errors.shown():
+        st.markdown(f"opened {state.workspace().path.name}")
+
+
+def test_the_workspace_itself_is_closed_not_only_its_pages(serving):
+    from streamlit.testing.v1 import AppTest
+
+    for email, name, opened in ((VIEWER, "lab", True), (STRANGER, "lab", False), (VIEWER, "thesis", False)):
+        become(email)
+        at = AppTest.from_function(_opens)
+        at.query_params["ws"] = name
+        at.run()
+        assert ("opened" in said(at)) is opened, (email, name)
+        assert ("may not open the workspace" in said(at)) is not opened
 
 
 def test_a_role_is_of_one_workspace_only(serving):
