@@ -12,15 +12,17 @@ from unittest.mock import MagicMock
 
 import page_stores
 import pytest
-from hosted_pages import EDITOR, OWNER, STRANGER, VIEWER, hosted, open_as
+from hosted_pages import EDITOR, OWNER, STRANGER, VIEWER, become, hosted, open_as
 
 from analysis.access import Person, acting_as
 from analysis.errors import Forbidden
 from analysis.features import unfinished
 from analysis.features.shelf import FeatureShelf
 from analysis.jobs import queue
+from analysis.naming.proposals import Proposals
 from analysis.people import People
 from analysis.selection import Selection
+from analysis.sharing.baskets.shelf import Baskets
 from analysis.store.encoded import remove_encoded
 from analysis.workspace import Workspace
 from dashboard.hosting.roles import Members
@@ -33,6 +35,8 @@ READS = {  # everything else of these classes writes, and asks who may
              "selection_version", "feed", "authors", "follow", "tours", "tour", "export", "refuse_unsound", "where"},
     FeatureShelf: {"names", "entries", "facts", "open", "refuse_taken"},
     Members: {"role", "listed"},
+    Proposals: {"of"},
+    Baskets: {"names", "path", "open"},
 }  # fmt: skip
 QUEUE = {"submit": ("method", {}), "cancel": ("ID",), "again": ("ID",)}
 GIVEN = {
@@ -65,10 +69,8 @@ def content(path: Path) -> dict[str, str]:
 def instance(of: type, workspace: Workspace):
     if of is Workspace:
         return workspace
-    places = {FeatureShelf: "features", People: "people.db", Members: ""}
-    return {FeatureShelf: workspace.features, People: workspace.people}.get(of) or of(
-        workspace.path / places[of]
-    )
+    kept = {FeatureShelf: workspace.features, People: workspace.people}
+    return kept.get(of) or of(workspace.path)
 
 
 def arguments(function, workspace: Workspace) -> dict:
@@ -202,6 +204,28 @@ def test_a_stranger_sees_that_she_has_no_role_and_nothing_of_the_workspace(servi
         assert not at.get("bidi_component")
 
 
+def _opens() -> None:
+    """What a fragment or a callback does, which runs without the frame that says who is let in."""
+    import streamlit as st
+
+    from dashboard import errors, state
+
+    with errors.shown():
+        st.markdown(f"opened {state.workspace().path.name}")
+
+
+def test_the_workspace_itself_is_closed_not_only_its_pages(serving):
+    from streamlit.testing.v1 import AppTest
+
+    for email, name, opened in ((VIEWER, "lab", True), (STRANGER, "lab", False), (VIEWER, "thesis", False)):
+        become(email)
+        at = AppTest.from_function(_opens)
+        at.query_params["ws"] = name
+        at.run()
+        assert ("opened" in said(at)) is opened, (email, name)
+        assert ("may not open the workspace" in said(at)) is not opened
+
+
 def test_a_role_is_of_one_workspace_only(serving):
     assert "Stores" not in said(open_as(VIEWER, "workspace", ws="thesis"))
     at = open_as(VIEWER, "workspace", ws="lab")
@@ -283,7 +307,9 @@ def _audit(serving) -> list[dict]:
 # ---------------------------------------------------------------------------- what every page keeps to
 DASHBOARD = Path(__file__).parents[1] / "dashboard"
 PAGES = [
-    p for folder in ("parts", "components", "views", "browse") for p in (DASHBOARD / folder).rglob("*.py")
+    p
+    for folder in ("parts", "components", "views", "browse", "baskets")
+    for p in (DASHBOARD / folder).rglob("*.py")
 ]
 
 
