@@ -16,7 +16,13 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "hosting"
 FILES = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir() if path.is_file()}
 NOTES = (ROOT / "docs" / "hosting.md").read_text(encoding="utf-8")
-OF_FILES = {"LOUPE_HOST", "LOUPE_MODELS", "LOUPE_MEMORY", "LOUPE_UPSTREAM", "LOUPE_DATABASE_PASSWORD"}  # compose's own
+OF_FILES = {
+    "LOUPE_HOST",
+    "LOUPE_MODELS",
+    "LOUPE_MEMORY",
+    "LOUPE_UPSTREAM",
+    "LOUPE_DATABASE_PASSWORD",
+}  # compose's own
 OF_THE_PROGRAM = {"LOUPE_HOSTED", "LOUPE_OPEN"}  # set by it, for itself
 NAME = re.compile(r"LOUPE_[A-Z]+(?:_[A-Z]+)*")
 
@@ -43,7 +49,9 @@ def test_what_compose_sets_is_a_host_that_starts(tmp_path, monkeypatch):
     from analysis.jobs.limits import limits
     from dashboard.hosting import settings, watching
 
-    filled = dict(line.split("=", 1) for line in FILES["env.example"].splitlines() if "=" in line and line[0] != "#")
+    filled = dict(
+        line.split("=", 1) for line in FILES["env.example"].splitlines() if "=" in line and line[0] != "#"
+    )
     (tmp_path / "lab").mkdir()
     filled["LOUPE_WORKSPACES"] = f"lab={tmp_path / 'lab'}"
     env = {}
@@ -68,7 +76,9 @@ def test_the_container_is_not_root_and_cannot_write_to_its_root():
     assert user == loupe["user"] == "10001:10001"
     assert loupe["read_only"] is True
     assert loupe["cap_drop"] == ["ALL"]
-    assert all("no-new-privileges:true" in service["security_opt"] for service in compose["services"].values())
+    assert all(
+        "no-new-privileges:true" in service["security_opt"] for service in compose["services"].values()
+    )
     assert "ports" not in loupe  # only the proxy is reached from outside
     assert "ports" not in compose["services"]["db"]
     assert compose["networks"]["back"]["internal"] is True
@@ -80,8 +90,13 @@ def test_the_container_is_not_root_and_cannot_write_to_its_root():
 
 def test_a_stop_has_more_time_than_jobs_have():
     compose = yaml.safe_load(FILES["compose.yaml"])["services"]["loupe"]
-    assert int(compose["stop_grace_period"].removesuffix("s")) > int(compose["environment"]["LOUPE_STOP_SECONDS"]) + 15
-    unit = dict(line.split("=", 1) for line in FILES["loupe.service"].splitlines() if "=" in line and line[0] != "#")
+    assert (
+        int(compose["stop_grace_period"].removesuffix("s"))
+        > int(compose["environment"]["LOUPE_STOP_SECONDS"]) + 15
+    )
+    unit = dict(
+        line.split("=", 1) for line in FILES["loupe.service"].splitlines() if "=" in line and line[0] != "#"
+    )
     assert int(unit["TimeoutStopSec"]) > 20 + 15  # what the program takes without LOUPE_STOP_SECONDS
     assert unit["KillMode"] == "mixed"
 
@@ -101,7 +116,9 @@ def test_no_secret_and_no_foreign_host_stands_in_the_files():
 def test_systemd_reads_the_service_and_finds_it_closed(tmp_path):
     unit = tmp_path / "loupe.service"
     unit.write_text(FILES["loupe.service"].replace("/opt/loupe/.venv/bin/loupe", "/bin/true"))
-    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=60
+    )
     said = [line for line in done.stderr.splitlines() if "loupe.service" in line]
     assert not said, said
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=25", str(unit)]
