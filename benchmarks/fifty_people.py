@@ -278,6 +278,15 @@ async def crowd(port: int, people: int, seconds: float, beside: bool) -> tuple[l
     return everybody, found
 
 
+def notes_kept(workspace: Path) -> int:
+    """Cards with a note of one of the crowd; several may have written to one."""
+    from analysis.workspace import Workspace
+
+    people = Workspace.open(workspace).people
+    found = [text for tap in TAPS for text in people.notes(*tap.split(":", 1)).values()]
+    return sum("was here" in text for text in found)
+
+
 def processor_seconds(pid: int) -> float:
     """What a process has used of the processors until now."""
     words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -307,6 +316,8 @@ def measure(
         used = processor_seconds(server.pid)
         everybody, seen = asyncio.run(crowd(port, people, seconds, shared))
         clicks = sum(len(person.times) for person in everybody)
+        seen["notes that the workspace holds afterwards"] = notes_kept(workspace)
+        seen["MB that the server holds then"] = resident_mb(server.pid)
         seen["processor seconds of the server for each click"] = (
             processor_seconds(server.pid) - used
         ) / clicks
@@ -356,6 +367,8 @@ def main() -> None:
         times, errors, idle, seen = measure(workspace, given.people, given.seconds, True)
         p95 = report(f"{given.people} people, {given.seconds:.0f} s", times, errors)
         print(f"\np95 of a click: {p95:.3f} s, limit {LIMIT_S:.0f} s")
+        if any(what == "note" for what in times) and not seen["notes that the workspace holds afterwards"]:
+            raise SystemExit("no note was kept: the clients do not do what people do")
         print(f"memory of an idle session: {idle:.1f} MB, limit {LIMIT_MB:.0f} MB")
         for name, value in seen.items():
             print(f"{name}: {value:.3f}")

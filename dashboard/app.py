@@ -27,24 +27,30 @@ listed = {
 chosen = st.navigation(list(listed.values()))
 name = next(name for name, page in listed.items() if page is chosen)
 
+
+def draw() -> None:
+    """The page with its frame, for whoever is let in."""
+    state.enter_page(name)
+    visitor.note_opened(name)
+    shown_results.begin()
+    with errors.said():
+        followed_link.arrive()
+    share = st.sidebar.container()
+    with st.sidebar, errors.shown():
+        sidebar.draw(name)
+        visitor.draw()
+    tour_bar.draw()
+    if followed_link.draw():
+        with errors.shown():
+            chosen.run()
+    with share, errors.shown():  # at the end, when it is known what the page shows
+        share_menu.draw(name)
+    state.leave_page(name)
+
+
 with observed.run(name):
     let_in = False
     with errors.shown():
         let_in = visitor.let_in()
     if let_in:
-        state.enter_page(name)
-        visitor.note_opened(name)
-        shown_results.begin()
-        with errors.said():
-            followed_link.arrive()
-        share = st.sidebar.container()
-        with st.sidebar, errors.shown():
-            sidebar.draw(name)
-            visitor.draw()
-        tour_bar.draw()
-        if followed_link.draw():
-            with errors.shown():
-                chosen.run()
-        with share, errors.shown():  # at the end, when it is known what the page shows
-            share_menu.draw(name)
-        state.leave_page(name)
+        draw()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LONGEST = 8000  # characters of one URL value that are looked at
 WORKSPACE = "ws"  # of the URL, on a host of several
 _PAGE, _KEPT, _TAP, _KNOWN = "page", "kept", "tap", "known"
-OF_LINKS = ("link", "then", "tour", "step")  # URL parameters of how one came here, not of what the page shows
+OF_LINKS = ("link", "then", "tour", "step", WORKSPACE)  # of how one came here, not of what the page shows
 
 
 # ---------------------------------------------------------------------------- the workspace
@@ -77,7 +77,7 @@ def has_visitor() -> bool:
     return get_script_run_ctx(suppress_warning=True) is not None
 
 
-def address() -> str:
+def came_from() -> str:
     """Where the visitor's request came from, as the server sees it; "" where no page asks."""
     return str(st.context.ip_address or "127.0.0.1") if has_visitor() else ""
 

@@ -53,7 +53,12 @@ def identity() -> Identity | None:
     return Identity(_here[-1], f"sub-{_here[-1]}", "key", time.time() + 60) if _here else None
 
 
+def become(email: str) -> None:
+    """From now on this person looks at pages."""
+    _here[:] = [email]
+
+
 def open_as(email: str, page: str, **params):
     """The page as that person sees it."""
-    _here[:] = [email]
+    become(email)
     return open_page(page, **params)

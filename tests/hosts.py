@@ -53,15 +53,15 @@ def process(command: list[str], port: int, log: Path, env: dict) -> Iterator[sub
 class Site:
     """A provider and a host that trusts it. `url`, `provider`, `workspaces` (name to directory), `audit`."""
 
-    def __init__(self, folder: Path, workspaces: dict[str, Path], **more: str) -> None:
+    def __init__(self, folder: Path, workspaces: dict[str, Path], base: str = "", **more: str) -> None:
         self.folder, self.workspaces = folder, workspaces
         self.port, self.provider_port = free_port(), free_port()
         self.url, self.provider = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.provider_port}"
-        self.audit = folder / "audit"
+        self.base, self.audit = base, folder / "audit"
         self.audit.mkdir(exist_ok=True)
         self.log = folder / "host.log"
         self.environment = {
-            "LOUPE_PUBLIC_URL": self.url, "LOUPE_PORT": str(self.port), "LOUPE_OWNERS": "ada@example.org",
+            "LOUPE_PUBLIC_URL": self.url + base, "LOUPE_PORT": str(self.port), "LOUPE_OWNERS": "ada@example.org",
             "LOUPE_WORKSPACES": ",".join(f"{name}={path}" for name, path in workspaces.items()),
             "LOUPE_OIDC_ISSUER": self.provider, "LOUPE_OIDC_CLIENT_ID": CLIENT, "LOUPE_OIDC_CLIENT_SECRET": SECRET,
             "LOUPE_COOKIE_SECRET": COOKIE_SECRET, "LOUPE_ALLOWED_DOMAINS": "example.org",
@@ -91,7 +91,7 @@ class Site:
     def signed_in(self, name: str) -> httpx.Client:
         """As `visitor`, after the whole round through the provider, whatever came of it."""
         client = self.visitor()
-        start = re.search(r'href="([^"]*auth/login[^"]*)"', client.get("/").text)[1]
+        start = re.search(r'href="([^"]*auth/login[^"]*)"', client.get(f"{self.base}/").text)[1]
         there = client.get(unescape(start))
         back = client.get(there.headers["location"] + f"&as={name}")
         client.last = client.get(back.headers["location"])

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import page_stores
 import pytest
 from app_pages import HOSTILE, open_page, texts
-from hosted_pages import VIEWER, _here, hosted
+from hosted_pages import VIEWER, become, hosted
 from hosts import Site
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from test_app_frame import PARAMS
@@ -86,7 +86,7 @@ def test_random_parameters_make_no_traceback_and_no_change(page, lab, tmp_path, 
     rng, before = random.Random(f"urls of {page}"), digest(lab.path / "stores")
     people = (lab.path / "people.db").read_bytes() if (lab.path / "people.db").exists() else b""
     with hosted(monkeypatch, tmp_path, {"lab": lab.path}):
-        _here[:] = [VIEWER]
+        become(VIEWER)
         at = open_page(page)
         for _ in range(max(4, MANY // len(PARAMS))):
             given = params(rng, page)

@@ -23,9 +23,9 @@ from dashboard.hosting import readiness as asking
 from dashboard.hosting.doorman import REMEMBERED, Bounds, Doorman, hosts_of
 from dashboard.hosting.endpoints import Endpoints
 from dashboard.hosting.headers import Headers, safe_cookie
-from dashboard.hosting.layers import watching
 from dashboard.hosting.metrics import Metrics, Watched
 from dashboard.hosting.readiness import Readiness
+from dashboard.hosting.watching import read as watching
 
 HOST = ((b"host", b"loupe.example.org"),)
 

@@ -3,22 +3,26 @@ viewer, with plausible arguments, and must refuse before it touches anything."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
+import re
 from pathlib import Path
 from unittest.mock import MagicMock
 
 import page_stores
 import pytest
-from hosted_pages import EDITOR, OWNER, STRANGER, VIEWER, hosted, open_as
+from hosted_pages import EDITOR, OWNER, STRANGER, VIEWER, become, hosted, open_as
 
 from analysis.access import Person, acting_as
 from analysis.errors import Forbidden
 from analysis.features import unfinished
 from analysis.features.shelf import FeatureShelf
 from analysis.jobs import queue
+from analysis.naming.proposals import Proposals
 from analysis.people import People
 from analysis.selection import Selection
+from analysis.sharing.baskets.shelf import Baskets
 from analysis.store.encoded import remove_encoded
 from analysis.workspace import Workspace
 from dashboard.hosting.roles import Members
@@ -31,6 +35,8 @@ READS = {  # everything else of these classes writes, and asks who may
              "selection_version", "feed", "authors", "follow", "tours", "tour", "export", "refuse_unsound", "where"},
     FeatureShelf: {"names", "entries", "facts", "open", "refuse_taken"},
     Members: {"role", "listed"},
+    Proposals: {"of"},
+    Baskets: {"names", "path", "open"},
 }  # fmt: skip
 QUEUE = {"submit": ("method", {}), "cancel": ("ID",), "again": ("ID",)}
 GIVEN = {
@@ -63,10 +69,8 @@ def content(path: Path) -> dict[str, str]:
 def instance(of: type, workspace: Workspace):
     if of is Workspace:
         return workspace
-    places = {FeatureShelf: "features", People: "people.db", Members: ""}
-    return {FeatureShelf: workspace.features, People: workspace.people}.get(of) or of(
-        workspace.path / places[of]
-    )
+    kept = {FeatureShelf: workspace.features, People: workspace.people}
+    return kept.get(of) or of(workspace.path)
 
 
 def arguments(function, workspace: Workspace) -> dict:
@@ -125,12 +129,9 @@ def test_every_function_of_the_queue_that_writes_is_known():
     public = {
         name for name, f in inspect.getmembers(queue, inspect.isfunction) if f.__module__ == queue.__name__
     }
-    reads = {"status", "listing", "wait", "lane_of", "worker_alive", "waiting", "seconds_today"}
-    server = {"start_worker", "start_waiting", "close", "reopen", "open_again"}  # what the server itself does
-    rest = {n for n in public if not n.startswith("_")} - reads - server - set(QUEUE)
-    assert not {n for n in rest if "access.require" not in inspect.getsource(getattr(queue, n))} - {
-        "read_json", "write_json", "refuse_new", "stop", "stopping", "parked", "taking", "take_no_more", "resume_all"
-    }  # fmt: skip
+    reads = {"status", "listing", "wait", "lane_of", "worker_alive", "waiting", "seconds_today", "ids"}
+    server = {"start_worker", "start_waiting", "close"}  # what the server itself does: they queue nothing
+    assert {name for name in public if not name.startswith("_")} <= reads | server | set(QUEUE)
 
 
 def test_an_editor_stops_her_own_work_and_an_owner_everybodys(made):
@@ -201,6 +202,28 @@ def test_a_stranger_sees_that_she_has_no_role_and_nothing_of_the_workspace(servi
         assert "has no role in the workspace lab" in said(at).replace("\\", "")
         assert "images" not in said(at)
         assert not at.get("bidi_component")
+
+
+def _opens() -> None:
+    """What a fragment or a callback does, which runs without the frame that says who is let in."""
+    import streamlit as st
+
+    from dashboard import errors, state
+
+    with errors.shown():
+        st.markdown(f"opened {state.workspace().path.name}")
+
+
+def test_the_workspace_itself_is_closed_not_only_its_pages(serving):
+    from streamlit.testing.v1 import AppTest
+
+    for email, name, opened in ((VIEWER, "lab", True), (STRANGER, "lab", False), (VIEWER, "thesis", False)):
+        become(email)
+        at = AppTest.from_function(_opens)
+        at.query_params["ws"] = name
+        at.run()
+        assert ("opened" in said(at)) is opened, (email, name)
+        assert ("may not open the workspace" in said(at)) is not opened
 
 
 def test_a_role_is_of_one_workspace_only(serving):
@@ -279,3 +302,42 @@ def _audit(serving) -> list[dict]:
     from dashboard.hosting import audit
 
     return list(audit.read(serving.settings.audit))
+
+
+# ---------------------------------------------------------------------------- what every page keeps to
+DASHBOARD = Path(__file__).parents[1] / "dashboard"
+PAGES = [
+    p
+    for folder in ("parts", "components", "views", "browse", "baskets")
+    for p in (DASHBOARD / folder).rglob("*.py")
+]
+
+
+def test_every_file_that_a_page_hands_out_is_written_down():
+    """A download button takes its file from `host.exporting`."""
+    found = []
+    for path in PAGES:
+        for call in (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)):
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "download_button":
+                data = (
+                    call.args[1]
+                    if len(call.args) > 1
+                    else next(k.value for k in call.keywords if k.arg == "data")
+                )
+                found.append((path.name, ast.unparse(data).startswith("host.exporting(")))
+    assert found
+    assert not [name for name, fine in found if not fine]
+
+
+def test_every_path_that_is_typed_on_a_page_goes_by_the_roots():
+    assert not [p.name for p in PAGES if re.search(r"expanduser|os\.path\.exists|lexists", p.read_text())]
+
+
+def test_no_page_takes_a_file_without_asking_whether_uploads_are_on():
+    takes = [
+        p
+        for p in PAGES
+        if re.search(r"st\.(file_uploader|camera_input|audio_input|chat_input)", p.read_text())
+    ]
+    assert takes
+    assert not [p.name for p in takes if "host.takes_uploads()" not in p.read_text()]

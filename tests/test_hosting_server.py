@@ -290,6 +290,50 @@ def test_a_kill_in_the_middle_of_jobs_and_notes_loses_nothing_that_was_kept(tmp_
         until(lambda: queue.status(path, again).state == "cancelled", 120)
 
 
+def open_page(site: Site, person: httpx.Client):
+    """Her browser's websocket, with the first page asked for."""
+    from streamlit.proto.BackMsg_pb2 import BackMsg
+    from websockets.sync.client import connect
+
+    cookies = "; ".join(f"{name}={value}" for name, value in person.cookies.items())
+    at = site.url.removeprefix("http://")
+    page = connect(
+        f"ws://{at}/_stcore/stream", subprotocols=["streamlit"], origin=site.url, max_size=None,
+        additional_headers={"Cookie": cookies},
+    )  # fmt: skip
+    message = BackMsg()
+    message.rerun_script.page_name = ""
+    page.send(message.SerializeToString())
+    page.recv(timeout=60)
+    return page
+
+
+def read_to_the_end(page) -> None:
+    while True:
+        page.recv(timeout=30)
+
+
+def test_open_pages_are_closed_by_a_stop_and_keep_nobody_waiting(tmp_path):
+    from websockets.exceptions import ConnectionClosed
+
+    site = Site(tmp_path, {"lab": made_workspace(tmp_path / "lab")}, LOUPE_METRICS_TOKEN=TOKEN)
+    with site.running():
+        until(lambda: answers(site))
+        pages = [open_page(site, site.signed_in("ada")) for _ in range(3)]
+        assert metric(site, "loupe_sessions") == 3
+        pages[0].close()
+        until(lambda: metric(site, "loupe_sessions") == 2)
+        assert metric(site, "loupe_clicks_total") == 3
+        until(lambda: metric(site, "loupe_rerun_seconds_count") >= 1)
+        site.process.send_signal(signal.SIGTERM)
+        assert exit_code(site) == 0
+        for page in pages[1:]:
+            with pytest.raises(ConnectionClosed):
+                read_to_the_end(page)
+    assert "closing pages" in site.log.read_text()
+    assert "pages did not close in time" not in site.log.read_text()
+
+
 def test_a_second_signal_ends_at_once(tmp_path):
     path = made_workspace(tmp_path / "lab")
     site = Site(tmp_path, {"lab": path}, LOUPE_STOP_NOTICE="300")

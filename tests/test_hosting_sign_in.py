@@ -172,6 +172,27 @@ def test_uploads_are_off(site):
         assert answer.status_code == 403, method
 
 
+def test_uploads_that_are_on_are_bounded_and_only_for_whoever_may_start_work(tmp_path):
+    lab = Workspace.create(tmp_path / "lab").path
+    given = {"LOUPE_UPLOADS_MB": "1", "LOUPE_DEFAULT_ROLE": "viewer"}
+    with Site(tmp_path, {"lab": lab}, **given).running() as site:
+        answers = {}
+        for name in ("ada", "vic"):
+            client = site.signed_in(name)
+            client.get("/_stcore/health")
+            token = {"x-xsrftoken": client.cookies["_streamlit_xsrf"]}
+            for size in (1000, 5 << 20):
+                path = "/_stcore/upload_file/session/file"
+                answer = client.put(path, files={"file": b"x" * size}, headers=token)
+                answers[name, size] = (answer.status_code, answer.text[:30])
+    assert answers["vic", 1000] == (403, "no uploads here")
+    assert answers["ada", 1000][1].startswith("Invalid session_id"), (
+        "it reached Streamlit, which knows no such page"
+    )
+    assert answers["ada", 5 << 20][0] in (400, 413)
+    assert "session" not in answers["ada", 5 << 20][1], "refused by its size, before anybody looks at it"
+
+
 def test_other_methods_and_origins_get_nothing(site):
     client = site.signed_in("ada")
     answer = client.options("/_stcore/host-config", headers={"origin": "http://elsewhere.example"})
@@ -212,6 +233,23 @@ def test_a_provider_that_is_away_says_so_without_a_traceback(tmp_path):
         answer = client.get(start)
         assert answer.status_code in (400, 401, 500, 502)
         assert "Traceback" not in answer.text
+
+
+def test_below_a_path_everything_is_the_same(tmp_path):
+    with Site(
+        tmp_path, {"lab": Workspace.create(tmp_path / "lab").path}, base="/team/loupe"
+    ).running() as site:
+        stranger = site.visitor()
+        for path in ("/team/loupe/", "/team/loupe/map?x=1", "/team/loupe/_stcore/host-config", "/", "/map",
+                     "/_stcore/host-config", "/team/loupe/../_stcore/host-config", "/team/loupe//map"):  # fmt: skip
+            assert stranger.get(path).status_code in (400, 401, 404), path
+        wanted = stranger.cookies["loupe_wanted"]
+        client = site.signed_in("ada")
+        assert client.get("/team/loupe/").status_code == 200
+        client.cookies.set("loupe_wanted", wanted)
+        assert client.get("/team/loupe/").headers["location"].startswith("/team/loupe/")
+        client.get("/team/loupe/auth/logout")
+        assert client.get("/team/loupe/").status_code == 401
 
 
 def test_no_secret_is_in_a_log_or_a_file(site):

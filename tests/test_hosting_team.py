@@ -109,6 +109,18 @@ def test_a_link_survives_signing_in_and_shows_another_person_the_same(site, page
     assert "ws=lab" in page.url
 
 
+def test_a_viewer_takes_a_figure_away_and_it_is_written_down(site, page):
+    sign_in(page, site, "vic", f"/features?ws=lab&tap={quote('images:pooled')}&unit=3")
+    page.get_by_role("button", name="Export").first.click()
+    with page.expect_download(timeout=SLOW) as download:
+        page.get_by_role("button", name="CSV", exact=True).first.click()
+    assert Path(download.value.path()).read_text().count("\n") > 3
+    line = [line for line in site.lines() if line["what"] == "exported"][-1]
+    assert (line["who"], line["role"], line["workspace"]) == ("vic@example.org", "viewer", "lab")
+    assert line["which"].endswith(".csv")
+    assert line["from"] == "127.0.0.1"
+
+
 def test_signing_out_leads_to_the_sign_in_page_and_back_shows_nothing(site, page):
     sign_in(page, site, "eva", "/workspace?ws=lab")
     settled(page)

@@ -93,7 +93,7 @@ def test_a_training_goes_on_at_its_last_kept_block(path):
     x = np.random.default_rng(0).normal(size=(4000, 16)).astype(np.float32)
     write_store(path / "stores" / "rows", name="rows", taps={"layer": x})
     work = {"input": "rows:layer", "architecture": "topk", "params": {"latents": 32, "k": 4},
-            "training": {"batch": 64, "tokens": 400_000}}  # fmt: skip
+            "training": {"batch": 64, "tokens": 200_000}}  # fmt: skip
     id = queue.submit(path, "train", {**work, "name": "stopped"}, start=False)
     with running(path, LANE, LOUPE_STOP_SECONDS="0") as process:
         until(lambda: queue.status(path, id).fraction > 0.3, 120)
@@ -116,7 +116,7 @@ def test_a_killed_worker_and_its_killed_server_lose_no_job(path):
     another process with its number is not taken for it."""
     running_job, waiting = ask(path, "killed", seconds=600), ask(path, "next", seconds=0.1)
     with running(path, LANE) as process:
-        until(lambda: state(path, running_job) == "running")
+        until(lambda: begun(path) == ["killed"])
         os.kill(process.pid, signal.SIGKILL)
         process.wait(10)
     assert state(path, running_job) == "interrupted"

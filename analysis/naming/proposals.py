@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from analysis import access
 from analysis.errors import InputError, StoreDamaged
 from analysis.naming.detection import Detection
 
@@ -57,7 +58,8 @@ class Proposals:
             return {row[0]: _proposal(row) for row in rows}
 
     def keep(self, store: str, tap: str, digest: str, found: Proposal) -> None:
-        """In the place of what there was."""
+        """In the place of what there was. Raises Forbidden."""
+        access.require("editor", f"keep a proposed name of feature {found.unit}")
         score = "" if found.score is None else json.dumps(asdict(found.score))
         now = datetime.now(UTC).isoformat(timespec="seconds")
         values = (
@@ -75,6 +77,8 @@ class Proposals:
         self._do("INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def forget(self, store: str, tap: str, unit: int) -> None:
+        """Raises Forbidden."""
+        access.require("editor", f"drop the proposed name of feature {unit}")
         if self.path.exists():
             self._do("DELETE FROM names WHERE store=? AND tap=? AND unit=?", (store, tap, int(unit)))
 

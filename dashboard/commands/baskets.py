@@ -15,7 +15,7 @@ from dashboard.baskets.folder import files_of, write
 from dashboard.baskets.page import PICTURES, pictures
 from dashboard.baskets.panels import ready
 from dashboard.commands import figure_options
-from dashboard.commands.output import Bar, one_line, print_json, workspace_of
+from dashboard.commands.output import Bar, one_line, print_json, workspace_of, write_whole
 
 OF_THE_SHEET = ("width", "font_size", "font", "dpi", "greyscale")
 RECIPES = "*.json"
@@ -39,7 +39,7 @@ def render_basket(given) -> int:
         format = out.suffix.lower().lstrip(".")
         drawn, said = pictures(basket, panels, (format,))
         written = {out.name: drawn[format]}
-        write_one(drawn[format], out)
+        write_whole(drawn[format], out)
     else:
         written, said = files_of(workspace, basket, panels, folder)
         write(written, out, basket.name)
@@ -49,20 +49,6 @@ def render_basket(given) -> int:
     for sentence in said:
         print(one_line(sentence), file=sys.stderr)
     return 0
-
-
-def write_one(data: bytes, out: Path) -> None:
-    """One file, whole or not at all."""
-    from analysis.errors import InputError
-    from analysis.sharing.beside import beside
-
-    try:
-        with beside(out) as place:
-            place.write_bytes(data)
-            place.chmod(0o644)
-            place.replace(out)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror})", "a writable path") from None
 
 
 def _workspace(given, folder: Path) -> Workspace:

@@ -56,9 +56,24 @@ def write_figure(given, result, options: dict) -> None:
     if given.check_grey:
         for sentence in figures.grey_check(result, **options):
             print(one_line(sentence), file=sys.stderr)
+    write_whole(data, out)
+
+
+def write_whole(data: bytes, out: Path) -> None:
+    """One file, whole or not at all. Raises InputError, NotFound; DiskFull."""
+    from analysis.sharing.beside import beside
+    from analysis.store.durable import FULL, DiskFull
+
     try:
-        out.write_bytes(data)
+        with beside(out) as place:
+            place.write_bytes(data)
+            place.chmod(0o644)
+            place.replace(out)
     except OSError as error:
+        if error.errno in FULL:
+            raise DiskFull(
+                f"the disk is full: {out} could not be written", "free space", "Free some"
+            ) from None
         raise InputError(f"{out} cannot be written ({error.strerror})", "a writable path") from None
 
 

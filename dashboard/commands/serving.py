@@ -16,7 +16,9 @@ def serve(given) -> int:
         if given.check:
             raise ParameterError("--check without --hosted", "both", "--check prints how a host is set up")
         return starting.start(given)
+    from analysis.jobs.limits import limits
     from dashboard.hosting import settings as hosting
+    from dashboard.hosting import watching
     from dashboard.server import environment
 
     env = dict(os.environ)
@@ -25,8 +27,9 @@ def serve(given) -> int:
     if given.port is not None:
         env["LOUPE_PORT"] = str(given.port)
     settings = hosting.read(dict(env))  # refused here, in words; the server reads it again, with the secrets
+    watched, jobs = watching.read(dict(env), settings.uploads_mb), limits(env)
     if given.check:
-        print(settings.described())
+        print("\n".join([settings.described(), *watched.described(), f"jobs = {jobs}"]))
         return 0
     print(
         f"Feature Loupe on {settings.public_url}  (listening on {settings.listen}:{settings.port})",

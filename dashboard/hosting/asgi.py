@@ -12,9 +12,9 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dashboard.hosting import host, logs
+from dashboard.hosting import host, logs, watching
 from dashboard.hosting.host import Host
-from dashboard.hosting.layers import Layers, watching
+from dashboard.hosting.layers import Layers
 from dashboard.hosting.settings import Settings
 from dashboard.server import OPTIONS, THEMES
 from dashboard.serving import load
@@ -77,12 +77,13 @@ def main() -> None:
     env = dict(os.environ)
     serving = host.begin()
     settings = serving.settings
-    given = watching(uploads_mb=settings.uploads_mb)
+    given = watching.read(uploads_mb=settings.uploads_mb)
     secrets = [
         settings.client_secret,
         settings.cookie_secret,
         given.token,
         password_of(env.get("LOUPE_DATABASE_URL")),
+        env.get("LOUPE_NAMER_KEY", ""),
     ]
     logs.begin(secrets)
     serving.audit.write("started", which=settings.public_url)

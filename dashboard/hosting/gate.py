@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, unquote
 
-from dashboard.hosting import sign_in
+from dashboard.hosting import request_facts, sign_in
 from dashboard.hosting.audit import AuditLog
+from dashboard.hosting.roles import Members
 from dashboard.hosting.settings import Settings
 from dashboard.hosting.sign_in import Identity, NotLetIn
 from dashboard.hosting.sign_in_page import page
@@ -49,7 +49,7 @@ class Gate:
 
     # ------------------------------------------------------------------ pages and files
     async def _http(self, scope, receive, send) -> None:
-        path, cookies = self._path(scope), _cookies(scope)
+        path, cookies = request_facts.plain_path(scope["path"], self.base), request_facts.cookies(scope)
         if path in self.open:
             await self.app(scope, receive, send)
         elif path.startswith(CLOSED):
@@ -64,22 +64,28 @@ class Gate:
         try:
             person = self._who(cookies)
         except NotLetIn as refusal:
-            self.audit.limited("refused", refusal.found, _address(scope))
+            self.audit.limited("refused", refusal.found, request_facts.address(scope))
             await _answer(send, 403, page("refused", self.settings, why=str(refusal)), html=True)
             return
         if person is None:
             await self._sign_in_page(path, scope, send)
-        elif path.startswith(UPLOAD) and not self.settings.uploads_mb:
-            self.audit.limited("refused", "an upload", _address(scope), person.email)
-            await _answer(send, 403, "uploads are off here")
+        elif path.startswith(UPLOAD) and not self._may_upload(person):
+            self.audit.limited("refused", "an upload", request_facts.address(scope), person.email)
+            await _answer(send, 403, "no uploads here")
         elif WANTED in cookies and path == "/" and scope["method"] == "GET":
             await _answer(send, 303, "", [(b"location", self._wanted(cookies[WANTED])), _forget()])
         else:
             await self.app(scope, receive, send)
 
+    def _may_upload(self, person: Identity) -> bool:
+        """Where uploads are on, whoever may start work in one of the workspaces."""
+        given = self.settings
+        roles = {Members(p, given.owners).role(person.email, given.default_role) for _, p in given.workspaces}
+        return bool(given.uploads_mb and roles & {"editor", "owner"})
+
     async def _sign_in_page(self, path: str, scope, send) -> None:
         """The page for whoever looks at an address, a plain refusal for everything else."""
-        accept = _header(scope, b"accept")
+        accept = request_facts.header(scope, b"accept")
         if (
             scope["method"] not in ("GET", "HEAD")
             or "text/html" not in accept
@@ -97,7 +103,7 @@ class Gate:
                 headers = [
                     (b"set-cookie", f"{WANTED}={value}; Path=/; Max-Age=900; HttpOnly; SameSite=Lax".encode())
                 ]
-        failed = FAILED in _cookies(scope)
+        failed = FAILED in request_facts.cookies(scope)
         found = page("failed" if failed else "sign in", self.settings, link=sign_in.login_path(self.settings))
         if failed:
             headers.append((b"set-cookie", f"{FAILED}=; Path=/; Max-Age=0".encode()))
@@ -137,8 +143,8 @@ class Gate:
         return heard
 
     def _called_back(self, scope, message) -> list:
-        claims = sign_in.of_cookies(_set_cookies(message["headers"]), self.settings)
-        address = _address(scope)
+        claims = sign_in.of_cookies(request_facts.cookies_set(message["headers"]), self.settings)
+        address = request_facts.address(scope)
         try:
             person = sign_in.who(claims, self.settings, self.sign_outs)
         except NotLetIn as refusal:
@@ -159,16 +165,18 @@ class Gate:
             return
         if person is not None:
             self.sign_outs.add(person.key, person.until)
-            self.audit.write("signed out", person.email, address=_address(scope))
+            self.audit.write("signed out", person.email, address=request_facts.address(scope))
 
     # ------------------------------------------------------------------ the websocket
     async def _websocket(self, scope, receive, send) -> None:
         try:
-            person = self._who(_cookies(scope))
+            person = self._who(request_facts.cookies(scope))
         except NotLetIn:
             person = None
-        if person is None or _header(scope, b"origin") != self.settings.origin:
-            self.audit.limited("refused", "a websocket", _address(scope), person.email if person else "")
+        if person is None or request_facts.header(scope, b"origin") != self.settings.origin:
+            self.audit.limited(
+                "refused", "a websocket", request_facts.address(scope), person.email if person else ""
+            )
             await receive()
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
@@ -187,19 +195,6 @@ class Gate:
 
     def _who(self, cookies) -> Identity | None:
         return sign_in.who(sign_in.of_cookies(cookies, self.settings), self.settings, self.sign_outs)
-
-    def _path(self, scope) -> str:
-        """The path without the base and without doubled or dotted parts, so that no spelling walks around a rule."""
-        path = scope["path"]
-        if self.base and (path == self.base or path.startswith(self.base + "/")):
-            path = path[len(self.base) :]
-        parts: list[str] = []
-        for part in path.split("/"):
-            if part == "..":
-                del parts[-1:]
-            elif part not in ("", "."):
-                parts.append(part)
-        return "/" + "/".join(parts)
 
 
 def _with_safe_cookies(send, settings: Settings):
@@ -229,29 +224,3 @@ async def _answer(send, status: int, body: str, headers=(), *, html: bool = Fals
 
 def _forget() -> tuple[bytes, bytes]:
     return b"set-cookie", f"{WANTED}=; Path=/; Max-Age=0".encode()
-
-
-def _header(scope, name: bytes) -> str:
-    return next((v.decode("latin-1") for k, v in scope["headers"] if k.lower() == name), "")
-
-
-def _cookies(scope) -> dict[str, str]:
-    """As Streamlit reads them, so that both see the same."""
-    from starlette.requests import HTTPConnection
-
-    return dict(HTTPConnection(scope).cookies)
-
-
-def _set_cookies(headers) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in headers:
-        if name.lower() == b"set-cookie":
-            try:
-                found.update({k: m.value for k, m in SimpleCookie(value.decode("latin-1")).items()})
-            except CookieError:
-                continue
-    return found
-
-
-def _address(scope) -> str:
-    return str((scope.get("client") or ("",))[0])

@@ -110,7 +110,7 @@ def written_down(person: Person, role: str, doing: str, allowed: bool) -> None:
     elif not allowed and _current is not None:
         from dashboard import state
 
-        _current.audit.limited("refused", doing, state.address(), person.name)
+        _current.audit.limited("refused", doing, state.came_from(), person.name)
 
 
 def note(what: str, which: str, person: Person | None = None) -> None:
@@ -121,7 +121,7 @@ def note(what: str, which: str, person: Person | None = None) -> None:
 
     person = person or access.acting()
     _current.audit.write(what, person.name, which, role=person.role, workspace=state.workspace_name(),
-                         address=state.address())  # fmt: skip
+                         address=state.came_from())  # fmt: skip
 
 
 def exporting(call: Callable[[], bytes], which: str) -> Callable[[], bytes]:
@@ -132,7 +132,7 @@ def exporting(call: Callable[[], bytes], which: str) -> Callable[[], bytes]:
     from dashboard import state
 
     person, host = access.require("viewer", "export"), _current
-    at = {"role": person.role, "workspace": state.workspace_name(), "address": state.address()}
+    at = {"role": person.role, "workspace": state.workspace_name(), "address": state.came_from()}
 
     def made() -> bytes:
         data = call()

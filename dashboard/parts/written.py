@@ -152,8 +152,11 @@ def _note(thing: Thing, key: str, now: Entry | None, hint: str) -> None:
             thing, key, lambda: _pinned(thing, key, people.write(thing, "note", text, version=version))
         ):
             state.put(f"conflict:{key}", None)
-            st.toast("Kept. It is shown here to everybody who opens this workspace.")
+            state.put(f"kept:{key}", True)  # said by the run that follows: nothing is drawn before it
 
+    if state.get(f"kept:{key}"):
+        state.put(f"kept:{key}", None)
+        st.toast("Kept. It is shown here to everybody who opens this workspace.")
     conflict = state.get(f"conflict:{key}")
     if conflict is not None and conflict["thing"] == thing.id:
         edit_conflict.draw(conflict["conflict"], key, write, lambda: _taken(thing, key))
