@@ -43,7 +43,7 @@ def readable(path: str | os.PathLike) -> Path:
             "a path under one of its directories",
             "Ask whoever runs this host to put it there",
         )
-    if not found.exists():
+    if not (found.is_dir() or found.is_file()):  # a device or a pipe would be waited for without end
         raise NotFound(f"There is no {given!r} on this machine", "", "Type the full path")
     return found
 

@@ -265,7 +265,7 @@ def test_a_dictionary_is_imported_and_encodes_the_tap(own, tmp_path, at_once):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"path": "/no/such/place"}, "no folder or file"),
+        ({"path": "/no/such/place"}, "There is no"),
         ({"path": "PLAIN", "set_name": "set"}, "already a feature set"),
         ({"path": "PLAIN", "set_name": "a/b"}, "cannot name"),
     ],

@@ -52,6 +52,9 @@ def test_what_lies_under_a_root_is_read(places):
     assert roots.readable(root) == root
     with pytest.raises(NotFound, match="There is no"):
         roots.readable(root / "absent.npy")
+    os.mkfifo(root / "pipe")
+    with pytest.raises(NotFound, match="There is no"):
+        roots.readable(root / "pipe")
 
 
 def test_whatever_leads_out_is_refused_in_the_same_words_there_or_not(places, tmp_path, monkeypatch):
