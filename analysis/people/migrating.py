@@ -12,9 +12,8 @@ from analysis.errors import StoreDamaged
 HEAD, SCHEMA = "0003", 3  # the last revision; PRAGMA user_version of a people.db that has it
 REVISION = {0: "", 1: "0001", 2: "0002", SCHEMA: HEAD}  # of a people.db by its user_version
 FOLDER = Path(__file__).parent / "migrations"
-_one_at_a_time = (
-    threading.Lock()
-)  # Alembic keeps what it works on in its own module: two threads would mix theirs
+# Alembic keeps what it works on in its own module: two threads would mix theirs
+_one_at_a_time = threading.Lock()
 
 
 def upgrade(connection: Connection) -> None:
