@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -14,6 +15,14 @@ REVISION = {0: "", 1: "0001", 2: "0002", SCHEMA: HEAD}  # of a people.db by its 
 FOLDER = Path(__file__).parent / "migrations"
 # Alembic keeps what it works on in its own module: two threads would mix theirs
 _one_at_a_time = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()  # whoever held it is not here
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def upgrade(connection: Connection) -> None:
