@@ -334,6 +334,15 @@ def test_open_pages_are_closed_by_a_stop_and_keep_nobody_waiting(tmp_path):
     assert "pages did not close in time" not in site.log.read_text()
 
 
+def test_an_empty_directory_becomes_a_workspace_before_anybody_is_sent_there(tmp_path):
+    """A proxy that waits for /readyz would wait for ever for the first visitor to make it."""
+    (tmp_path / "empty").mkdir()
+    site = Site(tmp_path, {"lab": tmp_path / "empty"})
+    with site.running():
+        until(lambda: answers(site))
+    assert (tmp_path / "empty" / "workspace.json").exists()
+
+
 def test_a_second_signal_ends_at_once(tmp_path):
     path = made_workspace(tmp_path / "lab")
     site = Site(tmp_path, {"lab": path}, LOUPE_STOP_NOTICE="300")

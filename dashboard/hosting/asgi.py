@@ -5,6 +5,7 @@ python -m dashboard.hosting.asgi        (started by `loupe serve --hosted`)
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -88,13 +89,17 @@ def main() -> None:
     logs.begin(secrets)
     serving.audit.write("started", which=settings.public_url)
     threading.Thread(target=load, name="loading", daemon=True).start()
-    for number in (
-        signal.SIGTERM,
-        signal.SIGINT,
-    ):  # the web server, when it has ended, raises the signal once more
-        signal.signal(number, lambda *_: sys.exit(0))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)  # raised once more by the web server when it has ended
     sys.argv = [str(APP)]  # where Streamlit looks for what belongs to the script
     build(serving, Layers(settings, given)).run(config=options(settings))
+
+
+def leave(*_) -> None:
+    """End now, with everything written: threads that still load something would keep the process for seconds."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def password_of(url: str | None) -> str:

@@ -87,11 +87,15 @@ class Stop:
         os.kill(os.getpid(), number)
 
     def _begin_what_waits(self) -> None:
+        """An empty directory becomes a workspace: nobody is sent here before it is one."""
+        from analysis.workspace import Workspace
+
         for name, path in self.workspaces:
             try:
+                Workspace.create(path)
                 lanes = queue.start_waiting(path)
             except Exception:
-                log.exception("jobs that wait in %s could not be begun", name)
+                log.exception("the workspace %s could not be opened, or its waiting jobs not begun", name)
                 continue
             if lanes:
                 log.info("jobs waited in %s: lanes %s go on", name, ", ".join(lanes))
