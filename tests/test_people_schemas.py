@@ -25,6 +25,13 @@ from analysis.workspace import Workspace
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(autouse=True)
+def copies(tmp_path, monkeypatch):
+    """Copies of older files lie where they go with the test: a worker of pytest ends without clearing up."""
+    (tmp_path / "copies").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "copies"))
+
+
 def version(path: Path) -> int:
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
         return db.execute("PRAGMA user_version").fetchone()[0]
@@ -50,7 +57,7 @@ def test_an_older_file_is_read_without_being_written_and_kept_by_the_first_write
     before, people = path.read_bytes(), People(path)
     holds_what_was_written(people, schema)
     assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["people.db"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["copies", "people.db"]
     people.note("s", "t", 8, "new")
     assert version(path) == migrating.SCHEMA
     assert people.notes("s", "t") == {7: "sees edges", 8: "new"}
@@ -180,10 +187,13 @@ def test_the_sample_workspace_as_it_was_then(tmp_path):
 
 
 @pytest.mark.parametrize("schema", [2, 3])
-def test_a_read_only_workspace_can_be_read(schema):
+def test_a_read_only_workspace_can_be_read(schema, monkeypatch):
     """By whoever may not write there; as root may write anywhere, a forked child becomes another user."""
-    with tempfile.TemporaryDirectory() as name:
+    monkeypatch.setattr(tempfile, "tempdir", None)  # where another user can go too
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as scratch:
         folder = Path(name)
+        Path(scratch).chmod(0o777)
+        monkeypatch.setattr(tempfile, "tempdir", scratch)
         older(folder / "people.db", 2)
         if schema == 3:
             People(folder / "people.db").star("s", "t", 4)
