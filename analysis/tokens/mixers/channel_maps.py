@@ -7,7 +7,6 @@ coordinates then count as further numbers of the same scene.
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from analysis.compute.linear.ridge_probe import ridge_weights
 from analysis.compute.statistics.sample_groups import jackknife_half
@@ -33,6 +32,8 @@ def _unit(x: np.ndarray) -> np.ndarray:
 
 def assigned(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(rows, columns) of the pairs, one to one, whose sum of `value` (p, q) is largest."""
+    from scipy.optimize import linear_sum_assignment  # not at start-up
+
     return linear_sum_assignment(value, maximize=True)
 
 
