@@ -30,6 +30,8 @@ PAGES = {  # by address, what is drawn there
     "attribution": "[data-testid=stMain] button",
     "tokens": "[data-testid=stMain] button",
     "analyses": "[data-testid=stMain] button",
+    "activity": "[data-testid=stMain]",
+    "tours": "[data-testid=stMain]",
 }
 LISTEN = """
 window.violations = [];
@@ -70,6 +72,12 @@ def quiet(page) -> None:
     page.wait_for_timeout(600)
     waiting = "[data-testid=stStatusWidget], [data-testid=stSkeleton]"
     page.wait_for_function(f"() => !document.querySelector('{waiting}')", timeout=60000)
+
+
+def test_every_page_is_among_them():
+    from dashboard.pages import pages
+
+    assert {"" if p.default else p.name for p in pages()} <= set(PAGES)
 
 
 @pytest.mark.parametrize("address", PAGES)
