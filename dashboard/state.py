@@ -19,6 +19,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
 
 from analysis import access
+from dashboard.addresses import page_address, words_of
 from dashboard.hosting import host
 from dashboard.pages import page as page_info
 
@@ -146,7 +147,7 @@ def param(name: str, default: Any, allowed: Collection | Callable[[str], Any] | 
 def set_params(**values: Any) -> None:
     """Write values into the URL; None or an empty list removes one."""
     for name, value in values.items():
-        texts = _texts(value)
+        texts = words_of(value)
         if texts == st.query_params.get_all(name):
             continue
         if texts:
@@ -223,9 +224,7 @@ def picked(key: str, write: Callable[[Any], None]) -> dict:
 # ---------------------------------------------------------------------------- going elsewhere
 def link(page: str, **values: Any) -> str:
     """Relative URL of a page with its parameters, to be copied, mailed or put into a href."""
-    info = page_info(page)
-    query = urlencode([(n, t) for n, v in {**values, **_where()}.items() for t in _texts(v)])
-    return ("./" if info.default else info.name) + (f"?{query}" if query else "")
+    return page_address(page, **{**values, **_where()})
 
 
 def here() -> str:
@@ -257,7 +256,9 @@ def shown_params() -> dict[str, list[str]]:
 def go(page: str, **values: Any) -> None:
     """Leave for another page now, with these parameters."""
     given = {**values, **_where()}
-    st.switch_page(page_info(page).file, query_params={n: _texts(v) for n, v in given.items() if _texts(v)})
+    st.switch_page(
+        page_info(page).file, query_params={n: words_of(v) for n, v in given.items() if words_of(v)}
+    )
 
 
 def _where() -> dict[str, str]:
@@ -323,7 +324,7 @@ def _understood(text: str, default: Any, allowed) -> Any:
         elif isinstance(allowed, range):
             value = int(text) if int(text) in allowed else _BAD
         elif allowed is not None:
-            value = text if text in allowed else next((c for c in allowed if _text(c) == text), _BAD)
+            value = text if text in allowed else next((c for c in allowed if words_of(c) == [text]), _BAD)
         else:
             value = _of_type(text, default)
     except Exception:  # whatever a hostile value makes `allowed` raise
@@ -335,13 +336,3 @@ def _of_type(text: str, default: Any) -> Any:
     if isinstance(default, bool):
         return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
     return type(default)(text) if isinstance(default, (int, float)) else text
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _texts(value: Any) -> list[str]:
-    if value is None:
-        return []
-    return [_text(v) for v in value] if isinstance(value, (list, tuple)) else [_text(value)]

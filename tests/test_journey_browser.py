@@ -352,3 +352,28 @@ def test_layers_are_switched_and_the_link_brings_them_back(page, site):
     assert map_data(page, "focus") == 7
     view = map_data(page, "view")
     assert (view["box"], view["hidden"], view["mode"]) == ([-3, -3, 3, 3], [1], "both")
+
+
+def test_a_notebook_and_the_browser_have_the_same_selections(page, site, workspace):
+    """Saved in the browser, it is there at the notebook's next line; saved there, it is lit on the page."""
+    from dashboard import notebook as loupe
+
+    view = loupe.open(workspace.path, server=site)
+    assert "drawn by hand" not in view.selections()
+    box = open_map(page, view.url("map", tap="images:pooled"))
+    page.keyboard.down("Shift")
+    draw_around(page, box, 0.02, 0.25, 0.4, 0.5)
+    page.keyboard.up("Shift")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_label("Name").fill("drawn by hand")
+    page.get_by_test_id("stFormSubmitButton").get_by_role("button", name="Save").click()
+    page.wait_for_url("**sel=drawn*by*hand**")
+    drawn = view.selection("drawn by hand")
+    assert len(drawn) == selected(page) > 2
+
+    half = view.select("from the notebook", drawn.ids[: len(drawn) // 2], at="images")
+    open_map(page, view.url("map", tap="images:pooled", sel="from the notebook"))
+    assert selected(page) == len(half) == len(drawn) // 2
+    view.select("drawn by hand", half)
+    open_map(page, view.url("map", tap="images:pooled", sel="drawn by hand"))
+    assert selected(page) == len(half)

@@ -12,7 +12,7 @@ from dashboard import colouring, errors, figures, state
 from dashboard.browse import films, selections
 from dashboard.browse.pictured import pictured
 from dashboard.components.tiles import gallery
-from dashboard.parts import figure_block, figure_cache
+from dashboard.parts import export_menu, figure_block, figure_cache
 
 
 def draw(result: Scatter, key: str) -> None:
@@ -61,6 +61,7 @@ def _speed(result: Scatter, shown: Scatter, at: int, key: str) -> None:
     )
     alt = figures.alt_text(curve)
     st.plotly_chart(figure, theme=None, key=f"speed:{key}", alt=alt, config={"displayModeBar": False})
+    export_menu.draw(lambda: curve, f"speed:{key}")
 
 
 def _onto_map(shown: Scatter) -> None:

@@ -12,6 +12,7 @@ from analysis.features.training_settings import Training
 from analysis.jobs.queue import JobStatus
 from dashboard import errors, figures, jobs, state
 from dashboard.browse import training_curves
+from dashboard.parts import export_menu
 
 EVERY = 2.0  # seconds between two looks at the curve file
 HEIGHT = 235
@@ -50,4 +51,6 @@ def draw(courses: Mapping[str, Sequence[dict]], key: str) -> None:
         if quantity in training_curves.FROM_ZERO:
             figure.update_yaxes(range=[0, training_curves.top(curve)])
         look = {"theme": None, "key": f"{key}:{quantity}", "alt": figures.alt_text(curve)}
-        cell.plotly_chart(figure, config={"displaylogo": False, "displayModeBar": False}, **look)
+        with cell:
+            st.plotly_chart(figure, config={"displaylogo": False, "displayModeBar": False}, **look)
+            export_menu.draw(lambda curve=curve: curve, f"{key}:{quantity}")

@@ -176,10 +176,16 @@ def _paper_markers(axes, result: Distribution, page: Page) -> None:
     for k, (name, at) in enumerate(sorted(shown, key=lambda item: item[1])):
         axes.axvline(at, color="#1a1a1a", linewidth=0.7 * page.scale, linestyle=(0, (1, 1.5)))
         left = at > 0.65 * result.edges[-1] + 0.35 * result.edges[0]  # write towards the middle
-        place = {"ha": "right" if left else "left", "xytext": (-2 if left else 2, 0), "va": "top"}
-        where = (at, 1 - 0.09 * (k % 4))
+        place = {"ha": "right" if left else "left", "va": "top"}
+        place["xytext"] = (-2 if left else 2, -1.3 * page.sheet.points * (k % 4))  # each on a line of its own
+        clear = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}  # of lines behind it
         axes.annotate(
-            shorten(name, 22), where, xycoords=("data", "axes fraction"), textcoords="offset points", **place
+            shorten(name, 22),
+            (at, 1),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            bbox=clear,
+            **place,
         )
 
 

@@ -12,7 +12,7 @@ import json
 import numpy as np
 
 from analysis.errors import ParameterError
-from analysis.results import Matrix, Partition, Result, Table
+from analysis.results import Heatmap, Matrix, Partition, Result, Table, TokenMap
 from dashboard.figures import strip
 from dashboard.figures.columns import csv_bytes, parquet_bytes
 from dashboard.figures.estimates import estimates_table
@@ -90,7 +90,7 @@ def drawn(
         height = strip.strip_height(result, given)
     else:
         why = module.empty(result)
-        said = () if why else _notes(module, result, given, options)
+        said = () if why else _notes(module, result, given, options, greyscale)
         height = _height(module, result, given, options, why, show_title)
     page = new_page(given, height, result.title, said, greyscale=greyscale, show_title=show_title, on=on,
                     shared=frozenset(shared))  # fmt: skip
@@ -105,9 +105,11 @@ def drawn(
     return page
 
 
-def _notes(module, result: Result, given: Sheet, options: dict):
+def _notes(module, result: Result, given: Sheet, options: dict, greyscale: bool):
     if isinstance(result, Table):
         return on_page(result, given)[3]
+    if greyscale and isinstance(result, (Heatmap, Matrix, TokenMap)):  # some of what is said is of colours
+        options = {**options, "greyscale": True}
     fits = "pictures" in options or isinstance(result, Partition)  # how much is shown depends on the width
     return module.notes(result, **options, **({"sheet": given} if fits else {}))
 

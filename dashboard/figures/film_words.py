@@ -8,6 +8,7 @@ from analysis.results import TokenFilm
 from dashboard.figures import film_marks
 from dashboard.figures.film_panels import group_colour, groups_of, look, scored, scores
 from dashboard.figures.film_reading import left, marked_places, pointed, steps_shown
+from dashboard.figures.hatching import hatch_on_paper
 from dashboard.figures.paper import Page, scale_bar
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme
@@ -101,6 +102,7 @@ def paper(result: TokenFilm, page: Page, how, show: str, marks=()) -> None:
                 picture[i, owner == name] = group_colour(int(name), how)
             picture[i, owner < 0] = 150.0 if page.greyscale else how.ground
         axes.imshow(picture.astype(np.uint8), aspect="auto", interpolation="nearest")
+        hatch_on_paper(axes, np.asarray(result.owner)[shown][:, : values.shape[1]] < 0, page.scale)
     for k in range(len(shown)):
         film_marks.on_paper(axes, marks, 1, k)
     axes.set_yticks(

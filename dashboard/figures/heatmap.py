@@ -61,9 +61,10 @@ def paper(result: Heatmap, page: Page) -> None:
         axes.set_xlabel(f"{result.shape[1]:,} in order")
 
 
-def notes(result: Heatmap) -> tuple[str, ...]:
+def notes(result: Heatmap, *, greyscale=False) -> tuple[str, ...]:
     """What must stand beside the printed picture."""
-    return _notes(result, "hatched on")
+    said = _notes(result, "hatched on")
+    return matrix.in_grey(said) if greyscale else said
 
 
 def _notes(result: Heatmap, where: str) -> tuple[str, ...]:

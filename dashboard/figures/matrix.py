@@ -242,8 +242,10 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
     shades = scale.to_rgba(np.ma.masked_invalid(cells.values))[..., :3]
     shades[~np.isfinite(cells.values)] = 1.0
     if cells.sure is not None:
-        shades = np.where(cells.sure[..., None], shades, FADED * shades + (1 - FADED))
-    square = 0.5 < cells.values.shape[0] / cells.values.shape[1] < 2 and tree is None
+        faded = 1.0 if page.greyscale else FADED * shades + (1 - FADED)  # a faded grey would be a lower value
+        shades = np.where(cells.sure[..., None], shades, faded)
+    narrow = page.width in ("single", "poster")  # elsewhere square cells leave half of the page empty
+    square = narrow and 0.5 < cells.values.shape[0] / cells.values.shape[1] < 2 and tree is None
     axes.imshow(shades, aspect="equal" if square else "auto", interpolation="nearest")
     if cells.few is not None:
         hatch_on_paper(axes, cells.few, page.scale)
@@ -303,12 +305,18 @@ def _paper_names(axes, cells: Cells, page: Page, square: bool) -> None:
         axes.tick_params(axis="x", rotation=90)
 
 
-def notes(result: Matrix, *, aggregate="auto", show="value") -> tuple[str, ...]:
+def in_grey(said: tuple[str, ...]) -> tuple[str, ...]:
+    """Notes of a figure in grey, where what is not significant is white."""
+    return tuple(note.replace("faded", "left white") for note in said)
+
+
+def notes(result: Matrix, *, aggregate="auto", show="value", greyscale=False) -> tuple[str, ...]:
     cells = cells_of(result, aggregate=aggregate, show=show)
     said = cells.notes
     if outlined(result, cells):
         said = (*said, f"lines: {plain(result.outline_name) or 'blocks'}")
-    return tuple(note.replace("grey bar at", "hatched on") for note in said)
+    said = tuple(note.replace("grey bar at", "hatched on") for note in said)
+    return in_grey(said) if greyscale else said
 
 
 def table(result: Matrix, *, layout="auto", show="value", **_ignored) -> dict[str, np.ndarray]:

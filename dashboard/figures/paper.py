@@ -82,7 +82,7 @@ class Page:
         from matplotlib.colors import LinearSegmentedColormap
 
         if self.greyscale:
-            return LinearSegmentedColormap.from_list("grey", ["#f2f2f2", "#111111"])
+            return LinearSegmentedColormap.from_list("grey", ["#d9d9d9", "#111111"])
         stops = RED_BLUE if diverging else VIRIDIS
         return LinearSegmentedColormap.from_list("signed" if diverging else "sequential", stops)
 
@@ -180,7 +180,7 @@ def new_page(
         lines = wrapped(title, int(sheet.inches * 72 / (sheet.points * 0.62)), 2)
         heading = figure.suptitle("\n".join(lines), x=0.01, ha="left", fontweight="bold")
     page = Page(figure, sheet, greyscale, heading, shared)
-    small = [line for note in notes if note for line in wrapped(note, page.characters + 4, 3)]
+    small = [line for note in notes if note for line in wrapped(note, page.characters + 6, 3)]
     if small:
         text = figure.supxlabel("\n".join(small), x=0.01, ha="left", color="#555555")
         text.set_fontsize(sheet.points - 0.5)

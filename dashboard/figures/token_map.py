@@ -23,6 +23,7 @@ MOST_SAMPLES = 12
 MOST_NAMED = 64  # pictures that are not samples: many small ones
 MOST_PICTURED = 24  # named maps over pictures
 MOST_LINES = 60
+CHARACTERS = 112  # of names that stand beside each other over panels
 NO_VALUE = "#c9c9c9"  # on paper; on screen the theme's
 PAPER_COLUMNS = {"single": 4, "double": 6, "slide": 6, "poster": 6}
 PAPER_PICTURED = {"single": 2, "double": 4, "slide": 4, "poster": 4}
@@ -80,13 +81,13 @@ def _pictures(result: TokenMap, limit: int) -> np.ndarray:
     return values.reshape(-1, height, width)
 
 
-def notes(result: TokenMap, **_ignored) -> tuple[str, ...]:
+def notes(result: TokenMap, *, greyscale=False, **_ignored) -> tuple[str, ...]:
     n = len(result.values)
     limit = _most(result) if on_grid(result) else MOST_LINES
     said = [f"the first {limit} of {n:,} {'pictures' if result.names else 'samples'}"] if n > limit else []
     shown = np.asarray(result.values, float)[:limit, result.leading if on_grid(result) else 0 :]
     if not np.isfinite(shown).all():
-        said.append("grey: no value there")
+        said.append("white: no value there" if greyscale else "grey: no value there")
     if on_grid(result) and result.leading:
         said.append(f"{result.leading} leading token(s) outside the grid: in the table only")
     if result.grid is not None and not on_grid(result):
@@ -94,7 +95,10 @@ def notes(result: TokenMap, **_ignored) -> tuple[str, ...]:
     if result.colours is None and (
         (on_grid(result) and result.pictures is not None) or word_flow.fits(result)
     ):
-        said.append(_scale_words(result))
+        flowing = word_flow.fits(result)
+        in_grey = "lighter than the middle of the scale: below it; darker: above"
+        without = "the pictures below are left out: they are grey as well"
+        said.append((in_grey if flowing else without) if greyscale else _scale_words(result))
     return tuple(said)
 
 
@@ -188,7 +192,7 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
 
     pictures = _pictures(result, _most(result))
     own = None if result.colours is None else token_colours.panels(result, _most(result), True)
-    columns = min(8 if _small(result) else 4, len(pictures))
+    columns = min(_across(result), len(pictures))
     lines = -(-len(pictures) // columns)
     figure = screen_figure(
         theme, result.title, notes(result), show_title=title,
@@ -238,6 +242,14 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
     return figure
 
 
+def _across(result: TokenMap) -> int:
+    """Panels beside each other: as many small ones as have room for their names."""
+    if not _small(result):
+        return 4
+    longest = max(min(len(plain(name)), 24) for name in result.names[: _most(result)])
+    return int(np.clip(CHARACTERS // (longest + 2), 4, 8))
+
+
 def _panel(figure, tag: str, i: int, j: int, lines: int, columns: int) -> dict:
     """Lay out the axes of panel (i, j); returns where its name goes."""
     left, top, bare = j / columns, 1 - i / lines, {"visible": False, "constrain": "domain"}
@@ -261,7 +273,7 @@ def paper_height(result: TokenMap, sheet: Sheet, **_ignored) -> float | None:
     if not on_grid(result):
         return None
     count = min(len(result.values), _most(result))
-    columns = min(_paper_columns(result)[sheet.width], count)
+    columns = min(sheet.across_of(_paper_columns(result)[sheet.width]), count)
     cell = 0.8 * sheet.inches / max(columns, 2) * result.grid[0] / max(result.grid[1], 1)
     return (min(cell, sheet.inches) + 0.22 * sheet.scale) * -(-count // columns) + 0.2
 
@@ -272,8 +284,10 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
     from matplotlib.colors import Normalize
 
     low, high, diverging = _limits(result)
-    colours = page.colour_map(diverging).with_extremes(bad=NO_VALUE)
-    if word_flow.fits(result) or (on_grid(result) and result.pictures is not None):
+    colours = page.colour_map(diverging).with_extremes(bad="white" if page.greyscale else NO_VALUE)
+    if page.greyscale:
+        pass  # a colour that is clear at 0 has two ends of the same grey
+    elif word_flow.fits(result) or (on_grid(result) and result.pictures is not None):
         colours = see_through_on_paper(colours, low, high, diverging)
     look = {"cmap": colours, "vmin": low, "vmax": high, "interpolation": "nearest"}
     if word_flow.fits(result):
@@ -281,12 +295,12 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
         word_flow.paper(panels[0], result, page, look)
     elif on_grid(result):
         pictures = _pictures(result, _most(result))
-        columns = min(_paper_columns(result)[page.width], len(pictures))
+        columns = min(page.sheet.across_of(_paper_columns(result)[page.width]), len(pictures))
         panels = page.figure.subplots(-(-len(pictures) // columns), columns, squeeze=False).ravel()
         for k, axes in enumerate(panels):
             axes.set_axis_off()
             if k < len(pictures):
-                if result.pictures is not None:
+                if result.pictures is not None and not (page.greyscale and result.colours is None):
                     high_, wide = pictures[k].shape
                     axes.imshow(under(result, k), cmap="gray", vmin=0, vmax=255, interpolation="nearest",
                                 extent=(-0.5, wide - 0.5, high_ - 0.5, -0.5))  # fmt: skip

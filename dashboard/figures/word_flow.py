@@ -12,9 +12,10 @@ from dashboard.figures.style import Theme
 from dashboard.figures.text import markup, number, plain, shorten
 from dashboard.figures.traces import colour_bar
 
-MOST_TEXTS, MOST_WORDS, COLUMNS, LONGEST = 24, 400, 96, 24
+MOST_TEXTS, MOST_WORDS, COLUMNS, LONGEST = 24, 400, 68, 24  # so that letters of 12 pixels fit beside a form
 GAP = 0.4  # columns between words
 LINE = 24  # pixels of a line of text
+INK_TURNS = 0.45  # of a scale of greys: darker ground has white letters
 BESIDE_THE_SCALE, LETTER, SMALLEST = 0.78, 0.62, 3.0  # of the page's width; of the points; points
 
 
@@ -100,6 +101,16 @@ def _shade(value: float, limits) -> tuple[str, float]:
     return (NEGATIVE if value < 0 else POSITIVE), float(DENSEST * share)
 
 
+def _on_paper(value: float, limits, greys) -> tuple[object, float, str]:
+    """Colour of the ground, how dense it is, and the ink that can be read on it; `greys` of a page without colour."""
+    if greys is None:
+        return *_shade(value, limits), "#1a1a1a"
+    if not np.isfinite(value):
+        return "white", 0.0, "#1a1a1a"
+    share = (value - limits[0]) / max(limits[1] - limits[0], 1e-300)
+    return greys(float(np.clip(share, 0, 1))), 1.0, "white" if share > INK_TURNS else "#1a1a1a"
+
+
 def _setting(result: TokenMap, sheet: Sheet) -> tuple[float, float, float]:
     """(points of the letters, columns of a line, inches of a line): as large as the sheet wishes, smaller where the
     texts would not fit on it."""
@@ -130,13 +141,14 @@ def paper(axes, result: TokenMap, page, look: dict) -> None:
     from matplotlib.patches import Rectangle
 
     for k, t, line, column, word in placed:
-        colour, dense = _shade(values[k, t], limits)
+        colour, dense, ink = _on_paper(values[k, t], limits, look["cmap"] if page.greyscale else None)
         box = (column - 0.1, line - 0.42), len(word) + 0.2
-        axes.add_patch(Rectangle(*box, 0.74, facecolor=colour, alpha=0.6 * dense, linewidth=0))
+        behind = 0.6 * dense if not page.greyscale else dense
+        axes.add_patch(Rectangle(*box, 0.74, facecolor=colour, alpha=behind, linewidth=0))
         axes.add_patch(Rectangle((column - 0.1, line + 0.34), len(word) + 0.2, 0.12, facecolor=colour, alpha=dense,
                                  linewidth=0))  # fmt: skip
         axes.text(column + len(word) / 2, line, word, ha="center", va="center", family="monospace", size=points,
-                  parse_math=False)  # fmt: skip
+                  color=ink, parse_math=False)  # fmt: skip
     for line, name in names:
         axes.text(
             0, line, shorten(name, int(columns)), va="center", weight="bold", size=points, parse_math=False

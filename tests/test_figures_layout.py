@@ -1,0 +1,129 @@
+"""Printed figures of every kind, as an editor looks at them: no text is tiny, cut off or under another."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from test_figures_planted import curve, distribution, matrix, ordinary, token_map
+
+from dashboard.figures import on_paper
+from dashboard.figures.export import laid_out
+from dashboard.figures.paper import paper_style
+from dashboard.figures.sheet import sheet
+
+LOOKS = [("single", False), ("single", True), ("double", False), ("slide", False), ("poster", False)]
+SMALLEST = 5.0  # points, in print
+SLACK = 0.2  # of a line's height, above and below, that letters leave free
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """Text on the page with its box in pixels, y downwards."""
+
+    text: str
+    points: float
+    box: tuple[float, float, float, float]
+
+    def over(self, other: Written) -> bool:
+        """Whether the letters of the two touch."""
+        (a, b, c, d), (e, f, g, h) = self.box, other.box
+        return min(c, g) - max(a, e) > 1 and min(d, h) - max(b, f) > 1
+
+
+def written(result, monkeypatch, **look) -> tuple[list[Written], tuple[float, float]]:
+    """Whatever text is drawn, and the page's size in pixels."""
+    found, draw = [], RendererAgg.draw_text
+
+    def note(self, gc, x, y, s, prop, angle, ismath=False, mtext=None):
+        wide, high, below = self.get_text_width_height_descent(s, prop, False)
+        free = SLACK * high
+        across, down = (x, x + wide), (y - high + below + free, y + below - free)
+        if round(angle) == 90:
+            across, down = (x - high + below + free, x + below - free), (y - wide, y)
+        if s.strip() and round(angle) in (0, 90):
+            found.append(Written(s, prop.get_size_in_points(), (across[0], down[0], across[1], down[1])))
+        return draw(self, gc, x, y, s, prop, angle, ismath, mtext)
+
+    monkeypatch.setattr(RendererAgg, "draw_text", note)
+    with paper_style(sheet(look.get("width", "single"))):
+        figure = laid_out(on_paper(result, **look))
+        canvas = FigureCanvasAgg(figure)
+        found.clear()  # the layout measures without drawing, but a look at the size may not
+        canvas.draw()
+    return found, (figure.bbox.width, figure.bbox.height)
+
+
+@pytest.mark.parametrize(("width", "greyscale"), LOOKS)
+@pytest.mark.parametrize("name", sorted(ordinary()))
+def test_text_can_be_read_is_whole_and_stands_alone(name, width, greyscale, monkeypatch):
+    texts, (across, down) = written(ordinary()[name], monkeypatch, width=width, greyscale=greyscale)
+    assert texts
+    assert not [t for t in texts if t.points < SMALLEST]
+    cut = [t for t in texts if t.box[0] < -1 or t.box[1] < -1 or t.box[2] > across + 1 or t.box[3] > down + 1]
+    assert not cut
+    assert not [(a.text, b.text) for a, b in combinations(texts, 2) if a.over(b)]
+
+
+def test_the_look_at_texts_finds_what_is_wrong(monkeypatch):
+    """The test above fails on texts that are tiny, leave the page, or lie on each other."""
+    import dashboard.figures.paper as paper
+
+    draw = paper.label_axes
+
+    def badly(page, axes, x, y):
+        draw(page, axes, x, y)
+        axes.text(0.5, 0.5, "tiny", fontsize=3, transform=axes.transAxes)
+        axes.text(0.5, 0.5, "upon it", transform=axes.transAxes)
+        page.figure.text(0.95, 0.5, "over the edge of the page")
+
+    monkeypatch.setattr("dashboard.figures.curve_paper.label_axes", badly)
+    texts, (across, _) = written(curve(), monkeypatch)
+    assert [t.text for t in texts if t.points < SMALLEST] == ["tiny"]
+    assert [t.text for t in texts if t.box[2] > across + 1] == ["over the edge of the page"]
+    assert ("tiny", "upon it") in [(a.text, b.text) for a, b in combinations(texts, 2) if a.over(b)]
+
+
+def colours_of(figure) -> float:
+    """How far from grey the most colourful pixel of the drawn figure is, 0 to 255."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
+    return float((pixels.max(axis=2) - pixels.min(axis=2)).max())
+
+
+@pytest.mark.parametrize("name", sorted(ordinary()))
+def test_a_figure_in_grey_has_no_colour(name):
+    with paper_style(sheet()):
+        drawn = colours_of(on_paper(ordinary()[name], greyscale=True, dpi=80))
+    assert drawn <= 12  # the grey of film grounds is a little blue
+
+
+def test_in_grey_what_is_not_significant_is_white_and_no_value_is(monkeypatch):
+    result = matrix(6, 6, linkage=None, row_order=None, column_order=None)
+    with paper_style(sheet()):
+        (image,) = on_paper(result, greyscale=True).axes[0].images
+        kept = np.asarray(image.get_array())
+    assert (kept[~result.significant] == 1).all()
+    assert (kept[result.significant] < 0.9).all()
+    said = " ".join(t.text for t in written(result, monkeypatch, greyscale=True)[0])
+    assert "left white" in said
+    assert "faded" not in said
+
+
+def test_in_grey_signs_of_words_and_maps_are_light_and_dark():
+    words = token_map(1, grid=None, leading=0, values=np.array([[-1.0, 0.0, 1.0]]), words=(("a", "b", "c"),))
+    with paper_style(sheet()):
+        boxes = on_paper(words, greyscale=True).axes[0].patches
+    grounds = [box.get_facecolor()[0] for box in boxes[::2]]
+    assert grounds[0] > grounds[1] + 0.2 > grounds[2] + 0.4
+
+
+def test_a_caption_of_a_marked_place_is_not_crossed(monkeypatch):
+    result = distribution(markers={"first": 1.0, "second": 1.4})
+    with paper_style(sheet()):
+        names = {t.get_text(): t for t in on_paper(result).axes[0].texts}
+    assert all(names[n].get_bbox_patch().get_alpha() > 0.7 for n in ("first", "second"))
