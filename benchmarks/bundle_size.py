@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import resource
 import subprocess
 import sys
@@ -25,14 +26,12 @@ from loopback import CHROMIUM, FLAGS, free_port, stop, wait_for
 from analysis.store.manifest import TapSpec
 from analysis.store.writer import StoreWriter, TapBlock
 from analysis.workspace import Workspace
-from dashboard.publishing.asked import Asked
-from dashboard.publishing.bundle import publish
 
 SIDE, CLASSES, TOKENS, BATCH = 96, 20, 64, 500
 PAGES = {
     "first page": ("index.html", ".left-out"),
     "map": ("map.html", "#map-page .panel"),
-    "list of all features": ("features.html", ".list a.row"),
+    "list of all features": ("features.html", ".list .row a"),
     "a card": ("features.html#/feature/planted:layer/{card}", ".sides section"),
 }
 STARTS, ENDS = (
@@ -144,20 +143,31 @@ def main() -> None:
         plant(workspace, given.samples, given.features, given.texts)
         kind = f"texts of {TOKENS} tokens" if given.texts else f"pictures of {SIDE} x {SIDE}"
         print(f"{given.features:,} features of {given.samples:,} {kind}")
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        start, worked = time.perf_counter(), time.process_time()
-        made = publish(workspace, Path(folder) / "site", Asked(most=given.features))
-        seconds, worked = time.perf_counter() - start, time.process_time() - worked
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"written in {seconds:.0f} s ({worked:.0f} s of one core): {made.n_files:,} files")
-        print(f"size {made.n_bytes / 1e6:.1f} MB (asked: 150)")
+        site = Path(folder) / "site"
+        command = [
+            sys.executable,
+            "-m",
+            "dashboard.cli",
+            "publish",
+            str(workspace.path),
+            "--out",
+            str(site),
+            "--json",
+        ]
+        start = time.perf_counter()
+        done = subprocess.run([*command, "--most", str(given.features)], check=True, capture_output=True)
+        seconds, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+        made = json.loads(done.stdout)
         print(
-            f"memory: {peak:,.0f} MiB at most, of which {before:,.0f} before (the store was made in the same process)"
+            f"written in {seconds:.0f} s ({used.ru_utime + used.ru_stime:.0f} s of one core): {made['files']:,} files"
+        )
+        print(
+            f"size {made['bytes'] / 1e6:.1f} MB (asked: 150), memory at most {used.ru_maxrss / 1024:,.0f} MiB"
         )
         for part in ("data/taps", "data/samples", "data/maps", "pictures"):
-            held = sum(p.stat().st_size for p in (made.path / part).rglob("*") if p.is_file())
+            held = sum(p.stat().st_size for p in (site / part).rglob("*") if p.is_file())
             print(f"  {part:<14} {held / 1e6:8.1f} MB")
-        opened(made.path, given.features // 2)
+        opened(site, given.features // 2)
 
 
 if __name__ == "__main__":
