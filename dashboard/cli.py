@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     hosting_options.add(commands)
     _add_record(commands)
     _add_describe(commands)
+    _add_adapt(commands)
     _add_import(commands)
     _add_erase(commands)
     dictionary_options.add(commands)
@@ -73,7 +74,8 @@ def _add_record(commands) -> None:
     p = add_command(commands, "record", "record what a checkpoint computes on data")
     p.add_argument(
         "checkpoint",
-        help="a Hugging Face directory, a network.json beside its weights, or a .safetensors/.pt/.pth with --model",
+        help="a Hugging Face directory, a network.json beside its weights, an adapter beside its adapter.json or "
+        "adapter_config.json, or a .safetensors/.pt/.pth with --model",
     )
     p.add_argument(
         "data", help="a folder of images or texts, a csv/parquet table, npy/npz/safetensors arrays, wav files"
@@ -136,6 +138,20 @@ def _add_describe(commands) -> None:
     )
     group.add_argument("--output", metavar="NAME", help="name of the number it gives")
     group.add_argument("--unit", help="unit of that number")
+
+
+def _add_adapt(commands) -> None:
+    p = add_command(commands, "adapt", "say which network an adapter's weights belong on top of")
+    p.add_argument("adapter", type=Path, help="a file that holds only an adapter's weights, or PEFT's folder")
+    p.add_argument("--base", type=Path, required=True, help="the network it was trained on top of")
+    p.add_argument("--alpha", type=float, help="of low-rank pairs (default: their rank, a scale of 1)")
+    p.add_argument("--scale", type=float, help="of bottlenecks (default: 1)")
+    p.add_argument(
+        "--activation", choices=("relu", "gelu", "silu", "tanh", "identity"), help="of bottlenecks"
+    )
+    p.add_argument(
+        "--at", nargs="+", metavar="MODULE", help="modules behind which a shared bottleneck stands"
+    )
 
 
 def _add_import(commands) -> None:

@@ -34,6 +34,7 @@ _PLANNED = (
     PageInfo("tokens", "Tokens", ":material/grid_on:"),
     PageInfo("tours", "Tours", ":material/slideshow:"),
     PageInfo("analyses", "Analyses", ":material/analytics:"),
+    PageInfo("basket", "Basket", ":material/shopping_basket:"),
     PageInfo("activity", "Activity", ":material/forum:"),
 )
 

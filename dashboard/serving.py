@@ -26,7 +26,9 @@ NEEDED = (  # in the order of need, for the map
     "dashboard.components.map_panel",
 )
 FAMILIES = ("projection", "clusters")  # of the methods that the map offers
-LATER = ("plotly.graph_objects", "dashboard.figures.screen")  # what other pages draw with
+LATER = (  # what other pages draw with, and what the first who writes a note needs
+    "plotly.graph_objects", "dashboard.figures.screen", "analysis.people.history",
+)  # fmt: skip
 SHOW_WITHIN = 60.0  # seconds for the server to answer; later, no browser is opened
 LATER_SECONDS = 2.0  # by then the map is drawn; before, these would take its processor time
 

@@ -17,6 +17,20 @@ from dashboard.state import OF_LINKS
 PAGES = [page.name for page in pages()]
 PARAMS = {
     "workspace": ("show", "store", "checkpoint", "data", "job", "choose", "batch", "dump", "name"),
+    "basket": (
+        "basket",
+        "width",
+        "columns",
+        "widths",
+        "heights",
+        "font",
+        "pt",
+        "dpi",
+        "letters",
+        "share",
+        "grey",
+        "text",
+    ),
     "map": ("tap", "by", "of", "colour", "unit", "sel", "focus", "view", "hide"),
     "features": ("tap", "unit", "sort", "q"),
     "compare": (

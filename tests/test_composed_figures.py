@@ -65,10 +65,10 @@ def texts_of(owner) -> list:
     """What is written in a panel, as boxes in dots."""
     from matplotlib.text import Text
 
-    unseen = set()  # numbers of ticks beyond the ends of an axis, which are never drawn
+    unseen = set()  # of ticks beyond the ends of an axis, or of no axis: never drawn
     for axes in owner.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            ticks = {id(t) for t in axis._update_ticks()}
+            ticks = {id(t) for t in axis._update_ticks()} if axes.axison else set()
             every = (*axis.get_major_ticks(), *axis.get_minor_ticks())
             unseen |= {id(label) for t in every if id(t) not in ticks for label in (t.label1, t.label2)}
     found = [

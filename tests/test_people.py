@@ -247,6 +247,13 @@ def test_a_million_characters_are_refused_with_the_limit(people, write, limit):
     assert people.feed() == []
 
 
+def test_the_longest_names_of_people_are_cut(people):
+    with by("日" * 5_000):
+        people.write(UNIT, "note", "x")
+    assert people.about(UNIT).note.author == "日" * 200
+    assert people.feed(author="日" * 200)
+
+
 def test_the_longest_that_is_allowed_is_kept(people):
     text, far = "ü" * 20_000, "日" * 4_000
     thing = Thing("feature", far, far, "1")

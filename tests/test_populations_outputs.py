@@ -163,7 +163,7 @@ def test_labels_that_name_no_class_are_refused_where_asked_for_and_ignored_other
     one = tap(x, label=np.array(["ant"] * 10))
     assert (labels_of(one, "", ("a", "b", "c"), np.arange(10)) == -1).all()
     assert len(output_disagreement(one, x + 1).estimates) == 1
-    with pytest.raises(InputError, match="'ant'"):
+    with pytest.raises(InputError, match="holds 'ant'"):
         output_disagreement(one, x + 1, params=OutputDisagreementParams(label="label"))
     with pytest.raises(NotFound, match="no sample column"):
         output_disagreement(one, x + 1, params=OutputDisagreementParams(label="truth"))

@@ -18,7 +18,7 @@ from analysis.errors import InputError, NotFound, ParameterError
 from analysis.sharing.bundle_folder import MANIFEST, damaged
 from analysis.workspace import Workspace
 from dashboard.cli import main
-from dashboard.publishing import bundle, card_data, scripts
+from dashboard.publishing import card_data, scripts, site_pages
 from dashboard.publishing.asked import Asked
 from dashboard.publishing.bundle import publish
 
@@ -474,6 +474,6 @@ def test_only_the_cards_of_one_file_are_held(workspace, monkeypatch, tmp_path):
         return made
 
     monkeypatch.setattr(card_data, "card", watched)
-    monkeypatch.setattr(bundle, "CARDS", 4)
+    monkeypatch.setattr(site_pages, "CARDS", 4)
     publish(workspace, tmp_path / "b", Asked(taps=("images",), maps=("none",), figures=("none",)))
     assert 4 <= most <= 8

@@ -120,6 +120,28 @@ def test_titles_are_told_once():
     assert len(set(TITLES)) == len(TITLES)
 
 
+PROMISED = {  # what a row asks for beyond one view, and the method of each
+    "VSFormer: Mining": ("view_sets", "view_sphere"),
+    "Mamba3D: Enhancing": ("token_order", "local_pooling", "part_map"),
+    "FinalMLP: An Enhanced": ("stream_gates", "stream_fusion", "unseen_ids"),
+    "LESS ViT: multi-modal": (
+        "axis_matrix",
+        "axis_attention",
+        "band_dropout",
+        "token_colours",
+        "channel_mapping",
+    ),
+    "DVPT: Dynamic": ("prompt_attention", "adapted_features"),
+    "Balanced Multi-Task": ("branch_mix", "confidence_histograms", "class_confusion"),
+}
+
+
+@pytest.mark.parametrize("start", PROMISED)
+def test_each_part_of_a_row_has_its_method(start):
+    (title,) = (t for t in TITLES if t.startswith(start))
+    assert set(PROMISED[start]) <= {one.id for one in named(title)}
+
+
 # ---------------------------------------------------------------------------- where their questions meet
 def test_two_experts_differ_as_often_as_two_models_do(rng):
     of = np.arange(60) % 3

@@ -105,3 +105,11 @@ def test_a_tap_without_tokens_says_where_there_are_some():
     assert is_whole(at)
     assert "one row of each sample" in texts(at)
     assert "net\\:one" in texts(at)
+
+
+def test_a_divergence_that_is_next_to_nothing_is_told_without_powers_of_ten():
+    answer = {"answers": (), "cosine": 1.0, "seconds": 0.002, "seconds_before": 0.003}
+    assert "divergence less than 0.001 nats" in token_rules.answer_sentence(
+        {**answer, "nats": 7.2e-05}, "ToMe"
+    )
+    assert "divergence 0.25 nats" in token_rules.answer_sentence({**answer, "nats": 0.25}, "ToMe")

@@ -79,9 +79,9 @@ def test_words_wrap_and_long_maps_stay_rows():
     many = token_map(2, values=np.ones((2, 120)), grid=None, leading=0, words=(("seven77",) * 120,))
     placed, names, lines = word_flow.laid_out(many)
     assert max(c + len(w) for *_, c, w in placed) <= word_flow.COLUMNS
-    assert len({line for _, _, line, _, _ in placed}) == 2 * 10
-    assert [line for line, _ in names] == [0, 12]
-    assert lines == 23
+    assert len({line for _, _, line, _, _ in placed}) == 2 * 14
+    assert [line for line, _ in names] == [0, 16]
+    assert lines == 31
     assert not word_flow.fits(token_map(30, grid=None, words=(("a",) * 19,)))
     assert not word_flow.fits(token_map(2, grid=None))
 
@@ -94,3 +94,15 @@ def test_pictures_and_words_come_back_from_disk(tmp_path):
         assert (again.pictures is None) == (found.pictures is None)
         assert [list(w) for w in again.words] == [list(w) for w in found.words]
         assert len(on_screen(again).data) == len(on_screen(found).data)
+
+
+@pytest.mark.parametrize(
+    ("name", "across"), [("a", 8), ("frame 0, 11 back", 5), ("a name of many letters", 4)]
+)
+def test_names_of_small_panels_have_room_beside_each_other(name, across):
+    figure = on_screen(pictured(pictures=None, names=tuple(f"{name}{k}" for k in range(9)), values=np.ones((9, 12)),
+                                samples=np.arange(9)))  # fmt: skip
+    places = sorted(
+        {round(a.x, 6) for a in figure.layout.annotations if a.xref == "paper" and a.yanchor == "top"}
+    )
+    assert len(places) == across

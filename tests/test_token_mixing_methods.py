@@ -119,6 +119,8 @@ def test_poles_and_kernels_of_the_weights(tap):
     found = ssm_poles(tap, SsmPolesParams(plane=CONTINUOUS))
     np.testing.assert_allclose(np.unique(found.positions[:, 0].round(4)), [-4, -3, -2, -1])
     np.testing.assert_allclose(found.columns[DRIFT], 0, atol=1e-5)
+    assert "modes lie still where the family" in found.reading
+    assert found.columns["channel"].min() == 1
     kernel = ssm_kernel(tap, SsmKernelParams(layer=2))
     for name, k in kernel.series.items():
         np.testing.assert_allclose(k, kernel.null[name], rtol=1e-4)

@@ -176,3 +176,21 @@ def test_settings_that_a_rule_does_not_have_are_refused_in_words(name, settings,
         rule_with(name, settings)
     with pytest.raises(NotFound):
         rule_written("no such rule(")
+
+
+def test_groups_that_a_method_made_are_the_first_colours_and_its_numbers_stand_behind_labels():
+    import numpy as np
+
+    from analysis.results import Scatter
+    from dashboard.parts.figure_block import _first_colours
+
+    def first(values, known):
+        made = Scatter(
+            title="", positions=np.zeros((2, 2)), rows=np.arange(2), columns={"x": values}, colour="x"
+        )
+        return next(id for id in _first_colours(made) if id in known)
+
+    known = ("label", "map:x")
+    assert first(np.array(["expert 1", "expert 2"]), known) == "map:x"
+    assert first(np.array([0.1, 0.2]), known) == "label"
+    assert first(np.array([0.1, 0.2]), ("map:x",)) == "map:x"

@@ -260,3 +260,12 @@ def test_boxes_lie_on_the_patches_of_a_network(workspace):
     assert own.shape == (4, 2)
     rest = 1 - own - leak  # the class token
     assert ((rest > 0) & (rest < 0.5)).all()
+
+
+def test_rows_of_the_first_picture_have_names_where_they_can_be_told_apart():
+    from analysis.methods.tokens.point_matches import _rows
+
+    grid = np.array([[c, r] for r in range(3) for c in range(2)], dtype=float)
+    assert _rows(grid) == {"row 1": 0.0, "row 2": -1.0, "row 3": -2.0}
+    assert _rows(grid + 0.25) == {}
+    assert _rows(np.column_stack([np.zeros(40), np.arange(40.0)])) == {}

@@ -204,6 +204,8 @@ def test_views_of_a_column_are_those_of_samples(rng):
     rows = ArrayActivations(x.reshape(20, 30)[order], samples={k: v[order] for k, v in samples.items()})
     by_column = view_sets(rows)
     np.testing.assert_allclose(by_column.values, inside.values, atol=1e-12)
+    assert any("no head of it sees two" in c for c in by_column.caveats)
+    assert not any("checkpoint" in c for c in by_column.caveats)
     needed = view_sets(whole(x), ViewSetsParams(show=NEEDED))
     np.testing.assert_allclose(needed.values.mean(axis=0).max(), needed.estimates[2].value, atol=1e-12)
     with pytest.raises(ParameterError, match="3 views of the 4 tokens"):
@@ -248,6 +250,18 @@ def test_mass_of_maps_in_own_and_other_boxes_with_different_numbers_of_boxes(rng
     plain = ArrayActivations(rng.standard_normal((40, 3)))
     with pytest.raises(InputError, match="no grid"):
         box_attention(plain, params=BoxAttentionParams(boxes="1, 1"))
+
+
+def test_the_same_samples_of_every_step_are_read_and_the_seed_that_is_told_can_be_given(rng):
+    boxes = np.array(["1-2, 1-2"] * 30)
+    maps = np.zeros((30, 16, 1))
+    maps[np.arange(30), np.arange(30) % 16] = 1
+    taps = [ArrayActivations(maps.reshape(-1, 1), name=f"step {i}", samples={"boxes": boxes},
+                             layout=Layout(np.arange(31) * 16, grid=(4, 4))) for i in range(3)]  # fmt: skip
+    found = box_attention(*taps, params=BoxAttentionParams(reading=MAPS, maximum_samples=7),
+                          rng=np.random.default_rng(5))  # fmt: skip
+    np.testing.assert_array_equal(found.values[1:], found.values[:1].repeat(2, axis=0))
+    assert not any("seed" in c and "seed 5" not in c for c in found.caveats), found.caveats
 
 
 # ---------------------------------------------------------------------------- histories
@@ -314,3 +328,28 @@ def test_every_question_of_the_view_has_its_method_and_paper():
         (method,) = importlib.import_module(f"analysis.methods.tokens.{id}").METHODS
         assert method.id == id
         assert method.papers
+
+
+def test_a_handful_of_prompts_is_enough_for_a_video(rng):
+    from analysis import pipeline
+    from analysis.methods.tokens.prompt_volume import METHODS
+
+    pipeline.validate(
+        METHODS[0], [whole(rng.standard_normal((4, 8, 6))), ArrayActivations(rng.standard_normal((2, 6)))]
+    )
+
+
+def test_a_prompt_is_called_by_its_text_before_its_id_and_label():
+    from analysis.tokens.sets.called import called
+
+    def tap(**samples):
+        return ArrayActivations(np.zeros((2, 3)), samples={k: np.array(v) for k, v in samples.items()})
+
+    assert called("prompt", tap(), 1) == "prompt 1"
+    assert called("prompt", tap(id=["row-0", "row-1"]), 1) == "prompt 1 (row-1)"
+    assert (
+        called("prompt", tap(id=["row-0", "row-1"], text=["a", "a dog\nruns"]), 1) == "prompt 1 (a dog runs)"
+    )
+    assert called("item", tap(label=["cat", "7"]), 0) == "item 0 (cat)"
+    assert called("item", tap(label=["cat", "7"]), 1) == "item 1"
+    assert called("item", tap(text=["x" * 40, ""]), 0) == f"item 0 ({'x' * 23}…)"

@@ -383,6 +383,19 @@ def test_token_ids_of_a_language_model_are_those_of_its_tokenizer(workspace):
     assert found.estimates[2].value == 0.0
 
 
+def test_padding_is_no_id_that_was_seen(monkeypatch):
+    from types import SimpleNamespace
+
+    from analysis.sources import rerun as module
+
+    ids, mask = np.array([[3, 4, 0, 0], [5, 5, 4, 0]]), np.array([[1, 1, 0, 0], [1, 1, 1, 0]], bool)
+    loaded = SimpleNamespace(prepare=lambda items: {"input_ids": ids}, token_mask=lambda inputs: mask)
+    run = SimpleNamespace(n=2, loaded=loaded, data=SimpleNamespace(items=lambda a, b: [None] * (b - a)))
+    monkeypatch.setattr(module, "rerun", lambda *given, **named: run)
+    counts, _ = seen_ids(ArrayActivations(np.zeros((2, 3))), None, 7, no_progress)
+    np.testing.assert_array_equal(counts, [0, 0, 0, 1, 2, 2, 0])
+
+
 def test_the_new_questions_are_asked():
     asked = {m for view in QUESTIONS.values() for m in view.asks.values()}
     assert {"view_sphere", "local_pooling", "part_map", "unseen_ids"} <= asked

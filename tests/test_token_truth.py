@@ -271,7 +271,7 @@ def test_growth_of_scale_by_hand():
 
     rows = [np.ones((4, 3))] * 2
     batch = [[(np.ones((2, 2)), np.ones((2, 2)), np.ones((2, 2)), np.ones((2, 2), bool))] * 2]
-    e = _estimates(batch, rows, np.ones((2, 2)), 4, RNG(0))[1]
+    e = _estimates(batch, rows, np.ones((2, 2)), 4.5, RNG(0))[1]  # before the MLP of four layers
     parts = np.eye(9)[0][None] + np.zeros(
         (1, 9)
     )  # h_0 of length 1, then eight orthogonal parts of 1/√2, less the last

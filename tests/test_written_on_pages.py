@@ -50,6 +50,7 @@ def test_two_who_write_at_once_lose_nothing(opened, at_card):
         hers = open_card()
         with by("Bob"):
             opened.people.write(thing, "note", "his")
+        hers = hers.run()  # as after any click of hers elsewhere on the page
         at = keep(hers, "hers")
         said = app_pages.texts(at)
         assert "Bob changed this note while you were writing" in said
@@ -114,7 +115,7 @@ def test_name_tags_thread_and_history(opened, at_card):
     assert [r.text for r in opened.people.about(thing).replies] == [HOSTILE, "and I say no"]
     assert area(at, "Reply").value in ("", None)
     assert "<script>" not in app_pages.texts(at)
-    at = app_pages.button(at, "Settled").click().run()
+    at = app_pages.button(at, "Mark as settled").click().run()
     assert opened.people.about(thing).resolved
     at = keep(at, "one")
     at = keep(at, "two")
@@ -155,7 +156,7 @@ def test_whoever_may_only_look_reads_all_and_writes_nothing(opened, at_card, as_
     said = app_pages.texts(at)
     assert all(word in said for word in ("see here", "named", "tagged", "a reply"))
     labels = {b.label for b in at.button}
-    assert not labels & {"Keep the note", "Reply", "Settled", "Restore", "Open it again"}
+    assert not labels & {"Keep the note", "Reply", "Mark as settled", "Restore", "Open it again"}
     assert app_pages.is_whole(at)
     assert opened.people.feed(1) == before
 

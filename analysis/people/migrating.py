@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -12,9 +13,16 @@ from analysis.errors import StoreDamaged
 HEAD, SCHEMA = "0003", 3  # the last revision; PRAGMA user_version of a people.db that has it
 REVISION = {0: "", 1: "0001", 2: "0002", SCHEMA: HEAD}  # of a people.db by its user_version
 FOLDER = Path(__file__).parent / "migrations"
-_one_at_a_time = (
-    threading.Lock()
-)  # Alembic keeps what it works on in its own module: two threads would mix theirs
+# Alembic keeps what it works on in its own module: two threads would mix theirs
+_one_at_a_time = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()  # whoever held it is not here
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def upgrade(connection: Connection) -> None:

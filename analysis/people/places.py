@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from analysis.people.writing import Book, Pen
 
 VARIABLE, ID_FILE = "LOUPE_DATABASE_URL", ".people-id"
+LONGEST_NAME = 200  # characters of an author's name that are kept: it stands in an index
 ID = re.compile(r"[0-9a-f]{32}")
 _copies: dict[tuple, Path] = {}  # of older files, as they will be
 
@@ -127,7 +128,7 @@ class Place:
             with engine.connect().execution_options(writes=True) as connection:
                 connection.begin()  # undone when the connection is given back before it was kept
                 self._prepare(connection, workspace)
-                pen = Pen(connection, workspace, person.name)
+                pen = Pen(connection, workspace, person.name[:LONGEST_NAME])
                 yield pen
                 pen.close()
                 self._keep(connection)

@@ -8,6 +8,7 @@ from sqlalchemy import LargeBinary, Text, func, or_, select
 
 from analysis.errors import LoupeError, StoreDamaged
 from analysis.people import link_rows, selection_rows, tour_rows
+from analysis.people.places import LONGEST_NAME
 from analysis.people.tables import CHANGES, ENTRIES, LINKS, METADATA, SELECTIONS
 from analysis.people.things import FIELDS, KINDS
 from analysis.people.writing import Book
@@ -49,7 +50,7 @@ def _of_other_kinds(book: Book) -> str:
     """Rows about what does not exist."""
     for table, fields in ((ENTRIES, FIELDS), (CHANGES, (*FIELDS, *SEEN))):
         c = table.c
-        odd = or_(c.kind.not_in(KINDS), c.field.not_in(fields))
+        odd = or_(c.kind.not_in(KINDS), c.field.not_in(fields), func.length(c.author) > LONGEST_NAME)
         number = or_(c.item.op("GLOB")("*[^0-9]*"), c.item == "", func.length(c.item) > 15)
         odd = or_(odd, (c.kind == "feature") & number)
         odd = or_(odd, (c.field == "reply") & or_(c.part.op("GLOB")("*[^0-9]*"), c.part == ""))

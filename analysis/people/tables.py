@@ -45,7 +45,8 @@ CHANGES = Table(
     _number("seq", primary_key=True, autoincrement=False), _text("thing"), _text("field"), _text("part"), *_of_thing(),
     Column("before", Text), Column("after", Text), Column("packed", LargeBinary), _text("place"),
     *_who())  # fmt: skip
-Index("loupe_changes_by_thing", CHANGES.c.workspace, CHANGES.c.thing, CHANGES.c.seq)
+for _by in ("thing", "author", "kind"):
+    Index(f"loupe_changes_by_{_by}", CHANGES.c.workspace, CHANGES.c[_by], CHANGES.c.seq)
 
 SELECTIONS = Table(  # "of" and "ids" as in analysis.selection
     "loupe_selections", METADATA, _text("workspace", primary_key=True), _text("thing", primary_key=True),

@@ -68,6 +68,8 @@ def _network(path: Path, entry: dict) -> tuple[Path, list[Path]]:
         return path.parent, [path]
     found = open_checkpoint(path, allow_code=False)
     _same(found.digest, entry, path)
+    if entry["kind"] == "adapted":
+        raise InputError(f"{path.parent.name} is an adapter, whose base lies in a folder of its own")
     if entry["kind"] == "hugging_face":
         files = hf.digest_files(path)
     else:

@@ -1,5 +1,5 @@
-"""One way in for every checkpoint: a Hugging Face directory, a described network, a state dict with a factory, or an
-nn.Module."""
+"""One way in for every checkpoint: a Hugging Face directory, a described network, an adapter over one of these, a state
+dict with a factory, or an nn.Module."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from pathlib import Path
 from analysis.errors import InputError, LoupeError, NotFound, UnsafeFile
 from analysis.installed import need
 from analysis.sources import hugging_face_files as hf
+from analysis.sources.adapters.description import adapter_at, read_adapter
+from analysis.sources.adapters.over_base import base_of
+from analysis.sources.adapters.over_base import load as load_adapted
 from analysis.sources.declared.description import NAME, description_at, read_description
 from analysis.sources.declared.network import files_of, shapes_of, tree_of
 from analysis.sources.declared.network import load as load_declared
-from analysis.sources.digests import file_digest, files_digest
+from analysis.sources.digests import file_digest, files_digest, text_digest
 from analysis.sources.file_magic import existing, magic, refuse_empty, refuse_pickle
 from analysis.sources.loaded_model import LoadedModel
 from analysis.sources.module_tree import (
@@ -25,7 +28,7 @@ from analysis.sources.module_tree import (
 )
 from analysis.sources.state_files import read_state
 
-CODELESS = ("hugging_face", "declared")  # kinds that are run again from their files alone
+CODELESS = ("hugging_face", "declared", "adapted")  # kinds that are run again from their files alone
 CODELESS_WORDS = "a Hugging Face model directory, or weights with a description (`loupe describe`)"
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
@@ -34,8 +37,8 @@ WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 class Checkpoint:
     """Opened but not loaded: everything here comes from file headers (or from the module in memory).
 
-    kind : "hugging_face", "declared", "state_dict" or "module".
-    path : the directory or file (of a described network its description), None for a module in memory.
+    kind : "hugging_face", "declared", "adapted" (an adapter over a base), "state_dict" or "module".
+    path : the directory or file (of a described network or an adapter its description), None for a module in memory.
     architecture : class name, the factory, or "" where a bare state dict does not tell.
     modality : "image", "text", "audio", "table", "array" or None when nothing tells yet.
     facts : what loupe_manifest.json beside the weights records (accuracy, step, …), else empty.
@@ -63,6 +66,9 @@ class Checkpoint:
             return module_digest(self.module)
         if self.kind == "declared":
             return files_digest(files_of(read_description(self.path)))
+        if self.kind == "adapted":
+            told = read_adapter(self.path)
+            return text_digest((base_of(told).digest, files_digest((told.path, told.weights))))
         return (
             files_digest(hf.digest_files(self.path))
             if self.kind == "hugging_face"
@@ -83,6 +89,8 @@ class Checkpoint:
         can be recorded)."""
         if self.kind == "declared":
             return tree_of(read_description(self.path), self.shapes)
+        if self.kind == "adapted":
+            return base_of(read_adapter(self.path)).tree()
         return tree_of_module(self.module) if self.kind == "module" else tree_of_shapes(self.shapes)
 
     def as_dict(self) -> dict:
@@ -119,6 +127,8 @@ class Checkpoint:
             return load(self.path, attention=self.options.get("attention"))
         if self.kind == "declared":
             return load_declared(self.path)
+        if self.kind == "adapted":
+            return load_adapted(self.path, self.options.get("attention"))
         from analysis.sources.torch_model import wrap
 
         if self.kind == "module":
@@ -131,6 +141,7 @@ class Checkpoint:
                 f"{self.path} holds weights only, not the network they belong to",
                 "the factory that builds it, or a description of its layers",
                 _described_beside(self.path)
+                or _of_an_adapter(self.path, self.shapes)
                 or "Add --model package.module:factory (model= in Python); the factory returns the nn.Module",
             )
         from analysis.sources.factory import build
@@ -158,7 +169,8 @@ def open_checkpoint(
     Parameters
     ----------
     path_or_module : path or torch.nn.Module
-        A Hugging Face model directory, a network.json beside weights (or the folder of both), a
+        A Hugging Face model directory, a network.json beside weights (or the folder of both), an adapter.json or
+        PEFT's adapter_config.json beside an adapter's weights (or the folder, or the weights), a
         .safetensors/.pt/.pth file, or a network in memory.
     model : str, optional
         "package.module:factory", the user's own code that builds the network of a state dict.
@@ -190,6 +202,9 @@ def open_checkpoint(
     if hasattr(path_or_module, "state_dict") and hasattr(path_or_module, "named_modules"):
         return _of_module(path_or_module, name, options)
     path = existing(path_or_module, "checkpoint").resolve()
+    adapter = adapter_at(path) if model is None else None
+    if adapter is not None:
+        return _of_adapter(adapter, name, options)
     described = description_at(path)
     if described is not None:
         return _of_description(described, model, name, options)
@@ -236,6 +251,34 @@ def _of_description(path: Path, model: str | None, name: str | None, options: di
     return found
 
 
+def _of_an_adapter(path: Path, shapes) -> str:
+    """What to do where a file holds an adapter alone; "" where it does not look like one."""
+    from analysis.sources.adapters.parts import looks_like_adapter
+
+    return f"It holds an adapter: say on top of what, `loupe adapt {path} --base FOLDER`" if looks_like_adapter(
+        shapes) else ""  # fmt: skip
+
+
+def _of_adapter(path: Path, name: str | None, options: dict) -> Checkpoint:
+    told = read_adapter(path)
+    base = base_of(told)
+    found = Checkpoint(
+        "adapted",
+        name or f"{path.parent.name} over {base.name}",
+        path.resolve(),
+        architecture=f"{base.architecture} with an adapter",
+        modality=base.modality,
+        notes=[f"Adapter {told.weights.name} over the network at {told.base}"],
+        shapes=base.shapes,
+        options=options,
+    )
+    manifest = path.parent / "loupe_manifest.json"
+    found.facts = hf.read_json(manifest) if manifest.exists() else {}
+    found.facts |= {"adapter": {"base": base.name, "numbers": count_parameters(shapes_in(told.weights)[0]),
+                                "of": base.n_parameters}}  # fmt: skip
+    return found
+
+
 def _described_beside(path: Path) -> str:
     """What to do where a description beside a file of weights names it; "" where none does."""
     for beside in sorted(path.parent.glob("*.json"))[:100]:
@@ -273,17 +316,21 @@ def _of_folder(path: Path, options: dict) -> Checkpoint:
     return found
 
 
+def shapes_in(path: Path, state_key: str | None = None) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    """(shapes of the tensors of a file of weights, notes); of safetensors from its header."""
+    if path.suffix == ".safetensors" or magic(path) == "safetensors":
+        from analysis.sources.safetensors_file import headers
+
+        return in_natural_order({k: h.shape for k, h in headers(path).items()}), []
+    state, notes = read_state(path, state_key)
+    return {k: tuple(v.shape) for k, v in state.items() if hasattr(v, "shape")}, notes
+
+
 def _of_file(path: Path, model: str | None, options: dict) -> Checkpoint:
     refuse_empty(path)
     if path.suffix == ".safetensors":
         refuse_pickle(path, "a safetensors file")
-    if path.suffix == ".safetensors" or magic(path) == "safetensors":
-        from analysis.sources.safetensors_file import headers
-
-        shapes, notes = in_natural_order({k: h.shape for k, h in headers(path).items()}), []
-    else:
-        state, notes = read_state(path, options["state_key"])
-        shapes = {k: tuple(v.shape) for k, v in state.items() if hasattr(v, "shape")}
+    shapes, notes = shapes_in(path, options["state_key"])
     found = Checkpoint(
         "state_dict",
         path.stem,

@@ -193,7 +193,11 @@ class NetworkWeights:
         return LayerWeights(layer.name, layer.weight * scale[:, None], scale * bias + shift, layer.kernel)
 
     def tensor(self, key: str) -> np.ndarray:
-        """A tensor of the checkpoint as float64."""
+        """A tensor of the checkpoint as float64; of an adapter over a base with the adapter in it."""
+        if self.kind == "adapted":
+            from analysis.sources.adapters.over_base import merged_tensor
+
+            return merged_tensor(self.path, key)
         if self._is_safetensors:
             return _from_safetensors(self._file_of(key), key)
         if self._state is None:
@@ -220,7 +224,7 @@ class NetworkWeights:
     def _is_safetensors(self) -> bool:
         from analysis.sources.file_magic import magic
 
-        return self.kind == "hugging_face" or magic(self.path) == "safetensors"
+        return self.kind == "hugging_face" or (self.kind != "adapted" and magic(self.path) == "safetensors")
 
     def _file_of(self, key: str) -> Path:
         if self.kind != "hugging_face":
@@ -310,15 +314,26 @@ def refuse_code(network: NetworkWeights, name: str) -> None:
 
 
 def _stamp(path: Path) -> tuple:
+    from analysis.sources.adapters.description import adapter_at, read_adapter
     from analysis.sources.declared.description import description_at, read_description
 
     files = sorted(path.iterdir()) if path.is_dir() else [path]
+    if path.is_file() and (adapter := adapter_at(path)) is not None:
+        told = read_adapter(adapter)
+        return (
+            *(_stamp(told.base)),
+            *((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in (*files, told.weights)),
+        )
     if path.is_file() and description_at(path):
         files.append(read_description(path).weights)
     return tuple((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file())
 
 
 def _activation(path: Path) -> str:
+    from analysis.sources.adapters.description import adapter_at, read_adapter
+
+    adapter = adapter_at(path) if path.is_file() else None
+    path = path if adapter is None else read_adapter(adapter).base
     try:
         config = json.loads((path / "config.json").read_bytes())
     except (OSError, ValueError):

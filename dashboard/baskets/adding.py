@@ -29,7 +29,7 @@ def kept_options(result: Result, options: dict) -> dict:
     """The drawing options as plain values. Raises ParameterError for one that cannot be kept."""
     found = {}
     for name, value in options.items():
-        if name in OF_THE_SHEET or value is None:
+        if name in OF_THE_SHEET or value is None or (name == "part" and value == "figure"):
             continue
         if name == "pictures":
             value = True  # whoever draws it looks the samples up

@@ -20,6 +20,7 @@ from analysis.tokens.schedule import schedule
 from dashboard.figures.text import number
 
 NONE = "none"
+LEAST_NATS = 0.001  # that are told as a number
 Settings = tuple[tuple[str, object], ...]  # name and value of what is not a rule's default
 
 
@@ -99,6 +100,11 @@ def sentence(one: Shown) -> str:
     )
 
 
+def _nats(value: float) -> str:
+    """A divergence as a person reads it: what is next to nothing needs no power of ten."""
+    return f"{number(value)} nats" if value >= LEAST_NATS else f"less than {LEAST_NATS} nats"
+
+
 def answer_sentence(answer: Mapping, title: str) -> str:
     """What the network says with the tokens really removed; of rows, how near their mean stays."""
     if not answer["seconds"]:
@@ -115,7 +121,7 @@ def answer_sentence(answer: Mapping, title: str) -> str:
     slower = answer["seconds"] > answer["seconds_before"]
     return (
         f"With the tokens of {title} really removed, {said}; cosine to the full output {number(answer['cosine'])}, "
-        f"divergence {number(answer['nats'])} nats. A pass of this one sample takes {1000 * answer['seconds']:.1f} ms "
+        f"divergence {_nats(answer['nats'])}. A pass of this one sample takes {1000 * answer['seconds']:.1f} ms "
         f"instead of {1000 * answer['seconds_before']:.1f} ms"
         + (": with so few tokens, deciding costs more than it saves." if slower else ".")
     )

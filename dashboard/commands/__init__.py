@@ -13,6 +13,7 @@ COMMANDS = {
     "serve": "dashboard.commands.serving:serve",
     "record": "dashboard.commands.recording:record",
     "describe": "dashboard.commands.describing:describe",
+    "adapt": "dashboard.commands.adapting:adapt",
     "import": "dashboard.commands.recording:import_",
     "erase": "dashboard.commands.deriving:erase",
     "features train": "dashboard.commands.training:train",

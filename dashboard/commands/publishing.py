@@ -60,5 +60,5 @@ def _print_plan(given, plan, sizes: dict) -> int:
 def _print_content(plan) -> None:
     print(f"  {plan.n_cards:,} feature cards of {len(plan.taps)} tap(s), {len(plan.maps)} map(s), "
           f"{len(plan.heatmaps)} heat map(s), {len(plan.figures)} figure(s)")  # fmt: skip
-    for what, why in plan.left_out:
+    for what, why in plan.left_out_shortly:
         print(one_line(f"  left out: {what}: {why}"))

@@ -42,7 +42,7 @@ def notes(result: Gallery, *, pictures=None, sheet=None, **_ignored) -> tuple[st
     if pictures is not None and sheet is not None:
         most = max(len(rows) for rows in result.groups.values())
         text = _is_text(result, pictures)
-        shown, where = (TEXTS, "before") if text else (PER_GROUP[sheet.width], "below")
+        shown, where = (TEXTS, "before") if text else (sheet.across_of(PER_GROUP[sheet.width]), "below")
         if most > shown:
             said.append(
                 f"the first {shown} of up to {most:,} rows of each group, {plain(result.value_name)} {where}"
@@ -124,7 +124,9 @@ def paper(result: Gallery, page: Page, *, pictures=None) -> None:
 def _pictures(result: Gallery, page: Page, pictures) -> None:
     """A row of pictures per group, sharp pixels, the value below each."""
     names = _shown(result)
-    columns = min(PER_GROUP[page.width], max(len(rows) for rows in result.groups.values()))
+    columns = min(
+        page.sheet.across_of(PER_GROUP[page.width]), max(len(rows) for rows in result.groups.values())
+    )
     parts = page.figure.subfigures(len(names), 1, squeeze=False)[:, 0]
     for part, name in zip(parts, names, strict=True):
         rows, values = np.asarray(result.groups[name]), result.values.get(name)
@@ -195,7 +197,7 @@ def paper_height(result: Gallery, sheet: Sheet, *, pictures=None, **_ignored) ->
         return None
     if _is_text(result, pictures):
         return 0.16 * sheet.scale * sum(1 + min(TEXTS, len(result.groups[name])) for name in _shown(result))
-    columns = min(PER_GROUP[sheet.width], max(len(rows) for rows in result.groups.values()))
+    columns = min(sheet.across_of(PER_GROUP[sheet.width]), max(len(rows) for rows in result.groups.values()))
     return (sheet.inches / max(columns, 4) + 0.32 * sheet.scale) * len(_shown(result)) + 0.15
 
 

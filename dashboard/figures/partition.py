@@ -14,6 +14,7 @@ from dashboard.figures.text import markup, number, shorten
 
 ON_SCREEN = 40
 ON_PAPER = {"single": 20, "double": 30, "slide": 10, "poster": 20}
+NARROW = 50  # characters in a line
 STABLE = 0.75  # Hennig's rule of thumb
 SPLIT = 0.4  # of the width is for the sizes
 
@@ -150,6 +151,8 @@ def paper(result: Partition, page: Page, **_ignored) -> None:
     right.plot(chance, at, "|", color="#7a7a7a", markersize=5 * page.scale, markeredgewidth=page.scale)
     right.set_xlim(-0.02, 1.04)
     right.set_xlabel("stability (Jaccard)")
+    if page.characters < NARROW:  # 0.0 would stand in the last number of the other side
+        right.set_xticks([0.5, 1.0])
     right.tick_params(axis="y", length=0)
 
 

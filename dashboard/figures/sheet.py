@@ -53,6 +53,10 @@ class Sheet:
         letters = self.inches / self.points * POINTS[self.width] / INCHES[self.width]
         return max(1, int(characters * letters + 1e-9))
 
+    def across_of(self, pictures: int) -> int:
+        """How many pictures go beside each other where `pictures` do at the preset's own size; never more."""
+        return min(pictures, self.room(pictures))
+
     def panel(self, inches: float) -> Sheet:
         """The sheet of one panel of this page: the same letters, drawn like one column or like two by what fits.
 

@@ -142,7 +142,7 @@ def paper_height(result: TokenFilm, sheet: Sheet, **_ignored) -> float | None:
     """Inches for the panels of a film on a grid; None leaves it to `shape`."""
     if not on_grid(result):
         return None
-    columns = min(PAPER_ROW[sheet.width], len(steps_shown(result)))
+    columns = min(sheet.across_of(PAPER_ROW[sheet.width]), len(steps_shown(result)))
     cell = sheet.inches / max(columns, 2) * min(result.grid[0] / max(result.grid[1], 1), 3)
     lines = -(-len(steps_shown(result)) // columns)
     return min((cell + 0.22 * sheet.scale) * lines, sheet.highest + 0.5)
@@ -155,7 +155,7 @@ def paper(result: TokenFilm, page: Page, *, show="tokens", opened="", boxes="") 
         film_words.paper(result, page, how, show, marks)
         return
     shown = steps_shown(result)
-    columns = min(PAPER_ROW[page.width], len(shown))
+    columns = min(page.sheet.across_of(PAPER_ROW[page.width]), len(shown))
     pictures = panels(result, shown, how, show)
     for k, axes in enumerate(page.figure.subplots(-(-len(shown) // columns), columns, squeeze=False).ravel()):
         axes.set_axis_off()

@@ -23,6 +23,7 @@ MOST_SAMPLES = 12
 MOST_NAMED = 64  # pictures that are not samples: many small ones
 MOST_PICTURED = 24  # named maps over pictures
 MOST_LINES = 60
+CHARACTERS = 112  # of names that stand beside each other over panels
 NO_VALUE = "#c9c9c9"  # on paper; on screen the theme's
 PAPER_COLUMNS = {"single": 4, "double": 6, "slide": 6, "poster": 6}
 PAPER_PICTURED = {"single": 2, "double": 4, "slide": 4, "poster": 4}
@@ -191,7 +192,7 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
 
     pictures = _pictures(result, _most(result))
     own = None if result.colours is None else token_colours.panels(result, _most(result), True)
-    columns = min(8 if _small(result) else 4, len(pictures))
+    columns = min(_across(result), len(pictures))
     lines = -(-len(pictures) // columns)
     figure = screen_figure(
         theme, result.title, notes(result), show_title=title,
@@ -241,6 +242,14 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
     return figure
 
 
+def _across(result: TokenMap) -> int:
+    """Panels beside each other: as many small ones as have room for their names."""
+    if not _small(result):
+        return 4
+    longest = max(min(len(plain(name)), 24) for name in result.names[: _most(result)])
+    return int(np.clip(CHARACTERS // (longest + 2), 4, 8))
+
+
 def _panel(figure, tag: str, i: int, j: int, lines: int, columns: int) -> dict:
     """Lay out the axes of panel (i, j); returns where its name goes."""
     left, top, bare = j / columns, 1 - i / lines, {"visible": False, "constrain": "domain"}
@@ -264,7 +273,7 @@ def paper_height(result: TokenMap, sheet: Sheet, **_ignored) -> float | None:
     if not on_grid(result):
         return None
     count = min(len(result.values), _most(result))
-    columns = min(_paper_columns(result)[sheet.width], count)
+    columns = min(sheet.across_of(_paper_columns(result)[sheet.width]), count)
     cell = 0.8 * sheet.inches / max(columns, 2) * result.grid[0] / max(result.grid[1], 1)
     return (min(cell, sheet.inches) + 0.22 * sheet.scale) * -(-count // columns) + 0.2
 
@@ -286,7 +295,7 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
         word_flow.paper(panels[0], result, page, look)
     elif on_grid(result):
         pictures = _pictures(result, _most(result))
-        columns = min(_paper_columns(result)[page.width], len(pictures))
+        columns = min(page.sheet.across_of(_paper_columns(result)[page.width]), len(pictures))
         panels = page.figure.subplots(-(-len(pictures) // columns), columns, squeeze=False).ravel()
         for k, axes in enumerate(panels):
             axes.set_axis_off()

@@ -12,7 +12,7 @@ from dashboard.figures.style import Theme
 from dashboard.figures.text import markup, number, plain, shorten
 from dashboard.figures.traces import colour_bar
 
-MOST_TEXTS, MOST_WORDS, COLUMNS, LONGEST = 24, 400, 96, 24
+MOST_TEXTS, MOST_WORDS, COLUMNS, LONGEST = 24, 400, 68, 24  # so that letters of 12 pixels fit beside a form
 GAP = 0.4  # columns between words
 LINE = 24  # pixels of a line of text
 INK_TURNS = 0.45  # of a scale of greys: darker ground has white letters

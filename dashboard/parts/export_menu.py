@@ -15,7 +15,7 @@ from dashboard import errors, figures, state
 from dashboard.figures.sheet import MOST_ACROSS, SMALLEST, largest
 from dashboard.figures.style import DPI, INCHES, POINTS
 from dashboard.hosting import host
-from dashboard.parts import figure_cache
+from dashboard.parts import basket_button, figure_cache
 
 WIDTHS = {
     "single": "One column (3.5 in)",
@@ -59,6 +59,7 @@ def draw(result_of: Callable[[], Result], key: str, **options: object) -> None:
                 if format == "json" and result.origin is None:  # drawn straight from the store by no method
                     continue
                 _button(result, key, format, label, mime, help=help, **print_as)
+        basket_button.draw(result, key, {**options, "part": print_as.get("part", "figure")})
         in_grey(result, **print_as)
         st.caption("Draft of a caption")
         st.code(figures.caption(result, show=options.get("show", "value")), language=None, wrap_lines=True)

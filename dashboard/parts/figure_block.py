@@ -86,12 +86,19 @@ def colour_box(result: Result, key: str) -> Result:
         known = {source.id: source.name for source in colouring.offered(result, state.workspace())}
         if len(known) < 2:
             return result
-        first = (result.colour, "label", "predicted", OF_MAP + result.colour)
-        default = next((id for id in first if id in known), next(iter(known)))
+        default = next((id for id in _first_colours(result) if id in known), next(iter(known)))
         tie = state.bound("colour", default, list(known), where=key)
         id = st.selectbox("Colour by", list(known), format_func=known.get, width=260, **tie)
         return colouring.coloured(result, state.workspace(), id)
     return result
+
+
+def _first_colours(result: Result) -> tuple[str, ...]:
+    """What points are coloured by until somebody chooses, best first: groups that the method itself made are what its
+    picture is about; its numbers stand behind the labels."""
+    own = result.columns.get(result.colour) if isinstance(result, Scatter) else None
+    groups = own is not None and own.dtype.kind == "U"
+    return (result.colour, *[OF_MAP + result.colour] * groups, "label", "predicted", OF_MAP + result.colour)
 
 
 def highlight_box(result: Result, key: str) -> dict:

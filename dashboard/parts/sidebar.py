@@ -12,7 +12,7 @@ from dashboard.parts import tap_picker
 def draw(page: str) -> None:
     """Draw it for the page called `page`."""
     workspace = state.workspace()
-    if page not in ("workspace", "activity"):  # which are about all taps
+    if page not in ("workspace", "activity", "basket"):  # which are about all taps
         tap_picker.draw()
     active = jobs.running()
     if active:

@@ -41,7 +41,7 @@ def _reply(thing: Thing, key: str, about: About, attempt: Callable[[Callable[[],
                               on_click=lambda: attempt(lambda: people.reply(thing, state.typed(typed))))  # fmt: skip
     if n:
         settled = about.resolved is not None
-        st.button("Open it again" if settled else "Settled", key=f"settle:{key}", type="tertiary",
+        st.button("Open it again" if settled else "Mark as settled", key=f"settle:{key}", type="tertiary",
                   icon=":material/undo:" if settled else ":material/check:",
                   on_click=lambda: attempt(lambda: people.resolve(thing, not settled)))  # fmt: skip
 

@@ -108,7 +108,7 @@ def _name(thing: Thing, key: str, about: About) -> None:
         errors.escape(f"Given by {written.by(about.name)}") if about.name else "Shown wherever it is listed"
     )
     st.text_input(
-        "Name", max_chars=LONGEST["name"], width=300, help=said, **state.tied(f"name:{key}", shown, write)
+        "Name", max_chars=LONGEST["name"], width=250, help=said, **state.tied(f"name:{key}", shown, write)
     )
 
 
@@ -122,7 +122,7 @@ def _tags(thing: Thing, key: str, about: About) -> None:
         for word in [w for w in have if w not in chosen]:
             attempt(thing, key, lambda word=word: people.tag(thing, word, on=False))
 
-    st.multiselect("Tags", sorted({*people.all_tags(), *have}), accept_new_options=True, width=300,
+    st.multiselect("Tags", sorted({*people.all_tags(), *have}), accept_new_options=True, width=250,
                    placeholder="Choose, or type a new one", **state.tied(f"tags:{key}", have, write))  # fmt: skip
 
 

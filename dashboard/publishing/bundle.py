@@ -24,7 +24,6 @@ from analysis.sharing.bundle_folder import BundleFolder, new_bundle
 from analysis.spec import Progress, no_progress
 from analysis.store.tiles import Tiles
 from analysis.workspace import Workspace
-from dashboard.figures.style import DARK, LIGHT, Theme
 from dashboard.figures.text import plain
 from dashboard.publishing import (
     card_data,
@@ -33,17 +32,14 @@ from dashboard.publishing import (
     list_data,
     map_data,
     parts,
-    provenance,
     sample_data,
     scripts,
-    static_pages,
+    site_pages,
 )
 from dashboard.publishing.asked import Asked
-from dashboard.publishing.pages import NAMES, Frame, needs_script
 from dashboard.publishing.plan import KeptPlan, Plan, TapPlan, planned
 from dashboard.publishing.private import Private
 
-CARDS = 24  # in a file
 HERE = Path(__file__).parent / "browser"
 _WEIGHTS = {"cards": 0.8, "maps": 0.08, "figures": 0.1, "samples": 0.02}
 
@@ -100,6 +96,7 @@ class Writer:
     def write(self) -> str:
         """Everything; returns the digest of the bundle."""
         self._assets()
+        self._kinds_of_pictures()
         for tap in self.plan.taps:
             self._tap(tap)
         for one in self.plan.maps:
@@ -109,7 +106,9 @@ class Writer:
         for one in self.plan.figures:
             self._each("figures", one, self._figure)
         self._samples()
-        self._pages()
+        self.data("site", site_pages.site(self))
+        for name, page in site_pages.pages(self):
+            self.text(name, page)
         return self.folder.finish(self._about())
 
     # ------------------------------------------------------------------ files
@@ -133,24 +132,36 @@ class Writer:
             self.folder.add(f"assets/{name}", code.encode())
         self.folder.add("LICENSE.txt", _licence())
 
+    def _kinds_of_pictures(self) -> None:
+        for name in self.stores:
+            cards = sum(len(t.units) for t in self.plan.taps if t.reference.partition(":")[0] == name)
+            most = sample_data.most_pictures(cards)
+            kind = sample_data.kind_of(self.workspace.store(name), most) if self.asked.pictures else "png"
+            self.samples.kinds[name] = kind
+            if kind == "jpg":
+                why = f"they would take more than {sample_data.ROOM / 1e6:.0f} MB: JPEG copies are here"
+                self.plan.left_out.append((f"pictures of {name} as they are", why))
+
     # ------------------------------------------------------------------ features
     def _tap(self, tap: TapPlan) -> None:
-        cards = card_data.TapCards.of(self.workspace, tap.reference, self.samples)
+        cards = card_data.TapCards.of(self.workspace, tap.reference, self.samples, self.asked.who)
         folder, units = f"taps/{tap.slug}", tap.units
         self.data(
-            f"{folder}/list", {**list_data.listed(cards.list, cards.notes, units), "lit": self._lit(cards)}
+            f"{folder}/list", {**list_data.listed(cards.list, cards.written, units), "lit": self._lit(cards)}
         )
-        self.text(f"data/{folder}/features.csv", list_data.table(cards.list, cards.notes, units))
-        for k, first in enumerate(range(0, len(units), CARDS)):
+        self.text(f"data/{folder}/features.csv", list_data.table(cards.list, cards.written, units))
+        for k, first in enumerate(range(0, len(units), site_pages.CARDS)):
             made = []
-            for unit in units[first : first + CARDS].tolist():
+            for unit in units[first : first + site_pages.CARDS].tolist():
                 made.append(card_data.card(cards, unit))
                 self.step("cards", 1 / self.plan.n_cards, f"{tap.reference}, {cards.list.word} {unit}")
             self.data(f"{folder}/cards-{k}", made)
         store = tap.reference.partition(":")[0]
         self.shown["taps"].append(
             {"reference": tap.reference, "slug": tap.slug, "store": self.stores[store], "word": cards.list.word,
-             "n": len(units), "of": tap.n_units, "said": tap.said, "rows": cards.unit(int(units[0])).row_word}
+             "n": len(units), "of": tap.n_units,
+             "units": units if len(units) < tap.n_units else None, "said": tap.said,
+             "rows": cards.unit(int(units[0])).row_word}
         )  # fmt: skip
 
     def _lit(self, cards: card_data.TapCards) -> dict | None:
@@ -179,10 +190,10 @@ class Writer:
         store, activations = self.workspace.store(store_name), self.workspace.activations(one.reference)
         drawn = map_data.drawn_map(result, store, activations, one.reference)
         points = map_data.samples_of(result, activations)
-        pictured = len(points) <= map_data.MOST_PICTURED
+        pictured = len(points) <= sample_data.MOST_PICTURED
         self.samples.show(store_name, points, pictured=pictured)
         if not pictured and self.asked.pictures:
-            why = f"its {len(points):,} samples are more than {map_data.MOST_PICTURED:,}; those on cards have theirs"
+            why = f"its {len(points):,} samples are more than {sample_data.MOST_PICTURED:,}; those on cards have theirs"
             self.plan.left_out.append((f"pictures of all points of {one.title}", why))
         self.data(f"maps/{one.slug}", drawn)
         self.shown["maps"].append(
@@ -226,101 +237,23 @@ class Writer:
         for name, k in self.stores.items():
             store = self.workspace.store(name)
             self.step("samples", 1 / len(self.stores), f"samples of {name}")
-            for place, png in sample_data.pictures(store, self.samples.pictured.get(name, set())):
-                self.folder.add(f"pictures/{k}/{place}", png)
+            shown = self.samples.pictured.get(name, set())
+            for place, picture in sample_data.pictures(store, shown, self.samples.kinds[name]):
+                self.folder.add(f"pictures/{k}/{place}", picture)
             for number, entries in sample_data.files(self.samples, store, taps):
                 self.data(f"samples/{k}/{number}", entries)
-
-    def _pages(self) -> None:
-        shown, version = self.shown, _version()
-        self.data("site", {"title": plain(self.title), "stores": list(self.stores), "themes": _themes(),
-                           "pictures": self.asked.pictures, "cards": CARDS, "samples": sample_data.PER_FILE,
-                           **{k: v for k, v in shown.items() if k != "figures"}})  # fmt: skip
-        pages = [name for name in NAMES if name not in _KEPT or shown[_KEPT[name]]]
-        foot = f"Made with Feature Loupe {version}. All of it is in this folder; nothing is loaded from elsewhere."
-        frame = Frame(plain(self.title), tuple(pages), foot)
-        made = [(name, provenance.of_store(self.workspace, name, self.plan)) for name in self.stores]
-        line = "The checksum of the whole is the digest in manifest.json."
-        bodies = {
-            "index": (static_pages.overview(plain(self.title), self.asked, self.plan, made, line, version), ()),
-            "notes": (static_pages.note_page(*self._notes()), ()),
-            "figures": (static_pages.figure_page(shown["figures"]), ()),
-            "map": (_BY_SCRIPT["map"], ("assets/parts-map.js", "data/site.js", "assets/sample.js", "assets/map.js")),
-            "heatmaps": (_BY_SCRIPT["heatmaps"], ("assets/parts-heat.js", "data/site.js", "assets/heatmaps.js")),
-            "features": (
-                _BY_SCRIPT["features"],
-                ("assets/parts-card.js", "assets/parts-map.js", "data/site.js", "assets/sample.js", "assets/list.js",
-                 "assets/card.js", "assets/features.js"),
-            ),
-        }  # fmt: skip
-        for name in pages:
-            body, loads = bodies[name]
-            self.text(f"{name}.html", frame.page(name, body, loads))
-
-    def _notes(self) -> tuple[list[dict], list[tuple], int]:
-        people, found, hidden = self.workspace.people, [], 0
-        words = {tap["reference"]: tap["word"].capitalize() for tap in self.shown["taps"]}
-        for tap in self.plan.taps:
-            store, _, name = tap.reference.partition(":")
-            shown, notes = set(tap.units.tolist()), self.workspace.notes(store, name)
-            hidden += len(set(notes) - shown)
-            found += [
-                {"reference": tap.reference, "unit": unit, "title": f"{words[tap.reference]} {unit}", "text": text,
-                 "who": self._who(store, name, unit)}
-                for unit, text in notes.items() if unit in shown
-            ]  # fmt: skip
-        chosen = [(s.name, s.described, s.note) for s in people.selections() if s.store in self.stores]
-        return found, chosen, hidden
-
-    def _who(self, store: str, tap: str, unit: int) -> str:
-        return ""
 
     def _about(self) -> dict:
         """What the manifest says beside the files."""
         return {
             "title": plain(self.title),
             "recipe": self.asked.recipe(),
-            "feature_loupe": _version(),
+            "feature_loupe": site_pages.version(),
             "stores": {name: self.workspace.store(name).digest for name in self.stores},
             "taps": {tap.reference: len(tap.units) for tap in self.plan.taps},
             "results": sorted(one.key for one in (*self.plan.maps, *self.plan.heatmaps, *self.plan.figures)),
             "left_out": [[self.private(text) for text in pair] for pair in self.plan.left_out],
         }
-
-
-_KEPT = {
-    "map": "maps",
-    "heatmaps": "heatmaps",
-    "figures": "figures",
-}  # pages that are there where there is something
-_BY_SCRIPT = {
-    "map": '<h1>Map</h1><div id="map-page"></div>'
-    + needs_script("The map is drawn by a script.", 'The <a href="figures.html">figures</a> need none.'),
-    "features": '<div id="features-page"><h1>Features</h1></div>'
-    + needs_script(
-        "The list and the cards are drawn by a script.",
-        'The <a href="index.html">overview</a> has all features of each tap as a CSV table.',
-    ),
-    "heatmaps": '<h1>Heat maps</h1><div id="heat-page"></div>'
-    + needs_script("Heat maps are drawn by a script.", 'The <a href="figures.html">figures</a> need none.'),
-}
-
-
-def _themes() -> dict:
-    """The colours that scripts draw with."""
-
-    def of(look: Theme) -> dict:
-        return {"text": look.text, "muted": look.muted, "accent": look.accent, "categories": look.categories,
-                "greys": [look.accent, look.missing, look.dimmed], "sequential": look.sequential,
-                "diverging": look.diverging}  # fmt: skip
-
-    return {"light": of(LIGHT), "dark": of(DARK)}
-
-
-def _version() -> str:
-    from analysis import __version__
-
-    return __version__
 
 
 def _licence() -> bytes:

@@ -16,6 +16,7 @@ from dashboard.browse.listed_tap import listed_tap
 from dashboard.browse.picture import in_steps
 from dashboard.browse.unit import Unit
 from dashboard.figures.colours import colouring
+from dashboard.publishing import written_data
 from dashboard.publishing.sample_data import Samples
 from dashboard.publishing.scripts import bytes64
 
@@ -31,7 +32,7 @@ class TapCards:
     reference: str
     samples: Samples
     list: Tap
-    notes: dict[int, str]
+    written: dict[int, dict]
     named: Table | None
     proposals: dict
     stale: str
@@ -40,15 +41,15 @@ class TapCards:
     map: Result | None
 
     @classmethod
-    def of(cls, workspace: Workspace, reference: str, samples: Samples) -> TapCards:
-        """Read it. Raises as the functions that it calls."""
+    def of(cls, workspace: Workspace, reference: str, samples: Samples, who: bool = False) -> TapCards:
+        """Read it; `who` : whether it is said who wrote a note. Raises as the functions that it calls."""
         name, _, tap = reference.partition(":")
         store, known = workspace.store(name), listed_tap(workspace, name, tap)
         feature = known.word == "feature"
         inputs = [f"{name}:{store.entry(tap)['of']}", reference] if feature else []
         return cls(
             workspace, store, reference, samples, known,
-            notes=workspace.notes(name, tap),
+            written=written_data.of_tap(workspace, reference, who),
             named=naming.kept(workspace, reference),
             proposals=naming.proposed(workspace, reference),
             stale=kept_certificates.stale(workspace, reference, known.certificate) if known.certificate else "",
@@ -85,7 +86,7 @@ def card(tap: TapCards, number: int) -> dict:
         "named": part(lambda: _named(tap, unit), []),
         "badge": _badge(tap, number),
         "star": number in tap.list.stars,
-        "note": tap.notes.get(number, ""),
+        "written": tap.written.get(number, written_data.NOTHING),
         "dead": unit.is_dead,
         "strongest": part(lambda: _strongest(tap, unit)),
         "weaker": part(lambda: _weaker(tap, unit), []),

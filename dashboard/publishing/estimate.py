@@ -29,10 +29,10 @@ def estimated(workspace: Workspace, asked: Asked) -> tuple[Plan, dict[str, int]]
         drawn = map_data.drawn_map(result, store, taken, one.reference)
         sizes["maps"] += len(scripts.script("map", scripts.as_json(drawn)))
         points = map_data.samples_of(result, taken)
-        if len(points) <= map_data.MOST_PICTURED:
+        if len(points) <= sample_data.MOST_PICTURED:
             shown.setdefault(store.path.name, set()).update(points.tolist())
     sizes["figures"] = _figures(workspace, plan, asked)
-    sizes["samples and pictures"] = _samples(workspace, shown, asked)
+    sizes["samples and pictures"] = _samples(workspace, plan, shown, asked)
     return plan, sizes
 
 
@@ -74,14 +74,16 @@ def _figures(workspace: Workspace, plan: Plan, asked: Asked) -> int:
     return int(np.mean(sizes) * len(plan.figures)) if sizes else 0
 
 
-def _samples(workspace: Workspace, shown: dict[str, set[int]], asked: Asked) -> int:
+def _samples(workspace: Workspace, plan: Plan, shown: dict[str, set[int]], asked: Asked) -> int:
     total = 0
     for name, samples in shown.items():
         store = workspace.store(name)
         total += ENTRY * len(samples)
         if not asked.pictures:
             continue
-        some = sorted(samples)[:: max(1, len(samples) // LOOKED_AT)]
-        sizes = [len(store.thumbnail(s) or b"") for s in some if s < store.n_samples]
-        total += int(np.mean(sizes or [0]) * len(samples))
+        some = {s for s in sorted(samples)[:: max(1, len(samples) // LOOKED_AT)] if s < store.n_samples}
+        cards = sum(len(tap.units) for tap in plan.taps if tap.reference.partition(":")[0] == name)
+        kind = sample_data.kind_of(store, sample_data.most_pictures(cards))
+        sizes = [len(picture) for _, picture in sample_data.pictures(store, some, kind)]
+        total += int(np.sum(sizes) / max(len(some), 1) * len(samples))
     return total

@@ -8,11 +8,12 @@ from dashboard.browse import certificates
 from dashboard.browse.feature_list import FITS, HELP, KINDS, SHARES, STATISTICS, Tap
 from dashboard.figures.columns import csv_bytes
 from dashboard.publishing.scripts import bytes64
+from dashboard.publishing.written_data import NOTHING
 
 HEADS = {"top_class": "Class of its strongest", "certificate": "Tests passed", "fits": FITS}
 
 
-def listed(tap: Tap, notes: dict[int, str], units: np.ndarray) -> dict:
+def listed(tap: Tap, written: dict[int, dict], units: np.ndarray) -> dict:
     """Columns of the features that go, in the order of their numbers; `kinds` as bits."""
     numbers = {name: np.asarray(tap.table[name], float)[units] for name in STATISTICS if _has(tap, name)}
     for name in SHARES:
@@ -33,7 +34,8 @@ def listed(tap: Tap, notes: dict[int, str], units: np.ndarray) -> dict:
     return {
         "units": units,
         "names": _names(tap, units),
-        "notes": {int(u): notes[u] for u in units.tolist() if u in notes},
+        "notes": {u: written[u]["note"] for u in units.tolist() if u in written and written[u]["note"]},
+        "tags": {u: written[u]["tags"] for u in units.tolist() if u in written and written[u]["tags"]},
         "kinds": np.asarray(kinds),
         "kindWords": {kind: tap.help_of(kind) for kind in KINDS},
         "numbers": {name: bytes64(np.asarray(v, "<f4").tobytes()) for name, v in numbers.items()},
@@ -55,10 +57,15 @@ def _has(tap: Tap, name: str) -> bool:
     return name in tap.table and (bool(tap.classes) or name != "top_class_share")
 
 
-def table(tap: Tap, notes: dict[int, str], units: np.ndarray) -> bytes:
+def table(tap: Tap, written: dict[int, dict], units: np.ndarray) -> bytes:
     """The same for spreadsheets and scripts, in full precision; shares as fractions."""
-    columns = {"unit": units, "name": np.array(_names(tap, units)), "note": np.array(
-        [notes.get(u, "") for u in units.tolist()])}  # fmt: skip
+    said = [written.get(u, NOTHING) for u in units.tolist()]
+    columns = {
+        "unit": units,
+        "name": np.array(_names(tap, units)),
+        "note": np.array([s["note"] for s in said]),
+    }
+    columns["tags"] = np.array(["; ".join(s["tags"]) for s in said])
     columns["starred"] = tap.kinds["starred"][units].astype(int)
     if tap.classes:
         code = np.asarray(tap.table["top_class"])[units]

@@ -13,8 +13,6 @@ from dashboard.figures.style import DARK, LIGHT
 from dashboard.figures.text import plain
 from dashboard.publishing.scripts import bytes64
 
-MOST_PICTURED = 5000  # samples of a map whose pictures all go
-
 
 def drawn_map(result: Scatter, store, activations, reference: str) -> dict:
     """What the map's page needs; columns as base64."""

@@ -18,6 +18,7 @@ from dashboard.browse import projections
 from dashboard.figures.text import listed
 from dashboard.publishing.asked import Asked, chosen
 
+SHORT = 5  # things that are named one by one, of those that stay out for one reason
 SHOWS_SAMPLES = (Gallery, TokenMap, TokenFilm, Ledger)  # kinds that hold pieces of the data themselves
 
 
@@ -60,6 +61,18 @@ class Plan:
         """Names of the stores that anything is shown of."""
         shown = [one.reference for one in (*self.taps, *self.maps, *self.heatmaps)]
         return sorted({reference.partition(":")[0] for reference in shown})
+
+    @property
+    def left_out_shortly(self) -> list[tuple[str, str]]:
+        """`left_out` with one line for many things that stay for one reason."""
+        reasons: dict[str, list[str]] = {}
+        for what, why in self.left_out:
+            reasons.setdefault(why, []).append(what)
+        lines = []
+        for why, whats in reasons.items():
+            many = len(whats) > SHORT
+            lines += [(listed(whats, SHORT), why)] if many else [(what, why) for what in whats]
+        return lines
 
     @property
     def n_cards(self) -> int:

@@ -92,7 +92,7 @@ NEVER = (  # what no bundle holds
 
 
 def _left_out(asked: Asked, plan: Plan) -> str:
-    lines = [*plan.left_out, *NEVER]
+    lines = [*plan.left_out_shortly, *NEVER]
     if not asked.pictures:
         what = "pictures, texts and recorded values of samples"
         lines.insert(0, (what, "the data may not be public (--without-pictures)"))
@@ -145,19 +145,29 @@ def _figure(one: dict) -> str:
 
 
 def note_page(notes: list[dict], selections: list[tuple], hidden: int) -> str:
-    """Notes by feature, and named selections. Each note: reference, unit, title, text, who."""
-    parts = ["<h1>Notes</h1>"]
+    """Notes by feature, and named selections, as of `written_data.notes`."""
+    parts = ["<h1>Notes</h1>", *map(_note, notes)]
     if not notes:
-        parts.append("<p>Nobody wrote a note about the features that are shown.</p>")
-    for one in notes:
-        link = f'<a href="{feature_link(one["reference"], one["unit"])}">{text(one["title"])}</a>'
-        who = f' <span class="who">{text(one["who"])}</span>' if one.get("who") else ""
-        parts.append(f'<article class="note"><h2>{link} <span>{text(one["reference"])}</span></h2>'
-                     f'<p class="written">{text(one["text"])}</p>{who}</article>')  # fmt: skip
+        parts.append("<p>Nobody wrote about the features that are shown.</p>")
     if hidden:
-        parts.append(f"<p>{hidden:,} notes are about features that are not shown, and stay out.</p>")
+        parts.append(
+            f"<p>What was written about {_many(hidden, 'feature')} that are not shown stays out.</p>"
+        )
     if selections:
         rows = [[text(cell) for cell in line] for line in selections]
         heads = ("Name", "What it holds", "How it came about")
         parts.append("<h2>Selections</h2>" + table(heads, rows, "Named selections"))
     return "\n".join(parts)
+
+
+def _note(one: dict) -> str:
+    link = f'<a href="{feature_link(one["reference"], one["unit"])}">{text(one["unit"])}</a>'
+    replies = "".join(f"<li>{text(said)}{_by(who)}</li>" for said, who in one["replies"])
+    tags = "".join(f'<span class="badge">{text(tag)}</span> ' for tag in one["tags"])
+    note = f'<p class="written">{text(one["note"])}{_by(one["who"])}</p>' if one["note"] else ""
+    thread = f'<ul class="written">{replies}</ul>' if replies else ""
+    return f'<article class="note"><h2>{link} <span>{text(one["reference"])}</span> {tags}</h2>{note}{thread}</article>'
+
+
+def _by(who: str) -> str:
+    return f' <span class="who">{text(who)}</span>' if who else ""

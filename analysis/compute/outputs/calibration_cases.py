@@ -44,6 +44,14 @@ def _sample_means(tap: Activations, outputs: str, maximum: int, rng, given=None)
     return total / np.bincount(of.reshape(-1))[:, None], position, said
 
 
+def answers(
+    tap: Activations, *, column: str, outputs: str, maximum: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """((n,) top class, (n,) right class, notes) of the samples with a label. Raises as `top_class`."""
+    p, label, said = _labelled(tap, column, outputs, maximum, rng)
+    return p.argmax(axis=1), label, said
+
+
 def top_class(
     tap: Activations, *, column: str, outputs: str, maximum: int, rng: np.random.Generator
 ) -> Cases:
@@ -51,6 +59,14 @@ def top_class(
 
     Raises NotFound (no such column, no label) and InputError (one class, labels that name no class).
     """
+    p, label, said = _labelled(tap, column, outputs, maximum, rng)
+    top = p.argmax(axis=1)
+    confidence = np.minimum(p[np.arange(len(p)), top], 1.0)
+    return Cases(confidence, (top == label).astype(np.float64), tap.shape[1], said)
+
+
+def _labelled(tap: Activations, column: str, outputs: str, maximum: int, rng: np.random.Generator):
+    """(probabilities (n, C), right class (n,), notes) of the samples that have one."""
     refuse_single_class(tap)
     sample_column(tap, column)
     p, position, said = _sample_means(tap, outputs, maximum, rng)
@@ -59,10 +75,7 @@ def top_class(
     known = label >= 0
     if not known.all():
         said.append(f"{int((~known).sum())} sample(s) without a label left out.")
-    p = p[known]
-    top = p.argmax(axis=1)
-    confidence = np.minimum(p[np.arange(len(p)), top], 1.0)
-    return Cases(confidence, (top == label[known]).astype(np.float64), tap.shape[1], tuple(said))
+    return p[known], label[known], tuple(said)
 
 
 def one_output(

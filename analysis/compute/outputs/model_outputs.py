@@ -187,7 +187,7 @@ def labels_of(tap: Activations, column: str, classes: Sequence[str], position: n
         return of
     strange = next(text for text in texts[known] if text not in place)
     raise InputError(
-        f"column '{column}' of {tap.name} holds {strange!r}",
+        f"column '{column}' of {tap.name} holds {str(strange)!r}",
         f"names of the {len(classes)} classes, or their numbers from 0",
         "Choose the column with the right class",
     )

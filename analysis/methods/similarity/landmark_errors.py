@@ -180,8 +180,11 @@ def _columns(far, tolerant, error, null) -> dict[str, np.ndarray]:
 def _caveats(params: LandmarkParams, model, k: int) -> list[str]:
     whole = float(model.variances.sum())
     share = float(model.variances[:k].sum()) / whole if whole > 0 else 1.0
-    notes = [f"The first {k} shape mode(s) hold {share:.0%} of the variance of the target shapes, to which they are "
-             "fitted."]  # fmt: skip
+    notes = [
+        f"Every two units are taken for x and y of a landmark ({params.order}): of a tap of anything else these "
+        "numbers mean nothing.",
+        f"The first {k} shape mode(s) hold {share:.0%} of the variance of the target shapes, to which they are fitted.",
+    ]
     if k < params.modes:
         notes.append(f"There are {k} shape mode(s) only: the tolerant target is the target.")
     if params.size == "bounding box":
@@ -235,7 +238,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="landmark_errors", family="similarity", title="Landmark errors", version=1, function=landmark_errors,
+        id="landmark_errors", family="similarity", title="Landmark errors", version=2, function=landmark_errors,
         summary="How far predicted landmarks are from their targets, in which direction, and whether as shapes vary.",
         params=LandmarkParams, result=Table, check=_check, cost=_cost, inputs=2, minimum_rows=FEWEST,
         invariance="scaling the images; for the Procrustes distance rotating, scaling and shifting each sample",

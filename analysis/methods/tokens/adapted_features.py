@@ -4,8 +4,9 @@
 
 of the vectors f (frozen) and a (adapted; tokens pooled by their mean) of the same samples. Give the taps of both
 networks; layers are paired by name where the names are the same in both stores, else in the order given, the first half
-frozen. An adapter or prompt that starts at zero displaces nothing, 0, before it is trained. Beside it what is no common
-shift: the same after the mean displacement over samples has been taken out.
+frozen. An adapter or prompt that starts at zero displaces nothing, 0, before it is trained. A file that holds only the
+adapter is recorded over its base (`loupe adapt`), and its share of the base's numbers is told. Beside it what is no
+common shift: the same after the mean displacement over samples has been taken out.
 
 Interval: Student's t over samples. Null: another sample's frozen features in place of the adapted ones, the distance at
 which the sample is no longer recognised.
@@ -143,9 +144,22 @@ def _curve(taps, pairs, names, found, notes) -> Curve:
         title=f"How far features moved: {len(pairs)} layer(s)", x=np.arange(1.0, len(pairs) + 1), x_name="layer",
         y_name="share of the features' size", series=series, low=low, high=high, null=null, x_labels=tuple(names),
         estimates=told, reading=reading,
-        caveats=(*notes, "Pairs: " + "; ".join(f"{f.name} → {a.name}" for f, a in pairs) + ".",
+        caveats=(*notes, *_trained(taps), "Pairs: " + "; ".join(f"{f.name} → {a.name}" for f, a in pairs) + ".",
                  "Units are compared one by one: of networks trained apart this says nothing."),
     )  # fmt: skip
+
+
+def _trained(taps) -> list[str]:
+    """How small the adapters are whose networks were recorded, in sentences."""
+    said = {}
+    for tap in taps:
+        manifest = getattr(getattr(tap, "store", None), "manifest", None) or {}
+        told = ((manifest.get("checkpoint") or {}).get("facts") or {}).get("adapter")
+        if isinstance(told, dict) and told.get("of"):
+            name = tap.name.partition(":")[0]
+            said[name] = (f"{name} is an adapter over {told['base']}: {told['numbers']:,} numbers, "
+                          f"{told['numbers'] / told['of']:.2%} of the base's.")  # fmt: skip
+    return list(said.values())
 
 
 def _cost(shapes, params: AdaptedFeaturesParams) -> Cost:

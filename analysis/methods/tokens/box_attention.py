@@ -25,6 +25,7 @@ control for visual generation".
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
 
@@ -100,10 +101,10 @@ def box_attention(
 
 def _heads(taps, texts, params, rng, progress, notes) -> tuple[np.ndarray, list[str]]:
     """(layers, n, K, 4) of the network of the first tap, or of the rows of each; names of layers."""
-    shares, names, seed = [], [], int(rng.integers(1 << 31))
-    for i, tap in enumerate(taps):
+    shares, names = [], []
+    for i, tap in enumerate(taps):  # the same samples of every tap: a copy of rng draws the same
         at, step = i / len(taps), 0.5 / len(taps)
-        reader = heads_of(tap, params.maximum_samples, np.random.default_rng(seed), params.source,
+        reader = heads_of(tap, params.maximum_samples, deepcopy(rng), params.source,
                           lambda f, doing="", at=at, step=step: progress(at + step * f, doing))  # fmt: skip
         layout = reader.layout
         found = instances_of(texts, reader.samples, layout.cell, layout.free, layout.grid)
@@ -123,10 +124,10 @@ def _heads(taps, texts, params, rng, progress, notes) -> tuple[np.ndarray, list[
 
 def _maps(taps, texts, params, rng, progress, notes):
     """The same of recorded maps."""
-    out, seed = [], int(rng.integers(1 << 31))  # the same samples of every tap
+    out = []
     for i, tap in enumerate(taps):
         span = (i / len(taps), (i + 1) / len(taps))
-        sets, found = placed(tap, texts, params.maximum_samples, np.random.default_rng(seed), progress, span)
+        sets, found = placed(tap, texts, params.maximum_samples, deepcopy(rng), progress, span)
         notes += [*sets.notes, *found.notes]
         notes += ["Negative numbers count as nothing: attention has none."] * bool((sets.x < 0).any())
         out.append((sets.samples, of_maps(sets, found)[None]))
@@ -242,7 +243,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="box_attention", family="tokens", network="attention",
-        title="Attention in boxes and leaked from them", version=2,
+        title="Attention in boxes and leaked from them", version=3,
         summary="How much of each instance's attention stays in its box, by layer or recorded step.",
         function=box_attention, params=BoxAttentionParams, result=Matrix, check=_check, cost=_cost, more_inputs=True,
         minimum_rows=2 * RUN, invariance="the order of samples and of heads; of maps, the scale of each",

@@ -167,7 +167,7 @@ def _over_time(frames: Frames, found: Found, estimates, best: int, params) -> Ma
         each = auroc(scores, inside)
         own = f" There {found.layers[int(each.argmax())]} tells it best (AUROC {each.max():.2f})."
     return Matrix(
-        title=f"{query} over layers and time, {frames.clip_names[clip]}, {frames.name}",
+        title=f"Where layers find {query}: {frames.clip_names[clip]}, {frames.name}",
         reading=f"Columns are frames; {within}.{own} Over all clips {found.layers[best]} finds moments best (AUROC "
                 f"{estimates[0].value:.2f}; the best by chance {estimates[0].null:.2f}).",
         caveats=(*frames.notes, "Cosines of different layers are of different spaces: compare along a row."),
@@ -216,7 +216,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="frame_localisation", family="tokens", title="Layers that find the moments of a query", version=2,
+        id="frame_localisation", family="tokens", title="Layers that find the moments of a query", version=3,
         summary="Similarity of frames with a query over layers and time, and which layer finds which query's moments.",
         function=frame_localisation, params=FrameLocalisationParams, result=Matrix, check=_check, cost=_cost, inputs=2,
         more_inputs=True, matches="nothing", minimum_rows=RUN,

@@ -107,11 +107,12 @@ def heatmap_channels(
     top = np.sort(np.argsort(-np.abs(values).max(axis=0), kind="stable")[: params.shown])
     units = [tuple(map(str, t.unit_names)) for t in taps]
     best = [
-        f"{units[1][p]}: {units[0][c]} ({values[p, c]:.0%})" for p, c in enumerate(values.argmax(axis=1))
+        f"channel {units[0][c]} to that of {units[1][p]} ({values[p, c]:.0%})"
+        for p, c in enumerate(values.argmax(axis=1))
     ][:3]
     reading = (
-        f"{told[0].value:.0%} of the heat maps is a mix of these channels, on samples left out. The channel that adds "
-        f"most to a landmark's peak: {', '.join(best)}."
+        f"{told[0].value:.0%} of the heat maps is a mix of these channels, on samples left out. What adds most to "
+        f"the peak of a map: {', '.join(best)}."
     )  # fmt: skip
     common = {
         "estimates": told, "reading": reading, "column_names": tuple(units[0][c] for c in top),
@@ -152,7 +153,11 @@ def _estimates(f, h, there, params, rng) -> tuple[Estimate, ...]:
 
 
 def _caveats(told, good, values, top, h) -> list[str]:
-    said = ["Errors of the maps themselves against targets are those of 'Landmark errors'."]
+    said = [
+        "Every unit of the second tap is taken for the heat map of a landmark: of a tap of anything else these "
+        "shares mean nothing.",
+        "Errors of the maps themselves against targets are those of 'Landmark errors'.",
+    ]
     if told[0].value < 0.95:
         said.append("The heat maps are no plain mix of these channels: shares are those of the best mix.")
     if not good.all():
@@ -208,7 +213,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="heatmap_channels", family="tokens", title="Heat maps as a mix of channels", version=2,
+        id="heatmap_channels", family="tokens", title="Heat maps as a mix of channels", version=3,
         function=heatmap_channels,
         summary="Which channels add most to each landmark's peak, and how channels attend to each other.",
         params=HeatmapChannelsParams, result=Matrix, check=_check, cost=_cost, inputs=2,

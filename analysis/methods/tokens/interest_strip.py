@@ -238,7 +238,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="interest_strip", family="tokens", title="What a history holds for a candidate", version=2,
+        id="interest_strip", family="tokens", title="What a history holds for a candidate", version=3,
         summary="Weights of the items of a history towards a candidate, and what swapping it changes.",
         function=interest_strip, params=InterestStripParams, result=TokenMap, check=_check, cost=_cost, inputs=2,
         matches="nothing", same_units=True, roles=("histories", "candidates"), minimum_rows=2,

@@ -94,8 +94,9 @@ def mixing_matrix(
     every = _names(one, layer, len(m))
     drawn, names, runs = gathered(m, every)
     return Matrix(
-        title=f"What tokens of sample {params.sample} take of each other: {found.what}, {found.layers[layer]}, "
-        f"{found.head} {params.head}", values=drawn, row_names=names, column_names=names,
+        title=f"What tokens of sample {params.sample} take of each other: {found.what}, layer "
+        f"{params.layer} ({found.layers[layer]}), {found.head} {params.head}",
+        values=drawn, row_names=names, column_names=names,
         value_name="M: row takes of column", null=gathered(spread(m), every)[0],
         diverging=bool((m < 0).any()), estimates=told, reading=_reading(told, m),
         caveats=(*of_one(found.notes, params.sample), *_caveats(m, runs)),
@@ -240,7 +241,7 @@ METHODS = (
         family="tokens",
         title="A mixer as a matrix",
         summary="What each token takes of each other: attention, scans, filters and linear attention on the same axes.",
-        version=4,
+        version=5,
         function=mixing_matrix,
         params=MixingMatrixParams,
         result=Matrix,

@@ -45,6 +45,7 @@ SAME, PLANE = "the same place", "a plane's motion, fitted"
 ASIDE = np.array(
     [2.0, 0.4]
 )  # the second picture from the first, in cells: to the right, and down so that lines part
+MOST_ROWS = 24  # that are named beside the picture
 KEPT, LEVEL = "levels that the point stays", "level"
 
 
@@ -121,7 +122,7 @@ def _scatter(taps, sample, places, found, one: Matched, notes, params) -> Scatte
     return Scatter(
         title=f"Points of {taps[0].name} matched with {taps[1].name}: sample {int(sample)}",
         positions=np.concatenate([places[0], second]) * np.array([1, -1]), rows=np.arange(m + n), of="points",
-        axes=("first picture, then the second: column", "row, downwards"),
+        axes=("column: the first picture on the left, the second on the right", "row"), levels=_rows(places[0]),
         columns={KEPT: np.concatenate(one.stays), "match": verdict, "confidence": partner}, colour=KEPT,
         edges=one.pairs + np.array([0, m]) if len(one.pairs) else None,
         edge_values=one.sure if len(one.pairs) else None, edge_name="confidence",
@@ -130,6 +131,14 @@ def _scatter(taps, sample, places, found, one: Matched, notes, params) -> Scatte
             f"{right.value:.0%} of the matches are right, by chance {right.null:.1%}. {left}"
         ), caveats=notes,
     )  # fmt: skip
+
+
+def _rows(places: np.ndarray) -> dict[str, float]:
+    """Heights of the first picture's rows by name; none of places that are no rows, or too many to be told apart."""
+    rows = np.unique(places[:, 1])
+    if len(rows) > MOST_ROWS or (rows != rows.round()).any():
+        return {}
+    return {f"row {int(r) + 1}": -float(r) for r in rows}
 
 
 def _estimates(taps, found, params) -> tuple[Estimate, ...]:
@@ -225,7 +234,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="point_matches", family="tokens", title="Matched points", version=2, function=point_matches,
+        id="point_matches", family="tokens", title="Matched points", version=3, function=point_matches,
         summary="Points of two pictures matched with a dustbin: how many are right, and whether pooling drops these.",
         params=PointMatchesParams, result=Scatter, check=_check, cost=_cost, inputs=2, same_units=True,
         roles=("points of the first picture", "points of the second"), minimum_rows=2 * RUN,

@@ -40,6 +40,7 @@ from analysis.tokens.sets.prompts import prompt_null, prompt_told, prompt_weight
 
 FIRST, SECOND, DIFFERENCE = "the prompt", "the other prompt", "the difference"
 SHOWN, PROMPTS = (FIRST, SECOND, DIFFERENCE), 40
+PROMPTS_LEAST = 2  # of both taps is asked no more: a clip says itself how many frames it needs
 
 
 @dataclass(frozen=True)
@@ -221,10 +222,10 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="prompt_volume", family="tokens", title="Tokens of a video that a prompt keeps", version=1,
+        id="prompt_volume", family="tokens", title="Tokens of a video that a prompt keeps", version=2,
         summary="Similarity of a prompt with tokens over time and space, and pooling weighted by it, for two prompts.",
         function=prompt_volume, params=PromptVolumeParams, result=TokenMap, check=_check, cost=_cost, inputs=2,
-        matches="nothing", same_units=True, roles=("tokens of the video", "prompts"), minimum_rows=RUN,
+        matches="nothing", same_units=True, roles=("tokens of the video", "prompts"), minimum_rows=PROMPTS_LEAST,
         invariance="rotations of both taps together; the length of tokens in the weights",
         papers=("PPLLaVA: Varied Video Sequence Understanding With Prompt Guidance",),
     ),

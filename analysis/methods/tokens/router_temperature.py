@@ -35,7 +35,7 @@ from analysis.tokens.routing.gates import effective, gates
 from analysis.tokens.routing.routed import AUTOMATIC, SOURCES, routed
 
 OPENING, EXCHANGED = 4.0, "each expert's logits exchanged between tokens"
-IN_USE, LARGEST, SPREAD = "experts in use for a token", "largest gate", "experts in use over all tokens"
+IN_USE, LARGEST, SPREAD = "experts in use for a token", "largest gate", "in use over all tokens"
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="router_temperature", family="tokens", network="experts", title="A router's temperature", version=1,
+        id="router_temperature", family="tokens", network="experts", title="A router's temperature", version=2,
         function=router_temperature,
         summary="Experts in use and the largest gate over the temperature, from one expert to all.",
         params=RouterTemperatureParams, result=Curve, check=_check, cost=_cost, minimum_rows=8,

@@ -42,6 +42,7 @@ from analysis.tokens.mixers.routes import folded, several
 from analysis.tokens.subject import AUTOMATIC, ROWS, SOURCES
 
 OPENING, LEAST = 6.0, 1e-300  # seconds; of a sum that is divided by
+ALONG = "share along rows"
 ALL, READS, READERS = "all routes", "the network: what it reads", "the network: who reads it"
 
 
@@ -176,7 +177,7 @@ def _estimates(name: str, m: np.ndarray, readable: np.ndarray, grid, d: int) -> 
     down, along = np.abs(i[:, None] - i[None]), np.abs(j[:, None] - j[None])
     size, readable = np.abs(m), readable.astype(float)
     out = []
-    for what, of in (("distance read from", np.hypot(down, along)), ("share along rows", None)):
+    for what, of in (("distance read from", np.hypot(down, along)), (ALONG, None)):
         each, even = (each_token(w, of, down, along) for w in (size, readable))
         if not len(each) or (of is None and 1 in grid):  # all of a text lies along one row
             continue
@@ -188,9 +189,18 @@ def _estimates(name: str, m: np.ndarray, readable: np.ndarray, grid, d: int) -> 
 
 
 def _reading(told, token: int, grid) -> str:
-    e = next((e for e in told if e.name.startswith("share along rows")), told[0])
     where = f" (row {token // grid[1] + 1}, column {token % grid[1] + 1})" if grid[0] > 1 else ""
-    return f"Token {token}{where}; {e.name}: {e.value:.3g} (all alike: {e.null:.3g})."
+    e = next((e for e in told if e.name.startswith(ALONG)), None)
+    if e is None:
+        far = told[0]
+        return (
+            f"Drawn is token {token}{where}. Tokens read {far.value:.3g} cells away on average (read alike "
+            f"{far.null:.3g}), by {far.name.partition(', ')[2]}."
+        )
+    return (
+        f"Drawn is token {token}{where}. Of what tokens read {e.value:.0%} lies along rows (read alike {e.null:.0%}), "
+        f"by {e.name.partition(', ')[2]}."
+    )
 
 
 def _caveats(params, cell: np.ndarray) -> list[str]:
@@ -239,7 +249,7 @@ METHODS = (
         family="tokens",
         title="A scan folded onto the image",
         summary="What one token reads in each scan order, back on the grid, beside what the network itself reads.",
-        version=4,
+        version=5,
         function=scan_folded,
         params=ScanFoldedParams,
         result=TokenMap,

@@ -41,6 +41,7 @@ CONTINUOUS, DISCRETE = "A, continuous", "Ā = exp(Δ A), one step"
 MOST = 4000  # modes that are drawn
 DRIFT = "drift from the start"
 ROUND = np.linspace(0, 2 * np.pi, 181)
+STILL = 1e-3  # of a mode that has not moved, as far as float32 weights tell
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,9 @@ def _reading(found: Spaces, told) -> str:
     )  # fmt: skip
     if found.fitted:
         return f"{said}."
-    return f"{said}; modes lie {told[2].value:.3g} from where {start_of(found.spaces[0])[0]} starts."
+    family, drift = start_of(found.spaces[0])[0], told[2].value
+    moved = f"{drift:.3g} from" if drift >= STILL else "still"
+    return f"{said}; modes lie {moved} where the family '{family}' starts."
 
 
 def _caveats(found: Spaces, total: int, shown: int) -> list[str]:
@@ -193,7 +196,7 @@ METHODS = (
         family="tokens",
         title="Poles of state spaces",
         summary="Eigenvalues of state-space layers in the plane, beside where they start and how far they moved.",
-        version=3,
+        version=4,
         function=ssm_poles,
         params=SsmPolesParams,
         result=Scatter,

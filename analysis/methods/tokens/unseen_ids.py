@@ -27,7 +27,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import hypergeom
 
 from analysis.activations import ArrayActivations, as_activations
 from analysis.arrays import as_matrix, finite_rows
@@ -122,6 +121,8 @@ def _table(tap, params, name: str = "") -> tuple[np.ndarray, str]:
 
 
 def _estimates(found: dict, d: int, within: float) -> tuple[Estimate, ...]:
+    from scipy.stats import hypergeom  # half a second to import: not at start-up
+
     moved, kind = found["moved"], found["kind"]
     n = len(moved)
     wide = {"interval": "Wilson, rows as draws"}

@@ -203,7 +203,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="view_sets", family="tokens", network="attention",
-        title="Views that read each other", version=2, function=view_sets,
+        title="Views that read each other", version=3, function=view_sets,
         summary="Attention between the views of a set, what leaving each out changes, and whether order matters.",
         params=ViewSetsParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of sets; the order of the samples' views, up to the order of rows and columns",

@@ -18,7 +18,13 @@ SCHEMA = 1
 FILE, KEPT = "basket.json", "kept"
 LETTERS = {"a": "a, b, c", "A": "A, B, C", "(a)": "(a), (b), (c)", "none": "no letters"}
 LONGEST_TEXT, MOST_PANELS, MOST_COLUMNS = 4000, 24, 6
-SHEET = {"width": str, "font": str, "font_size": float, "dpi": float, "greyscale": bool}
+SHEET = {
+    "width": (str,),
+    "font": (str,),
+    "font_size": (float, int),
+    "dpi": (float, int),
+    "greyscale": (bool,),
+}
 _ID, _KEPT = re.compile(r"[0-9a-f]{8}"), re.compile(r"[0-9a-f]{32}\.npz")
 
 
@@ -115,10 +121,7 @@ class Basket:
             and all(isinstance(v, (int, float)) and 0.1 <= v <= 10 for v in numbers)
             and len(self.panels) <= MOST_PANELS
             and len({panel.id for panel in self.panels}) == len(self.panels)
-            and all(
-                name in SHEET and (v is None or isinstance(v, (SHEET[name], int)))
-                for name, v in self.sheet.items()
-            )
+            and all(n in SHEET and (v is None or type(v) in SHEET[n]) for n, v in self.sheet.items())
         )
         if not sound:
             expected = f"1 to {MOST_COLUMNS} columns, ratios from 0.1 to 10, at most {MOST_PANELS} panels"

@@ -12,6 +12,7 @@ from analysis.spec import Progress
 from analysis.tokens.attention.heads import HeadReader, asked_head, heads_of
 from analysis.tokens.reordered import another_order
 from analysis.tokens.sets.views import Answers, regrouped, view_attention, views_of
+from analysis.tokens.subject import ROWS
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ def read_views(tap: Activations, params, rng, progress: Progress, order: bool = 
     """
     progress(0.0, "reading sets")
     tap, count, said, members = regrouped(tap, params, params.maximum_samples, rng)
-    reader = heads_of(tap, params.maximum_samples, rng, params.source, lambda f, d="": progress(0.5 * f, d))
+    source = params.source if members is None else ROWS  # no network reads samples of its own together
+    reader = heads_of(tap, params.maximum_samples, rng, source, lambda f, d="": progress(0.5 * f, d))
     layer, _ = asked_head(reader, params.layer, 1)
     views, whole = views_of(reader, count)
     refuse_few(tap.name, int(whole.sum()), 2, f"sets of {views.count} views")

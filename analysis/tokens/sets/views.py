@@ -22,6 +22,7 @@ from analysis.tokens.sets.clips import Clips
 from analysis.tokens.state import GONE, Step, stay
 
 MOST_VIEWS = 200
+APART = "Views are samples of their own, which the network reads one by one: no head of it sees two of them."
 AFTERWARDS = "A view is taken away behind the first attention, which still read it."
 
 
@@ -38,7 +39,7 @@ def regrouped(
     views, patches = (int(v) for v in shapes[counts.argmax()])
     same = [c for c in read if (c.n, c.patches) == (views, patches) and c.present.all()]
     refuse_few(tap.name, len(same), 2, f"sets of {views} whole views")
-    said = list(clips.notes)
+    said = [*clips.notes, APART]
     if len(same) < len(read):
         said.append(
             f"{len(read) - len(same)} set(s) of another number of views or with missing tokens were left out."

@@ -17,7 +17,7 @@ class Card {
   top() {
     const { card, around } = this, way = (name, link) => make("a", { class: "button", href: link ?? null, "aria-disabled": link ? null : "true", rel: name === "Previous" ? "prev" : name === "Next" ? "next" : null }, name);
     const badge = card.badge && make("details", {}, make("summary", { class: "badge" }, card.badge.word), card.badge.hover.split("\n\n").map((line) => make("p", { class: "said" }, line)));
-    return make("div", { class: "card-top" }, way(`All ${this.tap.word}s`, around.list), make("h1", {}, card.title), card.star && make("span", { class: "badge" }, "★ starred"), badge,
+    return make("div", { class: "card-top" }, way(`All ${this.tap.word}s`, around.list), make("h1", {}, card.title), card.star && make("span", { class: "badge" }, "★ starred"), badge, card.written.tags.map((tag) => make("span", { class: "badge" }, tag)),
       make("span", { class: "end" }, way("Previous", around.before), way("Next", around.after)));
   }
   words() {
@@ -32,11 +32,15 @@ class Card {
       loupe.parts.tiles({ host, data: { tiles: this.placed(found), wide: found.some((t) => t.tokens), leads: true, shade: "#E69F00" }, tell: (_, { sample }) => samples.open(this.site, this.tap.store, sample) });
       return host;
     };
-    if (card.note) parts.push(make("section", {}, make("h2", {}, "Note"), make("p", { class: "written card-note" }, card.note)));
+    if (card.written.note || card.written.replies.length) parts.push(make("section", {}, make("h2", {}, "Note"), this.note(card.written)));
     if (card.dead) parts.push(make("section", {}, make("h2", {}, "Strongest examples"), make("p", {}, "It never varies, so no example is stronger than another.")));
     if (card.strongest) parts.push(make("section", {}, make("h2", {}, "Strongest examples", make("span", {}, card.strongest.how)), tiles(card.strongest.tiles)));
     parts.push(make("section", {}, this.weaker(tiles)));
     return make("div", {}, parts);
+  }
+  note({ note, who, replies }) {
+    const by = (name) => (name ? make("span", { class: "who" }, ` ${name}`) : "");
+    return make("div", { class: "written card-note" }, note, by(who), replies.length ? make("ul", {}, replies.map(([text, name]) => make("li", {}, text, by(name)))) : "");
   }
   /* Pictures where they lie in this bundle. */
   placed(found) {
@@ -76,7 +80,7 @@ class Card {
   reference(id) {
     const at = id.indexOf(":"), unit = Number(id.slice(0, at)), tap = id.slice(at + 1), store = this.tap.reference.split(":")[0];
     const known = this.site.taps.find((one) => one.reference === `${store}:${tap}`);
-    return known && (known.n === known.of || known !== this.tap || this.list.data.units.includes(unit)) ? [known.reference, unit] : null;
+    return loupe.published(known, unit) ? [known.reference, unit] : null;
   }
   open(id) {
     const to = this.reference(id);

@@ -53,7 +53,7 @@
     const one = (k, [from, to]) => {
       const unit = at.units[k][from], tap = site.taps.find((t) => t.reference === at.drawn.taps[k]);
       if (to - from > 1) return make("span", {}, `${(to - from).toLocaleString("en")} lines`);
-      return tap && at.drawn.of === "units" ? make("a", { href: loupe.feature(tap.reference, unit) }, `${tap.word} ${unit}`) : make("span", {}, `${at.drawn.of} ${unit}`);
+      return loupe.published(tap, unit) && at.drawn.of === "units" ? make("a", { href: loupe.feature(tap.reference, unit) }, `${tap.word} ${unit}`) : make("span", {}, `${at.drawn.of.replace(/s$/, "")} ${unit}`);
     };
     opened.replaceChildren(make("p", {}, one(0, rows), " and ", one(1, columns)));
   };

@@ -12,7 +12,7 @@ class Listed {
     this.numbers = Object.fromEntries(Object.entries(data.numbers).map(([name, base64]) => [name, new Float32Array(loupe.bytes(base64).buffer)]));
     this.sought = data.units.map((unit, i) => {
       const texts = Object.values(data.texts).map((column) => column[i]);
-      return [data.names[i], data.notes[unit] ?? "", ...texts].join("\n").toLowerCase();
+      return [data.names[i], data.notes[unit] ?? "", ...(data.tags[unit] ?? []), ...texts].join("\n").toLowerCase();
     });
   }
   has(i, kind) {
@@ -102,8 +102,10 @@ class FeatureTable {
       if (id === "name") return nameOf(list, i);
       return list.shown(i, id);
     };
-    const cell = ([id, , , numeric]) => make("span", { class: numeric ? "cell number" : "cell", role: "cell", title: ["name", "tap"].includes(id) ? text(id) : null }, text(id));
-    return make("a", { class: "row", role: "row", "aria-rowindex": at + 2, "data-at": at, tabindex: -1, href: loupe.feature(list.tap.reference, unit, asksOf(this.asked)) }, this.columns.map(cell));
+    const href = loupe.feature(list.tap.reference, unit, asksOf(this.asked)); // the link of the first cell covers its row (site.css)
+    const inner = (id) => (id === "unit" ? make("a", { href, "data-at": at, tabindex: -1 }, text(id)) : text(id));
+    const cell = ([id, , , numeric]) => make("span", { class: numeric ? "cell number" : "cell", role: "cell", title: ["name", "tap"].includes(id) ? text(id) : null }, inner(id));
+    return make("div", { class: "row", role: "row", "aria-rowindex": at + 2 }, this.columns.map(cell));
   }
   /* The rows in sight, and some above and below. */
   draw() {

@@ -24,6 +24,7 @@
 
   // ------------------------------------------------------------------ points and samples
   const memberOf = (row) => (at.members ? [at.members[2 * row], at.members[2 * row + 1]] : [row, -1]);
+  const tapOf = () => site.taps.find((one) => one.reference === at.about.reference);
   const unitOf = (row) => at.rows?.[row] ?? null;
   const tokenName = (token) => {
     const { grid, leading } = at.drawn.patches, k = token - (leading ?? 0);
@@ -36,8 +37,8 @@
   };
   const cardOf = async (row) => {
     if (at.rows) {
-      const tap = site.taps.find((one) => one.reference === at.about.reference);
-      return { row, title: `${tap?.word ?? "unit"} ${unitOf(row)}`, lines: ["click to open its card"], image: null };
+      const here = loupe.published(tapOf(), unitOf(row));
+      return { row, title: `${tapOf()?.word ?? "unit"} ${unitOf(row)}`, lines: [here ? "click to open its card" : "its card was not published"], image: null };
     }
     const [sample, token] = memberOf(row), entry = await samples.read(site, at.about.store, sample);
     const lines = entry ? (entry.table ?? []).map(([name, text]) => `${name}: ${text}`).concat(entry.table ? [] : [entry.facts].filter(Boolean)) : [];
@@ -59,7 +60,9 @@
       const card = await cardOf(told.row).catch(() => null);
       if (here === at && card) (at.card = card), draw();
     }
-    if (what === "click" && at.rows) location.href = loupe.feature(at.about.reference, unitOf(told.row));
+    if (what === "click" && at.rows) {
+      if (loupe.published(tapOf(), unitOf(told.row))) location.href = loupe.feature(at.about.reference, unitOf(told.row));
+    }
     else if (what === "click") {
       [at.focus, at.sample] = [told.row, memberOf(told.row)[0]];
       draw();
@@ -77,7 +80,7 @@
   const chosen = async (rows) => {
     if (!rows) return void side.replaceChildren(hint());
     if (at.rows) {
-      const links = rows.slice(0, 60).map((row) => make("li", {}, make("a", { href: loupe.feature(at.about.reference, unitOf(row)) }, `${unitOf(row)}`)));
+      const links = rows.slice(0, 60).map((row) => make("li", {}, loupe.published(tapOf(), unitOf(row)) ? make("a", { href: loupe.feature(at.about.reference, unitOf(row)) }, `${unitOf(row)}`) : `${unitOf(row)}`));
       return void side.replaceChildren(make("div", { class: "panel" }, make("h2", {}, `${rows.length.toLocaleString("en")} selected`), make("ul", {}, links)));
     }
     const all = [...new Set(rows.map((row) => memberOf(row)[0]))], first = all.slice(0, 24);

@@ -101,6 +101,8 @@ const loupe = (() => {
   };
 
   const feature = (reference, unit, query) => link("features.html", ["feature", reference, String(unit)], query);
+  /* Whether the card of a unit is here. */
+  const published = (tap, unit) => Boolean(tap) && (tap.units === null || tap.units.includes(unit));
   const problem = (box, error) => box.replaceChildren(make("p", { class: "notice", role: "alert" }, String(error?.message ?? error)));
   const count = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : many ?? `${one}s`}`;
   const number = (v) => {
@@ -110,7 +112,7 @@ const loupe = (() => {
     return (size >= 1000 && size < 1e9 ? Math.round(v).toLocaleString("en") : String(Number(v.toPrecision(3)))).replace("-", "−");
   };
   const onTheme = (work) => changed.add(work);
-  return { put, unzip, load, parts, styled, column, shelf, bytes, theme, onTheme, address, link, restate, feature, problem, count, number };
+  return { put, unzip, load, parts, styled, column, shelf, bytes, theme, onTheme, address, link, restate, feature, published, problem, count, number };
 })();
 
 /* A small DOM builder. */

@@ -29,7 +29,8 @@ def upgrade() -> None:
         "loupe_changes", *_texts("workspace", **key), _number("seq", autoincrement=False, **key),
         *_texts("thing", "field", "part", *thing), sa.Column("before", sa.Text), sa.Column("after", sa.Text),
         sa.Column("packed", sa.LargeBinary), *_texts("place", *who))  # fmt: skip
-    op.create_index("loupe_changes_by_thing", "loupe_changes", ["workspace", "thing", "seq"])
+    for by in ("thing", "author", "kind"):
+        op.create_index(f"loupe_changes_by_{by}", "loupe_changes", ["workspace", by, "seq"])
     op.create_table("loupe_selections", *_texts("workspace", "thing", **key), *_texts("name", "of", "store", "tap"),
                     sa.Column("ids", sa.LargeBinary, nullable=False), *_texts("note", *who),
                     _number("version"))  # fmt: skip

@@ -1,0 +1,109 @@
+"""The papers behind the methods: every title has an entry, and the file is BibTeX to a second, stricter reader."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from analysis import registry
+from analysis.errors import InputError
+from analysis.sharing.bibliography import (
+    FILE,
+    OURS,
+    bibtex,
+    entries,
+    key_of_title,
+    keys_of_library,
+    keys_of_method,
+    parsed,
+)
+
+WITHOUT_PAPER = {"unit_pair", "directions", "attention_pattern", "latency", "rule_agreement", "token_film",
+                 "token_ledger", "class_means"}  # fmt: skip
+
+
+def strictly(text: str) -> dict[str, dict[str, str]]:
+    """Entries as the grammar of BibTeX has them, character by character; raises ValueError. Written for this test."""
+    found, i = {}, 0
+    text = re.sub(r"^%.*$", "", text, flags=re.MULTILINE)
+    while (i := text.find("@", i)) >= 0:
+        head = re.compile(r"@[a-z]+\{([a-z0-9]+),").match(text, i)
+        if head is None:
+            raise ValueError(text[i : i + 40])
+        i, fields = head.end(), {}
+        while True:
+            while text[i] in " \n,":
+                i += 1
+            if text[i] == "}":
+                break
+            name = re.compile(r"([a-z]+) = \{").match(text, i)
+            if name is None or name.group(1) in fields:
+                raise ValueError(text[i : i + 40])
+            start = i = name.end()
+            depth = 1
+            while depth:
+                depth += (text[i] == "{") - (text[i] == "}")
+                i += 1
+            fields[name.group(1)] = text[start : i - 1]
+        if head.group(1) in found:
+            raise ValueError(head.group(1))
+        found[head.group(1)] = fields
+    return found
+
+
+def test_every_paper_of_every_method_has_an_entry():
+    without = {
+        title for m in registry.methods().values() for title in m.papers if key_of_title(title) is None
+    }
+    assert not without
+    assert {m.id for m in registry.methods().values() if not keys_of_method(m.id)} <= WITHOUT_PAPER
+
+
+def test_every_title_and_method_in_the_file_is_used():
+    titles = {title for m in registry.methods().values() for title in m.papers}
+    told = {title for entry in entries().values() for title in entry.told("index")}
+    assert told <= titles
+    assert {id for entry in entries().values() for id in entry.told("method")} <= set(registry.methods())
+
+
+def test_the_file_is_bibtex_to_another_reader():
+    other = strictly(FILE.read_text(encoding="utf-8"))
+    assert {key: entry.fields for key, entry in entries().items()} == other
+    given = strictly(bibtex(entries()))
+    assert set(given) == set(other)
+    assert not {name for fields in given.values() for name in fields} & set(OURS)
+
+
+def test_entries_have_a_title_and_sound_years_and_names():
+    for key, entry in entries().items():
+        assert entry.fields["title"].strip("{} "), key
+        assert re.fullmatch(r"(19|20)\d\d", entry.fields.get("year", "2000")), key
+        for name in entry.fields.get("author", "X, Y").split(" and "):
+            assert name == "others" or name.count(",") == 1, (key, name)
+        assert not re.search(r"(?<!\\)[%#&_]", entry.fields["title"].replace("$R^2$", "")), key
+        assert entry.type in ("misc", "article", "inproceedings")
+        assert {"article": "journal", "inproceedings": "booktitle"}.get(
+            entry.type, "title"
+        ) in entry.fields, key
+
+
+def test_papers_are_one_entry_whatever_they_are_called():
+    assert key_of_title("SVCCA") == key_of_title("svcca")
+    long = "Convergent Learning: Do different neural networks learn the same representations?"
+    both = {key_of_title("Convergent Learning"), key_of_title(long)}
+    assert len(both) == 1
+    assert key_of_title("No such paper") is None
+    assert keys_of_method("no such method") == ()
+    assert keys_of_library("umap-learn") == keys_of_method("umap")
+    assert keys_of_library("feature-loupe")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["@misc{a, title = {x}", "@misc{a, title = x}", "@misc{a, title = {x}}\n@misc{a, title = {y}}",
+     "@misc{a, title = {x}, title = {y}}", "hello @misc{a, title = {x}}", "@misc{a, title = {x}} and more"],
+)  # fmt: skip
+def test_what_is_no_bibtex_is_refused(text):
+    with pytest.raises(InputError):
+        parsed(text)
