@@ -2,7 +2,8 @@
 
 Matplotlib draws a collection path by path. A mark that is drawn once and stamped many times is several times faster,
 but has one colour; so the points, which come in a fixed random order, are stamped in rounds, and within a round colour
-by colour in an order that changes from round to round. No colour lies over all others.
+by colour in an order that changes from round to round. What is drawn last is what is seen where points are dense, so
+the last rounds are the smallest: no colour lies over all others.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ import numpy as np
 
 from dashboard.figures.style import RASTER_ABOVE
 
-STAMPS = 1_500  # one colour of one round; each costs about 0.1 ms
-MOST_ROUNDS = 40
+ON_TOP = 10  # points of each colour in the last round
+GROWTH = {
+    True: 1.15,
+    False: 1.6,
+}  # of the rounds below it, by whether colours are few; a stamping costs 0.1 ms
+FEW = 32  # colours
 
 
 def draw_points(
@@ -33,14 +38,22 @@ def draw_points(
 
 def rounds(codes: np.ndarray, colours: int):
     """(colour, points) in the order of drawing: every point once."""
-    count = int(np.clip(STAMPS // max(colours, 1), 1, MOST_ROUNDS))
     shuffled = np.random.default_rng(0)
-    for part in np.array_split(np.arange(len(codes)), count):
+    for part in np.split(np.arange(len(codes)), _ends(len(codes), colours)):
         by_colour = part[np.argsort(codes[part], kind="stable")]
         starts = np.searchsorted(codes[by_colour], np.arange(colours + 1))
         for k in shuffled.permutation(colours):
             if starts[k] < starts[k + 1]:
                 yield k, by_colour[starts[k] : starts[k + 1]]
+
+
+def _ends(n: int, colours: int) -> np.ndarray:
+    """Where one round ends and the next begins, rising."""
+    growth, sizes = GROWTH[colours <= FEW], [min(ON_TOP * colours, 2_000)]
+    while sum(sizes) < n:
+        sizes.append(int(sizes[-1] * growth) + 1)
+    ends = n - np.cumsum(sizes)[:-1]
+    return ends[ends > 0][::-1]
 
 
 @cache
