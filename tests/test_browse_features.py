@@ -143,7 +143,9 @@ def test_the_histogram_adds_up(store):
 
 
 def _tap(store, stars=()):
-    return feature_list.Tap(store.index("blocks.0").table(), store.classes, (), stars, labels_of(store), 16)
+    return feature_list.Tap(
+        store.index("blocks.0").table(), store.classes, (), stars, labels=labels_of(store), samples_at_top=16
+    )
 
 
 def test_kinds_of_units(store):

@@ -29,9 +29,10 @@ PAGES = {  # by address, what is drawn there
     f"dictionaries?view=report&tap={SET}": "[data-testid=stMain] button",
     "attribution": "[data-testid=stMain] button",
     "tokens": "[data-testid=stMain] button",
+    "tours": "[data-testid=stMain] [data-testid=stAlert]",
     "analyses": "[data-testid=stMain] button",
     "activity": "[data-testid=stMain]",
-    "tours": "[data-testid=stMain]",
+    "basket": "[data-testid=stMain] [data-testid=stAlert]",
 }
 LISTEN = """
 window.violations = [];

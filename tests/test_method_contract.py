@@ -356,6 +356,7 @@ LARGER = {
     "cca",
     "collateral_damage",
     "concept_erasure",
+    "edit_success",
     "erasure_by_rank",
     "feature_names",
     "head_removal",

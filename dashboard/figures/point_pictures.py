@@ -45,15 +45,19 @@ def on_screen(figure, result: Scatter) -> None:
         )  # fmt: skip
 
 
-def on_paper(axes, result: Scatter) -> None:
+def on_paper(axes, result: Scatter, greyscale: bool = False) -> None:
     """Add them to Matplotlib axes."""
+    from PIL import Image
+
     which, side = pictured(result)
     for i in which:
         x, y = (float(v) for v in np.asarray(result.positions)[i])
         box = (x - side / 2, x + side / 2, y + 0.12 * side, y + 1.12 * side)
-        axes.imshow(
-            np.asarray(result.pictures)[i], extent=box, zorder=2.5, aspect="auto", interpolation="nearest"
+        picture = np.asarray(
+            Image.fromarray(np.asarray(result.pictures)[i]).convert("L" if greyscale else "RGB")
         )
+        look = {"cmap": "gray", "vmin": 0, "vmax": 255} if greyscale else {}
+        axes.imshow(picture, extent=box, zorder=2.5, aspect="auto", interpolation="nearest", **look)
     if which:
         axes.autoscale(True)
 

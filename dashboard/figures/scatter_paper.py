@@ -26,7 +26,7 @@ def paper(result: Scatter, page: Page, *, point_size=None, **options) -> None:
             point_names.on_paper(axes, page, result)
         picture = _paper_points(axes, page, ready, i, j, point_size)
         _paper_stars(axes, page, ready, starred(result, ready), i, j)
-        point_pictures.on_paper(axes, result)
+        point_pictures.on_paper(axes, result, page.greyscale)
         _paper_axes(axes, page, result, ready, i, j)
     colour = ready.colour
     if picture is not None and not colour.missing.all():

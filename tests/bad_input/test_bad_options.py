@@ -72,8 +72,16 @@ def test_recipes(capsys, workspace, tmp_path, text):
     (tmp_path / "recipe.json").write_text(text)
     arguments = ("--out", tmp_path / "x.csv", "--workspace", workspace)
     refused(capsys, "render", tmp_path / "recipe.json", *arguments)
-    refused(capsys, "render", tmp_path, *arguments)
-    assert not (tmp_path / "x.csv").exists()
+    refused(
+        capsys, "render", tmp_path, "--out", tmp_path / "out", "--workspace", workspace
+    )  # as a basket of one
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["recipe.json"]
+
+
+def test_a_basket_is_no_table(capsys, workspace, tmp_path):
+    refused(
+        capsys, "render", tmp_path, "--out", tmp_path / "x.csv", "--workspace", workspace, code=2, says=".zip"
+    )
 
 
 def test_paths_that_are_something_else(capsys, workspace, tmp_path, rows):
