@@ -10,7 +10,8 @@ from dashboard import brand, errors, observed, pages, state
 from dashboard.parts import followed_link, log_file, share_menu, shown_results, sidebar, tour_bar, visitor
 
 st.set_page_config(page_title="Feature Loupe", page_icon=brand.icon(), layout="wide")
-st.html(f"<style>{(Path(__file__).parent / 'frame.css').read_text(encoding='utf-8')}</style>")
+look = (Path(__file__).parent / "frame.css").read_text(encoding="utf-8")
+st.html(f"<style>:root {{ color-scheme: {state.theme()}; }}\n{look}</style>")
 log_file.once()
 st.logo(brand.wordmark(state.theme()), icon_image=brand.icon(), size="large")
 

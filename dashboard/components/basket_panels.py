@@ -39,7 +39,7 @@ def _panel(basket: Basket, one: Ready, place: int, count: int) -> None:
             _button("close", "Take out", id, not editor, partial(_take_out, basket.name, id))
     with left:
         if one.result is not None and (picture := thumbnail(basket, one)) is not None:
-            st.image(picture, width="stretch", caption=None)
+            st.image(picture, width="stretch", alt=f"{one.named}: {one.result.title}")
     if one.problem:
         errors.notice({"found": one.problem}, refused=True)
     elif one.result is None:

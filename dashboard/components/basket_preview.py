@@ -34,7 +34,8 @@ def draw(basket: Basket, panels: list[Ready]) -> None:
         with st.spinner("Drawing the figure as it will be printed"):
             picture, said = _pictures.get(("page", *_key(basket, panels)), lambda: _drawn(basket, panels))
         alt = " ".join(f"{one.named}: {one.result.title}." for one in panels)
-        st.image(picture, width="stretch", caption=f"{basket.name}, as printed. {alt}"[:300])
+        said_of = f"{basket.name}, as printed. {alt}"[:300]
+        st.image(picture, width="stretch", caption=errors.escape(said_of), alt=said_of)
         for sentence in said:
             st.caption(f":material/info: {errors.escape(sentence)}")
         _files(basket, panels)

@@ -81,7 +81,7 @@ def _look(store, place: int) -> None:
     """What the sample is: its picture, or the beginning of its text."""
     picture, tokens = store.thumbnail(place), store.tokens(place)
     if picture is not None:
-        st.image(picture, width=72)
+        st.image(picture, width=72, alt="The sample")
     elif tokens:
         st.code("".join(tokens[:40]), language=None, wrap_lines=True)
 

@@ -1,0 +1,111 @@
+"""Every page under axe-core in a real browser, light and dark: nothing that it calls serious or critical."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from hosts import free_port, process
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+CHROMIUM = "/usr/bin/chromium"
+if not Path(CHROMIUM).exists():
+    pytest.skip("needs Debian's chromium", allow_module_level=True)
+pytestmark = pytest.mark.browser
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+SAMPLE = Path(__file__).parents[1] / "sample_data"
+TAP = "digits-vit:vit.layers.3"
+PAGES = {  # by address, what is opened there
+    f"?tap={TAP}": "Share",
+    f"features?tap={TAP}": "",
+    f"features?tap={TAP}&unit=7": "",
+    "compare": "",
+    "compare?view=correlations": "",
+    f"subspaces?tap={TAP}": "",
+    "dictionaries": "",
+    f"attribution?tap={TAP}": "",
+    "tokens?tap=digits-vit-patches:vit.layers.2": "",
+    f"analyses?tap={TAP}&method=pca": "Export",
+    f"analyses?tap={TAP}&method=pca&seed=0": "Copy as Python",
+    "workspace": "",
+    "workspace?show=record": "",
+    "activity": "",
+    "tours": "",
+    "basket": "",
+}
+GRAVE = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("axe")
+    shutil.copytree(SAMPLE, folder / "sample")
+    _a_basket(folder / "sample" / "workspace")
+    port = free_port()
+    command = [sys.executable, "-m", "dashboard.cli", "--workspace", str(folder / "sample" / "workspace"), "--port",
+               str(port), "--no-browser"]  # fmt: skip
+    with process(command, port, folder / "log", dict(os.environ)):
+        yield f"http://127.0.0.1:{port}"
+
+
+def _a_basket(workspace: Path) -> None:
+    """With one panel, of a result that is kept."""
+    from analysis.workspace import Workspace
+    from dashboard.baskets.adding import add
+
+    opened = Workspace.open(workspace)
+    add(opened, "Figure 1", opened.run("pca", [TAP]), {})
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module", params=["light", "dark"])
+def page(request, browser):
+    page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme=request.param)
+    yield page
+    page.close()
+
+
+def quiet(page) -> None:
+    page.wait_for_selector("[data-testid=stSidebar]", timeout=60000)
+    page.wait_for_timeout(700)
+    waiting = "[data-testid=stStatusWidget], [data-testid=stSkeleton]"
+    page.wait_for_function(f"() => !document.querySelector('{waiting}')", timeout=60000)
+
+
+def grave(page) -> list[str]:
+    """What axe-core finds, one line each."""
+    found = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [f"{v['id']}: {node['html'][:200]} {node['failureSummary'][:200]}"
+            for v in found if v["impact"] in GRAVE for node in v["nodes"]]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_nothing_serious(site, page, address):
+    page.goto(f"{site}/{address}")
+    quiet(page)
+    if PAGES[address]:
+        page.get_by_role("button", name=PAGES[address]).first.click()
+        quiet(page)
+    found = grave(page)
+    assert not found, "\n".join(found)
+
+
+def test_the_judge_sees_what_is_wrong(page):
+    page.set_content(
+        "<html lang='en'><title>x</title><main><img src='data:,'><p style='color:#aaa'>faint</p></main>"
+    )
+    assert {line.partition(":")[0] for line in grave(page)} >= {"image-alt", "color-contrast"}
