@@ -105,10 +105,21 @@ def test_a_selection_that_holds_other_points_is_a_change(workspace):
     assert link_contents.changes(workspace, seen) == ["The selection odd is gone."]
 
 
-@pytest.mark.parametrize("key", ["../../../etc/passwd", "A" * 32, "0" * 31, "", "\0" * 32])
+@pytest.mark.parametrize("key", ["../outside", "./../outside", "outside", "0" * 31, "A" * 32, "", "\0" * 32])
 def test_a_key_from_a_stranger_names_no_file(workspace, key):
-    results, lost = link_contents.kept_results(workspace, {"result " + key: "x"})
-    assert (results, lost) == ([], 1)
+    """Where such a key were followed, a result of elsewhere would be shown, and a damaged file there removed."""
+    kept = next(p for p in workspace.cache.directory.glob("*.npz") if len(p.stem) == 32)
+    places = [
+        workspace.path / "outside.npz",
+        *(workspace.cache.directory / f"{n}.npz" for n in ("outside", "0" * 31)),
+    ]
+    for place in places:
+        shutil.copy(kept, place)
+    assert link_contents.kept_results(workspace, {"result " + key: "x"}) == ([], 1)
+    for place in places:
+        place.write_bytes(b"something of hers")
+    link_contents.kept_results(workspace, {"result " + key: "x"})
+    assert all(place.exists() for place in places)
 
 
 def test_both_are_offered_when_the_data_have_changed(workspace):
