@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.features.shelf import SetFacts
-from dashboard import errors, state
+from dashboard import allowed, errors, state
 from dashboard.browse.feature_sets import Encoded, architecture, encoded_taps, of_its_kind, origin
 from dashboard.components import nothing_yet
 from dashboard.parts import encode_form, tap_picker
@@ -78,7 +78,7 @@ def _details(facts: SetFacts, encoded: list[Encoded]) -> None:
                 "Encode a tap with it", type="primary", icon=":material/transform:", key="encode with"
             ):
                 encode_form.go(facts.name)
-            with st.popover("Delete", icon=":material/delete:"):
+            with st.popover("Delete", icon=":material/delete:", **allowed.to("owner")):
                 _delete(facts, encoded)
         left, right = st.columns(2)
         narrow = {"What": st.column_config.Column(width=130)}
