@@ -15,7 +15,7 @@
     if (!box.width || !box.height || look.visibility == 'hidden' || closest(e, '[aria-hidden=true], [inert]')) return false;
     return ups(e).every(n => getComputedStyle(n).display != 'none');
   };
-  const style = e => ups(e).slice(0, 6).flatMap(n => [null, '::before', '::after'].map(part => {
+  const style = e => ups(e).slice(0, 7).flatMap(n => [null, '::before', '::after'].map(part => {
     const s = getComputedStyle(n, part);
     return [s.outlineStyle == 'none' ? '' : s.outlineStyle + s.outlineWidth + s.outlineColor, s.boxShadow, s.borderColor,
             s.borderWidth, s.backgroundColor, s.textDecoration, s.opacity].join();
@@ -25,7 +25,7 @@
     .join(' ').trim();
   const name = e => (e.getAttribute('aria-labelledby') && byId(e, e.getAttribute('aria-labelledby')))
     || e.getAttribute('aria-label') || [...(e.labels ?? [])].map(text).join(' ').trim() || text(e)
-    || (e.matches('canvas') && e.querySelector('[role=grid]')?.getAttribute('aria-label'))
+    || (e.matches('canvas:has([role=grid])') && closest(e, '[role=region][aria-label]')?.getAttribute('aria-label'))
     || [...e.querySelectorAll('img[alt], svg[aria-label], [title]')].map(n => n.getAttribute('alt') || n.getAttribute('aria-label')
        || n.getAttribute('title')).join(' ').trim() || e.getAttribute('title') || e.getAttribute('placeholder') || '';
   const tells = e => `${e.tagName.toLowerCase()}${e.getAttribute('role') ? '[' + e.getAttribute('role') + ']' : ''}`
@@ -51,5 +51,8 @@
     return { at, tells: tells(e), named: at < 0 || name(e) != '', ringed: at < 0 || style(e) != walk.start.get(e),
              inside: box.bottom > 0 && box.right > 0 && box.top < innerHeight && box.left < innerWidth };
   };
+  walk.still = i => { const { e } = walk.all[i]; return e.isConnected && seen(e) && !e.disabled; };
+  walk.calm = () => { const s = document.createElement('style'); document.head.append(s);  // looks are read at once
+    s.textContent = '* { transition: none !important; animation: none !important }'; };
   walk.leave = () => { active()?.blur?.(); document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex'); };
 }

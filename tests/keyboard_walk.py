@@ -37,7 +37,7 @@ class Walk:
 def walk(page, within: str = "") -> Walk:
     """Press Tab from the head of the page until it is left again, and back."""
     page.evaluate(SCRIPT)
-    page.evaluate("walk.leave()")
+    page.evaluate("() => { walk.calm(); walk.leave(); }")
     controls = page.evaluate("within => walk.collect(within)", within)
     stops, trapped = _through(page, "Tab")
     back, trapped_back = _through(page, "Shift+Tab")
@@ -46,7 +46,8 @@ def walk(page, within: str = "") -> Walk:
     unreached = [c["tells"] for i, c in enumerate(controls)
                  if i not in reached and not (c["grouped"] and c["group"] in groups)]  # fmt: skip
     one_way = {s["at"] for s in stops} ^ {s["at"] for s in back}
-    trapped = [*trapped, *trapped_back, *(f"one way only: {controls[i]['tells']}" for i in one_way if i >= 0)]
+    one_way = {i for i in one_way if i >= 0 and page.evaluate("i => walk.still(i)", i)}  # a box that opened may close
+    trapped = [*trapped, *trapped_back, *(f"one way only: {controls[i]['tells']}" for i in one_way)]
     return Walk(
         len(controls), unreached, _each(s["tells"] for s in stops if not s["named"]),
         _each(s["tells"] for s in stops if not s["ringed"]), _each(trapped),
