@@ -43,10 +43,14 @@ def walk(page, within: str = "") -> Walk:
     back, trapped_back = _through(page, "Shift+Tab")
     reached = {s["at"] for s in stops} | {s["at"] for s in back}
     groups = {controls[i]["group"] for i in reached if i >= 0 and controls[i]["grouped"]} | reached
-    unreached = [c["tells"] for i, c in enumerate(controls)
-                 if i not in reached and not (c["grouped"] and c["group"] in groups)]  # fmt: skip
+    missed = [
+        i for i, c in enumerate(controls) if i not in reached and not (c["grouped"] and c["group"] in groups)
+    ]
+    unreached = [controls[i]["tells"] for i in missed if page.evaluate("i => walk.still(i)", i)]
     one_way = {s["at"] for s in stops} ^ {s["at"] for s in back}
-    one_way = {i for i in one_way if i >= 0 and page.evaluate("i => walk.still(i)", i)}  # a box that opened may close
+    one_way = {
+        i for i in one_way if i >= 0 and page.evaluate("i => walk.still(i)", i)
+    }  # a box that opened may close
     trapped = [*trapped, *trapped_back, *(f"one way only: {controls[i]['tells']}" for i in one_way)]
     return Walk(
         len(controls), unreached, _each(s["tells"] for s in stops if not s["named"]),
