@@ -8,7 +8,7 @@ from analysis.features.feature_set import FeatureSet
 from analysis.features.sweep import PointFacts, read_points, set_folder
 from analysis.features.unfinished import Unfinished, drop
 from analysis.jobs.training import keep_point
-from dashboard import allowed, errors, figures, state
+from dashboard import allowed, errors, figures, state, table_cells
 from dashboard.browse import sweep_points
 from dashboard.browse.kept import Kept
 from dashboard.components import training_curves
@@ -55,7 +55,8 @@ def _keep(one: Unfinished, points: list[PointFacts]) -> None:
     """The table; what is ticked can be kept."""
     kept = set(state.workspace().features.names())
     drawn = st.dataframe(
-        [_row(p, kept, one) for p in points], hide_index=True, key=f"points:{one.name}", on_select="rerun",
+        table_cells.safe([_row(p, kept, one) for p in points]),
+        hide_index=True, key=f"points:{one.name}", on_select="rerun",
         selection_mode="multi-row", alt="The sets of this sweep",
         column_config={"Explained variance": st.column_config.NumberColumn(format="percent"),
                        "Dead": st.column_config.NumberColumn(format="percent"),

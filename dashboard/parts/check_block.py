@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.spec import Method
-from dashboard import allowed, errors, jobs
+from dashboard import allowed, errors, jobs, table_cells
 
 RELATIONS = {"within": "±", "at least": "at least", "at most": "at most"}
 
@@ -39,7 +39,11 @@ def outcome(report: dict) -> None:
         )  # fmt: skip
     lines = report.get("lines") or []
     if lines:
-        st.dataframe([_row(line) for line in lines], hide_index=True, key=f"lines:{report.get('method')}")
+        st.dataframe(
+            table_cells.safe([_row(line) for line in lines]),
+            hide_index=True,
+            key=f"lines:{report.get('method')}",
+        )
 
 
 def _row(line: dict) -> dict:

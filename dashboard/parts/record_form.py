@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import allowed, errors, jobs, state
+from dashboard import allowed, errors, jobs, state, table_cells
 from dashboard.parts import module_table, outcome, source_form
 from dashboard.words import about, count, size
 
@@ -66,7 +66,9 @@ def _look_inside(sources: dict | None) -> dict | None:
     if inside.get("skipped"):
         with st.expander(f"{count(len(inside['skipped']), 'item')} cannot be read and will be left out"):
             st.dataframe(
-                [{"Left out": reason} for reason in inside["skipped"]], hide_index=True, key="skipped"
+                table_cells.safe([{"Left out": reason} for reason in inside["skipped"]]),
+                hide_index=True,
+                key="skipped",
             )
     return inside
 

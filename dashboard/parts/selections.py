@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import allowed, errors, state
+from dashboard import allowed, errors, state, table_cells
 from dashboard.parts import selection_name, selection_tools
 
 
@@ -18,7 +18,7 @@ def draw() -> None:
             icon=":material/lasso_select:",
         )
         return
-    st.dataframe([_row(s) for s in found.values()], hide_index=True, key="selections")
+    st.dataframe(table_cells.safe([_row(s) for s in found.values()]), hide_index=True, key="selections")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Selection", list(found), width=320, **_tie(list(found)))
         _tools(found[name])
