@@ -458,10 +458,15 @@ def save(result: Result, path: str | os.PathLike) -> None:
         beside.unlink(missing_ok=True)
 
 
+LARGEST = 4 << 30  # bytes in memory: a result from a stranger's pack may be made to fill it
+
+
 def load(path: str | os.PathLike) -> Result:
     """Read what `save` wrote. Raises StoreDamaged naming the file."""
     try:
         with np.load(path, allow_pickle=False) as data:
+            if sum(entry.file_size for entry in data.zip.infolist()) > LARGEST:
+                raise ValueError(f"it would become more than {LARGEST:,} bytes")
             header = json.loads(bytes(data["__header__"]))
             arrays = {k: data[k] for k in data.files if k != "__header__"}
         return from_parts(header, arrays)

@@ -18,7 +18,7 @@ import pytest
 from people_subjects import by, new_database, older
 
 from analysis.errors import InputError, NewerSchema, ParameterError, StoreDamaged
-from analysis.people import People, Thing, migrating
+from analysis.people import People, Thing, migrating, workspace_ids
 from analysis.selection import Selection
 from analysis.workspace import Workspace
 
@@ -137,9 +137,9 @@ def test_a_newer_file_and_a_newer_database_are_refused_and_left(tmp_path, server
     name = new_database(server, monkeypatch)
     other.note("s", "t", 1, "x")
     server.sql("UPDATE loupe_schema SET version_num = '9999'", name)
-    from analysis.people import places
+    from analysis.people import adopted
 
-    places._present.clear()  # as after a restart
+    adopted._present.clear()  # as after a restart
     for ask in (lambda p: p.notes("s", "t"), lambda p: p.note("s", "t", 1, "y")):
         with pytest.raises(NewerSchema, match="9999"):
             ask(People(other.path))
@@ -288,7 +288,7 @@ def test_a_password_is_never_shown(tmp_path, monkeypatch, url):
     people = People(tmp_path / "people.db")
     for ask in (
         lambda: people.note("s", "t", 1, "x"),
-        lambda: (people.place._new_id(), people.notes("s", "t")),
+        lambda: (workspace_ids.given(tmp_path), people.notes("s", "t")),
     ):
         with pytest.raises((ParameterError, InputError)) as caught:
             ask()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
+
+from analysis.sources.pictures import thumbnail
 
 SIDE = 64
 
@@ -19,7 +19,7 @@ def stored_pictures(tap, samples: np.ndarray) -> np.ndarray | None:
 
     out = np.full((len(found), SIDE, SIDE, 3), 255, np.uint8)
     for k, png in enumerate(found):
-        image = Image.open(io.BytesIO(png)).convert("RGB")
+        image = thumbnail(png)
         scale = SIDE / max(image.size)
         size = tuple(max(1, round(s * scale)) for s in image.size)
         image = image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
