@@ -216,6 +216,15 @@ class People:
 
             return history.authors(book)
 
+    def figure_keys(self) -> set[str]:
+        """Keys of the results that somebody wrote about, or that a short link showed."""
+        with self.place.reading() as book:
+            if book is None:
+                return set()
+            from analysis.people import entries, link_rows
+
+            return entries.figure_keys(book) | link_rows.result_keys(book)
+
     # ------------------------------------------------------------------ links and tours
     def short_link(self, page: str, params: dict, seen: dict[str, str] | None = None) -> str:
         """An id of at least 8 small letters and digits for a page with its parameters ({name: value or values}); the

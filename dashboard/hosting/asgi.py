@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dashboard.hosting import host, logs, watching
+from dashboard.hosting import host, logs, tidying, watching
 from dashboard.hosting.host import Host
 from dashboard.hosting.layers import Layers
 from dashboard.hosting.settings import Settings
@@ -89,6 +89,7 @@ def main() -> None:
     logs.begin(secrets)
     serving.audit.write("started", which=settings.public_url)
     threading.Thread(target=load, name="loading", daemon=True).start()
+    tidying.begin(settings.workspaces)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)  # raised once more by the web server when it has ended
     sys.argv = [str(APP)]  # where Streamlit looks for what belongs to the script
