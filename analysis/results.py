@@ -458,6 +458,18 @@ def save(result: Result, path: str | os.PathLike) -> None:
         beside.unlink(missing_ok=True)
 
 
+def plain_fields(path: str | os.PathLike) -> dict:
+    """The fields that `save` wrote besides the arrays, the origin as plain values; no array is read. Raises
+    StoreDamaged naming the file."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return dict(json.loads(bytes(data["__header__"]))["fields"])
+    except Exception as error:
+        raise StoreDamaged(
+            f"{path} cannot be read as a result ({error})", "", "Delete it and run again"
+        ) from None
+
+
 LARGEST = 4 << 30  # bytes in memory: a result from a stranger's pack may be made to fill it
 
 
