@@ -38,7 +38,7 @@ def workspace(tmp_path_factory):
             decoder=weights,
             centre=np.zeros(D, np.float32),
             shift=np.zeros(D, np.float32),
-        )  # fmt: skip
+        )
     )
     return made
 
