@@ -29,7 +29,8 @@ from analysis.store.manifest import TapSpec
 from analysis.store.writer import StoreWriter, TapBlock
 from analysis.workspace import Workspace
 
-SIDE, CLASSES, TOKENS, BATCH = 96, 20, 64, 500
+SIDE, CLASSES, TOKENS = 96, 20, 64
+BATCH, TEXTS = 500, 50  # samples that are planted at once
 PAGES = {
     "first page": ("index.html", ".left-out"),
     "map": ("map.html", "#map-page .panel"),
@@ -64,13 +65,13 @@ def picture(rng: np.random.Generator, label: int) -> bytes:
 
 def plant(workspace: Workspace, samples: int, units: int, texts: bool) -> None:
     """The store "planted" with the tap "layer"; units follow classes more or less, of texts they fire on few tokens."""
-    rng = np.random.default_rng(0)
+    rng, batch = np.random.default_rng(0), TEXTS if texts else BATCH
     means = rng.normal(0, 1, (CLASSES, units)).astype(np.float32)
     spec = TapSpec("layer", units, "float16", "all" if texts else "mean")
     path, names = workspace.new_store_path("planted"), [f"class {c}" for c in range(CLASSES)]
     with StoreWriter.create(path, name="planted", taps=[spec], classes=names) as writer:
-        for first in range(0, samples, BATCH):
-            n = min(BATCH, samples - first)
+        for first in range(0, samples, batch):
+            n = min(batch, samples - first)
             labels = rng.integers(0, CLASSES, n)
             columns = {"id": [f"{first + i:06d}.png" for i in range(n)], "label": labels.tolist()}
             if texts:

@@ -82,7 +82,8 @@ def test_a_basket_is_drawn_as_it_is_there(workspace, tmp_path):
     made, names = figures_of(workspace, tmp_path, "basket:mine")
     assert names == ["000-pca-images-blocks-0", "001-pca-images-blocks-0", "002-drawn"]
     recipe = json.loads((made.path / "figures" / "000-pca-images-blocks-0.json").read_text())
-    assert recipe["figure"]["colour"] == "Loss"
+    assert recipe["figure"]["colour"] == Baskets(workspace.path).open("mine").panels[0].options["colour"]
+    assert "loss" in recipe["figure"]["colour"]
     by_loss, marked = ((made.path / "figures" / f"{name}.svg").read_bytes() for name in names[:2])
     assert by_loss != marked
     assert not (made.path / "figures" / "002-drawn.json").exists(), "no recipe makes it"
