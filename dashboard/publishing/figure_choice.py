@@ -75,12 +75,11 @@ def _said(options: dict) -> str:
 # ---------------------------------------------------------------------------- starred, tagged
 def _marked(plan: Plan, asked: Asked, kept: list[Kept], things: list[Thing]) -> None:
     """Kept results that people marked; what is not kept, or of other taps, is said."""
-    by_thing = {one.thing: one for one in kept}
-    for thing in things:
-        one = by_thing.get(thing.id)
-        if one is not None:
+    wanted = {thing.id: thing for thing in things}
+    for one in kept:
+        if wanted.pop(one.thing, None) is not None:
             _put(plan, one.one, one.shows, asked)
-            continue
+    for thing in wanted.values():
         what = f"a chosen figure of {thing.store}:{thing.tap}"
         plan.left_out.append((what, "its tap is not shown, or its numbers are no longer kept"))
 

@@ -151,9 +151,8 @@ def note_page(notes: list[dict], selections: list[tuple], hidden: int, figures: 
     if not notes:
         parts.append("<p>Nobody wrote about the features that are shown.</p>")
     if hidden:
-        parts.append(
-            f"<p>What was written about {_many(hidden, 'feature')} that are not shown stays out.</p>"
-        )
+        why = "which is not shown" if hidden == 1 else "which are not shown"
+        parts.append(f"<p>What was written about {_many(hidden, 'other feature')}, {why}, stays out.</p>")
     about = [one for one in figures if any(one["written"].values())]
     if about:
         parts += ["<h2>Figures</h2>", *map(_figure_note, about)]
