@@ -71,7 +71,21 @@ PARAMS = {
         "guess",
         "all",
     ),
-    "tokens": ("tap", "view", "ask", "seed", "settings", "p.sample", "rule", "left", "beside", "show"),
+    "tokens": (
+        "tap",
+        "view",
+        "ask",
+        "seed",
+        "settings",
+        "p.sample",
+        "p.layer",
+        "p.head",
+        "p.measure",
+        "rule",
+        "left",
+        "beside",
+        "show",
+    ),  # fmt: skip
     "subspaces": (
         "tap",
         "tap2",

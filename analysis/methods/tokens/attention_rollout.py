@@ -167,8 +167,8 @@ def _reading(reader, rows, at, asker, apart, words) -> str:
 def _estimates(reader, apart, at, maps, rows) -> tuple[Estimate, ...]:
     n, d = reader.n, reader.width
     told = [
-        Estimate("rollout from places alone", float(apart.mean()), **others_interval(apart, 0.0, 1.0), null=0.0,
-                 null_method="rollouts of all samples alike", n=n, d=d, estimator="mean total variation")
+        Estimate("how far rollouts are from places alone", float(apart.mean()), **others_interval(apart, 0.0, 1.0),
+                 null=0.0, null_method="rollouts of all samples alike", n=n, d=d, estimator="mean total variation")
     ]  # fmt: skip
     whole = reader.layout.present.sum(axis=1) == reader.layout.present[at].sum()
     others = [rows[b] for b in np.flatnonzero(whole) if b != at and np.ptp(rows[b]) > 1e-12]
@@ -219,7 +219,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_rollout", family="tokens", network="attention",
-        title="What the answer reads through all layers", version=2,
+        title="What the answer reads through all layers", version=3,
         function=attention_rollout,
         summary="Rollout, rollout weighed by slopes and largest flow to the class token, beside places alone.",
         params=AttentionRolloutParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=2 * RUN,
