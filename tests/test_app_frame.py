@@ -85,7 +85,7 @@ PARAMS = {
         "left",
         "beside",
         "show",
-    ),  # fmt: skip
+    ),
     "subspaces": (
         "tap",
         "tap2",

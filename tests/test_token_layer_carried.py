@@ -10,7 +10,7 @@ import pytest
 from app_pages import is_whole, open_page, url
 
 from analysis import registry
-from analysis.activations import ArrayActivations, Layout
+from analysis.activations import ArrayActivations
 from analysis.errors import InputError, ParameterError
 from analysis.jobs import queue
 from analysis.methods.tokens.attention_pattern import attention_pattern
@@ -142,7 +142,7 @@ def test_units_of_a_hidden_layer_are_not_taken_for_answers(method):
     """They are numbered, as the digits are: their softmax would have 3 % of them right."""
     workspace, run = Workspace(SAMPLE), registry.method(method).function
     with pytest.raises(
-        InputError, match="48 units of a layer inside the network.*Choose the tap outputs.logits"
+        InputError, match=r"48 units of a layer inside the network.*Choose the tap outputs.logits"
     ):
         run(workspace.activations("digits-vit:vit.layers.2"))
     told = {e.name: e.value for e in run(workspace.activations("digits-vit:outputs.logits")).estimates}
