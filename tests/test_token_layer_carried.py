@@ -15,6 +15,7 @@ from analysis.errors import InputError, ParameterError
 from analysis.jobs import queue
 from analysis.methods.tokens.attention_pattern import attention_pattern
 from analysis.methods.tokens.mixing_matrix import mixing_matrix
+from analysis.methods.tokens.retrieval_layers import RetrievalLayersParams, retrieval_layers
 from analysis.spec import params_of
 from analysis.store.from_arrays import write_store
 from analysis.tokens.attention.heads import asked_head, planted
@@ -147,3 +148,10 @@ def test_units_of_a_hidden_layer_are_not_taken_for_answers(method):
         run(workspace.activations("digits-vit:vit.layers.2"))
     told = {e.name: e.value for e in run(workspace.activations("digits-vit:outputs.logits")).estimates}
     assert told.get("accuracy", 1.0) > 0.9
+
+
+def test_pictures_are_told_to_have_no_words():
+    with pytest.raises(InputError, match=r"tokens are no words.*Choose a tap of a language model"):
+        retrieval_layers(
+            Workspace(SAMPLE).activations("digits-vit:vit.layers.2"), RetrievalLayersParams(maximum_samples=2)
+        )
