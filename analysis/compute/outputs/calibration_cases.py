@@ -16,7 +16,8 @@ from analysis.compute.outputs.model_outputs import (
 )
 from analysis.errors import InputError, NotFound
 
-LOGITS = "outputs.logits"
+OUTPUTS = "outputs."
+LOGITS = OUTPUTS + "logits"
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,18 @@ def _labelled(tap: Activations, column: str, outputs: str, maximum: int, rng: np
 def _refuse_hidden(tap: Activations) -> None:
     """Units of a hidden layer are numbered, as classes may be: their softmax would be taken for answers."""
     store, where = getattr(tap, "store", None), str(getattr(tap, "tap", ""))
-    given = getattr(store, "recorded", {}).get(LOGITS)
-    if given is None or where.startswith("outputs.") or given.n_units == tap.shape[1]:
+    recorded = getattr(store, "recorded", {})
+    given = recorded.get(LOGITS)
+    if where.startswith(OUTPUTS) or not any(name.startswith(OUTPUTS) for name in recorded):
+        return  # an output, or nothing is known of which taps are
+    if given is not None and given.n_units == tap.shape[1]:
         return
     raise InputError(
         f"{tap.name}, {tap.shape[1]:,} units of a layer inside the network",
-        f"its answers, one unit for each of {given.n_units:,} classes",
-        f"Choose the tap {LOGITS} of the same store",
+        "its answers, one unit for each class",
+        f"Choose the tap {LOGITS} of the same store"
+        if given
+        else f"Record the network with the tap {LOGITS}",
     )
 
 

@@ -37,7 +37,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import ParameterError
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.attention.drawn import asker_name, drawn
+from analysis.tokens.attention.drawn import asker_name, beside_the_picture, drawn, patches_last
 from analysis.tokens.attention.heads import HeadReader, answering, asked_head, heads_of
 from analysis.tokens.attention.measures import KEYS, keys_for
 from analysis.tokens.attention.position_null import FEWEST, even_rows, others_interval, others_rows
@@ -121,8 +121,9 @@ def _map(reader: HeadReader, at, layer, head, query, found, got) -> TokenMap:
     rows, null, may = found
     there = reader.layout.present[at]
     share = may[at].sum() * np.stack([rows[at], null[at], rows[at] - null[at]])
-    values = np.vstack([share, got])[:, there]
+    values = np.vstack([share, got])[:, there][:, patches_last(reader, at)]
     grid, leading, picture, words = drawn(reader, at)
+    beside = beside_the_picture(reader, at, words, share[0, there]) if grid and leading else ""
     asked = reader.layout.present[:, query]
     apart = 0.5 * np.abs(rows - null).sum(axis=1)
     asker = asker_name(reader, at, query, words)
@@ -130,7 +131,7 @@ def _map(reader: HeadReader, at, layer, head, query, found, got) -> TokenMap:
         title=f"What {asker} reads: layer {layer + 1}, head {head + 1}, sample {int(reader.samples[at])}",
         reading=_reading(reader, at, query, rows, null, may, asker, words),
         estimates=_estimates(reader, at, apart, asked, rows, may),
-        caveats=(*reader.notes, *_caveats(reader, leading, share)),
+        caveats=(*reader.notes, *_caveats(beside)),
         samples=np.full(len(values), reader.samples[at]), values=values, value_name="times an even share",
         grid=grid, leading=leading, names=NAMES, pictures=None if picture is None else picture[None],
         words=(words,) if words and grid is None else (),
@@ -172,12 +173,9 @@ def _estimates(reader, at, apart, asked, rows, may) -> tuple[Estimate, ...]:
     )  # fmt: skip
 
 
-def _caveats(reader, leading: int, share) -> list[str]:
+def _caveats(beside: str) -> list[str]:
     said = ["What a token is paid is not what it matters for; one sample is an anecdote."]
-    if leading:
-        first = ", ".join(f"{v:.2g}" for v in share[0, :leading])
-        said.append(f"Tokens before the patches are not drawn; they are read {first} times an even share.")
-    return said
+    return [*said, beside] if beside else said
 
 
 def _cost(shapes, params: AttentionPatternParams) -> Cost:

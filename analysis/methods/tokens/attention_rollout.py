@@ -37,7 +37,7 @@ from analysis.compute.machine import machine
 from analysis.compute.statistics.draw_ends import band
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.attention.drawn import asker_name, drawn
+from analysis.tokens.attention.drawn import asker_name, beside_the_picture, drawn, patches_last
 from analysis.tokens.attention.heads import HeadReader, answering, heads_of, inputs_of
 from analysis.tokens.attention.position_null import FEWEST, others_interval
 from analysis.tokens.attention.rollout import (
@@ -142,7 +142,9 @@ def _mixing(reader: HeadReader, at: int, there) -> np.ndarray:
 def _map(reader, rows, at, readout, maps, notes) -> TokenMap:
     there = reader.layout.present[at]
     grid, leading, picture, words = drawn(reader, at)
-    values = np.stack([m[there] for m in maps.values()]) * there.sum()
+    values = np.stack([m[there][patches_last(reader, at)] for m in maps.values()]) * there.sum()
+    if grid and leading:
+        notes = [*notes, beside_the_picture(reader, at, words, maps[ROLLOUT][there] * there.sum())]
     apart = 0.5 * np.abs(rows - others_mean(rows, reader.layout.present)).sum(axis=1)
     told = _estimates(reader, apart, at, {k: m[there] for k, m in maps.items()}, rows[:, there])
     asker = asker_name(reader, at, readout, words)
