@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from analysis.methods.tokens.attention_rollout import attention_rollout
 from analysis.methods.tokens.head_similarity import likeness
 from analysis.tokens.attention import measures as m
 from analysis.tokens.attention.heads import HeadReader
@@ -13,6 +16,7 @@ from analysis.tokens.attention.position_null import even, measured
 from analysis.tokens.attention.rollout import rolled, weighted_by_slope, with_shortcut
 from analysis.tokens.attention.weight_shares import share_of_heads
 from analysis.tokens.view import CLASS, PADDING, PATCH, TEXT, TokenLayout
+from analysis.workspace import Workspace
 
 RNG = np.random.default_rng
 CLOSE = 1e-9
@@ -184,3 +188,10 @@ def test_slopes_of_the_rollout_are_differences_of_the_answer(monkeypatch):
     assert known.max() > 100 * OFF
     np.testing.assert_allclose(found, known, rtol=0, atol=OFF)
     np.testing.assert_allclose([rolled(with_shortcut(found), r).sum() for r in range(5)], 1, atol=1e-12)
+
+
+def test_a_text_of_128_tokens_has_its_largest_flow():
+    workspace = Workspace(Path(__file__).parents[1] / "sample_data" / "workspace")
+    found = attention_rollout(workspace.activations("python-gpt:transformer.h.2"))
+    assert found.names[-1] == "largest flow"
+    assert found.values[-1].mean() == pytest.approx(1, abs=1e-9)
