@@ -28,7 +28,8 @@ class Estimate:
 
     value, [low, high] at `level` by `interval` (how it was made); `null`, what structureless data of the same
     shape gives (by `null_method`), with [null_low, null_high] where known; n samples, d units. A number that has no
-    interval or no null by its nature says why: "none: " and the reason in the place of how it was made.
+    interval or no null by its nature says why: "none: " and the reason in the place of how it was made. Numbers up to
+    `rounding` are what single precision leaves of 0.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Estimate:
     d: int = 0
     estimator: str = ""
     unit: str = ""
+    rounding: float = 0.0
 
 
 @dataclass(frozen=True)

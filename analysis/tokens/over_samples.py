@@ -12,6 +12,7 @@ from analysis.errors import InputError
 from analysis.spec import Cost, Progress
 from analysis.tokens.dump import Simulated, TokenDump, briefly, needed, simulate
 from analysis.tokens.rule import Rule, rules
+from analysis.tokens.rule_notes import grouped, notes_of
 from analysis.tokens.rule_settings import names_in, rule_written
 from analysis.tokens.schedule import schedule
 from analysis.tokens.survivors import survivors_of
@@ -44,14 +45,13 @@ class Said:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        return (*self.refused.values(), *briefly(self.notes), *self._missed())
+        return (*self.refused.values(), *grouped(briefly(self.notes)), *self._missed())
 
     def ran(
         self, one: Rule, share: float, free: np.ndarray, left: np.ndarray, notes: Sequence[str] = ()
     ) -> None:
         """That a rule was asked for a share and left these of the free tokens, both (B, T) bool."""
-        self.notes |= dict.fromkeys([*notes, *([one.trained] if one.trained else []),
-                                     *(f"{one.title}: {note}" for note in one.notes)])  # fmt: skip
+        self.notes |= dict.fromkeys([*notes, *notes_of(one)])
         self.left.setdefault((one.title, share), []).append(
             left.sum(axis=1) / np.maximum(free.sum(axis=1), 1)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis import registry
 from analysis.spec import Method, params_of
 from dashboard.browse.question_views import View
 
@@ -191,6 +192,29 @@ QUESTIONS = {  # by name in the URL
 }
 
 
+SAMPLE = "sample"
+IN_THE_OPEN = ("measure", "layer", "head", "query", "mixer", "sharpness")  # what a question is about
+CARRIED = ("layer", "head", SAMPLE)  # what a person looks at, whatever she asks of it
+
+
 def samples_of(method: Method) -> tuple[str, ...]:
     """Which settings of a method name a sample."""
-    return tuple(p.name for p in params_of(method.params) if p.name == "sample")
+    return tuple(p.name for p in params_of(method.params) if p.name == SAMPLE)
+
+
+def open_settings(method: Method) -> tuple[str, ...]:
+    """Which settings of a method a page asks for beside the question, and not among all others."""
+    return tuple(p.name for p in params_of(method.params) if p.name in IN_THE_OPEN and p.kind != "str")
+
+
+def carried(method: Method | None) -> tuple[str, ...]:
+    """Parameters of the URL that outlast a change of view or question, by the method that answers next (None: it takes
+    none of them, but the one after it may). Layers that have names and no numbers are other ones."""
+    named = {p.name for p in params_of(method.params) if p.kind == "str"} if method else set()
+    return tuple(f"p.{name}" for name in CARRIED if name not in named)
+
+
+def carried_to(view: str) -> tuple[str, ...]:
+    """The same where another view is chosen, which opens with its first question."""
+    first = next(iter(QUESTIONS[view].asks.values())) if view in QUESTIONS else ""
+    return carried(registry.methods().get(first))

@@ -33,6 +33,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.arithmetic import multiply_adds
 from analysis.tokens.ledger import plan_at
 from analysis.tokens.over_samples import RULES_HELP, Said, allowed_rules, asked_rules, cost_of, count_of
+from analysis.tokens.rule_notes import notes_of
 from analysis.tokens.subject import subject
 from analysis.tokens.timing import Timed, median_of, noise_of
 
@@ -101,7 +102,7 @@ def latency(activations, params: LatencyParams = LatencyParams(), rng=None, prog
                 said.refused[one.id] = f"{one.title} is left out: {str(error).split('. ')[0]}."
                 continue
             said.notes |= dict.fromkeys(
-                [*less.notes, *([ORACLE] if "oracle" in one.needs and who.is_network else []), *_own(one)]
+                [*less.notes, *([ORACLE] if "oracle" in one.needs and who.is_network else []), *notes_of(one)]
             )
             times.setdefault((one.id, share), []).append(less.seconds / before)
             work[one.id, share] = _work(shape, one, less, counts)
@@ -109,11 +110,6 @@ def latency(activations, params: LatencyParams = LatencyParams(), rng=None, prog
     found = {key: _Found(np.array(t[1:]), work[key]) for key, t in times.items()}
     progress(1.0, "done")
     return _curve(who, chosen, found, np.array(alone[1:]), len(counts), (*notes, *said.lines), tap.shape[1])
-
-
-def _own(one) -> list[str]:
-    """What a rule says of itself."""
-    return [*([one.trained] if one.trained else []), *(f"{one.title}: {note}" for note in one.notes)]
 
 
 def _work(shape, one, less, full: np.ndarray) -> float:

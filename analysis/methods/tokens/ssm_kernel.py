@@ -35,6 +35,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import ssm
 from analysis.tokens.mixers.measures import half_of
 from analysis.tokens.mixers.state_spaces import Spaces, start_of, state_spaces
+from analysis.tokens.own_layer import layer_of_tap, named_layer
 
 IMPULSE, FREQUENCY = "impulse response", "frequency response"
 RANKED = ("shortest memory", "middle memory", "longest memory")
@@ -43,7 +44,9 @@ RANKED = ("shortest memory", "middle memory", "longest memory")
 @dataclass(frozen=True)
 class SsmKernelParams:
     show: str = param(IMPULSE, "Answer to an impulse over lags, or to waves.", choices=(IMPULSE, FREQUENCY))
-    layer: int = param(1, "Which state space, from 1.", low=1, high=999)
+    layer: int | None = param(
+        None, "Which state space, from 1; automatic: the tap's, else the last.", low=1, high=999
+    )
     lags: int = param(64, "Longest lag, in tokens.", low=8, high=16_384)
     way: str = param(ssm.ZOH, "How continuous time becomes steps.", choices=ssm.WAYS)
     draws: int = param(
@@ -76,7 +79,8 @@ def ssm_kernel(
     progress(1.0, "done")
     if found.fitted:  # has steps already
         params = replace(params, way=ssm.ZOH)
-    space = found.layer(params.layer - 1)
+    own = layer_of_tap(tap, [space.name for space in found.spaces])
+    space = found.layer(named_layer(params.layer, own, len(found.spaces)))
     own = _finite(ssm.kernel(space, params.lags, params.way))
     chosen = _chosen(own)
     null = _null(found, space, params)
@@ -201,7 +205,7 @@ METHODS = (
         family="tokens",
         title="Answer of a state space to an impulse",
         summary="Impulse and frequency response of state-space channels, beside those of the modes they start from.",
-        version=3,
+        version=4,
         function=ssm_kernel,
         params=SsmKernelParams,
         result=Curve,
