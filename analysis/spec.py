@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -218,6 +218,8 @@ class Method:
     network: str = (
         ""  # the kind of `sources.network_facts` that it runs; of others it reads rows and passes nothing
     )
+    # (taps, params) -> whether a run asks that network, where the taps or the settings decide it
+    asks: Callable[[Sequence, object], bool] | None = None
     by_tokens: bool = False  # `cost` takes a third argument: the tokens of a sample, where taps keep them
     invariance: str = ""
     papers: tuple[str, ...] = ()

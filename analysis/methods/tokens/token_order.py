@@ -42,6 +42,7 @@ from analysis.tokens.reordered import order_of, path_length, random_length, reor
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 EARLY, OPENING, ORDERS = 0.25, 4.0, 200
+ROUNDING = 1e-6  # of an answer in single precision
 INFLUENCE, ORDER = "influence on the answer", "place in the order"
 
 
@@ -165,6 +166,7 @@ def _scatter(tap, who, at, found, drawn, notes, params, rng) -> Scatter:
 def _estimates(tap, who, found, places, params, rng) -> tuple[Estimate, ...]:
     n, d = len(found), tap.shape[1]
     changed, same = (np.array([getattr(f, k).mean() for f in found]) for k in ("changed", "same"))
+    changed = np.where(changed < ROUNDING, 0.0, changed)
     early, share = np.array([_early(f.influence) for f in found]).T
     expected = random_length(places)
     ratio = path_length(places) / expected if expected > 0 else 1.0
@@ -175,7 +177,7 @@ def _estimates(tap, who, found, places, params, rng) -> tuple[Estimate, ...]:
         Estimate("change of the answer in another order", float(changed.mean()), **mean_interval(changed, 0.0),
                  null=0.0,
                  null_method="an answer that no order matters to",
-                 estimator=f"mean over samples and {params.shuffles} orders", **facts),
+                 estimator=f"mean over samples and {params.shuffles} orders; below 1e-6 is rounding", **facts),
         Estimate("same answer in another order", float(same.mean()), **share_interval(same), null=1.0,
                  null_method="an answer that no order matters to", estimator="share", **facts),
         Estimate("length of the path of this sample", ratio, interval="none: one sample", null=1.0,
@@ -237,7 +239,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="token_order", family="tokens", by_tokens=True, title="The order of tokens", version=2, function=token_order,
+        id="token_order", family="tokens", by_tokens=True, title="The order of tokens", version=3, function=token_order,
         summary="Tokens as a path through the sample, what their order changes, and which of them the answer hangs on.",
         params=TokenOrderParams, result=Scatter, check=_check, cost=_cost, minimum_rows=2 * RUN, more_inputs=True,
         most_inputs=2, invariance="the order of samples",

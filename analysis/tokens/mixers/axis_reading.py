@@ -58,6 +58,11 @@ class Axes:
         return (self.factored, *self.others)
 
 
+def of_one_tap(taps, params) -> bool:
+    """Whether the network of a tap may be asked: two taps are what each has of its axis."""
+    return len(taps) == 1
+
+
 def axes_of(taps, params, rng, progress) -> Axes:
     """Of one tap the network's attention, or that of its rows along both axes; of two taps what each has of its axis.
 
