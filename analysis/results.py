@@ -304,12 +304,13 @@ class Partition(Result):
 @dataclass(frozen=True, kw_only=True)
 class Gallery(Result):
     """Groups of rows to look at: `groups` name → row indices, `values` name → what each row has (same lengths), which
-    `value_name` says what it is."""
+    `value_name` says what it is. `of`: "rows", or "samples" where a row stands for its whole sample."""
 
     kind: ClassVar[str] = "gallery"
     groups: dict[str, np.ndarray]
     values: dict[str, np.ndarray] = field(default_factory=dict)
     value_name: str = "activation"
+    of: str = "rows"
 
 
 @dataclass(frozen=True, kw_only=True)

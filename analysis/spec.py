@@ -212,6 +212,9 @@ class Method:
     # what stands beside an encoded tap: "layers" of its network, other "dictionaries" of its tap, other "networks", or
     # "nothing" where it may stand alone; empty: the tap that it came from
     others: str = ""
+    # what a page gives it of a recorded tap, where layers of its store alone would answer nothing: "outputs" (the
+    # layers, last what the network says), layers of "two networks", or "the same two" where layers go by their names
+    begins: str = ""
     needs: tuple[str, ...] = ()
     minimum_rows: int = 3
     worker: bool = False

@@ -63,8 +63,8 @@ def pooled_weights(
     Returns
     -------
     TokenMap
-        (samples, tokens) shares that add up to 1, of the first twelve samples or four texts; NaN for tokens that are no part.
-        Estimates: tokens that count in effect as a share of all, and the largest share.
+        (samples, tokens) shares that add up to 1, of the first twelve samples or four texts; NaN for tokens that are no
+        part. Estimates: tokens that count in effect as a share of all, and the largest share.
 
     Raises
     ------

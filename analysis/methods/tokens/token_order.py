@@ -42,6 +42,7 @@ from analysis.tokens.reordered import order_of, path_length, random_length, reor
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 EARLY, OPENING, ORDERS = 0.25, 4.0, 200
+UPWARDS = "row, from the bottom"  # so that the picture stands as the sample does
 ROUNDING = 1e-6  # of an answer in single precision
 INFLUENCE, ORDER = "influence on the answer", "place in the order"
 
@@ -109,7 +110,7 @@ def _places(who, at: int, taps):
         return _coordinates(who, at, taps, len(x))
     if who.grid is not None and len(x) <= who.grid[0] * who.grid[1]:
         row, column = np.divmod(who.cells(at), who.grid[1])
-        return np.stack([column, -row], axis=1).astype(float), ("column", "row, downwards"), ()
+        return np.stack([column + 1, who.grid[0] - row], axis=1).astype(float), ("column", UPWARDS), ()
     if x.shape[1] in (2, 3):
         return x, tuple(f"unit {u}" for u in taps[0].unit_names), ()
     centred = x - x.mean(axis=0)
