@@ -195,7 +195,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="axis_attention", family="tokens", asks=of_one_tap,
-        title="Attention along two axes", version=3, function=axis_attention,
+        title="Attention along two axes", version=4, function=axis_attention,
         summary="What a token reads along one axis, along the other, and through both: rows and columns, frames and "
         "patches, bands and patches.", params=AxisAttentionParams, result=TokenMap, check=_check, cost=_cost,
         more_inputs=True, most_inputs=2, minimum_rows=4, invariance="the order of heads",

@@ -165,7 +165,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="axis_matrix", family="tokens", asks=of_one_tap,
-        title="Attention within one axis", version=3, function=axis_matrix,
+        title="Attention within one axis", version=4, function=axis_matrix,
         summary="Which bands (in nm), frames or columns read which, where a network attends along each axis apart.",
         params=AxisMatrixParams, result=Matrix, check=_check, cost=_cost, more_inputs=True, most_inputs=2,
         minimum_rows=4, invariance="the order of heads and of lines",

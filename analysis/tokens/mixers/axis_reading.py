@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError, NotFound, ParameterError
+from analysis.sources.stored_pictures import pictures_below
 from analysis.spec import param
 from analysis.tokens.mixers.attended import grid_of, network_or_why, sample_rows
 from analysis.tokens.mixers.axes import Factored, factored_of, near_square, of_rows, of_two
@@ -105,10 +106,14 @@ def axes_of(taps, params, rng, progress) -> Axes:
     said = (
         "The rows of the tap are queries and keys at once, along each axis; no weights of a network are in it.",
     )
-    return _named(
-        of_rows(f"rows of {tap.name}", rows.x, grid), facts, None, params, taps, (*why, *rows.notes, *said),
-        (of_rows("", x, grid) for x, _ in rows.others.values()),
-    )  # fmt: skip
+    if rows.grid is None and params.places is None:
+        said = (*said, f"Nothing tells two axes of these {len(rows.x)} tokens: they were laid in {grid[0]} lines of "
+                f"{grid[1]}, which means nothing where they come one after another.")  # fmt: skip
+    below = pictures_below(tap, np.array([params.sample]), rows.grid if grid == rows.grid else None)
+    picture = None if below is None else below[0]
+    more = (of_rows("", x, grid) for x, _ in rows.others.values())
+    one = of_rows(f"rows of {tap.name}", rows.x, grid)
+    return _named(one, facts, picture, params, taps, (*why, *rows.notes, *said), more)
 
 
 def _quiet(_fraction, _doing="") -> None:
@@ -137,7 +142,9 @@ def _grid(tokens: int, grid, params) -> tuple[int, int]:
 def _named(found: Factored, facts: dict, picture, params, taps, notes, more) -> Axes:
     h, w = found.grid
     others = tuple(one for one in more if one.grid == found.grid)
-    notes = (*notes, f"Maps are of one sample, numbers over {1 + len(others)} samples.")
+    count = 1 + len(others)
+    notes = (*notes, "Maps and numbers are of one sample." if count == 1 else
+             f"Maps are of one sample, numbers over {count} samples.")  # fmt: skip
     nm = wavelengths(params.wavelengths, facts, taps[0].unit_names, w)
     inside, _ = grid_of(h, picture)
     inside = inside if inside[0] > 1 and inside[0] * inside[1] == h else None
