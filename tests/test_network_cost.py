@@ -80,7 +80,8 @@ def test_no_passes_are_told_of_a_network_that_the_method_does_not_run(tmp_path):
     runs = {
         "attention_atlas": (True, False, False), "cache_rank": (True, False, False),
         "view_sphere": (True, False, False), "token_ledger": (True, True, False), "logit_lens": (True, True, False),
-        "router_load": (False, False, False), "token_order": (True, True, True), "band_dropout": (True, True, True),
+        "router_load": (False, False, False), "ssm_memory": (False, True, False), "ssm_poles": (False, True, False),
+        "ssm_kernel": (False, True, False), "token_order": (True, True, True), "band_dropout": (True, True, True),
     }  # fmt: skip
     for method, expected in runs.items():
         told = [beyond(method, [of_a_folder(tmp_path, c)])[1] > 0 for c in (attends, scans, neither)]
