@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from analysis import registry
@@ -75,3 +76,6 @@ def test_a_layer_is_not_taken_for_the_answer(rng):
     exit_divergence(layer, said)
     with pytest.raises(InputError, match="largest unit of layer is what the network predicted in"):
         exit_divergence(said, layer)
+    words = ArrayActivations(x, name="layer", samples={"predicted": np.array(["a", "word"] * 30)})
+    with pytest.raises(InputError, match="predicted in 0% of the samples"):
+        exit_divergence(said, words)

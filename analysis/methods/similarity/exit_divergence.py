@@ -137,12 +137,15 @@ def _refuse_no_outputs(tap, logs: np.ndarray, position: np.ndarray) -> None:
     """Where it is known what the network predicted, its outputs say the same."""
     if "predicted" not in tap.samples:
         return
-    said = labels_of(tap, "predicted", tap.unit_names, position)
-    same = float((logs.argmax(axis=1) == said).mean())
+    try:
+        said = labels_of(tap, "predicted", tap.unit_names, position)
+        same = float((logs.argmax(axis=1) == said).mean())
+    except InputError:  # answers that are no units of the tap
+        same = 0.0
     if same < OUTPUTS:
         raise InputError(
             f"the largest unit of {tap.name} is what the network predicted in {same:.0%} of the samples",
-            "the outputs of the network as the last tap", "Add its outputs behind the layers",
+            "the outputs of the network as the last tap", "Add its outputs behind the layers, or record them",
         )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError, NotFound, ParameterError
-from analysis.sources.stored_pictures import pictures_below
 from analysis.spec import param
 from analysis.tokens.mixers.attended import grid_of, network_or_why, sample_rows
 from analysis.tokens.mixers.axes import Factored, factored_of, near_square, of_rows, of_two
@@ -109,11 +108,9 @@ def axes_of(taps, params, rng, progress) -> Axes:
     if rows.grid is None and params.places is None:
         said = (*said, f"Nothing tells two axes of these {len(rows.x)} tokens: they were laid in {grid[0]} lines of "
                 f"{grid[1]}, which means nothing where they come one after another.")  # fmt: skip
-    below = pictures_below(tap, np.array([params.sample]), rows.grid if grid == rows.grid else None)
-    picture = None if below is None else below[0]
     more = (of_rows("", x, grid) for x, _ in rows.others.values())
     one = of_rows(f"rows of {tap.name}", rows.x, grid)
-    return _named(one, facts, picture, params, taps, (*why, *rows.notes, *said), more)
+    return _named(one, facts, None, params, taps, (*why, *rows.notes, *said), more)
 
 
 def _quiet(_fraction, _doing="") -> None:
