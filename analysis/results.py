@@ -141,7 +141,8 @@ class Matrix(Result):
     `few_means` says of them instead: these cells are hatched. `path` (p,) is the place among the columns at which a
     line called `path_name` crosses each row, drawn where rows and columns stand in the order given. `outlines` (k, 4)
     int are blocks drawn around cells, each first row, row after the last, first column, column after the last;
-    `outline_name` says what they are."""
+    `outline_name` says what they are. `rounding` (p, q) is what the precision of the inputs leaves of a cell that is
+    0."""
 
     kind: ClassVar[str] = "matrix"
     values: np.ndarray
@@ -164,6 +165,7 @@ class Matrix(Result):
     path_name: str = ""
     outlines: np.ndarray | None = None
     outline_name: str = ""
+    rounding: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,12 +306,13 @@ class Partition(Result):
 @dataclass(frozen=True, kw_only=True)
 class Gallery(Result):
     """Groups of rows to look at: `groups` name → row indices, `values` name → what each row has (same lengths), which
-    `value_name` says what it is."""
+    `value_name` says what it is. `of`: "rows", or "samples" where a row stands for its whole sample."""
 
     kind: ClassVar[str] = "gallery"
     groups: dict[str, np.ndarray]
     values: dict[str, np.ndarray] = field(default_factory=dict)
     value_name: str = "activation"
+    of: str = "rows"
 
 
 @dataclass(frozen=True, kw_only=True)
