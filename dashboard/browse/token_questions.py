@@ -48,6 +48,7 @@ QUESTIONS = {  # by name in the URL
             "How sure is it where it is right or wrong?": "confidence_histograms",
             "Which classes does it take for which?": "class_confusion",
             "Do a few tokens get all attention?": "token_overfocus",
+            "Are the longest tokens read more?": "long_tokens_read",
             "Is attention sparse as the context grows?": "attention_slope",
             "How many keys hold what is read?": "key_coverage",
             "Could a head be held in fewer numbers?": "attention_compression",
@@ -108,6 +109,7 @@ QUESTIONS = {  # by name in the URL
         {
             "Which pooling keeps the labels best?": "pooling_curve",
             "Which tokens carry the pooled value?": "pooled_weights",
+            "Do first hits ranked again find more?": "refined_ranking",
             "How many tokens does a sample need?": "nested_budget",
             "How much hangs on single tokens?": "pooling_influence",
             "What do coarse tokens tell of fine ones?": "projector_coverage",

@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.activations import Activations
 from analysis.compute.rows.random_part import random_part
-from analysis.compute.streaming import Pass, finite_blocks
+from analysis.compute.streaming import Pass, finite_blocks, refuse_few
 from analysis.errors import InputError, NotEnoughData, NotFound
 from analysis.tokens.mixers.reading import network_mixers
 from analysis.tokens.subject import ROWS
@@ -45,6 +45,7 @@ def steps_of(tap: Activations, maximum: int, source: str, rng, progress) -> Step
         of = tap.layout.sample_of(where)
         rows.append(block[wanted[of]])
         owner.append(of[wanted[of]])
+    refuse_few(tap.name, sum(map(len, rows)), FEWEST, "finite row(s)")
     x, owner = np.concatenate(rows), np.concatenate(owner)
     if len(np.unique(owner)) < FEWEST:
         raise NotEnoughData(f"{len(np.unique(owner))} sample(s) of {tap.name}", f"at least {FEWEST}")
