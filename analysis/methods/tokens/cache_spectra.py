@@ -192,8 +192,10 @@ def _estimates(whole, mixed, without, n: int, d: int, samples: int, units: int) 
              "rank that leaves a tenth, together", "rank that leaves a tenth, mean of layers")  # fmt: skip
     out = []
     for i, name in enumerate(named):
-        ends = {"interval": "none: fewer than three samples"} if half is None else {
-            "low": float(value[i] - half[i]), "high": float(value[i] + half[i]), "interval": "jackknife over samples"}  # fmt: skip
+        ends = {"interval": "none: fewer than three samples"}
+        if half is not None:
+            low, high = float(value[i] - half[i]), float(value[i] + half[i])
+            ends = {"low": low, "high": high, "interval": "jackknife over samples"}
         out.append(Estimate(name, float(value[i]), **ends, null=float(null[i]), null_method=NULL, n=samples, d=units,
                             estimator="all tokens side by side"))  # fmt: skip
     return tuple(out)

@@ -9,8 +9,8 @@ leads from its point there to that here. No data are read but one sample, on whi
 give the network's queries and keys (`analysis.tokens.attention.weight_shares`). An array is a table of weights itself:
 a row for each input, in its columns the queries of all heads and then their keys.
 
-Interval: none, weights are no sample. Null: independent Gaussian weights of the same sizes |W_Q|, |W_K|: share 1/d² on
-average, chi-squared, the norm drawn.
+Interval: Student's t over heads as draws, which they are not: it tells how unlike they are. Null: independent Gaussian
+weights of the same sizes |W_Q|, |W_K|: share 1/d² on average, chi-squared, the norm drawn.
 
 When it lies: weights act behind the norm, whose own scales are left out, and beside biases and positions; a head may
 compare in a few directions only, which are all that its tokens have, and then its share in QK as it runs is the larger
@@ -34,6 +34,7 @@ from analysis.arrays import finite_rows
 from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import null_spread
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import InputError, ShapeError
 from analysis.results import Estimate, Scatter
@@ -51,7 +52,7 @@ SHARE, NORM, TRACE, LAYER, HEAD, WHEN = (
     "head",
     "checkpoint",
 )
-ALL = {"interval": "none: weights are no sample"}
+ALL = {"interval": "none: these are all heads"}
 
 
 @dataclass(frozen=True)
@@ -182,9 +183,9 @@ def _estimates(told, more, drawn, d: int) -> tuple[Estimate, ...]:
     share, norm, _ = told[0].T
     facts = {"n": len(share), "d": d}
     out = [
-        Estimate(f"{SHARE}, mean over heads", float(share.mean()), **ALL, null=1 / d**2, null_method=NULL, **facts,
-                 estimator="tr(W)² / (d |W|²)"),
-        Estimate(f"{NORM}, mean over heads", float(norm.mean()), **ALL, **null_spread(drawn), **facts,
+        Estimate(f"{SHARE}, mean over heads", float(share.mean()), **_heads(share), null=1 / d**2,
+                 null_method=NULL, estimator="tr(W)² / (d |W|²)", **facts),
+        Estimate(f"{NORM}, mean over heads", float(norm.mean()), **_heads(norm), **null_spread(drawn), **facts,
                  null_method=f"independent Gaussian weights of the same sizes, {len(drawn)} draws",
                  estimator="largest singular value"),
         Estimate("heads beyond independent weights", float(more.mean()), **ALL, null=0.0, **facts,
@@ -196,6 +197,13 @@ def _estimates(told, more, drawn, d: int) -> tuple[Estimate, ...]:
                          null_method="weights that stayed", estimator="mean over heads")
                 for i, name in ((0, SHARE), (1, NORM))]  # fmt: skip
     return tuple(out)
+
+
+def _heads(values: np.ndarray) -> dict:
+    found = mean_interval(values, 0.0)
+    return (
+        {**found, "interval": "Student's t over heads as draws"} if found else {"interval": "none: one head"}
+    )
 
 
 def _cost(shapes, params: HeadWeightsParams) -> Cost:
