@@ -35,6 +35,7 @@ QUESTIONS = {  # by name in the URL
         {
             "What does each head do?": "attention_atlas",
             "What does this head look at here?": "attention_pattern",
+            "Which way does each head look?": "head_offsets",
             "What does the question read in this text?": "retrieval_strip",
             "Which layers look up the answer?": "retrieval_layers",
             "What does the answer read through all layers?": "attention_rollout",
@@ -98,6 +99,7 @@ QUESTIONS = {  # by name in the URL
             "What do the norms see, and do tokens explode?": "norm_audit",
             "How much of a layer's space is needed?": "random_projection_ablation",
             "What did each checkpoint change?": "growth_timeline",
+            "Whom does a model merged of experts follow?": "merged_answers",
             "Would learning a new task disturb an old one?": "gradient_overlap",
             "How far has tuning moved each layer?": "adapted_features",
             "Which layers predict those of another model?": "linear_predictivity",
