@@ -121,7 +121,14 @@ def test_each_part_is_asked_for_on_a_page():
     from dashboard.browse.token_questions import QUESTIONS
 
     asked = {id for view in QUESTIONS.values() for id in view.asks.values()}
-    elsewhere = {"correlation_map", "upgrade_regressions", "neural_collapse"}  # Compare, Analyses, Subspaces
+    elsewhere = {
+        "correlation_map",
+        "upgrade_regressions",
+        "neural_collapse",
+        "principal_angle_spectrum",
+        "subspace_distances",
+        "pitome",
+    }  # Compare, Analyses, Subspaces, a rule of the film
     assert {id for ids in PROMISED.values() for id in ids} <= asked | elsewhere
 
 
@@ -161,6 +168,10 @@ PROMISED = {  # what a row asks for beyond one view, and the method of each
     "Mamba2D": ("scan_folded", "influence_map"),
     "VCMamba": ("mixing_matrix", "scan_folded", "influence_map"),
     "Bridging the Gap": ("correlation_map", "feature_collapse", "attention_atlas"),
+    "Accelerating Transformers with Spectrum": ("pitome", "graph_spectrum"),
+    "Beyond Not-Forgetting": ("gradient_overlap", "principal_angle_spectrum", "subspace_distances"),
+    "ConViT": ("attention_atlas", "head_offsets"),
+    "Growing Transformers": ("growth_timeline", "merged_answers"),
     "Dynamic Perceiver": ("early_exits", "exit_samples", "prompt_attention", "exit_divergence"),
 }
 

@@ -10,16 +10,24 @@ import pytest
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.retrieval.refining import BOTH, QUERY, again, unit
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError, ShapeError
+from analysis.methods.populations.merged_answers import (
+    MergedAnswersParams,
+    merged,
+    merged_answers,
+    told_of,
+)
 from analysis.methods.retrieval.refined_ranking import (
     RefinedRankingParams,
     precision,
     refined_ranking,
     sizes_of,
 )
+from analysis.methods.subspaces.gradient_overlap import basis, gradient_overlap, overlap, verdict
 from analysis.methods.tokens.attention_spectrum import AttentionSpectrumParams, attention_spectrum
 from analysis.methods.tokens.cache_spectra import at_numbers, left, spectra, squares
 from analysis.methods.tokens.channel_ranges import ChannelRangesParams, channel_ranges, row_errors
 from analysis.methods.tokens.expert_samples import alike, expert_samples, leading, ranked
+from analysis.methods.tokens.head_offsets import beyond, offsets
 from analysis.methods.tokens.head_weights import head_weights_of, norms
 from analysis.methods.tokens.influence_map import InfluenceMapParams, influence_map
 from analysis.methods.tokens.long_tokens_read import LongTokensReadParams, long_tokens_read, measured
@@ -50,6 +58,7 @@ from analysis.tokens.cache.shared_subspaces import tail_share
 from analysis.tokens.mixers.fields import measured as field_of
 from analysis.tokens.mixers.fields import recurrence
 from analysis.tokens.sets.word_neighbours import nearest
+from analysis.tokens.token_graph import distance, edges, lifted, spectrum
 
 
 # ---------------------------------------------------------------------------- low rank and landmarks
@@ -397,3 +406,137 @@ def test_a_sample_that_was_not_read_is_refused(rng):
     tap = ArrayActivations(rng.standard_normal((48, 5)), layout=Layout(np.arange(0, 49, 16), grid=(4, 4)))
     with pytest.raises(NotFound, match="sample 9"):
         influence_map(tap, InfluenceMapParams(sample=9))
+
+
+# ---------------------------------------------------------------------------- graphs, gradients, offsets, merges
+def test_lifted_edges_are_means_over_two_groups_one_by_one(rng):
+    x, of = rng.standard_normal((9, 4)), np.array([0, 0, 1, 2, 2, 2, 1, 0, 3])
+    w, got = edges(x), lifted(edges(x), of)
+    for i, j in itertools.product(range(9), repeat=2):
+        assert got[i, j] == pytest.approx(w[np.ix_(of == of[i], of == of[j])].mean())
+
+
+def test_the_spectrum_is_that_of_the_normalised_laplacian_and_turns_with_nothing(rng):
+    from scipy.sparse.csgraph import laplacian
+
+    x = rng.standard_normal((8, 5))
+    w = edges(x)
+    want = np.linalg.eigvalsh(laplacian(w - np.diag(np.diag(w)), normed=True))
+    np.testing.assert_allclose(spectrum(w - np.diag(np.diag(w))), want, atol=1e-9)
+    turn = np.linalg.qr(rng.standard_normal((5, 5)))[0]
+    of = np.array([0, 0, 1, 1, 2, 3, 4, 5])
+    assert distance(x, of) == pytest.approx(distance(3 * x @ turn, of))
+    assert distance(x, of) > 1e-3
+
+
+def test_merging_the_most_alike_moves_the_spectrum_less_than_merging_the_least(rng):
+    heaps = np.repeat(np.eye(4, 12) * 5, 2, axis=0) + 0.05 * rng.standard_normal((8, 12))
+    near, far = np.array([0, 0, 1, 1, 2, 2, 3, 3]), np.array([0, 1, 0, 1, 2, 3, 2, 3])
+    assert distance(heaps, near) < 0.05 * distance(heaps, far)
+
+
+def test_a_step_outside_the_old_inputs_changes_nothing_there_and_inside_it_does(rng):
+    x = rng.standard_normal((50, 3)) @ rng.standard_normal((3, 10))
+    axes = basis(x, 0.9999)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(axes.shape[1]), atol=1e-9)
+    g = rng.standard_normal((4, 10))
+    outside = g - g @ axes @ axes.T
+    assert np.abs(x @ outside.T).max() < 1e-9
+    assert np.abs(x @ g.T).max() > 0.1
+    assert overlap(g, axes) == pytest.approx(1 - np.square(outside).sum() / np.square(g).sum())
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [((0.1, -1), (0.4, 1), "free"), ((0.6, -0.9), (0.9, -0.1), "interference"), ((0.4, 0.2), (0.6, 0.9), "not told"),
+     ((0.6, 0.1), (0.9, 0.8), "chance of backward transfer"), ((0.6, -0.2), (0.9, 0.3), "not told")],
+)  # fmt: skip
+def test_a_verdict_is_told_only_where_the_interval_allows(low, high, said):
+    assert verdict(np.array(low), np.array(high), 0.5) == said
+
+
+def test_gradients_come_in_threes_of_one_width(rng):
+    x = rng.standard_normal((30, 5))
+    with pytest.raises(ParameterError, match="three for each layer"):
+        gradient_overlap(x, x, x, x)
+    with pytest.raises(ShapeError, match="one width"):
+        gradient_overlap(x, x, rng.standard_normal((30, 6)))
+    assert len(gradient_overlap(x, x, x, x, x, x).columns["layer"]) == 2
+
+
+@pytest.mark.parametrize(("side", "far"), [(14, 7.281), (7, 3.609), (16, 8.326)])
+def test_even_reading_has_the_known_distance_and_no_offset(side, far):
+    same = np.zeros((2, side * side, 2))
+    own, even = offsets(planted(same, same, grid=(side, side)))[0, 0, 0]
+    np.testing.assert_allclose(own, even, atol=1e-9)
+    np.testing.assert_allclose(even[:2], 0, atol=1e-9)
+    assert even[2] == pytest.approx(far, abs=5e-4)
+
+
+def test_offsets_are_those_of_loops_over_queries_and_keys(rng):
+    q, k = rng.standard_normal((2, 2, 6, 3))
+    reader = planted(q, k, grid=(2, 3))
+    got = offsets(reader)[0, 0, :, 0]
+    for b in range(2):
+        rows, want = reader.rows(0, 0)[b], np.zeros(2)
+        for i, j in itertools.product(range(6), repeat=2):
+            want += rows[i, j] * np.array([j // 3 - i // 3, j % 3 - i % 3]) / 6
+        np.testing.assert_allclose(got[b, :2], want, atol=1e-12)
+
+
+def test_heads_that_lean_are_found_and_heads_at_random_are_not(rng):
+    lean = rng.standard_normal((12, 16, 2, 3)) * 0.1
+    lean[:, :, 1] = 0
+    assert not beyond(lean).all()
+    lean[0, :, 0, 1] += 1.0
+    assert beyond(lean)[0]
+    assert beyond(lean).sum() <= 2
+
+
+def test_gates_are_read_from_the_checkpoint_and_drawn_against_distance(tmp_path, rng):
+    """Layers in the order of their numbers, not of their letters; the last layers have none."""
+    from types import SimpleNamespace
+
+    from safetensors.numpy import save_file
+
+    from analysis.methods.tokens import head_offsets as module
+
+    lam = {f"blocks.{i}.attn.gating_param": rng.standard_normal(2).astype(np.float32) for i in (0, 2, 10)}
+    save_file(lam, tmp_path / "model.safetensors")
+    network = SimpleNamespace(shapes={k: v.shape for k, v in lam.items()}, tensor=lambda k: lam[k])
+    old, module.weights_of = module.weights_of, lambda tap: network
+    try:
+        gates, said = module.gates_of(None, SimpleNamespace(heads=2, layers=4))
+        none = module.gates_of(None, SimpleNamespace(heads=3, layers=4))
+    finally:
+        module.weights_of = old
+    np.testing.assert_allclose(gates[1], 1 / (1 + np.exp(-lam["blocks.2.attn.gating_param"])), rtol=1e-6)
+    np.testing.assert_allclose(gates[2], 1 / (1 + np.exp(-lam["blocks.10.attn.gating_param"])), rtol=1e-6)
+    assert np.isnan(gates[3]).all()
+    assert "3 tensors" in said[0]
+    assert none == (None, ())
+
+
+def test_one_expert_with_next_to_nothing_vetoes_a_word_and_means_of_logits_are_geometric(rng):
+    logs = np.log(rng.dirichlet(np.ones(5), (3, 40)))
+    p = np.exp(merged(logs))
+    want = np.prod(np.exp(logs), axis=0) ** (1 / 3)
+    np.testing.assert_allclose(p, want / want.sum(axis=1, keepdims=True))
+    told = told_of(logs, 0.05)
+    assert (told[0].sum(axis=0) == 1).all()  # one is the nearest
+    for k, t in itertools.product(range(3), range(40)):
+        rest = np.prod(np.exp(np.delete(logs[:, t], k, axis=0)), axis=0).argmax()
+        lost = rest != p[t].argmax() and np.exp(logs[k, t, rest]) < 0.05
+        assert told[2, k, t] == lost
+
+
+def test_tokens_of_one_sample_are_drawn_expert_by_expert(rng):
+    taps = [
+        ArrayActivations(rng.standard_normal((30, 4)), f"e{i}", layout=Layout(np.arange(0, 31, 5)))
+        for i in range(2)
+    ]
+    found = merged_answers(*taps, params=MergedAnswersParams(sample=3))
+    assert found.column_names == tuple(f"token {i}" for i in range(5))
+    assert found.values.shape == (2, 5)
+    with pytest.raises(NotFound, match="sample 9"):
+        merged_answers(*taps, params=MergedAnswersParams(sample=9))
