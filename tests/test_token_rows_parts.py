@@ -27,6 +27,7 @@ from analysis.methods.tokens.attention_spectrum import AttentionSpectrumParams, 
 from analysis.methods.tokens.cache_spectra import at_numbers, left, spectra, squares
 from analysis.methods.tokens.channel_ranges import ChannelRangesParams, channel_ranges, row_errors
 from analysis.methods.tokens.expert_samples import alike, expert_samples, leading, ranked
+from analysis.methods.tokens.graph_spectrum import GraphSpectrumParams, graph_spectrum
 from analysis.methods.tokens.head_offsets import beyond, offsets
 from analysis.methods.tokens.head_weights import head_weights_of, norms
 from analysis.methods.tokens.influence_map import InfluenceMapParams, influence_map
@@ -58,7 +59,7 @@ from analysis.tokens.cache.shared_subspaces import tail_share
 from analysis.tokens.mixers.fields import measured as field_of
 from analysis.tokens.mixers.fields import recurrence
 from analysis.tokens.sets.word_neighbours import nearest
-from analysis.tokens.token_graph import distance, edges, lifted, spectrum
+from analysis.tokens.token_graph import distance, edges, groups, lifted, spectrum
 
 
 # ---------------------------------------------------------------------------- low rank and landmarks
@@ -427,6 +428,18 @@ def test_the_spectrum_is_that_of_the_normalised_laplacian_and_turns_with_nothing
     of = np.array([0, 0, 1, 1, 2, 3, 4, 5])
     assert distance(x, of) == pytest.approx(distance(3 * x @ turn, of))
     assert distance(x, of) > 1e-3
+
+
+def test_groups_are_owners_and_what_is_gone_goes_to_the_nearest_mean():
+    x = np.array([[0.0, 0], [2, 0], [10, 0], [0.8, 0], [7, 0]])
+    assert groups(x, np.array([1, 1, 2, -1, -1])).tolist() == [0, 0, 1, 0, 1]
+    assert groups(x, np.full(5, -1)).tolist() == [0] * 5
+
+
+def test_a_rule_that_makes_its_tokens_again_has_merged_them_all_the_same(rng):
+    tap = ArrayActivations(rng.standard_normal((64, 6)), layout=Layout(np.arange(0, 65, 16), grid=(4, 4)))
+    found = graph_spectrum(tap, GraphSpectrumParams(rules="cluster_rebuild"))
+    assert found.series["Cluster and rebuild"][-1] > 0.01
 
 
 def test_merging_the_most_alike_moves_the_spectrum_less_than_merging_the_least(rng):

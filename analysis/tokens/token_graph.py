@@ -38,6 +38,18 @@ def distance(x: np.ndarray, of: np.ndarray) -> float:
     return float(np.abs(whole - spectrum(lifted(w, of))).sum() / max(whole.sum(), 1e-12))
 
 
-def groups(made: np.ndarray) -> np.ndarray:
-    """(T,) numbers of equal rows of `made` (T, d): tokens that stand for each other."""
-    return np.unique(made, axis=0, return_inverse=True)[1].reshape(-1)
+def groups(x: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """(T,) numbers of the groups of tokens x (T, d) by the token `owner` (T,) that each went into; one that is gone
+    (-1) is put to the group whose mean is nearest. Without any left all are one group."""
+    left = owner >= 0
+    if not left.any():
+        return np.zeros(len(x), int)
+    names, of = np.unique(owner[left], return_inverse=True)
+    means = np.zeros((len(names), x.shape[1]))
+    np.add.at(means, of, x[left])
+    means /= np.bincount(of)[:, None]
+    found = np.empty(len(x), int)
+    found[left] = of
+    gone = x[~left]
+    found[~left] = (np.square(means).sum(axis=1) - 2 * gone @ means.T).argmin(axis=1)
+    return found

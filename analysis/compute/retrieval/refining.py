@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-QUERY, BOTH = "query refined", "query and candidates refined"
+QUERY, BOTH = "query refined", "hits refined too"
 WAYS = (QUERY, BOTH)
 
 

@@ -4,7 +4,8 @@
 
 λ are the eigenvalues of the normalised Laplacian of a sample's free tokens, joined by (1 + cos) / 2; λ' those of the
 graph in which every token has the mean edges of the group it went into (`analysis.tokens.token_graph`). A dropped token
-goes to the survivor nearest to it. Merging equal tokens costs nothing; merging unlike ones moves the spectrum.
+goes to the survivor, or group, nearest to it. Merging equal tokens costs nothing; merging unlike ones moves the
+spectrum.
 
 Interval: Student's t over samples. Null: as many tokens kept at random, the others put to the nearest of them.
 
@@ -39,8 +40,6 @@ from analysis.tokens.over_samples import (
     count_of,
     run_rules,
 )
-from analysis.tokens.rebuilding import of_survivors
-from analysis.tokens.state import TokenState
 from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
 from analysis.tokens.token_graph import distance, edges, groups, lifted, spectrum
 
@@ -94,14 +93,15 @@ def graph_spectrum(
 def of_batch(ran: Ran, rng: np.random.Generator) -> np.ndarray:
     """(2, B) the distance, and that of as many tokens kept at random."""
     x, free = np.asarray(ran.dump.recorded["hidden"][-1], np.float64), ran.dump.layout.free
-    states, steps = ran.run.states, ran.run.steps
-    kept = ((states[-1].owner == np.arange(free.shape[1])) & free).sum(axis=1)
+    owner = ran.run.states[-1].owner
+    kept = ((owner == np.arange(free.shape[1])) & free).sum(axis=1)
     order = np.where(free, rng.random(free.shape), np.inf).argsort(axis=1).argsort(axis=1)
-    chance = TokenState.start(free & (order < kept[:, None]))
+    chance = np.where(free & (order < kept[:, None]), np.arange(free.shape[1]), -1)
     out = np.zeros((2, len(x)))
-    for side, (s, p) in enumerate(((states, steps), ([chance], []))):
-        made = of_survivors(x, free, s, p)
-        out[side] = [distance(x[b, f], groups(made[b, f])) if f.any() else 0.0 for b, f in enumerate(free)]
+    for side, of in enumerate((owner, chance)):
+        out[side] = [
+            distance(x[b, f], groups(x[b, f], of[b, f])) if f.any() else 0.0 for b, f in enumerate(free)
+        ]
     return out
 
 
