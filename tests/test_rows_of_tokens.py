@@ -172,6 +172,7 @@ PROMISED = {  # what a row asks for beyond one view, and the method of each
     "Beyond Not-Forgetting": ("gradient_overlap", "principal_angle_spectrum", "subspace_distances"),
     "ConViT": ("attention_atlas", "head_offsets"),
     "Growing Transformers": ("growth_timeline", "merged_answers"),
+    "Redesigning Multi-Scale": ("expert_territory", "scale_counts"),
     "Dynamic Perceiver": ("early_exits", "exit_samples", "prompt_attention", "exit_divergence"),
 }
 

@@ -33,6 +33,7 @@ from analysis.methods.tokens.head_weights import head_weights_of, norms
 from analysis.methods.tokens.influence_map import InfluenceMapParams, influence_map
 from analysis.methods.tokens.long_tokens_read import LongTokensReadParams, long_tokens_read, measured
 from analysis.methods.tokens.prompt_words import prompt_words
+from analysis.methods.tokens.scale_counts import scale_counts
 from analysis.methods.tokens.scan_groups import ScanGroupsParams, estimates, scan_groups
 from analysis.methods.tokens.tap_bits import TapBitsParams, noise, tap_bits
 from analysis.tokens.attention.heads import planted
@@ -553,3 +554,21 @@ def test_tokens_of_one_sample_are_drawn_expert_by_expert(rng):
     assert found.values.shape == (2, 5)
     with pytest.raises(NotFound, match="sample 9"):
         merged_answers(*taps, params=MergedAnswersParams(sample=9))
+
+
+def test_counts_of_scales_are_sums_over_places_and_together_the_integral(rng):
+    """Densities of scales that agree are integrated whatever the gates are."""
+    g, d = rng.dirichlet(np.ones(3), 60), np.repeat(rng.random((60, 1)), 3, axis=1)
+    layout = Layout(np.arange(0, 61, 10), grid=(2, 5))
+    taps = [ArrayActivations(v, n, layout=layout) for v, n in ((g, "gates"), (d, "densities"))]
+    found = scale_counts(*taps)
+    assert found.columns["count"].sum() == pytest.approx(d[:, 0].sum() / 6)
+    want = (g * d).reshape(6, 10, 3).sum(axis=1)
+    np.testing.assert_allclose(np.sort(found.columns["count"]), np.sort(want.mean(axis=0)))
+    logits = scale_counts(ArrayActivations(np.log(g), "gates", layout=layout), taps[1])
+    np.testing.assert_allclose(logits.columns["count"], found.columns["count"])
+    assert any("taken for logits" in c for c in logits.caveats)
+    with pytest.raises(InputError, match="all gates are 0"):
+        scale_counts(ArrayActivations(0 * g, layout=layout), taps[1])
+    with pytest.raises(ShapeError, match="the same samples"):
+        scale_counts(taps[0], ArrayActivations(d[:, :2], layout=layout))

@@ -99,7 +99,8 @@ def refined_ranking(
     return Curve(
         title=f"The first hits ranked again, {tap.name}", reading=_reading(told, value), estimates=told,
         caveats=(*found.notes, *_caveats(tap, x, query, found.values.shape[1])), x=sizes.astype(np.float64),
-        x_name="first hits that are ranked again", y_name=PRECISION, log_x=True, series={name: lines[name] for name in names},
+        x_name="first hits that are ranked again", y_name=PRECISION, log_x=True,
+        series={name: lines[name] for name in names},
         low={name: np.array([e["low"] for e in of]) for name, of in ends.items()},
         high={name: np.array([e["high"] for e in of]) for name, of in ends.items()},
         null={name: free[name].mean(axis=1) for name in WAYS} | {SEARCHED: by_chance}, controls=(SEARCHED,),

@@ -172,7 +172,7 @@ def _reading(sides, told, tap) -> str:
     first = np.argsort(-largest, kind="stable")[:LISTED]
     named = ", ".join(f"{tap.unit_names[c]} ({largest[c]:.1f})" for c in first)
     return (
-        f"Largest channels, over the RMS of all numbers: {named}. The largest number of a row is {crests[0].value:.1f} times "
+        f"Largest channels, over the RMS of all: {named}. The largest number of a row is {crests[0].value:.1f} times "
         f"its RMS (Gaussian rows: {crests[0].null:.1f}), rotated {crests[1].value:.1f}; kurtosis {tails[0].value:.1f} "
         f"({tails[0].null:.1f}), rotated {tails[1].value:.1f}."
     )
