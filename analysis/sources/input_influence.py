@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.arrays import chosen_samples
 from analysis.errors import InputError, NotFound
 from analysis.sources.hooked_run import hooked_run
 from analysis.sources.input_picture import picture_of
@@ -24,35 +25,56 @@ BATCH = 8
 @dataclass(frozen=True)
 class Influence:
     """`maps` (n, places, rows, columns) over the cells of the layer's grid, not normalised, of the samples at the
-    places `samples` (n,) of the store; `picture` of the first, or None; `note`, of which samples."""
+    places `samples` (n,) of the store; `pictures`, the mean of all and the first (2, height, width[, 3]), or None; `note`, of
+    which samples."""
 
     maps: np.ndarray
     samples: np.ndarray
-    picture: np.ndarray | None
+    pictures: np.ndarray | None
     note: str
 
 
 def input_influence(
     tap, maximum: int, at: tuple[tuple[float, float], ...], draws: int, rng: np.random.Generator,
-    progress: Progress = no_progress,
+    progress: Progress = no_progress, also: int | None = None,
 ) -> Influence:  # fmt: skip
-    """Of at most `maximum` samples of a stored tap, at places given as shares (down, across) of the layer's grid.
+    """Of at most `maximum` samples of a stored tap, a random part above, and of the sample `also`; at places given as
+    shares (down, across) of the layer's grid.
 
     Raises InputError, NotFound: the network cannot be run again; its input is no picture; the layer has no grid.
     """
-    run = rerun(tap, maximum, partial=True, rng=rng)
-    name, maps, picture = tap.name.partition(":")[2] or tap.name, [], None
+    run = rerun(tap, tap.layout.n_samples, partial=True, rng=rng)
+    some = with_one(np.asarray(run.samples), maximum, rng, also)
+    name, maps, total, first = tap.name.partition(":")[2] or tap.name, [], 0.0, None
     seed = int(rng.integers(2**31))
-    for start in range(0, run.n, BATCH):
-        progress(start / run.n, f"differentiating {tap.name}")
-        items = run.data.items(start, min(start + BATCH, run.n))
-        given, x = _picture(run.loaded.prepare(items), tap.name)
-        picture = picture_of(given) if picture is None else picture
+    for start in range(0, len(some), BATCH):
+        progress(start / len(some), f"differentiating {tap.name}")
+        part = some[start : start + BATCH]
+        given, x = _picture(
+            run.loaded.prepare([run.data.items(int(i), int(i) + 1)[0] for i in part]), tap.name
+        )
+        total = total + x.detach().sum(dim=0, keepdim=True)
+        first = x.detach()[:1] if first is None else first
         with hooked_run(run.loaded.module, [name], gradients=True) as caught:
             run.loaded.run(given)
         y, grid = _on_grid(caught[name], tap)
         maps.append(np.stack([_map(y, x, grid, place, draws, seed) for place in at], axis=1))
-    return Influence(np.concatenate(maps), np.asarray(run.samples), picture, run.note)
+    note = f"The network was run on {len(some):,} of {run.n:,} samples that were recorded."
+    both = [picture_of(one) for one in (total / len(some), first)]
+    pictures = None if both[0] is None else np.stack(both)
+    return Influence(np.concatenate(maps), np.asarray(run.samples)[some], pictures, note)
+
+
+def with_one(samples: np.ndarray, maximum: int, rng: np.random.Generator, also: int | None) -> np.ndarray:
+    """Which of the `samples` (n,) are read: at most `maximum` at random, rising, after the sample `also`, where one is
+    asked for. Raises NotFound."""
+    some = chosen_samples(len(samples), maximum, rng)
+    if also is None:
+        return some
+    one = np.flatnonzero(samples == also)
+    if not len(one):
+        raise NotFound(f"sample {also}", f"one of the {len(samples):,} samples that there are")
+    return np.concatenate([one, some[some != one[0]]])
 
 
 def _picture(prepared, name: str):

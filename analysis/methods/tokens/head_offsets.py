@@ -213,7 +213,7 @@ def _cost(shapes, params: HeadOffsetsParams) -> Cost:
     held = 8.0 * rows * (4.0 * d + 6.0 * RUN) + 1e5
     passes = min(n, params.maximum_samples)
     return Cost(
-        OPENING + m.seconds(moved=8.0 * n * d + held, calls=500.0 * samples) + 2e-3 * passes, held, passes
+        OPENING + m.seconds(moved=8.0 * n * d + held, calls=80.0 * samples) + 2e-3 * passes, held, passes
     )
 
 

@@ -36,7 +36,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import refuse_few
 from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, TokenMap
-from analysis.sources.input_influence import Influence, input_influence
+from analysis.sources.input_influence import Influence, input_influence, with_one
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers.fields import NUMBERS, derivative, measured, recurrence
 from analysis.tokens.mixers.reading import MOST_TOKENS, row_tokens
@@ -84,17 +84,16 @@ def influence_map(
     maps = found.maps / np.maximum(found.maps.sum(axis=(2, 3), keepdims=True), LEAST)
     good = found.maps[:, 0].sum(axis=(1, 2)) > 0
     refuse_few(f"places of {tap.name} that anything reaches", int(good.sum()), FEWEST, "sample(s)")
-    one = 0 if params.sample is None else _place(found, params.sample)
     told = _estimates(maps[good, 0], tap.shape[1])
     grid = maps.shape[2:]
-    shown = np.stack([*maps[good].mean(axis=0), maps[one, 0]]).reshape(len(PLACES) + 1, -1)
+    shown = np.stack([*maps[good].mean(axis=0), maps[0, 0]]).reshape(len(PLACES) + 1, -1)
     progress(1.0, "done")
     return TokenMap(
         title=f"What reaches a place of {where}", samples=np.arange(len(shown)), grid=grid,
         values=(shown / shown.max(axis=1, keepdims=True)) ** params.scale,
         value_name=f"influence over the largest, to the power {params.scale:g}",
-        names=(*(f"{name}, mean" for name in PLACES), f"sample {found.samples[one]}, in the middle"),
-        pictures=found.picture[None] if found.picture is not None and one == 0 and params.sample is None else None,
+        names=(*(f"{name}, mean" for name in PLACES), f"sample {found.samples[0]}, in the middle"),
+        pictures=None if found.pictures is None else found.pictures[[0] * len(PLACES) + [1]],
         estimates=told, reading=_reading(told, grid), caveats=(*notes, *_caveats(found, good, params)),
     )  # fmt: skip
 
@@ -104,21 +103,23 @@ def _influence(tap, params, rng, progress) -> tuple[Influence, tuple[str, ...], 
     if params.source != ROWS:
         try:
             found = input_influence(tap, params.maximum_samples, tuple(PLACES.values()), params.directions, rng,
-                                    lambda f, doing="": progress(0.95 * f, doing))  # fmt: skip
+                                    lambda f, doing="": progress(0.95 * f, doing), params.sample)  # fmt: skip
             return found, (found.note,), tap.name
         except (InputError, NotFound) as error:
             why = (f"The network is not run: {str(error).split('. ')[0]}.",)
-    rows = row_tokens(tap, params.maximum_samples, rng, lambda f, doing="": progress(0.4 * f, doing))
+    most = params.maximum_samples if params.sample is None else tap.layout.n_samples
+    rows = row_tokens(tap, most, rng, lambda f, doing="": progress(0.4 * f, doing))
     grid = rows.grid or (1, max(int(c.max()) for c in rows.cell) + 1)
     if grid[0] * grid[1] > MOST_TOKENS:
         raise InputError(f"a grid of {grid[0]} x {grid[1]} tokens", f"at most {MOST_TOKENS:,} tokens")
-    maps = []
-    for i, (x, cell) in enumerate(zip(rows.x, rows.cell, strict=True)):
-        progress(0.4 + 0.55 * i / len(rows.x), "differentiating rows")
+    maps, some = [], with_one(rows.samples, params.maximum_samples, rng, params.sample)
+    for i, at in enumerate(some):
+        progress(0.4 + 0.55 * i / len(some), "differentiating rows")
+        x, cell = rows.x[at], rows.cell[at]
         maps.append([_of_rows(x, cell, grid, place, params.directions, rng) for place in PLACES.values()])
     said = "No network was run: rows read each other by softmax, and the derivative is by each of them."
     return (
-        Influence(np.array(maps), rows.samples, None, ""),
+        Influence(np.array(maps), rows.samples[some], None, ""),
         (*why, *rows.notes, said),
         f"the rows of {tap.name}",
     )
@@ -158,14 +159,6 @@ def _reading(told, grid) -> str:
         f"{half.value:.0f} of {grid[0] * grid[1]} cells hold half of it ({half.null:.0f})."
         + ("" if turn is None else f" It comes {turn.value:.2f} times as far across as down.")
     )
-
-
-def _place(found: Influence, sample: int) -> int:
-    at = np.flatnonzero(found.samples == sample)
-    if not len(at):
-        raise NotFound(f"sample {sample}", f"one of the {len(found.samples)} samples that were read",
-                       "Raise 'maximum samples'")  # fmt: skip
-    return int(at[0])
 
 
 def _caveats(found: Influence, good, params) -> list[str]:

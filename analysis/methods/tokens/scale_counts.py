@@ -6,9 +6,9 @@ Two taps with tokens on the same places: the gates of the scales (experts), and 
 a unit for each. The sum of a density over the picture is its count. Where the samples' column of sizes is named, the
 share of each scale is correlated with it (Spearman): fine scales should have theirs where heads are small.
 
-Interval: Student's t over samples, Fisher's z of the correlation. Null: gates of other pixels of the same picture, which
-leaves each scale its total gate and takes away where it is open; of the correlation 0, sizes exchanged, p after
-Benjamini-Hochberg over scales.
+Interval: Student's t over samples, Fisher's z of the correlation. Null: gates of other pixels of the same picture,
+which leaves each scale its total gate and takes away where it is open; of the correlation 0, with Benjamini-Hochberg
+over scales.
 
 When it lies: gates that do not sum to 1 are divided by their sum, which is told; densities may be negative at places
 and cancel; a share is of the count that the network gives, which may be wrong (compare it with a column of true
@@ -159,10 +159,9 @@ def _table(tap, found, chance, opened, columns, params, notes) -> Table:
 def _estimates(tap, found, own, free, by_size, columns, params) -> tuple[Estimate, ...]:
     (n, k), (rho, known) = own.shape, by_size
     count = found.sum(axis=1)
-    facts = {"n": n, "d": k}
-    by_chance = "gates at other pixels of the picture"
-    out = [Estimate(f"share of scale {tap.unit_names[i]}", float(own[:, i].mean()), **mean_interval(own[:, i], 0.0, 1.0),
-                    null=float(free[:, i].mean()), null_method=by_chance, estimator="mean over samples", **facts)
+    facts, by_chance = {"n": n, "d": k}, "gates at other pixels of the picture"
+    out = [Estimate(f"share of scale {tap.unit_names[i]}", float(own[:, i].mean()), null_method=by_chance, **facts,
+                    **mean_interval(own[:, i], 0.0, 1.0), null=float(free[:, i].mean()), estimator="mean over samples")
            for i in range(min(k, 12))]  # fmt: skip
     if params.true:
         off = np.abs(count - np.asarray(columns[params.true], np.float64))
@@ -171,8 +170,8 @@ def _estimates(tap, found, own, free, by_size, columns, params) -> tuple[Estimat
                             null=float(usual.mean()), null_method="the median count for every sample",
                             estimator="mean absolute error", **facts))  # fmt: skip
     if params.sizes:
-        out += [spearman_estimate(f"share of scale {tap.unit_names[i]} with the size", float(rho[i]), known, k, "Spearman")
-                for i in range(min(k, 12))]  # fmt: skip
+        names = [f"share of scale {tap.unit_names[i]} with the size" for i in range(min(k, 12))]
+        out += [spearman_estimate(name, float(rho[i]), known, k, "Spearman") for i, name in enumerate(names)]
     return tuple(out)
 
 
