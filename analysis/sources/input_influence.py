@@ -25,8 +25,8 @@ BATCH = 8
 @dataclass(frozen=True)
 class Influence:
     """`maps` (n, places, rows, columns) over the cells of the layer's grid, not normalised, of the samples at the
-    places `samples` (n,) of the store; `pictures`, the mean of all and the first (2, height, width[, 3]), or None; `note`, of
-    which samples."""
+    places `samples` (n,) of the store; `pictures`, the mean of all and the first (2, height, width[, 3]), or None;
+    `note`, of which samples."""
 
     maps: np.ndarray
     samples: np.ndarray
