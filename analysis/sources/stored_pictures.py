@@ -17,14 +17,10 @@ def pictures_below(tap, samples: np.ndarray, grid: tuple[int, int] | None) -> np
     store = getattr(tap, "store", None)
     if store is None or grid is None or len(samples) == 0:
         return None
-    from PIL import Image
-
-    png = store.thumbnail(int(samples[0]))
-    if png is None:
+    pngs = [store.thumbnail(int(s)) for s in samples]
+    if pngs[0] is None:
         return None
-    shapes = {
-        Image.open(io.BytesIO(p)).size if p else (0, 1) for p in map(store.thumbnail, map(int, samples))
-    }
+    shapes = {thumbnail(png).size if png else (0, 1) for png in pngs}
     if len(shapes) > 1:
         return None
     wide, high = shapes.pop()
