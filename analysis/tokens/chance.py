@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from analysis.tokens.rule import Rule, rule
-from analysis.tokens.rules.baselines import at_random
+from analysis.tokens.rules.random_keep import decide as at_random
 
 
 def chance_of(one: Rule) -> Rule:
