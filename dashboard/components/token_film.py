@@ -10,7 +10,7 @@ from analysis.spec import params_of
 from dashboard import errors, figures, forms, jobs, state
 from dashboard.browse import token_marks
 from dashboard.browse import token_rules as browse
-from dashboard.components import token_choices
+from dashboard.components import film_answer, film_cost, film_text, token_choices
 from dashboard.components.explained_sample import draw as sample_chosen
 from dashboard.parts import export_menu
 
@@ -102,7 +102,7 @@ def _settings(path: str) -> Asked:
         chosen.append((second, _own(second, "b.")))
     show = st.segmented_control("Colours", list(SHOWS), format_func=SHOWS.get, required=True,
                                 **state.bound("show", "tokens", list(SHOWS)))  # fmt: skip
-    boxes = token_choices.boxes_typed(bool(browse.opened(path).words))
+    boxes = token_choices.boxes_typed(not browse.pictured(path))
     return Asked(tuple(chosen), percent / 100, show, token_choices.opened(), boxes)
 
 
@@ -119,7 +119,7 @@ def _films(reference: str, path: str, sample: int, asked: Asked) -> None:
     found, slots = [], []
     kept = browse.opened(path)
     if kept.note:
-        st.caption(errors.escape(kept.note))
+        st.caption(errors.escape(f"{kept.note} {browse.NEEDS_NETWORK}"))
         token_choices.other_taps(reference)
     marked = ""  # boxes that cannot be are said once, and films are drawn without them
     for k, (name, settings) in enumerate(asked.rules):
@@ -132,18 +132,16 @@ def _films(reference: str, path: str, sample: int, asked: Asked) -> None:
             found.append(one)
             st.markdown(browse.sentence(one))
             if not slots:
-                hand = token_choices.hand(bool(kept.words))
+                hand = token_choices.hand(not browse.pictured(path))
+                film_text.chosen(one.film)
             _film(one.film, f"{k}", asked, marked, hand)
             slots.append((st.container(), name, settings, one))
     if found:
-        _cost(found, path)
-    st.caption(
-        "Films are run on what the network had without any removal; the answer is the network's own with the tokens "
-        "gone. Up to the first removal both decide alike."
-    )
+        film_cost.draw(found, path)
+    st.caption(browse.ABOUT_ROWS if kept.note else browse.ABOUT_RUNS)
     for slot, name, settings, one in slots:  # films first: nobody waits at the slider for the network
         with slot, errors.shown():
-            _answer(reference, sample, name, settings, asked.share, one)
+            film_answer.draw(_asked, reference, sample, name, settings, asked.share, one)
 
 
 def _film(film, key: str, asked: Asked, boxes: str, hand: str) -> None:
@@ -156,33 +154,8 @@ def _film(film, key: str, asked: Asked, boxes: str, hand: str) -> None:
     told = state.picked(place, lambda event: token_choices.take(film, boxes, event))
     st.plotly_chart(drawn, theme=None, alt=figures.alt_text(film), config={"displayModeBar": False},
                     selection_mode=token_choices.MODES[hand], **told)  # fmt: skip
+    film_text.draw(film, key)
     if boxes:
         st.markdown(token_marks.recall_words(film, boxes))
     token_choices.opened_token(film, asked.opened, key)
     export_menu.draw(lambda: film, f"film:{key}", **look)
-
-
-def _answer(reference: str, sample: int, name: str, settings: browse.Settings, share: float, one) -> None:
-    for note in one.notes:
-        st.caption(errors.escape(note))
-    work = {"input": reference, "sample": sample, "rule": name, "share": share}
-    work |= {"settings": dict(settings)} if settings else {}
-    answer = _asked("token_run", work, "Tokens: the network answers", f"token run {name}{settings}")
-    if answer is not None:
-        st.markdown(browse.answer_sentence(answer, one.rule.title))
-    if st.button(
-        "This film with its null, to be cited", icon=":material/open_in_new:", key=f"cite:{name}{settings}"
-    ):
-        given = {"sample": sample, "rule": name, "share": share, "settings": browse.text_of(settings)}
-        state.go(
-            "tokens", view="rules", ask="token_film", tap=reference, **{f"p.{k}": v for k, v in given.items()}
-        )
-
-
-def _cost(found: list, path: str) -> None:
-    theme, curve = state.theme(), browse.staircase(found, browse.opened(path))
-    drawn = figures.on_screen(curve, theme=theme, height=240)
-    st.plotly_chart(
-        drawn, theme=None, key="staircase", alt=figures.alt_text(curve), config={"displayModeBar": False}
-    )
-    export_menu.draw(lambda: curve, "staircase")
