@@ -50,8 +50,8 @@ class Said:
         self, one: Rule, share: float, free: np.ndarray, left: np.ndarray, notes: Sequence[str] = ()
     ) -> None:
         """That a rule was asked for a share and left these of the free tokens, both (B, T) bool."""
-        self.notes |= dict.fromkeys([*notes, *([one.trained] if one.trained else []),
-                                     *(f"{one.title}: {note}" for note in one.notes)])  # fmt: skip
+        said = [*([one.trained] if one.trained else []), *one.notes]
+        self.notes |= dict.fromkeys([*notes, *(f"{one.title}: {note}" for note in said)])
         self.left.setdefault((one.title, share), []).append(
             left.sum(axis=1) / np.maximum(free.sum(axis=1), 1)
         )

@@ -21,9 +21,9 @@ from dashboard.figures.text import number
 
 NONE = "none"
 LEAST_NATS = 0.001  # that are told as a number
-MILLION, WHOLE = 1e6, "without removal"
+MILLION, WHOLE, FULL = 1e6, "without removal", "full"
 MEANINGS = {
-    "tokens": "That the attention of the layer reads.",
+    "tokens": "That the attention of the layer reads; full: without removal.",
     "linear": "Queries, keys, values, output and MLP: t (2 d e + 2 d f) + t' g d m, in millions.",
     "quadratic": "Scores and the mean of values: 2 t² e, in millions.",
 }
@@ -35,7 +35,9 @@ ABOUT_RUNS = (
     "Films are run on what the network had without any removal; the answer is the network's own with the tokens gone. "
     "Up to the first removal both decide alike."
 )
-ABOUT_ROWS = "Films are run on the recorded rows, alike in every layer; multiply-adds are of blocks as wide as the rows."
+ABOUT_ROWS = (
+    "Films are run on the recorded rows, alike in every layer; multiply-adds are of blocks as wide as rows."
+)
 Settings = tuple[tuple[str, object], ...]  # name and value of what is not a rule's default
 
 
@@ -115,8 +117,8 @@ def layer_table(found: list[Shown], kept: KeptDump) -> Table:
     """Tokens and multiply-adds of each layer, those linear and those quadratic in the tokens apart."""
     full = multiply_adds(kept.shape, [found[0].counts[0]] * (kept.dump.layers + 1))
     columns, help = {"layer": np.arange(1, kept.dump.layers + 1)}, {}
-    every = [(WHOLE, [found[0].counts[0]] * kept.dump.layers, full.linear, full.quadratic)]
-    every += [(one.rule.title, one.counts[:-1], one.linear, one.quadratic) for one in found]
+    every = [(one.rule.title, one.counts[:-1], one.linear, one.quadratic) for one in found]
+    every.append((FULL, [found[0].counts[0]] * kept.dump.layers, full.linear, full.quadratic))
     for name, tokens, linear, quadratic in every:
         of = {"tokens": np.array(tokens), "linear": linear / MILLION, "quadratic": quadratic / MILLION}
         columns |= {f"{what}, {name}": values for what, values in of.items()}

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from analysis.tokens.fault import BIASED, FAULT, NONE
+from analysis.tokens.fault import BIASED, FAULT, NONE, UNSEEN
 from dashboard import errors, state
 from dashboard.browse import token_rules as browse
 from dashboard.words import count
 
-SIGNS = {FAULT: ":material/error:", BIASED: ":material/help:", NONE: ":material/check:"}
+SIGNS = {FAULT: ":material/error:", BIASED: ":material/help:"}
 
 
 def draw(
@@ -39,19 +39,21 @@ def draw(
 
 
 def _faults(answer: Mapping, title: str) -> None:
-    """A line for everything that was looked for in this sample, faults first; what cannot be seen is said as well."""
+    """Faults of this sample in full, what was looked for and is not there by name, and what cannot be seen with why."""
     found = answer.get("faults") or ()
     if not found:
         return
-    wrong = sum(verdict == FAULT for _, verdict, _ in found)
-    order = {FAULT: 0, BIASED: 1, NONE: 2}
-    lines = sorted(found, key=lambda line: order.get(line[1], 3))
-    said = count(wrong, "fault") if wrong else "no fault"
-    with st.expander(f"Fault report of {errors.escape(title)}: {said} in this sample", expanded=bool(wrong)):
-        st.markdown("\n".join(_line(*line) for line in lines))
+    by = {
+        verdict: [line for line in found if line[1] == verdict] for verdict in (FAULT, BIASED, NONE, UNSEEN)
+    }
+    said = count(len(by[FAULT]), "fault") if by[FAULT] else "no fault"
+    with st.expander(
+        f"Fault report of {errors.escape(title)}: {said} in this sample", expanded=bool(by[FAULT])
+    ):
+        lines = [f"- {SIGNS[v]} **{what}**: {errors.escape(why)}" for v in SIGNS for what, _, why in by[v]]
+        lines.append(
+            f"- :material/check: Looked for and not there: {', '.join(what for what, *_ in by[NONE])}."
+        )
+        lines += [f"- Not seen: {what}. {errors.escape(why)}" for what, _, why in by[UNSEEN]]
+        st.markdown("\n".join(lines))
         st.caption("Of one sample. Over many: the view Rules, question “What goes wrong with a rule?”.")
-
-
-def _line(what: str, verdict: str, sentence: str) -> str:
-    sign = SIGNS.get(verdict, ":material/visibility_off:")
-    return f"- {sign} **{errors.escape(what)}** ({errors.escape(verdict)}): {errors.escape(sentence)}"

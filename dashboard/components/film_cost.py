@@ -15,7 +15,7 @@ def draw(found: list, path: str) -> None:
     curve, table = browse.staircase(found, kept), browse.layer_table(found, kept)
     drawn = figures.on_screen(curve, theme=state.theme(), height=240)
     drawn.update_traces(line_shape="hvh")  # a layer costs what it costs: nothing lies between two
-    drawn.update_yaxes(rangemode="tozero")
+    drawn.update_yaxes(range=[0, 1.08 * max(float(line.max()) for line in curve.series.values())])
     st.plotly_chart(
         drawn, theme=None, key="staircase", alt=figures.alt_text(curve), config={"displayModeBar": False}
     )

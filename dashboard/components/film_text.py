@@ -8,7 +8,7 @@ from dashboard import state
 from dashboard.figures.film_text import text_after
 
 
-def draw(film, key: str) -> None:
+def draw(film) -> None:
     """Nothing of a sample without words. Two films beside each other share the layer."""
     if not film.words:
         return

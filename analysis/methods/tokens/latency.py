@@ -113,7 +113,8 @@ def latency(activations, params: LatencyParams = LatencyParams(), rng=None, prog
 
 def _own(one) -> list[str]:
     """What a rule says of itself."""
-    return [*([one.trained] if one.trained else []), *(f"{one.title}: {note}" for note in one.notes)]
+    said = [*([one.trained] if one.trained else []), *one.notes]
+    return [f"{one.title}: {note}" for note in said]
 
 
 def _work(shape, one, less, full: np.ndarray) -> float:
@@ -219,7 +220,7 @@ METHODS = (
         network="blocks",
         title="Time and work",
         summary="Wall time of the network with tokens really removed, beside its multiply-adds and noise.",
-        version=3,
+        version=4,
         function=latency,
         params=LatencyParams,
         result=Curve,

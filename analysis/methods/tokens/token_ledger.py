@@ -181,7 +181,7 @@ def _caveats(who, chosen, spent) -> list[str]:
     if missed:
         listed = ", ".join(missed[:8]) + (", …" if len(missed) > 8 else "")
         said.append(f"Whole tokens and a rule's own limits do not meet every share; spent were: {listed}.")
-    said += [one.trained for one in chosen if one.trained]
+    said += [f"{one.title}: {one.trained}" for one in chosen if one.trained]
     said += [f"{one.title}: {note}" for one in chosen for note in one.notes]
     return said
 
@@ -216,7 +216,7 @@ METHODS = (
         network="blocks",
         title="Rules at equal cost",
         summary="Each rule may spend the same multiply-adds: what is left of the answer, beside tokens kept at random.",
-        version=3,
+        version=4,
         function=token_ledger,
         params=TokenLedgerParams,
         result=Curve,
