@@ -100,21 +100,15 @@ def latency(activations, params: LatencyParams = LatencyParams(), rng=None, prog
             except InputError as error:
                 said.refused[one.id] = f"{one.title} is left out: {str(error).split('. ')[0]}."
                 continue
-            said.notes |= dict.fromkeys(
-                [*less.notes, *([ORACLE] if "oracle" in one.needs and who.is_network else []), *_own(one)]
-            )
+            oracle = [ORACLE] if "oracle" in one.needs and who.is_network else []
+            said.notes |= dict.fromkeys([*less.notes, *oracle])
+            said.ran_rules[one.id] = one
             times.setdefault((one.id, share), []).append(less.seconds / before)
             work[one.id, share] = _work(shape, one, less, counts)
     chosen = allowed_rules(chosen, said)
     found = {key: _Found(np.array(t[1:]), work[key]) for key, t in times.items()}
     progress(1.0, "done")
     return _curve(who, chosen, found, np.array(alone[1:]), len(counts), (*notes, *said.lines), tap.shape[1])
-
-
-def _own(one) -> list[str]:
-    """What a rule says of itself."""
-    said = [*([one.trained] if one.trained else []), *one.notes]
-    return [f"{one.title}: {note}" for note in said]
 
 
 def _work(shape, one, less, full: np.ndarray) -> float:
