@@ -513,7 +513,7 @@ def test_gates_are_read_from_the_checkpoint_and_drawn_against_distance(tmp_path,
 
     from safetensors.numpy import save_file
 
-    from analysis.methods.tokens import head_offsets as module
+    from analysis.tokens.attention import locality_gates as module
 
     lam = {f"blocks.{i}.attn.gating_param": rng.standard_normal(2).astype(np.float32) for i in (0, 2, 10)}
     save_file(lam, tmp_path / "model.safetensors")
