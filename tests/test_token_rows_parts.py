@@ -22,11 +22,11 @@ from analysis.methods.retrieval.refined_ranking import (
     refined_ranking,
     sizes_of,
 )
-from analysis.methods.subspaces.gradient_overlap import basis, gradient_overlap, overlap, verdict
 from analysis.methods.tokens.attention_spectrum import AttentionSpectrumParams, attention_spectrum
 from analysis.methods.tokens.cache_spectra import at_numbers, left, spectra, squares
 from analysis.methods.tokens.channel_ranges import ChannelRangesParams, channel_ranges, row_errors
 from analysis.methods.tokens.expert_samples import alike, expert_samples, leading, ranked
+from analysis.methods.tokens.gradient_overlap import basis, gradient_overlap, overlap, verdict
 from analysis.methods.tokens.graph_spectrum import GraphSpectrumParams, graph_spectrum
 from analysis.methods.tokens.head_offsets import beyond, offsets
 from analysis.methods.tokens.head_weights import head_weights_of, norms
