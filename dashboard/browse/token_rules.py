@@ -35,9 +35,7 @@ ABOUT_RUNS = (
     "Films are run on what the network had without any removal; the answer is the network's own with the tokens gone. "
     "Up to the first removal both decide alike."
 )
-ABOUT_ROWS = (
-    "Films are run on the recorded rows, alike in every layer; multiply-adds are of blocks as wide as rows."
-)
+ABOUT_ROWS = "Films are run on what was recorded; multiply-adds are of blocks as wide as its rows."
 Settings = tuple[tuple[str, object], ...]  # name and value of what is not a rule's default
 
 
@@ -80,7 +78,8 @@ def left_out(path: str) -> str:
     missing = len(rules()) - len(titles(path))
     if not missing:
         return ""
-    return f"{missing} rules look at attention, keys or queries, which this network does not have."
+    why = "were not recorded" if opened(path).note else "this network does not have"
+    return f"{missing} rules look at attention, keys or queries, which {why}."
 
 
 @functools.lru_cache(maxsize=256)
