@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from analysis.spec import params_of
-from dashboard import errors, figures, forms, jobs, state
+from dashboard import allowed, errors, figures, forms, jobs, state
 from dashboard.browse import token_marks
 from dashboard.browse import token_rules as browse
 from dashboard.components import film_answer, film_cost, film_text, token_choices
@@ -64,6 +64,8 @@ def _asked(kind: str, work: dict, title: str, key: str) -> dict | None:
     """What a job of the open network found; None while a bar is shown, or where it failed."""
     job = jobs.find(kind, work)
     if job is None or job.state == "interrupted":
+        if not allowed.starts(title):
+            return None
         job = jobs.status(jobs.start(kind, work, title, patience=PATIENCE))
     if job.state != "done":
         jobs.watch(job.id, key=key)
