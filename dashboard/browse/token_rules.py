@@ -18,9 +18,11 @@ from analysis.tokens.rule import Rule, rule, rules
 from analysis.tokens.rule_settings import with_settings
 from analysis.tokens.schedule import schedule
 from dashboard.figures.text import number
+from dashboard.words import count
 
 NONE = "none"
 LEAST_NATS = 0.001  # that are told as a number
+FEW = 3  # rules that are named
 MILLION, WHOLE, FULL = 1e6, "without removal", "full"
 MEANINGS = {
     "tokens": "That the attention of the layer reads; full: without removal.",
@@ -75,11 +77,12 @@ def pictured(path: str) -> bool:
 
 def left_out(path: str) -> str:
     """That rules are not offered, in a sentence; "" where all are."""
-    missing = len(rules()) - len(titles(path))
+    missing = [one.title for id, one in rules().items() if id not in titles(path)]
     if not missing:
         return ""
-    why = "were not recorded" if opened(path).note else "this network does not have"
-    return f"{missing} rules look at attention, keys or queries, which {why}."
+    why = "was not recorded" if opened(path).note else "this network does not have"
+    named = f" ({', '.join(missing)})" if len(missing) <= FEW else ""
+    return f"Left out: {count(len(missing), 'rule')}{named} that would look at what {why}: attention, keys, queries or values."
 
 
 @functools.lru_cache(maxsize=256)
