@@ -80,9 +80,10 @@ def left_out(path: str) -> str:
     missing = [one.title for id, one in rules().items() if id not in titles(path)]
     if not missing:
         return ""
-    why = "was not recorded" if opened(path).note else "this network does not have"
+    why = "were not recorded" if opened(path).note else "this network does not have"
     named = f" ({', '.join(missing)})" if len(missing) <= FEW else ""
-    return f"Left out: {count(len(missing), 'rule')}{named} that would look at what {why}: attention, keys, queries or values."
+    many = count(len(missing), "rule")
+    return f"Left out: {many}{named} that would look at attention, keys, queries or values, which {why}."
 
 
 @functools.lru_cache(maxsize=256)
