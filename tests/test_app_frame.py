@@ -85,6 +85,7 @@ PARAMS = {
         "left",
         "beside",
         "show",
+        "step",
     ),
     "subspaces": (
         "tap",

@@ -261,7 +261,7 @@ METHODS = (
         papers=(
             "ConViT: Improving Vision Transformers with Soft Convolutional Inductive Biases",
             "What can a Single Attention Layer Learn? A Study Through the Random Features Lens",
-        ),
+            "Bridging the Gap Between Vision Transformers and Convolutional Neural Networks on Small Datasets",),
         libraries=("torch", "transformers"),
     ),
 )  # fmt: skip

@@ -33,7 +33,6 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.arithmetic import multiply_adds
 from analysis.tokens.ledger import plan_at
 from analysis.tokens.over_samples import RULES_HELP, Said, allowed_rules, asked_rules, cost_of, count_of
-from analysis.tokens.rule_notes import notes_of
 from analysis.tokens.subject import subject
 from analysis.tokens.timing import Timed, median_of, noise_of
 
@@ -101,9 +100,9 @@ def latency(activations, params: LatencyParams = LatencyParams(), rng=None, prog
             except InputError as error:
                 said.refused[one.id] = f"{one.title} is left out: {str(error).split('. ')[0]}."
                 continue
-            said.notes |= dict.fromkeys(
-                [*less.notes, *([ORACLE] if "oracle" in one.needs and who.is_network else []), *notes_of(one)]
-            )
+            oracle = [ORACLE] if "oracle" in one.needs and who.is_network else []
+            said.notes |= dict.fromkeys([*less.notes, *oracle])
+            said.ran_rules[one.id] = one
             times.setdefault((one.id, share), []).append(less.seconds / before)
             work[one.id, share] = _work(shape, one, less, counts)
     chosen = allowed_rules(chosen, said)
@@ -215,7 +214,7 @@ METHODS = (
         network="blocks",
         title="Time and work",
         summary="Wall time of the network with tokens really removed, beside its multiply-adds and noise.",
-        version=3,
+        version=4,
         function=latency,
         params=LatencyParams,
         result=Curve,

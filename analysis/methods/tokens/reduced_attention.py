@@ -140,7 +140,7 @@ def _estimates(samples: list[Laid], head: int | None, off: float, d: int) -> tup
     area = 1.0 if found.kind == NEAR else t / keys
     return (
         Estimate("distance read from", float(each.mean()), **ends, null=float(even.mean()), n=len(each), d=d,
-                 unit="cells", null_method="all that may be read, alike",
+                 unit="cells" if found.grid[0] > 1 else "tokens", null_method="all that may be read, alike",
                  estimator="mean over tokens and samples of Σ A d"),
         Estimate("cells that a key covers", area, null=1.0, estimator="tokens over keys", **counted),
         Estimate("cells that a token may read", float(found.reached.sum(axis=1).mean()), null=float(t),
@@ -156,12 +156,13 @@ def _reading(found: Laid, told, token: int) -> str:
     t, keys = found.squared.shape[1], found.weights.shape[2]
     row, column = divmod(token, found.grid[1])
     at = f"Token {token}" + (f" (row {row + 1}, column {column + 1})" if found.grid[0] > 1 else "")
-    how = {
-        FULL: f"reads {keys} tokens, as ordinary attention does",
-        NEAR: f"may read {keys} cells around it",
-    }.get(found.kind, f"reads {t} cells through {keys} keys, each of which covers {t // keys}")
+    unit, may = told[0].unit, int(found.reached[token].sum())
+    full = f"may read {keys} tokens" if may == keys else f"may read {may} of {keys} tokens"
+    how = {FULL: f"{full}, as ordinary attention does", NEAR: f"may read {keys} {unit} around it"}.get(
+        found.kind, f"reads {t} {unit} through {keys} keys, each of which covers {t // keys}"
+    )
     return (
-        f"{at} {how}; tokens read {told[0].value:.2f} cells away on average ({told[0].null:.2f} if all that may be "
+        f"{at} {how}; tokens read {told[0].value:.2f} {unit} away on average ({told[0].null:.2f} if all that may be "
         f"read were read alike), for {told[3].value:.1%} of the products of ordinary attention."
     )
 

@@ -191,7 +191,7 @@ def _estimates(name: str, m: np.ndarray, readable: np.ndarray, grid, d: int) -> 
         out.append(Estimate(f"{what}, {name}", float(each.mean()), null=float(even.mean()), d=d,
                             n=len(each), interval="none: one sample", null_method="all that is readable, alike",
                             estimator="mean over tokens of Σ |M| d / Σ |M|",
-                            unit="cells" if of is not None else ""))  # fmt: skip
+                            unit="" if of is None else "cells" if grid[0] > 1 else "tokens"))  # fmt: skip
     return out
 
 
@@ -201,7 +201,7 @@ def _reading(told, token: int, grid) -> str:
     if e is None:
         far = told[0]
         return (
-            f"Drawn is token {token}{where}. Tokens read {far.value:.3g} cells away on average (read alike "
+            f"Drawn is token {token}{where}. Tokens read {far.value:.3g} {far.unit} away on average (read alike "
             f"{far.null:.3g}), by {far.name.partition(', ')[2]}."
         )
     return (

@@ -39,6 +39,7 @@ from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.sets.clips import RUN
 from analysis.tokens.sets.view_reading import read_views
+from analysis.tokens.sets.views import sets_are_samples
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 READ, NEEDED = "what views read of each other", "what leaving a view out changes"
@@ -204,7 +205,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="view_sets", family="tokens", network="attention",
+        id="view_sets", family="tokens", network="attention", asks=sets_are_samples,
         title="Views that read each other", version=4, function=view_sets,
         summary="Attention between the views of a set, what leaving each out changes, and whether order matters.",
         params=ViewSetsParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,

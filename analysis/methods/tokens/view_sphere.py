@@ -41,6 +41,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.sets.cameras import cameras, circles, directions, from_above
 from analysis.tokens.sets.clips import RUN
 from analysis.tokens.sets.view_reading import read_views
+from analysis.tokens.sets.views import sets_are_samples
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 OPENING, DRAWS = 4.0, 400
@@ -227,7 +228,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="view_sphere", family="tokens", network="attention",
+        id="view_sphere", family="tokens", network="attention", asks=sets_are_samples,
         title="Views on the camera sphere", version=2, function=view_sphere,
         summary="Views with their pictures where their cameras stand, what each reads, and which the answer needs.",
         params=ViewSphereParams, result=Scatter, check=_check, cost=_cost, minimum_rows=2 * RUN,
