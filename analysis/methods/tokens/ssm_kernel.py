@@ -3,7 +3,7 @@
     K[l] = 2 Re Σ_n C_n B̄_n Ā_n^l    (the factor 2 where one of each conjugate pair is kept)
 
 with zero-order hold Ā = exp(Δ A), B̄ = (Ā - 1) B / A, or bilinear Ā = (1 + Δ A / 2) / (1 - Δ A / 2). Of the channels
-of a layer those with the shortest, middle and longest memory are drawn; memory is the lag within which half of Σ |K|
+of a layer those with the least, middle and most memory are drawn; memory is the lag within which half of Σ |K|
 lies. Shown over lags, or as |Σ_l K[l] e^{-iωl}| over cycles per token. Without a state space it is the mean power of
 the poles of the best linear recurrence from token to token, which has steps already: how continuous time becomes steps
 is no question there.
@@ -51,7 +51,7 @@ from analysis.tokens.mixers.run_time import (
 from analysis.tokens.mixers.state_spaces import Spaces, start_of, state_spaces
 
 IMPULSE, FREQUENCY = "impulse response", "frequency response"
-RANKED = ("shortest memory", "middle memory", "longest memory")
+RANKED = ("least memory", "middle memory", "most memory")
 
 
 @dataclass(frozen=True)
