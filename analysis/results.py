@@ -28,7 +28,8 @@ class Estimate:
 
     value, [low, high] at `level` by `interval` (how it was made); `null`, what structureless data of the same
     shape gives (by `null_method`), with [null_low, null_high] where known; n samples, d units. A number that has no
-    interval or no null by its nature says why: "none: " and the reason in the place of how it was made.
+    interval or no null by its nature says why: "none: " and the reason in the place of how it was made. Numbers up to
+    `rounding` are what single precision leaves of 0.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Estimate:
     d: int = 0
     estimator: str = ""
     unit: str = ""
+    rounding: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -461,10 +463,27 @@ def save(result: Result, path: str | os.PathLike) -> None:
         beside.unlink(missing_ok=True)
 
 
+def plain_fields(path: str | os.PathLike) -> dict:
+    """The fields that `save` wrote besides the arrays, the origin as plain values; no array is read. Raises
+    StoreDamaged naming the file."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return dict(json.loads(bytes(data["__header__"]))["fields"])
+    except Exception as error:
+        raise StoreDamaged(
+            f"{path} cannot be read as a result ({error})", "", "Delete it and run again"
+        ) from None
+
+
+LARGEST = 4 << 30  # bytes in memory: a result from a stranger's pack may be made to fill it
+
+
 def load(path: str | os.PathLike) -> Result:
     """Read what `save` wrote. Raises StoreDamaged naming the file."""
     try:
         with np.load(path, allow_pickle=False) as data:
+            if sum(entry.file_size for entry in data.zip.infolist()) > LARGEST:
+                raise ValueError(f"it would become more than {LARGEST:,} bytes")
             header = json.loads(bytes(data["__header__"]))
             arrays = {k: data[k] for k in data.files if k != "__header__"}
         return from_parts(header, arrays)

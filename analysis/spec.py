@@ -208,7 +208,7 @@ class Method:
     same_units: bool = False  # taps must have equally many units
     checkpoints: bool = False  # taps are those of several checkpoints, not several layers of one
     most_inputs: int | None = None  # of a method with more_inputs
-    roles: tuple[str, ...] = ()  # what each of a fixed number of taps is, for a form
+    roles: tuple[str, ...] = ()  # what each of a fixed number of taps is, or of the first of many, for a form
     # what stands beside an encoded tap: "layers" of its network, other "dictionaries" of its tap, other "networks", or
     # "nothing" where it may stand alone; empty: the tap that it came from
     others: str = ""

@@ -1,91 +1,74 @@
-"""A matrix that holds rounding and nothing else gets no colours, and says so."""
+"""Numbers that are 0 but for rounding are shown as 0 and said to be; others, however small, are not."""
+
+from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from analysis.activations import ArrayActivations
-from analysis.features.readers import PROBE
-from analysis.methods.attribution.interaction_matrix import (
-    FRIEDMAN,
-    SHAPLEY_PAIRS,
-    InteractionMatrixParams,
-    interaction_matrix,
-)
-from analysis.results import Heatmap, Matrix
-from dashboard.browse.heat_picture import colour_limits as limits_in_the_browser
-from dashboard.figures import heatmap, matrix
-from dashboard.figures.cells import cells_of
-from dashboard.figures.export import export, page_of
-from dashboard.figures.rounding import ROUNDED, SAME, ZERO, only_rounding
-from dashboard.figures.style import LIGHT
-
-NAMES = ("a", "b", "c", "d")
+from analysis.results import Curve, Estimate
+from dashboard.figures import caption, estimates_table, null_strip
+from dashboard.figures.contrast import LEAST, contrast, readable
+from dashboard.figures.estimates import null_words, sentence, value_words
+from dashboard.figures.rounding import rounded
+from dashboard.figures.style import DARK, LIGHT, OKABE_ITO, THEMES
 
 
-def planted(values, **more):
-    return Matrix(title="planted", values=np.asarray(values), row_names=NAMES, column_names=NAMES, **more)
+def off(**more) -> Estimate:
+    return Estimate(
+        "row sums off 1", 8.48e-8, **{"null": 0.0, "rounding": 1e-6, "interval": "jackknife", **more}
+    )
 
 
-def colours(result):
-    """What Plotly draws: the values of every trace over their scale, 0 to 1."""
-    figure = matrix.screen(result, LIGHT)
-    low, high = figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax
-    z = np.concatenate([np.ravel(t.z) for t in figure.data if t.type == "heatmap"]).astype(float)
-    return (z[np.isfinite(z)] - low) / (high - low)
+def test_what_a_method_calls_rounding_is_0_in_words_and_drawing_and_itself_in_the_table():
+    e = off(low=7.1e-8, high=9.9e-8)
+    assert value_words(e) == "0 (to rounding)"
+    assert sentence(e).startswith("row sums off 1 0 (to rounding), null 0")
+    one = Curve(
+        title="t", x=np.arange(2.0), x_name="x", y_name="y", series={"a": np.zeros(2)}, estimates=(e,)
+    )
+    assert "e-08" not in null_strip(one, LIGHT) + caption(one)
+    assert "e−08" not in null_strip(one, LIGHT) + caption(one)
+    assert estimates_table(one)["value"][0] == 8.48e-8  # the numbers themselves are untouched
 
 
-@pytest.mark.parametrize("diverging", [False, True])
-def test_rounding_has_no_colour_on_screen_and_on_paper(rng, diverging):
-    result = planted(1e-30 * rng.standard_normal((4, 4)) ** (1 if diverging else 2), diverging=diverging)
-    assert set(colours(result)) == {0.5 if diverging else 0.0}  # the middle of two signs, else the pale end
-    assert ROUNDED[ZERO] in matrix.notes(result)
-    image = page_of(result).figure.axes[0].images[0].get_array()
-    assert len(np.unique(np.asarray(image).reshape(-1, 3), axis=0)) == 1
-    assert b"e-3" in export(result, "csv")  # the numbers leave as they are
+def test_a_number_above_its_rounding_or_without_one_is_told_as_it_is():
+    assert value_words(off(rounding=1e-8)) == "8.48e−08"
+    assert value_words(off(rounding=0.0)) == "8.48e−08"
+    isotropic = Estimate("isotropic share", 6.1e-8, low=5e-8, high=7e-8, null=5.9e-8)
+    assert value_words(isotropic) == "6.1e−08 [5e−08, 7e−08]"
+    assert null_words(isotropic) == "null 5.9e−08"
 
 
-def test_equal_cells_have_one_colour(rng):
-    result = planted(0.25 + 1e-15 * rng.standard_normal((4, 4)))
-    assert len(set(colours(result))) == 1
-    assert ROUNDED[SAME] in matrix.notes(result)
+def test_what_double_precision_leaves_beside_larger_numbers_is_0_but_a_small_p_is_not():
+    e = Estimate("Gini", 0.2, low=0.1, high=0.3, null=1.11e-17, p_value=1e-20)
+    assert null_words(e) == "null 0"
+    assert value_words(e) == "0.2 [0.1, 0.3]"
+    assert rounded(e).p_value == 1e-20
+    assert rounded(Estimate("x", 0.0)) == Estimate("x", 0.0)
+    assert value_words(Estimate("x", 0.0)) == "0"
+    assert value_words(off(low=-1e-7, high=0.5)) == "0 [0, 0.5] (to rounding)"
 
 
-def test_small_numbers_that_are_no_rounding_keep_their_colours(rng):
-    for values in (1e-9 * rng.random((4, 4)), 0.25 + 1e-9 * rng.random((4, 4)), np.eye(4), np.zeros((4, 4))):
-        result = planted(values)
-        assert not set(ROUNDED.values()) & set(matrix.notes(result))
-        assert cells_of(result).values.max() == pytest.approx(values.max())
+@pytest.mark.parametrize("theme", list(THEMES.values()), ids=list(THEMES))
+def test_names_in_the_colour_of_their_line_can_be_read(theme):
+    for colour in theme.categories:
+        assert contrast(readable(colour, theme.ground), theme.ground) >= LEAST
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(
+        4.48, abs=0.01
+    )  # WCAG's own example of just too little
+    assert readable("#000000", LIGHT.ground) == "#000000"
+    assert readable(OKABE_ITO[7], DARK.ground) == OKABE_ITO[7]  # yellow on black is left alone
+    assert min(contrast(c, LIGHT.ground) for c in OKABE_ITO) < 1.5  # what it was
 
 
-def test_what_is_known_elsewhere_says_what_rounding_is(rng):
-    values = 1e-16 * rng.random((4, 4))
-    assert only_rounding(values) == ""
-    assert only_rounding(values, known=1.0) == ZERO
-    assert ROUNDED[ZERO] in matrix.notes(planted(values, null=np.full((4, 4), 0.3)))
-    assert ROUNDED[ZERO] in matrix.notes(planted(values, rounding=np.full((4, 4), 1e-15)))
-    half = np.where(np.eye(4) > 0, 1e-15, 1e-17)  # a cell above its precision gives all their colours
-    assert not set(ROUNDED.values()) & set(matrix.notes(planted(values, rounding=half)))
+def test_the_names_at_the_ends_of_lines_are_readable_on_screen():
+    from dashboard.figures import on_screen
 
-
-def test_a_heat_map_of_rounding_is_pale_in_the_browser_too(rng):
-    cells = (1e-28 * rng.random((4, 4))).astype(np.float32)
-    given = {
-        "title": "planted", "overview": cells, "shape": (4, 4), "gathered": 1, "row_names": np.array(NAMES),
-        "column_names": np.array(NAMES), "row_order": np.arange(4), "column_order": np.arange(4),
-        "row_units": np.arange(4), "column_units": np.arange(4), "tiles": "", "share_significant": 0.0,
-    }  # fmt: skip
-    fields = Heatmap.__dataclass_fields__
-    found = Heatmap(**{k: v for k, v in given.items() if k in fields})
-    assert limits_in_the_browser(found) == (0.0, 1.0)
-    assert ROUNDED[ZERO] in heatmap.notes(found)
-
-
-@pytest.mark.parametrize("measure", [FRIEDMAN, SHAPLEY_PAIRS])
-def test_units_of_a_linear_probe_do_nothing_together(rng, measure):
-    label = np.arange(40) % 2
-    tap = ArrayActivations(rng.standard_normal((40, 4)) + 2.0 * label[:, None], samples={"label": label})
-    found = interaction_matrix(tap, InteractionMatrixParams(reader=PROBE, measure=measure))
-    assert found.values.max() > 0
-    assert ROUNDED[ZERO] in matrix.notes(found)
-    assert "no pair acts together by more than rounding" in found.reading
-    assert found.estimates[2].value == 0.0
+    series = {f"line {k}": np.full(3, float(k)) for k in range(8)}
+    figure = on_screen(
+        Curve(title="t", x=np.arange(3.0), x_name="x", y_name="y", series=series), theme="light"
+    )
+    shown = [a.font.color for a in figure.layout.annotations if str(a.text).startswith("line")]
+    assert len(shown) == 8
+    assert all(contrast(colour, LIGHT.ground) >= LEAST for colour in shown)

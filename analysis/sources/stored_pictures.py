@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
+
+from analysis.sources.pictures import thumbnail
 
 SIDE = 64
 ALIKE = 0.04  # of height over width, as thumbnails are of whole pixels
@@ -17,14 +17,10 @@ def pictures_below(tap, samples: np.ndarray, grid: tuple[int, int] | None) -> np
     store = getattr(tap, "store", None)
     if store is None or grid is None or len(samples) == 0:
         return None
-    from PIL import Image
-
-    png = store.thumbnail(int(samples[0]))
-    if png is None:
+    pngs = [store.thumbnail(int(s)) for s in samples]
+    if pngs[0] is None:
         return None
-    shapes = {
-        Image.open(io.BytesIO(p)).size if p else (0, 1) for p in map(store.thumbnail, map(int, samples))
-    }
+    shapes = {thumbnail(png).size if png else (0, 1) for png in pngs}
     if len(shapes) > 1:
         return None
     wide, high = shapes.pop()
@@ -46,7 +42,7 @@ def stored_pictures(tap, samples: np.ndarray) -> np.ndarray | None:
 
     out = np.full((len(found), SIDE, SIDE, 3), 255, np.uint8)
     for k, png in enumerate(found):
-        image = Image.open(io.BytesIO(png)).convert("RGB")
+        image = thumbnail(png)
         scale = SIDE / max(image.size)
         size = tuple(max(1, round(s * scale)) for s in image.size)
         image = image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)

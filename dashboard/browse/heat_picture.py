@@ -10,7 +10,7 @@ import numpy as np
 from analysis.results import Heatmap
 from dashboard.browse.kept import Kept
 from dashboard.browse.picture import Column
-from dashboard.figures.rounding import ZERO, known_size, only_rounding
+from dashboard.figures.rounded_cells import ZERO, known_size, only_rounding
 from dashboard.figures.style import theme_named
 from dashboard.figures.text import number, plain, shorten
 

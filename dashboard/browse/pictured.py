@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -170,6 +169,6 @@ def looks(workspace, result: Result) -> Callable[[int], np.ndarray | str | None]
 def _array(png: bytes | None) -> np.ndarray | None:
     if png is None:
         return None
-    from PIL import Image
+    from analysis.sources.pictures import thumbnail
 
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    return np.asarray(thumbnail(png))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.results import Matrix
-from dashboard.figures.rounding import ROUNDED, known_size, only_rounding, without_rounding
+from dashboard.figures.rounded_cells import ROUNDED, known_size, only_rounding, without_rounding
 from dashboard.figures.text import number, plain
 
 ZERO_TO_ONE = (0.0, 1.0)

@@ -11,7 +11,7 @@ from analysis.results import Heatmap, Matrix
 from dashboard.figures import matrix
 from dashboard.figures.cells import block_names, names_of
 from dashboard.figures.paper import Page
-from dashboard.figures.rounding import ROUNDED, known_size, only_rounding
+from dashboard.figures.rounded_cells import ROUNDED, known_size, only_rounding
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme
 from dashboard.figures.text import number

@@ -1,48 +1,33 @@
-"""Which numbers of a matrix are only rounding, so that no colour is given to it.
+"""Numbers that are 0 but for the rounding of what computed them: shown as 0, and said to be.
 
-zero     no |value| is above what the precision of its cell leaves, 1e-24 (the rounding of numbers near 1, squared),
-         or 1e-12 of what the scale, nulls and intervals of the matrix reach
-alike    the largest and the smallest value differ by less than 1e-12 of their size
+What counts as rounding is what the method says of an estimate (`Estimate.rounding`), and beyond that 10⁻¹² of the
+largest of its own numbers, which is what sums in double precision leave. P-values are none of these: they may be small.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
-NOTHING, ALIKE = 1e-24, 1e-12
-ZERO, SAME = "zero", "alike"
-ROUNDED = {
-    ZERO: "all cells are 0 but for rounding, so that none has a colour",
-    SAME: "all cells are the same but for rounding: one colour for all",
-}
+from analysis.results import Estimate
 
-
-def known_size(result) -> float:
-    """The largest number that the scale, the nulls and the intervals of a matrix or heat map tell of."""
-    parts = (getattr(result, name, None) for name in ("limits", "null_band", "null", "low", "high"))
-    each = [np.abs(np.asarray(p, np.float64)) for p in parts if p is not None]
-    return max((float(x[np.isfinite(x)].max(initial=0.0)) for x in each), default=0.0)
+DOUBLE = 1e-12
+WORDS = "to rounding"
+_NUMBERS = ("value", "low", "high", "null", "null_low", "null_high")
 
 
-def only_rounding(values: np.ndarray, known: float = 0.0, floor: np.ndarray | None = None) -> str:
-    """ZERO, SAME or "": of finite values (p, q), of which exact zeros need no word; `known` the largest number that is
-    told of elsewhere, `floor` (p, q) the precision of each cell."""
-    finite = np.isfinite(values)
-    size, whole = np.abs(values[finite]), values[finite]
-    most = float(size.max(initial=0.0))
-    if most == 0.0:
-        return ""
-    least = np.maximum(max(NOTHING, ALIKE * known), 0.0 if floor is None else np.nan_to_num(floor[finite]))
-    if (size <= least).all():
-        return ZERO
-    spread = float(whole.max() - whole.min())
-    return SAME if 0.0 < spread <= ALIKE * most else ""
+def rounded(e: Estimate) -> Estimate:
+    """The estimate with 0 where its numbers are rounding; an interval that is nothing else is left out."""
+    given = {name: getattr(e, name) for name in _NUMBERS}
+    sizes = {name: abs(v) for name, v in given.items() if v is not None and v == v}
+    floor = max(e.rounding, DOUBLE * max((s for s in sizes.values() if s < float("inf")), default=0.0))
+    small = {name: 0.0 for name, size in sizes.items() if 0 < size <= floor}
+    if not small:
+        return e
+    if "value" in small and {"low", "high"} <= {n for n, s in sizes.items() if s <= floor}:
+        small |= {"low": None, "high": None}
+    return replace(e, **small)
 
 
-def without_rounding(values: np.ndarray, rounded: str) -> np.ndarray:
-    """The same with one number for all finite cells where they are only rounding."""
-    if not rounded:
-        return values
-    finite = np.isfinite(values)
-    one = 0.0 if rounded == ZERO else float(np.median(values[finite]))
-    return np.where(finite, one, values)
+def is_rounding(e: Estimate) -> bool:
+    """Whether the value of an estimate is rounding, and not 0 itself."""
+    return e.value != 0 and rounded(e).value == 0

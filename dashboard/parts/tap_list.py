@@ -46,6 +46,8 @@ def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str
         help=_help(method),
         **state.tied("with", chosen, lambda picked: _choose(picked, **change)),
     )
+    if method.roles:
+        st.caption(f"In this order: {', '.join(map(errors.escape, method.roles))}.")
     elsewhere = projections.same_tap_elsewhere(reference, fitting)
     series = projections.same_tap_in_series(reference, fitting)
     st.caption(count(len(chosen), "tap") + f" of {len(fitting)} that can be chosen.")

@@ -246,6 +246,6 @@ METHODS = (
         "samples",
         papers=(
             "One-for-All: Bridge the Gap Between Heterogeneous Architectures in Knowledge Distillation",
-        ),
+            "Dynamic Perceiver for Efficient Visual Recognition",),
     ),
 )  # fmt: skip

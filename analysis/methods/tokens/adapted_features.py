@@ -205,6 +205,8 @@ METHODS = (
         begins="the same two", checkpoints=True,
         most_inputs=200, minimum_rows=FEWEST,
         invariance="the order of samples; one rotation and scale of both networks",
-        papers=("DVPT: Dynamic Visual Prompt Tuning of Large Pre-trained Models for Medical Image Analysis",),
+        papers=("DVPT: Dynamic Visual Prompt Tuning of Large Pre-trained Models for Medical Image Analysis",
+            "Mamba-FSCIL: Dynamic Adaptation with Selective State Space Model for Few-Shot Class-Incremental "
+            "Learning",),
     ),
 )  # fmt: skip

@@ -26,7 +26,7 @@ References: A. Ali, I. Zimerman & L. Wolf (2024), "The hidden attention of Mamba
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,6 +40,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import measures
 from analysis.tokens.mixers.linear_attention import GAUSSIAN, LINEAR, gaussian
 from analysis.tokens.mixers.reading import FORGETS, MIXERS, OWN, SCAN, mixers
+from analysis.tokens.own_layer import layer_of_tap, named_layer
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 OPENING, SHOWN, SOME = 6.0, 160, 8  # seconds; tokens that are drawn one by one; samples of the mean distance
@@ -48,7 +49,9 @@ OPENING, SHOWN, SOME = 6.0, 160, 8  # seconds; tokens that are drawn one by one;
 @dataclass(frozen=True)
 class MixingMatrixParams:
     sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
-    layer: int = param(1, "Which mixer, from 1.", low=1, high=999)
+    layer: int | None = param(
+        None, "Which mixer, from 1; automatic: the tap's, else the last.", low=1, high=999
+    )
     head: int = param(1, "Which head or channel of it, from 1.", low=1, high=1_000_000)
     mixer: str = param(OWN, "The network's own, or another made of its queries and keys.", choices=MIXERS)
     source: str = param(
@@ -82,7 +85,8 @@ def mixing_matrix(
     found = mixers(tap, tap.layout.n_samples, rng, params.mixer, params.source, progress)
     progress(0.6, "the mixer")
     one = found.read(found.place(params.sample))
-    layer = params.layer - 1
+    layer = named_layer(params.layer, layer_of_tap(tap, found.layers), len(found.layers))
+    params = replace(params, layer=layer + 1)
     m = one.matrix(layer, params.head - 1)
     if not np.abs(m).sum() > 0:
         raise InputError(

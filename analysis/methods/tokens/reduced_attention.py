@@ -26,7 +26,7 @@ References: "S2AFormer: strip self-attention"; A. Hassani & H. Shi (2022), "Dila
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,17 +40,23 @@ from analysis.tokens.mixers.attended import network_or_why
 from analysis.tokens.mixers.measures import grid_distances
 from analysis.tokens.mixers.own_grid_reading import AROUND, TILES, of_network, of_tap
 from analysis.tokens.mixers.own_grids import FULL, NEAR, Laid
+from analysis.tokens.own_layer import layer_of_tap, named_layer
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
+SINGLE = 1e-6  # what sums in single precision are off
 OPENING = 6.0  # seconds
-ROUNDING = 1e-6  # of weights in single precision
 READS, OWN, MAY, EVERY = "what it reads", "its own key", "what it may read", "what all tokens read"
 
 
 @dataclass(frozen=True)
 class ReducedAttentionParams:
     sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
-    layer: int = param(1, "Which attention of the network, in the order computed, from 1.", low=1, high=999)
+    layer: int | None = param(
+        None,
+        "Which attention of the network, in the order computed, from 1; automatic: the tap's, else the last.",
+        low=1,
+        high=999,
+    )
     head: int | None = param(None, "Which head, from 1; automatic: their mean.", low=1, high=999)
     token: int | None = param(
         None, "Its place on the grid, row by row; automatic: the middle.", low=0, high=1_000_000
@@ -97,7 +103,9 @@ def reduced_attention(
     if own is None:
         read = of_tap(tap, params, rng, lambda f, doing="": progress(0.3 + 0.6 * f, doing))
     else:
-        read = of_network(own, params)
+        names = [call.name for call in own.calls]
+        layer = named_layer(params.layer, layer_of_tap(tap, names), len(names))
+        read = of_network(own, replace(params, layer=layer + 1))
     found = read.laid
     token = found.grid[0] // 2 * found.grid[1] + found.grid[1] // 2 if params.token is None else params.token
     if token >= found.squared.shape[1]:
@@ -138,9 +146,9 @@ def _estimates(samples: list[Laid], head: int | None, off: float, d: int) -> tup
         Estimate("cells that a token may read", float(found.reached.sum(axis=1).mean()), null=float(t),
                  estimator="mean over tokens", **counted),
         Estimate("work against ordinary attention", keys / t, null=1.0, estimator="keys over tokens", **counted),
-        Estimate("largest row sum off 1", off if off > ROUNDING else 0.0, n=t, d=d, null=0.0,
-                 interval="none: one sample", null_method="softmax over keys",
-                 estimator="of all heads; below 1e-6 is rounding"),
+        Estimate("largest row sum off 1", off, n=t, d=d, null=0.0,
+                 interval="none: one sample", null_method="softmax over keys", estimator="of all heads",
+                 rounding=SINGLE),
     )  # fmt: skip
 
 

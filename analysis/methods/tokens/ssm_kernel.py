@@ -49,6 +49,7 @@ from analysis.tokens.mixers.run_time import (
     scans_at_run_time,
 )
 from analysis.tokens.mixers.state_spaces import Spaces, start_of, state_spaces
+from analysis.tokens.own_layer import layer_of_tap, named_layer
 
 IMPULSE, FREQUENCY = "impulse response", "frequency response"
 RANKED = ("least memory", "middle memory", "most memory")
@@ -57,7 +58,9 @@ RANKED = ("least memory", "middle memory", "most memory")
 @dataclass(frozen=True)
 class SsmKernelParams:
     show: str = param(IMPULSE, "Answer to an impulse over lags, or to waves.", choices=(IMPULSE, FREQUENCY))
-    layer: int = param(1, "Which state space, from 1.", low=1, high=999)
+    layer: int | None = param(
+        None, "Which state space, from 1; automatic: the tap's, else the last.", low=1, high=999
+    )
     lags: int = param(64, "Longest lag, in tokens.", low=8, high=16_384)
     steps: str = param(CAPTURED, STEPS_HELP, choices=(CAPTURED, WEIGHTS))
     maximum_samples: int = param(16, SAMPLES_HELP, low=2, high=1000)
@@ -95,7 +98,8 @@ def ssm_kernel(
     progress(1.0, "done")
     if found.fitted:  # has steps already
         params = replace(params, way=ssm.ZOH)
-    space = found.layer(params.layer - 1)
+    own = layer_of_tap(tap, [space.name for space in found.spaces])
+    space = found.layer(named_layer(params.layer, own, len(found.spaces)))
     own = _finite(ssm.kernel(space, params.lags, params.way))
     chosen = _chosen(own)
     null = _null(found, space, params)

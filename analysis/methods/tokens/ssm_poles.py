@@ -30,7 +30,7 @@ models"; P. Schmid (2010), "Dynamic mode decomposition".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -171,7 +171,7 @@ def _estimates(found: Spaces) -> tuple:
         found.estimate("half-life of the slowest mode", slowest, unit="steps"),
     ]
     if not found.fitted:
-        told.append(found.estimate(DRIFT, _drift))
+        told.append(replace(found.estimate(DRIFT, _drift), rounding=STILL))
     return tuple(told)
 
 

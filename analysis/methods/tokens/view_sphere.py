@@ -59,7 +59,9 @@ class ViewSphereParams:
         None, "Degrees round the object; automatic: 'azimuth', if there.", column=True
     )
     elevation: str | None = param(None, "Degrees above it; automatic: 'elevation', if there.", column=True)
-    layer: int | None = param(None, "Whose attention, from 1; automatic: the last.", low=1, high=1000)
+    layer: int | None = param(
+        None, "Whose attention, from 1; automatic: the tap's, else the last.", low=1, high=1000
+    )
     object: str | None = param(
         None, "Samples with one value are the views of one object; automatic: 'object' or 'clip', if there.",
         label="column of objects", column=True,
@@ -227,7 +229,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="view_sphere", family="tokens", network="attention", asks=sets_are_samples,
-        title="Views on the camera sphere", version=1, function=view_sphere,
+        title="Views on the camera sphere", version=2, function=view_sphere,
         summary="Views with their pictures where their cameras stand, what each reads, and which the answer needs.",
         params=ViewSphereParams, result=Scatter, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of sets; a rotation of all cameras of an object, up to where they are drawn",
