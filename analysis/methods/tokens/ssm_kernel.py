@@ -93,7 +93,8 @@ def ssm_kernel(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     scans = scans_at_run_time(tap, params, rng)
     if scans is not None:
-        return at_run_time(scans, params, progress)
+        layer = named_layer(params.layer, layer_of_tap(tap, scans.layers), len(scans.layers))
+        return at_run_time(scans, layer, params, progress)
     found = state_spaces(tap, params.draws, rng, progress)
     progress(1.0, "done")
     if found.fitted:  # has steps already
@@ -115,9 +116,9 @@ def ssm_kernel(
     )  # fmt: skip
 
 
-def at_run_time(scans: Mixers, params, progress=no_progress) -> Curve:
+def at_run_time(scans: Mixers, layer: int, params, progress=no_progress) -> Curve:
     """With the Δ, B and C of samples: the mean answer to an impulse over the places where it may come."""
-    found = answers_at_run_time(scans, params.layer - 1, params.lags, progress)
+    found = answers_at_run_time(scans, layer, params.lags, progress)
     progress(1.0, "done")
     there = np.isfinite(found.own).any(axis=(0, 1))
     own, null = (np.nanmean(x[:, :, there], axis=0) for x in (found.own, found.null))
@@ -258,7 +259,7 @@ METHODS = (
         network="scans",
         title="Answer of a state space to an impulse",
         summary="Impulse and frequency response of state-space channels, beside those of the modes they start from.",
-        version=4,
+        version=5,
         function=ssm_kernel,
         params=SsmKernelParams,
         result=Curve,
