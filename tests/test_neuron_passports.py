@@ -160,12 +160,19 @@ def test_experts_are_blocks_of_their_own(monkeypatch, tmp_path, rng):
         "model.layers.0.block_sparse_moe.experts.",
         {"lm_head.weight": rng.standard_normal((V, D))},
     )
+    plain = {"fc1": (M, D), "fc2": (D, M)}  # a layer without experts or gates
+    tensors |= {f"model.layers.1.mlp.{w}.weight": rng.standard_normal(shape) for w, shape in plain.items()}
     for e in range(2):
         tensors |= {f"{stem}{e}.{w}.weight": rng.standard_normal((M, D)) for w in ("w1", "w3")}
         tensors[f"{stem}{e}.w2.weight"] = rng.standard_normal((D, M))
     network = written(tmp_path / "mixtral", tensors, {"architectures": ["MixtralForCausalLM"]})
     found = passport(monkeypatch, network, tokens=1)
-    assert len(found.columns["neuron"]) == 2 * M
+    assert len(found.columns["neuron"]) == 3 * M
+    names = [n.partition(":")[0] for n in found.columns["neuron"]]
+    layers = dict(zip(names, found.columns["layer"].tolist(), strict=True))
+    assert layers == {f"{stem}0": 1, f"{stem}1": 1, "model.layers.1.mlp": 2}
+    assert "gate" not in found.columns  # not of all
+    found = passport(monkeypatch, network, tokens=1, layers="model.layers.0")
     table = tensors["lm_head.weight"] - tensors["lm_head.weight"].mean(axis=0)
     for e, kind, word in ((0, "w1", "gate"), (1, "w3", "reads")):
         at = list(found.columns["neuron"]).index(f"{stem}{e}:3")

@@ -201,6 +201,11 @@ def test_a_missing_file_and_a_network_from_memory_are_refused(tmp_path, rng):
     tap.store.manifest["checkpoint"] = {"kind": "module", "path": None}
     with pytest.raises(InputError, match="network in memory"):
         unit_weights(tap)
+    dump = {"kind": "dump", "path": str(tmp_path / "numbers.npy")}
+    np.save(dump["path"], np.zeros(3))
+    tap.store.manifest["checkpoint"] = dump
+    with pytest.raises(InputError, match="imported as numbers of no known network"):
+        unit_weights(tap)
     tap.store.manifest["checkpoint"] = {}
     with pytest.raises(InputError, match=r"knows no checkpoint.*as a table"):
         unit_weights(tap)

@@ -23,6 +23,7 @@ import numpy as np
 from analysis.errors import InputError, NotFound
 
 SHOWN = 6  # layers named in a refusal
+DUMP = "dump"  # the kind of a store that was imported
 LOOKUP = re.compile(r"embed|(^|\.)w[tp]e$")  # tables of vectors, when without a bias
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
 READERS = (  # the ends of the names of a layer and of the one that reads it, in common blocks
@@ -264,13 +265,13 @@ def weights_of(activations) -> NetworkWeights:
     """
     store = getattr(activations, "store", None)
     entry = {} if store is None else store.manifest.get("checkpoint") or {}
-    path = entry.get("path")
-    if not path:
-        why = (
-            "was recorded from a network in memory"
-            if entry.get("kind") == "module"
-            else "knows no checkpoint"
-        )
+    path, kind = entry.get("path"), entry.get("kind")
+    if not path or kind == DUMP:
+        said = {
+            "module": "was recorded from a network in memory",
+            DUMP: "was imported as numbers of no known network",
+        }
+        why = said.get(kind, "knows no checkpoint")
         raise InputError(
             f"{activations.name} {why}, so its weights are not known",
             "a tap recorded from weights on disk",

@@ -263,6 +263,11 @@ def people_say(result: Result, key: str) -> None:
         written.folded(thing, f"figure:{key}", "Notes on this figure")
 
 
+def _seconds(seconds: float) -> str:
+    """Two digits, and all of a hundred and more."""
+    return f"{seconds:,.0f}" if seconds >= 99.5 else f"{seconds:.2g}"
+
+
 def made_of(result: Result) -> None:
     """One line on how the result came about."""
     origin = result.origin
@@ -270,5 +275,7 @@ def made_of(result: Result) -> None:
         return
     inputs = ", ".join(str(given.get("name", "")) for given in origin.inputs)
     parts = [f"{origin.method} version {origin.version} on {inputs}", f"seed {origin.seed}"]
-    parts.append(f"computed in {origin.seconds:.2g} s" + (f" on {origin.made[:10]}" if origin.made else ""))
+    parts.append(
+        f"computed in {_seconds(origin.seconds)} s" + (f" on {origin.made[:10]}" if origin.made else "")
+    )
     st.caption(errors.escape(" · ".join(parts)))

@@ -26,6 +26,7 @@ et al. (2023) for the drift of early layers.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 FEWEST, OPENING, PAIRS = 4, 0.05, "pairs"
 HELP = {
     "neuron": "Block and number.",
-    "layer": "Number of the block, from 1.",
+    "layer": "Number of the layer, from 1.",
     "writes": "Tokens that its down column points to most, by cosine.",
     "takes away": "Tokens that it points away from most.",
     "writes: cosine": "Cosine with the first of them.",
@@ -97,14 +98,16 @@ def neuron_passport(
     made = plain_neurons(tap, seen) if plain else neurons_of(tap, params.layers)
     progress(0.0, "averaging the unembedding")
     mean, count = mean_row(made.unembedding)
-    parts, null = [], {}
+    parts, null, layers = [], {}, _layers(made.blocks)
     for i, name in enumerate(made.blocks):
         progress(0.05 + 0.95 * i / len(made.blocks), f"reading {name}")
-        own, chance = _layer(made, name, i, mean, params, rng)
+        own, chance = _layer(made, name, layers[name], mean, params, rng)
         parts.append(own)
         for kind, drawn in chance.items():
             null.setdefault(kind, []).append(drawn)
-    columns = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+    shared = [k for k in parts[0] if all(k in p for p in parts)]  # gates of some blocks alone are not told
+    columns = {k: np.concatenate([p[k] for p in parts]) for k in shared}
+    null = {kind: drawn for kind, drawn in null.items() if len(drawn) == len(parts)}
     least = float(np.percentile(np.concatenate([s for s, _ in null[WRITES]]), 95))
     columns["first token beyond chance"] = columns["writes: score"] > least
     estimates = _estimates(columns, null, mean.size, rng)
@@ -117,6 +120,14 @@ def neuron_passport(
         columns={k: c[shown] for k, c in columns.items()}, index="neuron", sort="writes: score",
         help={k: v for k, v in HELP.items() if k in columns},
     )  # fmt: skip
+
+
+def _layers(blocks) -> dict[str, int]:
+    """The number of each block's layer, from 0: experts of one layer share it."""
+    found = {name: re.match(r"(.*?)(\d+)", name) for name in blocks}
+    told = {name: (m[1], int(m[2])) if m else (name, 0) for name, m in found.items()}
+    order = {of: i for i, of in enumerate(sorted(set(told.values())))}
+    return {name: order[of] for name, of in told.items()}
 
 
 def _layer(made, name: str, number: int, mean: np.ndarray, params, rng) -> tuple[dict, dict]:

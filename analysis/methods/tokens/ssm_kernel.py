@@ -3,7 +3,7 @@
     K[l] = 2 Re Σ_n C_n B̄_n Ā_n^l    (the factor 2 where one of each conjugate pair is kept)
 
 with zero-order hold Ā = exp(Δ A), B̄ = (Ā - 1) B / A, or bilinear Ā = (1 + Δ A / 2) / (1 - Δ A / 2). Of the channels
-of a layer those with the shortest, middle and longest memory are drawn; memory is the lag within which half of Σ |K|
+of a layer those with the least, middle and most memory are drawn; memory is the lag within which half of Σ |K|
 lies. Shown over lags, or as |Σ_l K[l] e^{-iωl}| over cycles per token. Without a state space it is the mean power of
 the poles of the best linear recurrence from token to token, which has steps already: how continuous time becomes steps
 is no question there.
@@ -52,7 +52,7 @@ from analysis.tokens.mixers.state_spaces import Spaces, start_of, state_spaces
 from analysis.tokens.own_layer import layer_of_tap, named_layer
 
 IMPULSE, FREQUENCY = "impulse response", "frequency response"
-RANKED = ("shortest memory", "middle memory", "longest memory")
+RANKED = ("least memory", "middle memory", "most memory")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def ssm_kernel(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     scans = scans_at_run_time(tap, params, rng)
     if scans is not None:
-        return at_run_time(scans, params, progress)
+        layer = named_layer(params.layer, layer_of_tap(tap, scans.layers), len(scans.layers))
+        return at_run_time(scans, layer, params, progress)
     found = state_spaces(tap, params.draws, rng, progress)
     progress(1.0, "done")
     if found.fitted:  # has steps already
@@ -115,9 +116,9 @@ def ssm_kernel(
     )  # fmt: skip
 
 
-def at_run_time(scans: Mixers, params, progress=no_progress) -> Curve:
+def at_run_time(scans: Mixers, layer: int, params, progress=no_progress) -> Curve:
     """With the Δ, B and C of samples: the mean answer to an impulse over the places where it may come."""
-    found = answers_at_run_time(scans, params.layer - 1, params.lags, progress)
+    found = answers_at_run_time(scans, layer, params.lags, progress)
     progress(1.0, "done")
     there = np.isfinite(found.own).any(axis=(0, 1))
     own, null = (np.nanmean(x[:, :, there], axis=0) for x in (found.own, found.null))
@@ -258,7 +259,7 @@ METHODS = (
         network="scans",
         title="Answer of a state space to an impulse",
         summary="Impulse and frequency response of state-space channels, beside those of the modes they start from.",
-        version=4,
+        version=5,
         function=ssm_kernel,
         params=SsmKernelParams,
         result=Curve,

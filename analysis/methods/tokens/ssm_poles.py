@@ -57,6 +57,7 @@ CONTINUOUS, DISCRETE = "A, continuous", "Ā = exp(Δ A), one step"
 MOST = 4000  # modes that are drawn
 DRIFT = "drift from the start"
 ROUND = np.linspace(0, 2 * np.pi, 181)
+ROUNDING = 1e-6  # of weights in single precision
 STILL = 1e-3  # of a mode that has not moved, as far as float32 weights tell
 
 
@@ -160,7 +161,8 @@ def _guides(found: Spaces, plane: str) -> dict[str, np.ndarray]:
 
 
 def _drift(space: ssm.StateSpace) -> np.ndarray:
-    return ssm.nearest_start(space.a)[1].mean(axis=1)
+    far = ssm.nearest_start(space.a)[1].mean(axis=1)
+    return np.where(far < ROUNDING * np.abs(space.a).max(), 0.0, far)
 
 
 def _estimates(found: Spaces) -> tuple:

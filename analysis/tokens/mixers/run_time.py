@@ -24,6 +24,7 @@ from analysis.tokens.mixers.ssm import StateSpace
 CAPTURED, WEIGHTS = "captured at run time where it can be", "of the weights"
 STEPS_HELP = "Whose Δ, B and C, where these depend on the input."
 SAMPLES_HELP = "Most samples at run time; a seeded random subset above."
+OF_MATRICES = "The matrix of a scan"  # what is said of matrices alone
 SOME = 64  # channels of a layer
 Layers = list[list[StateSpace]]  # of each sample the space of each layer
 STARTED = "rates 1, 2, … as modes (of Mamba2: heads) start, with the same Δ, B and C"
@@ -126,4 +127,4 @@ def run_time_notes(found: Mixers, channels: int, what: str) -> tuple[str, ...]:
         if most <= channels
         else (f"{channels} of {most:,} channels of a layer are {what}, evenly spread.",)
     )
-    return (*found.notes, *some)
+    return (*(note for note in found.notes if not note.startswith(OF_MATRICES)), *some)
