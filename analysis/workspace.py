@@ -222,8 +222,8 @@ class Workspace:
     def selection(self, name: str) -> Selection:
         return self.people.selection(name)
 
-    def save_selection(self, selection: Selection) -> Selection:
-        return self.people.save_selection(selection)
+    def save_selection(self, selection: Selection, version: int | None = None) -> Selection:
+        return self.people.save_selection(selection, version)
 
     def combined(self, first: str | Selection, operation: str, second: str | Selection) -> Selection:
         """Two selections (by name or as they are) joined by "or", "and" or "minus"; unnamed, not saved.

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from analysis import pipeline, registry
+from analysis import access, pipeline, registry
 from analysis.results import Result
 from analysis.spec import Cost, params_of
-from dashboard import errors, jobs, state
+from dashboard import allowed, errors, jobs, state
 from dashboard.browse.kept import OneByOne
 from dashboard.words import about
 
@@ -75,7 +75,7 @@ def result(
             return workspace.run(
                 method, references, params, seed=seed
             )  # what another page computed meanwhile is found
-    starts = starts or seconds < starts_below
+    starts = (starts or seconds < starts_below) and access.may("editor")
     work = {"method": method, "inputs": references, "params": params, "seed": seed}
     job = jobs.find("method", work)
     if job is None or job.state == "done":  # done, and yet not in the cache: it was cleared
@@ -83,7 +83,12 @@ def result(
             f"{ask} ({about(seconds)})",
             "Computed once and kept: whoever asks again is shown at once.",
         )
-        if not (starts or st.button(text, icon=":material/play_arrow:", key=f"ask:{key}", help=help)):
+        if not (
+            starts
+            or st.button(
+                text, icon=":material/play_arrow:", key=f"ask:{key}", **allowed.to("editor", help=help)
+            )
+        ):
             return None
         jobs.start("method", work, title, patience=patience)
         if not starts:
