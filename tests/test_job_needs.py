@@ -39,9 +39,8 @@ def workspace(tmp_path_factory):
 
 
 KINDS = {
-    "encode": {"input": "s:t", "features": "random"},
-    "erase": {"store": "s", "tap": "t", "column": "label", "method": "leace"},
-    "make_features/kmeans": {"input": "s:t", "kind": "kmeans", "params": {"k": 8}},
+    "erase": {"store": "s", "tap": "t", "column": "label", "method": "LEACE"},
+    "make_features/ica": {"input": "s:t", "kind": "ica", "params": {"maximum_rows": 2_000}},
     "make_features/pca": {"input": "s:t", "kind": "pca"},
 }
 
@@ -74,6 +73,15 @@ def test_a_network_that_is_asked_takes_at_least_its_weights(workspace, tmp_path,
     for kind in ("try_input", "what_if", "token_dump", "token_run"):
         assert needs.needed(workspace.path, kind, {"input": "s:t"}) == 70_000
     assert needs.needed(workspace.path, "import_features", {"path": str(weights)}) == 140_000
+
+
+def test_an_encoding_needs_what_its_set_and_its_blocks_take(workspace):
+    """Measuring it would measure the compiler: the weights, twice, lie on top of blocks of a fixed size."""
+    from analysis.features.encoding import BLOCK_BYTES
+
+    said = needs.needed(workspace.path, "encode", {"input": "s:t", "features": "random"})
+    assert said > 2 * 4 * 2 * K * D + BLOCK_BYTES
+    assert said < 2 * 4 * 2 * (K + 1) * (D + 1) + 400e6, "what encode_tap says of itself, and the weights"
 
 
 def test_a_trial_of_a_training_takes_what_the_training_takes(workspace):
