@@ -115,24 +115,27 @@ def _of_encoding(workspace: Path, arguments: dict) -> float:
 
 
 def _of_classical(workspace: Path, arguments: dict) -> float:
-    """Rows held in float64 with a copy, where the kind holds rows at all; else some matrices of units by units."""
-    from analysis.features.classical.classical import classical
+    """Rows held in float64 with a copy, where the kind holds rows at all; some matrices of units by units; and the
+    rows of one read on their way to float64."""
+    from analysis.activations import CHUNK_ROWS
+    from analysis.features.classical import classical
     from analysis.spec import make_params
     from analysis.workspace import Workspace
 
     n, d = Workspace.open(workspace).activations(arguments["input"]).shape
     params = make_params(classical(arguments["kind"]).params, dict(arguments.get("params") or {}))
     held = min(n, int(getattr(params, "maximum_rows", 0)))
-    return 2 * 8.0 * held * d + 4 * 8.0 * d * d
+    return 2 * 8.0 * held * d + 4 * 8.0 * d * d + 3 * 8.0 * min(n, CHUNK_ROWS) * d
 
 
 def _of_erasing(workspace: Path, arguments: dict) -> float:
-    """Moments in float64: several matrices of units by units, and the rows of one batch."""
+    """Moments in float64: several matrices of units by units; and rows that are read, erased, and written with their
+    index, some copies of as many as are read at once."""
     from analysis.activations import CHUNK_ROWS
     from analysis.workspace import Workspace
 
     d = Workspace.open(workspace).activations(f"{arguments['store']}:{arguments['tap']}").shape[1]
-    return 6 * 8.0 * d * d + 2 * 8.0 * CHUNK_ROWS * d
+    return 6 * 8.0 * d * d + 6 * 8.0 * CHUNK_ROWS * d
 
 
 def _weights_at(path: Path) -> float | None:

@@ -92,12 +92,14 @@ def main() -> None:
     ]
     logs.begin(secrets)
     serving.audit.write("started", which=settings.public_url)
-    threading.Thread(target=load, name="loading", daemon=True).start()
-    tidying.begin(settings.workspaces)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)  # raised once more by the web server when it has ended
     sys.argv = [str(APP)]  # where Streamlit looks for what belongs to the script
-    build(serving, Layers(settings, given)).run(config=options(settings))
+    app = build(serving, Layers(settings, given))
+    # only now: two threads that import pandas for the first time, one through Streamlit, find it half made
+    threading.Thread(target=load, name="loading", daemon=True).start()
+    tidying.begin(settings.workspaces)
+    app.run(config=options(settings))
 
 
 def leave(*_) -> None:
