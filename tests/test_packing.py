@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from packing_subjects import KEY, SAMPLES, made, members
 from analysis.errors import InputError, ParameterError, TooLarge
 from analysis.sharing import packing
 from analysis.sharing.container import MANIFEST, digest_of
+from analysis.sharing.inputs import input_of
 from analysis.sharing.packing import pack, planned
 from analysis.sharing.plan import Plan
 from analysis.sharing.unpacking import unpack
@@ -237,3 +239,12 @@ def test_the_commands(original, tmp_path, capsys):
     assert code == 1
     assert "--replace" in err
     assert run("pack", original.path)[0] == 2
+
+
+@pytest.mark.parametrize("part", ["checkpoint", "data"])
+def test_a_dump_is_in_the_store_and_nothing_is_said_against_its_file(tmp_path, part):
+    file = tmp_path / "dump.npy"
+    np.save(file, np.eye(4))
+    store = SimpleNamespace(manifest={part: {"kind": "dump", "path": str(file), "digest": "of its numbers"}})
+    with pytest.raises(InputError, match="what was imported is in the store"):
+        input_of(store, part)

@@ -35,6 +35,8 @@ def input_of(store: Store, part: str) -> Input:
     entry = store.manifest[part]
     if not entry.get("path"):
         raise InputError(f"the store does not say where its {WORDS[part]} lies")
+    if entry.get("kind") == "dump":
+        raise InputError("it is a dump of activations: what was imported is in the store")
     path = Path(entry["path"])
     if not path.exists():
         raise NotFound(f"{path.name} is gone")
