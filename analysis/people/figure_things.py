@@ -1,4 +1,8 @@
-"""The figure that a result is drawn as, as something that people write about."""
+"""The figure that a result is drawn as, as something that people write about.
+
+It is known by its recipe without versions (method, parameters, digests of the inputs, seed): what was written stays
+when a library or the method gets another version, and the page says that the figure was made again since.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,63 @@ import hashlib
 import json
 
 from analysis.people.things import Thing
-from analysis.results import Result
+from analysis.results import Origin, Result
 
 PASSING = ("seconds", "made")  # of a recipe: another run of the same has others
 
 
 def of_result(result: Result, place: str = "") -> Thing | None:
-    """Cache key of the result and digest of its recipe; None where no method made it. How it is printed (width,
-    colours) is no part: a note stays with what the figure says."""
+    """None where no method made it. How it is printed (width, colours) is no part: a note stays with what the figure
+    says."""
     origin = result.origin
     if origin is None:
         return None
-    key = {"method": origin.method, "version": origin.version, "params": origin.params, "seed": int(origin.seed),
-           "inputs": [given.get("digest", "") for given in origin.inputs], "versions": origin.versions}  # fmt: skip
-    recipe = {name: value for name, value in origin.recipe().items() if name not in PASSING}
     store, _, tap = str(origin.inputs[0].get("name", "")).partition(":") if origin.inputs else ("", "", "")
-    return Thing.figure(_digest(key)[:32], _digest(recipe)[:16], store, tap, place)
+    return Thing.figure(recipe_digest(origin), store, tap, place, made_with(origin))
+
+
+def recipe_digest(origin: Origin) -> str:
+    """32 hexadecimal characters for what was asked, whatever version answered."""
+    return _digest({"method": origin.method, **_asked(origin)})[:32]
+
+
+def made_with(origin: Origin) -> str:
+    """The versions behind a result, as text that is kept."""
+    return json.dumps({"method": origin.version, "libraries": origin.versions}, sort_keys=True)
+
+
+def remade(then: str, now: str) -> list[tuple[str, str, str]]:
+    """What differs between two such texts: (library, or "method"; its version then; its version now). Empty where
+    nothing does or it is not known."""
+    before, after = _versions(then), _versions(now)
+    if not before or not after:
+        return []
+    names = ["method", *sorted(before.keys() | after.keys() - {"method"})]
+    return [
+        (name, before.get(name, "none"), after.get(name, "none"))
+        for name in dict.fromkeys(names)
+        if before.get(name) != after.get(name)
+    ]
+
+
+def former_item(origin: Origin) -> str:
+    """What the same figure was called before 0004: with the versions in its name."""
+    key = {"method": origin.method, "version": origin.version, **_asked(origin), "versions": origin.versions}
+    recipe = {name: value for name, value in origin.recipe().items() if name not in PASSING}
+    return f"{_digest(key)[:32]}:{_digest(recipe)[:16]}"
+
+
+def _asked(origin: Origin) -> dict:
+    inputs = [given.get("digest", "") for given in origin.inputs]
+    return {"params": origin.params, "seed": int(origin.seed), "inputs": inputs}
+
+
+def _versions(text: str) -> dict[str, str]:
+    try:
+        told = json.loads(text)
+        return {"method": str(told["method"]), **{str(k): str(v) for k, v in told["libraries"].items()}}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}  # nothing was kept, or a stranger's file
 
 
 def _digest(value: dict) -> str:

@@ -4,6 +4,9 @@ In PostgreSQL a workspace is known by the id in its hidden file `.people-id`, ma
 not travel in a pack, so that what is unpacked beside the original has notes of its own; a folder copied with its hidden
 files shares them. Until a workspace is in the database its people.db is what is read, and its content becomes the
 first rows there, in the same transaction as the first thing written. From then on people.db is only what was before.
+
+A database with the tables of an older version is brought to the present ones by whoever comes first, also to read:
+what is in it could not be shown otherwise.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from analysis.people.writing import Book, Pen
 
 VARIABLE, ID_FILE = "LOUPE_DATABASE_URL", ".people-id"
+ONE_MIGRATES = "SELECT pg_advisory_xact_lock(7316523)"  # others wait
+CACHE = "cache"  # beside people.db: the workspace's results
 LONGEST_NAME = 200  # characters of an author's name that are kept: it stands in an index
 ID = re.compile(r"[0-9a-f]{32}")
 _copies: dict[tuple, Path] = {}  # of older files, as they will be
@@ -90,12 +95,26 @@ class Place:
         key = (str(url), id)
         if key in self._adopted:
             return True
-        if not _is_present(connection, str(url)):
+        if not (_is_present(connection, url) or _brought_up(connection, url)):
             return False
         if connection.execute(select(WORKSPACES.c.id).where(WORKSPACES.c.id == id)).first() is None:
             return False
+        self._name_figures(connection, url, id)
         self._adopted.add(key)
         return True
+
+    def _name_figures(self, connection: Connection, url: URL, id: str) -> None:
+        """What was written on figures before revision 0004 is given its new names, kept by itself."""
+        from sqlalchemy import select
+
+        from analysis.people import engines, figure_moves
+        from analysis.people.tables import WORKSPACES
+
+        if not figure_moves.waiting(connection, id):
+            return
+        with engines.of_server(url).begin() as writes:
+            writes.execute(select(WORKSPACES.c.id).where(WORKSPACES.c.id == id).with_for_update())
+            figure_moves.move(writes, id, self.path.parent / CACHE)
 
     def _in_file(self, stack: contextlib.ExitStack) -> Connection | None:
         from analysis.people import engines
@@ -155,17 +174,18 @@ class Place:
 
     def _prepare(self, connection: Connection, workspace: str) -> None:
         """The present tables, with this workspace in them."""
-        from analysis.people import carrying, migrating
+        from analysis.people import carrying, figure_moves, migrating
 
         if not workspace:
             if file_version(connection, self.path) < migrating.SCHEMA:
                 migrating.upgrade(connection)
+                figure_moves.move(connection, "", self.path.parent / CACHE)
             carrying.begin(connection, "")
             return
         url = self.url()
-        present = _is_present(connection, str(url))
+        present = _is_present(connection, url)
         if not present:
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7316523)")  # one migrates, others wait
+            connection.exec_driver_sql(ONE_MIGRATES)
             migrating.upgrade(connection)
         if present and self._is_adopted(connection, url, workspace):
             return
@@ -230,10 +250,23 @@ def file_version(connection: Connection, path: Path) -> int:
 _present: set[str] = set()
 
 
-def _is_present(connection: Connection, url: str) -> bool:
+def _brought_up(connection: Connection, url: URL) -> bool:
+    """Whether the database had the tables of an older version; it has the present ones now."""
+    from analysis.people import engines, migrating
+
+    if not migrating.revision(connection):
+        return False
+    with engines.of_server(url).begin() as writes:
+        writes.exec_driver_sql(ONE_MIGRATES)
+        migrating.upgrade(writes)
+    return _is_present(connection, url)
+
+
+def _is_present(connection: Connection, of: URL) -> bool:
     """Whether the database has the present tables. Raises NewerSchema."""
     from analysis.people import migrating
 
+    url = str(of)
     if url in _present:
         return True
     found = migrating.revision(connection)
