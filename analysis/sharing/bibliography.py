@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.errors import InputError
+from analysis.sharing.latex_letters import latex_letters
 
 FILE = Path(__file__).with_name("papers.bib")
 OURS = ("index", "method", "library")
@@ -34,8 +35,12 @@ class Entry:
         return tuple(part.strip() for part in self.fields.get(name, "").split("|") if part.strip())
 
     def bibtex(self) -> str:
-        """As BibTeX, without our own fields."""
-        lines = [f"  {name} = {{{value}}}" for name, value in self.fields.items() if name not in OURS]
+        """As BibTeX, without our own fields; letters beyond ASCII as LaTeX's commands. Without authors it is sorted by
+        its title."""
+        given = {name: value for name, value in self.fields.items() if name not in OURS}
+        if "author" not in given:
+            given["key"] = re.sub(r"[^A-Za-z0-9 ]", "", self.fields["title"])[:40]
+        lines = [f"  {name} = {{{latex_letters(value)}}}" for name, value in given.items()]
         return f"@{self.type}{{{self.key},\n" + ",\n".join(lines) + "\n}\n"
 
 

@@ -203,14 +203,14 @@ def words(result: Distribution) -> str:
     middle = (edges[1:] + edges[:-1]) / 2
     total = sum(c.sum() for c in counts.values())
     parts = [
-        f"Histogram of {plain(result.value_name)} in {len(middle):,} bins from {number(edges[0])} to "
+        f"Histogram of {plain(result.value_name)} in {len(middle):,} bin(s) from {number(edges[0])} to "
         f"{number(edges[-1])}, n = {number(total)} in {len(result.counts):,} group(s)."
     ]
     for name, c in list(counts.items())[:6]:
         if c.sum() > 0:
             mean = number((c * middle).sum() / c.sum())
             parts.append(
-                f"{shorten(name)}: {number(c.sum())} values, mean about {mean}, fullest bin at "
+                f"{shorten(name)}: {number(c.sum())} value(s), mean about {mean}, fullest bin at "
                 f"{number(middle[c.argmax()])}."
             )
     if result.null is not None and np.nansum(result.null) > 0:

@@ -240,10 +240,10 @@ def table(result: Ledger, **_ignored) -> dict[str, np.ndarray]:
 def words(result: Ledger) -> str:
     values, ranked = np.asarray(result.values, float), order(result)
     parts = [
-        f"{len(ranked):,} parts of {plain(result.value_name)} lead from {number(result.start)} "
+        f"{len(ranked):,} {'part' if len(ranked) == 1 else 'parts'} of {plain(result.value_name)} lead from {number(result.start)} "
         f"({plain(result.start_name)}) to {number(result.end)} ({plain(result.end_name)})."
     ]
-    told = [f"{plain(result.names[i])} {values[i]:+.3g}" for i in ranked[:5]]
+    told = [f"{plain(result.names[i])} {'+' * bool(values[i] > 0)}{number(values[i])}" for i in ranked[:5]]
     parts.append(f"The largest: {'; '.join(told)}.")
     if result.residual:
         parts.append(f"The parts miss the end by {number(result.residual)}.")

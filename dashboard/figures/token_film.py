@@ -196,7 +196,7 @@ def words(result: TokenFilm) -> str:
     gone = int((np.asarray(result.owner)[-1] < 0).sum() - (np.asarray(result.owner)[0] < 0).sum())
     where = f"on a grid of {result.grid[0]} by {result.grid[1]}" if on_grid(result) else "in a row"
     return (
-        f"{counts[0]} tokens {where} become {counts[-1]} in {len(counts) - 1} steps: {gone} are gone, "
+        f"{counts[0]:,} token(s) {where} become {counts[-1]:,} in {len(counts) - 1} step(s): {gone:,} are gone, "
         f"{merged} of those left hold more than one. Counts by step: {', '.join(map(str, counts[:20]))}."
     )
 
