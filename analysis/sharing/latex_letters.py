@@ -34,7 +34,7 @@ _MATHEMATICS = {
     "↦": r"\mapsto", "′": r"'", "″": r"''", "★": r"\star", "☆": r"\star", "✓": r"\surd", "✔": r"\surd", "ℓ": r"\ell",
     "ϕ": r"\phi", "ε": r"\varepsilon", "µ": r"\mu", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",
     "●": r"\bullet", "○": r"\circ",
-    **{c: rf"\{name}" if name != "o" else "o" for c, name in zip("αβγδεζηθικλμνξοπρςστυφχψω", _GREEK_NAMES, strict=True)},
+    **{c: rf"\{name}" for c, name in zip("αβγδεζηθικλμνξοπρςστυφχψω", _GREEK_NAMES, strict=True)}, "ο": "o",
     **{c: rf"\{name}" for c, name in _CAPITALS.items()},
     **{c: rf"\mathrm{{{like}}}" for c, like in zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧ", "ABEZHIKMNOPTX", strict=True)},
     **{c: f"^{{{plain}}}" for c, plain in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ", "0123456789+-=()ni", strict=True)},

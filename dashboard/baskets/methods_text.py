@@ -12,7 +12,7 @@ import importlib.metadata
 from analysis import registry
 from analysis.errors import LoupeError
 from analysis.results import Estimate, Origin
-from analysis.sharing.bibliography import keys_of_library, keys_of_method
+from analysis.sharing.bibliography import entries, keys_of_library, keys_of_method
 from analysis.spec import params_of
 from dashboard.baskets.panels import Ready
 from dashboard.baskets.prose import Cite, Code, Prose, as_markdown, as_tex, joined, words
@@ -29,7 +29,18 @@ def methods_paragraphs(workspace, panels: list[Ready]) -> list[Prose]:
     """Paragraphs of sentences; `panels` must have their results."""
     made = [one for one in panels if one.result.origin is not None]
     found = [_recorded(workspace, made), _analyses(panels, made), _intervals(panels), _computed_with(made)]
-    return [paragraph for paragraph in found if paragraph]
+    return [paragraph for paragraph in [*found, _unconfirmed(found)] if paragraph]
+
+
+def _unconfirmed(paragraphs: list[Prose]) -> Prose:
+    """Which of the entries are to be completed."""
+    keys = tuple(key for key in cited(paragraphs) if entries()[key].unconfirmed)
+    what = "this entry" if len(keys) == 1 else "these entries"
+    return (
+        [f"Authors, year or venue of {what} of the bibliography are not confirmed:", Cite(keys), "."]
+        if keys
+        else []
+    )
 
 
 def cited(paragraphs: list[Prose]) -> tuple[str, ...]:

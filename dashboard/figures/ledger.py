@@ -240,7 +240,8 @@ def table(result: Ledger, **_ignored) -> dict[str, np.ndarray]:
 def words(result: Ledger) -> str:
     values, ranked = np.asarray(result.values, float), order(result)
     parts = [
-        f"{len(ranked):,} {'part' if len(ranked) == 1 else 'parts'} of {plain(result.value_name)} lead from {number(result.start)} "
+        f"{len(ranked):,} part{'s' * (len(ranked) != 1)} of {plain(result.value_name)} lead "
+        f"from {number(result.start)} "
         f"({plain(result.start_name)}) to {number(result.end)} ({plain(result.end_name)})."
     ]
     told = [f"{plain(result.names[i])} {'+' * bool(values[i] > 0)}{number(values[i])}" for i in ranked[:5]]
