@@ -32,7 +32,12 @@ def recipe_digest(origin: Origin) -> str:
 
 def made_with(origin: Origin) -> str:
     """The versions behind a result, as text that is kept."""
-    return json.dumps({"method": origin.version, "libraries": origin.versions}, sort_keys=True)
+    return as_text(origin.version, origin.versions)
+
+
+def as_text(version: int | None, libraries: dict[str, str]) -> str:
+    """The versions of a method and of libraries as text that is kept."""
+    return json.dumps({"method": version, "libraries": libraries}, sort_keys=True)
 
 
 def remade(then: str, now: str) -> list[tuple[str, str, str]]:

@@ -65,9 +65,9 @@ def _floor(result: Distribution, log: bool) -> float:
 def notes(result: Distribution, **_options) -> tuple[str, ...]:
     said = []
     if len(result.counts) > MOST_CATEGORIES:
-        said.append(f"{len(result.counts):,} groups: the {MOST_CATEGORIES - 1} largest have a colour")
+        said.append(f"{len(result.counts):,} groups: the {MOST_CATEGORIES - 1} largest are in the legend")
     if result.null is not None:
-        said.append("grey: the null, what structureless data gives")
+        said.append("light grey: the null, what structureless data gives")
     return tuple(said)
 
 

@@ -82,7 +82,7 @@ def notes(result: Ledger, *, rows=None) -> tuple[str, ...]:
     if result.low is not None:
         said.append("whiskers: the interval of a part")
     if result.null_low is not None:
-        said.append("grey: what chance gives it")
+        said.append("pale grey: what chance gives it")
     return tuple(said)
 
 
@@ -192,7 +192,11 @@ def paper(result: Ledger, page: Page, *, rows=None) -> None:
         if s.kind == "end":
             axes.plot([s.value, s.value], [i - 0.4, i + 0.4], color="#1a1a1a", linewidth=1.4 * page.scale)
             axes.annotate(
-                number(s.value), (s.value, i), xytext=(3, 0), textcoords="offset points", va="center"
+                number(s.value),
+                (s.value, i),
+                xytext=(3 * page.scale, 0),
+                textcoords="offset points",
+                va="center",
             )
             continue
         if s.null_low is not None and s.null_high is not None:
@@ -202,8 +206,8 @@ def paper(result: Ledger, page: Page, *, rows=None) -> None:
             reach = [[max(s.value - s.low, 0.0)], [max(s.high - s.value, 0.0)]]
             axes.errorbar(s.before + s.value, i, xerr=reach, color="#1a1a1a", linewidth=0.7 * page.scale,
                           capsize=1.5 * page.scale)  # fmt: skip
-        axes.annotate(f"{s.value:+.2g}".replace("-", MINUS), (_right(s), i), xytext=(2, 0),
-                      textcoords="offset points", va="center", fontsize="x-small")  # fmt: skip
+        axes.annotate(f"{s.value:+.2g}".replace("-", MINUS), (_right(s), i), xytext=(2 * page.scale, 0),
+                      textcoords="offset points", va="center", fontsize="small")  # fmt: skip
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.set_xlim(_reach(lines))
     axes.set_yticks(range(len(lines)), [shorten(s.name, max(page.characters // 3, 8)) for s in lines])

@@ -292,12 +292,12 @@ def _paper_names(axes, cells: Cells, page: Page, square: bool) -> None:
         (cells.column_names, axes.set_xticks, axes.set_xlabel, wide),
         (cells.row_names, axes.set_yticks, axes.set_ylabel, high),
     )
-    for names, put, label, lines in sides:
+    for (names, put, label, lines), what in zip(sides, ("columns", "rows"), strict=True):
         if len(names) <= min(MOST_NAMES, lines):
             put(np.arange(len(names)), told_apart(names, PAPER_NAME))
         else:
             put([])
-            label(f"{len(names):,} in order")
+            label(f"{len(names):,} {what}")
     if (
         len(cells.column_names) <= min(MOST_NAMES, wide)
         and sum(min(len(n), PAPER_NAME) + 2 for n in cells.column_names) > 30

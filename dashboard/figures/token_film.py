@@ -41,10 +41,12 @@ def empty(result: TokenFilm) -> str:
 
 
 def notes(result: TokenFilm, *, show="tokens", opened="", boxes="", **_ignored) -> tuple[str, ...]:
-    said = ["grey: gone"]
+    said = ["grey or hatched: gone"]
     if any(len(groups_of(row)) for row in np.asarray(result.owner)):
         said.append(
-            "outlined: merged into one" if show == "score" else "one colour, outlined: merged into one token"
+            "outlined: merged into one"
+            if show == "score"
+            else "outlined, of one shade: merged into one token"
         )
     if show == "score" and scored(result):
         said.append(f"colour: {plain(result.score_name)}, dark is low")
