@@ -18,6 +18,7 @@ MOST = 14  # parts drawn one by one; the others are one line
 SMALL = 1e-9  # residual, of the largest part, below which it is rounding
 LINE, HEAD = 26, 120  # pixels of a line, of all else
 PAPER_LINE = 0.19  # inches
+AROUND = 0.6  # inches of title and notes, at print scale
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,10 @@ def _beside(result: Ledger, i: int) -> tuple[float | None, ...]:
     return tuple(None if a is None or not np.isfinite(a[i]) else float(a[i]) for a in arrays)
 
 
-def notes(result: Ledger, *, rows=None) -> tuple[str, ...]:
+def notes(result: Ledger, *, rows=None, sheet: Sheet | None = None) -> tuple[str, ...]:
     m, most = len(np.asarray(result.values)), rows or MOST
+    if sheet is not None:
+        most = _most(sheet, rows)
     said = [f"the {most} largest of {m:,} parts, the others as one"] if len(order(result)) > most else []
     lost = m - len(order(result))
     if lost:
@@ -180,14 +183,20 @@ def _pointed(s: Step) -> str:
     return "<br>".join(said)
 
 
+def _most(sheet: Sheet, rows: int | None) -> int:
+    """Parts that stand one by one on a sheet, below each other at their own height."""
+    lines = (sheet.highest / sheet.scale - 0.55 - AROUND) / PAPER_LINE
+    return max(3, min(rows or MOST, int(lines) - 4))  # without start, end, the others and the residual
+
+
 def paper_height(result: Ledger, sheet: Sheet, *, rows=None, **_ignored) -> float | None:
     """Inches: a line for each step."""
-    return min(sheet.scale * (PAPER_LINE * len(steps(result, rows)) + 0.55), sheet.highest)
+    return min(sheet.scale * (PAPER_LINE * len(steps(result, _most(sheet, rows))) + 0.55), sheet.highest)
 
 
 def paper(result: Ledger, page: Page, *, rows=None) -> None:
     """Draw on the page."""
-    lines, axes = steps(result, rows), page.figure.add_subplot()
+    lines, axes = steps(result, _most(page.sheet, rows)), page.figure.add_subplot()
     for i, s in enumerate(lines):
         if s.kind == "end":
             axes.plot([s.value, s.value], [i - 0.4, i + 0.4], color="#1a1a1a", linewidth=1.4 * page.scale)
