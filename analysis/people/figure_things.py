@@ -12,6 +12,7 @@ import json
 from analysis.people.things import Thing
 from analysis.results import Origin, Result
 
+MOST, LONGEST = 30, 40  # libraries that are told, and characters of a version: the text may be a stranger's
 PASSING = ("seconds", "made")  # of a recipe: another run of the same has others
 
 
@@ -69,7 +70,11 @@ def _asked(origin: Origin) -> dict:
 def _versions(text: str) -> dict[str, str]:
     try:
         told = json.loads(text)
-        return {"method": str(told["method"]), **{str(k): str(v) for k, v in told["libraries"].items()}}
+        libraries = list(told["libraries"].items())[:MOST]
+        return {
+            "method": str(told["method"])[:LONGEST],
+            **{str(k)[:LONGEST]: str(v)[:LONGEST] for k, v in libraries},
+        }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}  # nothing was kept, or a stranger's file
 
