@@ -130,10 +130,16 @@ def to_bytes(selection: Selection) -> bytes:
     return zlib.compress(_packed(selection.of, selection.ids), 1)
 
 
+LARGEST = 1 << 30  # bytes of ids: whoever made the file chose how far they inflate
+
+
 def ids_from_bytes(of: str, packed: bytes) -> np.ndarray:
     """The inverse of `to_bytes`. Raises StoreDamaged."""
     try:
-        plain = zlib.decompress(packed)
+        inflating = zlib.decompressobj()
+        plain = inflating.decompress(packed, LARGEST)
+        if not inflating.eof:
+            raise ValueError(f"cut off, or more than {LARGEST:,} bytes")
         if of == "samples":
             return np.asarray(json.loads(plain), dtype=str)
         return np.cumsum(np.frombuffer(plain, "<i8"))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import streamlit as st
 
-from analysis.errors import LoupeError
+from analysis.errors import Forbidden, LoupeError
 from analysis.installed import not_installed
 from dashboard.figures.plurals import counted
 
@@ -27,7 +27,8 @@ def shown() -> Iterator[None]:
     try:
         yield
     except LoupeError as refusal:
-        notice({k: getattr(refusal, k) for k in ("found", "expected", "remedy")})
+        said = {k: getattr(refusal, k) for k in ("found", "expected", "remedy")}
+        notice(said, refused=isinstance(refusal, Forbidden))
     except Exception as error:
         if (refusal := not_installed(error)) is not None:
             notice({k: getattr(refusal, k) for k in ("found", "expected", "remedy")})

@@ -9,7 +9,7 @@ import streamlit as st
 from analysis import access
 from analysis.jobs import queue
 from analysis.jobs.queue import RESUMES, JobStatus
-from dashboard import errors, state
+from dashboard import allowed, errors, state
 from dashboard.words import about
 
 ACTIVE = ("queued", "running")
@@ -91,11 +91,17 @@ def bar(job: JobStatus, key: str = "") -> None:
     with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
         st.progress(min(max(job.fraction, 0.0), 1.0), text=progress_text(job))
         stop = "Stopping" if state.get(f"stopping:{job.id}") else "Cancel"
-        pressed = st.button(stop, key=f"cancel:{key}:{job.id}", disabled=stop == "Stopping")
+        pressed = st.button(stop, key=f"cancel:{key}:{job.id}",
+                            **allowed.to(_cancels(job), disabled=stop == "Stopping"))  # fmt: skip
     if pressed:
         queue.cancel(state.workspace().path, job.id)
         state.put(f"stopping:{job.id}", True)
         st.rerun(scope="fragment")
+
+
+def _cancels(job: JobStatus) -> str:
+    """The role that it takes to stop this job."""
+    return "owner" if asked_by(job) else "editor"
 
 
 def progress_text(job: JobStatus) -> str:
@@ -123,7 +129,7 @@ def _ended(job: JobStatus, key: str) -> None:
         lost = {"found": f"{job.title}: its process ended before it was done", "remedy": "Start it again"}
         errors.notice(lost, refused=True)
     label = "Resume" if job.kind in RESUMES else "Start again"
-    if st.button(label, key=f"again:{key}:{job.id}", icon=":material/replay:"):
+    if st.button(label, key=f"again:{key}:{job.id}", icon=":material/replay:", **allowed.to("editor")):
         new = queue.again(state.workspace().path, job.id)
         if state.param("job", "") == job.id:
             state.set_params(job=new)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hosts import free_port, process
+from keyboard_walk import walk
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 CHROMIUM = "/usr/bin/chromium"
@@ -109,3 +110,45 @@ def test_the_judge_sees_what_is_wrong(page):
         "<html lang='en'><title>x</title><main><img src='data:,'><p style='color:#aaa'>faint</p></main>"
     )
     assert {line.partition(":")[0] for line in grave(page)} >= {"image-alt", "color-contrast"}
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_the_keyboard_reaches_everything(site, by_keys, address):
+    """Every control has its turn at Tab, forwards and backwards, is named, and shows that it has the focus."""
+    page = by_keys
+    page.goto(f"{site}/{address}")
+    quiet(page)
+    if PAGES[address]:
+        page.get_by_role("button", name=PAGES[address]).first.click()
+        quiet(page)
+    found = walk(page)
+    assert found.controls >= LEAST
+    assert not found.faults, "\n".join(found.faults)
+
+
+LEAST = 20  # the sidebar alone has that many
+
+
+@pytest.fixture(scope="module")
+def by_keys(browser):
+    page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    yield page
+    page.close()
+
+
+FAULTY = """<html lang="en"><style>:focus { outline: none } .ring:focus { outline: 3px solid }</style>
+  <button class="ring">first</button> <button>ringless</button> <button class="ring"></button>
+  <div role="button" style="width:50px;height:20px">unreached</div>
+  <button class="ring" id="last">last</button>"""
+
+
+def test_the_walk_sees_what_is_wrong(by_keys):
+    by_keys.set_content(FAULTY)
+    found = walk(by_keys)
+    assert [line.partition("“")[2] for line in found.unreached] == ["unreached”"]
+    assert ["ringless" in line for line in found.ringless] == [True]
+    assert len(found.nameless) == 1
+    assert not found.trapped
+    by_keys.set_content(FAULTY)
+    by_keys.evaluate("() => { last.onkeydown = e => e.preventDefault(); }")
+    assert walk(by_keys).trapped

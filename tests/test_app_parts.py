@@ -13,9 +13,7 @@ from app_pages import button, texts, url
 from page_stores import make_workspace
 from streamlit.testing.v1 import AppTest
 
-from analysis.errors import ParameterError
 from analysis.jobs import queue
-from analysis.selection import Selection
 from analysis.spec import param
 from dashboard import colouring, figures, words
 from dashboard.parts.recipe_text import python_lines
@@ -265,17 +263,6 @@ def test_the_recipe_keeps_one_colour_for_all(full):
     assert result.colour == ""
     recipe = json.loads(export_menu._bytes_of(result, "json")())
     assert recipe["figure"] == {"colour": ""}
-
-
-def test_a_taken_name_is_refused(full):
-    from dashboard.parts import selection_tools
-
-    mine = Selection("mine", "samples", "images", "pooled", ("0", "1"))
-    full.save_selection(mine)
-    selection_tools._refuse_taken("mine", mine)  # the same points: nothing is lost
-    selection_tools._refuse_taken("another", mine)
-    with pytest.raises(ParameterError, match="already"):
-        selection_tools._refuse_taken("mine", Selection("~0", "samples", "images", "pooled", ("2",)))
 
 
 def test_class_means_stand_over_what_shuffled_labels_give(full):

@@ -382,3 +382,33 @@ def test_unknown_options_are_refused_in_every_format(name, options, format):
 def test_a_long_latex_table_says_that_it_was_cut():
     text = export(table(500), "tex").decode()
     assert "first 60 of 500 rows" in text.split("\\caption{")[1].split("\n")[0]
+
+
+def test_tables_of_pages_run_no_formula():
+    """The browser saves a table as it is shown."""
+    from dashboard.table_cells import safe
+
+    evil = ["=SUM(1)", "-2+3", "@cmd", "a", "-", "", "-1.5", None, 3, "  =1", "\t=1"]
+    good = ["'=SUM(1)", "'-2+3", "'@cmd", "a", "-", "", "-1.5", None, 3, "'  =1", "'\t=1"]
+    assert safe([{"Name": v, "=n": 1} for v in evil]) == [{"Name": v, "'=n": 1} for v in good]
+    assert safe({"Name": evil, "x": [1.0, -1.0]}) == {"Name": good, "x": [1.0, -1.0]}
+    plain = np.array(["a", "b"])
+    assert safe({"Name": plain})["Name"] is plain
+    assert list(safe({"Name": np.array(["a", "=b()"])})["Name"]) == ["a", "'=b()"]
+    assert safe("anything else") == "anything else"
+
+
+def test_every_table_of_a_page_goes_that_way():
+    import ast
+    from pathlib import Path
+
+    found = {}
+    for path in (Path(__file__).parents[1] / "dashboard").rglob("*.py"):
+        for call in (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)):
+            where = getattr(getattr(call.func, "value", None), "id", "")
+            if where in ("st", "left", "right") and call.func.attr in ("dataframe", "table", "data_editor"):
+                found[f"{path.name}:{call.lineno}"] = ast.unparse(call.args[0]).startswith(
+                    "table_cells.safe("
+                )
+    assert len(found) >= 15
+    assert [at for at, fine in found.items() if not fine] == []

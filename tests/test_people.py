@@ -393,7 +393,7 @@ def test_every_method_that_writes_is_in_that_test():
 
     from analysis.people import People
 
-    source = {name: inspect.getsource(m) for name, m in vars(People).items() if inspect.isfunction(m)}
+    source = {name: inspect.getsource(m) for name, m in inspect.getmembers(People, inspect.isfunction)}
     writers = {n for n, text in source.items() if "place.writing(" in text}
     assert writers <= set(WRITES)
     assert len(writers) >= 12

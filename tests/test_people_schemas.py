@@ -21,7 +21,7 @@ import pytest
 from people_subjects import by, new_database, older
 
 from analysis.errors import InputError, NewerSchema, ParameterError, StoreDamaged
-from analysis.people import People, Thing, figure_things, migrating
+from analysis.people import People, Thing, figure_things, migrating, workspace_ids
 from analysis.results import Origin, Result, Table
 from analysis.selection import Selection
 from analysis.workspace import Workspace
@@ -145,14 +145,14 @@ def test_notes_on_figures_go_to_their_new_names_in_a_file(tmp_path):
 
 def test_notes_on_figures_go_to_their_new_names_on_a_server(tmp_path, server, monkeypatch):
     """By whoever comes first, also to read; another workspace in the database keeps what is its own."""
-    from analysis.people import places
+    from analysis.people import adopted
 
     name = new_database(server, monkeypatch)
     workspace, other = (Workspace.create(tmp_path / n) for n in ("w", "other"))
     other.people.write(Thing.figure("k", "s", "t"), "note", "elsewhere")
     figure = old_figures(workspace, lambda text: server.sql(text, name))
     server.sql("UPDATE loupe_schema SET version_num = '0003'", name)
-    places._present.clear()  # as after a restart
+    adopted._present.clear()  # as after a restart
     found = People(workspace.people.path)
     has_moved(found, figure)
     has_moved(People(workspace.people.path), figure)
@@ -229,9 +229,9 @@ def test_a_newer_file_and_a_newer_database_are_refused_and_left(tmp_path, server
     name = new_database(server, monkeypatch)
     other.note("s", "t", 1, "x")
     server.sql("UPDATE loupe_schema SET version_num = '9999'", name)
-    from analysis.people import places
+    from analysis.people import adopted
 
-    places._present.clear()  # as after a restart
+    adopted._present.clear()  # as after a restart
     for ask in (lambda p: p.notes("s", "t"), lambda p: p.note("s", "t", 1, "y")):
         with pytest.raises(NewerSchema, match="9999"):
             ask(People(other.path))
@@ -380,7 +380,7 @@ def test_a_password_is_never_shown(tmp_path, monkeypatch, url):
     people = People(tmp_path / "people.db")
     for ask in (
         lambda: people.note("s", "t", 1, "x"),
-        lambda: (people.place._new_id(), people.notes("s", "t")),
+        lambda: (workspace_ids.given(tmp_path), people.notes("s", "t")),
     ):
         with pytest.raises((ParameterError, InputError)) as caught:
             ask()
@@ -395,3 +395,17 @@ def test_a_wrong_password_is_a_sentence_without_it(tmp_path, server, monkeypatch
     with pytest.raises(InputError, match="does not answer") as caught:
         People(tmp_path / "people.db").note("s", "t", 1, "x")
     assert "a-wrong-one" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_every_letter_is_refused_before_anything_is_written(
+    tmp_path, server, monkeypatch, encoding
+):
+    """`initdb` in the C locale makes SQL_ASCII, where texts come back as bytes; LATIN1 refuses most names."""
+    name = f"loupe_{encoding.lower()}"
+    server.sql(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    monkeypatch.setenv("LOUPE_DATABASE_URL", server.url(name))
+    with pytest.raises(InputError, match=f"keeps its texts as {encoding}") as caught:
+        People(tmp_path / "people.db").note("s", "t", 1, "Größe")
+    assert "UTF8" in str(caught.value)
+    assert server.sql("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'loupe%'", name) == [(0,)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from analysis.errors import InputError
 from analysis.sources.file_magic import magic
+from analysis.sources.inflated import refuse_large_zip
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".npz")
 
@@ -36,6 +37,7 @@ def read_tensors(path: Path) -> dict:
             "It may be cut off: fetch it again" if named else "Choose the file with the weights",
         )
     if Path(path).suffix == ".npz":
+        refuse_large_zip(Path(path))
         try:
             with np.load(path, allow_pickle=False) as file:
                 return _flat({name: file[name] for name in file.files})

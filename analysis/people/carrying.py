@@ -39,7 +39,7 @@ def copy(source: Connection, workspace: str, target: Connection, new: str) -> No
 def renew(path: Path, out: Path) -> None:
     """A copy of a people.db as it is at this moment, with the present tables."""
     from analysis.people import engines, figure_moves, migrating
-    from analysis.people.places import CACHE, file_version
+    from analysis.people.older_files import CACHE, file_version
 
     uri = f"{Path(os.path.abspath(path)).as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=engines.WAIT)) as db:

@@ -36,7 +36,7 @@ def move(connection: Connection, workspace: str, cache: Path) -> int:
     known = {figure_things.former_item(origin): origin for origin in ResultCache(cache).origins()}
     found = [(thing, known[thing.item]) for thing in before if thing.item in known]
     for thing, origin in found:
-        after = Thing.figure(figure_things.recipe_digest(origin), thing.store, thing.tap)
+        after = Thing.figure(figure_things.recipe_digest(origin.recipe()), thing.store, thing.tap)
         _moved(connection, workspace, thing, after, figure_things.made_with(origin))
     return len(found)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 from analysis.people.things import Thing
 from analysis.results import Origin, Result
@@ -23,12 +24,25 @@ def of_result(result: Result, place: str = "") -> Thing | None:
     if origin is None:
         return None
     store, _, tap = str(origin.inputs[0].get("name", "")).partition(":") if origin.inputs else ("", "", "")
-    return Thing.figure(recipe_digest(origin), store, tap, place, made_with(origin))
+    return Thing.figure(recipe_digest(origin.recipe()), store, tap, place, made_with(origin))
 
 
-def recipe_digest(origin: Origin) -> str:
-    """32 hexadecimal characters for what was asked, whatever version answered."""
-    return _digest({"method": origin.method, **_asked(origin)})[:32]
+def recipe_digest(recipe: Mapping) -> str:
+    """32 hexadecimal characters for what a recipe (or an origin, as a file of it holds one) asks, whatever version
+    answers; "" where it asks nothing."""
+    try:
+        return _digest({"method": recipe["method"], **_asked(recipe)})[:32]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return ""
+
+
+def key_of_recipe(recipe: Mapping) -> str:
+    """The key of the result that such a recipe describes; "" where it describes none."""
+    try:
+        versions = {"version": recipe["version"], "versions": recipe["versions"]}
+        return _digest({"method": recipe["method"], **versions, **_asked(recipe)})[:32]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return ""
 
 
 def made_with(origin: Origin) -> str:
@@ -57,14 +71,13 @@ def remade(then: str, now: str) -> list[tuple[str, str, str]]:
 
 def former_item(origin: Origin) -> str:
     """What the same figure was called before 0004: with the versions in its name."""
-    key = {"method": origin.method, "version": origin.version, **_asked(origin), "versions": origin.versions}
     recipe = {name: value for name, value in origin.recipe().items() if name not in PASSING}
-    return f"{_digest(key)[:32]}:{_digest(recipe)[:16]}"
+    return f"{key_of_recipe(recipe)}:{_digest(recipe)[:16]}"
 
 
-def _asked(origin: Origin) -> dict:
-    inputs = [given.get("digest", "") for given in origin.inputs]
-    return {"params": origin.params, "seed": int(origin.seed), "inputs": inputs}
+def _asked(recipe: Mapping) -> dict:
+    inputs = [given.get("digest", "") for given in recipe["inputs"]]
+    return {"params": recipe["params"], "seed": int(recipe["seed"]), "inputs": inputs}
 
 
 def _versions(text: str) -> dict[str, str]:

@@ -11,31 +11,24 @@ what is in it could not be shown otherwise.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
-import re
-import shutil
-import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis import access
-from analysis.errors import InputError, NewerSchema, StoreDamaged
+from analysis.people import workspace_ids
+from analysis.people.adopted import ONE_MIGRATES, Adopted
+from analysis.people.older_files import CACHE
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
 
     from analysis.people.writing import Book, Pen
 
-VARIABLE, ID_FILE = "LOUPE_DATABASE_URL", ".people-id"
-ONE_MIGRATES = "SELECT pg_advisory_xact_lock(7316523)"  # others wait
-CACHE = "cache"  # beside people.db: the workspace's results
+VARIABLE = "LOUPE_DATABASE_URL"
 LONGEST_NAME = 200  # characters of an author's name that are kept: it stands in an index
-ID = re.compile(r"[0-9a-f]{32}")
-_copies: dict[tuple, Path] = {}  # of older files, as they will be
 
 
 class Place:
@@ -43,7 +36,7 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self.path = path  # people.db
-        self._adopted: set[tuple[str, str]] = set()  # (database, id) that are known to be there
+        self._adopted = Adopted(path.parent / CACHE)
 
     @property
     def where(self) -> str:
@@ -73,51 +66,22 @@ class Place:
         from analysis.people.writing import Book
 
         with contextlib.ExitStack() as stack:
-            stack.enter_context(in_words(self.where, self._forget))
+            stack.enter_context(in_words(self.where, self._adopted.forget))
             connection, workspace = self._on_server(stack) or (self._in_file(stack), "")
             yield None if connection is None else Book(connection, workspace)
 
     def _on_server(self, stack: contextlib.ExitStack) -> tuple[Connection, str] | None:
-        url, id = self.url(), self.id()
+        url, id = self.url(), workspace_ids.known(self.path.parent)
         if url is None or id is None:
             return None
         from analysis.people import engines
 
         connection = stack.enter_context(engines.of_server(url).connect())
         stack.enter_context(connection.begin())
-        return (connection, id) if self._is_adopted(connection, url, id) else None
-
-    def _is_adopted(self, connection: Connection, url: URL, id: str) -> bool:
-        from sqlalchemy import select
-
-        from analysis.people.tables import WORKSPACES
-
-        key = (str(url), id)
-        if key in self._adopted:
-            return True
-        if not (_is_present(connection, url) or _brought_up(connection, url)):
-            return False
-        if connection.execute(select(WORKSPACES.c.id).where(WORKSPACES.c.id == id)).first() is None:
-            return False
-        self._name_figures(connection, url, id)
-        self._adopted.add(key)
-        return True
-
-    def _name_figures(self, connection: Connection, url: URL, id: str) -> None:
-        """What was written on figures before revision 0004 is given its new names, kept by itself."""
-        from sqlalchemy import select
-
-        from analysis.people import engines, figure_moves
-        from analysis.people.tables import WORKSPACES
-
-        if not figure_moves.waiting(connection, id):
-            return
-        with engines.of_server(url).begin() as writes:
-            writes.execute(select(WORKSPACES.c.id).where(WORKSPACES.c.id == id).with_for_update())
-            figure_moves.move(writes, id, self.path.parent / CACHE)
+        return (connection, id) if self._adopted.has(connection, url, id) else None
 
     def _in_file(self, stack: contextlib.ExitStack) -> Connection | None:
-        from analysis.people import engines
+        from analysis.people import engines, older_files
         from analysis.people.migrating import SCHEMA
 
         try:
@@ -126,11 +90,11 @@ class Place:
             return None
         connection = stack.enter_context(engine.connect())
         stack.enter_context(connection.begin())
-        version = file_version(connection, self.path)
+        version = older_files.file_version(connection, self.path)
         if version == 0:  # begun by somebody who was stopped
             return None
         if version < SCHEMA:
-            connection = stack.enter_context(_renewed(self.path).connect())
+            connection = stack.enter_context(older_files.renewed(self.path).connect())
             stack.enter_context(connection.begin())
         return connection
 
@@ -142,7 +106,7 @@ class Place:
         from analysis.people.refusals import in_words
         from analysis.people.writing import Pen
 
-        with in_words(self.where, self._forget):
+        with in_words(self.where, self._adopted.forget):
             engine, workspace = self._writable()
             with engine.connect().execution_options(writes=True) as connection:
                 connection.begin()  # undone when the connection is given back before it was kept
@@ -170,32 +134,27 @@ class Place:
         url = self.url()
         if url is None:
             return engines.of_file(self.path, create=True), ""
-        return engines.of_server(url), self.id() or self._new_id()
+        return engines.of_server(url), workspace_ids.given(self.path.parent)
 
     def _prepare(self, connection: Connection, workspace: str) -> None:
         """The present tables, with this workspace in them."""
-        from analysis.people import carrying, figure_moves, migrating
+        from analysis.people import adopted, carrying, figure_moves, migrating, older_files
 
         if not workspace:
-            if file_version(connection, self.path) < migrating.SCHEMA:
+            if older_files.file_version(connection, self.path) < migrating.SCHEMA:
                 migrating.upgrade(connection)
                 figure_moves.move(connection, "", self.path.parent / CACHE)
             carrying.begin(connection, "")
             return
         url = self.url()
-        present = _is_present(connection, url)
+        present = adopted.is_present(connection, str(url))
         if not present:
             connection.exec_driver_sql(ONE_MIGRATES)
             migrating.upgrade(connection)
-        if present and self._is_adopted(connection, url, workspace):
+        if present and self._adopted.has(connection, url, workspace):
             return
         if carrying.begin(connection, workspace):  # not remembered yet: it may be undone
             self._bring(connection, workspace)
-
-    def _forget(self) -> None:
-        """After a failure nothing is known of the database: it may be another one."""
-        self._adopted.clear()
-        _present.clear()
 
     def _bring(self, connection: Connection, workspace: str) -> None:
         """What people.db holds becomes the workspace's first rows in the database."""
@@ -207,92 +166,3 @@ class Place:
             before = self._in_file(stack)
             if before is not None:
                 carrying.copy(before, "", connection, workspace)
-
-    # ------------------------------------------------------------------ the workspace's id
-    def id(self) -> str | None:
-        """How the database knows this workspace, None where it never did. Raises StoreDamaged."""
-        try:
-            text = (self.path.parent / ID_FILE).read_text(encoding="ascii", errors="replace").strip()
-        except FileNotFoundError:
-            return None
-        if not ID.fullmatch(text):
-            raise StoreDamaged(
-                f"{self.path.parent / ID_FILE} holds no id", "32 hexadecimal digits", "Restore it"
-            )
-        return text
-
-    def _new_id(self) -> str:
-        """Made whole or not at all, and once: whoever is second takes the first one's."""
-        file = self.path.parent / ID_FILE
-        beside = file.with_name(f"{ID_FILE}.{uuid.uuid4().hex}.tmp")
-        try:
-            beside.write_text(uuid.uuid4().hex, encoding="ascii")
-            with contextlib.suppress(FileExistsError):
-                os.link(beside, file)
-        except OSError as error:
-            raise InputError(f"{file} cannot be written ({error.strerror})", "a writable workspace",
-                             "What the database calls it is kept in its folder") from None  # fmt: skip
-        finally:
-            beside.unlink(missing_ok=True)
-        return self.id()
-
-
-def file_version(connection: Connection, path: Path) -> int:
-    """PRAGMA user_version of a people.db. Raises NewerSchema."""
-    from analysis.people.migrating import SCHEMA
-
-    version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    if not 0 <= version <= SCHEMA:
-        raise NewerSchema(f"{path} has schema {version}", f"at most {SCHEMA}", "Update Feature Loupe")
-    return version
-
-
-_present: set[str] = set()
-
-
-def _brought_up(connection: Connection, url: URL) -> bool:
-    """Whether the database had the tables of an older version; it has the present ones now."""
-    from analysis.people import engines, migrating
-
-    if not migrating.revision(connection):
-        return False
-    with engines.of_server(url).begin() as writes:
-        writes.exec_driver_sql(ONE_MIGRATES)
-        migrating.upgrade(writes)
-    return _is_present(connection, url)
-
-
-def _is_present(connection: Connection, of: URL) -> bool:
-    """Whether the database has the present tables. Raises NewerSchema."""
-    from analysis.people import migrating
-
-    url = str(of)
-    if url in _present:
-        return True
-    found = migrating.revision(connection)
-    if found and found not in migrating.REVISION.values():
-        raise NewerSchema(f"the database has schema {found[:40]!r}", f"at most {migrating.HEAD!r}",
-                          "Update Feature Loupe")  # fmt: skip
-    if found != migrating.HEAD:
-        return False
-    _present.add(url)
-    return True
-
-
-def _renewed(path: Path) -> Engine:
-    """The pool of a copy of an older people.db, brought to the present schema: looking never writes."""
-    from analysis.people import carrying, engines
-
-    found = os.stat(path)
-    key = (str(path), found.st_ino, found.st_mtime_ns, found.st_size, os.getpid())
-    if key not in _copies:
-        folder = Path(tempfile.mkdtemp(prefix="loupe-people-"))
-        atexit.register(_remove_copy, folder, os.getpid())
-        carrying.renew(path, folder / "people.db")
-        _copies[key] = folder / "people.db"
-    return engines.of_file(_copies[key])
-
-
-def _remove_copy(folder: Path, process: int) -> None:
-    if os.getpid() == process:  # a forked child leaves its parent's
-        shutil.rmtree(folder, ignore_errors=True)

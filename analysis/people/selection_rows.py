@@ -53,13 +53,7 @@ def save(pen: Pen, selection: Selection, version: int | None) -> Selection:
 
 def _put(pen: Pen, s: Selection, packed: bytes, version: int | None) -> None:
     thing, there = Thing.selection(s.name), _row(pen, s.name)
-    if version is not None and version != (there.version if there else 0):
-        theirs = (
-            Entry(thing, "selection", "", _told(there), there.author, there.made, there.version)
-            if there
-            else None
-        )
-        raise EditConflict("this selection", _told(s), theirs)
+    _refuse_changed(thing, there, version, _told(s))
     seq = pen.changed(thing, "selection", "", _told(there) if there else None, _told(s), packed)
     pen.connection.execute(delete(SELECTIONS).where(*_here(pen, thing)))
     pen.connection.execute(insert(SELECTIONS).values(
@@ -67,10 +61,21 @@ def _put(pen: Pen, s: Selection, packed: bytes, version: int | None) -> None:
         note=s.note, author=s.author or pen.author, made=pen.made, version=seq))  # fmt: skip
 
 
-def remove(pen: Pen, name: str) -> None:
-    """Raises NotFound."""
+def _refuse_changed(thing: Thing, there: Row | None, version: int | None, mine: str | None) -> None:
+    """Raise EditConflict where what is there is not what was read."""
+    if version is None or version == (there.version if there else 0):
+        return
+    theirs = None
+    if there is not None:
+        theirs = Entry(thing, "selection", "", _told(there), there.author, there.made, there.version)
+    raise EditConflict("this selection", mine, theirs)
+
+
+def remove(pen: Pen, name: str, version: int | None) -> None:
+    """Raises NotFound, EditConflict."""
     one(pen, name)
     thing, there = Thing.selection(name), _row(pen, name)
+    _refuse_changed(thing, there, version, None)
     pen.changed(thing, "selection", "", _told(there), None)
     pen.connection.execute(delete(SELECTIONS).where(*_here(pen, thing)))
 
@@ -101,7 +106,7 @@ def rename(pen: Pen, old: str, new: str) -> Selection:
 def restore(pen: Pen, change: Row, version: int | None) -> None:
     """As it was after a change of its."""
     if change.packed is None:
-        remove(pen, change.item)
+        remove(pen, change.item, version)
         return
     told = json.loads(change.after)
     ids = ids_from_bytes(told["of"], change.packed)

@@ -100,6 +100,8 @@ def try_input(
 
 
 def _checked(kind: str, text: str, picture: bytes) -> bytes:
+    from analysis.sources.pictures import refuse_large
+
     if kind == "text":
         if not text.strip():
             raise InputError("an empty text", "at least one word")
@@ -112,4 +114,5 @@ def _checked(kind: str, text: str, picture: bytes) -> bytes:
         raise InputError(
             f"a picture of {len(picture):,} bytes", f"at most {MOST_PICTURE:,}", "Take a smaller one"
         )
+    refuse_large(picture)
     return picture

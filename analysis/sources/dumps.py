@@ -14,6 +14,7 @@ from analysis.sources.dump_axes import as_tap
 from analysis.sources.dump_streams import streams
 from analysis.sources.dump_tables import LABEL_NAMES, parquet_streams, projector_metadata, tsv_stream
 from analysis.sources.file_magic import existing, magic, refuse_empty, refuse_pickle
+from analysis.sources.inflated import refuse_large_table
 from analysis.sources.labels import as_labels, read_label_file
 
 
@@ -115,6 +116,7 @@ def read_streams(path: Path, arrays, units, notes: list[str]) -> tuple[dict, dic
 def _columns(path: Path, names: list[str]):
     from pyarrow import parquet
 
+    refuse_large_table(path, parquet.read_metadata(path).num_rows, len(names))
     return parquet.read_table(path, columns=names)
 
 

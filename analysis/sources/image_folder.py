@@ -18,6 +18,7 @@ from analysis.errors import InputError
 from analysis.sources.data_source import DataSource, checked_range
 from analysis.sources.digests import bytes_digest, text_digest
 from analysis.sources.folders import list_folder
+from analysis.sources.pictures import FORMATS
 from analysis.sources.thumbnails import image_thumbnail
 from analysis.spec import Progress, no_progress
 
@@ -53,7 +54,7 @@ def load_image(path: Path):
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             image.load()
             return ImageOps.exif_transpose(image)
     except Exception as error:
@@ -87,7 +88,7 @@ def look_at(path: Path) -> Look:
     if not data:
         return Look("empty file (0 bytes)")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
                 return Look(

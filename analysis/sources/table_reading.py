@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.errors import InputError, NotFound
 from analysis.sources.file_magic import existing, magic, refuse_empty
+from analysis.sources.inflated import refuse_large_table
 from analysis.sources.text_reading import decode
 
 SNIFFED = 1 << 16
@@ -51,6 +52,8 @@ def _read_parquet(path: Path):
     from pyarrow import parquet
 
     try:
+        about = parquet.read_metadata(path)
+        refuse_large_table(path, about.num_rows, about.num_columns)
         return parquet.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(
@@ -87,7 +90,10 @@ def _read_csv(path: Path, delimiter: str | None, encoding: str | None):
     for threads in (True, False):  # pyarrow counts rows on one thread only: read again to name the row
         try:
             options = csv.ReadOptions(encoding=encoding, use_threads=threads)
-            return csv.read_csv(path, read_options=options, parse_options=parse, convert_options=convert)
+            with pa.OSFile(
+                str(path)
+            ) as plain:  # given a name that ends in .gz it would inflate what is in it
+                return csv.read_csv(plain, read_options=options, parse_options=parse, convert_options=convert)
         except (pa.ArrowInvalid, UnicodeDecodeError, pa.ArrowKeyError) as error:
             problem = error
     raise _not_a_table(path, problem) from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from analysis.errors import InputError, UnsafeFile
 from analysis.installed import need
 from analysis.sources.file_magic import existing, magic, refuse_empty
+from analysis.sources.inflated import refuse_swelling_zip, refuse_swollen
 
 
 def load_weights(path: str | Path):
@@ -24,6 +25,8 @@ def load_weights(path: str | Path):
         It holds anything that is not a tensor or a plain container (a whole pickled module, code).
     InputError
         Empty, truncated, or not a torch file.
+    TooLarge
+        It says that it becomes far more than it is.
     NotInstalled
         There is no torch.
     """
@@ -32,12 +35,15 @@ def load_weights(path: str | Path):
 
     path = existing(path, "file")
     refuse_empty(path)
+    refuse_swelling_zip(path)
     try:
         with warnings.catch_warnings():  # torch warns about TorchScript archives and old storages
             warnings.simplefilter("ignore")
-            return torch.load(path, weights_only=True, map_location="cpu")
+            found = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # torch raises a dozen types here; none of them is a word to a person
         raise _refusal(path, error) from None
+    refuse_swollen(path, found)
+    return found
 
 
 def _refusal(path: Path, error: Exception) -> InputError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -35,6 +34,7 @@ class Pictured:
     reference: str
     layout: Layout
     kind: str
+    whole: bool = False  # a row stands for its sample, no token of it is meant
 
     @property
     def tap(self) -> str:
@@ -52,6 +52,8 @@ class Pictured:
     def _tile(self, row: int, word: str) -> dict:
         made = focus.tile(self.store, self.tap, self.layout, row, AROUND)
         sample = made["sample"]
+        if self.whole:
+            made |= {"where": "", "box": None} | ({"marked": -1} if "marked" in made else {})
         return made | {
             "row": row,
             "value": word,
@@ -83,7 +85,9 @@ def pictured(workspace, result: Result) -> Pictured | None:
     if not pictures and not store.tokens(0):
         return None
     groups = _groups(result, store, layout)
-    return Pictured(groups, store, reference, layout, "pictures" if pictures else "texts") if groups else None
+    whole = isinstance(result, Gallery) and result.of == "samples"
+    kind = "pictures" if pictures else "texts"
+    return Pictured(groups, store, reference, layout, kind, whole) if groups else None
 
 
 def _groups(result: Result, store, layout: Layout) -> dict[str, tuple[list[int], list[str]]]:
@@ -165,6 +169,6 @@ def looks(workspace, result: Result) -> Callable[[int], np.ndarray | str | None]
 def _array(png: bytes | None) -> np.ndarray | None:
     if png is None:
         return None
-    from PIL import Image
+    from analysis.sources.pictures import thumbnail
 
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    return np.asarray(thumbnail(png))

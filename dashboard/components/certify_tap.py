@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import errors, state
+from dashboard import errors, state, table_cells
 from dashboard.browse import certificates
 from dashboard.browse.feature_sets import encoded_taps
 from dashboard.components import certificate_line, nothing_yet
@@ -56,7 +56,7 @@ def _found(store, reference: str) -> None:
     certificate_line.stale(reference, found)
     st.caption(errors.escape(found.reading))
     st.dataframe(
-        certificates.summary(found), hide_index=True, key="certificate", height="content",
+        table_cells.safe(certificates.summary(found)), hide_index=True, key="certificate", height="content",
         alt="Each test with the number of features that pass it",
     )  # fmt: skip
     st.caption(errors.escape(certificates.meanings(found)))

@@ -7,7 +7,7 @@ import streamlit as st
 
 from analysis import registry
 from analysis.results import Table
-from dashboard import errors, state
+from dashboard import errors, state, table_cells
 from dashboard.browse.unit import Unit
 from dashboard.components.tiles import tiles
 from dashboard.parts import doubts, figure_block, method_run, on_demand, pair_of_taps
@@ -69,7 +69,8 @@ def _pairs(result: Table, a: str, b: str) -> None:
     )
     listed = rows[:ROWS]
     answer = st.dataframe(
-        {name: result.columns[name][listed] for name in LISTED}, key=_identity(result, shown), hide_index=True,
+        table_cells.safe({name: result.columns[name][listed] for name in LISTED}),
+        key=_identity(result, shown), hide_index=True,
         height=330,
         on_select="rerun", selection_mode="single-row", column_config=_columns(result),
         alt=f"{count(len(listed), 'pair')} of units with their correlation",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import state
+from dashboard import state, table_cells
 from dashboard.browse import card_charts, feature_facts
 from dashboard.browse.unit import Unit
 from dashboard.components import feature_card_links
@@ -86,7 +86,7 @@ def pursuit(unit: Unit) -> None:
         )
         taken, own = feature_facts.traces(unit, row)
         st.dataframe(
-            feature_facts.trace_lines(taken, own, _names(unit)), hide_index=True, key="trace",
+            table_cells.safe(feature_facts.trace_lines(taken, own, _names(unit))), hide_index=True, key="trace",
             height="content", alt="Features in the order in which they explain this example",
         )  # fmt: skip
         st.caption(

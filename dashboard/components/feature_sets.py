@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.features.shelf import SetFacts
-from dashboard import errors, state
+from dashboard import allowed, errors, state, table_cells
 from dashboard.browse.feature_sets import Encoded, architecture, encoded_taps, of_its_kind, origin
 from dashboard.components import nothing_yet
 from dashboard.parts import encode_form, tap_picker
@@ -39,7 +39,8 @@ def _table(found: list[SetFacts], encoded: list[Encoded]) -> SetFacts | None:
     good = [facts.name for facts in found if not facts.problem]
     asked = state.param("set", None, good)
     drawn = st.dataframe(
-        [_row(facts, encoded) for facts in found], hide_index=True, key="feature sets", on_select="rerun",
+        table_cells.safe([_row(facts, encoded) for facts in found]),
+        hide_index=True, key="feature sets", on_select="rerun",
         selection_mode="single-row",
         selection_default={"selection": {"rows": [names.index(asked)] if asked else []}},
         alt=f"{count(len(found), 'feature set')} of this workspace",
@@ -78,12 +79,12 @@ def _details(facts: SetFacts, encoded: list[Encoded]) -> None:
                 "Encode a tap with it", type="primary", icon=":material/transform:", key="encode with"
             ):
                 encode_form.go(facts.name)
-            with st.popover("Delete", icon=":material/delete:"):
+            with st.popover("Delete", icon=":material/delete:", **allowed.to("owner")):
                 _delete(facts, encoded)
         left, right = st.columns(2)
         narrow = {"What": st.column_config.Column(width=130)}
         left.dataframe(
-            _lines(facts), hide_index=True, key="set facts", column_config=narrow, height="content",
+            table_cells.safe(_lines(facts)), hide_index=True, key="set facts", column_config=narrow, height="content",
             alt="Settings and origin of this set",
         )  # fmt: skip
         with right:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import state
+from dashboard import state, table_cells
 from dashboard.browse import certificates, feature_list
 from dashboard.browse.feature_list import KINDS, ORDERS, SHARES, STATISTICS, FeatureList, Tap
 from dashboard.words import count
@@ -114,7 +114,7 @@ def draw(found: FeatureList) -> None:
         + (f" The first {SHOWN:,} are listed; the filters look at all." if len(found.units) > SHOWN else "")
     )
     answer = st.dataframe(
-        {name: column[:SHOWN] for name, column in found.columns.items()},
+        table_cells.safe({name: column[:SHOWN] for name, column in found.columns.items()}),
         key="features",
         hide_index=True,
         height=560,

@@ -7,7 +7,7 @@ import streamlit as st
 from analysis import registry
 from analysis.results import Scatter
 from analysis.spec import params_of
-from dashboard import errors, state
+from dashboard import errors, state, table_cells
 from dashboard.browse import projections, quality_table
 from dashboard.components import second_map
 from dashboard.parts import figure_block, on_demand
@@ -53,7 +53,7 @@ def _quality(result: Scatter, reference: str) -> None:
         "k", width=40, help="How many nearest neighbours are compared."
     )
     rows, said = quality_table.as_rows(found), quality_table.sentence(found)
-    st.dataframe(rows, hide_index=True, key="quality", column_config=columns, alt=said)
+    st.dataframe(table_cells.safe(rows), hide_index=True, key="quality", column_config=columns, alt=said)
     n = len(result.rows)
     measured = f"{min(n, quality_table.ANCHORS):,} of {n:,} points, each against all" if n > quality_table.ANCHORS \
         else f"all {n:,} points"  # fmt: skip

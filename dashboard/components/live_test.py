@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.errors import LoupeError
 from analysis.recording.live import MOST_TEXT, input_kind
-from dashboard import errors, jobs, state
+from dashboard import allowed, errors, jobs, state
 from dashboard.browse import live
 from dashboard.browse.unit import Unit
 from dashboard.components.tiles import tiles
@@ -51,7 +51,9 @@ def _form(unit: Unit, kind: str) -> None:
                 "Your picture", type=["png", "jpg", "jpeg"], key="own picture", max_upload_size=4
             )
             work["picture"] = "" if file is None else base64.b64encode(file.getvalue()).decode()
-        if st.form_submit_button("Run the network on it", icon=":material/play_arrow:"):
+        if st.form_submit_button(
+            "Run the network on it", icon=":material/play_arrow:", **allowed.to("editor")
+        ):
             title = f"{unit.word.capitalize()} {unit.name} on your own {word}"
             state.set_params(job=jobs.start("try_input", work, title, patience=1.0))
             st.rerun()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.results import Partition
-from dashboard import errors, state
+from dashboard import errors, state, table_cells
 from dashboard.browse import clusters
 from dashboard.components.map_panel import Shown
 from dashboard.parts import on_demand
@@ -42,7 +42,8 @@ def _said(at: Shown, how: str, found: Partition) -> None:
     if found.n_clusters:
         table, n, out = clusters.summary(found), found.n_clusters, clusters.left_out(found)
         st.dataframe(
-            table, hide_index=True, key=f"clusters {how}", height=min(320, 38 + 35 * n), alt=found.reading,
+            table_cells.safe(table),
+            hide_index=True, key=f"clusters {how}", height=min(320, 38 + 35 * n), alt=found.reading,
             column_config={name: st.column_config.Column(help=HELP.get(name)) for name in table},
         )  # fmt: skip
         said = f"{out:,} of {len(found.codes):,} points belong to no cluster." if out else ""

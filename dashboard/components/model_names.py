@@ -10,7 +10,7 @@ import streamlit as st
 from analysis.naming.preview import REQUESTS, Preview, preview
 from analysis.naming.proposals import Proposal, Proposals
 from analysis.naming.settings import Settings, configured
-from dashboard import errors, jobs, state
+from dashboard import allowed, errors, jobs, state
 from dashboard.browse import naming
 from dashboard.browse.feature_list import Tap
 from dashboard.browse.kept import Kept
@@ -45,7 +45,12 @@ def of_feature(unit: Unit) -> None:
         seen = _preview(unit.store, unit.reference, unit.number)
         _who(settings, f"{count(seen.requests, 'request')}", seen.told)
         _texts(settings, seen)
-        if st.button(f"Send it to {errors.escape(settings.host)}", icon=":material/send:", key="ask model"):
+        if st.button(
+            f"Send it to {errors.escape(settings.host)}",
+            icon=":material/send:",
+            key="ask model",
+            **allowed.to("editor"),
+        ):
             _start(settings, unit.reference, [unit.number], f"Name of {unit.word} {unit.name}")
         outcome.draw("name_features", lambda result: _answered(result, unit, found))
 
@@ -95,7 +100,7 @@ def _ask_for(settings: Settings, reference: str, chosen: list[int], word: str) -
     _who(settings, asked, seen.told)
     _texts(settings, seen)
     label = f"Send it for {count(len(chosen), word)} to {errors.escape(settings.host)}"
-    if st.button(label, icon=":material/send:", key="ask model for list"):
+    if st.button(label, icon=":material/send:", key="ask model for list", **allowed.to("editor")):
         _start(settings, reference, chosen, f"Names of {count(len(chosen), word)} of {tap}")
 
 
@@ -148,7 +153,11 @@ def _proposal(unit: Unit, found: Proposal) -> None:
         st.markdown(errors.escape(naming.proposal_sentence(found)), width="content")
         said = f"Asked {found.asked} on {found.made[:10]}. A note of your own, below, is shown in its place."
         if st.button(
-            "Forget", icon=":material/close:", key="forget name", type="tertiary", help=errors.escape(said)
+            "Forget",
+            icon=":material/close:",
+            key="forget name",
+            type="tertiary",
+            **allowed.to("editor", help=errors.escape(said)),
         ):
             Proposals(state.workspace().path).forget(store, tap, unit.number)
             st.rerun()

@@ -6,11 +6,11 @@ import streamlit as st
 
 from analysis.errors import LoupeError
 from analysis.selection import Selection
-from dashboard import errors, state
+from dashboard import allowed, errors, state
 from dashboard.browse import selections
 from dashboard.components import redraw
 from dashboard.components.map_panel import Shown
-from dashboard.parts import selection_tools
+from dashboard.parts import selection_name, selection_tools
 
 HOW = {"or": "Add (or)", "and": "Keep both (and)", "minus": "Take away (minus)"}
 MEANS = {
@@ -30,6 +30,7 @@ def draw(at: Shown) -> None:
             "Rename" if named else "Save",
             icon=":material/edit:" if named else ":material/save:",
             key=f"name box {at.selection.name}",  # another name is another box: it closes when the name is given
+            **allowed.to("editor"),
         ):
             _name(at.selection)
         if others:
@@ -46,7 +47,7 @@ def _name(selection: Selection) -> None:
     st.caption(
         "A named selection can be used on every page, by everybody who uses this workspace, and from Python."
     )
-    name = selection_tools.name_form(selection)
+    name = selection_name.form(selection)
     if name:
         _follow(selection.name, name)
         redraw.here()

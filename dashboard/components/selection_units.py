@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.selection import Selection
-from dashboard import errors, jobs, state
+from dashboard import allowed, errors, jobs, state
 from dashboard.browse import describe, selections
 from dashboard.components import group_questions, separation
 from dashboard.components.bars import Line, bars
@@ -96,7 +96,10 @@ def _by_job(at: Shown, mask, outside):
     asked = (work["method"], work["inputs"], work["params"])
     kept = state.workspace().cached(*asked)
     if kept is None:
-        id = jobs.start("method", work, "What distinguishes the selection", patience=0.3)
+        title = "What distinguishes the selection"
+        if not allowed.starts(title):
+            return None
+        id = jobs.start("method", work, title, patience=0.3)
         if jobs.watch(id, key=f"contrast {outside is None}").state == "done":
             kept = state.workspace().cached(*asked)
     return kept

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.results import Heatmap, Table
-from dashboard import errors, state
+from dashboard import errors, state, table_cells
 from dashboard.browse import correlation_kinds
 from dashboard.components import correlation_heat
 from dashboard.components.correlation_choice import Asked
@@ -49,7 +49,8 @@ def _by_chance(found: Table) -> str:
 def _table(found: Table, key: str, height: int) -> None:
     shown = {name: found.columns[name][:ROWS] for name in SHOWN if name in found.columns}
     answer = st.dataframe(
-        shown, key=key, hide_index=True, height=height, on_select="rerun", selection_mode="single-row",
+        table_cells.safe(shown),
+        key=key, hide_index=True, height=height, on_select="rerun", selection_mode="single-row",
         column_config=_columns(found, shown), alt=f"{count(len(shown['r']), 'pair')} of units with their correlation",
     )  # fmt: skip
     row = next((r for r in answer.selection.rows if r < len(shown["r"])), None)

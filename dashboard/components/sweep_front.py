@@ -8,7 +8,7 @@ from analysis.features.feature_set import FeatureSet
 from analysis.features.sweep import PointFacts, read_points, set_folder
 from analysis.features.unfinished import Unfinished, drop
 from analysis.jobs.training import keep_point
-from dashboard import errors, figures, state
+from dashboard import allowed, errors, figures, state, table_cells
 from dashboard.browse import sweep_points
 from dashboard.browse.kept import Kept
 from dashboard.components import training_curves
@@ -55,7 +55,8 @@ def _keep(one: Unfinished, points: list[PointFacts]) -> None:
     """The table; what is ticked can be kept."""
     kept = set(state.workspace().features.names())
     drawn = st.dataframe(
-        [_row(p, kept, one) for p in points], hide_index=True, key=f"points:{one.name}", on_select="rerun",
+        table_cells.safe([_row(p, kept, one) for p in points]),
+        hide_index=True, key=f"points:{one.name}", on_select="rerun",
         selection_mode="multi-row", alt="The sets of this sweep",
         column_config={"Explained variance": st.column_config.NumberColumn(format="percent"),
                        "Dead": st.column_config.NumberColumn(format="percent"),
@@ -64,7 +65,12 @@ def _keep(one: Unfinished, points: list[PointFacts]) -> None:
     ticked = [points[i] for i in drawn.selection.rows if i < len(points)]
     new = [p for p in ticked if p.name not in kept and set_folder(one.path, p.label).exists()]
     label = f"Keep {len(new)} ticked" if new else "Tick sets to keep them"
-    if st.button(label, icon=":material/bookmark_add:", disabled=not new, key=f"keep:{one.name}"):
+    if st.button(
+        label,
+        icon=":material/bookmark_add:",
+        key=f"keep:{one.name}",
+        **allowed.to("editor", disabled=not new),
+    ):
         for point in new:
             keep_point(state.workspace(), FeatureSet.open(set_folder(one.path, point.label)))
         st.rerun()
@@ -87,7 +93,7 @@ def _done_with(one: Unfinished, points: list[PointFacts]) -> None:
             if st.button("See the kept sets", icon=":material/list:", key=f"see:{one.name}"):
                 state.set_params(view="sets", set=point.name, job=None)
                 st.rerun()
-        with st.popover("Close this sweep", icon=":material/close:"):
+        with st.popover("Close this sweep", icon=":material/close:", **allowed.to("editor")):
             st.markdown(
                 f"The sets that are not kept are deleted: {errors.escape(', '.join(lost) or 'none')}."
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.features.shelf import SetFacts
-from dashboard import errors, jobs, state
+from dashboard import allowed, errors, jobs, state
 from dashboard.components import training_curves
 from dashboard.parts import tap_picker
 from dashboard.words import count
@@ -79,7 +79,7 @@ def _encode(facts: SetFacts) -> None:
     work = {"input": reference, "features": facts.name, "name": f"{tap}@{facts.name}"}
     if st.button(
         f"Encode {tap_picker.shown(reference)} and open its features", type="primary",
-        icon=":material/transform:", key="encode trained",
+        icon=":material/transform:", key="encode trained", **allowed.to("editor"),
     ):  # fmt: skip
         id = jobs.start("encode", work, f"Encode {tap} with {facts.name}", patience=1.0)
         state.put(THEN, id)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from dashboard import errors, jobs, state
+from dashboard import allowed, errors, jobs, state
 from dashboard.browse import moved_features as browse
 from dashboard.components.bars import Chart, Line, charts
 from dashboard.components.explained_sample import draw as sample_chosen
@@ -64,6 +64,8 @@ def _asked(reference: str, sample: int, moved: Mapping[int, float]) -> dict | No
     job = jobs.find("what_if", work)
     if job is None or job.state == "interrupted":
         title = "What if: the network is asked"
+        if not allowed.starts(title):
+            return None
         job = jobs.status(jobs.start("what_if", work, title, patience=PATIENCE))
     if job.state != "done":
         jobs.watch(job.id, key="what if")

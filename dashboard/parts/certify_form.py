@@ -6,7 +6,7 @@ import streamlit as st
 
 from analysis import certificates, pipeline
 from analysis.certificates import questions
-from dashboard import errors, jobs, state
+from dashboard import allowed, errors, jobs, state
 from dashboard.browse.feature_sets import encoded_taps, source_of
 from dashboard.parts import outcome, tap_picker
 from dashboard.words import about
@@ -39,7 +39,9 @@ def draw(reference: str) -> None:
         f"Five tests of each feature and what its card shows: {takes} in all. What was computed before is taken as "
         "it is."
     )
-    if st.button("Certify", type="primary", icon=":material/verified:", width="stretch"):
+    if st.button(
+        "Certify", type="primary", icon=":material/verified:", width="stretch", **allowed.to("editor")
+    ):
         work = {"input": reference, "seeds": list(chosen), "networks": list(elsewhere)}
         state.set_params(job=jobs.start("certify", work, f"Certify {reference}", patience=1.0))
         st.rerun()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.spec import Method
-from dashboard import errors, jobs
+from dashboard import allowed, errors, jobs, table_cells
 
 RELATIONS = {"within": "±", "at least": "at least", "at most": "at most"}
 
@@ -14,7 +14,9 @@ def draw(method: Method) -> None:
     """A button that runs the check, and the outcome of the last time it ran."""
     st.caption("Runs this method on made-up data whose answer is known, and compares.")
     job = jobs.find("check", {"method": method.id})
-    if st.button("Check this method", key=f"check:{method.id}", icon=":material/fact_check:"):
+    if st.button(
+        "Check this method", key=f"check:{method.id}", icon=":material/fact_check:", **allowed.to("editor")
+    ):
         jobs.start("check", {"method": method.id}, f"Check of {method.title}", patience=1.0)
         job = jobs.find("check", {"method": method.id})
     if job is None:
@@ -37,7 +39,11 @@ def outcome(report: dict) -> None:
         )  # fmt: skip
     lines = report.get("lines") or []
     if lines:
-        st.dataframe([_row(line) for line in lines], hide_index=True, key=f"lines:{report.get('method')}")
+        st.dataframe(
+            table_cells.safe([_row(line) for line in lines]),
+            hide_index=True,
+            key=f"lines:{report.get('method')}",
+        )
 
 
 def _row(line: dict) -> dict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import errors, jobs, state
+from dashboard import allowed, errors, jobs, state
 from dashboard.browse import feature_sets
 from dashboard.parts import outcome, tap_picker
 from dashboard.words import about, size
@@ -60,7 +60,13 @@ def draw(store_name: str, tap: str) -> None:
         )
         return
     _cost(f"{store_name}:{tap}", known[chosen])
-    if st.button("Encode", type="primary", icon=":material/transform:", disabled=not name, width="stretch"):
+    if st.button(
+        "Encode",
+        type="primary",
+        icon=":material/transform:",
+        width="stretch",
+        **allowed.to("editor", disabled=not name),
+    ):
         work = {"input": f"{store_name}:{tap}", "features": chosen, "name": name}
         state.set_params(job=jobs.start("encode", work, f"Encode {tap} with {chosen}", patience=1.0))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.store.encoded import remove_encoded
-from dashboard import errors, state
+from dashboard import allowed, errors, state
 from dashboard.browse import feature_sets
 from dashboard.browse.feature_sets import Encoded
 from dashboard.parts import tap_picker
@@ -71,7 +71,7 @@ def _ways(one: Encoded, store) -> None:
         if st.button("Certify", icon=":material/verified:", key=f"certify:{key}"):
             state.set_params(tap=key, view="certify", job=None)
             st.rerun()
-        with st.popover("Delete", icon=":material/delete:"):
+        with st.popover("Delete", icon=":material/delete:", **allowed.to("owner")):
             what = count(one.n_features, "feature")
             st.markdown(f"Deletes what {what} do on this tap; the set and {errors.escape(one.of)} stay.")
             if st.button("Delete it", key=f"delete:{key}", icon=":material/delete:"):

@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.compute.subspaces.erasing import ERASERS, LEACE
 from analysis.workspace import Workspace
-from dashboard import errors, jobs, state
+from dashboard import allowed, errors, jobs, state
 from dashboard.parts import outcome
 
 CONCEPT = ("column", "first", "second", "inside", "outside")  # what says which concept it is
@@ -40,7 +40,7 @@ def draw(references: Sequence[str], params: Mapping) -> None:
             max_chars=100,
             **state.bound("erased_name", _free(state.workspace(), store, concept)),
         )
-        if st.button("Write the store", icon=":material/save:", key="erase:write"):
+        if st.button("Write the store", icon=":material/save:", key="erase:write", **allowed.to("editor")):
             work = {"store": store, "tap": tap, "method": method, "k": k, "name": name.strip(), **concept}
             state.set_params(job=jobs.start("erase", work, f"Erase {concept['column']}", patience=1.0))
         outcome.draw("erase")

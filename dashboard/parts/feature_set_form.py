@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.errors import LoupeError
 from analysis.roots import readable
-from dashboard import errors, jobs, state
+from dashboard import allowed, errors, jobs, state
 from dashboard.browse.feature_sets import ARCHITECTURES
 from dashboard.parts import encode_form, outcome
 
@@ -55,7 +55,12 @@ def draw() -> None:
         help="Of prototypes only: their similarity is log((d² + 1) / (d² + ε)); 1e-4 where the file does not say.",
         **state.bound("epsilon", None, state.between(1e-12, 0.999)),
     )  # fmt: skip
-    if st.button("Import", type="primary", icon=":material/input:", disabled=not (found and free)):
+    if st.button(
+        "Import",
+        type="primary",
+        icon=":material/input:",
+        **allowed.to("editor", disabled=not (found and free)),
+    ):
         given = {"name": name, "architecture": architecture, "k": k, "scale": scale, "epsilon": epsilon}
         work = {"path": found} | {part: value for part, value in given.items() if value}
         title = f"Import {name or Path(found).name}"

@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.people import figure_things
 from analysis.results import Gallery, Matrix, Result, Scatter, Table
-from dashboard import colouring, errors, figures, state
+from dashboard import colouring, errors, figures, state, table_cells
 from dashboard.browse import pictured, selections, table_rows
 from dashboard.browse.colour_sources import OF_MAP
 from dashboard.parts import export_menu, figure_cache, shown_results, written
@@ -200,7 +200,7 @@ def _frame(columns: dict, key: str, *, help: dict | None = None, alt: str | None
         look[name] = kind(help=(help or {}).get(name), **format)
     height = min(420, 38 + 35 * max(1, length))
     answer = st.dataframe(
-        shown, hide_index=True, key=key, column_config=look, height=height, alt=alt, **picks
+        table_cells.safe(shown), hide_index=True, key=key, column_config=look, height=height, alt=alt, **picks
     )
     if length > LONGEST_TABLE:
         st.caption(f"The first {LONGEST_TABLE:,} of {length:,} rows; the CSV export has all of them.")

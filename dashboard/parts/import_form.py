@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.errors import LoupeError
 from analysis.roots import readable
-from dashboard import errors, jobs, state
+from dashboard import allowed, errors, jobs, state
 from dashboard.parts import outcome
 
 
@@ -33,7 +33,9 @@ def draw() -> None:
     name = st.text_input(
         "Name of the store", max_chars=100, **state.bound("dump_name", Path(path).stem or "imported")
     )
-    if st.button("Import", type="primary", icon=":material/input:", disabled=not path):
+    if st.button(
+        "Import", type="primary", icon=":material/input:", **allowed.to("editor", disabled=not path)
+    ):
         work = {"path": full[path], "name": name.strip(), "labels": full.get(labels)}
         state.set_params(job=jobs.start("import", work, f"Import {name}", patience=1.0))
     outcome.draw("import")

@@ -6,7 +6,7 @@ import time
 
 import streamlit as st
 
-from dashboard import errors, jobs
+from dashboard import errors, jobs, table_cells
 from dashboard.words import duration
 
 SHOWN = 30
@@ -26,7 +26,9 @@ def draw() -> None:
         jobs.watch(job.id, key="list")
     ended = [job for job in found if job.state not in jobs.ACTIVE]
     if ended:
-        st.dataframe(_rows(ended), hide_index=True, key="ended jobs", alt="Work that has ended")
+        st.dataframe(
+            table_cells.safe(_rows(ended)), hide_index=True, key="ended jobs", alt="Work that has ended"
+        )
     if len(found) == SHOWN:
         st.caption(f"The newest {SHOWN} are listed.")
     failed = next((job for job in ended if job.state in ("failed", "interrupted")), None)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.results import Result
 from analysis.spec import Method, params_of
-from dashboard import errors, forms, jobs, state
+from dashboard import allowed, errors, forms, jobs, state
 from dashboard.browse import axis_choice
 from dashboard.parts import axis_form, cost_line, membership_form, part_form, tap_list, tap_picker
 
@@ -73,7 +73,14 @@ def run(method: Method, references: Sequence[str], params: dict, seed: int) -> R
         st.caption("Kept with these settings: whoever asks again is shown at once.")
         return kept
     cost_line.draw(method, references, params)
-    if st.button("Run", type="primary", icon=":material/play_arrow:", key="run", width="stretch"):
+    if st.button(
+        "Run",
+        type="primary",
+        icon=":material/play_arrow:",
+        key="run",
+        width="stretch",
+        **allowed.to("editor"),
+    ):
         jobs.start("method", work, method.title, patience=SHORT)
         st.rerun()
     return None

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import streamlit as st
 
-from dashboard import errors, state
+from dashboard import errors, state, table_cells
 from dashboard.figures.text import listed
 from dashboard.words import count, size
 
@@ -55,7 +55,12 @@ def unusable(taps: Sequence[dict]) -> None:
     if refused:
         with st.expander(f"{count(len(refused), 'module')} cannot be recorded"):
             rows = [{"Module": t["name"], "Type": t["type"], "Why not": t["problem"]} for t in refused]
-            st.dataframe(rows, hide_index=True, height=min(HEIGHT, 60 + 35 * len(rows)), key="unusable")
+            st.dataframe(
+                table_cells.safe(rows),
+                hide_index=True,
+                height=min(HEIGHT, 60 + 35 * len(rows)),
+                key="unusable",
+            )
 
 
 def _by_pattern(usable: Sequence[dict], key: str) -> list[str]:
@@ -90,10 +95,10 @@ def _table(taps: Sequence[dict], key: str, *, ticked: list[int] | None = None) -
     }
     rows = [_row(tap, notes) for tap in taps]
     if ticked is None:
-        st.dataframe(rows, **look)
+        st.dataframe(table_cells.safe(rows), **look)
         return []
     drawn = st.dataframe(
-        rows,
+        table_cells.safe(rows),
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": ticked}},

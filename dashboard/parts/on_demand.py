@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from analysis import pipeline, registry
+from analysis import access, pipeline, registry
 from analysis.results import Result
 from analysis.spec import Cost, params_of
-from dashboard import errors, jobs, state
+from dashboard import allowed, errors, jobs, state
+from dashboard.browse.kept import OneByOne
 from dashboard.words import about
 
 AT_ONCE = 3.0  # seconds of computing that a page waits for
 STARTS = 20.0  # seconds of work that a switch may start without asking again
+_computing = OneByOne()
 
 
 def kept(method: str, references: Sequence[str], params: Mapping, *, seed: int = 0) -> Result | None:
@@ -68,9 +70,12 @@ def result(
         return found
     seconds = cost_of(method, references, params).seconds
     if not registry.method(method).worker and max(seconds, _by_itself(method, references, params)) < at_once:
-        with st.spinner("Computing"):
-            return state.workspace().run(method, references, params, seed=seed)
-    starts = starts or seconds < starts_below
+        workspace = state.workspace()
+        with st.spinner("Computing"), _computing.turn(workspace.key(method, references, params, seed=seed)):
+            return workspace.run(
+                method, references, params, seed=seed
+            )  # what another page computed meanwhile is found
+    starts = (starts or seconds < starts_below) and access.may("editor")
     work = {"method": method, "inputs": references, "params": params, "seed": seed}
     job = jobs.find("method", work)
     if job is None or job.state == "done":  # done, and yet not in the cache: it was cleared
@@ -78,7 +83,12 @@ def result(
             f"{ask} ({about(seconds)})",
             "Computed once and kept: whoever asks again is shown at once.",
         )
-        if not (starts or st.button(text, icon=":material/play_arrow:", key=f"ask:{key}", help=help)):
+        if not (
+            starts
+            or st.button(
+                text, icon=":material/play_arrow:", key=f"ask:{key}", **allowed.to("editor", help=help)
+            )
+        ):
             return None
         jobs.start("method", work, title, patience=patience)
         if not starts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis import access
-from dashboard import errors, state
+from dashboard import errors, state, table_cells
 from dashboard.hosting import host
 from dashboard.hosting.roles import BY_HOST, GIVEN
 
@@ -24,7 +24,9 @@ def draw() -> None:
     members = people.listed()
     st.markdown("Roles are of this workspace only. A change holds at once, also in tabs that are open.")
     rows = [{"E-mail": m.email, "Role": m.role, "Given by": m.by, "Since": m.when[:10]} for m in members]
-    st.dataframe(rows, hide_index=True, key="members", alt=f"{len(rows)} people of this workspace")
+    st.dataframe(
+        table_cells.safe(rows), hide_index=True, key="members", alt=f"{len(rows)} people of this workspace"
+    )
     default = serving.settings.default_role
     if default != "none":
         st.caption(f"Everybody else who can sign in here is {default}.")

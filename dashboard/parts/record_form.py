@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import errors, jobs, state
+from dashboard import allowed, errors, jobs, state, table_cells
 from dashboard.parts import module_table, outcome, source_form
 from dashboard.words import about, count, size
 
@@ -45,7 +45,8 @@ def draw() -> None:
 def _look_inside(sources: dict | None) -> dict | None:
     """The dry run: its button, its bar, its result."""
     pressed = st.button(
-        "Look inside", type="primary", icon=":material/account_tree:", disabled=sources is None,
+        "Look inside", type="primary", icon=":material/account_tree:",
+        **allowed.to("editor", disabled=sources is None),
     )  # fmt: skip
     if sources is None:
         st.caption(
@@ -65,7 +66,9 @@ def _look_inside(sources: dict | None) -> dict | None:
     if inside.get("skipped"):
         with st.expander(f"{count(len(inside['skipped']), 'item')} cannot be read and will be left out"):
             st.dataframe(
-                [{"Left out": reason} for reason in inside["skipped"]], hide_index=True, key="skipped"
+                table_cells.safe([{"Left out": reason} for reason in inside["skipped"]]),
+                hide_index=True,
+                key="skipped",
             )
     return inside
 
@@ -102,7 +105,9 @@ def _name(sources: dict) -> str:
 
 def _estimate(work: dict, place) -> None:
     """A job that records the first batches into a scratch store and extrapolates; its outcome in words."""
-    if place.button("Estimate size and time", icon=":material/timer:", width="stretch"):
+    if place.button(
+        "Estimate size and time", icon=":material/timer:", width="stretch", **allowed.to("editor")
+    ):
         jobs.start("estimate", work, "Estimate", patience=1.0)
     job = jobs.find("estimate", work)
     now = jobs.watch(job.id, key="estimate") if job else None
@@ -118,7 +123,13 @@ def _estimate(work: dict, place) -> None:
 
 
 def _record(work: dict, place) -> None:
-    if place.button("Record", type="primary", icon=":material/fiber_manual_record:", width="stretch"):
+    if place.button(
+        "Record",
+        type="primary",
+        icon=":material/fiber_manual_record:",
+        width="stretch",
+        **allowed.to("editor"),
+    ):
         state.set_params(job=jobs.start("record", work, f"Record {work['name']}"))
         st.rerun()  # so that the sidebar's bar is there at once
     outcome.draw("record")

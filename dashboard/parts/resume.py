@@ -6,7 +6,7 @@ import streamlit as st
 
 from analysis.jobs.queue import JobStatus
 from analysis.sources.checkpoint import CODELESS
-from dashboard import errors, jobs
+from dashboard import allowed, errors, jobs
 from dashboard.words import count
 
 
@@ -30,7 +30,11 @@ def draw(store) -> None:
     if work is None:
         button.caption("Resume it with `loupe record --resume`.")
     elif button.button(
-        "Resume", key=f"resume:{store.path.name}", icon=":material/play_arrow:", width="stretch"
+        "Resume",
+        key=f"resume:{store.path.name}",
+        icon=":material/play_arrow:",
+        width="stretch",
+        **allowed.to("editor"),
     ):
         jobs.start("record", work, f"Record {store.path.name}")
         st.rerun()

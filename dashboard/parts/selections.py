@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import errors, state
-from dashboard.parts import selection_tools
+from dashboard import allowed, errors, state, table_cells
+from dashboard.parts import selection_name, selection_tools
 
 
 def draw() -> None:
@@ -18,7 +18,7 @@ def draw() -> None:
             icon=":material/lasso_select:",
         )
         return
-    st.dataframe([_row(s) for s in found.values()], hide_index=True, key="selections")
+    st.dataframe(table_cells.safe([_row(s) for s in found.values()]), hide_index=True, key="selections")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Selection", list(found), width=320, **_tie(list(found)))
         _tools(found[name])
@@ -32,11 +32,11 @@ def _tie(names: list[str]) -> dict:
 def _tools(selection) -> None:
     if st.button("Show on the map", icon=":material/scatter_plot:", key="selection on the map"):
         _open(selection)
-    with st.popover("Rename", icon=":material/edit:"):
-        new = selection_tools.name_form(selection)
+    with st.popover("Rename", icon=":material/edit:", **allowed.to("editor")):
+        new = selection_name.form(selection)
     with errors.shown():
         selection_tools.export_button(selection, "workspace", selection.tap)
-    with st.popover("Delete", icon=":material/delete:"):
+    with st.popover("Delete", icon=":material/delete:", **allowed.to("editor")):
         gone = selection_tools.delete_controls(selection, "workspace")
     if gone or (new and new != selection.name):
         state.set_params(selection=None if gone else new)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.people import Step
-from dashboard import errors, state
+from dashboard import allowed, errors, state
 from dashboard.browse import link_contents
 from dashboard.parts import shown_results
 
@@ -44,7 +44,7 @@ def make(page: str) -> str:
 
 def _short(page: str) -> None:
     st.markdown("**Short link**")
-    if st.button("Make a short link", icon=":material/link:"):
+    if st.button("Make a short link", icon=":material/link:", **allowed.to("editor")):
         state.put("short link", (state.here(), make(page)))
     made = state.get("short link")
     if made and made[0] == state.here():
@@ -61,7 +61,9 @@ def _tour(page: str) -> None:
         chosen = st.selectbox("Tour", list(titles), format_func=titles.get, label_visibility="collapsed")
         title = st.text_input("Title of a new tour", max_chars=200)
         text = st.text_area("What to say here", max_chars=20_000, height=80)
-        pressed = st.form_submit_button("Add this page", icon=":material/playlist_add:")
+        pressed = st.form_submit_button(
+            "Add this page", icon=":material/playlist_add:", **allowed.to("editor")
+        )
     if pressed:
         step = Step(make(page), text)
         there = next((t for t in tours if t.id == chosen), None)

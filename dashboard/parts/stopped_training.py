@@ -7,7 +7,7 @@ import streamlit as st
 from analysis.features.asking import as_params
 from analysis.features.training_settings import Training
 from analysis.features.unfinished import SWEEP, Unfinished, drop
-from dashboard import errors, jobs, state
+from dashboard import allowed, errors, jobs, state
 from dashboard.browse import training_curves
 
 
@@ -27,9 +27,15 @@ def draw(one: Unfinished) -> None:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             label = f"Go on from step {one.step:,}" if one.step and one.kind != SWEEP else "Go on"
             label = label if one.step or one.kind == SWEEP else "Start again"
-            if st.button(label, type="primary", icon=":material/play_arrow:", key=f"go on:{one.name}"):
+            if st.button(
+                label,
+                type="primary",
+                icon=":material/play_arrow:",
+                key=f"go on:{one.name}",
+                **allowed.to("editor"),
+            ):
                 _go_on(one, rate)
-            with st.popover("Delete", icon=":material/delete:"):
+            with st.popover("Delete", icon=":material/delete:", **allowed.to("editor")):
                 st.markdown("Deletes its checkpoint and curve. Sets that were kept stay.")
                 if st.button("Delete it", key=f"drop:{one.name}", icon=":material/delete:"):
                     drop(one.path)

@@ -9,10 +9,10 @@ import numpy as np
 import streamlit as st
 
 from analysis.compute.statistics.nulls import wilson
-from dashboard import errors, jobs, state
+from dashboard import errors, jobs, state, table_cells
 from dashboard.browse.labels import labels_of
 from dashboard.figures.text import listed
-from dashboard.parts import resume
+from dashboard.parts import cache_line, resume
 from dashboard.words import count, size
 
 ACCURACY = (
@@ -37,13 +37,14 @@ def draw() -> None:
     state.set_params(store=asked)
     if good:
         details(good[asked or next(iter(good))])
+    cache_line.draw()
 
 
 def _table(entries: Sequence, shown: list[int]) -> list[str]:
     """One line per store, those in `shown` ticked at first; returns the names that are ticked now."""
     recording = {str(job.arguments.get("name")) for job in jobs.running()}
     drawn = st.dataframe(
-        [_row(entry, recording) for entry in entries],
+        table_cells.safe([_row(entry, recording) for entry in entries]),
         hide_index=True,
         key="stores",
         on_select="rerun",
@@ -139,11 +140,17 @@ def details(store) -> None:
         left, right = st.columns([1.15, 1])
         left.caption(f"{count(len(store.taps), 'tap')} (modules whose output is recorded)")
         rows = [_tap_row(store, tap) for tap in store.taps.values()]
-        left.dataframe(rows, hide_index=True, key="taps", height=_height(rows), alt="The taps of this store")
+        left.dataframe(
+            table_cells.safe(rows),
+            hide_index=True,
+            key="taps",
+            height=_height(rows),
+            alt="The taps of this store",
+        )
         right.caption("Where it comes from")
         narrow = {"What": st.column_config.Column(width=130)}
         right.dataframe(
-            _facts(store), hide_index=True, key="facts", column_config=narrow, height="content",
+            table_cells.safe(_facts(store)), hide_index=True, key="facts", column_config=narrow, height="content",
             alt="Checkpoint, data, digests and place of this store",
         )  # fmt: skip
         _left_out(store)
@@ -157,7 +164,9 @@ def _left_out(store) -> None:
     if not named:
         return
     with st.expander(f"{count(max(total, len(named)), 'item')} of the data left out: why"):
-        st.dataframe([{"Left out": text} for text in named], hide_index=True, key="left out")
+        st.dataframe(
+            table_cells.safe([{"Left out": text} for text in named]), hide_index=True, key="left out"
+        )
         if len(named) < total:
             st.caption(f"The store names the first {len(named):,} of {total:,}.")
 

@@ -10,7 +10,7 @@ from analysis.features.asking import refuse_tap
 from analysis.features.training_settings import Training
 from analysis.installed import need
 from analysis.spec import params_of
-from dashboard import errors, forms, jobs, state
+from dashboard import allowed, errors, forms, jobs, state
 from dashboard.browse import training_kinds
 from dashboard.browse.training_kinds import CLASSICAL, Kind
 from dashboard.parts import training_asked, training_estimate
@@ -55,7 +55,14 @@ def draw(store_name: str, tap: str) -> None:
         training_estimate.draw(form, work, (rows, width))
     label = "Train" if form.values is None else f"Train {len(work['values'])} sets"
     label = "Make it" if kind.group == CLASSICAL else label
-    if st.button(label, type="primary", icon=":material/play_arrow:", width="stretch", key="train"):
+    if st.button(
+        label,
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        key="train",
+        **allowed.to("editor"),
+    ):
         kind_of_job = "sweep" if form.values is not None else kind.job
         state.set_params(job=jobs.start(kind_of_job, work, f"{label.split()[0]} {form.name}"), called=None)
         st.rerun()

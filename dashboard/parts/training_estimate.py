@@ -6,7 +6,7 @@ import streamlit as st
 
 from analysis.features.asking import asked
 from analysis.features.training_cost import training_bytes
-from dashboard import jobs
+from dashboard import allowed, jobs
 from dashboard.parts.cost_line import free_memory
 from dashboard.words import about, count, size
 
@@ -46,7 +46,10 @@ def _time(form, work: dict, params: dict, n_sets: int) -> None:
         if job is not None:
             jobs.watch(job.id, key="training cost")
         elif st.button(
-            "Estimate the time", icon=":material/timer:", help="Tries a few steps.", width="stretch"
+            "Estimate the time",
+            icon=":material/timer:",
+            width="stretch",
+            **allowed.to("editor", help="Tries a few steps."),
         ):
             jobs.start("training_cost", asked_for, "Estimate", patience=0.3)
             st.rerun()

@@ -98,6 +98,9 @@ def pictures(store, samples: set[int], kind: str) -> Iterator[tuple[str, bytes]]
 def _jpeg(png: bytes) -> bytes:
     from PIL import Image
 
+    from analysis.sources.pictures import refuse_large
+
+    refuse_large(png, ("PNG",))
     out = io.BytesIO()
     with Image.open(io.BytesIO(png)) as picture:
         whole = picture.convert("RGBA")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis import access
 from analysis.people import Tour
-from dashboard import errors, state
+from dashboard import allowed, errors, state
 from dashboard.components import nothing_yet
 from dashboard.parts import tour_bar, tour_editor
 
@@ -24,7 +25,9 @@ def page() -> None:
     for tour in tours:
         _listed(tour)
     chosen = state.param("edit", "", [t.id for t in tours])
-    if chosen:
+    if chosen and not access.may("editor"):
+        st.info(allowed.words("editor"), icon=":material/lock:")
+    elif chosen:
         with errors.shown():
             tour_editor.draw(chosen)
 
@@ -35,7 +38,7 @@ def _listed(tour: Tour) -> None:
         st.markdown(about, width="stretch")
         if st.button("Play", key=f"play:{tour.id}", icon=":material/play_arrow:", disabled=not tour.steps):
             tour_bar.go(tour, 0)
-        if st.button("Edit", key=f"edit:{tour.id}", icon=":material/edit:"):
+        if st.button("Edit", key=f"edit:{tour.id}", icon=":material/edit:", **allowed.to("editor")):
             tour_editor.open(tour)
             st.rerun()
 

@@ -26,6 +26,7 @@ from analysis.features import rules
 from analysis.features.classical import supervised
 from analysis.features.classical.classical import Classical, Fitted
 from analysis.features.classical.fit_rows import FitRows
+from analysis.sources.inflated import refuse_large_zip
 from analysis.spec import param
 
 RIDGE = 1e-3  # of the decoder, in units of the codes' mean square
@@ -116,6 +117,7 @@ def read_directions(path: Path, units: int) -> tuple[list[str], np.ndarray]:
 
 
 def _npz(path: Path):
+    refuse_large_zip(path)
     data = np.load(path, allow_pickle=False)
     if isinstance(data, np.ndarray):
         raise ValueError("it holds a single array, without names")
