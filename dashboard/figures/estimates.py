@@ -65,10 +65,9 @@ def detail_words(e: Estimate) -> str:
 
 def sentence(e: Estimate, *, sizes: bool = True) -> str:
     """One estimate for ears: name, value, interval, null; n, d and estimator with `sizes`."""
-    about = f" ({WORDS})" if is_rounding(e) else ""
-    e = rounded(e)
-    text = f"{plain(e.name)}: {number(e.value)}" + (f" {plain(e.unit)}" if e.unit else "") + about
-    parts = [_interval(e), _null(e)]
+    nothing, e = is_rounding(e), rounded(e)
+    text = f"{plain(e.name)}: {number(e.value)}" + (f" {plain(e.unit)}" if e.unit else "")
+    parts = [WORDS if nothing else _interval(e), _null(e)]
     if sizes:
         parts += [", ".join([f"n = {e.n:,}"] * bool(e.n) + [f"d = {e.d:,}"] * bool(e.d)), plain(e.estimator)]
     return f"{text} ({'; '.join(part for part in parts if part)})"
