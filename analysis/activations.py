@@ -200,7 +200,7 @@ class LoadedMatrix:
         if self.n_nonfinite:
             parts.append(f"{self.n_nonfinite} row(s) with NaN or infinity left out")
         if self.is_sampled:
-            parts.append(f"a random {len(self.rows)} of {self.n_total} rows used")
+            parts.append(f"a random {len(self.rows):,} of {self.n_total:,} rows used")
         return "; ".join(parts)
 
 

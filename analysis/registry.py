@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import importlib
 import os
@@ -56,10 +57,12 @@ def find(id: str) -> Method | None:
 
 
 def method(id: str) -> Method:
-    """One method. Raises NotFound listing the ids."""
+    """One method. Raises NotFound, naming those that are called much the same."""
     found = find(id)
     if found is None:
-        raise NotFound(f"no method {id!r}", "one of " + ", ".join(methods()))
+        like = difflib.get_close_matches(str(id), methods(), 5, 0.5)
+        expected = f"one such as {', '.join(like)}" if like else f"one of the {len(methods())} that there are"
+        raise NotFound(f"no method {str(id)[:80]!r}", expected, "`loupe methods` lists them all")
     return found
 
 

@@ -495,6 +495,16 @@ def load(path: str | os.PathLike) -> Result:
         ) from None
 
 
+def load_origin(path: str | os.PathLike) -> Origin | None:
+    """What made a kept result, by its header; None where that is not known or not readable."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            told = json.loads(bytes(data["__header__"]))["fields"]["origin"]
+        return None if told is None else Origin(**{**told, "inputs": tuple(told["inputs"])})
+    except Exception:
+        return None
+
+
 def _plain(value):
     if isinstance(value, np.generic):
         return value.item()

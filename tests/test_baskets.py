@@ -410,7 +410,7 @@ def test_a_number_without_interval_or_null_says_so(workspace):
     )
     basket, panels = planted(curve(estimates=(bare,), origin=None), curve(estimates=(), origin=None))
     text = methods_markdown(methods_paragraphs(workspace, panels))
-    assert "intervals are none (it is counted)" in text
+    assert "no interval: it is counted" in text
     assert "the null is none (nothing to compare)" in text
     assert "In panel b, values are shown without interval and null" in text
     assert basket.panels

@@ -8,9 +8,12 @@ import pytest
 
 from analysis import registry
 from analysis.errors import InputError
+from analysis.results import Origin, Table
+from analysis.sharing.baskets.basket import Panel
 from analysis.sharing.bibliography import (
     FILE,
     OURS,
+    VENUES,
     bibtex,
     entries,
     key_of_title,
@@ -18,6 +21,8 @@ from analysis.sharing.bibliography import (
     keys_of_method,
     parsed,
 )
+from dashboard.baskets.methods_text import cited, methods_paragraphs, methods_tex
+from dashboard.baskets.panels import Ready
 
 WITHOUT_PAPER = {"unit_pair", "directions", "attention_pattern", "latency", "rule_agreement", "token_film",
                  "token_ledger", "class_means"}  # fmt: skip
@@ -86,6 +91,53 @@ def test_entries_have_a_title_and_sound_years_and_names():
         assert {"article": "journal", "inproceedings": "booktitle"}.get(
             entry.type, "title"
         ) in entry.fields, key
+
+
+# methods name these by what they are about, not by their titles
+BY_OTHER_NAMES = {"shazeer2016swivel", "thilak2024lidar"}
+
+
+def words_of(text: str) -> set[str]:
+    """The words that tell a paper from others; -isation is -ization."""
+    text = re.sub(r"\(.*?\)", "", re.sub(r"[{}\\]", "", text)).lower().replace("isation", "ization")
+    return set(re.findall(r"[a-z0-9²^$]{3,}", text.replace("-", " "))) - {"the", "and", "for", "with", "via"}
+
+
+def test_titles_are_those_of_the_papers_that_methods_name():
+    for key, entry in entries().items():
+        title = words_of(entry.fields["title"])
+        for named in entry.told("index"):
+            asked = words_of(named)
+            if key not in BY_OTHER_NAMES:
+                assert len(asked & title) >= 0.5 * len(asked), (key, named, sorted(title))
+
+
+def test_an_entry_is_whole_or_says_that_it_is_not():
+    program = keys_of_library("feature-loupe")
+    for key, entry in entries().items():
+        venue = [name for name in VENUES if entry.fields.get(name)]
+        whole = bool(entry.fields.get("author") and entry.fields.get("year") and venue)
+        assert entry.unconfirmed != whole or key in program, key
+        assert len(venue) <= 1, key
+
+
+def test_the_methods_paragraph_names_what_is_to_be_looked_up():
+    lacking = [id for id in registry.methods() if any(entries()[k].unconfirmed for k in keys_of_method(id))]
+    whole = next(id for id in registry.methods() if id not in lacking)
+    for id, said in ((lacking[0], True), (whole, False)):
+        origin = Origin(id, 1, {}, (), 0, {})
+        one = Ready(
+            Panel("0", {"method": id, "inputs": []}),
+            "a",
+            "a",
+            Table(title="t", origin=origin, columns={}),
+            {},
+        )
+        paragraphs = methods_paragraphs(None, [one])
+        assert ("not confirmed" in methods_tex(paragraphs)) == said
+        keys = {key for key in cited(paragraphs) if entries()[key].unconfirmed}
+        assert bool(keys) == said
+        assert bibtex(keys).count("details not confirmed") == len(keys)
 
 
 def test_papers_are_one_entry_whatever_they_are_called():

@@ -166,6 +166,58 @@ def test_a_recipe_for_changed_data_is_refused(capsys, workspace, tmp_path):
     assert not (tmp_path / "x.pdf").exists()
 
 
+def rendered(capsys, workspace, tmp_path, recipe, /, **changes) -> tuple[int, str]:
+    """The exit code, and what `loupe render` says to a recipe with these changes."""
+    path, out = tmp_path / "changed.json", tmp_path / "changed.csv"
+    out.unlink(missing_ok=True)
+    path.write_text(json.dumps({**recipe, **changes}))
+    code, _, err = run(capsys, "render", path, "--out", out, "--workspace", workspace)
+    assert out.exists() == (code == 0)
+    assert "Traceback" not in err
+    return code, err
+
+
+def test_a_recipe_that_cannot_be_made_here_says_why_and_what_to_do(capsys, workspace, tmp_path):
+    recipe = run_json(capsys, "run", "pca", "vit:vit.layers.3", "--workspace", workspace)["recipe"]
+    (given,) = recipe["inputs"]
+    moved = {**given, "name": "elsewhere:vit.layers.3"}
+    code, said = rendered(capsys, workspace, tmp_path, recipe, inputs=[moved])
+    assert code == 1
+    assert "no store 'elsewhere'" in said
+    assert "vit:vit.layers.3 holds the activations of the recipe: write this name into it" in said
+    gone = {"name": "vit:no such tap", "digest": "f" * 32}
+    code, said = rendered(capsys, workspace, tmp_path, recipe, inputs=[gone])
+    assert code == 1
+    assert "no tap 'no such tap'" in said
+    assert "Open the workspace that the recipe was made in (--workspace)" in said
+    code, said = rendered(capsys, workspace, tmp_path, recipe, inputs=[{**given, "digest": "f" * 32}])
+    assert code == 1
+    assert f"digest {given['digest'][:12]}, in the recipe ffffffffffff)" in said
+    code, said = rendered(capsys, workspace, tmp_path, recipe, method="pcaa")
+    assert code == 1
+    assert "one such as pca" in said
+    assert len(said) < 400
+    code, said = rendered(capsys, workspace, tmp_path, recipe, version=99)
+    assert code == 1
+    assert "version 99" in said
+    assert "Update Feature Loupe" in said
+    code, said = rendered(capsys, workspace, tmp_path, recipe, recipe=99)
+    assert code == 1
+    assert "schema 99" in said
+
+
+def test_a_recipe_of_other_versions_is_made_and_says_so(capsys, workspace, tmp_path):
+    recipe = run_json(capsys, "run", "pca", "vit:vit.layers.3", "--workspace", workspace)["recipe"]
+    assert rendered(capsys, workspace, tmp_path, recipe) == (0, "")
+    older = {"version": recipe["version"] - 1, "versions": {**recipe["versions"], "numpy": "1.0"}}
+    code, said = rendered(capsys, workspace, tmp_path, recipe, **older)
+    assert code == 0
+    assert f"version {recipe['version'] - 1} of the analysis then, {recipe['version']} now" in said
+    assert f"numpy 1.0 then, {recipe['versions']['numpy']} now" in said
+    for odd in ({"versions": "x"}, {"versions": None, "version": "x"}, {"version": [1]}):
+        assert rendered(capsys, workspace, tmp_path, recipe, **odd)[0] == 0
+
+
 def test_import_a_dump(capsys, tmp_path, rng):
     np.save(tmp_path / "acts.npy", rng.normal(size=(30, 4)).astype(np.float32))
     (tmp_path / "labels.txt").write_text("\n".join("ab"[i % 2] for i in range(30)) + "\n")

@@ -19,6 +19,8 @@ from test_figures_planted import LONG, NASTY, gallery, hostile, matrix, ordinary
 
 from analysis.errors import ParameterError
 from dashboard.figures import export, on_paper, table_twin
+from dashboard.figures.paper import paper_style
+from dashboard.figures.sheet import sheet
 from dashboard.figures.text import cell, markup, number, plain, power_of_ten, shorten, tex, unique
 
 ORDINARY = ordinary()
@@ -103,25 +105,76 @@ def test_same_result_same_bytes(name, format, monkeypatch):
     assert export(ORDINARY[name], format) == first
 
 
-def test_same_bytes_in_another_process():
-    code = (
-        "import sys, hashlib; sys.path.insert(0, 'tests'); from test_figures_planted import scatter\n"
-        "from dashboard.figures import export\n"
-        "print([hashlib.sha256(export(scatter(300), f)).hexdigest() for f in ('pdf', 'svg', 'png', 'csv')])"
+ONE_OF_EACH = ("scatter", "matrix", "heatmap", "spectrum", "curve", "distribution", "table", "partition", "gallery",
+               "token_map", "token_film", "ledger")  # fmt: skip
+DIGESTS = """
+import sys, hashlib
+sys.path.insert(0, {tests!r})
+from test_figures_planted import ordinary
+from dashboard.figures import export
+for name in {names!r}:
+    print(name, *(hashlib.sha256(export(ordinary()[name], f)).hexdigest() for f in ("csv", "svg", "pdf", "png")))
+"""
+
+
+def test_same_bytes_in_another_process_elsewhere(tmp_path):
+    """Another order of hashes, another place, time zone, language and date of the same figures."""
+    tests = os.path.dirname(os.path.abspath(__file__))
+    kinds = {type(ORDINARY[name]) for name in ONE_OF_EACH}
+    assert kinds == {type(result) for result in ORDINARY.values()}
+    code = DIGESTS.format(tests=tests, names=ONE_OF_EACH)
+    around = (
+        {"PYTHONHASHSEED": "1", "TZ": "Pacific/Auckland", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "1"},
+        {"PYTHONHASHSEED": "2000", "TZ": "America/Lima", "LC_ALL": "de_DE.UTF-8", "LANG": "ja_JP.UTF-8"},
     )
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    outputs = {
+    outputs = [
         subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
             text=True,
             check=True,
-            cwd=root,
-            env={**os.environ, "PYTHONHASHSEED": seed, "SOURCE_DATE_EPOCH": seed},
-        ).stdout
-        for seed in ("1", "2000")
-    }
-    assert len(outputs) == 1
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": os.path.dirname(tests), **given},
+        ).stdout.splitlines()
+        for place, given in zip((tmp_path, "/"), around, strict=True)
+    ]
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0]) == len(ONE_OF_EACH)
+
+
+def drawn_numbers(figure) -> np.ndarray:
+    """Every coordinate, size and width that is drawn, rising."""
+    from matplotlib.collections import PathCollection
+    from matplotlib.patches import Rectangle
+
+    found = []
+    for line in figure.findobj(lambda o: hasattr(o, "get_xydata")):
+        found.append(np.asarray(line.get_xydata(), float))
+    for dots in figure.findobj(PathCollection):
+        found.append(np.asarray(dots.get_offsets(), float))
+    found.append([[bar.get_width(), bar.get_height()] for bar in figure.findobj(Rectangle)])
+    numbers = np.concatenate([np.ravel(one) for one in found])
+    return np.sort(numbers[np.isfinite(numbers)])
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [("scatter", ("PC 1 (31.2 %)", "PC 2 (12.9 %)")), ("curve", None), ("spectrum", ("eigenvalue", "null")),
+     ("gallery", ("activation",)), ("partition", ("size", "stability")), ("ledger_plain", ("logit difference",))],
+)  # fmt: skip
+def test_the_numbers_in_the_csv_are_those_that_are_drawn(name, columns):
+    result = ORDINARY[name]
+    with paper_style(sheet()):
+        drawn = drawn_numbers(on_paper(result))
+    read = read_csv(export(result, "csv"))
+    columns = columns or tuple(result.series)
+    for column in columns:
+        key = next(k for k in read if k == column or k.startswith(column))
+        written = np.array([float(v) for v in read[key] if v])
+        after = np.searchsorted(drawn, written).clip(1, len(drawn) - 1)
+        off = np.minimum(abs(drawn[after] - written), abs(drawn[after - 1] - written))
+        assert len(written), column
+        assert (off <= 1e-6 * (1 + abs(written))).all(), (column, written[off.argmax()])
 
 
 def test_threads_draw_the_same_as_one_alone():

@@ -80,9 +80,9 @@ def test_words_and_twin_of_everything(name):
 
 def test_alt_text_says_kind_axes_n_range_and_null():
     text = alt_text(scatter())
-    for part in ("Scatter plot of 1,797 rows", "PC 1 (31.2 %), from", "10 categories", "trustworthiness 0.934",
-                 "95% interval 0.921 to 0.947", "null 0.502, 0.49 to 0.515", "n 1,797", "d 64",
-                 "KL divergence 1.94 nat, null not known"):  # fmt: skip
+    for part in ("Scatter plot of 1,797 rows", "PC 1 (31.2 %), from", "10 categories", "trustworthiness: 0.934",
+                 "95% interval 0.921 to 0.947", "null 0.502, range 0.49 to 0.515", "n = 1,797", "d = 64",
+                 "KL divergence: 1.94 nat (no interval; null not known; n = 1,797; exact)"):  # fmt: skip
         assert part in text, part
     assert "neighbourhoods" in alt_text(scatter(meaningful_axes=False))
     assert "(the null)" in alt_text(matrix())

@@ -22,7 +22,7 @@ def off(**more) -> Estimate:
 def test_what_a_method_calls_rounding_is_0_in_words_and_drawing_and_itself_in_the_table():
     e = off(low=7.1e-8, high=9.9e-8)
     assert value_words(e) == "0 (to rounding)"
-    assert sentence(e).startswith("row sums off 1 0 (to rounding), null 0")
+    assert sentence(e).startswith("row sums off 1: 0 (to rounding; null 0")
     one = Curve(
         title="t", x=np.arange(2.0), x_name="x", y_name="y", series={"a": np.zeros(2)}, estimates=(e,)
     )

@@ -3,6 +3,7 @@ is refused. A workspace moves into PostgreSQL with all that was written, once.""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,13 +13,16 @@ import sys
 import tempfile
 import threading
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from people_subjects import by, new_database, older
 
 from analysis.errors import InputError, NewerSchema, ParameterError, StoreDamaged
-from analysis.people import People, Thing, migrating, workspace_ids
+from analysis.people import People, Thing, figure_things, migrating, workspace_ids
+from analysis.results import Origin, Result, Table
 from analysis.selection import Selection
 from analysis.workspace import Workspace
 
@@ -67,6 +71,94 @@ def test_an_older_file_is_read_without_being_written_and_kept_by_the_first_write
     with sqlite3.connect(path) as db:
         tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert not tables & {"selections", "stars", "notes"}
+
+
+def before_0004(run_sql, workspace: str, *things: tuple[Thing, str]) -> None:
+    """Make what was written look as the program of revision 0003 wrote it: figures with versions in their names."""
+    for thing, item in things:
+        old = Thing("figure", thing.store, thing.tap, item)
+        for table in ("loupe_entries", "loupe_changes"):
+            run_sql(f"UPDATE {table} SET thing = '{old.id}', item = '{old.item}' WHERE thing = '{thing.id}'")
+    run_sql("ALTER TABLE loupe_changes DROP COLUMN made_with")
+
+
+def figures_of(workspace: Workspace) -> tuple[Result, Result]:
+    """A result and the same made by an earlier version, both in the cache of a workspace."""
+    origin = Origin("pca", 2, {"components": 2}, ({"name": "s:t", "digest": "aa"},), 7, {"numpy": "2.4.6"})
+    made = [Table(title="t", columns={"a": np.arange(3)}, origin=replace(origin, version=v)) for v in (2, 1)]
+    for k, result in enumerate(made):
+        workspace.cache.put(f"{k:032x}", result)
+    return tuple(made)
+
+
+def old_figures(workspace: Workspace, run_sql) -> Thing:
+    """Notes on both, and on a figure whose result is gone, as revision 0003 kept them; the figure of both."""
+    now, then = figures_of(workspace)
+    figure, gone = figure_things.of_result(now), Thing.figure("gone", "s", "t")
+    other = Thing.figure("other", "s", "t")
+    with by("ann"):
+        workspace.people.write(other, "note", "on the earlier")
+        workspace.people.tag(other, "odd")
+    with by("bob"):
+        workspace.people.write(figure, "note", "on the later")
+        workspace.people.reply(figure, "why?")
+        workspace.people.write(gone, "note", "of a result that is gone")
+    names = [figure_things.former_item(result.origin) for result in (now, then)]
+    before_0004(run_sql, "", (figure, names[0]), (other, names[1]), (gone, "gone:gone"))
+    return figure
+
+
+def has_moved(people: People, figure: Thing) -> None:
+    about = people.about(figure)
+    assert (about.note.text, about.note.author) == ("on the later", "bob")
+    assert [reply.text for reply in about.replies] == ["why?"]
+    assert [tag.part for tag in about.tags] == ["odd"]
+    assert json.loads(about.note.thing.made_with) == {"method": 2, "libraries": {"numpy": "2.4.6"}}
+    assert json.loads(about.tags[0].thing.made_with)["method"] == 1
+    said = [(c.author, c.after) for c in people.history(figure, "note")]
+    assert said == [("bob", "on the later"), ("ann", "on the earlier")]
+    left = [e for e in people.entries("note", "figure") if ":" in e.thing.item]
+    assert [e.text for e in left] == ["of a result that is gone"]
+
+
+def test_notes_on_figures_go_to_their_new_names_in_a_file(tmp_path):
+    workspace = Workspace.create(tmp_path / "w")
+    path = workspace.people.path
+
+    def run_sql(text: str) -> None:
+        with sqlite3.connect(path) as db:
+            db.execute(text)
+        db.close()
+
+    figure = old_figures(workspace, run_sql)
+    run_sql("UPDATE loupe_schema SET version_num = '0003'")
+    run_sql("PRAGMA user_version = 3")
+    before = path.read_bytes()
+    has_moved(People(path), figure)  # to look writes nothing
+    assert path.read_bytes() == before
+    assert version(path) == 3
+    People(path).set_star(figure)
+    assert version(path) == migrating.SCHEMA
+    has_moved(People(path), figure)
+    assert People(path).about(figure).star
+
+
+def test_notes_on_figures_go_to_their_new_names_on_a_server(tmp_path, server, monkeypatch):
+    """By whoever comes first, also to read; another workspace in the database keeps what is its own."""
+    from analysis.people import adopted
+
+    name = new_database(server, monkeypatch)
+    workspace, other = (Workspace.create(tmp_path / n) for n in ("w", "other"))
+    other.people.write(Thing.figure("k", "s", "t"), "note", "elsewhere")
+    figure = old_figures(workspace, lambda text: server.sql(text, name))
+    server.sql("UPDATE loupe_schema SET version_num = '0003'", name)
+    adopted._present.clear()  # as after a restart
+    found = People(workspace.people.path)
+    has_moved(found, figure)
+    has_moved(People(workspace.people.path), figure)
+    assert People(other.people.path).about(Thing.figure("k", "s", "t")).note.text == "elsewhere"
+    found.set_star(figure)
+    assert found.about(figure).star
 
 
 @pytest.mark.parametrize("schema", [1, 2])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import app_pages
 import pytest
 from people_subjects import by
@@ -10,6 +12,7 @@ from analysis import access
 from analysis.people import Thing, figure_things
 from analysis.selection import Selection
 from analysis.workspace import Workspace
+from dashboard.browse.written import remade
 
 TAP = "images:pooled"
 HOSTILE = "<script>alert(1)</script> **b** [x](javascript:1) :material/star: $x$"
@@ -195,16 +198,43 @@ def test_notes_on_a_sample_a_selection_and_a_figure(opened):
     opened.delete_selection("few")
 
 
-def test_a_figure_is_its_results_key_and_recipe(opened):
+def with_versions(result, version, **libraries):
+    """The same result, made by other versions."""
+    origin = dataclasses.replace(
+        result.origin, version=version, versions={**result.origin.versions, **libraries}
+    )
+    return dataclasses.replace(result, origin=origin)
+
+
+def test_a_figure_is_its_recipe_without_versions(opened):
     result = opened.run("pca", [TAP])
     thing = figure_things.of_result(result)
-    assert thing.item.split(":")[0] == opened.key("pca", [TAP])
+    assert figure_things.of_result(with_versions(result, 99, numpy="9.9")) == thing
+    assert figure_things.of_result(opened.run("pca", [TAP], seed=1)) != thing
     assert (thing.store, thing.tap) == ("images", "pooled")
     assert figure_things.of_result(opened.run("pca", [TAP])) == thing
     assert figure_things.of_result(opened.run("pca", [TAP], {"components": 3})) != thing
-    import dataclasses
-
     assert figure_things.of_result(dataclasses.replace(result, origin=None)) is None
+
+
+def test_a_note_stays_with_a_figure_that_was_made_again_and_the_page_says_so(opened):
+    result = opened.run("pca", [TAP])
+    before = with_versions(result, result.origin.version - 1, numpy="1.0.<b>")
+    thing = figure_things.of_result(before)
+    opened.people.write(thing, "note", "look at the tail")
+    assert "again" not in remade(thing, opened.people.about(thing))
+    at = app_pages.open_page("analyses", tap=TAP, method="pca")
+    (label,) = [e.label for e in at.expander if "this figure" in e.label]
+    assert label == "Notes on this figure: a note, made again with other versions since"
+    now = figure_things.of_result(result)
+    said = remade(now, opened.people.about(now))
+    assert f"version {result.origin.version - 1} then, {result.origin.version} now" in said
+    assert f"numpy 1.0.<b> then, {result.origin.versions['numpy']} now" in said
+    opened.people.write(now, "note", "looked again")
+    assert remade(now, opened.people.about(now)) == ""
+    first = next(c for c in opened.people.history(now) if c.after == "look at the tail")
+    opened.people.restore(first.seq)  # with what was written, the versions of then
+    assert "1.0.<b>" in remade(now, opened.people.about(now))
 
 
 def test_a_renamed_selection_keeps_its_notes(opened):

@@ -29,7 +29,7 @@ from analysis.errors import LoupeError
 from analysis.jobs import queue, turns
 from analysis.jobs.files import read_json
 from analysis.jobs.limits import limits
-from analysis.people.figure_things import key_of_recipe
+from analysis.people.figure_things import key_of_recipe, recipe_digest
 from analysis.sharing.baskets.shelf import Baskets
 from analysis.store.cache import KEY
 from analysis.workspace import Workspace
@@ -179,7 +179,7 @@ def _is_referred(path: Path, keys: set[str]) -> bool:
     if key in keys:
         return True
     origin = _fields(path).get("origin") if KEY.fullmatch(path.name.removesuffix(".npz")) else None
-    return bool(origin) and key_of_recipe(origin) in keys
+    return bool(origin) and bool({key_of_recipe(origin), recipe_digest(origin)} & keys)
 
 
 def _fields(path: Path) -> dict:

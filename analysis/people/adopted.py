@@ -1,7 +1,9 @@
-"""Which workspaces a database is known to have; asked of it once, until something fails."""
+"""Which workspaces a database is known to have; asked of it once, until something fails. What an older version of this
+program left there is brought to the present before."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.errors import NewerSchema
@@ -10,10 +12,14 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
 
-class Adopted:
-    """Pairs of a database and a workspace's id."""
+ONE_MIGRATES = "SELECT pg_advisory_xact_lock(7316523)"  # others wait
 
-    def __init__(self) -> None:
+
+class Adopted:
+    """Pairs of a database and a workspace's id. `cache` : of the workspace, whose results know what figures are of."""
+
+    def __init__(self, cache: Path) -> None:
+        self.cache = cache
         self._known: set[tuple[str, str]] = set()
 
     def has(self, connection: Connection, url: URL, id: str) -> bool:
@@ -25,12 +31,26 @@ class Adopted:
         key = (str(url), id)
         if key in self._known:
             return True
-        if not is_present(connection, str(url)):
+        if not (is_present(connection, str(url)) or _brought_up(connection, url)):
             return False
         if connection.execute(select(WORKSPACES.c.id).where(WORKSPACES.c.id == id)).first() is None:
             return False
+        self._name_figures(connection, url, id)
         self._known.add(key)
         return True
+
+    def _name_figures(self, connection: Connection, url: URL, id: str) -> None:
+        """What was written on figures before revision 0004 is given its new names, kept by itself."""
+        from sqlalchemy import select
+
+        from analysis.people import engines, figure_moves
+        from analysis.people.tables import WORKSPACES
+
+        if not figure_moves.waiting(connection, id):
+            return
+        with engines.of_server(url).begin() as writes:
+            writes.execute(select(WORKSPACES.c.id).where(WORKSPACES.c.id == id).with_for_update())
+            figure_moves.move(writes, id, self.cache)
 
     def forget(self) -> None:
         """After a failure nothing is known of the database: it may be another one."""
@@ -39,6 +59,18 @@ class Adopted:
 
 
 _present: set[str] = set()
+
+
+def _brought_up(connection: Connection, url: URL) -> bool:
+    """Whether the database had the tables of an older version; it has the present ones now."""
+    from analysis.people import engines, migrating
+
+    if not migrating.revision(connection):
+        return False
+    with engines.of_server(url).begin() as writes:
+        writes.exec_driver_sql(ONE_MIGRATES)
+        migrating.upgrade(writes)
+    return is_present(connection, str(url))
 
 
 def is_present(connection: Connection, url: str) -> bool:

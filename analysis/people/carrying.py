@@ -38,8 +38,8 @@ def copy(source: Connection, workspace: str, target: Connection, new: str) -> No
 
 def renew(path: Path, out: Path) -> None:
     """A copy of a people.db as it is at this moment, with the present tables."""
-    from analysis.people import engines, migrating
-    from analysis.people.older_files import file_version
+    from analysis.people import engines, figure_moves, migrating
+    from analysis.people.older_files import CACHE, file_version
 
     uri = f"{Path(os.path.abspath(path)).as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=engines.WAIT)) as db:
@@ -47,6 +47,7 @@ def renew(path: Path, out: Path) -> None:
     with engines.of_file(out).connect().execution_options(writes=True) as connection, connection.begin():
         if file_version(connection, path) < migrating.SCHEMA:
             migrating.upgrade(connection)
+            figure_moves.move(connection, "", path.parent / CACHE)
 
 
 def export(source: Connection, workspace: str, out: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import func, select
 
 from analysis.errors import NotFound, ParameterError
-from analysis.people.tables import ENTRIES
+from analysis.people.tables import CHANGES, ENTRIES
 from analysis.people.things import FIELDS, KINDS, LONGEST, About, Entry, Thing, checked, digest
 from analysis.people.writing import Book, Pen, entry_of
 
@@ -15,11 +17,21 @@ E = ENTRIES.c
 def about(book: Book, thing: Thing) -> About:
     """Everything on one thing."""
     found = [entry_of(row) for row in book.rows(ENTRIES, E.thing == thing.id)]
+    found = _with_versions(book, found) if thing.kind == "figure" and found else found
     one = {e.field: e for e in found if not e.part}
     tags = sorted((e for e in found if e.field == "tag"), key=lambda e: e.part)
     replies = sorted((e for e in found if e.field == "reply"), key=lambda e: _number(e.part))
     return About(*(one.get(name) for name in ("note", "name", "star")), tuple(tags), tuple(replies),
                  one.get("resolved"))  # fmt: skip
+
+
+def _with_versions(book: Book, found: list[Entry]) -> list[Entry]:
+    """Entries on a figure, with what had made it when each was written."""
+    asked = select(CHANGES.c.seq, CHANGES.c.made_with).where(
+        CHANGES.c.workspace == book.workspace, CHANGES.c.seq.in_([e.version for e in found])
+    )
+    with_ = {seq: made_with for seq, made_with in book.connection.execute(asked)}
+    return [replace(e, thing=replace(e.thing, made_with=with_.get(e.version, ""))) for e in found]
 
 
 def listed(
@@ -90,7 +102,8 @@ def _said(text: str) -> None:
 
 
 def figure_keys(book: Book) -> set[str]:
-    """Keys of the results of all figures about which something is written."""
+    """Digests of the recipes of all figures about which something is written; of those written about before revision
+    0004 that have not found their new names, keys of results."""
     return {row.item.partition(":")[0] for row in book.rows(ENTRIES, ENTRIES.c.kind == "figure")}
 
 

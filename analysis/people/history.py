@@ -50,5 +50,5 @@ def restore(pen: Pen, seq: int, version: int | None) -> None:
     elif row.field == "tour":
         tour_rows.restore(pen, row, version)
     else:
-        thing = Thing(row.kind, row.store, row.tap, row.item, row.place)
+        thing = Thing(row.kind, row.store, row.tap, row.item, row.place, row.made_with)
         pen.put(thing, row.field, row.part, row.after, version)

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, text
 
 from analysis.errors import StoreDamaged
 
-HEAD, SCHEMA = "0003", 3  # the last revision; PRAGMA user_version of a people.db that has it
-REVISION = {0: "", 1: "0001", 2: "0002", SCHEMA: HEAD}  # of a people.db by its user_version
+HEAD, SCHEMA = "0004", 4  # the last revision; PRAGMA user_version of a people.db that has it
+REVISION = {0: "", 1: "0001", 2: "0002", 3: "0003", SCHEMA: HEAD}  # of a people.db by its user_version
 FOLDER = Path(__file__).parent / "migrations"
 # Alembic keeps what it works on in its own module: two threads would mix theirs
 _one_at_a_time = threading.Lock()

@@ -14,6 +14,7 @@ from analysis.errors import NewerSchema
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
+CACHE = "cache"  # beside people.db: the workspace's results
 _copies: dict[tuple, Path] = {}  # of older files, as they will be
 
 

@@ -4,6 +4,9 @@ In PostgreSQL a workspace is known by the id in its hidden file `.people-id`, ma
 not travel in a pack, so that what is unpacked beside the original has notes of its own; a folder copied with its hidden
 files shares them. Until a workspace is in the database its people.db is what is read, and its content becomes the
 first rows there, in the same transaction as the first thing written. From then on people.db is only what was before.
+
+A database with the tables of an older version is brought to the present ones by whoever comes first, also to read:
+what is in it could not be shown otherwise.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from analysis import access
 from analysis.people import workspace_ids
-from analysis.people.adopted import Adopted
+from analysis.people.adopted import ONE_MIGRATES, Adopted
+from analysis.people.older_files import CACHE
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
@@ -32,7 +36,7 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self.path = path  # people.db
-        self._adopted = Adopted()
+        self._adopted = Adopted(path.parent / CACHE)
 
     @property
     def where(self) -> str:
@@ -134,17 +138,18 @@ class Place:
 
     def _prepare(self, connection: Connection, workspace: str) -> None:
         """The present tables, with this workspace in them."""
-        from analysis.people import adopted, carrying, migrating, older_files
+        from analysis.people import adopted, carrying, figure_moves, migrating, older_files
 
         if not workspace:
             if older_files.file_version(connection, self.path) < migrating.SCHEMA:
                 migrating.upgrade(connection)
+                figure_moves.move(connection, "", self.path.parent / CACHE)
             carrying.begin(connection, "")
             return
         url = self.url()
         present = adopted.is_present(connection, str(url))
         if not present:
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7316523)")  # one migrates, others wait
+            connection.exec_driver_sql(ONE_MIGRATES)
             migrating.upgrade(connection)
         if present and self._adopted.has(connection, url, workspace):
             return

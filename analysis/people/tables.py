@@ -44,7 +44,7 @@ CHANGES = Table(
     "loupe_changes", METADATA, _text("workspace", primary_key=True),
     _number("seq", primary_key=True, autoincrement=False), _text("thing"), _text("field"), _text("part"), *_of_thing(),
     Column("before", Text), Column("after", Text), Column("packed", LargeBinary), _text("place"),
-    *_who())  # fmt: skip
+    *_who(), _text("made_with", server_default=""))  # of a figure: which versions made it then  # fmt: skip
 for _by in ("thing", "author", "kind"):
     Index(f"loupe_changes_by_{_by}", CHANGES.c.workspace, CHANGES.c[_by], CHANGES.c.seq)
 

@@ -29,8 +29,9 @@ LONGEST_PART = 4_000  # of what names a thing: a store, a tap, a sample
 class Thing:
     """Something that people write about; made with `feature`, `sample`, `selection` or `figure`.
 
-    item : the unit's number, the sample's id, the selection's name, "KEY:DIGEST" of a figure. place : the relative URL
-    where it is seen, for the feed (no part of what the thing is).
+    item : the unit's number, the sample's id, the selection's name, the digest of a figure's recipe without versions.
+    place : the relative URL where it is seen, for the feed; made_with : which versions made a figure (`figure_things`),
+    kept with what is written. Both are no part of what the thing is.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Thing:
     tap: str = ""
     item: str = ""
     place: str = field(default="", compare=False)
+    made_with: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -61,10 +63,11 @@ class Thing:
         return cls("selection", "", "", name.strip(), place)
 
     @classmethod
-    def figure(cls, key: str, digest: str, store: str = "", tap: str = "", place: str = "") -> Thing:
-        """A figure: the cache key of its result, and the digest of the recipe that draws it. `store`, `tap` : of its
-        first input."""
-        return cls("figure", store, tap, f"{key}:{digest}", place)
+    def figure(
+        cls, recipe: str, store: str = "", tap: str = "", place: str = "", made_with: str = ""
+    ) -> Thing:
+        """A figure: the digest of its recipe without versions. `store`, `tap` : of its first input."""
+        return cls("figure", store, tap, recipe, place, made_with)
 
     @cached_property
     def id(self) -> str:

@@ -79,7 +79,7 @@ class Pen(Book):
         self.connection.execute(insert(CHANGES).values(
             workspace=self.workspace, seq=self.seq, thing=thing.id, field=field, part=part, **columns_of(thing),
             before=before, after=after, packed=packed, place=thing.place, author=self.author,
-            made=self.made))  # fmt: skip
+            made=self.made, made_with=thing.made_with))  # fmt: skip
         return self.seq
 
     def close(self) -> None:
@@ -107,5 +107,5 @@ def entry_of(row: Row) -> Entry:
 
 def change_of(row: Row) -> Change:
     """A row of CHANGES."""
-    thing = Thing(row.kind, row.store, row.tap, row.item, row.place)
+    thing = Thing(row.kind, row.store, row.tap, row.item, row.place, row.made_with)
     return Change(row.seq, thing, row.field, row.part, row.before, row.after, row.author, row.made)

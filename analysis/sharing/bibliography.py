@@ -1,6 +1,7 @@
 """The papers behind the methods, as BibTeX: `papers.bib` beside this file, one entry for each paper.
 
 An entry has what is known for sure: a title always, authors, year and venue where they are certain; nothing is guessed.
+One that lacks any of these says so in its note, and the methods paragraph that cites it says it again.
 Three fields are ours and are not given out: `index` are the titles by which methods name the paper (`Method.papers`),
 `method` the methods that rest on it without naming it there, `library` the distributions whose paper it is.
 """
@@ -14,9 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.errors import InputError
+from analysis.sharing.latex_letters import latex_letters
 
 FILE = Path(__file__).with_name("papers.bib")
 OURS = ("index", "method", "library")
+UNCONFIRMED = "details not confirmed"  # the note of an entry that is not whole
+VENUES = ("journal", "booktitle", "howpublished")
 _HEAD = re.compile(r"@(\w+)\s*\{\s*([^\s,{}]+)\s*,")
 _FIELD = re.compile(r"\s*(\w+)\s*=\s*")
 
@@ -33,9 +37,18 @@ class Entry:
         """The parts of one of our own fields."""
         return tuple(part.strip() for part in self.fields.get(name, "").split("|") if part.strip())
 
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether its authors, year or venue are to be looked up by whoever cites it."""
+        return self.fields.get("note") == UNCONFIRMED
+
     def bibtex(self) -> str:
-        """As BibTeX, without our own fields."""
-        lines = [f"  {name} = {{{value}}}" for name, value in self.fields.items() if name not in OURS]
+        """As BibTeX, without our own fields; letters beyond ASCII as LaTeX's commands. Without authors it is sorted by
+        its title."""
+        given = {name: value for name, value in self.fields.items() if name not in OURS}
+        if "author" not in given:
+            given["key"] = re.sub(r"[^A-Za-z0-9 ]", "", self.fields["title"])[:40]
+        lines = [f"  {name} = {{{latex_letters(value)}}}" for name, value in given.items()]
         return f"@{self.type}{{{self.key},\n" + ",\n".join(lines) + "\n}\n"
 
 

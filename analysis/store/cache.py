@@ -8,6 +8,7 @@ import re
 import secrets
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,12 @@ class ResultCache:
             return None
         tiles = getattr(result, "tiles", "")
         return result if not tiles or self.has_folder(tiles) else None
+
+    def origins(self) -> Iterator[results.Origin]:
+        """What made each result that is kept; reads their headers only."""
+        for path in sorted(self.directory.glob("*.npz")):
+            if not path.name.startswith("shared-") and (found := results.load_origin(path)) is not None:
+                yield found
 
     def put(self, key: str, result: results.Result) -> None:
         results.save(result, self.path(key))

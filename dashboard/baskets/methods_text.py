@@ -12,7 +12,7 @@ import importlib.metadata
 from analysis import registry
 from analysis.errors import LoupeError
 from analysis.results import Estimate, Origin
-from analysis.sharing.bibliography import keys_of_library, keys_of_method
+from analysis.sharing.bibliography import entries, keys_of_library, keys_of_method
 from analysis.spec import params_of
 from dashboard.baskets.panels import Ready
 from dashboard.baskets.prose import Cite, Code, Prose, as_markdown, as_tex, joined, words
@@ -29,7 +29,18 @@ def methods_paragraphs(workspace, panels: list[Ready]) -> list[Prose]:
     """Paragraphs of sentences; `panels` must have their results."""
     made = [one for one in panels if one.result.origin is not None]
     found = [_recorded(workspace, made), _analyses(panels, made), _intervals(panels), _computed_with(made)]
-    return [paragraph for paragraph in found if paragraph]
+    return [paragraph for paragraph in [*found, _unconfirmed(found)] if paragraph]
+
+
+def _unconfirmed(paragraphs: list[Prose]) -> Prose:
+    """Which of the entries are to be completed."""
+    keys = tuple(key for key in cited(paragraphs) if entries()[key].unconfirmed)
+    what = "this entry" if len(keys) == 1 else "these entries"
+    return (
+        [f"Authors, year or venue of {what} of the bibliography are not confirmed:", Cite(keys), "."]
+        if keys
+        else []
+    )
 
 
 def cited(paragraphs: list[Prose]) -> tuple[str, ...]:
@@ -106,8 +117,10 @@ def _analysis(id: str, version: int, mine: list[Ready]) -> Prose:
                     f", version {version})", Cite(keys_of_method(id))]  # fmt: skip
     settings = [_settings(one.result.origin) for one in mine]
     if len(mine) == 1 or all(one == settings[0] for one in settings):
-        where = [f" in panel {one.named}" if len(mine) > 1 else "" for one in mine]
-        each = [[*_inputs(one.result.origin), at] for one, at in zip(mine, where, strict=True)]
+        whole = [_inputs(one.result.origin) for one in mine]
+        if all(one == whole[0] for one in whole):
+            return [*found, " of ", *whole[0], ", with ", *settings[0], ". "]
+        each = [[*said, f" in panel {one.named}"] for one, said in zip(mine, whole, strict=True)]
         return [*found, " of ", *joined(each, ", ", " and "), ", with ", *settings[0], ". "]
     each = [[f"panel {one.named} of ", *_inputs(one.result.origin), " with ", *said]
             for one, said in zip(mine, settings, strict=True)]  # fmt: skip
@@ -182,12 +195,11 @@ def _intervals(panels: list[Ready]) -> Prose:
 def _bounds(estimates: tuple[Estimate, ...]) -> Prose:
     if not estimates:
         return ["values are shown without interval and null"]
-    intervals = _listed(_interval(e) for e in estimates)
-    nulls = _listed(_null(e) for e in estimates)
+    intervals, nulls = _by_level(estimates), _listed(_null(e) for e in estimates)
     sizes = _listed(_size(e) for e in estimates)
     parts = [f"numbers are of {words(sizes)}"] if sizes else []
-    parts += [f"intervals are {'; '.join(intervals)}"] if intervals else []
-    parts += [f"the null is {'; '.join(nulls)}"] if nulls else []
+    parts += intervals
+    parts += [f"{'nulls are' if len(nulls) > 1 else 'the null is'} {' or '.join(nulls)}"] if nulls else []
     return ["; ".join(parts) or "values are shown without interval and null"]
 
 
@@ -195,13 +207,21 @@ def _listed(said) -> list[str]:
     return [text for text in dict.fromkeys(said) if text]
 
 
-def _interval(e: Estimate) -> str:
-    if e.interval.startswith(NONE):
-        return f"none ({plain(e.interval.removeprefix(NONE))})"
-    if e.low is None or e.high is None:
-        return ""
-    how = f" ({plain(e.interval)})" if e.interval else ""
-    return f"{number(100 * e.level)} %{how}"
+def _by_level(estimates: tuple[Estimate, ...]) -> list[str]:
+    """How intervals were made, those of one level together; why there is none."""
+    ways: dict[str, list[str]] = {}
+    for e in estimates:
+        if e.interval.startswith(NONE):
+            ways.setdefault("no interval", []).append(plain(e.interval.removeprefix(NONE)))
+        elif e.low is not None and e.high is not None:
+            ways.setdefault(f"{number(100 * e.level)} % intervals", []).append(plain(e.interval))
+    found = []
+    for what, how in ways.items():
+        said = " or ".join(_listed(how))
+        found.append(
+            f"{what}: {said}" if said and what == "no interval" else f"{what} by {said}" if said else what
+        )
+    return found
 
 
 def _null(e: Estimate) -> str:

@@ -13,6 +13,7 @@ from analysis.errors import InputError, LoupeError, NotFound
 from analysis.results import Result
 from analysis.sharing.baskets.basket import Basket, Panel
 from analysis.sharing.baskets.shelf import digest_of, kept_result
+from analysis.sharing.recipes import usable
 from analysis.spec import Progress, no_progress
 from dashboard.browse.pictured import looks
 from dashboard.colouring import coloured
@@ -68,15 +69,7 @@ def from_recipe(workspace, recipe: dict, options: dict, *, cached: bool = False)
     """What a recipe gives in this workspace, coloured as the options say; None where it is not computed (`cached`).
 
     Raises InputError where an input has changed since, and what the method raises."""
-    for one in recipe["inputs"]:
-        now = workspace.activations(one["name"]).digest
-        if one.get("digest") not in (None, now):
-            raise InputError(
-                f"{one['name']} has changed since the figure was made (digest {now[:12]}, then {one['digest'][:12]})",
-                "the same activations",
-                "Run it again on what is there now and add that figure, or open the workspace that it was made in",
-            )
-    given = (recipe["method"], [one["name"] for one in recipe["inputs"]], recipe.get("params") or {})
+    given = (recipe["method"], usable(workspace, recipe), recipe.get("params") or {})
     seed = recipe.get("seed", 0)
     result = workspace.cached(*given, seed=seed) if cached else workspace.run(*given, seed=seed)
     colour = options.get("colour")

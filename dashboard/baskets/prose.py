@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dashboard.figures.text import markdown, plain, tex
+from dashboard.figures.text import markdown, plain, tex, tex_prose
 
 _LIST = re.compile(r"^(\d*)([-+=:.)])")  # what would make a list or a heading of a paragraph that begins so
 
@@ -64,9 +64,13 @@ def _tex(piece) -> str:
     if isinstance(piece, Bold):
         return f"\\textbf{{{tex(piece.text)}}}"
     if isinstance(piece, Code):
-        return f"\\texttt{{{tex(piece.text)}}}"
+        return f"\\texttt{{{tex_prose(piece.text)}}}"
     text = piece.strip(" ")  # blanks at the ends stand between pieces
-    return " " * piece.startswith(" ") + tex(text) + " " * piece.endswith(" ") if text else " " * bool(piece)
+    return (
+        " " * piece.startswith(" ") + tex_prose(text) + " " * piece.endswith(" ")
+        if text
+        else " " * bool(piece)
+    )
 
 
 def joined(pieces: list[Prose], between: str = "; ", last: str = "; ") -> Prose:

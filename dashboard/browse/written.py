@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from urllib.parse import parse_qs, urlsplit
 
-from analysis.people import Change, Entry, Thing
+from analysis.people import About, Change, Entry, Thing, figure_things
 
 SHORT = 300  # characters of a text in a list
 KINDS = {"feature": "Features", "sample": "Samples", "selection": "Selections", "figure": "Figures",
@@ -58,6 +58,24 @@ def called(thing: Thing, change: Change | None = None, word: str = "unit") -> st
         told = (change.after or change.before or "{}") if change is not None else "{}"
         return f"the tour “{_told(told).get('title', '')}”"
     return f"the selection “{thing.item}”"
+
+
+def remade(thing: Thing, about: About) -> str:
+    """That a figure was made with other versions when something was written on it; "" where it was not. `thing` : as it
+    is shown now."""
+    said = [entry for entry in (about.note, *about.replies) if entry is not None]
+    found = [(e, figure_things.remade(e.thing.made_with, thing.made_with)) for e in said]
+    found = [(e, other) for e, other in found if other]
+    if thing.kind != "figure" or not found:
+        return ""
+    entry, other = max(found, key=lambda one: one[0].version)
+    listed = "; ".join(
+        f"{'the analysis' if name == 'method' else name} {'version ' * (name == 'method')}{then} then, {now} now"
+        for name, then, now in other
+    )
+    what = "the note" if entry.field == "note" else "a reply"
+    again = f"The figure was made again with other versions since {what} was written"
+    return f"{again} ({listed}). See whether it still holds."
 
 
 def texts(change: Change) -> tuple[str | None, str | None]:

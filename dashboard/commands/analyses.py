@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 
 from analysis.errors import InputError, NotFound, ParameterError
+from analysis.sharing import recipes
 from analysis.sharing.baskets.basket import sound_recipe
-from dashboard.commands.output import Bar, format_of, print_json, workspace_of, write_figure
+from dashboard.commands.output import Bar, format_of, print_json, say, workspace_of, write_figure
 from dashboard.figures.plurals import counted
 
 
@@ -34,20 +35,13 @@ def render(given) -> int:
         return render_basket(given)
     format_of(given.out)
     recipe = read_recipe(given.recipe)
-    method, inputs = recipe["method"], recipe["inputs"]
     workspace = workspace_of(given)
-    for one in inputs:
-        now = workspace.activations(one["name"]).digest
-        if one.get("digest") not in (None, now):
-            raise InputError(
-                f"{one['name']} has changed since the recipe was made (digest {now}, recipe {one['digest']})",
-                "the same activations",
-                "Render from the workspace the recipe was made in",
-            )
-    names = [one["name"] for one in inputs]
+    names, bar = recipes.usable(workspace, recipe), Bar(given)
     result = workspace.run(
-        method, names, recipe.get("params") or {}, seed=recipe.get("seed", 0), progress=Bar(given)
+        recipe["method"], names, recipe.get("params") or {}, seed=recipe.get("seed", 0), progress=bar
     )
+    bar.end()
+    other = recipes.remade(recipe, result)
     options = dict(recipe.get("figure") or {})
     if options.get("colour"):
         from dashboard.colouring import coloured
@@ -66,7 +60,11 @@ def render(given) -> int:
 
         options["pictures"] = looks(workspace, result)
     write_figure(given, result, options)
-    return print_json({"written": str(given.out)}) if given.json else 0
+    if given.json:
+        return print_json({"written": str(given.out), "said": [other] if other else []})
+    if other:
+        say(given, f"{given.out} was {other}")
+    return 0
 
 
 def methods(given) -> int:

@@ -93,7 +93,9 @@ def _categories(values: np.ndarray, name: str) -> Colouring:
         turn[rest] = len(kept)
         names.append(f"other ({len(rest):,} values)")
         totals.append(int(counts[rest].sum()))
-        note = f"{len(real):,} values of {name or 'the colour'}: the {len(kept)} most frequent have a colour"
+        note = (
+            f"{len(real):,} values of {name or 'the colour'}: the {len(kept)} most frequent are in the legend"
+        )
     codes = turn[codes] if len(codes) else codes
     missing = codes < 0
     return Colouring(

@@ -48,7 +48,7 @@ def words(result: Curve) -> str:
         ends = [shorten(result.x_labels[int(i)], 40) for i in (np.nanargmin(x), np.nanargmax(x))]
     parts = [
         f"{len(result.series):,} line(s) of {plain(result.y_name)} over {plain(result.x_name)} from "
-        f"{ends[0]} to {ends[1]} ({len(x):,} places)."
+        f"{ends[0]} to {ends[1]} ({len(x):,} place(s))."
     ]
     for name, values in list(result.series.items())[:6]:
         y = np.asarray(values, float)

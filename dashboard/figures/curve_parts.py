@@ -43,7 +43,7 @@ def notes(result: Curve) -> tuple[str, ...]:
     coloured, rest = chosen(result)
     if rest and not crowded(result):
         said.append(
-            f"{len(result.series):,} series: the first {len(coloured)} have a colour, the others are thin grey"
+            f"{len(result.series):,} series: the first {len(coloured)} are in the legend, the others are thin grey"
         )
     if result.log_x and (np.asarray(result.x, float) <= 0).any():
         said.append("places at or below zero have none on a log axis and are not drawn")

@@ -65,9 +65,9 @@ def _floor(result: Distribution, log: bool) -> float:
 def notes(result: Distribution, **_options) -> tuple[str, ...]:
     said = []
     if len(result.counts) > MOST_CATEGORIES:
-        said.append(f"{len(result.counts):,} groups: the {MOST_CATEGORIES - 1} largest have a colour")
+        said.append(f"{len(result.counts):,} groups: the {MOST_CATEGORIES - 1} largest are in the legend")
     if result.null is not None:
-        said.append("grey: the null, what structureless data gives")
+        said.append("light grey: the null, what structureless data gives")
     return tuple(said)
 
 
@@ -203,14 +203,14 @@ def words(result: Distribution) -> str:
     middle = (edges[1:] + edges[:-1]) / 2
     total = sum(c.sum() for c in counts.values())
     parts = [
-        f"Histogram of {plain(result.value_name)} in {len(middle):,} bins from {number(edges[0])} to "
+        f"Histogram of {plain(result.value_name)} in {len(middle):,} bin(s) from {number(edges[0])} to "
         f"{number(edges[-1])}, n = {number(total)} in {len(result.counts):,} group(s)."
     ]
     for name, c in list(counts.items())[:6]:
         if c.sum() > 0:
             mean = number((c * middle).sum() / c.sum())
             parts.append(
-                f"{shorten(name)}: {number(c.sum())} values, mean about {mean}, fullest bin at "
+                f"{shorten(name)}: {number(c.sum())} value(s), mean about {mean}, fullest bin at "
                 f"{number(middle[c.argmax()])}."
             )
     if result.null is not None and np.nansum(result.null) > 0:

@@ -63,19 +63,39 @@ def detail_words(e: Estimate) -> str:
     return ", ".join(parts)
 
 
-def sentence(e: Estimate) -> str:
-    """One estimate for ears: name, value, interval, null, n, d, estimator."""
-    about = f" ({WORDS})" if is_rounding(e) else ""
-    e = rounded(e)
-    text = f"{plain(e.name)} {number(e.value)}" + (f" {plain(e.unit)}" if e.unit else "") + about
+def sentence(e: Estimate, *, sizes: bool = True) -> str:
+    """One estimate for ears: name, value, interval, null; n, d and estimator with `sizes`."""
+    nothing, e = is_rounding(e), rounded(e)
+    text = f"{plain(e.name)}: {number(e.value)}" + (f" {plain(e.unit)}" if e.unit else "")
+    parts = [WORDS if nothing else _interval(e), _null(e)]
+    if sizes:
+        parts += [", ".join([f"n = {e.n:,}"] * bool(e.n) + [f"d = {e.d:,}"] * bool(e.d)), plain(e.estimator)]
+    return f"{text} ({'; '.join(part for part in parts if part)})"
+
+
+def how_sentence(estimates) -> str:
+    """How the intervals and the nulls of some estimates were made; "" where it is not known."""
+    intervals, nulls = ([how for how in dict.fromkeys(plain(getattr(e, of)) for e in estimates)
+                         if how and not how.startswith(NONE)] for of in ("interval", "null_method"))  # fmt: skip
+    parts = [f"intervals by {'; '.join(intervals)}"] * bool(intervals)
+    parts += [f"nulls by {'; '.join(nulls)}"] * bool(nulls)
+    return ". ".join(part[0].upper() + part[1:] for part in parts)
+
+
+def _interval(e: Estimate) -> str:
     if e.low is not None and e.high is not None:
-        text += f" ({e.level:.0%} interval {number(e.low)} to {number(e.high)})"
+        return f"{e.level:.0%} interval {number(e.low)} to {number(e.high)}"
+    return (
+        f"no interval: {plain(e.interval.removeprefix(NONE))}"
+        if e.interval.startswith(NONE)
+        else "no interval"
+    )
+
+
+def _null(e: Estimate) -> str:
+    if e.null_method.startswith(NONE):
+        return f"no null: {plain(e.null_method.removeprefix(NONE))}"
     if e.null_low is not None and e.null_high is not None:
         middle = f"{number(e.null)}, " if e.null is not None else ""
-        text += f", null {middle}{number(e.null_low)} to {number(e.null_high)}"
-    else:
-        text += f", null {number(e.null)}"
-    extra = [f"n {e.n:,}"] if e.n else []
-    extra += [f"d {e.d:,}"] if e.d else []
-    extra += [plain(e.estimator)] if e.estimator else []
-    return text + (f" ({', '.join(extra)})" if extra else "")
+        return f"null {middle}range {number(e.null_low)} to {number(e.null_high)}"
+    return f"null {number(e.null)}"

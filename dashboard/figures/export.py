@@ -12,7 +12,7 @@ import json
 import numpy as np
 
 from analysis.errors import ParameterError
-from analysis.results import Heatmap, Matrix, Partition, Result, Table, TokenMap
+from analysis.results import Heatmap, Ledger, Matrix, Partition, Result, Table, TokenMap
 from dashboard.figures import strip
 from dashboard.figures.columns import csv_bytes, parquet_bytes
 from dashboard.figures.estimates import estimates_table
@@ -110,7 +110,9 @@ def _notes(module, result: Result, given: Sheet, options: dict, greyscale: bool)
         return on_page(result, given)[3]
     if greyscale and isinstance(result, (Heatmap, Matrix, TokenMap)):  # some of what is said is of colours
         options = {**options, "greyscale": True}
-    fits = "pictures" in options or isinstance(result, Partition)  # how much is shown depends on the width
+    fits = "pictures" in options or isinstance(
+        result, (Ledger, Partition)
+    )  # how much is shown depends on the width
     return module.notes(result, **options, **({"sheet": given} if fits else {}))
 
 

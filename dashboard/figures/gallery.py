@@ -225,12 +225,12 @@ def table(result: Gallery, **_ignored) -> dict[str, np.ndarray]:
 
 def words(result: Gallery) -> str:
     total = sum(len(rows) for rows in result.groups.values())
-    parts = [f"{len(result.groups):,} group(s) of rows to look at, {total:,} rows in all."]
+    parts = [f"{len(result.groups):,} group(s) of rows to look at, {total:,} row(s) in all."]
     for name in _shown(result)[:6]:
         values = np.asarray(result.values.get(name, ()), float)
         rows = listed(np.asarray(result.groups[name])[:5])
         ends = ""
         if len(values) and np.isfinite(values).any():
             ends = f", {plain(result.value_name)} from {number(np.nanmin(values))} to {number(np.nanmax(values))}"
-        parts.append(f"{shorten(name)}: {len(result.groups[name]):,} rows, first {rows}{ends}.")
+        parts.append(f"{shorten(name)}: {len(result.groups[name]):,} row(s), first {rows}{ends}.")
     return " ".join(parts)

@@ -58,8 +58,8 @@ def paper(result: Heatmap, page: Page) -> None:
     matrix.paper(as_matrix(result), page)
     if result.gathered > 1:
         axes = page.figure.axes[0]
-        axes.set_ylabel(f"{result.shape[0]:,} in order")
-        axes.set_xlabel(f"{result.shape[1]:,} in order")
+        axes.set_ylabel(f"{result.shape[0]:,} rows")
+        axes.set_xlabel(f"{result.shape[1]:,} columns")
 
 
 def notes(result: Heatmap, *, greyscale=False) -> tuple[str, ...]:

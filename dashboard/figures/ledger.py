@@ -18,6 +18,7 @@ MOST = 14  # parts drawn one by one; the others are one line
 SMALL = 1e-9  # residual, of the largest part, below which it is rounding
 LINE, HEAD = 26, 120  # pixels of a line, of all else
 PAPER_LINE = 0.19  # inches
+AROUND = 0.6  # inches of title and notes, at print scale
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,10 @@ def _beside(result: Ledger, i: int) -> tuple[float | None, ...]:
     return tuple(None if a is None or not np.isfinite(a[i]) else float(a[i]) for a in arrays)
 
 
-def notes(result: Ledger, *, rows=None) -> tuple[str, ...]:
+def notes(result: Ledger, *, rows=None, sheet: Sheet | None = None) -> tuple[str, ...]:
     m, most = len(np.asarray(result.values)), rows or MOST
+    if sheet is not None:
+        most = _most(sheet, rows)
     said = [f"the {most} largest of {m:,} parts, the others as one"] if len(order(result)) > most else []
     lost = m - len(order(result))
     if lost:
@@ -82,7 +85,7 @@ def notes(result: Ledger, *, rows=None) -> tuple[str, ...]:
     if result.low is not None:
         said.append("whiskers: the interval of a part")
     if result.null_low is not None:
-        said.append("grey: what chance gives it")
+        said.append("pale grey: what chance gives it")
     return tuple(said)
 
 
@@ -180,19 +183,29 @@ def _pointed(s: Step) -> str:
     return "<br>".join(said)
 
 
+def _most(sheet: Sheet, rows: int | None) -> int:
+    """Parts that stand one by one on a sheet, below each other at their own height."""
+    lines = (sheet.highest / sheet.scale - 0.55 - AROUND) / PAPER_LINE
+    return max(3, min(rows or MOST, int(lines) - 4))  # without start, end, the others and the residual
+
+
 def paper_height(result: Ledger, sheet: Sheet, *, rows=None, **_ignored) -> float | None:
     """Inches: a line for each step."""
-    return min(sheet.scale * (PAPER_LINE * len(steps(result, rows)) + 0.55), sheet.highest)
+    return min(sheet.scale * (PAPER_LINE * len(steps(result, _most(sheet, rows))) + 0.55), sheet.highest)
 
 
 def paper(result: Ledger, page: Page, *, rows=None) -> None:
     """Draw on the page."""
-    lines, axes = steps(result, rows), page.figure.add_subplot()
+    lines, axes = steps(result, _most(page.sheet, rows)), page.figure.add_subplot()
     for i, s in enumerate(lines):
         if s.kind == "end":
             axes.plot([s.value, s.value], [i - 0.4, i + 0.4], color="#1a1a1a", linewidth=1.4 * page.scale)
             axes.annotate(
-                number(s.value), (s.value, i), xytext=(3, 0), textcoords="offset points", va="center"
+                number(s.value),
+                (s.value, i),
+                xytext=(3 * page.scale, 0),
+                textcoords="offset points",
+                va="center",
             )
             continue
         if s.null_low is not None and s.null_high is not None:
@@ -202,8 +215,8 @@ def paper(result: Ledger, page: Page, *, rows=None) -> None:
             reach = [[max(s.value - s.low, 0.0)], [max(s.high - s.value, 0.0)]]
             axes.errorbar(s.before + s.value, i, xerr=reach, color="#1a1a1a", linewidth=0.7 * page.scale,
                           capsize=1.5 * page.scale)  # fmt: skip
-        axes.annotate(f"{s.value:+.2g}".replace("-", MINUS), (_right(s), i), xytext=(2, 0),
-                      textcoords="offset points", va="center", fontsize="x-small")  # fmt: skip
+        axes.annotate(f"{s.value:+.2g}".replace("-", MINUS), (_right(s), i), xytext=(2 * page.scale, 0),
+                      textcoords="offset points", va="center", fontsize="small")  # fmt: skip
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.set_xlim(_reach(lines))
     axes.set_yticks(range(len(lines)), [shorten(s.name, max(page.characters // 3, 8)) for s in lines])
@@ -240,10 +253,11 @@ def table(result: Ledger, **_ignored) -> dict[str, np.ndarray]:
 def words(result: Ledger) -> str:
     values, ranked = np.asarray(result.values, float), order(result)
     parts = [
-        f"{len(ranked):,} parts of {plain(result.value_name)} lead from {number(result.start)} "
+        f"{len(ranked):,} part{'s' * (len(ranked) != 1)} of {plain(result.value_name)} lead "
+        f"from {number(result.start)} "
         f"({plain(result.start_name)}) to {number(result.end)} ({plain(result.end_name)})."
     ]
-    told = [f"{plain(result.names[i])} {values[i]:+.3g}" for i in ranked[:5]]
+    told = [f"{plain(result.names[i])} {'+' * bool(values[i] > 0)}{number(values[i])}" for i in ranked[:5]]
     parts.append(f"The largest: {'; '.join(told)}.")
     if result.residual:
         parts.append(f"The parts miss the end by {number(result.residual)}.")

@@ -295,12 +295,12 @@ def _paper_names(axes, cells: Cells, page: Page, square: bool) -> None:
         (cells.column_names, axes.set_xticks, axes.set_xlabel, wide),
         (cells.row_names, axes.set_yticks, axes.set_ylabel, high),
     )
-    for names, put, label, lines in sides:
+    for (names, put, label, lines), what in zip(sides, ("columns", "rows"), strict=True):
         if len(names) <= min(MOST_NAMES, lines):
             put(np.arange(len(names)), told_apart(names, PAPER_NAME))
         else:
             put([])
-            label(f"{len(names):,} in order")
+            label(f"{len(names):,} {what}")
     if (
         len(cells.column_names) <= min(MOST_NAMES, wide)
         and sum(min(len(n), PAPER_NAME) + 2 for n in cells.column_names) > 30
@@ -365,17 +365,19 @@ def words(result: Matrix) -> str:
     """The picture in words."""
     values = np.asarray(result.values, dtype=np.float64)
     p, q = values.shape
-    parts = [f"Heat map of {p:,} rows by {q:,} columns of {plain(result.value_name) or 'values'}."]
+    parts = [f"Heat map of {p:,} row(s) by {q:,} column(s) of {plain(result.value_name) or 'values'}."]
     finite = np.isfinite(values)
     if itself_on_the_diagonal(result) and (finite & ~np.eye(p, dtype=bool)).any():
         finite &= ~np.eye(p, dtype=bool)
-        parts.append("Each with itself left out:")
+        parts.append("The diagonal, each with itself, is left out.")
     low, high = values[finite].min(), values[finite].max()
     parts.append(f"Values from {number(low)} to {number(high)}, median {number(np.median(values[finite]))}.")
     i, j = np.unravel_index(np.where(finite, np.abs(values), -1).argmax(), values.shape)
     names = names_of(result.row_names, p)[i], names_of(result.column_names, q)[j]
     word = "largest" if low >= 0 else "largest in magnitude"
-    parts.append(f"The {word}, {number(values[i, j])}, is at {shorten(names[0])} and {shorten(names[1])}.")
+    parts.append(
+        f"The {word}, {number(values[i, j])}, is in row {shorten(names[0])}, column {shorten(names[1])}."
+    )
     if result.null_band is not None:
         inside = ((values >= result.null_band[0]) & (values <= result.null_band[1]))[finite].mean()
         ends = " to ".join(number(v) for v in result.null_band)

@@ -118,7 +118,7 @@ def on_paper(axes, page, result: Scatter, i: int, j: int, colour: Colouring | No
             *np.asarray(guide).T, color="#777777", linewidth=0.6 * page.scale, linestyle="--", zorder=0.9
         )
         axes.annotate(plain(name), guide[-1], (0, 1.5), textcoords="offset points", ha="right", va="bottom",
-                      color="#555555", fontsize="x-small", zorder=3)  # fmt: skip
+                      color="#555555", fontsize="small", zorder=3)  # fmt: skip
 
 
 def corners_on_paper(axes, page, result: Scatter) -> None:

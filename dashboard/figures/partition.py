@@ -167,10 +167,10 @@ def table(result: Partition, **_ignored) -> dict[str, np.ndarray]:
 def words(result: Partition) -> str:
     n, k = len(result.codes), result.n_clusters
     none = int((np.asarray(result.codes) < 0).sum())
-    parts = [f"Partition of {n:,} rows into {k:,} cluster(s); {none:,} lie in none."]
+    parts = [f"Partition of {n:,} row(s) into {k:,} cluster(s); {none:,} lie in none."]
     if not empty(result):
         sizes = zip(shown(result.columns["name"][:5], 40), result.columns["size"][:5], strict=True)
-        parts.append("The first: " + "; ".join(f"{name}, {int(size):,} rows" for name, size in sizes) + ".")
+        parts.append("The first: " + "; ".join(f"{name}, {int(size):,} row(s)" for name, size in sizes) + ".")
         stable = _column(result, "stability", k)
         stable = stable[np.isfinite(stable)]
         if len(stable):

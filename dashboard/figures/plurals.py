@@ -7,7 +7,7 @@ import re
 _THINGS = (
     "adapter|angle|answer|atom|attribute|bin|block|cell|channel|checkpoint|clip|cluster|column|component|concept|crop|"
     "dimension|direction|domain|draw|edge|exemplar|expert|fader|feature|file|frame|group|head|image|input|item|label|"
-    "landmark|latent|layer|level|line|link|mode|network|neuron|node|number|output|pair|piece|place|point|position|"
+    "landmark|latent|layer|level|line|link|mode|network|neuron|node|number|output|pair|picture|piece|place|point|position|"
     "prompt|prototype|rank|row|run|sample|selection|sequence|series|shape|size|source|step|store|tap|template|term|"
     "text|token|unit|value|vector|view"
 )

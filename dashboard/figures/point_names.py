@@ -58,7 +58,7 @@ def on_paper(axes, page, result: Scatter) -> None:
     for x, y, name in named(result):
         axes.annotate(shorten(name, LONGEST), (x, y), (0, (3 if above else -3) * page.scale),
                       textcoords="offset points", ha="center", va="bottom" if above else "top",
-                      fontsize="x-small", color="#1a1a1a", zorder=3)  # fmt: skip
+                      fontsize="small", color="#1a1a1a", zorder=3)  # fmt: skip
 
 
 def bare_second_axis(result: Scatter) -> bool:

@@ -240,7 +240,11 @@ def words(result: Scatter) -> str:
     if colour.kind == "category":
         sizes = sorted(zip(colour.counts, colour.labels, strict=True), reverse=True)[:3]
         most = ", ".join(f"{shorten(name)} ({count:,})" for count, name in sizes)
-        parts.append(f"Coloured by {colour.name}: {len(colour.labels)} categories, the largest {most}.")
+        k = len(colour.labels)
+        parts.append(
+            f"Coloured by {colour.name}: {k:,} categories, the largest {most}." if k > 1
+            else f"Coloured by {colour.name}: all {most}."
+        )  # fmt: skip
     elif colour.kind == "value" and not colour.missing.all():
         parts.append(
             f"Coloured by {colour.name}, from {number(np.nanmin(colour.values))} to "

@@ -177,7 +177,7 @@ def words(result: Spectrum) -> str:
     values = np.asarray(result.values, float)
     axis = "a log axis" if result.log else "a linear axis"
     parts = [
-        f"{len(values):,} values of {plain(result.value_name)} in falling order on {axis}, from "
+        f"{len(values):,} value(s) of {plain(result.value_name)} in falling order on {axis}, from "
         f"{number(np.nanmax(values))} to {number(np.nanmin(values))}."
     ]
     if result.null is not None:

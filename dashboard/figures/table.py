@@ -158,7 +158,7 @@ def table(result: Table, **_ignored) -> dict[str, np.ndarray]:
 
 def words(result: Table) -> str:
     parts = [
-        f"Table of {length(result):,} rows (one per {plain(result.index)}) and {len(result.columns):,} columns."
+        f"Table of {length(result):,} row(s), one per {plain(result.index)}, and {len(result.columns):,} column(s)."
     ]
     order = drawing_order(result)
     if result.sort in result.columns:

@@ -12,6 +12,7 @@ import unicodedata
 
 import numpy as np
 
+from analysis.sharing.latex_letters import latex_letters
 from dashboard.figures.plurals import counted
 
 MINUS = "−"
@@ -25,11 +26,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"{\char34}", "[": "{[}", MINUS: "$-$", "×": r"$\times$",
-    "≤": r"$\leq$", "≥": r"$\geq$", "∞": r"$\infty$", "±": r"$\pm$", "²": r"$^2$", "³": r"$^3$", "–": "--", "—": "---",
-    "…": r"\ldots{}", "→": r"$\rightarrow$", "·": r"$\cdot$", "≈": r"$\approx$", "α": r"$\alpha$",
-    "β": r"$\beta$", "λ": r"$\lambda$", "μ": r"$\mu$", "σ": r"$\sigma$", "ρ": r"$\rho$",
+    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"{\char34}", "[": "{[}",
 }  # fmt: skip
+_BREAKS = re.compile(r"(?<=[\w}])(\\_|[./:,=-])(?=[\w\\{$(])")
 
 
 def plain(text) -> str:
@@ -62,8 +61,17 @@ def tex(text) -> str:
     """Text for LaTeX with every special character escaped. A bracket or a star at the beginning of a line of a table
     would be read as an option of the line break before it, and repeated marks as one (-- as a dash)."""
     text = "".join(_TEX.get(c, c) for c in _JOINED.sub(r"\1\0", plain(text).replace("\0", "")))
-    text = text.replace("\0", "{}")
+    text = latex_letters(text).replace("\0", "{}")
     return "{*}" + text[1:] if text.startswith("*") else text
+
+
+def tex_prose(text) -> str:
+    """`tex`, with places where long names may be broken: LaTeX hyphenates none with a dot or a line in it."""
+    words = (
+        tex(word) if len(word) < 12 else _BREAKS.sub(r"\1\\allowbreak{}", tex(word))
+        for word in plain(text).split(" ")
+    )
+    return " ".join(words)
 
 
 def markdown(text) -> str:

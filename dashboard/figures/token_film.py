@@ -41,10 +41,12 @@ def empty(result: TokenFilm) -> str:
 
 
 def notes(result: TokenFilm, *, show="tokens", opened="", boxes="", **_ignored) -> tuple[str, ...]:
-    said = ["grey: gone"]
+    said = ["grey or hatched: gone"]
     if any(len(groups_of(row)) for row in np.asarray(result.owner)):
         said.append(
-            "outlined: merged into one" if show == "score" else "one colour, outlined: merged into one token"
+            "outlined: merged into one"
+            if show == "score"
+            else "outlined, of one shade: merged into one token"
         )
     if show == "score" and scored(result):
         said.append(f"colour: {plain(result.score_name)}, dark is low")
@@ -196,7 +198,7 @@ def words(result: TokenFilm) -> str:
     gone = int((np.asarray(result.owner)[-1] < 0).sum() - (np.asarray(result.owner)[0] < 0).sum())
     where = f"on a grid of {result.grid[0]} by {result.grid[1]}" if on_grid(result) else "in a row"
     return (
-        f"{counts[0]} tokens {where} become {counts[-1]} in {len(counts) - 1} steps: {gone} are gone, "
+        f"{counts[0]:,} token(s) {where} become {counts[-1]:,} in {len(counts) - 1} step(s): {gone:,} are gone, "
         f"{merged} of those left hold more than one. Counts by step: {', '.join(map(str, counts[:20]))}."
     )
 

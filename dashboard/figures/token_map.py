@@ -356,19 +356,23 @@ def _value_head(result: TokenMap) -> str:
     return name if name not in ("sample", "picture", "token") else name + " value"
 
 
+def _begun(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def words(result: TokenMap) -> str:
     values = np.asarray(result.values, float)
     n, width = values.shape
     where = f"on a grid of {result.grid[0]} by {result.grid[1]}" if on_grid(result) else "in a row"
     what = "picture" if result.names else "sample"
     parts = [
-        f"{plain(result.value_name)} over {width:,} tokens of {n:,} {what}(s), {where}, from "
+        f"{plain(result.value_name)} over {width:,} token(s) of {n:,} {what}(s), {where}, from "
         f"{number(np.nanmin(values))} to {number(np.nanmax(values))}."
     ]
     for i in range(min(n, 3)):
         if np.isfinite(values[i]).any():
             best = int(np.nanargmax(values[i]))
             parts.append(
-                f"{plain(_name(result, i)).capitalize()}: strongest at token {best} ({number(values[i, best])})."
+                f"{_begun(plain(_name(result, i)))}: strongest at token {best} ({number(values[i, best])})."
             )
     return " ".join(parts)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from analysis.results import Origin, Result
-from dashboard.figures.estimates import sentence
+from dashboard.figures.estimates import how_sentence, sentence
 from dashboard.figures.kinds import drawer
+from dashboard.figures.plurals import counted
 from dashboard.figures.text import listed, number, plain
 
 _IN_ALT_TEXT = 8
+IN_CAPTION = 4  # estimates
+_WORD = re.compile(r"[a-z]+(?=[ ,:;])")
 
 
 def table_twin(result: Result, **options) -> dict[str, np.ndarray]:
@@ -21,10 +26,14 @@ def alt_text(result: Result, *, show: str = "value") -> str:
     """What a blind colleague needs: the kind, the axes with their ranges, how many, and every estimate with its
     interval and its null. `show` as the picture has it."""
     module = drawer(result)
-    parts = [_ended(plain(result.title)), module.empty(result) or module.words(result), *_beyond(show)]
+    parts = [
+        _ended(plain(result.title)),
+        module.empty(result) or _sentence(module.words(result)),
+        *_beyond(show),
+    ]
     parts.append(estimates_words(result))
-    parts += [_ended(plain(text)) for text in result.caveats[:3]]
-    return " ".join(part for part in parts if part)
+    parts += [_sentence(text) for text in result.caveats[:3]]
+    return counted(" ".join(part for part in parts if part))
 
 
 def estimates_words(result: Result) -> str:
@@ -37,17 +46,19 @@ def estimates_words(result: Result) -> str:
 
 
 def caption(result: Result, *, show: str = "value", made: bool = True) -> str:
-    """A caption draft: title, reading, estimates, method with its parameters, seed and input digests (not with `made`
-    False: a methods paragraph says it). `show` as the picture has it."""
+    """A caption draft: title, reading, estimates and how they were made, method with its parameters, seed and input
+    digests (not with `made` False: a methods paragraph says it). `show` as the picture has it."""
     parts = [_ended(plain(result.title)), *_beyond(show)]
     if result.reading:
-        parts.append(_ended(plain(result.reading)))
+        parts.append(_sentence(result.reading))
     if result.estimates:
-        parts.append(_ended("; ".join(sentence(e) for e in result.estimates[:4])))
-    parts += [_ended(plain(text)) for text in result.caveats]
+        told = result.estimates[:IN_CAPTION]
+        parts.append(_sentence("; ".join(sentence(e, sizes=made) for e in told)))
+        parts.append(_ended(how_sentence(told)) if made else "")
+    parts += [_sentence(text) for text in result.caveats]
     if made:
         parts.append(_made_by(result.origin) if result.origin else "Drawn without a recorded recipe.")
-    return " ".join(part for part in parts if part)
+    return counted(" ".join(part for part in parts if part))
 
 
 def _beyond(show: str) -> list[str]:
@@ -55,10 +66,14 @@ def _beyond(show: str) -> list[str]:
 
 
 def _made_by(origin: Origin) -> str:
+    from analysis import registry
+
     given = [
-        f"{plain(k).replace('_', ' ')} {_value(v)}" for k, v in origin.params.items() if v not in (None, "")
+        f"{plain(k).replace('_', ' ')} = {_value(v)}" for k, v in origin.params.items() if v not in (None, "")
     ]
-    text = f"Method {plain(origin.method)} (version {origin.version})"
+    method = registry.methods().get(origin.method)
+    named = plain(origin.method).replace("_", " ") if method is None else plain(method.title)
+    text = f"Method: “{named}” (version {origin.version})"
     text += f" with {', '.join(given)}" if given else ""
     text += f", seed {origin.seed}"
     inputs = [
@@ -72,6 +87,12 @@ def _value(value) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return number(value, 4) if isinstance(value, (int, float)) else plain(value)
+
+
+def _sentence(text: str) -> str:
+    """Ended, and begun with a capital where it begins with a word: names of taps and files stay as they are."""
+    text = _ended(plain(text))
+    return text[0].upper() + text[1:] if _WORD.match(text) else text
 
 
 def _ended(text: str) -> str:

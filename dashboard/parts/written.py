@@ -28,18 +28,20 @@ def folded(thing: Thing, key: str, title: str) -> None:
     """The same behind a line that opens and says what there is, for what is shown beside other things."""
     with errors.shown():
         about = state.workspace().people.about(thing)
-        box = st.expander(_title(title, about), icon=":material/edit_note:", key=f"written:{key}:{thing.id}",
+        label = _title(title, about, written.remade(thing, about))
+        box = st.expander(label, icon=":material/edit_note:", key=f"written:{key}:{thing.id}",
                           on_change="rerun")  # fmt: skip
         if box.open:
             with box:
                 draw(thing, key, named=False)
 
 
-def _title(title: str, about: About) -> str:
+def _title(title: str, about: About, remade: str = "") -> str:
     there = ["★"] if about.star else []
     there += ["a note"] if about.note else []
     there += [count(len(about.replies), "reply", "replies")] if about.replies else []
     there += [errors.escape(", ".join(tag.part for tag in about.tags))] if about.tags else []
+    there += ["made again with other versions since"] if remade else []
     return f"{title}: {', '.join(there)}" if there else title
 
 
@@ -60,6 +62,8 @@ def _panel(thing: Thing, key: str, starred: bool, named: bool, hint: str) -> Non
                 if starred:
                     _star(thing, key, about)
             _note(thing, key, about.note, hint)
+        if remade := written.remade(thing, about):
+            st.caption(errors.escape(remade))
         thread.draw(thing, key, about, lambda write: attempt(thing, key, write))
         change_list.draw(thing, key, lambda write: attempt(thing, key, write))
 
