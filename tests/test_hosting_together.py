@@ -291,7 +291,7 @@ def test_she_plays_the_tour(site, at, made):
         assert seen["heads"] == made[place]["picture"]["heads"]
         assert seen["charts"] == made[place]["picture"]["charts"]
         if number < len(PLACES):
-            vic.keyboard.press("Alt+ArrowRight") if number % 2 else vic.get_by_role(
+            vic.keyboard.press("Alt+ArrowRight") if number % 2 else bar.get_by_role(
                 "button", name="Next"
             ).click()
     assert bar.get_by_role("button", name="Next").is_disabled()
